@@ -1,0 +1,23 @@
+"""The protocol's one hash: BLAKE3-256, several times faster than SHA-256 on the megabytes that a part has."""
+
+from blake3 import blake3
+
+DIGEST_SIZE = 32
+"""Bytes of a digest."""
+
+
+def digest(data: bytes | bytearray | memoryview) -> bytes:
+    """Return the 32-byte BLAKE3 digest of `data`."""
+    return bytes(blake3(data).digest())
+
+
+def tagged_digest(tag: str, *fields: bytes) -> bytes:
+    """Return the digest of `fields`, each prefixed by its length, under a domain tag.
+
+    The lengths keep two different field lists from having one encoding; the tag keeps two uses apart.
+    """
+    hasher = blake3(tag.encode() + b"\0")
+    for field in fields:
+        hasher.update(len(field).to_bytes(8, "big"))
+        hasher.update(field)
+    return bytes(hasher.digest())

@@ -1,0 +1,108 @@
+"""Signed envelopes: run, step, attempt, kind, author, body, signature.
+
+The signature covers every field under a domain tag, so that a message cannot be replayed in another run, step, attempt
+or role. An envelope that a third peer relays is as good as one that came directly.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from cryptography.exceptions import InvalidSignature
+
+from btard.hashing import digest
+from btard.identity.codec import Malformed, as_bytes, as_fields, as_int, decode, encode
+from btard.identity.keys import IdentityKey
+from btard.identity.peer_id import PeerId
+
+RUN_ID_SIZE = 16
+MAX_ENVELOPE = 4 << 20
+"""Bytes; the largest message that is not a part."""
+
+_DOMAIN = b"btard envelope 1\0"
+
+
+class MessageKind(IntEnum):
+    """What an envelope's body is."""
+
+    COMMIT = 1
+    PART = 2
+    AGGREGATE = 3
+    DIGEST = 4
+    REPORT = 5
+    RELAY = 6
+    LEAVE = 7
+    CERTIFICATE = 8
+    MANIFEST = 16
+    JOIN = 17
+    GENESIS = 18
+    METRICS = 19
+    HEAD = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """A signed message. Two envelopes are the same message exactly when their bytes are equal."""
+
+    run: bytes
+    step: int
+    attempt: int
+    kind: MessageKind
+    author: PeerId
+    body: bytes
+    signature: bytes
+
+    @classmethod
+    def sign(
+        cls, key: IdentityKey, *, run: bytes, step: int, kind: MessageKind, body: bytes, attempt: int = 0
+    ) -> Envelope:
+        """Return the envelope of `body`, signed by `key`."""
+        signature = key.sign(_signed_bytes(run, step, attempt, kind, key.peer_id, body))
+        return cls(run, step, attempt, kind, key.peer_id, body, signature)
+
+    @classmethod
+    def decode(cls, data: bytes | memoryview, *, limit: int = MAX_ENVELOPE) -> Envelope:
+        """Parse bytes from the network and check the signature.
+
+        Raises:
+            Malformed: the bytes are too long, not canonical, of an unknown kind, or the signature does not verify.
+        """
+        fields = as_fields(decode(data, limit=limit), 7)
+        try:
+            kind = MessageKind(as_int(fields[3], 0, 255))
+            author = PeerId(as_bytes(fields[4]))
+        except ValueError as error:
+            raise Malformed(str(error)) from None
+        envelope = cls(
+            run=as_bytes(fields[0], RUN_ID_SIZE),
+            step=as_int(fields[1], 0, 2**63 - 1),
+            attempt=as_int(fields[2], 0, 2**16 - 1),
+            kind=kind,
+            author=author,
+            body=as_bytes(fields[5]),
+            signature=as_bytes(fields[6], 64),
+        )
+        envelope._verify()
+        return envelope
+
+    def _verify(self) -> None:
+        signed = _signed_bytes(self.run, self.step, self.attempt, self.kind, self.author, self.body)
+        try:
+            self.author.public_key.verify(self.signature, signed)
+        except (InvalidSignature, ValueError):
+            raise Malformed("the signature does not verify") from None
+
+    def encode(self) -> bytes:
+        """Return the canonical bytes that travel."""
+        return encode(
+            [self.run, self.step, self.attempt, int(self.kind), bytes(self.author), self.body, self.signature]
+        )
+
+    def content_digest(self) -> bytes:
+        """Return the 32-byte digest of what was signed (two signatures of one content are one statement)."""
+        return digest(_signed_bytes(self.run, self.step, self.attempt, self.kind, self.author, self.body))
+
+
+def _signed_bytes(run: bytes, step: int, attempt: int, kind: MessageKind, author: PeerId, body: bytes) -> bytes:
+    return _DOMAIN + encode([run, step, attempt, int(kind), bytes(author), body])

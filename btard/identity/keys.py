@@ -1,0 +1,80 @@
+"""The key file of a peer: made on first start, readable by its owner alone, understood by the libp2p daemon."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+
+from btard.errors import UserError
+from btard.identity.peer_id import PeerId
+
+_PREFIX = bytes.fromhex("08011240")
+"""The libp2p PrivateKey protobuf {1: Ed25519, 2: 64 bytes (seed, public key)}."""
+
+
+class IdentityKey:
+    """An Ed25519 signing key with its peer id."""
+
+    def __init__(self, private: Ed25519PrivateKey) -> None:
+        self._private = private
+        public = private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+        self.peer_id = PeerId.from_public_key(public)
+
+    @classmethod
+    def generate(cls) -> IdentityKey:
+        """Return a new random key."""
+        return cls(Ed25519PrivateKey.generate())
+
+    @classmethod
+    def from_seed(cls, seed: bytes) -> IdentityKey:
+        """Return the key of a 32-byte seed: for simulations and repeatable local swarms, never for strangers."""
+        return cls(Ed25519PrivateKey.from_private_bytes(seed))
+
+    @classmethod
+    def load_or_create(cls, path: Path) -> IdentityKey:
+        """Read the key file, or write a new key with mode 600 when there is none.
+
+        Raises:
+            UserError: the file is readable by others, is no Ed25519 key, or cannot be read or written.
+        """
+        try:
+            if not path.exists():
+                key = cls.generate()
+                key.save(path)
+                return key
+            mode = stat.S_IMODE(path.stat().st_mode)
+            if mode & 0o077:
+                raise UserError(f"the key file {path} has mode {mode:o}, so others can use it; run: chmod 600 {path}")
+            raw = path.read_bytes()
+        except OSError as error:
+            raise UserError(f"cannot use the key file {path}: {error.strerror}; give a writable --directory") from None
+        return cls._decode(raw, path)
+
+    @classmethod
+    def _decode(cls, raw: bytes, path: Path) -> IdentityKey:
+        if len(raw) != len(_PREFIX) + 64 or not raw.startswith(_PREFIX):
+            raise UserError(f"{path} holds no Ed25519 key; delete it to have a new one made")
+        key = cls(Ed25519PrivateKey.from_private_bytes(raw[len(_PREFIX) : len(_PREFIX) + 32]))
+        if raw[len(_PREFIX) + 32 :] != key.peer_id[-32:]:
+            raise UserError(f"{path} is damaged: its two halves disagree; delete it to have a new one made")
+        return key
+
+    def save(self, path: Path) -> None:
+        """Write the key in libp2p's format with mode 600; a file that exists is never overwritten.
+
+        Raises:
+            OSError: the file exists or cannot be written.
+        """
+        seed = self._private.private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption())
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(_PREFIX + seed + self.peer_id[-32:])
+
+    def sign(self, message: bytes) -> bytes:
+        """Return the 64-byte Ed25519 signature of `message`."""
+        return self._private.sign(message)

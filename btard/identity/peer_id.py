@@ -1,0 +1,59 @@
+"""Peer ids: the libp2p identity multihash of an Ed25519 public key, so that an id alone checks a signature."""
+
+from __future__ import annotations
+
+import base58
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from btard.errors import UserError
+
+_PREFIX = bytes.fromhex("002408011220")
+"""Identity multihash (0x00) of the 36-byte protobuf {1: Ed25519, 2: 32 bytes}; see the libp2p peer-id specification."""
+
+PEER_ID_SIZE = len(_PREFIX) + 32
+
+
+class PeerId(bytes):
+    """38 bytes: the libp2p peer id of an Ed25519 key.
+
+    Raises:
+        ValueError: the bytes are not such an id (an RSA peer's id, for example, holds only a hash of its key).
+    """
+
+    def __new__(cls, raw: bytes) -> PeerId:
+        if len(raw) != PEER_ID_SIZE or not raw.startswith(_PREFIX):
+            raise ValueError("not the peer id of an Ed25519 key")
+        return super().__new__(cls, raw)
+
+    @classmethod
+    def from_public_key(cls, key: bytes) -> PeerId:
+        """Return the id of a 32-byte raw Ed25519 public key."""
+        return cls(_PREFIX + key)
+
+    @classmethod
+    def parse(cls, text: str) -> PeerId:
+        """Return the id written in base58 (`12D3Koo...`).
+
+        Raises:
+            UserError: the text is no such id.
+        """
+        try:
+            return cls(base58.b58decode(text))
+        except ValueError:
+            raise UserError(f"{text!r} is no peer id; an Ed25519 peer id begins with 12D3Koo") from None
+
+    @property
+    def public_key(self) -> Ed25519PublicKey:
+        """The verification key that the id contains."""
+        return Ed25519PublicKey.from_public_bytes(self[len(_PREFIX) :])
+
+    def __str__(self) -> str:
+        return base58.b58encode(bytes(self)).decode()
+
+    def __repr__(self) -> str:
+        return f"PeerId({self.short})"
+
+    @property
+    def short(self) -> str:
+        """The last six characters, for tables and logs."""
+        return str(self)[-6:]
