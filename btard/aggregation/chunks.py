@@ -1,0 +1,128 @@
+"""The passes over the long dimension: chunks that stay in cache, in a fixed order, summed in float64.
+
+The chunk bounds depend on n and d alone and every chunk is first copied to the same aligned scratch memory, because
+BLAS may round differently for other shapes and alignments. A chunk's float32 sums are over at most `_BLOCK` products.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from btard.aggregation.rows import CheckedRows, magnitude_of
+
+_BLOCK = 4096
+# Above torch's grain of 32768 per thread, so that rows in separate buffers still use two threads.
+_COLUMNS = 16 * _BLOCK
+# Outside this range of magnitudes (powers of two) the products of two coordinates are scaled.
+_PLAIN_RANGE = 40
+
+
+@dataclass(frozen=True)
+class Combined:
+    """A candidate v and what was measured on its float32 bytes.
+
+    `value` is (d,) float32; `distance` (n,) float64 holds r_i = ||x_i - v||; `imbalance` is ||sum_i b_i (x_i - v)|| for
+    the given multipliers b; `norm` is ||v||.
+    """
+
+    value: torch.Tensor
+    distance: NDArray[np.float64]
+    imbalance: float
+    norm: float
+
+
+class ShiftedRows:
+    """The rows x_i seen from an origin, d_i = (x_i - origin) / scale_i, produced chunk by chunk, never as a whole."""
+
+    def __init__(self, rows: CheckedRows, origin: torch.Tensor) -> None:
+        self._rows = rows
+        self._origin = origin
+        self._width = min(_COLUMNS, -(-rows.dimension // _BLOCK) * _BLOCK)
+        self._scratch = torch.empty(len(rows.rows), self._width)
+        reach = np.maximum(rows.magnitude, magnitude_of(origin))
+        _, exponent = np.frexp(reach)
+        plain = (np.abs(exponent) <= _PLAIN_RANGE) | (reach == 0)
+        self.scale: NDArray[np.float64] = np.where(plain, 1.0, np.ldexp(1.0, np.clip(exponent, -126, 126)))
+        self._shrink = None if plain.all() else torch.from_numpy(1 / self.scale)[:, None].float()
+
+    def gram(self) -> NDArray[np.float64]:
+        """The (n, n) inner products of the d_i."""
+        n = len(self._rows.rows)
+        total = torch.zeros(n, n, dtype=torch.float64)
+        for start, stop in self._bounds():
+            blocks = self._blocks(self._load(start, stop, self._origin))
+            total += torch.bmm(blocks, blocks.transpose(1, 2)).sum(0, dtype=torch.float64)
+        symmetric = (total + total.T) / 2
+        return symmetric.numpy()
+
+    def combine(self, p: NDArray[np.float64], multipliers: NDArray[np.float64]) -> Combined:
+        """v = origin + sum_i p_i (x_i - origin) for (n,) coefficients p, rounded to float32 and measured as rounded."""
+        n = len(self._rows.rows)
+        coefficients = torch.from_numpy(p * self.scale * (1.0 if self._shrink is None else 0.5)).float()
+        unit = float(np.max(multipliers * self.scale))
+        factors = torch.from_numpy(multipliers * self.scale / unit).float()
+        value = torch.empty_like(self._origin)
+        squares = torch.zeros(n + 1, dtype=torch.float64)
+        for start, stop in self._bounds():
+            out = value[start:stop]
+            shifted = self._load(start, stop, self._origin)
+            step = torch.mv(shifted.T, coefficients)[: stop - start]
+            self._add_step(self._origin[start:stop], step, out)
+            deviations = self._load(start, stop, value)
+            balance = torch.mv(deviations.T, factors)
+            squares[:n] += _squared_norms(self._blocks(deviations))
+            squares[n] += _squared_norms(self._blocks(balance[None, :]))[0]
+        roots = squares.sqrt().numpy()
+        return Combined(value, roots[:n] * self.scale, float(roots[n]) * unit, _norm(value))
+
+    def _bounds(self) -> Iterator[tuple[int, int]]:
+        for start in range(0, self._rows.dimension, self._width):
+            yield start, min(start + self._width, self._rows.dimension)
+
+    def _load(self, start: int, stop: int, origin: torch.Tensor) -> torch.Tensor:
+        """The d_i of one chunk in the scratch memory, (n, columns), filled up with zeros to whole blocks."""
+        columns = -(-(stop - start) // _BLOCK) * _BLOCK
+        chunk = self._scratch.view(-1)[: len(self._rows.rows) * columns].view(-1, columns)
+        chunk[:, stop - start :] = 0
+        target = chunk[:, : stop - start]
+        near = origin[start:stop]
+        if self._shrink is not None:
+            # Scaled before the subtraction, which would overflow for opposite rows near 3.4e38.
+            for index, row in enumerate(self._rows.rows):
+                torch.mul(row[start:stop], self._shrink[index], out=target[index])
+            target.addcmul_(self._shrink, near[None, :], value=-1)
+        elif self._rows.block is not None:
+            torch.sub(self._rows.block[:, start:stop], near, out=target)
+        else:
+            for row, into in zip(self._rows.rows, target.unbind(0), strict=True):
+                torch.sub(row[start:stop], near, out=into)
+        return chunk
+
+    def _add_step(self, origin: torch.Tensor, step: torch.Tensor, out: torch.Tensor) -> None:
+        if self._shrink is None:
+            torch.add(origin, step, out=out)
+            return
+        # Half of everything, since origin and step may be opposite and near 3.4e38, where only their sum is in range.
+        torch.add(step, origin, alpha=0.5, out=out)
+        limit = torch.finfo(torch.float32).max / 2
+        out.clamp_(-limit, limit).mul_(2)
+
+    @staticmethod
+    def _blocks(chunk: torch.Tensor) -> torch.Tensor:
+        """(n, columns) seen as (blocks, n, _BLOCK)."""
+        return chunk.view(chunk.shape[0], -1, _BLOCK).transpose(0, 1)
+
+
+def _squared_norms(blocks: torch.Tensor) -> torch.Tensor:
+    """(blocks, n, k) to the (n,) float64 squared norms over blocks and columns."""
+    return torch.linalg.vector_norm(blocks, dim=2).double().square().sum(0)
+
+
+def _norm(value: torch.Tensor) -> float:
+    whole = len(value) // _BLOCK * _BLOCK
+    blocks = torch.linalg.vector_norm(value[:whole].view(-1, _BLOCK), dim=1, dtype=torch.float64)
+    rest = torch.linalg.vector_norm(value[whole:], dtype=torch.float64)
+    return float((blocks.square().sum() + rest.square()).sqrt())

@@ -1,0 +1,121 @@
+"""The rows that an aggregation rule is given, one per sender: what is accepted, and who is to blame for what is not."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+Rows = torch.Tensor | Sequence[torch.Tensor] | Sequence[NDArray[np.float32]] | NDArray[np.float32]
+
+
+class BadRow(ValueError):
+    """The row of one sender cannot be aggregated; `index` is its position among the rows."""
+
+    def __init__(self, index: int, reason: str) -> None:
+        super().__init__(f"row {index} {reason}")
+        self.index = index
+
+
+@dataclass(frozen=True)
+class CheckedRows:
+    """n >= 1 finite float32 CPU rows of one length d.
+
+    `block` is the (n, d) tensor when the rows came as one, so that a chunk of all of them is one operation; rows in
+    separate buffers are left where they are. `magnitude` is (n,) float64: the largest absolute coordinate of each row.
+    """
+
+    rows: tuple[torch.Tensor, ...]
+    block: torch.Tensor | None
+    magnitude: NDArray[np.float64]
+
+    @property
+    def dimension(self) -> int:
+        return self.rows[0].numel()
+
+
+def check_rows(rows: Rows) -> CheckedRows:
+    """Check (n, d) float32, or n rows of shape (d,), without copying them.
+
+    Raises BadRow for a row that is not one-dimensional, not float32, not on the CPU, of another length than the first
+    row, or not finite; ValueError when there are no rows or a single tensor is not two-dimensional.
+    """
+    if isinstance(rows, np.ndarray):
+        rows = torch.from_numpy(rows)
+    if isinstance(rows, torch.Tensor):
+        if rows.ndim != 2:
+            raise ValueError(f"rows must have shape (n, d), not {tuple(rows.shape)}")
+        block: torch.Tensor | None = rows.detach()
+        views = tuple(rows.detach().unbind(0))
+    else:
+        block = None
+        views = tuple(_as_tensor(index, row) for index, row in enumerate(rows))
+    if not views:
+        raise ValueError("there are no rows to aggregate")
+    for index, row in enumerate(views):
+        _check_form(index, row, views[0].shape)
+    if views[0].numel() == 0:
+        raise ValueError("rows must have at least one coordinate")
+    magnitude = np.array([magnitude_of(row) for row in views])
+    broken = np.flatnonzero(~np.isfinite(magnitude))
+    if broken.size:
+        raise BadRow(int(broken[0]), "has a coordinate that is NaN or infinite")
+    return CheckedRows(views, block, magnitude)
+
+
+def check_weights(weights: Sequence[float] | torch.Tensor | NDArray[np.float64] | None, n: int) -> NDArray[np.float64]:
+    """The (n,) float64 weights, all ones for None.
+
+    Raises BadRow for a weight that is negative, NaN or infinite; ValueError for a wrong number of them, or none above
+    zero.
+    """
+    if weights is None:
+        return np.ones(n)
+    checked = np.asarray(weights, dtype=np.float64)
+    if checked.shape != (n,):
+        raise ValueError(f"weights must have shape ({n},), not {checked.shape}")
+    for index, weight in enumerate(checked):
+        if not (math.isfinite(weight) and weight >= 0):
+            raise BadRow(index, f"has the weight {weight}, which must be finite and not negative")
+    if not checked.any():
+        raise ValueError("at least one weight must be above zero")
+    # Only ratios matter; this keeps sums of them from overflowing.
+    return checked / checked.max()
+
+
+def finite_rows(rows: Rows) -> list[bool]:
+    """For each row, whether every coordinate is finite. One reading pass, the same answer for the same bytes.
+
+    Rows are (n, d) or n times (d,), float32; values up to 3.4e38 are finite. Raises BadRow for a row that is no array.
+    """
+    if isinstance(rows, np.ndarray):
+        rows = torch.from_numpy(rows)
+    return [math.isfinite(magnitude_of(_as_tensor(index, row))) for index, row in enumerate(rows)]
+
+
+def _as_tensor(index: int, row: object) -> torch.Tensor:
+    if isinstance(row, np.ndarray):
+        return torch.from_numpy(row)
+    if isinstance(row, torch.Tensor):
+        return row.detach()
+    raise BadRow(index, f"is a {type(row).__name__}, not a tensor")
+
+
+def _check_form(index: int, row: torch.Tensor, shape: torch.Size) -> None:
+    if row.ndim != 1:
+        raise BadRow(index, f"has shape {tuple(row.shape)}, which must be one-dimensional")
+    if row.dtype != torch.float32:
+        raise BadRow(index, f"has dtype {row.dtype}, which must be torch.float32")
+    if row.device.type != "cpu":
+        raise BadRow(index, f"is on {row.device}, and must be on the CPU")
+    if row.shape != shape:
+        raise BadRow(index, f"has {row.numel()} coordinates where the first row has {shape.numel()}")
+
+
+def magnitude_of(row: torch.Tensor) -> float:
+    """The largest absolute coordinate of a non-empty tensor; NaN or infinity when one of them is."""
+    # min and max carry NaN and infinity through, so that one pass answers both questions.
+    low, high = torch.aminmax(row)
+    return float(torch.maximum(-low, high))
