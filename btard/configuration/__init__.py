@@ -1,0 +1,23 @@
+"""Configuration of the programs: one validated class each, fed by flags, environment and a YAML file.
+
+`options` says what a setting is, `sources` reads the three places, `messages` turns a bad value into one sentence,
+`manual` writes the tables and `--help`, `settings` puts them together, and `tau` is a setting that two programs share.
+"""
+
+from btard.configuration.manual import Row, describe
+from btard.configuration.options import Option, Port, Probability
+from btard.configuration.settings import SETTINGS_GROUP, Settings, load_settings, to_yaml
+from btard.configuration.tau import TauSettings
+
+__all__ = [
+    "SETTINGS_GROUP",
+    "Option",
+    "Port",
+    "Probability",
+    "Row",
+    "Settings",
+    "TauSettings",
+    "describe",
+    "load_settings",
+    "to_yaml",
+]
