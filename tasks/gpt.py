@@ -1,0 +1,140 @@
+"""GPT-2 from scratch: predict the next token."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+from torch.nn import functional
+from torch.optim import AdamW, Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+from transformers import GPT2Config, GPT2LMHeadModel
+
+from tasks.base import IGNORED_LABEL, Batch, Schedule, decay_groups, flipped_labels
+from tasks.data.prepare import ProgressListener, TokenisedRequest, prepare
+from tasks.data.spec import DataSpec
+from tasks.data.tokenised import Layout, TokenisedCorpus
+from tasks.data.vocabulary import TokenizerKind, TokenizerRequest
+from tasks.randomness import SeededDraws
+from tasks.text import TextTask
+
+
+class GptSize(StrEnum):
+    """The sizes of the task."""
+
+    TINY = "tiny"
+    SMALL = "small"
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    hidden: int
+    layers: int
+    heads: int
+    sequence: int
+    dropout: float
+    vocabulary: int
+    tokenizer: TokenizerKind
+    schedule: Schedule
+    evaluation_samples: int
+
+    def tokenised(self) -> TokenisedRequest:
+        characters = self.tokenizer is TokenizerKind.CHARACTERS
+        return TokenisedRequest(
+            tokenizer=TokenizerRequest(
+                kind=self.tokenizer,
+                vocabulary_size=self.vocabulary,
+                specials=("<unk>", "<|endoftext|>") if characters else ("<|endoftext|>",),
+                separator="<|endoftext|>",
+            ),
+            layout=Layout.STREAM,
+            sample_tokens=self.sequence,
+        )
+
+
+_SHAPES = {
+    GptSize.TINY: _Shape(
+        hidden=64,
+        layers=2,
+        heads=2,
+        sequence=64,
+        dropout=0.05,
+        vocabulary=256,
+        tokenizer=TokenizerKind.CHARACTERS,
+        schedule=Schedule(learning_rate=3e-3, warmup_steps=20, total_steps=5_000),
+        evaluation_samples=128,
+    ),
+    GptSize.SMALL: _Shape(
+        hidden=768,
+        layers=12,
+        heads=12,
+        sequence=512,
+        dropout=0.1,
+        vocabulary=32_000,
+        tokenizer=TokenizerKind.BYTE_PAIRS,
+        schedule=Schedule(learning_rate=6e-4, warmup_steps=2_000, total_steps=600_000),
+        evaluation_samples=16,
+    ),
+}
+
+
+class GptTask(TextTask):
+    """GPT-2 trained from scratch with AdamW. Batches hold `input_ids` and `labels`, int64, (samples, sequence)."""
+
+    name = "gpt"
+
+    def __init__(self, size: GptSize, corpus: TokenisedCorpus) -> None:
+        self._shape = _SHAPES[size]
+        super().__init__(size, corpus, self._shape.schedule, self._shape.evaluation_samples)
+
+    @classmethod
+    def load(
+        cls, size: str, data: DataSpec, cache_dir: Path | None = None, progress: ProgressListener | None = None
+    ) -> "GptTask":
+        """The task with its data, prepared if need be (see `tasks.data.prepare.prepare`)."""
+        known = GptSize(size)
+        return cls(known, prepare(data, _SHAPES[known].tokenised(), cache_dir, progress))
+
+    def config(self) -> GPT2Config:
+        """The model's configuration."""
+        shape = self._shape
+        end = self.corpus.tokenizer.token_to_id("<|endoftext|>")
+        return GPT2Config(
+            vocab_size=self.corpus.meta.vocabulary_size,
+            n_positions=shape.sequence,
+            n_embd=shape.hidden,
+            n_layer=shape.layers,
+            n_head=shape.heads,
+            resid_pdrop=shape.dropout,
+            embd_pdrop=shape.dropout,
+            attn_pdrop=shape.dropout,
+            bos_token_id=end,
+            eos_token_id=end,
+            use_cache=False,
+        )
+
+    def _construct_model(self) -> nn.Module:
+        return GPT2LMHeadModel(self.config())
+
+    def build_optimizer(self, model: nn.Module, schedule: Schedule | None = None) -> tuple[Optimizer, LambdaLR]:
+        chosen = schedule or self.schedule
+        groups = decay_groups(model.named_parameters(), weight_decay=0.1)
+        optimizer = AdamW(groups, lr=chosen.learning_rate, betas=(0.9, 0.95), eps=1e-8, foreach=False)
+        return optimizer, chosen.scheduler(optimizer)
+
+    def label_flipped(self, batch: Batch) -> Batch:
+        return batch.replaced(labels=flipped_labels(batch.tensors["labels"], self.corpus.meta.vocabulary_size))
+
+    def _assemble(self, chosen: npt.NDArray[np.int64], draws: SeededDraws) -> Batch:
+        tokens = torch.from_numpy(self.corpus.tokens[chosen].astype(np.int64))
+        return Batch({"input_ids": tokens, "labels": tokens.clone()}, len(chosen))
+
+    def _loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
+        logits = model(input_ids=batch.tensors["input_ids"]).logits[:, :-1]
+        targets = batch.tensors["labels"][:, 1:]
+        return functional.cross_entropy(
+            logits.reshape(-1, logits.shape[-1]).float(), targets.reshape(-1), ignore_index=IGNORED_LABEL
+        )

@@ -1,0 +1,257 @@
+"""A model in training: gradients, updates, digests, serialised states, checkpoints."""
+
+import math
+import os
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import torch
+from blake3 import blake3
+from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
+
+from btard.errors import UserError
+from tasks.base import Batch, Schedule, Task
+from tasks.state_codec import StateCodec
+
+CHECKPOINT_FILE = "checkpoint.json"
+_CHECKPOINT_FORMAT = 1
+
+
+class Precision(StrEnum):
+    """The arithmetic of forward and backward passes; parameters, gradients and updates are always float32."""
+
+    FLOAT32 = "none"
+    BFLOAT16 = "bf16"
+    FLOAT16 = "fp16"
+
+
+# Fixed, because a scale that adapts to past overflows would make a gradient depend on more than batch and parameters.
+_FLOAT16_LOSS_SCALE = 1024.0
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """What a checkpoint holds beside the state.
+
+    Attributes:
+        step: the step of the swarm at which it was saved.
+        extra: whatever the caller stored with it.
+    """
+
+    step: int
+    extra: dict[str, JsonValue] = field(default_factory=dict)
+
+
+class _CheckpointRecord(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: int
+    task: str
+    size: str
+    fingerprint: str
+    step: int
+    state_file: str
+    state_digest: str
+    extra: dict[str, JsonValue]
+
+
+class TrainingState:
+    """Owns a task's model, optimizer and scheduler on one device.
+
+    The same calls with the same arguments give the same bytes on one machine, whatever ran before; honest peers on
+    machines of one kind (same libraries, same instruction set, same number of threads) stay bit-equal.
+
+    Attributes:
+        task: what is trained.
+        model: the model, in training mode.
+        device: CUDA if there is one, else the CPU, unless chosen.
+        dimension: d, how many trained numbers the model has.
+        updates: how many times `apply` has run since the weights were drawn; travels with the state.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        seed: int,
+        schedule: Schedule | None = None,
+        precision: Precision = Precision.FLOAT32,
+        device: torch.device | None = None,
+    ) -> None:
+        """Draws the initial weights from `seed`; without a schedule, the task's own is used."""
+        self.task = task
+        self.device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._precision = precision
+        if self.device.type == "cuda":
+            # Both are needed for repeatable matrix products; the variable is read when the first one runs.
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+            torch.use_deterministic_algorithms(True)
+        self.model = task.build_model(seed).to(self.device)
+        self._optimizer, self._scheduler = task.build_optimizer(self.model, schedule)
+        self._codec = StateCodec(task, self.model, self._optimizer, self._scheduler)
+        self._parameters = [parameter for _, parameter in self.model.named_parameters()]
+        self.dimension = sum(parameter.numel() for parameter in self._parameters)
+
+    @property
+    def updates(self) -> int:
+        return int(self._scheduler.last_epoch)
+
+    def gradient(self, batch: Batch, seed: bytes, max_grad_norm: float | None = None) -> tuple[torch.Tensor, float]:
+        """The gradient of the batch's mean loss at the current parameters, which stay as they are.
+
+        Args:
+            batch: samples, on any device.
+            seed: 32 bytes that dropout is drawn from.
+            max_grad_norm: scale the gradient down to this Euclidean norm if it is longer.
+
+        Returns:
+            The gradient, float32 on the CPU, shape (dimension,), in the order of the model's named parameters, zero for
+            parameters that took no part; and the loss. Both may hold NaN or Inf if the arithmetic overflowed.
+        """
+        self.model.zero_grad(set_to_none=True)
+        scale = _FLOAT16_LOSS_SCALE if self._precision is Precision.FLOAT16 else 1.0
+        with self._autocast():
+            loss = self.task.loss(self.model, batch.to(self.device), seed)
+        (loss * scale).backward()
+        flat = torch.cat(
+            [
+                torch.zeros(parameter.numel(), device=self.device)
+                if parameter.grad is None
+                else parameter.grad.reshape(-1)
+                for parameter in self._parameters
+            ]
+        )
+        self.model.zero_grad(set_to_none=True)
+        flat = flat.float().cpu().div_(scale)
+        if max_grad_norm is not None:
+            norm = float(torch.linalg.vector_norm(flat, dtype=torch.float64))
+            if math.isfinite(norm) and norm > max_grad_norm:
+                flat.mul_(max_grad_norm / norm)
+        return flat, float(loss.detach())
+
+    def apply(self, flat_gradient: torch.Tensor) -> None:
+        """One step of the optimizer and of the scheduler with this gradient.
+
+        Args:
+            flat_gradient: float32, shape (dimension,), as `gradient` orders it; any device.
+
+        Raises:
+            ValueError: wrong shape or dtype, or a number that is not finite; the state is unchanged.
+        """
+        if flat_gradient.shape != (self.dimension,) or flat_gradient.dtype != torch.float32:
+            raise ValueError(
+                f"a gradient is float32 of shape ({self.dimension},), this one is {flat_gradient.dtype} of shape "
+                f"{tuple(flat_gradient.shape)}"
+            )
+        if not bool(torch.isfinite(flat_gradient).all()):
+            raise ValueError("the gradient holds numbers that are not finite")
+        parts = flat_gradient.to(self.device).split([parameter.numel() for parameter in self._parameters])
+        for parameter, part in zip(self._parameters, parts, strict=True):
+            # A copy: optimizers may keep or change the gradient, and the caller's vector must stay as it is.
+            parameter.grad = part.reshape(parameter.shape).clone()
+        self._optimizer.step()
+        self._scheduler.step()
+        self.model.zero_grad(set_to_none=True)
+
+    def flat_parameters(self) -> torch.Tensor:
+        """A copy of the parameters, float32 on the CPU, shape (dimension,), ordered as a gradient."""
+        return torch.cat([parameter.detach().reshape(-1) for parameter in self._parameters]).float().cpu()
+
+    def digest(self) -> bytes:
+        """32 bytes of BLAKE3 over parameters, buffers, optimizer state and step counters in a fixed order."""
+        return self._codec.digest()
+
+    def state_bytes(self) -> bytes:
+        """The whole state as safetensors, about three times the parameters' size with Adam or LAMB."""
+        return self._codec.encode()
+
+    def load_state_bytes(self, data: bytes) -> None:
+        """Takes over a state that `state_bytes` of the same task wrote; afterwards the digests are equal.
+
+        Raises:
+            UserError: damaged, or of another task, size or schedule; the own state is unchanged.
+        """
+        self._codec.decode(data)
+
+    def save_checkpoint(self, folder: Path, step: int, extra: dict[str, JsonValue] | None = None) -> None:
+        """Writes the state and what belongs to it into a folder; one already there stays whole until the new one is.
+
+        Raises:
+            OSError: the folder cannot be written.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        data = self.state_bytes()
+        digest = blake3(data).hexdigest()
+        record = _CheckpointRecord(
+            format=_CHECKPOINT_FORMAT,
+            task=self.task.name,
+            size=self.task.size,
+            fingerprint=self.task.fingerprint,
+            step=step,
+            state_file=f"state-{digest[:16]}.safetensors",
+            state_digest=digest,
+            extra=extra or {},
+        )
+        # The record names its state file, so replacing the record is the one moment at which the checkpoint changes.
+        _write_atomically(folder / record.state_file, data)
+        _write_atomically(folder / CHECKPOINT_FILE, record.model_dump_json(indent=2).encode())
+        for old in folder.glob("state-*.safetensors"):
+            if old.name != record.state_file:
+                old.unlink(missing_ok=True)
+
+    def load_checkpoint(self, folder: Path) -> Checkpoint:
+        """Takes over the state of a checkpoint.
+
+        Raises:
+            UserError: none there, damaged, or of another task, size or data; the own state is unchanged.
+        """
+        try:
+            record = _CheckpointRecord.model_validate_json((folder / CHECKPOINT_FILE).read_bytes())
+        except FileNotFoundError:
+            raise UserError(f"There is no checkpoint in {folder}: {CHECKPOINT_FILE} is missing.") from None
+        except (OSError, ValidationError) as error:
+            raise UserError(f"The checkpoint in {folder} is damaged: {CHECKPOINT_FILE} cannot be read.") from error
+        for what, found, own in (
+            ("format", record.format, _CHECKPOINT_FORMAT),
+            ("task", record.task, self.task.name),
+            ("size", record.size, self.task.size),
+            ("data fingerprint", record.fingerprint, self.task.fingerprint),
+        ):
+            if found != own:
+                raise UserError(f"The checkpoint in {folder} has {what} {found}, but this run has {own}.")
+        try:
+            data = (folder / Path(record.state_file).name).read_bytes()
+        except OSError as error:
+            raise UserError(f"The checkpoint in {folder} is damaged: {record.state_file} cannot be read.") from error
+        if blake3(data).hexdigest() != record.state_digest:
+            raise UserError(f"The checkpoint in {folder} is damaged: {record.state_file} was cut or changed.")
+        self.load_state_bytes(data)
+        return Checkpoint(record.step, record.extra)
+
+    def evaluate(self) -> float:
+        """The loss on the task's fixed held-out part, without dropout."""
+        with self._autocast():
+            return self.task.evaluate(self.model)
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        match self._precision:
+            case Precision.FLOAT32:
+                return nullcontext()
+            case Precision.BFLOAT16:
+                return torch.autocast(self.device.type, dtype=torch.bfloat16)
+            case Precision.FLOAT16:
+                return torch.autocast(self.device.type, dtype=torch.float16)
+
+
+def _write_atomically(path: Path, data: bytes) -> None:
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with unfinished.open("wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
