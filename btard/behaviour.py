@@ -1,7 +1,7 @@
 """Every decision that a peer takes, and its honest default.
 
-A peer asks its behaviour before each of them; a Byzantine peer overrides what it wants and inherits the rest. Nothing else
-in the code knows whether a peer is honest.
+A peer asks its behaviour before each of them; a Byzantine peer overrides what it wants and inherits the rest. Nothing
+else in the code knows whether a peer is honest.
 """
 
 from __future__ import annotations

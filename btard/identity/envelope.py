@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 
 from cryptography.exceptions import InvalidSignature
 
@@ -21,6 +22,8 @@ MAX_ENVELOPE = 4 << 20
 """Bytes; the largest message that is not a part."""
 
 _DOMAIN = b"btard envelope 1\0"
+_CACHED_SIZE = 16 << 10
+"""Bytes; envelopes up to this size are decoded and verified once, since relays bring the same one from many sides."""
 
 
 class MessageKind(IntEnum):
@@ -68,7 +71,15 @@ class Envelope:
         Raises:
             Malformed: the bytes are too long, not canonical, of an unknown kind, or the signature does not verify.
         """
-        fields = as_fields(decode(data, limit=limit), 7)
+        if len(data) > limit:
+            raise Malformed(f"{len(data)} bytes where at most {limit} are allowed")
+        if len(data) <= _CACHED_SIZE:
+            return _decode_cached(bytes(data))
+        return cls._decode(bytes(data))
+
+    @classmethod
+    def _decode(cls, data: bytes) -> Envelope:
+        fields = as_fields(decode(data, limit=MAX_ENVELOPE), 7)
         try:
             kind = MessageKind(as_int(fields[3], 0, 255))
             author = PeerId(as_bytes(fields[4]))
@@ -106,3 +117,8 @@ class Envelope:
 
 def _signed_bytes(run: bytes, step: int, attempt: int, kind: MessageKind, author: PeerId, body: bytes) -> bytes:
     return _DOMAIN + encode([run, step, attempt, int(kind), bytes(author), body])
+
+
+@lru_cache(maxsize=2048)
+def _decode_cached(data: bytes) -> Envelope:
+    return Envelope._decode(data)

@@ -1,0 +1,79 @@
+"""How a flat vector is cut into parts, one an owner, and what its numbers look like on the wire."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import torch
+
+from btard.transport.base import Payload
+
+
+class WireType(StrEnum):
+    """The numbers of a part as they travel, little-endian; hashes are over these bytes."""
+
+    FLOAT32 = "float32"
+    FLOAT16 = "float16"
+    BFLOAT16 = "bfloat16"
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The torch type."""
+        return {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}[self.value]
+
+    @property
+    def size(self) -> int:
+        """Bytes a number."""
+        return self.dtype.itemsize
+
+
+@dataclass(frozen=True)
+class Partition:
+    """`count` nearly equal consecutive slices of a vector of `dimension` numbers; the first ones are longer by one."""
+
+    dimension: int
+    count: int
+    wire: WireType
+
+    def bounds(self, part: int) -> tuple[int, int]:
+        """Return the first and the last-plus-one coordinate of a part."""
+        length, longer = divmod(self.dimension, self.count)
+        start = part * length + min(part, longer)
+        return start, start + length + (part < longer)
+
+    def length(self, part: int) -> int:
+        """Return the bytes of a part on the wire."""
+        start, end = self.bounds(part)
+        return (end - start) * self.wire.size
+
+    def view(self, flat: memoryview, part: int) -> memoryview:
+        """Return the bytes of a part inside the wire bytes of the whole vector, without a copy."""
+        start, end = self.bounds(part)
+        return flat[start * self.wire.size : end * self.wire.size]
+
+
+def to_wire(vector: torch.Tensor, wire: WireType) -> memoryview:
+    """Return the wire bytes of a float32 vector of shape (d,), without a copy for float32.
+
+    Finite numbers beyond the wire type's range become its largest number, so that encoding never makes an infinity.
+    """
+    if wire is not WireType.FLOAT32:
+        limit = torch.finfo(wire.dtype).max
+        finite = torch.isfinite(vector)
+        vector = torch.where(finite, vector.clamp(-limit, limit), vector).to(wire.dtype)
+    flat = vector.detach().contiguous()
+    return memoryview(flat.view(torch.uint8).numpy())  # type: ignore[arg-type]
+
+
+def from_wire(payload: Payload, wire: WireType) -> torch.Tensor:
+    """Return the numbers of wire bytes as a float32 tensor; for float32 it shares the buffer's memory."""
+    if len(payload) == 0:
+        return torch.empty(0)
+    return torch.frombuffer(payload, dtype=wire.dtype).to(torch.float32)
+
+
+def rows_from_wire(payloads: Sequence[Payload], wire: WireType) -> list[torch.Tensor]:
+    """Return `from_wire` of each payload."""
+    return [from_wire(payload, wire) for payload in payloads]

@@ -1,0 +1,137 @@
+"""Steps in a row: which messages belong to the current one, which wait for the next, and who is told of the last."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+
+from btard.behaviour import Behaviour, LeaveReason
+from btard.identity import Envelope, IdentityKey, Malformed, MessageKind, PeerId
+from btard.round.actions import Action, Finished, Send
+from btard.round.attempt import StepRules
+from btard.round.messages import Certificate, Leave
+from btard.round.roster import Roster
+from btard.round.step import StepMachine
+from btard.transport.base import MAX_HEADER, Payload
+
+_EARLY_MESSAGES = 8
+_EARLY_BYTES = 1 << 17
+
+
+class Session:
+    """A peer in a run. Bytes come from authenticated neighbours; nothing that they hold raises or grows without bound."""
+
+    def __init__(self, rules: StepRules, key: IdentityKey, behaviour: Behaviour) -> None:
+        self._rules = rules
+        self._key = key
+        self._behaviour = behaviour
+        self._early: dict[PeerId, list[Envelope]] = defaultdict(list)
+        self._last_step = -1
+        self._last_members: frozenset[PeerId] = frozenset()
+        self._last_certificate: tuple[Envelope, ...] = ()
+        self.roster: Roster | None = None
+        self.machine: StepMachine | None = None
+
+    @property
+    def deadline(self) -> float:
+        """When `tick` wants to be called."""
+        return self.machine.deadline if self.machine else math.inf
+
+    def begin(self, now: float, roster: Roster, parameters: bytes, candidates: tuple[PeerId, ...] = ()) -> list[Action]:
+        """Begin the step of `roster`, on the training state whose digest is `parameters`."""
+        self.roster = roster
+        self.machine = StepMachine(
+            self._rules, roster, self._key, self._behaviour, parameters=parameters, candidates=candidates
+        )
+        actions = self.machine.start(now)
+        early, self._early = self._early, defaultdict(list)
+        for envelope in (e for envelopes in early.values() for e in envelopes if e.step == roster.step):
+            actions += self.machine.on_envelope(now, envelope)
+        return self._remember(actions)
+
+    def on_message(self, now: float, sender: PeerId, data: bytes) -> list[Action]:
+        """A control message came from the neighbour `sender`."""
+        try:
+            envelope = Envelope.decode(data)
+        except Malformed:
+            return []
+        if envelope.run != self._rules.run or envelope.author != sender or envelope.kind >= MessageKind.MANIFEST:
+            return []
+        step = self.roster.step if self.roster else -1
+        if self.machine and envelope.step == step and not self.machine.over:
+            return self._remember(self.machine.on_envelope(now, envelope))
+        if envelope.step == self._last_step and envelope.kind is MessageKind.REPORT and sender in self._last_members:
+            return [Send((sender,), self._certificate())]
+        if envelope.step == step + 1 and self._may_be_early(sender, data):
+            self._early[sender].append(envelope)
+        return []
+
+    def _may_be_early(self, sender: PeerId, data: bytes) -> bool:
+        known = self.roster is None or sender in self.roster.members or len(self._early) < len(self.roster.members) + 8
+        return known and len(self._early[sender]) < _EARLY_MESSAGES and len(data) <= _EARLY_BYTES
+
+    def _certificate(self) -> bytes:
+        body = Certificate(tuple(envelope.encode() for envelope in self._last_certificate)).encode()
+        return Envelope.sign(
+            self._key, run=self._rules.run, step=self._last_step, kind=MessageKind.CERTIFICATE, body=body
+        ).encode()
+
+    def accept_part(self, sender: PeerId, header: bytes, length: int) -> memoryview | None:
+        """A neighbour announces a payload: return its buffer, or None to refuse it."""
+        envelope = self._part_header(sender, header)
+        return self.machine.accept_part(envelope, length) if envelope and self.machine else None
+
+    def on_part(self, now: float, sender: PeerId, header: bytes, payload: memoryview, digest: bytes) -> list[Action]:
+        """An accepted payload is complete; `digest` is of its bytes."""
+        envelope = self._part_header(sender, header)
+        if envelope is None or self.machine is None:
+            return []
+        return self._remember(self.machine.on_part(now, envelope, payload, digest))
+
+    def on_part_failed(self, now: float, sender: PeerId, header: bytes) -> list[Action]:
+        """An accepted payload will not come."""
+        envelope = self._part_header(sender, header)
+        return self.machine.on_part_failed(now, envelope) if envelope and self.machine else []
+
+    def _part_header(self, sender: PeerId, header: bytes) -> Envelope | None:
+        try:
+            envelope = Envelope.decode(header, limit=MAX_HEADER)
+        except Malformed:
+            return None
+        ours = envelope.run == self._rules.run and self.roster is not None and envelope.step == self.roster.step
+        if not ours or envelope.author != sender or envelope.kind not in (MessageKind.PART, MessageKind.AGGREGATE):
+            return None
+        return envelope
+
+    def tick(self, now: float) -> list[Action]:
+        """Time has passed."""
+        return self._remember(self.machine.tick(now)) if self.machine else []
+
+    def parts_ready(
+        self, now: float, attempt: int, parts: tuple[memoryview, ...], digests: tuple[bytes, ...]
+    ) -> list[Action]:
+        """The answer to an EncodeParts action."""
+        return self._remember(self.machine.parts_ready(now, attempt, parts, digests)) if self.machine else []
+
+    def aggregate_ready(self, now: float, attempt: int, payload: Payload, refused: tuple[int, ...]) -> list[Action]:
+        """The answer to an AggregateRows action."""
+        return self._remember(self.machine.aggregate_ready(now, attempt, payload, refused)) if self.machine else []
+
+    def _remember(self, actions: list[Action]) -> list[Action]:
+        """Keep the certificate of a finished step, for members that have not finished it."""
+        for action in actions:
+            if isinstance(action, Finished) and self.roster is not None:
+                self._last_step = action.step
+                self._last_members = frozenset(self.roster.members)
+                self._last_certificate = action.certificate
+        return actions
+
+    def leave(self, reason: LeaveReason) -> list[Action]:
+        """Tell the members that this peer is gone from the step after the last one that it finished."""
+        if self.roster is None or self.machine is None:
+            return []
+        step = self.roster.step + 1 if self.machine.over else self.roster.step
+        body = Leave(reason).encode()
+        envelope = Envelope.sign(self._key, run=self._rules.run, step=step, kind=MessageKind.LEAVE, body=body)
+        others = tuple(peer for peer in self.roster.members if peer != self._key.peer_id)
+        return [Send(others, envelope.encode())]

@@ -1,0 +1,214 @@
+"""A simulated network: a virtual clock, and delays, losses, reordering and partitions drawn from one seed.
+
+Everything happens in one thread in an order that the seed fixes, so a run that fails fails again. It drives the same
+`Session` as the real network does.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import math
+import random
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+
+from btard.behaviour import Behaviour, LeaveReason
+from btard.hashing import digest
+from btard.identity import IdentityKey, PeerId
+from btard.round.actions import Action, AggregateRows, EncodeParts, Finished, Send, SendPart, Stopped, Voided
+from btard.round.attempt import StepRules
+from btard.round.partition import from_wire
+from btard.round.roster import Roster
+from btard.round.session import Session
+from btard.round.work import AggregationRules, aggregate_rows, encode_parts
+from btard.transport.base import Payload
+
+
+@dataclass(frozen=True)
+class NetworkConditions:
+    """What the network does to messages.
+
+    Attributes:
+        delay: (least, most) seconds a message travels, drawn uniformly; a wide range reorders.
+        loss: probability that a message or a part is lost.
+    """
+
+    delay: tuple[float, float] = (0.01, 0.01)
+    loss: float = 0.0
+
+
+class Network:
+    """The virtual clock, its events, and who can reach whom."""
+
+    def __init__(self, seed: int, conditions: NetworkConditions) -> None:
+        self.now = 0.0
+        self.random = random.Random(seed)
+        self.conditions = conditions
+        self.peers: dict[PeerId, SimulatedPeer] = {}
+        self._events: list[tuple[float, int, Callable[[], None]]] = []
+        self._order = itertools.count()
+        self._islands: dict[PeerId, int] = {}
+
+    def at(self, when: float, event: Callable[[], None]) -> None:
+        """Let `event` happen at a time of the virtual clock."""
+        heapq.heappush(self._events, (max(when, self.now), next(self._order), event))
+
+    def partition(self, *groups: Iterable[PeerId]) -> None:
+        """Cut the network into groups that cannot reach each other; peers in no group form one. No group: heal."""
+        self._islands = {peer: number for number, group in enumerate(groups, 1) for peer in group}
+
+    def deliver(self, sender: PeerId, receiver: PeerId, arrive: Callable[[SimulatedPeer], None]) -> None:
+        """Let something arrive after its delay, unless it is lost or cut off then."""
+        if self.random.random() < self.conditions.loss:
+            return
+
+        def event() -> None:
+            peer = self.peers.get(receiver)
+            same_island = self._islands.get(sender, 0) == self._islands.get(receiver, 0)
+            if peer is not None and not peer.crashed and same_island:
+                arrive(peer)
+
+        self.at(self.now + self.random.uniform(*self.conditions.delay), event)
+
+    def run(self, *, until: float = math.inf, done: Callable[[], bool] = lambda: False) -> None:
+        """Let events happen in order until `done`, the time `until`, or until there are none."""
+        while self._events and not done() and self._events[0][0] <= until:
+            self.now, _, event = heapq.heappop(self._events)
+            event()
+
+
+@dataclass
+class SimulatedPeer:
+    """One peer in a simulated network: a Session, and the driver that carries out its actions.
+
+    Attributes:
+        gradient: (roster, parameters) -> the vector to send, float32 of shape (d,).
+        parameters: the vector x^t, which each finished step changes by minus the aggregate.
+        compute_seconds: virtual time that computing a gradient takes.
+        last_step: after this step the peer rests.
+        history: what happened, for tests and reports.
+    """
+
+    network: Network
+    key: IdentityKey
+    rules: StepRules
+    aggregation: AggregationRules
+    gradient: Callable[[Roster, torch.Tensor], torch.Tensor]
+    parameters: torch.Tensor
+    behaviour: Behaviour = field(default_factory=Behaviour)
+    compute_seconds: float = 0.1
+    last_step: int = 0
+    candidates: tuple[PeerId, ...] = ()
+    crashed: bool = False
+    history: list[Finished | Stopped | Voided] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.session = Session(self.rules, self.key, self.behaviour)
+        self.network.peers[self.key.peer_id] = self
+        self._vector = torch.empty(0)
+
+    @property
+    def peer_id(self) -> PeerId:
+        """The peer's id."""
+        return self.key.peer_id
+
+    @property
+    def roster(self) -> Roster | None:
+        """The roster of the step that the peer is in, or of the next one once a step is finished."""
+        return self.history[-1].roster if self.history and isinstance(self.history[-1], Finished) else None
+
+    @property
+    def stopped(self) -> Stopped | None:
+        """Why the peer stopped, if it did."""
+        return next((event for event in self.history if isinstance(event, Stopped)), None)
+
+    def finished(self) -> list[Finished]:
+        """Return the steps that the peer has finished."""
+        return [event for event in self.history if isinstance(event, Finished)]
+
+    def begin(self, roster: Roster) -> None:
+        """Begin a step: compute, then take part."""
+        self._vector = torch.empty(0)
+        actions = self.session.begin(self.network.now, roster, digest(_bytes(self.parameters)), self.candidates)
+        self._perform(actions)
+
+        def computed() -> None:
+            if not self.crashed and self.session.roster is roster:
+                honest = self.gradient(roster, self.parameters)
+                self._vector = self.behaviour.gradient(roster.step, honest)
+                self._encode()
+
+        self.network.at(self.network.now + self.compute_seconds, computed)
+
+    def _encode(self, request: EncodeParts | None = None) -> None:
+        self._request = request or self._request
+        if len(self._vector):
+            parts, digests = encode_parts(self._vector, self._request.count, self.rules.wire)
+            self._perform(self.session.parts_ready(self.network.now, self._request.attempt, parts, digests))
+
+    def _perform(self, actions: Sequence[Action]) -> None:
+        for action in actions:
+            match action:
+                case Send(peers, data):
+                    for peer in peers:
+                        self.network.deliver(self.peer_id, peer, lambda to, data=data: to.receive(self.peer_id, data))
+                case SendPart(peer, header, payload):
+                    self._send_part(peer, header, payload)
+                case EncodeParts():
+                    self._encode(action)
+                case AggregateRows(attempt, rows, members):
+                    value, refused = aggregate_rows(rows, members, self.rules.wire, self.aggregation)
+                    self._perform(self.session.aggregate_ready(self.network.now, attempt, value, refused))
+                case Finished():
+                    self.history.append(action)
+                    self._finish(action)
+                case Stopped() | Voided():
+                    self.history.append(action)
+        self._watch()
+
+    def _finish(self, result: Finished) -> None:
+        self.parameters = self.parameters - from_wire(result.flat, self.rules.wire)
+        reason = self.behaviour.leaves(result.step)
+        if reason is not None:
+            self.leave(reason)
+        elif result.step < self.last_step:
+            self.network.at(self.network.now, lambda: None if self.crashed else self.begin(result.roster))
+
+    def leave(self, reason: LeaveReason) -> None:
+        """Say goodbye and stop."""
+        self._perform(self.session.leave(reason))
+        self.crash()
+
+    def crash(self) -> None:
+        """Stop without a word."""
+        self.crashed = True
+
+    def _send_part(self, receiver: PeerId, header: bytes, payload: Payload) -> None:
+        def arrive(to: SimulatedPeer) -> None:
+            buffer = to.session.accept_part(self.peer_id, header, len(payload))
+            if buffer is not None:
+                buffer[:] = payload
+                to._perform(to.session.on_part(self.network.now, self.peer_id, header, buffer, digest(buffer)))
+
+        self.network.deliver(self.peer_id, receiver, arrive)
+
+    def receive(self, sender: PeerId, data: bytes) -> None:
+        """A control message arrives."""
+        self._perform(self.session.on_message(self.network.now, sender, data))
+
+    def _watch(self) -> None:
+        """Ask for a tick at the session's deadline, as it stands now."""
+        deadline = self.session.deadline
+        if deadline < math.inf and not self.crashed:
+            self.network.at(deadline, lambda: self._tick(deadline))
+
+    def _tick(self, deadline: float) -> None:
+        if not self.crashed and self.session.deadline == deadline:
+            self._perform(self.session.tick(self.network.now))
+
+
+def _bytes(vector: torch.Tensor) -> memoryview:
+    return memoryview(vector.numpy()).cast("B")  # type: ignore[arg-type]
