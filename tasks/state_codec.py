@@ -64,7 +64,7 @@ class StateCodec:
         return {
             "groups": [
                 # Settings that are no numbers choose between implementations and differ between torch's versions.
-                {key: _plain(value) for key, value in sorted(group.items()) if _is_numeric(value)}
+                {key: _plain(value) for key, value in sorted(group.items()) if key != "params" and _is_numeric(value)}
                 for group in self._optimizer.param_groups
             ],
             "scheduler": {key: _plain(getattr(self._scheduler, key)) for key in _SCHEDULER_KEYS},

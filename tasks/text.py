@@ -5,7 +5,6 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 from blake3 import blake3
-from torch import nn
 
 from tasks.base import Batch, Schedule, Task
 from tasks.data.tokenised import TokenisedCorpus
@@ -48,8 +47,3 @@ class TextTask(Task):
     def decode(self, tokens: list[int]) -> str:
         """The text of tokens."""
         return str(self.corpus.tokenizer.decode(tokens))
-
-
-def parameter_count(model: nn.Module) -> int:
-    """How many trained numbers the model has."""
-    return sum(parameter.numel() for parameter in model.parameters())
