@@ -6,7 +6,7 @@
 
 from btard.configuration.manual import Row, describe
 from btard.configuration.options import Option, Port, Probability
-from btard.configuration.settings import SETTINGS_GROUP, Settings, load_settings, to_yaml
+from btard.configuration.settings import SETTINGS_GROUP, Settings, installed_settings, load_settings, to_yaml
 from btard.configuration.tau import TauSettings
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "Settings",
     "TauSettings",
     "describe",
+    "installed_settings",
     "load_settings",
     "to_yaml",
 ]

@@ -55,10 +55,10 @@ class Bounds:
     high_exclusive: bool = False
 
     def __str__(self) -> str:
-        low = "" if self.low is None else f"{'above' if self.low_exclusive else 'at least'} {self.low:g}"
-        high = "" if self.high is None else f"{'below' if self.high_exclusive else 'at most'} {self.high:g}"
+        low = "" if self.low is None else f"{'above' if self.low_exclusive else 'at least'} {self.low}"
+        high = "" if self.high is None else f"{'below' if self.high_exclusive else 'at most'} {self.high}"
         if self.two_sided and not (self.low_exclusive or self.high_exclusive):
-            return f"from {self.low:g} to {self.high:g}"
+            return f"from {self.low} to {self.high}"
         return " and ".join(part for part in (low, high) if part)
 
     @property

@@ -76,6 +76,23 @@ def load_settings(cls: type[S], argv: Sequence[str], *, program: str, environ: M
         raise user_error(error, settings, given) from error
 
 
+def installed_settings() -> dict[str, type[Settings]]:
+    """Return the Settings class of every program that is installed here, by the program's name, in alphabetical order.
+
+    They are entry points of the group SETTINGS_GROUP, so that this library need not know its users; a dot in a name
+    stands for the blank of a command, as in `btard.swarm`.
+    """
+    found: dict[str, type[Settings]] = {}
+    for entry in sorted(entry_points(group=SETTINGS_GROUP)):
+        try:
+            found[entry.name.replace(".", " ")] = entry.load()
+        except ModuleNotFoundError as error:
+            if not f"{entry.module}.".startswith(f"{error.name}."):
+                raise
+            continue  # the program itself is absent, as in an image that carries only some of the packages
+    return found
+
+
 def to_yaml(settings: Settings) -> str:
     """Return every effective value as a file that `--config` accepts."""
     return yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
@@ -93,12 +110,9 @@ def _parsed(cls: type[Settings], name: str, value: object) -> object:
 
 def _known_variables(cls: type[Settings]) -> set[str]:
     """The environment names of this class and of the sibling programs, which may share one environment."""
-    classes: list[type[Settings]] = [cls]
-    for entry in entry_points(group=SETTINGS_GROUP):
-        try:
-            classes.append(entry.load())
-        except ModuleNotFoundError:
-            continue  # a program that is not on this machine reads no variable here
     return {
-        variable for known in classes for setting in settings_of(known).values() for variable in setting.environment
+        variable
+        for known in (cls, *installed_settings().values())
+        for setting in settings_of(known).values()
+        for variable in setting.environment
     }

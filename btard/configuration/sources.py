@@ -7,7 +7,7 @@ import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import yaml
 
@@ -17,6 +17,10 @@ from btard.errors import UserError
 CONFIG_FLAG = "--config"
 CONFIG_ENVIRONMENT = ENV_PREFIX + "CONFIG"
 
+# Names that no field can have, since pydantic refuses leading underscores.
+_HELP = "_help"
+_CONFIG = "_config"
+
 
 @dataclass(frozen=True)
 class Given:
@@ -24,13 +28,6 @@ class Given:
 
     label: str
     value: Any
-
-
-class _Parser(argparse.ArgumentParser):
-    """A parser that leaves help and error messages to us."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{self.prog}: {message.replace('argument ', '', 1)}")
 
 
 @dataclass(frozen=True)
@@ -48,7 +45,9 @@ def read_flags(settings: Mapping[str, Setting], argv: Sequence[str], program: st
     Raises:
         UserError: a flag is unknown or has no value.
     """
-    parser = _Parser(prog=program, add_help=False, allow_abbrev=False, argument_default=argparse.SUPPRESS)
+    parser = argparse.ArgumentParser(
+        add_help=False, allow_abbrev=False, argument_default=argparse.SUPPRESS, exit_on_error=False
+    )
     parser.add_argument("-h", "--help", dest=_HELP, action="store_true")
     parser.add_argument(CONFIG_FLAG, dest=_CONFIG)
     for setting in settings.values():
@@ -58,13 +57,18 @@ def read_flags(settings: Mapping[str, Setting], argv: Sequence[str], program: st
             parser.add_argument(setting.flag, dest=setting.name, action="extend", nargs="+")
         else:
             parser.add_argument(setting.flag, dest=setting.name)
-    parsed, unknown = parser.parse_known_args(list(argv))
+    try:
+        parsed, unknown = parser.parse_known_args(list(argv))
+    except argparse.ArgumentError as error:
+        # A switch has two names, here joined by a slash, and can only have a value too much; the others lack theirs.
+        flag, is_switch, _ = (error.argument_name or "").partition("/")
+        raise UserError(f"{flag} {'takes no value' if is_switch else 'needs a value'}") from error
     values = vars(parsed)
     if unknown and not values.get(_HELP):
         flags = [setting.flag for setting in settings.values()]
         word = unknown[0].split("=", 1)[0] if unknown[0].startswith("-") else repr(unknown[0])
-        hint = _meant(word, [*flags, CONFIG_FLAG, "--help"])
-        raise UserError(f"{program} does not know {word}{hint or f'; {program} --help lists its flags'}")
+        hint = _meant(word, [*flags, CONFIG_FLAG, "--help"]) or f"; {program} --help lists those that exist"
+        raise UserError(f"there is no flag {word}{hint}")
     return Flags(
         values={
             name: Given(setting.flag, _split(values[name]) if setting.is_list else values[name])
@@ -74,11 +78,6 @@ def read_flags(settings: Mapping[str, Setting], argv: Sequence[str], program: st
         config=values.get(_CONFIG),
         wants_help=_HELP in values,
     )
-
-
-# Names that no field can have, since pydantic refuses leading underscores.
-_HELP = "_help"
-_CONFIG = "_config"
 
 
 def read_environment(

@@ -1,0 +1,16 @@
+"""The `btard-coordinator` program: the first peer, which welcomes the others."""
+
+from __future__ import annotations
+
+import sys
+
+from cli.program import call, guarded
+
+
+def main() -> int:
+    """Run the daemon with the words of the command line and return its exit code."""
+    return guarded("btard-coordinator", lambda: call("coordinator.daemon", "run", sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

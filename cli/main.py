@@ -1,0 +1,66 @@
+"""The `btard` program: dispatches to one module a command, which is imported only when it runs."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from btard.errors import UserError
+from cli.program import call, guarded
+
+PROGRAM = "btard"
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command: the module whose `main(argv)` runs it, and its line in the help; without one it is for maintainers."""
+
+    module: str
+    summary: str | None
+
+
+COMMANDS = {
+    "swarm": Command("cli.swarm", "start a coordinator and peers on this machine"),
+    "data": Command("cli.data", "prepare the public data that tasks train on"),
+    "docs": Command("cli.docs", None),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `btard COMMAND ...` and return its exit code."""
+    words = sys.argv[1:] if argv is None else list(argv)
+    return guarded(PROGRAM, lambda: _dispatch(words))
+
+
+def _dispatch(words: Sequence[str]) -> int:
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(_help())
+        return 0
+    name, *rest = words
+    if name not in COMMANDS:
+        close = difflib.get_close_matches(name, COMMANDS, n=1)
+        hint = f"perhaps {close[0]} was meant" if close else f"{PROGRAM} --help lists the commands"
+        raise UserError(f"there is no command {name!r}; {hint}")
+    return call(COMMANDS[name].module, "main", rest)
+
+
+def _help() -> str:
+    shown = {name: command.summary for name, command in COMMANDS.items() if command.summary}
+    width = max(map(len, shown))
+    return "\n".join(
+        [
+            f"usage: {PROGRAM} COMMAND ...",
+            "",
+            "Train one model with strangers, some of whom lie.",
+            "",
+            *(f"  {name:<{width}}  {summary}" for name, summary in shown.items()),
+            "",
+            f"`{PROGRAM} COMMAND --help` tells more. The daemons are btard-coordinator and btard-peer.",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
