@@ -92,8 +92,8 @@ def _central_row(rows: CheckedRows) -> int:
     d = rows.dimension
     length = min(d, _SAMPLED_RUN_LENGTH)
     starts = sorted(set(np.linspace(0, d - length, _SAMPLED_RUNS).astype(int).tolist()))
-    sample = np.stack([torch.cat([row[s : s + length] for s in starts]).double().numpy() for row in rows.rows])
-    products = sample @ sample.T
+    sample = torch.stack([torch.cat([row[s : s + length] for s in starts]) for row in rows.rows]).double()
+    products = (sample @ sample.T).numpy()
     squares = np.add.outer(products.diagonal(), products.diagonal()) - 2 * products
     medians = np.median(squares, axis=1)
     return int(np.argmin(np.where(rows.magnitude <= np.median(rows.magnitude), medians, np.inf)))

@@ -2,11 +2,15 @@
 
 Every iterate is a convex combination v = sum_i p_i x_i, so all distances follow from p and the Gram matrix of the rows'
 differences from one origin. Here nothing has length d, and everything is float64.
+
+NumPy's BLAS is avoided: its threads spin for a while after a call, and halve the speed of the torch passes between the
+solves on a machine with few cores.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 Vector = NDArray[np.float64]
@@ -100,7 +104,7 @@ def weighted_median(values: Vector, weights: Vector) -> float:
 def _evaluate(p: Vector, geometry: Geometry, tau: float, weights: Vector) -> _Point:
     scale = geometry.scale
     a = p * scale
-    g = geometry.gram @ a
+    g = (geometry.gram * a).sum(1)
     squares = scale * (scale * geometry.gram.diagonal() - 2 * g) + a @ g
     r = np.sqrt(np.maximum(squares, 0.0))
     clip = clip_factors(r, tau)
@@ -120,7 +124,7 @@ def _newton(point: _Point, geometry: Geometry, weights: Vector) -> Vector:
     """
     scale = geometry.scale
     a = point.p * scale
-    g = geometry.gram @ a
+    g = (geometry.gram * a).sum(1)
     r = np.where(point.r > 0, point.r, 1.0)
     inner = geometry.gram * np.outer(scale, scale) - np.add.outer(scale * g, scale * g) + a @ g
     cosines = np.clip(inner / np.outer(r, r), -1.0, 1.0)
@@ -130,7 +134,7 @@ def _newton(point: _Point, geometry: Geometry, weights: Vector) -> Vector:
     curvature = np.where(point.clip < 1.0, weighted, 0.0)
     # Collinear clipped rows make the Hessian singular; a hair on the diagonal turns that into a step to be refused.
     system = total * (1 + 1e-12) * np.eye(len(r)) - curvature[:, None] * cosines
-    step = np.linalg.solve(system, weighted * r) / r
+    step = torch.linalg.solve(torch.from_numpy(system), torch.from_numpy(weighted * r)).numpy() / r
     return (1 - step.sum()) * point.p + step
 
 
