@@ -44,7 +44,7 @@ class AgreePhase:
         return faults
 
     def seconds(self) -> float:
-        """The phase's deadline."""
+        """How long the phase may take."""
         return self._attempt.rules.agree
 
     def finished(self) -> Finished:

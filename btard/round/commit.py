@@ -57,6 +57,10 @@ class CommitPhase:
         state, count = votes.most_common(1)[0]
         return count * 2 > len(self._attempt.members) and state != self._step.parameters
 
+    def passed_elsewhere(self) -> bool:
+        """Whether parts came from more than half of the members: an honest one holds all commitments, so they exist."""
+        return 2 * len(self._attempt.headers) > len(self._attempt.members)
+
     def seconds(self) -> float:
-        """The phase's deadline, which includes computing the gradient."""
+        """How long the phase may take, computing the gradient included."""
         return self._attempt.rules.commit

@@ -55,5 +55,5 @@ class GatherPhase:
         }
 
     def seconds(self) -> float:
-        """The phase's deadline, which includes aggregating."""
+        """How long the phase may take, aggregating included."""
         return self._attempt.rules.gather

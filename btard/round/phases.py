@@ -55,7 +55,7 @@ class PhaseOfAttempt(Protocol):
         """Return what the phase still lacks of whom; empty when it is complete but for own work."""
 
     def seconds(self) -> float:
-        """The phase's deadline, counted from its beginning."""
+        """How long the phase may take."""
 
 
 HOPELESS = frozenset({Fault.OTHER_STATE, Fault.BROKEN_PART, Fault.BROKEN_AGGREGATE, Fault.OTHER_DIGEST})

@@ -46,5 +46,5 @@ class ScatterPhase:
         }
 
     def seconds(self) -> float:
-        """The phase's deadline."""
+        """How long the phase may take."""
         return self._attempt.rules.scatter

@@ -19,7 +19,7 @@ _EARLY_BYTES = 1 << 17
 
 
 class Session:
-    """A peer in a run. Bytes come from authenticated neighbours; nothing that they hold raises or grows without bound."""
+    """A peer in a run. Bytes come from authenticated neighbours; none of them raises or makes it grow without bound."""
 
     def __init__(self, rules: StepRules, key: IdentityKey, behaviour: Behaviour) -> None:
         self._rules = rules

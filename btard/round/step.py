@@ -12,7 +12,7 @@ from btard.round.agree import AgreePhase, check_certificate
 from btard.round.attempt import Attempt, StepRules
 from btard.round.commit import CommitPhase
 from btard.round.gather import GatherPhase
-from btard.round.messages import Certificate, Fault, Leave
+from btard.round.messages import Certificate, Fault, Leave, Phase
 from btard.round.phases import HOPELESS, PhaseOfAttempt, StepContext
 from btard.round.roster import Roster
 from btard.round.scatter import ScatterPhase
@@ -55,6 +55,8 @@ class StepMachine:
         self._agree: AgreePhase | None = None
         self._phase: PhaseOfAttempt = self._commit
         self._phase_ends = math.inf
+        self._barrier = 0.0
+        self._others_passed = math.inf
 
     @property
     def members(self) -> tuple[PeerId, ...]:
@@ -143,13 +145,29 @@ class StepMachine:
         return [] if self.over else self._advance(now, [])
 
     def _enter(self, now: float, phase: PhaseOfAttempt) -> list[Action]:
+        """Begin a phase, and set its deadline.
+
+        After the barrier every phase ends a fixed time after it, so that who is held up in an earlier phase is heard of
+        before it is blamed in a later one: barriers differ by at most three times the bound on delay (`settle`).
+        """
+        rules = self._step.rules
+        starts = {
+            Phase.COMMIT: 0.0,
+            Phase.SCATTER: 0.0,
+            Phase.GATHER: rules.scatter + 4 * rules.settle,
+            Phase.AGREE: rules.scatter + rules.gather + 8 * rules.settle,
+        }
+        if phase.phase in (Phase.COMMIT, Phase.SCATTER):
+            self._barrier = now
         self._phase = phase
-        self._phase_ends = now + phase.seconds()
+        self._phase_ends = self._barrier + starts[phase.phase] + phase.seconds()
         return phase.enter()
 
     def _advance(self, now: float, actions: list[Action]) -> list[Action]:
         """Go as far as what has arrived allows."""
         while not self.over and not self._settlement.frozen:
+            if self._phase is self._commit and self._commit.passed_elsewhere():
+                self._phase_ends = min(self._phase_ends, self._barrier_seen(now) + self._step.rules.settle)
             missing = self._phase.missing()
             proofs = self._proofs()
             if not missing and not proofs and not self._phase.busy():
@@ -164,6 +182,11 @@ class StepMachine:
             actions += self._settlement.advance(now)
             actions += self._resolve(now)
         return actions
+
+    def _barrier_seen(self, now: float) -> float:
+        """Return when it was first seen that others have passed the barrier."""
+        self._others_passed = min(self._others_passed, now)
+        return self._others_passed
 
     def _next_phase(self, now: float) -> list[Action]:
         if self._phase is self._commit:
@@ -183,7 +206,7 @@ class StepMachine:
 
     def _must_freeze(self, now: float, missing: dict[PeerId, Fault], proofs: list[Envelope]) -> bool:
         """Whether the attempt is lost: proven lies, a deadline, or nothing to wait for but what will not come."""
-        if proofs or now >= self._phase_ends:
+        if proofs or now >= self._phase_ends or not self._settlement.left.keys().isdisjoint(missing):
             return True
         gone = self._settlement.reporters | set(self._settlement.left)
         hopeless = {peer for peer, fault in missing.items() if fault in HOPELESS}
@@ -191,7 +214,10 @@ class StepMachine:
 
     def _freeze(self, now: float, missing: dict[PeerId, Fault], proofs: list[Envelope]) -> list[Action]:
         explained = self._settlement.reporters | set(self._settlement.left)
-        complaints = {peer: fault for peer, fault in missing.items() if peer not in explained or fault in HOPELESS}
+        late = now >= self._phase_ends
+        complaints = {
+            peer: fault for peer, fault in missing.items() if fault in HOPELESS or (late and peer not in explained)
+        }
         if any(fault is Fault.OTHER_DIGEST for fault in complaints.values()):
             kinds = (MessageKind.COMMIT, MessageKind.AGGREGATE)
             proofs = proofs + [e for (kind, author), e in self._attempt.signed.items() if kind in kinds]

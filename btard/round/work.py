@@ -53,10 +53,12 @@ def aggregate_rows(
         The aggregate's wire bytes, and the positions of the rows left out.
     """
     vectors = rows_from_wire(rows, wire)
+    if len(vectors[0]) == 0:
+        return to_wire(vectors[0], wire), ()
     finite = finite_rows(vectors)
     kept = [vector for vector, good in zip(vectors, finite, strict=True) if good]
     refused = tuple(i for i, good in enumerate(finite) if not good)
-    if not kept or len(kept[0]) == 0:
+    if not kept:
         return to_wire(torch.zeros_like(vectors[0]), wire), refused
     value = get_rule(rules.rule).aggregate(kept, tau=rules.part_tau(members)).value
     return to_wire(value, wire), refused

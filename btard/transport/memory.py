@@ -12,6 +12,7 @@ import math
 import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 
@@ -109,6 +110,8 @@ class SimulatedPeer:
         self.session = Session(self.rules, self.key, self.behaviour)
         self.network.peers[self.key.peer_id] = self
         self._vector = torch.empty(0)
+        self._request = EncodeParts(0, 1)
+        self._watched = math.inf
 
     @property
     def peer_id(self) -> PeerId:
@@ -143,8 +146,7 @@ class SimulatedPeer:
 
         self.network.at(self.network.now + self.compute_seconds, computed)
 
-    def _encode(self, request: EncodeParts | None = None) -> None:
-        self._request = request or self._request
+    def _encode(self) -> None:
         if len(self._vector):
             parts, digests = encode_parts(self._vector, self._request.count, self.rules.wire)
             self._perform(self.session.parts_ready(self.network.now, self._request.attempt, parts, digests))
@@ -154,11 +156,12 @@ class SimulatedPeer:
             match action:
                 case Send(peers, data):
                     for peer in peers:
-                        self.network.deliver(self.peer_id, peer, lambda to, data=data: to.receive(self.peer_id, data))
+                        self.network.deliver(self.peer_id, peer, partial(_receive, self.peer_id, data))
                 case SendPart(peer, header, payload):
                     self._send_part(peer, header, payload)
                 case EncodeParts():
-                    self._encode(action)
+                    self._request = action
+                    self._encode()
                 case AggregateRows(attempt, rows, members):
                     value, refused = aggregate_rows(rows, members, self.rules.wire, self.aggregation)
                     self._perform(self.session.aggregate_ready(self.network.now, attempt, value, refused))
@@ -202,12 +205,17 @@ class SimulatedPeer:
     def _watch(self) -> None:
         """Ask for a tick at the session's deadline, as it stands now."""
         deadline = self.session.deadline
-        if deadline < math.inf and not self.crashed:
+        if deadline < math.inf and deadline != self._watched and not self.crashed:
+            self._watched = deadline
             self.network.at(deadline, lambda: self._tick(deadline))
 
     def _tick(self, deadline: float) -> None:
         if not self.crashed and self.session.deadline == deadline:
             self._perform(self.session.tick(self.network.now))
+
+
+def _receive(sender: PeerId, data: bytes, to: SimulatedPeer) -> None:
+    to.receive(sender, data)
 
 
 def _bytes(vector: torch.Tensor) -> memoryview:

@@ -1,0 +1,109 @@
+"""Small simulated swarms, and what must hold at the end of every one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from btard.aggregation import RuleName
+from btard.behaviour import Behaviour
+from btard.hashing import tagged_digest
+from btard.identity import IdentityKey, PeerId
+from btard.round.actions import Finished
+from btard.round.attempt import StepRules
+from btard.round.partition import WireType
+from btard.round.roster import Roster, first_randomness
+from btard.round.work import AggregationRules
+from btard.transport.memory import Network, NetworkConditions, SimulatedPeer
+
+RULES = StepRules(
+    run=b"simulated-run-00",
+    dimension=40,
+    wire=WireType.FLOAT32,
+    commit=20.0,
+    scatter=10.0,
+    gather=10.0,
+    agree=5.0,
+    settle=2.0,
+)
+
+
+def keys(count: int) -> list[IdentityKey]:
+    """Return keys in roster order, the same in every test."""
+    made = [IdentityKey.from_seed(tagged_digest("test key", bytes([i]))) for i in range(count)]
+    return sorted(made, key=lambda key: key.peer_id)
+
+
+def seeded_gradient(peer: PeerId, dimension: int) -> Callable[[Roster, torch.Tensor], torch.Tensor]:
+    """Return a gradient function: a common direction and noise of the peer's own, from the public seed."""
+
+    def gradient(roster: Roster, parameters: torch.Tensor) -> torch.Tensor:
+        seed = int.from_bytes(roster.batch_seed(peer)[:8], "big") >> 1
+        noise = torch.randn(dimension, generator=torch.Generator().manual_seed(seed))
+        return 1.0 + 0.1 * noise
+
+    return gradient
+
+
+class Swarm:
+    """`count` simulated peers, of which those named in `behaviours` (by position) are not honest."""
+
+    def __init__(
+        self,
+        count: int,
+        *,
+        steps: int = 3,
+        seed: int = 0,
+        conditions: NetworkConditions | None = None,
+        behaviours: dict[int, Behaviour] | None = None,
+        rules: StepRules = RULES,
+        rule: RuleName = RuleName.CENTERED_CLIP,
+        peer_type: Callable[..., SimulatedPeer] = SimulatedPeer,
+    ) -> None:
+        self.network = Network(seed, conditions or NetworkConditions())
+        self.rules = rules
+        self.seed = seed
+        behaviours = behaviours or {}
+        aggregation = AggregationRules(rule, tau=1.0, reference_peers=count)
+        self.peers = [
+            peer_type(
+                self.network,
+                key,
+                rules,
+                aggregation,
+                seeded_gradient(key.peer_id, rules.dimension),
+                torch.zeros(rules.dimension),
+                behaviours.get(i, Behaviour()),
+                last_step=steps - 1,
+            )
+            for i, key in enumerate(keys(count))
+        ]
+        self.liars = set(behaviours)
+        members = tuple(peer.peer_id for peer in self.peers)
+        self.genesis = Roster(0, members, frozenset(), first_randomness(seed, 0))
+
+    @property
+    def honest(self) -> list[SimulatedPeer]:
+        """The honest peers that have not crashed."""
+        return [peer for i, peer in enumerate(self.peers) if i not in self.liars and not peer.crashed]
+
+    def run(self) -> Swarm:
+        """Let all begin, and let things happen until every honest peer has done its steps or stopped."""
+        for peer in self.peers:
+            peer.begin(self.genesis)
+        self.network.run(done=self.done)
+        return self
+
+    def done(self) -> bool:
+        """Whether no honest peer has anything left to do."""
+        return all(peer.stopped or len(peer.finished()) > peer.last_step for peer in self.honest)
+
+    def check_agreement(self) -> None:
+        """Assert that whoever finished a step finished it with the same bytes and the same next roster."""
+        steps: dict[int, Finished] = {}
+        for peer in self.honest:
+            for result in peer.finished():
+                first = steps.setdefault(result.step, result)
+                assert bytes(result.flat) == bytes(first.flat), f"two results of step {result.step}, seed {self.seed}"
+                assert result.roster == first.roster, f"two rosters after step {result.step}, seed {self.seed}"
