@@ -1,0 +1,27 @@
+"""The real network: hivemind's p2pd and DHT, with raw streams for messages and parts.
+
+`Libp2pNode.create` starts one; `resolve_initial_peers` turns `host:port` into the multiaddresses that it takes.
+"""
+
+from btard.transport.libp2p.control import DaemonError
+from btard.transport.libp2p.daemon import remove_leftovers
+from btard.transport.libp2p.discover import resolve_initial_peer, resolve_initial_peers
+from btard.transport.libp2p.fetch import FetchError
+from btard.transport.libp2p.node import Libp2pNode
+from btard.transport.libp2p.records import RecordError, Records
+from btard.transport.libp2p.settings import Counters, Limits
+from btard.transport.libp2p.transport import Libp2pTransport
+
+__all__ = [
+    "Counters",
+    "DaemonError",
+    "FetchError",
+    "Libp2pNode",
+    "Libp2pTransport",
+    "Limits",
+    "RecordError",
+    "Records",
+    "remove_leftovers",
+    "resolve_initial_peer",
+    "resolve_initial_peers",
+]

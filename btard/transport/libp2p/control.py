@@ -1,0 +1,164 @@
+"""p2pd's control socket: who am I, dial, open a stream, receive streams. Every call has a deadline.
+
+hivemind's own client leaves sockets open when a call is cancelled and reads streams through a buffer that copies; the
+wire format (length-prefixed protobuf over a unix socket) is small enough to be spoken here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from hivemind.proto import p2pd_pb2
+from hivemind.utils.multiaddr import Multiaddr
+
+from btard.identity import PeerId
+from btard.transport.libp2p.pipe import Parser, Pipe, StreamLost, Violation, fill
+
+_MAX_REPLY = 1 << 20
+_MAX_VARINT = 4
+
+
+class DaemonError(Exception):
+    """p2pd refused a request, or did not answer in time."""
+
+
+def _varint(value: int) -> bytes:
+    out = bytearray()
+    while value >= 0x80:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def read_message(store: Callable[[bytes], None]) -> Parser:
+    """Parse one length-prefixed message from p2pd and hand its bytes to `store`."""
+    length = 0
+    byte = memoryview(bytearray(1))
+    for position in range(_MAX_VARINT):
+        yield from fill(byte)
+        length |= (byte[0] & 0x7F) << (7 * position)
+        if byte[0] < 0x80:
+            break
+    if length > _MAX_REPLY:
+        raise Violation(f"p2pd announces a message of {length} bytes")
+    data = bytearray(length)
+    yield from fill(memoryview(data))
+    store(bytes(data))
+
+
+class ControlSocket:
+    """Requests to the p2pd that listens on `path`."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    async def identify(self, timeout: float) -> tuple[bytes, tuple[str, ...]]:
+        """Return the daemon's raw peer id and the multiaddresses it believes to have.
+
+        Raises:
+            DaemonError: no answer within `timeout` seconds, or a refusal.
+        """
+        reply = await self._ask(p2pd_pb2.Request(type=p2pd_pb2.Request.IDENTIFY), timeout)
+        return reply.identify.id, tuple(str(Multiaddr(raw)) for raw in reply.identify.addrs)
+
+    async def connect(self, peer: PeerId, maddrs: Sequence[str], timeout: float) -> None:
+        """Dial a peer at these multiaddresses (without `/p2p/...`); raises DaemonError when none answers in time."""
+        connect = p2pd_pb2.ConnectRequest(
+            peer=bytes(peer), addrs=[Multiaddr(text).to_bytes() for text in maddrs], timeout=max(1, int(timeout))
+        )
+        await self._ask(p2pd_pb2.Request(type=p2pd_pb2.Request.CONNECT, connect=connect), timeout)
+
+    async def disconnect(self, peer: PeerId, timeout: float) -> None:
+        """Close the connection to a peer; raises DaemonError when the daemon does not answer in time."""
+        disconnect = p2pd_pb2.DisconnectRequest(peer=bytes(peer))
+        await self._ask(p2pd_pb2.Request(type=p2pd_pb2.Request.DISCONNECT, disconnect=disconnect), timeout)
+
+    async def register(self, protocols: Sequence[str], listener: Path, timeout: float) -> None:
+        """Have the daemon forward incoming streams of these protocols to the unix socket `listener`."""
+        handler = p2pd_pb2.StreamHandlerRequest(
+            addr=Multiaddr(f"/unix{listener}").to_bytes(), proto=list(protocols), balanced=False
+        )
+        await self._ask(p2pd_pb2.Request(type=p2pd_pb2.Request.STREAM_HANDLER, streamHandler=handler), timeout)
+
+    async def open_stream(
+        self,
+        peer: PeerId,
+        protocol: str,
+        parser: Callable[[Pipe], Parser],
+        timeout: float,
+        on_lost: Callable[[Pipe], None] | None = None,
+    ) -> Pipe:
+        """Open a stream to a peer; what it sends back goes to `parser`.
+
+        Raises:
+            DaemonError: the peer cannot be reached, does not speak the protocol, or `timeout` seconds passed.
+        """
+        opening = p2pd_pb2.StreamOpenRequest(peer=bytes(peer), proto=[protocol])
+        request = p2pd_pb2.Request(type=p2pd_pb2.Request.STREAM_OPEN, streamOpen=opening)
+        pipe, reply = await self._exchange(request, parser, timeout, on_lost)
+        if reply.streamInfo.peer != bytes(peer):
+            pipe.abort()
+            raise DaemonError("p2pd opened a stream to another peer")
+        return pipe
+
+    async def _ask(self, request: Any, timeout: float) -> Any:
+        pipe, reply = await self._exchange(request, lambda _: fill(memoryview(b"")), timeout, None)
+        pipe.abort()
+        return reply
+
+    async def _exchange(
+        self,
+        request: Any,
+        parser: Callable[[Pipe], Parser],
+        timeout: float,
+        on_lost: Callable[[Pipe], None] | None,
+    ) -> tuple[Pipe, Any]:
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[bytes] = loop.create_future()
+
+        def store(data: bytes) -> None:
+            if not answer.done():
+                answer.set_result(data)
+
+        def lost(pipe: Pipe) -> None:
+            if not answer.done():
+                answer.set_exception(DaemonError("p2pd closed its control connection"))
+            elif on_lost is not None:
+                on_lost(pipe)
+
+        def reply_then_rest(pipe: Pipe) -> Parser:
+            yield from read_message(store)
+            yield from parser(pipe)
+
+        pipe: Pipe | None = None
+        try:
+            async with asyncio.timeout(timeout):
+                _, pipe = await loop.create_unix_connection(lambda: Pipe(reply_then_rest, lost), str(self._path))
+                body = request.SerializeToString()
+                await pipe.write(_varint(len(body)) + body, timeout)
+                reply = p2pd_pb2.Response.FromString(await answer)
+        except TimeoutError:
+            self._discard(pipe, answer)
+            raise DaemonError(f"no answer within {timeout:g} s") from None
+        except (OSError, StreamLost, DecodeError) as error:
+            self._discard(pipe, answer)
+            raise DaemonError(f"p2pd cannot be asked: {error}") from None
+        except (asyncio.CancelledError, DaemonError):
+            self._discard(pipe, answer)
+            raise
+        if reply.type == p2pd_pb2.Response.ERROR:
+            pipe.abort()
+            raise DaemonError(reply.error.msg[:500])
+        return pipe, reply
+
+    @staticmethod
+    def _discard(pipe: Pipe | None, answer: asyncio.Future[bytes]) -> None:
+        # A cancelled future takes no result any more, and nobody is told of an exception that nobody awaits.
+        answer.cancel()
+        if pipe is not None:
+            pipe.abort()

@@ -1,0 +1,236 @@
+"""From `host:port` as typed to a full multiaddress: who answers there proves its peer id in a TLS handshake.
+
+This is trust on first use. The handshake proves that whoever answered holds the key of the peer id it shows, not that
+it is the peer that was meant: someone who controls the name or the path can put its own peer there. A full multiaddress
+with `/p2p/<peer id>` has no such gap.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import re
+import socket
+import ssl
+from collections.abc import Sequence
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from hivemind.utils.multiaddr import Multiaddr
+
+from btard.errors import UserError
+from btard.identity import PeerId
+
+_EXTENSION = x509.ObjectIdentifier("1.3.6.1.4.1.53594.1.1")
+_SIGNED_PREFIX = b"libp2p-tls-handshake:"
+_MULTISTREAM = "/multistream/1.0.0"
+_TLS = "/tls/1.0.0"
+_MAX_HANDSHAKE = 64 << 10
+_HOST_PORT = re.compile(r"^(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[^\s/:\[\]]+)):(?P<port>[0-9]{1,5})$")
+
+
+class _NotFound(Exception):
+    """No libp2p peer answers at the address; the message says why."""
+
+
+def split_maddr(text: str) -> tuple[PeerId, str]:
+    """Return the peer id of a full multiaddress, and the address without it.
+
+    Raises:
+        UserError: it is no multiaddress, or has no `/p2p/<peer id>` at its end.
+    """
+    try:
+        canonical = str(Multiaddr(text))
+    except Exception:  # the parser raises whatever its codecs raise
+        raise UserError(f"{text!r} is no multiaddress; write /ip4/1.2.3.4/tcp/31337/p2p/12D3Koo...") from None
+    address, separator, peer = canonical.rpartition("/p2p/")
+    if not separator or not address:
+        raise UserError(f"{text!r} has no peer id; write .../p2p/12D3Koo..., or host:port to have it found out")
+    return PeerId.parse(peer), address
+
+
+async def resolve_initial_peer(text: str, timeout: float = 10.0) -> list[str]:
+    """Return full multiaddresses of the peer at `text`; trust on first use, as this module's docstring says.
+
+    Args:
+        text: `host:port`, `name:port`, `[v6]:port`, or a full multiaddress, which is returned as it is.
+        timeout: seconds for all addresses that a name has.
+
+    Raises:
+        UserError: the text is malformed, or no libp2p peer with an Ed25519 key answers there in time.
+    """
+    if text.startswith("/"):
+        split_maddr(text)
+        return [text]
+    match = _HOST_PORT.match(text)
+    port = int(match["port"]) if match else 0
+    if match is None or not 0 < port < 65536:
+        raise UserError(f"{text!r} is no address; write host:port, [v6]:port or /ip4/.../tcp/.../p2p/12D3Koo...")
+    try:
+        async with asyncio.timeout(timeout):
+            return await _resolve(match["v6"] or match["host"], port)
+    except TimeoutError:
+        raise UserError(f"{text} did not answer within {timeout:g} s; is a coordinator running there?") from None
+    except _NotFound as error:
+        raise UserError(f"{text}: {error}") from None
+
+
+async def resolve_initial_peers(texts: Sequence[str], timeout: float = 10.0) -> list[str]:
+    """Return the full multiaddresses of those of `texts` that answer, in their order.
+
+    Args:
+        texts: addresses as `resolve_initial_peer` takes them, asked at the same time.
+        timeout: seconds for all of them.
+
+    Raises:
+        UserError: there are some and none answers; the message names each failure.
+    """
+    results = await asyncio.gather(*(resolve_initial_peer(text, timeout) for text in texts), return_exceptions=True)
+    found: list[str] = []
+    failures: list[str] = []
+    for result in results:
+        if isinstance(result, UserError):
+            failures.append(str(result))
+        elif isinstance(result, BaseException):
+            raise result
+        else:
+            found += [maddr for maddr in result if maddr not in found]
+    if texts and not found:
+        raise UserError(f"no initial peer can be found: {'; '.join(failures)}")
+    return found
+
+
+async def _resolve(host: str, port: int) -> list[str]:
+    loop = asyncio.get_running_loop()
+    try:
+        infos = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise _NotFound(f"the name does not resolve ({error.strerror or error})") from None
+    failures: list[str] = []
+    for address in dict.fromkeys(str(info[4][0]) for info in infos):
+        try:
+            peer = await _ask_peer_id(address, port)
+        except (OSError, _NotFound) as error:
+            # Only the last address of a name may be blamed: a name often has a dead IPv6 and a live IPv4 address.
+            failures.append(f"{address} {_reason(error)}")
+            continue
+        kind = "ip6" if ipaddress.ip_address(address).version == 6 else "ip4"
+        return [f"/{kind}/{address}/tcp/{port}/p2p/{peer}"]
+    raise _NotFound(", ".join(failures))
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, ConnectionRefusedError):
+        return "refuses the connection; is a coordinator running there?"
+    return str(error) if isinstance(error, _NotFound) else f"cannot be reached ({error})"
+
+
+async def _ask_peer_id(address: str, port: int) -> PeerId:
+    reader, writer = await asyncio.open_connection(address, port, limit=_MAX_HANDSHAKE)
+    try:
+        await _select_tls(reader, writer)
+        certificate = await _handshake(reader, writer)
+    except asyncio.IncompleteReadError:
+        raise _NotFound("closed the connection; it is no libp2p peer") from None
+    finally:
+        writer.transport.abort()
+    return peer_of_certificate(certificate)
+
+
+async def _select_tls(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    for line in (_MULTISTREAM, _TLS):
+        text = line.encode() + b"\n"
+        writer.write(bytes([len(text)]) + text)
+    await writer.drain()
+    if await _read_line(reader) != _MULTISTREAM:
+        raise _NotFound("is no libp2p peer")
+    answer = await _read_line(reader)
+    if answer == "na":
+        raise _NotFound("is a libp2p peer without TLS; give its full multiaddress with /p2p/12D3Koo...")
+    if answer != _TLS:
+        raise _NotFound("is no libp2p peer")
+
+
+async def _read_line(reader: asyncio.StreamReader) -> str:
+    # Every line that is expected here is shorter than 128 bytes, so its length is one byte.
+    length = (await reader.readexactly(1))[0]
+    if not 0 < length < 128:
+        raise _NotFound("is no libp2p peer")
+    line = await reader.readexactly(length)
+    return line.decode(errors="replace").removesuffix("\n")
+
+
+async def _handshake(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
+    """Run the client's half of TLS 1.3 and return the server's certificate (DER)."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE  # certificates of libp2p are self-signed; the extension is what is verified
+    context.set_alpn_protocols(["libp2p"])
+    received, to_send = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = context.wrap_bio(received, to_send)
+    total = 0
+    while True:
+        try:
+            tls.do_handshake()
+            break
+        except ssl.SSLWantReadError:
+            writer.write(to_send.read())
+            await writer.drain()
+        except ssl.SSLError as error:
+            raise _NotFound(f"fails in the TLS handshake ({error.reason})") from None
+        chunk = await reader.read(16 << 10)
+        total += len(chunk)
+        if not chunk or total > _MAX_HANDSHAKE:
+            raise _NotFound("does not finish the TLS handshake")
+        received.write(chunk)
+    certificate = tls.getpeercert(binary_form=True)
+    if certificate is None:
+        raise _NotFound("shows no certificate")
+    return certificate
+
+
+def peer_of_certificate(der: bytes) -> PeerId:
+    """Return the peer whose key signed this libp2p TLS certificate."""
+    try:
+        certificate = x509.load_der_x509_certificate(der)
+        extension = certificate.extensions.get_extension_for_oid(_EXTENSION).value
+        assert isinstance(extension, x509.UnrecognizedExtension)
+        public_key, signature = _octet_strings(extension.value)
+        spki = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        # An Ed25519 peer id is an identity multihash (0x00, length) of this very protobuf.
+        peer = PeerId(bytes([0, len(public_key)]) + public_key)
+        peer.public_key.verify(signature, _SIGNED_PREFIX + spki)
+    except InvalidSignature:
+        raise _NotFound("shows a certificate that its peer id did not sign") from None
+    except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension, UnsupportedAlgorithm, AssertionError):
+        raise _NotFound("is no peer with an Ed25519 key") from None
+    return peer
+
+
+def _octet_strings(der: bytes) -> tuple[bytes, bytes]:
+    """Decode SignedKey: a SEQUENCE of two OCTET STRINGs; raises ValueError for anything else."""
+    tag, body, rest = _element(der)
+    if tag != 0x30 or rest:
+        raise ValueError("no SignedKey")
+    first_tag, first, rest = _element(body)
+    second_tag, second, rest = _element(rest)
+    if (first_tag, second_tag, rest) != (0x04, 0x04, b""):
+        raise ValueError("no SignedKey")
+    return first, second
+
+
+def _element(der: bytes) -> tuple[int, bytes, bytes]:
+    """Return tag, content and what follows of the first DER element."""
+    if len(der) < 2:
+        raise ValueError("short element")
+    length, start = der[1], 2
+    if length & 0x80:
+        start += length & 0x7F
+        if start > 4:
+            raise ValueError("long element")
+        length = int.from_bytes(der[2:start], "big")
+    if len(der) < start + length:
+        raise ValueError("short element")
+    return der[0], der[start : start + length], der[start + length :]

@@ -1,0 +1,178 @@
+"""A peer's network, in two processes: this Python process and one p2pd, shared by the transport and the DHT."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from hivemind.dht import DHTNode
+from hivemind.p2p import P2P
+from hivemind.utils.multiaddr import Multiaddr
+
+from btard.errors import UserError
+from btard.identity import PeerId
+from btard.transport.base import Inbox, PeerAddress
+from btard.transport.libp2p.control import DaemonError
+from btard.transport.libp2p.daemon import Daemon
+from btard.transport.libp2p.discover import split_maddr
+from btard.transport.libp2p.fetch import Serve
+from btard.transport.libp2p.records import Records, SignedRecordValidator
+from btard.transport.libp2p.settings import Limits
+from btard.transport.libp2p.transport import Libp2pTransport
+from btard.transport.libp2p.watchdog import Watchdog
+
+logger = logging.getLogger(__name__)
+
+LOOPBACK = ("/ip4/127.0.0.1/tcp/0",)
+
+
+class Libp2pNode:
+    """p2pd, the streams of the transport, the DHT node, and the watchdog over them. Made by `create`."""
+
+    def __init__(self, daemon: Daemon, transport: Libp2pTransport, dht: DHTNode, p2p: P2P) -> None:
+        self._daemon = daemon
+        self._p2p = p2p
+        self._watchdog: Watchdog | None = None
+        self._closed = False
+        self.transport = transport
+        self.dht = dht
+        self.records = Records(dht)
+        self.maddrs: tuple[str, ...] = ()
+        """Full multiaddresses (with `/p2p/<id>`) at which p2pd said it can be dialled when the node was made."""
+
+    @classmethod
+    async def create(
+        cls,
+        identity_path: Path,
+        initial_peers: Sequence[str] = (),
+        *,
+        host_maddrs: Sequence[str] = LOOPBACK,
+        announce_maddrs: Sequence[str] = (),
+        public: bool = False,
+        tls: bool = True,
+        startup_timeout: float = 30.0,
+        serve: Serve | None = None,
+        inbox: Inbox | None = None,
+        limits: Limits | None = None,
+        on_failure: Callable[[str], None] | None = None,
+    ) -> Libp2pNode:
+        """Start p2pd, join the swarm of `initial_peers`, and begin to receive.
+
+        Args:
+            identity_path: Ed25519 key file, made when missing; a lock beside it keeps two peers from using it.
+            initial_peers: full multiaddresses (see `discover`); none starts a new swarm.
+            host_maddrs: multiaddresses to listen on; port 0 takes a free one.
+            announce_maddrs: multiaddresses to tell others instead of those found.
+            public: use NAT port mapping, AutoNAT and relays.
+            tls: offer TLS beside Noise; without it `host:port` discovery cannot find this node.
+            startup_timeout: seconds for each of p2pd's start and joining.
+            serve: answers fetches.
+            inbox: what arrives is delivered to it; may be attached to the transport later.
+            limits: deadlines and bounds of the transport.
+            on_failure: called once with a sentence when p2pd died or hangs: the peer must end.
+
+        Raises:
+            UserError: the port is in use, the identity is unusable or in use, no initial peer is reachable.
+        """
+        daemon = await Daemon.start(
+            identity_path,
+            host_maddrs=host_maddrs,
+            announce_maddrs=announce_maddrs,
+            public=public,
+            relays=initial_peers,
+            tls=tls,
+            timeout=startup_timeout,
+        )
+        transport = Libp2pTransport(daemon, serve=serve, limits=limits)
+        transport.attach(inbox)
+        p2p: P2P | None = None
+        try:
+            maddrs = await _own_maddrs(daemon, startup_timeout)
+            await transport.start(startup_timeout)
+            reached = await _dial(transport, daemon.peer_id, initial_peers, startup_timeout)
+            async with asyncio.timeout(startup_timeout):
+                p2p = await _attach_p2p(daemon)
+                # Without ensure_bootstrap_success a node that cannot be dialled back still joins: it has dialled out.
+                dht = await DHTNode.create(
+                    p2p=p2p,
+                    initial_peers=[Multiaddr(maddr) for maddr in reached],
+                    record_validator=SignedRecordValidator(),
+                    ensure_bootstrap_success=False,
+                )
+        except BaseException as error:
+            await transport.close()
+            if p2p is not None:
+                await p2p.shutdown()
+            await daemon.stop()
+            if isinstance(error, TimeoutError | DaemonError):
+                raise UserError(f"could not join the swarm within {startup_timeout:g} s: {error}") from None
+            raise
+        node = cls(daemon, transport, dht, p2p)
+        node.maddrs = maddrs
+        if on_failure is not None:
+            node._watchdog = Watchdog(daemon, on_failure)
+        return node
+
+    @property
+    def peer_id(self) -> PeerId:
+        """The own peer id."""
+        return self._daemon.peer_id
+
+    @property
+    def daemon_pid(self) -> int:
+        """The process id of p2pd."""
+        return self._daemon.pid
+
+    async def close(self) -> None:
+        """Leave: stop the streams, the DHT node and p2pd, and remove their sockets. May be called twice."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._watchdog is not None:
+            await self._watchdog.close()
+        await self.transport.close()
+        try:
+            async with asyncio.timeout(3):
+                await self.dht.shutdown()
+        except Exception as error:
+            # hivemind asks p2pd to forget its handlers, which a dead daemon cannot answer; it ends below anyway.
+            logger.debug("the DHT node did not shut down cleanly: %r", error)
+        await self._p2p.shutdown()
+        await self._daemon.stop()
+
+
+async def _own_maddrs(daemon: Daemon, timeout: float) -> tuple[str, ...]:
+    raw_id, maddrs = await daemon.control.identify(timeout)
+    if raw_id != daemon.peer_id:
+        raise UserError("p2pd took another identity than the key file's; reinstall hivemind 1.1.12")
+    return tuple(f"{maddr}/p2p/{daemon.peer_id}" for maddr in maddrs)
+
+
+async def _dial(transport: Libp2pTransport, own: PeerId, initial_peers: Sequence[str], timeout: float) -> list[str]:
+    """Return those initial peers that answered; raises UserError when there are some and none answered."""
+    others = [(text, *split_maddr(text)) for text in initial_peers]
+    others = [entry for entry in others if entry[1] != own]
+
+    async def dial(peer: PeerId, maddr: str) -> str | None:
+        try:
+            async with asyncio.timeout(timeout):
+                await transport.connect(PeerAddress(peer, (maddr,)))
+        except (DaemonError, TimeoutError) as error:
+            return str(error) or f"no answer within {timeout:g} s"
+        return None
+
+    failures = await asyncio.gather(*(dial(peer, maddr) for _, peer, maddr in others))
+    reached = [entry[0] for entry, failure in zip(others, failures, strict=True) if failure is None]
+    if others and not reached:
+        each = "; ".join(f"{entry[0]}: {failure}" for entry, failure in zip(others, failures, strict=True))
+        raise UserError(f"no initial peer is reachable ({each}); check the addresses and that one of them runs")
+    return reached
+
+
+async def _attach_p2p(daemon: Daemon) -> P2P:
+    """Return hivemind's view of our daemon, with its socket in our private directory."""
+    view: Any = type("DaemonP2P", (P2P,), {"_UNIX_SOCKET_PREFIX": f"/unix{daemon.directory}/"})
+    return await view.replicate(Multiaddr(f"/unix{daemon.directory}/p2pd.sock"))

@@ -1,0 +1,176 @@
+"""One local socket to p2pd that carries one libp2p stream: received bytes land where they will stay.
+
+A parser is a generator. It yields the buffer that the next bytes go to, and is resumed with how many of them arrived,
+so that a part is received straight into its final place and hashed while it arrives, with nothing buffered in between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable, Generator
+from typing import cast
+
+logger = logging.getLogger(__name__)
+
+Parser = Generator[memoryview, int, None]
+
+WRITE_CHUNK = 1 << 20
+"""Bytes handed to the socket at a time: the granularity at which a stalled reader is noticed."""
+
+_SOCKET_BUFFER = 1 << 20
+
+
+class Violation(Exception):
+    """The other side sent what the protocol does not allow; the stream is closed."""
+
+
+class StreamLost(ConnectionError):
+    """The stream broke, stalled or could not be opened."""
+
+
+def fill(view: memoryview) -> Parser:
+    """Parse exactly `len(view)` bytes into `view`."""
+    done = 0
+    while done < len(view):
+        done += yield view[done:]
+
+
+class Pipe(asyncio.BufferedProtocol):
+    """Both halves of a stream. Reading is driven by the parser; writing waits with a deadline."""
+
+    def __init__(self, make_parser: Callable[[Pipe], Parser], on_lost: Callable[[Pipe], None] | None = None) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._parser = make_parser(self)
+        self._on_lost = on_lost
+        self._target: memoryview | None = None
+        self._drained: asyncio.Future[None] | None = None
+        self._transport: asyncio.Transport | None = None
+        self._closed: asyncio.Future[None] = self._loop.create_future()
+        self.lost = False
+        self.idle = True
+        """Set by the parser: whether it waits for a new frame, so that silence is no stall."""
+        self.progress_at = self._loop.time()
+        """Event-loop time in seconds at which the last bytes arrived."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        raw = self._transport.get_extra_info("socket")
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BUFFER)
+        self._transport.set_write_buffer_limits(high=WRITE_CHUNK, low=WRITE_CHUNK // 4)
+        self._advance(None)
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        assert self._target is not None
+        return self._target
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.progress_at = self._loop.time()
+        self._advance(nbytes)
+
+    def _advance(self, received: int | None) -> None:
+        try:
+            self._target = next(self._parser) if received is None else self._parser.send(received)
+            while not len(self._target):
+                self._target = self._parser.send(0)
+        except StopIteration:
+            self._target = None
+            if self._transport is not None and not self._transport.is_closing():
+                self._transport.pause_reading()
+        except Violation as error:
+            logger.debug("closing a stream: %s", error)
+            self.abort()
+
+    def eof_received(self) -> bool:
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.lost = True
+        self._closed.set_result(None)
+        self._parser.close()
+        self._target = None
+        if self._drained is not None and not self._drained.done():
+            self._drained.set_exception(StreamLost("the stream broke"))
+        if self._on_lost is not None:
+            self._on_lost(self)
+
+    def pause_writing(self) -> None:
+        self._drained = self._loop.create_future()
+
+    def resume_writing(self) -> None:
+        if self._drained is not None and not self._drained.done():
+            self._drained.set_result(None)
+        self._drained = None
+
+    def abort(self) -> None:
+        """Close at once; what is not yet written is lost."""
+        self.lost = True
+        if self._transport is not None:
+            self._transport.abort()
+
+    def close(self) -> None:
+        """Close once what was written has left."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def pause_for(self, seconds: float) -> None:
+        """Read nothing for a while: whoever floods is slowed down by its own full buffers."""
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        transport.pause_reading()
+
+        def resume() -> None:
+            self.progress_at = self._loop.time()
+            if not transport.is_closing():
+                transport.resume_reading()
+
+        self._loop.call_later(seconds, resume)
+
+    @property
+    def unwritten(self) -> int:
+        """Bytes that were written but have not left this process."""
+        return 0 if self._transport is None else self._transport.get_write_buffer_size()
+
+    async def write(self, view: bytes | bytearray | memoryview, stall_timeout: float) -> None:
+        """Write all of `view` without copying it; so it must not change for a while after this returns.
+
+        Args:
+            view: the bytes.
+            stall_timeout: seconds without progress after which the stream is given up.
+
+        Raises:
+            StreamLost: the stream broke or stalled.
+        """
+        whole = memoryview(view)
+        for start in range(0, len(whole), WRITE_CHUNK):
+            self._put(whole[start : start + WRITE_CHUNK])
+            if self._drained is not None:
+                await self._wait_drained(stall_timeout)
+
+    def _put(self, view: memoryview) -> None:
+        if self.lost or self._transport is None or self._transport.is_closing():
+            raise StreamLost("the stream is closed")
+        self._transport.write(view)
+
+    async def _wait_drained(self, stall_timeout: float) -> None:
+        assert self._drained is not None
+        try:
+            async with asyncio.timeout(stall_timeout):
+                await self._drained
+        except TimeoutError:
+            self.abort()
+            raise StreamLost(f"the other side read nothing for {stall_timeout:g} s") from None
+
+    async def finish(self, timeout: float) -> None:
+        """Close once what was written has left, or after `timeout` seconds; raises StreamLost in that case."""
+        self.close()
+        if self._transport is None or await self._until_closed(timeout):
+            return
+        self.abort()
+        raise StreamLost(f"the other side did not read the rest within {timeout:g} s")
+
+    async def _until_closed(self, timeout: float) -> bool:
+        done, _ = await asyncio.wait({self._closed}, timeout=timeout)
+        return bool(done)

@@ -1,0 +1,192 @@
+"""The libp2p transport: control messages, parts and fetches over raw streams through p2pd.
+
+Two streams for each ordered pair of peers, opened on demand: control messages never wait behind parts. Who sent
+something is the peer that p2pd authenticated on the connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from functools import partial
+
+from hivemind.utils.multiaddr import Multiaddr
+
+from btard.identity import PeerId
+from btard.identity.envelope import MAX_ENVELOPE
+from btard.transport.base import MAX_HEADER, Inbox, Payload, PeerAddress
+from btard.transport.libp2p.control import DaemonError
+from btard.transport.libp2p.daemon import Daemon
+from btard.transport.libp2p.fetch import FetchServer, Serve, fetch
+from btard.transport.libp2p.incoming import (
+    BULK_PROTOCOL,
+    CONTROL_PROTOCOL,
+    FETCH_PROTOCOL,
+    MESSAGE_PREFIX,
+    PART_PREFIX,
+    IncomingStreams,
+)
+from btard.transport.libp2p.outgoing import Item, Lane, expect_nothing
+from btard.transport.libp2p.pipe import Pipe
+from btard.transport.libp2p.settings import Counters, Limits
+
+logger = logging.getLogger(__name__)
+
+_SWEEP_PERIOD = 1.0
+
+
+class Libp2pTransport:
+    """Implements `btard.transport.base.Transport` on a running p2pd. Use from its event loop only."""
+
+    def __init__(self, daemon: Daemon, *, serve: Serve | None = None, limits: Limits | None = None) -> None:
+        self._daemon = daemon
+        self._limits = limits or Limits()
+        self.counters = Counters()
+        self._incoming = IncomingStreams(self._limits, self.counters)
+        self._server = FetchServer(serve, self._limits, self.counters)
+        self._incoming.add_protocol(FETCH_PROTOCOL, self._server.parse)
+        self._control: dict[PeerId, Lane] = {}
+        self._bulk: dict[PeerId, Lane] = {}
+        self._addresses: dict[PeerId, tuple[str, ...]] = {}
+        self._listener: asyncio.AbstractServer | None = None
+        self._sweeper: asyncio.Task[None] | None = None
+        self._closed = False
+
+    @property
+    def peer_id(self) -> PeerId:
+        """The own peer id."""
+        return self._daemon.peer_id
+
+    def attach(self, inbox: Inbox | None) -> None:
+        """Deliver to `inbox` from now on; with None (as before the first call) everything is dropped."""
+        self._incoming.inbox = inbox
+
+    async def start(self, timeout: float = 10.0) -> None:
+        """Begin to receive.
+
+        Raises:
+            DaemonError: p2pd does not take the handlers within `timeout` seconds.
+        """
+        path = self._daemon.directory / "streams.sock"
+        loop = asyncio.get_running_loop()
+        self._listener = await loop.create_unix_server(self._incoming.make_pipe, path=str(path), backlog=512)
+        protocols = [CONTROL_PROTOCOL, BULK_PROTOCOL, FETCH_PROTOCOL]
+        await self._daemon.control.register(protocols, path, timeout)
+        self._sweeper = asyncio.create_task(self._sweep())
+
+    async def close(self) -> None:
+        """Drop what is queued and close all streams. May be called twice."""
+        self._closed = True
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._sweeper
+        lanes = [*self._control.values(), *self._bulk.values()]
+        await asyncio.gather(*(lane.close() for lane in lanes))
+        await self._server.close()
+        self._incoming.close()
+        if self._listener is not None:
+            self._listener.close()
+
+    def send(self, peer: PeerId, data: bytes) -> None:
+        """Queue a control message; order to one peer is kept. Dropped and counted when the peer does not read."""
+        if self._closed or len(data) > MAX_ENVELOPE or peer == self.peer_id:
+            self._dropped("messages_dropped", None)
+            return
+        self._lane(peer, bulk=False).put(self._item(MESSAGE_PREFIX.pack(len(data)) + data, b""))
+
+    def send_part(self, peer: PeerId, header: bytes, payload: Payload) -> None:
+        """Queue a part; the payload is not copied, so it must not change until it is sent or `abandon_parts`."""
+        if self._closed or len(header) > MAX_HEADER or peer == self.peer_id:
+            self._dropped("parts_dropped", None)
+            return
+        head = PART_PREFIX.pack(len(header), len(payload)) + header
+        self._lane(peer, bulk=True).put(self._item(head, payload))
+
+    def abandon_parts(self) -> None:
+        """Forget every part that has not left yet: afterwards their buffers may be changed."""
+        for lane in self._bulk.values():
+            lane.clear()
+
+    async def connect(self, address: PeerAddress) -> None:
+        """Tell p2pd where a peer is, and dial it.
+
+        Raises:
+            DaemonError: no address answers within the opening time, or one of them is no multiaddress.
+        """
+        self.remember(address)
+        await self._daemon.control.connect(address.peer_id, self._addresses[address.peer_id], self._limits.open_timeout)
+
+    def remember(self, address: PeerAddress) -> None:
+        """Keep the multiaddresses of a peer for dialling it when needed; raises DaemonError for malformed ones."""
+        try:
+            maddrs = tuple(str(Multiaddr(text)).split("/p2p/")[0] for text in address.maddrs)
+        except (ValueError, TypeError) as error:
+            raise DaemonError(f"no multiaddress: {error}") from None
+        self._addresses[address.peer_id] = maddrs
+
+    async def disconnect(self, peer: PeerId) -> None:
+        """Drop what is queued for a peer, and close every stream from and to it."""
+        self._addresses.pop(peer, None)
+        lanes = [lanes.pop(peer) for lanes in (self._control, self._bulk) if peer in lanes]
+        await asyncio.gather(*(lane.close() for lane in lanes))
+        self._incoming.drop_peer(peer)
+
+    async def fetch(self, peer: PeerId, request: bytes, *, limit: int, timeout: float) -> bytes:
+        """Return the answer of `peer` to `request`, at most `limit` bytes, within `timeout` seconds.
+
+        Raises:
+            FetchError: unreachable, refused, busy, too large, broken, or too slow.
+        """
+        return await fetch(
+            self._daemon.control,
+            peer,
+            request,
+            limit=limit,
+            timeout=timeout,
+            open_timeout=self._limits.open_timeout,
+        )
+
+    def _item(self, head: bytes, payload: Payload) -> Item:
+        return Item(head, payload, asyncio.get_running_loop().time() + self._limits.send_ttl)
+
+    def _lane(self, peer: PeerId, *, bulk: bool) -> Lane:
+        lanes = self._bulk if bulk else self._control
+        lane = lanes.get(peer)
+        if lane is None:
+            limits, kind = self._limits, "parts" if bulk else "messages"
+            lane = lanes[peer] = Lane(
+                peer,
+                partial(self._open, BULK_PROTOCOL if bulk else CONTROL_PROTOCOL),
+                limits,
+                most_items=limits.queue_parts if bulk else limits.queue_messages,
+                most_bytes=None if bulk else limits.queue_bytes,
+                on_sent=partial(self._sent, f"{kind}_sent"),
+                on_dropped=partial(self._dropped, f"{kind}_dropped"),
+            )
+        return lane
+
+    def _sent(self, counter: str, item: Item) -> None:
+        setattr(self.counters, counter, getattr(self.counters, counter) + 1)
+        self.counters.bytes_sent += item.size
+
+    def _dropped(self, counter: str, item: Item | None) -> None:
+        setattr(self.counters, counter, getattr(self.counters, counter) + 1)
+
+    async def _open(self, protocol: str, peer: PeerId) -> Pipe:
+        control, timeout = self._daemon.control, self._limits.open_timeout
+        try:
+            return await control.open_stream(peer, protocol, expect_nothing, timeout)
+        except DaemonError:
+            maddrs = self._addresses.get(peer)
+            if maddrs is None:
+                raise
+        await control.connect(peer, maddrs, timeout)
+        return await control.open_stream(peer, protocol, expect_nothing, timeout)
+
+    async def _sweep(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(min(_SWEEP_PERIOD, self._limits.stall_timeout / 4))
+            self._incoming.sweep(loop.time())
