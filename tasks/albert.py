@@ -67,7 +67,7 @@ _SHAPES = {
         heads=2,
         sequence=64,
         vocabulary=1_024,
-        schedule=Schedule(learning_rate=0.00176, warmup_steps=100, total_steps=20_000),
+        schedule=Schedule(learning_rate=0.006, warmup_steps=50, total_steps=20_000),
         evaluation_samples=128,
     ),
     # ALBERT-large and the schedule of the BTARD experiments, which is the one of the LAMB paper's recipe.
@@ -87,10 +87,10 @@ _SHAPES = {
 class AlbertTask(TextTask):
     """ALBERT trained from scratch with LAMB.
 
-    Batches hold, all int64: `input_ids`, `token_type_ids` (0 for the first segment with its marks, 1 for the second) and
-    `labels` (the true token where one was masked, else -100), each (samples, sequence); and `sentence_order_label` (0 in
-    order, 1 swapped), (samples,). A sample is `[CLS] first [SEP] second [SEP]` and always full: it needs no attention
-    mask.
+    Batches hold, all int64: `input_ids`, `token_type_ids` (0 for the first segment with its marks, 1 for the second)
+    and `labels` (the true token where one was masked, else -100), each (samples, sequence); and `sentence_order_label`
+    (0 in order, 1 swapped), (samples,). A sample is `[CLS] first [SEP] second [SEP]` and always full: it needs no
+    attention mask.
     """
 
     name = "albert"
@@ -122,6 +122,8 @@ class AlbertTask(TextTask):
             num_attention_heads=shape.heads,
             intermediate_size=4 * shape.hidden,
             max_position_embeddings=shape.sequence,
+            # The same function as gelu_new, in one operation.
+            hidden_act="gelu_pytorch_tanh",
             hidden_dropout_prob=0.0,
             attention_probs_dropout_prob=0.0,
             classifier_dropout_prob=0.0,

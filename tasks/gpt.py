@@ -110,7 +110,10 @@ class GptTask(TextTask):
             n_head=shape.heads,
             resid_pdrop=shape.dropout,
             embd_pdrop=shape.dropout,
-            attn_pdrop=shape.dropout,
+            # Fused attention kernels want no dropout inside.
+            attn_pdrop=0.0,
+            # The same function as gelu_new, in one operation.
+            activation_function="gelu_pytorch_tanh",
             bos_token_id=end,
             eos_token_id=end,
             use_cache=False,

@@ -35,8 +35,8 @@ def build_lamb(model: nn.Module, learning_rate: float) -> ExperimentLamb:
     """LAMB over the model's parameters: eps 1e-6, weight decay 0.01 but none on biases and normalisation weights.
 
     For each tensor w with moments m and v: u = m / (sqrt(v) + eps) + decay * w, then
-    w -= rate * min(||w||, clamp) / (||u|| + eps) * u. The moments are not corrected for their start at zero: the trust ratio
-    takes the length of u out again.
+    w -= rate * min(||w||, clamp) / (||u|| + eps) * u. The moments are not corrected for their start at zero: the trust
+    ratio takes the length of u out again.
     """
     optimizer = ExperimentLamb(
         decay_groups(model.named_parameters(), weight_decay=0.01),

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from blake3 import blake3
 from pydantic import BaseModel, ConfigDict
 
 from btard.errors import UserError
-from tasks.data.sources import Piece, Source, corpus_identity, open_source
+from tasks.data.sources import Piece, Source, TextSource, TokenRows, corpus_identity, open_source
 from tasks.data.spec import DataSpec
 from tasks.data.tokenised import (
     BOUNDARIES_FILE,
@@ -33,6 +34,7 @@ DEFAULT_CACHE = Path("~/.cache/btard/data")
 _HELD_OUT_SHARE = 20
 _SENTENCE_END = re.compile(r"(?<=[.!?;:])\s+|\n\s*\n\s*")
 _PIECES_AT_ONCE = 64
+_REPORTS = 200
 
 
 class Stage(StrEnum):
@@ -121,15 +123,15 @@ def _request_hash(spec: DataSpec, request: TokenisedRequest) -> str:
 
 def _write(folder: Path, spec: DataSpec, request: TokenisedRequest, progress: ProgressListener) -> None:
     source = open_source(spec)
-    if spec.tokenizer is None:
-        texts = (piece.text for piece in _reported(source, Stage.TOKENIZER, progress))
-        encoder = train(request.tokenizer, texts)
-    else:
+    if spec.tokenizer is not None:
         encoder = load(Path(spec.tokenizer), request.tokenizer)
+    elif isinstance(source, TokenRows):
+        raise UserError(f"{spec.location} is tokenised already; name the tokenizer that it was tokenised with.")
+    else:
+        encoder = train(request.tokenizer, (piece.text for piece in _reported(source, Stage.TOKENIZER, progress)))
     (folder / TOKENIZER_FILE).write_text(encoder.tokenizer.to_str(), encoding="utf-8", newline="\n")
 
-    pieces = _reported(source, Stage.TOKENS, progress)
-    tokens, starts = _tokenise(folder, pieces, encoder, request)
+    tokens, starts = _write_tokens(folder, source, encoder, request, progress)
     samples = tokens // request.sample_tokens
     if samples < 2:
         raise UserError(
@@ -151,40 +153,25 @@ def _write(folder: Path, spec: DataSpec, request: TokenisedRequest, progress: Pr
     (folder / META_FILE).write_text(meta.model_dump_json(indent=2), encoding="utf-8")
 
 
-def _reported(source: Source, stage: Stage, progress: ProgressListener) -> Iterator[Piece]:
-    done = 0
-    progress(Progress(stage, 0, source.total_units))
-    for piece in source.pieces():
-        yield piece
-        done += piece.units
-        progress(Progress(stage, min(done, source.total_units), source.total_units))
-    progress(Progress(stage, source.total_units, source.total_units))
-
-
-def _tokenise(
-    folder: Path, pieces: Iterator[Piece], encoder: Encoder, request: TokenisedRequest
+def _write_tokens(
+    folder: Path, source: Source, encoder: Encoder, request: TokenisedRequest, progress: ProgressListener
 ) -> tuple[int, npt.NDArray[np.int64]]:
     """Writes the token file; returns how many tokens it has, and where sentences start (empty without pairs)."""
-    with_sentences = request.layout is Layout.PAIRS
-    separator = request.tokenizer.separator
-    between = [] if separator is None else [encoder.tokenizer.token_to_id(separator)]
+    if isinstance(source, TokenRows):
+        segments = _given_segments(source, encoder, request, progress)
+    else:
+        segments = _encoded_segments(_reported(source, Stage.TOKENS, progress), encoder, request)
     dtype = "<u2" if encoder.tokenizer.get_vocab_size() <= 1 << 16 else "<u4"
     count = 0
     starts: list[npt.NDArray[np.int64]] = []
     raw = folder / "tokens.raw"
     with raw.open("wb") as stream:
-        for group in _grouped(pieces):
-            texts = [_SENTENCE_END.split(piece.text) if with_sentences else [piece.text] for piece in group]
-            encoded = iter(encoder.encode([text for sentences in texts for text in sentences]))
-            for piece, sentences in zip(group, texts, strict=True):
-                rows = [next(encoded) for _ in sentences]
-                if piece.ends_document:
-                    rows.append(np.asarray(between, dtype=np.int64))
-                lengths = np.array([len(row) for row in rows], dtype=np.int64)
-                if with_sentences:
-                    starts.append(count + np.cumsum(lengths) - lengths)
-                stream.write(np.concatenate(rows).astype(dtype).tobytes())
-                count += int(lengths.sum())
+        for rows in segments:
+            lengths = np.array([len(row) for row in rows], dtype=np.int64)
+            if request.layout is Layout.PAIRS:
+                starts.append(count + np.cumsum(lengths) - lengths)
+            stream.write(np.concatenate(rows).astype(dtype).tobytes())
+            count += int(lengths.sum())
     flat = np.memmap(raw, dtype=dtype, mode="r") if count else np.empty(0, dtype)
     np.save(folder / TOKENS_FILE, flat)
     del flat
@@ -192,14 +179,59 @@ def _tokenise(
     return count, np.concatenate(starts) if starts else np.empty(0, dtype=np.int64)
 
 
+def _encoded_segments(
+    pieces: Iterator[Piece], encoder: Encoder, request: TokenisedRequest
+) -> Iterator[list[npt.NDArray[np.int64]]]:
+    """The tokens of each piece, in one array a sentence if the layout needs sentences, else in one."""
+    between = _separator(encoder, request)
+    for group in _grouped(pieces):
+        split = request.layout is Layout.PAIRS
+        texts = [_SENTENCE_END.split(piece.text) if split else [piece.text] for piece in group]
+        encoded = iter(encoder.encode([text for sentences in texts for text in sentences]))
+        for piece, sentences in zip(group, texts, strict=True):
+            rows = [next(encoded) for _ in sentences]
+            yield [*rows, between] if piece.ends_document else rows
+
+
+def _given_segments(
+    source: TokenRows, encoder: Encoder, request: TokenisedRequest, progress: ProgressListener
+) -> Iterator[list[npt.NDArray[np.int64]]]:
+    """The segments of rows that are tokenised already, without the marks between and around them."""
+    between = _separator(encoder, request)
+    vocabulary = encoder.tokenizer.get_vocab()
+    marks = [vocabulary[token] for token in request.tokenizer.specials if token != "<unk>"]
+    vocabulary_size = encoder.tokenizer.get_vocab_size()
+    for done, row in enumerate(source.rows(), start=1):
+        rows = [np.asarray(segment, dtype=np.int64) for segment in row.segments]
+        if any(len(tokens) and not 0 <= tokens.min() <= tokens.max() < vocabulary_size for tokens in rows):
+            raise UserError(
+                f"Row {done} of the data set has tokens outside the tokenizer's {vocabulary_size}; name the tokenizer "
+                "that it was tokenised with."
+            )
+        yield [*(tokens[~np.isin(tokens, marks)] for tokens in rows), between]
+        if done % max(1, source.total_units // _REPORTS) == 0:
+            progress(Progress(Stage.TOKENS, done, source.total_units))
+
+
+def _separator(encoder: Encoder, request: TokenisedRequest) -> npt.NDArray[np.int64]:
+    token = request.tokenizer.separator
+    return np.array([] if token is None else [encoder.tokenizer.token_to_id(token)], dtype=np.int64)
+
+
+def _reported(source: TextSource, stage: Stage, progress: ProgressListener) -> Iterator[Piece]:
+    done = reported = 0
+    progress(Progress(stage, 0, source.total_units))
+    for piece in source.pieces():
+        yield piece
+        done += piece.units
+        if done - reported >= source.total_units // _REPORTS:
+            reported = done
+            progress(Progress(stage, min(done, source.total_units), source.total_units))
+    progress(Progress(stage, source.total_units, source.total_units))
+
+
 def _grouped(pieces: Iterator[Piece]) -> Iterator[list[Piece]]:
-    group: list[Piece] = []
-    for piece in pieces:
-        group.append(piece)
-        if len(group) == _PIECES_AT_ONCE:
-            yield group
-            group = []
-    if group:
+    while group := list(islice(pieces, _PIECES_AT_ONCE)):
         yield group
 
 

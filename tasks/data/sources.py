@@ -1,4 +1,4 @@
-"""Reads the documents of a corpus, again and again in the same order."""
+"""Reads the documents of a corpus, as text or as tokens, again and again in the same order."""
 
 import importlib.util
 from abc import ABC, abstractmethod
@@ -33,8 +33,19 @@ class Piece:
     units: int
 
 
-class Source(ABC):
-    """A corpus.
+@dataclass(frozen=True, slots=True)
+class TokenRow:
+    """A document that is tokenised already.
+
+    Attributes:
+        segments: token numbers of its one or two segments, in the document's order, marks included.
+    """
+
+    segments: list[list[int]]
+
+
+class TextSource(ABC):
+    """A corpus of text.
 
     Attributes:
         identity: hex digest that changes whenever the documents change.
@@ -53,7 +64,7 @@ class Source(ABC):
         """
 
 
-class TextFiles(Source):
+class TextFiles(TextSource):
     """UTF-8 text files, one document each, read in pieces that end at a line's end."""
 
     def __init__(self, files: list[Path]) -> None:
@@ -80,15 +91,10 @@ class TextFiles(Source):
                 text = following
 
 
-class DatasetRows(Source):
+class DatasetRows(TextSource):
     """The `text` column of a data set of the `datasets` library, one document a row; empty rows are skipped."""
 
-    def __init__(self, rows: Any, identity: str, described_as: str) -> None:
-        if "text" not in rows.column_names:
-            raise UserError(
-                f"{described_as} has no column 'text' (it has {', '.join(rows.column_names) or 'none'}); "
-                "choose a data set of raw text."
-            )
+    def __init__(self, rows: Any, identity: str) -> None:
         self._rows = rows.select_columns(["text"])
         self.total_units = len(rows)
         self.identity = identity
@@ -97,6 +103,37 @@ class DatasetRows(Source):
         for row in self._rows:
             if text := str(row["text"]).strip():
                 yield Piece(text, ends_document=True, units=1)
+
+
+class TokenRows:
+    """The `input_ids` column of a data set that is tokenised already, one document a row.
+
+    Where a row has two segments (`token_type_ids`) that were swapped (`sentence_order_label` 1), they are put back in
+    order, because the batches' seeds decide about swaps.
+
+    Attributes:
+        identity: hex digest that changes whenever the documents change.
+        total_units: how many rows there are.
+    """
+
+    def __init__(self, rows: Any, identity: str) -> None:
+        wanted = ("input_ids", "token_type_ids", "sentence_order_label")
+        self._rows = rows.select_columns([name for name in wanted if name in rows.column_names])
+        self.total_units = len(rows)
+        self.identity = identity
+
+    def rows(self) -> Iterator[TokenRow]:
+        """All documents from the first, in the same order at every call."""
+        for row in self._rows:
+            tokens = row["input_ids"]
+            kinds = row.get("token_type_ids", [0] * len(tokens))
+            segments = [[t for t, kind in zip(tokens, kinds, strict=True) if kind == wanted] for wanted in (0, 1)]
+            if row.get("sentence_order_label") == 1:
+                segments.reverse()
+            yield TokenRow(segments)
+
+
+Source = TextSource | TokenRows
 
 
 def corpus_identity(spec: DataSpec) -> str:
@@ -160,7 +197,7 @@ def _saved(path: Path) -> Source:
     if isinstance(rows, datasets.DatasetDict):
         rows = _train_split(rows, str(path))
     files = sorted(file for file in path.rglob("*") if file.is_file())
-    return DatasetRows(rows, _content_digest(files), str(path))
+    return _rows_source(rows, _content_digest(files), str(path))
 
 
 def _hub(spec: DataSpec) -> Source:
@@ -172,7 +209,18 @@ def _hub(spec: DataSpec) -> Source:
     except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
         raise UserError(f"The data set {described_as} could not be loaded: {_first_line(error)}") from error
     rows = _train_split(splits, described_as)
-    return DatasetRows(rows, rows._fingerprint, described_as)
+    return _rows_source(rows, rows._fingerprint, described_as)
+
+
+def _rows_source(rows: Any, identity: str, described_as: str) -> Source:
+    if "text" in rows.column_names:
+        return DatasetRows(rows, identity)
+    if "input_ids" in rows.column_names:
+        return TokenRows(rows, identity)
+    raise UserError(
+        f"{described_as} has no column 'text' or 'input_ids' (it has {', '.join(rows.column_names) or 'none'}); "
+        "choose a data set of raw or tokenised text."
+    )
 
 
 def _train_split(splits: Any, described_as: str) -> Any:

@@ -19,7 +19,7 @@ class SourceKind(StrEnum):
     TEXT = "text"
     """A UTF-8 text file, or a folder with .txt files (one document each)."""
     SAVED = "saved"
-    """A data set that the `datasets` library wrote with `save_to_disk`."""
+    """A data set that `datasets` wrote with `save_to_disk`; a column `text`, or `input_ids` if it is tokenised."""
     HUB = "hub"
     """Whatever `datasets.load_dataset` takes: a Hub data set, or a local folder of json, csv or parquet files."""
 
@@ -63,7 +63,7 @@ class DataSpec(BaseModel):
         path = Path(source).expanduser()
         if source and path.exists():
             kind = SourceKind.SAVED if is_saved_dataset(path) else SourceKind.TEXT
-            return cls(kind=kind, location=str(path), tokenizer=tokenizer)
+            return cls(kind=kind, location=str(path.resolve()), tokenizer=tokenizer)
         name, colon, configuration = source.removeprefix(HUB_PREFIX).partition(":")
         if name and (colon or source.startswith(HUB_PREFIX)):
             return cls(kind=SourceKind.HUB, location=name, configuration=configuration or None, tokenizer=tokenizer)
