@@ -1,0 +1,142 @@
+"""The run manifest: everything that all peers of a run must agree on, signed by its coordinator."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from btard.aggregation import RuleName
+from btard.identity import Envelope, Malformed
+from btard.round.attempt import StepRules
+from btard.round.partition import WireType
+from btard.round.work import AggregationRules
+from tasks.data.spec import DataSpec
+
+PROTOCOL_VERSION = 1
+"""Peers of different versions cannot work together."""
+
+MANIFEST_KEY = "btard-manifest"
+"""Where in the DHT a peer that knows nothing but an address looks."""
+
+MAX_MANIFEST = 16 << 10
+"""Bytes."""
+
+Seconds = Annotated[float, Field(gt=0, le=86400)]
+HexDigest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+class Deadlines(BaseModel):
+    """Seconds that the phases of a step may take; `settle` bounds the travel time of one small message."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    commit: Seconds = 120.0
+    scatter: Seconds = 60.0
+    gather: Seconds = 60.0
+    agree: Seconds = 20.0
+    settle: Seconds = 5.0
+
+
+class RunManifest(BaseModel):
+    """What a run is. Travels as JSON in the body of a MANIFEST envelope.
+
+    Attributes:
+        run_id: 16 bytes in hex.
+        experiment: the run's name for people.
+        fingerprint: of the task's data; a peer with another one is refused.
+        dimension: numbers in a gradient; a peer whose model has another number cannot take part.
+        batch_size: samples that each peer computes on in a step.
+        learning_rate, warmup_steps, total_steps: the schedule; the run ends after step `total_steps` - 1.
+        max_grad_norm: honest peers scale longer gradients down to this norm; None for never.
+        precision: arithmetic of forward and backward: none, bf16 or fp16.
+        tau: clipping radius of a part at `peers` members (see AggregationRules).
+        peers: how many the first roster has.
+        start_step: the first step; above 0 the run resumes a checkpoint.
+        state_digest: of the training state at `start_step` that the coordinator serves; None: drawn from `seed`.
+        checkpoint_every, checkpoint_at: the steps before which peers keep a snapshot for the coordinator.
+        metrics_period: seconds between two publications of a peer's metrics.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    protocol: int = PROTOCOL_VERSION
+    run_id: Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
+    experiment: Annotated[str, Field(min_length=1, max_length=100)]
+    task: Annotated[str, Field(max_length=50)]
+    size: Annotated[str, Field(max_length=50)]
+    data: DataSpec
+    fingerprint: HexDigest
+    dimension: Annotated[int, Field(ge=1, lt=2**40)]
+    batch_size: Annotated[int, Field(ge=1, le=2**20)]
+    learning_rate: Annotated[float, Field(gt=0)]
+    warmup_steps: Annotated[int, Field(ge=0)]
+    total_steps: Annotated[int, Field(ge=1, le=2**40)]
+    max_grad_norm: Annotated[float, Field(gt=0)] | None
+    precision: Annotated[str, Field(pattern="^(none|bf16|fp16)$")]
+    rule: RuleName
+    tau: Annotated[float, Field(gt=0)]
+    wire: WireType
+    peers: Annotated[int, Field(ge=1, le=1024)]
+    deadlines: Deadlines
+    seed: Annotated[int, Field(ge=0, lt=2**63)]
+    start_step: Annotated[int, Field(ge=0)] = 0
+    state_digest: HexDigest | None = None
+    checkpoint_every: Annotated[int, Field(ge=0)] = 0
+    checkpoint_at: tuple[Annotated[int, Field(ge=0)], ...] = ()
+    metrics_period: Seconds = 2.0
+
+    @model_validator(mode="after")
+    def _steps_fit(self) -> RunManifest:
+        if not self.start_step < self.total_steps:
+            raise ValueError(f"the run starts at step {self.start_step}, but has only {self.total_steps} steps")
+        return self
+
+    @property
+    def run(self) -> bytes:
+        """16 bytes that name the run."""
+        return bytes.fromhex(self.run_id)
+
+    @property
+    def step_rules(self) -> StepRules:
+        """The part that a round needs."""
+        limits = self.deadlines
+        return StepRules(
+            run=self.run,
+            dimension=self.dimension,
+            wire=self.wire,
+            commit=limits.commit,
+            scatter=limits.scatter,
+            gather=limits.gather,
+            agree=limits.agree,
+            settle=limits.settle,
+        )
+
+    @property
+    def aggregation(self) -> AggregationRules:
+        """The part that aggregation needs."""
+        return AggregationRules(self.rule, self.tau, self.peers)
+
+    def wants_snapshot(self, step: int) -> bool:
+        """Whether the state before this step (after the last one, for `total_steps`) is to be kept as a checkpoint."""
+        if step == self.start_step:
+            return False
+        regular = self.checkpoint_every > 0 and step % self.checkpoint_every == 0
+        return regular or step in self.checkpoint_at or step == self.total_steps
+
+    @classmethod
+    def from_envelope(cls, envelope: Envelope) -> RunManifest:
+        """Read a manifest from the network.
+
+        Raises:
+            Malformed: no valid manifest, or the envelope names another run.
+        """
+        if len(envelope.body) > MAX_MANIFEST:
+            raise Malformed("the manifest is too long")
+        try:
+            manifest = cls.model_validate_json(envelope.body)
+        except ValidationError as error:
+            raise Malformed(f"no valid manifest: {error.errors()[0]['msg']}") from None
+        if manifest.run != envelope.run:
+            raise Malformed("the manifest names another run")
+        return manifest
