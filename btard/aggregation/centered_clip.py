@@ -2,14 +2,14 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from btard.aggregation.chunks import Combined, ShiftedRows
-from btard.aggregation.fixed_point import Geometry, Solution, clip_factors, solve, weighted_median
+from btard.aggregation.chunks import Deviations, ShiftedRows
+from btard.aggregation.fixed_point import Geometry, Solution, clip_factors, solve
 from btard.aggregation.rows import CheckedRows, Rows, check_rows, check_weights
 
 _SAMPLED_RUNS = 16
@@ -62,26 +62,27 @@ def centered_clip(
         raise ValueError(f"tau must be above zero, not {tau}")
     rows = check_rows(x)
     normalised = check_weights(weights, len(rows.rows))
-    origin = rows.rows[_central_row(rows)]
-    best, best_residual, previous_spread = None, math.inf, math.inf
+    shifted = ShiftedRows(rows, rows.rows[_central_row(rows)])
+    best: CenteredClipResult | None = None
+    nearest = np.full(len(rows.rows), math.inf)
     iterations = 0
     for _ in range(_MAX_ROUNDS):
-        shifted = ShiftedRows(rows, origin)
         geometry = Geometry(shifted.gram(), shifted.scale)
         solution = solve(geometry, tau=tau, weights=normalised, tol=tol / 10, max_iterations=max_iterations)
         iterations += solution.iterations
-        combined = shifted.combine(solution.p, normalised * solution.clip)
-        residual, floor = _residual(combined, solution, tau, normalised)
-        spread = weighted_median(combined.distance, normalised)
-        progress = residual < best_residual / 2 or spread < previous_spread / 2
-        if best is None or residual < best_residual:
-            best, best_residual = combined, residual
+        value = shifted.combine(solution.p)
+        # Distances are only as good as the origin is close: the value itself is the origin to measure and go on from.
+        shifted = ShiftedRows(rows, value)
+        deviations = shifted.measure(normalised * solution.clip)
+        residual, floor = _residual(deviations, solution, tau, normalised)
+        progress = best is None or residual < best.residual / 2 or (deviations.distance < nearest / 2).any()
+        if best is None or residual < best.residual:
+            best = CenteredClipResult(value, iterations, residual, int((deviations.distance > tau).sum()))
         if residual <= max(tol, floor) or not progress:
             break
-        # Distances are only as good as the origin is close, so the next round measures them from the last result.
-        origin, previous_spread = combined.value, spread
+        nearest = np.minimum(nearest, deviations.distance)
     assert best is not None
-    return CenteredClipResult(best.value, iterations, best_residual, int((best.distance > tau).sum()))
+    return replace(best, iterations=iterations)
 
 
 def _central_row(rows: CheckedRows) -> int:
@@ -99,17 +100,19 @@ def _central_row(rows: CheckedRows) -> int:
     return int(np.argmin(np.where(rows.magnitude <= np.median(rows.magnitude), medians, np.inf)))
 
 
-def _residual(combined: Combined, solution: Solution, tau: float, weights: NDArray[np.float64]) -> tuple[float, float]:
-    """The relative residual of the combined value (an upper bound), and the part that its rounding to float32 explains.
+def _residual(
+    deviations: Deviations, solution: Solution, tau: float, weights: NDArray[np.float64]
+) -> tuple[float, float]:
+    """The relative residual at the origin of the deviations (an upper bound), and what float32 rounding explains of it.
 
     The imbalance was measured with the solver's clip factors; by the triangle inequality the factors that follow from
     the measured distances can add no more than their difference times the distance, row by row.
     """
-    distance = combined.distance
+    distance = deviations.distance
     clip = clip_factors(distance, tau)
     size = weights @ (clip * distance)
     if size == 0:
         return 0.0, 0.0
     slack = weights @ (np.abs(clip - solution.clip) * distance)
-    rounding = (weights @ clip) * combined.norm * 2.0**-24
-    return float((combined.imbalance + slack) / size), float(rounding / size)
+    rounding = (weights @ clip) * deviations.norm * 2.0**-24
+    return float((deviations.imbalance + slack) / size), float(rounding / size)

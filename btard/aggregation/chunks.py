@@ -21,14 +21,13 @@ _PLAIN_RANGE = 40
 
 
 @dataclass(frozen=True)
-class Combined:
-    """A candidate v and what was measured on its float32 bytes.
+class Deviations:
+    """How n rows lie around an origin o.
 
-    `value` is (d,) float32; `distance` (n,) float64 holds r_i = ||x_i - v||; `imbalance` is ||sum_i b_i (x_i - v)|| for
-    the given multipliers b; `norm` is ||v||.
+    `distance` (n,) float64 holds ||x_i - o||; `imbalance` is ||sum_i b_i (x_i - o)|| for given multipliers b; `norm` is
+    ||o||.
     """
 
-    value: torch.Tensor
     distance: NDArray[np.float64]
     imbalance: float
     norm: float
@@ -53,42 +52,49 @@ class ShiftedRows:
         n = len(self._rows.rows)
         total = torch.zeros(n, n, dtype=torch.float64)
         for start, stop in self._bounds():
-            blocks = self._blocks(self._load(start, stop, self._origin))
+            blocks = self._blocks(self._load(start, stop))
             total += torch.bmm(blocks, blocks.transpose(1, 2)).sum(0, dtype=torch.float64)
         symmetric = (total + total.T) / 2
         return symmetric.numpy()
 
-    def combine(self, p: NDArray[np.float64], multipliers: NDArray[np.float64]) -> Combined:
-        """v = origin + sum_i p_i (x_i - origin) for (n,) coefficients p, rounded to float32 and measured as rounded."""
+    def combine(self, p: NDArray[np.float64]) -> torch.Tensor:
+        """(d,) float32: origin + sum_i p_i (x_i - origin) for (n,) coefficients p."""
+        halving = 1.0 if self._shrink is None else 0.5
+        coefficients = torch.from_numpy(p * self.scale * halving).float()
+        value = torch.empty_like(self._origin)
+        for start, stop in self._bounds():
+            step = torch.mv(self._load(start, stop).T, coefficients)[: stop - start]
+            torch.add(step, self._origin[start:stop], alpha=halving, out=value[start:stop])
+        if self._shrink is not None:
+            # Origin and step may be opposite and near 3.4e38, where only half of each, and their sum, are in range.
+            limit = torch.finfo(torch.float32).max / 2
+            value.clamp_(-limit, limit).mul_(2)
+        return value
+
+    def measure(self, multipliers: NDArray[np.float64]) -> Deviations:
+        """The distances from the origin, and the length of the sum of the differences times the (n,) multipliers."""
         n = len(self._rows.rows)
-        coefficients = torch.from_numpy(p * self.scale * (1.0 if self._shrink is None else 0.5)).float()
         unit = float(np.max(multipliers * self.scale))
         factors = torch.from_numpy(multipliers * self.scale / unit).float()
-        value = torch.empty_like(self._origin)
         squares = torch.zeros(n + 1, dtype=torch.float64)
         for start, stop in self._bounds():
-            out = value[start:stop]
-            shifted = self._load(start, stop, self._origin)
-            step = torch.mv(shifted.T, coefficients)[: stop - start]
-            self._add_step(self._origin[start:stop], step, out)
-            deviations = self._load(start, stop, value)
-            balance = torch.mv(deviations.T, factors)
-            squares[:n] += _squared_norms(self._blocks(deviations))
-            squares[n] += _squared_norms(self._blocks(balance[None, :]))[0]
+            chunk = self._load(start, stop)
+            squares[:n] += _squared_norms(self._blocks(chunk))
+            squares[n] += _squared_norms(self._blocks(torch.mv(chunk.T, factors)[None, :]))[0]
         roots = squares.sqrt().numpy()
-        return Combined(value, roots[:n] * self.scale, float(roots[n]) * unit, _norm(value))
+        return Deviations(roots[:n] * self.scale, float(roots[n]) * unit, _norm(self._origin))
 
     def _bounds(self) -> Iterator[tuple[int, int]]:
         for start in range(0, self._rows.dimension, self._width):
             yield start, min(start + self._width, self._rows.dimension)
 
-    def _load(self, start: int, stop: int, origin: torch.Tensor) -> torch.Tensor:
+    def _load(self, start: int, stop: int) -> torch.Tensor:
         """The d_i of one chunk in the scratch memory, (n, columns), filled up with zeros to whole blocks."""
         columns = -(-(stop - start) // _BLOCK) * _BLOCK
         chunk = self._scratch.view(-1)[: len(self._rows.rows) * columns].view(-1, columns)
         chunk[:, stop - start :] = 0
         target = chunk[:, : stop - start]
-        near = origin[start:stop]
+        near = self._origin[start:stop]
         if self._shrink is not None:
             # Scaled before the subtraction, which would overflow for opposite rows near 3.4e38.
             for index, row in enumerate(self._rows.rows):
@@ -100,15 +106,6 @@ class ShiftedRows:
             for row, into in zip(self._rows.rows, target.unbind(0), strict=True):
                 torch.sub(row[start:stop], near, out=into)
         return chunk
-
-    def _add_step(self, origin: torch.Tensor, step: torch.Tensor, out: torch.Tensor) -> None:
-        if self._shrink is None:
-            torch.add(origin, step, out=out)
-            return
-        # Half of everything, since origin and step may be opposite and near 3.4e38, where only their sum is in range.
-        torch.add(step, origin, alpha=0.5, out=out)
-        limit = torch.finfo(torch.float32).max / 2
-        out.clamp_(-limit, limit).mul_(2)
 
     @staticmethod
     def _blocks(chunk: torch.Tensor) -> torch.Tensor:
