@@ -37,8 +37,10 @@ class PeerSettings(BehaviourSettings, TauSettings):
     host: Annotated[str, Option("address to listen on", group=_NETWORK)] = "0.0.0.0"
     port: Annotated[Port, Option("port to listen on, 0 for a free one", unit="port", group=_NETWORK)] = 0
     announce: Annotated[
-        list[str], Option("multiaddresses to tell others, instead of those that are found", group=_NETWORK)
-    ] = []
+        list[str],
+        Field(default_factory=list),
+        Option("multiaddresses to tell others, instead of those that are found", group=_NETWORK),
+    ]
     public: Annotated[bool, Option("use NAT port mapping, AutoNAT and relays", group=_NETWORK)] = False
     join_timeout: Annotated[
         float,

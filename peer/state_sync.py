@@ -43,7 +43,7 @@ def newest_roster(trusted: Roster, heads: dict[PeerId, Head]) -> Roster | None:
 
 
 def state_digest(trusted: Roster, heads: dict[PeerId, Head], step: int) -> bytes | None:
-    """Return the digest of the state before `step` that more than half of the trusted roster's members give, or None."""
+    """Return the digest of the state before `step` that more than half of the trusted roster give, or None."""
     votes: Counter[bytes] = Counter()
     for peer, head in heads.items():
         known = dict(head.snapshots)
