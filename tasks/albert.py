@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -10,16 +11,17 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
-from transformers import AlbertConfig, AlbertForPreTraining
 
 from tasks.base import IGNORED_LABEL, Batch, Schedule, flipped_labels
 from tasks.data.prepare import ProgressListener, TokenisedRequest, prepare
 from tasks.data.spec import DataSpec
 from tasks.data.tokenised import Layout, TokenisedCorpus
 from tasks.data.vocabulary import TokenizerKind, TokenizerRequest
-from tasks.lamb import build_lamb
 from tasks.randomness import SeededDraws
 from tasks.text import TextTask
+
+if TYPE_CHECKING:
+    from transformers import AlbertConfig
 
 _SPECIALS = ("<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]")
 _SPECIALS_IN_SAMPLE = 3
@@ -111,8 +113,11 @@ class AlbertTask(TextTask):
         known = AlbertSize(size)
         return cls(known, prepare(data, _SHAPES[known].tokenised(), cache_dir, progress))
 
-    def config(self) -> AlbertConfig:
+    def config(self) -> "AlbertConfig":
         """The model's configuration; without dropout, as version 2 of the published models."""
+        # Importing transformers takes seconds, which preparing data need not pay.
+        from transformers import AlbertConfig
+
         shape = self._shape
         return AlbertConfig(
             vocab_size=self.corpus.meta.vocabulary_size,
@@ -133,10 +138,14 @@ class AlbertTask(TextTask):
         )
 
     def _construct_model(self) -> nn.Module:
+        from transformers import AlbertForPreTraining
+
         return AlbertForPreTraining(self.config())
 
     def build_optimizer(self, model: nn.Module, schedule: Schedule | None = None) -> tuple[Optimizer, LambdaLR]:
         chosen = schedule or self.schedule
+        from tasks.lamb import build_lamb
+
         optimizer = build_lamb(model, chosen.learning_rate)
         return optimizer, chosen.scheduler(optimizer)
 

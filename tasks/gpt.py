@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +12,6 @@ from torch import nn
 from torch.nn import functional
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
-from transformers import GPT2Config, GPT2LMHeadModel
 
 from tasks.base import IGNORED_LABEL, Batch, Schedule, decay_groups, flipped_labels
 from tasks.data.prepare import ProgressListener, TokenisedRequest, prepare
@@ -20,6 +20,9 @@ from tasks.data.tokenised import Layout, TokenisedCorpus
 from tasks.data.vocabulary import TokenizerKind, TokenizerRequest
 from tasks.randomness import SeededDraws
 from tasks.text import TextTask
+
+if TYPE_CHECKING:
+    from transformers import GPT2Config
 
 
 class GptSize(StrEnum):
@@ -98,8 +101,11 @@ class GptTask(TextTask):
         known = GptSize(size)
         return cls(known, prepare(data, _SHAPES[known].tokenised(), cache_dir, progress))
 
-    def config(self) -> GPT2Config:
+    def config(self) -> "GPT2Config":
         """The model's configuration."""
+        # Importing transformers takes seconds, which preparing data need not pay.
+        from transformers import GPT2Config
+
         shape = self._shape
         end = self.corpus.tokenizer.token_to_id("<|endoftext|>")
         return GPT2Config(
@@ -120,6 +126,8 @@ class GptTask(TextTask):
         )
 
     def _construct_model(self) -> nn.Module:
+        from transformers import GPT2LMHeadModel
+
         return GPT2LMHeadModel(self.config())
 
     def build_optimizer(self, model: nn.Module, schedule: Schedule | None = None) -> tuple[Optimizer, LambdaLR]:

@@ -1,0 +1,29 @@
+import pytest
+import torch
+
+from btard.errors import UserError
+from tasks.data.spec import DataSpec, SourceKind
+from tasks.digits import DigitsTask
+from tests.tasks.helpers import seed_of, trained
+
+
+def test_it_learns(digits: DigitsTask) -> None:
+    assert digits.accuracy(trained(digits, 0).model) < 0.3
+    assert digits.accuracy(trained(digits, 300, batch_size=16).model) > 0.9
+
+
+def test_label_flipping_mirrors_the_digits(digits: DigitsTask) -> None:
+    batch = digits.batch(seed_of(1), 50)
+    assert torch.equal(digits.label_flipped(batch).tensors["labels"], 9 - batch.tensors["labels"])
+
+
+def test_images_are_scaled(digits: DigitsTask) -> None:
+    images = digits.batch(seed_of(1), 50).tensors["images"]
+    assert images.shape == (50, 1, 8, 8)
+    assert images.dtype == torch.float32
+    assert (images.min(), images.max()) == (0.0, 1.0)
+
+
+def test_other_data_is_refused() -> None:
+    with pytest.raises(UserError, match="only its built-in data"):
+        DigitsTask.load(DataSpec(kind=SourceKind.HUB, location="mnist"))
