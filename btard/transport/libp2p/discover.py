@@ -26,6 +26,7 @@ _EXTENSION = x509.ObjectIdentifier("1.3.6.1.4.1.53594.1.1")
 _SIGNED_PREFIX = b"libp2p-tls-handshake:"
 _MULTISTREAM = "/multistream/1.0.0"
 _TLS = "/tls/1.0.0"
+_NO = "na"
 _MAX_HANDSHAKE = 64 << 10
 _HOST_PORT = re.compile(r"^(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[^\s/:\[\]]+)):(?P<port>[0-9]{1,5})$")
 
@@ -143,22 +144,19 @@ async def _select_tls(reader: asyncio.StreamReader, writer: asyncio.StreamWriter
         text = line.encode() + b"\n"
         writer.write(bytes([len(text)]) + text)
     await writer.drain()
-    if await _read_line(reader) != _MULTISTREAM:
-        raise _NotFound("is no libp2p peer")
-    answer = await _read_line(reader)
-    if answer == "na":
+    await _read_line(reader, _MULTISTREAM)
+    if await _read_line(reader, _TLS, _NO) == _NO:
         raise _NotFound("is a libp2p peer without TLS; give its full multiaddress with /p2p/12D3Koo...")
-    if answer != _TLS:
-        raise _NotFound("is no libp2p peer")
 
 
-async def _read_line(reader: asyncio.StreamReader) -> str:
-    # Every line that is expected here is shorter than 128 bytes, so its length is one byte.
+async def _read_line(reader: asyncio.StreamReader, *expected: str) -> str:
+    """Return the line that the server says if it is one of `expected`, without waiting for bytes of any other."""
     length = (await reader.readexactly(1))[0]
-    if not 0 < length < 128:
-        raise _NotFound("is no libp2p peer")
-    line = await reader.readexactly(length)
-    return line.decode(errors="replace").removesuffix("\n")
+    if length in {len(line) + 1 for line in expected}:
+        line = (await reader.readexactly(length)).decode(errors="replace").removesuffix("\n")
+        if line in expected:
+            return line
+    raise _NotFound("is no libp2p peer")
 
 
 async def _handshake(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:

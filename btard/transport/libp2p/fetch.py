@@ -43,6 +43,11 @@ class FetchServer:
         self._running: Counter[PeerId] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
 
+    @property
+    def running(self) -> int:
+        """Requests that are being answered."""
+        return self._running.total()
+
     def parse(self, pipe: Pipe, sender: PeerId) -> Parser:
         """Read one request and start answering it."""
         prefix = bytearray(_REQUEST.size)

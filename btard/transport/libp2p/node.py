@@ -134,12 +134,8 @@ class Libp2pNode:
         if self._watchdog is not None:
             await self._watchdog.close()
         await self.transport.close()
-        try:
-            async with asyncio.timeout(3):
-                await self.dht.shutdown()
-        except Exception as error:
-            # hivemind asks p2pd to forget its handlers, which a dead daemon cannot answer; it ends below anyway.
-            logger.debug("the DHT node did not shut down cleanly: %r", error)
+        # Not dht.shutdown(): it asks p2pd to forget its handlers, for ever if p2pd is dead, and p2pd ends below anyway.
+        self.dht.is_alive = False
         await self._p2p.shutdown()
         await self._daemon.stop()
 

@@ -81,6 +81,11 @@ class Lane:
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._run())
 
+    @property
+    def empty(self) -> bool:
+        """Whether nothing waits to be sent, nor to be handed to p2pd."""
+        return not self._items and (self._pipe is None or self._pipe.lost or not self._pipe.unwritten)
+
     def clear(self) -> None:
         """Drop everything, also what is half sent (the other side sees a broken stream)."""
         had_items = bool(self._items)

@@ -34,6 +34,7 @@ from btard.transport.libp2p.settings import Counters, Limits
 logger = logging.getLogger(__name__)
 
 _SWEEP_PERIOD = 1.0
+_FLUSH_POLL = 0.01
 
 
 class Libp2pTransport:
@@ -57,6 +58,11 @@ class Libp2pTransport:
     def peer_id(self) -> PeerId:
         """The own peer id."""
         return self._daemon.peer_id
+
+    @property
+    def serving(self) -> int:
+        """Fetches that are being answered right now."""
+        return self._server.running
 
     def attach(self, inbox: Inbox | None) -> None:
         """Deliver to `inbox` from now on; with None (as before the first call) everything is dropped."""
@@ -108,6 +114,14 @@ class Libp2pTransport:
         """Forget every part that has not left yet: afterwards their buffers may be changed."""
         for lane in self._bulk.values():
             lane.clear()
+
+    async def flush(self, timeout: float) -> None:
+        """Wait until the control messages queued so far have been handed to p2pd, or `timeout` seconds."""
+        lanes = list(self._control.values())
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                while not all(lane.empty for lane in lanes):  # noqa: ASYNC110 - rare, and an event for it in each lane
+                    await asyncio.sleep(_FLUSH_POLL)
 
     async def connect(self, address: PeerAddress) -> None:
         """Tell p2pd where a peer is, and dial it.

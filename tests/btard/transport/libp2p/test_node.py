@@ -1,0 +1,132 @@
+"""The life of a node: clear errors, nothing left behind, and a watchdog over p2pd."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from btard.errors import UserError
+from btard.transport.libp2p import Libp2pNode, remove_leftovers
+from btard.transport.libp2p.watchdog import Watchdog
+from tests.btard.transport.libp2p.conftest import DEADLINE, Swarm, until
+
+
+def gone(pid: int) -> bool:
+    """Whether a process ended (nobody may reap an orphan's remains in a container)."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def sockets(identity: Path) -> list[Path]:
+    """The private directory of the peer with this identity, if it exists, and what is in it."""
+    directory = Path(json.loads(identity.with_name("key.lock").read_text())["directory"])
+    return [directory, *directory.iterdir()] if directory.exists() else []
+
+
+async def test_closing_leaves_nothing_behind(tmp_path: Path) -> None:
+    node = await Libp2pNode.create(tmp_path / "key")
+    left = sockets(tmp_path / "key")
+    assert len(left) >= 3
+    assert left[0].lstat().st_mode & 0o777 == 0o700
+    tasks = asyncio.all_tasks()
+    await node.close()
+    await node.close()
+    assert gone(node.daemon_pid)
+    assert not any(map(os.path.exists, left))
+    await until(lambda: all(task.done() for task in tasks - {asyncio.current_task()}))
+
+
+async def test_a_killed_peer_takes_its_daemon_along(tmp_path: Path) -> None:
+    script = (
+        "import asyncio, sys, pathlib\n"
+        "from btard.transport.libp2p import Libp2pNode\n"
+        "async def main():\n"
+        "    node = await Libp2pNode.create(pathlib.Path(sys.argv[1]))\n"
+        "    print(node.daemon_pid, flush=True)\n"
+        "    await asyncio.Event().wait()\n"
+        "asyncio.run(main())\n"
+    )
+    identity = tmp_path / "key"
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", script, str(identity), stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        assert child.stdout is not None
+        async with asyncio.timeout(DEADLINE):
+            daemon = int(await child.stdout.readline())
+        with pytest.raises(UserError, match="in use"):
+            await Libp2pNode.create(identity)
+    finally:
+        child.kill()
+        await child.wait()
+    await until(lambda: gone(daemon))
+    left = sockets(identity)
+    assert left
+    remove_leftovers(identity)
+    assert not any(map(os.path.exists, left))
+
+
+async def test_the_end_of_p2pd_is_reported(swarm: Swarm) -> None:
+    reasons: list[str] = []
+    node, _ = await swarm.node(on_failure=reasons.append)
+    os.kill(node.daemon_pid, signal.SIGKILL)
+    await until(lambda: reasons)
+    assert "signal 9" in reasons[0]
+    async with asyncio.timeout(DEADLINE):
+        await node.close()
+
+
+async def test_a_hanging_p2pd_is_reported(swarm: Swarm) -> None:
+    reasons: list[str] = []
+    node, _ = await swarm.node()
+    watchdog = Watchdog(node._daemon, reasons.append, period=0.05, deadline=0.3, misses=2)
+    os.kill(node.daemon_pid, signal.SIGSTOP)
+    await until(lambda: reasons)
+    assert "does not answer" in reasons[0]
+    await watchdog.close()
+
+
+async def test_an_expected_end_is_not_reported(tmp_path: Path) -> None:
+    reasons: list[str] = []
+    node = await Libp2pNode.create(tmp_path / "key", on_failure=reasons.append)
+    await node.close()
+    assert not reasons
+
+
+async def test_a_port_in_use_is_one_sentence(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(UserError, match="port is already in use"):
+            await Libp2pNode.create(tmp_path / "key", host_maddrs=[f"/ip4/127.0.0.1/tcp/{port}"])
+
+
+async def test_a_foreign_address_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="does not have the address"):
+        await Libp2pNode.create(tmp_path / "key", host_maddrs=["/ip4/192.0.2.1/tcp/0"])
+
+
+async def test_an_unreachable_initial_peer_is_one_sentence(swarm: Swarm, tmp_path: Path) -> None:
+    a, _ = await swarm.node()
+    maddrs = a.maddrs
+    await a.close()
+    with pytest.raises(UserError, match="no initial peer is reachable"):
+        await Libp2pNode.create(tmp_path / "key", maddrs, startup_timeout=5)
+    b, _ = await swarm.node()
+    c = await Libp2pNode.create(tmp_path / "key", [*maddrs, *b.maddrs], startup_timeout=5)
+    await c.close()
+
+
+async def test_an_unwritable_identity_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot use the key file"):
+        await Libp2pNode.create(tmp_path / "file" / "key")

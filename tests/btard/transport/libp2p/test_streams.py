@@ -1,0 +1,150 @@
+"""Honest traffic: order, integrity, rotation, what happens to a peer that does not read."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+from btard.hashing import digest
+from btard.identity.envelope import MAX_ENVELOPE
+from btard.transport.libp2p import Limits
+from tests.btard.transport.libp2p.conftest import DEADLINE, Recorder, Swarm, until
+
+
+async def test_messages_keep_their_order_and_name_their_sender(swarm: Swarm) -> None:
+    a, inbox = await swarm.node()
+    b, _ = await swarm.node(a)
+    sent = [b"%d" % number * (number % 50) for number in range(2000)]
+    for data in sent:
+        b.transport.send(a.peer_id, data)
+    await until(lambda: len(inbox.messages) == len(sent))
+    assert inbox.messages == [(b.peer_id, data) for data in sent]
+
+
+async def test_peers_find_each_other_through_a_third(swarm: Swarm) -> None:
+    a, _ = await swarm.node()
+    b, inbox = await swarm.node(a)
+    c, _ = await swarm.node(a)
+    c.transport.send(b.peer_id, b"hello")
+    await until(lambda: inbox.messages == [(c.peer_id, b"hello")])
+
+
+async def test_flush_waits_for_what_was_queued(swarm: Swarm) -> None:
+    a, inbox = await swarm.node()
+    b, _ = await swarm.node(a)
+    for _ in range(10):
+        b.transport.send(a.peer_id, bytes(1 << 20))
+    await b.transport.flush(DEADLINE)
+    assert b.transport.counters.messages_sent == 10
+    await until(lambda: len(inbox.messages) == 10)
+
+
+async def test_a_big_part_arrives_whole_with_its_digest(swarm: Swarm) -> None:
+    a, inbox = await swarm.node()
+    b, _ = await swarm.node(a)
+    payload = os.urandom((20 << 20) + 12345)
+    b.transport.send_part(a.peer_id, b"first", payload)
+    b.transport.send_part(a.peer_id, b"empty", b"")
+    b.transport.send_part(a.peer_id, b"third", memoryview(payload)[:1000])
+    await until(lambda: len(inbox.parts) == 3)
+    assert [(sender, header, data) for sender, header, _, data in inbox.parts] == [
+        (b.peer_id, b"first", digest(payload)),
+        (b.peer_id, b"empty", digest(b"")),
+        (b.peer_id, b"third", digest(payload[:1000])),
+    ]
+    assert inbox.parts[0][2] == payload
+
+
+async def test_messages_overtake_parts(swarm: Swarm) -> None:
+    a, inbox = await swarm.node()
+    b, _ = await swarm.node(a)
+    b.transport.send(a.peer_id, b"warm")
+    await until(lambda: inbox.messages)
+    payload = bytes(64 << 20)
+    for _ in range(4):
+        b.transport.send_part(a.peer_id, b"big", payload)
+    b.transport.send(a.peer_id, b"small")
+    await until(lambda: len(inbox.messages) == 2)
+    assert len(inbox.parts) < 4
+
+
+async def test_a_refused_part_is_read_past(swarm: Swarm) -> None:
+    a, inbox = await swarm.node(inbox=Recorder(most=1000))
+    b, _ = await swarm.node(a)
+    b.transport.send_part(a.peer_id, b"too long", bytes(5 << 20))
+    b.transport.send_part(a.peer_id, b"short", b"x" * 1000)
+    await until(lambda: inbox.parts)
+    assert inbox.announced == [5 << 20, 1000]
+    assert a.transport.counters.parts_refused == 1
+
+
+async def test_what_the_interface_forbids_is_dropped_and_counted(swarm: Swarm) -> None:
+    a, _ = await swarm.node()
+    b, inbox = await swarm.node(a)
+    a.transport.send(b.peer_id, bytes(MAX_ENVELOPE + 1))
+    a.transport.send(a.peer_id, b"to myself")
+    a.transport.send_part(b.peer_id, bytes(5000), b"")
+    a.transport.send(b.peer_id, bytes(MAX_ENVELOPE))
+    await until(lambda: inbox.messages)
+    assert (a.transport.counters.messages_dropped, a.transport.counters.parts_dropped) == (2, 1)
+
+
+async def test_a_stopped_peer_stalls_nobody_and_costs_bounded_memory(swarm: Swarm) -> None:
+    limits = Limits(queue_bytes=1 << 20, queue_parts=3, stall_timeout=2, open_timeout=2)
+    a, _ = await swarm.node(limits=limits)
+    stopped, _ = await swarm.node(a)
+    live, inbox = await swarm.node(a)
+    for peer in (stopped, live):
+        a.transport.send(peer.peer_id, b"warm")
+    await until(lambda: inbox.messages)
+    os.kill(stopped.daemon_pid, signal.SIGSTOP)
+    payload = bytes(16 << 20)
+    for number in range(6):
+        a.transport.send_part(stopped.peer_id, b"lost", payload)
+        a.transport.send_part(live.peer_id, b"%d" % number, payload)
+        await until(lambda number=number: len(inbox.parts) == number + 1, timeout=5)
+    for _ in range(50):
+        a.transport.send(stopped.peer_id, bytes(100_000))
+    a.transport.send(live.peer_id, b"still there")
+    await until(lambda: len(inbox.messages) == 2, timeout=5)
+    assert a.transport.counters.parts_dropped >= 2
+    assert a.transport.counters.messages_dropped >= 30
+
+
+async def test_a_sender_that_stops_in_mid_part_is_given_up(swarm: Swarm) -> None:
+    a, inbox = await swarm.node(limits=Limits(stall_timeout=1))
+    b, _ = await swarm.node(a)
+    b.transport.send_part(a.peer_id, b"cut", bytes(60 << 20))
+    await until(lambda: inbox.announced)
+    os.kill(b.daemon_pid, signal.SIGSTOP)
+    await until(lambda: inbox.failed or inbox.parts)
+    assert inbox.failed == [(b.peer_id, b"cut")]
+
+
+async def test_a_stream_is_opened_again_after_its_peer_came_back(swarm: Swarm) -> None:
+    a, _ = await swarm.node()
+    path = swarm.identity()
+    b, inbox = await swarm.node(a)
+    a.transport.send(b.peer_id, b"one")
+    await until(lambda: inbox.messages)
+    address = b.maddrs[0].split("/p2p/")[0]
+    await b.close()
+    swarm.identity = lambda: path  # type: ignore[method-assign]
+    again, second = await swarm.node(a, host_maddrs=[address])
+    assert again.peer_id == b.peer_id
+    await until(lambda: a.transport.send(again.peer_id, b"two") or second.messages, DEADLINE)
+    assert second.messages[0][1] == b"two"
+
+
+async def test_abandoned_parts_do_not_arrive(swarm: Swarm) -> None:
+    a, inbox = await swarm.node()
+    b, _ = await swarm.node(a)
+    b.transport.send_part(a.peer_id, b"old", bytes(60 << 20))
+    b.transport.send_part(a.peer_id, b"older", bytes(60 << 20))
+    await until(lambda: inbox.announced)
+    b.transport.abandon_parts()
+    b.transport.send_part(a.peer_id, b"new", b"payload")
+    await until(lambda: inbox.parts)
+    assert [part[1] for part in inbox.parts] == [b"new"]
+    assert inbox.failed == [(b.peer_id, b"old")]
+    assert b.transport.counters.parts_dropped == 2
