@@ -16,6 +16,7 @@ _SAMPLED_RUNS = 16
 _SAMPLED_RUN_LENGTH = 16
 # A bad origin at the end of the float32 range needs about this many rounds to come home, 3 digits in each.
 _MAX_ROUNDS = 14
+_LARGEST_FACTOR = 2.0**100
 
 
 @dataclass(frozen=True)
@@ -73,8 +74,9 @@ def centered_clip(
         value = shifted.combine(solution.p)
         # Distances are only as good as the origin is close: the value itself is the origin to measure and go on from.
         shifted = ShiftedRows(rows, value)
-        deviations = shifted.measure(normalised * solution.clip)
-        residual, floor = _residual(deviations, solution, tau, normalised)
+        multipliers, unit = _multipliers(solution, normalised, shifted.scale)
+        deviations = shifted.measure(multipliers / unit)
+        residual, floor = _residual(deviations, multipliers, unit, tau, normalised)
         progress = best is None or residual < best.residual / 2 or (deviations.distance < nearest / 2).any()
         if best is None or residual < best.residual:
             best = CenteredClipResult(value, iterations, residual, int((deviations.distance > tau).sum()))
@@ -100,19 +102,32 @@ def _central_row(rows: CheckedRows) -> int:
     return int(np.argmin(np.where(rows.magnitude <= np.median(rows.magnitude), medians, np.inf)))
 
 
+def _multipliers(
+    solution: Solution, weights: NDArray[np.float64], scale: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], float]:
+    """The (n,) factors w_i clip_i of the solution, and the unit in which the longest contribution has length 1.
+
+    The unit keeps the float32 sum of the contributions in range. So does the limit on the factors; it only touches rows
+    that lie on the solution, and whatever it takes from them is counted in the residual.
+    """
+    factors = weights * solution.clip
+    unit = float(np.max(factors * solution.distance)) or 1.0
+    return np.minimum(factors, _LARGEST_FACTOR * unit / scale), unit
+
+
 def _residual(
-    deviations: Deviations, solution: Solution, tau: float, weights: NDArray[np.float64]
+    deviations: Deviations, multipliers: NDArray[np.float64], unit: float, tau: float, weights: NDArray[np.float64]
 ) -> tuple[float, float]:
     """The relative residual at the origin of the deviations (an upper bound), and what float32 rounding explains of it.
 
-    The imbalance was measured with the solver's clip factors; by the triangle inequality the factors that follow from
-    the measured distances can add no more than their difference times the distance, row by row.
+    The imbalance was measured with the solver's factors; by the triangle inequality the factors that follow from the
+    measured distances can add no more than their difference times the distance, row by row.
     """
     distance = deviations.distance
-    clip = clip_factors(distance, tau)
-    size = weights @ (clip * distance)
+    factors = weights * clip_factors(distance, tau)
+    size = factors @ distance
     if size == 0:
         return 0.0, 0.0
-    slack = weights @ (np.abs(clip - solution.clip) * distance)
-    rounding = (weights @ clip) * deviations.norm * 2.0**-24
-    return float((deviations.imbalance + slack) / size), float(rounding / size)
+    slack = np.abs(factors - multipliers) @ distance
+    rounding = factors.sum() * deviations.norm * 2.0**-24
+    return float((deviations.imbalance * unit + slack) / size), float(rounding / size)

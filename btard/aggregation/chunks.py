@@ -1,7 +1,7 @@
 """The passes over the long dimension: chunks that stay in cache, in a fixed order, summed in float64.
 
 The chunk bounds depend on n and d alone and every chunk is first copied to the same aligned scratch memory, because
-BLAS may round differently for other shapes and alignments. A chunk's float32 sums are over at most `_BLOCK` products.
+BLAS may round differently for other shapes and alignments.
 """
 
 from collections.abc import Iterator
@@ -13,9 +13,12 @@ from numpy.typing import NDArray
 
 from btard.aggregation.rows import CheckedRows, magnitude_of
 
-_BLOCK = 4096
+# Products summed in float32 before float64 takes over, in matrix products and in norms: sums of equal terms, which
+# sign-like rows produce, lose digits in proportion.
+_BLOCK = 1024
+_NORM_BLOCK = 256
 # Above torch's grain of 32768 per thread, so that rows in separate buffers still use two threads.
-_COLUMNS = 16 * _BLOCK
+_COLUMNS = 65536
 # Outside this range of magnitudes (powers of two) the products of two coordinates are scaled.
 _PLAIN_RANGE = 40
 
@@ -52,7 +55,8 @@ class ShiftedRows:
         n = len(self._rows.rows)
         total = torch.zeros(n, n, dtype=torch.float64)
         for start, stop in self._bounds():
-            blocks = self._blocks(self._load(start, stop))
+            chunk = self._load(start, stop)
+            blocks = chunk.view(n, -1, _BLOCK).transpose(0, 1)
             total += torch.bmm(blocks, blocks.transpose(1, 2)).sum(0, dtype=torch.float64)
         symmetric = (total + total.T) / 2
         return symmetric.numpy()
@@ -74,15 +78,14 @@ class ShiftedRows:
     def measure(self, multipliers: NDArray[np.float64]) -> Deviations:
         """The distances from the origin, and the length of the sum of the differences times the (n,) multipliers."""
         n = len(self._rows.rows)
-        unit = float(np.max(multipliers * self.scale))
-        factors = torch.from_numpy(multipliers * self.scale / unit).float()
+        factors = torch.from_numpy(multipliers * self.scale).float()
         squares = torch.zeros(n + 1, dtype=torch.float64)
         for start, stop in self._bounds():
             chunk = self._load(start, stop)
-            squares[:n] += _squared_norms(self._blocks(chunk))
-            squares[n] += _squared_norms(self._blocks(torch.mv(chunk.T, factors)[None, :]))[0]
+            squares[:n] += _squared_norms(chunk)
+            squares[n] += _squared_norms(torch.mv(chunk.T, factors)[None, :])[0]
         roots = squares.sqrt().numpy()
-        return Deviations(roots[:n] * self.scale, float(roots[n]) * unit, _norm(self._origin))
+        return Deviations(roots[:n] * self.scale, float(roots[n]), _norm(self._origin))
 
     def _bounds(self) -> Iterator[tuple[int, int]]:
         for start in range(0, self._rows.dimension, self._width):
@@ -107,15 +110,10 @@ class ShiftedRows:
                 torch.sub(row[start:stop], near, out=into)
         return chunk
 
-    @staticmethod
-    def _blocks(chunk: torch.Tensor) -> torch.Tensor:
-        """(n, columns) seen as (blocks, n, _BLOCK)."""
-        return chunk.view(chunk.shape[0], -1, _BLOCK).transpose(0, 1)
 
-
-def _squared_norms(blocks: torch.Tensor) -> torch.Tensor:
-    """(blocks, n, k) to the (n,) float64 squared norms over blocks and columns."""
-    return torch.linalg.vector_norm(blocks, dim=2).double().square().sum(0)
+def _squared_norms(chunk: torch.Tensor) -> torch.Tensor:
+    """(n, columns), columns a multiple of the block, to the (n,) float64 squared norms."""
+    return torch.linalg.vector_norm(chunk.view(len(chunk), -1, _NORM_BLOCK), dim=2).double().square().sum(1)
 
 
 def _norm(value: torch.Tensor) -> float:

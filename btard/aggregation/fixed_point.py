@@ -20,6 +20,7 @@ Matrix = NDArray[np.float64]
 _TRY_EVERY_ROW = 8
 # Iterations without progress after which the residual is rounding noise: another origin helps then, not more steps.
 _PATIENCE = 17
+_RESOLUTION = 1e-7
 
 
 @dataclass(frozen=True)
@@ -36,10 +37,12 @@ class Geometry:
 
 @dataclass(frozen=True)
 class Solution:
-    """`p` (n,) sums to 1; `clip` (n,) is min(1, tau / r_i) at p; `residual` bounds the relative residual at p."""
+    """`p` (n,) sums to 1; `clip` (n,) is min(1, tau / r_i) at p, `distance` (n,) is r_i; `residual`
+    bounds the relative residual at p."""
 
     p: Vector
     clip: Vector
+    distance: Vector
     residual: float
     iterations: int
 
@@ -65,15 +68,17 @@ def solve(geometry: Geometry, *, tau: float, weights: Vector, tol: float, max_it
     The problem is convex, so the start decides the speed and not the answer; it is nevertheless a robust one, the mean
     of the half of the rows (by weight) that lies nearest to the row with the smallest median distance.
     """
+    # Distances are differences of squares here, and the inside of tau cannot be told from rounding around a far row.
+    near_enough = (weights > 0) & (_RESOLUTION * geometry.scale * np.sqrt(geometry.gram.diagonal()) < tau)
     point = best = _evaluate(_robust_start(geometry, weights), geometry, tau, weights)
     iterations = stalled = 0
     while best.residual > tol and iterations < max_iterations and stalled < _PATIENCE:
         iterations += 1
         following = _evaluate(point.image, geometry, tau, weights)
         if iterations % _TRY_EVERY_ROW:
-            near_rows = [int(np.argmin(np.where(weights > 0, following.r, np.inf)))]
+            near_rows = [int(np.argmin(np.where(near_enough, following.r, np.inf)))]
         else:
-            near_rows = [int(row) for row in np.flatnonzero(weights > 0)]
+            near_rows = [int(row) for row in np.flatnonzero(near_enough)]
         trials = [_newton(following, geometry, weights), *(np.eye(len(weights))[row] for row in near_rows)]
         for trial in trials:
             # One reweighting step makes the trial a convex combination again, and its residual comparable.
@@ -84,7 +89,7 @@ def solve(geometry: Geometry, *, tau: float, weights: Vector, tol: float, max_it
         stalled = 0 if point.residual < 0.9 * best.residual else stalled + 1
         if point.residual < best.residual:
             best = point
-    return Solution(best.p, best.clip, best.residual, iterations)
+    return Solution(best.p, best.clip, best.r, best.residual, iterations)
 
 
 def clip_factors(distances: Vector, tau: float) -> Vector:
