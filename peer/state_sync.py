@@ -7,6 +7,7 @@ import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 
+from btard.errors import UserError
 from btard.identity import Malformed, PeerId
 from btard.round.roster import Roster
 from btard.transport.libp2p import FetchError, Libp2pTransport
@@ -69,7 +70,7 @@ async def download_state(
     Args:
         sources: peers to ask, in this order.
         question: for a state or a snapshot.
-        load: loads the bytes and returns the digest of the result; raises ValueError or UserError for bad bytes.
+        load: loads the bytes and returns the digest of the result; raises UserError for bad bytes.
         expected: digest that the state must have.
         limit: most bytes accepted.
         timeout: seconds for each source.
@@ -81,7 +82,7 @@ async def download_state(
         try:
             data = await transport.fetch(peer, question.encode(), limit=limit, timeout=timeout)
             digest = await load(data)
-        except (FetchError, ValueError) as error:
+        except (FetchError, UserError) as error:
             logger.warning("no state from %s: %s", peer.short, error)
             continue
         if digest == expected:

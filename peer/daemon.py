@@ -1,0 +1,183 @@
+"""`btard-peer`: from settings to a running peer, and an orderly end whatever happens."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from btard.behaviour import Behaviour, LeaveReason
+from btard.configuration import load_settings, to_yaml
+from btard.errors import UserError
+from btard.identity import IdentityKey, PeerId
+from byzantine.selection import make_behaviour
+from peer.settings import PeerSettings
+
+logger = logging.getLogger("btard.peer")
+
+_LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
+_EXIT_INTERRUPTED = 130
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run a peer until the run is over, and return its exit code (see docs/operations.md).
+
+    Raises:
+        UserError: bad settings, no run at the address, a run that this peer cannot serve.
+    """
+    settings = load_settings(PeerSettings, argv, program="btard-peer")
+    logging.basicConfig(level=logging.INFO, format=_LOG_FORMAT, stream=sys.stderr)
+    key = _prepare_directory(settings)
+    behaviour = make_behaviour(settings, seed=bytes(key.peer_id))
+    import uvloop
+
+    return uvloop.run(_main(settings, key, behaviour))
+
+
+def _prepare_directory(settings: PeerSettings) -> IdentityKey:
+    directory = settings.directory
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / "config.yaml").write_text(to_yaml(settings), encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"cannot write into {directory}: {error.strerror}; give a writable --directory") from None
+    return IdentityKey.load_or_create(_identity_path(directory))
+
+
+def _identity_path(directory: Path) -> Path:
+    return directory / "identity.key"
+
+
+async def _main(settings: PeerSettings, key: IdentityKey, behaviour: Behaviour) -> int:
+    """Run the peer's task until it ends, a signal comes, or the network fails."""
+    loop = asyncio.get_running_loop()
+    peer = Peer(settings, key, behaviour)
+    task = asyncio.ensure_future(peer.run())
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, task.cancel)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        if peer.failure is not None:
+            raise UserError(peer.failure) from None
+        logger.info("interrupted; saying goodbye")
+        return _EXIT_INTERRUPTED
+
+
+class Peer:
+    """One peer, from the first address to the last step."""
+
+    def __init__(self, settings: PeerSettings, key: IdentityKey, behaviour: Behaviour) -> None:
+        self._settings = settings
+        self._key = key
+        self._behaviour = behaviour
+        self.failure: str | None = None
+
+    async def run(self) -> int:
+        """Join, train, and leave everything clean."""
+        # Heavy modules are imported while the network starts: both take seconds.
+        from btard.transport.libp2p import Libp2pNode, resolve_initial_peers
+
+        settings = self._settings
+        maddrs = await resolve_initial_peers(settings.initial_peers, min(settings.join_timeout, 10.0))
+        task = asyncio.current_task()
+
+        def fail(reason: str) -> None:
+            self.failure = reason
+            if task is not None:
+                task.cancel()
+
+        node = await Libp2pNode.create(
+            _identity_path(settings.directory),
+            maddrs,
+            host_maddrs=[f"/ip{6 if ':' in settings.host else 4}/{settings.host}/tcp/{settings.port}"],
+            announce_maddrs=settings.announce,
+            public=settings.public,
+            startup_timeout=settings.join_timeout,
+            on_failure=fail,
+        )
+        try:
+            return await self._train(node, {_peer_of(maddr) for maddr in maddrs})
+        finally:
+            await node.close()
+
+    async def _train(self, node, known: set[PeerId]) -> int:  # type: ignore[no-untyped-def]
+        import torch
+
+        from btard.round.session import Session
+        from btard.transport.driver import SessionDriver
+        from peer.event_log import EventLog
+        from peer.joining import check_local_settings, find_manifest, load_run_task
+        from peer.neighbours import Neighbours
+        from peer.reporting import Reporter
+        from peer.serving import StateServer
+        from peer.trainer import Trainer
+        from peer.training import TrainingLoop
+
+        settings = self._settings
+        if settings.threads:
+            torch.set_num_threads(settings.threads)
+        coordinator, manifest = await find_manifest(node.records, known, settings.join_timeout)
+        check_local_settings(settings, manifest)
+        loop = asyncio.get_running_loop()
+        task = await loop.run_in_executor(None, load_run_task, settings, manifest)
+        trainer = await loop.run_in_executor(None, Trainer, task, manifest, settings.device)
+        logger.info(
+            "run %s of coordinator %s: task %s %s, %d numbers, %s with tau %g; this peer is %s",
+            manifest.experiment,
+            coordinator,
+            manifest.task,
+            manifest.size,
+            manifest.dimension,
+            manifest.rule,
+            manifest.tau,
+            self._key.peer_id,
+        )
+        session = Session(manifest.step_rules, self._key, self._behaviour)
+        driver = SessionDriver(
+            session,
+            node.transport,
+            manifest.wire,
+            manifest.aggregation,
+            trainer.worker,
+            lambda event: training.on_voided(event),
+        )
+        node.transport.attach(driver)
+        server = StateServer(trainer, self._behaviour)
+        node.transport.serve_with(server.answer)
+        training = TrainingLoop(
+            key=self._key,
+            coordinator=coordinator,
+            manifest=manifest,
+            node=node,
+            driver=driver,
+            trainer=trainer,
+            behaviour=self._behaviour,
+            neighbours=Neighbours(node, self._key, manifest),
+            reporter=Reporter(node.records, self._key, manifest, self._behaviour),
+            server=server,
+            events=EventLog(settings.directory / "events.jsonl"),
+            join_timeout=settings.join_timeout,
+        )
+        background = [asyncio.ensure_future(work.run()) for work in (training.neighbours, training.reporter)]
+        try:
+            return await training.run()
+        except asyncio.CancelledError:
+            if self.failure is None:
+                await training.say_goodbye(LeaveReason.SHUTDOWN)
+            raise
+        finally:
+            for work in background:
+                work.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.gather(*background)
+            trainer.close()
+            training.events.close()
+
+
+def _peer_of(maddr: str) -> PeerId:
+    return PeerId.parse(maddr.rsplit("/p2p/", 1)[1])

@@ -1,0 +1,84 @@
+"""Announces this peer in the DHT, learns where the others are, and whom to admit."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+
+from btard.identity import IdentityKey, MessageKind, PeerId
+from btard.round.messages import MAX_CANDIDATES
+from btard.round.roster import Roster
+from btard.transport.base import PeerAddress
+from btard.transport.libp2p import DaemonError, Libp2pNode, RecordError
+from peer.manifest import RunManifest
+from peer.records import MAX_AGE, Join, joins_key, read_records
+
+logger = logging.getLogger(__name__)
+
+_MOST_ADDRESSES = 8
+_EAGER, _CALM = 0.5, 5.0
+_WAIT_AFTER_SUSPENSION = 10
+
+
+class Neighbours:
+    """Keeps a JOIN record fresh, and reads those of the others.
+
+    Attributes:
+        eager: look often, while the first roster is forming or this peer wants in.
+    """
+
+    def __init__(self, node: Libp2pNode, key: IdentityKey, manifest: RunManifest) -> None:
+        self._node = node
+        self._key = key
+        self._manifest = manifest
+        self._known: dict[PeerId, Join] = {}
+        self._not_before: dict[PeerId, int] = {}
+        self.eager = True
+
+    async def run(self) -> None:
+        """Announce and look until cancelled."""
+        announced = 0.0
+        while True:
+            if time.monotonic() - announced > MAX_AGE / 4:
+                try:
+                    await self._announce()
+                    announced = time.monotonic()
+                except RecordError as error:
+                    logger.warning("cannot announce this peer: %s", error)
+            await self._look()
+            await asyncio.sleep(_EAGER if self.eager else _CALM)
+
+    async def _announce(self) -> None:
+        join = Join(
+            fingerprint=self._manifest.fingerprint, maddrs=list(self._node.maddrs[:_MOST_ADDRESSES]), time=time.time()
+        )
+        envelope = join.sign(self._key, self._manifest.run, MessageKind.JOIN)
+        await self._node.records.publish(joins_key(self._manifest.run), envelope, MAX_AGE)
+
+    async def _look(self) -> None:
+        run = self._manifest.run
+        found = read_records(await self._node.records.read(joins_key(run)), Join, run, MessageKind.JOIN)
+        self._known = {
+            peer: join
+            for peer, join in found.items()
+            if join.recent and join.fingerprint == self._manifest.fingerprint and peer != self._key.peer_id
+        }
+        for peer, join in self._known.items():
+            try:
+                self._node.transport.remember(PeerAddress(peer, tuple(join.maddrs)))
+            except DaemonError as error:
+                logger.warning("%s announces no usable address: %s", peer.short, error)
+
+    def suspend(self, peer: PeerId, step: int) -> None:
+        """Do not admit a peer again for some steps after it was left out."""
+        self._not_before[peer] = step + _WAIT_AFTER_SUSPENSION
+
+    def candidates(self, roster: Roster) -> tuple[PeerId, ...]:
+        """Return whom this peer would admit after the step of `roster`, ascending."""
+        wanted = sorted(
+            peer
+            for peer in self._known
+            if peer not in roster.members and peer not in roster.banned and self._not_before.get(peer, 0) <= roster.step
+        )
+        return tuple(wanted[:MAX_CANDIDATES])

@@ -1,0 +1,56 @@
+"""Answers what others ask of this peer: where it stands, its state, its snapshots."""
+
+from __future__ import annotations
+
+import asyncio
+
+from btard.behaviour import Behaviour
+from btard.identity import Malformed, PeerId
+from btard.round.roster import Roster
+from btard.transport.base import Payload
+from peer.questions import MAX_SNAPSHOTS, Head, Question, Want
+from peer.trainer import Trainer
+
+
+class StateServer:
+    """Keeps what may be asked for. The loop calls `stand` at the beginning of every step."""
+
+    def __init__(self, trainer: Trainer, behaviour: Behaviour) -> None:
+        self._trainer = trainer
+        self._behaviour = behaviour
+        self._head: Head | None = None
+        self._snapshots: dict[int, tuple[bytes, bytes]] = {}
+        self._current: asyncio.Task[tuple[bytes, bytes]] | None = None
+
+    def stand(self, roster: Roster, state: bytes) -> None:
+        """The peer is in the step of `roster`, its training state has the digest `state`."""
+        snapshots = tuple((step, digest) for step, (_, digest) in sorted(self._snapshots.items()))
+        self._head = Head(roster, state, snapshots)
+        self._current = None
+
+    async def keep_snapshot(self, step: int) -> None:
+        """Keep a copy of the current state, the one before `step`, for the coordinator; the oldest one goes."""
+        self._snapshots[step] = await self._trainer.serialize()
+        for old in sorted(self._snapshots)[:-MAX_SNAPSHOTS]:
+            del self._snapshots[old]
+
+    async def answer(self, sender: PeerId, data: bytes) -> Payload | None:
+        """Answer a question, or None to refuse."""
+        try:
+            question = Question.decode(data)
+        except Malformed:
+            return None
+        if self._head is None:
+            return None
+        if question.want is Want.HEAD:
+            return self._head.encode()
+        if question.want is Want.SNAPSHOT:
+            found = self._snapshots.get(question.step)
+            return self._behaviour.served_state(found[0]) if found else None
+        if question.step != self._head.roster.step:
+            return None
+        if self._current is None:
+            # Several newcomers of one step share one serialisation.
+            self._current = asyncio.ensure_future(self._trainer.serialize())
+        data, _ = await asyncio.shield(self._current)
+        return self._behaviour.served_state(data)

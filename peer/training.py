@@ -1,0 +1,278 @@
+"""The training loop: step after step with the roster, and back in after having been left out."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+
+import torch
+
+from btard.behaviour import Behaviour, LeaveReason
+from btard.identity import IdentityKey, PeerId
+from btard.round.actions import Finished, Stopped, Voided
+from btard.round.partition import from_wire
+from btard.round.roster import Roster
+from btard.transport.driver import SessionDriver
+from btard.transport.libp2p import Libp2pNode
+from peer.event_log import EventLog
+from peer.joining import read_roster, wait_for_roster
+from peer.manifest import RunManifest
+from peer.neighbours import Neighbours
+from peer.questions import Question, Want
+from peer.reporting import Reporter
+from peer.serving import StateServer
+from peer.state_sync import ask_heads, download_state, newest_roster, state_digest
+from peer.trainer import Gradient, Trainer
+
+logger = logging.getLogger(__name__)
+
+_REJOIN_POLL = 0.5
+_LINGER = 120.0
+
+
+class ExitCode(IntEnum):
+    """How `btard-peer` ends; 2 is a user error, 130 an interruption."""
+
+    FINISHED = 0
+    BANNED = 3
+    NO_MAJORITY = 4
+
+
+class PeerEvent(StrEnum):
+    """What a peer writes into its log of events."""
+
+    JOINED = "joined"
+    STEP = "step"
+    VOID = "void"
+    BANNED = "banned"
+    LEFT = "left"
+    STOPPED = "stopped"
+    FINISHED = "finished"
+
+
+@dataclass
+class TrainingLoop:
+    """Everything that a peer needs for training, put together by `daemon`."""
+
+    key: IdentityKey
+    coordinator: PeerId
+    manifest: RunManifest
+    node: Libp2pNode
+    driver: SessionDriver
+    trainer: Trainer
+    behaviour: Behaviour
+    neighbours: Neighbours
+    reporter: Reporter
+    server: StateServer
+    events: EventLog
+    join_timeout: float
+
+    async def run(self) -> ExitCode:
+        """Train until the run is over, or this peer is banned or alone."""
+        roster, over = await wait_for_roster(self.node.records, self.coordinator, self.manifest.run, lambda: None)
+        if over:
+            logger.info("the run is over")
+            return ExitCode.FINISHED
+        at_start = roster.step == self.manifest.start_step and self.key.peer_id in roster.members
+        if at_start:
+            state = await self._first_state()
+        else:
+            entered = await self._enter(roster)
+            if isinstance(entered, ExitCode):
+                return entered
+            roster, state = entered
+        self._joined(roster)
+        while roster.step < self.manifest.total_steps:
+            await self._stand(roster, state)
+            started = time.perf_counter()
+            gradient = asyncio.ensure_future(self._gradient(roster))
+            outcome = await self.driver.run_step(roster, state, _vector(gradient), self.neighbours.candidates(roster))
+            if isinstance(outcome, Stopped):
+                gradient.cancel()
+                self._stopped(outcome)
+                entered = await self._enter(roster)
+                if isinstance(entered, ExitCode):
+                    return entered
+                roster, state = entered
+                self._joined(roster)
+                continue
+            state = await self._apply(outcome)
+            self._finished_step(roster, outcome, await gradient, time.perf_counter() - started)
+            reason = self.behaviour.leaves(roster.step)
+            if reason is not None:
+                return await self._leave(roster.step, reason)
+            roster = outcome.roster
+        return await self._end(roster, state)
+
+    async def _first_state(self) -> bytes:
+        """Return the digest of the state that the run starts from; a resumed one is fetched from the coordinator."""
+        if self.manifest.state_digest is None:
+            return await self.trainer.digest()
+        expected = bytes.fromhex(self.manifest.state_digest)
+        question = Question(want=Want.STATE, step=self.manifest.start_step)
+        while not await self._download([self.coordinator], question, expected):
+            logger.warning("waiting for the coordinator to serve the initial state")
+            await asyncio.sleep(_REJOIN_POLL)
+        return expected
+
+    async def _download(self, sources: list[PeerId], question: Question, expected: bytes) -> bool:
+        server = await download_state(
+            self.node.transport,
+            sources,
+            question,
+            self.trainer.load,
+            expected,
+            limit=self.trainer.most_state_bytes,
+            timeout=self.manifest.deadlines.commit,
+        )
+        if server is not None:
+            logger.info("took over the training state before step %d from %s", question.step, server.short)
+        return server is not None
+
+    async def _enter(self, trusted: Roster) -> tuple[Roster, bytes] | ExitCode:
+        """Wait until the members count this peer in, then take over the state that most of them hold.
+
+        Args:
+            trusted: the last roster known; more than half of it is believed.
+        """
+        self.neighbours.eager = True
+        me = self.key.peer_id
+        deadline = time.monotonic() + self.join_timeout
+        while True:
+            record = await read_roster(self.node.records, self.coordinator, self.manifest.run)
+            if record is not None and record.finished:
+                logger.info("the run is over")
+                return ExitCode.FINISHED
+            heads = await ask_heads(self.node.transport, trusted.members, timeout=self.manifest.deadlines.settle)
+            newest = newest_roster(trusted, heads)
+            if newest is not None:
+                deadline = time.monotonic() + self.join_timeout
+                trusted = newest
+                if me in newest.banned:
+                    logger.error("this peer's key is banned from the run; it cannot come back")
+                    return ExitCode.BANNED
+                digest = state_digest(newest, heads, newest.step)
+                if me in newest.members and digest is not None:
+                    sources = [peer for peer, head in heads.items() if head.state == digest]
+                    if await self._download(sources, Question(want=Want.STATE, step=newest.step), digest):
+                        self.neighbours.eager = False
+                        return newest, digest
+            elif record is not None and record.unpack().step > trusted.step:
+                trusted = record.unpack()
+            if time.monotonic() > deadline:
+                logger.error(
+                    "no majority of the roster answers for %.0f s: this peer is cut off, or the run has ended",
+                    self.join_timeout,
+                )
+                return ExitCode.NO_MAJORITY
+            await asyncio.sleep(_REJOIN_POLL)
+
+    async def _stand(self, roster: Roster, state: bytes) -> None:
+        if self.manifest.wants_snapshot(roster.step):
+            await self.server.keep_snapshot(roster.step)
+        self.server.stand(roster, state)
+
+    async def _gradient(self, roster: Roster) -> Gradient:
+        seed = roster.batch_seed(self.key.peer_id)
+        return await self.trainer.gradient(seed, roster.step, self.behaviour)
+
+    async def _apply(self, outcome: Finished) -> bytes:
+        return await self.trainer.apply(from_wire(outcome.flat, self.manifest.wire))
+
+    def _joined(self, roster: Roster) -> None:
+        self.neighbours.eager = False
+        logger.info("joined %s at step %d with %d members", self.manifest.experiment, roster.step, len(roster.members))
+        self.events.write(
+            PeerEvent.JOINED, peer=str(self.key.peer_id), step=roster.step, members=[str(p) for p in roster.members]
+        )
+
+    def _finished_step(self, roster: Roster, outcome: Finished, gradient: Gradient, seconds: float) -> None:
+        step = roster.step
+        loss = self.reporter.add(step, gradient)
+        attacks = self.behaviour.attacks(step)
+        if outcome.refused:
+            logger.warning("step %d: rows that are not finite came from %s", step, _names(outcome.refused))
+        self.events.write(
+            PeerEvent.STEP,
+            step=step,
+            loss=loss,
+            seconds=round(seconds, 4),
+            members=outcome.contributors,
+            attacks=attacks,
+            attempt=outcome.attempt,
+        )
+        logger.info(
+            "step %d: loss %s, %d members, %.2f s%s",
+            step,
+            "not told" if loss is None else f"{loss:.4f}",
+            outcome.contributors,
+            seconds,
+            f", attacked ({self.behaviour.name})" if attacks else "",
+        )
+
+    def on_voided(self, event: Voided) -> None:
+        """Log a failed attempt; the driver calls this."""
+        for peer, reason in event.suspended:
+            logger.warning("step %d: %s is left out: %s", event.step, peer.short, reason)
+            self.neighbours.suspend(peer, event.step)
+        for verdict in event.verdicts:
+            logger.warning("step %d: %s is banned: %s", event.step, verdict.peer.short, verdict.reason)
+            self.events.write(
+                PeerEvent.BANNED,
+                peer=str(verdict.peer),
+                step=event.step,
+                reason=verdict.reason,
+                evidence=[envelope.encode().hex() for envelope in verdict.evidence],
+            )
+        self.events.write(
+            PeerEvent.VOID,
+            step=event.step,
+            attempt=event.attempt,
+            suspended=[[str(peer), reason] for peer, reason in event.suspended],
+            banned=[[str(verdict.peer), verdict.reason] for verdict in event.verdicts],
+            left=[str(peer) for peer in event.left],
+        )
+
+    def _stopped(self, outcome: Stopped) -> None:
+        logger.warning("step %d: this peer is %s (%s); joining again", outcome.step, outcome.kind, outcome.reason)
+        self.events.write(PeerEvent.STOPPED, step=outcome.step, kind=outcome.kind, reason=outcome.reason)
+
+    async def _leave(self, step: int, reason: LeaveReason) -> ExitCode:
+        await self.say_goodbye(reason)
+        if reason is LeaveReason.LOTTERY:
+            logger.error("step %d: banned by the lottery (CHECK_PROBA); leaving", step)
+            self.events.write(PeerEvent.BANNED, peer=str(self.key.peer_id), step=step, reason=reason)
+            return ExitCode.BANNED
+        self.events.write(PeerEvent.LEFT, step=step, reason=reason)
+        return ExitCode.FINISHED
+
+    async def say_goodbye(self, reason: LeaveReason) -> None:
+        """Tell the members that this peer leaves, and the coordinator its last metrics."""
+        self.driver.leave(reason)
+        await self.reporter.publish()
+        await self.node.transport.flush(self.manifest.deadlines.settle)
+
+    async def _end(self, roster: Roster, state: bytes) -> ExitCode:
+        """Stay until the coordinator has the last checkpoint, so that somebody has it."""
+        await self._stand(roster, state)
+        self.events.write(PeerEvent.FINISHED, step=roster.step)
+        logger.info("the run's %d steps are done; waiting for the coordinator's last checkpoint", roster.step)
+        await self.reporter.publish()
+        deadline = time.monotonic() + _LINGER
+        while time.monotonic() < deadline:
+            record = await read_roster(self.node.records, self.coordinator, self.manifest.run)
+            if record is not None and record.finished:
+                break
+            await asyncio.sleep(_REJOIN_POLL)
+        return ExitCode.FINISHED
+
+
+async def _vector(gradient: asyncio.Future[Gradient]) -> torch.Tensor:
+    return (await asyncio.shield(gradient)).vector
+
+
+def _names(peers: frozenset[PeerId]) -> str:
+    return ", ".join(peer.short for peer in sorted(peers))
