@@ -37,7 +37,7 @@ class FetchServer:
     """Answers what others fetch from us."""
 
     def __init__(self, serve: Serve | None, limits: Limits, counters: Counters) -> None:
-        self._serve = serve
+        self.serve = serve
         self._limits = limits
         self._counters = counters
         self._running: Counter[PeerId] = Counter()
@@ -89,10 +89,10 @@ class FetchServer:
 
     async def _write_answer(self, pipe: Pipe, sender: PeerId, request: bytes) -> None:
         payload: Payload | None = None
-        if self._serve is not None:
+        if self.serve is not None:
             try:
                 async with asyncio.timeout(self._limits.serve_timeout):
-                    payload = await self._serve(sender, request)
+                    payload = await self.serve(sender, request)
             except TimeoutError:
                 logger.warning("no answer for %s within %g s", sender.short, self._limits.serve_timeout)
         if payload is None:

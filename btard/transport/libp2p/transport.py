@@ -68,6 +68,10 @@ class Libp2pTransport:
         """Deliver to `inbox` from now on; with None (as before the first call) everything is dropped."""
         self._incoming.inbox = inbox
 
+    def serve_with(self, serve: Serve | None) -> None:
+        """Let `serve` answer fetches from now on; with None they are refused."""
+        self._server.serve = serve
+
     async def start(self, timeout: float = 10.0) -> None:
         """Begin to receive.
 
