@@ -8,12 +8,12 @@ meta.json       what this is, and its fingerprint
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 from blake3 import blake3
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from tokenizers import Tokenizer
 
 from btard.errors import UserError
@@ -58,6 +58,12 @@ class Meta(BaseModel):
     vocabulary_size: int
     fingerprint: str
 
+    @model_validator(mode="after")
+    def _both_parts_have_samples(self) -> Self:
+        if not 0 < self.held_out < self.samples or self.sample_tokens < 1:
+            raise ValueError("samples for training and for evaluation are needed")
+        return self
+
 
 class TokenisedCorpus:
     """An opened tokenised form.
@@ -84,6 +90,8 @@ class TokenisedCorpus:
             if fingerprint(folder, self.meta.layout, self.meta.sample_tokens) != self.meta.fingerprint:
                 raise ValueError("its bytes do not match its fingerprint")
             self.tokenizer = Tokenizer.from_file(str(folder / TOKENIZER_FILE))
+            if self.tokenizer.get_vocab_size() != self.meta.vocabulary_size:
+                raise ValueError("its tokenizer has another size of vocabulary")
             flat = np.load(folder / TOKENS_FILE, mmap_mode="r")
             used = flat[: self.meta.samples * self.meta.sample_tokens]
             self.tokens: npt.NDArray[Any] = used.reshape(self.meta.samples, self.meta.sample_tokens)

@@ -1,0 +1,85 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from btard.errors import UserError
+from cli.data import main
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    file = tmp_path / "words.txt"
+    file.write_text("Shall I compare thee to a summer's day? Thou art more lovely.\n" * 40)
+    return file
+
+
+def test_it_prints_where_the_data_is_and_its_fingerprint(
+    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [
+        "prepare",
+        "--task",
+        "gpt",
+        "--size",
+        "tiny",
+        "--data",
+        str(corpus),
+        "--cache-dir",
+        str(tmp_path / "c"),
+    ]
+    assert main(arguments) == 0
+    first = capsys.readouterr()
+    printed = dict(line.split(maxsplit=1) for line in first.out.splitlines())
+    assert len(bytes.fromhex(printed["fingerprint"])) == 32
+    assert (Path(printed["folder"]) / "tokens.npy").is_file()
+    assert Path(printed["folder"]).parent == tmp_path / "c"
+    assert printed["samples"] == "38 of 64 tokens, 1 held out"
+    assert "tokenising" in first.err
+    assert "100%" in first.err
+
+    assert main(arguments) == 0
+    second = capsys.readouterr()
+    assert second.out == first.out
+    assert "tokenising" not in second.err
+
+
+def test_digits_need_no_folder(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["prepare", "--task", "digits"]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["fingerprint"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--task", "chess"], "no task 'chess'"),
+        (["--size", "huge"], "no size 'huge'"),
+        (["--data", "nowhere.txt"], "neither 'builtin', an existing file"),
+        (["--task", "digits", "--data", "hub:mnist"], "only its built-in data"),
+        (["--tokenizer", "/no/such/file"], "There is no tokenizer at /no/such/file"),
+    ],
+)
+def test_mistakes_are_one_sentence(arguments: list[str], says: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=says) as refusal:
+        main(["prepare", "--cache-dir", str(tmp_path), *arguments])
+    assert "\n" not in str(refusal.value)
+
+
+def test_help_shows_tasks_sizes_and_defaults(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(["prepare", "--help"])
+    assert left.value.code == 0
+    text = " ".join(capsys.readouterr().out.split())
+    for part in ("albert: tiny, large", "default: tiny", "default: ~/.cache/btard/data", "NAME:CONFIGURATION"):
+        assert part in text
+
+
+def test_help_and_mistakes_do_not_wait_for_torch() -> None:
+    program = (
+        "import sys; from btard.errors import UserError; from cli.data import main\n"
+        "try: main(['prepare', '--task', 'chess'])\n"
+        "except UserError: print({'torch', 'transformers', 'datasets'} & set(sys.modules))"
+    )
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "set()"

