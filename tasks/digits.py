@@ -47,7 +47,7 @@ class DigitsTask(Task):
             UserError: the data is anything but the built-in one.
         """
         if data.kind is not SourceKind.BUILTIN or data.tokenizer is not None:
-            raise UserError("The task digits has only its built-in data; leave out the data source and the tokenizer.")
+            raise UserError("the task digits has only its built-in data; leave out the data source and the tokenizer")
         return cls()
 
     def _construct_model(self) -> nn.Module:

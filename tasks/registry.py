@@ -26,9 +26,9 @@ def check_task(name: str, size: str) -> None:
         UserError: unknown; the sentence lists the known ones.
     """
     if name not in TASK_SIZES:
-        raise UserError(f"There is no task {name!r}; known tasks are {', '.join(TASK_SIZES)}.")
+        raise UserError(f"there is no task {name!r}; known tasks are {', '.join(TASK_SIZES)}")
     if size not in TASK_SIZES[name]:
-        raise UserError(f"The task {name} has no size {size!r}; it has {', '.join(TASK_SIZES[name])}.")
+        raise UserError(f"the task {name} has no size {size!r}; it has {', '.join(TASK_SIZES[name])}")
 
 
 def load_task(

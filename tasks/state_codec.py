@@ -96,7 +96,7 @@ class StateCodec:
         try:
             table = load_tensors(data)
         except (SafetensorError, ValueError, KeyError, TypeError, OverflowError) as error:
-            raise UserError(f"The training state is damaged, it is not valid safetensors: {error}.") from error
+            raise UserError(f"the training state is damaged, it is not valid safetensors: {error}") from error
         counters = self._checked_counters(table.pop(_COUNTERS, None))
         stepped = any(name.startswith(_OPTIMIZER) for name in table)
         self._check_tensors(table, self._expected(stepped))
@@ -119,18 +119,18 @@ class StateCodec:
         if strange := sorted(table.keys() ^ expected.keys()):
             name = strange[0]
             verb = "has a tensor {!r} too many" if name in table else "lacks the tensor {!r}"
-            raise UserError(f"The training state {verb.format(name)}; it belongs to another task or size.")
+            raise UserError(f"the training state {verb.format(name)}; it belongs to another task or size")
         for name, (shape, dtype) in expected.items():
             found = table[name]
             if tuple(found.shape) != shape or found.dtype != dtype:
                 raise UserError(
-                    f"The training state's tensor {name!r} is {found.dtype} {tuple(found.shape)} instead of "
-                    f"{dtype} {shape}; it belongs to another task or size."
+                    f"the training state's tensor {name!r} is {found.dtype} {tuple(found.shape)} instead of "
+                    f"{dtype} {shape}; it belongs to another task or size"
                 )
 
     def _checked_counters(self, encoded: torch.Tensor | None) -> dict[str, Any]:
         if encoded is None or encoded.dtype != torch.uint8:
-            raise UserError("The training state lacks its counters; it was not written by this program.")
+            raise UserError("the training state lacks its counters; it was not written by this program")
         try:
             counters: dict[str, Any] = json.loads(encoded.numpy().tobytes())
             own = self.counters()
@@ -141,7 +141,7 @@ class StateCodec:
             _check_numbers(counters["scheduler"], own["scheduler"], _MOVING_SCHEDULER_KEYS)
         except (ValueError, TypeError, AttributeError, RecursionError) as error:
             raise UserError(
-                f"The training state's counters do not fit this task's optimizer and schedule: {error}."
+                f"the training state's counters do not fit this task's optimizer and schedule: {error}"
             ) from error
         return counters
 

@@ -210,9 +210,9 @@ class TrainingState:
         try:
             record = _CheckpointRecord.model_validate_json((folder / CHECKPOINT_FILE).read_bytes())
         except FileNotFoundError:
-            raise UserError(f"There is no checkpoint in {folder}: {CHECKPOINT_FILE} is missing.") from None
+            raise UserError(f"there is no checkpoint in {folder}: {CHECKPOINT_FILE} is missing") from None
         except (OSError, ValidationError) as error:
-            raise UserError(f"The checkpoint in {folder} is damaged: {CHECKPOINT_FILE} cannot be read.") from error
+            raise UserError(f"the checkpoint in {folder} is damaged: {CHECKPOINT_FILE} cannot be read") from error
         for what, found, own in (
             ("format", record.format, _CHECKPOINT_FORMAT),
             ("task", record.task, self.task.name),
@@ -220,13 +220,13 @@ class TrainingState:
             ("data fingerprint", record.fingerprint, self.task.fingerprint),
         ):
             if found != own:
-                raise UserError(f"The checkpoint in {folder} has {what} {found}, but this run has {own}.")
+                raise UserError(f"the checkpoint in {folder} has {what} {found}, but this run has {own}")
         try:
             data = (folder / Path(record.state_file).name).read_bytes()
         except OSError as error:
-            raise UserError(f"The checkpoint in {folder} is damaged: {record.state_file} cannot be read.") from error
+            raise UserError(f"the checkpoint in {folder} is damaged: {record.state_file} cannot be read") from error
         if blake3(data).hexdigest() != record.state_digest:
-            raise UserError(f"The checkpoint in {folder} is damaged: {record.state_file} was cut or changed.")
+            raise UserError(f"the checkpoint in {folder} is damaged: {record.state_file} was cut or changed")
         self.load_state_bytes(data)
         return Checkpoint(record.step, record.extra)
 

