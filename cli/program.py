@@ -1,26 +1,13 @@
-"""What every console script shares: importing late, and turning errors into a sentence and an exit code."""
+"""Calling a program's module late, so that each command pays only for what it uses."""
 
 from __future__ import annotations
 
 import importlib
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from btard.errors import UserError
+from btard.program import EXIT_INTERRUPTED, EXIT_USER_ERROR, guarded
 
-EXIT_USER_ERROR = 2
-EXIT_INTERRUPTED = 130
-
-
-def guarded(program: str, run: Callable[[], int]) -> int:
-    """Return what `run` returns, 2 after a UserError, whose sentence goes to standard error, or 130 after Ctrl-C."""
-    try:
-        return run()
-    except UserError as error:
-        print(f"{program}: {error}", file=sys.stderr)
-        return EXIT_USER_ERROR
-    except KeyboardInterrupt:
-        return EXIT_INTERRUPTED
+__all__ = ["EXIT_INTERRUPTED", "EXIT_USER_ERROR", "call", "guarded"]
 
 
 def call(module: str, function: str, argv: Sequence[str]) -> int:
