@@ -76,8 +76,7 @@ class TrainingLoop:
         if over:
             logger.info("the run is over")
             return ExitCode.FINISHED
-        at_start = roster.step == self.manifest.start_step and self.key.peer_id in roster.members
-        if at_start:
+        if await self._is_beginning(roster):
             state = await self._first_state()
         else:
             entered = await self._enter(roster)
@@ -106,6 +105,14 @@ class TrainingLoop:
                 return await self._leave(roster.step, reason)
             roster = outcome.roster
         return await self._end(roster, state)
+
+    async def _is_beginning(self, roster: Roster) -> bool:
+        """Whether the run begins now with this peer: it may also have begun, and this peer have been started again."""
+        if roster.step != self.manifest.start_step or self.key.peer_id not in roster.members:
+            return False
+        heads = await ask_heads(self.node.transport, roster.members, timeout=self.manifest.deadlines.settle)
+        newest = newest_roster(roster, heads)
+        return newest is None or newest.step == roster.step
 
     async def _first_state(self) -> bytes:
         """Return the digest of the state that the run starts from; a resumed one is fetched from the coordinator."""
