@@ -1,0 +1,187 @@
+"""`btard-coordinator`: from settings to a running coordinator, and an orderly end whatever happens."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from btard.configuration import load_settings, to_yaml
+from btard.errors import UserError
+from coordinator.settings import CoordinatorSettings, WandbMode
+
+if TYPE_CHECKING:
+    from btard.transport.libp2p import Libp2pNode
+    from coordinator.manifest_maker import PreparedRun
+    from coordinator.run_directory import RunDirectory
+
+logger = logging.getLogger("btard.coordinator")
+
+PROGRAM = "btard-coordinator"
+
+_LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
+_EXIT_TERMINATED = 0
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run the coordinator until its run is over, and return the exit code.
+
+    0: the run is over, or SIGTERM; 1: over without its last checkpoint; 130: Ctrl-C.
+
+    Raises:
+        UserError: bad settings, data or checkpoint, an unwritable directory, a port in use.
+    """
+    settings = load_settings(CoordinatorSettings, argv, program=PROGRAM)
+    logging.basicConfig(level=logging.INFO, format=_LOG_FORMAT, stream=sys.stderr)
+    # Everything below imports torch and hivemind, for which --help and mistyped flags do not wait.
+    import uvloop
+
+    from coordinator.addresses import announce_maddrs, listen_maddrs
+    from coordinator.manifest_maker import prepare_run
+    from coordinator.run_directory import RunDirectory
+
+    listen = listen_maddrs(settings.host, settings.dht_port)
+    announce = announce_maddrs(settings.announce, settings.dht_port)
+    directory = RunDirectory(settings.directory)
+    prepared = prepare_run(settings, directory)
+    return uvloop.run(_main(settings, prepared, directory, listen, announce))
+
+
+async def _main(
+    settings: CoordinatorSettings,
+    prepared: PreparedRun,
+    directory: RunDirectory,
+    listen: list[str],
+    announce: list[str],
+) -> int:
+    """Serve until the run is over, a signal comes, or the network fails."""
+    loop = asyncio.get_running_loop()
+    task = asyncio.ensure_future(_serve(settings, prepared, directory, listen, announce))
+    ended_by: list[signal.Signals] = []
+
+    def interrupt(number: signal.Signals) -> None:
+        ended_by.append(number)
+        task.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, interrupt, number)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        logger.info("ended by %s; the same command goes on with the run", ended_by[0].name if ended_by else "itself")
+        return 130 if signal.SIGINT in ended_by else _EXIT_TERMINATED
+
+
+async def _serve(
+    settings: CoordinatorSettings,
+    prepared: PreparedRun,
+    directory: RunDirectory,
+    listen: list[str],
+    announce: list[str],
+) -> int:
+    from btard.identity import IdentityKey
+    from btard.transport.libp2p import Libp2pNode
+    from coordinator.events import CoordinatorEvent, RunLog
+    from coordinator.network import NodeNetwork
+    from coordinator.serving import InitialState
+    from coordinator.supervisor import Supervisor
+    from coordinator.wandb_sink import WandbSink
+
+    manifest = prepared.manifest
+    initial = InitialState(manifest.start_step, prepared.initial)
+    failure: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    def fail(reason: str) -> None:
+        if not failure.done():
+            failure.set_result(reason)
+
+    node = await Libp2pNode.create(
+        directory.identity,
+        host_maddrs=listen,
+        announce_maddrs=announce,
+        public=settings.public,
+        serve=initial.serve,
+        on_failure=fail,
+    )
+    # From here on the identity's lock keeps a second coordinator out of the directory.
+    log: RunLog | None = None
+    sink: WandbSink | None = None
+    reason = "interrupted"
+    try:
+        _write_settings(settings, directory)
+        log = RunLog(directory.events)
+        if settings.wandb is not WandbMode.OFF:
+            sink = WandbSink(settings.wandb, settings.wandb_project, manifest, directory.path)
+        log.write(
+            CoordinatorEvent.STARTED,
+            run_id=manifest.run_id,
+            experiment=manifest.experiment,
+            peer=str(node.peer_id),
+            addresses=list(node.maddrs),
+            resumed=prepared.resumed,
+        )
+        _tell_addresses(prepared, node)
+        supervisor = Supervisor(
+            prepared,
+            NodeNetwork(node),
+            IdentityKey.load_or_create(directory.identity),
+            directory,
+            log,
+            initial,
+            refresh_period=settings.refresh_period,
+            sinks=(sink,) if sink is not None else (),
+        )
+        working = asyncio.ensure_future(supervisor.run())
+        try:
+            either: set[asyncio.Future[Any]] = {working, failure}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if not working.done():
+                reason = failure.result()
+                raise UserError(f"{reason}; start the coordinator again with the same --directory")
+            reason = ""
+            return int(await working)
+        finally:
+            working.cancel()
+            with contextlib.suppress(asyncio.CancelledError, Exception):
+                await working
+    finally:
+        if log is not None:
+            if reason:
+                log.write(CoordinatorEvent.STOPPED, reason=reason)
+            log.close()
+        await node.close()
+        if sink is not None:
+            await asyncio.to_thread(sink.close)
+
+
+def _write_settings(settings: CoordinatorSettings, directory: RunDirectory) -> None:
+    try:
+        directory.write_text(directory.path / "config.yaml", to_yaml(settings))
+    except OSError as error:
+        raise UserError(f"cannot write into {directory.path}: {error.strerror}") from None
+
+
+def _tell_addresses(prepared: PreparedRun, node: Libp2pNode) -> None:
+    from coordinator.addresses import host_port
+
+    manifest = prepared.manifest
+    logger.info(
+        "run %s (%s): task %s %s, %d numbers, %s with tau %g, steps %d to %d",
+        manifest.experiment,
+        "resumed" if prepared.resumed else "new",
+        manifest.task,
+        manifest.size,
+        manifest.dimension,
+        manifest.rule,
+        manifest.tau,
+        manifest.start_step,
+        manifest.total_steps,
+    )
+    logger.info("peer id %s", node.peer_id)
+    for maddr in node.maddrs:
+        logger.info("address %s", maddr)
+    logger.info("join with: btard-peer --initial-peers %s", host_port(node.maddrs))

@@ -1,0 +1,180 @@
+"""Makes the run's manifest from the settings, or finds that the directory's run goes on with the same ones."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from pydantic import ValidationError
+
+from btard.errors import UserError
+from coordinator.run_directory import RunDirectory
+from coordinator.settings import DEFAULT_TAU, CoordinatorSettings
+from peer.manifest import PROTOCOL_VERSION, Deadlines, RunManifest
+from tasks.base import Schedule, Task
+from tasks.data.spec import DataSpec
+from tasks.registry import check_task, load_task
+from tasks.training_state import TrainingState
+
+logger = logging.getLogger(__name__)
+
+_WARMUP_SHARE = 10
+
+_SETTING_OF = {
+    "fingerprint": "data",
+    "dimension": "size",
+    "start_step": "initial_state",
+    "state_digest": "initial_state",
+}
+"""The setting that decides a field of the manifest, where the names differ."""
+
+
+@dataclass(frozen=True)
+class PreparedRun:
+    """What the coordinator begins with.
+
+    Attributes:
+        manifest: of the run.
+        state: a training state on the CPU, to load checkpoints into.
+        initial: serialised state at `start_step` that peers download; None when they draw it from the seed.
+        resumed: whether the run was begun before.
+    """
+
+    manifest: RunManifest
+    state: TrainingState
+    initial: bytes | None
+    resumed: bool
+
+
+def prepare_run(settings: CoordinatorSettings, directory: RunDirectory) -> PreparedRun:
+    """Load the task and return the run, with its manifest written to the directory.
+
+    Raises:
+        UserError: bad data or checkpoint, settings that do not fit together or contradict the directory's run.
+    """
+    check_task(settings.task, settings.size)
+    stored = directory.load_manifest()
+    if stored is not None and directory.finished:
+        raise UserError(f"the run in {directory.path} is finished; give another --directory for a new one")
+    spec = DataSpec.parse(settings.data, _absolute(settings.tokenizer))
+    task = load_task(settings.task, settings.size, spec, settings.cache_dir)
+    schedule = _schedule(settings, task)
+    state = TrainingState(task, settings.seed, schedule, device=torch.device("cpu"))
+    initial: bytes | None = None
+    start_step = 0
+    if settings.initial_state is not None:
+        start_step = state.load_checkpoint(settings.initial_state).step
+        initial = state.state_bytes()
+    run_id = stored.run_id if stored is not None else secrets.token_hex(16)
+    digest = None if initial is None else state.digest().hex()
+    manifest = _manifest(settings, state, spec, schedule, run_id, start_step, digest)
+    if stored is not None:
+        _check_same(manifest, stored, directory.path)
+    else:
+        try:
+            directory.write_text(directory.manifest_file, manifest.model_dump_json(indent=2) + "\n")
+        except OSError as error:
+            raise UserError(f"cannot write {directory.manifest_file}: {error.strerror}") from None
+    return PreparedRun(manifest, state, initial, resumed=stored is not None)
+
+
+def _absolute(tokenizer: str | None) -> str | None:
+    """Peers on the same machine, such as a local swarm's, start elsewhere: a path that exists becomes absolute."""
+    if tokenizer is None:
+        return None
+    path = Path(tokenizer).expanduser()
+    return str(path.resolve()) if path.exists() else tokenizer
+
+
+def _schedule(settings: CoordinatorSettings, task: Task) -> Schedule:
+    own = task.schedule
+    total = settings.total_steps if settings.total_steps is not None else own.total_steps
+    warmup = settings.warmup_steps
+    if warmup is None:
+        # The task's own warm-up is made for its own length; a short trial would be all warm-up.
+        warmup = min(own.warmup_steps, total // _WARMUP_SHARE)
+    rate = settings.learning_rate if settings.learning_rate is not None else own.learning_rate
+    if not warmup < total:
+        raise UserError(f"the warm-up of {warmup} steps must be shorter than the run of {total} steps")
+    return Schedule(rate, warmup, total)
+
+
+def _manifest(
+    settings: CoordinatorSettings,
+    state: TrainingState,
+    spec: DataSpec,
+    schedule: Schedule,
+    run_id: str,
+    start_step: int,
+    state_digest: str | None,
+) -> RunManifest:
+    if start_step >= schedule.total_steps:
+        raise UserError(
+            f"the checkpoint of --initial-state is at step {start_step}, but the run has only {schedule.total_steps} "
+            "steps: give a larger --total-steps"
+        )
+    try:
+        return RunManifest.model_validate(
+            {
+                "run_id": run_id,
+                "experiment": settings.experiment,
+                "task": settings.task,
+                "size": settings.size,
+                "data": spec,
+                "fingerprint": state.task.fingerprint,
+                "dimension": state.dimension,
+                "batch_size": settings.batch_size,
+                "learning_rate": schedule.learning_rate,
+                "warmup_steps": schedule.warmup_steps,
+                "total_steps": schedule.total_steps,
+                "max_grad_norm": settings.max_grad_norm or None,
+                "precision": settings.precision.value,
+                "rule": settings.rule.value,
+                "tau": settings.tau if settings.tau is not None else DEFAULT_TAU,
+                "wire": settings.wire.value,
+                "peers": settings.peers,
+                "deadlines": Deadlines(
+                    commit=settings.commit_timeout,
+                    scatter=settings.scatter_timeout,
+                    gather=settings.gather_timeout,
+                    agree=settings.agree_timeout,
+                    settle=settings.settle_timeout,
+                ),
+                "seed": settings.seed,
+                "start_step": start_step,
+                "state_digest": state_digest,
+                "checkpoint_every": settings.checkpoint_every,
+                "checkpoint_at": settings.checkpoint_steps,
+                "metrics_period": settings.metrics_period,
+            }
+        )
+    except ValidationError as error:
+        report = error.errors(include_url=False)[0]
+        where = ".".join(map(str, report["loc"])) or "the settings"
+        raise UserError(f"{where} cannot be part of a run: {report['msg']}") from None
+
+
+def _check_same(wanted: RunManifest, stored: RunManifest, path: Path) -> None:
+    """Raise a UserError that names the first setting in which the two differ."""
+    if stored.protocol != PROTOCOL_VERSION:
+        raise UserError(f"the run in {path} was begun by another version of btard; give another --directory")
+    for name in RunManifest.model_fields:
+        mine, theirs = getattr(wanted, name), getattr(stored, name)
+        if mine == theirs:
+            continue
+        setting = _SETTING_OF.get(name, name)
+        if isinstance(mine, Deadlines):
+            name = next(field for field in Deadlines.model_fields if getattr(mine, field) != getattr(theirs, field))
+            mine, theirs = getattr(mine, name), getattr(theirs, name)
+            setting = f"{name}_timeout"
+        raise UserError(
+            f"--{setting.replace('_', '-')} contradicts the run that was begun in {path} ({name} is {_shown(mine)}, "
+            f"there it is {_shown(theirs)}): give the same settings to go on, or another --directory for a new run"
+        )
+
+
+def _shown(value: object) -> str:
+    return value.model_dump_json() if isinstance(value, DataSpec) else str(value)

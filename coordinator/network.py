@@ -1,0 +1,88 @@
+"""What the coordinator asks of the network, and its answer on a real node; tests put a swarm in memory in its place."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Protocol
+
+from btard.identity import Envelope, PeerId
+from btard.transport.base import PeerAddress
+from btard.transport.libp2p import DaemonError, Libp2pNode, RecordError
+from peer.questions import Head, Question
+from peer.state_sync import ask_heads, download_state
+
+HEAD_TIMEOUT = 5.0
+"""Seconds in which a peer must say where it stands."""
+
+
+class Network(Protocol):
+    """Every call ends in bounded time, and only `publish` tells why it failed."""
+
+    async def publish(self, key: str, envelope: Envelope, ttl: float) -> None:
+        """Store a signed record; raises RecordError."""
+
+    async def read(self, key: str) -> dict[PeerId, Envelope]:
+        """Return the latest record of each author under a key."""
+
+    async def heads(self, peers: Iterable[PeerId]) -> dict[PeerId, Head]:
+        """Return where the peers stand; those that do not answer are left out."""
+
+    async def reach(self, address: PeerAddress) -> str | None:
+        """Dial a peer: None if it answered, else why not."""
+
+    async def download(
+        self,
+        sources: Sequence[PeerId],
+        question: Question,
+        load: Callable[[bytes], Awaitable[bytes]],
+        expected: bytes,
+        *,
+        limit: int,
+        timeout: float,
+    ) -> PeerId | None:
+        """Load a state from the first source that serves the expected one; see `peer.state_sync.download_state`."""
+
+
+class NodeNetwork:
+    """The network of a Libp2pNode."""
+
+    def __init__(self, node: Libp2pNode) -> None:
+        self._node = node
+
+    async def publish(self, key: str, envelope: Envelope, ttl: float) -> None:
+        """Store a signed record; raises RecordError."""
+        await self._node.records.publish(key, envelope, ttl)
+
+    async def read(self, key: str) -> dict[PeerId, Envelope]:
+        """Return the latest record of each author under a key."""
+        return await self._node.records.read(key)
+
+    async def heads(self, peers: Iterable[PeerId]) -> dict[PeerId, Head]:
+        """Return where the peers stand; those that do not answer are left out."""
+        return await ask_heads(self._node.transport, peers, timeout=HEAD_TIMEOUT)
+
+    async def reach(self, address: PeerAddress) -> str | None:
+        """Dial a peer: None if it answered, else why not."""
+        try:
+            await self._node.transport.connect(address)
+        except DaemonError as error:
+            return str(error)
+        return None
+
+    async def download(
+        self,
+        sources: Sequence[PeerId],
+        question: Question,
+        load: Callable[[bytes], Awaitable[bytes]],
+        expected: bytes,
+        *,
+        limit: int,
+        timeout: float,
+    ) -> PeerId | None:
+        """Load a state from the first source that serves the expected one."""
+        return await download_state(
+            self._node.transport, sources, question, load, expected, limit=limit, timeout=timeout
+        )
+
+
+__all__ = ["HEAD_TIMEOUT", "Network", "NodeNetwork", "RecordError"]

@@ -1,0 +1,200 @@
+"""The life of a run as the coordinator sees it: welcome, follow, save, end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from enum import IntEnum
+
+from btard.identity import IdentityKey
+from btard.round.roster import Roster
+from coordinator.checkpoints import CheckpointKeeper
+from coordinator.events import CoordinatorEvent, RunLog
+from coordinator.follower import Follower
+from coordinator.manifest_maker import PreparedRun
+from coordinator.metrics import MetricsBoard, Sink, status_line
+from coordinator.network import Network
+from coordinator.publisher import Publisher
+from coordinator.run_directory import RunDirectory
+from coordinator.serving import InitialState
+from coordinator.welcome import Welcome
+from peer.records import metrics_key
+
+logger = logging.getLogger(__name__)
+
+END_PATIENCE = 120.0
+"""Seconds after the last step in which its checkpoint must be had."""
+
+END_SILENCE = 20.0
+"""Seconds without an answer after the last step, when peers are free to go."""
+
+FAREWELL = 15.0
+"""Seconds that peers have for reading that the run is over."""
+
+_END_POLL = 0.3
+
+
+class ExitCode(IntEnum):
+    """How the coordinator ended."""
+
+    FINISHED = 0
+    FAILED = 1
+    INTERRUPTED = 130
+
+
+class Supervisor:
+    """Runs one run to its end."""
+
+    def __init__(
+        self,
+        run: PreparedRun,
+        network: Network,
+        key: IdentityKey,
+        directory: RunDirectory,
+        log: RunLog,
+        initial: InitialState,
+        *,
+        refresh_period: float,
+        sinks: tuple[Sink, ...] = (),
+    ) -> None:
+        self._manifest = run.manifest
+        self._network = network
+        self._directory = directory
+        self._log = log
+        self._initial = initial
+        self._period = refresh_period
+        self._began = time.time()
+        self._publisher = Publisher(network, key, run.manifest)
+        self._keeper = CheckpointKeeper(network, run.manifest, run.state, directory, log)
+        patience = 3 * run.manifest.metrics_period + refresh_period
+        self._board = MetricsBoard(run.manifest, directory, patience=patience, sinks=sinks)
+        self._logged_step = -1
+        self._disk_complains = True
+
+    async def run(self) -> ExitCode:
+        """Return when the run is over; cancel to end before.
+
+        Raises:
+            UserError: the directory's files are damaged.
+        """
+        publishing = asyncio.create_task(self._publisher.run())
+        working = asyncio.create_task(self._work())
+        try:
+            # Publishing never ends, unless by a mistake that must not be waited out.
+            await asyncio.wait({publishing, working}, return_when=asyncio.FIRST_COMPLETED)
+            if publishing.done():
+                publishing.result()
+            return await working
+        finally:
+            for task in (publishing, working):
+                task.cancel()
+            await asyncio.gather(publishing, working, return_exceptions=True)
+            await self._keeper.close()
+            self._board.close()
+
+    async def _work(self) -> ExitCode:
+        trusted = self._directory.load_roster()
+        if trusted is None:
+            trusted = await self._genesis()
+        else:
+            logger.info("following the run from step %d with %d members", trusted.step, len(trusted.members))
+        self._publisher.announce(trusted)
+        follower = Follower(self._network, self._manifest, trusted, self._log)
+        await self._follow(follower)
+        return await self._finish(follower)
+
+    async def _genesis(self) -> Roster:
+        welcome = Welcome(self._network, self._manifest, self._log)
+        logger.info("waiting for %d peers", self._manifest.peers)
+        roster = await welcome.first_roster()
+        self._remember(roster)
+        logger.info("the first roster has %d members; the run begins at step %d", len(roster.members), roster.step)
+        self._log.write(CoordinatorEvent.GENESIS, step=roster.step, members=[str(peer) for peer in roster.members])
+        return roster
+
+    async def _follow(self, follower: Follower) -> None:
+        """Return when the last checkpoint is saved or given up."""
+        loop = asyncio.get_running_loop()
+        total = self._manifest.total_steps
+        ended: float | None = None
+        while True:
+            began = loop.time()
+            advanced, _ = await asyncio.gather(follower.refresh(), self._read_metrics(follower))
+            if advanced:
+                self._remember(follower.trusted)
+                self._publisher.announce(follower.trusted)
+            if follower.trusted.step > self._manifest.start_step:
+                self._initial.release()
+            self._keeper.consider(follower.trusted, follower.heads)
+            self._log_status(follower)
+            if follower.trusted.step >= total:
+                ended = began if ended is None else ended
+                if loop.time() - ended > END_PATIENCE or follower.silent_for > END_SILENCE:
+                    self._keeper.miss(total, "the peers are gone, or do not agree on the last state")
+                if self._keeper.done_with(total):
+                    return
+            pause = self._period if ended is None else min(self._period, _END_POLL)
+            await asyncio.sleep(max(0.0, began + pause - loop.time()))
+
+    async def _read_metrics(self, follower: Follower) -> None:
+        records = await self._network.read(metrics_key(self._manifest.run))
+        self._board.take(records, follower.trusted)
+
+    def _log_status(self, follower: Follower) -> None:
+        latest = self._board.latest
+        if latest is not None and latest.step > self._logged_step:
+            self._logged_step = latest.step
+            logger.info("%s", status_line(latest, len(follower.heads)))
+
+    def _remember(self, roster: Roster) -> None:
+        try:
+            self._directory.save_roster(roster)
+        except OSError as error:
+            if self._disk_complains:
+                logger.error("cannot remember the roster for a restart: %s", error.strerror)
+            self._disk_complains = False
+
+    async def _finish(self, follower: Follower) -> ExitCode:
+        """Tell the peers that they may go, and write what the run came to."""
+        trusted = follower.trusted
+        self._publisher.announce(trusted, finished=True)
+        if not await self._publisher.settle(FAREWELL):
+            logger.warning("could not tell the peers that the run is over; they will find out by waiting")
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + FAREWELL
+        while loop.time() < deadline and await self._network.heads(trusted.members):  # noqa: ASYNC110 - others' state
+            await asyncio.sleep(_END_POLL)
+        # Peers publish their last metrics on their way out.
+        await self._read_metrics(follower)
+        self._board.flush(trusted)
+        saved = self._keeper.saved
+        final = saved if saved is not None and saved.step == trusted.step else None
+        loss = final.evaluation_loss if final is not None else None
+        complete = self._directory.has_checkpoint(trusted.step)
+        self._log.write(
+            CoordinatorEvent.FINISHED,
+            step=trusted.step,
+            members=len(trusted.members),
+            banned=[str(peer) for peer in sorted(trusted.banned)],
+            evaluation_loss=loss,
+        )
+        summary = {
+            "experiment": self._manifest.experiment,
+            "run_id": self._manifest.run_id,
+            "start_step": self._manifest.start_step,
+            "step": trusted.step,
+            "members": [str(peer) for peer in trusted.members],
+            "banned": [str(peer) for peer in sorted(trusted.banned)],
+            "final_checkpoint": str(self._directory.checkpoint(trusted.step)) if complete else None,
+            "state_digest": final.digest.hex() if final is not None else None,
+            "evaluation_loss": loss,
+            "training_loss": self._board.latest.loss if self._board.latest is not None else None,
+            "seconds": round(time.time() - self._began, 1),
+        }
+        try:
+            self._directory.save_summary(summary)
+        except OSError as error:
+            logger.error("cannot write the summary: %s", error.strerror)
+        logger.info("the run is over after step %d", trusted.step)
+        return ExitCode.FINISHED if complete else ExitCode.FAILED
