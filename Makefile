@@ -16,6 +16,11 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m compileall -q -x "lib2to3|test" $(VENV)/lib >/dev/null || true
 	touch $@
 
+# `make demo SCENARIOS=all` compares three runs; TASK=albert, STEPS=100 and SEED=1 change what is run.
+demo: $(STAMP)
+	@$(BIN)/python -m deploy.local.demo $(if $(SCENARIOS),--scenarios $(SCENARIOS)) $(if $(TASK),--task $(TASK)) \
+		$(if $(STEPS),--steps $(STEPS)) $(if $(SEED),--seed $(SEED))
+
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

@@ -1,0 +1,113 @@
+"""`make demo`: a swarm in which three of eight peers turn, and with `--scenarios all` what it is worth to notice it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+from rich.console import Console
+
+from btard.configuration import Option, Settings, load_settings
+from btard.program import guarded
+from coordinator.settings import Rule
+from deploy.local.figure import draw_comparison
+from deploy.local.settings import SwarmSettings
+from deploy.local.swarm import Outcome, report, run_swarm
+
+PEERS, BYZANTINE = 8, 3
+
+CHECK_PROBA = (PEERS - BYZANTINE) / PEERS / (PEERS - 1)
+"""The chance that one honest validator of the published experiments catches a given attacker in a step."""
+
+
+class Scenarios(StrEnum):
+    """What is run."""
+
+    BTARD = "btard"
+    ALL = "all"
+
+
+class DemoSettings(Settings):
+    """Settings of the demonstration; `make demo NAME=VALUE` passes them on."""
+
+    scenarios: Annotated[
+        Scenarios,
+        Option("btard: the attack with BTARD; all: also without an attack, and with plain averaging", group="Demo"),
+    ] = Scenarios.BTARD
+    task: Annotated[str, Option("what is trained: gpt, albert or digits", group="Demo")] = "gpt"
+    steps: Annotated[int, Field(ge=1), Option("how long to train", unit="steps", group="Demo")] = 250
+    attack_start: Annotated[int, Field(ge=0), Option("first step of the attack", unit="steps", group="Demo")] = 20
+    seed: Annotated[int, Field(ge=0, lt=2**63), Option("of everything that is drawn", group="Demo")] = 0
+    directory: Annotated[
+        Path | None, Option("where the runs are written; runs/demo-TIME if not given", group="Demo")
+    ] = None
+
+
+def scenarios(settings: DemoSettings, directory: Path) -> dict[str, SwarmSettings]:
+    """Return the swarms to run, by the words that a figure calls them."""
+
+    def swarm(name: str, **changed: object) -> SwarmSettings:
+        return SwarmSettings.model_validate(
+            {
+                "experiment": name,
+                "directory": directory if settings.scenarios is Scenarios.BTARD else directory / name,
+                "peers": PEERS,
+                "byzantine": BYZANTINE,
+                "attack": ["SIGN_FLIPPING"],
+                "attack_start": settings.attack_start,
+                "check_proba": CHECK_PROBA,
+                "task": settings.task,
+                "steps": settings.steps,
+                "batch_size": 16,
+                "seed": settings.seed,
+                **changed,
+            }
+        )
+
+    btard = {"attack, BTARD": swarm("btard")}
+    if settings.scenarios is Scenarios.BTARD:
+        return btard
+    return {
+        "no attack": swarm("no-attack", byzantine=0),
+        "attack, plain averaging": swarm("plain-averaging", rule=Rule.MEAN, check_proba=None),
+        **btard,
+    }
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the demonstration and return the exit code.
+
+    Raises:
+        UserError: the words are wrong, or a swarm failed.
+    """
+    settings = load_settings(DemoSettings, argv, program="demo")
+    console = Console()
+    stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
+    directory = (settings.directory or Path("runs") / f"demo-{stamp}").absolute()
+    outcomes: dict[str, Outcome] = {}
+    for words, swarm in scenarios(settings, directory).items():
+        console.rule(words)
+        outcomes[words] = run_swarm(swarm, console)
+        report(outcomes[words], console)
+    if len(outcomes) > 1:
+        _compare(outcomes, directory, settings, console)
+    return 0
+
+
+def _compare(outcomes: dict[str, Outcome], directory: Path, settings: DemoSettings, console: Console) -> None:
+    curves = [outcome.curve.renamed(words) for words, outcome in outcomes.items()]
+    title = f"{settings.task}: {BYZANTINE} of {PEERS} peers flip the signs of their gradients"
+    _, png = draw_comparison(curves, directory, title=title)
+    console.rule("comparison")
+    for words, outcome in outcomes.items():
+        console.print(f"{words}: {outcome.summary.sentence}", highlight=False, soft_wrap=True)
+    console.print(f"figure {png}", highlight=False, soft_wrap=True)
+
+
+if __name__ == "__main__":
+    sys.exit(guarded("demo", lambda: main(sys.argv[1:])))

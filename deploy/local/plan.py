@@ -1,0 +1,236 @@
+"""Who runs in a local swarm, where, under which key, and with which words."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import socket
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.metadata import entry_points
+from pathlib import Path
+
+from btard.configuration import installed_settings
+from btard.configuration.options import settings_of
+from btard.errors import UserError
+from btard.hashing import tagged_digest
+from btard.identity import IdentityKey, PeerId
+from deploy.local.messages import Start, Wave
+from deploy.local.settings import SwarmSettings
+from tasks.registry import check_task
+
+HOST = "127.0.0.1"
+COORDINATOR = "coordinator"
+HONEST = "NONE"
+REFRESH = 1.0
+"""Seconds between the coordinator's looks at the swarm: short, since short runs wait for its first and last one."""
+
+_BEHAVIOURS = "btard.behaviours"
+_COORDINATOR_TARGET = "coordinator.daemon:run"
+_PEER_TARGET = "peer.daemon:run"
+_MODELS = {
+    "gpt": ["tasks.gpt", "transformers:GPT2LMHeadModel"],
+    "albert": ["tasks.albert", "tasks.lamb", "transformers:AlbertForPreTraining"],
+    "digits": ["tasks.digits", "sklearn.datasets"],
+}
+
+
+@dataclass(frozen=True)
+class Member:
+    """A program of the swarm.
+
+    Attributes:
+        name: of its directory, its log and its row.
+        directory: its own.
+        peer_id: derived from the swarm's seed.
+        attack: its ATTACK_TYPE.
+    """
+
+    name: str
+    directory: Path
+    peer_id: PeerId
+    attack: str = HONEST
+
+    @property
+    def honest(self) -> bool:
+        """Whether it never lies."""
+        return self.attack == HONEST
+
+    @property
+    def identity(self) -> Path:
+        """Its key file, where the daemons look for it."""
+        return self.directory / "identity.key"
+
+    @property
+    def events(self) -> Path:
+        """What it writes of what happens."""
+        return self.directory / "events.jsonl"
+
+    @property
+    def log(self) -> Path:
+        """Its standard output and error."""
+        return self.directory / "log.txt"
+
+
+@dataclass(frozen=True)
+class SwarmPlan:
+    """A swarm, ready to be started.
+
+    Attributes:
+        settings: as given.
+        directory: the run's.
+        port: of the coordinator's DHT.
+        coordinator: the first peer, which does not train.
+        peers: those that train, the Byzantine ones last.
+    """
+
+    settings: SwarmSettings
+    directory: Path
+    port: int
+    coordinator: Member
+    peers: tuple[Member, ...]
+
+    @property
+    def members(self) -> tuple[Member, ...]:
+        """Everybody, in starting order."""
+        return (self.coordinator, *self.peers)
+
+    @property
+    def preload(self) -> list[str]:
+        """What the nursery imports before it forks."""
+        common = ["peer.daemon", "peer.training", "coordinator.daemon", "uvloop", "hivemind", "btard.transport.libp2p"]
+        return [*common, *_MODELS.get(self.settings.task, [])]
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment of all programs: this process's own, without any setting of our programs.
+
+        A variable that was meant for `btard swarm`, such as ATTACK_TYPE, must not turn the honest peers.
+        """
+        ours = {v for cls in installed_settings().values() for s in settings_of(cls).values() for v in s.environment}
+        kept = {name: value for name, value in os.environ.items() if name not in ours and name != "BTARD_CONFIG"}
+        # Libraries read these while the nursery imports them; threads that they started would not survive a fork.
+        single = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+        return kept | single | {"TOKENIZERS_PARALLELISM": "false", "PYTHONUNBUFFERED": "1"}
+
+    def start_coordinator(self) -> Start:
+        """Return how the coordinator starts."""
+        return _start(self.coordinator, _COORDINATOR_TARGET, self._coordinator_words(), {}, Wave.COORDINATOR)
+
+    def start_peer(self, peer: Member) -> Start:
+        """Return how a peer starts; a Byzantine one is an ordinary peer with another environment."""
+        settings = self.settings
+        words = [
+            *("--initial-peers", f"/ip4/{HOST}/tcp/{self.port}/p2p/{self.coordinator.peer_id}"),
+            *("--directory", str(peer.directory), "--host", HOST),
+            *("--device", "cpu", "--threads", str(settings.threads)),
+        ]
+        attack: dict[str, str] = {}
+        if not peer.honest:
+            attack = {
+                "ATTACK_TYPE": peer.attack,
+                "ATTACK_START": str(settings.attack_start),
+                "ATTACK_PROBA": str(settings.attack_proba),
+                "MAX_ATTACKS": str(settings.max_attacks),
+                "DIRECTION_SEED": str(settings.direction_seed),
+            }
+            if settings.check_proba is not None:
+                attack["CHECK_PROBA"] = str(settings.check_proba)
+        return _start(peer, _PEER_TARGET, words, attack, Wave.PEERS)
+
+    def _coordinator_words(self) -> list[str]:
+        s = self.settings
+        given: dict[str, object] = {
+            "--experiment": s.experiment,
+            "--directory": self.coordinator.directory,
+            "--host": HOST,
+            "--dht-port": self.port,
+            "--task": s.task,
+            "--size": s.size,
+            "--batch-size": s.batch_size,
+            "--total-steps": s.steps,
+            "--learning-rate": s.learning_rate,
+            "--warmup-steps": s.warmup_steps,
+            "--rule": s.rule.value,
+            "--tau": s.tau,
+            "--peers": s.peers,
+            "--seed": s.seed,
+            "--checkpoint-every": s.checkpoint_every,
+            "--commit-timeout": s.commit_timeout,
+            "--scatter-timeout": s.exchange_timeout,
+            "--gather-timeout": s.exchange_timeout,
+            "--agree-timeout": s.agree_timeout,
+            "--settle-timeout": s.settle_timeout,
+            "--refresh-period": REFRESH,
+        }
+        return [word for flag, value in given.items() if value is not None for word in (flag, str(value))]
+
+
+def make_plan(settings: SwarmSettings) -> SwarmPlan:
+    """Check the settings, make the directories and write the keys.
+
+    Raises:
+        UserError: an unknown task, size or attack; a directory that is in use or not writable; a port that is taken.
+    """
+    check_task(settings.task, settings.size)
+    for attack in settings.attack:
+        _check_attack(attack)
+    stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
+    directory = (settings.directory or Path("runs") / f"{settings.experiment}-{stamp}").absolute()
+    honest = settings.peers - settings.byzantine
+    attacks = [HONEST] * honest + [settings.attack[i % len(settings.attack)] for i in range(settings.byzantine)]
+    width = len(str(settings.peers - 1))
+    try:
+        if (directory / COORDINATOR / "events.jsonl").exists():
+            raise UserError(f"{directory} holds a run already; give another --directory, or leave it away")
+        coordinator = _member(settings.seed, directory, COORDINATOR, HONEST)
+        peers = [
+            _member(settings.seed, directory, f"peer-{number:0{width}}", attack)
+            for number, attack in enumerate(attacks)
+        ]
+    except OSError as error:
+        raise UserError(f"cannot write into {directory}: {error.strerror}; give another --directory") from None
+    return SwarmPlan(settings, directory, settings.port or free_port(), coordinator, tuple(peers))
+
+
+def local_key(seed: int, name: str) -> IdentityKey:
+    """Return the key of a member of a local swarm. Whoever knows the seed has it: never use it among strangers."""
+    return IdentityKey.from_seed(tagged_digest("btard local swarm key", seed.to_bytes(8, "big"), name.encode()))
+
+
+def free_port() -> int:
+    """Return a TCP port of the loopback interface that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _member(seed: int, directory: Path, name: str, attack: str) -> Member:
+    key = local_key(seed, name)
+    member = Member(name, directory / name, key.peer_id, attack)
+    member.directory.mkdir(parents=True, exist_ok=True)
+    if not member.identity.exists():
+        key.save(member.identity)
+    elif IdentityKey.load_or_create(member.identity).peer_id != key.peer_id:
+        raise UserError(f"{member.directory} belongs to a swarm of another seed; give another --directory")
+    return member
+
+
+def _start(member: Member, target: str, argv: list[str], environment: dict[str, str], wave: Wave) -> Start:
+    return Start(
+        name=member.name,
+        target=target,
+        argv=argv,
+        environment=environment,
+        log=str(member.log),
+        identity=str(member.identity),
+        wave=wave,
+    )
+
+
+def _check_attack(name: str) -> None:
+    known = sorted(entry_points(group=_BEHAVIOURS).names)
+    if name not in known:
+        close = difflib.get_close_matches(name, known, n=1)
+        hint = f"; perhaps {close[0]} was meant" if close else ""
+        raise UserError(f"--attack is {name!r}, but must be one of those installed: {', '.join(known)}{hint}")

@@ -1,0 +1,129 @@
+"""What `btard swarm` is told: who takes part, who lies and when, and what the coordinator makes a run of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from btard.configuration import Option, Port, Probability, TauSettings
+from coordinator.settings import Rule
+
+_SWARM = "Swarm"
+_ATTACK = "Byzantine peers"
+_TRAINING = "Training"
+_PROTOCOL = "Protocol"
+
+MOST_PEERS = 64
+"""More processes than this are no test of anything on one machine; the laboratory simulates larger swarms."""
+
+
+class SwarmSettings(TauSettings):
+    """Settings of `btard swarm`: a coordinator and peers on this machine, over loopback."""
+
+    peers: Annotated[
+        int, Field(ge=1, le=MOST_PEERS), Option("how many peers, honest and Byzantine", unit="peers", group=_SWARM)
+    ] = 8
+    directory: Annotated[
+        Path | None, Option("where the run is written; runs/EXPERIMENT-TIME if not given", group=_SWARM)
+    ] = None
+    experiment: Annotated[
+        str, Field(min_length=1, max_length=60, pattern=r"^[\w.-]+$"), Option("the run's name", group=_SWARM)
+    ] = "swarm"
+    port: Annotated[
+        Port, Option("port of the coordinator's DHT on 127.0.0.1, 0 for a free one", unit="port", group=_SWARM)
+    ] = 0
+    threads: Annotated[
+        int, Field(ge=1), Option("threads of computation of each peer", unit="threads", group=_SWARM)
+    ] = 1
+    seed: Annotated[
+        int,
+        Field(ge=0, lt=2**63),
+        Option(
+            "seed of weights, batches and the peers' keys: the same seed gives the same run, so keys are for this "
+            "machine only",
+            group=_SWARM,
+        ),
+    ] = 0
+
+    byzantine: Annotated[int, Field(ge=0), Option("how many of the peers lie", unit="peers", group=_ATTACK)] = 3
+    attack: Annotated[
+        list[str],
+        Field(default_factory=lambda: ["SIGN_FLIPPING"], min_length=1),
+        Option(
+            "what they do wrong, any installed ATTACK_TYPE; several are dealt in turn",
+            group=_ATTACK,
+            env=("ATTACK_TYPE",),
+        ),
+    ]
+    attack_start: Annotated[
+        int, Field(ge=0), Option("first step of the attack", unit="steps", group=_ATTACK, env=("ATTACK_START",))
+    ] = 20
+    attack_proba: Annotated[
+        Probability,
+        Option("how likely each step is attacked", unit="probability", group=_ATTACK, env=("ATTACK_PROBA",)),
+    ] = 1.0
+    max_attacks: Annotated[
+        int,
+        Field(ge=0),
+        Option("how many steps each attacks at most", unit="attacks", group=_ATTACK, env=("MAX_ATTACKS",)),
+    ] = 10**9
+    check_proba: Annotated[
+        Probability | None,
+        Option(
+            "how likely an attacker bans itself after each attacked step, as in the published experiments; with none "
+            "only the protocol's verdicts remove it",
+            unit="probability",
+            group=_ATTACK,
+            env=("CHECK_PROBA",),
+        ),
+    ] = None
+    direction_seed: Annotated[
+        int,
+        Field(ge=0, le=2**63 - 1),
+        Option("seed of the direction that CONSTANT_DIRECTION attackers share", group=_ATTACK, env=("DIRECTION_SEED",)),
+    ] = 666
+
+    task: Annotated[str, Option("what is trained: gpt, albert or digits", group=_TRAINING)] = "gpt"
+    size: Annotated[str, Option("the task's size", group=_TRAINING)] = "tiny"
+    steps: Annotated[int, Field(ge=1), Option("how long to train", unit="steps", group=_TRAINING)] = 250
+    batch_size: Annotated[
+        int, Field(ge=1), Option("samples that each peer computes on in a step", unit="samples", group=_TRAINING)
+    ] = 16
+    learning_rate: Annotated[
+        float | None, Field(gt=0), Option("peak learning rate; the task's own if not given", group=_TRAINING)
+    ] = None
+    warmup_steps: Annotated[
+        int | None,
+        Field(ge=0),
+        Option("steps until the peak; the coordinator's default if not given", unit="steps", group=_TRAINING),
+    ] = None
+    checkpoint_every: Annotated[
+        int, Field(ge=0), Option("how often to save and evaluate; 0 for the end only", unit="steps", group=_TRAINING)
+    ] = 0
+
+    rule: Annotated[Rule, Option("how gradients are averaged", group=_PROTOCOL)] = Rule.CENTERED_CLIP
+    commit_timeout: Annotated[
+        float, Field(gt=0), Option("how long computing a gradient may take", unit="seconds", group=_PROTOCOL)
+    ] = 60.0
+    exchange_timeout: Annotated[
+        float,
+        Field(gt=0),
+        Option("how long sending parts may take, and how long sending aggregates", unit="seconds", group=_PROTOCOL),
+    ] = 30.0
+    agree_timeout: Annotated[
+        float, Field(gt=0), Option("how long agreeing on a step may take", unit="seconds", group=_PROTOCOL)
+    ] = 20.0
+    settle_timeout: Annotated[
+        float, Field(gt=0), Option("how long a small message may travel", unit="seconds", group=_PROTOCOL)
+    ] = 5.0
+
+    @model_validator(mode="after")
+    def _somebody_is_honest(self) -> Self:
+        if self.byzantine >= self.peers:
+            raise ValueError(
+                f"{self.byzantine} Byzantine peers of {self.peers} leave nobody honest: lower --byzantine or raise "
+                "--peers"
+            )
+        return self

@@ -1,0 +1,238 @@
+"""Runs a swarm on this machine from the first process to the last, and leaves nothing behind whatever happens."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+
+from rich.console import Console
+
+from btard.configuration import to_yaml
+from btard.errors import UserError
+from deploy.local.figure import Curve, draw_run
+from deploy.local.live_table import LiveView
+from deploy.local.messages import Ended, EndWave, Started, Wave
+from deploy.local.nursery_client import NurseryClient, last_lines
+from deploy.local.plan import HOST, SwarmPlan, make_plan
+from deploy.local.settings import SwarmSettings
+from deploy.local.status import RunStatus
+from deploy.local.summary import Summary, summarise
+
+CONFIG_FILE = "config.yaml"
+
+_TICK = 0.25
+"""Seconds between looks at the files of events."""
+
+_CONNECT_TICK = 0.05
+_COORDINATOR_TIMEOUT = 300.0
+"""Seconds until the coordinator must listen: on a fresh machine it tokenises the corpus first."""
+
+_LAST_WORDS = 30.0
+"""Seconds that peers may take to leave after the coordinator has finished."""
+
+
+class PeerExit(IntEnum):
+    """The exit codes of `btard-peer` that do not end the swarm."""
+
+    FINISHED = 0
+    BANNED = 3
+
+
+class Interrupted(Exception):
+    """A signal has come."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A swarm that has run to its end."""
+
+    summary: Summary
+    curve: Curve
+    directory: Path
+    figure: Path
+
+
+class _Interrupt:
+    """Turns SIGINT and SIGTERM into something that `select` sees, so that no code is cut in the middle."""
+
+    def __init__(self) -> None:
+        self._read, self._write = os.pipe()
+        os.set_blocking(self._write, False)
+        os.set_blocking(self._read, False)
+        self.number: int | None = None
+
+    def fileno(self) -> int:
+        return self._read
+
+    def _note(self, number: int, _: object) -> None:
+        self.number = number
+        with contextlib.suppress(BlockingIOError):
+            os.write(self._write, b"x")
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator[_Interrupt]:
+        before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield self
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+            os.close(self._read)
+            os.close(self._write)
+
+    def check(self) -> None:
+        if self.number is not None:
+            raise Interrupted
+
+
+def run_swarm(settings: SwarmSettings, console: Console) -> Outcome:
+    """Run a swarm to its end.
+
+    Raises:
+        UserError: it cannot start, or failed; the sentence says who did.
+        KeyboardInterrupt: SIGINT or SIGTERM came; everything has ended.
+    """
+    plan = make_plan(settings)
+    (plan.directory / CONFIG_FILE).write_text(to_yaml(settings), encoding="utf-8")
+    console.print(f"run directory {_shown(plan.directory)}", highlight=False, soft_wrap=True)
+    with _Interrupt().listening() as interrupt:
+        try:
+            return _Swarm(plan, console, interrupt).run()
+        except Interrupted:
+            console.print("interrupted: every process of the swarm has ended")
+            raise KeyboardInterrupt from None
+
+
+class _Swarm:
+    def __init__(self, plan: SwarmPlan, console: Console, interrupt: _Interrupt) -> None:
+        self._plan = plan
+        self._console = console
+        self._interrupt = interrupt
+        self._status = RunStatus(plan.peers, plan.coordinator, plan.settings.steps)
+        self._running: set[str] = set()
+        self._finished = False
+        self._succeeded = False
+        self._peers_started = False
+        self._alone_since: float | None = None
+
+    def run(self) -> Outcome:
+        started = time.monotonic()
+        plan = self._plan
+        title = f"{plan.settings.experiment}: {plan.settings.task} {plan.settings.size}, {plan.settings.rule}"
+        with NurseryClient(plan.preload, plan.environment(), plan.directory / "nursery.log") as nursery:
+            with LiveView(self._status, title, self._console) as view:
+                nursery.wait_ready(self._interrupt)
+                self._interrupt.check()
+                self._start(nursery)
+                while not self._finished:
+                    self._watch(nursery, _TICK)
+                    view.update()
+                self._let_peers_leave(nursery, view)
+            nursery.close()
+        self._status.refresh()
+        return self._keep(time.monotonic() - started)
+
+    def _start(self, nursery: NurseryClient) -> None:
+        """Start the coordinator, and the peers as soon as they can reach it."""
+        self._running.add(self._plan.coordinator.name)
+        nursery.start(self._plan.start_coordinator())
+        deadline = time.monotonic() + _COORDINATOR_TIMEOUT
+        while not _listens(self._plan.port):
+            self._watch(nursery, _CONNECT_TICK)
+            if time.monotonic() > deadline:
+                log = _shown(self._plan.coordinator.log)
+                raise UserError(f"the coordinator does not listen after {_COORDINATOR_TIMEOUT:g} s; see {log}")
+        for peer in self._plan.peers:
+            self._running.add(peer.name)
+            nursery.start(self._plan.start_peer(peer))
+        self._peers_started = True
+
+    def _watch(self, nursery: NurseryClient, timeout: float) -> None:
+        """Wait a little, and take in what the nursery and the programs tell."""
+        reports = nursery.reports(timeout, self._interrupt)
+        self._interrupt.check()
+        self._status.refresh()
+        self._check_patience()
+        for report in reports:
+            if isinstance(report, Started):
+                self._write_pid(report)
+            elif isinstance(report, Ended):
+                self._ended(report)
+
+    def _check_patience(self) -> None:
+        """Raise when the peers have gone, and the coordinator does not notice."""
+        waits = self._peers_started and self._running == {self._plan.coordinator.name}
+        if not waits:
+            self._alone_since = None
+        elif self._alone_since is None:
+            self._alone_since = time.monotonic()
+        elif time.monotonic() - self._alone_since > _LAST_WORDS:
+            log = _shown(self._plan.coordinator.log)
+            raise UserError(f"all peers have ended, but the coordinator still runs {_LAST_WORDS:g} s later; see {log}")
+
+    def _write_pid(self, report: Started) -> None:
+        (self._plan.directory / report.name / "pid").write_text(f"{report.pid}\n")
+
+    def _ended(self, report: Ended) -> None:
+        self._running.discard(report.name)
+        if report.name == self._plan.coordinator.name:
+            if report.code != 0 or not self._status.over:  # it also leaves with 0 when somebody ends it
+                raise UserError(self._failure(report))
+            self._finished = True
+            return
+        self._status.ended(report.name, report.code)
+        if report.code not in tuple(PeerExit):
+            # A swarm survives lost peers, but not the loss of all honest ones.
+            self._console.print(self._failure(report), highlight=False, soft_wrap=True)
+        self._succeeded |= report.code == PeerExit.FINISHED
+        if not self._succeeded and not any(peer.name in self._running for peer in self._plan.peers if peer.honest):
+            raise UserError(f"no honest peer is left; {self._failure(report)}")
+
+    def _failure(self, report: Ended) -> str:
+        log = self._plan.directory / report.name / "log.txt"
+        how = f"was killed by signal {-report.code}" if report.code < 0 else f"ended with exit code {report.code}"
+        return f"{report.name} {how}; the end of {_shown(log)}: {last_lines(log) or 'nothing'}"
+
+    def _let_peers_leave(self, nursery: NurseryClient, view: LiveView) -> None:
+        """Wait for the peers, which end by themselves once the coordinator has told them that the run is over."""
+        deadline = time.monotonic() + _LAST_WORDS
+        while self._running and time.monotonic() < deadline:
+            self._watch(nursery, _TICK)
+            view.update()
+        if self._running:
+            nursery.end(EndWave(wave=Wave.PEERS))
+
+    def _keep(self, seconds: float) -> Outcome:
+        """Write summary and figure into the run's directory."""
+        settings, directory = self._plan.settings, self._plan.directory
+        summary = summarise(self._status, settings, seconds)
+        summary.save(directory)
+        curve = Curve.of(self._status, settings.experiment)
+        liars = f"{settings.byzantine} of them {' and '.join(summary.attack)}" if settings.byzantine else "all honest"
+        subtitle = f"{settings.task} {settings.size}, {settings.peers} peers, {liars}, aggregated by {settings.rule}"
+        _, png = draw_run(curve, directory, subtitle=subtitle)
+        return Outcome(summary, curve, directory, png)
+
+
+def report(outcome: Outcome, console: Console) -> None:
+    """Print what a run came to and where it is kept."""
+    console.print(outcome.summary.sentence, highlight=False, soft_wrap=True)
+    console.print(f"figure {_shown(outcome.figure)}", highlight=False, soft_wrap=True)
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(1.0)
+        return probe.connect_ex((HOST, port)) == 0
+
+
+def _shown(path: Path) -> str:
+    """Return a path as short as it can be from here."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
