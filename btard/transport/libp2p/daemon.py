@@ -199,7 +199,8 @@ def _arguments(
         f"-autonat={switch}",
         f"-natPortMap={switch}",
         f"-relay={switch}",
-        f"-autoRelay={switch}",
+        # Without relays of our own, p2pd would look for some among the bootstrap peers of the public IPFS network.
+        f"-autoRelay={int(public and bool(relays))}",
         f"-relayService={switch}",
         f"-tls={int(tls)}",
         "-dhtServer=1",

@@ -95,6 +95,8 @@ class FetchServer:
                     payload = await self.serve(sender, request)
             except TimeoutError:
                 logger.warning("no answer for %s within %g s", sender.short, self._limits.serve_timeout)
+            except Exception:
+                logger.exception("answering a fetch of %s failed", sender.short)
         if payload is None:
             await pipe.write(bytes([_REFUSED]), self._limits.stall_timeout)
             return

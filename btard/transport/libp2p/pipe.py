@@ -16,10 +16,10 @@ logger = logging.getLogger(__name__)
 
 Parser = Generator[memoryview, int, None]
 
-WRITE_CHUNK = 1 << 20
+WRITE_CHUNK = 512 << 10
 """Bytes handed to the socket at a time: the granularity at which a stalled reader is noticed."""
 
-_SOCKET_BUFFER = 1 << 20
+_SOCKET_BUFFER = 512 << 10
 
 
 class Violation(Exception):
@@ -90,8 +90,7 @@ class Pipe(asyncio.BufferedProtocol):
         self._closed.set_result(None)
         self._parser.close()
         self._target = None
-        if self._drained is not None and not self._drained.done():
-            self._drained.set_exception(StreamLost("the stream broke"))
+        self.resume_writing()  # so that a writer which waits sees the loss
         if self._on_lost is not None:
             self._on_lost(self)
 
@@ -155,13 +154,16 @@ class Pipe(asyncio.BufferedProtocol):
         self._transport.write(view)
 
     async def _wait_drained(self, stall_timeout: float) -> None:
-        assert self._drained is not None
-        try:
-            async with asyncio.timeout(stall_timeout):
-                await self._drained
-        except TimeoutError:
-            self.abort()
-            raise StreamLost(f"the other side read nothing for {stall_timeout:g} s") from None
+        drained = self._drained
+        while drained is not None and not drained.done():
+            left = self.unwritten
+            await asyncio.wait({drained}, timeout=stall_timeout)
+            # A slow link may need longer than the timeout for a chunk; only one that moves nothing is stalled.
+            if not drained.done() and self.unwritten >= left:
+                self.abort()
+                raise StreamLost(f"the other side read nothing for {stall_timeout:g} s")
+        if self.lost:
+            raise StreamLost("the stream broke")
 
     async def finish(self, timeout: float) -> None:
         """Close once what was written has left, or after `timeout` seconds; raises StreamLost in that case."""

@@ -16,6 +16,7 @@ from hivemind.utils import get_dht_time
 from btard.errors import UserError
 from btard.identity import Envelope, Malformed, PeerId
 from btard.identity.codec import as_bytes, as_text, decode
+from btard.transport.libp2p.storage import BoundedStorage
 
 logger = logging.getLogger(__name__)
 
@@ -24,9 +25,6 @@ MAX_RECORD = 32 << 10
 
 MAX_TTL = 3600.0
 """Seconds; nodes refuse records that want to be kept longer."""
-
-MAX_STORED_KEYS = 20_000
-"""Keys that one node keeps for others before it forgets those that expire first."""
 
 _MAX_CLOCK_SKEW = 60.0
 _MAX_SUBKEY = 128
@@ -56,9 +54,7 @@ class Records:
 
     def __init__(self, dht: DHTNode) -> None:
         self._dht = dht
-        # hivemind keeps what others store without any bound.
-        dht.protocol.storage.maxsize = MAX_STORED_KEYS
-        dht.protocol.cache.maxsize = MAX_STORED_KEYS
+        dht.protocol.storage, dht.protocol.cache = BoundedStorage(), BoundedStorage()
 
     async def publish(self, key: str, envelope: Envelope, ttl: float, *, timeout: float = 10.0) -> None:
         """Store `envelope` under `key`, in place of its author's former record there.

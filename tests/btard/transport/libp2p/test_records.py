@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from hivemind.dht.routing import DHTID
 from hivemind.utils import get_dht_time
 
 from btard.identity import Envelope, IdentityKey, MessageKind
 from btard.transport.libp2p import Libp2pNode, RecordError
 from btard.transport.libp2p.records import MAX_RECORD, MAX_TTL
+from btard.transport.libp2p.storage import MAX_KEYS, BoundedStorage
 from tests.btard.transport.libp2p.conftest import Swarm
 
 RUN = bytes(16)
@@ -39,6 +41,21 @@ async def test_what_cannot_be_published_is_an_error(swarm: Swarm) -> None:
         await a.records.publish("heads", envelope(key, 1, bytes(MAX_RECORD)), 60)
     with pytest.raises(RecordError, match="lives"):
         await a.records.publish("heads", envelope(key, 1), MAX_TTL + 1)
+
+
+def test_a_flooded_key_stays_small_and_readable() -> None:
+    storage = BoundedStorage()
+    later = get_dht_time() + 1000
+    stored = [storage.store_subkey(DHTID(1), f"author {number}", bytes(32 << 10), later) for number in range(100)]
+    assert 0 < sum(stored) < 70
+    assert storage.store_subkey(DHTID(1), "author 0", bytes(32 << 10), later + 1)
+    assert storage.store_subkey(DHTID(2), "author 0", b"", later)
+    for number in range(5000):
+        storage.store_subkey(DHTID(3), "author", b"", later + number)
+        storage.store_subkey(DHTID(10 + number), "author", b"", later)
+    assert len(storage.data) <= MAX_KEYS
+    assert len(storage.expiration_heap) < 3 * MAX_KEYS
+    assert len(storage.get(DHTID(3)).value.expiration_heap) < 100
 
 
 async def store_unchecked(liar: Libp2pNode, value: object, subkey: str | None, ttl: float = 60) -> None:

@@ -111,6 +111,15 @@ async def test_a_stopped_peer_stalls_nobody_and_costs_bounded_memory(swarm: Swar
     assert a.transport.counters.messages_dropped >= 30
 
 
+async def test_a_slow_reader_is_not_a_stalled_one(swarm: Swarm) -> None:
+    a, inbox = await swarm.node(inbox=Recorder(most=0), limits=Limits(message_rate=2 << 20))
+    b, _ = await swarm.node(a, limits=Limits(stall_timeout=0.5, queue_bytes=1 << 30))
+    for _ in range(4):
+        b.transport.send(a.peer_id, bytes(2 << 20))
+    await until(lambda: len(inbox.messages) == 4)
+    assert b.transport.counters.messages_sent == 4
+
+
 async def test_a_sender_that_stops_in_mid_part_is_given_up(swarm: Swarm) -> None:
     a, inbox = await swarm.node(limits=Limits(stall_timeout=1))
     b, _ = await swarm.node(a)
