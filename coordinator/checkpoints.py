@@ -12,11 +12,13 @@ from dataclasses import dataclass
 
 from pydantic import JsonValue
 
+from btard.errors import UserError
 from btard.identity import PeerId
 from btard.round.roster import Roster
-from coordinator.events import CoordinatorEvent, RunLog
+from coordinator.events import CoordinatorEvent
 from coordinator.network import Network
 from coordinator.run_directory import RunDirectory
+from peer.event_log import EventLog
 from peer.manifest import RunManifest
 from peer.questions import Head, Question, Want
 from peer.state_sync import state_digest
@@ -55,7 +57,7 @@ class CheckpointKeeper:
     """
 
     def __init__(
-        self, network: Network, manifest: RunManifest, state: TrainingState, directory: RunDirectory, log: RunLog
+        self, network: Network, manifest: RunManifest, state: TrainingState, directory: RunDirectory, log: EventLog
     ) -> None:
         """`state` is the keeper's own from now on."""
         self._network = network
@@ -144,10 +146,10 @@ class CheckpointKeeper:
         self._log.write(
             CoordinatorEvent.CHECKPOINT,
             step=step,
-            digest=digest.hex(),
+            digest=digest,
             evaluation_loss=loss,
-            folder=str(folder),
-            source=str(source),
+            folder=folder,
+            source=source,
         )
 
     async def _load(self, data: bytes) -> bytes:
@@ -157,7 +159,7 @@ class CheckpointKeeper:
         try:
             self._state.load_state_bytes(data)
         except Exception as error:  # a stranger's bytes: whatever they provoke is that stranger's failure
-            raise ValueError(f"its state cannot be loaded: {error}") from error
+            raise UserError(f"its state cannot be loaded: {error}") from error
         return self._state.digest()
 
     def _write(self, step: int) -> float:

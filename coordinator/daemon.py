@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from btard.configuration import load_settings, to_yaml
 from btard.errors import UserError
+from btard.program import EXIT_INTERRUPTED
 from coordinator.settings import CoordinatorSettings, WandbMode
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ async def _main(
         return await task
     except asyncio.CancelledError:
         logger.info("ended by %s; the same command goes on with the run", ended_by[0].name if ended_by else "itself")
-        return 130 if signal.SIGINT in ended_by else _EXIT_TERMINATED
+        return EXIT_INTERRUPTED if signal.SIGINT in ended_by else _EXIT_TERMINATED
 
 
 async def _serve(
@@ -85,11 +86,12 @@ async def _serve(
 ) -> int:
     from btard.identity import IdentityKey
     from btard.transport.libp2p import Libp2pNode
-    from coordinator.events import CoordinatorEvent, RunLog
+    from coordinator.events import CoordinatorEvent
     from coordinator.network import NodeNetwork
     from coordinator.serving import InitialState
     from coordinator.supervisor import Supervisor
     from coordinator.wandb_sink import WandbSink
+    from peer.event_log import EventLog
 
     manifest = prepared.manifest
     initial = InitialState(manifest.start_step, prepared.initial)
@@ -108,20 +110,20 @@ async def _serve(
         on_failure=fail,
     )
     # From here on the identity's lock keeps a second coordinator out of the directory.
-    log: RunLog | None = None
+    log: EventLog | None = None
     sink: WandbSink | None = None
     reason = "interrupted"
     try:
         _write_settings(settings, directory)
-        log = RunLog(directory.events)
+        log = EventLog(directory.events)
         if settings.wandb is not WandbMode.OFF:
             sink = WandbSink(settings.wandb, settings.wandb_project, manifest, directory.path)
         log.write(
             CoordinatorEvent.STARTED,
             run_id=manifest.run_id,
             experiment=manifest.experiment,
-            peer=str(node.peer_id),
-            addresses=list(node.maddrs),
+            peer=node.peer_id,
+            addresses=node.maddrs,
             resumed=prepared.resumed,
         )
         _tell_addresses(prepared, node)

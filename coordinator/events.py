@@ -1,21 +1,12 @@
-"""What happens in a run, by name, and the log of it."""
+"""What the coordinator's `events.jsonl` tells: the names of events, each with its fields (see `peer.event_log`)."""
 
 from __future__ import annotations
 
-import logging
 from enum import StrEnum
-from pathlib import Path
-from typing import Any
-
-from btard.errors import UserError
-from coordinator.lines import mend_last_line
-from peer.event_log import EventLog
-
-logger = logging.getLogger(__name__)
 
 
 class CoordinatorEvent(StrEnum):
-    """The names in the coordinator's `events.jsonl`, with their fields."""
+    """Peers are written as text ids, times in seconds, digests in hex."""
 
     STARTED = "started"
     """run_id, experiment, peer (the coordinator's id), addresses, resumed."""
@@ -43,36 +34,3 @@ class CoordinatorEvent(StrEnum):
     """step, members, banned, evaluation_loss."""
     STOPPED = "stopped"
     """reason: the coordinator ends before the run does."""
-
-
-class RunLog:
-    """The coordinator's log of events; a full disk costs events, not the coordinator.
-
-    Raises:
-        UserError: the file cannot be written.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._complains = True
-        try:
-            mend_last_line(path)
-        except OSError as error:
-            raise UserError(f"cannot write {path}: {error.strerror}; give a writable --directory") from None
-        self._log = EventLog(path)
-
-    def write(self, event: CoordinatorEvent, **fields: Any) -> None:
-        """Append an event."""
-        try:
-            self._log.write(event, **fields)
-        except OSError as error:
-            if self._complains:
-                logger.error("cannot write %s: %s; events are lost", self._path, error.strerror)
-            self._complains = False
-
-    def close(self) -> None:
-        """Close the file."""
-        try:
-            self._log.close()
-        except OSError as error:
-            logger.error("%s is incomplete: %s", self._path, error.strerror)

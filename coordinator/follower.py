@@ -9,8 +9,9 @@ import time
 from btard.identity import MessageKind, PeerId
 from btard.round.roster import Roster
 from btard.transport.base import PeerAddress
-from coordinator.events import CoordinatorEvent, RunLog
+from coordinator.events import CoordinatorEvent
 from coordinator.network import Network
+from peer.event_log import EventLog
 from peer.manifest import RunManifest
 from peer.questions import Head
 from peer.records import Join, joins_key, read_records
@@ -34,7 +35,7 @@ class Follower:
         heads: where the members stood at the last refresh, of those that answered.
     """
 
-    def __init__(self, network: Network, manifest: RunManifest, trusted: Roster, log: RunLog) -> None:
+    def __init__(self, network: Network, manifest: RunManifest, trusted: Roster, log: EventLog) -> None:
         self._network = network
         self._manifest = manifest
         self._log = log
@@ -42,6 +43,7 @@ class Follower:
         self._heard_at = time.time()
         self._told = 0.0
         self._redialled = 0.0
+        self._redialling: asyncio.Task[None] | None = None
         self.trusted = trusted
         self.heads: dict[PeerId, Head] = {}
 
@@ -62,15 +64,22 @@ class Follower:
         else:
             self._tell_silence(now)
         missing = [peer for peer in members if peer not in self.heads]
-        if missing and now - self._redialled > _REDIAL_PERIOD:
+        if missing and now - self._redialled > _REDIAL_PERIOD and (self._redialling is None or self._redialling.done()):
             self._redialled = now
-            await self._redial(missing)
+            # Not waited for: dialling the dead takes long, and a swarm that is lost sight of cannot be followed again.
+            self._redialling = asyncio.create_task(self._redial(missing))
         newest = newest_roster(self.trusted, self.heads)
         if newest is None or not self._follows(newest):
             return False
         self._note_changes(newest)
         self.trusted = newest
         return True
+
+    async def close(self) -> None:
+        """Stop dialling."""
+        if self._redialling is not None:
+            self._redialling.cancel()
+            await asyncio.gather(self._redialling, return_exceptions=True)
 
     def _follows(self, newest: Roster) -> bool:
         """Whether a roster can come after the trusted one: later, within the run, and with all bans kept."""
@@ -86,15 +95,15 @@ class Follower:
         old = self.trusted
         for peer in sorted(newest.banned - old.banned):
             logger.warning("banned: %s, by the roster of step %d", peer, newest.step)
-            self._log.write(CoordinatorEvent.BANNED, peer=str(peer), step=newest.step)
+            self._log.write(CoordinatorEvent.BANNED, peer=peer, step=newest.step)
         for peer in sorted(set(old.members) - set(newest.members) - newest.banned):
             logger.info("left: %s, by the roster of step %d", peer, newest.step)
-            self._log.write(CoordinatorEvent.LEFT, peer=str(peer), step=newest.step)
+            self._log.write(CoordinatorEvent.LEFT, peer=peer, step=newest.step)
         for peer in sorted(set(newest.members) - set(old.members)):
             logger.info("joined: %s, by the roster of step %d", peer, newest.step)
-            self._log.write(CoordinatorEvent.JOINED, peer=str(peer), step=newest.step)
+            self._log.write(CoordinatorEvent.JOINED, peer=peer, step=newest.step)
         if newest.members != old.members:
-            self._log.write(CoordinatorEvent.ROSTER, step=newest.step, members=[str(peer) for peer in newest.members])
+            self._log.write(CoordinatorEvent.ROSTER, step=newest.step, members=newest.members)
 
     def _tell_silence(self, now: float) -> None:
         if now - self._heard < SILENCE or (self._told and now - self._told < _SILENCE_AGAIN):

@@ -16,8 +16,9 @@ from typing import Protocol
 from btard.errors import UserError
 from btard.identity import Envelope, MessageKind, PeerId
 from btard.round.roster import Roster
-from coordinator.lines import JsonLines, last_lines
 from coordinator.run_directory import RunDirectory
+from coordinator.tail import last_lines
+from peer.event_log import JsonLines
 from peer.manifest import RunManifest
 from peer.records import LocalMetrics, Metrics, read_records
 
@@ -140,13 +141,15 @@ class MetricsBoard:
         while len(self._last) > _MAX_AUTHORS:
             self._last.popitem(last=False)
         self._lines.append(
-            time=round(time.time(), 3),
-            peer=str(peer),
-            step=report.step,
-            loss=report.loss,
-            samples=report.samples_accumulated,
-            samples_per_second=report.samples_per_second,
-            mini_steps=report.mini_steps,
+            {
+                "time": round(time.time(), 3),
+                "peer": peer,
+                "step": report.step,
+                "loss": report.loss,
+                "samples": report.samples_accumulated,
+                "samples_per_second": report.samples_per_second,
+                "mini_steps": report.mini_steps,
+            }
         )
         if report.step > self._closed and (report.step in self._open or len(self._open) < MAX_OPEN):
             self._open.setdefault(report.step, _Tally(self._clock())).reports[peer] = report
@@ -178,7 +181,7 @@ class MetricsBoard:
             mini_steps=sum(report.mini_steps for report in reports),
         )
         self.latest = summary
-        self._steps.append(time=round(time.time(), 3), **asdict(summary))
+        self._steps.append({"time": round(time.time(), 3), **asdict(summary)})
         for sink in self._sinks:
             sink.log(summary)
 

@@ -6,11 +6,12 @@ import asyncio
 import logging
 import time
 from enum import IntEnum
+from typing import Any
 
 from btard.identity import IdentityKey
 from btard.round.roster import Roster
 from coordinator.checkpoints import CheckpointKeeper
-from coordinator.events import CoordinatorEvent, RunLog
+from coordinator.events import CoordinatorEvent
 from coordinator.follower import Follower
 from coordinator.manifest_maker import PreparedRun
 from coordinator.metrics import MetricsBoard, Sink, status_line
@@ -19,6 +20,7 @@ from coordinator.publisher import Publisher
 from coordinator.run_directory import RunDirectory
 from coordinator.serving import InitialState
 from coordinator.welcome import Welcome
+from peer.event_log import EventLog
 from peer.records import metrics_key
 
 logger = logging.getLogger(__name__)
@@ -52,7 +54,7 @@ class Supervisor:
         network: Network,
         key: IdentityKey,
         directory: RunDirectory,
-        log: RunLog,
+        log: EventLog,
         initial: InitialState,
         *,
         refresh_period: float,
@@ -69,6 +71,7 @@ class Supervisor:
         self._keeper = CheckpointKeeper(network, run.manifest, run.state, directory, log)
         patience = 3 * run.manifest.metrics_period + refresh_period
         self._board = MetricsBoard(run.manifest, directory, patience=patience, sinks=sinks)
+        self._follower: Follower | None = None
         self._logged_step = -1
         self._disk_complains = True
 
@@ -78,18 +81,22 @@ class Supervisor:
         Raises:
             UserError: the directory's files are damaged.
         """
-        publishing = asyncio.create_task(self._publisher.run())
         working = asyncio.create_task(self._work())
+        # These two never end, unless by a mistake that must not be waited out.
+        loops = [asyncio.create_task(self._publisher.run()), asyncio.create_task(self._report())]
+        tasks: set[asyncio.Task[Any]] = {working, *loops}
         try:
-            # Publishing never ends, unless by a mistake that must not be waited out.
-            await asyncio.wait({publishing, working}, return_when=asyncio.FIRST_COMPLETED)
-            if publishing.done():
-                publishing.result()
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in loops:
+                if task.done():
+                    task.result()
             return await working
         finally:
-            for task in (publishing, working):
-                task.cancel()
-            await asyncio.gather(publishing, working, return_exceptions=True)
+            for each in tasks:
+                each.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            if self._follower is not None:
+                await self._follower.close()
             await self._keeper.close()
             self._board.close()
 
@@ -100,7 +107,7 @@ class Supervisor:
         else:
             logger.info("following the run from step %d with %d members", trusted.step, len(trusted.members))
         self._publisher.announce(trusted)
-        follower = Follower(self._network, self._manifest, trusted, self._log)
+        follower = self._follower = Follower(self._network, self._manifest, trusted, self._log)
         await self._follow(follower)
         return await self._finish(follower)
 
@@ -110,7 +117,7 @@ class Supervisor:
         roster = await welcome.first_roster()
         self._remember(roster)
         logger.info("the first roster has %d members; the run begins at step %d", len(roster.members), roster.step)
-        self._log.write(CoordinatorEvent.GENESIS, step=roster.step, members=[str(peer) for peer in roster.members])
+        self._log.write(CoordinatorEvent.GENESIS, step=roster.step, members=roster.members)
         return roster
 
     async def _follow(self, follower: Follower) -> None:
@@ -120,14 +127,12 @@ class Supervisor:
         ended: float | None = None
         while True:
             began = loop.time()
-            advanced, _ = await asyncio.gather(follower.refresh(), self._read_metrics(follower))
-            if advanced:
+            if await follower.refresh():
                 self._remember(follower.trusted)
                 self._publisher.announce(follower.trusted)
             if follower.trusted.step > self._manifest.start_step:
                 self._initial.release()
             self._keeper.consider(follower.trusted, follower.heads)
-            self._log_status(follower)
             if follower.trusted.step >= total:
                 ended = began if ended is None else ended
                 if loop.time() - ended > END_PATIENCE or follower.silent_for > END_SILENCE:
@@ -136,6 +141,14 @@ class Supervisor:
                     return
             pause = self._period if ended is None else min(self._period, _END_POLL)
             await asyncio.sleep(max(0.0, began + pause - loop.time()))
+
+    async def _report(self) -> None:
+        """Read metrics until cancelled; apart from following, since a slow DHT may not delay that."""
+        while True:
+            if self._follower is not None:
+                await self._read_metrics(self._follower)
+                self._log_status(self._follower)
+            await asyncio.sleep(self._period)
 
     async def _read_metrics(self, follower: Follower) -> None:
         records = await self._network.read(metrics_key(self._manifest.run))

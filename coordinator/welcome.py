@@ -8,8 +8,9 @@ import logging
 from btard.identity import MessageKind, PeerId
 from btard.round.roster import Roster, first_randomness
 from btard.transport.base import PeerAddress
-from coordinator.events import CoordinatorEvent, RunLog
+from coordinator.events import CoordinatorEvent
 from coordinator.network import Network
+from peer.event_log import EventLog
 from peer.manifest import RunManifest
 from peer.records import Join, joins_key, read_records
 
@@ -28,7 +29,7 @@ _MEMORY = 4096
 class Welcome:
     """Knows who waits, in the order of arrival, and who was refused."""
 
-    def __init__(self, network: Network, manifest: RunManifest, log: RunLog) -> None:
+    def __init__(self, network: Network, manifest: RunManifest, log: EventLog) -> None:
         self._network = network
         self._manifest = manifest
         self._log = log
@@ -92,7 +93,7 @@ class Welcome:
         logger.info("welcomed %s (%d of %d)", peer, count, wanted)
         if peer not in self._welcomed and len(self._welcomed) < _MEMORY:
             self._welcomed.add(peer)
-            self._log.write(CoordinatorEvent.WELCOMED, peer=str(peer), count=count, wanted=wanted)
+            self._log.write(CoordinatorEvent.WELCOMED, peer=peer, count=count, wanted=wanted)
 
     def _lose(self, peer: PeerId, why: str) -> None:
         del self._waiting[peer]
@@ -104,4 +105,4 @@ class Welcome:
             return
         self._refused.add((peer, reason))
         logger.warning("%s is not welcome: %s%s", peer, reason, f" ({detail[:200]!r})" if detail else "")
-        self._log.write(CoordinatorEvent.REFUSED, peer=str(peer), reason=reason)
+        self._log.write(CoordinatorEvent.REFUSED, peer=peer, reason=reason)

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, Self, TextIO
 
 from btard.errors import UserError
+from btard.identity import PeerId
 
 logger = logging.getLogger(__name__)
 
@@ -20,7 +21,7 @@ logger = logging.getLogger(__name__)
 class JsonLines:
     """A file that only grows, a JSON object a line.
 
-    NaN and infinities become null, bytes become hex, paths and everything else that JSON lacks become text. A full disk
+    NaN and infinities become null, bytes become hex, peer ids, paths and what else JSON lacks become text. A full disk
     costs lines and one line in the log, never the program.
 
     Raises:
@@ -97,9 +98,10 @@ def _plain(value: Any) -> Any:
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, PeerId):  # bytes that have a text of their own; others are digests
+        return str(value)
     if isinstance(value, bytes | bytearray | memoryview):
-        # A peer id is bytes that have a text of their own; plain bytes are digests.
-        return bytes(value).hex() if type(value).__str__ is object.__str__ or type(value) is bytes else str(value)
+        return value.hex()
     if isinstance(value, set | frozenset):
         return sorted((_plain(item) for item in value), key=str)
     if isinstance(value, Sequence) and not isinstance(value, str):
