@@ -17,6 +17,8 @@ from btard.round.roster import Roster, first_randomness
 from btard.round.work import AggregationRules
 from btard.transport.memory import Network, NetworkConditions, SimulatedPeer
 
+torch.set_num_threads(1)  # vectors are tiny, and tests run side by side
+
 RULES = StepRules(
     run=b"simulated-run-00",
     dimension=40,
