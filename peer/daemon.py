@@ -21,6 +21,7 @@ logger = logging.getLogger("btard.peer")
 
 _LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
 _EXIT_INTERRUPTED = 130
+_RESOLVE_POLL = 1.0
 
 
 def run(argv: Sequence[str]) -> int:
@@ -80,10 +81,10 @@ class Peer:
     async def run(self) -> int:
         """Join, train, and leave everything clean."""
         # Heavy modules are imported while the network starts: both take seconds.
-        from btard.transport.libp2p import Libp2pNode, resolve_initial_peers
+        from btard.transport.libp2p import Libp2pNode
 
         settings = self._settings
-        maddrs = await resolve_initial_peers(settings.initial_peers, min(settings.join_timeout, 10.0))
+        maddrs = await self._resolve()
         task = asyncio.current_task()
 
         def fail(reason: str) -> None:
@@ -104,6 +105,21 @@ class Peer:
             return await self._train(node, {_peer_of(maddr) for maddr in maddrs})
         finally:
             await node.close()
+
+    async def _resolve(self) -> list[str]:
+        """Return the initial peers' multiaddresses; a coordinator that is just starting may need some patience."""
+        from btard.transport.libp2p import NoAnswer, resolve_initial_peers
+
+        settings, loop = self._settings, asyncio.get_running_loop()
+        deadline = loop.time() + settings.join_timeout
+        while True:
+            try:
+                return await resolve_initial_peers(settings.initial_peers, min(settings.join_timeout, 10.0))
+            except NoAnswer as error:
+                if loop.time() > deadline:
+                    raise
+                logger.warning("%s; trying for %.0f s more", error, deadline - loop.time())
+            await asyncio.sleep(_RESOLVE_POLL)
 
     async def _train(self, node, known: set[PeerId]) -> int:  # type: ignore[no-untyped-def]
         import torch

@@ -5,7 +5,7 @@
 
 from btard.transport.libp2p.control import DaemonError
 from btard.transport.libp2p.daemon import remove_leftovers
-from btard.transport.libp2p.discover import resolve_initial_peer, resolve_initial_peers
+from btard.transport.libp2p.discover import NoAnswer, resolve_initial_peer, resolve_initial_peers
 from btard.transport.libp2p.fetch import FetchError
 from btard.transport.libp2p.node import Libp2pNode
 from btard.transport.libp2p.records import RecordError, Records
@@ -19,6 +19,7 @@ __all__ = [
     "Libp2pNode",
     "Libp2pTransport",
     "Limits",
+    "NoAnswer",
     "RecordError",
     "Records",
     "remove_leftovers",

@@ -31,6 +31,10 @@ _MAX_HANDSHAKE = 64 << 10
 _HOST_PORT = re.compile(r"^(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[^\s/:\[\]]+)):(?P<port>[0-9]{1,5})$")
 
 
+class NoAnswer(UserError):
+    """No libp2p peer answers at an address that is well written: it may do so later."""
+
+
 class _NotFound(Exception):
     """No libp2p peer answers at the address; the message says why."""
 
@@ -59,7 +63,8 @@ async def resolve_initial_peer(text: str, timeout: float = 10.0) -> list[str]:
         timeout: seconds for all addresses that a name has.
 
     Raises:
-        UserError: the text is malformed, or no libp2p peer with an Ed25519 key answers there in time.
+        UserError: the text is malformed.
+        NoAnswer: no libp2p peer with an Ed25519 key answers there in time.
     """
     if text.startswith("/"):
         split_maddr(text)
@@ -72,9 +77,9 @@ async def resolve_initial_peer(text: str, timeout: float = 10.0) -> list[str]:
         async with asyncio.timeout(timeout):
             return await _resolve(match["v6"] or match["host"], port)
     except TimeoutError:
-        raise UserError(f"{text} did not answer within {timeout:g} s; is a coordinator running there?") from None
+        raise NoAnswer(f"{text} did not answer within {timeout:g} s; is a coordinator running there?") from None
     except _NotFound as error:
-        raise UserError(f"{text}: {error}") from None
+        raise NoAnswer(f"{text}: {error}") from None
 
 
 async def resolve_initial_peers(texts: Sequence[str], timeout: float = 10.0) -> list[str]:
@@ -85,20 +90,22 @@ async def resolve_initial_peers(texts: Sequence[str], timeout: float = 10.0) -> 
         timeout: seconds for all of them.
 
     Raises:
-        UserError: there are some and none answers; the message names each failure.
+        NoAnswer: there are some and none answers; the message names each failure.
+        UserError: the same, but at least one is malformed.
     """
     results = await asyncio.gather(*(resolve_initial_peer(text, timeout) for text in texts), return_exceptions=True)
     found: list[str] = []
-    failures: list[str] = []
+    failures: list[UserError] = []
     for result in results:
         if isinstance(result, UserError):
-            failures.append(str(result))
+            failures.append(result)
         elif isinstance(result, BaseException):
             raise result
         else:
             found += [maddr for maddr in result if maddr not in found]
     if texts and not found:
-        raise UserError(f"no initial peer can be found: {'; '.join(failures)}")
+        kind = NoAnswer if all(isinstance(failure, NoAnswer) for failure in failures) else UserError
+        raise kind(f"no initial peer can be found: {'; '.join(map(str, failures))}")
     return found
 
 
