@@ -7,8 +7,11 @@ so that a part is received straight into its final place and hashed while it arr
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import logging
 import socket
+import sys
+import termios
 from collections.abc import Callable, Generator
 from typing import cast
 
@@ -156,14 +159,26 @@ class Pipe(asyncio.BufferedProtocol):
     async def _wait_drained(self, stall_timeout: float) -> None:
         drained = self._drained
         while drained is not None and not drained.done():
-            left = self.unwritten
+            left = self._unread()
             await asyncio.wait({drained}, timeout=stall_timeout)
             # A slow link may need longer than the timeout for a chunk; only one that moves nothing is stalled.
-            if not drained.done() and self.unwritten >= left:
+            if not drained.done() and self._unread() >= left:
                 self.abort()
                 raise StreamLost(f"the other side read nothing for {stall_timeout:g} s")
         if self.lost:
             raise StreamLost("the stream broke")
+
+    def _unread(self) -> int:
+        """Bytes written that p2pd has not read."""
+        # A unix socket is writable again only when three quarters of it are read, which can take a slow link longer
+        # than a stall may last; so the kernel's own queue counts too.
+        assert self._transport is not None
+        queued = bytearray(4)
+        try:
+            fcntl.ioctl(self._transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, queued)
+        except (OSError, ValueError) as error:
+            logger.debug("the socket does not tell its queue: %s", error)
+        return self.unwritten + int.from_bytes(queued, sys.byteorder)
 
     async def finish(self, timeout: float) -> None:
         """Close once what was written has left, or after `timeout` seconds; raises StreamLost in that case."""

@@ -14,7 +14,7 @@ from btard.transport.base import MAX_HEADER
 from btard.transport.libp2p import Limits
 from btard.transport.libp2p.incoming import BULK_PROTOCOL, CONTROL_PROTOCOL, FETCH_PROTOCOL
 from btard.transport.libp2p.pipe import StreamLost
-from tests.btard.transport.libp2p.conftest import Recorder, Swarm, part_prefix, raw_stream, until
+from tests.btard.transport.libp2p.conftest import DEADLINE, Recorder, Swarm, part_prefix, raw_stream, until
 
 
 @pytest.mark.parametrize("protocol", [CONTROL_PROTOCOL, BULK_PROTOCOL, FETCH_PROTOCOL])
@@ -46,6 +46,7 @@ async def test_an_oversize_announcement_closes_the_stream(swarm: Swarm, protocol
     await pipe.write(announcement, 5)
     await until(lambda: pipe.lost)
     assert not inbox.messages and not inbox.parts
+    assert a.transport.counters.violations == 1
 
 
 async def test_a_gigabyte_of_refused_parts_needs_no_memory(swarm: Swarm) -> None:
@@ -84,7 +85,7 @@ async def test_a_trickling_part_ends_at_its_deadline(swarm: Swarm) -> None:
             await asyncio.sleep(0.05)
 
     with pytest.raises(StreamLost):
-        await trickle()
+        await asyncio.wait_for(trickle(), DEADLINE)
     assert inbox.failed == [(liar.peer_id, b"h")]
 
 
