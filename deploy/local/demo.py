@@ -15,7 +15,6 @@ from rich.console import Console
 from btard.configuration import Option, Settings, load_settings
 from btard.program import guarded
 from coordinator.settings import Rule
-from deploy.local.figure import draw_comparison
 from deploy.local.settings import SwarmSettings
 from deploy.local.swarm import Outcome, report, run_swarm
 
@@ -40,7 +39,7 @@ class DemoSettings(Settings):
         Option("btard: the attack with BTARD; all: also without an attack, and with plain averaging", group="Demo"),
     ] = Scenarios.BTARD
     task: Annotated[str, Option("what is trained: gpt, albert or digits", group="Demo")] = "gpt"
-    steps: Annotated[int, Field(ge=1), Option("how long to train", unit="steps", group="Demo")] = 250
+    steps: Annotated[int, Field(ge=1), Option("how long to train", unit="steps", group="Demo")] = 300
     attack_start: Annotated[int, Field(ge=0), Option("first step of the attack", unit="steps", group="Demo")] = 20
     seed: Annotated[int, Field(ge=0, lt=2**63), Option("of everything that is drawn", group="Demo")] = 0
     directory: Annotated[
@@ -100,6 +99,8 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _compare(outcomes: dict[str, Outcome], directory: Path, settings: DemoSettings, console: Console) -> None:
+    from deploy.local.figure import draw_comparison
+
     curves = [outcome.curve.renamed(words) for words, outcome in outcomes.items()]
     title = f"{settings.task}: {BYZANTINE} of {PEERS} peers flip the signs of their gradients"
     _, png = draw_comparison(curves, directory, title=title)

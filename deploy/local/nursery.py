@@ -183,6 +183,12 @@ def _preload(names: list[str]) -> None:
             getattr(loaded, attribute)
 
 
+def _native_threads() -> int:
+    """Return how many threads this process has, those that Python does not know of included; 1 where it cannot tell."""
+    tasks = Path("/proc/self/task")
+    return len(list(tasks.iterdir())) if tasks.exists() else 1
+
+
 def main(argv: list[str]) -> int:
     """Serve commands until standard input closes; `argv` is the grace in seconds, then what to import first."""
     grace, *names = argv
@@ -192,8 +198,10 @@ def main(argv: list[str]) -> int:
     os.dup2(2, 1)
     _preload(names)
     if threading.active_count() > 1:
-        print(f"nursery: imports started threads: {threading.enumerate()}", file=sys.stderr)
+        print(f"nursery: the imports have started threads: {threading.enumerate()}", file=sys.stderr)
         return 1
+    if (threads := _native_threads()) > 1:  # libraries that start some usually cope with a fork themselves
+        print(f"nursery: {threads - 1} threads of libraries run, which a fork does not take along", file=sys.stderr)
     gc.collect()
     gc.freeze()  # a collection in a child would otherwise write to, and so copy, every shared page
     Nursery(0, reports, float(grace)).run()

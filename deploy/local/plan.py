@@ -22,16 +22,40 @@ from tasks.registry import check_task
 HOST = "127.0.0.1"
 COORDINATOR = "coordinator"
 HONEST = "NONE"
-REFRESH = 1.0
+REFRESH = 0.5
 """Seconds between the coordinator's looks at the swarm: short, since short runs wait for its first and last one."""
 
 _BEHAVIOURS = "btard.behaviours"
 _COORDINATOR_TARGET = "coordinator.daemon:run"
+_SINGLE_THREADED = {
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "JE_ARROW_MALLOC_CONF": "background_thread:false",
+}
 _PEER_TARGET = "peer.daemon:run"
+_COMMON = [
+    "peer.daemon",
+    "peer.training",
+    "peer.serving",
+    "coordinator.daemon",
+    "coordinator.supervisor",
+    "coordinator.manifest_maker",
+    "byzantine.selection",
+    "uvloop",
+    "hivemind",
+    # What the modules above import only when they are used; torch._dynamo is the first optimizer's second of imports.
+    "hivemind.utils.multiaddr.codecs.cid",
+    "hivemind.utils.multiaddr.codecs.ip4",
+    "hivemind.utils.multiaddr.codecs.uint16be",
+    "torch._dynamo",
+    "torch.profiler",
+]
 _MODELS = {
     "gpt": ["tasks.gpt", "transformers:GPT2LMHeadModel"],
     "albert": ["tasks.albert", "tasks.lamb", "transformers:AlbertForPreTraining"],
-    "digits": ["tasks.digits", "sklearn.datasets"],
+    "digits": ["tasks.digits", "sklearn.datasets:load_digits"],
 }
 
 
@@ -98,8 +122,7 @@ class SwarmPlan:
     @property
     def preload(self) -> list[str]:
         """What the nursery imports before it forks."""
-        common = ["peer.daemon", "peer.training", "coordinator.daemon", "uvloop", "hivemind", "btard.transport.libp2p"]
-        return [*common, *_MODELS.get(self.settings.task, [])]
+        return [*_COMMON, *_MODELS.get(self.settings.task, [])]
 
     def environment(self) -> dict[str, str]:
         """Return the environment of all programs: this process's own, without any setting of our programs.
@@ -109,8 +132,7 @@ class SwarmPlan:
         ours = {v for cls in installed_settings().values() for s in settings_of(cls).values() for v in s.environment}
         kept = {name: value for name, value in os.environ.items() if name not in ours and name != "BTARD_CONFIG"}
         # Libraries read these while the nursery imports them; threads that they started would not survive a fork.
-        single = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-        return kept | single | {"TOKENIZERS_PARALLELISM": "false", "PYTHONUNBUFFERED": "1"}
+        return kept | _SINGLE_THREADED | {"PYTHONUNBUFFERED": "1"}
 
     def start_coordinator(self) -> Start:
         """Return how the coordinator starts."""

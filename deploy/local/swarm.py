@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from btard.configuration import to_yaml
 from btard.errors import UserError
-from deploy.local.figure import Curve, draw_run
 from deploy.local.live_table import LiveView
 from deploy.local.messages import Ended, EndWave, Started, Wave
 from deploy.local.nursery_client import NurseryClient, last_lines
@@ -24,6 +24,9 @@ from deploy.local.plan import HOST, SwarmPlan, make_plan
 from deploy.local.settings import SwarmSettings
 from deploy.local.status import RunStatus
 from deploy.local.summary import Summary, summarise
+
+if TYPE_CHECKING:
+    from deploy.local.figure import Curve
 
 CONFIG_FILE = "config.yaml"
 
@@ -128,6 +131,9 @@ class _Swarm:
         title = f"{plan.settings.experiment}: {plan.settings.task} {plan.settings.size}, {plan.settings.rule}"
         with NurseryClient(plan.preload, plan.environment(), plan.directory / "nursery.log") as nursery:
             with LiveView(self._status, title, self._console) as view:
+                # matplotlib takes a second to import, which the nursery's imports hide.
+                from deploy.local import figure
+
                 nursery.wait_ready(self._interrupt)
                 self._interrupt.check()
                 self._start(nursery)
@@ -137,7 +143,11 @@ class _Swarm:
                 self._let_peers_leave(nursery, view)
             nursery.close()
         self._status.refresh()
-        return self._keep(time.monotonic() - started)
+        summary = summarise(self._status, plan.settings, time.monotonic() - started)
+        summary.save(plan.directory)
+        curve = figure.Curve.of(self._status, plan.settings.experiment)
+        _, png = figure.draw_run(curve, plan.directory, subtitle=_subtitle(summary))
+        return Outcome(summary, curve, plan.directory, png)
 
     def _start(self, nursery: NurseryClient) -> None:
         """Start the coordinator, and the peers as soon as they can reach it."""
@@ -209,16 +219,10 @@ class _Swarm:
         if self._running:
             nursery.end(EndWave(wave=Wave.PEERS))
 
-    def _keep(self, seconds: float) -> Outcome:
-        """Write summary and figure into the run's directory."""
-        settings, directory = self._plan.settings, self._plan.directory
-        summary = summarise(self._status, settings, seconds)
-        summary.save(directory)
-        curve = Curve.of(self._status, settings.experiment)
-        liars = f"{settings.byzantine} of them {' and '.join(summary.attack)}" if settings.byzantine else "all honest"
-        subtitle = f"{settings.task} {settings.size}, {settings.peers} peers, {liars}, aggregated by {settings.rule}"
-        _, png = draw_run(curve, directory, subtitle=subtitle)
-        return Outcome(summary, curve, directory, png)
+
+def _subtitle(summary: Summary) -> str:
+    liars = f"{summary.byzantine} of them {' and '.join(summary.attack)}" if summary.byzantine else "all honest"
+    return f"{summary.task} {summary.size}, {summary.peers} peers, {liars}, aggregated by {summary.rule}"
 
 
 def report(outcome: Outcome, console: Console) -> None:

@@ -65,11 +65,11 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
-def eventually(condition: Callable[[], object], what: str) -> None:
-    """Wait until a condition holds."""
-    deadline = time.monotonic() + DEADLINE
+def eventually(condition: Callable[[], object], what: str, within: float = DEADLINE) -> None:
+    """Wait until a condition holds, at most `within` seconds."""
+    deadline = time.monotonic() + within
     while not condition():
-        assert time.monotonic() < deadline, f"{what} did not happen within {DEADLINE:g} s"
+        assert time.monotonic() < deadline, f"{what} did not happen within {within:g} s"
         time.sleep(0.02)
 
 

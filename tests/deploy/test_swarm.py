@@ -1,0 +1,221 @@
+"""Whole swarms: real processes with p2pd on loopback."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+import yaml
+from rich.console import Console
+
+from btard.configuration import load_settings
+from btard.errors import UserError
+from deploy.local.plan import free_port, local_key, make_plan
+from deploy.local.settings import SwarmSettings
+from deploy.local.summary import Summary
+from deploy.local.swarm import run_swarm
+from tests.deploy.standins import ROOT, environment, eventually, gone
+
+STEPS = 10
+WORDS = ["--task", "digits", "--peers", "4", "--byzantine", "1", "--attack-start", "2", "--steps", str(STEPS)]
+"""Sign flipping without the lottery: nobody leaves, so that every peer's end can be checked."""
+
+
+def command(directory: Path, *words: str) -> list[str]:
+    return [sys.executable, "-m", "cli.main", "swarm", *WORDS, "--directory", str(directory), *words]
+
+
+def run(directory: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(directory, *words),
+        env=environment(),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+
+
+def launch(directory: Path, *words: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        command(directory, *words),
+        env=environment(),
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def pids(directory: Path) -> list[int]:
+    return [int(file.read_text()) for file in directory.glob("*/pid")]
+
+
+def processes_of(directory: Path) -> list[psutil.Process]:
+    """Every process that names the directory in its words, as each p2pd names its key, or that the run has noted."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            named = any(str(directory) in word for word in process.cmdline())
+            if (named or process.pid in pids(directory)) and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def sockets_of(directory: Path) -> list[str]:
+    """The socket directories that the swarm's locks still name."""
+    records = [lock.read_text() for lock in directory.glob("*/identity.key.lock")]
+    return [json.loads(record)["directory"] for record in records if record.strip("\0")]
+
+
+def shared_memory(of: list[int]) -> list[Path]:
+    return [path for path in Path("/dev/shm").iterdir() if any(f"_{pid}_" in path.name for pid in of)]
+
+
+def assert_nothing_left(directory: Path, started: list[int], directories: set[Path]) -> None:
+    eventually(lambda: not processes_of(directory), "the end of the last process")
+    assert all(gone(pid) for pid in started)
+    assert sockets_of(directory) == []
+    assert not [path for path in directories if path.exists()]
+    assert shared_memory(started) == []
+
+
+def training(directory: Path) -> bool:
+    """Whether every peer has finished a step."""
+    events = list(directory.glob("peer-*/events.jsonl"))
+    return len(events) == 4 and all('"step"' in file.read_text() and "seconds" in file.read_text() for file in events)
+
+
+def own_p2pd_directories(directory: Path) -> set[Path]:
+    return {Path(name) for name in sockets_of(directory)}
+
+
+@pytest.mark.swarm
+def test_a_swarm_trains_to_the_end_and_the_same_seed_gives_the_same_model(tmp_path: Path) -> None:
+    digests = []
+    for name in ("one", "two"):
+        directory = tmp_path / name
+        result = run(directory, "--seed", "7")
+        assert result.returncode == 0, result.stdout + result.stderr
+        assert "trained digits tiny with centered_clip for 10 steps" in result.stdout
+        summary = Summary.model_validate_json((directory / "summary.json").read_text())
+        assert (summary.steps, summary.survivors, summary.attack_start, summary.bans) == (STEPS, 3, 2, ())
+        assert summary.evaluation_loss is not None
+        assert (directory / "figure.png").stat().st_size > 10_000 and (directory / "figure.svg").exists()
+        assert yaml.safe_load((directory / "config.yaml").read_text())["seed"] == 7
+        for peer in range(4):
+            assert '"finished"' in (directory / f"peer-{peer}" / "events.jsonl").read_text()
+        assert_nothing_left(directory, pids(directory), set())
+        checkpoint = directory / "coordinator" / "checkpoints" / f"step-{STEPS:06d}" / "checkpoint.json"
+        digests.append(json.loads(checkpoint.read_text())["state_digest"])
+    assert digests[0] == digests[1]
+
+
+@pytest.mark.swarm
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_whatever_ends_the_launcher_ends_the_swarm(tmp_path: Path, number: signal.Signals) -> None:
+    launcher = launch(tmp_path, "--steps", "100000")
+    try:
+        eventually(lambda: training(tmp_path) or launcher.poll() is not None, "the first step of every peer", 120)
+        started, directories = pids(tmp_path), own_p2pd_directories(tmp_path)
+        assert len(started) == 5 and len(directories) == 5, launcher.stdout
+        launcher.send_signal(number)
+        said, _ = launcher.communicate(timeout=60)
+    finally:
+        launcher.kill()
+    if number is signal.SIGKILL:
+        assert launcher.returncode == -signal.SIGKILL
+    else:
+        assert launcher.returncode == 130
+        assert "every process of the swarm has ended" in said
+    assert_nothing_left(tmp_path, started, directories)
+
+
+@pytest.mark.swarm
+def test_a_coordinator_that_dies_is_named_and_the_swarm_ended(tmp_path: Path) -> None:
+    launcher = launch(tmp_path, "--steps", "100000")
+    try:
+        eventually(lambda: training(tmp_path) or launcher.poll() is not None, "the first step of every peer", 120)
+        started, directories = pids(tmp_path), own_p2pd_directories(tmp_path)
+        os.kill(int((tmp_path / "coordinator" / "pid").read_text()), signal.SIGKILL)
+        said, _ = launcher.communicate(timeout=60)
+    finally:
+        launcher.kill()
+    assert launcher.returncode == 2
+    assert "btard: coordinator was killed by signal 9; the end of" in said.splitlines()[-1]
+    assert_nothing_left(tmp_path, started, directories)
+
+
+@pytest.mark.swarm
+def test_what_the_coordinator_refuses_is_told(tmp_path: Path) -> None:
+    result = run(tmp_path, "--warmup-steps", "500")
+    assert result.returncode == 2
+    assert "the warm-up of 500 steps must be shorter than the run of 10 steps" in result.stderr
+
+
+def plan_of(tmp_path: Path, *words: str) -> object:
+    settings = load_settings(SwarmSettings, ["--directory", str(tmp_path), *words], program="btard swarm", environ={})
+    return make_plan(settings)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--task", "chess"], "no task 'chess'"),
+        (
+            ["--attack", "SIGN_FLIPING"],
+            "--attack is 'SIGN_FLIPING', but must be one of .*perhaps SIGN_FLIPPING was meant",
+        ),
+        (["--byzantine", "8"], "8 Byzantine peers of 8 leave nobody honest"),
+        (["--peers", "0"], "--peers is 0, but must be a whole number"),
+    ],
+)
+def test_nonsense_is_refused_in_a_sentence(tmp_path: Path, words: list[str], sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence):
+        plan_of(tmp_path, *words)
+
+
+def test_attacks_are_dealt_in_turn_and_keys_come_from_the_seed(tmp_path: Path) -> None:
+    settings = SwarmSettings.model_validate(
+        {"directory": tmp_path, "peers": 12, "byzantine": 3, "attack": ["SIGN_FLIPPING", "LABEL_FLIPPING"], "seed": 3}
+    )
+    plan = make_plan(settings)
+    assert [peer.attack for peer in plan.peers] == ["NONE"] * 9 + ["SIGN_FLIPPING", "LABEL_FLIPPING", "SIGN_FLIPPING"]
+    assert plan.peers[11].name == "peer-11" and plan.peers[1].name == "peer-01"
+    assert plan.peers[1].peer_id == local_key(3, "peer-01").peer_id != local_key(4, "peer-01").peer_id
+    assert make_plan(settings).peers == plan.peers, "the keys that are there already are used"
+    with pytest.raises(UserError, match="another seed"):
+        make_plan(settings.model_copy(update={"seed": 4}))
+
+
+def test_variables_for_the_swarm_do_not_turn_honest_peers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ATTACK_TYPE", "SIGN_FLIPPING")
+    monkeypatch.setenv("CHECK_PROBA", "0.5")
+    monkeypatch.setenv("BTARD_PEERS", "5")
+    settings = load_settings(SwarmSettings, ["--directory", str(tmp_path)], program="btard swarm")
+    plan = make_plan(settings)
+    assert (len(plan.peers), settings.check_proba, settings.attack) == (5, 0.5, ["SIGN_FLIPPING"])
+    assert plan.environment().keys().isdisjoint({"ATTACK_TYPE", "CHECK_PROBA", "BTARD_PEERS"})
+    assert plan.start_peer(plan.peers[0]).environment == {}
+    liar = plan.start_peer(plan.peers[-1]).environment
+    assert (liar["ATTACK_TYPE"], liar["ATTACK_START"], liar["CHECK_PROBA"]) == ("SIGN_FLIPPING", "20", "0.5")
+
+
+def test_a_directory_with_a_run_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "coordinator").mkdir()
+    (tmp_path / "coordinator" / "events.jsonl").touch()
+    with pytest.raises(UserError, match="holds a run already"):
+        run_swarm(SwarmSettings.model_validate({"directory": tmp_path}), Console(quiet=True))
+
+
+def test_a_free_port_is_a_port() -> None:
+    assert 1024 < free_port() < 65536
