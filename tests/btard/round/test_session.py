@@ -1,0 +1,350 @@
+"""Sessions: what is early waits within bounds, what is foreign is dropped, who is late finishes by a certificate."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from btard.behaviour import Behaviour, LeaveReason
+from btard.hashing import digest
+from btard.identity import Envelope, IdentityKey, MessageKind, PeerId
+from btard.round.actions import EncodeParts, Finished, OutcomeKind, Send, SendPart, Voided
+from btard.round.messages import Aggregate, Certificate, Commit, Leave, PartHeader, Phase, Report
+from btard.round.partition import Partition
+from btard.round.session import Session
+from btard.round.work import encode_parts
+from btard.transport.base import MAX_HEADER
+from btard.transport.memory import SimulatedPeer
+from tests.btard.round.swarm import RULES, Swarm, keys
+
+KEYS = keys(5)
+PEERS = tuple(key.peer_id for key in KEYS)
+ROSTER = Swarm(5).genesis
+STATE = digest(b"state")
+
+
+def session(*, begun: bool = True) -> Session:
+    made = Session(RULES, KEYS[0], Behaviour())
+    if begun:
+        made.begin(0.0, ROSTER, STATE)
+    return made
+
+
+def committed() -> Session:
+    """Return a session that has sent its own commitment."""
+    made = session()
+    made.parts_ready(0.0, 0, *encode_parts(torch.zeros(RULES.dimension), 5, RULES.wire))
+    return made
+
+
+def message(author: int | IdentityKey, kind: MessageKind, body: bytes, **fields: Any) -> bytes:
+    key = KEYS[author] if isinstance(author, int) else author
+    return Envelope.sign(key, **{"run": RULES.run, "step": 0, "kind": kind, "body": body} | fields).encode()
+
+
+def commit(author: int | IdentityKey, **fields: Any) -> bytes:
+    return message(author, MessageKind.COMMIT, Commit(digest(b"c"), STATE, (digest(b"p"),) * 5, ()).encode(), **fields)
+
+
+def held_back(session: Session) -> int:
+    """Return how many messages wait for a later step."""
+    return sum(map(len, session._early.values()))
+
+
+def one_deaf(position: int, deaf_to: MessageKind) -> Callable[..., SimulatedPeer]:
+    """Return a maker of peers, one of which never hears messages of one kind."""
+    made: list[SimulatedPeer] = []
+
+    class Deaf(SimulatedPeer):
+        def receive(self, sender: PeerId, data: bytes) -> None:
+            if Envelope.decode(data).kind is not deaf_to:
+                super().receive(sender, data)
+
+    def peer_type(*arguments: Any, **named: Any) -> SimulatedPeer:
+        made.append((Deaf if len(made) == position else SimulatedPeer)(*arguments, **named))
+        return made[-1]
+
+    return peer_type
+
+
+def test_before_the_first_step_nothing_is_asked_and_nothing_is_due() -> None:
+    fresh = session(begun=False)
+    assert fresh.deadline == float("inf")
+    assert fresh.tick(1e9) == fresh.leave(LeaveReason.SHUTDOWN) == fresh.on_message(0.0, PEERS[1], commit(1)) == []
+    assert fresh.accept_part(PEERS[1], message(1, MessageKind.PART, PartHeader(0, STATE).encode()), 32) is None
+
+
+def test_a_step_begins_with_a_request_for_parts_and_a_deadline() -> None:
+    fresh = session(begun=False)
+    assert fresh.begin(5.0, ROSTER, STATE) == [EncodeParts(0, 5)]
+    assert fresh.deadline == 5.0 + RULES.commit
+
+
+def test_a_peer_that_begins_late_misses_nothing() -> None:
+    swarm = Swarm(3, steps=1)
+    swarm.network.at(5.0, lambda: swarm.peers[0].begin(swarm.genesis))
+    for peer in swarm.peers[1:]:
+        peer.begin(swarm.genesis)
+    swarm.network.run(until=4.9)
+    assert held_back(swarm.peers[0].session) == 2, "the two commitments"
+    swarm.network.run(done=swarm.done)
+    swarm.check_agreement()
+    assert all([type(event) for event in peer.history] == [Finished] for peer in swarm.peers)
+
+
+def test_early_messages_of_a_member_are_bounded() -> None:
+    begun = session()
+    for attempt in range(50):
+        begun.on_message(0.0, PEERS[1], commit(1, step=1, attempt=attempt))
+    assert held_back(begun) == 8
+
+
+def test_an_early_message_that_is_too_long_does_not_wait() -> None:
+    begun = session()
+    begun.on_message(0.0, PEERS[1], message(1, MessageKind.REPORT, bytes(1 << 17), step=1))
+    assert held_back(begun) == 0
+
+
+def test_only_messages_of_the_very_next_step_wait() -> None:
+    begun = session()
+    for step in (2, 3, 2**62):
+        begun.on_message(0.0, PEERS[1], commit(1, step=step))
+    assert held_back(begun) == 0
+
+
+def test_strangers_cannot_fill_the_waiting_room_nor_keep_members_out() -> None:
+    begun = session()
+    for i in range(40):
+        stranger = IdentityKey.from_seed(digest(bytes([i])))
+        for attempt in range(20):
+            begun.on_message(0.0, stranger.peer_id, commit(stranger, step=1, attempt=attempt))
+    assert held_back(begun) <= 8 * (len(PEERS) + 8)
+    before = held_back(begun)
+    begun.on_message(0.0, PEERS[1], commit(1, step=1))
+    assert held_back(begun) == before + 1
+
+
+def test_the_waiting_room_is_empty_once_the_next_step_begins() -> None:
+    begun = session()
+    begun.on_message(0.0, PEERS[1], commit(1, step=1))
+    begun.begin(1.0, ROSTER.successor(PEERS, (), ()), STATE)
+    assert held_back(begun) == 0
+
+
+@pytest.mark.parametrize(
+    "sender, data",
+    [
+        pytest.param(PEERS[1], b"", id="nothing"),
+        pytest.param(PEERS[1], b"\xff" * 100, id="garbage"),
+        pytest.param(PEERS[1], commit(1)[:-1], id="cut short"),
+        pytest.param(PEERS[2], commit(1), id="passed on by another member"),
+        pytest.param(PEERS[1], commit(1, run=b"another-run-0000"), id="of another run"),
+        pytest.param(PEERS[1], commit(1, step=2), id="of a later step"),
+        pytest.param(PEERS[1], commit(1, attempt=2), id="of a later attempt"),
+        pytest.param(PEERS[1], message(1, MessageKind.COMMIT, b"no commit"), id="no commit inside"),
+        pytest.param(PEERS[1], message(1, MessageKind.MANIFEST, b""), id="a record, not a message"),
+        pytest.param(PEERS[1], message(1, MessageKind.PART, PartHeader(0, STATE).encode()), id="a header alone"),
+        pytest.param(PEERS[1], message(1, MessageKind.LEAVE, b"no reason"), id="a goodbye without a reason"),
+        pytest.param(PEERS[1], message(1, MessageKind.RELAY, b"no relay"), id="no relay inside"),
+        pytest.param(PEERS[1], message(1, MessageKind.CERTIFICATE, Certificate(()).encode()), id="empty certificate"),
+        pytest.param(PEERS[1], message(1, MessageKind.CERTIFICATE, b"\x91\xc4\x01x"), id="broken certificate"),
+        pytest.param(
+            IdentityKey.from_seed(bytes(32)).peer_id, commit(IdentityKey.from_seed(bytes(32))), id="of a stranger"
+        ),
+    ],
+)
+def test_what_does_not_belong_to_the_step_changes_nothing(sender: PeerId, data: bytes) -> None:
+    begun = committed()
+    before = begun.deadline
+    assert begun.on_message(1.0, sender, data) == []
+    assert begun.deadline == before
+    assert begun.machine is not None and not begun.machine.over
+    assert begun.machine._attempt.commits.keys() == {KEYS[0].peer_id}
+    assert held_back(begun) == 0
+
+
+LENGTH = Partition(RULES.dimension, 5, RULES.wire).length(0)
+HEADER = message(1, MessageKind.PART, PartHeader(0, digest(bytes(LENGTH))).encode())
+
+
+def test_a_part_is_given_a_buffer_of_its_length_once() -> None:
+    begun = committed()
+    buffer = begun.accept_part(PEERS[1], HEADER, LENGTH)
+    assert buffer is not None and len(buffer) == LENGTH and not buffer.readonly
+    assert begun.accept_part(PEERS[1], HEADER, LENGTH) is None, "while it travels"
+    begun.on_part(1.0, PEERS[1], HEADER, buffer, digest(buffer))
+    assert begun.accept_part(PEERS[1], HEADER, LENGTH) is None, "once it is here"
+
+
+def test_a_part_that_broke_off_may_be_sent_again() -> None:
+    begun = committed()
+    assert begun.accept_part(PEERS[1], HEADER, LENGTH) is not None
+    begun.on_part_failed(1.0, PEERS[1], HEADER)
+    assert begun.accept_part(PEERS[1], HEADER, LENGTH) is not None
+
+
+@pytest.mark.parametrize(
+    "sender, header, length",
+    [
+        pytest.param(PEERS[1], HEADER, LENGTH - 1, id="too short"),
+        pytest.param(PEERS[1], HEADER, LENGTH + 1, id="too long"),
+        pytest.param(PEERS[1], HEADER, 1 << 62, id="absurdly long"),
+        pytest.param(PEERS[1], HEADER, -1, id="negative"),
+        pytest.param(PEERS[2], HEADER, LENGTH, id="under another's header"),
+        pytest.param(
+            PEERS[1], message(1, MessageKind.PART, PartHeader(1, STATE).encode()), LENGTH, id="another's part"
+        ),
+        pytest.param(PEERS[1], message(1, MessageKind.PART, b""), LENGTH, id="no header"),
+        pytest.param(PEERS[1], message(1, MessageKind.COMMIT, b""), LENGTH, id="a header of another kind"),
+        pytest.param(
+            PEERS[1], message(1, MessageKind.PART, PartHeader(0, STATE).encode(), step=1), LENGTH, id="of another step"
+        ),
+        pytest.param(
+            PEERS[1], message(1, MessageKind.PART, PartHeader(0, STATE).encode(), attempt=1), LENGTH, id="attempt"
+        ),
+        pytest.param(
+            PEERS[1],
+            message(1, MessageKind.AGGREGATE, Aggregate(STATE, ()).encode() + bytes(MAX_HEADER)),
+            LENGTH,
+            id="a header that is too long",
+        ),
+        pytest.param(
+            PEERS[0], message(0, MessageKind.AGGREGATE, Aggregate(STATE, ()).encode()), LENGTH, id="from itself"
+        ),
+    ],
+)
+def test_a_payload_that_does_not_belong_here_gets_no_buffer(sender: PeerId, header: bytes, length: int) -> None:
+    assert committed().accept_part(sender, header, length) is None
+
+
+def test_payloads_that_were_never_accepted_have_no_effect() -> None:
+    begun = committed()
+    assert begun.on_part(1.0, PEERS[1], HEADER, memoryview(bytes(LENGTH)), digest(bytes(LENGTH))) == []
+    assert begun.on_part_failed(1.0, PEERS[1], HEADER) == []
+    assert begun.machine is not None and begun.machine._attempt.rows == {} and begun.machine._attempt.broken == set()
+
+
+def test_answers_to_another_attempt_are_ignored() -> None:
+    begun = session()
+    parts, digests = encode_parts(torch.zeros(RULES.dimension), 5, RULES.wire)
+    assert begun.parts_ready(0.0, 1, parts, digests) == []
+    assert [type(action) for action in begun.parts_ready(0.0, 0, parts, digests)] == [Send]
+    assert begun.parts_ready(0.0, 0, parts, digests) == [], "the same answer again"
+    assert begun.aggregate_ready(0.0, 1, bytes(LENGTH), ()) == []
+
+
+def test_who_missed_the_last_messages_gets_a_certificate_and_finishes_with_the_same_bytes() -> None:
+    swarm = Swarm(5, steps=1, peer_type=one_deaf(3, MessageKind.DIGEST)).run()
+    swarm.check_agreement()
+    late = swarm.peers[3].finished()[0]
+    assert [len(peer.finished()) for peer in swarm.peers] == [1] * 5
+    assert not any(isinstance(event, Voided) for peer in swarm.peers for event in peer.history)
+    assert {envelope.author for envelope in late.certificate} == set(PEERS)
+    assert swarm.network.now > RULES.scatter + RULES.gather, "it waited until its own deadline"
+
+
+def test_who_is_later_than_one_step_is_suspended_and_the_others_go_on() -> None:
+    swarm = Swarm(5, steps=3, peer_type=one_deaf(3, MessageKind.DIGEST)).run()
+    swarm.check_agreement()
+    rest = [peer for i, peer in enumerate(swarm.peers) if i != 3]
+    assert [len(peer.finished()) for peer in rest] == [3] * 4
+    assert PEERS[3] not in rest[0].finished()[-1].roster.members
+    assert not rest[0].finished()[-1].roster.banned
+
+
+def test_only_members_of_the_last_step_are_answered_with_its_certificate() -> None:
+    swarm = Swarm(5, steps=1).run()
+    finished = swarm.peers[0].session
+    body = Report(Phase.AGREE, False, PEERS, (), ()).encode()
+    (answer,) = finished.on_message(99.0, PEERS[1], message(1, MessageKind.REPORT, body))
+    assert isinstance(answer, Send) and answer.peers == (PEERS[1],)
+    certificate = Envelope.decode(answer.data)
+    assert (certificate.kind, certificate.author, certificate.step) == (MessageKind.CERTIFICATE, PEERS[0], 0)
+    assert len(Certificate.decode(certificate.body).digests) == 5
+    stranger = IdentityKey.from_seed(bytes(32))
+    assert finished.on_message(99.0, stranger.peer_id, message(stranger, MessageKind.REPORT, body)) == []
+    assert finished.on_message(99.0, PEERS[1], commit(1)) == []
+
+
+def test_a_certificate_of_the_others_stops_a_peer_that_they_went_on_without() -> None:
+    swarm = Swarm(5, steps=1)
+    swarm.peers[4].crash()
+    swarm.run()
+    certificate = swarm.peers[0].finished()[0].certificate
+    left_out = Session(RULES, KEYS[4], Behaviour())
+    left_out.begin(0.0, swarm.genesis, STATE)
+    body = Certificate(tuple(envelope.encode() for envelope in certificate)).encode()
+    (stopped,) = left_out.on_message(1.0, PEERS[0], message(0, MessageKind.CERTIFICATE, body))
+    assert (stopped.kind, stopped.step) == (OutcomeKind.SUSPENDED, 0)  # type: ignore[union-attr]
+    assert left_out.deadline == float("inf")
+
+
+def test_a_certificate_for_another_result_does_not_finish_a_step() -> None:
+    swarm = Swarm(5, steps=1).run()
+    body = Certificate(tuple(e.encode() for e in swarm.peers[0].finished()[0].certificate)).encode()
+    begun = committed()
+    assert begun.on_message(1.0, PEERS[1], message(1, MessageKind.CERTIFICATE, body)) == []
+    assert begun.machine is not None and not begun.machine.over
+
+
+def test_goodbye_names_the_step_that_the_peer_will_miss() -> None:
+    def goodbye(of: Session) -> tuple[tuple[PeerId, ...], Envelope]:
+        (send,) = of.leave(LeaveReason.SHUTDOWN)
+        assert isinstance(send, Send)
+        return send.peers, Envelope.decode(send.data)
+
+    peers, envelope = goodbye(committed())
+    assert peers == PEERS[1:]
+    assert (envelope.step, envelope.kind, envelope.body) == (0, MessageKind.LEAVE, Leave(LeaveReason.SHUTDOWN).encode())
+    assert goodbye(Swarm(5, steps=1).run().peers[0].session)[1].step == 1
+
+
+def test_a_goodbye_before_the_commitment_is_settled_at_once() -> None:
+    swarm = Swarm(5, steps=2)
+    swarm.network.at(0.05, lambda: swarm.peers[2].leave(LeaveReason.SHUTDOWN))
+    swarm.run()
+    swarm.check_agreement()
+    for peer in swarm.honest:
+        assert len(peer.finished()) == 2
+        assert peer.finished()[0].roster.members == tuple(p for p in PEERS if p != PEERS[2])
+        (void,) = (event for event in peer.history if isinstance(event, Voided))
+        assert (void.left, void.suspended, void.verdicts) == ((PEERS[2],), (), ())
+    assert swarm.network.now < 1.0
+
+
+def test_whatever_comes_after_the_end_of_a_step_is_ignored() -> None:
+    swarm = Swarm(3, steps=1).run()
+    over = swarm.peers[0].session
+    assert over.deadline == float("inf")
+    assert over.tick(1e9) == over.parts_ready(1.0, 0, (memoryview(b""),), (STATE,)) == []
+    assert over.aggregate_ready(1.0, 0, b"", ()) == []
+    header = message(1, MessageKind.PART, PartHeader(0, STATE).encode())
+    assert over.accept_part(PEERS[1], header, Partition(RULES.dimension, 3, RULES.wire).length(0)) is None
+
+
+def test_no_part_leaves_before_every_commitment_is_here() -> None:
+    swarm = Swarm(4, steps=1)
+    begun = Session(RULES, KEYS[0], Behaviour())
+    begun.begin(0.0, swarm.genesis, STATE)
+    own = begun.parts_ready(0.0, 0, *encode_parts(torch.zeros(RULES.dimension), 4, RULES.wire))
+    (send,) = own
+    assert isinstance(send, Send)
+    mine = Commit.decode(Envelope.decode(send.data).body)
+    sent = [begun.on_message(0.0, PEERS[i], message(i, MessageKind.COMMIT, mine.encode())) for i in (1, 2, 3)]
+    assert [len(actions) for actions in sent] == [0, 0, 3]
+    assert all(isinstance(action, SendPart) for action in sent[-1])
+    assert {action.peer for action in sent[-1] if isinstance(action, SendPart)} == set(PEERS[1:4])
+
+
+def test_a_commitment_on_another_state_is_not_waited_for() -> None:
+    begun = committed()
+    other = dataclasses.replace(Commit.decode(Envelope.decode(commit(1)).body), parameters=digest(b"other"))
+    for i in (1, 2, 3):
+        actions = begun.on_message(0.0, PEERS[i], message(i, MessageKind.COMMIT, other.encode()))
+    assert [getattr(action, "kind", None) for action in actions] == []
+    (stopped,) = begun.on_message(0.0, PEERS[4], message(4, MessageKind.COMMIT, other.encode()))
+    assert stopped.kind is OutcomeKind.OUT_OF_SYNC  # type: ignore[union-attr]

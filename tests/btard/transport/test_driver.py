@@ -1,0 +1,237 @@
+"""The driver over real time and threads: whole steps in one event loop, and orderly ends when something goes wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import pytest
+import torch
+
+from btard.aggregation import RuleName
+from btard.behaviour import Behaviour, LeaveReason
+from btard.hashing import digest
+from btard.identity import IdentityKey, PeerId
+from btard.round.actions import Finished, OutcomeKind, Stopped, Voided
+from btard.round.attempt import StepRules
+from btard.round.partition import from_wire
+from btard.round.roster import Roster, first_randomness
+from btard.round.session import Session
+from btard.round.work import AggregationRules
+from btard.transport.base import Payload
+from btard.transport.driver import SessionDriver
+from tests.btard.round.swarm import RULES, keys
+
+STATE = digest(b"state")
+PATIENT = dataclasses.replace(RULES, commit=20.0, scatter=10.0, gather=10.0, agree=5.0, settle=2.0)
+HASTY = dataclasses.replace(RULES, commit=0.3, scatter=0.2, gather=0.2, agree=0.2, settle=0.1)
+
+
+@dataclass
+class LoopTransport:
+    """Delivers within one event loop, each thing in its own turn of it; `lost` things never arrive."""
+
+    peer_id: PeerId
+    inboxes: dict[PeerId, SessionDriver]
+    lost: Callable[[PeerId, PeerId], bool]
+
+    def send(self, peer: PeerId, data: bytes) -> None:
+        self._later(peer, lambda inbox: inbox.on_message(self.peer_id, data))
+
+    def send_part(self, peer: PeerId, header: bytes, payload: Payload) -> None:
+        def arrive(inbox: SessionDriver) -> None:
+            buffer = inbox.accept_part(self.peer_id, header, len(payload))
+            if buffer is not None:
+                buffer[:] = payload
+                inbox.on_part(self.peer_id, header, buffer, digest(buffer))
+
+        self._later(peer, arrive)
+
+    def _later(self, peer: PeerId, arrive: Callable[[SessionDriver], None]) -> None:
+        if peer in self.inboxes and not self.lost(self.peer_id, peer):
+            asyncio.get_running_loop().call_soon(lambda: arrive(self.inboxes[peer]))
+
+
+@dataclass
+class Crowd:
+    """Peers in one event loop, with one worker thread for all."""
+
+    keys: list[IdentityKey]
+    worker: ThreadPoolExecutor
+    rules: StepRules = PATIENT
+    lost: Callable[[PeerId, PeerId], bool] = lambda sender, receiver: False
+    drivers: dict[PeerId, SessionDriver] = field(default_factory=dict)
+    voided: dict[PeerId, list[Voided]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        members = tuple(key.peer_id for key in self.keys)
+        self.roster = Roster(0, members, frozenset(), first_randomness(0, 0))
+        aggregation = AggregationRules(RuleName.MEAN, 1.0, len(members))
+        for key in self.keys:
+            self.drivers[key.peer_id] = SessionDriver(
+                Session(self.rules, key, Behaviour()),
+                LoopTransport(key.peer_id, self.drivers, lambda *ends: self.lost(*ends)),
+                RULES.wire,
+                aggregation,
+                self.worker,
+                self.voided.setdefault(key.peer_id, []).append,
+            )
+
+    def gradient(self, peer: PeerId, roster: Roster) -> torch.Tensor:
+        return torch.full((RULES.dimension,), float(self.roster.members.index(peer) + roster.step))
+
+    async def step(self, roster: Roster, *absent: PeerId) -> list[Finished | Stopped]:
+        async with asyncio.timeout(20):
+            return await asyncio.gather(
+                *(
+                    self.drivers[peer].run_step(roster, STATE, ready(self.gradient(peer, roster)))
+                    for peer in roster.members
+                    if peer not in absent
+                )
+            )
+
+
+async def ready(vector: torch.Tensor) -> torch.Tensor:
+    return vector
+
+
+async def never() -> torch.Tensor:
+    return await asyncio.get_running_loop().create_future()
+
+
+def finished(outcome: Finished | Stopped) -> Finished:
+    assert isinstance(outcome, Finished), outcome
+    return outcome
+
+
+@pytest.fixture
+async def worker() -> AsyncIterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(1) as pool:
+        yield pool
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+async def test_steps_end_with_the_same_bytes_for_all(worker: ThreadPoolExecutor, count: int) -> None:
+    crowd = Crowd(keys(count), worker)
+    roster = crowd.roster
+    for step in range(3):
+        outcomes = [finished(outcome) for outcome in await crowd.step(roster)]
+        assert len({bytes(outcome.flat) for outcome in outcomes}) == 1
+        assert {outcome.roster.digest for outcome in outcomes} == {outcomes[0].roster.digest}
+        assert from_wire(outcomes[0].flat, RULES.wire).tolist() == [(count - 1) / 2 + step] * RULES.dimension
+        roster = outcomes[0].roster
+    assert roster.step == 3
+    assert not any(crowd.voided.values())
+
+
+async def test_a_gradient_that_fails_ends_the_step_with_its_error(worker: ThreadPoolExecutor) -> None:
+    crowd = Crowd(keys(2), worker)
+
+    async def fails() -> torch.Tensor:
+        raise RuntimeError("out of memory")
+
+    with pytest.raises(RuntimeError, match="out of memory"):
+        async with asyncio.timeout(5):
+            await crowd.drivers[crowd.keys[0].peer_id].run_step(crowd.roster, STATE, fails())
+
+
+async def test_a_gradient_that_cannot_be_encoded_ends_the_step(worker: ThreadPoolExecutor) -> None:
+    crowd = Crowd(keys(2), worker)
+    with pytest.raises(AttributeError):
+        async with asyncio.timeout(5):
+            await crowd.drivers[crowd.keys[0].peer_id].run_step(crowd.roster, STATE, ready("no tensor"))  # type: ignore[arg-type]
+
+
+async def test_a_peer_that_never_answers_is_suspended_at_the_deadline(worker: ThreadPoolExecutor) -> None:
+    crowd = Crowd(keys(4), worker, HASTY)
+    silent = crowd.keys[2].peer_id
+    outcomes = [finished(outcome) for outcome in await crowd.step(crowd.roster, silent)]
+    expected = tuple(peer for peer in crowd.roster.members if peer != silent)
+    assert {outcome.roster.members for outcome in outcomes} == {expected}
+    assert len({bytes(outcome.flat) for outcome in outcomes}) == 1
+    for peer in expected:
+        (void,) = crowd.voided[peer]
+        assert (void.suspended, void.verdicts) == (((silent, "did not answer"),), ())
+
+
+async def test_a_peer_that_computes_too_long_is_told_and_its_gradient_cancelled(worker: ThreadPoolExecutor) -> None:
+    crowd = Crowd(keys(4), worker, HASTY)
+    slow, *rest = crowd.keys
+    outcomes = await asyncio.gather(
+        crowd.drivers[slow.peer_id].run_step(crowd.roster, STATE, never()),
+        *(
+            crowd.drivers[key.peer_id].run_step(crowd.roster, STATE, ready(crowd.gradient(key.peer_id, crowd.roster)))
+            for key in rest
+        ),
+    )
+    assert isinstance(outcomes[0], Stopped) and outcomes[0].kind is OutcomeKind.SUSPENDED
+    assert all(slow.peer_id not in finished(outcome).roster.members for outcome in outcomes[1:])
+
+
+async def test_alone_among_many_a_peer_stops_rather_than_goes_on(worker: ThreadPoolExecutor) -> None:
+    crowd = Crowd(keys(4), worker, HASTY)
+    others = [key.peer_id for key in crowd.keys[1:]]
+    (outcome,) = await crowd.step(crowd.roster, *others)
+    assert isinstance(outcome, Stopped) and outcome.kind is OutcomeKind.NO_MAJORITY
+
+
+async def test_who_loses_the_last_messages_finishes_by_a_certificate(worker: ThreadPoolExecutor) -> None:
+    crowd = Crowd(keys(3), worker, HASTY)
+    late = crowd.keys[0].peer_id
+    signed: set[PeerId] = set()
+
+    def lost(sender: PeerId, receiver: PeerId) -> bool:
+        """Lose to the late peer what the others send between their first digest and the first end of a step."""
+        machine = crowd.drivers[sender]._session.machine
+        agreeing = machine is not None and machine._agree is not None and not machine.over
+        if agreeing and receiver == late:
+            signed.add(sender)
+        return agreeing and receiver == late
+
+    crowd.lost = lost
+    outcomes = [finished(outcome) for outcome in await crowd.step(crowd.roster)]
+    assert signed == {key.peer_id for key in crowd.keys[1:]}
+    assert len({bytes(outcome.flat) for outcome in outcomes}) == 1
+    assert {envelope.author for envelope in outcomes[0].certificate} == set(crowd.roster.members)
+    assert not any(crowd.voided.values())
+
+
+async def test_a_goodbye_spares_the_others_the_wait(worker: ThreadPoolExecutor) -> None:
+    crowd = Crowd(keys(4), worker)
+    first = [finished(outcome) for outcome in await crowd.step(crowd.roster)]
+    gone = crowd.keys[1].peer_id
+    crowd.drivers[gone].leave(LeaveReason.SHUTDOWN)
+    begun = asyncio.get_running_loop().time()
+    outcomes = [finished(outcome) for outcome in await crowd.step(first[0].roster, gone)]
+    assert asyncio.get_running_loop().time() - begun < PATIENT.settle
+    assert all(gone not in outcome.roster.members for outcome in outcomes)
+    assert [void.left for void in crowd.voided[crowd.keys[0].peer_id]] == [(gone,)]
+
+
+async def test_a_cancelled_step_leaves_no_task_behind(worker: ThreadPoolExecutor) -> None:
+    crowd = Crowd(keys(2), worker)
+    before = asyncio.all_tasks()
+    step = asyncio.ensure_future(crowd.drivers[crowd.keys[0].peer_id].run_step(crowd.roster, STATE, never()))
+    await asyncio.sleep(0)
+    step.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await step
+    await asyncio.gather(*(asyncio.all_tasks() - before), return_exceptions=True)
+    assert asyncio.all_tasks() == before
+
+
+async def test_hostile_bytes_do_not_reach_the_transport_as_errors(worker: ThreadPoolExecutor) -> None:
+    crowd = Crowd(keys(2), worker)
+    one, other = (key.peer_id for key in crowd.keys)
+    step = asyncio.ensure_future(crowd.step(crowd.roster))
+    await asyncio.sleep(0)
+    for data in (b"", b"\xff" * 99, bytes(5000)):
+        driver = crowd.drivers[one]
+        driver.on_message(other, data)
+        assert driver.accept_part(other, data, 1 << 40) is None
+        driver.on_part(other, data, memoryview(data), digest(data))
+        driver.on_part_failed(other, data)
+    assert [finished(outcome).step for outcome in await step] == [0, 0]
