@@ -1,0 +1,90 @@
+"""What several test files of the peer need: a small run, a network that answers from a table, and who asks."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from btard.aggregation import RuleName
+from btard.identity import Envelope, IdentityKey, MessageKind, PeerId
+from btard.round.partition import WireType
+from btard.round.roster import Roster, first_randomness
+from btard.transport.libp2p import FetchError
+from peer.manifest import Deadlines, RunManifest
+from tasks.data.spec import DataSpec
+from tasks.registry import load_task
+from tasks.training_state import TrainingState
+from tests.btard.round.swarm import keys
+
+KEYS = keys(6)
+PEERS = tuple(key.peer_id for key in KEYS)
+ROSTER = Roster(5, PEERS[:5], frozenset(), first_randomness(0, 5))
+RUN = bytes.fromhex("00112233445566778899aabbccddeeff")
+
+
+def run_manifest(**changed: Any) -> RunManifest:
+    """Return the manifest of a run on the digits."""
+    task = load_task("digits", "tiny")
+    fields: dict[str, Any] = {
+        "run_id": RUN.hex(),
+        "experiment": "test",
+        "task": "digits",
+        "size": "tiny",
+        "data": DataSpec(),
+        "fingerprint": task.fingerprint,
+        "dimension": TrainingState(task, 0).dimension,
+        "batch_size": 8,
+        "learning_rate": 0.05,
+        "warmup_steps": 0,
+        "total_steps": 20,
+        "max_grad_norm": 1.0,
+        "precision": "none",
+        "rule": RuleName.CENTERED_CLIP,
+        "tau": 1.0,
+        "wire": WireType.FLOAT32,
+        "peers": 5,
+        "deadlines": Deadlines(),
+        "seed": 1,
+    }
+    return RunManifest(**(fields | changed))
+
+
+def signed_manifest(key: IdentityKey, body: bytes, *, run: bytes = RUN) -> Envelope:
+    """Return a manifest record with any body."""
+    return Envelope.sign(key, run=run, step=0, kind=MessageKind.MANIFEST, body=body)
+
+
+Answer = bytes | Exception
+
+
+@dataclass
+class TableTransport:
+    """Answers fetches from a table; who is not in it cannot be reached. Caps answers as the real one does."""
+
+    answers: Mapping[PeerId, Answer | Callable[[bytes], Awaitable[bytes | None]]]
+    peer_id: PeerId = PEERS[5]
+    asked: list[tuple[PeerId, bytes, int]] = field(default_factory=list)
+
+    async def fetch(self, peer: PeerId, request: bytes, *, limit: int, timeout: float) -> bytes:
+        """See `Libp2pTransport.fetch`."""
+        self.asked.append((peer, request, limit))
+        answer = self.answers.get(peer, FetchError("unreachable"))
+        if callable(answer):
+            answer = await answer(request) or FetchError("the peer has no answer")
+        if isinstance(answer, Exception):
+            raise answer
+        if len(answer) > limit:
+            raise FetchError(f"the answer has {len(answer)} bytes where at most {limit} are allowed")
+        return answer
+
+
+@dataclass
+class TableRecords:
+    """A DHT that holds what it is given."""
+
+    found: dict[str, dict[PeerId, Envelope]] = field(default_factory=dict)
+
+    async def read(self, key: str) -> dict[PeerId, Envelope]:
+        """See `Records.read`."""
+        return self.found.get(key, {})
