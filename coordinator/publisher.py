@@ -52,7 +52,8 @@ class Publisher:
     async def settle(self, timeout: float) -> bool:
         """Wait until what was announced last is published; returns whether it was within `timeout` seconds."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._published.wait(), timeout)
+            async with asyncio.timeout(timeout):
+                await self._published.wait()
         return self._published.is_set()
 
     async def run(self) -> None:
@@ -68,7 +69,8 @@ class Publisher:
             else:
                 pause = _RETRY
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), max(0.0, pause))
+                async with asyncio.timeout(max(0.0, pause)):
+                    await self._changed.wait()
 
     async def _publish(self, everything: bool) -> bool:
         roster = self._roster

@@ -1,0 +1,166 @@
+"""A swarm in memory: records, heads and states that tests set, in the place of the coordinator's network."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from btard.errors import UserError
+from btard.identity import Envelope, IdentityKey, MessageKind, PeerId
+from btard.round.roster import Roster, first_randomness
+from btard.transport.base import PeerAddress
+from btard.transport.libp2p import RecordError
+from coordinator.settings import CoordinatorSettings
+from peer.manifest import RunManifest
+from peer.questions import Head, Question
+from peer.records import Join, LocalMetrics, Metrics, joins_key, metrics_key
+
+FINGERPRINT = "ab" * 32
+MADDR = "/ip4/127.0.0.1/tcp/1"
+
+
+def identity(number: int) -> IdentityKey:
+    """The key of a numbered peer."""
+    return IdentityKey.from_seed(number.to_bytes(32, "big"))
+
+
+def ids(*numbers: int) -> tuple[PeerId, ...]:
+    """The ids of numbered peers, ascending."""
+    return tuple(sorted(identity(number).peer_id for number in numbers))
+
+
+def manifest(**changes: Any) -> RunManifest:
+    """A small run."""
+    fields: dict[str, Any] = {
+        "run_id": "11" * 16,
+        "experiment": "test",
+        "task": "digits",
+        "size": "tiny",
+        "data": {},
+        "fingerprint": FINGERPRINT,
+        "dimension": 10,
+        "batch_size": 4,
+        "learning_rate": 0.1,
+        "warmup_steps": 0,
+        "total_steps": 100,
+        "max_grad_norm": 1.0,
+        "precision": "none",
+        "rule": "mean",
+        "tau": 1.0,
+        "wire": "float32",
+        "peers": 2,
+        "deadlines": {},
+        "seed": 7,
+    }
+    return RunManifest.model_validate(fields | changes)
+
+
+def settings(directory: Path, **changes: Any) -> CoordinatorSettings:
+    """Settings of a short run of digits."""
+    fields = {"experiment": "test", "directory": directory, "task": "digits", "total_steps": 20, "peers": 2}
+    return CoordinatorSettings.model_validate(fields | changes)
+
+
+def roster(step: int, *numbers: int, banned: Iterable[int] = ()) -> Roster:
+    """A roster of numbered peers."""
+    return Roster(step, ids(*numbers), frozenset(ids(*banned)), first_randomness(7, step))
+
+
+def head(where: Roster, state: bytes = bytes(32), *snapshots: tuple[int, bytes]) -> Head:
+    """The head of a peer that stands there."""
+    return Head(where, state, snapshots)
+
+
+def metrics(step: int, *, loss: float | None = 1.0, rate: float = 10.0) -> LocalMetrics:
+    """A peer's report."""
+    return LocalMetrics(step=step, samples_per_second=rate, samples_accumulated=step * 4, loss=loss, mini_steps=1)
+
+
+class MemoryNetwork:
+    """Implements `coordinator.network.Network`."""
+
+    def __init__(self, run: RunManifest) -> None:
+        self.run = run
+        self.records: dict[str, dict[PeerId, Envelope]] = {}
+        self.standing: dict[PeerId, Head] = {}
+        self.unreachable: set[PeerId] = set()
+        self.states: dict[tuple[PeerId, int], bytes] = {}
+        self.dialled: list[PeerId] = []
+        self.failing = 0
+        self.published = asyncio.Event()
+
+    def join(self, number: int, *, fingerprint: str = FINGERPRINT, age: float = 0.0) -> PeerId:
+        """Let a peer announce itself."""
+        record = Join(fingerprint=fingerprint, maddrs=[MADDR], time=time.time() - age)
+        return self.put(joins_key(self.run.run), record.sign(identity(number), self.run.run, MessageKind.JOIN))
+
+    def report(self, number: int, *steps: LocalMetrics) -> PeerId:
+        """Let a peer publish metrics."""
+        record = Metrics(steps=list(steps))
+        return self.put(metrics_key(self.run.run), record.sign(identity(number), self.run.run, MessageKind.METRICS))
+
+    def put(self, key: str, envelope: Envelope) -> PeerId:
+        """Store a record."""
+        self.records.setdefault(key, {})[envelope.author] = envelope
+        return envelope.author
+
+    def stand(self, where: Head, *numbers: int) -> None:
+        """Let peers stand somewhere."""
+        for peer in ids(*numbers):
+            self.standing[peer] = where
+
+    def keep(self, step: int, digest: bytes, data: bytes, *numbers: int) -> None:
+        """Let peers keep a snapshot."""
+        for peer in ids(*numbers):
+            self.states[peer, step] = data
+            old = self.standing[peer]
+            self.standing[peer] = replace(old, snapshots=(*old.snapshots, (step, digest))[-2:])
+
+    async def publish(self, key: str, envelope: Envelope, ttl: float) -> None:
+        if self.failing:
+            self.failing -= 1
+            raise RecordError("no node stored the record")
+        self.put(key, envelope)
+        self.published.set()
+
+    async def read(self, key: str) -> dict[PeerId, Envelope]:
+        return dict(self.records.get(key, {}))
+
+    async def heads(self, peers: Iterable[PeerId]) -> dict[PeerId, Head]:
+        return {peer: self.standing[peer] for peer in peers if peer in self.standing}
+
+    async def reach(self, address: PeerAddress) -> str | None:
+        self.dialled.append(address.peer_id)
+        return "no route" if address.peer_id in self.unreachable else None
+
+    async def download(
+        self,
+        sources: Sequence[PeerId],
+        question: Question,
+        load: Callable[[bytes], Awaitable[bytes]],
+        expected: bytes,
+        *,
+        limit: int,
+        timeout: float,
+    ) -> PeerId | None:
+        for peer in sources:
+            data = self.states.get((peer, question.step))
+            if data is None or len(data) > limit:
+                continue
+            try:
+                if await load(data) == expected:
+                    return peer
+            except UserError:
+                continue
+        return None
+
+
+async def until(condition: Callable[[], Any], timeout: float = 20.0) -> None:
+    """Wait until the condition holds; TimeoutError after `timeout` seconds."""
+    async with asyncio.timeout(timeout):
+        while not condition():  # noqa: ASYNC110 - conditions are about other tasks and processes, which set no event
+            await asyncio.sleep(0.01)

@@ -1,0 +1,185 @@
+"""A whole run as the coordinator sees it, with a swarm in memory; and who is served the state of a resumed one."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from btard.identity import MessageKind
+from coordinator import follower as following
+from coordinator import supervisor as module
+from coordinator import welcome
+from coordinator.manifest_maker import PreparedRun, prepare_run
+from coordinator.run_directory import RunDirectory
+from coordinator.serving import InitialState
+from coordinator.supervisor import ExitCode, Supervisor
+from peer.questions import Question, Want
+from peer.records import RosterRecord, roster_key
+from tests.coordinator.conftest import Log
+from tests.coordinator.swarm import MemoryNetwork, head, identity, ids, metrics, roster, settings, until
+
+KEY = identity(0)
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(welcome, "POLL", 0.01)
+    monkeypatch.setattr(module, "_END_POLL", 0.01)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> PreparedRun:
+    return prepare_run(settings(tmp_path / "run", checkpoint_every=10), RunDirectory(tmp_path / "run"))
+
+
+@pytest.fixture
+def network(run: PreparedRun) -> MemoryNetwork:
+    return MemoryNetwork(run.manifest)
+
+
+def supervise(run: PreparedRun, network: MemoryNetwork, directory: RunDirectory, log: Log) -> Supervisor:
+    return Supervisor(run, network, KEY, directory, log, InitialState(0, None), refresh_period=0.02)
+
+
+def announced(network: MemoryNetwork) -> RosterRecord | None:
+    envelopes = network.records.get(roster_key(network.run.run), {})
+    return RosterRecord.read(envelopes[KEY.peer_id], network.run.run, MessageKind.GENESIS) if envelopes else None
+
+
+async def finish_run(run: PreparedRun, network: MemoryNetwork) -> None:
+    """Let the two peers come to the end, and go when they are told."""
+    total = run.manifest.total_steps
+    for number in (1, 2):
+        network.report(number, *(metrics(step) for step in range(total)))
+    network.stand(head(roster(total, 1, 2), run.state.digest()), 1, 2)
+    network.keep(total, run.state.digest(), run.state.state_bytes(), 1, 2)
+    await until(lambda: (record := announced(network)) is not None and record.finished)
+    network.standing.clear()
+
+
+async def test_from_welcome_to_farewell(
+    run: PreparedRun, network: MemoryNetwork, directory: RunDirectory, log: Log
+) -> None:
+    fingerprint = run.manifest.fingerprint
+    for number in (1, 2):
+        network.join(number, fingerprint=fingerprint)
+    task = asyncio.ensure_future(supervise(run, network, directory, log).run())
+    await until(lambda: announced(network))
+    state = run.state.digest(), run.state.state_bytes()
+    network.stand(head(roster(10, 1, 2), state[0]), 1, 2)
+    network.keep(10, *state, 1, 2)
+    await until(lambda: task.done() or log.named("checkpoint"))
+    assert not task.done(), task.result()
+    await finish_run(run, network)
+    assert await asyncio.wait_for(task, 20) is ExitCode.FINISHED
+
+    assert [entry["event"] for entry in log.read()] == [
+        "welcomed",
+        "welcomed",
+        "genesis",
+        "checkpoint",
+        "checkpoint",
+        "finished",
+    ]
+    assert [entry["step"] for entry in log.named("checkpoint")] == [10, 20]
+    summary = json.loads(directory.summary_file.read_text())
+    assert summary["step"] == 20
+    assert summary["final_checkpoint"] == str(directory.checkpoint(20))
+    assert summary["members"] == [str(peer) for peer in ids(1, 2)]
+    assert len(directory.steps.read_text().splitlines()) == 20
+    assert directory.load_roster() == roster(20, 1, 2)
+
+
+async def test_a_restart_follows_from_where_it_was(
+    run: PreparedRun, network: MemoryNetwork, directory: RunDirectory, log: Log
+) -> None:
+    directory.save_roster(roster(7, 1, 2))
+    task = asyncio.ensure_future(supervise(run, network, directory, log).run())
+    await until(lambda: announced(network))
+    assert log.named("genesis") == []
+    await finish_run(run, network)
+    assert await asyncio.wait_for(task, 20) is ExitCode.FINISHED
+
+
+async def test_an_end_without_the_last_checkpoint(
+    run: PreparedRun,
+    network: MemoryNetwork,
+    directory: RunDirectory,
+    log: Log,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "END_SILENCE", 0.0)
+    directory.save_roster(roster(20, 1, 2))
+    assert await asyncio.wait_for(supervise(run, network, directory, log).run(), 20) is ExitCode.FAILED
+    assert [entry["event"] for entry in log.read()] == ["checkpoint_missed", "finished"]
+    assert json.loads(directory.summary_file.read_text())["final_checkpoint"] is None
+
+
+async def test_dead_peers_are_waited_for(
+    run: PreparedRun,
+    network: MemoryNetwork,
+    directory: RunDirectory,
+    log: Log,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(following, "SILENCE", 0.0)
+    directory.save_roster(roster(5, 1, 2))
+    task = asyncio.ensure_future(supervise(run, network, directory, log).run())
+    await until(lambda: log.named("silent"))
+    assert not task.done()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert task.cancelled()
+    assert not directory.finished
+
+
+async def test_a_mistake_in_the_background_is_not_waited_out(
+    run: PreparedRun,
+    network: MemoryNetwork,
+    directory: RunDirectory,
+    log: Log,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def broken(key: str) -> None:
+        raise ZeroDivisionError(key)
+
+    directory.save_roster(roster(5, 1, 2))
+    monkeypatch.setattr(network, "read", broken)
+    with pytest.raises(ZeroDivisionError):
+        await asyncio.wait_for(supervise(run, network, directory, log).run(), 20)
+
+
+async def test_who_is_served_the_initial_state() -> None:
+    initial = InitialState(8, b"state")
+    peer = identity(1).peer_id
+    question = Question(want=Want.STATE, step=8)
+    assert await initial.serve(peer, question.encode()) == b"state"
+    for other in (
+        Question(want=Want.STATE, step=7),
+        Question(want=Want.SNAPSHOT, step=8),
+        Question(want=Want.HEAD),
+    ):
+        assert await initial.serve(peer, other.encode()) is None
+    assert await initial.serve(peer, b"\xff{") is None
+    initial.release()
+    assert await initial.serve(peer, question.encode()) is None
+
+
+async def test_the_initial_state_is_kept_until_the_swarm_has_moved(
+    run: PreparedRun, network: MemoryNetwork, directory: RunDirectory, log: Log
+) -> None:
+    initial = InitialState(0, b"state")
+    prepared = replace(run, initial=b"state")
+    directory.save_roster(roster(0, 1, 2))
+    supervisor = Supervisor(prepared, network, KEY, directory, log, initial, refresh_period=0.02)
+    task = asyncio.ensure_future(supervisor.run())
+    await until(lambda: announced(network))
+    assert initial._data is not None
+    network.stand(head(roster(1, 1, 2)), 1, 2)
+    await until(lambda: initial._data is None)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
