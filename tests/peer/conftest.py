@@ -1,0 +1,17 @@
+"""What the peer's tests share: a trainer on the digits."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from peer.settings import Device
+from peer.trainer import Trainer
+from tasks.registry import load_task
+from tests.peer.helpers import run_manifest
+
+
+@pytest.fixture
+async def trainer() -> AsyncIterator[Trainer]:
+    made = Trainer(load_task("digits", "tiny"), run_manifest(), Device.CPU)
+    yield made
+    made.close()

@@ -1,0 +1,115 @@
+"""What a peer answers: its head, the state of its very step, the snapshots it keeps; nothing to anything else."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from btard.behaviour import Behaviour
+from btard.hashing import digest
+from peer.questions import MAX_SNAPSHOTS, Head, Question, Want
+from peer.serving import StateServer
+from tests.peer.helpers import PEERS, ROSTER
+
+STATE = digest(b"state 5")
+
+
+class CountedTrainer:
+    """Serialises a state that is a number, and counts how often."""
+
+    def __init__(self) -> None:
+        self.step = 5
+        self.calls = 0
+
+    async def serialize(self) -> tuple[bytes, bytes]:
+        self.calls += 1
+        await asyncio.sleep(0)
+        data = f"state {self.step}".encode()
+        return data, digest(data)
+
+
+class Poisons(Behaviour):
+    def served_state(self, state: bytes) -> bytes:
+        return b"poison"
+
+
+@pytest.fixture
+def counted() -> CountedTrainer:
+    return CountedTrainer()
+
+
+@pytest.fixture
+def server(counted: CountedTrainer) -> StateServer:
+    made = StateServer(counted, Behaviour())  # type: ignore[arg-type]
+    made.stand(ROSTER, STATE)
+    return made
+
+
+async def ask(server: StateServer, want: Want, step: int = 0) -> bytes | None:
+    answer = await server.answer(PEERS[1], Question(want=want, step=step).encode())
+    return None if answer is None else bytes(answer)
+
+
+async def test_before_the_first_step_there_is_no_answer(counted: CountedTrainer) -> None:
+    fresh = StateServer(counted, Behaviour())  # type: ignore[arg-type]
+    assert [await ask(fresh, want, 5) for want in Want] == [None, None, None]
+
+
+async def test_where_a_peer_stands(server: StateServer) -> None:
+    answer = await ask(server, Want.HEAD)
+    assert answer is not None and Head.decode(answer) == Head(ROSTER, STATE, ())
+
+
+@pytest.mark.parametrize("data", [b"", b"garbage", b'{"want":"all"}', b"\xff" * 1000])
+async def test_what_is_no_question_gets_no_answer(server: StateServer, data: bytes) -> None:
+    assert await server.answer(PEERS[1], data) is None
+
+
+async def test_the_state_of_this_step_and_of_no_other(server: StateServer) -> None:
+    assert await ask(server, Want.STATE, 5) == b"state 5"
+    assert await ask(server, Want.STATE, 4) is await ask(server, Want.STATE, 6) is None
+
+
+async def test_newcomers_of_one_step_share_one_serialisation(server: StateServer, counted: CountedTrainer) -> None:
+    answers = await asyncio.gather(*(ask(server, Want.STATE, 5) for _ in range(5)))
+    assert answers == [b"state 5"] * 5
+    assert counted.calls == 1
+
+
+async def test_the_next_step_has_its_own_state(server: StateServer, counted: CountedTrainer) -> None:
+    await ask(server, Want.STATE, 5)
+    counted.step = 6
+    server.stand(ROSTER.successor(ROSTER.members, (), ()), digest(b"state 6"))
+    assert await ask(server, Want.STATE, 6) == b"state 6"
+    assert await ask(server, Want.STATE, 5) is None
+
+
+async def test_who_stops_waiting_does_not_take_the_answer_from_others(server: StateServer) -> None:
+    impatient = asyncio.ensure_future(ask(server, Want.STATE, 5))
+    patient = asyncio.ensure_future(ask(server, Want.STATE, 5))
+    await asyncio.sleep(0)
+    impatient.cancel()
+    assert await patient == b"state 5"
+    assert impatient.cancelled()
+
+
+async def test_snapshots_stay_as_they_were_and_the_oldest_goes(server: StateServer, counted: CountedTrainer) -> None:
+    for step in (5, 6, 7):
+        counted.step = step
+        await server.keep_snapshot(step)
+    server.stand(ROSTER, STATE)
+    assert [await ask(server, Want.SNAPSHOT, step) for step in (5, 6, 7)] == [None, b"state 6", b"state 7"]
+    answer = await ask(server, Want.HEAD)
+    assert answer is not None
+    assert Head.decode(answer).snapshots == ((6, digest(b"state 6")), (7, digest(b"state 7")))
+    assert len(Head.decode(answer).snapshots) == MAX_SNAPSHOTS
+
+
+async def test_a_behaviour_may_poison_what_is_served_but_not_what_is_kept(counted: CountedTrainer) -> None:
+    server = StateServer(counted, Poisons())  # type: ignore[arg-type]
+    await server.keep_snapshot(5)
+    server.stand(ROSTER, STATE)
+    assert await ask(server, Want.STATE, 5) == await ask(server, Want.SNAPSHOT, 5) == b"poison"
+    answer = await ask(server, Want.HEAD)
+    assert answer is not None and Head.decode(answer).snapshots == ((5, STATE),)
