@@ -1,0 +1,154 @@
+"""The program itself: a real process on loopback that welcomes a node and leaves nothing behind, and bad inputs."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+
+import psutil  # type: ignore[import-untyped]
+import pytest
+
+from btard.errors import UserError
+from btard.identity import IdentityKey, MessageKind
+from btard.transport.libp2p import Libp2pNode, resolve_initial_peer
+from cli import coordinator as program
+from coordinator.daemon import run
+from peer.manifest import MANIFEST_KEY, RunManifest
+from peer.records import Join, RosterRecord, joins_key, read_records, roster_key
+
+QUICK = ["--experiment", "test", "--task", "digits", "--host", "127.0.0.1", "--dht-port", "0"]
+DEADLINE = 30.0
+
+
+def main(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
+    """The console script in this process."""
+    monkeypatch.setattr(sys, "argv", ["btard-coordinator", *words])
+    return program.main()
+
+
+@pytest.mark.swarm
+async def test_a_node_is_welcomed_and_the_end_is_clean(tmp_path: Path) -> None:
+    directory = tmp_path / "run"
+    words = [*QUICK, "--peers", "1", "--total-steps", "20", "--directory", str(directory)]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "cli.coordinator",
+        *words,
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, "TMPDIR": str(tmp_path), "OMP_NUM_THREADS": "1"},
+        stderr=asyncio.subprocess.PIPE,
+    )
+    node: Libp2pNode | None = None
+    try:
+        async with asyncio.timeout(DEADLINE):
+            assert process.stderr is not None
+            said = ""
+            while (found := re.search(r"btard-peer --initial-peers (\S+)", said)) is None:
+                line = await process.stderr.readline()
+                assert line, said
+                said += line.decode()
+            children = psutil.Process(process.pid).children(recursive=True)
+            assert [child.name() for child in children] == ["p2pd"]
+            sockets = [tmp_path / name for name in os.listdir(tmp_path) if name.startswith("btard-p2pd-")]  # noqa: PTH208
+            assert sockets
+
+            maddrs = await resolve_initial_peer(found[1])
+            node = await Libp2pNode.create(tmp_path / "peer.key", maddrs)
+            record = await wait_for_genesis(node, tmp_path / "peer.key")
+        assert not record.finished
+        assert (record.unpack().step, record.unpack().members) == (0, (node.peer_id,))
+    finally:
+        if process.returncode is None:
+            process.send_signal(signal.SIGINT)
+        async with asyncio.timeout(DEADLINE):
+            _, rest = await process.communicate()
+        if node is not None:
+            await node.close()
+    assert process.returncode == 130, said + rest.decode()
+    assert "Traceback" not in said + rest.decode()
+    assert not any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in children)
+    assert not any(path.exists() for path in sockets)
+    events = [json.loads(line)["event"] for line in (directory / "events.jsonl").read_text().splitlines()]
+    assert events == ["started", "welcomed", "genesis", "stopped"]
+    assert (directory / "config.yaml").exists()
+
+
+async def wait_for_genesis(node: Libp2pNode, key_path: Path) -> RosterRecord:
+    """Join as a peer does, and return the first roster's record."""
+    key = IdentityKey.load_or_create(key_path)
+    while not (manifests := await node.records.read(MANIFEST_KEY)):  # noqa: ASYNC110 - another process's doing
+        await asyncio.sleep(0.05)
+    ((coordinator, envelope),) = manifests.items()
+    manifest = RunManifest.from_envelope(envelope)
+    assert (manifest.experiment, manifest.peers) == ("test", 1)
+    join = Join(fingerprint=manifest.fingerprint, maddrs=list(node.maddrs[:8]), time=time.time())
+    await node.records.publish(joins_key(manifest.run), join.sign(key, manifest.run, MessageKind.JOIN), 60)
+    while True:
+        found = await node.records.read(roster_key(manifest.run))
+        records = read_records(found, RosterRecord, manifest.run, MessageKind.GENESIS)
+        if coordinator in records:
+            return records[coordinator]
+        await asyncio.sleep(0.05)
+
+
+def test_help_names_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        run(["--help"])
+    assert caught.value.code == 0
+    text = capsys.readouterr().out
+    for flag in ("--dht-port", "--initial-state", "--checkpoint-at", "--tau", "--wandb"):
+        assert flag in text
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ([], "--experiment is missing"),
+        ([*QUICK, "--task", "chess"], "there is no task 'chess'"),
+        ([*QUICK, "--host", "nowhere"], "--host is 'nowhere'"),
+        ([*QUICK, "--data", "builtin", "--tokenizer", "x"], "the task digits has only its built-in data"),
+        ([*QUICK, "--initial-state", "/nonexistent"], "there is no checkpoint in /nonexistent"),
+        ([*QUICK, "--peer", "3"], "there is no flag --peer; perhaps --peers was meant"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_exit_code_2(
+    words: list[str],
+    sentence: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(monkeypatch, *words) == 2
+    said = capsys.readouterr().err.strip().splitlines()[-1]
+    assert said.lower().startswith(f"btard-coordinator: {sentence}".lower())
+
+
+def test_an_empty_corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "empty.txt").write_text("")
+    words = ["--experiment", "x", "--data", str(tmp_path / "empty.txt"), "--cache-dir", str(tmp_path / "cache")]
+    assert main(monkeypatch, *words, "--directory", str(tmp_path / "run")) == 2
+    assert "empty" in capsys.readouterr().err
+
+
+def test_a_directory_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="writable --directory"):
+        run([*QUICK, "--directory", str(tmp_path / "file" / "run")])
+
+
+def test_a_port_in_use(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(UserError, match="already in use"):
+            run([*QUICK, "--dht-port", str(port), "--directory", str(tmp_path / "run")])
