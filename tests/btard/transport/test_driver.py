@@ -27,7 +27,7 @@ from tests.btard.round.swarm import RULES, keys
 
 STATE = digest(b"state")
 PATIENT = dataclasses.replace(RULES, commit=20.0, scatter=10.0, gather=10.0, agree=5.0, settle=2.0)
-HASTY = dataclasses.replace(RULES, commit=0.3, scatter=0.2, gather=0.2, agree=0.2, settle=0.1)
+HASTY = dataclasses.replace(RULES, commit=0.5, scatter=0.3, gather=0.3, agree=0.2, settle=0.1)
 
 
 @dataclass
