@@ -24,6 +24,9 @@ _COLOURS = ("#1f77b4", "#ff7f0e", "#2ca02c", "#8c564b", "#17becf")
 _CEILING = 2.0
 """Losses above so many times the first are an explosion: the axis ends there, lest learning shrink to a flat line."""
 
+_PAPER = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.8}
+"""Behind words, so that lines do not cross them."""
+
 _WINDOW = 5
 """Steps in the moving mean."""
 
@@ -78,7 +81,7 @@ def draw_run(curve: Curve, directory: Path, *, subtitle: str, name: str = "figur
     )
     figure.suptitle(f"Training with Byzantine peers: {curve.label}", fontsize=13, fontweight="bold")
     top.set_title(subtitle, fontsize=10)
-    _plot_loss(top, curve, _COLOURS[0], "loss, mean of the honest peers")
+    _plot_loss(top, curve, _COLOURS[0], f"mean of the honest peers, over {_WINDOW} steps (pale: each step)")
     if curve.evaluations:
         top.plot(
             [e.step for e in curve.evaluations],
@@ -111,7 +114,7 @@ def draw_comparison(
     figure, axes = plt.subplots(figsize=(9, 5.5), layout="constrained")
     figure.suptitle(title, fontsize=13, fontweight="bold")
     for index, curve in enumerate(curves):
-        _plot_loss(axes, curve, _COLOURS[index % len(_COLOURS)], curve.label)
+        _plot_loss(axes, curve, _COLOURS[index % len(_COLOURS)], f"{curve.label}: ends at {_end(curve)}")
     _limit_loss(axes, curves)
     attacked = next((curve for curve in curves if curve.attack_start is not None), None)
     if attacked is not None and attacked.attack_start is not None:
@@ -122,7 +125,7 @@ def draw_comparison(
             label = f"an attacker is banned ({curve.label})" if index == 0 else None
             axes.axvline(ban.step, color=_BAN, linestyle=":", lw=1.0, label=label)
     axes.set_xlabel("training step (count)")
-    axes.set_ylabel("training loss of the honest peers (nats)")
+    axes.set_ylabel(f"training loss (nats), mean of the honest peers over {_WINDOW} steps")
     axes.grid(alpha=0.25)
     axes.legend(fontsize=9)
     return _save(figure, directory, name)
@@ -132,7 +135,11 @@ def _plot_loss(axes: Axes, curve: Curve, colour: str, label: str) -> None:
     """Every step pale, and a moving mean over it."""
     axes.plot(curve.steps, curve.losses, color=colour, alpha=0.3, lw=0.8)
     smooth = [statistics.fmean(curve.losses[max(0, i - _WINDOW + 1) : i + 1]) for i in range(len(curve.losses))]
-    axes.plot(curve.steps, smooth, color=colour, lw=1.8, label=f"{label} (moving mean of {_WINDOW} steps)")
+    axes.plot(curve.steps, smooth, color=colour, lw=1.8, label=label)
+
+
+def _end(curve: Curve) -> str:
+    return number(statistics.fmean(curve.losses[-_WINDOW:])) if curve.losses else "no loss"
 
 
 def _limit_loss(axes: Axes, curves: Sequence[Curve]) -> None:
@@ -155,6 +162,7 @@ def _limit_loss(axes: Axes, curves: Sequence[Curve]) -> None:
             textcoords="offset points",
             fontsize=8,
             color=_ATTACK,
+            bbox=_PAPER,
         )
 
 
@@ -178,7 +186,7 @@ def _name_bans(axes: Axes, curve: Curve) -> None:
             ha="right" if left else "left",
             fontsize=8,
             color=_BAN,
-            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.8},
+            bbox=_PAPER,
         )
 
 

@@ -106,18 +106,18 @@ class SwarmSettings(TauSettings):
     rule: Annotated[Rule, Option("how gradients are averaged", group=_PROTOCOL)] = Rule.CENTERED_CLIP
     commit_timeout: Annotated[
         float, Field(gt=0), Option("how long computing a gradient may take", unit="seconds", group=_PROTOCOL)
-    ] = 60.0
+    ] = 20.0
     exchange_timeout: Annotated[
         float,
         Field(gt=0),
         Option("how long sending parts may take, and how long sending aggregates", unit="seconds", group=_PROTOCOL),
-    ] = 30.0
+    ] = 15.0
     agree_timeout: Annotated[
         float, Field(gt=0), Option("how long agreeing on a step may take", unit="seconds", group=_PROTOCOL)
-    ] = 20.0
+    ] = 10.0
     settle_timeout: Annotated[
         float, Field(gt=0), Option("how long a small message may travel", unit="seconds", group=_PROTOCOL)
-    ] = 5.0
+    ] = 3.0
 
     @model_validator(mode="after")
     def _somebody_is_honest(self) -> Self:

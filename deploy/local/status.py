@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import pairwise
 from typing import Any
 
 from deploy.local.events import Tail
@@ -196,14 +197,15 @@ class RunStatus:
                 peer.reason = reason
 
     def _ban(self, who: str, step: int, reason: str) -> None:
+        """Note a ban; the earliest step counts: what a peer says of itself, the others hear a step later."""
         name = self._names.get(who)
-        if name is not None and name not in self.bans:
+        if name is not None and (name not in self.bans or step < self.bans[name].step):
             self.bans[name] = Ban(name, step, reason)
             self._gone(self.peers[name], PeerState.BANNED, step, reason)
 
     @staticmethod
     def _gone(peer: PeerStatus, state: PeerState, step: int | None, reason: str) -> None:
-        if peer.state is not PeerState.BANNED:
+        if peer.state is not PeerState.BANNED or state is PeerState.BANNED:
             peer.state, peer.since, peer.reason = state, step, reason
 
     @property
@@ -234,9 +236,9 @@ class RunStatus:
         recent = sorted(self.steps)[-_RECENT:]
         if len(recent) < 2:
             return None
-        first, last = recent[0], recent[-1]
-        pace = (self.steps[last].time - self.steps[first].time) / (last - first)
-        return max(0.0, pace * (self.total_steps - 1 - last))
+        # The median, because one missed deadline would make the rest of the run look endless.
+        pace = statistics.median(self.steps[b].time - self.steps[a].time for a, b in pairwise(recent))
+        return max(0.0, pace * (self.total_steps - 1 - recent[-1]))
 
     @property
     def attack_start(self) -> int | None:

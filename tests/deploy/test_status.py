@@ -83,6 +83,8 @@ def test_the_status_follows_a_running_swarm(tmp_path: Path) -> None:
     liar = str(plan.peers[2].peer_id)
     happen("peer-0", 6.0, event="banned", peer=liar, step=3, reason="equivocation", evidence=[])
     happen("peer-1", 6.0, event="banned", peer=liar, step=3, reason="equivocation", evidence=[])
+    happen("peer-2", 6.0, event="banned", peer=liar, step=2, reason="lottery")
+    assert status.bans["peer-2"].step == status.peers["peer-2"].since == 2, "the earliest step counts"
     status.ended("peer-2", 3)
     assert status.peers["peer-2"].state is PeerState.BANNED and status.alive == 2 and len(status.bans) == 1
     status.ended("peer-0", -9)
