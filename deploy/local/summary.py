@@ -98,7 +98,7 @@ class Summary(BaseModel):
             who = (
                 "every attacker was"
                 if len(liars) == self.byzantine
-                else f"{len(liars)} of {self.byzantine} attackers were"
+                else f"{len(liars)} of {self.byzantine} attackers {'was' if len(liars) == 1 else 'were'}"
             )
             words.append(f"{who} banned, at {_steps(liars)}")
         if wronged:
