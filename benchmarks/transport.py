@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 
 PATIENCE = 180.0
 """Seconds after which a round or a start counts as failed."""
@@ -99,7 +100,8 @@ async def run_ours(index: int, peers: int, values: int, rounds: int, pipe: Conne
                     node.transport.send_part(peer, b"a%d" % number, memoryview(aggregate).cast("B"))
                 await inbox.wait_for(b"a%d" % number, peers - 1)
                 pipe.send((start, time.monotonic(), 0.0, 0.0))
-            pipe.send((_cpu_seconds(os.getpid()) - before[0], _cpu_seconds(node.daemon_pid) - before[1]))
+            cpu = _cpu_seconds(os.getpid()) - before[0], _cpu_seconds(node.daemon_pid) - before[1]
+            pipe.send((*cpu, *memory_and_processes()))
             await asyncio.to_thread(barrier.wait, PATIENCE)
         finally:
             await node.close()
@@ -108,6 +110,13 @@ async def run_ours(index: int, peers: int, values: int, rounds: int, pipe: Conne
 def _cpu_seconds(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def memory_and_processes() -> tuple[float, int]:
+    """Return the PSS in MB of this process and all that it has started, and how many they are."""
+    own = psutil.Process()
+    family = [own, *own.children(recursive=True)]
+    return sum(process.memory_full_info().pss for process in family) / 1e6, len(family)
 
 
 def ours(index: int, peers: int, values: int, rounds: int, pipe: Connection, barrier: Barrier) -> None:
@@ -148,7 +157,7 @@ def hivemind(index: int, peers: int, values: int, rounds: int, pipe: Connection,
         if group is None or len(group) != peers:
             raise RuntimeError(f"hivemind averaged with {len(group or ())} of {peers} peers")
         pipe.send((start, time.monotonic(), span[0], span[1]))
-    pipe.send((0.0, 0.0))
+    pipe.send((0.0, 0.0, *memory_and_processes()))
     barrier.wait(PATIENCE)
     averager.shutdown()
     dht.shutdown()
@@ -173,9 +182,9 @@ def measure(entry: Any, peers: int, values: int, rounds: int) -> dict[str, list[
                     mine.send(addresses[0])
                 else:
                     addresses.append(_receive(mine))
-        started = pipes if entry is ours else pipes[1:]
+        started = pipes[1:] if entry is hivemind else pipes
         addresses += [_receive(pipe) for pipe in started]
-        if entry is ours:
+        if entry is not hivemind:
             for pipe in pipes:
                 pipe.send(addresses)
         result: dict[str, list[float]] = {"step": [], "span": []}
@@ -186,6 +195,7 @@ def measure(entry: Any, peers: int, values: int, rounds: int) -> dict[str, list[
                 result["span"].append(max(t[3] for t in times) - min(t[2] for t in times))
         usage = [_receive(pipe) for pipe in pipes]
         result["cpu_python"], result["cpu_p2pd"] = [sum(u[0] for u in usage)], [sum(u[1] for u in usage)]
+        result["memory"], result["processes"] = [u[2] for u in usage], [u[3] for u in usage]
         for process in processes:
             process.join(30)
         return result

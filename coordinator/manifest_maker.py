@@ -21,7 +21,7 @@ from tasks.training_state import TrainingState
 
 logger = logging.getLogger(__name__)
 
-_WARMUP_SHARE = 10
+_WARMUP_SHARE = 5
 
 _SETTING_OF = {
     "fingerprint": "data",

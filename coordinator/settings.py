@@ -109,7 +109,7 @@ class CoordinatorSettings(TauSettings):
         int | None,
         Field(ge=0),
         Option(
-            "steps until the peak rate, none for the task's own, at most a tenth of all", unit="steps", group=_TRAINING
+            "steps until the peak rate, none for the task's own, at most a fifth of all", unit="steps", group=_TRAINING
         ),
     ] = None
     total_steps: Annotated[

@@ -16,7 +16,7 @@ from btard.transport.libp2p.daemon import Daemon
 from btard.transport.libp2p.outgoing import expect_nothing
 from btard.transport.libp2p.pipe import Pipe
 
-DEADLINE = 20.0
+DEADLINE = 60.0
 
 
 async def until(condition: Callable[[], Any], timeout: float = DEADLINE) -> None:
