@@ -86,6 +86,7 @@ async def _serve(
 ) -> int:
     from btard.identity import IdentityKey
     from btard.transport.libp2p import Libp2pNode
+    from coordinator.address_book import remembered_addresses
     from coordinator.events import CoordinatorEvent
     from coordinator.network import NodeNetwork
     from coordinator.serving import InitialState
@@ -101,14 +102,26 @@ async def _serve(
         if not failure.done():
             failure.set_result(reason)
 
-    node = await Libp2pNode.create(
-        directory.identity,
-        host_maddrs=listen,
-        announce_maddrs=announce,
-        public=settings.public,
-        serve=initial.serve,
-        on_failure=fail,
-    )
+    async def create(initial_peers: list[str]) -> Libp2pNode:
+        return await Libp2pNode.create(
+            directory.identity,
+            initial_peers,
+            host_maddrs=listen,
+            announce_maddrs=announce,
+            public=settings.public,
+            serve=initial.serve,
+            on_failure=fail,
+        )
+
+    # A restart joins the swarm that went on without it; if nobody is left there, it begins alone as before.
+    remembered = remembered_addresses(directory.addresses_file)
+    try:
+        node = await create(remembered)
+    except UserError as error:
+        if not remembered:
+            raise
+        logger.warning("none of the peers of the last start can be joined: %s", error)
+        node = await create([])
     # From here on the identity's lock keeps a second coordinator out of the directory.
     log: EventLog | None = None
     sink: WandbSink | None = None

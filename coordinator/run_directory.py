@@ -32,6 +32,7 @@ class RunDirectory:
         self.steps = path / "steps.jsonl"
         self.manifest_file = path / "manifest.json"
         self.roster_file = path / "roster.json"
+        self.addresses_file = path / "addresses.json"
         self.summary_file = path / "summary.json"
         self.checkpoints = path / "checkpoints"
         try:
@@ -74,6 +75,10 @@ class RunDirectory:
     def save_roster(self, roster: Roster) -> None:
         """Remember the trusted roster for a restart; raises OSError."""
         self.write_text(self.roster_file, RosterRecord.of(roster).model_dump_json())
+
+    def save_addresses(self, maddrs: list[str]) -> None:
+        """Remember where the members are for a restart; raises OSError."""
+        self.write_text(self.addresses_file, json.dumps(maddrs) + "\n")
 
     def save_summary(self, summary: dict[str, Any]) -> None:
         """Write what the run came to, which also marks it as finished; raises OSError."""

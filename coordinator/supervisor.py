@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from enum import IntEnum
 from typing import Any
 
 from btard.identity import IdentityKey
 from btard.round.roster import Roster
+from coordinator.address_book import AddressBook
 from coordinator.checkpoints import CheckpointKeeper
 from coordinator.events import CoordinatorEvent
 from coordinator.follower import Follower
@@ -33,6 +35,9 @@ END_SILENCE = 20.0
 
 FAREWELL = 15.0
 """Seconds that peers have for reading that the run is over."""
+
+ADDRESS_PERIOD = 15.0
+"""Seconds between two looks at the members' addresses."""
 
 _END_POLL = 0.3
 
@@ -67,6 +72,7 @@ class Supervisor:
         self._initial = initial
         self._period = refresh_period
         self._began = time.time()
+        self._addresses = AddressBook(network, run.manifest, directory)
         self._publisher = Publisher(network, key, run.manifest)
         self._keeper = CheckpointKeeper(network, run.manifest, run.state, directory, log)
         patience = 3 * run.manifest.metrics_period + refresh_period
@@ -144,10 +150,14 @@ class Supervisor:
 
     async def _report(self) -> None:
         """Read metrics until cancelled; apart from following, since a slow DHT may not delay that."""
+        noted = -math.inf
         while True:
             if self._follower is not None:
                 await self._read_metrics(self._follower)
                 self._log_status(self._follower)
+                if time.monotonic() - noted > ADDRESS_PERIOD:
+                    noted = time.monotonic()
+                    await self._addresses.refresh(self._follower.trusted)
             await asyncio.sleep(self._period)
 
     async def _read_metrics(self, follower: Follower) -> None:

@@ -1,0 +1,74 @@
+"""Remembers where the members can be dialled: a restarted coordinator knows nobody, and nobody looks for it."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+from btard.errors import UserError
+from btard.identity import MessageKind, PeerId
+from btard.round.roster import Roster
+from btard.transport.libp2p.discover import split_maddr
+from coordinator.network import Network
+from coordinator.run_directory import RunDirectory
+from peer.manifest import RunManifest
+from peer.records import Join, joins_key, read_records
+
+logger = logging.getLogger(__name__)
+
+MAX_BOOTSTRAP = 16
+"""Addresses that a restart tries."""
+
+
+class AddressBook:
+    """Keeps the announced addresses of the trusted roster's members in a file."""
+
+    def __init__(self, network: Network, manifest: RunManifest, directory: RunDirectory) -> None:
+        self._network = network
+        self._run = manifest.run
+        self._directory = directory
+        self._complains = True
+        self._known: dict[PeerId, list[str]] = {}
+
+    async def refresh(self, trusted: Roster) -> None:
+        """Read what the members announce, and write it down if it has changed."""
+        records = await self._network.read(joins_key(self._run))
+        mine = {peer: envelope for peer, envelope in records.items() if peer in trusted.members}
+        joins = read_records(mine, Join, self._run, MessageKind.JOIN)
+        known = {peer: maddrs for peer, maddrs in self._known.items() if peer in trusted.members}
+        for peer, join in joins.items():
+            if maddrs := [maddr for maddr in join.maddrs if _names(maddr, peer)]:
+                known[peer] = maddrs
+        if known == self._known:
+            return
+        self._known = known
+        try:
+            self._directory.save_addresses([maddr for maddrs in known.values() for maddr in maddrs])
+        except OSError as error:
+            if self._complains:
+                logger.error("cannot remember the peers' addresses for a restart: %s", error.strerror)
+            self._complains = False
+
+
+def remembered_addresses(path: Path) -> list[str]:
+    """Return some addresses that a former start wrote, at most one a peer; none when there is no such file."""
+    try:
+        texts = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return []
+    found: dict[PeerId, str] = {}
+    for text in texts if isinstance(texts, list) else []:
+        try:
+            found.setdefault(split_maddr(str(text))[0], str(text))
+        except UserError:
+            continue
+    return list(found.values())[:MAX_BOOTSTRAP]
+
+
+def _names(maddr: str, peer: PeerId) -> bool:
+    """Whether a hostile text is the full multiaddress of this peer."""
+    try:
+        return split_maddr(maddr)[0] == peer
+    except UserError:
+        return False
