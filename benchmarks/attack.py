@@ -1,9 +1,9 @@
 """Train the tiny GPT with 16 peers, 7 of which flip the signs of their gradients, and compare with no attack.
 
 Three real swarms on this machine, one after another, with the same seed: no attack, the attack with plain averaging
-(nobody is ever banned), the attack with BTARD (the lottery bans with the published probability). Prints the training loss
-at the end (mean of the last ten steps over the honest peers) and the loss on held-out data, and their ratios to the run
-without an attack; draws one figure.
+(nobody is ever banned), the attack with BTARD (the lottery bans with the published probability). Prints the training
+loss at the end (mean of the last ten steps over the honest peers) and the loss on held-out data, and their ratios to
+the run without an attack; draws one figure.
 
     python -m benchmarks.attack --directory runs/attack
 """
@@ -64,7 +64,7 @@ def main() -> None:
         outcomes[words] = run_swarm(settings, console)
         report(outcomes[words], console)
     curves = [outcome.curve.renamed(words) for words, outcome in outcomes.items()]
-    title = f"tiny GPT: {arguments.byzantine} of {arguments.peers} peers, {arguments.attack} from step {arguments.attack_start}"
+    title = f"tiny GPT: {arguments.byzantine} of {arguments.peers} peers attack by {arguments.attack}"
     draw_comparison(curves, arguments.directory.absolute(), title=title)
     reference = outcomes["no attack"].summary
     for words, outcome in outcomes.items():

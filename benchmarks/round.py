@@ -1,9 +1,9 @@
-"""Time a whole round of the protocol, commit to digest, beside hivemind's averager on the same vectors in the same run.
+"""Time a whole round of the protocol, commit to digest, beside hivemind's averager on the same vectors in one run.
 
-Every peer is a process with its own p2pd on loopback. Ours does everything that a training step does after the gradient:
-hash all parts, commit, scatter, CenteredClip (or mean), gather, agree. hivemind's is `step` of a DecentralizedAverager of
-as many float32 values, which averages without any of this; `without matchmaking` counts its all-reduce alone. Memory is
-the PSS of a peer with all its processes at the end.
+Every peer is a process with its own p2pd on loopback. Ours does all that a training step does after the gradient:
+hash all parts, commit, scatter, CenteredClip (or mean), gather, agree. hivemind's is `step` of a
+DecentralizedAverager of as many float32 values, which averages without any of this; `without matchmaking` counts its
+all-reduce alone. Memory is the PSS of a peer with all its processes at the end.
 
     python -m benchmarks.round --peers 8 --values 18000000
     python -m benchmarks.round --peers 16 --values 1000000

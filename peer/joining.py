@@ -22,6 +22,9 @@ logger = logging.getLogger(__name__)
 POLL = 0.3
 """Seconds between two looks into the DHT while joining."""
 
+_PATIENCE = 3.0
+"""Seconds that a manifest of an initial peer's own is preferred to any other that is found."""
+
 
 async def find_manifest(records: Records, known: set[PeerId], timeout: float) -> tuple[PeerId, RunManifest]:
     """Return the coordinator's id and the manifest that it signed.
@@ -35,14 +38,17 @@ async def find_manifest(records: Records, known: set[PeerId], timeout: float) ->
     """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + timeout
+    patient_until = loop.time() + min(_PATIENCE, timeout / 2)
     while True:
         found = {a: e for a, e in (await records.read(MANIFEST_KEY)).items() if e.kind is MessageKind.MANIFEST}
-        trusted = {author: envelope for author, envelope in found.items() if author in known}
-        if len(trusted or found) == 1:
-            ((author, envelope),) = (trusted or found).items()
+        candidates = {author: envelope for author, envelope in found.items() if author in known}
+        if not candidates and (not known or loop.time() > patient_until):
+            candidates = found
+        if len(candidates) == 1:
+            ((author, envelope),) = candidates.items()
             return author, _readable(envelope)
-        if len(found) > 1 and not trusted:
-            names = ", ".join(str(author) for author in found)
+        if len(candidates) > 1:
+            names = ", ".join(str(author) for author in candidates)
             raise UserError(
                 f"several runs are announced there, by the coordinators {names}; give the address of the right one "
                 "as an initial peer"

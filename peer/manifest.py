@@ -29,7 +29,7 @@ HexDigest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 class Deadlines(BaseModel):
     """Seconds that the phases of a step may take; `settle` bounds the travel time of one small message."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     commit: Seconds = 120.0
     scatter: Seconds = 60.0
@@ -58,7 +58,7 @@ class RunManifest(BaseModel):
         metrics_period: seconds between two publications of a peer's metrics.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     protocol: int = PROTOCOL_VERSION
     run_id: Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
@@ -77,7 +77,7 @@ class RunManifest(BaseModel):
     rule: RuleName
     tau: Annotated[float, Field(gt=0)]
     wire: WireType
-    peers: Annotated[int, Field(ge=1, le=1024)]
+    peers: Annotated[int, Field(ge=1, le=256)]
     deadlines: Deadlines
     seed: Annotated[int, Field(ge=0, lt=2**63)]
     start_step: Annotated[int, Field(ge=0)] = 0

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
+from collections.abc import Iterable
 
 from btard.identity import IdentityKey, MessageKind, PeerId
 from btard.round.messages import MAX_CANDIDATES
@@ -34,20 +36,29 @@ class Neighbours:
         self._manifest = manifest
         self._known: dict[PeerId, Join] = {}
         self._not_before: dict[PeerId, int] = {}
+        self._last_life: dict[PeerId, float] = {}
+        self._announced = -math.inf
         self.eager = True
 
     async def run(self) -> None:
         """Announce and look until cancelled."""
-        announced = 0.0
         while True:
-            if time.monotonic() - announced > MAX_AGE / 4:
+            if time.monotonic() - self._announced > MAX_AGE / 4:
                 try:
                     await self._announce()
-                    announced = time.monotonic()
+                    self._announced = time.monotonic()
                 except RecordError as error:
                     logger.warning("cannot announce this peer: %s", error)
             await self._look()
             await asyncio.sleep(_EAGER if self.eager else _CALM)
+
+    async def locate(self, members: Iterable[PeerId], patience: float) -> None:
+        """Look until these peers' addresses are known, or for `patience` seconds: p2pd may find them by itself."""
+        deadline = time.monotonic() + patience
+        others = set(members) - {self._key.peer_id}
+        while not others <= self._known.keys() and time.monotonic() < deadline:
+            await asyncio.sleep(_EAGER / 2)
+            await self._look()
 
     async def _announce(self) -> None:
         join = Join(
@@ -70,15 +81,24 @@ class Neighbours:
             except DaemonError as error:
                 logger.warning("%s announces no usable address: %s", peer.short, error)
 
-    def suspend(self, peer: PeerId, step: int) -> None:
-        """Do not admit a peer again for some steps after it was left out."""
+    def gone(self, peer: PeerId, step: int) -> None:
+        """A peer was left out or has left: admit it only some steps later, and only after a new sign of life."""
         self._not_before[peer] = step + _WAIT_AFTER_SUSPENSION
+        if peer in self._known:
+            self._last_life[peer] = self._known[peer].time
+
+    def announce_again(self) -> None:
+        """Publish a new JOIN record at the next look: the members want a sign of life after an absence."""
+        self._announced = -math.inf
 
     def candidates(self, roster: Roster) -> tuple[PeerId, ...]:
         """Return whom this peer would admit after the step of `roster`, ascending."""
         wanted = sorted(
             peer
-            for peer in self._known
-            if peer not in roster.members and peer not in roster.banned and self._not_before.get(peer, 0) <= roster.step
+            for peer, join in self._known.items()
+            if peer not in roster.members
+            and peer not in roster.banned
+            and self._not_before.get(peer, 0) <= roster.step
+            and join.time > self._last_life.get(peer, -math.inf)
         )
         return tuple(wanted[:MAX_CANDIDATES])

@@ -11,7 +11,7 @@ from enum import IntEnum, StrEnum
 import torch
 
 from btard.behaviour import Behaviour, LeaveReason
-from btard.identity import IdentityKey, PeerId
+from btard.identity import IdentityKey, Malformed, PeerId
 from btard.round.actions import Finished, Stopped, Voided
 from btard.round.partition import from_wire
 from btard.round.roster import Roster
@@ -22,6 +22,7 @@ from peer.joining import read_roster, wait_for_roster
 from peer.manifest import RunManifest
 from peer.neighbours import Neighbours
 from peer.questions import Question, Want
+from peer.records import RosterRecord
 from peer.reporting import Reporter
 from peer.serving import StateServer
 from peer.state_sync import ask_heads, download_state, newest_roster, state_digest
@@ -31,6 +32,7 @@ logger = logging.getLogger(__name__)
 
 _REJOIN_POLL = 0.5
 _LINGER = 120.0
+_GOODBYE = 1.0
 
 
 class ExitCode(IntEnum):
@@ -76,6 +78,7 @@ class TrainingLoop:
         if over:
             logger.info("the run is over")
             return ExitCode.FINISHED
+        await self.neighbours.locate(roster.members, self.manifest.deadlines.settle)
         if await self._is_beginning(roster):
             state = await self._first_state()
         else:
@@ -146,6 +149,7 @@ class TrainingLoop:
             trusted: the last roster known; more than half of it is believed.
         """
         self.neighbours.eager = True
+        self.neighbours.announce_again()
         me = self.key.peer_id
         deadline = time.monotonic() + self.join_timeout
         while True:
@@ -167,8 +171,8 @@ class TrainingLoop:
                     if await self._download(sources, Question(want=Want.STATE, step=newest.step), digest):
                         self.neighbours.eager = False
                         return newest, digest
-            elif record is not None and record.unpack().step > trusted.step:
-                trusted = record.unpack()
+            elif record is not None:
+                trusted = _later(trusted, record)
             if time.monotonic() > deadline:
                 logger.error(
                     "no majority of the roster answers for %.0f s: this peer is cut off, or the run has ended",
@@ -224,7 +228,8 @@ class TrainingLoop:
         """Log a failed attempt; the driver calls this."""
         for peer, reason in event.suspended:
             logger.warning("step %d: %s is left out: %s", event.step, peer.short, reason)
-            self.neighbours.suspend(peer, event.step)
+        for peer in (*(peer for peer, _ in event.suspended), *event.left):
+            self.neighbours.gone(peer, event.step)
         for verdict in event.verdicts:
             logger.warning("step %d: %s is banned: %s", event.step, verdict.peer.short, verdict.reason)
             self.events.write(
@@ -260,7 +265,7 @@ class TrainingLoop:
         """Tell the members that this peer leaves, and the coordinator its last metrics."""
         self.driver.leave(reason)
         await self.reporter.publish()
-        await self.node.transport.flush(self.manifest.deadlines.settle)
+        await self.node.transport.flush(min(_GOODBYE, self.manifest.deadlines.settle))
 
     async def _end(self, roster: Roster, state: bytes) -> ExitCode:
         """Stay until the coordinator has the last checkpoint, so that somebody has it."""
@@ -275,6 +280,16 @@ class TrainingLoop:
                 break
             await asyncio.sleep(_REJOIN_POLL)
         return ExitCode.FINISHED
+
+
+def _later(trusted: Roster, record: RosterRecord) -> Roster:
+    """Return the coordinator's roster if it is newer than the one that this peer knows."""
+    try:
+        published = record.unpack()
+    except Malformed as error:
+        logger.warning("the coordinator's roster cannot be read: %s", error)
+        return trusted
+    return published if published.step > trusted.step else trusted
 
 
 async def _vector(gradient: asyncio.Future[Gradient]) -> torch.Tensor:

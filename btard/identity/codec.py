@@ -36,7 +36,7 @@ def decode(data: bytes | memoryview, *, limit: int) -> Any:
         raise Malformed(f"{len(data)} bytes where at most {limit} are allowed")
     try:
         value = msgpack.unpackb(
-            data, raw=False, strict_map_key=True, use_list=True, max_ext_len=0, max_map_len=0, unicode_errors="strict"
+            data, raw=False, max_map_len=0, max_ext_len=0, object_pairs_hook=_refuse, ext_hook=_refuse
         )
         canonical = encode(value) == data
     except (ValueError, TypeError, RecursionError, OverflowError, msgpack.UnpackException) as error:
@@ -44,6 +44,10 @@ def decode(data: bytes | memoryview, *, limit: int) -> Any:
     if not canonical:
         raise Malformed("not canonical bytes")
     return value
+
+
+def _refuse(*_: object) -> None:
+    raise ValueError("maps and extensions have no place here")
 
 
 def as_fields(value: Any, count: int) -> list[Any]:

@@ -118,6 +118,8 @@ class Attempt:
             return memoryview(bytearray(length))
         owner = envelope.author
         aggregate = Aggregate.decode(envelope.body)
+        if any(position >= len(self.members) for position in aggregate.refused):
+            raise Malformed("a refused position beyond the last member")
         if owner in self.gathered:
             self.note(envelope)
             return None

@@ -8,7 +8,7 @@ from enum import IntEnum
 from btard.behaviour import LeaveReason
 from btard.hashing import DIGEST_SIZE
 from btard.identity import Malformed, PeerId
-from btard.identity.codec import as_bytes, as_fields, as_int, as_list, as_text, decode, encode
+from btard.identity.codec import as_bytes, as_fields, as_int, as_list, as_text, ascending, decode, encode
 from btard.identity.envelope import MAX_ENVELOPE
 from btard.round.roster import MAX_PEERS, peer_set
 
@@ -109,10 +109,10 @@ class Aggregate:
     def decode(cls, body: bytes) -> Aggregate:
         """Read bytes from the network; raises Malformed."""
         digest, refused = as_fields(decode(body, limit=1 << 14), 2)
-        return cls(
-            as_bytes(digest, DIGEST_SIZE),
-            tuple(as_int(i, 0, MAX_PEERS - 1) for i in as_list(refused, most=MAX_PEERS)),
-        )
+        positions = tuple(as_int(i, 0, MAX_PEERS - 1) for i in as_list(refused, most=MAX_PEERS))
+        if not ascending(positions):
+            raise Malformed("refused positions are not ascending")
+        return cls(as_bytes(digest, DIGEST_SIZE), positions)
 
 
 @dataclass(frozen=True)
@@ -194,7 +194,7 @@ class Report:
 
 @dataclass(frozen=True)
 class Relay:
-    """Broadcast while settling: the reports that the author holds, so that whoever got one makes all get it.
+    """Broadcast while settling: the reports and goodbyes that the author holds, so that what one got, all get.
 
     Attributes:
         index, total: this message of so many, since one message is bounded.

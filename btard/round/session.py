@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 
 from btard.behaviour import Behaviour, LeaveReason
 from btard.identity import Envelope, IdentityKey, Malformed, MessageKind, PeerId
-from btard.round.actions import Action, Finished, Send
+from btard.round.actions import Action, Finished, Send, Stopped
 from btard.round.attempt import StepRules
 from btard.round.messages import Certificate, Leave
 from btard.round.roster import Roster
@@ -16,6 +15,8 @@ from btard.transport.base import MAX_HEADER, Payload
 
 _EARLY_MESSAGES = 8
 _EARLY_BYTES = 1 << 17
+_EARLY_STRANGERS = 8
+_EARLY_TOTAL = 32 << 20
 
 
 class Session:
@@ -25,7 +26,9 @@ class Session:
         self._rules = rules
         self._key = key
         self._behaviour = behaviour
-        self._early: dict[PeerId, list[Envelope]] = defaultdict(list)
+        self._early: dict[PeerId, list[Envelope]] = {}
+        self._early_bytes = 0
+        self._adrift = True
         self._last_step = -1
         self._last_members: frozenset[PeerId] = frozenset()
         self._last_certificate: tuple[Envelope, ...] = ()
@@ -40,13 +43,17 @@ class Session:
     def begin(self, now: float, roster: Roster, parameters: bytes, candidates: tuple[PeerId, ...] = ()) -> list[Action]:
         """Begin the step of `roster`, on the training state whose digest is `parameters`."""
         self.roster = roster
+        self._adrift = False
         self.machine = StepMachine(
             self._rules, roster, self._key, self._behaviour, parameters=parameters, candidates=candidates
         )
         actions = self.machine.start(now)
-        early, self._early = self._early, defaultdict(list)
-        for envelope in (e for envelopes in early.values() for e in envelopes if e.step == roster.step):
-            actions += self.machine.on_envelope(now, envelope)
+        early, self._early, self._early_bytes = self._early, {}, 0
+        for envelope in (e for envelopes in early.values() for e in envelopes):
+            if envelope.step == roster.step:
+                actions += self.machine.on_envelope(now, envelope)
+            elif envelope.step > roster.step:
+                self._keep_early(envelope)
         return self._remember(actions)
 
     def on_message(self, now: float, sender: PeerId, data: bytes) -> list[Action]:
@@ -62,13 +69,27 @@ class Session:
             return self._remember(self.machine.on_envelope(now, envelope))
         if envelope.step == self._last_step and envelope.kind is MessageKind.REPORT and sender in self._last_members:
             return [Send((sender,), self._certificate())]
-        if envelope.step == step + 1 and self._may_be_early(sender, data):
-            self._early[sender].append(envelope)
+        if envelope.step == step + 1 or (self._adrift and envelope.step > step):
+            self._keep_early(envelope)
         return []
 
-    def _may_be_early(self, sender: PeerId, data: bytes) -> bool:
-        known = self.roster is None or sender in self.roster.members or len(self._early) < len(self.roster.members) + 8
-        return known and len(self._early[sender]) < _EARLY_MESSAGES and len(data) <= _EARLY_BYTES
+    def _keep_early(self, envelope: Envelope) -> None:
+        """Keep a message of a later step, within bounds.
+
+        Others may be a step ahead, and a newcomer is spoken to before it has taken over the state. Each author has a
+        few places, in which later steps push earlier ones out.
+        """
+        size, author = len(envelope.body), envelope.author
+        members = self.roster.members if self.roster else ()
+        crowded = len(self._early) >= len(members) + _EARLY_STRANGERS
+        if size >= _EARLY_BYTES or (crowded and author not in self._early and author not in members):
+            return
+        kept = self._early.setdefault(author, [])
+        kept.append(envelope)
+        kept.sort(key=lambda e: e.step)
+        self._early_bytes += size
+        while len(kept) > _EARLY_MESSAGES or (kept and self._early_bytes > _EARLY_TOTAL):
+            self._early_bytes -= len(kept.pop(0).body)
 
     def _certificate(self) -> bytes:
         body = Certificate(tuple(envelope.encode() for envelope in self._last_certificate)).encode()
@@ -124,6 +145,8 @@ class Session:
                 self._last_step = action.step
                 self._last_members = frozenset(self.roster.members)
                 self._last_certificate = action.certificate
+            elif isinstance(action, Stopped):
+                self._adrift = True
         return actions
 
     def leave(self, reason: LeaveReason) -> list[Action]:

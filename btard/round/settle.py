@@ -58,10 +58,8 @@ def resolve(
             suspended[peer] = "did not answer"
         elif 2 * known[peer] <= len(reports):
             suspended[peer] = "most members did not count it in"
-        elif not report.reaction and not report.complaints:
-            own = attached.get(peer, ())
-            if not convict(members, own) and not _leavers(own):
-                suspended[peer] = "gave up without a reason"
+        elif not report.reaction and not gives_reason(peer, report, attached.get(peer, ()), members):
+            suspended[peer] = "gave up without a reason"
 
     edges = _complaints(reports, set(remaining()), proven=bool(banned))
     accusers = Counter(accused for _, accused, _ in edges)
@@ -75,6 +73,13 @@ def resolve(
             suspended[accuser] = f"in dispute with {accused.short} ({words})"
             suspended[accused] = f"in dispute with {accuser.short} ({words})"
     return Resolution(tuple(remaining()), tuple(sorted(suspended.items())), verdicts, tuple(sorted(left - banned)))
+
+
+def gives_reason(author: PeerId, report: Report, attached: Sequence[Envelope], members: tuple[PeerId, ...]) -> bool:
+    """Whether a report misses something of another member, or carries a proof or a goodbye."""
+    if any(accused in members and accused != author for accused, _ in report.complaints):
+        return True
+    return bool(_leavers(attached) or convict(members, attached))
 
 
 def _leavers(envelopes: Iterable[Envelope]) -> set[PeerId]:
@@ -149,7 +154,7 @@ def _check_body(envelope: Envelope) -> None:
 
 
 def relays(reports: Iterable[Envelope]) -> list[Relay]:
-    """Return the relay messages for these reports, each within bounds."""
+    """Return the relay messages for these reports and goodbyes, each within bounds."""
     batches: list[list[bytes]] = [[]]
     for report in reports:
         data = report.encode()

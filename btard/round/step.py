@@ -208,12 +208,12 @@ class StepMachine:
         """Whether the attempt is lost: proven lies, a deadline, or nothing to wait for but what will not come."""
         if proofs or now >= self._phase_ends or not self._settlement.left.keys().isdisjoint(missing):
             return True
-        gone = self._settlement.reporters | set(self._settlement.left)
+        gone = self._settlement.explained
         hopeless = {peer for peer, fault in missing.items() if fault in HOPELESS}
         return bool(missing) and not self._phase.busy() and set(missing) <= gone | hopeless
 
     def _freeze(self, now: float, missing: dict[PeerId, Fault], proofs: list[Envelope]) -> list[Action]:
-        explained = self._settlement.reporters | set(self._settlement.left)
+        explained = self._settlement.explained
         late = now >= self._phase_ends
         complaints = {
             peer: fault for peer, fault in missing.items() if fault in HOPELESS or (late and peer not in explained)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from btard.identity import Envelope, Malformed, MessageKind, PeerId
 from btard.round.actions import Action, Send
 from btard.round.attempt import Attempt
-from btard.round.messages import Fault, Phase, Relay, Report
+from btard.round.messages import Fault, Leave, Phase, Relay, Report
 from btard.round.phases import StepContext
-from btard.round.settle import Resolution, relays, resolve, valid_attachments
+from btard.round.settle import Resolution, gives_reason, relays, resolve, valid_attachments
 
 
 class Settlement:
@@ -30,6 +30,16 @@ class Settlement:
         """Who has reported so far."""
         return set(self._reports)
 
+    @property
+    def explained(self) -> set[PeerId]:
+        """Whose silence needs no blame: who left, and, once somebody has given a reason, who has reported."""
+        members = self._attempt.members
+        reasons = any(
+            gives_reason(author, report, valid_attachments(envelope, report, members), members)
+            for author, (envelope, report) in self._reports.items()
+        )
+        return set(self.left) | (self.reporters if reasons else set())
+
     def add_report(self, envelope: Envelope) -> None:
         """Keep a report; raises Malformed."""
         report = Report.decode(envelope.body)
@@ -45,14 +55,14 @@ class Settlement:
         self._relayed.setdefault(envelope.author, set()).add(relay.index)
         for data in relay.reports:
             inner = Envelope.decode(data)
-            same = (inner.run, inner.step, inner.attempt, inner.kind) == (
-                envelope.run,
-                envelope.step,
-                envelope.attempt,
-                MessageKind.REPORT,
-            )
-            if same and inner.author in self._attempt.position:
+            same_step = (inner.run, inner.step) == (envelope.run, envelope.step)
+            if not same_step or inner.author not in self._attempt.position:
+                continue
+            if inner.kind is MessageKind.REPORT and inner.attempt == envelope.attempt:
                 self.add_report(inner)
+            elif inner.kind is MessageKind.LEAVE:
+                Leave.decode(inner.body)
+                self.left.setdefault(inner.author, inner)
 
     def freeze(self, now: float, phase: Phase, complaints: dict[PeerId, Fault], proofs: list[Envelope]) -> list[Action]:
         """Give the attempt up and report why."""
@@ -79,7 +89,7 @@ class Settlement:
         self._relaying = True
         self.deadline = now + self._attempt.rules.settle
         actions: list[Action] = []
-        for relay in relays(envelope for envelope, _ in self._reports.values()):
+        for relay in relays([*(envelope for envelope, _ in self._reports.values()), *self.left.values()]):
             envelope = self._step.sign(self._attempt.number, MessageKind.RELAY, relay.encode())
             actions.append(Send(self._attempt.others, envelope.encode()))
         return actions
@@ -109,6 +119,7 @@ class Settlement:
         attached = {
             author: valid_attachments(envelope, report, members) for author, (envelope, report) in self._reports.items()
         }
+        attached[self._attempt.me].extend(self.left.values())
         for author, second in self._contradictions.items():
             attached[author] = [*attached[author], self._reports[author][0], second]
         return resolve(members, {author: report for author, (_, report) in self._reports.items()}, attached)

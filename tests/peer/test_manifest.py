@@ -30,7 +30,7 @@ def changed(**fields: Any) -> bytes:
     [
         MANIFEST,
         run_manifest(max_grad_norm=None, start_step=3, state_digest="ab" * 32, checkpoint_at=(4, 9)),
-        run_manifest(deadlines=Deadlines(commit=1.5, settle=0.1), seed=2**63 - 1, peers=1024),
+        run_manifest(deadlines=Deadlines(commit=1.5, settle=0.1), seed=2**63 - 1, peers=256),
     ],
 )
 def test_a_manifest_goes_round(manifest: RunManifest) -> None:

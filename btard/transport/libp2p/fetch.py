@@ -158,6 +158,7 @@ async def fetch(
     except (DaemonError, StreamLost) as error:
         raise FetchError(str(error)) from None
     finally:
+        answer.cancel()  # closing the stream below must not fail a future that nobody waits for
         if pipe is not None:
             pipe.abort()
         if answer.done() and not answer.cancelled():
