@@ -106,7 +106,7 @@ class Daemon:
             )
             daemon = cls(process, directory, lock, key.peer_id)
             _record(lock, directory, process.pid)
-            await daemon._wait_ready(timeout)
+            await daemon._wait_ready(timeout, host_maddrs)
         except BaseException as error:
             if daemon is not None:
                 await daemon.stop()
@@ -117,19 +117,22 @@ class Daemon:
             raise
         return daemon
 
-    async def _wait_ready(self, timeout: float) -> None:
+    async def _wait_ready(self, timeout: float, host_maddrs: Sequence[str]) -> None:
         ready = asyncio.create_task(self._ready.wait())
         done, _ = await asyncio.wait({ready, self._reading}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
         ready.cancel()
         if not self._ready.is_set():
-            raise UserError(self._why_not_started(ended=self._reading in done, timeout=timeout))
+            raise UserError(self._why_not_started(self._reading in done, timeout, " ".join(host_maddrs)))
 
-    def _why_not_started(self, *, ended: bool, timeout: float) -> str:
+    def _why_not_started(self, ended: bool, timeout: float, listening: str) -> str:
         said = " ".join(self._output)
         if "address already in use" in said:
-            return "the port is already in use by another program; choose another port, or 0 for any free one"
+            return (
+                f"the port of {listening} is already in use by another program; choose another port, or 0 for any "
+                "free one"
+            )
         if "cannot assign requested address" in said:
-            return "this machine does not have the address to listen on; listen on 0.0.0.0 or on an own address"
+            return f"this machine does not have the address of {listening}; listen on 0.0.0.0 or on an own address"
         if ended:
             return f"p2pd ended at once, saying: {said[-300:] or 'nothing'}"
         return f"p2pd did not start within {timeout:g} s; give it more time with a longer startup timeout"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 
 import pytest
 import torch
@@ -11,9 +12,10 @@ from btard.aggregation import RuleName
 from btard.behaviour import Behaviour, LeaveReason
 from btard.hashing import digest
 from btard.identity import Envelope, IdentityKey, MessageKind, PeerId
-from btard.round.actions import BanReason, OutcomeKind, Send, Voided
+from btard.round.actions import AggregateRows, BanReason, OutcomeKind, Send, Voided
 from btard.round.messages import Fault, Phase, Report
 from btard.round.partition import WireType
+from btard.round.work import aggregate_rows
 from btard.transport.base import Payload
 from btard.transport.memory import NetworkConditions, SimulatedPeer
 from tests.btard.round.swarm import RULES, Swarm
@@ -347,3 +349,106 @@ def test_a_seed_replays_exactly() -> None:
         return [str(swarm.network.now), *ends]
 
     assert story() == story()
+
+
+class ImpossibleRefusal(SimulatedPeer):
+    """Claims to have left out rows that no attempt has."""
+
+    def _perform(self, actions) -> None:  # type: ignore[no-untyped-def]
+        for action in actions:
+            if isinstance(action, AggregateRows):
+                value, _ = aggregate_rows(action.rows, action.members, self.rules.wire, self.aggregation)
+                super()._perform(self.session.aggregate_ready(self.network.now, action.attempt, value, (1000,)))
+            else:
+                super()._perform([action])
+
+
+class Sulker(SimulatedPeer):
+    """Answers every attempt with nothing but a report, which gives no reason that concerns another member."""
+
+    complaints: tuple[tuple[PeerId, Fault], ...] = ()
+    attached: tuple[bytes, ...] = ()
+
+    def begin(self, roster) -> None:  # type: ignore[no-untyped-def]
+        self.session.begin(self.network.now, roster, bytes(32))
+        others = tuple(peer for peer in roster.members if peer != self.peer_id)
+        for attempt in range(20):
+            report = Report(Phase.COMMIT, True, roster.members, self.complaints, self.attached)
+            envelope = Envelope.sign(
+                self.key,
+                run=self.rules.run,
+                step=roster.step,
+                attempt=attempt,
+                kind=MessageKind.REPORT,
+                body=report.encode(),
+            )
+            self.network.at(self.network.now + 30.0 * attempt, partial(self._sulk, others, envelope.encode()))
+
+    def _sulk(self, others: tuple[PeerId, ...], data: bytes) -> None:
+        self._perform([Send(others, data)])
+
+
+def one_liar(kind: type[SimulatedPeer], count: int, position: int) -> Swarm:
+    """Return a swarm in which the peer at `position` is of another kind."""
+    made: list[SimulatedPeer] = []
+
+    def peer_type(network, key, *rest, **named):  # type: ignore[no-untyped-def]
+        made.append((kind if len(made) == position else SimulatedPeer)(network, key, *rest, **named))
+        return made[-1]
+
+    return Swarm(count, steps=2, behaviours={position: Behaviour()}, peer_type=peer_type)
+
+
+def test_an_aggregate_that_refuses_impossible_rows_costs_its_owner_its_place() -> None:
+    swarm = one_liar(ImpossibleRefusal, 5, 2).run()
+    swarm.check_agreement()
+    for peer in swarm.honest:
+        assert len(peer.finished()) == 2
+        assert swarm.peers[2].peer_id not in peer.finished()[-1].roster.members
+
+
+@pytest.mark.parametrize("reason", ["none", "itself", "garbage"])
+def test_reports_without_a_reason_cannot_halt_the_swarm(reason: str) -> None:
+    swarm = one_liar(Sulker, 7, 3)
+    liar = swarm.peers[3]
+    assert isinstance(liar, Sulker)
+    if reason == "itself":
+        liar.complaints = ((liar.peer_id, Fault.NO_PART),)
+    elif reason == "garbage":
+        liar.attached = (b"garbage",)
+    swarm.run()
+    swarm.check_agreement()
+    for peer in swarm.honest:
+        assert len(peer.finished()) == 2
+        assert set(peer.finished()[-1].roster.members) == {other.peer_id for other in swarm.honest}
+
+
+def test_two_goodbyes_in_one_step_are_both_believed() -> None:
+    leavers = {i: Leaves(LeaveReason.LOTTERY) for i in (0, 4)}
+    swarm = Swarm(7, steps=3, behaviours=leavers).run()
+    swarm.check_agreement()
+    gone = {swarm.peers[i].peer_id for i in leavers}
+    for peer in swarm.honest:
+        assert len(peer.finished()) == 3
+        assert peer.finished()[-1].roster.banned == gone
+
+
+def test_a_newcomer_that_loads_the_state_late_misses_no_commitment() -> None:
+    swarm = Swarm(6, steps=3)
+    newcomer, crowd = swarm.peers[-1], swarm.peers[:-1]
+    for peer in crowd:
+        peer.candidates = (newcomer.peer_id,)
+    swarm.genesis = dataclasses.replace(swarm.genesis, members=tuple(peer.peer_id for peer in crowd))
+    for peer in crowd:
+        peer.begin(swarm.genesis)
+    swarm.network.run(done=lambda: bool(crowd[0].finished()))
+    first = crowd[0].finished()[0]
+
+    def enter() -> None:
+        newcomer.parameters = crowd[0].parameters.clone()
+        newcomer.begin(first.roster)
+
+    swarm.network.at(swarm.network.now + 5.0, enter)
+    swarm.network.run(done=swarm.done)
+    assert [result.step for result in newcomer.finished()] == [1, 2]
+    assert not any(isinstance(event, Voided) for peer in crowd for event in peer.history)
