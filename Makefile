@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test lint clean
+.PHONY: install demo test lint bench-deps clean
 
 install: $(STAMP)
 
@@ -28,6 +28,10 @@ lint: $(STAMP)
 
 test: lint
 	$(BIN)/pytest
+
+# What benchmarks/aggregation.py compares with; outside .venv, since byzfl's own requirements would break it.
+bench-deps: $(STAMP)
+	$(BIN)/pip install --quiet --no-deps --target .bench byzfl==0.0.11 byzpy==0.1.4
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

@@ -1,6 +1,6 @@
 """CenteredClip against the implementations that others publish, row for row in one run.
 
-    .venv/bin/pip install --no-deps --target .bench byzfl==0.0.11 byzpy==0.1.4
+    make bench-deps
     .venv/bin/python -m benchmarks.aggregation --threads 2
 
 The libraries stay outside the environment: byzfl's own requirements pull in a torchvision that breaks it. A library
@@ -25,10 +25,11 @@ import torch
 from btard.aggregation import BadRow, centered_clip
 
 BENCH = Path(__file__).resolve().parent.parent / ".bench"
-INSTALL = ".venv/bin/pip install --no-deps --target .bench byzfl==0.0.11 byzpy==0.1.4"
+INSTALL = "make bench-deps"
 SIZES = ((16, 1_000_000), (64, 250_000))
 REPETITIONS = 5
 # A contestant slower than this is timed once.
+SLOW = {"byzfl, 100 steps", "byzpy, 100 steps", "textbook step, to 1e-6"}
 SLOW_SECONDS = 1.0
 
 Aggregate = Callable[[torch.Tensor], torch.Tensor]
@@ -68,7 +69,7 @@ def textbook(tau: float) -> Aggregate:
     return aggregate
 
 
-def contestants(tau: float) -> dict[str, Aggregate | str]:
+def contestants(tau: float, quick: bool) -> dict[str, Aggregate | str]:
     entries: dict[str, Callable[[], Aggregate]] = {
         "this project, to 1e-6": lambda: lambda rows: centered_clip(rows, tau=tau).value,
         "this project, rows in separate buffers": lambda: lambda rows: centered_clip(list(rows), tau=tau).value,
@@ -81,6 +82,8 @@ def contestants(tau: float) -> dict[str, Aggregate | str]:
     }
     found: dict[str, Aggregate | str] = {}
     for name, load in entries.items():
+        if quick and name in SLOW:
+            continue
         try:
             found[name] = load()
         except ImportError as missing:
@@ -105,13 +108,13 @@ def seconds(aggregate: Aggregate, rows: torch.Tensor) -> tuple[float, float]:
     return time.perf_counter() - wall, time.process_time() - processor
 
 
-def speed(n: int, d: int, attack: str, relative_tau: float) -> None:
+def speed(n: int, d: int, attack: str, relative_tau: float, quick: bool) -> None:
     torch.manual_seed(0)
     rows = torch.randn(n, d)
     hostile = n // 2 - 1
     rows[:hostile] = -1000 * rows[:hostile] if attack == "sign flip x1000" else 1000 * torch.randn(d)
     tau = relative_tau * math.sqrt(d)
-    entries = contestants(tau)
+    entries = contestants(tau, quick)
     runnable = {name: entry for name, entry in entries.items() if not isinstance(entry, str)}
     times = {name: [seconds(entry, rows)] for name, entry in runnable.items()}
     for _ in range(REPETITIONS):
@@ -137,7 +140,7 @@ def speed(n: int, d: int, attack: str, relative_tau: float) -> None:
         print(f"| {name} | {1e3 * walls[name]:.1f} | {ratios} | {left:.1e} |", flush=True)
 
 
-def hostile_values() -> None:
+def hostile_values(quick: bool) -> None:
     """One of 16 rows is poisoned; a good answer is a result near the honest mean, or a refusal that names the row."""
     torch.manual_seed(0)
     honest = torch.randn(16, 100_000)
@@ -151,7 +154,7 @@ def hostile_values() -> None:
         "x 1e12": lambda row: row * 1e12,
         "x 1e30": lambda row: row * 1e30,
     }
-    entries = contestants(tau)
+    entries = contestants(tau, quick)
     print("\nOne hostile row of 16 x 100,000: distance of the result from the honest mean, in tau\n")
     print("| | " + " | ".join(poisons) + " |\n|---|" + "---|" * len(poisons))
     for name, entry in entries.items():
@@ -173,11 +176,13 @@ def hostile_values() -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description="CenteredClip against published implementations")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="torch threads (default: all)")
-    torch.set_num_threads(parser.parse_args().threads)
+    parser.add_argument("--quick", action="store_true", help="leave out those that take many seconds a call")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
     for n, d in SIZES:
-        speed(n, d, "sign flip x1000", 1.0)
-        speed(n, d, "in a common direction", 0.3)
-    hostile_values()
+        speed(n, d, "sign flip x1000", 1.0, arguments.quick)
+        speed(n, d, "in a common direction", 0.3, arguments.quick)
+    hostile_values(arguments.quick)
 
 
 if __name__ == "__main__":

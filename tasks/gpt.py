@@ -67,7 +67,7 @@ _SHAPES = {
         dropout=0.05,
         vocabulary=256,
         tokenizer=TokenizerKind.CHARACTERS,
-        schedule=Schedule(learning_rate=4e-3, warmup_steps=60, total_steps=5_000),
+        schedule=Schedule(learning_rate=2e-3, warmup_steps=60, total_steps=5_000),
         evaluation_samples=128,
     ),
     GptSize.SMALL: _Shape(

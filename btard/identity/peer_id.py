@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import base58
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
@@ -45,7 +47,7 @@ class PeerId(bytes):
     @property
     def public_key(self) -> Ed25519PublicKey:
         """The verification key that the id contains."""
-        return Ed25519PublicKey.from_public_bytes(self[len(_PREFIX) :])
+        return _public_key(bytes(self[len(_PREFIX) :]))
 
     def __str__(self) -> str:
         return base58.b58encode(bytes(self)).decode()
@@ -57,3 +59,8 @@ class PeerId(bytes):
     def short(self) -> str:
         """The last six characters, for tables and logs."""
         return str(self)[-6:]
+
+
+@lru_cache(maxsize=4096)
+def _public_key(raw: bytes) -> Ed25519PublicKey:
+    return Ed25519PublicKey.from_public_bytes(raw)
