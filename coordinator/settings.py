@@ -14,7 +14,7 @@ from pydantic import Field, field_validator, model_validator
 
 from btard.configuration import Option, Port, TauSettings
 
-DEFAULT_TAU = 0.03
+DEFAULT_TAU = 0.01
 """Clipping radius of a part when neither a flag nor the environment gives one."""
 
 PUBLISHED_STEPS = (450, 950, 2950, 4950)
