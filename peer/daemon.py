@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from btard.behaviour import Behaviour, LeaveReason
 from btard.configuration import load_settings, to_yaml
@@ -16,6 +17,9 @@ from btard.errors import UserError
 from btard.identity import IdentityKey, PeerId
 from byzantine.selection import make_behaviour
 from peer.settings import PeerSettings
+
+if TYPE_CHECKING:
+    from btard.transport.libp2p import Libp2pNode
 
 logger = logging.getLogger("btard.peer")
 
@@ -80,7 +84,6 @@ class Peer:
 
     async def run(self) -> int:
         """Join, train, and leave everything clean."""
-        # Heavy modules are imported while the network starts: both take seconds.
         from btard.transport.libp2p import Libp2pNode
 
         settings = self._settings
@@ -121,7 +124,7 @@ class Peer:
                 logger.warning("%s; trying for %.0f s more", error, deadline - loop.time())
             await asyncio.sleep(_RESOLVE_POLL)
 
-    async def _train(self, node, known: set[PeerId]) -> int:  # type: ignore[no-untyped-def]
+    async def _train(self, node: Libp2pNode, known: set[PeerId]) -> int:
         import torch
 
         from btard.round.session import Session

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
 
 from btard.errors import UserError
 from btard.identity import Envelope, Malformed, MessageKind, PeerId
@@ -113,19 +112,13 @@ async def read_roster(records: Records, coordinator: PeerId, run: bytes) -> Rost
     return read_records(mine, RosterRecord, run, MessageKind.GENESIS).get(coordinator)
 
 
-async def wait_for_roster(
-    records: Records, coordinator: PeerId, run: bytes, alive: Callable[[], None]
-) -> tuple[Roster, bool]:
+async def wait_for_roster(records: Records, coordinator: PeerId, run: bytes) -> tuple[Roster, bool]:
     """Wait for the first roster of the run.
-
-    Args:
-        alive: is called at every look, and may raise to end the waiting.
 
     Returns:
         The newest roster that the coordinator knows, and whether the run is over.
     """
     while True:
-        alive()
         record = await read_roster(records, coordinator, run)
         if record is not None:
             try:

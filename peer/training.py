@@ -74,7 +74,7 @@ class TrainingLoop:
 
     async def run(self) -> ExitCode:
         """Train until the run is over, or this peer is banned or alone."""
-        roster, over = await wait_for_roster(self.node.records, self.coordinator, self.manifest.run, lambda: None)
+        roster, over = await wait_for_roster(self.node.records, self.coordinator, self.manifest.run)
         if over:
             logger.info("the run is over")
             return ExitCode.FINISHED

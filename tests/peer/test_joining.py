@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from btard.errors import UserError
-from btard.identity import Envelope, MessageKind
+from btard.identity import Envelope, MessageKind, PeerId
 from peer import joining
 from peer.joining import check_local_settings, find_manifest, load_run_task, read_roster, wait_for_roster
 from peer.manifest import MANIFEST_KEY
@@ -139,23 +139,17 @@ async def test_only_the_coordinators_roster_is_read() -> None:
 
 @pytest.mark.parametrize("over", [False, True])
 async def test_the_first_roster_is_waited_for(over: bool) -> None:
-    records, looks = announced(), 0
+    looks = 0
 
-    def alive() -> None:
-        nonlocal looks
-        looks += 1
-        if looks == 3:
-            records.found = published(RosterRecord(roster="00")).found
-        if looks == 5:
-            records.found = published(RosterRecord.of(ROSTER, finished=over)).found
+    class Forming(TableRecords):
+        async def read(self, key: str) -> dict[PeerId, Envelope]:
+            nonlocal looks
+            looks += 1
+            if looks == 3:
+                self.found = published(RosterRecord(roster="00")).found
+            if looks == 5:
+                self.found = published(RosterRecord.of(ROSTER, finished=over)).found
+            return await super().read(key)
 
-    assert await wait_for_roster(records, PEERS[0], RUN, alive) == (ROSTER, over)
+    assert await wait_for_roster(Forming({}), PEERS[0], RUN) == (ROSTER, over)
     assert looks == 5
-
-
-async def test_waiting_ends_when_the_caller_says_so() -> None:
-    def dead() -> None:
-        raise UserError("the coordinator is gone")
-
-    with pytest.raises(UserError, match="gone"):
-        await wait_for_roster(announced(), PEERS[0], RUN, dead)
