@@ -34,7 +34,7 @@ def test_a_new_run(tmp_path: Path) -> None:
     manifest = run.manifest
     assert RunDirectory(tmp_path).load_manifest() == manifest
     assert (manifest.tau, manifest.max_grad_norm) == (DEFAULT_TAU, None)
-    assert (manifest.learning_rate, manifest.warmup_steps, manifest.total_steps) == (0.05, 2, 20)
+    assert (manifest.learning_rate, manifest.warmup_steps, manifest.total_steps) == (0.05, 4, 20)
     assert manifest.checkpoint_at == (5, 450, 950, 2950, 4950)
     assert manifest.dimension == run.state.dimension
     assert manifest.fingerprint == run.state.task.fingerprint

@@ -45,7 +45,7 @@ relays = st.integers(1, MAX_PEERS).flatmap(
 bodies = st.one_of(
     st.builds(Commit, digests, digests, st.lists(digests, max_size=5).map(tuple), peers),
     st.builds(PartHeader, st.integers(0, MAX_PEERS - 1), digests),
-    st.builds(Aggregate, digests, positions),
+    st.builds(Aggregate, digests, positions.map(lambda some: tuple(sorted(set(some))))),
     st.builds(Digest, digests, digests, digests, digests),
     st.builds(Report, st.sampled_from(Phase), st.booleans(), peers, complaints, blobs),
     relays,
@@ -125,6 +125,8 @@ REPORT = Report(Phase.GATHER, False, tuple(PEERS[:3]), ((PEERS[0], Fault.NO_PART
         Aggregate(D[:-1], ()),
         Aggregate(D, (MAX_PEERS,)),
         Aggregate(D, (-1,)),
+        Aggregate(D, (0, 0)),
+        Aggregate(D, (2, 1)),
         Aggregate(D, (0,) * (MAX_PEERS + 1)),
         Digest(D, D, D, D[:-1]),
         dataclasses.replace(REPORT, members=(PEERS[1], PEERS[0])),

@@ -106,7 +106,7 @@ async def test_an_expected_end_is_not_reported(tmp_path: Path) -> None:
 async def test_a_port_in_use_is_one_sentence(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(UserError, match="port is already in use"):
+        with pytest.raises(UserError, match=f"/tcp/{port} is already in use"):
             await Libp2pNode.create(tmp_path / "key", host_maddrs=[f"/ip4/127.0.0.1/tcp/{port}"])
 
 
