@@ -95,7 +95,7 @@ def installed_settings() -> dict[str, type[Settings]]:
 
 def to_yaml(settings: Settings) -> str:
     """Return every effective value as a file that `--config` accepts."""
-    return yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    return yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False)
 
 
 def _parsed(cls: type[Settings], name: str, value: object) -> object:

@@ -37,6 +37,7 @@ class MessageKind(IntEnum):
     RELAY = 6
     LEAVE = 7
     CERTIFICATE = 8
+    ASK = 9
     MANIFEST = 16
     JOIN = 17
     GENESIS = 18

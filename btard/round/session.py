@@ -29,6 +29,8 @@ class Session:
         self._early: dict[PeerId, list[Envelope]] = {}
         self._early_bytes = 0
         self._adrift = True
+        self._ahead: set[PeerId] = set()
+        self._ask_at = math.inf
         self._last_step = -1
         self._last_members: frozenset[PeerId] = frozenset()
         self._last_certificate: tuple[Envelope, ...] = ()
@@ -38,12 +40,13 @@ class Session:
     @property
     def deadline(self) -> float:
         """When `tick` wants to be called."""
-        return self.machine.deadline if self.machine else math.inf
+        return min(self.machine.deadline, self._ask_at) if self.machine else math.inf
 
     def begin(self, now: float, roster: Roster, parameters: bytes, candidates: tuple[PeerId, ...] = ()) -> list[Action]:
         """Begin the step of `roster`, on the training state whose digest is `parameters`."""
         self.roster = roster
         self._adrift = False
+        self._ahead, self._ask_at = set(), math.inf
         self.machine = StepMachine(
             self._rules, roster, self._key, self._behaviour, parameters=parameters, candidates=candidates
         )
@@ -67,11 +70,31 @@ class Session:
         step = self.roster.step if self.roster else -1
         if self.machine and envelope.step == step and not self.machine.over:
             return self._remember(self.machine.on_envelope(now, envelope))
-        if envelope.step == self._last_step and envelope.kind is MessageKind.REPORT and sender in self._last_members:
+        late = envelope.kind in (MessageKind.REPORT, MessageKind.ASK)
+        if envelope.step == self._last_step and late and sender in self._last_members:
             return [Send((sender,), self._certificate())]
         if envelope.step == step + 1 or (self._adrift and envelope.step > step):
             self._keep_early(envelope)
+        if envelope.step == step + 1 and envelope.kind is MessageKind.COMMIT:
+            self._note_ahead(now, sender)
         return []
+
+    def _note_ahead(self, now: float, sender: PeerId) -> None:
+        """A member has finished the step that this peer is in: what is missing may have been lost with its sender.
+
+        Usually it is only late; after a moment this peer asks for the certificate, before its own silence in the next
+        step is held against it.
+        """
+        if self.roster is not None and self.machine and not self.machine.over and sender in self.roster.members:
+            self._ahead.add(sender)
+            self._ask_at = min(self._ask_at, now + self._rules.settle / 4)
+
+    def _ask(self, now: float) -> list[Action]:
+        if now < self._ask_at or self.machine is None or self.machine.over or self.roster is None:
+            return []
+        self._ask_at = math.inf
+        ask = Envelope.sign(self._key, run=self._rules.run, step=self.roster.step, kind=MessageKind.ASK, body=b"")
+        return [Send(tuple(sorted(self._ahead)), ask.encode())]
 
     def _keep_early(self, envelope: Envelope) -> None:
         """Keep a message of a later step, within bounds.
@@ -126,7 +149,7 @@ class Session:
 
     def tick(self, now: float) -> list[Action]:
         """Time has passed."""
-        return self._remember(self.machine.tick(now)) if self.machine else []
+        return [*self._ask(now), *self._remember(self.machine.tick(now))] if self.machine else []
 
     def parts_ready(
         self, now: float, attempt: int, parts: tuple[memoryview, ...], digests: tuple[bytes, ...]
@@ -140,6 +163,8 @@ class Session:
 
     def _remember(self, actions: list[Action]) -> list[Action]:
         """Keep the certificate of a finished step, for members that have not finished it."""
+        if self.machine is not None and self.machine.over:
+            self._ask_at = math.inf
         for action in actions:
             if isinstance(action, Finished) and self.roster is not None:
                 self._last_step = action.step

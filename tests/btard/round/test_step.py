@@ -452,3 +452,26 @@ def test_a_newcomer_that_loads_the_state_late_misses_no_commitment() -> None:
     swarm.network.run(done=swarm.done)
     assert [result.step for result in newcomer.finished()] == [1, 2]
     assert not any(isinstance(event, Voided) for peer in crowd for event in peer.history)
+
+
+class DiesWhileSigning(SimulatedPeer):
+    """Dies in the middle of the broadcast of its digest: one member gets it, the others do not."""
+
+    def _perform(self, actions) -> None:  # type: ignore[no-untyped-def]
+        for action in actions:
+            if isinstance(action, Send) and Envelope.decode(action.data).kind is MessageKind.DIGEST:
+                super()._perform([Send(action.peers[:1], action.data)])
+                self.crash()
+                return
+            super()._perform([action])
+
+
+@pytest.mark.parametrize("count", [3, 4, 7])
+def test_a_digest_that_reached_one_member_only_divides_nobody(count: int) -> None:
+    swarm = one_liar(DiesWhileSigning, count, 1)
+    swarm.run()
+    swarm.check_agreement()
+    for peer in swarm.honest:
+        assert len(peer.finished()) == 2, peer.history
+        assert peer.stopped is None
+    assert set(swarm.honest[0].finished()[-1].roster.members) == {peer.peer_id for peer in swarm.honest}
