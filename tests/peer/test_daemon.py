@@ -130,3 +130,4 @@ def test_a_peer_told_another_tau_than_the_run_s_is_refused(tmp_path: Path, progr
     programs.append(peer)
     assert peer.process.wait(DEADLINE) == 2
     assert "0.125" in peer.log.read_text().splitlines()[-1]
+    assert coordinator.end() == 130
