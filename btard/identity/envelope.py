@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import lru_cache
 
-from cryptography.exceptions import InvalidSignature
-
 from btard.hashing import digest
 from btard.identity.codec import Malformed, as_bytes, as_fields, as_int, decode, encode
 from btard.identity.keys import IdentityKey
@@ -128,10 +126,8 @@ class Envelope:
         if self._verified:
             return
         signed = _signed_bytes(self.run, self.step, self.attempt, self.kind, self.author, self.body)
-        try:
-            self.author.public_key.verify(self.signature, signed)
-        except (InvalidSignature, ValueError):
-            raise Malformed("the signature does not verify") from None
+        if not self.author.has_signed(signed, self.signature):
+            raise Malformed("the signature does not verify")
         object.__setattr__(self, "_verified", True)
 
     def encode(self) -> bytes:

@@ -6,8 +6,7 @@ import os
 import stat
 from pathlib import Path
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from nacl.signing import SigningKey
 
 from btard.errors import UserError
 from btard.identity.peer_id import PeerId
@@ -19,20 +18,19 @@ _PREFIX = bytes.fromhex("08011240")
 class IdentityKey:
     """An Ed25519 signing key with its peer id."""
 
-    def __init__(self, private: Ed25519PrivateKey) -> None:
+    def __init__(self, private: SigningKey) -> None:
         self._private = private
-        public = private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
-        self.peer_id = PeerId.from_public_key(public)
+        self.peer_id = PeerId.from_public_key(bytes(private.verify_key))
 
     @classmethod
     def generate(cls) -> IdentityKey:
         """Return a new random key."""
-        return cls(Ed25519PrivateKey.generate())
+        return cls(SigningKey.generate())
 
     @classmethod
     def from_seed(cls, seed: bytes) -> IdentityKey:
         """Return the key of a 32-byte seed: for simulations and repeatable local swarms, never for strangers."""
-        return cls(Ed25519PrivateKey.from_private_bytes(seed))
+        return cls(SigningKey(seed))
 
     @classmethod
     def load_or_create(cls, path: Path) -> IdentityKey:
@@ -58,7 +56,7 @@ class IdentityKey:
     def _decode(cls, raw: bytes, path: Path) -> IdentityKey:
         if len(raw) != len(_PREFIX) + 64 or not raw.startswith(_PREFIX):
             raise UserError(f"{path} holds no Ed25519 key; delete it to have a new one made")
-        key = cls(Ed25519PrivateKey.from_private_bytes(raw[len(_PREFIX) : len(_PREFIX) + 32]))
+        key = cls(SigningKey(raw[len(_PREFIX) : len(_PREFIX) + 32]))
         if raw[len(_PREFIX) + 32 :] != key.peer_id[-32:]:
             raise UserError(f"{path} is damaged: its two halves disagree; delete it to have a new one made")
         return key
@@ -69,12 +67,11 @@ class IdentityKey:
         Raises:
             OSError: the file exists or cannot be written.
         """
-        seed = self._private.private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption())
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as file:
-            file.write(_PREFIX + seed + self.peer_id[-32:])
+            file.write(_PREFIX + bytes(self._private) + self.peer_id[-32:])
 
     def sign(self, message: bytes) -> bytes:
         """Return the 64-byte Ed25519 signature of `message`."""
-        return self._private.sign(message)
+        return self._private.sign(message).signature

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import base58
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from nacl.bindings import crypto_sign_open
+from nacl.exceptions import BadSignatureError
 
 from btard.errors import UserError
 
@@ -13,6 +12,7 @@ _PREFIX = bytes.fromhex("002408011220")
 """Identity multihash (0x00) of the 36-byte protobuf {1: Ed25519, 2: 32 bytes}; see the libp2p peer-id specification."""
 
 PEER_ID_SIZE = len(_PREFIX) + 32
+SIGNATURE_SIZE = 64
 
 
 class PeerId(bytes):
@@ -44,10 +44,19 @@ class PeerId(bytes):
         except ValueError:
             raise UserError(f"{text!r} is no peer id; an Ed25519 peer id begins with 12D3Koo") from None
 
-    @property
-    def public_key(self) -> Ed25519PublicKey:
-        """The verification key that the id contains."""
-        return _public_key(bytes(self[len(_PREFIX) :]))
+    def has_signed(self, message: bytes, signature: bytes) -> bool:
+        """Whether `signature`, 64 bytes, is of `message` under the key that the id contains.
+
+        libsodium's rules decide, which refuse keys and points of small order and numbers that are not reduced: all
+        peers must agree on what is signed, so no other implementation may be used beside it.
+        """
+        if len(signature) != SIGNATURE_SIZE:
+            return False
+        try:
+            crypto_sign_open(signature + message, self[len(_PREFIX) :])
+        except BadSignatureError:
+            return False
+        return True
 
     def __str__(self) -> str:
         return base58.b58encode(bytes(self)).decode()
@@ -59,8 +68,3 @@ class PeerId(bytes):
     def short(self) -> str:
         """The last six characters, for tables and logs."""
         return str(self)[-6:]
-
-
-@lru_cache(maxsize=4096)
-def _public_key(raw: bytes) -> Ed25519PublicKey:
-    return Ed25519PublicKey.from_public_bytes(raw)

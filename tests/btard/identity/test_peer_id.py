@@ -24,7 +24,34 @@ def test_the_key_of_a_published_vector() -> None:
     key = IdentityKey.from_seed(SEED)
     assert key.peer_id == PeerId.from_public_key(PUBLIC)
     assert key.sign(b"") == SIGNATURE
-    key.peer_id.public_key.verify(SIGNATURE, b"")
+    assert key.peer_id.has_signed(b"", SIGNATURE)
+
+
+@pytest.mark.parametrize(
+    ("message", "signature"),
+    [
+        pytest.param(b"x", SIGNATURE, id="another message"),
+        pytest.param(b"", bytes(64), id="zeros"),
+        pytest.param(b"", SIGNATURE[:63], id="too short"),
+        pytest.param(b"", SIGNATURE + b"\0", id="too long"),
+        pytest.param(b"", b"", id="none"),
+        pytest.param(
+            b"",
+            SIGNATURE[:32]
+            + (int.from_bytes(SIGNATURE[32:], "little") + 2**252 + 27742317777372353535851937790883648493).to_bytes(
+                32, "little"
+            ),
+            id="not reduced",
+        ),
+    ],
+)
+def test_what_is_no_signature(message: bytes, signature: bytes) -> None:
+    assert not PeerId.from_public_key(PUBLIC).has_signed(message, signature)
+
+
+def test_a_key_of_small_order_signs_nothing() -> None:
+    neutral = (1).to_bytes(32, "little")
+    assert not PeerId.from_public_key(neutral).has_signed(b"anything", neutral + bytes(32))
 
 
 @given(st.binary(min_size=32, max_size=32))
