@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import statistics
 import tempfile
 import time
@@ -26,7 +27,7 @@ from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.transport import PATIENCE, hivemind, measure, memory_and_processes
+from benchmarks.transport import PATIENCE, cpu_seconds, hivemind, measure, memory_and_processes
 
 if TYPE_CHECKING:
     import torch
@@ -90,7 +91,11 @@ async def run_round(
             node.transport.attach(driver)
             members = tuple(sorted(peer for peer, _ in addresses))
             roster = Roster(0, members, frozenset(), first_randomness(0, 0))
-            for _ in range(rounds):
+            before: tuple[float, ...] = ()
+            pids = os.getpid(), node.daemon_pid
+            for number in range(rounds):
+                if number == 1:
+                    before = tuple(map(cpu_seconds, pids))
                 await asyncio.to_thread(barrier.wait, PATIENCE)
                 start = time.monotonic()
                 outcome = await driver.run_step(roster, digest(b"state"), contribute)
@@ -98,7 +103,8 @@ async def run_round(
                     raise RuntimeError(f"the round did not succeed at once: {outcome}")
                 pipe.send((start, time.monotonic(), 0.0, 0.0))
                 roster = outcome.roster
-            pipe.send((0.0, 0.0, *memory_and_processes()))
+            cpu = [cpu_seconds(pid) - start for pid, start in zip(pids, before, strict=True)]
+            pipe.send((*cpu, *memory_and_processes()))
             await asyncio.to_thread(barrier.wait, PATIENCE)
         finally:
             await node.close()

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import statistics
 import tempfile
 import time
@@ -22,7 +23,7 @@ from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 from benchmarks.round import ours, vector_of
-from benchmarks.transport import PATIENCE, RoundInbox, measure, memory_and_processes
+from benchmarks.transport import PATIENCE, RoundInbox, cpu_seconds, measure, memory_and_processes
 
 
 class _NoHash:
@@ -60,7 +61,11 @@ async def run_plain(index: int, peers: int, values: int, rounds: int, pipe: Conn
             flat = to_wire(vector_of(values, index), WireType.FLOAT32)
             others = [(peer, part) for part, (peer, _) in enumerate(addresses) if part != index]
             others = others[index:] + others[:index]
+            before: tuple[float, ...] = ()
+            pids = os.getpid(), node.daemon_pid
             for number in range(rounds):
+                if number == 1:
+                    before = tuple(map(cpu_seconds, pids))
                 await asyncio.to_thread(barrier.wait, PATIENCE)
                 start = time.monotonic()
                 for peer, part in others:
@@ -73,7 +78,8 @@ async def run_plain(index: int, peers: int, values: int, rounds: int, pipe: Conn
                     node.transport.send_part(peer, b"a%d" % number, aggregate)
                 await inbox.wait_for(b"a%d" % number, peers - 1)
                 pipe.send((start, time.monotonic(), 0.0, 0.0))
-            pipe.send((0.0, 0.0, *memory_and_processes()))
+            cpu = [cpu_seconds(pid) - start for pid, start in zip(pids, before, strict=True)]
+            pipe.send((*cpu, *memory_and_processes()))
             await asyncio.to_thread(barrier.wait, PATIENCE)
         finally:
             await node.close()
@@ -104,7 +110,12 @@ def main() -> None:
             times[name] += row["step"][1:]
             seconds = statistics.median(row["step"][1:])
             memory = statistics.median(row["memory"])
-            print(f"turn {turn + 1}, {name}: median {seconds:.3f} s a round, {memory:.0f} MB PSS a peer", flush=True)
+            python, daemon = (row[which][0] / arguments.rounds / arguments.peers for which in ("cpu_python", "cpu_p2pd"))
+            print(
+                f"turn {turn + 1}, {name}: median {seconds:.3f} s a round; a peer: processor {python:.3f} s in Python, "
+                f"{daemon:.3f} s in p2pd; {memory:.0f} MB PSS",
+                flush=True,
+            )
     plain_time, secure_time = (statistics.median(times[name]) for name in ("plain", "secure"))
     print(
         f"{arguments.peers} peers x {arguments.values:,} values, {validators:g} validators: plain {plain_time:.3f} s, "

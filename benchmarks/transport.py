@@ -83,7 +83,7 @@ async def run_ours(index: int, peers: int, values: int, rounds: int, pipe: Conne
             vector = np.random.default_rng(index).standard_normal(values, dtype=np.float32)
             bounds = [values * part // peers for part in range(peers + 1)]
             parts = [vector[low:high] for low, high in itertools.pairwise(bounds)]
-            before = _cpu_seconds(os.getpid()), _cpu_seconds(node.daemon_pid)
+            before = cpu_seconds(os.getpid()), cpu_seconds(node.daemon_pid)
             for number in range(rounds):
                 await asyncio.to_thread(barrier.wait, PATIENCE)
                 start = time.monotonic()
@@ -100,14 +100,15 @@ async def run_ours(index: int, peers: int, values: int, rounds: int, pipe: Conne
                     node.transport.send_part(peer, b"a%d" % number, memoryview(aggregate).cast("B"))
                 await inbox.wait_for(b"a%d" % number, peers - 1)
                 pipe.send((start, time.monotonic(), 0.0, 0.0))
-            cpu = _cpu_seconds(os.getpid()) - before[0], _cpu_seconds(node.daemon_pid) - before[1]
+            cpu = cpu_seconds(os.getpid()) - before[0], cpu_seconds(node.daemon_pid) - before[1]
             pipe.send((*cpu, *memory_and_processes()))
             await asyncio.to_thread(barrier.wait, PATIENCE)
         finally:
             await node.close()
 
 
-def _cpu_seconds(pid: int) -> float:
+def cpu_seconds(pid: int) -> float:
+    """Return the processor time that a process has used, user and system."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
