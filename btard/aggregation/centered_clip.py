@@ -1,4 +1,7 @@
-"""CenteredClip to its fixed point, in two or more passes over the rows whatever the number of iterations."""
+"""CenteredClip to its fixed point, in two or more passes over the rows whatever the number of iterations.
+
+Rows that are short take another way to the same point, see `short_rows`; the last bits may be others on it.
+"""
 
 import math
 from collections.abc import Sequence
@@ -11,6 +14,7 @@ from numpy.typing import NDArray
 from btard.aggregation.chunks import Deviations, ShiftedRows
 from btard.aggregation.fixed_point import Geometry, Solution, clip_factors, solve
 from btard.aggregation.rows import CheckedRows, Rows, check_rows, check_weights
+from btard.aggregation.short_rows import MOST_NUMBERS, solve_short
 
 _SAMPLED_RUNS = 16
 _SAMPLED_RUN_LENGTH = 16
@@ -52,7 +56,7 @@ def centered_clip(
     weights: (n,) finite and not negative; they multiply the clipped rows, and default to ones.
     tol: the relative residual to reach. It cannot fall much below 6e-8 ||v|| / (mean distance of the rows from v),
     where the float32 of the result ends; the residual that was reached is reported in either case.
-    max_iterations: cap on the steps in coefficient space of one round.
+    max_iterations: cap on the steps of one round.
 
     The same rows in the same order give the same bytes.
 
@@ -62,10 +66,14 @@ def centered_clip(
     if not tau > 0:
         raise ValueError(f"tau must be above zero, not {tau}")
     rows = check_rows(x)
-    normalised = check_weights(weights, len(rows.rows))
+    normalised = check_weights(weights, len(rows))
+    if len(rows) * rows.dimension <= MOST_NUMBERS:
+        short = solve_short(rows.stacked, tau=tau, weights=normalised, tol=tol, most_steps=max_iterations)
+        if short is not None:
+            return CenteredClipResult(short.value, short.steps, short.residual, short.n_clipped)
     shifted = ShiftedRows(rows, rows.rows[_central_row(rows)])
     best: CenteredClipResult | None = None
-    nearest = np.full(len(rows.rows), math.inf)
+    nearest = np.full(len(rows), math.inf)
     iterations = 0
     for _ in range(_MAX_ROUNDS):
         geometry = Geometry(shifted.gram(), shifted.scale)

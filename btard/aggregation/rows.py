@@ -3,12 +3,17 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 Rows = torch.Tensor | Sequence[torch.Tensor] | Sequence[NDArray[np.float32]] | NDArray[np.float32]
+
+
+_SHORT = 4096
+"""Numbers up to which a row costs less than a call."""
 
 
 class BadRow(ValueError):
@@ -24,16 +29,28 @@ class CheckedRows:
     """n >= 1 finite float32 CPU rows of one length d.
 
     `block` is the (n, d) tensor when the rows came as one, so that a chunk of all of them is one operation; rows in
-    separate buffers are left where they are. `magnitude` is (n,) float64: the largest absolute coordinate of each row.
+    `separate` buffers are left where they are. `magnitude` is (n,) float64: the largest absolute coordinate of each.
     """
 
-    rows: tuple[torch.Tensor, ...]
+    separate: tuple[torch.Tensor, ...]
     block: torch.Tensor | None
     magnitude: NDArray[np.float64]
 
+    def __len__(self) -> int:
+        return len(self.magnitude)
+
     @property
     def dimension(self) -> int:
-        return self.rows[0].numel()
+        return self.separate[0].numel() if self.block is None else self.block.shape[1]
+
+    @cached_property
+    def rows(self) -> tuple[torch.Tensor, ...]:
+        return self.separate if self.block is None else self.block.unbind(0)
+
+    @property
+    def stacked(self) -> torch.Tensor:
+        """The rows as one (n, d) tensor, a copy if they came in separate buffers."""
+        return torch.stack(self.separate) if self.block is None else self.block
 
 
 def check_rows(rows: Rows) -> CheckedRows:
@@ -48,21 +65,23 @@ def check_rows(rows: Rows) -> CheckedRows:
         if rows.ndim != 2:
             raise ValueError(f"rows must have shape (n, d), not {tuple(rows.shape)}")
         block: torch.Tensor | None = rows.detach()
-        views = tuple(rows.detach().unbind(0))
+        views: Sequence[torch.Tensor] = ()
+        if len(rows) > 0:
+            _check_form(0, rows[0], rows.shape[1:])
     else:
         block = None
-        views = tuple(_as_tensor(index, row) for index, row in enumerate(rows))
-    if not views:
+        views = [_as_tensor(index, row) for index, row in enumerate(rows)]
+        for index, row in enumerate(views):
+            _check_form(index, row, views[0].shape)
+    if len(rows) == 0:
         raise ValueError("there are no rows to aggregate")
-    for index, row in enumerate(views):
-        _check_form(index, row, views[0].shape)
-    if views[0].numel() == 0:
+    if rows[0].shape[0] == 0:
         raise ValueError("rows must have at least one coordinate")
-    magnitude = np.array([magnitude_of(row) for row in views])
+    magnitude = _magnitudes(views if block is None else block)
     broken = np.flatnonzero(~np.isfinite(magnitude))
     if broken.size:
         raise BadRow(int(broken[0]), "has a coordinate that is NaN or infinite")
-    return CheckedRows(views, block, magnitude)
+    return CheckedRows(tuple(views), block, magnitude)
 
 
 def check_weights(weights: Sequence[float] | torch.Tensor | NDArray[np.float64] | None, n: int) -> NDArray[np.float64]:
@@ -92,7 +111,10 @@ def finite_rows(rows: Rows) -> list[bool]:
     """
     if isinstance(rows, np.ndarray):
         rows = torch.from_numpy(rows)
-    return [math.isfinite(magnitude_of(_as_tensor(index, row))) for index, row in enumerate(rows)]
+    if not isinstance(rows, torch.Tensor):
+        rows = [_as_tensor(index, row) for index, row in enumerate(rows)]
+    found: list[bool] = np.isfinite(_magnitudes(rows)).tolist()
+    return found
 
 
 def _as_tensor(index: int, row: object) -> torch.Tensor:
@@ -112,6 +134,15 @@ def _check_form(index: int, row: torch.Tensor, shape: torch.Size) -> None:
         raise BadRow(index, f"is on {row.device}, and must be on the CPU")
     if row.shape != shape:
         raise BadRow(index, f"has {row.numel()} coordinates where the first row has {shape.numel()}")
+
+
+def _magnitudes(rows: torch.Tensor | Sequence[torch.Tensor]) -> NDArray[np.float64]:
+    """(n,) float64: `magnitude_of` each row. A block of short rows is looked at in one go."""
+    if not isinstance(rows, torch.Tensor) or rows.ndim != 2 or rows.shape[1] > _SHORT:
+        return np.array([magnitude_of(row) for row in rows])
+    low, high = torch.aminmax(rows.detach(), dim=1)
+    found: NDArray[np.float64] = torch.maximum(-low, high).double().numpy()
+    return found
 
 
 def magnitude_of(row: torch.Tensor) -> float:

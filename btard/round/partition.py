@@ -34,6 +34,10 @@ _DTYPES = {WireType.FLOAT32: torch.float32, WireType.FLOAT16: torch.float16, Wir
 _SIZES = {wire: dtype.itemsize for wire, dtype in _DTYPES.items()}
 
 
+_SHORT = 4096
+"""Bytes up to which a payload counts as short."""
+
+
 @dataclass(frozen=True)
 class Partition:
     """`count` nearly equal consecutive slices of a vector of `dimension` numbers; the first ones are longer by one."""
@@ -85,5 +89,19 @@ def from_wire(payload: Payload, wire: WireType) -> torch.Tensor:
 
 
 def rows_from_wire(payloads: Sequence[Payload], wire: WireType) -> list[torch.Tensor]:
-    """Return `from_wire` of each payload."""
-    return [from_wire(payload, wire) for payload in payloads]
+    """Return `from_wire` of each payload; short ones are copied into one buffer, since a call costs more than they."""
+    if sum(map(len, payloads)) > _SHORT * len(payloads):
+        return [from_wire(payload, wire) for payload in payloads]
+    return list(from_wire(_joined(payloads), wire).split([len(payload) // wire.size for payload in payloads]))
+
+
+def block_from_wire(payloads: Sequence[Payload], wire: WireType) -> torch.Tensor | list[torch.Tensor]:
+    """Return n payloads of one length as one (n, d) float32 tensor if they are short, else as `rows_from_wire` does."""
+    length = len(payloads[0])
+    if not 0 < length <= _SHORT:
+        return rows_from_wire(payloads, wire)
+    return from_wire(_joined(payloads), wire).view(len(payloads), length // wire.size)
+
+
+def _joined(payloads: Sequence[Payload]) -> bytearray:
+    return bytearray().join(payloads)

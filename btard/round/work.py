@@ -13,7 +13,7 @@ from btard.identity import PeerId
 from btard.round.accusations import Opinion
 from btard.round.actions import AggregateAgain, AggregateRows, InspectRow, MeasureRows
 from btard.round.attempt import Attempt
-from btard.round.partition import Partition, WireType, from_wire, rows_from_wire, to_wire
+from btard.round.partition import Partition, WireType, block_from_wire, from_wire, rows_from_wire, to_wire
 from btard.round.rules import AggregationRules, Validation
 from btard.verification.projection import Measure, projection_of
 from btard.verification.scalars import (
@@ -74,17 +74,17 @@ class Aggregated:
 
 def aggregate_rows(action: AggregateRows, wire: WireType, rules: AggregationRules) -> Aggregated:
     """Aggregate the rows of one part; with no finite row the aggregate is zero."""
-    vectors = rows_from_wire(action.rows, wire)
+    vectors = block_from_wire(action.rows, wire)
     if len(vectors[0]) == 0:
         return Aggregated(to_wire(vectors[0], wire), (), ())
     finite = finite_rows(vectors)
-    kept = [vector for vector, good in zip(vectors, finite, strict=True) if good]
+    kept = vectors if all(finite) else [vector for vector, good in zip(vectors, finite, strict=True) if good]
     refused = tuple(i for i, good in enumerate(finite) if not good)
     limit = rules.part_norm(action.parts) * _LENGTH_SLACK
     too_long: tuple[int, ...] = ()
     if limit < math.inf:
         too_long = tuple(i for i, v in enumerate(vectors) if float(torch.linalg.vector_norm(v)) > limit)
-    if not kept:
+    if not any(finite):
         return Aggregated(to_wire(torch.zeros_like(vectors[0]), wire), refused, too_long)
     value = get_rule(rules.rule).aggregate(kept, tau=rules.part_tau(action.parts)).value
     return Aggregated(to_wire(value, wire), refused, too_long)
@@ -140,7 +140,7 @@ def measure_rows(action: MeasureRows) -> Measured:
 
 
 def _aggregates(partition: Partition, flat: memoryview) -> list[torch.Tensor]:
-    return [from_wire(partition.view(flat, part), partition.wire) for part in range(partition.count)]
+    return rows_from_wire([partition.view(flat, part) for part in range(partition.count)], partition.wire)
 
 
 @dataclass(frozen=True)
