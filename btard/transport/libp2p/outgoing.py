@@ -20,6 +20,9 @@ logger = logging.getLogger(__name__)
 
 _ATTEMPTS = 3
 
+_SHORT = 16 << 10
+"""Bytes up to which an item may be written without waiting."""
+
 
 @dataclass
 class Item:
@@ -68,9 +71,12 @@ class Lane:
         self._pipe: Pipe | None = None
         self._task: asyncio.Task[None] | None = None
         self._failures = 0
+        self._used = False
 
     def put(self, item: Item) -> None:
         """Queue an item, or drop it when the peer has not taken what is already queued."""
+        if self._write_now(item):
+            return
         full = len(self._items) >= self._most_items
         if full or (self._most_bytes is not None and self._bytes + item.size > self._most_bytes):
             self._on_dropped(item)
@@ -80,6 +86,19 @@ class Lane:
         self._filled.set()
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._run())
+
+    def _write_now(self, item: Item) -> bool:
+        """Write a short item to an open stream that has nothing else to do: waking the task would cost as much again.
+
+        What is longer than the stream takes at once goes through the queue, where a stalled reader is noticed.
+        """
+        pipe = self._pipe
+        if pipe is None or self._items or item.size > _SHORT or not pipe.ready:
+            return False
+        pipe.write_now(item.head, item.payload)
+        self._used = True
+        self._on_sent(item)
+        return True
 
     @property
     def empty(self) -> bool:
@@ -119,12 +138,15 @@ class Lane:
                 self._pipe = None
 
     async def _has_items(self) -> bool:
-        """Wait for an item; False after the idle time."""
-        if not self._items:
+        """Wait for an item; False when nothing was sent for the idle time, or up to twice as long."""
+        while not self._items:
             self._filled.clear()
+            self._used = False
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._limits.idle_timeout):
                     await self._filled.wait()
+            if not self._used:
+                break
         return bool(self._items)
 
     async def _send_first(self) -> None:

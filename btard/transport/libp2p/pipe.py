@@ -135,6 +135,18 @@ class Pipe(asyncio.BufferedProtocol):
         """Bytes that were written but have not left this process."""
         return 0 if self._transport is None else self._transport.get_write_buffer_size()
 
+    @property
+    def ready(self) -> bool:
+        """Whether the stream is open and takes more without waiting."""
+        open_ = not self.lost and self._transport is not None and not self._transport.is_closing()
+        return open_ and self._drained is None
+
+    def write_now(self, *views: bytes | bytearray | memoryview) -> None:
+        """Write what is short to a stream that is `ready`; raises StreamLost."""
+        for view in views:
+            if len(view):
+                self._put(memoryview(view))
+
     async def write(self, view: bytes | bytearray | memoryview, stall_timeout: float) -> None:
         """Write all of `view` without copying it; so it must not change for a while after this returns.
 
