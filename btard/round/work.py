@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from btard.aggregation import finite_rows, get_rule
+from btard.aggregation import BadRow, finite_rows, get_rule
 from btard.hashing import digest
 from btard.identity import PeerId
 from btard.round.accusations import Opinion
@@ -77,17 +77,21 @@ def aggregate_rows(action: AggregateRows, wire: WireType, rules: AggregationRule
     vectors = block_from_wire(action.rows, wire)
     if len(vectors[0]) == 0:
         return Aggregated(to_wire(vectors[0], wire), (), ())
-    finite = finite_rows(vectors)
-    kept = vectors if all(finite) else [vector for vector, good in zip(vectors, finite, strict=True) if good]
-    refused = tuple(i for i, good in enumerate(finite) if not good)
+    rule, tau = get_rule(rules.rule), rules.part_tau(action.parts)
     limit = rules.part_norm(action.parts) * _LENGTH_SLACK
     too_long: tuple[int, ...] = ()
     if limit < math.inf:
         too_long = tuple(i for i, v in enumerate(vectors) if float(torch.linalg.vector_norm(v)) > limit)
-    if not any(finite):
+    try:
+        # Rules look for numbers that are not finite themselves; a look before theirs would be a pass over all rows.
+        return Aggregated(to_wire(rule.aggregate(vectors, tau=tau).value, wire), (), too_long)
+    except BadRow:
+        finite = finite_rows(vectors)
+    refused = tuple(i for i, good in enumerate(finite) if not good)
+    kept = [vector for vector, good in zip(vectors, finite, strict=True) if good]
+    if not kept:
         return Aggregated(to_wire(torch.zeros_like(vectors[0]), wire), refused, too_long)
-    value = get_rule(rules.rule).aggregate(kept, tau=rules.part_tau(action.parts)).value
-    return Aggregated(to_wire(value, wire), refused, too_long)
+    return Aggregated(to_wire(rule.aggregate(kept, tau=tau).value, wire), refused, too_long)
 
 
 @dataclass(frozen=True)
