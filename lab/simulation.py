@@ -143,6 +143,7 @@ class Simulation:
         self.admissions = Admissions(settings, self.peers, self._make_peer)
         self.listeners: list[Listener] = [self.chronicle, self.admissions]
         self.wall_seconds = 0.0
+        self._running: LabPeer | None = None
         for number in range(settings.peers):
             self._make_peer(number < settings.peers - settings.byzantine)
         members = tuple(sorted(peer.peer_id for peer in self.peers))
@@ -184,9 +185,16 @@ class Simulation:
             peer.begin(self.genesis)
         self._plan_cuts()
         with _rare_collections():
-            self.network.run(done=lambda: until() or not any(peer.running for peer in self.peers if peer.honest))
+            self.network.run(done=lambda: until() or not self._goes_on())
         self.wall_seconds = time.perf_counter() - started
         return self
+
+    def _goes_on(self) -> bool:
+        """Whether an honest peer is in the middle of its steps. It is asked after every event, so the one that was
+        found last is looked at first."""
+        if self._running is None or not self._running.running:
+            self._running = next((peer for peer in self.peers if peer.honest and peer.running), None)
+        return self._running is not None
 
     def _plan_cuts(self) -> None:
         shuffled = [peer.peer_id for peer in self.peers]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import lru_cache
+from typing import Protocol, Self, TypeVar
 
 from btard.hashing import digest
 from btard.identity.codec import Malformed, as_bytes, as_fields, as_int, decode, encode
@@ -40,12 +41,24 @@ class MessageKind(IntEnum):
     SCALARS = 11
     PULL = 12
     VOTE = 13
+    FORWARD = 14
     MANIFEST = 16
     JOIN = 17
     GENESIS = 18
     METRICS = 19
     BANS = 20
     HEAD = 21
+
+
+class Readable(Protocol):
+    """A message that can be read from an envelope's body."""
+
+    @classmethod
+    def decode(cls, body: bytes) -> Self:
+        """Read bytes from the network; raises Malformed."""
+
+
+M = TypeVar("M", bound=Readable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +74,8 @@ class Envelope:
     signature: bytes
     _content: bytes = field(default=b"", init=False, repr=False, compare=False)
     _verified: bool = field(default=False, init=False, repr=False, compare=False)
+    _message: object = field(default=None, init=False, repr=False, compare=False)
+    _fits: tuple[object, bytes] | None = field(default=None, init=False, repr=False, compare=False)
 
     @classmethod
     def sign(
@@ -80,7 +95,7 @@ class Envelope:
         if len(data) > limit:
             raise Malformed(f"{len(data)} bytes where at most {limit} are allowed")
         if len(data) <= _CACHED_SIZE:
-            return _decode_cached(bytes(data))
+            return _decode_cached(data if type(data) is bytes else bytes(data))
         return _decode_verified(bytes(data))
 
     @classmethod
@@ -130,6 +145,27 @@ class Envelope:
             raise Malformed("the signature does not verify")
         object.__setattr__(self, "_verified", True)
 
+    def read(self, form: type[M]) -> M:
+        """Return the body as a message of this class, which is decoded once; raises Malformed.
+
+        Messages are immutable, and peers simulated in one process share the envelope.
+        """
+        message = self._message
+        if type(message) is form:
+            return message
+        message = form.decode(self.body)
+        object.__setattr__(self, "_message", message)
+        return message
+
+    def fits(self, rules: object, context: bytes) -> bool:
+        """Whether `found_fit` for these very rules and this attempt has been said: messages are judged once a process."""
+        found = self._fits
+        return found is not None and found[0] is rules and found[1] == context
+
+    def found_fit(self, rules: object, context: bytes) -> None:
+        """Remember that the message is well-formed under these rules in the attempt of this context."""
+        object.__setattr__(self, "_fits", (rules, context))
+
     def encode(self) -> bytes:
         """Return the canonical bytes that travel."""
         return encode(
@@ -172,6 +208,8 @@ class UnsignedEnvelope(Envelope):
             "body": body,
             "_content": b"",
             "_verified": True,
+            "_message": None,
+            "_fits": None,
             "_key": key,
         }
         for name, value in fields.items():

@@ -76,6 +76,7 @@ class Attempt:
         validators = self.roster.validators
         newcomers = self.roster.newcomers
         self.submitters = tuple(peer for peer in self.members if peer not in validators)
+        self._submitting = frozenset(self.submitters)
         self.workers = tuple(peer for peer in self.submitters if peer not in newcomers)
         self.owners = tuple(ranking(self.roster.randomness, "owner", self.workers))
         self.part_of = {peer: part for part, peer in enumerate(self.owners)}
@@ -151,31 +152,34 @@ class Attempt:
 
     def file(self, envelope: Envelope) -> None:
         """Keep a COMMIT, REVEAL, SCALARS or DIGEST; one of a wrong form is a proof against its author, and not read."""
-        if not self.note(envelope):
+        kind, author = envelope.kind, envelope.author
+        if self.signed.setdefault((kind, author), envelope) is not envelope:
+            self.note(envelope)
             return
-        if self.malformation(envelope) is not None:
-            self._accuse_malformed(envelope)
-            return
-        author = envelope.author
-        match envelope.kind:
+        if not envelope.fits(self.rules, self.context):
+            if self.malformation(envelope) is not None:
+                self._accuse_malformed(envelope)
+                return
+            envelope.found_fit(self.rules, self.context)
+        match kind:
             case MessageKind.COMMIT:
-                self.commits[author] = commit = Commit.decode(envelope.body)
+                self.commits[author] = commit = envelope.read(Commit)
                 self._recheck_rows(author, commit)
             case MessageKind.REVEAL:
-                self.reveals[author] = Reveal.decode(envelope.body)
+                self.reveals[author] = envelope.read(Reveal)
             case MessageKind.SCALARS:
-                scalars = Scalars.decode(envelope.body)
-                if scalars.context == self.context and author in self.submitters:
+                scalars = envelope.read(Scalars)
+                if scalars.context == self.context and author in self._submitting:
                     self.scalars[author] = scalars
             case MessageKind.DIGEST:
-                self.digests[author] = Digest.decode(envelope.body)
+                self.digests[author] = envelope.read(Digest)
 
     def _recheck_rows(self, author: PeerId, commit: Commit) -> None:
         """Drop rows that came before their author's commitment and contradict it."""
         if not self.headers:
             return
         for owner, part in [key for key in self.rows if key[0] == author and author != self.me]:
-            digest = PartHeader.decode(self.headers[owner, part].body).digest
+            digest = self.headers[owner, part].read(PartHeader).digest
             if part >= len(commit.parts) or commit.parts[part] != digest:
                 del self.rows[owner, part]
                 self._break(MessageKind.PART, author)
@@ -193,7 +197,7 @@ class Attempt:
         try:
             match envelope.kind:
                 case MessageKind.COMMIT:
-                    commit = Commit.decode(envelope.body)
+                    commit = envelope.read(Commit)
                     # What a validator commits to beside its share is of no use to anyone, and no offence.
                     ours = commit.context == self.context and envelope.author in self.submitters
                     if ours and len(commit.parts) != parts:
@@ -201,15 +205,15 @@ class Attempt:
                     if ours and bool(commit.momentum) != (self.rules.verification.momentum > 0):
                         return "commits to a momentum where there is none, or to none where there is one"
                 case MessageKind.SCALARS:
-                    scalars = Scalars.decode(envelope.body)
+                    scalars = envelope.read(Scalars)
                     if scalars.context == self.context:
                         return scalar_fault(envelope.body, self.partition, self.tau)
                 case MessageKind.REVEAL:
-                    Reveal.decode(envelope.body)
+                    envelope.read(Reveal)
                 case MessageKind.AGGREGATE:
-                    Aggregate.decode(envelope.body)
+                    envelope.read(Aggregate)
                 case MessageKind.DIGEST:
-                    Digest.decode(envelope.body)
+                    envelope.read(Digest)
                 case _:
                     return None
         except Malformed as error:
@@ -222,12 +226,12 @@ class Attempt:
         if author not in self.known or author == self.me:
             return None
         if envelope.kind is MessageKind.PART:
-            header = PartHeader.decode(envelope.body)
+            header = envelope.read(PartHeader)
             part = header.part
             direct = sender == author and part == self.my_part and author in self.part_of
             present = (author, part) in self.rows
         else:
-            Aggregate.decode(envelope.body)
+            envelope.read(Aggregate)
             part = self.part_of.get(author, -1)
             direct = sender == author and part >= 0
             present = author in self.gathered
@@ -249,8 +253,8 @@ class Attempt:
             if author not in self.aggregates:
                 envelope.verify()
                 self.signed.setdefault((MessageKind.AGGREGATE, author), envelope)
-                self.aggregates[author] = Aggregate.decode(envelope.body)
-            shared = any(other == item for _, other in self.in_flight)
+                self.aggregates[author] = envelope.read(Aggregate)
+            shared = bool(self.in_flight) and any(other == item for _, other in self.in_flight)
             buffer = memoryview(bytearray(length)) if shared else self.partition.view(self.flat, part)
         self.in_flight[flight] = buffer
         return buffer
@@ -263,7 +267,7 @@ class Attempt:
         """
         announced = b""
         if envelope.kind is MessageKind.PART:
-            header = PartHeader.decode(envelope.body)
+            header = envelope.read(PartHeader)
             part, announced = header.part, header.digest
         else:
             part = self.part_of.get(envelope.author, -1)
@@ -311,7 +315,7 @@ class Attempt:
             commit = self.commits.get(peer)
             if commit is None or commit.context != self.context or part >= len(commit.parts):
                 continue
-            if commit.parts[part] != PartHeader.decode(header.body).digest and header.is_genuine():
+            if commit.parts[part] != header.read(PartHeader).digest and header.is_genuine():
                 yield self.signed[MessageKind.COMMIT, peer], header
 
     def holds(self, item: Item) -> memoryview | None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 import torch
 
@@ -48,9 +50,7 @@ class Partition:
 
     def bounds(self, part: int) -> tuple[int, int]:
         """Return the first and the last-plus-one coordinate of a part."""
-        length, longer = divmod(self.dimension, self.count)
-        start = part * length + min(part, longer)
-        return start, start + length + (part < longer)
+        return _all_bounds(self.dimension, self.count)[part]
 
     def length(self, part: int) -> int:
         """Return the bytes of a part on the wire."""
@@ -66,6 +66,14 @@ class Partition:
         """Return the bytes of a part inside the wire bytes of the whole vector, without a copy."""
         start, end = self.bounds(part)
         return flat[start * self.wire.size : end * self.wire.size]
+
+
+# Every part that arrives asks.
+@lru_cache(maxsize=16)
+def _all_bounds(dimension: int, count: int) -> tuple[tuple[int, int], ...]:
+    length, longer = divmod(dimension, count)
+    starts = [part * length + min(part, longer) for part in range(count + 1)]
+    return tuple(itertools.pairwise(starts))
 
 
 def to_wire(vector: torch.Tensor, wire: WireType) -> memoryview:

@@ -59,7 +59,10 @@ class Session:
     @property
     def deadline(self) -> float:
         """When `tick` wants to be called."""
-        return min(self.machine.deadline, self._ask_at) if self.machine else math.inf
+        if self.machine is None:
+            return math.inf
+        deadline = self.machine.deadline
+        return deadline if deadline < self._ask_at else self._ask_at
 
     def begin(self, now: float, roster: Roster, parameters: bytes, candidates: tuple[PeerId, ...] = ()) -> list[Action]:
         """Begin the step of `roster`, on the training state whose digest is `parameters`."""
@@ -220,6 +223,8 @@ class Session:
     def _remember(self, actions: list[Action]) -> list[Action]:
         """Keep what a finished step leaves: its certificate, for members that have not finished it, and its records,
         for the validators and the court of the next one."""
+        if not actions:  # most arrivals only fill a place
+            return actions
         if self.machine is not None and self.machine.over:
             self._ask_at = math.inf
         for action in actions:

@@ -29,6 +29,8 @@ from btard.round.settle import SHOWN
 from btard.round.void import Settlement
 from btard.round.work import Aggregated, Finding, Inspected, Measured
 
+_FILED = frozenset({MessageKind.COMMIT, MessageKind.REVEAL, MessageKind.SCALARS, MessageKind.DIGEST})
+
 
 class StepMachine:
     """A peer's part in one step.
@@ -95,9 +97,7 @@ class StepMachine:
         """When the machine wants a `tick`."""
         if self.over:
             return math.inf
-        return (
-            self._settlement.deadline if self._settlement.frozen else min(self._patience.ends, self._patience.urge_at)
-        )
+        return self._settlement.deadline if self._settlement.frozen else self._patience.deadline
 
     def start(self, now: float) -> list[Action]:
         """Begin the step."""
@@ -178,8 +178,12 @@ class StepMachine:
 
     def on_envelope(self, now: float, envelope: Envelope) -> list[Action]:
         """A signed message of this run and step came, authenticated as its author's own."""
-        if self.over or envelope.author not in self.attempt.known:
+        attempt = self.attempt
+        if self.over or envelope.author not in attempt.known:
             return []
+        if envelope.kind in _FILED and envelope.attempt == attempt.number:
+            attempt.file(envelope)
+            return self._advance(now, [])
         actions: list[Action] = []
         try:
             if envelope.kind is MessageKind.CERTIFICATE:
@@ -198,8 +202,6 @@ class StepMachine:
 
     def _file(self, envelope: Envelope) -> list[Action]:
         match envelope.kind:
-            case MessageKind.COMMIT | MessageKind.REVEAL | MessageKind.SCALARS | MessageKind.DIGEST:
-                self.attempt.file(envelope)
             case MessageKind.PULL:
                 return self._exchange.on_pull(envelope)
             case MessageKind.REPORT:
@@ -249,7 +251,8 @@ class StepMachine:
         """Go as far as what has arrived allows."""
         while not self.over and not self._settlement.frozen:
             phase = self._phase
-            if self._calm(now) and (phase.busy() or not phase.complete()) and phase is not self._check:
+            # Every arrival comes by here, so what is asked first is what usually decides.
+            if (phase.busy() or not phase.complete()) and phase is not self._check and self._calm(now):
                 return actions
             if phase is self._commit and self._commit.passed_elsewhere():
                 self._patience.others_have_passed(now)
@@ -272,9 +275,10 @@ class StepMachine:
 
     def _calm(self, now: float) -> bool:
         """Whether nothing unusual has happened: then a phase only has to be complete."""
-        waiting = self._patience.lasts(now) and self._charge is None
-        quiet = not self.attempt.alarm and not self._settlement.left and not self._settlement.reporters
-        return waiting and quiet and not self._may_be_hopeless()
+        settlement = self._settlement
+        if self.attempt.alarm or self._charge is not None or settlement.left or settlement.reporters:
+            return False
+        return self._patience.lasts(now) and not self._may_be_hopeless()
 
     def _may_be_hopeless(self) -> bool:
         """Whether what is here of the phase may say that waiting is in vain."""

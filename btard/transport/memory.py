@@ -95,11 +95,13 @@ class Network:
         self.conditions = conditions
         self.peers: dict[PeerId, SimulatedPeer] = {}
         self._events: list[tuple[float, int, Callable[[], None]]] = []
+        self._last: _Deliveries | None = None
         self._order = itertools.count()
         self._islands: dict[PeerId, int] = {}
 
     def at(self, when: float, event: Callable[[], None]) -> None:
         """Let `event` happen at a time of the virtual clock."""
+        self._last = None
         heapq.heappush(self._events, (max(when, self.now), next(self._order), event))
 
     def partition(self, *groups: Iterable[PeerId]) -> None:
@@ -118,27 +120,56 @@ class Network:
         """Let the same thing arrive at several peers: one event if chance has no say in it, else one for each."""
         conditions, start = self.conditions, self.now + wait
         if conditions.fixed:
-            self.at(start + conditions.delay[0], partial(self._arrive, sender, receivers, arrive))
+            self._deliver_at(start + conditions.delay[0], sender, receivers, arrive)
             return
         for receiver in receivers:
             if self.random.random() >= conditions.loss:
-                when = start + self.random.uniform(*conditions.delay)
-                self.at(when, partial(self._arrive, sender, (receiver,), arrive))
+                self._deliver_at(start + self.random.uniform(*conditions.delay), sender, (receiver,), arrive)
 
-    def _arrive(self, sender: PeerId, receivers: Sequence[PeerId], arrive: Callable[[SimulatedPeer], None]) -> None:
-        islands = self._islands
-        for receiver in receivers:
-            peer = self.peers.get(receiver)
-            if peer is None or peer.crashed:
-                continue
-            if not islands or islands.get(sender, 0) == islands.get(receiver, 0):
-                arrive(peer)
+    def _deliver_at(
+        self, when: float, sender: PeerId, receivers: Sequence[PeerId], arrive: Callable[[SimulatedPeer], None]
+    ) -> None:
+        """Add to the event that was planned last if it is at the same time: nothing can happen between the two."""
+        last = self._last
+        if last is None or last.when != when:
+            last = _Deliveries(self, when)
+            self.at(when, last)
+            self._last = last
+        last.planned.append((sender, receivers, arrive))
+
+    def reached(self, sender: PeerId, receiver: PeerId) -> SimulatedPeer | None:
+        """Return the receiver if it lives, and is on the sender's side of a partition."""
+        peer, islands = self.peers.get(receiver), self._islands
+        if peer is None or peer.crashed or (islands and islands.get(sender, 0) != islands.get(receiver, 0)):
+            return None
+        return peer
 
     def run(self, *, until: float = math.inf, done: Callable[[], bool] = lambda: False) -> None:
         """Let events happen in order until `done`, the time `until`, or until there are none."""
         while self._events and not done() and self._events[0][0] <= until:
             self.now, _, event = heapq.heappop(self._events)
+            if event is self._last:
+                self._last = None
             event()
+
+
+class _Deliveries:
+    """Things that arrive at one time, in the order in which they were sent."""
+
+    __slots__ = ("_network", "planned", "when")
+
+    def __init__(self, network: Network, when: float) -> None:
+        self._network = network
+        self.when = when
+        self.planned: list[tuple[PeerId, Sequence[PeerId], Callable[[SimulatedPeer], None]]] = []
+
+    def __call__(self) -> None:
+        reached = self._network.reached
+        for sender, receivers, arrive in self.planned:
+            for receiver in receivers:
+                peer = reached(sender, receiver)
+                if peer is not None:
+                    arrive(peer)
 
 
 @dataclass
@@ -320,12 +351,16 @@ class SimulatedPeer:
     def receive(self, sender: PeerId, data: bytes) -> None:
         """A control message arrives."""
         self.traffic.control_received += len(data)
-        self._perform(self.session.on_message(self.network.now, sender, data))
+        actions = self.session.on_message(self.network.now, sender, data)
+        if actions:
+            self._perform(actions)
+        else:
+            self._watch()
 
     def _watch(self) -> None:
         """Ask for a tick at the session's deadline, as it stands now."""
         deadline = self.session.deadline
-        if deadline < math.inf and deadline != self._watched and not self.crashed:
+        if deadline != self._watched and deadline < math.inf and not self.crashed:
             self._watched = deadline
             self.network.at(deadline, lambda: self._tick(deadline))
 
