@@ -158,7 +158,7 @@ class Envelope:
         return message
 
     def fits(self, rules: object, context: bytes) -> bool:
-        """Whether `found_fit` for these very rules and this attempt has been said: messages are judged once a process."""
+        """Whether `found_fit` has been said of these very rules and this attempt: once a process is enough."""
         found = self._fits
         return found is not None and found[0] is rules and found[1] == context
 
