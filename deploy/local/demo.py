@@ -1,8 +1,7 @@
-"""`make demo`: a swarm in which three of eight peers turn, and with `--scenarios all` what it is worth to notice it."""
+"""`btard demo` and `make demo`: a swarm in which three of eight peers turn, and with `--scenarios all` what it is worth to notice it."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
@@ -13,7 +12,6 @@ from pydantic import Field
 from rich.console import Console
 
 from btard.configuration import Option, Settings, load_settings
-from btard.program import guarded
 from coordinator.settings import Rule
 from deploy.local.settings import SwarmSettings
 from deploy.local.swarm import Outcome, report, run_swarm
@@ -85,7 +83,7 @@ def main(argv: Sequence[str]) -> int:
     Raises:
         UserError: the words are wrong, or a swarm failed.
     """
-    settings = load_settings(DemoSettings, argv, program="demo")
+    settings = load_settings(DemoSettings, argv, program="btard demo")
     console = Console()
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
     directory = (settings.directory or Path("runs") / f"demo-{stamp}").absolute()
@@ -109,7 +107,3 @@ def _compare(outcomes: dict[str, Outcome], directory: Path, settings: DemoSettin
     for words, outcome in outcomes.items():
         console.print(f"{words}: {outcome.summary.sentence}", highlight=False, soft_wrap=True)
     console.print(f"figure {png}", highlight=False, soft_wrap=True)
-
-
-if __name__ == "__main__":
-    sys.exit(guarded("demo", lambda: main(sys.argv[1:])))
