@@ -66,7 +66,8 @@ def _help() -> str:
             "",
             *(f"  {name:<{width}}  {summary}" for name, summary in shown.items()),
             "",
-            f"`{PROGRAM} COMMAND --help` tells more, `{PROGRAM} --version` the version. The daemons are btard-coordinator and btard-peer.",
+            f"`{PROGRAM} COMMAND --help` tells more, `{PROGRAM} --version` the version. The daemons are",
+            "btard-coordinator and btard-peer.",
         ]
     )
 

@@ -57,7 +57,8 @@ def test_the_wheel_carries_its_licence_and_its_programs(archives: dict[str, Path
 
 
 def test_what_the_source_archive_needs_to_build_is_in_it(archives: dict[str, Path]) -> None:
-    names = {name.partition("/")[2] for name in tarfile.open(archives["sdist"]).getnames()}
+    with tarfile.open(archives["sdist"]) as sdist:
+        names = {name.partition("/")[2] for name in sdist.getnames()}
     assert {"pyproject.toml", "README.md", "LICENSE"} <= names
     assert {str(path) for path in listed() if path.parts[0] in PACKAGES and path.suffix == ".py"} <= names
 
