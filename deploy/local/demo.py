@@ -1,4 +1,4 @@
-"""`btard demo`: a swarm in which three of eight peers turn, and with `--scenarios all` what it is worth to notice it."""
+"""`btard demo`: a swarm in which three of eight peers turn; with `--scenarios all`, what it is worth to notice it."""
 
 from __future__ import annotations
 
