@@ -58,6 +58,13 @@ class Readable(Protocol):
         """Read bytes from the network; raises Malformed."""
 
 
+class Written(Protocol):
+    """A message with canonical bytes, which `Readable.decode` of its class reads again."""
+
+    def encode(self) -> bytes:
+        """Return the canonical bytes."""
+
+
 M = TypeVar("M", bound=Readable)
 
 
@@ -195,7 +202,7 @@ class UnsignedEnvelope(Envelope):
 
     @classmethod
     def prepare(
-        cls, key: IdentityKey, *, run: bytes, step: int, kind: MessageKind, body: bytes, attempt: int = 0
+        cls, key: IdentityKey, *, run: bytes, step: int, kind: MessageKind, message: Written, attempt: int = 0
     ) -> UnsignedEnvelope:
         """Return what `sign` returns, but for the time at which it is signed."""
         made = object.__new__(cls)
@@ -205,10 +212,10 @@ class UnsignedEnvelope(Envelope):
             "attempt": attempt,
             "kind": kind,
             "author": key.peer_id,
-            "body": body,
+            "body": message.encode(),
             "_content": b"",
             "_verified": True,
-            "_message": None,
+            "_message": message,
             "_fits": None,
             "_key": key,
         }

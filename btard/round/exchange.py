@@ -40,14 +40,14 @@ class Exchange:
         if part >= len(committed):
             return []
         announced = step.behaviour.part_digest(step.number, receiver, committed[part])
-        header = PartHeader(part, announced).encode()
+        header = PartHeader(part, announced)
         envelope = UnsignedEnvelope.prepare(
             step.key,
             run=step.rules.run,
             step=step.roster.step,
             attempt=attempt.number,
             kind=MessageKind.PART,
-            body=header,
+            message=header,
         )
         return [SendPart(receiver, envelope, payload)]
 

@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import torch
 
@@ -54,8 +54,8 @@ class Partition:
 
     def length(self, part: int) -> int:
         """Return the bytes of a part on the wire."""
-        start, end = self.bounds(part)
-        return (end - start) * self.wire.size
+        start, end = self._in_bytes[part]
+        return end - start
 
     def projection_bound(self, part: int) -> float:
         """Return a bound on ||z[part]|| that holds whatever was drawn: no number of z is longer than sqrt(3)."""
@@ -64,8 +64,12 @@ class Partition:
 
     def view(self, flat: memoryview, part: int) -> memoryview:
         """Return the bytes of a part inside the wire bytes of the whole vector, without a copy."""
-        start, end = self.bounds(part)
-        return flat[start * self.wire.size : end * self.wire.size]
+        start, end = self._in_bytes[part]
+        return flat[start:end]
+
+    @cached_property
+    def _in_bytes(self) -> tuple[tuple[int, int], ...]:
+        return _bytes_of_parts(self.dimension, self.count, self.wire.size)
 
 
 # Every part that arrives asks.
@@ -74,6 +78,11 @@ def _all_bounds(dimension: int, count: int) -> tuple[tuple[int, int], ...]:
     length, longer = divmod(dimension, count)
     starts = [part * length + min(part, longer) for part in range(count + 1)]
     return tuple(itertools.pairwise(starts))
+
+
+@lru_cache(maxsize=16)
+def _bytes_of_parts(dimension: int, count: int, size: int) -> tuple[tuple[int, int], ...]:
+    return tuple((start * size, end * size) for start, end in _all_bounds(dimension, count))
 
 
 def to_wire(vector: torch.Tensor, wire: WireType) -> memoryview:

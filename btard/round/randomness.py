@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 from btard.hashing import DIGEST_SIZE, tagged_digest
 from btard.identity import IdentityKey, PeerId
@@ -18,6 +19,8 @@ def secret_share(key: IdentityKey, context: bytes) -> tuple[bytes, bytes]:
     return tagged_digest("btard share value", secret), tagged_digest("btard share salt", secret)
 
 
+# In simulations all peers check the same shares.
+@lru_cache(maxsize=2048)
 def share_commitment(peer: PeerId, context: bytes, share: bytes, salt: bytes) -> bytes:
     """Return the 32 bytes that a peer commits to: bound to run, step, roster and attempt by `context`, and to the peer,
     so that copying another's commitment cannot be opened."""

@@ -64,5 +64,5 @@ class RevealPhase:
 
 def is_false_reveal(commit: Envelope, reveal: Envelope) -> bool:
     """Whether a signed share is not the one behind the author's signed commitment; raises Malformed."""
-    promised, opened = Commit.decode(commit.body), Reveal.decode(reveal.body)
+    promised, opened = commit.read(Commit), reveal.read(Reveal)
     return share_commitment(commit.author, promised.context, opened.share, opened.salt) != promised.share

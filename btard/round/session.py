@@ -99,7 +99,8 @@ class Session:
             return []
         step = self.roster.step if self.roster else -1
         if self.machine and envelope.step == step and not self.machine.over:
-            return self._remember(self.machine.on_envelope(now, envelope))
+            actions = self.machine.on_envelope(now, envelope)
+            return self._remember(actions) if actions else actions  # most arrivals only fill a place
         late = envelope.kind in (MessageKind.REPORT, MessageKind.ASK)
         if envelope.step == self._last_step and late and sender in self._last_members:
             return [Send((sender,), self._certificate())]
@@ -223,8 +224,6 @@ class Session:
     def _remember(self, actions: list[Action]) -> list[Action]:
         """Keep what a finished step leaves: its certificate, for members that have not finished it, and its records,
         for the validators and the court of the next one."""
-        if not actions:  # most arrivals only fill a place
-            return actions
         if self.machine is not None and self.machine.over:
             self._ask_at = math.inf
         for action in actions:

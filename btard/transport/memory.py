@@ -12,7 +12,7 @@ import math
 import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from operator import methodcaller
 
 import torch
 
@@ -137,12 +137,10 @@ class Network:
             self._last = last
         last.planned.append((sender, receivers, arrive))
 
-    def reached(self, sender: PeerId, receiver: PeerId) -> SimulatedPeer | None:
-        """Return the receiver if it lives, and is on the sender's side of a partition."""
-        peer, islands = self.peers.get(receiver), self._islands
-        if peer is None or peer.crashed or (islands and islands.get(sender, 0) != islands.get(receiver, 0)):
-            return None
-        return peer
+    def connects(self, sender: PeerId, receiver: PeerId) -> bool:
+        """Whether no partition lies between the two."""
+        islands = self._islands
+        return not islands or islands.get(sender, 0) == islands.get(receiver, 0)
 
     def run(self, *, until: float = math.inf, done: Callable[[], bool] = lambda: False) -> None:
         """Let events happen in order until `done`, the time `until`, or until there are none."""
@@ -164,11 +162,11 @@ class _Deliveries:
         self.planned: list[tuple[PeerId, Sequence[PeerId], Callable[[SimulatedPeer], None]]] = []
 
     def __call__(self) -> None:
-        reached = self._network.reached
+        network = self._network
         for sender, receivers, arrive in self.planned:
             for receiver in receivers:
-                peer = reached(sender, receiver)
-                if peer is not None:
+                peer = network.peers.get(receiver)
+                if peer is not None and not peer.crashed and network.connects(sender, receiver):
                     arrive(peer)
 
 
@@ -262,7 +260,7 @@ class SimulatedPeer:
             match action:
                 case Send(peers, data, delay):
                     self.traffic.control_sent += len(data) * len(peers)
-                    self.network.deliver_all(self.peer_id, peers, partial(_receive, self.peer_id, data), delay)
+                    self.network.deliver_all(self.peer_id, peers, methodcaller("receive", self.peer_id, data), delay)
                 case SendPart():
                     self._send_part(action.peer, action.envelope, action.payload)
                 case EncodeParts():
@@ -367,10 +365,6 @@ class SimulatedPeer:
     def _tick(self, deadline: float) -> None:
         if not self.crashed and self.session.deadline == deadline:
             self._perform(self.session.tick(self.network.now))
-
-
-def _receive(sender: PeerId, data: bytes, to: SimulatedPeer) -> None:
-    to.receive(sender, data)
 
 
 def _bytes(vector: torch.Tensor) -> memoryview:
