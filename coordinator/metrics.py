@@ -16,6 +16,7 @@ from typing import Protocol
 from btard.errors import UserError
 from btard.identity import Envelope, MessageKind, PeerId
 from btard.round.roster import Roster
+from coordinator.peer_details import DetailsBoard
 from coordinator.run_directory import RunDirectory
 from coordinator.tail import last_lines
 from peer.event_log import JsonLines
@@ -82,12 +83,14 @@ class MetricsBoard:
         patience: float,
         sinks: tuple[Sink, ...] = (),
         clock: Callable[[], float] = time.monotonic,
+        details: DetailsBoard | None = None,
     ) -> None:
-        """`patience`: seconds that a finished step waits for the reports of all."""
+        """`patience`: seconds that a finished step waits for the reports of all; `details` takes the rest of them."""
         self._manifest = manifest
         self._patience = patience
         self._sinks = sinks
         self._clock = clock
+        self._details = details
         self._open: dict[int, _Tally] = {}
         self._last: OrderedDict[PeerId, int] = OrderedDict()
         self._closed = -1
@@ -120,7 +123,10 @@ class MetricsBoard:
         members = set(trusted.members)
         mine = {peer: envelope for peer, envelope in envelopes.items() if peer in members}
         last_plausible = min(trusted.step + MAX_AHEAD, manifest.total_steps - 1)
-        for peer, metrics in read_records(mine, Metrics, manifest.run, MessageKind.METRICS).items():
+        records = read_records(mine, Metrics, manifest.run, MessageKind.METRICS)
+        if self._details is not None:
+            self._details.take(records, trusted, last_plausible)
+        for peer, metrics in records.items():
             for report in sorted(metrics.steps, key=lambda report: report.step):
                 if self._last.get(peer, manifest.start_step - 1) < report.step <= last_plausible:
                     self._note(peer, report)

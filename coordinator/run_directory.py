@@ -30,6 +30,7 @@ class RunDirectory:
         self.events = path / "events.jsonl"
         self.metrics = path / "metrics.jsonl"
         self.steps = path / "steps.jsonl"
+        self.peers_file = path / "peers.json"
         self.manifest_file = path / "manifest.json"
         self.roster_file = path / "roster.json"
         self.addresses_file = path / "addresses.json"
@@ -80,6 +81,10 @@ class RunDirectory:
     def save_addresses(self, maddrs: list[str]) -> None:
         """Remember where the members are for a restart; raises OSError."""
         self.write_text(self.addresses_file, json.dumps(maddrs) + "\n")
+
+    def save_peers(self, peers: dict[str, Any]) -> None:
+        """Write what is known of each peer's machine and latest step; raises OSError."""
+        self.write_text(self.peers_file, json.dumps(peers, separators=(",", ":")) + "\n")
 
     def save_summary(self, summary: dict[str, Any]) -> None:
         """Write what the run came to, which also marks it as finished; raises OSError."""

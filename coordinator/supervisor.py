@@ -19,6 +19,7 @@ from coordinator.follower import Follower
 from coordinator.manifest_maker import PreparedRun
 from coordinator.metrics import MetricsBoard, Sink, status_line
 from coordinator.network import Network
+from coordinator.peer_details import DetailsBoard
 from coordinator.publisher import Publisher
 from coordinator.run_directory import RunDirectory
 from coordinator.serving import InitialState
@@ -82,7 +83,8 @@ class Supervisor:
         self._bans = BanKeeper(network, BanBook(directory.bans, run.manifest.step_rules), log)
         self._keeper = CheckpointKeeper(network, run.manifest, run.state, directory, log)
         patience = 3 * run.manifest.metrics_period + refresh_period
-        self._board = MetricsBoard(run.manifest, directory, patience=patience, sinks=sinks)
+        details = DetailsBoard(directory, log)
+        self._board = MetricsBoard(run.manifest, directory, patience=patience, sinks=sinks, details=details)
         self._follower: Follower | None = None
         self._checking: asyncio.Task[None] | None = None
         self._logged_step = -1

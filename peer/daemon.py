@@ -171,6 +171,7 @@ class Peer:
             Examiner(trainer, manifest, node.transport).recompute,
             trainer.worker,
             lambda event: training.on_voided(event),
+            lambda step, target, finding: training.reporter.examined(step, target, finding),
         )
         node.transport.attach(driver)
         bans = BanBook(settings.directory / BANS_FOLDER, manifest.step_rules)
@@ -185,7 +186,9 @@ class Peer:
             trainer=trainer,
             behaviour=self._behaviour,
             neighbours=Neighbours(node, self._key, manifest),
-            reporter=Reporter(node.records, self._key, manifest, self._behaviour),
+            reporter=Reporter(
+                node.records, self._key, manifest, self._behaviour, node.transport.counters, trainer.numerics
+            ),
             server=server,
             bans=bans,
             progress=Progress(settings.directory / "progress", manifest.run_id),

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from btard.identity import Envelope, IdentityKey, Malformed, MessageKind, PeerId
 from btard.identity.codec import decode, encode
 from btard.round.roster import Roster
+from peer.details import PeerDetails
 
 MAX_BODY = 24 << 10
 """Bytes of a record's body."""
@@ -109,9 +110,15 @@ MAX_METRICS = 64
 
 
 class Metrics(Record):
-    """A peer's latest steps, ascending; several, so that a reader that comes seldom misses none."""
+    """A peer's latest steps, ascending; several, so that a reader that comes seldom misses none.
+
+    Attributes:
+        steps: those in which it computed a gradient; a validator has none of the step in which it validates.
+        details: what else it tells, if it does.
+    """
 
     steps: Annotated[list[LocalMetrics], Field(min_length=1, max_length=MAX_METRICS)]
+    details: PeerDetails | None = None
 
 
 class RosterRecord(Record):

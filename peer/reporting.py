@@ -6,10 +6,16 @@ import asyncio
 import logging
 import math
 from collections import deque
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
 
 from btard.behaviour import Behaviour
-from btard.identity import IdentityKey, MessageKind
-from btard.transport.libp2p import RecordError, Records
+from btard.identity import IdentityKey, MessageKind, PeerId
+from btard.round.accusations import Opinion
+from btard.round.work import Finding
+from btard.transport.libp2p import Counters, RecordError, Records
+from btard.transport.stages import Stage
+from peer.details import MAX_REASON, MAX_TOLD, Examination, Exclusion, Found, PeerDetails
 from peer.manifest import RunManifest
 from peer.records import MAX_METRICS, LocalMetrics, Metrics, metrics_key
 from peer.trainer import Gradient
@@ -20,16 +26,47 @@ _TTL = 600.0
 
 
 class Reporter:
-    """Collects LocalMetrics and publishes them."""
+    """Collects LocalMetrics and PeerDetails and publishes them.
 
-    def __init__(self, records: Records, key: IdentityKey, manifest: RunManifest, behaviour: Behaviour) -> None:
+    Args:
+        counters: of the peer's transport.
+        numerics: what decides how numbers are rounded here.
+    """
+
+    def __init__(
+        self,
+        records: Records,
+        key: IdentityKey,
+        manifest: RunManifest,
+        behaviour: Behaviour,
+        counters: Counters,
+        numerics: str,
+    ) -> None:
         self._records = records
         self._key = key
         self._manifest = manifest
         self._behaviour = behaviour
         self._steps: deque[LocalMetrics] = deque(maxlen=MAX_METRICS)
+        self._counters = counters
+        self._version, self._numerics = _installed_version()[:32], numerics[:160]
+        self._examined: deque[Examination] = deque(maxlen=MAX_TOLD)
+        self._excluded: deque[Exclusion] = deque(maxlen=MAX_TOLD)
+        self._finished: tuple[int, Mapping[Stage, float]] | None = None
         self._samples = 0
         self._published = -1
+
+    def finished(self, step: int, stages: Mapping[Stage, float]) -> None:
+        """Note how long the stages of a finished step took."""
+        self._finished = (step, stages)
+
+    def examined(self, step: int, target: PeerId, finding: Finding) -> None:
+        """Note what this peer found as a validator; a step's first finding counts."""
+        if not self._examined or self._examined[-1].step < step:
+            self._examined.append(Examination(step=step, target=str(target), found=_found(finding)))
+
+    def excluded(self, step: int, peer: PeerId, reason: str) -> None:
+        """Note that a member was left out of a step."""
+        self._excluded.append(Exclusion(step=step, peer=str(peer), reason=reason[:MAX_REASON]))
 
     def add(self, step: int, gradient: Gradient) -> float | None:
         """Note a finished step; returns the loss that is told, None for none."""
@@ -55,12 +92,44 @@ class Reporter:
 
     async def publish(self) -> None:
         """Publish what is new."""
-        if not self._steps or self._steps[-1].step == self._published:
+        latest = self._finished[0] if self._finished is not None else -1
+        if not self._steps or max(self._steps[-1].step, latest) == self._published:
             return
-        latest = self._steps[-1].step
-        envelope = Metrics(steps=list(self._steps)).sign(self._key, self._manifest.run, MessageKind.METRICS)
+        latest = max(self._steps[-1].step, latest)
+        record = Metrics(steps=list(self._steps), details=self._details())
+        envelope = record.sign(self._key, self._manifest.run, MessageKind.METRICS)
         try:
             await self._records.publish(metrics_key(self._manifest.run), envelope, _TTL)
             self._published = latest
         except RecordError as error:
             logger.warning("cannot publish metrics: %s", error)
+
+    def _details(self) -> PeerDetails | None:
+        if self._finished is None:
+            return None
+        step, stages = self._finished
+        return PeerDetails(
+            version=self._version,
+            numerics=self._numerics,
+            bytes_sent=self._counters.bytes_sent,
+            bytes_received=self._counters.bytes_received,
+            step=step,
+            stages=[round(max(0.0, stages[stage]), 4) for stage in Stage],
+            examined=list(self._examined),
+            excluded=list(self._excluded),
+        )
+
+
+def _found(finding: Finding) -> Found:
+    if finding.withheld:
+        return Found.WITHHELD
+    if finding.accuse:
+        return Found.DIFFERS
+    return Found.SAME if finding.opinion is Opinion.INNOCENT else Found.UNKNOWN
+
+
+def _installed_version() -> str:
+    try:
+        return version("btard")
+    except PackageNotFoundError:  # run from a checkout that nobody installed
+        return "unknown"

@@ -15,6 +15,7 @@ import torch
 from btard.behaviour import Behaviour
 from btard.errors import UserError
 from btard.round.momentum import Momentum, submission
+from peer.calibration import numerics
 from peer.manifest import RunManifest
 from peer.settings import Device
 from tasks.base import Batch, Schedule, Task
@@ -180,6 +181,11 @@ class Trainer:
             return self._state.digest()
 
         return await self._work(take_over)
+
+    @property
+    def numerics(self) -> str:
+        """What decides how numbers are rounded here, in words."""
+        return numerics(self._state.device, Precision(self._manifest.precision))
 
     @property
     def most_state_bytes(self) -> int:

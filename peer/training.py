@@ -235,6 +235,7 @@ class TrainingLoop:
         step = roster.step
         target = roster.validators.get(self.key.peer_id)
         loss = None if self._gradient is None else self.reporter.add(step, self._gradient)
+        self.reporter.finished(step, self.driver.stages.seconds)
         attacks = self.behaviour.attacks(step)
         self.events.write(
             PeerEvent.STEP,
@@ -266,6 +267,7 @@ class TrainingLoop:
         """Log a failed attempt; the driver calls this."""
         for peer, reason in event.suspended:
             logger.warning("step %d: %s is left out: %s", event.step, peer.short, reason)
+            self.reporter.excluded(event.step, peer, reason)
         for peer in (*(peer for peer, _ in event.suspended), *event.left):
             self.neighbours.gone(peer, event.step)
         for verdict in event.verdicts:

@@ -45,6 +45,7 @@ from btard.round.work import (
     measure_rows,
 )
 from btard.transport.base import Transport
+from btard.transport.stages import Stage, StageClock
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -72,6 +73,10 @@ class Withheld(Exception):
     """The target does not show the momentum that its vector was built on."""
 
 
+OnExamined = Callable[[int, PeerId, Finding], None]
+"""Is told by a validator: the step in which it validated, whom, and what it found."""
+
+
 class SessionDriver:
     """Drives one Session; it is the transport's Inbox. Use from one event loop.
 
@@ -79,6 +84,10 @@ class SessionDriver:
         recompute: does a validator's and a judge's work.
         worker: runs encoding, hashing, aggregation and measuring; one thread is enough, since they follow each other.
         on_voided: is told of every failed attempt.
+        on_examined: is told what this peer found as a validator.
+
+    Attributes:
+        stages: how long the stages of the current step, or of the last one, have taken.
     """
 
     def __init__(
@@ -89,6 +98,7 @@ class SessionDriver:
         recompute: Recompute,
         worker: Executor,
         on_voided: Callable[[Voided], None],
+        on_examined: OnExamined | None = None,
     ) -> None:
         self._session = session
         self._transport = transport
@@ -96,6 +106,8 @@ class SessionDriver:
         self._recompute = recompute
         self._worker = worker
         self._on_voided = on_voided
+        self._on_examined = on_examined
+        self.stages = StageClock()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = math.inf
         self._outcome: asyncio.Future[Finished | Stopped] | None = None
@@ -122,12 +134,14 @@ class SessionDriver:
         """
         self._outcome = asyncio.get_running_loop().create_future()
         self._contribution = None
+        self.stages.restart(self._now)
         self._perform(self._session.begin(self._now, roster, state, candidates))
         if self._session.submits:
             self._start(self._encode_when_ready(contribution))
         try:
             return await self._outcome
         finally:
+            self.stages.stop(self._now)
             self._watch()
             for task in self._tasks:
                 task.cancel()
@@ -142,14 +156,17 @@ class SessionDriver:
         request, self._request = self._request, None
         ready, rules = self._contribution, self._rules
         parts, digests = await self._work(encode_parts, ready.vector, request.count, rules.wire, rules.aggregation)
+        self.stages.enter(Stage.SCATTER, self._now)
         self._perform(self._session.parts_ready(self._now, request.attempt, parts, digests, ready.momentum))
 
     async def _aggregate(self, request: AggregateRows) -> None:
         result = await self._work(aggregate_rows, request, self._rules.wire, self._rules.aggregation)
+        self.stages.enter(Stage.GATHER, self._now)
         self._perform(self._session.aggregate_ready(self._now, request.attempt, result))
 
     async def _measure(self, request: MeasureRows) -> None:
         result = await self._work(measure_rows, request)
+        self.stages.enter(Stage.AGREE, self._now)
         self._perform(self._session.measured(self._now, request.attempt, result))
 
     async def _inspect(self, request: InspectRow) -> None:
@@ -176,6 +193,10 @@ class SessionDriver:
                 finding = await self._look_at(record, target)
                 if not finding.accuse and not finding.withheld:
                     break  # only what can be reproduced is worth an accusation
+        if self._session.machine is not None and self._session.machine.attempt.target == target:
+            self.stages.enter(Stage.SCATTER, self._now)
+            if self._on_examined is not None:
+                self._on_examined(roster.step, target, finding)
         self._perform(self._session.examined(self._now, roster.step, target, finding))
 
     def leave(self, reason: LeaveReason) -> None:
@@ -233,11 +254,14 @@ class SessionDriver:
                 case SendPart(peer, header, payload):
                     self._transport.send_part(peer, header, payload)
                 case EncodeParts():
+                    self.stages.enter(Stage.COMPUTE, self._now)
                     self._request = action
                     self._start(self._encode())
                 case AggregateRows():
+                    self.stages.enter(Stage.AGGREGATE, self._now)
                     self._start(self._aggregate(action))
                 case MeasureRows():
+                    self.stages.enter(Stage.MEASURE, self._now)
                     self._start(self._measure(action))
                 case InspectRow():
                     self._start(self._inspect(action))

@@ -1,0 +1,74 @@
+"""What a peer tells about itself beside its losses, for people to look at: decoded strictly, and never believed."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from btard.transport.stages import Stage
+
+MAX_TOLD = 8
+"""Examinations, and exclusions, in one record."""
+
+MAX_REASON = 160
+"""Characters of the reason of an exclusion."""
+
+_Count = Annotated[int, Field(ge=0, lt=2**62)]
+_Seconds = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
+_PeerText = Annotated[str, Field(pattern="^[1-9A-HJ-NP-Za-km-z]{40,64}$")]
+
+
+class Found(StrEnum):
+    """What a validator found when it recomputed another peer's vector."""
+
+    SAME = "same"
+    DIFFERS = "differs"
+    WITHHELD = "withheld"
+    """The target did not show the momentum that its vector was built on."""
+    UNKNOWN = "unknown"
+    """The validator did not hold the state of the step before."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Examination(_Part):
+    """A validator's finding: in `step` it looked at what `target` had sent in the step before."""
+
+    step: _Count
+    target: _PeerText
+    found: Found
+
+
+class Exclusion(_Part):
+    """A member that was left out of a step, without being banned, and why."""
+
+    step: _Count
+    peer: _PeerText
+    reason: Annotated[str, Field(max_length=MAX_REASON)]
+
+
+class PeerDetails(_Part):
+    """A peer's machine, traffic, latest step and latest findings.
+
+    Attributes:
+        version: of this software.
+        numerics: what decides how numbers are rounded there.
+        bytes_sent, bytes_received: by its transport since it started.
+        step: the latest that it finished.
+        stages: seconds that each Stage of that step took, in the order of the enumeration.
+        examined: its latest findings as a validator, ascending by step.
+        excluded: the latest members that were left out, ascending by step.
+    """
+
+    version: Annotated[str, Field(max_length=32)]
+    numerics: Annotated[str, Field(max_length=160)]
+    bytes_sent: _Count
+    bytes_received: _Count
+    step: _Count
+    stages: Annotated[list[_Seconds], Field(min_length=len(Stage), max_length=len(Stage))]
+    examined: Annotated[list[Examination], Field(max_length=MAX_TOLD)]
+    excluded: Annotated[list[Exclusion], Field(max_length=MAX_TOLD)]
