@@ -98,6 +98,17 @@ class Behaviour:
         """Return the vector to send in place of the true gradient, float32 of shape (d,)."""
         return gradient
 
+    def momentum(self, step: int, base: torch.Tensor) -> torch.Tensor:
+        """Return the momentum to build the vector of this step on, and to commit to: float32 of shape (d,).
+
+        Called only where the run uses momentum. `base` is what the peer submitted last, and not to be changed.
+        """
+        return base
+
+    def shown_momentum(self, step: int, base: bytes | None) -> bytes | None:
+        """Return the momentum of a step to show to who recomputes its vector, 4 d bytes, or None to show none."""
+        return base
+
     def reported_loss(self, step: int, loss: float) -> float | None:
         """Return the loss to publish, or None to publish none."""
         return loss

@@ -90,7 +90,7 @@ class Admissions:
 
         def arrived() -> None:
             if not candidate.crashed:
-                candidate.parameters = state
+                candidate.take_over(state)
                 candidate.begin(roster)
 
         honest.network.at(honest.network.now + _DOWNLOAD_SECONDS, arrived)

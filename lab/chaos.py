@@ -58,6 +58,7 @@ def draw(seed: int, names: Sequence[str]) -> SimulateSettings:
         newcomers_at=chance.choice((0, 1, 2)),
         sybils=chance.choice((0, 0, 0, 1, 2)),
         clip=chance.choice((None, None, None, 3.0)),
+        momentum=chance.choice((0.0, 0.0, 0.0, 0.9)),
     )
 
 

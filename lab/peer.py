@@ -56,8 +56,7 @@ class LabPeer(SimulatedPeer):
     def _conspire(self, roster: Roster) -> None:
         """Let colluders know the own gradient before any of them decides: in one thread nobody can wait for another."""
         if isinstance(self.behaviour, Conspirator) and not self.crashed and self.session.roster is roster:
-            gradient = self.gradient(roster.batch_seed(self.peer_id), self.parameters)
-            self.behaviour.known_gradients(roster.step, gradient)
+            self.behaviour.known_gradients(roster.step, self.honest_vector(roster))
 
     def note(self, event: Event) -> None:
         # Thousands of steps must not pile up; `roster` and `stopped` need the last event only.

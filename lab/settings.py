@@ -145,6 +145,12 @@ class SimulateSettings(Settings):
         Option("BTARD-Clipped-SGD: longest vector that a peer may send; any if not given", group=_PROTOCOL),
     ] = None
 
+    momentum: Annotated[
+        float,
+        Field(ge=0, lt=1),
+        Option("share of a peer's last vector in the next one that it sends, 0 for none", group=_PROTOCOL),
+    ] = 0.0
+
     check: Annotated[
         bool, Option("check after every step what must hold, and stop when something does not", group=_OUTPUT)
     ] = True

@@ -242,5 +242,6 @@ def step_rules(settings: SimulateSettings, workload: Workload) -> StepRules:
             validation=settings.validation,
             eliminate=settings.eliminate,
             probation=settings.probation,
+            momentum=settings.momentum,
         ),
     )

@@ -50,7 +50,7 @@ class StateServer:
         if question.want is Want.BAN:
             return self._evidence(question.peer)
         if question.want is Want.BASE:
-            return self._trainer.momentum_base(question.step)
+            return self._behaviour.shown_momentum(question.step, self._trainer.momentum_base(question.step))
         if question.want is Want.SNAPSHOT:
             found = self._snapshots.get(question.step)
             return self._behaviour.served_state(found[0]) if found else None

@@ -82,6 +82,7 @@ class Trainer:
             batch = self._task.batch(seed, self._manifest.batch_size)
             batch = behaviour.batch(step, batch, self._task.label_flipped)
             base = self._momentum.base(step)
+            base = None if base is None else behaviour.momentum(step, base)
             honest, loss = self._submission(batch, seed, base)
             vector = behaviour.gradient(step, honest)
             self._momentum.submitted(step, base, vector)

@@ -1,16 +1,9 @@
-"""A simulated network: a virtual clock, and delays, losses, reordering and partitions drawn from one seed.
-
-Everything happens in one thread in an order that the seed fixes, so a run that fails fails again. It drives the same
-`Session` as the real network does.
-"""
+"""Simulated peers: each drives the same `Session` as on the real network, over the network of `virtual`."""
 
 from __future__ import annotations
 
-import heapq
-import itertools
 import math
-import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from operator import methodcaller
 
@@ -18,7 +11,7 @@ import torch
 
 from btard.behaviour import Behaviour, LeaveReason
 from btard.hashing import digest
-from btard.identity import Envelope, IdentityKey, PeerId
+from btard.identity import Envelope, IdentityKey, Malformed, PeerId
 from btard.round.actions import (
     Action,
     AggregateAgain,
@@ -33,14 +26,17 @@ from btard.round.actions import (
     Stopped,
     Voided,
 )
+from btard.round.momentum import Momentum, base_from_bytes, submission
 from btard.round.partition import from_wire
 from btard.round.roster import Roster
 from btard.round.rules import StepRules
 from btard.round.session import Session
 from btard.round.work import (
     UNKNOWN,
+    UNSEEN,
     Finding,
     aggregate_rows,
+    continues,
     encode_parts,
     examine,
     imbalance,
@@ -48,27 +44,12 @@ from btard.round.work import (
     measure_rows,
 )
 from btard.transport.base import Payload
+from btard.transport.virtual import Network, NetworkConditions
+
+__all__ = ["Network", "NetworkConditions", "SimulatedPeer", "Traffic"]
 
 HEADER_FRAME = 130
 """Bytes of a part's header beside its body: run, step, attempt, kind, author, signature."""
-
-
-@dataclass(frozen=True)
-class NetworkConditions:
-    """What the network does to messages.
-
-    Attributes:
-        delay: (least, most) seconds a message travels, drawn uniformly; a wide range reorders.
-        loss: probability that a message or a part is lost.
-    """
-
-    delay: tuple[float, float] = (0.01, 0.01)
-    loss: float = 0.0
-
-    @property
-    def fixed(self) -> bool:
-        """Whether nothing about a delivery is left to chance."""
-        return self.loss == 0.0 and self.delay[0] == self.delay[1]
 
 
 @dataclass
@@ -84,90 +65,6 @@ class Traffic:
     control_received: int = 0
     parts_sent: int = 0
     parts_received: int = 0
-
-
-class Network:
-    """The virtual clock, its events, and who can reach whom."""
-
-    def __init__(self, seed: int, conditions: NetworkConditions) -> None:
-        self.now = 0.0
-        self.random = random.Random(seed)
-        self.conditions = conditions
-        self.peers: dict[PeerId, SimulatedPeer] = {}
-        self._events: list[tuple[float, int, Callable[[], None]]] = []
-        self._last: _Deliveries | None = None
-        self._order = itertools.count()
-        self._islands: dict[PeerId, int] = {}
-
-    def at(self, when: float, event: Callable[[], None]) -> None:
-        """Let `event` happen at a time of the virtual clock."""
-        self._last = None
-        heapq.heappush(self._events, (max(when, self.now), next(self._order), event))
-
-    def partition(self, *groups: Iterable[PeerId]) -> None:
-        """Cut the network into groups that cannot reach each other; peers in no group form one. No group: heal."""
-        self._islands = {peer: number for number, group in enumerate(groups, 1) for peer in group}
-
-    def deliver(
-        self, sender: PeerId, receiver: PeerId, arrive: Callable[[SimulatedPeer], None], wait: float = 0.0
-    ) -> None:
-        """Let something arrive after its delay, unless it is lost or cut off then."""
-        self.deliver_all(sender, (receiver,), arrive, wait)
-
-    def deliver_all(
-        self, sender: PeerId, receivers: Sequence[PeerId], arrive: Callable[[SimulatedPeer], None], wait: float = 0.0
-    ) -> None:
-        """Let the same thing arrive at several peers: one event if chance has no say in it, else one for each."""
-        conditions, start = self.conditions, self.now + wait
-        if conditions.fixed:
-            self._deliver_at(start + conditions.delay[0], sender, receivers, arrive)
-            return
-        for receiver in receivers:
-            if self.random.random() >= conditions.loss:
-                self._deliver_at(start + self.random.uniform(*conditions.delay), sender, (receiver,), arrive)
-
-    def _deliver_at(
-        self, when: float, sender: PeerId, receivers: Sequence[PeerId], arrive: Callable[[SimulatedPeer], None]
-    ) -> None:
-        """Add to the event that was planned last if it is at the same time: nothing can happen between the two."""
-        last = self._last
-        if last is None or last.when != when:
-            last = _Deliveries(self, when)
-            self.at(when, last)
-            self._last = last
-        last.planned.append((sender, receivers, arrive))
-
-    def connects(self, sender: PeerId, receiver: PeerId) -> bool:
-        """Whether no partition lies between the two."""
-        islands = self._islands
-        return not islands or islands.get(sender, 0) == islands.get(receiver, 0)
-
-    def run(self, *, until: float = math.inf, done: Callable[[], bool] = lambda: False) -> None:
-        """Let events happen in order until `done`, the time `until`, or until there are none."""
-        while self._events and not done() and self._events[0][0] <= until:
-            self.now, _, event = heapq.heappop(self._events)
-            if event is self._last:
-                self._last = None
-            event()
-
-
-class _Deliveries:
-    """Things that arrive at one time, in the order in which they were sent."""
-
-    __slots__ = ("_network", "planned", "when")
-
-    def __init__(self, network: Network, when: float) -> None:
-        self._network = network
-        self.when = when
-        self.planned: list[tuple[PeerId, Sequence[PeerId], Callable[[SimulatedPeer], None]]] = []
-
-    def __call__(self) -> None:
-        network = self._network
-        for sender, receivers, arrive in self.planned:
-            for receiver in receivers:
-                peer = network.peers.get(receiver)
-                if peer is not None and not peer.crashed and network.connects(sender, receiver):
-                    arrive(peer)
 
 
 @dataclass
@@ -206,6 +103,8 @@ class SimulatedPeer:
         self._request = EncodeParts(0, 1)
         self._watched = math.inf
         self._before = self.parameters
+        self._mu = self.rules.verification.momentum
+        self._momentum = Momentum(self._mu, self.rules.dimension)
 
     @property
     def peer_id(self) -> PeerId:
@@ -247,13 +146,28 @@ class SimulatedPeer:
         # A batch is a seed here, and whether its labels are spoiled.
         seed, wrong = behaviour.batch(step, (seed, False), lambda batch: (batch[0], True))
         gradient = self.spoiled if wrong and self.spoiled is not None else self.gradient
-        return behaviour.gradient(step, gradient(seed, self.parameters))
+        base = self._momentum.base(step)
+        base = None if base is None else behaviour.momentum(step, base)
+        vector = behaviour.gradient(step, submission(gradient(seed, self.parameters), base, self._mu))
+        self._momentum.submitted(step, base, vector)
+        return vector
+
+    def honest_vector(self, roster: Roster) -> torch.Tensor:
+        """Return what this peer has to submit in a step, float32 of shape (d,)."""
+        gradient = self.gradient(roster.batch_seed(self.peer_id), self.parameters)
+        return submission(gradient, self._momentum.base(roster.step), self._mu)
+
+    def take_over(self, parameters: torch.Tensor) -> None:
+        """Go on from another peer's x^t; the own chain of submissions begins anew."""
+        self.parameters = parameters
+        self._momentum.reset()
 
     def _encode(self) -> None:
         if len(self._vector):
             rules = self.rules
             parts, digests = encode_parts(self._vector, self._request.count, rules.wire, rules.aggregation)
-            self._perform(self.session.parts_ready(self.network.now, self._request.attempt, parts, digests))
+            ready = (self._request.attempt, parts, digests, self._momentum.digest)
+            self._perform(self.session.parts_ready(self.network.now, *ready))
 
     def _perform(self, actions: Sequence[Action]) -> None:
         for action in actions:
@@ -310,7 +224,27 @@ class SimulatedPeer:
         record = self.session.record
         if record is None or target not in record.commits or target not in record.submitters:
             return UNKNOWN
-        return examine(record, target, self.gradient(record.roster.batch_seed(target), self._before))
+        base = None
+        if self._mu > 0:
+            base = self._shown_by(target, record.roster.step, record.commits[target].momentum)
+            link = self.session.links.get(target)
+            if base is None:
+                return UNSEEN
+            if not continues(base, link, self.rules.wire, self.rules.aggregation):
+                return UNKNOWN if link is None else UNSEEN
+        gradient = self.gradient(record.roster.batch_seed(target), self._before)
+        return examine(record, target, submission(gradient, base, self._mu))
+
+    def _shown_by(self, target: PeerId, step: int, promised: bytes) -> torch.Tensor | None:
+        """Return the momentum that a peer has committed to, if it can be reached and shows it."""
+        peer = self.network.peers.get(target)
+        if peer is None or peer.crashed or not self.network.connects(self.peer_id, target):
+            return None
+        data = peer.behaviour.shown_momentum(step, peer._momentum.base_bytes(step))
+        try:
+            return base_from_bytes(data, self.rules.dimension) if data and digest(data) == promised else None
+        except Malformed:
+            return None
 
     def _finish(self, result: Finished) -> None:
         self._before = self.parameters

@@ -38,6 +38,7 @@ class Case:
         liars: their positions.
         steps: of the run.
         settings: beside ATTACK_TYPE and ATTACK_START.
+        momentum: factor of worker momentum in the run.
     """
 
     offences: tuple[Offence, ...] = ()
@@ -47,6 +48,7 @@ class Case:
     liars: tuple[int, ...] = LIARS
     steps: int = 5
     settings: Mapping[str, object] = field(default_factory=dict)
+    momentum: float = 0.0
 
 
 NOTHING = Case()
@@ -77,6 +79,9 @@ CASES: dict[str, Case] = {
     "SYBIL_CROWD": dataclasses.replace(GRADIENT, spared=1),
     "SYBIL_SLEEPER": GRADIENT,
     "SHIELDING_VALIDATOR": dataclasses.replace(GRADIENT, steps=16),
+    # The first vector of a chain is built on zeros, which -1000 times are zeros.
+    "OTHER_MOMENTUM": Case(suspends=True, steps=14, momentum=0.9),
+    "WITHHOLD_MOMENTUM": Case(suspends=True, steps=14, momentum=0.9),
     "NAN_ROW": Case((Offence.NOT_FINITE,)),
     # Parts.
     "PART_MISMATCH": Case((Offence.PART_MISMATCH,)),
@@ -149,7 +154,7 @@ def swarm_of(name: str, case: Case, seed: int = 0, **settings: object) -> Swarm:
     given = {"attack_start": START, "collude_patience": 0.0, "collude_at": f"memory:{name}"} | dict(case.settings)
     values = BehaviourSettings.model_validate(given | settings | {"attack_type": name})
     behaviours: dict[int, Behaviour] = {i: make_behaviour(values, seed=bytes([seed, i])) for i in case.liars}
-    rules = dataclasses.replace(RULES, verification=VerificationRules(validators=2.0))
+    rules = dataclasses.replace(RULES, verification=VerificationRules(validators=2.0, momentum=case.momentum))
     swarm = Swarm(PEERS, steps=case.steps, seed=seed, behaviours=behaviours, rules=rules)
     for peer in swarm.peers:
         peer.spoiled = lambda batch, parameters: -seeded_gradient(batch, parameters)
@@ -214,7 +219,7 @@ def test_the_behaviour_carries_its_name(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(set(CASES) - {"CRASH", "SYBIL_CROWD"}))
 def test_before_its_schedule_nobody_lies(name: str) -> None:
-    case = Case(liars=CASES[name].liars, steps=3)
+    case = Case(liars=CASES[name].liars, steps=3, momentum=CASES[name].momentum)
     swarm = swarm_of(name, case, attack_start=10**6).run()
     check(swarm, case)
     vectors = {bytes(peer.finished()[-1].flat) for peer in swarm.peers}

@@ -1,0 +1,121 @@
+"""A simulated network: a virtual clock, and delays, losses, reordering and partitions drawn from one seed.
+
+Everything happens in one thread in an order that the seed fixes, so a run that fails fails again.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import math
+import random
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from btard.identity import PeerId
+
+if TYPE_CHECKING:
+    from btard.transport.memory import SimulatedPeer
+
+
+@dataclass(frozen=True)
+class NetworkConditions:
+    """What the network does to messages.
+
+    Attributes:
+        delay: (least, most) seconds a message travels, drawn uniformly; a wide range reorders.
+        loss: probability that a message or a part is lost.
+    """
+
+    delay: tuple[float, float] = (0.01, 0.01)
+    loss: float = 0.0
+
+    @property
+    def fixed(self) -> bool:
+        """Whether nothing about a delivery is left to chance."""
+        return self.loss == 0.0 and self.delay[0] == self.delay[1]
+
+
+class Network:
+    """The virtual clock, its events, and who can reach whom."""
+
+    def __init__(self, seed: int, conditions: NetworkConditions) -> None:
+        self.now = 0.0
+        self.random = random.Random(seed)
+        self.conditions = conditions
+        self.peers: dict[PeerId, SimulatedPeer] = {}
+        self._events: list[tuple[float, int, Callable[[], None]]] = []
+        self._last: _Deliveries | None = None
+        self._order = itertools.count()
+        self._islands: dict[PeerId, int] = {}
+
+    def at(self, when: float, event: Callable[[], None]) -> None:
+        """Let `event` happen at a time of the virtual clock."""
+        self._last = None
+        heapq.heappush(self._events, (max(when, self.now), next(self._order), event))
+
+    def partition(self, *groups: Iterable[PeerId]) -> None:
+        """Cut the network into groups that cannot reach each other; peers in no group form one. No group: heal."""
+        self._islands = {peer: number for number, group in enumerate(groups, 1) for peer in group}
+
+    def deliver(
+        self, sender: PeerId, receiver: PeerId, arrive: Callable[[SimulatedPeer], None], wait: float = 0.0
+    ) -> None:
+        """Let something arrive after its delay, unless it is lost or cut off then."""
+        self.deliver_all(sender, (receiver,), arrive, wait)
+
+    def deliver_all(
+        self, sender: PeerId, receivers: Sequence[PeerId], arrive: Callable[[SimulatedPeer], None], wait: float = 0.0
+    ) -> None:
+        """Let the same thing arrive at several peers: one event if chance has no say in it, else one for each."""
+        conditions, start = self.conditions, self.now + wait
+        if conditions.fixed:
+            self._deliver_at(start + conditions.delay[0], sender, receivers, arrive)
+            return
+        for receiver in receivers:
+            if self.random.random() >= conditions.loss:
+                self._deliver_at(start + self.random.uniform(*conditions.delay), sender, (receiver,), arrive)
+
+    def _deliver_at(
+        self, when: float, sender: PeerId, receivers: Sequence[PeerId], arrive: Callable[[SimulatedPeer], None]
+    ) -> None:
+        """Add to the event that was planned last if it is at the same time: nothing can happen between the two."""
+        last = self._last
+        if last is None or last.when != when:
+            last = _Deliveries(self, when)
+            self.at(when, last)
+            self._last = last
+        last.planned.append((sender, receivers, arrive))
+
+    def connects(self, sender: PeerId, receiver: PeerId) -> bool:
+        """Whether no partition lies between the two."""
+        islands = self._islands
+        return not islands or islands.get(sender, 0) == islands.get(receiver, 0)
+
+    def run(self, *, until: float = math.inf, done: Callable[[], bool] = lambda: False) -> None:
+        """Let events happen in order until `done`, the time `until`, or until there are none."""
+        while self._events and not done() and self._events[0][0] <= until:
+            self.now, _, event = heapq.heappop(self._events)
+            if event is self._last:
+                self._last = None
+            event()
+
+
+class _Deliveries:
+    """Things that arrive at one time, in the order in which they were sent."""
+
+    __slots__ = ("_network", "planned", "when")
+
+    def __init__(self, network: Network, when: float) -> None:
+        self._network = network
+        self.when = when
+        self.planned: list[tuple[PeerId, Sequence[PeerId], Callable[[SimulatedPeer], None]]] = []
+
+    def __call__(self) -> None:
+        network = self._network
+        for sender, receivers, arrive in self.planned:
+            for receiver in receivers:
+                peer = network.peers.get(receiver)
+                if peer is not None and not peer.crashed and network.connects(sender, receiver):
+                    arrive(peer)
