@@ -25,6 +25,7 @@ class Command:
 COMMANDS = {
     "demo": Command("cli.demo", "see three of eight peers turn, and be banned"),
     "swarm": Command("cli.swarm", "start a coordinator and peers on this machine"),
+    "status": Command("cli.status", "show the peers of a running swarm"),
     "verdict": Command("cli.verdict", "check the evidence of bans, offline"),
     "roster": Command("cli.roster", "tell why the roster of a run is as it is"),
     "simulate": Command("cli.simulate", "run the protocol among simulated peers, some of whom lie"),

@@ -26,6 +26,9 @@ from btard.transport.libp2p.watchdog import Watchdog
 
 logger = logging.getLogger(__name__)
 
+HEARTBEAT_FILE = "heartbeat"
+"""Beside the identity: touched every few seconds while the event loop and p2pd answer; `cli.health` looks at its age."""
+
 LOOPBACK = ("/ip4/127.0.0.1/tcp/0",)
 
 
@@ -58,6 +61,7 @@ class Libp2pNode:
         inbox: Inbox | None = None,
         limits: Limits | None = None,
         on_failure: Callable[[str], None] | None = None,
+        client: bool = False,
     ) -> Libp2pNode:
         """Start p2pd, join the swarm of `initial_peers`, and begin to receive.
 
@@ -73,6 +77,7 @@ class Libp2pNode:
             inbox: what arrives is delivered to it; may be attached to the transport later.
             limits: deadlines and bounds of the transport.
             on_failure: called once with a sentence when p2pd died or hangs: the peer must end.
+            client: only ask the DHT; the others store nothing with this node and count it as none of theirs.
 
         Raises:
             UserError: the port is in use, the identity is unusable or in use, no initial peer is reachable.
@@ -101,6 +106,7 @@ class Libp2pNode:
                     initial_peers=[Multiaddr(maddr) for maddr in reached],
                     record_validator=SignedRecordValidator(),
                     ensure_bootstrap_success=False,
+                    client_mode=client,
                 )
         except BaseException as error:
             await transport.close()
@@ -113,7 +119,7 @@ class Libp2pNode:
         node = cls(daemon, transport, dht, p2p)
         node.maddrs = maddrs
         if on_failure is not None:
-            node._watchdog = Watchdog(daemon, on_failure)
+            node._watchdog = Watchdog(daemon, on_failure, heartbeat=identity_path.with_name(HEARTBEAT_FILE))
         return node
 
     @property

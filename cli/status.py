@@ -1,0 +1,125 @@
+"""`btard status`: who is in a swarm, where it stands and who was banned, read from its signed records."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from string import ascii_uppercase
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
+
+from btard.configuration import Option, Settings
+
+warnings.filterwarnings("ignore", 'Field name "json"', UserWarning)  # pydantic has a deprecated method of that name
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from peer.visit.overview import Overview, PeerRow
+
+
+class StatusSettings(Settings):
+    """Settings of `btard status`, which visits a swarm for a moment and changes nothing there."""
+
+    initial_peers: Annotated[
+        list[str],
+        Field(min_length=1),
+        Option("whom to ask: host:port, [v6]:port, a DNS name with a port, or full multiaddresses"),
+    ]
+    timeout: Annotated[
+        float, Field(gt=0, le=600), Option("how long each hop to the records may take", unit="seconds")
+    ] = 10.0
+    json: Annotated[bool, Option("print one JSON object instead of tables")] = False  # type: ignore
+
+
+def main(argv: Sequence[str]) -> int:
+    """Print the swarm and return the exit code.
+
+    Raises:
+        UserError: nothing answers, or no run is announced; the sentence names the hop that failed.
+    """
+    from btard.configuration import load_settings
+
+    settings = load_settings(StatusSettings, argv, program="btard status")
+
+    import asyncio
+
+    from btard.errors import UserError
+    from peer.visit.overview import overview
+    from peer.visit.sight import Sight, look
+    from peer.visit.visitor import visiting
+
+    async def visit() -> Sight:
+        async with visiting(settings.initial_peers, settings.timeout) as (node, known):
+            return await look(node.records, known, settings.timeout)
+
+    try:
+        found = overview(asyncio.run(visit()))
+    except TimeoutError:
+        raise UserError(f"the swarm did not answer within {settings.timeout:g} s; try a longer --timeout") from None
+    if settings.json:
+        import json
+
+        print(json.dumps(found.as_json(), indent=1))
+        return 0
+
+    from rich.console import Console
+
+    console = Console(markup=False, highlight=False, soft_wrap=True)
+    console.print(headline(found))
+    if found.peers:
+        console.print(table(found))
+        for letter, words in zip(ascii_uppercase, classes(found), strict=False):
+            console.print(f"numerics {letter}: {words}")
+    for ban in found.bans:
+        console.print(f"banned {ban.peer}: {ban.words}")
+    return 0
+
+
+def headline(found: Overview) -> str:
+    """Return the run in two lines."""
+    if found.finished:
+        where = f"finished after step {found.step}"
+    elif found.step is None:
+        where = f"waiting for its first roster, {len(found.peers)} announced"
+    else:
+        where = f"step {found.step} of {found.total_steps}, {found.members} members"
+    loss = f", median loss {found.loss:.4f}" if found.loss is not None else ""
+    return (
+        f"{found.experiment} ({found.task}): {where}{loss}, {found.samples_per_second:.1f} samples/s\n"
+        f"coordinator {found.coordinator}"
+    )
+
+
+def classes(found: Overview) -> list[str]:
+    """Return the kinds of arithmetic that the peers tell of, in the order of their first peer."""
+    return list(dict.fromkeys(row.numerics for row in found.peers if row.numerics is not None))
+
+
+def table(found: Overview) -> Table:
+    """Return a row a peer; losses, rates, versions and numerics are what each peer says of itself."""
+    from rich.table import Table
+    from rich.text import Text
+
+    letters = dict(zip(classes(found), ascii_uppercase, strict=False))
+    shown = Table()
+    for name in ("peer", "role", "step", "loss", "samples/s", "last seen", "version", "numerics"):
+        right = name in ("step", "loss", "samples/s", "last seen")
+        shown.add_column(name, justify="right" if right else "left", overflow="fold")
+    for row in found.peers:
+        shown.add_row(*(Text(cell) for cell in _cells(row, letters)))
+    return shown
+
+
+def _cells(row: PeerRow, letters: dict[str, str]) -> list[str]:
+    return [
+        row.peer[-6:],
+        f"{row.role} until {row.until}" if row.until is not None else row.role.value,
+        "-" if row.step is None else str(row.step),
+        "-" if row.loss is None else f"{row.loss:.4f}",
+        "-" if row.samples_per_second is None else f"{row.samples_per_second:.1f}",
+        "-" if row.last_seen is None else f"{row.last_seen:.0f} s ago",
+        row.version or "-",
+        "-" if row.numerics is None else letters.get(row.numerics, "other"),
+    ]

@@ -1,0 +1,108 @@
+"""A run's records as rows: roles by the roster, words for bans, and no terminal codes of strangers."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from btard.round.draw import Audit
+from btard.round.roster import Roster, first_randomness
+from peer.bans import BanEntry, Bans
+from peer.records import Join, LocalMetrics, Metrics
+from peer.visit.overview import Role, overview, printable
+from peer.visit.sight import Sight
+from tests.peer.helpers import PEERS, run_manifest
+
+NOW = 1_000_000.0
+MEMBERS = PEERS[:4]
+BANNED, WAITING = PEERS[4], PEERS[5]
+
+
+def sight(**changed: object) -> Sight:
+    roster = Roster(
+        7,
+        MEMBERS,
+        frozenset({BANNED}),
+        first_randomness(0, 7),
+        (Audit(MEMBERS[1], MEMBERS[0]),),
+        ((MEMBERS[2], 20),),
+    )
+    fields: dict[str, object] = {
+        "time": NOW,
+        "coordinator": PEERS[5],
+        "manifest": run_manifest(experiment="a\x1b[31mb"),
+        "roster": roster,
+        "finished": False,
+        "joins": {},
+        "metrics": {},
+        "bans": {},
+    }
+    return Sight(**(fields | changed))  # type: ignore[arg-type]
+
+
+def report(step: int, loss: float | None) -> Metrics:
+    told = LocalMetrics(step=step, samples_per_second=2.0, samples_accumulated=8, loss=loss, mini_steps=1)
+    return Metrics(steps=[told.model_copy(update={"step": step - 1}), told])
+
+
+def ban(offence: str, step: int = 3, peer: str = str(BANNED)) -> Bans:
+    return Bans(bans=[BanEntry(peer=peer, step=step, offence=offence, evidence="0" * 64)])
+
+
+def test_roles_come_from_the_roster() -> None:
+    found = overview(sight())
+    assert [row.role for row in found.peers] == [Role.MEMBER, Role.VALIDATOR, Role.PROBATION, Role.MEMBER]
+    assert [row.until for row in found.peers] == [None, None, 20, None]
+    assert (found.step, found.members, found.loss) == (7, 4, None)
+
+
+def test_a_row_tells_a_peers_latest_step_and_when_it_announced_itself() -> None:
+    joins = {MEMBERS[0]: Join(fingerprint="x", maddrs=[], time=NOW - 12)}
+    metrics = {
+        MEMBERS[0]: report(6, 1.5),
+        MEMBERS[1]: report(5, 2.5),
+        MEMBERS[3]: report(5, None),
+        BANNED: report(9, 9),
+    }
+    found = overview(sight(joins=joins, metrics=metrics))
+    first = found.peers[0]
+    assert (first.step, first.loss, first.samples_per_second, first.last_seen) == (6, 1.5, 2.0, 12)
+    assert (found.loss, found.samples_per_second) == (2.0, 6.0)
+    assert found.peers[2].step is None
+
+
+def test_who_waits_comes_last_and_the_banned_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("peer.records.time.time", lambda: NOW)
+    join = Join(fingerprint="x", maddrs=[], time=NOW)
+    found = overview(sight(joins={WAITING: join, BANNED: join}))
+    assert [row.peer for row in found.peers if row.role is Role.WAITING] == [str(WAITING)]
+    none = overview(sight(roster=None, joins={WAITING: join}))
+    assert [row.role for row in none.peers] == [Role.WAITING] and none.step is None
+
+
+def test_a_ban_is_told_in_the_words_of_most_members() -> None:
+    told = {MEMBERS[0]: ban("GRADIENT"), MEMBERS[1]: ban("GRADIENT"), MEMBERS[2]: ban("MALFORMED"), WAITING: ban("LIE")}
+    (row,) = overview(sight(bans=told)).bans
+    assert (row.peer, row.step, row.offence) == (str(BANNED), 3, "GRADIENT")
+    assert row.words == "in step 3 it sent a vector that is not the gradient of its public seed"
+
+
+@pytest.mark.parametrize("record", [ban("GRADIENT", peer="nobody"), ban("GRADIENT", peer=str(PEERS[0]))])
+def test_a_ban_without_a_word_about_it(record: Bans) -> None:
+    (row,) = overview(sight(bans={MEMBERS[0]: record})).bans
+    assert row.words == "no member tells why" and row.offence is None
+    (row,) = overview(sight(bans={WAITING: ban("GRADIENT")})).bans
+    assert row.offence is None, "only members are heard"
+
+
+def test_an_unknown_offence_is_not_repeated() -> None:
+    (row,) = overview(sight(bans={MEMBERS[0]: ban("\x1b[2J")})).bans
+    assert row.offence is None and row.words == "in step 3, for what this version has no word"
+
+
+def test_a_strangers_text_cannot_steer_the_terminal() -> None:
+    assert printable("ok\x1b[31m\x07") == "ok?[31m?"
+    found = overview(sight())
+    assert found.experiment == "a?[31mb"
+    assert json.loads(json.dumps(found.as_json()))["peers"][2]["role"] == "probation"
