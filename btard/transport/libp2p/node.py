@@ -27,7 +27,7 @@ from btard.transport.libp2p.watchdog import Watchdog
 logger = logging.getLogger(__name__)
 
 HEARTBEAT_FILE = "heartbeat"
-"""Beside the identity: touched every few seconds while the event loop and p2pd answer; `cli.health` looks at its age."""
+"""Beside the identity: touched every few seconds while event loop and p2pd answer; `cli.health` looks at its age."""
 
 LOOPBACK = ("/ip4/127.0.0.1/tcp/0",)
 

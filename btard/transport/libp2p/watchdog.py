@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
+from pathlib import Path
 
 from btard.transport.libp2p.control import DaemonError
 from btard.transport.libp2p.daemon import Daemon
@@ -25,6 +26,8 @@ class Watchdog:
         period: seconds between pings.
         deadline: seconds that one ping may take.
         misses: unanswered pings in a row that mean a hang; one alone may be a busy machine.
+        heartbeat: a file that every answered ping touches, so that others can see from outside that both processes
+            live; it is removed by `close`.
     """
 
     def __init__(
@@ -35,12 +38,14 @@ class Watchdog:
         period: float = 5.0,
         deadline: float = 10.0,
         misses: int = 3,
+        heartbeat: Path | None = None,
     ) -> None:
         self._daemon = daemon
         self._on_death = on_death
         self._period = period
         self._deadline = deadline
         self._misses = misses
+        self._heartbeat = heartbeat
         self._task = asyncio.create_task(self._watch())
 
     async def close(self) -> None:
@@ -48,6 +53,9 @@ class Watchdog:
         self._task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._task
+        if self._heartbeat is not None:
+            with contextlib.suppress(OSError):
+                self._heartbeat.unlink(missing_ok=True)
 
     async def _watch(self) -> None:
         ended = asyncio.create_task(self._daemon.wait())
@@ -70,8 +78,14 @@ class Watchdog:
             try:
                 await self._daemon.control.identify(self._deadline)
                 missed = 0
+                self._beat()
             except DaemonError as error:
                 missed += 1
                 if missed >= self._misses:
                     return str(error)
             await asyncio.sleep(self._period)
+
+    def _beat(self) -> None:
+        if self._heartbeat is not None:
+            with contextlib.suppress(OSError):  # a full disk is no reason to leave the swarm
+                self._heartbeat.touch()

@@ -96,6 +96,22 @@ async def test_a_hanging_p2pd_is_reported(swarm: Swarm) -> None:
     await watchdog.close()
 
 
+async def test_a_heartbeat_stops_with_p2pd_and_goes_with_the_node(swarm: Swarm, tmp_path: Path) -> None:
+    beat = tmp_path / "heartbeat"
+    node, _ = await swarm.node()
+    watchdog = Watchdog(node._daemon, lambda _: None, period=0.05, deadline=0.3, misses=1000, heartbeat=beat)
+    await until(beat.exists)
+    os.kill(node.daemon_pid, signal.SIGSTOP)
+    await asyncio.sleep(0.5)  # a ping that was answered before may still touch it
+    os.utime(beat, (0, 0))
+    await asyncio.sleep(0.5)
+    assert beat.stat().st_mtime == 0
+    os.kill(node.daemon_pid, signal.SIGCONT)
+    await until(lambda: beat.stat().st_mtime > 0)
+    await watchdog.close()
+    assert not beat.exists()
+
+
 async def test_an_expected_end_is_not_reported(tmp_path: Path) -> None:
     reasons: list[str] = []
     node = await Libp2pNode.create(tmp_path / "key", on_failure=reasons.append)
