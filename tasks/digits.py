@@ -25,7 +25,10 @@ class DigitsTask(Task):
     schedule = Schedule(learning_rate=0.05, warmup_steps=10, total_steps=2_000)
 
     def __init__(self) -> None:
-        from sklearn.datasets import load_digits
+        try:
+            from sklearn.datasets import load_digits
+        except ImportError:
+            raise UserError("the task digits needs the package scikit-learn: pip install scikit-learn") from None
 
         pixels, labels = load_digits(return_X_y=True)
         images = (pixels / 16.0).astype("<f4").reshape(-1, 1, 8, 8)

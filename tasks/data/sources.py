@@ -188,8 +188,7 @@ def _text(path: Path) -> Source:
 
 
 def _saved(path: Path) -> Source:
-    import datasets
-
+    datasets = _datasets()
     try:
         rows = datasets.load_from_disk(str(path))
     except (OSError, ValueError) as error:
@@ -200,9 +199,16 @@ def _saved(path: Path) -> Source:
     return _rows_source(rows, _content_digest(files), str(path))
 
 
-def _hub(spec: DataSpec) -> Source:
-    import datasets
+def _datasets() -> Any:
+    try:
+        import datasets
+    except ImportError:
+        raise UserError("this source of data needs the package datasets: pip install datasets") from None
+    return datasets
 
+
+def _hub(spec: DataSpec) -> Source:
+    datasets = _datasets()
     described_as = f"{spec.location}:{spec.configuration}" if spec.configuration else spec.location
     try:
         splits = datasets.load_dataset(spec.location, spec.configuration)
