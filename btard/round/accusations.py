@@ -96,6 +96,8 @@ class Report:
         complaints: (peer, fault), ascending.
         charge: the author's accusation, at most one at a time.
         attached: encoded envelopes of others.
+        late: of whom something came too late, or not at all, that the author wanted or was asked for; ascending. Such
+            testimony costs its author nothing, and decides the complaints of others.
     """
 
     phase: Phase
@@ -104,6 +106,7 @@ class Report:
     complaints: tuple[tuple[PeerId, Fault], ...]
     charge: Charge | None
     attached: tuple[bytes, ...]
+    late: tuple[PeerId, ...] = ()
 
     def encode(self) -> bytes:
         """Return the canonical bytes."""
@@ -115,13 +118,15 @@ class Report:
                 [[bytes(peer), int(fault)] for peer, fault in self.complaints],
                 None if self.charge is None else self.charge.pack(),
                 list(self.attached),
+                [bytes(peer) for peer in self.late],
             ]
         )
 
     @classmethod
     def decode(cls, body: bytes) -> Report:
         """Read bytes from the network; raises Malformed."""
-        phase, reaction, members, complaints, charge, attached = as_fields(decode(body, limit=MAX_ENVELOPE), 6)
+        fields = as_fields(decode(body, limit=MAX_ENVELOPE), 7)
+        phase, reaction, members, complaints, charge, attached, late = fields
         pairs = [as_fields(item, 2) for item in as_list(complaints, most=MAX_PEERS)]
         accused = peer_set([peer for peer, _ in pairs])
         faults = [_enum(Fault, fault) for _, fault in pairs]
@@ -132,6 +137,7 @@ class Report:
             tuple(zip(accused, faults, strict=True)),
             None if charge is None else Charge.unpack(charge),
             tuple(as_bytes(item, most=MAX_ENVELOPE) for item in as_list(attached, most=8 * MAX_PEERS)),
+            peer_set(late),
         )
 
 

@@ -12,13 +12,10 @@ from btard.identity import Envelope, Malformed, MessageKind, PeerId
 from btard.round.buffers import BufferPool
 from btard.round.columns import scalar_fault
 from btard.round.draw import ranking
-from btard.round.messages import Aggregate, Commit, Digest, PartHeader, Reveal, Scalars
+from btard.round.messages import Aggregate, Commit, Digest, Item, PartHeader, Reveal, Scalars
 from btard.round.partition import Partition
 from btard.round.roster import Roster
 from btard.round.rules import StepRules
-
-Item = tuple[MessageKind, PeerId, int]
-"""A part on its way: PART or AGGREGATE, its author, its number."""
 
 
 def context_digest(rules: StepRules, roster: Roster, attempt: int, members: tuple[PeerId, ...]) -> bytes:

@@ -7,11 +7,11 @@ from collections import Counter
 from btard.identity import MessageKind, PeerId
 from btard.round.accusations import Charge, ChargeKind, Fault
 from btard.round.actions import Action, AggregateAgain, InspectRow
-from btard.round.attempt import Attempt, Item
+from btard.round.attempt import Attempt
 from btard.round.draw import draw_witnessed, witness_of
 from btard.round.exchange import Exchange
 from btard.round.measure import ACCUSE_FACTOR, is_false
-from btard.round.messages import Phase
+from btard.round.messages import Item, Phase
 from btard.verification.scalars import plausible
 
 

@@ -1,25 +1,42 @@
-"""Parts beyond the straight way: shown to a witness or a court, or through third peers when one did not arrive."""
+"""What did not come the straight way: parts and messages that are asked for, and who was late with them.
+
+Whoever misses something asks other members for it: for a part first two that are drawn, then, as for a message at once,
+everybody. Who holds it passes it on under its author's signature; who does not asks the author first. So what reaches
+one honest member in time reaches all, and what an author has kept from one it has either shown to all or refused to
+most: their reports say which (`late`).
+"""
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from btard.identity import Envelope, MessageKind, PeerId
 from btard.identity.envelope import UnsignedEnvelope
 from btard.round.actions import Action, Send, SendPart
-from btard.round.attempt import Attempt, Item
+from btard.round.attempt import Attempt
 from btard.round.draw import relays_between
 from btard.round.gather import send_aggregate
-from btard.round.messages import PartHeader, Pull
+from btard.round.messages import BROADCASTS, Forward, Item, PartHeader, Phase, Pull
+from btard.round.patience import Patience
 from btard.round.phases import StepContext
+from btard.round.roster import MAX_PEERS
 
 MOST_PULLS = 8
-"""Parts that one peer may ask this one for in an attempt, beyond those that everyone collects again."""
+"""Parts of other columns than its own that one peer may ask this one for in an attempt: a court looks at a few."""
+
+_PHASES = {
+    MessageKind.COMMIT: Phase.COMMIT,
+    MessageKind.AGGREGATE: Phase.GATHER,
+    MessageKind.REVEAL: Phase.REVEAL,
+    MessageKind.SCALARS: Phase.MEASURE,
+    MessageKind.DIGEST: Phase.AGREE,
+}
 
 
 class Exchange:
-    """Answers and sends requests for single parts. What a peer does not hold yet, it sends once it comes."""
+    """Answers and sends requests. What a peer does not hold yet, it passes on once it comes."""
 
     def __init__(self, step: StepContext, attempt: Attempt) -> None:
         self._step = step
@@ -27,7 +44,12 @@ class Exchange:
         self._waiting: dict[Item, list[PeerId]] = defaultdict(list)
         self._seen: set[tuple[PeerId, Item]] = set()
         self._count: Counter[PeerId] = Counter()
-        self._urged: set[Item] = set()
+        self._urged: set[tuple[Item, bool]] = set()
+        self._asked: dict[Item, float] = {}
+        self._came: dict[Item, float] = {}
+        self._committed: dict[PeerId, float] = {}
+        self._broadcasts: set[Item] = set()
+        self._answered: set[tuple[PeerId, Item]] = set()
         self.collected: set[int] = set()
 
     def send_own(self, receiver: PeerId, part: int) -> list[Action]:
@@ -51,60 +73,160 @@ class Exchange:
         )
         return [SendPart(receiver, envelope, payload)]
 
+    def _send(self, kind: MessageKind, body: bytes, receivers: Iterable[PeerId]) -> Send:
+        return Send(tuple(receivers), self._step.sign(self._attempt.number, kind, body).encode())
+
     def pull(self, item: Item, holders: Iterable[PeerId]) -> list[Action]:
-        """Ask peers for a part."""
-        kind, author, part = item
+        """Ask peers for a part, each once."""
         asked = tuple(h for h in holders if (h, item) not in self._attempt.pulled and h != self._attempt.me)
         if not asked:
             return []
         self._attempt.pulled.update((holder, item) for holder in asked)
-        body = Pull(kind, author, part).encode()
-        return [Send(asked, self._step.sign(self._attempt.number, MessageKind.PULL, body).encode())]
+        return [self._send(MessageKind.PULL, Pull((item,)).encode(), asked)]
 
-    def urge(self, items: Iterable[Item]) -> list[Action]:
-        """Ask third peers for parts that are late, once each."""
+    def urge(self, now: float, items: Iterable[Item], *, everyone: bool) -> list[Action]:
+        """Ask drawn members, or all, for what is late, once each."""
         attempt = self._attempt
-        actions: list[Action] = []
-        for item in items:
-            if item not in self._urged:
-                self._urged.add(item)
-                actions += self.pull(item, relays_between(attempt.context, item[1], attempt.me, attempt.members))
-        return actions
-
-    def on_pull(self, envelope: Envelope) -> list[Action]:
-        """A member asks for a part; raises Malformed."""
-        attempt, asker = self._attempt, envelope.author
-        pull = Pull.decode(envelope.body)
-        item = (pull.kind, pull.author, pull.part)
-        if (asker, item) in self._seen or pull.author not in attempt.known or pull.part >= attempt.partition.count:
+        fresh = sorted(item for item in items if (item, everyone) not in self._urged)
+        self._urged.update((item, everyone) for item in fresh)
+        if not everyone:
+            relays = {item: relays_between(attempt.context, item[1], attempt.me, attempt.members) for item in fresh}
+            return [action for item in fresh for action in self.pull(item, relays[item])]
+        if not fresh or not attempt.others:
             return []
-        own_row = item == (MessageKind.PART, attempt.me, attempt.my_part)  # asked for by its witness
-        if pull.part not in self.collected and not own_row:
+        for item in fresh:
+            self._asked.setdefault(item, now)
+            if item[0] in BROADCASTS:
+                self._broadcasts.add(item)
+            else:
+                attempt.pulled.update((holder, item) for holder in attempt.others)
+        batches = [tuple(fresh[i : i + MAX_PEERS]) for i in range(0, len(fresh), MAX_PEERS)]
+        return [self._send(MessageKind.PULL, Pull(batch).encode(), attempt.others) for batch in batches]
+
+    def _owed(self, item: Item) -> bool:
+        """Whether the attempt makes its author send this."""
+        attempt, (kind, author, part) = self._attempt, item
+        if kind is MessageKind.PART:
+            return author in attempt.part_of and part < attempt.partition.count
+        if kind is MessageKind.AGGREGATE:
+            return attempt.part_of.get(author) == part
+        return author in (attempt.submitters if kind is MessageKind.SCALARS else attempt.known)
+
+    def _has(self, item: Item) -> bool:
+        if item[0] in BROADCASTS:
+            return item[:2] in self._attempt.signed
+        return self._attempt.holds(item) is not None
+
+    def _admits(self, asker: PeerId, item: Item) -> bool:
+        """Whether to answer this request: once, about what there is, and within what the asker needs in a step."""
+        attempt, (kind, author, part) = self._attempt, item
+        if (asker, item) in self._seen or author == asker or not self._owed(item):
+            return False
+        own_column = attempt.owners[part] == asker if kind is MessageKind.PART else True
+        if not own_column and author != attempt.me and part not in self.collected:
             self._count[asker] += 1
-        if self._count[asker] > MOST_PULLS:
-            return []
-        self._seen.add((asker, item))
-        self._waiting[item].append(asker)
-        if attempt.holds(item) is not None:
-            return self.serve(item)
-        relays = relays_between(attempt.context, pull.author, asker, attempt.members)
-        return self.pull(item, [pull.author]) if attempt.me in relays else []
+            if self._count[asker] > MOST_PULLS:
+                return False
+        # The own aggregate goes to all once it is there.
+        return not (kind is MessageKind.AGGREGATE and author == attempt.me and not self._has(item))
 
-    def serve(self, item: Item) -> list[Action]:
-        """Send a part that has come to those that wait for it."""
-        attempt = self._attempt
-        kind, author, part = item
-        actions: list[Action] = []
-        for asker in self._waiting.pop(item, []):
-            if kind is MessageKind.PART and author == attempt.me:
-                actions += self.send_own(asker, part)
+    def on_pull(self, now: float, envelope: Envelope) -> list[Action]:
+        """A member asks for something; raises Malformed."""
+        asker, actions = envelope.author, list[Action]()
+        held: list[Item] = []
+        absent: dict[PeerId, list[Item]] = defaultdict(list)
+        for item in Pull.decode(envelope.body).items:
+            if not self._admits(asker, item):
                 continue
-            if author == attempt.me:
-                actions += send_aggregate(self._step, attempt, asker)
+            self._seen.add((asker, item))
+            if self._has(item):
+                held.append(item)
                 continue
-            header = attempt.headers.get((author, part)) if kind is MessageKind.PART else None
-            header = header or attempt.signed.get((kind, author))
-            payload = attempt.holds(item)
-            if header is not None and payload is not None:
-                actions.append(SendPart(asker, header, payload))
+            self._waiting[item].append(asker)
+            author = item[1]
+            if author != self._attempt.me and item not in self._asked:
+                absent[author].append(item)
+        messages = [item for item in held if item[0] in BROADCASTS]
+        if messages:
+            actions.append(self._forward(messages, [asker]))
+        for item in held:
+            if item[0] not in BROADCASTS:
+                actions += self._send_part(item, asker)
+        for author, items in absent.items():
+            for item in items:
+                self._asked[item] = now
+                if item[0] in BROADCASTS:
+                    self._broadcasts.add(item)
+                else:
+                    self._attempt.pulled.add((author, item))
+            actions.append(self._send(MessageKind.PULL, Pull(tuple(items)).encode(), [author]))
         return actions
+
+    def _forward(self, messages: Iterable[Item], askers: Iterable[PeerId]) -> Action:
+        signed = self._attempt.signed
+        body = Forward(tuple(signed[kind, author].encode() for kind, author, _ in messages)).encode()
+        return self._send(MessageKind.FORWARD, body, askers)
+
+    def _send_part(self, item: Item, asker: PeerId) -> list[Action]:
+        attempt, (kind, author, part) = self._attempt, item
+        if kind is MessageKind.PART and author == attempt.me:
+            return self.send_own(asker, part)
+        if author == attempt.me:
+            return send_aggregate(self._step, attempt, asker)
+        header = attempt.headers.get((author, part)) if kind is MessageKind.PART else None
+        header = header or attempt.signed.get((kind, author))
+        payload = attempt.holds(item)
+        return [SendPart(asker, header, payload)] if header is not None and payload is not None else []
+
+    def serve(self, now: float) -> list[Action]:
+        """Pass what has come on to those that wait for it, and note when what this peer has asked for came."""
+        actions: list[Action] = []
+        if not self._asked and not self._waiting:
+            return actions
+        for item in [item for item in self._asked if item not in self._came]:
+            if self._has(item):
+                self._came[item] = now
+            if item[1] in self._attempt.commits:
+                self._committed.setdefault(item[1], now)
+        for item in [item for item in self._waiting if self._has(item)]:
+            askers = self._waiting.pop(item)
+            if item[0] in BROADCASTS:
+                actions.append(self._forward([item], askers))
+            else:
+                actions += [action for asker in askers for action in self._send_part(item, asker)]
+        return actions
+
+    def on_forward(self, envelope: Envelope) -> list[Envelope]:
+        """Return the messages that a member passes on and that this peer has asked for; raises Malformed."""
+        found = []
+        for data in Forward.decode(envelope.body).envelopes:
+            inner = Envelope.parse(data)
+            item = (inner.kind, inner.author, 0)
+            expected = item in self._broadcasts and (envelope.author, item) not in self._answered
+            same_attempt = (inner.run, inner.step, inner.attempt) == (envelope.run, envelope.step, envelope.attempt)
+            if not expected or not same_attempt or inner.author == self._attempt.me:
+                continue
+            self._answered.add((envelope.author, item))
+            known = self._attempt.signed.get((inner.kind, inner.author))
+            if known is None or known.content_digest() != inner.content_digest():
+                inner.verify()
+                found.append(inner)
+        return found
+
+    def late(self, until: float, patience: Patience) -> Collection[PeerId]:
+        """Return of whom something came too late that was asked for, or did not come, as far as that can be said by a
+        time: not before its author must have had it, and had time to answer."""
+        return {item[1] for item in self._asked if self._deadline(item, patience) < min(until, self._arrival(item))}
+
+    def _arrival(self, item: Item) -> float:
+        return self._came.get(item, math.inf)
+
+    def _deadline(self, item: Item, patience: Patience) -> float:
+        kind, author, _ = item
+        asked = self._asked[item]
+        if kind is not MessageKind.PART:
+            phase = _PHASES[kind]
+            return max(patience.due(phase), asked + patience.allowance(phase))
+        # Who has committed holds its parts, and need not wait for anybody to show them.
+        committed = self._committed.get(author, math.inf)
+        return max(committed, asked) + patience.allowance(Phase.SCATTER)

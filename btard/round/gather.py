@@ -6,8 +6,8 @@ from btard.hashing import digest
 from btard.identity import MessageKind, PeerId
 from btard.round.accusations import Charge, ChargeKind, Fault
 from btard.round.actions import Action, AggregateRows, SendPart
-from btard.round.attempt import Attempt, Item
-from btard.round.messages import Aggregate, Phase
+from btard.round.attempt import Attempt
+from btard.round.messages import Aggregate, Item, Phase
 from btard.round.phases import StepContext
 from btard.transport.base import Payload
 

@@ -19,6 +19,9 @@ MAX_CANDIDATES = 64
 MAX_PART = 1 << 31
 """Bytes; the longest part that a header may announce."""
 
+MAX_PULL = 1 << 17
+"""Bytes; the longest request."""
+
 
 _CACHED_BODY = 16 << 10
 """Bytes; bodies up to this size are read once: a message is looked at several times, in simulations by every peer."""
@@ -208,31 +211,61 @@ def _floats(value: object) -> tuple[float, ...]:
     return tuple(numbers)
 
 
+Item = tuple[MessageKind, PeerId, int]
+"""What can be asked for: a PART or an AGGREGATE, its author, its number; or a broadcast, its author, 0."""
+
+BROADCASTS = (MessageKind.COMMIT, MessageKind.REVEAL, MessageKind.SCALARS, MessageKind.DIGEST)
+"""What every member sends to all in an attempt, beside the header of its aggregate."""
+
+
 @dataclass(frozen=True)
 class Pull:
-    """Direct: asks a third peer, or an accuser, for what its author has committed to.
+    """Asks for what its author has not sent, or not to the asker; `items` ascend."""
 
-    Attributes:
-        kind: PART or AGGREGATE.
-        author: whose part it is.
-        part: its number.
-    """
-
-    kind: MessageKind
-    author: PeerId
-    part: int
+    items: tuple[Item, ...]
 
     def encode(self) -> bytes:
         """Return the canonical bytes."""
-        return encode([int(self.kind), bytes(self.author), self.part])
+        return encode([[int(kind), bytes(author), part] for kind, author, part in self.items])
 
     @classmethod
     def decode(cls, body: bytes) -> Pull:
         """Read bytes from the network; raises Malformed."""
-        kind, author, part = as_fields(decode(body, limit=256), 3)
-        if kind not in (MessageKind.PART, MessageKind.AGGREGATE):
-            raise Malformed("only parts and aggregates can be asked for")
-        return cls(MessageKind(as_int(kind, 0, 255)), peer_id(author), as_int(part, 0, MAX_PEERS - 1))
+        items = tuple(_item(row) for row in as_list(decode(body, limit=MAX_PULL), most=MAX_PEERS))
+        if not items or not ascending(items):
+            raise Malformed("nothing is asked for, or not in order")
+        return cls(items)
+
+    @property
+    def early(self) -> bool:
+        """Whether it asks for commitments only, as who has not passed the barrier does."""
+        return all(kind is MessageKind.COMMIT for kind, _, _ in self.items)
+
+
+def _item(row: object) -> Item:
+    kind, author, part = as_fields(row, 3)
+    if kind in (MessageKind.PART, MessageKind.AGGREGATE):
+        return MessageKind(as_int(kind, 0, 255)), peer_id(author), as_int(part, 0, MAX_PEERS - 1)
+    if kind not in BROADCASTS:
+        raise Malformed("that cannot be asked for")
+    return MessageKind(as_int(kind, 0, 255)), peer_id(author), as_int(part, 0, 0)
+
+
+@dataclass(frozen=True)
+class Forward:
+    """Signed messages of others, as their authors signed them: broadcasts that were asked for, or a report."""
+
+    envelopes: tuple[bytes, ...]
+
+    def encode(self) -> bytes:
+        """Return the canonical bytes."""
+        return encode(list(self.envelopes))
+
+    @classmethod
+    def decode(cls, body: bytes) -> Forward:
+        """Read bytes from the network; raises Malformed."""
+        items = as_list(decode(body, limit=MAX_ENVELOPE), most=MAX_PEERS)
+        return cls(tuple(as_bytes(item, most=MAX_ENVELOPE) for item in items))
 
 
 @dataclass(frozen=True)

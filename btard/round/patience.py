@@ -1,4 +1,4 @@
-"""How long an attempt waits: for each phase, for parts that are late, and for a barrier that others have passed."""
+"""How long an attempt waits: for each phase, for what is late, and for a barrier that others have passed."""
 
 from __future__ import annotations
 
@@ -8,14 +8,29 @@ from btard.round.messages import Phase
 from btard.round.rules import StepRules
 
 _URGE_AFTER = 0.5
-"""The share of a phase's time after which parts that are late are asked for through third peers."""
+"""The share of a phase's time after which parts that are late are asked for through drawn members."""
 
-_URGENT = frozenset({Phase.SCATTER, Phase.GATHER, Phase.CHECK})
+_URGE_ALL_AFTER = 0.75
+"""The share of a phase's time after which everything that is late is asked for of all members."""
+
+_BULKY = frozenset({Phase.SCATTER, Phase.GATHER, Phase.CHECK})
 """The phases in which parts travel."""
+
+_APART = 6
+"""Times the bound on delay (`settle`) between the time at which a phase is due and its end.
+
+Honest barriers lie at most four apart: what shows that others have passed takes one, who sees it waits one, and has
+what it missed after two more. One more for an answer to arrive, and one to spare for who is asked in between.
+"""
 
 
 class Patience:
     """The deadlines of one attempt, in seconds of the driver's clock.
+
+    A phase is *due* at a time at which everything of it has come from every honest peer. Who still misses something has
+    asked all members for it by then, and waits until the phase *ends*: whatever reached one honest peer when it was due
+    has reached it by then, too. After the barrier these times are fixed, and a phase is due late enough that who was
+    held up in the phase before is heard of before it is blamed.
 
     Attributes:
         ends: when the current phase must be over.
@@ -25,49 +40,80 @@ class Patience:
 
     def __init__(self, rules: StepRules) -> None:
         self._rules = rules
-        self._others_passed = math.inf
-        self.ends = self.urge_at = math.inf
+        self._apart = _APART * rules.settle
+        self._due: dict[Phase, float] = {}
+        self._seen_passing = False
+        self._urges: list[tuple[float, bool]] = []
+        self.ends = math.inf
         self.barrier = 0.0
 
     def begin(self, now: float, phase: Phase, seconds: float) -> None:
-        """A phase begins that may take so long.
-
-        After the barrier every phase ends a fixed time after it, so that who is held up in an earlier phase is heard of
-        before it is blamed in a later one: barriers differ by at most three times the bound on delay (`settle`).
-        """
-        rules = self._rules
-        lengths = [0.0, 0.0, rules.scatter, rules.gather, rules.agree, rules.gather, rules.scatter]
-        number = phase - Phase.COMMIT
-        starts = sum(lengths[: number + 1]) + 4 * rules.settle * max(0, number - 1)
+        """A phase begins that may take so long."""
         if phase in (Phase.COMMIT, Phase.SCATTER):
             self.barrier = now
-        self.ends = self.barrier + starts + seconds
-        self.urge_at = now + _URGE_AFTER * seconds if phase in _URGENT else math.inf
+            self._due = {phase: now + seconds} if phase is Phase.COMMIT else self._due | self._schedule(now)
+        self.ends = self._due[phase] + self._grace(phase, seconds)
+        self._urges = [(now + _URGE_AFTER * seconds, False)] if phase in _BULKY else []
+        self._urges.append((now + _URGE_ALL_AFTER * seconds, True))
 
-    def others_have_passed(self, now: float) -> None:
-        """Others are seen to have passed the barrier: what is missing exists, and can be here within the bound."""
-        self._others_passed = min(self._others_passed, now)
-        self.ends = min(self.ends, self._others_passed + self._rules.settle)
+    def _schedule(self, barrier: float) -> dict[Phase, float]:
+        """Return when the phases after the barrier are due."""
+        due, ended = {}, barrier - self._apart
+        for phase, seconds in self._lengths().items():
+            due[phase] = ended + self._apart + seconds
+            ended = due[phase] + self._grace(phase, seconds)
+        return due
+
+    def _lengths(self) -> dict[Phase, float]:
+        rules = self._rules
+        lengths = (rules.scatter, rules.gather, rules.agree, rules.gather, rules.scatter, rules.agree)
+        return dict(zip(list(Phase)[1:], lengths, strict=True))
+
+    def _grace(self, phase: Phase, seconds: float) -> float:
+        """Return how long a phase is waited for beyond the time at which it is due: see `allowance`."""
+        return self._apart + ((_URGE_ALL_AFTER - _URGE_AFTER) * seconds if phase in _BULKY else 0.0)
+
+    def due(self, phase: Phase) -> float:
+        """Return when everything of a phase has come from every honest peer; never before the own barrier."""
+        return self._due.get(phase, math.inf)
+
+    def allowance(self, phase: Phase) -> float:
+        """Return how long an honest author may take to answer a request for something of a phase that it has.
+
+        Who asks all members at `_URGE_ALL_AFTER` has the answers of members that had to ask first, perhaps for the
+        author's commitment before that, within four delays and this time: that is when the phase ends.
+        """
+        seconds = _URGE_AFTER * self._lengths()[phase] if phase in _BULKY else 0.0
+        return 2 * self._rules.settle + seconds
+
+    def others_have_passed(self, now: float, *, wait: bool) -> None:
+        """Others are seen to have passed the barrier: what is missing exists, and comes within a moment, or is asked
+        for."""
+        if not self._seen_passing:
+            self._seen_passing = True
+            self._urges = [(min(at, now + self._rules.settle * wait), everyone) for at, everyone in self._urges]
+
+    @property
+    def urge_at(self) -> float:
+        """When to ask third peers for what is late."""
+        return self._urges[0][0] if self._urges else math.inf
 
     @property
     def deadline(self) -> float:
         """When something is to be done."""
-        return min(self.ends, self.urge_at)
+        return self.ends if self.ends < self.urge_at else self.urge_at
 
     def last_end(self, *, committing: bool) -> float:
         """Return when every other member that still waits for something must have given the attempt up, too."""
-        rules = self._rules
-        barrier = self.ends if committing else self.barrier
-        phases = 2 * (rules.scatter + rules.gather + rules.agree)
-        return barrier + phases + 4 * rules.settle * len(Phase)
+        schedule = self._schedule(self.ends if committing else self.barrier)
+        return schedule[Phase.AGREE] + 2 * self._apart
 
     def lasts(self, now: float) -> bool:
         """Whether there is nothing to be done about what is missing."""
         return now < self.ends and now < self.urge_at
 
-    def takes_late(self, now: float) -> bool:
-        """Whether it is time to ask for what is late; True once a phase."""
-        late = now >= self.urge_at
-        if late:
-            self.urge_at = math.inf
-        return late
+    def takes_late(self, now: float) -> tuple[bool, bool]:
+        """Return whether it is time to ask drawn members for what is late, and all members; each once a phase."""
+        passed = [everyone for at, everyone in self._urges if now >= at]
+        self._urges = self._urges[len(passed) :]
+        return bool(passed), any(passed)

@@ -76,3 +76,11 @@ class PhaseOfAttempt(Protocol):
 
 HOPELESS = frozenset({Fault.OTHER_STATE, Fault.OTHER_VIEW, Fault.OTHER_DIGEST})
 """Faults that waiting does not mend."""
+
+SILENT = {
+    Fault.NO_COMMIT: MessageKind.COMMIT,
+    Fault.NO_REVEAL: MessageKind.REVEAL,
+    Fault.NO_SCALARS: MessageKind.SCALARS,
+    Fault.NO_DIGEST: MessageKind.DIGEST,
+}
+"""Faults that are the lack of a message, which other members may have."""

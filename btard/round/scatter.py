@@ -5,9 +5,9 @@ from __future__ import annotations
 from btard.identity import MessageKind, PeerId
 from btard.round.accusations import Fault
 from btard.round.actions import Action
-from btard.round.attempt import Attempt, Item
+from btard.round.attempt import Attempt
 from btard.round.exchange import Exchange
-from btard.round.messages import Phase
+from btard.round.messages import Item, Phase
 from btard.round.phases import StepContext
 
 

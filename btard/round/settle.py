@@ -12,15 +12,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from btard.behaviour import LeaveReason
-from btard.identity import Envelope, Malformed, MessageKind, PeerId
-from btard.round.accusations import Charge, ChargeKind, Fault, Opinion, Relay, Report, Vote
+from btard.identity import Envelope, MessageKind, PeerId
+from btard.round.accusations import Charge, ChargeKind, Opinion, Report, Vote
+from btard.round.attachments import ECHOED
 from btard.round.attempt import Attempt
+from btard.round.disputes import Disputes
 from btard.round.evidence import Offence
 from btard.round.messages import Commit, Leave, PartHeader, Phase
 from btard.round.reveal import is_false_reveal
-from btard.round.rules import Eliminate
-
-RELAY_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -82,10 +81,8 @@ def resolve(attempt: Attempt, testimony: Testimony) -> Resolution:
     Charges about an attempt in which somebody told different peers different things are dropped: honest peers computed
     on different numbers, and the attempt is repeated without the one who did it.
 
-    In this order: proofs and verdicts of the court ban; who left or reports nothing is out; who is accused by more than
-    half is out; of each remaining pair of accuser and accused both are out, since a stranger cannot tell which of them
-    lies (paper: ELIMINATE; here a suspension, unless the rules say `mutual`). Only a newcomer takes no voter with it:
-    keys are free, and a crowd of newcomers could otherwise turn the honest majority of the voters into a minority.
+    In this order: proofs and verdicts of the court ban; who left or reports nothing is out; who has been late for more
+    than half of the voters, or else complains of somebody who has not, is out (`Disputes`).
     """
     reports, attached, voters = testimony.reports, testimony.attached, attempt.voters
     proven = convict(attempt, (envelope for envelopes in attached.values() for envelope in envelopes))
@@ -124,22 +121,13 @@ def resolve(attempt: Attempt, testimony: Testimony) -> Resolution:
         if _withholds(attempt, testimony, peer):
             suspended[peer] = "did not show the momentum that its vector was built on"
 
-    edges = _complaints(testimony, set(remaining()), proven=bool(bans))
-    accusers = Counter(accused for accuser, accused, _ in edges if accuser in voters)
-    for accused, count in accusers.items():
-        if attempt.is_majority(count):
-            fault = next(fault for _, peer, fault in edges if peer == accused)
-            suspended[accused] = f"{_words(fault)}, say {count} of {len(voters)}"
-    for accuser, accused, fault in edges:
-        if accuser not in suspended and accused not in suspended:
-            losers = {peer for peer in (accuser, accused) if peer not in voters} or {accuser, accused}
-            for peer, other in ((accuser, accused), (accused, accuser)):
-                if peer in losers:
-                    suspended[peer] = f"in dispute with {other.short} ({_words(fault)})"
-            if attempt.rules.verification.eliminate is Eliminate.MUTUAL and losers <= voters:
-                pair = tuple(testimony.signed[peer] for peer in (accuser, accused) if peer in testimony.signed)
-                for peer in (accuser, accused):
-                    bans.setdefault(peer, Ban(peer, Offence.ELIMINATED, pair))
+    disputes = Disputes(attempt, testimony.reports, attached, set(remaining()))
+    disputes.settle(blame_views=testimony.blame_views, proven=bool(bans))
+    suspended |= disputes.suspended
+    for accuser, accused in disputes.pairs:
+        pair = tuple(testimony.signed[peer] for peer in (accuser, accused) if peer in testimony.signed)
+        for peer in (accuser, accused):
+            bans.setdefault(peer, Ban(peer, Offence.ELIMINATED, pair))
     members = tuple(remaining())
     return Resolution(
         members=members,
@@ -158,10 +146,6 @@ def _tells_two_stories(envelopes: Iterable[Envelope]) -> bool:
     return any(first.setdefault((e.kind, e.author), e.content_digest()) != e.content_digest() for e in echoed)
 
 
-def _words(fault: Fault) -> str:
-    return fault.name.lower().replace("_", " ")
-
-
 def gives_reason(
     attempt: Attempt,
     author: PeerId,
@@ -177,24 +161,6 @@ def gives_reason(
 
 def _leavers(envelopes: Iterable[Envelope]) -> set[PeerId]:
     return {envelope.author for envelope in envelopes if envelope.kind is MessageKind.LEAVE}
-
-
-def _complaints(testimony: Testimony, alive: set[PeerId], *, proven: bool) -> list[tuple[PeerId, PeerId, Fault]]:
-    """Return the complaints between peers still in question, in canonical order.
-
-    Different views of the membership are nobody's fault at first: `Settlement.reconsider` brings them together.
-
-    Where someone is proven to have told different things to different peers, differing digests are explained.
-    """
-    return sorted(
-        (author, accused, fault)
-        for author, report in testimony.reports.items()
-        for accused, fault in report.complaints
-        if {author, accused} <= alive
-        and author != accused
-        and (testimony.blame_views or fault is not Fault.OTHER_VIEW)
-        and not (proven and fault is Fault.OTHER_DIGEST)
-    )
 
 
 def admissible(
@@ -338,59 +304,3 @@ def convict(attempt: Attempt, envelopes: Iterable[Envelope]) -> tuple[Ban, ...]:
             if checked and promised[part] != PartHeader.decode(envelope.body).digest:
                 ban(Offence.PART_MISMATCH, commit, envelope)
     return tuple(bans[peer] for peer in attempt.members if peer in bans)
-
-
-def valid_attachments(outer: Envelope, report: Report, members: frozenset[PeerId]) -> list[Envelope]:
-    """Return the attachments of a report that belong to its own attempt and its members; the rest proves nothing."""
-    found = []
-    for data in report.attached:
-        try:
-            envelope = Envelope.decode(data)
-            _check_readable(envelope)
-        except Malformed:
-            continue
-        same_step = (envelope.run, envelope.step) == (outer.run, outer.step)
-        same_attempt = envelope.kind is MessageKind.LEAVE or envelope.attempt == outer.attempt
-        if same_step and same_attempt and envelope.author in members:
-            found.append(envelope)
-    return found
-
-
-ECHOED = frozenset({MessageKind.COMMIT, MessageKind.AGGREGATE, MessageKind.REVEAL, MessageKind.SCALARS})
-"""Broadcasts that decide what peers compute: two versions of one excuse whoever was misled by them."""
-
-
-SHOWN = ECHOED | {MessageKind.DIGEST}
-"""What a peer attaches to a report that charges somebody, or that found another digest."""
-
-_PROVES = frozenset(
-    {
-        MessageKind.COMMIT,
-        MessageKind.AGGREGATE,
-        MessageKind.REVEAL,
-        MessageKind.SCALARS,
-        MessageKind.DIGEST,
-        MessageKind.REPORT,
-        MessageKind.VOTE,
-    }
-)
-
-
-def _check_readable(envelope: Envelope) -> None:
-    if envelope.kind is MessageKind.PART:
-        PartHeader.decode(envelope.body)
-    elif envelope.kind is MessageKind.LEAVE:
-        Leave.decode(envelope.body)
-    elif envelope.kind not in _PROVES:
-        raise Malformed("proves nothing")
-
-
-def relays(envelopes: Iterable[Envelope], *, votes: bool) -> list[Relay]:
-    """Return the relay messages for these reports and goodbyes, or votes, each within bounds."""
-    batches: list[list[bytes]] = [[]]
-    for envelope in envelopes:
-        data = envelope.encode()
-        if batches[-1] and sum(map(len, batches[-1])) + len(data) > RELAY_BYTES:
-            batches.append([])
-        batches[-1].append(data)
-    return [Relay(votes, i, len(batches), tuple(batch)) for i, batch in enumerate(batches)]

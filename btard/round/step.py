@@ -9,23 +9,24 @@ from btard.identity import Envelope, IdentityKey, Malformed, MessageKind, PeerId
 from btard.round.accusations import Charge, ChargeKind, Fault
 from btard.round.actions import Action, OutcomeKind, Stopped, Verdict, Voided
 from btard.round.agree import AgreePhase, check_certificate
+from btard.round.attachments import SHOWN
 from btard.round.attempt import Attempt
 from btard.round.buffers import BufferPool
 from btard.round.check import CheckPhase
 from btard.round.commit import CommitPhase
+from btard.round.disputes import SIGNED_FAULTS
 from btard.round.exchange import Exchange
 from btard.round.gather import GatherPhase
 from btard.round.history import History, end_of_road
 from btard.round.measure import MeasurePhase
-from btard.round.messages import Certificate, Leave, Phase
+from btard.round.messages import Certificate, Leave, Phase, Pull
 from btard.round.patience import Patience
-from btard.round.phases import HOPELESS, PhaseOfAttempt, StepContext
+from btard.round.phases import HOPELESS, SILENT, PhaseOfAttempt, StepContext
 from btard.round.proof import make_evidence
 from btard.round.reveal import RevealPhase
 from btard.round.roster import Roster
 from btard.round.rules import StepRules
 from btard.round.scatter import ScatterPhase
-from btard.round.settle import SHOWN
 from btard.round.void import Settlement
 from btard.round.work import Aggregated, Finding, Inspected, Measured
 
@@ -86,6 +87,7 @@ class StepMachine:
         self._phase: PhaseOfAttempt = self._commit
         self._charge = self._accusation if self._accusation and self._may_charge(self._accusation) else None
         self._patience = Patience(step.rules)
+        self._reasoned_at = math.inf
 
     @property
     def members(self) -> tuple[PeerId, ...]:
@@ -195,15 +197,22 @@ class StepMachine:
             elif envelope.attempt == self.attempt.number + 1:
                 self._future.setdefault((envelope.kind, envelope.author), envelope)
             elif envelope.attempt == self.attempt.number:
-                actions = self._file(envelope)
+                actions = self._file(now, envelope)
         except Malformed:
             return []
         return self._advance(now, actions)
 
-    def _file(self, envelope: Envelope) -> list[Action]:
+    def _file(self, now: float, envelope: Envelope) -> list[Action]:
         match envelope.kind:
             case MessageKind.PULL:
-                return self._exchange.on_pull(envelope)
+                if self._phase is self._commit and not Pull.decode(envelope.body).early:
+                    self._patience.others_have_passed(now, wait=False)
+                return self._exchange.on_pull(now, envelope)
+            case MessageKind.FORWARD:
+                for inner in self._exchange.on_forward(envelope):
+                    self.attempt.file(inner)
+                for inner in self._settlement.passed_on(envelope):
+                    self._settlement.add_report(inner)
             case MessageKind.REPORT:
                 self._settlement.add_report(envelope)
             case MessageKind.VOTE:
@@ -226,10 +235,10 @@ class StepMachine:
         if self.over or envelope.attempt != self.attempt.number:
             return []
         try:
-            item = self.attempt.complete(sender, envelope, digest)
+            self.attempt.complete(sender, envelope, digest)
         except Malformed:
             return []
-        return self._advance(now, self._exchange.serve(item) if item is not None else [])
+        return self._advance(now, [])
 
     def on_part_failed(self, now: float, sender: PeerId, envelope: Envelope) -> list[Action]:
         """An accepted payload will not come."""
@@ -249,13 +258,16 @@ class StepMachine:
 
     def _advance(self, now: float, actions: list[Action]) -> list[Action]:
         """Go as far as what has arrived allows."""
+        actions += self._exchange.serve(now)
         while not self.over and not self._settlement.frozen:
             phase = self._phase
             # Every arrival comes by here, so what is asked first is what usually decides.
             if (phase.busy() or not phase.complete()) and phase is not self._check and self._calm(now):
                 return actions
+            if self._reasoned_at == math.inf and self._settlement.reasoned:
+                self._reasoned_at = now
             if phase is self._commit and self._commit.passed_elsewhere():
-                self._patience.others_have_passed(now)
+                self._patience.others_have_passed(now, wait=True)
             if phase is self._check:
                 actions += self._check.advance()
             proofs = self._proofs()
@@ -264,7 +276,7 @@ class StepMachine:
                 continue
             missing = phase.missing()
             if not self._must_freeze(now, missing, proofs):
-                return actions + self._urge(now)
+                return actions + self._urge(now, missing) + self._settlement.pass_on()
             if phase is self._commit and self._commit.outvoted():
                 return actions + self._stop(OutcomeKind.OUT_OF_SYNC, "most members hold another training state")
             actions += self._freeze(now, missing, proofs)
@@ -283,17 +295,20 @@ class StepMachine:
     def _may_be_hopeless(self) -> bool:
         """Whether what is here of the phase may say that waiting is in vain."""
         if self._phase is self._commit:
-            return bool(self.attempt.headers) or len(self.attempt.commits) == len(self.attempt.members)
+            return self._commit.passed_elsewhere() or len(self.attempt.commits) == len(self.attempt.members)
         return self._phase is self._agree and len(self.attempt.digests) == len(self.attempt.members)
 
-    def _urge(self, now: float) -> list[Action]:
-        """Ask third peers for parts that are late, or did not come whole."""
-        phase = self._phase
+    def _urge(self, now: float, missing: dict[PeerId, Fault]) -> list[Action]:
+        """Ask third peers for what is late, or did not come whole."""
+        phase, exchange = self._phase, self._exchange
+        late, very_late = self._patience.takes_late(now)
         if not isinstance(phase, ScatterPhase | GatherPhase | CheckPhase):
-            return []
-        late = self._patience.takes_late(now)
+            items = [(SILENT[fault], peer, 0) for peer, fault in missing.items() if very_late and fault in SILENT]
+            return exchange.urge(now, items, everyone=True)
+        wanted = phase.wanted()
         broken = {author for _, author in self.attempt.broken}
-        return self._exchange.urge([item for item in phase.wanted() if late or item[1] in broken])
+        actions = exchange.urge(now, [item for item in wanted if late or item[1] in broken], everyone=False)
+        return actions + exchange.urge(now, wanted if very_late else [], everyone=True)
 
     def _next_phase(self, now: float) -> list[Action]:
         """Go on to the next phase; what the finished one has found may be a charge, which stops the attempt."""
@@ -348,18 +363,26 @@ class StepMachine:
         return bool(missing) and not self._phase.busy() and set(missing) <= gone | hopeless
 
     def _freeze(self, now: float, missing: dict[PeerId, Fault], proofs: list[Envelope]) -> list[Action]:
-        explained = self._settlement.explained
-        late = now >= self._patience.ends
+        """Give the attempt up.
+
+        Once a reason is known, nobody complains of what it misses and testimony does not grow any more: others may have
+        stopped for that reason before they could say what they have not got.
+        """
+        settlement, late = self._settlement, now >= self._patience.ends
+        explained = settlement.explained
         complaints = {
-            peer: fault for peer, fault in missing.items() if fault in HOPELESS or (late and peer not in explained)
+            peer: fault
+            for peer, fault in missing.items()
+            if fault is Fault.OTHER_VIEW
+            or (not settlement.reasoned and (fault in HOPELESS or (late and peer not in explained)))
         }
-        if self._charge or any(fault is Fault.OTHER_DIGEST for fault in complaints.values()):
+        shown = []
+        if self._charge or not set(complaints.values()).isdisjoint(SIGNED_FAULTS):
             # Whoever was told something else can see it now.
-            proofs = proofs + [e for (kind, author), e in self.attempt.signed.items() if kind in SHOWN]
-        actions = self._settlement.freeze(now, self._phase.phase, complaints, proofs, self._charge)
-        self._settlement.deadline = max(
-            self._settlement.deadline, self._patience.last_end(committing=self._phase is self._commit)
-        )
+            shown = [e for (kind, author), e in self.attempt.signed.items() if kind in SHOWN]
+        testimony = self._exchange.late(min(now, self._reasoned_at), self._patience)
+        actions = settlement.freeze(now, self._phase.phase, complaints, proofs + shown, self._charge, testimony)
+        settlement.deadline = max(settlement.deadline, self._patience.last_end(committing=self._phase is self._commit))
         return actions
 
     def _resolve(self, now: float) -> list[Action]:

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from btard.identity import MessageKind, PeerId
 from btard.round.accusations import Ballot, Charge, ChargeKind, Opinion, Vote
 from btard.round.actions import Action, Examine, Send
-from btard.round.attempt import Attempt, Item
+from btard.round.attempt import Attempt
 from btard.round.check import inspection
 from btard.round.exchange import Exchange
 from btard.round.measure import column_sum, column_tolerance, is_false
+from btard.round.messages import Item
 from btard.round.phases import StepContext
 from btard.round.work import UNKNOWN, Finding, Inspected, is_too_long
 

@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from btard.identity import Envelope, Malformed, MessageKind, PeerId
+from btard.identity.envelope import MAX_ENVELOPE
 from btard.round.accusations import Charge, Fault, Relay, Report, Vote
 from btard.round.actions import Action, Send
+from btard.round.attachments import ECHOED, SHOWN, relays, valid_attachments
 from btard.round.attempt import Attempt
 from btard.round.exchange import Exchange
-from btard.round.messages import Leave, Phase
+from btard.round.messages import Forward, Leave, Phase
 from btard.round.phases import StepContext
-from btard.round.settle import (
-    ECHOED,
-    SHOWN,
-    Resolution,
-    Testimony,
-    admissible,
-    gives_reason,
-    relays,
-    resolve,
-    valid_attachments,
-)
+from btard.round.settle import Resolution, Testimony, admissible, gives_reason, resolve
 from btard.round.tribunal import Court
+
+_FRAME = 512
+"""Bytes; what a message takes beside the one that it passes on."""
 
 
 class Settlement:
@@ -58,6 +53,10 @@ class Settlement:
         for envelope in earlier:
             self._keep_earlier(envelope)
         self.left: dict[PeerId, Envelope] = {}
+        self._reasoned_by = 0
+        self._is_reasoned = False
+        self._passed_on = False
+        self._passers: set[PeerId] = set()
         self.frozen = False
         self._frozen_at = 0.0
         self.deadline = 0.0
@@ -73,6 +72,42 @@ class Settlement:
         if not self._reports:
             return set(self.left)
         return set(self.left) | (self.reporters if self._reasons() else set())
+
+    @property
+    def reasoned(self) -> bool:
+        """Whether somebody has reported with a reason."""
+        if not self._is_reasoned and len(self._reports) != self._reasoned_by:
+            self._reasoned_by = len(self._reports)
+            self._is_reasoned = bool(self._reasons())
+        return self._is_reasoned
+
+    def pass_on(self) -> list[Action]:
+        """Let all members know the first reason, while this peer goes on: whoever knows of one does not complain, and
+        must not be the only one to know."""
+        if self._passed_on or not self.reasoned:
+            return []
+        self._passed_on = True
+        data = min((envelope.encode() for envelope in self._reasons()), key=len)
+        if len(data) > MAX_ENVELOPE - _FRAME:
+            return []
+        body = Forward((data,)).encode()
+        return [Send(self._attempt.others, self._step.sign(self._attempt.number, MessageKind.FORWARD, body).encode())]
+
+    def passed_on(self, forward: Envelope) -> list[Envelope]:
+        """Return the report that a member passes on, one from each; raises Malformed."""
+        envelopes = Forward.decode(forward.body).envelopes
+        if len(envelopes) != 1 or forward.author in self._passers:
+            return []
+        report = Envelope.parse(envelopes[0])
+        here = (forward.run, forward.step, forward.attempt, MessageKind.REPORT)
+        if (report.run, report.step, report.attempt, report.kind) != here or report.author not in self._attempt.known:
+            return []
+        self._passers.add(forward.author)
+        known = self._reports.get(report.author)
+        if known is not None and known[0].content_digest() == report.content_digest():
+            return []
+        report.verify()
+        return [report]
 
     def _reasons(self) -> list[Envelope]:
         """Return the reports that say why the attempt has failed."""
@@ -155,9 +190,15 @@ class Settlement:
         return [envelope for kept in self._earlier.values() for envelope in kept]
 
     def freeze(
-        self, now: float, phase: Phase, complaints: dict[PeerId, Fault], proofs: list[Envelope], charge: Charge | None
+        self,
+        now: float,
+        phase: Phase,
+        complaints: dict[PeerId, Fault],
+        proofs: list[Envelope],
+        charge: Charge | None,
+        late: Collection[PeerId] = (),
     ) -> list[Action]:
-        """Give the attempt up and report why."""
+        """Give the attempt up and report why, and of whom something came too late."""
         attempt, rules = self._attempt, self._attempt.rules
         self.frozen, self._frozen_at = True, now
         own_reasons = bool(complaints or proofs or charge)
@@ -172,6 +213,7 @@ class Settlement:
             complaints=tuple(sorted(complaints.items())),
             charge=charge,
             attached=tuple(envelope.encode() for envelope in [*proofs, *self.left.values()]),
+            late=tuple(sorted(late)),
         )
         envelope = self._step.sign(attempt.number, MessageKind.REPORT, report.encode())
         self._reports[attempt.me] = (envelope, report)
@@ -239,9 +281,8 @@ class Settlement:
         """Return who may still report: not who left, and not who most members accuse."""
         accusers: dict[PeerId, int] = {}
         for author, (_, report) in self._reports.items():
-            for accused, fault in report.complaints:
-                if fault is Fault.OTHER_VIEW:
-                    continue  # it speaks, only of another membership
+            blamed = {accused for accused, fault in report.complaints if fault is not Fault.OTHER_VIEW}
+            for accused in blamed.union(report.late):  # who is in another view speaks, only of another membership
                 accusers[accused] = accusers.get(accused, 0) + (author in self._attempt.voters)
         outvoted = {peer for peer, count in accusers.items() if self._attempt.is_majority(count)}
         return set(self._attempt.members) - self.reporters - outvoted - set(self.left)

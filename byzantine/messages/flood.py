@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from btard.behaviour import Outgoing, View
 from btard.identity import Envelope, MessageKind, PeerId
-from btard.round.messages import Commit, Pull
+from btard.round.messages import BROADCASTS, Commit, Pull
 from byzantine.attacker import Attacker
 from byzantine.settings import BehaviourSettings
 
@@ -14,7 +14,7 @@ _COPIES = 50
 
 
 class Flood(Attacker):
-    """Each honest message comes with copies of itself, and with a request for every part of every peer."""
+    """Each honest message comes with copies of itself, and with requests for all parts, aggregates and messages."""
 
     name = "FLOOD"
 
@@ -36,7 +36,10 @@ class Flood(Attacker):
     def _requests(self, envelope: Envelope) -> list[bytes]:
         if envelope.kind is not MessageKind.COMMIT:
             return []
-        pulls = [Pull(MessageKind.PART, peer, part) for peer in self._peers for part in range(len(self._peers))]
+        parts = range(len(self._peers))
+        asked = [Pull(tuple((MessageKind.PART, peer, part) for part in parts)) for peer in sorted(self._peers)]
+        broadcasts = [Pull(tuple((kind, peer, 0) for peer in sorted(self._peers))) for kind in BROADCASTS]
+        aggregates = sorted((MessageKind.AGGREGATE, peer, part) for part, peer in enumerate(self._peers))
         return [
             Envelope.sign(
                 self.key,
@@ -46,5 +49,5 @@ class Flood(Attacker):
                 kind=MessageKind.PULL,
                 body=pull.encode(),
             ).encode()
-            for pull in pulls
+            for pull in (*asked, *broadcasts, Pull(tuple(aggregates)))
         ]

@@ -13,6 +13,7 @@ from btard.round.messages import (
     Certificate,
     Commit,
     Digest,
+    Forward,
     Leave,
     PartHeader,
     Phase,
@@ -28,6 +29,7 @@ _KINDS = {
     MessageKind.SCALARS: Scalars,
     MessageKind.DIGEST: Digest,
     MessageKind.PULL: Pull,
+    MessageKind.FORWARD: Forward,
 }
 
 
@@ -46,7 +48,8 @@ def decoder_seeds() -> list[bytes]:
     bodies = [
         PartHeader.decode(header.body),
         Aggregate(bytes(32)),
-        Pull(MessageKind.PART, PEERS[1], 0),
+        Pull(((MessageKind.COMMIT, PEERS[1], 0), (MessageKind.PART, PEERS[1], 0))),
+        Forward((messages[0][1],)),
         Leave(LeaveReason.SHUTDOWN),
         Certificate((messages[0][1],)),
         report,

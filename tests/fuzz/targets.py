@@ -23,11 +23,13 @@ from btard.round.actions import (
     InspectRow,
     MeasureRows,
 )
+from btard.round.exchange import MOST_PULLS
 from btard.round.messages import (
     Aggregate,
     Certificate,
     Commit,
     Digest,
+    Forward,
     Leave,
     PartHeader,
     Pull,
@@ -47,7 +49,7 @@ KEYS = keys(COUNT)
 PEERS = tuple(key.peer_id for key in KEYS)
 STRANGER = IdentityKey.from_seed(digest(b"stranger"))
 BODIES = (
-    Commit, PartHeader, Aggregate, Reveal, Scalars, Pull, Digest, Leave, Certificate, Report, Vote, Relay,
+    Commit, PartHeader, Aggregate, Reveal, Scalars, Pull, Digest, Leave, Certificate, Report, Vote, Relay, Forward,
 )  # fmt: skip
 MOST_EVENTS = 120
 
@@ -203,7 +205,7 @@ class World:
         assert len(attempt.headers) <= COUNT * COUNT
         settlement = machine._settlement
         assert max(len(settlement._reports), len(settlement._votes), len(settlement.left)) <= COUNT
-        assert sum(map(len, machine._exchange._waiting.values())) <= 2 * COUNT * COUNT
+        assert sum(map(len, machine._exchange._waiting.values())) <= COUNT * (6 * COUNT + MOST_PULLS)
 
 
 def events(data: bytes) -> None:

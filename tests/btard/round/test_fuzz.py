@@ -20,10 +20,12 @@ from btard.identity import Envelope, IdentityKey, MessageKind, PeerId
 from btard.round.accusations import Ballot, Charge, ChargeKind, Fault, Opinion, Relay, Report, Vote
 from btard.round.actions import OutcomeKind
 from btard.round.messages import (
+    BROADCASTS,
     Aggregate,
     Certificate,
     Commit,
     Digest,
+    Forward,
     Leave,
     PartHeader,
     Phase,
@@ -60,6 +62,11 @@ class Lie:
 
     def __repr__(self) -> str:
         return self.label
+
+
+asked = st.tuples(
+    st.sampled_from([MessageKind.PART, MessageKind.AGGREGATE]), st.sampled_from(PEERS), st.integers(0, COUNT)
+) | st.tuples(st.sampled_from(BROADCASTS), st.sampled_from(PEERS), st.just(0))
 
 
 def lie(kind: MessageKind, strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Lie]:
@@ -103,9 +110,7 @@ lies = st.one_of(
         MessageKind.PULL,
         st.builds(
             Pull,
-            st.sampled_from([MessageKind.PART, MessageKind.AGGREGATE]),
-            st.sampled_from(PEERS),
-            st.integers(0, COUNT),
+            st.sets(asked, min_size=1, max_size=6).map(lambda items: tuple(sorted(items))),
         ),
     ),
     lie(
@@ -122,6 +127,7 @@ lies = st.one_of(
     lie(MessageKind.AGGREGATE, st.builds(Aggregate, digests)),
     lie(MessageKind.DIGEST, st.builds(Digest, digests, digests, digests, digests)),
     lie(MessageKind.LEAVE, st.builds(Leave, st.sampled_from(LeaveReason))),
+    with_recorded(MessageKind.FORWARD, Forward),
     with_recorded(
         MessageKind.REPORT, Report, st.sampled_from(Phase), st.booleans(), members, complaints, st.none() | charges
     ),

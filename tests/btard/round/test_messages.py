@@ -16,11 +16,13 @@ from btard.identity import Malformed, MessageKind, PeerId
 from btard.identity.codec import decode, encode
 from btard.identity.envelope import MAX_ENVELOPE
 from btard.round.messages import (
+    BROADCASTS,
     MAX_CANDIDATES,
     Aggregate,
     Certificate,
     Commit,
     Digest,
+    Forward,
     Leave,
     PartHeader,
     Pull,
@@ -37,7 +39,10 @@ peers = st.sets(st.sampled_from(PEERS[:20]), max_size=8).map(lambda chosen: tupl
 blobs = st.lists(st.binary(max_size=20), max_size=5).map(tuple)
 positions = st.sets(st.integers(0, MAX_PEERS - 1), max_size=6).map(lambda some: tuple(sorted(some)))
 floats = st.lists(st.floats(allow_nan=False), max_size=5).map(tuple)
-items = st.sampled_from([MessageKind.PART, MessageKind.AGGREGATE])
+some = st.sampled_from(PEERS[:20])
+parts = st.tuples(st.sampled_from([MessageKind.PART, MessageKind.AGGREGATE]), some, st.integers(0, MAX_PEERS - 1))
+broadcasts = st.tuples(st.sampled_from(BROADCASTS), some, st.just(0))
+items = st.sets(parts | broadcasts, min_size=1, max_size=8).map(lambda chosen: tuple(sorted(chosen)))
 bodies = st.one_of(
     st.builds(
         Commit,
@@ -53,12 +58,13 @@ bodies = st.one_of(
     st.builds(Aggregate, digests),
     st.builds(Reveal, digests, digests),
     st.builds(Scalars, digests, floats, floats, positions),
-    st.builds(Pull, items, st.sampled_from(PEERS[:20]), st.integers(0, MAX_PEERS - 1)),
+    st.builds(Pull, items),
+    st.builds(Forward, blobs),
     st.builds(Digest, digests, digests, digests, digests),
     st.builds(Leave, st.sampled_from(LeaveReason)),
     st.builds(Certificate, blobs),
 )
-ALL = (Commit, PartHeader, Aggregate, Reveal, Scalars, Pull, Digest, Leave, Certificate)
+ALL = (Commit, PartHeader, Aggregate, Reveal, Scalars, Pull, Forward, Digest, Leave, Certificate)
 
 
 @given(bodies)
@@ -142,9 +148,14 @@ SCALARS = Scalars(D, (0.5, -1.0), (1.0, 2.0), (0, 1))
         dataclasses.replace(SCALARS, doubts=(0, 0)),
         dataclasses.replace(SCALARS, doubts=(MAX_PEERS,)),
         dataclasses.replace(SCALARS, doubts=(-1,)),
-        Pull(MessageKind.COMMIT, PEERS[0], 0),
-        Pull(MessageKind.PART, PEERS[0], MAX_PEERS),
-        Pull(MessageKind.PART, PEERS[0], -1),
+        Pull(()),
+        Pull(((MessageKind.REPORT, PEERS[0], 0),)),
+        Pull(((MessageKind.COMMIT, PEERS[0], 1),)),
+        Pull(((MessageKind.PART, PEERS[0], MAX_PEERS),)),
+        Pull(((MessageKind.PART, PEERS[0], -1),)),
+        Pull(((MessageKind.PART, PEERS[0], 1), (MessageKind.PART, PEERS[0], 0))),
+        Pull(((MessageKind.PART, PEERS[0], 1),) * 2),
+        Forward((b"",) * (MAX_PEERS + 1)),
         Digest(D, D, D, D[:-1]),
         Certificate((b"",) * (MAX_PEERS + 1)),
         Certificate((bytes(1025),)),
@@ -167,6 +178,7 @@ def test_the_largest_bodies_fit_their_limits() -> None:
     for body in (
         Commit(D, D, D, (D,) * MAX_PEERS, D, D, everyone[:MAX_CANDIDATES]),
         Scalars(D, (0.1,) * MAX_PEERS, (1e300,) * MAX_PEERS, tuple(range(MAX_PEERS))),
+        Pull(tuple((MessageKind.PART, peer, MAX_PEERS - 1) for peer in everyone)),
     ):
         assert type(body).decode(body.encode()) == body
 

@@ -407,11 +407,12 @@ def test_an_aggregate_that_is_not_finite_proves_itself() -> None:
 @pytest.mark.parametrize("mode", [Eliminate.MUTUAL])
 def test_an_elimination_says_that_it_proves_no_lie(mode: Eliminate) -> None:
     class Silent(SimulatedPeer):
-        """Sends its digest to all but one."""
+        """One member does not hear another's commitment, from nobody."""
 
         def receive(self, sender: PeerId, data: bytes) -> None:
-            deaf = self.peer_id == PEERS[LIAR] and sender == PEERS[OTHER]
-            if not deaf or Envelope.decode(data).kind is not MessageKind.COMMIT:
+            kind = Envelope.decode(data).kind
+            deaf = (kind is MessageKind.COMMIT and sender == PEERS[OTHER]) or kind is MessageKind.FORWARD
+            if self.peer_id != PEERS[LIAR] or not deaf:
                 super().receive(sender, data)
 
     swarm = Swarm(COUNT, steps=2, peer_type=Silent, rules=verified(eliminate=mode)).run()

@@ -136,7 +136,8 @@ class Aborts(Behaviour):
     def transmit(
         self, receiver: PeerId, envelope: Envelope, sign: Callable[[bytes], Envelope]
     ) -> Sequence[Outgoing] | None:
-        return [] if envelope.kind is MessageKind.REVEAL and envelope.step == self.step else None
+        shown = envelope.kind in (MessageKind.REVEAL, MessageKind.FORWARD)
+        return [] if shown and envelope.step == self.step else None
 
 
 def test_whoever_spoils_a_draw_loses_its_place_and_the_next_draw_has_one_validator_more() -> None:

@@ -93,7 +93,7 @@ def test_before_the_first_step_nothing_is_asked_and_nothing_is_due() -> None:
 def test_a_step_begins_with_a_request_for_parts_and_a_deadline() -> None:
     fresh = session(begun=False)
     assert fresh.begin(5.0, ROSTER, STATE) == [EncodeParts(0, 5)]
-    assert fresh.deadline == 5.0 + RULES.commit
+    assert fresh.deadline == 5.0 + 0.75 * RULES.commit, "when it asks for what is late"
 
 
 def test_a_peer_that_begins_late_misses_nothing() -> None:

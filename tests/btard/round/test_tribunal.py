@@ -144,7 +144,7 @@ def test_a_row_has_to_be_shown_by_its_accuser(kind: ChargeKind) -> None:
     hall = Hall((PEERS[1], Charge(kind, PEERS[2], 3)))
     (pull,) = hall.court.open()
     assert isinstance(pull, Send) and pull.peers == (PEERS[1],)
-    assert Pull.decode(Envelope.decode(pull.data).body) == Pull(MessageKind.PART, PEERS[2], 3)
+    assert Pull.decode(Envelope.decode(pull.data).body) == Pull(((MessageKind.PART, PEERS[2], 3),))
     assert not hall.court.decided and hall.court.advance() == []
     assert hall.opinion() is Opinion.UNSURE, "it was never shown"
 
