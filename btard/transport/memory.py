@@ -26,6 +26,7 @@ from btard.round.actions import (
     Stopped,
     Voided,
 )
+from btard.round.attempt import Attempt
 from btard.round.momentum import Momentum, base_from_bytes, submission
 from btard.round.partition import from_wire
 from btard.round.roster import Roster
@@ -224,6 +225,12 @@ class SimulatedPeer:
         record = self.session.record
         if record is None or target not in record.commits or target not in record.submitters:
             return UNKNOWN
+        finding = self._look_at(record, target)
+        if finding.accuse or finding.withheld:
+            finding = self._look_at(record, target)  # only what can be reproduced is worth an accusation
+        return finding
+
+    def _look_at(self, record: Attempt, target: PeerId) -> Finding:
         base = None
         if self._mu > 0:
             base = self._shown_by(target, record.roster.step, record.commits[target].momentum)

@@ -10,7 +10,9 @@ import torch
 from btard.behaviour import Behaviour, View
 from btard.hashing import digest
 from btard.identity import PeerId
+from btard.round.accusations import Opinion
 from btard.round.actions import Stopped, Voided
+from btard.round.attempt import Attempt
 from btard.round.evidence import Offence
 from btard.round.messages import Commit
 from btard.round.partition import WireType
@@ -76,6 +78,40 @@ def test_an_accuser_of_a_fault_between_the_thresholds_loses_nothing_and_harms_no
     behaviours[3] = HastyValidator(settings(), b"3")
     between = dataclasses.replace(CHECKED, verification=VerificationRules(validators=3.0, accuse=0.08, convict=0.04))
     swarm = Swarm(8, steps=6, seed=2, behaviours=behaviours, rules=between)
+    begin(swarm)
+    voids = [event for event in swarm.peers[0].history if isinstance(event, Voided)]
+    assert voids, "it has accused somebody"
+    assert not any(event.verdicts or event.suspended for event in voids)
+    assert all(len(peer.finished()) == 6 for peer in swarm.peers)
+
+
+class Fleeting(SimulatedPeer):
+    """Finds a fault when it first looks at a vector, and none when it looks again: a bit has flipped in its memory."""
+
+    looks = 0
+
+    def _look_at(self, record: Attempt, target: PeerId) -> Finding:
+        self.looks += 1
+        found = super()._look_at(record, target)
+        return dataclasses.replace(found, opinion=Opinion.GUILTY, accuse=True) if self.looks % 2 else found
+
+
+def test_a_fault_that_a_validator_cannot_find_again_is_no_accusation() -> None:
+    swarm = Swarm(8, steps=6, rules=CHECKED, peer_type=Fleeting).run()
+    swarm.check_agreement()
+    assert quiet(swarm)
+    assert sum(peer.looks for peer in swarm.peers if isinstance(peer, Fleeting)) >= 10
+
+
+def test_an_honest_accuser_whose_finding_the_court_cannot_reproduce_loses_nothing() -> None:
+    """The machine of one rounds so badly that it finds its targets far off; to the others they are between the
+    thresholds, since everybody is off by something."""
+    behaviours: dict[int, Behaviour] = {i: Drift(settings(drift=0.028), bytes([i])) for i in range(8)}
+    between = dataclasses.replace(CHECKED, verification=VerificationRules(validators=3.0, accuse=0.08, convict=0.04))
+    swarm = Swarm(8, steps=6, seed=2, behaviours=behaviours, rules=between, peer_type=OtherHardware)
+    for i, peer in enumerate(swarm.peers):
+        assert isinstance(peer, OtherHardware)
+        peer.error = 0.2 if i == 3 else 1e-9
     begin(swarm)
     voids = [event for event in swarm.peers[0].history if isinstance(event, Voided)]
     assert voids, "it has accused somebody"

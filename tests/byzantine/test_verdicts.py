@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
@@ -230,3 +231,16 @@ def test_before_its_schedule_nobody_lies(name: str) -> None:
 def test_the_guide_lists_every_behaviour() -> None:
     guide = (Path(__file__).parents[2] / "docs" / "writing-a-behaviour.md").read_text()
     assert [name for name in CASES if f"`{name}`" not in guide] == []
+
+
+def test_every_misbehaviour_has_a_number_and_is_tried() -> None:
+    root = Path(__file__).parents[2]
+    guide = (root / "docs" / "writing-a-behaviour.md").read_text().split("## Misbehaviours by number")[1]
+    rows = re.findall(r"^\| (\d+) \| [^|]+ \| ([^|]+) \|$", guide, re.MULTILINE)
+    assert [int(number) for number, _ in rows] == list(range(1, 49))
+    installed = set(entry_points(group=BEHAVIOURS_GROUP).names)
+    tried = [re.findall(r"`([^`]+)`", names) for _, names in rows]
+    assert all(tried)
+    unknown = [name for names in tried for name in names if name not in installed and not (root / name).is_file()]
+    assert unknown == []
+    assert CASES.keys() - {"NONE"} <= {name for names in tried for name in names}

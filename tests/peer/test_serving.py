@@ -44,6 +44,11 @@ class Poisons(Behaviour):
         return b"poison"
 
 
+class Hides(Behaviour):
+    def shown_momentum(self, step: int, base: bytes | None) -> bytes | None:
+        return None
+
+
 @pytest.fixture
 def counted() -> CountedTrainer:
     return CountedTrainer()
@@ -138,6 +143,13 @@ async def test_the_momentum_of_the_steps_that_the_trainer_remembers(
 ) -> None:
     counted.bases[4] = b"base"
     assert (await ask(server, Want.BASE, 4), await ask(server, Want.BASE, 5)) == (b"base", None)
+
+
+async def test_a_behaviour_may_show_no_momentum(counted: CountedTrainer, bans: BanBook) -> None:
+    counted.bases[4] = b"base"
+    server = StateServer(counted, Hides(), bans)  # type: ignore[arg-type]
+    server.stand(ROSTER, STATE)
+    assert await ask(server, Want.BASE, 4) is None
 
 
 async def test_the_evidence_of_a_ban_and_of_nothing_else(server: StateServer, bans: BanBook) -> None:
