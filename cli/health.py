@@ -1,4 +1,4 @@
-"""`python -m cli.health [DIRECTORY]`: whether the daemon of a run directory lives, told by the exit code, for containers.
+"""`python -m cli.health [DIRECTORY]`: whether the daemon of a run directory lives, told by the exit code.
 
 The daemon touches a file every few seconds, from its event loop and only after its p2pd has answered. This module
 imports nothing heavy, since it is started twice a minute.
