@@ -96,12 +96,43 @@ def test_any_mixture_gets_justice(seed: int) -> None:
     check_justice(mixed(names, peers=peers, steps=6, seed=seed, attack_delay=delay))
 
 
-@pytest.mark.parametrize("name", ["FALSE_ELIMINATE", "HALF_SILENCE", "REFUSE_PART"])
+_DISPUTES = ("FALSE_ELIMINATE", "HALF_SILENCE", "REFUSE_PART")
+_QUIET = ("WITHHOLD_PART", "WITHHOLD_AGGREGATE", "CORRUPTED_PART", "AGGREGATE_TWO_FACED", "LATE_COMMIT", "LATE_REVEAL")
+
+
+def check_nobody_honest_is_out(swarm: Swarm) -> None:
+    """Assert that all honest peers do all steps, whatever becomes of the others."""
+    check_justice(swarm)
+    stopped = [peer.stopped for peer in swarm.honest if len(peer.finished()) != peer.last_step + 1]
+    assert not stopped, (swarm.seed, stopped)
+
+
+@pytest.mark.parametrize("name", _DISPUTES)
 def test_a_quarter_of_the_roster_cannot_stop_a_run(name: str) -> None:
     for seed in range(8):
-        swarm = mixed({1: name, 4: name}, peers=8, steps=3, seed=seed)
-        check_justice(swarm)
-        assert any(len(peer.finished()) == 3 for peer in swarm.honest)
+        check_nobody_honest_is_out(mixed({1: name, 4: name}, peers=8, steps=3, seed=seed))
+
+
+@pytest.mark.parametrize("name", _DISPUTES)
+@pytest.mark.parametrize(
+    "peers, liars, seeds", [(8, (1, 4, 6), 8), (16, tuple(range(7)), 2)], ids=["3 of 8", "7 of 16"]
+)
+def test_almost_half_of_the_roster_takes_no_honest_peer_along(
+    name: str, peers: int, liars: tuple[int, ...], seeds: int
+) -> None:
+    for seed in range(seeds):
+        check_nobody_honest_is_out(mixed(dict.fromkeys(liars, name), peers=peers, steps=3, seed=seed))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_no_mixture_of_silences_and_complaints_takes_an_honest_peer_along(seed: int) -> None:
+    draw = random.Random(seed)
+    peers = draw.choice([7, 8, 9, 11])
+    liars = draw.sample(range(peers), (peers - 1) // 2)
+    names = {i: draw.choice([*_DISPUTES, *_QUIET, "NO_REVEAL", "SILENCE"]) for i in liars}
+    delay = draw.choice([(0.01, 0.01), (0.001, 1.0)])
+    late = draw.choice([0.3, 5.0, 9.9, 19.9, 25.0, 44.0])
+    check_nobody_honest_is_out(mixed(names, peers=peers, steps=3, seed=seed, delay=delay, attack_delay=late))
 
 
 def test_two_reports_of_one_liar_do_not_split_the_honest_ones() -> None:

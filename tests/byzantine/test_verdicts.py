@@ -35,7 +35,6 @@ class Case:
         offences: each liar is banned for one of these; with none, nobody is banned.
         spared: how many liars may get away, where chance or luck of the order decides.
         suspends: whether liars lose their place without a ban.
-        victims: how many honest peers may lose their place with them, in disputes that nobody else can decide.
         liars: their positions.
         steps: of the run.
         settings: beside ATTACK_TYPE and ATTACK_START.
@@ -45,7 +44,6 @@ class Case:
     offences: tuple[Offence, ...] = ()
     spared: int = 0
     suspends: bool = False
-    victims: int = 0
     liars: tuple[int, ...] = LIARS
     steps: int = 5
     settings: Mapping[str, object] = field(default_factory=dict)
@@ -88,9 +86,8 @@ CASES: dict[str, Case] = {
     "PART_MISMATCH": Case((Offence.PART_MISMATCH,)),
     "CORRUPTED_PART": SUSPENDED,
     "OVERSIZED_PART": SUSPENDED,
-    "WITHHOLD_PART": Case(spared=2, suspends=True, victims=2),
-    # The last victim may be the other liar.
-    "REFUSE_PART": Case(suspends=True, victims=2, spared=1),
+    "WITHHOLD_PART": NOTHING,
+    "REFUSE_PART": SUSPENDED,
     # Aggregates.
     "WRONG_AGGREGATE": Case((Offence.WRONG_SUM, Offence.WRONG_AGGREGATE)),
     "NAN_AGGREGATE": Case((Offence.WRONG_AGGREGATE,)),
@@ -120,7 +117,7 @@ CASES: dict[str, Case] = {
     # Court.
     "FALSE_ACCUSATION": ACCUSER,
     "ACCUSATION_FLOOD": ACCUSER,
-    "FALSE_ELIMINATE": Case(suspends=True, victims=1, liars=(1,)),
+    "FALSE_ELIMINATE": SUSPENDED,
     "LAZY_VALIDATOR": NOTHING,
     "PERJURY": NOTHING,
     "EQUIVOCATE_REPORT": Case((Offence.EQUIVOCATION,)),
@@ -135,10 +132,9 @@ CASES: dict[str, Case] = {
     "FORGERY": NOTHING,
     "REPLAY": NOTHING,
     "SILENCE": SUSPENDED,
-    "HALF_SILENCE": Case(suspends=True, victims=1, liars=(1,)),
+    "HALF_SILENCE": NOTHING,
     "LATE_COMMIT": NOTHING,
-    # Its budget of requests is used up when it has to look at a row as a witness.
-    "FLOOD": Case(spared=2, suspends=True, victims=2),
+    "FLOOD": NOTHING,
     "IDLE_GRADIENT": NOTHING,
     # Membership.
     "STALE_STATE": SUSPENDED,
@@ -177,7 +173,7 @@ def check(swarm: Swarm, case: Case) -> None:
     swarm.check_agreement()
     liars = {swarm.peers[i].peer_id for i in case.liars}
     finished = [peer for peer in swarm.honest if len(peer.finished()) == case.steps]
-    assert len(finished) >= len(swarm.honest) - case.victims, [peer.stopped for peer in swarm.honest]
+    assert finished == swarm.honest, [peer.stopped for peer in swarm.honest]
     for peer in finished:
         found = verdicts(peer)
         assert {verdict.peer for verdict in found} <= liars, "an honest peer is banned"
@@ -190,7 +186,7 @@ def check(swarm: Swarm, case: Case) -> None:
         if case.offences:
             assert len(found) >= len(liars) - case.spared
         gone = left_out(peer)
-        assert len(gone - liars) <= case.victims
+        assert gone <= liars
         if case.suspends:
             assert len(gone & liars) >= len(liars) - case.spared
             assert not gone & set(roster.members), "nobody is named as a candidate here"

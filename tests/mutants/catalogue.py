@@ -155,11 +155,11 @@ MUTANTS = (
         f"{ROUND}/test_roster.py::test_a_newcomer_has_no_vote_before_its_probation_is_over",
     ),
     Mutant(
-        "a newcomer takes a voter along when it complains",
-        "btard/round/settle.py",
+        "a newcomer takes a voter along when it complains, in the paper's mode",
+        "btard/round/disputes.py",
         "{peer for peer in (accuser, accused) if peer not in voters} or {accuser, accused}",
         "{accuser, accused}",
-        f"{ROUND}/test_settle.py::test_a_newcomer_takes_no_voter_along",
+        f"{ROUND}/test_settle.py::test_in_the_papers_mode_a_newcomer_takes_no_voter_along",
     ),
     Mutant(
         "votes of those who have none count in court",
@@ -329,5 +329,50 @@ MUTANTS = (
         "if self._count[asker] > MOST_PULLS:",
         "if False:",
         f"{ROUND}/test_exchange.py::test_nobody_is_sent_more_than_a_few_parts",
+    ),
+    Mutant(
+        "who got something late does not count against who sent it",
+        "btard/round/disputes.py",
+        "for peer in report.late if not self._mutual}",
+        "for peer in report.late if False}",
+        f"{ROUND}/test_step.py::"
+        "test_who_refuses_everybody_a_part_is_out_alone_and_with_its_victim_in_the_papers_mode[suspend]",
+    ),
+    Mutant(
+        "who complains of what most do not say keeps its place",
+        "btard/round/disputes.py",
+        "self.suspended[accuser] = f",
+        "_ = f",
+        f"{ROUND}/test_settle.py::test_who_complains_of_somebody_whom_most_do_not_miss_is_out_alone",
+    ),
+    Mutant(
+        "members that are asked for what they do not hold do not ask its author",
+        "btard/round/exchange.py",
+        "if author != self._attempt.me and item not in self._asked:",
+        "if False:",
+        f"{ROUND}/test_exchange.py::test_who_does_not_hold_a_part_asks_its_author_once",
+    ),
+    Mutant(
+        "somebody is late before it must have had what is asked for",
+        "btard/round/exchange.py",
+        "return max(patience.due(phase), asked + patience.allowance(phase))",
+        "return asked",
+        f"{ROUND}/test_exchange.py::test_who_is_late_is_said_after_it_has_had_its_time",
+    ),
+    Mutant(
+        "who knows of another reason complains of what it misses all the same",
+        "btard/round/step.py",
+        "not settlement.reasoned and (",
+        "(",
+        f"{ROUND}/test_disputes.py::test_who_knows_of_another_reason_does_not_complain_and_loses_no_place"
+        "[all hear the alarm]",
+    ),
+    Mutant(
+        "the first reason is kept to oneself",
+        "btard/round/void.py",
+        "if self._passed_on or not self.reasoned:",
+        "if True:",
+        f"{ROUND}/test_disputes.py::test_who_knows_of_another_reason_does_not_complain_and_loses_no_place"
+        "[all but the victim hear it]",
     ),
 )
