@@ -16,10 +16,10 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m compileall -q -x "lib2to3|test" $(VENV)/lib >/dev/null || true
 	touch $@
 
-# `make demo SCENARIOS=all` compares three runs; TASK=albert, STEPS=100 and SEED=1 change what is run.
+# `make demo SCENARIOS=all` compares three runs; TASK=albert, STEPS=100 and SEED=1 change what is run; DASHBOARD=:8080 serves a page.
 demo: $(STAMP)
 	@$(BIN)/btard demo $(if $(SCENARIOS),--scenarios $(SCENARIOS)) $(if $(TASK),--task $(TASK)) \
-		$(if $(STEPS),--steps $(STEPS)) $(if $(SEED),--seed $(SEED))
+		$(if $(STEPS),--steps $(STEPS)) $(if $(SEED),--seed $(SEED)) $(if $(DASHBOARD),--dashboard $(DASHBOARD))
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

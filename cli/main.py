@@ -27,6 +27,7 @@ COMMANDS = {
     "swarm": Command("cli.swarm", "start a coordinator and peers on this machine"),
     "status": Command("cli.status", "show the peers of a running swarm"),
     "verdict": Command("cli.verdict", "check the evidence of bans, offline"),
+    "replay": Command("cli.replay", "show a run that is over as a page in the browser"),
     "roster": Command("cli.roster", "tell why the roster of a run is as it is"),
     "simulate": Command("cli.simulate", "run the protocol among simulated peers, some of whom lie"),
     "data": Command("cli.data", "prepare the public data that tasks train on"),

@@ -17,6 +17,7 @@ from coordinator.settings import CoordinatorSettings, WandbMode
 
 if TYPE_CHECKING:
     from btard.transport.libp2p import Libp2pNode
+    from coordinator.dashboard.service import Dashboard
     from coordinator.manifest_maker import PreparedRun
     from coordinator.run_directory import RunDirectory
 
@@ -38,6 +39,11 @@ def run(argv: Sequence[str]) -> int:
     """
     settings = load_settings(CoordinatorSettings, argv, program=PROGRAM)
     logging.basicConfig(level=logging.INFO, format=_LOG_FORMAT, stream=sys.stderr)
+    dashboard = None
+    if settings.dashboard is not None:
+        from coordinator.dashboard.service import Dashboard
+
+        dashboard = Dashboard(settings.dashboard, settings.dashboard_token_file)
     # Everything below imports torch and hivemind, for which --help and mistyped flags do not wait.
     import uvloop
 
@@ -49,7 +55,7 @@ def run(argv: Sequence[str]) -> int:
     announce = announce_maddrs(settings.announce, settings.dht_port)
     directory = RunDirectory(settings.directory)
     prepared = prepare_run(settings, directory)
-    return uvloop.run(_main(settings, prepared, directory, listen, announce))
+    return uvloop.run(_main(settings, prepared, directory, listen, announce, dashboard))
 
 
 async def _main(
@@ -58,10 +64,11 @@ async def _main(
     directory: RunDirectory,
     listen: list[str],
     announce: list[str],
+    dashboard: Dashboard | None,
 ) -> int:
     """Serve until the run is over, a signal comes, or the network fails."""
     loop = asyncio.get_running_loop()
-    task = asyncio.ensure_future(_serve(settings, prepared, directory, listen, announce))
+    task = asyncio.ensure_future(_serve(settings, prepared, directory, listen, announce, dashboard))
     ended_by: list[signal.Signals] = []
 
     def interrupt(number: signal.Signals) -> None:
@@ -83,6 +90,7 @@ async def _serve(
     directory: RunDirectory,
     listen: list[str],
     announce: list[str],
+    dashboard: Dashboard | None,
 ) -> int:
     from btard.identity import IdentityKey
     from btard.round.evidence_file import rules_fingerprint
@@ -127,6 +135,7 @@ async def _serve(
     log: EventLog | None = None
     sink: WandbSink | None = None
     reason = "interrupted"
+    page = contextlib.AsyncExitStack()
     try:
         _write_settings(settings, directory)
         log = EventLog(directory.events)
@@ -142,6 +151,9 @@ async def _serve(
             resumed=prepared.resumed,
         )
         _tell_addresses(prepared, node)
+        if dashboard is not None:
+            await page.enter_async_context(dashboard.serving(directory.path))
+            log.write(CoordinatorEvent.DASHBOARD, address=dashboard.address.url)
         supervisor = Supervisor(
             prepared,
             NodeNetwork(node),
@@ -170,6 +182,8 @@ async def _serve(
             if reason:
                 log.write(CoordinatorEvent.STOPPED, reason=reason)
             log.close()
+        # The page is told the end before it goes.
+        await page.aclose()
         await node.close()
         if sink is not None:
             await asyncio.to_thread(sink.close)

@@ -13,6 +13,7 @@ from typing import Annotated, Self
 from pydantic import Field, field_validator, model_validator
 
 from btard.configuration import Option, Port, TauSettings
+from coordinator.dashboard.address import check_address
 
 DEFAULT_TAU = 0.01
 """Clipping radius of a part when neither a flag nor the environment gives one."""
@@ -242,6 +243,23 @@ class CoordinatorSettings(TauSettings):
     wandb_project: Annotated[
         str, Field(min_length=1, max_length=100), Option("project at Weights & Biases", group=_REPORTS)
     ] = "btard"
+
+    dashboard: Annotated[
+        str | None,
+        Option(
+            "serve a live page at :PORT of this machine alone, or at HOST:PORT with a token; none for no page",
+            group=_REPORTS,
+        ),
+    ] = None
+    dashboard_token_file: Annotated[
+        Path | None,
+        Option("file with the page's token, 16 characters or more; none makes one and logs it", group=_REPORTS),
+    ] = None
+
+    @field_validator("dashboard")
+    @classmethod
+    def _address(cls, text: str | None) -> str | None:
+        return check_address(text)
 
     @field_validator("checkpoint_at")
     @classmethod

@@ -27,6 +27,9 @@ class LineTail:
 
     A line that is not complete yet waits for the next look. A line that is no JSON object is skipped, since a program
     that was killed may leave half of one, and so is one longer than a look.
+
+    Attributes:
+        behind: the last look was not long enough for all that was new.
     """
 
     def __init__(self, path: Path, most_bytes: int = 4 << 20) -> None:
@@ -34,6 +37,7 @@ class LineTail:
         self._path = path
         self._most = most_bytes
         self._offset = 0
+        self.behind = False
 
     def read(self) -> list[dict[str, Any]]:
         """Return the next objects, oldest first; none when there is nothing new or no such file."""
@@ -42,9 +46,11 @@ class LineTail:
                 file.seek(self._offset)
                 chunk = file.read(self._most)
         except OSError:
+            self.behind = False
             return []
+        self.behind = len(chunk) == self._most
         end = chunk.rfind(b"\n") + 1
-        if end == 0 and len(chunk) == self._most:
+        if end == 0 and self.behind:
             end = len(chunk)
         self._offset += end
         return [value for line in chunk[:end].splitlines() if (value := _object(line)) is not None]

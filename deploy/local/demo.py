@@ -8,10 +8,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from rich.console import Console
 
 from btard.configuration import Option, Settings, load_settings
+from coordinator.dashboard.address import check_address
 from coordinator.settings import Rule
 from deploy.local.settings import SwarmSettings
 from deploy.local.swarm import Outcome, report, run_swarm
@@ -44,6 +45,15 @@ class DemoSettings(Settings):
     directory: Annotated[
         Path | None, Option("where the runs are written; runs/demo-TIME if not given", group="Demo")
     ] = None
+    dashboard: Annotated[
+        str | None,
+        Option("serve the live page of each swarm at :PORT of this machine alone, or at HOST:PORT", group="Demo"),
+    ] = None
+
+    @field_validator("dashboard")
+    @classmethod
+    def _address(cls, text: str | None) -> str | None:
+        return check_address(text)
 
 
 def scenarios(settings: DemoSettings, directory: Path) -> dict[str, SwarmSettings]:
@@ -63,6 +73,7 @@ def scenarios(settings: DemoSettings, directory: Path) -> dict[str, SwarmSetting
                 "steps": settings.steps,
                 "batch_size": 16,
                 "seed": settings.seed,
+                "dashboard": settings.dashboard,
                 **changed,
             }
         )

@@ -201,6 +201,8 @@ class SwarmPlan:
             "--agree-timeout": s.agree_timeout,
             "--settle-timeout": s.settle_timeout,
             "--refresh-period": REFRESH,
+            "--dashboard": s.dashboard,
+            "--dashboard-token-file": s.dashboard_token_file.absolute() if s.dashboard_token_file else None,
         }
         return [word for flag, value in given.items() if value is not None for word in (flag, str(value))]
 

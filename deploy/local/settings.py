@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from btard.configuration import Option, Port, Probability, TauSettings
+from coordinator.dashboard.address import check_address
 from coordinator.settings import Comparison, Elimination, Rule
 
 _SWARM = "Swarm"
@@ -46,6 +47,19 @@ class SwarmSettings(TauSettings):
             group=_SWARM,
         ),
     ] = 0
+
+    dashboard: Annotated[
+        str | None,
+        Option(
+            "serve the coordinator's live page at :PORT of this machine alone, or at HOST:PORT with a token; none for "
+            "no page",
+            group=_SWARM,
+        ),
+    ] = None
+    dashboard_token_file: Annotated[
+        Path | None,
+        Option("file with the page's token, 16 characters or more; none makes one and logs it", group=_SWARM),
+    ] = None
 
     byzantine: Annotated[int, Field(ge=0), Option("how many of the peers lie", unit="peers", group=_ATTACK)] = 3
     attack: Annotated[
@@ -174,6 +188,11 @@ class SwarmSettings(TauSettings):
     settle_timeout: Annotated[
         float, Field(gt=0), Option("how long a small message may travel", unit="seconds", group=_PROTOCOL)
     ] = 3.0
+
+    @field_validator("dashboard")
+    @classmethod
+    def _address(cls, text: str | None) -> str | None:
+        return check_address(text)
 
     @model_validator(mode="after")
     def _somebody_is_honest(self) -> Self:
