@@ -9,17 +9,15 @@ from btard.identity import Envelope, IdentityKey, Malformed, MessageKind, PeerId
 from btard.round.accusations import Charge, ChargeKind, Fault
 from btard.round.actions import Action, OutcomeKind, Stopped, Verdict, Voided
 from btard.round.agree import AgreePhase, check_certificate
-from btard.round.attachments import SHOWN
 from btard.round.attempt import Attempt
 from btard.round.buffers import BufferPool
 from btard.round.check import CheckPhase
 from btard.round.commit import CommitPhase
-from btard.round.disputes import SIGNED_FAULTS
 from btard.round.exchange import Exchange
 from btard.round.gather import GatherPhase
 from btard.round.history import History, end_of_road
 from btard.round.measure import MeasurePhase
-from btard.round.messages import Certificate, Leave, Phase, Pull
+from btard.round.messages import BROADCASTS, Certificate, Leave, Phase, Pull
 from btard.round.patience import Patience
 from btard.round.phases import HOPELESS, SILENT, PhaseOfAttempt, StepContext
 from btard.round.proof import make_evidence
@@ -27,10 +25,9 @@ from btard.round.reveal import RevealPhase
 from btard.round.roster import Roster
 from btard.round.rules import StepRules
 from btard.round.scatter import ScatterPhase
+from btard.round.stopping import complaints, proofs, shown
 from btard.round.void import Settlement
 from btard.round.work import Aggregated, Finding, Inspected, Measured
-
-_FILED = frozenset({MessageKind.COMMIT, MessageKind.REVEAL, MessageKind.SCALARS, MessageKind.DIGEST})
 
 
 class StepMachine:
@@ -183,7 +180,7 @@ class StepMachine:
         attempt = self.attempt
         if self.over or envelope.author not in attempt.known:
             return []
-        if envelope.kind in _FILED and envelope.attempt == attempt.number:
+        if envelope.kind in BROADCASTS and envelope.attempt == attempt.number:
             attempt.file(envelope)
             return self._advance(now, [])
         actions: list[Action] = []
@@ -270,16 +267,16 @@ class StepMachine:
                 self._patience.others_have_passed(now, wait=True)
             if phase is self._check:
                 actions += self._check.advance()
-            proofs = self._proofs()
-            if phase.complete() and not phase.busy() and not proofs and self._charge is None:
+            proven = proofs(self.attempt, phase.phase, self._reveal.false_reveals())
+            if phase.complete() and not phase.busy() and not proven and self._charge is None:
                 actions += self._next_phase(now)
                 continue
             missing = phase.missing()
-            if not self._must_freeze(now, missing, proofs):
+            if not self._must_freeze(now, missing, proven):
                 return actions + self._urge(now, missing) + self._settlement.pass_on()
             if phase is self._commit and self._commit.outvoted():
                 return actions + self._stop(OutcomeKind.OUT_OF_SYNC, "most members hold another training state")
-            actions += self._freeze(now, missing, proofs)
+            actions += self._freeze(now, missing, proven)
         if not self.over:
             actions += self._settlement.advance(now)
             actions += self._resolve(now)
@@ -341,20 +338,9 @@ class StepMachine:
         self.over = True
         return [self._agree.finished()]
 
-    def _proofs(self) -> list[Envelope]:
-        if not self.attempt.alarm and not self.attempt.headers and not self.attempt.reveals:
-            return []
-        pairs = list(self.attempt.contradictions.values())
-        # A header that contradicts the commitment gives the alarm once its payload is there.
-        if self._phase.phase <= Phase.GATHER and (self.attempt.alarm or self.attempt.in_flight):
-            pairs += self.attempt.mismatches()
-        if self._phase is self._reveal:
-            pairs += self._reveal.false_reveals()
-        return [envelope for pair in pairs for envelope in pair] + list(self.attempt.malformed.values())
-
-    def _must_freeze(self, now: float, missing: dict[PeerId, Fault], proofs: list[Envelope]) -> bool:
+    def _must_freeze(self, now: float, missing: dict[PeerId, Fault], proven: list[Envelope]) -> bool:
         """Whether the attempt is lost: proven lies, a charge, a deadline, or nothing to wait for that will come."""
-        if proofs or self._charge or now >= self._patience.ends or not self._settlement.left.keys().isdisjoint(missing):
+        if proven or self._charge or now >= self._patience.ends or not self._settlement.left.keys().isdisjoint(missing):
             return True
         if Fault.OTHER_VIEW in missing.values() and not self._settlement.blame_views:
             return True
@@ -362,26 +348,12 @@ class StepMachine:
         hopeless = {peer for peer, fault in missing.items() if fault in HOPELESS}
         return bool(missing) and not self._phase.busy() and set(missing) <= gone | hopeless
 
-    def _freeze(self, now: float, missing: dict[PeerId, Fault], proofs: list[Envelope]) -> list[Action]:
-        """Give the attempt up.
-
-        Once a reason is known, nobody complains of what it misses and testimony does not grow any more: others may have
-        stopped for that reason before they could say what they have not got.
-        """
-        settlement, late = self._settlement, now >= self._patience.ends
-        explained = settlement.explained
-        complaints = {
-            peer: fault
-            for peer, fault in missing.items()
-            if fault is Fault.OTHER_VIEW
-            or (not settlement.reasoned and (fault in HOPELESS or (late and peer not in explained)))
-        }
-        shown = []
-        if self._charge or not set(complaints.values()).isdisjoint(SIGNED_FAULTS):
-            # Whoever was told something else can see it now.
-            shown = [e for (kind, author), e in self.attempt.signed.items() if kind in SHOWN]
+    def _freeze(self, now: float, missing: dict[PeerId, Fault], proven: list[Envelope]) -> list[Action]:
+        settlement = self._settlement
+        complained = complaints(missing, settlement, ended=now >= self._patience.ends)
+        told = shown(self.attempt, complained.values(), charged=self._charge is not None)
         testimony = self._exchange.late(min(now, self._reasoned_at), self._patience)
-        actions = settlement.freeze(now, self._phase.phase, complaints, proofs + shown, self._charge, testimony)
+        actions = settlement.freeze(now, self._phase.phase, complained, proven + told, self._charge, testimony)
         settlement.deadline = max(settlement.deadline, self._patience.last_end(committing=self._phase is self._commit))
         return actions
 

@@ -71,8 +71,8 @@ MUTANTS = (
     ),
     Mutant(
         "a share of randomness is not compared with its commitment",
-        "btard/round/step.py",
-        "pairs += self._reveal.false_reveals()",
+        "btard/round/stopping.py",
+        "pairs += false_reveals",
         "pairs += []",
         f"{ROUND}/test_randomness.py::test_whoever_opens_another_share_is_banned_by_its_signatures[chooses late]",
     ),
@@ -361,8 +361,8 @@ MUTANTS = (
     ),
     Mutant(
         "who knows of another reason complains of what it misses all the same",
-        "btard/round/step.py",
-        "not settlement.reasoned and (",
+        "btard/round/stopping.py",
+        "not reasoned and (",
         "(",
         f"{ROUND}/test_disputes.py::test_who_knows_of_another_reason_does_not_complain_and_loses_no_place"
         "[all hear the alarm]",
