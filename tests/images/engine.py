@@ -1,0 +1,226 @@
+"""A container engine with everything that it makes under one label, so that all of it can be removed."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import secrets
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+
+DEBIAN = "bookworm"
+PACKAGES = "python3,python3-venv,ca-certificates"
+
+_POLL = 1.0
+_LABEL = "btard-test"
+
+
+class Failed(Exception):
+    """A step of the trial failed; the message says which and how."""
+
+
+def until(what: str, seconds: float, condition: Callable[[], Any]) -> Any:
+    """Return what `condition` returns as soon as it is true.
+
+    Raises:
+        Failed: it was not within this time.
+    """
+    began = time.monotonic()
+    while True:
+        found = condition()
+        if found:
+            print(f"{time.monotonic() - began:6.1f} s  {what}", flush=True)
+            return found
+        if time.monotonic() - began > seconds:
+            raise Failed(f"not within {seconds:g} s: {what}")
+        time.sleep(_POLL)
+
+
+class Engine:
+    """docker, or podman with a storage of its own; `close` removes every container, image and file that was made."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.token = secrets.token_hex(4)
+        self.directory = Path(tempfile.mkdtemp(prefix="btard-images-"))
+        self.environment = {**os.environ, "ENGINE": name, "TAG": self.token}
+        if name == "podman":
+            self._configure_podman()
+
+    @classmethod
+    def find(cls) -> Engine:
+        """Return docker or podman, whichever works; raises Failed."""
+        for name in os.environ.get("ENGINE", "docker podman").split():
+            if shutil.which(name) and subprocess.run([name, "info"], capture_output=True).returncode == 0:
+                return cls(name)
+        raise Failed("neither docker nor podman works here")
+
+    def _configure_podman(self) -> None:
+        """Its own storage, no more than this machine's limits, and what works without systemd."""
+        limits = [
+            f'"{word}={hard}:{hard}"'
+            for word, number in (("nofile", resource.RLIMIT_NOFILE), ("nproc", resource.RLIMIT_NPROC))
+            if (hard := resource.getrlimit(number)[1]) != resource.RLIM_INFINITY
+        ]
+        runtime = 'runtime = "runc"\n' if shutil.which("runc") else ""
+        manager = (
+            "" if Path("/run/systemd/system").exists() else 'cgroup_manager = "cgroupfs"\nevents_logger = "file"\n'
+        )
+        conf, storage = self.directory / "containers.conf", self.directory / "storage.conf"
+        conf.write_text(f"[containers]\ndefault_ulimits = [{', '.join(limits)}]\n[engine]\n{runtime}{manager}")
+        storage.write_text(
+            f'[storage]\ndriver = "overlay"\ngraphroot = "{self.directory}/storage"\nrunroot = "{self.directory}/run"\n'
+        )
+        self.environment |= {
+            "CONTAINERS_CONF": str(conf),
+            "CONTAINERS_STORAGE_CONF": str(storage),
+            "BUILDAH_ISOLATION": "chroot",
+        }
+
+    def call(self, *words: str, check: bool = True) -> str:
+        """Run a command of the engine and return what it printed; raises Failed."""
+        result = subprocess.run(
+            [self.name, *words], capture_output=True, text=True, env=self.environment, timeout=300, check=False
+        )
+        if check and result.returncode != 0:
+            raise Failed(f"{self.name} {' '.join(words)}: {result.stderr.strip()[-1000:]}")
+        return result.stdout.strip()
+
+    def make_base(self) -> str:
+        """Return a base image: BASE of the environment, or a Debian that debootstrap makes; raises Failed."""
+        given = os.environ.get("BASE")
+        if given:
+            return given
+        if os.geteuid() != 0 or not shutil.which("debootstrap"):
+            raise Failed(
+                "a base image needs debootstrap and root; or name one that can be pulled: BASE=python:3.11-slim"
+            )
+        tree = self.directory / "base"
+        words = ["debootstrap", "--variant=minbase", f"--include={PACKAGES}", DEBIAN, str(tree)]
+        result = subprocess.run(words, capture_output=True, text=True)
+        if result.returncode != 0:
+            raise Failed(f"debootstrap: {result.stdout[-1000:]}")
+        prefix = "localhost/" if self.name == "podman" else ""
+        image = f"{prefix}btard-test-base:{self.token}"
+        with subprocess.Popen(["tar", "-C", str(tree), "-c", "."], stdout=subprocess.PIPE) as tar:
+            subprocess.run(
+                [self.name, "import", "-", image],
+                stdin=tar.stdout,
+                env=self.environment,
+                check=True,
+                capture_output=True,
+            )
+        shutil.rmtree(tree)
+        return image
+
+    def build(self, base: str) -> None:
+        """Build both images by docker/build.sh, which prints their sizes; raises Failed."""
+        flags = "--network host" + (" --pull=never" if self.name == "podman" and base.startswith("localhost/") else "")
+        log = self.directory / "build.log"
+        with log.open("w") as output:
+            result = subprocess.run(
+                [ROOT / "docker" / "build.sh"],
+                cwd=ROOT,
+                env={**self.environment, "BASE": base, "BUILD_FLAGS": f"{flags} {os.environ.get('BUILD_FLAGS', '')}"},
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        lines = log.read_text(errors="replace").splitlines()
+        if result.returncode != 0:
+            raise Failed("\n".join(["docker/build.sh:", *lines[-30:]]))
+        print("\n".join(f"          {line}" for line in lines if line.startswith("btard-")), flush=True)
+
+    def image(self, program: str) -> str:
+        """Return the name of the image of a program."""
+        return f"{'localhost/' if self.name == 'podman' else ''}{program}:{self.token}"
+
+    def run(self, name: str, program: str, *words: str, network: str, environment: dict[str, str]) -> Container:
+        """Start a container from a program's image, as little allowed as can be: no capabilities, a read-only root."""
+        flags = [word for key, value in environment.items() for word in ("--env", f"{key}={value}")]
+        confined = ["--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"]
+        never = ["--pull", "never", "--label", f"{_LABEL}={self.token}", "--network", network]
+        full = f"btard-{name}-{self.token}"
+        self.call("run", "--detach", "--name", full, *never, *confined, *flags, self.image(program), *words)
+        return Container(self, full)
+
+    def close(self) -> None:
+        """Remove everything; what cannot be removed is told."""
+        if containers := self.call("ps", "-aq", "--filter", f"label={_LABEL}={self.token}", check=False).split():
+            self.call("rm", "--force", "--volumes", *containers, check=False)
+        images = [self.image(program) for program in ("btard-peer", "btard-coordinator", "btard-test-base")]
+        self.call("rmi", "--force", *images, check=False)
+        if self.name == "podman":
+            self.call("rmi", "--all", "--force", check=False)
+            self.call("volume", "prune", "--force", check=False)
+            # The overlay driver keeps its own storage mounted.
+            subprocess.run(["umount", str(self.directory / "storage" / "overlay")], capture_output=True)
+        shutil.rmtree(self.directory, ignore_errors=True)
+        if self.directory.exists():
+            print(f"could not remove all of {self.directory}", flush=True)
+
+
+class Container:
+    """A container that was started."""
+
+    def __init__(self, engine: Engine, name: str) -> None:
+        self._engine = engine
+        self.name = name
+
+    def state(self) -> dict[str, Any]:
+        """Return what the engine says of it."""
+        found: dict[str, Any] = json.loads(self._engine.call("inspect", self.name))[0]["State"]
+        return found
+
+    def running(self) -> bool:
+        """Whether it runs."""
+        return bool(self.state()["Running"])
+
+    def exit_code(self) -> int | None:
+        """Return its exit code, None while it runs."""
+        state = self.state()
+        return None if state["Running"] or state["Status"] in ("created", "stopping") else int(state["ExitCode"])
+
+    def try_inside(self, *words: str) -> str | None:
+        """Run a command inside; return what it printed, None when it failed."""
+        result = subprocess.run(
+            [self._engine.name, "exec", self.name, *words],
+            capture_output=True,
+            text=True,
+            env=self._engine.environment,
+            timeout=60,
+            check=False,
+        )
+        return result.stdout if result.returncode == 0 else None
+
+    def healthy(self) -> bool:
+        """Run the image's health check; not the engine's own way, which waits for intervals or needs systemd."""
+        return self.try_inside("python", "-m", "cli.health") is not None
+
+    def lines(self, file: str) -> list[dict[str, Any]]:
+        """Return the JSON lines of a file in its run directory."""
+        text = self.try_inside("cat", f"/data/{file}") or ""
+        return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+
+    def terminate(self) -> None:
+        """Send SIGTERM, as `docker stop` does."""
+        self._engine.call("kill", "--signal", "TERM", self.name, check=False)
+
+    def log(self) -> str:
+        """Return what it printed."""
+        result = subprocess.run(
+            [self._engine.name, "logs", self.name],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=self._engine.environment,
+            check=False,
+        )
+        return result.stdout
