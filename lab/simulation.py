@@ -37,7 +37,7 @@ _meetings = itertools.count()
 def _rare_collections() -> Iterator[None]:
     """Inside, Python looks for garbage cycles less often: a round of 256 peers makes millions of objects."""
     before = gc.get_threshold()
-    gc.set_threshold(100_000, 20, 50)
+    gc.set_threshold(400_000, 20, 50)
     try:
         yield
     finally:

@@ -31,7 +31,8 @@ class MeasurePhase:
     def enter(self) -> list[Action]:
         """Ask for the projections."""
         attempt = self._attempt
-        own = tuple(attempt.rows[attempt.me, part] for part in range(attempt.partition.count) if self._submits)
+        count = attempt.partition.count if self._submits else 0
+        own = tuple(attempt.rows[attempt.me, part] for part in range(count))
         column = () if attempt.my_part is None else tuple(attempt.rows[p, attempt.my_part] for p in attempt.workers)
         return [
             MeasureRows(

@@ -101,7 +101,8 @@ class Patience:
     @property
     def deadline(self) -> float:
         """When something is to be done."""
-        return self.ends if self.ends < self.urge_at else self.urge_at
+        urge_at = self.urge_at
+        return self.ends if self.ends < urge_at else urge_at
 
     def last_end(self, *, committing: bool) -> float:
         """Return when every other member that still waits for something must have given the attempt up, too."""

@@ -19,8 +19,6 @@ def secret_share(key: IdentityKey, context: bytes) -> tuple[bytes, bytes]:
     return tagged_digest("btard share value", secret), tagged_digest("btard share salt", secret)
 
 
-# In simulations all peers check the same shares.
-@lru_cache(maxsize=2048)
 def share_commitment(peer: PeerId, context: bytes, share: bytes, salt: bytes) -> bytes:
     """Return the 32 bytes that a peer commits to: bound to run, step, roster and attempt by `context`, and to the peer,
     so that copying another's commitment cannot be opened."""
@@ -29,6 +27,12 @@ def share_commitment(peer: PeerId, context: bytes, share: bytes, salt: bytes) ->
 
 def combine(context: bytes, shares: Iterable[bytes]) -> bytes:
     """Return r^t, the exclusive or of all shares, bound to the attempt."""
+    return _combine(context, tuple(shares))
+
+
+# In simulations all peers combine the same ones.
+@lru_cache(maxsize=4)
+def _combine(context: bytes, shares: tuple[bytes, ...]) -> bytes:
     total = 0
     for share in shares:
         total ^= int.from_bytes(share, "big")

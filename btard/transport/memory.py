@@ -103,6 +103,7 @@ class SimulatedPeer:
         self._vector = torch.empty(0)
         self._request = EncodeParts(0, 1)
         self._watched = math.inf
+        self.touched = False
         self._before = self.parameters
         self._mu = self.rules.verification.momentum
         self._momentum = Momentum(self._mu, self.rules.dimension)
@@ -190,7 +191,7 @@ class SimulatedPeer:
                     self._finish(action)
                 case Stopped() | Voided():
                     self.note(action)
-        self._watch()
+        self.network.touch(self)
 
     def note(self, event: Finished | Stopped | Voided) -> None:
         """Something has happened to this peer."""
@@ -283,20 +284,22 @@ class SimulatedPeer:
             if buffer is not None:
                 to.traffic.parts_received += len(payload)
                 buffer[:] = payload
-                to._perform(to.session.on_part(self.network.now, self.peer_id, header, digest(buffer)))
+                to._react(to.session.on_part(self.network.now, self.peer_id, header, digest(buffer)))
 
         self.network.deliver(self.peer_id, receiver, arrive)
 
     def receive(self, sender: PeerId, data: bytes) -> None:
         """A control message arrives."""
         self.traffic.control_received += len(data)
-        actions = self.session.on_message(self.network.now, sender, data)
-        if actions:
-            self._perform(actions)
-        else:
-            self._watch()
+        self._react(self.session.on_message(self.network.now, sender, data))
 
-    def _watch(self) -> None:
+    def _react(self, actions: list[Action]) -> None:
+        if actions:  # most arrivals only fill a place
+            self._perform(actions)
+        elif not self.touched:
+            self.network.touch(self)
+
+    def watch(self) -> None:
         """Ask for a tick at the session's deadline, as it stands now."""
         deadline = self.session.deadline
         if deadline != self._watched and deadline < math.inf and not self.crashed:

@@ -48,11 +48,13 @@ class Network:
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._last: _Deliveries | None = None
         self._order = itertools.count()
+        self._touched: list[SimulatedPeer] = []
         self._islands: dict[PeerId, int] = {}
 
     def at(self, when: float, event: Callable[[], None]) -> None:
         """Let `event` happen at a time of the virtual clock."""
-        self._last = None
+        if self._last is not None and self._last.when == when:
+            self._last = None
         heapq.heappush(self._events, (max(when, self.now), next(self._order), event))
 
     def partition(self, *groups: Iterable[PeerId]) -> None:
@@ -80,7 +82,7 @@ class Network:
     def _deliver_at(
         self, when: float, sender: PeerId, receivers: Sequence[PeerId], arrive: Callable[[SimulatedPeer], None]
     ) -> None:
-        """Add to the event that was planned last if it is at the same time: nothing can happen between the two."""
+        """Add to the last deliveries that were planned if they are at the same time, and nothing else is since."""
         last = self._last
         if last is None or last.when != when:
             last = _Deliveries(self, when)
@@ -95,11 +97,26 @@ class Network:
 
     def run(self, *, until: float = math.inf, done: Callable[[], bool] = lambda: False) -> None:
         """Let events happen in order until `done`, the time `until`, or until there are none."""
+        self._look_after()
         while self._events and not done() and self._events[0][0] <= until:
             self.now, _, event = heapq.heappop(self._events)
             if event is self._last:
                 self._last = None
             event()
+            if self._touched:
+                self._look_after()
+
+    def touch(self, peer: SimulatedPeer) -> None:
+        """Something has happened to a peer, so once this event is over its deadline may be another."""
+        if not peer.touched:
+            peer.touched = True
+            self._touched.append(peer)
+
+    def _look_after(self) -> None:
+        touched, self._touched = self._touched, []
+        for peer in touched:
+            peer.touched = False
+            peer.watch()
 
 
 class _Deliveries:
