@@ -101,7 +101,7 @@ class Session:
         if self.machine and envelope.step == step and not self.machine.over:
             actions = self.machine.on_envelope(now, envelope)
             return self._remember(actions) if actions else actions  # most arrivals only fill a place
-        late = envelope.kind in (MessageKind.REPORT, MessageKind.ASK)
+        late = envelope.kind in (MessageKind.REPORT, MessageKind.ASK, MessageKind.PULL)
         if envelope.step == self._last_step and late and sender in self._last_members:
             return [Send((sender,), self._certificate())]
         if envelope.step == step + 1 or (self._adrift and envelope.step > step):

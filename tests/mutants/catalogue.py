@@ -227,14 +227,14 @@ MUTANTS = (
     Mutant(
         "numbers of those who owe none are kept, and everybody waits for one fewer",
         "btard/round/attempt.py",
-        "if scalars.context == self.context and author in self.submitters:",
+        "if scalars.context == self.context and author in self._submitting:",
         "if scalars.context == self.context:",
         f"{ROUND}/test_measure.py::test_numbers_of_a_validator_neither_help_nor_hinder",
     ),
     Mutant(
         "numbers about another attempt are kept, whatever their form",
         "btard/round/attempt.py",
-        "if scalars.context == self.context and author in self.submitters:",
+        "if scalars.context == self.context and author in self._submitting:",
         "if author in self.submitters:",
         f"{ROUND}/test_measure.py::test_numbers_of_too_few_parts_and_a_charge_about_them_break_nobody",
     ),
