@@ -25,6 +25,7 @@ class Command:
 COMMANDS = {
     "demo": Command("cli.demo", "see three of eight peers turn, and be banned"),
     "swarm": Command("cli.swarm", "start a coordinator and peers on this machine"),
+    "doctor": Command("cli.doctor", "test what keeps this machine out of a swarm"),
     "status": Command("cli.status", "show the peers of a running swarm"),
     "verdict": Command("cli.verdict", "check the evidence of bans, offline"),
     "replay": Command("cli.replay", "show a run that is over as a page in the browser"),

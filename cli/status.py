@@ -43,7 +43,7 @@ def main(argv: Sequence[str]) -> int:
 
     settings = load_settings(StatusSettings, argv, program="btard status")
 
-    import asyncio
+    import uvloop
 
     from btard.errors import UserError
     from peer.visit.overview import overview
@@ -55,7 +55,7 @@ def main(argv: Sequence[str]) -> int:
             return await look(node.records, known, settings.timeout)
 
     try:
-        found = overview(asyncio.run(visit()))
+        found = overview(uvloop.run(visit()))
     except TimeoutError:
         raise UserError(f"the swarm did not answer within {settings.timeout:g} s; try a longer --timeout") from None
     if settings.json:

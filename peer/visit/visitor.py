@@ -15,7 +15,12 @@ from btard.transport.libp2p.node import LOOPBACK
 
 @asynccontextmanager
 async def visiting(
-    initial_peers: Sequence[str], timeout: float, *, host_maddrs: Sequence[str] = LOOPBACK
+    initial_peers: Sequence[str],
+    timeout: float,
+    *,
+    host_maddrs: Sequence[str] = LOOPBACK,
+    announce_maddrs: Sequence[str] = (),
+    public: bool = False,
 ) -> AsyncIterator[tuple[Libp2pNode, set[PeerId]]]:
     """Visit the swarm behind some addresses; yields a node and the ids of the peers at the addresses.
 
@@ -25,6 +30,8 @@ async def visiting(
         initial_peers: as `--initial-peers` takes them.
         timeout: seconds for each hop: finding out who answers there, starting p2pd, dialling.
         host_maddrs: where p2pd listens.
+        announce_maddrs: addresses to tell others instead of those found.
+        public: use NAT port mapping, AutoNAT and relays.
 
     Raises:
         UserError: names the hop that failed.
@@ -37,6 +44,8 @@ async def visiting(
             maddrs,
             startup_timeout=timeout,
             host_maddrs=host_maddrs,
+            announce_maddrs=announce_maddrs,
+            public=public,
             client=True,
         )
         try:

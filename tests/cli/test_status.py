@@ -3,36 +3,16 @@
 from __future__ import annotations
 
 import json
-import re
 import socket
 import subprocess
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from cli.main import main
 from cli.status import headline, table
 from peer.visit.overview import overview
-from tests.peer.test_daemon import BIN, Program, until
+from tests.peer.test_daemon import BIN
 from tests.peer.visit.test_overview import MEMBERS, report, sight
-
-
-def coordinator_words(directory: Path) -> list[str]:
-    """The words of a small coordinator on a free port of loopback."""
-    words = "--experiment test --task digits --size tiny --host 127.0.0.1 --dht-port 0 --peers 2 --total-steps 100000"
-    return ["btard-coordinator", "--directory", str(directory), *words.split()]
-
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Where a real coordinator listens."""
-    directory = tmp_path_factory.mktemp("coordinator")
-    program = Program(directory / "log", *coordinator_words(directory))
-    try:
-        yield until(lambda: re.search(r"--initial-peers (\S+)", program.log.read_text()), program).group(1)
-    finally:
-        program.end()
 
 
 @pytest.mark.swarm

@@ -26,7 +26,8 @@ class DaemonError(Exception):
     """p2pd refused a request, or did not answer in time."""
 
 
-def _varint(value: int) -> bytes:
+def varint(value: int) -> bytes:
+    """Return a number as protobuf writes lengths."""
     out = bytearray()
     while value >= 0x80:
         out.append(value & 0x7F | 0x80)
@@ -140,7 +141,7 @@ class ControlSocket:
             async with asyncio.timeout(timeout):
                 _, pipe = await loop.create_unix_connection(lambda: Pipe(reply_then_rest, lost), str(self._path))
                 body = request.SerializeToString()
-                await pipe.write(_varint(len(body)) + body, timeout)
+                await pipe.write(varint(len(body)) + body, timeout)
                 reply = p2pd_pb2.Response.FromString(await answer)
         except TimeoutError:
             self._discard(pipe, answer)

@@ -55,6 +55,15 @@ def split_maddr(text: str) -> tuple[PeerId, str]:
     return PeerId.parse(peer), address
 
 
+def split_host_port(text: str) -> tuple[str, int]:
+    """Return the two halves of `host:port` or `[v6]:port`; raises UserError."""
+    match = _HOST_PORT.match(text)
+    port = int(match["port"]) if match else 0
+    if match is None or not 0 < port < 65536:
+        raise UserError(f"{text!r} is no address; write host:port, [v6]:port or /ip4/.../tcp/.../p2p/12D3Koo...")
+    return match["v6"] or match["host"], port
+
+
 async def resolve_initial_peer(text: str, timeout: float = 10.0) -> list[str]:
     """Return full multiaddresses of the peer at `text`; trust on first use, as this module's docstring says.
 
@@ -69,13 +78,10 @@ async def resolve_initial_peer(text: str, timeout: float = 10.0) -> list[str]:
     if text.startswith("/"):
         split_maddr(text)
         return [text]
-    match = _HOST_PORT.match(text)
-    port = int(match["port"]) if match else 0
-    if match is None or not 0 < port < 65536:
-        raise UserError(f"{text!r} is no address; write host:port, [v6]:port or /ip4/.../tcp/.../p2p/12D3Koo...")
+    host, port = split_host_port(text)
     try:
         async with asyncio.timeout(timeout):
-            return await _resolve(match["v6"] or match["host"], port)
+            return await _resolve(host, port)
     except TimeoutError:
         raise NoAnswer(f"{text} did not answer within {timeout:g} s; is a coordinator running there?") from None
     except _NotFound as error:

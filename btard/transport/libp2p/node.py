@@ -15,7 +15,7 @@ from hivemind.utils.multiaddr import Multiaddr
 from btard.errors import UserError
 from btard.identity import PeerId
 from btard.transport.base import Inbox, PeerAddress
-from btard.transport.libp2p.control import DaemonError
+from btard.transport.libp2p.control import ControlSocket, DaemonError
 from btard.transport.libp2p.daemon import Daemon
 from btard.transport.libp2p.discover import split_maddr
 from btard.transport.libp2p.fetch import Serve
@@ -126,6 +126,11 @@ class Libp2pNode:
     def peer_id(self) -> PeerId:
         """The own peer id."""
         return self._daemon.peer_id
+
+    @property
+    def control(self) -> ControlSocket:
+        """The own p2pd's control socket."""
+        return self._daemon.control
 
     @property
     def daemon_pid(self) -> int:

@@ -1,0 +1,228 @@
+"""Judging the way to the swarm and back: addresses, dialling back, clocks."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+
+from btard.transport.libp2p.probing import ClockReading, DialBack, Reach
+from peer.doctor.finding import Finding, failed, ok, untested
+
+MAX_SKEW = 10.0
+"""Seconds that clocks may differ; JOIN records count as recent for two minutes, of which a quarter is their period."""
+
+ANNOUNCE_DELAY = 45.0
+"""Seconds that a JOIN record can be old when it is read although its author lives: its period, and what a store and a
+look take."""
+
+_MADDR = re.compile(r"^/(?P<kind>ip4|ip6|dns|dns4|dns6|dnsaddr)/(?P<host>[^/]+)/(?:tcp|udp)/\d+")
+
+
+class Hop(StrEnum):
+    """The last hop on the way to an address that was reached; the next one failed."""
+
+    NOTHING = "nothing"
+    NAME = "name"
+    PORT = "port"
+    PEER = "peer"
+    """A libp2p peer answers there."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is behind an address.
+
+    Attributes:
+        reached: the last hop that was.
+        said: by the one that failed.
+        refused: whether the port refused the connection, which only a machine that is there does.
+        shown, wanted: the id of the peer that answers, and the one that the address names, empty if none.
+        maddr: of the peer that answers.
+    """
+
+    address: str
+    reached: Hop
+    said: str = ""
+    refused: bool = False
+    shown: str = ""
+    wanted: str = ""
+    maddr: str = ""
+
+
+def check_address(answer: Answer) -> Finding:
+    """Whether the peer that was meant answers at an address."""
+    name, where = "initial peer", answer.address
+    if answer.reached is Hop.NOTHING:
+        return failed(name, f"the name in {where} does not resolve ({answer.said}); check it, and this machine's DNS")
+    if answer.reached is Hop.NAME:
+        if answer.refused:
+            return failed(name, f"nobody listens at {where} ({answer.said}); start the coordinator, or check the port")
+        return failed(
+            name,
+            f"{where} cannot be reached ({answer.said}): the machine is off, or a firewall is in between; open the "
+            "port there",
+        )
+    if answer.reached is Hop.PORT:
+        return failed(name, f"something listens at {where}, but it is no libp2p peer ({answer.said}); check the port")
+    if answer.wanted and answer.shown != answer.wanted:
+        return failed(
+            name, f"another peer answers at {where}: {answer.shown}; check the address, or the coordinator's key"
+        )
+    return ok(name, f"the libp2p peer {answer.shown} answers at {where}")
+
+
+class Scope(IntEnum):
+    """From where an address can be dialled."""
+
+    MACHINE = 0
+    NETWORK = 1
+    WORLD = 2
+
+
+def scope_of(maddr: str) -> Scope | None:
+    """Return from where a multiaddress can be dialled; None for what is none. Names and relays count as public."""
+    if "/p2p-circuit" in maddr:
+        return Scope.WORLD
+    match = _MADDR.match(maddr)
+    if match is None:
+        return None
+    if not match["kind"].startswith("ip"):
+        return Scope.MACHINE if match["host"] == "localhost" else Scope.WORLD
+    return scope_of_ip(match["host"])
+
+
+def scope_of_ip(text: str) -> Scope | None:
+    """Return from where an IP address can be dialled; None for what is none."""
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    if address.is_loopback:
+        return Scope.MACHINE
+    return Scope.WORLD if address.is_global else Scope.NETWORK
+
+
+@dataclass(frozen=True)
+class AddressFacts:
+    """What this machine tells others as its addresses, and where the others are; multiaddresses.
+
+    Attributes:
+        own: told to others.
+        others: of the initial peers, and of the peers that announce themselves.
+        announced: whether `own` was given by --announce.
+    """
+
+    own: tuple[str, ...]
+    others: tuple[tuple[str, ...], ...]
+    announced: bool
+
+
+def check_announced(facts: AddressFacts) -> Finding:
+    """Whether the addresses that this machine tells can be dialled from where the others are."""
+    name = "announced address"
+    mine = max((scope for maddr in facts.own if (scope := scope_of(maddr)) is not None), default=None)
+    source = "--announce gives" if facts.announced else "this machine tells others"
+    if mine is None:
+        return failed(name, f"{source} no address that can be dialled; listen on 0.0.0.0, or give --announce")
+    needed = _needed(facts.others)
+    shown = ", ".join(maddr.partition("/p2p/")[0] for maddr in facts.own[:3])
+    if mine < needed:
+        kind = "loopback" if mine is Scope.MACHINE else "private"
+        away = "in the public internet" if needed is Scope.WORLD else "on other machines"
+        remedy = "the public address of a forwarded port, or use --public" if needed is Scope.WORLD else "one of a LAN"
+        return failed(
+            name, f"{source} only {kind} addresses ({shown}), but peers are {away}; give --announce with {remedy}"
+        )
+    return ok(name, f"{source} {shown}, which fits where the other peers are")
+
+
+def _needed(others: Sequence[Sequence[str]]) -> Scope:
+    """Return the scope needed to be dialled by all; p2pd tells loopback always, so a peer's widest address counts."""
+    scopes = [scope for maddrs in others for maddr in maddrs if (scope := scope_of(maddr)) is not None]
+    return max(scopes, default=Scope.MACHINE)
+
+
+def check_dial_back(answer: DialBack | None, own: Sequence[str]) -> Finding:
+    """Whether another peer's p2pd could open a connection to this machine."""
+    name = "dial back"
+    asked = ", ".join(own[:3])
+    if answer is None:
+        return untested(name, "nobody was asked to dial this machine, since no initial peer is reached")
+    match answer.reach:
+        case Reach.REACHED:
+            return ok(name, f"the initial peer has dialled this machine back at one of {asked}")
+        case Reach.UNREACHED:
+            return failed(
+                name,
+                f"the initial peer cannot dial this machine at {asked} ({answer.words}): a NAT or firewall is in "
+                "between; forward the port and give --announce, or use --public",
+            )
+        case Reach.REFUSED:
+            return untested(
+                name,
+                f"whether others can dial this machine could not be tested: p2pd dials back only public addresses, and "
+                f"the one that the initial peer would dial is none ({answer.words})",
+            )
+    return untested(
+        name,
+        "whether others can dial this machine could not be tested: the initial peer does not dial back, which needs "
+        f"its --public ({answer.words})",
+    )
+
+
+def check_own_address(answer: Answer) -> Finding:
+    """Whether an address of --announce leads back to this machine, as seen from this machine."""
+    name = "own address"
+    if answer.reached is Hop.PEER and answer.shown == answer.wanted:
+        return ok(name, f"{answer.address} leads back to this machine, as seen from here")
+    if answer.reached is Hop.PEER:
+        return failed(name, f"{answer.address} leads to another peer, {answer.shown}; two machines announce the same")
+    if answer.reached is Hop.PORT:
+        return failed(name, f"{answer.address} leads to something that is no libp2p peer ({answer.said})")
+    if answer.reached is Hop.NOTHING:
+        return failed(name, f"the name in {answer.address} does not resolve ({answer.said}); others cannot find it")
+    return untested(
+        name,
+        f"{answer.address} cannot be reached from here ({answer.said}); from outside it may be, since many routers do "
+        "not lead back inside",
+    )
+
+
+@dataclass(frozen=True)
+class ClockFacts:
+    """Readings of the initial peers' clocks, and of (time read, time signed) of recent JOIN records by others."""
+
+    readings: tuple[ClockReading, ...]
+    signed: tuple[tuple[float, float], ...]
+
+
+def check_clock(facts: ClockFacts) -> Finding:
+    """Whether this clock agrees with those of most others.
+
+    Each source bounds how far this clock is ahead. A peer's clock, told between two readings of ours, was read in
+    between: ahead is from asked - told to answered - told. A JOIN record was signed before we read it, and its author
+    signs a new one every 30 s: ahead is at most read - signed, and at least that less ANNOUNCE_DELAY. Single sources
+    may lie, so the median of the lower and that of the upper bounds count.
+    """
+    bounds = [(reading.asked - reading.told, reading.answered - reading.told) for reading in facts.readings]
+    bounds += [(read - signed - ANNOUNCE_DELAY, read - signed) for read, signed in facts.signed]
+    if not bounds:
+        return untested(
+            "clock", "the clock could not be compared: no peer tells its time and none has announced itself"
+        )
+    low = statistics.median(low for low, _ in bounds)
+    high = statistics.median(high for _, high in bounds)
+    read, signed = _count(len(facts.readings), "reading"), _count(len(facts.signed), "signed record")
+    how = f"by {read} of others' clocks and {signed}"
+    if low > MAX_SKEW or high < -MAX_SKEW:
+        side = f"ahead of the swarm's by at least {low:.0f} s" if low > 0 else f"behind the swarm's by {-high:.0f} s"
+        return failed("clock", f"this machine's clock is {side} ({how}); set it, for example by starting NTP")
+    return ok("clock", f"this machine's clock is between {low:.2f} and {high:.2f} s ahead of the swarm's, {how}")
+
+
+def _count(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"

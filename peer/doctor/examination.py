@@ -1,0 +1,176 @@
+"""All checks in the order in which a peer would stumble, each with what the ones before it have found."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from importlib.metadata import PackageNotFoundError, version
+
+from btard.errors import UserError
+from btard.identity import PeerId
+from btard.transport.libp2p import Libp2pNode
+from btard.transport.libp2p.probing import ask_dial_back, read_clock
+from peer.doctor.check_machine import (
+    check_device,
+    check_directory,
+    check_limits,
+    check_memory,
+    check_p2pd,
+    check_tolerance,
+)
+from peer.doctor.check_network import (
+    AddressFacts,
+    Answer,
+    ClockFacts,
+    check_address,
+    check_announced,
+    check_clock,
+    check_dial_back,
+    check_own_address,
+)
+from peer.doctor.finding import Finding, Outcome, failed, ok, untested
+from peer.doctor.probe_machine import (
+    p2pd_path,
+    probe_binary,
+    probe_directory,
+    probe_limits,
+    probe_memory,
+    probe_numerics,
+    probe_tolerance,
+)
+from peer.doctor.probe_network import probe_address
+from peer.doctor.settings import DoctorSettings
+from peer.joining import load_run_task
+from peer.manifest import PROTOCOL_VERSION, RunManifest
+from peer.settings import PeerSettings
+from peer.visit.overview import printable
+from peer.visit.sight import Sight, look
+from peer.visit.visitor import visiting
+
+_MOST_SIGNED = 256
+
+
+class Examination:
+    """One examination of this machine, and of its way into a swarm if one is given.
+
+    Args:
+        settings: what to test.
+        listen: multiaddresses to listen on.
+        announce: multiaddresses to tell others.
+    """
+
+    def __init__(self, settings: DoctorSettings, listen: Sequence[str], announce: Sequence[str]) -> None:
+        self._settings = settings
+        self._listen = listen
+        self._announce = announce
+        self._manifest: RunManifest | None = None
+
+    async def run(self) -> AsyncIterator[Finding]:
+        """Yield the findings as they come; bounded by a few times `--timeout`, and by loading the run's data.
+
+        Raises:
+            UserError: an address is malformed.
+        """
+        settings = self._settings
+        p2pd = check_p2pd(probe_binary(p2pd_path()))
+        yield p2pd
+        yield check_directory(probe_directory(settings.directory))
+        yield check_limits(probe_limits())
+        answers = await asyncio.gather(*(probe_address(text, settings.timeout) for text in settings.initial_peers))
+        good: list[Answer] = []
+        for answer in answers:
+            finding = check_address(answer)
+            if finding.outcome is Outcome.OK:
+                good.append(answer)
+            yield finding
+        if p2pd.outcome is not Outcome.OK:
+            yield untested("network", "the network could not be tested further, since p2pd cannot run")
+        elif settings.initial_peers and not good:
+            yield untested("network", "the network could not be tested further, since no initial peer answers")
+        else:
+            async for finding in self._visit(good):
+                yield finding
+        yield check_memory(probe_memory(self._manifest))
+        precision = self._manifest.precision if self._manifest is not None else "none"
+        numerics = await asyncio.to_thread(probe_numerics, settings.device, precision)
+        yield check_device(numerics)
+        if numerics.torch:
+            yield check_tolerance(probe_tolerance(settings.tolerance, numerics.numerics, self._manifest))
+
+    async def _visit(self, reached: list[Answer]) -> AsyncIterator[Finding]:
+        settings = self._settings
+        try:
+            async with visiting(
+                [answer.address for answer in reached],
+                settings.timeout,
+                host_maddrs=self._listen,
+                announce_maddrs=self._announce,
+                public=settings.public,
+            ) as (node, known):
+                yield ok("p2p network", f"p2pd runs, listens and {'has joined' if known else 'would begin'} a swarm")
+                async for finding in self._look_around(node, known, reached):
+                    yield finding
+        except UserError as error:
+            yield failed("p2p network", str(error))
+
+    async def _look_around(self, node: Libp2pNode, known: set[PeerId], reached: list[Answer]) -> AsyncIterator[Finding]:
+        settings = self._settings
+        sight: Sight | None = None
+        if known:
+            try:
+                sight = await look(node.records, known, settings.timeout)
+            except UserError as error:
+                yield failed("run", f"{error}, or this machine's clock is wrong by minutes")
+            else:
+                self._manifest = sight.manifest
+                yield ok("run", _about(sight))
+                yield await self._data(sight.manifest)
+        else:
+            yield untested("run", "no run was looked at; give --initial-peers to test the way into one")
+        others = [tuple(join.maddrs) for peer, join in sight.joins.items()] if sight is not None else []
+        others += [(answer.maddr,) for answer in reached]
+        yield check_announced(AddressFacts(node.maddrs, tuple(others), bool(self._announce)))
+        bare = [maddr.partition("/p2p/")[0] for maddr in node.maddrs]
+        if known:
+            asked = [await ask_dial_back(node.control, node.peer_id, bare, peer, settings.timeout) for peer in known]
+            yield check_dial_back(min(asked, key=lambda answer: answer.reach.order), bare)
+        for maddr in self._announce:
+            mine = f"{maddr.partition('/p2p/')[0]}/p2p/{node.peer_id}"
+            yield check_own_address(await probe_address(mine, settings.timeout))
+        if known:
+            yield check_clock(await self._clocks(node, known, sight))
+
+    async def _data(self, manifest: RunManifest) -> Finding:
+        settings = self._settings
+        mine = PeerSettings(
+            initial_peers=settings.initial_peers,
+            announce=[],
+            data=settings.data,
+            tokenizer=settings.tokenizer,
+            cache_dir=settings.cache_dir,
+        )
+        try:
+            await asyncio.to_thread(load_run_task, mine, manifest)
+        except UserError as error:
+            return failed("data", str(error))
+        return ok("data", f"this machine's data have the run's fingerprint, {manifest.fingerprint[:16]}")
+
+    async def _clocks(self, node: Libp2pNode, known: set[PeerId], sight: Sight | None) -> ClockFacts:
+        readings = await asyncio.gather(*(read_clock(node.dht, peer, self._settings.timeout) for peer in sorted(known)))
+        signed = [(sight.time, join.time) for join in sight.joins.values()] if sight is not None else []
+        return ClockFacts(tuple(reading for reading in readings if reading is not None), tuple(signed[:_MOST_SIGNED]))
+
+
+def _about(sight: Sight) -> str:
+    """What is announced there, and which versions run it."""
+    run = f"the run {printable(sight.manifest.experiment)} speaks protocol {PROTOCOL_VERSION}, as this version does"
+    told = Counter(record.details.version for record in sight.metrics.values() if record.details is not None)
+    if not told:
+        return run
+    try:
+        mine = version("btard")
+    except PackageNotFoundError:
+        mine = "unknown"
+    same = told[mine]
+    return f"{run}; {same} of {told.total()} peers that tell it run {mine} as this machine does"

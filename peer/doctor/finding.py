@@ -1,0 +1,39 @@
+"""The result of a check."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Outcome(StrEnum):
+    """How a check ended."""
+
+    OK = "ok"
+    FAILED = "failed"
+    UNTESTED = "untested"
+    """It could not be tested, or there was nothing to compare with; the sentence says why."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check found: a sentence that names the hop, and after a failure what to do."""
+
+    check: str
+    outcome: Outcome
+    sentence: str
+
+
+def ok(check: str, sentence: str) -> Finding:
+    """Return the finding of a check that holds."""
+    return Finding(check, Outcome.OK, sentence)
+
+
+def failed(check: str, sentence: str) -> Finding:
+    """Return the finding of a check that does not hold."""
+    return Finding(check, Outcome.FAILED, sentence)
+
+
+def untested(check: str, sentence: str) -> Finding:
+    """Return the finding of a check that could not be made."""
+    return Finding(check, Outcome.UNTESTED, sentence)
