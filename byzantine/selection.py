@@ -7,7 +7,8 @@ price is that the project must be installed (`make install` does it), which the 
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib.metadata import EntryPoint, entry_points
+from functools import lru_cache
+from importlib.metadata import EntryPoint, EntryPoints, entry_points
 from typing import cast
 
 from btard.behaviour import Behaviour
@@ -31,7 +32,7 @@ def make_behaviour(settings: BehaviourSettings, *, seed: bytes) -> Behaviour:
         UserError: no installed package knows the name, several do, or the one that does cannot be imported.
     """
     name = settings.attack_type
-    installed = entry_points(group=BEHAVIOURS_GROUP)
+    installed = _installed(entry_points)
     found = list(installed.select(name=name))
     if not installed:
         raise UserError("no behaviour is installed, not even NONE: install the project, for example by `make install`")
@@ -42,6 +43,12 @@ def make_behaviour(settings: BehaviourSettings, *, seed: bytes) -> Behaviour:
         packages = " and ".join(sorted(_package(entry) for entry in found))
         raise UserError(f"ATTACK_TYPE {name} is claimed by {packages}: uninstall all of them but one")
     return _factory(found[0])(settings, seed)
+
+
+@lru_cache(maxsize=1)
+def _installed(find: Callable[..., EntryPoints]) -> EntryPoints:
+    """Return what `find` finds, which reads the files of every installed package: once a process is enough."""
+    return find(group=BEHAVIOURS_GROUP)
 
 
 def _factory(entry: EntryPoint) -> BehaviourFactory:

@@ -126,12 +126,12 @@ class Settlement:
 
     def add_report(self, envelope: Envelope) -> None:
         """Keep a report, and those that it passes on because they are its reason; raises Malformed."""
-        report = Report.decode(envelope.body)
+        report = envelope.read(Report)
         self._keep_report(envelope, report)
         for inner in valid_attachments(envelope, report, self._attempt.known):
             if inner.kind is MessageKind.REPORT:
                 with contextlib.suppress(Malformed):
-                    self._keep_report(inner, Report.decode(inner.body))
+                    self._keep_report(inner, inner.read(Report))
 
     def _keep_report(self, envelope: Envelope, report: Report) -> None:
         if envelope.author not in self._reports:
@@ -145,7 +145,7 @@ class Settlement:
 
     def add_vote(self, envelope: Envelope) -> None:
         """Keep a vote; raises Malformed."""
-        vote = Vote.decode(envelope.body)
+        vote = envelope.read(Vote)
         if vote.context != self._attempt.context:
             raise Malformed("a vote of another membership")
         first = self._votes.setdefault(envelope.author, (envelope, vote))
@@ -154,7 +154,7 @@ class Settlement:
 
     def add_relay(self, envelope: Envelope) -> None:
         """Keep what a member relays; raises Malformed."""
-        relay = Relay.decode(envelope.body)
+        relay = envelope.read(Relay)
         key = (relay.votes, envelope.author)
         if self._relay_totals.setdefault(key, relay.total) != relay.total:
             raise Malformed("another number of relays")
