@@ -49,10 +49,10 @@ def take_a_step(name: str) -> None:
 
 
 def main() -> int:
-    """Warm the program that is named on the command line."""
-    program = sys.argv[1]
+    """Warm the program that is named on the command line, with all its tasks or those that are named after it."""
+    program, *tasks = sys.argv[1:]
     import_all(PACKAGES[program])
-    for name in TASKS[program]:
+    for name in tasks or TASKS[program]:
         take_a_step(name)
     return 0
 

@@ -1,4 +1,4 @@
-"""A container engine with everything that it makes under one label, so that all of it can be removed."""
+"""A container engine that remembers what it makes, so that all of it can be removed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ DEBIAN = "bookworm"
 PACKAGES = "python3,python3-venv,ca-certificates"
 
 _POLL = 1.0
-_LABEL = "btard-test"
 
 
 class Failed(Exception):
@@ -51,6 +50,7 @@ class Engine:
         self.name = name
         self.token = secrets.token_hex(4)
         self.directory = Path(tempfile.mkdtemp(prefix="btard-images-"))
+        self._made: list[str] = []
         self.environment = {**os.environ, "ENGINE": name, "TAG": self.token}
         if name == "podman":
             self._configure_podman()
@@ -146,15 +146,17 @@ class Engine:
         """Start a container from a program's image, as little allowed as can be: no capabilities, a read-only root."""
         flags = [word for key, value in environment.items() for word in ("--env", f"{key}={value}")]
         confined = ["--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"]
-        never = ["--pull", "never", "--label", f"{_LABEL}={self.token}", "--network", network]
+        never = ["--pull", "never", "--network", network]
         full = f"btard-{name}-{self.token}"
+        self._made.append(full)
         self.call("run", "--detach", "--name", full, *never, *confined, *flags, self.image(program), *words)
         return Container(self, full)
 
     def close(self) -> None:
         """Remove everything; what cannot be removed is told."""
-        if containers := self.call("ps", "-aq", "--filter", f"label={_LABEL}={self.token}", check=False).split():
-            self.call("rm", "--force", "--volumes", *containers, check=False)
+        # The newest first: the others' network is the first one's.
+        for name in reversed(self._made):
+            self.call("rm", "--force", "--volumes", name, check=False)
         images = [self.image(program) for program in ("btard-peer", "btard-coordinator", "btard-test-base")]
         self.call("rmi", "--force", *images, check=False)
         if self.name == "podman":
