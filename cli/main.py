@@ -33,6 +33,7 @@ COMMANDS = {
     "simulate": Command("cli.simulate", "run the protocol among simulated peers, some of whom lie"),
     "data": Command("cli.data", "prepare the public data that tasks train on"),
     "calibrate": Command("cli.calibrate", "measure how far honest gradients differ on this machine"),
+    "deploy": Command("cli.deploy", "run on AWS: machines are started, replaced and ended"),
     "docs": Command("cli.docs", None),
 }
 

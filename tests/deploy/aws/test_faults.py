@@ -1,0 +1,124 @@
+"""What AWS refuses: one sentence and exit code 2, nothing left; what passes by itself is waited for."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
+
+from deploy.aws.errors import explained
+from tests.deploy.aws.account import FAST, NAME, UP, Account
+from tests.deploy.standins import eventually
+
+
+def test_a_call_that_is_throttled_is_made_again(account: Account) -> None:
+    account.proxy.refuse = lambda action, number: (
+        "RequestLimitExceeded" if action in ("DescribeInstances", "CreateVpc") and number <= 2 else None
+    )
+    code, said = account.run("up", *UP, "--time-limit", "0.001")
+    assert code == 0, said
+    assert account.proxy.calls["CreateVpc"] == 3 and account.left() == []
+
+
+def test_endless_throttling_is_a_sentence(account: Account) -> None:
+    account.proxy.refuse = lambda action, number: "RequestLimitExceeded" if action == "DescribeInstances" else None
+    code, said = account.run("status", "--api-attempts", "2")
+    assert code == 2
+    assert said == "btard: cannot list the machines: AWS answers RequestLimitExceeded again and again; try later\n"
+    assert account.proxy.calls["DescribeInstances"] == 2
+
+
+@pytest.mark.parametrize("code", ["InsufficientInstanceCapacity", "SpotMaxPriceTooLow"])
+def test_what_aws_lacks_now_is_asked_for_again(account: Account, code: str) -> None:
+    account.proxy.refuse = lambda action, number: code if action == "RunInstances" and 3 <= number <= 4 else None
+    launcher = account.launch("up", *UP)
+    try:
+        eventually(lambda: len(account.alive()) == 5, "the fleet")
+    finally:
+        launcher.terminate()
+        said, _ = launcher.communicate(timeout=60)
+    assert said.count(f"({code}: because a test wants it); trying again every 0.2 s") == 1, said
+    assert account.left() == []
+
+
+@pytest.mark.parametrize("action", ["RunInstances", "CreateSecurityGroup", "CreateVpc"])
+def test_what_is_not_allowed_is_a_sentence_and_nothing_is_left(account: Account, action: str) -> None:
+    account.proxy.refuse = lambda asked, number: "UnauthorizedOperation" if asked == action and number != 1 else None
+    if action != "RunInstances":
+        account.proxy.refuse = lambda asked, number: "UnauthorizedOperation" if asked == action else None
+    code, said = account.run("up", *UP)
+    assert code == 2
+    last = said.splitlines()[-1]
+    assert last.startswith("btard: cannot ") and "the credentials lack the permission for it" in last
+    assert "Traceback" not in said and account.left() == []
+
+
+def test_a_refusal_while_everything_is_terminated_is_tried_again(account: Account) -> None:
+    account.proxy.refuse = lambda action, number: (
+        "DependencyViolation" if action == "DeleteSecurityGroup" and number <= 2 else None
+    )
+    code, said = account.run("up", *UP, "--time-limit", "0.001")
+    assert (code, account.left()) == (0, []), said
+
+
+def test_what_stays_is_named(account: Account) -> None:
+    account.proxy.refuse = lambda action, number: "DependencyViolation" if action == "DeleteSecurityGroup" else None
+    code, said = account.run("up", *UP, "--time-limit", "0.001", "--patience", "0.5")
+    assert code == 2 and "run down again" in said and "DependencyViolation" in said
+    account.proxy.refuse = lambda action, number: None
+    assert account.run("down", *FAST)[0] == 0 and account.left() == []
+
+
+def test_logs_come_from_one_group(account: Account) -> None:
+    code, said = account.run("logs")
+    assert code == 2 and "only with an --instance-profile" in said
+    client = account.client("logs")
+    client.create_log_group(logGroupName=f"/btard/{NAME}")
+    now = int(time.time() * 1000)
+    for stream, text in (("coordinator-ip-1", "step 7"), ("worker-1-ip-2", "joined"), ("worker-10-ip-3", "late")):
+        client.create_log_stream(logGroupName=f"/btard/{NAME}", logStreamName=stream)
+        event = {"timestamp": now, "message": text}
+        client.put_log_events(logGroupName=f"/btard/{NAME}", logStreamName=stream, logEvents=[event])
+    assert sorted(account.run("logs")[1].splitlines()) == [
+        "coordinator-ip-1: step 7",
+        "worker-1-ip-2: joined",
+        "worker-10-ip-3: late",
+    ]
+    assert account.run("logs", "--machine", "worker-1")[1] == "worker-1-ip-2: joined\n"
+
+
+def test_words_that_are_wrong(account: Account) -> None:
+    assert "leave nobody honest" in account.run("up", *UP, "--attackers", "4")[1]
+    assert "--wandb-secret needs an --instance-profile" in account.run("up", *UP, "--wandb-secret", "key")[1]
+    assert "--attack-type is 'NONSENSE'" in account.run("up", *UP, "--attack-type", "NONSENSE")[1]
+    assert "price table" in account.run("up", *UP, "--coordinator-type", "x99.huge")[1]
+    assert account.proxy.calls["RunInstances"] == 0
+
+
+def client_error(code: str) -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": "It is so."}}, "RunInstances")
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence", "passing"),
+    [
+        (client_error("VcpuLimitExceeded"), "limit of processors", False),
+        (client_error("InsufficientInstanceCapacity"), "no such machine free now", True),
+        (client_error("Surprise"), "cannot start it: It is so (Surprise)", False),
+        (NoCredentialsError(), "set AWS_PROFILE", False),
+        (EndpointConnectionError(endpoint_url="http://x"), "cannot be reached", True),
+    ],
+)
+def test_every_complaint_is_one_sentence(error: Exception, sentence: str, passing: bool) -> None:
+    told = explained(error, "start it")
+    assert sentence in str(told) and told.passing is passing and "\n" not in str(told)
+
+
+def test_without_credentials(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        account.environment[name] = ""
+    account.environment |= {"AWS_EC2_METADATA_DISABLED": "true", "HOME": os.devnull}
+    code, said = account.run("status")
+    assert code == 2 and "there are no AWS credentials here" in said
