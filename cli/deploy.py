@@ -59,7 +59,7 @@ def _run(name: str, words: list[str]) -> int:
 
     program = f"btard deploy aws {name}"
     if name == "experiment":
-        from deploy.experiment.command import main as experiment
+        from cli.experiment import main as experiment
 
         return experiment(words, program)
     if name == "up":

@@ -48,7 +48,7 @@ def up(settings: UpSettings, console: Console) -> End:
     config = coordinator_config(settings)
     behaviour_of(settings)
     costs = estimate(cloud, settings)
-    _confirm(costs, settings, console)
+    confirm(costs, settings, console)
     return kept(settings, cloud, console, Launcher(settings, cloud, console, costs, config).run)
 
 
@@ -245,7 +245,8 @@ def coordinator_config(settings: UpSettings) -> str:
     return yaml.safe_dump({name: value for name, value in given.items() if name not in _OURS}, sort_keys=True)
 
 
-def _confirm(costs: Estimate, settings: UpSettings, console: Console) -> None:
+def confirm(costs: Estimate, settings: UpSettings, console: Console) -> None:
+    """Say what it will cost, and ask; raises UserError unless the answer is yes."""
     _say(console, costs.sentence)
     if settings.yes:
         return

@@ -204,7 +204,10 @@ class SwarmPlan:
             "--dashboard": s.dashboard,
             "--dashboard-token-file": s.dashboard_token_file.absolute() if s.dashboard_token_file else None,
         }
-        return [word for flag, value in given.items() if value is not None for word in (flag, str(value))]
+        if s.initial_state is not None:
+            given["--initial-state"] = s.initial_state.absolute()
+        words = [word for flag, value in given.items() if value is not None for word in (flag, str(value))]
+        return [*words, *(["--checkpoint-at", *map(str, s.checkpoint_at)] if s.checkpoint_at else [])]
 
 
 def make_plan(settings: SwarmSettings) -> SwarmPlan:

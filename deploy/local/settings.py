@@ -148,6 +148,14 @@ class SwarmSettings(TauSettings):
     checkpoint_every: Annotated[
         int, Field(ge=0), Option("how often to save and evaluate; 0 for the end only", unit="steps", group=_TRAINING)
     ] = 0
+    checkpoint_at: Annotated[
+        list[int],
+        Field(default_factory=list),
+        Option("more steps before which the state is kept", unit="steps", group=_TRAINING),
+    ]
+    initial_state: Annotated[
+        Path | None, Option("folder of a checkpoint that the run begins with", group=_TRAINING)
+    ] = None
 
     rule: Annotated[Rule, Option("how gradients are averaged", group=_PROTOCOL)] = Rule.CENTERED_CLIP
     momentum: Annotated[

@@ -1,0 +1,134 @@
+"""What a run has left, read from its peers' events: losses, living peers, attacks and bans."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from deploy.local.events import Tail
+
+_EVENTS = "events.jsonl"
+_CONFIG = "config.yaml"
+_HONEST = "NONE"
+_ENDS = 5
+"""Steps that the first and last losses are the means of."""
+
+
+class Progress:
+    """How far a run has come, looked at again and again."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._tails: dict[Path, Tail] = {}
+        self._steps = 0
+
+    def refresh(self) -> int:
+        """Return how many steps have been made: the number of the next one."""
+        for file in self._directory.glob(f"*/{_EVENTS}"):
+            for event in self._tails.setdefault(file, Tail(file)).read():
+                if event["event"] == "step" and isinstance(event.get("step"), int):
+                    self._steps = max(self._steps, event["step"] + 1)
+        return self._steps
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """A run in numbers.
+
+    Attributes:
+        losses: mean of the honest peers, by step.
+        alive: peers taking part, by step.
+        attack_start: the first step with a lie, None without.
+        banned_liars, banned_honest: the steps of the bans.
+        liars: how many peers were told to lie.
+    """
+
+    losses: dict[int, float]
+    alive: dict[int, int]
+    attack_start: int | None
+    banned_liars: tuple[int, ...]
+    banned_honest: tuple[int, ...]
+    liars: int
+
+    @property
+    def first_loss(self) -> float | None:
+        """The mean of the first steps' losses."""
+        return _mean([self.losses[step] for step in sorted(self.losses)[:_ENDS]])
+
+    @property
+    def last_loss(self) -> float | None:
+        """The mean of the last steps' losses."""
+        return _mean([self.losses[step] for step in sorted(self.losses)[-_ENDS:]])
+
+    @property
+    def worst_loss(self) -> float | None:
+        """The largest loss after the attack began."""
+        start = self.attack_start
+        return max((loss for step, loss in self.losses.items() if start is None or step >= start), default=None)
+
+
+def read_run(directory: Path, until: int) -> RunResult:
+    """Return what a run has left, up to the step that ended it; files that are cut are read as far as they go."""
+    losses: dict[int, dict[str, float]] = {}
+    alive: dict[int, int] = {}
+    bans: dict[str, int] = {}
+    starts: list[int] = []
+    names: dict[str, bool] = {}
+    peers = [path for path in sorted(directory.iterdir()) if (path / _EVENTS).exists() and path.name != "coordinator"]
+    for peer in peers:
+        honest = _honest(peer)
+        for event in Tail(peer / _EVENTS).read():
+            match event:
+                case {"event": "started" | "joined", "peer": str(identity)}:
+                    names[identity] = honest
+                case {"event": "step", "step": int(step)} if step < until:
+                    _note(event, step, peer.name, honest, losses, alive)
+                    if event.get("attacks") is True:
+                        starts.append(step)
+                case {"event": "banned", "peer": str(who), "step": int(step)} if step < until:
+                    bans[who] = min(step, bans.get(who, step))
+                case {"event": "void", "step": int(step), "banned": list(banned)} if step < until:
+                    for who, *_ in banned:
+                        bans[who] = min(step, bans.get(who, step))
+    return RunResult(
+        losses={step: statistics.fmean(values.values()) for step, values in sorted(losses.items())},
+        alive=dict(sorted(alive.items())),
+        attack_start=min(starts, default=None),
+        banned_liars=tuple(sorted(step for who, step in bans.items() if not names.get(who, False))),
+        banned_honest=tuple(sorted(step for who, step in bans.items() if names.get(who, False))),
+        liars=sum(not _honest(peer) for peer in peers),
+    )
+
+
+def _note(
+    event: dict[str, Any],
+    step: int,
+    name: str,
+    honest: bool,
+    losses: dict[int, dict[str, float]],
+    alive: dict[int, int],
+) -> None:
+    if not honest:
+        return
+    loss, members = event.get("loss"), event.get("members")
+    if isinstance(loss, int | float):
+        losses.setdefault(step, {})[name] = float(loss)
+    if isinstance(members, int):
+        alive[step] = max(members, alive.get(step, 0))
+
+
+def _honest(peer: Path) -> bool:
+    """Whether a peer was told to be; its configuration knows."""
+    try:
+        content = yaml.safe_load((peer / _CONFIG).read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError):
+        return not peer.name.startswith("attacker")
+    return not isinstance(content, dict) or content.get("attack_type", _HONEST) == _HONEST
+
+
+def _mean(values: list[float]) -> float | None:
+    return statistics.fmean(values) if values else None

@@ -1,0 +1,19 @@
+"""What `btard deploy aws experiment FILE` is told beside the file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from btard.configuration import Option, Settings
+from deploy.experiment.plan import Where
+
+
+class ExperimentSettings(Settings):
+    """Settings of `btard deploy aws experiment`; the first word is the experiment's file."""
+
+    directory: Annotated[
+        Path | None, Option("where runs and report are written, and found again; runs/NAME if not given")
+    ] = None
+    backend: Annotated[Where | None, Option("where the runs happen, if not where the file says")] = None
+    yes: Annotated[bool, Option("do not ask whether the estimated costs are all right")] = False
