@@ -21,6 +21,7 @@ MAX_ROWS = 100
 """Rows of a table: the latest findings, exclusions, checkpoints."""
 
 MAX_BANS = 256
+_MAX_ROSTERS = 64
 _MAX_TEXT = 300
 _EVIDENCE = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,200}\.json$")
 
@@ -38,6 +39,7 @@ class RunModel:
         self.series = Series()
         self._run: dict[str, Any] = {"state": "starting", "step": None, "alive": 0}
         self._members: set[str] = set()
+        self._rosters: deque[tuple[int, frozenset[str]]] = deque(maxlen=_MAX_ROSTERS)
         self._peers: OrderedDict[str, dict[str, Any]] = OrderedDict()
         self._bans: OrderedDict[str, dict[str, Any]] = OrderedDict()
         self._exclusions: deque[dict[str, Any]] = deque(maxlen=MAX_ROWS)
@@ -64,10 +66,11 @@ class RunModel:
         if step is None:
             return
         fields = ("median_loss", "loss", "alive", "reporting", "samples_per_second")
-        numbers = tuple(finite(line.get(field)) for field in fields)
+        median, mean, alive, reporting, rate = (finite(line.get(field)) for field in fields)
+        # The line counts the members at the time when it was written, which may be many steps later.
+        numbers = (median, mean, self._alive_in(step, alive), reporting, rate)
         self.series.add(step, numbers)
         if self._run["step"] is None or step >= self._run["step"]:
-            alive = numbers[2]
             told = dict(zip(("median_loss", "loss", "alive", "reporting", "rate"), shorts(numbers), strict=True))
             self._run |= {**told, "step": step, "alive": int(alive or 0), "time": finite(line.get("time"))}
             if self._run["state"] in ("starting", "waiting", "silent"):
@@ -112,7 +115,6 @@ class RunModel:
                 self._ban(name, _text(peer), step, event)
             case {"event": "excluded", "peer": str(peer), "step": int(step)}:
                 self._exclusions.append({"peer": _text(peer), "step": step, "reason": _text(event.get("reason"))})
-                self.series.look_at(step)
             case {"event": "examined", "validator": str(validator), "peer": str(peer), "step": int(step)}:
                 found = _text(event.get("found"))
                 self._found[found if found in ("same", "differs", "withheld") else "unknown"] += 1
@@ -178,10 +180,19 @@ class RunModel:
             for peer in members:
                 self._change(peer, "member", step)
         self._members = set(members)
+        if step is not None:
+            self._rosters.append((step, frozenset(members)))
         for peer, row in self._peers.items():
             if row["state"] == "waiting" and peer not in self._members:
                 row["state"] = "left"
         self._run["alive"] = len(members)
+
+    def _alive_in(self, step: int, otherwise: float | None) -> float | None:
+        """The members of a step, as far as the rosters and the bans that were heard of tell."""
+        members = next((members for since, members in reversed(self._rosters) if since <= step), None)
+        if members is None:
+            return otherwise
+        return float(sum(peer not in self._bans or self._bans[peer]["step"] > step for peer in members))
 
     def _ban(self, name: str, peer: str, step: int, event: Mapping[str, Any]) -> None:
         ban = self._bans.setdefault(

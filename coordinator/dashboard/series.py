@@ -10,7 +10,7 @@ from dataclasses import dataclass
 MAX_POINTS = 600
 """Points of a curve; when there are more, neighbours are joined."""
 
-BEFORE, AFTER = 20, 60
+BEFORE, AFTER = 20, 40
 """Steps before and after the focus that are kept in full."""
 
 _RECENT = 256
@@ -88,10 +88,11 @@ class Series:
             self._thin()
 
     def look_at(self, step: int) -> None:
-        """Keep the steps around this one in full, if no other one has been named before."""
-        if self._focus is None:
+        """Keep the steps around this one in full, as far as they are remembered; of several the earliest counts."""
+        if self._focus is None or step < self._focus:
             self._focus = step
-            self._window = [point for point in self._recent if self._near(point.step)]
+            known = {point.step: point for point in (*self._recent, *self._window)}
+            self._window = [known[each] for each in sorted(known) if self._near(each)]
 
     def rows(self, start: int = 0) -> list[list[float | None]]:
         """Return `[step, number, ...]` of each point from an index on."""

@@ -108,6 +108,7 @@ class RunStatus:
         suspensions: how often peers were left out of a step.
         evaluations: ascending by step.
         over: the coordinator says that the run has finished.
+        dashboard: address of the coordinator's live page, None without one.
     """
 
     def __init__(self, peers: Sequence[Member], coordinator: Member, total_steps: int) -> None:
@@ -117,6 +118,7 @@ class RunStatus:
         self.bans: dict[str, Ban] = {}
         self.suspensions = 0
         self.over = False
+        self.dashboard: str | None = None
         self.evaluations: list[Evaluation] = []
         self._names = {str(member.peer_id): member.name for member in peers}
         self._suspended: set[tuple[int, str]] = set()
@@ -163,6 +165,8 @@ class RunStatus:
         """Take in one event of the coordinator."""
         self.over |= event["event"] == "finished"
         match event:
+            case {"event": "dashboard", "address": str(address)}:
+                self.dashboard = address
             case {"step": int(step), "evaluation_loss": int() | float() as loss}:
                 self.evaluations = sorted(
                     {e.step: e for e in [*self.evaluations, Evaluation(step, loss)]}.values(), key=_at

@@ -124,6 +124,7 @@ class _Swarm:
         self._succeeded = False
         self._peers_started = False
         self._alone_since: float | None = None
+        self._told_dashboard = False
 
     def run(self) -> Outcome:
         started = time.monotonic()
@@ -169,12 +170,20 @@ class _Swarm:
         reports = nursery.reports(timeout, self._interrupt)
         self._interrupt.check()
         self._status.refresh()
+        self._tell_dashboard()
         self._check_patience()
         for report in reports:
             if isinstance(report, Started):
                 self._write_pid(report)
             elif isinstance(report, Ended):
                 self._ended(report)
+
+    def _tell_dashboard(self) -> None:
+        if self._status.dashboard is not None and not self._told_dashboard:
+            self._told_dashboard = True
+            log = _shown(self._plan.coordinator.log)
+            words = f"dashboard {self._status.dashboard} ({log} has its token, if it wants one)"
+            self._console.print(words, highlight=False, soft_wrap=True)
 
     def _check_patience(self) -> None:
         """Raise when the peers have gone, and the coordinator does not notice."""

@@ -15,7 +15,7 @@ function make(name, attributes = {}, ...children) {
 }
 const shortId = (peer) => make("span", { class: "id", title: peer }, "…" + peer.slice(-6));
 const badge = (state) => make("span", { class: "badge " + (STATE[state] || "") }, state);
-const seconds = (value) => (value === null || value === undefined ? "not told" : plain(value) + " s");
+const seconds = (value) => (value === null || value === undefined ? "not told" : value.toFixed(value < 10 ? 3 : 1) + " s");
 function bytes(value) {
   if (value === undefined || value === null) return "not told";
   const units = ["B", "kB", "MB", "GB", "TB", "PB"];
@@ -47,7 +47,7 @@ function showRun() {
   $("state").className = "badge " + (STATE[run.state] || "");
   $("what").textContent = run.task ? `${run.task} ${run.size}, ${run.rule}, first roster of ${run.peers}` : "";
   const total = run.total_steps || 1, done = run.step === null ? 0 : run.step + 1;
-  $("progress-words").textContent = run.step === null ? "no step yet" : `step ${run.step} of ${run.start_step || 0} to ${total - 1}`;
+  $("progress-words").textContent = run.step === null ? "no step yet" : `step ${run.step}; the last one is ${total - 1}`;
   $("progress").value = Math.min(1, done / total);
 }
 
@@ -92,8 +92,8 @@ function showCurves() {
   $("loss-words").textContent = words;
 
   const near = view.window.rows, focus = view.window.focus;
-  const title = focus === null ? "Around the first ban" : view.window.attack === focus ? "Around the beginning of the attack" : "Around the first ban or exclusion";
-  let nearWords = "Nobody was banned or left out yet.";
+  const title = focus === null ? "Around the first ban" : view.window.attack === focus ? "Around the beginning of the attack" : "Around the first ban";
+  let nearWords = "Nobody was banned yet.";
   const before = near.filter((row) => row[0] < focus && row[1] !== null), after = near.filter((row) => row[0] >= focus && row[1] !== null);
   if (focus !== null && before.length && after.length) {
     const worst = after.reduce((a, b) => (b[1] > a[1] ? b : a));
@@ -139,7 +139,7 @@ function showStages() {
   const total = (row) => row.stages.reduce((a, b) => a + (b || 0), 0), most = Math.max(1e-9, ...rows.map(total));
   const slow = rows.slice().sort((a, b) => (b.stages[0] || 0) - (a.stages[0] || 0))[0];
   $("stages-words").textContent = slow ? `Slowest to compute: …${slow.id.slice(-6)}, ${seconds(slow.stages[0])} of ${seconds(total(slow))} in step ${slow.step}. The others wait for it in scatter.` : "No peer has told yet.";
-  fill($("stages"), [["peer"], ["step", "number"], ["computes", "number"], ["in all", "number"], ["stages", "bar"]], rows.map((row) => {
+  fill($("stages"), [["peer"], ["step", "number spare"], ["computes", "number"], ["in all", "number spare"], ["stages", "bar"]], rows.map((row) => {
     const stack = make("div", { class: "stack", "aria-hidden": "true" }, ...row.stages.map((value, i) => {
       const piece = make("i", { class: "s" + i, title: `${names[i]} ${seconds(value)}` });
       piece.style.width = `${(100 * (value || 0)) / most}%`;
@@ -164,7 +164,7 @@ function showVerdicts() {
   const found = view.verdicts.found, all = Object.values(found).reduce((a, b) => a + b, 0);
   $("verdict-words").textContent = all ? `${all} vectors recomputed: ${Object.entries(found).map(([name, count]) => `${count} ${FOUND[name] || name}`).join(", ")}. A validator's word alone bans nobody: a court of all members repeats its work.` : "Nobody has validated yet.";
   fill($("verdicts"), [["validator"], ["step", "number"], ["validated"], ["found"]],
-    view.verdicts.rows.slice().reverse().map((row) => [[shortId(row.validator), String(row.step), shortId(row.peer), FOUND[row.found] || row.found], row.found === "differs" ? "bad" : ""]), "Nobody has validated yet.");
+    view.verdicts.rows.slice().sort((a, b) => b.step - a.step).map((row) => [[shortId(row.validator), String(row.step), shortId(row.peer), FOUND[row.found] || row.found], row.found === "differs" ? "bad" : ""]), "Nobody has validated yet.");
 }
 
 function showCheckpoints() {

@@ -55,7 +55,7 @@ function drawChart(box, lines, marks, options) {
   if (y0 === y1) { y1 += Math.abs(y1) * 0.1 || 1; if (!options.zero) y0 -= Math.abs(y0) * 0.1 || 1; }
   if (!logarithmic) { const pad = (y1 - y0) * 0.06; y1 += pad; if (!options.zero) y0 -= pad; }
   const scale = (v) => (logarithmic ? Math.log(v) : v);
-  const count = Math.max(2, Math.floor(height / 45));
+  const count = Math.max(2, Math.floor(height / 36));
   let ticks = logarithmic ? powers(y0, y1) : niceSteps(y0, y1, count);
   if (options.whole) ticks = ticks.filter(Number.isInteger);
   if (ticks.length === 0) ticks = [y0, y1];
