@@ -28,9 +28,9 @@ def main(argv: Sequence[str]) -> int:
     arguments = parser.parse_args(argv)
 
     from btard.errors import UserError
-    from coordinator.dashboard.address import check_address
     from coordinator.dashboard.service import Dashboard, replay
     from coordinator.dashboard.source import coordinator_directory
+    from peer.telemetry.address import check_address
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     directory = coordinator_directory(arguments.directory)

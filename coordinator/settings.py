@@ -13,7 +13,7 @@ from typing import Annotated, Self
 from pydantic import Field, field_validator, model_validator
 
 from btard.configuration import Option, Port, TauSettings
-from coordinator.dashboard.address import check_address
+from peer.telemetry.address import check_address
 
 DEFAULT_TAU = 0.01
 """Clipping radius of a part when neither a flag nor the environment gives one."""

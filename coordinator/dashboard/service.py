@@ -10,12 +10,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from coordinator.dashboard.address import Address, bind, read_token
 from coordinator.dashboard.feed import PERIOD, Feed
 from coordinator.dashboard.model import RunModel
-from coordinator.dashboard.security import Guard, make_token
 from coordinator.dashboard.server import DashboardServer
 from coordinator.dashboard.source import RunSource, attack_start
+from peer.telemetry.address import Address, bind
+from peer.telemetry.guard import PageGuard
+from peer.telemetry.token import make_token, read_token
 
 logger = logging.getLogger(__name__)
 
@@ -33,12 +34,12 @@ class Dashboard:
 
     def __init__(self, text: str, token_file: Path | None) -> None:
         address = Address.parse(text)
-        self._token = read_token(token_file) if token_file is not None else None
+        self._token = read_token(token_file, "--dashboard-token-file") if token_file is not None else None
         self._made = self._token is None and not address.loopback
         if self._made:
             self._token = make_token()
         self._socket: socket.socket
-        self._socket, self.address = bind(address)
+        self._socket, self.address = bind(address, "--dashboard")
 
     def close(self) -> None:
         """Give the port back, if `serving` has not."""
@@ -56,7 +57,7 @@ class Dashboard:
         if whole:
             await asyncio.to_thread(source.read_all, model)
         feed = Feed(source, model, period)
-        server = DashboardServer(feed, Guard(self._token, self.address.port), source.bans)
+        server = DashboardServer(feed, PageGuard(self._token, self.address.port), source.bans)
         await server.start(self._socket)
         url = self.address.url + (f"?token={self._token}" if self._made else "")
         needs = "; it asks for the token of --dashboard-token-file" if self._token and not self._made else ""

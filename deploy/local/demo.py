@@ -12,10 +12,10 @@ from pydantic import Field, field_validator
 from rich.console import Console
 
 from btard.configuration import Option, Settings, load_settings
-from coordinator.dashboard.address import check_address
 from coordinator.settings import Rule
 from deploy.local.settings import SwarmSettings
 from deploy.local.swarm import Outcome, report, run_swarm
+from peer.telemetry.address import check_address
 
 PEERS, BYZANTINE = 8, 3
 

@@ -9,7 +9,8 @@ import pytest
 
 from coordinator.dashboard import feed as feeds
 from coordinator.dashboard import server as module
-from coordinator.dashboard.http import MAX_HEAD
+from peer.telemetry import server as connections
+from peer.telemetry.http import MAX_HEAD
 from tests.coordinator.dashboard.conftest import EVIDENCE, Serve, message
 
 TOKEN = "a-token-of-some-length"
@@ -168,7 +169,7 @@ async def test_the_token_opens_once_and_becomes_a_cookie(serve: Serve) -> None:
 async def test_a_client_that_does_not_read_is_let_go_and_others_are_served(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "WRITE_TIMEOUT", 0.5)
+    monkeypatch.setattr(connections, "WRITE_TIMEOUT", 0.5)
     async with serve(period=0.02) as page:
         ears, deaf = await page.connect()
         deaf.write(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -195,8 +196,8 @@ async def test_a_queue_that_is_full_ends_its_client() -> None:
 
 
 async def test_slow_heads_and_crowds_do_not_last(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "HEAD_TIMEOUT", 0.3)
-    monkeypatch.setattr(module, "MAX_CONNECTIONS", 4)
+    monkeypatch.setattr(connections, "HEAD_TIMEOUT", 0.3)
+    monkeypatch.setattr(connections, "MAX_CONNECTIONS", 4)
     async with serve() as page:
         idle = [await page.connect() for _ in range(4)]
         for _, writer in idle:

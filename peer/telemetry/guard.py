@@ -1,13 +1,12 @@
-"""Who may read the page: anybody on this machine under one of its own names, anybody else with the token."""
+"""Who may read what is served: anybody on this machine under one of its own names, anybody else with the token."""
 
 from __future__ import annotations
 
 import hmac
 import re
-import secrets
 from http import HTTPStatus
 
-from coordinator.dashboard.http import Request, Response
+from peer.telemetry.http import Request, Response
 
 SECURITY_HEADERS = (
     (
@@ -28,22 +27,15 @@ _LOCAL_HOST = re.compile(r"^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d{1,5})?$", 
 _FOREIGN = frozenset({"cross-site", "same-site"})
 
 
-def make_token() -> str:
-    """Return a token that nobody can guess."""
-    return secrets.token_urlsafe(24)
-
-
 class Guard:
     """Decides about each request before anything else looks at it.
 
     Args:
         token: that must be shown; None lets everybody in who can connect, which only loopback may.
-        port: of the server; browsers keep one cookie jar for all ports of a host.
     """
 
-    def __init__(self, token: str | None, port: int) -> None:
+    def __init__(self, token: str | None) -> None:
         self._token = token
-        self._cookie = f"btard_{port}"
 
     def check(self, request: Request) -> Response | None:
         """Return how to answer a request that must not be served, None for one that may.
@@ -57,9 +49,34 @@ class Guard:
             if request.headers.get("sec-fetch-site") in _FOREIGN and request.path != "/":
                 return Response(HTTPStatus.FORBIDDEN, b"other sites cannot read this page\n")
             return None
-        if self._shown(request.cookies.get(self._cookie)) or self._shown(_bearer(request)):
+        return None if self.shown(_bearer(request)) else self.without_token(request)
+
+    def without_token(self, request: Request) -> Response | None:
+        """Return how to answer a request that does not carry the token as programs do."""
+        challenge = (("WWW-Authenticate", "Bearer"),)
+        return Response(HTTPStatus.UNAUTHORIZED, b"send Authorization: Bearer and the token\n", headers=challenge)
+
+    def shown(self, shown: str | None) -> bool:
+        """Whether this is the token, in a time that does not depend on how much of it is right."""
+        return self._token is not None and hmac.compare_digest((shown or "").encode(), self._token.encode())
+
+
+class PageGuard(Guard):
+    """A Guard for people, whose browser shows the token once in the address and then as a cookie.
+
+    Args:
+        port: of the server; browsers keep one cookie jar for all ports of a host.
+    """
+
+    def __init__(self, token: str | None, port: int) -> None:
+        super().__init__(token)
+        self._cookie = f"btard_{port}"
+
+    def without_token(self, request: Request) -> Response | None:
+        """Return None to a cookie that was given here, and the cookie to the token."""
+        if self.shown(request.cookies.get(self._cookie)):
             return None
-        if self._shown(request.query.get("token")):
+        if self.shown(request.query.get("token")):
             return self._enter()
         return Response(HTTPStatus.FORBIDDEN, b"open the address with ?token= and the token; the log tells which\n")
 
@@ -67,10 +84,6 @@ class Guard:
         """Trade the token for a cookie, so that it stays in no history and no log of a proxy."""
         cookie = f"{self._cookie}={self._token}; Path=/; HttpOnly; SameSite=Strict"
         return Response(HTTPStatus.SEE_OTHER, headers=(("Set-Cookie", cookie), ("Location", "/")))
-
-    def _shown(self, shown: str | None) -> bool:
-        """Whether this is the token, in a time that does not depend on how much of it is right."""
-        return self._token is not None and hmac.compare_digest((shown or "").encode(), self._token.encode())
 
 
 def _bearer(request: Request) -> str:

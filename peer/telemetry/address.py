@@ -1,4 +1,4 @@
-"""Where the dashboard listens: `:8080` or `HOST:PORT`. Imports nothing heavy, since settings are checked with it."""
+"""Where a page or metrics are served: `:8080` or `HOST:PORT`. Imports nothing heavy: settings are checked with it."""
 
 from __future__ import annotations
 
@@ -8,12 +8,10 @@ import os
 import re
 import socket
 from dataclasses import dataclass
-from pathlib import Path
 
 from btard.errors import UserError
 
 _ADDRESS = re.compile(r"^(?:(?P<host>[^:\[\]]*)|\[(?P<v6>[0-9A-Fa-f:.]+)\]):(?P<port>\d{1,5})$")
-_TOKEN = re.compile(r"^[A-Za-z0-9_-]{16,128}$")
 _BACKLOG = 32
 
 
@@ -63,8 +61,8 @@ def check_address(text: str | None) -> str | None:
     return text
 
 
-def bind(address: Address) -> tuple[socket.socket, Address]:
-    """Return a listening socket, and its address with the port that it has got.
+def bind(address: Address, flag: str) -> tuple[socket.socket, Address]:
+    """Return a listening socket, and its address with the port that it has got; `flag` is whose value the address is.
 
     Raises:
         UserError: the port is taken or not allowed, or the address is not this machine's.
@@ -82,22 +80,5 @@ def bind(address: Address) -> tuple[socket.socket, Address]:
             errno.EACCES: f"port {address.port} needs more rights; give one above 1023",
             errno.EADDRNOTAVAIL: f"{address.host} is no address of this machine",
         }.get(error.errno or 0, os.strerror(error.errno or 0))
-        raise UserError(f"--dashboard cannot listen on {address.host}:{address.port}: {why}") from None
+        raise UserError(f"{flag} cannot listen on {address.host}:{address.port}: {why}") from None
     return sock, Address(address.host, sock.getsockname()[1])
-
-
-def read_token(path: Path) -> str:
-    """Return the token of a file.
-
-    Raises:
-        UserError: it cannot be read, or holds no token.
-    """
-    try:
-        text = path.read_text(encoding="ascii")[:1024].strip()
-    except OSError as error:
-        raise UserError(f"--dashboard-token-file {path} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        text = ""
-    if not _TOKEN.match(text):
-        raise UserError(f"--dashboard-token-file {path} must hold 16 to 128 letters, digits, - and _, and nothing else")
-    return text
