@@ -110,7 +110,8 @@ def main() -> None:
             times[name] += row["step"][1:]
             seconds = statistics.median(row["step"][1:])
             memory = statistics.median(row["memory"])
-            python, daemon = (row[which][0] / arguments.rounds / arguments.peers for which in ("cpu_python", "cpu_p2pd"))
+            share = arguments.rounds * arguments.peers
+            python, daemon = (row[which][0] / share for which in ("cpu_python", "cpu_p2pd"))
             print(
                 f"turn {turn + 1}, {name}: median {seconds:.3f} s a round; a peer: processor {python:.3f} s in Python, "
                 f"{daemon:.3f} s in p2pd; {memory:.0f} MB PSS",
