@@ -28,6 +28,7 @@ COMMANDS = {
     "doctor": Command("cli.doctor", "test what keeps this machine out of a swarm"),
     "status": Command("cli.status", "show the peers of a running swarm"),
     "verdict": Command("cli.verdict", "check the evidence of bans, offline"),
+    "key": Command("cli.key", "show, back up and restore the key that is a peer's name"),
     "replay": Command("cli.replay", "show a run that is over as a page in the browser"),
     "roster": Command("cli.roster", "tell why the roster of a run is as it is"),
     "simulate": Command("cli.simulate", "run the protocol among simulated peers, some of whom lie"),

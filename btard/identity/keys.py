@@ -14,6 +14,8 @@ from btard.identity.peer_id import PeerId
 _PREFIX = bytes.fromhex("08011240")
 """The libp2p PrivateKey protobuf {1: Ed25519, 2: 64 bytes (seed, public key)}."""
 
+_SIZE = len(_PREFIX) + 64
+
 
 class IdentityKey:
     """An Ed25519 signing key with its peer id."""
@@ -44,17 +46,30 @@ class IdentityKey:
                 key = cls.generate()
                 key.save(path)
                 return key
+        except OSError as error:
+            raise UserError(f"cannot use the key file {path}: {error.strerror}; give a writable --directory") from None
+        return cls.load(path)
+
+    @classmethod
+    def load(cls, path: Path) -> IdentityKey:
+        """Read the key file.
+
+        Raises:
+            UserError: the file is missing, readable by others, is no Ed25519 key, or cannot be read.
+        """
+        try:
             mode = stat.S_IMODE(path.stat().st_mode)
             if mode & 0o077:
                 raise UserError(f"the key file {path} has mode {mode:o}, so others can use it; run: chmod 600 {path}")
-            raw = path.read_bytes()
+            with path.open("rb") as file:
+                raw = file.read(_SIZE + 1)
         except OSError as error:
-            raise UserError(f"cannot use the key file {path}: {error.strerror}; give a writable --directory") from None
+            raise UserError(f"cannot use the key file {path}: {error.strerror}") from None
         return cls._decode(raw, path)
 
     @classmethod
     def _decode(cls, raw: bytes, path: Path) -> IdentityKey:
-        if len(raw) != len(_PREFIX) + 64 or not raw.startswith(_PREFIX):
+        if len(raw) != _SIZE or not raw.startswith(_PREFIX):
             raise UserError(f"{path} holds no Ed25519 key; delete it to have a new one made")
         key = cls(SigningKey(raw[len(_PREFIX) : len(_PREFIX) + 32]))
         if raw[len(_PREFIX) + 32 :] != key.peer_id[-32:]:
@@ -70,7 +85,17 @@ class IdentityKey:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as file:
-            file.write(_PREFIX + bytes(self._private) + self.peer_id[-32:])
+            file.write(self.file_bytes)
+
+    @property
+    def file_bytes(self) -> bytes:
+        """What a key file holds: libp2p's format. Whoever has it can speak as this peer."""
+        return _PREFIX + bytes(self._private) + self.peer_id[-32:]
+
+    @property
+    def seed(self) -> bytes:
+        """The 32 secret bytes that the key comes from."""
+        return bytes(self._private)
 
     def sign(self, message: bytes) -> bytes:
         """Return the 64-byte Ed25519 signature of `message`."""
