@@ -28,7 +28,9 @@ def guarded(program: str, run: Callable[[], int]) -> int:
     try:
         return run()
     except UserError as error:
-        print(f"{program}: {error}", file=sys.stderr)
+        from btard.logs import tell_error
+
+        tell_error(program, error)
         return EXIT_USER_ERROR
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
@@ -36,6 +38,16 @@ def guarded(program: str, run: Callable[[], int]) -> int:
         # Whoever read our output has gone; Python would complain once more when it flushes at the end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_BROKEN_PIPE
+
+
+def installed_version() -> str:
+    """Return this software's version."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("btard")
+    except PackageNotFoundError:  # run from a checkout that nobody installed
+        return "unknown"
 
 
 def _terminate(_number: int, _frame: FrameType | None) -> None:

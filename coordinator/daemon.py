@@ -6,26 +6,28 @@ import asyncio
 import contextlib
 import logging
 import signal
-import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from btard.configuration import load_settings, to_yaml
 from btard.errors import UserError
+from btard.logs import MOMENT, adopt_libraries, configure_logging
 from btard.program import EXIT_INTERRUPTED
-from coordinator.settings import CoordinatorSettings, WandbMode
+from coordinator.settings import CoordinatorSettings
+from peer.telemetry.settings import WandbMode
 
 if TYPE_CHECKING:
     from btard.transport.libp2p import Libp2pNode
     from coordinator.dashboard.service import Dashboard
     from coordinator.manifest_maker import PreparedRun
     from coordinator.run_directory import RunDirectory
+    from peer.telemetry.endpoint import MetricsEndpoint
 
 logger = logging.getLogger("btard.coordinator")
 
 PROGRAM = "btard-coordinator"
 
-_LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
 _EXIT_TERMINATED = 0
 
 
@@ -38,12 +40,8 @@ def run(argv: Sequence[str]) -> int:
         UserError: bad settings, data or checkpoint, an unwritable directory, a port in use.
     """
     settings = load_settings(CoordinatorSettings, argv, program=PROGRAM)
-    logging.basicConfig(level=logging.INFO, format=_LOG_FORMAT, stream=sys.stderr)
-    dashboard = None
-    if settings.dashboard is not None:
-        from coordinator.dashboard.service import Dashboard
-
-        dashboard = Dashboard(settings.dashboard, settings.dashboard_token_file)
+    configure_logging(settings.log_format)
+    ports = _take_ports(settings)
     # Everything below imports torch and hivemind, for which --help and mistyped flags do not wait.
     import uvloop
 
@@ -55,7 +53,28 @@ def run(argv: Sequence[str]) -> int:
     announce = announce_maddrs(settings.announce, settings.dht_port)
     directory = RunDirectory(settings.directory)
     prepared = prepare_run(settings, directory)
-    return uvloop.run(_main(settings, prepared, directory, listen, announce, dashboard))
+    return uvloop.run(_main(settings, prepared, directory, listen, announce, ports))
+
+
+@dataclass(frozen=True)
+class Ports:
+    """What is listened on before anything long begins, so that a bad port is known at once."""
+
+    dashboard: Dashboard | None
+    metrics: MetricsEndpoint | None
+
+
+def _take_ports(settings: CoordinatorSettings) -> Ports:
+    dashboard = metrics = None
+    if settings.dashboard is not None:
+        from coordinator.dashboard.service import Dashboard
+
+        dashboard = Dashboard(settings.dashboard, settings.dashboard_token_file)
+    if settings.metrics is not None:
+        from peer.telemetry.endpoint import MetricsEndpoint
+
+        metrics = MetricsEndpoint(settings.metrics, settings.metrics_token_file)
+    return Ports(dashboard, metrics)
 
 
 async def _main(
@@ -64,11 +83,11 @@ async def _main(
     directory: RunDirectory,
     listen: list[str],
     announce: list[str],
-    dashboard: Dashboard | None,
+    ports: Ports,
 ) -> int:
     """Serve until the run is over, a signal comes, or the network fails."""
     loop = asyncio.get_running_loop()
-    task = asyncio.ensure_future(_serve(settings, prepared, directory, listen, announce, dashboard))
+    task = asyncio.ensure_future(_serve(settings, prepared, directory, listen, announce, ports))
     ended_by: list[signal.Signals] = []
 
     def interrupt(number: signal.Signals) -> None:
@@ -90,19 +109,22 @@ async def _serve(
     directory: RunDirectory,
     listen: list[str],
     announce: list[str],
-    dashboard: Dashboard | None,
+    ports: Ports,
 ) -> int:
+    from prometheus_client import CollectorRegistry
+
     from btard.identity import IdentityKey
     from btard.round.evidence_file import rules_fingerprint
     from btard.transport.libp2p import Libp2pNode
     from coordinator.address_book import remembered_addresses
     from coordinator.events import CoordinatorEvent
+    from coordinator.meter import MeteredLog, SwarmMeter
     from coordinator.network import NodeNetwork
     from coordinator.serving import InitialState
     from coordinator.supervisor import Supervisor
     from coordinator.wandb_sink import WandbSink
-    from peer.event_log import EventLog
 
+    adopt_libraries()
     manifest = prepared.manifest
     initial = InitialState(manifest.start_step, prepared.initial)
     failure: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -132,13 +154,16 @@ async def _serve(
         logger.warning("none of the peers of the last start can be joined: %s", error)
         node = await create([])
     # From here on the identity's lock keeps a second coordinator out of the directory.
-    log: EventLog | None = None
+    log: MeteredLog | None = None
     sink: WandbSink | None = None
     reason = "interrupted"
     page = contextlib.AsyncExitStack()
     try:
         _write_settings(settings, directory)
-        log = EventLog(directory.events)
+        MOMENT.peer = str(node.peer_id)
+        registry = CollectorRegistry()
+        meter = SwarmMeter(registry, manifest)
+        log = MeteredLog(directory.events, meter)
         if settings.wandb is not WandbMode.OFF:
             sink = WandbSink(settings.wandb, settings.wandb_project, manifest, directory.path)
         log.write(
@@ -151,9 +176,11 @@ async def _serve(
             resumed=prepared.resumed,
         )
         _tell_addresses(prepared, node)
-        if dashboard is not None:
-            await page.enter_async_context(dashboard.serving(directory.path))
-            log.write(CoordinatorEvent.DASHBOARD, address=dashboard.address.url)
+        if ports.dashboard is not None:
+            await page.enter_async_context(ports.dashboard.serving(directory.path))
+            log.write(CoordinatorEvent.DASHBOARD, address=ports.dashboard.address.url)
+        if ports.metrics is not None:
+            await page.enter_async_context(ports.metrics.serving(registry))
         supervisor = Supervisor(
             prepared,
             NodeNetwork(node),
@@ -162,6 +189,7 @@ async def _serve(
             log,
             initial,
             refresh_period=settings.refresh_period,
+            meter=meter,
             sinks=(sink,) if sink is not None else (),
         )
         working = asyncio.ensure_future(supervisor.run())

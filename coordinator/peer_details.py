@@ -31,7 +31,11 @@ _MAX_TOLD = 4096
 
 
 class DetailsBoard:
-    """Takes the details of METRICS records."""
+    """Takes the details of METRICS records.
+
+    Attributes:
+        latest: those of the members at the last look.
+    """
 
     def __init__(self, directory: RunDirectory, log: EventLog) -> None:
         self._directory = directory
@@ -40,6 +44,7 @@ class DetailsBoard:
         self._examined: OrderedDict[str, int] = OrderedDict()
         self._excluded: OrderedDict[tuple[int, str], None] = OrderedDict()
         self._complains = True
+        self.latest: list[PeerDetails] = []
         self._remember()
 
     def _remember(self) -> None:
@@ -54,6 +59,7 @@ class DetailsBoard:
     def take(self, records: dict[PeerId, Metrics], trusted: Roster, last_plausible: int) -> None:
         """Note what is new in the records of members of the trusted roster."""
         told = {peer: record.details for peer, record in records.items() if record.details is not None}
+        self.latest = [details for details in told.values() if details.step <= last_plausible]
         changed = False
         for peer, details in told.items():
             if details.step <= last_plausible:

@@ -14,6 +14,7 @@ from pydantic import Field, field_validator, model_validator
 
 from btard.configuration import Option, Port, TauSettings
 from peer.telemetry.address import check_address
+from peer.telemetry.settings import TelemetrySettings
 
 DEFAULT_TAU = 0.01
 """Clipping radius of a part when neither a flag nor the environment gives one."""
@@ -72,18 +73,10 @@ class Elimination(StrEnum):
     MUTUAL = "mutual"
 
 
-class WandbMode(StrEnum):
-    """Whether metrics also go to Weights & Biases."""
-
-    OFF = "off"
-    OFFLINE = "offline"
-    ONLINE = "online"
-
-
 Deadline = Annotated[float, Field(gt=0, le=86400)]
 
 
-class CoordinatorSettings(TauSettings):
+class CoordinatorSettings(TelemetrySettings, TauSettings):
     """Settings of `btard-coordinator`, the first peer of a run, which says what the run is and welcomes the others."""
 
     experiment: Annotated[str, Field(min_length=1, max_length=100), Option("the run's name")]
@@ -239,11 +232,6 @@ class CoordinatorSettings(TauSettings):
     metrics_period: Annotated[
         Deadline, Option("time between two publications of a peer's metrics", unit="seconds", group=_REPORTS)
     ] = 2.0
-    wandb: Annotated[WandbMode, Option("send metrics to Weights & Biases", group=_REPORTS)] = WandbMode.OFF
-    wandb_project: Annotated[
-        str, Field(min_length=1, max_length=100), Option("project at Weights & Biases", group=_REPORTS)
-    ] = "btard"
-
     dashboard: Annotated[
         str | None,
         Option(

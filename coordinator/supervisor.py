@@ -17,6 +17,7 @@ from coordinator.checkpoints import CheckpointKeeper
 from coordinator.events import CoordinatorEvent
 from coordinator.follower import Follower
 from coordinator.manifest_maker import PreparedRun
+from coordinator.meter import SwarmMeter
 from coordinator.metrics import MetricsBoard, Sink, status_line
 from coordinator.network import Network
 from coordinator.peer_details import DetailsBoard
@@ -69,6 +70,7 @@ class Supervisor:
         initial: InitialState,
         *,
         refresh_period: float,
+        meter: SwarmMeter,
         sinks: tuple[Sink, ...] = (),
     ) -> None:
         self._manifest = run.manifest
@@ -83,8 +85,9 @@ class Supervisor:
         self._bans = BanKeeper(network, BanBook(directory.bans, run.manifest.step_rules), log)
         self._keeper = CheckpointKeeper(network, run.manifest, run.state, directory, log)
         patience = 3 * run.manifest.metrics_period + refresh_period
-        details = DetailsBoard(directory, log)
-        self._board = MetricsBoard(run.manifest, directory, patience=patience, sinks=sinks, details=details)
+        self._meter = meter
+        self._details = details = DetailsBoard(directory, log)
+        self._board = MetricsBoard(run.manifest, directory, patience=patience, sinks=(meter, *sinks), details=details)
         self._follower: Follower | None = None
         self._checking: asyncio.Task[None] | None = None
         self._logged_step = -1
@@ -147,6 +150,7 @@ class Supervisor:
             if await follower.refresh():
                 self._remember(follower.trusted)
                 self._publisher.announce(follower.trusted)
+            self._meter.followed(follower.trusted, len(follower.heads))
             if follower.trusted.step > self._manifest.start_step:
                 self._initial.release()
             self._check_bans(follower.trusted)
@@ -194,6 +198,7 @@ class Supervisor:
     async def _read_metrics(self, follower: Follower) -> None:
         records = await self._network.read(metrics_key(self._manifest.run))
         self._board.take(records, follower.trusted)
+        self._meter.details(self._details.latest)
 
     def _log_status(self, follower: Follower) -> None:
         latest = self._board.latest

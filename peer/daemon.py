@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import signal
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,15 +14,18 @@ from btard.behaviour import Behaviour, LeaveReason
 from btard.configuration import load_settings, to_yaml
 from btard.errors import UserError
 from btard.identity import IdentityKey, PeerId
+from btard.logs import MOMENT, adopt_libraries, configure_logging
 from byzantine.selection import make_behaviour
 from peer.settings import PeerSettings
 
 if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+
     from btard.transport.libp2p import Libp2pNode
+    from peer.telemetry.endpoint import MetricsEndpoint
 
 logger = logging.getLogger("btard.peer")
 
-_LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
 _EXIT_INTERRUPTED = 130
 _RESOLVE_POLL = 1.0
 
@@ -38,12 +40,18 @@ def run(argv: Sequence[str]) -> int:
         UserError: bad settings, no run at the address, a run that this peer cannot serve.
     """
     settings = load_settings(PeerSettings, argv, program="btard-peer")
-    logging.basicConfig(level=logging.INFO, format=_LOG_FORMAT, stream=sys.stderr)
+    configure_logging(settings.log_format)
     key = _prepare_directory(settings)
+    MOMENT.peer = str(key.peer_id)
     behaviour = make_behaviour(settings, seed=bytes(key.peer_id))
     import uvloop
 
-    return uvloop.run(_main(settings, key, behaviour))
+    endpoint = None
+    if settings.metrics is not None:
+        from peer.telemetry.endpoint import MetricsEndpoint
+
+        endpoint = MetricsEndpoint(settings.metrics, settings.metrics_token_file)
+    return uvloop.run(_main(settings, key, behaviour, endpoint))
 
 
 def _prepare_directory(settings: PeerSettings) -> IdentityKey:
@@ -60,10 +68,12 @@ def _identity_path(directory: Path) -> Path:
     return directory / "identity.key"
 
 
-async def _main(settings: PeerSettings, key: IdentityKey, behaviour: Behaviour) -> int:
+async def _main(
+    settings: PeerSettings, key: IdentityKey, behaviour: Behaviour, endpoint: MetricsEndpoint | None
+) -> int:
     """Run the peer's task until it ends, a signal comes, or the network fails."""
     loop = asyncio.get_running_loop()
-    peer = Peer(settings, key, behaviour)
+    peer = Peer(settings, key, behaviour, endpoint)
     task = asyncio.ensure_future(peer.run())
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, task.cancel)
@@ -79,16 +89,30 @@ async def _main(settings: PeerSettings, key: IdentityKey, behaviour: Behaviour) 
 class Peer:
     """One peer, from the first address to the last step."""
 
-    def __init__(self, settings: PeerSettings, key: IdentityKey, behaviour: Behaviour) -> None:
+    def __init__(
+        self, settings: PeerSettings, key: IdentityKey, behaviour: Behaviour, endpoint: MetricsEndpoint | None
+    ) -> None:
         self._settings = settings
         self._key = key
         self._behaviour = behaviour
+        self._endpoint = endpoint
         self.failure: str | None = None
 
     async def run(self) -> int:
         """Join, train, and leave everything clean."""
+        from prometheus_client import CollectorRegistry
+
+        registry = CollectorRegistry()
+        if self._endpoint is None:
+            return await self._join(registry)
+        # Served before there is anything to tell: a peer that waits for its coordinator is up.
+        async with self._endpoint.serving(registry):
+            return await self._join(registry)
+
+    async def _join(self, registry: CollectorRegistry) -> int:
         from btard.transport.libp2p import Libp2pNode
 
+        adopt_libraries()
         settings = self._settings
         maddrs = await self._resolve()
         task = asyncio.current_task()
@@ -108,7 +132,7 @@ class Peer:
             on_failure=fail,
         )
         try:
-            return await self._train(node, {_peer_of(maddr) for maddr in maddrs})
+            return await self._train(node, {_peer_of(maddr) for maddr in maddrs}, registry)
         finally:
             await node.close()
 
@@ -127,7 +151,7 @@ class Peer:
                 logger.warning("%s; trying for %.0f s more", error, deadline - loop.time())
             await asyncio.sleep(_RESOLVE_POLL)
 
-    async def _train(self, node: Libp2pNode, known: set[PeerId]) -> int:
+    async def _train(self, node: Libp2pNode, known: set[PeerId], registry: CollectorRegistry) -> int:
         import torch
 
         from btard.round.buffers import BufferPool
@@ -141,6 +165,8 @@ class Peer:
         from peer.progress import Progress
         from peer.reporting import Reporter
         from peer.serving import StateServer
+        from peer.telemetry.meter import PeerMeter
+        from peer.telemetry.recorder import Recorder, begin_wandb
         from peer.trainer import Trainer
         from peer.training import TrainingLoop
 
@@ -152,6 +178,8 @@ class Peer:
         loop = asyncio.get_running_loop()
         task = await loop.run_in_executor(None, load_run_task, settings, manifest)
         trainer = await loop.run_in_executor(None, Trainer, task, manifest, settings.device)
+        adopt_libraries()
+        wandb = await loop.run_in_executor(None, begin_wandb, settings, manifest, self._key.peer_id)
         logger.info(
             "run %s of coordinator %s: task %s %s, %d numbers, %s with tau %g; this peer is %s",
             manifest.experiment,
@@ -171,9 +199,17 @@ class Peer:
             Examiner(trainer, manifest, node.transport).recompute,
             trainer.worker,
             lambda event: training.on_voided(event),
-            lambda step, target, finding: training.reporter.examined(step, target, finding),
+            lambda step, target, finding: training.on_examined(step, target, finding),
         )
         node.transport.attach(driver)
+        meter = PeerMeter(
+            registry,
+            self._key.peer_id,
+            experiment=manifest.experiment,
+            run_id=manifest.run_id,
+            numerics=trainer.numerics,
+            counters=node.transport.counters,
+        )
         bans = BanBook(settings.directory / BANS_FOLDER, manifest.step_rules)
         server = StateServer(trainer, self._behaviour, bans)
         node.transport.serve_with(server.answer)
@@ -189,6 +225,7 @@ class Peer:
             reporter=Reporter(
                 node.records, self._key, manifest, self._behaviour, node.transport.counters, trainer.numerics
             ),
+            recorder=Recorder(meter, wandb),
             server=server,
             bans=bans,
             progress=Progress(settings.directory / "progress", manifest.run_id),
@@ -209,6 +246,7 @@ class Peer:
                 await asyncio.gather(*background)
             trainer.close()
             training.events.close()
+            await loop.run_in_executor(None, training.recorder.close)
 
 
 def _peer_of(maddr: str) -> PeerId:

@@ -7,10 +7,10 @@ import logging
 import math
 from collections import deque
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
 
 from btard.behaviour import Behaviour
 from btard.identity import IdentityKey, MessageKind, PeerId
+from btard.program import installed_version
 from btard.round.accusations import Opinion
 from btard.round.work import Finding
 from btard.transport.libp2p import Counters, RecordError, Records
@@ -48,7 +48,7 @@ class Reporter:
         self._behaviour = behaviour
         self._steps: deque[LocalMetrics] = deque(maxlen=MAX_METRICS)
         self._counters = counters
-        self._version, self._numerics = _installed_version()[:32], numerics[:160]
+        self._version, self._numerics = installed_version()[:32], numerics[:160]
         self._examined: deque[Examination] = deque(maxlen=MAX_TOLD)
         self._excluded: deque[Exclusion] = deque(maxlen=MAX_TOLD)
         self._finished: tuple[int, Mapping[Stage, float]] | None = None
@@ -59,10 +59,12 @@ class Reporter:
         """Note how long the stages of a finished step took."""
         self._finished = (step, stages)
 
-    def examined(self, step: int, target: PeerId, finding: Finding) -> None:
-        """Note what this peer found as a validator; a step's first finding counts."""
-        if not self._examined or self._examined[-1].step < step:
-            self._examined.append(Examination(step=step, target=str(target), found=_found(finding)))
+    def examined(self, step: int, target: PeerId, finding: Finding) -> Found | None:
+        """Note what this peer found as a validator and return it; a step's first finding counts, others give None."""
+        if self._examined and self._examined[-1].step >= step:
+            return None
+        self._examined.append(Examination(step=step, target=str(target), found=_found(finding)))
+        return self._examined[-1].found
 
     def excluded(self, step: int, peer: PeerId, reason: str) -> None:
         """Note that a member was left out of a step."""
@@ -126,10 +128,3 @@ def _found(finding: Finding) -> Found:
     if finding.accuse:
         return Found.DIFFERS
     return Found.SAME if finding.opinion is Opinion.INNOCENT else Found.UNKNOWN
-
-
-def _installed_version() -> str:
-    try:
-        return version("btard")
-    except PackageNotFoundError:  # run from a checkout that nobody installed
-        return "unknown"

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from btard.configuration import Option, Port, TauSettings
 from byzantine.settings import BehaviourSettings
+from peer.telemetry.settings import TelemetrySettings
 
 _NETWORK = "Network"
 _MACHINE = "Machine"
@@ -23,7 +24,7 @@ class Device(StrEnum):
     CUDA = "cuda"
 
 
-class PeerSettings(BehaviourSettings, TauSettings):
+class PeerSettings(TelemetrySettings, BehaviourSettings, TauSettings):
     """Settings of `btard-peer`. What the run is, the peer learns from the coordinator's manifest."""
 
     initial_peers: Annotated[

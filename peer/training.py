@@ -16,6 +16,7 @@ from btard.round.evidence import Evidence
 from btard.round.evidence_file import rules_fingerprint
 from btard.round.partition import from_wire
 from btard.round.roster import Roster
+from btard.round.work import Finding
 from btard.transport.driver import Contribution, SessionDriver
 from btard.transport.libp2p import Libp2pNode
 from peer.bans import BanBook, ask_evidence
@@ -29,6 +30,8 @@ from peer.records import RosterRecord
 from peer.reporting import Reporter
 from peer.serving import StateServer
 from peer.state_sync import ask_heads, download_state, newest_roster, state_digest
+from peer.telemetry.meter import PeerStep
+from peer.telemetry.recorder import Recorder
 from peer.trainer import Gradient, Trainer
 
 logger = logging.getLogger(__name__)
@@ -72,6 +75,7 @@ class TrainingLoop:
     behaviour: Behaviour
     neighbours: Neighbours
     reporter: Reporter
+    recorder: Recorder
     server: StateServer
     bans: BanBook
     progress: Progress
@@ -97,6 +101,7 @@ class TrainingLoop:
         self._joined(roster)
         while roster.step < self.manifest.total_steps:
             await self._stand(roster, state)
+            self.recorder.begins(roster)
             self.progress.begin(roster.step)
             started = time.perf_counter()
             self._gradient = None
@@ -235,7 +240,10 @@ class TrainingLoop:
         step = roster.step
         target = roster.validators.get(self.key.peer_id)
         loss = None if self._gradient is None else self.reporter.add(step, self._gradient)
-        self.reporter.finished(step, self.driver.stages.seconds)
+        stages = self.driver.stages.seconds
+        self.reporter.finished(step, stages)
+        samples = 0 if self._gradient is None else self.manifest.batch_size
+        self.recorder.finished(PeerStep(step, seconds, stages, loss, samples))
         attacks = self.behaviour.attacks(step)
         self.events.write(
             PeerEvent.STEP,
@@ -263,8 +271,15 @@ class TrainingLoop:
             f", attacked ({self.behaviour.name})" if attacks else "",
         )
 
+    def on_examined(self, step: int, target: PeerId, finding: Finding) -> None:
+        """Tell what this peer found as a validator; the driver calls this."""
+        found = self.reporter.examined(step, target, finding)
+        if found is not None:
+            self.recorder.examined(found)
+
     def on_voided(self, event: Voided) -> None:
         """Log a failed attempt; the driver calls this."""
+        self.recorder.voided(event)
         for peer, reason in event.suspended:
             logger.warning("step %d: %s is left out: %s", event.step, peer.short, reason)
             self.reporter.excluded(event.step, peer, reason)
@@ -295,6 +310,7 @@ class TrainingLoop:
         self._publishing = asyncio.ensure_future(self.bans.publish(self.node.records, self.key, self.manifest.run))
 
     def _stopped(self, outcome: Stopped) -> None:
+        self.recorder.stopped(outcome)
         if outcome.kind is OutcomeKind.BANNED:
             evidence = self.bans.path_of(self.key.peer_id)
             logger.error("step %d: this peer is banned: %s; the evidence is %s", outcome.step, outcome.reason, evidence)

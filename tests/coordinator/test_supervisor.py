@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from btard.behaviour import LeaveReason
 from btard.identity import Envelope, MessageKind, PeerId
@@ -19,6 +20,7 @@ from coordinator import follower as following
 from coordinator import supervisor as module
 from coordinator import welcome
 from coordinator.manifest_maker import PreparedRun, prepare_run
+from coordinator.meter import SwarmMeter
 from coordinator.run_directory import RunDirectory
 from coordinator.serving import InitialState
 from coordinator.supervisor import ExitCode, Supervisor
@@ -47,7 +49,8 @@ def network(run: PreparedRun) -> MemoryNetwork:
 
 
 def supervise(run: PreparedRun, network: MemoryNetwork, directory: RunDirectory, log: Log) -> Supervisor:
-    return Supervisor(run, network, KEY, directory, log, InitialState(0, None), refresh_period=0.02)
+    meter = SwarmMeter(CollectorRegistry(), run.manifest)
+    return Supervisor(run, network, KEY, directory, log, InitialState(0, None), refresh_period=0.02, meter=meter)
 
 
 def announced(network: MemoryNetwork) -> RosterRecord | None:
@@ -235,7 +238,8 @@ async def test_the_initial_state_is_kept_until_the_swarm_has_moved(
     initial = InitialState(0, b"state")
     prepared = replace(run, initial=b"state")
     directory.save_roster(roster(0, 1, 2))
-    supervisor = Supervisor(prepared, network, KEY, directory, log, initial, refresh_period=0.02)
+    meter = SwarmMeter(CollectorRegistry(), prepared.manifest)
+    supervisor = Supervisor(prepared, network, KEY, directory, log, initial, refresh_period=0.02, meter=meter)
     task = asyncio.ensure_future(supervisor.run())
     await until(lambda: announced(network))
     assert initial._data is not None

@@ -11,8 +11,8 @@ import pytest
 
 from btard.errors import UserError
 from coordinator.metrics import StepSummary
-from coordinator.settings import WandbMode
 from coordinator.wandb_sink import WandbSink
+from peer.telemetry.settings import WandbMode
 from tests.coordinator.swarm import manifest
 
 SUMMARY = StepSummary(7, 1.5, 1.4, 3, 4, 12, 25.0, 3)
