@@ -6,6 +6,7 @@ number of lies, keys or records makes more series than there are at the start.
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
 import time
@@ -45,11 +46,13 @@ class SwarmMeter:
         self._trusted_step: int | None = None
 
     def _make_gauges(self, registry: CollectorRegistry) -> None:
-        def gauge(name: str, words: str, *labels: str) -> Gauge:
-            made = Gauge(name, words, labels, registry=registry)
-            if not labels:
-                made.set(math.nan)
+        def gauge(name: str, words: str, **labels: tuple[str, ...]) -> Gauge:
+            made = Gauge(name, words, tuple(labels), registry=registry)
+            for combination in itertools.product(*labels.values()):
+                (made.labels(*combination) if labels else made).set(math.nan)
             return made
+
+        stages = tuple(map(label, Stage))
 
         self._step = gauge("btard_swarm_step", "Step that the swarm is in, by the newest trusted roster.")
         self._stepped = gauge("btard_swarm_step_timestamp_seconds", "Unix time at which the step was first seen.")
@@ -60,16 +63,24 @@ class SwarmMeter:
         self._banned = gauge("btard_swarm_banned_peers", "Keys that the newest trusted roster bans.")
         self._reported = gauge("btard_swarm_reported_step", "Newest step whose reports have been summarised.")
         self._reporting = gauge("btard_swarm_reporting_peers", "Members whose report of that step came.")
-        self._loss = gauge("btard_swarm_loss", "Loss in that step over the members that tell one.", "statistic")
+        self._loss = gauge(
+            "btard_swarm_loss", "Loss in that step over the members that tell one.", statistic=("mean", "median")
+        )
         self._speed = gauge(
             "btard_swarm_samples_per_second",
             "Samples a second while gradients are computed, summed over the members.",
         )
         self._stages = gauge(
-            "btard_swarm_stage_duration_seconds", "Time of a stage of the members' latest steps.", "stage", "statistic"
+            "btard_swarm_stage_duration_seconds",
+            "Time of a stage of the members' latest steps.",
+            stage=stages,
+            statistic=("median", "maximum"),
         )
         self._traffic = gauge(
-            "btard_swarm_network_bytes", "Bytes of the members' transports since their start.", "direction", "statistic"
+            "btard_swarm_network_bytes",
+            "Bytes of the members' transports since their start.",
+            direction=("sent", "received"),
+            statistic=("median", "sum"),
         )
         self._saved = gauge("btard_swarm_checkpoint_step", "Step of the newest checkpoint.")
         self._saved_at = gauge("btard_swarm_checkpoint_timestamp_seconds", "Unix time at which it was saved.")
