@@ -34,7 +34,7 @@ class Patience:
 
     Attributes:
         ends: when the current phase must be over.
-        urge_at: when to ask third peers for what is late.
+        deadline: when something is to be done about what is missing; every arrival asks for it.
         barrier: when the commit phase began or, once it is over, ended.
     """
 
@@ -45,6 +45,7 @@ class Patience:
         self._seen_passing = False
         self._urges: list[tuple[float, bool]] = []
         self.ends = math.inf
+        self.deadline = math.inf
         self.barrier = 0.0
 
     def begin(self, now: float, phase: Phase, seconds: float) -> None:
@@ -55,6 +56,7 @@ class Patience:
         self.ends = self._due[phase] + self._grace(phase, seconds)
         self._urges = [(now + _URGE_AFTER * seconds, False)] if phase in _BULKY else []
         self._urges.append((now + _URGE_ALL_AFTER * seconds, True))
+        self._set_deadline()
 
     def _schedule(self, barrier: float) -> dict[Phase, float]:
         """Return when the phases after the barrier are due."""
@@ -92,29 +94,19 @@ class Patience:
         if not self._seen_passing:
             self._seen_passing = True
             self._urges = [(min(at, now + self._rules.settle * wait), everyone) for at, everyone in self._urges]
+            self._set_deadline()
 
-    @property
-    def urge_at(self) -> float:
-        """When to ask third peers for what is late."""
-        return self._urges[0][0] if self._urges else math.inf
-
-    @property
-    def deadline(self) -> float:
-        """When something is to be done."""
-        urge_at = self.urge_at
-        return self.ends if self.ends < urge_at else urge_at
+    def _set_deadline(self) -> None:
+        self.deadline = min([self.ends, *(at for at, _ in self._urges[:1])])
 
     def last_end(self, *, committing: bool) -> float:
         """Return when every other member that still waits for something must have given the attempt up, too."""
         schedule = self._schedule(self.ends if committing else self.barrier)
         return schedule[Phase.AGREE] + 2 * self._apart
 
-    def lasts(self, now: float) -> bool:
-        """Whether there is nothing to be done about what is missing."""
-        return now < self.ends and now < self.urge_at
-
     def takes_late(self, now: float) -> tuple[bool, bool]:
         """Return whether it is time to ask drawn members for what is late, and all members; each once a phase."""
         passed = [everyone for at, everyone in self._urges if now >= at]
         self._urges = self._urges[len(passed) :]
+        self._set_deadline()
         return bool(passed), any(passed)

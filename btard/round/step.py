@@ -255,7 +255,7 @@ class StepMachine:
 
     def _advance(self, now: float, actions: list[Action]) -> list[Action]:
         """Go as far as what has arrived allows."""
-        actions += self._exchange.serve(now)
+        actions += self._exchange.serve(now) if self._exchange.engaged else []
         while not self.over and not self._settlement.frozen:
             phase = self._phase
             # Every arrival comes by here, so what is asked first is what usually decides.
@@ -285,9 +285,9 @@ class StepMachine:
     def _calm(self, now: float) -> bool:
         """Whether nothing unusual has happened: then a phase only has to be complete."""
         settlement = self._settlement
-        if self.attempt.alarm or self._charge is not None or settlement.left or settlement.reporters:
+        if self.attempt.alarm or self._charge is not None or settlement.disturbed or now >= self._patience.deadline:
             return False
-        return self._patience.lasts(now) and not self._may_be_hopeless()
+        return not self._may_be_hopeless()
 
     def _may_be_hopeless(self) -> bool:
         """Whether what is here of the phase may say that waiting is in vain."""

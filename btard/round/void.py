@@ -62,6 +62,11 @@ class Settlement:
         self.deadline = 0.0
 
     @property
+    def disturbed(self) -> bool:
+        """Whether somebody has left or reported."""
+        return bool(self.left or self._reports)
+
+    @property
     def reporters(self) -> set[PeerId]:
         """Who has reported so far."""
         return set(self._reports)
