@@ -45,9 +45,7 @@ def _announced(text: str, port: int) -> str:
     if address is None and not _NAME.match(text):
         raise UserError(f"--announce is {text!r}, but must be an IP address, a DNS name or a multiaddress")
     if port == 0:
-        raise UserError(
-            "--announce needs a full multiaddress, or --dht-port a port: a free one is not known in advance"
-        )
+        raise UserError("--announce needs a full multiaddress, or a port to listen on that is known in advance, not 0")
     return f"/ip{address.version}/{address}/tcp/{port}" if address else f"/dns4/{text}/tcp/{port}"
 
 

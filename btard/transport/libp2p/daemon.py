@@ -11,13 +11,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import errno
 import fcntl
 import importlib.resources
 import json
 import logging
 import os
+import re
 import shutil
 import signal
+import socket
 import sys
 import tempfile
 from collections import deque
@@ -33,6 +36,8 @@ from btard.transport.libp2p.control import ControlSocket
 logger = logging.getLogger(__name__)
 
 _DIRECTORY_PREFIX = "btard-p2pd-"
+_LISTEN = re.compile(r"^/ip(?P<version>[46])/(?P<host>[^/]+)/tcp/(?P<port>[1-9][0-9]*)$")
+_END_TIMEOUT = 10
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
@@ -92,6 +97,7 @@ class Daemon:
         daemon: Daemon | None = None
         try:
             _remove_recorded(lock)
+            _refuse_taken(host_maddrs)
             directory = Path(tempfile.mkdtemp(prefix=_DIRECTORY_PREFIX))
             _record(lock, directory, None)
             arguments = _arguments(directory, identity_path, host_maddrs, announce_maddrs, public, relays, tls)
@@ -127,10 +133,7 @@ class Daemon:
     def _why_not_started(self, ended: bool, timeout: float, listening: str) -> str:
         said = " ".join(self._output)
         if "address already in use" in said:
-            return (
-                f"the port of {listening} is already in use by another program; choose another port, or 0 for any "
-                "free one"
-            )
+            return _taken(listening)
         if "cannot assign requested address" in said:
             return f"this machine does not have the address of {listening}; listen on 0.0.0.0 or on an own address"
         if ended:
@@ -163,13 +166,35 @@ class Daemon:
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(_END_TIMEOUT):
                 await self._process.wait()
                 await self._reading
         except TimeoutError:
             logger.warning("p2pd %d does not end after SIGKILL", self.pid)
         _release(self._lock, self.directory)
         self._lock = -1
+
+
+def _taken(listening: str) -> str:
+    return f"the port of {listening} is already in use by another program; choose another port, or 0 for any free one"
+
+
+def _refuse_taken(host_maddrs: Sequence[str]) -> None:
+    """Raise a UserError where somebody listens already: two p2pd would share the port and its connections."""
+    for maddr in host_maddrs:
+        match = _LISTEN.match(maddr)
+        if match is None:
+            continue
+        with socket.socket(socket.AF_INET if match["version"] == "4" else socket.AF_INET6) as trial:
+            # Connections of a former run may linger; only a listener is in the way.
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if trial.family == socket.AF_INET6:
+                trial.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            try:
+                trial.bind((match["host"], int(match["port"])))
+            except (OSError, OverflowError) as error:
+                if getattr(error, "errno", None) == errno.EADDRINUSE:
+                    raise UserError(_taken(maddr)) from None
 
 
 def remove_leftovers(identity_path: Path) -> None:
@@ -263,6 +288,7 @@ def _remove_recorded(lock: int) -> None:
             process = psutil.Process(pid)
             if any(str(directory) in argument for argument in process.cmdline()):
                 process.kill()
+                process.wait(_END_TIMEOUT)  # it must have left its port
     shutil.rmtree(directory, ignore_errors=True)
 
 

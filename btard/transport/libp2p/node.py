@@ -168,7 +168,8 @@ async def _dial(transport: Libp2pTransport, own: PeerId, initial_peers: Sequence
             async with asyncio.timeout(timeout):
                 await transport.connect(PeerAddress(peer, (maddr,)))
         except (DaemonError, TimeoutError) as error:
-            return str(error) or f"no answer within {timeout:g} s"
+            # p2pd tells each address on a line of its own.
+            return " ".join(str(error).split()) or f"no answer within {timeout:g} s"
         return None
 
     failures = await asyncio.gather(*(dial(peer, maddr) for _, peer, maddr in others))

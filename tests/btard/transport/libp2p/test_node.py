@@ -126,6 +126,27 @@ async def test_a_port_in_use_is_one_sentence(tmp_path: Path) -> None:
             await Libp2pNode.create(tmp_path / "key", host_maddrs=[f"/ip4/127.0.0.1/tcp/{port}"])
 
 
+async def test_the_port_of_another_p2pd_is_in_use(swarm: Swarm, tmp_path: Path) -> None:
+    """p2pd itself would share it, and each of the two get some of the connections."""
+    a, _ = await swarm.node()
+    (maddr,) = [maddr.partition("/p2p/")[0] for maddr in a.maddrs]
+    for listen in (maddr, maddr.replace("127.0.0.1", "0.0.0.0")):
+        with pytest.raises(UserError, match=f"{listen} is already in use"):
+            await Libp2pNode.create(tmp_path / "key", host_maddrs=[listen])
+    await a.close()
+    b = await Libp2pNode.create(tmp_path / "key", host_maddrs=[maddr])
+    await b.close()
+
+
+async def test_what_p2pd_says_of_a_wrong_key_is_one_line(swarm: Swarm, tmp_path: Path) -> None:
+    a, _ = await swarm.node()
+    b, _ = await swarm.node()
+    wrong = f"{a.maddrs[0].partition('/p2p/')[0]}/p2p/{b.peer_id}"
+    with pytest.raises(UserError, match="mismatch") as caught:
+        await Libp2pNode.create(tmp_path / "key", [wrong], startup_timeout=5)
+    assert "\n" not in str(caught.value)
+
+
 async def test_a_foreign_address_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="does not have the address"):
         await Libp2pNode.create(tmp_path / "key", host_maddrs=["/ip4/192.0.2.1/tcp/0"])
