@@ -1,0 +1,123 @@
+"""Peers that take whole steps in one event loop, over a transport that may lose things."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import torch
+
+from btard.aggregation import RuleName
+from btard.behaviour import Behaviour
+from btard.hashing import digest
+from btard.identity import IdentityKey, PeerId
+from btard.round.actions import Finished, Stopped, Voided
+from btard.round.attempt import Attempt
+from btard.round.roster import Roster, first_randomness
+from btard.round.rules import AggregationRules, StepRules
+from btard.round.session import Session
+from btard.round.work import Link
+from btard.transport.base import Payload
+from btard.transport.driver import Contribution, SessionDriver
+from tests.btard.round.swarm import RULES
+
+STATE = digest(b"state")
+PATIENT = dataclasses.replace(RULES, commit=20.0, scatter=10.0, gather=10.0, agree=5.0, settle=2.0)
+HASTY = dataclasses.replace(RULES, commit=0.5, scatter=0.3, gather=0.3, agree=0.2, settle=0.1)
+
+
+@dataclass
+class LoopTransport:
+    """Delivers within one event loop, each thing in its own turn of it; `lost` things never arrive."""
+
+    peer_id: PeerId
+    inboxes: dict[PeerId, SessionDriver]
+    lost: Callable[[PeerId, PeerId, bytes], bool]
+
+    def send(self, peer: PeerId, data: bytes) -> None:
+        self._later(peer, data, lambda inbox: inbox.on_message(self.peer_id, data))
+
+    def send_part(self, peer: PeerId, header: bytes, payload: Payload) -> None:
+        def arrive(inbox: SessionDriver) -> None:
+            buffer = inbox.accept_part(self.peer_id, header, len(payload))
+            if buffer is not None:
+                buffer[:] = payload
+                inbox.on_part(self.peer_id, header, buffer, digest(buffer))
+
+        self._later(peer, header, arrive)
+
+    def _later(self, peer: PeerId, said: bytes, arrive: Callable[[SessionDriver], None]) -> None:
+        if peer in self.inboxes and not self.lost(self.peer_id, peer, said):
+            asyncio.get_running_loop().call_soon(lambda: arrive(self.inboxes[peer]))
+
+
+@dataclass
+class Crowd:
+    """Peers in one event loop, with one worker thread for all."""
+
+    keys: list[IdentityKey]
+    worker: ThreadPoolExecutor
+    rules: StepRules = PATIENT
+    lost: Callable[[PeerId, PeerId, bytes], bool] = lambda sender, receiver, data: False
+    drivers: dict[PeerId, SessionDriver] = field(default_factory=dict)
+    voided: dict[PeerId, list[Voided]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.recomputed: list[PeerId] = []
+        members = tuple(key.peer_id for key in self.keys)
+        self.roster = Roster(0, members, frozenset(), first_randomness(0, 0))
+        aggregation = AggregationRules(RuleName.MEAN, 1.0, len(members))
+        self.rules = dataclasses.replace(self.rules, aggregation=aggregation)
+        for key in self.keys:
+            self.drivers[key.peer_id] = SessionDriver(
+                Session(self.rules, key, Behaviour()),
+                LoopTransport(key.peer_id, self.drivers, lambda *ends: self.lost(*ends)),
+                self.rules,
+                self.recompute,
+                self.worker,
+                self.voided.setdefault(key.peer_id, []).append,
+            )
+
+    def gradient(self, peer: PeerId, roster: Roster) -> torch.Tensor:
+        return torch.full((RULES.dimension,), float(self.roster.members.index(peer) + roster.step))
+
+    @property
+    def momentum(self) -> bytes:
+        """What everyone commits to where the run has momentum."""
+        return digest(b"momentum") if self.rules.verification.momentum else b""
+
+    async def recompute(self, record: Attempt, target: PeerId, link: Link | None) -> torch.Tensor | None:
+        self.recomputed.append(target)
+        return self.gradient(target, record.roster)
+
+    async def step(self, roster: Roster, *absent: PeerId) -> list[Finished | Stopped]:
+        async with asyncio.timeout(20):
+            return await asyncio.gather(
+                *(
+                    self.drivers[peer].run_step(roster, STATE, ready(self.gradient(peer, roster), self.momentum))
+                    for peer in roster.members
+                    if peer not in absent
+                )
+            )
+
+
+Contributing = Callable[[], Awaitable[Contribution]]
+
+
+def ready(vector: torch.Tensor, momentum: bytes = b"") -> Contributing:
+    async def contribution() -> Contribution:
+        return Contribution(vector, momentum)
+
+    return contribution
+
+
+async def never() -> Contribution:
+    return await asyncio.get_running_loop().create_future()
+
+
+def finished(outcome: Finished | Stopped) -> Finished:
+    assert isinstance(outcome, Finished), outcome
+    return outcome
