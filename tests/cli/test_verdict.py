@@ -12,7 +12,7 @@ import pytest
 from btard.round.evidence import Evidence, Offence
 from btard.round.evidence_file import rules_fingerprint, save, to_json
 from cli import main as program
-from tests.btard.round.test_proof import evidence_of
+from tests.btard.round.evidence import evidence_of
 
 EVIDENCE = evidence_of(Offence.WRONG_SUM)
 UNPROVEN = dataclasses.replace(EVIDENCE, envelopes=())

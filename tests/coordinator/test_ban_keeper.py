@@ -13,7 +13,7 @@ from btard.round.evidence_file import from_json, to_json
 from btard.round.roster import Roster
 from coordinator.ban_keeper import BanKeeper
 from peer.bans import BanBook
-from tests.btard.round.test_proof import evidence_of
+from tests.btard.round.evidence import evidence_of
 from tests.coordinator.conftest import Log
 from tests.coordinator.swarm import MemoryNetwork, identity, ids, manifest, roster
 

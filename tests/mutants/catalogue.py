@@ -166,28 +166,28 @@ MUTANTS = (
         "btard/round/settle.py",
         "        if voter in attempt.voters\n        and any(b.accuser",
         "        if any(b.accuser",
-        f"{ROUND}/test_settle.py::test_votes_of_those_who_have_none_do_not_count",
+        f"{ROUND}/test_settle_court.py::test_votes_of_those_who_have_none_do_not_count",
     ),
     Mutant(
         "votes of strangers count in evidence",
         "btard/round/proof.py",
         "if envelope.kind is not MessageKind.VOTE or envelope.author not in attempt.voters:",
         "if envelope.kind is not MessageKind.VOTE:",
-        f"{ROUND}/test_proof.py::test_votes_of_strangers_and_of_other_courts_do_not_count",
+        f"{ROUND}/test_proof_votes.py::test_votes_of_strangers_and_of_other_courts_do_not_count",
     ),
     Mutant(
         "a false accuser goes unpunished",
         "btard/round/settle.py",
         "bans.append(Ban(accuser, Offence.FALSE_ACCUSATION, signed + tuple(innocent), charge, accuser))",
         "pass",
-        f"{ROUND}/test_settle.py::test_an_accuser_of_the_innocent_is_banned",
+        f"{ROUND}/test_settle_court.py::test_an_accuser_of_the_innocent_is_banned",
     ),
     Mutant(
         "a charge is heard again and again",
         "btard/round/settle.py",
         "if charge is None or author not in attempt.voters or (author, charge) in seen:",
         "if charge is None or author not in attempt.voters:",
-        f"{ROUND}/test_settle.py::test_the_court_hears_each_accuser_once",
+        f"{ROUND}/test_settle_court.py::test_the_court_hears_each_accuser_once",
     ),
     Mutant(
         "who was told something else is convicted for it",
@@ -222,7 +222,7 @@ MUTANTS = (
         "btard/round/attempt.py",
         "if digest != announced or (promised is not None and promised != digest):",
         "if False:",
-        f"{ROUND}/test_step.py::test_corrupted_bytes_suspend_whoever_sends_them_to_most",
+        f"{ROUND}/test_step_lies.py::test_corrupted_bytes_suspend_whoever_sends_them_to_most",
     ),
     Mutant(
         "numbers of those who owe none are kept, and everybody waits for one fewer",
@@ -264,21 +264,21 @@ MUTANTS = (
         "btard/round/work.py",
         "(clipped(m, tau), m.norm) for part, m in enumerate(own)",
         "(m.projection, m.norm) for part, m in enumerate(own)",
-        f"{ROUND}/test_work.py::test_a_measured_product_is_that_of_the_clipped_deviation",
+        f"{ROUND}/test_work_measure.py::test_a_measured_product_is_that_of_the_clipped_deviation",
     ),
     Mutant(
         "one threshold instead of two: an honest accuser can become the false one",
         "btard/round/work.py",
         "Opinion.INNOCENT if relative < convict / 2 else Opinion.UNSURE",
         "Opinion.INNOCENT",
-        f"{ROUND}/test_work.py::test_two_thresholds",
+        f"{ROUND}/test_work_examine.py::test_two_thresholds",
     ),
     Mutant(
         "a validator forgets what it has found when the attempt fails",
         "btard/round/step.py",
         "self._charge = self._accusation if self._accusation and self._may_charge(self._accusation) else None",
         "self._charge: Charge | None = None",
-        f"{ROUND}/test_step.py::"
+        f"{ROUND}/test_step_lies.py::"
         "test_what_a_validator_finds_is_not_forgotten_when_the_attempt_fails_meanwhile[somebody leaves]",
     ),
     Mutant(
@@ -335,7 +335,7 @@ MUTANTS = (
         "btard/round/disputes.py",
         "for peer in report.late if not self._mutual}",
         "for peer in report.late if False}",
-        f"{ROUND}/test_step.py::"
+        f"{ROUND}/test_step_lies.py::"
         "test_who_refuses_everybody_a_part_is_out_alone_and_with_its_victim_in_the_papers_mode[suspend]",
     ),
     Mutant(

@@ -18,8 +18,8 @@ from peer import bans as module
 from peer.bans import BanBook, Bans, ask_evidence
 from peer.questions import Question, Want
 from peer.records import MAX_BODY, bans_key
+from tests.btard.round.evidence import LIAR, evidence_of
 from tests.btard.round.swarm import RULES, keys
-from tests.btard.round.test_proof import LIAR, evidence_of
 from tests.peer.helpers import KEYS, PEERS, TableTransport
 
 EVIDENCE = evidence_of(Offence.FALSE_SCALARS)

@@ -14,8 +14,8 @@ from btard.round.evidence_file import to_json
 from peer.bans import BanBook
 from peer.questions import MAX_SNAPSHOTS, Head, Question, Want
 from peer.serving import StateServer
+from tests.btard.round.evidence import evidence_of
 from tests.btard.round.swarm import RULES
-from tests.btard.round.test_proof import evidence_of
 from tests.peer.helpers import PEERS, ROSTER
 
 STATE = digest(b"state 5")

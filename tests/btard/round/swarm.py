@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import torch
 
 from btard.aggregation import RuleName
 from btard.behaviour import Behaviour
 from btard.hashing import tagged_digest
-from btard.identity import IdentityKey
-from btard.round.actions import Finished
+from btard.identity import IdentityKey, PeerId
+from btard.round.actions import Finished, Verdict, Voided
+from btard.round.evidence import Offence
 from btard.round.partition import WireType
 from btard.round.roster import Roster, first_randomness
 from btard.round.rules import AggregationRules, StepRules, VerificationRules
@@ -31,6 +34,8 @@ RULES = StepRules(
     aggregation=AggregationRules(RuleName.CENTERED_CLIP, tau=1.0, reference_peers=4),
     verification=VerificationRules(validators=1.0),
 )
+
+PeerType = Callable[..., SimulatedPeer]
 
 
 def keys(count: int) -> list[IdentityKey]:
@@ -58,7 +63,7 @@ class Swarm:
         behaviours: dict[int, Behaviour] | None = None,
         rules: StepRules = RULES,
         rule: RuleName = RuleName.CENTERED_CLIP,
-        peer_type: Callable[..., SimulatedPeer] = SimulatedPeer,
+        peer_type: PeerType = SimulatedPeer,
     ) -> None:
         self.network = Network(seed, conditions or NetworkConditions())
         self.rules = rules
@@ -106,3 +111,39 @@ class Swarm:
                 first = steps.setdefault(result.step, result)
                 assert bytes(result.flat) == bytes(first.flat), f"two results of step {result.step}, seed {self.seed}"
                 assert result.roster == first.roster, f"two rosters after step {result.step}, seed {self.seed}"
+
+
+def one_of(kind: PeerType, position: int) -> PeerType:
+    """Return what makes the peers of one swarm: of this kind the one at `position`, and the others as usual."""
+    numbers = itertools.count()
+
+    def peer_type(*arguments: Any, **named: Any) -> SimulatedPeer:
+        return (kind if next(numbers) == position else SimulatedPeer)(*arguments, **named)
+
+    return peer_type
+
+
+def one_liar(kind: PeerType, count: int, position: int, rules: StepRules = RULES) -> Swarm:
+    """Return a swarm of two steps in which the peer at `position` is a liar, of another kind."""
+    behaviours = {position: Behaviour()}
+    return Swarm(count, steps=2, behaviours=behaviours, peer_type=one_of(kind, position), rules=rules)
+
+
+def voids(peer: SimulatedPeer) -> list[Voided]:
+    """Return the attempts that failed, as one peer saw it."""
+    return [event for event in peer.history if isinstance(event, Voided)]
+
+
+def verdicts(peer: SimulatedPeer) -> list[Verdict]:
+    """Return all bans, as one peer saw it."""
+    return [verdict for void in voids(peer) for verdict in void.verdicts]
+
+
+def offences(peer: SimulatedPeer) -> dict[PeerId, Offence]:
+    """Return who has been banned for what, as one peer saw it."""
+    return {verdict.peer: verdict.evidence.offence for verdict in verdicts(peer)}
+
+
+def suspended(peer: SimulatedPeer) -> set[PeerId]:
+    """Return who has lost its place without a ban, as one peer saw it."""
+    return {gone for void in voids(peer) for gone, _ in void.suspended}

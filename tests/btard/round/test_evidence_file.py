@@ -20,8 +20,8 @@ from btard.round import evidence_file
 from btard.round.evidence import Evidence, Offence
 from btard.round.evidence_file import MAX_FILE, file_name, from_json, load, rules_fingerprint, save, to_json
 from btard.round.proof import Unproven, verify
+from tests.btard.round.evidence import SWARMS, evidence_of
 from tests.btard.round.swarm import RULES
-from tests.btard.round.test_proof import SWARMS, evidence_of
 
 offences = pytest.mark.parametrize("offence", SWARMS, ids=lambda offence: offence.name)
 

@@ -4,173 +4,33 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable, Sequence
-from functools import cache
+from collections.abc import Iterable
 
 import pytest
-import torch
 
-from btard.behaviour import Behaviour, LeaveReason, Outgoing, View
 from btard.hashing import digest
 from btard.identity import Envelope, IdentityKey, MessageKind, PeerId
-from btard.round.accusations import Ballot, Charge, ChargeKind, Opinion, Report, Vote
 from btard.round.actions import Voided
-from btard.round.attempt import context_digest
-from btard.round.evidence import Evidence, Offence, Scene
-from btard.round.messages import Aggregate, Commit, Phase, Reveal, Scalars
-from btard.round.partition import WireType, to_wire
+from btard.round.evidence import Offence
 from btard.round.proof import Unproven, verify
-from btard.round.rules import AggregationRules, Eliminate, StepRules, VerificationRules
-from btard.round.work import encode_parts
-from btard.transport.base import Payload
+from btard.round.rules import Eliminate
 from btard.transport.memory import SimulatedPeer
-from tests.btard.round.swarm import RULES, Swarm, keys, seeded_gradient
+from tests.btard.round.evidence import (
+    BY_ARITHMETIC,
+    BY_SIGNATURE,
+    COUNT,
+    LIAR,
+    OTHER,
+    PEERS,
+    SWARMS,
+    OwnAggregate,
+    changed,
+    evidence_of,
+    verified,
+)
+from tests.btard.round.swarm import Swarm
 
-COUNT, LIAR, OTHER = 7, 3, 5
-KEYS = keys(COUNT)
-PEERS = tuple(key.peer_id for key in KEYS)
-Transmitted = Sequence[Outgoing] | None
-
-
-class TwoCommits(Behaviour):
-    def transmit(self, receiver: PeerId, envelope: Envelope, sign: Callable[[bytes], Envelope]) -> Transmitted:
-        if envelope.kind is not MessageKind.COMMIT or receiver in PEERS[:3]:
-            return None
-        other = dataclasses.replace(Commit.decode(envelope.body), share=digest(b"other"))
-        return [Outgoing(sign(other.encode()).encode())]
-
-
-class Mismatch(Behaviour):
-    def part_digest(self, step: int, receiver: PeerId, digest: bytes) -> bytes:
-        return bytes(32)
-
-
-class TooFewParts(Behaviour):
-    def commit(self, step: int, commit: Commit, view: View) -> Commit | None:
-        return dataclasses.replace(commit, parts=commit.parts[1:])
-
-
-class OtherShare(Behaviour):
-    def reveal(self, step: int, reveal: Reveal, view: View) -> Reveal | None:
-        return dataclasses.replace(reveal, share=bytes(32))
-
-
-class Lottery(Behaviour):
-    def leaves(self, step: int) -> LeaveReason | None:
-        return LeaveReason.LOTTERY
-
-
-class FalseProduct(Behaviour):
-    def scalars(self, step: int, scalars: Scalars, view: View) -> Scalars | None:
-        part = 0 if view.my_part != 0 else 1
-        products = list(scalars.products)
-        products[part] = -products[part] + 0.1
-        return dataclasses.replace(scalars, products=tuple(products))
-
-
-class Gradient(Behaviour):
-    def __init__(self, change: Callable[[torch.Tensor], torch.Tensor]) -> None:
-        self.change = change
-
-    def gradient(self, step: int, gradient: torch.Tensor) -> torch.Tensor:
-        return self.change(gradient)
-
-
-class OwnAggregate(Behaviour):
-    def __init__(self, number: float) -> None:
-        self.number = number
-
-    def aggregate(self, step: int, payload: Payload, view: View) -> Payload:
-        return to_wire(torch.full((len(payload) // 4,), self.number), WireType.FLOAT32)
-
-
-class FarSelfCover(OwnAggregate):
-    """Publishes an aggregate far away and balances the sum by the product of its own row, which nobody else holds."""
-
-    def scalars(self, step: int, scalars: Scalars, view: View) -> Scalars | None:
-        if view.my_part is None:
-            return scalars
-        rest = math.fsum(product for peer, (product, _) in view.column.items() if peer != view.me)
-        products = list(scalars.products)
-        products[view.my_part] = -rest
-        return dataclasses.replace(scalars, products=tuple(products))
-
-
-class Accuses(Behaviour):
-    def charge(self, step: int, phase: Phase, honest: Charge | None, view: View) -> Charge | None:
-        return Charge(ChargeKind.WRONG_SUM, view.owners[0], 0) if phase is Phase.MEASURE else honest
-
-
-class Unclipped(SimulatedPeer):
-    """One of these keeps to no limit of lengths."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.peer_id == PEERS[LIAR]:
-            free = dataclasses.replace(self.rules.aggregation, max_norm=None)
-            self.rules = dataclasses.replace(self.rules, aggregation=free)
-
-
-def verified(**fields: object) -> StepRules:
-    return dataclasses.replace(RULES, verification=VerificationRules(**fields))  # type: ignore[arg-type]
-
-
-class Limited(Swarm):
-    """A swarm in which vectors may not be longer than 3."""
-
-    def __init__(self, count: int, **named: object) -> None:
-        super().__init__(count, peer_type=self.limited, **named)  # type: ignore[arg-type]
-
-    @staticmethod
-    def limited(network, key, rules, *rest, **named):  # type: ignore[no-untyped-def]
-        aggregation: AggregationRules = dataclasses.replace(rules.aggregation, max_norm=3.0)
-        return Unclipped(network, key, dataclasses.replace(rules, aggregation=aggregation), *rest, **named)
-
-
-SWARMS: dict[Offence, Callable[[], Swarm]] = {
-    Offence.EQUIVOCATION: lambda: Swarm(COUNT, behaviours={LIAR: TwoCommits()}),
-    Offence.PART_MISMATCH: lambda: Swarm(COUNT, behaviours={LIAR: Mismatch()}),
-    Offence.MALFORMED: lambda: Swarm(COUNT, behaviours={LIAR: TooFewParts()}),
-    Offence.FALSE_REVEAL: lambda: Swarm(COUNT, behaviours={LIAR: OtherShare()}),
-    Offence.LOTTERY: lambda: Swarm(COUNT, behaviours={LIAR: Lottery()}),
-    Offence.FALSE_SCALARS: lambda: Swarm(COUNT, behaviours={LIAR: FalseProduct()}),
-    Offence.NOT_FINITE: lambda: Swarm(COUNT, behaviours={LIAR: Gradient(lambda g: g * math.inf)}),
-    Offence.TOO_LONG: lambda: Limited(COUNT, behaviours={LIAR: Behaviour()}),
-    Offence.WRONG_SUM: lambda: Swarm(COUNT, behaviours={LIAR: OwnAggregate(0.0)}),
-    Offence.WRONG_AGGREGATE: lambda: Swarm(COUNT, seed=2, behaviours={LIAR: FarSelfCover(100.0)}),
-    Offence.GRADIENT: lambda: Swarm(
-        COUNT, steps=12, behaviours={LIAR: Gradient(torch.neg)}, rules=verified(validators=2.0)
-    ),
-    Offence.FALSE_ACCUSATION: lambda: Swarm(COUNT, behaviours={LIAR: Accuses()}),
-}
-
-
-@cache
-def evidence_of(offence: Offence) -> Evidence:
-    """Return the evidence of a ban for this, as an honest peer of a simulated swarm wrote it."""
-    swarm = SWARMS[offence]().run()
-    swarm.check_agreement()
-    for peer in swarm.honest:
-        for event in peer.history:
-            for verdict in event.verdicts if isinstance(event, Voided) else ():
-                assert (verdict.peer, verdict.evidence.offence) == (PEERS[LIAR], offence)
-                return verdict.evidence
-    raise AssertionError(f"nobody was banned for {offence.name}")
-
-
-BY_SIGNATURE = {Offence.EQUIVOCATION, Offence.PART_MISMATCH, Offence.MALFORMED, Offence.FALSE_REVEAL, Offence.LOTTERY}
-BY_ARITHMETIC = {
-    Offence.FALSE_SCALARS,
-    Offence.NOT_FINITE,
-    Offence.TOO_LONG,
-    Offence.WRONG_SUM,
-    Offence.WRONG_AGGREGATE,
-}
 offences = pytest.mark.parametrize("offence", SWARMS, ids=lambda offence: offence.name)
-
-
-def changed(evidence: Evidence, **fields: object) -> Evidence:
-    return dataclasses.replace(evidence, **fields)  # type: ignore[arg-type]
 
 
 @offences
@@ -304,98 +164,6 @@ def test_no_byte_of_a_row_or_an_aggregate_may_differ(offence: Offence) -> None:
                 verify(changed(evidence, aggregates=aggregates))
 
 
-def votes_of(evidence: Evidence) -> list[Envelope]:
-    return [envelope for envelope in evidence.envelopes if envelope.kind is MessageKind.VOTE]
-
-
-def with_votes(evidence: Evidence, votes: Iterable[Envelope]) -> Evidence:
-    others = [envelope for envelope in evidence.envelopes if envelope.kind is not MessageKind.VOTE]
-    return changed(evidence, envelopes=(*others, *votes), rows=(), aggregates=())
-
-
-VOTED = [offence for offence in SWARMS if offence not in BY_SIGNATURE]
-voted = pytest.mark.parametrize("offence", sorted(VOTED), ids=lambda offence: offence.name)
-
-
-@voted
-def test_where_the_bytes_are_left_out_the_votes_of_more_than_half_stand_for_them(offence: Offence) -> None:
-    evidence = evidence_of(offence)
-    votes = votes_of(evidence)
-    assert len(votes) >= 5
-    assert "signed votes of 4 of 7" in verify(with_votes(evidence, votes[:4]))
-    with pytest.raises(Unproven, match="only 3 of 7"):
-        verify(with_votes(evidence, votes[:3]))
-    with pytest.raises(Unproven, match="only 3 of 7"):
-        verify(with_votes(evidence, [*votes[:3], votes[0], votes[1]]))
-
-
-@voted
-def test_votes_of_strangers_and_of_other_courts_do_not_count(offence: Offence) -> None:
-    evidence = evidence_of(offence)
-    votes = votes_of(evidence)
-    model = votes[0]
-    place = {"run": model.run, "step": model.step, "attempt": model.attempt, "kind": MessageKind.VOTE}
-    strangers = [
-        Envelope.sign(IdentityKey.from_seed(digest(bytes([i]))), body=model.body, **place)  # type: ignore[arg-type]
-        for i in range(9)
-    ]
-    with pytest.raises(Unproven, match="only 3 of 7"):
-        verify(with_votes(evidence, [*votes[:3], *strangers]))
-    key = next(key for key in KEYS if key.peer_id == votes[3].author)
-    other_court = dataclasses.replace(Vote.decode(model.body), context=bytes(32)).encode()
-    for changed_place, body in (
-        ({**place, "step": model.step + 1}, model.body),
-        ({**place, "attempt": model.attempt + 1}, model.body),
-        (place, other_court),
-    ):
-        vote = Envelope.sign(key, body=body, **changed_place)  # type: ignore[arg-type]
-        with pytest.raises(Unproven, match="another court"):
-            verify(with_votes(evidence, [*votes[:3], vote]))
-
-
-@voted
-def test_votes_the_other_way_prove_nothing(offence: Offence) -> None:
-    evidence = evidence_of(offence)
-    model = votes_of(evidence)[0]
-    place = {"run": model.run, "step": model.step, "attempt": model.attempt, "kind": MessageKind.VOTE}
-    body = Vote.decode(model.body)
-    for opinion in Opinion:
-        if opinion is body.ballots[0].opinion:
-            continue
-        turned = dataclasses.replace(body, ballots=tuple(dataclasses.replace(b, opinion=opinion) for b in body.ballots))
-        votes = [Envelope.sign(key, body=turned.encode(), **place) for key in KEYS]  # type: ignore[arg-type]
-        with pytest.raises(Unproven):
-            verify(with_votes(evidence, votes))
-
-
-def test_a_minority_cannot_hold_a_court_of_its_own() -> None:
-    """Two of seven sign that they and their victim were the whole attempt."""
-    liars, victim = KEYS[:2], PEERS[6]
-    members = tuple(sorted([*(key.peer_id for key in liars), victim]))
-    roster = Swarm(COUNT).genesis
-    charge = Charge(ChargeKind.GRADIENT, victim, 0)
-    context = context_digest(RULES, roster, 4, members)
-    vote = Vote(context, (Ballot(liars[0].peer_id, charge, Opinion.GUILTY, ()),))
-    report = Report(Phase.COMMIT, False, members, (), charge, ())
-
-    def said(key: IdentityKey, kind: MessageKind, body: bytes) -> Envelope:
-        return Envelope.sign(key, run=RULES.run, step=0, attempt=4, kind=kind, body=body)
-
-    envelopes = [said(liars[0], MessageKind.REPORT, report.encode())]
-    envelopes += [said(key, MessageKind.VOTE, vote.encode()) for key in liars]
-    forged = Evidence(Offence.GRADIENT, victim, RULES, Scene(roster, 4, members), tuple(envelopes))
-    with pytest.raises(Unproven, match="no majority of the roster"):
-        verify(forged)
-
-
-def test_members_that_the_roster_does_not_name_prove_nothing() -> None:
-    evidence = evidence_of(Offence.GRADIENT)
-    stranger = IdentityKey.from_seed(bytes(32)).peer_id
-    members = tuple(sorted([*evidence.scene.members, stranger]))
-    with pytest.raises(Unproven):
-        verify(changed(evidence, scene=dataclasses.replace(evidence.scene, members=members)))
-
-
 def test_an_aggregate_that_is_not_finite_proves_itself() -> None:
     swarm = Swarm(COUNT, behaviours={LIAR: OwnAggregate(math.nan)}).run()
     (void,) = (event for event in swarm.peers[0].history if isinstance(event, Voided))
@@ -426,62 +194,3 @@ def test_an_elimination_says_that_it_proves_no_lie(mode: Eliminate) -> None:
             verify(changed(one, accused=PEERS[0]))
         with pytest.raises(Unproven):
             verify(changed(one, envelopes=()))
-
-
-def told_afterwards(part_of: PeerId) -> tuple[Scene, list[Envelope], StepRules, int]:
-    """Return an honest attempt, everything signed in it, and the part of one owner."""
-    swarm = Swarm(COUNT, steps=1).run()
-    record = swarm.peers[0].session.record
-    assert record is not None
-    scene = Scene(record.roster, record.number, record.members)
-    return scene, list(record.signed.values()), swarm.peers[0].rules, record.owners.index(part_of)
-
-
-def signed_later(kind: MessageKind, body: bytes) -> Envelope:
-    return Envelope.sign(KEYS[LIAR], run=RULES.run, step=0, attempt=0, kind=kind, body=body)
-
-
-def row_of(peer: PeerId, scene: Scene, part: int) -> bytes:
-    gradient = seeded_gradient(scene.roster.batch_seed(peer), torch.zeros(RULES.dimension))
-    return bytes(encode_parts(gradient, COUNT, RULES.wire, RULES.aggregation)[0][part])
-
-
-def test_another_aggregate_signed_afterwards_frames_nobody_for_its_numbers() -> None:
-    """The owner of a part knows everyone's row of it, and may sign any number of aggregates when all is over."""
-    victim = PEERS[0]
-    scene, said, rules, part = told_afterwards(PEERS[LIAR])
-    other = bytes(len(row_of(victim, scene, part)))
-    kept = [e for e in said if (e.kind, e.author) != (MessageKind.AGGREGATE, PEERS[LIAR])]
-    charge = Charge(ChargeKind.FALSE_SCALARS, victim, part)
-    forged = [
-        signed_later(MessageKind.AGGREGATE, Aggregate(digest(other)).encode()),
-        signed_later(MessageKind.REPORT, Report(Phase.MEASURE, False, PEERS, (), charge, ()).encode()),
-    ]
-    rows = ((victim, part, row_of(victim, scene, part)),)
-    with pytest.raises(Unproven):
-        verify(Evidence(Offence.FALSE_SCALARS, victim, rules, scene, (*kept, *forged), None, rows, ((part, other),)))
-
-
-def test_another_commitment_signed_afterwards_frames_no_owner() -> None:
-    """Whose row was one thing when the owner aggregated may commit to another one when all is over."""
-    scene, said, rules, part = told_afterwards(PEERS[0])
-    swarm = Swarm(COUNT, steps=1).run()
-    record = swarm.peers[0].session.record
-    assert record is not None
-    rows = {peer: row_of(peer, scene, part) for peer in PEERS}
-    rows[PEERS[LIAR]] = bytes(len(rows[PEERS[LIAR]]))
-    true = record.commits[PEERS[LIAR]]
-    parts = (*true.parts[:part], digest(rows[PEERS[LIAR]]), *true.parts[part + 1 :])
-    kept = [e for e in said if (e.kind, e.author) != (MessageKind.COMMIT, PEERS[LIAR])]
-    charge = Charge(ChargeKind.WRONG_AGGREGATE, PEERS[0], part)
-    forged = [
-        signed_later(MessageKind.COMMIT, dataclasses.replace(true, parts=parts).encode()),
-        signed_later(MessageKind.REPORT, Report(Phase.CHECK, False, PEERS, (), charge, ()).encode()),
-    ]
-    aggregate = bytes(record.partition.view(record.flat, part))
-    shown = tuple((peer, part, row) for peer, row in rows.items())
-    evidence = Evidence(
-        Offence.WRONG_AGGREGATE, PEERS[0], rules, scene, (*kept, *forged), None, shown, ((part, aggregate),)
-    )
-    with pytest.raises(Unproven):
-        verify(evidence)

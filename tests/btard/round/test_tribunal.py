@@ -20,8 +20,8 @@ from btard.round.phases import StepContext
 from btard.round.rules import StepRules
 from btard.round.tribunal import Court
 from btard.round.work import Finding, inspect_row
+from tests.btard.round.scene import PEERS, Scene
 from tests.btard.round.swarm import RULES, keys
-from tests.btard.round.test_work import PEERS, Scene
 
 KEYS = keys(5)
 ME = PEERS[0]

@@ -1,0 +1,85 @@
+"""A finished attempt of honest peers, to measure and examine."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+
+from btard.hashing import digest
+from btard.identity import PeerId
+from btard.round.actions import AggregateAgain, AggregateRows, MeasureRows
+from btard.round.attempt import Attempt
+from btard.round.messages import Commit, Scalars
+from btard.round.partition import WireType, from_wire
+from btard.round.roster import Roster, first_randomness
+from btard.round.rules import StepRules, Validation, VerificationRules
+from btard.round.work import Finding, aggregate_rows, encode_parts, examine, imbalance, measure_rows
+from btard.transport.base import Payload
+from tests.btard.round.swarm import RULES, keys, seeded_gradient
+
+
+def length(payload: Payload, wire: WireType = WireType.FLOAT32) -> float:
+    return float(torch.linalg.vector_norm(from_wire(payload, wire), dtype=torch.float64))
+
+
+PEERS = tuple(key.peer_id for key in keys(5))
+R = digest(b"randomness")
+
+
+class Scene:
+    """A finished attempt of five honest peers, as the validator of one of them holds it."""
+
+    def __init__(self, rules: StepRules = RULES, *, newcomers: tuple[PeerId, ...] = ()) -> None:
+        probation = tuple((peer, 9) for peer in newcomers)
+        roster = Roster(3, PEERS, frozenset(), first_randomness(0, 3), (), probation)
+        self.attempt = Attempt(rules, roster, 0, PEERS, PEERS[0], bytes(32))
+        self.attempt.randomness = R
+        self.vectors = {peer: seeded_gradient(roster.batch_seed(peer), torch.zeros(rules.dimension)) for peer in PEERS}
+        self.aggregate()
+
+    def aggregate(self) -> None:
+        """Let everyone send its vector, and owners aggregate."""
+        attempt, rules = self.attempt, self.attempt.rules
+        count = attempt.partition.count
+        self.parts = {}
+        for peer, vector in self.vectors.items():
+            self.parts[peer], digests = encode_parts(vector, count, rules.wire, rules.aggregation)
+            attempt.commits[peer] = Commit(attempt.context, bytes(32), bytes(32), digests, bytes(32), b"", ())
+        for part in range(count):
+            column = AggregateRows(0, self.column(part), count)
+            attempt.partition.view(attempt.flat, part)[:] = aggregate_rows(
+                column, rules.wire, rules.aggregation
+            ).payload
+        for peer in PEERS:
+            own = self.measured(peer).own
+            products, norms = zip(*own, strict=True)
+            attempt.scalars[peer] = Scalars(attempt.context, products, norms, ())
+
+    def column(self, part: int) -> tuple[memoryview, ...]:
+        return tuple(self.parts[peer][part] for peer in self.attempt.workers)
+
+    def measured(self, peer: PeerId, part: int | None = None):  # type: ignore[no-untyped-def]
+        attempt = self.attempt
+        column = () if part is None else self.column(part)
+        return measure_rows(
+            MeasureRows(0, R, attempt.partition, attempt.tau, self.parts[peer], part, column, attempt.flat)
+        )
+
+    def publish(self, peer: PeerId, part: int, product: float, norm: float) -> None:
+        scalars = self.attempt.scalars[peer]
+        products, norms = list(scalars.products), list(scalars.norms)
+        products[part], norms[part] = product, norm
+        self.attempt.scalars[peer] = Scalars(scalars.context, tuple(products), tuple(norms), ())
+
+    def again(self, part: int) -> float:
+        attempt = self.attempt
+        action = AggregateAgain(0, attempt.partition, attempt.tau, part, self.column(part), attempt.flat)
+        return imbalance(action, attempt.rules.aggregation)
+
+    def found(self, peer: PeerId, vector: torch.Tensor | None = None) -> Finding:
+        return examine(self.attempt, peer, self.vectors[peer] if vector is None else vector)
+
+
+def under(validation: Validation = Validation.TOLERANT, **fields: object) -> StepRules:
+    return dataclasses.replace(RULES, verification=VerificationRules(validation=validation), **fields)  # type: ignore[arg-type]

@@ -1,0 +1,110 @@
+"""Evidence by votes: those of most members stand for the bytes, and no others do."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+
+import pytest
+
+from btard.hashing import digest
+from btard.identity import Envelope, IdentityKey, MessageKind
+from btard.round.accusations import Ballot, Charge, ChargeKind, Opinion, Report, Vote
+from btard.round.attempt import context_digest
+from btard.round.evidence import Evidence, Offence, Scene
+from btard.round.messages import Phase
+from btard.round.proof import Unproven, verify
+from tests.btard.round.evidence import BY_SIGNATURE, COUNT, KEYS, PEERS, SWARMS, changed, evidence_of
+from tests.btard.round.swarm import RULES, Swarm
+
+
+def votes_of(evidence: Evidence) -> list[Envelope]:
+    return [envelope for envelope in evidence.envelopes if envelope.kind is MessageKind.VOTE]
+
+
+def with_votes(evidence: Evidence, votes: Iterable[Envelope]) -> Evidence:
+    others = [envelope for envelope in evidence.envelopes if envelope.kind is not MessageKind.VOTE]
+    return changed(evidence, envelopes=(*others, *votes), rows=(), aggregates=())
+
+
+VOTED = [offence for offence in SWARMS if offence not in BY_SIGNATURE]
+voted = pytest.mark.parametrize("offence", sorted(VOTED), ids=lambda offence: offence.name)
+
+
+@voted
+def test_where_the_bytes_are_left_out_the_votes_of_more_than_half_stand_for_them(offence: Offence) -> None:
+    evidence = evidence_of(offence)
+    votes = votes_of(evidence)
+    assert len(votes) >= 5
+    assert "signed votes of 4 of 7" in verify(with_votes(evidence, votes[:4]))
+    with pytest.raises(Unproven, match="only 3 of 7"):
+        verify(with_votes(evidence, votes[:3]))
+    with pytest.raises(Unproven, match="only 3 of 7"):
+        verify(with_votes(evidence, [*votes[:3], votes[0], votes[1]]))
+
+
+@voted
+def test_votes_of_strangers_and_of_other_courts_do_not_count(offence: Offence) -> None:
+    evidence = evidence_of(offence)
+    votes = votes_of(evidence)
+    model = votes[0]
+    place = {"run": model.run, "step": model.step, "attempt": model.attempt, "kind": MessageKind.VOTE}
+    strangers = [
+        Envelope.sign(IdentityKey.from_seed(digest(bytes([i]))), body=model.body, **place)  # type: ignore[arg-type]
+        for i in range(9)
+    ]
+    with pytest.raises(Unproven, match="only 3 of 7"):
+        verify(with_votes(evidence, [*votes[:3], *strangers]))
+    key = next(key for key in KEYS if key.peer_id == votes[3].author)
+    other_court = dataclasses.replace(Vote.decode(model.body), context=bytes(32)).encode()
+    for changed_place, body in (
+        ({**place, "step": model.step + 1}, model.body),
+        ({**place, "attempt": model.attempt + 1}, model.body),
+        (place, other_court),
+    ):
+        vote = Envelope.sign(key, body=body, **changed_place)  # type: ignore[arg-type]
+        with pytest.raises(Unproven, match="another court"):
+            verify(with_votes(evidence, [*votes[:3], vote]))
+
+
+@voted
+def test_votes_the_other_way_prove_nothing(offence: Offence) -> None:
+    evidence = evidence_of(offence)
+    model = votes_of(evidence)[0]
+    place = {"run": model.run, "step": model.step, "attempt": model.attempt, "kind": MessageKind.VOTE}
+    body = Vote.decode(model.body)
+    for opinion in Opinion:
+        if opinion is body.ballots[0].opinion:
+            continue
+        turned = dataclasses.replace(body, ballots=tuple(dataclasses.replace(b, opinion=opinion) for b in body.ballots))
+        votes = [Envelope.sign(key, body=turned.encode(), **place) for key in KEYS]  # type: ignore[arg-type]
+        with pytest.raises(Unproven):
+            verify(with_votes(evidence, votes))
+
+
+def test_a_minority_cannot_hold_a_court_of_its_own() -> None:
+    """Two of seven sign that they and their victim were the whole attempt."""
+    liars, victim = KEYS[:2], PEERS[6]
+    members = tuple(sorted([*(key.peer_id for key in liars), victim]))
+    roster = Swarm(COUNT).genesis
+    charge = Charge(ChargeKind.GRADIENT, victim, 0)
+    context = context_digest(RULES, roster, 4, members)
+    vote = Vote(context, (Ballot(liars[0].peer_id, charge, Opinion.GUILTY, ()),))
+    report = Report(Phase.COMMIT, False, members, (), charge, ())
+
+    def said(key: IdentityKey, kind: MessageKind, body: bytes) -> Envelope:
+        return Envelope.sign(key, run=RULES.run, step=0, attempt=4, kind=kind, body=body)
+
+    envelopes = [said(liars[0], MessageKind.REPORT, report.encode())]
+    envelopes += [said(key, MessageKind.VOTE, vote.encode()) for key in liars]
+    forged = Evidence(Offence.GRADIENT, victim, RULES, Scene(roster, 4, members), tuple(envelopes))
+    with pytest.raises(Unproven, match="no majority of the roster"):
+        verify(forged)
+
+
+def test_members_that_the_roster_does_not_name_prove_nothing() -> None:
+    evidence = evidence_of(Offence.GRADIENT)
+    stranger = IdentityKey.from_seed(bytes(32)).peer_id
+    members = tuple(sorted([*evidence.scene.members, stranger]))
+    with pytest.raises(Unproven):
+        verify(changed(evidence, scene=dataclasses.replace(evidence.scene, members=members)))

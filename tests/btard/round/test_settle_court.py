@@ -1,0 +1,225 @@
+"""Settling a failed attempt: which charges are heard, and what the votes about them decide."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import pytest
+
+from btard.behaviour import LeaveReason
+from btard.identity import Envelope, MessageKind, PeerId
+from btard.round.accusations import Ballot, Charge, ChargeKind, Opinion, Report, Vote
+from btard.round.draw import Audit
+from btard.round.evidence import Offence
+from btard.round.messages import Leave, Phase, Scalars
+from btard.round.rules import VerificationRules
+from btard.round.settle import OFFENCES, Resolution, admissible
+from tests.btard.round.settlement import (
+    ATTEMPT,
+    CROWD,
+    FIVE,
+    PEERS,
+    REACTION,
+    attempt_of,
+    report,
+    scalars,
+    settled,
+    signed,
+    who,
+)
+from tests.btard.round.swarm import RULES
+
+SHOWN = Charge(ChargeKind.FALSE_SCALARS, PEERS[1], 0)
+SUM = Charge(ChargeKind.WRONG_SUM, PEERS[1], 2)
+LIE = Charge(ChargeKind.GRADIENT, PEERS[1], 0)
+
+
+def ballots(*cast: tuple[int, Charge, Opinion], accomplices: Sequence[int] = ()) -> Vote:
+    covering = tuple(PEERS[i] for i in accomplices)
+    return Vote(ATTEMPT.context, tuple(Ballot(PEERS[by], charge, found, covering) for by, charge, found in cast))
+
+
+def judged(
+    votes: Mapping[int, Vote], charges: Mapping[int, Charge], attached: Mapping[int, Sequence[Envelope]] = {}
+) -> Resolution:
+    said = {
+        i: dataclasses.replace(report(reaction=i not in charges), phase=Phase.AGREE, charge=charges.get(i))
+        for i in range(5)
+    }
+    return settled(said, attached, charges=charges, votes=votes)
+
+
+def verdicts(resolution: Resolution) -> dict[int, Offence]:
+    return {PEERS.index(ban.peer): ban.offence for ban in resolution.bans}
+
+
+@pytest.mark.parametrize("kind", [kind for kind in ChargeKind if kind is not ChargeKind.WITHHELD])
+def test_more_than_half_must_find_guilty(kind: ChargeKind) -> None:
+    charge = Charge(kind, PEERS[1], 0)
+    guilty = ballots((0, charge, Opinion.GUILTY))
+    resolution = judged(dict.fromkeys((0, 2, 3), guilty), {0: charge})
+    assert verdicts(resolution) == {1: OFFENCES[kind]}
+    assert who(resolution)[0] == [0, 2, 3, 4]
+    assert resolution.judged == {(PEERS[0], charge)}
+    (ban,) = resolution.bans
+    assert (ban.charge, ban.accuser) == (charge, PEERS[0])
+    assert {envelope.kind for envelope in ban.envelopes} == {MessageKind.REPORT, MessageKind.VOTE}
+
+
+def test_half_of_the_votes_convict_nobody() -> None:
+    four = attempt_of(PEERS[:4])
+    vote = Vote(four.context, ballots((0, LIE, Opinion.GUILTY)).ballots)
+    said = dict.fromkeys(range(4), report(reaction=True, members=PEERS[:4]))
+    said[0] = dataclasses.replace(report(members=PEERS[:4]), charge=LIE)
+    resolution = settled(said, attempt=four, charges={0: LIE}, votes=dict.fromkeys((0, 2), vote))
+    assert verdicts(resolution) == {}
+    assert who(resolution)[0] == [0, 1, 2, 3]
+
+
+def test_an_accuser_of_the_innocent_is_banned() -> None:
+    innocent = ballots((0, LIE, Opinion.INNOCENT))
+    assert verdicts(judged(dict.fromkeys((1, 2, 3), innocent), {0: LIE})) == {0: Offence.FALSE_ACCUSATION}
+    assert verdicts(judged(dict.fromkeys((1, 2), innocent), {0: LIE})) == {}
+
+
+def test_where_most_are_unsure_nobody_is_banned() -> None:
+    unsure = ballots((0, LIE, Opinion.UNSURE))
+    resolution = judged(dict.fromkeys(range(5), unsure), {0: LIE})
+    assert (verdicts(resolution), who(resolution)[0]) == ({}, [0, 1, 2, 3, 4])
+    assert resolution.judged == {(PEERS[0], LIE)}
+
+
+@pytest.mark.parametrize("kind", [ChargeKind.FALSE_SCALARS, ChargeKind.NOT_FINITE, ChargeKind.TOO_LONG])
+def test_who_had_to_show_a_row_and_convinced_nobody_is_suspended(kind: ChargeKind) -> None:
+    charge = Charge(kind, PEERS[1], 0)
+    unsure = ballots((0, charge, Opinion.UNSURE))
+    members, suspended = who(judged(dict.fromkeys(range(5), unsure), {0: charge}))
+    assert (members, suspended) == ([1, 2, 3, 4], {0: "could not prove its accusation"})
+
+
+def test_votes_of_those_who_have_none_do_not_count() -> None:
+    said = dict.fromkeys(range(7), report(reaction=True, members=PEERS[:7]))
+    said[0] = dataclasses.replace(report(members=PEERS[:7]), charge=LIE)
+    guilty = Vote(CROWD.context, ballots((0, LIE, Opinion.GUILTY)).ballots)
+    for voters in ((0, 2, 5, 6), (0, 2, 7, 8)):
+        assert verdicts(settled(said, attempt=CROWD, charges={0: LIE}, votes=dict.fromkeys(voters, guilty))) == {}
+    convicted = settled(said, attempt=CROWD, charges={0: LIE}, votes=dict.fromkeys((0, 2, 3), guilty))
+    assert verdicts(convicted) == {1: Offence.GRADIENT}
+
+
+def test_a_vote_is_about_one_charge_of_one_accuser() -> None:
+    for by, charge in ((2, LIE), (0, SUM), (0, Charge(ChargeKind.GRADIENT, PEERS[3], 0))):
+        assert verdicts(judged(dict.fromkeys(range(5), ballots((by, charge, Opinion.GUILTY))), {0: LIE})) == {}
+
+
+def test_accomplices_go_with_whom_they_covered_if_most_say_so() -> None:
+    covered = ballots((0, LIE, Opinion.GUILTY), accomplices=(3,))
+    plain = ballots((0, LIE, Opinion.GUILTY))
+    assert verdicts(judged(dict.fromkeys((0, 2, 4), covered), {0: LIE})) == {1: Offence.GRADIENT, 3: Offence.COVER_UP}
+    assert verdicts(judged({0: covered, 2: covered, 4: plain}, {0: LIE})) == {1: Offence.GRADIENT}
+
+
+def test_accomplices_of_the_innocent_are_innocent() -> None:
+    vote = ballots((0, LIE, Opinion.INNOCENT), accomplices=(3,))
+    assert verdicts(judged(dict.fromkeys((1, 2, 4), vote), {0: LIE})) == {0: Offence.FALSE_ACCUSATION}
+
+
+def test_an_owner_that_had_no_say_is_not_banned_for_a_sum() -> None:
+    vote = ballots((0, SUM, Opinion.GUILTY))
+    charged = {i: dataclasses.replace(report(), charge=SUM) if i == 0 else REACTION for i in (0, 2, 3, 4)}
+    resolution = settled(charged, charges={0: SUM}, votes=dict.fromkeys((0, 2, 3), vote))
+    assert verdicts(resolution) == {}, "silence is no proof"
+    assert dict(resolution.suspended)[PEERS[1]] == "did not answer"
+    charged[1] = dataclasses.replace(REACTION, phase=Phase.MEASURE)
+    resolution = settled(charged, charges={0: SUM}, votes=dict.fromkeys((0, 2, 3), vote))
+    assert verdicts(resolution) == {}, "it may not have heard the number that spoilt its column"
+    assert "has not said why" in dict(resolution.suspended)[PEERS[1]]
+
+
+def test_who_tells_two_stories_cannot_hide_it_behind_another_offence() -> None:
+    vote = ballots((0, SUM, Opinion.GUILTY))
+    stories = [
+        signed(4, MessageKind.SCALARS, Scalars(ATTEMPT.context, (x,) * 5, (1.0,) * 5, ()).encode()) for x in (0.0, 0.1)
+    ]
+    goodbye = signed(4, MessageKind.LEAVE, Leave(LeaveReason.LOTTERY).encode())
+    charged = {i: dataclasses.replace(report(), charge=SUM) if i == 0 else REACTION for i in range(5)}
+    attached = {0: [stories[0]], 2: [stories[1], goodbye]}
+    resolution = settled(charged, attached, charges={0: SUM}, votes=dict.fromkeys((0, 2, 3), vote))
+    assert set(verdicts(resolution)) == {4}, "the owner is excused, whatever the liar is banned for"
+
+
+def test_an_owner_whose_column_a_liar_spoiled_is_excused_by_its_own_upheld_accusation() -> None:
+    spoiled = Charge(ChargeKind.FALSE_SCALARS, PEERS[4], SUM.part)
+    vote = ballots((0, SUM, Opinion.GUILTY), (1, spoiled, Opinion.GUILTY))
+    assert verdicts(judged(dict.fromkeys((0, 2, 3), vote), {0: SUM, 1: spoiled})) == {4: Offence.FALSE_SCALARS}
+
+
+@pytest.mark.parametrize(
+    "excuse, found",
+    [
+        (Charge(ChargeKind.FALSE_SCALARS, PEERS[4], SUM.part + 1), Opinion.GUILTY),
+        (Charge(ChargeKind.NOT_FINITE, PEERS[4], SUM.part), Opinion.GUILTY),
+        (Charge(ChargeKind.FALSE_SCALARS, PEERS[4], SUM.part), Opinion.UNSURE),
+    ],
+    ids=["about another part", "of another kind", "not upheld"],
+)
+def test_no_other_accusation_excuses_an_owner(excuse: Charge, found: Opinion) -> None:
+    vote = ballots((0, SUM, Opinion.GUILTY), (1, excuse, found))
+    resolution = judged(dict.fromkeys((0, 2, 3), vote), {0: SUM, 1: excuse})
+    assert verdicts(resolution)[1] is Offence.WRONG_SUM
+
+
+def test_who_was_told_two_things_neither_convicts_nor_is_convicted() -> None:
+    shown = {
+        0: [signed(4, MessageKind.SCALARS, scalars()), signed(4, MessageKind.SCALARS, scalars(0.5, 0.0, 0.0, 0.0, 0.0))]
+    }
+    for opinion in (Opinion.GUILTY, Opinion.INNOCENT, Opinion.UNSURE):
+        votes = dict.fromkeys((0, 2, 3), ballots((0, SHOWN, opinion)))
+        resolution = judged(votes, {0: SHOWN}, shown)
+        assert verdicts(resolution) == {4: Offence.EQUIVOCATION}
+        assert (who(resolution), resolution.judged) == (([0, 1, 2, 3], {}), frozenset())
+
+
+def test_two_reports_do_not_spare_whom_the_court_convicts() -> None:
+    twice = {0: [signed(4, MessageKind.REPORT, report().encode()), signed(4, MessageKind.REPORT, REACTION.encode())]}
+    votes = dict.fromkeys((0, 2, 3), ballots((0, SHOWN, Opinion.GUILTY)))
+    assert verdicts(judged(votes, {0: SHOWN}, twice)) == {1: Offence.FALSE_SCALARS, 4: Offence.EQUIVOCATION}
+
+
+def charging(*charges: tuple[int, Charge]) -> dict[PeerId, Report]:
+    return {PEERS[i]: dataclasses.replace(report(), charge=charge) for i, charge in charges}
+
+
+def test_the_court_hears_each_accuser_once() -> None:
+    reports = charging((0, LIE), (2, SUM), (3, LIE))
+    assert admissible(ATTEMPT, reports, ()) == {PEERS[0]: LIE, PEERS[2]: SUM, PEERS[3]: LIE}
+    assert admissible(ATTEMPT, reports, {(PEERS[0], LIE), (PEERS[2], LIE)}) == {PEERS[2]: SUM, PEERS[3]: LIE}
+
+
+@pytest.mark.parametrize(
+    "author, charge",
+    [
+        pytest.param(1, LIE, id="against oneself"),
+        pytest.param(0, Charge(ChargeKind.GRADIENT, PEERS[8], 0), id="against a stranger"),
+        pytest.param(0, Charge(ChargeKind.WRONG_SUM, PEERS[1], 5), id="about no part"),
+        pytest.param(8, LIE, id="of a stranger"),
+        pytest.param(0, Charge(ChargeKind.WITHHELD, PEERS[1], 0), id="momentum, of no validator"),
+    ],
+)
+def test_what_no_court_hears(author: int, charge: Charge) -> None:
+    assert admissible(ATTEMPT, charging((author, charge)), ()) == {}
+
+
+def test_newcomers_accuse_nobody() -> None:
+    assert admissible(CROWD, charging((5, LIE), (4, LIE)), ()) == {PEERS[4]: LIE}
+
+
+def test_only_the_drawn_validator_may_say_that_a_momentum_is_withheld() -> None:
+    withheld = Charge(ChargeKind.WITHHELD, PEERS[1], 0)
+    drawn = attempt_of(FIVE, audits=(Audit(PEERS[3], PEERS[1]),))
+    assert admissible(drawn, charging((3, withheld)), ()) == {}, "this run has no momentum"
+    drawn.rules = dataclasses.replace(RULES, verification=VerificationRules(momentum=0.5))
+    assert admissible(drawn, charging((0, withheld), (3, withheld)), ()) == {PEERS[3]: withheld}
+    again = dataclasses.replace(withheld, part=1)
+    assert admissible(drawn, charging((3, again)), ()) == {}, "the same charge in another form"

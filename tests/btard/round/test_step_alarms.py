@@ -1,0 +1,84 @@
+"""One step under the simulated network: reports that give no reason halt nobody."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+
+from btard.identity import Envelope, MessageKind, PeerId
+from btard.round.accusations import Fault, Report
+from btard.round.actions import Send
+from btard.round.messages import Phase
+from btard.transport.memory import SimulatedPeer
+from tests.btard.round.swarm import one_liar
+
+
+class FalseAlarm(SimulatedPeer):
+    """Gives every attempt up at once, accusing an honest peer or nobody."""
+
+    accused: PeerId | None = None
+
+    def begin(self, roster) -> None:  # type: ignore[no-untyped-def]
+        self.session.begin(self.network.now, roster, bytes(32))
+        complaints = ((self.accused, Fault.NO_COMMIT),) if self.accused else ()
+        body = Report(Phase.COMMIT, False, roster.members, complaints, None, ()).encode()
+        envelope = Envelope.sign(self.key, run=self.rules.run, step=roster.step, kind=MessageKind.REPORT, body=body)
+        others = tuple(peer for peer in roster.members if peer != self.peer_id)
+        self._perform([Send(others, envelope.encode())])
+
+
+@pytest.mark.parametrize("accuses", [False, True])
+def test_a_false_alarm_costs_whoever_raises_it_its_place(accuses: bool) -> None:
+    swarm = one_liar(FalseAlarm, 7, 3)
+    liar = swarm.peers[3]
+    assert isinstance(liar, FalseAlarm)
+    if accuses:
+        liar.accused = swarm.peers[0].peer_id
+    swarm.run()
+    swarm.check_agreement()
+    goers = [peer for i, peer in enumerate(swarm.peers) if i != 3]
+    assert all(len(peer.finished()) == 2 for peer in goers)
+    assert set(goers[0].finished()[-1].roster.members) == {peer.peer_id for peer in goers}
+    assert not goers[0].finished()[-1].roster.banned
+
+
+class Sulker(SimulatedPeer):
+    """Answers every attempt with nothing but a report, which gives no reason that concerns another member."""
+
+    complaints: tuple[tuple[PeerId, Fault], ...] = ()
+    attached: tuple[bytes, ...] = ()
+
+    def begin(self, roster) -> None:  # type: ignore[no-untyped-def]
+        self.session.begin(self.network.now, roster, bytes(32))
+        others = tuple(peer for peer in roster.members if peer != self.peer_id)
+        for attempt in range(20):
+            report = Report(Phase.COMMIT, True, roster.members, self.complaints, None, self.attached)
+            envelope = Envelope.sign(
+                self.key,
+                run=self.rules.run,
+                step=roster.step,
+                attempt=attempt,
+                kind=MessageKind.REPORT,
+                body=report.encode(),
+            )
+            self.network.at(self.network.now + 30.0 * attempt, partial(self._sulk, others, envelope.encode()))
+
+    def _sulk(self, others: tuple[PeerId, ...], data: bytes) -> None:
+        self._perform([Send(others, data)])
+
+
+@pytest.mark.parametrize("reason", ["none", "itself", "garbage"])
+def test_reports_without_a_reason_cannot_halt_the_swarm(reason: str) -> None:
+    swarm = one_liar(Sulker, 7, 3)
+    liar = swarm.peers[3]
+    assert isinstance(liar, Sulker)
+    if reason == "itself":
+        liar.complaints = ((liar.peer_id, Fault.NO_PART),)
+    elif reason == "garbage":
+        liar.attached = (b"garbage",)
+    swarm.run()
+    swarm.check_agreement()
+    for peer in swarm.honest:
+        assert len(peer.finished()) == 2
+        assert set(peer.finished()[-1].roster.members) == {other.peer_id for other in swarm.honest}

@@ -1,0 +1,92 @@
+"""One step under the simulated network: who leaves and who enters."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from btard.behaviour import Behaviour, LeaveReason
+from btard.identity import IdentityKey
+from tests.btard.round.swarm import Swarm, voids
+
+
+class Leaves(Behaviour):
+    """Leaves after step 0."""
+
+    def __init__(self, reason: LeaveReason) -> None:
+        self.reason = reason
+
+    def leaves(self, step: int) -> LeaveReason | None:
+        return self.reason
+
+
+@pytest.mark.parametrize("reason", list(LeaveReason))
+def test_who_leaves_is_missed_by_nobody(reason: LeaveReason) -> None:
+    swarm = Swarm(5, steps=3, behaviours={0: Leaves(reason)}).run()
+    swarm.check_agreement()
+    gone = swarm.peers[0].peer_id
+    for peer in swarm.honest:
+        assert len(peer.finished()) == 3
+        last = peer.finished()[-1].roster
+        assert gone not in last.members
+        assert last.banned == ({gone} if reason is LeaveReason.LOTTERY else set())
+    assert swarm.network.now < 1.0, "a goodbye is not waited for"
+
+
+def test_newcomers_enter_when_most_would_admit_them() -> None:
+    swarm = Swarm(6, steps=3)
+    newcomer, crowd = swarm.peers[-1], swarm.peers[:-1]
+    for peer in crowd[:3]:
+        peer.candidates = (newcomer.peer_id,)
+    swarm.genesis = dataclasses.replace(swarm.genesis, members=tuple(peer.peer_id for peer in crowd))
+    for peer in crowd:
+        peer.begin(swarm.genesis)
+    swarm.network.run(done=lambda: bool(crowd[0].finished()))
+    roster = crowd[0].finished()[0].roster
+    assert newcomer.peer_id in roster.members
+    newcomer.parameters = crowd[0].parameters.clone()
+    newcomer.begin(roster)
+    swarm.network.run()
+    swarm.check_agreement()
+    assert [result.step for result in newcomer.finished()] == [1, 2]
+
+
+def test_fewer_than_most_admit_nobody() -> None:
+    swarm = Swarm(5, steps=1)
+    stranger = IdentityKey.generate().peer_id
+    for peer in swarm.peers[:2]:
+        peer.candidates = (stranger,)
+    swarm.run()
+    assert all(stranger not in peer.finished()[0].roster.members for peer in swarm.peers)
+
+
+def test_two_goodbyes_in_one_step_are_both_believed() -> None:
+    leavers = {i: Leaves(LeaveReason.LOTTERY) for i in (0, 4)}
+    swarm = Swarm(7, steps=3, behaviours=leavers).run()
+    swarm.check_agreement()
+    gone = {swarm.peers[i].peer_id for i in leavers}
+    for peer in swarm.honest:
+        assert len(peer.finished()) == 3
+        assert peer.finished()[-1].roster.banned == gone
+
+
+def test_a_newcomer_that_loads_the_state_late_misses_no_commitment() -> None:
+    swarm = Swarm(6, steps=3)
+    newcomer, crowd = swarm.peers[-1], swarm.peers[:-1]
+    for peer in crowd:
+        peer.candidates = (newcomer.peer_id,)
+    swarm.genesis = dataclasses.replace(swarm.genesis, members=tuple(peer.peer_id for peer in crowd))
+    for peer in crowd:
+        peer.begin(swarm.genesis)
+    swarm.network.run(done=lambda: bool(crowd[0].finished()))
+    first = crowd[0].finished()[0]
+
+    def enter() -> None:
+        newcomer.parameters = crowd[0].parameters.clone()
+        newcomer.begin(first.roster)
+
+    swarm.network.at(swarm.network.now + 5.0, enter)
+    swarm.network.run(done=swarm.done)
+    assert [result.step for result in newcomer.finished()] == [1, 2]
+    assert not any(voids(peer) for peer in crowd)
