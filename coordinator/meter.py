@@ -55,16 +55,18 @@ class SwarmMeter:
         stages = tuple(map(label, Stage))
 
         self._step = gauge("btard_swarm_step", "Step that the swarm is in, by the newest trusted roster.")
-        self._stepped = gauge("btard_swarm_step_timestamp_seconds", "Unix time at which the step was first seen.")
+        self._stepped = gauge("btard_swarm_step_timestamp_seconds", "Unix time at which that step was first seen.")
         self._planned = gauge("btard_swarm_planned_steps", "Step at which the run is over.")
         self._members = gauge("btard_swarm_members", "Members of the newest trusted roster.")
-        self._probation = gauge("btard_swarm_probation_members", "Members on probation among them.")
+        self._probation = gauge("btard_swarm_probation_members", "Members on probation, a part of the members.")
         self._alive = gauge("btard_swarm_alive_peers", "Members that answered when they were last asked.")
         self._banned = gauge("btard_swarm_banned_peers", "Keys that the newest trusted roster bans.")
         self._reported = gauge("btard_swarm_reported_step", "Newest step whose reports have been summarised.")
-        self._reporting = gauge("btard_swarm_reporting_peers", "Members whose report of that step came.")
+        self._reporting = gauge("btard_swarm_reporting_peers", "Members whose report of the reported step came.")
         self._loss = gauge(
-            "btard_swarm_loss", "Loss in that step over the members that tell one.", statistic=("mean", "median")
+            "btard_swarm_loss",
+            "Loss in the reported step, of the members that tell it.",
+            statistic=("mean", "median"),
         )
         self._speed = gauge(
             "btard_swarm_samples_per_second",
@@ -72,7 +74,7 @@ class SwarmMeter:
         )
         self._stages = gauge(
             "btard_swarm_stage_duration_seconds",
-            "Time of a stage of the members' latest steps.",
+            "Time of a stage in the members' latest steps.",
             stage=stages,
             statistic=("median", "maximum"),
         )
@@ -83,7 +85,9 @@ class SwarmMeter:
             statistic=("median", "sum"),
         )
         self._saved = gauge("btard_swarm_checkpoint_step", "Step of the newest checkpoint.")
-        self._saved_at = gauge("btard_swarm_checkpoint_timestamp_seconds", "Unix time at which it was saved.")
+        self._saved_at = gauge(
+            "btard_swarm_checkpoint_timestamp_seconds", "Unix time at which that checkpoint was saved."
+        )
         self._held_out = gauge("btard_swarm_checkpoint_loss", "Held-out loss of the newest checkpoint.")
 
     def _make_counters(self, registry: CollectorRegistry) -> None:

@@ -22,8 +22,12 @@ logger = logging.getLogger(__name__)
 PATH = "/metrics"
 _CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
-# A counter would come with a second series, the time of its creation, which nothing here needs.
-disable_created_metrics()
+
+def exposition(registry: CollectorRegistry) -> bytes:
+    """Return all metrics in Prometheus' text format."""
+    # Else a counter comes with a second series, the time of its creation, which nothing here needs.
+    disable_created_metrics()
+    return generate_latest(registry)
 
 
 class MetricsEndpoint:
@@ -53,7 +57,7 @@ class MetricsEndpoint:
             if request.path != PATH:
                 await connection.send(Response(HTTPStatus.NOT_FOUND, f"metrics are at {PATH}\n".encode()))
                 return
-            await connection.send(Response(HTTPStatus.OK, generate_latest(registry), _CONTENT_TYPE))
+            await connection.send(Response(HTTPStatus.OK, exposition(registry), _CONTENT_TYPE))
 
         server = HttpServer("the metrics endpoint", Guard(self._token), answer)
         await server.start(self._socket)

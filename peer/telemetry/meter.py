@@ -53,7 +53,7 @@ class _Traffic(Collector):
         """Yield the one family."""
         family = CounterMetricFamily(
             "btard_peer_network_bytes",
-            "Bytes of messages, parts and states through the transport.",
+            "Bytes of messages and parts; sent ones also of answers to others.",
             labels=["direction"],
         )
         family.add_metric(["sent"], self._counters.bytes_sent)
@@ -111,12 +111,15 @@ class PeerMeter:
         self._samples = Counter("btard_peer_samples", "Samples of the gradients that were sent.", registry=registry)
         self._voids = Counter("btard_peer_void_attempts", "Attempts at a step that failed.", registry=registry)
         self._suspensions = Counter(
-            "btard_peer_suspensions", "Members that were left out of a step in a failed attempt.", registry=registry
+            "btard_peer_suspensions", "Members that were left out in void attempts.", registry=registry
         )
         self._stops = Counter(
-            "btard_peer_stops", "Steps that this peer could not go on with, by why.", ["reason"], registry=registry
+            "btard_peer_stops",
+            "Times that the peer lost its place, by why.",
+            ["reason"],
+            registry=registry,
         )
-        self._bans = Counter("btard_peer_bans", "Bans in failed attempts, by offence.", ["offence"], registry=registry)
+        self._bans = Counter("btard_peer_bans", "Bans in void attempts, by offence.", ["offence"], registry=registry)
         self._examined = Counter(
             "btard_peer_examinations", "Targets examined as a validator, by finding.", ["found"], registry=registry
         )

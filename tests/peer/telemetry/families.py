@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
+
+from peer.telemetry.endpoint import exposition
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ def values(text: str) -> dict[str, float]:
 
 def exported(registry: CollectorRegistry) -> str:
     """What an endpoint answers."""
-    return generate_latest(registry).decode()
+    return exposition(registry).decode()
 
 
 def families(text: str) -> dict[str, Family]:
