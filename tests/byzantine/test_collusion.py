@@ -13,8 +13,8 @@ from btard.round.rules import VerificationRules
 from btard.transport.memory import NetworkConditions
 from byzantine.selection import make_behaviour
 from byzantine.settings import BehaviourSettings
-from tests.btard.round.swarm import RULES, Swarm, seeded_gradient
-from tests.byzantine.test_verdicts import CASES, verdicts
+from tests.btard.round.swarm import RULES, Swarm, seeded_gradient, verdicts
+from tests.byzantine.test_verdicts import CASES
 
 _UNFIT = {"CRASH", "NONE"}
 

@@ -25,8 +25,7 @@ from byzantine.membership.poisoned_state import PoisonedState
 from byzantine.membership.sybil_crowd import SybilCrowd
 from byzantine.membership.sybil_sleeper import SybilSleeper
 from byzantine.settings import BehaviourSettings
-from tests.btard.round.swarm import RULES, Swarm
-from tests.byzantine.test_verdicts import verdicts
+from tests.btard.round.swarm import RULES, Swarm, verdicts, voids
 
 CHECKED = dataclasses.replace(RULES, verification=VerificationRules(validators=3.0))
 
@@ -79,9 +78,9 @@ def test_an_accuser_of_a_fault_between_the_thresholds_loses_nothing_and_harms_no
     between = dataclasses.replace(CHECKED, verification=VerificationRules(validators=3.0, accuse=0.08, convict=0.04))
     swarm = Swarm(8, steps=6, seed=2, behaviours=behaviours, rules=between)
     begin(swarm)
-    voids = [event for event in swarm.peers[0].history if isinstance(event, Voided)]
-    assert voids, "it has accused somebody"
-    assert not any(event.verdicts or event.suspended for event in voids)
+    failed = voids(swarm.peers[0])
+    assert failed, "it has accused somebody"
+    assert not any(void.verdicts or void.suspended for void in failed)
     assert all(len(peer.finished()) == 6 for peer in swarm.peers)
 
 
@@ -113,9 +112,9 @@ def test_an_honest_accuser_whose_finding_the_court_cannot_reproduce_loses_nothin
         assert isinstance(peer, OtherHardware)
         peer.error = 0.2 if i == 3 else 1e-9
     begin(swarm)
-    voids = [event for event in swarm.peers[0].history if isinstance(event, Voided)]
-    assert voids, "it has accused somebody"
-    assert not any(event.verdicts or event.suspended for event in voids)
+    failed = voids(swarm.peers[0])
+    assert failed, "it has accused somebody"
+    assert not any(void.verdicts or void.suspended for void in failed)
     assert all(len(peer.finished()) == 6 for peer in swarm.peers)
 
 

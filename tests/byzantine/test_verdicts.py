@@ -12,15 +12,14 @@ from pathlib import Path
 import pytest
 
 from btard.behaviour import Behaviour
-from btard.round.actions import Stopped, Verdict, Voided
+from btard.round.actions import Stopped
 from btard.round.evidence import Offence
 from btard.round.proof import verify
 from btard.round.rules import VerificationRules
-from btard.transport.memory import SimulatedPeer
 from byzantine.control.crash import Crash
 from byzantine.selection import BEHAVIOURS_GROUP, make_behaviour
 from byzantine.settings import BehaviourSettings
-from tests.btard.round.swarm import RULES, Swarm, seeded_gradient
+from tests.btard.round.swarm import RULES, Swarm, seeded_gradient, suspended, verdicts
 
 PEERS = 8
 LIARS = (1, 4)
@@ -160,14 +159,6 @@ def swarm_of(name: str, case: Case, seed: int = 0, **settings: object) -> Swarm:
     return swarm
 
 
-def verdicts(peer: SimulatedPeer) -> list[Verdict]:
-    return [verdict for event in peer.history if isinstance(event, Voided) for verdict in event.verdicts]
-
-
-def left_out(peer: SimulatedPeer) -> set[bytes]:
-    return {who for event in peer.history if isinstance(event, Voided) for who, _ in event.suspended}
-
-
 def check(swarm: Swarm, case: Case) -> None:
     """Assert the invariants, and the case's verdict."""
     swarm.check_agreement()
@@ -185,7 +176,7 @@ def check(swarm: Swarm, case: Case) -> None:
         assert roster.banned == {verdict.peer for verdict in found}
         if case.offences:
             assert len(found) >= len(liars) - case.spared
-        gone = left_out(peer)
+        gone = suspended(peer)
         assert gone <= liars
         if case.suspends:
             assert len(gone & liars) >= len(liars) - case.spared

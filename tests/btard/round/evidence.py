@@ -13,14 +13,13 @@ from btard.behaviour import Behaviour, LeaveReason, Outgoing, View
 from btard.hashing import digest
 from btard.identity import Envelope, MessageKind, PeerId
 from btard.round.accusations import Charge, ChargeKind
-from btard.round.actions import Voided
 from btard.round.evidence import Evidence, Offence
 from btard.round.messages import Commit, Phase, Reveal, Scalars
 from btard.round.partition import WireType, to_wire
 from btard.round.rules import AggregationRules, StepRules, VerificationRules
 from btard.transport.base import Payload
 from btard.transport.memory import SimulatedPeer
-from tests.btard.round.swarm import RULES, Swarm, keys
+from tests.btard.round.swarm import RULES, Swarm, keys, verdicts
 
 COUNT, LIAR, OTHER = 7, 3, 5
 KEYS = keys(COUNT)
@@ -147,10 +146,9 @@ def evidence_of(offence: Offence) -> Evidence:
     swarm = SWARMS[offence]().run()
     swarm.check_agreement()
     for peer in swarm.honest:
-        for event in peer.history:
-            for verdict in event.verdicts if isinstance(event, Voided) else ():
-                assert (verdict.peer, verdict.evidence.offence) == (PEERS[LIAR], offence)
-                return verdict.evidence
+        for verdict in verdicts(peer):
+            assert (verdict.peer, verdict.evidence.offence) == (PEERS[LIAR], offence)
+            return verdict.evidence
     raise AssertionError(f"nobody was banned for {offence.name}")
 
 

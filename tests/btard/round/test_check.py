@@ -10,23 +10,18 @@ import pytest
 
 from btard.behaviour import Behaviour, View
 from btard.identity import PeerId
-from btard.round.actions import InspectRow, Voided
+from btard.round.actions import InspectRow
 from btard.round.evidence import Offence
 from btard.round.messages import Scalars
 from btard.round.partition import WireType, from_wire, to_wire
 from btard.round.rules import StepRules, VerificationRules
 from btard.transport.base import Payload
 from btard.transport.memory import SimulatedPeer
-from tests.btard.round.swarm import RULES, Swarm
+from tests.btard.round.swarm import RULES, Swarm, offences, voids
 
 COUNT, LIAR = 7, 3
 EVERYONE = dataclasses.replace(RULES, verification=VerificationRules(validators=float(COUNT)))
 NOBODY = dataclasses.replace(RULES, verification=VerificationRules(validators=0.0))
-
-
-def offences(peer: SimulatedPeer) -> dict[PeerId, Offence]:
-    voids = [event for event in peer.history if isinstance(event, Voided)]
-    return {verdict.peer: verdict.evidence.offence for void in voids for verdict in void.verdicts}
 
 
 class Shifts(Behaviour):
@@ -84,7 +79,7 @@ def test_every_owner_is_looked_at_by_one_witness_and_nobody_by_itself() -> None:
     swarm = Swarm(COUNT, steps=1, rules=EVERYONE, peer_type=Watches).run()
     assert sorted(owner for _, owner in looked) == list(swarm.genesis.members)
     assert all(witness != owner for witness, owner in looked)
-    assert not any(isinstance(event, Voided) for peer in swarm.peers for event in peer.history)
+    assert not any(voids(peer) for peer in swarm.peers)
 
 
 class Hides(Behaviour):

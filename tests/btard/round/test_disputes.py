@@ -11,11 +11,10 @@ from btard.behaviour import Behaviour, Outgoing, View
 from btard.hashing import digest
 from btard.identity import Envelope, MessageKind, PeerId
 from btard.round.accusations import Fault, Report
-from btard.round.actions import Voided
 from btard.round.messages import Commit, Phase
 from btard.transport.base import Payload
 from btard.transport.memory import NetworkConditions, SimulatedPeer
-from tests.btard.round.swarm import Swarm, keys
+from tests.btard.round.swarm import Swarm, keys, suspended, voids
 
 COUNT = 8
 PEERS = tuple(key.peer_id for key in keys(COUNT))
@@ -71,8 +70,7 @@ class Alarm(Behaviour):
 
 
 def gone(swarm: Swarm) -> set[PeerId]:
-    voids = [event for peer in swarm.honest for event in peer.history if isinstance(event, Voided)]
-    return {who for void in voids for who, _ in void.suspended}
+    return set().union(*map(suspended, swarm.honest))
 
 
 @pytest.mark.parametrize("deaf", [(), (PEERS[VICTIM],)], ids=["all hear the alarm", "all but the victim hear it"])
@@ -115,7 +113,7 @@ def test_a_message_kept_from_some_reaches_them_through_others(kind: MessageKind,
     swarm.check_agreement()
     for peer in swarm.peers:
         assert len(peer.finished()) == 3, peer.stopped
-        assert not any(isinstance(event, Voided) for event in peer.history)
+        assert not voids(peer)
 
 
 @pytest.mark.parametrize("kind", [MessageKind.COMMIT, MessageKind.REVEAL, MessageKind.SCALARS, MessageKind.DIGEST])

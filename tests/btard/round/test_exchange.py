@@ -13,7 +13,7 @@ import torch
 from btard.behaviour import Behaviour
 from btard.hashing import digest
 from btard.identity import Envelope, Malformed, MessageKind, PeerId
-from btard.round.actions import Send, SendPart, Voided
+from btard.round.actions import Send, SendPart
 from btard.round.attempt import Attempt
 from btard.round.draw import Audit, relays_between
 from btard.round.exchange import MOST_PULLS, Exchange
@@ -23,7 +23,7 @@ from btard.round.phases import StepContext
 from btard.round.work import encode_parts
 from btard.transport.base import Payload
 from btard.transport.memory import SimulatedPeer
-from tests.btard.round.swarm import RULES, Swarm, keys
+from tests.btard.round.swarm import RULES, Swarm, keys, voids
 
 COUNT = 12
 KEYS = keys(COUNT)
@@ -280,8 +280,6 @@ class Spoils(Behaviour):
 
 @pytest.mark.parametrize("instead", [None, b"x"], ids=["withheld", "broken"])
 def test_a_part_comes_through_third_peers_and_costs_no_attempt(instead: bytes | None) -> None:
-    made: list[SimulatedPeer] = []
-
     class Counts(SimulatedPeer):
         relayed = 0
 
@@ -289,13 +287,9 @@ def test_a_part_comes_through_third_peers_and_costs_no_attempt(instead: bytes | 
             self.relayed += header.author != self.peer_id
             super()._send_part(receiver, header, payload)
 
-    def peer_type(*arguments, **named):  # type: ignore[no-untyped-def]
-        made.append(Counts(*arguments, **named))
-        return made[-1]
-
-    swarm = Swarm(8, steps=2, behaviours={1: Spoils(keys(8)[5].peer_id, instead)}, peer_type=peer_type).run()
+    swarm = Swarm(8, steps=2, behaviours={1: Spoils(keys(8)[5].peer_id, instead)}, peer_type=Counts).run()
     swarm.check_agreement()
     for peer in swarm.peers:
         assert len(peer.finished()) == 2
-        assert not any(isinstance(event, Voided) for event in peer.history)
+        assert not voids(peer)
     assert sum(peer.relayed for peer in swarm.peers if isinstance(peer, Counts)) >= 1

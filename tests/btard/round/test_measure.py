@@ -11,19 +11,12 @@ import pytest
 from btard.behaviour import Behaviour, Outgoing, View
 from btard.identity import Envelope, MessageKind, PeerId
 from btard.round.accusations import Charge, ChargeKind, Report
-from btard.round.actions import Voided
 from btard.round.evidence import Offence
 from btard.round.messages import Phase, Scalars
 from btard.transport.memory import SimulatedPeer
-from tests.btard.round.swarm import Swarm, keys
+from tests.btard.round.swarm import Swarm, keys, offences, one_of
 
 PEERS = tuple(key.peer_id for key in keys(7))
-
-
-def offences(peer: SimulatedPeer) -> dict[PeerId, Offence]:
-    """Return who has been banned for what, as one peer saw it."""
-    voids = [event for event in peer.history if isinstance(event, Voided)]
-    return {verdict.peer: verdict.evidence.offence for void in voids for verdict in void.verdicts}
 
 
 class Published(Behaviour):
@@ -175,13 +168,7 @@ def test_numbers_of_too_few_parts_and_a_charge_about_them_break_nobody(kind: Cha
             self._perform(machine._settlement.freeze(self.network.now, Phase.MEASURE, {}, [], charge))
             assert report.charge == charge
 
-    made: list[SimulatedPeer] = []
-
-    def peer_type(*arguments, **named):  # type: ignore[no-untyped-def]
-        made.append((Accuses if len(made) == 5 else SimulatedPeer)(*arguments, **named))
-        return made[-1]
-
-    swarm = Swarm(7, steps=2, behaviours={3: Confuses(), 5: Behaviour()}, peer_type=peer_type).run()
+    swarm = Swarm(7, steps=2, behaviours={3: Confuses(), 5: Behaviour()}, peer_type=one_of(Accuses, 5)).run()
     swarm.check_agreement()
     for peer in swarm.honest:
         assert len(peer.finished()) == 2

@@ -5,12 +5,11 @@ from __future__ import annotations
 import torch
 
 from btard.behaviour import Behaviour, View
-from btard.round.actions import Voided
 from btard.round.attempt import Attempt
 from btard.round.messages import Reveal
 from btard.round.partition import from_wire
 from btard.round.roster import Roster, first_randomness
-from tests.btard.round.swarm import RULES, Swarm, keys
+from tests.btard.round.swarm import RULES, Swarm, keys, voids
 
 
 def test_parts_change_hands_with_the_randomness() -> None:
@@ -33,6 +32,6 @@ class Mute(Behaviour):
 def test_a_void_attempt_moves_nothing() -> None:
     swarm = Swarm(5, steps=4, behaviours={2: Mute()}).run()
     for peer in swarm.honest:
-        assert any(isinstance(event, Voided) for event in peer.history)
+        assert voids(peer)
         moved = sum((from_wire(result.flat, RULES.wire) for result in peer.finished()), torch.zeros(RULES.dimension))
         torch.testing.assert_close(peer.parameters, -moved)

@@ -10,7 +10,6 @@ import pytest
 
 from btard.hashing import digest
 from btard.identity import Envelope, IdentityKey, MessageKind, PeerId
-from btard.round.actions import Voided
 from btard.round.evidence import Offence
 from btard.round.proof import Unproven, verify
 from btard.round.rules import Eliminate
@@ -28,7 +27,7 @@ from tests.btard.round.evidence import (
     evidence_of,
     verified,
 )
-from tests.btard.round.swarm import Swarm
+from tests.btard.round.swarm import Swarm, verdicts, voids
 
 offences = pytest.mark.parametrize("offence", SWARMS, ids=lambda offence: offence.name)
 
@@ -166,7 +165,7 @@ def test_no_byte_of_a_row_or_an_aggregate_may_differ(offence: Offence) -> None:
 
 def test_an_aggregate_that_is_not_finite_proves_itself() -> None:
     swarm = Swarm(COUNT, behaviours={LIAR: OwnAggregate(math.nan)}).run()
-    (void,) = (event for event in swarm.peers[0].history if isinstance(event, Voided))
+    (void,) = voids(swarm.peers[0])
     (verdict,) = void.verdicts
     assert verdict.evidence.offence is Offence.WRONG_AGGREGATE
     assert "NaN or infinity" in verify(verdict.evidence)
@@ -184,9 +183,7 @@ def test_an_elimination_says_that_it_proves_no_lie(mode: Eliminate) -> None:
                 super().receive(sender, data)
 
     swarm = Swarm(COUNT, steps=2, peer_type=Silent, rules=verified(eliminate=mode)).run()
-    evidence = [
-        verdict.evidence for event in swarm.peers[0].history if isinstance(event, Voided) for verdict in event.verdicts
-    ]
+    evidence = [verdict.evidence for verdict in verdicts(swarm.peers[0])]
     assert {e.accused for e in evidence} == {PEERS[LIAR], PEERS[OTHER]}
     for one in evidence:
         assert "proves no lie" in verify(one)

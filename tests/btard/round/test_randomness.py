@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from btard.behaviour import Behaviour, Outgoing, View
 from btard.hashing import digest
 from btard.identity import Envelope, MessageKind, PeerId
-from btard.round.actions import Finished, Voided
+from btard.round.actions import Finished
 from btard.round.draw import draw_audits
 from btard.round.evidence import Offence
 from btard.round.messages import Commit, Phase, Reveal
 from btard.round.randomness import combine, secret_share, share_commitment
 from btard.transport.memory import SimulatedPeer
-from tests.btard.round.swarm import Swarm, keys
+from tests.btard.round.swarm import Swarm, keys, voids
 
 KEYS, SIX = keys(8), keys(6)
 PEERS = tuple(key.peer_id for key in KEYS)
@@ -85,7 +85,7 @@ def test_a_chosen_share_gives_a_draw_that_its_chooser_could_not_know() -> None:
     for i in range(8):
         swarm = Swarm(4, steps=1, behaviours={1: Shares(bytes(31) + bytes([i]))}).run()
         swarm.check_agreement()
-        assert not any(isinstance(event, Voided) for event in swarm.peers[0].history)
+        assert not voids(swarm.peers[0])
         found.update(draws(swarm))
     assert len(found) == 8
 
@@ -121,7 +121,7 @@ def test_whoever_opens_another_share_is_banned_by_its_signatures(lie: str) -> No
     swarm.run()
     swarm.check_agreement()
     for peer in swarm.honest:
-        (void,) = (event for event in peer.history if isinstance(event, Voided))
+        (void,) = voids(peer)
         (verdict,) = void.verdicts
         assert (verdict.peer, verdict.evidence.offence) == (swarm.peers[3].peer_id, Offence.FALSE_REVEAL)
         assert len(peer.finished()) == 2

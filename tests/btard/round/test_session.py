@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,7 +12,7 @@ from btard.behaviour import Behaviour, LeaveReason
 from btard.hashing import digest
 from btard.identity import Envelope, IdentityKey, MessageKind, PeerId
 from btard.round.accusations import Report
-from btard.round.actions import EncodeParts, Finished, OutcomeKind, Send, SendPart, Voided
+from btard.round.actions import EncodeParts, Finished, OutcomeKind, Send, SendPart
 from btard.round.attempt import Attempt
 from btard.round.messages import Aggregate, Certificate, Commit, Leave, PartHeader, Phase
 from btard.round.partition import Partition, to_wire
@@ -21,7 +20,7 @@ from btard.round.session import Session
 from btard.round.work import Aggregated, encode_parts
 from btard.transport.base import MAX_HEADER
 from btard.transport.memory import SimulatedPeer
-from tests.btard.round.swarm import RULES, Swarm, keys
+from tests.btard.round.swarm import RULES, PeerType, Swarm, keys, one_of, voids
 
 KEYS = keys(5)
 PEERS = tuple(key.peer_id for key in KEYS)
@@ -67,20 +66,15 @@ def held_back(session: Session) -> int:
     return sum(map(len, session._early.values()))
 
 
-def one_deaf(position: int, deaf_to: MessageKind) -> Callable[..., SimulatedPeer]:
+def one_deaf(position: int, deaf_to: MessageKind) -> PeerType:
     """Return a maker of peers, one of which never hears messages of one kind."""
-    made: list[SimulatedPeer] = []
 
     class Deaf(SimulatedPeer):
         def receive(self, sender: PeerId, data: bytes) -> None:
             if Envelope.decode(data).kind is not deaf_to:
                 super().receive(sender, data)
 
-    def peer_type(*arguments: Any, **named: Any) -> SimulatedPeer:
-        made.append((Deaf if len(made) == position else SimulatedPeer)(*arguments, **named))
-        return made[-1]
-
-    return peer_type
+    return one_of(Deaf, position)
 
 
 def test_before_the_first_step_nothing_is_asked_and_nothing_is_due() -> None:
@@ -276,7 +270,7 @@ def test_who_missed_the_last_messages_gets_a_certificate_and_finishes_with_the_s
     swarm.check_agreement()
     late = swarm.peers[3].finished()[0]
     assert [len(peer.finished()) for peer in swarm.peers] == [1] * 5
-    assert not any(isinstance(event, Voided) for peer in swarm.peers for event in peer.history)
+    assert not any(voids(peer) for peer in swarm.peers)
     assert {envelope.author for envelope in late.certificate} == set(PEERS)
     assert 0.75 * RULES.agree < swarm.network.now < RULES.agree, "it asked for what was late, and did not wait on"
 
@@ -285,7 +279,7 @@ def test_who_sees_others_a_step_ahead_asks_them_for_the_certificate_and_follows(
     swarm = Swarm(5, steps=3, peer_type=one_deaf(3, MessageKind.DIGEST)).run()
     swarm.check_agreement()
     assert [len(peer.finished()) for peer in swarm.peers] == [3] * 5
-    assert not any(isinstance(event, Voided) for peer in swarm.peers for event in peer.history)
+    assert not any(voids(peer) for peer in swarm.peers)
     assert swarm.peers[0].finished()[-1].roster.members == PEERS
 
 
@@ -344,7 +338,7 @@ def test_a_goodbye_before_the_commitment_is_settled_at_once() -> None:
     for peer in swarm.honest:
         assert len(peer.finished()) == 2
         assert peer.finished()[0].roster.members == tuple(p for p in PEERS if p != PEERS[2])
-        (void,) = (event for event in peer.history if isinstance(event, Voided))
+        (void,) = voids(peer)
         assert (void.left, void.suspended, void.verdicts) == ((PEERS[2],), (), ())
     assert swarm.network.now < 1.0
 

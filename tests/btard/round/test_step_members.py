@@ -34,15 +34,22 @@ def test_who_leaves_is_missed_by_nobody(reason: LeaveReason) -> None:
     assert swarm.network.now < 1.0, "a goodbye is not waited for"
 
 
-def test_newcomers_enter_when_most_would_admit_them() -> None:
+def visited(admitted_by: int) -> Swarm:
+    """Return a swarm of five that has done step 0, in which so many would admit a sixth peer."""
     swarm = Swarm(6, steps=3)
     newcomer, crowd = swarm.peers[-1], swarm.peers[:-1]
-    for peer in crowd[:3]:
+    for peer in crowd[:admitted_by]:
         peer.candidates = (newcomer.peer_id,)
     swarm.genesis = dataclasses.replace(swarm.genesis, members=tuple(peer.peer_id for peer in crowd))
     for peer in crowd:
         peer.begin(swarm.genesis)
     swarm.network.run(done=lambda: bool(crowd[0].finished()))
+    return swarm
+
+
+def test_newcomers_enter_when_most_would_admit_them() -> None:
+    swarm = visited(admitted_by=3)
+    newcomer, crowd = swarm.peers[-1], swarm.peers[:-1]
     roster = crowd[0].finished()[0].roster
     assert newcomer.peer_id in roster.members
     newcomer.parameters = crowd[0].parameters.clone()
@@ -72,14 +79,8 @@ def test_two_goodbyes_in_one_step_are_both_believed() -> None:
 
 
 def test_a_newcomer_that_loads_the_state_late_misses_no_commitment() -> None:
-    swarm = Swarm(6, steps=3)
+    swarm = visited(admitted_by=5)
     newcomer, crowd = swarm.peers[-1], swarm.peers[:-1]
-    for peer in crowd:
-        peer.candidates = (newcomer.peer_id,)
-    swarm.genesis = dataclasses.replace(swarm.genesis, members=tuple(peer.peer_id for peer in crowd))
-    for peer in crowd:
-        peer.begin(swarm.genesis)
-    swarm.network.run(done=lambda: bool(crowd[0].finished()))
     first = crowd[0].finished()[0]
 
     def enter() -> None:

@@ -10,9 +10,8 @@ import pytest
 from btard.behaviour import Behaviour, Outgoing, View
 from btard.identity import Envelope, IdentityKey, MessageKind, PeerId
 from btard.round.accusations import Relay, Report
-from btard.round.actions import Voided
 from btard.round.messages import Reveal
-from tests.btard.round.swarm import Swarm, keys
+from tests.btard.round.swarm import Swarm, keys, voids
 
 STEP = 1
 
@@ -71,7 +70,7 @@ def test_views_that_an_injection_has_split_come_together(peers: int) -> None:
     swarm = Swarm(peers, steps=4, behaviours=liars).run()
     swarm.check_agreement()
     assert all(len(peer.finished()) == 4 for peer in swarm.honest), [peer.stopped for peer in swarm.honest]
-    first = [next(event for event in peer.history if isinstance(event, Voided)) for peer in swarm.honest]
+    first = [voids(peer)[0] for peer in swarm.honest]
     assert len({frozenset(dict(event.suspended)) for event in first}) == 2, "the injection must have split the views"
     assert len({peer.finished()[-1].roster for peer in swarm.honest}) == 1
 

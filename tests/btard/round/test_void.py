@@ -10,19 +10,17 @@ import pytest
 from btard.behaviour import Behaviour, Outgoing
 from btard.identity import Envelope, MessageKind, PeerId
 from btard.round.accusations import Charge, ChargeKind, Fault, Opinion, Report, Vote
-from btard.round.actions import Voided
 from btard.round.evidence import Offence
 from btard.round.messages import Phase
 from btard.transport.memory import SimulatedPeer
-from tests.btard.round.swarm import Swarm, keys
+from tests.btard.round.swarm import Swarm, keys, verdicts
 
 COUNT, LIAR, VICTIM = 8, 2, 5
 PEERS = tuple(key.peer_id for key in keys(COUNT))
 
 
 def offences(peer: SimulatedPeer) -> list[tuple[PeerId, Offence]]:
-    voids = [event for event in peer.history if isinstance(event, Voided)]
-    return [(verdict.peer, verdict.evidence.offence) for void in voids for verdict in void.verdicts]
+    return [(verdict.peer, verdict.evidence.offence) for verdict in verdicts(peer)]
 
 
 class TwoTongues(Behaviour):
