@@ -77,7 +77,7 @@ test-wheel: release
 image:
 	docker/build.sh
 
-# Builds both on a base made by debootstrap and runs a swarm with a liar in containers; needs docker or podman, and root.
+# Builds both on a base made by mmdebstrap and runs a swarm with a liar in containers; needs docker or podman, and root.
 test-images: $(STAMP)
 	@$(BIN)/python -m tests.images.run
 

@@ -3,7 +3,7 @@
 # their sizes. `docker/build.sh [coordinator|peer ...]`; by environment:
 #
 #   ENGINE       docker, podman or buildah, instead of the first that works
-#   BASE         base image, python:3.11-slim if not given
+#   BASE         base image, python:3.11-slim-bookworm if not given
 #   TORCH_INDEX  where the peer's torch comes from, besides the usual index; that of CPU wheels if not given. Where pip is
 #                configured with an index or links of its own, none.
 #   EXTRAS       packages to add

@@ -2,7 +2,7 @@
 #
 # It computes held-out losses of checkpoints, with torch on the CPU. EXTRAS are packages that a run may need besides:
 # scikit-learn for the task digits, datasets for corpora from the Hub, wandb for --wandb.
-ARG BASE=docker.io/library/python:3.11-slim
+ARG BASE=docker.io/library/python:3.11-slim-bookworm
 # hadolint ignore=DL3006
 FROM ${BASE} AS python
 # A CUDA base has no Python. Debian's own versions are taken: a pinned one is gone with the next security update.

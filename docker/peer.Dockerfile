@@ -2,7 +2,7 @@
 #
 # BASE is any Debian or Ubuntu, with Python 3.11 or newer or without Python, such as NVIDIA's CUDA runtime images;
 # TORCH_INDEX is where torch comes from, such as https://download.pytorch.org/whl/cu130, or empty for PyPI alone.
-ARG BASE=docker.io/library/python:3.11-slim
+ARG BASE=docker.io/library/python:3.11-slim-bookworm
 # hadolint ignore=DL3006
 FROM ${BASE} AS python
 # A CUDA base has no Python. Debian's own versions are taken: a pinned one is gone with the next security update.

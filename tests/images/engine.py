@@ -26,6 +26,23 @@ class Failed(Exception):
     """A step of the trial failed; the message says which and how."""
 
 
+class Absent(Failed):
+    """This machine lacks what a trial needs; the message says what."""
+
+
+def _limits() -> dict[str, int]:
+    """The most that a container may have here: podman asks for more, and cannot get it where it is confined itself."""
+    found: dict[str, int] = {}
+    for word, number in (("nofile", resource.RLIMIT_NOFILE), ("nproc", resource.RLIMIT_NPROC)):
+        hard = resource.getrlimit(number)[1]
+        if hard != resource.RLIM_INFINITY:
+            found[word] = hard
+    if "nproc" in found:
+        # podman has lowered its own limit to this before it starts a build, and cannot raise it again.
+        found["nproc"] = min(found["nproc"], int(Path("/proc/sys/kernel/pid_max").read_text()))
+    return found
+
+
 def until(what: str, seconds: float, condition: Callable[[], Any]) -> Any:
     """Return what `condition` returns as soon as it is true.
 
@@ -57,19 +74,15 @@ class Engine:
 
     @classmethod
     def find(cls) -> Engine:
-        """Return docker or podman, whichever works; raises Failed."""
+        """Return docker or podman, whichever works; raises Absent."""
         for name in os.environ.get("ENGINE", "docker podman").split():
             if shutil.which(name) and subprocess.run([name, "info"], capture_output=True).returncode == 0:
                 return cls(name)
-        raise Failed("neither docker nor podman works here")
+        raise Absent("neither docker nor podman works here")
 
     def _configure_podman(self) -> None:
         """Its own storage, no more than this machine's limits, and what works without systemd."""
-        limits = [
-            f'"{word}={hard}:{hard}"'
-            for word, number in (("nofile", resource.RLIMIT_NOFILE), ("nproc", resource.RLIMIT_NPROC))
-            if (hard := resource.getrlimit(number)[1]) != resource.RLIM_INFINITY
-        ]
+        limits = [f'"{word}={most}:{most}"' for word, most in _limits().items()]
         runtime = 'runtime = "runc"\n' if shutil.which("runc") else ""
         manager = (
             "" if Path("/run/systemd/system").exists() else 'cgroup_manager = "cgroupfs"\nevents_logger = "file"\n'
@@ -95,39 +108,31 @@ class Engine:
         return result.stdout.strip()
 
     def make_base(self) -> str:
-        """Return a base image: BASE of the environment, or a Debian that debootstrap makes; raises Failed."""
+        """Return a base image: BASE of the environment, or a Debian that mmdebstrap makes; raises Absent, Failed."""
         given = os.environ.get("BASE")
         if given:
             return given
-        if os.geteuid() != 0 or not shutil.which("debootstrap"):
-            raise Failed(
-                "a base image needs debootstrap and root; or name one that can be pulled: BASE=python:3.11-slim"
+        if os.geteuid() != 0 or not shutil.which("mmdebstrap"):
+            raise Absent(
+                "a base image needs mmdebstrap and root; or name one that can be pulled: BASE=python:3.11-slim-bookworm"
             )
-        tree = self.directory / "base"
-        words = ["debootstrap", "--variant=minbase", f"--include={PACKAGES}", DEBIAN, str(tree)]
+        prefix = "localhost/" if self.name == "podman" else ""
+        image, tree = f"{prefix}btard-test-base:{self.token}", self.directory / "base.tar"
+        words = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={PACKAGES}", DEBIAN, str(tree)]
         result = subprocess.run(words, capture_output=True, text=True)
         if result.returncode != 0:
-            raise Failed(f"debootstrap: {result.stdout[-1000:]}")
-        prefix = "localhost/" if self.name == "podman" else ""
-        image = f"{prefix}btard-test-base:{self.token}"
-        with subprocess.Popen(["tar", "-C", str(tree), "-c", "."], stdout=subprocess.PIPE) as tar:
-            subprocess.run(
-                [self.name, "import", "-", image],
-                stdin=tar.stdout,
-                env=self.environment,
-                check=True,
-                capture_output=True,
-            )
-        shutil.rmtree(tree)
+            raise Failed(f"mmdebstrap: {result.stderr[-1000:]}")
+        self.call("import", str(tree), image)
+        tree.unlink()
         return image
 
-    def build(self, base: str) -> None:
-        """Build both images by docker/build.sh, which prints their sizes; raises Failed."""
+    def build(self, base: str, *names: str) -> str:
+        """Build these images, or all, by docker/build.sh; return what it says of their sizes; raises Failed."""
         flags = "--network host" + (" --pull=never" if self.name == "podman" and base.startswith("localhost/") else "")
         log = self.directory / "build.log"
         with log.open("w") as output:
             result = subprocess.run(
-                [ROOT / "docker" / "build.sh"],
+                [ROOT / "docker" / "build.sh", *names],
                 cwd=ROOT,
                 env={**self.environment, "BASE": base, "BUILD_FLAGS": f"{flags} {os.environ.get('BUILD_FLAGS', '')}"},
                 stdout=output,
@@ -136,7 +141,7 @@ class Engine:
         lines = log.read_text(errors="replace").splitlines()
         if result.returncode != 0:
             raise Failed("\n".join(["docker/build.sh:", *lines[-30:]]))
-        print("\n".join(f"          {line}" for line in lines if line.startswith("btard-")), flush=True)
+        return "\n".join(line for line in lines if line.startswith("btard-"))
 
     def image(self, program: str) -> str:
         """Return the name of the image of a program."""
@@ -157,13 +162,12 @@ class Engine:
         # The newest first: the others' network is the first one's.
         for name in reversed(self._made):
             self.call("rm", "--force", "--volumes", name, check=False)
-        images = [self.image(program) for program in ("btard-peer", "btard-coordinator", "btard-test-base")]
-        self.call("rmi", "--force", *images, check=False)
         if self.name == "podman":
-            self.call("rmi", "--all", "--force", check=False)
-            self.call("volume", "prune", "--force", check=False)
-            # The overlay driver keeps its own storage mounted.
+            # All of its storage goes; the overlay driver keeps that mounted.
             subprocess.run(["umount", str(self.directory / "storage" / "overlay")], capture_output=True)
+        else:
+            images = [self.image(program) for program in ("btard-peer", "btard-coordinator", "btard-test-base")]
+            self.call("rmi", "--force", *images, check=False)
         shutil.rmtree(self.directory, ignore_errors=True)
         if self.directory.exists():
             print(f"could not remove all of {self.directory}", flush=True)

@@ -1,6 +1,6 @@
 """`python -m tests.images.run`: a swarm in containers, from a base image to a ban, a goodbye and an orderly end.
 
-It needs docker or podman, and root with debootstrap or BASE=IMAGE; no registry. The coordinator's container has no
+It needs docker or podman, and root with mmdebstrap or BASE=IMAGE; no registry. The coordinator's container has no
 network but loopback and the peers share it, so that nothing can be loaded from anywhere. Everything that was made is
 removed at the end, also after a failure or Ctrl-C.
 """
@@ -139,7 +139,7 @@ def main() -> int:
         print(f"with {engine.name}", flush=True)
         base = engine.make_base()
         print(f"{time.monotonic() - began:6.1f} s  base image {base}", flush=True)
-        engine.build(base)
+        print(engine.build(base), flush=True)
         check_early_stop(engine)
         try_swarm(engine)
     except Failed as error:
