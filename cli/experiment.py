@@ -34,7 +34,7 @@ def main(argv: Sequence[str], program: str) -> int:
     if (settings.backend or experiment.backend) is Where.AWS:
         from deploy.aws.backend import AwsBackend
 
-        backend = AwsBackend(experiment, console, yes=settings.yes)
+        backend = AwsBackend(experiment, directory, console, yes=settings.yes)
     else:
         from deploy.experiment.local import LocalBackend
 

@@ -12,7 +12,7 @@ from deploy.aws.fleet import HONEST, now
 from deploy.aws.launcher import behaviour_of
 from deploy.aws.machines import Machines, running_coordinator, wanted_of
 from deploy.aws.reconcile import decide
-from deploy.aws.settings import AttackSettings
+from deploy.aws.settings import NO_ATTACK, AttackSettings
 
 
 def attack(settings: AttackSettings, console: Console) -> None:
@@ -25,7 +25,7 @@ def attack(settings: AttackSettings, console: Console) -> None:
         UserError: no such run, or it would leave nobody honest, or there is no bucket with checkpoints, or no launcher.
     """
     if settings.attackers and settings.attack_type == "NONE":
-        raise UserError("attackers need an --attack-type, such as SIGN_FLIPPING")
+        raise UserError(NO_ATTACK)
     cloud = Cloud(settings)
     machines = Machines(cloud, settings.poll, settings.patience)
     found = machines.list()

@@ -10,14 +10,15 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from btard.errors import UserError
+from deploy.aws.bucket import BucketFiles, find_checkpoint
 from deploy.aws.cloud import Cloud
 from deploy.aws.costs import estimate
 from deploy.aws.fleet import Machine
-from deploy.aws.launcher import Launcher, confirm, coordinator_config, kept
+from deploy.aws.launcher import Launcher, behaviour_of, confirm, coordinator_config, kept
 from deploy.aws.settings import UpSettings
 from deploy.experiment.plan import ExperimentFile, RunSpec, runs_of
 from deploy.experiment.results import Progress
-from tasks.training_state import CHECKPOINT_FILE
+from deploy.experiment.runner import emptied, is_done, run_directory
 
 _CONFIG = "coordinator.yaml"
 
@@ -27,6 +28,7 @@ class AwsBackend:
 
     Args:
         experiment: whose runs these will be.
+        directory: where the runs that are done can be seen; the others are estimated.
         console: to tell what happens.
         yes: whether the costs need no confirmation.
 
@@ -34,69 +36,47 @@ class AwsBackend:
         UserError: the settings do not fit, or the costs were not confirmed.
     """
 
-    def __init__(self, experiment: ExperimentFile, console: Console, *, yes: bool) -> None:
+    def __init__(self, experiment: ExperimentFile, directory: Path, console: Console, *, yes: bool) -> None:
         self._console = console
-        first = up_settings(experiment, runs_of(experiment)[0], None, None)
+        # All of them, since the last one should not be refused after days.
+        for spec in runs_of(experiment):
+            behaviour_of(up_settings(experiment, spec, None, None))
+        left = [spec for spec in runs_of(experiment) if not is_done(run_directory(directory, spec))]
+        if not left:
+            return
+        first = up_settings(experiment, left[0], None, None)
         costs = estimate(Cloud(first), first)
-        runs = len(runs_of(experiment))
-        console.print(f"{runs} runs one after the other, at most {runs * costs.total:.2f} USD", highlight=False)
+        console.print(
+            f"{len(left)} runs one after the other, at most {len(left) * costs.total:.2f} USD", highlight=False
+        )
         confirm(costs, first.model_copy(update={"yes": yes}), console)
 
     def run(self, experiment: ExperimentFile, spec: RunSpec, directory: Path, initial: Path | None) -> None:
         """See `Backend.run`. The machines fetch the checkpoint from the bucket, where the run before has put it."""
-        config = directory / _CONFIG
+        config = emptied(directory) / _CONFIG
         config.write_text(yaml.safe_dump(_coordinator(experiment, spec), sort_keys=True), encoding="utf-8")
         settings = up_settings(experiment, spec, config, None if initial is None else _state(experiment, spec))
         cloud = Cloud(settings)
+        generation: int | None = None
         launcher = Launcher(settings, cloud, self._console, estimate(cloud, settings), coordinator_config(settings))
         files = BucketFiles(cloud, str(settings.bucket), directory)
         progress = Progress(directory)
 
-        def over(_: list[Machine]) -> bool:
-            files.fetch()
+        def over() -> bool:
+            if generation is None:
+                return False
+            files.fetch(generation)
             made = progress.refresh() >= spec.until
             return made and (spec.saves is None or files.has_checkpoint(spec.saves))
 
-        kept(settings, cloud, self._console, lambda: launcher.run(over))
-        files.fetch()
-        if not over([]):
+        def look(machines: list[Machine]) -> bool:
+            nonlocal generation
+            generation = max((machine.generation for machine in machines if machine.alive), default=generation)
+            return over()
+
+        kept(settings, cloud, self._console, lambda: launcher.run(look))
+        if not over():
             raise UserError(f"the run {spec.name} ended before step {spec.until}; the same command starts it again")
-
-
-class BucketFiles:
-    """Copies what the machines of a run have put into the bucket.
-
-    Args:
-        cloud: the account; its experiment is the run.
-        bucket: the bucket.
-        directory: where the copies go.
-    """
-
-    def __init__(self, cloud: Cloud, bucket: str, directory: Path) -> None:
-        self._cloud = cloud
-        self._client = cloud.client("s3")
-        self._bucket = bucket
-        self._directory = directory
-        self._prefix = f"{cloud.experiment}/generation-0/"
-        self._seen: dict[str, str] = {}
-
-    def fetch(self) -> None:
-        """Copy what is new or has changed; keys and locks stay where they are."""
-        with self._cloud.doing(f"read the run's files in the bucket {self._bucket}"):
-            pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=self._prefix)
-            for thing in (thing for page in pages for thing in page.get("Contents", [])):
-                key, tag = thing["Key"], thing["ETag"]
-                name = key.removeprefix(self._prefix)
-                if self._seen.get(key) == tag or ".." in name.split("/") or "identity.key" in name:
-                    continue
-                target = self._directory / name
-                target.parent.mkdir(parents=True, exist_ok=True)
-                self._client.download_file(self._bucket, key, str(target))
-                self._seen[key] = tag
-
-    def has_checkpoint(self, step: int) -> bool:
-        """Whether a checkpoint of the coordinator is here."""
-        return (self._directory / "coordinator" / "checkpoints" / f"step-{step:06d}" / CHECKPOINT_FILE).exists()
 
 
 def up_settings(
@@ -132,9 +112,17 @@ def up_settings(
 
 
 def _state(experiment: ExperimentFile, spec: RunSpec) -> str:
+    """Return where the bucket has the checkpoint that a run begins with; raises UserError if it is not there."""
     begins = spec.begins or 0
-    run = f"{experiment.name}-scratch-{begins}"
-    return f"s3://{experiment.aws['bucket']}/{run}/generation-0/coordinator/checkpoints/step-{begins:06d}"
+    scratch = next(run for run in runs_of(experiment) if run.saves == begins)
+    settings = up_settings(experiment, scratch, None, None)
+    found = find_checkpoint(Cloud(settings), str(settings.bucket), settings.experiment, begins)
+    if found is None:
+        raise UserError(
+            f"the bucket {settings.bucket} has no checkpoint of step {begins} any more; delete the directory of the "
+            f"run {scratch.name}, and the same command makes it again"
+        )
+    return found
 
 
 def _coordinator(experiment: ExperimentFile, spec: RunSpec) -> dict[str, Any]:

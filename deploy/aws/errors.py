@@ -5,7 +5,8 @@ from __future__ import annotations
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
-    EndpointConnectionError,
+    ConnectionError,
+    HTTPClientError,
     NoCredentialsError,
     NoRegionError,
     PartialCredentialsError,
@@ -94,7 +95,7 @@ def explained(error: Exception, doing: str) -> CloudError:
         )
     if isinstance(error, NoRegionError):
         return CloudError(f"cannot {doing}: no --region is given", "", False)
-    if isinstance(error, EndpointConnectionError):
+    if isinstance(error, ConnectionError | HTTPClientError):
         return CloudError(f"cannot {doing}: AWS cannot be reached ({error})", "", True)
     if isinstance(error, BotoCoreError):
         return CloudError(f"cannot {doing}: {' '.join(str(error).split())}", "", False)

@@ -13,9 +13,11 @@ import yaml
 from pydantic import ValidationError
 from rich.console import Console
 
+from btard.configuration.options import settings_of
 from btard.errors import UserError
 from byzantine.settings import BehaviourSettings
 from coordinator.settings import CoordinatorSettings
+from deploy.aws.bucket import next_generation
 from deploy.aws.cloud import Cloud
 from deploy.aws.costs import Estimate, estimate
 from deploy.aws.errors import CloudError
@@ -30,11 +32,6 @@ from deploy.aws.teardown import tear_down
 
 _OURS = ("experiment", "directory", "dht_port", "host", "peers", "announce", "initial_state", "wandb")
 """The coordinator's settings that the launcher gives by flags."""
-
-_BEHAVIOUR_FIELDS = (
-    "attack_start", "attack_every", "attack_proba", "max_attacks", "check_proba", "direction_seed", "delay_steps",
-    "attack_delay", "epsilon", "noise_std",
-)  # fmt: skip
 
 
 def up(settings: UpSettings, console: Console) -> End:
@@ -101,25 +98,36 @@ class Launcher:
         """
         spec = self._spec()
         found = self._machines.list()
-        wanted = (wanted_of(found) if any(machine.alive for machine in found) else None) or self._wanted()
+        wanted = (wanted_of(found) if any(machine.alive for machine in found) else None) or self._wanted(found)
         while True:
-            machines = self._machines.list()
-            # Another command may have changed what is wanted; the tag counts, not what is remembered here.
-            wanted = wanted_of([m for m in machines if m.alive]) or wanted
-            decision = decide(wanted, machines, now(), restorable=spec.bucket is not None)
-            if decision.end is not None:
-                self._tell(f"{decision.end}; the run has cost {total_cost(machines, now()):.2f} USD")
-                if decision.end is End.LOST:
-                    raise UserError(f"{decision.end}; everything has been terminated")
-                return decision.end
-            if each_look(machines):
-                return End.OVER
-            started = self.act(decision, spec, wanted, machines)
-            if any(start.role is Role.COORDINATOR for start in decision.start) and started:
-                self._machines.wait_running(started[0])
-                continue
-            self._report(machines, wanted)
-            time.sleep(self._settings.interval)
+            pause = self._settings.interval
+            try:
+                machines = self._machines.list()
+                # Another command may have changed what is wanted; the tag counts, not what is remembered here.
+                wanted = wanted_of([m for m in machines if m.alive]) or wanted
+                decision = decide(wanted, machines, now(), restorable=spec.bucket is not None)
+                if decision.end is not None:
+                    return self._end(decision.end, machines)
+                if each_look(machines):
+                    return End.OVER
+                started = self.act(decision, spec, wanted, machines)
+                if started and any(start.role is Role.COORDINATOR for start in decision.start):
+                    self._machines.wait_running(started[0])
+                    pause = 0.0
+                else:
+                    self._report(machines, wanted)
+            except CloudError as error:
+                # The machines go on without being looked at, and end by themselves at the time limit.
+                if not error.passing:
+                    raise
+                self._complain(f"{error}; trying again every {self._settings.interval:g} s")
+            time.sleep(pause)
+
+    def _end(self, end: End, machines: list[Machine]) -> End:
+        self._tell(f"{end}; the run has cost {total_cost(machines, now()):.2f} USD")
+        if end is End.LOST:
+            raise UserError(f"{end}; everything has been terminated")
+        return end
 
     def act(self, decision: Decision, spec: Spec, wanted: Wanted, machines: list[Machine]) -> list[str]:
         """Do what was decided, and return the ids of what was started.
@@ -168,12 +176,17 @@ class Launcher:
             }
         )
 
-    def _wanted(self) -> Wanted:
+    def _wanted(self, ended: list[Machine]) -> Wanted:
+        """What is wanted at first; AWS shows machines that have ended for an hour, and they are no part of it."""
         settings = self._settings
+        generation = max((machine.generation + 1 for machine in ended), default=0)
+        if settings.bucket is not None:
+            generation = max(generation, next_generation(self._cloud, settings.bucket))
         return Wanted(
             workers=settings.workers,
             attackers=settings.attackers,
             behaviour=behaviour_of(settings) if settings.attackers else HONEST,
+            generation=generation,
             expires=now() + timedelta(hours=settings.time_limit),
         )
 
@@ -213,10 +226,12 @@ def behaviour_of(settings: BehaviourSettings) -> str:
     if settings.attack_type not in known:
         raise UserError(f"--attack-type is {settings.attack_type!r}, but must be one of: {', '.join(sorted(known))}")
     words = [f"ATTACK_TYPE={settings.attack_type}"]
-    for name in _BEHAVIOUR_FIELDS:
+    for name, setting in settings_of(BehaviourSettings).items():
         value = getattr(settings, name)
-        if value != BehaviourSettings.model_fields[name].default or name == "attack_start":
-            words.append(f"{name.upper()}={value}")
+        if name != "attack_type" and (value != setting.default or name == "attack_start"):
+            words.append(f"{setting.environment[0]}={value}")
+    if any(" " in word for word in words):
+        raise UserError("the attackers' settings must be without blanks")
     text = " ".join(words)
     if len(text) > 256:
         raise UserError("the attackers' settings are longer than the 256 characters of a tag; change fewer of them")
@@ -252,7 +267,7 @@ def confirm(costs: Estimate, settings: UpSettings, console: Console) -> None:
         return
     if not sys.stdin.isatty():
         raise UserError("nobody can be asked whether these costs are all right here; say --yes")
-    if console.input("Start? [y/N] ").strip().lower() not in ("y", "yes"):
+    if console.input("Start? [y/N] ", markup=False).strip().lower() not in ("y", "yes"):
         raise UserError("nothing was started")
 
 

@@ -14,7 +14,7 @@ COORDINATOR_SLOT = -1
 class End(StrEnum):
     """Why nothing more is to be done."""
 
-    OVER = "the coordinator has finished"
+    OVER = "the coordinator has ended by itself, as its last lines in the logs explain"
     TIME = "the time limit is over"
     LOST = "the coordinator is lost, and without a --bucket nothing can go on from its files"
 

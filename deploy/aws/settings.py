@@ -27,6 +27,8 @@ _LIMITS = "Limits"
 DEFAULT_AMI = "ssm:/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id"
 """AWS's own image with docker, the NVIDIA runtime and the AWS command line."""
 
+NO_ATTACK = "attackers need an --attack-type, such as SIGN_FLIPPING"
+
 Name = Annotated[str, Field(min_length=1, max_length=60, pattern=r"^[\w.-]+$")]
 Seconds = Annotated[float, Field(gt=0, le=86400)]
 
@@ -135,6 +137,13 @@ class FleetSettings(WatchSettings):
                 f"{self.attackers} attackers of {self.workers} peers leave nobody honest: lower --attackers or raise "
                 "--workers"
             )
+        for name in ("coordinator_image", "peer_image"):
+            image = getattr(self, name)
+            if self.ami == DEFAULT_AMI and "/" not in image:
+                raise ValueError(
+                    f"--{name.replace('_', '-')} is {image}, but machines need a registry to fetch it from, as "
+                    f"REGISTRY/{image}, or an --ami that has it"
+                )
         for name in ("wandb_secret", "bucket"):
             if getattr(self, name) is not None and self.instance_profile is None:
                 raise ValueError(f"--{name.replace('_', '-')} needs an --instance-profile that may use it")
@@ -145,6 +154,12 @@ class FleetSettings(WatchSettings):
 
 class UpSettings(FleetSettings, BehaviourSettings):
     """Settings of `btard deploy aws up`. The behaviour is the attackers'."""
+
+    @model_validator(mode="after")
+    def _attackers_attack(self) -> Self:
+        if self.attackers and self.attack_type == "NONE":
+            raise ValueError(NO_ATTACK)
+        return self
 
 
 class StatusSettings(AccountSettings):

@@ -12,7 +12,7 @@ from rich.console import Console
 from btard.errors import UserError
 from deploy.aws.cloud import Cloud
 from deploy.aws.errors import CloudError
-from deploy.aws.fleet import ENDED, Machine, State
+from deploy.aws.fleet import ENDED, Machine, State, now, total_cost
 from deploy.aws.machines import Machines
 from deploy.aws.settings import WatchSettings
 
@@ -36,10 +36,11 @@ def tear_down(cloud: Cloud, settings: WatchSettings, console: Console) -> None:
     machines = Machines(cloud, settings.poll, settings.patience)
     deadline = time.monotonic() + settings.patience
     quiet, ended = 0, set()
-    trouble = ""
+    trouble, cost = "", 0.0
     while quiet < _LOOKS:
         try:
-            left = _living(machines.list())
+            found = machines.list()
+            left, cost = _living(found), total_cost(found, now())
             ended |= {machine.id for machine in left}
             machines.terminate([machine.id for machine in left if machine.state not in ENDED])
             left_things = [f"{machine.name} ({machine.id})" for machine in left]
@@ -58,7 +59,7 @@ def tear_down(cloud: Cloud, settings: WatchSettings, console: Console) -> None:
                     f"after {settings.patience:g} s {names} is still there: run down again. {trouble}".strip()
                 )
             time.sleep(settings.poll)
-    words = f"{len(ended)} machines terminated, " if ended else ""
+    words = f"{len(ended)} machines terminated, which with those before them cost {cost:.2f} USD; " if ended else ""
     with suppress(BrokenPipeError):
         console.print(
             f"{words}nothing of {cloud.experiment} is left in {cloud.region}", highlight=False, soft_wrap=True

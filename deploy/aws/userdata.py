@@ -16,10 +16,11 @@ PORT = 31337
 DATA = "/data"
 SYNC_SECONDS = 60
 RETRY_SECONDS = 15
+MOST_FAILURES = 20
 USER = "1000:1000"
 
 _SECRETS = "/run/btard.env"
-_BANNED, _USER_ERROR = 3, 2
+_BANNED, _USER_ERROR, _NOT_STARTED = 3, 2, 125
 
 
 def log_group(experiment: str) -> str:
@@ -82,10 +83,14 @@ def render(
     words = _coordinator_words(spec, wanted) if role is Role.COORDINATOR else _peer_words(spec, coordinator or "")
     environment = [] if role is Role.COORDINATOR else wanted.behaviour_of(role).split()
     lines += [
+        "failures=0",
         "while true; do",
         f"  {_docker(spec, role, name, image, environment)} {words}",
         "  code=$?",
         f"  case $code in 0|1|{_USER_ERROR}|{_BANNED}) break;; esac",
+        # Docker's own failure, such as an image that is nowhere, costs as much as a run does.
+        f"  failures=$((code == {_NOT_STARTED} ? failures + 1 : 0))",
+        f"  if ((failures == {MOST_FAILURES})); then break; fi",
         f"  sleep {RETRY_SECONDS}",
         "done",
         'echo "btard ended with exit code $code"',
@@ -132,6 +137,8 @@ def _coordinator_files(spec: Spec, wanted: Wanted) -> list[str]:
         # A coordinator that takes the place of a lost one goes on with its files.
         source = stored_at(spec, wanted.generation, Role.COORDINATOR.value)
         lines.append(f'aws s3 sync --only-show-errors {shlex.quote(source)} "$data"/run')
+        # A bucket keeps no modes, and a key that others can read is refused.
+        lines.append('if [ -e "$data"/run/identity.key ]; then chmod 600 "$data"/run/identity.key; fi')
     state = checkpoint_at(spec, wanted)
     if state is not None:
         lines.append(f'aws s3 sync --only-show-errors {shlex.quote(state)} "$data"/initial-state')

@@ -21,6 +21,7 @@ from tests.deploy.standins import ROOT
 NAME = "trial"
 FAST = ["--interval", "0.2", "--poll", "0.05", "--patience", "30"]
 UP = ["--ami", "ami-12c6146b", "--workers", "4", *FAST, "--yes"]
+BUCKET = ["--bucket", "results", "--instance-profile", "peers"]
 TAGS = [{"Name": "tag:btard:experiment", "Values": [NAME]}]
 
 
@@ -42,6 +43,11 @@ class Account:
         """A client of our own."""
         return boto3.client(service, region_name="us-east-1")
 
+    def make_bucket(self) -> None:
+        """Make what BUCKET names."""
+        self.client("s3").create_bucket(Bucket="results")
+        self.client("iam").create_instance_profile(InstanceProfileName="peers")
+
     def launch(self, command: str, *words: str) -> subprocess.Popen[str]:
         """Start `btard deploy aws COMMAND` as a process."""
         return subprocess.Popen(
@@ -57,7 +63,7 @@ class Account:
     def run(self, command: str, *words: str) -> tuple[int, str]:
         """Run a command to its end; return the exit code and what it said."""
         process = self.launch(command, *words)
-        said, _ = process.communicate(timeout=60)
+        said, _ = process.communicate(timeout=120)
         return process.returncode, said
 
     def machines(self) -> list[Machine]:

@@ -82,6 +82,8 @@ class Proxy:
                     return self._answer(503 if "Limit" in code else 400, text, {"Content-Type": "text/xml"})
                 headers = {name: value for name, value in self.headers.items() if name.lower() not in _SKIPPED}
                 headers["Host"] = self.headers["Host"]
+                # urllib would call a body without a type a form, and moto would read it as one.
+                headers.setdefault("Content-Type", "application/octet-stream")
                 request = urllib.request.Request(upstream + self.path, body or None, headers, method=self.command)
                 try:
                     with urllib.request.urlopen(request, timeout=60) as answer:
@@ -99,7 +101,8 @@ class Proxy:
                 for name, value in headers.items():
                     if name.lower() not in _SKIPPED:
                         self.send_header(name, value)
-                self.send_header("Content-Length", str(len(data)))
+                # The answer to HEAD tells the length of what it does not carry.
+                self.send_header("Content-Length", headers.get("Content-Length", str(len(data))))
                 self.end_headers()
                 self.wfile.write(data)
 

@@ -6,9 +6,12 @@ import os
 import time
 
 import pytest
-from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
+from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError, ReadTimeoutError
 
+from btard.errors import UserError
 from deploy.aws.errors import explained
+from deploy.aws.launcher import behaviour_of
+from deploy.aws.settings import UpSettings
 from tests.deploy.aws.account import FAST, NAME, UP, Account
 from tests.deploy.standins import eventually
 
@@ -35,10 +38,10 @@ def test_what_aws_lacks_now_is_asked_for_again(account: Account, code: str) -> N
     account.proxy.refuse = lambda action, number: code if action == "RunInstances" and 3 <= number <= 4 else None
     launcher = account.launch("up", *UP)
     try:
-        eventually(lambda: len(account.alive()) == 5, "the fleet")
+        eventually(lambda: len(account.alive()) == 5, "the fleet", 120)
     finally:
         launcher.terminate()
-        said, _ = launcher.communicate(timeout=60)
+        said, _ = launcher.communicate(timeout=120)
     assert said.count(f"({code}: because a test wants it); trying again every 0.2 s") == 1, said
     assert account.left() == []
 
@@ -94,6 +97,8 @@ def test_words_that_are_wrong(account: Account) -> None:
     assert "--wandb-secret needs an --instance-profile" in account.run("up", *UP, "--wandb-secret", "key")[1]
     assert "--attack-type is 'NONSENSE'" in account.run("up", *UP, "--attack-type", "NONSENSE")[1]
     assert "price table" in account.run("up", *UP, "--coordinator-type", "x99.huge")[1]
+    assert "attackers need an --attack-type" in account.run("up", *UP, "--attackers", "1")[1]
+    assert "--coordinator-image is btard-coordinator, but machines need a registry" in account.run("up", "--yes")[1]
     assert account.proxy.calls["RunInstances"] == 0
 
 
@@ -109,6 +114,7 @@ def client_error(code: str) -> ClientError:
         (client_error("Surprise"), "cannot start it: It is so (Surprise)", False),
         (NoCredentialsError(), "set AWS_PROFILE", False),
         (EndpointConnectionError(endpoint_url="http://x"), "cannot be reached", True),
+        (ReadTimeoutError(endpoint_url="http://x"), "cannot be reached", True),
     ],
 )
 def test_every_complaint_is_one_sentence(error: Exception, sentence: str, passing: bool) -> None:
@@ -122,3 +128,32 @@ def test_without_credentials(account: Account, monkeypatch: pytest.MonkeyPatch) 
     account.environment |= {"AWS_EC2_METADATA_DISABLED": "true", "HOME": os.devnull}
     code, said = account.run("status")
     assert code == 2 and "there are no AWS credentials here" in said
+
+
+def test_a_fleet_is_not_given_up_because_aws_cannot_be_asked_for_a_while(account: Account) -> None:
+    launcher = account.launch("up", *UP)
+    try:
+        eventually(lambda: len(account.alive()) == 5, "the fleet", 120)
+        before = {machine.id for machine in account.alive().values()}
+        asked = account.proxy.calls["DescribeInstances"]
+        account.proxy.refuse = lambda action, number: (
+            "InternalError" if action == "DescribeInstances" and number <= asked + 12 else None
+        )
+        eventually(lambda: account.proxy.calls["DescribeInstances"] > asked + 12, "an answer")
+        assert {machine.id for machine in account.alive().values()} == before and launcher.poll() is None
+    finally:
+        launcher.terminate()
+        said, _ = launcher.communicate(timeout=120)
+    assert "InternalError: because a test wants it" in said or "(InternalError)" in said, said
+    assert account.left() == []
+
+
+def test_every_setting_of_a_behaviour_reaches_the_attackers() -> None:
+    text = behaviour_of(
+        UpSettings(
+            experiment=NAME, ami="ami-1", attackers=1, attack_type="ROP", rop_angle=45, noise_relative=True, drift=0.5
+        )
+    )
+    assert text == "ATTACK_TYPE=ROP ATTACK_START=3000 NOISE_RELATIVE=True ROP_ANGLE=45.0 DRIFT=0.5"
+    with pytest.raises(UserError, match="without blanks"):
+        behaviour_of(UpSettings(experiment=NAME, ami="ami-1", attack_type="ALIE", collude_at="/my shared"))

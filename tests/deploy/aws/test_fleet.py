@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.deploy.aws.account import FAST, NAME, TAGS, UP, Account
+from tests.deploy.aws.account import BUCKET, FAST, NAME, TAGS, UP, Account
 from tests.deploy.standins import eventually
 
 EVERYBODY = {"coordinator", "worker-0", "worker-1", "worker-2", "worker-3"}
@@ -22,7 +22,7 @@ def running(account: Account, *words: str, until: set[str] = EVERYBODY) -> Itera
     """A launcher with its fleet complete; ended if the test has not."""
     launcher = account.launch("up", *UP, *words)
     try:
-        eventually(lambda: set(account.alive()) == until or launcher.poll() is not None, "the fleet")
+        eventually(lambda: set(account.alive()) == until or launcher.poll() is not None, "the fleet", 120)
         assert launcher.poll() is None, "the launcher has ended"
         yield launcher
     finally:
@@ -33,7 +33,7 @@ def running(account: Account, *words: str, until: set[str] = EVERYBODY) -> Itera
 
 def end(launcher: subprocess.Popen[str], number: signal.Signals = signal.SIGINT) -> str:
     launcher.send_signal(number)
-    said, _ = launcher.communicate(timeout=60)
+    said, _ = launcher.communicate(timeout=120)
     assert launcher.returncode == 130, said
     return said
 
@@ -119,15 +119,14 @@ def test_a_machine_that_is_lost_is_replaced(account: Account) -> None:
 def test_the_run_is_lost_with_its_coordinator_if_there_is_no_bucket(account: Account) -> None:
     with running(account) as launcher:
         account.client("ec2").terminate_instances(InstanceIds=[account.alive()["coordinator"].id])
-        said, _ = launcher.communicate(timeout=60)
+        said, _ = launcher.communicate(timeout=120)
     assert launcher.returncode == 2 and "without a --bucket" in said.splitlines()[-1]
     assert account.left() == []
 
 
 def test_with_a_bucket_a_new_coordinator_goes_on(account: Account) -> None:
-    profile = account.client("iam")
-    profile.create_instance_profile(InstanceProfileName="peers")
-    with running(account, "--bucket", "results", "--instance-profile", "peers") as launcher:
+    account.make_bucket()
+    with running(account, *BUCKET) as launcher:
         lost = account.alive()["coordinator"]
         account.client("ec2").terminate_instances(InstanceIds=[lost.id])
         eventually(lambda: set(account.alive()) == EVERYBODY, "the new coordinator")
@@ -149,7 +148,7 @@ def test_a_launcher_that_is_killed_leaves_what_down_finds(account: Account) -> N
 
     account.proxy.after = kill
     launcher = account.launch("up", *UP)
-    launcher.communicate(timeout=60)
+    launcher.communicate(timeout=120)
     assert launcher.returncode == -signal.SIGKILL
     assert len(account.alive()) == 3 and len(account.left()) > 6
     code, said = account.run("down", *FAST)
@@ -172,6 +171,17 @@ def test_a_second_launcher_takes_the_fleet_over(account: Account) -> None:
     assert account.left() == []
 
 
+def test_a_name_can_be_used_again_at_once(account: Account) -> None:
+    """AWS shows machines for an hour after their end; a coordinator among them is not one that was lost now."""
+    with running(account) as launcher:
+        end(launcher)
+    assert [machine for machine in account.machines() if not machine.alive]
+    with running(account) as launcher:
+        assert {machine.generation for machine in account.alive().values()} == {1}
+        assert "was lost" not in end(launcher)
+    assert account.left() == []
+
+
 def test_attack_turns_peers_and_the_launcher_keeps_it_so(account: Account) -> None:
     with running(account) as launcher:
         honest = account.alive()
@@ -188,8 +198,8 @@ def test_attack_turns_peers_and_the_launcher_keeps_it_so(account: Account) -> No
 
 
 def test_attack_from_a_checkpoint_replaces_everybody(account: Account) -> None:
-    account.client("iam").create_instance_profile(InstanceProfileName="peers")
-    with running(account, "--bucket", "results", "--instance-profile", "peers") as launcher:
+    account.make_bucket()
+    with running(account, *BUCKET) as launcher:
         before = {machine.id for machine in account.alive().values()}
         words = ["--attackers", "1", "--attack-type", "SIGN_FLIPPING", "--attack-start", "1000", "--checkpoint", "950"]
         code, said = account.run("attack", *words, *FAST)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from deploy.aws.fleet import HONEST, Role, Spec, Wanted
-from deploy.aws.userdata import render
+from deploy.aws.userdata import MOST_FAILURES, render
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 LIE = "ATTACK_TYPE=SIGN_FLIPPING ATTACK_START=1000"
@@ -115,7 +115,18 @@ def test_a_peer_boots_and_an_attacker_differs_only_by_its_environment(tmp_path: 
     )
 
 
-@pytest.mark.parametrize(("codes", "runs"), [("0\n", 1), ("3\n", 1), ("2\n", 1), ("4\n137\n0\n", 3), ("4\n3\n", 2)])
+@pytest.mark.parametrize(
+    ("codes", "runs"),
+    [
+        ("0\n", 1),
+        ("3\n", 1),
+        ("2\n", 1),
+        ("4\n137\n0\n", 3),
+        ("4\n3\n", 2),
+        ("125\n" * 99, MOST_FAILURES),
+        ("125\n" * 19 + "4\n" + "125\n" * 3 + "0\n", 24),
+    ],
+)
 def test_only_what_may_pass_is_tried_again(tmp_path: Path, codes: str, runs: int) -> None:
     script = render(spec(), wanted(), Role.WORKER, 0, now=NOW, coordinator="10.77.0.4", data=str(tmp_path / "data"))
     calls = boot(tmp_path, script, codes)
@@ -140,6 +151,15 @@ def test_a_checkpoint_is_fetched_before_the_coordinator_starts(tmp_path: Path) -
     given = spec(initial_state="s3://elsewhere/step-004950")
     script = render(given, wanted(), Role.COORDINATOR, -1, now=NOW)
     assert "s3://elsewhere/step-004950" in script and "--initial-state /data/initial-state" in script
+
+
+def test_a_coordinator_that_takes_a_lost_ones_place_can_use_its_key(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    (data / "run").mkdir(parents=True)
+    key = data / "run" / "identity.key"
+    key.touch(0o644)  # as `aws s3 sync` leaves it
+    boot(tmp_path, render(spec(), wanted(), Role.COORDINATOR, -1, now=NOW, data=str(data)))
+    assert key.stat().st_mode & 0o777 == 0o600
 
 
 def test_no_secret_is_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
