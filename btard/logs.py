@@ -16,6 +16,9 @@ from btard.errors import UserError
 
 logger = logging.getLogger(__name__)
 
+_LEVELS = {10: "DEBUG", 20: "INFO", 30: "WARNING", 40: "ERROR", 50: "CRITICAL"}
+"""The names of levels, which hivemind changes for a whole process."""
+
 _TEXT = "%(asctime)s %(levelname)s %(message)s"
 
 
@@ -54,7 +57,7 @@ class JsonFormatter(logging.Formatter):
         time = datetime.fromtimestamp(record.created, UTC)
         fields: dict[str, Any] = {
             "time": time.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-            "level": record.levelname,
+            "level": _LEVELS.get(record.levelno, record.levelname),
             "logger": record.name,
             "message": record.getMessage(),
         }

@@ -165,7 +165,8 @@ async def _serve(
         meter = SwarmMeter(registry, manifest)
         log = MeteredLog(directory.events, meter)
         if settings.wandb is not WandbMode.OFF:
-            sink = WandbSink(settings.wandb, settings.wandb_project, manifest, directory.path)
+            # In a thread: it takes seconds, in which peers that bootstrap must get an answer.
+            sink = await asyncio.to_thread(WandbSink, settings.wandb, settings.wandb_project, manifest, directory.path)
         log.write(
             CoordinatorEvent.STARTED,
             run_id=manifest.run_id,

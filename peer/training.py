@@ -109,6 +109,7 @@ class TrainingLoop:
             outcome = await self.driver.run_step(roster, state, contribution, self.neighbours.candidates(roster))
             if isinstance(outcome, Stopped):
                 self._stopped(outcome)
+                self.recorder.stopped(outcome)
                 if outcome.kind is OutcomeKind.BANNED:
                     return ExitCode.BANNED
                 entered = await self._enter(roster)
@@ -310,7 +311,6 @@ class TrainingLoop:
         self._publishing = asyncio.ensure_future(self.bans.publish(self.node.records, self.key, self.manifest.run))
 
     def _stopped(self, outcome: Stopped) -> None:
-        self.recorder.stopped(outcome)
         if outcome.kind is OutcomeKind.BANNED:
             evidence = self.bans.path_of(self.key.peer_id)
             logger.error("step %d: this peer is banned: %s; the evidence is %s", outcome.step, outcome.reason, evidence)

@@ -21,7 +21,8 @@ def _moment() -> Iterator[None]:
 
 
 def record(message: str, *arguments: object, **more: Any) -> logging.LogRecord:
-    return logging.makeLogRecord({"name": "a.b", "levelname": "INFO", "msg": message, "args": arguments, **more})
+    fields = {"name": "a.b", "levelno": logging.INFO, "levelname": "INF", "msg": message, "args": arguments}
+    return logging.makeLogRecord(fields | more)
 
 
 def test_a_line_has_its_moment() -> None:
