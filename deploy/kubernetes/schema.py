@@ -18,11 +18,19 @@ CHART = Path(__file__).parent / "btard"
 SCHEMA = CHART / "values.schema.json"
 
 OF_THE_COORDINATOR = frozenset(
-    {"directory", "dht_port", "host", "cache_dir", "wandb", "dashboard", "dashboard_token_file"}
-)
+    {
+        "directory", "dht_port", "host", "cache_dir", "wandb", "dashboard", "dashboard_token_file", "metrics",
+        "metrics_token_file",
+    }
+)  # fmt: skip
 """Settings of the coordinator that the chart gives itself."""
 
-OF_A_PEER = frozenset({"initial_peers", "directory", "host", "port", "cache_dir", "device", "tau", "wandb"})
+OF_A_PEER = frozenset(
+    {
+        "initial_peers", "directory", "host", "port", "cache_dir", "device", "tau", "wandb", "metrics",
+        "metrics_token_file",
+    }
+)  # fmt: skip
 """Settings of a peer that the chart gives itself, or that are the run's."""
 
 OF_AN_ATTACKER = frozenset({"attack_directory"})

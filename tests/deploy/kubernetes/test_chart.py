@@ -43,16 +43,19 @@ CASES: dict[str, dict[str, Any]] = {
     },
     "attackers": {"attackers": ATTACKERS, "peers": {"replicas": 5}},
     "dashboard": {"dashboard": {"enabled": True, "port": 9000, "tokenSecret": {"name": "page", "key": "word"}}},
+    "metrics": {"metrics": {"enabled": True, "tokenSecret": {"name": "scrape"}}},
     "wandb": {"wandb": {"keySecret": {"name": "wandb", "key": "api-key"}}},
     "all": {
         "attackers": ATTACKERS,
         "dashboard": {"enabled": True, "tokenSecret": {"name": "page"}},
+        "metrics": {"enabled": True, "port": 9200, "tokenSecret": {"name": "scrape", "key": "word"}},
         "wandb": {"keySecret": {"name": "wandb"}},
         "images": {"pullSecrets": ["registry"], "peer": {"repository": "registry.example:5000/btard-peer", "tag": "1"}},
         "networkPolicy": {
             "enabled": True,
             "from": [{"ipBlock": {"cidr": "203.0.113.0/24"}}],
             "dashboardFrom": [{"namespaceSelector": {}}],
+            "metricsFrom": [{"podSelector": {}}],
         },
         "coordinator": {
             "service": {"type": "LoadBalancer", "annotations": {"a": "b"}},
@@ -202,6 +205,9 @@ def test_programs_read_what_they_are_told(values: dict[str, Any], monkeypatch: p
         assert rendered.named("Service", address.removesuffix(":31337"))["spec"]["ports"][0]["port"] == 31337
         assert (peer.attack_type == "NONE") == (group == "peer")
         make_behaviour(peer, seed=b"a seed")
+        opened = {port["name"]: port["containerPort"] for port in inside["ports"]}
+        for daemon in (peer, told):
+            assert daemon.metrics == (f"0.0.0.0:{opened['metrics']}" if "metrics" in opened else None)
 
 
 def test_attackers_get_their_environment_and_nobody_else_does() -> None:
@@ -250,6 +256,11 @@ def test_secrets_are_only_referred_to() -> None:
     secret = {"secretName": "page", "items": [{"key": "token", "path": "token"}]}
     volumes = rendered.pods()["trial-btard-coordinator"]["spec"]["volumes"]
     assert {"name": "dashboard-token", "secret": secret} in volumes
+    scrape = {"secretName": "scrape", "items": [{"key": "word", "path": "token"}]}
+    for pod in rendered.pods().values():
+        assert {"name": "metrics-token", "secret": scrape} in pod["spec"]["volumes"]
+        (mount,) = [mount for mount in container(pod)["volumeMounts"] if mount["name"] == "metrics-token"]
+        assert environment(container(pod))["BTARD_METRICS_TOKEN_FILE"] == f"{mount['mountPath']}/token"
     assert not rendered.kinds("Secret"), "the chart makes none, so no release holds any"
     for one in (inside, *rendered.peers().values()):
         assert not [name for name in environment(one) if re.search(r"KEY$|PASSWORD|SECRET", name)]

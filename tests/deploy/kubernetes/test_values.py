@@ -41,6 +41,8 @@ LIAR: dict[str, Any] = {"name": "liars", "replicas": 1, "environment": {"ATTACK_
         (attackers(LIAR | {"name": "Big Liars"}), "at '/attackers/0/name'"),
         (attackers(LIAR, LIAR), "two groups of attackers have the name liars"),
         ({"dashboard": {"enabled": True}}, "at '/dashboard/tokenSecret/name': minLength"),
+        ({"metrics": {"enabled": True}}, "at '/metrics/tokenSecret/name': minLength"),
+        ({"settings": {"metrics": "0.0.0.0:9108"}}, "'metrics' not allowed"),
         ({"dashboard": {"token": "abc"}}, "'token' not allowed"),
         ({"wandb": {"key": "abc"}}, "at '/wandb': additional properties 'key' not allowed"),
         ({"coordinator": {"replicas": 2}}, "at '/coordinator': additional properties 'replicas' not allowed"),

@@ -116,3 +116,35 @@ readinessProbe:
 {{- define "btard.image" -}}
 {{- printf "%s:%s" .repository .tag | quote -}}
 {{- end }}
+
+{{- /* What every pod has with metrics. */ -}}
+{{- define "btard.metricsEnvironment" }}
+{{- if .Values.metrics.enabled }}
+- name: BTARD_METRICS
+  value: {{ printf "0.0.0.0:%d" (int .Values.metrics.port) | quote }}
+- name: BTARD_METRICS_TOKEN_FILE
+  value: /run/secrets/btard-metrics/token
+{{- end }}
+{{- end }}
+
+{{- define "btard.metricsPort" }}
+{{- if .Values.metrics.enabled }}
+- {name: metrics, containerPort: {{ .Values.metrics.port }}}
+{{- end }}
+{{- end }}
+
+{{- define "btard.metricsMount" }}
+{{- if .Values.metrics.enabled }}
+- {name: metrics-token, mountPath: /run/secrets/btard-metrics, readOnly: true}
+{{- end }}
+{{- end }}
+
+{{- define "btard.metricsVolume" }}
+{{- if .Values.metrics.enabled }}
+- name: metrics-token
+  secret:
+    secretName: {{ .Values.metrics.tokenSecret.name }}
+    items:
+      - {key: {{ .Values.metrics.tokenSecret.key }}, path: token}
+{{- end }}
+{{- end }}
