@@ -117,6 +117,16 @@ def test_help_names_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
         ([*QUICK, "--data", "builtin", "--tokenizer", "x"], "the task digits has only its built-in data"),
         ([*QUICK, "--initial-state", "/nonexistent"], "there is no checkpoint in /nonexistent"),
         ([*QUICK, "--peer", "3"], "there is no flag --peer; perhaps --peers was meant"),
+        (
+            [*QUICK, "--metrics", "0.0.0.0:0"],
+            "metrics at 0.0.0.0:0 can be read by other machines and need --metrics-token",
+        ),
+        ([*QUICK, "--metrics", "192.0.2.1:1"], "metrics at 192.0.2.1:1 can be read by other machines"),
+        (
+            [*QUICK, "--metrics", ":0", "--metrics-token-file", "/nonexistent"],
+            "--metrics-token-file /nonexistent cannot",
+        ),
+        ([*QUICK, "--log-format", "xml"], "--log-format is 'xml', but must be one of text, json"),
     ],
 )
 def test_bad_input_is_one_sentence_and_exit_code_2(

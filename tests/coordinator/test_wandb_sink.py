@@ -14,6 +14,7 @@ from coordinator.metrics import StepSummary
 from coordinator.wandb_sink import WandbSink
 from peer.telemetry.settings import WandbMode
 from tests.coordinator.swarm import manifest
+from tests.peer.telemetry.test_wandb_run import history
 
 SUMMARY = StepSummary(7, 1.5, 1.4, 3, 4, 12, 25.0, 3)
 
@@ -57,6 +58,16 @@ def test_points_have_the_published_names(run: FakeRun, tmp_path: Path) -> None:
         "step": 7,
     }
     assert run.finished
+
+
+def test_the_real_package_keeps_them_offline(tmp_path: Path) -> None:
+    pytest.importorskip("wandb", reason="the package wandb is not installed")
+    sink = WandbSink(WandbMode.OFFLINE, "btard", manifest(), tmp_path)
+    sink.log(SUMMARY)
+    sink.close()
+    kept, (point,) = history(tmp_path)
+    assert (kept.run_id, kept.run_group, kept.display_name) == (manifest().run_id, manifest().run_id, "test")
+    assert {"loss": 1.5, "median loss": 1.4, "alive peers": 4, "samples": 12, "_step": 7}.items() <= point.items()
 
 
 def test_a_start_that_is_refused(run: FakeRun, tmp_path: Path) -> None:
