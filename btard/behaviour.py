@@ -8,28 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import torch
 
 from btard.identity import Envelope, IdentityKey, PeerId
+from btard.round.accusations import Charge, Opinion
+from btard.round.messages import Commit, LeaveReason, Phase, Reveal, Scalars
+from btard.round.partition import WireType
+from btard.round.roster import Roster
 from btard.transport.base import Payload
 
-if TYPE_CHECKING:
-    from btard.round.accusations import Charge, Opinion
-    from btard.round.messages import Commit, Phase, Reveal, Scalars
-    from btard.round.partition import WireType
-    from btard.round.roster import Roster
-
 B = TypeVar("B")
-
-
-class LeaveReason(StrEnum):
-    """Why a peer leaves the roster by its own signed word."""
-
-    SHUTDOWN = "shutdown"
-    LOTTERY = "lottery"
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from lab.theory import Result
+from lab.waits import Result
 
 _BLUE, _ORANGE, _GREY = "#1f5fa8", "#d1661c", "#666666"
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 from functools import lru_cache
 from typing import TypeVar
 
-from btard.behaviour import LeaveReason
 from btard.hashing import DIGEST_SIZE
 from btard.identity import Malformed, MessageKind, PeerId
 from btard.identity.codec import as_bytes, as_fields, as_int, as_list, as_text, ascending, decode, encode
@@ -297,6 +296,13 @@ class Digest:
     def _read(cls, body: bytes) -> Digest:
         fields = as_fields(decode(body, limit=256), 4)
         return cls(*(as_bytes(field, DIGEST_SIZE) for field in fields))
+
+
+class LeaveReason(StrEnum):
+    """Why a peer leaves the roster by its own signed word."""
+
+    SHUTDOWN = "shutdown"
+    LOTTERY = "lottery"
 
 
 @dataclass(frozen=True)

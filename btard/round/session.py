@@ -6,12 +6,12 @@ import math
 from collections.abc import Sequence
 from functools import lru_cache, partial
 
-from btard.behaviour import Behaviour, LeaveReason
+from btard.behaviour import Behaviour
 from btard.identity import Envelope, IdentityKey, Malformed, MessageKind, PeerId
 from btard.round.actions import Action, Finished, Send, Stopped
 from btard.round.attempt import Attempt
 from btard.round.buffers import BufferPool
-from btard.round.messages import Certificate, Leave
+from btard.round.messages import Certificate, Leave, LeaveReason
 from btard.round.roster import Roster
 from btard.round.rules import StepRules
 from btard.round.step import StepMachine

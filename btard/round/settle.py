@@ -11,14 +11,13 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from btard.behaviour import LeaveReason
 from btard.identity import Envelope, MessageKind, PeerId
 from btard.round.accusations import Charge, ChargeKind, Opinion, Report, Vote
 from btard.round.attachments import ECHOED
 from btard.round.attempt import Attempt
 from btard.round.disputes import Disputes
 from btard.round.evidence import Offence
-from btard.round.messages import Commit, Leave, PartHeader, Phase
+from btard.round.messages import Commit, Leave, LeaveReason, PartHeader, Phase
 from btard.round.reveal import is_false_reveal
 
 

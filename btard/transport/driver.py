@@ -12,7 +12,6 @@ from typing import TypeVar
 
 import torch
 
-from btard.behaviour import LeaveReason
 from btard.identity import PeerId
 from btard.round.actions import (
     Action,
@@ -29,6 +28,7 @@ from btard.round.actions import (
     Voided,
 )
 from btard.round.attempt import Attempt
+from btard.round.messages import LeaveReason
 from btard.round.roster import Roster
 from btard.round.rules import StepRules
 from btard.round.session import Session

@@ -9,7 +9,7 @@ from operator import methodcaller
 
 import torch
 
-from btard.behaviour import Behaviour, LeaveReason
+from btard.behaviour import Behaviour
 from btard.hashing import digest
 from btard.identity import Envelope, IdentityKey, Malformed, PeerId
 from btard.round.actions import (
@@ -27,6 +27,7 @@ from btard.round.actions import (
     Voided,
 )
 from btard.round.attempt import Attempt
+from btard.round.messages import LeaveReason
 from btard.round.momentum import Momentum, base_from_bytes, submission
 from btard.round.partition import from_wire
 from btard.round.roster import Roster
@@ -246,7 +247,7 @@ class SimulatedPeer:
     def _shown_by(self, target: PeerId, step: int, promised: bytes) -> torch.Tensor | None:
         """Return the momentum that a peer has committed to, if it can be reached and shows it."""
         peer = self.network.peers.get(target)
-        if peer is None or peer.crashed or not self.network.connects(self.peer_id, target):
+        if not isinstance(peer, SimulatedPeer) or peer.crashed or not self.network.connects(self.peer_id, target):
             return None
         data = peer.behaviour.shown_momentum(step, peer._momentum.base_bytes(step))
         try:

@@ -11,12 +11,28 @@ import math
 import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 from btard.identity import PeerId
 
-if TYPE_CHECKING:
-    from btard.transport.memory import SimulatedPeer
+
+class Host(Protocol):
+    """What the network knows of a peer in it.
+
+    Attributes:
+        crashed: nothing reaches it any more.
+        touched: something has happened to it in the event that is going on.
+    """
+
+    crashed: bool
+    touched: bool
+
+    def watch(self) -> None:
+        """Ask for an event at the peer's deadline, as it stands now."""
+
+
+Arrival = Callable[[Any], None]
+"""What happens to a peer when something arrives; it is of the class that the sender is of."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +60,11 @@ class Network:
         self.now = 0.0
         self.random = random.Random(seed)
         self.conditions = conditions
-        self.peers: dict[PeerId, SimulatedPeer] = {}
+        self.peers: dict[PeerId, Host] = {}
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._last: _Deliveries | None = None
         self._order = itertools.count()
-        self._touched: list[SimulatedPeer] = []
+        self._touched: list[Host] = []
         self._islands: dict[PeerId, int] = {}
 
     def at(self, when: float, event: Callable[[], None]) -> None:
@@ -61,15 +77,11 @@ class Network:
         """Cut the network into groups that cannot reach each other; peers in no group form one. No group: heal."""
         self._islands = {peer: number for number, group in enumerate(groups, 1) for peer in group}
 
-    def deliver(
-        self, sender: PeerId, receiver: PeerId, arrive: Callable[[SimulatedPeer], None], wait: float = 0.0
-    ) -> None:
+    def deliver(self, sender: PeerId, receiver: PeerId, arrive: Arrival, wait: float = 0.0) -> None:
         """Let something arrive after its delay, unless it is lost or cut off then."""
         self.deliver_all(sender, (receiver,), arrive, wait)
 
-    def deliver_all(
-        self, sender: PeerId, receivers: Sequence[PeerId], arrive: Callable[[SimulatedPeer], None], wait: float = 0.0
-    ) -> None:
+    def deliver_all(self, sender: PeerId, receivers: Sequence[PeerId], arrive: Arrival, wait: float = 0.0) -> None:
         """Let the same thing arrive at several peers: one event if chance has no say in it, else one for each."""
         conditions, start = self.conditions, self.now + wait
         if conditions.fixed:
@@ -79,9 +91,7 @@ class Network:
             if self.random.random() >= conditions.loss:
                 self._deliver_at(start + self.random.uniform(*conditions.delay), sender, (receiver,), arrive)
 
-    def _deliver_at(
-        self, when: float, sender: PeerId, receivers: Sequence[PeerId], arrive: Callable[[SimulatedPeer], None]
-    ) -> None:
+    def _deliver_at(self, when: float, sender: PeerId, receivers: Sequence[PeerId], arrive: Arrival) -> None:
         """Add to the last deliveries that were planned if they are at the same time, and nothing else is since."""
         last = self._last
         if last is None or last.when != when:
@@ -95,7 +105,7 @@ class Network:
         islands = self._islands
         return not islands or islands.get(sender, 0) == islands.get(receiver, 0)
 
-    def _arrive(self, sender: PeerId, receivers: Sequence[PeerId], arrive: Callable[[SimulatedPeer], None]) -> None:
+    def _arrive(self, sender: PeerId, receivers: Sequence[PeerId], arrive: Arrival) -> None:
         # Networks of tests override it, to let one peer exist twice.
         for receiver in receivers:
             peer = self.peers.get(receiver)
@@ -113,7 +123,7 @@ class Network:
             if self._touched:
                 self._look_after()
 
-    def touch(self, peer: SimulatedPeer) -> None:
+    def touch(self, peer: Host) -> None:
         """Something has happened to a peer, so once this event is over its deadline may be another."""
         if not peer.touched:
             peer.touched = True
@@ -134,7 +144,7 @@ class _Deliveries:
     def __init__(self, network: Network, when: float) -> None:
         self._network = network
         self.when = when
-        self.planned: list[tuple[PeerId, Sequence[PeerId], Callable[[SimulatedPeer], None]]] = []
+        self.planned: list[tuple[PeerId, Sequence[PeerId], Arrival]] = []
 
     def __call__(self) -> None:
         for sender, receivers, arrive in self.planned:

@@ -7,16 +7,8 @@ from pathlib import Path
 import pytest
 
 from lab.figures import bans_figure
-from lab.theory import (
-    CASES,
-    Result,
-    expected_p95,
-    expected_steps,
-    main,
-    simulate_draws,
-    simulate_protocol,
-    table,
-)
+from lab.theory import CASES, main, table
+from lab.waits import Result, expected_p95, expected_steps, simulate_draws, simulate_protocol
 
 
 @pytest.mark.parametrize(
