@@ -221,7 +221,16 @@ def check_clock(facts: ClockFacts) -> Finding:
     if low > MAX_SKEW or high < -MAX_SKEW:
         side = f"ahead of the swarm's by at least {low:.0f} s" if low > 0 else f"behind the swarm's by {-high:.0f} s"
         return failed("clock", f"this machine's clock is {side} ({how}); set it, for example by starting NTP")
-    return ok("clock", f"this machine's clock is between {low:.2f} and {high:.2f} s ahead of the swarm's, {how}")
+    return ok("clock", f"this machine's clock is {_offset(low, high)} the swarm's, {how}")
+
+
+def _offset(low: float, high: float) -> str:
+    """Return how far ahead a clock is, in words; negative seconds are behind."""
+    if low >= 0:
+        return f"{low:.2f} to {high:.2f} s ahead of"
+    if high <= 0:
+        return f"{-high:.2f} to {-low:.2f} s behind"
+    return f"at most {-low:.2f} s behind and {high:.2f} s ahead of"
 
 
 def _count(count: int, noun: str) -> str:
