@@ -68,7 +68,7 @@ def test_a_refusal_while_everything_is_terminated_is_tried_again(account: Accoun
 
 def test_what_stays_is_named(account: Account) -> None:
     account.proxy.refuse = lambda action, number: "DependencyViolation" if action == "DeleteSecurityGroup" else None
-    code, said = account.run("up", *UP, "--time-limit", "0.001", "--patience", "0.5")
+    code, said = account.run("up", *UP, "--time-limit", "0.001", "--patience", "5")
     assert code == 2 and "run down again" in said and "DependencyViolation" in said
     account.proxy.refuse = lambda action, number: None
     assert account.run("down", *FAST)[0] == 0 and account.left() == []
