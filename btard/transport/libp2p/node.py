@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from hivemind.dht import DHTNode
-from hivemind.p2p import P2P
+from hivemind.p2p import P2P, PeerID
 from hivemind.utils.multiaddr import Multiaddr
 
 from btard.errors import UserError
@@ -28,6 +29,8 @@ logger = logging.getLogger(__name__)
 
 HEARTBEAT_FILE = "heartbeat"
 """Beside the identity: touched every few seconds while event loop and p2pd answer; `cli.health` looks at its age."""
+
+_PING_PAUSE = 0.2
 
 LOOPBACK = ("/ip4/127.0.0.1/tcp/0",)
 
@@ -108,6 +111,7 @@ class Libp2pNode:
                     ensure_bootstrap_success=False,
                     client_mode=client,
                 )
+            await _meet(dht, reached, startup_timeout)
         except BaseException as error:
             await transport.close()
             if p2p is not None:
@@ -178,6 +182,19 @@ async def _dial(transport: Libp2pTransport, own: PeerId, initial_peers: Sequence
         each = "; ".join(f"{entry[0]}: {failure}" for entry, failure in zip(others, failures, strict=True))
         raise UserError(f"no initial peer is reachable ({each}); check the addresses and that one of them runs")
     return reached
+
+
+async def _meet(dht: DHTNode, initial_peers: Sequence[str], timeout: float) -> None:
+    """Ask initial peers until one has answered: hivemind asks once, and a busy machine may need longer than that.
+
+    Who knows nobody in the DHT finds nothing there, ever. After `timeout` seconds the node goes on alone.
+    """
+    peers = [PeerID.from_base58(str(split_maddr(maddr)[0])) for maddr in initial_peers]
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(timeout):
+            while peers and not dht.protocol.routing_table.uid_to_peer_id:
+                await asyncio.gather(*map(dht.protocol.call_ping, peers))
+                await asyncio.sleep(_PING_PAUSE)
 
 
 async def _attach_p2p(daemon: Daemon) -> P2P:

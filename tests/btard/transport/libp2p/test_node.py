@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from hivemind.dht.protocol import DHTProtocol
 
 from btard.errors import UserError
 from btard.transport.libp2p import Libp2pNode, remove_leftovers
@@ -74,6 +75,26 @@ async def test_a_killed_peer_takes_its_daemon_along(tmp_path: Path) -> None:
     assert left
     remove_leftovers(identity)
     assert not any(map(os.path.exists, left))
+
+
+async def test_who_is_answered_late_does_not_stay_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = await Libp2pNode.create(tmp_path / "first" / "key")
+    unanswered = 3
+    ping = DHTProtocol.call_ping
+
+    async def busy(protocol: DHTProtocol, *arguments: object, **options: object) -> object:
+        nonlocal unanswered
+        unanswered -= 1
+        return None if unanswered >= 0 else await ping(protocol, *arguments, **options)
+
+    monkeypatch.setattr(DHTProtocol, "call_ping", busy)
+    second = await Libp2pNode.create(tmp_path / "second" / "key", first.maddrs)
+    try:
+        assert unanswered < 0
+        assert second.dht.protocol.routing_table.uid_to_peer_id
+    finally:
+        await second.close()
+        await first.close()
 
 
 async def test_the_end_of_p2pd_is_reported(swarm: Swarm) -> None:
