@@ -129,6 +129,8 @@ class Engine:
     def build(self, base: str, *names: str) -> str:
         """Build these images, or all, by docker/build.sh; return what it says of their sizes; raises Failed."""
         flags = "--network host" + (" --pull=never" if self.name == "podman" and base.startswith("localhost/") else "")
+        if self.name == "podman" and len(names) == 1:
+            flags += " --layers=false"  # no other image will ask for the stages in between
         log = self.directory / "build.log"
         with log.open("w") as output:
             result = subprocess.run(

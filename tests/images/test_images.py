@@ -118,6 +118,25 @@ def test_an_image_runs_its_program_as_a_user_with_a_check_and_a_volume(program: 
     assert 'CMD ["python", "-m", "cli.health"]\n' in text
 
 
+def instructions(program: str) -> list[str]:
+    """A Dockerfile without comments, an instruction a line, with the program's name left out."""
+    text = dockerfile(program).replace(f"btard-{program}", "NAME").replace(f"install.sh project {program}", "PROJECT")
+    return [line for line in re.sub(r"\\\n *", "", text).splitlines() if line and not line.startswith("#")]
+
+
+def test_the_coordinators_dockerfile_is_the_peers_with_less_in_it() -> None:
+    """So that building the peer's, as test_build.py does, shows that both build."""
+    coordinator, peer = instructions("coordinator"), instructions("peer")
+    own, theirs = (
+        set(re.findall(r"(\w+)=", next(line for line in lines if line.startswith("ENV"))))
+        for lines in (coordinator, peer)
+    )
+    assert own - theirs == {"BTARD_EXPERIMENT"}
+    assert theirs - own == {"NVIDIA_VISIBLE_DEVICES", "NVIDIA_DRIVER_CAPABILITIES"}
+    rest = [line for line in coordinator if not line.startswith("ENV") and line != "EXPOSE 31337"]
+    assert [line for line in peer if line in rest] == rest
+
+
 @pytest.mark.parametrize(("program", "settings"), PROGRAMS.items())
 def test_the_environment_of_images_and_services_is_known(program: str, settings: type[Settings]) -> None:
     known = {name for row in describe(settings) for name in row.environment}
