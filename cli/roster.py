@@ -21,6 +21,7 @@ class Change(StrEnum):
     SUSPENDED = "suspended"
     LEFT = "left"
     BANNED = "banned"
+    RESTORED = "restored"
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,8 @@ def history(events: Iterable[dict[str, Any]]) -> list[Entry]:
     """
     found: dict[tuple[str, Change, int], Entry] = {}
     for entry in _entries(events):
+        if entry.what is Change.RESTORED:
+            found.pop((entry.peer, Change.BANNED, -1), None)
         # A ban is for ever, whenever it is heard of; the step of the evidence is the one in which it was proved.
         key = (entry.peer, entry.what, -1 if entry.what is Change.BANNED else entry.step)
         known = found.get(key, entry)
@@ -119,6 +122,9 @@ def _entries(events: Iterable[dict[str, Any]]) -> Iterator[Entry]:
                 members.discard(peer)
                 reason = event.get("words") or event.get("reason")
                 yield Entry(step, peer, Change.BANNED, _text(reason), _text(event.get("evidence")) or None)
+            case {"event": "withdrawn", "peer": str(peer), "step": int(step)}:
+                members.add(peer)
+                yield Entry(step, peer, Change.RESTORED, "its ban is taken back: others had heard more")
             case {"event": "unproven", "peer": str(peer), "step": int(step)}:
                 yield Entry(step, peer, Change.BANNED, "no member proves it")
             case {"event": "left", "peer": str(peer), "step": int(step)}:

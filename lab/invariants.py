@@ -1,7 +1,8 @@
 """What must hold after every step of every run, whatever attackers do.
 
 I1  Honest peers that have finished a step hold the same x^t, aggregate and next roster, and have banned the same peers
-    in it. What for may differ where one peer gives several reasons at once; each must be proven (I3).
+    in it, what they took back not counted. What for may differ where one peer gives several reasons at once; each must
+    be proven (I3).
 I2  No honest peer is banned, but for disputes under `mutual`, and then a Byzantine one goes with it.
 I3  The evidence of every ban, written and read again, convinces somebody who was not there.
 I4  Once all attackers are out, no attempt fails any more.
@@ -110,7 +111,7 @@ class Invariants:
 
     def _check_void(self, peer: LabPeer, event: Voided) -> None:
         log = self._logs.get(peer.peer_id, frozenset())
-        self._logs[peer.peer_id] = log.union(verdict.peer for verdict in event.verdicts)
+        self._logs[peer.peer_id] = log.union(verdict.peer for verdict in event.verdicts).difference(event.withdrawn)
         for verdict in event.verdicts:
             self._check_ban(event, verdict)
             self._check_evidence(peer, event, verdict)

@@ -91,6 +91,8 @@ class Chronicle:
             return
         if isinstance(event, Stopped):
             self.stops.append((peer.number, event.step, f"{event.kind}: {event.reason}"))
+        if isinstance(event, Voided) and event.withdrawn:
+            self.bans = [ban for ban in self.bans if ban.step < event.step or ban.peer.peer_id not in event.withdrawn]
         if isinstance(event, Voided) and (event.step, event.attempt) not in self.voided:
             self.voided.add((event.step, event.attempt))
             for verdict in event.verdicts:

@@ -57,6 +57,7 @@ class PeerEvent(StrEnum):
     STEP = "step"
     VOID = "void"
     BANNED = "banned"
+    WITHDRAWN = "withdrawn"
     LEFT = "left"
     STOPPED = "stopped"
     FINISHED = "finished"
@@ -286,6 +287,10 @@ class TrainingLoop:
             self.reporter.excluded(event.step, peer, reason)
         for peer in (*(peer for peer, _ in event.suspended), *event.left):
             self.neighbours.gone(peer, event.step)
+        for peer in event.withdrawn:
+            logger.warning("step %d: the ban of %s is taken back: others had heard more", event.step, peer.short)
+            self.bans.withdraw(peer)
+            self.events.write(PeerEvent.WITHDRAWN, peer=peer, step=event.step)
         for verdict in event.verdicts:
             logger.warning("step %d: %s is banned: it %s", event.step, verdict.peer.short, verdict.evidence.offence)
             self.bans.add(verdict.evidence)

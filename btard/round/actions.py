@@ -165,6 +165,7 @@ class Voided:
         suspended: who is left out and why, in words.
         verdicts: bans.
         left: who left by its own word.
+        withdrawn: whom an earlier attempt at this step had banned, and all testimony together does not.
     """
 
     step: int
@@ -172,6 +173,7 @@ class Voided:
     suspended: tuple[tuple[PeerId, str], ...]
     verdicts: tuple[Verdict, ...]
     left: tuple[PeerId, ...]
+    withdrawn: tuple[PeerId, ...] = ()
 
 
 Action = (

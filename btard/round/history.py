@@ -52,10 +52,12 @@ class Standing:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a failure has come to: the resolution, and the bans with the attempts that they are about."""
+    """What a failure has come to: the resolution, the bans with the attempts that they are about, and whose ban by an
+    earlier failure does not stand any more."""
 
     resolution: Resolution
     bans: tuple[tuple[Ban, Attempt], ...]
+    withdrawn: tuple[PeerId, ...] = ()
 
 
 class History:
@@ -107,6 +109,7 @@ class History:
             else:
                 standing = standing.after(resolution)
                 resolutions.append((resolution, attempt))
+        withdrawn = tuple(sorted(self.standing.banned - standing.banned))
         self.standing = standing
         merged = Resolution(
             members=standing.members,
@@ -116,7 +119,8 @@ class History:
             redraw=False,
             judged=standing.judged,
         )
-        return Outcome(merged, tuple((ban, attempt) for resolution, attempt in resolutions for ban in resolution.bans))
+        bans = tuple((ban, attempt) for resolution, attempt in resolutions for ban in resolution.bans)
+        return Outcome(merged, bans, withdrawn)
 
 
 def end_of_road(attempt: Attempt, resolution: Resolution) -> tuple[OutcomeKind, str] | None:

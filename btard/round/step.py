@@ -361,11 +361,11 @@ class StepMachine:
         resolution = self._settlement.resolution(now)
         if resolution is None:
             return []
-        attempt, roster = self.attempt, self._step.roster
-        outcome = self._history.settle(self._settlement, resolution)
+        attempt, roster, outcome = self.attempt, self._step.roster, self._history.settle(self._settlement, resolution)
         resolution = outcome.resolution
         verdicts = tuple(Verdict(ban.peer, make_evidence(ban, about, self._step.record)) for ban, about in outcome.bans)
-        actions: list[Action] = [Voided(roster.step, attempt.number, resolution.suspended, verdicts, resolution.left)]
+        what = (resolution.suspended, verdicts, resolution.left, outcome.withdrawn)
+        actions: list[Action] = [Voided(roster.step, attempt.number, *what)]
         end = end_of_road(attempt, resolution)
         if end is not None:
             return actions + self._stop(*end)

@@ -153,6 +153,8 @@ class RunStatus:
                 self._void(step, event)
             case {"event": "banned", "peer": str(who), "step": int(step)}:
                 self._ban(who, step, str(event.get("reason", "")))
+            case {"event": "withdrawn", "peer": str(who)}:
+                self._take_back(who)
             case {"event": "left", "step": int(step)}:
                 self._gone(peer, PeerState.LEFT, step, str(event.get("reason", "")))
             case {"event": "stopped"} if peer.state not in GONE:
@@ -206,6 +208,13 @@ class RunStatus:
         if name is not None and (name not in self.bans or step < self.bans[name].step):
             self.bans[name] = Ban(name, step, reason)
             self._gone(self.peers[name], PeerState.BANNED, step, reason)
+
+    def _take_back(self, who: str) -> None:
+        """A ban that did not stand; the peer may be heard of again."""
+        ban = self.bans.pop(self._names.get(who, ""), None)
+        if ban is not None:
+            peer = self.peers[ban.name]
+            peer.state, peer.since, peer.reason = PeerState.SUSPENDED, None, "its ban was taken back"
 
     @staticmethod
     def _gone(peer: PeerStatus, state: PeerState, step: int | None, reason: str) -> None:

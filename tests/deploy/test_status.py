@@ -92,6 +92,18 @@ def test_the_status_follows_a_running_swarm(tmp_path: Path) -> None:
     happen("peer-1", 7.0, event="something new", step="not a number")
 
 
+def test_a_ban_that_is_taken_back_counts_no_more(tmp_path: Path) -> None:
+    plan = make_plan(settings(tmp_path, peers=3, byzantine=1, steps=100))
+    status = RunStatus(plan.peers, plan.coordinator, 100)
+    victim = plan.peers[0]
+    status.feed("peer-1", {"event": "banned", "peer": str(victim.peer_id), "step": 4, "reason": "lied"})
+    assert list(status.bans) == [victim.name] and status.peers[victim.name].state is PeerState.BANNED
+    status.feed("peer-1", {"event": "withdrawn", "peer": str(victim.peer_id), "step": 4})
+    assert not status.bans and status.peers[victim.name].state is PeerState.SUSPENDED
+    status.feed(victim.name, {"event": "step", "step": 5, "loss": 1.0})
+    assert status.peers[victim.name].state is PeerState.TRAINING
+
+
 def test_table_and_header_tell_the_run(tmp_path: Path) -> None:
     _, status = recorded_run(tmp_path)
     out = io.StringIO()

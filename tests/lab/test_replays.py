@@ -36,6 +36,11 @@ REPLAYS = {
         "--byzantine 1 --attack FALSE_NORM --attack-start 1 --sybils 2 --loss 0.002 --cut 1.985-2.035:1 "
         "--validators 0.5 --eliminate mutual --probation 1",
     ],
+    "a ban that did not stand once all was heard stayed in the book of whoever had heard less": [
+        "--peers 7 --steps 4 --seed 708 --task quadratic --dimension 16 --newcomers 1 --newcomers-at 1 --byzantine 3 "
+        "--attack LATE_COMMIT,EQUIVOCATE_REPORT --attack-start 2 --attack-every 2 --loss 0.1 --eliminate mutual "
+        "--probation 1",
+    ],
 }
 
 
