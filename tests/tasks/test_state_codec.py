@@ -52,7 +52,7 @@ def test_the_digest_sees_every_tensor_and_counter(digits: DigitsTask) -> None:
     assert {len(digest) for digest in seen} == {32}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_cut_bytes_are_refused_and_change_nothing(digits: DigitsTask, data: st.DataObject) -> None:
     encoded, victim = trained_bytes(digits)
@@ -62,7 +62,7 @@ def test_cut_bytes_are_refused_and_change_nothing(digits: DigitsTask, data: st.D
     assert victim.digest() == before
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(place=st.integers(0, 3_000), value=st.integers(0, 255))
 def test_a_changed_header_is_refused_or_harmless(digits: DigitsTask, place: int, value: int) -> None:
     encoded, victim = trained_bytes(digits)

@@ -47,7 +47,7 @@ def ordinary_rows(draw: st.DrawFn) -> torch.Tensor:
     return rows[torch.randperm(n, generator=torch.Generator().manual_seed(seed))]
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100, derandomize=True)
 @given(ordinary_rows(), st.floats(-4, 4), st.booleans(), st.integers(0, 1000))
 def test_reaches_the_fixed_point(rows: torch.Tensor, log_tau: float, weighted: bool, seed: int) -> None:
     tau = (spread_of(rows) or 1.0) * 10**log_tau
@@ -162,7 +162,7 @@ def test_a_huge_row_pulls_by_tau_in_its_direction_and_no_farther(size: float) ->
     assert float((result.value.double() - v).norm()) <= reached * float(honest[0].norm())
 
 
-@settings(max_examples=30, deadline=None, derandomize=True)
+@settings(max_examples=30, derandomize=True)
 @given(st.integers(3, 40), st.integers(1, 2000), st.floats(0, 37), st.integers(0, 2**32 - 1))
 def test_one_row_cannot_move_the_result_far(n: int, d: int, log_size: float, seed: int) -> None:
     rows = normal(n, d, seed=seed)
@@ -210,7 +210,7 @@ def test_a_weight_of_two_is_a_row_twice() -> None:
     torch.testing.assert_close(weighted, doubled, rtol=0, atol=2e-6)
 
 
-@settings(max_examples=15, deadline=None, derandomize=True)
+@settings(max_examples=15, derandomize=True)
 @given(ordinary_rows())
 def test_the_same_rows_give_the_same_bytes_however_they_are_stored(rows: torch.Tensor) -> None:
     tau = spread_of(rows) or 1.0
@@ -240,7 +240,7 @@ def test_the_number_of_threads_does_not_show_in_the_bytes() -> None:
     assert len(seen) == 1
 
 
-@settings(max_examples=15, deadline=None, derandomize=True)
+@settings(max_examples=15, derandomize=True)
 @given(st.integers(2, 64), st.integers(1, 3000), st.integers(0, 2**32 - 1))
 def test_the_order_of_the_rows_changes_only_the_last_bits(n: int, d: int, seed: int) -> None:
     rows = normal(n, d, seed=seed)

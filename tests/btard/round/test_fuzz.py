@@ -265,7 +265,7 @@ def hailed(hail: list[tuple[float, int, Any]]) -> Swarm:
 
 @example([])
 @given(hails)
-@settings(max_examples=200, deadline=None, phases=STAGES, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=200, phases=STAGES, suppress_health_check=[HealthCheck.too_slow])
 def test_no_input_raises_and_the_honest_finish_alike(hail: list[tuple[float, int, Any]]) -> None:
     swarm = hailed(hail)
     swarm.check_agreement()
@@ -300,7 +300,7 @@ strangers_hits = st.one_of(
 
 
 @given(st.lists(st.tuples(moments, st.integers(0, COUNT - 1), strangers_hits), max_size=25))
-@settings(max_examples=40, deadline=None, phases=STAGES, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, phases=STAGES, suppress_health_check=[HealthCheck.too_slow])
 def test_strangers_change_nothing_at_all(hail: list[tuple[float, int, Any]]) -> None:
     calm, stormy = hailed([]), hailed(hail)
     for before, after in zip(calm.peers, stormy.peers, strict=True):

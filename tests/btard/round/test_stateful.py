@@ -216,7 +216,6 @@ MORE = int(os.environ.get("BTARD_TEST_MORE", "1"))
 Trouble.TestCase.settings = settings(
     max_examples=8 * MORE,
     stateful_step_count=20,
-    deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
 TestTrouble = Trouble.TestCase

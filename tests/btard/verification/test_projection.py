@@ -204,7 +204,7 @@ def test_simulated_peers_share_one_direction() -> None:
     assert projection_of(SEED, cut(10, 2)) is not projection_of(SEED, cut(10, 3))
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60, derandomize=True)
 @given(st.integers(0, 3000), st.integers(1, 300), st.integers(0, 2**32), st.floats(-30, 30))
 def test_any_cut_measures_like_exact_sums(dimension: int, count: int, seed: int, log_scale: float) -> None:
     partition = cut(dimension, count)

@@ -145,7 +145,7 @@ def test_clipping() -> None:
     assert math.isnan(clipped(Measure(math.nan, math.nan), 1.0))
 
 
-@settings(deadline=None, derandomize=True)
+@settings(derandomize=True)
 @given(
     st.integers(1, 200), st.integers(0, 2**32), st.floats(-15, 15), st.one_of(st.floats(1e-20, 1e25), st.just(math.inf))
 )

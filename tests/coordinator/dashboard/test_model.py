@@ -197,7 +197,7 @@ EVENTS = st.fixed_dictionaries({"event": st.sampled_from([*map(str, CoordinatorE
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(EVENTS, max_size=8), JSON, JSON)
 def test_no_line_breaks_the_view(events: list[dict[str, Any]], step: Any, peer: Any) -> None:
     model = RunModel()
