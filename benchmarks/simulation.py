@@ -1,10 +1,10 @@
 """Time simulated rounds, and count what peers send beside a plain butterfly all-reduce.
 
     python -m benchmarks.simulation             # seconds a round, short runs a second, bytes a peer and step
-    python -m benchmarks.simulation --only bytes
+    python -m benchmarks.simulation --only bytes --largest 1024     # minutes, and gigabytes of memory
 
-Everything runs in one process on one core. Bytes are measured over the simulated network up to 64 peers and calculated
-beyond: the parts exactly, the control messages from their sizes, which `calculated_control` states.
+Everything runs in one process on one core. Bytes are counted in the simulated network up to `--largest` peers, 64 if
+not given, and calculated beyond: the parts exactly, the control messages from their sizes (`calculated_control`).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 
 from lab.report import butterfly_bytes
 from lab.settings import SimulateSettings, WorkloadName
@@ -72,33 +73,39 @@ def calculated_control(peers: int) -> float:
     return (peers - 1) * (messages + 2 * _HEADER)
 
 
-def traffic(dimension: int = 1 << 16) -> None:
-    """Print bytes a peer and step."""
-    print(f"\n{dimension} float32 numbers, no validators; bytes that a peer sends in a step")
-    print("| peers | parts | plain butterfly | control | control calculated | control beside 1e8 numbers |")
-    print("|---|---|---|---|---|---|")
+def traffic(largest: int, dimension: int = 1 << 16) -> None:
+    """Print bytes a peer and step, counted up to `largest` peers."""
+    print(f"\n{dimension} float32 numbers, no validators; bytes of a peer in a step")
+    print(
+        "| peers | parts sent | plain butterfly | control sent | calculated | control received "
+        "| control sent, of parts of 1e8 numbers |"
+    )
+    print("|---|---|---|---|---|---|---|")
     for peers in (4, 8, 16, 32, 64, 128, 256, 512, 1024):
         plain = butterfly_bytes(dimension, peers)
         calculated = calculated_control(peers)
-        parts, control = "-", "-"
-        if peers <= 64:
-            simulation = simulate(peers, dimension, 2, validators=0.0)
+        parts, control, received = "-", "-", "-"
+        if peers <= largest:
+            simulation = simulate(peers, dimension, 2 if peers <= 64 else 1, validators=0.0)
             steps = sum(peer.steps_done for peer in simulation.honest)
             measured = simulation.traffic
             assert abs(measured.parts_sent / steps / plain - 1) < 0.01, "the parts are not those of a butterfly"
             assert measured.parts_sent == measured.parts_received
-            parts, control = f"{measured.parts_sent / steps:,.0f}", f"{measured.control_sent / steps:,.0f}"
+            counts = (measured.parts_sent, measured.control_sent, measured.control_received)
+            parts, control, received = (f"{count / steps:,.0f}" for count in counts)
         share = calculated / butterfly_bytes(10**8, peers)
-        print(f"| {peers} | {parts} | {plain:,.0f} | {control} | {calculated:,.0f} | {share:.2%} |", flush=True)
+        row = (str(peers), parts, f"{plain:,.0f}", control, f"{calculated:,.0f}", received, f"{share:.2%}")
+        print(f"| {' | '.join(row)} |", flush=True)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure what is asked for and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.simulation", description=__doc__.split("\n", 1)[0])
     parser.add_argument("--only", choices=("rounds", "runs", "bytes"), help="measure this alone")
-    chosen = parser.parse_args(argv).only
-    for name, measure in (("rounds", rounds), ("runs", short_runs), ("bytes", traffic)):
-        if chosen in (None, name):
+    parser.add_argument("--largest", type=int, default=64, help="peers up to which bytes are counted (default: 64)")
+    arguments = parser.parse_args(argv)
+    for name, measure in (("rounds", rounds), ("runs", short_runs), ("bytes", partial(traffic, arguments.largest))):
+        if arguments.only in (None, name):
             measure()
     return 0
 
