@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 
 _REJOIN_POLL = 0.5
 _LINGER = 120.0
-_GOODBYE = 1.0
+_GOODBYE = 3.0
 
 
 class ExitCode(IntEnum):

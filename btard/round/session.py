@@ -274,14 +274,16 @@ class Session:
         )
 
     def leave(self, reason: LeaveReason) -> list[Action]:
-        """Tell the members that this peer is gone from the step after the last one that it finished."""
+        """Tell the members that this peer is gone from the step after the last one that it finished.
+
+        In the middle of a step it says so of the next one, too: some may have finished this one already.
+        """
         if self.roster is None or self.machine is None:
             return []
-        step = self.roster.step + 1 if self.machine.over else self.roster.step
-        body = Leave(reason).encode()
-        envelope = Envelope.sign(self._key, run=self._rules.run, step=step, kind=MessageKind.LEAVE, body=body)
         others = tuple(peer for peer in self.roster.members if peer != self._key.peer_id)
-        return [Send(others, envelope.encode())]
+        steps = range(self.roster.step + self.machine.over, self.roster.step + 2)
+        sign = partial(Envelope.sign, self._key, run=self._rules.run, kind=MessageKind.LEAVE)
+        return [Send(others, sign(step=step, body=Leave(reason).encode()).encode()) for step in steps]
 
 
 @lru_cache(maxsize=1024)

@@ -102,8 +102,8 @@ class Lane:
 
     @property
     def empty(self) -> bool:
-        """Whether nothing waits to be sent, nor to be handed to p2pd."""
-        return not self._items and (self._pipe is None or self._pipe.lost or not self._pipe.unwritten)
+        """Whether nothing waits to be sent, nor to be read by p2pd."""
+        return not self._items and (self._pipe is None or self._pipe.lost or not self._pipe.unread)
 
     def clear(self) -> None:
         """Drop everything, also what is half sent (the other side sees a broken stream)."""

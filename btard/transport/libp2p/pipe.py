@@ -171,20 +171,22 @@ class Pipe(asyncio.BufferedProtocol):
     async def _wait_drained(self, stall_timeout: float) -> None:
         drained = self._drained
         while drained is not None and not drained.done():
-            left = self._unread()
+            left = self.unread
             await asyncio.wait({drained}, timeout=stall_timeout)
             # A slow link may need longer than the timeout for a chunk; only one that moves nothing is stalled.
-            if not drained.done() and self._unread() >= left:
+            if not drained.done() and self.unread >= left:
                 self.abort()
                 raise StreamLost(f"the other side read nothing for {stall_timeout:g} s")
         if self.lost:
             raise StreamLost("the stream broke")
 
-    def _unread(self) -> int:
+    @property
+    def unread(self) -> int:
         """Bytes written that p2pd has not read."""
         # A unix socket is writable again only when three quarters of it are read, which can take a slow link longer
         # than a stall may last; so the kernel's own queue counts too.
-        assert self._transport is not None
+        if self._transport is None:
+            return 0
         queued = bytearray(4)
         try:
             fcntl.ioctl(self._transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, queued)

@@ -120,7 +120,7 @@ class Libp2pTransport:
             lane.clear()
 
     async def flush(self, timeout: float) -> None:
-        """Wait until the control messages queued so far have been handed to p2pd, or `timeout` seconds."""
+        """Wait until p2pd has read the control messages queued so far, or `timeout` seconds."""
         lanes = list(self._control.values())
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout):

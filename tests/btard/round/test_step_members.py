@@ -7,8 +7,9 @@ import dataclasses
 import pytest
 
 from btard.behaviour import Behaviour, LeaveReason
-from btard.identity import IdentityKey
-from tests.btard.round.swarm import Swarm, voids
+from btard.identity import Envelope, IdentityKey, MessageKind, PeerId
+from btard.transport.memory import SimulatedPeer
+from tests.btard.round.swarm import Swarm, one_of, voids
 
 
 class Leaves(Behaviour):
@@ -31,6 +32,30 @@ def test_who_leaves_is_missed_by_nobody(reason: LeaveReason) -> None:
         last = peer.finished()[-1].roster
         assert gone not in last.members
         assert last.banned == ({gone} if reason is LeaveReason.LOTTERY else set())
+    assert swarm.network.now < 1.0, "a goodbye is not waited for"
+
+
+class Deaf(SimulatedPeer):
+    """Hears of nobody's digest, so that the others finish a step before it does."""
+
+    def receive(self, sender: PeerId, data: bytes) -> None:
+        if Envelope.decode(data).kind is not MessageKind.DIGEST:
+            super().receive(sender, data)
+
+
+def test_who_leaves_a_step_that_others_have_finished_is_missed_by_nobody() -> None:
+    swarm = Swarm(5, steps=3, peer_type=one_of(Deaf, 2))
+    leaver = swarm.peers[2]
+    others = [peer for peer in swarm.peers if peer is not leaver]
+
+    for peer in swarm.peers:
+        peer.begin(swarm.genesis)
+    swarm.network.run(done=lambda: all(peer.finished() for peer in others))
+    assert not leaver.finished()
+    leaver.leave(LeaveReason.SHUTDOWN)
+    swarm.network.run(done=swarm.done)
+    swarm.check_agreement()
+    assert leaver.crashed and all(len(peer.finished()) == 3 for peer in others)
     assert swarm.network.now < 1.0, "a goodbye is not waited for"
 
 
