@@ -1,7 +1,7 @@
 """Time simulated rounds, and count what peers send beside a plain butterfly all-reduce.
 
     python -m benchmarks.simulation             # seconds a round, short runs a second, bytes a peer and step
-    python -m benchmarks.simulation --only bytes --largest 1024     # minutes, and gigabytes of memory
+    python -m benchmarks.simulation --only bytes --largest 512      # minutes; 1024 peers need more than 24 GB
 
 Everything runs in one process on one core. Bytes are counted in the simulated network up to `--largest` peers, 64 if
 not given, and calculated beyond: the parts exactly, the control messages from their sizes (`calculated_control`).
