@@ -201,7 +201,7 @@ MUTANTS = (
         "btard/round/void.py",
         "for author, (_, report) in self._reports.items() if author not in self._contradictions}",
         "for author, (_, report) in self._reports.items()}",
-        f"{ROUND}/test_void.py::test_who_reports_two_things_is_banned_and_divides_nobody",
+        f"{ROUND}/test_void.py::test_of_two_contradicting_reports_neither_counts",
     ),
     Mutant(
         "who stops because of a report does not say which",

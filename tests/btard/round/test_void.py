@@ -102,3 +102,15 @@ def test_nobody_is_lost_to_an_accusation_about_a_step_that_nobody_knows(kind: Ch
     for peer in swarm.honest:
         assert len(peer.finished()) == 2 and offences(peer) == []
         assert {other.peer_id for other in swarm.honest} <= set(peer.finished()[-1].roster.members)
+
+
+def test_of_two_contradicting_reports_neither_counts() -> None:
+    swarm = Swarm(COUNT, steps=1)
+    swarm.peers[0].begin(swarm.genesis)
+    machine = swarm.peers[0].session.machine
+    assert machine is not None
+    for author, phase in ((LIAR, Phase.COMMIT), (VICTIM, Phase.COMMIT), (LIAR, Phase.REVEAL)):
+        body = Report(phase, True, PEERS, (), None, (), ()).encode()
+        report = Envelope.sign(keys(COUNT)[author], run=swarm.rules.run, step=0, kind=MessageKind.REPORT, body=body)
+        machine._settlement.add_report(report)
+    assert set(machine._settlement._read_reports()) == {PEERS[VICTIM]}
