@@ -178,14 +178,11 @@ class Exchange:
         payload = attempt.holds(item)
         return [SendPart(asker, header, payload)] if header is not None and payload is not None else []
 
-    @property
-    def engaged(self) -> bool:
-        """Whether something is asked for, here or by others, that may have come meanwhile."""
-        return bool(self._asked or self._waiting)
-
     def serve(self, now: float) -> list[Action]:
         """Pass what has come on to those that wait for it, and note when what this peer has asked for came."""
         actions: list[Action] = []
+        if not self._asked and not self._waiting:
+            return actions
         for item in [item for item in self._asked if item not in self._came]:
             if self._has(item):
                 self._came[item] = now

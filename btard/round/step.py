@@ -255,7 +255,7 @@ class StepMachine:
 
     def _advance(self, now: float, actions: list[Action]) -> list[Action]:
         """Go as far as what has arrived allows."""
-        actions += self._exchange.serve(now) if self._exchange.engaged else []
+        actions += self._exchange.serve(now)
         while not self.over and not self._settlement.frozen:
             phase = self._phase
             # Every arrival comes by here, so what is asked first is what usually decides.
