@@ -14,13 +14,18 @@ from typing import Protocol, Self, TypeVar
 from btard.hashing import digest
 from btard.identity.codec import Malformed, as_bytes, as_fields, as_int, decode, encode
 from btard.identity.keys import IdentityKey
-from btard.identity.peer_id import PeerId
+from btard.identity.peer_id import SIGNATURE_SIZE, PeerId
 
 RUN_ID_SIZE = 16
 MAX_ENVELOPE = 4 << 20
 """Bytes; the largest message that is not a part."""
 
 _DOMAIN = b"btard envelope 1\0"
+_SIX_FIELDS = b"\x96"
+"""How msgpack begins a list of six."""
+_SIGNATURE_FIELD = 2 + SIGNATURE_SIZE
+"""Bytes of the signature in canonical bytes: a mark, the length, and the signature itself."""
+
 _CACHED_SIZE = 16 << 10
 """Bytes; envelopes up to this size are decoded and verified once, since relays bring the same one from many sides."""
 
@@ -79,6 +84,7 @@ class Envelope:
     author: PeerId
     body: bytes
     signature: bytes
+    _signed: bytes = field(default=b"", init=False, repr=False, compare=False)
     _content: bytes = field(default=b"", init=False, repr=False, compare=False)
     _verified: bool = field(default=False, init=False, repr=False, compare=False)
     _message: object = field(default=None, init=False, repr=False, compare=False)
@@ -89,8 +95,8 @@ class Envelope:
         cls, key: IdentityKey, *, run: bytes, step: int, kind: MessageKind, body: bytes, attempt: int = 0
     ) -> Envelope:
         """Return the envelope of `body`, signed by `key`."""
-        signature = key.sign(_signed_bytes(run, step, attempt, kind, key.peer_id, body))
-        return cls(run, step, attempt, kind, key.peer_id, body, signature)
+        signed = _signed_bytes(run, step, attempt, kind, key.peer_id, body)
+        return cls(run, step, attempt, kind, key.peer_id, body, key.sign(signed))
 
     @classmethod
     def decode(cls, data: bytes | memoryview, *, limit: int = MAX_ENVELOPE) -> Envelope:
@@ -119,21 +125,24 @@ class Envelope:
 
     @classmethod
     def _decode(cls, data: bytes) -> Envelope:
-        fields = as_fields(decode(data, limit=MAX_ENVELOPE), 7)
+        run, step, attempt, kind, author, body, signature = as_fields(decode(data, limit=MAX_ENVELOPE), 7)
         try:
-            kind = MessageKind(as_int(fields[3], 0, 255))
-            author = PeerId(as_bytes(fields[4]))
+            known, signer = MessageKind(as_int(kind, 0, 255)), PeerId.of(as_bytes(author))
         except ValueError as error:
             raise Malformed(str(error)) from None
-        return cls(
-            run=as_bytes(fields[0], RUN_ID_SIZE),
-            step=as_int(fields[1], 0, 2**63 - 1),
-            attempt=as_int(fields[2], 0, 2**16 - 1),
-            kind=kind,
-            author=author,
-            body=as_bytes(fields[5]),
-            signature=as_bytes(fields[6], 64),
+        envelope = cls(
+            as_bytes(run, RUN_ID_SIZE),
+            as_int(step, 0, 2**63 - 1),
+            as_int(attempt, 0, 2**16 - 1),
+            known,
+            signer,
+            as_bytes(body),
+            as_bytes(signature, SIGNATURE_SIZE),
         )
+        if len(data) <= _CACHED_SIZE:
+            # Canonical bytes end with the signature, so what was signed need not be written again.
+            object.__setattr__(envelope, "_signed", _DOMAIN + _SIX_FIELDS + data[1:-_SIGNATURE_FIELD])
+        return envelope
 
     def is_genuine(self) -> bool:
         """Whether the signature verifies."""
@@ -147,8 +156,7 @@ class Envelope:
         """Check the signature, once; raises Malformed when it does not verify."""
         if self._verified:
             return
-        signed = _signed_bytes(self.run, self.step, self.attempt, self.kind, self.author, self.body)
-        if not self.author.has_signed(signed, self.signature):
+        if not self.author.has_signed(self._covered(), self.signature):
             raise Malformed("the signature does not verify")
         object.__setattr__(self, "_verified", True)
 
@@ -182,9 +190,12 @@ class Envelope:
     def content_digest(self) -> bytes:
         """Return the 32-byte digest of what was signed (two signatures of one content are one statement)."""
         if not self._content:
-            content = digest(_signed_bytes(self.run, self.step, self.attempt, self.kind, self.author, self.body))
-            object.__setattr__(self, "_content", content)
+            object.__setattr__(self, "_content", digest(self._covered()))
         return self._content
+
+    def _covered(self) -> bytes:
+        """The bytes that the signature is of."""
+        return self._signed or _signed_bytes(self.run, self.step, self.attempt, self.kind, self.author, self.body)
 
 
 def _signed_bytes(run: bytes, step: int, attempt: int, kind: MessageKind, author: PeerId, body: bytes) -> bytes:
@@ -205,28 +216,25 @@ class UnsignedEnvelope(Envelope):
         cls, key: IdentityKey, *, run: bytes, step: int, kind: MessageKind, message: Written, attempt: int = 0
     ) -> UnsignedEnvelope:
         """Return what `sign` returns, but for the time at which it is signed."""
-        made = object.__new__(cls)
-        fields = {
-            "run": run,
-            "step": step,
-            "attempt": attempt,
-            "kind": kind,
-            "author": key.peer_id,
-            "body": message.encode(),
-            "_content": b"",
-            "_verified": True,
-            "_message": message,
-            "_fits": None,
-            "_key": key,
-        }
-        for name, value in fields.items():
-            object.__setattr__(made, name, value)
+        made, put = object.__new__(cls), object.__setattr__
+        put(made, "run", run)
+        put(made, "step", step)
+        put(made, "attempt", attempt)
+        put(made, "kind", kind)
+        put(made, "author", key.peer_id)
+        put(made, "body", message.encode())
+        put(made, "_signed", b"")
+        put(made, "_content", b"")
+        put(made, "_verified", True)
+        put(made, "_message", message)
+        put(made, "_fits", None)
+        put(made, "_key", key)
         return made
 
     @property
     def signature(self) -> bytes:
         """The 64-byte signature; Ed25519 gives the same one each time."""
-        return self._key.sign(_signed_bytes(self.run, self.step, self.attempt, self.kind, self.author, self.body))
+        return self._key.sign(self._covered())
 
 
 @lru_cache(maxsize=4096)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import base58
 from nacl.bindings import crypto_sign_open
 from nacl.exceptions import BadSignatureError
@@ -26,6 +28,16 @@ class PeerId(bytes):
         if len(raw) != PEER_ID_SIZE or not raw.startswith(_PREFIX):
             raise ValueError("not the peer id of an Ed25519 key")
         return super().__new__(cls, raw)
+
+    @staticmethod
+    @lru_cache(maxsize=4096)
+    def of(raw: bytes) -> PeerId:
+        """Return the id of these bytes, the same object each time: ids are looked up again and again.
+
+        Raises:
+            ValueError: as the constructor does.
+        """
+        return PeerId(raw)
 
     @classmethod
     def from_public_key(cls, key: bytes) -> PeerId:

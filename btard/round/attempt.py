@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 from btard.behaviour import View
 from btard.hashing import tagged_digest
@@ -12,10 +13,13 @@ from btard.identity import Envelope, Malformed, MessageKind, PeerId
 from btard.round.buffers import BufferPool
 from btard.round.columns import scalar_fault
 from btard.round.draw import ranking
-from btard.round.messages import Aggregate, Commit, Digest, Item, PartHeader, Reveal, Scalars
+from btard.round.messages import BROADCAST_FORMS, Aggregate, Commit, Digest, Item, PartHeader, Reveal, Scalars
 from btard.round.partition import Partition
 from btard.round.roster import Roster
 from btard.round.rules import StepRules
+
+# Every arrival asks for them, and a look into an enumeration takes as long as one into three dictionaries.
+_PART, _AGGREGATE = MessageKind.PART, MessageKind.AGGREGATE
 
 
 def context_digest(rules: StepRules, roster: Roster, attempt: int, members: tuple[PeerId, ...]) -> bytes:
@@ -81,6 +85,12 @@ class Attempt:
         self.partition = Partition(self.rules.dimension, max(1, len(self.owners)), self.rules.wire)
         self.tau = self.rules.aggregation.part_tau(self.partition.count)
         self.target = validators.get(self.me)
+        self._places: dict[MessageKind, dict[PeerId, Any]] = {
+            MessageKind.COMMIT: self.commits,
+            MessageKind.REVEAL: self.reveals,
+            MessageKind.SCALARS: self.scalars,
+            MessageKind.DIGEST: self.digests,
+        }
 
     def buffer(self, length: int) -> memoryview:
         """Return memory for so many bytes."""
@@ -158,23 +168,18 @@ class Attempt:
                 self._accuse_malformed(envelope)
                 return
             envelope.found_fit(self.rules, self.context)
-        match kind:
-            case MessageKind.COMMIT:
-                self.commits[author] = commit = envelope.read(Commit)
-                self._recheck_rows(author, commit)
-            case MessageKind.REVEAL:
-                self.reveals[author] = envelope.read(Reveal)
-            case MessageKind.SCALARS:
-                scalars = envelope.read(Scalars)
-                if scalars.context == self.context and author in self._submitting:
-                    self.scalars[author] = scalars
-            case MessageKind.DIGEST:
-                self.digests[author] = envelope.read(Digest)
+        form = BROADCAST_FORMS.get(kind)
+        if form is None:
+            return
+        message = envelope.read(form)
+        if isinstance(message, Scalars) and (message.context != self.context or author not in self._submitting):
+            return
+        self._places[kind][author] = message
+        if self.headers and isinstance(message, Commit):
+            self._recheck_rows(author, message)
 
     def _recheck_rows(self, author: PeerId, commit: Commit) -> None:
         """Drop rows that came before their author's commitment and contradict it."""
-        if not self.headers:
-            return
         for owner, part in [key for key in self.rows if key[0] == author and author != self.me]:
             digest = self.headers[owner, part].read(PartHeader).digest
             if part >= len(commit.parts) or commit.parts[part] != digest:
@@ -190,31 +195,24 @@ class Attempt:
 
         A message of another view of the membership is not malformed: its author may have been told something else.
         """
-        parts = self.partition.count
+        form = Aggregate if envelope.kind is _AGGREGATE else BROADCAST_FORMS.get(envelope.kind)
+        if form is None:
+            return None
         try:
-            match envelope.kind:
-                case MessageKind.COMMIT:
-                    commit = envelope.read(Commit)
-                    # What a validator commits to beside its share is of no use to anyone, and no offence.
-                    ours = commit.context == self.context and envelope.author in self.submitters
-                    if ours and len(commit.parts) != parts:
-                        return f"commits to {len(commit.parts)} parts where there are {parts}"
-                    if ours and bool(commit.momentum) != (self.rules.verification.momentum > 0):
-                        return "commits to a momentum where there is none, or to none where there is one"
-                case MessageKind.SCALARS:
-                    scalars = envelope.read(Scalars)
-                    if scalars.context == self.context:
-                        return scalar_fault(envelope.body, self.partition, self.tau)
-                case MessageKind.REVEAL:
-                    envelope.read(Reveal)
-                case MessageKind.AGGREGATE:
-                    envelope.read(Aggregate)
-                case MessageKind.DIGEST:
-                    envelope.read(Digest)
-                case _:
-                    return None
+            message: object = envelope.read(form)
+            if isinstance(message, Scalars) and message.context == self.context:
+                return scalar_fault(envelope.body, self.partition, self.tau)
         except Malformed as error:
             return f"cannot be read: {error}"
+        # What a validator commits to beside its share is of no use to anyone, and no offence.
+        if not isinstance(message, Commit) or message.context != self.context:
+            return None
+        if envelope.author not in self._submitting:
+            return None
+        if len(message.parts) != self.partition.count:
+            return f"commits to {len(message.parts)} parts where there are {self.partition.count}"
+        if bool(message.momentum) != (self.rules.verification.momentum > 0):
+            return "commits to a momentum where there is none, or to none where there is one"
         return None
 
     def accept(self, sender: PeerId, envelope: Envelope, length: int) -> memoryview | None:
@@ -222,9 +220,8 @@ class Attempt:
         author = envelope.author
         if author not in self.known or author == self.me:
             return None
-        if envelope.kind is MessageKind.PART:
-            header = envelope.read(PartHeader)
-            part = header.part
+        if envelope.kind is _PART:
+            part = envelope.read(PartHeader).part
             direct = sender == author and part == self.my_part and author in self.part_of
             present = (author, part) in self.rows
         else:
@@ -242,14 +239,14 @@ class Attempt:
             if direct:
                 self._break(envelope.kind, author)
             return None
-        if envelope.kind is MessageKind.PART:
+        if envelope.kind is _PART:
             if direct:
                 self.headers[author, part] = envelope
             buffer = self.buffer(length)
         else:
             if author not in self.aggregates:
                 envelope.verify()
-                self.signed.setdefault((MessageKind.AGGREGATE, author), envelope)
+                self.signed.setdefault((_AGGREGATE, author), envelope)
                 self.aggregates[author] = envelope.read(Aggregate)
             shared = bool(self.in_flight) and any(other == item for _, other in self.in_flight)
             buffer = memoryview(bytearray(length)) if shared else self.partition.view(self.flat, part)
@@ -263,7 +260,7 @@ class Attempt:
         a proof (see `mismatches`).
         """
         announced = b""
-        if envelope.kind is MessageKind.PART:
+        if envelope.kind is _PART:
             header = envelope.read(PartHeader)
             part, announced = header.part, header.digest
         else:
@@ -274,7 +271,7 @@ class Attempt:
             return None
         author = envelope.author
         direct = sender == author
-        if envelope.kind is MessageKind.PART:
+        if envelope.kind is _PART:
             commit = self.commits.get(author)
             promised = commit.parts[part] if commit and part < len(commit.parts) else None
             if digest != announced or (promised is not None and promised != digest):
@@ -324,10 +321,11 @@ class Attempt:
 
     def transcript(self) -> bytes:
         """Return the digest over all commits, aggregates, reveals and scalars in roster order."""
-        expected = [
-            *((MessageKind.COMMIT, peer) for peer in self.members),
-            *((MessageKind.AGGREGATE, peer) for peer in self.owners),
-            *((MessageKind.REVEAL, peer) for peer in self.members),
-            *((MessageKind.SCALARS, peer) for peer in self.submitters),
-        ]
-        return tagged_digest("btard transcript", self.context, *(self.signed[key].content_digest() for key in expected))
+        authors = {
+            MessageKind.COMMIT: self.members,
+            MessageKind.AGGREGATE: self.owners,
+            MessageKind.REVEAL: self.members,
+            MessageKind.SCALARS: self.submitters,
+        }
+        signed = [self.signed[kind, peer].content_digest() for kind, peers in authors.items() for peer in peers]
+        return tagged_digest("btard transcript", self.context, *signed)

@@ -210,11 +210,11 @@ def _floats(value: object) -> tuple[float, ...]:
     return tuple(numbers)
 
 
-Item = tuple[MessageKind, PeerId, int]
-"""What can be asked for: a PART or an AGGREGATE, its author, its number; or a broadcast, its author, 0."""
-
 BROADCASTS = (MessageKind.COMMIT, MessageKind.REVEAL, MessageKind.SCALARS, MessageKind.DIGEST)
 """What every member sends to all in an attempt, beside the header of its aggregate."""
+
+Item = tuple[MessageKind, PeerId, int]
+"""What can be asked for: a PART or an AGGREGATE, its author, its number; or a broadcast, its author, 0."""
 
 
 @dataclass(frozen=True)
@@ -296,6 +296,15 @@ class Digest:
     def _read(cls, body: bytes) -> Digest:
         fields = as_fields(decode(body, limit=256), 4)
         return cls(*(as_bytes(field, DIGEST_SIZE) for field in fields))
+
+
+BROADCAST_FORMS: dict[MessageKind, type[Commit | Reveal | Scalars | Digest]] = {
+    MessageKind.COMMIT: Commit,
+    MessageKind.REVEAL: Reveal,
+    MessageKind.SCALARS: Scalars,
+    MessageKind.DIGEST: Digest,
+}
+"""How the bodies of broadcasts are read."""
 
 
 class LeaveReason(StrEnum):

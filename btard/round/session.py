@@ -23,9 +23,16 @@ _EARLY_BYTES = 1 << 17
 _EARLY_STRANGERS = 8
 _EARLY_TOTAL = 32 << 20
 
+_AGGREGATE = MessageKind.AGGREGATE
+_PARTS = frozenset({MessageKind.PART, MessageKind.AGGREGATE})
+_OUTSIDE_OF_STEPS = MessageKind.MANIFEST
+
 
 class Session:
     """A peer in a run. Bytes come from authenticated neighbours; none of them raises or makes it grow without bound."""
+
+    machine_type = StepMachine
+    """What takes part in a step; measurements compare it with less."""
 
     def __init__(
         self, rules: StepRules, key: IdentityKey, behaviour: Behaviour, pool: BufferPool | None = None
@@ -58,7 +65,7 @@ class Session:
 
     @property
     def deadline(self) -> float:
-        """When `tick` wants to be called."""
+        """When `tick` wants to be called; minus infinity is as soon as all that has arrived is handed over."""
         if self.machine is None:
             return math.inf
         deadline = self.machine.deadline
@@ -70,7 +77,7 @@ class Session:
         self._adrift = False
         self._ahead, self._ask_at = set(), math.inf
         record = self.record if self.record is not None and self.record.roster.step == roster.step - 1 else None
-        self.machine = StepMachine(
+        self.machine = self.machine_type(
             self._rules,
             roster,
             self._key,
@@ -95,11 +102,11 @@ class Session:
             envelope = Envelope.decode(data)
         except Malformed:
             return []
-        if envelope.run != self._rules.run or envelope.author != sender or envelope.kind >= MessageKind.MANIFEST:
+        if envelope.run != self._rules.run or envelope.author != sender or envelope.kind >= _OUTSIDE_OF_STEPS:
             return []
-        step = self.roster.step if self.roster else -1
-        if self.machine and envelope.step == step and not self.machine.over:
-            actions = self.machine.on_envelope(now, envelope)
+        step, machine = self.roster.step if self.roster is not None else -1, self.machine
+        if machine is not None and envelope.step == step and not machine.over:
+            actions = machine.on_envelope(now, envelope)
             return self._remember(actions) if actions else actions  # most arrivals only fill a place
         late = envelope.kind in (MessageKind.REPORT, MessageKind.ASK, MessageKind.PULL)
         if envelope.step == self._last_step and late and sender in self._last_members:
@@ -159,12 +166,11 @@ class Session:
         envelope = self._part_header(header)
         return self.machine.accept_part(sender, envelope, length) if envelope and self.machine else None
 
-    def on_part(self, now: float, sender: PeerId, header: bytes | Envelope, digest: bytes) -> list[Action]:
+    def on_part(self, sender: PeerId, header: bytes | Envelope, digest: bytes) -> None:
         """An accepted payload is complete; `digest` is of its bytes."""
         envelope = self._part_header(header)
-        if envelope is None or self.machine is None:
-            return []
-        return self._remember(self.machine.on_part(now, sender, envelope, digest))
+        if envelope is not None and self.machine is not None:
+            self.machine.on_part(sender, envelope, digest)
 
     def on_part_failed(self, now: float, sender: PeerId, header: bytes) -> list[Action]:
         """An accepted payload will not come."""
@@ -178,14 +184,14 @@ class Session:
         try:
             if isinstance(header, Envelope):
                 envelope = header
-                if envelope.kind is MessageKind.AGGREGATE:
+                if envelope.kind is _AGGREGATE:
                     envelope.verify()
             else:
                 envelope = _parse_header(bytes(header))
         except Malformed:
             return None
         ours = envelope.run == self._rules.run and self.roster is not None and envelope.step == self.roster.step
-        return envelope if ours and envelope.kind in (MessageKind.PART, MessageKind.AGGREGATE) else None
+        return envelope if ours and envelope.kind in _PARTS else None
 
     def tick(self, now: float) -> list[Action]:
         """Time has passed."""
@@ -290,6 +296,6 @@ class Session:
 def _parse_header(header: bytes) -> Envelope:
     """Return a part's header. That of an aggregate is a commitment, so its signature is checked, once for all."""
     envelope = Envelope.parse(header, limit=MAX_HEADER)
-    if envelope.kind is MessageKind.AGGREGATE:
+    if envelope.kind is _AGGREGATE:
         envelope.verify()
     return envelope

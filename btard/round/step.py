@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 
 from btard.behaviour import Behaviour
@@ -34,7 +35,8 @@ class StepMachine:
     """A peer's part in one step.
 
     Every method is an event and returns actions. `deadline` is the time at which `tick` wants to be called; times are
-    in seconds of the driver's clock. After a Finished or Stopped action the machine is `over` and ignores everything.
+    in seconds of the driver's clock. A broadcast or a part is only filed, and looked at by the next `tick`, which is
+    wanted at once: much arrives together. After a Finished or Stopped action the machine is `over` and ignores all.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class StepMachine:
         self._left: dict[PeerId, Envelope] = {}
         self._signed: list[AgreePhase] = []
         self.over = False
+        self._unread = False
         self._new_attempt(0, roster.members)
 
     def _new_attempt(self, number: int, members: tuple[PeerId, ...]) -> None:
@@ -93,9 +96,11 @@ class StepMachine:
 
     @property
     def deadline(self) -> float:
-        """When the machine wants a `tick`."""
+        """When the machine wants a `tick`; minus infinity is as soon as all that has arrived is handed over."""
         if self.over:
             return math.inf
+        if self._unread:
+            return -math.inf
         return self._settlement.deadline if self._settlement.frozen else self._patience.deadline
 
     def start(self, now: float) -> list[Action]:
@@ -182,7 +187,8 @@ class StepMachine:
             return []
         if envelope.kind in BROADCASTS and envelope.attempt == attempt.number:
             attempt.file(envelope)
-            return self._advance(now, [])
+            self._unread = True
+            return []
         actions: list[Action] = []
         try:
             if envelope.kind is MessageKind.CERTIFICATE:
@@ -227,15 +233,12 @@ class StepMachine:
         except Malformed:
             return None
 
-    def on_part(self, now: float, sender: PeerId, envelope: Envelope, digest: bytes) -> list[Action]:
+    def on_part(self, sender: PeerId, envelope: Envelope, digest: bytes) -> None:
         """An accepted payload is complete."""
-        if self.over or envelope.attempt != self.attempt.number:
-            return []
-        try:
-            self.attempt.complete(sender, envelope, digest)
-        except Malformed:
-            return []
-        return self._advance(now, [])
+        if not self.over and envelope.attempt == self.attempt.number:
+            with contextlib.suppress(Malformed):
+                self.attempt.complete(sender, envelope, digest)
+            self._unread = True
 
     def on_part_failed(self, now: float, sender: PeerId, envelope: Envelope) -> list[Action]:
         """An accepted payload will not come."""
@@ -255,10 +258,10 @@ class StepMachine:
 
     def _advance(self, now: float, actions: list[Action]) -> list[Action]:
         """Go as far as what has arrived allows."""
+        self._unread = False
         actions += self._exchange.serve(now)
         while not self.over and not self._settlement.frozen:
             phase = self._phase
-            # Every arrival comes by here, so what is asked first is what usually decides.
             if (phase.busy() or not phase.complete()) and phase is not self._check and self._calm(now):
                 return actions
             if self._reasoned_at == math.inf and self._settlement.reasoned:
@@ -283,17 +286,15 @@ class StepMachine:
         return actions
 
     def _calm(self, now: float) -> bool:
-        """Whether nothing unusual has happened: then a phase only has to be complete."""
-        settlement = self._settlement
-        if self.attempt.alarm or self._charge is not None or settlement.disturbed or now >= self._patience.deadline:
+        """Whether nothing unusual has happened, nor can have come to say that waiting is in vain: then a phase only has
+        to be complete."""
+        attempt, phase = self.attempt, self._phase
+        unusual = attempt.alarm or self._charge is not None or self._settlement.disturbed
+        if unusual or now >= self._patience.deadline:
             return False
-        return not self._may_be_hopeless()
-
-    def _may_be_hopeless(self) -> bool:
-        """Whether what is here of the phase may say that waiting is in vain."""
-        if self._phase is self._commit:
-            return self._commit.passed_elsewhere() or len(self.attempt.commits) == len(self.attempt.members)
-        return self._phase is self._agree and len(self.attempt.digests) == len(self.attempt.members)
+        if phase is self._commit:
+            return len(attempt.commits) < len(attempt.members) and not self._commit.passed_elsewhere()
+        return phase is not self._agree or len(attempt.digests) < len(attempt.members)
 
     def _urge(self, now: float, missing: dict[PeerId, Fault]) -> list[Action]:
         """Ask third peers for what is late, or did not come whole."""
@@ -374,13 +375,10 @@ class StepMachine:
             self._signed = [*self._signed[-1:], self._agree]
         self._new_attempt(attempt.number + 1, resolution.members)
         actions += self._enter(now, self._commit)
-        for envelope in self._take_future():
+        future, self._future = list(self._future.values()), {}
+        for envelope in future:
             actions += self.on_envelope(now, envelope)
         return self._advance(now, actions)
-
-    def _take_future(self) -> list[Envelope]:
-        future, self._future = list(self._future.values()), {}
-        return future
 
     def _certified(self, envelope: Envelope) -> list[Action]:
         """Others have finished: so has whoever signed the same digest; who did not cannot know the result."""

@@ -108,7 +108,7 @@ class SessionDriver:
         self._on_voided = on_voided
         self._on_examined = on_examined
         self.stages = StageClock()
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
         self._timer_at = math.inf
         self._outcome: asyncio.Future[Finished | Stopped] | None = None
         self._contribution: Contribution | None = None
@@ -205,7 +205,11 @@ class SessionDriver:
 
     def on_message(self, sender: PeerId, data: bytes) -> None:
         """See `Inbox`."""
-        self._perform(self._session.on_message(self._now, sender, data))
+        actions = self._session.on_message(self._now, sender, data)
+        if actions:
+            self._perform(actions)
+        else:
+            self._watch()
 
     def accept_part(self, sender: PeerId, header: bytes, length: int) -> memoryview | None:
         """See `Inbox`."""
@@ -213,7 +217,8 @@ class SessionDriver:
 
     def on_part(self, sender: PeerId, header: bytes, payload: memoryview, digest: bytes) -> None:
         """See `Inbox`."""
-        self._perform(self._session.on_part(self._now, sender, header, digest))
+        self._session.on_part(sender, header, digest)
+        self._watch()
 
     def on_part_failed(self, sender: PeerId, header: bytes) -> None:
         """See `Inbox`."""
@@ -284,8 +289,11 @@ class SessionDriver:
         if self._timer is not None:
             self._timer.cancel()
         self._timer, self._timer_at = None, deadline
-        if deadline < math.inf:
-            self._timer = asyncio.get_running_loop().call_at(deadline, self._tick)
+        loop = asyncio.get_running_loop()
+        if deadline == -math.inf:
+            self._timer = loop.call_soon(self._tick)  # after what else has arrived by now
+        elif deadline < math.inf:
+            self._timer = loop.call_at(deadline, self._tick)
 
     def _tick(self) -> None:
         self._timer_at = math.inf

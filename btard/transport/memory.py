@@ -285,7 +285,8 @@ class SimulatedPeer:
             if buffer is not None:
                 to.traffic.parts_received += len(payload)
                 buffer[:] = payload
-                to._react(to.session.on_part(self.network.now, self.peer_id, header, digest(buffer)))
+                to.session.on_part(self.peer_id, header, digest(buffer))
+                self.network.touch(to)
 
         self.network.deliver(self.peer_id, receiver, arrive)
 
@@ -301,9 +302,12 @@ class SimulatedPeer:
             self.network.touch(self)
 
     def watch(self) -> None:
-        """Ask for a tick at the session's deadline, as it stands now."""
+        """Act on what has arrived, or ask for a tick at the session's deadline, as it stands now."""
         deadline = self.session.deadline
-        if deadline != self._watched and deadline < math.inf and not self.crashed:
+        if deadline == -math.inf:
+            if not self.crashed:
+                self._perform(self.session.tick(self.network.now))
+        elif deadline != self._watched and deadline < math.inf and not self.crashed:
             self._watched = deadline
             self.network.at(deadline, lambda: self._tick(deadline))
 

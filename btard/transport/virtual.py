@@ -28,7 +28,7 @@ class Host(Protocol):
     touched: bool
 
     def watch(self) -> None:
-        """Ask for an event at the peer's deadline, as it stands now."""
+        """Act on what has arrived, or ask for an event at the peer's deadline, as it stands now."""
 
 
 Arrival = Callable[[Any], None]
@@ -107,9 +107,10 @@ class Network:
 
     def _arrive(self, sender: PeerId, receivers: Sequence[PeerId], arrive: Arrival) -> None:
         # Networks of tests override it, to let one peer exist twice.
+        peers, whole = self.peers, not self._islands
         for receiver in receivers:
-            peer = self.peers.get(receiver)
-            if peer is not None and not peer.crashed and self.connects(sender, receiver):
+            peer = peers.get(receiver)
+            if peer is not None and not peer.crashed and (whole or self.connects(sender, receiver)):
                 arrive(peer)
 
     def run(self, *, until: float = math.inf, done: Callable[[], bool] = lambda: False) -> None:
@@ -120,8 +121,7 @@ class Network:
             if event is self._last:
                 self._last = None
             event()
-            if self._touched:
-                self._look_after()
+            self._look_after()
 
     def touch(self, peer: Host) -> None:
         """Something has happened to a peer, so once this event is over its deadline may be another."""
@@ -130,10 +130,11 @@ class Network:
             self._touched.append(peer)
 
     def _look_after(self) -> None:
-        touched, self._touched = self._touched, []
-        for peer in touched:
-            peer.touched = False
-            peer.watch()
+        while self._touched:
+            touched, self._touched = self._touched, []
+            for peer in touched:
+                peer.touched = False
+                peer.watch()
 
 
 class _Deliveries:

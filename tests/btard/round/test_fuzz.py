@@ -152,7 +152,7 @@ class Raw:
         target.receive(self.sender, self.data)
         target.session.accept_part(self.sender, self.data, len(self.data))
         now = target.network.now
-        target._perform(target.session.on_part(now, self.sender, self.data, digest(self.data)))
+        target.session.on_part(self.sender, self.data, digest(self.data))
         target._perform(target.session.on_part_failed(now, self.sender, self.data))
 
 
@@ -207,7 +207,8 @@ class Announced(Told):
         buffer = target.session.accept_part(sender, header, self.length)
         if self.end == "arrives":
             payload = buffer if buffer is not None else memoryview(bytearray(max(0, self.length)))
-            target._perform(target.session.on_part(now, sender, header, digest(payload)))
+            target.session.on_part(sender, header, digest(payload))
+            target.network.touch(target)
         elif self.end == "breaks off":
             target._perform(target.session.on_part_failed(now, sender, header))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 import pytest
@@ -175,7 +176,8 @@ def test_what_does_not_belong_to_the_step_changes_nothing(sender: PeerId, data: 
 @pytest.mark.parametrize("kind", [MessageKind.COMMIT, MessageKind.REVEAL, MessageKind.SCALARS, MessageKind.DIGEST])
 def test_a_broadcast_that_cannot_be_read_is_a_proof_and_reported_at_once(kind: MessageKind) -> None:
     begun, junk = committed(), message(1, kind, b"junk")
-    (send,) = begun.on_message(1.0, PEERS[1], junk)
+    assert begun.on_message(1.0, PEERS[1], junk) == [] and begun.deadline == -math.inf, "wants to be called at once"
+    (send,) = begun.tick(1.0)
     assert isinstance(send, Send) and send.peers == PEERS[1:]
     envelope = Envelope.decode(send.data)
     assert envelope.kind is MessageKind.REPORT
@@ -193,7 +195,7 @@ def test_a_part_is_given_a_buffer_of_its_length_once() -> None:
     buffer = begun.accept_part(PEERS[1], HEADER, LENGTH)
     assert buffer is not None and len(buffer) == LENGTH and not buffer.readonly
     assert begun.accept_part(PEERS[1], HEADER, LENGTH) is None, "while it travels"
-    begun.on_part(1.0, PEERS[1], HEADER, digest(buffer))
+    begun.on_part(PEERS[1], HEADER, digest(buffer))
     assert begun.accept_part(PEERS[1], HEADER, LENGTH) is None, "once it is here"
 
 
@@ -241,7 +243,7 @@ def test_a_payload_that_does_not_belong_here_gets_no_buffer(sender: PeerId, head
 
 def test_payloads_that_were_never_accepted_have_no_effect() -> None:
     begun = committed()
-    assert begun.on_part(1.0, PEERS[1], HEADER, digest(bytes(LENGTH))) == []
+    begun.on_part(PEERS[1], HEADER, digest(bytes(LENGTH)))
     assert begun.on_part_failed(1.0, PEERS[1], HEADER) == []
     assert (
         begun.machine is not None and begun.machine.attempt.rows.keys() == OWN and begun.machine.attempt.broken == set()
@@ -253,7 +255,8 @@ def test_payloads_that_were_never_accepted_have_no_effect() -> None:
 def test_payloads_under_headers_that_cannot_be_read_have_no_effect(kind: MessageKind, body: bytes) -> None:
     begun, header = committed(), message(1, kind, body)
     assert begun.accept_part(PEERS[1], header, LENGTH) is None
-    assert begun.on_part(1.0, PEERS[1], header, STATE) == begun.on_part_failed(1.0, PEERS[1], header) == []
+    begun.on_part(PEERS[1], header, STATE)
+    assert begun.on_part_failed(1.0, PEERS[1], header) == []
 
 
 def test_answers_to_another_attempt_are_ignored() -> None:
@@ -363,7 +366,10 @@ def test_no_part_leaves_before_every_commitment_is_here() -> None:
     (send,) = own
     assert isinstance(send, Send)
     mine = Commit.decode(Envelope.decode(send.data).body)
-    sent = [begun.on_message(0.0, PEERS[i], message(i, MessageKind.COMMIT, mine.encode())) for i in (1, 2, 3)]
+    sent = []
+    for i in (1, 2, 3):
+        assert begun.on_message(0.0, PEERS[i], message(i, MessageKind.COMMIT, mine.encode())) == []
+        sent.append(begun.tick(0.0))
     assert [len(actions) for actions in sent] == [0, 0, 3]
     assert all(isinstance(action, SendPart) for action in sent[-1])
     assert {action.peer for action in sent[-1] if isinstance(action, SendPart)} == set(PEERS[1:4])
@@ -373,7 +379,8 @@ def test_a_commitment_on_another_state_is_not_waited_for() -> None:
     begun = committed()
     other = dataclasses.replace(Commit.decode(Envelope.decode(commit(1)).body), parameters=digest(b"other"))
     for i in (1, 2, 3):
-        actions = begun.on_message(0.0, PEERS[i], message(i, MessageKind.COMMIT, other.encode()))
-    assert [getattr(action, "kind", None) for action in actions] == []
-    (stopped,) = begun.on_message(0.0, PEERS[4], message(4, MessageKind.COMMIT, other.encode()))
+        begun.on_message(0.0, PEERS[i], message(i, MessageKind.COMMIT, other.encode()))
+    assert begun.tick(0.0) == []
+    begun.on_message(0.0, PEERS[4], message(4, MessageKind.COMMIT, other.encode()))
+    (stopped,) = begun.tick(0.0)
     assert stopped.kind is OutcomeKind.OUT_OF_SYNC  # type: ignore[union-attr]
