@@ -1,12 +1,16 @@
-"""Time a round with all of BTARD's security beside the same round without any of it, in one run.
+"""Time a round with all of BTARD's security beside the same round without it, and beside no security at all.
 
-Both are a butterfly all-reduce with CenteredClip over p2pd on loopback, by the same transport, one process a peer. The
-plain one sends parts, clips, sends aggregates, and believes everyone: no hashes, signatures, commitments, randomness,
-projections, checks, validators or agreement. The secure one is the protocol. The two take turns, since the machine may
-have other things to do.
+All three are a butterfly all-reduce with CenteredClip over p2pd on loopback, by the same transport, one process a peer:
 
-    python -m benchmarks.security --peers 8 --values 18000000
-    python -m benchmarks.security --peers 16 --values 1000000
+- bare: sends parts, clips, sends aggregates, and believes everyone: no hashes, no signatures, no agreement.
+- unchecked: the protocol's round without commitments, MPRNG, checks and validators; headers carry hashes, aggregates
+  are signed, and all members sign one digest before anything moves.
+- secure: the protocol.
+
+The same processes take turns at them, round by round, since the machine may have other things to do.
+
+    python -m benchmarks.security --peers 8 --values 18000000 --rounds 8
+    python -m benchmarks.security --peers 16 --values 1000000 --rounds 40
 """
 
 from __future__ import annotations
@@ -17,17 +21,29 @@ import os
 import statistics
 import tempfile
 import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from benchmarks.round import ours, vector_of
+from benchmarks.round import vector_of
 from benchmarks.transport import PATIENCE, RoundInbox, cpu_seconds, measure, memory_and_processes
+
+if TYPE_CHECKING:
+    import torch
+
+    from btard.identity import IdentityKey, PeerId
+    from btard.round.session import Session
+    from btard.transport.libp2p import Libp2pNode
+
+KINDS = ("bare", "unchecked", "secure")
 
 
 class _NoHash:
-    """Stands for BLAKE3 in the transport of the plain round, which hashes nothing."""
+    """Stands for BLAKE3 in the transport of the bare round, which hashes nothing."""
 
     def update(self, data: memoryview) -> None:
         """Take no notice."""
@@ -37,59 +53,179 @@ class _NoHash:
         return bytes(32)
 
 
-async def run_plain(index: int, peers: int, values: int, rounds: int, pipe: Connection, barrier: Barrier) -> None:
-    """Be one peer of the plain round: exchange addresses through the parent, report start and end of each round."""
+class Bare:
+    """One peer of rounds without any security."""
+
+    def __init__(self, index: int, node: Libp2pNode, peers: list[PeerId], vector: torch.Tensor) -> None:
+        from btard.round.partition import Partition, WireType, to_wire
+
+        self._index, self._node, self._inbox = index, node, RoundInbox()
+        self._partition = Partition(len(vector), len(peers), WireType.FLOAT32)
+        self._flat = to_wire(vector, WireType.FLOAT32)
+        others = [(peer, part) for part, peer in enumerate(peers) if part != index]
+        self._others = others[index:] + others[:index]
+        self._number = 0
+
+    async def prepare(self) -> Callable[[], Awaitable[None]]:
+        """Make ready for a round; returns what runs it."""
+        from blake3 import blake3
+
+        from btard.transport.libp2p import incoming
+
+        self._node.transport.attach(self._inbox)
+        incoming.blake3 = _NoHash  # type: ignore[assignment, misc]
+
+        async def run() -> None:
+            await self._round()
+            incoming.blake3 = blake3  # type: ignore[misc]
+
+        return run
+
+    async def _round(self) -> None:
+        from btard.aggregation import centered_clip
+        from btard.round.partition import WireType, from_wire, to_wire
+
+        self._number += 1
+        send, parts = self._node.transport.send_part, b"p%d" % self._number
+        for peer, part in self._others:
+            send(peer, parts, self._partition.view(self._flat, part))
+        received = await self._inbox.wait_for(parts, len(self._others))
+        rows = [*received.values(), self._partition.view(self._flat, self._index)]
+        clip = partial(centered_clip, [from_wire(row, WireType.FLOAT32) for row in rows], tau=1.0)
+        aggregate = to_wire((await asyncio.to_thread(clip)).value, WireType.FLOAT32)
+        aggregates = b"a%d" % self._number
+        for peer, _ in self._others:
+            send(peer, aggregates, aggregate)
+        await self._inbox.wait_for(aggregates, len(self._others))
+
+
+class Protocol:
+    """One peer of rounds of the protocol, or of less of it.
+
+    Args:
+        validators: mean number a round.
+        begins_early: whether to enter the step before the round's start, as who knows no barrier must.
+    """
+
+    def __init__(
+        self,
+        session: type[Session],
+        node: Libp2pNode,
+        key: IdentityKey,
+        peers: list[PeerId],
+        vector: torch.Tensor,
+        worker: ThreadPoolExecutor,
+        *,
+        validators: float,
+        begins_early: bool,
+    ) -> None:
+        from btard.aggregation import RuleName
+        from btard.behaviour import Behaviour
+        from btard.round.attempt import Attempt
+        from btard.round.buffers import BufferPool
+        from btard.round.partition import WireType
+        from btard.round.roster import Roster, first_randomness
+        from btard.round.rules import AggregationRules, StepRules, VerificationRules
+        from btard.round.work import Link
+        from btard.transport.driver import SessionDriver
+
+        self._node, self._vector, self._begins_early = node, vector, begins_early
+        self._started = asyncio.Event()
+        aggregation = AggregationRules(RuleName.CENTERED_CLIP, tau=1.0, reference_peers=len(peers))
+        verification = VerificationRules(validators=validators)
+        rules = StepRules(bytes(16), len(vector), WireType.FLOAT32, *[PATIENCE] * 5, aggregation, verification)
+        order = {peer: number for number, peer in enumerate(peers)}
+
+        async def recompute(record: Attempt, target: PeerId, link: Link | None) -> torch.Tensor:
+            return vector_of(len(vector), order[target])
+
+        machine = session(rules, key, Behaviour(), BufferPool())
+        self._driver = SessionDriver(machine, node.transport, rules, recompute, worker, lambda voided: None)
+        self._roster = Roster(0, tuple(sorted(peers)), frozenset(), first_randomness(0, 0))
+
+    async def prepare(self) -> Callable[[], Awaitable[None]]:
+        """Make ready for a round; returns what runs it."""
+        self._node.transport.attach(self._driver)
+        early = asyncio.create_task(self._step()) if self._begins_early else None
+        await asyncio.sleep(0)
+
+        async def run() -> None:
+            self._started.set()
+            await (early or self._step())
+            self._started.clear()
+
+        return run
+
+    async def _step(self) -> None:
+        from btard.hashing import digest
+        from btard.round.actions import Finished
+        from btard.transport.driver import Contribution
+
+        async def contribute() -> Contribution:
+            await self._started.wait()
+            return Contribution(self._vector)
+
+        outcome = await self._driver.run_step(self._roster, digest(b"state"), contribute)
+        if not isinstance(outcome, Finished) or outcome.attempt:
+            raise RuntimeError(f"the round did not succeed at once: {outcome}")
+        self._roster = outcome.roster
+
+
+async def run_peer(
+    validators: float, index: int, peers: int, values: int, rounds: int, pipe: Connection, barrier: Barrier
+) -> None:
+    """Be one peer: exchange addresses through the parent, take turns at the kinds, report times and processor time."""
     import torch
 
-    from btard.aggregation import centered_clip
-    from btard.round.partition import Partition, WireType, from_wire, to_wire
+    from benchmarks.unchecked import UncheckedSession
+    from btard.identity import IdentityKey
+    from btard.round.session import Session
     from btard.transport.base import PeerAddress
-    from btard.transport.libp2p import Libp2pNode, incoming
+    from btard.transport.libp2p import Libp2pNode
     from btard.transport.libp2p.discover import split_maddr
 
-    incoming.blake3 = _NoHash  # type: ignore[assignment, misc]
     torch.set_num_threads(1)
-    inbox = RoundInbox()
-    partition = Partition(values, peers, WireType.FLOAT32)
     with tempfile.TemporaryDirectory() as directory:
-        node = await Libp2pNode.create(Path(directory) / "identity", inbox=inbox, startup_timeout=PATIENCE)
+        identity = Path(directory) / "identity.key"
+        key = IdentityKey.load_or_create(identity)
+        node = await Libp2pNode.create(identity, startup_timeout=PATIENCE)
+        worker = ThreadPoolExecutor(1)
         try:
             pipe.send(node.maddrs[0])
             addresses = [split_maddr(text) for text in pipe.recv()]
             for peer, maddr in addresses[index + 1 :]:
                 await node.transport.connect(PeerAddress(peer, (maddr,)))
-            flat = to_wire(vector_of(values, index), WireType.FLOAT32)
-            others = [(peer, part) for part, (peer, _) in enumerate(addresses) if part != index]
-            others = others[index:] + others[:index]
-            before: tuple[float, ...] = ()
+            members, vector = [peer for peer, _ in addresses], vector_of(values, index)
+            protocol = partial(Protocol, node=node, key=key, peers=members, vector=vector, worker=worker)
+            kinds = (
+                Bare(index, node, members, vector),
+                protocol(UncheckedSession, validators=0.0, begins_early=True),
+                protocol(Session, validators=validators, begins_early=False),
+            )
             pids = os.getpid(), node.daemon_pid
             for number in range(rounds):
-                if number == 1:
-                    before = tuple(map(cpu_seconds, pids))
+                run = await kinds[number % len(kinds)].prepare()
                 await asyncio.to_thread(barrier.wait, PATIENCE)
-                start = time.monotonic()
-                for peer, part in others:
-                    node.transport.send_part(peer, b"p%d" % number, partition.view(flat, part))
-                received = await inbox.wait_for(b"p%d" % number, peers - 1)
-                rows = [*received.values(), partition.view(flat, index)]
-                clip = partial(centered_clip, [from_wire(row, WireType.FLOAT32) for row in rows], tau=1.0)
-                aggregate = to_wire((await asyncio.to_thread(clip)).value, WireType.FLOAT32)
-                for peer, _ in others:
-                    node.transport.send_part(peer, b"a%d" % number, aggregate)
-                await inbox.wait_for(b"a%d" % number, peers - 1)
-                pipe.send((start, time.monotonic(), 0.0, 0.0))
-            cpu = [cpu_seconds(pid) - start for pid, start in zip(pids, before, strict=True)]
-            pipe.send((*cpu, *memory_and_processes()))
+                before, start = [cpu_seconds(pid) for pid in pids], time.monotonic()
+                await run()
+                end = time.monotonic()
+                await asyncio.to_thread(barrier.wait, PATIENCE)
+                python, daemon = (cpu_seconds(pid) - then for pid, then in zip(pids, before, strict=True))
+                pipe.send((start, end, python, daemon))
+            pipe.send((0.0, 0.0, *memory_and_processes()))
             await asyncio.to_thread(barrier.wait, PATIENCE)
         finally:
             await node.close()
+            worker.shutdown()
 
 
-def plain(index: int, peers: int, values: int, rounds: int, pipe: Connection, barrier: Barrier) -> None:
-    """Process entry of one plain peer."""
+def entry(
+    validators: float, index: int, peers: int, values: int, rounds: int, pipe: Connection, barrier: Barrier
+) -> None:
+    """Process entry of one peer."""
     import uvloop
 
-    uvloop.run(run_plain(index, peers, values, rounds, pipe, barrier))
+    uvloop.run(run_peer(validators, index, peers, values, rounds, pipe, barrier))
 
 
 def main() -> None:
@@ -97,30 +233,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peers", type=int, default=8, help="number of peers (default: 8)")
     parser.add_argument("--values", type=int, default=18_000_000, help="float32 values (default: 18000000)")
-    parser.add_argument("--rounds", type=int, default=5, help="rounds of each kind a turn, after one to warm up")
-    parser.add_argument("--turns", type=int, default=3, help="how often the two take turns (default: 3)")
+    parser.add_argument("--rounds", type=int, default=8, help="rounds of each kind, after one to warm up (default: 8)")
     parser.add_argument("--validators", type=float, help="mean number a round (default: one per 16 peers)")
     arguments = parser.parse_args()
     validators = arguments.peers / 16 if arguments.validators is None else arguments.validators
-    times: dict[str, list[float]] = {"plain": [], "secure": []}
-    entries = {"plain": plain, "secure": partial(ours, "centered_clip", validators)}
-    for turn in range(arguments.turns):
-        for name, entry in entries.items():
-            row = measure(entry, arguments.peers, arguments.values, arguments.rounds + 1)
-            times[name] += row["step"][1:]
-            seconds = statistics.median(row["step"][1:])
-            memory = statistics.median(row["memory"])
-            share = arguments.rounds * arguments.peers
-            python, daemon = (row[which][0] / share for which in ("cpu_python", "cpu_p2pd"))
-            print(
-                f"turn {turn + 1}, {name}: median {seconds:.3f} s a round; a peer: processor {python:.3f} s in Python, "
-                f"{daemon:.3f} s in p2pd; {memory:.0f} MB PSS",
-                flush=True,
-            )
-    plain_time, secure_time = (statistics.median(times[name]) for name in ("plain", "secure"))
+    result = measure(partial(entry, validators), arguments.peers, arguments.values, (arguments.rounds + 1) * len(KINDS))
+    print(f"{arguments.peers} peers x {arguments.values:,} values, {validators:g} validators, medians of the rounds")
+    medians = {}
+    for kind, name in enumerate(KINDS):
+        times, *used = (result[what][kind :: len(KINDS)][1:] for what in ("step", "python", "p2pd"))
+        medians[name] = statistics.median(times)
+        python, daemon = (1e3 * sum(seconds) / arguments.rounds / arguments.peers for seconds in used)
+        print(
+            f"  {name:<9} {medians[name]:.3f} s ({min(times):.3f} to {max(times):.3f}); "
+            f"processor, a peer: {python:.0f} ms in Python, {daemon:.0f} ms in p2pd"
+        )
     print(
-        f"{arguments.peers} peers x {arguments.values:,} values, {validators:g} validators: plain {plain_time:.3f} s, "
-        f"secure {secure_time:.3f} s, ratio of medians {secure_time / plain_time:.2f}"
+        f"secure to unchecked {medians['secure'] / medians['unchecked']:.2f}, "
+        f"secure to bare {medians['secure'] / medians['bare']:.2f}"
     )
 
 

@@ -165,7 +165,8 @@ def hivemind(index: int, peers: int, values: int, rounds: int, pipe: Connection,
 
 
 def measure(entry: Any, peers: int, values: int, rounds: int) -> dict[str, list[float]]:
-    """Run one kind of swarm; return seconds a round from the common start to the last peer's end."""
+    """Run one kind of swarm; return seconds a round from the common start to the last peer's end, and what else the
+    peers tell of each: hivemind's all-reduce alone (`span`), or the processor time of ours."""
     context = mp.get_context("spawn")
     barrier = context.Barrier(peers)
     pipes, processes = [], []
@@ -188,12 +189,15 @@ def measure(entry: Any, peers: int, values: int, rounds: int) -> dict[str, list[
         if entry is not hivemind:
             for pipe in pipes:
                 pipe.send(addresses)
-        result: dict[str, list[float]] = {"step": [], "span": []}
+        result: dict[str, list[float]] = {"step": [], "span": [], "python": [], "p2pd": []}
         for _ in range(rounds):
             times = [_receive(pipe) for pipe in pipes]
             result["step"].append(max(t[1] for t in times) - min(t[0] for t in times))
             if entry is hivemind:
                 result["span"].append(max(t[3] for t in times) - min(t[2] for t in times))
+            else:
+                result["python"].append(sum(t[2] for t in times))
+                result["p2pd"].append(sum(t[3] for t in times))
         usage = [_receive(pipe) for pipe in pipes]
         result["cpu_python"], result["cpu_p2pd"] = [sum(u[0] for u in usage)], [sum(u[1] for u in usage)]
         result["memory"], result["processes"] = [u[2] for u in usage], [u[3] for u in usage]

@@ -1,0 +1,69 @@
+"""The round of the protocol without commitments, MPRNG, checks and validators: what their cost is measured against.
+
+Parts still travel under headers with their hashes, owners still sign what they aggregate, and all members still sign
+one digest before anything moves. Whoever sends what it likes, or aggregates what it likes, is not caught.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from btard.hashing import tagged_digest
+from btard.identity import MessageKind, PeerId
+from btard.round.actions import Action
+from btard.round.agree import AgreePhase, next_roster
+from btard.round.attempt import Attempt
+from btard.round.commit import CommitPhase
+from btard.round.messages import Commit, Digest, Phase
+from btard.round.phases import StepContext
+from btard.round.session import Session
+from btard.round.step import StepMachine
+
+
+class _NoCommitment(CommitPhase):
+    """Hashes the own parts for their headers, and goes on at once."""
+
+    def _commit(self, digests: tuple[bytes, ...], momentum: bytes) -> list[Action]:
+        attempt, step = self._attempt, self._step
+        nothing = Commit(attempt.context, step.parameters, self._decided, (), bytes(32), momentum, ())
+        attempt.commits.update(dict.fromkeys(attempt.members, nothing))
+        attempt.commits[attempt.me] = replace(nothing, parts=digests)
+        self._committed = True
+        return []
+
+    def passed_elsewhere(self) -> bool:
+        """There is no barrier to pass."""
+        return False
+
+
+class _AgreeOnAggregates(AgreePhase):
+    """Signs the hashes of the aggregates and the next roster."""
+
+    def __init__(self, step: StepContext, attempt: Attempt) -> None:
+        self._step = step
+        self.attempt = attempt
+        attempt.randomness = tagged_digest("unchecked", attempt.roster.randomness)
+        self.following = next_roster(attempt, frozenset(), 0)
+        signed = (attempt.signed[MessageKind.AGGREGATE, owner].content_digest() for owner in attempt.owners)
+        transcript = tagged_digest("btard transcript", attempt.context, *signed)
+        self.digest = Digest(attempt.context, transcript, step.parameters, self.following.digest)
+
+
+class _UncheckedStep(StepMachine):
+    """Goes from the own parts to SCATTER, GATHER and AGREE."""
+
+    def _new_attempt(self, number: int, members: tuple[PeerId, ...]) -> None:
+        super()._new_attempt(number, members)
+        self._commit = self._phase = _NoCommitment(self._step, self.attempt, self._history.decided, examined=False)
+
+    def _next_phase(self, now: float) -> list[Action]:
+        if self._phase.phase is not Phase.GATHER:
+            return super()._next_phase(now)
+        self._agree = _AgreeOnAggregates(self._step, self.attempt)
+        return self._enter(now, self._agree)
+
+
+class UncheckedSession(Session):
+    """A peer that checks nothing. Without a barrier it must have begun a step before anybody sends it parts."""
+
+    machine_type = _UncheckedStep
