@@ -27,8 +27,9 @@ def scalar_fault(body: bytes, partition: Partition, tau: float) -> str | None:
         return f"gives {len(scalars.products)} products and {len(scalars.norms)} norms for {parts} parts"
     if scalars.doubts and scalars.doubts[-1] >= parts:
         return f"doubts part {scalars.doubts[-1]} of {parts}"
+    bounds = partition.projection_bounds
     for part, (product, norm) in enumerate(zip(scalars.products, scalars.norms, strict=True)):
-        if not within_bound(product, norm, tau, partition.projection_bound(part)):
+        if not within_bound(product, norm, tau, bounds[part]):
             return f"the product {product:g} and norm {norm:g} of part {part} are beyond any bound"
     return None
 

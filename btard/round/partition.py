@@ -57,10 +57,10 @@ class Partition:
         start, end = self._in_bytes[part]
         return end - start
 
-    def projection_bound(self, part: int) -> float:
-        """Return a bound on ||z[part]|| that holds whatever was drawn: no number of z is longer than sqrt(3)."""
-        start, end = self.bounds(part)
-        return math.sqrt(3.0 * (end - start))
+    @cached_property
+    def projection_bounds(self) -> tuple[float, ...]:
+        """Bounds on ||z[part]|| that hold whatever was drawn: no number of z is longer than sqrt(3)."""
+        return tuple(math.sqrt(3.0 * (end - start)) for start, end in _all_bounds(self.dimension, self.count))
 
     def view(self, flat: memoryview, part: int) -> memoryview:
         """Return the bytes of a part inside the wire bytes of the whole vector, without a copy."""

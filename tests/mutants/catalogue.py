@@ -227,21 +227,21 @@ MUTANTS = (
     Mutant(
         "numbers of those who owe none are kept, and everybody waits for one fewer",
         "btard/round/attempt.py",
-        "if scalars.context == self.context and author in self._submitting:",
-        "if scalars.context == self.context:",
+        "if isinstance(message, Scalars) and (message.context != self.context or author not in self._submitting):",
+        "if isinstance(message, Scalars) and message.context != self.context:",
         f"{ROUND}/test_measure.py::test_numbers_of_a_validator_neither_help_nor_hinder",
     ),
     Mutant(
         "numbers about another attempt are kept, whatever their form",
         "btard/round/attempt.py",
-        "if scalars.context == self.context and author in self._submitting:",
-        "if author in self.submitters:",
+        "if isinstance(message, Scalars) and (message.context != self.context or author not in self._submitting):",
+        "if isinstance(message, Scalars) and author not in self._submitting:",
         f"{ROUND}/test_measure.py::test_numbers_of_too_few_parts_and_a_charge_about_them_break_nobody",
     ),
     Mutant(
         "products beyond any bound pass",
         "btard/round/columns.py",
-        "if not within_bound(product, norm, tau, partition.projection_bound(part)):",
+        "if not within_bound(product, norm, tau, bounds[part]):",
         "if False:",
         f"{ROUND}/test_measure.py::test_false_numbers_ban_whoever_publishes_them[a product beyond any bound]",
     ),
@@ -312,8 +312,8 @@ MUTANTS = (
     Mutant(
         "replays of another step are accepted",
         "btard/round/session.py",
-        "if self.machine and envelope.step == step and not self.machine.over:",
-        "if self.machine and not self.machine.over:",
+        "if machine is not None and envelope.step == step and not machine.over:",
+        "if machine is not None and not machine.over:",
         f"{ROUND}/test_session.py::test_what_does_not_belong_to_the_step_changes_nothing[of a later step]",
     ),
     Mutant(

@@ -33,6 +33,9 @@ PART_PREFIX = struct.Struct(">IQ")
 _HASH_STEP = 128 << 10
 """Bytes hashed at a time: enough for BLAKE3's widest vectors, few enough to be in the processor's cache still."""
 
+_MESSAGES_STEP = 16 << 10
+"""Bytes of messages read at a time: as many as usually wait, few enough to be through with at once."""
+
 StreamParser = Callable[[Pipe, PeerId], Parser]
 
 
@@ -119,23 +122,35 @@ class IncomingStreams:
             raise
 
     def _messages(self, pipe: Pipe, sender: PeerId) -> Parser:
-        prefix = bytearray(MESSAGE_PREFIX.size)
-        allowance, refilled_at = float(self._limits.message_rate), pipe.progress_at
+        # Nothing else writes to the scratch before what it has got is taken out.
+        scratch, prefix = self._scratch[:_MESSAGES_STEP], MESSAGE_PREFIX.size
+        rate, come = self._limits.message_rate, b""
+        allowance, refilled_at = float(rate), pipe.progress_at
         while True:
-            pipe.idle = True
-            yield from fill(memoryview(prefix))
-            (length,) = MESSAGE_PREFIX.unpack(prefix)
-            if length > MAX_ENVELOPE:
-                raise Violation(f"{sender.short} announces a message of {length} bytes")
+            pipe.idle = not come
+            come += bytes(scratch[: (yield scratch)])
             pipe.idle = False
-            data = bytearray(length)
-            yield from fill(memoryview(data))
-            self._counters.messages_received += 1
-            self._counters.bytes_received += length
-            if self.inbox is not None:
-                self.inbox.on_message(sender, bytes(data))
-            rate = self._limits.message_rate
-            allowance = min(rate, allowance + (pipe.progress_at - refilled_at) * rate) - length - 1024
+            at = 0
+            while len(come) - at >= prefix:
+                (length,) = MESSAGE_PREFIX.unpack_from(come, at)
+                if length > MAX_ENVELOPE:
+                    raise Violation(f"{sender.short} announces a message of {length} bytes")
+                data, at = come[at + prefix : at + prefix + length], at + prefix + length
+                if len(data) < length:
+                    if length <= _MESSAGES_STEP:
+                        at -= prefix + length
+                        break
+                    whole = bytearray(length)
+                    whole[: len(data)] = data
+                    yield from fill(memoryview(whole)[len(data) :])
+                    data = bytes(whole)
+                self._counters.messages_received += 1
+                self._counters.bytes_received += length
+                if self.inbox is not None:
+                    self.inbox.on_message(sender, data)
+                allowance -= length + 1024
+            come = come[at:]
+            allowance = min(rate, allowance + (pipe.progress_at - refilled_at) * rate)
             refilled_at = pipe.progress_at
             if allowance < 0:
                 pipe.pause_for(-allowance / rate)

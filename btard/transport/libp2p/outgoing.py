@@ -71,7 +71,8 @@ class Lane:
         self._pipe: Pipe | None = None
         self._task: asyncio.Task[None] | None = None
         self._failures = 0
-        self._used = False
+        self._used = True
+        self._quiet_since = 0.0
 
     def put(self, item: Item) -> None:
         """Queue an item, or drop it when the peer has not taken what is already queued."""
@@ -95,7 +96,9 @@ class Lane:
         pipe = self._pipe
         if pipe is None or self._items or item.size > _SHORT or not pipe.ready:
             return False
-        pipe.write_now(item.head, item.payload)
+        pipe.write_now(item.head)
+        if item.payload:
+            pipe.write_now(item.payload)
         self._used = True
         self._on_sent(item)
         return True
@@ -138,16 +141,23 @@ class Lane:
                 self._pipe = None
 
     async def _has_items(self) -> bool:
-        """Wait for an item; False when nothing was sent for the idle time, or up to twice as long."""
-        while not self._items:
+        """Wait for an item; False once the sweep has found the lane idle."""
+        if not self._items:
             self._filled.clear()
-            self._used = False
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._limits.idle_timeout):
-                    await self._filled.wait()
-            if not self._used:
-                break
+            self._used = True
+            await self._filled.wait()
         return bool(self._items)
+
+    def sweep(self, now: float) -> None:
+        """Let the stream be closed when nothing was sent for the idle time, as far as sweeps can tell.
+
+        Args:
+            now: event-loop time in seconds.
+        """
+        if self._used or self._items:
+            self._used, self._quiet_since = False, now
+        elif now - self._quiet_since > self._limits.idle_timeout:
+            self._filled.set()
 
     async def _send_first(self) -> None:
         item = self._items[0]

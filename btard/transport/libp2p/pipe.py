@@ -141,11 +141,9 @@ class Pipe(asyncio.BufferedProtocol):
         open_ = not self.lost and self._transport is not None and not self._transport.is_closing()
         return open_ and self._drained is None
 
-    def write_now(self, *views: bytes | bytearray | memoryview) -> None:
+    def write_now(self, view: bytes | bytearray | memoryview) -> None:
         """Write what is short to a stream that is `ready`; raises StreamLost."""
-        for view in views:
-            if len(view):
-                self._put(memoryview(view))
+        self._put(view)
 
     async def write(self, view: bytes | bytearray | memoryview, stall_timeout: float) -> None:
         """Write all of `view` without copying it; so it must not change for a while after this returns.
@@ -163,7 +161,7 @@ class Pipe(asyncio.BufferedProtocol):
             if self._drained is not None:
                 await self._wait_drained(stall_timeout)
 
-    def _put(self, view: memoryview) -> None:
+    def _put(self, view: bytes | bytearray | memoryview) -> None:
         if self.lost or self._transport is None or self._transport.is_closing():
             raise StreamLost("the stream is closed")
         self._transport.write(view)

@@ -180,13 +180,17 @@ class Libp2pTransport:
                 limits,
                 most_items=limits.queue_parts if bulk else limits.queue_messages,
                 most_bytes=None if bulk else limits.queue_bytes,
-                on_sent=partial(self._sent, f"{kind}_sent"),
+                on_sent=self._part_sent if bulk else self._message_sent,
                 on_dropped=partial(self._dropped, f"{kind}_dropped"),
             )
         return lane
 
-    def _sent(self, counter: str, item: Item) -> None:
-        setattr(self.counters, counter, getattr(self.counters, counter) + 1)
+    def _message_sent(self, item: Item) -> None:
+        self.counters.messages_sent += 1
+        self.counters.bytes_sent += item.size
+
+    def _part_sent(self, item: Item) -> None:
+        self.counters.parts_sent += 1
         self.counters.bytes_sent += item.size
 
     def _dropped(self, counter: str, item: Item | None) -> None:
@@ -207,4 +211,7 @@ class Libp2pTransport:
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(min(_SWEEP_PERIOD, self._limits.stall_timeout / 4))
-            self._incoming.sweep(loop.time())
+            now = loop.time()
+            self._incoming.sweep(now)
+            for lane in (*self._control.values(), *self._bulk.values()):
+                lane.sweep(now)
