@@ -239,19 +239,18 @@ def main() -> None:
     validators = arguments.peers / 16 if arguments.validators is None else arguments.validators
     result = measure(partial(entry, validators), arguments.peers, arguments.values, (arguments.rounds + 1) * len(KINDS))
     print(f"{arguments.peers} peers x {arguments.values:,} values, {validators:g} validators, medians of the rounds")
-    medians = {}
+    rounds = {}
     for kind, name in enumerate(KINDS):
         times, *used = (result[what][kind :: len(KINDS)][1:] for what in ("step", "python", "p2pd"))
-        medians[name] = statistics.median(times)
+        rounds[name] = times
         python, daemon = (1e3 * sum(seconds) / arguments.rounds / arguments.peers for seconds in used)
         print(
-            f"  {name:<9} {medians[name]:.3f} s ({min(times):.3f} to {max(times):.3f}); "
+            f"  {name:<9} {statistics.median(times):.3f} s ({min(times):.3f} to {max(times):.3f}); "
             f"processor, a peer: {python:.0f} ms in Python, {daemon:.0f} ms in p2pd"
         )
-    print(
-        f"secure to unchecked {medians['secure'] / medians['unchecked']:.2f}, "
-        f"secure to bare {medians['secure'] / medians['bare']:.2f}"
-    )
+    for less in KINDS[:-1]:
+        ratios = [much / little for much, little in zip(rounds["secure"], rounds[less], strict=True)]
+        print(f"  secure to {less} in the same turn: median {statistics.median(ratios):.2f}")
 
 
 if __name__ == "__main__":
