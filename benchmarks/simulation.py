@@ -1,7 +1,7 @@
 """Time simulated rounds, and count what peers send beside a plain butterfly all-reduce.
 
     python -m benchmarks.simulation             # seconds a round, short runs a second, bytes a peer and step
-    python -m benchmarks.simulation --only bytes --largest 512      # minutes; 1024 peers need more than 24 GB
+    python -m benchmarks.simulation --only bytes --largest 1024     # five minutes and 5 GB
 
 Everything runs in one process on one core. Bytes are counted in the simulated network up to `--largest` peers, 64 if
 not given, and calculated beyond: the parts exactly, the control messages from their sizes (`calculated_control`).
@@ -73,7 +73,7 @@ def calculated_control(peers: int) -> float:
     return (peers - 1) * (messages + 2 * _HEADER)
 
 
-def traffic(largest: int, dimension: int = 1 << 16) -> None:
+def traffic(largest: int, dimension: int = 1 << 15) -> None:
     """Print bytes a peer and step, counted up to `largest` peers."""
     print(f"\n{dimension} float32 numbers, no validators; bytes of a peer in a step")
     print(

@@ -96,10 +96,13 @@ class Session:
                 self._keep_early(envelope)
         return self._remember(actions)
 
-    def on_message(self, now: float, sender: PeerId, data: bytes) -> list[Action]:
-        """A control message came from the neighbour `sender`."""
+    def on_message(self, now: float, sender: PeerId, data: bytes | Envelope) -> list[Action]:
+        """A control message came from the neighbour `sender`.
+
+        A simulation may decode what many get once, and spare itself the headers' bytes below.
+        """
         try:
-            envelope = Envelope.decode(data)
+            envelope = data if isinstance(data, Envelope) else Envelope.decode(data)
         except Malformed:
             return []
         if envelope.run != self._rules.run or envelope.author != sender or envelope.kind >= _OUTSIDE_OF_STEPS:
@@ -159,10 +162,7 @@ class Session:
         ).encode()
 
     def accept_part(self, sender: PeerId, header: bytes | Envelope, length: int) -> memoryview | None:
-        """A neighbour announces a payload: return its buffer, or None to refuse it.
-
-        A simulation may spare itself the header's bytes, here and below.
-        """
+        """A neighbour announces a payload: return its buffer, or None to refuse it."""
         envelope = self._part_header(header)
         return self.machine.accept_part(sender, envelope, length) if envelope and self.machine else None
 

@@ -208,7 +208,7 @@ MUTANTS = (
         "btard/round/void.py",
         "proofs = sorted(self._reasons(), key=lambda reason: len(reason.body))[:1]",
         "pass",
-        f"{ROUND}/test_twins.py::test_nobody_pays_for_an_identity_that_runs_twice[patient-5]",
+        f"{ROUND}/test_void.py::test_who_stops_because_of_a_report_shows_it",
     ),
     Mutant(
         "two different signed messages are taken for one",

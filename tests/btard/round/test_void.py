@@ -10,8 +10,10 @@ import pytest
 from btard.behaviour import Behaviour, Outgoing
 from btard.identity import Envelope, MessageKind, PeerId
 from btard.round.accusations import Charge, ChargeKind, Fault, Opinion, Report, Vote
+from btard.round.actions import Send
 from btard.round.evidence import Offence
 from btard.round.messages import Phase
+from btard.round.void import Settlement
 from btard.transport.memory import SimulatedPeer
 from tests.btard.round.swarm import Swarm, keys, verdicts
 
@@ -104,13 +106,31 @@ def test_nobody_is_lost_to_an_accusation_about_a_step_that_nobody_knows(kind: Ch
         assert {other.peer_id for other in swarm.honest} <= set(peer.finished()[-1].roster.members)
 
 
-def test_of_two_contradicting_reports_neither_counts() -> None:
+def told_of(*reports: tuple[int, Report]) -> tuple[Settlement, list[Envelope]]:
+    """Return what a member that has begun a step makes of these reports of others, and the reports as they came."""
     swarm = Swarm(COUNT, steps=1)
     swarm.peers[0].begin(swarm.genesis)
     machine = swarm.peers[0].session.machine
     assert machine is not None
-    for author, phase in ((LIAR, Phase.COMMIT), (VICTIM, Phase.COMMIT), (LIAR, Phase.REVEAL)):
-        body = Report(phase, True, PEERS, (), None, (), ()).encode()
-        report = Envelope.sign(keys(COUNT)[author], run=swarm.rules.run, step=0, kind=MessageKind.REPORT, body=body)
-        machine._settlement.add_report(report)
-    assert set(machine._settlement._read_reports()) == {PEERS[VICTIM]}
+    signed = [
+        Envelope.sign(keys(COUNT)[author], run=swarm.rules.run, step=0, kind=MessageKind.REPORT, body=report.encode())
+        for author, report in reports
+    ]
+    for envelope in signed:
+        machine._settlement.add_report(envelope)
+    return machine._settlement, signed
+
+
+def test_of_two_contradicting_reports_neither_counts() -> None:
+    early, late = (Report(phase, True, PEERS, (), None, (), ()) for phase in (Phase.COMMIT, Phase.REVEAL))
+    settlement, _ = told_of((LIAR, early), (VICTIM, early), (LIAR, late))
+    assert set(settlement._read_reports()) == {PEERS[VICTIM]}
+
+
+def test_who_stops_because_of_a_report_shows_it() -> None:
+    reason = Report(Phase.SCATTER, False, PEERS, ((PEERS[LIAR], Fault.NO_PART),), None, (), ())
+    settlement, (heard,) = told_of((VICTIM, reason))
+    (send,) = settlement.freeze(1.0, Phase.SCATTER, {}, [], None)
+    assert isinstance(send, Send)
+    own = Report.decode(Envelope.decode(send.data).body)
+    assert own.reaction and own.attached == (heard.encode(),)
