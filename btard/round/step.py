@@ -262,16 +262,17 @@ class StepMachine:
         actions += self._exchange.serve(now)
         while not self.over and not self._settlement.frozen:
             phase = self._phase
-            if (phase.busy() or not phase.complete()) and phase is not self._check and self._calm(now):
+            if phase is self._check:
+                actions += self._check.advance()
+            ready = not phase.busy() and phase.complete()
+            if not ready and phase is not self._check and self._calm(now):
                 return actions
             if self._reasoned_at == math.inf and self._settlement.reasoned:
                 self._reasoned_at = now
             if phase is self._commit and self._commit.passed_elsewhere():
                 self._patience.others_have_passed(now, wait=True)
-            if phase is self._check:
-                actions += self._check.advance()
             proven = proofs(self.attempt, phase.phase, self._reveal.false_reveals())
-            if phase.complete() and not phase.busy() and not proven and self._charge is None:
+            if ready and not proven and self._charge is None:
                 actions += self._next_phase(now)
                 continue
             missing = phase.missing()

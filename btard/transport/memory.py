@@ -276,20 +276,21 @@ class SimulatedPeer:
 
     def _send_part(self, receiver: PeerId, header: Envelope, payload: Payload) -> None:
         # The header goes as it is: its bytes and its signature cost more than all else, and have tests of their own.
-        length = len(header.body) + HEADER_FRAME
-        self.traffic.control_sent += length
-        self.traffic.parts_sent += len(payload)
+        me, frame, size = self.peer_id, len(header.body) + HEADER_FRAME, len(payload)
+        self.traffic.control_sent += frame
+        self.traffic.parts_sent += size
 
         def arrive(to: SimulatedPeer) -> None:
-            to.traffic.control_received += length
-            buffer = to.session.accept_part(self.peer_id, header, len(payload))
+            to.traffic.control_received += frame
+            buffer = to.session.accept_part(me, header, size)
             if buffer is not None:
-                to.traffic.parts_received += len(payload)
+                to.traffic.parts_received += size
                 buffer[:] = payload
-                to.session.on_part(self.peer_id, header, digest(buffer))
-                self.network.touch(to)
+                to.session.on_part(me, header, digest(buffer))
+                if not to.touched:
+                    to.network.touch(to)
 
-        self.network.deliver(self.peer_id, receiver, arrive)
+        self.network.deliver(me, receiver, arrive)
 
     def receive(self, sender: PeerId, data: bytes) -> None:
         """A control message arrives."""

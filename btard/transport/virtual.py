@@ -47,11 +47,6 @@ class NetworkConditions:
     delay: tuple[float, float] = (0.01, 0.01)
     loss: float = 0.0
 
-    @property
-    def fixed(self) -> bool:
-        """Whether nothing about a delivery is left to chance."""
-        return self.loss == 0.0 and self.delay[0] == self.delay[1]
-
 
 class Network:
     """The virtual clock, its events, and who can reach whom."""
@@ -84,12 +79,13 @@ class Network:
     def deliver_all(self, sender: PeerId, receivers: Sequence[PeerId], arrive: Arrival, wait: float = 0.0) -> None:
         """Let the same thing arrive at several peers: one event if chance has no say in it, else one for each."""
         conditions, start = self.conditions, self.now + wait
-        if conditions.fixed:
-            self._deliver_at(start + conditions.delay[0], sender, receivers, arrive)
+        least, most = conditions.delay
+        if least == most and not conditions.loss:
+            self._deliver_at(start + least, sender, receivers, arrive)
             return
         for receiver in receivers:
             if self.random.random() >= conditions.loss:
-                self._deliver_at(start + self.random.uniform(*conditions.delay), sender, (receiver,), arrive)
+                self._deliver_at(start + self.random.uniform(least, most), sender, (receiver,), arrive)
 
     def _deliver_at(self, when: float, sender: PeerId, receivers: Sequence[PeerId], arrive: Arrival) -> None:
         """Add to the last deliveries that were planned if they are at the same time, and nothing else is since."""
