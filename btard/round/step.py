@@ -35,8 +35,9 @@ class StepMachine:
     """A peer's part in one step.
 
     Every method is an event and returns actions. `deadline` is the time at which `tick` wants to be called; times are
-    in seconds of the driver's clock. A broadcast or a part is only filed, and looked at by the next `tick`, which is
-    wanted at once: much arrives together. After a Finished or Stopped action the machine is `over` and ignores all.
+    in seconds of the driver's clock. What arrives is filed or answered, and looked at as a whole by the next `tick`,
+    which is wanted at once: much arrives together. After a Finished or Stopped action the machine is `over` and ignores
+    all.
     """
 
     def __init__(
@@ -185,9 +186,9 @@ class StepMachine:
         attempt = self.attempt
         if self.over or envelope.author not in attempt.known:
             return []
+        self._unread = True
         if envelope.kind in BROADCASTS and envelope.attempt == attempt.number:
             attempt.file(envelope)
-            self._unread = True
             return []
         actions: list[Action] = []
         try:
@@ -203,7 +204,7 @@ class StepMachine:
                 actions = self._file(now, envelope)
         except Malformed:
             return []
-        return self._advance(now, actions)
+        return actions
 
     def _file(self, now: float, envelope: Envelope) -> list[Action]:
         match envelope.kind:

@@ -27,9 +27,6 @@ def test_whatever_attackers_and_networks_do_the_invariants_hold(chunk: int) -> N
     assert total.runs == RUNS and total.checks > RUNS
 
 
-LONG = {"FLOOD": 2}
-"""Steps of attacks that take a minute each: everything fifty times, from seven peers to fifteen."""
-
 SOME = ["SIGN_FLIPPING", "WRONG_AGGREGATE", "FALSE_ACCUSATION", "WITHHOLD_PART"]
 
 
@@ -44,7 +41,7 @@ def test_seven_of_sixteen_colluding_do_no_harm(name: str, every: int) -> None:
         attack=[name],
         attack_start=1,
         attack_every=every,
-        steps=LONG.get(name, 3) if every == 1 else 12,
+        steps=3 if every == 1 else 12,
         seed=every,
         task="none",
         dimension=32,

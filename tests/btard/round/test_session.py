@@ -167,6 +167,7 @@ def test_what_does_not_belong_to_the_step_changes_nothing(sender: PeerId, data: 
     begun = committed()
     before = begun.deadline
     assert begun.on_message(1.0, sender, data) == []
+    assert begun.deadline == before or begun.tick(1.0) == []
     assert begun.deadline == before
     assert begun.machine is not None and not begun.machine.over
     assert begun.machine.attempt.commits.keys() == {KEYS[0].peer_id}
