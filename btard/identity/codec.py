@@ -17,13 +17,9 @@ class Malformed(ValueError):
     """Bytes from the network that do not decode to what they should be."""
 
 
-_pack = msgpack.Packer(use_bin_type=True).pack
-"""One packer for all, which never lets go of the interpreter lock: to make one takes as long as to pack a message."""
-
-
 def encode(value: Any) -> bytes:
     """Return the canonical bytes of nested lists of int, bytes, str, bool, float and None."""
-    return _pack(value)
+    return msgpack.packb(value, use_bin_type=True)
 
 
 def decode(data: bytes | memoryview, *, limit: int) -> Any:
@@ -42,7 +38,7 @@ def decode(data: bytes | memoryview, *, limit: int) -> Any:
         value = msgpack.unpackb(
             data, raw=False, max_map_len=0, max_ext_len=0, object_pairs_hook=_refuse, ext_hook=_refuse
         )
-        canonical = _pack(value) == data
+        canonical = encode(value) == data
     except (ValueError, TypeError, RecursionError, OverflowError, msgpack.UnpackException) as error:
         raise Malformed(f"not canonical bytes: {error}") from None
     if not canonical:

@@ -95,8 +95,8 @@ class Envelope:
         cls, key: IdentityKey, *, run: bytes, step: int, kind: MessageKind, body: bytes, attempt: int = 0
     ) -> Envelope:
         """Return the envelope of `body`, signed by `key`."""
-        signed = _signed_bytes(run, step, attempt, kind, key.peer_id, body)
-        return cls(run, step, attempt, kind, key.peer_id, body, key.sign(signed))
+        signature = key.sign(_signed_bytes(run, step, attempt, kind, key.peer_id, body))
+        return cls(run, step, attempt, kind, key.peer_id, body, signature)
 
     @classmethod
     def decode(cls, data: bytes | memoryview, *, limit: int = MAX_ENVELOPE) -> Envelope:

@@ -204,9 +204,9 @@ class Attempt:
                 return scalar_fault(envelope.body, self.partition, self.tau)
         except Malformed as error:
             return f"cannot be read: {error}"
-        # What a validator commits to beside its share is of no use to anyone, and no offence.
         if not isinstance(message, Commit) or message.context != self.context:
             return None
+        # What a validator commits to beside its share is of no use to anyone, and no offence.
         if envelope.author not in self._submitting:
             return None
         if len(message.parts) != self.partition.count:

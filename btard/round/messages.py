@@ -210,9 +210,6 @@ def _floats(value: object) -> tuple[float, ...]:
     return tuple(numbers)
 
 
-BROADCASTS = (MessageKind.COMMIT, MessageKind.REVEAL, MessageKind.SCALARS, MessageKind.DIGEST)
-"""What every member sends to all in an attempt, beside the header of its aggregate."""
-
 Item = tuple[MessageKind, PeerId, int]
 """What can be asked for: a PART or an AGGREGATE, its author, its number; or a broadcast, its author, 0."""
 
@@ -305,6 +302,9 @@ BROADCAST_FORMS: dict[MessageKind, type[Commit | Reveal | Scalars | Digest]] = {
     MessageKind.DIGEST: Digest,
 }
 """How the bodies of broadcasts are read."""
+
+BROADCASTS = tuple(BROADCAST_FORMS)
+"""What every member sends to all in an attempt, beside the header of its aggregate."""
 
 
 class LeaveReason(StrEnum):

@@ -107,7 +107,8 @@ class Session:
             return []
         if envelope.run != self._rules.run or envelope.author != sender or envelope.kind >= _OUTSIDE_OF_STEPS:
             return []
-        step, machine = self.roster.step if self.roster is not None else -1, self.machine
+        step = self.roster.step if self.roster is not None else -1
+        machine = self.machine
         if machine is not None and envelope.step == step and not machine.over:
             actions = machine.on_envelope(now, envelope)
             return self._remember(actions) if actions else actions  # most arrivals only fill a place

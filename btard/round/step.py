@@ -190,8 +190,7 @@ class StepMachine:
         if envelope.kind in BROADCASTS and envelope.attempt == attempt.number:
             attempt.file(envelope)
             return []
-        actions: list[Action] = []
-        try:
+        with contextlib.suppress(Malformed):
             if envelope.kind is MessageKind.CERTIFICATE:
                 return self._certified(envelope)
             if envelope.kind is MessageKind.LEAVE:
@@ -201,10 +200,8 @@ class StepMachine:
             elif envelope.attempt == self.attempt.number + 1:
                 self._future.setdefault((envelope.kind, envelope.author), envelope)
             elif envelope.attempt == self.attempt.number:
-                actions = self._file(now, envelope)
-        except Malformed:
-            return []
-        return actions
+                return self._file(now, envelope)
+        return []
 
     def _file(self, now: float, envelope: Envelope) -> list[Action]:
         match envelope.kind:

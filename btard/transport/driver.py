@@ -205,11 +205,7 @@ class SessionDriver:
 
     def on_message(self, sender: PeerId, data: bytes) -> None:
         """See `Inbox`."""
-        actions = self._session.on_message(self._now, sender, data)
-        if actions:
-            self._perform(actions)
-        else:
-            self._watch()
+        self._perform(self._session.on_message(self._now, sender, data))
 
     def accept_part(self, sender: PeerId, header: bytes, length: int) -> memoryview | None:
         """See `Inbox`."""

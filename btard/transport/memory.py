@@ -287,8 +287,7 @@ class SimulatedPeer:
                 to.traffic.parts_received += size
                 buffer[:] = payload
                 to.session.on_part(me, header, digest(buffer))
-                if not to.touched:
-                    to.network.touch(to)
+                to.network.touch(to)
 
         self.network.deliver(me, receiver, arrive)
 
@@ -306,10 +305,11 @@ class SimulatedPeer:
     def watch(self) -> None:
         """Act on what has arrived, or ask for a tick at the session's deadline, as it stands now."""
         deadline = self.session.deadline
+        if self.crashed or deadline == math.inf:
+            return
         if deadline == -math.inf:
-            if not self.crashed:
-                self._perform(self.session.tick(self.network.now))
-        elif deadline != self._watched and deadline < math.inf and not self.crashed:
+            self._perform(self.session.tick(self.network.now))
+        elif deadline != self._watched:
             self._watched = deadline
             self.network.at(deadline, lambda: self._tick(deadline))
 

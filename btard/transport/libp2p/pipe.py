@@ -142,8 +142,14 @@ class Pipe(asyncio.BufferedProtocol):
         return open_ and self._drained is None
 
     def write_now(self, view: bytes | bytearray | memoryview) -> None:
-        """Write what is short to a stream that is `ready`; raises StreamLost."""
-        self._put(view)
+        """Hand bytes to the socket, which keeps what it cannot take yet: what is short, while the stream is `ready`.
+
+        Raises:
+            StreamLost: the stream is closed.
+        """
+        if self.lost or self._transport is None or self._transport.is_closing():
+            raise StreamLost("the stream is closed")
+        self._transport.write(view)
 
     async def write(self, view: bytes | bytearray | memoryview, stall_timeout: float) -> None:
         """Write all of `view` without copying it; so it must not change for a while after this returns.
@@ -157,14 +163,9 @@ class Pipe(asyncio.BufferedProtocol):
         """
         whole = memoryview(view)
         for start in range(0, len(whole), WRITE_CHUNK):
-            self._put(whole[start : start + WRITE_CHUNK])
+            self.write_now(whole[start : start + WRITE_CHUNK])
             if self._drained is not None:
                 await self._wait_drained(stall_timeout)
-
-    def _put(self, view: bytes | bytearray | memoryview) -> None:
-        if self.lost or self._transport is None or self._transport.is_closing():
-            raise StreamLost("the stream is closed")
-        self._transport.write(view)
 
     async def _wait_drained(self, stall_timeout: float) -> None:
         drained = self._drained
