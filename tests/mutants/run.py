@@ -46,11 +46,8 @@ def _verdict(number: int) -> str:
 
 def table() -> str:
     """Return the catalogue as a table for the guide."""
-    rows = [
-        f"| {m.name} | `{m.file.removeprefix('btard/')}` | `{m.test.removeprefix('tests/btard/').partition('[')[0]}` |"
-        for m in MUTANTS
-    ]
-    return "\n".join(["| the bug | planted in `btard/` | found by, in `tests/btard/` |", "|---|---|---|", *rows])
+    rows = [f"| {m.name} | `{m.file}` | `{m.test.removeprefix('tests/').partition('[')[0]}` |" for m in MUTANTS]
+    return "\n".join(["| the bug | planted in | found by, in `tests/` |", "|---|---|---|", *rows])
 
 
 def main(wanted: list[str]) -> int:

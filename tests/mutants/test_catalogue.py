@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.mutants import run
-from tests.mutants.catalogue import MUTANTS, Mutant
+from tests.mutants.catalogue import MUTANTS
+from tests.mutants.mutant import Mutant
 from tests.mutants.plugin import mutated
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -1,0 +1,7 @@
+"""Bugs in what accuses and what convicts."""
+
+from __future__ import annotations
+
+from tests.mutants.mutant import Mutant
+
+THRESHOLDS: tuple[Mutant, ...] = ()
