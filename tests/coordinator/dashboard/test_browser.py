@@ -126,8 +126,8 @@ class Watcher:
 
 def test_a_ban_is_seen_while_it_happens_and_replayed_afterwards(browser: Any, tmp_path: Path) -> None:
     run, gate = tmp_path / "run", tmp_path / "gate"
-    words = "--task digits --peers 5 --byzantine 1 --attack-start 12 --validators 2 --steps 100000 --checkpoint-every 20"
-    options = ["--dashboard", ":0", "--directory", str(run)]
+    words = "--task digits --peers 5 --byzantine 1 --attack-start 12 --validators 2 --checkpoint-every 20"
+    options = ["--steps", "100000", "--dashboard", ":0", "--directory", str(run)]
     swarm = subprocess.Popen(
         [sys.executable, "-c", GATED_SWARM, str(gate), "swarm", *words.split(), *options],
         env=environment(),
