@@ -72,10 +72,18 @@ def test_nobody_comes_back_where_nobody_asks() -> None:
     assert report(simulation)["members"] == 5
 
 
-def test_newcomers_are_admitted_and_on_probation_do_not_count() -> None:
-    simulation = run(byzantine=0, newcomers=2, newcomers_at=2, probation=4)
-    found = report(simulation)
-    assert (found["admitted"], found["members"]) == (2, 8)
+def test_newcomers_are_admitted_one_after_the_other() -> None:
+    early = report(run(byzantine=0, newcomers=2, newcomers_at=2, probation=4, steps=20))
+    assert (early["admitted"], early["members"]) == (1, 7)
+    late = report(run(byzantine=0, newcomers=2, newcomers_at=2, probation=4, steps=26))
+    assert (late["admitted"], late["members"]) == (2, 8)
+
+
+def test_those_who_return_come_at_once_however_many() -> None:
+    # Three of seven are cut off for a while. A newcomer has the only place for a new key meanwhile.
+    chosen = {"peers": 7, "steps": 60, "delay": "0.6", "cut": ["12-40:3"], "newcomers": 2, "newcomers_at": 2}
+    found = report(run(byzantine=0, **chosen))
+    assert found["honest_suspended"] >= 3 and found["members"] == 9
 
 
 def test_sybils_of_banned_attackers_are_caught_on_probation() -> None:
