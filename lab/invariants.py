@@ -58,7 +58,7 @@ class Invariants:
         self._rosters: dict[int, Roster] = {0: simulation.genesis}
         self._verified: set[bytes] = set()
         self._had_vote: set[PeerId] = set(simulation.genesis.voters)
-        self._new: list[tuple[int, PeerId]] = []
+        self._new: list[int] = []
         self._newest = simulation.genesis.step
         self.checks = 0
 
@@ -110,14 +110,12 @@ class Invariants:
         joined = set(after.members).difference(before.members)
         if not joined.isdisjoint(before.banned):
             self._fail("I8", f"somebody that is banned is a member in step {after.step}")
-        self._new += [(after.step, peer) for peer in joined - self._had_vote]
+        new = joined - self._had_vote
+        self._new += [after.step] * len(new)
         self._had_vote |= after.voters
-        recent = [peer for step, peer in self._new if step > after.step - _WINDOW]
-        if len(recent) > max(1, len(before.members) // _ONE_IN):
-            self._fail(
-                "I8",
-                f"{len(recent)} of {len(after.members)} members came in within {_WINDOW} steps by step {after.step}",
-            )
+        recent = sum(step > after.step - _WINDOW for step in self._new)
+        if new and recent > max(1, len(before.members) // _ONE_IN):
+            self._fail("I8", f"{recent} beside {len(before.members)} members within {_WINDOW} steps, by {after.step}")
 
     def _check_share(self, before: Roster, after: Roster) -> None:
         """Who joins is no decision against anybody, so only those that were there before are counted."""
