@@ -92,10 +92,9 @@ def draws_alone(members: int, waiting: int, seed: int, *, rival: bool, probation
     honest, crowd = _names(seed, "honest"), _names(seed, "crowd")
     roster = Roster(0, tuple(sorted(itertools.islice(honest, members))), frozenset(), first_randomness(seed, 0))
     keys = set(itertools.islice(crowd, waiting))
-    door, newcomer, outside, first = Doorstep(), next(honest), set(keys), 0
+    door, newcomer, outside = Doorstep(), next(honest), set(keys)
     while 2 * len(roster.voters & keys) <= len(roster.voters):
         named = door.names(roster, outside | {newcomer} if rival else outside)
-        first = first or (roster.step if named else 0)
         randomness = tagged_digest("btard simulated draw", roster.randomness)
         joined = admit(roster, roster.members, named, randomness)
         roster = roster.successor(roster.members, joined, (), randomness=randomness, probation_steps=probation)
@@ -103,7 +102,7 @@ def draws_alone(members: int, waiting: int, seed: int, *, rival: bool, probation
         outside, keys = outside.difference(joined) | fresh, keys | fresh
         if newcomer in joined:
             newcomer = next(honest)
-    return roster.step - first
+    return roster.step
 
 
 def _names(seed: int, kind: str) -> Iterator[PeerId]:

@@ -56,8 +56,8 @@ class Doorstep:
 
     A commitment holds at most MAX_CANDIDATES names, and all members must choose the same ones among more: r^(t-1) ranks
     them, which everybody knows, and which gives everybody another chance in each step. But a key that is made once
-    r^(t-1) is known can be made to rank first. So a new key is named only if it was here already when this member began
-    an earlier step: then the member's own share of r^(t-1) was still secret.
+    r^(t-1) is known can be made to rank first. So those come before it that were here already when this member began an
+    earlier step: then the member's own share of r^(t-1) was still secret.
     """
 
     def __init__(self) -> None:
@@ -68,8 +68,8 @@ class Doorstep:
     def names(self, roster: Roster, waiting: Iterable[PeerId]) -> tuple[PeerId, ...]:
         """Return whom to name in the step of `roster`, ascending; to be asked when the member begins it.
 
-        Who returns is named without delay, and takes no place of a new key's but where fewer than half of the names are
-        left to them. New keys are named only while there is a place for one.
+        Those who return and those who are new have half of the names each, and what the others leave. New keys are
+        named only while there is a place for one.
 
         Args:
             roster: of the step that begins.
@@ -79,8 +79,10 @@ class Doorstep:
         if roster.step > self._step:
             self._step, self._before, self._here = roster.step, self._here, here
         former = here.intersection(roster.former)
-        new = here & self._before - former if places(roster, len(roster.members)) else frozenset()
-        back = ranking(roster.randomness, "doorstep", sorted(former))
-        fresh = ranking(roster.randomness, "doorstep", sorted(new))
-        fresh = fresh[: MAX_CANDIDATES - min(len(back), MAX_CANDIDATES // 2)]
-        return tuple(sorted([*fresh, *back[: MAX_CANDIDATES - len(fresh)]]))
+        new = here - former if places(roster, len(roster.members)) else frozenset()
+        back, patient, fresh = (
+            ranking(roster.randomness, "doorstep", sorted(peers))
+            for peers in (former, new & self._before, new - self._before)
+        )
+        chosen = [*patient, *fresh][: MAX_CANDIDATES - min(len(back), MAX_CANDIDATES // 2)]
+        return tuple(sorted([*chosen, *back[: MAX_CANDIDATES - len(chosen)]]))

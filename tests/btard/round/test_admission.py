@@ -192,13 +192,20 @@ def named_after_waiting(door: Doorstep, roster: Roster, waiting: list[PeerId]) -
     return door.names(roster, waiting)
 
 
-def test_who_waits_is_named_one_step_later() -> None:
+def test_who_waits_is_named_and_who_has_gone_is_not() -> None:
     door, roster = Doorstep(), genesis(8, step=5)
-    assert door.names(roster, PEERS[100:102]) == ()
-    assert door.names(roster, PEERS[100:102]) == (), "asked twice in a step"
-    roster = replace(roster, step=6)
-    assert door.names(roster, PEERS[100:103]) == tuple(PEERS[100:102])
-    assert door.names(replace(roster, step=7), PEERS[101:103]) == tuple(PEERS[101:103]), "who has gone is not named"
+    assert door.names(roster, PEERS[100:102]) == tuple(PEERS[100:102])
+    assert door.names(replace(roster, step=6), PEERS[101:103]) == tuple(PEERS[101:103])
+
+
+def test_who_waited_before_is_named_before_those_who_came_since() -> None:
+    door, roster = Doorstep(), genesis(8, step=5)
+    patient, fresh = set(PEERS[100:120]), set(PEERS[120:1000])
+    door.names(roster, patient)
+    for _ in range(2):
+        names = set(door.names(replace(roster, step=6), patient | fresh))
+        assert patient < names and len(names) == MAX_CANDIDATES, "asked twice in a step"
+    assert not patient < set(door.names(replace(roster, step=7), patient | fresh))
 
 
 def test_members_and_banned_keys_are_not_named() -> None:
