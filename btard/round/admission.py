@@ -51,6 +51,11 @@ def admit(roster: Roster, finished: Iterable[PeerId], named: Iterable[PeerId], r
     return (*returning, *new[: min(room - len(returning), places(roster, len(stay)))])
 
 
+def order(roster: Roster, waiting: Iterable[PeerId]) -> list[PeerId]:
+    """Return the order in which all members of a roster look at who waits, drawn by the r^(t-1) that it carries."""
+    return ranking(roster.randomness, "doorstep", sorted(waiting))
+
+
 class Doorstep:
     """Who waits before the door of one member, and whom of them it names in its commitment.
 
@@ -80,9 +85,7 @@ class Doorstep:
             self._step, self._before, self._here = roster.step, self._here, here
         former = here.intersection(roster.former)
         new = here - former if places(roster, len(roster.members)) else frozenset()
-        back, patient, fresh = (
-            ranking(roster.randomness, "doorstep", sorted(peers))
-            for peers in (former, new & self._before, new - self._before)
-        )
-        chosen = [*patient, *fresh][: MAX_CANDIDATES - min(len(back), MAX_CANDIDATES // 2)]
+        back = order(roster, former)
+        chosen = [*order(roster, new & self._before), *order(roster, new - self._before)]
+        chosen = chosen[: MAX_CANDIDATES - min(len(back), MAX_CANDIDATES // 2)]
         return tuple(sorted([*chosen, *back[: MAX_CANDIDATES - len(chosen)]]))

@@ -66,15 +66,15 @@ DOOR: tuple[Mutant, ...] = (
     Mutant(
         "of a crowd the lowest keys are named",
         "btard/round/admission.py",
-        'ranking(roster.randomness, "doorstep", sorted(peers))',
-        "sorted(peers)",
+        'ranking(roster.randomness, "doorstep", sorted(waiting))',
+        "sorted(waiting)",
         f"{ADMISSION}::test_a_crowd_keeps_a_newcomer_out_of_some_commitments_only",
     ),
     Mutant(
         "keys that were made to rank first are named first",
         "btard/round/admission.py",
-        "(former, new & self._before, new - self._before)",
-        "(former, new, new - new)",
+        "*order(roster, new & self._before), *order(roster, new - self._before)",
+        "*order(roster, new)",
         f"{ADMISSION}::test_a_key_made_to_rank_first_is_too_late",
     ),
     Mutant(
