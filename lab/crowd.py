@@ -159,7 +159,7 @@ def table(runs: int) -> str:
     ]
     for members in SIZES:
         windows = windows_alone(members)
-        cells = [members, windows, steps_of(windows), draws_alone(members, 2 * members, 0, rival=False)]
+        cells: list[object] = [members, windows, steps_of(windows), draws_alone(members, 2 * members, 0, rival=False)]
         for waiting in (members // 4, 4 * members):
             siege = besiege(members, waiting, runs)
             low, high = siege.interval

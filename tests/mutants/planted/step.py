@@ -123,8 +123,8 @@ STEP = (
     Mutant(
         "a banned key is admitted again",
         "btard/round/roster.py",
-        "tuple(sorted((stayed | set(joined)) - all_banned))",
-        "tuple(sorted((stayed - all_banned) | set(joined)))",
+        "tuple(sorted((stayed | fresh) - all_banned))",
+        "tuple(sorted((stayed - all_banned) | fresh))",
         f"{ROUND}/test_roster.py::test_a_banned_key_is_never_admitted_again",
     ),
     Mutant(
