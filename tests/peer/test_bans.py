@@ -98,7 +98,7 @@ def test_a_damaged_file_is_named_and_does_not_keep_a_peer_from_starting(
 
 def test_files_of_another_run_and_files_that_prove_nothing_are_not_taken_up(book: BanBook) -> None:
     book.add(EVIDENCE)
-    other_run = dataclasses.replace(OF_THE_RUN, run=bytes(16))
+    other_run = dataclasses.replace(OF_THE_RUN, nonce=bytes(16))
     assert BanBook(book.directory, other_run).evidence_of(BANNED) is None
     book.add(dataclasses.replace(EVIDENCE, envelopes=()))
     assert BanBook(book.directory, OF_THE_RUN).evidence_of(BANNED) is None
@@ -138,7 +138,7 @@ LIES = {
     "about another peer": to_json(evidence_of(Offence.FALSE_SCALARS)).replace(
         str(BANNED).encode(), str(keys(7)[0].peer_id).encode()
     ),
-    "of another run": with_rules(dataclasses.replace(OF_THE_RUN, run=bytes(16))),
+    "of another run": with_rules(dataclasses.replace(OF_THE_RUN, nonce=bytes(16))),
     "under another tau": with_rules(TAU),
     "of another offence": to_json(dataclasses.replace(EVIDENCE, offence=Offence.EQUIVOCATION)),
 }

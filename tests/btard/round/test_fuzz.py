@@ -34,11 +34,12 @@ from btard.round.messages import (
     Scalars,
 )
 from btard.transport.memory import SimulatedPeer
-from tests.btard.round.swarm import RULES, Swarm, keys
+from tests.btard.round.swarm import Swarm, keys, rules_of
 
 COUNT = 5
 LIAR = 2
 STEPS = 2
+RULES = rules_of(COUNT)
 KEYS = keys(COUNT)
 PEERS = tuple(key.peer_id for key in KEYS)
 STRANGER = IdentityKey.from_seed(digest(b"stranger"))

@@ -111,7 +111,7 @@ def test_no_message_may_be_forged(offence: Offence) -> None:
 def test_another_run_proves_nothing(offence: Offence) -> None:
     evidence = evidence_of(offence)
     with pytest.raises(Unproven, match="another run"):
-        verify(changed(evidence, rules=dataclasses.replace(evidence.rules, run=b"another-run-0000")))
+        verify(changed(evidence, rules=dataclasses.replace(evidence.rules, nonce=b"another-run-0000")))
 
 
 @offences
