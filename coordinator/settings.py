@@ -137,7 +137,7 @@ class CoordinatorSettings(TelemetrySettings, TauSettings):
         str | None,
         Field(pattern="^[0-9a-f]{32}$"),
         Option(
-            "16 bytes in hex that go into the run's name, beside its rules; none for random ones; a second run must not "
+            "16 bytes in hex that go into the run's name beside its rules, none for random ones; a second run must not "
             "have them",
             group=_TASK,
         ),

@@ -167,6 +167,7 @@ def _unpack_rules(fields: dict[str, Any]) -> StepRules:
     possible = (
         len(rules.nonce) == NONCE_SIZE
         and 0 < rules.dimension < 2**40
+        and 0 <= rules.verification.probation < 2**31
         and 0 < aggregation.reference_peers <= MAX_PEERS
         and 0 < aggregation.tau < math.inf
         and (aggregation.max_norm is None or 0 < aggregation.max_norm < math.inf)

@@ -153,6 +153,8 @@ STRANGE: list[tuple[tuple[str | int, ...], Any, str]] = [
     (("rules", "aggregation", "max_norm"), -1.0, "those of a run"),
     (("rules", "aggregation", "more"), 1, "those of a run"),
     (("rules", "verification", "accuse"), "nan", "those of a run"),
+    (("rules", "verification", "probation"), -1, "those of a run"),
+    (("rules", "verification", "probation"), 10**400, "those of a run"),
 ]
 
 

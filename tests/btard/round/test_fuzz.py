@@ -274,7 +274,9 @@ def test_no_input_raises_and_the_honest_finish_alike(hail: list[tuple[float, int
     goers = [peer for peer in swarm.honest if len(peer.finished()) == STEPS]
     out = [peer for peer in swarm.honest if peer not in goers]
     assert len(out) <= 1, "a liar takes one honest peer along at most"
-    assert all(peer.stopped and peer.stopped.kind is OutcomeKind.SUSPENDED for peer in out)
+    # Who is told two digests, and the others one, may be left alone; it joins again.
+    alone = (OutcomeKind.SUSPENDED, OutcomeKind.NO_MAJORITY)
+    assert all(peer.stopped and peer.stopped.kind in alone for peer in out)
     last = goers[0].finished()[-1].roster
     assert last.banned <= {PEERS[LIAR]}
     assert {peer.peer_id for peer in goers} <= set(last.members)
