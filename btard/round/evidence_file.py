@@ -7,6 +7,7 @@ import binascii
 import json
 import math
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -127,6 +128,8 @@ def from_json(data: bytes) -> Evidence:
         if (model.words, model.step) != (_words(evidence), evidence.scene.roster.step):
             raise Malformed("its words or its step are not those of what it proves")
         return evidence
+    except OtherVersion:
+        raise
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         where = ".".join(map(str, problem["loc"])) or "the file"
@@ -143,7 +146,7 @@ def _check_format(data: bytes) -> None:
     if found == FORMAT:
         return
     name, _, version = found.rpartition(" ")
-    if name == _FORMAT_NAME and len(version) < 9 and version.isascii() and version.isdigit():
+    if name == _FORMAT_NAME and re.fullmatch("[1-9][0-9]{0,7}", version):
         raise OtherVersion(
             f"written by another version of the protocol (its format is {found!r}, this program checks {FORMAT!r}): "
             "check it with the release that wrote it"

@@ -7,7 +7,6 @@ import torch
 from btard.aggregation import finite_rows
 from btard.hashing import digest
 from btard.identity import Malformed, MessageKind, PeerId
-from btard.identity.envelope import FIRST_RECORD
 from btard.round.accusations import Charge, ChargeKind, Report, Vote
 from btard.round.actions import AggregateAgain, InspectRow
 from btard.round.attempt import Attempt, context_digest
@@ -88,8 +87,6 @@ def verify(evidence: Evidence) -> str:
             raise Unproven("a message of another run is among the evidence")
         if not envelope.is_genuine():
             raise Unproven(f"a signature of {envelope.author} does not verify")
-        if envelope.kind >= FIRST_RECORD:
-            raise Unproven(f"a {envelope.kind.name} record is among the evidence, and no message of a step")
     scene = evidence.scene
     if evidence.accused not in scene.members:
         raise Unproven("the accused was no member of the attempt")

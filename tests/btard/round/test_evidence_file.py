@@ -19,7 +19,16 @@ from btard.identity import Envelope, Malformed
 from btard.round import evidence_file
 from btard.round.attempt import context_digest
 from btard.round.evidence import Evidence, Offence
-from btard.round.evidence_file import MAX_FILE, file_name, from_json, load, rules_fingerprint, save, to_json
+from btard.round.evidence_file import (
+    MAX_FILE,
+    OtherVersion,
+    file_name,
+    from_json,
+    load,
+    rules_fingerprint,
+    save,
+    to_json,
+)
 from btard.round.messages import BROADCAST_FORMS, Reveal
 from btard.round.proof import Unproven, verify
 from tests.btard.round.evidence import KEYS, SWARMS, evidence_of
@@ -108,7 +117,6 @@ def changed(offence: Offence, *path: str | int, value: Any) -> dict[str, Any]:
 
 
 STRANGE: list[tuple[tuple[str | int, ...], Any, str]] = [
-    (("format",), "x" * 10_000, "its format is 'x"),
     (("more",), 1, "more: Extra inputs"),
     (("offence",), "TREASON", "no offence 'TREASON'"),
     (("accused",), "somebody", "peer id"),
@@ -162,6 +170,23 @@ STRANGE: list[tuple[tuple[str | int, ...], Any, str]] = [
 def test_a_field_that_cannot_be_is_malformed(path: tuple[str | int, ...], value: Any, says: str) -> None:
     with pytest.raises(Malformed, match=says):
         read(changed(Offence.WRONG_AGGREGATE, *path, value=value))
+
+
+@pytest.mark.parametrize("version", ["1", "2", "4", "99999999"])
+def test_a_file_of_another_version_is_told_so_whatever_else_it_says(version: str) -> None:
+    data = json.dumps({"format": f"btard evidence {version}", "anything": "else"}).encode()
+    with pytest.raises(OtherVersion, match="check it with the release that wrote it"):
+        from_json(data)
+
+
+@pytest.mark.parametrize(
+    "format",
+    ["btard evidence", "btard evidence 03", "evidence 1", "btard evidence ²", "btard evidence -1", "x" * 10_000],
+)
+def test_what_names_no_version_is_no_evidence(format: str) -> None:
+    with pytest.raises(Malformed, match=r"its format is '.*', not 'btard evidence 3'") as caught:
+        from_json(json.dumps({"format": format}).encode())
+    assert not isinstance(caught.value, OtherVersion)
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,7 @@ def test_votes_of_strangers_and_of_other_courts_do_not_count(offence: Offence) -
         (place, other_court),
     ):
         vote = Envelope.sign(key, body=body, **changed_place)  # type: ignore[arg-type]
-        with pytest.raises(Unproven, match="another (court|step or attempt)"):
+        with pytest.raises(Unproven, match=r"another (court|step or attempt)"):
             verify(with_votes(evidence, [*votes[:3], vote]))
 
 
