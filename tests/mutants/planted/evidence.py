@@ -120,4 +120,11 @@ EVIDENCE = (
         "if False:",
         "tests/peer/test_bans.py::test_a_file_of_the_version_before_is_named_in_one_sentence_and_not_taken_up",
     ),
+    Mutant(
+        "a peer that dies while it notes a step may begin that step again, and contradict itself",
+        "peer/progress.py",
+        'self._path.with_name(f".{self._path.name}.{os.getpid()}")',
+        "self._path",
+        "tests/peer/test_progress.py::test_a_peer_that_dies_while_it_writes_knows_the_step_before",
+    ),
 )
