@@ -159,6 +159,10 @@ class Behaviour:
         """Return the training state to hand to a newcomer that asks."""
         return state
 
+    def served_evidence(self, evidence: bytes | None) -> bytes | None:
+        """Return the evidence file of a ban to show to who asks for it, or None to show none."""
+        return evidence
+
     def leaves(self, step: int) -> LeaveReason | None:
         """Whether the peer leaves after this step, and why."""
         return None

@@ -154,6 +154,8 @@ class Invariants:
             self._fail("I2", f"in step {event.step} the honest peer {self._number(verdict.peer)} is banned: {offence}")
 
     def _check_evidence(self, peer: LabPeer, event: Voided, verdict: Verdict) -> None:
+        if verdict.evidence.offence is Offence.ELIMINATED:
+            return  # the paper's rule, which proves no lie
         data = to_json(verdict.evidence)
         name = digest(data)
         if name in self._verified:

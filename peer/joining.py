@@ -9,7 +9,8 @@ from btard.errors import UserError
 from btard.identity import Envelope, Malformed, MessageKind, PeerId
 from btard.round.roster import Roster
 from btard.transport.libp2p import Records
-from peer.manifest import MANIFEST_KEY, PROTOCOL_VERSION, RunManifest
+from btard.version import PROTOCOL_VERSION
+from peer.manifest import MANIFEST_KEY, RunManifest
 from peer.records import RosterRecord, read_records, roster_key
 from peer.settings import PeerSettings
 from tasks.base import Task

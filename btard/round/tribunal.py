@@ -126,14 +126,19 @@ class Court:
         """Whether everything has been looked at."""
         return len(self._found) == len(self.charges)
 
-    def vote(self) -> list[Action]:
-        """Sign and send what has been found; what has not is left undecided."""
+    def vote(self, *, misled: bool = False) -> list[Action]:
+        """Sign and send what has been found; what has not is left undecided.
+
+        So is all about this attempt when peers have computed on different numbers (`misled`): a vote is proof to people
+        who hear of nothing else.
+        """
         attempt, step = self._attempt, self._step
         self.voted = True
         ballots = []
         for accuser, charge in sorted(self.charges.items()):
             finding = self._found.get(accuser)
-            opinion = Opinion.UNSURE if finding is None else finding.opinion
+            undecided = finding is None or (misled and charge.kind not in _PAST)
+            opinion = Opinion.UNSURE if finding is None or undecided else finding.opinion
             opinion = step.behaviour.opinion(step.number, charge, opinion)
             accomplices = () if finding is None or opinion is not Opinion.GUILTY else finding.accomplices
             ballots.append(Ballot(accuser, charge, opinion, accomplices))

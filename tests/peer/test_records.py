@@ -74,7 +74,7 @@ def test_a_record_goes_round(record: Record, kind: MessageKind) -> None:
 @pytest.mark.parametrize("record, kind", EXAMPLES)
 def test_a_record_of_another_run_or_kind_is_malformed(record: Record, kind: MessageKind) -> None:
     body = record.model_dump_json().encode()
-    for wrong in (envelope(body, kind, run=bytes(16)), envelope(body, MessageKind.HEAD)):
+    for wrong in (envelope(body, kind, run=bytes(16)), envelope(body, MessageKind.MANIFEST)):
         with pytest.raises(Malformed, match=f"no {kind.name} record of this run"):
             type(record).read(wrong, RUN, kind)
 

@@ -172,8 +172,8 @@ STEP = (
     Mutant(
         "who was told something else is convicted for it",
         "btard/round/settle.py",
-        "    misled = _tells_two_stories(",
-        "    misled = False and _tells_two_stories(",
+        "    misled = tells_two_stories(",
+        "    misled = False and tells_two_stories(",
         f"{ROUND}/test_measure.py::test_who_was_told_false_numbers_alone_is_no_false_accuser",
     ),
     Mutant(
@@ -193,7 +193,7 @@ STEP = (
     Mutant(
         "two different signed messages are taken for one",
         "btard/round/attempt.py",
-        "        if first is not envelope and first.content_digest() != envelope.content_digest():",
+        "        if first is not envelope and contradict(first, envelope):",
         "        if False:",
         f"{ROUND}/test_attempt.py::test_the_first_message_of_a_kind_counts_and_a_second_is_a_contradiction",
     ),
