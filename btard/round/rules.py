@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from btard.aggregation import RuleName
 from btard.round.partition import WireType
+from btard.verification.thresholds import Thresholds, gradient
 
 SOLVER_RESIDUAL = 1e-6
 """Relative residual to which CenteredClip is solved; verification 2 allows for it."""
@@ -85,6 +86,11 @@ class VerificationRules:
     eliminate: Eliminate = Eliminate.SUSPEND
     probation: int = 0
     momentum: float = 0.0
+
+    @property
+    def gradient(self) -> Thresholds:
+        """Limits of the relative distance of a vector."""
+        return gradient(accuse=self.accuse, convict=self.convict)
 
 
 @dataclass(frozen=True)
