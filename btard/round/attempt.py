@@ -122,7 +122,10 @@ class Attempt:
     @property
     def view(self) -> View:
         """What a behaviour may know."""
-        return View(self.roster, self.me, self.members, self.owners, self.tau, self.column, self.partition.wire)
+        longest = self.rules.aggregation.part_norm(self.partition.count)
+        return View(
+            self.roster, self.me, self.members, self.owners, self.tau, self.column, self.partition.wire, longest
+        )
 
     def is_majority(self, count: int) -> bool:
         """Whether so many voters are more than half of those in the attempt."""

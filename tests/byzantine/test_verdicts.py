@@ -38,6 +38,7 @@ class Case:
         steps: of the run.
         settings: beside ATTACK_TYPE and ATTACK_START.
         momentum: factor of worker momentum in the run.
+        clip: the longest vector that the run allows.
     """
 
     offences: tuple[Offence, ...] = ()
@@ -47,6 +48,7 @@ class Case:
     steps: int = 5
     settings: Mapping[str, object] = field(default_factory=dict)
     momentum: float = 0.0
+    clip: float | None = None
 
 
 NOTHING = Case()
@@ -87,6 +89,8 @@ CASES: dict[str, Case] = {
     "OVERSIZED_PART": SUSPENDED,
     "WITHHOLD_PART": NOTHING,
     "REFUSE_PART": SUSPENDED,
+    # Its products are about another row than the one that it commits to.
+    "EDGE_OF_CLIP": Case((Offence.FALSE_SCALARS, Offence.GRADIENT), clip=1.0),
     # Aggregates.
     "WRONG_AGGREGATE": Case((Offence.WRONG_SUM, Offence.WRONG_AGGREGATE)),
     "NAN_AGGREGATE": Case((Offence.WRONG_AGGREGATE,)),
@@ -102,6 +106,7 @@ CASES: dict[str, Case] = {
     "FALSE_PRODUCT": Case((Offence.FALSE_SCALARS,)),
     "FALSE_NORM": Case((Offence.FALSE_SCALARS,)),
     "FRAME_OWNER": Case((Offence.FALSE_SCALARS,)),
+    "TOLERATED_LIES": Case((Offence.FALSE_ACCUSATION, Offence.GRADIENT)),
     "BEYOND_BOUND": MALFORMED,
     "FALSE_DOUBTS": NOTHING,
     "EQUIVOCATE_SCALARS": Case((Offence.EQUIVOCATION,)),
@@ -150,7 +155,9 @@ def swarm_of(name: str, case: Case, seed: int = 0, **settings: object) -> Swarm:
     given = {"attack_start": START, "collude_patience": 0.0, "collude_at": f"memory:{name}"} | dict(case.settings)
     values = BehaviourSettings.model_validate(given | settings | {"attack_type": name})
     behaviours: dict[int, Behaviour] = {i: make_behaviour(values, seed=bytes([seed, i])) for i in case.liars}
-    rules = dataclasses.replace(RULES, verification=VerificationRules(validators=2.0, momentum=case.momentum))
+    verification = VerificationRules(validators=2.0, momentum=case.momentum)
+    aggregation = dataclasses.replace(RULES.aggregation, max_norm=case.clip)
+    rules = dataclasses.replace(RULES, verification=verification, aggregation=aggregation)
     swarm = Swarm(PEERS, steps=case.steps, seed=seed, behaviours=behaviours, rules=rules)
     for peer in swarm.peers:
         peer.spoiled = lambda batch, parameters: -seeded_gradient(batch, parameters)
@@ -207,7 +214,7 @@ def test_the_behaviour_carries_its_name(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(set(CASES) - {"CRASH", "SYBIL_CROWD"}))
 def test_before_its_schedule_nobody_lies(name: str) -> None:
-    case = Case(liars=CASES[name].liars, steps=3, momentum=CASES[name].momentum)
+    case = Case(liars=CASES[name].liars, steps=3, momentum=CASES[name].momentum, clip=CASES[name].clip)
     swarm = swarm_of(name, case, attack_start=10**6).run()
     check(swarm, case)
     vectors = {bytes(peer.finished()[-1].flat) for peer in swarm.peers}

@@ -69,7 +69,7 @@ class Swarm:
         self.rules = rules
         self.seed = seed
         behaviours = behaviours or {}
-        aggregation = AggregationRules(rule, tau=1.0, reference_peers=count)
+        aggregation = AggregationRules(rule, 1.0, reference_peers=count, max_norm=rules.aggregation.max_norm)
         rules = replace(rules, aggregation=aggregation)
         self.peers = [
             peer_type(
