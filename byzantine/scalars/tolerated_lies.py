@@ -1,4 +1,4 @@
-"""Publishes products that are each off by a little less than an owner accuses of, so that they add up to a wrong sum."""
+"""Publishes products that are each off by a little less than an owner accuses of: together they make a wrong sum."""
 
 from __future__ import annotations
 

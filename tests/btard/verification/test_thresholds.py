@@ -1,4 +1,4 @@
-"""Each line of the table of thresholds, played from both sides: what the honest may be measured at, and what accuses."""
+"""Each line of the table of thresholds, played from both sides: what honest peers reach, and what accuses."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def through(row: torch.Tensor, wire: WireType) -> torch.Tensor:
 @pytest.mark.parametrize("name", sorted(TABLE))
 def test_limits_lie_farther_apart_than_machines_measure(name: str) -> None:
     limits, noise = TABLE[name], NOISE[name]
-    for excess in np.linspace(0.0, 2 * limits.accuse, 4001).tolist() + [limits.acquit, limits.convict, limits.accuse]:
+    for excess in [*np.linspace(0.0, 2 * limits.accuse, 4001).tolist(), limits.acquit, limits.convict, limits.accuse]:
         for other in (excess - noise, excess + noise):
             if limits.accuses(excess):
                 assert limits.convicts(other)
