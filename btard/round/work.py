@@ -20,6 +20,7 @@ from btard.verification.projection import Measure, length_of, norm_of, projectio
 from btard.verification.scalars import (
     aggregate_error,
     clipped,
+    distance_excess,
     doubtful,
     length_excess,
     scalars_excess,
@@ -216,7 +217,7 @@ class Finding:
     Attributes:
         opinion: the vote that follows.
         accuse: whether it is off so far that a validator accuses.
-        distance: relative distance from the recomputed vector; 0 when all hashes are equal, infinite if unknown.
+        distance: `distance_excess` from the recomputed vector; 0 when all hashes are equal, infinite if unknown.
         withheld: the target does not show the momentum that its vector was built on.
         accomplices: owners that hold a row and have accepted false scalars about it, ascending.
     """
@@ -274,7 +275,7 @@ def examine(record: Attempt, target: PeerId, vector: torch.Tensor) -> Finding:
     claims = [(s, n, m) for s, n, m in zip(scalars.products, scalars.norms, measures, strict=True)]
     size = float(torch.linalg.vector_norm(torch.cat(rows), dtype=torch.float64))
     distance = sketch_distance(claims, tau)
-    relative = distance / size if size > 0 else (math.inf if distance > 0 else 0.0)
+    relative = distance_excess(distance, size, len(vector), partition.wire, rules.verification.accuse)
     measured = [(SCALARS, excess) for excess in lies.values()]
     return judged([*measured, (rules.verification.gradient, relative)], relative, accomplices)
 

@@ -6,8 +6,10 @@ come out; `thresholds` says what accuses, convicts and acquits. Nothing here kno
 
 from btard.verification.projection import Measure, Projection, length_of, norm_of, projection_of
 from btard.verification.scalars import (
+    HONEST_SHARE,
     aggregate_error,
     clipped,
+    distance_excess,
     doubtful,
     length_excess,
     measure_tolerance,
@@ -25,6 +27,7 @@ from btard.verification.thresholds import COVER_UP, FIXED_POINT, LENGTH, SCALARS
 __all__ = [
     "COVER_UP",
     "FIXED_POINT",
+    "HONEST_SHARE",
     "LENGTH",
     "SCALARS",
     "SUM",
@@ -33,6 +36,7 @@ __all__ = [
     "Thresholds",
     "aggregate_error",
     "clipped",
+    "distance_excess",
     "doubtful",
     "gradient",
     "length_excess",

@@ -29,11 +29,20 @@ PLAUSIBLE_DEVIATIONS = 6.0
 DOUBTFUL = 2.0
 """How many times farther than tau, and than zero, an aggregate must lie from a row to be doubted (verification 3)."""
 
+HONEST_SHARE = 10.0
+"""How many times the largest distance of honest vectors `accuse` is; `btard calibrate` writes it so."""
+
 # What two machines may differ by that sum in different orders, four times over; see `measure_tolerance`.
 _MEASURING = 2.0**-16
 _MEASURING_NORMS = 2.0**-13
 # Four roundings of the aggregate to float32: one is inherent, the solver may stop at its own estimate of it.
 _SOLVING = 2.0**-22
+# Half a step of each wire type: relative to a number, and at least.
+_ROUNDING = {
+    WireType.FLOAT32: (0.0, 0.0),
+    WireType.FLOAT16: (2.0**-11, 2.0**-25),
+    WireType.BFLOAT16: (2.0**-8, 0.0),
+}
 # Machines that flush denormal float32 numbers to zero lose 2^-126 a coordinate: 3e-30 in a projection of 2^27 numbers.
 _TINY = 1e-29
 _SLACK = 1 + 1e-6
@@ -188,6 +197,24 @@ def sketch_distance(pairs: Sequence[tuple[float, float, Measure]], tau: float) -
     return math.hypot(*terms)
 
 
+def distance_excess(distance: float, size: float, length: int, wire: WireType, accuse: float) -> float:
+    """Return a vector's `sketch_distance` relative to its norm `size`, in the unit of the run's limits: as if it had
+    not been rounded to the wire type.
+
+    Honest vectors differ by at most `accuse` / 10 of their norm, delta, before they are rounded (`btard calibrate`). A
+    number that lies delta_k from its twin is rounded to another one with the chance delta_k / step_k, and then a step
+    away. So the square of their distance grows by sum_k delta_k step_k, at most by 2 w delta relative to the square of
+    the norm, w being half a step: by the factor 1 + 2 w / delta.
+
+    `length`: numbers in the vector. 0 for two vectors of zeros, infinite if only one is.
+    """
+    if not size > 0:
+        return math.inf if distance > 0 else 0.0
+    relative, absolute = _ROUNDING[wire]
+    half_step = relative + absolute * math.sqrt(length) / size
+    return distance / size / math.sqrt(1 + 2 * HONEST_SHARE * half_step / accuse)
+
+
 def _factor(norm: float, tau: float) -> float:
     """min(1, tau / norm)."""
     return 1.0 if norm <= tau else tau / norm
@@ -195,10 +222,6 @@ def _factor(norm: float, tau: float) -> float:
 
 def _rounding(norm: float, length: int, wire: WireType) -> float:
     """Bound on what rounding a part of so many numbers to float32 and to the wire type moves it by."""
-    relative, absolute = {
-        WireType.FLOAT32: (0.0, 0.0),
-        WireType.FLOAT16: (2.0**-11, 2.0**-25),
-        WireType.BFLOAT16: (2.0**-8, 0.0),
-    }[wire]
+    relative, absolute = _ROUNDING[wire]
     # The exact part may be longer than the rounded one by the error itself; the last term pays for that.
     return norm * (_SOLVING + relative * (1 + 2 * relative)) + absolute * math.sqrt(length)

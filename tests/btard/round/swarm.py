@@ -63,13 +63,14 @@ class Swarm:
         behaviours: dict[int, Behaviour] | None = None,
         rules: StepRules = RULES,
         rule: RuleName = RuleName.CENTERED_CLIP,
+        tau: float = 1.0,
         peer_type: PeerType = SimulatedPeer,
     ) -> None:
         self.network = Network(seed, conditions or NetworkConditions())
         self.rules = rules
         self.seed = seed
         behaviours = behaviours or {}
-        aggregation = AggregationRules(rule, 1.0, reference_peers=count, max_norm=rules.aggregation.max_norm)
+        aggregation = AggregationRules(rule, tau, reference_peers=count, max_norm=rules.aggregation.max_norm)
         rules = replace(rules, aggregation=aggregation)
         self.peers = [
             peer_type(

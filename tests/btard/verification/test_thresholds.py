@@ -28,6 +28,7 @@ from btard.verification import (
     Thresholds,
     aggregate_error,
     clipped,
+    distance_excess,
     gradient,
     length_excess,
     length_of,
@@ -301,6 +302,33 @@ def test_an_aggregate_far_from_all_rows_makes_no_honest_vector_guilty(d: int, fa
             claims = [(clipped(m, tau), m.norm) for m in projection.vector(cut[0], cut[2])]
             pairs = [(*claim, m) for claim, m in zip(claims, projection.vector(cut[1], cut[2]), strict=True)]
             assert limits.acquits(sketch_distance(pairs, tau) / float(ours.norm()))
+
+
+@pytest.mark.parametrize("size", [1e-5, 1.0])
+@pytest.mark.parametrize("accuse", [1e-4, 2e-3, 0.05])
+@pytest.mark.parametrize("wire", list(WireType))
+def test_what_the_wire_type_makes_of_honest_differences_is_acquitted(
+    wire: WireType, accuse: float, size: float
+) -> None:
+    limits, d, count = gradient(accuse=accuse, convict=accuse / 2), 20_000, 8
+    partition = Partition(d, count, wire)
+    bounds = [partition.bounds(part) for part in range(count)]
+    away = 0.7 * size * normal(d, seed=7)
+
+    def excess(relative: float, seed: int) -> float:
+        ours = size * normal(d, seed=seed)
+        theirs = ours + relative * size * normal(d, seed=seed + 1)
+        cut = [[through(v, wire)[start:stop] for start, stop in bounds] for v in (ours, theirs, away)]
+        projection = Projection(b"%d" % seed, partition)
+        claims = [(clipped(m, 1.0), m.norm) for m in projection.vector(cut[0], cut[2])]
+        pairs = [(*claim, m) for claim, m in zip(claims, projection.vector(cut[1], cut[2]), strict=True)]
+        norm = length_of(torch.cat(cut[1]))
+        return distance_excess(sketch_distance(pairs, 1.0), norm, d, wire, accuse)
+
+    for seed in range(8):
+        assert limits.acquits(excess(accuse / 10, seed))
+        # A lie is seen once it is longer than rounding makes of what is tolerated.
+        assert limits.accuses(excess(20 * accuse + 8 * math.sqrt(accuse * 2.0**-8 / (1 if size == 1 else 1e-5)), seed))
 
 
 def test_a_vector_as_long_as_its_aggregate_is_measured_as_before() -> None:
