@@ -131,15 +131,13 @@ def test_a_false_number_is_accused_of_beyond_the_limit_only(times: float, caught
         (0.9 * SCALARS.accuse, {(LIAR, Offence.FALSE_SCALARS)}),
     ],
 )
-def test_who_charges_of_what_nobody_else_would_pays_or_its_colluder(
-    times: float, verdict: set[tuple[PeerId, Offence]]
-) -> None:
+def test_who_charges_a_number_on_the_edge_pays_or_its_mate(times: float, verdict: set[tuple[PeerId, Offence]]) -> None:
     swarm = run({LIAR: OffScalars(times, norms=False), MATE: Accuser(ChargeKind.FALSE_SCALARS, LIAR)})
     assert banned(swarm) == verdict
 
 
 @pytest.mark.parametrize("times, caught", [(0.99, False), (-0.99, False), (1.01, True), (-1.01, True)])
-def test_an_owner_whose_sum_is_off_is_accused_beyond_the_limit_only(times: float, caught: bool) -> None:
+def test_a_wrong_sum_is_accused_of_beyond_the_limit_only(times: float, caught: bool) -> None:
     swarm = run({LIAR: OffSum(times * SUM.accuse)})
     assert banned(swarm) == ({(LIAR, Offence.WRONG_SUM)} if caught else set())
 
@@ -152,15 +150,13 @@ def test_an_owner_whose_sum_is_off_is_accused_beyond_the_limit_only(times: float
         (1.01 * SUM.convict, {(LIAR, Offence.WRONG_SUM)}),
     ],
 )
-def test_who_charges_an_owner_on_the_edge_pays_or_its_colluder(
-    times: float, verdict: set[tuple[PeerId, Offence]]
-) -> None:
+def test_who_charges_a_sum_on_the_edge_pays_or_its_mate(times: float, verdict: set[tuple[PeerId, Offence]]) -> None:
     assert banned(run({LIAR: OffSum(times), MATE: Accuser(ChargeKind.WRONG_SUM, LIAR)})) == verdict
 
 
 @pytest.mark.parametrize("edge", ["acquit", "convict", "accuse"])
 @pytest.mark.parametrize("wire", list(WireType))
-def test_owners_name_rows_that_are_too_long_beyond_the_limit_only(edge: str, wire: WireType) -> None:
+def test_a_row_is_too_long_beyond_the_limit_only(edge: str, wire: WireType) -> None:
     rules = AggregationRules(RuleName.CENTERED_CLIP, tau=1.0, reference_peers=1, max_norm=1.0)
     limit = getattr(LENGTH, edge)
     long = torch.full((64,), 0.125)
@@ -235,6 +231,6 @@ class NanOwner(Accuser):
         return honest if view.my_part is None else Charge(self.kind, self.accused, view.my_part)
 
 
-def test_nobody_is_guilty_of_what_it_says_about_an_aggregate_of_nan() -> None:
+def test_no_number_about_an_aggregate_of_nan_is_a_lie() -> None:
     offences = {offence for _, offence in banned(run({LIAR: NanOwner(IDS[0])}))}
     assert offences <= {Offence.WRONG_AGGREGATE, Offence.FALSE_ACCUSATION} and offences

@@ -81,7 +81,7 @@ def test_what_is_no_number_accuses_and_is_not_acquitted_of() -> None:
     assert math.isnan(scalars_excess(0.0, 1.0, (0.0, math.inf), 1.0))
 
 
-def test_the_documents_table_gives_the_limits_of_the_code_and_tests_that_exist() -> None:
+def test_the_documents_table_is_that_of_the_code() -> None:
     text = (ROOT / "docs" / "protocol.md").read_text().split("### Thresholds")[1].split("\n## ")[0]
     rows = re.findall(r"^\| `(\w+)`.* \| ([^|]+) \| ([^|]+) \| ([^|]+) \| `([^`]+)` \|$", text, re.MULTILINE)
     found = {name: (acquit, convict, accuse) for name, acquit, convict, accuse, _ in rows}
@@ -104,7 +104,7 @@ def test_the_documents_table_gives_the_limits_of_the_code_and_tests_that_exist()
 
 @pytest.mark.parametrize("d", [1000, 40_000, 200_001])
 @pytest.mark.parametrize("shape", ["noise", "equal", "growing", "one large", "denormal"])
-def test_machines_measure_scalars_within_a_quarter_of_the_tolerance(shape: str, d: int) -> None:
+def test_machines_measure_within_a_quarter_of_the_tolerance(shape: str, d: int) -> None:
     row = {
         "noise": normal(d),
         "equal": torch.full((d,), 0.1),
@@ -164,7 +164,7 @@ def honest_column(n: int, d: int, kind: str, far: float, wire: WireType, seed: i
     st.booleans(),
     SEEDS,
 )
-def test_tolerated_lies_of_all_others_never_add_up_against_an_honest_owner(
+def test_tolerated_lies_never_convict_an_honest_owner(
     n: int, d: int, kind: str, log_tau: float, log_far: float, wire: WireType, mean: bool, seed: int
 ) -> None:
     rows = honest_column(n, d, kind, 10**log_far, wire, seed)
@@ -200,7 +200,7 @@ def test_tolerated_lies_of_all_others_never_add_up_against_an_honest_owner(
     WIRES,
     SEEDS,
 )
-def test_an_honest_aggregate_is_far_below_what_acquits_and_a_shifted_one_is_accused(
+def test_honest_aggregates_balance_and_shifted_ones_do_not(
     n: int, d: int, kind: str, log_tau: float, wire: WireType, seed: int
 ) -> None:
     rows = honest_column(n, d, kind, 100.0, wire, seed)
@@ -257,9 +257,7 @@ def test_what_an_honest_sender_clips_is_never_too_long(
 
 @settings(max_examples=60, derandomize=True, deadline=None)
 @given(st.integers(2, 5000), st.floats(-3, 3), st.sampled_from(["acquit", "convict", "accuse"]), SEEDS)
-def test_a_part_between_the_float32_and_the_float64_limit_is_judged_alike_by_all(
-    d: int, log_limit: float, edge: str, seed: int
-) -> None:
+def test_a_part_on_the_edge_of_clip_is_judged_alike_by_all(d: int, log_limit: float, edge: str, seed: int) -> None:
     limit = 10**log_limit
     row = normal(d, seed=seed)
     row *= getattr(LENGTH, edge) / row_length_excess(row, limit, WireType.FLOAT32)
@@ -287,7 +285,7 @@ def test_without_a_limit_nothing_is_too_long() -> None:
 
 
 @pytest.mark.parametrize("d, far", [(3000, 1e6), (200_000, 1e5)])
-def test_an_aggregate_far_from_all_rows_makes_no_honest_vector_guilty(d: int, far: float) -> None:
+def test_a_far_aggregate_makes_no_honest_vector_guilty(d: int, far: float) -> None:
     limits = gradient(accuse=1e-4, convict=5e-5)
     partition = Partition(d, 4, WireType.FLOAT32)
     bounds = [partition.bounds(part) for part in range(4)]
@@ -307,9 +305,7 @@ def test_an_aggregate_far_from_all_rows_makes_no_honest_vector_guilty(d: int, fa
 @pytest.mark.parametrize("size", [1e-5, 1.0])
 @pytest.mark.parametrize("accuse", [1e-4, 2e-3, 0.05])
 @pytest.mark.parametrize("wire", list(WireType))
-def test_what_the_wire_type_makes_of_honest_differences_is_acquitted(
-    wire: WireType, accuse: float, size: float
-) -> None:
+def test_honest_differences_after_rounding_are_acquitted(wire: WireType, accuse: float, size: float) -> None:
     limits, d, count = gradient(accuse=accuse, convict=accuse / 2), 20_000, 8
     partition = Partition(d, count, wire)
     bounds = [partition.bounds(part) for part in range(count)]
