@@ -43,8 +43,8 @@ Scratch = NDArray[np.float32]
 CHUNK = 32768
 """The most numbers that are handled in one go."""
 
-# Float32 sums of so few numbers are exact to 2^-18 in whatever order; see `measure_tolerance`.
-_PIECE = 128
+PIECE = 128
+"""Numbers that are added up in float32, exact enough in whatever order; see `norm_tolerance`."""
 
 # Outside these a float32 square or sum may have overflowed or vanished.
 _LEAST, _MOST = 1e-20, 1e36
@@ -217,9 +217,9 @@ def _scratch(length: int) -> Scratch:
 
 
 def _dot(one: Vector | NDArray[np.float32], other: Vector | NDArray[np.float32]) -> float:
-    whole = len(one) // _PIECE
-    cut = whole * _PIECE
-    pieces = np.matmul(one[:cut].reshape(whole, 1, _PIECE), other[:cut].reshape(whole, _PIECE, 1))
+    whole = len(one) // PIECE
+    cut = whole * PIECE
+    pieces = np.matmul(one[:cut].reshape(whole, 1, PIECE), other[:cut].reshape(whole, PIECE, 1))
     return float(pieces.sum(dtype=np.float64)) + float(np.dot(one[cut:], other[cut:]))
 
 

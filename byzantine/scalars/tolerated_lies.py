@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 
 import torch
 
@@ -27,13 +26,14 @@ class ToleratedLies(Conspirator):
     def gradient(self, step: int, gradient: torch.Tensor) -> torch.Tensor:
         if not self.attacks(step):
             return gradient
-        # Directions that add up to nothing pull the aggregate nowhere, and leave all rows far from it.
+        # Two opposite rows pull the aggregate nowhere, and stay far from it; an odd one out would.
         colluders = sorted(self.colluders)
-        angle = 2 * math.pi * colluders.index(self.me) / len(colluders)
+        turn = colluders.index(self.me)
+        if turn == len(colluders) - 1 and turn % 2 == 0:
+            return gradient
         draw = torch.Generator().manual_seed(self.settings.direction_seed + step)
-        one, other = (torch.randn(len(gradient), generator=draw) for _ in range(2))
-        direction = math.cos(angle) * one / one.norm() + math.sin(angle) * other / other.norm()
-        return gradient + _FAR * gradient.norm() * direction
+        direction = torch.randn(len(gradient), generator=draw)
+        return gradient + (-1) ** turn * _FAR * gradient.norm() * direction / direction.norm()
 
     def scalars(self, step: int, scalars: Scalars, view: View) -> Scalars | None:
         if not self.attacks(step):

@@ -160,10 +160,10 @@ def test_a_row_is_too_long_beyond_the_limit_only(edge: str, wire: WireType) -> N
     rules = AggregationRules(RuleName.CENTERED_CLIP, tau=1.0, reference_peers=1, max_norm=1.0)
     limit = getattr(LENGTH, edge)
     long = torch.full((64,), 0.125)
-    for _ in range(64):  # the wire type's grain: step up to the first row beyond the edge
+    for _ in range(256):  # the wire type's grain: step up to the first row beyond the edge
         if row_length_excess(from_wire(to_wire(long, wire), wire), 1.0, wire) > limit:
             break
-        long = long * (1 + 2.0**-9)
+        long = long * (1 + 2.0**-13)
     rows = tuple(to_wire(row, wire) for row in (torch.full((64,), 0.125), long))
     found = aggregate_rows(AggregateRows(0, rows, 1), wire, rules)
     beyond = row_length_excess(from_wire(rows[1], wire), 1.0, wire)

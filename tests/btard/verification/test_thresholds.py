@@ -40,6 +40,7 @@ from btard.verification import (
     sketch_distance,
     sum_excess,
 )
+from btard.verification.projection import PIECE
 
 ROOT = Path(__file__).parents[3]
 WIRES = st.sampled_from(list(WireType))
@@ -60,7 +61,8 @@ def through(row: torch.Tensor, wire: WireType) -> torch.Tensor:
 @pytest.mark.parametrize("name", sorted(TABLE))
 def test_limits_lie_farther_apart_than_machines_measure(name: str) -> None:
     limits, noise = TABLE[name], NOISE[name]
-    for excess in [*np.linspace(0.0, 2 * limits.accuse, 4001).tolist(), limits.acquit, limits.convict, limits.accuse]:
+    edges = [edge * (1 + tiny) for edge in (limits.acquit, limits.convict, limits.accuse) for tiny in (0, 1e-12)]
+    for excess in [*np.linspace(0.0, 2 * limits.accuse, 4001).tolist(), *edges]:
         for other in (excess - noise, excess + noise):
             if limits.accuses(excess):
                 assert limits.convicts(other)
@@ -119,8 +121,8 @@ def test_machines_measure_within_a_quarter_of_the_tolerance(shape: str, d: int) 
     terms = (z * row.double()).numpy()
     exact = Measure(math.fsum(terms.tolist()), math.sqrt(math.fsum((row.double() ** 2).tolist())))
     # A machine without lanes adds one number after another, in float32, piece by piece.
-    whole = d // 128 * 128
-    squares = np.cumsum((row * row)[:whole].numpy().reshape(-1, 128), axis=1, dtype=np.float32)[:, -1]
+    whole = d // PIECE * PIECE
+    squares = np.cumsum((row * row)[:whole].numpy().reshape(-1, PIECE), axis=1, dtype=np.float32)[:, -1]
     slow = math.sqrt(float(squares.sum(dtype=np.float64)) + float((row[whole:].double() ** 2).sum()))
     if shape != "denormal":
         assert abs(measure.norm - slow) <= 0.25 * norm_tolerance(measure.norm)

@@ -15,7 +15,7 @@ THRESHOLDS: tuple[Mutant, ...] = (
         SCALARS_FILE,
         "granted = 1.0 + SCALARS.accuse",
         "granted = 1.0",
-        "tests/byzantine/test_collusion.py::test_tolerated_lies_of_almost_half_cost_no_owner_its_place[8-0.02]",
+        "tests/byzantine/test_collusion.py::test_tolerated_lies_of_almost_half_cost_no_owner_its_place[8-1000.0]",
     ),
     Mutant(
         "the limit of a sum does not allow for false norms that are tolerated",
@@ -104,8 +104,8 @@ THRESHOLDS: tuple[Mutant, ...] = (
     Mutant(
         "a norm is summed in pieces so long that machines differ",
         "btard/verification/projection.py",
-        "_PIECE = 128",
-        "_PIECE = 16384",
+        "PIECE = 128\n",
+        "PIECE = 16384\n",
         f"{TABLE}::test_machines_measure_within_a_quarter_of_the_tolerance",
     ),
 )
