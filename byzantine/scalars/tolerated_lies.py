@@ -27,9 +27,9 @@ class ToleratedLies(Conspirator):
         if not self.attacks(step):
             return gradient
         # Two opposite rows pull the aggregate nowhere, and stay far from it; an odd one out would.
-        colluders = sorted(self.colluders)
-        turn = colluders.index(self.me)
-        if turn == len(colluders) - 1 and turn % 2 == 0:
+        computing = sorted(self._computing() | {self.me})
+        turn = computing.index(self.me)
+        if turn == len(computing) - 1 and turn % 2 == 0:
             return gradient
         draw = torch.Generator().manual_seed(self.settings.direction_seed + step)
         direction = torch.randn(len(gradient), generator=draw)

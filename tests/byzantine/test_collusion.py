@@ -148,9 +148,9 @@ def test_an_honest_owner_that_is_slow_to_measure_is_not_banned_for_a_false_produ
         check_justice(mixed({1: "FALSE_PRODUCT"}, peers=8, steps=4, seed=seed, delay=(0.001, 1.0)))
 
 
-@pytest.mark.parametrize("tau", [0.02, 1.0, 1e3])
-@pytest.mark.parametrize("peers, liars", [(8, (1, 4, 6)), (16, tuple(range(7)))], ids=["8", "16"])
-def test_tolerated_lies_of_almost_half_cost_no_owner_its_place(peers: int, liars: tuple[int, ...], tau: float) -> None:
+@pytest.mark.parametrize("peers, tau", [(8, 0.02), (8, 1.0), (8, 1e3), (16, 1e3)])
+def test_tolerated_lies_of_almost_half_cost_no_owner_its_place(peers: int, tau: float) -> None:
+    liars = range(1, peers - 1, 2)
     swarm = mixed(dict.fromkeys(liars, "TOLERATED_LIES"), peers=peers, steps=3, tau=tau)
     assert check_justice(swarm) == swarm.liars
     assert all(len(peer.finished()) == 3 for peer in swarm.honest)
