@@ -108,6 +108,11 @@ class RunTerms(BaseModel):
     def _thresholds_fit(self) -> RunTerms:
         if not self.convict < self.accuse:
             raise ValueError(f"convict is {self.convict:g}, but must be below accuse, which is {self.accuse:g}")
+        if not self.accuse / 4 <= self.convict <= self.accuse / 2:
+            raise ValueError(
+                f"convict is {self.convict:g}, but must lie between a quarter and a half of accuse, "
+                f"which is {self.accuse:g}: machines differ, and an honest accuser must not be found false"
+            )
         return self
 
     @cached_property

@@ -132,7 +132,8 @@ class Attempt:
     @property
     def view(self) -> View:
         """What a behaviour may know."""
-        return View(self.roster, self.me, self.members, self.owners, self.tau, self.column, self.partition.wire)
+        wire, longest = self.partition.wire, self.rules.aggregation.part_norm(self.partition.count)
+        return View(self.roster, self.me, self.members, self.owners, self.tau, self.column, wire, longest)
 
     def is_majority(self, count: int) -> bool:
         """Whether so many voters are more than half of those in the attempt."""

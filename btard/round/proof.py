@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import torch
-
 from btard.aggregation import finite_rows
 from btard.hashing import digest
 from btard.identity import Malformed, MessageKind, PeerId
@@ -11,13 +9,15 @@ from btard.round.accusations import Charge, ChargeKind, Report, Vote
 from btard.round.actions import AggregateAgain, InspectRow
 from btard.round.attempt import Attempt, context_digest
 from btard.round.evidence import Evidence, Offence, Scene
-from btard.round.measure import column_sum, column_tolerance, is_false
+from btard.round.measure import column_excess, row_excess
 from btard.round.messages import Aggregate, Commit, Scalars
 from btard.round.partition import from_wire
 from btard.round.randomness import combine
 from btard.round.reveal import is_false_reveal
 from btard.round.settle import OFFENCES, Ban, condemns, convict, vouches
-from btard.round.work import imbalance, inspect_row, is_too_long
+from btard.round.work import imbalance, inspect_row, row_length_excess
+from btard.verification.projection import norm_of
+from btard.verification.thresholds import FIXED_POINT, LENGTH, SCALARS, SUM
 
 _BY_SIGNATURE = frozenset(
     {Offence.EQUIVOCATION, Offence.PART_MISMATCH, Offence.MALFORMED, Offence.FALSE_REVEAL, Offence.LOTTERY}
@@ -180,9 +180,12 @@ def _verify_arithmetic(evidence: Evidence) -> str:
     if offence is Offence.FALSE_SCALARS:
         row = attempt.rows[evidence.accused, part]
         found = inspect_row(
-            InspectRow(0, attempt.randomness, attempt.partition, attempt.tau, evidence.accused, part, row, attempt.flat)
+            InspectRow(
+                0, attempt.randomness, attempt.partition, attempt.tau, evidence.accused, part, row, attempt.flat
+            ),
+            attempt.rules.aggregation,
         )
-        if not is_false(attempt, evidence.accused, part, (found.product, found.norm)):
+        if SCALARS.acquits(row_excess(attempt, evidence.accused, part, (found.product, found.norm))):
             raise Unproven("the published product and norm are those of the row")
         claimed = attempt.scalars[evidence.accused]
         # That the owner of the part told everyone of this aggregate is what the voters say.
@@ -195,16 +198,16 @@ def _verify_arithmetic(evidence: Evidence) -> str:
         raise Unproven("the accused does not own the part")
     aggregate = from_wire(attempt.partition.view(attempt.flat, part), attempt.partition.wire)
     norms = [0.0] * attempt.partition.count
-    norms[part] = float(torch.linalg.vector_norm(aggregate, dtype=torch.float64))
+    norms[part] = norm_of(aggregate.numpy())
     attempt.aggregate_norms = tuple(norms)
-    total, tolerance = column_sum(attempt, part), column_tolerance(attempt, part)
-    if abs(total) <= tolerance:
+    excess = column_excess(attempt, part)
+    if SUM.acquits(excess):
         raise Unproven("the products around the aggregate add up to zero")
     # That its owner accused nobody of a false product is what the voters say.
     votes = _verify_votes(evidence)
     return (
-        f"by arithmetic: the products around its aggregate of part {part} add up to {total:.6g}, where {tolerance:.2g} "
-        f"is allowed; and {votes}, it proved no other's product false"
+        f"by arithmetic: the products around its aggregate of part {part} add up to {excess:.3g} times what is "
+        f"allowed; and {votes}, it proved no other's product false"
     )
 
 
@@ -215,11 +218,10 @@ def _verify_row_form(evidence: Evidence, attempt: Attempt) -> str:
             continue
         if evidence.offence is Offence.NOT_FINITE and not finite_rows([row])[0]:
             return f"by arithmetic: the row of part {part} that it committed to holds NaN or infinity"
-        length = float(torch.linalg.vector_norm(row, dtype=torch.float64))
-        if evidence.offence is Offence.TOO_LONG and is_too_long(
-            length, attempt.rules.aggregation, attempt.partition.count
-        ):
-            return f"by arithmetic: its row of part {part} has the norm {length:.6g}, which the rules do not allow"
+        limit = attempt.rules.aggregation.part_norm(attempt.partition.count)
+        excess = row_length_excess(row, limit, attempt.partition.wire)
+        if evidence.offence is Offence.TOO_LONG and not LENGTH.acquits(excess):
+            return f"by arithmetic: its row of part {part} is {excess:.6g} times as long as the rules allow"
     raise Unproven("the row keeps to the rules")
 
 
@@ -240,7 +242,7 @@ def _verify_aggregate(evidence: Evidence, attempt: Attempt, part: int) -> str:
     rows = tuple(attempt.rows[peer, part] for peer in attempt.workers)
     action = AggregateAgain(0, attempt.partition, attempt.tau, part, rows, attempt.flat)
     excess = imbalance(action, attempt.rules.aggregation)
-    if excess <= 1.0:
+    if FIXED_POINT.acquits(excess):
         raise Unproven("the aggregate is the fixed point of the rows")
     # That everyone had committed to these rows when it aggregated is what the voters say.
     votes = _verify_votes(evidence)

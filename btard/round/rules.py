@@ -13,6 +13,7 @@ from btard.hashing import tagged_digest
 from btard.identity.codec import encode
 from btard.identity.envelope import RUN_ID_SIZE
 from btard.round.partition import WireType
+from btard.verification.thresholds import Thresholds, gradient
 
 NONCE_SIZE = 16
 """Random bytes that keep two runs with equal rules apart."""
@@ -93,6 +94,11 @@ class VerificationRules:
     eliminate: Eliminate = Eliminate.SUSPEND
     probation: int = 0
     momentum: float = 0.0
+
+    @property
+    def gradient(self) -> Thresholds:
+        """Limits of the relative distance of a vector."""
+        return gradient(accuse=self.accuse, convict=self.convict)
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,7 @@ class Case:
         settings: beside ATTACK_TYPE and ATTACK_START.
         momentum: factor of worker momentum in the run.
         seed: of all draws: who is a validator, who a witness.
+        clip: the longest vector that the run allows.
     """
 
     offences: tuple[Offence, ...] = ()
@@ -49,6 +50,7 @@ class Case:
     settings: Mapping[str, object] = field(default_factory=dict)
     momentum: float = 0.0
     seed: int = 0
+    clip: float | None = None
 
 
 NOTHING = Case()
@@ -89,6 +91,8 @@ CASES: dict[str, Case] = {
     "OVERSIZED_PART": SUSPENDED,
     "WITHHOLD_PART": NOTHING,
     "REFUSE_PART": SUSPENDED,
+    # Its products are about another row than the one that it commits to.
+    "EDGE_OF_CLIP": Case((Offence.FALSE_SCALARS, Offence.GRADIENT), clip=1.0),
     # Aggregates.
     "WRONG_AGGREGATE": Case((Offence.WRONG_SUM, Offence.WRONG_AGGREGATE)),
     "NAN_AGGREGATE": Case((Offence.WRONG_AGGREGATE,)),
@@ -104,6 +108,7 @@ CASES: dict[str, Case] = {
     "FALSE_PRODUCT": Case((Offence.FALSE_SCALARS,)),
     "FALSE_NORM": Case((Offence.FALSE_SCALARS,)),
     "FRAME_OWNER": Case((Offence.FALSE_SCALARS,)),
+    "TOLERATED_LIES": Case((Offence.FALSE_ACCUSATION, Offence.GRADIENT)),
     "BEYOND_BOUND": MALFORMED,
     "FALSE_DOUBTS": NOTHING,
     "EQUIVOCATE_SCALARS": Case((Offence.EQUIVOCATION,)),
@@ -154,7 +159,9 @@ def swarm_of(name: str, case: Case, **settings: object) -> Swarm:
     given = {"attack_start": START, "collude_patience": 0.0, "collude_at": f"memory:{name}"} | dict(case.settings)
     values = BehaviourSettings.model_validate(given | settings | {"attack_type": name})
     behaviours: dict[int, Behaviour] = {i: make_behaviour(values, seed=bytes([case.seed, i])) for i in case.liars}
-    rules = dataclasses.replace(RULES, verification=VerificationRules(validators=2.0, momentum=case.momentum))
+    verification = VerificationRules(validators=2.0, momentum=case.momentum)
+    aggregation = dataclasses.replace(RULES.aggregation, max_norm=case.clip)
+    rules = dataclasses.replace(RULES, verification=verification, aggregation=aggregation)
     swarm = Swarm(PEERS, steps=case.steps, seed=case.seed, behaviours=behaviours, rules=rules)
     for peer in swarm.peers:
         peer.spoiled = lambda batch, parameters: -seeded_gradient(batch, parameters)
@@ -211,7 +218,7 @@ def test_the_behaviour_carries_its_name(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(set(CASES) - {"CRASH", "SYBIL_CROWD"}))
 def test_before_its_schedule_nobody_lies(name: str) -> None:
-    case = Case(liars=CASES[name].liars, steps=3, momentum=CASES[name].momentum)
+    case = Case(liars=CASES[name].liars, steps=3, momentum=CASES[name].momentum, clip=CASES[name].clip)
     swarm = swarm_of(name, case, attack_start=10**6).run()
     check(swarm, case)
     vectors = {bytes(peer.finished()[-1].flat) for peer in swarm.peers}

@@ -159,7 +159,12 @@ def test_what_a_round_and_the_aggregation_need() -> None:
 
 
 def test_who_is_accused_can_be_convicted() -> None:
-    run_manifest(accuse=0.2, convict=0.19)
+    for convict in (0.05, 0.1):
+        run_manifest(accuse=0.2, convict=convict)
+    # Honest machines differ by a tenth of what accuses: neither limit may lie so near to the other, or to them.
+    for convict in (0.049, 0.101, 0.19):
+        with pytest.raises(ValueError, match="must lie between a quarter and a half of accuse"):
+            run_manifest(accuse=0.2, convict=convict)
     for convict in (0.2, 0.3):
         with pytest.raises(ValueError, match="must be below accuse"):
             run_manifest(accuse=0.2, convict=convict)

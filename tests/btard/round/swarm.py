@@ -38,9 +38,11 @@ RULES = StepRules(
 PeerType = Callable[..., SimulatedPeer]
 
 
-def rules_of(count: int, rules: StepRules = RULES, rule: RuleName = RuleName.CENTERED_CLIP) -> StepRules:
+def rules_of(
+    count: int, rules: StepRules = RULES, rule: RuleName = RuleName.CENTERED_CLIP, tau: float = 1.0
+) -> StepRules:
     """Return the rules of a swarm of so many peers; other rules are another run."""
-    return replace(rules, aggregation=AggregationRules(rule, tau=1.0, reference_peers=count))
+    return replace(rules, aggregation=AggregationRules(rule, tau, count, rules.aggregation.max_norm))
 
 
 def keys(count: int) -> list[IdentityKey]:
@@ -68,10 +70,11 @@ class Swarm:
         behaviours: dict[int, Behaviour] | None = None,
         rules: StepRules = RULES,
         rule: RuleName = RuleName.CENTERED_CLIP,
+        tau: float = 1.0,
         peer_type: PeerType = SimulatedPeer,
     ) -> None:
         self.network = Network(seed, conditions or NetworkConditions())
-        self.rules = rules = rules_of(count, rules, rule)
+        self.rules = rules = rules_of(count, rules, rule, tau)
         self.seed = seed
         behaviours = behaviours or {}
         self.peers = [

@@ -10,15 +10,15 @@ STEP = (
     Mutant(
         "verification 1 is left out: owners do not compare products and norms with the rows",
         "btard/round/measure.py",
-        "if peer != attempt.me and is_false(attempt, peer, attempt.my_part, attempt.column[peer], ACCUSE_FACTOR):",
+        "if peer != attempt.me and SCALARS.accuses(excess):",
         "if False:",
         f"{ROUND}/test_measure.py::test_false_numbers_ban_whoever_publishes_them[a norm]",
     ),
     Mutant(
         "verification 2 tolerates sums a thousand times too large",
         "btard/round/measure.py",
-        "ACCUSE_FACTOR * column_tolerance(attempt, part)",
-        "1e3 * column_tolerance(attempt, part)",
+        "SUM.accuses(column_excess(attempt, part))",
+        "SUM.accuses(1e-3 * column_excess(attempt, part))",
         f"{ROUND}/test_check.py::test_an_aggregate_beside_the_true_one_is_found_by_its_sum[0.001]",
     ),
     Mutant(
@@ -38,7 +38,7 @@ STEP = (
     Mutant(
         "what a witness finds is forgotten",
         "btard/round/check.py",
-        "if is_false(self._attempt, owner, part, true, ACCUSE_FACTOR):",
+        "if SCALARS.accuses(row_excess(self._attempt, owner, part, true)):",
         "if False:",
         f"{ROUND}/test_check.py::test_a_balanced_sum_is_found_by_the_witness_of_the_owners_own_row[witnessed-0.05]",
     ),
@@ -221,7 +221,7 @@ STEP = (
     Mutant(
         "products beyond any bound pass",
         "btard/round/columns.py",
-        "if not within_bound(product, norm, tau, bounds[part]):",
+        "if not within_bound(product, norm, tau, bounds[part], longest[part]):",
         "if False:",
         f"{ROUND}/test_measure.py::test_false_numbers_ban_whoever_publishes_them[a product beyond any bound]",
     ),
