@@ -98,10 +98,20 @@ class CoordinatorSettings(TelemetrySettings, TauSettings):
         "tiny"
     )
     data: Annotated[
-        str, Option("corpus: builtin, a path, or a Hub data set as NAME:CONFIGURATION or hub:NAME", group=_TASK)
+        str,
+        Option(
+            "corpus: builtin, a path, which each peer's owner then has to give by --data, too, or a Hub data set as "
+            "OWNER/NAME:CONFIGURATION or hub:OWNER/NAME",
+            group=_TASK,
+        ),
     ] = "builtin"
     tokenizer: Annotated[
-        str | None, Option("path of a tokenizer.json; with none one is trained from the corpus", group=_TASK)
+        str | None,
+        Option(
+            "path of a tokenizer.json, which each peer's owner then has to give, too; with none one is trained from "
+            "the corpus",
+            group=_TASK,
+        ),
     ] = None
     cache_dir: Annotated[Path | None, Option("where tokenised data are kept", group=_TASK)] = None
 

@@ -149,6 +149,9 @@ class Examination:
             data=settings.data,
             tokenizer=settings.tokenizer,
             cache_dir=settings.cache_dir,
+            max_data=settings.max_data,
+            max_batch=settings.max_batch,
+            max_dimension=settings.max_dimension,
         )
         try:
             await asyncio.to_thread(load_run_task, mine, manifest)
