@@ -116,8 +116,14 @@ class CoordinatorSettings(TelemetrySettings, TauSettings):
     cache_dir: Annotated[Path | None, Option("where tokenised data are kept", group=_TASK)] = None
 
     peers: Annotated[
-        int, Field(ge=1, le=MAX_FIRST_ROSTER), Option("how many form the first roster", unit="peers", group=_TRAINING)
-    ] = 4
+        int,
+        Field(ge=1, le=MAX_FIRST_ROSTER),
+        Option(
+            "how many form the first roster; with fewer than 4 nobody is validated, with 5 one may be banned",
+            unit="peers",
+            group=_TRAINING,
+        ),
+    ] = 5
     batch_size: Annotated[
         int, Field(ge=1, le=2**20), Option("samples of a peer in a step", unit="samples", group=_TRAINING)
     ] = 8

@@ -71,6 +71,15 @@ def test_the_roster_and_the_steps(registry: CollectorRegistry, meter: SwarmMeter
     assert all(math.isnan(found[f"btard_swarm_{name}"]) for name in lies)
 
 
+def test_whether_anybody_is_validated() -> None:
+    for validators, members, shown in ((1.0, 4, 1), (1.0, 3, 0), (0.0, 4, 0)):
+        registry = CollectorRegistry()
+        meter = SwarmMeter(registry, manifest(validators=validators))
+        assert math.isnan(read(registry)["btard_swarm_validated"])
+        meter.followed(roster(7, *range(members)), members)
+        assert read(registry)["btard_swarm_validated"] == shown
+
+
 def test_events_are_counted_also_those_of_earlier_starts(directory: RunDirectory) -> None:
     for start in range(2):
         registry = CollectorRegistry()
