@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from btard.errors import UserError
 from btard.identity import PeerId
+from btard.printable import printable
 from btard.transport.libp2p import Libp2pNode
 from btard.transport.libp2p.probing import ask_dial_back, read_clock
 from peer.doctor.check_machine import (
@@ -44,7 +45,6 @@ from peer.doctor.settings import DoctorSettings
 from peer.joining import load_run_task
 from peer.manifest import PROTOCOL_VERSION, RunManifest
 from peer.settings import PeerSettings
-from peer.visit.overview import printable
 from peer.visit.sight import Sight, look
 from peer.visit.visitor import visiting
 

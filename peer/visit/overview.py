@@ -10,6 +10,7 @@ from typing import Any
 
 from btard.errors import UserError
 from btard.identity import PeerId
+from btard.printable import printable
 from btard.round.evidence import Offence
 from btard.round.roster import Roster
 from btard.round.unvalidated import nobody_is_validated
@@ -168,8 +169,3 @@ def _names(entry: BanEntry, peer: PeerId) -> bool:
         return PeerId.parse(entry.peer) == peer
     except UserError:
         return False
-
-
-def printable(text: str) -> str:
-    """Return a stranger's text without what a terminal would obey."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)

@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from btard.identity import Envelope, MessageKind, PeerId
 from btard.logs import MOMENT
+from btard.printable import printable
 from btard.round.evidence import Offence
 from btard.transport.stages import Stage
 from coordinator.events import CoordinatorEvent
@@ -136,7 +137,7 @@ def test_what_members_tell_is_a_median_and_a_sum(registry: CollectorRegistry, me
 
 def details(rng: random.Random) -> PeerDetails:
     """What a liar might tell of itself, within the schema."""
-    word = "".join(chr(rng.randrange(32, 0x2FFF)) for _ in range(32))
+    word = printable("".join(chr(rng.randrange(32, 0x2FFF)) for _ in range(32)))
     step = rng.choice([rng.randrange(MAX_TOLD, 40), rng.randrange(MAX_TOLD, 2**30)])
     targets = [str(peer) for peer in ids(1, 2, 3)]
     return PeerDetails(
