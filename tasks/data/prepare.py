@@ -94,13 +94,24 @@ def prepare(
     """
     parent = (cache_dir or DEFAULT_CACHE).expanduser()
     allowed = access or HubAccess()
-    spec = pinned(spec, allowed)
+    try:
+        return _prepared(pinned(spec, allowed), request, parent, progress or (lambda _: None), allowed)
+    except OSError as error:
+        raise UserError(
+            f"the corpus cannot be prepared: {error.filename or parent}: {error.strerror or error}; data must be "
+            "readable, and --cache-dir writable, with room for the tokens"
+        ) from error
+
+
+def _prepared(
+    spec: DataSpec, request: TokenisedRequest, parent: Path, progress: ProgressListener, access: HubAccess
+) -> TokenisedCorpus:
     final = parent / _request_hash(spec, request)
     if not final.exists():
         parent.mkdir(parents=True, exist_ok=True)
         building = Path(tempfile.mkdtemp(prefix=".building-", dir=parent))
         try:
-            _write(building, spec, request, progress or (lambda _: None), allowed)
+            _write(building, spec, request, progress, access)
             _publish(building, final)
         finally:
             shutil.rmtree(building, ignore_errors=True)
