@@ -169,6 +169,7 @@ class Peer:
         from peer.telemetry.recorder import Recorder, begin_wandb
         from peer.trainer import Trainer
         from peer.training import TrainingLoop
+        from peer.validation_watch import ValidationWatch
 
         settings = self._settings
         if settings.threads:
@@ -225,7 +226,7 @@ class Peer:
             reporter=Reporter(
                 node.records, self._key, manifest, self._behaviour, node.transport.counters, trainer.numerics
             ),
-            recorder=Recorder(meter, wandb),
+            recorder=Recorder(meter, wandb, ValidationWatch(manifest.validators)),
             server=server,
             bans=bans,
             progress=Progress(settings.directory / "progress", manifest.run_id),
