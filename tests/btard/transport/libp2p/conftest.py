@@ -43,8 +43,9 @@ class Recorder:
         self.announced.append(length)
         return memoryview(bytearray(length)) if length <= self.most else None
 
-    def on_part(self, sender: PeerId, header: bytes, payload: memoryview, digest: bytes) -> None:
+    def on_part(self, sender: PeerId, header: bytes, payload: memoryview, digest: bytes) -> bool:
         self.parts.append((sender, header, payload, digest))
+        return False
 
     def on_part_failed(self, sender: PeerId, header: bytes) -> None:
         self.failed.append((sender, header))
