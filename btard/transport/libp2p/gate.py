@@ -19,6 +19,9 @@ from btard.transport.libp2p.settings import Counters, Limits
 
 K = TypeVar("K")
 
+_LEAST_PAUSE = 0.1
+"""Seconds for which a closed gate stays closed: opening it costs time, too."""
+
 _MOST_OPENERS = 4096
 """Peers whose openings of streams are remembered; being forgotten gains less than one more connection costs."""
 
@@ -64,13 +67,16 @@ class Gate:
         crowd = len(self._crowd | {self}) * share / self._limits.crowd_share
         self._work.spend(now, seconds, max(1.0, crowd))
         self._bytes.spend(now, messages)
-        if not self.closed and self._wait(now) > 0:
+        if self._wait(now) <= 0:
+            return
+        for pipe in self.pipes:
+            if not pipe.paused:
+                pipe.pause()
+                self._waiting.append(pipe)
+        if not self.closed:
             self._on_pause()
             self._crowd.add(self)
-            self._waiting.extend(self.pipes)
-            for pipe in self.pipes:
-                pipe.pause()
-            self._timer = self._loop.call_later(self._wait(now), self._open)
+            self._timer = self._loop.call_later(max(_LEAST_PAUSE, self._wait(now)), self._open)
 
     def _wait(self, now: float) -> float:
         return max(self._work.wait(now), self._bytes.wait(now))
@@ -79,7 +85,7 @@ class Gate:
         """Let one stream be read, and the next one only if the budget outlasts that."""
         wait = self._wait(self._loop.time())
         if wait > 0:
-            self._timer = self._loop.call_later(wait, self._open)
+            self._timer = self._loop.call_later(max(_LEAST_PAUSE, wait), self._open)
         elif self._waiting:
             self._waiting.popleft().resume()
             self._timer = self._loop.call_soon(self._after_reading)

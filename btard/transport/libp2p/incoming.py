@@ -43,8 +43,8 @@ _OPENING_COST = 200e-6
 """Seconds of processor time of opening and closing a stream, besides what is measured: uvloop's part."""
 _READ_COST = 25e-6
 """Seconds of a read, besides what is measured: waking, and the system call."""
-_BYTE_COST = 0.3e-9
-"""Seconds of copying a byte out of the socket."""
+_BYTE_COST = 1e-9
+"""Seconds of decrypting a byte, in p2pd, and copying it out of the socket."""
 
 StreamParser = Callable[[Pipe, PeerId], Parser]
 
