@@ -36,6 +36,8 @@ logger = logging.getLogger(__name__)
 
 _SWEEP_PERIOD = 1.0
 _FLUSH_POLL = 0.01
+_WEIGHT = 100
+"""Of a member's connections; p2pd itself gives its DHT's neighbours 5."""
 
 
 class Libp2pTransport:
@@ -236,6 +238,14 @@ class Libp2pTransport:
         setattr(self.counters, counter, getattr(self.counters, counter) + 1)
 
     async def _open(self, protocol: str, peer: PeerId) -> Pipe:
+        pipe = await self._opened(protocol, peer)
+        if not self._incoming.gates.stranger(peer):
+            # p2pd forgets this with the connection; floods of connections must not cost members theirs.
+            with contextlib.suppress(DaemonError):
+                await self._daemon.control.protect(peer, _WEIGHT, self._limits.open_timeout)
+        return pipe
+
+    async def _opened(self, protocol: str, peer: PeerId) -> Pipe:
         control, timeout = self._daemon.control, self._limits.open_timeout
         try:
             return await control.open_stream(peer, protocol, expect_nothing, timeout)

@@ -6,6 +6,7 @@ import asyncio
 import struct
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from time import thread_time
 from typing import Any
 
 import pytest
@@ -94,6 +95,13 @@ async def swarm(tmp_path: Path) -> AsyncIterator[Swarm]:
 async def raw_stream(liar: Daemon, victim: Libp2pNode, protocol: str) -> Pipe:
     """A stream on which the test writes what it likes."""
     return await liar.control.open_stream(victim.peer_id, protocol, expect_nothing, 10)
+
+
+def burn(seconds: float) -> None:
+    """Use up processor time of this thread."""
+    until = thread_time() + seconds
+    while thread_time() < until:
+        pass
 
 
 def part_prefix(header: int, payload: int) -> bytes:
