@@ -22,8 +22,8 @@ K = TypeVar("K")
 _LEAST_PAUSE = 0.1
 """Seconds for which a closed gate stays closed: opening it costs time, too."""
 
-_MOST_OPENERS = 4096
-"""Peers whose openings of streams are remembered; being forgotten gains less than one more connection costs."""
+_MOST_PEERS = 4096
+"""Peers of whom something is remembered; being forgotten gains less than one more connection costs."""
 
 
 class Gate:
@@ -128,16 +128,15 @@ class Gates:
         """Count a stream that a peer has opened; returns whether it may have opened it."""
         budget = self._openings.pop(peer, None) or Budget(self._limits.openings_rate, self._limits.openings_burst)
         self._openings[peer] = budget
-        if len(self._openings) > _MOST_OPENERS:
+        if len(self._openings) > _MOST_PEERS:
             self._openings.popitem(last=False)
         return budget.spend(asyncio.get_running_loop().time(), 1) <= 0
 
     def forget(self) -> None:
-        """Forget the gates of those who are members no more and have no streams."""
-        if self.is_member is None:
-            return
+        """Forget the gates of those who are members no more and have no streams; while all are members, of too many."""
         for peer, gate in list(self._members.items()):
-            if not gate.pipes and not gate.closed and not self.is_member(peer):
+            gone = self.stranger(peer) or len(self._members) > _MOST_PEERS
+            if gone and not gate.pipes and not gate.closed:
                 del self._members[peer]
 
     def _found_in(self, gates: dict[K, Gate], key: K) -> Gate:

@@ -205,6 +205,7 @@ class Libp2pTransport:
 
         if peer not in self._dropping:
             self.counters.disconnections += 1
+            logger.info("disconnecting %s: it opens too many streams", peer.short)
             self._dropping[peer] = asyncio.create_task(drop())
 
     def _item(self, head: bytes, payload: Payload) -> Item:

@@ -162,8 +162,8 @@ async def test_a_reader_below_the_rate_is_given_up() -> None:
     _, pipe = await loop.create_unix_connection(lambda: Pipe(expect_nothing), sock=ours)
     writing = asyncio.create_task(pipe.write(bytes(8 * WRITE_CHUNK), 0.3, least=4 << 20))
     while not writing.done():
-        await loop.sock_recv(theirs, 1024)
-        await asyncio.sleep(0.02)
+        await loop.sock_recv(theirs, 64 << 10)
+        await asyncio.sleep(0.05)
     with pytest.raises(StreamLost, match="less than 4194304 bytes"):
         writing.result()
     theirs.close()
