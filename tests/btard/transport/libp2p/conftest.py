@@ -58,7 +58,8 @@ class Swarm:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._made: list[Libp2pNode | Daemon] = []
-        self.nodes: list[Libp2pNode] = []
+        self.identities: list[Path] = []
+        """Key files in the order in which peers were made."""
 
     def identity(self) -> Path:
         """The key file of the next peer."""
@@ -68,13 +69,15 @@ class Swarm:
         """A node that joined through `initial`, with its inbox."""
         inbox = options.pop("inbox", None) or Recorder()
         maddrs = [maddr for node in initial for maddr in node.maddrs]
-        node = await Libp2pNode.create(self.identity(), maddrs, inbox=inbox, **options)
+        self.identities.append(self.identity())
+        node = await Libp2pNode.create(self.identities[-1], maddrs, inbox=inbox, **options)
         self._made.append(node)
         return node, inbox
 
     async def liar(self, victim: Libp2pNode) -> Daemon:
         """A p2pd without our protocol, connected to `victim`."""
-        daemon = await Daemon.start(self.identity(), host_maddrs=["/ip4/127.0.0.1/tcp/0"])
+        self.identities.append(self.identity())
+        daemon = await Daemon.start(self.identities[-1], host_maddrs=["/ip4/127.0.0.1/tcp/0"])
         self._made.append(daemon)
         await daemon.control.connect(victim.peer_id, [maddr.split("/p2p/")[0] for maddr in victim.maddrs], 10)
         return daemon
