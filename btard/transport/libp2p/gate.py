@@ -46,6 +46,11 @@ class Gate:
         """Whether what its streams bring is left unread."""
         return self._timer is not None
 
+    @property
+    def debt(self) -> float:
+        """Seconds that have yet to pass before anything is read."""
+        return self._wait(self._loop.time())
+
     def add(self, pipe: Pipe) -> None:
         """Let this budget pay for a stream."""
         self.pipes[pipe] = None
