@@ -9,7 +9,7 @@ import time
 from enum import IntEnum
 from typing import Any
 
-from btard.identity import IdentityKey
+from btard.identity import IdentityKey, PeerId
 from btard.round.roster import Roster
 from coordinator.address_book import AddressBook
 from coordinator.ban_keeper import BanKeeper
@@ -121,6 +121,10 @@ class Supervisor:
                 await self._follower.close()
             await self._keeper.close()
             self._board.close()
+
+    def is_member(self, peer: PeerId) -> bool:
+        """Whether a peer belongs to the last roster that is believed."""
+        return self._follower is not None and peer in self._follower.trusted.members
 
     async def _work(self) -> ExitCode:
         trusted = self._directory.load_roster()
