@@ -143,7 +143,7 @@ def other_rules(rules: StepRules) -> Iterator[StepRules]:
     yield verification(validation=Validation.EXACT)
     yield verification(accuse=1e-9, convict=1e-10)
     yield verification(probation=3)
-    yield verification(validators=0.0)
+    yield verification(validators=rules.verification.validators + 1.0)
 
 
 def other_scenes(scene: Scene, accused: PeerId) -> Iterator[Scene]:
