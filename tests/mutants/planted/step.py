@@ -249,8 +249,8 @@ STEP = (
     Mutant(
         "one threshold instead of two: an honest accuser can become the false one",
         "btard/round/work.py",
-        "Opinion.INNOCENT if relative < convict / 2 else Opinion.UNSURE",
-        "Opinion.INNOCENT",
+        "return Opinion.INNOCENT if thresholds.acquits(excess) else Opinion.UNSURE",
+        "return Opinion.INNOCENT",
         f"{ROUND}/test_work_examine.py::test_two_thresholds",
     ),
     Mutant(

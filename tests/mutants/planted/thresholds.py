@@ -60,13 +60,6 @@ THRESHOLDS: tuple[Mutant, ...] = (
         f"{EDGES}::test_an_owner_covers_up_only_what_it_would_have_accused_of[1.1-1-False-False]",
     ),
     Mutant(
-        "judges acquit of everything that they do not convict of",
-        "btard/round/work.py",
-        "return Opinion.INNOCENT if thresholds.acquits(excess) else Opinion.UNSURE",
-        "return Opinion.INNOCENT",
-        f"{EDGES}::test_who_charges_a_sum_on_the_edge_pays_or_its_mate[0.9-verdict1]",
-    ),
-    Mutant(
         "a stranger calls unproven what one judge in doubt would not have convicted of",
         "btard/round/proof.py",
         "if SUM.acquits(excess):",
