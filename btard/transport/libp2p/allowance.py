@@ -1,0 +1,55 @@
+"""What each peer may ask of this node's DHT a second; who asks far more than that is not listened to any more."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+
+from hivemind.p2p import PeerID
+
+RATE = 500.0
+"""Keys a second that one peer may ask for or store; each costs up to a fifth of a millisecond."""
+
+BURST = 2000.0
+"""Keys that it may ask for at once after a pause."""
+
+_MOST_PEERS = 4096
+
+
+class Allowances:
+    """A bucket a peer that fills with time.
+
+    Args:
+        on_flood: called with a peer that goes on long after its bucket is empty.
+        clock: seconds, of any origin.
+    """
+
+    def __init__(self, on_flood: Callable[[PeerID], None], clock: Callable[[], float] = time.monotonic) -> None:
+        self._on_flood = on_flood
+        self._clock = clock
+        self._buckets: OrderedDict[PeerID, tuple[float, float]] = OrderedDict()
+
+    def spend(self, peer: PeerID, keys: int) -> bool:
+        """Whether a request for so many keys is within the peer's means; a request costs one key at least."""
+        left = self._left(peer) - max(1, keys)
+        self._keep(peer, max(left, -2 * BURST))
+        if left < -BURST:
+            self._on_flood(peer)
+        return left >= 0
+
+    def empty(self, peer: PeerID) -> None:
+        """Leave a peer nothing for now."""
+        self._keep(peer, min(self._left(peer), 0.0))
+
+    def _left(self, peer: PeerID) -> float:
+        if peer not in self._buckets:
+            return BURST
+        tokens, since = self._buckets[peer]
+        return min(BURST, tokens + RATE * (self._clock() - since))
+
+    def _keep(self, peer: PeerID, tokens: float) -> None:
+        self._buckets[peer] = tokens, self._clock()
+        self._buckets.move_to_end(peer)
+        while len(self._buckets) > _MOST_PEERS:
+            self._buckets.popitem(last=False)
