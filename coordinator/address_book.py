@@ -13,7 +13,7 @@ from btard.transport.libp2p.discover import split_maddr
 from coordinator.network import Network
 from coordinator.run_directory import RunDirectory
 from peer.manifest import RunManifest
-from peer.records import Join, joins_key, read_records
+from peer.records import Join, read_records
 
 logger = logging.getLogger(__name__)
 
@@ -33,9 +33,8 @@ class AddressBook:
 
     async def refresh(self, trusted: Roster) -> None:
         """Read what the members announce, and write it down if it has changed."""
-        records = await self._network.read(joins_key(self._run))
-        mine = {peer: envelope for peer, envelope in records.items() if peer in trusted.members}
-        joins = read_records(mine, Join, self._run, MessageKind.JOIN)
+        records = await self._network.read(self._run, MessageKind.JOIN, trusted.members)
+        joins = read_records(records, Join, self._run, MessageKind.JOIN)
         known = {peer: maddrs for peer, maddrs in self._known.items() if peer in trusted.members}
         for peer, join in joins.items():
             if maddrs := [maddr for maddr in join.maddrs if _names(maddr, peer)]:

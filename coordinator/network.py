@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Protocol
 
-from btard.identity import Envelope, PeerId
+from btard.identity import Envelope, MessageKind, PeerId
 from btard.transport.base import PeerAddress
 from btard.transport.libp2p import DaemonError, Libp2pNode, RecordError
 from peer.bans import ask_evidence
@@ -19,11 +19,14 @@ HEAD_TIMEOUT = 5.0
 class Network(Protocol):
     """Every call ends in bounded time, and only `publish` tells why it failed."""
 
-    async def publish(self, key: str, envelope: Envelope, ttl: float) -> None:
-        """Store a signed record; raises RecordError."""
+    async def publish(self, envelope: Envelope, ttl: float) -> None:
+        """Store a signed record of this peer; raises RecordError."""
 
-    async def read(self, key: str) -> dict[PeerId, Envelope]:
-        """Return the latest record of each author under a key."""
+    async def read(self, run: bytes, kind: MessageKind, authors: Iterable[PeerId]) -> dict[PeerId, Envelope]:
+        """Return the newest record of each author."""
+
+    def met(self) -> list[PeerId]:
+        """Return the peers that are nodes of the DHT."""
 
     async def heads(self, peers: Iterable[PeerId]) -> dict[PeerId, Head]:
         """Return where the peers stand; those that do not answer are left out."""
@@ -53,13 +56,17 @@ class NodeNetwork:
     def __init__(self, node: Libp2pNode) -> None:
         self._node = node
 
-    async def publish(self, key: str, envelope: Envelope, ttl: float) -> None:
-        """Store a signed record; raises RecordError."""
-        await self._node.records.publish(key, envelope, ttl)
+    async def publish(self, envelope: Envelope, ttl: float) -> None:
+        """Store a signed record of this peer; raises RecordError."""
+        await self._node.records.publish(envelope, ttl)
 
-    async def read(self, key: str) -> dict[PeerId, Envelope]:
-        """Return the latest record of each author under a key."""
-        return await self._node.records.read(key)
+    async def read(self, run: bytes, kind: MessageKind, authors: Iterable[PeerId]) -> dict[PeerId, Envelope]:
+        """Return the newest record of each author."""
+        return await self._node.records.read(run, kind, authors)
+
+    def met(self) -> list[PeerId]:
+        """Return the peers that are nodes of the DHT."""
+        return self._node.records.met
 
     async def heads(self, peers: Iterable[PeerId]) -> dict[PeerId, Head]:
         """Return where the peers stand; those that do not answer are left out."""

@@ -9,8 +9,8 @@ import logging
 from btard.identity import Envelope, IdentityKey, MessageKind
 from btard.round.roster import Roster
 from coordinator.network import Network, RecordError
-from peer.manifest import MANIFEST_KEY, RunManifest
-from peer.records import MAX_BODY, RosterRecord, roster_key
+from peer.manifest import RunManifest
+from peer.records import MAX_BODY, RosterRecord
 
 logger = logging.getLogger(__name__)
 
@@ -76,9 +76,9 @@ class Publisher:
         roster = self._roster
         try:
             if everything:
-                await self._network.publish(MANIFEST_KEY, self._manifest, TTL)
+                await self._network.publish(self._manifest, TTL)
             if roster is not None:
-                await self._network.publish(roster_key(self._run), roster, TTL)
+                await self._network.publish(roster, TTL)
         except RecordError as error:
             logger.warning("cannot publish the run's records, trying again: %s", error)
             return False

@@ -9,7 +9,7 @@ import time
 from enum import IntEnum
 from typing import Any
 
-from btard.identity import IdentityKey
+from btard.identity import IdentityKey, MessageKind
 from btard.round.roster import Roster
 from coordinator.address_book import AddressBook
 from coordinator.ban_keeper import BanKeeper
@@ -27,7 +27,6 @@ from coordinator.serving import InitialState
 from coordinator.welcome import Welcome
 from peer.bans import BanBook
 from peer.event_log import EventLog
-from peer.records import metrics_key
 
 logger = logging.getLogger(__name__)
 
@@ -196,8 +195,9 @@ class Supervisor:
             await asyncio.sleep(self._period)
 
     async def _read_metrics(self, follower: Follower) -> None:
-        records = await self._network.read(metrics_key(self._manifest.run))
-        self._board.take(records, follower.trusted)
+        trusted = follower.trusted
+        records = await self._network.read(self._manifest.run, MessageKind.METRICS, trusted.members)
+        self._board.take(records, trusted)
         self._meter.details(self._details.latest)
 
     def _log_status(self, follower: Follower) -> None:

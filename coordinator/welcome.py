@@ -12,7 +12,7 @@ from coordinator.events import CoordinatorEvent
 from coordinator.network import Network
 from peer.event_log import EventLog
 from peer.manifest import RunManifest
-from peer.records import Join, joins_key, read_records
+from peer.records import Join, read_records
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +52,9 @@ class Welcome:
     async def look(self) -> None:
         """Read who wants to join, and take in those who fit and can be dialled."""
         manifest = self._manifest
-        found = read_records(await self._network.read(joins_key(manifest.run)), Join, manifest.run, MessageKind.JOIN)
+        # Newcomers are found among the nodes of the DHT that the coordinator has met.
+        records = await self._network.read(manifest.run, MessageKind.JOIN, self._network.met())
+        found = read_records(records, Join, manifest.run, MessageKind.JOIN)
         fitting = {peer: join for peer, join in found.items() if self._fits(peer, join)}
         for peer in [peer for peer in self._waiting if peer not in fitting]:
             self._lose(peer, "it has stopped announcing itself")

@@ -9,8 +9,8 @@ from btard.errors import UserError
 from btard.identity import Envelope, Malformed, MessageKind, PeerId
 from btard.round.roster import Roster
 from btard.transport.libp2p import Records
-from peer.manifest import MANIFEST_KEY, PROTOCOL_VERSION, RunManifest
-from peer.records import RosterRecord, read_records, roster_key
+from peer.manifest import NO_RUN, PROTOCOL_VERSION, RunManifest
+from peer.records import RosterRecord, read_records
 from peer.settings import PeerSettings
 from tasks.base import Task
 from tasks.data.spec import DataSpec
@@ -39,7 +39,7 @@ async def find_manifest(records: Records, known: set[PeerId], timeout: float) ->
     deadline = loop.time() + timeout
     patient_until = loop.time() + min(_PATIENCE, timeout / 2)
     while True:
-        found = {a: e for a, e in (await records.read(MANIFEST_KEY)).items() if e.kind is MessageKind.MANIFEST}
+        found = await records.read(NO_RUN, MessageKind.MANIFEST, known.union(records.met))
         candidates = {author: envelope for author, envelope in found.items() if author in known}
         if not candidates and (not known or loop.time() > patient_until):
             candidates = found
@@ -107,9 +107,8 @@ def load_run_task(settings: PeerSettings, manifest: RunManifest) -> Task:
 
 async def read_roster(records: Records, coordinator: PeerId, run: bytes) -> RosterRecord | None:
     """Return the roster that the coordinator has published last, or None before the first."""
-    found = await records.read(roster_key(run))
-    mine = {author: envelope for author, envelope in found.items() if author == coordinator}
-    return read_records(mine, RosterRecord, run, MessageKind.GENESIS).get(coordinator)
+    found = await records.read(run, MessageKind.GENESIS, [coordinator])
+    return read_records(found, RosterRecord, run, MessageKind.GENESIS).get(coordinator)
 
 
 async def wait_for_roster(records: Records, coordinator: PeerId, run: bytes) -> tuple[Roster, bool]:

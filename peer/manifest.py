@@ -15,8 +15,8 @@ from tasks.data.spec import DataSpec
 PROTOCOL_VERSION = 2
 """Peers of different versions cannot work together."""
 
-MANIFEST_KEY = "btard-manifest"
-"""Where in the DHT a peer that knows nothing but an address looks."""
+NO_RUN = bytes(16)
+"""In the place of the run, which a peer that knows nothing but an address does not know, in a manifest's DHT key."""
 
 MAX_MANIFEST = 16 << 10
 """Bytes."""

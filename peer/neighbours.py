@@ -14,7 +14,7 @@ from btard.round.roster import Roster
 from btard.transport.base import PeerAddress
 from btard.transport.libp2p import DaemonError, Libp2pNode, RecordError
 from peer.manifest import RunManifest
-from peer.records import MAX_AGE, Join, joins_key, read_records
+from peer.records import MAX_AGE, Join, read_records
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +38,7 @@ class Neighbours:
         self._not_before: dict[PeerId, int] = {}
         self._last_life: dict[PeerId, float] = {}
         self._announced = -math.inf
+        self._members: tuple[PeerId, ...] = ()
         self.eager = True
 
     async def run(self) -> None:
@@ -55,7 +56,8 @@ class Neighbours:
     async def locate(self, members: Iterable[PeerId], patience: float) -> None:
         """Look until these peers' addresses are known, or for `patience` seconds: p2pd may find them by itself."""
         deadline = time.monotonic() + patience
-        others = set(members) - {self._key.peer_id}
+        self._members = tuple(members)
+        others = set(self._members) - {self._key.peer_id}
         while not others <= self._known.keys() and time.monotonic() < deadline:
             await asyncio.sleep(_EAGER / 2)
             await self._look()
@@ -65,15 +67,16 @@ class Neighbours:
             fingerprint=self._manifest.fingerprint, maddrs=list(self._node.maddrs[:_MOST_ADDRESSES]), time=time.time()
         )
         envelope = join.sign(self._key, self._manifest.run, MessageKind.JOIN)
-        await self._node.records.publish(joins_key(self._manifest.run), envelope, MAX_AGE)
+        await self._node.records.publish(envelope, MAX_AGE)
 
     async def _look(self) -> None:
         run = self._manifest.run
-        found = read_records(await self._node.records.read(joins_key(run)), Join, run, MessageKind.JOIN)
+        records = self._node.records
+        # Newcomers are found among the nodes of the DHT that this peer has met.
+        authors = {*self._members, *records.met} - {self._key.peer_id}
+        found = read_records(await records.read(run, MessageKind.JOIN, authors), Join, run, MessageKind.JOIN)
         self._known = {
-            peer: join
-            for peer, join in found.items()
-            if join.recent and join.fingerprint == self._manifest.fingerprint and peer != self._key.peer_id
+            peer: join for peer, join in found.items() if join.recent and join.fingerprint == self._manifest.fingerprint
         }
         for peer, join in self._known.items():
             try:
@@ -93,6 +96,7 @@ class Neighbours:
 
     def candidates(self, roster: Roster) -> tuple[PeerId, ...]:
         """Return whom this peer would admit after the step of `roster`, ascending."""
+        self._members = roster.members
         wanted = sorted(
             peer
             for peer, join in self._known.items()

@@ -23,33 +23,13 @@ HexDigest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 R = TypeVar("R", bound="Record")
 
 
-def joins_key(run: bytes) -> str:
-    """Return the DHT key under which the run's peers announce themselves."""
-    return f"btard-{run.hex()}-join"
-
-
-def roster_key(run: bytes) -> str:
-    """Return the DHT key under which the coordinator publishes the newest roster that it knows, first the genesis."""
-    return f"btard-{run.hex()}-roster"
-
-
-def bans_key(run: bytes) -> str:
-    """Return the DHT key under which members tell which bans they have evidence of."""
-    return f"btard-{run.hex()}-bans"
-
-
-def metrics_key(run: bytes) -> str:
-    """Return the DHT key of the run's metrics."""
-    return f"btard-{run.hex()}-metrics"
-
-
 class Record(BaseModel):
     """A schema-checked body."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     def sign(self, key: IdentityKey, run: bytes, kind: MessageKind) -> Envelope:
-        """Return the signed record."""
+        """Return the signed record; `Records.publish` gives it its number."""
         return Envelope.sign(key, run=run, step=0, kind=kind, body=self.model_dump_json().encode())
 
     @classmethod
@@ -146,7 +126,7 @@ class RosterRecord(Record):
 
 
 def read_records(records: dict[PeerId, Envelope], schema: type[R], run: bytes, kind: MessageKind) -> dict[PeerId, R]:
-    """Return the valid ones among the records that authors have published under one key."""
+    """Return the valid ones among the records of some authors."""
     found = {}
     for author, envelope in records.items():
         try:

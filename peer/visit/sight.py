@@ -16,7 +16,7 @@ from btard.transport.libp2p import Records
 from peer.bans import Bans
 from peer.joining import find_manifest, read_roster
 from peer.manifest import RunManifest
-from peer.records import Join, Metrics, bans_key, joins_key, metrics_key, read_records
+from peer.records import Join, Metrics, read_records
 
 
 @dataclass(frozen=True)
@@ -49,18 +49,20 @@ async def look(records: Records, known: set[PeerId], timeout: float) -> Sight:
     """
     coordinator, manifest = await find_manifest(records, known, timeout)
     run = manifest.run
-    roster, joins, metrics, bans = await asyncio.gather(
-        read_roster(records, coordinator, run),
-        records.read(joins_key(run)),
-        records.read(metrics_key(run)),
-        records.read(bans_key(run)),
-    )
+    roster = await read_roster(records, coordinator, run)
     newest: Roster | None = None
     if roster is not None:
         try:
             newest = roster.unpack()
         except Malformed:
             newest = None  # of another version: the table then shows what the peers say
+    # Who waits to be admitted is no member yet, but a node of the DHT.
+    authors = {*records.met, *(newest.members if newest is not None else ())}
+    joins, metrics, bans = await asyncio.gather(
+        records.read(run, MessageKind.JOIN, authors),
+        records.read(run, MessageKind.METRICS, authors),
+        records.read(run, MessageKind.BANS, authors),
+    )
     return Sight(
         time=time.time(),
         coordinator=coordinator,

@@ -17,7 +17,7 @@ from btard.transport.libp2p import RecordError
 from coordinator.settings import CoordinatorSettings
 from peer.manifest import RunManifest
 from peer.questions import Head, Question
-from peer.records import Join, LocalMetrics, Metrics, joins_key, metrics_key
+from peer.records import Join, LocalMetrics, Metrics
 
 FINGERPRINT = "ab" * 32
 MADDR = "/ip4/127.0.0.1/tcp/1"
@@ -85,7 +85,7 @@ class MemoryNetwork:
 
     def __init__(self, run: RunManifest) -> None:
         self.run = run
-        self.records: dict[str, dict[PeerId, Envelope]] = {}
+        self.records: dict[MessageKind, dict[PeerId, Envelope]] = {}
         self.standing: dict[PeerId, Head] = {}
         self.unreachable: set[PeerId] = set()
         self.states: dict[tuple[PeerId, int], bytes] = {}
@@ -97,16 +97,16 @@ class MemoryNetwork:
     def join(self, number: int, *, fingerprint: str = FINGERPRINT, age: float = 0.0) -> PeerId:
         """Let a peer announce itself."""
         record = Join(fingerprint=fingerprint, maddrs=[MADDR], time=time.time() - age)
-        return self.put(joins_key(self.run.run), record.sign(identity(number), self.run.run, MessageKind.JOIN))
+        return self.put(record.sign(identity(number), self.run.run, MessageKind.JOIN))
 
     def report(self, number: int, *steps: LocalMetrics) -> PeerId:
         """Let a peer publish metrics."""
         record = Metrics(steps=list(steps))
-        return self.put(metrics_key(self.run.run), record.sign(identity(number), self.run.run, MessageKind.METRICS))
+        return self.put(record.sign(identity(number), self.run.run, MessageKind.METRICS))
 
-    def put(self, key: str, envelope: Envelope) -> PeerId:
+    def put(self, envelope: Envelope) -> PeerId:
         """Store a record."""
-        self.records.setdefault(key, {})[envelope.author] = envelope
+        self.records.setdefault(envelope.kind, {})[envelope.author] = envelope
         return envelope.author
 
     def stand(self, where: Head, *numbers: int) -> None:
@@ -121,15 +121,20 @@ class MemoryNetwork:
             old = self.standing[peer]
             self.standing[peer] = replace(old, snapshots=(*old.snapshots, (step, digest))[-2:])
 
-    async def publish(self, key: str, envelope: Envelope, ttl: float) -> None:
+    async def publish(self, envelope: Envelope, ttl: float) -> None:
         if self.failing:
             self.failing -= 1
             raise RecordError("no node stored the record")
-        self.put(key, envelope)
+        self.put(envelope)
         self.published.set()
 
-    async def read(self, key: str) -> dict[PeerId, Envelope]:
-        return dict(self.records.get(key, {}))
+    async def read(self, run: bytes, kind: MessageKind, authors: Iterable[PeerId]) -> dict[PeerId, Envelope]:
+        found = self.records.get(kind, {})
+        return {author: found[author] for author in authors if author in found}
+
+    def met(self) -> list[PeerId]:
+        """Whoever has announced itself."""
+        return sorted(self.records.get(MessageKind.JOIN, {}))
 
     async def heads(self, peers: Iterable[PeerId]) -> dict[PeerId, Head]:
         return {peer: self.standing[peer] for peer in peers if peer in self.standing}

@@ -20,8 +20,8 @@ from btard.identity import IdentityKey, MessageKind
 from btard.transport.libp2p import Libp2pNode, resolve_initial_peer
 from cli import coordinator as program
 from coordinator.daemon import run
-from peer.manifest import MANIFEST_KEY, RunManifest
-from peer.records import Join, RosterRecord, joins_key, read_records, roster_key
+from peer.manifest import NO_RUN, RunManifest
+from peer.records import Join, RosterRecord, read_records
 
 QUICK = ["--experiment", "test", "--task", "digits", "--host", "127.0.0.1", "--dht-port", "0"]
 DEADLINE = 30.0
@@ -84,15 +84,16 @@ async def test_a_node_is_welcomed_and_the_end_is_clean(tmp_path: Path) -> None:
 async def wait_for_genesis(node: Libp2pNode, key_path: Path) -> RosterRecord:
     """Join as a peer does, and return the first roster's record."""
     key = IdentityKey.load_or_create(key_path)
-    while not (manifests := await node.records.read(MANIFEST_KEY)):  # noqa: ASYNC110 - another process's doing
+    records = node.records
+    while not (manifests := await records.read(NO_RUN, MessageKind.MANIFEST, records.met)):  # noqa: ASYNC110
         await asyncio.sleep(0.05)
     ((coordinator, envelope),) = manifests.items()
     manifest = RunManifest.from_envelope(envelope)
     assert (manifest.experiment, manifest.peers) == ("test", 1)
     join = Join(fingerprint=manifest.fingerprint, maddrs=list(node.maddrs[:8]), time=time.time())
-    await node.records.publish(joins_key(manifest.run), join.sign(key, manifest.run, MessageKind.JOIN), 60)
+    await node.records.publish(join.sign(key, manifest.run, MessageKind.JOIN), 60)
     while True:
-        found = await node.records.read(roster_key(manifest.run))
+        found = await node.records.read(manifest.run, MessageKind.GENESIS, [coordinator])
         records = read_records(found, RosterRecord, manifest.run, MessageKind.GENESIS)
         if coordinator in records:
             return records[coordinator]

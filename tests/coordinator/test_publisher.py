@@ -11,8 +11,8 @@ from btard.identity import MessageKind
 from btard.round.roster import Roster
 from coordinator import publisher as module
 from coordinator.publisher import Publisher
-from peer.manifest import MANIFEST_KEY, RunManifest
-from peer.records import RosterRecord, roster_key
+from peer.manifest import RunManifest
+from peer.records import RosterRecord
 from tests.coordinator.swarm import MemoryNetwork, identity, ids, manifest, roster, until
 
 RUN = manifest()
@@ -34,14 +34,14 @@ async def publisher(network: MemoryNetwork) -> AsyncIterator[Publisher]:
 
 
 def published(network: MemoryNetwork) -> RosterRecord:
-    envelope = network.records[roster_key(RUN.run)][KEY.peer_id]
+    envelope = network.records[MessageKind.GENESIS][KEY.peer_id]
     return RosterRecord.read(envelope, RUN.run, MessageKind.GENESIS)
 
 
 async def test_the_manifest_first_then_each_roster(network: MemoryNetwork, publisher: Publisher) -> None:
-    await until(lambda: MANIFEST_KEY in network.records)
-    assert RunManifest.from_envelope(network.records[MANIFEST_KEY][KEY.peer_id]) == RUN
-    assert roster_key(RUN.run) not in network.records
+    await until(lambda: MessageKind.MANIFEST in network.records)
+    assert RunManifest.from_envelope(network.records[MessageKind.MANIFEST][KEY.peer_id]) == RUN
+    assert MessageKind.GENESIS not in network.records
     for step, finished in ((0, False), (4, False), (4, True)):
         publisher.announce(roster(step, 1, 2), finished=finished)
         assert await publisher.settle(5)

@@ -25,7 +25,7 @@ from coordinator.run_directory import RunDirectory
 from coordinator.serving import InitialState
 from coordinator.supervisor import ExitCode, Supervisor
 from peer.questions import Question, Want
-from peer.records import RosterRecord, roster_key
+from peer.records import RosterRecord
 from tests.coordinator.conftest import Log
 from tests.coordinator.swarm import MemoryNetwork, head, identity, ids, metrics, roster, settings, until
 
@@ -54,7 +54,7 @@ def supervise(run: PreparedRun, network: MemoryNetwork, directory: RunDirectory,
 
 
 def announced(network: MemoryNetwork) -> RosterRecord | None:
-    envelopes = network.records.get(roster_key(network.run.run), {})
+    envelopes = network.records.get(MessageKind.GENESIS, {})
     return RosterRecord.read(envelopes[KEY.peer_id], network.run.run, MessageKind.GENESIS) if envelopes else None
 
 
@@ -207,7 +207,7 @@ async def test_a_mistake_in_the_background_is_not_waited_out(
     log: Log,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async def broken(key: str) -> None:
+    async def broken(*_: object) -> None:
         raise ZeroDivisionError(key)
 
     directory.save_roster(roster(5, 1, 2))

@@ -10,7 +10,6 @@ from btard.identity import Envelope, MessageKind
 from btard.round.roster import first_randomness
 from coordinator import welcome as module
 from coordinator.welcome import MAX_REFUSALS, Welcome
-from peer.records import joins_key
 from tests.coordinator.conftest import Log
 from tests.coordinator.swarm import MemoryNetwork, identity, ids, manifest, until
 
@@ -84,7 +83,6 @@ async def test_hostile_records_are_passed_over(network: MemoryNetwork, log: Log)
     bodies = [b"", b"\xff" * 100, b"[" * 20000, b'{"fingerprint": 1}', b"x" * 30000]
     for number, body in enumerate(bodies, 1):
         network.put(
-            joins_key(RUN.run),
             Envelope.sign(identity(number), run=RUN.run, step=0, kind=MessageKind.JOIN, body=body),
         )
     welcome = Welcome(network, RUN, log)

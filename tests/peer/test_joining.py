@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,14 @@ from btard.errors import UserError
 from btard.identity import Envelope, MessageKind, PeerId
 from peer import joining
 from peer.joining import check_local_settings, find_manifest, load_run_task, read_roster, wait_for_roster
-from peer.manifest import MANIFEST_KEY, PROTOCOL_VERSION
-from peer.records import RosterRecord, roster_key
+from peer.manifest import NO_RUN, PROTOCOL_VERSION
+from peer.records import RosterRecord
 from peer.settings import PeerSettings
 from tests.peer.helpers import KEYS, PEERS, ROSTER, RUN, TableRecords, run_manifest, signed_manifest
 
 MANIFEST = run_manifest()
 BODY = MANIFEST.model_dump_json().encode()
+MANIFESTS = NO_RUN, MessageKind.MANIFEST
 
 
 @pytest.fixture(autouse=True)
@@ -27,7 +29,7 @@ def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def announced(*numbers: int, body: bytes = BODY) -> Any:
-    return TableRecords({MANIFEST_KEY: {PEERS[i]: signed_manifest(KEYS[i], body) for i in numbers}})
+    return TableRecords({MANIFESTS: {PEERS[i]: signed_manifest(KEYS[i], body) for i in numbers}})
 
 
 def local(**fields: Any) -> PeerSettings:
@@ -63,11 +65,6 @@ async def test_no_manifest() -> None:
     )
 
 
-async def test_another_record_in_the_manifests_place_is_none() -> None:
-    stray = Envelope.sign(KEYS[0], run=RUN, step=0, kind=MessageKind.JOIN, body=BODY)
-    assert "no run is announced" in await refusal(TableRecords({MANIFEST_KEY: {PEERS[0]: stray}}))
-
-
 async def test_a_manifest_that_cannot_be_read() -> None:
     sentence = await refusal(announced(0, body=b"{}"))
     assert sentence.startswith("the run's manifest cannot be read (no valid manifest")
@@ -84,9 +81,11 @@ async def test_a_manifest_that_appears_later_is_waited_for() -> None:
     class Late(TableRecords):
         looks = 0
 
-        async def read(self, key: str) -> dict[Any, Envelope]:
+        async def read(self, run: bytes, kind: MessageKind, authors: Iterable[PeerId]) -> dict[PeerId, Envelope]:
             self.looks += 1
-            return await (announced(0) if self.looks == 3 else announced()).read(key)
+            if self.looks == 3:
+                self.found = announced(0).found
+            return await super().read(run, kind, {*authors, PEERS[0]})
 
     assert (await find_manifest(Late(), set(), 5.0))[1] == MANIFEST  # type: ignore[arg-type]
 
@@ -127,7 +126,9 @@ def test_local_data_take_the_place_of_the_manifests(tmp_path: Path) -> None:
 
 
 def published(record: RosterRecord, author: int = 0, run: bytes = RUN) -> Any:
-    return TableRecords({roster_key(RUN): {PEERS[author]: record.sign(KEYS[author], run, MessageKind.GENESIS)}})
+    return TableRecords(
+        {(RUN, MessageKind.GENESIS): {PEERS[author]: record.sign(KEYS[author], run, MessageKind.GENESIS)}}
+    )
 
 
 async def test_only_the_coordinators_roster_is_read() -> None:
@@ -143,14 +144,14 @@ async def test_the_first_roster_is_waited_for(over: bool) -> None:
     looks = 0
 
     class Forming(TableRecords):
-        async def read(self, key: str) -> dict[PeerId, Envelope]:
+        async def read(self, run: bytes, kind: MessageKind, authors: Iterable[PeerId]) -> dict[PeerId, Envelope]:
             nonlocal looks
             looks += 1
             if looks == 3:
                 self.found = published(RosterRecord(roster="00")).found
             if looks == 5:
                 self.found = published(RosterRecord.of(ROSTER, finished=over)).found
-            return await super().read(key)
+            return await super().read(run, kind, authors)
 
     assert await wait_for_roster(Forming({}), PEERS[0], RUN) == (ROSTER, over)
     assert looks == 5

@@ -20,10 +20,7 @@ from peer.records import (
     Metrics,
     Record,
     RosterRecord,
-    joins_key,
-    metrics_key,
     read_records,
-    roster_key,
 )
 from tests.peer.helpers import KEYS, PEERS, ROSTER, RUN
 
@@ -39,11 +36,6 @@ EXAMPLES = [
 
 def envelope(body: bytes, kind: MessageKind, *, run: bytes = RUN, author: int = 0) -> Envelope:
     return Envelope.sign(KEYS[author], run=run, step=0, kind=kind, body=body)
-
-
-def test_every_run_and_purpose_has_a_key_of_its_own() -> None:
-    names = {name(run) for name in (joins_key, roster_key, metrics_key) for run in (RUN, bytes(16))}
-    assert len(names) == 6
 
 
 @pytest.mark.parametrize("record, kind", EXAMPLES)

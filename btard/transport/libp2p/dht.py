@@ -54,7 +54,7 @@ def own_id(peer: PeerID) -> PeerId | None:
         return None
 
 
-class OneIdTable(RoutingTable):  # type: ignore[misc]
+class OneIdTable(RoutingTable):
     """A routing table in which every peer has the node id that follows from its peer id, or is not in it."""
 
     def __init__(self, node_id: DHTID) -> None:
@@ -86,33 +86,29 @@ class OneIdTable(RoutingTable):  # type: ignore[misc]
                 del self[node_id]
 
 
-class RecordProtocol(DHTProtocol):  # type: ignore[misc]
+class RecordProtocol(DHTProtocol):
     """hivemind's requests, answered and read within bounds. Its name is part of what nodes call each other by."""
 
     _rpc_handlers = None
     _stub_type = None
 
-    @classmethod
-    async def start(
-        cls, p2p: P2P, own: PeerId, rules: RecordRules, on_flood: Callable[[PeerID], None], *, client: bool
-    ) -> RecordProtocol:
-        """Begin to answer, unless as a client."""
-        self = cls(_initialized_with_create=True)
+    def __init__(
+        self, p2p: P2P, own: PeerId, rules: RecordRules, on_flood: Callable[[PeerID], None], *, client: bool
+    ) -> None:
+        super().__init__(_initialized_with_create=True)
         self.p2p, self.node_id = p2p, node_id_of(own)
         self.bucket_size, self.num_replicas, self.wait_timeout = BUCKET_SIZE, _REPLICAS, _WAIT_TIMEOUT
         self.rpc_semaphore = asyncio.Semaphore(_CALLS)
         self.record_validator, self.authorizer, self.client_mode = rules, None, client
         self.rules = rules
-        self.storage = self.cache = RecordStorage(own, rules)
+        self.storage = RecordStorage(own, rules)
+        self.cache = self.storage
         self.routing_table = OneIdTable(self.node_id)
         self.newest = NewestRecords(rules)
-        self._allowances = Allowances(on_flood)
-        self._tasks: set[asyncio.Task[object]] = set()
         # Without a node id the others do not take a client into their tables.
         self.node_info = dht_pb2.NodeInfo(node_id=b"" if client else self.node_id.to_bytes())
-        if not client:
-            await self.add_p2p_handlers(p2p)
-        return self
+        self._allowances = Allowances(on_flood)
+        self._tasks: set[asyncio.Task[object]] = set()
 
     # Answering.
 
@@ -275,7 +271,7 @@ class RecordProtocol(DHTProtocol):  # type: ignore[misc]
         task.add_done_callback(self._tasks.discard)
 
 
-class RecordNode(DHTNode):  # type: ignore[misc]
+class RecordNode(DHTNode):
     """A DHT node for records. Made by `start`; hivemind's caches, which would keep what is old, are off."""
 
     protocol: RecordProtocol
@@ -301,7 +297,9 @@ class RecordNode(DHTNode):  # type: ignore[misc]
         self.cache_refresh_before_expiry = 0
         self.blacklist = Blacklist(_BLACKLIST_TIME, _BLACKLIST_RATE)
         self.p2p, self._should_shutdown_p2p, self.peer_id = p2p, False, p2p.peer_id
-        self.protocol = await RecordProtocol.start(p2p, own, rules, on_flood, client=client)
+        self.protocol = RecordProtocol(p2p, own, rules, on_flood, client=client)
+        if not client:
+            await self.protocol.add_p2p_handlers(p2p)
         return self
 
 

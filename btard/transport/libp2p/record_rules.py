@@ -50,6 +50,8 @@ def node_id_of(peer: PeerId) -> DHTID:
 
 def record_key(run: bytes, kind: MessageKind, author: PeerId) -> DHTID:
     """Return where in the DHT the record of an author is."""
+    if kind is MessageKind.MANIFEST:
+        run = bytes(len(run))  # whoever looks for a manifest does not know the run yet
     return DHTID.generate(tagged_digest("btard dht record", run, bytes([kind]), bytes(author)))
 
 
