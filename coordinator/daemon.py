@@ -115,7 +115,7 @@ async def _serve(
 
     from btard.identity import IdentityKey
     from btard.round.evidence_file import rules_fingerprint
-    from btard.transport.libp2p import Libp2pNode
+    from btard.transport.libp2p import KeyInUse, Libp2pNode
     from coordinator.address_book import remembered_addresses
     from coordinator.events import CoordinatorEvent
     from coordinator.meter import MeteredLog, SwarmMeter
@@ -149,7 +149,7 @@ async def _serve(
     try:
         node = await create(remembered)
     except UserError as error:
-        if not remembered:
+        if not remembered or isinstance(error, KeyInUse):
             raise
         logger.warning("none of the peers of the last start can be joined: %s", error)
         node = await create([])

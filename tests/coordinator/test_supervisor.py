@@ -208,7 +208,7 @@ async def test_a_mistake_in_the_background_is_not_waited_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def broken(*_: object) -> None:
-        raise ZeroDivisionError(key)
+        raise ZeroDivisionError
 
     directory.save_roster(roster(5, 1, 2))
     monkeypatch.setattr(network, "read", broken)

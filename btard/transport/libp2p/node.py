@@ -7,10 +7,8 @@ import contextlib
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from hivemind.p2p import P2P, PeerID
-from hivemind.utils.multiaddr import Multiaddr
 
 from btard.errors import UserError
 from btard.identity import IdentityKey, PeerId
@@ -24,6 +22,8 @@ from btard.transport.libp2p.record_rules import RecordRules
 from btard.transport.libp2p.records import Records
 from btard.transport.libp2p.settings import Limits
 from btard.transport.libp2p.transport import Libp2pTransport
+from btard.transport.libp2p.twin import TwinWatch, refuse_twin
+from btard.transport.libp2p.view import attach_p2p
 from btard.transport.libp2p.watchdog import Watchdog
 
 logger = logging.getLogger(__name__)
@@ -85,8 +85,11 @@ class Libp2pNode:
             client: only ask the DHT; the others store nothing with this node and count it as none of theirs.
 
         Raises:
+            KeyInUse: somebody else answers the initial peers with this key now (see `twin`).
             UserError: the port is in use, the identity is unusable or in use, no initial peer is reachable.
         """
+        if not client:
+            await refuse_twin(identity_path, initial_peers, public=public)
         daemon = await Daemon.start(
             identity_path,
             host_maddrs=host_maddrs,
@@ -104,9 +107,11 @@ class Libp2pNode:
             await transport.start(startup_timeout)
             reached = await _dial(transport, daemon.peer_id, initial_peers, startup_timeout)
             async with asyncio.timeout(startup_timeout):
-                p2p = await _attach_p2p(daemon)
+                p2p = await attach_p2p(daemon)
                 rules = RecordRules()
                 dht = await RecordNode.start(p2p, daemon.peer_id, rules, _Flooded(daemon.control), client=client)
+                if not client:
+                    await TwinWatch(daemon.control, p2p).add_p2p_handlers(p2p)
             anchors = frozenset(split_maddr(maddr)[0] for maddr in reached)
             records = Records(dht, IdentityKey.load(identity_path), rules, anchors)
             await _meet(dht, reached, startup_timeout)
@@ -220,9 +225,3 @@ class _Flooded:
             logger.debug("cannot close a connection: %s", error)
         finally:
             del self._closing[peer]
-
-
-async def _attach_p2p(daemon: Daemon) -> P2P:
-    """Return hivemind's view of our daemon, with its socket in our private directory."""
-    view: Any = type("DaemonP2P", (P2P,), {"_UNIX_SOCKET_PREFIX": f"/unix{daemon.directory}/"})
-    return await view.replicate(Multiaddr(f"/unix{daemon.directory}/p2pd.sock"))
