@@ -20,7 +20,7 @@ from btard.transport.libp2p.record_rules import node_id_of, record_key
 from tests.btard.transport.libp2p.conftest import Swarm
 
 RUN = bytes(range(16))
-FILLED = 400
+FILLED = 3000
 
 
 def peer_ids(count: int) -> list[PeerId]:
@@ -77,7 +77,7 @@ def test_a_table_stays_small_and_has_known_peers_only() -> None:
     for peer in others:
         table.add_or_update_node(node_id_of(peer), theirs(peer))
     assert all(len(bucket.replacement_nodes) <= MAX_REPLACEMENTS for bucket in table.buckets)
-    assert len(table.uid_to_peer_id) < FILLED / 2
+    assert len(table.uid_to_peer_id) < 0.6 * FILLED
     assert len(table.uid_to_peer_id) == len(table.peer_id_to_uid)
     table.known = set(others[:3]).__contains__
     table.forget_unknown()
@@ -91,7 +91,6 @@ async def test_a_node_under_another_node_id_is_not_taken_in(swarm: Swarm) -> Non
     for number in range(3):
         liar, _ = await swarm.node()
         liar.dht.protocol.node_info = dht_pb2.NodeInfo(node_id=DHTID(number).to_bytes())
-        await liar._p2p.list_peers()
         await swarm_connect(liar, a)
         await liar.dht.protocol.call_ping(theirs(a.peer_id))
         await liar.dht.protocol.call_find(theirs(a.peer_id), [DHTID(5)])
@@ -131,10 +130,9 @@ async def test_requests_for_too_much_are_refused(swarm: Swarm) -> None:
         await stub.rpc_ping(dht_pb2.PingRequest(peer=dht_pb2.NodeInfo(node_id=raw)), timeout=5)
     uneven = dht_pb2.StoreRequest(keys=[bytes(20)] * 3, values=[b"v"], expiration_time=[float("nan")])
     assert list((await stub.rpc_store(uneven, timeout=5)).store_ok) == [False] * 3
-    dictionary = dht_pb2.StoreRequest(
-        keys=[bytes(20)], subkeys=[b""], values=[b"\xc7\x05\x50abcde"], expiration_time=[9e9]
-    )
-    assert list((await stub.rpc_store(dictionary, timeout=5)).store_ok) == [False]
+    dictionary = {"subkeys": [b""], "values": [b"\xc7\x05\x50abcde"], "expiration_time": [9e9]}
+    refused = await stub.rpc_store(dht_pb2.StoreRequest(keys=[bytes(20)], **dictionary), timeout=5)
+    assert list(refused.store_ok) == [False]
     assert not a.dht.protocol.storage.data
 
 

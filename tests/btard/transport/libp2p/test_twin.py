@@ -8,9 +8,11 @@ import signal
 from pathlib import Path
 
 import pytest
+from hivemind.p2p import PeerID
+from hivemind.proto import dht_pb2
 
 from btard.transport.libp2p import KeyInUse, Libp2pNode
-from btard.transport.libp2p.twin import refuse_twin
+from btard.transport.libp2p.twin import TwinWatch, refuse_twin
 from tests.btard.transport.libp2p.conftest import Swarm
 
 
@@ -66,19 +68,23 @@ async def test_a_twin_that_hangs_is_not_waited_for(
 
 
 async def test_without_anybody_to_ask_nothing_is_refused(swarm: Swarm, tmp_path: Path) -> None:
-    a, _ = await swarm.node()
-    await a.close()
-    key = tmp_path / "own.key"
-    await refuse_twin(key, a.maddrs)
-    shutil.copy(swarm.nodes[0]._daemon.directory if swarm.nodes else tmp_path / "peer0.key", key)
-    await refuse_twin(key, ())
-    await refuse_twin(key, a.maddrs, timeout=5)
-
-
-async def test_a_visitor_that_lies_about_a_key_finds_nobody(swarm: Swarm) -> None:
-    """Whoever asks about a key that is not connected gets a no, and nobody is dialled for it."""
+    key = swarm.identity()
     a, _ = await swarm.node()
     b, _ = await swarm.node()
-    assert b.peer_id not in await a.control.connected(5)
-    c, _ = await swarm.node(a)
-    assert await a.control.connected(5) == {c.peer_id}
+    await b.close()
+    await refuse_twin(tmp_path / "missing.key", a.maddrs)
+    copy = copied(key, tmp_path / "copy")
+    await refuse_twin(copy, ())
+    await refuse_twin(copy, b.maddrs)
+
+
+async def test_a_question_about_a_key_dials_nobody(swarm: Swarm) -> None:
+    a, _ = await swarm.node()
+    b, _ = await swarm.node()
+    stranger, _ = await swarm.node()
+    await stranger.control.connect(a.peer_id, [maddr.split("/p2p/")[0] for maddr in a.maddrs], 10)
+    for raw in (bytes(b.peer_id), b"", b"x" * 1000):
+        question = dht_pb2.PingRequest(peer=dht_pb2.NodeInfo(node_id=raw))
+        stub = TwinWatch.get_stub(stranger._p2p, PeerID(bytes(a.peer_id)))
+        assert not (await stub.rpc_holds(question, timeout=10)).available
+    assert await a.control.connected(5) == {stranger.peer_id}
