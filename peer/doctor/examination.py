@@ -48,7 +48,7 @@ from peer.visit.overview import printable
 from peer.visit.sight import Sight, look
 from peer.visit.visitor import visiting
 
-_MOST_SIGNED = 256
+_MOST_CLOCKS = 32
 
 
 class Examination:
@@ -157,9 +157,10 @@ class Examination:
         return ok("data", f"this machine's data have the run's fingerprint, {manifest.fingerprint[:16]}")
 
     async def _clocks(self, node: Libp2pNode, known: set[PeerId], sight: Sight | None) -> ClockFacts:
-        readings = await asyncio.gather(*(read_clock(node.dht, peer, self._settings.timeout) for peer in sorted(known)))
-        signed = [(sight.time, join.time) for join in sight.joins.values()] if sight is not None else []
-        return ClockFacts(tuple(reading for reading in readings if reading is not None), tuple(signed[:_MOST_SIGNED]))
+        members = sight.roster.members if sight is not None and sight.roster is not None else ()
+        asked = sorted(known.union(members[:_MOST_CLOCKS]))
+        readings = await asyncio.gather(*(read_clock(node.dht, peer, self._settings.timeout) for peer in asked))
+        return ClockFacts(tuple(reading for reading in readings if reading is not None))
 
 
 def _about(sight: Sight) -> str:

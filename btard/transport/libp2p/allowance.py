@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 from hivemind.p2p import PeerID
 
-RATE = 500.0
-"""Keys a second that one peer may ask for or store; each costs up to a fifth of a millisecond."""
+RATE = 250.0
+"""Keys a second that one peer may ask for or store; a request costs up to four tenths of a millisecond."""
 
 BURST = 2000.0
 """Keys that it may ask for at once after a pause."""

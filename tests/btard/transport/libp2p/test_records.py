@@ -170,6 +170,8 @@ async def test_nodes_refuse_what_is_not_the_authors(swarm: Swarm) -> None:
         to = PeerID(bytes(honest.peer_id))
         stored = await liar.dht.protocol.call_store(to, [key_of(good)], [packed], expiry_of(good.step), [subkey])
         assert stored == [False]
+    for late in (1e-3, HOUR):
+        assert not await push(liar, honest, good, expiration=expiry_of(good.step) + late)
     assert await push(liar, honest, good)
     assert not await push(liar, honest, forged)
     assert list(honest.dht.protocol.storage.data) == [key_of(good)]

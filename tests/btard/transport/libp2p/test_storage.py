@@ -6,7 +6,7 @@ import pytest
 from hivemind.dht.protocol import DHTProtocol
 from hivemind.dht.routing import DHTID
 
-from btard.identity import Envelope, IdentityKey, MessageKind
+from btard.identity import Envelope, IdentityKey, Malformed, MessageKind
 from btard.transport.libp2p import storage as module
 from btard.transport.libp2p.newest import NewestRecords
 from btard.transport.libp2p.record_rules import CLOCK_SLACK, RecordRules, expiry_of, key_of
@@ -108,6 +108,17 @@ def test_a_forged_record_takes_no_place(storage: RecordStorage) -> None:
     assert take(storage, forged) is Taken.FORGED
     held = storage.envelope(key_of(good))
     assert held is not None and held.step == NOW
+
+
+def test_a_reader_remembers_the_newest_that_is_genuine() -> None:
+    newest = NewestRecords(RecordRules(lambda: NOW / 1000))
+    good, older, later = record(0), record(0, NOW - 1), record(0, NOW + 1)
+    forged = Envelope(later.run, later.step, 0, later.kind, later.author, b"x", later.signature)
+    for envelope in (good, older):
+        newest.offer(key_of(envelope), DHTProtocol.serializer.dumps(envelope.encode()), expiry_of(envelope.step))
+    with pytest.raises(Malformed):
+        newest.offer(key_of(forged), DHTProtocol.serializer.dumps(forged.encode()), expiry_of(forged.step))
+    assert newest.get(key_of(good)) == good
 
 
 def test_what_a_reader_remembers_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
