@@ -36,8 +36,10 @@ MAX_KEYS = 64
 MAX_REPLACEMENTS = 20
 """Nodes that wait for a place in a full bucket."""
 
+REPLICAS = 5
+"""Nodes that keep a record, if there are so many."""
+
 _WAIT_TIMEOUT = 3.0
-_REPLICAS = 5
 _WORKERS = 8
 _CALLS = 256
 _DEPTH_MODULO = 5
@@ -97,7 +99,7 @@ class RecordProtocol(DHTProtocol):
     ) -> None:
         super().__init__(_initialized_with_create=True)
         self.p2p, self.node_id = p2p, node_id_of(own)
-        self.bucket_size, self.num_replicas, self.wait_timeout = BUCKET_SIZE, _REPLICAS, _WAIT_TIMEOUT
+        self.bucket_size, self.num_replicas, self.wait_timeout = BUCKET_SIZE, REPLICAS, _WAIT_TIMEOUT
         self.rpc_semaphore = asyncio.Semaphore(_CALLS)
         self.record_validator, self.authorizer, self.client_mode = rules, None, client
         self.rules = rules
@@ -107,7 +109,7 @@ class RecordProtocol(DHTProtocol):
         self.newest = NewestRecords(rules)
         # Without a node id the others do not take a client into their tables.
         self.node_info = dht_pb2.NodeInfo(node_id=b"" if client else self.node_id.to_bytes())
-        self._allowances = Allowances(on_flood)
+        self.allowances = Allowances(on_flood, self._is_stranger)
         self._tasks: set[asyncio.Task[object]] = set()
 
     # Answering.
@@ -133,7 +135,7 @@ class RecordProtocol(DHTProtocol):
             response.store_ok[position] = taken is Taken.STORED
             if taken is Taken.FORGED:
                 # Honest nodes check what they pass on. Verifying costs most: no more of it for this peer now.
-                self._allowances.empty(context.remote_id)
+                self.allowances.empty(context.remote_id)
                 break
         return response
 
@@ -163,7 +165,7 @@ class RecordProtocol(DHTProtocol):
 
     def _admit(self, peer_id: PeerID, info: dht_pb2.NodeInfo, keys: int) -> bool:
         """Whether a request for so many keys is answered; whoever asks and is a node is noted as alive."""
-        if keys > MAX_KEYS or not self._allowances.spend(peer_id, keys):
+        if keys > MAX_KEYS or not self.allowances.spend(peer_id, keys):
             return False
         self._note_alive(info, peer_id)
         return True
@@ -238,6 +240,10 @@ class RecordProtocol(DHTProtocol):
             self._later(self.call_ping(to_ping[1]))
         return node_id
 
+    def _is_stranger(self, peer_id: PeerID) -> bool:
+        known, peer = self.routing_table.known, own_id(peer_id)
+        return peer is None or (known is not None and not known(peer))
+
     def _note_dead(self, peer_id: PeerID) -> None:
         held = self.routing_table.get(peer_id=peer_id)
         if held is not None:
@@ -291,7 +297,7 @@ class RecordNode(DHTNode):
         """
         self = cls(_initialized_with_create=True)
         self.node_id, self.is_alive = node_id_of(own), True
-        self.num_replicas, self.num_workers, self.chunk_size = _REPLICAS, _WORKERS, MAX_KEYS
+        self.num_replicas, self.num_workers, self.chunk_size = REPLICAS, _WORKERS, MAX_KEYS
         self.reuse_get_requests, self.refresh_timeout = False, None
         self.cache_locally, self.cache_nearest, self.cache_on_store = False, 0, False
         self.cache_refresh_before_expiry = 0

@@ -111,7 +111,7 @@ class Libp2pNode:
                 rules = RecordRules()
                 dht = await RecordNode.start(p2p, daemon.peer_id, rules, _Flooded(daemon.control), client=client)
                 if not client:
-                    await TwinWatch(daemon.control, p2p).add_p2p_handlers(p2p)
+                    await TwinWatch(daemon.control, p2p, dht.protocol.allowances).add_p2p_handlers(p2p)
             anchors = frozenset(split_maddr(maddr)[0] for maddr in reached)
             records = Records(dht, IdentityKey.load(identity_path), rules, anchors)
             await _meet(dht, reached, startup_timeout)

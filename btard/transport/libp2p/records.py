@@ -17,7 +17,7 @@ from hivemind.dht.routing import DHTID
 from hivemind.p2p import PeerID
 
 from btard.identity import Envelope, IdentityKey, MessageKind, PeerId
-from btard.transport.libp2p.dht import RecordNode, own_id
+from btard.transport.libp2p.dht import REPLICAS, RecordNode, own_id
 from btard.transport.libp2p.record_rules import (
     MAX_RECORD,
     MAX_TTL,
@@ -31,7 +31,6 @@ from btard.transport.libp2p.record_rules import (
 logger = logging.getLogger(__name__)
 
 _TRIES = 2
-_REPLICAS = 5
 _ASKED_AT_ONCE = 32
 
 
@@ -179,16 +178,22 @@ class Records:
         expiration = expiry_of(record.step)
         self._protocol.storage.keep_own(key, record, value)
         self._last[key] = record.step, time.monotonic()
-        keepers: list[PeerID] = []
-        for start in range(0, len(nodes), _REPLICAS):
-            batch = nodes[start : start + _REPLICAS]
+        keepers, shown = 0, False
+        for start in range(0, len(nodes), REPLICAS):
+            batch = nodes[start : start + REPLICAS]
             answers = await asyncio.gather(*(self._protocol.call_store(p, [key], [value], expiration) for p in batch))
-            keepers += [peer for peer, answer in zip(batch, answers, strict=True) if answer and answer[0]]
-            if len(keepers) >= _REPLICAS:
+            keeping = [peer for peer, answer in zip(batch, answers, strict=True) if answer and answer[0]]
+            keepers += len(keeping)
+            shown = shown or await self._is_shown(key, value, keeping)
+            if shown and keepers >= REPLICAS:
                 break
+        return shown or not nodes
+
+    async def _is_shown(self, key: DHTID, value: bytes, keepers: list[PeerID]) -> bool:
+        """Whether one of those that say that they keep a record shows it."""
         for peer in keepers:
             answer = await self._protocol.call_find(peer, [key])
-            shown = answer[key][0] if answer is not None else None
-            if shown is not None and shown.value == value:
+            found = answer[key][0] if answer is not None else None
+            if found is not None and found.value == value:
                 return True
-        return not nodes
+        return False

@@ -23,6 +23,7 @@ from hivemind.proto import dht_pb2
 
 from btard.errors import UserError
 from btard.identity import IdentityKey, PeerId
+from btard.transport.libp2p.allowance import Allowances
 from btard.transport.libp2p.control import ControlSocket, DaemonError
 from btard.transport.libp2p.daemon import Daemon
 from btard.transport.libp2p.discover import split_maddr
@@ -35,6 +36,8 @@ LOOK_TIMEOUT = 10.0
 
 _HERE_TIMEOUT = 4.0
 _LOOKS_AT_ONCE = 8
+_LOOK_COST = 100
+"""Keys of the asker's allowance."""
 
 
 class KeyInUse(UserError):
@@ -44,19 +47,20 @@ class KeyInUse(UserError):
 class TwinWatch(ServicerBase):
     """Answers whether somebody with a key is connected and alive, and that the own process is."""
 
-    def __init__(self, control: ControlSocket, p2p: P2P) -> None:
+    def __init__(self, control: ControlSocket, p2p: P2P, allowances: Allowances) -> None:
         self._control = control
         self._p2p = p2p
+        self._allowances = allowances
         self._looking = 0
 
     async def rpc_here(self, request: dht_pb2.PingRequest, context: P2PContext) -> dht_pb2.PingResponse:
         """Answer: this process is alive."""
-        return dht_pb2.PingResponse(available=True)
+        return dht_pb2.PingResponse(available=self._allowances.spend(context.remote_id, 1))
 
     async def rpc_holds(self, request: dht_pb2.PingRequest, context: P2PContext) -> dht_pb2.PingResponse:
         """Tell whether the peer whose id is in the place of the node id is connected and answers; dials nobody."""
         found = False
-        if self._looking < _LOOKS_AT_ONCE:
+        if self._looking < _LOOKS_AT_ONCE and self._allowances.spend(context.remote_id, _LOOK_COST):
             self._looking += 1
             try:
                 found = await self._answers(request.peer.node_id)

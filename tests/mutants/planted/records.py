@@ -74,7 +74,7 @@ RECORDS: tuple[Mutant, ...] = (
     Mutant(
         "a node's word that it has stored a record is enough",
         f"{LIBP2P}/records.py",
-        "if shown is not None and shown.value == value:",
+        "if found is not None and found.value == value:",
         "if True:",
         f"{TESTS}/test_records.py::test_a_word_that_it_is_stored_is_not_enough",
     ),

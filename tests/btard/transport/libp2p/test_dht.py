@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import time
 from collections import Counter
 from pathlib import Path
@@ -14,7 +15,7 @@ from hivemind.proto import dht_pb2
 
 from btard.identity import Envelope, IdentityKey, MessageKind, PeerId
 from btard.transport.libp2p import Libp2pNode
-from btard.transport.libp2p.allowance import BURST, RATE, Allowances
+from btard.transport.libp2p.allowance import BURST, RATE, STRANGERS, Allowances
 from btard.transport.libp2p.dht import BUCKET_SIZE, MAX_KEYS, MAX_REPLACEMENTS, OneIdTable
 from btard.transport.libp2p.record_rules import node_id_of, record_key
 from tests.btard.transport.libp2p.conftest import Swarm
@@ -57,6 +58,34 @@ async def test_a_restart_keeps_the_node_id(swarm: Swarm, tmp_path: Path) -> None
         await publish_all(a, b)
     assert set(own_ids(a).values()) == {1}
     assert set(own_ids(b).values()) == {1}
+
+
+async def test_two_nodes_of_one_key_disturb_no_others(
+    swarm: Swarm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two that start at the same moment do not notice each other."""
+
+    async def unnoticed(*arguments: object, **options: object) -> None:
+        return None
+
+    monkeypatch.setattr("btard.transport.libp2p.node.refuse_twin", unnoticed)
+    a, _ = await swarm.node()
+    b, _ = await swarm.node(a)
+    (tmp_path / "copy").mkdir()
+    one = await Libp2pNode.create(tmp_path / "c", a.maddrs)
+    shutil.copy(tmp_path / "c", tmp_path / "copy" / "c")
+    other = await Libp2pNode.create(tmp_path / "copy" / "c", a.maddrs)
+    try:
+        await publish_all(a, b)
+        await publish_all(b, a)
+    finally:
+        await other.close()
+    try:
+        for node, reader in ((a, b), (b, a), (one, a)):
+            await publish_all(node, reader)
+        assert set(own_ids(a).values()) == {1}
+    finally:
+        await one.close()
 
 
 def test_a_table_takes_a_peer_under_its_own_node_id_only() -> None:
@@ -172,12 +201,12 @@ async def test_forged_records_cost_their_bringer_its_allowance(swarm: Swarm) -> 
     key, value = record_key(RUN, MessageKind.JOIN, author.peer_id), protocol.serializer.dumps(forged.encode())
     expiration = genuine.step / 1000 + 86400.0
     await protocol.call_store(theirs(a.peer_id), [key] * 10, [value] * 10, [expiration] * 10)
-    assert a.dht.protocol._allowances._left(theirs(b.peer_id)) < RATE
+    assert a.dht.protocol.allowances.left(theirs(b.peer_id)) < RATE
 
 
 def test_an_allowance_fills_with_time() -> None:
     now, flooded = [0.0], []
-    allowances = Allowances(flooded.append, lambda: now[0])
+    allowances = Allowances(flooded.append, lambda _: False, lambda: now[0])
     one, other = map(theirs, peer_ids(2))
     assert allowances.spend(one, int(BURST))
     assert not allowances.spend(one, 1)
@@ -192,3 +221,12 @@ def test_an_allowance_fills_with_time() -> None:
     assert set(flooded) == {one}
     allowances.empty(other)
     assert not allowances.spend(other, 1)
+
+
+def test_a_crowd_of_strangers_shares_an_allowance() -> None:
+    members, strangers = map(theirs, peer_ids(2)), map(theirs, peer_ids(40)[2:])
+    known = next(members)
+    allowances = Allowances(lambda _: None, lambda peer: peer != known, lambda: 0.0)
+    granted = sum(allowances.spend(peer, int(BURST)) for peer in strangers)
+    assert granted == STRANGERS
+    assert allowances.spend(known, int(BURST))

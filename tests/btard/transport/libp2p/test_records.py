@@ -209,7 +209,7 @@ async def test_the_author_itself_is_asked(swarm: Swarm, monkeypatch: pytest.Monk
     """Who holds all nodes near a key can withhold a record, or serve an old one to who has seen no other."""
     a, _ = await swarm.node()
     b, _ = await swarm.node(a)
-    c, _ = await swarm.node(a)
+    c, _ = await swarm.node(a, b, client=True)
     await b.records.publish(record(b), 60)
 
     async def nothing(*arguments: object, **options: object) -> dict[DHTID, dict[DHTID, PeerID]]:
