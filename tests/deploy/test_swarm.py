@@ -217,5 +217,11 @@ def test_a_directory_with_a_run_is_left_alone(tmp_path: Path) -> None:
         run_swarm(SwarmSettings.model_validate({"directory": tmp_path}), Console(quiet=True))
 
 
+def test_a_signal_at_the_very_end_is_not_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("deploy.local.swarm._Swarm.run", lambda _: os.kill(os.getpid(), signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        run_swarm(SwarmSettings.model_validate({"directory": tmp_path, "task": "digits"}), Console(quiet=True))
+
+
 def test_a_free_port_is_a_port() -> None:
     assert 1024 < free_port() < 65536

@@ -40,6 +40,7 @@ def engine() -> Iterator[Engine]:
         engine.close()
 
 
+@pytest.mark.slow
 @pytest.mark.engine
 def test_the_image_of_a_peer_is_built_and_runs(engine: Engine) -> None:
     """One test, since several would be run by several workers, and the image be built for each."""

@@ -238,10 +238,18 @@ async def test_whoever_talks_in_a_stream_is_let_go(serve: Serve) -> None:
 
 
 async def test_a_mistake_in_the_view_ends_nothing(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    failed = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def fail(_: object) -> None:
+        loop.call_soon_threadsafe(failed.set)
+        raise ZeroDivisionError
+
     async with serve() as page:
         with monkeypatch.context() as broken:
-            broken.setattr("coordinator.dashboard.model.RunModel.sections", lambda self: 1 / 0)
+            broken.setattr("coordinator.dashboard.model.RunModel.sections", fail)
             reader, _ = await page.listen()
-            await asyncio.sleep(0.3)
+            async with asyncio.timeout(60):
+                await failed.wait()
             assert (await page.get("/")).status == 200
         assert (await message(reader))[0] == "all"

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from btard.errors import UserError
-from btard.transport.libp2p import Libp2pNode, remove_leftovers
+from btard.transport.libp2p import DaemonError, Libp2pNode, remove_leftovers
 from btard.transport.libp2p.dht import RecordProtocol
 from btard.transport.libp2p.watchdog import Watchdog
 from tests.btard.transport.libp2p.conftest import DEADLINE, Swarm, until
@@ -117,15 +117,28 @@ async def test_a_hanging_p2pd_is_reported(swarm: Swarm) -> None:
     await watchdog.close()
 
 
-async def test_a_heartbeat_stops_with_p2pd_and_goes_with_the_node(swarm: Swarm, tmp_path: Path) -> None:
+async def test_a_heartbeat_stops_with_p2pd_and_goes_with_the_node(
+    swarm: Swarm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     beat = tmp_path / "heartbeat"
     node, _ = await swarm.node()
+    missed: list[DaemonError] = []
+    identify = node._daemon.control.identify
+
+    async def noted(timeout: float) -> tuple[bytes, list[str]]:
+        try:
+            return await identify(timeout)
+        except DaemonError as error:
+            missed.append(error)
+            raise
+
+    monkeypatch.setattr(node._daemon.control, "identify", noted)
     watchdog = Watchdog(node._daemon, lambda _: None, period=0.05, deadline=0.3, misses=1000, heartbeat=beat)
     await until(beat.exists)
     os.kill(node.daemon_pid, signal.SIGSTOP)
-    await asyncio.sleep(0.5)  # a ping that was answered before may still touch it
+    await until(lambda: missed)
     os.utime(beat, (0, 0))
-    await asyncio.sleep(0.5)
+    await until(lambda: len(missed) > 2)
     assert beat.stat().st_mtime == 0
     os.kill(node.daemon_pid, signal.SIGCONT)
     await until(lambda: beat.stat().st_mtime > 0)
