@@ -52,7 +52,7 @@ def main(argv: Sequence[str]) -> int:
 
     async def visit() -> Sight:
         async with visiting(settings.initial_peers, settings.timeout) as (node, known):
-            return await look(node.records, known, settings.timeout)
+            return await look(node, known, settings.timeout)
 
     try:
         found = overview(uvloop.run(visit()))

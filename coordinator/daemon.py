@@ -120,13 +120,15 @@ async def _serve(
     from coordinator.events import CoordinatorEvent
     from coordinator.meter import MeteredLog, SwarmMeter
     from coordinator.network import NodeNetwork
-    from coordinator.serving import InitialState
+    from coordinator.serving import InitialState, Reception, sign_manifest
     from coordinator.supervisor import Supervisor
     from coordinator.wandb_sink import WandbSink
 
     adopt_libraries()
     manifest = prepared.manifest
+    key = IdentityKey.load_or_create(directory.identity)
     initial = InitialState(manifest.start_step, prepared.initial)
+    reception = Reception(sign_manifest(key, manifest), initial)
     failure: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     def fail(reason: str) -> None:
@@ -140,7 +142,7 @@ async def _serve(
             host_maddrs=listen,
             announce_maddrs=announce,
             public=settings.public,
-            serve=initial.serve,
+            serve=reception.serve,
             on_failure=fail,
         )
 
@@ -185,7 +187,7 @@ async def _serve(
         supervisor = Supervisor(
             prepared,
             NodeNetwork(node),
-            IdentityKey.load_or_create(directory.identity),
+            key,
             directory,
             log,
             initial,

@@ -173,7 +173,8 @@ class Peer:
         settings = self._settings
         if settings.threads:
             torch.set_num_threads(settings.threads)
-        coordinator, manifest = await find_manifest(node.records, known, settings.join_timeout)
+        signed, manifest = await find_manifest(node.transport, known, settings.join_timeout)
+        coordinator = signed.author
         check_local_settings(settings, manifest)
         loop = asyncio.get_running_loop()
         task = await loop.run_in_executor(None, load_run_task, settings, manifest)
@@ -211,7 +212,7 @@ class Peer:
             counters=node.transport.counters,
         )
         bans = BanBook(settings.directory / BANS_FOLDER, manifest.step_rules)
-        server = StateServer(trainer, self._behaviour, bans)
+        server = StateServer(signed, trainer, self._behaviour, bans)
         node.transport.serve_with(server.answer)
         training = TrainingLoop(
             key=self._key,

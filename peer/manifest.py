@@ -15,9 +15,6 @@ from tasks.data.spec import DataSpec
 PROTOCOL_VERSION = 2
 """Peers of different versions cannot work together."""
 
-NO_RUN = bytes(16)
-"""In the place of the run, which a peer that knows nothing but an address does not know, in a manifest's DHT key."""
-
 MAX_MANIFEST = 16 << 10
 """Bytes."""
 

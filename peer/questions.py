@@ -1,7 +1,8 @@
-"""What can be asked of a peer directly: where it stands, its training state and snapshots, evidence of bans.
+"""What can be asked of a peer directly: the run's manifest, where it stands, its training state, evidence of bans.
 
 A question is small JSON; answers are canonical bytes or a serialised state. One peer's answer proves nothing: who asks
-compares the answers of more than half of a roster that it trusts (see `state_sync`).
+compares the answers of more than half of a roster that it trusts (see `state_sync`). The manifest and the coordinator's
+newest roster carry the coordinator's signature; which coordinator is meant, only a peer that the user named may say.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ MAX_SNAPSHOTS = 2
 class Want(StrEnum):
     """What is asked for."""
 
+    MANIFEST = "manifest"
     HEAD = "head"
     STATE = "state"
     SNAPSHOT = "snapshot"
@@ -35,8 +37,8 @@ class Want(StrEnum):
 
 
 class Question(BaseModel):
-    """Asks for the head, for the training state before `step` while it lasts or a snapshot of it, for the momentum that
-    the vector of `step` was built on, or for the evidence of the ban of `peer`."""
+    """Asks for the manifest, for the head, for the training state before `step` while it lasts or a snapshot of it, for
+    the momentum that the vector of `step` was built on, or for the evidence of the ban of `peer`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -1,4 +1,4 @@
-"""Answers what others ask of this peer: where it stands, its state, its snapshots."""
+"""Answers what others ask of this peer: the run's manifest, where it stands, its state, its snapshots."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 
 from btard.behaviour import Behaviour
 from btard.errors import UserError
-from btard.identity import Malformed, PeerId
+from btard.identity import Envelope, Malformed, PeerId
 from btard.round.roster import Roster
 from btard.transport.base import Payload
 from peer.bans import BanBook
@@ -17,7 +17,8 @@ from peer.trainer import Trainer
 class StateServer:
     """Keeps what may be asked for. The loop calls `stand` at the beginning of every step."""
 
-    def __init__(self, trainer: Trainer, behaviour: Behaviour, bans: BanBook) -> None:
+    def __init__(self, manifest: Envelope, trainer: Trainer, behaviour: Behaviour, bans: BanBook) -> None:
+        self._manifest = manifest.encode()
         self._trainer = trainer
         self._behaviour = behaviour
         self._bans = bans
@@ -43,6 +44,8 @@ class StateServer:
             question = Question.decode(data)
         except Malformed:
             return None
+        if question.want is Want.MANIFEST:
+            return self._manifest
         if self._head is None:
             return None
         if question.want is Want.HEAD:

@@ -119,9 +119,9 @@ class Examination:
         sight: Sight | None = None
         if known:
             try:
-                sight = await look(node.records, known, settings.timeout)
+                sight = await look(node, known, settings.timeout)
             except UserError as error:
-                yield failed("run", f"{error}, or this machine's clock is wrong by minutes")
+                yield failed("run", str(error))
             else:
                 self._manifest = sight.manifest
                 yield ok("run", _about(sight))

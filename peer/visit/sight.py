@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from btard.identity import Malformed, MessageKind, PeerId
 from btard.round.roster import Roster
-from btard.transport.libp2p import Records
+from btard.transport.libp2p import Libp2pNode
 from peer.bans import Bans
 from peer.joining import find_manifest, read_roster
 from peer.manifest import RunManifest
@@ -41,15 +41,20 @@ class Sight:
     bans: dict[PeerId, Bans]
 
 
-async def look(records: Records, known: set[PeerId], timeout: float) -> Sight:
-    """Read the records of the run that one of the peers in `known` coordinates.
+async def look(node: Libp2pNode, known: set[PeerId], timeout: float) -> Sight:
+    """Read the records of the run that the peers in `known` tell of.
 
     Raises:
         UserError: no run is announced within `timeout` seconds, or its manifest is of another version.
     """
-    coordinator, manifest = await find_manifest(records, known, timeout)
-    run = manifest.run
-    roster = await read_roster(records, coordinator, run)
+    signed, manifest = await find_manifest(node.transport, known, timeout)
+    coordinator, run, records = signed.author, manifest.run, node.records
+    roster, joins, metrics, bans = await asyncio.gather(
+        read_roster(records, coordinator, run),
+        records.read(joins_key(run)),
+        records.read(metrics_key(run)),
+        records.read(bans_key(run)),
+    )
     newest: Roster | None = None
     if roster is not None:
         try:

@@ -16,12 +16,13 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 
 from btard.errors import UserError
-from btard.identity import IdentityKey, MessageKind
+from btard.identity import IdentityKey, MessageKind, PeerId
 from btard.transport.libp2p import Libp2pNode, resolve_initial_peer
+from btard.transport.libp2p.discover import split_maddr
 from cli import coordinator as program
 from coordinator.daemon import run
-from peer.manifest import NO_RUN, RunManifest
-from peer.records import Join, RosterRecord, read_records
+from peer.joining import find_manifest
+from peer.records import Join, RosterRecord, joins_key, read_records, roster_key
 
 QUICK = ["--experiment", "test", "--task", "digits", "--host", "127.0.0.1", "--dht-port", "0"]
 DEADLINE = 30.0
@@ -62,7 +63,7 @@ async def test_a_node_is_welcomed_and_the_end_is_clean(tmp_path: Path) -> None:
 
             maddrs = await resolve_initial_peer(found[1])
             node = await Libp2pNode.create(tmp_path / "peer.key", maddrs)
-            record = await wait_for_genesis(node, tmp_path / "peer.key")
+            record = await wait_for_genesis(node, tmp_path / "peer.key", split_maddr(maddrs[0])[0])
         assert not record.finished
         assert (record.unpack().step, record.unpack().members) == (0, (node.peer_id,))
     finally:
@@ -81,14 +82,12 @@ async def test_a_node_is_welcomed_and_the_end_is_clean(tmp_path: Path) -> None:
     assert (directory / "config.yaml").exists()
 
 
-async def wait_for_genesis(node: Libp2pNode, key_path: Path) -> RosterRecord:
+async def wait_for_genesis(node: Libp2pNode, key_path: Path, named: PeerId) -> RosterRecord:
     """Join as a peer does, and return the first roster's record."""
     key = IdentityKey.load_or_create(key_path)
-    records = node.records
-    while not (manifests := await records.read(NO_RUN, MessageKind.MANIFEST, records.met)):  # noqa: ASYNC110
-        await asyncio.sleep(0.05)
-    ((coordinator, envelope),) = manifests.items()
-    manifest = RunManifest.from_envelope(envelope)
+    signed, manifest = await find_manifest(node.transport, {named}, DEADLINE)
+    coordinator = signed.author
+    assert coordinator == named
     assert (manifest.experiment, manifest.peers) == ("test", 1)
     join = Join(fingerprint=manifest.fingerprint, maddrs=list(node.maddrs[:8]), time=time.time())
     await node.records.publish(join.sign(key, manifest.run, MessageKind.JOIN), 60)

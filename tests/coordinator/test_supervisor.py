@@ -24,8 +24,7 @@ from coordinator.meter import SwarmMeter
 from coordinator.run_directory import RunDirectory
 from coordinator.serving import InitialState
 from coordinator.supervisor import ExitCode, Supervisor
-from peer.questions import Question, Want
-from peer.records import RosterRecord
+from peer.records import RosterRecord, roster_key
 from tests.coordinator.conftest import Log
 from tests.coordinator.swarm import MemoryNetwork, head, identity, ids, metrics, roster, settings, until
 
@@ -214,22 +213,6 @@ async def test_a_mistake_in_the_background_is_not_waited_out(
     monkeypatch.setattr(network, "read", broken)
     with pytest.raises(ZeroDivisionError):
         await asyncio.wait_for(supervise(run, network, directory, log).run(), 20)
-
-
-async def test_who_is_served_the_initial_state() -> None:
-    initial = InitialState(8, b"state")
-    peer = identity(1).peer_id
-    question = Question(want=Want.STATE, step=8)
-    assert await initial.serve(peer, question.encode()) == b"state"
-    for other in (
-        Question(want=Want.STATE, step=7),
-        Question(want=Want.SNAPSHOT, step=8),
-        Question(want=Want.HEAD),
-    ):
-        assert await initial.serve(peer, other.encode()) is None
-    assert await initial.serve(peer, b"\xff{") is None
-    initial.release()
-    assert await initial.serve(peer, question.encode()) is None
 
 
 async def test_the_initial_state_is_kept_until_the_swarm_has_moved(

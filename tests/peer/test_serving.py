@@ -16,9 +16,10 @@ from peer.questions import MAX_SNAPSHOTS, Head, Question, Want
 from peer.serving import StateServer
 from tests.btard.round.evidence import evidence_of
 from tests.btard.round.swarm import RULES
-from tests.peer.helpers import PEERS, ROSTER
+from tests.peer.helpers import KEYS, PEERS, ROSTER, run_manifest, signed_manifest
 
 STATE = digest(b"state 5")
+MANIFEST = signed_manifest(KEYS[0], run_manifest().model_dump_json().encode())
 
 
 class CountedTrainer:
@@ -61,7 +62,7 @@ def bans(tmp_path: Path) -> BanBook:
 
 @pytest.fixture
 def server(counted: CountedTrainer, bans: BanBook) -> StateServer:
-    made = StateServer(counted, Behaviour(), bans)  # type: ignore[arg-type]
+    made = StateServer(MANIFEST, counted, Behaviour(), bans)  # type: ignore[arg-type]
     made.stand(ROSTER, STATE)
     return made
 
@@ -71,10 +72,11 @@ async def ask(server: StateServer, want: Want, step: int = 0, peer: str = "") ->
     return None if answer is None else bytes(answer)
 
 
-async def test_before_the_first_step_there_is_no_answer(counted: CountedTrainer, bans: BanBook) -> None:
+async def test_before_the_first_step_only_the_manifest_is_told(counted: CountedTrainer, bans: BanBook) -> None:
     counted.bases[5] = b"base"
-    fresh = StateServer(counted, Behaviour(), bans)  # type: ignore[arg-type]
-    assert {want: await ask(fresh, want, 5) for want in Want} == dict.fromkeys(Want)
+    fresh = StateServer(MANIFEST, counted, Behaviour(), bans)  # type: ignore[arg-type]
+    answers = {want: await ask(fresh, want, 5) for want in Want}
+    assert answers == dict.fromkeys(Want) | {Want.MANIFEST: MANIFEST.encode()}
 
 
 async def test_where_a_peer_stands(server: StateServer) -> None:
@@ -130,7 +132,7 @@ async def test_snapshots_stay_as_they_were_and_the_oldest_goes(server: StateServ
 async def test_a_behaviour_may_poison_what_is_served_but_not_what_is_kept(
     counted: CountedTrainer, bans: BanBook
 ) -> None:
-    server = StateServer(counted, Poisons(), bans)  # type: ignore[arg-type]
+    server = StateServer(MANIFEST, counted, Poisons(), bans)  # type: ignore[arg-type]
     await server.keep_snapshot(5)
     server.stand(ROSTER, STATE)
     assert await ask(server, Want.STATE, 5) == await ask(server, Want.SNAPSHOT, 5) == b"poison"
@@ -147,7 +149,7 @@ async def test_the_momentum_of_the_steps_that_the_trainer_remembers(
 
 async def test_a_behaviour_may_show_no_momentum(counted: CountedTrainer, bans: BanBook) -> None:
     counted.bases[4] = b"base"
-    server = StateServer(counted, Hides(), bans)  # type: ignore[arg-type]
+    server = StateServer(MANIFEST, counted, Hides(), bans)  # type: ignore[arg-type]
     server.stand(ROSTER, STATE)
     assert await ask(server, Want.BASE, 4) is None
 
