@@ -159,6 +159,11 @@ class Behaviour:
         """Return the training state to hand to a newcomer that asks."""
         return state
 
+    def told_newcomer(self, question: str, answer: bytes | None) -> bytes | None:
+        """Return what to answer to somebody who wants in, None to refuse; `question` is manifest, roster, addresses or
+        knock."""
+        return answer
+
     def leaves(self, step: int) -> LeaveReason | None:
         """Whether the peer leaves after this step, and why."""
         return None

@@ -120,15 +120,17 @@ async def _serve(
     from coordinator.events import CoordinatorEvent
     from coordinator.meter import MeteredLog, SwarmMeter
     from coordinator.network import NodeNetwork
-    from coordinator.serving import InitialState, Reception, sign_manifest
+    from coordinator.serving import CoordinatorServer, InitialState, sign_manifest
     from coordinator.supervisor import Supervisor
     from coordinator.wandb_sink import WandbSink
+    from peer.reception import Reception
 
     adopt_libraries()
     manifest = prepared.manifest
     key = IdentityKey.load_or_create(directory.identity)
     initial = InitialState(manifest.start_step, prepared.initial)
-    reception = Reception(sign_manifest(key, manifest), initial)
+    reception = Reception(sign_manifest(key, manifest))
+    server = CoordinatorServer(reception, initial)
     failure: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     def fail(reason: str) -> None:
@@ -142,7 +144,7 @@ async def _serve(
             host_maddrs=listen,
             announce_maddrs=announce,
             public=settings.public,
-            serve=reception.serve,
+            serve=server.serve,
             on_failure=fail,
         )
 
@@ -186,15 +188,17 @@ async def _serve(
             await page.enter_async_context(ports.metrics.serving(registry))
         supervisor = Supervisor(
             prepared,
-            NodeNetwork(node),
+            NodeNetwork(node, reception.manifest),
             key,
             directory,
             log,
             initial,
+            reception,
             refresh_period=settings.refresh_period,
             meter=meter,
             sinks=(sink,) if sink is not None else (),
         )
+        node.records.know(supervisor.knows)
         working = asyncio.ensure_future(supervisor.run())
         try:
             either: set[asyncio.Future[Any]] = {working, failure}

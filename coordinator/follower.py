@@ -125,6 +125,5 @@ class Follower:
             *(
                 self._network.reach(PeerAddress(peer, tuple(join.maddrs)))
                 for peer, join in list(joins.items())[:_REDIALS_AT_ONCE]
-                if join.recent
             )
         )

@@ -9,6 +9,7 @@ from btard.identity import Envelope, MessageKind, PeerId
 from btard.transport.base import PeerAddress
 from btard.transport.libp2p import DaemonError, Libp2pNode, RecordError
 from peer.bans import ask_evidence
+from peer.door import call_over
 from peer.questions import Head, Question
 from peer.state_sync import ask_heads, download_state
 
@@ -25,14 +26,17 @@ class Network(Protocol):
     async def read(self, run: bytes, kind: MessageKind, authors: Iterable[PeerId]) -> dict[PeerId, Envelope]:
         """Return the newest record of each author."""
 
-    def met(self) -> list[PeerId]:
-        """Return the peers that are nodes of the DHT."""
-
     async def heads(self, peers: Iterable[PeerId]) -> dict[PeerId, Head]:
         """Return where the peers stand; those that do not answer are left out."""
 
     async def reach(self, address: PeerAddress) -> str | None:
         """Dial a peer: None if it answered, else why not."""
+
+    async def call(self, peer: PeerId) -> str | None:
+        """Call back a peer that has knocked: None if it answers as a peer of this run does, else why not."""
+
+    async def connected(self) -> set[PeerId] | None:
+        """Return to whom a connection stands, None when that is not known."""
 
     async def evidence(self, source: PeerId, banned: PeerId) -> bytes | None:
         """Return the evidence of a ban that a member shows, unchecked; None if it shows none."""
@@ -53,8 +57,9 @@ class Network(Protocol):
 class NodeNetwork:
     """The network of a Libp2pNode."""
 
-    def __init__(self, node: Libp2pNode) -> None:
+    def __init__(self, node: Libp2pNode, manifest: bytes) -> None:
         self._node = node
+        self._manifest = manifest
 
     async def publish(self, envelope: Envelope, ttl: float) -> None:
         """Store a signed record of this peer; raises RecordError."""
@@ -63,10 +68,6 @@ class NodeNetwork:
     async def read(self, run: bytes, kind: MessageKind, authors: Iterable[PeerId]) -> dict[PeerId, Envelope]:
         """Return the newest record of each author."""
         return await self._node.records.read(run, kind, authors)
-
-    def met(self) -> list[PeerId]:
-        """Return the peers that are nodes of the DHT."""
-        return self._node.records.met
 
     async def heads(self, peers: Iterable[PeerId]) -> dict[PeerId, Head]:
         """Return where the peers stand; those that do not answer are left out."""
@@ -79,6 +80,14 @@ class NodeNetwork:
         except DaemonError as error:
             return str(error)
         return None
+
+    async def call(self, peer: PeerId) -> str | None:
+        """Call back a peer that has knocked: None if it answers as a peer of this run does, else why not."""
+        return await call_over(self._node.transport, self._manifest, peer)
+
+    async def connected(self) -> set[PeerId] | None:
+        """Return to whom a connection stands, None when that is not known."""
+        return await self._node.transport.connected()
 
     async def evidence(self, source: PeerId, banned: PeerId) -> bytes | None:
         """Return the evidence of a ban that a member shows, unchecked; None if it shows none."""

@@ -10,7 +10,7 @@ from btard.identity import Envelope, IdentityKey, MessageKind
 from btard.round.roster import Roster
 from coordinator.network import Network, RecordError
 from peer.manifest import RunManifest
-from peer.records import MAX_BODY, RosterRecord, roster_key
+from peer.records import MAX_BODY, RosterRecord
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ class Publisher:
         if roster is None:
             return True
         try:
-            await self._network.publish(roster_key(self._run), roster, TTL)
+            await self._network.publish(roster, TTL)
         except RecordError as error:
             logger.warning("cannot publish the roster, trying again: %s", error)
             return False

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from btard.identity import Envelope, IdentityKey, Malformed, MessageKind, PeerId
 from peer.manifest import RunManifest
-from peer.questions import Question, Want
+from peer.questions import FOR_NEWCOMERS, Question, Want
+from peer.reception import Reception
 
 
 def sign_manifest(key: IdentityKey, manifest: RunManifest) -> Envelope:
@@ -29,11 +30,11 @@ class InitialState:
         self._data = None
 
 
-class Reception:
+class CoordinatorServer:
     """Answers every question that the coordinator answers."""
 
-    def __init__(self, manifest: Envelope, initial: InitialState) -> None:
-        self._manifest = manifest.encode()
+    def __init__(self, reception: Reception, initial: InitialState) -> None:
+        self._reception = reception
         self._initial = initial
 
     async def serve(self, peer: PeerId, request: bytes) -> bytes | None:
@@ -42,9 +43,6 @@ class Reception:
             question = Question.decode(request)
         except Malformed:
             return None
-        match question.want:
-            case Want.MANIFEST:
-                return self._manifest
-            case Want.STATE:
-                return self._initial.at(question.step)
-        return None
+        if question.want in FOR_NEWCOMERS:
+            return await self._reception.answer(peer, question)
+        return self._initial.at(question.step) if question.want is Want.STATE else None

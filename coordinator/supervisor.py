@@ -9,7 +9,7 @@ import time
 from enum import IntEnum
 from typing import Any
 
-from btard.identity import IdentityKey, MessageKind
+from btard.identity import IdentityKey, MessageKind, PeerId
 from btard.round.roster import Roster
 from coordinator.address_book import AddressBook
 from coordinator.ban_keeper import BanKeeper
@@ -27,6 +27,7 @@ from coordinator.serving import InitialState
 from coordinator.welcome import Welcome
 from peer.bans import BanBook
 from peer.event_log import EventLog
+from peer.reception import Reception, Rooms
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +68,7 @@ class Supervisor:
         directory: RunDirectory,
         log: EventLog,
         initial: InitialState,
+        reception: Reception,
         *,
         refresh_period: float,
         meter: SwarmMeter,
@@ -79,8 +81,11 @@ class Supervisor:
         self._initial = initial
         self._period = refresh_period
         self._began = time.time()
+        self._me = key.peer_id
         self._addresses = AddressBook(network, run.manifest, directory)
         self._publisher = Publisher(network, key, run.manifest)
+        self._welcome = Welcome(network, run.manifest, log)
+        reception.open(Rooms(self._welcome.door, self._newest_roster, self._addresses.directory))
         self._bans = BanKeeper(network, BanBook(directory.bans, run.manifest.step_rules), log)
         self._keeper = CheckpointKeeper(network, run.manifest, run.state, directory, log)
         patience = 3 * run.manifest.metrics_period + refresh_period
@@ -119,6 +124,16 @@ class Supervisor:
             await self._keeper.close()
             self._board.close()
 
+    def knows(self, peer: PeerId) -> bool:
+        """Whether the coordinator's DHT node keeps records of an author: a member, or who waits to be one of the first."""
+        if self._follower is None:
+            return peer in self._welcome.door
+        return peer in self._follower.trusted.members
+
+    async def _newest_roster(self) -> bytes | None:
+        found = await self._network.read(self._manifest.run, MessageKind.GENESIS, [self._me])
+        return found[self._me].encode() if self._me in found else None
+
     async def _work(self) -> ExitCode:
         trusted = self._directory.load_roster()
         if trusted is None:
@@ -131,9 +146,9 @@ class Supervisor:
         return await self._finish(follower)
 
     async def _genesis(self) -> Roster:
-        welcome = Welcome(self._network, self._manifest, self._log)
         logger.info("waiting for %d peers", self._manifest.peers)
-        roster = await welcome.first_roster()
+        roster = await self._welcome.first_roster()
+        self._addresses.learn({peer: m for peer, m in self._welcome.door.waiting().items() if peer in roster.members})
         self._remember(roster)
         logger.info("the first roster has %d members; the run begins at step %d", len(roster.members), roster.step)
         self._log.write(CoordinatorEvent.GENESIS, step=roster.step, members=roster.members)

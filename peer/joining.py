@@ -1,4 +1,4 @@
-"""From an address to a run: the manifest, the task that fits it, and the first roster."""
+"""From an address to a run: the manifest that the named peers tell, and the task that fits it."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ from collections.abc import Collection
 
 from btard.errors import UserError
 from btard.identity import Envelope, Malformed, MessageKind, PeerId
-from btard.round.roster import Roster
-from btard.transport.libp2p import FetchError, Libp2pTransport, Records
-from peer.manifest import MAX_MANIFEST, PROTOCOL_VERSION, RunManifest
+from btard.transport.libp2p import FetchError, Libp2pTransport
+from peer.manifest import MAX_MANIFEST_ENVELOPE, PROTOCOL_VERSION, RunManifest
 from peer.questions import Question, Want
-from peer.records import RosterRecord, read_records, roster_key
 from peer.settings import PeerSettings
 from tasks.base import Task
 from tasks.data.spec import DataSpec
@@ -28,9 +26,6 @@ _PATIENCE = 3.0
 
 _ANSWER = 5.0
 """Seconds in which a named peer must answer; who does not is asked again."""
-
-_ENVELOPE_BYTES = 256
-"""Bytes of an envelope beside its body, at most."""
 
 
 async def find_manifest(
@@ -84,9 +79,9 @@ async def _ask_manifest(transport: Libp2pTransport, peer: PeerId, timeout: float
     question = Question(want=Want.MANIFEST).encode()
     try:
         answer = await transport.fetch(
-            peer, question, limit=MAX_MANIFEST + _ENVELOPE_BYTES, timeout=max(POLL, min(_ANSWER, timeout))
+            peer, question, limit=MAX_MANIFEST_ENVELOPE, timeout=max(POLL, min(_ANSWER, timeout))
         )
-        envelope = Envelope.decode(answer, limit=MAX_MANIFEST + _ENVELOPE_BYTES)
+        envelope = Envelope.decode(answer, limit=MAX_MANIFEST_ENVELOPE)
     except (FetchError, Malformed) as error:
         # p2pd tells some failures on several lines.
         return " ".join(str(error).split())
@@ -152,25 +147,3 @@ def load_run_task(settings: PeerSettings, manifest: RunManifest) -> Task:
             f"{manifest.fingerprint[:16]}; give the same corpus by --data, or install the package version that has it"
         )
     return task
-
-
-async def read_roster(records: Records, coordinator: PeerId, run: bytes) -> RosterRecord | None:
-    """Return the roster that the coordinator has published last, or None before the first."""
-    found = await records.read(run, MessageKind.GENESIS, [coordinator])
-    return read_records(found, RosterRecord, run, MessageKind.GENESIS).get(coordinator)
-
-
-async def wait_for_roster(records: Records, coordinator: PeerId, run: bytes) -> tuple[Roster, bool]:
-    """Wait for the first roster of the run.
-
-    Returns:
-        The newest roster that the coordinator knows, and whether the run is over.
-    """
-    while True:
-        record = await read_roster(records, coordinator, run)
-        if record is not None:
-            try:
-                return record.unpack(), record.finished
-            except Malformed as error:
-                logger.warning("the coordinator's roster cannot be read: %s", error)
-        await asyncio.sleep(POLL)

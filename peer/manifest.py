@@ -18,6 +18,9 @@ PROTOCOL_VERSION = 2
 MAX_MANIFEST = 16 << 10
 """Bytes."""
 
+MAX_MANIFEST_ENVELOPE = MAX_MANIFEST + 256
+"""Bytes of a manifest with the coordinator's signature."""
+
 Seconds = Annotated[float, Field(gt=0, le=86400)]
 HexDigest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 

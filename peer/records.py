@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Annotated, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -16,7 +15,7 @@ MAX_BODY = 24 << 10
 """Bytes of a record's body."""
 
 MAX_AGE = 120.0
-"""Seconds; an older JOIN record is a peer that may be gone, or a replay."""
+"""Seconds for which a JOIN record is kept; its author renews it four times in them."""
 
 Text = Annotated[str, Field(max_length=256)]
 HexDigest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
@@ -58,12 +57,7 @@ class Join(Record):
 
     fingerprint: Text
     maddrs: Annotated[list[Text], Field(max_length=8)]
-    time: float
-
-    @property
-    def recent(self) -> bool:
-        """Whether it was signed a short time ago."""
-        return abs(time.time() - self.time) <= MAX_AGE
+    time: Annotated[float, Field(allow_inf_nan=False)]
 
 
 class LocalMetrics(BaseModel):

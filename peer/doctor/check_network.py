@@ -13,7 +13,7 @@ from btard.transport.libp2p.probing import ClockReading, DialBack, Reach
 from peer.doctor.finding import Finding, failed, ok, untested
 
 MAX_SKEW = 10.0
-"""Seconds that clocks may differ; JOIN records count as recent for two minutes, of which a quarter is their period."""
+"""Seconds that clocks may differ before this machine's is called wrong; records have a day, logs and tables do not."""
 
 
 _MADDR = re.compile(r"^/(?P<kind>ip4|ip6|dns|dns4|dns6|dnsaddr)/(?P<host>[^/]+)/(?:tcp|udp)/\d+")

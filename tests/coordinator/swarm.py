@@ -16,7 +16,7 @@ from btard.transport.base import PeerAddress
 from btard.transport.libp2p import RecordError
 from coordinator.settings import CoordinatorSettings
 from peer.manifest import RunManifest
-from peer.questions import Head, Question
+from peer.questions import Head, Knock, Question
 from peer.records import Join, LocalMetrics, Metrics
 
 FINGERPRINT = "ab" * 32
@@ -65,6 +65,12 @@ def settings(directory: Path, **changes: Any) -> CoordinatorSettings:
     return CoordinatorSettings.model_validate(fields | changes)
 
 
+def knock(of: RunManifest, **changes: Any) -> Knock:
+    """What a peer of the run says at the door."""
+    fields = {"run": of.run_id, "protocol": of.protocol, "fingerprint": of.fingerprint, "maddrs": [MADDR]}
+    return Knock.model_validate(fields | changes)
+
+
 def roster(step: int, *numbers: int, banned: Iterable[int] = ()) -> Roster:
     """A roster of numbered peers."""
     return Roster(step, ids(*numbers), frozenset(ids(*banned)), first_randomness(7, step))
@@ -94,9 +100,9 @@ class MemoryNetwork:
         self.evidence_files: dict[PeerId, bytes] = {}
         self.published = asyncio.Event()
 
-    def join(self, number: int, *, fingerprint: str = FINGERPRINT, age: float = 0.0) -> PeerId:
+    def join(self, number: int) -> PeerId:
         """Let a peer announce itself."""
-        record = Join(fingerprint=fingerprint, maddrs=[MADDR], time=time.time() - age)
+        record = Join(fingerprint=FINGERPRINT, maddrs=[MADDR], time=time.time())
         return self.put(record.sign(identity(number), self.run.run, MessageKind.JOIN))
 
     def report(self, number: int, *steps: LocalMetrics) -> PeerId:
@@ -132,16 +138,19 @@ class MemoryNetwork:
         found = self.records.get(kind, {})
         return {author: found[author] for author in authors if author in found}
 
-    def met(self) -> list[PeerId]:
-        """Whoever has announced itself."""
-        return sorted(self.records.get(MessageKind.JOIN, {}))
-
     async def heads(self, peers: Iterable[PeerId]) -> dict[PeerId, Head]:
         return {peer: self.standing[peer] for peer in peers if peer in self.standing}
 
     async def reach(self, address: PeerAddress) -> str | None:
         self.dialled.append(address.peer_id)
         return "no route" if address.peer_id in self.unreachable else None
+
+    async def call(self, peer: PeerId) -> str | None:
+        self.dialled.append(peer)
+        return "no route" if peer in self.unreachable else None
+
+    async def connected(self) -> set[PeerId] | None:
+        return None
 
     async def evidence(self, source: PeerId, banned: PeerId) -> bytes | None:
         """What `self.evidence_files` holds for a banned peer, from whomever."""

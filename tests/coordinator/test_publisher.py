@@ -11,7 +11,7 @@ from btard.identity import MessageKind
 from btard.round.roster import Roster
 from coordinator import publisher as module
 from coordinator.publisher import Publisher
-from peer.records import RosterRecord, roster_key
+from peer.records import RosterRecord
 from tests.coordinator.swarm import MemoryNetwork, identity, ids, manifest, roster, until
 
 RUN = manifest()

@@ -13,16 +13,14 @@ from btard.errors import UserError
 from btard.identity import Envelope, MessageKind, PeerId
 from btard.transport.libp2p import FetchError
 from peer import joining
-from peer.joining import check_local_settings, find_manifest, load_run_task, read_roster, wait_for_roster
+from peer.joining import check_local_settings, find_manifest, load_run_task
 from peer.manifest import PROTOCOL_VERSION
 from peer.questions import Question, Want
-from peer.records import RosterRecord, roster_key
 from peer.settings import PeerSettings
-from tests.peer.helpers import KEYS, PEERS, ROSTER, RUN, TableRecords, TableTransport, run_manifest, signed_manifest
+from tests.peer.helpers import KEYS, PEERS, RUN, TableTransport, run_manifest, signed_manifest
 
 MANIFEST = run_manifest()
 BODY = MANIFEST.model_dump_json().encode()
-MANIFESTS = NO_RUN, MessageKind.MANIFEST
 
 
 @pytest.fixture(autouse=True)
@@ -170,35 +168,3 @@ def test_local_data_take_the_place_of_the_manifests(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=f"'{tmp_path}/none' is neither"):
         load_run_task(local(data=f"{tmp_path}/none"), MANIFEST)
     assert load_run_task(local(data="builtin"), MANIFEST).name == "digits"
-
-
-def published(record: RosterRecord, author: int = 0, run: bytes = RUN) -> Any:
-    return TableRecords(
-        {(RUN, MessageKind.GENESIS): {PEERS[author]: record.sign(KEYS[author], run, MessageKind.GENESIS)}}
-    )
-
-
-async def test_only_the_coordinators_roster_is_read() -> None:
-    record = RosterRecord.of(ROSTER)
-    assert await read_roster(published(record), PEERS[0], RUN) == record
-    assert await read_roster(published(record, author=1), PEERS[0], RUN) is None
-    assert await read_roster(published(record, run=bytes(16)), PEERS[0], RUN) is None
-    assert await read_roster(TableRecords(), PEERS[0], RUN) is None  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("over", [False, True])
-async def test_the_first_roster_is_waited_for(over: bool) -> None:
-    looks = 0
-
-    class Forming(TableRecords):
-        async def read(self, run: bytes, kind: MessageKind, authors: Iterable[PeerId]) -> dict[PeerId, Envelope]:
-            nonlocal looks
-            looks += 1
-            if looks == 3:
-                self.found = published(RosterRecord(roster="00")).found
-            if looks == 5:
-                self.found = published(RosterRecord.of(ROSTER, finished=over)).found
-            return await super().read(run, kind, authors)
-
-    assert await wait_for_roster(Forming({}), PEERS[0], RUN) == (ROSTER, over)
-    assert looks == 5

@@ -31,9 +31,7 @@ MAX_TTL = 3600.0
 CLOCK_SLACK = 86400.0
 """Seconds that an author's clock may be behind, or a node's ahead: more than any time zone."""
 
-RECORD_KINDS = frozenset(
-    {MessageKind.MANIFEST, MessageKind.JOIN, MessageKind.GENESIS, MessageKind.METRICS, MessageKind.BANS}
-)
+RECORD_KINDS = frozenset({MessageKind.JOIN, MessageKind.GENESIS, MessageKind.METRICS, MessageKind.BANS})
 """What is told through the DHT; a node keeps one record of each kind for an author."""
 
 MAX_VALUE = MAX_RECORD + 8
@@ -50,8 +48,6 @@ def node_id_of(peer: PeerId) -> DHTID:
 
 def record_key(run: bytes, kind: MessageKind, author: PeerId) -> DHTID:
     """Return where in the DHT the record of an author is."""
-    if kind is MessageKind.MANIFEST:
-        run = bytes(len(run))  # whoever looks for a manifest does not know the run yet
     return DHTID.generate(tagged_digest("btard dht record", run, bytes([kind]), bytes(author)))
 
 

@@ -151,6 +151,13 @@ class Libp2pTransport:
         await asyncio.gather(*(lane.close() for lane in lanes))
         self._incoming.drop_peer(peer)
 
+    async def connected(self) -> set[PeerId] | None:
+        """Return to whom a connection stands, or None when p2pd does not say."""
+        try:
+            return await self._daemon.control.connected(self._limits.open_timeout)
+        except DaemonError:
+            return None
+
     async def fetch(self, peer: PeerId, request: bytes, *, limit: int, timeout: float) -> bytes:
         """Return the answer of `peer` to `request`, at most `limit` bytes, within `timeout` seconds.
 
