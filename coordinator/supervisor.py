@@ -125,7 +125,7 @@ class Supervisor:
             self._board.close()
 
     def knows(self, peer: PeerId) -> bool:
-        """Whether the coordinator's DHT node keeps records of an author: a member, or who waits to be one of the first."""
+        """Whether the coordinator's DHT node keeps records of an author: a member, or who waits to become one."""
         if self._follower is None:
             return peer in self._welcome.door
         return peer in self._follower.trusted.members
