@@ -105,6 +105,7 @@ class Door:
         self._tell = tell
         self._clock = clock
         self._callers: dict[PeerId, Caller] = {}
+        self._last: PeerId | None = None
         self._calling: dict[PeerId, asyncio.Task[bool]] = {}
         self._members: frozenset[PeerId] = frozenset()
         self._banned: frozenset[PeerId] = frozenset()
@@ -177,6 +178,7 @@ class Door:
         now = self._clock()
         if now - self._secret_since > _SECRET_LIFETIME:
             self._secret, self._secret_since = os.urandom(32), now
+            self._last = None
             for peer, caller in self._callers.items():
                 caller.rank = self._rank(peer)
         for peer, caller in list(self._callers.items()):
@@ -231,19 +233,26 @@ class Door:
         return Reply.WAIT
 
     def _take_in(self, sender: PeerId, knock: Knock, now: float) -> Reply:
+        rank = self._rank(sender)
+        last = self._last_of_all() if len(self._callers) >= MOST_AT_DOOR else None
+        if last is not None and self._callers[last].rank < rank:
+            return Reply.BUSY
         self._allowance = min(_NEW_A_SECOND, self._allowance + (now - self._refilled) * _NEW_A_SECOND)
         self._refilled = now
         if self._allowance < 1:
             return Reply.BUSY
         self._allowance -= 1
-        rank = self._rank(sender)
-        if len(self._callers) >= MOST_AT_DOOR:
-            last = max(self._callers, key=lambda peer: self._callers[peer].rank)
-            if self._callers[last].rank < rank:
-                return Reply.BUSY
+        if last is not None:
             del self._callers[last]
+            self._last = None
         self._callers[sender] = Caller(tuple(knock.maddrs), rank, now, now)
         return Reply.WAIT
+
+    def _last_of_all(self) -> PeerId:
+        """Return whose rank is worst; found once for all that are refused by it."""
+        if self._last is None or self._last not in self._callers:
+            self._last = max(self._callers, key=lambda peer: self._callers[peer].rank)
+        return self._last
 
     def _rank(self, peer: PeerId) -> bytes:
         return tagged_digest("btard door", self._secret, peer)

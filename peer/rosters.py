@@ -19,7 +19,7 @@ from peer.records import MAX_BODY, RosterRecord
 
 logger = logging.getLogger(__name__)
 
-POLL = 0.3
+POLL = 0.5
 """Seconds between two looks for the first roster."""
 
 MAX_ROSTER_ENVELOPE = MAX_BODY + 256

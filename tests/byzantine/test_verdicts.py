@@ -138,6 +138,7 @@ CASES: dict[str, Case] = {
     # Membership.
     "STALE_STATE": SUSPENDED,
     "POISONED_STATE": NOTHING,
+    "FALSE_DOOR": NOTHING,
     # It signed the true digest for itself, and shows it when the others complain.
     "REFUSE_BAN": Case((Offence.EQUIVOCATION,)),
     "EQUIVOCATE_DIGEST": NOTHING,

@@ -103,6 +103,18 @@ async def test_who_goes_before_the_start_is_not_counted(network: MemoryNetwork, 
     assert (await formed(welcome)).members == ids(2, 3)
 
 
+async def test_who_goes_at_the_last_moment_is_not_counted(network: MemoryNetwork, log: Log) -> None:
+    welcome = Welcome(network, RUN, log)
+    welcome.door.open((), ())
+    gone = identity(1).peer_id
+    for number in (1, 2, 3):
+        welcome.door.knock(identity(number).peer_id, KNOCK)
+        assert await welcome.door.call_back(identity(number).peer_id)
+    network.unreachable.add(gone)
+    assert await welcome.look() == ()
+    assert set(await welcome.look()) == set(ids(2, 3))
+
+
 async def test_a_flood_keeps_nobody_out_and_is_told_within_bounds(
     network: MemoryNetwork, welcome: Welcome, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
