@@ -139,7 +139,8 @@ class Libp2pTransport:
     def remember(self, address: PeerAddress) -> None:
         """Keep the multiaddresses of a peer for dialling it when needed; raises DaemonError for malformed ones."""
         try:
-            maddrs = tuple(str(Multiaddr(text)).split("/p2p/")[0] for text in address.maddrs)
+            own = f"/p2p/{address.peer_id}"
+            maddrs = tuple(str(Multiaddr(text)).removesuffix(own) for text in address.maddrs)
         except (ValueError, TypeError) as error:
             raise DaemonError(f"no multiaddress: {error}") from None
         self._addresses[address.peer_id] = maddrs
