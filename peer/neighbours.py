@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 
 _EAGER, _CALM = 0.5, 5.0
 _ANNOUNCE_AGAIN = 3.0
+_ASK_AGAIN = 3.0
 _REREAD = 60.0
 _WAIT_AFTER_SUSPENSION = 10
 
@@ -61,6 +62,7 @@ class Neighbours:
         self._not_before: dict[PeerId, int] = {}
         self._announce_at = -math.inf
         self._reread_at = -math.inf
+        self._ask_at = -math.inf
         self.eager = True
 
     def knows(self, peer: PeerId) -> bool:
@@ -71,6 +73,9 @@ class Neighbours:
         """Announce and look until cancelled."""
         while True:
             now = time.monotonic()
+            if self.eager and self._rosters.coordinator not in self._told and now >= self._ask_at:
+                self._ask_at = now + _ASK_AGAIN
+                await self.ask_around()
             if now >= self._announce_at and (self._knocker.heard or self._key.peer_id in self._members):
                 await self._announce()
             if now >= self._reread_at:

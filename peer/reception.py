@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from btard.identity import Envelope, PeerId
 from peer.door import Door
 from peer.questions import Directory, Question, Want
+
+_DIRECTORY_LIFETIME = 1.0
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,8 @@ class Reception:
         self.manifest = manifest.encode()
         """As the coordinator has signed it."""
         self._rooms: Rooms | None = None
+        self._shown: bytes | None = None
+        self._shown_at = -math.inf
 
     def open(self, rooms: Rooms) -> None:
         """Answer with these from now on."""
@@ -48,7 +54,14 @@ class Reception:
             case Want.ROSTER:
                 return await rooms.roster()
             case Want.ADDRESSES:
-                return rooms.directory().encode()
+                return self._directory(rooms)
             case Want.KNOCK if question.knock is not None:
                 return rooms.door.knock(sender, question.knock).encode()
         return None
+
+    def _directory(self, rooms: Rooms) -> bytes:
+        """Return where the others are; made once for all who ask within a second."""
+        now = time.monotonic()
+        if self._shown is None or now - self._shown_at > _DIRECTORY_LIFETIME:
+            self._shown, self._shown_at = rooms.directory().encode(), now
+        return self._shown

@@ -16,7 +16,7 @@ from peer import neighbours as module
 from peer.door import Door
 from peer.knocking import Knocker
 from peer.neighbours import Neighbours
-from peer.questions import Directory, Knock, Reply
+from peer.questions import Directory, Knock, Question, Reply, Want
 from peer.records import Join
 from peer.rosters import Rosters
 from tests.coordinator.swarm import until
@@ -133,6 +133,26 @@ async def test_locating_who_is_nowhere_ends(scene: Scene, monkeypatch: pytest.Mo
     monkeypatch.setattr(module, "_EAGER", 0.001)
     await asyncio.wait_for(scene.neighbours.locate(PEERS[:3], 0.01), 20)
     assert {*PEERS[1:3]} in scene.records.asked
+
+
+async def test_where_the_coordinator_is_the_named_peers_are_asked_until_they_say(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_EAGER", 0.001)
+    monkeypatch.setattr(module, "_ASK_AGAIN", 0.002)
+    asked = 0
+
+    async def answer(request: bytes) -> bytes | None:
+        nonlocal asked
+        asked += Question.decode(request).want is Want.ADDRESSES
+        return Directory({COORDINATOR: (maddr(5),)}).encode() if asked > 3 else None
+
+    scene.transport.answers = {NAMED: answer}
+    running = asyncio.ensure_future(scene.neighbours.run())
+    await until(lambda: COORDINATOR in scene.remembered)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert asked == 4
 
 
 async def test_addresses_that_are_none_hold_nobody_up(scene: Scene) -> None:

@@ -18,7 +18,7 @@ from btard.identity.envelope import MAX_ENVELOPE
 from btard.transport.base import MAX_HEADER, Inbox, Payload, PeerAddress
 from btard.transport.libp2p.control import DaemonError
 from btard.transport.libp2p.daemon import Daemon
-from btard.transport.libp2p.fetch import FetchServer, Serve, fetch
+from btard.transport.libp2p.fetch import FetchServer, Serve, Unreachable, fetch
 from btard.transport.libp2p.incoming import (
     BULK_PROTOCOL,
     CONTROL_PROTOCOL,
@@ -165,14 +165,20 @@ class Libp2pTransport:
         Raises:
             FetchError: unreachable, refused, busy, too large, broken, or too slow.
         """
-        return await fetch(
-            self._daemon.control,
-            peer,
-            request,
-            limit=limit,
-            timeout=timeout,
-            open_timeout=self._limits.open_timeout,
-        )
+        control, open_timeout = self._daemon.control, self._limits.open_timeout
+        deadline = asyncio.get_running_loop().time() + timeout
+        try:
+            return await fetch(control, peer, request, limit=limit, timeout=timeout, open_timeout=open_timeout)
+        except Unreachable:
+            left = deadline - asyncio.get_running_loop().time()
+            if peer not in self._addresses or left <= 0:
+                raise
+        try:
+            await control.connect(peer, self._addresses[peer], min(open_timeout, left))
+        except DaemonError as error:
+            raise Unreachable(str(error)) from None
+        left = max(0.0, deadline - asyncio.get_running_loop().time())
+        return await fetch(control, peer, request, limit=limit, timeout=left, open_timeout=open_timeout)
 
     def _item(self, head: bytes, payload: Payload) -> Item:
         return Item(head, payload, asyncio.get_running_loop().time() + self._limits.send_ttl)
