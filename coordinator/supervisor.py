@@ -127,7 +127,7 @@ class Supervisor:
     def knows(self, peer: PeerId) -> bool:
         """Whether the coordinator's DHT node keeps records of an author: a member, or who waits to become one."""
         if self._follower is None:
-            return peer in self._welcome.door
+            return self._welcome.door.is_guest(peer)
         return peer in self._follower.trusted.members
 
     async def _newest_roster(self) -> bytes | None:

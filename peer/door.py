@@ -28,6 +28,9 @@ logger = logging.getLogger(__name__)
 MOST_AT_DOOR = 1024
 """Keys kept at the door."""
 
+MOST_GUESTS = 16
+"""Of those that wait, how many may use the DHT as members do: a crowd must not fill what nodes keep for members."""
+
 KEPT = 60.0
 """Seconds after its last knock for which a key is kept."""
 
@@ -74,6 +77,7 @@ class Caller:
         call_at: when it is called back next.
         failures: calls without the right answer since the last good one.
         waits_since: when it first answered; None while it has not.
+        is_guest: whether it may use the DHT meanwhile.
     """
 
     maddrs: tuple[str, ...]
@@ -82,6 +86,7 @@ class Caller:
     call_at: float
     failures: int = 0
     waits_since: float | None = None
+    is_guest: bool = False
 
 
 class Door:
@@ -130,6 +135,11 @@ class Door:
     def __contains__(self, peer: PeerId) -> bool:
         """Whether a key is at the door."""
         return peer in self._callers
+
+    def is_guest(self, peer: PeerId) -> bool:
+        """Whether a key waits here and is one of the few that may use the DHT meanwhile."""
+        caller = self._callers.get(peer)
+        return caller is not None and caller.is_guest
 
     def waiting(self) -> dict[PeerId, tuple[str, ...]]:
         """Return who has answered when it was called back, in that order, and where it says that it can be dialled."""
@@ -209,9 +219,12 @@ class Door:
             return why is None
         if why is None:
             caller.failures, caller.call_at = 0, now + _CALL_AGAIN
-            caller.waits_since = now if caller.waits_since is None else caller.waits_since
+            if caller.waits_since is None:
+                caller.waits_since = now
+                caller.is_guest = sum(other.is_guest for other in self._callers.values()) < MOST_GUESTS
             return True
         caller.failures = min(caller.failures + 1, _MOST_FAILURES)
+        caller.is_guest = False
         caller.waits_since, caller.call_at = None, now + 2**caller.failures
         return False
 

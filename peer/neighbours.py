@@ -67,7 +67,7 @@ class Neighbours:
 
     def knows(self, peer: PeerId) -> bool:
         """Whether the DHT node of this peer keeps records of an author: no stranger's."""
-        return peer in self._named or peer in self._members or peer in self._door
+        return peer in self._named or peer in self._members or self._door.is_guest(peer)
 
     async def run(self) -> None:
         """Announce and look until cancelled."""

@@ -101,7 +101,6 @@ async def test_from_welcome_to_farewell(
     await until(lambda: supervisor._welcome.door._open)
     for number in (1, 2):
         assert await knock_at(reception, run, number) is Reply.WAIT
-        assert supervisor.knows(identity(number).peer_id) and not supervisor.knows(identity(3).peer_id)
     await until(lambda: announced(network))
     told = await ask(reception, 3, Want.ROSTER)
     assert told is not None and Envelope.decode(told).author == KEY.peer_id

@@ -11,7 +11,7 @@ import pytest
 from btard.identity import PeerId
 from btard.transport.libp2p import FetchError
 from peer import door as module
-from peer.door import KEPT, MOST_AT_DOOR, Door, call_over
+from peer.door import KEPT, MOST_AT_DOOR, MOST_GUESTS, Door, call_over
 from peer.questions import Knock, Question, Reply, Want
 from tests.peer.helpers import KEYS, PEERS, TableTransport, run_manifest, signed_manifest
 
@@ -173,6 +173,24 @@ async def test_only_who_is_connected_is_called_and_who_is_gone_is_forgotten(stre
     assert street.called == [PEERS[4]]
     await street.look(door, after=10)
     assert PEERS[3] not in door and PEERS[4] in door
+
+
+async def test_few_of_a_crowd_may_use_the_dht(street: Street) -> None:
+    door = street.door()
+    for number in range(40):
+        street.now += 0.1
+        door.knock(stranger(number), KNOCK)
+    assert not any(door.is_guest(stranger(number)) for number in range(40))
+    await street.look(door)
+    guests = [stranger(number) for number in range(40) if door.is_guest(stranger(number))]
+    assert len(guests) == MOST_GUESTS
+    street.silent = set(guests)
+    door.knock(PEERS[3], KNOCK)
+    await street.look(door, after=30)
+    assert not any(door.is_guest(peer) for peer in guests)
+    door.knock(PEERS[4], KNOCK)
+    await street.look(door)
+    assert door.is_guest(PEERS[4])
 
 
 async def test_a_crowd_is_kept_within_bounds(street: Street, monkeypatch: pytest.MonkeyPatch) -> None:

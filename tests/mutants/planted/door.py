@@ -129,9 +129,16 @@ DOOR: tuple[Mutant, ...] = (
     Mutant(
         "the DHT node keeps records of any author",
         "peer/neighbours.py",
-        "return peer in self._named or peer in self._members or peer in self._door",
+        "return peer in self._named or peer in self._members or self._door.is_guest(peer)",
         "return True",
         "tests/peer/test_neighbours.py::test_the_dht_serves_members_named_peers_and_who_is_at_the_door",
+    ),
+    Mutant(
+        "all of a crowd at the door may fill the DHT",
+        "peer/door.py",
+        "sum(other.is_guest for other in self._callers.values()) < MOST_GUESTS",
+        "True",
+        f"{DOOR_TESTS}::test_few_of_a_crowd_may_use_the_dht",
     ),
     Mutant(
         "a newcomer knocks at one door only",
