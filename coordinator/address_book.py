@@ -14,7 +14,6 @@ from btard.transport.libp2p.discover import split_maddr
 from coordinator.network import Network
 from coordinator.run_directory import RunDirectory
 from peer.manifest import RunManifest
-from peer.questions import Directory
 from peer.records import Join, read_records
 
 logger = logging.getLogger(__name__)
@@ -44,9 +43,10 @@ class AddressBook:
         """Write down where the first members have said at the door that they are."""
         self._take(self._known | _usable(told))
 
-    def directory(self) -> Directory:
-        """Return where the members are, for whoever asks."""
-        return Directory({peer: tuple(maddrs) for peer, maddrs in self._known.items()})
+    @property
+    def known(self) -> dict[PeerId, tuple[str, ...]]:
+        """Where the members are."""
+        return {peer: tuple(maddrs) for peer, maddrs in self._known.items()}
 
     def _take(self, known: dict[PeerId, list[str]]) -> None:
         if known == self._known:

@@ -27,6 +27,7 @@ from coordinator.serving import InitialState
 from coordinator.welcome import Welcome
 from peer.bans import BanBook
 from peer.event_log import EventLog
+from peer.questions import Directory
 from peer.reception import Reception, Rooms
 
 logger = logging.getLogger(__name__)
@@ -85,7 +86,7 @@ class Supervisor:
         self._addresses = AddressBook(network, run.manifest, directory)
         self._publisher = Publisher(network, key, run.manifest)
         self._welcome = Welcome(network, run.manifest, log)
-        reception.open(Rooms(self._welcome.door, self._newest_roster, self._addresses.directory))
+        reception.open(Rooms(self._welcome.door, self._newest_roster, self._where))
         self._bans = BanKeeper(network, BanBook(directory.bans, run.manifest.step_rules), log)
         self._keeper = CheckpointKeeper(network, run.manifest, run.state, directory, log)
         patience = 3 * run.manifest.metrics_period + refresh_period
@@ -129,6 +130,10 @@ class Supervisor:
         if self._follower is None:
             return self._welcome.door.is_guest(peer)
         return peer in self._follower.trusted.members
+
+    def _where(self) -> Directory:
+        waiting = self._welcome.door.waiting() if self._follower is None else {}
+        return Directory(self._addresses.known | waiting, tuple(waiting))
 
     async def _newest_roster(self) -> bytes | None:
         found = await self._network.read(self._manifest.run, MessageKind.GENESIS, [self._me])

@@ -133,6 +133,22 @@ async def test_from_welcome_to_farewell(
     assert directory.load_roster() == roster(20, 1, 2)
 
 
+async def test_who_waits_for_the_first_roster_is_told_and_may_use_the_dht(
+    run: PreparedRun, network: MemoryNetwork, directory: RunDirectory, log: Log
+) -> None:
+    reception = Reception(sign_manifest(KEY, run.manifest))
+    supervisor = supervise(run, network, directory, log, reception=reception)
+    task = asyncio.ensure_future(supervisor.run())
+    await until(lambda: supervisor._welcome.door._open)
+    assert not supervisor.knows(identity(1).peer_id)
+    assert await knock_at(reception, run, 1) is Reply.WAIT
+    await until(lambda: supervisor.knows(identity(1).peer_id))
+    told = await ask(reception, 3, Want.ADDRESSES)
+    assert told is not None and Directory.decode(told) == Directory({ids(1)[0]: (MADDR,)}, ids(1))
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
 def lottery(run: PreparedRun, number: int) -> bytes:
     """The evidence that a numbered peer has banned itself in step 9."""
     rules, key, scene = run.manifest.step_rules, identity(number), Scene(roster(9, 1, 2, number), 0, ids(1, 2, number))
