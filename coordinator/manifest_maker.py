@@ -11,10 +11,12 @@ import torch
 from pydantic import ValidationError
 
 from btard.errors import UserError
+from btard.round.rules import NONCE_SIZE
+from btard.version import PROTOCOL_VERSION
 from coordinator.run_directory import RunDirectory
 from coordinator.settings import DEFAULT_TAU, CoordinatorSettings
 from peer.calibration import Tolerance
-from peer.manifest import PROTOCOL_VERSION, Deadlines, RunManifest
+from peer.manifest import Deadlines, RunManifest, RunTerms
 from tasks.base import Schedule, Task
 from tasks.data.spec import DataSpec
 from tasks.registry import check_task, load_task
@@ -75,9 +77,9 @@ def prepare_run(settings: CoordinatorSettings, directory: RunDirectory) -> Prepa
     if settings.initial_state is not None:
         start_step = state.load_checkpoint(settings.initial_state).step
         initial = state.state_bytes()
-    run_id = settings.run_id or (stored.run_id if stored is not None else secrets.token_hex(16))
+    nonce = settings.nonce or (stored.nonce if stored is not None else secrets.token_hex(NONCE_SIZE))
     digest = None if initial is None else state.digest().hex()
-    manifest = _manifest(settings, state, spec, schedule, run_id, start_step, digest)
+    manifest = _manifest(settings, state, spec, schedule, nonce, start_step, digest)
     if stored is not None:
         _check_same(manifest, stored, directory.path)
     else:
@@ -114,7 +116,7 @@ def _manifest(
     state: TrainingState,
     spec: DataSpec,
     schedule: Schedule,
-    run_id: str,
+    nonce: str,
     start_step: int,
     state_digest: str | None,
 ) -> RunManifest:
@@ -124,9 +126,9 @@ def _manifest(
             "steps: give a larger --total-steps"
         )
     try:
-        return RunManifest.model_validate(
+        return RunManifest.of(
             {
-                "run_id": run_id,
+                "nonce": nonce,
                 "experiment": settings.experiment,
                 "task": settings.task,
                 "size": settings.size,
@@ -201,7 +203,7 @@ def _check_same(wanted: RunManifest, stored: RunManifest, path: Path) -> None:
     """Raise a UserError that names the first setting in which the two differ."""
     if stored.protocol != PROTOCOL_VERSION:
         raise UserError(f"the run in {path} was begun by another version of btard; give another --directory")
-    for name in RunManifest.model_fields:
+    for name in RunTerms.model_fields:
         mine, theirs = getattr(wanted, name), getattr(stored, name)
         if mine == theirs:
             continue

@@ -133,10 +133,14 @@ class CoordinatorSettings(TelemetrySettings, TauSettings):
     seed: Annotated[
         int, Field(ge=0, lt=2**63), Option("seed of the initial weights and of all batches", group=_TRAINING)
     ] = 1337
-    run_id: Annotated[
+    nonce: Annotated[
         str | None,
         Field(pattern="^[0-9a-f]{32}$"),
-        Option("16 bytes in hex that name the run, none for random ones; a second run must not have them", group=_TASK),
+        Option(
+            "16 bytes in hex that go into the run's name beside its rules, none for random ones; a second run must not "
+            "have them",
+            group=_TASK,
+        ),
     ] = None
 
     rule: Annotated[Rule, Option("how gradients are aggregated", group=_AGGREGATION)] = Rule.CENTERED_CLIP

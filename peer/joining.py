@@ -9,7 +9,8 @@ from collections.abc import Collection
 from btard.errors import UserError
 from btard.identity import Envelope, Malformed, MessageKind, PeerId
 from btard.transport.libp2p import FetchError, Libp2pTransport
-from peer.manifest import MAX_MANIFEST_ENVELOPE, PROTOCOL_VERSION, RunManifest
+from btard.version import PROTOCOL_VERSION
+from peer.manifest import MAX_MANIFEST_ENVELOPE, RunManifest
 from peer.questions import Question, Want
 from peer.settings import PeerSettings
 from tasks.base import Task

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import cached_property
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -10,10 +12,8 @@ from btard.aggregation import RuleName
 from btard.identity import Envelope, Malformed
 from btard.round.partition import WireType
 from btard.round.rules import AggregationRules, Eliminate, StepRules, Validation, VerificationRules
+from btard.version import PROTOCOL_VERSION
 from tasks.data.spec import DataSpec
-
-PROTOCOL_VERSION = 2
-"""Peers of different versions cannot work together."""
 
 MAX_MANIFEST = 16 << 10
 """Bytes."""
@@ -23,6 +23,7 @@ MAX_MANIFEST_ENVELOPE = MAX_MANIFEST + 256
 
 Seconds = Annotated[float, Field(gt=0, le=86400)]
 HexDigest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+Hex16 = Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
 
 
 class Deadlines(BaseModel):
@@ -37,11 +38,11 @@ class Deadlines(BaseModel):
     settle: Seconds = 5.0
 
 
-class RunManifest(BaseModel):
-    """What a run is. Travels as JSON in the body of a MANIFEST envelope.
+class RunTerms(BaseModel):
+    """What a run is, but for its name.
 
     Attributes:
-        run_id: 16 bytes in hex.
+        nonce: 16 random bytes in hex, so that two runs with equal rules have two names.
         experiment: the run's name for people.
         fingerprint: of the task's data; a peer with another one is refused.
         dimension: numbers in a gradient; a peer whose model has another number cannot take part.
@@ -64,7 +65,7 @@ class RunManifest(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     protocol: int = PROTOCOL_VERSION
-    run_id: Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
+    nonce: Hex16
     experiment: Annotated[str, Field(min_length=1, max_length=100)]
     task: Annotated[str, Field(max_length=50)]
     size: Annotated[str, Field(max_length=50)]
@@ -98,28 +99,28 @@ class RunManifest(BaseModel):
     probation: Annotated[int, Field(ge=0, lt=2**31)] = 0
 
     @model_validator(mode="after")
-    def _steps_fit(self) -> RunManifest:
+    def _steps_fit(self) -> RunTerms:
         if not self.start_step < self.total_steps:
             raise ValueError(f"the run starts at step {self.start_step}, but has only {self.total_steps} steps")
         return self
 
     @model_validator(mode="after")
-    def _thresholds_fit(self) -> RunManifest:
+    def _thresholds_fit(self) -> RunTerms:
         if not self.convict < self.accuse:
             raise ValueError(f"convict is {self.convict:g}, but must be below accuse, which is {self.accuse:g}")
+        if not self.accuse / 4 <= self.convict <= self.accuse / 2:
+            raise ValueError(
+                f"convict is {self.convict:g}, but must lie between a quarter and a half of accuse, "
+                f"which is {self.accuse:g}: machines differ, and an honest accuser must not be found false"
+            )
         return self
 
-    @property
-    def run(self) -> bytes:
-        """16 bytes that name the run."""
-        return bytes.fromhex(self.run_id)
-
-    @property
+    @cached_property
     def step_rules(self) -> StepRules:
-        """The part that a round needs."""
+        """The part that a round needs, from which the run's name follows."""
         limits = self.deadlines
         return StepRules(
-            run=self.run,
+            nonce=bytes.fromhex(self.nonce),
             dimension=self.dimension,
             wire=self.wire,
             commit=limits.commit,
@@ -145,6 +146,35 @@ class RunManifest(BaseModel):
             return False
         regular = self.checkpoint_every > 0 and step % self.checkpoint_every == 0
         return regular or step in self.checkpoint_at or step == self.total_steps
+
+
+class RunManifest(RunTerms):
+    """What a run is. Travels as JSON in the body of a MANIFEST envelope.
+
+    Attributes:
+        run_id: 16 bytes in hex, the name of the run: it follows from the nonce and the rules of a step.
+    """
+
+    run_id: Hex16
+
+    @classmethod
+    def of(cls, terms: Mapping[str, object]) -> RunManifest:
+        """Return the manifest of a run on these terms, with the name that follows; raises ValidationError."""
+        read = RunTerms.model_validate(terms)
+        return cls.model_validate({**read.model_dump(), "run_id": read.step_rules.run.hex()})
+
+    @model_validator(mode="after")
+    def _is_named_by_its_rules(self) -> RunManifest:
+        if self.run != self.step_rules.run:
+            raise ValueError(
+                f"it names the run {self.run_id}, but its rules and its nonce make the run {self.step_rules.run.hex()}"
+            )
+        return self
+
+    @property
+    def run(self) -> bytes:
+        """16 bytes that name the run."""
+        return bytes.fromhex(self.run_id)
 
     @classmethod
     def from_envelope(cls, envelope: Envelope) -> RunManifest:

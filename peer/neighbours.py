@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable, Mapping
 
 from btard.identity import IdentityKey, MessageKind, PeerId
-from btard.round.messages import MAX_CANDIDATES
+from btard.round.admission import Doorstep
 from btard.round.roster import Roster
 from btard.transport.base import PeerAddress
 from btard.transport.libp2p import DaemonError, Libp2pNode, RecordError
@@ -63,6 +63,7 @@ class Neighbours:
         self._announce_at = -math.inf
         self._reread_at = -math.inf
         self._ask_at = -math.inf
+        self._doorstep = Doorstep()
         self.eager = True
 
     def knows(self, peer: PeerId) -> bool:
@@ -139,13 +140,9 @@ class Neighbours:
         self._announce_at = -math.inf
 
     def candidates(self, roster: Roster) -> tuple[PeerId, ...]:
-        """Return whom this peer would admit after the step of `roster`, ascending."""
-        wanted = sorted(
-            peer
-            for peer in self._door.waiting()
-            if peer not in roster.members and peer not in roster.banned and self._not_before.get(peer, 0) <= roster.step
-        )
-        return tuple(wanted[:MAX_CANDIDATES])
+        """Return whom this peer would admit after the step of `roster`, ascending; ask when the step begins."""
+        waiting = [peer for peer in self._door.waiting() if self._not_before.get(peer, 0) <= roster.step]
+        return self._doorstep.names(roster, waiting)
 
     @property
     def _others(self) -> frozenset[PeerId]:

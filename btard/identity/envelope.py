@@ -1,7 +1,8 @@
 """Signed envelopes: run, step, attempt, kind, author, body, signature.
 
 The signature covers every field under a domain tag, so that a message cannot be replayed in another run, step, attempt
-or role. An envelope that a third peer relays is as good as one that came directly.
+or role; what is said in a step and what is published outside of any have different tags. An envelope that a third peer
+relays is as good as one that came directly.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ from btard.hashing import digest
 from btard.identity.codec import Malformed, as_bytes, as_fields, as_int, decode, encode
 from btard.identity.keys import IdentityKey
 from btard.identity.peer_id import SIGNATURE_SIZE, PeerId
+from btard.version import PROTOCOL_VERSION
 
 RUN_ID_SIZE = 16
 MAX_ENVELOPE = 4 << 20
 """Bytes; the largest message that is not a part."""
 
-_DOMAIN = b"btard envelope 1\0"
+_STEP_DOMAIN = b"btard envelope %d\0" % PROTOCOL_VERSION
+_RECORD_DOMAIN = b"btard record %d\0" % PROTOCOL_VERSION
 _SIX_FIELDS = b"\x96"
 """How msgpack begins a list of six."""
 _SIGNATURE_FIELD = 2 + SIGNATURE_SIZE
@@ -52,7 +55,10 @@ class MessageKind(IntEnum):
     GENESIS = 18
     METRICS = 19
     BANS = 20
-    HEAD = 21
+
+
+FIRST_RECORD = MessageKind.MANIFEST
+"""From here on kinds are records, which are published outside of any step."""
 
 
 class Readable(Protocol):
@@ -141,7 +147,7 @@ class Envelope:
         )
         if len(data) <= _CACHED_SIZE:
             # Canonical bytes end with the signature, so what was signed need not be written again.
-            object.__setattr__(envelope, "_signed", _DOMAIN + _SIX_FIELDS + data[1:-_SIGNATURE_FIELD])
+            object.__setattr__(envelope, "_signed", _domain(known) + _SIX_FIELDS + data[1:-_SIGNATURE_FIELD])
         return envelope
 
     def is_genuine(self) -> bool:
@@ -198,8 +204,12 @@ class Envelope:
         return self._signed or _signed_bytes(self.run, self.step, self.attempt, self.kind, self.author, self.body)
 
 
+def _domain(kind: MessageKind) -> bytes:
+    return _STEP_DOMAIN if kind < FIRST_RECORD else _RECORD_DOMAIN
+
+
 def _signed_bytes(run: bytes, step: int, attempt: int, kind: MessageKind, author: PeerId, body: bytes) -> bytes:
-    return _DOMAIN + encode([run, step, attempt, int(kind), bytes(author), body])
+    return _domain(kind) + encode([run, step, attempt, int(kind), bytes(author), body])
 
 
 class UnsignedEnvelope(Envelope):

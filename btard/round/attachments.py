@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from btard.identity import Envelope, Malformed, MessageKind, PeerId
 from btard.round.accusations import Relay, Report
-from btard.round.messages import Leave, PartHeader
+from btard.round.messages import SIGNED_ONCE, Leave, PartHeader
 
 RELAY_BYTES = 1 << 20
 
@@ -34,25 +34,13 @@ ECHOED = frozenset({MessageKind.COMMIT, MessageKind.AGGREGATE, MessageKind.REVEA
 SHOWN = ECHOED | {MessageKind.DIGEST}
 """What a peer attaches to a report that charges somebody, or that found another digest."""
 
-_PROVES = frozenset(
-    {
-        MessageKind.COMMIT,
-        MessageKind.AGGREGATE,
-        MessageKind.REVEAL,
-        MessageKind.SCALARS,
-        MessageKind.DIGEST,
-        MessageKind.REPORT,
-        MessageKind.VOTE,
-    }
-)
-
 
 def _check_readable(envelope: Envelope) -> None:
     if envelope.kind is MessageKind.PART:
         PartHeader.decode(envelope.body)
     elif envelope.kind is MessageKind.LEAVE:
         Leave.decode(envelope.body)
-    elif envelope.kind not in _PROVES:
+    elif envelope.kind not in SIGNED_ONCE:
         raise Malformed("proves nothing")
 
 

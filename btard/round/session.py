@@ -8,6 +8,7 @@ from functools import lru_cache, partial
 
 from btard.behaviour import Behaviour
 from btard.identity import Envelope, IdentityKey, Malformed, MessageKind, PeerId
+from btard.identity.envelope import FIRST_RECORD
 from btard.round.actions import Action, Finished, Send, Stopped
 from btard.round.attempt import Attempt
 from btard.round.buffers import BufferPool
@@ -25,7 +26,6 @@ _EARLY_TOTAL = 32 << 20
 
 _AGGREGATE = MessageKind.AGGREGATE
 _PARTS = frozenset({MessageKind.PART, MessageKind.AGGREGATE})
-_OUTSIDE_OF_STEPS = MessageKind.MANIFEST
 
 
 class Session:
@@ -105,7 +105,7 @@ class Session:
             envelope = data if isinstance(data, Envelope) else Envelope.decode(data)
         except Malformed:
             return []
-        if envelope.run != self._rules.run or envelope.author != sender or envelope.kind >= _OUTSIDE_OF_STEPS:
+        if envelope.run != self._rules.run or envelope.author != sender or envelope.kind >= FIRST_RECORD:
             return []
         step = self.roster.step if self.roster is not None else -1
         machine = self.machine

@@ -12,9 +12,9 @@ from btard.round.actions import Action, Send
 from btard.round.attachments import ECHOED, SHOWN, relays, valid_attachments
 from btard.round.attempt import Attempt
 from btard.round.exchange import Exchange
-from btard.round.messages import Forward, Leave, Phase
+from btard.round.messages import Forward, Leave, Phase, contradict
 from btard.round.phases import StepContext
-from btard.round.settle import Resolution, Testimony, admissible, gives_reason, resolve
+from btard.round.settle import Resolution, Testimony, admissible, gives_reason, resolve, tells_two_stories
 from btard.round.tribunal import Court
 
 _FRAME = 512
@@ -145,7 +145,7 @@ class Settlement:
             if not self.frozen:
                 self._attempt.learn(e for e in told if e.kind in ECHOED)
         first = self._reports.setdefault(envelope.author, (envelope, report))
-        if first[0].content_digest() != envelope.content_digest():
+        if contradict(first[0], envelope):
             self._contradictions.setdefault(envelope.author, envelope)
 
     def add_vote(self, envelope: Envelope) -> None:
@@ -154,7 +154,7 @@ class Settlement:
         if vote.context != self._attempt.context:
             raise Malformed("a vote of another membership")
         first = self._votes.setdefault(envelope.author, (envelope, vote))
-        if first[0].content_digest() != envelope.content_digest():
+        if contradict(first[0], envelope):
             self._contradictions.setdefault(envelope.author, envelope)
 
     def add_relay(self, envelope: Envelope) -> None:
@@ -255,7 +255,7 @@ class Settlement:
     def _advance_votes(self, now: float, court: Court) -> list[Action]:
         actions: list[Action] = []
         if not court.voted and (court.decided or now >= self.deadline):
-            actions += court.vote()
+            actions += court.vote(misled=tells_two_stories(self._attached()))
             own = self._attempt.signed[MessageKind.VOTE, self._attempt.me]
             self._votes[self._attempt.me] = (own, Vote.decode(own.body))
             self.deadline = now + court.seconds() + self._attempt.rules.settle
@@ -332,25 +332,29 @@ class Settlement:
         return self._resolve_by(admissible(self._attempt, self._read_reports(), self._judged))
 
     def _resolve_by(self, heard: Mapping[PeerId, Charge]) -> Resolution:
-        attempt = self._attempt
         reports = self._read_reports()
-        signed = {author: self._reports[author][0] for author in reports}
+        return resolve(
+            self._attempt,
+            Testimony(
+                reports=reports,
+                signed={author: self._reports[author][0] for author in reports},
+                attached=self._attached(),
+                charges={author: charge for author, charge in heard.items() if author in reports},
+                votes={author: vote for author, vote in self._votes.items() if author in reports},
+                blame_views=self.blame_views,
+            ),
+        )
+
+    def _attached(self) -> dict[PeerId, list[Envelope]]:
+        """Return the signed messages that have come to light, by who has shown them."""
+        attempt = self._attempt
         attached = {
-            author: valid_attachments(signed[author], report, attempt.known) for author, report in reports.items()
+            author: valid_attachments(self._reports[author][0], report, attempt.known)
+            for author, report in self._read_reports().items()
         }
         attached[attempt.me] = [*attached.get(attempt.me, ()), *self.left.values()]
         for author, second in self._contradictions.items():
             firsts = [self._reports.get(author), self._votes.get(author)]
             pair = [entry[0] for entry in firsts if entry is not None and entry[0].kind is second.kind]
             attached[author] = [*attached.get(author, ()), *pair, second]
-        return resolve(
-            attempt,
-            Testimony(
-                reports=reports,
-                signed=signed,
-                attached=attached,
-                charges={author: charge for author, charge in heard.items() if author in reports},
-                votes={author: vote for author, vote in self._votes.items() if author in reports},
-                blame_views=self.blame_views,
-            ),
-        )
+        return attached

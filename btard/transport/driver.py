@@ -170,7 +170,7 @@ class SessionDriver:
         self._perform(self._session.measured(self._now, request.attempt, result))
 
     async def _inspect(self, request: InspectRow) -> None:
-        row = await self._work(inspect_row, request)
+        row = await self._work(inspect_row, request, self._rules.aggregation)
         self._perform(self._session.inspected(self._now, request.attempt, request.author, request.part, row))
 
     async def _aggregate_again(self, request: AggregateAgain) -> None:

@@ -11,6 +11,7 @@ from btard.errors import UserError
 from btard.identity import PeerId
 from btard.transport.libp2p import Libp2pNode
 from btard.transport.libp2p.probing import ask_dial_back, read_clock
+from btard.version import PROTOCOL_VERSION
 from peer.doctor.check_machine import (
     check_device,
     check_directory,
@@ -42,7 +43,7 @@ from peer.doctor.probe_machine import (
 from peer.doctor.probe_network import probe_address
 from peer.doctor.settings import DoctorSettings
 from peer.joining import load_run_task
-from peer.manifest import PROTOCOL_VERSION, RunManifest
+from peer.manifest import RunManifest
 from peer.settings import PeerSettings
 from peer.visit.overview import printable
 from peer.visit.sight import Sight, look

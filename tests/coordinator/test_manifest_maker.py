@@ -51,12 +51,14 @@ def test_two_runs_have_two_names(tmp_path: Path) -> None:
     assert prepare(tmp_path / "a").manifest.run_id != prepare(tmp_path / "b").manifest.run_id
 
 
-def test_a_run_may_be_given_its_name(tmp_path: Path) -> None:
-    name = "ab" * 16
-    assert prepare(tmp_path, run_id=name).manifest.run_id == name
-    assert prepare(tmp_path).manifest.run_id == prepare(tmp_path, run_id=name).manifest.run_id == name
-    with pytest.raises(UserError, match="--run-id contradicts"):
-        prepare(tmp_path, run_id="cd" * 16)
+def test_the_same_nonce_and_the_same_rules_are_the_same_run(tmp_path: Path) -> None:
+    nonce = "ab" * 16
+    name = prepare(tmp_path / "a", nonce=nonce).manifest.run_id
+    assert prepare(tmp_path / "a").manifest.run_id == prepare(tmp_path / "a", nonce=nonce).manifest.run_id == name
+    assert prepare(tmp_path / "b", nonce=nonce).manifest.run_id == name
+    assert prepare(tmp_path / "c", nonce=nonce, tau=3.0).manifest.run_id != name
+    with pytest.raises(UserError, match="--nonce contradicts"):
+        prepare(tmp_path / "a", nonce="cd" * 16)
 
 
 @pytest.mark.parametrize(

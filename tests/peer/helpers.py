@@ -20,14 +20,14 @@ from tests.btard.round.swarm import keys
 KEYS = keys(6)
 PEERS = tuple(key.peer_id for key in KEYS)
 ROSTER = Roster(5, PEERS[:5], frozenset(), first_randomness(0, 5))
-RUN = bytes.fromhex("00112233445566778899aabbccddeeff")
+NONCE = bytes.fromhex("00112233445566778899aabbccddeeff")
 
 
 def run_manifest(**changed: Any) -> RunManifest:
     """Return the manifest of a run on the digits."""
     task = load_task("digits", "tiny")
     fields: dict[str, Any] = {
-        "run_id": RUN.hex(),
+        "nonce": NONCE.hex(),
         "experiment": "test",
         "task": "digits",
         "size": "tiny",
@@ -47,7 +47,10 @@ def run_manifest(**changed: Any) -> RunManifest:
         "deadlines": Deadlines(),
         "seed": 1,
     }
-    return RunManifest(**(fields | changed))
+    return RunManifest.of(fields | changed)
+
+
+RUN = run_manifest().run
 
 
 def signed_manifest(key: IdentityKey, body: bytes, *, run: bytes = RUN) -> Envelope:

@@ -69,7 +69,9 @@ async def test_nobody_falls_back_to_a_stranger() -> None:
 
 async def test_named_peers_of_two_runs() -> None:
     sentence = await refusal(network(p1=telling(0), p2=telling(3)), 1, 2)
-    assert sentence.startswith(f"the initial peers belong to different runs: {PEERS[1]} tells of run 00112233 of the")
+    assert sentence.startswith(
+        f"the initial peers belong to different runs: {PEERS[1]} tells of run {RUN.hex()[:8]} of the"
+    )
     assert f"coordinator {PEERS[0]} and {PEERS[2]} tells of run" in sentence and str(PEERS[3]) in sentence
     assert sentence.endswith("give addresses of one run only")
 

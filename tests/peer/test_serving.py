@@ -48,6 +48,11 @@ class Poisons(Behaviour):
         return b"poison"
 
 
+class Forges(Behaviour):
+    def served_evidence(self, evidence: bytes | None) -> bytes | None:
+        return b"forged"
+
+
 class Hides(Behaviour):
     def shown_momentum(self, step: int, base: bytes | None) -> bytes | None:
         return None
@@ -218,3 +223,12 @@ async def test_a_behaviour_may_lie_to_newcomers(counted: CountedTrainer, bans: B
     server = StateServer(reception, counted, Tells(), bans)  # type: ignore[arg-type]
     assert await ask(server, Want.MANIFEST) == await ask(server, Want.ROSTER) == b"something else"
     assert await server.answer(PEERS[4], Question(want=Want.KNOCK, knock=KNOCK).encode()) is None
+
+
+async def test_a_behaviour_may_show_other_evidence(counted: CountedTrainer, bans: BanBook) -> None:
+    honest, forger = (StateServer(Reception(MANIFEST), counted, made, bans) for made in (Behaviour(), Forges()))  # type: ignore[arg-type]
+    for server in (honest, forger):
+        server.stand(ROSTER, STATE)
+    assert await ask(honest, Want.BAN, peer=str(PEERS[0])) is None
+    assert await ask(forger, Want.BAN, peer=str(PEERS[0])) == b"forged"
+    assert await ask(forger, Want.BAN, peer="nobody") is None

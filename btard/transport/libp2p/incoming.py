@@ -18,12 +18,13 @@ from btard.transport.base import MAX_HEADER, Inbox
 from btard.transport.libp2p.control import read_message
 from btard.transport.libp2p.pipe import Parser, Pipe, Violation, fill
 from btard.transport.libp2p.settings import Counters, Limits
+from btard.version import PROTOCOL_VERSION
 
 logger = logging.getLogger(__name__)
 
-CONTROL_PROTOCOL = "/btard/1/control"
-BULK_PROTOCOL = "/btard/1/bulk"
-FETCH_PROTOCOL = "/btard/1/fetch"
+CONTROL_PROTOCOL = f"/btard/{PROTOCOL_VERSION}/control"
+BULK_PROTOCOL = f"/btard/{PROTOCOL_VERSION}/bulk"
+FETCH_PROTOCOL = f"/btard/{PROTOCOL_VERSION}/fetch"
 
 MESSAGE_PREFIX = struct.Struct(">I")
 """Length of a control message."""

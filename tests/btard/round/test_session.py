@@ -21,8 +21,9 @@ from btard.round.session import Session
 from btard.round.work import Aggregated, encode_parts
 from btard.transport.base import MAX_HEADER
 from btard.transport.memory import SimulatedPeer
-from tests.btard.round.swarm import RULES, PeerType, Swarm, keys, one_of, voids
+from tests.btard.round.swarm import PeerType, Swarm, keys, one_of, rules_of, voids
 
+RULES = rules_of(5)
 KEYS = keys(5)
 PEERS = tuple(key.peer_id for key in KEYS)
 ROSTER = Swarm(5).genesis
@@ -355,7 +356,7 @@ def test_whatever_comes_after_the_end_of_a_step_is_ignored() -> None:
     assert over.deadline == float("inf")
     assert over.tick(1e9) == over.parts_ready(1.0, 0, (memoryview(b""),), (STATE,)) == []
     assert over.aggregate_ready(1.0, 0, NOTHING) == []
-    header = message(1, MessageKind.PART, PartHeader(0, STATE).encode())
+    header = message(1, MessageKind.PART, PartHeader(0, STATE).encode(), run=swarm.rules.run)
     assert over.accept_part(PEERS[1], header, Partition(RULES.dimension, 3, RULES.wire).length(0)) is None
 
 
