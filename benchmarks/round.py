@@ -87,7 +87,9 @@ async def run_round(
             async def contribute() -> Contribution:
                 return Contribution(vector)
 
-            driver = SessionDriver(session, node.transport, rules, recompute, worker, lambda voided: None)
+            driver = SessionDriver(
+                session, node.transport, rules, recompute, worker, lambda voided: None, charge=node.transport.charge
+            )
             node.transport.attach(driver)
             members = tuple(sorted(peer for peer, _ in addresses))
             roster = Roster(0, members, frozenset(), first_randomness(0, 0))

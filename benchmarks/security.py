@@ -140,7 +140,9 @@ class Protocol:
             return vector_of(len(vector), order[target])
 
         machine = session(rules, key, Behaviour(), BufferPool())
-        self._driver = SessionDriver(machine, node.transport, rules, recompute, worker, lambda voided: None)
+        self._driver = SessionDriver(
+            machine, node.transport, rules, recompute, worker, lambda voided: None, charge=node.transport.charge
+        )
         self._roster = Roster(0, tuple(sorted(peers)), frozenset(), first_randomness(0, 0))
 
     async def prepare(self) -> Callable[[], Awaitable[None]]:

@@ -199,6 +199,7 @@ async def _serve(
             sinks=(sink,) if sink is not None else (),
         )
         node.records.know(supervisor.knows)
+        node.transport.is_member = supervisor.is_member
         working = asyncio.ensure_future(supervisor.run())
         try:
             either: set[asyncio.Future[Any]] = {working, failure}

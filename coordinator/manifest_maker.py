@@ -18,7 +18,9 @@ from coordinator.settings import DEFAULT_TAU, CoordinatorSettings
 from peer.calibration import Tolerance
 from peer.manifest import Deadlines, RunManifest, RunTerms
 from tasks.base import Schedule, Task
-from tasks.data.spec import DataSpec
+from tasks.data.hub import HubAccess, pinned
+from tasks.data.public import PublicData
+from tasks.data.spec import DataSpec, SourceKind
 from tasks.registry import check_task, load_task
 from tasks.training_state import TrainingState
 
@@ -68,8 +70,10 @@ def prepare_run(settings: CoordinatorSettings, directory: RunDirectory) -> Prepa
     stored = directory.load_manifest()
     if stored is not None and directory.finished:
         raise UserError(f"the run in {directory.path} is finished; give another --directory for a new one")
-    spec = DataSpec.parse(settings.data, _absolute(settings.tokenizer))
-    task = load_task(settings.task, settings.size, spec, settings.cache_dir)
+    # The owner of this machine has chosen these data, so their size needs no leave.
+    access = HubAccess(most_bytes=None, signed_in=True)
+    spec = pinned(_as_before(DataSpec.parse(settings.data, settings.tokenizer), stored), access)
+    task = load_task(settings.task, settings.size, spec, settings.cache_dir, access=access)
     schedule = _schedule(settings, task)
     state = TrainingState(task, settings.seed, schedule, device=torch.device("cpu"))
     initial: bytes | None = None
@@ -90,12 +94,14 @@ def prepare_run(settings: CoordinatorSettings, directory: RunDirectory) -> Prepa
     return PreparedRun(manifest, state, initial, resumed=stored is not None)
 
 
-def _absolute(tokenizer: str | None) -> str | None:
-    """Peers on the same machine, such as a local swarm's, start elsewhere: a path that exists becomes absolute."""
-    if tokenizer is None:
-        return None
-    path = Path(tokenizer).expanduser()
-    return str(path.resolve()) if path.exists() else tokenizer
+def _as_before(spec: DataSpec, stored: RunManifest | None) -> DataSpec:
+    """A run that goes on keeps to the commit of the Hub data set that it began with."""
+    if stored is None or spec.revision is not None or spec.kind is not SourceKind.HUB:
+        return spec
+    before = stored.data
+    if (spec.location, spec.configuration) != (before.name, before.configuration):
+        return spec
+    return spec.model_copy(update={"revision": before.revision})
 
 
 def _schedule(settings: CoordinatorSettings, task: Task) -> Schedule:
@@ -132,7 +138,7 @@ def _manifest(
                 "experiment": settings.experiment,
                 "task": settings.task,
                 "size": settings.size,
-                "data": spec,
+                "data": PublicData.of(spec),
                 "fingerprint": state.task.fingerprint,
                 "dimension": state.dimension,
                 "batch_size": settings.batch_size,
@@ -219,4 +225,4 @@ def _check_same(wanted: RunManifest, stored: RunManifest, path: Path) -> None:
 
 
 def _shown(value: object) -> str:
-    return value.model_dump_json() if isinstance(value, DataSpec) else str(value)
+    return value.model_dump_json(exclude_defaults=True) if isinstance(value, PublicData) else str(value)

@@ -98,16 +98,32 @@ class CoordinatorSettings(TelemetrySettings, TauSettings):
         "tiny"
     )
     data: Annotated[
-        str, Option("corpus: builtin, a path, or a Hub data set as NAME:CONFIGURATION or hub:NAME", group=_TASK)
+        str,
+        Option(
+            "corpus: builtin, a path, which each peer's owner then has to give by --data, too, or a Hub data set as "
+            "OWNER/NAME:CONFIGURATION or hub:OWNER/NAME",
+            group=_TASK,
+        ),
     ] = "builtin"
     tokenizer: Annotated[
-        str | None, Option("path of a tokenizer.json; with none one is trained from the corpus", group=_TASK)
+        str | None,
+        Option(
+            "path of a tokenizer.json, which each peer's owner then has to give, too; with none one is trained from "
+            "the corpus",
+            group=_TASK,
+        ),
     ] = None
     cache_dir: Annotated[Path | None, Option("where tokenised data are kept", group=_TASK)] = None
 
     peers: Annotated[
-        int, Field(ge=1, le=MAX_FIRST_ROSTER), Option("how many form the first roster", unit="peers", group=_TRAINING)
-    ] = 4
+        int,
+        Field(ge=1, le=MAX_FIRST_ROSTER),
+        Option(
+            "how many form the first roster; with fewer than 4 nobody is validated, with 5 one may be banned",
+            unit="peers",
+            group=_TRAINING,
+        ),
+    ] = 5
     batch_size: Annotated[
         int, Field(ge=1, le=2**20), Option("samples of a peer in a step", unit="samples", group=_TRAINING)
     ] = 8

@@ -29,6 +29,7 @@ from peer.bans import BanBook
 from peer.event_log import EventLog
 from peer.questions import Directory
 from peer.reception import Reception, Rooms
+from peer.validation_watch import ValidationWatch
 
 logger = logging.getLogger(__name__)
 
@@ -93,6 +94,7 @@ class Supervisor:
         self._meter = meter
         self._details = details = DetailsBoard(directory, log)
         self._board = MetricsBoard(run.manifest, directory, patience=patience, sinks=(meter, *sinks), details=details)
+        self._watch = ValidationWatch(run.manifest.validators, self._tell_validation)
         self._follower: Follower | None = None
         self._checking: asyncio.Task[None] | None = None
         self._logged_step = -1
@@ -124,6 +126,10 @@ class Supervisor:
                 await self._follower.close()
             await self._keeper.close()
             self._board.close()
+
+    def is_member(self, peer: PeerId) -> bool:
+        """Whether a peer belongs to the last roster that is believed."""
+        return self._follower is not None and peer in self._follower.trusted.members
 
     def knows(self, peer: PeerId) -> bool:
         """Whether the coordinator's DHT node keeps records of an author: a member, or who waits to become one."""
@@ -170,6 +176,7 @@ class Supervisor:
                 self._remember(follower.trusted)
                 self._publisher.announce(follower.trusted)
             self._meter.followed(follower.trusted, len(follower.heads))
+            self._watch.look(follower.trusted)
             if follower.trusted.step > self._manifest.start_step:
                 self._initial.release()
             self._check_bans(follower.trusted)
@@ -183,6 +190,12 @@ class Supervisor:
                     return
             pause = self._period if ended is None else min(self._period, _END_POLL)
             await asyncio.sleep(max(0.0, began + pause - loop.time()))
+
+    def _tell_validation(self, step: int, words: str | None) -> None:
+        if words is None:
+            self._log.write(CoordinatorEvent.VALIDATED, step=step)
+        else:
+            self._log.write(CoordinatorEvent.UNVALIDATED, step=step, words=words)
 
     def _check_bans(self, trusted: Roster) -> None:
         """Check bans beside following: members that do not answer, or slowly, would hold it up."""

@@ -166,6 +166,7 @@ class Peer:
         from peer.knocking import Knocker
         from peer.neighbours import Neighbours
         from peer.progress import Progress
+        from peer.questions import is_large
         from peer.reception import Reception, Rooms
         from peer.reporting import Reporter
         from peer.rosters import Rosters
@@ -174,6 +175,7 @@ class Peer:
         from peer.telemetry.recorder import Recorder, begin_wandb
         from peer.trainer import Trainer
         from peer.training import TrainingLoop
+        from peer.validation_watch import ValidationWatch
 
         settings = self._settings
         if settings.threads:
@@ -206,7 +208,9 @@ class Peer:
             trainer.worker,
             lambda event: training.on_voided(event),
             lambda step, target, finding: training.on_examined(step, target, finding),
+            node.transport.charge,
         )
+        node.transport.is_member = lambda peer: peer == coordinator or session.is_member(peer)
         node.transport.attach(driver)
         meter = PeerMeter(
             registry,
@@ -225,7 +229,7 @@ class Peer:
         node.records.know(neighbours.knows)
         reception.open(Rooms(door, rosters.newest_bytes, neighbours.directory))
         server = StateServer(reception, trainer, self._behaviour, bans)
-        node.transport.serve_with(server.answer)
+        node.transport.serve_with(server.answer, is_large)
         training = TrainingLoop(
             key=self._key,
             coordinator=coordinator,
@@ -242,7 +246,7 @@ class Peer:
             reporter=Reporter(
                 node.records, self._key, manifest, self._behaviour, node.transport.counters, trainer.numerics
             ),
-            recorder=Recorder(meter, wandb),
+            recorder=Recorder(meter, wandb, ValidationWatch(manifest.validators)),
             server=server,
             bans=bans,
             progress=Progress(settings.directory / "progress", manifest.run_id),

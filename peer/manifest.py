@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from btard.aggregation import RuleName
 from btard.identity import Envelope, Malformed
 from btard.round.partition import WireType
 from btard.round.rules import AggregationRules, Eliminate, StepRules, Validation, VerificationRules
 from btard.version import PROTOCOL_VERSION
-from tasks.data.spec import DataSpec
+from tasks.data.public import PublicData
 
 MAX_MANIFEST = 16 << 10
 """Bytes."""
@@ -24,6 +24,17 @@ MAX_MANIFEST_ENVELOPE = MAX_MANIFEST + 256
 Seconds = Annotated[float, Field(gt=0, le=86400)]
 HexDigest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Hex16 = Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
+Word = Annotated[str, Field(pattern="^[A-Za-z0-9][A-Za-z0-9_.-]{0,49}$")]
+
+
+def _shown(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("must have no characters that cannot be printed")
+    return text
+
+
+Title = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_shown)]
+Period = Annotated[float, Field(ge=0.05, le=86400)]
 
 
 class Deadlines(BaseModel):
@@ -44,6 +55,8 @@ class RunTerms(BaseModel):
     Attributes:
         nonce: 16 random bytes in hex, so that two runs with equal rules have two names.
         experiment: the run's name for people.
+        task, size: of those that are installed here.
+        data: what everybody can have; of a corpus on the coordinator's machine only that there is one.
         fingerprint: of the task's data; a peer with another one is refused.
         dimension: numbers in a gradient; a peer whose model has another number cannot take part.
         batch_size: samples that each peer computes on in a step.
@@ -66,15 +79,15 @@ class RunTerms(BaseModel):
 
     protocol: int = PROTOCOL_VERSION
     nonce: Hex16
-    experiment: Annotated[str, Field(min_length=1, max_length=100)]
-    task: Annotated[str, Field(max_length=50)]
-    size: Annotated[str, Field(max_length=50)]
-    data: DataSpec
+    experiment: Title
+    task: Word
+    size: Word
+    data: PublicData
     fingerprint: HexDigest
     dimension: Annotated[int, Field(ge=1, lt=2**40)]
     batch_size: Annotated[int, Field(ge=1, le=2**20)]
     learning_rate: Annotated[float, Field(gt=0)]
-    warmup_steps: Annotated[int, Field(ge=0)]
+    warmup_steps: Annotated[int, Field(ge=0, lt=2**40)]
     total_steps: Annotated[int, Field(ge=1, le=2**40)]
     max_grad_norm: Annotated[float, Field(gt=0)] | None
     precision: Annotated[str, Field(pattern="^(none|bf16|fp16)$")]
@@ -84,11 +97,11 @@ class RunTerms(BaseModel):
     peers: Annotated[int, Field(ge=1, le=256)]
     deadlines: Deadlines
     seed: Annotated[int, Field(ge=0, lt=2**63)]
-    start_step: Annotated[int, Field(ge=0)] = 0
+    start_step: Annotated[int, Field(ge=0, lt=2**40)] = 0
     state_digest: HexDigest | None = None
-    checkpoint_every: Annotated[int, Field(ge=0)] = 0
-    checkpoint_at: tuple[Annotated[int, Field(ge=0)], ...] = ()
-    metrics_period: Seconds = 2.0
+    checkpoint_every: Annotated[int, Field(ge=0, le=2**40)] = 0
+    checkpoint_at: Annotated[tuple[Annotated[int, Field(ge=0, le=2**40)], ...], Field(max_length=1024)] = ()
+    metrics_period: Period = 2.0
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
     max_part_norm: Annotated[float, Field(gt=0)] | None = None
     validators: Annotated[float, Field(ge=0, le=128)] = 0.0
@@ -102,6 +115,8 @@ class RunTerms(BaseModel):
     def _steps_fit(self) -> RunTerms:
         if not self.start_step < self.total_steps:
             raise ValueError(f"the run starts at step {self.start_step}, but has only {self.total_steps} steps")
+        if not self.warmup_steps < self.total_steps:
+            raise ValueError(f"the warm-up has {self.warmup_steps} steps, but the run only {self.total_steps}")
         return self
 
     @model_validator(mode="after")

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from btard.hashing import DIGEST_SIZE
 from btard.identity import Malformed, PeerId
 from btard.identity.codec import as_bytes, as_fields, as_int, as_list, as_text, decode, encode
 from btard.round.roster import Roster, peer_id
+from btard.transport.dialable import only_dialable
 
 MAX_HEAD = 128 << 10
 """Bytes of an answered head."""
@@ -41,6 +42,9 @@ _MAX_SHOWN_MADDRS = 3
 _MAX_MADDR = 256
 _PEER_BYTES = 44
 """Of a peer id in a list of its own, and of the list of its addresses, without these."""
+
+
+_Maddr = Annotated[str, Field(max_length=_MAX_MADDR)]
 
 
 class Want(StrEnum):
@@ -69,7 +73,9 @@ class Knock(BaseModel):
     run: Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
     protocol: Annotated[int, Field(ge=0, lt=2**31)]
     fingerprint: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-    maddrs: Annotated[list[Annotated[str, Field(max_length=_MAX_MADDR)]], Field(max_length=MAX_MADDRS)]
+    maddrs: Annotated[
+        list[Annotated[str, Field(max_length=_MAX_MADDR)]], Field(max_length=MAX_MADDRS), AfterValidator(only_dialable)
+    ]
 
 
 class Reply(StrEnum):
@@ -110,6 +116,9 @@ _WORDS = {
 }
 
 
+_LARGE = frozenset({Want.STATE, Want.SNAPSHOT, Want.BASE})
+
+
 class Question(BaseModel):
     """Asks for the manifest, for the coordinator's newest roster, for the addresses of the members, for being named as
     a candidate, for the head, for the training state before `step` while it lasts or a snapshot of it, for the momentum
@@ -133,6 +142,14 @@ class Question(BaseModel):
             return cls.model_validate_json(data)
         except ValidationError as error:
             raise Malformed(f"no question: {error.errors()[0]['msg']}") from None
+
+
+def is_large(data: bytes) -> bool:
+    """Whether these bytes ask for what is as long as the model, or has to be made first."""
+    try:
+        return Question.decode(data).want in _LARGE
+    except Malformed:
+        return False
 
 
 @dataclass(frozen=True)
@@ -197,7 +214,9 @@ class Directory:
         pairs = [as_fields(item, 2) for item in as_list(shown, most=MAX_DIRECTORY // _PEER_BYTES)]
         return cls(
             {
-                peer_id(peer): tuple(as_text(m, most=_MAX_MADDR) for m in as_list(maddrs, most=_MAX_SHOWN_MADDRS))
+                peer_id(peer): tuple(
+                    only_dialable(as_text(m, most=_MAX_MADDR) for m in as_list(maddrs, most=_MAX_SHOWN_MADDRS))
+                )
                 for peer, maddrs in pairs
             },
             tuple(peer_id(peer) for peer in as_list(waiting, most=MAX_SHOWN_WAITING)),

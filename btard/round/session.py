@@ -58,6 +58,10 @@ class Session:
         self.roster: Roster | None = None
         self.machine: StepMachine | None = None
 
+    def is_member(self, peer: PeerId) -> bool:
+        """Whether a peer belongs to the roster of the current step, or of the last one."""
+        return self.roster is not None and peer in self.roster.members
+
     @property
     def submits(self) -> bool:
         """Whether this peer sends a vector in the current step, or validates another peer's instead."""
@@ -167,11 +171,12 @@ class Session:
         envelope = self._part_header(header)
         return self.machine.accept_part(sender, envelope, length) if envelope and self.machine else None
 
-    def on_part(self, sender: PeerId, header: bytes | Envelope, digest: bytes) -> None:
-        """An accepted payload is complete; `digest` is of its bytes."""
+    def on_part(self, sender: PeerId, header: bytes | Envelope, digest: bytes) -> bool:
+        """An accepted payload with this digest is complete. Returns whether it is not what was announced."""
         envelope = self._part_header(header)
-        if envelope is not None and self.machine is not None:
-            self.machine.on_part(sender, envelope, digest)
+        if envelope is None or self.machine is None:
+            return False
+        return self.machine.on_part(sender, envelope, digest)
 
     def on_part_failed(self, now: float, sender: PeerId, header: bytes) -> list[Action]:
         """An accepted payload will not come."""

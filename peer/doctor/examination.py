@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from btard.errors import UserError
 from btard.identity import PeerId
+from btard.printable import printable
 from btard.transport.libp2p import Libp2pNode
 from btard.transport.libp2p.probing import ask_dial_back, read_clock
 from btard.version import PROTOCOL_VERSION
@@ -45,7 +46,6 @@ from peer.doctor.settings import DoctorSettings
 from peer.joining import load_run_task
 from peer.manifest import RunManifest
 from peer.settings import PeerSettings
-from peer.visit.overview import printable
 from peer.visit.sight import Sight, look
 from peer.visit.visitor import visiting
 
@@ -150,6 +150,9 @@ class Examination:
             data=settings.data,
             tokenizer=settings.tokenizer,
             cache_dir=settings.cache_dir,
+            max_data=settings.max_data,
+            max_batch=settings.max_batch,
+            max_dimension=settings.max_dimension,
         )
         try:
             await asyncio.to_thread(load_run_task, mine, manifest)

@@ -12,7 +12,7 @@ from btard.round.partition import WireType
 from btard.round.roster import Roster, first_randomness
 from btard.transport.libp2p import FetchError
 from peer.manifest import Deadlines, RunManifest
-from tasks.data.spec import DataSpec
+from tasks.data.public import PublicData
 from tasks.registry import load_task
 from tasks.training_state import TrainingState
 from tests.btard.round.swarm import keys
@@ -31,7 +31,7 @@ def run_manifest(**changed: Any) -> RunManifest:
         "experiment": "test",
         "task": "digits",
         "size": "tiny",
-        "data": DataSpec(),
+        "data": PublicData(),
         "fingerprint": task.fingerprint,
         "dimension": TrainingState(task, 0).dimension,
         "batch_size": 8,

@@ -159,7 +159,7 @@ async def test_addresses_that_are_none_hold_nobody_up(scene: Scene) -> None:
     scene.records.announce(1, "nonsense")
     scene.records.announce(2, maddr(2))
     await scene.neighbours.locate(PEERS[:3], 5.0)
-    assert scene.remembered == {PEERS[2]: (maddr(2),)}
+    assert scene.remembered == {PEERS[1]: (), PEERS[2]: (maddr(2),)}
 
 
 async def test_where_a_new_member_is_was_told_at_the_door(scene: Scene) -> None:

@@ -28,6 +28,7 @@ from peer.questions import (
     Question,
     Reply,
     Want,
+    is_large,
 )
 from tests.peer.helpers import ROSTER
 
@@ -45,7 +46,9 @@ KNOCK = Knock(run="ab" * 16, protocol=2, fingerprint="cd" * 32, maddrs=["/ip4/1.
 
 
 def test_a_knock_goes_round_and_the_longest_fits_into_a_request() -> None:
-    longest = Question(want=Want.KNOCK, knock=KNOCK.model_copy(update={"maddrs": ["\N{SNOWMAN}" * 256] * MAX_MADDRS}))
+    longest = Question(
+        want=Want.KNOCK, knock=KNOCK.model_copy(update={"maddrs": ["/dns4/" + "x" * 230 + "/tcp/65535"] * MAX_MADDRS})
+    )
     for question in (Question(want=Want.KNOCK, knock=KNOCK), longest):
         assert Question.decode(question.encode()) == question
         assert len(question.encode()) < Limits().request_bytes
@@ -71,6 +74,15 @@ def test_what_is_no_knock_is_malformed(changed: dict[str, Any]) -> None:
     data = json.dumps({"want": "knock", "knock": KNOCK.model_dump() | changed}).encode()
     with pytest.raises(Malformed, match="no question"):
         Question.decode(data)
+
+
+def test_addresses_that_nobody_may_dial_are_left_out() -> None:
+    told = ["/unix/etc/passwd", "../x", "/ip4/1.2.3.4/tcp/5"]
+    question = Question(want=Want.KNOCK, knock=Knock.model_validate(KNOCK.model_dump() | {"maddrs": told}))
+    assert question.knock is not None and question.knock.maddrs == ["/ip4/1.2.3.4/tcp/5"]
+    assert Directory.decode(Directory({PEERS[0]: tuple(told)}).encode()).addresses == {
+        PEERS[0]: ("/ip4/1.2.3.4/tcp/5",)
+    }
 
 
 @pytest.mark.parametrize("reply", Reply)
@@ -101,7 +113,9 @@ def test_a_directory_tells_a_few_addresses_without_the_peer_id_of_as_many_as_fit
     }
     usual = Directory(dict.fromkeys(PEERS, ("/ip4/100.200.100.200/tcp/31337",) * 2), PEERS[:MAX_SHOWN_WAITING])
     assert len(usual.encode()) <= MAX_DIRECTORY and Directory.decode(usual.encode()) == usual
-    longest = Directory(dict.fromkeys(PEERS, ("\N{SNOWMAN}" * 256, "x" * 257) * 8), PEERS)
+    longest = Directory(
+        dict.fromkeys(PEERS, ("\N{SNOWMAN}" * 256, "x" * 257) * 8), PEERS
+    )  # not to be dialled, but long
     assert len(longest.encode()) <= MAX_DIRECTORY
     found = Directory.decode(longest.encode())
     assert len(found.addresses) > 50 and len(found.waiting) == MAX_SHOWN_WAITING
@@ -192,3 +206,8 @@ def test_a_damaged_head_is_malformed_or_another_one(data: st.DataObject) -> None
     damaged[data.draw(st.integers(0, len(damaged) - 1))] ^= data.draw(st.integers(1, 255))
     with contextlib.suppress(Malformed):
         assert Head.decode(bytes(damaged)) != HEAD
+
+
+def test_only_what_is_as_long_as_the_model_needs_a_slot() -> None:
+    assert {want for want in Want if is_large(Question(want=want).encode())} == {Want.STATE, Want.SNAPSHOT, Want.BASE}
+    assert not is_large(b"") and not is_large(b'{"want":"everything"}')

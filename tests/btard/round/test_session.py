@@ -201,6 +201,20 @@ def test_a_part_is_given_a_buffer_of_its_length_once() -> None:
     assert begun.accept_part(PEERS[1], HEADER, LENGTH) is None, "once it is here"
 
 
+def test_only_what_is_not_as_announced_is_useless() -> None:
+    begun = committed()
+    for wrong in (True, True, False):
+        buffer = begun.accept_part(PEERS[1], HEADER, LENGTH)
+        assert buffer is not None
+        assert begun.on_part(PEERS[1], HEADER, STATE if wrong else digest(buffer)) is wrong
+
+
+def test_members_are_those_of_the_current_step() -> None:
+    begun = committed()
+    assert all(begun.is_member(peer) for peer in PEERS)
+    assert not begun.is_member(IdentityKey.generate().peer_id)
+
+
 def test_a_part_that_broke_off_may_be_sent_again() -> None:
     begun = committed()
     assert begun.accept_part(PEERS[1], HEADER, LENGTH) is not None
