@@ -162,6 +162,11 @@ class Behaviour:
         """Return the training state to hand to a newcomer that asks."""
         return state
 
+    def told_newcomer(self, question: str, answer: bytes | None) -> bytes | None:
+        """Return what to answer to somebody who wants in, None to refuse; `question` is manifest, roster, addresses or
+        knock."""
+        return answer
+
     def served_evidence(self, evidence: bytes | None) -> bytes | None:
         """Return the evidence file of a ban to show to who asks for it, or None to show none."""
         return evidence

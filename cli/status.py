@@ -52,7 +52,7 @@ def main(argv: Sequence[str]) -> int:
 
     async def visit() -> Sight:
         async with visiting(settings.initial_peers, settings.timeout) as (node, known):
-            return await look(node.records, known, settings.timeout)
+            return await look(node, known, settings.timeout)
 
     try:
         found = overview(uvloop.run(visit()))
@@ -84,7 +84,7 @@ def headline(found: Overview) -> str:
     if found.finished:
         where = f"finished after step {found.step}"
     elif found.step is None:
-        where = f"waiting for its first roster, {len(found.peers)} announced"
+        where = f"waiting for its first roster, {len(found.peers)} at the door"
     else:
         where = f"step {found.step} of {found.total_steps}, {found.members} members"
     loss = f", median loss {found.loss:.4f}" if found.loss is not None else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 
 from btard.errors import UserError
@@ -13,7 +14,7 @@ from btard.transport.libp2p.discover import split_maddr
 from coordinator.network import Network
 from coordinator.run_directory import RunDirectory
 from peer.manifest import RunManifest
-from peer.records import Join, joins_key, read_records
+from peer.records import Join, read_records
 
 logger = logging.getLogger(__name__)
 
@@ -33,13 +34,21 @@ class AddressBook:
 
     async def refresh(self, trusted: Roster) -> None:
         """Read what the members announce, and write it down if it has changed."""
-        records = await self._network.read(joins_key(self._run))
-        mine = {peer: envelope for peer, envelope in records.items() if peer in trusted.members}
-        joins = read_records(mine, Join, self._run, MessageKind.JOIN)
+        records = await self._network.read(self._run, MessageKind.JOIN, trusted.members)
+        joins = read_records(records, Join, self._run, MessageKind.JOIN)
         known = {peer: maddrs for peer, maddrs in self._known.items() if peer in trusted.members}
-        for peer, join in joins.items():
-            if maddrs := [maddr for maddr in join.maddrs if _names(maddr, peer)]:
-                known[peer] = maddrs
+        self._take(known | _usable({peer: tuple(join.maddrs) for peer, join in joins.items()}))
+
+    def learn(self, told: Mapping[PeerId, tuple[str, ...]]) -> None:
+        """Write down where the first members have said at the door that they are."""
+        self._take(self._known | _usable(told))
+
+    @property
+    def known(self) -> dict[PeerId, tuple[str, ...]]:
+        """Where the members are."""
+        return {peer: tuple(maddrs) for peer, maddrs in self._known.items()}
+
+    def _take(self, known: dict[PeerId, list[str]]) -> None:
         if known == self._known:
             return
         self._known = known
@@ -64,6 +73,11 @@ def remembered_addresses(path: Path) -> list[str]:
         except UserError:
             continue
     return list(found.values())[:MAX_BOOTSTRAP]
+
+
+def _usable(told: Mapping[PeerId, tuple[str, ...]]) -> dict[PeerId, list[str]]:
+    found = {peer: [maddr for maddr in maddrs if _names(maddr, peer)] for peer, maddrs in told.items()}
+    return {peer: maddrs for peer, maddrs in found.items() if maddrs}
 
 
 def _names(maddr: str, peer: PeerId) -> bool:

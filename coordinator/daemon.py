@@ -115,18 +115,22 @@ async def _serve(
 
     from btard.identity import IdentityKey
     from btard.round.evidence_file import rules_fingerprint
-    from btard.transport.libp2p import Libp2pNode
+    from btard.transport.libp2p import KeyInUse, Libp2pNode
     from coordinator.address_book import remembered_addresses
     from coordinator.events import CoordinatorEvent
     from coordinator.meter import MeteredLog, SwarmMeter
     from coordinator.network import NodeNetwork
-    from coordinator.serving import InitialState
+    from coordinator.serving import CoordinatorServer, InitialState, sign_manifest
     from coordinator.supervisor import Supervisor
     from coordinator.wandb_sink import WandbSink
+    from peer.reception import Reception
 
     adopt_libraries()
     manifest = prepared.manifest
+    key = IdentityKey.load_or_create(directory.identity)
     initial = InitialState(manifest.start_step, prepared.initial)
+    reception = Reception(sign_manifest(key, manifest))
+    server = CoordinatorServer(reception, initial)
     failure: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     def fail(reason: str) -> None:
@@ -140,7 +144,7 @@ async def _serve(
             host_maddrs=listen,
             announce_maddrs=announce,
             public=settings.public,
-            serve=initial.serve,
+            serve=server.serve,
             on_failure=fail,
         )
 
@@ -149,7 +153,7 @@ async def _serve(
     try:
         node = await create(remembered)
     except UserError as error:
-        if not remembered:
+        if not remembered or isinstance(error, KeyInUse):
             raise
         logger.warning("none of the peers of the last start can be joined: %s", error)
         node = await create([])
@@ -184,15 +188,17 @@ async def _serve(
             await page.enter_async_context(ports.metrics.serving(registry))
         supervisor = Supervisor(
             prepared,
-            NodeNetwork(node),
-            IdentityKey.load_or_create(directory.identity),
+            NodeNetwork(node, reception.manifest),
+            key,
             directory,
             log,
             initial,
+            reception,
             refresh_period=settings.refresh_period,
             meter=meter,
             sinks=(sink,) if sink is not None else (),
         )
+        node.records.know(supervisor.knows)
         node.transport.is_member = supervisor.is_member
         working = asyncio.ensure_future(supervisor.run())
         try:

@@ -14,7 +14,7 @@ from coordinator.network import Network
 from peer.event_log import EventLog
 from peer.manifest import RunManifest
 from peer.questions import Head
-from peer.records import Join, joins_key, read_records
+from peer.records import Join, read_records
 from peer.state_sync import newest_roster
 
 logger = logging.getLogger(__name__)
@@ -120,13 +120,10 @@ class Follower:
     async def _redial(self, missing: list[PeerId]) -> None:
         """Dial members that do not answer at the addresses that they announce: they may only have lost the link."""
         run = self._manifest.run
-        records = await self._network.read(joins_key(run))
-        wanted = {peer: envelope for peer, envelope in records.items() if peer in missing}
-        joins = read_records(wanted, Join, run, MessageKind.JOIN)
+        joins = read_records(await self._network.read(run, MessageKind.JOIN, missing), Join, run, MessageKind.JOIN)
         await asyncio.gather(
             *(
                 self._network.reach(PeerAddress(peer, tuple(join.maddrs)))
                 for peer, join in list(joins.items())[:_REDIALS_AT_ONCE]
-                if join.recent
             )
         )

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Protocol
 
-from btard.identity import Envelope, PeerId
+from btard.identity import Envelope, MessageKind, PeerId
 from btard.transport.base import PeerAddress
 from btard.transport.libp2p import DaemonError, Libp2pNode, RecordError
 from peer.bans import ask_evidence
+from peer.door import call_over
 from peer.questions import Head, Question
 from peer.state_sync import ask_heads, download_state
 
@@ -19,17 +20,23 @@ HEAD_TIMEOUT = 5.0
 class Network(Protocol):
     """Every call ends in bounded time, and only `publish` tells why it failed."""
 
-    async def publish(self, key: str, envelope: Envelope, ttl: float) -> None:
-        """Store a signed record; raises RecordError."""
+    async def publish(self, envelope: Envelope, ttl: float) -> None:
+        """Store a signed record of this peer; raises RecordError."""
 
-    async def read(self, key: str) -> dict[PeerId, Envelope]:
-        """Return the latest record of each author under a key."""
+    async def read(self, run: bytes, kind: MessageKind, authors: Iterable[PeerId]) -> dict[PeerId, Envelope]:
+        """Return the newest record of each author."""
 
     async def heads(self, peers: Iterable[PeerId]) -> dict[PeerId, Head]:
         """Return where the peers stand; those that do not answer are left out."""
 
     async def reach(self, address: PeerAddress) -> str | None:
         """Dial a peer: None if it answered, else why not."""
+
+    async def call(self, peer: PeerId) -> str | None:
+        """Call back a peer that has knocked: None if it answers as a peer of this run does, else why not."""
+
+    async def connected(self) -> set[PeerId] | None:
+        """Return to whom a connection stands, None when that is not known."""
 
     async def evidence(self, source: PeerId, banned: PeerId) -> bytes | None:
         """Return the evidence of a ban that a member shows, unchecked; None if it shows none."""
@@ -50,16 +57,17 @@ class Network(Protocol):
 class NodeNetwork:
     """The network of a Libp2pNode."""
 
-    def __init__(self, node: Libp2pNode) -> None:
+    def __init__(self, node: Libp2pNode, manifest: bytes) -> None:
         self._node = node
+        self._manifest = manifest
 
-    async def publish(self, key: str, envelope: Envelope, ttl: float) -> None:
-        """Store a signed record; raises RecordError."""
-        await self._node.records.publish(key, envelope, ttl)
+    async def publish(self, envelope: Envelope, ttl: float) -> None:
+        """Store a signed record of this peer; raises RecordError."""
+        await self._node.records.publish(envelope, ttl)
 
-    async def read(self, key: str) -> dict[PeerId, Envelope]:
-        """Return the latest record of each author under a key."""
-        return await self._node.records.read(key)
+    async def read(self, run: bytes, kind: MessageKind, authors: Iterable[PeerId]) -> dict[PeerId, Envelope]:
+        """Return the newest record of each author."""
+        return await self._node.records.read(run, kind, authors)
 
     async def heads(self, peers: Iterable[PeerId]) -> dict[PeerId, Head]:
         """Return where the peers stand; those that do not answer are left out."""
@@ -72,6 +80,14 @@ class NodeNetwork:
         except DaemonError as error:
             return str(error)
         return None
+
+    async def call(self, peer: PeerId) -> str | None:
+        """Call back a peer that has knocked: None if it answers as a peer of this run does, else why not."""
+        return await call_over(self._node.transport, self._manifest, peer)
+
+    async def connected(self) -> set[PeerId] | None:
+        """Return to whom a connection stands, None when that is not known."""
+        return await self._node.transport.connected()
 
     async def evidence(self, source: PeerId, banned: PeerId) -> bytes | None:
         """Return the evidence of a ban that a member shows, unchecked; None if it shows none."""

@@ -1,4 +1,4 @@
-"""Keeps the run's two records in the DHT: its manifest, and the newest roster that the coordinator knows."""
+"""Keeps the newest roster that the coordinator knows in the DHT."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import logging
 from btard.identity import Envelope, IdentityKey, MessageKind
 from btard.round.roster import Roster
 from coordinator.network import Network, RecordError
-from peer.manifest import MANIFEST_KEY, RunManifest
-from peer.records import MAX_BODY, RosterRecord, roster_key
+from peer.manifest import RunManifest
+from peer.records import MAX_BODY, RosterRecord
 
 logger = logging.getLogger(__name__)
 
@@ -28,9 +28,6 @@ class Publisher:
         self._network = network
         self._key = key
         self._run = manifest.run
-        self._manifest = Envelope.sign(
-            key, run=manifest.run, step=0, kind=MessageKind.MANIFEST, body=manifest.model_dump_json().encode()
-        )
         self._roster: Envelope | None = None
         self._changed = asyncio.Event()
         self._published = asyncio.Event()
@@ -57,30 +54,22 @@ class Publisher:
         return self._published.is_set()
 
     async def run(self) -> None:
-        """Publish until cancelled: at once what is new, everything again long before it expires."""
-        loop = asyncio.get_running_loop()
-        due = loop.time()
+        """Publish until cancelled: at once what is new, and again long before it expires."""
         while True:
             self._changed.clear()
-            everything = loop.time() >= due
-            if await self._publish(everything):
-                due = loop.time() + _PERIOD if everything else due
-                pause = due - loop.time()
-            else:
-                pause = _RETRY
+            pause = _PERIOD if await self._publish() else _RETRY
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(max(0.0, pause)):
+                async with asyncio.timeout(pause):
                     await self._changed.wait()
 
-    async def _publish(self, everything: bool) -> bool:
+    async def _publish(self) -> bool:
         roster = self._roster
+        if roster is None:
+            return True
         try:
-            if everything:
-                await self._network.publish(MANIFEST_KEY, self._manifest, TTL)
-            if roster is not None:
-                await self._network.publish(roster_key(self._run), roster, TTL)
+            await self._network.publish(roster, TTL)
         except RecordError as error:
-            logger.warning("cannot publish the run's records, trying again: %s", error)
+            logger.warning("cannot publish the roster, trying again: %s", error)
             return False
         if roster is self._roster:
             self._published.set()

@@ -9,7 +9,7 @@ import time
 from enum import IntEnum
 from typing import Any
 
-from btard.identity import IdentityKey, PeerId
+from btard.identity import IdentityKey, MessageKind, PeerId
 from btard.round.roster import Roster
 from coordinator.address_book import AddressBook
 from coordinator.ban_keeper import BanKeeper
@@ -27,7 +27,8 @@ from coordinator.serving import InitialState
 from coordinator.welcome import Welcome
 from peer.bans import BanBook
 from peer.event_log import EventLog
-from peer.records import metrics_key
+from peer.questions import Directory
+from peer.reception import Reception, Rooms
 from peer.validation_watch import ValidationWatch
 
 logger = logging.getLogger(__name__)
@@ -69,6 +70,7 @@ class Supervisor:
         directory: RunDirectory,
         log: EventLog,
         initial: InitialState,
+        reception: Reception,
         *,
         refresh_period: float,
         meter: SwarmMeter,
@@ -81,8 +83,11 @@ class Supervisor:
         self._initial = initial
         self._period = refresh_period
         self._began = time.time()
+        self._me = key.peer_id
         self._addresses = AddressBook(network, run.manifest, directory)
         self._publisher = Publisher(network, key, run.manifest)
+        self._welcome = Welcome(network, run.manifest, log)
+        reception.open(Rooms(self._welcome.door, self._newest_roster, self._where))
         self._bans = BanKeeper(network, BanBook(directory.bans, run.manifest.step_rules), log)
         self._keeper = CheckpointKeeper(network, run.manifest, run.state, directory, log)
         patience = 3 * run.manifest.metrics_period + refresh_period
@@ -126,6 +131,20 @@ class Supervisor:
         """Whether a peer belongs to the last roster that is believed."""
         return self._follower is not None and peer in self._follower.trusted.members
 
+    def knows(self, peer: PeerId) -> bool:
+        """Whether the coordinator's DHT node keeps records of an author: a member, or who waits to become one."""
+        if self._follower is None:
+            return self._welcome.door.is_guest(peer)
+        return peer in self._follower.trusted.members
+
+    def _where(self) -> Directory:
+        waiting = self._welcome.door.waiting() if self._follower is None else {}
+        return Directory(self._addresses.known | waiting, tuple(waiting))
+
+    async def _newest_roster(self) -> bytes | None:
+        found = await self._network.read(self._manifest.run, MessageKind.GENESIS, [self._me])
+        return found[self._me].encode() if self._me in found else None
+
     async def _work(self) -> ExitCode:
         trusted = self._directory.load_roster()
         if trusted is None:
@@ -138,9 +157,9 @@ class Supervisor:
         return await self._finish(follower)
 
     async def _genesis(self) -> Roster:
-        welcome = Welcome(self._network, self._manifest, self._log)
         logger.info("waiting for %d peers", self._manifest.peers)
-        roster = await welcome.first_roster()
+        roster = await self._welcome.first_roster()
+        self._addresses.learn({peer: m for peer, m in self._welcome.door.waiting().items() if peer in roster.members})
         self._remember(roster)
         logger.info("the first roster has %d members; the run begins at step %d", len(roster.members), roster.step)
         self._log.write(CoordinatorEvent.GENESIS, step=roster.step, members=roster.members)
@@ -209,8 +228,9 @@ class Supervisor:
             await asyncio.sleep(self._period)
 
     async def _read_metrics(self, follower: Follower) -> None:
-        records = await self._network.read(metrics_key(self._manifest.run))
-        self._board.take(records, follower.trusted)
+        trusted = follower.trusted
+        records = await self._network.read(self._manifest.run, MessageKind.METRICS, trusted.members)
+        self._board.take(records, trusted)
         self._meter.details(self._details.latest)
 
     def _log_status(self, follower: Follower) -> None:

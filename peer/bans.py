@@ -18,7 +18,7 @@ from btard.round.proof import Unproven, verify
 from btard.round.rules import StepRules
 from btard.transport.libp2p import FetchError, Libp2pTransport, RecordError, Records
 from peer.questions import Question, Want
-from peer.records import HexDigest, Record, Text, bans_key
+from peer.records import HexDigest, Record, Text
 
 logger = logging.getLogger(__name__)
 
@@ -131,7 +131,7 @@ class BanBook:
             return
         latest = sorted(self._entries.values(), key=lambda entry: entry.step)[-_MOST_ENTRIES:]
         try:
-            await records.publish(bans_key(run), Bans(bans=latest).sign(key, run, MessageKind.BANS), _TTL)
+            await records.publish(Bans(bans=latest).sign(key, run, MessageKind.BANS), _TTL)
         except RecordError as error:
             logger.warning("cannot publish the bans: %s", error)
 

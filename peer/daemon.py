@@ -7,6 +7,7 @@ import contextlib
 import logging
 import signal
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -132,7 +133,7 @@ class Peer:
             on_failure=fail,
         )
         try:
-            return await self._train(node, {_peer_of(maddr) for maddr in maddrs}, registry)
+            return await self._train(node, _by_peer(maddrs), registry)
         finally:
             await node.close()
 
@@ -151,20 +152,24 @@ class Peer:
                 logger.warning("%s; trying for %.0f s more", error, deadline - loop.time())
             await asyncio.sleep(_RESOLVE_POLL)
 
-    async def _train(self, node: Libp2pNode, known: set[PeerId], registry: CollectorRegistry) -> int:
+    async def _train(self, node: Libp2pNode, named: dict[PeerId, tuple[str, ...]], registry: CollectorRegistry) -> int:
         import torch
 
         from btard.round.buffers import BufferPool
         from btard.round.session import Session
         from btard.transport.driver import SessionDriver
         from peer.bans import BanBook
+        from peer.door import Door, call_over
         from peer.event_log import EventLog
         from peer.examiner import Examiner
         from peer.joining import check_local_settings, find_manifest, load_run_task
+        from peer.knocking import Knocker
         from peer.neighbours import Neighbours
         from peer.progress import Progress
         from peer.questions import is_large
+        from peer.reception import Reception, Rooms
         from peer.reporting import Reporter
+        from peer.rosters import Rosters
         from peer.serving import StateServer
         from peer.telemetry.meter import PeerMeter
         from peer.telemetry.recorder import Recorder, begin_wandb
@@ -175,7 +180,8 @@ class Peer:
         settings = self._settings
         if settings.threads:
             torch.set_num_threads(settings.threads)
-        coordinator, manifest = await find_manifest(node.records, known, settings.join_timeout)
+        signed, manifest = await find_manifest(node.transport, named, settings.join_timeout)
+        coordinator = signed.author
         check_local_settings(settings, manifest)
         loop = asyncio.get_running_loop()
         task = await loop.run_in_executor(None, load_run_task, settings, manifest)
@@ -215,17 +221,28 @@ class Peer:
             counters=node.transport.counters,
         )
         bans = BanBook(settings.directory / BANS_FOLDER, manifest.step_rules)
-        server = StateServer(trainer, self._behaviour, bans)
+        reception = Reception(signed)
+        rosters = Rosters(node.records, node.transport, coordinator, manifest.run, named)
+        door = Door(manifest, partial(call_over, node.transport, reception.manifest), node.transport.connected)
+        knocker = Knocker(node.transport, manifest, node.maddrs)
+        neighbours = Neighbours(node, self._key, manifest, named, rosters, door, knocker)
+        node.records.know(neighbours.knows)
+        reception.open(Rooms(door, rosters.newest_bytes, neighbours.directory))
+        server = StateServer(reception, trainer, self._behaviour, bans)
         node.transport.serve_with(server.answer, is_large)
         training = TrainingLoop(
             key=self._key,
             coordinator=coordinator,
+            named=frozenset(named),
             manifest=manifest,
             node=node,
             driver=driver,
             trainer=trainer,
             behaviour=self._behaviour,
-            neighbours=Neighbours(node, self._key, manifest),
+            neighbours=neighbours,
+            door=door,
+            knocker=knocker,
+            rosters=rosters,
             reporter=Reporter(
                 node.records, self._key, manifest, self._behaviour, node.transport.counters, trainer.numerics
             ),
@@ -236,7 +253,7 @@ class Peer:
             events=EventLog(settings.directory / "events.jsonl"),
             join_timeout=settings.join_timeout,
         )
-        background = [asyncio.ensure_future(work.run()) for work in (training.neighbours, training.reporter)]
+        background = [asyncio.ensure_future(work.run()) for work in (neighbours, knocker, door, training.reporter)]
         try:
             return await training.run()
         except asyncio.CancelledError:
@@ -253,5 +270,11 @@ class Peer:
             await loop.run_in_executor(None, training.recorder.close)
 
 
-def _peer_of(maddr: str) -> PeerId:
-    return PeerId.parse(maddr.rsplit("/p2p/", 1)[1])
+def _by_peer(maddrs: Sequence[str]) -> dict[PeerId, tuple[str, ...]]:
+    from btard.transport.libp2p.discover import split_maddr
+
+    found: dict[PeerId, tuple[str, ...]] = {}
+    for maddr in maddrs:
+        peer, _ = split_maddr(maddr)
+        found[peer] = (*found.get(peer, ()), maddr)
+    return found

@@ -1,17 +1,17 @@
-"""From an address to a run: the manifest, the task that fits it, and the first roster."""
+"""From an address to a run: the manifest that the named peers tell, and the task that fits it."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Collection
 
 from btard.errors import UserError
 from btard.identity import Envelope, Malformed, MessageKind, PeerId
-from btard.round.roster import Roster
-from btard.transport.libp2p import Records
+from btard.transport.libp2p import FetchError, Libp2pTransport
 from btard.version import PROTOCOL_VERSION
-from peer.manifest import MANIFEST_KEY, RunManifest
-from peer.records import RosterRecord, read_records, roster_key
+from peer.manifest import MAX_MANIFEST_ENVELOPE, RunManifest
+from peer.questions import Question, Want
 from peer.settings import PeerSettings
 from tasks.base import Task
 from tasks.data.hub import HubAccess
@@ -22,44 +22,88 @@ from tasks.registry import check_task, load_task
 logger = logging.getLogger(__name__)
 
 POLL = 0.3
-"""Seconds between two looks into the DHT while joining."""
+"""Seconds between two looks while joining."""
 
 _PATIENCE = 3.0
-"""Seconds that a manifest of an initial peer's own is preferred to any other that is found."""
+"""Seconds that the other named peers still have after one has told the manifest."""
+
+_ANSWER = 5.0
+"""Seconds in which a named peer must answer; who does not is asked again."""
 
 
-async def find_manifest(records: Records, known: set[PeerId], timeout: float) -> tuple[PeerId, RunManifest]:
-    """Return the coordinator's id and the manifest that it signed.
+async def find_manifest(
+    transport: Libp2pTransport, named: Collection[PeerId], timeout: float
+) -> tuple[Envelope, RunManifest]:
+    """Ask the peers that the user named for the manifest of their run, over streams that prove who answers.
+
+    Nobody else is asked, and of several named peers all that answer must tell of the same run.
 
     Args:
-        known: ids of the initial peers; a manifest that one of them signed is preferred to any other.
-        timeout: seconds to look.
+        named: the initial peers.
+        timeout: seconds until one of them must have told a manifest.
+
+    Returns:
+        The manifest as its coordinator has signed it, to be handed on, and what it says.
 
     Raises:
-        UserError: none is there, several are and none is an initial peer's, or it cannot be served.
+        UserError: none answers, they tell of different runs, or the run cannot be served.
     """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + timeout
-    patient_until = loop.time() + min(_PATIENCE, timeout / 2)
+    patience = min(_PATIENCE, timeout / 2)
+    told: dict[PeerId, Envelope] = {}
+    failures: dict[PeerId, str] = {}
     while True:
-        found = {a: e for a, e in (await records.read(MANIFEST_KEY)).items() if e.kind is MessageKind.MANIFEST}
-        candidates = {author: envelope for author, envelope in found.items() if author in known}
-        if not candidates and (not known or loop.time() > patient_until):
-            candidates = found
-        if len(candidates) == 1:
-            ((author, envelope),) = candidates.items()
-            return author, _readable(envelope)
-        if len(candidates) > 1:
-            names = ", ".join(str(author) for author in candidates)
-            raise UserError(
-                f"several runs are announced there, by the coordinators {names}; give the address of the right one "
-                "as an initial peer"
-            )
-        if loop.time() > deadline:
-            raise UserError(
-                f"no run is announced there within {timeout:g} s; check that a btard-coordinator runs at the address"
-            )
+        silent = [peer for peer in named if peer not in told]
+        answers = await asyncio.gather(*(_ask_manifest(transport, peer, deadline - loop.time()) for peer in silent))
+        for peer, answer in zip(silent, answers, strict=True):
+            if isinstance(answer, Envelope):
+                if not told:
+                    deadline = min(deadline, loop.time() + patience)
+                told[peer] = answer
+            else:
+                failures[peer] = answer
+        if len(told) == len(named) or loop.time() > deadline:
+            break
         await asyncio.sleep(POLL)
+    if not told:
+        said = "; ".join(f"{peer}: {failures[peer]}" for peer in named)
+        raise UserError(
+            f"no run is announced within {timeout:g} s by the initial peers, and nobody else is asked ({said}); check "
+            "that a btard-coordinator runs at the address"
+        )
+    _refuse_different(told)
+    envelope = next(iter(told.values()))
+    return envelope, _readable(envelope)
+
+
+async def _ask_manifest(transport: Libp2pTransport, peer: PeerId, timeout: float) -> Envelope | str:
+    """Return the manifest's envelope with a valid signature, or why there is none."""
+    question = Question(want=Want.MANIFEST).encode()
+    try:
+        answer = await transport.fetch(
+            peer, question, limit=MAX_MANIFEST_ENVELOPE, timeout=max(POLL, min(_ANSWER, timeout))
+        )
+        envelope = Envelope.decode(answer, limit=MAX_MANIFEST_ENVELOPE)
+    except (FetchError, Malformed) as error:
+        # p2pd tells some failures on several lines.
+        return " ".join(str(error).split())
+    if envelope.kind is not MessageKind.MANIFEST:
+        return f"it answers with a {envelope.kind.name}"
+    return envelope
+
+
+def _refuse_different(told: dict[PeerId, Envelope]) -> None:
+    """Raise a UserError when the named peers tell of more than one run."""
+    first, *others = told
+    for other in others:
+        if (told[other].author, told[other].body) != (told[first].author, told[first].body):
+            words = " and ".join(f"{peer} tells of {_in_words(told[peer])}" for peer in (first, other))
+            raise UserError(f"the initial peers belong to different runs: {words}; give addresses of one run only")
+
+
+def _in_words(envelope: Envelope) -> str:
+    return f"run {envelope.run.hex()[:8]} of the coordinator {envelope.author}"
 
 
 def _readable(envelope: Envelope) -> RunManifest:
@@ -127,26 +171,3 @@ def check_sizes(settings: PeerSettings, manifest: RunManifest) -> None:
                 f"the run has {what.format(asked)}, but --{setting} allows {allowed:,} on this machine; raise it to "
                 "take part"
             )
-
-
-async def read_roster(records: Records, coordinator: PeerId, run: bytes) -> RosterRecord | None:
-    """Return the roster that the coordinator has published last, or None before the first."""
-    found = await records.read(roster_key(run))
-    mine = {author: envelope for author, envelope in found.items() if author == coordinator}
-    return read_records(mine, RosterRecord, run, MessageKind.GENESIS).get(coordinator)
-
-
-async def wait_for_roster(records: Records, coordinator: PeerId, run: bytes) -> tuple[Roster, bool]:
-    """Wait for the first roster of the run.
-
-    Returns:
-        The newest roster that the coordinator knows, and whether the run is over.
-    """
-    while True:
-        record = await read_roster(records, coordinator, run)
-        if record is not None:
-            try:
-                return record.unpack(), record.finished
-            except Malformed as error:
-                logger.warning("the coordinator's roster cannot be read: %s", error)
-        await asyncio.sleep(POLL)

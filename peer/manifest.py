@@ -15,11 +15,11 @@ from btard.round.rules import AggregationRules, Eliminate, StepRules, Validation
 from btard.version import PROTOCOL_VERSION
 from tasks.data.public import PublicData
 
-MANIFEST_KEY = "btard-manifest"
-"""Where in the DHT a peer that knows nothing but an address looks."""
-
 MAX_MANIFEST = 16 << 10
 """Bytes."""
+
+MAX_MANIFEST_ENVELOPE = MAX_MANIFEST + 256
+"""Bytes of a manifest with the coordinator's signature."""
 
 Seconds = Annotated[float, Field(gt=0, le=86400)]
 HexDigest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]

@@ -1,21 +1,24 @@
-"""What can be asked of a peer directly: where it stands, its training state and snapshots, evidence of bans.
+"""What can be asked of a peer directly: the run's manifest, where it stands, its training state, evidence of bans.
 
 A question is small JSON; answers are canonical bytes or a serialised state. One peer's answer proves nothing: who asks
-compares the answers of more than half of a roster that it trusts (see `state_sync`).
+compares the answers of more than half of a roster that it trusts (see `state_sync`). The manifest and the coordinator's
+newest roster carry the coordinator's signature; which coordinator is meant, only a peer that the user named may say.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from btard.hashing import DIGEST_SIZE
-from btard.identity import Malformed
-from btard.identity.codec import as_bytes, as_fields, as_int, as_list, decode, encode
-from btard.round.roster import Roster
+from btard.identity import Malformed, PeerId
+from btard.identity.codec import as_bytes, as_fields, as_int, as_list, as_text, decode, encode
+from btard.round.roster import Roster, peer_id
+from btard.transport.dialable import only_dialable
 
 MAX_HEAD = 128 << 10
 """Bytes of an answered head."""
@@ -23,10 +26,34 @@ MAX_HEAD = 128 << 10
 MAX_SNAPSHOTS = 2
 """Snapshots that a peer keeps."""
 
+MAX_REPLY = 32
+"""Bytes of the answer to a knock."""
+
+MAX_DIRECTORY = 128 << 10
+"""Bytes of an answered directory."""
+
+MAX_SHOWN_WAITING = 64
+"""Keys at the door that a directory names."""
+
+MAX_MADDRS = 8
+"""Addresses that who knocks may name."""
+
+_MAX_SHOWN_MADDRS = 3
+_MAX_MADDR = 256
+_PEER_BYTES = 44
+"""Of a peer id in a list of its own, and of the list of its addresses, without these."""
+
+
+_Maddr = Annotated[str, Field(max_length=_MAX_MADDR)]
+
 
 class Want(StrEnum):
     """What is asked for."""
 
+    MANIFEST = "manifest"
+    ROSTER = "roster"
+    ADDRESSES = "addresses"
+    KNOCK = "knock"
     HEAD = "head"
     STATE = "state"
     SNAPSHOT = "snapshot"
@@ -34,18 +61,75 @@ class Want(StrEnum):
     BAN = "ban"
 
 
+FOR_NEWCOMERS = frozenset({Want.MANIFEST, Want.ROSTER, Want.ADDRESSES, Want.KNOCK})
+"""What somebody asks who is no member yet; the answers are small."""
+
+
+class Knock(BaseModel):
+    """What a newcomer says at the door of a member: what it is fit for, and where it can be dialled."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    run: Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
+    protocol: Annotated[int, Field(ge=0, lt=2**31)]
+    fingerprint: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    maddrs: Annotated[
+        list[Annotated[str, Field(max_length=_MAX_MADDR)]], Field(max_length=MAX_MADDRS), AfterValidator(only_dialable)
+    ]
+
+
+class Reply(StrEnum):
+    """The answer to a knock; travels as its text."""
+
+    WAIT = "wait"
+    MEMBER = "member"
+    ELSEWHERE = "elsewhere"
+    BUSY = "busy"
+    BANNED = "banned"
+    OTHER_RUN = "other run"
+    OTHER_DATA = "other data"
+    OTHER_PROTOCOL = "other protocol"
+
+    @property
+    def words(self) -> str:
+        """What the reply says of who has knocked, in words for people."""
+        return _WORDS[self]
+
+    @classmethod
+    def decode(cls, data: bytes) -> Reply:
+        """Read bytes from the network; raises Malformed."""
+        try:
+            return cls(data[: MAX_REPLY + 1].decode())
+        except ValueError:
+            raise Malformed("no reply to a knock") from None
+
+
+_WORDS = {
+    Reply.WAIT: "it waits for being called back and named",
+    Reply.MEMBER: "it is a member",
+    Reply.ELSEWHERE: "it knocks at a peer that names nobody now",
+    Reply.BUSY: "too many wait at this door",
+    Reply.BANNED: "its key is banned",
+    Reply.OTHER_RUN: "it wants to join another run",
+    Reply.OTHER_DATA: "it trains on other data",
+    Reply.OTHER_PROTOCOL: "it speaks another version of the protocol",
+}
+
+
 _LARGE = frozenset({Want.STATE, Want.SNAPSHOT, Want.BASE})
 
 
 class Question(BaseModel):
-    """Asks for the head, for the training state before `step` while it lasts or a snapshot of it, for the momentum that
-    the vector of `step` was built on, or for the evidence of the ban of `peer`."""
+    """Asks for the manifest, for the coordinator's newest roster, for the addresses of the members, for being named as
+    a candidate, for the head, for the training state before `step` while it lasts or a snapshot of it, for the momentum
+    that the vector of `step` was built on, or for the evidence of the ban of `peer`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     want: Want
     step: Annotated[int, Field(ge=0, lt=2**62)] = 0
     peer: Annotated[str, Field(max_length=64)] = ""
+    knock: Knock | None = None
 
     def encode(self) -> bytes:
         """Return the bytes to send."""
@@ -95,4 +179,45 @@ class Head:
             Roster.unpack(roster),
             as_bytes(state, DIGEST_SIZE),
             tuple((as_int(step, 0, 2**62), as_bytes(digest, DIGEST_SIZE)) for step, digest in pairs),
+        )
+
+
+@dataclass(frozen=True)
+class Directory:
+    """Where a peer believes others to be. Nothing proves it but that the right key answers there.
+
+    Attributes:
+        addresses: multiaddresses of members and of the coordinator.
+        waiting: keys that wait at the door of the peer that is asked.
+    """
+
+    addresses: Mapping[PeerId, tuple[str, ...]]
+    waiting: tuple[PeerId, ...] = ()
+
+    def encode(self) -> bytes:
+        """Return the canonical bytes: a few addresses of each peer, and of as many peers as fit."""
+        shown: list[list[object]] = []
+        left = MAX_DIRECTORY - MAX_SHOWN_WAITING * _PEER_BYTES - _PEER_BYTES
+        for peer, maddrs in sorted(self.addresses.items()):
+            bare = [maddr.removesuffix(f"/p2p/{peer}") for maddr in maddrs]
+            told = [maddr for maddr in bare if len(maddr) <= _MAX_MADDR][:_MAX_SHOWN_MADDRS]
+            left -= _PEER_BYTES + sum(len(maddr.encode()) + 2 for maddr in told)
+            if left < 0:
+                break
+            shown.append([peer, told])
+        return encode([shown, sorted(self.waiting)[:MAX_SHOWN_WAITING]])
+
+    @classmethod
+    def decode(cls, data: bytes) -> Directory:
+        """Read bytes from the network; raises Malformed."""
+        shown, waiting = as_fields(decode(data, limit=MAX_DIRECTORY), 2)
+        pairs = [as_fields(item, 2) for item in as_list(shown, most=MAX_DIRECTORY // _PEER_BYTES)]
+        return cls(
+            {
+                peer_id(peer): tuple(
+                    only_dialable(as_text(m, most=_MAX_MADDR) for m in as_list(maddrs, most=_MAX_SHOWN_MADDRS))
+                )
+                for peer, maddrs in pairs
+            },
+            tuple(peer_id(peer) for peer in as_list(waiting, most=MAX_SHOWN_WAITING)),
         )

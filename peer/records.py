@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Annotated, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -17,31 +16,11 @@ MAX_BODY = 24 << 10
 """Bytes of a record's body."""
 
 MAX_AGE = 120.0
-"""Seconds; an older JOIN record is a peer that may be gone, or a replay."""
+"""Seconds for which a JOIN record is kept; its author renews it four times in them."""
 
 Text = Annotated[str, Field(max_length=256)]
 HexDigest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 R = TypeVar("R", bound="Record")
-
-
-def joins_key(run: bytes) -> str:
-    """Return the DHT key under which the run's peers announce themselves."""
-    return f"btard-{run.hex()}-join"
-
-
-def roster_key(run: bytes) -> str:
-    """Return the DHT key under which the coordinator publishes the newest roster that it knows, first the genesis."""
-    return f"btard-{run.hex()}-roster"
-
-
-def bans_key(run: bytes) -> str:
-    """Return the DHT key under which members tell which bans they have evidence of."""
-    return f"btard-{run.hex()}-bans"
-
-
-def metrics_key(run: bytes) -> str:
-    """Return the DHT key of the run's metrics."""
-    return f"btard-{run.hex()}-metrics"
 
 
 class Record(BaseModel):
@@ -50,7 +29,7 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     def sign(self, key: IdentityKey, run: bytes, kind: MessageKind) -> Envelope:
-        """Return the signed record."""
+        """Return the signed record; `Records.publish` gives it its number."""
         return Envelope.sign(key, run=run, step=0, kind=kind, body=self.model_dump_json().encode())
 
     @classmethod
@@ -79,12 +58,7 @@ class Join(Record):
 
     fingerprint: Text
     maddrs: Annotated[list[Text], Field(max_length=8), AfterValidator(only_dialable)]
-    time: float
-
-    @property
-    def recent(self) -> bool:
-        """Whether it was signed a short time ago."""
-        return abs(time.time() - self.time) <= MAX_AGE
+    time: Annotated[float, Field(allow_inf_nan=False)]
 
 
 class LocalMetrics(BaseModel):
@@ -147,7 +121,7 @@ class RosterRecord(Record):
 
 
 def read_records(records: dict[PeerId, Envelope], schema: type[R], run: bytes, kind: MessageKind) -> dict[PeerId, R]:
-    """Return the valid ones among the records that authors have published under one key."""
+    """Return the valid ones among the records of some authors."""
     found = {}
     for author, envelope in records.items():
         try:

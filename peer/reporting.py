@@ -18,7 +18,7 @@ from btard.transport.libp2p import Counters, RecordError, Records
 from btard.transport.stages import Stage
 from peer.details import MAX_REASON, MAX_TOLD, Examination, Exclusion, Found, PeerDetails
 from peer.manifest import RunManifest
-from peer.records import MAX_METRICS, LocalMetrics, Metrics, metrics_key
+from peer.records import MAX_METRICS, LocalMetrics, Metrics
 from peer.trainer import Gradient
 
 logger = logging.getLogger(__name__)
@@ -102,7 +102,7 @@ class Reporter:
         record = Metrics(steps=list(self._steps), details=self._details())
         envelope = record.sign(self._key, self._manifest.run, MessageKind.METRICS)
         try:
-            await self._records.publish(metrics_key(self._manifest.run), envelope, _TTL)
+            await self._records.publish(envelope, _TTL)
             self._published = latest
         except RecordError as error:
             logger.warning("cannot publish metrics: %s", error)

@@ -1,4 +1,4 @@
-"""Answers what others ask of this peer: where it stands, its state, its snapshots."""
+"""Answers what others ask of this peer: the run's manifest, where it stands, its state, its snapshots."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from btard.identity import Malformed, PeerId
 from btard.round.roster import Roster
 from btard.transport.base import Payload
 from peer.bans import BanBook
-from peer.questions import MAX_SNAPSHOTS, Head, Question, Want
+from peer.questions import FOR_NEWCOMERS, MAX_SNAPSHOTS, Head, Question, Want
+from peer.reception import Reception
 from peer.trainer import Trainer
 
 
 class StateServer:
     """Keeps what may be asked for. The loop calls `stand` at the beginning of every step."""
 
-    def __init__(self, trainer: Trainer, behaviour: Behaviour, bans: BanBook) -> None:
+    def __init__(self, reception: Reception, trainer: Trainer, behaviour: Behaviour, bans: BanBook) -> None:
+        self._reception = reception
         self._trainer = trainer
         self._behaviour = behaviour
         self._bans = bans
@@ -43,6 +45,8 @@ class StateServer:
             question = Question.decode(data)
         except Malformed:
             return None
+        if question.want in FOR_NEWCOMERS:
+            return self._behaviour.told_newcomer(question.want, await self._reception.answer(sender, question))
         if self._head is None:
             return None
         if question.want is Want.HEAD:

@@ -20,14 +20,16 @@ from btard.round.work import Finding
 from btard.transport.driver import Contribution, SessionDriver
 from btard.transport.libp2p import Libp2pNode
 from peer.bans import BanBook, ask_evidence
+from peer.door import Door
 from peer.event_log import EventLog
-from peer.joining import read_roster, wait_for_roster
+from peer.knocking import Knocker
 from peer.manifest import RunManifest
 from peer.neighbours import Neighbours
 from peer.progress import Progress
 from peer.questions import Head, Question, Want
 from peer.records import RosterRecord
 from peer.reporting import Reporter
+from peer.rosters import Rosters
 from peer.serving import StateServer
 from peer.state_sync import ask_heads, download_state, newest_roster, state_digest
 from peer.telemetry.meter import PeerStep
@@ -69,12 +71,16 @@ class TrainingLoop:
 
     key: IdentityKey
     coordinator: PeerId
+    named: frozenset[PeerId]
     manifest: RunManifest
     node: Libp2pNode
     driver: SessionDriver
     trainer: Trainer
     behaviour: Behaviour
     neighbours: Neighbours
+    door: Door
+    knocker: Knocker
+    rosters: Rosters
     reporter: Reporter
     recorder: Recorder
     server: StateServer
@@ -87,7 +93,9 @@ class TrainingLoop:
 
     async def run(self) -> ExitCode:
         """Train until the run is over, or this peer is banned or alone."""
-        roster, over = await wait_for_roster(self.node.records, self.coordinator, self.manifest.run)
+        # Those that the user named may be members of a run that has begun, or the coordinator that begins it.
+        self.knocker.knock_at({self.coordinator, *self.named})
+        roster, over = await self.rosters.wait_for_first()
         if over:
             logger.info("the run is over")
             return ExitCode.FINISHED
@@ -167,14 +175,16 @@ class TrainingLoop:
             trusted: the last roster known; more than half of it is believed.
         """
         self.neighbours.eager = True
-        self.neighbours.announce_again()
+        self.door.close()
         me = self.key.peer_id
         deadline = time.monotonic() + self.join_timeout
         while True:
-            record = await read_roster(self.node.records, self.coordinator, self.manifest.run)
+            record = await self.rosters.look()
             if record is not None and record.finished:
                 logger.info("the run is over")
                 return ExitCode.FINISHED
+            self.neighbours.stand(trusted.members)
+            self.knocker.knock_at(trusted.members)
             heads = await ask_heads(self.node.transport, trusted.members, timeout=self.manifest.deadlines.settle)
             newest = newest_roster(trusted, heads)
             if newest is not None:
@@ -206,6 +216,8 @@ class TrainingLoop:
         if self.manifest.wants_snapshot(roster.step):
             await self.server.keep_snapshot(roster.step)
         self.server.stand(roster, state)
+        self.neighbours.stand(roster.members)
+        self.door.open(roster.members, roster.banned)
 
     async def _contribute(self, roster: Roster) -> Contribution:
         seed = self.behaviour.batch_seed(roster, roster.batch_seed(self.key.peer_id))
@@ -227,6 +239,8 @@ class TrainingLoop:
 
     def _joined(self, roster: Roster) -> None:
         self.neighbours.eager = False
+        self.neighbours.announce_again()
+        self.knocker.rest()
         logger.info("joined %s at step %d with %d members", self.manifest.experiment, roster.step, len(roster.members))
         self.events.write(
             PeerEvent.JOINED,
@@ -347,7 +361,7 @@ class TrainingLoop:
         await self.reporter.publish()
         deadline = time.monotonic() + _LINGER
         while time.monotonic() < deadline:
-            record = await read_roster(self.node.records, self.coordinator, self.manifest.run)
+            record = await self.rosters.look()
             if record is not None and record.finished:
                 break
             await asyncio.sleep(_REJOIN_POLL)

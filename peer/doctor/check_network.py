@@ -13,11 +13,8 @@ from btard.transport.libp2p.probing import ClockReading, DialBack, Reach
 from peer.doctor.finding import Finding, failed, ok, untested
 
 MAX_SKEW = 10.0
-"""Seconds that clocks may differ; JOIN records count as recent for two minutes, of which a quarter is their period."""
+"""Seconds that clocks may differ before this machine's is called wrong; records have a day, logs and tables do not."""
 
-ANNOUNCE_DELAY = 45.0
-"""Seconds that a JOIN record can be old when it is read although its author lives: its period, and what a store and a
-look take."""
 
 _MADDR = re.compile(r"^/(?P<kind>ip4|ip6|dns|dns4|dns6|dnsaddr)/(?P<host>[^/]+)/(?:tcp|udp)/\d+")
 
@@ -194,30 +191,23 @@ def check_own_address(answer: Answer) -> Finding:
 
 @dataclass(frozen=True)
 class ClockFacts:
-    """Readings of the initial peers' clocks, and of (time read, time signed) of recent JOIN records by others."""
+    """Readings of others' clocks: of the initial peers and of members."""
 
     readings: tuple[ClockReading, ...]
-    signed: tuple[tuple[float, float], ...]
 
 
 def check_clock(facts: ClockFacts) -> Finding:
     """Whether this clock agrees with those of most others.
 
-    Each source bounds how far this clock is ahead. A peer's clock, told between two readings of ours, was read in
-    between: ahead is from asked - told to answered - told. A JOIN record was signed before we read it, and its author
-    signs a new one every 30 s: ahead is at most read - signed, and at least that less ANNOUNCE_DELAY. Single sources
-    may lie, so the median of the lower and that of the upper bounds count.
+    A peer's clock, told between two readings of ours, was read in between: this one is ahead by something from
+    asked - told to answered - told. Some may lie, so the median of the lower and that of the upper bounds count.
     """
     bounds = [(reading.asked - reading.told, reading.answered - reading.told) for reading in facts.readings]
-    bounds += [(read - signed - ANNOUNCE_DELAY, read - signed) for read, signed in facts.signed]
     if not bounds:
-        return untested(
-            "clock", "the clock could not be compared: no peer tells its time and none has announced itself"
-        )
+        return untested("clock", "the clock could not be compared: no peer tells its time")
     low = statistics.median(low for low, _ in bounds)
     high = statistics.median(high for _, high in bounds)
-    read, signed = _count(len(facts.readings), "reading"), _count(len(facts.signed), "signed record")
-    how = f"by {read} of others' clocks and {signed}"
+    how = f"by {_count(len(bounds), 'reading')} of others' clocks"
     if low > MAX_SKEW or high < -MAX_SKEW:
         side = f"ahead of the swarm's by at least {low:.0f} s" if low > 0 else f"behind the swarm's by {-high:.0f} s"
         return failed("clock", f"this machine's clock is {side} ({how}); set it, for example by starting NTP")

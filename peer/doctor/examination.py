@@ -49,7 +49,7 @@ from peer.settings import PeerSettings
 from peer.visit.sight import Sight, look
 from peer.visit.visitor import visiting
 
-_MOST_SIGNED = 256
+_MOST_CLOCKS = 32
 
 
 class Examination:
@@ -120,9 +120,9 @@ class Examination:
         sight: Sight | None = None
         if known:
             try:
-                sight = await look(node.records, known, settings.timeout)
+                sight = await look(node, known, settings.timeout)
             except UserError as error:
-                yield failed("run", f"{error}, or this machine's clock is wrong by minutes")
+                yield failed("run", str(error))
             else:
                 self._manifest = sight.manifest
                 yield ok("run", _about(sight))
@@ -161,9 +161,10 @@ class Examination:
         return ok("data", f"this machine's data have the run's fingerprint, {manifest.fingerprint[:16]}")
 
     async def _clocks(self, node: Libp2pNode, known: set[PeerId], sight: Sight | None) -> ClockFacts:
-        readings = await asyncio.gather(*(read_clock(node.dht, peer, self._settings.timeout) for peer in sorted(known)))
-        signed = [(sight.time, join.time) for join in sight.joins.values()] if sight is not None else []
-        return ClockFacts(tuple(reading for reading in readings if reading is not None), tuple(signed[:_MOST_SIGNED]))
+        members = sight.roster.members if sight is not None and sight.roster is not None else ()
+        asked = sorted(known.union(members[:_MOST_CLOCKS]))
+        readings = await asyncio.gather(*(read_clock(node.dht, peer, self._settings.timeout) for peer in asked))
+        return ClockFacts(tuple(reading for reading in readings if reading is not None))
 
 
 def _about(sight: Sight) -> str:

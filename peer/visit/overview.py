@@ -30,7 +30,7 @@ class Role(StrEnum):
     VALIDATOR = "validator"
     PROBATION = "probation"
     WAITING = "waiting"
-    """It announces itself and is no member."""
+    """It has knocked at the door of a peer that was asked, and is no member."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def overview(sight: Sight) -> Overview:
     roster = sight.roster
     members = roster.members if roster is not None else ()
     banned = roster.banned if roster is not None else frozenset()
-    waiting = sorted(peer for peer, join in sight.joins.items() if join.recent and peer not in {*members, *banned})
+    waiting = sorted(sight.waiting.difference(members, banned))
     rows = tuple(_row(sight, peer) for peer in [*members, *waiting][:MAX_ROWS])
     telling = [row for row in rows if row.role is not Role.WAITING]
     losses = [row.loss for row in telling if row.loss is not None]

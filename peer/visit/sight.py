@@ -1,7 +1,7 @@
 """What the signed records of a run say at one moment. All bytes come from strangers; each record is checked by itself.
 
 The manifest and the roster carry the coordinator's signature. Metrics, addresses and bans carry their author's, so they
-are that peer's own words and prove nothing.
+are that peer's own words and prove nothing; who waits is what the peers say that were asked.
 """
 
 from __future__ import annotations
@@ -10,13 +10,15 @@ import asyncio
 import time
 from dataclasses import dataclass
 
-from btard.identity import Malformed, MessageKind, PeerId
+from btard.identity import MessageKind, PeerId
 from btard.round.roster import Roster
-from btard.transport.libp2p import Records
+from btard.transport.libp2p import Libp2pNode
 from peer.bans import Bans
-from peer.joining import find_manifest, read_roster
+from peer.joining import find_manifest
+from peer.knocking import ask_directory
 from peer.manifest import RunManifest
-from peer.records import Join, Metrics, bans_key, joins_key, metrics_key, read_records
+from peer.records import Join, Metrics, read_records
+from peer.rosters import Rosters
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,7 @@ class Sight:
         time: of the look, seconds since the epoch by this machine's clock.
         coordinator: who signed the manifest and the roster.
         roster: the newest one that the coordinator has published, None before the first.
+        waiting: who waits at the doors of the peers that were asked.
         finished: whether the run is over.
         joins, metrics, bans: by author.
     """
@@ -35,38 +38,37 @@ class Sight:
     coordinator: PeerId
     manifest: RunManifest
     roster: Roster | None
+    waiting: frozenset[PeerId]
     finished: bool
     joins: dict[PeerId, Join]
     metrics: dict[PeerId, Metrics]
     bans: dict[PeerId, Bans]
 
 
-async def look(records: Records, known: set[PeerId], timeout: float) -> Sight:
-    """Read the records of the run that one of the peers in `known` coordinates.
+async def look(node: Libp2pNode, known: set[PeerId], timeout: float) -> Sight:
+    """Read the records of the run that the peers in `known` tell of.
 
     Raises:
         UserError: no run is announced within `timeout` seconds, or its manifest is of another version.
     """
-    coordinator, manifest = await find_manifest(records, known, timeout)
-    run = manifest.run
-    roster, joins, metrics, bans = await asyncio.gather(
-        read_roster(records, coordinator, run),
-        records.read(joins_key(run)),
-        records.read(metrics_key(run)),
-        records.read(bans_key(run)),
+    signed, manifest = await find_manifest(node.transport, known, timeout)
+    coordinator, run, records = signed.author, manifest.run, node.records
+    rosters = Rosters(records, node.transport, coordinator, run, known)
+    record = await rosters.look()
+    directories = await asyncio.gather(*(ask_directory(node.transport, peer) for peer in {coordinator, *known}))
+    newest = record.unpack() if record is not None else None
+    members = newest.members if newest is not None else ()
+    waiting = {peer for directory in directories if directory is not None for peer in directory.waiting}
+    joins, metrics, bans = await asyncio.gather(
+        *(records.read(run, kind, members) for kind in (MessageKind.JOIN, MessageKind.METRICS, MessageKind.BANS))
     )
-    newest: Roster | None = None
-    if roster is not None:
-        try:
-            newest = roster.unpack()
-        except Malformed:
-            newest = None  # of another version: the table then shows what the peers say
     return Sight(
         time=time.time(),
         coordinator=coordinator,
         manifest=manifest,
         roster=newest,
-        finished=roster is not None and roster.finished,
+        waiting=frozenset(waiting.difference(members)),
+        finished=record is not None and record.finished,
         joins=read_records(joins, Join, run, MessageKind.JOIN),
         metrics=read_records(metrics, Metrics, run, MessageKind.METRICS),
         bans=read_records(bans, Bans, run, MessageKind.BANS),

@@ -10,7 +10,7 @@ import torch
 
 from btard.behaviour import Behaviour, View
 from btard.hashing import digest
-from btard.identity import PeerId
+from btard.identity import Envelope, MessageKind, PeerId
 from btard.round.accusations import Opinion
 from btard.round.actions import Stopped, Voided
 from btard.round.attempt import Attempt
@@ -23,6 +23,7 @@ from btard.round.work import Finding, examine
 from btard.transport.memory import SimulatedPeer
 from byzantine.control.drift import Drift
 from byzantine.control.hasty_validator import HastyValidator
+from byzantine.membership.false_door import FalseDoor
 from byzantine.membership.forged_evidence import ForgedEvidence
 from byzantine.membership.poisoned_state import PoisonedState
 from byzantine.membership.sybil_crowd import SybilCrowd
@@ -30,7 +31,7 @@ from byzantine.membership.sybil_sleeper import SybilSleeper
 from byzantine.settings import BehaviourSettings
 from peer.bans import BanBook
 from tests.btard.round.evidence import evidence_of
-from tests.btard.round.swarm import RULES, Swarm, verdicts, voids
+from tests.btard.round.swarm import RULES, Swarm, keys, verdicts, voids
 
 CHECKED = dataclasses.replace(RULES, verification=VerificationRules(validators=3.0))
 
@@ -149,6 +150,22 @@ def test_who_computes_for_one_identity_of_many_is_caught_on_probation() -> None:
         (verdict,) = verdicts(peer)
         assert verdict.peer == max(swarm.peers[i].peer_id for i in crowd), "the lowest one's gradient is its own"
         assert verdict.evidence.offence is Offence.GRADIENT
+
+
+def test_a_false_door_tells_of_a_run_of_its_own_while_it_attacks() -> None:
+    liar = FalseDoor(settings(attack_start=1), b"")
+    coordinator, key = keys(2)
+    liar.attach(key)
+    true = Envelope.sign(coordinator, run=bytes(16), step=0, kind=MessageKind.MANIFEST, body=b"{}")
+    view = View(Swarm(2).genesis, Swarm(2).genesis.members[0], (), (), 1.0, {}, WireType.FLOAT32)
+    commit = Commit(bytes(32), bytes(32), bytes(32), (), bytes(32), b"", (coordinator.peer_id,))
+    assert liar.commit(0, commit, view) == commit
+    assert liar.told_newcomer("manifest", true.encode()) == true.encode()
+    told = liar.commit(1, commit, view)
+    assert told is not None and told.candidates == ()
+    false = Envelope.decode(liar.told_newcomer("manifest", true.encode()) or b"")
+    assert (false.author, false.body) == (key.peer_id, true.body)
+    assert liar.told_newcomer("knock", b"wait") is None
 
 
 def test_a_poisoned_state_is_another_and_an_honest_one_is_not() -> None:

@@ -145,6 +145,7 @@ CASES: dict[str, Case] = {
     # Membership.
     "STALE_STATE": SUSPENDED,
     "POISONED_STATE": NOTHING,
+    "FALSE_DOOR": NOTHING,
     "NAME_STRANGERS": NOTHING,
     "FORGED_EVIDENCE": NOTHING,
     # It signed the true digest for itself, and shows it when the others complain.

@@ -16,8 +16,8 @@ from btard.transport.base import PeerAddress
 from btard.transport.libp2p import RecordError
 from coordinator.settings import CoordinatorSettings
 from peer.manifest import RunManifest
-from peer.questions import Head, Question
-from peer.records import Join, LocalMetrics, Metrics, joins_key, metrics_key
+from peer.questions import Head, Knock, Question
+from peer.records import Join, LocalMetrics, Metrics
 
 FINGERPRINT = "ab" * 32
 MADDR = "/ip4/127.0.0.1/tcp/1"
@@ -65,6 +65,12 @@ def settings(directory: Path, **changes: Any) -> CoordinatorSettings:
     return CoordinatorSettings.model_validate(fields | changes)
 
 
+def knock(of: RunManifest, **changes: Any) -> Knock:
+    """What a peer of the run says at the door."""
+    fields = {"run": of.run_id, "protocol": of.protocol, "fingerprint": of.fingerprint, "maddrs": [MADDR]}
+    return Knock.model_validate(fields | changes)
+
+
 def roster(step: int, *numbers: int, banned: Iterable[int] = ()) -> Roster:
     """A roster of numbered peers."""
     return Roster(step, ids(*numbers), frozenset(ids(*banned)), first_randomness(7, step))
@@ -85,7 +91,7 @@ class MemoryNetwork:
 
     def __init__(self, run: RunManifest) -> None:
         self.run = run
-        self.records: dict[str, dict[PeerId, Envelope]] = {}
+        self.records: dict[MessageKind, dict[PeerId, Envelope]] = {}
         self.standing: dict[PeerId, Head] = {}
         self.unreachable: set[PeerId] = set()
         self.states: dict[tuple[PeerId, int], bytes] = {}
@@ -94,19 +100,19 @@ class MemoryNetwork:
         self.evidence_files: dict[PeerId, bytes] = {}
         self.published = asyncio.Event()
 
-    def join(self, number: int, *, fingerprint: str = FINGERPRINT, age: float = 0.0) -> PeerId:
+    def join(self, number: int) -> PeerId:
         """Let a peer announce itself."""
-        record = Join(fingerprint=fingerprint, maddrs=[MADDR], time=time.time() - age)
-        return self.put(joins_key(self.run.run), record.sign(identity(number), self.run.run, MessageKind.JOIN))
+        record = Join(fingerprint=FINGERPRINT, maddrs=[MADDR], time=time.time())
+        return self.put(record.sign(identity(number), self.run.run, MessageKind.JOIN))
 
     def report(self, number: int, *steps: LocalMetrics) -> PeerId:
         """Let a peer publish metrics."""
         record = Metrics(steps=list(steps))
-        return self.put(metrics_key(self.run.run), record.sign(identity(number), self.run.run, MessageKind.METRICS))
+        return self.put(record.sign(identity(number), self.run.run, MessageKind.METRICS))
 
-    def put(self, key: str, envelope: Envelope) -> PeerId:
+    def put(self, envelope: Envelope) -> PeerId:
         """Store a record."""
-        self.records.setdefault(key, {})[envelope.author] = envelope
+        self.records.setdefault(envelope.kind, {})[envelope.author] = envelope
         return envelope.author
 
     def stand(self, where: Head, *numbers: int) -> None:
@@ -121,15 +127,16 @@ class MemoryNetwork:
             old = self.standing[peer]
             self.standing[peer] = replace(old, snapshots=(*old.snapshots, (step, digest))[-2:])
 
-    async def publish(self, key: str, envelope: Envelope, ttl: float) -> None:
+    async def publish(self, envelope: Envelope, ttl: float) -> None:
         if self.failing:
             self.failing -= 1
             raise RecordError("no node stored the record")
-        self.put(key, envelope)
+        self.put(envelope)
         self.published.set()
 
-    async def read(self, key: str) -> dict[PeerId, Envelope]:
-        return dict(self.records.get(key, {}))
+    async def read(self, run: bytes, kind: MessageKind, authors: Iterable[PeerId]) -> dict[PeerId, Envelope]:
+        found = self.records.get(kind, {})
+        return {author: found[author] for author in authors if author in found}
 
     async def heads(self, peers: Iterable[PeerId]) -> dict[PeerId, Head]:
         return {peer: self.standing[peer] for peer in peers if peer in self.standing}
@@ -137,6 +144,13 @@ class MemoryNetwork:
     async def reach(self, address: PeerAddress) -> str | None:
         self.dialled.append(address.peer_id)
         return "no route" if address.peer_id in self.unreachable else None
+
+    async def call(self, peer: PeerId) -> str | None:
+        self.dialled.append(peer)
+        return "no route" if peer in self.unreachable else None
+
+    async def connected(self) -> set[PeerId] | None:
+        return None
 
     async def evidence(self, source: PeerId, banned: PeerId) -> bytes | None:
         """What `self.evidence_files` holds for a banned peer, from whomever."""

@@ -10,7 +10,7 @@ import pytest
 from btard.identity import MessageKind
 from coordinator.address_book import MAX_BOOTSTRAP, AddressBook, remembered_addresses
 from coordinator.run_directory import RunDirectory
-from peer.records import Join, joins_key
+from peer.records import Join
 from tests.coordinator.swarm import FINGERPRINT, MemoryNetwork, identity, manifest, roster
 
 RUN = manifest()
@@ -22,7 +22,7 @@ def maddr(number: int, port: int = 9) -> str:
 
 def announce(network: MemoryNetwork, number: int, *maddrs: str) -> None:
     join = Join(fingerprint=FINGERPRINT, maddrs=list(maddrs), time=time.time())
-    network.put(joins_key(RUN.run), join.sign(identity(number), RUN.run, MessageKind.JOIN))
+    network.put(join.sign(identity(number), RUN.run, MessageKind.JOIN))
 
 
 async def test_members_addresses_are_remembered(directory: RunDirectory) -> None:

@@ -9,19 +9,22 @@ import re
 import signal
 import socket
 import sys
-import time
 from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
 import pytest
 
 from btard.errors import UserError
-from btard.identity import IdentityKey, MessageKind
+from btard.identity import PeerId
+from btard.round.roster import Roster
 from btard.transport.libp2p import Libp2pNode, resolve_initial_peer
+from btard.transport.libp2p.discover import split_maddr
 from cli import coordinator as program
 from coordinator.daemon import run
-from peer.manifest import MANIFEST_KEY, RunManifest
-from peer.records import Join, RosterRecord, joins_key, read_records, roster_key
+from peer.joining import find_manifest
+from peer.knocking import Knocker
+from peer.questions import Question, Want
+from peer.rosters import Rosters
 
 QUICK = ["--experiment", "test", "--task", "digits", "--host", "127.0.0.1", "--dht-port", "0"]
 DEADLINE = 30.0
@@ -62,9 +65,8 @@ async def test_a_node_is_welcomed_and_the_end_is_clean(tmp_path: Path) -> None:
 
             maddrs = await resolve_initial_peer(found[1])
             node = await Libp2pNode.create(tmp_path / "peer.key", maddrs)
-            record = await wait_for_genesis(node, tmp_path / "peer.key")
-        assert not record.finished
-        assert (record.unpack().step, record.unpack().members) == (0, (node.peer_id,))
+            roster, over = await wait_for_genesis(node, split_maddr(maddrs[0])[0])
+        assert (roster.step, roster.members, over) == (0, (node.peer_id,), False)
     finally:
         if process.returncode is None:
             process.send_signal(signal.SIGINT)
@@ -81,22 +83,23 @@ async def test_a_node_is_welcomed_and_the_end_is_clean(tmp_path: Path) -> None:
     assert (directory / "config.yaml").exists()
 
 
-async def wait_for_genesis(node: Libp2pNode, key_path: Path) -> RosterRecord:
-    """Join as a peer does, and return the first roster's record."""
-    key = IdentityKey.load_or_create(key_path)
-    while not (manifests := await node.records.read(MANIFEST_KEY)):  # noqa: ASYNC110 - another process's doing
-        await asyncio.sleep(0.05)
-    ((coordinator, envelope),) = manifests.items()
-    manifest = RunManifest.from_envelope(envelope)
-    assert (manifest.experiment, manifest.peers) == ("test", 1)
-    join = Join(fingerprint=manifest.fingerprint, maddrs=list(node.maddrs[:8]), time=time.time())
-    await node.records.publish(joins_key(manifest.run), join.sign(key, manifest.run, MessageKind.JOIN), 60)
-    while True:
-        found = await node.records.read(roster_key(manifest.run))
-        records = read_records(found, RosterRecord, manifest.run, MessageKind.GENESIS)
-        if coordinator in records:
-            return records[coordinator]
-        await asyncio.sleep(0.05)
+async def wait_for_genesis(node: Libp2pNode, named: PeerId) -> tuple[Roster, bool]:
+    """Join as a peer does, and return the first roster, and whether the run is over."""
+    signed, manifest = await find_manifest(node.transport, {named}, DEADLINE)
+    assert (signed.author, manifest.experiment, manifest.peers) == (named, "test", 1)
+
+    async def answer(peer: PeerId, request: bytes) -> bytes | None:
+        return signed.encode() if Question.decode(request).want is Want.MANIFEST else None
+
+    node.transport.serve_with(answer)
+    knocker = Knocker(node.transport, manifest, node.maddrs)
+    knocker.knock_at([named])
+    knocking = asyncio.ensure_future(knocker.run())
+    try:
+        return await Rosters(node.records, node.transport, named, manifest.run, [named]).wait_for_first()
+    finally:
+        knocking.cancel()
+        await asyncio.gather(knocking, return_exceptions=True)
 
 
 def test_help_names_every_setting(capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,11 +11,9 @@ from btard.identity import Envelope, MessageKind
 from coordinator import metrics as module
 from coordinator.metrics import MetricsBoard, StepSummary, status_line
 from coordinator.run_directory import RunDirectory
-from peer.records import metrics_key
 from tests.coordinator.swarm import MemoryNetwork, identity, manifest, metrics, roster
 
 RUN = manifest()
-KEY = metrics_key(RUN.run)
 
 
 class Clock:
@@ -49,7 +47,7 @@ class Bench:
         return self.board
 
     def take(self, step: int) -> None:
-        self.board.take(self.network.records.get(KEY, {}), roster(step, 1, 2, 3))
+        self.board.take(self.network.records.get(MessageKind.METRICS, {}), roster(step, 1, 2, 3))
 
     def lines(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.directory.metrics.read_text().splitlines()]
@@ -136,7 +134,7 @@ def test_only_members_and_only_possible_steps(bench: Bench) -> None:
     ],
 )
 def test_hostile_bodies(bench: Bench, body: bytes) -> None:
-    bench.network.put(KEY, Envelope.sign(identity(1), run=RUN.run, step=0, kind=MessageKind.METRICS, body=body))
+    bench.network.put(Envelope.sign(identity(1), run=RUN.run, step=0, kind=MessageKind.METRICS, body=body))
     bench.take(1)
     assert bench.lines() == []
 

@@ -1,4 +1,4 @@
-"""The run's records: published at once, renewed, and tried again when the DHT fails."""
+"""The newest roster: published at once, renewed, and tried again when the DHT fails."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from btard.identity import MessageKind
 from btard.round.roster import Roster
 from coordinator import publisher as module
 from coordinator.publisher import Publisher
-from peer.manifest import MANIFEST_KEY, RunManifest
-from peer.records import RosterRecord, roster_key
+from peer.records import RosterRecord
 from tests.coordinator.swarm import MemoryNetwork, identity, ids, manifest, roster, until
 
 RUN = manifest()
@@ -34,14 +33,11 @@ async def publisher(network: MemoryNetwork) -> AsyncIterator[Publisher]:
 
 
 def published(network: MemoryNetwork) -> RosterRecord:
-    envelope = network.records[roster_key(RUN.run)][KEY.peer_id]
+    envelope = network.records[MessageKind.GENESIS][KEY.peer_id]
     return RosterRecord.read(envelope, RUN.run, MessageKind.GENESIS)
 
 
-async def test_the_manifest_first_then_each_roster(network: MemoryNetwork, publisher: Publisher) -> None:
-    await until(lambda: MANIFEST_KEY in network.records)
-    assert RunManifest.from_envelope(network.records[MANIFEST_KEY][KEY.peer_id]) == RUN
-    assert roster_key(RUN.run) not in network.records
+async def test_each_roster_is_published_at_once(network: MemoryNetwork, publisher: Publisher) -> None:
     for step, finished in ((0, False), (4, False), (4, True)):
         publisher.announce(roster(step, 1, 2), finished=finished)
         assert await publisher.settle(5)
@@ -70,7 +66,7 @@ async def test_records_are_renewed(network: MemoryNetwork, publisher: Publisher)
     assert await publisher.settle(5)
     for _ in range(3):
         network.records.clear()
-        await until(lambda: len(network.records) == 2)
+        await until(lambda: len(network.records) == 1)
 
 
 async def test_a_roster_that_fits_no_record_leaves_the_last_one(network: MemoryNetwork, publisher: Publisher) -> None:

@@ -22,12 +22,13 @@ from coordinator import welcome
 from coordinator.manifest_maker import PreparedRun, prepare_run
 from coordinator.meter import SwarmMeter
 from coordinator.run_directory import RunDirectory
-from coordinator.serving import InitialState
+from coordinator.serving import InitialState, sign_manifest
 from coordinator.supervisor import ExitCode, Supervisor
-from peer.questions import Question, Want
-from peer.records import RosterRecord, roster_key
+from peer.questions import Directory, Question, Reply, Want
+from peer.reception import Reception
+from peer.records import RosterRecord
 from tests.coordinator.conftest import Log
-from tests.coordinator.swarm import MemoryNetwork, head, identity, ids, metrics, roster, settings, until
+from tests.coordinator.swarm import MADDR, MemoryNetwork, head, identity, ids, knock, metrics, roster, settings, until
 
 KEY = identity(0)
 
@@ -48,13 +49,34 @@ def network(run: PreparedRun) -> MemoryNetwork:
     return MemoryNetwork(run.manifest)
 
 
-def supervise(run: PreparedRun, network: MemoryNetwork, directory: RunDirectory, log: Log) -> Supervisor:
+def supervise(
+    run: PreparedRun,
+    network: MemoryNetwork,
+    directory: RunDirectory,
+    log: Log,
+    *,
+    reception: Reception | None = None,
+    initial: InitialState | None = None,
+) -> Supervisor:
     meter = SwarmMeter(CollectorRegistry(), run.manifest)
-    return Supervisor(run, network, KEY, directory, log, InitialState(0, None), refresh_period=0.02, meter=meter)
+    opened = reception or Reception(sign_manifest(KEY, run.manifest))
+    state = initial or InitialState(0, None)
+    return Supervisor(run, network, KEY, directory, log, state, opened, refresh_period=0.02, meter=meter)
+
+
+async def ask(reception: Reception, number: int, want: Want) -> bytes | None:
+    return await reception.answer(identity(number).peer_id, Question(want=want))
+
+
+async def knock_at(reception: Reception, run: PreparedRun, number: int) -> Reply:
+    """Knock once."""
+    peer = identity(number).peer_id
+    said = knock(run.manifest, maddrs=[f"{MADDR}/p2p/{peer}"])
+    return Reply.decode(await reception.answer(peer, Question(want=Want.KNOCK, knock=said)) or b"")
 
 
 def announced(network: MemoryNetwork) -> RosterRecord | None:
-    envelopes = network.records.get(roster_key(network.run.run), {})
+    envelopes = network.records.get(MessageKind.GENESIS, {})
     return RosterRecord.read(envelopes[KEY.peer_id], network.run.run, MessageKind.GENESIS) if envelopes else None
 
 
@@ -72,11 +94,20 @@ async def finish_run(run: PreparedRun, network: MemoryNetwork, banned: Iterable[
 async def test_from_welcome_to_farewell(
     run: PreparedRun, network: MemoryNetwork, directory: RunDirectory, log: Log
 ) -> None:
-    fingerprint = run.manifest.fingerprint
+    reception = Reception(sign_manifest(KEY, run.manifest))
+    supervisor = supervise(run, network, directory, log, reception=reception)
+    assert await knock_at(reception, run, 1) is Reply.ELSEWHERE
+    task = asyncio.ensure_future(supervisor.run())
+    await until(lambda: supervisor._welcome.door._open)
     for number in (1, 2):
-        network.join(number, fingerprint=fingerprint)
-    task = asyncio.ensure_future(supervise(run, network, directory, log).run())
+        assert await knock_at(reception, run, number) is Reply.WAIT
     await until(lambda: announced(network))
+    told = await ask(reception, 3, Want.ROSTER)
+    assert told is not None and Envelope.decode(told).author == KEY.peer_id
+    told = await ask(reception, 3, Want.ADDRESSES)
+    assert told is not None and Directory.decode(told).addresses == dict.fromkeys(ids(1, 2), (MADDR,))
+    assert await knock_at(reception, run, 3) is Reply.ELSEWHERE
+    await until(lambda: supervisor.knows(identity(1).peer_id))
     state = run.state.digest(), run.state.state_bytes()
     network.stand(head(roster(10, 1, 2), state[0]), 1, 2)
     network.keep(10, *state, 1, 2)
@@ -102,6 +133,22 @@ async def test_from_welcome_to_farewell(
     assert summary["members"] == [str(peer) for peer in ids(1, 2)]
     assert len(directory.steps.read_text().splitlines()) == 20
     assert directory.load_roster() == roster(20, 1, 2)
+
+
+async def test_who_waits_for_the_first_roster_is_told_and_may_use_the_dht(
+    run: PreparedRun, network: MemoryNetwork, directory: RunDirectory, log: Log
+) -> None:
+    reception = Reception(sign_manifest(KEY, run.manifest))
+    supervisor = supervise(run, network, directory, log, reception=reception)
+    task = asyncio.ensure_future(supervisor.run())
+    await until(lambda: supervisor._welcome.door._open)
+    assert not supervisor.knows(identity(1).peer_id)
+    assert await knock_at(reception, run, 1) is Reply.WAIT
+    await until(lambda: supervisor.knows(identity(1).peer_id))
+    told = await ask(reception, 3, Want.ADDRESSES)
+    assert told is not None and Directory.decode(told) == Directory({ids(1)[0]: (MADDR,)}, ids(1))
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 def lottery(run: PreparedRun, number: int) -> bytes:
@@ -209,29 +256,13 @@ async def test_a_mistake_in_the_background_is_not_waited_out(
     log: Log,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async def broken(key: str) -> None:
-        raise ZeroDivisionError(key)
+    async def broken(*_: object) -> None:
+        raise ZeroDivisionError
 
     directory.save_roster(roster(5, 1, 2))
     monkeypatch.setattr(network, "read", broken)
     with pytest.raises(ZeroDivisionError):
         await asyncio.wait_for(supervise(run, network, directory, log).run(), 20)
-
-
-async def test_who_is_served_the_initial_state() -> None:
-    initial = InitialState(8, b"state")
-    peer = identity(1).peer_id
-    question = Question(want=Want.STATE, step=8)
-    assert await initial.serve(peer, question.encode()) == b"state"
-    for other in (
-        Question(want=Want.STATE, step=7),
-        Question(want=Want.SNAPSHOT, step=8),
-        Question(want=Want.HEAD),
-    ):
-        assert await initial.serve(peer, other.encode()) is None
-    assert await initial.serve(peer, b"\xff{") is None
-    initial.release()
-    assert await initial.serve(peer, question.encode()) is None
 
 
 async def test_the_initial_state_is_kept_until_the_swarm_has_moved(
@@ -240,8 +271,7 @@ async def test_the_initial_state_is_kept_until_the_swarm_has_moved(
     initial = InitialState(0, b"state")
     prepared = replace(run, initial=b"state")
     directory.save_roster(roster(0, 1, 2))
-    meter = SwarmMeter(CollectorRegistry(), prepared.manifest)
-    supervisor = Supervisor(prepared, network, KEY, directory, log, initial, refresh_period=0.02, meter=meter)
+    supervisor = supervise(prepared, network, directory, log, initial=initial)
     task = asyncio.ensure_future(supervisor.run())
     await until(lambda: announced(network))
     assert initial._data is not None

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 
 import pytest
 
-from btard.identity import Envelope, MessageKind
-from btard.round.roster import first_randomness
+from btard.round.roster import Roster, first_randomness
 from coordinator import welcome as module
 from coordinator.welcome import MAX_REFUSALS, Welcome
-from peer.records import joins_key
+from peer import door
+from peer.questions import Reply
 from tests.coordinator.conftest import Log
-from tests.coordinator.swarm import MemoryNetwork, identity, ids, manifest, until
+from tests.coordinator.swarm import MemoryNetwork, identity, ids, knock, manifest, until
 
 RUN = manifest()
+KNOCK = knock(RUN)
 
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "POLL", 0.005)
+    monkeypatch.setattr(door, "LOOK_PERIOD", 0.005)
+    monkeypatch.setattr(door, "_NEW_A_SECOND", 10_000)
 
 
 @pytest.fixture
@@ -27,79 +31,98 @@ def network() -> MemoryNetwork:
     return MemoryNetwork(RUN)
 
 
-async def test_the_first_roster(network: MemoryNetwork, log: Log) -> None:
-    waiting = asyncio.ensure_future(Welcome(network, RUN, log).first_roster())
-    network.join(5)
+@pytest.fixture
+async def welcome(network: MemoryNetwork, log: Log) -> AsyncIterator[Welcome]:
+    """A welcome whose door is open, and whose first roster is waited for."""
+    made = Welcome(network, RUN, log)
+    waiting = asyncio.ensure_future(made.first_roster())
+    made.forming = waiting  # type: ignore[attr-defined]
+    await asyncio.sleep(0)
+    yield made
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+
+
+async def formed(welcome: Welcome) -> Roster:
+    roster: Roster = await asyncio.wait_for(welcome.forming, 10)  # type: ignore[attr-defined]
+    return roster
+
+
+async def test_the_first_roster(welcome: Welcome, log: Log) -> None:
+    assert welcome.door.knock(identity(5).peer_id, KNOCK) is Reply.WAIT
     await until(lambda: log.named("welcomed"))
-    network.join(2)
-    roster = await asyncio.wait_for(waiting, 5)
+    welcome.door.knock(identity(2).peer_id, KNOCK)
+    roster = await formed(welcome)
     assert (roster.step, roster.members, roster.banned) == (0, ids(2, 5), frozenset())
     assert roster.randomness == first_randomness(RUN.seed, 0)
     assert [entry["count"] for entry in log.named("welcomed")] == [1, 2]
+    assert welcome.door.knock(identity(3).peer_id, KNOCK) is Reply.ELSEWHERE
 
 
 async def test_a_resumed_run_begins_at_its_step(log: Log) -> None:
     run = manifest(start_step=50, state_digest="00" * 32)
-    network = MemoryNetwork(run)
-    network.join(1)
-    network.join(2)
-    roster = await asyncio.wait_for(Welcome(network, run, log).first_roster(), 5)
+    welcome = Welcome(MemoryNetwork(run), run, log)
+    forming = asyncio.ensure_future(welcome.first_roster())
+    await asyncio.sleep(0)
+    for number in (1, 2):
+        welcome.door.knock(identity(number).peer_id, knock(run))
+    roster = await asyncio.wait_for(forming, 10)
     assert (roster.step, roster.randomness) == (50, first_randomness(7, 50))
 
 
-async def test_more_than_enough_peers(network: MemoryNetwork, log: Log) -> None:
+async def test_more_than_enough_peers(welcome: Welcome) -> None:
     for number in range(1, 6):
-        network.join(number)
-    roster = await asyncio.wait_for(Welcome(network, RUN, log).first_roster(), 5)
-    assert len(roster.members) == RUN.peers
+        welcome.door.knock(identity(number).peer_id, KNOCK)
+    assert len((await formed(welcome)).members) == RUN.peers
 
 
-async def test_refused_once_each_with_the_reason(network: MemoryNetwork, log: Log) -> None:
-    network.join(1, fingerprint="cd" * 32)
-    network.join(2, age=1e4)
-    network.unreachable.add(network.join(3))
-    network.join(4, age=-1e4)
-    welcome = Welcome(network, RUN, log)
+async def test_refused_once_each_with_the_reason(network: MemoryNetwork, welcome: Welcome, log: Log) -> None:
+    network.unreachable.add(identity(3).peer_id)
     for _ in range(3):
-        await welcome.look()
+        welcome.door.knock(identity(1).peer_id, knock(RUN, fingerprint="cd" * 32))
+        welcome.door.knock(identity(2).peer_id, knock(RUN, protocol=RUN.protocol + 1))
+        welcome.door.knock(identity(3).peer_id, KNOCK)
+        welcome.door.knock(identity(4).peer_id, knock(RUN, run="22" * 16))
+    await until(lambda: len(log.named("refused")) == 4)
     reasons = {entry["peer"]: entry["reason"] for entry in log.named("refused")}
     assert len(log.read()) == len(reasons) == 4
     assert reasons[str(identity(1).peer_id)] == "it trains on other data"
-    assert "old" in reasons[str(identity(2).peer_id)]
-    assert "reached" in reasons[str(identity(3).peer_id)]
+    assert "another version" in reasons[str(identity(2).peer_id)]
+    assert "does not answer when it is called back" in reasons[str(identity(3).peer_id)]
+    assert "another run" in reasons[str(identity(4).peer_id)]
 
 
-async def test_who_goes_before_the_start_is_not_counted(network: MemoryNetwork, log: Log) -> None:
-    welcome = Welcome(network, RUN, log)
-    gone = network.join(1)
-    await welcome.look()
+async def test_who_goes_before_the_start_is_not_counted(network: MemoryNetwork, welcome: Welcome, log: Log) -> None:
+    gone = identity(1).peer_id
+    welcome.door.knock(gone, KNOCK)
+    await until(lambda: log.named("welcomed"))
     network.unreachable.add(gone)
-    network.join(2)
-    await welcome.look()
-    network.join(3)
-    assert (await asyncio.wait_for(welcome.first_roster(), 5)).members == ids(2, 3)
+    welcome.door.knock(identity(2).peer_id, KNOCK)
+    await until(lambda: len(log.named("welcomed")) == 2 and gone not in welcome.door.waiting())
+    welcome.door.knock(identity(3).peer_id, KNOCK)
+    assert (await formed(welcome)).members == ids(2, 3)
 
 
-async def test_hostile_records_are_passed_over(network: MemoryNetwork, log: Log) -> None:
-    bodies = [b"", b"\xff" * 100, b"[" * 20000, b'{"fingerprint": 1}', b"x" * 30000]
-    for number, body in enumerate(bodies, 1):
-        network.put(
-            joins_key(RUN.run),
-            Envelope.sign(identity(number), run=RUN.run, step=0, kind=MessageKind.JOIN, body=body),
-        )
+async def test_who_goes_at_the_last_moment_is_not_counted(network: MemoryNetwork, log: Log) -> None:
     welcome = Welcome(network, RUN, log)
-    await welcome.look()
-    assert log.read() == []
+    welcome.door.open((), ())
+    gone = identity(1).peer_id
+    for number in (1, 2, 3):
+        welcome.door.knock(identity(number).peer_id, KNOCK)
+        assert await welcome.door.call_back(identity(number).peer_id)
+    network.unreachable.add(gone)
+    assert await welcome.look() == ()
+    assert set(await welcome.look()) == set(ids(2, 3))
 
 
 async def test_a_flood_keeps_nobody_out_and_is_told_within_bounds(
-    network: MemoryNetwork, log: Log, monkeypatch: pytest.MonkeyPatch
+    network: MemoryNetwork, welcome: Welcome, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MAX_REFUSALS", 50)
-    for number in range(10, 210):
-        network.unreachable.add(network.join(number))
-    network.join(1)
-    network.join(2)
-    roster = await asyncio.wait_for(Welcome(network, RUN, log).first_roster(), 10)
-    assert roster.members == ids(1, 2)
+    for number in range(10, 510):
+        network.unreachable.add(identity(number).peer_id)
+        welcome.door.knock(identity(number).peer_id, KNOCK)
+    for number in (1, 2):
+        welcome.door.knock(identity(number).peer_id, KNOCK)
+    assert (await formed(welcome)).members == ids(1, 2)
     assert len(log.named("refused")) <= 50 < MAX_REFUSALS

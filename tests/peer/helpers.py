@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -86,8 +86,14 @@ class TableTransport:
 class TableRecords:
     """A DHT that holds what it is given."""
 
-    found: dict[str, dict[PeerId, Envelope]] = field(default_factory=dict)
+    found: dict[tuple[bytes, MessageKind], dict[PeerId, Envelope]] = field(default_factory=dict)
 
-    async def read(self, key: str) -> dict[PeerId, Envelope]:
+    @property
+    def met(self) -> list[PeerId]:
+        """See `Records.met`."""
+        return sorted({author for records in self.found.values() for author in records})
+
+    async def read(self, run: bytes, kind: MessageKind, authors: Iterable[PeerId]) -> dict[PeerId, Envelope]:
         """See `Records.read`."""
-        return self.found.get(key, {})
+        found = self.found.get((run, kind), {})
+        return {author: found[author] for author in authors if author in found}

@@ -17,7 +17,7 @@ from btard.transport.libp2p import FetchError, RecordError
 from peer import bans as module
 from peer.bans import BanBook, Bans, ask_evidence
 from peer.questions import Question, Want
-from peer.records import MAX_BODY, bans_key
+from peer.records import MAX_BODY
 from tests.btard.round.evidence import LIAR, evidence_of
 from tests.btard.round.swarm import RULES, keys
 from tests.peer.helpers import KEYS, PEERS, TableTransport
@@ -184,12 +184,12 @@ class Published:
 
     def __init__(self, failing: bool = False) -> None:
         self.failing = failing
-        self.records: list[tuple[str, Envelope, float]] = []
+        self.records: list[tuple[Envelope, float]] = []
 
-    async def publish(self, key: str, envelope: Envelope, ttl: float) -> None:
+    async def publish(self, envelope: Envelope, ttl: float) -> None:
         if self.failing:
             raise RecordError("no node stored the record")
-        self.records.append((key, envelope, ttl))
+        self.records.append((envelope, ttl))
 
 
 async def test_the_dht_is_told_who_when_why_and_the_digest_of_the_file(book: BanBook) -> None:
@@ -198,8 +198,8 @@ async def test_the_dht_is_told_who_when_why_and_the_digest_of_the_file(book: Ban
     assert records.records == [], "without a ban there is nothing to tell"
     book.add(EVIDENCE)
     await book.publish(records, KEYS[0], RULES.run)  # type: ignore[arg-type]
-    ((key, envelope, ttl),) = records.records
-    assert key == bans_key(RULES.run) and 0 < ttl <= 3600
+    ((envelope, ttl),) = records.records
+    assert 0 < ttl <= 3600
     (entry,) = Bans.read(envelope, RULES.run, MessageKind.BANS).bans
     assert (entry.peer, entry.step, entry.offence) == (str(BANNED), EVIDENCE.scene.roster.step, "FALSE_SCALARS")
     assert entry.evidence == fingerprint(to_json(EVIDENCE))
@@ -212,7 +212,7 @@ async def test_of_many_bans_the_latest_are_told_and_fit_into_a_record(book: BanB
         book._remember(dataclasses.replace(EVIDENCE, accused=key.peer_id, scene=later), b"")
     records = Published()
     await book.publish(records, KEYS[0], RULES.run)  # type: ignore[arg-type]
-    ((_, envelope, _),) = records.records
+    ((envelope, _),) = records.records
     assert len(envelope.body) <= MAX_BODY
     told = [entry.step for entry in Bans.read(envelope, RULES.run, MessageKind.BANS).bans]
     assert told == list(range(10**6 + 100 - module._MOST_ENTRIES, 10**6 + 100))

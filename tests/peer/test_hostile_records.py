@@ -73,7 +73,10 @@ HOSTILE: list[tuple[MessageKind, type[Record], dict[str, Any]]] = [
 
 def sight(kind: MessageKind, records: dict[PeerId, Any]) -> Sight:
     told = {name: records if kind is which else {} for name, which in TOLD.items()}
-    return Sight(time=1e6, coordinator=PEERS[5], manifest=MANIFEST, roster=TRUSTED, finished=False, **told)
+    waiting = frozenset(PEERS[4:])
+    return Sight(
+        time=1e6, coordinator=PEERS[5], manifest=MANIFEST, roster=TRUSTED, waiting=waiting, finished=False, **told
+    )
 
 
 TOLD = {"joins": MessageKind.JOIN, "metrics": MessageKind.METRICS, "bans": MessageKind.BANS}

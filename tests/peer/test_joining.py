@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +11,16 @@ import pytest
 
 from btard.errors import UserError
 from btard.identity import Envelope, MessageKind, PeerId
+from btard.transport.libp2p import FetchError
 from peer import joining
-from peer.joining import check_local_settings, find_manifest, load_run_task, read_roster, wait_for_roster
-from peer.manifest import MANIFEST_KEY, PROTOCOL_VERSION
-from peer.records import RosterRecord, roster_key
+from peer.joining import check_local_settings, find_manifest, load_run_task
+from peer.manifest import PROTOCOL_VERSION
+from peer.questions import Question, Want
 from peer.settings import PeerSettings
 from tasks.data.public import PublicData, PublicKind
 from tasks.data.spec import DataSpec
 from tasks.registry import load_task
-from tests.peer.helpers import KEYS, PEERS, ROSTER, RUN, TableRecords, run_manifest, signed_manifest
+from tests.peer.helpers import KEYS, PEERS, RUN, TableTransport, run_manifest, signed_manifest
 
 MANIFEST = run_manifest()
 BODY = MANIFEST.model_dump_json().encode()
@@ -29,69 +31,113 @@ def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(joining, "POLL", 0.001)
 
 
-def announced(*numbers: int, body: bytes = BODY) -> Any:
-    return TableRecords({MANIFEST_KEY: {PEERS[i]: signed_manifest(KEYS[i], body) for i in numbers}})
+def telling(coordinator: int = 0, body: bytes = BODY) -> bytes:
+    """The manifest as one peer hands it on."""
+    return signed_manifest(KEYS[coordinator], body).encode()
+
+
+def network(**answers: Any) -> Any:
+    """Peers by number, written as `p1`, and what they answer."""
+    return TableTransport({PEERS[int(name[1:])]: answer for name, answer in answers.items()})
 
 
 def local(**fields: Any) -> PeerSettings:
     return PeerSettings(initial_peers=["localhost:1"], **fields)
 
 
-async def refusal(records: Any, known: set[Any] | None = None) -> str:
+async def refusal(transport: Any, *named: int) -> str:
     with pytest.raises(UserError) as caught:
-        await find_manifest(records, known or set(), timeout=0.02)
+        await find_manifest(transport, [PEERS[i] for i in named], timeout=0.02)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
 
-@pytest.mark.parametrize("known", [set(), {PEERS[0]}, {PEERS[3]}])
-async def test_a_single_run_is_found_whoever_was_asked(known: set[Any]) -> None:
-    assert await find_manifest(announced(0), known, 1.0) == (PEERS[0], MANIFEST)
+@pytest.mark.parametrize("named", [[0], [1], [0, 1, 2]])
+async def test_the_run_that_the_named_peers_tell_of_is_found(named: list[int]) -> None:
+    transport = network(p0=telling(), p1=telling(), p2=telling(), p3=telling(4))
+    envelope, manifest = await find_manifest(transport, [PEERS[i] for i in named], 5.0)
+    assert (envelope, manifest) == (signed_manifest(KEYS[0], BODY), MANIFEST)
+    assert sorted(peer for peer, _, _ in transport.asked) == sorted(PEERS[i] for i in named)
+    assert {Question.decode(request).want for _, request, _ in transport.asked} == {Want.MANIFEST}
 
 
-async def test_of_several_runs_the_one_of_the_initial_peer_is_taken() -> None:
-    assert (await find_manifest(announced(0, 1, 2), {PEERS[1], PEERS[4]}, 1.0))[0] == PEERS[1]
-
-
-async def test_two_coordinators_and_neither_known() -> None:
-    sentence = await refusal(announced(0, 1))
-    assert sentence.startswith("several runs are announced there, by the coordinators")
-    assert str(PEERS[0]) in sentence and str(PEERS[1]) in sentence
-    assert sentence.endswith("give the address of the right one as an initial peer")
-
-
-async def test_no_manifest() -> None:
-    assert await refusal(announced()) == (
-        "no run is announced there within 0.02 s; check that a btard-coordinator runs at the address"
+async def test_nobody_falls_back_to_a_stranger() -> None:
+    transport = network(p0=FetchError("the peer\nis busy"), p3=telling(3))
+    assert await refusal(transport, 0) == (
+        f"no run is announced within 0.02 s by the initial peers, and nobody else is asked ({PEERS[0]}: the peer is "
+        "busy); check that a btard-coordinator runs at the address"
     )
+    assert {peer for peer, _, _ in transport.asked} == {PEERS[0]}
 
 
-async def test_another_record_in_the_manifests_place_is_none() -> None:
-    stray = Envelope.sign(KEYS[0], run=RUN, step=0, kind=MessageKind.JOIN, body=BODY)
-    assert "no run is announced" in await refusal(TableRecords({MANIFEST_KEY: {PEERS[0]: stray}}))
+async def test_named_peers_of_two_runs() -> None:
+    sentence = await refusal(network(p1=telling(0), p2=telling(3)), 1, 2)
+    assert sentence.startswith(
+        f"the initial peers belong to different runs: {PEERS[1]} tells of run {RUN.hex()[:8]} of the"
+    )
+    assert f"coordinator {PEERS[0]} and {PEERS[2]} tells of run" in sentence and str(PEERS[3]) in sentence
+    assert sentence.endswith("give addresses of one run only")
+
+
+async def test_one_coordinator_that_tells_two_manifests() -> None:
+    other = run_manifest(seed=2).model_dump_json().encode()
+    assert "different runs" in await refusal(network(p1=telling(), p2=telling(0, other)), 1, 2)
+
+
+async def test_a_named_peer_that_is_silent_is_no_obstacle() -> None:
+    transport = network(p1=telling())
+    assert (await find_manifest(transport, PEERS[:3], 0.02))[1] == MANIFEST
+
+
+async def test_a_named_peer_that_comes_late_is_heard_too() -> None:
+    class Late(TableTransport):
+        async def fetch(self, peer: PeerId, request: bytes, *, limit: int, timeout: float) -> bytes:
+            answer = await super().fetch(peer, request, limit=limit, timeout=timeout)
+            if peer == PEERS[2] and len(self.asked) < 5:
+                raise FetchError("the peer is busy")
+            return answer
+
+    late = Late({PEERS[1]: telling(), PEERS[2]: telling(3)})
+    with pytest.raises(UserError, match="different runs"):
+        await find_manifest(late, PEERS[1:3], 5.0)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (b"", "Malformed|bytes|canonical|truncated"),
+        (Envelope.sign(KEYS[0], run=RUN, step=0, kind=MessageKind.JOIN, body=BODY).encode(), "answers with a JOIN"),
+        (signed_manifest(KEYS[0], BODY).encode()[:-1] + b"\0", "signature"),
+        (bytes(1 << 20), "1048576 bytes where at most"),
+    ],
+)
+async def test_what_is_no_manifest_is_none(answer: bytes, words: str) -> None:
+    sentence = await refusal(network(p0=answer), 0)
+    assert "no run is announced" in sentence
+    assert re.search(words, sentence), sentence
 
 
 async def test_a_manifest_that_cannot_be_read() -> None:
-    sentence = await refusal(announced(0, body=b"{}"))
+    sentence = await refusal(network(p0=telling(0, b"{}")), 0)
     assert sentence.startswith("the run's manifest cannot be read (no valid manifest")
     assert sentence.endswith("its coordinator probably runs another version")
 
 
 async def test_a_run_of_another_protocol() -> None:
     body = json.dumps(json.loads(BODY) | {"protocol": 99}).encode()
-    said = await refusal(announced(0, body=body))
+    said = await refusal(network(p0=telling(0, body)), 0)
     assert f"the run speaks protocol version 99, this peer speaks {PROTOCOL_VERSION}; install" in said
 
 
 async def test_a_manifest_that_appears_later_is_waited_for() -> None:
-    class Late(TableRecords):
-        looks = 0
+    looks = 0
 
-        async def read(self, key: str) -> dict[Any, Envelope]:
-            self.looks += 1
-            return await (announced(0) if self.looks == 3 else announced()).read(key)
+    async def answer(request: bytes) -> bytes | None:
+        nonlocal looks
+        looks += 1
+        return telling() if looks == 3 else None
 
-    assert (await find_manifest(Late(), set(), 5.0))[1] == MANIFEST  # type: ignore[arg-type]
+    assert (await find_manifest(network(p0=answer), PEERS[:1], 5.0))[1] == MANIFEST
 
 
 def test_a_contradicting_radius() -> None:
@@ -160,33 +206,3 @@ def test_more_than_the_owner_allows_is_told_first(
 def test_what_the_owner_allows_is_taken() -> None:
     assert load_run_task(local(max_batch=2**20), run_manifest(batch_size=2**20)).name == "digits"
     assert load_run_task(local(), run_manifest(batch_size=256)).name == "digits"
-
-
-def published(record: RosterRecord, author: int = 0, run: bytes = RUN) -> Any:
-    return TableRecords({roster_key(RUN): {PEERS[author]: record.sign(KEYS[author], run, MessageKind.GENESIS)}})
-
-
-async def test_only_the_coordinators_roster_is_read() -> None:
-    record = RosterRecord.of(ROSTER)
-    assert await read_roster(published(record), PEERS[0], RUN) == record
-    assert await read_roster(published(record, author=1), PEERS[0], RUN) is None
-    assert await read_roster(published(record, run=bytes(16)), PEERS[0], RUN) is None
-    assert await read_roster(announced(), PEERS[0], RUN) is None
-
-
-@pytest.mark.parametrize("over", [False, True])
-async def test_the_first_roster_is_waited_for(over: bool) -> None:
-    looks = 0
-
-    class Forming(TableRecords):
-        async def read(self, key: str) -> dict[PeerId, Envelope]:
-            nonlocal looks
-            looks += 1
-            if looks == 3:
-                self.found = published(RosterRecord(roster="00")).found
-            if looks == 5:
-                self.found = published(RosterRecord.of(ROSTER, finished=over)).found
-            return await super().read(key)
-
-    assert await wait_for_roster(Forming({}), PEERS[0], RUN) == (ROSTER, over)
-    assert looks == 5

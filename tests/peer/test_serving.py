@@ -9,16 +9,20 @@ import pytest
 
 from btard.behaviour import Behaviour
 from btard.hashing import digest
+from btard.identity import PeerId
 from btard.round.evidence import Offence
 from btard.round.evidence_file import to_json
 from peer.bans import BanBook
-from peer.questions import MAX_SNAPSHOTS, Head, Question, Want
+from peer.door import Door
+from peer.questions import MAX_SNAPSHOTS, Directory, Head, Knock, Question, Reply, Want
+from peer.reception import Reception, Rooms
 from peer.serving import StateServer
 from tests.btard.round.evidence import evidence_of
 from tests.btard.round.swarm import RULES
-from tests.peer.helpers import PEERS, ROSTER
+from tests.peer.helpers import KEYS, PEERS, ROSTER, run_manifest, signed_manifest
 
 STATE = digest(b"state 5")
+MANIFEST = signed_manifest(KEYS[0], run_manifest().model_dump_json().encode())
 
 
 class CountedTrainer:
@@ -66,7 +70,7 @@ def bans(tmp_path: Path) -> BanBook:
 
 @pytest.fixture
 def server(counted: CountedTrainer, bans: BanBook) -> StateServer:
-    made = StateServer(counted, Behaviour(), bans)  # type: ignore[arg-type]
+    made = StateServer(Reception(MANIFEST), counted, Behaviour(), bans)  # type: ignore[arg-type]
     made.stand(ROSTER, STATE)
     return made
 
@@ -76,10 +80,11 @@ async def ask(server: StateServer, want: Want, step: int = 0, peer: str = "") ->
     return None if answer is None else bytes(answer)
 
 
-async def test_before_the_first_step_there_is_no_answer(counted: CountedTrainer, bans: BanBook) -> None:
+async def test_before_the_first_step_only_the_manifest_is_told(counted: CountedTrainer, bans: BanBook) -> None:
     counted.bases[5] = b"base"
-    fresh = StateServer(counted, Behaviour(), bans)  # type: ignore[arg-type]
-    assert {want: await ask(fresh, want, 5) for want in Want} == dict.fromkeys(Want)
+    fresh = StateServer(Reception(MANIFEST), counted, Behaviour(), bans)  # type: ignore[arg-type]
+    answers = {want: await ask(fresh, want, 5) for want in Want}
+    assert answers == dict.fromkeys(Want) | {Want.MANIFEST: MANIFEST.encode()}
 
 
 async def test_where_a_peer_stands(server: StateServer) -> None:
@@ -135,7 +140,7 @@ async def test_snapshots_stay_as_they_were_and_the_oldest_goes(server: StateServ
 async def test_a_behaviour_may_poison_what_is_served_but_not_what_is_kept(
     counted: CountedTrainer, bans: BanBook
 ) -> None:
-    server = StateServer(counted, Poisons(), bans)  # type: ignore[arg-type]
+    server = StateServer(Reception(MANIFEST), counted, Poisons(), bans)  # type: ignore[arg-type]
     await server.keep_snapshot(5)
     server.stand(ROSTER, STATE)
     assert await ask(server, Want.STATE, 5) == await ask(server, Want.SNAPSHOT, 5) == b"poison"
@@ -152,7 +157,7 @@ async def test_the_momentum_of_the_steps_that_the_trainer_remembers(
 
 async def test_a_behaviour_may_show_no_momentum(counted: CountedTrainer, bans: BanBook) -> None:
     counted.bases[4] = b"base"
-    server = StateServer(counted, Hides(), bans)  # type: ignore[arg-type]
+    server = StateServer(Reception(MANIFEST), counted, Hides(), bans)  # type: ignore[arg-type]
     server.stand(ROSTER, STATE)
     assert await ask(server, Want.BASE, 4) is None
 
@@ -165,8 +170,63 @@ async def test_the_evidence_of_a_ban_and_of_nothing_else(server: StateServer, ba
         assert await ask(server, Want.BAN, peer=other) is None
 
 
+class Tells(Behaviour):
+    """Tells every newcomer something else, and refuses knocks."""
+
+    def told_newcomer(self, question: str, answer: bytes | None) -> bytes | None:
+        return None if question == Want.KNOCK else b"something else"
+
+
+class Slow(Door):
+    """Takes in everybody."""
+
+    def __init__(self) -> None:
+        self.knocks: list[PeerId] = []
+
+    def knock(self, sender: PeerId, knock: Knock) -> Reply:
+        self.knocks.append(sender)
+        return Reply.WAIT
+
+
+DIRECTORY = Directory({PEERS[2]: ("/ip4/1.2.3.4/tcp/5",)})
+KNOCK = Knock(run="0" * 32, protocol=1, fingerprint="0" * 64, maddrs=[])
+
+
+@pytest.fixture
+def door() -> Slow:
+    return Slow()
+
+
+@pytest.fixture
+def reception(door: Slow) -> Reception:
+    async def roster() -> bytes | None:
+        return b"signed"
+
+    made = Reception(MANIFEST)
+    made.open(Rooms(door, roster, lambda: DIRECTORY))
+    return made
+
+
+async def test_newcomers_are_answered_before_the_first_step(
+    counted: CountedTrainer, bans: BanBook, reception: Reception, door: Slow
+) -> None:
+    server = StateServer(reception, counted, Behaviour(), bans)  # type: ignore[arg-type]
+    assert await ask(server, Want.ROSTER) == b"signed"
+    assert await ask(server, Want.ADDRESSES) == DIRECTORY.encode()
+    knocking = Question(want=Want.KNOCK, knock=KNOCK).encode()
+    assert await server.answer(PEERS[4], knocking) == Reply.WAIT.encode()
+    assert door.knocks == [PEERS[4]], "the connection says who knocks"
+    assert await ask(server, Want.KNOCK) is None, "there is no knock in the question"
+
+
+async def test_a_behaviour_may_lie_to_newcomers(counted: CountedTrainer, bans: BanBook, reception: Reception) -> None:
+    server = StateServer(reception, counted, Tells(), bans)  # type: ignore[arg-type]
+    assert await ask(server, Want.MANIFEST) == await ask(server, Want.ROSTER) == b"something else"
+    assert await server.answer(PEERS[4], Question(want=Want.KNOCK, knock=KNOCK).encode()) is None
+
+
 async def test_a_behaviour_may_show_other_evidence(counted: CountedTrainer, bans: BanBook) -> None:
-    honest, forger = (StateServer(counted, made, bans) for made in (Behaviour(), Forges()))  # type: ignore[arg-type]
+    honest, forger = (StateServer(Reception(MANIFEST), counted, made, bans) for made in (Behaviour(), Forges()))  # type: ignore[arg-type]
     for server in (honest, forger):
         server.stand(ROSTER, STATE)
     assert await ask(honest, Want.BAN, peer=str(PEERS[0])) is None

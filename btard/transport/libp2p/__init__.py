@@ -11,11 +11,13 @@ from btard.transport.libp2p.node import Libp2pNode
 from btard.transport.libp2p.records import RecordError, Records
 from btard.transport.libp2p.settings import Counters, Limits
 from btard.transport.libp2p.transport import Libp2pTransport
+from btard.transport.libp2p.twin import KeyInUse
 
 __all__ = [
     "Counters",
     "DaemonError",
     "FetchError",
+    "KeyInUse",
     "Libp2pNode",
     "Libp2pTransport",
     "Limits",

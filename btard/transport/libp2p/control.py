@@ -7,6 +7,7 @@ wire format (length-prefixed protobuf over a unix socket) is small enough to be 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,15 @@ class ControlSocket:
         """Close the connection to a peer; raises DaemonError when the daemon does not answer in time."""
         disconnect = p2pd_pb2.DisconnectRequest(peer=bytes(peer))
         await self._ask(p2pd_pb2.Request(type=p2pd_pb2.Request.DISCONNECT, disconnect=disconnect), timeout)
+
+    async def connected(self, timeout: float) -> set[PeerId]:
+        """Return the peers that p2pd holds a connection to; raises DaemonError when it does not answer in time."""
+        reply = await self._ask(p2pd_pb2.Request(type=p2pd_pb2.Request.LIST_PEERS), timeout)
+        found = set()
+        for info in reply.peers:
+            with contextlib.suppress(ValueError):  # of another kind of key, which no peer of a swarm has
+                found.add(PeerId(info.id))
+        return found
 
     async def protect(self, peer: PeerId, weight: int, timeout: float) -> None:
         """Have the daemon close others first when it has too many connections, as long as it is connected to a peer.

@@ -42,6 +42,10 @@ class FetchError(Exception):
     """A fetch failed: the peer is unreachable, refused, is busy, answered too much, or was too slow."""
 
 
+class Unreachable(FetchError):
+    """No stream could be opened to the peer."""
+
+
 class FetchServer:
     """Answers what others fetch from us.
 
@@ -233,7 +237,9 @@ async def fetch(
             return bytes(await answer)
     except TimeoutError:
         raise FetchError(f"no complete answer within {timeout:g} s") from None
-    except (DaemonError, StreamLost) as error:
+    except DaemonError as error:
+        raise Unreachable(str(error)) from None
+    except StreamLost as error:
         raise FetchError(str(error)) from None
     finally:
         answer.cancel()  # closing the stream below must not fail a future that nobody waits for

@@ -7,22 +7,23 @@ import contextlib
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
-from hivemind.dht import DHTNode
 from hivemind.p2p import P2P, PeerID
-from hivemind.utils.multiaddr import Multiaddr
 
 from btard.errors import UserError
-from btard.identity import PeerId
+from btard.identity import IdentityKey, PeerId
 from btard.transport.base import Inbox, PeerAddress
 from btard.transport.libp2p.control import ControlSocket, DaemonError
 from btard.transport.libp2p.daemon import Daemon
+from btard.transport.libp2p.dht import RecordNode, own_id
 from btard.transport.libp2p.discover import split_maddr
 from btard.transport.libp2p.fetch import Serve
-from btard.transport.libp2p.records import Records, SignedRecordValidator
+from btard.transport.libp2p.record_rules import RecordRules
+from btard.transport.libp2p.records import Records
 from btard.transport.libp2p.settings import Limits
 from btard.transport.libp2p.transport import Libp2pTransport
+from btard.transport.libp2p.twin import TwinWatch, refuse_twin
+from btard.transport.libp2p.view import attach_p2p
 from btard.transport.libp2p.watchdog import Watchdog
 
 logger = logging.getLogger(__name__)
@@ -31,6 +32,7 @@ HEARTBEAT_FILE = "heartbeat"
 """Beside the identity: touched every few seconds while event loop and p2pd answer; `cli.health` looks at its age."""
 
 _PING_PAUSE = 0.2
+_LOOK_ROUND = 3.0
 
 LOOPBACK = ("/ip4/127.0.0.1/tcp/0",)
 
@@ -38,14 +40,14 @@ LOOPBACK = ("/ip4/127.0.0.1/tcp/0",)
 class Libp2pNode:
     """p2pd, the streams of the transport, the DHT node, and the watchdog over them. Made by `create`."""
 
-    def __init__(self, daemon: Daemon, transport: Libp2pTransport, dht: DHTNode, p2p: P2P) -> None:
+    def __init__(self, daemon: Daemon, transport: Libp2pTransport, dht: RecordNode, records: Records, p2p: P2P) -> None:
         self._daemon = daemon
         self._p2p = p2p
         self._watchdog: Watchdog | None = None
         self._closed = False
         self.transport = transport
         self.dht = dht
-        self.records = Records(dht)
+        self.records = records
         self.maddrs: tuple[str, ...] = ()
         """Full multiaddresses (with `/p2p/<id>`) at which p2pd said it can be dialled when the node was made."""
 
@@ -83,8 +85,11 @@ class Libp2pNode:
             client: only ask the DHT; the others store nothing with this node and count it as none of theirs.
 
         Raises:
+            KeyInUse: somebody else answers the initial peers with this key now (see `twin`).
             UserError: the port is in use, the identity is unusable or in use, no initial peer is reachable.
         """
+        if not client:
+            await refuse_twin(identity_path, initial_peers, public=public)
         daemon = await Daemon.start(
             identity_path,
             host_maddrs=host_maddrs,
@@ -102,15 +107,13 @@ class Libp2pNode:
             await transport.start(startup_timeout)
             reached = await _dial(transport, daemon.peer_id, initial_peers, startup_timeout)
             async with asyncio.timeout(startup_timeout):
-                p2p = await _attach_p2p(daemon)
-                # Without ensure_bootstrap_success a node that cannot be dialled back still joins: it has dialled out.
-                dht = await DHTNode.create(
-                    p2p=p2p,
-                    initial_peers=[Multiaddr(maddr) for maddr in reached],
-                    record_validator=SignedRecordValidator(),
-                    ensure_bootstrap_success=False,
-                    client_mode=client,
-                )
+                p2p = await attach_p2p(daemon)
+                rules = RecordRules()
+                dht = await RecordNode.start(p2p, daemon.peer_id, rules, _Flooded(daemon.control), client=client)
+                if not client:
+                    await TwinWatch(daemon.control, p2p, dht.protocol.allowances).add_p2p_handlers(p2p)
+            anchors = frozenset(split_maddr(maddr)[0] for maddr in reached)
+            records = Records(dht, IdentityKey.load(identity_path), rules, anchors)
             await _meet(dht, reached, startup_timeout)
         except BaseException as error:
             await transport.close()
@@ -120,7 +123,7 @@ class Libp2pNode:
             if isinstance(error, TimeoutError | DaemonError):
                 raise UserError(f"could not join the swarm within {startup_timeout:g} s: {error}") from None
             raise
-        node = cls(daemon, transport, dht, p2p)
+        node = cls(daemon, transport, dht, records, p2p)
         node.maddrs = maddrs
         if on_failure is not None:
             node._watchdog = Watchdog(daemon, on_failure, heartbeat=identity_path.with_name(HEARTBEAT_FILE))
@@ -184,8 +187,8 @@ async def _dial(transport: Libp2pTransport, own: PeerId, initial_peers: Sequence
     return reached
 
 
-async def _meet(dht: DHTNode, initial_peers: Sequence[str], timeout: float) -> None:
-    """Ask initial peers until one has answered: hivemind asks once, and a busy machine may need longer than that.
+async def _meet(dht: RecordNode, initial_peers: Sequence[str], timeout: float) -> None:
+    """Ask initial peers until one has answered, then look for the nodes nearest to the own id.
 
     Who knows nobody in the DHT finds nothing there, ever. After `timeout` seconds the node goes on alone.
     """
@@ -194,10 +197,31 @@ async def _meet(dht: DHTNode, initial_peers: Sequence[str], timeout: float) -> N
         async with asyncio.timeout(timeout):
             while peers and not dht.protocol.routing_table.uid_to_peer_id:
                 await asyncio.gather(*map(dht.protocol.call_ping, peers))
-                await asyncio.sleep(_PING_PAUSE)
+                if not dht.protocol.routing_table.uid_to_peer_id:
+                    await asyncio.sleep(_PING_PAUSE)
+    if peers:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LOOK_ROUND):
+                await dht.find_nearest_nodes([dht.node_id])
 
 
-async def _attach_p2p(daemon: Daemon) -> P2P:
-    """Return hivemind's view of our daemon, with its socket in our private directory."""
-    view: Any = type("DaemonP2P", (P2P,), {"_UNIX_SOCKET_PREFIX": f"/unix{daemon.directory}/"})
-    return await view.replicate(Multiaddr(f"/unix{daemon.directory}/p2pd.sock"))
+class _Flooded:
+    """Closes the connection to a peer that asks the DHT for far more than it may."""
+
+    def __init__(self, control: ControlSocket) -> None:
+        self._control = control
+        self._closing: dict[PeerID, asyncio.Task[None]] = {}
+
+    def __call__(self, peer: PeerID) -> None:
+        if peer not in self._closing:
+            self._closing[peer] = asyncio.create_task(self._close(peer))
+
+    async def _close(self, peer: PeerID) -> None:
+        try:
+            if (who := own_id(peer)) is not None:
+                logger.warning("%s floods the DHT; closing the connection", who)
+                await self._control.disconnect(who, _LOOK_ROUND)
+        except DaemonError as error:
+            logger.debug("cannot close a connection: %s", error)
+        finally:
+            del self._closing[peer]

@@ -1,111 +1,199 @@
-"""Signed records in the DHT: one small envelope an author under a key, which nodes refuse to store unsigned.
+"""Signed records in the DHT: one small envelope a kind of each author, which readers look up by its author.
 
-The DHT only helps to find things. Nodes near a key can withhold a record or serve an old one, and the signature covers
-neither the key nor the expiry: whoever reads a record checks in its body that it is meant for this key and is recent.
+The DHT only helps to find things. Nodes near a key can withhold a record or serve an old one, so a reader asks the
+author itself as well, and never goes back behind what it has seen. What the author says in it is its own word.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import time
+from collections import defaultdict
+from collections.abc import Iterable
 
-from hivemind.dht import DHTNode
-from hivemind.dht.validation import DHTRecord, RecordValidatorBase
-from hivemind.utils import get_dht_time
+from hivemind.dht.protocol import DHTProtocol
+from hivemind.dht.routing import DHTID
+from hivemind.p2p import PeerID
 
-from btard.errors import UserError
-from btard.identity import Envelope, Malformed, PeerId
-from btard.identity.codec import as_bytes, as_text, decode
-from btard.transport.libp2p.storage import BoundedStorage
+from btard.identity import Envelope, IdentityKey, MessageKind, PeerId
+from btard.transport.libp2p.dht import REPLICAS, RecordNode, own_id
+from btard.transport.libp2p.record_rules import (
+    MAX_RECORD,
+    MAX_TTL,
+    RECORD_KINDS,
+    Known,
+    RecordRules,
+    expiry_of,
+    record_key,
+)
 
 logger = logging.getLogger(__name__)
 
-MAX_RECORD = 32 << 10
-"""Bytes of an envelope that is stored in the DHT."""
-
-MAX_TTL = 3600.0
-"""Seconds; nodes refuse records that want to be kept longer."""
-
-_MAX_CLOCK_SKEW = 60.0
-_MAX_SUBKEY = 128
+_TRIES = 2
+_ASKED_AT_ONCE = 32
 
 
 class RecordError(Exception):
-    """A record could not be published: too large, too long-lived, or no node stored it in time."""
-
-
-class SignedRecordValidator(RecordValidatorBase):
-    """Accepts only records whose subkey is the peer id of the author whose signature the value carries."""
-
-    def validate(self, record: DHTRecord) -> bool:
-        """Whether a node may store or return the record; called with hostile bytes."""
-        try:
-            author = PeerId.parse(as_text(decode(record.subkey, limit=_MAX_SUBKEY), most=_MAX_SUBKEY))
-            value = as_bytes(decode(record.value, limit=MAX_RECORD + 16), most=MAX_RECORD)
-            envelope = Envelope.decode(value, limit=MAX_RECORD)
-        except (Malformed, UserError) as error:
-            logger.debug("refusing a record: %s", error)
-            return False
-        return envelope.author == author and record.expiration_time <= get_dht_time() + MAX_TTL + _MAX_CLOCK_SKEW
+    """A record could not be published: no record, too large, too long-lived, or no other node kept it in time."""
 
 
 class Records:
     """Publishes and reads signed records through an in-process DHT node."""
 
-    def __init__(self, dht: DHTNode) -> None:
+    def __init__(
+        self, dht: RecordNode, key: IdentityKey, rules: RecordRules, anchors: frozenset[PeerId] = frozenset()
+    ) -> None:
+        """`anchors`: the initial peers, through which this node knows the others: they stay nodes for it."""
         self._dht = dht
-        dht.protocol.storage, dht.protocol.cache = BoundedStorage(), BoundedStorage()
+        self._anchors = anchors
+        self._protocol = dht.protocol
+        self._key = key
+        self._rules = rules
+        self._last: dict[DHTID, tuple[int, float]] = {}
+        self._publishing: defaultdict[DHTID, asyncio.Lock] = defaultdict(asyncio.Lock)
 
-    async def publish(self, key: str, envelope: Envelope, ttl: float, *, timeout: float = 10.0) -> None:
-        """Store `envelope` under `key`, in place of its author's former record there.
+    def know(self, known: Known | None) -> None:
+        """Store for these authors alone from now on, beside the own records, and count only them among the DHT's nodes.
+
+        What is kept of others is forgotten. None: everybody, for tests and for the time before anybody is known.
+        """
+        storage, table, anchors = self._protocol.storage, self._protocol.routing_table, self._anchors
+        storage.known = known
+        table.known = None if known is None else lambda peer: peer in anchors or known(peer)
+        storage.forget_unknown()
+        table.forget_unknown()
+
+    @property
+    def met(self) -> list[PeerId]:
+        """The peers that are nodes of the DHT as far as this one knows, ascending."""
+        peers = map(own_id, self._protocol.routing_table.peer_id_to_uid)
+        return sorted(peer for peer in peers if peer is not None)
+
+    async def publish(self, envelope: Envelope, ttl: float, *, timeout: float = 10.0) -> None:
+        """Tell the others what this peer has signed, in place of its former record of this run and kind.
+
+        The record is signed again under the next number, whatever the envelope's step is. It counts as published when
+        it could be read back from another node; while this node knows no other that answers, when it keeps it itself,
+        from where the first that comes gets it.
 
         Args:
-            key: the name under which readers look.
-            envelope: at most MAX_RECORD bytes encoded.
-            ttl: seconds until nodes forget it, at most MAX_TTL.
+            envelope: of this peer and of a kind in RECORD_KINDS, at most MAX_RECORD bytes encoded.
+            ttl: seconds after which nodes may forget it (they do CLOCK_SLACK later), at most MAX_TTL.
             timeout: seconds that this call may take.
 
         Raises:
-            RecordError: too large, too long-lived, or not stored by any node in time.
+            RecordError: it is no such record, or no other node keeps it.
         """
-        data = envelope.encode()
-        if len(data) > MAX_RECORD:
-            raise RecordError(f"a record has {len(data)} bytes where at most {MAX_RECORD} are allowed")
+        if envelope.author != self._key.peer_id or envelope.kind not in RECORD_KINDS:
+            raise RecordError("a peer publishes records of its own, of the kinds that are records")
+        if (size := len(envelope.encode()) + 8) > MAX_RECORD:
+            raise RecordError(f"a record has {size} bytes where at most {MAX_RECORD} are allowed")
         if not 0 < ttl <= MAX_TTL:
             raise RecordError(f"a record lives between 0 and {MAX_TTL:g} s, not {ttl:g} s")
+        key = record_key(envelope.run, envelope.kind, envelope.author)
         try:
-            async with asyncio.timeout(timeout):
-                stored = await self._dht.store(key, data, get_dht_time() + ttl, subkey=str(envelope.author))
+            async with asyncio.timeout(timeout), self._publishing[key]:
+                for _ in range(_TRIES):
+                    # The search shows the newest that the others hold, too: memory may be lost, or a clock set back.
+                    nodes = await self._nodes_near(key)
+                    if await self._place(key, self._numbered(key, envelope, ttl), nodes):
+                        return
         except TimeoutError:
-            raise RecordError(f"no node stored the record within {timeout:g} s") from None
-        if not stored:
-            raise RecordError("no node stored the record; it may have a newer one of the same author")
+            raise RecordError(f"no other node has shown that it keeps the record within {timeout:g} s") from None
+        raise RecordError(
+            "no other node keeps the record: they do not know this peer (yet), or this machine's clock is wrong"
+        )
 
-    async def read(self, key: str, *, limit: int = 1024, timeout: float = 10.0) -> dict[PeerId, Envelope]:
-        """Return the latest valid record of each author under `key`; empty when nothing was found in time.
+    async def read(
+        self, run: bytes, kind: MessageKind, authors: Iterable[PeerId], *, timeout: float = 10.0
+    ) -> dict[PeerId, Envelope]:
+        """Return the newest record of each author: of what is found now, and of what was seen before.
 
         Args:
-            key: the name.
-            limit: authors returned at most; of more, those whose records expire last.
-            timeout: seconds that this call may take.
+            run, kind: of the records.
+            authors: whose records; those of whom nothing is known are left out of the answer.
+            timeout: seconds that this call may take; what was found by then is returned.
         """
+        keys = {author: record_key(run, kind, author) for author in authors}
+        others = {author: key for author, key in keys.items() if author != self._key.peer_id}
         try:
             async with asyncio.timeout(timeout):
-                found = await self._dht.get(key, latest=True)
+                silent = await self._ask_authors(others)
+                await self._search(silent)
         except TimeoutError:
-            logger.warning("reading %r from the DHT took longer than %g s", key, timeout)
+            logger.warning("reading %s records from the DHT took longer than %g s", kind.name, timeout)
+        found = {author: self._newest(key) for author, key in keys.items()}
+        return {author: envelope for author, envelope in found.items() if envelope is not None}
+
+    def _newest(self, key: DHTID) -> Envelope | None:
+        stored, seen = self._protocol.storage.envelope(key), self._protocol.newest.get(key)
+        return max((one for one in (stored, seen) if one is not None), key=lambda one: one.step, default=None)
+
+    async def _ask_authors(self, keys: dict[PeerId, DHTID]) -> list[DHTID]:
+        """Ask each author for its own record; returns the keys of those that did not show theirs."""
+        gate = asyncio.Semaphore(_ASKED_AT_ONCE)
+
+        async def ask(author: PeerId, key: DHTID) -> bool:
+            peer = PeerID(bytes(author))
+            if peer not in self._protocol.routing_table:
+                return False
+            async with gate:
+                # Private, but it minds who did not answer lately.
+                answer = await self._dht._call_find_with_blacklist(peer, [key])
+            return bool(answer) and answer[key][0] is not None
+
+        shown = await asyncio.gather(*(ask(author, key) for author, key in keys.items()))
+        return [key for key, was_shown in zip(keys.values(), shown, strict=True) if not was_shown]
+
+    async def _search(self, keys: list[DHTID]) -> dict[DHTID, dict[DHTID, PeerID]]:
+        """Ask the nodes near these keys, which fills `newest`; returns those nodes."""
+        if not keys:
             return {}
-        if found is None or not isinstance(found.value, dict):
+        try:
+            found: dict[DHTID, dict[DHTID, PeerID]] = await self._dht.find_nearest_nodes(keys, exclude_self=True)
+        except AssertionError:  # hivemind's search, when one of its workers fails
+            logger.warning("a search in the DHT failed", exc_info=True)
             return {}
-        latest_first = sorted(found.value.items(), key=lambda entry: -entry[1].expiration_time)
-        records: dict[PeerId, Envelope] = {}
-        for subkey, entry in latest_first[:limit]:
-            try:
-                author = PeerId.parse(as_text(subkey, most=_MAX_SUBKEY))
-                envelope = Envelope.decode(as_bytes(entry.value, most=MAX_RECORD), limit=MAX_RECORD)
-            except (Malformed, UserError) as error:
-                logger.debug("ignoring a record under %r: %s", key, error)
-                continue
-            if envelope.author == author:
-                records[author] = envelope
-        return records
+        return found
+
+    async def _nodes_near(self, key: DHTID) -> list[PeerID]:
+        found = await self._search([key])
+        return [peer for peer in found.get(key, {}).values() if peer not in self._dht.blacklist]
+
+    def _numbered(self, key: DHTID, envelope: Envelope, ttl: float) -> Envelope:
+        """Sign a record under its next number, which grows with the time since the last one whatever the clock says."""
+        number = int((self._rules.clock() + ttl) * 1000)
+        if key in self._last:
+            last, at = self._last[key]
+            number = max(number, last + 1 + int((time.monotonic() - at) * 1000))
+        held = self._newest(key)
+        if held is not None:
+            number = max(number, held.step + 1)
+        return Envelope.sign(self._key, run=envelope.run, step=number, kind=envelope.kind, body=envelope.body)
+
+    async def _place(self, key: DHTID, record: Envelope, nodes: list[PeerID]) -> bool:
+        """Store a record here and at the nearest nodes; whether it could be read back from one of them."""
+        value = DHTProtocol.serializer.dumps(record.encode())
+        expiration = expiry_of(record.step)
+        self._protocol.storage.keep_own(key, record, value)
+        self._last[key] = record.step, time.monotonic()
+        keepers, shown = 0, False
+        for start in range(0, len(nodes), REPLICAS):
+            batch = nodes[start : start + REPLICAS]
+            answers = await asyncio.gather(*(self._protocol.call_store(p, [key], [value], expiration) for p in batch))
+            keeping = [peer for peer, answer in zip(batch, answers, strict=True) if answer and answer[0]]
+            keepers += len(keeping)
+            shown = shown or await self._is_shown(key, value, keeping)
+            if shown and keepers >= REPLICAS:
+                break
+        return shown or not nodes
+
+    async def _is_shown(self, key: DHTID, value: bytes, keepers: list[PeerID]) -> bool:
+        """Whether one of those that say that they keep a record shows it."""
+        for peer in keepers:
+            answer = await self._protocol.call_find(peer, [key])
+            found = answer[key][0] if answer is not None else None
+            if found is not None and found.value == value:
+                return True
+        return False

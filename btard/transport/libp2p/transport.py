@@ -19,7 +19,7 @@ from btard.identity.envelope import MAX_ENVELOPE
 from btard.transport.base import MAX_HEADER, Inbox, Payload, PeerAddress
 from btard.transport.libp2p.control import DaemonError
 from btard.transport.libp2p.daemon import Daemon
-from btard.transport.libp2p.fetch import FetchServer, IsLarge, Serve, fetch
+from btard.transport.libp2p.fetch import FetchServer, IsLarge, Serve, Unreachable, fetch
 from btard.transport.libp2p.incoming import (
     BULK_PROTOCOL,
     CONTROL_PROTOCOL,
@@ -168,7 +168,8 @@ class Libp2pTransport:
     def remember(self, address: PeerAddress) -> None:
         """Keep the multiaddresses of a peer for dialling it when needed; raises DaemonError for malformed ones."""
         try:
-            maddrs = tuple(str(Multiaddr(text)).split("/p2p/")[0] for text in address.maddrs)
+            own = f"/p2p/{address.peer_id}"
+            maddrs = tuple(str(Multiaddr(text)).removesuffix(own) for text in address.maddrs)
         except (ValueError, TypeError) as error:
             raise DaemonError(f"no multiaddress: {error}") from None
         self._addresses[address.peer_id] = maddrs
@@ -180,20 +181,33 @@ class Libp2pTransport:
         await asyncio.gather(*(lane.close() for lane in lanes))
         self._incoming.drop_peer(peer)
 
+    async def connected(self) -> set[PeerId] | None:
+        """Return to whom a connection stands, or None when p2pd does not say."""
+        try:
+            return await self._daemon.control.connected(self._limits.open_timeout)
+        except DaemonError:
+            return None
+
     async def fetch(self, peer: PeerId, request: bytes, *, limit: int, timeout: float) -> bytes:
         """Return the answer of `peer` to `request`, at most `limit` bytes, within `timeout` seconds.
 
         Raises:
             FetchError: unreachable, refused, busy, too large, broken, or too slow.
         """
-        return await fetch(
-            self._daemon.control,
-            peer,
-            request,
-            limit=limit,
-            timeout=timeout,
-            open_timeout=self._limits.open_timeout,
-        )
+        control, open_timeout = self._daemon.control, self._limits.open_timeout
+        deadline = asyncio.get_running_loop().time() + timeout
+        try:
+            return await fetch(control, peer, request, limit=limit, timeout=timeout, open_timeout=open_timeout)
+        except Unreachable:
+            left = deadline - asyncio.get_running_loop().time()
+            if peer not in self._addresses or left <= 0:
+                raise
+        try:
+            await control.connect(peer, self._addresses[peer], min(open_timeout, left))
+        except DaemonError as error:
+            raise Unreachable(str(error)) from None
+        left = max(0.0, deadline - asyncio.get_running_loop().time())
+        return await fetch(control, peer, request, limit=limit, timeout=left, open_timeout=open_timeout)
 
     def _drop(self, peer: PeerId) -> None:
         """Have p2pd close its connections to a peer that opens streams faster than we can close them."""

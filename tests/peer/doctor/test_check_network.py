@@ -200,15 +200,12 @@ def reading(ahead: float) -> ClockReading:
 @pytest.mark.parametrize(
     ("facts", "outcome", "words"),
     [
-        (ClockFacts((), ()), Outcome.UNTESTED, "could not be compared"),
-        (ClockFacts((reading(0),), ()), Outcome.OK, "0.10 s behind and 0.10 s ahead of the swarm's, by 1 reading"),
-        (ClockFacts((reading(60),), ()), Outcome.FAILED, "ahead of the swarm's by at least 60 s"),
-        (ClockFacts((reading(-60),), ()), Outcome.FAILED, "behind the swarm's by 60 s"),
-        (ClockFacts((reading(5),), ()), Outcome.OK, "clock is 4.90 to 5.10 s ahead of the swarm's"),
-        (ClockFacts((reading(-5),), ()), Outcome.OK, "clock is 4.90 to 5.10 s behind the swarm's"),
-        (ClockFacts((), ((1000.0, 980.0),)), Outcome.OK, "at most 25.00 s behind and 20.00 s ahead of"),
-        (ClockFacts((), ((1000.0, 1100.0),)), Outcome.FAILED, "behind the swarm's by 100 s"),
-        (ClockFacts((), ((1000.0, 900.0),)), Outcome.FAILED, "ahead of the swarm's by at least 55 s"),
+        (ClockFacts(()), Outcome.UNTESTED, "could not be compared"),
+        (ClockFacts((reading(0),)), Outcome.OK, "0.10 s behind and 0.10 s ahead of the swarm's, by 1 reading"),
+        (ClockFacts((reading(60),)), Outcome.FAILED, "ahead of the swarm's by at least 60 s"),
+        (ClockFacts((reading(-60),)), Outcome.FAILED, "behind the swarm's by 60 s"),
+        (ClockFacts((reading(5),)), Outcome.OK, "clock is 4.90 to 5.10 s ahead of the swarm's"),
+        (ClockFacts((reading(-5),)), Outcome.OK, "clock is 4.90 to 5.10 s behind the swarm's"),
     ],
 )
 def test_the_clock(facts: ClockFacts, outcome: Outcome, words: str) -> None:
@@ -217,5 +214,5 @@ def test_the_clock(facts: ClockFacts, outcome: Outcome, words: str) -> None:
 
 
 def test_a_minority_of_liars_does_not_move_the_clock() -> None:
-    honest = tuple((1000.0, 1000.0 - age) for age in (1, 10, 29))
-    assert check_clock(ClockFacts((reading(0),), (*honest, (1000.0, 9e9), (1000.0, -9e9)))).outcome is Outcome.OK
+    honest = tuple(reading(ahead) for ahead in (-1, 0, 2))
+    assert check_clock(ClockFacts((*honest, reading(9e9), reading(-9e9)))).outcome is Outcome.OK

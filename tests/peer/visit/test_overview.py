@@ -33,6 +33,7 @@ def sight(**changed: object) -> Sight:
         "coordinator": PEERS[5],
         "manifest": run_manifest().model_copy(update={"experiment": "a\x1b[31mb"}),
         "roster": roster,
+        "waiting": frozenset(),
         "finished": False,
         "joins": {},
         "metrics": {},
@@ -84,12 +85,10 @@ def test_a_row_tells_a_peers_latest_step_and_when_it_announced_itself() -> None:
     assert found.peers[2].step is None
 
 
-def test_who_waits_comes_last_and_the_banned_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("peer.records.time.time", lambda: NOW)
-    join = Join(fingerprint="x", maddrs=[], time=NOW)
-    found = overview(sight(joins={WAITING: join, BANNED: join}))
+def test_who_waits_comes_last_and_the_banned_not_at_all() -> None:
+    found = overview(sight(waiting=frozenset({WAITING, BANNED, MEMBERS[0]})))
     assert [row.peer for row in found.peers if row.role is Role.WAITING] == [str(WAITING)]
-    none = overview(sight(roster=None, joins={WAITING: join}))
+    none = overview(sight(roster=None, waiting=frozenset({WAITING})))
     assert [row.role for row in none.peers] == [Role.WAITING] and none.step is None
 
 

@@ -8,6 +8,7 @@ import os
 import pytest
 
 from btard.identity import PeerId
+from btard.transport.base import PeerAddress
 from btard.transport.libp2p import FetchError, Limits
 from tests.btard.transport.libp2p.conftest import Swarm, until
 
@@ -36,6 +37,19 @@ async def test_answers_come_whole_or_not_at_all(swarm: Swarm) -> None:
         await fetch(a.peer_id, b"bug", limit=10, timeout=10)
     with pytest.raises(FetchError, match="no answer"):
         await a.transport.fetch(b.peer_id, b"blob", limit=10, timeout=10)
+
+
+async def test_a_peer_is_dialled_where_it_is_remembered_to_be(swarm: Swarm) -> None:
+    a, _ = await swarm.node(serve=answer)
+    b, _ = await swarm.node()
+    with pytest.raises(FetchError):
+        await b.transport.fetch(a.peer_id, b"empty", limit=10, timeout=10)
+    b.transport.remember(PeerAddress(a.peer_id, a.maddrs))
+    assert await b.transport.fetch(a.peer_id, b"empty", limit=10, timeout=10) == b""
+    nobody = PeerId.from_public_key(bytes(32))
+    b.transport.remember(PeerAddress(nobody, ("/ip4/127.0.0.1/tcp/1",)))
+    with pytest.raises(FetchError):
+        await b.transport.fetch(nobody, b"empty", limit=10, timeout=10)
 
 
 async def test_deadlines_and_concurrency_are_bounded(swarm: Swarm) -> None:

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import psutil
 import pytest
-from hivemind.dht.protocol import DHTProtocol
 
 from btard.errors import UserError
 from btard.transport.libp2p import DaemonError, Libp2pNode, remove_leftovers
+from btard.transport.libp2p.dht import RecordProtocol
 from btard.transport.libp2p.watchdog import Watchdog
 from tests.btard.transport.libp2p.conftest import DEADLINE, Swarm, until
 
@@ -80,14 +80,14 @@ async def test_a_killed_peer_takes_its_daemon_along(tmp_path: Path) -> None:
 async def test_who_is_answered_late_does_not_stay_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = await Libp2pNode.create(tmp_path / "first" / "key")
     unanswered = 3
-    ping = DHTProtocol.call_ping
+    ping = RecordProtocol.call_ping
 
-    async def busy(protocol: DHTProtocol, *arguments: object, **options: object) -> object:
+    async def busy(protocol: RecordProtocol, *arguments: object, **options: object) -> object:
         nonlocal unanswered
         unanswered -= 1
         return None if unanswered >= 0 else await ping(protocol, *arguments, **options)
 
-    monkeypatch.setattr(DHTProtocol, "call_ping", busy)
+    monkeypatch.setattr(RecordProtocol, "call_ping", busy)
     second = await Libp2pNode.create(tmp_path / "second" / "key", first.maddrs)
     try:
         assert unanswered < 0

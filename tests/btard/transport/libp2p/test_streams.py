@@ -6,13 +6,15 @@ import asyncio
 import os
 import signal
 import socket
+from typing import Any, cast
 
 import pytest
 
 from btard.hashing import digest
 from btard.identity import PeerId
 from btard.identity.envelope import MAX_ENVELOPE
-from btard.transport.libp2p import Limits
+from btard.transport.base import PeerAddress
+from btard.transport.libp2p import Libp2pTransport, Limits
 from btard.transport.libp2p.outgoing import expect_nothing
 from btard.transport.libp2p.pipe import WRITE_CHUNK, Pipe, StreamLost
 from tests.btard.transport.libp2p.conftest import DEADLINE, Recorder, Swarm, until
@@ -206,3 +208,26 @@ async def test_abandoned_parts_do_not_arrive(swarm: Swarm) -> None:
     assert [part[1] for part in inbox.parts] == [b"new"]
     assert inbox.failed == [(b.peer_id, b"old")]
     assert b.transport.counters.parts_dropped == 2
+
+
+async def test_to_whom_a_connection_stands_whoever_opened_it(swarm: Swarm) -> None:
+    a, _ = await swarm.node()
+    b, _ = await swarm.node(a)
+    assert await a.transport.connected() == {b.peer_id}
+    assert await b.transport.connected() == {a.peer_id}
+    liar = await swarm.liar(a)
+    assert await a.transport.connected() == {b.peer_id, liar.peer_id}
+    await b.close()
+    async with asyncio.timeout(DEADLINE):
+        while await a.transport.connected() != {liar.peer_id}:  # noqa: ASYNC110 - p2pd sets no event
+            await asyncio.sleep(0.01)
+    await a.close()
+    assert await a.transport.connected() is None
+
+
+def test_the_address_behind_a_relay_keeps_the_relay() -> None:
+    peer, relay = (PeerId.from_public_key(bytes([number]) * 32) for number in (1, 2))
+    transport = Libp2pTransport(cast(Any, None))
+    direct, relayed = "/ip4/1.2.3.4/tcp/5", f"/ip4/1.2.3.4/tcp/6/p2p/{relay}/p2p-circuit"
+    transport.remember(PeerAddress(peer, (f"{direct}/p2p/{peer}", f"{relayed}/p2p/{peer}", direct)))
+    assert transport._addresses[peer] == (direct, relayed, direct)
