@@ -100,6 +100,13 @@ RECORDS: tuple[Mutant, ...] = (
         f"{TESTS}/test_dht.py::test_a_table_stays_small_and_has_known_peers_only",
     ),
     Mutant(
+        "nodes that did not answer once are never asked again",
+        f"{LIBP2P}/records.py",
+        "        await self._dht.seek_lost()\n",
+        "",
+        f"{TESTS}/test_dht.py::test_nodes_find_each_other_again_after_an_outage",
+    ),
+    Mutant(
         "nodes that an answer makes up are searched",
         f"{LIBP2P}/dht.py",
         "if node_id is not None and self.routing_table.admits(node_id, peer_id):",
