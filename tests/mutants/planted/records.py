@@ -116,14 +116,14 @@ RECORDS: tuple[Mutant, ...] = (
     Mutant(
         "a request may ask for as much as it likes",
         f"{LIBP2P}/dht.py",
-        "if keys > MAX_KEYS or not self._allowances.spend(peer_id, keys):",
+        "if keys > MAX_KEYS or not self.allowances.spend(peer_id, keys):",
         "if False:",
         f"{TESTS}/test_dht.py::test_requests_for_too_much_are_refused",
     ),
     Mutant(
         "forged records cost their bringer nothing",
         f"{LIBP2P}/dht.py",
-        "self._allowances.empty(context.remote_id)",
+        "self.allowances.empty(context.remote_id)",
         "pass",
         f"{TESTS}/test_dht.py::test_forged_records_cost_their_bringer_its_allowance",
     ),
