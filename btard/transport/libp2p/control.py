@@ -81,11 +81,15 @@ class ControlSocket:
         await self._ask(p2pd_pb2.Request(type=p2pd_pb2.Request.DISCONNECT, disconnect=disconnect), timeout)
 
     async def connected(self, timeout: float) -> set[PeerId]:
-        """Return the peers that p2pd holds a connection to; raises DaemonError when it does not answer in time."""
+        """Return the peers with Ed25519 keys to which a connection stands, whoever has opened it.
+
+        Raises:
+            DaemonError: no answer within `timeout` seconds, or more than fit into one.
+        """
         reply = await self._ask(p2pd_pb2.Request(type=p2pd_pb2.Request.LIST_PEERS), timeout)
         found = set()
         for info in reply.peers:
-            with contextlib.suppress(ValueError):  # of another kind of key, which no peer of a swarm has
+            with contextlib.suppress(ValueError):
                 found.add(PeerId(info.id))
         return found
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
+import time
 from collections.abc import Callable, Collection, Coroutine
 from typing import Any
 
@@ -43,7 +45,10 @@ _WAIT_TIMEOUT = 3.0
 _WORKERS = 8
 _CALLS = 256
 _DEPTH_MODULO = 5
-_BLACKLIST_TIME, _BLACKLIST_RATE = 5.0, 2.0
+_BLACKLIST_TIME, _BLACKLIST_RATE = 5.0, 1.0
+_MOST_LOST = 256
+_SOUGHT_AT_ONCE = 16
+_SEEK_PERIOD = 5.0
 
 Found = dict[DHTID, tuple[ValueWithExpiration[bytes] | None, dict[DHTID, PeerID]]]
 
@@ -110,7 +115,9 @@ class RecordProtocol(DHTProtocol):
         # Without a node id the others do not take a client into their tables.
         self.node_info = dht_pb2.NodeInfo(node_id=b"" if client else self.node_id.to_bytes())
         self.allowances = Allowances(on_flood, self._is_stranger)
-        self._tasks: set[asyncio.Task[object]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self.lost: dict[PeerID, None] = {}
+        """Nodes that did not answer, oldest first."""
 
     # Answering.
 
@@ -233,6 +240,7 @@ class RecordProtocol(DHTProtocol):
         node_id, table = _node_id(info.node_id), self.routing_table
         if node_id is None or not table.admits(node_id, peer_id):
             return None
+        self.lost.pop(peer_id, None)
         if node_id not in table:
             self._hand_over(node_id, peer_id)
         to_ping = table.add_or_update_node(node_id, peer_id)
@@ -248,6 +256,9 @@ class RecordProtocol(DHTProtocol):
         held = self.routing_table.get(peer_id=peer_id)
         if held is not None:
             del self.routing_table[held]
+            self.lost[peer_id] = None
+            while len(self.lost) > _MOST_LOST:
+                self.lost.pop(next(iter(self.lost)))
 
     def _hand_over(self, node_id: DHTID, peer_id: PeerID) -> None:
         """Send a node that has come the records that it is to keep from now on, those first that it is nearest to."""
@@ -271,16 +282,25 @@ class RecordProtocol(DHTProtocol):
                 )
             )
 
-    def _later(self, work: Coroutine[Any, Any, object]) -> None:
-        task = asyncio.create_task(work)
+    def admits(self, peer_id: PeerID) -> bool:
+        """Whether a peer may be a node of the DHT for this one."""
+        peer = own_id(peer_id)
+        return peer is not None and self.routing_table.admits(node_id_of(peer), peer_id)
+
+    def keep(self, task: asyncio.Task[Any]) -> None:
+        """Hold a task in memory until it is done."""
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def _later(self, work: Coroutine[Any, Any, object]) -> None:
+        self.keep(asyncio.create_task(work))
 
 
 class RecordNode(DHTNode):
     """A DHT node for records. Made by `start`; hivemind's caches, which would keep what is old, are off."""
 
     protocol: RecordProtocol
+    _sought_at = -math.inf
 
     @classmethod
     async def start(
@@ -307,6 +327,28 @@ class RecordNode(DHTNode):
         if not client:
             await self.protocol.add_p2p_handlers(p2p)
         return self
+
+    async def seek_lost(self) -> None:
+        """Ask a few of the nodes that did not answer whether they do again: after an outage nobody else would.
+
+        Waits for answers only while no other node is known, and asks at most every few seconds.
+        """
+        protocol, now = self.protocol, time.monotonic()
+        if not protocol.lost or now - self._sought_at < _SEEK_PERIOD:
+            return
+        self._sought_at = now
+        some = list(protocol.lost)[:_SOUGHT_AT_ONCE]
+        for peer in some:
+            protocol.lost[peer] = protocol.lost.pop(peer)
+        seeking = [asyncio.create_task(self._seek(peer)) for peer in some]
+        for task in seeking:
+            protocol.keep(task)
+        if not protocol.routing_table.uid_to_peer_id:
+            await asyncio.wait(seeking)
+
+    async def _seek(self, peer: PeerID) -> None:
+        if self.protocol.admits(peer) and await self.protocol.call_ping(peer) is not None:
+            self.blacklist.register_success(peer)
 
 
 def _node_id(raw: bytes) -> DHTID | None:

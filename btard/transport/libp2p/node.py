@@ -190,7 +190,7 @@ async def _dial(transport: Libp2pTransport, own: PeerId, initial_peers: Sequence
 async def _meet(dht: RecordNode, initial_peers: Sequence[str], timeout: float) -> None:
     """Ask initial peers until one has answered, then look for the nodes nearest to the own id.
 
-    Who knows nobody in the DHT finds nothing there, ever. After `timeout` seconds the node goes on alone.
+    Who knows nobody in the DHT finds nothing there. After `timeout` seconds the node goes on alone, and asks later.
     """
     peers = [PeerID.from_base58(str(split_maddr(maddr)[0])) for maddr in initial_peers]
     with contextlib.suppress(TimeoutError):
@@ -199,6 +199,9 @@ async def _meet(dht: RecordNode, initial_peers: Sequence[str], timeout: float) -
                 await asyncio.gather(*map(dht.protocol.call_ping, peers))
                 if not dht.protocol.routing_table.uid_to_peer_id:
                     await asyncio.sleep(_PING_PAUSE)
+    for peer in peers:
+        if peer not in dht.protocol.routing_table:
+            dht.protocol.lost[peer] = None
     if peers:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LOOK_ROUND):

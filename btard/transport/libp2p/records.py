@@ -150,6 +150,7 @@ class Records:
         """Ask the nodes near these keys, which fills `newest`; returns those nodes."""
         if not keys:
             return {}
+        await self._dht.seek_lost()
         try:
             found: dict[DHTID, dict[DHTID, PeerID]] = await self._dht.find_nearest_nodes(keys, exclude_self=True)
         except AssertionError:  # hivemind's search, when one of its workers fails

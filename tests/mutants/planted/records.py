@@ -100,6 +100,13 @@ RECORDS: tuple[Mutant, ...] = (
         f"{TESTS}/test_dht.py::test_a_table_stays_small_and_has_known_peers_only",
     ),
     Mutant(
+        "nodes that did not answer once are never asked again",
+        f"{LIBP2P}/records.py",
+        "        await self._dht.seek_lost()\n",
+        "",
+        f"{TESTS}/test_dht.py::test_nodes_find_each_other_again_after_an_outage",
+    ),
+    Mutant(
         "nodes that an answer makes up are searched",
         f"{LIBP2P}/dht.py",
         "if node_id is not None and self.routing_table.admits(node_id, peer_id):",
@@ -109,14 +116,14 @@ RECORDS: tuple[Mutant, ...] = (
     Mutant(
         "a request may ask for as much as it likes",
         f"{LIBP2P}/dht.py",
-        "if keys > MAX_KEYS or not self._allowances.spend(peer_id, keys):",
+        "if keys > MAX_KEYS or not self.allowances.spend(peer_id, keys):",
         "if False:",
         f"{TESTS}/test_dht.py::test_requests_for_too_much_are_refused",
     ),
     Mutant(
         "forged records cost their bringer nothing",
         f"{LIBP2P}/dht.py",
-        "self._allowances.empty(context.remote_id)",
+        "self.allowances.empty(context.remote_id)",
         "pass",
         f"{TESTS}/test_dht.py::test_forged_records_cost_their_bringer_its_allowance",
     ),

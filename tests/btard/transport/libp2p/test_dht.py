@@ -130,6 +130,19 @@ async def swarm_connect(one: Libp2pNode, other: Libp2pNode) -> None:
     await one.control.connect(other.peer_id, [maddr.split("/p2p/")[0] for maddr in other.maddrs], 10)
 
 
+async def test_nodes_find_each_other_again_after_an_outage(swarm: Swarm) -> None:
+    """Each took the other for dead, so neither would ask the other any more."""
+    a, _ = await swarm.node()
+    b, _ = await swarm.node(a)
+    for node, other in ((a, b), (b, a)):
+        await node.dht.protocol.update_routing_table(None, theirs(other.peer_id), responded=False)
+        for _ in range(10):
+            node.dht.blacklist.register_failure(theirs(other.peer_id))
+        assert not node.records.met
+    await publish_all(a, b)
+    assert (a.records.met, b.records.met) == ([b.peer_id], [a.peer_id])
+
+
 async def test_nodes_that_an_answer_makes_up_are_passed_over(swarm: Swarm, monkeypatch: pytest.MonkeyPatch) -> None:
     a, _ = await swarm.node()
     b, _ = await swarm.node(a)
