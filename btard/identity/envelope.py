@@ -6,15 +6,16 @@ or role. An envelope that a third peer relays is as good as one that came direct
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import lru_cache
 from typing import Protocol, Self, TypeVar
 
 from btard.hashing import digest
-from btard.identity.codec import Malformed, as_bytes, as_fields, as_int, decode, encode
+from btard.identity.codec import Malformed, Reader, encode
 from btard.identity.keys import IdentityKey
-from btard.identity.peer_id import SIGNATURE_SIZE, PeerId
+from btard.identity.peer_id import PEER_ID_SIZE, SIGNATURE_SIZE, PeerId
 
 RUN_ID_SIZE = 16
 MAX_ENVELOPE = 4 << 20
@@ -74,6 +75,44 @@ M = TypeVar("M", bound=Readable)
 
 
 @dataclass(frozen=True, slots=True)
+class Heading:
+    """What a message says of itself before its body, which is looked at before anything that costs more.
+
+    Attributes:
+        size: bytes of the body.
+    """
+
+    run: bytes
+    step: int
+    attempt: int
+    kind: MessageKind
+    author: PeerId
+    size: int
+
+    @classmethod
+    def read(cls, data: bytes) -> Heading:
+        """Read the fields of an envelope but its body and its signature, which are not looked at; raises Malformed."""
+        fields = Reader(data, limit=MAX_ENVELOPE)
+        run, step, attempt, kind, author = _read_heading(fields)
+        return cls(run, step, attempt, kind, author, fields.measure())
+
+
+_KINDS = {int(kind): kind for kind in MessageKind}
+
+
+def _read_heading(fields: Reader) -> tuple[bytes, int, int, MessageKind, PeerId]:
+    fields.fields(7)
+    run, step, attempt = fields.blob(RUN_ID_SIZE), fields.number(0, 2**63 - 1), fields.number(0, 2**16 - 1)
+    kind = _KINDS.get(fields.number(0, 255))
+    if kind is None:
+        raise Malformed("a message of an unknown kind")
+    try:
+        return run, step, attempt, kind, PeerId.of(fields.blob(PEER_ID_SIZE))
+    except ValueError as error:
+        raise Malformed(str(error)) from None
+
+
+@dataclass(frozen=True, slots=True)
 class Envelope:
     """A signed message. Two envelopes are the same message exactly when their bytes are equal."""
 
@@ -89,6 +128,7 @@ class Envelope:
     _verified: bool = field(default=False, init=False, repr=False, compare=False)
     _message: object = field(default=None, init=False, repr=False, compare=False)
     _fits: tuple[object, bytes] | None = field(default=None, init=False, repr=False, compare=False)
+    _fault: tuple[str | None] | None = field(default=None, init=False, repr=False, compare=False)
 
     @classmethod
     def sign(
@@ -125,24 +165,20 @@ class Envelope:
 
     @classmethod
     def _decode(cls, data: bytes) -> Envelope:
-        run, step, attempt, kind, author, body, signature = as_fields(decode(data, limit=MAX_ENVELOPE), 7)
-        try:
-            known, signer = MessageKind(as_int(kind, 0, 255)), PeerId.of(as_bytes(author))
-        except ValueError as error:
-            raise Malformed(str(error)) from None
-        envelope = cls(
-            as_bytes(run, RUN_ID_SIZE),
-            as_int(step, 0, 2**63 - 1),
-            as_int(attempt, 0, 2**16 - 1),
-            known,
-            signer,
-            as_bytes(body),
-            as_bytes(signature, SIGNATURE_SIZE),
-        )
+        fields = Reader(data, limit=MAX_ENVELOPE)
+        run, step, attempt, kind, author = _read_heading(fields)
+        body, signature = fields.blob(), fields.blob(SIGNATURE_SIZE)
+        fields.end()
+        envelope = cls(run, step, attempt, kind, author, body, signature)
         if len(data) <= _CACHED_SIZE:
             # Canonical bytes end with the signature, so what was signed need not be written again.
             object.__setattr__(envelope, "_signed", _DOMAIN + _SIX_FIELDS + data[1:-_SIGNATURE_FIELD])
         return envelope
+
+    @property
+    def size(self) -> int:
+        """Bytes of the body, as in `Heading`."""
+        return len(self.body)
 
     def is_genuine(self) -> bool:
         """Whether the signature verifies."""
@@ -180,6 +216,13 @@ class Envelope:
     def found_fit(self, rules: object, context: bytes) -> None:
         """Remember that the message is well-formed under these rules in the attempt of this context."""
         object.__setattr__(self, "_fits", (rules, context))
+
+    def fault(self, find: Callable[[Envelope], str | None]) -> str | None:
+        """Return what `find` says is wrong with the form of the message, and ask it once."""
+        if self._fault is None:
+            object.__setattr__(self, "_fault", (find(self),))
+        assert self._fault is not None
+        return self._fault[0]
 
     def encode(self) -> bytes:
         """Return the canonical bytes that travel."""
@@ -228,6 +271,7 @@ class UnsignedEnvelope(Envelope):
         put(made, "_verified", True)
         put(made, "_message", message)
         put(made, "_fits", None)
+        put(made, "_fault", None)
         put(made, "_key", key)
         return made
 

@@ -11,6 +11,7 @@ from btard.round.accusations import Ballot, Charge, ChargeKind, Opinion, Report,
 from btard.round.actions import AggregateAgain, InspectRow
 from btard.round.attempt import Attempt
 from btard.round.evidence import Evidence, Offence, Scene
+from btard.round.form import form_fault
 from btard.round.measure import column_sum, column_tolerance, is_false
 from btard.round.messages import Aggregate
 from btard.round.partition import from_wire
@@ -108,7 +109,8 @@ def _verify_signatures(evidence: Evidence) -> str:
     attempt = _attempt(evidence, scene)
     if any((e.step, e.author) != (scene.roster.step, evidence.accused) for e in evidence.envelopes):
         raise Unproven("a message of another step or author is among the evidence")
-    if any(e.attempt != scene.attempt for e in evidence.envelopes if e.kind is not MessageKind.LEAVE):
+    formless = evidence.offence is Offence.MALFORMED and all(form_fault(e) for e in evidence.envelopes)
+    if not formless and any(e.attempt != scene.attempt for e in evidence.envelopes if e.kind is not MessageKind.LEAVE):
         raise Unproven("a message of another attempt is among the evidence")
     bans = [ban for ban in convict(attempt, evidence.envelopes) if ban.peer == evidence.accused]
     false_reveal = evidence.offence is Offence.FALSE_REVEAL and _is_false_reveal(evidence)

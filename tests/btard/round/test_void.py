@@ -53,7 +53,7 @@ def turned(body: bytes) -> bytes:
 CHANGES = {
     "another phase, which would repeat the draw": reported(phase=Phase.REVEAL),
     "another complaint": reported(complaints=((PEERS[0], Fault.NO_PART),)),
-    "other members": reported(members=PEERS[:1]),
+    "other members": reported(members=PEERS[:-1]),
     "another charge": reported(charge=Charge(ChargeKind.GRADIENT, PEERS[1], 0)),
 }
 
