@@ -19,6 +19,7 @@ from btard.round.rules import VerificationRules
 from byzantine.control.crash import Crash
 from byzantine.selection import BEHAVIOURS_GROUP, make_behaviour
 from byzantine.settings import BehaviourSettings
+from tests.btard.round.careful import Careful
 from tests.btard.round.swarm import RULES, Swarm, seeded_gradient, suspended, verdicts
 
 PEERS = 8
@@ -122,11 +123,14 @@ CASES: dict[str, Case] = {
     "EQUIVOCATE_REPORT": Case((Offence.EQUIVOCATION,)),
     "EQUIVOCATE_VOTE": Case((Offence.EQUIVOCATION, Offence.FALSE_ACCUSATION)),
     "LATE_VOTE": ACCUSER,
+    "PAPER_FLOOD": MALFORMED,
+    "FORGED_ATTACHMENT": MALFORMED,
     # Messages.
     "EQUIVOCATE_COMMIT": Case((Offence.EQUIVOCATION, Offence.PART_MISMATCH, Offence.FALSE_REVEAL)),
     "WRONG_COMMIT_LENGTH": MALFORMED,
     "WRONG_WEIGHT": MALFORMED,
     "MALFORMED_BODY": MALFORMED,
+    "EMPTY_LISTS": MALFORMED,
     "GARBAGE": NOTHING,
     "FORGERY": NOTHING,
     "REPLAY": NOTHING,
@@ -151,7 +155,7 @@ def swarm_of(name: str, case: Case, seed: int = 0, **settings: object) -> Swarm:
     values = BehaviourSettings.model_validate(given | settings | {"attack_type": name})
     behaviours: dict[int, Behaviour] = {i: make_behaviour(values, seed=bytes([seed, i])) for i in case.liars}
     rules = dataclasses.replace(RULES, verification=VerificationRules(validators=2.0, momentum=case.momentum))
-    swarm = Swarm(PEERS, steps=case.steps, seed=seed, behaviours=behaviours, rules=rules)
+    swarm = Swarm(PEERS, steps=case.steps, seed=seed, behaviours=behaviours, rules=rules, peer_type=Careful)
     for peer in swarm.peers:
         peer.spoiled = lambda batch, parameters: -seeded_gradient(batch, parameters)
         if isinstance(peer.behaviour, Crash):
