@@ -172,6 +172,8 @@ class Attempt:
         kind, author = envelope.kind, envelope.author
         if self.signed.setdefault((kind, author), envelope) is not envelope:
             self.note(envelope)
+            if form_fault(envelope) is not None:
+                self.accuse_malformed(envelope)
             return
         if not envelope.fits(self.rules, self.context):
             if self.malformation(envelope) is not None:
