@@ -14,6 +14,9 @@ from typing import Any
 
 import msgpack
 
+_FIRST_BUFFER = 4 << 10
+"""Bytes that are set aside to encode a value; more are taken as it grows. The codec's own default is 256 KiB."""
+
 
 class Malformed(ValueError):
     """Bytes from the network that do not decode to what they should be."""
@@ -21,7 +24,7 @@ class Malformed(ValueError):
 
 def encode(value: Any) -> bytes:
     """Return the canonical bytes of nested lists of int, bytes, str, bool, float and None."""
-    return msgpack.packb(value, use_bin_type=True)
+    return msgpack.packb(value, use_bin_type=True, buf_size=_FIRST_BUFFER)
 
 
 def decode(data: bytes | memoryview, *, limit: int) -> Any:
@@ -179,9 +182,12 @@ class Reader:
             raise Malformed(f"expected an integer from {low} to {high}")
         return value
 
-    def blob(self, size: int | None = None, *, most: int | None = None) -> bytes:
-        """Return bytes of the given size, or of at most `most`."""
-        return self._take(self.measure(size, most=most))
+    def blob(self, size: int | None = None, *, least: int = 0, most: int | None = None) -> bytes:
+        """Return bytes of the given size, or of at least `least` and at most `most`."""
+        length = self.measure(size, most=most)
+        if length < least:
+            raise Malformed("expected bytes of another size")
+        return self._take(length)
 
     def measure(self, size: int | None = None, *, most: int | None = None) -> int:
         """Return how many bytes begin here, and stand before them."""

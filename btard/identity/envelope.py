@@ -10,16 +10,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import lru_cache
-from typing import Protocol, Self, TypeVar
+from typing import NamedTuple, Protocol, Self, TypeVar
 
 from btard.hashing import digest
-from btard.identity.codec import Malformed, Reader, encode
+from btard.identity.codec import Malformed, encode
 from btard.identity.keys import IdentityKey
 from btard.identity.peer_id import PEER_ID_SIZE, SIGNATURE_SIZE, PeerId
 
 RUN_ID_SIZE = 16
 MAX_ENVELOPE = 4 << 20
 """Bytes; the largest message that is not a part."""
+
+MIN_ENVELOPE = 128
+"""Bytes; no message is shorter."""
 
 _DOMAIN = b"btard envelope 1\0"
 _SIX_FIELDS = b"\x96"
@@ -74,8 +77,7 @@ class Written(Protocol):
 M = TypeVar("M", bound=Readable)
 
 
-@dataclass(frozen=True, slots=True)
-class Heading:
+class Heading(NamedTuple):
     """What a message says of itself before its body, which is looked at before anything that costs more.
 
     Attributes:
@@ -92,24 +94,51 @@ class Heading:
     @classmethod
     def read(cls, data: bytes) -> Heading:
         """Read the fields of an envelope but its body and its signature, which are not looked at; raises Malformed."""
-        fields = Reader(data, limit=MAX_ENVELOPE)
-        run, step, attempt, kind, author = _read_heading(fields)
-        return cls(run, step, attempt, kind, author, fields.measure())
+        return _read_heading(data)[0]
 
 
 _KINDS = {int(kind): kind for kind in MessageKind}
+_BEGINNING = b"\x97\xc4" + bytes([RUN_ID_SIZE])
+_AUTHOR_FIELD, _SIGNATURE_HEAD = bytes([0xC4, PEER_ID_SIZE]), bytes([0xC4, SIGNATURE_SIZE])
+_WIDE = {0xCC: (1, 1 << 7), 0xCD: (2, 1 << 8), 0xCE: (4, 1 << 16), 0xCF: (8, 1 << 32)}
+_BODIES = {0xC4: (1, 0), 0xC5: (2, 1 << 8), 0xC6: (4, 1 << 16)}
+"""Of the heads of longer numbers, and of bytes: in how many bytes the number or the length follows, and from which
+value on this form is the canonical one."""
 
 
-def _read_heading(fields: Reader) -> tuple[bytes, int, int, MessageKind, PeerId]:
-    fields.fields(7)
-    run, step, attempt = fields.blob(RUN_ID_SIZE), fields.number(0, 2**63 - 1), fields.number(0, 2**16 - 1)
-    kind = _KINDS.get(fields.number(0, 255))
-    if kind is None:
-        raise Malformed("a message of an unknown kind")
+def _read_heading(data: bytes) -> tuple[Heading, int]:
+    """Read what stands before a body, and where that begins. Reports and relays carry thousands of headings, hence by
+    hand; raises Malformed."""
+    start = len(_BEGINNING)
+    if data[:start] != _BEGINNING:
+        raise Malformed("no envelope")
     try:
-        return run, step, attempt, kind, PeerId.of(fields.blob(PEER_ID_SIZE))
-    except ValueError as error:
-        raise Malformed(str(error)) from None
+        run, at = data[start : start + RUN_ID_SIZE], start + RUN_ID_SIZE
+        step, at = _read_number(data, at)
+        attempt, at = _read_number(data, at)
+        kind, at = _read_number(data, at)
+        author = PeerId.of(data[at + 2 : at + 2 + PEER_ID_SIZE])
+        if data[at : at + 2] != _AUTHOR_FIELD or step >= 2**63 or attempt >= 2**16:
+            raise Malformed("no envelope")
+        at += 2 + PEER_ID_SIZE
+        width, least = _BODIES[data[at]]
+        size = int.from_bytes(data[at + 1 : at + 1 + width], "big")
+        if size < least:
+            raise Malformed("not canonical bytes")
+        return Heading(run, step, attempt, _KINDS[kind], author, size), at + 1 + width
+    except (IndexError, KeyError, ValueError) as error:
+        raise Malformed(f"no envelope: {error}") from None
+
+
+def _read_number(data: bytes, at: int) -> tuple[int, int]:
+    head = data[at]
+    if head < 0x80:
+        return head, at + 1
+    width, least = _WIDE[head]
+    value = int.from_bytes(data[at + 1 : at + 1 + width], "big")
+    if value < least:
+        raise Malformed("not canonical bytes")
+    return value, at + 1 + width
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,11 +194,11 @@ class Envelope:
 
     @classmethod
     def _decode(cls, data: bytes) -> Envelope:
-        fields = Reader(data, limit=MAX_ENVELOPE)
-        run, step, attempt, kind, author = _read_heading(fields)
-        body, signature = fields.blob(), fields.blob(SIGNATURE_SIZE)
-        fields.end()
-        envelope = cls(run, step, attempt, kind, author, body, signature)
+        (run, step, attempt, kind, author, size), at = _read_heading(data)
+        end = at + size
+        if len(data) != end + _SIGNATURE_FIELD or data[end : end + 2] != _SIGNATURE_HEAD:
+            raise Malformed("the bytes of an envelope end with its signature")
+        envelope = cls(run, step, attempt, kind, author, data[at:end], data[end + 2 :])
         if len(data) <= _CACHED_SIZE:
             # Canonical bytes end with the signature, so what was signed need not be written again.
             object.__setattr__(envelope, "_signed", _DOMAIN + _SIX_FIELDS + data[1:-_SIGNATURE_FIELD])
@@ -188,11 +217,15 @@ class Envelope:
             return False
         return True
 
-    def verify(self) -> None:
-        """Check the signature, once; raises Malformed when it does not verify."""
+    def verify(self, covered: bytes = b"") -> None:
+        """Check the signature, once; raises Malformed when it does not verify.
+
+        Args:
+            covered: the bytes that it is of, where they are at hand.
+        """
         if self._verified:
             return
-        if not self.author.has_signed(self._covered(), self.signature):
+        if not self.author.has_signed(covered or self._covered(), self.signature):
             raise Malformed("the signature does not verify")
         object.__setattr__(self, "_verified", True)
 
@@ -288,5 +321,5 @@ def _decode_cached(data: bytes) -> Envelope:
 
 def _decode_verified(data: bytes) -> Envelope:
     envelope = Envelope._decode(data)
-    envelope.verify()
+    envelope.verify(_DOMAIN + _SIX_FIELDS + data[1:-_SIGNATURE_FIELD])
     return envelope

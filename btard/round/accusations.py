@@ -9,7 +9,7 @@ from typing import TypeVar
 from btard.hashing import DIGEST_SIZE
 from btard.identity import Malformed, PeerId
 from btard.identity.codec import Reader, ascending, encode
-from btard.identity.envelope import MAX_ENVELOPE
+from btard.identity.envelope import MAX_ENVELOPE, MIN_ENVELOPE
 from btard.round.messages import Phase
 from btard.round.roster import MAX_PEERS, read_peer, read_peers
 
@@ -139,7 +139,7 @@ class Report:
             read_peers(fields),
             tuple(_complaint(fields) for _ in range(fields.items(most=MAX_PEERS))),
             None if fields.none() else Charge.read(fields),
-            tuple(fields.blob(most=MAX_ENVELOPE) for _ in range(fields.items(most=MAX_ATTACHED))),
+            tuple(fields.blob(least=MIN_ENVELOPE, most=MAX_ENVELOPE) for _ in range(fields.items(most=MAX_ATTACHED))),
             read_peers(fields),
         )
         fields.end()
@@ -241,7 +241,9 @@ class Relay:
         fields = Reader(body, limit=MAX_ENVELOPE)
         fields.fields(4)
         votes, index, total = bool(fields.number(0, 1)), fields.number(0, MAX_PEERS - 1), fields.number(1, MAX_PEERS)
-        envelopes = tuple(fields.blob(most=MAX_ENVELOPE) for _ in range(fields.items(most=MAX_RELAYED)))
+        envelopes = tuple(
+            fields.blob(least=MIN_ENVELOPE, most=MAX_ENVELOPE) for _ in range(fields.items(most=MAX_RELAYED))
+        )
         fields.end()
         if index >= total:
             raise Malformed("a relay beyond the last")

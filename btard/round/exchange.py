@@ -12,7 +12,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable
 
-from btard.identity import Envelope, MessageKind, PeerId
+from btard.identity import Envelope, Heading, MessageKind, PeerId
 from btard.identity.envelope import UnsignedEnvelope
 from btard.round.actions import Action, Send, SendPart
 from btard.round.attempt import Attempt
@@ -209,12 +209,13 @@ class Exchange:
         """Return the messages that a member passes on and that this peer has asked for; raises Malformed."""
         found = []
         for data in envelope.read(Forward).envelopes:
-            inner = Envelope.parse(data)
-            item = (inner.kind, inner.author, 0)
+            heading = Heading.read(data)
+            item = (heading.kind, heading.author, 0)
             expected = item in self._broadcasts and (envelope.author, item) not in self._answered
-            if not expected or inner.author == self._attempt.me or inner.size > self._attempt.caps.body[inner.kind]:
+            if not expected or heading.author == self._attempt.me or heading.size > self._attempt.caps.body[item[0]]:
                 continue
             self._answered.add((envelope.author, item))
+            inner = Envelope.parse(data)
             known = self._attempt.signed.get((inner.kind, inner.author))
             if known is None or known.content_digest() != inner.content_digest():
                 inner.verify()

@@ -11,7 +11,7 @@ from typing import TypeVar
 from btard.hashing import DIGEST_SIZE
 from btard.identity import Malformed, MessageKind, PeerId
 from btard.identity.codec import Reader, ascending, encode
-from btard.identity.envelope import MAX_ENVELOPE
+from btard.identity.envelope import MAX_ENVELOPE, MIN_ENVELOPE
 from btard.round.roster import MAX_PEERS, read_peer, read_peers
 
 MAX_CANDIDATES = 64
@@ -287,7 +287,7 @@ class Forward:
 def carried(body: bytes, each: int) -> tuple[bytes, ...]:
     """Read a body that is a list of the messages of others, of at most `each` bytes; raises Malformed."""
     fields = Reader(body, limit=MAX_ENVELOPE)
-    messages = tuple(fields.blob(most=each) for _ in range(fields.items(most=MAX_PEERS)))
+    messages = tuple(fields.blob(least=MIN_ENVELOPE, most=each) for _ in range(fields.items(most=MAX_PEERS)))
     fields.end()
     return messages
 

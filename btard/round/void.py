@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from btard.identity import Envelope, Malformed, MessageKind, PeerId
+from btard.identity import Envelope, Heading, Malformed, MessageKind, PeerId
 from btard.round.accusations import Charge, Fault, Relay, Report, Vote
 from btard.round.actions import Action, Send
 from btard.round.attachments import ECHOED, SHOWN, relays
@@ -68,7 +68,8 @@ class Settlement:
         self.blame_views = blame_views
         self._earlier: dict[tuple[MessageKind, PeerId, int], list[Envelope]] = {}
         for envelope in earlier:
-            self._keep_earlier(envelope)
+            if envelope.kind in _JUDGED:
+                self._earlier.setdefault((envelope.kind, envelope.author, envelope.attempt), []).append(envelope)
         self.left: dict[PeerId, Envelope] = {}
         self._reasoned_by = 0
         self._is_reasoned = False
@@ -200,31 +201,37 @@ class Settlement:
             raise Malformed("another number of relays")
         self._relayed.setdefault(key, set()).add(relay.index)
         for data in relay.envelopes:
-            inner = Envelope.parse(data)
-            if inner.attempt < envelope.attempt and inner.kind in _JUDGED:
-                self._keep_earlier(inner)
-            if inner.author not in self._attempt.known:
+            heading = Heading.read(data)
+            if heading.attempt < envelope.attempt and heading.kind in _JUDGED:
+                self._keep_earlier(heading, data)
+            if heading.author not in self._attempt.known:
                 continue
-            if inner.kind is MessageKind.LEAVE:
-                if inner.author not in self.left and form_fault(inner) is None:
-                    self.left[inner.author] = self._attempt.papers.read(data)
-            elif inner.attempt == envelope.attempt and self._is_news(inner):
+            if heading.kind is MessageKind.LEAVE:
+                self._keep_goodbye(heading, data)
+            elif heading.attempt == envelope.attempt and self._is_news(Envelope.parse(data)):
                 genuine = self._attempt.papers.read(data)
                 if genuine.kind is MessageKind.REPORT:
                     self.add_report(genuine)
                 else:
                     self.add_vote(genuine)
 
-    def _keep_earlier(self, envelope: Envelope) -> None:
+    def _keep_goodbye(self, heading: Heading, data: bytes) -> None:
+        if heading.author not in self.left:
+            leave = self._attempt.papers.read(data)
+            if form_fault(leave) is None:
+                self.left[heading.author] = leave
+
+    def _keep_earlier(self, heading: Heading, data: bytes) -> None:
         """Keep a report or vote of an earlier failure: two of one author, which is all that makes a difference. Raises
         Malformed if its signature is false."""
-        if envelope.author not in self._attempt.roster.members:
+        if heading.author not in self._attempt.roster.members:
             return
-        kept = self._earlier.setdefault((envelope.kind, envelope.author, envelope.attempt), [])
-        new = envelope.content_digest() not in {other.content_digest() for other in kept}
-        if new and len(kept) < 2:
-            envelope.verify()
-            kept.append(envelope)
+        kept = self._earlier.setdefault((heading.kind, heading.author, heading.attempt), [])
+        if len(kept) < 2:
+            envelope = Envelope.parse(data)
+            if envelope.content_digest() not in {other.content_digest() for other in kept}:
+                envelope.verify()
+                kept.append(envelope)
 
     @property
     def earlier(self) -> list[Envelope]:

@@ -1,4 +1,4 @@
-"""Malformed bytes under a good signature: of whatever kind and whenever, they cost their author its place, and only it."""
+"""Malformed bytes under a good signature, of whatever kind and whenever: their author is banned, and nobody else."""
 
 from __future__ import annotations
 
