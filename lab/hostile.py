@@ -33,6 +33,7 @@ from btard.round.session import Session
 
 IN_A_STEP = tuple(kind for kind in MessageKind if kind < MessageKind.MANIFEST)
 
+_TOO_LONG = 1 << 10
 _D = digest(b"d")
 _SECONDS = 10.0
 
@@ -60,8 +61,8 @@ class Listener:
         self.members = tuple(key.peer_id for key in self.keys)
         self.roster = Roster(0, self.members, frozenset(), first_randomness(0, 0))
         aggregation = AggregationRules(RuleName.CENTERED_CLIP, tau=1.0, reference_peers=count)
-        times = {"commit": _SECONDS, "scatter": _SECONDS, "gather": _SECONDS, "agree": _SECONDS, "settle": 1.0}
-        self.rules = StepRules(bytes(16), 1024, WireType.FLOAT32, aggregation=aggregation, **times)
+        seconds = (_SECONDS,) * 5
+        self.rules = StepRules(bytes(16), 1024, WireType.FLOAT32, *seconds, aggregation)
         self.restart()
 
     def restart(self) -> None:
@@ -131,11 +132,12 @@ def hostile(listener: Listener) -> Iterator[Said]:
     """Yield what a liar may say of every kind: too long, of too many parts, foreign, forged."""
     for kind in IN_A_STEP:
         most = listener.caps.body[kind]
-        for size, long in ((most, "as long as may be"), (4 << 20, "longer than that")):
-            size -= 256 if long == "longer than that" else 0
+        for size, long in ((most, "as long as may be"), (most + _TOO_LONG, "longer than that")):
             for what, body in _lists(size):
                 yield Said(kind, f"{what}, {long}", listener.sign(kind, body))
     yield from _carriers(listener)
+    longest = b"\xdd\x00\x3f\xf0\x00" + b"\x90" * 0x3FF000
+    yield Said(MessageKind.VOTE, "empty lists, as long as any message", listener.sign(MessageKind.VOTE, longest))
     many = tuple(PeerId.from_public_key(bytes(30) + i.to_bytes(2, "big")) for i in range(MAX_PEERS))
     yield Said(MessageKind.COMMIT, "1024 parts", listener.sign(MessageKind.COMMIT, commit(listener, parts=MAX_PEERS)))
     asked = Pull(tuple((MessageKind.PART, peer, 0) for peer in many[: (listener.caps.body[MessageKind.PULL] // 45)]))

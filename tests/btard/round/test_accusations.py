@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from btard.identity import Malformed
+from btard.identity.envelope import MIN_ENVELOPE
 from btard.round.accusations import (
     MAX_ATTACHED,
     MAX_RELAYED,

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from btard.behaviour import LeaveReason
 from btard.identity import Malformed, MessageKind
 from btard.identity.codec import encode
+from btard.identity.envelope import MIN_ENVELOPE
 from btard.round.messages import (
     BROADCASTS,
     MAX_CANDIDATES,
