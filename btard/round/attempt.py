@@ -204,6 +204,12 @@ class Attempt:
             self.malformed.setdefault(envelope.author, envelope)
             self.alarm = True
 
+    def accuse_still(self, malformed: Iterable[Envelope]) -> None:
+        """Accuse of what came too late for a report of the attempt before, and is wrong in any."""
+        for envelope in malformed:
+            if envelope.author in self.known and form_fault(envelope) is not None:
+                self.accuse_malformed(envelope)
+
     def malformation(self, envelope: Envelope) -> str | None:
         """Return what is wrong with the form of a signed message of this attempt, or None.
 

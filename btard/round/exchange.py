@@ -10,17 +10,18 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 from btard.identity import Envelope, Heading, MessageKind, PeerId
 from btard.identity.envelope import UnsignedEnvelope
+from btard.round.accusations import Fault
 from btard.round.actions import Action, Send, SendPart
 from btard.round.attempt import Attempt
 from btard.round.draw import relays_between
 from btard.round.gather import send_aggregate
 from btard.round.messages import BROADCASTS, Forward, Item, PartHeader, Phase, Pull
 from btard.round.patience import Patience
-from btard.round.phases import StepContext
+from btard.round.phases import SILENT, PhaseOfAttempt, PhaseOfParts, StepContext
 
 MOST_PULLS = 8
 """Parts of other columns than its own that one peer may ask this one for in an attempt: a court looks at a few."""
@@ -105,6 +106,19 @@ class Exchange:
         most = len(attempt.roster.members)
         batches = [tuple(fresh[i : i + most]) for i in range(0, len(fresh), most)]
         return [self._send(MessageKind.PULL, Pull(batch).encode(), attempt.others) for batch in batches]
+
+    def urge_for(
+        self, now: float, phase: PhaseOfAttempt, missing: Mapping[PeerId, Fault], patience: Patience
+    ) -> list[Action]:
+        """Ask third peers for what is late in a phase, or did not come whole."""
+        late, very_late = patience.takes_late(now)
+        if not isinstance(phase, PhaseOfParts):
+            items = [(SILENT[fault], peer, 0) for peer, fault in missing.items() if very_late and fault in SILENT]
+            return self.urge(now, items, everyone=True)
+        wanted = phase.wanted()
+        broken = {author for _, author in self._attempt.broken}
+        actions = self.urge(now, [item for item in wanted if late or item[1] in broken], everyone=False)
+        return actions + self.urge(now, wanted if very_late else [], everyone=True)
 
     def _owed(self, item: Item) -> bool:
         """Whether the attempt makes its author send this."""

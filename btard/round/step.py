@@ -22,7 +22,7 @@ from btard.round.intake import TIMELESS, Intake
 from btard.round.measure import MeasurePhase
 from btard.round.messages import BROADCASTS, Certificate, Phase, Pull
 from btard.round.patience import Patience
-from btard.round.phases import HOPELESS, SILENT, PhaseOfAttempt, StepContext
+from btard.round.phases import HOPELESS, PhaseOfAttempt, StepContext
 from btard.round.proof import make_evidence
 from btard.round.reveal import RevealPhase
 from btard.round.roster import Roster
@@ -91,11 +91,6 @@ class StepMachine:
         self._charge = self._accusation if self._accusation and self._may_charge(self._accusation) else None
         self._patience = Patience(step.rules)
         self._reasoned_at = math.inf
-
-    @property
-    def members(self) -> tuple[PeerId, ...]:
-        """The members of the current attempt."""
-        return self.attempt.members
 
     @property
     def deadline(self) -> float:
@@ -247,8 +242,7 @@ class StepMachine:
         if envelope.author == sender and form_fault(envelope) is not None and envelope.is_genuine():
             attempt.accuse_malformed(envelope)
             self._unread = True
-        self._intake.refuse_parts(sender)  # an honest member signs what it sends, and looks at what it passes on
-        return None
+        return self._intake.refuse_parts(sender)  # an honest member signs what it sends, and reads what it passes on
 
     def on_part(self, sender: PeerId, envelope: Envelope, digest: bytes) -> None:
         """An accepted payload is complete."""
@@ -294,7 +288,9 @@ class StepMachine:
                 continue
             missing = phase.missing()
             if not self._must_freeze(now, missing, proven):
-                return actions + self._urge(now, missing) + self._settlement.pass_on()
+                return (
+                    actions + self._exchange.urge_for(now, phase, missing, self._patience) + self._settlement.pass_on()
+                )
             if phase is self._commit and self._commit.outvoted():
                 return actions + self._stop(OutcomeKind.OUT_OF_SYNC, "most members hold another training state")
             actions += self._freeze(now, missing, proven)
@@ -313,18 +309,6 @@ class StepMachine:
         if phase is self._commit:
             return len(attempt.commits) < len(attempt.members) and not self._commit.passed_elsewhere()
         return phase is not self._agree or len(attempt.digests) < len(attempt.members)
-
-    def _urge(self, now: float, missing: dict[PeerId, Fault]) -> list[Action]:
-        """Ask third peers for what is late, or did not come whole."""
-        phase, exchange = self._phase, self._exchange
-        late, very_late = self._patience.takes_late(now)
-        if not isinstance(phase, ScatterPhase | GatherPhase | CheckPhase):
-            items = [(SILENT[fault], peer, 0) for peer, fault in missing.items() if very_late and fault in SILENT]
-            return exchange.urge(now, items, everyone=True)
-        wanted = phase.wanted()
-        broken = {author for _, author in self.attempt.broken}
-        actions = exchange.urge(now, [item for item in wanted if late or item[1] in broken], everyone=False)
-        return actions + exchange.urge(now, wanted if very_late else [], everyone=True)
 
     def _next_phase(self, now: float) -> list[Action]:
         """Go on to the next phase; what the finished one has found may be a charge, which stops the attempt."""
@@ -392,10 +376,7 @@ class StepMachine:
             # Others may have finished by it after all; their certificate can come late.
             self._signed = [*self._signed[-1:], self._agree]
         self._new_attempt(attempt.number + 1, resolution.members)
-        for offender, offence in attempt.malformed.items():
-            # What came too late for a report of its attempt, and is wrong in any.
-            if offender in self.attempt.known and form_fault(offence) is not None:
-                self.attempt.accuse_malformed(offence)
+        self.attempt.accuse_still(attempt.malformed.values())
         actions += self._enter(now, self._commit)
         for envelope in self._intake.next_attempt():
             actions += self.on_envelope(now, envelope)
@@ -405,8 +386,6 @@ class StepMachine:
         """Others have finished: so has whoever signed the same digest; who did not cannot know the result."""
         certificate = tuple(Envelope.parse(data) for data in envelope.read(Certificate).digests)
         members, digest = check_certificate(certificate, self._step.rules, self._step.roster)
-        for signed in certificate:
-            signed.verify()
         for agree in self._signed if self._agree is None else [*self._signed, self._agree]:
             if digest == agree.digest:
                 self.over = True

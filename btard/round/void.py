@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from btard.identity import Envelope, Heading, Malformed, MessageKind, PeerId
 from btard.round.accusations import Charge, Fault, Relay, Report, Vote
@@ -12,29 +11,15 @@ from btard.round.actions import Action, Send
 from btard.round.attachments import ECHOED, SHOWN, relays
 from btard.round.attempt import Attempt
 from btard.round.exchange import Exchange
-from btard.round.form import Attachments, form_fault
+from btard.round.form import form_fault
 from btard.round.messages import Forward, Phase
 from btard.round.phases import StepContext
 from btard.round.settle import Resolution, Testimony, admissible, gives_reason, is_proof, resolve
+from btard.round.told import Told, fitting
 from btard.round.tribunal import Court
 
 _JUDGED = frozenset({MessageKind.REPORT, MessageKind.VOTE})
 """What all must hold alike before they resolve: malformed ones travel in relays, too."""
-
-
-@dataclass(frozen=True)
-class Told:
-    """A report that counts, as this peer has first heard it.
-
-    Attributes:
-        attached: the messages of members that it carries, genuine.
-        proves: whether they convict somebody, or say goodbye.
-    """
-
-    envelope: Envelope
-    report: Report
-    attached: tuple[Envelope, ...]
-    proves: bool
 
 
 class Settlement:
@@ -261,7 +246,7 @@ class Settlement:
             members=attempt.members,
             complaints=tuple(sorted(complaints.items())),
             charge=charge,
-            attached=self._fitting([*self.left.values(), *proofs]),
+            attached=fitting(attempt, [*self.left.values(), *proofs]),
             late=tuple(sorted(late)),
         )
         envelope = self._step.sign(attempt.number, MessageKind.REPORT, report.encode())
@@ -270,20 +255,6 @@ class Settlement:
         longest_phase = max(rules.commit, rules.scatter, rules.gather, rules.agree)
         self.deadline = now + longest_phase + rules.settle
         return [Send(attempt.others, envelope.encode())]
-
-    def _fitting(self, envelopes: Iterable[Envelope]) -> tuple[bytes, ...]:
-        """Return what a report may attach of these, each once, as far as there is room."""
-        attempt = self._attempt
-        place = Attachments(attempt.rules.run, attempt.roster.step, attempt.number, attempt.known)
-        room = attempt.caps.carrier - attempt.caps.report_frame
-        fitting = []
-        for envelope in envelopes:
-            data = envelope.encode()
-            size = len(data) + 5
-            if size <= room and envelope.is_genuine() and place.admit(data, envelope):
-                fitting.append(data)
-                room -= size
-        return tuple(fitting)
 
     def advance(self, now: float) -> list[Action]:
         """Go on as far as what has arrived, or the deadline, allows."""
