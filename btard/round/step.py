@@ -194,11 +194,10 @@ class StepMachine:
         if envelope.attempt == attempt.number + 1 and envelope.kind not in TIMELESS:
             self._intake.keep(envelope)
             return []
-        if form_fault(envelope) is not None:
-            attempt.accuse_malformed(envelope)
-            self._intake.mute(envelope)
-            return []
         try:
+            if form_fault(envelope) is not None:
+                attempt.accuse_malformed(envelope)
+                raise Malformed("a message of a wrong form")
             if envelope.kind is MessageKind.CERTIFICATE:
                 return self._certified(envelope)
             if envelope.kind is MessageKind.LEAVE:
@@ -242,7 +241,8 @@ class StepMachine:
         if envelope.author == sender and form_fault(envelope) is not None and envelope.is_genuine():
             attempt.accuse_malformed(envelope)
             self._unread = True
-        return self._intake.refuse_parts(sender)  # an honest member signs what it sends, and reads what it passes on
+        self._intake.refuse_parts(sender)  # an honest member signs what it sends, and reads what it passes on
+        return None
 
     def on_part(self, sender: PeerId, envelope: Envelope, digest: bytes) -> None:
         """An accepted payload is complete."""
