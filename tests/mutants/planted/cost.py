@@ -30,10 +30,10 @@ _MESSAGES = (
         f"{_COSTS}::test_after_a_false_signature_nothing_more_is_verified",
     ),
     Mutant(
-        "signatures are verified of attachments that do not belong to the step",
+        "signatures of attachments are verified before it is looked at what they are",
         "btard/round/form.py",
-        "if (inner.run, inner.step) != self._place or inner.author not in self._members:",
-        "if False:",
+        "return _report_fault(outer, message)",
+        "return None",
         f"{_COSTS}::test_foreign_attachments_are_refused_before_any_signature_of_theirs",
     ),
     Mutant(
@@ -76,7 +76,7 @@ _MESSAGES = (
         "btard/round/void.py",
         "for envelope in self._attempt.malformed.values() if envelope.kind in _JUDGED]",
         "for envelope in self._attempt.malformed.values() if False]",
-        f"{_ROUND}/test_malformed.py::test_junk_beside_the_report_on_an_attempt_bans[5-to one]",
+        f"{_ROUND}/test_void.py::test_a_malformed_report_is_relayed_to_all",
     ),
     Mutant(
         "what is malformed in the last relays is forgotten",
