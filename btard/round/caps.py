@@ -58,9 +58,9 @@ class Caps:
         return min(MAX_ENVELOPE - FRAME, self.own + self.evidence + self.members * (FRAME + 32) + 4096)
 
     @property
-    def report_frame(self) -> int:
-        """What a report takes beside what it attaches."""
-        return 256 + 3 * self.members * (_ID + 4)
+    def attached(self) -> int:
+        """The most that a report attaches, beside its own words."""
+        return self.body[MessageKind.REPORT] - 256 - 3 * self.members * (_ID + 4)
 
     @property
     def _commit(self) -> int:
@@ -88,7 +88,7 @@ class Caps:
             MessageKind.VOTE: min(self.evidence, 64 + n * (2 * _ID + 16 + n * _ID)),
             MessageKind.FORWARD: self.carrier,
             MessageKind.RELAY: self.carrier,
-            MessageKind.REPORT: self.carrier,
+            MessageKind.REPORT: self.carrier - 2 * FRAME,  # so that whatever is read can be relayed
         }
 
     @cached_property

@@ -43,7 +43,7 @@ class Intake:
     def _has_room(self, attempt: Attempt, heading: Heading | Envelope) -> bool:
         """Whether a message may wait for the next attempt: one of a kind, and not too much of one author."""
         kept = self._future_bytes[heading.author] + heading.size
-        return (heading.kind, heading.author) not in self._future and kept <= attempt.caps.carrier
+        return (heading.kind, heading.author) not in self._future and kept <= 2 * attempt.caps.carrier
 
     def keep(self, envelope: Envelope) -> None:
         """Let a message wait for the next attempt."""

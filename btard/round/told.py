@@ -29,7 +29,7 @@ class Told:
 def fitting(attempt: Attempt, envelopes: Iterable[Envelope]) -> tuple[bytes, ...]:
     """Return what a report may attach of these, each once, in this order, as far as there is room."""
     place = Attachments(attempt.rules.run, attempt.roster.step, attempt.number, attempt.known)
-    room = attempt.caps.carrier - attempt.caps.report_frame
+    room = attempt.caps.attached
     found = []
     for envelope in envelopes:
         data = envelope.encode()

@@ -6,8 +6,9 @@ import dataclasses
 
 from btard.identity import MessageKind
 from btard.round.accusations import Report
+from btard.round.attachments import relays
 from btard.round.form import MOST_OF_AUTHOR
-from btard.round.messages import Phase, Reveal
+from btard.round.messages import Forward, Phase, Reveal
 from btard.round.told import fitting
 from tests.btard.round.settlement import ATTEMPT, FIVE, D, E, commit, leave, part, signed
 
@@ -49,3 +50,11 @@ def test_what_there_is_no_room_for_is_left_out() -> None:
     found = fitting(ATTEMPT, [*large, commit(1)])
     assert 0 < len(found) - 1 < len(large) and found[-1] == commit(1).encode()
     assert sum(map(len, found)) <= ATTEMPT.caps.carrier
+
+
+def test_the_longest_report_that_is_read_can_be_relayed_and_forwarded() -> None:
+    caps = ATTEMPT.caps
+    longest = signed(1, MessageKind.REPORT, bytes(caps.body[MessageKind.REPORT]))
+    (relay,) = relays([longest], votes=False, most=caps.evidence)
+    assert len(relay.encode()) <= caps.body[MessageKind.RELAY]
+    assert len(Forward((longest.encode(),)).encode()) <= caps.body[MessageKind.FORWARD]
