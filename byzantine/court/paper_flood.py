@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 
 from btard.behaviour import Outgoing
 from btard.identity import Envelope, MessageKind, PeerId
-from btard.round.accusations import MAX_ATTACHED, Report
+from btard.round.accusations import Report
 from btard.round.messages import Phase
 from byzantine.attacker import Attacker
 from byzantine.settings import BehaviourSettings
 
-_MOST = 64
-"""Messages of the shorter report, which is not too long to be read."""
+_LONG, _SHORT = 4096, 64
+"""Messages in each of the two reports: more than a roster of a few dozen may attach, and fewer."""
 
 
 class PaperFlood(Attacker):
@@ -33,12 +33,12 @@ class PaperFlood(Attacker):
             return None
         place = (envelope.step, envelope.attempt)
         if place not in self._made:
-            self._made = {place: [self._report(envelope, count) for count in (MAX_ATTACHED, _MOST)]}
+            self._made = {place: [self._report(envelope, count) for count in (_LONG, _SHORT)]}
         return [Outgoing(data) for data in (envelope.encode(), *self._made[place])]
 
     def _report(self, like: Envelope, count: int) -> bytes:
         if not self._junk:
-            votes = (i.to_bytes(3, "big") for i in range(MAX_ATTACHED))
+            votes = (i.to_bytes(3, "big") for i in range(_LONG))
             self._junk = tuple(self._signed(like, MessageKind.VOTE, body, like.step + 10**6) for body in votes)
         assert self.roster is not None
         report = Report(Phase.COMMIT, False, self.roster.members, (), None, self._junk[:count])
