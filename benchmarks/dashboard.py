@@ -44,7 +44,7 @@ LIMIT = 2.0
 def run_manifest(peers: int) -> RunManifest:
     """Return a run that is long enough."""
     fields = {
-        "run_id": "11" * 16,
+        "nonce": "11" * 16,
         "experiment": "benchmark",
         "task": "digits",
         "size": "tiny",
@@ -64,7 +64,7 @@ def run_manifest(peers: int) -> RunManifest:
         "deadlines": {},
         "seed": 7,
     }
-    return RunManifest.model_validate(fields)
+    return RunManifest.of(fields)
 
 
 def record(key: IdentityKey, run: bytes, step: int, target: PeerId) -> Envelope:

@@ -55,7 +55,7 @@ async def run_round(
     from btard.round.buffers import BufferPool
     from btard.round.partition import WireType
     from btard.round.roster import Roster, first_randomness
-    from btard.round.rules import AggregationRules, StepRules, VerificationRules
+    from btard.round.rules import NONCE_SIZE, AggregationRules, StepRules, VerificationRules
     from btard.round.session import Session
     from btard.round.work import Link
     from btard.transport.base import PeerAddress
@@ -66,7 +66,7 @@ async def run_round(
     torch.set_num_threads(1)
     aggregation = AggregationRules(RuleName(rule), tau=1.0, reference_peers=peers)
     verification = VerificationRules(validators=validators)
-    rules = StepRules(bytes(16), values, WireType.FLOAT32, *[PATIENCE] * 5, aggregation, verification)
+    rules = StepRules(bytes(NONCE_SIZE), values, WireType.FLOAT32, *[PATIENCE] * 5, aggregation, verification)
     with tempfile.TemporaryDirectory() as directory:
         identity = Path(directory) / "identity.key"
         key = IdentityKey.load_or_create(identity)
@@ -87,7 +87,9 @@ async def run_round(
             async def contribute() -> Contribution:
                 return Contribution(vector)
 
-            driver = SessionDriver(session, node.transport, rules, recompute, worker, lambda voided: None)
+            driver = SessionDriver(
+                session, node.transport, rules, recompute, worker, lambda voided: None, charge=node.transport.charge
+            )
             node.transport.attach(driver)
             members = tuple(sorted(peer for peer, _ in addresses))
             roster = Roster(0, members, frozenset(), first_randomness(0, 0))

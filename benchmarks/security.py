@@ -125,7 +125,7 @@ class Protocol:
         from btard.round.buffers import BufferPool
         from btard.round.partition import WireType
         from btard.round.roster import Roster, first_randomness
-        from btard.round.rules import AggregationRules, StepRules, VerificationRules
+        from btard.round.rules import NONCE_SIZE, AggregationRules, StepRules, VerificationRules
         from btard.round.work import Link
         from btard.transport.driver import SessionDriver
 
@@ -133,14 +133,16 @@ class Protocol:
         self._started = asyncio.Event()
         aggregation = AggregationRules(RuleName.CENTERED_CLIP, tau=1.0, reference_peers=len(peers))
         verification = VerificationRules(validators=validators)
-        rules = StepRules(bytes(16), len(vector), WireType.FLOAT32, *[PATIENCE] * 5, aggregation, verification)
+        rules = StepRules(bytes(NONCE_SIZE), len(vector), WireType.FLOAT32, *[PATIENCE] * 5, aggregation, verification)
         order = {peer: number for number, peer in enumerate(peers)}
 
         async def recompute(record: Attempt, target: PeerId, link: Link | None) -> torch.Tensor:
             return vector_of(len(vector), order[target])
 
         machine = session(rules, key, Behaviour(), BufferPool())
-        self._driver = SessionDriver(machine, node.transport, rules, recompute, worker, lambda voided: None)
+        self._driver = SessionDriver(
+            machine, node.transport, rules, recompute, worker, lambda voided: None, charge=node.transport.charge
+        )
         self._roster = Roster(0, tuple(sorted(peers)), frozenset(), first_randomness(0, 0))
 
     async def prepare(self) -> Callable[[], Awaitable[None]]:

@@ -49,10 +49,11 @@ class RoundInbox:
             buffer = self._buffers[key] = memoryview(bytearray(length))
         return buffer
 
-    def on_part(self, sender: bytes, header: bytes, payload: memoryview, digest: bytes) -> None:
+    def on_part(self, sender: bytes, header: bytes, payload: memoryview, digest: bytes) -> bool:
         """Note what is complete."""
         self.arrived.setdefault(header, {})[bytes(sender)] = payload
         self.changed.set()
+        return False
 
     def on_part_failed(self, sender: bytes, header: bytes) -> None:
         """On loopback nothing fails; the round would then run out of time."""

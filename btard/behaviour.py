@@ -6,6 +6,7 @@ else in the code knows whether a peer is honest.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -48,6 +49,7 @@ class View:
         column: the true (product, norm) of everyone's row of the own part, by sender; empty before it is measured, and
             for peers without a part.
         wire: what the numbers of parts and aggregates look like.
+        longest: the longest norm of a part that a sender may send; infinite without such a rule.
     """
 
     roster: Roster
@@ -57,6 +59,7 @@ class View:
     tau: float
     column: dict[PeerId, tuple[float, float]]
     wire: WireType
+    longest: float = math.inf
 
     @property
     def my_part(self) -> int | None:
@@ -158,6 +161,10 @@ class Behaviour:
     def served_state(self, state: bytes) -> bytes:
         """Return the training state to hand to a newcomer that asks."""
         return state
+
+    def served_evidence(self, evidence: bytes | None) -> bytes | None:
+        """Return the evidence file of a ban to show to who asks for it, or None to show none."""
+        return evidence
 
     def leaves(self, step: int) -> LeaveReason | None:
         """Whether the peer leaves after this step, and why."""

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any
 
 from btard.errors import UserError
+from btard.printable import printable_lines
 
 logger = logging.getLogger(__name__)
 
@@ -72,10 +73,21 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(fields)
 
 
+class TextFormatter(logging.Formatter):
+    """A line a record for people. Messages quote strangers: nothing in them moves the cursor or begins another line."""
+
+    def __init__(self) -> None:
+        super().__init__(_TEXT)
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line, further ones of the message and of an exception indented below it."""
+        return printable_lines(super().format(record))
+
+
 def configure_logging(form: LogFormat) -> None:
     """Send this process's log to standard error; with JSON also warnings, and exceptions that nobody has caught."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonFormatter() if form is LogFormat.JSON else logging.Formatter(_TEXT))
+    handler.setFormatter(JsonFormatter() if form is LogFormat.JSON else TextFormatter())
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     if form is LogFormat.JSON:
         logging.captureWarnings(True)
@@ -100,7 +112,7 @@ def tell_error(program: str, error: UserError) -> None:
     if writes_json():
         logging.getLogger(program).error("%s", error)
     else:
-        print(f"{program}: {error}", file=sys.stderr)
+        print(printable_lines(f"{program}: {error}"), file=sys.stderr)
 
 
 def writes_json() -> bool:

@@ -33,7 +33,8 @@ class CalibrateSettings(Settings):
         "tiny"
     )
     data: Annotated[
-        str, Option("corpus: builtin, a path, or a Hub data set as NAME:CONFIGURATION or hub:NAME", group=_TASK)
+        str,
+        Option("corpus: builtin, a path, or a Hub data set as OWNER/NAME:CONFIGURATION or hub:OWNER/NAME", group=_TASK),
     ] = "builtin"
     tokenizer: Annotated[
         str | None, Option("path of a tokenizer.json; with none one is trained from the corpus", group=_TASK)
@@ -74,6 +75,7 @@ def main(argv: Sequence[str]) -> int:
     from btard.errors import UserError
     from peer.calibration import Workload, measure, table, tolerance
     from peer.trainer import chosen_device
+    from tasks.data.hub import HubAccess
     from tasks.data.spec import DataSpec
     from tasks.registry import check_task, load_task
     from tasks.training_state import Precision, best_device
@@ -83,7 +85,7 @@ def main(argv: Sequence[str]) -> int:
         raise UserError(f"--output is {settings.output}, but must be a file in a folder that exists")
     spec = DataSpec.parse(settings.data, settings.tokenizer)
     work = Workload(
-        task=load_task(settings.task, settings.size, spec, settings.cache_dir),
+        task=load_task(settings.task, settings.size, spec, settings.cache_dir, access=HubAccess(None, signed_in=True)),
         batch_size=settings.batch_size,
         max_grad_norm=settings.max_grad_norm or None,
         precision=Precision(settings.precision.value),

@@ -37,8 +37,8 @@ def _parser() -> argparse.ArgumentParser:
         "--data",
         default=BUILTIN,
         metavar="SOURCE",
-        help="builtin, a text file, a folder of .txt files, a data set saved to disk, or a Hub data set as "
-        "NAME:CONFIGURATION or hub:NAME",
+        help="builtin, a text file, a folder of .txt, or of parquet, JSON or CSV files, a data set saved to disk, or a "
+        "Hub data set as OWNER/NAME:CONFIGURATION or hub:OWNER/NAME, with @COMMIT for another commit than the newest",
     )
     prepare.add_argument(
         "--tokenizer", metavar="PATH", help="a tokenizer.json; one is trained from the corpus if absent"
@@ -53,6 +53,7 @@ def _prepare(arguments: argparse.Namespace) -> int:
     from rich import progress as bars
     from rich.console import Console
 
+    from tasks.data.hub import HubAccess
     from tasks.data.prepare import Progress, Stage
     from tasks.registry import load_task
     from tasks.text import TextTask
@@ -73,7 +74,9 @@ def _prepare(arguments: argparse.Namespace) -> int:
             bar.update(shown[progress.stage], completed=progress.done, total=progress.total)
 
         spec = DataSpec.parse(arguments.data, arguments.tokenizer)
-        task = load_task(arguments.task, arguments.size, spec, arguments.cache_dir, report)
+        task = load_task(
+            arguments.task, arguments.size, spec, arguments.cache_dir, report, HubAccess(None, signed_in=True)
+        )
 
     print(f"fingerprint {task.fingerprint}")
     if isinstance(task, TextTask):

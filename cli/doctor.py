@@ -45,7 +45,7 @@ def main(argv: Sequence[str]) -> int:
 
 def _show(finding: Finding, *, as_json: bool) -> None:
     """Print one finding; what strangers said in it cannot steer the terminal."""
-    from peer.visit.overview import printable
+    from btard.printable import printable
 
     if as_json:
         import dataclasses

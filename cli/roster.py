@@ -44,13 +44,15 @@ class Entry:
 
     @property
     def sentence(self) -> str:
-        """The line for people."""
+        """The line for people; what strangers said in it cannot steer the terminal."""
+        from btard.printable import printable
+
         words = [f"step {self.step:6d}  {self.what:9}  {self.peer}"]
         if self.reason:
             words.append(self.reason)
         if self.evidence:
             words.append(f"evidence {self.evidence}")
-        return "  ".join(words)
+        return printable("  ".join(words))
 
 
 def main(argv: Sequence[str]) -> int:

@@ -36,9 +36,6 @@ _BASE_TIMEOUT = 60.0
 _SLOWEST = 1 << 20
 """Bytes a second at which a download must come at least."""
 
-_STATE_FACTOR = 4
-_STATE_EXTRA = 16 << 20
-
 
 @dataclass(frozen=True)
 class SavedCheckpoint:
@@ -69,8 +66,7 @@ class CheckpointKeeper:
         self._attempts: Counter[int] = Counter()
         self._not_before = 0.0
         self._missed: set[int] = set()
-        # Optimizers keep at most two numbers beside each parameter, and only after their first step.
-        self._limit = _STATE_FACTOR * 4 * state.dimension + _STATE_EXTRA
+        self._limit = state.most_state_bytes
         self.saved: SavedCheckpoint | None = None
 
     def consider(self, trusted: Roster, heads: dict[PeerId, Head]) -> None:

@@ -193,6 +193,7 @@ async def _serve(
             meter=meter,
             sinks=(sink,) if sink is not None else (),
         )
+        node.transport.is_member = supervisor.is_member
         working = asyncio.ensure_future(supervisor.run())
         try:
             either: set[asyncio.Future[Any]] = {working, failure}

@@ -11,12 +11,16 @@ import torch
 from pydantic import ValidationError
 
 from btard.errors import UserError
+from btard.round.rules import NONCE_SIZE
+from btard.version import PROTOCOL_VERSION
 from coordinator.run_directory import RunDirectory
 from coordinator.settings import DEFAULT_TAU, CoordinatorSettings
 from peer.calibration import Tolerance
-from peer.manifest import PROTOCOL_VERSION, Deadlines, RunManifest
+from peer.manifest import Deadlines, RunManifest, RunTerms
 from tasks.base import Schedule, Task
-from tasks.data.spec import DataSpec
+from tasks.data.hub import HubAccess, pinned
+from tasks.data.public import PublicData
+from tasks.data.spec import DataSpec, SourceKind
 from tasks.registry import check_task, load_task
 from tasks.training_state import TrainingState
 
@@ -66,8 +70,10 @@ def prepare_run(settings: CoordinatorSettings, directory: RunDirectory) -> Prepa
     stored = directory.load_manifest()
     if stored is not None and directory.finished:
         raise UserError(f"the run in {directory.path} is finished; give another --directory for a new one")
-    spec = DataSpec.parse(settings.data, _absolute(settings.tokenizer))
-    task = load_task(settings.task, settings.size, spec, settings.cache_dir)
+    # The owner of this machine has chosen these data, so their size needs no leave.
+    access = HubAccess(most_bytes=None, signed_in=True)
+    spec = pinned(_as_before(DataSpec.parse(settings.data, settings.tokenizer), stored), access)
+    task = load_task(settings.task, settings.size, spec, settings.cache_dir, access=access)
     schedule = _schedule(settings, task)
     state = TrainingState(task, settings.seed, schedule, device=torch.device("cpu"))
     initial: bytes | None = None
@@ -75,9 +81,9 @@ def prepare_run(settings: CoordinatorSettings, directory: RunDirectory) -> Prepa
     if settings.initial_state is not None:
         start_step = state.load_checkpoint(settings.initial_state).step
         initial = state.state_bytes()
-    run_id = settings.run_id or (stored.run_id if stored is not None else secrets.token_hex(16))
+    nonce = settings.nonce or (stored.nonce if stored is not None else secrets.token_hex(NONCE_SIZE))
     digest = None if initial is None else state.digest().hex()
-    manifest = _manifest(settings, state, spec, schedule, run_id, start_step, digest)
+    manifest = _manifest(settings, state, spec, schedule, nonce, start_step, digest)
     if stored is not None:
         _check_same(manifest, stored, directory.path)
     else:
@@ -88,12 +94,14 @@ def prepare_run(settings: CoordinatorSettings, directory: RunDirectory) -> Prepa
     return PreparedRun(manifest, state, initial, resumed=stored is not None)
 
 
-def _absolute(tokenizer: str | None) -> str | None:
-    """Peers on the same machine, such as a local swarm's, start elsewhere: a path that exists becomes absolute."""
-    if tokenizer is None:
-        return None
-    path = Path(tokenizer).expanduser()
-    return str(path.resolve()) if path.exists() else tokenizer
+def _as_before(spec: DataSpec, stored: RunManifest | None) -> DataSpec:
+    """A run that goes on keeps to the commit of the Hub data set that it began with."""
+    if stored is None or spec.revision is not None or spec.kind is not SourceKind.HUB:
+        return spec
+    before = stored.data
+    if (spec.location, spec.configuration) != (before.name, before.configuration):
+        return spec
+    return spec.model_copy(update={"revision": before.revision})
 
 
 def _schedule(settings: CoordinatorSettings, task: Task) -> Schedule:
@@ -114,7 +122,7 @@ def _manifest(
     state: TrainingState,
     spec: DataSpec,
     schedule: Schedule,
-    run_id: str,
+    nonce: str,
     start_step: int,
     state_digest: str | None,
 ) -> RunManifest:
@@ -124,13 +132,13 @@ def _manifest(
             "steps: give a larger --total-steps"
         )
     try:
-        return RunManifest.model_validate(
+        return RunManifest.of(
             {
-                "run_id": run_id,
+                "nonce": nonce,
                 "experiment": settings.experiment,
                 "task": settings.task,
                 "size": settings.size,
-                "data": spec,
+                "data": PublicData.of(spec),
                 "fingerprint": state.task.fingerprint,
                 "dimension": state.dimension,
                 "batch_size": settings.batch_size,
@@ -201,7 +209,7 @@ def _check_same(wanted: RunManifest, stored: RunManifest, path: Path) -> None:
     """Raise a UserError that names the first setting in which the two differ."""
     if stored.protocol != PROTOCOL_VERSION:
         raise UserError(f"the run in {path} was begun by another version of btard; give another --directory")
-    for name in RunManifest.model_fields:
+    for name in RunTerms.model_fields:
         mine, theirs = getattr(wanted, name), getattr(stored, name)
         if mine == theirs:
             continue
@@ -217,4 +225,4 @@ def _check_same(wanted: RunManifest, stored: RunManifest, path: Path) -> None:
 
 
 def _shown(value: object) -> str:
-    return value.model_dump_json() if isinstance(value, DataSpec) else str(value)
+    return value.model_dump_json(exclude_defaults=True) if isinstance(value, PublicData) else str(value)

@@ -19,6 +19,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from btard.logs import MOMENT
 from btard.round.evidence import Offence
 from btard.round.roster import Roster
+from btard.round.unvalidated import nobody_is_validated
 from btard.transport.stages import Stage
 from coordinator.dashboard.series import finite
 from coordinator.events import CoordinatorEvent
@@ -44,6 +45,7 @@ class SwarmMeter:
         self._make_counters(registry)
         self._planned.set(manifest.total_steps)
         self._trusted_step: int | None = None
+        self._rate = manifest.validators
 
     def _make_gauges(self, registry: CollectorRegistry) -> None:
         def gauge(name: str, words: str, **labels: tuple[str, ...]) -> Gauge:
@@ -59,6 +61,9 @@ class SwarmMeter:
         self._planned = gauge("btard_swarm_planned_steps", "Step at which the run is over.")
         self._members = gauge("btard_swarm_members", "Members of the newest trusted roster.")
         self._probation = gauge("btard_swarm_probation_members", "Members on probation, a part of the members.")
+        self._validated = gauge(
+            "btard_swarm_validated", "1 while validators can be drawn of that roster, 0 while nobody is validated."
+        )
         self._alive = gauge("btard_swarm_alive_peers", "Members that answered when they were last asked.")
         self._banned = gauge("btard_swarm_banned_peers", "Keys that the newest trusted roster bans.")
         self._reported = gauge("btard_swarm_reported_step", "Newest step whose reports have been summarised.")
@@ -118,6 +123,7 @@ class SwarmMeter:
         self._probation.set(len(trusted.newcomers))
         self._banned.set(len(trusted.banned))
         self._alive.set(alive)
+        self._validated.set(nobody_is_validated(len(trusted.voters), self._rate) is None)
 
     def log(self, summary: StepSummary) -> None:
         """Take the summary of a step."""

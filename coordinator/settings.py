@@ -98,16 +98,32 @@ class CoordinatorSettings(TelemetrySettings, TauSettings):
         "tiny"
     )
     data: Annotated[
-        str, Option("corpus: builtin, a path, or a Hub data set as NAME:CONFIGURATION or hub:NAME", group=_TASK)
+        str,
+        Option(
+            "corpus: builtin, a path, which each peer's owner then has to give by --data, too, or a Hub data set as "
+            "OWNER/NAME:CONFIGURATION or hub:OWNER/NAME",
+            group=_TASK,
+        ),
     ] = "builtin"
     tokenizer: Annotated[
-        str | None, Option("path of a tokenizer.json; with none one is trained from the corpus", group=_TASK)
+        str | None,
+        Option(
+            "path of a tokenizer.json, which each peer's owner then has to give, too; with none one is trained from "
+            "the corpus",
+            group=_TASK,
+        ),
     ] = None
     cache_dir: Annotated[Path | None, Option("where tokenised data are kept", group=_TASK)] = None
 
     peers: Annotated[
-        int, Field(ge=1, le=MAX_FIRST_ROSTER), Option("how many form the first roster", unit="peers", group=_TRAINING)
-    ] = 4
+        int,
+        Field(ge=1, le=MAX_FIRST_ROSTER),
+        Option(
+            "how many form the first roster; with fewer than 4 nobody is validated, with 5 one may be banned",
+            unit="peers",
+            group=_TRAINING,
+        ),
+    ] = 5
     batch_size: Annotated[
         int, Field(ge=1, le=2**20), Option("samples of a peer in a step", unit="samples", group=_TRAINING)
     ] = 8
@@ -133,10 +149,14 @@ class CoordinatorSettings(TelemetrySettings, TauSettings):
     seed: Annotated[
         int, Field(ge=0, lt=2**63), Option("seed of the initial weights and of all batches", group=_TRAINING)
     ] = 1337
-    run_id: Annotated[
+    nonce: Annotated[
         str | None,
         Field(pattern="^[0-9a-f]{32}$"),
-        Option("16 bytes in hex that name the run, none for random ones; a second run must not have them", group=_TASK),
+        Option(
+            "16 bytes in hex that go into the run's name beside its rules, none for random ones; a second run must not "
+            "have them",
+            group=_TASK,
+        ),
     ] = None
 
     rule: Annotated[Rule, Option("how gradients are aggregated", group=_AGGREGATION)] = Rule.CENTERED_CLIP

@@ -9,7 +9,7 @@ import time
 from enum import IntEnum
 from typing import Any
 
-from btard.identity import IdentityKey
+from btard.identity import IdentityKey, PeerId
 from btard.round.roster import Roster
 from coordinator.address_book import AddressBook
 from coordinator.ban_keeper import BanKeeper
@@ -28,6 +28,7 @@ from coordinator.welcome import Welcome
 from peer.bans import BanBook
 from peer.event_log import EventLog
 from peer.records import metrics_key
+from peer.validation_watch import ValidationWatch
 
 logger = logging.getLogger(__name__)
 
@@ -88,6 +89,7 @@ class Supervisor:
         self._meter = meter
         self._details = details = DetailsBoard(directory, log)
         self._board = MetricsBoard(run.manifest, directory, patience=patience, sinks=(meter, *sinks), details=details)
+        self._watch = ValidationWatch(run.manifest.validators, self._tell_validation)
         self._follower: Follower | None = None
         self._checking: asyncio.Task[None] | None = None
         self._logged_step = -1
@@ -120,6 +122,10 @@ class Supervisor:
             await self._keeper.close()
             self._board.close()
 
+    def is_member(self, peer: PeerId) -> bool:
+        """Whether a peer belongs to the last roster that is believed."""
+        return self._follower is not None and peer in self._follower.trusted.members
+
     async def _work(self) -> ExitCode:
         trusted = self._directory.load_roster()
         if trusted is None:
@@ -151,6 +157,7 @@ class Supervisor:
                 self._remember(follower.trusted)
                 self._publisher.announce(follower.trusted)
             self._meter.followed(follower.trusted, len(follower.heads))
+            self._watch.look(follower.trusted)
             if follower.trusted.step > self._manifest.start_step:
                 self._initial.release()
             self._check_bans(follower.trusted)
@@ -164,6 +171,12 @@ class Supervisor:
                     return
             pause = self._period if ended is None else min(self._period, _END_POLL)
             await asyncio.sleep(max(0.0, began + pause - loop.time()))
+
+    def _tell_validation(self, step: int, words: str | None) -> None:
+        if words is None:
+            self._log.write(CoordinatorEvent.VALIDATED, step=step)
+        else:
+            self._log.write(CoordinatorEvent.UNVALIDATED, step=step, words=words)
 
     def _check_bans(self, trusted: Roster) -> None:
         """Check bans beside following: members that do not answer, or slowly, would hold it up."""

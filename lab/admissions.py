@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
 
 import torch
 
 from btard.hashing import digest
+from btard.identity import PeerId
 from btard.round.actions import Finished, OutcomeKind, Stopped
-from btard.round.messages import MAX_CANDIDATES
+from btard.round.admission import Doorstep
 from btard.round.roster import Roster
 from lab.peer import Event, LabPeer
 from lab.settings import Rejoin, SimulateSettings
@@ -19,17 +21,18 @@ _DOWNLOAD_SECONDS = 0.05
 class Admissions:
     """The waiting room of a simulation.
 
-    Every member names all who wait, as honest peers do for those that announce themselves. Who then stands in the
-    roster asks its members for the training state, one after the other, and believes what has the digest that the
-    honest majority commits to.
+    Every member can reach all who wait, and names those whom its doorstep gives. Who then stands in the roster asks its
+    members for the training state, one after the other, and believes what has the digest that the honest majority
+    commits to.
     """
 
     def __init__(self, settings: SimulateSettings, peers: list[LabPeer], make_peer: Callable[[bool], LabPeer]) -> None:
         self._settings = settings
         self._peers = peers
         self._make_peer = make_peer
-        self._waiting: dict[bytes, LabPeer] = {}
-        self._stopped_in: dict[bytes, int] = {}
+        self._waiting: dict[PeerId, LabPeer] = {}
+        self._doorsteps: defaultdict[PeerId, Doorstep] = defaultdict(Doorstep)
+        self._stopped_in: dict[PeerId, int] = {}
         self._sybils = settings.sybils
         self._newcomers = settings.newcomers
         self.admitted = 0
@@ -50,14 +53,13 @@ class Admissions:
 
     def _ask(self, peer: LabPeer) -> None:
         self._waiting[peer.peer_id] = peer
-        self._name_candidates()
 
-    def _name_candidates(self) -> None:
-        names = tuple(peer.peer_id for _, peer in sorted(self._waiting.items()))[:MAX_CANDIDATES]
-        for peer in self._peers:
-            peer.candidates = names
+    def _choose_candidates(self, peer: LabPeer, roster: Roster) -> None:
+        """Let a peer that begins the step of `roster` decide whom it names."""
+        peer.candidates = self._doorsteps[peer.peer_id].names(roster, self._waiting)
 
     def moved(self, peer: LabPeer, result: Finished) -> None:
+        self._choose_candidates(peer, result.roster)
         if not peer.honest:
             return
         if self._newcomers and result.step >= self._settings.newcomers_at:
@@ -72,8 +74,6 @@ class Admissions:
         for candidate in entering if result.step < peer.last_step else ():
             del self._waiting[candidate.peer_id]
             self._hand_over(peer, candidate, result.roster)
-        if entering:
-            self._name_candidates()
 
     def _hand_over(self, honest: LabPeer, candidate: LabPeer, roster: Roster) -> None:
         """Let a newcomer take over the state and begin the step of `roster`."""
@@ -91,6 +91,7 @@ class Admissions:
         def arrived() -> None:
             if not candidate.crashed:
                 candidate.take_over(state)
+                self._choose_candidates(candidate, roster)
                 candidate.begin(roster)
 
         honest.network.at(honest.network.now + _DOWNLOAD_SECONDS, arrived)

@@ -9,6 +9,7 @@ I4  Once all attackers are out, no attempt fails any more.
 I5  The share of Byzantine members never rises by the protocol's own decisions.
 I6  No exception leaves a peer, and what it keeps stays within bounds.
 I7  As long as honest members are the majority and none is held up, they finish every step.
+I8  Of keys that never had a vote at most max(1, 5 %) come in within any 20 steps, and nobody that is banned.
 
 I4, I5 and I7, and in I2 the Byzantine companion, presuppose what the protocol does: that messages between honest peers
 arrive within the bound on delay. So they are checked only where nothing is lost or cut.
@@ -29,6 +30,7 @@ from lab.simulation import Simulation
 
 _KINDS = 16
 _EARLY_TOTAL = 33 << 20
+_WINDOW, _ONE_IN = 20, 20
 _REMEMBERED = 8
 """Steps that the slowest honest peer may lie behind the fastest and still be compared with it."""
 
@@ -55,6 +57,9 @@ class Invariants:
         self._logs: dict[PeerId, Log] = {}
         self._rosters: dict[int, Roster] = {0: simulation.genesis}
         self._verified: set[bytes] = set()
+        self._had_vote: set[PeerId] = set(simulation.genesis.voters)
+        self._new: list[int] = []
+        self._newest = simulation.genesis.step
         self.checks = 0
 
     def happened(self, peer: LabPeer, event: Event) -> None:
@@ -94,8 +99,23 @@ class Invariants:
             self._rosters.pop(old, None)
         self._rosters[result.roster.step] = result.roster
         before = self._rosters.get(result.step)
+        if before is not None and result.roster.step > self._newest:
+            self._newest = result.roster.step
+            self._check_admitted(before, result.roster)
         if before is not None and self._simulation.settings.reliable:
             self._check_share(before, result.roster)
+
+    def _check_admitted(self, before: Roster, after: Roster) -> None:
+        """Count anew who came in, from the memberships alone."""
+        joined = set(after.members).difference(before.members)
+        if not joined.isdisjoint(before.banned):
+            self._fail("I8", f"somebody that is banned is a member in step {after.step}")
+        new = joined - self._had_vote
+        self._new += [after.step] * len(new)
+        self._had_vote |= after.voters
+        recent = sum(step > after.step - _WINDOW for step in self._new)
+        if new and recent > max(1, len(before.members) // _ONE_IN):
+            self._fail("I8", f"{recent} beside {len(before.members)} members within {_WINDOW} steps, by {after.step}")
 
     def _check_share(self, before: Roster, after: Roster) -> None:
         """Who joins is no decision against anybody, so only those that were there before are counted."""
@@ -134,6 +154,8 @@ class Invariants:
             self._fail("I2", f"in step {event.step} the honest peer {self._number(verdict.peer)} is banned: {offence}")
 
     def _check_evidence(self, peer: LabPeer, event: Voided, verdict: Verdict) -> None:
+        if verdict.evidence.offence is Offence.ELIMINATED:
+            return  # the paper's rule, which proves no lie
         data = to_json(verdict.evidence)
         name = digest(data)
         if name in self._verified:

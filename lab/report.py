@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from btard.round.evidence_file import save
+from btard.round.unvalidated import nobody_is_validated
 from lab.simulation import Simulation
 
 _FLOAT_BYTES = 4
@@ -57,6 +58,7 @@ def report(simulation: Simulation, evidence_directory: Path | None = None) -> di
         "refused_states": simulation.admissions.refused_states,
         "steps_until_all_out": _steps_until_all_out(simulation),
         "halted": _halted(simulation),
+        "unvalidated": _unvalidated(simulation),
         "bytes": _bytes_a_step(simulation),
         "parameters": simulation.final_digest,
     }
@@ -81,6 +83,12 @@ def _halted(simulation: Simulation) -> str | None:
     if chronicle.finished + 1 >= simulation.settings.steps:
         return None
     return chronicle.stops[-1][2] if chronicle.stops else "no honest peer has anything left to wait for"
+
+
+def _unvalidated(simulation: Simulation) -> str | None:
+    """Return why no validators can be drawn of the last roster, or None where they can."""
+    roster = simulation.chronicle.roster
+    return None if roster is None else nobody_is_validated(len(roster.voters), simulation.settings.validators)
 
 
 def _bytes_a_step(simulation: Simulation) -> dict[str, float]:
@@ -109,6 +117,8 @@ def tables(found: dict[str, Any]) -> str:
     ]
     if found["steps_until_all_out"] is not None:
         lines.append(f"all attackers out     {found['steps_until_all_out']} steps after the first attack")
+    if found["unvalidated"]:
+        lines.append(f"at the end            {found['unvalidated']}")
     if found["halted"]:
         lines.append(f"halted                {found['halted']}")
     if "loss" in found:

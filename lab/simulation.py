@@ -20,7 +20,7 @@ from btard.round.actions import Finished, Stopped, Voided
 from btard.round.evidence import Evidence, Offence
 from btard.round.partition import WireType
 from btard.round.roster import Roster, first_randomness
-from btard.round.rules import AggregationRules, StepRules, VerificationRules
+from btard.round.rules import NONCE_SIZE, AggregationRules, StepRules, VerificationRules
 from btard.transport.memory import Network, NetworkConditions, Traffic
 from lab.admissions import Admissions
 from lab.behaviours import attacker
@@ -228,7 +228,7 @@ def step_rules(settings: SimulateSettings, workload: Workload) -> StepRules:
     """Return the rules of a run; deadlines follow from the bound on delay, and cost no time on a virtual clock."""
     settle = max(_LEAST_SETTLE, 3.0 * settings.delays[1])
     return StepRules(
-        run=tagged_digest("btard simulated run", settings.seed.to_bytes(8, "big"))[:16],
+        nonce=tagged_digest("btard simulated run", settings.seed.to_bytes(8, "big"))[:NONCE_SIZE],
         dimension=len(workload.start),
         wire=WireType.FLOAT32,
         commit=_COMPUTE_SECONDS + 10 * settle,

@@ -19,10 +19,11 @@ from pydantic import BaseModel, ConfigDict
 
 from btard.errors import UserError
 from btard.round.momentum import submission
+from btard.verification import HONEST_SHARE
 from tasks.base import Batch, Task
 from tasks.training_state import Precision, TrainingState
 
-ACCUSE_FACTOR = 10.0
+ACCUSE_FACTOR = HONEST_SHARE
 LEAST_ACCUSE = 1e-4
 USELESS = 1.0
 """A relative distance that says nothing: a vector of zeros is as far away."""

@@ -163,12 +163,14 @@ class Peer:
         from peer.joining import check_local_settings, find_manifest, load_run_task
         from peer.neighbours import Neighbours
         from peer.progress import Progress
+        from peer.questions import is_large
         from peer.reporting import Reporter
         from peer.serving import StateServer
         from peer.telemetry.meter import PeerMeter
         from peer.telemetry.recorder import Recorder, begin_wandb
         from peer.trainer import Trainer
         from peer.training import TrainingLoop
+        from peer.validation_watch import ValidationWatch
 
         settings = self._settings
         if settings.threads:
@@ -200,7 +202,9 @@ class Peer:
             trainer.worker,
             lambda event: training.on_voided(event),
             lambda step, target, finding: training.on_examined(step, target, finding),
+            node.transport.charge,
         )
+        node.transport.is_member = lambda peer: peer == coordinator or session.is_member(peer)
         node.transport.attach(driver)
         meter = PeerMeter(
             registry,
@@ -212,7 +216,7 @@ class Peer:
         )
         bans = BanBook(settings.directory / BANS_FOLDER, manifest.step_rules)
         server = StateServer(trainer, self._behaviour, bans)
-        node.transport.serve_with(server.answer)
+        node.transport.serve_with(server.answer, is_large)
         training = TrainingLoop(
             key=self._key,
             coordinator=coordinator,
@@ -225,7 +229,7 @@ class Peer:
             reporter=Reporter(
                 node.records, self._key, manifest, self._behaviour, node.transport.counters, trainer.numerics
             ),
-            recorder=Recorder(meter, wandb),
+            recorder=Recorder(meter, wandb, ValidationWatch(manifest.validators)),
             server=server,
             bans=bans,
             progress=Progress(settings.directory / "progress", manifest.run_id),

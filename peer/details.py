@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from btard.transport.stages import Stage
 
@@ -17,6 +17,15 @@ MAX_REASON = 160
 
 _Count = Annotated[int, Field(ge=0, lt=2**62)]
 _Seconds = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
+
+
+def _in_one_line(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("must have no characters that cannot be printed")
+    return text
+
+
+_Words = AfterValidator(_in_one_line)
 _PeerText = Annotated[str, Field(pattern="^[1-9A-HJ-NP-Za-km-z]{40,64}$")]
 
 
@@ -48,7 +57,7 @@ class Exclusion(_Part):
 
     step: _Count
     peer: _PeerText
-    reason: Annotated[str, Field(max_length=MAX_REASON)]
+    reason: Annotated[str, Field(max_length=MAX_REASON), _Words]
 
 
 class PeerDetails(_Part):
@@ -64,8 +73,8 @@ class PeerDetails(_Part):
         excluded: the latest members that were left out, ascending by step.
     """
 
-    version: Annotated[str, Field(max_length=32)]
-    numerics: Annotated[str, Field(max_length=160)]
+    version: Annotated[str, Field(max_length=32), _Words]
+    numerics: Annotated[str, Field(max_length=160), _Words]
     bytes_sent: _Count
     bytes_received: _Count
     step: _Count

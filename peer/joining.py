@@ -9,12 +9,15 @@ from btard.errors import UserError
 from btard.identity import Envelope, Malformed, MessageKind, PeerId
 from btard.round.roster import Roster
 from btard.transport.libp2p import Records
-from peer.manifest import MANIFEST_KEY, PROTOCOL_VERSION, RunManifest
+from btard.version import PROTOCOL_VERSION
+from peer.manifest import MANIFEST_KEY, RunManifest
 from peer.records import RosterRecord, read_records, roster_key
 from peer.settings import PeerSettings
 from tasks.base import Task
+from tasks.data.hub import HubAccess
 from tasks.data.spec import DataSpec
-from tasks.registry import load_task
+from tasks.data.tables import GIB
+from tasks.registry import check_task, load_task
 
 logger = logging.getLogger(__name__)
 
@@ -90,19 +93,40 @@ def check_local_settings(settings: PeerSettings, manifest: RunManifest) -> None:
 def load_run_task(settings: PeerSettings, manifest: RunManifest) -> Task:
     """Return the run's task with this machine's data.
 
+    The manifest is a stranger's: of this machine's files only those are read that its owner has named.
+
     Raises:
-        UserError: no such task here, no data, or data with another fingerprint.
+        UserError: no such task here, more than the owner allows, no data, or data with another fingerprint.
     """
-    spec = manifest.data
-    if settings.data is not None or settings.tokenizer is not None:
-        spec = DataSpec.parse(settings.data or "builtin", settings.tokenizer)
-    task = load_task(manifest.task, manifest.size, spec, settings.cache_dir)
+    check_task(manifest.task, manifest.size)
+    check_sizes(settings, manifest)
+    own = None if settings.data is None else DataSpec.parse(settings.data)
+    spec = manifest.data.spec(own, settings.tokenizer, manifest.fingerprint)
+    access = HubAccess(most_bytes=int(settings.max_data * GIB), signed_in=own is not None)
+    task = load_task(manifest.task, manifest.size, spec, settings.cache_dir, access=access)
     if task.fingerprint != manifest.fingerprint:
         raise UserError(
             f"this machine's data have the fingerprint {task.fingerprint[:16]}, but the run trains on "
             f"{manifest.fingerprint[:16]}; give the same corpus by --data, or install the package version that has it"
         )
     return task
+
+
+def check_sizes(settings: PeerSettings, manifest: RunManifest) -> None:
+    """Check that a run asks no more of this machine than its owner allows, before anything is allocated for it.
+
+    Raises:
+        UserError: it does; the sentence names the number and the setting.
+    """
+    for what, asked, allowed, setting in (
+        ("batches of {:,} samples", manifest.batch_size, settings.max_batch, "max-batch"),
+        ("a model of {:,} numbers", manifest.dimension, settings.max_dimension, "max-dimension"),
+    ):
+        if asked > allowed:
+            raise UserError(
+                f"the run has {what.format(asked)}, but --{setting} allows {allowed:,} on this machine; raise it to "
+                "take part"
+            )
 
 
 async def read_roster(records: Records, coordinator: PeerId, run: bytes) -> RosterRecord | None:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import cached_property
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from btard.aggregation import RuleName
 from btard.identity import Envelope, Malformed
 from btard.round.partition import WireType
 from btard.round.rules import AggregationRules, Eliminate, StepRules, Validation, VerificationRules
-from tasks.data.spec import DataSpec
-
-PROTOCOL_VERSION = 2
-"""Peers of different versions cannot work together."""
+from btard.version import PROTOCOL_VERSION
+from tasks.data.public import PublicData
 
 MANIFEST_KEY = "btard-manifest"
 """Where in the DHT a peer that knows nothing but an address looks."""
@@ -23,6 +23,18 @@ MAX_MANIFEST = 16 << 10
 
 Seconds = Annotated[float, Field(gt=0, le=86400)]
 HexDigest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+Hex16 = Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
+Word = Annotated[str, Field(pattern="^[A-Za-z0-9][A-Za-z0-9_.-]{0,49}$")]
+
+
+def _shown(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("must have no characters that cannot be printed")
+    return text
+
+
+Title = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_shown)]
+Period = Annotated[float, Field(ge=0.05, le=86400)]
 
 
 class Deadlines(BaseModel):
@@ -37,12 +49,14 @@ class Deadlines(BaseModel):
     settle: Seconds = 5.0
 
 
-class RunManifest(BaseModel):
-    """What a run is. Travels as JSON in the body of a MANIFEST envelope.
+class RunTerms(BaseModel):
+    """What a run is, but for its name.
 
     Attributes:
-        run_id: 16 bytes in hex.
+        nonce: 16 random bytes in hex, so that two runs with equal rules have two names.
         experiment: the run's name for people.
+        task, size: of those that are installed here.
+        data: what everybody can have; of a corpus on the coordinator's machine only that there is one.
         fingerprint: of the task's data; a peer with another one is refused.
         dimension: numbers in a gradient; a peer whose model has another number cannot take part.
         batch_size: samples that each peer computes on in a step.
@@ -64,16 +78,16 @@ class RunManifest(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     protocol: int = PROTOCOL_VERSION
-    run_id: Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
-    experiment: Annotated[str, Field(min_length=1, max_length=100)]
-    task: Annotated[str, Field(max_length=50)]
-    size: Annotated[str, Field(max_length=50)]
-    data: DataSpec
+    nonce: Hex16
+    experiment: Title
+    task: Word
+    size: Word
+    data: PublicData
     fingerprint: HexDigest
     dimension: Annotated[int, Field(ge=1, lt=2**40)]
     batch_size: Annotated[int, Field(ge=1, le=2**20)]
     learning_rate: Annotated[float, Field(gt=0)]
-    warmup_steps: Annotated[int, Field(ge=0)]
+    warmup_steps: Annotated[int, Field(ge=0, lt=2**40)]
     total_steps: Annotated[int, Field(ge=1, le=2**40)]
     max_grad_norm: Annotated[float, Field(gt=0)] | None
     precision: Annotated[str, Field(pattern="^(none|bf16|fp16)$")]
@@ -83,11 +97,11 @@ class RunManifest(BaseModel):
     peers: Annotated[int, Field(ge=1, le=256)]
     deadlines: Deadlines
     seed: Annotated[int, Field(ge=0, lt=2**63)]
-    start_step: Annotated[int, Field(ge=0)] = 0
+    start_step: Annotated[int, Field(ge=0, lt=2**40)] = 0
     state_digest: HexDigest | None = None
-    checkpoint_every: Annotated[int, Field(ge=0)] = 0
-    checkpoint_at: tuple[Annotated[int, Field(ge=0)], ...] = ()
-    metrics_period: Seconds = 2.0
+    checkpoint_every: Annotated[int, Field(ge=0, le=2**40)] = 0
+    checkpoint_at: Annotated[tuple[Annotated[int, Field(ge=0, le=2**40)], ...], Field(max_length=1024)] = ()
+    metrics_period: Period = 2.0
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
     max_part_norm: Annotated[float, Field(gt=0)] | None = None
     validators: Annotated[float, Field(ge=0, le=128)] = 0.0
@@ -98,28 +112,30 @@ class RunManifest(BaseModel):
     probation: Annotated[int, Field(ge=0, lt=2**31)] = 0
 
     @model_validator(mode="after")
-    def _steps_fit(self) -> RunManifest:
+    def _steps_fit(self) -> RunTerms:
         if not self.start_step < self.total_steps:
             raise ValueError(f"the run starts at step {self.start_step}, but has only {self.total_steps} steps")
+        if not self.warmup_steps < self.total_steps:
+            raise ValueError(f"the warm-up has {self.warmup_steps} steps, but the run only {self.total_steps}")
         return self
 
     @model_validator(mode="after")
-    def _thresholds_fit(self) -> RunManifest:
+    def _thresholds_fit(self) -> RunTerms:
         if not self.convict < self.accuse:
             raise ValueError(f"convict is {self.convict:g}, but must be below accuse, which is {self.accuse:g}")
+        if not self.accuse / 4 <= self.convict <= self.accuse / 2:
+            raise ValueError(
+                f"convict is {self.convict:g}, but must lie between a quarter and a half of accuse, "
+                f"which is {self.accuse:g}: machines differ, and an honest accuser must not be found false"
+            )
         return self
 
-    @property
-    def run(self) -> bytes:
-        """16 bytes that name the run."""
-        return bytes.fromhex(self.run_id)
-
-    @property
+    @cached_property
     def step_rules(self) -> StepRules:
-        """The part that a round needs."""
+        """The part that a round needs, from which the run's name follows."""
         limits = self.deadlines
         return StepRules(
-            run=self.run,
+            nonce=bytes.fromhex(self.nonce),
             dimension=self.dimension,
             wire=self.wire,
             commit=limits.commit,
@@ -145,6 +161,35 @@ class RunManifest(BaseModel):
             return False
         regular = self.checkpoint_every > 0 and step % self.checkpoint_every == 0
         return regular or step in self.checkpoint_at or step == self.total_steps
+
+
+class RunManifest(RunTerms):
+    """What a run is. Travels as JSON in the body of a MANIFEST envelope.
+
+    Attributes:
+        run_id: 16 bytes in hex, the name of the run: it follows from the nonce and the rules of a step.
+    """
+
+    run_id: Hex16
+
+    @classmethod
+    def of(cls, terms: Mapping[str, object]) -> RunManifest:
+        """Return the manifest of a run on these terms, with the name that follows; raises ValidationError."""
+        read = RunTerms.model_validate(terms)
+        return cls.model_validate({**read.model_dump(), "run_id": read.step_rules.run.hex()})
+
+    @model_validator(mode="after")
+    def _is_named_by_its_rules(self) -> RunManifest:
+        if self.run != self.step_rules.run:
+            raise ValueError(
+                f"it names the run {self.run_id}, but its rules and its nonce make the run {self.step_rules.run.hex()}"
+            )
+        return self
+
+    @property
+    def run(self) -> bytes:
+        """16 bytes that name the run."""
+        return bytes.fromhex(self.run_id)
 
     @classmethod
     def from_envelope(cls, envelope: Envelope) -> RunManifest:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable
 
 from btard.identity import IdentityKey, MessageKind, PeerId
-from btard.round.messages import MAX_CANDIDATES
+from btard.round.admission import Doorstep
 from btard.round.roster import Roster
 from btard.transport.base import PeerAddress
 from btard.transport.libp2p import DaemonError, Libp2pNode, RecordError
@@ -37,6 +37,7 @@ class Neighbours:
         self._known: dict[PeerId, Join] = {}
         self._not_before: dict[PeerId, int] = {}
         self._last_life: dict[PeerId, float] = {}
+        self._doorstep = Doorstep()
         self._announced = -math.inf
         self.eager = True
 
@@ -92,13 +93,10 @@ class Neighbours:
         self._announced = -math.inf
 
     def candidates(self, roster: Roster) -> tuple[PeerId, ...]:
-        """Return whom this peer would admit after the step of `roster`, ascending."""
-        wanted = sorted(
+        """Return whom this peer would admit after the step of `roster`, ascending; ask when the step begins."""
+        waiting = [
             peer
             for peer, join in self._known.items()
-            if peer not in roster.members
-            and peer not in roster.banned
-            and self._not_before.get(peer, 0) <= roster.step
-            and join.time > self._last_life.get(peer, -math.inf)
-        )
-        return tuple(wanted[:MAX_CANDIDATES])
+            if self._not_before.get(peer, 0) <= roster.step and join.time > self._last_life.get(peer, -math.inf)
+        ]
+        return self._doorstep.names(roster, waiting)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 
 logger = logging.getLogger(__name__)
@@ -32,7 +33,10 @@ class Progress:
     def begin(self, step: int) -> None:
         """Note that a step begins; before the peer signs anything in it."""
         self.step = max(self.step, step)
+        # A file cut in the middle of writing would say nothing.
+        unfinished = self._path.with_name(f".{self._path.name}.{os.getpid()}")
         try:
-            self._path.write_text(f"{self._run_id} {self.step}\n", encoding="utf-8")
+            unfinished.write_text(f"{self._run_id} {self.step}\n", encoding="utf-8")
+            unfinished.replace(self._path)
         except OSError as error:
             logger.error("cannot write %s: %s; do not restart this peer within a step", self._path, error.strerror)

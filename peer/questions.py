@@ -34,6 +34,9 @@ class Want(StrEnum):
     BAN = "ban"
 
 
+_LARGE = frozenset({Want.STATE, Want.SNAPSHOT, Want.BASE})
+
+
 class Question(BaseModel):
     """Asks for the head, for the training state before `step` while it lasts or a snapshot of it, for the momentum that
     the vector of `step` was built on, or for the evidence of the ban of `peer`."""
@@ -55,6 +58,14 @@ class Question(BaseModel):
             return cls.model_validate_json(data)
         except ValidationError as error:
             raise Malformed(f"no question: {error.errors()[0]['msg']}") from None
+
+
+def is_large(data: bytes) -> bool:
+    """Whether these bytes ask for what is as long as the model, or has to be made first."""
+    try:
+        return Question.decode(data).want in _LARGE
+    except Malformed:
+        return False
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from typing import Annotated, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from btard.identity import Envelope, IdentityKey, Malformed, MessageKind, PeerId
 from btard.identity.codec import decode, encode
 from btard.round.roster import Roster
+from btard.transport.dialable import only_dialable
 from peer.details import PeerDetails
 
 MAX_BODY = 24 << 10
@@ -72,12 +73,12 @@ class Join(Record):
 
     Attributes:
         fingerprint: of its data.
-        maddrs: full multiaddresses at which it can be dialled.
+        maddrs: full multiaddresses at which it can be dialled; those of another form are left out.
         time: when it was signed, seconds since the epoch.
     """
 
     fingerprint: Text
-    maddrs: Annotated[list[Text], Field(max_length=8)]
+    maddrs: Annotated[list[Text], Field(max_length=8), AfterValidator(only_dialable)]
     time: float
 
     @property

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from btard.behaviour import Behaviour
 from btard.identity import IdentityKey, MessageKind, PeerId
+from btard.printable import printable
 from btard.program import installed_version
 from btard.round.accusations import Opinion
 from btard.round.work import Finding
@@ -48,7 +49,7 @@ class Reporter:
         self._behaviour = behaviour
         self._steps: deque[LocalMetrics] = deque(maxlen=MAX_METRICS)
         self._counters = counters
-        self._version, self._numerics = installed_version()[:32], numerics[:160]
+        self._version, self._numerics = printable(installed_version())[:32], printable(numerics)[:160]
         self._examined: deque[Examination] = deque(maxlen=MAX_TOLD)
         self._excluded: deque[Exclusion] = deque(maxlen=MAX_TOLD)
         self._finished: tuple[int, Mapping[Stage, float]] | None = None
@@ -68,7 +69,7 @@ class Reporter:
 
     def excluded(self, step: int, peer: PeerId, reason: str) -> None:
         """Note that a member was left out of a step."""
-        self._excluded.append(Exclusion(step=step, peer=str(peer), reason=reason[:MAX_REASON]))
+        self._excluded.append(Exclusion(step=step, peer=str(peer), reason=printable(reason)[:MAX_REASON]))
 
     def add(self, step: int, gradient: Gradient) -> float | None:
         """Note a finished step; returns the loss that is told, None for none."""

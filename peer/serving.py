@@ -64,6 +64,7 @@ class StateServer:
 
     def _evidence(self, peer: str) -> bytes | None:
         try:
-            return self._bans.evidence_of(PeerId.parse(peer))
+            held = self._bans.evidence_of(PeerId.parse(peer))
         except UserError:
             return None
+        return self._behaviour.served_evidence(held)

@@ -190,8 +190,8 @@ class Trainer:
 
     @property
     def most_state_bytes(self) -> int:
-        """An upper bound for the bytes of a serialised state: parameters, buffers, and two moments."""
-        return 16 * self._manifest.dimension + (8 << 20)
+        """No serialised state of this run is longer."""
+        return self._state.most_state_bytes
 
     def close(self) -> None:
         """End the worker."""

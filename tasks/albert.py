@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from tasks.base import IGNORED_LABEL, Batch, Schedule, flipped_labels
+from tasks.data.hub import HubAccess
 from tasks.data.prepare import ProgressListener, TokenisedRequest, prepare
 from tasks.data.spec import DataSpec
 from tasks.data.tokenised import Layout, TokenisedCorpus
@@ -107,11 +108,16 @@ class AlbertTask(TextTask):
 
     @classmethod
     def load(
-        cls, size: str, data: DataSpec, cache_dir: Path | None = None, progress: ProgressListener | None = None
+        cls,
+        size: str,
+        data: DataSpec,
+        cache_dir: Path | None = None,
+        progress: ProgressListener | None = None,
+        access: HubAccess | None = None,
     ) -> "AlbertTask":
         """The task with its data, prepared if need be (see `tasks.data.prepare.prepare`)."""
         known = AlbertSize(size)
-        return cls(known, prepare(data, _SHAPES[known].tokenised(), cache_dir, progress))
+        return cls(known, prepare(data, _SHAPES[known].tokenised(), cache_dir, progress, access))
 
     def config(self) -> "AlbertConfig":
         """The model's configuration; without dropout, as version 2 of the published models."""

@@ -14,6 +14,7 @@ from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from tasks.base import IGNORED_LABEL, Batch, Schedule, decay_groups, flipped_labels
+from tasks.data.hub import HubAccess
 from tasks.data.prepare import ProgressListener, TokenisedRequest, prepare
 from tasks.data.spec import DataSpec
 from tasks.data.tokenised import Layout, TokenisedCorpus
@@ -95,11 +96,16 @@ class GptTask(TextTask):
 
     @classmethod
     def load(
-        cls, size: str, data: DataSpec, cache_dir: Path | None = None, progress: ProgressListener | None = None
+        cls,
+        size: str,
+        data: DataSpec,
+        cache_dir: Path | None = None,
+        progress: ProgressListener | None = None,
+        access: HubAccess | None = None,
     ) -> "GptTask":
         """The task with its data, prepared if need be (see `tasks.data.prepare.prepare`)."""
         known = GptSize(size)
-        return cls(known, prepare(data, _SHAPES[known].tokenised(), cache_dir, progress))
+        return cls(known, prepare(data, _SHAPES[known].tokenised(), cache_dir, progress, access))
 
     def config(self) -> "GPT2Config":
         """The model's configuration."""

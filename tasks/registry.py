@@ -9,6 +9,7 @@ from tasks.data.spec import DataSpec
 
 if TYPE_CHECKING:
     from tasks.base import Task
+    from tasks.data.hub import HubAccess
     from tasks.data.prepare import ProgressListener
 
 TASK_SIZES: Mapping[str, tuple[str, ...]] = {
@@ -37,6 +38,7 @@ def load_task(
     data: DataSpec | None = None,
     cache_dir: Path | None = None,
     progress: "ProgressListener | None" = None,
+    access: "HubAccess | None" = None,
 ) -> "Task":
     """The task with its data ready.
 
@@ -46,6 +48,7 @@ def load_task(
         data: the corpus, the built-in one by default.
         cache_dir: where tokenised corpora are kept, `~/.cache/btard/data` by default.
         progress: is called while a corpus is tokenised.
+        access: what the owner of this machine allows a Hub data set; a default otherwise.
 
     Raises:
         UserError: unknown task or size, or its data cannot be had.
@@ -59,7 +62,7 @@ def load_task(
     if name == "gpt":
         from tasks.gpt import GptTask
 
-        return GptTask.load(size, spec, cache_dir, progress)
+        return GptTask.load(size, spec, cache_dir, progress, access)
     from tasks.albert import AlbertTask
 
-    return AlbertTask.load(size, spec, cache_dir, progress)
+    return AlbertTask.load(size, spec, cache_dir, progress, access)

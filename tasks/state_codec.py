@@ -1,8 +1,8 @@
 """The bytes of a training state: what is in it, in which order, and how strictly it is read back.
 
 A state is a table of named tensors (parameters, buffers, optimizer moments) and counters (learning rates, steps). Bytes
-come from strangers, so they are safetensors and JSON, never pickle, and everything is compared with what the
-receiver's own task would have before anything is changed.
+come from strangers, so they are safetensors and JSON, never pickle. Size, names, shapes and types are compared with
+what the receiver's own task would have before any tensor is made, and all else before anything is changed.
 """
 
 import json
@@ -27,6 +27,26 @@ _COUNTERS = "counters"
 _MODEL = "model/"
 _OPTIMIZER = "optimizer/"
 _MOVING_GROUP_KEYS = frozenset({"lr", "step"})
+_MOST_COUNTERS = 64 << 10
+_LENGTH = 8
+_PER_TENSOR = 256
+"""Bytes of a tensor's entry in the header, beside its name."""
+
+_DTYPES = {
+    "BOOL": torch.bool,
+    "U8": torch.uint8,
+    "I8": torch.int8,
+    "I16": torch.int16,
+    "I32": torch.int32,
+    "I64": torch.int64,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "F32": torch.float32,
+    "F64": torch.float64,
+}
+"""The types of the safetensors format."""
+
+_Layout = dict[str, tuple[tuple[int, ...], torch.dtype]]
 _SCHEDULER_KEYS = ("last_epoch", "_step_count", "base_lrs", "_last_lr")
 _MOVING_SCHEDULER_KEYS = frozenset({"last_epoch", "_step_count", "_last_lr"})
 
@@ -40,7 +60,11 @@ class _Slot:
 
 
 class StateCodec:
-    """Reads and writes the state of one model with its optimizer and scheduler."""
+    """Reads and writes the state of one model with its optimizer and scheduler.
+
+    Attributes:
+        most_bytes: no encoded state of this model is longer.
+    """
 
     def __init__(self, task: Task, model: nn.Module, optimizer: Optimizer, scheduler: LambdaLR) -> None:
         self._model = model
@@ -48,6 +72,10 @@ class StateCodec:
         self._scheduler = scheduler
         self._names = {parameter: name for name, parameter in model.named_parameters()}
         self._slots = _optimizer_slots(task)
+        layout = self._expected(stepped=True)
+        self._most_header = sum(len(json.dumps(name)) + _PER_TENSOR for name in layout) + _PER_TENSOR
+        tensors = sum(math.prod(shape) * dtype.itemsize for shape, dtype in layout.values())
+        self.most_bytes = _LENGTH + self._most_header + tensors + _MOST_COUNTERS
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """All tensors by name in canonical order: parameters, buffers, then the optimizer's, by parameter."""
@@ -93,16 +121,42 @@ class StateCodec:
         Raises:
             UserError: damaged bytes, or names, shapes, dtypes or settings that differ from the own state's.
         """
+        told = self._layout_told(data)
+        stepped = any(name.startswith(_OPTIMIZER) for name in told)
+        self._check_layout(told, self._expected(stepped))
         try:
             table = load_tensors(data)
         except (SafetensorError, ValueError, KeyError, TypeError, OverflowError) as error:
             raise UserError(f"the training state is damaged, it is not valid safetensors: {error}") from error
         counters = self._checked_counters(table.pop(_COUNTERS, None))
-        stepped = any(name.startswith(_OPTIMIZER) for name in table)
-        self._check_tensors(table, self._expected(stepped))
+        self._check_layout({name: (tuple(t.shape), t.dtype) for name, t in table.items()}, self._expected(stepped))
         self._take_over(table, counters, stepped)
 
-    def _expected(self, stepped: bool) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
+    def _layout_told(self, data: bytes) -> _Layout:
+        """Return the shapes and types that the header of an encoded state tells, the counters' left out.
+
+        Raises:
+            UserError: more bytes than a state of this task has, or no header.
+        """
+        if len(data) > self.most_bytes:
+            raise UserError(
+                f"the training state has {len(data):,} bytes, but one of this task and size has {self.most_bytes:,} at "
+                "most; it belongs to another task or size"
+            )
+        length = int.from_bytes(data[:_LENGTH], "little")
+        try:
+            if length > min(self._most_header, len(data) - _LENGTH):
+                raise ValueError(f"its header would have {length:,} bytes")
+            header = json.loads(bytes(data[_LENGTH : _LENGTH + length]))
+            told = {name: (tuple(map(int, entry["shape"])), _DTYPES[entry["dtype"]]) for name, entry in header.items()}
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
+            raise UserError(f"the training state is damaged, it is not valid safetensors: {error}") from error
+        counters = told.pop(_COUNTERS, None)
+        if counters is not None and math.prod(counters[0]) > _MOST_COUNTERS:
+            raise UserError(f"the training state has more than {_MOST_COUNTERS:,} bytes of counters")
+        return told
+
+    def _expected(self, stepped: bool) -> _Layout:
         expected = {_MODEL + name: (tuple(t.shape), t.dtype) for name, t in self._model.named_parameters()}
         expected.update({_MODEL + name: (tuple(t.shape), t.dtype) for name, t in self._model.named_buffers()})
         if stepped:
@@ -113,18 +167,16 @@ class StateCodec:
         return expected
 
     @staticmethod
-    def _check_tensors(
-        table: Mapping[str, torch.Tensor], expected: Mapping[str, tuple[tuple[int, ...], torch.dtype]]
-    ) -> None:
-        if strange := sorted(table.keys() ^ expected.keys()):
+    def _check_layout(told: _Layout, expected: _Layout) -> None:
+        if strange := sorted(told.keys() ^ expected.keys()):
             name = strange[0]
-            verb = "has a tensor {!r} too many" if name in table else "lacks the tensor {!r}"
+            verb = "has a tensor {!r:.80} too many" if name in told else "lacks the tensor {!r}"
             raise UserError(f"the training state {verb.format(name)}; it belongs to another task or size")
         for name, (shape, dtype) in expected.items():
-            found = table[name]
-            if tuple(found.shape) != shape or found.dtype != dtype:
+            found_shape, found_dtype = told[name]
+            if found_shape != shape or found_dtype != dtype:
                 raise UserError(
-                    f"the training state's tensor {name!r} is {found.dtype} {tuple(found.shape)} instead of "
+                    f"the training state's tensor {name!r} is {found_dtype} {str(found_shape)[:80]} instead of "
                     f"{dtype} {shape}; it belongs to another task or size"
                 )
 

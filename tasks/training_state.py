@@ -7,11 +7,11 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from blake3 import blake3
-from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from btard.errors import UserError
 from tasks.base import Batch, Schedule, Task
@@ -19,6 +19,7 @@ from tasks.state_codec import StateCodec
 
 CHECKPOINT_FILE = "checkpoint.json"
 _CHECKPOINT_FORMAT = 1
+_MOST_RECORD = 1 << 20
 
 
 class Precision(StrEnum):
@@ -46,16 +47,19 @@ class Checkpoint:
     extra: dict[str, JsonValue] = field(default_factory=dict)
 
 
+_Word = Annotated[str, Field(max_length=100)]
+
+
 class _CheckpointRecord(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: int
-    task: str
-    size: str
-    fingerprint: str
-    step: int
-    state_file: str
-    state_digest: str
+    task: _Word
+    size: _Word
+    fingerprint: _Word
+    step: Annotated[int, Field(ge=0, lt=2**62)]
+    state_file: Annotated[str, Field(pattern=r"^state-[0-9a-f]{16}\.safetensors$")]
+    state_digest: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
     extra: dict[str, JsonValue]
 
 
@@ -201,6 +205,11 @@ class TrainingState:
         """The whole state as safetensors, about three times the parameters' size with Adam or LAMB."""
         return self._codec.encode()
 
+    @property
+    def most_state_bytes(self) -> int:
+        """No serialised state of this task and size is longer."""
+        return self._codec.most_bytes
+
     def load_state_bytes(self, data: bytes) -> None:
         """Takes over a state that `state_bytes` of the same task wrote; afterwards the digests are equal.
 
@@ -243,7 +252,7 @@ class TrainingState:
             UserError: none there, damaged, or of another task, size or data; the own state is unchanged.
         """
         try:
-            record = _CheckpointRecord.model_validate_json((folder / CHECKPOINT_FILE).read_bytes())
+            record = _CheckpointRecord.model_validate_json(_read_inside(folder, CHECKPOINT_FILE, _MOST_RECORD))
         except FileNotFoundError:
             raise UserError(f"there is no checkpoint in {folder}: {CHECKPOINT_FILE} is missing") from None
         except (OSError, ValidationError) as error:
@@ -257,7 +266,7 @@ class TrainingState:
             if found != own:
                 raise UserError(f"the checkpoint in {folder} has {what} {found}, but this run has {own}")
         try:
-            data = (folder / Path(record.state_file).name).read_bytes()
+            data = _read_inside(folder, record.state_file, self._codec.most_bytes)
         except OSError as error:
             raise UserError(f"the checkpoint in {folder} is damaged: {record.state_file} cannot be read") from error
         if blake3(data).hexdigest() != record.state_digest:
@@ -296,6 +305,23 @@ class TrainingState:
 def best_device() -> torch.device:
     """CUDA if there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _read_inside(folder: Path, name: str, most: int) -> bytes:
+    """Return a file of a folder that somebody else may have made.
+
+    Raises:
+        OSError: it cannot be read.
+        UserError: it lies elsewhere, is no ordinary file, or is longer than `most` bytes.
+    """
+    path = Path(os.path.realpath(folder / name, strict=True))
+    if path.parent != folder.resolve() or not path.is_file():
+        raise UserError(f"the checkpoint in {folder} is damaged: {name} is no file in this folder")
+    with path.open("rb") as stream:
+        data = stream.read(most + 1)
+    if len(data) > most:
+        raise UserError(f"the checkpoint in {folder} is damaged: {name} has more than {most:,} bytes")
+    return data
 
 
 def _write_atomically(path: Path, data: bytes) -> None:

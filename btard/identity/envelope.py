@@ -1,7 +1,8 @@
 """Signed envelopes: run, step, attempt, kind, author, body, signature.
 
 The signature covers every field under a domain tag, so that a message cannot be replayed in another run, step, attempt
-or role. An envelope that a third peer relays is as good as one that came directly.
+or role; what is said in a step and what is published outside of any have different tags. An envelope that a third peer
+relays is as good as one that came directly.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from btard.hashing import digest
 from btard.identity.codec import Malformed, encode
 from btard.identity.keys import IdentityKey
 from btard.identity.peer_id import PEER_ID_SIZE, SIGNATURE_SIZE, PeerId
+from btard.version import PROTOCOL_VERSION
 
 RUN_ID_SIZE = 16
 MAX_ENVELOPE = 4 << 20
@@ -24,7 +26,8 @@ MAX_ENVELOPE = 4 << 20
 MIN_ENVELOPE = 128
 """Bytes; no message is shorter."""
 
-_DOMAIN = b"btard envelope 1\0"
+_STEP_DOMAIN = b"btard envelope %d\0" % PROTOCOL_VERSION
+_RECORD_DOMAIN = b"btard record %d\0" % PROTOCOL_VERSION
 _SIX_FIELDS = b"\x96"
 """How msgpack begins a list of six."""
 _SIGNATURE_FIELD = 2 + SIGNATURE_SIZE
@@ -56,7 +59,10 @@ class MessageKind(IntEnum):
     GENESIS = 18
     METRICS = 19
     BANS = 20
-    HEAD = 21
+
+
+FIRST_RECORD = MessageKind.MANIFEST
+"""From here on kinds are records, which are published outside of any step."""
 
 
 class Readable(Protocol):
@@ -201,7 +207,7 @@ class Envelope:
         envelope = cls(run, step, attempt, kind, author, data[at:end], data[end + 2 :])
         if len(data) <= _CACHED_SIZE:
             # Canonical bytes end with the signature, so what was signed need not be written again.
-            object.__setattr__(envelope, "_signed", _DOMAIN + _SIX_FIELDS + data[1:-_SIGNATURE_FIELD])
+            object.__setattr__(envelope, "_signed", _domain(kind) + _SIX_FIELDS + data[1:-_SIGNATURE_FIELD])
         return envelope
 
     @property
@@ -274,8 +280,12 @@ class Envelope:
         return self._signed or _signed_bytes(self.run, self.step, self.attempt, self.kind, self.author, self.body)
 
 
+def _domain(kind: MessageKind) -> bytes:
+    return _STEP_DOMAIN if kind < FIRST_RECORD else _RECORD_DOMAIN
+
+
 def _signed_bytes(run: bytes, step: int, attempt: int, kind: MessageKind, author: PeerId, body: bytes) -> bytes:
-    return _DOMAIN + encode([run, step, attempt, int(kind), bytes(author), body])
+    return _domain(kind) + encode([run, step, attempt, int(kind), bytes(author), body])
 
 
 class UnsignedEnvelope(Envelope):
@@ -321,5 +331,5 @@ def _decode_cached(data: bytes) -> Envelope:
 
 def _decode_verified(data: bytes) -> Envelope:
     envelope = Envelope._decode(data)
-    envelope.verify(_DOMAIN + _SIX_FIELDS + data[1:-_SIGNATURE_FIELD])
+    envelope.verify(_domain(envelope.kind) + _SIX_FIELDS + data[1:-_SIGNATURE_FIELD])
     return envelope

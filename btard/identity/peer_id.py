@@ -44,6 +44,11 @@ class PeerId(bytes):
         """Return the id of a 32-byte raw Ed25519 public key."""
         return cls(_PREFIX + key)
 
+    @property
+    def public_key(self) -> bytes:
+        """The 32-byte raw Ed25519 public key."""
+        return self[len(_PREFIX) :]
+
     @classmethod
     def parse(cls, text: str) -> PeerId:
         """Return the id written in base58 (`12D3Koo...`).
@@ -65,7 +70,7 @@ class PeerId(bytes):
         if len(signature) != SIGNATURE_SIZE:
             return False
         try:
-            crypto_sign_open(signature + message, self[len(_PREFIX) :])
+            crypto_sign_open(signature + message, self.public_key)
         except BadSignatureError:
             return False
         return True

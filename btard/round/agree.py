@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from btard.identity import Envelope, Malformed, MessageKind, PeerId
 from btard.round.accusations import Fault
 from btard.round.actions import Action, Finished
+from btard.round.admission import admit
 from btard.round.attempt import Attempt, context_digest
 from btard.round.draw import draw_audits
 from btard.round.messages import Digest, Phase
@@ -70,11 +71,13 @@ class AgreePhase:
 
 
 def next_roster(attempt: Attempt, banned: frozenset[PeerId], redraws: int) -> Roster:
-    """Return the roster that follows: the attempt's members and whoever most voters would admit, with the validators
-    and targets that r^t draws; `redraws` counts attempts of this step that failed after shares had been revealed."""
+    """Return the roster that follows: the attempt's members and, of those whom most voters would admit, all that return
+    and as many new ones as there are places for, with the validators and targets that r^t draws; `redraws` counts
+    attempts of this step that failed after shares had been revealed."""
     rules = attempt.rules.verification
     votes = Counter(candidate for peer in attempt.voters for candidate in attempt.commits[peer].candidates)
-    joined = [candidate for candidate, count in votes.items() if attempt.is_majority(count)]
+    named = {candidate for candidate, count in votes.items() if attempt.is_majority(count)}
+    joined = admit(attempt.roster, attempt.members, named - banned, attempt.randomness)
     audits = draw_audits(attempt.randomness, sorted(attempt.voters), attempt.submitters, rules.validators, redraws)
     return attempt.roster.successor(
         attempt.members,

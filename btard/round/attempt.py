@@ -17,7 +17,17 @@ from btard.round.caps import Caps, caps_of
 from btard.round.columns import scalar_fault
 from btard.round.draw import ranking
 from btard.round.form import form_fault
-from btard.round.messages import BROADCAST_FORMS, Aggregate, Commit, Digest, Item, PartHeader, Reveal, Scalars
+from btard.round.messages import (
+    BROADCAST_FORMS,
+    Aggregate,
+    Commit,
+    Digest,
+    Item,
+    PartHeader,
+    Reveal,
+    Scalars,
+    contradict,
+)
 from btard.round.partition import Partition
 from btard.round.roster import Roster
 from btard.round.rules import StepRules
@@ -132,7 +142,8 @@ class Attempt:
     @property
     def view(self) -> View:
         """What a behaviour may know."""
-        return View(self.roster, self.me, self.members, self.owners, self.tau, self.column, self.partition.wire)
+        wire, longest = self.partition.wire, self.rules.aggregation.part_norm(self.partition.count)
+        return View(self.roster, self.me, self.members, self.owners, self.tau, self.column, wire, longest)
 
     def is_majority(self, count: int) -> bool:
         """Whether so many voters are more than half of those in the attempt."""
@@ -146,7 +157,7 @@ class Attempt:
         """
         key = (envelope.kind, envelope.author)
         first = self.signed.setdefault(key, envelope)
-        if first is not envelope and first.content_digest() != envelope.content_digest():
+        if first is not envelope and contradict(first, envelope):
             self.contradictions.setdefault(envelope.author, (first, envelope))
             self.alarm = True
         return first is envelope
@@ -155,7 +166,7 @@ class Attempt:
         """Look for contradictions between what others attach to reports and what their authors told this peer."""
         for envelope in envelopes:
             first = self.signed.get((envelope.kind, envelope.author))
-            if first is not None and first.content_digest() != envelope.content_digest():
+            if first is not None and contradict(first, envelope):
                 self.contradictions.setdefault(envelope.author, (first, envelope))
                 self.alarm = True
 

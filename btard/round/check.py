@@ -10,9 +10,10 @@ from btard.round.actions import Action, AggregateAgain, InspectRow
 from btard.round.attempt import Attempt
 from btard.round.draw import draw_witnessed, witness_of
 from btard.round.exchange import Exchange
-from btard.round.measure import ACCUSE_FACTOR, is_false
+from btard.round.measure import row_excess
 from btard.round.messages import Item, Phase
 from btard.verification.scalars import plausible
+from btard.verification.thresholds import FIXED_POINT, SCALARS
 
 
 class CheckPhase:
@@ -80,7 +81,7 @@ class CheckPhase:
     def inspected(self, owner: PeerId, part: int, true: tuple[float, float]) -> None:
         """An owner's own row has been measured."""
         self._inspecting.discard((MessageKind.PART, owner, part))
-        if is_false(self._attempt, owner, part, true, ACCUSE_FACTOR):
+        if SCALARS.accuses(row_excess(self._attempt, owner, part, true)):
             self._charge = self._charge or Charge(ChargeKind.FALSE_SCALARS, owner, part)
 
     def aggregated_again(self, part: int, excess: float) -> None:
@@ -88,7 +89,7 @@ class CheckPhase:
         self._todo.discard(part)
         self._attempt.excess[part] = excess
         owner = self._attempt.owners[part]
-        if excess > ACCUSE_FACTOR and owner != self._attempt.me:
+        if FIXED_POINT.accuses(excess) and owner != self._attempt.me:
             self._charge = self._charge or Charge(ChargeKind.WRONG_AGGREGATE, owner, part)
 
     def wanted(self) -> list[Item]:

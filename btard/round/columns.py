@@ -9,14 +9,11 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
 from btard.round.messages import Scalars
 from btard.round.partition import Partition
-from btard.verification.scalars import DEVIATIONS, aggregate_error, measure_tolerance, within_bound
-
-_CLEARLY = 0.9
-"""The share of its tolerance within which a column clearly adds up: sums in other orders differ by far less."""
+from btard.verification.scalars import aggregate_error, published_sum_tolerance, within_bound
+from btard.verification.thresholds import SUM
 
 
 @lru_cache(maxsize=2048)
@@ -27,9 +24,9 @@ def scalar_fault(body: bytes, partition: Partition, tau: float) -> str | None:
         return f"gives {len(scalars.products)} products and {len(scalars.norms)} norms for {parts} parts"
     if scalars.doubts and scalars.doubts[-1] >= parts:
         return f"doubts part {scalars.doubts[-1]} of {parts}"
-    bounds = partition.projection_bounds
+    bounds, longest = partition.projection_bounds, partition.longest_deviations
     for part, (product, norm) in enumerate(zip(scalars.products, scalars.norms, strict=True)):
-        if not within_bound(product, norm, tau, bounds[part]):
+        if not within_bound(product, norm, tau, bounds[part], longest[part]):
             return f"the product {product:g} and norm {norm:g} of part {part} are beyond any bound"
     return None
 
@@ -42,7 +39,8 @@ def questionable(
     tau: float,
     residual: float,
 ) -> tuple[int, ...]:
-    """Return the parts whose products do not clearly add up to zero; `sum_tolerance` says whether they really do not.
+    """Return the parts whose products do not clearly add up to zero: all that `sum_excess` does not acquit, up to the
+    order of summation.
 
     Args:
         bodies: the Scalars messages of all workers, well-formed.
@@ -59,14 +57,6 @@ def questionable(
             for norm, (start, stop) in zip(aggregate_norms, bounds, strict=True)
         ]
     )
-    with np.errstate(all="ignore"):  # whatever is not finite is questionable
-        clipped = np.minimum(norms, tau)
-        moved = np.minimum(error * _factors(np.maximum(norms - error, 0.0), tau), 2 * tau)
-        measured = measure_tolerance(1.0, 1.0) * clipped
-        tolerance = DEVIATIONS * (residual * clipped.sum(0) + moved.sum(0)) + measured.sum(0)
-        clear = np.abs(products.sum(0)) <= _CLEARLY * tolerance
-    return tuple(np.flatnonzero(~clear).tolist())
-
-
-def _factors(norms: NDArray[np.float64], tau: float) -> NDArray[np.float64]:
-    return np.where(norms <= tau, 1.0, tau / norms)
+    with np.errstate(invalid="ignore"):  # where an aggregate is not finite
+        tolerance = published_sum_tolerance(norms, tau, residual=residual, error=error)
+    return tuple(np.flatnonzero(~(np.abs(products.sum(0)) <= SUM.acquit * tolerance)).tolist())

@@ -47,6 +47,11 @@ def how_many(randomness: bytes, purpose: str, rate: float) -> int:
     return whole + (uniform < rate - whole)
 
 
+def most_audits(voters: int) -> int:
+    """Return how many validators can be drawn of so many: at least two voters are left over, and each has a target."""
+    return max(0, (voters - 2) // 2)
+
+
 def draw_audits(
     randomness: bytes, members: Iterable[PeerId], workers: Iterable[PeerId], rate: float, extra: int
 ) -> tuple[Audit, ...]:
@@ -63,7 +68,7 @@ def draw_audits(
         Ascending by validator. At least two members are never drawn as validators.
     """
     eligible = list(members)
-    count = min(how_many(randomness, "audits", rate) + extra, max(0, (len(eligible) - 2) // 2))
+    count = min(how_many(randomness, "audits", rate) + extra, most_audits(len(eligible)))
     targets = ranking(randomness, "target", workers)[:count]
     validators = ranking(randomness, "validator", [peer for peer in eligible if peer not in targets])
     return tuple(sorted(Audit(v, t) for v, t in zip(validators, targets, strict=False)))

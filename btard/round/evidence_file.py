@@ -7,6 +7,7 @@ import binascii
 import json
 import math
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,9 +19,11 @@ from btard.identity import Envelope, Malformed, PeerId
 from btard.identity.codec import decode, encode
 from btard.round.evidence import Evidence, Offence, Scene
 from btard.round.roster import MAX_PEERS, Roster
-from btard.round.rules import StepRules
+from btard.round.rules import NONCE_SIZE, StepRules
+from btard.version import PROTOCOL_VERSION
 
-FORMAT = "btard evidence 1"
+_FORMAT_NAME = "btard evidence"
+FORMAT = f"{_FORMAT_NAME} {PROTOCOL_VERSION}"
 
 MAX_FILE = 64 << 20
 """Bytes of an evidence file."""
@@ -34,8 +37,16 @@ _MAX_MESSAGES = 16 * MAX_PEERS
 Base64 = Annotated[str, Field(max_length=MAX_FILE)]
 
 
+class OtherVersion(Malformed):
+    """An evidence file that another version of the protocol wrote, and only that version can check."""
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class _FormatModel(BaseModel):
+    format: str
 
 
 class _SceneModel(_Strict):
@@ -96,14 +107,14 @@ def from_json(data: bytes) -> Evidence:
     """Read a file's bytes, which may come from anybody.
 
     Raises:
+        OtherVersion: written by another version of the protocol.
         Malformed: too long, not of this form, or a message whose signature does not verify.
     """
     if len(data) > MAX_FILE:
         raise Malformed(f"it has more than {MAX_FILE} bytes")
     try:
+        _check_format(data)
         model = _EvidenceModel.model_validate_json(data)
-        if model.format != FORMAT:
-            raise Malformed(f"its format is {model.format[:40]!r}, not {FORMAT!r}")
         evidence = Evidence(
             offence=Offence[model.offence],
             accused=_peer(model.accused),
@@ -117,6 +128,8 @@ def from_json(data: bytes) -> Evidence:
         if (model.words, model.step) != (_words(evidence), evidence.scene.roster.step):
             raise Malformed("its words or its step are not those of what it proves")
         return evidence
+    except OtherVersion:
+        raise
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         where = ".".join(map(str, problem["loc"])) or "the file"
@@ -127,28 +140,45 @@ def from_json(data: bytes) -> Evidence:
         raise Malformed(str(error)) from None
 
 
+def _check_format(data: bytes) -> None:
+    """Look at the format before anything else: files of other versions have other fields."""
+    found = _FormatModel.model_validate_json(data).format
+    if found == FORMAT:
+        return
+    name, _, version = found.rpartition(" ")
+    if name == _FORMAT_NAME and re.fullmatch("[1-9][0-9]{0,7}", version):
+        raise OtherVersion(
+            f"written by another version of the protocol (its format is {found!r}, this program checks {FORMAT!r}): "
+            "check it with the release that wrote it"
+        )
+    raise Malformed(f"its format is {found[:40]!r}, not {FORMAT!r}")
+
+
 def _words(evidence: Evidence) -> str:
     return f"{evidence.accused} {evidence.offence}"
 
 
 def _pack_rules(rules: StepRules) -> dict[str, Any]:
-    fields: dict[str, Any] = _RULES.dump_python(rules, mode="json", exclude={"run"})
-    return {"run": rules.run.hex(), **fields}
+    fields: dict[str, Any] = _RULES.dump_python(rules, mode="json", exclude={"nonce"})
+    return {"run": rules.run.hex(), "nonce": rules.nonce.hex(), **fields}
 
 
 def _unpack_rules(fields: dict[str, Any]) -> StepRules:
-    """Read the rules; raises Malformed for any that no manifest can have: numbers are computed from them."""
-    rules = _RULES.validate_python({**fields, "run": bytes.fromhex(str(fields.get("run")))})
+    """Read the rules; raises Malformed for any that no manifest can have, or that are not those of the run named."""
+    rules = _RULES.validate_python({**fields, "nonce": bytes.fromhex(str(fields.get("nonce")))})
     aggregation = rules.aggregation
     possible = (
-        len(rules.run) == 16
+        len(rules.nonce) == NONCE_SIZE
         and 0 < rules.dimension < 2**40
+        and 0 <= rules.verification.probation < 2**31
         and 0 < aggregation.reference_peers <= MAX_PEERS
         and 0 < aggregation.tau < math.inf
         and (aggregation.max_norm is None or 0 < aggregation.max_norm < math.inf)
     )
-    if not possible or _pack_rules(rules) != fields:
+    if not possible or _pack_rules(rules) != {**fields, "run": rules.run.hex()}:
         raise Malformed("the rules cannot be those of a run")
+    if fields.get("run") != rules.run.hex():
+        raise Malformed("its rules are not those of the run that it names")
     return rules
 
 
@@ -223,6 +253,8 @@ def load(path: Path) -> Evidence:
         raise UserError(f"cannot read {path}: {error.strerror}") from None
     try:
         return from_json(data)
+    except OtherVersion as error:
+        raise UserError(f"{path} was {error}") from None
     except Malformed as error:
         raise UserError(f"{path} is no evidence of a ban: {error}") from None
 

@@ -12,10 +12,8 @@ from btard.round.columns import questionable
 from btard.round.messages import Phase, Scalars
 from btard.round.phases import StepContext
 from btard.round.work import Measured
-from btard.verification.scalars import aggregate_error, measure_tolerance, norm_tolerance, sum_tolerance
-
-ACCUSE_FACTOR = 2.0
-"""How much farther than what convicts a number must be off for an honest peer to accuse: machines round differently."""
+from btard.verification.scalars import aggregate_error, published_sum_tolerance, scalars_excess, sum_excess
+from btard.verification.thresholds import SCALARS, SUM
 
 
 class MeasurePhase:
@@ -86,14 +84,14 @@ class MeasurePhase:
                 return Charge(ChargeKind.WRONG_AGGREGATE, attempt.owners[part], part)
         if attempt.my_part is not None:
             for peer in attempt.workers:
-                if peer != attempt.me and is_false(attempt, peer, attempt.my_part, attempt.column[peer], ACCUSE_FACTOR):
+                excess = row_excess(attempt, peer, attempt.my_part, attempt.column[peer])
+                if peer != attempt.me and SCALARS.accuses(excess):
                     return Charge(ChargeKind.FALSE_SCALARS, peer, attempt.my_part)
         bodies = tuple(attempt.signed[MessageKind.SCALARS, peer].body for peer in attempt.workers)
         residual = attempt.rules.aggregation.residual
         for part in questionable(bodies, attempt.aggregate_norms, attempt.partition, attempt.tau, residual):
-            owner, limit = attempt.owners[part], ACCUSE_FACTOR * column_tolerance(attempt, part)
-            if owner != attempt.me and not abs(column_sum(attempt, part)) <= limit:
-                return Charge(ChargeKind.WRONG_SUM, owner, part)
+            if attempt.owners[part] != attempt.me and SUM.accuses(column_excess(attempt, part)):
+                return Charge(ChargeKind.WRONG_SUM, attempt.owners[part], part)
         return None
 
     def seconds(self) -> float:
@@ -101,22 +99,21 @@ class MeasurePhase:
         return self._attempt.rules.gather
 
 
-def is_false(attempt: Attempt, peer: PeerId, part: int, true: tuple[float, float], factor: float = 1.0) -> bool:
-    """Verification 1: whether a peer's product or norm of a part is not that of the row it sent.
+def row_excess(attempt: Attempt, peer: PeerId, part: int, true: tuple[float, float]) -> float:
+    """Verification 1: how many times their tolerance a peer's product or norm of a part is off.
 
     Args:
-        true: (product, norm) as measured on the row's bytes.
-        factor: of the tolerance, which covers the rounding of different machines.
+        true: (product, norm) as measured on the bytes of the row that it sent.
     """
     scalars = attempt.scalars[peer]
-    product, norm = true
-    off_product = abs(scalars.products[part] - product) > factor * measure_tolerance(norm, attempt.tau)
-    return off_product or abs(scalars.norms[part] - norm) > factor * norm_tolerance(norm)
+    return scalars_excess(scalars.products[part], scalars.norms[part], true, attempt.tau)
 
 
-def column_sum(attempt: Attempt, part: int) -> float:
-    """Return sum_i s_i^j over the workers, in roster order."""
-    return math.fsum(attempt.scalars[peer].products[part] for peer in attempt.workers)
+def column_excess(attempt: Attempt, part: int) -> float:
+    """Verification 2: how many times its tolerance the sum of a part's products is off zero, over all workers."""
+    return sum_excess(
+        (attempt.scalars[peer].products[part] for peer in attempt.workers), column_tolerance(attempt, part)
+    )
 
 
 def column_tolerance(attempt: Attempt, part: int) -> float:
@@ -124,4 +121,5 @@ def column_tolerance(attempt: Attempt, part: int) -> float:
     norms = [attempt.scalars[peer].norms[part] for peer in attempt.workers]
     start, stop = attempt.partition.bounds(part)
     error = aggregate_error(attempt.aggregate_norms[part], stop - start, attempt.partition.wire)
-    return sum_tolerance(norms, attempt.tau, residual=attempt.rules.aggregation.residual, error=error)
+    residual = attempt.rules.aggregation.residual
+    return float(published_sum_tolerance(norms, attempt.tau, residual=residual, error=error))

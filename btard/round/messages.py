@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import TypeVar
 
 from btard.hashing import DIGEST_SIZE
-from btard.identity import Malformed, MessageKind, PeerId
+from btard.identity import Envelope, Malformed, MessageKind, PeerId
 from btard.identity.codec import Reader, ascending, encode
 from btard.identity.envelope import MAX_ENVELOPE, MIN_ENVELOPE
 from btard.round.roster import MAX_PEERS, read_peer, read_peers
@@ -334,6 +334,37 @@ BROADCASTS = tuple(BROADCAST_FORMS)
 """What every member sends to all in an attempt, beside the header of its aggregate."""
 
 _ASKED = {int(kind): kind for kind in (MessageKind.PART, MessageKind.AGGREGATE, *BROADCASTS)}
+
+
+SIGNED_ONCE = frozenset(
+    {
+        MessageKind.COMMIT,
+        MessageKind.PART,
+        MessageKind.AGGREGATE,
+        MessageKind.REVEAL,
+        MessageKind.SCALARS,
+        MessageKind.DIGEST,
+        MessageKind.REPORT,
+        MessageKind.VOTE,
+    }
+)
+"""Of these an honest peer signs exactly one in an attempt, of PART one for each part, to whomever and however often it
+sends it. Of every other kind it may sign any number."""
+
+
+def contradict(first: Envelope, second: Envelope) -> bool:
+    """Whether an honest peer cannot have signed both: two statements where it makes one; raises Malformed.
+
+    Nothing else is equivocation: peers, books of bans and `btard verdict` all ask here.
+    """
+    if first.kind not in SIGNED_ONCE or first.content_digest() == second.content_digest():
+        return False
+    return _statement(first) == _statement(second)
+
+
+def _statement(envelope: Envelope) -> tuple[bytes, int, int, MessageKind, PeerId, int]:
+    part = envelope.read(PartHeader).part if envelope.kind is MessageKind.PART else 0
+    return envelope.run, envelope.step, envelope.attempt, envelope.kind, envelope.author, part
 
 
 class LeaveReason(StrEnum):

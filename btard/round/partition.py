@@ -62,6 +62,12 @@ class Partition:
         """Bounds on ||z[part]|| that hold whatever was drawn: no number of z is longer than sqrt(3)."""
         return tuple(math.sqrt(3.0 * (end - start)) for start, end in _all_bounds(self.dimension, self.count))
 
+    @cached_property
+    def longest_deviations(self) -> tuple[float, ...]:
+        """Bounds on the distance of two rows of a part: twice the longest row of the wire type."""
+        most = 2.0 * torch.finfo(self.wire.dtype).max
+        return tuple(most * math.sqrt(end - start) for start, end in _all_bounds(self.dimension, self.count))
+
     def view(self, flat: memoryview, part: int) -> memoryview:
         """Return the bytes of a part inside the wire bytes of the whole vector, without a copy."""
         start, end = self._in_bytes[part]

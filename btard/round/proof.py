@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import torch
-
 from btard.aggregation import finite_rows
 from btard.hashing import digest
 from btard.identity import Malformed, MessageKind, PeerId
-from btard.round.accusations import Ballot, Charge, ChargeKind, Opinion, Report, Vote
+from btard.round.accusations import Charge, ChargeKind, Report, Vote
 from btard.round.actions import AggregateAgain, InspectRow
-from btard.round.attempt import Attempt
+from btard.round.attempt import Attempt, context_digest
 from btard.round.evidence import Evidence, Offence, Scene
 from btard.round.form import form_fault
-from btard.round.measure import column_sum, column_tolerance, is_false
-from btard.round.messages import Aggregate
+from btard.round.measure import column_excess, row_excess
+from btard.round.messages import Aggregate, Commit, Scalars
 from btard.round.partition import from_wire
 from btard.round.randomness import combine
 from btard.round.reveal import is_false_reveal
-from btard.round.rules import Eliminate
-from btard.round.settle import OFFENCES, Ban, convict
-from btard.round.work import imbalance, inspect_row, is_too_long
+from btard.round.settle import OFFENCES, Ban, condemns, convict, vouches
+from btard.round.work import imbalance, inspect_row, row_length_excess
+from btard.verification.projection import norm_of
+from btard.verification.thresholds import FIXED_POINT, LENGTH, SCALARS, SUM
 
 _BY_SIGNATURE = frozenset(
     {Offence.EQUIVOCATION, Offence.PART_MISMATCH, Offence.MALFORMED, Offence.FALSE_REVEAL, Offence.LOTTERY}
@@ -27,6 +26,8 @@ _BY_SIGNATURE = frozenset(
 _BY_ARITHMETIC = frozenset(
     {Offence.FALSE_SCALARS, Offence.NOT_FINITE, Offence.TOO_LONG, Offence.WRONG_SUM, Offence.WRONG_AGGREGATE}
 )
+_OF_VECTORS: dict[MessageKind, type[Commit | Scalars]] = {MessageKind.COMMIT: Commit, MessageKind.SCALARS: Scalars}
+"""What members have said of their vectors."""
 
 
 class Unproven(Exception):
@@ -72,6 +73,10 @@ def make_evidence(ban: Ban, attempt: Attempt, record: Attempt | None) -> Evidenc
 def verify(evidence: Evidence) -> str:
     """Check a ban without the network.
 
+    Every signed message names the run, and with it the rules (`StepRules.run`). What depends on the roster or on who
+    took part is decided by messages that carry the attempt's context (COMMIT, SCALARS, DIGEST, VOTE) alone; others
+    convict by what an honest peer signs in no attempt whatsoever.
+
     Returns:
         What the check rests on, in words.
 
@@ -88,11 +93,12 @@ def verify(evidence: Evidence) -> str:
         raise Unproven("the accused was no member of the attempt")
     if not set(scene.members) <= set(scene.roster.members) or not scene.roster.is_majority(scene.members):
         raise Unproven("the attempt had no majority of the roster")
+    if evidence.offence is Offence.ELIMINATED:
+        raise Unproven("where two peers contradict each other, --eliminate mutual bans both: that proves no lie")
     try:
+        _check_places(evidence)
         if evidence.offence in _BY_SIGNATURE:
             return _verify_signatures(evidence)
-        if evidence.offence is Offence.ELIMINATED:
-            return _verify_elimination(evidence)
         if evidence.offence in _BY_ARITHMETIC and _has_numbers(evidence):
             return _verify_arithmetic(evidence)
         return _verify_votes(evidence)
@@ -104,14 +110,28 @@ def _attempt(evidence: Evidence, scene: Scene) -> Attempt:
     return Attempt(evidence.rules, scene.roster, scene.attempt, scene.members, scene.members[0], parameters=bytes(32))
 
 
+def _check_places(evidence: Evidence) -> None:
+    """Every message belongs to the attempt; a vector that is at issue, and its numbers, to one of the step before."""
+    scene, past = evidence.scene, evidence.past
+    if past is not None and past.roster.step != scene.roster.step - 1:
+        raise Unproven("the attempt that it is about is not of the step before")
+    context = None if past is None else context_digest(evidence.rules, past.roster, past.attempt, past.members)
+    for envelope in evidence.envelopes:
+        formless = evidence.offence is Offence.MALFORMED and form_fault(envelope) is not None
+        number = envelope.attempt if formless or envelope.kind is MessageKind.LEAVE else scene.attempt
+        if (envelope.step, envelope.attempt) == (scene.roster.step, number):
+            continue
+        form = _OF_VECTORS.get(envelope.kind)
+        if form is None or past is None or (envelope.step, envelope.attempt) != (past.roster.step, past.attempt):
+            raise Unproven("a message of another step or attempt is among the evidence")
+        if envelope.read(form).context != context:
+            raise Unproven("a message of another attempt of the step before is among the evidence")
+
+
 def _verify_signatures(evidence: Evidence) -> str:
-    scene = evidence.scene
-    attempt = _attempt(evidence, scene)
-    if any((e.step, e.author) != (scene.roster.step, evidence.accused) for e in evidence.envelopes):
-        raise Unproven("a message of another step or author is among the evidence")
-    formless = evidence.offence is Offence.MALFORMED and all(form_fault(e) for e in evidence.envelopes)
-    if not formless and any(e.attempt != scene.attempt for e in evidence.envelopes if e.kind is not MessageKind.LEAVE):
-        raise Unproven("a message of another attempt is among the evidence")
+    attempt = _attempt(evidence, evidence.scene)
+    if any(e.author != evidence.accused for e in evidence.envelopes):
+        raise Unproven("a message of another author is among the evidence")
     bans = [ban for ban in convict(attempt, evidence.envelopes) if ban.peer == evidence.accused]
     false_reveal = evidence.offence is Offence.FALSE_REVEAL and _is_false_reveal(evidence)
     if evidence.offence not in {ban.offence for ban in bans} and not false_reveal:
@@ -127,19 +147,6 @@ def _is_false_reveal(evidence: Evidence) -> bool:
     return commit is not None and reveal is not None and is_false_reveal(commit, reveal)
 
 
-def _verify_elimination(evidence: Evidence) -> str:
-    scene = evidence.scene
-    if evidence.rules.verification.eliminate is not Eliminate.MUTUAL:
-        raise Unproven("the rules of the run eliminate nobody")
-    here = (scene.roster.step, scene.attempt)
-    said = [e for e in evidence.envelopes if e.kind is MessageKind.REPORT and e.author in scene.members]
-    reports = [e for e in said if (e.step, e.attempt) == here]
-    named = {(e.author, peer) for e in reports for peer, _ in Report.decode(e.body).complaints}
-    if not any(evidence.accused in pair for pair in named):
-        raise Unproven("no report names a dispute of the accused")
-    return "by the rule --eliminate mutual: two peers contradict each other, and both go; it proves no lie"
-
-
 def _has_numbers(evidence: Evidence) -> bool:
     """Whether the bytes that the arithmetic is about are there; the votes stand for those of a row that was lost."""
     if evidence.offence in (Offence.FALSE_SCALARS, Offence.NOT_FINITE, Offence.TOO_LONG):
@@ -151,8 +158,7 @@ def _verify_arithmetic(evidence: Evidence) -> str:
     """Repeat the arithmetic on bytes whose hashes are signed."""
     attempt = _attempt(evidence, evidence.scene)
     for envelope in evidence.envelopes:
-        if (envelope.step, envelope.attempt) == (attempt.roster.step, attempt.number):
-            attempt.file(envelope)
+        attempt.file(envelope)
     for part, payload in [*((part, row) for _, part, row in evidence.rows), *evidence.aggregates]:
         if part >= attempt.partition.count or len(payload) != attempt.partition.length(part):
             raise Unproven(f"the bytes of part {part} have another length")
@@ -163,10 +169,7 @@ def _verify_arithmetic(evidence: Evidence) -> str:
     offence = evidence.offence
     if offence in (Offence.NOT_FINITE, Offence.TOO_LONG):
         return _verify_row_form(evidence, attempt)
-    charge = _charge(evidence)
-    part = charge.part
-    if charge.accused != evidence.accused:
-        raise Unproven("the accusation names another peer")
+    part = _part_in_question(evidence)
     _take_aggregate(evidence, attempt, part)
     if offence is Offence.WRONG_AGGREGATE:
         return _verify_aggregate(evidence, attempt, part)
@@ -179,9 +182,12 @@ def _verify_arithmetic(evidence: Evidence) -> str:
     if offence is Offence.FALSE_SCALARS:
         row = attempt.rows[evidence.accused, part]
         found = inspect_row(
-            InspectRow(0, attempt.randomness, attempt.partition, attempt.tau, evidence.accused, part, row, attempt.flat)
+            InspectRow(
+                0, attempt.randomness, attempt.partition, attempt.tau, evidence.accused, part, row, attempt.flat
+            ),
+            attempt.rules.aggregation,
         )
-        if not is_false(attempt, evidence.accused, part, (found.product, found.norm)):
+        if SCALARS.acquits(row_excess(attempt, evidence.accused, part, (found.product, found.norm))):
             raise Unproven("the published product and norm are those of the row")
         claimed = attempt.scalars[evidence.accused]
         # That the owner of the part told everyone of this aggregate is what the voters say.
@@ -194,16 +200,16 @@ def _verify_arithmetic(evidence: Evidence) -> str:
         raise Unproven("the accused does not own the part")
     aggregate = from_wire(attempt.partition.view(attempt.flat, part), attempt.partition.wire)
     norms = [0.0] * attempt.partition.count
-    norms[part] = float(torch.linalg.vector_norm(aggregate, dtype=torch.float64))
+    norms[part] = norm_of(aggregate.numpy())
     attempt.aggregate_norms = tuple(norms)
-    total, tolerance = column_sum(attempt, part), column_tolerance(attempt, part)
-    if abs(total) <= tolerance:
+    excess = column_excess(attempt, part)
+    if SUM.acquits(excess):
         raise Unproven("the products around the aggregate add up to zero")
     # That its owner accused nobody of a false product is what the voters say.
     votes = _verify_votes(evidence)
     return (
-        f"by arithmetic: the products around its aggregate of part {part} add up to {total:.6g}, where {tolerance:.2g} "
-        f"is allowed; and {votes}, it proved no other's product false"
+        f"by arithmetic: the products around its aggregate of part {part} add up to {excess:.3g} times what is "
+        f"allowed; and {votes}, it proved no other's product false"
     )
 
 
@@ -214,19 +220,17 @@ def _verify_row_form(evidence: Evidence, attempt: Attempt) -> str:
             continue
         if evidence.offence is Offence.NOT_FINITE and not finite_rows([row])[0]:
             return f"by arithmetic: the row of part {part} that it committed to holds NaN or infinity"
-        length = float(torch.linalg.vector_norm(row, dtype=torch.float64))
-        if evidence.offence is Offence.TOO_LONG and is_too_long(
-            length, attempt.rules.aggregation, attempt.partition.count
-        ):
-            return f"by arithmetic: its row of part {part} has the norm {length:.6g}, which the rules do not allow"
+        limit = attempt.rules.aggregation.part_norm(attempt.partition.count)
+        excess = row_length_excess(row, limit, attempt.partition.wire)
+        if evidence.offence is Offence.TOO_LONG and not LENGTH.acquits(excess):
+            return f"by arithmetic: its row of part {part} is {excess:.6g} times as long as the rules allow"
     raise Unproven("the row keeps to the rules")
 
 
 def _take_aggregate(evidence: Evidence, attempt: Attempt, part: int) -> None:
-    owner = attempt.owners[part]
     payload = dict(evidence.aggregates)[part]
-    signed = {e.author: e for e in evidence.envelopes if e.kind is MessageKind.AGGREGATE}
-    if Aggregate.decode(signed[owner].body).digest != digest(payload):
+    signed = attempt.signed[MessageKind.AGGREGATE, attempt.owners[part]]
+    if Aggregate.decode(signed.body).digest != digest(payload):
         raise Unproven(f"the aggregate of part {part} is not the one that its owner committed to")
     attempt.partition.view(attempt.flat, part)[:] = payload
 
@@ -240,7 +244,7 @@ def _verify_aggregate(evidence: Evidence, attempt: Attempt, part: int) -> str:
     rows = tuple(attempt.rows[peer, part] for peer in attempt.workers)
     action = AggregateAgain(0, attempt.partition, attempt.tau, part, rows, attempt.flat)
     excess = imbalance(action, attempt.rules.aggregation)
-    if excess <= 1.0:
+    if FIXED_POINT.acquits(excess):
         raise Unproven("the aggregate is the fixed point of the rows")
     # That everyone had committed to these rows when it aggregated is what the voters say.
     votes = _verify_votes(evidence)
@@ -250,41 +254,52 @@ def _verify_aggregate(evidence: Evidence, attempt: Attempt, part: int) -> str:
     )
 
 
-def _charge(evidence: Evidence) -> Charge:
-    for envelope in evidence.envelopes:
-        if envelope.kind is MessageKind.REPORT:
-            charge = Report.decode(envelope.body).charge
-            if charge is not None:
-                return charge
-    raise Unproven("no accusation is among the evidence")
+def _charges(evidence: Evidence) -> list[tuple[PeerId, Charge]]:
+    """Return the accusations of members, by accuser, that may have led to the ban."""
+    reports = [e for e in evidence.envelopes if e.kind is MessageKind.REPORT and e.author in evidence.scene.members]
+    found = [(envelope.author, envelope.read(Report).charge) for envelope in reports]
+    charges = [(accuser, charge) for accuser, charge in found if charge is not None]
+    if not charges:
+        raise Unproven("no accusation is among the evidence")
+    return charges
+
+
+def _part_in_question(evidence: Evidence) -> int:
+    offence, accused = evidence.offence, evidence.accused
+    named = [c.part for _, c in _charges(evidence) if (OFFENCES[c.kind], c.accused) == (offence, accused)]
+    if not named:
+        raise Unproven("the accusation names another peer or offence")
+    return named[0]
 
 
 def _verify_votes(evidence: Evidence) -> str:
     """Count the signed votes of the court against its roster."""
     attempt = _attempt(evidence, evidence.scene)
-    charge = _charge(evidence)
-    accuser = next(e.author for e in evidence.envelopes if e.kind is MessageKind.REPORT)
-    voters = set()
+    votes: dict[PeerId, list[Vote]] = {}
     for envelope in evidence.envelopes:
         if envelope.kind is not MessageKind.VOTE or envelope.author not in attempt.voters:
             continue
-        vote = Vote.decode(envelope.body)
-        in_place = (envelope.step, envelope.attempt) == (attempt.roster.step, attempt.number)
-        if not in_place or vote.context != attempt.context:
+        vote = envelope.read(Vote)
+        if vote.context != attempt.context:
             raise Unproven("a vote of another court is among the evidence")
-        if any(_supports(evidence, ballot, accuser, charge) for ballot in vote.ballots):
-            voters.add(envelope.author)
-    if not attempt.is_majority(len(voters)):
-        raise Unproven(f"only {len(voters)} of {len(attempt.voters)} members have voted so")
-    return f"by the signed votes of {len(voters)} of {len(attempt.voters)} members"
+        votes.setdefault(envelope.author, []).append(vote)
+    if evidence.offence is Offence.WRONG_SUM:
+        _check_vouching(evidence)
+    count = max(
+        sum(
+            any(condemns(vote, evidence.offence, evidence.accused, *charge) for vote in cast) for cast in votes.values()
+        )
+        for charge in _charges(evidence)
+    )
+    if not attempt.is_majority(count):
+        raise Unproven(f"only {count} of {len(attempt.voters)} members have voted so")
+    return f"by the signed votes of {count} of {len(attempt.voters)} members of the roster that it names"
 
 
-def _supports(evidence: Evidence, ballot: Ballot, accuser: PeerId, charge: Charge) -> bool:
-    if (ballot.accuser, ballot.charge) != (accuser, charge):
-        return False
-    if evidence.offence is Offence.FALSE_ACCUSATION:
-        return evidence.accused == accuser and ballot.opinion is Opinion.INNOCENT
-    if evidence.offence is Offence.COVER_UP:
-        return evidence.accused in ballot.accomplices
-    named = evidence.accused == charge.accused and OFFENCES[charge.kind] is evidence.offence
-    return named and ballot.opinion is Opinion.GUILTY
+def _check_vouching(evidence: Evidence) -> None:
+    """An owner that had not seen all numbers of its column is no liar, whatever the numbers add up to."""
+    reports = [
+        e.read(Report) for e in evidence.envelopes if e.kind is MessageKind.REPORT and e.author == evidence.accused
+    ]
+    if not any(vouches(report, evidence.scene.members) for report in reports):
+        raise Unproven("the owner has not signed that it had seen all numbers of its column")

@@ -14,6 +14,15 @@ from btard.round.draw import Audit
 
 MAX_PEERS = 1024
 
+ADMISSION_WINDOW = 20
+"""Steps in which so many new keys may come in and no more (see `admission`)."""
+
+MAX_FORMER = 128
+"""Keys that are remembered after they have left."""
+
+_KEY_SIZE = 32
+_LAST_STEP = 2**62
+
 
 @dataclass(frozen=True)
 class Roster:
@@ -27,6 +36,10 @@ class Roster:
         audits: who sits this step out to check whom, ascending by validator.
         probation: (newcomer, first step in which it counts), ascending: its gradients are checked, but not used, and it
             has no vote.
+        arrivals: the first steps of the new keys that came in within the last ADMISSION_WINDOW steps, ascending, one
+            entry a key.
+        former: keys that have had a vote and have none now, and are not banned: who returns is not new. In the order in
+            which they lost it, the latest last; of more than MAX_FORMER the earliest are forgotten.
     """
 
     step: int
@@ -35,6 +48,8 @@ class Roster:
     randomness: bytes
     audits: tuple[Audit, ...] = ()
     probation: tuple[tuple[PeerId, int], ...] = ()
+    arrivals: tuple[int, ...] = ()
+    former: tuple[PeerId, ...] = ()
 
     @cached_property
     def digest(self) -> bytes:
@@ -47,6 +62,8 @@ class Roster:
             b"".join(sorted(self.banned)),
             b"".join(audit.validator + audit.target for audit in self.audits),
             b"".join(peer + until.to_bytes(8, "big") for peer, until in self.probation),
+            b"".join(step.to_bytes(8, "big") for step in self.arrivals),
+            b"".join(self.former),
         )
 
     @cached_property
@@ -82,41 +99,97 @@ class Roster:
         audits: tuple[Audit, ...] = (),
         probation_steps: int = 0,
     ) -> Roster:
-        """Return the roster of the next step: who finished this one, who is admitted, less who is banned."""
+        """Return the roster of the next step: who finished this one, who is admitted, less who is banned.
+
+        Args:
+            members: of the attempt that finished.
+            joined: who is admitted; how many may be, `admission` decides.
+            banned: in this step.
+            randomness: r^t.
+            audits: of the next step.
+            probation_steps: how long those who join have no vote.
+        """
         step = self.step + 1
         all_banned = self.banned | frozenset(banned)
         stayed = set(members)
-        fresh = set(joined) - stayed if probation_steps else set()
-        following = tuple(sorted((stayed | set(joined)) - all_banned))
+        fresh = set(joined) - stayed
+        following = tuple(sorted((stayed | fresh) - all_banned))
         until = {peer: first for peer, first in self.probation if peer in stayed and first > step}
-        until |= dict.fromkeys(fresh, step + probation_steps)
+        if probation_steps:
+            until |= dict.fromkeys(fresh, step + probation_steps)
         probation = tuple((peer, until[peer]) for peer in following if peer in until)
-        return Roster(step, following, all_banned, randomness, audits, probation)
+        new = fresh - all_banned - set(self.former)
+        arrivals = (*(first for first in self.arrivals if first > step - ADMISSION_WINDOW), *[step] * len(new))
+        voters = set(following) - until.keys()
+        lost = (*self.former, *sorted(self.voters - voters))
+        former = tuple(peer for peer in lost if peer not in voters and peer not in all_banned)[-MAX_FORMER:]
+        return Roster(step, following, all_banned, randomness, audits, probation, arrivals, former)
 
     def pack(self) -> list[object]:
-        """Return the fields for the codec."""
-        banned = [bytes(p) for p in sorted(self.banned)]
-        audits = [[bytes(audit.validator), bytes(audit.target)] for audit in self.audits]
-        probation = [[bytes(peer), until] for peer, until in self.probation]
-        return [self.step, [bytes(p) for p in self.members], banned, self.randomness, audits, probation]
+        """Return the fields for the codec. Peers are written as their keys, without the prefix that all ids have."""
+        audits = _pack_keys(peer for audit in self.audits for peer in (audit.validator, audit.target))
+        return [
+            self.step,
+            _pack_keys(self.members),
+            _pack_keys(sorted(self.banned)),
+            self.randomness,
+            audits,
+            [_pack_keys(peer for peer, _ in self.probation), [until for _, until in self.probation]],
+            list(self.arrivals),
+            _pack_keys(self.former),
+        ]
 
     @classmethod
     def unpack(cls, value: object) -> Roster:
         """Read `pack`'s fields; raises Malformed."""
-        step, members, banned, randomness, audits, probation = as_fields(value, 6)
-        pairs = [as_fields(item, 2) for item in as_list(audits, most=MAX_PEERS)]
-        validators = peer_set([validator for validator, _ in pairs])
-        targets = [peer_id(target) for _, target in pairs]
-        trials = [as_fields(item, 2) for item in as_list(probation, most=MAX_PEERS)]
-        newcomers = peer_set([newcomer for newcomer, _ in trials])
-        return cls(
-            as_int(step, 0, 2**62),
-            peer_set(members),
-            frozenset(peer_set(banned)),
+        step, members, banned, randomness, audits, probation, arrivals, former = as_fields(value, 8)
+        step = as_int(step, 0, _LAST_STEP)
+        pairs = _keys(audits, most=2 * MAX_PEERS)
+        if len(pairs) % 2:
+            raise Malformed("a validator without a target")
+        newcomers, untils = as_fields(probation, 2)
+        trials = [as_int(until, 0, _LAST_STEP) for until in as_list(untils, most=MAX_PEERS)]
+        on_trial = _key_set(newcomers)
+        if len(on_trial) != len(trials):
+            raise Malformed("not one end of probation a newcomer")
+        first = [as_int(item, 0, step) for item in as_list(arrivals, most=MAX_PEERS)]
+        if sorted(first) != first or (first and first[0] <= step - ADMISSION_WINDOW):
+            raise Malformed("arrivals are not those of the last steps, ascending")
+        roster = cls(
+            step,
+            _key_set(members),
+            frozenset(_key_set(banned)),
             as_bytes(randomness, DIGEST_SIZE),
-            tuple(Audit(v, t) for v, t in zip(validators, targets, strict=True)),
-            tuple((p, as_int(until, 0, 2**62)) for p, (_, until) in zip(newcomers, trials, strict=True)),
+            tuple(Audit(v, t) for v, t in zip(_ascending(pairs[::2]), pairs[1::2], strict=True)),
+            tuple(zip(on_trial, trials, strict=True)),
+            tuple(first),
+            tuple(_keys(former, most=MAX_FORMER)),
         )
+        remembered = set(roster.former)
+        if len(remembered) != len(roster.former) or not remembered.isdisjoint(roster.voters | roster.banned):
+            raise Malformed("a former voter twice, or one that votes or is banned")
+        return roster
+
+
+def _pack_keys(peers: Iterable[PeerId]) -> bytes:
+    return b"".join(peer.public_key for peer in peers)
+
+
+def _keys(value: object, *, most: int) -> list[PeerId]:
+    data = as_bytes(value, most=most * _KEY_SIZE)
+    if len(data) % _KEY_SIZE:
+        raise Malformed("not whole keys")
+    return [PeerId.from_public_key(data[start : start + _KEY_SIZE]) for start in range(0, len(data), _KEY_SIZE)]
+
+
+def _key_set(value: object) -> tuple[PeerId, ...]:
+    return _ascending(_keys(value, most=MAX_PEERS))
+
+
+def _ascending(peers: list[PeerId]) -> tuple[PeerId, ...]:
+    if not ascending(peers):
+        raise Malformed("peer ids are not ascending")
+    return tuple(peers)
 
 
 def first_randomness(seed: int, step: int) -> bytes:
@@ -134,10 +207,7 @@ def peer_id(value: object) -> PeerId:
 
 def peer_set(value: object) -> tuple[PeerId, ...]:
     """Read a strictly ascending list of at most MAX_PEERS peer ids; raises Malformed."""
-    peers = tuple(peer_id(item) for item in as_list(value, most=MAX_PEERS))
-    if not ascending(peers):
-        raise Malformed("peer ids are not ascending")
-    return peers
+    return _ascending([peer_id(item) for item in as_list(value, most=MAX_PEERS)])
 
 
 def read_peer(fields: Reader) -> PeerId:
@@ -148,9 +218,6 @@ def read_peer(fields: Reader) -> PeerId:
 def read_peers(fields: Reader, *, most: int = MAX_PEERS) -> tuple[PeerId, ...]:
     """Read a strictly ascending list of at most `most` peer ids; raises Malformed."""
     try:
-        peers = tuple(map(PeerId.of, fields.blobs(PEER_ID_SIZE, most=most)))
+        return _ascending(list(map(PeerId.of, fields.blobs(PEER_ID_SIZE, most=most))))
     except ValueError as error:
         raise Malformed(str(error)) from None
-    if not ascending(peers):
-        raise Malformed("peer ids are not ascending")
-    return peers

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from enum import StrEnum
+from functools import cached_property
+from typing import Any
 
 from btard.aggregation import RuleName
+from btard.hashing import tagged_digest
+from btard.identity.codec import encode
+from btard.identity.envelope import RUN_ID_SIZE
 from btard.round.partition import WireType
+from btard.verification.thresholds import Thresholds, gradient
+
+NONCE_SIZE = 16
+"""Random bytes that keep two runs with equal rules apart."""
 
 SOLVER_RESIDUAL = 1e-6
 """Relative residual to which CenteredClip is solved; verification 2 allows for it."""
@@ -86,20 +95,25 @@ class VerificationRules:
     probation: int = 0
     momentum: float = 0.0
 
+    @property
+    def gradient(self) -> Thresholds:
+        """Limits of the relative distance of a vector."""
+        return gradient(accuse=self.accuse, convict=self.convict)
+
 
 @dataclass(frozen=True)
 class StepRules:
-    """What the run manifest says about a step.
+    """What the run manifest says about a step. Other rules are another run, since its name follows from them.
 
     Attributes:
-        run: 16 bytes that name the run.
+        nonce: NONCE_SIZE random bytes.
         dimension: numbers in a gradient.
         wire: how they travel.
         commit, scatter, gather, agree: deadlines of the phases in seconds; the first includes computing the gradient.
         settle: seconds that one signed message may take to reach everyone (the bound on delay).
     """
 
-    run: bytes
+    nonce: bytes
     dimension: int
     wire: WireType
     commit: float
@@ -109,3 +123,23 @@ class StepRules:
     settle: float
     aggregation: AggregationRules
     verification: VerificationRules = field(default_factory=VerificationRules)
+
+    @cached_property
+    def run(self) -> bytes:
+        """The 16 bytes that name the run in every signed message: a digest of the nonce and all rules.
+
+        So whoever signs a message signs by which rules it is to be judged. Two sets of rules with one name cost 2^64
+        hashes to whoever chooses both, and 2^128 to everybody else.
+        """
+        return tagged_digest("btard run", encode(_canonical(self)))[:RUN_ID_SIZE]
+
+
+def _canonical(value: Any) -> Any:
+    """Return values for the codec, field names included. All numbers are float64: 5 and 5.0 are one rule."""
+    if is_dataclass(value):
+        return [[field.name, _canonical(getattr(value, field.name))] for field in fields(value)]
+    if isinstance(value, StrEnum):
+        return value.value
+    if isinstance(value, int | float):
+        return float(value)
+    return value

@@ -9,6 +9,7 @@ from functools import lru_cache, partial
 
 from btard.behaviour import Behaviour
 from btard.identity import Envelope, Heading, IdentityKey, Malformed, MessageKind, PeerId
+from btard.identity.envelope import FIRST_RECORD
 from btard.round.actions import Action, Finished, Send, Stopped
 from btard.round.attempt import Attempt
 from btard.round.buffers import BufferPool
@@ -29,7 +30,6 @@ _MOST_SHOWN = 16
 
 _LATE = frozenset({MessageKind.REPORT, MessageKind.ASK, MessageKind.PULL})
 _PARTS = frozenset({MessageKind.PART, MessageKind.AGGREGATE})
-_OUTSIDE_OF_STEPS = MessageKind.MANIFEST
 
 
 class Session:
@@ -63,6 +63,10 @@ class Session:
         self._next_links: dict[PeerId, Link] = {}
         self.roster: Roster | None = None
         self.machine: StepMachine | None = None
+
+    def is_member(self, peer: PeerId) -> bool:
+        """Whether a peer belongs to the roster of the current step, or of the last one."""
+        return self.roster is not None and peer in self.roster.members
 
     @property
     def submits(self) -> bool:
@@ -111,7 +115,7 @@ class Session:
             heading = data if isinstance(data, Envelope) else Heading.read(data)
         except Malformed:
             return []
-        if heading.run != self._rules.run or heading.author != sender or heading.kind >= _OUTSIDE_OF_STEPS:
+        if heading.run != self._rules.run or heading.author != sender or heading.kind >= FIRST_RECORD:
             return []
         step = self.roster.step if self.roster is not None else -1
         machine = self.machine
@@ -200,11 +204,12 @@ class Session:
         envelope = self._part_header(header)
         return self.machine.accept_part(sender, envelope, length) if envelope and self.machine else None
 
-    def on_part(self, sender: PeerId, header: bytes | Envelope, digest: bytes) -> None:
-        """An accepted payload is complete; `digest` is of its bytes."""
+    def on_part(self, sender: PeerId, header: bytes | Envelope, digest: bytes) -> bool:
+        """An accepted payload with this digest is complete. Returns whether it is not what was announced."""
         envelope = self._part_header(header)
-        if envelope is not None and self.machine is not None:
-            self.machine.on_part(sender, envelope, digest)
+        if envelope is None or self.machine is None:
+            return False
+        return self.machine.on_part(sender, envelope, digest)
 
     def on_part_failed(self, now: float, sender: PeerId, header: bytes) -> list[Action]:
         """An accepted payload will not come."""

@@ -17,7 +17,7 @@ from btard.round.attachments import ECHOED
 from btard.round.attempt import Attempt
 from btard.round.disputes import Disputes
 from btard.round.evidence import Offence
-from btard.round.messages import Commit, Leave, LeaveReason, PartHeader, Phase
+from btard.round.messages import Commit, Leave, LeaveReason, PartHeader, Phase, contradict
 from btard.round.reveal import is_false_reveal
 
 
@@ -85,7 +85,7 @@ def resolve(attempt: Attempt, testimony: Testimony) -> Resolution:
     """
     reports, attached, voters = testimony.reports, testimony.attached, attempt.voters
     proven = convict(attempt, (envelope for envelopes in attached.values() for envelope in envelopes))
-    misled = _tells_two_stories(attempt, (envelope for envelopes in attached.values() for envelope in envelopes))
+    misled = tells_two_stories(attached)
     judged = [
         ban
         for ban in _judgements(attempt, testimony)
@@ -115,7 +115,7 @@ def resolve(attempt: Attempt, testimony: Testimony) -> Resolution:
 
     for accuser, charge in testimony.charges.items():
         guilty = attempt.is_majority(len(_votes(attempt, testimony, accuser, Opinion.GUILTY)))
-        silent = _had_no_say(testimony, charge) and charge.accused not in testimony.charges
+        silent = _had_no_say(attempt, testimony, charge) and charge.accused not in testimony.charges
         if guilty and silent and not misled and charge.accused in remaining():
             suspended[charge.accused] = "the products around its aggregate do not add up, and it has not said why"
     for peer in remaining():
@@ -140,11 +140,11 @@ def resolve(attempt: Attempt, testimony: Testimony) -> Resolution:
     )
 
 
-def _tells_two_stories(attempt: Attempt, envelopes: Iterable[Envelope]) -> bool:
-    """Whether somebody has broadcast two versions of a message that others compute on."""
-    first: dict[tuple[MessageKind, PeerId], bytes] = {}
-    echoed = (e for e in envelopes if e.kind in ECHOED and e.attempt == attempt.number)
-    return any(first.setdefault((e.kind, e.author), e.content_digest()) != e.content_digest() for e in echoed)
+def tells_two_stories(attached: Mapping[PeerId, Sequence[Envelope]]) -> bool:
+    """Whether somebody is shown to have broadcast two versions of a message that others compute on."""
+    first: dict[tuple[MessageKind, PeerId, int], Envelope] = {}
+    echoed = (envelope for envelopes in attached.values() for envelope in envelopes if envelope.kind in ECHOED)
+    return any(contradict(first.setdefault((e.kind, e.author, e.attempt), e), e) for e in echoed)
 
 
 def gives_reason(
@@ -201,27 +201,60 @@ OFFENCES = {
 def _judgements(attempt: Attempt, testimony: Testimony) -> list[Ban]:
     """Return the bans that a majority of votes decides."""
     bans: list[Ban] = []
-    upheld = {
-        accuser: charge
-        for accuser, charge in testimony.charges.items()
-        if attempt.is_majority(len(_votes(attempt, testimony, accuser, Opinion.GUILTY)))
-    }
     for accuser, charge in testimony.charges.items():
         signed = (testimony.signed[accuser],)
-        guilty = _votes(attempt, testimony, accuser, Opinion.GUILTY)
-        innocent = _votes(attempt, testimony, accuser, Opinion.INNOCENT)
-        excuse = upheld.get(charge.accused)
-        if accuser in upheld:
-            excused = _had_no_say(testimony, charge) or (
-                excuse is not None and excuse.kind is ChargeKind.FALSE_SCALARS and excuse.part == charge.part
-            )
-            if charge.kind is not ChargeKind.WRONG_SUM or not excused:
-                bans.append(Ban(charge.accused, OFFENCES[charge.kind], signed + tuple(guilty), charge, accuser))
-            for accomplice, votes in _accomplices(attempt, testimony, accuser).items():
-                bans.append(Ban(accomplice, Offence.COVER_UP, signed + votes, charge, accuser))
-        elif attempt.is_majority(len(innocent)) and charge.kind is not ChargeKind.WITHHELD:
+        offence = OFFENCES[charge.kind]
+        guilty = _condemning(attempt, testimony, accuser, offence, charge.accused)
+        innocent = _condemning(attempt, testimony, accuser, Offence.FALSE_ACCUSATION, accuser)
+        if attempt.is_majority(len(guilty)) and not _had_no_say(attempt, testimony, charge):
+            vouched = (testimony.signed[charge.accused],) if offence is Offence.WRONG_SUM else ()
+            bans.append(Ban(charge.accused, offence, signed + tuple(guilty) + vouched, charge, accuser))
+        if attempt.is_majority(len(innocent)):
             bans.append(Ban(accuser, Offence.FALSE_ACCUSATION, signed + tuple(innocent), charge, accuser))
+        for accomplice in sorted(attempt.known):
+            votes = _condemning(attempt, testimony, accuser, Offence.COVER_UP, accomplice)
+            if attempt.is_majority(len(votes)):
+                bans.append(Ban(accomplice, Offence.COVER_UP, signed + tuple(votes), charge, accuser))
     return bans
+
+
+def condemns(vote: Vote, offence: Offence, accused: PeerId, accuser: PeerId, charge: Charge) -> bool:
+    """Whether a vote is one for banning `accused` for this offence, going by its ballot on a charge: what the court
+    counts, and what evidence has to show."""
+    ballot = next((b for b in vote.ballots if (b.accuser, b.charge) == (accuser, charge)), None)
+    if ballot is None:
+        return False
+    guilty = ballot.opinion is Opinion.GUILTY
+    match offence:
+        case Offence.FALSE_ACCUSATION:
+            # Who says that it has been shown no momentum cannot know what others have been shown.
+            blamed = accused == accuser and charge.kind is not ChargeKind.WITHHELD
+            return blamed and ballot.opinion is Opinion.INNOCENT
+        case Offence.COVER_UP:
+            return guilty and accused in ballot.accomplices
+        case Offence.WRONG_SUM if _excuses(vote, charge):
+            return False
+    return guilty and accused == charge.accused and OFFENCES[charge.kind] is offence
+
+
+def _excuses(vote: Vote, charge: Charge) -> bool:
+    """Whether a vote upholds that somebody else's product spoilt the sum, as its owner says."""
+    return any(
+        (b.accuser, b.charge.kind, b.charge.part) == (charge.accused, ChargeKind.FALSE_SCALARS, charge.part)
+        and b.opinion is Opinion.GUILTY
+        for b in vote.ballots
+    )
+
+
+def _condemning(
+    attempt: Attempt, testimony: Testimony, accuser: PeerId, offence: Offence, accused: PeerId
+) -> list[Envelope]:
+    charge = testimony.charges[accuser]
+    return [
+        envelope
+        for voter, (envelope, vote) in sorted(testimony.votes.items())
+        if voter in attempt.voters and condemns(vote, offence, accused, accuser, charge)
+    ]
 
 
 def _votes(attempt: Attempt, testimony: Testimony, accuser: PeerId, opinion: Opinion) -> list[Envelope]:
@@ -234,23 +267,17 @@ def _votes(attempt: Attempt, testimony: Testimony, accuser: PeerId, opinion: Opi
     ]
 
 
-def _accomplices(attempt: Attempt, testimony: Testimony, accuser: PeerId) -> dict[PeerId, tuple[Envelope, ...]]:
-    """Return the owners that a majority found to have covered up, with the votes that say so."""
-    charge = testimony.charges[accuser]
-    named: dict[PeerId, list[Envelope]] = defaultdict(list)
-    for voter, (envelope, vote) in sorted(testimony.votes.items()):
-        for ballot in vote.ballots:
-            if voter in attempt.voters and ballot.accuser == accuser and ballot.charge == charge:
-                for accomplice in ballot.accomplices:
-                    named[accomplice].append(envelope)
-    return {peer: tuple(votes) for peer, votes in named.items() if attempt.is_majority(len(votes))}
-
-
-def _had_no_say(testimony: Testimony, charge: Charge) -> bool:
-    """Whether the owner of a sum that is off may not have seen all numbers of its column, which others may have spoilt;
-    who says that it has gone beyond measuring has seen and accepted them. Silence is no proof."""
+def _had_no_say(attempt: Attempt, testimony: Testimony, charge: Charge) -> bool:
+    """Whether the owner of a sum that is off may not have seen all numbers of its column, which others may have
+    spoilt. Silence is no proof."""
     report = testimony.reports.get(charge.accused)
-    return charge.kind is ChargeKind.WRONG_SUM and (report is None or report.phase <= Phase.MEASURE)
+    return charge.kind is ChargeKind.WRONG_SUM and (report is None or not vouches(report, attempt.members))
+
+
+def vouches(report: Report, members: tuple[PeerId, ...]) -> bool:
+    """Whether a report says that its author has gone beyond measuring in the attempt of these members: so it has seen
+    and accepted all numbers of its column."""
+    return report.phase > Phase.MEASURE and report.members == members
 
 
 _PAST = (ChargeKind.GRADIENT, ChargeKind.WITHHELD)
@@ -293,7 +320,7 @@ def convict(attempt: Attempt, envelopes: Iterable[Envelope]) -> tuple[Ban, ...]:
             continue
         part = PartHeader.decode(envelope.body).part if envelope.kind is MessageKind.PART else 0
         first = by_author[envelope.author].setdefault((envelope.kind, part), envelope)
-        if first.content_digest() != envelope.content_digest():
+        if contradict(first, envelope):
             ban(Offence.EQUIVOCATION, first, envelope)
         if envelope.kind is MessageKind.LEAVE and Leave.decode(envelope.body).reason is LeaveReason.LOTTERY:
             ban(Offence.LOTTERY, envelope)

@@ -244,12 +244,14 @@ class StepMachine:
         self._intake.refuse_parts(sender)  # an honest member signs what it sends, and reads what it passes on
         return None
 
-    def on_part(self, sender: PeerId, envelope: Envelope, digest: bytes) -> None:
-        """An accepted payload is complete."""
-        if not self.over and envelope.attempt == self.attempt.number:
-            with contextlib.suppress(Malformed):
-                self.attempt.complete(sender, envelope, digest)
-            self._unread = True
+    def on_part(self, sender: PeerId, envelope: Envelope, digest: bytes) -> bool:
+        """An accepted payload is complete. Returns whether it is not what was announced and committed to."""
+        if self.over or envelope.attempt != self.attempt.number:
+            return False
+        self._unread = True
+        with contextlib.suppress(Malformed):
+            return self.attempt.complete(sender, envelope, digest) is None
+        return True
 
     def on_part_failed(self, now: float, sender: PeerId, envelope: Envelope) -> list[Action]:
         """An accepted payload will not come."""

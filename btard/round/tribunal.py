@@ -10,10 +10,11 @@ from btard.round.actions import Action, Examine, Send
 from btard.round.attempt import Attempt
 from btard.round.check import inspection
 from btard.round.exchange import Exchange
-from btard.round.measure import column_sum, column_tolerance, is_false
+from btard.round.measure import column_excess, row_excess
 from btard.round.messages import Item
 from btard.round.phases import StepContext
-from btard.round.work import UNKNOWN, Finding, Inspected, is_too_long
+from btard.round.work import UNKNOWN, Finding, Inspected, opinion_on
+from btard.verification.thresholds import FIXED_POINT, LENGTH, SCALARS, SUM
 
 _SHOWN = frozenset({ChargeKind.FALSE_SCALARS, ChargeKind.NOT_FINITE, ChargeKind.TOO_LONG})
 """Charges about a row that the accuser holds and must show."""
@@ -98,42 +99,41 @@ class Court:
     def _judge_row(self, charge: Charge, row: Inspected) -> Opinion:
         attempt = self._attempt
         if charge.kind is ChargeKind.NOT_FINITE:
-            guilty = not row.finite
-        elif charge.kind is ChargeKind.TOO_LONG:
-            guilty = is_too_long(row.length, attempt.rules.aggregation, attempt.partition.count)
-        else:
-            scalars = attempt.scalars.get(charge.accused)
-            if not attempt.randomness or scalars is None:
-                return Opinion.UNSURE
-            guilty = is_false(attempt, charge.accused, charge.part, (row.product, row.norm))
-        return Opinion.GUILTY if guilty else Opinion.INNOCENT
+            return Opinion.INNOCENT if row.finite else Opinion.GUILTY
+        if charge.kind is ChargeKind.TOO_LONG:
+            return opinion_on(LENGTH, row.too_long)
+        if not attempt.randomness or charge.accused not in attempt.scalars:
+            return Opinion.UNSURE
+        return opinion_on(SCALARS, row_excess(attempt, charge.accused, charge.part, (row.product, row.norm)))
 
     def _arithmetic(self, charge: Charge) -> Opinion:
         attempt, part = self._attempt, charge.part
+        if attempt.owners[part] != charge.accused:
+            return Opinion.INNOCENT
         if charge.kind is ChargeKind.WRONG_AGGREGATE:
-            if part not in attempt.excess:
-                return Opinion.UNSURE
-            guilty = attempt.excess[part] > 1.0
-        else:
-            if not attempt.aggregate_norms or any(peer not in attempt.scalars for peer in attempt.workers):
-                return Opinion.UNSURE
-            guilty = not abs(column_sum(attempt, part)) <= column_tolerance(attempt, part)
-        wrong_owner = attempt.owners[part] != charge.accused
-        return Opinion.GUILTY if guilty and not wrong_owner else Opinion.INNOCENT
+            return opinion_on(FIXED_POINT, attempt.excess[part]) if part in attempt.excess else Opinion.UNSURE
+        if not attempt.aggregate_norms or any(peer not in attempt.scalars for peer in attempt.workers):
+            return Opinion.UNSURE
+        return opinion_on(SUM, column_excess(attempt, part))
 
     @property
     def decided(self) -> bool:
         """Whether everything has been looked at."""
         return len(self._found) == len(self.charges)
 
-    def vote(self) -> list[Action]:
-        """Sign and send what has been found; what has not is left undecided."""
+    def vote(self, *, misled: bool = False) -> list[Action]:
+        """Sign and send what has been found; what has not is left undecided.
+
+        So is all about this attempt when peers have computed on different numbers (`misled`): a vote is proof to people
+        who hear of nothing else.
+        """
         attempt, step = self._attempt, self._step
         self.voted = True
         ballots = []
         for accuser, charge in sorted(self.charges.items()):
             finding = self._found.get(accuser)
-            opinion = Opinion.UNSURE if finding is None else finding.opinion
+            undecided = finding is None or (misled and charge.kind not in _PAST)
+            opinion = Opinion.UNSURE if finding is None or undecided else finding.opinion
             opinion = step.behaviour.opinion(step.number, charge, opinion)
             accomplices = () if finding is None or opinion is not Opinion.GUILTY else finding.accomplices
             ballots.append(Ballot(accuser, charge, opinion, accomplices))

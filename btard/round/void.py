@@ -14,7 +14,15 @@ from btard.round.exchange import Exchange
 from btard.round.form import form_fault
 from btard.round.messages import Forward, Phase
 from btard.round.phases import StepContext
-from btard.round.settle import Resolution, Testimony, admissible, gives_reason, is_proof, resolve
+from btard.round.settle import (
+    Resolution,
+    Testimony,
+    admissible,
+    gives_reason,
+    is_proof,
+    resolve,
+    tells_two_stories,
+)
 from btard.round.told import Told, fitting
 from btard.round.tribunal import Court
 
@@ -285,7 +293,7 @@ class Settlement:
     def _advance_votes(self, now: float, court: Court) -> list[Action]:
         actions: list[Action] = []
         if not court.voted and (court.decided or now >= self.deadline):
-            actions += court.vote()
+            actions += court.vote(misled=tells_two_stories(self._attached()))
             own = self._attempt.signed[MessageKind.VOTE, self._attempt.me]
             self._votes[self._attempt.me] = (own, own.read(Vote))
             self.deadline = now + court.seconds() + self._attempt.rules.settle
@@ -371,24 +379,29 @@ class Settlement:
         return self._resolve_by(admissible(self._attempt, self._read_reports(), self._judged))
 
     def _resolve_by(self, heard: Mapping[PeerId, Charge]) -> Resolution:
-        attempt = self._attempt
         reports = self._read_reports()
-        signed = {author: self._reports[author].envelope for author in reports}
-        attached: dict[PeerId, Sequence[Envelope]] = {author: self._reports[author].attached for author in reports}
+        return resolve(
+            self._attempt,
+            Testimony(
+                reports=reports,
+                signed={author: self._reports[author].envelope for author in reports},
+                attached=self._attached(),
+                charges={author: charge for author, charge in heard.items() if author in reports},
+                votes={author: vote for author, vote in self._votes.items() if author in reports},
+                blame_views=self.blame_views,
+            ),
+        )
+
+    def _attached(self) -> dict[PeerId, Sequence[Envelope]]:
+        """Return the signed messages that have come to light, by who has shown them."""
+        attempt = self._attempt
+        attached: dict[PeerId, Sequence[Envelope]] = {
+            author: self._reports[author].attached for author in self._read_reports()
+        }
         attached[attempt.me] = [*attached.get(attempt.me, ()), *self.left.values(), *self._malformed]
         for author, second in self._contradictions.items():
             told, voted = self._reports.get(author), self._votes.get(author)
             firsts = [told.envelope if told else None, voted[0] if voted else None]
             pair = [first for first in firsts if first is not None and first.kind is second.kind]
             attached[author] = [*attached.get(author, ()), *pair, second]
-        return resolve(
-            attempt,
-            Testimony(
-                reports=reports,
-                signed=signed,
-                attached=attached,
-                charges={author: charge for author, charge in heard.items() if author in reports},
-                votes={author: vote for author, vote in self._votes.items() if author in reports},
-                blame_views=self.blame_views,
-            ),
-        )
+        return attached

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,21 +16,18 @@ from btard.round.actions import AggregateAgain, AggregateRows, InspectRow, Measu
 from btard.round.attempt import Attempt
 from btard.round.partition import Partition, WireType, block_from_wire, from_wire, rows_from_wire, to_wire
 from btard.round.rules import AggregationRules, Validation
-from btard.verification.projection import Measure, projection_of
+from btard.verification.projection import Measure, length_of, norm_of, projection_of
 from btard.verification.scalars import (
     aggregate_error,
     clipped,
-    measure_tolerance,
-    norm_tolerance,
+    distance_excess,
+    doubtful,
+    length_excess,
+    scalars_excess,
     sketch_distance,
     sum_tolerance,
 )
-
-_DOUBT = 2.0
-"""How many times farther from the own row than zero is an aggregate must lie to be doubted (verification 3)."""
-
-_LENGTH_SLACK = 1.0 + 1e-3
-"""Rounding that a clipped part may be too long by, the wire type's included (bfloat16 keeps 8 bits)."""
+from btard.verification.thresholds import COVER_UP, LENGTH, SCALARS, Thresholds
 
 
 def encode_parts(
@@ -51,7 +49,7 @@ def _clip_parts(vector: torch.Tensor, partition: Partition, limit: float) -> tor
     result = vector.clone()
     for part in range(partition.count):
         start, end = partition.bounds(part)
-        norm = float(torch.linalg.vector_norm(vector[start:end], dtype=torch.float64))
+        norm = length_of(vector[start:end])
         if norm > limit:
             result[start:end] *= limit / norm
     return result
@@ -78,10 +76,10 @@ def aggregate_rows(action: AggregateRows, wire: WireType, rules: AggregationRule
     if len(vectors[0]) == 0:
         return Aggregated(to_wire(vectors[0], wire), (), ())
     rule, tau = get_rule(rules.rule), rules.part_tau(action.parts)
-    limit = rules.part_norm(action.parts) * _LENGTH_SLACK
+    limit = rules.part_norm(action.parts)
     too_long: tuple[int, ...] = ()
     if limit < math.inf:
-        too_long = tuple(i for i, v in enumerate(vectors) if float(torch.linalg.vector_norm(v)) > limit)
+        too_long = tuple(i for i, v in enumerate(vectors) if LENGTH.accuses(row_length_excess(v, limit, wire)))
     try:
         # Rules look for numbers that are not finite themselves; a look before theirs would be a pass over all rows.
         return Aggregated(to_wire(rule.aggregate(vectors, tau=tau).value, wire), (), too_long)
@@ -92,6 +90,11 @@ def aggregate_rows(action: AggregateRows, wire: WireType, rules: AggregationRule
     if not kept:
         return Aggregated(to_wire(torch.zeros_like(vectors[0]), wire), refused, too_long)
     return Aggregated(to_wire(rule.aggregate(kept, tau=tau).value, wire), refused, too_long)
+
+
+def row_length_excess(row: torch.Tensor, limit: float, wire: WireType) -> float:
+    """Return how many times the longest that BTARD-Clipped-SGD allows a row is; `limit` is `part_norm` of the rules."""
+    return 0.0 if limit == math.inf else length_excess(length_of(row), limit, len(row), wire)
 
 
 @dataclass(frozen=True)
@@ -128,8 +131,8 @@ def measure_rows(action: MeasureRows) -> Measured:
         parts = rows_from_wire(action.own, partition.wire)
         own = projection.vector(parts, aggregates)
         for part, measure in enumerate(own):
-            # An honest aggregate of noisy rows is about as far from a row as zero is; the second norm is rarely needed.
-            if measure.norm > _DOUBT * tau and measure.norm > _DOUBT * float(torch.linalg.vector_norm(parts[part])):
+            # Without the row's own norm first, which is rarely needed.
+            if doubtful(measure.norm, 0.0, tau) and doubtful(measure.norm, norm_of(parts[part].numpy()), tau):
                 doubts.append(part)
     column: list[Measure] = []
     if action.part is not None:
@@ -152,51 +155,50 @@ class Inspected:
     """One row of one part.
 
     Attributes:
-        product, norm: its scalars against the aggregate; anything if there is no randomness yet.
+        product, norm: its scalars against the aggregate; anything if there is no randomness yet, and 0 around an
+            aggregate with NaN or infinity, as everybody publishes.
         finite: whether it holds no NaN and no infinity.
-        length: its own norm.
+        too_long: its `row_length_excess`.
     """
 
     product: float
     norm: float
     finite: bool
-    length: float
+    too_long: float
 
 
-def inspect_row(action: InspectRow) -> Inspected:
+def inspect_row(action: InspectRow, rules: AggregationRules) -> Inspected:
     """Measure a row that somebody shows."""
     partition = action.partition
     row = from_wire(action.row, partition.wire)
-    finite = bool(torch.isfinite(row).all())
-    length = float(torch.linalg.vector_norm(row, dtype=torch.float64))
+    finite = finite_rows([row])[0]
+    too_long = row_length_excess(row, rules.part_norm(partition.count), partition.wire)
     if not action.randomness:
-        return Inspected(0.0, 0.0, finite, length)
+        return Inspected(0.0, 0.0, finite, too_long)
     aggregate = from_wire(partition.view(action.flat, action.part), partition.wire)
+    if not finite_rows([aggregate])[0]:
+        return Inspected(0.0, 0.0, finite, too_long)
     measure = projection_of(action.randomness, partition).row(action.part, row, aggregate)
-    return Inspected(clipped(measure, action.tau), measure.norm, finite, length)
-
-
-def is_too_long(length: float, rules: AggregationRules, parts: int) -> bool:
-    """Whether a part is longer than BTARD-Clipped-SGD allows."""
-    return length > rules.part_norm(parts) * _LENGTH_SLACK
+    return Inspected(clipped(measure, action.tau), measure.norm, finite, too_long)
 
 
 def imbalance(action: AggregateAgain, rules: AggregationRules) -> float:
     """Return how many times the tolerance ||sum_i (g_i - ghat) min(1, tau / norm_i)|| is: the fixed point of the rows
     itself, not a projection of it (verification 3). Rows that are not finite are left out, as an owner must."""
     partition, tau = action.partition, action.tau
-    rows = [row.double() for row in rows_from_wire(action.rows, partition.wire) if bool(torch.isfinite(row).all())]
-    aggregate = from_wire(partition.view(action.flat, action.part), partition.wire).double()
+    rows = [row.double() for row in rows_from_wire(action.rows, partition.wire) if finite_rows([row])[0]]
+    received = from_wire(partition.view(action.flat, action.part), partition.wire)
+    if not finite_rows([received])[0]:
+        return math.inf
+    aggregate = received.double()
     total, norms = torch.zeros_like(aggregate), []
     for row in rows:
         difference = row - aggregate
         norms.append(float(torch.linalg.vector_norm(difference)))
         total += difference * (min(1.0, tau / norms[-1]) if norms[-1] else 1.0)
     error = aggregate_error(float(torch.linalg.vector_norm(aggregate)), len(aggregate), partition.wire)
-    tolerance = sum_tolerance(norms, tau, residual=rules.residual, error=error)
+    tolerance = float(sum_tolerance(norms, tau, residual=rules.residual, error=error))
     length = float(torch.linalg.vector_norm(total))
-    if not math.isfinite(length):
-        return math.inf
     return length / tolerance if tolerance > 0 else (math.inf if length > 0 else 0.0)
 
 
@@ -215,7 +217,7 @@ class Finding:
     Attributes:
         opinion: the vote that follows.
         accuse: whether it is off so far that a validator accuses.
-        distance: relative distance from the recomputed vector; 0 when all hashes are equal, infinite if unknown.
+        distance: `distance_excess` from the recomputed vector; 0 when all hashes are equal, infinite if unknown.
         withheld: the target does not show the momentum that its vector was built on.
         accomplices: owners that hold a row and have accepted false scalars about it, ascending.
     """
@@ -252,42 +254,44 @@ def examine(record: Attempt, target: PeerId, vector: torch.Tensor) -> Finding:
     convict; `tolerant` ones estimate the distance from the scalars, which the owners have checked against the rows: so
     no row has to travel.
     """
-    rules, partition = record.rules, record.partition
+    rules, partition, tau = record.rules, record.partition, record.tau
     parts, digests = encode_parts(vector, partition.count, partition.wire, rules.aggregation)
     commit, scalars = record.commits[target], record.scalars[target]
     equal = [ours == theirs for ours, theirs in zip(digests, commit.parts, strict=True)]
     projection = projection_of(record.randomness, partition)
     rows = rows_from_wire(parts, partition.wire)
     measures = projection.vector(rows, _aggregates(partition, record.flat))
-    lies = [
-        part
+    lies = {
+        part: scalars_excess(scalars.products[part], scalars.norms[part], (clipped(measure, tau), measure.norm), tau)
         for part, measure in enumerate(measures)
-        if equal[part] and _differs(scalars.products[part], scalars.norms[part], measure, record.tau)
-    ]
-    counted = target in record.workers
-    accomplices = tuple(sorted(record.owners[part] for part in lies if counted and record.owners[part] != target))
+        if equal[part]
+    }
+    covered = [part for part, excess in lies.items() if excess > COVER_UP and target in record.workers]
+    accomplices = tuple(sorted(record.owners[part] for part in covered if record.owners[part] != target))
     if all(equal):
-        opinion = Opinion.GUILTY if lies else Opinion.INNOCENT
-        return Finding(opinion, bool(lies), 0.0, accomplices)
+        return judged([(SCALARS, excess) for excess in lies.values()], 0.0, accomplices)
     if rules.verification.validation is Validation.EXACT:
         return Finding(Opinion.GUILTY, True, math.inf, accomplices)
     claims = [(s, n, m) for s, n, m in zip(scalars.products, scalars.norms, measures, strict=True)]
     size = float(torch.linalg.vector_norm(torch.cat(rows), dtype=torch.float64))
-    distance = sketch_distance(claims, record.tau)
-    relative = distance / size if size > 0 else (math.inf if distance > 0 else 0.0)
-    return judge_distance(relative, rules.verification.accuse, rules.verification.convict, bool(lies), accomplices)
+    distance = sketch_distance(claims, tau)
+    relative = distance_excess(distance, size, len(vector), partition.wire, rules.verification.accuse)
+    measured = [(SCALARS, excess) for excess in lies.values()]
+    return judged([*measured, (rules.verification.gradient, relative)], relative, accomplices)
 
 
-def judge_distance(
-    relative: float, accuse: float, convict: float, lies: bool, accomplices: tuple[PeerId, ...]
-) -> Finding:
-    """Apply the two thresholds: between `convict` / 2 and `convict` nobody loses."""
-    if lies or relative > convict:
-        return Finding(Opinion.GUILTY, lies or relative > accuse, relative, accomplices)
-    opinion = Opinion.INNOCENT if relative < convict / 2 else Opinion.UNSURE
-    return Finding(opinion, False, relative, accomplices)
+def judged(measured: Sequence[tuple[Thresholds, float]], distance: float, accomplices: tuple[PeerId, ...]) -> Finding:
+    """Return what follows from several measures of one vector: the worst decides."""
+    opinions = {opinion_on(thresholds, excess) for thresholds, excess in measured}
+    accuse = any(thresholds.accuses(excess) for thresholds, excess in measured)
+    for opinion in (Opinion.GUILTY, Opinion.UNSURE):
+        if opinion in opinions:
+            return Finding(opinion, accuse, distance, accomplices)
+    return Finding(Opinion.INNOCENT, accuse, distance, accomplices)
 
 
-def _differs(product: float, norm: float, measure: Measure, tau: float) -> bool:
-    off_product = abs(product - clipped(measure, tau)) > 2 * measure_tolerance(measure.norm, tau)
-    return off_product or abs(norm - measure.norm) > 2 * norm_tolerance(measure.norm)
+def opinion_on(thresholds: Thresholds, excess: float) -> Opinion:
+    """Return what a judge finds by one measure."""
+    if thresholds.convicts(excess):
+        return Opinion.GUILTY
+    return Opinion.INNOCENT if thresholds.acquits(excess) else Opinion.UNSURE

@@ -34,8 +34,11 @@ class Inbox(Protocol):
         Nothing is allocated by the transport; a refused payload is drained within bounds or the stream is closed.
         """
 
-    def on_part(self, sender: PeerId, header: bytes, payload: memoryview, digest: bytes) -> None:
-        """The payload that was accepted is complete; `digest` is its 32-byte BLAKE3, computed while it arrived."""
+    def on_part(self, sender: PeerId, header: bytes, payload: memoryview, digest: bytes) -> bool:
+        """The payload that was accepted is complete; `digest` is its 32-byte BLAKE3, computed while it arrived.
+
+        Returns whether it is of no use, so that whoever sent it pays for the time that it took.
+        """
 
     def on_part_failed(self, sender: PeerId, header: bytes) -> None:
         """The payload that was accepted will not come: its stream broke or stalled. The buffer is free again."""

@@ -8,6 +8,7 @@ import math
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from time import thread_time
 from typing import TypeVar
 
 import torch
@@ -76,6 +77,9 @@ class Withheld(Exception):
 OnExamined = Callable[[int, PeerId, Finding], None]
 """Is told by a validator: the step in which it validated, whom, and what it found."""
 
+Charge = Callable[[PeerId, float], None]
+"""Lets a peer pay for seconds of processor time."""
+
 
 class SessionDriver:
     """Drives one Session; it is the transport's Inbox. Use from one event loop.
@@ -85,6 +89,7 @@ class SessionDriver:
         worker: runs encoding, hashing, aggregation and measuring; one thread is enough, since they follow each other.
         on_voided: is told of every failed attempt.
         on_examined: is told what this peer found as a validator.
+        charge: is told who has sent what this peer then looked at together, and what that took of each.
 
     Attributes:
         stages: how long the stages of the current step, or of the last one, have taken.
@@ -99,6 +104,7 @@ class SessionDriver:
         worker: Executor,
         on_voided: Callable[[Voided], None],
         on_examined: OnExamined | None = None,
+        charge: Charge | None = None,
     ) -> None:
         self._session = session
         self._transport = transport
@@ -107,6 +113,8 @@ class SessionDriver:
         self._worker = worker
         self._on_voided = on_voided
         self._on_examined = on_examined
+        self._charge = charge
+        self._spoke: set[PeerId] = set()
         self.stages = StageClock()
         self._timer: asyncio.Handle | None = None
         self._timer_at = math.inf
@@ -170,7 +178,7 @@ class SessionDriver:
         self._perform(self._session.measured(self._now, request.attempt, result))
 
     async def _inspect(self, request: InspectRow) -> None:
-        row = await self._work(inspect_row, request)
+        row = await self._work(inspect_row, request, self._rules.aggregation)
         self._perform(self._session.inspected(self._now, request.attempt, request.author, request.part, row))
 
     async def _aggregate_again(self, request: AggregateAgain) -> None:
@@ -205,16 +213,18 @@ class SessionDriver:
 
     def on_message(self, sender: PeerId, data: bytes) -> None:
         """See `Inbox`."""
+        self._spoke.add(sender)
         self._perform(self._session.on_message(self._now, sender, data))
 
     def accept_part(self, sender: PeerId, header: bytes, length: int) -> memoryview | None:
         """See `Inbox`."""
         return self._session.accept_part(sender, header, length)
 
-    def on_part(self, sender: PeerId, header: bytes, payload: memoryview, digest: bytes) -> None:
+    def on_part(self, sender: PeerId, header: bytes, payload: memoryview, digest: bytes) -> bool:
         """See `Inbox`."""
-        self._session.on_part(sender, header, digest)
+        useless = self._session.on_part(sender, header, digest)
         self._watch()
+        return useless
 
     def on_part_failed(self, sender: PeerId, header: bytes) -> None:
         """See `Inbox`."""
@@ -293,4 +303,10 @@ class SessionDriver:
 
     def _tick(self) -> None:
         self._timer_at = math.inf
+        spoke, self._spoke = self._spoke, set()
+        began = thread_time()
         self._perform(self._session.tick(self._now))
+        if spoke and self._charge is not None:
+            each = (thread_time() - began) / len(spoke)
+            for peer in spoke:
+                self._charge(peer, each)

@@ -208,7 +208,8 @@ class SimulatedPeer:
             case MeasureRows():
                 self._perform(session.measured(now, attempt, measure_rows(action)))
             case InspectRow(author=author, part=part):
-                self._perform(session.inspected(now, attempt, author, part, inspect_row(action)))
+                row = inspect_row(action, rules.aggregation)
+                self._perform(session.inspected(now, attempt, author, part, row))
             case AggregateAgain(part=part):
                 excess = imbalance(action, rules.aggregation)
                 self._perform(session.aggregated_again(now, attempt, part, excess))

@@ -37,7 +37,7 @@ class RunModel:
 
     def __init__(self) -> None:
         self.series = Series()
-        self._run: dict[str, Any] = {"state": "starting", "step": None, "alive": 0}
+        self._run: dict[str, Any] = {"state": "starting", "step": None, "alive": 0, "unvalidated": None}
         self._members: set[str] = set()
         self._rosters: deque[tuple[int, frozenset[str]]] = deque(maxlen=_MAX_ROSTERS)
         self._peers: OrderedDict[str, dict[str, Any]] = OrderedDict()
@@ -122,6 +122,10 @@ class RunModel:
                 self._verdicts.append(row)
             case {"event": "checkpoint" | "checkpoint_missed", "step": int(step)}:
                 self._checkpoint(step, event)
+            case {"event": "unvalidated", "step": int(step)}:
+                self._run["unvalidated"] = {"step": step, "words": _text(event.get("words"))}
+            case {"event": "validated"}:
+                self._run["unvalidated"] = None
             case {"event": "silent"}:
                 self._run["state"] = "silent"
             case {"event": "finished" | "stopped" as name}:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import re
 import socket
+from collections import Counter
 from http import HTTPStatus
 from importlib.resources import files
 from pathlib import Path
@@ -13,10 +14,13 @@ from pathlib import Path
 from coordinator.dashboard.feed import Feed
 from peer.telemetry.guard import SECURITY_HEADERS, PageGuard
 from peer.telemetry.http import Request, Response, encode_head
-from peer.telemetry.server import CHUNK, Connection, HttpServer
+from peer.telemetry.server import CHUNK, LEAST_STAY, Connection, HttpServer
 
 MAX_STREAMS = 24
-"""Listening browsers; further ones are told to come again."""
+"""Listening browsers; one more takes the place of the one that has had it longest, or is told to come again."""
+
+_COME_BACK = b"retry: 30000\n\n"
+"""Told to a browser whose place was taken: it must not take another one's at once."""
 
 HEARTBEAT = 15.0
 """Seconds after which a quiet stream says that it is alive."""
@@ -43,6 +47,14 @@ def load_assets() -> dict[str, Response]:
     }
 
 
+class _Place:
+    """Of a listening browser: since when it has it, in seconds of the event loop, and whether another has taken it."""
+
+    def __init__(self, since: float) -> None:
+        self.since = since
+        self.taken = asyncio.Event()
+
+
 class DashboardServer:
     """Serves the page, its stream of events, and files of evidence."""
 
@@ -51,7 +63,7 @@ class DashboardServer:
         self._feed = feed
         self._bans = bans
         self._assets = load_assets()
-        self._streams = 0
+        self._streams: dict[Connection, _Place] = {}
         self._server = HttpServer("the dashboard", guard, self._answer)
 
     async def start(self, sock: socket.socket) -> None:
@@ -92,24 +104,40 @@ class DashboardServer:
 
     async def _stream(self, connection: Connection) -> None:
         """Send events until the client goes, says anything more, or does not keep up."""
-        if self._streams >= MAX_STREAMS:
+        if len(self._streams) >= MAX_STREAMS and not self._made_room():
             await connection.send(Response(HTTPStatus.SERVICE_UNAVAILABLE, b"too many pages are open\n"))
             return
-        self._streams += 1
+        place = self._streams[connection] = _Place(asyncio.get_running_loop().time())
         client = self._feed.join()
         talking = asyncio.ensure_future(connection.more())
         sending = asyncio.ensure_future(_send_events(client.queue, connection))
+        taken = asyncio.ensure_future(place.taken.wait())
         try:
-            await asyncio.wait({talking, sending}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({talking, sending, taken}, return_when=asyncio.FIRST_COMPLETED)
             if sending.done():
                 sending.result()
         finally:
-            self._streams -= 1
+            self._streams.pop(connection, None)
             self._feed.leave(client)
-            for task in (talking, sending):
+            for task in (talking, sending, taken):
                 task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.gather(talking, sending, return_exceptions=True)
+                await asyncio.gather(talking, sending, taken, return_exceptions=True)
+        if place.taken.is_set():
+            await connection.write(_COME_BACK)
+
+    def _made_room(self) -> bool:
+        """Let go of a listening browser that has had its place for long, of the address that has most of them.
+
+        A client that reads nothing cannot be told from one that reads while the run has little to tell.
+        """
+        now = asyncio.get_running_loop().time()
+        held = Counter(connection.address for connection in self._streams)
+        losers = [one for one, place in self._streams.items() if now - place.since >= LEAST_STAY]
+        if not losers:
+            return False
+        self._streams.pop(max(losers, key=lambda one: held[one.address])).taken.set()
+        return True
 
 
 async def _send_events(queue: asyncio.Queue[bytes | None], connection: Connection) -> None:

@@ -15,6 +15,7 @@ from btard.configuration.options import settings_of
 from btard.errors import UserError
 from btard.hashing import tagged_digest
 from btard.identity import IdentityKey, PeerId
+from btard.round.rules import NONCE_SIZE
 from deploy.local.messages import Start, Wave
 from deploy.local.settings import SwarmSettings
 from tasks.registry import check_task
@@ -192,8 +193,8 @@ class SwarmPlan:
             "--probation": s.probation,
             "--peers": s.peers,
             "--seed": s.seed,
-            # Randomness is bound to the run's id, and the same seed has to give the same run.
-            "--run-id": tagged_digest("btard local swarm run", s.seed.to_bytes(8, "big"))[:16].hex(),
+            # Randomness is bound to the run's name, and the same seed has to give the same run.
+            "--nonce": tagged_digest("btard local swarm run", s.seed.to_bytes(8, "big"))[:NONCE_SIZE].hex(),
             "--checkpoint-every": s.checkpoint_every,
             "--commit-timeout": s.commit_timeout,
             "--scatter-timeout": s.exchange_timeout,

@@ -9,8 +9,10 @@ from importlib.metadata import PackageNotFoundError, version
 
 from btard.errors import UserError
 from btard.identity import PeerId
+from btard.printable import printable
 from btard.transport.libp2p import Libp2pNode
 from btard.transport.libp2p.probing import ask_dial_back, read_clock
+from btard.version import PROTOCOL_VERSION
 from peer.doctor.check_machine import (
     check_device,
     check_directory,
@@ -42,9 +44,8 @@ from peer.doctor.probe_machine import (
 from peer.doctor.probe_network import probe_address
 from peer.doctor.settings import DoctorSettings
 from peer.joining import load_run_task
-from peer.manifest import PROTOCOL_VERSION, RunManifest
+from peer.manifest import RunManifest
 from peer.settings import PeerSettings
-from peer.visit.overview import printable
 from peer.visit.sight import Sight, look
 from peer.visit.visitor import visiting
 
@@ -149,6 +150,9 @@ class Examination:
             data=settings.data,
             tokenizer=settings.tokenizer,
             cache_dir=settings.cache_dir,
+            max_data=settings.max_data,
+            max_batch=settings.max_batch,
+            max_dimension=settings.max_dimension,
         )
         try:
             await asyncio.to_thread(load_run_task, mine, manifest)

@@ -40,12 +40,25 @@ class DoctorSettings(Settings):
     directory: Annotated[Path, Option("where the peer will write", group=_MACHINE)] = Path("btard-peer")
     device: Annotated[Device, Option("where gradients are to be computed", group=_MACHINE)] = Device.AUTO
     data: Annotated[
-        str | None, Option("where this machine has the run's data, if not where the manifest says", group=_MACHINE)
+        str | None,
+        Option(
+            "where this machine has the run's data: needed where the run trains on a corpus of its coordinator's own",
+            group=_MACHINE,
+        ),
     ] = None
     tokenizer: Annotated[
         str | None, Option("where this machine has the run's tokenizer, if the run loads one", group=_MACHINE)
     ] = None
     cache_dir: Annotated[Path | None, Option("where tokenised data are kept", group=_MACHINE)] = None
+    max_data: Annotated[
+        float, Field(gt=0), Option("the largest Hub data set that a run may have fetched", unit="GiB", group=_MACHINE)
+    ] = 4.0
+    max_batch: Annotated[
+        int, Field(ge=1), Option("the largest batch that a run may ask for", unit="samples", group=_MACHINE)
+    ] = 256
+    max_dimension: Annotated[
+        int, Field(ge=1), Option("the largest model that a run may ask for", unit="numbers", group=_MACHINE)
+    ] = 2**30
     tolerance: Annotated[Path, Option("file that btard calibrate has written here", group=_MACHINE)] = Path(
         "tolerance.json"
     )

@@ -101,10 +101,13 @@ class PeerMeter:
         self._member = Gauge("btard_peer_member", "1 for a member of the roster, else 0.", registry=registry)
         self._probation = Gauge("btard_peer_probation", "1 for a member on probation, else 0.", registry=registry)
         self._members = Gauge("btard_peer_roster_members", "Members of the roster of the step.", registry=registry)
+        self._validated = Gauge(
+            "btard_peer_validated", "1 while validators can be drawn, 0 while nobody is validated.", registry=registry
+        )
         self._finished = Gauge(
             "btard_peer_step_timestamp_seconds", "Unix time at which the last step was finished.", registry=registry
         )
-        for gauge in (self._step, self._loss, self._finished):
+        for gauge in (self._step, self._loss, self._finished, self._validated):
             gauge.set(math.nan)
 
         self._steps = Counter("btard_peer_steps", "Steps that were finished.", registry=registry)
@@ -143,8 +146,9 @@ class PeerMeter:
         for stage in Stage:
             self._stages.labels(label(stage))
 
-    def begins(self, roster: Roster) -> None:
-        """A step begins with this roster."""
+    def begins(self, roster: Roster, *, validated: bool) -> None:
+        """A step begins with this roster, of which validators can be drawn or not."""
+        self._validated.set(validated)
         self._step.set(roster.step)
         self._members.set(len(roster.members))
         self._member.set(self._key in roster.members)

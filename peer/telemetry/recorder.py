@@ -12,19 +12,21 @@ from peer.settings import PeerSettings
 from peer.telemetry.meter import PeerMeter, PeerStep
 from peer.telemetry.settings import WandbMode
 from peer.telemetry.wandb_run import WandbRun
+from peer.validation_watch import ValidationWatch
 
 
 class Recorder:
     """Passes on what happens to whoever records it."""
 
-    def __init__(self, meter: PeerMeter, wandb: WandbRun | None) -> None:
+    def __init__(self, meter: PeerMeter, wandb: WandbRun | None, watch: ValidationWatch) -> None:
         self._meter = meter
         self._wandb = wandb
+        self._watch = watch
 
     def begins(self, roster: Roster) -> None:
         """A step begins."""
         MOMENT.step = roster.step
-        self._meter.begins(roster)
+        self._meter.begins(roster, validated=self._watch.look(roster))
 
     def finished(self, step: PeerStep) -> None:
         """A step has been finished."""

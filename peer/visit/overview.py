@@ -10,8 +10,10 @@ from typing import Any
 
 from btard.errors import UserError
 from btard.identity import PeerId
+from btard.printable import printable
 from btard.round.evidence import Offence
 from btard.round.roster import Roster
+from btard.round.unvalidated import nobody_is_validated
 from peer.bans import BanEntry
 from peer.visit.sight import Sight
 
@@ -72,6 +74,7 @@ class Overview:
         step: of the newest roster, None before the first.
         loss: median of the losses that members tell of their latest step.
         samples_per_second: sum over the members.
+        unvalidated: why no validators can be drawn of the newest roster; None where they can, or the run is over.
     """
 
     experiment: str
@@ -86,6 +89,7 @@ class Overview:
     samples_per_second: float
     peers: tuple[PeerRow, ...]
     bans: tuple[BanRow, ...]
+    unvalidated: str | None
 
     def as_json(self) -> dict[str, Any]:
         """Return what `--json` prints."""
@@ -115,6 +119,9 @@ def overview(sight: Sight) -> Overview:
         samples_per_second=sum(row.samples_per_second or 0.0 for row in telling),
         peers=rows,
         bans=tuple(sorted((_ban(sight, peer) for peer in banned), key=lambda row: (row.step or 0, row.peer))),
+        unvalidated=None
+        if roster is None or sight.finished
+        else nobody_is_validated(len(roster.voters), manifest.validators),
     )
 
 
@@ -162,8 +169,3 @@ def _names(entry: BanEntry, peer: PeerId) -> bool:
         return PeerId.parse(entry.peer) == peer
     except UserError:
         return False
-
-
-def printable(text: str) -> str:
-    """Return a stranger's text without what a terminal would obey."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)

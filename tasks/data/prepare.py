@@ -15,6 +15,7 @@ from blake3 import blake3
 from pydantic import BaseModel, ConfigDict
 
 from btard.errors import UserError
+from tasks.data.hub import HubAccess, pinned
 from tasks.data.sources import Piece, Source, TextSource, TokenRows, corpus_identity, open_source
 from tasks.data.spec import DataSpec
 from tasks.data.tokenised import (
@@ -77,6 +78,7 @@ def prepare(
     request: TokenisedRequest,
     cache_dir: Path | None = None,
     progress: ProgressListener | None = None,
+    access: HubAccess | None = None,
 ) -> TokenisedCorpus:
     """The tokenised form of a corpus, from the cache or written into it.
 
@@ -85,17 +87,31 @@ def prepare(
     Args:
         cache_dir: parent folder of tokenised forms, `~/.cache/btard/data` by default.
         progress: is called now and then while the form is written, not at all when it is in the cache.
+        access: what the owner of this machine allows a Hub data set.
 
     Raises:
         UserError: the corpus or the tokenizer is missing, empty or unreadable, or the cached form is damaged.
     """
     parent = (cache_dir or DEFAULT_CACHE).expanduser()
+    allowed = access or HubAccess()
+    try:
+        return _prepared(pinned(spec, allowed), request, parent, progress or (lambda _: None), allowed)
+    except OSError as error:
+        raise UserError(
+            f"the corpus cannot be prepared: {error.filename or parent}: {error.strerror or error}; data must be "
+            "readable, and --cache-dir writable, with room for the tokens"
+        ) from error
+
+
+def _prepared(
+    spec: DataSpec, request: TokenisedRequest, parent: Path, progress: ProgressListener, access: HubAccess
+) -> TokenisedCorpus:
     final = parent / _request_hash(spec, request)
     if not final.exists():
         parent.mkdir(parents=True, exist_ok=True)
         building = Path(tempfile.mkdtemp(prefix=".building-", dir=parent))
         try:
-            _write(building, spec, request, progress or (lambda _: None))
+            _write(building, spec, request, progress, access)
             _publish(building, final)
         finally:
             shutil.rmtree(building, ignore_errors=True)
@@ -121,8 +137,10 @@ def _request_hash(spec: DataSpec, request: TokenisedRequest) -> str:
     return digest.hexdigest(length=16)
 
 
-def _write(folder: Path, spec: DataSpec, request: TokenisedRequest, progress: ProgressListener) -> None:
-    source = open_source(spec)
+def _write(
+    folder: Path, spec: DataSpec, request: TokenisedRequest, progress: ProgressListener, access: HubAccess
+) -> None:
+    source = open_source(spec, access)
     if spec.tokenizer is not None:
         encoder = load(Path(spec.tokenizer), request.tokenizer)
     elif isinstance(source, TokenRows):

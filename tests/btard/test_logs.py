@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from btard.logs import MOMENT, JsonFormatter, LogFormat
+from btard.errors import UserError
+from btard.logs import MOMENT, JsonFormatter, LogFormat, TextFormatter, tell_error
 
 
 @pytest.fixture(autouse=True)
@@ -51,6 +52,23 @@ def test_whatever_is_said_stays_in_one_line() -> None:
     fields = json.loads(line)
     assert fields["message"] == 'a "b"\r\n\x00\x1b[31m'
     assert fields["exception"].startswith("Traceback") and "ValueError: one\ntwo" in fields["exception"]
+
+
+def test_for_people_nothing_moves_the_cursor_or_begins_another_line() -> None:
+    said = "gone\n2026-01-01 00:00:00,000 ERROR step 5: banned\x1b[2J"
+    try:
+        raise ValueError(said)
+    except ValueError:
+        text = TextFormatter().format(record("%s", said, exc_info=sys.exc_info()))
+    first, *further = text.split("\n")
+    assert first.endswith(" gone") and all(line.startswith("    ") for line in further)
+    assert all(line.isprintable() for line in (first, *further))
+    assert further[0] == "    2026-01-01 00:00:00,000 ERROR step 5: banned?[2J"
+
+
+def test_the_sentence_of_an_error_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    tell_error("btard-peer", UserError("no run\x1b]0;owned\x07\nbtard-peer: all is well"))
+    assert capsys.readouterr().err == "btard-peer: no run?]0;owned?\n    btard-peer: all is well\n"
 
 
 NOISE = """

@@ -26,6 +26,7 @@ def mixed(
     steps: int,
     seed: int = 0,
     delay: tuple[float, float] = (0.01, 0.01),
+    tau: float = 1.0,
     **settings: object,
 ) -> Swarm:
     given = {"attack_start": 1, "collude_patience": 0.0, "collude_at": "memory:mixed", "delay_steps": 2} | settings
@@ -35,7 +36,7 @@ def mixed(
     }
     rules = dataclasses.replace(RULES, verification=VerificationRules(validators=2.0))
     swarm = Swarm(
-        peers, steps=steps, seed=seed, behaviours=behaviours, rules=rules, conditions=NetworkConditions(delay)
+        peers, steps=steps, seed=seed, behaviours=behaviours, rules=rules, conditions=NetworkConditions(delay), tau=tau
     )
     for peer in swarm.peers:
         peer.spoiled = lambda batch, parameters: -seeded_gradient(batch, parameters)
@@ -145,3 +146,11 @@ def test_two_reports_of_one_liar_do_not_split_the_honest_ones() -> None:
 def test_an_honest_owner_that_is_slow_to_measure_is_not_banned_for_a_false_product() -> None:
     for seed in range(10):
         check_justice(mixed({1: "FALSE_PRODUCT"}, peers=8, steps=4, seed=seed, delay=(0.001, 1.0)))
+
+
+@pytest.mark.parametrize("peers, tau", [(8, 0.02), (8, 1.0), (8, 1e3), (16, 1e3)])
+def test_tolerated_lies_of_almost_half_cost_no_owner_its_place(peers: int, tau: float) -> None:
+    liars = range(1, peers - 1, 2)
+    swarm = mixed(dict.fromkeys(liars, "TOLERATED_LIES"), peers=peers, steps=3, tau=tau)
+    assert check_justice(swarm) == swarm.liars
+    assert all(len(peer.finished()) == 3 for peer in swarm.honest)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from btard.round.accusations import Opinion
 from btard.round.actions import Stopped, Voided
 from btard.round.attempt import Attempt
 from btard.round.evidence import Offence
+from btard.round.evidence_file import to_json
 from btard.round.messages import Commit
 from btard.round.partition import WireType
 from btard.round.rules import VerificationRules
@@ -21,10 +23,13 @@ from btard.round.work import Finding, examine
 from btard.transport.memory import SimulatedPeer
 from byzantine.control.drift import Drift
 from byzantine.control.hasty_validator import HastyValidator
+from byzantine.membership.forged_evidence import ForgedEvidence
 from byzantine.membership.poisoned_state import PoisonedState
 from byzantine.membership.sybil_crowd import SybilCrowd
 from byzantine.membership.sybil_sleeper import SybilSleeper
 from byzantine.settings import BehaviourSettings
+from peer.bans import BanBook
+from tests.btard.round.evidence import evidence_of
 from tests.btard.round.swarm import RULES, Swarm, verdicts, voids
 
 CHECKED = dataclasses.replace(RULES, verification=VerificationRules(validators=3.0))
@@ -157,3 +162,24 @@ def test_a_poisoned_state_is_another_and_an_honest_one_is_not() -> None:
     server.commit(1, commit, view)
     poisoned = server.served_state(state)
     assert len(poisoned) == len(state) and digest(poisoned) != digest(state)
+
+
+async def test_forged_evidence_is_believed_by_no_newcomer_and_true_evidence_is(tmp_path: Path) -> None:
+    forger, true = ForgedEvidence(settings(attack_start=1), b""), to_json(evidence_of(Offence.FALSE_SCALARS))
+    roster = Swarm(2).genesis
+    view = View(roster, roster.members[0], (), (), 1.0, {}, WireType.FLOAT32)
+    commit = Commit(bytes(32), bytes(32), bytes(32), (), bytes(32), b"", ())
+    forger.commit(0, commit, view)
+    assert forger.served_evidence(true) == true and forger.served_evidence(None) is None
+    forger.commit(1, commit, view)
+    assert forger.served_evidence(None) is None
+    shown = {roster.members[0]: forger.served_evidence(true), roster.members[1]: true}
+
+    async def ask(source: PeerId, banned: PeerId) -> bytes | None:
+        return shown[source]
+
+    evidence = evidence_of(Offence.FALSE_SCALARS)
+    newcomer = BanBook(tmp_path, evidence.rules)
+    assert await newcomer.verify_all(ask, [evidence.accused], roster.members[:1]) == ([], [evidence.accused])
+    verified, unproven = await newcomer.verify_all(ask, [evidence.accused], roster.members)
+    assert [found for found, _ in verified] == [evidence] and unproven == []

@@ -39,7 +39,7 @@ def test_defaults_are_the_coordinators() -> None:
     [
         (["--task", "chess"], "no task 'chess'"),
         (["--task", "digits", "--size", "huge"], "no size 'huge'"),
-        (["--task", "digits", "--data", "hub:mnist"], "only its built-in data"),
+        (["--task", "digits", "--data", "hub:owner/mnist"], "only its built-in data"),
         (["--samples", "0"], "--samples is 0, but must be a whole number of gradients from 1 to 10000"),
         (["--task", "digits", "--output", "/no/such/folder/file"], "must be a file in a folder that exists"),
         (["--task", "digits", "--output", "/tmp"], "must be a file in a folder that exists"),

@@ -56,7 +56,7 @@ def test_digits_need_no_folder(capsys: pytest.CaptureFixture[str]) -> None:
         (["--task", "chess"], "no task 'chess'"),
         (["--size", "huge"], "no size 'huge'"),
         (["--data", "nowhere.txt"], "neither 'builtin', an existing file"),
-        (["--task", "digits", "--data", "hub:mnist"], "only its built-in data"),
+        (["--task", "digits", "--data", "hub:owner/mnist"], "only its built-in data"),
         (["--tokenizer", "/no/such/file"], "there is no tokenizer at /no/such/file"),
     ],
 )
@@ -71,7 +71,7 @@ def test_help_shows_tasks_sizes_and_defaults(capsys: pytest.CaptureFixture[str])
         main(["prepare", "--help"])
     assert left.value.code == 0
     text = " ".join(capsys.readouterr().out.split())
-    for part in ("albert: tiny, large", "default: tiny", "default: ~/.cache/btard/data", "NAME:CONFIGURATION"):
+    for part in ("albert: tiny, large", "default: tiny", "default: ~/.cache/btard/data", "OWNER/NAME:CONFIGURATION"):
         assert part in text
 
 

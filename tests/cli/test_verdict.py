@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from btard.round.evidence import Evidence, Offence
-from btard.round.evidence_file import rules_fingerprint, save, to_json
+from btard.round.evidence_file import FORMAT, rules_fingerprint, save, to_json
 from cli import main as program
 from tests.btard.round.evidence import evidence_of
 
@@ -102,12 +102,15 @@ def test_rules_that_make_an_honest_aggregate_wrong_are_not_those_of_the_run(tmp_
 def test_what_is_wrong_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     evidence = save(EVIDENCE, tmp_path / "bans")
     (tmp_path / "torn.json").write_bytes(evidence.read_bytes()[:-50])
+    before = tmp_path / "before.json"
+    before.write_bytes(evidence.read_bytes().replace(FORMAT.encode(), b"btard evidence 1"))
     (tmp_path / "empty").mkdir()
     (tmp_path / "strange").mkdir()
     (tmp_path / "strange" / "events.jsonl").write_bytes(b'\xff\n{"event":"joined"}\n')
     for words, says in (
         ([tmp_path / "none.json"], "No such file"),
         ([tmp_path / "torn.json"], "is no evidence of a ban"),
+        ([before], "was written by another version of the protocol (its format is 'btard evidence 1', this program"),
         ([tmp_path / "empty"], "holds no evidence"),
         ([evidence, "--run", tmp_path / "empty"], "give the directory of a peer or a coordinator"),
         ([evidence, "--run", tmp_path / "strange"], "does not tell the rules of a run"),

@@ -36,7 +36,7 @@ def ids(*numbers: int) -> tuple[PeerId, ...]:
 def manifest(**changes: Any) -> RunManifest:
     """A small run."""
     fields: dict[str, Any] = {
-        "run_id": "11" * 16,
+        "nonce": "11" * 16,
         "experiment": "test",
         "task": "digits",
         "size": "tiny",
@@ -56,7 +56,7 @@ def manifest(**changes: Any) -> RunManifest:
         "deadlines": {},
         "seed": 7,
     }
-    return RunManifest.model_validate(fields | changes)
+    return RunManifest.of(fields | changes)
 
 
 def settings(directory: Path, **changes: Any) -> CoordinatorSettings:

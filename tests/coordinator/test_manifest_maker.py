@@ -13,9 +13,13 @@ from coordinator.manifest_maker import PreparedRun, prepare_run
 from coordinator.run_directory import RunDirectory
 from coordinator.settings import DEFAULT_TAU
 from peer.calibration import Tolerance
+from tasks.data import hub
+from tasks.data.public import PublicData, PublicKind
+from tasks.data.spec import DataSpec
 from tasks.registry import load_task
 from tasks.training_state import TrainingState
 from tests.coordinator.swarm import settings
+from tests.tasks.data.test_hub import COMMIT, StandIn
 
 
 def prepare(path: Path, **changes: Any) -> PreparedRun:
@@ -51,12 +55,41 @@ def test_two_runs_have_two_names(tmp_path: Path) -> None:
     assert prepare(tmp_path / "a").manifest.run_id != prepare(tmp_path / "b").manifest.run_id
 
 
-def test_a_run_may_be_given_its_name(tmp_path: Path) -> None:
-    name = "ab" * 16
-    assert prepare(tmp_path, run_id=name).manifest.run_id == name
-    assert prepare(tmp_path).manifest.run_id == prepare(tmp_path, run_id=name).manifest.run_id == name
-    with pytest.raises(UserError, match="--run-id contradicts"):
-        prepare(tmp_path, run_id="cd" * 16)
+def test_the_same_nonce_and_the_same_rules_are_the_same_run(tmp_path: Path) -> None:
+    nonce = "ab" * 16
+    name = prepare(tmp_path / "a", nonce=nonce).manifest.run_id
+    assert prepare(tmp_path / "a").manifest.run_id == prepare(tmp_path / "a", nonce=nonce).manifest.run_id == name
+    assert prepare(tmp_path / "b", nonce=nonce).manifest.run_id == name
+    assert prepare(tmp_path / "c", nonce=nonce, tau=3.0).manifest.run_id != name
+    with pytest.raises(UserError, match="--nonce contradicts"):
+        prepare(tmp_path / "a", nonce="cd" * 16)
+
+
+def test_a_corpus_of_the_coordinators_own_is_not_named(tmp_path: Path) -> None:
+    corpus = tmp_path / "secret-name.txt"
+    corpus.write_text("words of all kinds\n" * 2000)
+    own = {"task": "gpt", "data": str(corpus), "cache_dir": tmp_path / "cache"}
+    run = prepare(tmp_path / "run", **own)
+    assert run.manifest.data == PublicData(kind=PublicKind.OWN)
+    assert "secret-name" not in run.manifest.model_dump_json() and str(tmp_path) not in run.manifest.model_dump_json()
+    assert prepare(tmp_path / "run", **own).resumed
+    tokenizer = load_task("gpt", "tiny", DataSpec.parse(str(corpus)), tmp_path / "cache").corpus.folder  # type: ignore[attr-defined]
+    told = prepare(tmp_path / "other", **own, tokenizer=str(tokenizer)).manifest
+    assert told.data == PublicData(kind=PublicKind.OWN, own_tokenizer=True)
+
+
+def test_a_run_that_goes_on_keeps_its_commit_of_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "remote"
+    folder.mkdir()
+    (folder / "train.jsonl").write_text('{"text": "from the Hub"}\n' * 400)
+    remote = StandIn(folder)
+    monkeypatch.setattr(hub, "HUB", remote)
+    fields = {"task": "gpt", "data": "hub:owner/name", "cache_dir": tmp_path / "cache"}
+    first = prepare(tmp_path / "run", **fields).manifest
+    assert (first.data.name, first.data.revision) == ("owner/name", COMMIT)
+    remote.newest = "f" * 40
+    assert prepare(tmp_path / "run", **fields).manifest == first
+    assert prepare(tmp_path / "other", **fields).manifest.data.revision == "f" * 40
 
 
 @pytest.mark.parametrize(

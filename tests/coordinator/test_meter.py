@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from btard.identity import Envelope, MessageKind, PeerId
 from btard.logs import MOMENT
+from btard.printable import printable
 from btard.round.evidence import Offence
 from btard.transport.stages import Stage
 from coordinator.events import CoordinatorEvent
@@ -71,6 +72,15 @@ def test_the_roster_and_the_steps(registry: CollectorRegistry, meter: SwarmMeter
     assert all(math.isnan(found[f"btard_swarm_{name}"]) for name in lies)
 
 
+def test_whether_anybody_is_validated() -> None:
+    for validators, members, shown in ((1.0, 4, 1), (1.0, 3, 0), (0.0, 4, 0)):
+        registry = CollectorRegistry()
+        meter = SwarmMeter(registry, manifest(validators=validators))
+        assert math.isnan(read(registry)["btard_swarm_validated"])
+        meter.followed(roster(7, *range(members)), members)
+        assert read(registry)["btard_swarm_validated"] == shown
+
+
 def test_events_are_counted_also_those_of_earlier_starts(directory: RunDirectory) -> None:
     for start in range(2):
         registry = CollectorRegistry()
@@ -127,7 +137,7 @@ def test_what_members_tell_is_a_median_and_a_sum(registry: CollectorRegistry, me
 
 def details(rng: random.Random) -> PeerDetails:
     """What a liar might tell of itself, within the schema."""
-    word = "".join(chr(rng.randrange(32, 0x2FFF)) for _ in range(32))
+    word = printable("".join(chr(rng.randrange(32, 0x2FFF)) for _ in range(32)))
     step = rng.choice([rng.randrange(MAX_TOLD, 40), rng.randrange(MAX_TOLD, 2**30)])
     targets = [str(peer) for peer in ids(1, 2, 3)]
     return PeerDetails(

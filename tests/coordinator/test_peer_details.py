@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from btard.transport.stages import Stage
 from coordinator import peer_details as module
@@ -41,6 +42,15 @@ def record(told: PeerDetails | None) -> Metrics:
 
 def out(step: int, peer: object, reason: str = "it was silent") -> Exclusion:
     return Exclusion(step=step, peer=str(peer), reason=reason)
+
+
+@pytest.mark.parametrize("text", ["\x1b[2J", "a\nb", "\u202e", "\x00"])
+def test_a_text_that_a_terminal_would_obey_is_no_record(text: str) -> None:
+    for change in ({"version": text}, {"numerics": text}):
+        with pytest.raises(ValidationError, match="cannot be printed"):
+            details(**change)
+    with pytest.raises(ValidationError, match="cannot be printed"):
+        out(9, B, text)
 
 
 def test_the_latest_of_each_peer_is_in_a_file(directory: RunDirectory, log: Log) -> None:

@@ -89,10 +89,12 @@ async def test_from_welcome_to_farewell(
         "welcomed",
         "welcomed",
         "genesis",
+        "unvalidated",
         "checkpoint",
         "checkpoint",
         "finished",
     ]
+    assert [entry["words"] for entry in log.named("unvalidated")] == ["nobody is validated: 2 voters, 4 are needed"]
     assert [entry["step"] for entry in log.named("checkpoint")] == [10, 20]
     summary = json.loads(directory.summary_file.read_text())
     assert summary["step"] == 20
@@ -178,7 +180,7 @@ async def test_an_end_without_the_last_checkpoint(
     monkeypatch.setattr(module, "END_SILENCE", 0.0)
     directory.save_roster(roster(20, 1, 2))
     assert await asyncio.wait_for(supervise(run, network, directory, log).run(), 20) is ExitCode.FAILED
-    assert [entry["event"] for entry in log.read()] == ["checkpoint_missed", "finished"]
+    assert [entry["event"] for entry in log.read()] == ["unvalidated", "checkpoint_missed", "finished"]
     assert json.loads(directory.summary_file.read_text())["final_checkpoint"] is None
 
 

@@ -177,7 +177,8 @@ class World:
             case MeasureRows() as action:
                 self.do(session.measured(now, action.attempt, measure_rows(action)))
             case InspectRow() as action:
-                self.do(session.inspected(now, action.attempt, action.author, action.part, inspect_row(action)))
+                row = inspect_row(action, rules.aggregation)
+                self.do(session.inspected(now, action.attempt, action.author, action.part, row))
             case AggregateAgain() as action:
                 excess = imbalance(action, rules.aggregation)
                 self.do(session.aggregated_again(now, action.attempt, action.part, excess))

@@ -10,7 +10,7 @@ import pytest
 
 from btard.behaviour import Behaviour
 from btard.identity import MessageKind
-from btard.round.actions import Voided
+from btard.round.actions import Finished, Voided
 from btard.round.evidence import Evidence, Offence
 from lab.invariants import Violation, run_checked
 from lab.peer import Event, LabPeer
@@ -121,3 +121,19 @@ def test_a_swarm_that_stands_still_is_found() -> None:
     broken = simulation()
     broken.network.at(0.05, lambda: setattr(broken.network, "_events", []))
     assert violation(broken).invariant == "I7"
+
+
+def test_a_crowd_that_comes_in_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("btard.round.admission.quota", lambda members: members)
+    found = violation(simulation(newcomers=2, newcomers_at=2))
+    assert found.invariant == "I8" and "2 beside 5 members" in found.words
+
+
+def test_a_banned_key_that_comes_back_is_found() -> None:
+    def change(peer: LabPeer, event: Event) -> Event:
+        if not isinstance(event, Finished) or event.step % 2:
+            return event
+        members = tuple(sorted({*event.roster.members, *event.roster.banned}))
+        return dataclasses.replace(event, roster=dataclasses.replace(event.roster, members=members))
+
+    assert forged(change, simulation(byzantine=2, steps=60, validators=2)).invariant == "I8"

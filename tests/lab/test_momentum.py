@@ -54,7 +54,7 @@ def test_a_false_vector_on_a_true_momentum_is_a_ban() -> None:
 def test_a_chain_begins_anew_with_those_that_come_back_or_join() -> None:
     cut_off = report(run(steps=45, delay="0.6", cut=["12-40:1"]))
     assert cut_off["honest_suspended"] >= 1 and cut_off["admitted"] >= 1 and cut_off["members"] == 6
-    joined = report(run(steps=20, newcomers=2, newcomers_at=2, probation=4))
+    joined = report(run(steps=28, newcomers=2, newcomers_at=2, probation=4))
     assert (joined["members"], joined["attempts_failed"]) == (8, 0)
 
 

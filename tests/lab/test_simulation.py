@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 
+from btard.identity import PeerId
+from btard.round.actions import Finished
 from cli.main import main
 from lab.invariants import run_checked
+from lab.peer import Event, LabPeer
 from lab.report import butterfly_bytes, report, tables
 from lab.settings import Rejoin, SimulateSettings, WorkloadName
 from lab.simulation import Simulation
@@ -72,10 +75,46 @@ def test_nobody_comes_back_where_nobody_asks() -> None:
     assert report(simulation)["members"] == 5
 
 
-def test_newcomers_are_admitted_and_on_probation_do_not_count() -> None:
-    simulation = run(byzantine=0, newcomers=2, newcomers_at=2, probation=4)
-    found = report(simulation)
-    assert (found["admitted"], found["members"]) == (2, 8)
+def test_newcomers_are_admitted_one_after_the_other() -> None:
+    early = report(run(byzantine=0, newcomers=2, newcomers_at=2, probation=4, steps=20))
+    assert (early["admitted"], early["members"]) == (1, 7)
+    late = report(run(byzantine=0, newcomers=2, newcomers_at=2, probation=4, steps=26))
+    assert (late["admitted"], late["members"]) == (2, 8)
+
+
+class Joins:
+    """The steps in which peers have come in."""
+
+    def __init__(self) -> None:
+        self.steps: dict[PeerId, int] = {}
+
+    def happened(self, peer: LabPeer, event: Event) -> None:
+        if isinstance(event, Finished) and peer.honest:
+            before = peer.session.roster
+            assert before is not None
+            for joined in set(event.roster.members).difference(before.members):
+                self.steps.setdefault(joined, event.roster.step)
+
+    def moved(self, peer: LabPeer, result: Finished) -> None:
+        """Nothing: `happened` has heard of it."""
+
+
+def test_those_who_return_come_at_once_however_many() -> None:
+    # Three of seven are cut off; a newcomer has taken the only place for a new key before they return.
+    chosen = {"peers": 7, "steps": 60, "delay": "0.6", "cut": ["12-40:3"], "newcomers": 2, "newcomers_at": 0}
+    simulation, joins = Simulation(settings(byzantine=0, **chosen)), Joins()
+    simulation.listeners.append(joins)
+    run_checked(simulation)
+    first, *back, last = sorted(joins.steps.values())
+    old = {peer.peer_id for peer in simulation.peers[:7]}
+    assert sorted(joins.steps[peer] for peer in joins.steps.keys() & old) == back and len(back) == 3
+    assert first < back[0] and back[-1] < first + 20 <= last
+
+
+def test_a_minority_that_names_strangers_keeps_nobody_out() -> None:
+    attack = {"attack": ["NAME_STRANGERS"], "byzantine": 3, "peers": 7, "validators": 0}
+    found = report(run(**attack, newcomers=1, newcomers_at=2, probation=4))
+    assert (found["members"], found["admitted"], found["attempts_failed"]) == (8, 1, 0)
 
 
 def test_sybils_of_banned_attackers_are_caught_on_probation() -> None:

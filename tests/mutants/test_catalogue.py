@@ -23,9 +23,8 @@ def test_there_are_enough_and_each_has_its_own_name() -> None:
 def test_the_bug_can_be_planted_and_its_test_exists(mutant: Mutant) -> None:
     ast.parse(mutated(mutant))
     file, _, test = mutant.test.partition("::")
-    functions = {
-        node.name for node in ast.walk(ast.parse((ROOT / file).read_text())) if isinstance(node, ast.FunctionDef)
-    }
+    kinds = ast.FunctionDef | ast.AsyncFunctionDef
+    functions = {node.name for node in ast.walk(ast.parse((ROOT / file).read_text())) if isinstance(node, kinds)}
     assert test.partition("[")[0] in functions
 
 

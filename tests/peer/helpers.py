@@ -12,7 +12,7 @@ from btard.round.partition import WireType
 from btard.round.roster import Roster, first_randomness
 from btard.transport.libp2p import FetchError
 from peer.manifest import Deadlines, RunManifest
-from tasks.data.spec import DataSpec
+from tasks.data.public import PublicData
 from tasks.registry import load_task
 from tasks.training_state import TrainingState
 from tests.btard.round.swarm import keys
@@ -20,18 +20,18 @@ from tests.btard.round.swarm import keys
 KEYS = keys(6)
 PEERS = tuple(key.peer_id for key in KEYS)
 ROSTER = Roster(5, PEERS[:5], frozenset(), first_randomness(0, 5))
-RUN = bytes.fromhex("00112233445566778899aabbccddeeff")
+NONCE = bytes.fromhex("00112233445566778899aabbccddeeff")
 
 
 def run_manifest(**changed: Any) -> RunManifest:
     """Return the manifest of a run on the digits."""
     task = load_task("digits", "tiny")
     fields: dict[str, Any] = {
-        "run_id": RUN.hex(),
+        "nonce": NONCE.hex(),
         "experiment": "test",
         "task": "digits",
         "size": "tiny",
-        "data": DataSpec(),
+        "data": PublicData(),
         "fingerprint": task.fingerprint,
         "dimension": TrainingState(task, 0).dimension,
         "batch_size": 8,
@@ -47,7 +47,10 @@ def run_manifest(**changed: Any) -> RunManifest:
         "deadlines": Deadlines(),
         "seed": 1,
     }
-    return RunManifest(**(fields | changed))
+    return RunManifest.of(fields | changed)
+
+
+RUN = run_manifest().run
 
 
 def signed_manifest(key: IdentityKey, body: bytes, *, run: bytes = RUN) -> Envelope:

@@ -11,7 +11,7 @@ import pytest
 
 from btard.identity import Envelope, MessageKind, PeerId
 from btard.round.evidence import Evidence, Offence
-from btard.round.evidence_file import MAX_FILE, fingerprint, from_json, to_json
+from btard.round.evidence_file import FORMAT, MAX_FILE, fingerprint, from_json, to_json
 from btard.round.rules import StepRules
 from btard.transport.libp2p import FetchError, RecordError
 from peer import bans as module
@@ -96,9 +96,23 @@ def test_a_damaged_file_is_named_and_does_not_keep_a_peer_from_starting(
     assert str(path) in caplog.text and "is no evidence" in caplog.text
 
 
+def test_a_file_of_the_version_before_is_named_in_one_sentence_and_not_taken_up(
+    book: BanBook, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = book.add(EVIDENCE)
+    assert path is not None
+    path.write_bytes(path.read_bytes().replace(FORMAT.encode(), b"btard evidence 1"))
+    assert BanBook(book.directory, OF_THE_RUN).evidence_of(BANNED) is None
+    (record,) = caplog.records
+    assert record.getMessage() == (
+        f"not taking up {path}: {path} was written by another version of the protocol "
+        f"(its format is 'btard evidence 1', this program checks '{FORMAT}'): check it with the release that wrote it"
+    )
+
+
 def test_files_of_another_run_and_files_that_prove_nothing_are_not_taken_up(book: BanBook) -> None:
     book.add(EVIDENCE)
-    other_run = dataclasses.replace(OF_THE_RUN, run=bytes(16))
+    other_run = dataclasses.replace(OF_THE_RUN, nonce=bytes(16))
     assert BanBook(book.directory, other_run).evidence_of(BANNED) is None
     book.add(dataclasses.replace(EVIDENCE, envelopes=()))
     assert BanBook(book.directory, OF_THE_RUN).evidence_of(BANNED) is None
@@ -138,7 +152,7 @@ LIES = {
     "about another peer": to_json(evidence_of(Offence.FALSE_SCALARS)).replace(
         str(BANNED).encode(), str(keys(7)[0].peer_id).encode()
     ),
-    "of another run": with_rules(dataclasses.replace(OF_THE_RUN, run=bytes(16))),
+    "of another run": with_rules(dataclasses.replace(OF_THE_RUN, nonce=bytes(16))),
     "under another tau": with_rules(TAU),
     "of another offence": to_json(dataclasses.replace(EVIDENCE, offence=Offence.EQUIVOCATION)),
 }

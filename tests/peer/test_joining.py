@@ -15,6 +15,9 @@ from peer.joining import check_local_settings, find_manifest, load_run_task, rea
 from peer.manifest import MANIFEST_KEY, PROTOCOL_VERSION
 from peer.records import RosterRecord, roster_key
 from peer.settings import PeerSettings
+from tasks.data.public import PublicData, PublicKind
+from tasks.data.spec import DataSpec
+from tasks.registry import load_task
 from tests.peer.helpers import KEYS, PEERS, ROSTER, RUN, TableRecords, run_manifest, signed_manifest
 
 MANIFEST = run_manifest()
@@ -124,6 +127,39 @@ def test_local_data_take_the_place_of_the_manifests(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=f"'{tmp_path}/none' is neither"):
         load_run_task(local(data=f"{tmp_path}/none"), MANIFEST)
     assert load_run_task(local(data="builtin"), MANIFEST).name == "digits"
+
+
+def test_a_corpus_of_the_coordinators_own_has_to_be_given(tmp_path: Path) -> None:
+    corpus = tmp_path / "corpus.txt"
+    corpus.write_text("words of all kinds\n" * 2000)
+    own = run_manifest(task="gpt", data=PublicData(kind=PublicKind.OWN))
+    with pytest.raises(UserError, match="a corpus of its coordinator's own, with the fingerprint"):
+        load_run_task(local(cache_dir=tmp_path), own)
+    task = load_task("gpt", "tiny", DataSpec.parse(str(corpus)), tmp_path)
+    own = own.model_copy(update={"fingerprint": task.fingerprint})
+    assert load_run_task(local(cache_dir=tmp_path, data=str(corpus)), own).fingerprint == task.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("changed", "allowed", "says"),
+    [
+        ({"batch_size": 2**20}, {}, "batches of 1,048,576 samples, but --max-batch allows 256 on this machine"),
+        ({"batch_size": 257}, {}, "batches of 257 samples"),
+        ({"dimension": 2**39}, {}, "a model of 549,755,813,888 numbers, but --max-dimension allows 1,073,741,824"),
+        ({"batch_size": 9}, {"max_batch": 8}, "batches of 9 samples, but --max-batch allows 8"),
+    ],
+)
+def test_more_than_the_owner_allows_is_told_first(
+    changed: dict[str, Any], allowed: dict[str, Any], says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(joining, "load_task", lambda *_, **__: pytest.fail("something was loaded"))
+    with pytest.raises(UserError, match=says):
+        load_run_task(local(**allowed), run_manifest(**changed))
+
+
+def test_what_the_owner_allows_is_taken() -> None:
+    assert load_run_task(local(max_batch=2**20), run_manifest(batch_size=2**20)).name == "digits"
+    assert load_run_task(local(), run_manifest(batch_size=256)).name == "digits"
 
 
 def published(record: RosterRecord, author: int = 0, run: bytes = RUN) -> Any:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from btard.identity import Malformed
 from btard.round.rules import AggregationRules, Eliminate, Validation, VerificationRules
 from peer.manifest import MAX_MANIFEST, Deadlines, RunManifest
-from tests.peer.helpers import KEYS, RUN, run_manifest, signed_manifest
+from tests.peer.helpers import KEYS, NONCE, RUN, run_manifest, signed_manifest
 
 MANIFEST = run_manifest()
 
@@ -36,7 +36,7 @@ def changed(**fields: Any) -> bytes:
     ],
 )
 def test_a_manifest_goes_round(manifest: RunManifest) -> None:
-    assert read(manifest.model_dump_json().encode()) == manifest
+    assert read(manifest.model_dump_json().encode(), run=manifest.run) == manifest
 
 
 @pytest.mark.parametrize(
@@ -45,6 +45,8 @@ def test_a_manifest_goes_round(manifest: RunManifest) -> None:
         {"run_id": "00"},
         {"run_id": "zz" * 16},
         {"run_id": RUN.hex().upper()},
+        {"nonce": "00"},
+        {"nonce": None},
         {"experiment": ""},
         {"experiment": "x" * 101},
         {"fingerprint": "00"},
@@ -119,6 +121,29 @@ def test_a_manifest_that_is_too_long_is_not_read() -> None:
         read(body + b" " * (MAX_MANIFEST + 1 - len(body)))
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"tau": 2.0},
+        {"momentum": 0.9},
+        {"wire": "float16"},
+        {"eliminate": "mutual"},
+        {"deadlines": {"settle": 4.0}},
+        {"nonce": "00" * 16},
+        {"run_id": "00" * 16},
+    ],
+    ids=str,
+)
+def test_a_run_that_its_rules_do_not_name_is_malformed(fields: dict[str, Any]) -> None:
+    with pytest.raises(Malformed, match=r"it names the run [0-9a-f]{32}, but its rules and its nonce make the run"):
+        read(changed(**fields))
+
+
+def test_other_rules_are_another_run_and_what_no_step_needs_is_not() -> None:
+    assert run_manifest(tau=2.0).run != run_manifest(nonce="00" * 16).run != MANIFEST.run
+    assert run_manifest(experiment="of another name", metrics_period=9.0).run == MANIFEST.run
+
+
 def test_a_manifest_of_another_run_is_refused() -> None:
     with pytest.raises(Malformed, match="names another run"):
         read(MANIFEST.model_dump_json().encode(), run=bytes(16))
@@ -127,14 +152,19 @@ def test_a_manifest_of_another_run_is_refused() -> None:
 def test_what_a_round_and_the_aggregation_need() -> None:
     strict = {"validators": 1.5, "validation": "exact", "accuse": 0.2, "convict": 0.1, "eliminate": "mutual"}
     rules = run_manifest(max_part_norm=3.0, momentum=0.5, probation=7, **strict).step_rules
-    assert (rules.run, rules.dimension, rules.wire) == (RUN, MANIFEST.dimension, MANIFEST.wire)
+    assert (rules.nonce, rules.dimension, rules.wire) == (NONCE, MANIFEST.dimension, MANIFEST.wire)
     assert (rules.commit, rules.scatter, rules.gather, rules.agree, rules.settle) == (120.0, 60.0, 60.0, 20.0, 5.0)
     assert rules.aggregation == AggregationRules(MANIFEST.rule, 1.0, 5, 3.0)
     assert rules.verification == VerificationRules(1.5, Validation.EXACT, 0.2, 0.1, Eliminate.MUTUAL, 7, 0.5)
 
 
 def test_who_is_accused_can_be_convicted() -> None:
-    run_manifest(accuse=0.2, convict=0.19)
+    for convict in (0.05, 0.1):
+        run_manifest(accuse=0.2, convict=convict)
+    # Honest machines differ by a tenth of what accuses: neither limit may lie so near to the other, or to them.
+    for convict in (0.049, 0.101, 0.19):
+        with pytest.raises(ValueError, match="must lie between a quarter and a half of accuse"):
+            run_manifest(accuse=0.2, convict=convict)
     for convict in (0.2, 0.3):
         with pytest.raises(ValueError, match="must be below accuse"):
             run_manifest(accuse=0.2, convict=convict)

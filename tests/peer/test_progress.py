@@ -30,3 +30,20 @@ def test_a_full_disk_costs_a_line_in_the_log(tmp_path: Path, caplog: pytest.LogC
     progress.begin(3)
     assert progress.step == 3
     assert "cannot write" in caplog.text
+
+
+def test_a_peer_that_dies_while_it_writes_knows_the_step_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "progress"
+    progress = Progress(path, "a" * 32)
+    progress.begin(3)
+
+    def dies(file: Path, text: str, encoding: str) -> int:
+        file.write_bytes(b"")
+        raise SystemExit
+
+    monkeypatch.setattr(Path, "write_text", dies)
+    with pytest.raises(SystemExit):
+        progress.begin(4)
+    assert Progress(path, "a" * 32).step == 3

@@ -14,7 +14,7 @@ from btard.hashing import digest
 from btard.identity import Malformed, PeerId
 from btard.identity.codec import decode, encode
 from btard.round.roster import MAX_PEERS
-from peer.questions import MAX_HEAD, Head, Question, Want
+from peer.questions import MAX_HEAD, Head, Question, Want, is_large
 from tests.peer.helpers import ROSTER
 
 STATE = digest(b"state")
@@ -92,3 +92,8 @@ def test_a_damaged_head_is_malformed_or_another_one(data: st.DataObject) -> None
     damaged[data.draw(st.integers(0, len(damaged) - 1))] ^= data.draw(st.integers(1, 255))
     with contextlib.suppress(Malformed):
         assert Head.decode(bytes(damaged)) != HEAD
+
+
+def test_only_what_is_as_long_as_the_model_needs_a_slot() -> None:
+    assert {want for want in Want if is_large(Question(want=want).encode())} == {Want.STATE, Want.SNAPSHOT, Want.BASE}
+    assert not is_large(b"") and not is_large(b'{"want":"everything"}')

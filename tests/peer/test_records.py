@@ -10,7 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from btard.identity import Envelope, Malformed, MessageKind
+from btard.hashing import digest
+from btard.identity import Envelope, Malformed, MessageKind, PeerId
+from btard.round.draw import Audit
+from btard.round.roster import Roster
 from peer.records import (
     MAX_AGE,
     MAX_BODY,
@@ -41,6 +44,21 @@ def envelope(body: bytes, kind: MessageKind, *, run: bytes = RUN, author: int = 
     return Envelope.sign(KEYS[author], run=run, step=0, kind=kind, body=body)
 
 
+def test_a_roster_of_256_and_its_memory_fit_a_record() -> None:
+    names = sorted(PeerId.from_public_key(digest(bytes([number % 256, number // 256]))) for number in range(256 + 40))
+    roster = Roster(0, tuple(names[:256]), frozenset(), bytes(32))
+    for step in range(40):
+        stay = [peer for peer in roster.members if peer not in names[: min(126, 4 * step)]]
+        audits = tuple(Audit(peer, stay[0]) for peer in stay[-16:])
+        joined = names[256 + step : 257 + step]
+        roster = roster.successor(stay, joined, names[126:128], randomness=bytes(32), audits=audits, probation_steps=20)
+    assert len(roster.former) == 126 and len(roster.banned) == 2 and len(roster.probation) == 20
+    assert len(roster.members) + len(roster.former) + len(roster.banned) == 256 + 40
+    record = RosterRecord.of(roster)
+    assert record.unpack() == roster
+    assert len(record.model_dump_json()) < MAX_BODY
+
+
 def test_every_run_and_purpose_has_a_key_of_its_own() -> None:
     names = {name(run) for name in (joins_key, roster_key, metrics_key) for run in (RUN, bytes(16))}
     assert len(names) == 6
@@ -56,7 +74,7 @@ def test_a_record_goes_round(record: Record, kind: MessageKind) -> None:
 @pytest.mark.parametrize("record, kind", EXAMPLES)
 def test_a_record_of_another_run_or_kind_is_malformed(record: Record, kind: MessageKind) -> None:
     body = record.model_dump_json().encode()
-    for wrong in (envelope(body, kind, run=bytes(16)), envelope(body, MessageKind.HEAD)):
+    for wrong in (envelope(body, kind, run=bytes(16)), envelope(body, MessageKind.MANIFEST)):
         with pytest.raises(Malformed, match=f"no {kind.name} record of this run"):
             type(record).read(wrong, RUN, kind)
 

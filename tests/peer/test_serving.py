@@ -44,6 +44,11 @@ class Poisons(Behaviour):
         return b"poison"
 
 
+class Forges(Behaviour):
+    def served_evidence(self, evidence: bytes | None) -> bytes | None:
+        return b"forged"
+
+
 class Hides(Behaviour):
     def shown_momentum(self, step: int, base: bytes | None) -> bytes | None:
         return None
@@ -158,3 +163,12 @@ async def test_the_evidence_of_a_ban_and_of_nothing_else(server: StateServer, ba
     assert await ask(server, Want.BAN, peer=str(evidence.accused)) == to_json(evidence)
     for other in (str(PEERS[0]), "", "nobody", "1" * 64):
         assert await ask(server, Want.BAN, peer=other) is None
+
+
+async def test_a_behaviour_may_show_other_evidence(counted: CountedTrainer, bans: BanBook) -> None:
+    honest, forger = (StateServer(counted, made, bans) for made in (Behaviour(), Forges()))  # type: ignore[arg-type]
+    for server in (honest, forger):
+        server.stand(ROSTER, STATE)
+    assert await ask(honest, Want.BAN, peer=str(PEERS[0])) is None
+    assert await ask(forger, Want.BAN, peer=str(PEERS[0])) == b"forged"
+    assert await ask(forger, Want.BAN, peer="nobody") is None

@@ -26,4 +26,4 @@ def test_images_are_scaled(digits: DigitsTask) -> None:
 
 def test_other_data_is_refused() -> None:
     with pytest.raises(UserError, match="only its built-in data"):
-        DigitsTask.load(DataSpec(kind=SourceKind.HUB, location="mnist"))
+        DigitsTask.load(DataSpec(kind=SourceKind.HUB, location="owner/mnist"))

@@ -79,6 +79,22 @@ class ControlSocket:
         disconnect = p2pd_pb2.DisconnectRequest(peer=bytes(peer))
         await self._ask(p2pd_pb2.Request(type=p2pd_pb2.Request.DISCONNECT, disconnect=disconnect), timeout)
 
+    async def protect(self, peer: PeerId, weight: int, timeout: float) -> None:
+        """Have the daemon close others first when it has too many connections, as long as it is connected to a peer.
+
+        Args:
+            peer: whose connections matter.
+            weight: how much; those of the least total weight are closed first.
+            timeout: seconds.
+
+        Raises:
+            DaemonError: the daemon does not answer in time.
+        """
+        tag = p2pd_pb2.ConnManagerRequest(
+            type=p2pd_pb2.ConnManagerRequest.TAG_PEER, peer=bytes(peer), tag="member", weight=weight
+        )
+        await self._ask(p2pd_pb2.Request(type=p2pd_pb2.Request.CONNMANAGER, connManager=tag), timeout)
+
     async def register(self, protocols: Sequence[str], listener: Path, timeout: float) -> None:
         """Have the daemon forward incoming streams of these protocols to the unix socket `listener`."""
         handler = p2pd_pb2.StreamHandlerRequest(

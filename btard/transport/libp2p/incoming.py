@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import struct
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 
 from blake3 import blake3
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
@@ -16,14 +17,16 @@ from btard.identity import PeerId
 from btard.identity.envelope import MAX_ENVELOPE
 from btard.transport.base import MAX_HEADER, Inbox
 from btard.transport.libp2p.control import read_message
-from btard.transport.libp2p.pipe import Parser, Pipe, Violation, fill
+from btard.transport.libp2p.gate import Gate, Gates
+from btard.transport.libp2p.pipe import Expects, Parser, Pipe, Violation, fill
 from btard.transport.libp2p.settings import Counters, Limits
+from btard.version import PROTOCOL_VERSION
 
 logger = logging.getLogger(__name__)
 
-CONTROL_PROTOCOL = "/btard/1/control"
-BULK_PROTOCOL = "/btard/1/bulk"
-FETCH_PROTOCOL = "/btard/1/fetch"
+CONTROL_PROTOCOL = f"/btard/{PROTOCOL_VERSION}/control"
+BULK_PROTOCOL = f"/btard/{PROTOCOL_VERSION}/bulk"
+FETCH_PROTOCOL = f"/btard/{PROTOCOL_VERSION}/fetch"
 
 MESSAGE_PREFIX = struct.Struct(">I")
 """Length of a control message."""
@@ -36,20 +39,34 @@ _HASH_STEP = 128 << 10
 _MESSAGES_STEP = 16 << 10
 """Bytes of messages read at a time: as many as usually wait, few enough to be through with at once."""
 
+_OPENING_COST = 200e-6
+"""Seconds of processor time of opening and closing a stream, besides what is measured: uvloop's part."""
+_READ_COST = 25e-6
+"""Seconds of a read, besides what is measured: waking, and the system call."""
+_BYTE_COST = 1e-9
+"""Seconds of decrypting a byte, in p2pd, and copying it out of the socket."""
+
 StreamParser = Callable[[Pipe, PeerId], Parser]
 
 
 class IncomingStreams:
-    """All streams that p2pd forwards to us, by the peer that p2pd authenticated and the protocol it chose."""
+    """All streams that p2pd forwards to us, by the peer that p2pd authenticated and the protocol it chose.
 
-    def __init__(self, limits: Limits, counters: Counters) -> None:
+    Args:
+        disconnect: closes all connections of a peer that opens too many streams.
+    """
+
+    def __init__(self, limits: Limits, counters: Counters, disconnect: Callable[[PeerId], None]) -> None:
         self._limits = limits
         self._counters = counters
+        self._disconnect = disconnect
         self._scratch = memoryview(bytearray(64 << 10))
         self._pipes: defaultdict[tuple[PeerId, str], list[Pipe]] = defaultdict(list)
         self._owner: dict[Pipe, tuple[PeerId, str] | None] = {}
-        self._part_started: dict[Pipe, float] = {}
+        self._gate: dict[Pipe, Gate] = {}
+        self._unpaid: dict[Pipe, float] = {}
         self._parsers: dict[str, StreamParser] = {CONTROL_PROTOCOL: self._messages, BULK_PROTOCOL: self._parts}
+        self.gates = Gates(limits, counters)
         self.inbox: Inbox | None = None
         """Who is told; while None, messages are dropped and parts refused."""
 
@@ -64,17 +81,21 @@ class IncomingStreams:
         return pipe
 
     def sweep(self, now: float) -> None:
-        """Close streams that stalled in the middle of something, take too long for a part, or are idle.
+        """Close streams that stalled in the middle of something, take too long for it, or are idle, and see who has
+        become a member, or is one no more.
 
         Args:
             now: event-loop time in seconds.
         """
         limits = self._limits
-        for pipe in list(self._owner):
-            quiet = now - pipe.progress_at
-            slow = now - self._part_started.get(pipe, now) > limits.part_timeout
-            if slow or quiet > (limits.idle_timeout if pipe.idle else limits.stall_timeout):
+        allowed = {Expects.FRAME: limits.idle_timeout, Expects.REST: limits.stall_timeout, Expects.NOTHING: math.inf}
+        for pipe, owner in list(self._owner.items()):
+            quiet = 0.0 if pipe.paused else now - pipe.progress_at
+            if now > pipe.deadline or quiet > allowed[pipe.expects]:
                 pipe.abort()
+            elif owner is not None:
+                self._pass(pipe, *owner)
+        self.gates.forget()
 
     def drop_peer(self, peer: PeerId) -> None:
         """Close every stream that `peer` opened."""
@@ -88,15 +109,28 @@ class IncomingStreams:
             pipe.abort()
 
     def _forget(self, pipe: Pipe) -> None:
-        self._part_started.pop(pipe, None)
+        self._unpaid.pop(pipe, None)
+        gate = self._gate.pop(pipe, None)
+        if gate is not None:
+            gate.remove(pipe)
         owner = self._owner.pop(pipe, None)
         if owner is not None:
             self._pipes[owner].remove(pipe)
             if not self._pipes[owner]:
                 del self._pipes[owner]
 
+    def _pass(self, pipe: Pipe, sender: PeerId, protocol: str) -> Gate:
+        """Let the budget of whatever the sender is now pay for a stream."""
+        gate, former = self.gates.of(sender, asks=protocol == FETCH_PROTOCOL), self._gate.get(pipe)
+        if former is not gate:
+            if former is not None:
+                former.remove(pipe)
+            self._gate[pipe] = gate
+            gate.add(pipe)
+        return gate
+
     def _parse(self, pipe: Pipe) -> Parser:
-        pipe.idle = False
+        pipe.expects = Expects.REST
         head = bytearray()
         yield from read_message(head.extend)
         try:
@@ -105,6 +139,12 @@ class IncomingStreams:
         except (DecodeError, ValueError) as error:
             self._counters.streams_refused += 1
             raise Violation(f"a stream of no Ed25519 peer: {error}") from None
+        gate = self._pass(pipe, sender, info.proto)
+        gate.spend(_OPENING_COST)
+        if not self.gates.opens(sender):
+            self._counters.streams_refused += 1
+            self._disconnect(sender)
+            raise Violation(f"{sender.short} opens too many streams")
         parser = self._parsers.get(info.proto)
         if parser is None or len(self._owner) > self._limits.streams_total:
             self._counters.streams_refused += 1
@@ -112,28 +152,48 @@ class IncomingStreams:
         self._owner[pipe] = (sender, info.proto)
         same = self._pipes[sender, info.proto]
         same.append(pipe)
-        for old in same[: -self._limits.streams_per_peer]:
-            # The newest is the live one after a peer's restart, and a flood of streams hurts only who sends it.
-            old.abort()
+        self._make_room(sender, same, info.proto)
+        pipe.on_read = self._pay
         try:
             yield from parser(pipe, sender)
         except Violation:
             self._counters.violations += 1
             raise
 
+    def _make_room(self, sender: PeerId, same: list[Pipe], protocol: str) -> None:
+        """Close what makes a peer's streams, or those of all strangers, too many."""
+        if protocol != FETCH_PROTOCOL:
+            for old in same[: -self._limits.streams_per_peer]:
+                # The newest is the live one after a peer's restart, and a flood of streams hurts only who sends it.
+                old.abort()
+        if self.gates.stranger(sender):
+            theirs = self.gates.of(sender, asks=protocol == FETCH_PROTOCOL).pipes
+            excess = len(theirs) - self._limits.stranger_streams
+            # Whoever has something to say has said it long before the others are through with opening theirs.
+            for old in [pipe for pipe in theirs if pipe.expects is not Expects.NOTHING][: max(0, excess)]:
+                old.abort()
+
+    def _pay(self, pipe: Pipe, size: int, seconds: float) -> None:
+        """Let the sender's budget pay for a read, but for that of a part that may yet be of use."""
+        seconds += _READ_COST + size * _BYTE_COST
+        if pipe in self._unpaid:
+            self._unpaid[pipe] += seconds
+        elif pipe in self._gate:
+            self._gate[pipe].spend(seconds)
+
     def _messages(self, pipe: Pipe, sender: PeerId) -> Parser:
         # Nothing else writes to the scratch before what it has got is taken out.
         scratch, prefix = self._scratch[:_MESSAGES_STEP], MESSAGE_PREFIX.size
-        rate, come = self._limits.message_rate, b""
-        allowance, refilled_at = float(rate), pipe.progress_at
+        come = b""
         while True:
-            pipe.idle = not come
+            pipe.expects = Expects.REST if come else Expects.FRAME
             come += bytes(scratch[: (yield scratch)])
-            pipe.idle = False
-            at = 0
+            pipe.expects = Expects.REST
+            at = read = 0
+            most = self._limits.stranger_message_bytes if self.gates.stranger(sender) else MAX_ENVELOPE
             while len(come) - at >= prefix:
                 (length,) = MESSAGE_PREFIX.unpack_from(come, at)
-                if length > MAX_ENVELOPE:
+                if length > most:
                     raise Violation(f"{sender.short} announces a message of {length} bytes")
                 data, at = come[at + prefix : at + prefix + length], at + prefix + length
                 if len(data) < length:
@@ -148,33 +208,35 @@ class IncomingStreams:
                 self._counters.bytes_received += length
                 if self.inbox is not None:
                     self.inbox.on_message(sender, data)
-                allowance -= length + 1024
+                read += length + 1024
             come = come[at:]
-            allowance = min(rate, allowance + (pipe.progress_at - refilled_at) * rate)
-            refilled_at = pipe.progress_at
-            if allowance < 0:
-                pipe.pause_for(-allowance / rate)
+            self._gate[pipe].spend(0.0, read)
 
     def _parts(self, pipe: Pipe, sender: PeerId) -> Parser:
         prefix = bytearray(PART_PREFIX.size)
+        loop = asyncio.get_running_loop()
         while True:
-            pipe.idle = True
+            pipe.expects = Expects.FRAME
             yield from fill(memoryview(prefix))
             header_length, length = PART_PREFIX.unpack(prefix)
             if header_length > MAX_HEADER:
                 raise Violation(f"{sender.short} announces a part header of {header_length} bytes")
-            pipe.idle = False
+            pipe.expects = Expects.REST
             raw_header = bytearray(header_length)
             yield from fill(memoryview(raw_header))
             header = bytes(raw_header)
             target = None if self.inbox is None else self.inbox.accept_part(sender, header, length)
+            pipe.deadline = loop.time() + self._limits.part_timeout
             if target is None:
                 self._counters.parts_refused += 1
                 yield from self._drain(sender, length)
             else:
-                self._part_started[pipe] = asyncio.get_running_loop().time()
-                yield from self._payload(sender, header, target)
-                del self._part_started[pipe]
+                self._unpaid[pipe] = 0.0
+                useless = yield from self._payload(pipe, sender, header, target)
+                seconds = self._unpaid.pop(pipe)
+                if useless:
+                    self._gate[pipe].spend(seconds)
+            pipe.deadline = math.inf
 
     def _drain(self, sender: PeerId, length: int) -> Parser:
         if length > self._limits.drain_bytes:
@@ -182,7 +244,10 @@ class IncomingStreams:
         while length:
             length -= yield self._scratch[: min(length, len(self._scratch))]
 
-    def _payload(self, sender: PeerId, header: bytes, target: memoryview) -> Parser:
+    def _payload(
+        self, pipe: Pipe, sender: PeerId, header: bytes, target: memoryview
+    ) -> Generator[memoryview, int, bool]:
+        """Parse a payload into its place; returns whether it turned out to be of no use."""
         inbox = self.inbox
         assert inbox is not None
         hasher = blake3()
@@ -195,9 +260,11 @@ class IncomingStreams:
                     hashed = done
         except GeneratorExit:
             self._counters.parts_failed += 1
+            if pipe in self._gate:
+                self._gate[pipe].spend(self._unpaid[pipe])
             inbox.on_part_failed(sender, header)
             raise
         hasher.update(target[hashed:])
         self._counters.parts_received += 1
         self._counters.bytes_received += len(target)
-        inbox.on_part(sender, header, target, hasher.digest())
+        return inbox.on_part(sender, header, target, hasher.digest())

@@ -13,6 +13,9 @@ import socket
 import sys
 import termios
 from collections.abc import Callable, Generator
+from enum import Enum, auto
+from math import inf
+from time import thread_time
 from typing import cast
 
 logger = logging.getLogger(__name__)
@@ -27,6 +30,17 @@ _SOCKET_BUFFER = 512 << 10
 
 class Violation(Exception):
     """The other side sent what the protocol does not allow; the stream is closed."""
+
+
+class Expects(Enum):
+    """What a stream's parser waits for."""
+
+    FRAME = auto()
+    """The beginning of something: silence is no stall."""
+    REST = auto()
+    """The rest of something."""
+    NOTHING = auto()
+    """The other side has asked, and is being answered."""
 
 
 class StreamLost(ConnectionError):
@@ -52,10 +66,15 @@ class Pipe(asyncio.BufferedProtocol):
         self._transport: asyncio.Transport | None = None
         self._closed: asyncio.Future[None] = self._loop.create_future()
         self.lost = False
-        self.idle = True
-        """Set by the parser: whether it waits for a new frame, so that silence is no stall."""
+        self.expects = Expects.FRAME
+        """Set by the parser."""
+        self.deadline = inf
+        """Set by the parser: event-loop time in seconds by which it must be through with what it is at."""
         self.progress_at = self._loop.time()
-        """Event-loop time in seconds at which the last bytes arrived."""
+        """Event-loop time in seconds at which the last bytes arrived, or at which reading was resumed."""
+        self.paused = False
+        self.on_read: Callable[[Pipe, int, float], None] | None = None
+        """Is told, after each read, how many bytes it was and how many seconds of this thread their parsing took."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -70,7 +89,12 @@ class Pipe(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         self.progress_at = self._loop.time()
+        if self.on_read is None:
+            self._advance(nbytes)
+            return
+        began = thread_time()
         self._advance(nbytes)
+        self.on_read(self, nbytes, thread_time() - began)
 
     def _advance(self, received: int | None) -> None:
         try:
@@ -116,19 +140,22 @@ class Pipe(asyncio.BufferedProtocol):
         if self._transport is not None:
             self._transport.close()
 
-    def pause_for(self, seconds: float) -> None:
-        """Read nothing for a while: whoever floods is slowed down by its own full buffers."""
+    def pause(self) -> None:
+        """Read nothing more for now: whoever floods is slowed down by its own full buffers."""
         transport = self._transport
-        if transport is None or transport.is_closing():
+        if transport is not None and not transport.is_closing():
+            self.paused = True
+            transport.pause_reading()
+
+    def resume(self) -> None:
+        """Read again."""
+        transport = self._transport
+        if not self.paused or transport is None:
             return
-        transport.pause_reading()
-
-        def resume() -> None:
-            self.progress_at = self._loop.time()
-            if not transport.is_closing():
-                transport.resume_reading()
-
-        self._loop.call_later(seconds, resume)
+        self.paused = False
+        self.progress_at = self._loop.time()
+        if not transport.is_closing() and self._target is not None:
+            transport.resume_reading()
 
     @property
     def unwritten(self) -> int:
@@ -151,12 +178,14 @@ class Pipe(asyncio.BufferedProtocol):
             raise StreamLost("the stream is closed")
         self._transport.write(view)
 
-    async def write(self, view: bytes | bytearray | memoryview, stall_timeout: float) -> None:
+    async def write(self, view: bytes | bytearray | memoryview, period: float, least: int = 1) -> None:
         """Write all of `view` without copying it; so it must not change for a while after this returns.
 
         Args:
             view: the bytes.
-            stall_timeout: seconds without progress after which the stream is given up.
+            period: seconds in each of which the other side must take `least` bytes, or all there are; else the stream
+                is given up.
+            least: bytes; by default it is enough that any move.
 
         Raises:
             StreamLost: the stream broke or stalled.
@@ -165,19 +194,19 @@ class Pipe(asyncio.BufferedProtocol):
         for start in range(0, len(whole), WRITE_CHUNK):
             self.write_now(whole[start : start + WRITE_CHUNK])
             if self._drained is not None:
-                await self._wait_drained(stall_timeout)
+                await self._wait_for(self._drained, period, least)
+                if self.lost:
+                    raise StreamLost("the stream broke")
 
-    async def _wait_drained(self, stall_timeout: float) -> None:
-        drained = self._drained
-        while drained is not None and not drained.done():
+    async def _wait_for(self, done: asyncio.Future[None], period: float, least: int) -> None:
+        while not done.done():
             left = self.unread
-            await asyncio.wait({drained}, timeout=stall_timeout)
-            # A slow link may need longer than the timeout for a chunk; only one that moves nothing is stalled.
-            if not drained.done() and self.unread >= left:
+            await asyncio.wait({done}, timeout=period)
+            # A slow link may need several periods for a chunk; only one that moves less than it must is given up.
+            if not done.done() and left - self.unread < least:
                 self.abort()
-                raise StreamLost(f"the other side read nothing for {stall_timeout:g} s")
-        if self.lost:
-            raise StreamLost("the stream broke")
+                amount = "nothing for" if least <= 1 else f"less than {least} bytes in"
+                raise StreamLost(f"the other side read {amount} {period:g} s")
 
     @property
     def unread(self) -> int:
@@ -193,14 +222,8 @@ class Pipe(asyncio.BufferedProtocol):
             logger.debug("the socket does not tell its queue: %s", error)
         return self.unwritten + int.from_bytes(queued, sys.byteorder)
 
-    async def finish(self, timeout: float) -> None:
-        """Close once what was written has left, or after `timeout` seconds; raises StreamLost in that case."""
+    async def finish(self, period: float, least: int = 1) -> None:
+        """Close once what was written has left; raises StreamLost when it does not, as `write` does."""
         self.close()
-        if self._transport is None or await self._until_closed(timeout):
-            return
-        self.abort()
-        raise StreamLost(f"the other side did not read the rest within {timeout:g} s")
-
-    async def _until_closed(self, timeout: float) -> bool:
-        done, _ = await asyncio.wait({self._closed}, timeout=timeout)
-        return bool(done)
+        if self._transport is not None:
+            await self._wait_for(self._closed, period, least)

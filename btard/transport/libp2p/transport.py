@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Callable
 from functools import partial
 
 from hivemind.utils.multiaddr import Multiaddr
@@ -18,7 +19,7 @@ from btard.identity.envelope import MAX_ENVELOPE
 from btard.transport.base import MAX_HEADER, Inbox, Payload, PeerAddress
 from btard.transport.libp2p.control import DaemonError
 from btard.transport.libp2p.daemon import Daemon
-from btard.transport.libp2p.fetch import FetchServer, Serve, fetch
+from btard.transport.libp2p.fetch import FetchServer, IsLarge, Serve, fetch
 from btard.transport.libp2p.incoming import (
     BULK_PROTOCOL,
     CONTROL_PROTOCOL,
@@ -35,6 +36,8 @@ logger = logging.getLogger(__name__)
 
 _SWEEP_PERIOD = 1.0
 _FLUSH_POLL = 0.01
+_WEIGHT = 100
+"""Of a member's connections; p2pd itself gives its DHT's neighbours 5."""
 
 
 class Libp2pTransport:
@@ -44,14 +47,16 @@ class Libp2pTransport:
         self._daemon = daemon
         self._limits = limits or Limits()
         self.counters = Counters()
-        self._incoming = IncomingStreams(self._limits, self.counters)
-        self._server = FetchServer(serve, self._limits, self.counters)
+        self._incoming = IncomingStreams(self._limits, self.counters, self._drop)
+        self._server = FetchServer(self._limits, self.counters, self._incoming.gates)
+        self._server.serve = serve
         self._incoming.add_protocol(FETCH_PROTOCOL, self._server.parse)
         self._control: dict[PeerId, Lane] = {}
         self._bulk: dict[PeerId, Lane] = {}
         self._addresses: dict[PeerId, tuple[str, ...]] = {}
         self._listener: asyncio.AbstractServer | None = None
         self._sweeper: asyncio.Task[None] | None = None
+        self._dropping: dict[PeerId, asyncio.Task[None]] = {}
         self._closed = False
 
     @property
@@ -68,9 +73,30 @@ class Libp2pTransport:
         """Deliver to `inbox` from now on; with None (as before the first call) everything is dropped."""
         self._incoming.inbox = inbox
 
-    def serve_with(self, serve: Serve | None) -> None:
-        """Let `serve` answer fetches from now on; with None they are refused."""
-        self._server.serve = serve
+    def serve_with(self, serve: Serve | None, is_large: IsLarge | None = None) -> None:
+        """Let `serve` answer fetches from now on; with None they are refused.
+
+        Args:
+            serve: answers a question.
+            is_large: which questions need a slot before they are worked on; None decides by the answers alone.
+        """
+        self._server.serve, self._server.is_large = serve, is_large
+
+    @property
+    def is_member(self) -> Callable[[PeerId], bool] | None:
+        """Who has slots and budgets of its own; all others share what is left to strangers. None is everybody.
+
+        It is asked for every stream, and about once a second for those that are open.
+        """
+        return self._incoming.gates.is_member
+
+    @is_member.setter
+    def is_member(self, known: Callable[[PeerId], bool] | None) -> None:
+        self._incoming.gates.is_member = known
+
+    def charge(self, peer: PeerId, seconds: float) -> None:
+        """Let a peer's budget pay for processor time that its messages have cost later than when they were read."""
+        self._incoming.gates.of(peer, asks=False).spend(seconds)
 
     async def start(self, timeout: float = 10.0) -> None:
         """Begin to receive.
@@ -92,6 +118,9 @@ class Libp2pTransport:
             self._sweeper.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._sweeper
+        for task in self._dropping.values():
+            task.cancel()
+        await asyncio.gather(*self._dropping.values(), return_exceptions=True)
         lanes = [*self._control.values(), *self._bulk.values()]
         await asyncio.gather(*(lane.close() for lane in lanes))
         await self._server.close()
@@ -166,6 +195,19 @@ class Libp2pTransport:
             open_timeout=self._limits.open_timeout,
         )
 
+    def _drop(self, peer: PeerId) -> None:
+        """Have p2pd close its connections to a peer that opens streams faster than we can close them."""
+
+        async def drop() -> None:
+            with contextlib.suppress(DaemonError):
+                await self._daemon.control.disconnect(peer, self._limits.open_timeout)
+            del self._dropping[peer]
+
+        if peer not in self._dropping:
+            self.counters.disconnections += 1
+            logger.info("disconnecting %s: it opens too many streams", peer.short)
+            self._dropping[peer] = asyncio.create_task(drop())
+
     def _item(self, head: bytes, payload: Payload) -> Item:
         return Item(head, payload, asyncio.get_running_loop().time() + self._limits.send_ttl)
 
@@ -197,6 +239,14 @@ class Libp2pTransport:
         setattr(self.counters, counter, getattr(self.counters, counter) + 1)
 
     async def _open(self, protocol: str, peer: PeerId) -> Pipe:
+        pipe = await self._opened(protocol, peer)
+        if not self._incoming.gates.stranger(peer):
+            # p2pd forgets this with the connection; floods of connections must not cost members theirs.
+            with contextlib.suppress(DaemonError):
+                await self._daemon.control.protect(peer, _WEIGHT, self._limits.open_timeout)
+        return pipe
+
+    async def _opened(self, protocol: str, peer: PeerId) -> Pipe:
         control, timeout = self._daemon.control, self._limits.open_timeout
         try:
             return await control.open_stream(peer, protocol, expect_nothing, timeout)

@@ -46,6 +46,9 @@ function showRun() {
   $("state").textContent = run.state;
   $("state").className = "badge " + (STATE[run.state] || "");
   $("what").textContent = run.task ? `${run.task} ${run.size}, ${run.rule}, first roster of ${run.peers}` : "";
+  const words = run.unvalidated ? `From step ${run.unvalidated.step} on ${run.unvalidated.words}.` : "";
+  // Only a change is written: a screen reader tells what is written.
+  if ($("unvalidated").textContent !== words) $("unvalidated").textContent = words;
   const total = run.total_steps || 1, done = run.step === null ? 0 : run.step + 1;
   $("progress-words").textContent = run.step === null ? "no step yet" : `step ${run.step}; the last one is ${total - 1}`;
   $("progress").value = Math.min(1, done / total);

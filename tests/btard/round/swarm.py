@@ -23,7 +23,7 @@ from btard.transport.memory import Network, NetworkConditions, SimulatedPeer
 torch.set_num_threads(1)  # vectors are tiny, and tests run side by side
 
 RULES = StepRules(
-    run=b"simulated-run-00",
+    nonce=b"simulated-run-00",
     dimension=40,
     wire=WireType.FLOAT32,
     commit=20.0,
@@ -36,6 +36,13 @@ RULES = StepRules(
 )
 
 PeerType = Callable[..., SimulatedPeer]
+
+
+def rules_of(
+    count: int, rules: StepRules = RULES, rule: RuleName = RuleName.CENTERED_CLIP, tau: float = 1.0
+) -> StepRules:
+    """Return the rules of a swarm of so many peers; other rules are another run."""
+    return replace(rules, aggregation=AggregationRules(rule, tau, count, rules.aggregation.max_norm))
 
 
 def keys(count: int) -> list[IdentityKey]:
@@ -63,14 +70,13 @@ class Swarm:
         behaviours: dict[int, Behaviour] | None = None,
         rules: StepRules = RULES,
         rule: RuleName = RuleName.CENTERED_CLIP,
+        tau: float = 1.0,
         peer_type: PeerType = SimulatedPeer,
     ) -> None:
         self.network = Network(seed, conditions or NetworkConditions())
-        self.rules = rules
+        self.rules = rules = rules_of(count, rules, rule, tau)
         self.seed = seed
         behaviours = behaviours or {}
-        aggregation = AggregationRules(rule, tau=1.0, reference_peers=count)
-        rules = replace(rules, aggregation=aggregation)
         self.peers = [
             peer_type(
                 self.network,

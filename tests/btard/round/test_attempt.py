@@ -46,7 +46,7 @@ def test_validators_send_nothing_and_newcomers_own_nothing() -> None:
 def test_the_context_names_run_roster_number_and_members() -> None:
     plain = context_digest(RULES, roster(), 0, PEERS)
     others = [
-        context_digest(dataclasses.replace(RULES, run=b"another-run-0000"), roster(), 0, PEERS),
+        context_digest(dataclasses.replace(RULES, nonce=b"another-run-0000"), roster(), 0, PEERS),
         context_digest(RULES, roster(4), 0, PEERS),
         context_digest(RULES, roster(), 1, PEERS),
         context_digest(RULES, roster(), 0, PEERS[1:]),

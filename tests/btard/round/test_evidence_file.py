@@ -15,12 +15,23 @@ from typing import Any
 import pytest
 
 from btard.errors import UserError
-from btard.identity import Malformed
+from btard.identity import Envelope, Malformed
 from btard.round import evidence_file
+from btard.round.attempt import context_digest
 from btard.round.evidence import Evidence, Offence
-from btard.round.evidence_file import MAX_FILE, file_name, from_json, load, rules_fingerprint, save, to_json
+from btard.round.evidence_file import (
+    MAX_FILE,
+    OtherVersion,
+    file_name,
+    from_json,
+    load,
+    rules_fingerprint,
+    save,
+    to_json,
+)
+from btard.round.messages import BROADCAST_FORMS, Reveal
 from btard.round.proof import Unproven, verify
-from tests.btard.round.evidence import SWARMS, evidence_of
+from tests.btard.round.evidence import KEYS, SWARMS, evidence_of
 from tests.btard.round.swarm import RULES
 
 offences = pytest.mark.parametrize("offence", SWARMS, ids=lambda offence: offence.name)
@@ -49,7 +60,7 @@ def test_people_find_the_peer_the_step_and_the_offence_in_it(offence: Offence) -
     evidence, fields = evidence_of(offence), fields_of(offence)
     assert fields["words"] == f"{evidence.accused} {offence}"
     assert (fields["step"], fields["offence"]) == (evidence.scene.roster.step, offence.name)
-    assert fields["rules"]["run"] == RULES.run.hex()
+    assert fields["rules"]["run"] == evidence.rules.run.hex() == evidence.envelopes[0].run.hex()
     parts = (f"step-{fields['step']:06d}", evidence.accused.short, offence.name.lower().replace("_", "-"))
     assert file_name(evidence) == "-".join(parts) + ".json"
 
@@ -65,15 +76,31 @@ def test_without_bytes_that_are_too_many_the_votes_stand_for_them(monkeypatch: p
     assert "signed votes" in verify(short)
 
 
-def huge() -> dict[str, Any]:
-    """Rules that make a terabyte of every vector."""
-    fields = fields_of(Offence.WRONG_SUM)
-    fields["rules"]["dimension"] = 2**39
-    return fields
+def huge() -> Evidence:
+    """Evidence of a run that makes a terabyte of every vector."""
+    evidence = evidence_of(Offence.WRONG_SUM)
+    rules = dataclasses.replace(evidence.rules, dimension=2**39)
+    signers = {key.peer_id: key for key in KEYS}
+    context = context_digest(rules, evidence.scene.roster, evidence.scene.attempt, evidence.scene.members)
+    envelopes = [
+        Envelope.sign(
+            signers[e.author], run=rules.run, step=e.step, attempt=e.attempt, kind=e.kind, body=in_context(e, context)
+        )
+        for e in evidence.envelopes
+    ]
+    return dataclasses.replace(evidence, rules=rules, envelopes=tuple(envelopes))
+
+
+def in_context(envelope: Envelope, context: bytes) -> bytes:
+    """Return the body as said in the attempt of this context."""
+    form = BROADCAST_FORMS.get(envelope.kind)
+    if form is None or form is Reveal:
+        return envelope.body
+    return dataclasses.replace(envelope.read(form), context=context).encode()
 
 
 def test_a_dimension_that_no_machine_holds_costs_nothing() -> None:
-    evidence = read(huge())
+    evidence = from_json(to_json(huge()))
     began = time.process_time()
     with pytest.raises(Unproven, match="another length"):
         verify(evidence)
@@ -90,8 +117,6 @@ def changed(offence: Offence, *path: str | int, value: Any) -> dict[str, Any]:
 
 
 STRANGE: list[tuple[tuple[str | int, ...], Any, str]] = [
-    (("format",), "btard evidence 9", "its format is 'btard evidence 9'"),
-    (("format",), "x" * 10_000, "its format is 'x"),
     (("more",), 1, "more: Extra inputs"),
     (("offence",), "TREASON", "no offence 'TREASON'"),
     (("accused",), "somebody", "peer id"),
@@ -115,8 +140,13 @@ STRANGE: list[tuple[tuple[str | int, ...], Any, str]] = [
     (("past",), {}, "past.roster: "),
     (("rules",), [], "rules: "),
     (("rules",), {}, "hexadecimal"),
-    (("rules", "run"), "00", "those of a run"),
-    (("rules", "run"), None, "hexadecimal"),
+    (("rules", "nonce"), "00", "those of a run"),
+    (("rules", "nonce"), None, "hexadecimal"),
+    (("rules", "run"), "00" * 16, "not those of the run that it names"),
+    (("rules", "run"), None, "not those of the run that it names"),
+    (("rules", "settle"), 3.0, "not those of the run that it names"),
+    (("rules", "aggregation", "tau"), 2.0, "not those of the run that it names"),
+    (("rules", "verification", "momentum"), 0.9, "not those of the run that it names"),
     (("rules", "dimension"), 0, "those of a run"),
     (("rules", "dimension"), 2**40, "those of a run"),
     (("rules", "dimension"), 10**400, "those of a run"),
@@ -131,6 +161,8 @@ STRANGE: list[tuple[tuple[str | int, ...], Any, str]] = [
     (("rules", "aggregation", "max_norm"), -1.0, "those of a run"),
     (("rules", "aggregation", "more"), 1, "those of a run"),
     (("rules", "verification", "accuse"), "nan", "those of a run"),
+    (("rules", "verification", "probation"), -1, "those of a run"),
+    (("rules", "verification", "probation"), 10**400, "those of a run"),
 ]
 
 
@@ -138,6 +170,23 @@ STRANGE: list[tuple[tuple[str | int, ...], Any, str]] = [
 def test_a_field_that_cannot_be_is_malformed(path: tuple[str | int, ...], value: Any, says: str) -> None:
     with pytest.raises(Malformed, match=says):
         read(changed(Offence.WRONG_AGGREGATE, *path, value=value))
+
+
+@pytest.mark.parametrize("version", ["1", "2", "4", "99999999"])
+def test_a_file_of_another_version_is_told_so_whatever_else_it_says(version: str) -> None:
+    data = json.dumps({"format": f"btard evidence {version}", "anything": "else"}).encode()
+    with pytest.raises(OtherVersion, match="check it with the release that wrote it"):
+        from_json(data)
+
+
+@pytest.mark.parametrize(
+    "format",
+    ["btard evidence", "btard evidence 03", "evidence 1", "btard evidence ²", "btard evidence -1", "x" * 10_000],
+)
+def test_what_names_no_version_is_no_evidence(format: str) -> None:
+    with pytest.raises(Malformed, match=r"its format is '.*', not 'btard evidence 3'") as caught:
+        from_json(json.dumps({"format": format}).encode())
+    assert not isinstance(caught.value, OtherVersion)
 
 
 @pytest.mark.parametrize(
@@ -254,7 +303,7 @@ def test_rules_are_named_by_all_that_they_say() -> None:
     named = {rules_fingerprint(rules) for rules in (RULES, dataclasses.replace(RULES))}
     assert len(named) == 1
     others: list[dict[str, Any]] = [
-        {"run": bytes(16)},
+        {"nonce": bytes(16)},
         {"settle": 2.5},
         {"aggregation": dataclasses.replace(RULES.aggregation, tau=2.0)},
         {"aggregation": dataclasses.replace(RULES.aggregation, max_norm=1.0)},

@@ -34,11 +34,12 @@ from btard.round.messages import (
     Scalars,
 )
 from btard.transport.memory import SimulatedPeer
-from tests.btard.round.swarm import RULES, Swarm, keys
+from tests.btard.round.swarm import Swarm, keys, rules_of
 
 COUNT = 5
 LIAR = 2
 STEPS = 2
+RULES = rules_of(COUNT)
 KEYS = keys(COUNT)
 PEERS = tuple(key.peer_id for key in KEYS)
 STRANGER = IdentityKey.from_seed(digest(b"stranger"))
@@ -273,7 +274,9 @@ def test_no_input_raises_and_the_honest_finish_alike(hail: list[tuple[float, int
     goers = [peer for peer in swarm.honest if len(peer.finished()) == STEPS]
     out = [peer for peer in swarm.honest if peer not in goers]
     assert len(out) <= 1, "a liar takes one honest peer along at most"
-    assert all(peer.stopped and peer.stopped.kind is OutcomeKind.SUSPENDED for peer in out)
+    # Who is told two digests, and the others one, may be left alone; it joins again.
+    alone = (OutcomeKind.SUSPENDED, OutcomeKind.NO_MAJORITY)
+    assert all(peer.stopped and peer.stopped.kind in alone for peer in out)
     last = goers[0].finished()[-1].roster
     assert last.banned <= {PEERS[LIAR]}
     assert {peer.peer_id for peer in goers} <= set(last.members)

@@ -11,12 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from btard.behaviour import LeaveReason
-from btard.identity import Malformed, MessageKind
+from btard.hashing import digest
+from btard.identity import Envelope, IdentityKey, Malformed, MessageKind
 from btard.identity.codec import encode
 from btard.identity.envelope import MIN_ENVELOPE
 from btard.round.messages import (
     BROADCASTS,
     MAX_CANDIDATES,
+    SIGNED_ONCE,
     Aggregate,
     Certificate,
     Commit,
@@ -27,6 +29,7 @@ from btard.round.messages import (
     Pull,
     Reveal,
     Scalars,
+    contradict,
 )
 from btard.round.roster import MAX_PEERS
 from tests.btard.round.bodies import (
@@ -41,6 +44,7 @@ from tests.btard.round.bodies import (
     peers,
 )
 
+AUTHOR, OTHER = (IdentityKey.from_seed(digest(name)) for name in (b"author", b"other"))
 positions = st.sets(st.integers(0, MAX_PEERS - 1), max_size=6).map(lambda some: tuple(sorted(some)))
 floats = st.lists(st.floats(allow_nan=False), max_size=5).map(tuple)
 some = st.sampled_from(PEERS[:20])
@@ -172,3 +176,29 @@ def test_every_number_travels_bit_by_bit(number: float) -> None:
     body = Scalars(D, (number,), (number,), ())
     again = Scalars.decode(body.encode())
     assert struct.pack(">d", again.products[0]) == struct.pack(">d", again.norms[0]) == struct.pack(">d", number)
+
+
+def signed(kind: MessageKind, body: bytes, **place: Any) -> Envelope:
+    return Envelope.sign(AUTHOR, **{"run": bytes(16), "step": 3, "attempt": 1} | place, kind=kind, body=body)
+
+
+@pytest.mark.parametrize("kind", list(MessageKind), ids=lambda kind: kind.name)
+def test_two_statements_where_an_honest_peer_makes_one_contradict(kind: MessageKind) -> None:
+    one, two = PartHeader(2, digest(b"one")).encode(), PartHeader(2, digest(b"two")).encode()
+    first = signed(kind, one)
+    assert contradict(first, signed(kind, two)) is (kind in SIGNED_ONCE)
+    assert not contradict(first, Envelope.decode(first.encode())), "the same statement again"
+    for place in ({"run": b"another run here"}, {"step": 4}, {"attempt": 2}):
+        assert not contradict(first, signed(kind, two, **place))
+    other = MessageKind.COMMIT if kind is not MessageKind.COMMIT else MessageKind.REVEAL
+    assert not contradict(first, signed(other, two))
+    assert not contradict(first, Envelope.sign(OTHER, run=first.run, step=3, attempt=1, kind=kind, body=two))
+    of_another_part = signed(kind, PartHeader(3, digest(b"one")).encode())
+    assert contradict(first, of_another_part) is (kind in SIGNED_ONCE and kind is not MessageKind.PART)
+
+
+def test_of_what_somebody_may_say_twice_nothing_is_on_the_list() -> None:
+    assert {kind.name for kind in set(MessageKind) - SIGNED_ONCE} == {
+        *("RELAY", "LEAVE", "CERTIFICATE", "ASK", "PULL", "FORWARD"),
+        *("MANIFEST", "JOIN", "GENESIS", "METRICS", "BANS"),
+    }

@@ -111,7 +111,7 @@ def test_no_message_may_be_forged(offence: Offence) -> None:
 def test_another_run_proves_nothing(offence: Offence) -> None:
     evidence = evidence_of(offence)
     with pytest.raises(Unproven, match="another run"):
-        verify(changed(evidence, rules=dataclasses.replace(evidence.rules, run=b"another-run-0000")))
+        verify(changed(evidence, rules=dataclasses.replace(evidence.rules, nonce=b"another-run-0000")))
 
 
 @offences
@@ -172,7 +172,7 @@ def test_an_aggregate_that_is_not_finite_proves_itself() -> None:
 
 
 @pytest.mark.parametrize("mode", [Eliminate.MUTUAL])
-def test_an_elimination_says_that_it_proves_no_lie(mode: Eliminate) -> None:
+def test_an_elimination_proves_no_lie_and_says_so(mode: Eliminate) -> None:
     class Silent(SimulatedPeer):
         """One member does not hear another's commitment, from nobody."""
 
@@ -186,8 +186,5 @@ def test_an_elimination_says_that_it_proves_no_lie(mode: Eliminate) -> None:
     evidence = [verdict.evidence for verdict in verdicts(swarm.peers[0])]
     assert {e.accused for e in evidence} == {PEERS[LIAR], PEERS[OTHER]}
     for one in evidence:
-        assert "proves no lie" in verify(one)
-        with pytest.raises(Unproven):
-            verify(changed(one, accused=PEERS[0]))
-        with pytest.raises(Unproven):
-            verify(changed(one, envelopes=()))
+        with pytest.raises(Unproven, match="proves no lie"):
+            verify(one)

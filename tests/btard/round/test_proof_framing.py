@@ -16,7 +16,9 @@ from btard.round.proof import Unproven, verify
 from btard.round.rules import StepRules
 from btard.round.work import encode_parts
 from tests.btard.round.evidence import COUNT, KEYS, LIAR, PEERS
-from tests.btard.round.swarm import RULES, Swarm, seeded_gradient
+from tests.btard.round.swarm import Swarm, rules_of, seeded_gradient
+
+RULES = rules_of(COUNT)
 
 
 def told_afterwards(part_of: PeerId) -> tuple[Scene, list[Envelope], StepRules, int]:

@@ -14,6 +14,7 @@ from btard.round.attempt import context_digest
 from btard.round.evidence import Evidence, Offence, Scene
 from btard.round.messages import Phase
 from btard.round.proof import Unproven, verify
+from btard.round.settle import condemns
 from tests.btard.round.evidence import BY_SIGNATURE, COUNT, KEYS, PEERS, SWARMS, changed, evidence_of
 from tests.btard.round.swarm import RULES, Swarm
 
@@ -63,7 +64,7 @@ def test_votes_of_strangers_and_of_other_courts_do_not_count(offence: Offence) -
         (place, other_court),
     ):
         vote = Envelope.sign(key, body=body, **changed_place)  # type: ignore[arg-type]
-        with pytest.raises(Unproven, match="another court"):
+        with pytest.raises(Unproven, match=r"another (court|step or attempt)"):
             verify(with_votes(evidence, [*votes[:3], vote]))
 
 
@@ -108,3 +109,71 @@ def test_members_that_the_roster_does_not_name_prove_nothing() -> None:
     members = tuple(sorted([*evidence.scene.members, stranger]))
     with pytest.raises(Unproven):
         verify(changed(evidence, scene=dataclasses.replace(evidence.scene, members=members)))
+
+
+def resigned(envelope: Envelope, body: bytes) -> Envelope:
+    key = next(key for key in KEYS if key.peer_id == envelope.author)
+    return Envelope.sign(
+        key, run=envelope.run, step=envelope.step, attempt=envelope.attempt, kind=envelope.kind, body=body
+    )
+
+
+@pytest.mark.parametrize(
+    "said",
+    [None, {"phase": Phase.MEASURE}, {"members": PEERS[1:]}],
+    ids=["nothing", "before it had measured", "in another attempt"],
+)
+@pytest.mark.parametrize("numbers", [True, False], ids=["with the numbers", "by votes alone"])
+def test_an_owner_that_has_not_signed_that_it_saw_all_numbers_is_no_liar(
+    said: dict[str, object] | None, numbers: bool
+) -> None:
+    evidence = evidence_of(Offence.WRONG_SUM)
+    (own,) = [e for e in evidence.envelopes if e.kind is MessageKind.REPORT and e.author == evidence.accused]
+    other = [] if said is None else [resigned(own, dataclasses.replace(own.read(Report), **said).encode())]  # type: ignore[arg-type]
+    rest = [envelope for envelope in evidence.envelopes if envelope is not own]
+    for envelopes, refused in (((*rest, own), False), ((*rest, *other), True)):
+        shown = changed(evidence, envelopes=envelopes)
+        shown = shown if numbers else changed(shown, rows=(), aggregates=())
+        if refused:
+            with pytest.raises(Unproven, match="the owner has not signed that it had seen all numbers"):
+                verify(shown)
+        else:
+            verify(shown)
+
+
+def test_votes_that_uphold_the_excuse_of_an_owner_do_not_convict_it() -> None:
+    evidence = evidence_of(Offence.WRONG_SUM)
+    votes, owner = votes_of(evidence), evidence.accused
+    (accuser,) = {e.author for e in evidence.envelopes if e.kind is MessageKind.REPORT} - {owner}
+    (ballot,) = [ballot for ballot in votes[0].read(Vote).ballots if ballot.accuser == accuser]
+    for part, kind, excused in (
+        (ballot.charge.part, ChargeKind.FALSE_SCALARS, True),
+        (ballot.charge.part + 1, ChargeKind.FALSE_SCALARS, False),
+        (ballot.charge.part, ChargeKind.NOT_FINITE, False),
+    ):
+        excuse = Ballot(owner, Charge(kind, PEERS[0], part), Opinion.GUILTY, ())
+        ballots = tuple(sorted((excuse, ballot), key=lambda b: b.accuser))
+        told = [resigned(vote, dataclasses.replace(vote.read(Vote), ballots=ballots).encode()) for vote in votes]
+        if excused:
+            with pytest.raises(Unproven, match="only 0 of 7"):
+                verify(with_votes(evidence, told))
+        else:
+            verify(with_votes(evidence, told))
+
+
+def test_who_has_been_shown_no_momentum_is_no_false_accuser_though_all_others_have() -> None:
+    accuser, accused = PEERS[:2]
+    for kind, false in ((ChargeKind.WITHHELD, False), (ChargeKind.GRADIENT, True)):
+        charge = Charge(kind, accused, 0)
+        vote = Vote(bytes(32), (Ballot(accuser, charge, Opinion.INNOCENT, ()),))
+        assert condemns(vote, Offence.FALSE_ACCUSATION, accuser, accuser, charge) is false
+        assert not condemns(vote, Offence.FALSE_ACCUSATION, accused, accuser, charge)
+
+
+def test_who_is_named_as_an_accomplice_by_those_that_acquit_has_covered_up_nothing() -> None:
+    accuser, accused, accomplice = PEERS[:3]
+    charge = Charge(ChargeKind.GRADIENT, accused, 0)
+    for opinion in Opinion:
+        vote = Vote(bytes(32), (Ballot(accuser, charge, opinion, (accomplice,)),))
+        assert condemns(vote, Offence.COVER_UP, accomplice, accuser, charge) is (opinion is Opinion.GUILTY)
+        assert not condemns(vote, Offence.COVER_UP, accused, accuser, charge)

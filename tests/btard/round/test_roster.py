@@ -12,13 +12,20 @@ from hypothesis import strategies as st
 
 from btard.identity import Malformed, PeerId
 from btard.round.draw import Audit
-from btard.round.roster import MAX_PEERS, Roster, first_randomness, peer_set
+from btard.round.roster import MAX_FORMER, MAX_PEERS, Roster, first_randomness, peer_set
 
 PEERS = [PeerId.from_public_key(bytes(30) + i.to_bytes(2, "big")) for i in range(MAX_PEERS + 1)]
 FEW = PEERS[:8]
 R = first_randomness(1, 0)
 ROSTER = Roster(
-    3, tuple(FEW[:4]), frozenset(FEW[5:7]), R, (Audit(FEW[0], FEW[2]), Audit(FEW[1], FEW[2])), ((FEW[3], 5),)
+    3,
+    tuple(FEW[:4]),
+    frozenset(FEW[5:7]),
+    R,
+    (Audit(FEW[0], FEW[2]), Audit(FEW[1], FEW[2])),
+    ((FEW[3], 5),),
+    (2, 3, 3),
+    (FEW[7], FEW[4]),
 )
 groups = st.sets(st.sampled_from(FEW))
 
@@ -27,7 +34,9 @@ groups = st.sets(st.sampled_from(FEW))
 def test_a_roster_goes_round(step: int, members: set[PeerId], banned: set[PeerId], randomness: bytes) -> None:
     audits = tuple(Audit(validator, FEW[0]) for validator in sorted(members & set(FEW[1:3])))
     probation = tuple((newcomer, step) for newcomer in sorted(members & set(FEW[3:5])))
-    roster = Roster(step, tuple(sorted(members)), frozenset(banned), randomness, audits, probation)
+    former = tuple(peer for peer in reversed(FEW) if peer not in members | banned)
+    arrivals = (max(0, step - 19), step, step)
+    roster = Roster(step, tuple(sorted(members)), frozenset(banned), randomness, audits, probation, arrivals, former)
     again = Roster.unpack(roster.pack())
     assert again == roster and again.digest == roster.digest
 
@@ -45,6 +54,10 @@ def test_the_digest_names_every_field() -> None:
         dataclasses.replace(ROSTER, audits=(Audit(FEW[0], FEW[1]), ROSTER.audits[1])),
         dataclasses.replace(ROSTER, probation=()),
         dataclasses.replace(ROSTER, probation=((FEW[3], 6),)),
+        dataclasses.replace(ROSTER, arrivals=(2, 3)),
+        dataclasses.replace(ROSTER, arrivals=(2, 2, 3)),
+        dataclasses.replace(ROSTER, former=(FEW[4], FEW[7])),
+        dataclasses.replace(ROSTER, former=(FEW[4],)),
     ]
     assert len({roster.digest for roster in others}) == len(others)
 
@@ -83,36 +96,65 @@ def test_a_banned_key_is_never_admitted_again() -> None:
         assert FEW[0] not in roster.members and FEW[0] in roster.banned
 
 
+def raw(*peers: PeerId) -> bytes:
+    return b"".join(peer.public_key for peer in peers)
+
+
 @pytest.mark.parametrize(
     "position, value",
     [
         (0, -1),
         (0, 2**62 + 1),
         (0, None),
-        (1, [bytes(FEW[1]), bytes(FEW[0])]),
-        (1, [bytes(FEW[1])] * 2),
-        (1, [bytes(38)]),
-        (1, ["text"]),
-        (1, [bytes(peer) for peer in PEERS]),
+        (1, raw(FEW[1], FEW[0])),
+        (1, raw(FEW[1], FEW[1])),
+        (1, raw(FEW[0])[:-1]),
+        (1, "text"),
+        (1, raw(*PEERS)),
         (1, None),
-        (2, [bytes(FEW[1]), bytes(FEW[0])]),
+        (2, raw(FEW[1], FEW[0])),
         (3, b"short"),
-        (4, [[bytes(FEW[1]), bytes(FEW[0])], [bytes(FEW[0]), bytes(FEW[1])]]),
-        (4, [[bytes(FEW[0]), bytes(FEW[1])], [bytes(FEW[0]), bytes(FEW[2])]]),
-        (4, [[bytes(FEW[0])]]),
-        (4, [[bytes(FEW[0]), b"nobody"]]),
+        (4, raw(FEW[1], FEW[0], FEW[0], FEW[1])),
+        (4, raw(FEW[0], FEW[1], FEW[0], FEW[2])),
+        (4, raw(FEW[0])),
+        (4, raw(FEW[0]) + b"nobody"),
         (4, None),
-        (5, [[bytes(FEW[1]), 4], [bytes(FEW[0]), 4]]),
-        (5, [[bytes(FEW[0]), -1]]),
-        (5, [[bytes(FEW[0]), 2**62 + 1]]),
-        (5, [[bytes(FEW[0])]]),
+        (5, [raw(FEW[1], FEW[0]), [4, 4]]),
+        (5, [raw(FEW[0]), [-1]]),
+        (5, [raw(FEW[0]), [2**62 + 1]]),
+        (5, [raw(FEW[0]), []]),
+        (5, [raw(FEW[0])]),
+        (6, [3, 2]),
+        (6, [3, 4]),
+        (6, [-1]),
+        (6, [2] * (MAX_PEERS + 1)),
+        (6, None),
+        (7, raw(FEW[4], FEW[4])),
+        (7, raw(FEW[4])[1:]),
+        (7, raw(FEW[5])),
+        (7, raw(FEW[0])),
+        (7, raw(*PEERS[8 : MAX_FORMER + 9])),
+        (7, None),
     ],
 )
 def test_what_is_no_roster_is_refused(position: int, value: Any) -> None:
     fields = ROSTER.pack()
+    assert Roster.unpack(fields) == ROSTER
     fields[position] = value
     with pytest.raises(Malformed):
         Roster.unpack(fields)
+
+
+def test_arrivals_of_long_ago_are_refused() -> None:
+    roster = dataclasses.replace(ROSTER, step=30, arrivals=(11, 30))
+    assert Roster.unpack(roster.pack()) == roster
+    with pytest.raises(Malformed):
+        Roster.unpack(dataclasses.replace(roster, arrivals=(10, 30)).pack())
+
+
+def test_who_is_on_probation_after_coming_back_may_be_remembered() -> None:
+    roster = dataclasses.replace(ROSTER, former=(FEW[3],))
+    assert Roster.unpack(roster.pack()) == roster
 
 
 @given(st.recursive(st.none() | st.integers() | st.binary(max_size=40), lambda inner: st.lists(inner, max_size=5)))

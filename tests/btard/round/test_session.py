@@ -21,8 +21,9 @@ from btard.round.session import Session
 from btard.round.work import Aggregated, encode_parts
 from btard.transport.base import MAX_HEADER
 from btard.transport.memory import SimulatedPeer
-from tests.btard.round.swarm import RULES, PeerType, Swarm, keys, one_of, voids
+from tests.btard.round.swarm import PeerType, Swarm, keys, one_of, rules_of, voids
 
+RULES = rules_of(5)
 KEYS = keys(5)
 PEERS = tuple(key.peer_id for key in KEYS)
 ROSTER = Swarm(5).genesis
@@ -200,6 +201,20 @@ def test_a_part_is_given_a_buffer_of_its_length_once() -> None:
     assert begun.accept_part(PEERS[1], HEADER, LENGTH) is None, "once it is here"
 
 
+def test_only_what_is_not_as_announced_is_useless() -> None:
+    begun = committed()
+    for wrong in (True, True, False):
+        buffer = begun.accept_part(PEERS[1], HEADER, LENGTH)
+        assert buffer is not None
+        assert begun.on_part(PEERS[1], HEADER, STATE if wrong else digest(buffer)) is wrong
+
+
+def test_members_are_those_of_the_current_step() -> None:
+    begun = committed()
+    assert all(begun.is_member(peer) for peer in PEERS)
+    assert not begun.is_member(IdentityKey.generate().peer_id)
+
+
 def test_a_part_that_broke_off_may_be_sent_again() -> None:
     begun = committed()
     assert begun.accept_part(PEERS[1], HEADER, LENGTH) is not None
@@ -367,7 +382,7 @@ def test_whatever_comes_after_the_end_of_a_step_is_ignored() -> None:
     assert over.deadline == float("inf")
     assert over.tick(1e9) == over.parts_ready(1.0, 0, (memoryview(b""),), (STATE,)) == []
     assert over.aggregate_ready(1.0, 0, NOTHING) == []
-    header = message(1, MessageKind.PART, PartHeader(0, STATE).encode())
+    header = message(1, MessageKind.PART, PartHeader(0, STATE).encode(), run=swarm.rules.run)
     assert over.accept_part(PEERS[1], header, Partition(RULES.dimension, 3, RULES.wire).length(0)) is None
 
 

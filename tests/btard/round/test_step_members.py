@@ -8,6 +8,7 @@ import pytest
 
 from btard.behaviour import Behaviour, LeaveReason
 from btard.identity import Envelope, IdentityKey, MessageKind, PeerId
+from btard.round.messages import MAX_CANDIDATES
 from btard.transport.memory import SimulatedPeer
 from tests.btard.round.swarm import Swarm, one_of, voids
 
@@ -91,6 +92,19 @@ def test_fewer_than_most_admit_nobody() -> None:
         peer.candidates = (stranger,)
     swarm.run()
     assert all(stranger not in peer.finished()[0].roster.members for peer in swarm.peers)
+
+
+def test_of_a_crowd_one_enters_and_all_members_know_which() -> None:
+    crowd = tuple(sorted(IdentityKey.from_seed(bytes([i]) * 32).peer_id for i in range(MAX_CANDIDATES)))
+    entered = set()
+    for seed in range(3):
+        swarm = Swarm(5, steps=1, seed=seed)
+        for number, peer in enumerate(swarm.peers):
+            peer.candidates = crowd if number < 3 else crowd[:1]
+        swarm.run().check_agreement()
+        (winner,) = set(swarm.peers[0].finished()[0].roster.members).intersection(crowd)
+        entered.add(winner)
+    assert len(entered) > 1, "the draw decides, not the key"
 
 
 def test_two_goodbyes_in_one_step_are_both_believed() -> None:

@@ -59,7 +59,7 @@ class Hall:
         """Measure the rows that the court wants measured."""
         for action in actions:
             assert isinstance(action, InspectRow)
-            self.court.inspected(action.author, action.part, inspect_row(action))
+            self.court.inspected(action.author, action.part, inspect_row(action, self.attempt.rules.aggregation))
 
     def ballots(self) -> tuple[Ballot, ...]:
         """Let the court vote."""
@@ -124,7 +124,13 @@ def test_a_sum_of_numbers_that_are_not_here_says_nothing() -> None:
 
 @pytest.mark.parametrize(
     "excess, expected",
-    [(None, Opinion.UNSURE), (0.5, Opinion.INNOCENT), (1.5, Opinion.GUILTY), (math.inf, Opinion.GUILTY)],
+    [
+        (None, Opinion.UNSURE),
+        (0.4, Opinion.INNOCENT),
+        (0.7, Opinion.UNSURE),
+        (1.5, Opinion.GUILTY),
+        (math.inf, Opinion.GUILTY),
+    ],
 )
 def test_an_aggregate_is_judged_by_what_the_collection_showed(excess: float | None, expected: Opinion) -> None:
     scene = Scene()

@@ -12,8 +12,9 @@ from btard.hashing import digest
 from btard.round.actions import AggregateRows
 from btard.round.partition import WireType, from_wire, to_wire
 from btard.round.rules import AggregationRules
-from btard.round.work import aggregate_rows, encode_parts, is_too_long
+from btard.round.work import aggregate_rows, encode_parts, row_length_excess
 from btard.transport.base import Payload
+from btard.verification.thresholds import LENGTH
 from tests.btard.round.scene import length
 
 MEAN = AggregationRules(RuleName.MEAN, tau=1.0, reference_peers=4)
@@ -111,12 +112,11 @@ def test_parts_that_are_too_long_are_clipped_by_their_sender_and_pass(wire: Wire
     assert digests == tuple(digest(bytes(part)) for part in parts)
     assert vector[0] == 5.0, "the vector itself stays"
     assert aggregated(list(parts), wire, LIMITED)[2] == ()
-    assert not any(is_too_long(length(part, wire), LIMITED, 4) for part in parts)
+    assert all(LENGTH.acquits(row_length_excess(from_wire(part, wire), 1.0, wire)) for part in parts)
 
 
 def test_rows_that_are_too_long_are_named_and_not_left_out() -> None:
     value, refused, too_long = aggregated(rows([1.01, 0.0], [0.5, 0.0], [1.0, 1.0]), WireType.FLOAT32, LIMITED)
     assert (refused, too_long) == ((), (0, 2))
     assert length(value) > 0
-    assert is_too_long(1.01, LIMITED, 4) and not is_too_long(1.0005, LIMITED, 4)
     assert aggregated(rows([1e30, 0.0]), WireType.FLOAT32, CLIP)[2] == (), "without the rule nothing is too long"

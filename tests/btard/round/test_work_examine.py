@@ -10,7 +10,8 @@ import torch
 
 from btard.round.accusations import Opinion
 from btard.round.rules import Validation, VerificationRules
-from btard.round.work import Finding, encode_parts, judge_distance
+from btard.round.work import Finding, encode_parts, judged, opinion_on
+from btard.verification.thresholds import SCALARS, gradient
 from tests.btard.round.scene import PEERS, Scene, under
 from tests.btard.round.swarm import RULES
 
@@ -77,9 +78,10 @@ def test_machines_that_round_differently_are_tolerated_where_the_rules_say_so(
     ],
 )
 def test_two_thresholds(relative: float, opinion: Opinion, accuse: bool) -> None:
-    found = judge_distance(relative, 0.05, 0.025, False, ())
+    limits = gradient(accuse=0.05, convict=0.025)
+    found = judged([(SCALARS, 0.1), (limits, relative)], relative, ())
     assert (found.opinion, found.accuse, found.distance) == (opinion, accuse, relative)
-    lied = judge_distance(relative, 0.05, 0.025, True, (PEERS[1],))
+    lied = judged([(SCALARS, 2.1), (limits, relative)], relative, (PEERS[1],))
     assert (lied.opinion, lied.accuse, lied.accomplices) == (Opinion.GUILTY, True, (PEERS[1],))
 
 
@@ -87,8 +89,7 @@ def test_who_accuses_at_twice_the_distance_is_never_found_false_by_one_who_measu
     rules = VerificationRules()
     assert rules.accuse >= 2 * rules.convict
     for noise in (0.5, 1.0, 2.0):
-        court = judge_distance(rules.accuse * 1.001 / max(1.0, noise), rules.accuse, rules.convict, False, ())
-        assert court.opinion is not Opinion.INNOCENT
+        assert opinion_on(rules.gradient, rules.accuse * 1.001 / max(1.0, noise)) is not Opinion.INNOCENT
 
 
 @pytest.mark.parametrize("validation", list(Validation))

@@ -13,7 +13,7 @@ from btard.round.partition import Partition, WireType, from_wire, to_wire
 from btard.round.rules import AggregationRules
 from btard.round.work import inspect_row
 from btard.verification.projection import projection_of
-from tests.btard.round.scene import PEERS, R, Scene, length, under
+from tests.btard.round.scene import PEERS, R, Scene, under
 from tests.btard.round.swarm import RULES
 
 
@@ -43,16 +43,17 @@ def test_a_measured_product_is_that_of_the_clipped_deviation() -> None:
     assert norm > tau
     assert (product, measured) == pytest.approx((float(z @ deviation) * tau / norm, norm))
     row = InspectRow(0, R, partition, tau, PEERS[2], 1, scene.parts[PEERS[2]][1], scene.attempt.flat)
-    inspected = inspect_row(row)
+    inspected = inspect_row(row, scene.attempt.rules.aggregation)
     assert (inspected.product, inspected.norm, inspected.finite) == pytest.approx((product, measured, True))
-    assert inspected.length == pytest.approx(length(scene.parts[PEERS[2]][1]))
+    assert inspected.too_long == 0.0
 
 
 def test_before_the_draw_a_row_shows_its_form_alone() -> None:
     scene = Scene()
     for bad in (math.nan, math.inf, 1.0):
         row = to_wire(torch.full((8,), bad), WireType.FLOAT32)
-        found = inspect_row(InspectRow(0, b"", scene.attempt.partition, 1.0, PEERS[1], 0, row, scene.attempt.flat))
+        action = InspectRow(0, b"", scene.attempt.partition, 1.0, PEERS[1], 0, row, scene.attempt.flat)
+        found = inspect_row(action, scene.attempt.rules.aggregation)
         assert (found.product, found.norm, found.finite) == (0.0, 0.0, bad == 1.0)
 
 

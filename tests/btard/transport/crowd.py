@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 
@@ -64,6 +66,7 @@ class Crowd:
     lost: Callable[[PeerId, PeerId, bytes], bool] = lambda sender, receiver, data: False
     drivers: dict[PeerId, SessionDriver] = field(default_factory=dict)
     voided: dict[PeerId, list[Voided]] = field(default_factory=dict)
+    charged: dict[PeerId, Counter[PeerId]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.recomputed: list[PeerId] = []
@@ -79,7 +82,12 @@ class Crowd:
                 self.recompute,
                 self.worker,
                 self.voided.setdefault(key.peer_id, []).append,
+                charge=partial(self._charge, self.charged.setdefault(key.peer_id, Counter())),
             )
+
+    def _charge(self, charged: Counter[PeerId], peer: PeerId, seconds: float) -> None:
+        assert seconds >= 0
+        charged[peer] += 1
 
     def gradient(self, peer: PeerId, roster: Roster) -> torch.Tensor:
         return torch.full((RULES.dimension,), float(self.roster.members.index(peer) + roster.step))

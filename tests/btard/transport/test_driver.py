@@ -285,6 +285,17 @@ async def test_hostile_bytes_do_not_reach_the_transport_as_errors(worker: Thread
     assert [finished(outcome).step for outcome in await step] == [0, 0]
 
 
+async def test_whoever_spoke_is_charged_for_what_is_looked_at(worker: ThreadPoolExecutor) -> None:
+    crowd = Crowd(keys(3), worker)
+    await crowd.step(crowd.roster)
+    for one, charged in crowd.charged.items():
+        assert charged.keys() == set(crowd.roster.members) - {one}
+    driver, charged = crowd.drivers[crowd.keys[0].peer_id], crowd.charged[crowd.keys[0].peer_id]
+    before = charged.copy()
+    driver._tick()
+    assert charged == before, "nobody has said anything since"
+
+
 async def test_what_is_to_be_sent_later_is_sent_later(worker: ThreadPoolExecutor) -> None:
     crowd = Crowd(keys(2), worker)
     one, other = (key.peer_id for key in crowd.keys)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -192,8 +193,24 @@ def check_panels(page: Any) -> None:
         assert page.locator(landmark).count() == 1
 
 
-def check_replay(browser: Any, run: Path, banned: str) -> None:
-    """The same page, for the run that is over: in the dark, on a phone, by keyboard."""
+def test_that_nobody_is_validated_stands_on_the_page(browser: Any, tmp_path: Path) -> None:
+    words = "nobody is validated: 3 voters, 4 are needed"
+    begun = {"time": 1.0, "event": "genesis", "step": 0, "members": ["A", "B", "C"]}
+    events = [begun, {"time": 2.0, "event": "unvalidated", "step": 4, "words": words}]
+    (tmp_path / "manifest.json").write_text("{}")
+    (tmp_path / "events.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events))
+    with replayed(tmp_path) as url:
+        watcher = Watcher(browser, url)
+        expect(watcher.page.locator("#unvalidated")).to_have_text(f"From step 4 on {words}.")
+        assert watcher.page.is_visible("#unvalidated") and watcher.complaints == []
+    (tmp_path / "events.jsonl").write_text(json.dumps(begun) + "\n")
+    with replayed(tmp_path) as url:
+        assert not Watcher(browser, url).page.is_visible("#unvalidated")
+
+
+@contextmanager
+def replayed(run: Path) -> Iterator[str]:
+    """`btard replay` of a run, at the address that it tells."""
     replay = subprocess.Popen(
         [sys.executable, "-m", "cli.main", "replay", str(run), "--dashboard", ":0"],
         env=environment(),
@@ -203,7 +220,15 @@ def check_replay(browser: Any, run: Path, banned: str) -> None:
     )
     try:
         assert replay.stderr is not None
-        url = replay.stderr.readline().split()[-1]
+        yield replay.stderr.readline().split()[-1]
+    finally:
+        replay.terminate()
+        assert replay.wait(10) == 0
+
+
+def check_replay(browser: Any, run: Path, banned: str) -> None:
+    """The same page, for the run that is over: in the dark, on a phone, by keyboard."""
+    with replayed(run) as url:
         for scheme in ("light", "dark"):
             watcher = Watcher(browser, url, viewport={"width": 1280, "height": 900}, color_scheme=scheme)
             assert watcher.page.inner_text("#state") == "stopped"
@@ -222,6 +247,3 @@ def check_replay(browser: Any, run: Path, banned: str) -> None:
         phone.page.keyboard.press("Enter")
         phone.page.keyboard.press("Tab")
         assert "Evidence against" in phone.page.evaluate("document.activeElement.textContent")
-    finally:
-        replay.terminate()
-        assert replay.wait(10) == 0

@@ -143,6 +143,14 @@ def test_peers_tell_their_stages_and_share_their_machines() -> None:
     assert rows[C]["stages"] == [] and "loss" not in rows[C] and "sent" not in rows[C]
 
 
+def test_that_nobody_is_validated_is_shown_until_it_is_over() -> None:
+    words = "nobody is validated: 3 voters, 4 are needed"
+    begun = fed(STARTED, GENESIS, {"event": "unvalidated", "step": 4, "words": words + "\x1b"})
+    assert view(begun)["run"]["unvalidated"] == {"step": 4, "words": words + "\ufffd"}
+    begun.feed_event({"event": "validated", "step": 9})
+    assert view(begun)["run"]["unvalidated"] is None
+
+
 def test_the_end_and_silence() -> None:
     model = fed(STARTED, GENESIS, {"event": "silent", "step": 3})
     assert view(model)["run"]["state"] == "silent"

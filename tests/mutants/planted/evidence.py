@@ -4,4 +4,127 @@ from __future__ import annotations
 
 from tests.mutants.mutant import Mutant
 
-EVIDENCE: tuple[Mutant, ...] = ()
+ROUND = "tests/btard/round"
+HONEST = f"{ROUND}/test_proof_honest.py"
+
+EVIDENCE = (
+    Mutant(
+        "what a run is called does not follow from its rules: evidence brings rules of its own",
+        "btard/round/rules.py",
+        "encode(_canonical(self))",
+        "self.nonce",
+        f"{HONEST}::test_under_other_rules_it_is_of_another_run[calm]",
+    ),
+    Mutant(
+        "a rule within the rules is not part of what the run is called",
+        "btard/round/rules.py",
+        "[[field.name, _canonical(getattr(value, field.name))] for field in fields(value)]",
+        "[[field.name, _canonical(getattr(value, field.name))] for field in fields(value)][:9]",
+        f"{ROUND}/test_rules.py::test_every_rule_and_the_nonce_are_part_of_the_name",
+    ),
+    Mutant(
+        "an evidence file is believed what run its rules are of",
+        "btard/round/evidence_file.py",
+        'if fields.get("run") != rules.run.hex():',
+        "if False:",
+        f"{ROUND}/test_evidence_file.py::test_a_field_that_cannot_be_is_malformed",
+    ),
+    Mutant(
+        "a manifest may give its run any name",
+        "peer/manifest.py",
+        "if self.run != self.step_rules.run:",
+        "if False:",
+        "tests/peer/test_manifest.py::test_a_run_that_its_rules_do_not_name_is_malformed",
+    ),
+    Mutant(
+        "two requests of one attempt are proof of a lie",
+        "btard/round/messages.py",
+        "if first.kind not in SIGNED_ONCE or first.content_digest()",
+        "if first.content_digest()",
+        f"{HONEST}::test_no_message_alone_or_with_any_other_of_its_author_proves_anything[lossy]",
+    ),
+    Mutant(
+        "parts of two numbers are proof of a lie",
+        "btard/round/messages.py",
+        "part = envelope.read(PartHeader).part if envelope.kind is MessageKind.PART else 0",
+        "part = 0",
+        f"{ROUND}/test_messages.py::test_two_statements_where_an_honest_peer_makes_one_contradict",
+    ),
+    Mutant(
+        "messages of two attempts are proof of a lie",
+        "btard/round/proof.py",
+        "        _check_places(evidence)\n",
+        "",
+        f"{HONEST}::test_no_message_alone_or_with_any_other_of_its_author_proves_anything[FRAME_OWNER]",
+    ),
+    Mutant(
+        "a record is signed as messages of a step are",
+        "btard/identity/envelope.py",
+        "_STEP_DOMAIN if kind < FIRST_RECORD else _RECORD_DOMAIN",
+        "_STEP_DOMAIN",
+        f"{HONEST}::test_a_record_and_a_message_of_a_step_cannot_be_taken_for_each_other",
+    ),
+    Mutant(
+        "judges decide although peers have computed on different numbers",
+        "btard/round/tribunal.py",
+        "(misled and charge.kind not in _PAST)",
+        "False",
+        f"{HONEST}::test_all_that_was_said_and_all_that_liars_add_convicts_nobody[tells one alone]",
+    ),
+    Mutant(
+        "a validator that has been shown no momentum is a false accuser when others have",
+        "btard/round/settle.py",
+        "blamed = accused == accuser and charge.kind is not ChargeKind.WITHHELD",
+        "blamed = accused == accuser",
+        f"{HONEST}::test_all_that_was_said_and_all_that_liars_add_convicts_nobody[shows late]",
+    ),
+    Mutant(
+        "an owner is convicted of a sum of numbers that it may not have seen",
+        "btard/round/proof.py",
+        "if not any(vouches(report, evidence.scene.members) for report in reports):",
+        "if False:",
+        f"{ROUND}/test_proof_votes.py::test_an_owner_that_has_not_signed_that_it_saw_all_numbers_is_no_liar",
+    ),
+    Mutant(
+        "evidence of a wrong sum forgets the owner's excuse",
+        "btard/round/settle.py",
+        "case Offence.WRONG_SUM if _excuses(vote, charge):",
+        "case Offence.WRONG_SUM if False:",
+        f"{ROUND}/test_proof_votes.py::test_votes_that_uphold_the_excuse_of_an_owner_do_not_convict_it",
+    ),
+    Mutant(
+        "who is named by those that acquit has covered up",
+        "btard/round/settle.py",
+        "return guilty and accused in ballot.accomplices",
+        "return accused in ballot.accomplices",
+        f"{ROUND}/test_proof_votes.py::test_who_is_named_as_an_accomplice_by_those_that_acquit_has_covered_up_nothing",
+    ),
+    Mutant(
+        "a dispute that nobody can decide is proof",
+        "btard/round/proof.py",
+        "if evidence.offence is Offence.ELIMINATED:",
+        "if False:",
+        f"{ROUND}/test_proof.py::test_an_elimination_proves_no_lie_and_says_so",
+    ),
+    Mutant(
+        "a book of bans takes up evidence of another run",
+        "peer/bans.py",
+        "if evidence.accused != banned or evidence.rules != self._rules:",
+        "if evidence.accused != banned:",
+        "tests/peer/test_bans.py::test_files_of_another_run_and_files_that_prove_nothing_are_not_taken_up",
+    ),
+    Mutant(
+        "evidence of another version is called no evidence at all",
+        "btard/round/evidence_file.py",
+        'if name == _FORMAT_NAME and re.fullmatch("[1-9][0-9]{0,7}", version):',
+        "if False:",
+        "tests/peer/test_bans.py::test_a_file_of_the_version_before_is_named_in_one_sentence_and_not_taken_up",
+    ),
+    Mutant(
+        "a peer that dies while it notes a step may begin that step again, and contradict itself",
+        "peer/progress.py",
+        'self._path.with_name(f".{self._path.name}.{os.getpid()}")',
+        "self._path",
+        "tests/peer/test_progress.py::test_a_peer_that_dies_while_it_writes_knows_the_step_before",
+    ),
+)

@@ -10,15 +10,15 @@ STEP = (
     Mutant(
         "verification 1 is left out: owners do not compare products and norms with the rows",
         "btard/round/measure.py",
-        "if peer != attempt.me and is_false(attempt, peer, attempt.my_part, attempt.column[peer], ACCUSE_FACTOR):",
+        "if peer != attempt.me and SCALARS.accuses(excess):",
         "if False:",
         f"{ROUND}/test_measure.py::test_false_numbers_ban_whoever_publishes_them[a norm]",
     ),
     Mutant(
         "verification 2 tolerates sums a thousand times too large",
         "btard/round/measure.py",
-        "ACCUSE_FACTOR * column_tolerance(attempt, part)",
-        "1e3 * column_tolerance(attempt, part)",
+        "SUM.accuses(column_excess(attempt, part))",
+        "SUM.accuses(1e-3 * column_excess(attempt, part))",
         f"{ROUND}/test_check.py::test_an_aggregate_beside_the_true_one_is_found_by_its_sum[0.001]",
     ),
     Mutant(
@@ -38,14 +38,14 @@ STEP = (
     Mutant(
         "what a witness finds is forgotten",
         "btard/round/check.py",
-        "if is_false(self._attempt, owner, part, true, ACCUSE_FACTOR):",
+        "if SCALARS.accuses(row_excess(self._attempt, owner, part, true)):",
         "if False:",
         f"{ROUND}/test_check.py::test_a_balanced_sum_is_found_by_the_witness_of_the_owners_own_row[witnessed-0.05]",
     ),
     Mutant(
         "signatures are not verified",
         "btard/identity/envelope.py",
-        "    envelope.verify(_DOMAIN + _SIX_FIELDS + data[1:-_SIGNATURE_FIELD])\n",
+        "    envelope.verify(_domain(envelope.kind) + _SIX_FIELDS + data[1:-_SIGNATURE_FIELD])\n",
         "",
         f"{ROUND}/test_certificate.py::test_a_forged_signature_does_not_survive_decoding",
     ),
@@ -123,8 +123,8 @@ STEP = (
     Mutant(
         "a banned key is admitted again",
         "btard/round/roster.py",
-        "tuple(sorted((stayed | set(joined)) - all_banned))",
-        "tuple(sorted((stayed - all_banned) | set(joined)))",
+        "tuple(sorted((stayed | fresh) - all_banned))",
+        "tuple(sorted((stayed - all_banned) | fresh))",
         f"{ROUND}/test_roster.py::test_a_banned_key_is_never_admitted_again",
     ),
     Mutant(
@@ -172,8 +172,8 @@ STEP = (
     Mutant(
         "who was told something else is convicted for it",
         "btard/round/settle.py",
-        "    misled = _tells_two_stories(",
-        "    misled = False and _tells_two_stories(",
+        "    misled = tells_two_stories(",
+        "    misled = False and tells_two_stories(",
         f"{ROUND}/test_measure.py::test_who_was_told_false_numbers_alone_is_no_false_accuser",
     ),
     Mutant(
@@ -193,7 +193,7 @@ STEP = (
     Mutant(
         "two different signed messages are taken for one",
         "btard/round/attempt.py",
-        "        if first is not envelope and first.content_digest() != envelope.content_digest():",
+        "        if first is not envelope and contradict(first, envelope):",
         "        if False:",
         f"{ROUND}/test_attempt.py::test_the_first_message_of_a_kind_counts_and_a_second_is_a_contradiction",
     ),
@@ -221,7 +221,7 @@ STEP = (
     Mutant(
         "products beyond any bound pass",
         "btard/round/columns.py",
-        "if not within_bound(product, norm, tau, bounds[part]):",
+        "if not within_bound(product, norm, tau, bounds[part], longest[part]):",
         "if False:",
         f"{ROUND}/test_measure.py::test_false_numbers_ban_whoever_publishes_them[a product beyond any bound]",
     ),

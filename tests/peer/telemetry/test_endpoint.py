@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -102,6 +103,64 @@ async def test_slow_heads_and_crowds_do_not_last(monkeypatch: pytest.MonkeyPatch
         for _, writer in idle:
             writer.close()
         assert (await get(port))[0] == 200
+
+
+async def test_the_oldest_idle_connection_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "HEAD_TIMEOUT", 600.0)
+    monkeypatch.setattr(connections, "MAX_CONNECTIONS", 3)
+    async with serving() as port:
+        idle = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
+        for _ in range(2):
+            assert (await get(port))[0] == 200
+        assert await ended(idle[0][0])
+        for reader, writer in idle[1:]:
+            writer.write(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+
+
+async def test_an_address_gives_up_its_own_places_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "HEAD_TIMEOUT", 600.0)
+    monkeypatch.setattr(connections, "MAX_OF_ADDRESS", 2)
+    async with serving() as port:
+        other, kept = await asyncio.open_connection("127.0.0.1", port, local_addr=("127.0.0.2", 0))
+        crowd = [await asyncio.open_connection("127.0.0.1", port) for _ in range(4)]
+        for reader, _ in crowd[:2]:
+            assert await ended(reader)
+        assert (await get(port))[0] == 200
+        assert not other.at_eof()
+        kept.close()
+
+
+async def test_whoever_takes_an_answer_slowly_makes_room_at_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "MAX_CONNECTIONS", 2)
+    monkeypatch.setattr(connections, "CHUNK", 1)
+    registry = CollectorRegistry()
+    Counter("things", "Things.", ["kind"], registry=registry).labels("x" * (16 << 20)).inc()
+    async with serving(registry=registry) as port:
+        unread = [await unread_answer(port) for _ in range(2)]
+        with pytest.raises((ConnectionError, IndexError)):
+            await get(port)
+        monkeypatch.setattr(connections, "LEAST_STAY", 0.0)
+        assert (await get(port))[0] == 200
+        for writer in unread:
+            writer.close()
+
+
+async def ended(reader: asyncio.StreamReader) -> bool:
+    """Wait for the end of a connection on which nothing was said."""
+    async with asyncio.timeout(20):
+        with contextlib.suppress(ConnectionError):
+            return await reader.read() == b""
+    return True
+
+
+async def unread_answer(port: int) -> asyncio.StreamWriter:
+    """Ask, and read no more than the beginning of the answer."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
+    writer.write(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    async with asyncio.timeout(20):
+        assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+    return writer
 
 
 async def test_a_metric_that_fails_ends_one_answer(caplog: pytest.LogCaptureFixture) -> None:

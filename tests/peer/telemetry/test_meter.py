@@ -18,6 +18,7 @@ from btard.transport.stages import Stage
 from peer.details import Found
 from peer.telemetry.meter import PeerMeter, PeerStep
 from peer.telemetry.recorder import Recorder
+from peer.validation_watch import ValidationWatch
 from tests.peer.helpers import PEERS, ROSTER, run_manifest
 from tests.peer.telemetry.families import exported, series, values
 
@@ -33,7 +34,7 @@ class Watched:
         meter = PeerMeter(
             self.registry, ME, experiment="test", run_id="11" * 16, numerics="torch", counters=self.counters
         )
-        self.recorder = Recorder(meter, None)
+        self.recorder = Recorder(meter, None, ValidationWatch(1.0))
 
     def __getitem__(self, name: str) -> float:
         return values(exported(self.registry))[f"btard_{name}"]
@@ -49,6 +50,14 @@ def test_who_this_is(watched: Watched) -> None:
     assert watched[f'peer_info{{experiment="test",peer="{ME}",run_id="{"11" * 16}"}}'] == 1
     assert watched[f'build_info{{numerics="torch",program="btard-peer",version="{installed_version()}"}}'] == 1
     assert watched["peer_member"] == 0 and math.isnan(watched["peer_step"])
+
+
+def test_whether_anybody_is_validated(watched: Watched) -> None:
+    assert math.isnan(watched["peer_validated"])
+    watched.recorder.begins(Roster(5, PEERS[:4], frozenset(), bytes(32)))
+    assert watched["peer_validated"] == 1
+    watched.recorder.begins(Roster(6, PEERS[:3], frozenset(), bytes(32)))
+    assert watched["peer_validated"] == 0
 
 
 def test_a_member_and_its_steps(watched: Watched) -> None:

@@ -10,7 +10,7 @@ from btard.round.draw import Audit
 from btard.round.roster import Roster, first_randomness
 from peer.bans import BanEntry, Bans
 from peer.records import Join, LocalMetrics, Metrics
-from peer.visit.overview import Role, overview, printable
+from peer.visit.overview import Role, overview
 from peer.visit.sight import Sight
 from tests.peer.helpers import PEERS, run_manifest
 
@@ -31,7 +31,7 @@ def sight(**changed: object) -> Sight:
     fields: dict[str, object] = {
         "time": NOW,
         "coordinator": PEERS[5],
-        "manifest": run_manifest(experiment="a\x1b[31mb"),
+        "manifest": run_manifest().model_copy(update={"experiment": "a\x1b[31mb"}),
         "roster": roster,
         "finished": False,
         "joins": {},
@@ -55,6 +55,18 @@ def test_roles_come_from_the_roster() -> None:
     assert [row.role for row in found.peers] == [Role.MEMBER, Role.VALIDATOR, Role.PROBATION, Role.MEMBER]
     assert [row.until for row in found.peers] == [None, None, 20, None]
     assert (found.step, found.members, found.loss) == (7, 4, None)
+
+
+def test_that_nobody_is_validated_is_told_by_voters_not_by_members() -> None:
+    said = "nobody is validated: 3 voters, 4 are needed"
+    checked = run_manifest(validators=1.0)
+    assert overview(sight(manifest=checked)).unvalidated == said
+    assert overview(sight(manifest=checked)).as_json()["unvalidated"] == said
+    assert overview(sight(manifest=checked, finished=True)).unvalidated is None
+    assert overview(sight(manifest=checked, roster=None)).unvalidated is None
+    four = Roster(7, MEMBERS, frozenset(), first_randomness(0, 7))
+    assert overview(sight(manifest=checked, roster=four)).unvalidated is None
+    assert "0 validators" in str(overview(sight(roster=four)).unvalidated)
 
 
 def test_a_row_tells_a_peers_latest_step_and_when_it_announced_itself() -> None:
@@ -102,7 +114,6 @@ def test_an_unknown_offence_is_not_repeated() -> None:
 
 
 def test_a_strangers_text_cannot_steer_the_terminal() -> None:
-    assert printable("ok\x1b[31m\x07") == "ok?[31m?"
     found = overview(sight())
     assert found.experiment == "a?[31mb"
     assert json.loads(json.dumps(found.as_json()))["peers"][2]["role"] == "probation"

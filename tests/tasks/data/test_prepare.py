@@ -89,6 +89,12 @@ def test_too_little_text_is_refused_and_leaves_nothing(tmp_path: Path, documents
     assert list((tmp_path / "cache").iterdir()) == []
 
 
+def test_a_cache_that_cannot_be_written_is_one_sentence(tmp_path: Path, corpus_spec: DataSpec) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"^the corpus cannot be prepared: .*file: .*--cache-dir writable"):
+        prepare(corpus_spec, request(), tmp_path / "file")
+
+
 def test_an_interrupted_preparation_leaves_nothing(tmp_path: Path, corpus_spec: DataSpec) -> None:
     def interrupt(progress: Progress) -> None:
         if progress.stage is Stage.TOKENS:

@@ -127,24 +127,28 @@ def test_unusable_data_sets_are_refused_in_a_sentence(tmp_path: Path) -> None:
         open_source(DataSpec.parse(str(tmp_path / "broken")))
 
 
-def test_the_hub_path_reads_what_load_dataset_reads(tmp_path: Path) -> None:
-    folder = tmp_path / "local"
-    folder.mkdir()
-    (folder / "train.jsonl").write_text('{"text": "one"}\n{"text": ""}\n{"text": "two"}\n')
-    spec = DataSpec(kind=SourceKind.HUB, location=str(folder))
+def test_a_folder_of_tables_is_read_anew_when_it_changes(tmp_path: Path) -> None:
+    file = tmp_path / "train.jsonl"
+    file.write_text('{"text": "one"}\n{"text": ""}\n{"text": null}\n{"text": "two"}\n')
+    spec = DataSpec.parse(str(tmp_path))
+    assert spec.kind is SourceKind.TABLES
     assert documents(spec) == ["one", "two"]
-    assert documents(spec.model_copy(update={"configuration": "default"})) == ["one", "two"]
+    before = corpus_identity(spec)
+    file.write_text('{"text": "other"}\n')
+    assert documents(spec) == ["other"]
+    assert corpus_identity(spec) != before
 
 
-def test_a_data_set_that_cannot_be_loaded_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    empty = tmp_path / "empty"
-    empty.mkdir()
-    with pytest.raises(UserError, match="could not be loaded"):
-        open_source(DataSpec(kind=SourceKind.HUB, location=str(empty)))
+def test_tokenised_tables_are_read_as_tokens(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text('{"input_ids": [1, 2]}\n{"input_ids": [3]}\n')
+    source = open_source(DataSpec.parse(str(tmp_path)))
+    assert isinstance(source, TokenRows)
+    assert (source.total_units, [row.segments for row in source.rows()]) == (2, [[[1, 2], []], [[3], []]])
+    (tmp_path / "rows.jsonl").write_text('{"label": 1}\n')
+    with pytest.raises(UserError, match=r"has no column 'text' or 'input_ids' \(it has label\)"):
+        open_source(DataSpec.parse(str(tmp_path)))
 
-    def offline(name: str, configuration: str | None) -> None:
-        raise ConnectionError(f"cannot reach the Hub\nfor {name}")
 
-    monkeypatch.setattr(datasets, "load_dataset", offline)
-    with pytest.raises(UserError, match=r"^the data set wikitext:raw could not be loaded: cannot reach the Hub$"):
-        open_source(DataSpec.parse("wikitext:raw"))
+def test_a_null_row_is_no_document(tmp_path: Path) -> None:
+    datasets.Dataset.from_dict({"text": ["one", None, "two"]}).save_to_disk(str(tmp_path / "saved"))
+    assert documents(DataSpec.parse(str(tmp_path / "saved"))) == ["one", "two"]

@@ -6,6 +6,7 @@ import asyncio
 import struct
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from time import thread_time
 from typing import Any
 
 import pytest
@@ -43,8 +44,9 @@ class Recorder:
         self.announced.append(length)
         return memoryview(bytearray(length)) if length <= self.most else None
 
-    def on_part(self, sender: PeerId, header: bytes, payload: memoryview, digest: bytes) -> None:
+    def on_part(self, sender: PeerId, header: bytes, payload: memoryview, digest: bytes) -> bool:
         self.parts.append((sender, header, payload, digest))
+        return False
 
     def on_part_failed(self, sender: PeerId, header: bytes) -> None:
         self.failed.append((sender, header))
@@ -56,7 +58,8 @@ class Swarm:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._made: list[Libp2pNode | Daemon] = []
-        self.nodes: list[Libp2pNode] = []
+        self.identities: list[Path] = []
+        """Key files in the order in which peers were made."""
 
     def identity(self) -> Path:
         """The key file of the next peer."""
@@ -66,13 +69,15 @@ class Swarm:
         """A node that joined through `initial`, with its inbox."""
         inbox = options.pop("inbox", None) or Recorder()
         maddrs = [maddr for node in initial for maddr in node.maddrs]
-        node = await Libp2pNode.create(self.identity(), maddrs, inbox=inbox, **options)
+        self.identities.append(self.identity())
+        node = await Libp2pNode.create(self.identities[-1], maddrs, inbox=inbox, **options)
         self._made.append(node)
         return node, inbox
 
     async def liar(self, victim: Libp2pNode) -> Daemon:
         """A p2pd without our protocol, connected to `victim`."""
-        daemon = await Daemon.start(self.identity(), host_maddrs=["/ip4/127.0.0.1/tcp/0"])
+        self.identities.append(self.identity())
+        daemon = await Daemon.start(self.identities[-1], host_maddrs=["/ip4/127.0.0.1/tcp/0"])
         self._made.append(daemon)
         await daemon.control.connect(victim.peer_id, [maddr.split("/p2p/")[0] for maddr in victim.maddrs], 10)
         return daemon
@@ -93,6 +98,13 @@ async def swarm(tmp_path: Path) -> AsyncIterator[Swarm]:
 async def raw_stream(liar: Daemon, victim: Libp2pNode, protocol: str) -> Pipe:
     """A stream on which the test writes what it likes."""
     return await liar.control.open_stream(victim.peer_id, protocol, expect_nothing, 10)
+
+
+def burn(seconds: float) -> None:
+    """Use up processor time of this thread."""
+    until = thread_time() + seconds
+    while thread_time() < until:
+        pass
 
 
 def part_prefix(header: int, payload: int) -> bytes:

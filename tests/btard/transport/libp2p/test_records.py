@@ -16,7 +16,7 @@ RUN = bytes(16)
 
 
 def envelope(key: IdentityKey, step: int, body: bytes = b"body") -> Envelope:
-    return Envelope.sign(key, run=RUN, step=step, kind=MessageKind.HEAD, body=body)
+    return Envelope.sign(key, run=RUN, step=step, kind=MessageKind.METRICS, body=body)
 
 
 async def test_the_latest_record_of_each_author_is_read(swarm: Swarm) -> None:

@@ -10,6 +10,7 @@ import socket
 import pytest
 
 from btard.hashing import digest
+from btard.identity import PeerId
 from btard.identity.envelope import MAX_ENVELOPE
 from btard.transport.libp2p import Limits
 from btard.transport.libp2p.outgoing import expect_nothing
@@ -59,6 +60,25 @@ async def test_a_big_part_arrives_whole_with_its_digest(swarm: Swarm) -> None:
         (b.peer_id, b"third", digest(payload[:1000])),
     ]
     assert inbox.parts[0][2] == payload
+
+
+async def test_connections_of_members_are_closed_last(swarm: Swarm, monkeypatch: pytest.MonkeyPatch) -> None:
+    a, _ = await swarm.node()
+    b, inbox = await swarm.node(a)
+    c, other = await swarm.node(a)
+    a.transport.is_member = lambda peer: peer == b.peer_id
+    protected: list[PeerId] = []
+    protect = a.control.protect
+
+    async def noting(peer: PeerId, weight: int, timeout: float) -> None:
+        await protect(peer, weight, timeout)
+        protected.append(peer)
+
+    monkeypatch.setattr(a.control, "protect", noting)
+    a.transport.send(b.peer_id, b"member")
+    a.transport.send(c.peer_id, b"stranger")
+    await until(lambda: inbox.messages and other.messages)
+    assert protected == [b.peer_id]
 
 
 async def test_messages_overtake_parts(swarm: Swarm) -> None:
@@ -132,6 +152,20 @@ async def test_a_slow_reader_is_not_a_stalled_one() -> None:
     assert loop.time() - started > stall
     with pytest.raises(StreamLost, match="read nothing"):
         await pipe.write(bytes(8 * WRITE_CHUNK), 0.3)
+    theirs.close()
+
+
+async def test_a_reader_below_the_rate_is_given_up() -> None:
+    ours, theirs = socket.socketpair()
+    loop = asyncio.get_running_loop()
+    theirs.setblocking(False)
+    _, pipe = await loop.create_unix_connection(lambda: Pipe(expect_nothing), sock=ours)
+    writing = asyncio.create_task(pipe.write(bytes(8 * WRITE_CHUNK), 0.3, least=4 << 20))
+    while not writing.done():
+        await loop.sock_recv(theirs, 64 << 10)
+        await asyncio.sleep(0.05)
+    with pytest.raises(StreamLost, match="less than 4194304 bytes"):
+        writing.result()
     theirs.close()
 
 

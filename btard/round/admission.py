@@ -1,0 +1,91 @@
+"""Who is admitted: of new keys only a few within some steps, drawn by randomness that nobody knows in time.
+
+A key costs nothing. So whoever makes most keys would soon be the majority, if all that knock came in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from btard.identity import PeerId
+from btard.round.draw import ranking
+from btard.round.messages import MAX_CANDIDATES
+from btard.round.roster import ADMISSION_WINDOW, MAX_PEERS, Roster
+
+ONE_IN = 20
+"""One new key for so many members may come in within ADMISSION_WINDOW steps: 5 %."""
+
+LEAST_QUOTA = 1
+"""New keys that may come in within ADMISSION_WINDOW steps however few the members are."""
+
+
+def quota(members: int) -> int:
+    """Return how many new keys may come in within ADMISSION_WINDOW steps beside so many members: max(1, 5 %)."""
+    return max(LEAST_QUOTA, members // ONE_IN)
+
+
+def places(roster: Roster, members: int) -> int:
+    """Return how many new keys may stand in the roster after `roster` if `members` of it finish the step.
+
+    The new keys of the last steps do not count as members here: a place that has been taken makes no other.
+    """
+    recent = sum(first > roster.step + 1 - ADMISSION_WINDOW for first in roster.arrivals)
+    return max(0, quota(members - recent) - recent)
+
+
+def admit(roster: Roster, finished: Iterable[PeerId], named: Iterable[PeerId], randomness: bytes) -> tuple[PeerId, ...]:
+    """Return who comes in after a step: whoever returns, and as many new keys as there are places for.
+
+    Args:
+        roster: of the step.
+        finished: the members that have finished it.
+        named: whom most voters would admit.
+        randomness: r^t, which was unknown when they were named.
+    """
+    stay = set(finished)
+    room = MAX_PEERS - len(stay)
+    order = ranking(randomness, "admission", sorted(set(named) - stay - set(roster.members) - roster.banned))
+    former = set(roster.former)
+    returning = [peer for peer in order if peer in former][:room]
+    new = [peer for peer in order if peer not in former]
+    return (*returning, *new[: min(room - len(returning), places(roster, len(stay)))])
+
+
+def order(roster: Roster, waiting: Iterable[PeerId]) -> list[PeerId]:
+    """Return the order in which all members of a roster look at who waits, drawn by the r^(t-1) that it carries."""
+    return ranking(roster.randomness, "doorstep", sorted(waiting))
+
+
+class Doorstep:
+    """Who waits before the door of one member, and whom of them it names in its commitment.
+
+    A commitment holds at most MAX_CANDIDATES names, and all members must choose the same ones among more: r^(t-1) ranks
+    them, which everybody knows, and which gives everybody another chance in each step. But a key that is made once
+    r^(t-1) is known can be made to rank first. So those come before it that were here already when this member began an
+    earlier step: then the member's own share of r^(t-1) was still secret.
+    """
+
+    def __init__(self) -> None:
+        self._step = -1
+        self._here: frozenset[PeerId] = frozenset()
+        self._before: frozenset[PeerId] = frozenset()
+
+    def names(self, roster: Roster, waiting: Iterable[PeerId]) -> tuple[PeerId, ...]:
+        """Return whom to name in the step of `roster`, ascending; to be asked when the member begins it.
+
+        Those who return and those who are new have half of the names each, and what the others leave. New keys are
+        named only while there is a place for one.
+
+        Args:
+            roster: of the step that begins.
+            waiting: whom the member can reach and would admit.
+        """
+        here = frozenset(waiting).difference(roster.members, roster.banned)
+        if roster.step > self._step:
+            self._step, self._before, self._here = roster.step, self._here, here
+        former = here.intersection(roster.former)
+        new = here - former if places(roster, len(roster.members)) else frozenset()
+        back = order(roster, former)
+        chosen = [*order(roster, new & self._before), *order(roster, new - self._before)]
+        chosen = chosen[: MAX_CANDIDATES - min(len(back), MAX_CANDIDATES // 2)]
+        return tuple(sorted([*chosen, *back[: MAX_CANDIDATES - len(chosen)]]))

@@ -1,0 +1,121 @@
+"""Rows of files: which files, which rows, and that no file can make a reader take more than it is allowed."""
+
+import gzip
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+from btard.errors import UserError
+from tasks.data.tables import Table, training_files
+
+ROWS = [{"text": "one", "more": 1}, {"text": None, "more": 2}, {"text": "ü three", "more": 3}]
+
+
+def lines() -> str:
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in ROWS)
+
+
+def write(folder: Path, name: str) -> Path:
+    file = folder / name
+    match name:
+        case "rows.parquet":
+            parquet.write_table(pa.Table.from_pylist(ROWS), file)
+        case "rows.json":
+            file.write_text(json.dumps(ROWS, indent=1))
+        case "rows.jsonl":
+            file.write_text("\n" + lines())
+        case "rows.jsonl.gz":
+            file.write_bytes(gzip.compress(lines().encode()))
+        case "rows.csv":
+            file.write_text('text,more\none,1\n,2\n"ü three",3\n')
+    return file
+
+
+@pytest.mark.parametrize("name", ["rows.parquet", "rows.json", "rows.jsonl", "rows.jsonl.gz", "rows.csv"])
+def test_every_format_gives_the_same_rows_again_and_again(tmp_path: Path, name: str) -> None:
+    table = Table([write(tmp_path, name)], "it")
+    assert table.column_names == ["text", "more"]
+    for _ in range(2):
+        assert [row["text"] or None for row in table.select_columns(["text"])] == ["one", None, "ü three"]
+    assert [set(row) for row in table.select_columns(["text"])] == [{"text"}] * 3
+    assert len(table) == 3
+
+
+@pytest.mark.parametrize("name", ["rows.parquet", "rows.json", "rows.jsonl", "rows.jsonl.gz", "rows.csv"])
+def test_what_is_unpacked_counts_against_the_limit(tmp_path: Path, name: str) -> None:
+    file = write(tmp_path, name)
+    with pytest.raises(UserError, match=r"it unpacks to more than that, but --max-data allows .* GiB"):
+        list(Table([file], "it", most=8))
+    assert len(Table([file], "it", most=1 << 20)) == 3
+
+
+def test_a_packed_bomb_is_not_unpacked(tmp_path: Path) -> None:
+    bomb = tmp_path / "train.jsonl.gz"
+    with gzip.open(bomb, "wb", compresslevel=1) as stream:
+        for _ in range(200):
+            stream.write(b'{"text": "' + b" " * (1 << 20) + b'"}\n')
+    assert bomb.stat().st_size < 4 << 20
+    read = 0
+    with pytest.raises(UserError, match="unpacks to more"):
+        for _ in Table([bomb], "it", most=8 << 20):
+            read += 1
+    assert read <= 8
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.parquet", b"PAR1 nothing PAR1"),
+        ("a.jsonl", b"{\n"),
+        ("a.jsonl", b"\xff\xfe"),
+        ("a.jsonl", b"3\n"),
+        ("a.jsonl.gz", b"no gzip"),
+        ("a.json", b"[1, 2]"),
+        ("a.json", b"[" * 100_000),
+    ],
+)
+def test_a_damaged_file_is_named_in_one_sentence(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match=f"^it: {name} cannot be read: ") as refusal:
+        list(Table([tmp_path / name], "it"))
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("names", "configuration", "chosen"),
+    [
+        (["README.md", "train.jsonl", "test.jsonl"], None, ["train.jsonl"]),
+        (["data/train-00000-of-00002.parquet", "data/train-00001-of-00002.parquet", "data/test-0.parquet"], None, 2),
+        (["raw/train-0.parquet", "small/train-0.parquet"], "raw", ["raw/train-0.parquet"]),
+        (["en/c4-train.00000-of-01024.json.gz", "en/c4-validation.0.json.gz"], "en", 1),
+        (["a.csv", "b.csv", "dataset_infos.json"], None, ["a.csv", "b.csv"]),
+        (["train.csv", "train.parquet"], None, ["train.parquet"]),
+        (["training.jsonl", "constraints.jsonl"], None, ["training.jsonl"]),
+        (["default/train/0000.parquet", "default/test/0000.parquet"], None, ["default/train/0000.parquet"]),
+        (["../train.jsonl", "/train.jsonl", ".x/train.jsonl", "a/../train.jsonl", "train.jsonl"], None, 1),
+        (["http://host/train.jsonl", "a\ntrain.jsonl", "t*rain.jsonl", "train.jsonl"], None, 1),
+    ],
+)
+def test_the_training_part_is_found_by_names(
+    names: list[str], configuration: str | None, chosen: list[str] | int
+) -> None:
+    found = training_files(names, configuration, "it")
+    assert len(found) == chosen if isinstance(chosen, int) else found == chosen
+
+
+@pytest.mark.parametrize(
+    ("names", "configuration", "says"),
+    [
+        ([], None, "it has no parquet, jsonl, json, csv files"),
+        (["README.md", "run.py", "train.txt"], None, "it has no parquet"),
+        (["test.jsonl", "dev.jsonl"], None, r"it has no split 'train' \(it has dev.jsonl, test.jsonl\)"),
+        (["a/train.jsonl", "b/train.jsonl"], None, r"it has several parts \(a, b\)"),
+        (["a/train.jsonl"], "c", r"it has no folder c \(it has a\)"),
+    ],
+)
+def test_an_unclear_training_part_is_refused(names: list[str], configuration: str | None, says: str) -> None:
+    with pytest.raises(UserError, match=says):
+        training_files(names, configuration, "it")
