@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from btard.identity import Envelope, envelope
-from btard.round import messages, session
+from btard.round import reading, session
 from lab.hostile import Listener, Said, honest, hostile
 
 MOST_MS = 50.0
@@ -42,7 +42,7 @@ class Cost:
 def forget() -> None:
     """Empty the caches that make the same bytes cheaper the second time."""
     envelope._decode_cached.cache_clear()
-    messages._remembered.cache_clear()
+    reading.remembered.cache_clear()
     session._parse_header.cache_clear()
 
 

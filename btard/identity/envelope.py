@@ -117,7 +117,7 @@ def _read_heading(data: bytes) -> tuple[Heading, int]:
     hand; raises Malformed."""
     start = len(_BEGINNING)
     if data[:start] != _BEGINNING:
-        raise Malformed("no envelope")
+        raise Malformed("expected an envelope")
     try:
         run, at = data[start : start + RUN_ID_SIZE], start + RUN_ID_SIZE
         step, at = _read_number(data, at)
@@ -125,7 +125,7 @@ def _read_heading(data: bytes) -> tuple[Heading, int]:
         kind, at = _read_number(data, at)
         author = PeerId.of(data[at + 2 : at + 2 + PEER_ID_SIZE])
         if data[at : at + 2] != _AUTHOR_FIELD or step >= 2**63 or attempt >= 2**16:
-            raise Malformed("no envelope")
+            raise Malformed("expected an envelope")
         at += 2 + PEER_ID_SIZE
         width, least = _BODIES[data[at]]
         size = int.from_bytes(data[at + 1 : at + 1 + width], "big")
@@ -133,7 +133,7 @@ def _read_heading(data: bytes) -> tuple[Heading, int]:
             raise Malformed("not canonical bytes")
         return Heading(run, step, attempt, _KINDS[kind], author, size), at + 1 + width
     except (IndexError, KeyError, ValueError) as error:
-        raise Malformed(f"no envelope: {error}") from None
+        raise Malformed(f"expected an envelope: {error}") from None
 
 
 def _read_number(data: bytes, at: int) -> tuple[int, int]:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
-from functools import lru_cache
-from typing import TypeVar
 
 from btard.hashing import DIGEST_SIZE
 from btard.identity import Envelope, Malformed, MessageKind, PeerId
 from btard.identity.codec import Reader, ascending, encode
 from btard.identity.envelope import MAX_ENVELOPE, MIN_ENVELOPE
+from btard.round.reading import read_once
 from btard.round.roster import MAX_PEERS, read_peer, read_peers
 
 MAX_CANDIDATES = 64
@@ -20,22 +18,6 @@ MAX_PART = 1 << 31
 
 MAX_PULL = 1 << 17
 """Bytes; the longest request."""
-
-
-_CACHED_BODY = 16 << 10
-"""Bytes; bodies up to this size are read once: a message is looked at several times, in simulations by every peer."""
-
-M = TypeVar("M")
-
-
-def _decoded(read: Callable[[bytes], M], body: bytes) -> M:
-    return _remembered(read, body) if len(body) <= _CACHED_BODY else read(body)
-
-
-# Messages are immutable, so those who read the same bytes may share one. What is malformed is not remembered.
-@lru_cache(maxsize=2048)
-def _remembered(read: Callable[[bytes], M], body: bytes) -> M:
-    return read(body)
 
 
 class Phase(IntEnum):
@@ -82,7 +64,7 @@ class Commit:
     @classmethod
     def decode(cls, body: bytes) -> Commit:
         """Read bytes from the network; raises Malformed."""
-        return _decoded(cls._read, body)
+        return read_once(cls._read, body)
 
     @classmethod
     def _read(cls, body: bytes) -> Commit:
@@ -122,7 +104,7 @@ class PartHeader:
     @classmethod
     def decode(cls, body: bytes) -> PartHeader:
         """Read bytes from the network; raises Malformed."""
-        return _decoded(cls._read, body)
+        return read_once(cls._read, body)
 
     @classmethod
     def _read(cls, body: bytes) -> PartHeader:
@@ -150,7 +132,7 @@ class Aggregate:
     @classmethod
     def decode(cls, body: bytes) -> Aggregate:
         """Read bytes from the network; raises Malformed."""
-        return _decoded(cls._read, body)
+        return read_once(cls._read, body)
 
     @classmethod
     def _read(cls, body: bytes) -> Aggregate:
@@ -171,7 +153,7 @@ class Reveal:
     @classmethod
     def decode(cls, body: bytes) -> Reveal:
         """Read bytes from the network; raises Malformed."""
-        return _decoded(cls._read, body)
+        return read_once(cls._read, body)
 
     @classmethod
     def _read(cls, body: bytes) -> Reveal:
@@ -201,7 +183,7 @@ class Scalars:
     @classmethod
     def decode(cls, body: bytes) -> Scalars:
         """Read bytes from the network; raises Malformed. Numbers may be anything, NaN included."""
-        return _decoded(cls._read, body)
+        return read_once(cls._read, body)
 
     @classmethod
     def _read(cls, body: bytes) -> Scalars:
@@ -315,7 +297,7 @@ class Digest:
     @classmethod
     def decode(cls, body: bytes) -> Digest:
         """Read bytes from the network; raises Malformed."""
-        return _decoded(cls._read, body)
+        return read_once(cls._read, body)
 
     @classmethod
     def _read(cls, body: bytes) -> Digest:

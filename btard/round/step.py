@@ -234,10 +234,8 @@ class StepMachine:
         expected = envelope.attempt == attempt.number and sender in attempt.known
         if self.over or not expected or not self._intake.takes_parts(sender):
             return None
-        try:
+        with contextlib.suppress(Malformed):
             return attempt.accept(sender, envelope, length)
-        except Malformed:
-            pass
         if envelope.author == sender and form_fault(envelope) is not None and envelope.is_genuine():
             attempt.accuse_malformed(envelope)
             self._unread = True

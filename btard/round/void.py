@@ -14,15 +14,7 @@ from btard.round.exchange import Exchange
 from btard.round.form import form_fault
 from btard.round.messages import Forward, Phase
 from btard.round.phases import StepContext
-from btard.round.settle import (
-    Resolution,
-    Testimony,
-    admissible,
-    gives_reason,
-    is_proof,
-    resolve,
-    tells_two_stories,
-)
+from btard.round.settle import Resolution, Testimony, admissible, gives_reason, is_proof, resolve, tells_two_stories
 from btard.round.told import Told, fitting
 from btard.round.tribunal import Court
 
@@ -301,9 +293,8 @@ class Settlement:
         voters = (self._attempt.voters & self.reporters) - refused
         if court.voted and not self._relaying_votes and (voters <= self._votes.keys() or now >= self.deadline):
             self._relaying_votes = True
-            actions += self._relay(
-                now, [envelope for envelope, _ in self._votes.values()] + self._malformed, votes=True
-            )
+            said = [envelope for envelope, _ in self._votes.values()] + self._malformed
+            actions += self._relay(now, said, votes=True)
         return actions
 
     def _relay(self, now: float, envelopes: list[Envelope], *, votes: bool) -> list[Action]:

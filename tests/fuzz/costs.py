@@ -22,7 +22,7 @@ from functools import cache
 from btard.identity import Envelope, MessageKind
 from btard.identity import envelope as envelopes
 from btard.identity import peer_id as peer_ids
-from btard.round import messages, session
+from btard.round import reading, session
 from lab.hostile import IN_A_STEP, Listener, honest, hostile
 
 COUNT = 5
@@ -90,7 +90,7 @@ def counting() -> Iterator[dict[str, int]]:
 def forget() -> None:
     """Empty what is shared between sessions in one process, so that a message costs what it costs a stranger."""
     envelopes._decode_cached.cache_clear()
-    messages._remembered.cache_clear()
+    reading.remembered.cache_clear()
     session._parse_header.cache_clear()
 
 

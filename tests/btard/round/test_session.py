@@ -266,27 +266,6 @@ def test_payloads_that_were_never_accepted_have_no_effect() -> None:
     )
 
 
-@pytest.mark.parametrize("kind", [MessageKind.PART, MessageKind.AGGREGATE])
-@pytest.mark.parametrize("body", [b"", b"junk"])
-def test_headers_that_cannot_be_read_get_no_buffer_and_are_a_proof(kind: MessageKind, body: bytes) -> None:
-    begun, header = committed(), message(1, kind, body)
-    assert begun.accept_part(PEERS[1], header, LENGTH) is None
-    begun.on_part(PEERS[1], header, STATE)
-    (send,) = begun.on_part_failed(1.0, PEERS[1], header)
-    assert isinstance(send, Send)
-    assert Report.decode(Envelope.decode(send.data).body).attached == (header,)
-
-
-@pytest.mark.parametrize("kind", [MessageKind.PART, MessageKind.AGGREGATE])
-def test_headers_that_nobody_has_signed_prove_nothing(kind: MessageKind) -> None:
-    begun = committed()
-    for body in (b"junk", Aggregate(STATE).encode() if kind is MessageKind.AGGREGATE else b"more junk"):
-        header = message(1, kind, body)[:-1] + b"\0"
-        assert begun.accept_part(PEERS[1], header, LENGTH) is None
-        begun.on_part(PEERS[1], header, STATE)
-        assert begun.on_part_failed(1.0, PEERS[1], header) == []
-
-
 def test_answers_to_another_attempt_are_ignored() -> None:
     begun = session()
     parts, digests = parts_of_zeros(5)

@@ -69,7 +69,7 @@ _MESSAGES = (
         "btard/round/step.py",
         "if envelope.author == sender and form_fault(envelope) is not None and envelope.is_genuine():",
         "if False:",
-        f"{_ROUND}/test_session.py::test_headers_that_cannot_be_read_get_no_buffer_and_are_a_proof[junk-2]",
+        f"{_ROUND}/test_headers.py::test_headers_that_cannot_be_read_get_no_buffer_and_are_a_proof[junk-2]",
     ),
     Mutant(
         "a malformed report that one member has heard is not relayed",
