@@ -191,7 +191,7 @@ class Invariants:
             "headers": (len(attempt.headers), 2 * members + members * len(attempt.owners)),
             "payloads on their way": (len(attempt.in_flight), members * (members + 2)),
             "requests": (len(attempt.pulled), members * (members + 2)),
-            "messages of the next attempt": (len(machine._future), _KINDS * members),
+            "messages of the next attempt": (len(machine._intake._future), _KINDS * members),
             "early bytes": (session._early_bytes, _EARLY_TOTAL),
         }
         for what, (count, most) in kept.items():

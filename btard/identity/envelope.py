@@ -7,20 +7,24 @@ relays is as good as one that came directly.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import lru_cache
-from typing import Protocol, Self, TypeVar
+from typing import NamedTuple, Protocol, Self, TypeVar
 
 from btard.hashing import digest
-from btard.identity.codec import Malformed, as_bytes, as_fields, as_int, decode, encode
+from btard.identity.codec import Malformed, encode
 from btard.identity.keys import IdentityKey
-from btard.identity.peer_id import SIGNATURE_SIZE, PeerId
+from btard.identity.peer_id import PEER_ID_SIZE, SIGNATURE_SIZE, PeerId
 from btard.version import PROTOCOL_VERSION
 
 RUN_ID_SIZE = 16
 MAX_ENVELOPE = 4 << 20
 """Bytes; the largest message that is not a part."""
+
+MIN_ENVELOPE = 128
+"""Bytes; no message is shorter."""
 
 _STEP_DOMAIN = b"btard envelope %d\0" % PROTOCOL_VERSION
 _RECORD_DOMAIN = b"btard record %d\0" % PROTOCOL_VERSION
@@ -79,6 +83,70 @@ class Written(Protocol):
 M = TypeVar("M", bound=Readable)
 
 
+class Heading(NamedTuple):
+    """What a message says of itself before its body, which is looked at before anything that costs more.
+
+    Attributes:
+        size: bytes of the body.
+    """
+
+    run: bytes
+    step: int
+    attempt: int
+    kind: MessageKind
+    author: PeerId
+    size: int
+
+    @classmethod
+    def read(cls, data: bytes) -> Heading:
+        """Read the fields of an envelope but its body and its signature, which are not looked at; raises Malformed."""
+        return _read_heading(data)[0]
+
+
+_KINDS = {int(kind): kind for kind in MessageKind}
+_BEGINNING = b"\x97\xc4" + bytes([RUN_ID_SIZE])
+_AUTHOR_FIELD, _SIGNATURE_HEAD = bytes([0xC4, PEER_ID_SIZE]), bytes([0xC4, SIGNATURE_SIZE])
+_WIDE = {0xCC: (1, 1 << 7), 0xCD: (2, 1 << 8), 0xCE: (4, 1 << 16), 0xCF: (8, 1 << 32)}
+_BODIES = {0xC4: (1, 0), 0xC5: (2, 1 << 8), 0xC6: (4, 1 << 16)}
+"""Of the heads of longer numbers, and of bytes: in how many bytes the number or the length follows, and from which
+value on this form is the canonical one."""
+
+
+def _read_heading(data: bytes) -> tuple[Heading, int]:
+    """Read what stands before a body, and where that begins. Reports and relays carry thousands of headings, hence by
+    hand; raises Malformed."""
+    start = len(_BEGINNING)
+    if data[:start] != _BEGINNING:
+        raise Malformed("expected an envelope")
+    try:
+        run, at = data[start : start + RUN_ID_SIZE], start + RUN_ID_SIZE
+        step, at = _read_number(data, at)
+        attempt, at = _read_number(data, at)
+        kind, at = _read_number(data, at)
+        author = PeerId.of(data[at + 2 : at + 2 + PEER_ID_SIZE])
+        if data[at : at + 2] != _AUTHOR_FIELD or step >= 2**63 or attempt >= 2**16:
+            raise Malformed("expected an envelope")
+        at += 2 + PEER_ID_SIZE
+        width, least = _BODIES[data[at]]
+        size = int.from_bytes(data[at + 1 : at + 1 + width], "big")
+        if size < least:
+            raise Malformed("not canonical bytes")
+        return Heading(run, step, attempt, _KINDS[kind], author, size), at + 1 + width
+    except (IndexError, KeyError, ValueError) as error:
+        raise Malformed(f"expected an envelope: {error}") from None
+
+
+def _read_number(data: bytes, at: int) -> tuple[int, int]:
+    head = data[at]
+    if head < 0x80:
+        return head, at + 1
+    width, least = _WIDE[head]
+    value = int.from_bytes(data[at + 1 : at + 1 + width], "big")
+    if value < least:
+        raise Malformed("not canonical bytes")
+    return value, at + 1 + width
+
+
 @dataclass(frozen=True, slots=True)
 class Envelope:
     """A signed message. Two envelopes are the same message exactly when their bytes are equal."""
@@ -95,6 +163,7 @@ class Envelope:
     _verified: bool = field(default=False, init=False, repr=False, compare=False)
     _message: object = field(default=None, init=False, repr=False, compare=False)
     _fits: tuple[object, bytes] | None = field(default=None, init=False, repr=False, compare=False)
+    _fault: tuple[str | None] | None = field(default=None, init=False, repr=False, compare=False)
 
     @classmethod
     def sign(
@@ -131,24 +200,20 @@ class Envelope:
 
     @classmethod
     def _decode(cls, data: bytes) -> Envelope:
-        run, step, attempt, kind, author, body, signature = as_fields(decode(data, limit=MAX_ENVELOPE), 7)
-        try:
-            known, signer = MessageKind(as_int(kind, 0, 255)), PeerId.of(as_bytes(author))
-        except ValueError as error:
-            raise Malformed(str(error)) from None
-        envelope = cls(
-            as_bytes(run, RUN_ID_SIZE),
-            as_int(step, 0, 2**63 - 1),
-            as_int(attempt, 0, 2**16 - 1),
-            known,
-            signer,
-            as_bytes(body),
-            as_bytes(signature, SIGNATURE_SIZE),
-        )
+        (run, step, attempt, kind, author, size), at = _read_heading(data)
+        end = at + size
+        if len(data) != end + _SIGNATURE_FIELD or data[end : end + 2] != _SIGNATURE_HEAD:
+            raise Malformed("the bytes of an envelope end with its signature")
+        envelope = cls(run, step, attempt, kind, author, data[at:end], data[end + 2 :])
         if len(data) <= _CACHED_SIZE:
             # Canonical bytes end with the signature, so what was signed need not be written again.
-            object.__setattr__(envelope, "_signed", _domain(known) + _SIX_FIELDS + data[1:-_SIGNATURE_FIELD])
+            object.__setattr__(envelope, "_signed", _domain(kind) + _SIX_FIELDS + data[1:-_SIGNATURE_FIELD])
         return envelope
+
+    @property
+    def size(self) -> int:
+        """Bytes of the body, as in `Heading`."""
+        return len(self.body)
 
     def is_genuine(self) -> bool:
         """Whether the signature verifies."""
@@ -158,11 +223,15 @@ class Envelope:
             return False
         return True
 
-    def verify(self) -> None:
-        """Check the signature, once; raises Malformed when it does not verify."""
+    def verify(self, covered: bytes = b"") -> None:
+        """Check the signature, once; raises Malformed when it does not verify.
+
+        Args:
+            covered: the bytes that it is of, where they are at hand.
+        """
         if self._verified:
             return
-        if not self.author.has_signed(self._covered(), self.signature):
+        if not self.author.has_signed(covered or self._covered(), self.signature):
             raise Malformed("the signature does not verify")
         object.__setattr__(self, "_verified", True)
 
@@ -186,6 +255,13 @@ class Envelope:
     def found_fit(self, rules: object, context: bytes) -> None:
         """Remember that the message is well-formed under these rules in the attempt of this context."""
         object.__setattr__(self, "_fits", (rules, context))
+
+    def fault(self, find: Callable[[Envelope], str | None]) -> str | None:
+        """Return what `find` says is wrong with the form of the message, and ask it once."""
+        if self._fault is None:
+            object.__setattr__(self, "_fault", (find(self),))
+        assert self._fault is not None
+        return self._fault[0]
 
     def encode(self) -> bytes:
         """Return the canonical bytes that travel."""
@@ -238,6 +314,7 @@ class UnsignedEnvelope(Envelope):
         put(made, "_verified", True)
         put(made, "_message", message)
         put(made, "_fits", None)
+        put(made, "_fault", None)
         put(made, "_key", key)
         return made
 
@@ -254,5 +331,5 @@ def _decode_cached(data: bytes) -> Envelope:
 
 def _decode_verified(data: bytes) -> Envelope:
     envelope = Envelope._decode(data)
-    envelope.verify()
+    envelope.verify(_domain(envelope.kind) + _SIX_FIELDS + data[1:-_SIGNATURE_FIELD])
     return envelope

@@ -8,10 +8,16 @@ from typing import TypeVar
 
 from btard.hashing import DIGEST_SIZE
 from btard.identity import Malformed, PeerId
-from btard.identity.codec import as_bytes, as_fields, as_int, as_list, ascending, decode, encode
-from btard.identity.envelope import MAX_ENVELOPE
+from btard.identity.codec import Reader, ascending, encode
+from btard.identity.envelope import MAX_ENVELOPE, MIN_ENVELOPE
 from btard.round.messages import Phase
-from btard.round.roster import MAX_PEERS, peer_id, peer_set
+from btard.round.roster import MAX_PEERS, read_peer, read_peers
+
+MAX_ATTACHED = 12 * MAX_PEERS
+"""The most messages that a report carries."""
+
+MAX_RELAYED = 2 * MAX_PEERS
+"""The most messages that one relay carries."""
 
 
 class Fault(IntEnum):
@@ -79,10 +85,10 @@ class Charge:
         return [int(self.kind), bytes(self.accused), self.part]
 
     @classmethod
-    def unpack(cls, value: object) -> Charge:
+    def read(cls, fields: Reader) -> Charge:
         """Read `pack`'s fields; raises Malformed."""
-        kind, accused, part = as_fields(value, 3)
-        return cls(_enum(ChargeKind, kind), peer_id(accused), as_int(part, 0, MAX_PEERS - 1))
+        fields.fields(3)
+        return cls(_enum(ChargeKind, fields), read_peer(fields), fields.number(0, MAX_PEERS - 1))
 
 
 @dataclass(frozen=True)
@@ -125,28 +131,34 @@ class Report:
     @classmethod
     def decode(cls, body: bytes) -> Report:
         """Read bytes from the network; raises Malformed."""
-        fields = as_fields(decode(body, limit=MAX_ENVELOPE), 7)
-        phase, reaction, members, complaints, charge, attached, late = fields
-        pairs = [as_fields(item, 2) for item in as_list(complaints, most=MAX_PEERS)]
-        accused = peer_set([peer for peer, _ in pairs])
-        faults = [_enum(Fault, fault) for _, fault in pairs]
-        return cls(
-            _enum(Phase, phase),
-            bool(as_int(reaction, 0, 1)),
-            peer_set(members),
-            tuple(zip(accused, faults, strict=True)),
-            None if charge is None else Charge.unpack(charge),
-            tuple(as_bytes(item, most=MAX_ENVELOPE) for item in as_list(attached, most=8 * MAX_PEERS)),
-            peer_set(late),
+        fields = Reader(body, limit=MAX_ENVELOPE)
+        fields.fields(7)
+        report = cls(
+            _enum(Phase, fields),
+            bool(fields.number(0, 1)),
+            read_peers(fields),
+            tuple(_complaint(fields) for _ in range(fields.items(most=MAX_PEERS))),
+            None if fields.none() else Charge.read(fields),
+            tuple(fields.blob(least=MIN_ENVELOPE, most=MAX_ENVELOPE) for _ in range(fields.items(most=MAX_ATTACHED))),
+            read_peers(fields),
         )
+        fields.end()
+        if not ascending([peer for peer, _ in report.complaints]):
+            raise Malformed("complaints are not ascending by peer")
+        return report
+
+
+def _complaint(fields: Reader) -> tuple[PeerId, Fault]:
+    fields.fields(2)
+    return read_peer(fields), _enum(Fault, fields)
 
 
 E = TypeVar("E", bound=IntEnum)
 
 
-def _enum(kind: type[E], value: object) -> E:
+def _enum(kind: type[E], fields: Reader) -> E:
     try:
-        return kind(as_int(value, 0, 255))
+        return kind(fields.number(0, 255))
     except ValueError as error:
         raise Malformed(str(error)) from None
 
@@ -190,16 +202,18 @@ class Vote:
     @classmethod
     def decode(cls, body: bytes) -> Vote:
         """Read bytes from the network; raises Malformed."""
-        context, rows = as_fields(decode(body, limit=MAX_ENVELOPE), 2)
-        ballots = []
-        for row in as_list(rows, most=MAX_PEERS):
-            accuser, charge, opinion, accomplices = as_fields(row, 4)
-            ballots.append(
-                Ballot(peer_id(accuser), Charge.unpack(charge), _enum(Opinion, opinion), peer_set(accomplices))
-            )
-        if not ascending([ballot.accuser for ballot in ballots]):
+        fields = Reader(body, limit=MAX_ENVELOPE)
+        fields.fields(2)
+        vote = cls(fields.blob(DIGEST_SIZE), tuple(_ballot(fields) for _ in range(fields.items(most=MAX_PEERS))))
+        fields.end()
+        if not ascending([ballot.accuser for ballot in vote.ballots]):
             raise Malformed("ballots are not ascending by accuser")
-        return cls(as_bytes(context, DIGEST_SIZE), tuple(ballots))
+        return vote
+
+
+def _ballot(fields: Reader) -> Ballot:
+    fields.fields(4)
+    return Ballot(read_peer(fields), Charge.read(fields), _enum(Opinion, fields), read_peers(fields))
 
 
 @dataclass(frozen=True)
@@ -224,7 +238,13 @@ class Relay:
     @classmethod
     def decode(cls, body: bytes) -> Relay:
         """Read bytes from the network; raises Malformed."""
-        votes, index, total, items = as_fields(decode(body, limit=MAX_ENVELOPE), 4)
-        count = as_int(total, 1, MAX_PEERS)
-        envelopes = tuple(as_bytes(item, most=MAX_ENVELOPE) for item in as_list(items, most=2 * MAX_PEERS))
-        return cls(bool(as_int(votes, 0, 1)), as_int(index, 0, count - 1), count, envelopes)
+        fields = Reader(body, limit=MAX_ENVELOPE)
+        fields.fields(4)
+        votes, index, total = bool(fields.number(0, 1)), fields.number(0, MAX_PEERS - 1), fields.number(1, MAX_PEERS)
+        envelopes = tuple(
+            fields.blob(least=MIN_ENVELOPE, most=MAX_ENVELOPE) for _ in range(fields.items(most=MAX_RELAYED))
+        )
+        fields.end()
+        if index >= total:
+            raise Malformed("a relay beyond the last")
+        return cls(votes, index, total, envelopes)

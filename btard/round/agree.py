@@ -114,4 +114,6 @@ def check_certificate(
     expected = (rules.run, roster.step, MessageKind.DIGEST, context_digest(rules, roster, attempt, members))
     if (run, step, kind, digest.context) != expected:
         raise Malformed("the signed digests belong to another step")
+    for envelope in signed:
+        envelope.verify()
     return members, digest

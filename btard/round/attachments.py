@@ -1,31 +1,11 @@
-"""Signed messages inside reports and relays: which of them count, and in what portions they travel."""
+"""Signed messages inside of others: each is verified once in an attempt, and they travel in portions."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from btard.identity import Envelope, Malformed, MessageKind, PeerId
-from btard.round.accusations import Relay, Report
-from btard.round.messages import SIGNED_ONCE, Leave, PartHeader
-
-RELAY_BYTES = 1 << 20
-
-
-def valid_attachments(outer: Envelope, report: Report, members: frozenset[PeerId]) -> list[Envelope]:
-    """Return the attachments of a report that belong to its own attempt and its members; the rest proves nothing."""
-    found = []
-    for data in report.attached:
-        try:
-            envelope = Envelope.decode(data)
-            _check_readable(envelope)
-        except Malformed:
-            continue
-        same_step = (envelope.run, envelope.step) == (outer.run, outer.step)
-        same_attempt = envelope.kind is MessageKind.LEAVE or envelope.attempt == outer.attempt
-        if same_step and same_attempt and envelope.author in members:
-            found.append(envelope)
-    return found
-
+from btard.identity import Envelope, Malformed, MessageKind
+from btard.round.accusations import MAX_RELAYED, Relay
 
 ECHOED = frozenset({MessageKind.COMMIT, MessageKind.AGGREGATE, MessageKind.REVEAL, MessageKind.SCALARS})
 """Broadcasts that decide what peers compute: two versions of one excuse whoever was misled by them."""
@@ -35,21 +15,39 @@ SHOWN = ECHOED | {MessageKind.DIGEST}
 """What a peer attaches to a report that charges somebody, or that found another digest."""
 
 
-def _check_readable(envelope: Envelope) -> None:
-    if envelope.kind is MessageKind.PART:
-        PartHeader.decode(envelope.body)
-    elif envelope.kind is MessageKind.LEAVE:
-        Leave.decode(envelope.body)
-    elif envelope.kind not in SIGNED_ONCE:
-        raise Malformed("proves nothing")
+class Papers:
+    """The messages that others have carried to this peer in an attempt, by their bytes.
+
+    Members bring the same ones again and again, and nobody can push any of them out: of each author and kind a report
+    may carry two, nothing of a report is read after the first false signature, and two reports of a member are read.
+    """
+
+    def __init__(self) -> None:
+        self._read: dict[bytes, Envelope | None] = {}
+
+    def read(self, data: bytes) -> Envelope:
+        """Return a message, whose signature is verified once; raises Malformed."""
+        if data not in self._read:
+            try:
+                self._read[data] = Envelope.decode(data)
+            except Malformed:
+                self._read[data] = None
+        known = self._read[data]
+        if known is None:
+            raise Malformed("a signature inside does not verify")
+        return known
 
 
-def relays(envelopes: Iterable[Envelope], *, votes: bool) -> list[Relay]:
-    """Return the relay messages for these reports and goodbyes, or votes, each within bounds."""
+def relays(envelopes: Iterable[Envelope], *, votes: bool, most: int) -> list[Relay]:
+    """Return the relay messages for these reports and goodbyes, or votes, each of about `most` bytes, or of one message
+    that is longer."""
     batches: list[list[bytes]] = [[]]
+    size = 0
     for envelope in envelopes:
         data = envelope.encode()
-        if batches[-1] and sum(map(len, batches[-1])) + len(data) > RELAY_BYTES:
+        if batches[-1] and (size + len(data) > most or len(batches[-1]) == MAX_RELAYED):
             batches.append([])
+            size = 0
         batches[-1].append(data)
+        size += len(data)
     return [Relay(votes, i, len(batches), tuple(batch)) for i, batch in enumerate(batches)]

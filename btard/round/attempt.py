@@ -10,9 +10,13 @@ from typing import Any
 from btard.behaviour import View
 from btard.hashing import tagged_digest
 from btard.identity import Envelope, Malformed, MessageKind, PeerId
+from btard.round.accusations import Report
+from btard.round.attachments import Papers
 from btard.round.buffers import BufferPool
+from btard.round.caps import Caps, caps_of
 from btard.round.columns import scalar_fault
 from btard.round.draw import ranking
+from btard.round.form import form_fault
 from btard.round.messages import (
     BROADCAST_FORMS,
     Aggregate,
@@ -51,6 +55,9 @@ class Attempt:
         column: (product, norm) of everyone's row of the own part, as this peer measured them.
         excess: how many times its tolerance the imbalance of a part's aggregate is, where that has been looked at.
         randomness: r^t, once all shares are revealed.
+        malformed: one message of a wrong form, of each author that has signed one.
+        papers: signed messages that others have carried here.
+        caps: how long messages may be, and how many.
     """
 
     rules: StepRules
@@ -79,15 +86,18 @@ class Attempt:
     excess: dict[int, float] = field(default_factory=dict)
     randomness: bytes = b""
     alarm: bool = False
+    papers: Papers = field(default_factory=Papers)
 
     def __post_init__(self) -> None:
         self.context = context_digest(self.rules, self.roster, self.number, self.members)
         self.known = frozenset(self.members)
+        self.caps: Caps = caps_of(len(self.roster.members))
         self.voters = self.roster.voters & self.known
         validators = self.roster.validators
         newcomers = self.roster.newcomers
         self.submitters = tuple(peer for peer in self.members if peer not in validators)
         self._submitting = frozenset(self.submitters)
+        self._roster_members = frozenset(self.roster.members)
         self.workers = tuple(peer for peer in self.submitters if peer not in newcomers)
         self.owners = tuple(ranking(self.roster.randomness, "owner", self.workers))
         self.part_of = {peer: part for part, peer in enumerate(self.owners)}
@@ -173,10 +183,12 @@ class Attempt:
         kind, author = envelope.kind, envelope.author
         if self.signed.setdefault((kind, author), envelope) is not envelope:
             self.note(envelope)
+            if form_fault(envelope) is not None:
+                self.accuse_malformed(envelope)
             return
         if not envelope.fits(self.rules, self.context):
             if self.malformation(envelope) is not None:
-                self._accuse_malformed(envelope)
+                self.accuse_malformed(envelope)
                 return
             envelope.found_fit(self.rules, self.context)
         form = BROADCAST_FORMS.get(kind)
@@ -197,24 +209,35 @@ class Attempt:
                 del self.rows[owner, part]
                 self._break(MessageKind.PART, author)
 
-    def _accuse_malformed(self, envelope: Envelope) -> None:
-        self.malformed.setdefault(envelope.author, envelope)
-        self.alarm = True
+    def accuse_malformed(self, envelope: Envelope) -> None:
+        """Keep a message of a wrong form, to be shown to all; one that no report can hold convinces nobody."""
+        if envelope.size <= self.caps.evidence:
+            self.malformed.setdefault(envelope.author, envelope)
+            self.alarm = True
+
+    def accuse_still(self, malformed: Iterable[Envelope]) -> None:
+        """Accuse of what came too late for a report of the attempt before, and is wrong in any."""
+        for envelope in malformed:
+            if envelope.author in self.known and form_fault(envelope) is not None:
+                self.accuse_malformed(envelope)
 
     def malformation(self, envelope: Envelope) -> str | None:
         """Return what is wrong with the form of a signed message of this attempt, or None.
 
-        A message of another view of the membership is not malformed: its author may have been told something else.
+        A message of another view of the membership is not malformed: its author may have been told something else. What
+        is wrong by the bytes alone is so in any attempt.
         """
-        form = Aggregate if envelope.kind is _AGGREGATE else BROADCAST_FORMS.get(envelope.kind)
+        fault = form_fault(envelope)
+        if fault is not None:
+            return fault
+        if envelope.kind is MessageKind.REPORT:
+            return self._forged_attachment(envelope.read(Report))
+        form = BROADCAST_FORMS.get(envelope.kind)
         if form is None:
             return None
-        try:
-            message: object = envelope.read(form)
-            if isinstance(message, Scalars) and message.context == self.context:
-                return scalar_fault(envelope.body, self.partition, self.tau)
-        except Malformed as error:
-            return f"cannot be read: {error}"
+        message: object = envelope.read(form)
+        if isinstance(message, Scalars) and message.context == self.context:
+            return scalar_fault(envelope.body, self.partition, self.tau)
         if not isinstance(message, Commit) or message.context != self.context:
             return None
         # What a validator commits to beside its share is of no use to anyone, and no offence.
@@ -225,6 +248,24 @@ class Attempt:
         if bool(message.momentum) != (self.rules.verification.momentum > 0):
             return "commits to a momentum where there is none, or to none where there is one"
         return None
+
+    def _forged_attachment(self, report: Report) -> str | None:
+        """Return that a signature in a report is false, which its author has not verified. Signatures of others than
+        the roster's members are not looked at: keys are free."""
+        if not self._roster_members.issuperset(report.members):
+            return None
+        try:
+            for data in report.attached:
+                self.papers.read(data)
+        except Malformed as error:
+            return f"attaches what its author has not signed: {error}"
+        return None
+
+    def told_by(self, report: Report) -> tuple[Envelope, ...]:
+        """Return the messages of members that a well-formed report attaches."""
+        if not self._roster_members.issuperset(report.members):
+            raise Malformed("a report of another roster")
+        return tuple(e for e in map(self.papers.read, report.attached) if e.author in self.known)
 
     def accept(self, sender: PeerId, envelope: Envelope, length: int) -> memoryview | None:
         """Return the buffer for an announced payload, or None when it is not wanted; raises Malformed."""
@@ -241,7 +282,7 @@ class Attempt:
             direct = sender == author and part >= 0
             present = author in self.gathered
             if part >= 0 and direct:
-                self.note(envelope)
+                self._note_header(envelope)
         item = (envelope.kind, author, part)
         flight = (sender, item)
         if present or flight in self.in_flight or not (direct or flight in self.pulled) or part >= self.partition.count:
@@ -263,6 +304,14 @@ class Attempt:
             buffer = memoryview(bytearray(length)) if shared else self.partition.view(self.flat, part)
         self.in_flight[flight] = buffer
         return buffer
+
+    def _note_header(self, envelope: Envelope) -> None:
+        """Note a commitment to an aggregate; only what is new is worth looking at its signature, which may raise."""
+        known = self.signed.get((_AGGREGATE, envelope.author))
+        new = known is None or known.content_digest() != envelope.content_digest()
+        if new and envelope.author not in self.contradictions:
+            envelope.verify()
+            self.note(envelope)
 
     def complete(self, sender: PeerId, envelope: Envelope, digest: bytes) -> Item | None:
         """File a payload that has arrived whole; returns it if it is the one that its author committed to.
@@ -315,12 +364,14 @@ class Attempt:
         self.alarm = True
 
     def mismatches(self) -> Iterator[tuple[Envelope, Envelope]]:
-        """Yield (commit, header) of senders whose signed part header contradicts their signed commit."""
+        """Yield (commit, header) of senders whose signed part header contradicts their signed commit, one of each."""
+        found: set[PeerId] = set()
         for (peer, part), header in self.headers.items():
-            commit = self.commits.get(peer)
+            commit = self.commits.get(peer) if peer not in found else None
             if commit is None or commit.context != self.context or part >= len(commit.parts):
                 continue
             if commit.parts[part] != header.read(PartHeader).digest and header.is_genuine():
+                found.add(peer)
                 yield self.signed[MessageKind.COMMIT, peer], header
 
     def holds(self, item: Item) -> memoryview | None:

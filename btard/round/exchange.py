@@ -10,21 +10,24 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
-from btard.identity import Envelope, MessageKind, PeerId
+from btard.identity import Envelope, Heading, MessageKind, PeerId
 from btard.identity.envelope import UnsignedEnvelope
+from btard.round.accusations import Fault
 from btard.round.actions import Action, Send, SendPart
 from btard.round.attempt import Attempt
 from btard.round.draw import relays_between
 from btard.round.gather import send_aggregate
 from btard.round.messages import BROADCASTS, Forward, Item, PartHeader, Phase, Pull
 from btard.round.patience import Patience
-from btard.round.phases import StepContext
-from btard.round.roster import MAX_PEERS
+from btard.round.phases import SILENT, PhaseOfAttempt, PhaseOfParts, StepContext
 
 MOST_PULLS = 8
 """Parts of other columns than its own that one peer may ask this one for in an attempt: a court looks at a few."""
+
+_FRAME = 16 << 10
+"""Bytes; more than the list takes that messages are forwarded in."""
 
 _PHASES = {
     MessageKind.COMMIT: Phase.COMMIT,
@@ -100,8 +103,22 @@ class Exchange:
                 self._broadcasts.add(item)
             else:
                 attempt.pulled.update((holder, item) for holder in attempt.others)
-        batches = [tuple(fresh[i : i + MAX_PEERS]) for i in range(0, len(fresh), MAX_PEERS)]
+        most = len(attempt.roster.members)
+        batches = [tuple(fresh[i : i + most]) for i in range(0, len(fresh), most)]
         return [self._send(MessageKind.PULL, Pull(batch).encode(), attempt.others) for batch in batches]
+
+    def urge_for(
+        self, now: float, phase: PhaseOfAttempt, missing: Mapping[PeerId, Fault], patience: Patience
+    ) -> list[Action]:
+        """Ask third peers for what is late in a phase, or did not come whole."""
+        late, very_late = patience.takes_late(now)
+        if not isinstance(phase, PhaseOfParts):
+            items = [(SILENT[fault], peer, 0) for peer, fault in missing.items() if very_late and fault in SILENT]
+            return self.urge(now, items, everyone=True)
+        wanted = phase.wanted()
+        broken = {author for _, author in self._attempt.broken}
+        actions = self.urge(now, [item for item in wanted if late or item[1] in broken], everyone=False)
+        return actions + self.urge(now, wanted if very_late else [], everyone=True)
 
     def _owed(self, item: Item) -> bool:
         """Whether the attempt makes its author send this."""
@@ -135,7 +152,7 @@ class Exchange:
         asker, actions = envelope.author, list[Action]()
         held: list[Item] = []
         absent: dict[PeerId, list[Item]] = defaultdict(list)
-        for item in Pull.decode(envelope.body).items:
+        for item in envelope.read(Pull).items:
             if not self._admits(asker, item):
                 continue
             self._seen.add((asker, item))
@@ -148,7 +165,7 @@ class Exchange:
                 absent[author].append(item)
         messages = [item for item in held if item[0] in BROADCASTS]
         if messages:
-            actions.append(self._forward(messages, [asker]))
+            actions += self._forward(messages, [asker])
         for item in held:
             if item[0] not in BROADCASTS:
                 actions += self._send_part(item, asker)
@@ -162,10 +179,16 @@ class Exchange:
             actions.append(self._send(MessageKind.PULL, Pull(tuple(items)).encode(), [author]))
         return actions
 
-    def _forward(self, messages: Iterable[Item], askers: Iterable[PeerId]) -> Action:
-        signed = self._attempt.signed
-        body = Forward(tuple(signed[kind, author].encode() for kind, author, _ in messages)).encode()
-        return self._send(MessageKind.FORWARD, body, askers)
+    def _forward(self, messages: Iterable[Item], askers: Iterable[PeerId]) -> list[Action]:
+        signed, most = self._attempt.signed, self._attempt.caps.evidence
+        batches: list[list[bytes]] = [[]]
+        for kind, author, _ in messages:
+            data = signed[kind, author].encode()
+            if batches[-1] and sum(map(len, batches[-1])) + len(data) > most - _FRAME:
+                batches.append([])
+            batches[-1].append(data)
+        receivers = tuple(askers)
+        return [self._send(MessageKind.FORWARD, Forward(tuple(batch)).encode(), receivers) for batch in batches]
 
     def _send_part(self, item: Item, asker: PeerId) -> list[Action]:
         attempt, (kind, author, part) = self._attempt, item
@@ -191,7 +214,7 @@ class Exchange:
         for item in [item for item in self._waiting if self._has(item)]:
             askers = self._waiting.pop(item)
             if item[0] in BROADCASTS:
-                actions.append(self._forward([item], askers))
+                actions += self._forward([item], askers)
             else:
                 actions += [action for asker in askers for action in self._send_part(item, asker)]
         return actions
@@ -199,14 +222,14 @@ class Exchange:
     def on_forward(self, envelope: Envelope) -> list[Envelope]:
         """Return the messages that a member passes on and that this peer has asked for; raises Malformed."""
         found = []
-        for data in Forward.decode(envelope.body).envelopes:
-            inner = Envelope.parse(data)
-            item = (inner.kind, inner.author, 0)
+        for data in envelope.read(Forward).envelopes:
+            heading = Heading.read(data)
+            item = (heading.kind, heading.author, 0)
             expected = item in self._broadcasts and (envelope.author, item) not in self._answered
-            same_attempt = (inner.run, inner.step, inner.attempt) == (envelope.run, envelope.step, envelope.attempt)
-            if not expected or not same_attempt or inner.author == self._attempt.me:
+            if not expected or heading.author == self._attempt.me or heading.size > self._attempt.caps.body[item[0]]:
                 continue
             self._answered.add((envelope.author, item))
+            inner = Envelope.parse(data)
             known = self._attempt.signed.get((inner.kind, inner.author))
             if known is None or known.content_digest() != inner.content_digest():
                 inner.verify()

@@ -98,9 +98,9 @@ class History:
         testimony = [*self.testimony, *told]
         standing = Standing(step.roster.members)
         resolutions: list[tuple[Resolution, Attempt]] = []
-        for number in range(len(self._failed)):
-            me = step.key.peer_id
-            attempt = Attempt(step.rules, step.roster, number, standing.members, me, step.parameters)
+        for number, failed in enumerate(self._failed):
+            me, papers = step.key.peer_id, failed.attempt.papers
+            attempt = Attempt(step.rules, step.roster, number, standing.members, me, step.parameters, papers=papers)
             blame = self.blames_views(standing)
             again = Settlement(step, attempt, Exchange(step, attempt), standing.judged, blame_views=blame)
             resolution = again.reconsider(testimony)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
-from functools import lru_cache
-from typing import TypeVar
 
 from btard.hashing import DIGEST_SIZE
 from btard.identity import Envelope, Malformed, MessageKind, PeerId
-from btard.identity.codec import as_bytes, as_fields, as_int, as_list, as_text, ascending, decode, encode
-from btard.identity.envelope import MAX_ENVELOPE
-from btard.round.roster import MAX_PEERS, peer_id, peer_set
+from btard.identity.codec import Reader, ascending, encode
+from btard.identity.envelope import MAX_ENVELOPE, MIN_ENVELOPE
+from btard.round.reading import read_once
+from btard.round.roster import MAX_PEERS, read_peer, read_peers
 
 MAX_CANDIDATES = 64
 MAX_PART = 1 << 31
@@ -20,22 +18,6 @@ MAX_PART = 1 << 31
 
 MAX_PULL = 1 << 17
 """Bytes; the longest request."""
-
-
-_CACHED_BODY = 16 << 10
-"""Bytes; bodies up to this size are read once: a message is looked at several times, in simulations by every peer."""
-
-M = TypeVar("M")
-
-
-def _decoded(read: Callable[[bytes], M], body: bytes) -> M:
-    return _remembered(read, body) if len(body) <= _CACHED_BODY else read(body)
-
-
-# Messages are immutable, so those who read the same bytes may share one. What is malformed is not remembered.
-@lru_cache(maxsize=2048)
-def _remembered(read: Callable[[bytes], M], body: bytes) -> M:
-    return read(body)
 
 
 class Phase(IntEnum):
@@ -82,22 +64,30 @@ class Commit:
     @classmethod
     def decode(cls, body: bytes) -> Commit:
         """Read bytes from the network; raises Malformed."""
-        return _decoded(cls._read, body)
+        return read_once(cls._read, body)
 
     @classmethod
     def _read(cls, body: bytes) -> Commit:
-        context, parameters, decided, parts, share, momentum, candidates = as_fields(
-            decode(body, limit=MAX_ENVELOPE), 7
+        fields = Reader(body, limit=MAX_ENVELOPE)
+        fields.fields(7)
+        commit = cls(
+            fields.blob(DIGEST_SIZE),
+            fields.blob(DIGEST_SIZE),
+            fields.blob(DIGEST_SIZE),
+            tuple(fields.blobs(DIGEST_SIZE, most=MAX_PEERS)),
+            fields.blob(DIGEST_SIZE),
+            _digest_or_nothing(fields),
+            read_peers(fields, most=MAX_CANDIDATES),
         )
-        return cls(
-            as_bytes(context, DIGEST_SIZE),
-            as_bytes(parameters, DIGEST_SIZE),
-            as_bytes(decided, DIGEST_SIZE),
-            tuple(as_bytes(part, DIGEST_SIZE) for part in as_list(parts, most=MAX_PEERS)),
-            as_bytes(share, DIGEST_SIZE),
-            as_bytes(momentum, DIGEST_SIZE if momentum else 0),
-            peer_set(as_list(candidates, most=MAX_CANDIDATES)),
-        )
+        fields.end()
+        return commit
+
+
+def _digest_or_nothing(fields: Reader) -> bytes:
+    value = fields.blob(most=DIGEST_SIZE)
+    if value and len(value) != DIGEST_SIZE:
+        raise Malformed("expected a digest or nothing")
+    return value
 
 
 @dataclass(frozen=True)
@@ -114,12 +104,15 @@ class PartHeader:
     @classmethod
     def decode(cls, body: bytes) -> PartHeader:
         """Read bytes from the network; raises Malformed."""
-        return _decoded(cls._read, body)
+        return read_once(cls._read, body)
 
     @classmethod
     def _read(cls, body: bytes) -> PartHeader:
-        part, digest = as_fields(decode(body, limit=256), 2)
-        return cls(as_int(part, 0, MAX_PEERS - 1), as_bytes(digest, DIGEST_SIZE))
+        fields = Reader(body, limit=256)
+        fields.fields(2)
+        header = cls(fields.number(0, MAX_PEERS - 1), fields.blob(DIGEST_SIZE))
+        fields.end()
+        return header
 
 
 @dataclass(frozen=True)
@@ -139,12 +132,11 @@ class Aggregate:
     @classmethod
     def decode(cls, body: bytes) -> Aggregate:
         """Read bytes from the network; raises Malformed."""
-        return _decoded(cls._read, body)
+        return read_once(cls._read, body)
 
     @classmethod
     def _read(cls, body: bytes) -> Aggregate:
-        (digest,) = as_fields(decode(body, limit=256), 1)
-        return cls(as_bytes(digest, DIGEST_SIZE))
+        return cls(*_digests(body, 1))
 
 
 @dataclass(frozen=True)
@@ -161,12 +153,11 @@ class Reveal:
     @classmethod
     def decode(cls, body: bytes) -> Reveal:
         """Read bytes from the network; raises Malformed."""
-        return _decoded(cls._read, body)
+        return read_once(cls._read, body)
 
     @classmethod
     def _read(cls, body: bytes) -> Reveal:
-        share, salt = as_fields(decode(body, limit=256), 2)
-        return cls(as_bytes(share, DIGEST_SIZE), as_bytes(salt, DIGEST_SIZE))
+        return cls(*_digests(body, 2))
 
 
 @dataclass(frozen=True)
@@ -192,22 +183,32 @@ class Scalars:
     @classmethod
     def decode(cls, body: bytes) -> Scalars:
         """Read bytes from the network; raises Malformed. Numbers may be anything, NaN included."""
-        return _decoded(cls._read, body)
+        return read_once(cls._read, body)
 
     @classmethod
     def _read(cls, body: bytes) -> Scalars:
-        context, products, norms, doubts = as_fields(decode(body, limit=MAX_ENVELOPE), 4)
-        parts = tuple(as_int(part, 0, MAX_PEERS - 1) for part in as_list(doubts, most=MAX_PEERS))
-        if not ascending(parts):
+        fields = Reader(body, limit=MAX_ENVELOPE)
+        fields.fields(4)
+        scalars = cls(
+            fields.blob(DIGEST_SIZE),
+            fields.floats(most=MAX_PEERS),
+            fields.floats(most=MAX_PEERS),
+            tuple(fields.number(0, MAX_PEERS - 1) for _ in range(fields.items(most=MAX_PEERS))),
+        )
+        fields.end()
+        if not ascending(scalars.doubts):
             raise Malformed("doubted parts are not ascending")
-        return cls(as_bytes(context, DIGEST_SIZE), _floats(products), _floats(norms), parts)
+        return scalars
 
 
-def _floats(value: object) -> tuple[float, ...]:
-    numbers = as_list(value, most=MAX_PEERS)
-    if any(type(number) is not float for number in numbers):
-        raise Malformed("expected floating-point numbers")
-    return tuple(numbers)
+def _digests(body: bytes, count: int) -> list[bytes]:
+    """Read a body of so many digests."""
+    fields = Reader(body, limit=256)
+    digests = fields.blobs(DIGEST_SIZE, most=count)
+    fields.end()
+    if len(digests) != count:
+        raise Malformed(f"expected {count} fields")
+    return digests
 
 
 Item = tuple[MessageKind, PeerId, int]
@@ -227,7 +228,9 @@ class Pull:
     @classmethod
     def decode(cls, body: bytes) -> Pull:
         """Read bytes from the network; raises Malformed."""
-        items = tuple(_item(row) for row in as_list(decode(body, limit=MAX_PULL), most=MAX_PEERS))
+        fields = Reader(body, limit=MAX_PULL)
+        items = tuple(_item(fields) for _ in range(fields.items(most=MAX_PEERS)))
+        fields.end()
         if not items or not ascending(items):
             raise Malformed("nothing is asked for, or not in order")
         return cls(items)
@@ -238,13 +241,13 @@ class Pull:
         return all(kind is MessageKind.COMMIT for kind, _, _ in self.items)
 
 
-def _item(row: object) -> Item:
-    kind, author, part = as_fields(row, 3)
-    if kind in (MessageKind.PART, MessageKind.AGGREGATE):
-        return MessageKind(as_int(kind, 0, 255)), peer_id(author), as_int(part, 0, MAX_PEERS - 1)
-    if kind not in BROADCASTS:
+def _item(fields: Reader) -> Item:
+    fields.fields(3)
+    number = fields.number(0, 255)
+    kind, author = _ASKED.get(number), read_peer(fields)
+    if kind is None:
         raise Malformed("that cannot be asked for")
-    return MessageKind(as_int(kind, 0, 255)), peer_id(author), as_int(part, 0, 0)
+    return kind, author, fields.number(0, 0 if kind in BROADCAST_FORMS else MAX_PEERS - 1)
 
 
 @dataclass(frozen=True)
@@ -260,8 +263,15 @@ class Forward:
     @classmethod
     def decode(cls, body: bytes) -> Forward:
         """Read bytes from the network; raises Malformed."""
-        items = as_list(decode(body, limit=MAX_ENVELOPE), most=MAX_PEERS)
-        return cls(tuple(as_bytes(item, most=MAX_ENVELOPE) for item in items))
+        return cls(carried(body, MAX_ENVELOPE))
+
+
+def carried(body: bytes, each: int) -> tuple[bytes, ...]:
+    """Read a body that is a list of the messages of others, of at most `each` bytes; raises Malformed."""
+    fields = Reader(body, limit=MAX_ENVELOPE)
+    messages = tuple(fields.blob(least=MIN_ENVELOPE, most=each) for _ in range(fields.items(most=MAX_PEERS)))
+    fields.end()
+    return messages
 
 
 @dataclass(frozen=True)
@@ -287,12 +297,11 @@ class Digest:
     @classmethod
     def decode(cls, body: bytes) -> Digest:
         """Read bytes from the network; raises Malformed."""
-        return _decoded(cls._read, body)
+        return read_once(cls._read, body)
 
     @classmethod
     def _read(cls, body: bytes) -> Digest:
-        fields = as_fields(decode(body, limit=256), 4)
-        return cls(*(as_bytes(field, DIGEST_SIZE) for field in fields))
+        return cls(*_digests(body, 4))
 
 
 BROADCAST_FORMS: dict[MessageKind, type[Commit | Reveal | Scalars | Digest]] = {
@@ -305,6 +314,8 @@ BROADCAST_FORMS: dict[MessageKind, type[Commit | Reveal | Scalars | Digest]] = {
 
 BROADCASTS = tuple(BROADCAST_FORMS)
 """What every member sends to all in an attempt, beside the header of its aggregate."""
+
+_ASKED = {int(kind): kind for kind in (MessageKind.PART, MessageKind.AGGREGATE, *BROADCASTS)}
 
 
 SIGNED_ONCE = frozenset(
@@ -358,9 +369,12 @@ class Leave:
     @classmethod
     def decode(cls, body: bytes) -> Leave:
         """Read bytes from the network; raises Malformed."""
-        (reason,) = as_fields(decode(body, limit=64), 1)
+        fields = Reader(body, limit=64)
+        fields.fields(1)
+        reason = fields.text(most=31)
+        fields.end()
         try:
-            return cls(LeaveReason(as_text(reason, most=32)))
+            return cls(LeaveReason(reason))
         except ValueError as error:
             raise Malformed(str(error)) from None
 
@@ -378,5 +392,4 @@ class Certificate:
     @classmethod
     def decode(cls, body: bytes) -> Certificate:
         """Read bytes from the network; raises Malformed."""
-        items = as_list(decode(body, limit=MAX_ENVELOPE), most=MAX_PEERS)
-        return cls(tuple(as_bytes(item, most=1024) for item in items))
+        return cls(carried(body, 1024))

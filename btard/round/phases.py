@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from btard.behaviour import Behaviour
 from btard.identity import Envelope, IdentityKey, MessageKind, PeerId
 from btard.round.accusations import Fault
 from btard.round.actions import Action, Send
 from btard.round.attempt import Attempt
-from btard.round.messages import Commit, Digest, Phase, Reveal, Scalars
+from btard.round.messages import Commit, Digest, Item, Phase, Reveal, Scalars
 from btard.round.roster import Roster
 from btard.round.rules import StepRules
 
@@ -72,6 +72,14 @@ class PhaseOfAttempt(Protocol):
 
     def seconds(self) -> float:
         """How long the phase may take."""
+
+
+@runtime_checkable
+class PhaseOfParts(PhaseOfAttempt, Protocol):
+    """A phase in which parts or aggregates travel."""
+
+    def wanted(self) -> list[Item]:
+        """Return what has not come."""
 
 
 HOPELESS = frozenset({Fault.OTHER_STATE, Fault.OTHER_VIEW, Fault.OTHER_DIGEST})

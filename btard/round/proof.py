@@ -9,6 +9,7 @@ from btard.round.accusations import Charge, ChargeKind, Report, Vote
 from btard.round.actions import AggregateAgain, InspectRow
 from btard.round.attempt import Attempt, context_digest
 from btard.round.evidence import Evidence, Offence, Scene
+from btard.round.form import form_fault
 from btard.round.measure import column_excess, row_excess
 from btard.round.messages import Aggregate, Commit, Scalars
 from btard.round.partition import from_wire
@@ -116,7 +117,8 @@ def _check_places(evidence: Evidence) -> None:
         raise Unproven("the attempt that it is about is not of the step before")
     context = None if past is None else context_digest(evidence.rules, past.roster, past.attempt, past.members)
     for envelope in evidence.envelopes:
-        number = scene.attempt if envelope.kind is not MessageKind.LEAVE else envelope.attempt
+        formless = evidence.offence is Offence.MALFORMED and form_fault(envelope) is not None
+        number = envelope.attempt if formless or envelope.kind is MessageKind.LEAVE else scene.attempt
         if (envelope.step, envelope.attempt) == (scene.roster.step, number):
             continue
         form = _OF_VECTORS.get(envelope.kind)

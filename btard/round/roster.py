@@ -8,7 +8,8 @@ from functools import cached_property
 
 from btard.hashing import DIGEST_SIZE, tagged_digest
 from btard.identity import PeerId
-from btard.identity.codec import Malformed, as_bytes, as_fields, as_int, as_list, ascending
+from btard.identity.codec import Malformed, Reader, as_bytes, as_fields, as_int, as_list, ascending
+from btard.identity.peer_id import PEER_ID_SIZE
 from btard.round.draw import Audit
 
 MAX_PEERS = 1024
@@ -199,7 +200,7 @@ def first_randomness(seed: int, step: int) -> bytes:
 def peer_id(value: object) -> PeerId:
     """Read a peer id; raises Malformed."""
     try:
-        return PeerId(as_bytes(value))
+        return PeerId.of(as_bytes(value))
     except ValueError as error:
         raise Malformed(str(error)) from None
 
@@ -207,3 +208,16 @@ def peer_id(value: object) -> PeerId:
 def peer_set(value: object) -> tuple[PeerId, ...]:
     """Read a strictly ascending list of at most MAX_PEERS peer ids; raises Malformed."""
     return _ascending([peer_id(item) for item in as_list(value, most=MAX_PEERS)])
+
+
+def read_peer(fields: Reader) -> PeerId:
+    """Read a peer id; raises Malformed."""
+    return peer_id(fields.blob(PEER_ID_SIZE))
+
+
+def read_peers(fields: Reader, *, most: int = MAX_PEERS) -> tuple[PeerId, ...]:
+    """Read a strictly ascending list of at most `most` peer ids; raises Malformed."""
+    try:
+        return _ascending(list(map(PeerId.of, fields.blobs(PEER_ID_SIZE, most=most))))
+    except ValueError as error:
+        raise Malformed(str(error)) from None

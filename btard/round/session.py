@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache, partial
 
 from btard.behaviour import Behaviour
-from btard.identity import Envelope, IdentityKey, Malformed, MessageKind, PeerId
+from btard.identity import Envelope, Heading, IdentityKey, Malformed, MessageKind, PeerId
 from btard.identity.envelope import FIRST_RECORD
 from btard.round.actions import Action, Finished, Send, Stopped
 from btard.round.attempt import Attempt
@@ -24,7 +25,10 @@ _EARLY_BYTES = 1 << 17
 _EARLY_STRANGERS = 8
 _EARLY_TOTAL = 32 << 20
 
-_AGGREGATE = MessageKind.AGGREGATE
+_MOST_SHOWN = 16
+"""Times that a member is shown the certificate of the last step."""
+
+_LATE = frozenset({MessageKind.REPORT, MessageKind.ASK, MessageKind.PULL})
 _PARTS = frozenset({MessageKind.PART, MessageKind.AGGREGATE})
 
 
@@ -52,6 +56,8 @@ class Session:
         self._last_step = -1
         self._last_members: frozenset[PeerId] = frozenset()
         self._last_certificate: tuple[Envelope, ...] = ()
+        self._certified = b""
+        self._shown: Counter[PeerId] = Counter()
         self.record: Attempt | None = None
         self.links: dict[PeerId, Link] = {}
         self._next_links: dict[PeerId, Link] = {}
@@ -95,9 +101,9 @@ class Session:
         early, self._early, self._early_bytes = self._early, {}, 0
         for envelope in (e for envelopes in early.values() for e in envelopes):
             if envelope.step == roster.step:
-                actions += self.machine.on_envelope(now, envelope)
+                actions += self._hear(now, envelope, envelope)
             elif envelope.step > roster.step:
-                self._keep_early(envelope)
+                self._keep_early(envelope, envelope)
         return self._remember(actions)
 
     def on_message(self, now: float, sender: PeerId, data: bytes | Envelope) -> list[Action]:
@@ -106,24 +112,43 @@ class Session:
         A simulation may decode what many get once, and spare itself the headers' bytes below.
         """
         try:
-            envelope = data if isinstance(data, Envelope) else Envelope.decode(data)
+            heading = data if isinstance(data, Envelope) else Heading.read(data)
         except Malformed:
             return []
-        if envelope.run != self._rules.run or envelope.author != sender or envelope.kind >= FIRST_RECORD:
+        if heading.run != self._rules.run or heading.author != sender or heading.kind >= FIRST_RECORD:
             return []
         step = self.roster.step if self.roster is not None else -1
         machine = self.machine
-        if machine is not None and envelope.step == step and not machine.over:
-            actions = machine.on_envelope(now, envelope)
-            return self._remember(actions) if actions else actions  # most arrivals only fill a place
-        late = envelope.kind in (MessageKind.REPORT, MessageKind.ASK, MessageKind.PULL)
-        if envelope.step == self._last_step and late and sender in self._last_members:
-            return [Send((sender,), self._certificate())]
-        if envelope.step == step + 1 or (self._adrift and envelope.step > step):
-            self._keep_early(envelope)
-        if envelope.step == step + 1 and envelope.kind is MessageKind.COMMIT:
+        if machine is not None and heading.step == step and not machine.over:
+            return self._hear(now, heading, data)
+        if heading.step == self._last_step and heading.kind in _LATE and sender in self._last_members:
+            return self._show_certificate(sender)
+        if heading.step == step + 1 or (self._adrift and heading.step > step):
+            self._keep_early(heading, data)
+        if heading.step == step + 1 and heading.kind is MessageKind.COMMIT:
             self._note_ahead(now, sender)
         return []
+
+    def _hear(self, now: float, heading: Heading | Envelope, data: bytes | Envelope) -> list[Action]:
+        """Take in a message of the current step; its signature is looked at only if the rest is of use."""
+        machine = self.machine
+        assert machine is not None
+        if not machine.wants(heading):
+            return []
+        try:
+            envelope = data if isinstance(data, Envelope) else Envelope.decode(data)
+            envelope.verify()
+        except Malformed:
+            return []
+        actions = machine.on_envelope(now, envelope)
+        return self._remember(actions) if actions else actions  # most arrivals only fill a place
+
+    def _show_certificate(self, asker: PeerId) -> list[Action]:
+        """Answer who is late with the last step's certificate."""
+        self._shown[asker] += 1
+        if self._shown[asker] > _MOST_SHOWN:
+            return []
+        return [Send((asker,), self._certificate())]
 
     def _note_ahead(self, now: float, sender: PeerId) -> None:
         """A member has finished the step that this peer is in: what is missing may have been lost with its sender.
@@ -142,29 +167,37 @@ class Session:
         ask = Envelope.sign(self._key, run=self._rules.run, step=self.roster.step, kind=MessageKind.ASK, body=b"")
         return [Send(tuple(sorted(self._ahead)), ask.encode())]
 
-    def _keep_early(self, envelope: Envelope) -> None:
-        """Keep a message of a later step, within bounds.
+    def _keep_early(self, heading: Heading | Envelope, data: bytes | Envelope) -> None:
+        """Keep a message of a later step, within bounds; its signature is looked at when that step begins.
 
         Others may be a step ahead, and a newcomer is spoken to before it has taken over the state. Each author has a
         few places, in which later steps push earlier ones out.
         """
-        size, author = len(envelope.body), envelope.author
+        size, author = heading.size, heading.author
         members = self.roster.members if self.roster else ()
         crowded = len(self._early) >= len(members) + _EARLY_STRANGERS
         if size >= _EARLY_BYTES or (crowded and author not in self._early and author not in members):
             return
         kept = self._early.setdefault(author, [])
-        kept.append(envelope)
+        if len(kept) >= _EARLY_MESSAGES and heading.step <= kept[0].step:
+            return
+        try:
+            kept.append(data if isinstance(data, Envelope) else Envelope.parse(data))
+        except Malformed:
+            return
         kept.sort(key=lambda e: e.step)
         self._early_bytes += size
         while len(kept) > _EARLY_MESSAGES or (kept and self._early_bytes > _EARLY_TOTAL):
-            self._early_bytes -= len(kept.pop(0).body)
+            self._early_bytes -= kept.pop(0).size
 
     def _certificate(self) -> bytes:
-        body = Certificate(tuple(envelope.encode() for envelope in self._last_certificate)).encode()
-        return Envelope.sign(
-            self._key, run=self._rules.run, step=self._last_step, kind=MessageKind.CERTIFICATE, body=body
-        ).encode()
+        """Return the message that proves the end of the last step, made once."""
+        if not self._certified:
+            body = Certificate(tuple(envelope.encode() for envelope in self._last_certificate)).encode()
+            self._certified = Envelope.sign(
+                self._key, run=self._rules.run, step=self._last_step, kind=MessageKind.CERTIFICATE, body=body
+            ).encode()
+        return self._certified
 
     def accept_part(self, sender: PeerId, header: bytes | Envelope, length: int) -> memoryview | None:
         """A neighbour announces a payload: return its buffer, or None to refuse it."""
@@ -190,8 +223,6 @@ class Session:
         try:
             if isinstance(header, Envelope):
                 envelope = header
-                if envelope.kind is _AGGREGATE:
-                    envelope.verify()
             else:
                 envelope = _parse_header(bytes(header))
         except Malformed:
@@ -243,6 +274,8 @@ class Session:
                 self._last_step = action.step
                 self._last_members = frozenset(self.roster.members)
                 self._last_certificate = action.certificate
+                self._certified = b""
+                self._shown.clear()
                 if self.record is not None:
                     self.record.release()
                 self.record = self.machine.attempt
@@ -300,8 +333,4 @@ class Session:
 
 @lru_cache(maxsize=1024)
 def _parse_header(header: bytes) -> Envelope:
-    """Return a part's header. That of an aggregate is a commitment, so its signature is checked, once for all."""
-    envelope = Envelope.parse(header, limit=MAX_HEADER)
-    if envelope.kind is _AGGREGATE:
-        envelope.verify()
-    return envelope
+    return Envelope.parse(header, limit=MAX_HEADER)

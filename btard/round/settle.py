@@ -106,7 +106,9 @@ def resolve(attempt: Attempt, testimony: Testimony) -> Resolution:
             suspended[peer] = "did not answer"
         elif 2 * known[peer] <= counted:
             suspended[peer] = "most members did not count it in"
-        elif not report.reaction and not gives_reason(attempt, peer, report, attached.get(peer, ()), testimony.charges):
+        elif not report.reaction and not gives_reason(
+            attempt, peer, report, testimony.charges, proves=is_proof(attempt, attached.get(peer, ()))
+        ):
             suspended[peer] = "gave up without a reason"
         elif peer in testimony.charges and not misled and _unproven(attempt, testimony, peer):
             suspended[peer] = "could not prove its accusation"
@@ -140,22 +142,21 @@ def resolve(attempt: Attempt, testimony: Testimony) -> Resolution:
 
 def tells_two_stories(attached: Mapping[PeerId, Sequence[Envelope]]) -> bool:
     """Whether somebody is shown to have broadcast two versions of a message that others compute on."""
-    first: dict[tuple[MessageKind, PeerId], Envelope] = {}
+    first: dict[tuple[MessageKind, PeerId, int], Envelope] = {}
     echoed = (envelope for envelopes in attached.values() for envelope in envelopes if envelope.kind in ECHOED)
-    return any(contradict(first.setdefault((e.kind, e.author), e), e) for e in echoed)
+    return any(contradict(first.setdefault((e.kind, e.author, e.attempt), e), e) for e in echoed)
 
 
 def gives_reason(
-    attempt: Attempt,
-    author: PeerId,
-    report: Report,
-    attached: Sequence[Envelope],
-    charges: Mapping[PeerId, Charge],
+    attempt: Attempt, author: PeerId, report: Report, charges: Mapping[PeerId, Charge], *, proves: bool
 ) -> bool:
-    """Whether a report misses something of another member, accuses one, or carries a proof or a goodbye."""
-    if any(accused in attempt.known and accused != author for accused, _ in report.complaints):
-        return True
-    return author in charges or bool(_leavers(attached)) or bool(convict(attempt, attached))
+    """Whether a report misses something of another member, accuses one, or `proves` something by what it attaches."""
+    return proves or author in charges or any(peer in attempt.known and peer != author for peer, _ in report.complaints)
+
+
+def is_proof(attempt: Attempt, attached: Sequence[Envelope]) -> bool:
+    """Whether messages that a report attaches convict somebody, or say goodbye."""
+    return bool(_leavers(attached)) or bool(convict(attempt, attached))
 
 
 def _leavers(envelopes: Iterable[Envelope]) -> set[PeerId]:
@@ -310,13 +311,20 @@ def convict(attempt: Attempt, envelopes: Iterable[Envelope]) -> tuple[Ban, ...]:
         bans.setdefault(proof[0].author, Ban(proof[0].author, offence, proof))
 
     for envelope in sorted(set(envelopes), key=lambda e: e.encode()):
+        malformed = attempt.malformation(envelope) is not None
+        # What no longer can be read, or is of another attempt, is compared with nothing.
+        timely = envelope.attempt == attempt.number or envelope.kind is MessageKind.LEAVE
+        if malformed and (not timely or envelope.kind in (MessageKind.PART, MessageKind.LEAVE)):
+            ban(Offence.MALFORMED, envelope)
+        if not timely or (malformed and envelope.kind in (MessageKind.PART, MessageKind.LEAVE)):
+            continue
         part = PartHeader.decode(envelope.body).part if envelope.kind is MessageKind.PART else 0
         first = by_author[envelope.author].setdefault((envelope.kind, part), envelope)
         if contradict(first, envelope):
             ban(Offence.EQUIVOCATION, first, envelope)
         if envelope.kind is MessageKind.LEAVE and Leave.decode(envelope.body).reason is LeaveReason.LOTTERY:
             ban(Offence.LOTTERY, envelope)
-        if attempt.malformation(envelope) is not None:
+        if malformed:
             ban(Offence.MALFORMED, envelope)
     for messages in by_author.values():
         commit, reveal = messages.get((MessageKind.COMMIT, 0)), messages.get((MessageKind.REVEAL, 0))

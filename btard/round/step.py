@@ -6,7 +6,7 @@ import contextlib
 import math
 
 from btard.behaviour import Behaviour
-from btard.identity import Envelope, IdentityKey, Malformed, MessageKind, PeerId
+from btard.identity import Envelope, Heading, IdentityKey, Malformed, MessageKind, PeerId
 from btard.round.accusations import Charge, ChargeKind, Fault
 from btard.round.actions import Action, OutcomeKind, Stopped, Verdict, Voided
 from btard.round.agree import AgreePhase, check_certificate
@@ -15,12 +15,14 @@ from btard.round.buffers import BufferPool
 from btard.round.check import CheckPhase
 from btard.round.commit import CommitPhase
 from btard.round.exchange import Exchange
+from btard.round.form import form_fault
 from btard.round.gather import GatherPhase
 from btard.round.history import History, end_of_road
+from btard.round.intake import TIMELESS, Intake
 from btard.round.measure import MeasurePhase
-from btard.round.messages import BROADCASTS, Certificate, Leave, Phase, Pull
+from btard.round.messages import BROADCASTS, Certificate, Phase, Pull
 from btard.round.patience import Patience
-from btard.round.phases import HOPELESS, SILENT, PhaseOfAttempt, StepContext
+from btard.round.phases import HOPELESS, PhaseOfAttempt, StepContext
 from btard.round.proof import make_evidence
 from btard.round.reveal import RevealPhase
 from btard.round.roster import Roster
@@ -57,7 +59,7 @@ class StepMachine:
         self._examined: Finding | None = None
         self._history = History(self._step)
         self._accusation: Charge | None = None
-        self._future: dict[tuple[MessageKind, PeerId], Envelope] = {}
+        self._intake = Intake()
         self._left: dict[PeerId, Envelope] = {}
         self._signed: list[AgreePhase] = []
         self.over = False
@@ -89,11 +91,6 @@ class StepMachine:
         self._charge = self._accusation if self._accusation and self._may_charge(self._accusation) else None
         self._patience = Patience(step.rules)
         self._reasoned_at = math.inf
-
-    @property
-    def members(self) -> tuple[PeerId, ...]:
-        """The members of the current attempt."""
-        return self.attempt.members
 
     @property
     def deadline(self) -> float:
@@ -181,8 +178,12 @@ class StepMachine:
         heard = (attempt.me, charge) in self._history.standing.judged
         return not heard and charge.accused in attempt.known and attempt.me in attempt.voters
 
+    def wants(self, heading: Heading | Envelope) -> bool:
+        """Whether a message of this step is worth reading."""
+        return self._intake.wants(self.attempt, heading)
+
     def on_envelope(self, now: float, envelope: Envelope) -> list[Action]:
-        """A signed message of this run and step came, authenticated as its author's own."""
+        """A signed message of this run and step came, which this peer `wants`, authenticated as its author's own."""
         attempt = self.attempt
         if self.over or envelope.author not in attempt.known:
             return []
@@ -190,23 +191,28 @@ class StepMachine:
         if envelope.kind in BROADCASTS and envelope.attempt == attempt.number:
             attempt.file(envelope)
             return []
-        with contextlib.suppress(Malformed):
+        if envelope.attempt == attempt.number + 1 and envelope.kind not in TIMELESS:
+            self._intake.keep(envelope)
+            return []
+        try:
+            if form_fault(envelope) is not None:
+                attempt.accuse_malformed(envelope)
+                raise Malformed("a message of a wrong form")
             if envelope.kind is MessageKind.CERTIFICATE:
                 return self._certified(envelope)
             if envelope.kind is MessageKind.LEAVE:
-                Leave.decode(envelope.body)
                 self._left.setdefault(envelope.author, envelope)
                 self._settlement.left.setdefault(envelope.author, envelope)
-            elif envelope.attempt == self.attempt.number + 1:
-                self._future.setdefault((envelope.kind, envelope.author), envelope)
-            elif envelope.attempt == self.attempt.number:
+            elif envelope.attempt == attempt.number:
                 return self._file(now, envelope)
+        except Malformed:
+            self._intake.mute(envelope)
         return []
 
     def _file(self, now: float, envelope: Envelope) -> list[Action]:
         match envelope.kind:
             case MessageKind.PULL:
-                if self._phase is self._commit and not Pull.decode(envelope.body).early:
+                if self._phase is self._commit and not envelope.read(Pull).early:
                     self._patience.others_have_passed(now, wait=False)
                 return self._exchange.on_pull(now, envelope)
             case MessageKind.FORWARD:
@@ -224,12 +230,17 @@ class StepMachine:
 
     def accept_part(self, sender: PeerId, envelope: Envelope, length: int) -> memoryview | None:
         """A payload is announced under this header: return its buffer, or None to refuse it."""
-        if self.over or envelope.attempt != self.attempt.number or sender not in self.attempt.known:
+        attempt = self.attempt
+        expected = envelope.attempt == attempt.number and sender in attempt.known
+        if self.over or not expected or not self._intake.takes_parts(sender):
             return None
-        try:
-            return self.attempt.accept(sender, envelope, length)
-        except Malformed:
-            return None
+        with contextlib.suppress(Malformed):
+            return attempt.accept(sender, envelope, length)
+        if envelope.author == sender and form_fault(envelope) is not None and envelope.is_genuine():
+            attempt.accuse_malformed(envelope)
+            self._unread = True
+        self._intake.refuse_parts(sender)  # an honest member signs what it sends, and reads what it passes on
+        return None
 
     def on_part(self, sender: PeerId, envelope: Envelope, digest: bytes) -> bool:
         """An accepted payload is complete. Returns whether it is not what was announced and committed to."""
@@ -277,7 +288,9 @@ class StepMachine:
                 continue
             missing = phase.missing()
             if not self._must_freeze(now, missing, proven):
-                return actions + self._urge(now, missing) + self._settlement.pass_on()
+                return (
+                    actions + self._exchange.urge_for(now, phase, missing, self._patience) + self._settlement.pass_on()
+                )
             if phase is self._commit and self._commit.outvoted():
                 return actions + self._stop(OutcomeKind.OUT_OF_SYNC, "most members hold another training state")
             actions += self._freeze(now, missing, proven)
@@ -296,18 +309,6 @@ class StepMachine:
         if phase is self._commit:
             return len(attempt.commits) < len(attempt.members) and not self._commit.passed_elsewhere()
         return phase is not self._agree or len(attempt.digests) < len(attempt.members)
-
-    def _urge(self, now: float, missing: dict[PeerId, Fault]) -> list[Action]:
-        """Ask third peers for what is late, or did not come whole."""
-        phase, exchange = self._phase, self._exchange
-        late, very_late = self._patience.takes_late(now)
-        if not isinstance(phase, ScatterPhase | GatherPhase | CheckPhase):
-            items = [(SILENT[fault], peer, 0) for peer, fault in missing.items() if very_late and fault in SILENT]
-            return exchange.urge(now, items, everyone=True)
-        wanted = phase.wanted()
-        broken = {author for _, author in self.attempt.broken}
-        actions = exchange.urge(now, [item for item in wanted if late or item[1] in broken], everyone=False)
-        return actions + exchange.urge(now, wanted if very_late else [], everyone=True)
 
     def _next_phase(self, now: float) -> list[Action]:
         """Go on to the next phase; what the finished one has found may be a charge, which stops the attempt."""
@@ -375,15 +376,15 @@ class StepMachine:
             # Others may have finished by it after all; their certificate can come late.
             self._signed = [*self._signed[-1:], self._agree]
         self._new_attempt(attempt.number + 1, resolution.members)
+        self.attempt.accuse_still(attempt.malformed.values())
         actions += self._enter(now, self._commit)
-        future, self._future = list(self._future.values()), {}
-        for envelope in future:
+        for envelope in self._intake.next_attempt():
             actions += self.on_envelope(now, envelope)
         return self._advance(now, actions)
 
     def _certified(self, envelope: Envelope) -> list[Action]:
         """Others have finished: so has whoever signed the same digest; who did not cannot know the result."""
-        certificate = tuple(Envelope.decode(data) for data in Certificate.decode(envelope.body).digests)
+        certificate = tuple(Envelope.parse(data) for data in envelope.read(Certificate).digests)
         members, digest = check_certificate(certificate, self._step.rules, self._step.roster)
         for agree in self._signed if self._agree is None else [*self._signed, self._agree]:
             if digest == agree.digest:

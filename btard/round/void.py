@@ -5,20 +5,21 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from btard.identity import Envelope, Malformed, MessageKind, PeerId
-from btard.identity.envelope import MAX_ENVELOPE
+from btard.identity import Envelope, Heading, Malformed, MessageKind, PeerId
 from btard.round.accusations import Charge, Fault, Relay, Report, Vote
 from btard.round.actions import Action, Send
-from btard.round.attachments import ECHOED, SHOWN, relays, valid_attachments
+from btard.round.attachments import ECHOED, SHOWN, relays
 from btard.round.attempt import Attempt
 from btard.round.exchange import Exchange
-from btard.round.messages import Forward, Leave, Phase, contradict
+from btard.round.form import form_fault
+from btard.round.messages import Forward, Phase
 from btard.round.phases import StepContext
-from btard.round.settle import Resolution, Testimony, admissible, gives_reason, resolve, tells_two_stories
+from btard.round.settle import Resolution, Testimony, admissible, gives_reason, is_proof, resolve, tells_two_stories
+from btard.round.told import Told, fitting
 from btard.round.tribunal import Court
 
-_FRAME = 512
-"""Bytes; what a message takes beside the one that it passes on."""
+_JUDGED = frozenset({MessageKind.REPORT, MessageKind.VOTE})
+"""What all must hold alike before they resolve: malformed ones travel in relays, too."""
 
 
 class Settlement:
@@ -40,9 +41,10 @@ class Settlement:
         self._attempt = attempt
         self._exchange = exchange
         self._judged = judged
-        self._reports: dict[PeerId, tuple[Envelope, Report]] = {}
+        self._reports: dict[PeerId, Told] = {}
         self._votes: dict[PeerId, tuple[Envelope, Vote]] = {}
         self._contradictions: dict[PeerId, Envelope] = {}
+        self._refused: set[tuple[MessageKind, PeerId]] = set()
         self._relayed: dict[tuple[bool, PeerId], set[int]] = {}
         self._relay_totals: dict[tuple[bool, PeerId], int] = {}
         self._relaying = False
@@ -51,7 +53,8 @@ class Settlement:
         self.blame_views = blame_views
         self._earlier: dict[tuple[MessageKind, PeerId, int], list[Envelope]] = {}
         for envelope in earlier:
-            self._keep_earlier(envelope)
+            if envelope.kind in _JUDGED:
+                self._earlier.setdefault((envelope.kind, envelope.author, envelope.attempt), []).append(envelope)
         self.left: dict[PeerId, Envelope] = {}
         self._reasoned_by = 0
         self._is_reasoned = False
@@ -92,69 +95,87 @@ class Settlement:
         if self._passed_on or not self.reasoned:
             return []
         self._passed_on = True
-        data = min((envelope.encode() for envelope in self._reasons()), key=len)
-        if len(data) > MAX_ENVELOPE - _FRAME:
+        body = Forward((min(self._reasons(), key=lambda reason: reason.size).encode(),)).encode()
+        if len(body) > self._attempt.caps.carrier:
             return []
-        body = Forward((data,)).encode()
         return [Send(self._attempt.others, self._step.sign(self._attempt.number, MessageKind.FORWARD, body).encode())]
 
     def passed_on(self, forward: Envelope) -> list[Envelope]:
         """Return the report that a member passes on, one from each; raises Malformed."""
-        envelopes = Forward.decode(forward.body).envelopes
+        envelopes = forward.read(Forward).envelopes
         if len(envelopes) != 1 or forward.author in self._passers:
             return []
         report = Envelope.parse(envelopes[0])
-        here = (forward.run, forward.step, forward.attempt, MessageKind.REPORT)
-        if (report.run, report.step, report.attempt, report.kind) != here or report.author not in self._attempt.known:
+        if report.kind is not MessageKind.REPORT or report.author not in self._attempt.known:
             return []
         self._passers.add(forward.author)
-        known = self._reports.get(report.author)
-        if known is not None and known[0].content_digest() == report.content_digest():
-            return []
-        report.verify()
-        return [report]
+        return [self._attempt.papers.read(envelopes[0])] if self._is_news(report) else []
+
+    def _is_news(self, envelope: Envelope) -> bool:
+        """Whether a report or vote of a member, whose signature may be false, is worth verifying: it says something,
+        and its author has not contradicted itself yet."""
+        author, kind = envelope.author, envelope.kind
+        known = self._reports.get(author) if kind is MessageKind.REPORT else self._votes.get(author)
+        if known is None:
+            return (kind, author) not in self._refused
+        first = known.envelope if isinstance(known, Told) else known[0]
+        return author not in self._contradictions and first.content_digest() != envelope.content_digest()
+
+    def _is_well_formed(self, envelope: Envelope) -> bool:
+        """Whether the form of a report or vote is right; its author is not listened to again if it is not."""
+        attempt = self._attempt
+        if attempt.malformation(envelope) is None:
+            return True
+        attempt.accuse_malformed(envelope)
+        if envelope.size <= attempt.caps.evidence:  # or else others may never hear of it
+            self._refused.add((envelope.kind, envelope.author))
+        return False
 
     def _reasons(self) -> list[Envelope]:
         """Return the reports that say why the attempt has failed."""
         charges = admissible(self._attempt, self._read_reports(), self._judged)
         return [
-            envelope
-            for author, (envelope, report) in self._reports.items()
-            if gives_reason(
-                self._attempt, author, report, valid_attachments(envelope, report, self._attempt.known), charges
-            )
+            told.envelope
+            for author, told in self._reports.items()
+            if gives_reason(self._attempt, author, told.report, charges, proves=told.proves)
         ]
 
     def _read_reports(self) -> dict[PeerId, Report]:
         """Return what counts: which of two reports or votes came first differs from peer to peer, so neither does."""
-        return {author: report for author, (_, report) in self._reports.items() if author not in self._contradictions}
+        return {author: told.report for author, told in self._reports.items() if author not in self._contradictions}
 
     def add_report(self, envelope: Envelope) -> None:
         """Keep a report, and those that it passes on because they are its reason; raises Malformed."""
-        report = envelope.read(Report)
-        self._keep_report(envelope, report)
-        for inner in valid_attachments(envelope, report, self._attempt.known):
-            if inner.kind is MessageKind.REPORT:
-                with contextlib.suppress(Malformed):
-                    self._keep_report(inner, inner.read(Report))
+        if self._is_news(envelope):
+            for inner in self._keep_report(envelope):
+                if inner.kind is MessageKind.REPORT and inner.attempt == envelope.attempt and self._is_news(inner):
+                    self._keep_report(inner)
 
-    def _keep_report(self, envelope: Envelope, report: Report) -> None:
-        if envelope.author not in self._reports:
-            told = valid_attachments(envelope, report, self._attempt.known)
-            self._attempt.compare(e for e in told if e.kind in SHOWN)
-            if not self.frozen:
-                self._attempt.learn(e for e in told if e.kind in ECHOED)
-        first = self._reports.setdefault(envelope.author, (envelope, report))
-        if contradict(first[0], envelope):
+    def _keep_report(self, envelope: Envelope) -> tuple[Envelope, ...]:
+        """Keep a report, and return what it attaches; nothing if it is malformed. All is looked at once."""
+        attempt = self._attempt
+        if not self._is_well_formed(envelope):
+            return ()
+        if envelope.author in self._reports:
             self._contradictions.setdefault(envelope.author, envelope)
+            return ()
+        report = envelope.read(Report)
+        attached = attempt.told_by(report)
+        attempt.compare(e for e in attached if e.kind in SHOWN and e.attempt == attempt.number)
+        if not self.frozen:
+            attempt.learn(e for e in attached if e.kind in ECHOED)
+        self._reports[envelope.author] = Told(envelope, report, attached, is_proof(attempt, attached))
+        return attached
 
     def add_vote(self, envelope: Envelope) -> None:
-        """Keep a vote; raises Malformed."""
+        """Keep a vote; one of another membership is of no use here. Raises Malformed."""
+        if not self._is_news(envelope) or not self._is_well_formed(envelope):
+            return
         vote = envelope.read(Vote)
         if vote.context != self._attempt.context:
-            raise Malformed("a vote of another membership")
-        first = self._votes.setdefault(envelope.author, (envelope, vote))
-        if contradict(first[0], envelope):
+            self._refused.add((envelope.kind, envelope.author))
+            return
+        if self._votes.setdefault(envelope.author, (envelope, vote))[0] is not envelope:
             self._contradictions.setdefault(envelope.author, envelope)
 
     def add_relay(self, envelope: Envelope) -> None:
@@ -165,29 +186,37 @@ class Settlement:
             raise Malformed("another number of relays")
         self._relayed.setdefault(key, set()).add(relay.index)
         for data in relay.envelopes:
-            inner = Envelope.decode(data)
-            same_step = (inner.run, inner.step) == (envelope.run, envelope.step)
-            if same_step and inner.attempt < envelope.attempt:
-                self._keep_earlier(inner)
-            if not same_step or inner.author not in self._attempt.known:
+            heading = Heading.read(data)
+            if heading.attempt < envelope.attempt and heading.kind in _JUDGED:
+                self._keep_earlier(heading, data)
+            if heading.author not in self._attempt.known:
                 continue
-            if inner.kind is MessageKind.LEAVE:
-                Leave.decode(inner.body)
-                self.left.setdefault(inner.author, inner)
-            elif inner.attempt == envelope.attempt and inner.kind is MessageKind.REPORT:
-                self.add_report(inner)
-            elif inner.attempt == envelope.attempt and inner.kind is MessageKind.VOTE:
-                self.add_vote(inner)
+            if heading.kind is MessageKind.LEAVE:
+                self._keep_goodbye(heading, data)
+            elif heading.attempt == envelope.attempt and self._is_news(Envelope.parse(data)):
+                genuine = self._attempt.papers.read(data)
+                if genuine.kind is MessageKind.REPORT:
+                    self.add_report(genuine)
+                else:
+                    self.add_vote(genuine)
 
-    def _keep_earlier(self, envelope: Envelope) -> None:
-        """Keep a report or vote of an earlier failure: two of one author, which is all that makes a difference."""
-        told = envelope.kind in (MessageKind.REPORT, MessageKind.VOTE)
-        if not told or envelope.author not in self._attempt.roster.members:
+    def _keep_goodbye(self, heading: Heading, data: bytes) -> None:
+        if heading.author not in self.left:
+            leave = self._attempt.papers.read(data)
+            if form_fault(leave) is None:
+                self.left[heading.author] = leave
+
+    def _keep_earlier(self, heading: Heading, data: bytes) -> None:
+        """Keep a report or vote of an earlier failure: two of one author, which is all that makes a difference. Raises
+        Malformed if its signature is false."""
+        if heading.author not in self._attempt.roster.members:
             return
-        kept = self._earlier.setdefault((envelope.kind, envelope.author, envelope.attempt), [])
-        new = envelope.content_digest() not in {other.content_digest() for other in kept}
-        if new and len(kept) < 2:
-            kept.append(envelope)
+        kept = self._earlier.setdefault((heading.kind, heading.author, heading.attempt), [])
+        if len(kept) < 2:
+            envelope = Envelope.parse(data)
+            if envelope.content_digest() not in {other.content_digest() for other in kept}:
+                envelope.verify()
+                kept.append(envelope)
 
     @property
     def earlier(self) -> list[Envelope]:
@@ -217,11 +246,12 @@ class Settlement:
             members=attempt.members,
             complaints=tuple(sorted(complaints.items())),
             charge=charge,
-            attached=tuple(envelope.encode() for envelope in [*proofs, *self.left.values()]),
+            attached=fitting(attempt, [*self.left.values(), *proofs]),
             late=tuple(sorted(late)),
         )
         envelope = self._step.sign(attempt.number, MessageKind.REPORT, report.encode())
-        self._reports[attempt.me] = (envelope, report)
+        told = attempt.told_by(report)
+        self._reports[attempt.me] = Told(envelope, report, told, is_proof(attempt, told))
         longest_phase = max(rules.commit, rules.scatter, rules.gather, rules.agree)
         self.deadline = now + longest_phase + rules.settle
         return [Send(attempt.others, envelope.encode())]
@@ -236,7 +266,7 @@ class Settlement:
             self.deadline = min(self.deadline, self._frozen_at + 2 * self._attempt.rules.settle)
         if not self._relaying and not (self._awaited_reports() and now < self.deadline):
             self._relaying = True
-            envelopes = [*(envelope for envelope, _ in self._reports.values()), *self.left.values()]
+            envelopes = [told.envelope for told in self._reports.values()] + self._malformed + [*self.left.values()]
             actions += self._relay(now, envelopes + (self.earlier if self.views_differ else []), votes=False)
             if self.views_differ and not self.blame_views:
                 # Others may wait that long for reports of members that only they count in.
@@ -257,18 +287,20 @@ class Settlement:
         if not court.voted and (court.decided or now >= self.deadline):
             actions += court.vote(misled=tells_two_stories(self._attached()))
             own = self._attempt.signed[MessageKind.VOTE, self._attempt.me]
-            self._votes[self._attempt.me] = (own, Vote.decode(own.body))
+            self._votes[self._attempt.me] = (own, own.read(Vote))
             self.deadline = now + court.seconds() + self._attempt.rules.settle
-        voters = self._attempt.voters & self.reporters
+        refused = {author for kind, author in self._refused if kind is MessageKind.VOTE}
+        voters = (self._attempt.voters & self.reporters) - refused
         if court.voted and not self._relaying_votes and (voters <= self._votes.keys() or now >= self.deadline):
             self._relaying_votes = True
-            actions += self._relay(now, [envelope for envelope, _ in self._votes.values()], votes=True)
+            said = [envelope for envelope, _ in self._votes.values()] + self._malformed
+            actions += self._relay(now, said, votes=True)
         return actions
 
     def _relay(self, now: float, envelopes: list[Envelope], *, votes: bool) -> list[Action]:
         self.deadline = now + self._attempt.rules.settle
         actions: list[Action] = []
-        for relay in relays(envelopes, votes=votes):
+        for relay in relays(envelopes, votes=votes, most=self._attempt.caps.evidence):
             envelope = self._step.sign(self._attempt.number, MessageKind.RELAY, relay.encode())
             actions.append(Send(self._attempt.others, envelope.encode()))
         return actions
@@ -285,12 +317,13 @@ class Settlement:
     def _awaited_reports(self) -> set[PeerId]:
         """Return who may still report: not who left, and not who most members accuse."""
         accusers: dict[PeerId, int] = {}
-        for author, (_, report) in self._reports.items():
-            blamed = {accused for accused, fault in report.complaints if fault is not Fault.OTHER_VIEW}
-            for accused in blamed.union(report.late):  # who is in another view speaks, only of another membership
+        for author, told in self._reports.items():
+            blamed = {accused for accused, fault in told.report.complaints if fault is not Fault.OTHER_VIEW}
+            for accused in blamed.union(told.report.late):  # who is in another view speaks, only of another membership
                 accusers[accused] = accusers.get(accused, 0) + (author in self._attempt.voters)
         outvoted = {peer for peer, count in accusers.items() if self._attempt.is_majority(count)}
-        return set(self._attempt.members) - self.reporters - outvoted - set(self.left)
+        refused = {author for kind, author in self._refused if kind is MessageKind.REPORT}
+        return set(self._attempt.members) - self.reporters - outvoted - refused - set(self.left)
 
     def resolution(self, now: float) -> Resolution | None:
         """Return the outcome once everything is in or the deadline has passed."""
@@ -308,8 +341,13 @@ class Settlement:
     @property
     def testimony(self) -> list[Envelope]:
         """Everything that has been said, to be shown to members that have come to another result."""
-        entries: list[tuple[Envelope, object]] = [*self._reports.values(), *self._votes.values()]
-        return [*(envelope for envelope, _ in entries), *self._contradictions.values(), *self.left.values()]
+        said = [told.envelope for told in self._reports.values()] + [envelope for envelope, _ in self._votes.values()]
+        return [*said, *self._malformed, *self._contradictions.values(), *self.left.values()]
+
+    @property
+    def _malformed(self) -> list[Envelope]:
+        """The malformed reports and votes that this peer has heard."""
+        return [envelope for envelope in self._attempt.malformed.values() if envelope.kind in _JUDGED]
 
     @property
     def views_differ(self) -> bool:
@@ -337,7 +375,7 @@ class Settlement:
             self._attempt,
             Testimony(
                 reports=reports,
-                signed={author: self._reports[author][0] for author in reports},
+                signed={author: self._reports[author].envelope for author in reports},
                 attached=self._attached(),
                 charges={author: charge for author, charge in heard.items() if author in reports},
                 votes={author: vote for author, vote in self._votes.items() if author in reports},
@@ -345,16 +383,16 @@ class Settlement:
             ),
         )
 
-    def _attached(self) -> dict[PeerId, list[Envelope]]:
+    def _attached(self) -> dict[PeerId, Sequence[Envelope]]:
         """Return the signed messages that have come to light, by who has shown them."""
         attempt = self._attempt
-        attached = {
-            author: valid_attachments(self._reports[author][0], report, attempt.known)
-            for author, report in self._read_reports().items()
+        attached: dict[PeerId, Sequence[Envelope]] = {
+            author: self._reports[author].attached for author in self._read_reports()
         }
-        attached[attempt.me] = [*attached.get(attempt.me, ()), *self.left.values()]
+        attached[attempt.me] = [*attached.get(attempt.me, ()), *self.left.values(), *self._malformed]
         for author, second in self._contradictions.items():
-            firsts = [self._reports.get(author), self._votes.get(author)]
-            pair = [entry[0] for entry in firsts if entry is not None and entry[0].kind is second.kind]
+            told, voted = self._reports.get(author), self._votes.get(author)
+            firsts = [told.envelope if told else None, voted[0] if voted else None]
+            pair = [first for first in firsts if first is not None and first.kind is second.kind]
             attached[author] = [*attached.get(author, ()), *pair, second]
         return attached

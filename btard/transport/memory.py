@@ -295,7 +295,7 @@ class SimulatedPeer:
     def receive(self, sender: PeerId, data: bytes) -> None:
         """A control message arrives."""
         self.traffic.control_received += len(data)
-        self._react(self.session.on_message(self.network.now, sender, _decoded(data)))
+        self._react(self.session.on_message(self.network.now, sender, _decoded(data) if len(data) <= _SHARED else data))
 
     def _react(self, actions: list[Action]) -> None:
         if actions:  # most arrivals only fill a place
@@ -317,6 +317,10 @@ class SimulatedPeer:
     def _tick(self, deadline: float) -> None:
         if not self.crashed and self.session.deadline == deadline:
             self._perform(self.session.tick(self.network.now))
+
+
+_SHARED = 1 << 20
+"""Bytes; longer messages are left to each session, so that a flood of them is not remembered."""
 
 
 @lru_cache(maxsize=1 << 14)

@@ -19,6 +19,7 @@ from btard.round.rules import VerificationRules
 from byzantine.control.crash import Crash
 from byzantine.selection import BEHAVIOURS_GROUP, make_behaviour
 from byzantine.settings import BehaviourSettings
+from tests.btard.round.careful import Careful
 from tests.btard.round.swarm import RULES, Swarm, seeded_gradient, suspended, verdicts
 
 PEERS = 8
@@ -129,11 +130,14 @@ CASES: dict[str, Case] = {
     "EQUIVOCATE_REPORT": Case((Offence.EQUIVOCATION,)),
     "EQUIVOCATE_VOTE": Case((Offence.EQUIVOCATION, Offence.FALSE_ACCUSATION)),
     "LATE_VOTE": ACCUSER,
+    "PAPER_FLOOD": MALFORMED,
+    "FORGED_ATTACHMENT": MALFORMED,
     # Messages.
     "EQUIVOCATE_COMMIT": Case((Offence.EQUIVOCATION, Offence.PART_MISMATCH, Offence.FALSE_REVEAL), seed=1),
     "WRONG_COMMIT_LENGTH": MALFORMED,
     "WRONG_WEIGHT": MALFORMED,
     "MALFORMED_BODY": MALFORMED,
+    "EMPTY_LISTS": MALFORMED,
     "GARBAGE": NOTHING,
     "FORGERY": NOTHING,
     "REPLAY": NOTHING,
@@ -163,7 +167,7 @@ def swarm_of(name: str, case: Case, **settings: object) -> Swarm:
     verification = VerificationRules(validators=2.0, momentum=case.momentum)
     aggregation = dataclasses.replace(RULES.aggregation, max_norm=case.clip)
     rules = dataclasses.replace(RULES, verification=verification, aggregation=aggregation)
-    swarm = Swarm(PEERS, steps=case.steps, seed=case.seed, behaviours=behaviours, rules=rules)
+    swarm = Swarm(PEERS, steps=case.steps, seed=case.seed, behaviours=behaviours, rules=rules, peer_type=Careful)
     for peer in swarm.peers:
         peer.spoiled = lambda batch, parameters: -seeded_gradient(batch, parameters)
         if isinstance(peer.behaviour, Crash):

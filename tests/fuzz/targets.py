@@ -202,7 +202,7 @@ class World:
         assert session.machine is not None
         machine, attempt = session.machine, session.machine.attempt
         most = len(MessageKind) * COUNT
-        assert len(machine._future) <= most and len(attempt.signed) <= most
+        assert len(machine._intake._future) <= most and len(attempt.signed) <= most
         assert len(attempt.rows) + len(attempt.in_flight) <= 3 * COUNT * COUNT
         assert len(attempt.headers) <= COUNT * COUNT
         settlement = machine._settlement

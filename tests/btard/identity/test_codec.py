@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from btard.identity import Malformed
-from btard.identity.codec import as_bytes, as_fields, as_int, as_list, as_text, ascending, decode, encode
+from btard.identity.codec import Reader, as_bytes, as_fields, as_int, as_list, as_text, ascending, decode, encode
 
 LIMIT = 1 << 20
 scalars = st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.binary() | st.text()
@@ -87,6 +87,49 @@ FOREIGN = {
 
 @pytest.mark.parametrize("data", [*LONGER_FORMS.values(), *FOREIGN.values()], ids=[*LONGER_FORMS, *FOREIGN])
 def test_what_the_codec_would_not_write_is_refused(data: bytes) -> None:
+    with pytest.raises(Malformed):
+        decode(data, limit=LIMIT)
+
+
+@pytest.mark.parametrize("data", LONGER_FORMS.values(), ids=LONGER_FORMS)
+def test_a_reader_refuses_what_the_codec_would_not_write(data: bytes) -> None:
+    for read in (
+        lambda fields: fields.number(0, 2**64),
+        lambda fields: fields.blob(most=100),
+        lambda fields: fields.text(most=100),
+        lambda fields: fields.floats(most=100),
+        lambda fields: (fields.fields(1), fields.none()),
+    ):
+        fields = Reader(data, limit=LIMIT)
+        with pytest.raises(Malformed):
+            read(fields)
+            fields.end()
+
+
+@given(st.lists(st.integers(0, 2**64 - 1)), st.binary(max_size=70_000), st.lists(st.floats()), st.text(max_size=7))
+def test_a_reader_reads_what_the_codec_writes(numbers: Any, blob: bytes, floats: Any, text: str) -> None:
+    fields = Reader(encode([numbers, blob, floats, text, None, [blob[:32].ljust(32)] * 3]), limit=LIMIT)
+    fields.fields(6)
+    assert [fields.number(0, 2**64 - 1) for _ in range(fields.items(most=len(numbers)))] == numbers
+    assert fields.blob(most=len(blob)) == blob
+    assert encode(list(fields.floats(most=len(floats)))) == encode(floats)
+    assert fields.text(most=31) == text
+    assert fields.none()
+    assert fields.blobs(32, most=3) == [blob[:32].ljust(32)] * 3
+    fields.end()
+
+
+SMALL_THINGS = {
+    "empty lists": encode([[]] * 10_000),
+    "lists of lists": encode([[[]] * 15] * 1000),
+    "empty texts": encode([""] * 10_000),
+    "numbers": encode([300] * 10_000),
+    "nested claims": b"\xdc\x10\x00" * 500,
+}
+
+
+@pytest.mark.parametrize("data", SMALL_THINGS.values(), ids=SMALL_THINGS)
+def test_a_value_that_takes_many_times_its_bytes_is_refused(data: bytes) -> None:
     with pytest.raises(Malformed):
         decode(data, limit=LIMIT)
 

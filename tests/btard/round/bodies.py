@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from btard.identity import Malformed, PeerId
 from btard.identity.codec import decode, encode
-from btard.identity.envelope import MAX_ENVELOPE
+from btard.identity.envelope import MAX_ENVELOPE, MIN_ENVELOPE
 from btard.round.roster import MAX_PEERS
 
 D = bytes(range(32))
@@ -18,7 +18,7 @@ FEW = PEERS[:20]
 
 digests = st.binary(min_size=32, max_size=32)
 peers = st.sets(st.sampled_from(FEW), max_size=8).map(lambda chosen: tuple(sorted(chosen)))
-blobs = st.lists(st.binary(max_size=20), max_size=5).map(tuple)
+blobs = st.lists(st.binary(min_size=MIN_ENVELOPE, max_size=MIN_ENVELOPE + 20), max_size=5).map(tuple)
 junk = st.recursive(
     st.none() | st.booleans() | st.integers(-5, 2**64 - 1) | st.binary(max_size=40) | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=4),

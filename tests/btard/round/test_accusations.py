@@ -10,7 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from btard.identity import Malformed
-from btard.round.accusations import Ballot, Charge, ChargeKind, Fault, Opinion, Relay, Report, Vote
+from btard.identity.envelope import MIN_ENVELOPE
+from btard.round.accusations import (
+    MAX_ATTACHED,
+    MAX_RELAYED,
+    Ballot,
+    Charge,
+    ChargeKind,
+    Fault,
+    Opinion,
+    Relay,
+    Report,
+    Vote,
+)
 from btard.round.messages import Phase
 from btard.round.roster import MAX_PEERS
 from tests.btard.round.bodies import (
@@ -85,7 +97,7 @@ BALLOT = Ballot(PEERS[1], CHARGE, Opinion.GUILTY, ())
         dataclasses.replace(REPORT, phase=0),
         dataclasses.replace(REPORT, phase=max(Phase) + 1),
         dataclasses.replace(REPORT, reaction=2),
-        dataclasses.replace(REPORT, attached=(b"",) * (8 * MAX_PEERS + 1)),
+        dataclasses.replace(REPORT, attached=(bytes(MIN_ENVELOPE),) * (MAX_ATTACHED + 1)),
         dataclasses.replace(REPORT, charge=dataclasses.replace(CHARGE, part=-1)),
         dataclasses.replace(REPORT, charge=dataclasses.replace(CHARGE, part=MAX_PEERS)),
         dataclasses.replace(REPORT, charge=dataclasses.replace(CHARGE, kind=0)),
@@ -101,7 +113,7 @@ BALLOT = Ballot(PEERS[1], CHARGE, Opinion.GUILTY, ())
         Relay(False, 0, MAX_PEERS + 1, ()),
         Relay(False, -1, 1, ()),
         Relay(2, 0, 1, ()),  # type: ignore[arg-type]
-        Relay(True, 0, 1, (b"",) * (2 * MAX_PEERS + 1)),
+        Relay(True, 0, 1, (bytes(MIN_ENVELOPE),) * (MAX_RELAYED + 1)),
     ],
     ids=repr,
 )

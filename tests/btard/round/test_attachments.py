@@ -1,46 +1,45 @@
-"""What reports and relays carry of the messages of others: signed, of this attempt, and bounded."""
+"""What reports and relays carry of the messages of others: in bounded portions, each verified once."""
 
 from __future__ import annotations
 
 import dataclasses
 
-from btard.identity import Envelope, MessageKind
-from btard.round.accusations import Relay
-from btard.round.attachments import RELAY_BYTES, relays, valid_attachments
-from btard.round.messages import Commit
-from tests.btard.round.settlement import FIVE, KEYS, D, E, commit, leave, part, report, signed
+import pytest
 
+from btard.identity import Malformed, MessageKind
+from btard.round.accusations import MAX_RELAYED, Relay
+from btard.round.attachments import Papers, relays
+from tests.btard.round.settlement import E, commit, signed
 
-def test_attachments_of_the_same_attempt_count_and_no_others() -> None:
-    outer = signed(0, MessageKind.REPORT, b"")
-    good = [commit(1), part(2, 0, D), signed(3, MessageKind.AGGREGATE, b""), signed(3, MessageKind.VOTE, b""), leave(4)]
-    forged = dataclasses.replace(commit(1), body=Commit(E, E, E, (), E, b"", ()).encode())
-    bad = [
-        signed(1, MessageKind.COMMIT, commit(1).body, attempt=0),
-        signed(1, MessageKind.COMMIT, commit(1).body, step=2),
-        Envelope.sign(KEYS[1], run=b"another-run-0000", step=3, attempt=1, kind=MessageKind.DIGEST, body=b""),
-        signed(1, MessageKind.PART, b"no header"),
-        signed(1, MessageKind.LEAVE, b"no goodbye"),
-        signed(7, MessageKind.DIGEST, b"of no member"),
-        signed(1, MessageKind.RELAY, b""),
-        signed(1, MessageKind.CERTIFICATE, b""),
-        signed(1, MessageKind.JOIN, b""),
-        forged,
-    ]
-    data = [b"garbage", *(envelope.encode() for envelope in [*bad, *good]), b""]
-    found = valid_attachments(outer, dataclasses.replace(report(), attached=tuple(data)), frozenset(FIVE))
-    assert found == good
+MOST = 1 << 16
 
 
 def test_relays_are_bounded_and_carry_every_report() -> None:
-    reports = [signed(i % 5, MessageKind.REPORT, bytes(RELAY_BYTES // 3)) for i in range(10)]
-    messages = relays(reports, votes=False)
+    reports = [signed(i % 5, MessageKind.REPORT, bytes(MOST // 3)) for i in range(10)]
+    messages = relays(reports, votes=False, most=MOST)
     assert [(message.index, message.total) for message in messages] == [(i, len(messages)) for i in range(5)]
     assert [data for message in messages for data in message.envelopes] == [envelope.encode() for envelope in reports]
-    assert all(sum(map(len, message.envelopes)) <= RELAY_BYTES for message in messages)
-    assert relays([], votes=True) == [Relay(True, 0, 1, ())]
+    assert all(sum(map(len, message.envelopes)) <= MOST for message in messages)
+    assert relays([], votes=True, most=MOST) == [Relay(True, 0, 1, ())]
 
 
 def test_a_report_longer_than_a_relay_travels_alone() -> None:
-    reports = [signed(i, MessageKind.REPORT, bytes(size)) for i, size in enumerate((10, RELAY_BYTES + 1, 10))]
-    assert [len(message.envelopes) for message in relays(reports, votes=False)] == [1, 1, 1]
+    reports = [signed(i, MessageKind.REPORT, bytes(size)) for i, size in enumerate((10, MOST + 1, 10))]
+    assert [len(message.envelopes) for message in relays(reports, votes=False, most=MOST)] == [1, 1, 1]
+
+
+def test_a_relay_carries_no_more_messages_than_can_be_read() -> None:
+    messages = relays([commit(1)] * (MAX_RELAYED + 1), votes=False, most=1 << 30)
+    assert [len(message.envelopes) for message in messages] == [MAX_RELAYED, 1]
+
+
+def test_what_is_carried_again_is_not_verified_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    papers, genuine = Papers(), commit(1).encode()
+    forged = dataclasses.replace(commit(2), body=E).encode()
+    assert papers.read(genuine) == commit(1)
+    with pytest.raises(Malformed):
+        papers.read(forged)
+    monkeypatch.setattr("btard.identity.peer_id.crypto_sign_open", None)
+    assert papers.read(bytes(bytearray(genuine))) is papers.read(genuine)
+    with pytest.raises(Malformed):
+        papers.read(forged)

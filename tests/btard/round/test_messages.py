@@ -14,6 +14,7 @@ from btard.behaviour import LeaveReason
 from btard.hashing import digest
 from btard.identity import Envelope, IdentityKey, Malformed, MessageKind
 from btard.identity.codec import encode
+from btard.identity.envelope import MIN_ENVELOPE
 from btard.round.messages import (
     BROADCASTS,
     MAX_CANDIDATES,
@@ -142,9 +143,9 @@ SCALARS = Scalars(D, (0.5, -1.0), (1.0, 2.0), (0, 1))
         Pull(((MessageKind.PART, PEERS[0], -1),)),
         Pull(((MessageKind.PART, PEERS[0], 1), (MessageKind.PART, PEERS[0], 0))),
         Pull(((MessageKind.PART, PEERS[0], 1),) * 2),
-        Forward((b"",) * (MAX_PEERS + 1)),
+        Forward((bytes(MIN_ENVELOPE),) * (MAX_PEERS + 1)),
         Digest(D, D, D, D[:-1]),
-        Certificate((b"",) * (MAX_PEERS + 1)),
+        Certificate((bytes(MIN_ENVELOPE),) * (MAX_PEERS + 1)),
         Certificate((bytes(1025),)),
     ],
     ids=repr,

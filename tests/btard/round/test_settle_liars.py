@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from btard.hashing import digest
 from btard.identity import Envelope, IdentityKey, MessageKind, PeerId
 from btard.round.accusations import Fault, Report
-from btard.round.attachments import valid_attachments
 from btard.round.messages import Aggregate, Commit, Digest, PartHeader, Phase, Reveal
 from btard.round.randomness import share_commitment
 from btard.round.settle import Resolution, Testimony, resolve
@@ -121,9 +120,12 @@ def test_liars_cannot_have_an_honest_peer_banned(
             spoken.append(Envelope.sign(key, run=RULES.run, step=3, attempt=1, kind=MessageKind.COMMIT, body=other))
     forged = [dataclasses.replace(envelope, body=b"\x91\xa8shutdown") for envelope in spoken]
     shown = data.draw(st.lists(st.sampled_from(spoken + forged), max_size=20))
-    outer = Envelope.sign(signers[min(liars)], run=RULES.run, step=3, attempt=1, kind=MessageKind.REPORT, body=b"")
     body = Report(Phase.COMMIT, False, members, (), None, tuple(envelope.encode() for envelope in shown))
-    attached = {min(liars): valid_attachments(outer, body, frozenset(members))}
+    liar, place = signers[min(liars)], {"run": RULES.run, "step": 3, "attempt": 1}
+    outer = Envelope.sign(liar, kind=MessageKind.REPORT, body=body.encode(), **place)  # type: ignore[arg-type]
+    attempt = attempt_of(members)
+    read = attempt.told_by(body) if attempt.malformation(outer) is None else (outer,)
+    attached = {min(liars): read}
     assert {ban.peer for ban in told(members, reports, attached).bans} <= liars
 
 

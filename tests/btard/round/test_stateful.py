@@ -191,7 +191,7 @@ class Trouble(RuleBasedStateMachine):
             assert len(attempt.signed) <= kinds * COUNT
             assert len(attempt.in_flight) <= COUNT * COUNT * 2
             assert len(attempt.rows) <= COUNT * COUNT
-            assert len(machine._future) <= kinds * COUNT
+            assert len(machine._intake._future) <= kinds * COUNT
             assert len(machine._settlement._reports) <= COUNT and len(machine._settlement._votes) <= COUNT
 
     def teardown(self) -> None:

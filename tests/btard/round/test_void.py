@@ -9,7 +9,7 @@ import pytest
 
 from btard.behaviour import Behaviour, Outgoing
 from btard.identity import Envelope, MessageKind, PeerId
-from btard.round.accusations import Charge, ChargeKind, Fault, Opinion, Report, Vote
+from btard.round.accusations import Charge, ChargeKind, Fault, Opinion, Relay, Report, Vote
 from btard.round.actions import Send
 from btard.round.evidence import Offence
 from btard.round.messages import Phase
@@ -53,7 +53,7 @@ def turned(body: bytes) -> bytes:
 CHANGES = {
     "another phase, which would repeat the draw": reported(phase=Phase.REVEAL),
     "another complaint": reported(complaints=((PEERS[0], Fault.NO_PART),)),
-    "other members": reported(members=PEERS[:1]),
+    "other members": reported(members=PEERS[:-1]),
     "another charge": reported(charge=Charge(ChargeKind.GRADIENT, PEERS[1], 0)),
 }
 
@@ -134,3 +134,13 @@ def test_who_stops_because_of_a_report_shows_it() -> None:
     assert isinstance(send, Send)
     own = Report.decode(Envelope.decode(send.data).body)
     assert own.reaction and own.attached == (heard.encode(),)
+
+
+def test_a_malformed_report_is_relayed_to_all() -> None:
+    settlement, _ = told_of()
+    place = {"run": settlement.attempt.rules.run, "step": 0, "kind": MessageKind.REPORT}
+    junk = Envelope.sign(keys(COUNT)[LIAR], body=b"junk", **place)  # type: ignore[arg-type]
+    settlement.add_report(junk)
+    settlement.freeze(1.0, Phase.SCATTER, {}, [], None)
+    (relay,) = [send for send in settlement.advance(1e9) if isinstance(send, Send)]
+    assert junk.encode() in Relay.decode(Envelope.decode(relay.data).body).envelopes

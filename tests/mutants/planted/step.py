@@ -45,8 +45,8 @@ STEP = (
     Mutant(
         "signatures are not verified",
         "btard/identity/envelope.py",
-        "    envelope = Envelope._decode(data)\n    envelope.verify()\n",
-        "    envelope = Envelope._decode(data)\n",
+        "    envelope.verify(_domain(envelope.kind) + _SIX_FIELDS + data[1:-_SIGNATURE_FIELD])\n",
+        "",
         f"{ROUND}/test_certificate.py::test_a_forged_signature_does_not_survive_decoding",
     ),
     Mutant(
@@ -179,8 +179,8 @@ STEP = (
     Mutant(
         "of two contradicting reports the first to come counts",
         "btard/round/void.py",
-        "for author, (_, report) in self._reports.items() if author not in self._contradictions}",
-        "for author, (_, report) in self._reports.items()}",
+        "for author, told in self._reports.items() if author not in self._contradictions}",
+        "for author, told in self._reports.items()}",
         f"{ROUND}/test_void.py::test_of_two_contradicting_reports_neither_counts",
     ),
     Mutant(
@@ -278,21 +278,21 @@ STEP = (
     Mutant(
         "messages of another run are accepted",
         "btard/round/session.py",
-        "if envelope.run != self._rules.run or envelope.author != sender",
-        "if envelope.author != sender",
+        "if heading.run != self._rules.run or heading.author != sender",
+        "if heading.author != sender",
         f"{ROUND}/test_session.py::test_what_does_not_belong_to_the_step_changes_nothing[of another run]",
     ),
     Mutant(
         "a message counts whoever passes it on",
         "btard/round/session.py",
-        "if envelope.run != self._rules.run or envelope.author != sender",
-        "if envelope.run != self._rules.run",
+        "if heading.run != self._rules.run or heading.author != sender",
+        "if heading.run != self._rules.run",
         f"{ROUND}/test_session.py::test_what_does_not_belong_to_the_step_changes_nothing[passed on by another member]",
     ),
     Mutant(
         "replays of another step are accepted",
         "btard/round/session.py",
-        "if machine is not None and envelope.step == step and not machine.over:",
+        "if machine is not None and heading.step == step and not machine.over:",
         "if machine is not None and not machine.over:",
         f"{ROUND}/test_session.py::test_what_does_not_belong_to_the_step_changes_nothing[of a later step]",
     ),

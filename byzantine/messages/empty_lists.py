@@ -1,0 +1,31 @@
+"""Signs messages that are short to send and would be long to read: lists of lists that hold nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from btard.behaviour import Outgoing
+from btard.identity import Envelope, MessageKind, PeerId
+from btard.identity.envelope import MAX_ENVELOPE
+from byzantine.attacker import Attacker
+
+_FRAME = 1 << 10
+
+
+class EmptyLists(Attacker):
+    """With each commitment come votes of empty lists: one as long as any message may be, and short ones."""
+
+    name = "EMPTY_LISTS"
+
+    def transmit(
+        self, receiver: PeerId, envelope: Envelope, sign: Callable[[bytes], Envelope]
+    ) -> Sequence[Outgoing] | None:
+        if envelope.kind is not MessageKind.COMMIT or not self.attacks(envelope.step):
+            return None
+        said = [envelope, *(self._vote(envelope, size) for size in (MAX_ENVELOPE - _FRAME, 1000, 100))]
+        return [Outgoing(message.encode()) for message in said]
+
+    def _vote(self, like: Envelope, size: int) -> Envelope:
+        body = b"\xdd" + size.to_bytes(4, "big") + b"\x90" * size
+        place = {"run": like.run, "step": like.step, "attempt": like.attempt}
+        return Envelope.sign(self.key, kind=MessageKind.VOTE, body=body, **place)  # type: ignore[arg-type]

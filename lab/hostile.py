@@ -1,0 +1,214 @@
+"""Messages that cost little to send and are meant to cost much to read, and a peer that reads them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from btard.aggregation import RuleName
+from btard.behaviour import Behaviour, LeaveReason
+from btard.hashing import digest, tagged_digest
+from btard.identity import Envelope, IdentityKey, MessageKind, PeerId
+from btard.identity.codec import encode
+from btard.round.accusations import Ballot, Charge, ChargeKind, Fault, Opinion, Relay, Report, Vote
+from btard.round.caps import Caps, caps_of
+from btard.round.messages import (
+    Aggregate,
+    Certificate,
+    Commit,
+    Digest,
+    Forward,
+    Leave,
+    PartHeader,
+    Phase,
+    Pull,
+    Reveal,
+    Scalars,
+)
+from btard.round.partition import WireType
+from btard.round.roster import MAX_PEERS, Roster, first_randomness
+from btard.round.rules import AggregationRules, StepRules
+from btard.round.session import Session
+
+IN_A_STEP = tuple(kind for kind in MessageKind if kind < MessageKind.MANIFEST)
+
+_TOO_LONG = 1 << 10
+_D = digest(b"d")
+_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Said:
+    """A message, and what is remarkable about it.
+
+    Attributes:
+        honest: whether honest peers send such messages.
+    """
+
+    kind: MessageKind
+    what: str
+    data: bytes
+    honest: bool = False
+
+
+class Listener:
+    """An honest peer that has begun a step among `count` members, of whom the last lies."""
+
+    def __init__(self, count: int) -> None:
+        made = [IdentityKey.from_seed(tagged_digest("btard hostile", i.to_bytes(2, "big"))) for i in range(count)]
+        self.keys = sorted(made, key=lambda key: key.peer_id)
+        self.members = tuple(key.peer_id for key in self.keys)
+        self.roster = Roster(0, self.members, frozenset(), first_randomness(0, 0))
+        aggregation = AggregationRules(RuleName.CENTERED_CLIP, tau=1.0, reference_peers=count)
+        seconds = (_SECONDS,) * 5
+        self.rules = StepRules(bytes(16), 1024, WireType.FLOAT32, *seconds, aggregation)
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin the step anew."""
+        self.session = Session(self.rules, self.keys[0], Behaviour())
+        self.session.begin(0.0, self.roster, _D)
+        assert self.session.machine is not None
+        self.context = self.session.machine.attempt.context
+
+    @property
+    def liar(self) -> IdentityKey:
+        """Whose connection the messages come from."""
+        return self.keys[-1]
+
+    @property
+    def caps(self) -> Caps:
+        """Of the roster."""
+        return caps_of(len(self.members))
+
+    def sign(self, kind: MessageKind, body: bytes, *, by: IdentityKey | None = None, step: int = 0) -> bytes:
+        """Return a message of the first attempt, of the liar if not of another."""
+        return Envelope.sign(by or self.liar, run=self.rules.run, step=step, kind=kind, body=body).encode()
+
+    def hear(self, data: bytes) -> None:
+        """Let a message arrive from the liar."""
+        self.session.on_message(0.0, self.liar.peer_id, data)
+
+
+def commit(listener: Listener, *, parts: int | None = None) -> bytes:
+    """Return the body of a commitment, to as many parts as there are members if nothing else is said."""
+    count = len(listener.members) if parts is None else parts
+    return Commit(listener.context, _D, _D, (_D,) * count, _D, b"", ()).encode()
+
+
+def honest_bodies(listener: Listener) -> dict[MessageKind, bytes]:
+    """Return a body of each kind as honest peers send them."""
+    members, context = listener.members, listener.context
+    zeros = (0.0,) * len(members)
+    reveals = tuple(listener.sign(MessageKind.REVEAL, Reveal(_D, _D).encode(), by=key) for key in listener.keys)
+    digests = tuple(
+        listener.sign(MessageKind.DIGEST, Digest(context, _D, _D, _D).encode(), by=key) for key in listener.keys
+    )
+    charge = Charge(ChargeKind.WRONG_SUM, members[0], 0)
+    report = Report(Phase.REVEAL, False, members, ((members[0], Fault.NO_REVEAL),), charge, reveals, members[:1])
+    ballots = tuple(Ballot(peer, charge, Opinion.GUILTY, members[:4]) for peer in members)
+    return {
+        MessageKind.COMMIT: commit(listener),
+        MessageKind.PART: PartHeader(0, _D).encode(),
+        MessageKind.AGGREGATE: Aggregate(_D).encode(),
+        MessageKind.REVEAL: Reveal(_D, _D).encode(),
+        MessageKind.SCALARS: Scalars(context, zeros, zeros, tuple(range(len(members)))).encode(),
+        MessageKind.DIGEST: Digest(context, _D, _D, _D).encode(),
+        MessageKind.LEAVE: Leave(LeaveReason.SHUTDOWN).encode(),
+        MessageKind.ASK: b"",
+        MessageKind.CERTIFICATE: Certificate(digests).encode(),
+        MessageKind.PULL: Pull(tuple((MessageKind.COMMIT, peer, 0) for peer in members)).encode(),
+        MessageKind.VOTE: Vote(context, ballots).encode(),
+        MessageKind.FORWARD: Forward(reveals).encode(),
+        MessageKind.REPORT: report.encode(),
+        MessageKind.RELAY: Relay(
+            False, 0, 1, tuple(listener.sign(MessageKind.REPORT, report.encode(), by=key) for key in listener.keys[:2])
+        ).encode(),
+    }
+
+
+def hostile(listener: Listener) -> Iterator[Said]:
+    """Yield what a liar may say of every kind: too long, of too many parts, foreign, forged."""
+    for kind in IN_A_STEP:
+        most = listener.caps.body[kind]
+        for size, long in ((most, "as long as may be"), (most + _TOO_LONG, "longer than that")):
+            for what, body in _lists(size):
+                yield Said(kind, f"{what}, {long}", listener.sign(kind, body))
+    yield from _carriers(listener)
+    longest = b"\xdd\x00\x3f\xf0\x00" + b"\x90" * 0x3FF000
+    yield Said(MessageKind.VOTE, "empty lists, as long as any message", listener.sign(MessageKind.VOTE, longest))
+    many = tuple(PeerId.from_public_key(bytes(30) + i.to_bytes(2, "big")) for i in range(MAX_PEERS))
+    yield Said(MessageKind.COMMIT, "1024 parts", listener.sign(MessageKind.COMMIT, commit(listener, parts=MAX_PEERS)))
+    asked = Pull(tuple((MessageKind.PART, peer, 0) for peer in many[: (listener.caps.body[MessageKind.PULL] // 45)]))
+    yield Said(MessageKind.PULL, "asks for parts of strangers", listener.sign(MessageKind.PULL, asked.encode()))
+    charge = Charge(ChargeKind.GRADIENT, many[0], 0)
+    named = max(1, (listener.caps.body[MessageKind.VOTE] - 200) // 40)
+    vote = Vote(listener.context, (Ballot(many[0], charge, Opinion.GUILTY, many[:named]),))
+    yield Said(MessageKind.VOTE, "names strangers", listener.sign(MessageKind.VOTE, vote.encode()))
+
+
+def _lists(size: int) -> Iterator[tuple[str, bytes]]:
+    """Yield bodies of so many bytes that hold many small things."""
+    count = (size - 5).to_bytes(4, "big")
+    yield "empty lists", b"\xdd" + count + b"\x90" * (size - 5)
+    yield "lists of empty lists", (b"\xdc\x00\xff" + b"\x90" * 255) * (size // 258)
+    yield "lists in lists", b"\x91" * size
+    yield "empty strings", b"\xdc\x04\x00" + b"\xc4\x00" * ((size - 3) // 2)
+    yield "large claims", b"\xdd\xff\xff\xff\xff" * (size // 5)
+    yield "numbers", b"\xdd" + ((size - 5) // 5).to_bytes(4, "big") + b"\xce\x01\x01\x01\x01" * ((size - 5) // 5)
+
+
+def _carriers(listener: Listener) -> Iterator[Said]:
+    """Yield reports, relays, forwards and certificates full of other messages."""
+    caps, members = listener.caps, listener.members
+    carrier = caps.carrier
+    leave = Leave(LeaveReason.SHUTDOWN).encode()
+    strangers = [IdentityKey.from_seed(tagged_digest("btard stranger", i.to_bytes(2, "big"))) for i in range(64)]
+    foreign = [listener.sign(MessageKind.VOTE, i.to_bytes(3, "big"), step=10**6) for i in range(64)]
+    crowd = [listener.sign(MessageKind.LEAVE, leave, by=key) for key in strangers]
+    true = listener.sign(MessageKind.LEAVE, leave)
+    forged = [true[:-2] + bytes(divmod(i, 256)) for i in range(2 * MAX_PEERS)]
+
+    def filled(items: list[bytes], most: int, room: int) -> tuple[bytes, ...]:
+        count = min(most, room // (len(items[0]) + 8))
+        return tuple(items[i % len(items)] for i in range(count))
+
+    def report(attached: tuple[bytes, ...], named: tuple[PeerId, ...] = members) -> bytes:
+        return listener.sign(MessageKind.REPORT, Report(Phase.COMMIT, False, named, (), None, attached).encode())
+
+    room = carrier - 512 - 40 * len(members)
+    yield Said(MessageKind.REPORT, "attachments of another step", report(filled(foreign, 12 * MAX_PEERS, room)))
+    yield Said(MessageKind.REPORT, "goodbyes of strangers", report(filled(crowd, 12 * MAX_PEERS, room)))
+    yield Said(MessageKind.REPORT, "forged goodbyes", report(filled(forged, 12 * MAX_PEERS, room)))
+    yield Said(MessageKind.REPORT, "one forged goodbye", report((forged[0],)))
+    invited = tuple(sorted({*members, *(key.peer_id for key in strangers)}))
+    yield Said(MessageKind.REPORT, "strangers as members, and their goodbyes", report(tuple(crowd), invited))
+    own = {**honest_bodies(listener)}
+    shown = [listener.sign(kind, own[kind]) for kind in (MessageKind.REVEAL, MessageKind.DIGEST, MessageKind.LEAVE)]
+    yield Said(MessageKind.REPORT, "three of its own, one forged", report((*shown, forged[1])))
+    for kind, carry in (
+        (MessageKind.RELAY, lambda items: Relay(False, 0, 1, items)),
+        (MessageKind.FORWARD, Forward),
+        (MessageKind.CERTIFICATE, Certificate),
+    ):
+        most = MAX_PEERS
+        for what, items in (
+            ("of another step", foreign),
+            ("of strangers", crowd),
+            ("forged", forged),
+            ("empty", [b""]),
+        ):
+            body = carry(filled(items, most, caps.body[kind] - 64)).encode()
+            yield Said(kind, f"messages {what}", listener.sign(kind, body))
+    reveal = Envelope.decode(listener.sign(MessageKind.REVEAL, Reveal(_D, _D).encode()))
+    false = dataclasses.replace(reveal, author=members[1]).encode()
+    yield Said(MessageKind.FORWARD, "one forged", listener.sign(MessageKind.FORWARD, Forward((false,)).encode()))
+    head = encode([1, 2])
+    yield Said(MessageKind.RELAY, "no messages", listener.sign(MessageKind.RELAY, Relay(False, 0, 1, (head,)).encode()))
+
+
+def honest(listener: Listener) -> Iterator[Said]:
+    """Yield a message of each kind as honest peers send them."""
+    for kind, body in honest_bodies(listener).items():
+        yield Said(kind, "honest", listener.sign(kind, body), honest=True)
