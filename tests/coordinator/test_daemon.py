@@ -79,7 +79,8 @@ async def test_a_node_is_welcomed_and_the_end_is_clean(tmp_path: Path) -> None:
     assert not any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in children)
     assert not any(path.exists() for path in sockets)
     events = [json.loads(line)["event"] for line in (directory / "events.jsonl").read_text().splitlines()]
-    assert events == ["started", "welcomed", "genesis", "stopped"]
+    # That one peer is validated by nobody may be told before the end, or not.
+    assert [event for event in events if event != "unvalidated"] == ["started", "welcomed", "genesis", "stopped"]
     assert (directory / "config.yaml").exists()
 
 
