@@ -75,9 +75,9 @@ def test_pairs(names: tuple[str, str]) -> None:
 
 
 def test_seven_of_sixteen_that_shield_each_other_are_all_banned() -> None:
-    swarm = mixed(dict.fromkeys(range(7), "SHIELDING_VALIDATOR"), peers=16, steps=45)
+    swarm = mixed(dict.fromkeys(range(7), "SHIELDING_VALIDATOR"), peers=16, steps=70)
     assert check_justice(swarm) == swarm.liars
-    assert all(len(peer.finished()) == 45 for peer in swarm.honest)
+    assert all(len(peer.finished()) == 70 for peer in swarm.honest)
 
 
 @pytest.mark.parametrize("name", ["SIGN_FLIPPING", "SELF_COVER", "FALSE_PRODUCT"])

@@ -95,9 +95,10 @@ CASES: dict[str, Case] = {
     # Its products are about another row than the one that it commits to.
     "EDGE_OF_CLIP": Case((Offence.FALSE_SCALARS, Offence.GRADIENT), clip=1.0),
     # Aggregates.
-    "WRONG_AGGREGATE": Case((Offence.WRONG_SUM, Offence.WRONG_AGGREGATE)),
+    "WRONG_AGGREGATE": Case((Offence.WRONG_SUM, Offence.WRONG_AGGREGATE), steps=12),
     "NAN_AGGREGATE": Case((Offence.WRONG_AGGREGATE,)),
-    "SELF_COVER": Case((Offence.FALSE_SCALARS, Offence.GRADIENT), steps=12, seed=1),
+    # A product that balances the others may be larger than any vector could give.
+    "SELF_COVER": Case((Offence.FALSE_SCALARS, Offence.GRADIENT, Offence.MALFORMED), steps=20),
     "SMALL_SHIFT": Case((Offence.FALSE_SCALARS, Offence.GRADIENT), steps=12),
     "WITHIN_TOLERANCE": NOTHING,
     "COLLUDER_COVER": Case((Offence.COVER_UP, Offence.GRADIENT), steps=12),
