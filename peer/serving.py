@@ -53,11 +53,13 @@ class StateServer:
             return self._head.encode()
         if question.want is Want.BAN:
             return self._evidence(question.peer)
-        if question.want is Want.BASE:
-            return self._behaviour.shown_momentum(question.step, self._trainer.momentum_base(question.step))
         if question.want is Want.SNAPSHOT:
             found = self._snapshots.get(question.step)
             return self._behaviour.served_state(found[0]) if found else None
+        if sender not in self._head.roster.members:
+            return None  # nobody else has a use for what has to be made first
+        if question.want is Want.BASE:
+            return self._behaviour.shown_momentum(question.step, self._trainer.momentum_base(question.step))
         if question.step != self._head.roster.step:
             return None
         if self._current is None:

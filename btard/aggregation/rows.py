@@ -138,7 +138,7 @@ def _check_form(index: int, row: torch.Tensor, shape: torch.Size) -> None:
 
 def _magnitudes(rows: torch.Tensor | Sequence[torch.Tensor]) -> NDArray[np.float64]:
     """(n,) float64: `magnitude_of` each row. A block of short rows is looked at in one go."""
-    if not isinstance(rows, torch.Tensor) or rows.ndim != 2 or rows.shape[1] > _SHORT:
+    if not isinstance(rows, torch.Tensor) or rows.ndim != 2 or not 0 < rows.shape[1] <= _SHORT:
         return np.array([magnitude_of(row) for row in rows])
     low, high = torch.aminmax(rows.detach(), dim=1)
     found: NDArray[np.float64] = torch.maximum(-low, high).double().numpy()
@@ -146,7 +146,9 @@ def _magnitudes(rows: torch.Tensor | Sequence[torch.Tensor]) -> NDArray[np.float
 
 
 def magnitude_of(row: torch.Tensor) -> float:
-    """The largest absolute coordinate of a non-empty tensor; NaN or infinity when one of them is."""
+    """The largest absolute coordinate of a tensor, 0 without one; NaN or infinity when one of them is."""
+    if not row.numel():
+        return 0.0
     # min and max carry NaN and infinity through, so that one pass answers both questions.
     low, high = torch.aminmax(row)
     return float(torch.maximum(-low, high))

@@ -9,7 +9,7 @@ import pytest
 
 from btard.behaviour import Behaviour
 from btard.hashing import digest
-from btard.identity import PeerId
+from btard.identity import IdentityKey, PeerId
 from btard.round.evidence import Offence
 from btard.round.evidence_file import to_json
 from peer.bans import BanBook
@@ -75,8 +75,10 @@ def server(counted: CountedTrainer, bans: BanBook) -> StateServer:
     return made
 
 
-async def ask(server: StateServer, want: Want, step: int = 0, peer: str = "") -> bytes | None:
-    answer = await server.answer(PEERS[1], Question(want=want, step=step, peer=peer).encode())
+async def ask(
+    server: StateServer, want: Want, step: int = 0, peer: str = "", *, sender: PeerId = PEERS[1]
+) -> bytes | None:
+    answer = await server.answer(sender, Question(want=want, step=step, peer=peer).encode())
     return None if answer is None else bytes(answer)
 
 
@@ -100,6 +102,14 @@ async def test_what_is_no_question_gets_no_answer(server: StateServer, data: byt
 async def test_the_state_of_this_step_and_of_no_other(server: StateServer) -> None:
     assert await ask(server, Want.STATE, 5) == b"state 5"
     assert await ask(server, Want.STATE, 4) is await ask(server, Want.STATE, 6) is None
+
+
+async def test_only_members_get_what_has_to_be_made(server: StateServer, counted: CountedTrainer) -> None:
+    counted.bases[5] = b"base"
+    stranger = IdentityKey.generate().peer_id
+    assert [await ask(server, want, 5, sender=stranger) for want in (Want.STATE, Want.BASE)] == [None, None]
+    assert counted.calls == 0
+    assert await ask(server, Want.BASE, 5) == b"base"
 
 
 async def test_newcomers_of_one_step_share_one_serialisation(server: StateServer, counted: CountedTrainer) -> None:

@@ -262,6 +262,10 @@ def test_a_row_that_is_not_finite_is_refused_by_its_index(poison: float, column:
     assert finite_rows(list(rows)) == finite_rows(rows.numpy()) == finite_rows(rows)
 
 
+def test_rows_without_a_number_are_finite() -> None:
+    assert finite_rows(torch.zeros(3, 0)) == finite_rows([torch.zeros(0)] * 3) == [True] * 3
+
+
 def test_the_largest_float32_is_finite() -> None:
     rows = torch.tensor([[FLOAT32_MAX, -FLOAT32_MAX], [-FLOAT32_MAX, FLOAT32_MAX], [1.0, 1.0], [1.0, 1.5], [1.0, 0.5]])
     assert finite_rows(rows) == [True] * 5

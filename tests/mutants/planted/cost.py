@@ -216,6 +216,13 @@ _STREAMS = (
         "        if True:\n",
         "tests/coordinator/dashboard/test_server.py::test_streams_that_nobody_reads_do_not_hide_the_page",
     ),
+    Mutant(
+        "strangers have the training state made for them",
+        "peer/serving.py",
+        "if sender not in self._head.roster.members:",
+        "if False:",
+        "tests/peer/test_serving.py::test_only_members_get_what_has_to_be_made",
+    ),
 )
 
 COST: tuple[Mutant, ...] = (*_MESSAGES, *_STREAMS)
