@@ -57,17 +57,33 @@ def make_evidence(ban: Ban, attempt: Attempt, record: Attempt | None) -> Evidenc
         owner = attempt.owners[charge.part]
         if (MessageKind.AGGREGATE, owner) in attempt.signed:
             envelopes.append(attempt.signed[MessageKind.AGGREGATE, owner])
-        if owner in attempt.gathered:
-            aggregates.append((charge.part, bytes(attempt.partition.view(attempt.flat, charge.part))))
-        everyone = charge.kind is ChargeKind.WRONG_AGGREGATE
-        for peer in attempt.workers if everyone else (charge.accused,):
-            row = attempt.rows.get((peer, charge.part))
-            if row is not None and charge.kind is not ChargeKind.WRONG_SUM:
-                rows.append((peer, charge.part, bytes(row)))
+        rows, aggregates = _exhibits(attempt, charge)
     unique = tuple(dict.fromkeys(envelopes))
     return Evidence(
         ban.offence, ban.peer, attempt.rules, scene_of(attempt), unique, past, tuple(rows), tuple(aggregates)
     )
+
+
+def _exhibits(attempt: Attempt, charge: Charge) -> tuple[list[tuple[PeerId, int, bytes]], list[tuple[int, bytes]]]:
+    """Return the rows and the aggregate that the arithmetic about a charge needs; nothing where this peer does not hold
+    all of it, so that the votes stand for it."""
+    part, kind = charge.part, charge.kind
+    everyone, nobody = kind is ChargeKind.WRONG_AGGREGATE, kind is ChargeKind.WRONG_SUM
+    wanted = attempt.workers if everyone else () if nobody else (charge.accused,)
+    held = {peer: attempt.rows[peer, part] for peer in wanted if (peer, part) in attempt.rows}
+    rows = [(peer, part, bytes(row)) for peer, row in held.items()] if len(held) == len(wanted) else []
+    aggregate: list[tuple[int, bytes]] = []
+    if attempt.owners[part] in attempt.gathered:
+        aggregate.append((part, bytes(attempt.partition.view(attempt.flat, part))))
+    match kind:
+        case ChargeKind.NOT_FINITE | ChargeKind.TOO_LONG:
+            enough = bool(rows)
+        case ChargeKind.WRONG_AGGREGATE:
+            alone = bool(aggregate) and not finite_rows([from_wire(memoryview(aggregate[0][1]), attempt.rules.wire)])[0]
+            enough = alone or bool(rows and aggregate)
+        case _:
+            enough = bool(aggregate) and (nobody or bool(rows)) and len(attempt.reveals) == len(attempt.members)
+    return (rows, aggregate) if enough else ([], [])
 
 
 def verify(evidence: Evidence) -> str:

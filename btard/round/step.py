@@ -36,10 +36,9 @@ from btard.round.work import Aggregated, Finding, Inspected, Measured
 class StepMachine:
     """A peer's part in one step.
 
-    Every method is an event and returns actions. `deadline` is the time at which `tick` wants to be called; times are
-    in seconds of the driver's clock. What arrives is filed or answered, and looked at as a whole by the next `tick`,
-    which is wanted at once: much arrives together. After a Finished or Stopped action the machine is `over` and ignores
-    all.
+    Every method is an event and returns actions. `deadline` is when `tick` wants to be called, in seconds of the
+    driver's clock. What arrives is filed or answered, and looked at as a whole by the next `tick`, which is wanted at
+    once: much arrives together. After a Finished or Stopped action the machine is `over` and ignores all.
     """
 
     def __init__(

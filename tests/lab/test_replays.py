@@ -35,6 +35,12 @@ REPLAYS = {
         "--peers 4 --steps 6 --seed 100480 --task quadratic --dimension 16 --newcomers 2 --newcomers-at 0 "
         "--byzantine 1 --attack FALSE_NORM --attack-start 1 --sybils 2 --loss 0.002 --cut 1.985-2.035:1 "
         "--validators 0.5 --eliminate mutual --probation 1",
+        "--peers 6 --steps 4 --seed 1987 --task none --dimension 16 --newcomers-at 2 --byzantine 2 "
+        "--attack WRONG_AGGREGATE --attack-every 3 --delay 0-0.3 --loss 0.02 --clip 3.0",
+    ],
+    "a model with fewer numbers than peers has parts without a number": [
+        "--peers 7 --steps 4 --seed 151 --task quadratic --dimension 1 --newcomers-at 0 --byzantine 3 "
+        "--attack LAZY_VALIDATOR --attack-every 2 --delay 0.01-1.5 --cut 1.453-1.953:3 --probation 1 --clip 3.0",
     ],
     "a ban that did not stand once all was heard stayed in the book of whoever had heard less": [
         "--peers 7 --steps 4 --seed 708 --task quadratic --dimension 16 --newcomers 1 --newcomers-at 1 --byzantine 3 "
