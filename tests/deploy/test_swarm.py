@@ -23,7 +23,7 @@ from deploy.local.swarm import run_swarm
 from tests.deploy.standins import ROOT, environment, eventually, gone
 
 STEPS = 10
-WORDS = "--task digits --peers 4 --byzantine 1 --attack-start 2 --validators 0".split() + ["--steps", str(STEPS)]
+WORDS = f"--task digits --peers 4 --byzantine 1 --attack-start 2 --validators 0 --steps {STEPS}".split()
 """Sign flipping without lottery and validators: nobody leaves, so that every peer's end can be checked."""
 
 

@@ -60,8 +60,7 @@ async def test_strangers_that_read_nothing_make_nobody_wait(swarm: Swarm) -> Non
 
 
 async def test_strangers_can_only_take_the_slots_of_strangers(swarm: Swarm) -> None:
-    limits = Limits(serves_total=2, reader_window=1.0)
-    a, _ = await swarm.node(serve=answer, limits=limits)
+    a, _ = await swarm.node(serve=answer, limits=Limits(serves_total=2, reader_window=60.0))
     member, _ = await swarm.node(a)
     guest, _ = await swarm.node(a)
     a.transport.is_member = lambda peer: peer == member.peer_id
@@ -73,6 +72,14 @@ async def test_strangers_can_only_take_the_slots_of_strangers(swarm: Swarm) -> N
     assert await guest.transport.fetch(a.peer_id, b"head", limit=100, timeout=20) == SMALL
     both = [member.transport.fetch(a.peer_id, name, limit=1 << 30, timeout=20) for name in (b"0", b"1")]
     assert await asyncio.gather(*both) == [LARGE[b"0"], LARGE[b"1"]]
+
+
+async def test_strangers_that_read_nothing_lose_their_slots(swarm: Swarm) -> None:
+    a, _ = await swarm.node(serve=answer, limits=Limits(serves_total=2, reader_window=1.0))
+    guest, _ = await swarm.node(a)
+    a.transport.is_member = lambda peer: False
+    for _ in range(2):
+        await hog(await swarm.liar(a), a)
     await until(lambda: a.transport.counters.answers_lost == 2)
     assert await guest.transport.fetch(a.peer_id, b"0", limit=1 << 30, timeout=20) == LARGE[b"0"]
 
