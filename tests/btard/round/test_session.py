@@ -109,6 +109,10 @@ def test_early_messages_of_a_member_are_bounded() -> None:
     for attempt in range(50):
         begun.on_message(0.0, PEERS[1], commit(1, step=1, attempt=attempt))
     assert held_back(begun) == 8
+    fresh = session(begun=False)
+    for step in range(50):
+        fresh.on_message(0.0, PEERS[1], commit(1, step=step))
+    assert [e.step for e in fresh._early[PEERS[1]]] == [*range(42, 50)]
 
 
 def test_an_early_message_that_is_too_long_does_not_wait() -> None:

@@ -144,8 +144,8 @@ STEP = (
     Mutant(
         "votes of those who have none count in court",
         "btard/round/settle.py",
-        "        if voter in attempt.voters\n        and any(b.accuser",
-        "        if any(b.accuser",
+        "if voter in attempt.voters and condemns(vote,",
+        "if condemns(vote,",
         f"{ROUND}/test_settle_court.py::test_votes_of_those_who_have_none_do_not_count",
     ),
     Mutant(
