@@ -129,7 +129,7 @@ def test_more_peers_leave_the_run_as_it_is(cluster: Cluster) -> None:
     """The coordinator refuses to go on with a run under another number, so an upgrade must not give it one."""
     words = ["--dry-run=server", "--kube-apiserver", cluster.url, "--disable-openapi-validation"]
     first = render({}, *words)
-    assert environment(first.coordinator())["BTARD_PEERS"] == "4"
+    assert environment(first.coordinator())["BTARD_PEERS"] == "5"
     cluster.hold(first)
     second = render({"peers": {"replicas": 9}} | attackers(LIAR), *words, "--is-upgrade")
     assert second.named("StatefulSet", "trial-btard-peer")["spec"]["replicas"] == 9

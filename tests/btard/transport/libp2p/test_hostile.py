@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import struct
 
 import psutil
@@ -92,7 +93,8 @@ async def test_many_streams_of_one_peer_replace_each_other(swarm: Swarm) -> None
     a, inbox = await swarm.node()
     liar = await swarm.liar(a)
     pipes = [await raw_stream(liar, a, CONTROL_PROTOCOL) for _ in range(10)]
-    await pipes[-1].write(struct.pack(">I", 4) + b"last", 5)
-    await until(lambda: inbox.messages)
     await until(lambda: sum(not pipe.lost for pipe in pipes) <= 2)
-    assert not pipes[-1].lost
+    for pipe in pipes:  # which of them came last, p2pd decides
+        with contextlib.suppress(StreamLost):
+            await pipe.write(struct.pack(">I", 4) + b"last", 5)
+    await until(lambda: inbox.messages)
