@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import math
 import statistics
 import sys
 from collections import defaultdict
@@ -28,13 +27,13 @@ from btard.hashing import tagged_digest
 from btard.identity import PeerId
 from btard.round.admission import Doorstep, admit, quota
 from btard.round.roster import ADMISSION_WINDOW, Roster, first_randomness
+from lab.waits import interval_of_mean
 
 SIZES = (8, 16, 64, 256)
 """Members at the beginning, of the published table."""
 
 PROBATION = 20
 _NEGLIGIBLE = 1e-9
-_Z_95 = 1.96
 
 
 def windows_alone(members: int) -> int:
@@ -133,8 +132,7 @@ class Siege:
     @property
     def interval(self) -> tuple[float, float]:
         """The 95 % confidence interval of the mean."""
-        half = _Z_95 * statistics.stdev(self.steps) / math.sqrt(len(self.steps))
-        return self.mean - half, self.mean + half
+        return interval_of_mean(self.steps)
 
     @property
     def agrees(self) -> bool:

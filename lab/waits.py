@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 import statistics
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from btard.behaviour import Behaviour, View
@@ -51,6 +52,12 @@ def expected_p95(peers: int, attackers: int, validators: float) -> int:
     return steps
 
 
+def interval_of_mean(steps: Sequence[int]) -> tuple[float, float]:
+    """Return the 95 % confidence interval of the mean of at least two numbers of steps."""
+    mean, half = statistics.fmean(steps), _Z_95 * statistics.stdev(steps) / math.sqrt(len(steps))
+    return mean - half, mean + half
+
+
 @dataclass(frozen=True)
 class Result:
     """How many steps it took from the first attack until the last attacker was banned, over many runs."""
@@ -69,8 +76,7 @@ class Result:
     @property
     def interval(self) -> tuple[float, float]:
         """The 95 % confidence interval of the mean."""
-        half = _Z_95 * statistics.stdev(self.steps) / math.sqrt(len(self.steps))
-        return self.mean - half, self.mean + half
+        return interval_of_mean(self.steps)
 
     @property
     def p95(self) -> int:
