@@ -47,7 +47,7 @@ $(HELM): tests/deploy/kubernetes/get_helm.py | $(STAMP)
 # Random scenarios in simulated swarms, checked after every step: `make soak SECONDS=3600`, SEED=1 to repeat one.
 SECONDS ?= 60
 soak: $(STAMP)
-	@$(BIN)/python -m lab.soak --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
+	@$(BIN)/python -m btard.lab.soak --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
 # Plants bugs in the protocol, one at a time; each must be noticed by the test that docs/testing.md names.
 mutants: $(STAMP)

@@ -15,10 +15,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from coordinator.settings import Rule
-from deploy.local.figure import draw_comparison
-from deploy.local.settings import SwarmSettings
-from deploy.local.swarm import Outcome, report, run_swarm
+from btard.coordinator.settings import Rule
+from btard.deploy.local.figure import draw_comparison
+from btard.deploy.local.settings import SwarmSettings
+from btard.deploy.local.swarm import Outcome, report, run_swarm
 
 
 def main() -> None:

@@ -19,19 +19,19 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from btard.coordinator.dashboard.server import load_assets
+from btard.coordinator.dashboard.service import Dashboard
+from btard.coordinator.events import CoordinatorEvent
+from btard.coordinator.metrics import MetricsBoard
+from btard.coordinator.peer_details import DetailsBoard
+from btard.coordinator.run_directory import RunDirectory
 from btard.identity import Envelope, IdentityKey, MessageKind, PeerId
 from btard.round.roster import Roster, first_randomness
+from btard.swarm.details import MAX_TOLD, Examination, Found, PeerDetails
+from btard.swarm.event_log import EventLog
+from btard.swarm.manifest import RunManifest
+from btard.swarm.records import LocalMetrics, Metrics
 from btard.transport.stages import Stage
-from coordinator.dashboard.server import load_assets
-from coordinator.dashboard.service import Dashboard
-from coordinator.events import CoordinatorEvent
-from coordinator.metrics import MetricsBoard
-from coordinator.peer_details import DetailsBoard
-from coordinator.run_directory import RunDirectory
-from peer.details import MAX_TOLD, Examination, Found, PeerDetails
-from peer.event_log import EventLog
-from peer.manifest import RunManifest
-from peer.records import LocalMetrics, Metrics
 
 LOOK = 2.0
 """Seconds between two looks of the coordinator, its default."""

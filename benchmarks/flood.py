@@ -39,10 +39,10 @@ async def run_victim(member: bool, author: bytes, pipe: Connection) -> None:
     from btard.behaviour import Behaviour
     from btard.hashing import digest
     from btard.identity import IdentityKey, PeerId
-    from btard.round.partition import WireType
     from btard.round.roster import Roster, first_randomness
     from btard.round.rules import AggregationRules, StepRules, VerificationRules
     from btard.round.session import Session
+    from btard.round.vectors.partition import WireType
     from btard.transport.driver import Contribution, SessionDriver
     from btard.transport.libp2p import Libp2pNode
 

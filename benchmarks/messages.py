@@ -18,8 +18,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from btard.identity import Envelope, envelope
-from btard.round import reading, session
-from lab.hostile import Listener, Said, honest, hostile
+from btard.lab.hostile import Listener, Said, honest, hostile
+from btard.round import session
+from btard.round.messages.bodies import reading
 
 MOST_MS = 50.0
 """Processor time for one MiB, in milliseconds."""

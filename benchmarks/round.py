@@ -51,13 +51,13 @@ async def run_round(
     from btard.hashing import digest
     from btard.identity import IdentityKey, PeerId
     from btard.round.actions import Finished
-    from btard.round.attempt import Attempt
-    from btard.round.buffers import BufferPool
-    from btard.round.partition import WireType
+    from btard.round.attempt.attempt import Attempt
     from btard.round.roster import Roster, first_randomness
     from btard.round.rules import NONCE_SIZE, AggregationRules, StepRules, VerificationRules
     from btard.round.session import Session
-    from btard.round.work import Link
+    from btard.round.vectors.buffers import BufferPool
+    from btard.round.vectors.partition import WireType
+    from btard.round.vectors.work import Link
     from btard.transport.base import PeerAddress
     from btard.transport.driver import Contribution, SessionDriver
     from btard.transport.libp2p import Libp2pNode

@@ -11,11 +11,11 @@ from dataclasses import replace
 from btard.hashing import tagged_digest
 from btard.identity import MessageKind, PeerId
 from btard.round.actions import Action
-from btard.round.agree import AgreePhase, next_roster
-from btard.round.attempt import Attempt
-from btard.round.commit import CommitPhase
-from btard.round.messages import Commit, Digest, Phase
-from btard.round.phases import StepContext
+from btard.round.attempt.attempt import Attempt
+from btard.round.messages.bodies import Commit, Digest, Phase
+from btard.round.phases.agree import AgreePhase, next_roster
+from btard.round.phases.commit import CommitPhase
+from btard.round.phases.phase import StepContext
 from btard.round.session import Session
 from btard.round.step import StepMachine
 

@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 import torch
 
-from btard.round.partition import Partition, WireType
+from btard.round.vectors.partition import Partition, WireType
 from btard.verification import Projection
 
 SIZES = ((8, 18_000_000), (16, 1_000_000))

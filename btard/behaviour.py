@@ -14,10 +14,10 @@ from typing import TypeVar
 import torch
 
 from btard.identity import Envelope, IdentityKey, PeerId
-from btard.round.accusations import Charge, Opinion
-from btard.round.messages import Commit, LeaveReason, Phase, Reveal, Scalars
-from btard.round.partition import WireType
+from btard.round.messages.accusations import Charge, Opinion
+from btard.round.messages.bodies import Commit, LeaveReason, Phase, Reveal, Scalars
 from btard.round.roster import Roster
+from btard.round.vectors.partition import WireType
 from btard.transport.base import Payload
 
 B = TypeVar("B")

@@ -7,11 +7,11 @@ from collections.abc import Iterable
 import torch
 
 from btard.behaviour import Behaviour, LeaveReason
+from btard.byzantine.schedule import AttackSchedule
+from btard.byzantine.settings import BehaviourSettings
 from btard.hashing import tagged_digest
 from btard.identity import IdentityKey, PeerId
 from btard.round.roster import Roster
-from byzantine.schedule import AttackSchedule
-from byzantine.settings import BehaviourSettings
 
 
 class Attacker(Behaviour):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 
+from btard.byzantine.attacker import Attacker
+from btard.byzantine.channel import open_channel, wait_for
+from btard.byzantine.settings import BehaviourSettings
 from btard.identity import IdentityKey, PeerId
-from byzantine.attacker import Attacker
-from byzantine.channel import open_channel, wait_for
-from byzantine.settings import BehaviourSettings
 
 _TOPIC = "gradient"
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from btard.byzantine.settings import BehaviourSettings
 from btard.hashing import tagged_digest
-from byzantine.settings import BehaviourSettings
 
 
 class AttackSchedule:

@@ -12,8 +12,8 @@ from importlib.metadata import EntryPoint, EntryPoints, entry_points
 from typing import cast
 
 from btard.behaviour import Behaviour
+from btard.byzantine.settings import BehaviourSettings
 from btard.errors import UserError
-from byzantine.settings import BehaviourSettings
 
 BEHAVIOURS_GROUP = "btard.behaviours"
 """Each entry point of this group is an attack type and a callable (settings, seed) -> Behaviour."""

@@ -10,7 +10,7 @@ from typing import Annotated
 from pydantic import Field
 
 from btard.configuration import Option, Settings
-from peer.settings import Device
+from btard.peer.settings import Device
 
 _TASK = "Task"
 _TRAINING = "Training"
@@ -73,12 +73,12 @@ def main(argv: Sequence[str]) -> int:
     from rich.progress import Progress
 
     from btard.errors import UserError
-    from peer.calibration import Workload, measure, table, tolerance
-    from peer.trainer import chosen_device
-    from tasks.data.hub import HubAccess
-    from tasks.data.spec import DataSpec
-    from tasks.registry import check_task, load_task
-    from tasks.training_state import Precision, best_device
+    from btard.peer.trainer import chosen_device
+    from btard.swarm.calibration import Workload, measure, table, tolerance
+    from btard.tasks.data.hub import HubAccess
+    from btard.tasks.data.spec import DataSpec
+    from btard.tasks.registry import check_task, load_task
+    from btard.tasks.training_state import Precision, best_device
 
     check_task(settings.task, settings.size)
     if settings.output.is_dir() or not settings.output.absolute().parent.is_dir():

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 
-from cli.program import call, guarded
+from btard.cli.program import call, guarded
 
 
 def main() -> int:
     """Run the daemon with the words of the command line and return its exit code."""
-    return guarded("btard-coordinator", lambda: call("coordinator.daemon", "run", sys.argv[1:]))
+    return guarded("btard-coordinator", lambda: call("btard.coordinator.daemon", "run", sys.argv[1:]))
 
 
 if __name__ == "__main__":

@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
-from tasks.data.spec import DataSpec
-from tasks.registry import TASK_SIZES, check_task
+from btard.tasks.data.spec import DataSpec
+from btard.tasks.registry import TASK_SIZES, check_task
 
 BUILTIN = "builtin"
 
@@ -53,10 +53,10 @@ def _prepare(arguments: argparse.Namespace) -> int:
     from rich import progress as bars
     from rich.console import Console
 
-    from tasks.data.hub import HubAccess
-    from tasks.data.prepare import Progress, Stage
-    from tasks.registry import load_task
-    from tasks.text import TextTask
+    from btard.tasks.data.hub import HubAccess
+    from btard.tasks.data.prepare import Progress, Stage
+    from btard.tasks.registry import load_task
+    from btard.tasks.text import TextTask
 
     console = Console(stderr=True)
     columns = (

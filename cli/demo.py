@@ -11,6 +11,6 @@ def main(argv: Sequence[str]) -> int:
     Raises:
         UserError: the words are wrong, or a swarm failed.
     """
-    from deploy.local import demo
+    from btard.deploy.local import demo
 
     return demo.main(argv)

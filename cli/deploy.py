@@ -55,36 +55,36 @@ def main(argv: Sequence[str]) -> int:
 
 def _run(name: str, words: list[str]) -> int:
     from btard.configuration import load_settings
-    from deploy.aws import settings
+    from btard.deploy.aws import settings
 
     program = f"btard deploy aws {name}"
     if name == "experiment":
-        from cli.experiment import main as experiment
+        from btard.cli.experiment import main as experiment
 
         return experiment(words, program)
     if name == "up":
         up = load_settings(settings.UpSettings, words, program=program)
-        from deploy.aws.launcher import up as run_up
+        from btard.deploy.aws.launcher import up as run_up
 
         run_up(up, _console())
     elif name == "status":
         wanted = load_settings(settings.StatusSettings, words, program=program)
-        from deploy.aws.status import status
+        from btard.deploy.aws.status import status
 
         return status(wanted, _console())
     elif name == "logs":
         read = load_settings(settings.LogsSettings, words, program=program)
-        from deploy.aws.logs import logs
+        from btard.deploy.aws.logs import logs
 
         logs(read, _console())
     elif name == "attack":
         change = load_settings(settings.AttackSettings, words, program=program)
-        from deploy.aws.attack import attack
+        from btard.deploy.aws.attack import attack
 
         attack(change, _console())
     else:
         end = load_settings(settings.DownSettings, words, program=program)
-        from deploy.aws.teardown import down
+        from btard.deploy.aws.teardown import down
 
         down(end, _console())
     return 0

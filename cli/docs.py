@@ -46,7 +46,7 @@ def main(argv: Sequence[str]) -> int:
 
 def _files() -> dict[Path, Callable[[str], str]]:
     """Return the files, and what makes the new text of each from the old one."""
-    from deploy.kubernetes.schema import SCHEMA, with_settings
+    from btard.deploy.kubernetes.schema import SCHEMA, with_settings
 
     return {GUIDE: lambda text: with_tables(text, installed_settings()), SCHEMA: with_settings}
 

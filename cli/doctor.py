@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from peer.doctor.finding import Finding
+    from btard.peer.doctor.finding import Finding
 
 _FAILED = 1
 _SIGNS = {"ok": "ok", "failed": "FAILED", "untested": "?"}
@@ -19,15 +19,15 @@ def main(argv: Sequence[str]) -> int:
         UserError: the words are wrong, or an address is none.
     """
     from btard.configuration import load_settings
-    from peer.doctor.settings import DoctorSettings
+    from btard.peer.doctor.settings import DoctorSettings
 
     settings = load_settings(DoctorSettings, argv, program="btard doctor")
 
     import uvloop
 
-    from coordinator.addresses import announce_maddrs, listen_maddrs
-    from peer.doctor.examination import Examination
-    from peer.doctor.finding import Outcome
+    from btard.coordinator.addresses import announce_maddrs, listen_maddrs
+    from btard.peer.doctor.examination import Examination
+    from btard.peer.doctor.finding import Outcome
 
     listen = listen_maddrs(settings.host, settings.port)
     announce = announce_maddrs(settings.announce, settings.port)

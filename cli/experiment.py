@@ -13,8 +13,8 @@ def main(argv: Sequence[str], program: str) -> int:
         UserError: no such file, or a run failed; the same command goes on.
     """
     from btard.configuration import load_settings
+    from btard.deploy.experiment.settings import ExperimentSettings
     from btard.errors import UserError
-    from deploy.experiment.settings import ExperimentSettings
 
     words = list(argv)
     file = words.pop(0) if words and not words[0].startswith("-") else None
@@ -24,24 +24,24 @@ def main(argv: Sequence[str], program: str) -> int:
 
     from rich.console import Console
 
-    from deploy.experiment.plan import Where, load_experiment
-    from deploy.experiment.runner import Backend, run_experiment
+    from btard.deploy.experiment.plan import Where, load_experiment
+    from btard.deploy.experiment.runner import Backend, run_experiment
 
     experiment = load_experiment(Path(file))
     directory = (settings.directory or Path("runs") / experiment.name).absolute()
     console = Console()
     backend: Backend
     if (settings.backend or experiment.backend) is Where.AWS:
-        from deploy.aws.backend import AwsBackend
+        from btard.deploy.aws.backend import AwsBackend
 
         backend = AwsBackend(experiment, directory, console, yes=settings.yes)
     else:
-        from deploy.experiment.local import LocalBackend
+        from btard.deploy.experiment.local import LocalBackend
 
         backend = LocalBackend()
     specs = run_experiment(experiment, directory, backend, console)
 
-    from deploy.experiment.report import write_report
+    from btard.deploy.experiment.report import write_report
 
     report = write_report(experiment, specs, directory)
     console.print(f"report {report.table}\nfigure {report.figure}", highlight=False, soft_wrap=True)

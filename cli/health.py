@@ -1,4 +1,4 @@
-"""`python -m cli.health [DIRECTORY]`: whether the daemon of a run directory lives, told by the exit code.
+"""`python -m btard.cli.health [DIRECTORY]`: whether the daemon of a run directory lives, told by the exit code.
 
 The daemon touches a file every few seconds, from its event loop and only after its p2pd has answered. This module
 imports nothing heavy, since it is started twice a minute.
@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if argv is None else list(argv)
     directory = words[0] if words else os.environ.get("BTARD_DIRECTORY")
     if directory is None or len(words) > 1:
-        print("usage: python -m cli.health DIRECTORY (or BTARD_DIRECTORY in the environment)", file=sys.stderr)
+        print("usage: python -m btard.cli.health DIRECTORY (or BTARD_DIRECTORY in the environment)", file=sys.stderr)
         return EXIT_USER_ERROR
     try:
         age = time.time() - (Path(directory) / HEARTBEAT_FILE).stat().st_mtime

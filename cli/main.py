@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 
+from btard.cli.program import call, guarded
 from btard.errors import UserError
-from cli.program import call, guarded
 
 PROGRAM = "btard"
 
@@ -23,19 +23,19 @@ class Command:
 
 
 COMMANDS = {
-    "demo": Command("cli.demo", "see three of eight peers turn, and be banned"),
-    "swarm": Command("cli.swarm", "start a coordinator and peers on this machine"),
-    "doctor": Command("cli.doctor", "test what keeps this machine out of a swarm"),
-    "status": Command("cli.status", "show the peers of a running swarm"),
-    "verdict": Command("cli.verdict", "check the evidence of bans, offline"),
-    "key": Command("cli.key", "show, back up and restore the key that is a peer's name"),
-    "replay": Command("cli.replay", "show a run that is over as a page in the browser"),
-    "roster": Command("cli.roster", "tell why the roster of a run is as it is"),
-    "simulate": Command("cli.simulate", "run the protocol among simulated peers, some of whom lie"),
-    "data": Command("cli.data", "prepare the public data that tasks train on"),
-    "calibrate": Command("cli.calibrate", "measure how far honest gradients differ on this machine"),
-    "deploy": Command("cli.deploy", "run on AWS: machines are started, replaced and ended"),
-    "docs": Command("cli.docs", None),
+    "demo": Command("btard.cli.demo", "see three of eight peers turn, and be banned"),
+    "swarm": Command("btard.cli.swarm", "start a coordinator and peers on this machine"),
+    "doctor": Command("btard.cli.doctor", "test what keeps this machine out of a swarm"),
+    "status": Command("btard.cli.status", "show the peers of a running swarm"),
+    "verdict": Command("btard.cli.verdict", "check the evidence of bans, offline"),
+    "key": Command("btard.cli.key", "show, back up and restore the key that is a peer's name"),
+    "replay": Command("btard.cli.replay", "show a run that is over as a page in the browser"),
+    "roster": Command("btard.cli.roster", "tell why the roster of a run is as it is"),
+    "simulate": Command("btard.cli.simulate", "run the protocol among simulated peers, some of whom lie"),
+    "data": Command("btard.cli.data", "prepare the public data that tasks train on"),
+    "calibrate": Command("btard.cli.calibrate", "measure how far honest gradients differ on this machine"),
+    "deploy": Command("btard.cli.deploy", "run on AWS: machines are started, replaced and ended"),
+    "docs": Command("btard.cli.docs", None),
 }
 
 

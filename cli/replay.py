@@ -27,10 +27,10 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--dashboard-token-file", type=Path, metavar="PATH", help="file with the page's token")
     arguments = parser.parse_args(argv)
 
+    from btard.coordinator.dashboard.service import Dashboard, replay
+    from btard.coordinator.dashboard.source import coordinator_directory
     from btard.errors import UserError
-    from coordinator.dashboard.service import Dashboard, replay
-    from coordinator.dashboard.source import coordinator_directory
-    from peer.telemetry.address import check_address
+    from btard.swarm.telemetry.address import check_address
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     directory = coordinator_directory(arguments.directory)

@@ -11,7 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from cli.events import EVENTS, read_events
+from btard.cli.events import EVENTS, read_events
 
 
 class Change(StrEnum):

@@ -14,7 +14,7 @@ def main(argv: Sequence[str]) -> int:
         UserError: the words are wrong, an attack is not installed, or the output cannot be written.
     """
     from btard.configuration import load_settings
-    from lab.settings import SimulateSettings
+    from btard.lab.settings import SimulateSettings
 
     settings = load_settings(SimulateSettings, argv, program="btard simulate")
 
@@ -22,9 +22,9 @@ def main(argv: Sequence[str]) -> int:
     import sys
 
     from btard.errors import UserError
-    from lab.invariants import Violation, run_checked
-    from lab.report import report, tables
-    from lab.simulation import Simulation
+    from btard.lab.invariants import Violation, run_checked
+    from btard.lab.report import report, tables
+    from btard.lab.simulation import Simulation
 
     simulation = Simulation(settings)
     try:

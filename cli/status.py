@@ -16,7 +16,7 @@ warnings.filterwarnings("ignore", 'Field name "json"', UserWarning)  # pydantic 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from peer.visit.overview import Overview, PeerRow
+    from btard.peer.visit.overview import Overview, PeerRow
 
 
 class StatusSettings(Settings):
@@ -46,9 +46,9 @@ def main(argv: Sequence[str]) -> int:
     import uvloop
 
     from btard.errors import UserError
-    from peer.visit.overview import overview
-    from peer.visit.sight import Sight, look
-    from peer.visit.visitor import visiting
+    from btard.peer.visit.overview import overview
+    from btard.peer.visit.sight import Sight, look
+    from btard.peer.visit.visitor import visiting
 
     async def visit() -> Sight:
         async with visiting(settings.initial_peers, settings.timeout) as (node, known):

@@ -12,13 +12,13 @@ def main(argv: Sequence[str]) -> int:
         UserError: the words are wrong, or the swarm failed.
     """
     from btard.configuration import load_settings
-    from deploy.local.settings import SwarmSettings
+    from btard.deploy.local.settings import SwarmSettings
 
     settings = load_settings(SwarmSettings, argv, program="btard swarm")
 
     from rich.console import Console
 
-    from deploy.local.swarm import report, run_swarm
+    from btard.deploy.local.swarm import report, run_swarm
 
     console = Console()
     report(run_swarm(settings, console), console)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cli.events import EVENTS, read_events
+from btard.cli.events import EVENTS, read_events
 
 _UNPROVEN = 1
 
@@ -27,7 +27,7 @@ def main(argv: Sequence[str]) -> int:
     arguments = parser.parse_args(argv)
 
     from btard.errors import UserError
-    from btard.round.evidence_file import load, rules_fingerprint
+    from btard.round.evidence.file import load, rules_fingerprint
     from btard.round.proof import Unproven, verify
 
     run = None if arguments.run is None else KnownRun.read(arguments.run)

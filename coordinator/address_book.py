@@ -7,14 +7,14 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
+from btard.coordinator.network import Network
+from btard.coordinator.run_directory import RunDirectory
 from btard.errors import UserError
 from btard.identity import MessageKind, PeerId
 from btard.round.roster import Roster
+from btard.swarm.manifest import RunManifest
+from btard.swarm.records import Join, read_records
 from btard.transport.libp2p.discover import split_maddr
-from coordinator.network import Network
-from coordinator.run_directory import RunDirectory
-from peer.manifest import RunManifest
-from peer.records import Join, read_records
 
 logger = logging.getLogger(__name__)
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 
+from btard.coordinator.events import CoordinatorEvent
+from btard.coordinator.network import Network
 from btard.identity import PeerId
-from btard.round.evidence import Evidence
+from btard.round.evidence.evidence import Evidence
 from btard.round.roster import Roster
-from coordinator.events import CoordinatorEvent
-from coordinator.network import Network
-from peer.bans import BanBook
-from peer.event_log import EventLog
+from btard.swarm.bans import BanBook
+from btard.swarm.event_log import EventLog
 
 logger = logging.getLogger(__name__)
 

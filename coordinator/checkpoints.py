@@ -12,17 +12,17 @@ from dataclasses import dataclass
 
 from pydantic import JsonValue
 
+from btard.coordinator.events import CoordinatorEvent
+from btard.coordinator.network import Network
+from btard.coordinator.run_directory import RunDirectory
 from btard.errors import UserError
 from btard.identity import PeerId
 from btard.round.roster import Roster
-from coordinator.events import CoordinatorEvent
-from coordinator.network import Network
-from coordinator.run_directory import RunDirectory
-from peer.event_log import EventLog
-from peer.manifest import RunManifest
-from peer.questions import Head, Question, Want
-from peer.state_sync import state_digest
-from tasks.training_state import TrainingState
+from btard.swarm.event_log import EventLog
+from btard.swarm.manifest import RunManifest
+from btard.swarm.questions import Head, Question, Want
+from btard.swarm.state_sync import state_digest
+from btard.tasks.training_state import TrainingState
 
 logger = logging.getLogger(__name__)
 

@@ -11,18 +11,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from btard.configuration import load_settings, to_yaml
+from btard.coordinator.settings import CoordinatorSettings
 from btard.errors import UserError
 from btard.logs import MOMENT, adopt_libraries, configure_logging
 from btard.program import EXIT_INTERRUPTED
-from coordinator.settings import CoordinatorSettings
-from peer.telemetry.settings import WandbMode
+from btard.swarm.telemetry.settings import WandbMode
 
 if TYPE_CHECKING:
+    from btard.coordinator.dashboard.service import Dashboard
+    from btard.coordinator.manifest_maker import PreparedRun
+    from btard.coordinator.run_directory import RunDirectory
+    from btard.swarm.telemetry.endpoint import MetricsEndpoint
     from btard.transport.libp2p import Libp2pNode
-    from coordinator.dashboard.service import Dashboard
-    from coordinator.manifest_maker import PreparedRun
-    from coordinator.run_directory import RunDirectory
-    from peer.telemetry.endpoint import MetricsEndpoint
 
 logger = logging.getLogger("btard.coordinator")
 
@@ -45,9 +45,9 @@ def run(argv: Sequence[str]) -> int:
     # Everything below imports torch and hivemind, for which --help and mistyped flags do not wait.
     import uvloop
 
-    from coordinator.addresses import announce_maddrs, listen_maddrs
-    from coordinator.manifest_maker import prepare_run
-    from coordinator.run_directory import RunDirectory
+    from btard.coordinator.addresses import announce_maddrs, listen_maddrs
+    from btard.coordinator.manifest_maker import prepare_run
+    from btard.coordinator.run_directory import RunDirectory
 
     listen = listen_maddrs(settings.host, settings.dht_port)
     announce = announce_maddrs(settings.announce, settings.dht_port)
@@ -67,11 +67,11 @@ class Ports:
 def _take_ports(settings: CoordinatorSettings) -> Ports:
     dashboard = metrics = None
     if settings.dashboard is not None:
-        from coordinator.dashboard.service import Dashboard
+        from btard.coordinator.dashboard.service import Dashboard
 
         dashboard = Dashboard(settings.dashboard, settings.dashboard_token_file)
     if settings.metrics is not None:
-        from peer.telemetry.endpoint import MetricsEndpoint
+        from btard.swarm.telemetry.endpoint import MetricsEndpoint
 
         metrics = MetricsEndpoint(settings.metrics, settings.metrics_token_file)
     return Ports(dashboard, metrics)
@@ -113,17 +113,17 @@ async def _serve(
 ) -> int:
     from prometheus_client import CollectorRegistry
 
+    from btard.coordinator.address_book import remembered_addresses
+    from btard.coordinator.events import CoordinatorEvent
+    from btard.coordinator.meter import MeteredLog, SwarmMeter
+    from btard.coordinator.network import NodeNetwork
+    from btard.coordinator.serving import CoordinatorServer, InitialState, sign_manifest
+    from btard.coordinator.supervisor import Supervisor
+    from btard.coordinator.wandb_sink import WandbSink
     from btard.identity import IdentityKey
-    from btard.round.evidence_file import rules_fingerprint
+    from btard.round.evidence.file import rules_fingerprint
+    from btard.swarm.reception import Reception
     from btard.transport.libp2p import KeyInUse, Libp2pNode
-    from coordinator.address_book import remembered_addresses
-    from coordinator.events import CoordinatorEvent
-    from coordinator.meter import MeteredLog, SwarmMeter
-    from coordinator.network import NodeNetwork
-    from coordinator.serving import CoordinatorServer, InitialState, sign_manifest
-    from coordinator.supervisor import Supervisor
-    from coordinator.wandb_sink import WandbSink
-    from peer.reception import Reception
 
     adopt_libraries()
     manifest = prepared.manifest
@@ -233,7 +233,7 @@ def _write_settings(settings: CoordinatorSettings, directory: RunDirectory) -> N
 
 
 def _tell_addresses(prepared: PreparedRun, node: Libp2pNode) -> None:
-    from coordinator.addresses import host_port
+    from btard.coordinator.addresses import host_port
 
     manifest = prepared.manifest
     logger.info(

@@ -6,16 +6,16 @@ import asyncio
 import logging
 import time
 
+from btard.coordinator.events import CoordinatorEvent
+from btard.coordinator.network import Network
 from btard.identity import MessageKind, PeerId
 from btard.round.roster import Roster
+from btard.swarm.event_log import EventLog
+from btard.swarm.manifest import RunManifest
+from btard.swarm.questions import Head
+from btard.swarm.records import Join, read_records
+from btard.swarm.state_sync import newest_roster
 from btard.transport.base import PeerAddress
-from coordinator.events import CoordinatorEvent
-from coordinator.network import Network
-from peer.event_log import EventLog
-from peer.manifest import RunManifest
-from peer.questions import Head
-from peer.records import Join, read_records
-from peer.state_sync import newest_roster
 
 logger = logging.getLogger(__name__)
 

@@ -10,19 +10,19 @@ from pathlib import Path
 import torch
 from pydantic import ValidationError
 
+from btard.coordinator.run_directory import RunDirectory
+from btard.coordinator.settings import DEFAULT_TAU, CoordinatorSettings
 from btard.errors import UserError
 from btard.round.rules import NONCE_SIZE
+from btard.swarm.calibration import Tolerance
+from btard.swarm.manifest import Deadlines, RunManifest, RunTerms
+from btard.tasks.base import Schedule, Task
+from btard.tasks.data.hub import HubAccess, pinned
+from btard.tasks.data.public import PublicData
+from btard.tasks.data.spec import DataSpec, SourceKind
+from btard.tasks.registry import check_task, load_task
+from btard.tasks.training_state import TrainingState
 from btard.version import PROTOCOL_VERSION
-from coordinator.run_directory import RunDirectory
-from coordinator.settings import DEFAULT_TAU, CoordinatorSettings
-from peer.calibration import Tolerance
-from peer.manifest import Deadlines, RunManifest, RunTerms
-from tasks.base import Schedule, Task
-from tasks.data.hub import HubAccess, pinned
-from tasks.data.public import PublicData
-from tasks.data.spec import DataSpec, SourceKind
-from tasks.registry import check_task, load_task
-from tasks.training_state import TrainingState
 
 logger = logging.getLogger(__name__)
 

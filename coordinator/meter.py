@@ -16,19 +16,19 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from btard.coordinator.dashboard.series import finite
+from btard.coordinator.events import CoordinatorEvent
+from btard.coordinator.metrics import StepSummary
+from btard.coordinator.tail import LineTail
 from btard.logs import MOMENT
-from btard.round.evidence import Offence
+from btard.peer.telemetry.meter import build_info, label
+from btard.round.evidence.evidence import Offence
 from btard.round.roster import Roster
 from btard.round.unvalidated import nobody_is_validated
+from btard.swarm.details import Found, PeerDetails
+from btard.swarm.event_log import EventLog
+from btard.swarm.manifest import RunManifest
 from btard.transport.stages import Stage
-from coordinator.dashboard.series import finite
-from coordinator.events import CoordinatorEvent
-from coordinator.metrics import StepSummary
-from coordinator.tail import LineTail
-from peer.details import Found, PeerDetails
-from peer.event_log import EventLog
-from peer.manifest import RunManifest
-from peer.telemetry.meter import build_info, label
 
 UNPROVEN = "unproven"
 """The offence of a ban that no member has proved."""

@@ -13,15 +13,15 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Protocol
 
+from btard.coordinator.peer_details import DetailsBoard
+from btard.coordinator.run_directory import RunDirectory
+from btard.coordinator.tail import last_lines
 from btard.errors import UserError
 from btard.identity import Envelope, MessageKind, PeerId
 from btard.round.roster import Roster
-from coordinator.peer_details import DetailsBoard
-from coordinator.run_directory import RunDirectory
-from coordinator.tail import last_lines
-from peer.event_log import JsonLines
-from peer.manifest import RunManifest
-from peer.records import LocalMetrics, Metrics, read_records
+from btard.swarm.event_log import JsonLines
+from btard.swarm.manifest import RunManifest
+from btard.swarm.records import LocalMetrics, Metrics, read_records
 
 logger = logging.getLogger(__name__)
 

@@ -6,12 +6,12 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Protocol
 
 from btard.identity import Envelope, MessageKind, PeerId
+from btard.swarm.bans import ask_evidence
+from btard.swarm.door import call_over
+from btard.swarm.questions import Head, Question
+from btard.swarm.state_sync import ask_heads, download_state
 from btard.transport.base import PeerAddress
 from btard.transport.libp2p import DaemonError, Libp2pNode, RecordError
-from peer.bans import ask_evidence
-from peer.door import call_over
-from peer.questions import Head, Question
-from peer.state_sync import ask_heads, download_state
 
 HEAD_TIMEOUT = 5.0
 """Seconds in which a peer must say where it stands."""
@@ -51,7 +51,7 @@ class Network(Protocol):
         limit: int,
         timeout: float,
     ) -> PeerId | None:
-        """Load a state from the first source that serves the expected one; see `peer.state_sync.download_state`."""
+        """Load a state from the first source that serves the expected one; see `swarm.state_sync.download_state`."""
 
 
 class NodeNetwork:

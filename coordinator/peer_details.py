@@ -11,16 +11,16 @@ import time
 from collections import Counter, OrderedDict
 from typing import Any
 
+from btard.coordinator.events import CoordinatorEvent
+from btard.coordinator.run_directory import RunDirectory
+from btard.coordinator.tail import last_lines
 from btard.errors import UserError
 from btard.identity import PeerId
 from btard.round.roster import Roster
+from btard.swarm.details import PeerDetails
+from btard.swarm.event_log import EventLog
+from btard.swarm.records import Metrics
 from btard.transport.stages import Stage
-from coordinator.events import CoordinatorEvent
-from coordinator.run_directory import RunDirectory
-from coordinator.tail import last_lines
-from peer.details import PeerDetails
-from peer.event_log import EventLog
-from peer.records import Metrics
 
 logger = logging.getLogger(__name__)
 

@@ -6,11 +6,11 @@ import asyncio
 import contextlib
 import logging
 
+from btard.coordinator.network import Network, RecordError
 from btard.identity import Envelope, IdentityKey, MessageKind
 from btard.round.roster import Roster
-from coordinator.network import Network, RecordError
-from peer.manifest import RunManifest
-from peer.records import MAX_BODY, RosterRecord
+from btard.swarm.manifest import RunManifest
+from btard.swarm.records import MAX_BODY, RosterRecord
 
 logger = logging.getLogger(__name__)
 

@@ -12,9 +12,9 @@ from pydantic import ValidationError
 from btard.errors import UserError
 from btard.identity import Malformed
 from btard.round.roster import Roster
-from peer.manifest import RunManifest
-from peer.records import RosterRecord
-from tasks.training_state import CHECKPOINT_FILE
+from btard.swarm.manifest import RunManifest
+from btard.swarm.records import RosterRecord
+from btard.tasks.training_state import CHECKPOINT_FILE
 
 
 class RunDirectory:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from btard.identity import Envelope, IdentityKey, Malformed, MessageKind, PeerId
-from peer.manifest import RunManifest
-from peer.questions import FOR_NEWCOMERS, Question, Want
-from peer.reception import Reception
+from btard.swarm.manifest import RunManifest
+from btard.swarm.questions import FOR_NEWCOMERS, Question, Want
+from btard.swarm.reception import Reception
 
 
 def sign_manifest(key: IdentityKey, manifest: RunManifest) -> Envelope:

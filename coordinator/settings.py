@@ -13,8 +13,8 @@ from typing import Annotated, Self
 from pydantic import Field, field_validator, model_validator
 
 from btard.configuration import Option, Port, TauSettings
-from peer.telemetry.address import check_address
-from peer.telemetry.settings import TelemetrySettings
+from btard.swarm.telemetry.address import check_address
+from btard.swarm.telemetry.settings import TelemetrySettings
 
 DEFAULT_TAU = 0.01
 """Clipping radius of a part when neither a flag nor the environment gives one."""

@@ -9,27 +9,27 @@ import time
 from enum import IntEnum
 from typing import Any
 
+from btard.coordinator.address_book import AddressBook
+from btard.coordinator.ban_keeper import BanKeeper
+from btard.coordinator.checkpoints import CheckpointKeeper
+from btard.coordinator.events import CoordinatorEvent
+from btard.coordinator.follower import Follower
+from btard.coordinator.manifest_maker import PreparedRun
+from btard.coordinator.meter import SwarmMeter
+from btard.coordinator.metrics import MetricsBoard, Sink, status_line
+from btard.coordinator.network import Network
+from btard.coordinator.peer_details import DetailsBoard
+from btard.coordinator.publisher import Publisher
+from btard.coordinator.run_directory import RunDirectory
+from btard.coordinator.serving import InitialState
+from btard.coordinator.welcome import Welcome
 from btard.identity import IdentityKey, MessageKind, PeerId
 from btard.round.roster import Roster
-from coordinator.address_book import AddressBook
-from coordinator.ban_keeper import BanKeeper
-from coordinator.checkpoints import CheckpointKeeper
-from coordinator.events import CoordinatorEvent
-from coordinator.follower import Follower
-from coordinator.manifest_maker import PreparedRun
-from coordinator.meter import SwarmMeter
-from coordinator.metrics import MetricsBoard, Sink, status_line
-from coordinator.network import Network
-from coordinator.peer_details import DetailsBoard
-from coordinator.publisher import Publisher
-from coordinator.run_directory import RunDirectory
-from coordinator.serving import InitialState
-from coordinator.welcome import Welcome
-from peer.bans import BanBook
-from peer.event_log import EventLog
-from peer.questions import Directory
-from peer.reception import Reception, Rooms
-from peer.validation_watch import ValidationWatch
+from btard.swarm.bans import BanBook
+from btard.swarm.event_log import EventLog
+from btard.swarm.questions import Directory
+from btard.swarm.reception import Reception, Rooms
+from btard.swarm.validation_watch import ValidationWatch
 
 logger = logging.getLogger(__name__)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from coordinator.metrics import StepSummary
-from peer.manifest import RunManifest
-from peer.telemetry.settings import WandbMode
-from peer.telemetry.wandb_run import WandbRun
+from btard.coordinator.metrics import StepSummary
+from btard.swarm.manifest import RunManifest
+from btard.swarm.telemetry.settings import WandbMode
+from btard.swarm.telemetry.wandb_run import WandbRun
 
 
 class WandbSink:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 
+from btard.coordinator.events import CoordinatorEvent
+from btard.coordinator.network import Network
 from btard.identity import PeerId
 from btard.round.roster import Roster, first_randomness
-from coordinator.events import CoordinatorEvent
-from coordinator.network import Network
-from peer.door import Door
-from peer.event_log import EventLog
-from peer.manifest import RunManifest
+from btard.swarm.door import Door
+from btard.swarm.event_log import EventLog
+from btard.swarm.manifest import RunManifest
 
 logger = logging.getLogger(__name__)
 

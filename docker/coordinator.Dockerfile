@@ -36,5 +36,5 @@ USER 1000:1000
 WORKDIR /data
 VOLUME /data
 EXPOSE 31337
-HEALTHCHECK --interval=30s --timeout=10s --start-period=120s --retries=2 CMD ["python", "-m", "cli.health"]
+HEALTHCHECK --interval=30s --timeout=10s --start-period=120s --retries=2 CMD ["python", "-m", "btard.cli.health"]
 ENTRYPOINT ["btard-coordinator"]

@@ -38,5 +38,5 @@ ENV PATH=/opt/btard/bin:$PATH \
 USER 1000:1000
 WORKDIR /data
 VOLUME /data
-HEALTHCHECK --interval=30s --timeout=10s --start-period=120s --retries=2 CMD ["python", "-m", "cli.health"]
+HEALTHCHECK --interval=30s --timeout=10s --start-period=120s --retries=2 CMD ["python", "-m", "btard.cli.health"]
 ENTRYPOINT ["btard-peer"]

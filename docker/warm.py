@@ -13,9 +13,28 @@ import sys
 import tempfile
 from pathlib import Path
 
+CORE = tuple(
+    f"btard.{name}" for name in ("aggregation", "configuration", "identity", "round", "transport", "verification")
+)
 PACKAGES = {
-    "coordinator": ("btard", "coordinator", "peer", "tasks", "cli.coordinator", "cli.health"),
-    "peer": ("btard", "byzantine", "peer", "tasks", "cli.peer", "cli.health"),
+    "coordinator": (
+        *CORE,
+        "btard.coordinator",
+        "btard.peer",
+        "btard.swarm",
+        "btard.tasks",
+        "btard.cli.coordinator",
+        "btard.cli.health",
+    ),
+    "peer": (
+        *CORE,
+        "btard.byzantine",
+        "btard.peer",
+        "btard.swarm",
+        "btard.tasks",
+        "btard.cli.peer",
+        "btard.cli.health",
+    ),
 }
 """What each program may import."""
 
@@ -35,8 +54,8 @@ def take_a_step(name: str) -> None:
     """Compute a gradient of a tiny task on its built-in data, apply it, and evaluate the result."""
     import torch
 
-    from tasks.registry import load_task
-    from tasks.training_state import TrainingState
+    from btard.tasks.registry import load_task
+    from btard.tasks.training_state import TrainingState
 
     with tempfile.TemporaryDirectory() as cache:
         task = load_task(name, "tiny", None, Path(cache))

@@ -9,11 +9,11 @@ import torch
 
 from btard.hashing import digest
 from btard.identity import PeerId
+from btard.lab.peer import Event, LabPeer
+from btard.lab.settings import Rejoin, SimulateSettings
 from btard.round.actions import Finished, OutcomeKind, Stopped
 from btard.round.admission import Doorstep
 from btard.round.roster import Roster
-from lab.peer import Event, LabPeer
-from lab.settings import Rejoin, SimulateSettings
 
 _DOWNLOAD_SECONDS = 0.05
 

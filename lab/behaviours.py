@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from btard.behaviour import Behaviour
+from btard.byzantine.selection import make_behaviour
+from btard.byzantine.settings import BehaviourSettings
 from btard.hashing import tagged_digest
-from byzantine.selection import make_behaviour
-from byzantine.settings import BehaviourSettings
-from lab.settings import SimulateSettings
+from btard.lab.settings import SimulateSettings
 
 _DELAY_STEPS = 10
 """How old the gradients of DELAYED_GRADIENT are; the published 1000 would never come in a short run."""

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 
+from btard.byzantine.selection import BEHAVIOURS_GROUP
 from btard.errors import UserError
+from btard.lab.invariants import Violation, run_checked
+from btard.lab.settings import Rejoin, SimulateSettings, WorkloadName
+from btard.lab.simulation import Simulation
 from btard.round.rules import Eliminate, Validation
-from byzantine.selection import BEHAVIOURS_GROUP
-from lab.invariants import Violation, run_checked
-from lab.settings import Rejoin, SimulateSettings, WorkloadName
-from lab.simulation import Simulation
 
 _QUIET = 0.5
 """The share of scenarios with a network that keeps its bound on delay, where more can be asked for."""

@@ -1,6 +1,6 @@
 """How many steps a crowd of keys needs to outvote those that were there before: closed form and draws, as a table.
 
-python -m lab.crowd
+python -m btard.lab.crowd
 
 A crowd knocks at a swarm of n voters that are all honest and stay. Of N members, q(N) = max(1, N // 20) new keys come
 in within 20 steps, so there are N_0 = n, N_1 = N_0 + q(N_0), N_2 ... after so many windows of 20 steps. If nobody else
@@ -25,9 +25,9 @@ from dataclasses import dataclass
 
 from btard.hashing import tagged_digest
 from btard.identity import PeerId
+from btard.lab.waits import interval_of_mean
 from btard.round.admission import Doorstep, admit, quota
 from btard.round.roster import ADMISSION_WINDOW, Roster, first_randomness
-from lab.waits import interval_of_mean
 
 SIZES = (8, 16, 64, 256)
 """Members at the beginning, of the published table."""
@@ -168,7 +168,7 @@ def table(runs: int) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the table and return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m lab.crowd", description=__doc__.split("\n", 1)[0])
+    parser = argparse.ArgumentParser(prog="python -m btard.lab.crowd", description=__doc__.split("\n", 1)[0])
     parser.add_argument("--runs", type=int, default=100, help="runs a case (default: 100)")
     print(table(parser.parse_args(argv).runs))
     return 0

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lab.waits import Result
+from btard.lab.waits import Result
 
 _BLUE, _ORANGE, _GREY = "#1f5fa8", "#d1661c", "#666666"
 

@@ -11,9 +11,8 @@ from btard.behaviour import Behaviour, LeaveReason
 from btard.hashing import digest, tagged_digest
 from btard.identity import Envelope, IdentityKey, MessageKind, PeerId
 from btard.identity.codec import encode
-from btard.round.accusations import Ballot, Charge, ChargeKind, Fault, Opinion, Relay, Report, Vote
-from btard.round.caps import Caps, caps_of
-from btard.round.messages import (
+from btard.round.messages.accusations import Ballot, Charge, ChargeKind, Fault, Opinion, Relay, Report, Vote
+from btard.round.messages.bodies import (
     Aggregate,
     Certificate,
     Commit,
@@ -26,10 +25,11 @@ from btard.round.messages import (
     Reveal,
     Scalars,
 )
-from btard.round.partition import WireType
+from btard.round.messages.caps import Caps, caps_of
 from btard.round.roster import MAX_PEERS, Roster, first_randomness
 from btard.round.rules import AggregationRules, StepRules
 from btard.round.session import Session
+from btard.round.vectors.partition import WireType
 
 IN_A_STEP = tuple(kind for kind in MessageKind if kind < MessageKind.MANIFEST)
 

@@ -19,14 +19,14 @@ from __future__ import annotations
 
 from btard.hashing import digest
 from btard.identity import Malformed, PeerId
+from btard.lab.peer import Event, LabPeer
+from btard.lab.simulation import Simulation
 from btard.round.actions import Finished, OutcomeKind, Stopped, Verdict, Voided
-from btard.round.evidence import Offence
-from btard.round.evidence_file import from_json, to_json
+from btard.round.evidence.evidence import Offence
+from btard.round.evidence.file import from_json, to_json
 from btard.round.proof import Unproven, verify
 from btard.round.roster import Roster
 from btard.round.rules import Eliminate
-from lab.peer import Event, LabPeer
-from lab.simulation import Simulation
 
 _KINDS = 16
 _EARLY_TOTAL = 33 << 20

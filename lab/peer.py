@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from btard.byzantine.conspirator import Conspirator
+from btard.byzantine.control.crash import Crash
 from btard.round.actions import Finished, Stopped, Voided
 from btard.round.roster import Roster
 from btard.transport.memory import SimulatedPeer
-from byzantine.conspirator import Conspirator
-from byzantine.control.crash import Crash
 
 Event = Finished | Stopped | Voided
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from btard.round.evidence_file import save
+from btard.lab.simulation import Simulation
+from btard.round.evidence.file import save
 from btard.round.unvalidated import nobody_is_validated
-from lab.simulation import Simulation
 
 _FLOAT_BYTES = 4
 

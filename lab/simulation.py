@@ -16,17 +16,17 @@ from btard.aggregation import RuleName
 from btard.behaviour import Behaviour
 from btard.hashing import digest, tagged_digest
 from btard.identity import IdentityKey, PeerId
+from btard.lab.admissions import Admissions
+from btard.lab.behaviours import attacker
+from btard.lab.peer import Event, LabPeer, Listener
+from btard.lab.settings import SimulateSettings
+from btard.lab.workload import Workload, make_workload
 from btard.round.actions import Finished, Stopped, Voided
-from btard.round.evidence import Evidence, Offence
-from btard.round.partition import WireType
+from btard.round.evidence.evidence import Evidence, Offence
 from btard.round.roster import Roster, first_randomness
 from btard.round.rules import NONCE_SIZE, AggregationRules, StepRules, VerificationRules
+from btard.round.vectors.partition import WireType
 from btard.transport.memory import Network, NetworkConditions, Traffic
-from lab.admissions import Admissions
-from lab.behaviours import attacker
-from lab.peer import Event, LabPeer, Listener
-from lab.settings import SimulateSettings
-from lab.workload import Workload, make_workload
 
 _LEAST_SETTLE = 2.0
 _COMPUTE_SECONDS = 0.1

@@ -1,6 +1,6 @@
 """Random scenarios for as long as you like: how many runs a second, and what did not hold.
 
-    python -m lab.soak --seconds 60
+    python -m btard.lab.soak --seconds 60
 
 Every seed is one scenario of `lab.chaos`. A run that fails, hangs or kills its process is told with the command that
 repeats it, and the others go on.
@@ -18,7 +18,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from types import FrameType
 
-from lab.chaos import Tally, attack_names, draw, run_one
+from btard.lab.chaos import Tally, attack_names, draw, run_one
 
 PATIENCE = 120
 """Seconds that one run may take."""
@@ -90,7 +90,7 @@ def soak(seconds: float, first_seed: int, names: Sequence[str], workers: int) ->
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Soak as the words say and return the exit code: 3 when something did not hold."""
-    parser = argparse.ArgumentParser(prog="python -m lab.soak", description=__doc__.split("\n", 1)[0])
+    parser = argparse.ArgumentParser(prog="python -m btard.lab.soak", description=__doc__.split("\n", 1)[0])
     parser.add_argument("--seconds", type=float, default=60.0, help="how long to begin new runs (default: 60)")
     parser.add_argument("--seed", type=int, default=None, help="the first seed (default: from the clock)")
     parser.add_argument("--workers", type=int, default=2, help="processes (default: 2)")

@@ -1,6 +1,6 @@
 """The steps until all attackers are banned beside the closed form: a table, a figure, and the numbers behind them.
 
-python -m lab.theory --output docs/images
+python -m btard.lab.theory --output docs/images
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from lab.figures import bans_figure
-from lab.waits import Result, simulate_draws, simulate_protocol
+from btard.lab.figures import bans_figure
+from btard.lab.waits import Result, simulate_draws, simulate_protocol
 
 CASES = ((16, 7, 1), (16, 7, 2), (16, 3, 1), (64, 31, 1))
 """(peers, attackers, validators a step) of the published comparison."""
@@ -40,7 +40,7 @@ def table(results: Iterable[Result]) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Simulate all cases, print the table, write figure and numbers, and return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m lab.theory", description=__doc__.split("\n", 1)[0])
+    parser = argparse.ArgumentParser(prog="python -m btard.lab.theory", description=__doc__.split("\n", 1)[0])
     parser.add_argument("--output", type=Path, default=Path("docs/images"), help="directory of figure and numbers")
     parser.add_argument("--runs", type=int, default=1000, help="runs of the draws alone (default: 1000)")
     parser.add_argument("--protocol-runs", type=int, default=60, help="runs of the whole protocol (default: 60)")

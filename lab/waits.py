@@ -16,16 +16,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from btard.behaviour import Behaviour, View
+from btard.byzantine.gradients.sign_flipping import SignFlipping
+from btard.byzantine.settings import BehaviourSettings
 from btard.hashing import tagged_digest
 from btard.identity import PeerId
-from btard.round.accusations import Charge
+from btard.lab.settings import SimulateSettings, WorkloadName
+from btard.lab.simulation import Simulation
 from btard.round.draw import draw_audits
-from btard.round.messages import Phase
+from btard.round.messages.accusations import Charge
+from btard.round.messages.bodies import Phase
 from btard.round.roster import Roster, first_randomness
-from byzantine.gradients.sign_flipping import SignFlipping
-from byzantine.settings import BehaviourSettings
-from lab.settings import SimulateSettings, WorkloadName
-from lab.simulation import Simulation
 
 _Z_95 = 1.96
 

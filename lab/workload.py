@@ -9,7 +9,7 @@ from functools import lru_cache
 import torch
 
 from btard.hashing import digest, tagged_digest
-from lab.settings import SimulateSettings, WorkloadName
+from btard.lab.settings import SimulateSettings, WorkloadName
 
 Gradient = Callable[[bytes, torch.Tensor], torch.Tensor]
 """(seed, parameters) -> float32 of shape (d,)."""
@@ -91,7 +91,7 @@ def _quadratic(settings: SimulateSettings) -> Workload:
 
 
 def _digits(settings: SimulateSettings) -> Workload:
-    from tasks.digits import DigitsTask
+    from btard.tasks.digits import DigitsTask
 
     task = DigitsTask()
     model = task.build_model(settings.seed)

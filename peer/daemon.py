@@ -12,18 +12,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from btard.behaviour import Behaviour, LeaveReason
+from btard.byzantine.selection import make_behaviour
 from btard.configuration import load_settings, to_yaml
 from btard.errors import UserError
 from btard.identity import IdentityKey, PeerId
 from btard.logs import MOMENT, adopt_libraries, configure_logging
-from byzantine.selection import make_behaviour
-from peer.settings import PeerSettings
+from btard.peer.settings import PeerSettings
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
+    from btard.swarm.telemetry.endpoint import MetricsEndpoint
     from btard.transport.libp2p import Libp2pNode
-    from peer.telemetry.endpoint import MetricsEndpoint
 
 logger = logging.getLogger("btard.peer")
 
@@ -49,7 +49,7 @@ def run(argv: Sequence[str]) -> int:
 
     endpoint = None
     if settings.metrics is not None:
-        from peer.telemetry.endpoint import MetricsEndpoint
+        from btard.swarm.telemetry.endpoint import MetricsEndpoint
 
         endpoint = MetricsEndpoint(settings.metrics, settings.metrics_token_file)
     return uvloop.run(_main(settings, key, behaviour, endpoint))
@@ -155,27 +155,27 @@ class Peer:
     async def _train(self, node: Libp2pNode, named: dict[PeerId, tuple[str, ...]], registry: CollectorRegistry) -> int:
         import torch
 
-        from btard.round.buffers import BufferPool
+        from btard.peer.examiner import Examiner
+        from btard.peer.joining import check_local_settings, find_manifest, load_run_task
+        from btard.peer.knocking import Knocker
+        from btard.peer.neighbours import Neighbours
+        from btard.peer.progress import Progress
+        from btard.peer.reporting import Reporter
+        from btard.peer.rosters import Rosters
+        from btard.peer.serving import StateServer
+        from btard.peer.telemetry.meter import PeerMeter
+        from btard.peer.telemetry.recorder import Recorder, begin_wandb
+        from btard.peer.trainer import Trainer
+        from btard.peer.training import TrainingLoop
         from btard.round.session import Session
+        from btard.round.vectors.buffers import BufferPool
+        from btard.swarm.bans import BanBook
+        from btard.swarm.door import Door, call_over
+        from btard.swarm.event_log import EventLog
+        from btard.swarm.questions import is_large
+        from btard.swarm.reception import Reception, Rooms
+        from btard.swarm.validation_watch import ValidationWatch
         from btard.transport.driver import SessionDriver
-        from peer.bans import BanBook
-        from peer.door import Door, call_over
-        from peer.event_log import EventLog
-        from peer.examiner import Examiner
-        from peer.joining import check_local_settings, find_manifest, load_run_task
-        from peer.knocking import Knocker
-        from peer.neighbours import Neighbours
-        from peer.progress import Progress
-        from peer.questions import is_large
-        from peer.reception import Reception, Rooms
-        from peer.reporting import Reporter
-        from peer.rosters import Rosters
-        from peer.serving import StateServer
-        from peer.telemetry.meter import PeerMeter
-        from peer.telemetry.recorder import Recorder, begin_wandb
-        from peer.trainer import Trainer
-        from peer.training import TrainingLoop
-        from peer.validation_watch import ValidationWatch
 
         settings = self._settings
         if settings.threads:

@@ -9,14 +9,14 @@ import torch
 
 from btard.hashing import digest
 from btard.identity import Malformed, PeerId
-from btard.round.attempt import Attempt
-from btard.round.momentum import base_from_bytes
-from btard.round.work import Link, continues
+from btard.peer.trainer import Trainer
+from btard.round.attempt.attempt import Attempt
+from btard.round.vectors.momentum import base_from_bytes
+from btard.round.vectors.work import Link, continues
+from btard.swarm.manifest import RunManifest
+from btard.swarm.questions import Question, Want
 from btard.transport.driver import Withheld
 from btard.transport.libp2p import FetchError, Libp2pTransport
-from peer.manifest import RunManifest
-from peer.questions import Question, Want
-from peer.trainer import Trainer
 
 logger = logging.getLogger(__name__)
 

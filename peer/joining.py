@@ -8,16 +8,16 @@ from collections.abc import Collection
 
 from btard.errors import UserError
 from btard.identity import Envelope, Malformed, MessageKind, PeerId
+from btard.peer.settings import PeerSettings
+from btard.swarm.manifest import MAX_MANIFEST_ENVELOPE, RunManifest
+from btard.swarm.questions import Question, Want
+from btard.tasks.base import Task
+from btard.tasks.data.hub import HubAccess
+from btard.tasks.data.spec import DataSpec
+from btard.tasks.data.tables import GIB
+from btard.tasks.registry import check_task, load_task
 from btard.transport.libp2p import FetchError, Libp2pTransport
 from btard.version import PROTOCOL_VERSION
-from peer.manifest import MAX_MANIFEST_ENVELOPE, RunManifest
-from peer.questions import Question, Want
-from peer.settings import PeerSettings
-from tasks.base import Task
-from tasks.data.hub import HubAccess
-from tasks.data.spec import DataSpec
-from tasks.data.tables import GIB
-from tasks.registry import check_task, load_task
 
 logger = logging.getLogger(__name__)
 

@@ -12,9 +12,9 @@ import time
 from collections.abc import Collection, Iterable
 
 from btard.identity import Malformed, PeerId
+from btard.swarm.manifest import RunManifest
+from btard.swarm.questions import MAX_DIRECTORY, MAX_MADDRS, MAX_REPLY, Directory, Knock, Question, Reply, Want
 from btard.transport.libp2p import FetchError, Libp2pTransport
-from peer.manifest import RunManifest
-from peer.questions import MAX_DIRECTORY, MAX_MADDRS, MAX_REPLY, Directory, Knock, Question, Reply, Want
 
 logger = logging.getLogger(__name__)
 

@@ -9,16 +9,16 @@ import time
 from collections.abc import Iterable, Mapping
 
 from btard.identity import IdentityKey, MessageKind, PeerId
+from btard.peer.knocking import Knocker, ask_directory
+from btard.peer.rosters import Rosters
 from btard.round.admission import Doorstep
 from btard.round.roster import Roster
+from btard.swarm.door import Door
+from btard.swarm.manifest import RunManifest
+from btard.swarm.questions import MAX_MADDRS, Directory
+from btard.swarm.records import MAX_AGE, Join, read_records
 from btard.transport.base import PeerAddress
 from btard.transport.libp2p import DaemonError, Libp2pNode, RecordError
-from peer.door import Door
-from peer.knocking import Knocker, ask_directory
-from peer.manifest import RunManifest
-from peer.questions import MAX_MADDRS, Directory
-from peer.records import MAX_AGE, Join, read_records
-from peer.rosters import Rosters
 
 logger = logging.getLogger(__name__)
 

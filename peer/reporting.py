@@ -10,16 +10,16 @@ from collections.abc import Mapping
 
 from btard.behaviour import Behaviour
 from btard.identity import IdentityKey, MessageKind, PeerId
+from btard.peer.trainer import Gradient
 from btard.printable import printable
 from btard.program import installed_version
-from btard.round.accusations import Opinion
-from btard.round.work import Finding
+from btard.round.messages.accusations import Opinion
+from btard.round.vectors.work import Finding
+from btard.swarm.details import MAX_REASON, MAX_TOLD, Examination, Exclusion, Found, PeerDetails
+from btard.swarm.manifest import RunManifest
+from btard.swarm.records import MAX_METRICS, LocalMetrics, Metrics
 from btard.transport.libp2p import Counters, RecordError, Records
 from btard.transport.stages import Stage
-from peer.details import MAX_REASON, MAX_TOLD, Examination, Exclusion, Found, PeerDetails
-from peer.manifest import RunManifest
-from peer.records import MAX_METRICS, LocalMetrics, Metrics
-from peer.trainer import Gradient
 
 logger = logging.getLogger(__name__)
 

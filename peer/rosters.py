@@ -13,9 +13,9 @@ from typing import Any
 
 from btard.identity import Envelope, Malformed, MessageKind, PeerId
 from btard.round.roster import Roster
+from btard.swarm.questions import Question, Want
+from btard.swarm.records import MAX_BODY, RosterRecord
 from btard.transport.libp2p import FetchError, Libp2pTransport, Records
-from peer.questions import Question, Want
-from peer.records import MAX_BODY, RosterRecord
 
 logger = logging.getLogger(__name__)
 

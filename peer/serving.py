@@ -7,12 +7,12 @@ import asyncio
 from btard.behaviour import Behaviour
 from btard.errors import UserError
 from btard.identity import Malformed, PeerId
+from btard.peer.trainer import Trainer
 from btard.round.roster import Roster
+from btard.swarm.bans import BanBook
+from btard.swarm.questions import FOR_NEWCOMERS, MAX_SNAPSHOTS, Head, Question, Want
+from btard.swarm.reception import Reception
 from btard.transport.base import Payload
-from peer.bans import BanBook
-from peer.questions import FOR_NEWCOMERS, MAX_SNAPSHOTS, Head, Question, Want
-from peer.reception import Reception
-from peer.trainer import Trainer
 
 
 class StateServer:

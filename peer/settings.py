@@ -8,9 +8,9 @@ from typing import Annotated
 
 from pydantic import Field
 
+from btard.byzantine.settings import BehaviourSettings
 from btard.configuration import Option, Port, TauSettings
-from byzantine.settings import BehaviourSettings
-from peer.telemetry.settings import TelemetrySettings
+from btard.swarm.telemetry.settings import TelemetrySettings
 
 _NETWORK = "Network"
 _MACHINE = "Machine"

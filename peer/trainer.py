@@ -14,12 +14,12 @@ import torch
 
 from btard.behaviour import Behaviour
 from btard.errors import UserError
-from btard.round.momentum import Momentum, submission
-from peer.calibration import numerics
-from peer.manifest import RunManifest
-from peer.settings import Device
-from tasks.base import Batch, Schedule, Task
-from tasks.training_state import Precision, TrainingState
+from btard.peer.settings import Device
+from btard.round.vectors.momentum import Momentum, submission
+from btard.swarm.calibration import numerics
+from btard.swarm.manifest import RunManifest
+from btard.tasks.base import Batch, Schedule, Task
+from btard.tasks.training_state import Precision, TrainingState
 
 T = TypeVar("T")
 

@@ -11,30 +11,30 @@ from functools import partial
 
 from btard.behaviour import Behaviour, LeaveReason
 from btard.identity import IdentityKey, Malformed, PeerId
+from btard.peer.knocking import Knocker
+from btard.peer.neighbours import Neighbours
+from btard.peer.progress import Progress
+from btard.peer.reporting import Reporter
+from btard.peer.rosters import Rosters
+from btard.peer.serving import StateServer
+from btard.peer.telemetry.meter import PeerStep
+from btard.peer.telemetry.recorder import Recorder
+from btard.peer.trainer import Gradient, Trainer
 from btard.round.actions import Finished, OutcomeKind, Stopped, Voided
-from btard.round.evidence import Evidence
-from btard.round.evidence_file import rules_fingerprint
-from btard.round.partition import from_wire
+from btard.round.evidence.evidence import Evidence
+from btard.round.evidence.file import rules_fingerprint
 from btard.round.roster import Roster
-from btard.round.work import Finding
+from btard.round.vectors.partition import from_wire
+from btard.round.vectors.work import Finding
+from btard.swarm.bans import BanBook, ask_evidence
+from btard.swarm.door import Door
+from btard.swarm.event_log import EventLog
+from btard.swarm.manifest import RunManifest
+from btard.swarm.questions import Head, Question, Want
+from btard.swarm.records import RosterRecord
+from btard.swarm.state_sync import ask_heads, download_state, newest_roster, state_digest
 from btard.transport.driver import Contribution, SessionDriver
 from btard.transport.libp2p import Libp2pNode
-from peer.bans import BanBook, ask_evidence
-from peer.door import Door
-from peer.event_log import EventLog
-from peer.knocking import Knocker
-from peer.manifest import RunManifest
-from peer.neighbours import Neighbours
-from peer.progress import Progress
-from peer.questions import Head, Question, Want
-from peer.records import RosterRecord
-from peer.reporting import Reporter
-from peer.rosters import Rosters
-from peer.serving import StateServer
-from peer.state_sync import ask_heads, download_state, newest_roster, state_digest
-from peer.telemetry.meter import PeerStep
-from peer.telemetry.recorder import Recorder
-from peer.trainer import Gradient, Trainer
 
 logger = logging.getLogger(__name__)
 

@@ -12,14 +12,14 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from tasks.base import IGNORED_LABEL, Batch, Schedule, flipped_labels
-from tasks.data.hub import HubAccess
-from tasks.data.prepare import ProgressListener, TokenisedRequest, prepare
-from tasks.data.spec import DataSpec
-from tasks.data.tokenised import Layout, TokenisedCorpus
-from tasks.data.vocabulary import TokenizerKind, TokenizerRequest
-from tasks.randomness import SeededDraws
-from tasks.text import TextTask
+from btard.tasks.base import IGNORED_LABEL, Batch, Schedule, flipped_labels
+from btard.tasks.data.hub import HubAccess
+from btard.tasks.data.prepare import ProgressListener, TokenisedRequest, prepare
+from btard.tasks.data.spec import DataSpec
+from btard.tasks.data.tokenised import Layout, TokenisedCorpus
+from btard.tasks.data.vocabulary import TokenizerKind, TokenizerRequest
+from btard.tasks.randomness import SeededDraws
+from btard.tasks.text import TextTask
 
 if TYPE_CHECKING:
     from transformers import AlbertConfig
@@ -115,7 +115,7 @@ class AlbertTask(TextTask):
         progress: ProgressListener | None = None,
         access: HubAccess | None = None,
     ) -> "AlbertTask":
-        """The task with its data, prepared if need be (see `tasks.data.prepare.prepare`)."""
+        """The task with its data, prepared if need be (see `btard.tasks.data.prepare.prepare`)."""
         known = AlbertSize(size)
         return cls(known, prepare(data, _SHAPES[known].tokenised(), cache_dir, progress, access))
 
@@ -150,7 +150,7 @@ class AlbertTask(TextTask):
 
     def build_optimizer(self, model: nn.Module, schedule: Schedule | None = None) -> tuple[Optimizer, LambdaLR]:
         chosen = schedule or self.schedule
-        from tasks.lamb import build_lamb
+        from btard.tasks.lamb import build_lamb
 
         optimizer = build_lamb(model, chosen.learning_rate)
         return optimizer, chosen.scheduler(optimizer)

@@ -9,7 +9,7 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from tasks.randomness import SeededDraws, seeded_torch
+from btard.tasks.randomness import SeededDraws, seeded_torch
 
 IGNORED_LABEL = -100
 """The label of a position that does not count in the loss."""

@@ -9,9 +9,9 @@ from torch.optim import SGD, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from btard.errors import UserError
-from tasks.base import Batch, Schedule, Task
-from tasks.data.spec import DataSpec, SourceKind
-from tasks.randomness import SeededDraws
+from btard.tasks.base import Batch, Schedule, Task
+from btard.tasks.data.spec import DataSpec, SourceKind
+from btard.tasks.randomness import SeededDraws
 
 CLASSES = 10
 _HELD_OUT_EVERY = 5

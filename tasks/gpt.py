@@ -13,14 +13,14 @@ from torch.nn import functional
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from tasks.base import IGNORED_LABEL, Batch, Schedule, decay_groups, flipped_labels
-from tasks.data.hub import HubAccess
-from tasks.data.prepare import ProgressListener, TokenisedRequest, prepare
-from tasks.data.spec import DataSpec
-from tasks.data.tokenised import Layout, TokenisedCorpus
-from tasks.data.vocabulary import TokenizerKind, TokenizerRequest
-from tasks.randomness import SeededDraws
-from tasks.text import TextTask
+from btard.tasks.base import IGNORED_LABEL, Batch, Schedule, decay_groups, flipped_labels
+from btard.tasks.data.hub import HubAccess
+from btard.tasks.data.prepare import ProgressListener, TokenisedRequest, prepare
+from btard.tasks.data.spec import DataSpec
+from btard.tasks.data.tokenised import Layout, TokenisedCorpus
+from btard.tasks.data.vocabulary import TokenizerKind, TokenizerRequest
+from btard.tasks.randomness import SeededDraws
+from btard.tasks.text import TextTask
 
 if TYPE_CHECKING:
     from transformers import GPT2Config
@@ -103,7 +103,7 @@ class GptTask(TextTask):
         progress: ProgressListener | None = None,
         access: HubAccess | None = None,
     ) -> "GptTask":
-        """The task with its data, prepared if need be (see `tasks.data.prepare.prepare`)."""
+        """The task with its data, prepared if need be (see `btard.tasks.data.prepare.prepare`)."""
         known = GptSize(size)
         return cls(known, prepare(data, _SHAPES[known].tokenised(), cache_dir, progress, access))
 

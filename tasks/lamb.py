@@ -7,7 +7,7 @@ import torch
 from pytorch_optimizer import Lamb
 from torch import nn
 
-from tasks.base import decay_groups
+from btard.tasks.base import decay_groups
 
 _DIAGNOSTICS = ("weight_norm", "adam_norm", "trust_ratio")
 

@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from btard.errors import UserError
-from tasks.data.spec import DataSpec
+from btard.tasks.data.spec import DataSpec
 
 if TYPE_CHECKING:
-    from tasks.base import Task
-    from tasks.data.hub import HubAccess
-    from tasks.data.prepare import ProgressListener
+    from btard.tasks.base import Task
+    from btard.tasks.data.hub import HubAccess
+    from btard.tasks.data.prepare import ProgressListener
 
 TASK_SIZES: Mapping[str, tuple[str, ...]] = {
     "albert": ("tiny", "large"),
@@ -56,13 +56,13 @@ def load_task(
     check_task(name, size)
     spec = data or DataSpec()
     if name == "digits":
-        from tasks.digits import DigitsTask
+        from btard.tasks.digits import DigitsTask
 
         return DigitsTask.load(spec)
     if name == "gpt":
-        from tasks.gpt import GptTask
+        from btard.tasks.gpt import GptTask
 
         return GptTask.load(size, spec, cache_dir, progress, access)
-    from tasks.albert import AlbertTask
+    from btard.tasks.albert import AlbertTask
 
     return AlbertTask.load(size, spec, cache_dir, progress, access)

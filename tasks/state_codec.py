@@ -21,7 +21,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from btard.errors import UserError
-from tasks.base import Task
+from btard.tasks.base import Task
 
 _COUNTERS = "counters"
 _MODEL = "model/"

@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 from blake3 import blake3
 
-from tasks.base import Batch, Schedule, Task
-from tasks.data.tokenised import TokenisedCorpus
-from tasks.randomness import SeededDraws
+from btard.tasks.base import Batch, Schedule, Task
+from btard.tasks.data.tokenised import TokenisedCorpus
+from btard.tasks.randomness import SeededDraws
 
 
 class TextTask(Task):

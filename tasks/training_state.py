@@ -14,8 +14,8 @@ from blake3 import blake3
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from btard.errors import UserError
-from tasks.base import Batch, Schedule, Task
-from tasks.state_codec import StateCodec
+from btard.tasks.base import Batch, Schedule, Task
+from btard.tasks.state_codec import StateCodec
 
 CHECKPOINT_FILE = "checkpoint.json"
 _CHECKPOINT_FORMAT = 1

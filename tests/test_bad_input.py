@@ -105,8 +105,8 @@ def test_two_names_of_tau_that_contradict(tmp_path: Path) -> None:
 
 
 def test_a_truncated_checkpoint(tmp_path: Path) -> None:
-    from tasks.registry import load_task
-    from tasks.training_state import TrainingState
+    from btard.tasks.registry import load_task
+    from btard.tasks.training_state import TrainingState
 
     folder = tmp_path / "checkpoint"
     TrainingState(load_task("digits", "tiny"), 0).save_checkpoint(folder, 5)

@@ -11,15 +11,17 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 MAY_IMPORT = {
-    "cli": {"deploy", "lab", "coordinator", "peer", "byzantine", "tasks", "btard"},
-    "deploy": {"lab", "coordinator", "peer", "byzantine", "tasks", "btard"},
+    "cli": {"deploy", "lab", "coordinator", "peer", "swarm", "byzantine", "tasks", "btard"},
+    "deploy": {"lab", "coordinator", "peer", "swarm", "byzantine", "tasks", "btard"},
     "lab": {"byzantine", "tasks", "btard"},
-    "coordinator": {"peer", "tasks", "btard"},
-    "peer": {"byzantine", "tasks", "btard"},
+    "coordinator": {"peer", "swarm", "tasks", "btard"},
+    "peer": {"swarm", "byzantine", "tasks", "btard"},
+    "swarm": {"byzantine", "tasks", "btard"},
     "byzantine": {"tasks", "btard"},
     "tasks": {"btard"},
     "btard": set(),
 }
+"""Folders at the top, which are all imported below `btard`; the folder `btard` is what is not in another."""
 
 
 def imported(path: Path) -> Iterator[str]:
@@ -28,6 +30,15 @@ def imported(path: Path) -> Iterator[str]:
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
             yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names if node.module == "btard")
+
+
+def folder_of(module: str) -> str | None:
+    root, _, rest = module.partition(".")
+    if root != "btard" or not rest:
+        return None
+    folder = rest.split(".")[0]
+    return folder if folder in MAY_IMPORT else "btard"
 
 
 @pytest.mark.parametrize("folder", MAY_IMPORT)
@@ -35,11 +46,20 @@ def test_a_folder_imports_only_from_below(folder: str) -> None:
     files = list((ROOT / folder).rglob("*.py"))
     assert files
     for path in files:
-        siblings = {name.split(".")[0] for name in imported(path)} & MAY_IMPORT.keys() - {folder}
-        assert siblings <= MAY_IMPORT[folder], f"{path.relative_to(ROOT)} imports {siblings - MAY_IMPORT[folder]}"
+        found = {folder_of(name) for name in imported(path)} - {None, folder}
+        assert found <= MAY_IMPORT[folder], f"{path.relative_to(ROOT)} imports {found - MAY_IMPORT[folder]}"
+
+
+@pytest.mark.parametrize("folder", MAY_IMPORT)
+def test_all_is_imported_below_one_root(folder: str) -> None:
+    for path in [*(ROOT / folder).rglob("*.py"), *(ROOT / "tests" / folder).rglob("*.py")]:
+        bare = {name.split(".")[0] for name in imported(path)} & (MAY_IMPORT.keys() - {"btard"})
+        assert not bare, f"{path.relative_to(ROOT)} imports {bare} from outside of btard"
 
 
 def test_the_round_knows_neither_asyncio_nor_a_network() -> None:
-    for path in (ROOT / "btard" / "round").glob("*.py"):
+    files = list((ROOT / "btard" / "round").rglob("*.py"))
+    assert files
+    for path in files:
         outside = {name.split(".")[0] for name in imported(path)}
         assert outside.isdisjoint({"asyncio", "hivemind", "socket", "threading", "time", "random", "uvloop"}), path.name

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from btard.identity import Envelope, PeerId
-from btard.round.evidence import Evidence
-from btard.round.partition import Partition
+from btard.round.evidence.evidence import Evidence
 from btard.round.roster import Roster
+from btard.round.vectors.partition import Partition
 from btard.transport.base import Payload
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from btard.identity import PeerId
 from btard.round.draw import ranking
-from btard.round.messages import MAX_CANDIDATES
+from btard.round.messages.bodies import MAX_CANDIDATES
 from btard.round.roster import ADMISSION_WINDOW, MAX_PEERS, Roster
 
 ONE_IN = 20

@@ -5,18 +5,18 @@ from __future__ import annotations
 from btard.aggregation import finite_rows
 from btard.hashing import digest
 from btard.identity import Malformed, MessageKind, PeerId
-from btard.round.accusations import Charge, ChargeKind, Report, Vote
 from btard.round.actions import AggregateAgain, InspectRow
-from btard.round.attempt import Attempt, context_digest
-from btard.round.evidence import Evidence, Offence, Scene
-from btard.round.form import form_fault
-from btard.round.measure import column_excess, row_excess
-from btard.round.messages import Aggregate, Commit, Scalars
-from btard.round.partition import from_wire
+from btard.round.attempt.attempt import Attempt, context_digest
+from btard.round.evidence.evidence import Evidence, Offence, Scene
+from btard.round.failure.resolve import OFFENCES, Ban, condemns, convict, vouches
+from btard.round.messages.accusations import Charge, ChargeKind, Report, Vote
+from btard.round.messages.bodies import Aggregate, Commit, Scalars
+from btard.round.messages.form import form_fault
+from btard.round.phases.measure import column_excess, row_excess
+from btard.round.phases.reveal import is_false_reveal
 from btard.round.randomness import combine
-from btard.round.reveal import is_false_reveal
-from btard.round.settle import OFFENCES, Ban, condemns, convict, vouches
-from btard.round.work import imbalance, inspect_row, row_length_excess
+from btard.round.vectors.partition import from_wire
+from btard.round.vectors.work import imbalance, inspect_row, row_length_excess
 from btard.verification.projection import norm_of
 from btard.verification.thresholds import FIXED_POINT, LENGTH, SCALARS, SUM
 

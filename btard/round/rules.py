@@ -12,7 +12,7 @@ from btard.aggregation import RuleName
 from btard.hashing import tagged_digest
 from btard.identity.codec import encode
 from btard.identity.envelope import RUN_ID_SIZE
-from btard.round.partition import WireType
+from btard.round.vectors.partition import WireType
 from btard.verification.thresholds import Thresholds, gradient
 
 NONCE_SIZE = 16

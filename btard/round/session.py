@@ -11,13 +11,13 @@ from btard.behaviour import Behaviour
 from btard.identity import Envelope, Heading, IdentityKey, Malformed, MessageKind, PeerId
 from btard.identity.envelope import FIRST_RECORD
 from btard.round.actions import Action, Finished, Send, Stopped
-from btard.round.attempt import Attempt
-from btard.round.buffers import BufferPool
-from btard.round.messages import Certificate, Leave, LeaveReason
+from btard.round.attempt.attempt import Attempt
+from btard.round.messages.bodies import Certificate, Leave, LeaveReason
 from btard.round.roster import Roster
 from btard.round.rules import StepRules
 from btard.round.step import StepMachine
-from btard.round.work import Aggregated, Finding, Inspected, Link, Measured
+from btard.round.vectors.buffers import BufferPool
+from btard.round.vectors.work import Aggregated, Finding, Inspected, Link, Measured
 from btard.transport.base import MAX_HEADER
 
 _EARLY_MESSAGES = 8

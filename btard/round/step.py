@@ -7,30 +7,30 @@ import math
 
 from btard.behaviour import Behaviour
 from btard.identity import Envelope, Heading, IdentityKey, Malformed, MessageKind, PeerId
-from btard.round.accusations import Charge, ChargeKind, Fault
 from btard.round.actions import Action, OutcomeKind, Stopped, Verdict, Voided
-from btard.round.agree import AgreePhase, check_certificate
-from btard.round.attempt import Attempt
-from btard.round.buffers import BufferPool
-from btard.round.check import CheckPhase
-from btard.round.commit import CommitPhase
-from btard.round.exchange import Exchange
-from btard.round.form import form_fault
-from btard.round.gather import GatherPhase
-from btard.round.history import History, end_of_road
-from btard.round.intake import TIMELESS, Intake
-from btard.round.measure import MeasurePhase
-from btard.round.messages import BROADCASTS, Certificate, Phase, Pull
-from btard.round.patience import Patience
-from btard.round.phases import HOPELESS, PhaseOfAttempt, StepContext
+from btard.round.attempt.attempt import Attempt
+from btard.round.delivery.exchange import Exchange
+from btard.round.delivery.intake import TIMELESS, Intake
+from btard.round.delivery.patience import Patience
+from btard.round.failure.history import History, end_of_road
+from btard.round.failure.settlement import Settlement
+from btard.round.failure.stopping import complaints, proofs, shown
+from btard.round.messages.accusations import Charge, ChargeKind, Fault
+from btard.round.messages.bodies import BROADCASTS, Certificate, Phase, Pull
+from btard.round.messages.form import form_fault
+from btard.round.phases.agree import AgreePhase, check_certificate
+from btard.round.phases.check import CheckPhase
+from btard.round.phases.commit import CommitPhase
+from btard.round.phases.gather import GatherPhase
+from btard.round.phases.measure import MeasurePhase
+from btard.round.phases.phase import HOPELESS, PhaseOfAttempt, StepContext
+from btard.round.phases.reveal import RevealPhase
+from btard.round.phases.scatter import ScatterPhase
 from btard.round.proof import make_evidence
-from btard.round.reveal import RevealPhase
 from btard.round.roster import Roster
 from btard.round.rules import StepRules
-from btard.round.scatter import ScatterPhase
-from btard.round.stopping import complaints, proofs, shown
-from btard.round.void import Settlement
-from btard.round.work import Aggregated, Finding, Inspected, Measured
+from btard.round.vectors.buffers import BufferPool
+from btard.round.vectors.work import Aggregated, Finding, Inspected, Measured
 
 
 class StepMachine:

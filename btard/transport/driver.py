@@ -28,12 +28,12 @@ from btard.round.actions import (
     Stopped,
     Voided,
 )
-from btard.round.attempt import Attempt
-from btard.round.messages import LeaveReason
+from btard.round.attempt.attempt import Attempt
+from btard.round.messages.bodies import LeaveReason
 from btard.round.roster import Roster
 from btard.round.rules import StepRules
 from btard.round.session import Session
-from btard.round.work import (
+from btard.round.vectors.work import (
     UNKNOWN,
     UNSEEN,
     Finding,

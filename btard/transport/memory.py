@@ -27,14 +27,14 @@ from btard.round.actions import (
     Stopped,
     Voided,
 )
-from btard.round.attempt import Attempt
-from btard.round.messages import LeaveReason
-from btard.round.momentum import Momentum, base_from_bytes, submission
-from btard.round.partition import from_wire
+from btard.round.attempt.attempt import Attempt
+from btard.round.messages.bodies import LeaveReason
 from btard.round.roster import Roster
 from btard.round.rules import StepRules
 from btard.round.session import Session
-from btard.round.work import (
+from btard.round.vectors.momentum import Momentum, base_from_bytes, submission
+from btard.round.vectors.partition import from_wire
+from btard.round.vectors.work import (
     UNKNOWN,
     UNSEEN,
     Finding,

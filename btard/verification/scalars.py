@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from btard.round.partition import WireType
+from btard.round.vectors.partition import WireType
 from btard.verification.projection import Measure
 from btard.verification.thresholds import SCALARS
 

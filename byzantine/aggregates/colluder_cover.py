@@ -8,12 +8,12 @@ import struct
 from collections.abc import Callable, Sequence
 
 from btard.behaviour import Outgoing, View
+from btard.byzantine.aggregates.shift import shifted
+from btard.byzantine.conspirator import Conspirator
 from btard.identity import Envelope, MessageKind, PeerId
-from btard.round.accusations import Charge
-from btard.round.messages import Phase, Scalars
+from btard.round.messages.accusations import Charge
+from btard.round.messages.bodies import Phase, Scalars
 from btard.transport.base import Payload
-from byzantine.aggregates.shift import shifted
-from byzantine.conspirator import Conspirator
 
 _RADII = 0.05
 _HEAD_START = 0.5

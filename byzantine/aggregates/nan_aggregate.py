@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 
 from btard.behaviour import View
-from btard.round.partition import from_wire, to_wire
+from btard.byzantine.attacker import Attacker
+from btard.round.vectors.partition import from_wire, to_wire
 from btard.transport.base import Payload
-from byzantine.attacker import Attacker
 
 
 class NanAggregate(Attacker):

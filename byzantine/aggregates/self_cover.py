@@ -6,8 +6,8 @@ import dataclasses
 import math
 
 from btard.behaviour import View
-from btard.round.messages import Scalars
-from byzantine.aggregates.wrong_aggregate import WrongAggregate
+from btard.byzantine.aggregates.wrong_aggregate import WrongAggregate
+from btard.round.messages.bodies import Scalars
 
 
 class SelfCover(WrongAggregate):

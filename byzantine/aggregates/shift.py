@@ -7,7 +7,7 @@ import math
 import torch
 
 from btard.behaviour import View
-from btard.round.partition import from_wire, to_wire
+from btard.round.vectors.partition import from_wire, to_wire
 from btard.transport.base import Payload
 
 

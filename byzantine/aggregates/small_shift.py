@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from byzantine.aggregates.self_cover import SelfCover
+from btard.byzantine.aggregates.self_cover import SelfCover
 
 
 class SmallShift(SelfCover):

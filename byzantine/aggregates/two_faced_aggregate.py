@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from btard.byzantine.attacker import Attacker
+from btard.byzantine.parts.corrupted_part import corrupted
 from btard.identity import PeerId
 from btard.transport.base import Payload
-from byzantine.attacker import Attacker
-from byzantine.parts.corrupted_part import corrupted
 
 
 class TwoFacedAggregate(Attacker):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from btard.byzantine.attacker import Attacker
 from btard.identity import PeerId
 from btard.transport.base import Payload
-from byzantine.attacker import Attacker
 
 
 class WithholdAggregate(Attacker):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from byzantine.aggregates.wrong_aggregate import WrongAggregate
+from btard.byzantine.aggregates.wrong_aggregate import WrongAggregate
 
 
 class WithinTolerance(WrongAggregate):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from btard.behaviour import View
+from btard.byzantine.aggregates.shift import shifted
+from btard.byzantine.attacker import Attacker
 from btard.transport.base import Payload
-from byzantine.aggregates.shift import shifted
-from byzantine.attacker import Attacker
 
 
 class WrongAggregate(Attacker):

@@ -7,7 +7,7 @@ import signal
 
 import torch
 
-from byzantine.attacker import Attacker
+from btard.byzantine.attacker import Attacker
 
 
 class Crash(Attacker):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from btard.behaviour import Behaviour
-from byzantine.settings import BehaviourSettings
+from btard.byzantine.settings import BehaviourSettings
 
 
 def honest(settings: BehaviourSettings, seed: bytes) -> Behaviour:

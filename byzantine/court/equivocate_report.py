@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 
 from btard.behaviour import View
+from btard.byzantine.messages.two_faced import TwoFaced
 from btard.identity import MessageKind
-from btard.round.accusations import Fault, Report
-from btard.round.messages import Reveal
-from byzantine.messages.two_faced import TwoFaced
+from btard.round.messages.accusations import Fault, Report
+from btard.round.messages.bodies import Reveal
 
 
 class EquivocateReport(TwoFaced):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 
 from btard.behaviour import View
+from btard.byzantine.messages.two_faced import TwoFaced
 from btard.identity import MessageKind
-from btard.round.accusations import Charge, ChargeKind, Opinion, Vote
-from btard.round.messages import Phase
-from byzantine.messages.two_faced import TwoFaced
+from btard.round.messages.accusations import Charge, ChargeKind, Opinion, Vote
+from btard.round.messages.bodies import Phase
 
 
 class EquivocateVote(TwoFaced):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from btard.behaviour import View
-from btard.round.accusations import Charge, ChargeKind
-from btard.round.messages import Phase
-from byzantine.attacker import Attacker
+from btard.byzantine.attacker import Attacker
+from btard.round.messages.accusations import Charge, ChargeKind
+from btard.round.messages.bodies import Phase
 
 
 class FalseAccusation(Attacker):

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from btard.behaviour import Outgoing, View
+from btard.byzantine.attacker import Attacker
+from btard.byzantine.settings import BehaviourSettings
 from btard.identity import Envelope, MessageKind, PeerId
-from btard.round.accusations import Fault, Report
-from btard.round.messages import Commit, Phase
+from btard.round.messages.accusations import Fault, Report
+from btard.round.messages.bodies import Commit, Phase
 from btard.transport.base import Payload
-from byzantine.attacker import Attacker
-from byzantine.settings import BehaviourSettings
 
 
 class FalseEliminate(Attacker):

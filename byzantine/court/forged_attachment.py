@@ -6,11 +6,11 @@ import dataclasses
 from collections.abc import Callable, Sequence
 
 from btard.behaviour import Outgoing
+from btard.byzantine.attacker import Attacker
 from btard.hashing import digest
 from btard.identity import Envelope, MessageKind, PeerId
-from btard.round.accusations import Report
-from btard.round.messages import Phase, Reveal
-from byzantine.attacker import Attacker
+from btard.round.messages.accusations import Report
+from btard.round.messages.bodies import Phase, Reveal
 
 
 class ForgedAttachment(Attacker):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from btard.behaviour import View
+from btard.byzantine.messages.late import Late
 from btard.identity import MessageKind
-from btard.round.accusations import Charge, ChargeKind
-from btard.round.messages import Phase
-from byzantine.messages.late import Late
+from btard.round.messages.accusations import Charge, ChargeKind
+from btard.round.messages.bodies import Phase
 
 
 class LateVote(Late):

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from btard.behaviour import Outgoing
+from btard.byzantine.attacker import Attacker
+from btard.byzantine.settings import BehaviourSettings
 from btard.identity import Envelope, MessageKind, PeerId
-from btard.round.accusations import Report
-from btard.round.messages import Phase
-from byzantine.attacker import Attacker
-from byzantine.settings import BehaviourSettings
+from btard.round.messages.accusations import Report
+from btard.round.messages.bodies import Phase
 
 _LONG, _SHORT = 4096, 64
 """Messages in each of the two reports: more than a roster of a few dozen may attach, and fewer."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from btard.round.accusations import Charge, Opinion
-from byzantine.attacker import Attacker
+from btard.byzantine.attacker import Attacker
+from btard.round.messages.accusations import Charge, Opinion
 
 _OPPOSITE = {Opinion.GUILTY: Opinion.INNOCENT, Opinion.INNOCENT: Opinion.GUILTY, Opinion.UNSURE: Opinion.GUILTY}
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 
 from btard.behaviour import View
-from btard.round.accusations import Charge, Opinion
-from btard.round.messages import Phase
-from byzantine.conspirator import Conspirator
-from byzantine.gradients.sign_flipping import SCALE
+from btard.byzantine.conspirator import Conspirator
+from btard.byzantine.gradients.sign_flipping import SCALE
+from btard.round.messages.accusations import Charge, Opinion
+from btard.round.messages.bodies import Phase
 
 
 class ShieldingValidator(Conspirator):

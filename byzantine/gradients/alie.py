@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from byzantine.conspirator import Conspirator
-from byzantine.gradients.statistics import deviation, mean, most_deviations
+from btard.byzantine.conspirator import Conspirator
+from btard.byzantine.gradients.statistics import deviation, mean, most_deviations
 
 
 class Alie(Conspirator):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from byzantine.attacker import Attacker
-from byzantine.settings import BehaviourSettings
+from btard.byzantine.attacker import Attacker
+from btard.byzantine.settings import BehaviourSettings
 
 SCALE = 1000.0
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from byzantine.attacker import Attacker
-from byzantine.gradients.past import Past
-from byzantine.settings import BehaviourSettings
+from btard.byzantine.attacker import Attacker
+from btard.byzantine.gradients.past import Past
+from btard.byzantine.settings import BehaviourSettings
 
 
 class DelayedGradient(Attacker):

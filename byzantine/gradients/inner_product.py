@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from byzantine.conspirator import Conspirator
-from byzantine.gradients.statistics import mean
+from btard.byzantine.conspirator import Conspirator
+from btard.byzantine.gradients.statistics import mean
 
 
 class InnerProduct(Conspirator):

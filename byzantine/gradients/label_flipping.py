@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from byzantine.attacker import Attacker
+from btard.byzantine.attacker import Attacker
 
 B = TypeVar("B")
 

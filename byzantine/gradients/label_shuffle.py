@@ -7,8 +7,8 @@ from typing import TypeVar, cast
 
 import torch
 
-from byzantine.attacker import Attacker
-from tasks.base import Batch
+from btard.byzantine.attacker import Attacker
+from btard.tasks.base import Batch
 
 B = TypeVar("B")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from byzantine.attacker import Attacker
+from btard.byzantine.attacker import Attacker
 
 
 class NanRow(Attacker):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from byzantine.conspirator import Conspirator
-from byzantine.gradients.statistics import deviation
+from btard.byzantine.conspirator import Conspirator
+from btard.byzantine.gradients.statistics import deviation
 
 
 class RandomNoise(Conspirator):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from byzantine.conspirator import Conspirator
-from byzantine.gradients.statistics import mean, relocated
-from byzantine.settings import BehaviourSettings
+from btard.byzantine.conspirator import Conspirator
+from btard.byzantine.gradients.statistics import mean, relocated
+from btard.byzantine.settings import BehaviourSettings
 
 _MOMENTUM = 0.9
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from byzantine.attacker import Attacker
+from btard.byzantine.attacker import Attacker
 
 
 class WithholdMomentum(Attacker):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from btard.byzantine.attacker import Attacker
 from btard.round.roster import Roster
-from byzantine.attacker import Attacker
 
 
 class WrongSeed(Attacker):

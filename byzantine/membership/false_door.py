@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 
 from btard.behaviour import View
+from btard.byzantine.attacker import Attacker
+from btard.byzantine.settings import BehaviourSettings
 from btard.identity import Envelope
-from btard.round.messages import Commit
-from byzantine.attacker import Attacker
-from byzantine.settings import BehaviourSettings
+from btard.round.messages.bodies import Commit
 
 
 class FalseDoor(Attacker):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 
 from btard.behaviour import View
-from btard.round.messages import Commit
-from byzantine.attacker import Attacker
-from byzantine.settings import BehaviourSettings
+from btard.byzantine.attacker import Attacker
+from btard.byzantine.settings import BehaviourSettings
+from btard.round.messages.bodies import Commit
 
 
 class ForgedEvidence(Attacker):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 
 from btard.behaviour import View
+from btard.byzantine.attacker import Attacker
 from btard.hashing import tagged_digest
 from btard.identity import PeerId
-from btard.round.messages import MAX_CANDIDATES, Commit
-from byzantine.attacker import Attacker
+from btard.round.messages.bodies import MAX_CANDIDATES, Commit
 
 
 class NameStrangers(Attacker):

@@ -6,10 +6,10 @@ import dataclasses
 from collections.abc import Callable, Sequence
 
 from btard.behaviour import Outgoing
+from btard.byzantine.attacker import Attacker
 from btard.hashing import digest
 from btard.identity import Envelope, MessageKind, PeerId
-from btard.round.messages import Digest
-from byzantine.attacker import Attacker
+from btard.round.messages.bodies import Digest
 
 
 class RefuseBan(Attacker):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from btard.byzantine.conspirator import Conspirator
 from btard.round.roster import Roster
-from byzantine.conspirator import Conspirator
 
 
 class SybilCrowd(Conspirator):

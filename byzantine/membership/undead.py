@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from btard.behaviour import Outgoing
+from btard.byzantine.messages.equivocate_commit import EquivocateCommit
 from btard.identity import Envelope, MessageKind, PeerId
-from byzantine.messages.equivocate_commit import EquivocateCommit
 
 _STEPS = 5
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from btard.behaviour import Outgoing
+from btard.byzantine.attacker import Attacker
 from btard.identity import Envelope, MessageKind, PeerId
 from btard.identity.envelope import MAX_ENVELOPE
-from byzantine.attacker import Attacker
 
 _FRAME = 1 << 10
 

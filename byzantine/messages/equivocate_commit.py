@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 
+from btard.byzantine.messages.two_faced import TwoFaced
 from btard.hashing import digest
 from btard.identity import MessageKind
-from btard.round.messages import Commit
-from byzantine.messages.two_faced import TwoFaced
+from btard.round.messages.bodies import Commit
 
 
 class EquivocateCommit(TwoFaced):

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from btard.behaviour import Outgoing, View
+from btard.byzantine.attacker import Attacker
+from btard.byzantine.settings import BehaviourSettings
 from btard.identity import Envelope, MessageKind, PeerId
-from btard.round.messages import BROADCASTS, Commit, Pull
-from byzantine.attacker import Attacker
-from byzantine.settings import BehaviourSettings
+from btard.round.messages.bodies import BROADCASTS, Commit, Pull
 
 _COPIES = 50
 

@@ -6,10 +6,10 @@ import dataclasses
 from collections.abc import Callable, Sequence
 
 from btard.behaviour import Outgoing, View
+from btard.byzantine.attacker import Attacker
+from btard.byzantine.settings import BehaviourSettings
 from btard.identity import Envelope, PeerId
-from btard.round.messages import Commit
-from byzantine.attacker import Attacker
-from byzantine.settings import BehaviourSettings
+from btard.round.messages.bodies import Commit
 
 
 class Forgery(Attacker):

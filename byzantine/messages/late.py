@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from btard.behaviour import Outgoing
+from btard.byzantine.attacker import Attacker
 from btard.identity import Envelope, MessageKind, PeerId
-from byzantine.attacker import Attacker
 
 
 class Late(Attacker):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from btard.byzantine.messages.late import Late
 from btard.identity import MessageKind
-from byzantine.messages.late import Late
 
 
 class LateCommit(Late):

@@ -6,9 +6,9 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from btard.behaviour import Outgoing
+from btard.byzantine.attacker import Attacker
+from btard.byzantine.settings import BehaviourSettings
 from btard.identity import Envelope, PeerId
-from byzantine.attacker import Attacker
-from byzantine.settings import BehaviourSettings
 
 _REMEMBERED = 32
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from btard.behaviour import Outgoing
+from btard.byzantine.attacker import Attacker
 from btard.identity import Envelope, PeerId
 from btard.transport.base import Payload
-from byzantine.attacker import Attacker
 
 
 class Silence(Attacker):

@@ -6,8 +6,8 @@ from abc import abstractmethod
 from collections.abc import Callable, Sequence
 
 from btard.behaviour import Outgoing
+from btard.byzantine.attacker import Attacker
 from btard.identity import Envelope, MessageKind, PeerId
-from byzantine.attacker import Attacker
 
 
 class TwoFaced(Attacker):

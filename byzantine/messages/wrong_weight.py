@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from btard.behaviour import Outgoing
+from btard.byzantine.attacker import Attacker
 from btard.identity import Envelope, MessageKind, PeerId
 from btard.identity.codec import decode, encode
-from byzantine.attacker import Attacker
 
 _WEIGHT = 1e6
 

@@ -8,14 +8,14 @@ import math
 import torch
 
 from btard.behaviour import View
+from btard.byzantine.attacker import Attacker
+from btard.byzantine.settings import BehaviourSettings
 from btard.hashing import digest
 from btard.identity import PeerId
-from btard.round.messages import Commit
-from btard.round.partition import to_wire
+from btard.round.messages.bodies import Commit
+from btard.round.vectors.partition import to_wire
 from btard.transport.base import Payload
 from btard.verification import LENGTH, length_excess, length_of
-from byzantine.attacker import Attacker
-from byzantine.settings import BehaviourSettings
 
 _TRIES = 20_000
 

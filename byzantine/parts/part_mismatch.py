@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from btard.byzantine.attacker import Attacker
+from btard.byzantine.parts.corrupted_part import corrupted
+from btard.byzantine.settings import BehaviourSettings
 from btard.hashing import digest
 from btard.identity import PeerId
 from btard.transport.base import Payload
-from byzantine.attacker import Attacker
-from byzantine.parts.corrupted_part import corrupted
-from byzantine.settings import BehaviourSettings
 
 
 class PartMismatch(Attacker):

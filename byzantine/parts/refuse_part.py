@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from btard.byzantine.parts.withhold_part import WithholdPart
 from btard.hashing import digest
 from btard.identity import PeerId
 from btard.transport.base import Payload
-from byzantine.parts.withhold_part import WithholdPart
 
 
 class RefusePart(WithholdPart):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from btard.behaviour import View
+from btard.byzantine.attacker import Attacker
+from btard.byzantine.settings import BehaviourSettings
 from btard.identity import PeerId
-from btard.round.messages import Commit
+from btard.round.messages.bodies import Commit
 from btard.transport.base import Payload
-from byzantine.attacker import Attacker
-from byzantine.settings import BehaviourSettings
 
 
 class WithholdPart(Attacker):

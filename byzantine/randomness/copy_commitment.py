@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 
 from btard.behaviour import View
-from btard.round.messages import Commit
-from byzantine.conspirator import Conspirator
+from btard.byzantine.conspirator import Conspirator
+from btard.round.messages.bodies import Commit
 
 
 class CopyCommitment(Conspirator):

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from btard.behaviour import Outgoing
+from btard.byzantine.attacker import Attacker
 from btard.identity import Envelope, MessageKind, PeerId
-from btard.round.messages import Commit, Reveal
+from btard.round.messages.bodies import Commit, Reveal
 from btard.round.randomness import secret_share
-from byzantine.attacker import Attacker
 
 
 class EarlyReveal(Attacker):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 
 from btard.behaviour import View
+from btard.byzantine.attacker import Attacker
 from btard.hashing import digest
-from btard.round.messages import Reveal
-from byzantine.attacker import Attacker
+from btard.round.messages.bodies import Reveal
 
 
 class FalseReveal(Attacker):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from btard.behaviour import View
-from btard.round.messages import Reveal
-from byzantine.attacker import Attacker
+from btard.byzantine.attacker import Attacker
+from btard.round.messages.bodies import Reveal
 
 
 class NoReveal(Attacker):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 
+from btard.byzantine.messages.two_faced import TwoFaced
 from btard.identity import MessageKind
-from btard.round.messages import Scalars
-from byzantine.messages.two_faced import TwoFaced
+from btard.round.messages.bodies import Scalars
 
 
 class EquivocateScalars(TwoFaced):

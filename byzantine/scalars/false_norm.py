@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 
 from btard.behaviour import View
-from btard.round.messages import Scalars
-from byzantine.attacker import Attacker
+from btard.byzantine.attacker import Attacker
+from btard.round.messages.bodies import Scalars
 
 
 class FalseNorm(Attacker):

@@ -6,8 +6,8 @@ import dataclasses
 import math
 
 from btard.behaviour import View
-from btard.round.messages import Scalars
-from byzantine.attacker import Attacker
+from btard.byzantine.attacker import Attacker
+from btard.round.messages.bodies import Scalars
 
 
 class FalseProduct(Attacker):

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from btard.behaviour import Outgoing, View
+from btard.byzantine.scalars.false_product import FalseProduct
+from btard.byzantine.settings import BehaviourSettings
 from btard.identity import Envelope, MessageKind, PeerId
-from btard.round.messages import Scalars
-from byzantine.scalars.false_product import FalseProduct
-from byzantine.settings import BehaviourSettings
+from btard.round.messages.bodies import Scalars
 
 
 class FrameOwner(FalseProduct):

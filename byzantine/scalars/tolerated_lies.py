@@ -7,11 +7,11 @@ import dataclasses
 import torch
 
 from btard.behaviour import View
+from btard.byzantine.conspirator import Conspirator
 from btard.identity import PeerId
-from btard.round.accusations import Charge, ChargeKind
-from btard.round.messages import Phase, Scalars
+from btard.round.messages.accusations import Charge, ChargeKind
+from btard.round.messages.bodies import Phase, Scalars
 from btard.verification import SCALARS, measure_tolerance, norm_tolerance
-from byzantine.conspirator import Conspirator
 
 _JUST_BELOW = 0.97
 _FAR = 1e4

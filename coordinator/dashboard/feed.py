@@ -8,8 +8,8 @@ import logging
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from coordinator.dashboard.model import RunModel
-from coordinator.dashboard.source import RunSource
+from btard.coordinator.dashboard.model import RunModel
+from btard.coordinator.dashboard.source import RunSource
 
 logger = logging.getLogger(__name__)
 

@@ -11,8 +11,8 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import Mapping
 from typing import Any
 
+from btard.coordinator.dashboard.series import Series, finite, short, shorts
 from btard.transport.stages import Stage
-from coordinator.dashboard.series import Series, finite, short, shorts
 
 MAX_PEERS = 256
 """Peers that are shown; of more, those that were heard of last."""

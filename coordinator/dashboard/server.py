@@ -11,10 +11,10 @@ from http import HTTPStatus
 from importlib.resources import files
 from pathlib import Path
 
-from coordinator.dashboard.feed import Feed
-from peer.telemetry.guard import SECURITY_HEADERS, PageGuard
-from peer.telemetry.http import Request, Response, encode_head
-from peer.telemetry.server import CHUNK, LEAST_STAY, Connection, HttpServer
+from btard.coordinator.dashboard.feed import Feed
+from btard.swarm.telemetry.guard import SECURITY_HEADERS, PageGuard
+from btard.swarm.telemetry.http import Request, Response, encode_head
+from btard.swarm.telemetry.server import CHUNK, LEAST_STAY, Connection, HttpServer
 
 MAX_STREAMS = 24
 """Listening browsers; one more takes the place of the one that has had it longest, or is told to come again."""
@@ -40,7 +40,7 @@ _EVIDENCE = re.compile(r"^/evidence/([A-Za-z0-9][A-Za-z0-9_.-]{0,200}\.json)$")
 
 def load_assets() -> dict[str, Response]:
     """Return the files of the page by path."""
-    folder = files("coordinator.dashboard") / "assets"
+    folder = files("btard.coordinator.dashboard") / "assets"
     return {
         path: Response(HTTPStatus.OK, (folder / name).read_bytes(), content_type)
         for path, (name, content_type) in _ASSETS.items()

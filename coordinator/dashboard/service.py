@@ -10,13 +10,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from coordinator.dashboard.feed import PERIOD, Feed
-from coordinator.dashboard.model import RunModel
-from coordinator.dashboard.server import DashboardServer
-from coordinator.dashboard.source import RunSource, attack_start
-from peer.telemetry.address import Address, bind
-from peer.telemetry.guard import PageGuard
-from peer.telemetry.token import make_token, read_token
+from btard.coordinator.dashboard.feed import PERIOD, Feed
+from btard.coordinator.dashboard.model import RunModel
+from btard.coordinator.dashboard.server import DashboardServer
+from btard.coordinator.dashboard.source import RunSource, attack_start
+from btard.swarm.telemetry.address import Address, bind
+from btard.swarm.telemetry.guard import PageGuard
+from btard.swarm.telemetry.token import make_token, read_token
 
 logger = logging.getLogger(__name__)
 

@@ -6,13 +6,13 @@ import time
 
 from rich.console import Console
 
+from btard.deploy.aws.cloud import Cloud
+from btard.deploy.aws.fleet import HONEST, now
+from btard.deploy.aws.launcher import behaviour_of
+from btard.deploy.aws.machines import Machines, running_coordinator, wanted_of
+from btard.deploy.aws.reconcile import decide
+from btard.deploy.aws.settings import NO_ATTACK, AttackSettings
 from btard.errors import UserError
-from deploy.aws.cloud import Cloud
-from deploy.aws.fleet import HONEST, now
-from deploy.aws.launcher import behaviour_of
-from deploy.aws.machines import Machines, running_coordinator, wanted_of
-from deploy.aws.reconcile import decide
-from deploy.aws.settings import NO_ATTACK, AttackSettings
 
 
 def attack(settings: AttackSettings, console: Console) -> None:

@@ -9,16 +9,16 @@ import yaml
 from pydantic import ValidationError
 from rich.console import Console
 
+from btard.deploy.aws.bucket import BucketFiles, find_checkpoint
+from btard.deploy.aws.cloud import Cloud
+from btard.deploy.aws.costs import estimate
+from btard.deploy.aws.fleet import Machine
+from btard.deploy.aws.launcher import Launcher, behaviour_of, confirm, coordinator_config, kept
+from btard.deploy.aws.settings import UpSettings
+from btard.deploy.experiment.plan import ExperimentFile, RunSpec, runs_of
+from btard.deploy.experiment.results import Progress
+from btard.deploy.experiment.runner import emptied, is_done, run_directory
 from btard.errors import UserError
-from deploy.aws.bucket import BucketFiles, find_checkpoint
-from deploy.aws.cloud import Cloud
-from deploy.aws.costs import estimate
-from deploy.aws.fleet import Machine
-from deploy.aws.launcher import Launcher, behaviour_of, confirm, coordinator_config, kept
-from deploy.aws.settings import UpSettings
-from deploy.experiment.plan import ExperimentFile, RunSpec, runs_of
-from deploy.experiment.results import Progress
-from deploy.experiment.runner import emptied, is_done, run_directory
 
 _CONFIG = "coordinator.yaml"
 

@@ -7,10 +7,10 @@ import re
 from pathlib import Path
 from typing import Any
 
-from deploy.aws.cloud import Cloud
+from btard.deploy.aws.cloud import Cloud
 
 CHECKPOINT_FILE = "checkpoint.json"
-"""As `tasks.training_state` names it, which imports torch; a test keeps them equal."""
+"""As `btard.tasks.training_state` names it, which imports torch; a test keeps them equal."""
 
 _GENERATION = re.compile(r"/generation-(\d+)/")
 

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
+from btard.deploy.aws.fleet import Tag
+from btard.deploy.aws.settings import AccountSettings
 from btard.errors import UserError
-from deploy.aws.fleet import Tag
-from deploy.aws.settings import AccountSettings
 
 try:
     import boto3
@@ -18,7 +18,7 @@ try:
 except ModuleNotFoundError as error:
     raise UserError("btard deploy aws needs boto3: pip install 'btard[aws]'") from error
 
-from deploy.aws.errors import explained
+from btard.deploy.aws.errors import explained
 
 
 class Cloud:

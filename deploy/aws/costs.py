@@ -10,10 +10,10 @@ from pathlib import Path
 import yaml
 from pydantic import BaseModel, ConfigDict
 
+from btard.deploy.aws.cloud import Cloud
+from btard.deploy.aws.errors import CloudError
+from btard.deploy.aws.settings import FleetSettings
 from btard.errors import UserError
-from deploy.aws.cloud import Cloud
-from deploy.aws.errors import CloudError
-from deploy.aws.settings import FleetSettings
 
 _TABLE = Path(__file__).with_name("prices.yaml")
 _SYSTEM = "Linux/UNIX"

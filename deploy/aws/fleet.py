@@ -10,7 +10,7 @@ from itertools import pairwise
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from deploy.aws.settings import Addresses
+from btard.deploy.aws.settings import Addresses
 
 MANAGED = "btard:experiment"
 """The tag that everything carries; its value is the experiment."""

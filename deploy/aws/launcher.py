@@ -13,22 +13,22 @@ import yaml
 from pydantic import ValidationError
 from rich.console import Console
 
+from btard.byzantine.settings import BehaviourSettings
 from btard.configuration.options import settings_of
+from btard.coordinator.settings import CoordinatorSettings
+from btard.deploy.aws.bucket import next_generation
+from btard.deploy.aws.cloud import Cloud
+from btard.deploy.aws.costs import Estimate, estimate
+from btard.deploy.aws.errors import CloudError
+from btard.deploy.aws.fleet import HONEST, Machine, Role, Spec, Wanted, now, total_cost
+from btard.deploy.aws.interruption import Interrupted, Interruption
+from btard.deploy.aws.logs import make_group
+from btard.deploy.aws.machines import Machines, running_coordinator, wanted_of
+from btard.deploy.aws.network import Network
+from btard.deploy.aws.reconcile import Decision, End, decide
+from btard.deploy.aws.settings import UpSettings
+from btard.deploy.aws.teardown import tear_down
 from btard.errors import UserError
-from byzantine.settings import BehaviourSettings
-from coordinator.settings import CoordinatorSettings
-from deploy.aws.bucket import next_generation
-from deploy.aws.cloud import Cloud
-from deploy.aws.costs import Estimate, estimate
-from deploy.aws.errors import CloudError
-from deploy.aws.fleet import HONEST, Machine, Role, Spec, Wanted, now, total_cost
-from deploy.aws.interruption import Interrupted, Interruption
-from deploy.aws.logs import make_group
-from deploy.aws.machines import Machines, running_coordinator, wanted_of
-from deploy.aws.network import Network
-from deploy.aws.reconcile import Decision, End, decide
-from deploy.aws.settings import UpSettings
-from deploy.aws.teardown import tear_down
 
 _OURS = ("experiment", "directory", "dht_port", "host", "peers", "announce", "initial_state", "wandb")
 """The coordinator's settings that the launcher gives by flags."""

@@ -7,11 +7,11 @@ from typing import Any
 
 from rich.console import Console
 
+from btard.deploy.aws.cloud import Cloud
+from btard.deploy.aws.fleet import now
+from btard.deploy.aws.settings import LogsSettings
+from btard.deploy.aws.userdata import log_group
 from btard.errors import UserError
-from deploy.aws.cloud import Cloud
-from deploy.aws.fleet import now
-from deploy.aws.settings import LogsSettings
-from deploy.aws.userdata import log_group
 
 KEPT_DAYS = 14
 

@@ -11,12 +11,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from btard.deploy.aws.cloud import Cloud
+from btard.deploy.aws.fleet import ENDED, Machine, Role, Spec, State, Tag, Wanted, now
+from btard.deploy.aws.reconcile import COORDINATOR_SLOT, Start
+from btard.deploy.aws.settings import Addresses
+from btard.deploy.aws.userdata import render
 from btard.errors import UserError
-from deploy.aws.cloud import Cloud
-from deploy.aws.fleet import ENDED, Machine, Role, Spec, State, Tag, Wanted, now
-from deploy.aws.reconcile import COORDINATOR_SLOT, Start
-from deploy.aws.settings import Addresses
-from deploy.aws.userdata import render
 
 _ENDED_AT = re.compile(r"\((\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) (?:GMT|UTC)\)")
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from btard.deploy.aws.cloud import Cloud
+from btard.deploy.aws.settings import Addresses, FleetSettings
+from btard.deploy.aws.userdata import PORT
 from btard.errors import UserError
-from deploy.aws.cloud import Cloud
-from deploy.aws.settings import Addresses, FleetSettings
-from deploy.aws.userdata import PORT
 
 _NETWORK, _SUBNET = "10.77.0.0/16", "10.77.0.0/20"
 _ROLE = "network"

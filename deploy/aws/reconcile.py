@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from deploy.aws.fleet import DONE, Machine, Role, State, Wanted, by_slot, chain_cost, name_of
+from btard.deploy.aws.fleet import DONE, Machine, Role, State, Wanted, by_slot, chain_cost, name_of
 
 COORDINATOR_SLOT = -1
 

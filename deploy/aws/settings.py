@@ -12,8 +12,8 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
+from btard.byzantine.settings import BehaviourSettings
 from btard.configuration import Option, Settings
-from byzantine.settings import BehaviourSettings
 
 warnings.filterwarnings("ignore", 'Field name "json"', UserWarning)  # pydantic has a deprecated method of that name
 

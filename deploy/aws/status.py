@@ -8,10 +8,10 @@ from datetime import datetime
 from rich.console import Console
 from rich.table import Table
 
-from deploy.aws.cloud import Cloud
-from deploy.aws.fleet import Machine, Role, by_slot, now, total_cost
-from deploy.aws.machines import Machines, wanted_of
-from deploy.aws.settings import StatusSettings
+from btard.deploy.aws.cloud import Cloud
+from btard.deploy.aws.fleet import Machine, Role, by_slot, now, total_cost
+from btard.deploy.aws.machines import Machines, wanted_of
+from btard.deploy.aws.settings import StatusSettings
 
 
 def status(settings: StatusSettings, console: Console) -> int:

@@ -9,12 +9,12 @@ from typing import Any
 
 from rich.console import Console
 
+from btard.deploy.aws.cloud import Cloud
+from btard.deploy.aws.errors import CloudError
+from btard.deploy.aws.fleet import ENDED, Machine, State, now, total_cost
+from btard.deploy.aws.machines import Machines
+from btard.deploy.aws.settings import WatchSettings
 from btard.errors import UserError
-from deploy.aws.cloud import Cloud
-from deploy.aws.errors import CloudError
-from deploy.aws.fleet import ENDED, Machine, State, now, total_cost
-from deploy.aws.machines import Machines
-from deploy.aws.settings import WatchSettings
 
 _LOOKS = 2
 """Looks in a row that must find nothing: a machine that was being started shows up a moment later."""

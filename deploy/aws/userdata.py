@@ -9,8 +9,8 @@ from __future__ import annotations
 import shlex
 from datetime import datetime
 
-from deploy.aws.fleet import Role, Spec, Wanted, name_of
-from deploy.aws.settings import Addresses
+from btard.deploy.aws.fleet import Role, Spec, Wanted, name_of
+from btard.deploy.aws.settings import Addresses
 
 PORT = 31337
 DATA = "/data"

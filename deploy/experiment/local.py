@@ -9,12 +9,12 @@ import time
 from pathlib import Path
 
 from btard.configuration import to_yaml
+from btard.deploy.experiment.plan import ExperimentFile, RunSpec
+from btard.deploy.experiment.results import Progress
+from btard.deploy.experiment.runner import emptied
+from btard.deploy.local.settings import SwarmSettings
 from btard.errors import UserError
-from deploy.experiment.plan import ExperimentFile, RunSpec
-from deploy.experiment.results import Progress
-from deploy.experiment.runner import emptied
-from deploy.local.settings import SwarmSettings
-from tasks.training_state import CHECKPOINT_FILE
+from btard.tasks.training_state import CHECKPOINT_FILE
 
 _LOOK = 0.2
 
@@ -31,7 +31,7 @@ class LocalBackend:
         with log.open("w") as output:
             # A session of its own, so that Ctrl-C reaches this process alone, which ends the swarm in order.
             swarm = subprocess.Popen(
-                [sys.executable, "-m", "cli.main", "swarm", "--config", str(config)],
+                [sys.executable, "-m", "btard.cli.main", "swarm", "--config", str(config)],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -14,9 +14,9 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from deploy.experiment.plan import HONEST, ExperimentFile, RunSpec
-from deploy.experiment.results import RunResult, read_run
-from deploy.experiment.runner import is_done, run_directory
+from btard.deploy.experiment.plan import HONEST, ExperimentFile, RunSpec
+from btard.deploy.experiment.results import RunResult, read_run
+from btard.deploy.experiment.runner import is_done, run_directory
 
 NAME = "report"
 _COLOURS = ("#1f77b4", "#d62728", "#ff7f0e", "#2ca02c", "#9467bd", "#8c564b", "#17becf")

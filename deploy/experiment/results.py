@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from deploy.local.events import Tail
+from btard.deploy.local.events import Tail
 
 _EVENTS = "events.jsonl"
 _CONFIG = "config.yaml"

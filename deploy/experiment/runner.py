@@ -9,9 +9,9 @@ from typing import Protocol
 
 from rich.console import Console
 
+from btard.deploy.experiment.plan import ExperimentFile, RunSpec, runs_of
 from btard.errors import UserError
-from deploy.experiment.plan import ExperimentFile, RunSpec, runs_of
-from tasks.training_state import CHECKPOINT_FILE
+from btard.tasks.training_state import CHECKPOINT_FILE
 
 DONE = "done.json"
 EXPERIMENT = "experiment.json"

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 from btard.configuration import Option, Settings
-from deploy.experiment.plan import Where
+from btard.deploy.experiment.plan import Where
 
 
 class ExperimentSettings(Settings):

@@ -8,11 +8,11 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from btard.byzantine.settings import BehaviourSettings
 from btard.configuration.options import Setting, settings_of
 from btard.configuration.settings import Settings
-from byzantine.settings import BehaviourSettings
-from coordinator.settings import CoordinatorSettings
-from peer.settings import PeerSettings
+from btard.coordinator.settings import CoordinatorSettings
+from btard.peer.settings import PeerSettings
 
 CHART = Path(__file__).parent / "btard"
 SCHEMA = CHART / "values.schema.json"

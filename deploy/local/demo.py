@@ -12,10 +12,10 @@ from pydantic import Field, field_validator
 from rich.console import Console
 
 from btard.configuration import Option, Settings, load_settings
-from coordinator.settings import Rule
-from deploy.local.settings import SwarmSettings
-from deploy.local.swarm import Outcome, report, run_swarm
-from peer.telemetry.address import check_address
+from btard.coordinator.settings import Rule
+from btard.deploy.local.settings import SwarmSettings
+from btard.deploy.local.swarm import Outcome, report, run_swarm
+from btard.swarm.telemetry.address import check_address
 
 PEERS, BYZANTINE = 8, 3
 
@@ -109,7 +109,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _compare(outcomes: dict[str, Outcome], directory: Path, settings: DemoSettings, console: Console) -> None:
-    from deploy.local.figure import draw_comparison
+    from btard.deploy.local.figure import draw_comparison
 
     curves = [outcome.curve.renamed(words) for words, outcome in outcomes.items()]
     title = f"{settings.task}: {BYZANTINE} of {PEERS} peers flip the signs of their gradients"

@@ -16,8 +16,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from deploy.local.live_table import number
-from deploy.local.status import Ban, Evaluation, RunStatus
+from btard.deploy.local.live_table import number
+from btard.deploy.local.status import Ban, Evaluation, RunStatus
 
 _ATTACK, _BAN, _EVALUATION = "#d62728", "#7b3294", "#222222"
 _COLOURS = ("#1f77b4", "#ff7f0e", "#2ca02c", "#8c564b", "#17becf")

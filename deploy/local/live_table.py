@@ -10,7 +10,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from deploy.local.status import PeerState, PeerStatus, RunStatus
+from btard.deploy.local.status import PeerState, PeerStatus, RunStatus
 
 PLAIN_PERIOD = 5.0
 """Seconds between two plain lines."""

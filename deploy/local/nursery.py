@@ -1,9 +1,9 @@
 """The nursery: imports what is slow to import once, then forks a program for each command, and outlives none of them.
 
-`python -m deploy.local.nursery GRACE MODULE...` reads commands on standard input and writes reports on standard output
-(see `messages`). A program is ready in milliseconds and shares the memory of the modules; started afresh, each would
-pay seconds and hundreds of megabytes. When standard input closes, which the kernel does even for a launcher that was
-killed, the nursery ends every program with its p2pd and leaves.
+`python -m btard.deploy.local.nursery GRACE MODULE...` reads commands on standard input and writes reports on standard
+output (see `messages`). A program is ready in milliseconds and shares the memory of the modules; started afresh, each
+would pay seconds and hundreds of megabytes. When standard input closes, which the kernel does even for a launcher that
+was killed, the nursery ends every program with its p2pd and leaves.
 
 It runs no torch operation and has a single thread: a fork takes only the thread that forks, and would leave the locks
 of the others locked.
@@ -25,9 +25,9 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from btard.deploy.local.child import become
+from btard.deploy.local.messages import Ended, EndWave, Ready, Refused, Report, Start, Started, Wave, read_command
 from btard.errors import UserError
-from deploy.local.child import become
-from deploy.local.messages import Ended, EndWave, Ready, Refused, Report, Start, Started, Wave, read_command
 
 _TICK = 0.2
 """Seconds between looks at the deadlines, while programs are ending."""

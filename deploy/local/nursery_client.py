@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from btard.deploy.local.messages import Ended, EndWave, Ready, Refused, Report, Start, read_report
+from btard.deploy.local.nursery import remove_p2pd
 from btard.errors import UserError
-from deploy.local.messages import Ended, EndWave, Ready, Refused, Report, Start, read_report
-from deploy.local.nursery import remove_p2pd
 
 GRACE = 8.0
 """Seconds that a program has between being asked to end and being killed."""
@@ -52,7 +52,7 @@ class NurseryClient:
         with log.open("ab") as errors:
             # A session of its own, so that Ctrl-C reaches the launcher alone.
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "deploy.local.nursery", str(grace), *preload],
+                [sys.executable, "-m", "btard.deploy.local.nursery", str(grace), *preload],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,

@@ -12,13 +12,13 @@ from pathlib import Path
 
 from btard.configuration import installed_settings
 from btard.configuration.options import settings_of
+from btard.deploy.local.messages import Start, Wave
+from btard.deploy.local.settings import SwarmSettings
 from btard.errors import UserError
 from btard.hashing import tagged_digest
 from btard.identity import IdentityKey, PeerId
 from btard.round.rules import NONCE_SIZE
-from deploy.local.messages import Start, Wave
-from deploy.local.settings import SwarmSettings
-from tasks.registry import check_task
+from btard.tasks.registry import check_task
 
 HOST = "127.0.0.1"
 COORDINATOR = "coordinator"
@@ -30,7 +30,7 @@ REFRESH = 0.5
 """Seconds between the coordinator's looks at the swarm: short, since short runs wait for its first and last one."""
 
 _BEHAVIOURS = "btard.behaviours"
-_COORDINATOR_TARGET = "coordinator.daemon:run"
+_COORDINATOR_TARGET = "btard.coordinator.daemon:run"
 _SINGLE_THREADED = {
     "OMP_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
@@ -38,15 +38,15 @@ _SINGLE_THREADED = {
     "TOKENIZERS_PARALLELISM": "false",
     "JE_ARROW_MALLOC_CONF": "background_thread:false",
 }
-_PEER_TARGET = "peer.daemon:run"
+_PEER_TARGET = "btard.peer.daemon:run"
 _COMMON = [
-    "peer.daemon",
-    "peer.training",
-    "peer.serving",
-    "coordinator.daemon",
-    "coordinator.supervisor",
-    "coordinator.manifest_maker",
-    "byzantine.selection",
+    "btard.peer.daemon",
+    "btard.peer.training",
+    "btard.peer.serving",
+    "btard.coordinator.daemon",
+    "btard.coordinator.supervisor",
+    "btard.coordinator.manifest_maker",
+    "btard.byzantine.selection",
     "uvloop",
     "hivemind",
     # What the modules above import only when they are used; torch._dynamo is the first optimizer's second of imports.
@@ -57,9 +57,9 @@ _COMMON = [
     "torch.profiler",
 ]
 _MODELS = {
-    "gpt": ["tasks.gpt", "transformers:GPT2LMHeadModel"],
-    "albert": ["tasks.albert", "tasks.lamb", "transformers:AlbertForPreTraining"],
-    "digits": ["tasks.digits", "sklearn.datasets:load_digits"],
+    "gpt": ["btard.tasks.gpt", "transformers:GPT2LMHeadModel"],
+    "albert": ["btard.tasks.albert", "btard.tasks.lamb", "transformers:AlbertForPreTraining"],
+    "digits": ["btard.tasks.digits", "sklearn.datasets:load_digits"],
 }
 
 

@@ -8,8 +8,8 @@ from typing import Annotated, Self
 from pydantic import Field, field_validator, model_validator
 
 from btard.configuration import Option, Port, Probability, TauSettings
-from coordinator.settings import Comparison, Elimination, Rule
-from peer.telemetry.address import check_address
+from btard.coordinator.settings import Comparison, Elimination, Rule
+from btard.swarm.telemetry.address import check_address
 
 _SWARM = "Swarm"
 _ATTACK = "Byzantine peers"

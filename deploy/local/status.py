@@ -9,8 +9,8 @@ from enum import StrEnum
 from itertools import pairwise
 from typing import Any
 
-from deploy.local.events import Tail
-from deploy.local.plan import Member
+from btard.deploy.local.events import Tail
+from btard.deploy.local.plan import Member
 
 _RECENT = 20
 """Steps that the step time and the time left are judged by."""

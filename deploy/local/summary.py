@@ -7,9 +7,9 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from deploy.local.live_table import duration, number
-from deploy.local.settings import SwarmSettings
-from deploy.local.status import Ban, PeerState, RunStatus
+from btard.deploy.local.live_table import duration, number
+from btard.deploy.local.settings import SwarmSettings
+from btard.deploy.local.status import Ban, PeerState, RunStatus
 
 FILE = "summary.json"
 

@@ -16,17 +16,17 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from btard.configuration import to_yaml
+from btard.deploy.local.live_table import LiveView
+from btard.deploy.local.messages import Ended, EndWave, Started, Wave
+from btard.deploy.local.nursery_client import NurseryClient, last_lines
+from btard.deploy.local.plan import HOST, SwarmPlan, make_plan
+from btard.deploy.local.settings import SwarmSettings
+from btard.deploy.local.status import RunStatus
+from btard.deploy.local.summary import Summary, summarise
 from btard.errors import UserError
-from deploy.local.live_table import LiveView
-from deploy.local.messages import Ended, EndWave, Started, Wave
-from deploy.local.nursery_client import NurseryClient, last_lines
-from deploy.local.plan import HOST, SwarmPlan, make_plan
-from deploy.local.settings import SwarmSettings
-from deploy.local.status import RunStatus
-from deploy.local.summary import Summary, summarise
 
 if TYPE_CHECKING:
-    from deploy.local.figure import Curve
+    from btard.deploy.local.figure import Curve
 
 CONFIG_FILE = "config.yaml"
 
@@ -135,7 +135,7 @@ class _Swarm:
         with NurseryClient(plan.preload, plan.environment(), plan.directory / "nursery.log") as nursery:
             with LiveView(self._status, title, self._console) as view:
                 # matplotlib takes a second to import, which the nursery's imports hide.
-                from deploy.local import figure
+                from btard.deploy.local import figure
 
                 nursery.wait_ready(self._interrupt)
                 self._interrupt.check()

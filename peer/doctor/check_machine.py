@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from peer.doctor.finding import Finding, failed, ok, untested
+from btard.peer.doctor.finding import Finding, failed, ok, untested
 
 LEAST_DISK = 1 << 30
 """Bytes for logs, evidence and cached data."""

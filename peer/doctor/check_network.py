@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
+from btard.peer.doctor.finding import Finding, failed, ok, untested
 from btard.transport.libp2p.probing import ClockReading, DialBack, Reach
-from peer.doctor.finding import Finding, failed, ok, untested
 
 MAX_SKEW = 10.0
 """Seconds that clocks may differ before this machine's is called wrong; records have a day, logs and tables do not."""

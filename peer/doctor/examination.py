@@ -9,11 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from btard.errors import UserError
 from btard.identity import PeerId
-from btard.printable import printable
-from btard.transport.libp2p import Libp2pNode
-from btard.transport.libp2p.probing import ask_dial_back, read_clock
-from btard.version import PROTOCOL_VERSION
-from peer.doctor.check_machine import (
+from btard.peer.doctor.check_machine import (
     check_device,
     check_directory,
     check_limits,
@@ -21,7 +17,7 @@ from peer.doctor.check_machine import (
     check_p2pd,
     check_tolerance,
 )
-from peer.doctor.check_network import (
+from btard.peer.doctor.check_network import (
     AddressFacts,
     Answer,
     ClockFacts,
@@ -31,8 +27,8 @@ from peer.doctor.check_network import (
     check_dial_back,
     check_own_address,
 )
-from peer.doctor.finding import Finding, Outcome, failed, ok, untested
-from peer.doctor.probe_machine import (
+from btard.peer.doctor.finding import Finding, Outcome, failed, ok, untested
+from btard.peer.doctor.probe_machine import (
     p2pd_path,
     probe_binary,
     probe_directory,
@@ -41,13 +37,17 @@ from peer.doctor.probe_machine import (
     probe_numerics,
     probe_tolerance,
 )
-from peer.doctor.probe_network import probe_address
-from peer.doctor.settings import DoctorSettings
-from peer.joining import load_run_task
-from peer.manifest import RunManifest
-from peer.settings import PeerSettings
-from peer.visit.sight import Sight, look
-from peer.visit.visitor import visiting
+from btard.peer.doctor.probe_network import probe_address
+from btard.peer.doctor.settings import DoctorSettings
+from btard.peer.joining import load_run_task
+from btard.peer.settings import PeerSettings
+from btard.peer.visit.sight import Sight, look
+from btard.peer.visit.visitor import visiting
+from btard.printable import printable
+from btard.swarm.manifest import RunManifest
+from btard.transport.libp2p import Libp2pNode
+from btard.transport.libp2p.probing import ask_dial_back, read_clock
+from btard.version import PROTOCOL_VERSION
 
 _MOST_CLOCKS = 32
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
 
-from peer.doctor.check_machine import (
+from btard.peer.doctor.check_machine import (
     BinaryFacts,
     DirectoryFacts,
     LimitFacts,
@@ -19,8 +19,8 @@ from peer.doctor.check_machine import (
     NumericsFacts,
     ToleranceFacts,
 )
-from peer.manifest import RunManifest
-from peer.settings import Device
+from btard.peer.settings import Device
+from btard.swarm.manifest import RunManifest
 
 _HEAD = 64
 
@@ -107,8 +107,8 @@ def probe_numerics(device: Device, precision: str) -> NumericsFacts:
     try:
         import torch
 
-        from peer.calibration import numerics
-        from tasks.training_state import Precision
+        from btard.swarm.calibration import numerics
+        from btard.tasks.training_state import Precision
     except Exception as error:  # a broken wheel raises whatever its libraries raise
         return NumericsFacts("", f"{type(error).__name__}: {error}"[:200], None, False, gpu, device.value, "")
     usable = torch.cuda.is_available()
@@ -129,7 +129,7 @@ def probe_tolerance(path: Path, here: str, manifest: RunManifest | None) -> Tole
     from pydantic import ValidationError
 
     from btard.round.rules import Validation
-    from peer.calibration import Tolerance
+    from btard.swarm.calibration import Tolerance
 
     facts = ToleranceFacts(path, None, here)
     if manifest is not None:

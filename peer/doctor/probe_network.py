@@ -6,8 +6,8 @@ import asyncio
 import re
 import socket
 
+from btard.peer.doctor.check_network import Answer, Hop
 from btard.transport.libp2p.discover import NoAnswer, resolve_initial_peer, split_host_port, split_maddr
-from peer.doctor.check_network import Answer, Hop
 
 _TCP = re.compile(r"^/(?P<kind>ip4|ip6|dns|dns4|dns6)/(?P<host>[^/]+)/tcp/(?P<port>[0-9]{1,5})(?:/|$)")
 

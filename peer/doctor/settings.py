@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import Field
 
 from btard.configuration import Option, Port, Settings
-from peer.settings import Device
+from btard.peer.settings import Device
 
 warnings.filterwarnings("ignore", 'Field name "json"', UserWarning)  # pydantic has a deprecated method of that name
 

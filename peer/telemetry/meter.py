@@ -14,11 +14,11 @@ from prometheus_client.registry import Collector
 from btard.identity import PeerId
 from btard.program import installed_version
 from btard.round.actions import OutcomeKind, Stopped, Voided
-from btard.round.evidence import Offence
+from btard.round.evidence.evidence import Offence
 from btard.round.roster import Roster
+from btard.swarm.details import Found
 from btard.transport.libp2p import Counters
 from btard.transport.stages import Stage
-from peer.details import Found
 
 SECONDS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
 """Upper ends of the classes of durations."""

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from btard.identity import PeerId
 from btard.logs import MOMENT
+from btard.peer.settings import PeerSettings
+from btard.peer.telemetry.meter import PeerMeter, PeerStep
 from btard.round.actions import Stopped, Voided
 from btard.round.roster import Roster
-from peer.details import Found
-from peer.manifest import RunManifest
-from peer.settings import PeerSettings
-from peer.telemetry.meter import PeerMeter, PeerStep
-from peer.telemetry.settings import WandbMode
-from peer.telemetry.wandb_run import WandbRun
-from peer.validation_watch import ValidationWatch
+from btard.swarm.details import Found
+from btard.swarm.manifest import RunManifest
+from btard.swarm.telemetry.settings import WandbMode
+from btard.swarm.telemetry.wandb_run import WandbRun
+from btard.swarm.validation_watch import ValidationWatch
 
 
 class Recorder:

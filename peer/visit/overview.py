@@ -10,12 +10,12 @@ from typing import Any
 
 from btard.errors import UserError
 from btard.identity import PeerId
+from btard.peer.visit.sight import Sight
 from btard.printable import printable
-from btard.round.evidence import Offence
+from btard.round.evidence.evidence import Offence
 from btard.round.roster import Roster
 from btard.round.unvalidated import nobody_is_validated
-from peer.bans import BanEntry
-from peer.visit.sight import Sight
+from btard.swarm.bans import BanEntry
 
 MAX_ROWS = 1024
 """Peers that are shown; anyone can announce itself."""

@@ -11,14 +11,14 @@ import time
 from dataclasses import dataclass
 
 from btard.identity import MessageKind, PeerId
+from btard.peer.joining import find_manifest
+from btard.peer.knocking import ask_directory
+from btard.peer.rosters import Rosters
 from btard.round.roster import Roster
+from btard.swarm.bans import Bans
+from btard.swarm.manifest import RunManifest
+from btard.swarm.records import Join, Metrics, read_records
 from btard.transport.libp2p import Libp2pNode
-from peer.bans import Bans
-from peer.joining import find_manifest
-from peer.knocking import ask_directory
-from peer.manifest import RunManifest
-from peer.records import Join, Metrics, read_records
-from peer.rosters import Rosters
 
 
 @dataclass(frozen=True)

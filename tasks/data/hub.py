@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from btard.errors import UserError
-from tasks.data.spec import DataSpec, SourceKind
-from tasks.data.tables import GIB, Table, too_large, training_files
+from btard.tasks.data.spec import DataSpec, SourceKind
+from btard.tasks.data.tables import GIB, Table, too_large, training_files
 
 DEFAULT_MOST = 4 * GIB
 """Bytes of a Hub data set's training files, packed and unpacked each, where the owner says nothing."""

@@ -15,10 +15,10 @@ from blake3 import blake3
 from pydantic import BaseModel, ConfigDict
 
 from btard.errors import UserError
-from tasks.data.hub import HubAccess, pinned
-from tasks.data.sources import Piece, Source, TextSource, TokenRows, corpus_identity, open_source
-from tasks.data.spec import DataSpec
-from tasks.data.tokenised import (
+from btard.tasks.data.hub import HubAccess, pinned
+from btard.tasks.data.sources import Piece, Source, TextSource, TokenRows, corpus_identity, open_source
+from btard.tasks.data.spec import DataSpec
+from btard.tasks.data.tokenised import (
     BOUNDARIES_FILE,
     FORMAT_VERSION,
     META_FILE,
@@ -28,7 +28,7 @@ from tasks.data.tokenised import (
     TokenisedCorpus,
     fingerprint,
 )
-from tasks.data.vocabulary import TOKENIZER_FILE, Encoder, TokenizerRequest, load, train
+from btard.tasks.data.vocabulary import TOKENIZER_FILE, Encoder, TokenizerRequest, load, train
 
 DEFAULT_CACHE = Path("~/.cache/btard/data")
 

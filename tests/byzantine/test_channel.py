@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from btard.byzantine.channel import KEPT, Channel, DirectoryChannel, MemoryChannel, open_channel, wait_for
 from btard.errors import UserError
-from byzantine.channel import KEPT, Channel, DirectoryChannel, MemoryChannel, open_channel, wait_for
 from tests.btard.round.swarm import keys
 
 A, B, C = (key.peer_id for key in keys(3))
@@ -19,7 +19,7 @@ OTHER_PROCESS = """
 import sys
 from pathlib import Path
 from btard.identity import PeerId
-from byzantine.channel import DirectoryChannel
+from btard.byzantine.channel import DirectoryChannel
 
 channel, me = DirectoryChannel(Path(sys.argv[1])), PeerId.parse(sys.argv[2])
 channel.join(me)

@@ -8,11 +8,11 @@ import random
 import pytest
 
 from btard.behaviour import Behaviour
+from btard.byzantine.selection import make_behaviour
+from btard.byzantine.settings import BehaviourSettings
 from btard.round.proof import verify
 from btard.round.rules import VerificationRules
 from btard.transport.memory import NetworkConditions
-from byzantine.selection import make_behaviour
-from byzantine.settings import BehaviourSettings
 from tests.btard.round.swarm import RULES, Swarm, seeded_gradient, verdicts
 from tests.byzantine.test_verdicts import CASES
 

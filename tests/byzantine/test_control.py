@@ -9,27 +9,27 @@ import pytest
 import torch
 
 from btard.behaviour import Behaviour, View
+from btard.byzantine.control.drift import Drift
+from btard.byzantine.control.hasty_validator import HastyValidator
+from btard.byzantine.membership.false_door import FalseDoor
+from btard.byzantine.membership.forged_evidence import ForgedEvidence
+from btard.byzantine.membership.poisoned_state import PoisonedState
+from btard.byzantine.membership.sybil_crowd import SybilCrowd
+from btard.byzantine.membership.sybil_sleeper import SybilSleeper
+from btard.byzantine.settings import BehaviourSettings
 from btard.hashing import digest
 from btard.identity import Envelope, MessageKind, PeerId
-from btard.round.accusations import Opinion
 from btard.round.actions import Stopped, Voided
-from btard.round.attempt import Attempt
-from btard.round.evidence import Offence
-from btard.round.evidence_file import to_json
-from btard.round.messages import Commit
-from btard.round.partition import WireType
+from btard.round.attempt.attempt import Attempt
+from btard.round.evidence.evidence import Offence
+from btard.round.evidence.file import to_json
+from btard.round.messages.accusations import Opinion
+from btard.round.messages.bodies import Commit
 from btard.round.rules import VerificationRules
-from btard.round.work import Finding, examine
+from btard.round.vectors.partition import WireType
+from btard.round.vectors.work import Finding, examine
+from btard.swarm.bans import BanBook
 from btard.transport.memory import SimulatedPeer
-from byzantine.control.drift import Drift
-from byzantine.control.hasty_validator import HastyValidator
-from byzantine.membership.false_door import FalseDoor
-from byzantine.membership.forged_evidence import ForgedEvidence
-from byzantine.membership.poisoned_state import PoisonedState
-from byzantine.membership.sybil_crowd import SybilCrowd
-from byzantine.membership.sybil_sleeper import SybilSleeper
-from byzantine.settings import BehaviourSettings
-from peer.bans import BanBook
 from tests.btard.round.evidence import evidence_of
 from tests.btard.round.swarm import RULES, Swarm, keys, verdicts, voids
 

@@ -12,8 +12,8 @@ ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "btard-behaviour-example"
 
 SCRIPT = """
-from byzantine.selection import make_behaviour
-from byzantine.settings import BehaviourSettings
+from btard.byzantine.selection import make_behaviour
+from btard.byzantine.settings import BehaviourSettings
 from tests.btard.round.swarm import Swarm
 
 liar = make_behaviour(BehaviourSettings(attack_type="LOPSIDED", attack_start=1), seed=b"s")

@@ -8,21 +8,21 @@ from pathlib import Path
 import pytest
 import torch
 
+from btard.byzantine.conspirator import Conspirator
+from btard.byzantine.control.drift import Drift
+from btard.byzantine.gradients.alie import Alie
+from btard.byzantine.gradients.delayed_gradient import DelayedGradient
+from btard.byzantine.gradients.inner_product import InnerProduct
+from btard.byzantine.gradients.label_shuffle import LabelShuffle
+from btard.byzantine.gradients.past import Past
+from btard.byzantine.gradients.random_noise import RandomNoise
+from btard.byzantine.gradients.rop import Rop
+from btard.byzantine.gradients.statistics import deviation, mean, most_deviations, relocated
+from btard.byzantine.settings import BehaviourSettings
 from btard.errors import UserError
 from btard.identity import IdentityKey
 from btard.round.roster import Roster
-from byzantine.conspirator import Conspirator
-from byzantine.control.drift import Drift
-from byzantine.gradients.alie import Alie
-from byzantine.gradients.delayed_gradient import DelayedGradient
-from byzantine.gradients.inner_product import InnerProduct
-from byzantine.gradients.label_shuffle import LabelShuffle
-from byzantine.gradients.past import Past
-from byzantine.gradients.random_noise import RandomNoise
-from byzantine.gradients.rop import Rop
-from byzantine.gradients.statistics import deviation, mean, most_deviations, relocated
-from byzantine.settings import BehaviourSettings
-from tasks.base import Batch
+from btard.tasks.base import Batch
 from tests.btard.round.swarm import keys
 
 KEYS = keys(5)

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from byzantine.schedule import AttackSchedule
-from byzantine.settings import BehaviourSettings
+from btard.byzantine.schedule import AttackSchedule
+from btard.byzantine.settings import BehaviourSettings
 
 STEPS = 4000
 

@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 from btard.behaviour import Behaviour
+from btard.byzantine import selection
+from btard.byzantine.gradients.constant_direction import ConstantDirection
+from btard.byzantine.gradients.label_flipping import LabelFlipping
+from btard.byzantine.gradients.sign_flipping import SignFlipping
+from btard.byzantine.selection import BEHAVIOURS_GROUP, make_behaviour
+from btard.byzantine.settings import BehaviourSettings
 from btard.configuration import load_settings
 from btard.errors import UserError
-from byzantine import selection
-from byzantine.gradients.constant_direction import ConstantDirection
-from byzantine.gradients.label_flipping import LabelFlipping
-from byzantine.gradients.sign_flipping import SignFlipping
-from byzantine.selection import BEHAVIOURS_GROUP, make_behaviour
-from byzantine.settings import BehaviourSettings
 
 ROOT = Path(__file__).parents[2]
 
@@ -41,7 +41,7 @@ py-modules = ["strangers_attacks"]
 
 MODULE = """
 import torch
-from byzantine.attacker import Attacker
+from btard.byzantine.attacker import Attacker
 
 
 class Zero(Attacker):
@@ -54,8 +54,8 @@ class Zero(Attacker):
 SCRIPT = """
 import torch
 from btard.errors import UserError
-from byzantine.selection import make_behaviour
-from byzantine.settings import BehaviourSettings
+from btard.byzantine.selection import make_behaviour
+from btard.byzantine.settings import BehaviourSettings
 
 zero = make_behaviour(BehaviourSettings(attack_type="ZERO", attack_start=1), seed=b"s")
 print(zero.name, zero.gradient(0, torch.ones(2)).tolist(), zero.gradient(1, torch.ones(2)).tolist())

@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 
 from btard.behaviour import Behaviour
+from btard.byzantine.control.crash import Crash
+from btard.byzantine.selection import BEHAVIOURS_GROUP, make_behaviour
+from btard.byzantine.settings import BehaviourSettings
 from btard.round.actions import Stopped
-from btard.round.evidence import Offence
+from btard.round.evidence.evidence import Offence
 from btard.round.proof import verify
 from btard.round.rules import VerificationRules
-from byzantine.control.crash import Crash
-from byzantine.selection import BEHAVIOURS_GROUP, make_behaviour
-from byzantine.settings import BehaviourSettings
 from tests.btard.round.careful import Careful
 from tests.btard.round.swarm import RULES, Swarm, seeded_gradient, suspended, verdicts
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from btard.cli.calibrate import Arithmetic, CalibrateSettings, main
 from btard.configuration import load_settings
+from btard.coordinator.settings import CoordinatorSettings
 from btard.errors import UserError
-from cli.calibrate import Arithmetic, CalibrateSettings, main
-from coordinator.settings import CoordinatorSettings
-from tasks.training_state import Precision
+from btard.tasks.training_state import Precision
 
 
 def test_it_prints_a_table_and_writes_the_tolerance(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

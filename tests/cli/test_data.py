@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from btard.cli.data import main
 from btard.errors import UserError
-from cli.data import main
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_help_shows_tasks_sizes_and_defaults(capsys: pytest.CaptureFixture[str])
 
 def test_help_and_mistakes_do_not_wait_for_torch() -> None:
     program = (
-        "import sys; from btard.errors import UserError; from cli.data import main\n"
+        "import sys; from btard.errors import UserError; from btard.cli.data import main\n"
         "try: main(['prepare', '--task', 'chess'])\n"
         "except UserError: print({'torch', 'transformers', 'datasets'} & set(sys.modules))"
     )

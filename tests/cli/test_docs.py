@@ -7,9 +7,9 @@ from typing import Annotated
 
 import pytest
 
+from btard.cli import docs
 from btard.configuration import Option, Settings
 from btard.errors import UserError
-from cli import docs
 
 GUIDE = "before\n<!-- begin settings of prog -->\nstale\n<!-- end settings of prog -->\nafter\n"
 

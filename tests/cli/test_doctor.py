@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.main import main
+from btard.cli.main import main
 from tests.peer.test_daemon import BIN
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from btard.cli import health
 from btard.transport.libp2p.node import HEARTBEAT_FILE
-from cli import health
 
 
 def test_the_daemon_and_the_check_name_the_same_file() -> None:
@@ -37,5 +37,5 @@ def test_a_directory_without_a_daemon_is_unhealthy(
 
 
 def test_the_check_imports_nothing_heavy() -> None:
-    code = "import sys, cli.health; sys.exit(bool({'torch', 'hivemind', 'pydantic'} & sys.modules.keys()))"
+    code = "import sys, btard.cli.health; sys.exit(bool({'torch', 'hivemind', 'pydantic'} & sys.modules.keys()))"
     assert subprocess.run([sys.executable, "-c", code], timeout=30).returncode == 0

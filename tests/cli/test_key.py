@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from btard.cli import key as command
+from btard.cli.main import main
 from btard.errors import UserError
 from btard.identity import IdentityKey
-from cli import key as command
-from cli.main import main
 
 PASSPHRASE = "correct horse"
 

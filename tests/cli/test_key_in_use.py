@@ -37,7 +37,7 @@ async def end_of(program: str, *words: str) -> tuple[int | None, str]:
 
 
 @pytest.mark.swarm
-@pytest.mark.parametrize("program", ["cli.peer", "cli.coordinator"])
+@pytest.mark.parametrize("program", ["btard.cli.peer", "btard.cli.coordinator"])
 async def test_a_copied_key_ends_the_program_with_code_2(tmp_path: Path, program: str) -> None:
     member = await Libp2pNode.create(tmp_path / "member.key")
     first = await Libp2pNode.create(tmp_path / "identity.key", member.maddrs)
@@ -46,7 +46,7 @@ async def test_a_copied_key_ends_the_program_with_code_2(tmp_path: Path, program
     shutil.copy(tmp_path / "identity.key", directory)
     # A coordinator asks the members whose addresses a former start has written down.
     (directory / "addresses.json").write_text(json.dumps(list(member.maddrs)))
-    words = COORDINATOR if program == "cli.coordinator" else ("--initial-peers", member.maddrs[0])
+    words = COORDINATOR if program == "btard.cli.coordinator" else ("--initial-peers", member.maddrs[0])
     try:
         code, said = await end_of(program, *words, "--directory", str(directory))
         assert await member.control.connected(5) == {first.peer_id}

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 
 import pytest
 
+from btard.cli import btard.coordinator, main, peer
+from btard.cli.program import guarded
 from btard.errors import UserError
-from cli import coordinator, main, peer
-from cli.program import guarded
 
 HEAVY = ("torch", "hivemind", "pydantic", "transformers", "numpy", "yaml", "datasets")
 
@@ -44,7 +44,7 @@ def test_help_has_one_line_for_each_command(words: list[str], capsys: pytest.Cap
 
 def test_help_imports_nothing_heavy() -> None:
     script = (
-        "import sys; from cli.main import main; main(['--help'])\n"
+        "import sys; from btard.cli.main import main; main(['--help'])\n"
         f"sys.exit(' '.join(name for name in {HEAVY} if name in sys.modules))"
     )
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
@@ -54,7 +54,7 @@ def test_help_imports_nothing_heavy() -> None:
 
 def test_configuration_imports_no_torch() -> None:
     script = (
-        "import sys, byzantine.settings, btard.configuration, cli.docs\n"
+        "import sys, btard.byzantine.settings, btard.configuration, btard.cli.docs\n"
         "sys.exit(' '.join(name for name in ('torch', 'hivemind', 'transformers', 'numpy') if name in sys.modules))"
     )
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
@@ -69,7 +69,7 @@ def test_an_unknown_command_is_one_sentence_and_exit_code_2(capsys: pytest.Captu
 
 
 def test_a_command_gets_the_rest_of_the_words_and_gives_the_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen = fake_module(monkeypatch, "cli.swarm", "main", 7)
+    seen = fake_module(monkeypatch, "btard.cli.swarm", "main", 7)
     assert main.main(["swarm", "--peers", "3"]) == 7
     assert seen == ["--peers", "3"]
 
@@ -88,7 +88,7 @@ def test_errors_of_a_command(
     code: int,
     message: str,
 ) -> None:
-    fake_module(monkeypatch, "cli.swarm", "main", outcome)
+    fake_module(monkeypatch, "btard.cli.swarm", "main", outcome)
     assert main.main(["swarm"]) == code
     assert capsys.readouterr().err == message
 

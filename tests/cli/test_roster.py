@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
+from btard.cli import main as program
+from btard.cli.roster import main
+from btard.coordinator.events import CoordinatorEvent
 from btard.errors import UserError
-from cli import main as program
-from cli.roster import main
-from coordinator.events import CoordinatorEvent
-from peer.event_log import EventLog
-from peer.training import PeerEvent
+from btard.peer.training import PeerEvent
+from btard.swarm.event_log import EventLog
 
 A, B, C, D, E = (f"12D3KooW{letter * 44}" for letter in "abcde")
 

@@ -8,9 +8,9 @@ import subprocess
 
 import pytest
 
-from cli.main import main
-from cli.status import headline, table
-from peer.visit.overview import overview
+from btard.cli.main import main
+from btard.cli.status import headline, table
+from btard.peer.visit.overview import overview
 from tests.peer.test_daemon import BIN
 from tests.peer.visit.test_overview import MEMBERS, report, sight
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from btard.round.evidence import Evidence, Offence
-from btard.round.evidence_file import FORMAT, rules_fingerprint, save, to_json
-from cli import main as program
+from btard.cli import main as program
+from btard.round.evidence.evidence import Evidence, Offence
+from btard.round.evidence.file import FORMAT, rules_fingerprint, save, to_json
 from tests.btard.round.evidence import evidence_of
 
 EVIDENCE = evidence_of(Offence.WRONG_SUM)

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from coordinator.run_directory import RunDirectory
-from peer.event_log import EventLog
+from btard.coordinator.run_directory import RunDirectory
+from btard.swarm.event_log import EventLog
 
 
 class Log(EventLog):

@@ -9,15 +9,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from btard.coordinator.settings import CoordinatorSettings
 from btard.errors import UserError
 from btard.identity import Envelope, IdentityKey, MessageKind, PeerId
 from btard.round.roster import Roster, first_randomness
+from btard.swarm.manifest import RunManifest
+from btard.swarm.questions import Head, Knock, Question
+from btard.swarm.records import Join, LocalMetrics, Metrics
 from btard.transport.base import PeerAddress
 from btard.transport.libp2p import RecordError
-from coordinator.settings import CoordinatorSettings
-from peer.manifest import RunManifest
-from peer.questions import Head, Knock, Question
-from peer.records import Join, LocalMetrics, Metrics
 
 FINGERPRINT = "ab" * 32
 MADDR = "/ip4/127.0.0.1/tcp/1"
@@ -87,7 +87,7 @@ def metrics(step: int, *, loss: float | None = 1.0, rate: float = 10.0) -> Local
 
 
 class MemoryNetwork:
-    """Implements `coordinator.network.Network`."""
+    """Implements `btard.coordinator.network.Network`."""
 
     def __init__(self, run: RunManifest) -> None:
         self.run = run

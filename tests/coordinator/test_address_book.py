@@ -7,10 +7,10 @@ import time
 
 import pytest
 
+from btard.coordinator.address_book import MAX_BOOTSTRAP, AddressBook, remembered_addresses
+from btard.coordinator.run_directory import RunDirectory
 from btard.identity import MessageKind
-from coordinator.address_book import MAX_BOOTSTRAP, AddressBook, remembered_addresses
-from coordinator.run_directory import RunDirectory
-from peer.records import Join
+from btard.swarm.records import Join
 from tests.coordinator.swarm import FINGERPRINT, MemoryNetwork, identity, manifest, roster
 
 RUN = manifest()

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from btard.coordinator.ban_keeper import BanKeeper
 from btard.identity import PeerId
-from btard.round.evidence import Offence
-from btard.round.evidence_file import from_json, to_json
+from btard.round.evidence.evidence import Offence
+from btard.round.evidence.file import from_json, to_json
 from btard.round.roster import Roster
-from coordinator.ban_keeper import BanKeeper
-from peer.bans import BanBook
+from btard.swarm.bans import BanBook
 from tests.btard.round.evidence import evidence_of
 from tests.coordinator.conftest import Log
 from tests.coordinator.swarm import MemoryNetwork, identity, ids, manifest, roster

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from coordinator import checkpoints as module
-from coordinator.checkpoints import MAX_ATTEMPTS, CheckpointKeeper
-from coordinator.run_directory import RunDirectory
-from tasks.base import Task
-from tasks.registry import load_task
-from tasks.training_state import TrainingState
+from btard.coordinator import checkpoints as module
+from btard.coordinator.checkpoints import MAX_ATTEMPTS, CheckpointKeeper
+from btard.coordinator.run_directory import RunDirectory
+from btard.tasks.base import Task
+from btard.tasks.registry import load_task
+from btard.tasks.training_state import TrainingState
 from tests.coordinator.conftest import Log
 from tests.coordinator.swarm import MemoryNetwork, head, manifest, roster, until
 

@@ -14,17 +14,17 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]
 import pytest
 
+from btard.cli import coordinator as program
+from btard.coordinator.daemon import run
 from btard.errors import UserError
 from btard.identity import PeerId
+from btard.peer.joining import find_manifest
+from btard.peer.knocking import Knocker
+from btard.peer.rosters import Rosters
 from btard.round.roster import Roster
+from btard.swarm.questions import Question, Want
 from btard.transport.libp2p import Libp2pNode, resolve_initial_peer
 from btard.transport.libp2p.discover import split_maddr
-from cli import coordinator as program
-from coordinator.daemon import run
-from peer.joining import find_manifest
-from peer.knocking import Knocker
-from peer.questions import Question, Want
-from peer.rosters import Rosters
 
 QUICK = ["--experiment", "test", "--task", "digits", "--host", "127.0.0.1", "--dht-port", "0"]
 DEADLINE = 30.0
@@ -43,7 +43,7 @@ async def test_a_node_is_welcomed_and_the_end_is_clean(tmp_path: Path) -> None:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "cli.coordinator",
+        "btard.cli.coordinator",
         *words,
         cwd=Path(__file__).parents[2],
         env={**os.environ, "TMPDIR": str(tmp_path), "OMP_NUM_THREADS": "1"},

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from btard.errors import UserError
-from peer.event_log import EventLog, JsonLines
+from btard.swarm.event_log import EventLog, JsonLines
 from tests.coordinator.swarm import identity
 
 

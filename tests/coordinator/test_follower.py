@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from coordinator import follower as module
-from coordinator.follower import Follower
+from btard.coordinator import follower as module
+from btard.coordinator.follower import Follower
 from tests.coordinator.conftest import Log
 from tests.coordinator.swarm import MemoryNetwork, head, identity, ids, manifest, roster
 

@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 import torch
 
+from btard.coordinator.manifest_maker import PreparedRun, prepare_run
+from btard.coordinator.run_directory import RunDirectory
+from btard.coordinator.settings import DEFAULT_TAU
 from btard.errors import UserError
-from coordinator.manifest_maker import PreparedRun, prepare_run
-from coordinator.run_directory import RunDirectory
-from coordinator.settings import DEFAULT_TAU
-from peer.calibration import Tolerance
-from tasks.data import hub
-from tasks.data.public import PublicData, PublicKind
-from tasks.data.spec import DataSpec
-from tasks.registry import load_task
-from tasks.training_state import TrainingState
+from btard.swarm.calibration import Tolerance
+from btard.tasks.data import hub
+from btard.tasks.data.public import PublicData, PublicKind
+from btard.tasks.data.spec import DataSpec
+from btard.tasks.registry import load_task
+from btard.tasks.training_state import TrainingState
 from tests.coordinator.swarm import settings
 from tests.tasks.data.test_hub import COMMIT, StandIn
 

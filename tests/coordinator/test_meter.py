@@ -9,18 +9,18 @@ from collections.abc import Iterator
 import pytest
 from prometheus_client import CollectorRegistry
 
+from btard.coordinator.events import CoordinatorEvent
+from btard.coordinator.meter import MeteredLog, SwarmMeter
+from btard.coordinator.metrics import MetricsBoard, StepSummary
+from btard.coordinator.peer_details import DetailsBoard
+from btard.coordinator.run_directory import RunDirectory
 from btard.identity import Envelope, MessageKind, PeerId
 from btard.logs import MOMENT
 from btard.printable import printable
-from btard.round.evidence import Offence
+from btard.round.evidence.evidence import Offence
+from btard.swarm.details import MAX_TOLD, Examination, Exclusion, Found, PeerDetails
+from btard.swarm.records import LocalMetrics, Metrics
 from btard.transport.stages import Stage
-from coordinator.events import CoordinatorEvent
-from coordinator.meter import MeteredLog, SwarmMeter
-from coordinator.metrics import MetricsBoard, StepSummary
-from coordinator.peer_details import DetailsBoard
-from coordinator.run_directory import RunDirectory
-from peer.details import MAX_TOLD, Examination, Exclusion, Found, PeerDetails
-from peer.records import LocalMetrics, Metrics
 from tests.coordinator.swarm import identity, ids, manifest, roster
 from tests.peer.telemetry.families import exported, series, values
 

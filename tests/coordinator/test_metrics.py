@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from btard.coordinator import metrics as module
+from btard.coordinator.metrics import MetricsBoard, StepSummary, status_line
+from btard.coordinator.run_directory import RunDirectory
 from btard.identity import Envelope, MessageKind
-from coordinator import metrics as module
-from coordinator.metrics import MetricsBoard, StepSummary, status_line
-from coordinator.run_directory import RunDirectory
 from tests.coordinator.swarm import MemoryNetwork, identity, manifest, metrics, roster
 
 RUN = manifest()

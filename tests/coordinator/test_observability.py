@@ -11,9 +11,9 @@ import pytest
 import yaml
 from prometheus_client import CollectorRegistry
 
+from btard.coordinator.meter import SwarmMeter
+from btard.peer.telemetry.meter import PeerMeter
 from btard.transport.libp2p import Counters
-from coordinator.meter import SwarmMeter
-from peer.telemetry.meter import PeerMeter
 from tests.coordinator.swarm import identity, manifest
 from tests.peer.telemetry.families import Family, exported, families, values
 

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from btard.coordinator import peer_details as module
+from btard.coordinator.peer_details import DetailsBoard
+from btard.coordinator.run_directory import RunDirectory
+from btard.swarm.details import Examination, Exclusion, Found, PeerDetails
+from btard.swarm.records import Metrics
 from btard.transport.stages import Stage
-from coordinator import peer_details as module
-from coordinator.peer_details import DetailsBoard
-from coordinator.run_directory import RunDirectory
-from peer.details import Examination, Exclusion, Found, PeerDetails
-from peer.records import Metrics
 from tests.coordinator.conftest import Log
 from tests.coordinator.swarm import ids, metrics, roster
 

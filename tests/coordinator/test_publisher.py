@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from btard.coordinator import publisher as module
+from btard.coordinator.publisher import Publisher
 from btard.identity import MessageKind
 from btard.round.roster import Roster
-from coordinator import publisher as module
-from coordinator.publisher import Publisher
-from peer.records import RosterRecord
+from btard.swarm.records import RosterRecord
 from tests.coordinator.swarm import MemoryNetwork, identity, ids, manifest, roster, until
 
 RUN = manifest()

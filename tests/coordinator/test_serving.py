@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from coordinator.serving import CoordinatorServer, InitialState, sign_manifest
-from peer.manifest import RunManifest
-from peer.questions import Question, Want
-from peer.reception import Reception
+from btard.coordinator.serving import CoordinatorServer, InitialState, sign_manifest
+from btard.swarm.manifest import RunManifest
+from btard.swarm.questions import Question, Want
+from btard.swarm.reception import Reception
 from tests.coordinator.swarm import identity, manifest
 
 KEY, PEER = identity(0), identity(1).peer_id

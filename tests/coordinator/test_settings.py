@@ -9,11 +9,11 @@ import pytest
 
 from btard.aggregation import RuleName
 from btard.configuration import load_settings
+from btard.coordinator.settings import Arithmetic, CoordinatorSettings, Rule, Wire
 from btard.errors import UserError
-from btard.round.partition import WireType
-from coordinator.settings import Arithmetic, CoordinatorSettings, Rule, Wire
-from peer.manifest import Deadlines
-from tasks.training_state import Precision
+from btard.round.vectors.partition import WireType
+from btard.swarm.manifest import Deadlines
+from btard.tasks.training_state import Precision
 
 
 def load(*words: str) -> CoordinatorSettings:
@@ -30,7 +30,7 @@ def test_repeated_names_and_deadlines_are_those_of_the_protocol() -> None:
 
 def test_settings_import_neither_torch_nor_hivemind() -> None:
     script = (
-        "import sys, coordinator.settings, coordinator.daemon\n"
+        "import sys, btard.coordinator.settings, coordinator.daemon\n"
         "sys.exit(' '.join(name for name in ('torch', 'hivemind', 'numpy') if name in sys.modules))"
     )
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)

@@ -12,21 +12,21 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from btard.behaviour import LeaveReason
+from btard.coordinator import follower as following
+from btard.coordinator import supervisor as module
+from btard.coordinator import welcome
+from btard.coordinator.manifest_maker import PreparedRun, prepare_run
+from btard.coordinator.meter import SwarmMeter
+from btard.coordinator.run_directory import RunDirectory
+from btard.coordinator.serving import InitialState, sign_manifest
+from btard.coordinator.supervisor import ExitCode, Supervisor
 from btard.identity import Envelope, MessageKind, PeerId
-from btard.round.evidence import Evidence, Offence, Scene
-from btard.round.evidence_file import to_json
-from btard.round.messages import Leave
-from coordinator import follower as following
-from coordinator import supervisor as module
-from coordinator import welcome
-from coordinator.manifest_maker import PreparedRun, prepare_run
-from coordinator.meter import SwarmMeter
-from coordinator.run_directory import RunDirectory
-from coordinator.serving import InitialState, sign_manifest
-from coordinator.supervisor import ExitCode, Supervisor
-from peer.questions import Directory, Question, Reply, Want
-from peer.reception import Reception
-from peer.records import RosterRecord
+from btard.round.evidence.evidence import Evidence, Offence, Scene
+from btard.round.evidence.file import to_json
+from btard.round.messages.bodies import Leave
+from btard.swarm.questions import Directory, Question, Reply, Want
+from btard.swarm.reception import Reception
+from btard.swarm.records import RosterRecord
 from tests.coordinator.conftest import Log
 from tests.coordinator.swarm import MADDR, MemoryNetwork, head, identity, ids, knock, metrics, roster, settings, until
 

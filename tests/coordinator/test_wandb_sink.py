@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
+from btard.coordinator.metrics import StepSummary
+from btard.coordinator.wandb_sink import WandbSink
 from btard.errors import UserError
-from coordinator.metrics import StepSummary
-from coordinator.wandb_sink import WandbSink
-from peer.telemetry.settings import WandbMode
+from btard.swarm.telemetry.settings import WandbMode
 from tests.coordinator.swarm import manifest
-from tests.peer.telemetry.test_wandb_run import history
+from tests.swarm.telemetry.test_wandb_run import history
 
 SUMMARY = StepSummary(7, 1.5, 1.4, 3, 4, 12, 25.0, 3)
 

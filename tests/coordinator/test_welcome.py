@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from btard.coordinator import welcome as module
+from btard.coordinator.welcome import MAX_REFUSALS, Welcome
 from btard.round.roster import Roster, first_randomness
-from coordinator import welcome as module
-from coordinator.welcome import MAX_REFUSALS, Welcome
-from peer import door
-from peer.questions import Reply
+from btard.swarm import door
+from btard.swarm.questions import Reply
 from tests.coordinator.conftest import Log
 from tests.coordinator.swarm import MemoryNetwork, identity, ids, knock, manifest, until
 

@@ -7,9 +7,9 @@ import math
 from pathlib import Path
 from typing import Any
 
-from deploy.local.plan import SwarmPlan, make_plan
-from deploy.local.settings import SwarmSettings
-from deploy.local.status import RunStatus
+from btard.deploy.local.plan import SwarmPlan, make_plan
+from btard.deploy.local.settings import SwarmSettings
+from btard.deploy.local.status import RunStatus
 
 BANS = {"peer-5": 27, "peer-6": 31, "peer-7": 58}
 START = 20

@@ -14,13 +14,13 @@ import pytest
 import yaml
 from rich.console import Console
 
+from btard.deploy.experiment.local import swarm_settings
+from btard.deploy.experiment.plan import ExperimentFile, RunSpec, load_experiment, runs_of
+from btard.deploy.experiment.report import write_report
+from btard.deploy.experiment.results import read_run
+from btard.deploy.experiment.runner import DONE, checkpoint_of, run_directory, run_experiment
 from btard.errors import UserError
-from deploy.experiment.local import swarm_settings
-from deploy.experiment.plan import ExperimentFile, RunSpec, load_experiment, runs_of
-from deploy.experiment.report import write_report
-from deploy.experiment.results import read_run
-from deploy.experiment.runner import DONE, checkpoint_of, run_directory, run_experiment
-from tasks.training_state import CHECKPOINT_FILE
+from btard.tasks.training_state import CHECKPOINT_FILE
 from tests.deploy.standins import ROOT, environment, eventually
 
 TINY: dict[str, Any] = {
@@ -158,7 +158,17 @@ def test_results_are_of_honest_peers_and_end_where_the_run_ends(tmp_path: Path) 
 
 
 def command(file: Path, directory: Path) -> list[str]:
-    return [sys.executable, "-m", "cli.main", "deploy", "aws", "experiment", str(file), "--directory", str(directory)]
+    return [
+        sys.executable,
+        "-m",
+        "btard.cli.main",
+        "deploy",
+        "aws",
+        "experiment",
+        str(file),
+        "--directory",
+        str(directory),
+    ]
 
 
 @pytest.mark.swarm

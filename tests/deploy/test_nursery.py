@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from btard.deploy.local.messages import Ended, EndWave, Start, Started, Wave
+from btard.deploy.local.nursery_client import NurseryClient, last_lines
 from btard.errors import UserError
-from deploy.local.messages import Ended, EndWave, Start, Started, Wave
-from deploy.local.nursery_client import NurseryClient, last_lines
 from tests.deploy.standins import HERE, ROOT, environment, eventually, gone
 
 GRACE = 1.0
@@ -124,8 +124,8 @@ def test_what_cannot_be_imported_is_told(tmp_path: Path) -> None:
 LAUNCHER = f"""
 import sys
 from pathlib import Path
-from deploy.local.messages import Start, Started
-from deploy.local.nursery_client import NurseryClient
+from btard.deploy.local.messages import Start, Started
+from btard.deploy.local.nursery_client import NurseryClient
 from tests.deploy.standins import environment
 folder = Path(sys.argv[1])
 with NurseryClient([], environment(), folder / "nursery.log", grace=1.0) as nursery:

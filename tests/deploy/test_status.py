@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from deploy.local.events import Tail
-from deploy.local.figure import Curve, draw_comparison, draw_run
-from deploy.local.live_table import LiveView, duration, header, table
-from deploy.local.plan import make_plan
-from deploy.local.status import PeerState, RunStatus
-from deploy.local.summary import Summary, summarise
+from btard.deploy.local.events import Tail
+from btard.deploy.local.figure import Curve, draw_comparison, draw_run
+from btard.deploy.local.live_table import LiveView, duration, header, table
+from btard.deploy.local.plan import make_plan
+from btard.deploy.local.status import PeerState, RunStatus
+from btard.deploy.local.summary import Summary, summarise
 from tests.deploy.recorded import BANS, START, STEPS, loss_of, recorded_run, settings
 
 

@@ -15,11 +15,11 @@ import yaml
 from rich.console import Console
 
 from btard.configuration import load_settings
+from btard.deploy.local.plan import free_port, local_key, make_plan
+from btard.deploy.local.settings import SwarmSettings
+from btard.deploy.local.summary import Summary
+from btard.deploy.local.swarm import run_swarm
 from btard.errors import UserError
-from deploy.local.plan import free_port, local_key, make_plan
-from deploy.local.settings import SwarmSettings
-from deploy.local.summary import Summary
-from deploy.local.swarm import run_swarm
 from tests.deploy.standins import ROOT, environment, eventually, gone
 
 STEPS = 10
@@ -28,7 +28,7 @@ WORDS = f"--task digits --peers 4 --byzantine 1 --attack-start 2 --validators 0 
 
 
 def command(directory: Path, *words: str) -> list[str]:
-    return [sys.executable, "-m", "cli.main", "swarm", *WORDS, "--directory", str(directory), *words]
+    return [sys.executable, "-m", "btard.cli.main", "swarm", *WORDS, "--directory", str(directory), *words]
 
 
 def run(directory: Path, *words: str) -> subprocess.CompletedProcess[str]:
@@ -218,7 +218,7 @@ def test_a_directory_with_a_run_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_a_signal_at_the_very_end_is_not_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("deploy.local.swarm._Swarm.run", lambda _: os.kill(os.getpid(), signal.SIGINT))
+    monkeypatch.setattr("btard.deploy.local.swarm._Swarm.run", lambda _: os.kill(os.getpid(), signal.SIGINT))
     with pytest.raises(KeyboardInterrupt):
         run_swarm(SwarmSettings.model_validate({"directory": tmp_path, "task": "digits"}), Console(quiet=True))
 

@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
-from btard.round.evidence import Offence
-from btard.round.evidence_file import load
+from btard.cli.events import read_events
+from btard.cli.roster import Change, history
+from btard.deploy.local.plan import HOST, free_port, local_key
+from btard.deploy.local.summary import Summary
+from btard.round.evidence.evidence import Offence
+from btard.round.evidence.file import load
 from btard.round.proof import verify
-from cli.events import read_events
-from cli.roster import Change, history
-from deploy.local.plan import HOST, free_port, local_key
-from deploy.local.summary import Summary
 from tests.deploy.standins import ROOT, environment, eventually
 
 TIMEOUT = 240.0
@@ -31,7 +31,7 @@ def swarm(directory: Path, **settings: object) -> subprocess.Popen[str]:
     given = {"task": "digits", "seed": SEED, "directory": directory, **settings}
     words = [str(word) for name, value in given.items() for word in (f"--{name.replace('_', '-')}", *_words(value))]
     return subprocess.Popen(
-        [sys.executable, "-m", "cli.main", "swarm", *words],
+        [sys.executable, "-m", "btard.cli.main", "swarm", *words],
         env=environment(),
         cwd=ROOT,
         stdout=subprocess.PIPE,
@@ -77,7 +77,7 @@ def events(directory: Path, *names: str) -> list[dict[str, Any]]:
 
 def verdicts_on(*words: str | Path) -> list[dict[str, Any]]:
     """Run `btard verdict` in a process of its own, and return what it says of each file."""
-    command = [sys.executable, "-m", "cli.main", "verdict", *map(str, words), "--json"]
+    command = [sys.executable, "-m", "btard.cli.main", "verdict", *map(str, words), "--json"]
     result = subprocess.run(command, env=environment(), cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert result.returncode == 0, result.stdout + result.stderr
     return [json.loads(line) for line in result.stdout.splitlines()]
@@ -151,7 +151,7 @@ def test_a_killed_peer_comes_back_verifies_what_it_missed_and_counts_after_its_p
     words = ["--initial-peers", f"/ip4/{HOST}/tcp/{port}/p2p/{coordinator}", "--host", HOST, "--directory", str(killed)]
     with (tmp_path / "again.txt").open("w") as log:
         again = subprocess.Popen(
-            [sys.executable, "-m", "cli.peer", *words, "--device", "cpu", "--threads", "1"],
+            [sys.executable, "-m", "btard.cli.peer", *words, "--device", "cpu", "--threads", "1"],
             env=environment(),
             cwd=ROOT,
             stdout=log,

@@ -13,8 +13,6 @@ from btard.behaviour import Behaviour
 from btard.hashing import digest
 from btard.identity import Envelope, IdentityKey, Malformed, MessageKind, PeerId
 from btard.identity.codec import decode, encode
-from btard.round import evidence_file
-from btard.round.accusations import Relay, Report, Vote
 from btard.round.actions import (
     Action,
     AggregateAgain,
@@ -24,8 +22,10 @@ from btard.round.actions import (
     InspectRow,
     MeasureRows,
 )
-from btard.round.exchange import MOST_PULLS
-from btard.round.messages import (
+from btard.round.delivery.exchange import MOST_PULLS
+from btard.round.evidence.evidence import file as evidence_file
+from btard.round.messages.accusations import Relay, Report, Vote
+from btard.round.messages.bodies import (
     Aggregate,
     Certificate,
     Commit,
@@ -40,7 +40,7 @@ from btard.round.messages import (
 from btard.round.proof import Unproven, verify
 from btard.round.roster import Roster
 from btard.round.session import Session
-from btard.round.work import UNKNOWN, aggregate_rows, encode_parts, imbalance, inspect_row, measure_rows
+from btard.round.vectors.work import UNKNOWN, aggregate_rows, encode_parts, imbalance, inspect_row, measure_rows
 from btard.transport.base import Payload
 from btard.transport.memory import SimulatedPeer
 from tests.btard.round.swarm import Swarm, keys, seeded_gradient

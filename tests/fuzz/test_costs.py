@@ -6,9 +6,9 @@ import pytest
 
 from btard.hashing import digest
 from btard.identity import MessageKind
-from btard.round.accusations import Fault, Relay, Report
-from btard.round.messages import Phase, Reveal
-from lab.hostile import IN_A_STEP, Listener, hostile
+from btard.lab.hostile import IN_A_STEP, Listener, hostile
+from btard.round.messages.accusations import Fault, Relay, Report
+from btard.round.messages.bodies import Phase, Reveal
 from tests.fuzz.costs import counting, forget, found, listener, work
 
 SMALL, LARGE = listener(), Listener(40)

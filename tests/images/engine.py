@@ -210,7 +210,7 @@ class Container:
 
     def healthy(self) -> bool:
         """Run the image's health check; not the engine's own way, which waits for intervals or needs systemd."""
-        return self.try_inside("python", "-m", "cli.health") is not None
+        return self.try_inside("python", "-m", "btard.cli.health") is not None
 
     def lines(self, file: str) -> list[dict[str, Any]]:
         """Return the JSON lines of a file in its run directory."""

@@ -63,7 +63,7 @@ def check_configuration(engine: Engine) -> None:
     assert config["Entrypoint"] == ["btard-peer"]
     assert list(config["Volumes"]) == ["/data"]
     health = config.get("Healthcheck") or image["Healthcheck"]
-    assert health["Test"] == ["CMD", "python", "-m", "cli.health"]
+    assert health["Test"] == ["CMD", "python", "-m", "btard.cli.health"]
     assert image["Size"] < MOST_BYTES
 
 

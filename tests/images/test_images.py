@@ -16,8 +16,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from btard.configuration import Settings, describe
-from coordinator.settings import CoordinatorSettings
-from peer.settings import PeerSettings
+from btard.coordinator.settings import CoordinatorSettings
+from btard.peer.settings import PeerSettings
 
 ROOT = Path(__file__).parents[2]
 DOCKER = ROOT / "docker"
@@ -115,7 +115,7 @@ def test_an_image_runs_its_program_as_a_user_with_a_check_and_a_volume(program: 
     assert f'\nENTRYPOINT ["btard-{program}"]\n' in text
     assert "\nUSER 1000:1000\n" in text
     assert "\nVOLUME /data\n" in text
-    assert 'CMD ["python", "-m", "cli.health"]\n' in text
+    assert 'CMD ["python", "-m", "btard.cli.health"]\n' in text
 
 
 def instructions(program: str) -> list[str]:

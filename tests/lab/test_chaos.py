@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import pytest
 
-from lab.chaos import Tally, attack_names, draw, run_one
-from lab.settings import SimulateSettings
-from lab.soak import run_seed
+from btard.lab.chaos import Tally, attack_names, draw, run_one
+from btard.lab.settings import SimulateSettings
+from btard.lab.soak import run_seed
 
 CHUNKS, RUNS = 40, 50
 

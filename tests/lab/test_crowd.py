@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from lab.crowd import SIZES, besiege, draws_alone, expected_steps, main, steps_of, windows_alone
+from btard.lab.crowd import SIZES, besiege, draws_alone, expected_steps, main, steps_of, windows_alone
 
 
 @pytest.mark.parametrize("members", [1, 2, 8, 19])

@@ -10,12 +10,12 @@ import pytest
 
 from btard.behaviour import Behaviour
 from btard.identity import MessageKind
+from btard.lab.invariants import Violation, run_checked
+from btard.lab.peer import Event, LabPeer
+from btard.lab.settings import SimulateSettings
+from btard.lab.simulation import Simulation
 from btard.round.actions import Finished, Voided
-from btard.round.evidence import Evidence, Offence
-from lab.invariants import Violation, run_checked
-from lab.peer import Event, LabPeer
-from lab.settings import SimulateSettings
-from lab.simulation import Simulation
+from btard.round.evidence.evidence import Evidence, Offence
 
 
 def simulation(**chosen: Any) -> Simulation:

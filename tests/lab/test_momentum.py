@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from btard.round.evidence import Offence
-from lab.invariants import run_checked
-from lab.report import report
-from lab.settings import SimulateSettings
-from lab.simulation import Simulation
+from btard.lab.invariants import run_checked
+from btard.lab.report import report
+from btard.lab.settings import SimulateSettings
+from btard.lab.simulation import Simulation
+from btard.round.evidence.evidence import Offence
 
 
 def run(**chosen: Any) -> Simulation:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cli.main import main
+from btard.cli.main import main
 
 REPLAYS = {
     "a certificate of an attempt came just after its settlement, and was ignored": [

@@ -6,12 +6,12 @@ from typing import Any
 
 from btard.hashing import digest
 from btard.identity import PeerId
+from btard.lab.invariants import run_checked
+from btard.lab.peer import Event, LabPeer
+from btard.lab.settings import SimulateSettings
+from btard.lab.simulation import Simulation
 from btard.round.actions import Finished
 from btard.round.roster import Roster
-from lab.invariants import run_checked
-from lab.peer import Event, LabPeer
-from lab.settings import SimulateSettings
-from lab.simulation import Simulation
 
 PROBATION = 8
 OLD, NEW = 5, 6

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
+from btard.cli.main import main
 from btard.identity import PeerId
+from btard.lab.invariants import run_checked
+from btard.lab.peer import Event, LabPeer
+from btard.lab.report import butterfly_bytes, report, tables
+from btard.lab.settings import Rejoin, SimulateSettings, WorkloadName
+from btard.lab.simulation import Simulation
 from btard.round.actions import Finished
-from cli.main import main
-from lab.invariants import run_checked
-from lab.peer import Event, LabPeer
-from lab.report import butterfly_bytes, report, tables
-from lab.settings import Rejoin, SimulateSettings, WorkloadName
-from lab.simulation import Simulation
 
 
 def settings(**chosen: Any) -> SimulateSettings:

@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-import lab.soak
-from lab.chaos import Tally, attack_names
-from lab.soak import TooLongError, limited, main, soak
+from btard.lab import soak as module
+from btard.lab.chaos import Tally, attack_names
+from btard.lab.soak import TooLongError, limited, main, soak
 
 
 def test_what_takes_too_long_is_ended() -> None:
@@ -20,9 +20,9 @@ def test_what_takes_too_long_is_ended() -> None:
 
 
 def test_a_hanging_run_is_a_violation(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lab.soak, "PATIENCE", 1)
-    monkeypatch.setattr(lab.soak, "run_one", lambda settings: time.sleep(30))
-    (line,) = lab.soak.run_seed(3, attack_names()).violations
+    monkeypatch.setattr(module, "PATIENCE", 1)
+    monkeypatch.setattr(module, "run_one", lambda settings: time.sleep(30))
+    (line,) = module.run_seed(3, attack_names()).violations
     assert "it takes more than 1 s" in line and "--seed 3" in line
 
 
@@ -33,7 +33,7 @@ def _deadly(seed: int, names: object) -> Tally:
 
 
 def test_a_process_that_dies_is_told_and_the_others_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lab.soak, "run_seed", _deadly)
+    monkeypatch.setattr(module, "run_seed", _deadly)
     tally = soak(1.0, 0, attack_names(), workers=1)
     assert tally.violations and all("a process died" in line for line in tally.violations)
     assert tally.runs > len(tally.violations)

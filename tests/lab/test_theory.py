@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from lab.figures import bans_figure
-from lab.theory import CASES, main, table
-from lab.waits import Result, expected_p95, expected_steps, simulate_draws, simulate_protocol
+from btard.lab.figures import bans_figure
+from btard.lab.theory import CASES, main, table
+from btard.lab.waits import Result, expected_p95, expected_steps, simulate_draws, simulate_protocol
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from peer.settings import Device
-from peer.trainer import Trainer
-from tasks.registry import load_task
+from btard.peer.settings import Device
+from btard.peer.trainer import Trainer
+from btard.tasks.registry import load_task
 from tests.peer.helpers import run_manifest
 
 

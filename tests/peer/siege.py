@@ -16,6 +16,8 @@ from hivemind.dht.protocol import DHTProtocol
 from hivemind.p2p import PeerID
 
 from btard.identity import Envelope, IdentityKey, MessageKind, PeerId
+from btard.swarm.manifest import RunManifest
+from btard.swarm.questions import Knock, Question, Want
 from btard.transport.libp2p import Libp2pNode
 from btard.transport.libp2p.control import DaemonError
 from btard.transport.libp2p.daemon import Daemon
@@ -24,8 +26,6 @@ from btard.transport.libp2p.incoming import BULK_PROTOCOL, CONTROL_PROTOCOL, FET
 from btard.transport.libp2p.outgoing import expect_nothing
 from btard.transport.libp2p.pipe import Parser, Pipe, StreamLost
 from btard.transport.libp2p.record_rules import expiry_of, key_of
-from peer.manifest import RunManifest
-from peer.questions import Knock, Question, Want
 
 STRANGERS = 2
 IDLE_CONNECTIONS = 64

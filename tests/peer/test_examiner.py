@@ -10,17 +10,17 @@ import torch
 
 from btard.behaviour import Behaviour
 from btard.hashing import digest
-from btard.round.attempt import Attempt
-from btard.round.messages import Commit
-from btard.round.work import Link, encode_parts
+from btard.peer.examiner import Examiner
+from btard.peer.settings import Device
+from btard.peer.trainer import Trainer
+from btard.round.attempt.attempt import Attempt
+from btard.round.messages.bodies import Commit
+from btard.round.vectors.work import Link, encode_parts
+from btard.swarm.manifest import RunManifest
+from btard.swarm.questions import Question, Want
+from btard.tasks.registry import load_task
 from btard.transport.driver import Withheld
 from btard.transport.libp2p import FetchError
-from peer.examiner import Examiner
-from peer.manifest import RunManifest
-from peer.questions import Question, Want
-from peer.settings import Device
-from peer.trainer import Trainer
-from tasks.registry import load_task
 from tests.peer.helpers import PEERS, ROSTER, Answer, TableTransport, run_manifest
 
 ME, TARGET = PEERS[0], PEERS[1]

@@ -12,9 +12,9 @@ import pytest
 
 from btard.errors import UserError
 from btard.identity import Malformed
-from peer.joining import load_run_task
-from peer.manifest import RunManifest
-from peer.settings import PeerSettings
+from btard.peer.joining import load_run_task
+from btard.peer.settings import PeerSettings
+from btard.swarm.manifest import RunManifest
 from tests.peer.helpers import KEYS, run_manifest, signed_manifest
 from tests.watch import Touched, watching
 
@@ -77,7 +77,7 @@ HOSTILE: list[dict[str, Any]] = [
     {"data": {"kind": "hub", "name": "./owner", "revision": COMMIT}},
     {"data": {"kind": "hub", "name": "owner/name", "revision": "../../secret.txt"}},
     {"data": {"kind": "hub", "name": "owner/name", "revision": COMMIT, "trust_remote_code": True}},
-    *({"task": task} for task in ("evil_task", "evil", "tasks.gpt", "os", "../evil_task", "evil_task:Task", "")),
+    *({"task": task} for task in ("evil_task", "evil", "btard.tasks.gpt", "os", "../evil_task", "evil_task:Task", "")),
     *({"size": size} for size in ("evil_task", "../../tiny", "tiny\x1b[2J", "")),
     {"batch_size": 2**20},
     {"dimension": 2**39},

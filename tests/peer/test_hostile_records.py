@@ -8,21 +8,21 @@ from typing import Any
 
 import pytest
 
+from btard.cli.roster import history
+from btard.cli.status import headline, table
+from btard.coordinator.dashboard.model import RunModel
+from btard.coordinator.metrics import MetricsBoard
+from btard.coordinator.peer_details import DetailsBoard
+from btard.coordinator.run_directory import RunDirectory
 from btard.identity import Envelope, Malformed, MessageKind, PeerId
-from btard.round.evidence_file import from_json
+from btard.peer.visit.overview import overview
+from btard.peer.visit.sight import Sight
+from btard.round.evidence.file import from_json
 from btard.round.roster import Roster, first_randomness
+from btard.swarm.bans import BanBook, Bans
+from btard.swarm.event_log import EventLog
+from btard.swarm.records import Join, Metrics, Record, RosterRecord, read_records
 from btard.transport.stages import Stage
-from cli.roster import history
-from cli.status import headline, table
-from coordinator.dashboard.model import RunModel
-from coordinator.metrics import MetricsBoard
-from coordinator.peer_details import DetailsBoard
-from coordinator.run_directory import RunDirectory
-from peer.bans import BanBook, Bans
-from peer.event_log import EventLog
-from peer.records import Join, Metrics, Record, RosterRecord, read_records
-from peer.visit.overview import overview
-from peer.visit.sight import Sight
 from tests.peer.helpers import KEYS, PEERS, RUN, run_manifest
 from tests.watch import watching
 

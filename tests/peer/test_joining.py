@@ -11,15 +11,15 @@ import pytest
 
 from btard.errors import UserError
 from btard.identity import Envelope, MessageKind, PeerId
+from btard.peer import joining
+from btard.peer.joining import check_local_settings, find_manifest, load_run_task
+from btard.peer.settings import PeerSettings
+from btard.swarm.manifest import PROTOCOL_VERSION
+from btard.swarm.questions import Question, Want
+from btard.tasks.data.public import PublicData, PublicKind
+from btard.tasks.data.spec import DataSpec
+from btard.tasks.registry import load_task
 from btard.transport.libp2p import FetchError
-from peer import joining
-from peer.joining import check_local_settings, find_manifest, load_run_task
-from peer.manifest import PROTOCOL_VERSION
-from peer.questions import Question, Want
-from peer.settings import PeerSettings
-from tasks.data.public import PublicData, PublicKind
-from tasks.data.spec import DataSpec
-from tasks.registry import load_task
 from tests.peer.helpers import KEYS, PEERS, RUN, TableTransport, run_manifest, signed_manifest
 
 MANIFEST = run_manifest()

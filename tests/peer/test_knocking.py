@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from btard.identity import PeerId
+from btard.peer import knocking as module
+from btard.peer.knocking import Knocker, ask_directory
+from btard.swarm.questions import Directory, Question, Reply, Want
 from btard.transport.libp2p import FetchError
-from peer import knocking as module
-from peer.knocking import Knocker, ask_directory
-from peer.questions import Directory, Question, Reply, Want
 from tests.coordinator.swarm import until
 from tests.peer.helpers import PEERS, TableTransport, run_manifest
 

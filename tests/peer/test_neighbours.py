@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 
 from btard.identity import Envelope, MessageKind, PeerId
+from btard.peer import neighbours as module
+from btard.peer.knocking import Knocker
+from btard.peer.neighbours import Neighbours
+from btard.peer.rosters import Rosters
+from btard.swarm.door import Door
+from btard.swarm.questions import Directory, Knock, Question, Reply, Want
+from btard.swarm.records import Join
 from btard.transport.base import PeerAddress
 from btard.transport.libp2p import DaemonError, RecordError
-from peer import neighbours as module
-from peer.door import Door
-from peer.knocking import Knocker
-from peer.neighbours import Neighbours
-from peer.questions import Directory, Knock, Question, Reply, Want
-from peer.records import Join
-from peer.rosters import Rosters
 from tests.coordinator.swarm import until
 from tests.peer.helpers import KEYS, PEERS, ROSTER, RUN, TableRecords, TableTransport, run_manifest
 

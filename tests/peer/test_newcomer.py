@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 
 from btard.identity import PeerId
+from btard.swarm.manifest import RunManifest
+from btard.swarm.questions import Knock, Question, Want
 from btard.transport.libp2p.control import DaemonError
 from btard.transport.libp2p.daemon import Daemon
 from btard.transport.libp2p.discover import split_maddr
 from btard.transport.libp2p.incoming import FETCH_PROTOCOL
 from btard.transport.libp2p.outgoing import expect_nothing
 from btard.transport.libp2p.pipe import StreamLost
-from peer.manifest import RunManifest
-from peer.questions import Knock, Question, Want
 from tests.peer.test_daemon import DEADLINE, Program, events, steps
 
 STRANGERS = 6

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from peer.progress import Progress
+from btard.peer.progress import Progress
 
 
 def test_the_last_step_survives_a_restart_of_the_same_run_only(tmp_path: Path) -> None:

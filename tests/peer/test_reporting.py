@@ -11,14 +11,14 @@ from pydantic import ValidationError
 
 from btard.behaviour import Behaviour
 from btard.identity import Envelope, MessageKind
-from btard.round.accusations import Opinion
-from btard.round.work import UNKNOWN, UNSEEN, Finding
+from btard.peer.reporting import Reporter
+from btard.peer.trainer import Gradient
+from btard.round.messages.accusations import Opinion
+from btard.round.vectors.work import UNKNOWN, UNSEEN, Finding
+from btard.swarm.details import MAX_REASON, MAX_TOLD, Found, PeerDetails
+from btard.swarm.records import MAX_BODY, MAX_METRICS, Metrics
 from btard.transport.libp2p import Counters, Records
 from btard.transport.stages import Stage
-from peer.details import MAX_REASON, MAX_TOLD, Found, PeerDetails
-from peer.records import MAX_BODY, MAX_METRICS, Metrics
-from peer.reporting import Reporter
-from peer.trainer import Gradient
 from tests.peer.helpers import KEYS, PEERS, RUN, run_manifest
 
 STAGES = dict.fromkeys(Stage, 0.25)

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from btard.identity import Envelope, MessageKind, PeerId
+from btard.peer import rosters as module
+from btard.peer.rosters import Rosters
 from btard.round.roster import Roster
+from btard.swarm.questions import Question, Want
+from btard.swarm.records import RosterRecord
 from btard.transport.libp2p import FetchError
-from peer import rosters as module
-from peer.questions import Question, Want
-from peer.records import RosterRecord
-from peer.rosters import Rosters
 from tests.peer.helpers import KEYS, PEERS, ROSTER, RUN, TableRecords, TableTransport
 
 LATER = replace(ROSTER, step=9)

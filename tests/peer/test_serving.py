@@ -10,13 +10,13 @@ import pytest
 from btard.behaviour import Behaviour
 from btard.hashing import digest
 from btard.identity import IdentityKey, PeerId
-from btard.round.evidence import Offence
-from btard.round.evidence_file import to_json
-from peer.bans import BanBook
-from peer.door import Door
-from peer.questions import MAX_SNAPSHOTS, Directory, Head, Knock, Question, Reply, Want
-from peer.reception import Reception, Rooms
-from peer.serving import StateServer
+from btard.peer.serving import StateServer
+from btard.round.evidence.evidence import Offence
+from btard.round.evidence.file import to_json
+from btard.swarm.bans import BanBook
+from btard.swarm.door import Door
+from btard.swarm.questions import MAX_SNAPSHOTS, Directory, Head, Knock, Question, Reply, Want
+from btard.swarm.reception import Reception, Rooms
 from tests.btard.round.evidence import evidence_of
 from tests.btard.round.swarm import RULES
 from tests.peer.helpers import KEYS, PEERS, ROSTER, run_manifest, signed_manifest

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from btard.swarm.manifest import RunManifest
 from btard.transport.libp2p.discover import split_maddr
-from peer.manifest import RunManifest
 from tests.peer.siege import Siege
 from tests.peer.test_daemon import Program, events, steps
 from tests.peer.test_newcomer import eventually

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from tasks.albert import AlbertTask
-from tasks.data.spec import DataSpec, SourceKind
-from tasks.digits import DigitsTask
-from tasks.gpt import GptTask
+from btard.tasks.albert import AlbertTask
+from btard.tasks.data.spec import DataSpec, SourceKind
+from btard.tasks.digits import DigitsTask
+from btard.tasks.gpt import GptTask
 
 torch.set_num_threads(1)
 

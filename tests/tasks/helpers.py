@@ -2,8 +2,8 @@
 
 from blake3 import blake3
 
-from tasks.base import Batch, Task
-from tasks.training_state import TrainingState
+from btard.tasks.base import Batch, Task
+from btard.tasks.training_state import TrainingState
 
 
 def seed_of(number: int) -> bytes:

@@ -3,9 +3,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from tasks.albert import AlbertTask
-from tasks.base import IGNORED_LABEL
-from tasks.data.spec import DataSpec
+from btard.tasks.albert import AlbertTask
+from btard.tasks.base import IGNORED_LABEL
+from btard.tasks.data.spec import DataSpec
 from tests.tasks.helpers import seed_of, trained
 
 

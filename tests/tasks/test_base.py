@@ -6,8 +6,8 @@ import sys
 import pytest
 import torch
 
-from tasks.albert import AlbertTask
-from tasks.base import Schedule, Task, flipped_labels
+from btard.tasks.albert import AlbertTask
+from btard.tasks.base import Schedule, Task, flipped_labels
 from tests.tasks.helpers import batch_digest, seed_of
 
 
@@ -21,8 +21,8 @@ def test_a_seed_decides_the_batch(task: Task) -> None:
 
 def test_another_process_gets_the_same_batch(albert: AlbertTask) -> None:
     program = (
-        "import sys; from pathlib import Path; from tasks.albert import AlbertSize, AlbertTask\n"
-        "from tasks.data.tokenised import TokenisedCorpus; from tests.tasks.helpers import batch_digest, seed_of\n"
+        "import sys; from pathlib import Path; from btard.tasks.albert import AlbertSize, AlbertTask\n"
+        "from btard.tasks.data.tokenised import TokenisedCorpus; from tests.tasks.helpers import batch_digest, seed_of\n"
         "task = AlbertTask(AlbertSize.TINY, TokenisedCorpus(Path(sys.argv[1])))\n"
         "print(batch_digest(task.batch(seed_of(3), 5)))"
     )

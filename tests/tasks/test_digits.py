@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from btard.errors import UserError
-from tasks.data.spec import DataSpec, SourceKind
-from tasks.digits import DigitsTask
+from btard.tasks.data.spec import DataSpec, SourceKind
+from btard.tasks.digits import DigitsTask
 from tests.tasks.helpers import seed_of, trained
 
 

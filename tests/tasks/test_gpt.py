@@ -3,9 +3,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from tasks.data.spec import DataSpec
-from tasks.gpt import GptTask
-from tasks.training_state import TrainingState
+from btard.tasks.data.spec import DataSpec
+from btard.tasks.gpt import GptTask
+from btard.tasks.training_state import TrainingState
 from tests.tasks.helpers import seed_of
 
 

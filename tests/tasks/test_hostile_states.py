@@ -15,8 +15,8 @@ import torch
 from safetensors.torch import load, save
 
 from btard.errors import UserError
-from tasks.digits import DigitsTask
-from tasks.training_state import CHECKPOINT_FILE, TrainingState
+from btard.tasks.digits import DigitsTask
+from btard.tasks.training_state import CHECKPOINT_FILE, TrainingState
 from tests.tasks.helpers import trained
 from tests.watch import watching
 
@@ -89,7 +89,7 @@ def test_a_state_that_is_too_long_is_refused_before_it_is_read(
 
 def test_no_tensor_is_made_of_a_header_that_does_not_fit(digits: DigitsTask, monkeypatch: pytest.MonkeyPatch) -> None:
     victim = TrainingState(digits, seed=3)
-    monkeypatch.setattr("tasks.state_codec.load_tensors", lambda data: pytest.fail("tensors were made"))
+    monkeypatch.setattr("btard.tasks.state_codec.load_tensors", lambda data: pytest.fail("tensors were made"))
     table = load(trained(digits, 1).state_bytes())
     table["model/more"] = torch.zeros(1)
     with pytest.raises(UserError, match="'model/more' too many"):

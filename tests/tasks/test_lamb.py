@@ -1,7 +1,7 @@
 import torch
 from torch import nn
 
-from tasks.lamb import build_lamb
+from btard.tasks.lamb import build_lamb
 
 
 def test_steps_follow_the_published_formula() -> None:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from tasks.randomness import SeededDraws, seeded_torch
+from btard.tasks.randomness import SeededDraws, seeded_torch
 
 
 def test_draws_are_the_documented_stream_for_ever() -> None:

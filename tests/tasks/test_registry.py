@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from btard.errors import UserError
-from tasks.albert import AlbertSize
-from tasks.data.spec import DataSpec
-from tasks.gpt import GptSize
-from tasks.registry import TASK_SIZES, load_task
+from btard.tasks.albert import AlbertSize
+from btard.tasks.data.spec import DataSpec
+from btard.tasks.gpt import GptSize
+from btard.tasks.registry import TASK_SIZES, load_task
 
 
 def test_it_loads_every_task(corpus_spec: DataSpec, cache_dir: Path) -> None:
@@ -32,7 +32,7 @@ def test_unknown_names_list_the_known_ones() -> None:
 
 def test_importing_the_registry_is_cheap() -> None:
     program = (
-        "import sys, tasks, tasks.registry; print({'torch', 'transformers', 'numpy', 'datasets'} & set(sys.modules))"
+        "import sys, btard.tasks, tasks.registry; print({'torch', 'transformers', 'numpy', 'datasets'} & set(sys.modules))"
     )
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "set()"

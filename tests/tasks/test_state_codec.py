@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from safetensors.torch import load, save
 
 from btard.errors import UserError
-from tasks.albert import AlbertTask
-from tasks.base import Schedule, Task
-from tasks.digits import DigitsTask
-from tasks.training_state import TrainingState
+from btard.tasks.albert import AlbertTask
+from btard.tasks.base import Schedule, Task
+from btard.tasks.digits import DigitsTask
+from btard.tasks.training_state import TrainingState
 from tests.tasks.helpers import seed_of, trained
 
 

@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from btard.errors import UserError
-from tasks.base import Task
-from tasks.digits import DigitsTask
-from tasks.gpt import GptTask
-from tasks.training_state import Precision, TrainingState
+from btard.tasks.base import Task
+from btard.tasks.digits import DigitsTask
+from btard.tasks.gpt import GptTask
+from btard.tasks.training_state import Precision, TrainingState
 from tests.tasks.helpers import seed_of, trained
 
 

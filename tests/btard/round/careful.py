@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from btard.behaviour import Behaviour
 from btard.identity import Envelope, MessageKind, PeerId
 from btard.round.actions import Action, Send
-from btard.round.form import form_fault
+from btard.round.messages.form import form_fault
 from btard.transport.memory import SimulatedPeer
 
 

@@ -12,11 +12,11 @@ import torch
 from btard.behaviour import Behaviour, LeaveReason, Outgoing, View
 from btard.hashing import digest
 from btard.identity import Envelope, MessageKind, PeerId
-from btard.round.accusations import Charge, ChargeKind
-from btard.round.evidence import Evidence, Offence
-from btard.round.messages import Commit, Phase, Reveal, Scalars
-from btard.round.partition import WireType, to_wire
+from btard.round.evidence.evidence import Evidence, Offence
+from btard.round.messages.accusations import Charge, ChargeKind
+from btard.round.messages.bodies import Commit, Phase, Reveal, Scalars
 from btard.round.rules import AggregationRules, StepRules, VerificationRules
+from btard.round.vectors.partition import WireType, to_wire
 from btard.transport.base import Payload
 from btard.transport.memory import SimulatedPeer
 from tests.btard.round.swarm import RULES, Swarm, keys, verdicts

@@ -12,14 +12,14 @@ from btard.behaviour import Behaviour
 from btard.hashing import digest
 from btard.identity import Envelope, IdentityKey, MessageKind, PeerId
 from btard.identity.envelope import FIRST_RECORD
-from btard.round.accusations import Ballot, Charge, ChargeKind, Opinion, Report, Vote
 from btard.round.actions import Action, Send, SendPart
-from btard.round.attempt import Attempt
-from btard.round.evidence import Evidence, Offence, Scene
-from btard.round.messages import Phase
-from btard.round.partition import WireType
+from btard.round.attempt.attempt import Attempt
+from btard.round.evidence.evidence import Evidence, Offence, Scene
+from btard.round.messages.accusations import Ballot, Charge, ChargeKind, Opinion, Report, Vote
+from btard.round.messages.bodies import Phase
 from btard.round.roster import Roster
 from btard.round.rules import Eliminate, StepRules, Validation
+from btard.round.vectors.partition import WireType
 from btard.transport.memory import SimulatedPeer
 from tests.btard.round.evidence import BY_SIGNATURE
 from tests.btard.round.swarm import RULES, Swarm, keys

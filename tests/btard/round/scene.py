@@ -9,12 +9,12 @@ import torch
 from btard.hashing import digest
 from btard.identity import PeerId
 from btard.round.actions import AggregateAgain, AggregateRows, MeasureRows
-from btard.round.attempt import Attempt
-from btard.round.messages import Commit, Scalars
-from btard.round.partition import WireType, from_wire
+from btard.round.attempt.attempt import Attempt
+from btard.round.messages.bodies import Commit, Scalars
 from btard.round.roster import Roster, first_randomness
 from btard.round.rules import StepRules, Validation, VerificationRules
-from btard.round.work import Finding, aggregate_rows, encode_parts, examine, imbalance, measure_rows
+from btard.round.vectors.partition import WireType, from_wire
+from btard.round.vectors.work import Finding, aggregate_rows, encode_parts, examine, imbalance, measure_rows
 from btard.transport.base import Payload
 from tests.btard.round.swarm import RULES, keys, seeded_gradient
 

@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 from btard.behaviour import LeaveReason
 from btard.hashing import digest
 from btard.identity import Envelope, MessageKind, PeerId
-from btard.round.accusations import Charge, Fault, Report, Vote
-from btard.round.attempt import Attempt
+from btard.round.attempt.attempt import Attempt
 from btard.round.draw import Audit
-from btard.round.messages import Commit, Leave, PartHeader, Phase, Scalars
+from btard.round.failure.resolve import Resolution, Testimony, resolve
+from btard.round.messages.accusations import Charge, Fault, Report, Vote
+from btard.round.messages.bodies import Commit, Leave, PartHeader, Phase, Scalars
 from btard.round.roster import Roster, first_randomness
 from btard.round.rules import Eliminate, VerificationRules
-from btard.round.settle import Resolution, Testimony, resolve
 from tests.btard.round.swarm import RULES, keys
 
 KEYS = keys(9)

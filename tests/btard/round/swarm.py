@@ -14,10 +14,10 @@ from btard.behaviour import Behaviour
 from btard.hashing import tagged_digest
 from btard.identity import IdentityKey, PeerId
 from btard.round.actions import Finished, Verdict, Voided
-from btard.round.evidence import Offence
-from btard.round.partition import WireType
+from btard.round.evidence.evidence import Offence
 from btard.round.roster import Roster, first_randomness
 from btard.round.rules import AggregationRules, StepRules, VerificationRules
+from btard.round.vectors.partition import WireType
 from btard.transport.memory import Network, NetworkConditions, SimulatedPeer
 
 torch.set_num_threads(1)  # vectors are tiny, and tests run side by side

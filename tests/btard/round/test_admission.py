@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from btard.hashing import tagged_digest
 from btard.identity import PeerId
 from btard.round.admission import Doorstep, admit, places, quota
-from btard.round.messages import MAX_CANDIDATES
+from btard.round.messages.bodies import MAX_CANDIDATES
 from btard.round.roster import ADMISSION_WINDOW, MAX_FORMER, MAX_PEERS, Roster, first_randomness
 
 PEERS = sorted(PeerId.from_public_key(tagged_digest("test peer", number.to_bytes(4, "big"))) for number in range(3000))

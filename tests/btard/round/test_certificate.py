@@ -11,9 +11,9 @@ import pytest
 
 from btard.hashing import digest
 from btard.identity import Envelope, Malformed, MessageKind
-from btard.round.agree import check_certificate
-from btard.round.attempt import context_digest
-from btard.round.messages import Digest
+from btard.round.attempt.attempt import context_digest
+from btard.round.messages.bodies import Digest
+from btard.round.phases.agree import check_certificate
 from btard.round.roster import Roster, first_randomness
 from tests.btard.round.swarm import RULES, Swarm, keys
 

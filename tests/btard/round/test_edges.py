@@ -12,15 +12,15 @@ import torch
 from btard.aggregation import RuleName
 from btard.behaviour import Behaviour, View
 from btard.identity import PeerId
-from btard.round.accusations import Charge, ChargeKind, Opinion
 from btard.round.actions import AggregateRows
-from btard.round.columns import scalar_fault
-from btard.round.evidence import Offence
-from btard.round.messages import Phase, Scalars
-from btard.round.partition import Partition, WireType, from_wire, to_wire
+from btard.round.attempt.columns import scalar_fault
+from btard.round.evidence.evidence import Offence
+from btard.round.messages.accusations import Charge, ChargeKind, Opinion
+from btard.round.messages.bodies import Phase, Scalars
 from btard.round.proof import verify
 from btard.round.rules import AggregationRules, StepRules, VerificationRules
-from btard.round.work import aggregate_rows, row_length_excess
+from btard.round.vectors.partition import Partition, WireType, from_wire, to_wire
+from btard.round.vectors.work import aggregate_rows, row_length_excess
 from btard.transport.base import Payload
 from btard.verification import (
     COVER_UP,

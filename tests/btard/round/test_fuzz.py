@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from btard.behaviour import Behaviour, LeaveReason
 from btard.hashing import digest
 from btard.identity import Envelope, IdentityKey, MessageKind, PeerId
-from btard.round.accusations import Ballot, Charge, ChargeKind, Fault, Opinion, Relay, Report, Vote
 from btard.round.actions import OutcomeKind
-from btard.round.messages import (
+from btard.round.messages.accusations import Ballot, Charge, ChargeKind, Fault, Opinion, Relay, Report, Vote
+from btard.round.messages.bodies import (
     BROADCASTS,
     Aggregate,
     Certificate,

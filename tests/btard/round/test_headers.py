@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from btard.identity import Envelope, MessageKind
-from btard.round.accusations import Report
 from btard.round.actions import Send
-from btard.round.messages import Aggregate
+from btard.round.messages.accusations import Report
+from btard.round.messages.bodies import Aggregate
 from tests.btard.round.test_session import LENGTH, PEERS, STATE, committed, message
 
 

@@ -8,9 +8,9 @@ import pytest
 
 from btard.behaviour import Behaviour, Outgoing
 from btard.identity import Envelope, MessageKind, PeerId
-from btard.round.accusations import Charge, ChargeKind
-from btard.round.evidence import Offence
-from btard.round.messages import Phase
+from btard.round.evidence.evidence import Offence
+from btard.round.messages.accusations import Charge, ChargeKind
+from btard.round.messages.bodies import Phase
 from btard.round.proof import verify
 from btard.transport.memory import SimulatedPeer
 from tests.btard.round.careful import Careful

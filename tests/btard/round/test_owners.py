@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 
 from btard.behaviour import Behaviour, View
-from btard.round.attempt import Attempt
-from btard.round.messages import Reveal
-from btard.round.partition import from_wire
+from btard.round.attempt.attempt import Attempt
+from btard.round.messages.bodies import Reveal
 from btard.round.roster import Roster, first_randomness
+from btard.round.vectors.partition import from_wire
 from tests.btard.round.swarm import RULES, Swarm, keys, voids
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from btard.hashing import digest
 from btard.identity import Envelope, IdentityKey, MessageKind, PeerId
-from btard.round.evidence import Offence
+from btard.round.evidence.evidence import Offence
 from btard.round.proof import Unproven, verify
 from btard.round.rules import Eliminate
 from btard.transport.memory import SimulatedPeer

@@ -9,12 +9,12 @@ import torch
 
 from btard.hashing import digest
 from btard.identity import Envelope, MessageKind, PeerId
-from btard.round.accusations import Charge, ChargeKind, Report
-from btard.round.evidence import Evidence, Offence, Scene
-from btard.round.messages import Aggregate, Phase
+from btard.round.evidence.evidence import Evidence, Offence, Scene
+from btard.round.messages.accusations import Charge, ChargeKind, Report
+from btard.round.messages.bodies import Aggregate, Phase
 from btard.round.proof import Unproven, verify
 from btard.round.rules import StepRules
-from btard.round.work import encode_parts
+from btard.round.vectors.work import encode_parts
 from tests.btard.round.evidence import COUNT, KEYS, LIAR, PEERS
 from tests.btard.round.swarm import Swarm, rules_of, seeded_gradient
 

@@ -13,19 +13,19 @@ from pathlib import Path
 import pytest
 
 from btard.behaviour import Behaviour, LeaveReason, Outgoing, View
+from btard.byzantine.selection import make_behaviour
+from btard.byzantine.settings import BehaviourSettings
 from btard.identity import Envelope, Malformed, MessageKind, PeerId
 from btard.identity.envelope import FIRST_RECORD
-from btard.round.accusations import Vote
-from btard.round.evidence import Evidence, Offence, Scene
-from btard.round.evidence_file import from_json, to_json
-from btard.round.messages import Scalars
-from btard.round.partition import WireType
+from btard.round.evidence.evidence import Evidence, Offence, Scene
+from btard.round.evidence.file import from_json, to_json
+from btard.round.messages.accusations import Vote
+from btard.round.messages.bodies import Scalars
 from btard.round.proof import Unproven, verify
 from btard.round.rules import Eliminate, StepRules, VerificationRules
+from btard.round.vectors.partition import WireType
+from btard.swarm.bans import BanBook
 from btard.transport.memory import NetworkConditions
-from byzantine.selection import make_behaviour
-from byzantine.settings import BehaviourSettings
-from peer.bans import BanBook
 from tests.btard.round.overheard import Overheard, few, framed, other_rules, other_scenes, overhear
 from tests.btard.round.swarm import RULES, Swarm, keys, rules_of
 

@@ -9,12 +9,12 @@ import pytest
 
 from btard.hashing import digest
 from btard.identity import Envelope, IdentityKey, MessageKind
-from btard.round.accusations import Ballot, Charge, ChargeKind, Opinion, Report, Vote
-from btard.round.attempt import context_digest
-from btard.round.evidence import Evidence, Offence, Scene
-from btard.round.messages import Phase
+from btard.round.attempt.attempt import context_digest
+from btard.round.evidence.evidence import Evidence, Offence, Scene
+from btard.round.failure.resolve import condemns
+from btard.round.messages.accusations import Ballot, Charge, ChargeKind, Opinion, Report, Vote
+from btard.round.messages.bodies import Phase
 from btard.round.proof import Unproven, verify
-from btard.round.settle import condemns
 from tests.btard.round.evidence import BY_SIGNATURE, COUNT, KEYS, PEERS, SWARMS, changed, evidence_of
 from tests.btard.round.swarm import RULES, Swarm
 

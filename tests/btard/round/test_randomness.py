@@ -15,8 +15,8 @@ from btard.hashing import digest
 from btard.identity import Envelope, MessageKind, PeerId
 from btard.round.actions import Finished
 from btard.round.draw import draw_audits
-from btard.round.evidence import Offence
-from btard.round.messages import Commit, Phase, Reveal
+from btard.round.evidence.evidence import Offence
+from btard.round.messages.bodies import Commit, Phase, Reveal
 from btard.round.randomness import combine, secret_share, share_commitment
 from btard.transport.memory import SimulatedPeer
 from tests.btard.round.swarm import Swarm, keys, voids

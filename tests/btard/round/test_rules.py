@@ -10,8 +10,8 @@ import pytest
 
 from btard.aggregation import RuleName
 from btard.identity.envelope import RUN_ID_SIZE
-from btard.round.partition import WireType
 from btard.round.rules import AggregationRules, Eliminate, StepRules, Validation, VerificationRules
+from btard.round.vectors.partition import WireType
 
 RULES = StepRules(
     nonce=bytes(16),

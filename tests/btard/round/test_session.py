@@ -12,13 +12,13 @@ import torch
 from btard.behaviour import Behaviour, LeaveReason
 from btard.hashing import digest
 from btard.identity import Envelope, IdentityKey, MessageKind, PeerId
-from btard.round.accusations import Report
 from btard.round.actions import EncodeParts, Finished, OutcomeKind, Send, SendPart
-from btard.round.attempt import Attempt
-from btard.round.messages import Aggregate, Certificate, Commit, Leave, PartHeader, Phase
-from btard.round.partition import Partition, to_wire
+from btard.round.attempt.attempt import Attempt
+from btard.round.messages.accusations import Report
+from btard.round.messages.bodies import Aggregate, Certificate, Commit, Leave, PartHeader, Phase
 from btard.round.session import Session
-from btard.round.work import Aggregated, encode_parts
+from btard.round.vectors.partition import Partition, to_wire
+from btard.round.vectors.work import Aggregated, encode_parts
 from btard.transport.base import MAX_HEADER
 from btard.transport.memory import SimulatedPeer
 from tests.btard.round.swarm import PeerType, Swarm, keys, one_of, rules_of, voids

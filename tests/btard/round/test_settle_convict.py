@@ -8,11 +8,11 @@ import pytest
 
 from btard.behaviour import LeaveReason
 from btard.identity import MessageKind
-from btard.round.accusations import Vote
-from btard.round.evidence import Offence
-from btard.round.messages import Aggregate, Commit, Digest, PartHeader, Reveal
+from btard.round.evidence.evidence import Offence
+from btard.round.failure.resolve import convict
+from btard.round.messages.accusations import Vote
+from btard.round.messages.bodies import Aggregate, Commit, Digest, PartHeader, Reveal
 from btard.round.randomness import share_commitment
-from btard.round.settle import convict
 from tests.btard.round.settlement import (
     ATTEMPT,
     FILL,

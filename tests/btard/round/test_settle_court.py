@@ -9,12 +9,12 @@ import pytest
 
 from btard.behaviour import LeaveReason
 from btard.identity import Envelope, MessageKind, PeerId
-from btard.round.accusations import Ballot, Charge, ChargeKind, Opinion, Report, Vote
 from btard.round.draw import Audit
-from btard.round.evidence import Offence
-from btard.round.messages import Leave, Phase, Scalars
+from btard.round.evidence.evidence import Offence
+from btard.round.failure.resolve import OFFENCES, Resolution, admissible
+from btard.round.messages.accusations import Ballot, Charge, ChargeKind, Opinion, Report, Vote
+from btard.round.messages.bodies import Leave, Phase, Scalars
 from btard.round.rules import VerificationRules
-from btard.round.settle import OFFENCES, Resolution, admissible
 from tests.btard.round.settlement import (
     ATTEMPT,
     CROWD,

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from btard.hashing import digest
 from btard.identity import Envelope, IdentityKey, MessageKind, PeerId
-from btard.round.accusations import Fault, Report
-from btard.round.messages import Aggregate, Commit, Digest, PartHeader, Phase, Reveal
+from btard.round.failure.resolve import Resolution, Testimony, resolve
+from btard.round.messages.accusations import Fault, Report
+from btard.round.messages.bodies import Aggregate, Commit, Digest, PartHeader, Phase, Reveal
 from btard.round.randomness import share_commitment
-from btard.round.settle import Resolution, Testimony, resolve
 from tests.btard.round.settlement import KEYS, PEERS, D, E, attempt_of
 from tests.btard.round.swarm import RULES
 

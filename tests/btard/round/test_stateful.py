@@ -18,9 +18,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from btard.behaviour import Behaviour, Outgoing, View
 from btard.hashing import digest
 from btard.identity import Envelope, MessageKind, PeerId
-from btard.round.accusations import Charge, ChargeKind, Opinion
 from btard.round.actions import OutcomeKind, Voided
-from btard.round.messages import Commit, Phase, Reveal, Scalars
+from btard.round.messages.accusations import Charge, ChargeKind, Opinion
+from btard.round.messages.bodies import Commit, Phase, Reveal, Scalars
 from btard.round.proof import verify
 from btard.transport.base import Payload
 from btard.transport.memory import NetworkConditions, SimulatedPeer

@@ -10,7 +10,7 @@ import torch
 from btard.aggregation import RuleName
 from btard.identity import Envelope, MessageKind
 from btard.round.actions import OutcomeKind, Send
-from btard.round.partition import WireType
+from btard.round.vectors.partition import WireType
 from btard.transport.memory import NetworkConditions, SimulatedPeer
 from tests.btard.round.swarm import RULES, Swarm, one_liar, voids
 

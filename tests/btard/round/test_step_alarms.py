@@ -7,9 +7,9 @@ from functools import partial
 import pytest
 
 from btard.identity import Envelope, MessageKind, PeerId
-from btard.round.accusations import Fault, Report
 from btard.round.actions import Send
-from btard.round.messages import Phase
+from btard.round.messages.accusations import Fault, Report
+from btard.round.messages.bodies import Phase
 from btard.transport.memory import SimulatedPeer
 from tests.btard.round.swarm import one_liar
 

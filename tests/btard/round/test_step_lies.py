@@ -12,8 +12,8 @@ from btard.behaviour import Behaviour, LeaveReason, View
 from btard.hashing import digest
 from btard.identity import Envelope, IdentityKey, MessageKind, PeerId
 from btard.round.actions import Send
-from btard.round.evidence import Offence
-from btard.round.messages import Commit, PartHeader
+from btard.round.evidence.evidence import Offence
+from btard.round.messages.bodies import Commit, PartHeader
 from btard.round.proof import Unproven, verify
 from btard.round.rules import Eliminate, VerificationRules
 from btard.transport.base import Payload

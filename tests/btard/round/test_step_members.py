@@ -8,7 +8,7 @@ import pytest
 
 from btard.behaviour import Behaviour, LeaveReason
 from btard.identity import Envelope, IdentityKey, MessageKind, PeerId
-from btard.round.messages import MAX_CANDIDATES
+from btard.round.messages.bodies import MAX_CANDIDATES
 from btard.transport.memory import SimulatedPeer
 from tests.btard.round.swarm import Swarm, one_of, voids
 

@@ -11,7 +11,7 @@ import os
 import pytest
 
 from btard.round.actions import Finished, OutcomeKind, Voided
-from btard.round.evidence import Offence
+from btard.round.evidence.evidence import Offence
 from btard.round.proof import verify
 from btard.transport.memory import NetworkConditions
 from tests.btard.round.twins import Hearing, Twins, TwinSwarm

@@ -9,8 +9,8 @@ import pytest
 
 from btard.behaviour import Behaviour, Outgoing, View
 from btard.identity import Envelope, IdentityKey, MessageKind, PeerId
-from btard.round.accusations import Relay, Report
-from btard.round.messages import Reveal
+from btard.round.messages.accusations import Relay, Report
+from btard.round.messages.bodies import Reveal
 from tests.btard.round.swarm import Swarm, keys, voids
 
 STEP = 1
@@ -83,7 +83,7 @@ class OtherView(Behaviour):
     ) -> Sequence[Outgoing] | None:
         if envelope.kind is not MessageKind.COMMIT or envelope.attempt == 0:
             return None
-        from btard.round.messages import Commit
+        from btard.round.messages.bodies import Commit
 
         commit = Commit.decode(envelope.body)
         return [Outgoing(sign(replace(commit, context=bytes(32)).encode()).encode())]

@@ -8,9 +8,9 @@ import math
 import pytest
 import torch
 
-from btard.round.accusations import Opinion
+from btard.round.messages.accusations import Opinion
 from btard.round.rules import Validation, VerificationRules
-from btard.round.work import Finding, encode_parts, judged, opinion_on
+from btard.round.vectors.work import Finding, encode_parts, judged, opinion_on
 from btard.verification.thresholds import SCALARS, gradient
 from tests.btard.round.scene import PEERS, Scene, under
 from tests.btard.round.swarm import RULES

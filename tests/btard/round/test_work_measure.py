@@ -9,9 +9,9 @@ import torch
 
 from btard.aggregation import RuleName
 from btard.round.actions import InspectRow
-from btard.round.partition import Partition, WireType, from_wire, to_wire
 from btard.round.rules import AggregationRules
-from btard.round.work import inspect_row
+from btard.round.vectors.partition import Partition, WireType, from_wire, to_wire
+from btard.round.vectors.work import inspect_row
 from btard.verification.projection import projection_of
 from tests.btard.round.scene import PEERS, R, Scene, under
 from tests.btard.round.swarm import RULES

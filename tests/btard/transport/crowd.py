@@ -17,11 +17,11 @@ from btard.behaviour import Behaviour
 from btard.hashing import digest
 from btard.identity import IdentityKey, PeerId
 from btard.round.actions import Finished, Stopped, Voided
-from btard.round.attempt import Attempt
+from btard.round.attempt.attempt import Attempt
 from btard.round.roster import Roster, first_randomness
 from btard.round.rules import AggregationRules, StepRules
 from btard.round.session import Session
-from btard.round.work import Link
+from btard.round.vectors.work import Link
 from btard.transport.base import Payload
 from btard.transport.driver import Contribution, SessionDriver
 from tests.btard.round.swarm import RULES

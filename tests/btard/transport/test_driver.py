@@ -14,13 +14,13 @@ from btard.behaviour import LeaveReason
 from btard.hashing import digest
 from btard.identity import Envelope, MessageKind, PeerId
 from btard.round.actions import Finished, OutcomeKind, Send, Stopped, Voided
-from btard.round.attempt import Attempt
-from btard.round.evidence import Offence
-from btard.round.partition import from_wire
+from btard.round.attempt.attempt import Attempt
+from btard.round.evidence.evidence import Offence
 from btard.round.proof import verify
 from btard.round.roster import Roster
 from btard.round.rules import VerificationRules
-from btard.round.work import Link
+from btard.round.vectors.partition import from_wire
+from btard.round.vectors.work import Link
 from btard.transport.driver import Contribution, Withheld
 from tests.btard.round.swarm import RULES, keys
 from tests.btard.transport.crowd import (

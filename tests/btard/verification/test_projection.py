@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from btard.round.partition import Partition, WireType
+from btard.round.vectors.partition import Partition, WireType
 from btard.verification import Measure, Projection, measure_tolerance, norm_tolerance, projection_of
 from btard.verification.projection import CHUNK
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from btard.aggregation import centered_clip, get_rule
-from btard.round.partition import Partition, WireType, from_wire, to_wire
+from btard.round.vectors.partition import Partition, WireType, from_wire, to_wire
 from btard.verification import (
     Measure,
     Projection,

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from btard.aggregation import RuleName, get_rule
 from btard.round.actions import AggregateAgain
-from btard.round.partition import Partition, WireType, from_wire, to_wire
 from btard.round.rules import AggregationRules
-from btard.round.work import encode_parts, imbalance, row_length_excess
+from btard.round.vectors.partition import Partition, WireType, from_wire, to_wire
+from btard.round.vectors.work import encode_parts, imbalance, row_length_excess
 from btard.verification import (
     COVER_UP,
     FIXED_POINT,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from coordinator.dashboard.service import Dashboard
+from btard.coordinator.dashboard.service import Dashboard
 
 EVIDENCE = "7-12D3KooWBBB.json"
 EVENTS = [

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from cli.verdict import main as verdict
+from btard.cli.verdict import main as verdict
 from tests.deploy.standins import ROOT, environment
 
 playwright = pytest.importorskip("playwright.sync_api", reason="the package playwright is not installed")
@@ -31,8 +31,8 @@ PATIENCE = 90.0
 GATED_SWARM = """
 import sys
 from pathlib import Path
-from cli.main import main
-from deploy.local import swarm
+from btard.cli.main import main
+from btard.deploy.local import swarm
 gate, listens = Path(sys.argv.pop(1)), swarm._listens
 swarm._listens = lambda port: gate.exists() and listens(port)
 sys.exit(main())
@@ -212,7 +212,7 @@ def test_that_nobody_is_validated_stands_on_the_page(browser: Any, tmp_path: Pat
 def replayed(run: Path) -> Iterator[str]:
     """`btard replay` of a run, at the address that it tells."""
     replay = subprocess.Popen(
-        [sys.executable, "-m", "cli.main", "replay", str(run), "--dashboard", ":0"],
+        [sys.executable, "-m", "btard.cli.main", "replay", str(run), "--dashboard", ":0"],
         env=environment(),
         cwd=ROOT,
         stderr=subprocess.PIPE,

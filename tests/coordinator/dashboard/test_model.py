@@ -8,10 +8,10 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from btard.coordinator.dashboard import model as module
+from btard.coordinator.dashboard.model import MAX_ROWS, RunModel
+from btard.coordinator.events import CoordinatorEvent
 from btard.transport.stages import Stage
-from coordinator.dashboard import model as module
-from coordinator.dashboard.model import MAX_ROWS, RunModel
-from coordinator.events import CoordinatorEvent
 
 A, B, C = "12D3KooWAAA", "12D3KooWBBB", "12D3KooWCCC"
 

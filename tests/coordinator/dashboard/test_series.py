@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from coordinator.dashboard.series import AFTER, BEFORE, MAX_POINTS, Series, finite, short
+from btard.coordinator.dashboard.series import AFTER, BEFORE, MAX_POINTS, Series, finite, short
 
 
 def test_short_curves_are_kept_in_full() -> None:

@@ -7,10 +7,10 @@ import json
 
 import pytest
 
-from coordinator.dashboard import feed as feeds
-from coordinator.dashboard import server as module
-from peer.telemetry import server as connections
-from peer.telemetry.http import MAX_HEAD
+from btard.coordinator.dashboard import feed as feeds
+from btard.coordinator.dashboard import server as module
+from btard.swarm.telemetry import server as connections
+from btard.swarm.telemetry.http import MAX_HEAD
 from tests.coordinator.dashboard.conftest import EVIDENCE, Serve, message
 
 TOKEN = "a-token-of-some-length"
@@ -268,7 +268,7 @@ async def test_a_mistake_in_the_view_ends_nothing(serve: Serve, monkeypatch: pyt
 
     async with serve() as page:
         with monkeypatch.context() as broken:
-            broken.setattr("coordinator.dashboard.model.RunModel.sections", fail)
+            broken.setattr("btard.coordinator.dashboard.model.RunModel.sections", fail)
             reader, _ = await page.listen()
             async with asyncio.timeout(60):
                 await failed.wait()

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from btard.coordinator.dashboard.service import Dashboard
+from btard.coordinator.dashboard.source import coordinator_directory
 from btard.errors import UserError
-from coordinator.dashboard.service import Dashboard
-from coordinator.dashboard.source import coordinator_directory
 
 
 async def test_beyond_loopback_a_token_is_made_and_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

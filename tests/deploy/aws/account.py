@@ -11,10 +11,10 @@ from typing import Any
 
 import boto3
 
-from deploy.aws.cloud import Cloud
-from deploy.aws.fleet import Machine
-from deploy.aws.machines import Machines
-from deploy.aws.settings import AccountSettings
+from btard.deploy.aws.cloud import Cloud
+from btard.deploy.aws.fleet import Machine
+from btard.deploy.aws.machines import Machines
+from btard.deploy.aws.settings import AccountSettings
 from tests.deploy.aws.server import Proxy
 from tests.deploy.standins import ROOT
 
@@ -51,7 +51,7 @@ class Account:
     def launch(self, command: str, *words: str) -> subprocess.Popen[str]:
         """Start `btard deploy aws COMMAND` as a process."""
         return subprocess.Popen(
-            [sys.executable, "-m", "cli.main", "deploy", "aws", command, "--experiment", NAME, *words],
+            [sys.executable, "-m", "btard.cli.main", "deploy", "aws", command, "--experiment", NAME, *words],
             env={**os.environ, **self.environment, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
             cwd=ROOT,
             stdin=subprocess.DEVNULL,

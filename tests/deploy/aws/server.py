@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from deploy.local.plan import free_port
+from btard.deploy.local.plan import free_port
 from tests.deploy.standins import eventually
 
 _ERROR = "<Response><Errors><Error><Code>{code}</Code><Message>{message}</Message></Error></Errors></Response>"

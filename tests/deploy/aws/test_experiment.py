@@ -15,16 +15,16 @@ import pytest
 import yaml
 from rich.console import Console
 
+from btard.deploy.aws import bucket
+from btard.deploy.aws.backend import AwsBackend
+from btard.deploy.aws.bucket import BucketFiles, find_checkpoint, next_generation
+from btard.deploy.aws.cloud import Cloud
+from btard.deploy.aws.fleet import Machine
+from btard.deploy.aws.machines import Machines
+from btard.deploy.aws.settings import AccountSettings
+from btard.deploy.experiment.plan import ExperimentFile
 from btard.errors import UserError
-from deploy.aws import bucket
-from deploy.aws.backend import AwsBackend
-from deploy.aws.bucket import BucketFiles, find_checkpoint, next_generation
-from deploy.aws.cloud import Cloud
-from deploy.aws.fleet import Machine
-from deploy.aws.machines import Machines
-from deploy.aws.settings import AccountSettings
-from deploy.experiment.plan import ExperimentFile
-from tasks.training_state import CHECKPOINT_FILE
+from btard.tasks.training_state import CHECKPOINT_FILE
 from tests.deploy.aws.account import BUCKET, NAME, UP, Account
 from tests.deploy.standins import ROOT, eventually
 
@@ -75,7 +75,7 @@ def alive(run: str) -> dict[str, Machine]:
 def start(account: Account, file: Path, directory: Path) -> subprocess.Popen[str]:
     words = ["deploy", "aws", "experiment", str(file), "--directory", str(directory), "--yes"]
     return subprocess.Popen(
-        [sys.executable, "-m", "cli.main", *words],
+        [sys.executable, "-m", "btard.cli.main", *words],
         env={**os.environ, **account.environment, "PYTHONUNBUFFERED": "1"},
         cwd=ROOT,
         stdout=subprocess.PIPE,

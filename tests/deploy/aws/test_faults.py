@@ -8,10 +8,10 @@ import time
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError, ReadTimeoutError
 
+from btard.deploy.aws.errors import explained
+from btard.deploy.aws.launcher import behaviour_of
+from btard.deploy.aws.settings import UpSettings
 from btard.errors import UserError
-from deploy.aws.errors import explained
-from deploy.aws.launcher import behaviour_of
-from deploy.aws.settings import UpSettings
 from tests.deploy.aws.account import FAST, NAME, UP, Account
 from tests.deploy.standins import eventually
 

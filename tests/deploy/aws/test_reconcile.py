@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from deploy.aws.fleet import DONE, HONEST, Machine, Role, State, Wanted, by_slot, chain_cost, total_cost
-from deploy.aws.reconcile import COORDINATOR_SLOT, Decision, End, decide
+from btard.deploy.aws.fleet import DONE, HONEST, Machine, Role, State, Wanted, by_slot, chain_cost, total_cost
+from btard.deploy.aws.reconcile import COORDINATOR_SLOT, Decision, End, decide
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 LIE = "ATTACK_TYPE=SIGN_FLIPPING ATTACK_START=1000"

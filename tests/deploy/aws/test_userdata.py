@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from deploy.aws.fleet import HONEST, Role, Spec, Wanted
-from deploy.aws.userdata import MOST_FAILURES, render
+from btard.deploy.aws.fleet import HONEST, Role, Spec, Wanted
+from btard.deploy.aws.userdata import MOST_FAILURES, render
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 LIE = "ATTACK_TYPE=SIGN_FLIPPING ATTACK_START=1000"

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from deploy.kubernetes.schema import CHART
+from btard.deploy.kubernetes.schema import CHART
 from tests.deploy.standins import ROOT
 
 RELEASE = "trial"

@@ -11,12 +11,12 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from btard.byzantine.selection import make_behaviour
+from btard.cli.health import MOST_SECONDS
 from btard.configuration import load_settings
-from byzantine.selection import make_behaviour
-from cli.health import MOST_SECONDS
-from coordinator.settings import CoordinatorSettings
-from deploy.kubernetes.schema import CHART
-from peer.settings import PeerSettings
+from btard.coordinator.settings import CoordinatorSettings
+from btard.deploy.kubernetes.schema import CHART
+from btard.peer.settings import PeerSettings
 from tests.deploy.kubernetes.helm import call, container, environment, references, render
 from tests.deploy.standins import ROOT
 
@@ -147,9 +147,9 @@ def test_probes_are_the_images_health_check(values: dict[str, Any]) -> None:
     for pod in render(values).pods().values():
         inside = container(pod)
         for program in ("coordinator", "peer"):
-            assert '["python", "-m", "cli.health"]' in (ROOT / "docker" / f"{program}.Dockerfile").read_text()
+            assert '["python", "-m", "btard.cli.health"]' in (ROOT / "docker" / f"{program}.Dockerfile").read_text()
         for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
-            assert inside[probe]["exec"]["command"] == ["python", "-m", "cli.health"]
+            assert inside[probe]["exec"]["command"] == ["python", "-m", "btard.cli.health"]
         startup, live = inside["startupProbe"], inside["livenessProbe"]
         assert startup["periodSeconds"] * startup["failureThreshold"] >= 900
         assert live["periodSeconds"] * live["failureThreshold"] >= MOST_SECONDS

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from deploy.kubernetes.schema import SCHEMA, with_settings
+from btard.deploy.kubernetes.schema import SCHEMA, with_settings
 from tests.deploy.kubernetes.helm import Rendered, environment, refusal, render
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.mutants.mutant import Mutant
 
 ADMISSION = "tests/btard/round/test_admission.py"
-DOOR_TESTS = "tests/peer/test_door.py"
+DOOR_TESTS = "tests/swarm/test_door.py"
 
 DOOR: tuple[Mutant, ...] = (
     Mutant(
@@ -122,77 +122,77 @@ DOOR: tuple[Mutant, ...] = (
     ),
     Mutant(
         "who knocks is named without having answered a call",
-        "peer/door.py",
+        "swarm/door.py",
         "for peer, c in self._callers.items() if c.waits_since is not None]",
         "for peer, c in self._callers.items()]",
         f"{DOOR_TESTS}::test_who_answers_when_called_back_waits",
     ),
     Mutant(
         "any answer to a call is the right one",
-        "peer/door.py",
+        "swarm/door.py",
         "return None if answer == manifest else",
         "return None if answer else",
         f"{DOOR_TESTS}::test_only_the_manifest_of_this_run_is_the_right_answer",
     ),
     Mutant(
         "who does not answer is called again at once, for ever",
-        "peer/door.py",
+        "swarm/door.py",
         "now + 2**caller.failures",
         "now",
         f"{DOOR_TESTS}::test_who_does_not_answer_never_waits_and_is_called_less_and_less",
     ),
     Mutant(
         "keys that are not connected are dialled",
-        "peer/door.py",
+        "swarm/door.py",
         "and (connected is None or peer in connected)",
         "",
         f"{DOOR_TESTS}::test_only_who_is_connected_is_called_and_who_is_gone_is_forgotten",
     ),
     Mutant(
         "a door keeps any number of keys",
-        "peer/door.py",
+        "swarm/door.py",
         "if len(self._callers) >= MOST_AT_DOOR else None",
         "if False else None",
         f"{DOOR_TESTS}::test_a_crowd_is_kept_within_bounds",
     ),
     Mutant(
         "who stays of a crowd follows from the keys alone",
-        "peer/door.py",
+        "swarm/door.py",
         'tagged_digest("btard door", self._secret, peer)',
         'tagged_digest("btard door", peer)',
         f"{DOOR_TESTS}::test_two_doors_keep_others_of_the_same_crowd",
     ),
     Mutant(
         "who stays of a crowd never changes",
-        "peer/door.py",
+        "swarm/door.py",
         "if now - self._secret_since > _SECRET_LIFETIME:",
         "if False:",
         f"{DOOR_TESTS}::test_who_stays_of_a_crowd_changes_so_nobody_is_kept_out_for_ever",
     ),
     Mutant(
         "a flood of new keys is taken in at any rate",
-        "peer/door.py",
+        "swarm/door.py",
         "if self._allowance < 1:",
         "if False:",
         f"{DOOR_TESTS}::test_new_keys_are_taken_in_at_a_rate_and_who_waits_is_always_heard",
     ),
     Mutant(
         "all at the door are called at the same time",
-        "peer/door.py",
+        "swarm/door.py",
         "for peer in due[:free]:",
         "for peer in due:",
         f"{DOOR_TESTS}::test_few_are_called_at_a_time",
     ),
     Mutant(
         "who has failed comes before who was never called",
-        "peer/door.py",
+        "swarm/door.py",
         "(self._callers[peer].failures, self._random.random())",
         "(-self._callers[peer].failures, self._random.random())",
         f"{DOOR_TESTS}::test_a_mute_crowd_does_not_stand_before_an_honest_newcomer",
     ),
     Mutant(
         "a banned key may wait at the door",
-        "peer/door.py",
+        "swarm/door.py",
         "(sender in self._banned, Reply.BANNED),",
         "(False, Reply.BANNED),",
         f"{DOOR_TESTS}::test_who_is_not_taken_in_is_told_why",
@@ -213,7 +213,7 @@ DOOR: tuple[Mutant, ...] = (
     ),
     Mutant(
         "all of a crowd at the door may fill the DHT",
-        "peer/door.py",
+        "swarm/door.py",
         "sum(other.is_guest for other in self._callers.values()) < MOST_GUESTS",
         "True",
         f"{DOOR_TESTS}::test_few_of_a_crowd_may_use_the_dht",

@@ -91,14 +91,14 @@ MANIFEST = (
     ),
     Mutant(
         "strangers' addresses may be socket files",
-        "peer/records.py",
+        "swarm/records.py",
         "Field(max_length=8), AfterValidator(only_dialable)]",
         "Field(max_length=8)]",
         "tests/peer/test_hostile_records.py::test_a_record_reaches_no_file_and_no_terminal",
     ),
     Mutant(
         "a stranger's reason steers the terminal",
-        "peer/details.py",
+        "swarm/details.py",
         "Field(max_length=MAX_REASON), _Words]",
         "Field(max_length=MAX_REASON)]",
         "tests/coordinator/test_peer_details.py::test_a_text_that_a_terminal_would_obey_is_no_record",
@@ -119,16 +119,16 @@ MANIFEST = (
     ),
     Mutant(
         "that nobody is validated is said in every step",
-        "peer/validation_watch.py",
+        "swarm/validation_watch.py",
         "        if words == before:\n            return words is None\n",
         "",
-        "tests/peer/test_validation_watch.py::test_it_is_told_once_and_taken_back_once",
+        "tests/swarm/test_validation_watch.py::test_it_is_told_once_and_taken_back_once",
     ),
     Mutant(
         "members on probation count as voters where people are told",
-        "peer/validation_watch.py",
+        "swarm/validation_watch.py",
         "words = nobody_is_validated(len(roster.voters), self._rate)",
         "words = nobody_is_validated(len(roster.members), self._rate)",
-        "tests/peer/test_validation_watch.py::test_who_is_on_probation_has_no_vote",
+        "tests/swarm/test_validation_watch.py::test_who_is_on_probation_has_no_vote",
     ),
 )

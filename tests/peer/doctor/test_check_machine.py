@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from peer.calibration import Tolerance
-from peer.doctor.check_machine import (
+from btard.peer.doctor.check_machine import (
     LEAST_DISK,
     BinaryFacts,
     DirectoryFacts,
@@ -27,8 +26,8 @@ from peer.doctor.check_machine import (
     made_for,
     needed_memory,
 )
-from peer.doctor.finding import Outcome
-from peer.doctor.probe_machine import (
+from btard.peer.doctor.finding import Outcome
+from btard.peer.doctor.probe_machine import (
     p2pd_path,
     probe_binary,
     probe_directory,
@@ -37,7 +36,8 @@ from peer.doctor.probe_machine import (
     probe_numerics,
     probe_tolerance,
 )
-from peer.settings import Device
+from btard.peer.settings import Device
+from btard.swarm.calibration import Tolerance
 from tests.peer.helpers import run_manifest
 
 

@@ -10,8 +10,7 @@ from dataclasses import replace
 import pytest
 
 from btard.errors import UserError
-from btard.transport.libp2p.probing import ClockReading, DialBack, Reach
-from peer.doctor.check_network import (
+from btard.peer.doctor.check_network import (
     AddressFacts,
     Answer,
     ClockFacts,
@@ -24,8 +23,9 @@ from peer.doctor.check_network import (
     check_own_address,
     scope_of,
 )
-from peer.doctor.finding import Outcome
-from peer.doctor.probe_network import probe_address
+from btard.peer.doctor.finding import Outcome
+from btard.peer.doctor.probe_network import probe_address
+from btard.transport.libp2p.probing import ClockReading, DialBack, Reach
 from tests.peer.helpers import PEERS
 
 PUBLIC, PRIVATE, LOCAL = "/ip4/8.8.8.8/tcp/1", "/ip4/10.0.0.5/tcp/1", "/ip4/127.0.0.1/tcp/1"

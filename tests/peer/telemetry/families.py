@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
-from peer.telemetry.endpoint import exposition
+from btard.swarm.telemetry.endpoint import exposition
 
 
 @dataclass(frozen=True)

@@ -9,16 +9,16 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from btard.logs import MOMENT
+from btard.peer.telemetry.meter import PeerMeter, PeerStep
+from btard.peer.telemetry.recorder import Recorder
 from btard.program import installed_version
 from btard.round.actions import OutcomeKind, Stopped, Verdict, Voided
-from btard.round.evidence import Evidence, Offence, Scene
+from btard.round.evidence.evidence import Evidence, Offence, Scene
 from btard.round.roster import Roster
+from btard.swarm.details import Found
+from btard.swarm.validation_watch import ValidationWatch
 from btard.transport.libp2p import Counters
 from btard.transport.stages import Stage
-from peer.details import Found
-from peer.telemetry.meter import PeerMeter, PeerStep
-from peer.telemetry.recorder import Recorder
-from peer.validation_watch import ValidationWatch
 from tests.peer.helpers import PEERS, ROSTER, run_manifest
 from tests.peer.telemetry.families import exported, series, values
 

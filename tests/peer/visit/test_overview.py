@@ -6,12 +6,12 @@ import json
 
 import pytest
 
+from btard.peer.visit.overview import Role, overview
+from btard.peer.visit.sight import Sight
 from btard.round.draw import Audit
 from btard.round.roster import Roster, first_randomness
-from peer.bans import BanEntry, Bans
-from peer.records import Join, LocalMetrics, Metrics
-from peer.visit.overview import Role, overview
-from peer.visit.sight import Sight
+from btard.swarm.bans import BanEntry, Bans
+from btard.swarm.records import Join, LocalMetrics, Metrics
 from tests.peer.helpers import PEERS, run_manifest
 
 NOW = 1_000_000.0

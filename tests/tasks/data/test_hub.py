@@ -10,11 +10,11 @@ import huggingface_hub
 import pytest
 
 from btard.errors import UserError
-from tasks.data import hub
-from tasks.data.hub import HubAccess, HuggingFaceHub, Listing, open_hub, pinned
-from tasks.data.prepare import prepare
-from tasks.data.spec import DataSpec, SourceKind
-from tasks.gpt import _SHAPES, GptSize
+from btard.tasks.data import hub
+from btard.tasks.data.hub import HubAccess, HuggingFaceHub, Listing, open_hub, pinned
+from btard.tasks.data.prepare import prepare
+from btard.tasks.data.spec import DataSpec, SourceKind
+from btard.tasks.gpt import _SHAPES, GptSize
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 SPEC = DataSpec(kind=SourceKind.HUB, location="owner/name", revision=COMMIT)

@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from btard.errors import UserError
-from tasks.albert import AlbertTask
-from tasks.data import prepare as preparation
-from tasks.data.prepare import Progress, Stage, TokenisedRequest, pair_boundaries, prepare
-from tasks.data.spec import DataSpec, SourceKind
-from tasks.data.tokenised import Layout
-from tasks.data.vocabulary import TokenizerKind, TokenizerRequest
+from btard.tasks.albert import AlbertTask
+from btard.tasks.data import prepare as preparation
+from btard.tasks.data.prepare import Progress, Stage, TokenisedRequest, pair_boundaries, prepare
+from btard.tasks.data.spec import DataSpec, SourceKind
+from btard.tasks.data.tokenised import Layout
+from btard.tasks.data.vocabulary import TokenizerKind, TokenizerRequest
 
 
 def request(
@@ -125,7 +125,7 @@ def test_the_slower_of_two_takes_the_first_one_s(
 
 def test_processes_at_once_agree(tmp_path: Path, corpus_spec: DataSpec) -> None:
     program = (
-        "import sys; from pathlib import Path; from tasks.data.prepare import *; from tasks.data.spec import DataSpec\n"
+        "import sys; from pathlib import Path; from btard.tasks.data.prepare import *; from btard.tasks.data.spec import DataSpec\n"
         "spec = DataSpec.model_validate_json(sys.argv[1]); wanted = TokenisedRequest.model_validate_json(sys.argv[2])\n"
         "print(prepare(spec, wanted, Path(sys.argv[3])).meta.fingerprint)"
     )

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from btard.errors import UserError
-from tasks.data.names import is_configuration, is_hub_name
-from tasks.data.public import PublicData, PublicKind
-from tasks.data.spec import DataSpec, SourceKind
+from btard.tasks.data.names import is_configuration, is_hub_name
+from btard.tasks.data.public import PublicData, PublicKind
+from btard.tasks.data.spec import DataSpec, SourceKind
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 HUB = {"kind": "hub", "name": "owner/name", "revision": COMMIT}

@@ -5,9 +5,9 @@ import datasets
 import pytest
 
 from btard.errors import UserError
-from tasks.data import sources
-from tasks.data.sources import TextSource, TokenRows, corpus_identity, open_source
-from tasks.data.spec import DataSpec, SourceKind
+from btard.tasks.data import sources
+from btard.tasks.data.sources import TextSource, TokenRows, corpus_identity, open_source
+from btard.tasks.data.spec import DataSpec, SourceKind
 
 
 @pytest.fixture(autouse=True)

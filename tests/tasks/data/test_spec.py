@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from btard.errors import UserError
-from tasks.data.spec import DataSpec, SourceKind
+from btard.tasks.data.spec import DataSpec, SourceKind
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 

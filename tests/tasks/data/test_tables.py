@@ -9,7 +9,7 @@ import pytest
 from pyarrow import parquet
 
 from btard.errors import UserError
-from tasks.data.tables import Table, training_files
+from btard.tasks.data.tables import Table, training_files
 
 ROWS = [{"text": "one", "more": 1}, {"text": None, "more": 2}, {"text": "ü three", "more": 3}]
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from btard.errors import UserError
-from tasks.albert import AlbertTask
-from tasks.data.tokenised import TokenisedCorpus
+from btard.tasks.albert import AlbertTask
+from btard.tasks.data.tokenised import TokenisedCorpus
 
 FILES = ["tokens.npy", "boundaries.npy", "tokenizer.json", "meta.json"]
 

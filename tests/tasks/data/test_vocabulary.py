@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from btard.errors import UserError
-from tasks.data.vocabulary import CharacterEncoder, LibraryEncoder, TokenizerKind, TokenizerRequest, load, train
+from btard.tasks.data.vocabulary import CharacterEncoder, LibraryEncoder, TokenizerKind, TokenizerRequest, load, train
 
 
 def request(kind: TokenizerKind, size: int = 300, specials: tuple[str, ...] = ("<unk>", "<end>")) -> TokenizerRequest:

@@ -14,10 +14,10 @@ from btard.behaviour import Behaviour
 from btard.hashing import digest
 from btard.identity import IdentityKey, PeerId
 from btard.round.actions import Finished
-from btard.round.attempt import Attempt
+from btard.round.attempt.attempt import Attempt
 from btard.round.roster import Roster, first_randomness
 from btard.round.session import Session
-from btard.round.work import Link
+from btard.round.vectors.work import Link
 from btard.transport.driver import Contribution, SessionDriver
 from btard.transport.libp2p import Libp2pNode, Limits
 from btard.transport.libp2p.daemon import Daemon

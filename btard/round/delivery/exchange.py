@@ -1,0 +1,255 @@
+"""What did not come the straight way: parts and messages that are asked for, and who was late with them.
+
+Whoever misses something asks other members for it: for a part first two that are drawn, then, as for a message at once,
+everybody. Who holds it passes it on under its author's signature; who does not asks the author first. So what reaches
+one honest member in time reaches all, and what an author has kept from one it has either shown to all or refused to
+most: their reports say which (`late`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping
+
+from btard.identity import Envelope, Heading, MessageKind, PeerId
+from btard.identity.envelope import UnsignedEnvelope
+from btard.round.actions import Action, Send, SendPart
+from btard.round.attempt.attempt import Attempt
+from btard.round.delivery.patience import Patience
+from btard.round.draw import relays_between
+from btard.round.messages.accusations import Fault
+from btard.round.messages.bodies import BROADCASTS, Forward, Item, PartHeader, Phase, Pull
+from btard.round.phases.gather import send_aggregate
+from btard.round.phases.phase import SILENT, PhaseOfAttempt, PhaseOfParts, StepContext
+
+MOST_PULLS = 8
+"""Parts of other columns than its own that one peer may ask this one for in an attempt: a court looks at a few."""
+
+_FRAME = 16 << 10
+"""Bytes; more than the list takes that messages are forwarded in."""
+
+_PHASES = {
+    MessageKind.COMMIT: Phase.COMMIT,
+    MessageKind.AGGREGATE: Phase.GATHER,
+    MessageKind.REVEAL: Phase.REVEAL,
+    MessageKind.SCALARS: Phase.MEASURE,
+    MessageKind.DIGEST: Phase.AGREE,
+}
+
+
+class Exchange:
+    """Answers and sends requests. What a peer does not hold yet, it passes on once it comes."""
+
+    def __init__(self, step: StepContext, attempt: Attempt) -> None:
+        self._step = step
+        self._attempt = attempt
+        self._waiting: dict[Item, list[PeerId]] = defaultdict(list)
+        self._seen: set[tuple[PeerId, Item]] = set()
+        self._count: Counter[PeerId] = Counter()
+        self._urged: set[tuple[Item, bool]] = set()
+        self._asked: dict[Item, float] = {}
+        self._came: dict[Item, float] = {}
+        self._committed: dict[PeerId, float] = {}
+        self._broadcasts: set[Item] = set()
+        self._answered: set[tuple[PeerId, Item]] = set()
+        self.collected: set[int] = set()
+
+    def send_own(self, receiver: PeerId, part: int) -> list[Action]:
+        """Send an own part under a header that signs its hash."""
+        attempt, step = self._attempt, self._step
+        payload = step.behaviour.part(step.number, receiver, attempt.rows[attempt.me, part])
+        if payload is None:
+            return []
+        committed = attempt.commits[attempt.me].parts if attempt.me in attempt.commits else ()
+        if part >= len(committed):
+            return []
+        announced = step.behaviour.part_digest(step.number, receiver, committed[part])
+        header = PartHeader(part, announced)
+        envelope = UnsignedEnvelope.prepare(
+            step.key,
+            run=step.rules.run,
+            step=step.roster.step,
+            attempt=attempt.number,
+            kind=MessageKind.PART,
+            message=header,
+        )
+        return [SendPart(receiver, envelope, payload)]
+
+    def _send(self, kind: MessageKind, body: bytes, receivers: Iterable[PeerId]) -> Send:
+        return Send(tuple(receivers), self._step.sign(self._attempt.number, kind, body).encode())
+
+    def pull(self, item: Item, holders: Iterable[PeerId]) -> list[Action]:
+        """Ask peers for a part, each once."""
+        asked = tuple(h for h in holders if (h, item) not in self._attempt.pulled and h != self._attempt.me)
+        if not asked:
+            return []
+        self._attempt.pulled.update((holder, item) for holder in asked)
+        return [self._send(MessageKind.PULL, Pull((item,)).encode(), asked)]
+
+    def urge(self, now: float, items: Iterable[Item], *, everyone: bool) -> list[Action]:
+        """Ask drawn members, or all, for what is late, once each."""
+        attempt = self._attempt
+        fresh = sorted(item for item in items if (item, everyone) not in self._urged)
+        self._urged.update((item, everyone) for item in fresh)
+        if not everyone:
+            relays = {item: relays_between(attempt.context, item[1], attempt.me, attempt.members) for item in fresh}
+            return [action for item in fresh for action in self.pull(item, relays[item])]
+        if not fresh or not attempt.others:
+            return []
+        for item in fresh:
+            self._asked.setdefault(item, now)
+            if item[0] in BROADCASTS:
+                self._broadcasts.add(item)
+            else:
+                attempt.pulled.update((holder, item) for holder in attempt.others)
+        most = len(attempt.roster.members)
+        batches = [tuple(fresh[i : i + most]) for i in range(0, len(fresh), most)]
+        return [self._send(MessageKind.PULL, Pull(batch).encode(), attempt.others) for batch in batches]
+
+    def urge_for(
+        self, now: float, phase: PhaseOfAttempt, missing: Mapping[PeerId, Fault], patience: Patience
+    ) -> list[Action]:
+        """Ask third peers for what is late in a phase, or did not come whole."""
+        late, very_late = patience.takes_late(now)
+        if not isinstance(phase, PhaseOfParts):
+            items = [(SILENT[fault], peer, 0) for peer, fault in missing.items() if very_late and fault in SILENT]
+            return self.urge(now, items, everyone=True)
+        wanted = phase.wanted()
+        broken = {author for _, author in self._attempt.broken}
+        actions = self.urge(now, [item for item in wanted if late or item[1] in broken], everyone=False)
+        return actions + self.urge(now, wanted if very_late else [], everyone=True)
+
+    def _owed(self, item: Item) -> bool:
+        """Whether the attempt makes its author send this."""
+        attempt, (kind, author, part) = self._attempt, item
+        if kind is MessageKind.PART:
+            return author in attempt.part_of and part < attempt.partition.count
+        if kind is MessageKind.AGGREGATE:
+            return attempt.part_of.get(author) == part
+        return author in (attempt.submitters if kind is MessageKind.SCALARS else attempt.known)
+
+    def _has(self, item: Item) -> bool:
+        if item[0] in BROADCASTS:
+            return item[:2] in self._attempt.signed
+        return self._attempt.holds(item) is not None
+
+    def _admits(self, asker: PeerId, item: Item) -> bool:
+        """Whether to answer this request: once, about what there is, and within what the asker needs in a step."""
+        attempt, (kind, author, part) = self._attempt, item
+        if (asker, item) in self._seen or author == asker or not self._owed(item):
+            return False
+        own_column = attempt.owners[part] == asker if kind is MessageKind.PART else True
+        if not own_column and author != attempt.me and part not in self.collected:
+            self._count[asker] += 1
+            if self._count[asker] > MOST_PULLS:
+                return False
+        # The own aggregate goes to all once it is there.
+        return not (kind is MessageKind.AGGREGATE and author == attempt.me and not self._has(item))
+
+    def on_pull(self, now: float, envelope: Envelope) -> list[Action]:
+        """A member asks for something; raises Malformed."""
+        asker, actions = envelope.author, list[Action]()
+        held: list[Item] = []
+        absent: dict[PeerId, list[Item]] = defaultdict(list)
+        for item in envelope.read(Pull).items:
+            if not self._admits(asker, item):
+                continue
+            self._seen.add((asker, item))
+            if self._has(item):
+                held.append(item)
+                continue
+            self._waiting[item].append(asker)
+            author = item[1]
+            if author != self._attempt.me and item not in self._asked:
+                absent[author].append(item)
+        messages = [item for item in held if item[0] in BROADCASTS]
+        if messages:
+            actions += self._forward(messages, [asker])
+        for item in held:
+            if item[0] not in BROADCASTS:
+                actions += self._send_part(item, asker)
+        for author, items in absent.items():
+            for item in items:
+                self._asked[item] = now
+                if item[0] in BROADCASTS:
+                    self._broadcasts.add(item)
+                else:
+                    self._attempt.pulled.add((author, item))
+            actions.append(self._send(MessageKind.PULL, Pull(tuple(items)).encode(), [author]))
+        return actions
+
+    def _forward(self, messages: Iterable[Item], askers: Iterable[PeerId]) -> list[Action]:
+        signed, most = self._attempt.signed, self._attempt.caps.evidence
+        batches: list[list[bytes]] = [[]]
+        for kind, author, _ in messages:
+            data = signed[kind, author].encode()
+            if batches[-1] and sum(map(len, batches[-1])) + len(data) > most - _FRAME:
+                batches.append([])
+            batches[-1].append(data)
+        receivers = tuple(askers)
+        return [self._send(MessageKind.FORWARD, Forward(tuple(batch)).encode(), receivers) for batch in batches]
+
+    def _send_part(self, item: Item, asker: PeerId) -> list[Action]:
+        attempt, (kind, author, part) = self._attempt, item
+        if kind is MessageKind.PART and author == attempt.me:
+            return self.send_own(asker, part)
+        if author == attempt.me:
+            return send_aggregate(self._step, attempt, asker)
+        header = attempt.headers.get((author, part)) if kind is MessageKind.PART else None
+        header = header or attempt.signed.get((kind, author))
+        payload = attempt.holds(item)
+        return [SendPart(asker, header, payload)] if header is not None and payload is not None else []
+
+    def serve(self, now: float) -> list[Action]:
+        """Pass what has come on to those that wait for it, and note when what this peer has asked for came."""
+        actions: list[Action] = []
+        if not self._asked and not self._waiting:
+            return actions
+        for item in [item for item in self._asked if item not in self._came]:
+            if self._has(item):
+                self._came[item] = now
+            if item[1] in self._attempt.commits:
+                self._committed.setdefault(item[1], now)
+        for item in [item for item in self._waiting if self._has(item)]:
+            askers = self._waiting.pop(item)
+            if item[0] in BROADCASTS:
+                actions += self._forward([item], askers)
+            else:
+                actions += [action for asker in askers for action in self._send_part(item, asker)]
+        return actions
+
+    def on_forward(self, envelope: Envelope) -> list[Envelope]:
+        """Return the messages that a member passes on and that this peer has asked for; raises Malformed."""
+        found = []
+        for data in envelope.read(Forward).envelopes:
+            heading = Heading.read(data)
+            item = (heading.kind, heading.author, 0)
+            expected = item in self._broadcasts and (envelope.author, item) not in self._answered
+            if not expected or heading.author == self._attempt.me or heading.size > self._attempt.caps.body[item[0]]:
+                continue
+            self._answered.add((envelope.author, item))
+            inner = Envelope.parse(data)
+            known = self._attempt.signed.get((inner.kind, inner.author))
+            if known is None or known.content_digest() != inner.content_digest():
+                inner.verify()
+                found.append(inner)
+        return found
+
+    def late(self, until: float, patience: Patience) -> Collection[PeerId]:
+        """Return of whom something came too late that was asked for, or did not come, as far as that can be said by a
+        time: not before its author must have had it, and had time to answer."""
+        return {item[1] for item in self._asked if self._deadline(item, patience) < min(until, self._arrival(item))}
+
+    def _arrival(self, item: Item) -> float:
+        return self._came.get(item, math.inf)
+
+    def _deadline(self, item: Item, patience: Patience) -> float:
+        kind, author, _ = item
+        asked = self._asked[item]
+        if kind is not MessageKind.PART:
+            phase = _PHASES[kind]
+            return max(patience.due(phase), asked + patience.allowance(phase))
+        # Who has committed holds its parts, and need not wait for anybody to show them.
+        committed = self._committed.get(author, math.inf)
+        return max(committed, asked) + patience.allowance(Phase.SCATTER)

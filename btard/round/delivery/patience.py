@@ -1,0 +1,112 @@
+"""How long an attempt waits: for each phase, for what is late, and for a barrier that others have passed."""
+
+from __future__ import annotations
+
+import math
+
+from btard.round.messages.bodies import Phase
+from btard.round.rules import StepRules
+
+_URGE_AFTER = 0.5
+"""The share of a phase's time after which parts that are late are asked for through drawn members."""
+
+_URGE_ALL_AFTER = 0.75
+"""The share of a phase's time after which everything that is late is asked for of all members."""
+
+_BULKY = frozenset({Phase.SCATTER, Phase.GATHER, Phase.CHECK})
+"""The phases in which parts travel."""
+
+_APART = 6
+"""Times the bound on delay (`settle`) between the time at which a phase is due and its end.
+
+Honest barriers lie at most four apart: what shows that others have passed takes one, who sees it waits one, and has
+what it missed after two more. One more for an answer to arrive, and one to spare for who is asked in between.
+"""
+
+
+class Patience:
+    """The deadlines of one attempt, in seconds of the driver's clock.
+
+    A phase is *due* at a time at which everything of it has come from every honest peer. Who still misses something has
+    asked all members for it by then, and waits until the phase *ends*: whatever reached one honest peer when it was due
+    has reached it by then, too. After the barrier these times are fixed, and a phase is due late enough that who was
+    held up in the phase before is heard of before it is blamed.
+
+    Attributes:
+        ends: when the current phase must be over.
+        deadline: when something is to be done about what is missing; every arrival asks for it.
+        barrier: when the commit phase began or, once it is over, ended.
+    """
+
+    def __init__(self, rules: StepRules) -> None:
+        self._rules = rules
+        self._apart = _APART * rules.settle
+        self._due: dict[Phase, float] = {}
+        self._seen_passing = False
+        self._urges: list[tuple[float, bool]] = []
+        self.ends = math.inf
+        self.deadline = math.inf
+        self.barrier = 0.0
+
+    def begin(self, now: float, phase: Phase, seconds: float) -> None:
+        """A phase begins that may take so long."""
+        if phase in (Phase.COMMIT, Phase.SCATTER):
+            self.barrier = now
+            self._due = {phase: now + seconds} if phase is Phase.COMMIT else self._due | self._schedule(now)
+        self.ends = self._due[phase] + self._grace(phase, seconds)
+        self._urges = [(now + _URGE_AFTER * seconds, False)] if phase in _BULKY else []
+        self._urges.append((now + _URGE_ALL_AFTER * seconds, True))
+        self._set_deadline()
+
+    def _schedule(self, barrier: float) -> dict[Phase, float]:
+        """Return when the phases after the barrier are due."""
+        due, ended = {}, barrier - self._apart
+        for phase, seconds in self._lengths().items():
+            due[phase] = ended + self._apart + seconds
+            ended = due[phase] + self._grace(phase, seconds)
+        return due
+
+    def _lengths(self) -> dict[Phase, float]:
+        rules = self._rules
+        lengths = (rules.scatter, rules.gather, rules.agree, rules.gather, rules.scatter, rules.agree)
+        return dict(zip(list(Phase)[1:], lengths, strict=True))
+
+    def _grace(self, phase: Phase, seconds: float) -> float:
+        """Return how long a phase is waited for beyond the time at which it is due: see `allowance`."""
+        return self._apart + ((_URGE_ALL_AFTER - _URGE_AFTER) * seconds if phase in _BULKY else 0.0)
+
+    def due(self, phase: Phase) -> float:
+        """Return when everything of a phase has come from every honest peer; never before the own barrier."""
+        return self._due.get(phase, math.inf)
+
+    def allowance(self, phase: Phase) -> float:
+        """Return how long an honest author may take to answer a request for something of a phase that it has.
+
+        Who asks all members at `_URGE_ALL_AFTER` has the answers of members that had to ask first, perhaps for the
+        author's commitment before that, within four delays and this time: that is when the phase ends.
+        """
+        seconds = _URGE_AFTER * self._lengths()[phase] if phase in _BULKY else 0.0
+        return 2 * self._rules.settle + seconds
+
+    def others_have_passed(self, now: float, *, wait: bool) -> None:
+        """Others are seen to have passed the barrier: what is missing exists, and comes within a moment, or is asked
+        for."""
+        if not self._seen_passing:
+            self._seen_passing = True
+            self._urges = [(min(at, now + self._rules.settle * wait), everyone) for at, everyone in self._urges]
+            self._set_deadline()
+
+    def _set_deadline(self) -> None:
+        self.deadline = min([self.ends, *(at for at, _ in self._urges[:1])])
+
+    def last_end(self, *, committing: bool) -> float:
+        """Return when every other member that still waits for something must have given the attempt up, too."""
+        schedule = self._schedule(self.ends if committing else self.barrier)
+        return schedule[Phase.AGREE] + 2 * self._apart
+
+    def takes_late(self, now: float) -> tuple[bool, bool]:
+        """Return whether it is time to ask drawn members for what is late, and all members; each once a phase."""
+        passed = [everyone for at, everyone in self._urges if now >= at]
+        self._urges = self._urges[len(passed) :]
+        self._set_deadline()
+        return bool(passed), any(passed)

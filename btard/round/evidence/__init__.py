@@ -1,0 +1,1 @@
+"""Bans as data, and as files that a stranger can check."""

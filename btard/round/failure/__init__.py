@@ -1,0 +1,1 @@
+"""A failed attempt: why it stops, who reports what, the court, and what follows for members."""

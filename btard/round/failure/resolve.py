@@ -1,0 +1,340 @@
+"""What follows from reports and votes: who is banned, who is left out, who goes on.
+
+`resolve` is a pure function of the reports and votes, so peers that hold the same ones decide alike. Both are relayed
+once, so within the bound on delay whatever one honest peer got in time, all get. See docs/protocol.md for why a step
+can end in two ways only if half of the roster lies.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from btard.identity import Envelope, MessageKind, PeerId
+from btard.round.attempt.attempt import Attempt
+from btard.round.evidence.evidence import Offence
+from btard.round.failure.disputes import Disputes
+from btard.round.messages.accusations import Charge, ChargeKind, Opinion, Report, Vote
+from btard.round.messages.attachments import ECHOED
+from btard.round.messages.bodies import Commit, Leave, LeaveReason, PartHeader, Phase, contradict
+from btard.round.phases.reveal import is_false_reveal
+
+
+@dataclass(frozen=True)
+class Ban:
+    """A decision to ban, with the messages that it rests on.
+
+    Attributes:
+        charge: the accusation that the court decided, if one did, and `accuser` whose it was.
+    """
+
+    peer: PeerId
+    offence: Offence
+    envelopes: tuple[Envelope, ...]
+    charge: Charge | None = None
+    accuser: PeerId | None = None
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """Who goes on, and why the others do not.
+
+    Attributes:
+        redraw: most members had revealed their shares, so r^t may be known: the next draw has one validator more.
+        judged: charges that the court has seen; none of them is heard again in this step.
+    """
+
+    members: tuple[PeerId, ...]
+    suspended: tuple[tuple[PeerId, str], ...]
+    bans: tuple[Ban, ...]
+    left: tuple[PeerId, ...]
+    redraw: bool
+    judged: frozenset[tuple[PeerId, Charge]]
+
+
+@dataclass
+class Testimony:
+    """What has been said about a failed attempt.
+
+    Attributes:
+        reports: one an author, decoded and signed.
+        attached: the signed messages of this attempt that each author's report carries, contradicting reports included.
+        charges: those that the court has heard, by accuser.
+        votes: one a voter, decoded and signed.
+        blame_views: whether another view of the membership is a fault: it is, once views have been brought together
+            more often than liars could split them.
+    """
+
+    reports: Mapping[PeerId, Report]
+    signed: Mapping[PeerId, Envelope]
+    attached: Mapping[PeerId, Sequence[Envelope]]
+    charges: Mapping[PeerId, Charge] = field(default_factory=dict)
+    votes: Mapping[PeerId, tuple[Envelope, Vote]] = field(default_factory=dict)
+    blame_views: bool = False
+
+
+def resolve(attempt: Attempt, testimony: Testimony) -> Resolution:
+    """Decide the next attempt's members.
+
+    Charges about an attempt in which somebody told different peers different things are dropped: honest peers computed
+    on different numbers, and the attempt is repeated without the one who did it.
+
+    In this order: proofs and verdicts of the court ban; who left or reports nothing is out; who has been late for more
+    than half of the voters, or else complains of somebody who has not, is out (`Disputes`).
+    """
+    reports, attached, voters = testimony.reports, testimony.attached, attempt.voters
+    proven = convict(attempt, (envelope for envelopes in attached.values() for envelope in envelopes))
+    misled = tells_two_stories(attached)
+    judged = [
+        ban
+        for ban in _judgements(attempt, testimony)
+        if not misled or (ban.charge is not None and ban.charge.kind in _PAST)
+    ]
+    bans = {ban.peer: ban for ban in [*judged, *proven]}
+    left = _leavers(envelope for envelopes in attached.values() for envelope in envelopes)
+    suspended: dict[PeerId, str] = {}
+    known = Counter(peer for author, report in reports.items() if author in voters for peer in report.members)
+    counted = sum(author in voters for author in reports)
+
+    def remaining() -> list[PeerId]:
+        return [peer for peer in attempt.members if not (peer in bans or peer in left or peer in suspended)]
+
+    for peer in remaining():
+        report = reports.get(peer)
+        if report is None:
+            suspended[peer] = "did not answer"
+        elif 2 * known[peer] <= counted:
+            suspended[peer] = "most members did not count it in"
+        elif not report.reaction and not gives_reason(
+            attempt, peer, report, testimony.charges, proves=is_proof(attempt, attached.get(peer, ()))
+        ):
+            suspended[peer] = "gave up without a reason"
+        elif peer in testimony.charges and not misled and _unproven(attempt, testimony, peer):
+            suspended[peer] = "could not prove its accusation"
+
+    for accuser, charge in testimony.charges.items():
+        guilty = attempt.is_majority(len(_votes(attempt, testimony, accuser, Opinion.GUILTY)))
+        silent = _had_no_say(attempt, testimony, charge) and charge.accused not in testimony.charges
+        if guilty and silent and not misled and charge.accused in remaining():
+            suspended[charge.accused] = "the products around its aggregate do not add up, and it has not said why"
+    for peer in remaining():
+        if _withholds(attempt, testimony, peer):
+            suspended[peer] = "did not show the momentum that its vector was built on"
+
+    disputes = Disputes(attempt, testimony.reports, attached, set(remaining()))
+    disputes.settle(blame_views=testimony.blame_views, proven=bool(bans))
+    suspended |= disputes.suspended
+    for accuser, accused in disputes.pairs:
+        pair = tuple(testimony.signed[peer] for peer in (accuser, accused) if peer in testimony.signed)
+        for peer in (accuser, accused):
+            bans.setdefault(peer, Ban(peer, Offence.ELIMINATED, pair))
+    members = tuple(remaining())
+    return Resolution(
+        members=members,
+        suspended=tuple(sorted((peer, why) for peer, why in suspended.items() if peer not in bans)),
+        bans=tuple(bans[peer] for peer in attempt.members if peer in bans),
+        left=tuple(sorted(left - bans.keys())),
+        redraw=attempt.is_majority(sum(reports[peer].phase >= Phase.REVEAL for peer in voters & reports.keys())),
+        judged=frozenset() if misled else frozenset(testimony.charges.items()),
+    )
+
+
+def tells_two_stories(attached: Mapping[PeerId, Sequence[Envelope]]) -> bool:
+    """Whether somebody is shown to have broadcast two versions of a message that others compute on."""
+    first: dict[tuple[MessageKind, PeerId, int], Envelope] = {}
+    echoed = (envelope for envelopes in attached.values() for envelope in envelopes if envelope.kind in ECHOED)
+    return any(contradict(first.setdefault((e.kind, e.author, e.attempt), e), e) for e in echoed)
+
+
+def gives_reason(
+    attempt: Attempt, author: PeerId, report: Report, charges: Mapping[PeerId, Charge], *, proves: bool
+) -> bool:
+    """Whether a report misses something of another member, accuses one, or `proves` something by what it attaches."""
+    return proves or author in charges or any(peer in attempt.known and peer != author for peer, _ in report.complaints)
+
+
+def is_proof(attempt: Attempt, attached: Sequence[Envelope]) -> bool:
+    """Whether messages that a report attaches convict somebody, or say goodbye."""
+    return bool(_leavers(attached)) or bool(convict(attempt, attached))
+
+
+def _leavers(envelopes: Iterable[Envelope]) -> set[PeerId]:
+    return {envelope.author for envelope in envelopes if envelope.kind is MessageKind.LEAVE}
+
+
+def admissible(
+    attempt: Attempt, reports: Mapping[PeerId, Report], judged: Iterable[tuple[PeerId, Charge]]
+) -> dict[PeerId, Charge]:
+    """Return the charges that the court has to hear, by accuser: of voters, against other members, not heard before.
+
+    That a momentum is withheld only the drawn validator may say: whoever says so pays nothing for being wrong.
+    """
+    seen = set(judged)
+    found = {}
+    for author, report in sorted(reports.items()):
+        charge = report.charge
+        if charge is None or author not in attempt.voters or (author, charge) in seen:
+            continue
+        if charge.kind in _PAST and charge.part:
+            continue  # one charge has one form, so that it is heard once
+        momentum = attempt.rules.verification.momentum > 0
+        drawn = attempt.roster.validators.get(author) == charge.accused
+        if charge.kind is ChargeKind.WITHHELD and not (momentum and drawn):
+            continue
+        if charge.accused in attempt.known and charge.accused != author and charge.part < attempt.partition.count:
+            found[author] = charge
+    return found
+
+
+OFFENCES = {
+    ChargeKind.FALSE_SCALARS: Offence.FALSE_SCALARS,
+    ChargeKind.NOT_FINITE: Offence.NOT_FINITE,
+    ChargeKind.TOO_LONG: Offence.TOO_LONG,
+    ChargeKind.WRONG_SUM: Offence.WRONG_SUM,
+    ChargeKind.WRONG_AGGREGATE: Offence.WRONG_AGGREGATE,
+    ChargeKind.GRADIENT: Offence.GRADIENT,
+    ChargeKind.WITHHELD: Offence.GRADIENT,
+}
+
+
+def _judgements(attempt: Attempt, testimony: Testimony) -> list[Ban]:
+    """Return the bans that a majority of votes decides."""
+    bans: list[Ban] = []
+    for accuser, charge in testimony.charges.items():
+        signed = (testimony.signed[accuser],)
+        offence = OFFENCES[charge.kind]
+        guilty = _condemning(attempt, testimony, accuser, offence, charge.accused)
+        innocent = _condemning(attempt, testimony, accuser, Offence.FALSE_ACCUSATION, accuser)
+        if attempt.is_majority(len(guilty)) and not _had_no_say(attempt, testimony, charge):
+            vouched = (testimony.signed[charge.accused],) if offence is Offence.WRONG_SUM else ()
+            bans.append(Ban(charge.accused, offence, signed + tuple(guilty) + vouched, charge, accuser))
+        if attempt.is_majority(len(innocent)):
+            bans.append(Ban(accuser, Offence.FALSE_ACCUSATION, signed + tuple(innocent), charge, accuser))
+        for accomplice in sorted(attempt.known):
+            votes = _condemning(attempt, testimony, accuser, Offence.COVER_UP, accomplice)
+            if attempt.is_majority(len(votes)):
+                bans.append(Ban(accomplice, Offence.COVER_UP, signed + tuple(votes), charge, accuser))
+    return bans
+
+
+def condemns(vote: Vote, offence: Offence, accused: PeerId, accuser: PeerId, charge: Charge) -> bool:
+    """Whether a vote is one for banning `accused` for this offence, going by its ballot on a charge: what the court
+    counts, and what evidence has to show."""
+    ballot = next((b for b in vote.ballots if (b.accuser, b.charge) == (accuser, charge)), None)
+    if ballot is None:
+        return False
+    guilty = ballot.opinion is Opinion.GUILTY
+    match offence:
+        case Offence.FALSE_ACCUSATION:
+            # Who says that it has been shown no momentum cannot know what others have been shown.
+            blamed = accused == accuser and charge.kind is not ChargeKind.WITHHELD
+            return blamed and ballot.opinion is Opinion.INNOCENT
+        case Offence.COVER_UP:
+            return guilty and accused in ballot.accomplices
+        case Offence.WRONG_SUM if _excuses(vote, charge):
+            return False
+    return guilty and accused == charge.accused and OFFENCES[charge.kind] is offence
+
+
+def _excuses(vote: Vote, charge: Charge) -> bool:
+    """Whether a vote upholds that somebody else's product spoilt the sum, as its owner says."""
+    return any(
+        (b.accuser, b.charge.kind, b.charge.part) == (charge.accused, ChargeKind.FALSE_SCALARS, charge.part)
+        and b.opinion is Opinion.GUILTY
+        for b in vote.ballots
+    )
+
+
+def _condemning(
+    attempt: Attempt, testimony: Testimony, accuser: PeerId, offence: Offence, accused: PeerId
+) -> list[Envelope]:
+    charge = testimony.charges[accuser]
+    return [
+        envelope
+        for voter, (envelope, vote) in sorted(testimony.votes.items())
+        if voter in attempt.voters and condemns(vote, offence, accused, accuser, charge)
+    ]
+
+
+def _votes(attempt: Attempt, testimony: Testimony, accuser: PeerId, opinion: Opinion) -> list[Envelope]:
+    charge = testimony.charges[accuser]
+    return [
+        envelope
+        for voter, (envelope, vote) in sorted(testimony.votes.items())
+        if voter in attempt.voters
+        and any(b.accuser == accuser and b.charge == charge and b.opinion is opinion for b in vote.ballots)
+    ]
+
+
+def _had_no_say(attempt: Attempt, testimony: Testimony, charge: Charge) -> bool:
+    """Whether the owner of a sum that is off may not have seen all numbers of its column, which others may have
+    spoilt. Silence is no proof."""
+    report = testimony.reports.get(charge.accused)
+    return charge.kind is ChargeKind.WRONG_SUM and (report is None or not vouches(report, attempt.members))
+
+
+def vouches(report: Report, members: tuple[PeerId, ...]) -> bool:
+    """Whether a report says that its author has gone beyond measuring in the attempt of these members: so it has seen
+    and accepted all numbers of its column."""
+    return report.phase > Phase.MEASURE and report.members == members
+
+
+_PAST = (ChargeKind.GRADIENT, ChargeKind.WITHHELD)
+"""Charges about the step before."""
+
+_SHOWN = (ChargeKind.FALSE_SCALARS, ChargeKind.NOT_FINITE, ChargeKind.TOO_LONG)
+
+
+def _unproven(attempt: Attempt, testimony: Testimony, accuser: PeerId) -> bool:
+    """Whether an accuser that had to show a row has convinced no majority either way."""
+    if testimony.charges[accuser].kind not in _SHOWN:
+        return False
+    decided = (Opinion.GUILTY, Opinion.INNOCENT)
+    return not any(attempt.is_majority(len(_votes(attempt, testimony, accuser, opinion))) for opinion in decided)
+
+
+def _withholds(attempt: Attempt, testimony: Testimony, peer: PeerId) -> bool:
+    """Whether a peer is accused of withholding its momentum, and no majority has seen it."""
+    accusers = [a for a, c in testimony.charges.items() if c.kind is ChargeKind.WITHHELD and c.accused == peer]
+    return any(
+        not attempt.is_majority(len(_votes(attempt, testimony, accuser, Opinion.INNOCENT))) for accuser in accusers
+    )
+
+
+def convict(attempt: Attempt, envelopes: Iterable[Envelope]) -> tuple[Ban, ...]:
+    """Return the bans that signed messages of one attempt prove by themselves, at most one a peer, in roster order."""
+    by_author: dict[PeerId, dict[tuple[MessageKind, int], Envelope]] = defaultdict(dict)
+    bans: dict[PeerId, Ban] = {}
+
+    def ban(offence: Offence, *proof: Envelope) -> None:
+        bans.setdefault(proof[0].author, Ban(proof[0].author, offence, proof))
+
+    for envelope in sorted(set(envelopes), key=lambda e: e.encode()):
+        malformed = attempt.malformation(envelope) is not None
+        # What no longer can be read, or is of another attempt, is compared with nothing.
+        timely = envelope.attempt == attempt.number or envelope.kind is MessageKind.LEAVE
+        if malformed and (not timely or envelope.kind in (MessageKind.PART, MessageKind.LEAVE)):
+            ban(Offence.MALFORMED, envelope)
+        if not timely or (malformed and envelope.kind in (MessageKind.PART, MessageKind.LEAVE)):
+            continue
+        part = PartHeader.decode(envelope.body).part if envelope.kind is MessageKind.PART else 0
+        first = by_author[envelope.author].setdefault((envelope.kind, part), envelope)
+        if contradict(first, envelope):
+            ban(Offence.EQUIVOCATION, first, envelope)
+        if envelope.kind is MessageKind.LEAVE and Leave.decode(envelope.body).reason is LeaveReason.LOTTERY:
+            ban(Offence.LOTTERY, envelope)
+        if malformed:
+            ban(Offence.MALFORMED, envelope)
+    for messages in by_author.values():
+        commit, reveal = messages.get((MessageKind.COMMIT, 0)), messages.get((MessageKind.REVEAL, 0))
+        if commit is None or commit.author in bans:
+            continue
+        if reveal is not None and is_false_reveal(commit, reveal):
+            ban(Offence.FALSE_REVEAL, commit, reveal)
+        promised = Commit.decode(commit.body).parts
+        for (kind, part), envelope in messages.items():
+            checked = kind is MessageKind.PART and part < len(promised)
+            if checked and promised[part] != PartHeader.decode(envelope.body).digest:
+                ban(Offence.PART_MISMATCH, commit, envelope)
+    return tuple(bans[peer] for peer in attempt.members if peer in bans)

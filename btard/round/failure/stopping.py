@@ -1,0 +1,48 @@
+"""Why a peer gives an attempt up: what is proven, of whom it may complain, and what it shows the others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from btard.identity import Envelope, PeerId
+from btard.round.attempt.attempt import Attempt
+from btard.round.failure.disputes import SIGNED_FAULTS
+from btard.round.failure.settlement import Settlement
+from btard.round.messages.accusations import Fault
+from btard.round.messages.attachments import SHOWN
+from btard.round.messages.bodies import Phase
+from btard.round.phases.phase import HOPELESS
+
+
+def proofs(attempt: Attempt, phase: Phase, false_reveals: Iterable[tuple[Envelope, Envelope]]) -> list[Envelope]:
+    """Return signed messages that contradict each other or the rules."""
+    if not attempt.alarm and not attempt.headers and not attempt.reveals:
+        return []
+    pairs = list(attempt.contradictions.values())
+    # A header that contradicts the commitment gives the alarm once its payload is there.
+    if phase <= Phase.GATHER and (attempt.alarm or attempt.in_flight):
+        pairs += attempt.mismatches()
+    if phase is Phase.REVEAL:
+        pairs += false_reveals
+    return [envelope for pair in pairs for envelope in pair] + list(attempt.malformed.values())
+
+
+def complaints(missing: Mapping[PeerId, Fault], settlement: Settlement, *, ended: bool) -> dict[PeerId, Fault]:
+    """Return of whom to complain; `ended` says that everything has been waited for.
+
+    Once a reason is known, nobody complains of what it misses, and testimony does not grow any more: others may have
+    stopped for that reason before they could say what they have not got.
+    """
+    explained, reasoned = settlement.explained, settlement.reasoned
+    return {
+        peer: fault
+        for peer, fault in missing.items()
+        if fault is Fault.OTHER_VIEW or (not reasoned and (fault in HOPELESS or (ended and peer not in explained)))
+    }
+
+
+def shown(attempt: Attempt, faults: Iterable[Fault], *, charged: bool) -> list[Envelope]:
+    """Return what this peer was told, where somebody may have been told something else."""
+    if not charged and SIGNED_FAULTS.isdisjoint(faults):
+        return []
+    return [envelope for (kind, _), envelope in attempt.signed.items() if kind in SHOWN]

@@ -1,0 +1,250 @@
+"""What peers say when an attempt has failed: complaints, accusations, votes, and relays of all of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TypeVar
+
+from btard.hashing import DIGEST_SIZE
+from btard.identity import Malformed, PeerId
+from btard.identity.codec import Reader, ascending, encode
+from btard.identity.envelope import MAX_ENVELOPE, MIN_ENVELOPE
+from btard.round.messages.bodies import Phase
+from btard.round.roster import MAX_PEERS, read_peer, read_peers
+
+MAX_ATTACHED = 12 * MAX_PEERS
+"""The most messages that a report carries."""
+
+MAX_RELAYED = 2 * MAX_PEERS
+"""The most messages that one relay carries."""
+
+
+class Fault(IntEnum):
+    """What a peer misses of another in a failed attempt."""
+
+    NO_COMMIT = 1
+    OTHER_STATE = 2
+    NO_PART = 3
+    BROKEN_PART = 4
+    NO_AGGREGATE = 5
+    BROKEN_AGGREGATE = 6
+    NO_DIGEST = 7
+    OTHER_DIGEST = 8
+    NO_REVEAL = 9
+    NO_SCALARS = 10
+    NO_EXHIBIT = 11
+    OTHER_VIEW = 12
+
+
+class ChargeKind(IntEnum):
+    """What a peer accuses another of. GRADIENT and WITHHELD are about the step before, all others about the attempt.
+
+    FALSE_SCALARS: a scalar or norm that is not that of the row sent (verification 1, and the witness of an own part).
+    NOT_FINITE: a row with NaN or infinity.
+    TOO_LONG: a part longer than the rules of BTARD-Clipped-SGD allow.
+    WRONG_SUM: a part whose published products do not add up to zero, and whose owner accuses nobody (verification 2).
+    WRONG_AGGREGATE: a part whose aggregate is not the fixed point of the rows (verification 3, after re-collection).
+    WITHHELD: the target does not show the momentum that its vector of the step before was built on.
+    GRADIENT: a vector that is not the gradient of its seed, in the step before, or false scalars about it.
+    """
+
+    FALSE_SCALARS = 1
+    NOT_FINITE = 2
+    TOO_LONG = 3
+    WRONG_SUM = 4
+    WRONG_AGGREGATE = 5
+    GRADIENT = 6
+    WITHHELD = 7
+
+
+class Opinion(IntEnum):
+    """What a member of the court finds."""
+
+    UNSURE = 0
+    GUILTY = 1
+    INNOCENT = 2
+
+
+@dataclass(frozen=True, order=True)
+class Charge:
+    """An accusation.
+
+    Attributes:
+        kind: of what.
+        accused: whom.
+        part: the part in question; 0 for GRADIENT.
+    """
+
+    kind: ChargeKind
+    accused: PeerId
+    part: int
+
+    def pack(self) -> list[object]:
+        """Return the fields for the codec."""
+        return [int(self.kind), bytes(self.accused), self.part]
+
+    @classmethod
+    def read(cls, fields: Reader) -> Charge:
+        """Read `pack`'s fields; raises Malformed."""
+        fields.fields(3)
+        return cls(_enum(ChargeKind, fields), read_peer(fields), fields.number(0, MAX_PEERS - 1))
+
+
+@dataclass(frozen=True)
+class Report:
+    """Broadcast by a peer that cannot finish the attempt: what it misses, whom it accuses, and messages that convict.
+
+    Attributes:
+        phase: where the author stands.
+        reaction: the author is held up only by peers whose reports came first.
+        members: the attempt's members as the author sees them.
+        complaints: (peer, fault), ascending.
+        charge: the author's accusation, at most one at a time.
+        attached: encoded envelopes of others.
+        late: of whom something came too late, or not at all, that the author wanted or was asked for; ascending. Such
+            testimony costs its author nothing, and decides the complaints of others.
+    """
+
+    phase: Phase
+    reaction: bool
+    members: tuple[PeerId, ...]
+    complaints: tuple[tuple[PeerId, Fault], ...]
+    charge: Charge | None
+    attached: tuple[bytes, ...]
+    late: tuple[PeerId, ...] = ()
+
+    def encode(self) -> bytes:
+        """Return the canonical bytes."""
+        return encode(
+            [
+                int(self.phase),
+                int(self.reaction),
+                [bytes(m) for m in self.members],
+                [[bytes(peer), int(fault)] for peer, fault in self.complaints],
+                None if self.charge is None else self.charge.pack(),
+                list(self.attached),
+                [bytes(peer) for peer in self.late],
+            ]
+        )
+
+    @classmethod
+    def decode(cls, body: bytes) -> Report:
+        """Read bytes from the network; raises Malformed."""
+        fields = Reader(body, limit=MAX_ENVELOPE)
+        fields.fields(7)
+        report = cls(
+            _enum(Phase, fields),
+            bool(fields.number(0, 1)),
+            read_peers(fields),
+            tuple(_complaint(fields) for _ in range(fields.items(most=MAX_PEERS))),
+            None if fields.none() else Charge.read(fields),
+            tuple(fields.blob(least=MIN_ENVELOPE, most=MAX_ENVELOPE) for _ in range(fields.items(most=MAX_ATTACHED))),
+            read_peers(fields),
+        )
+        fields.end()
+        if not ascending([peer for peer, _ in report.complaints]):
+            raise Malformed("complaints are not ascending by peer")
+        return report
+
+
+def _complaint(fields: Reader) -> tuple[PeerId, Fault]:
+    fields.fields(2)
+    return read_peer(fields), _enum(Fault, fields)
+
+
+E = TypeVar("E", bound=IntEnum)
+
+
+def _enum(kind: type[E], fields: Reader) -> E:
+    try:
+        return kind(fields.number(0, 255))
+    except ValueError as error:
+        raise Malformed(str(error)) from None
+
+
+@dataclass(frozen=True)
+class Ballot:
+    """What one member of the court finds about one charge.
+
+    Attributes:
+        accuser: whose charge it is.
+        charge: the accusation.
+        opinion: on the accused.
+        accomplices: owners that covered up for the accused, ascending: they held the row, and accepted false scalars.
+    """
+
+    accuser: PeerId
+    charge: Charge
+    opinion: Opinion
+    accomplices: tuple[PeerId, ...]
+
+
+@dataclass(frozen=True)
+class Vote:
+    """Broadcast: the author's ballots on all charges of a failed attempt, ascending by accuser.
+
+    Attributes:
+        context: digest of the attempt's membership.
+        ballots: one a charge.
+    """
+
+    context: bytes
+    ballots: tuple[Ballot, ...]
+
+    def encode(self) -> bytes:
+        """Return the canonical bytes."""
+        rows = [
+            [bytes(b.accuser), b.charge.pack(), int(b.opinion), [bytes(a) for a in b.accomplices]] for b in self.ballots
+        ]
+        return encode([self.context, rows])
+
+    @classmethod
+    def decode(cls, body: bytes) -> Vote:
+        """Read bytes from the network; raises Malformed."""
+        fields = Reader(body, limit=MAX_ENVELOPE)
+        fields.fields(2)
+        vote = cls(fields.blob(DIGEST_SIZE), tuple(_ballot(fields) for _ in range(fields.items(most=MAX_PEERS))))
+        fields.end()
+        if not ascending([ballot.accuser for ballot in vote.ballots]):
+            raise Malformed("ballots are not ascending by accuser")
+        return vote
+
+
+def _ballot(fields: Reader) -> Ballot:
+    fields.fields(4)
+    return Ballot(read_peer(fields), Charge.read(fields), _enum(Opinion, fields), read_peers(fields))
+
+
+@dataclass(frozen=True)
+class Relay:
+    """Broadcast while settling: what the author holds of one kind, so that what one got, all get.
+
+    Attributes:
+        votes: whether these are votes rather than reports and goodbyes.
+        index, total: this message of so many, since one message is bounded.
+        envelopes: encoded.
+    """
+
+    votes: bool
+    index: int
+    total: int
+    envelopes: tuple[bytes, ...]
+
+    def encode(self) -> bytes:
+        """Return the canonical bytes."""
+        return encode([int(self.votes), self.index, self.total, list(self.envelopes)])
+
+    @classmethod
+    def decode(cls, body: bytes) -> Relay:
+        """Read bytes from the network; raises Malformed."""
+        fields = Reader(body, limit=MAX_ENVELOPE)
+        fields.fields(4)
+        votes, index, total = bool(fields.number(0, 1)), fields.number(0, MAX_PEERS - 1), fields.number(1, MAX_PEERS)
+        envelopes = tuple(
+            fields.blob(least=MIN_ENVELOPE, most=MAX_ENVELOPE) for _ in range(fields.items(most=MAX_RELAYED))
+        )
+        fields.end()
+        if index >= total:
+            raise Malformed("a relay beyond the last")
+        return cls(votes, index, total, envelopes)

@@ -1,0 +1,53 @@
+"""Signed messages inside of others: each is verified once in an attempt, and they travel in portions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from btard.identity import Envelope, Malformed, MessageKind
+from btard.round.messages.accusations import MAX_RELAYED, Relay
+
+ECHOED = frozenset({MessageKind.COMMIT, MessageKind.AGGREGATE, MessageKind.REVEAL, MessageKind.SCALARS})
+"""Broadcasts that decide what peers compute: two versions of one excuse whoever was misled by them."""
+
+
+SHOWN = ECHOED | {MessageKind.DIGEST}
+"""What a peer attaches to a report that charges somebody, or that found another digest."""
+
+
+class Papers:
+    """The messages that others have carried to this peer in an attempt, by their bytes.
+
+    Members bring the same ones again and again, and nobody can push any of them out: of each author and kind a report
+    may carry two, nothing of a report is read after the first false signature, and two reports of a member are read.
+    """
+
+    def __init__(self) -> None:
+        self._read: dict[bytes, Envelope | None] = {}
+
+    def read(self, data: bytes) -> Envelope:
+        """Return a message, whose signature is verified once; raises Malformed."""
+        if data not in self._read:
+            try:
+                self._read[data] = Envelope.decode(data)
+            except Malformed:
+                self._read[data] = None
+        known = self._read[data]
+        if known is None:
+            raise Malformed("a signature inside does not verify")
+        return known
+
+
+def relays(envelopes: Iterable[Envelope], *, votes: bool, most: int) -> list[Relay]:
+    """Return the relay messages for these reports and goodbyes, or votes, each of about `most` bytes, or of one message
+    that is longer."""
+    batches: list[list[bytes]] = [[]]
+    size = 0
+    for envelope in envelopes:
+        data = envelope.encode()
+        if batches[-1] and (size + len(data) > most or len(batches[-1]) == MAX_RELAYED):
+            batches.append([])
+            size = 0
+        batches[-1].append(data)
+        size += len(data)
+    return [Relay(votes, i, len(batches), tuple(batch)) for i, batch in enumerate(batches)]

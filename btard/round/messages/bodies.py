@@ -1,0 +1,395 @@
+"""The bodies of a step's messages: what each says, and its canonical bytes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+
+from btard.hashing import DIGEST_SIZE
+from btard.identity import Envelope, Malformed, MessageKind, PeerId
+from btard.identity.codec import Reader, ascending, encode
+from btard.identity.envelope import MAX_ENVELOPE, MIN_ENVELOPE
+from btard.round.messages.reading import read_once
+from btard.round.roster import MAX_PEERS, read_peer, read_peers
+
+MAX_CANDIDATES = 64
+MAX_PART = 1 << 31
+"""Bytes; the longest part that a header may announce."""
+
+MAX_PULL = 1 << 17
+"""Bytes; the longest request."""
+
+
+class Phase(IntEnum):
+    """Where an attempt stands."""
+
+    COMMIT = 1
+    SCATTER = 2
+    GATHER = 3
+    REVEAL = 4
+    MEASURE = 5
+    CHECK = 6
+    AGREE = 7
+
+
+@dataclass(frozen=True)
+class Commit:
+    """Broadcast: the hashes of all parts, before any part leaves (paper: h_i^j), and of a share of randomness.
+
+    Attributes:
+        context: digest of the attempt's membership.
+        parameters: digest of the training state x^t.
+        decided: digest of the bans and redraws that follow from the step's failed attempts.
+        parts: one digest a part, in the order of the owners; none from a validator, which sends no gradient.
+        share: commitment to the share of r^t.
+        momentum: digest of the momentum that the vector was built on, or nothing where the run uses none.
+        candidates: newcomers that the author would admit, ascending.
+    """
+
+    context: bytes
+    parameters: bytes
+    decided: bytes
+    parts: tuple[bytes, ...]
+    share: bytes
+    momentum: bytes
+    candidates: tuple[PeerId, ...]
+
+    def encode(self) -> bytes:
+        """Return the canonical bytes."""
+        candidates = [bytes(c) for c in self.candidates]
+        return encode(
+            [self.context, self.parameters, self.decided, list(self.parts), self.share, self.momentum, candidates]
+        )
+
+    @classmethod
+    def decode(cls, body: bytes) -> Commit:
+        """Read bytes from the network; raises Malformed."""
+        return read_once(cls._read, body)
+
+    @classmethod
+    def _read(cls, body: bytes) -> Commit:
+        fields = Reader(body, limit=MAX_ENVELOPE)
+        fields.fields(7)
+        commit = cls(
+            fields.blob(DIGEST_SIZE),
+            fields.blob(DIGEST_SIZE),
+            fields.blob(DIGEST_SIZE),
+            tuple(fields.blobs(DIGEST_SIZE, most=MAX_PEERS)),
+            fields.blob(DIGEST_SIZE),
+            _digest_or_nothing(fields),
+            read_peers(fields, most=MAX_CANDIDATES),
+        )
+        fields.end()
+        return commit
+
+
+def _digest_or_nothing(fields: Reader) -> bytes:
+    value = fields.blob(most=DIGEST_SIZE)
+    if value and len(value) != DIGEST_SIZE:
+        raise Malformed("expected a digest or nothing")
+    return value
+
+
+@dataclass(frozen=True)
+class PartHeader:
+    """Ahead of a part on its way to its owner. Signed, so that a digest other than the committed one is proof."""
+
+    part: int
+    digest: bytes
+
+    def encode(self) -> bytes:
+        """Return the canonical bytes."""
+        return encode([self.part, self.digest])
+
+    @classmethod
+    def decode(cls, body: bytes) -> PartHeader:
+        """Read bytes from the network; raises Malformed."""
+        return read_once(cls._read, body)
+
+    @classmethod
+    def _read(cls, body: bytes) -> PartHeader:
+        fields = Reader(body, limit=256)
+        fields.fields(2)
+        header = cls(fields.number(0, MAX_PEERS - 1), fields.blob(DIGEST_SIZE))
+        fields.end()
+        return header
+
+
+@dataclass(frozen=True)
+class Aggregate:
+    """Ahead of an aggregated part on its way to everyone: the commitment to it (paper: hhat^j).
+
+    Attributes:
+        digest: of the aggregate's bytes, the same for every receiver.
+    """
+
+    digest: bytes
+
+    def encode(self) -> bytes:
+        """Return the canonical bytes."""
+        return encode([self.digest])
+
+    @classmethod
+    def decode(cls, body: bytes) -> Aggregate:
+        """Read bytes from the network; raises Malformed."""
+        return read_once(cls._read, body)
+
+    @classmethod
+    def _read(cls, body: bytes) -> Aggregate:
+        return cls(*_digests(body, 1))
+
+
+@dataclass(frozen=True)
+class Reveal:
+    """Broadcast: the share of r^t and the salt behind the commitment, once all aggregates are committed to."""
+
+    share: bytes
+    salt: bytes
+
+    def encode(self) -> bytes:
+        """Return the canonical bytes."""
+        return encode([self.share, self.salt])
+
+    @classmethod
+    def decode(cls, body: bytes) -> Reveal:
+        """Read bytes from the network; raises Malformed."""
+        return read_once(cls._read, body)
+
+    @classmethod
+    def _read(cls, body: bytes) -> Reveal:
+        return cls(*_digests(body, 2))
+
+
+@dataclass(frozen=True)
+class Scalars:
+    """Broadcast: how the author's vector lies around the aggregate (paper, verification: s_i^j and norm_i^j).
+
+    Attributes:
+        context: digest of the attempt's membership.
+        products: one a part, <z[j], (g_i[j] - ghat[j]) min(1, tau / norm)>.
+        norms: one a part, ||g_i[j] - ghat[j]||.
+        doubts: parts whose aggregate lies too far away, ascending: votes to check the averaging (verification 3).
+    """
+
+    context: bytes
+    products: tuple[float, ...]
+    norms: tuple[float, ...]
+    doubts: tuple[int, ...]
+
+    def encode(self) -> bytes:
+        """Return the canonical bytes."""
+        return encode([self.context, list(self.products), list(self.norms), list(self.doubts)])
+
+    @classmethod
+    def decode(cls, body: bytes) -> Scalars:
+        """Read bytes from the network; raises Malformed. Numbers may be anything, NaN included."""
+        return read_once(cls._read, body)
+
+    @classmethod
+    def _read(cls, body: bytes) -> Scalars:
+        fields = Reader(body, limit=MAX_ENVELOPE)
+        fields.fields(4)
+        scalars = cls(
+            fields.blob(DIGEST_SIZE),
+            fields.floats(most=MAX_PEERS),
+            fields.floats(most=MAX_PEERS),
+            tuple(fields.number(0, MAX_PEERS - 1) for _ in range(fields.items(most=MAX_PEERS))),
+        )
+        fields.end()
+        if not ascending(scalars.doubts):
+            raise Malformed("doubted parts are not ascending")
+        return scalars
+
+
+def _digests(body: bytes, count: int) -> list[bytes]:
+    """Read a body of so many digests."""
+    fields = Reader(body, limit=256)
+    digests = fields.blobs(DIGEST_SIZE, most=count)
+    fields.end()
+    if len(digests) != count:
+        raise Malformed(f"expected {count} fields")
+    return digests
+
+
+Item = tuple[MessageKind, PeerId, int]
+"""What can be asked for: a PART or an AGGREGATE, its author, its number; or a broadcast, its author, 0."""
+
+
+@dataclass(frozen=True)
+class Pull:
+    """Asks for what its author has not sent, or not to the asker; `items` ascend."""
+
+    items: tuple[Item, ...]
+
+    def encode(self) -> bytes:
+        """Return the canonical bytes."""
+        return encode([[int(kind), bytes(author), part] for kind, author, part in self.items])
+
+    @classmethod
+    def decode(cls, body: bytes) -> Pull:
+        """Read bytes from the network; raises Malformed."""
+        fields = Reader(body, limit=MAX_PULL)
+        items = tuple(_item(fields) for _ in range(fields.items(most=MAX_PEERS)))
+        fields.end()
+        if not items or not ascending(items):
+            raise Malformed("nothing is asked for, or not in order")
+        return cls(items)
+
+    @property
+    def early(self) -> bool:
+        """Whether it asks for commitments only, as who has not passed the barrier does."""
+        return all(kind is MessageKind.COMMIT for kind, _, _ in self.items)
+
+
+def _item(fields: Reader) -> Item:
+    fields.fields(3)
+    number = fields.number(0, 255)
+    kind, author = _ASKED.get(number), read_peer(fields)
+    if kind is None:
+        raise Malformed("that cannot be asked for")
+    return kind, author, fields.number(0, 0 if kind in BROADCAST_FORMS else MAX_PEERS - 1)
+
+
+@dataclass(frozen=True)
+class Forward:
+    """Signed messages of others, as their authors signed them: broadcasts that were asked for, or a report."""
+
+    envelopes: tuple[bytes, ...]
+
+    def encode(self) -> bytes:
+        """Return the canonical bytes."""
+        return encode(list(self.envelopes))
+
+    @classmethod
+    def decode(cls, body: bytes) -> Forward:
+        """Read bytes from the network; raises Malformed."""
+        return cls(carried(body, MAX_ENVELOPE))
+
+
+def carried(body: bytes, each: int) -> tuple[bytes, ...]:
+    """Read a body that is a list of the messages of others, of at most `each` bytes; raises Malformed."""
+    fields = Reader(body, limit=MAX_ENVELOPE)
+    messages = tuple(fields.blob(least=MIN_ENVELOPE, most=each) for _ in range(fields.items(most=MAX_PEERS)))
+    fields.end()
+    return messages
+
+
+@dataclass(frozen=True)
+class Digest:
+    """Broadcast: the author holds every message of the attempt, and nothing in them is wrong.
+
+    Attributes:
+        context: digest of the attempt's membership.
+        transcript: digest over all commits, aggregates, reveals and scalars in roster order.
+        parameters: digest of x^t, the state before this step: a certificate proves it to newcomers.
+        following: digest of the next roster.
+    """
+
+    context: bytes
+    transcript: bytes
+    parameters: bytes
+    following: bytes
+
+    def encode(self) -> bytes:
+        """Return the canonical bytes."""
+        return encode([self.context, self.transcript, self.parameters, self.following])
+
+    @classmethod
+    def decode(cls, body: bytes) -> Digest:
+        """Read bytes from the network; raises Malformed."""
+        return read_once(cls._read, body)
+
+    @classmethod
+    def _read(cls, body: bytes) -> Digest:
+        return cls(*_digests(body, 4))
+
+
+BROADCAST_FORMS: dict[MessageKind, type[Commit | Reveal | Scalars | Digest]] = {
+    MessageKind.COMMIT: Commit,
+    MessageKind.REVEAL: Reveal,
+    MessageKind.SCALARS: Scalars,
+    MessageKind.DIGEST: Digest,
+}
+"""How the bodies of broadcasts are read."""
+
+BROADCASTS = tuple(BROADCAST_FORMS)
+"""What every member sends to all in an attempt, beside the header of its aggregate."""
+
+_ASKED = {int(kind): kind for kind in (MessageKind.PART, MessageKind.AGGREGATE, *BROADCASTS)}
+
+
+SIGNED_ONCE = frozenset(
+    {
+        MessageKind.COMMIT,
+        MessageKind.PART,
+        MessageKind.AGGREGATE,
+        MessageKind.REVEAL,
+        MessageKind.SCALARS,
+        MessageKind.DIGEST,
+        MessageKind.REPORT,
+        MessageKind.VOTE,
+    }
+)
+"""Of these an honest peer signs exactly one in an attempt, of PART one for each part, to whomever and however often it
+sends it. Of every other kind it may sign any number."""
+
+
+def contradict(first: Envelope, second: Envelope) -> bool:
+    """Whether an honest peer cannot have signed both: two statements where it makes one; raises Malformed.
+
+    Nothing else is equivocation: peers, books of bans and `btard verdict` all ask here.
+    """
+    if first.kind not in SIGNED_ONCE or first.content_digest() == second.content_digest():
+        return False
+    return _statement(first) == _statement(second)
+
+
+def _statement(envelope: Envelope) -> tuple[bytes, int, int, MessageKind, PeerId, int]:
+    part = envelope.read(PartHeader).part if envelope.kind is MessageKind.PART else 0
+    return envelope.run, envelope.step, envelope.attempt, envelope.kind, envelope.author, part
+
+
+class LeaveReason(StrEnum):
+    """Why a peer leaves the roster by its own signed word."""
+
+    SHUTDOWN = "shutdown"
+    LOTTERY = "lottery"
+
+
+@dataclass(frozen=True)
+class Leave:
+    """Broadcast: the author is gone from this step on, by its own word."""
+
+    reason: LeaveReason
+
+    def encode(self) -> bytes:
+        """Return the canonical bytes."""
+        return encode([self.reason.value])
+
+    @classmethod
+    def decode(cls, body: bytes) -> Leave:
+        """Read bytes from the network; raises Malformed."""
+        fields = Reader(body, limit=64)
+        fields.fields(1)
+        reason = fields.text(most=31)
+        fields.end()
+        try:
+            return cls(LeaveReason(reason))
+        except ValueError as error:
+            raise Malformed(str(error)) from None
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """The signed digests of all members of the attempt that finished a step: proof of it to anyone who knows them."""
+
+    digests: tuple[bytes, ...]
+
+    def encode(self) -> bytes:
+        """Return the canonical bytes."""
+        return encode(list(self.digests))
+
+    @classmethod
+    def decode(cls, body: bytes) -> Certificate:
+        """Read bytes from the network; raises Malformed."""
+        return cls(carried(body, 1024))

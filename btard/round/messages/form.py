@@ -1,0 +1,150 @@
+"""What no honest peer signs, by the bytes alone: without the rules, the roster, or anything else that anybody could
+bring along. Signatures inside are not looked at here; headers of what is carried are, before any of them is verified.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+
+from btard.identity import Envelope, Heading, Malformed, MessageKind, PeerId
+from btard.round.messages.accusations import Relay, Report, Vote
+from btard.round.messages.bodies import (
+    BROADCAST_FORMS,
+    BROADCASTS,
+    Aggregate,
+    Certificate,
+    Forward,
+    Leave,
+    PartHeader,
+    Pull,
+)
+
+FORMS = {
+    **BROADCAST_FORMS,
+    MessageKind.PART: PartHeader,
+    MessageKind.AGGREGATE: Aggregate,
+    MessageKind.LEAVE: Leave,
+    MessageKind.PULL: Pull,
+    MessageKind.FORWARD: Forward,
+    MessageKind.CERTIFICATE: Certificate,
+    MessageKind.REPORT: Report,
+    MessageKind.VOTE: Vote,
+    MessageKind.RELAY: Relay,
+}
+"""How the bodies of a step's messages are read; ASK has none."""
+
+SHOWN_ALWAYS = frozenset({*BROADCASTS, MessageKind.PART, MessageKind.AGGREGATE, MessageKind.LEAVE, MessageKind.REPORT})
+"""What a report may attach; messages of other kinds only if they are malformed."""
+
+MOST_OF_AUTHOR = 12
+"""Messages of one member in a report: one of each kind at most twice, where they contradict each other."""
+
+_RELAYED = frozenset({MessageKind.REPORT, MessageKind.VOTE, MessageKind.LEAVE})
+
+
+def form_fault(envelope: Envelope) -> str | None:
+    """Return what is wrong with the form of a signed message of a step, or None; it is looked at once."""
+    return envelope.fault(_find)
+
+
+def _find(envelope: Envelope) -> str | None:
+    form = FORMS.get(envelope.kind)
+    if form is None:
+        asked = envelope.kind is MessageKind.ASK and envelope.body
+        return "asks for a certificate with a body" if asked else None
+    try:
+        message = envelope.read(form)
+    except Malformed as error:
+        return f"cannot be read: {error}"
+    try:
+        return _carried_fault(envelope, message)
+    except Malformed as error:
+        return f"carries what is no message: {error}"
+
+
+def _carried_fault(outer: Envelope, message: object) -> str | None:
+    match message:
+        case Report():
+            return _report_fault(outer, message)
+        case Forward(envelopes):
+            return _first_fault(outer, envelopes, _is_forwarded) or _crowd_fault(envelopes)
+        case Relay(envelopes=envelopes):
+            return _first_fault(outer, envelopes, _is_relayed)
+        case Certificate(digests):
+            return _first_fault(outer, digests, _is_signed_digest)
+    return None
+
+
+def _first_fault(outer: Envelope, carried: Iterable[bytes], belongs: Callable[[Envelope, Heading], bool]) -> str | None:
+    for data in carried:
+        inner = Heading.read(data)
+        if (inner.run, inner.step) != (outer.run, outer.step) or not belongs(outer, inner):
+            return f"carries a {inner.kind.name} that does not belong there"
+    return None
+
+
+def _is_forwarded(outer: Envelope, inner: Heading) -> bool:
+    return inner.attempt == outer.attempt and (inner.kind in BROADCASTS or inner.kind is MessageKind.REPORT)
+
+
+def _crowd_fault(carried: tuple[bytes, ...]) -> str | None:
+    """A report is forwarded alone."""
+    reports = sum(Heading.read(data).kind is MessageKind.REPORT for data in carried) if len(carried) > 1 else 0
+    return "forwards a report beside other messages" if reports else None
+
+
+def _is_relayed(outer: Envelope, inner: Heading) -> bool:
+    return inner.kind in _RELAYED and (inner.attempt <= outer.attempt or inner.kind is MessageKind.LEAVE)
+
+
+def _is_signed_digest(outer: Envelope, inner: Heading) -> bool:
+    return inner.kind is MessageKind.DIGEST
+
+
+def _report_fault(outer: Envelope, report: Report) -> str | None:
+    members = frozenset(report.members)
+    named = {peer for peer, _ in report.complaints}.union(report.late)
+    if outer.author not in members or not named <= members or outer.author in named:
+        return "speaks of others than the other members that it names"
+    if report.charge is not None and (report.charge.accused not in members or report.charge.part >= len(members)):
+        return "accuses somebody, or of a part, that is not among the members that it names"
+    place = Attachments(outer.run, outer.step, outer.attempt, members)
+    for data in report.attached:
+        inner = Heading.read(data)
+        if not place.admit(data, inner):
+            return f"attaches a {inner.kind.name} that does not belong to its attempt, or is one too many"
+    return None
+
+
+class Attachments:
+    """What one report of an attempt may attach, one message after the other."""
+
+    def __init__(self, run: bytes, step: int, attempt: int, members: frozenset[PeerId]) -> None:
+        self._place = (run, step)
+        self._attempt = attempt
+        self._members = members
+        self._seen: set[bytes] = set()
+        self._authors: Counter[PeerId] = Counter()
+        self._kinds: Counter[tuple[PeerId, MessageKind]] = Counter()
+
+    def admit(self, data: bytes, inner: Heading | Envelope) -> bool:
+        """Whether this message may follow: of the attempt and its members, not twice the same, not more of its author
+        and kind than a contradiction takes. Raises Malformed."""
+        if data in self._seen or not self._belongs(data, inner):
+            return False
+        self._seen.add(data)
+        self._authors[inner.author] += 1
+        self._kinds[inner.author, inner.kind] += 1
+        return self._authors[inner.author] <= MOST_OF_AUTHOR and self._kinds[inner.author, inner.kind] <= 2
+
+    def _belongs(self, data: bytes, inner: Heading | Envelope) -> bool:
+        """Whether a message is of the attempt; one of a kind that proves nothing, or of an earlier attempt, proves
+        something by its form alone."""
+        if (inner.run, inner.step) != self._place or inner.author not in self._members:
+            return False
+        if inner.kind is MessageKind.LEAVE or (inner.kind in SHOWN_ALWAYS and inner.attempt == self._attempt):
+            return True
+        if inner.kind >= MessageKind.MANIFEST or inner.attempt > self._attempt:
+            return False
+        return form_fault(inner if isinstance(inner, Envelope) else Envelope.parse(data)) is not None

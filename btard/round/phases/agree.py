@@ -1,0 +1,119 @@
+"""Phase 7, agree: one digest of the whole attempt, which all its members must sign before anything moves."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from btard.identity import Envelope, Malformed, MessageKind, PeerId
+from btard.round.actions import Action, Finished
+from btard.round.admission import admit
+from btard.round.attempt.attempt import Attempt, context_digest
+from btard.round.draw import draw_audits
+from btard.round.messages.accusations import Fault
+from btard.round.messages.bodies import Digest, Phase
+from btard.round.phases.phase import StepContext
+from btard.round.roster import Roster
+from btard.round.rules import StepRules
+
+
+class AgreePhase:
+    """Broadcast the digest of the whole transcript and of the next roster; wait for the same from all members."""
+
+    phase = Phase.AGREE
+
+    def __init__(self, step: StepContext, attempt: Attempt, banned: frozenset[PeerId], redraws: int) -> None:
+        self._step = step
+        self.attempt = attempt
+        self.following = next_roster(attempt, banned, redraws)
+        self.digest = Digest(attempt.context, attempt.transcript(), step.parameters, self.following.digest)
+
+    def enter(self) -> list[Action]:
+        """Sign the digest."""
+        return self._step.publish(self.attempt, MessageKind.DIGEST, self.digest)
+
+    def busy(self) -> bool:
+        """Nothing is left to do but to wait: never."""
+        return False
+
+    def complete(self) -> bool:
+        """Whether all members have signed the same."""
+        return len(self.attempt.digests) == len(self.attempt.members) and not self.missing()
+
+    def missing(self) -> dict[PeerId, Fault]:
+        """Return who has not signed, or has signed something else."""
+        faults = {}
+        for peer in self.attempt.others:
+            digest = self.attempt.digests.get(peer)
+            if digest != self.digest:
+                faults[peer] = Fault.NO_DIGEST if digest is None else Fault.OTHER_DIGEST
+        return faults
+
+    def seconds(self) -> float:
+        """How long the phase may take."""
+        return self.attempt.rules.agree
+
+    def finished(self) -> Finished:
+        """Return the step's result; the phase must be complete."""
+        members = self.attempt.members
+        return self.finished_by(tuple(self.attempt.signed[MessageKind.DIGEST, peer] for peer in members))
+
+    def finished_by(self, certificate: tuple[Envelope, ...]) -> Finished:
+        """Return the step's result under a certificate for this very digest."""
+        attempt = self.attempt
+        return Finished(
+            step=attempt.roster.step,
+            attempt=attempt.number,
+            flat=attempt.flat,
+            roster=self.following,
+            certificate=certificate,
+        )
+
+
+def next_roster(attempt: Attempt, banned: frozenset[PeerId], redraws: int) -> Roster:
+    """Return the roster that follows: the attempt's members and, of those whom most voters would admit, all that return
+    and as many new ones as there are places for, with the validators and targets that r^t draws; `redraws` counts
+    attempts of this step that failed after shares had been revealed."""
+    rules = attempt.rules.verification
+    votes = Counter(candidate for peer in attempt.voters for candidate in attempt.commits[peer].candidates)
+    named = {candidate for candidate, count in votes.items() if attempt.is_majority(count)}
+    joined = admit(attempt.roster, attempt.members, named - banned, attempt.randomness)
+    audits = draw_audits(attempt.randomness, sorted(attempt.voters), attempt.submitters, rules.validators, redraws)
+    return attempt.roster.successor(
+        attempt.members,
+        joined,
+        banned,
+        randomness=attempt.randomness,
+        audits=audits,
+        probation_steps=rules.probation,
+    )
+
+
+def check_certificate(
+    envelopes: Iterable[Envelope], rules: StepRules, roster: Roster
+) -> tuple[tuple[PeerId, ...], Digest]:
+    """Check that signed digests prove the end of a step of `roster`.
+
+    Returns:
+        The members of the attempt that finished, and what they signed.
+
+    Raises:
+        Malformed: the authors are no majority of the roster, signed different digests, or not this step's.
+    """
+    signed = sorted(envelopes, key=lambda envelope: envelope.author)
+    members = tuple(envelope.author for envelope in signed)
+    if len(set(members)) != len(members) or not set(members) <= set(roster.members):
+        raise Malformed("signed by others than members of the roster")
+    if not roster.is_majority(members):
+        raise Malformed(f"signed by {len(members)} of {len(roster.members)}: no majority")
+    kinds = {(e.run, e.step, e.attempt, e.kind, e.body) for e in signed}
+    if len(kinds) != 1:
+        raise Malformed("the signed digests differ")
+    run, step, attempt, kind, body = kinds.pop()
+    digest = Digest.decode(body)
+    expected = (rules.run, roster.step, MessageKind.DIGEST, context_digest(rules, roster, attempt, members))
+    if (run, step, kind, digest.context) != expected:
+        raise Malformed("the signed digests belong to another step")
+    for envelope in signed:
+        envelope.verify()
+    return members, digest

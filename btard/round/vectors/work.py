@@ -1,0 +1,297 @@
+"""The heavy work that a step asks its driver for: pure functions of wire bytes, run in a worker thread."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from btard.aggregation import BadRow, finite_rows, get_rule
+from btard.hashing import digest
+from btard.identity import PeerId
+from btard.round.actions import AggregateAgain, AggregateRows, InspectRow, MeasureRows
+from btard.round.attempt.attempt import Attempt
+from btard.round.messages.accusations import Opinion
+from btard.round.rules import AggregationRules, Validation
+from btard.round.vectors.partition import Partition, WireType, block_from_wire, from_wire, rows_from_wire, to_wire
+from btard.verification.projection import Measure, length_of, norm_of, projection_of
+from btard.verification.scalars import (
+    aggregate_error,
+    clipped,
+    distance_excess,
+    doubtful,
+    length_excess,
+    scalars_excess,
+    sketch_distance,
+    sum_tolerance,
+)
+from btard.verification.thresholds import COVER_UP, LENGTH, SCALARS, Thresholds
+
+
+def encode_parts(
+    vector: torch.Tensor, count: int, wire: WireType, rules: AggregationRules
+) -> tuple[tuple[memoryview, ...], tuple[bytes, ...]]:
+    """Cut a float32 vector of shape (d,) into the wire bytes of `count` parts, and hash each.
+
+    Where the rules limit norms (BTARD-Clipped-SGD), every part is clipped first.
+    """
+    partition = Partition(len(vector), count, wire)
+    flat = to_wire(_clip_parts(vector, partition, rules.part_norm(count)), wire)
+    parts = tuple(partition.view(flat, part) for part in range(count))
+    return parts, tuple(digest(part) for part in parts)
+
+
+def _clip_parts(vector: torch.Tensor, partition: Partition, limit: float) -> torch.Tensor:
+    if limit == math.inf:
+        return vector
+    result = vector.clone()
+    for part in range(partition.count):
+        start, end = partition.bounds(part)
+        norm = length_of(vector[start:end])
+        if norm > limit:
+            result[start:end] *= limit / norm
+    return result
+
+
+@dataclass(frozen=True)
+class Aggregated:
+    """The aggregate of a part.
+
+    Attributes:
+        payload: its wire bytes.
+        refused: positions of the rows left out because they hold NaN or infinity.
+        too_long: positions of the rows longer than the rules allow.
+    """
+
+    payload: memoryview
+    refused: tuple[int, ...]
+    too_long: tuple[int, ...]
+
+
+def aggregate_rows(action: AggregateRows, wire: WireType, rules: AggregationRules) -> Aggregated:
+    """Aggregate the rows of one part; with no finite row the aggregate is zero."""
+    vectors = block_from_wire(action.rows, wire)
+    if len(vectors[0]) == 0:
+        return Aggregated(to_wire(vectors[0], wire), (), ())
+    rule, tau = get_rule(rules.rule), rules.part_tau(action.parts)
+    limit = rules.part_norm(action.parts)
+    too_long: tuple[int, ...] = ()
+    if limit < math.inf:
+        too_long = tuple(i for i, v in enumerate(vectors) if LENGTH.accuses(row_length_excess(v, limit, wire)))
+    try:
+        # Rules look for numbers that are not finite themselves; a look before theirs would be a pass over all rows.
+        return Aggregated(to_wire(rule.aggregate(vectors, tau=tau).value, wire), (), too_long)
+    except BadRow:
+        finite = finite_rows(vectors)
+    refused = tuple(i for i, good in enumerate(finite) if not good)
+    kept = [vector for vector, good in zip(vectors, finite, strict=True) if good]
+    if not kept:
+        return Aggregated(to_wire(torch.zeros_like(vectors[0]), wire), refused, too_long)
+    return Aggregated(to_wire(rule.aggregate(kept, tau=tau).value, wire), refused, too_long)
+
+
+def row_length_excess(row: torch.Tensor, limit: float, wire: WireType) -> float:
+    """Return how many times the longest that BTARD-Clipped-SGD allows a row is; `limit` is `part_norm` of the rules."""
+    return 0.0 if limit == math.inf else length_excess(length_of(row), limit, len(row), wire)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What projections say.
+
+    Attributes:
+        own: (product, norm) of the own vector, one a part; none for a validator.
+        column: (product, norm) of everyone's row of the own part.
+        aggregate_norms: norm of each part's aggregate.
+        doubts: parts whose aggregate lies too far from the own vector.
+        not_finite: parts whose aggregate holds NaN or infinity; all numbers about them are 0.
+    """
+
+    own: tuple[tuple[float, float], ...]
+    column: tuple[tuple[float, float], ...]
+    aggregate_norms: tuple[float, ...]
+    doubts: tuple[int, ...]
+    not_finite: tuple[int, ...]
+
+
+def measure_rows(action: MeasureRows) -> Measured:
+    """Project the own vector and the rows of the own part."""
+    partition, tau = action.partition, action.tau
+    projection = projection_of(action.randomness, partition)
+    aggregates = _aggregates(partition, action.flat)
+    norms = projection.aggregate_norms(aggregates)
+    not_finite = tuple(part for part, norm in enumerate(norms) if not math.isfinite(norm))
+    for part in not_finite:
+        aggregates[part] = torch.zeros_like(aggregates[part])
+    own: list[Measure] = []
+    doubts: list[int] = []
+    if action.own:
+        parts = rows_from_wire(action.own, partition.wire)
+        own = projection.vector(parts, aggregates)
+        for part, measure in enumerate(own):
+            # Without the row's own norm first, which is rarely needed.
+            if doubtful(measure.norm, 0.0, tau) and doubtful(measure.norm, norm_of(parts[part].numpy()), tau):
+                doubts.append(part)
+    column: list[Measure] = []
+    if action.part is not None:
+        column = projection.rows(action.part, rows_from_wire(action.column, partition.wire), aggregates[action.part])
+    return Measured(
+        own=tuple((0.0, 0.0) if part in not_finite else (clipped(m, tau), m.norm) for part, m in enumerate(own)),
+        column=tuple((clipped(m, tau), m.norm) for m in column),
+        aggregate_norms=tuple(norms),
+        doubts=tuple(part for part in doubts if part not in not_finite),
+        not_finite=not_finite,
+    )
+
+
+def _aggregates(partition: Partition, flat: memoryview) -> list[torch.Tensor]:
+    return rows_from_wire([partition.view(flat, part) for part in range(partition.count)], partition.wire)
+
+
+@dataclass(frozen=True)
+class Inspected:
+    """One row of one part.
+
+    Attributes:
+        product, norm: its scalars against the aggregate; anything if there is no randomness yet, and 0 around an
+            aggregate with NaN or infinity, as everybody publishes.
+        finite: whether it holds no NaN and no infinity.
+        too_long: its `row_length_excess`.
+    """
+
+    product: float
+    norm: float
+    finite: bool
+    too_long: float
+
+
+def inspect_row(action: InspectRow, rules: AggregationRules) -> Inspected:
+    """Measure a row that somebody shows."""
+    partition = action.partition
+    row = from_wire(action.row, partition.wire)
+    finite = finite_rows([row])[0]
+    too_long = row_length_excess(row, rules.part_norm(partition.count), partition.wire)
+    if not action.randomness:
+        return Inspected(0.0, 0.0, finite, too_long)
+    aggregate = from_wire(partition.view(action.flat, action.part), partition.wire)
+    if not finite_rows([aggregate])[0]:
+        return Inspected(0.0, 0.0, finite, too_long)
+    measure = projection_of(action.randomness, partition).row(action.part, row, aggregate)
+    return Inspected(clipped(measure, action.tau), measure.norm, finite, too_long)
+
+
+def imbalance(action: AggregateAgain, rules: AggregationRules) -> float:
+    """Return how many times the tolerance ||sum_i (g_i - ghat) min(1, tau / norm_i)|| is: the fixed point of the rows
+    itself, not a projection of it (verification 3). Rows that are not finite are left out, as an owner must."""
+    partition, tau = action.partition, action.tau
+    rows = [row.double() for row in rows_from_wire(action.rows, partition.wire) if finite_rows([row])[0]]
+    received = from_wire(partition.view(action.flat, action.part), partition.wire)
+    if not finite_rows([received])[0]:
+        return math.inf
+    aggregate = received.double()
+    total, norms = torch.zeros_like(aggregate), []
+    for row in rows:
+        difference = row - aggregate
+        norms.append(float(torch.linalg.vector_norm(difference)))
+        total += difference * (min(1.0, tau / norms[-1]) if norms[-1] else 1.0)
+    error = aggregate_error(float(torch.linalg.vector_norm(aggregate)), len(aggregate), partition.wire)
+    tolerance = float(sum_tolerance(norms, tau, residual=rules.residual, error=error))
+    length = float(torch.linalg.vector_norm(total))
+    return length / tolerance if tolerance > 0 else (math.inf if length > 0 else 0.0)
+
+
+@dataclass(frozen=True)
+class Link:
+    """The last vector that a peer was seen to submit: into how many parts it was cut, and their hashes."""
+
+    count: int
+    digests: tuple[bytes, ...]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a recomputation says about a peer's vector of the step before.
+
+    Attributes:
+        opinion: the vote that follows.
+        accuse: whether it is off so far that a validator accuses.
+        distance: `distance_excess` from the recomputed vector; 0 when all hashes are equal, infinite if unknown.
+        withheld: the target does not show the momentum that its vector was built on.
+        accomplices: owners that hold a row and have accepted false scalars about it, ascending.
+    """
+
+    opinion: Opinion
+    accuse: bool
+    distance: float
+    accomplices: tuple[PeerId, ...] = ()
+    withheld: bool = False
+
+
+UNKNOWN = Finding(Opinion.UNSURE, False, math.inf)
+"""The finding of a peer that does not hold the state of the step before."""
+
+UNSEEN = Finding(Opinion.UNSURE, False, math.inf, withheld=True)
+"""The finding of a peer that has not been shown the momentum."""
+
+
+def continues(base: torch.Tensor, link: Link | None, wire: WireType, rules: AggregationRules) -> bool:
+    """Whether a momentum, float32 of shape (d,), is what its owner submitted last, going by the hashes of its parts.
+
+    Args:
+        link: what is known of that, None for a peer that has not been seen to submit anything: it begins with zeros.
+    """
+    if link is None:
+        return not bool(base.any())
+    return encode_parts(base, link.count, wire, rules)[1] == link.digests
+
+
+def examine(record: Attempt, target: PeerId, vector: torch.Tensor) -> Finding:
+    """Compare a recomputed vector, float32 of shape (d,), with what `target` committed to and published.
+
+    With equal hashes the rows are known, and the published scalars are checked against them. Otherwise `exact` rules
+    convict; `tolerant` ones estimate the distance from the scalars, which the owners have checked against the rows: so
+    no row has to travel.
+    """
+    rules, partition, tau = record.rules, record.partition, record.tau
+    parts, digests = encode_parts(vector, partition.count, partition.wire, rules.aggregation)
+    commit, scalars = record.commits[target], record.scalars[target]
+    equal = [ours == theirs for ours, theirs in zip(digests, commit.parts, strict=True)]
+    projection = projection_of(record.randomness, partition)
+    rows = rows_from_wire(parts, partition.wire)
+    measures = projection.vector(rows, _aggregates(partition, record.flat))
+    lies = {
+        part: scalars_excess(scalars.products[part], scalars.norms[part], (clipped(measure, tau), measure.norm), tau)
+        for part, measure in enumerate(measures)
+        if equal[part]
+    }
+    covered = [part for part, excess in lies.items() if excess > COVER_UP and target in record.workers]
+    accomplices = tuple(sorted(record.owners[part] for part in covered if record.owners[part] != target))
+    if all(equal):
+        return judged([(SCALARS, excess) for excess in lies.values()], 0.0, accomplices)
+    if rules.verification.validation is Validation.EXACT:
+        return Finding(Opinion.GUILTY, True, math.inf, accomplices)
+    claims = [(s, n, m) for s, n, m in zip(scalars.products, scalars.norms, measures, strict=True)]
+    size = float(torch.linalg.vector_norm(torch.cat(rows), dtype=torch.float64))
+    distance = sketch_distance(claims, tau)
+    relative = distance_excess(distance, size, len(vector), partition.wire, rules.verification.accuse)
+    measured = [(SCALARS, excess) for excess in lies.values()]
+    return judged([*measured, (rules.verification.gradient, relative)], relative, accomplices)
+
+
+def judged(measured: Sequence[tuple[Thresholds, float]], distance: float, accomplices: tuple[PeerId, ...]) -> Finding:
+    """Return what follows from several measures of one vector: the worst decides."""
+    opinions = {opinion_on(thresholds, excess) for thresholds, excess in measured}
+    accuse = any(thresholds.accuses(excess) for thresholds, excess in measured)
+    for opinion in (Opinion.GUILTY, Opinion.UNSURE):
+        if opinion in opinions:
+            return Finding(opinion, accuse, distance, accomplices)
+    return Finding(Opinion.INNOCENT, accuse, distance, accomplices)
+
+
+def opinion_on(thresholds: Thresholds, excess: float) -> Opinion:
+    """Return what a judge finds by one measure."""
+    if thresholds.convicts(excess):
+        return Opinion.GUILTY
+    return Opinion.INNOCENT if thresholds.acquits(excess) else Opinion.UNSURE

@@ -1,0 +1,1 @@
+"""What both daemons share: manifest, records, questions, state transfer, bans, events, and small HTTP parts."""

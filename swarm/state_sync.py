@@ -1,0 +1,91 @@
+"""Believing a swarm rather than a peer: heads that more than half of a trusted roster give, states that match them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable
+
+from btard.errors import UserError
+from btard.identity import Malformed, PeerId
+from btard.round.roster import Roster
+from btard.swarm.questions import MAX_HEAD, Head, Question, Want
+from btard.transport.libp2p import FetchError, Libp2pTransport
+
+logger = logging.getLogger(__name__)
+
+
+async def ask_heads(transport: Libp2pTransport, peers: Iterable[PeerId], *, timeout: float) -> dict[PeerId, Head]:
+    """Return where each of `peers` says that it stands; those that do not answer in `timeout` seconds are left out."""
+
+    async def ask(peer: PeerId) -> tuple[PeerId, Head] | None:
+        question = Question(want=Want.HEAD).encode()
+        try:
+            answer = await transport.fetch(peer, question, limit=MAX_HEAD, timeout=timeout)
+            return peer, Head.decode(answer)
+        except (FetchError, Malformed) as error:
+            logger.debug("no head from %s: %s", peer.short, error)
+            return None
+
+    answers = await asyncio.gather(*(ask(peer) for peer in peers if peer != transport.peer_id))
+    return dict(answer for answer in answers if answer is not None)
+
+
+def newest_roster(trusted: Roster, heads: dict[PeerId, Head]) -> Roster | None:
+    """Return the newest roster that more than half of the trusted one's voters stand in, or None.
+
+    Members are rarely all in one step: whoever is in a later one has finished the earlier, so a roster counts as
+    supported by all whose head is at its step and the same; ties go to the later step.
+    """
+    votes = Counter(head.roster for peer, head in heads.items() if peer in trusted.voters)
+    supported = [roster for roster, count in votes.items() if 2 * count > len(trusted.voters)]
+    return max(supported, key=lambda roster: roster.step, default=None)
+
+
+def state_digest(trusted: Roster, heads: dict[PeerId, Head], step: int) -> bytes | None:
+    """Return the digest of the state before `step` that more than half of the trusted voters give, or None."""
+    votes: Counter[bytes] = Counter()
+    for peer, head in heads.items():
+        known = dict(head.snapshots)
+        if head.roster.step == step:
+            known[step] = head.state
+        if peer in trusted.voters and step in known:
+            votes[known[step]] += 1
+    return next((digest for digest, count in votes.items() if 2 * count > len(trusted.voters)), None)
+
+
+async def download_state(
+    transport: Libp2pTransport,
+    sources: Iterable[PeerId],
+    question: Question,
+    load: Callable[[bytes], Awaitable[bytes]],
+    expected: bytes,
+    *,
+    limit: int,
+    timeout: float,
+) -> PeerId | None:
+    """Load the training state from the first source whose bytes have the expected digest.
+
+    Args:
+        sources: peers to ask, in this order.
+        question: for a state or a snapshot.
+        load: loads the bytes and returns the digest of the result; raises UserError for bad bytes.
+        expected: digest that the state must have.
+        limit: most bytes accepted.
+        timeout: seconds for each source.
+
+    Returns:
+        Who served it, or None when nobody did.
+    """
+    for peer in sources:
+        try:
+            data = await transport.fetch(peer, question.encode(), limit=limit, timeout=timeout)
+            digest = await load(data)
+        except (FetchError, UserError) as error:
+            logger.warning("no state from %s: %s", peer.short, error)
+            continue
+        if digest == expected:
+            return peer
+        logger.warning("%s serves a state that is not the one that its roster holds; trying the next", peer.short)
+    return None

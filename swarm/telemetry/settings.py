@@ -1,0 +1,59 @@
+"""The settings of both daemons about what they tell those who watch them."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from btard.configuration import Option, Settings
+from btard.logs import LogFormat
+from btard.swarm.telemetry.address import Address, check_address
+
+_REPORTS = "Reports"
+
+
+class WandbMode(StrEnum):
+    """Whether metrics also go to Weights & Biases."""
+
+    OFF = "off"
+    OFFLINE = "offline"
+    ONLINE = "online"
+
+
+class TelemetrySettings(Settings):
+    """Metrics for Prometheus, the form of the log, and Weights & Biases."""
+
+    wandb: Annotated[WandbMode, Option("send metrics to Weights & Biases", group=_REPORTS)] = WandbMode.OFF
+    wandb_project: Annotated[
+        str, Field(min_length=1, max_length=100), Option("project at Weights & Biases", group=_REPORTS)
+    ] = "btard"
+    metrics: Annotated[
+        str | None,
+        Option(
+            "serve metrics for Prometheus at :PORT/metrics of this machine alone, or at HOST:PORT with "
+            "--metrics-token-file; none for no metrics",
+            group=_REPORTS,
+        ),
+    ] = None
+    metrics_token_file: Annotated[
+        Path | None,
+        Option(
+            "file with the token that Prometheus must send, 16 characters or more; needed beyond this machine",
+            group=_REPORTS,
+        ),
+    ] = None
+    log_format: Annotated[LogFormat, Option("lines of the log on standard error", group=_REPORTS)] = LogFormat.TEXT
+
+    @field_validator("metrics")
+    @classmethod
+    def _metrics_address(cls, text: str | None) -> str | None:
+        return check_address(text)
+
+    @model_validator(mode="after")
+    def _token_beyond_loopback(self) -> Self:
+        if self.metrics is not None and self.metrics_token_file is None and not Address.parse(self.metrics).loopback:
+            raise ValueError(f"metrics at {self.metrics} can be read by other machines and need --metrics-token-file")
+        return self

@@ -1,0 +1,295 @@
+"""Single parts: through third peers when they do not come directly, and never more of them than anyone needs."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import math
+from collections.abc import Iterable
+
+import pytest
+import torch
+
+from btard.behaviour import Behaviour
+from btard.hashing import digest
+from btard.identity import Envelope, Malformed, MessageKind, PeerId
+from btard.round.actions import Send, SendPart
+from btard.round.attempt.attempt import Attempt
+from btard.round.delivery.exchange import MOST_PULLS, Exchange
+from btard.round.delivery.patience import Patience
+from btard.round.draw import Audit, relays_between
+from btard.round.messages.bodies import Commit, Forward, Item, PartHeader, Phase, Pull, Reveal
+from btard.round.phases.phase import StepContext
+from btard.round.vectors.work import encode_parts
+from btard.transport.base import Payload
+from btard.transport.memory import SimulatedPeer
+from tests.btard.round.swarm import RULES, Swarm, keys, voids
+
+COUNT = 12
+KEYS = keys(COUNT)
+PEERS = tuple(key.peer_id for key in KEYS)
+ROSTER = Swarm(COUNT).genesis
+D = bytes(32)
+
+
+def exchange(me: int = 0) -> tuple[Exchange, Attempt]:
+    """Return the exchange of a peer that has committed to zeros."""
+    attempt = Attempt(RULES, ROSTER, 0, PEERS, PEERS[me], D)
+    step = StepContext(RULES, ROSTER, KEYS[me], Behaviour(), D, (), None)
+    parts, digests = encode_parts(torch.zeros(RULES.dimension), COUNT, RULES.wire, RULES.aggregation)
+    for part, payload in enumerate(parts):
+        attempt.rows[PEERS[me], part] = payload
+    attempt.commits[PEERS[me]] = Commit(attempt.context, D, D, digests, D, b"", ())
+    return Exchange(step, attempt), attempt
+
+
+def hold(attempt: Attempt, author: int, parts: Iterable[int]) -> None:
+    """Let the peer hold parts of another."""
+    for part in parts:
+        attempt.rows[PEERS[author], part] = memoryview(bytearray(16))
+        header = PartHeader(part, D).encode()
+        attempt.headers[PEERS[author], part] = signed(author, MessageKind.PART, header)
+
+
+def signed(author: int, kind: MessageKind, body: bytes) -> Envelope:
+    return Envelope.sign(KEYS[author], run=RULES.run, step=0, kind=kind, body=body)
+
+
+def asked(author: int, kind: MessageKind, owner: int, part: int) -> Envelope:
+    body = Pull(((kind, PEERS[owner], part),)).encode()
+    return Envelope.sign(KEYS[author], run=RULES.run, step=0, kind=MessageKind.PULL, body=body)
+
+
+def test_what_is_there_is_sent_to_whoever_asks() -> None:
+    made, attempt = exchange()
+    (sent,) = made.on_pull(0.0, asked(1, MessageKind.PART, 0, 3))
+    assert isinstance(sent, SendPart) and sent.peer == PEERS[1]
+    header = Envelope.decode(sent.header)
+    assert header.author == PEERS[0]
+    assert PartHeader.decode(header.body) == PartHeader(3, digest(sent.payload))
+    assert bytes(sent.payload) == bytes(attempt.rows[PEERS[0], 3])
+
+
+def test_the_same_request_is_answered_once() -> None:
+    made, _ = exchange()
+    assert made.on_pull(0.0, asked(1, MessageKind.PART, 0, 3))
+    assert made.on_pull(0.0, asked(1, MessageKind.PART, 0, 3)) == []
+    assert made.on_pull(0.0, asked(2, MessageKind.PART, 0, 3))
+
+
+def test_nobody_is_sent_more_than_a_few_parts() -> None:
+    made, attempt = exchange()
+    others = [part for part, owner in enumerate(attempt.owners) if owner not in (PEERS[1], PEERS[2])]
+    hold(attempt, 3, range(COUNT))
+    answers = [made.on_pull(0.0, asked(1, MessageKind.PART, 3, part)) for part in others]
+    assert sum(map(len, answers)) == MOST_PULLS < len(others)
+    assert made.on_pull(0.0, asked(2, MessageKind.PART, 3, others[-1])), "others still are"
+
+
+def test_what_an_asker_needs_in_a_step_is_not_counted() -> None:
+    made, attempt = exchange()
+    column = attempt.part_of[PEERS[1]]
+    for author in range(2, COUNT):
+        hold(attempt, author, [column])
+        assert made.on_pull(0.0, asked(1, MessageKind.PART, author, column))
+    own = [made.on_pull(0.0, asked(1, MessageKind.PART, 0, part)) for part in range(COUNT)]
+    assert sum(map(len, own)) == COUNT
+    assert made._count[PEERS[1]] == 0
+
+
+def test_parts_that_everyone_collects_again_are_not_counted() -> None:
+    made, _ = exchange()
+    made.collected.update(range(COUNT))
+    hold(made._attempt, 3, range(COUNT))
+    answers = [made.on_pull(0.0, asked(1, MessageKind.PART, 3, part)) for part in range(COUNT)]
+    assert sum(map(len, answers)) == COUNT
+
+
+@pytest.mark.parametrize("part", [COUNT, 1023])
+def test_a_part_that_is_none_is_not_waited_for(part: int) -> None:
+    made, _ = exchange()
+    assert made.on_pull(0.0, asked(1, MessageKind.PART, 0, part)) == []
+    assert not made._waiting and not made._seen
+
+
+def test_requests_that_cannot_be_read_or_name_a_stranger_do_nothing() -> None:
+    made, _ = exchange()
+    with pytest.raises(Malformed):
+        made.on_pull(0.0, Envelope.sign(KEYS[1], run=RULES.run, step=0, kind=MessageKind.PULL, body=b"junk"))
+    stranger = Pull(((MessageKind.PART, PeerId.from_public_key(bytes(32)), 0),)).encode()
+    assert made.on_pull(0.0, Envelope.sign(KEYS[1], run=RULES.run, step=0, kind=MessageKind.PULL, body=stranger)) == []
+
+
+def test_what_is_not_there_is_sent_once_it_comes() -> None:
+    made, attempt = exchange()
+    made.on_pull(0.0, asked(1, MessageKind.PART, 2, 5))
+    assert made.serve(0.0) == [], "not there yet"
+    made.on_pull(0.0, asked(3, MessageKind.PART, 2, 5))
+    hold(attempt, 2, [5])
+    sent = [SendPart(PEERS[i], attempt.headers[PEERS[2], 5], attempt.rows[PEERS[2], 5]) for i in (1, 3)]
+    assert made.serve(0.0) == sent
+    assert made.serve(0.0) == []
+
+
+def test_who_does_not_hold_a_part_asks_its_author_once() -> None:
+    made, _ = exchange()
+    (fetch,) = made.on_pull(0.0, asked(1, MessageKind.PART, 2, 5))
+    assert isinstance(fetch, Send) and fetch.peers == (PEERS[2],)
+    assert Pull.decode(Envelope.decode(fetch.data).body) == Pull(((MessageKind.PART, PEERS[2], 5),))
+    assert made.on_pull(0.0, asked(3, MessageKind.PART, 2, 5)) == []
+
+
+def test_nobody_is_asked_for_what_it_does_not_owe() -> None:
+    """Or the majority would testify against somebody who was never to send it."""
+    made, attempt = exchange()
+    wrong = [(MessageKind.AGGREGATE, 2, (attempt.part_of[PEERS[2]] + 1) % COUNT), (MessageKind.PART, 2, COUNT)]
+    audits = (Audit(PEERS[2], PEERS[3]),)
+    roster = dataclasses.replace(ROSTER, audits=audits)
+    idle = Exchange(made._step, Attempt(RULES, roster, 0, PEERS, PEERS[0], D))
+    for item in wrong:
+        assert made.on_pull(0.0, asked(1, item[0], item[1], item[2])) == []
+    for kind in (MessageKind.PART, MessageKind.AGGREGATE, MessageKind.SCALARS):
+        assert idle.on_pull(0.0, asked(1, kind, 2, 0)) == [], "a validator submits nothing"
+    assert idle.on_pull(0.0, asked(1, MessageKind.REVEAL, 2, 0))
+    assert not made._asked and set(idle._asked) == {(MessageKind.REVEAL, PEERS[2], 0)}
+
+
+def test_an_aggregate_that_is_not_ready_is_not_sent_twice() -> None:
+    made, attempt = exchange()
+    item = (MessageKind.AGGREGATE, 0, attempt.my_part or 0)
+    assert made.on_pull(0.0, asked(1, item[0], item[1], item[2])) == [] and not made._waiting
+
+
+def reveal(author: int) -> Envelope:
+    return signed(author, MessageKind.REVEAL, Reveal(D, D).encode())
+
+
+def test_a_message_is_passed_on_as_its_author_signed_it() -> None:
+    made, attempt = exchange()
+    attempt.file(reveal(2))
+    (sent,) = made.on_pull(0.0, asked(1, MessageKind.REVEAL, 2, 0))
+    assert isinstance(sent, Send) and sent.peers == (PEERS[1],)
+    forward = Envelope.decode(sent.data)
+    assert forward.author == PEERS[0] and Forward.decode(forward.body).envelopes == (reveal(2).encode(),)
+    asker, _ = exchange(1)
+    assert asker.on_forward(forward) == [], "not asked for"
+    asker.urge(0.0, [(MessageKind.REVEAL, PEERS[2], 0)], everyone=True)
+    assert asker.on_forward(forward) == [reveal(2)]
+    assert asker.on_forward(forward) == [], "each member answers once"
+
+
+@pytest.mark.parametrize("change", ["author", "step", "attempt", "kind", "signature", "junk"])
+def test_what_is_passed_on_must_be_what_was_asked_for_and_genuine(change: str) -> None:
+    made, _ = exchange(1)
+    made.urge(0.0, [(MessageKind.REVEAL, PEERS[2], 0)], everyone=True)
+    changed = {
+        "author": {"author": PEERS[3]},
+        "step": {"step": 1},
+        "attempt": {"attempt": 1},
+        "kind": {"kind": MessageKind.DIGEST},
+        "signature": {"signature": bytes(64)},
+    }
+    inner = dataclasses.replace(reveal(2), **changed.get(change, {})).encode()
+    body = Forward((b"junk" if change == "junk" else inner,)).encode()
+    with contextlib.suppress(Malformed):
+        assert made.on_forward(signed(0, MessageKind.FORWARD, body)) == []
+
+
+def patience(barrier: float) -> Patience:
+    made = Patience(RULES)
+    made.begin(barrier, Phase.SCATTER, RULES.scatter)
+    return made
+
+
+def test_who_is_late_is_said_after_it_has_had_its_time() -> None:
+    made, attempt = exchange()
+    waits, item = patience(0.0), (MessageKind.REVEAL, PEERS[2], 0)
+    due = waits.due(Phase.REVEAL)
+    made.on_pull(1.0, asked(1, *numbered(item)))
+    assert made.late(due, waits) == set()
+    assert made.late(due + 0.1, waits) == {PEERS[2]}
+    assert made.late(math.inf, Patience(RULES)) == set(), "before the barrier nothing is due"
+    attempt.file(reveal(2))
+    made.serve(due - 0.1)
+    assert made.late(math.inf, waits) == set()
+
+
+def test_what_came_too_late_stays_late_and_who_was_asked_late_has_its_time() -> None:
+    made, attempt = exchange()
+    waits, item = patience(0.0), (MessageKind.REVEAL, PEERS[2], 0)
+    due = waits.due(Phase.REVEAL)
+    made.on_pull(due, asked(1, *numbered(item)))
+    allowed = due + waits.allowance(Phase.REVEAL)
+    assert made.late(allowed, waits) == set()
+    attempt.file(reveal(2))
+    made.serve(allowed + 0.1)
+    assert made.late(math.inf, waits) == {PEERS[2]}
+
+
+def test_a_part_is_not_late_before_its_author_has_committed() -> None:
+    made, attempt = exchange()
+    waits = patience(0.0)
+    made.on_pull(1.0, asked(1, MessageKind.PART, 2, 5))
+    made.serve(50.0)
+    assert made.late(100.0, waits) == set()
+    attempt.commits[PEERS[2]] = attempt.commits[PEERS[0]]
+    made.serve(100.0)
+    allowed = 100.0 + waits.allowance(Phase.SCATTER)
+    assert made.late(allowed, waits) == set()
+    assert made.late(allowed + 0.1, waits) == {PEERS[2]}
+
+
+def numbered(item: Item) -> tuple[MessageKind, int, int]:
+    kind, author, part = item
+    return kind, PEERS.index(author), part
+
+
+def test_a_part_is_asked_for_once_and_never_of_oneself() -> None:
+    made, attempt = exchange()
+    item = (MessageKind.PART, PEERS[2], 5)
+    (sent,) = made.pull(item, [PEERS[0], PEERS[2], PEERS[3]])
+    assert isinstance(sent, Send) and sent.peers == (PEERS[2], PEERS[3])
+    assert made.pull(item, [PEERS[0], PEERS[2]]) == []
+    assert attempt.pulled == {(PEERS[2], item), (PEERS[3], item)}
+
+
+def test_late_parts_are_urged_once() -> None:
+    made, attempt = exchange()
+    item = (MessageKind.PART, PEERS[2], attempt.my_part or 0)
+    (sent,) = made.urge(0.0, [item], everyone=False)
+    assert isinstance(sent, Send)
+    assert set(sent.peers) == set(relays_between(attempt.context, PEERS[2], PEERS[0], PEERS))
+    assert made.urge(0.0, [item], everyone=False) == [] and not made._asked
+    (sent,) = made.urge(0.0, [item], everyone=True)
+    assert isinstance(sent, Send) and set(sent.peers) == set(attempt.others)
+    assert made.urge(0.0, [item], everyone=True) == [] and set(made._asked) == {item}
+
+
+class Spoils(Behaviour):
+    """Sends something else, or nothing, to its victim."""
+
+    def __init__(self, victim: PeerId, instead: bytes | None) -> None:
+        self.victim = victim
+        self.instead = instead
+
+    def part(self, step: int, receiver: PeerId, payload: Payload) -> Payload | None:
+        if receiver != self.victim:
+            return payload
+        return None if self.instead is None else (self.instead * len(payload))[: len(payload)]
+
+
+@pytest.mark.parametrize("instead", [None, b"x"], ids=["withheld", "broken"])
+def test_a_part_comes_through_third_peers_and_costs_no_attempt(instead: bytes | None) -> None:
+    class Counts(SimulatedPeer):
+        relayed = 0
+
+        def _send_part(self, receiver: PeerId, header: Envelope, payload: Payload) -> None:
+            self.relayed += header.author != self.peer_id
+            super()._send_part(receiver, header, payload)
+
+    swarm = Swarm(8, steps=2, behaviours={1: Spoils(keys(8)[5].peer_id, instead)}, peer_type=Counts).run()
+    swarm.check_agreement()
+    for peer in swarm.peers:
+        assert len(peer.finished()) == 2
+        assert not voids(peer)
+    assert sum(peer.relayed for peer in swarm.peers if isinstance(peer, Counts)) >= 1

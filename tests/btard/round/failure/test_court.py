@@ -1,0 +1,253 @@
+"""The court of one peer: what it looks at for each charge, and what it finds."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import pytest
+import torch
+
+from btard.behaviour import Behaviour
+from btard.identity import Envelope, MessageKind, PeerId
+from btard.round.actions import Action, Examine, InspectRow, Send
+from btard.round.attempt.attempt import Attempt
+from btard.round.delivery.exchange import Exchange
+from btard.round.failure.court import Court
+from btard.round.messages.accusations import Ballot, Charge, ChargeKind, Opinion, Vote
+from btard.round.messages.bodies import Pull
+from btard.round.phases.phase import StepContext
+from btard.round.rules import StepRules
+from btard.round.vectors.partition import to_wire
+from btard.round.vectors.work import Finding, inspect_row
+from tests.btard.round.scene import PEERS, Scene
+from tests.btard.round.swarm import RULES, keys
+
+KEYS = keys(5)
+ME = PEERS[0]
+
+
+class Turncoat(Behaviour):
+    """Votes the opposite."""
+
+    def opinion(self, step: int, charge: Charge, opinion: Opinion) -> Opinion:
+        return Opinion.INNOCENT if opinion is Opinion.GUILTY else Opinion.GUILTY
+
+
+class Hall:
+    """The court of the first peer in an attempt that has come as far as its numbers."""
+
+    def __init__(
+        self,
+        *charges: tuple[PeerId, Charge],
+        scene: Scene | None = None,
+        record: Attempt | None = None,
+        behaviour: Behaviour | None = None,
+    ) -> None:
+        self.scene = scene or Scene()
+        attempt = self.attempt = self.scene.attempt
+        attempt.aggregate_norms = self.scene.measured(ME).aggregate_norms
+        self.step = StepContext(attempt.rules, attempt.roster, KEYS[0], behaviour or Behaviour(), bytes(32), (), record)
+        self.court = Court(self.step, attempt, Exchange(self.step, attempt), dict(charges))
+
+    def hold(self, peer: PeerId, part: int, vector: torch.Tensor | None = None) -> None:
+        """Let a row be here: the true one, or another."""
+        row = self.scene.parts[peer][part] if vector is None else to_wire(vector, RULES.wire)
+        self.attempt.rows[peer, part] = row
+
+    def look(self, actions: list[Action]) -> None:
+        """Measure the rows that the court wants measured."""
+        for action in actions:
+            assert isinstance(action, InspectRow)
+            self.court.inspected(action.author, action.part, inspect_row(action, self.attempt.rules.aggregation))
+
+    def ballots(self) -> tuple[Ballot, ...]:
+        """Let the court vote."""
+        (send,) = self.court.vote()
+        assert isinstance(send, Send) and set(send.peers) == set(PEERS[1:])
+        envelope = Envelope.decode(send.data)
+        assert (envelope.kind, envelope.author) == (MessageKind.VOTE, ME)
+        vote = Vote.decode(envelope.body)
+        assert vote.context == self.attempt.context
+        return vote.ballots
+
+    def opinion(self) -> Opinion:
+        """Return what it finds about its only charge."""
+        (ballot,) = self.ballots()
+        return ballot.opinion
+
+
+def sum_of(part: int, scene: Scene, owner: PeerId | None = None) -> Charge:
+    return Charge(ChargeKind.WRONG_SUM, owner or scene.attempt.owners[part], part)
+
+
+def unbalanced(scene: Scene, part: int) -> Scene:
+    """Let the products of a part not add up."""
+    peer = scene.attempt.workers[1]
+    scalars = scene.attempt.scalars[peer]
+    scene.publish(peer, part, scalars.products[part] + 0.1, scalars.norms[part])
+    return scene
+
+
+def test_sums_are_added_up_at_once() -> None:
+    scene = Scene()
+    hall = Hall((PEERS[1], sum_of(2, scene)), scene=scene)
+    assert hall.court.open() == [] and hall.court.decided
+    assert hall.opinion() is Opinion.INNOCENT
+    scene = unbalanced(Scene(), 2)
+    hall = Hall((PEERS[1], sum_of(2, scene)), scene=scene)
+    hall.court.open()
+    assert hall.opinion() is Opinion.GUILTY
+
+
+@pytest.mark.parametrize("kind", [ChargeKind.WRONG_SUM, ChargeKind.WRONG_AGGREGATE])
+def test_for_a_part_its_owner_answers_and_nobody_else(kind: ChargeKind) -> None:
+    scene = unbalanced(Scene(), 2)
+    scene.attempt.excess[2] = 99.0
+    other = scene.attempt.owners[3]
+    hall = Hall((PEERS[1], Charge(kind, other, 2)), scene=scene)
+    hall.court.open()
+    assert hall.opinion() is Opinion.INNOCENT
+
+
+def test_a_sum_of_numbers_that_are_not_here_says_nothing() -> None:
+    scene = unbalanced(Scene(), 2)
+    del scene.attempt.scalars[PEERS[3]]
+    hall = Hall((PEERS[1], sum_of(2, scene)), scene=scene)
+    hall.court.open()
+    assert hall.opinion() is Opinion.UNSURE
+    hall = Hall((PEERS[1], sum_of(2, scene)), scene=unbalanced(Scene(), 2))
+    hall.attempt.aggregate_norms = ()
+    hall.court.open()
+    assert hall.opinion() is Opinion.UNSURE
+
+
+@pytest.mark.parametrize(
+    "excess, expected",
+    [
+        (None, Opinion.UNSURE),
+        (0.4, Opinion.INNOCENT),
+        (0.7, Opinion.UNSURE),
+        (1.5, Opinion.GUILTY),
+        (math.inf, Opinion.GUILTY),
+    ],
+)
+def test_an_aggregate_is_judged_by_what_the_collection_showed(excess: float | None, expected: Opinion) -> None:
+    scene = Scene()
+    if excess is not None:
+        scene.attempt.excess[1] = excess
+    charge = Charge(ChargeKind.WRONG_AGGREGATE, scene.attempt.owners[1], 1)
+    hall = Hall((PEERS[1], charge), scene=scene)
+    hall.court.open()
+    assert hall.opinion() is expected
+
+
+SHOWN = (ChargeKind.FALSE_SCALARS, ChargeKind.NOT_FINITE, ChargeKind.TOO_LONG)
+
+
+@pytest.mark.parametrize("kind", SHOWN)
+def test_a_row_has_to_be_shown_by_its_accuser(kind: ChargeKind) -> None:
+    hall = Hall((PEERS[1], Charge(kind, PEERS[2], 3)))
+    (pull,) = hall.court.open()
+    assert isinstance(pull, Send) and pull.peers == (PEERS[1],)
+    assert Pull.decode(Envelope.decode(pull.data).body) == Pull(((MessageKind.PART, PEERS[2], 3),))
+    assert not hall.court.decided and hall.court.advance() == []
+    assert hall.opinion() is Opinion.UNSURE, "it was never shown"
+
+
+@pytest.mark.parametrize("kind", SHOWN)
+def test_a_row_that_keeps_to_everything_acquits(kind: ChargeKind) -> None:
+    hall = Hall((PEERS[1], Charge(kind, PEERS[2], 3)))
+    hall.court.open()
+    hall.hold(PEERS[2], 3)
+    hall.look(hall.court.advance())
+    assert hall.court.advance() == [], "once is enough"
+    assert hall.court.decided and hall.opinion() is Opinion.INNOCENT
+
+
+def limited() -> StepRules:
+    return dataclasses.replace(RULES, aggregation=dataclasses.replace(RULES.aggregation, max_norm=100.0))
+
+
+@pytest.mark.parametrize(
+    "kind, number",
+    [(ChargeKind.NOT_FINITE, math.nan), (ChargeKind.NOT_FINITE, math.inf), (ChargeKind.TOO_LONG, 1000.0)],
+)
+def test_a_row_that_breaks_the_rules_convicts(kind: ChargeKind, number: float) -> None:
+    hall = Hall((PEERS[1], Charge(kind, PEERS[2], 3)), scene=Scene(limited()))
+    hall.hold(PEERS[2], 3, torch.full((8,), number))
+    hall.look(hall.court.open())
+    assert hall.opinion() is Opinion.GUILTY
+
+
+@pytest.mark.parametrize("off", ["product", "norm"])
+def test_numbers_that_are_not_those_of_the_row_convict(off: str) -> None:
+    hall = Hall((PEERS[1], Charge(ChargeKind.FALSE_SCALARS, PEERS[2], 3)))
+    hall.hold(PEERS[2], 3)
+    scalars = hall.attempt.scalars[PEERS[2]]
+    product, norm = scalars.products[3], scalars.norms[3]
+    hall.scene.publish(PEERS[2], 3, product + 0.1 * (off == "product"), norm + 0.1 * (off == "norm"))
+    hall.look(hall.court.open())
+    assert hall.opinion() is Opinion.GUILTY
+
+
+def test_without_randomness_or_numbers_a_row_says_nothing_about_them() -> None:
+    for missing in ("randomness", "scalars"):
+        hall = Hall((PEERS[1], Charge(ChargeKind.FALSE_SCALARS, PEERS[2], 3)))
+        hall.hold(PEERS[2], 3)
+        if missing == "randomness":
+            hall.attempt.randomness = b""
+        else:
+            del hall.attempt.scalars[PEERS[2]]
+        hall.look(hall.court.open())
+        assert hall.opinion() is Opinion.UNSURE
+
+
+def test_a_peer_knows_its_own_rows() -> None:
+    hall = Hall((PEERS[1], Charge(ChargeKind.NOT_FINITE, ME, 3)))
+    hall.court.open()
+    assert hall.court.decided and hall.opinion() is Opinion.INNOCENT
+
+
+LIE = Charge(ChargeKind.GRADIENT, PEERS[2], 0)
+FOUND = Finding(Opinion.GUILTY, True, 1.0, (PEERS[3],))
+
+
+def test_a_gradient_is_recomputed_by_everyone() -> None:
+    hall = Hall((PEERS[1], LIE), (PEERS[4], LIE), record=Scene().attempt)
+    assert hall.court.open() == [Examine(PEERS[2])], "once"
+    assert not hall.court.decided
+    assert hall.court.seconds() == RULES.commit
+    hall.court.examined(PEERS[2], FOUND)
+    assert hall.court.decided
+    expected = (PEERS[3],)
+    assert [(b.accuser, b.opinion, b.accomplices) for b in hall.ballots()] == [
+        (accuser, Opinion.GUILTY, expected) for accuser in sorted((PEERS[1], PEERS[4]))
+    ]
+
+
+def test_who_does_not_know_the_step_before_is_unsure_about_it() -> None:
+    hall = Hall((PEERS[1], LIE))
+    assert hall.court.open() == []
+    assert hall.court.decided and hall.opinion() is Opinion.UNSURE
+
+
+def test_a_recomputation_that_is_not_ready_when_the_time_is_up_leaves_the_vote_open() -> None:
+    hall = Hall((PEERS[1], LIE), record=Scene().attempt)
+    hall.court.open()
+    assert hall.opinion() is Opinion.UNSURE
+
+
+def test_a_behaviour_votes_as_it_likes_and_names_accomplices_of_the_guilty_alone() -> None:
+    hall = Hall((PEERS[1], LIE), record=Scene().attempt, behaviour=Turncoat())
+    hall.court.open()
+    hall.court.examined(PEERS[2], FOUND)
+    (ballot,) = hall.ballots()
+    assert (ballot.opinion, ballot.accomplices) == (Opinion.INNOCENT, ())
+
+
+def test_a_finding_about_one_is_none_about_another() -> None:
+    hall = Hall((PEERS[1], LIE), record=Scene().attempt)
+    hall.court.open()
+    hall.court.examined(PEERS[3], FOUND)
+    assert not hall.court.decided

@@ -1,0 +1,127 @@
+"""Believing a swarm: heads count by majority of a trusted roster, and only the state that they name is taken over."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+from btard.errors import UserError
+from btard.hashing import digest
+from btard.swarm.questions import MAX_HEAD, Head, Question, Want
+from btard.swarm.state_sync import ask_heads, download_state, newest_roster, state_digest
+from btard.transport.libp2p import FetchError
+from tests.peer.helpers import PEERS, ROSTER, TableTransport
+
+STATE, LIE = digest(b"state"), digest(b"lie")
+NEXT = ROSTER.successor(PEERS[:5], (), (), randomness=digest(b"r"))
+FALSE = dataclasses.replace(NEXT, members=PEERS[3:], step=99)
+HERE, THERE, LYING = Head(ROSTER, STATE, ()), Head(NEXT, STATE, ()), Head(FALSE, LIE, ())
+QUESTION = Question(want=Want.STATE, step=5)
+
+
+def heads(*given: Head | None) -> dict:  # type: ignore[type-arg]
+    return {peer: head for peer, head in zip(PEERS, given, strict=False) if head is not None}
+
+
+async def test_heads_of_those_that_answer_and_only_of_those() -> None:
+    answers = {
+        PEERS[0]: HERE.encode(),
+        PEERS[1]: b"garbage",
+        PEERS[2]: FetchError("the peer is busy"),
+        PEERS[3]: HERE.encode() + bytes(MAX_HEAD),
+        PEERS[5]: HERE.encode(),
+    }
+    transport = TableTransport(answers)
+    assert await ask_heads(transport, PEERS, timeout=1.0) == {PEERS[0]: HERE}  # type: ignore[arg-type]
+    assert {limit for _, _, limit in transport.asked} == {MAX_HEAD}
+    assert {peer for peer, _, _ in transport.asked} == set(PEERS[:5]), "nobody asks itself"
+    assert {Question.decode(request).want for _, request, _ in transport.asked} == {Want.HEAD}
+
+
+def test_a_roster_is_believed_when_most_of_the_trusted_stand_in_it() -> None:
+    assert newest_roster(ROSTER, heads(THERE, THERE, THERE, HERE, HERE)) == NEXT
+    assert newest_roster(ROSTER, heads(HERE, HERE, HERE)) == ROSTER
+    assert newest_roster(ROSTER, heads(HERE, HERE)) is None
+    assert newest_roster(ROSTER, {}) is None
+
+
+def test_a_minority_cannot_invent_a_roster_however_new() -> None:
+    assert newest_roster(ROSTER, heads(LYING, LYING, HERE, HERE, HERE)) == ROSTER
+    assert newest_roster(ROSTER, heads(LYING, LYING, HERE, HERE)) is None
+
+
+def test_strangers_have_no_vote() -> None:
+    trusted = dataclasses.replace(ROSTER, members=PEERS[:3])
+    assert newest_roster(trusted, heads(HERE, None, None, THERE, THERE, THERE)) is None
+    assert state_digest(trusted, heads(HERE, None, None, HERE, HERE, HERE), 5) is None
+
+
+def test_half_is_not_most() -> None:
+    trusted = dataclasses.replace(ROSTER, members=PEERS[:4])
+    assert newest_roster(trusted, heads(HERE, HERE, THERE, THERE)) is None
+    assert state_digest(trusted, heads(HERE, HERE), 5) is None
+
+
+def test_the_digest_of_a_state_needs_a_majority_for_that_step() -> None:
+    other = dataclasses.replace(HERE, state=LIE)
+    assert state_digest(ROSTER, heads(HERE, HERE, HERE, other, other), 5) == STATE
+    assert state_digest(ROSTER, heads(HERE, HERE, other, other), 5) is None
+    assert state_digest(ROSTER, heads(HERE, HERE, HERE), 6) is None
+
+
+def test_snapshots_vote_for_their_step() -> None:
+    kept = dataclasses.replace(THERE, snapshots=((5, STATE), (2, LIE)))
+    assert state_digest(ROSTER, heads(kept, kept, HERE), 5) == STATE
+    assert state_digest(ROSTER, heads(kept, kept, HERE), 2) is None
+    twice = dataclasses.replace(HERE, snapshots=((5, LIE),))
+    assert state_digest(ROSTER, heads(twice, twice, twice), 5) == STATE, "one peer has one vote"
+
+
+Load = Callable[[bytes], object]
+
+
+async def download(answers: dict, sources: Sequence = PEERS, limit: int = 100) -> tuple:  # type: ignore[type-arg]
+    """Return who served the state, what was loaded, and who was asked."""
+    transport, loaded = TableTransport(answers), []
+
+    async def load(data: bytes) -> bytes:
+        if data == b"pickle":
+            raise UserError("the training state is damaged")
+        loaded.append(data)
+        return digest(data)
+
+    server = await download_state(
+        transport,  # type: ignore[arg-type]
+        sources,
+        QUESTION,
+        load,
+        STATE,
+        limit=limit,
+        timeout=1.0,
+    )
+    return server, loaded, [peer for peer, _, _ in transport.asked]
+
+
+async def test_the_first_source_with_the_right_state_serves() -> None:
+    answers = dict.fromkeys(PEERS, b"state")
+    assert await download(answers) == (PEERS[0], [b"state"], [PEERS[0]])
+
+
+async def test_wrong_bytes_garbage_silence_and_excess_lead_to_the_next_source() -> None:
+    answers = {PEERS[0]: b"lie", PEERS[1]: b"pickle", PEERS[3]: bytes(101), PEERS[4]: b"state"}
+    assert await download(answers) == (PEERS[4], [b"lie", b"state"], list(PEERS[:5]))
+
+
+async def test_nobody_serves() -> None:
+    assert await download({PEERS[0]: b"lie"}) == (None, [b"lie"], list(PEERS))
+    assert await download({}, sources=()) == (None, [], [])
+
+
+async def test_the_question_and_the_limit_travel() -> None:
+    transport = TableTransport({PEERS[0]: b"state"})
+
+    async def load(data: bytes) -> bytes:
+        return digest(data)
+
+    await download_state(transport, PEERS[:1], QUESTION, load, STATE, limit=7, timeout=1.0)  # type: ignore[arg-type]
+    assert transport.asked == [(PEERS[0], QUESTION.encode(), 7)]
