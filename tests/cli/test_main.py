@@ -106,9 +106,9 @@ def test_the_daemons_run_with_the_command_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, script: types.ModuleType
 ) -> None:
     monkeypatch.setattr(sys, "argv", [f"btard-{name}", "--dht-port", "1"])
-    seen = fake_module(monkeypatch, f"{name}.daemon", "run", 0)
+    seen = fake_module(monkeypatch, f"btard.{name}.daemon", "run", 0)
     assert script.main() == 0
     assert seen == ["--dht-port", "1"]
-    fake_module(monkeypatch, f"{name}.daemon", "run", UserError("no"))
+    fake_module(monkeypatch, f"btard.{name}.daemon", "run", UserError("no"))
     assert script.main() == 2
     assert capsys.readouterr().err == f"btard-{name}: no\n"

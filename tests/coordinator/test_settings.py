@@ -30,7 +30,7 @@ def test_repeated_names_and_deadlines_are_those_of_the_protocol() -> None:
 
 def test_settings_import_neither_torch_nor_hivemind() -> None:
     script = (
-        "import sys, btard.coordinator.settings, coordinator.daemon\n"
+        "import sys, btard.coordinator.settings, btard.coordinator.daemon\n"
         "sys.exit(' '.join(name for name in ('torch', 'hivemind', 'numpy') if name in sys.modules))"
     )
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
