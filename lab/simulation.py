@@ -231,11 +231,11 @@ def step_rules(settings: SimulateSettings, workload: Workload) -> StepRules:
         nonce=tagged_digest("btard simulated run", settings.seed.to_bytes(8, "big"))[:NONCE_SIZE],
         dimension=len(workload.start),
         wire=WireType.FLOAT32,
-        commit=_COMPUTE_SECONDS + 10 * settle,
-        scatter=5 * settle,
-        gather=5 * settle,
-        agree=2.5 * settle,
-        settle=settle,
+        commit_seconds=_COMPUTE_SECONDS + 10 * settle,
+        scatter_seconds=5 * settle,
+        gather_seconds=5 * settle,
+        agree_seconds=2.5 * settle,
+        delay_bound_seconds=settle,
         aggregation=AggregationRules(
             RuleName.CENTERED_CLIP, settings.tau or workload.tau, settings.peers, max_norm=settings.clip
         ),

@@ -109,18 +109,19 @@ class StepRules:
         nonce: NONCE_SIZE random bytes.
         dimension: numbers in a gradient.
         wire: how they travel.
-        commit, scatter, gather, agree: deadlines of the phases in seconds; the first includes computing the gradient.
-        settle: seconds that one signed message may take to reach everyone (the bound on delay).
+        commit_seconds, scatter_seconds, gather_seconds, agree_seconds: deadlines of the phases; the first includes
+            computing the gradient.
+        delay_bound_seconds: what one signed message may take to reach everyone.
     """
 
     nonce: bytes
     dimension: int
     wire: WireType
-    commit: float
-    scatter: float
-    gather: float
-    agree: float
-    settle: float
+    commit_seconds: float
+    scatter_seconds: float
+    gather_seconds: float
+    agree_seconds: float
+    delay_bound_seconds: float
     aggregation: AggregationRules
     verification: VerificationRules = field(default_factory=VerificationRules)
 
@@ -134,10 +135,24 @@ class StepRules:
         return tagged_digest("btard run", encode(_canonical(self)))[:RUN_ID_SIZE]
 
 
+_NAMES = {
+    "commit_seconds": "commit",
+    "scatter_seconds": "scatter",
+    "gather_seconds": "gather",
+    "agree_seconds": "agree",
+    "delay_bound_seconds": "settle",
+}
+"""Under which names fields enter the run's name: those that the first version gave them."""
+
+
+def _name(field: str) -> str:
+    return _NAMES.get(field, field)
+
+
 def _canonical(value: Any) -> Any:
     """Return values for the codec, field names included. All numbers are float64: 5 and 5.0 are one rule."""
     if is_dataclass(value):
-        return [[field.name, _canonical(getattr(value, field.name))] for field in fields(value)]
+        return [[_name(field.name), _canonical(getattr(value, field.name))] for field in fields(value)]
     if isinstance(value, StrEnum):
         return value.value
     if isinstance(value, int | float):

@@ -158,7 +158,7 @@ class Session:
         """
         if self.roster is not None and self.machine and not self.machine.over and sender in self.roster.members:
             self._ahead.add(sender)
-            self._ask_at = min(self._ask_at, now + self._rules.settle / 4)
+            self._ask_at = min(self._ask_at, now + self._rules.delay_bound_seconds / 4)
 
     def _ask(self, now: float) -> list[Action]:
         if now < self._ask_at or self.machine is None or self.machine.over or self.roster is None:

@@ -153,7 +153,13 @@ def test_what_a_round_and_the_aggregation_need() -> None:
     strict = {"validators": 1.5, "validation": "exact", "accuse": 0.2, "convict": 0.1, "eliminate": "mutual"}
     rules = run_manifest(max_part_norm=3.0, momentum=0.5, probation=7, **strict).step_rules
     assert (rules.nonce, rules.dimension, rules.wire) == (NONCE, MANIFEST.dimension, MANIFEST.wire)
-    assert (rules.commit, rules.scatter, rules.gather, rules.agree, rules.settle) == (120.0, 60.0, 60.0, 20.0, 5.0)
+    assert (
+        rules.commit_seconds,
+        rules.scatter_seconds,
+        rules.gather_seconds,
+        rules.agree_seconds,
+        rules.delay_bound_seconds,
+    ) == (120.0, 60.0, 60.0, 20.0, 5.0)
     assert rules.aggregation == AggregationRules(MANIFEST.rule, 1.0, 5, 3.0)
     assert rules.verification == VerificationRules(1.5, Validation.EXACT, 0.2, 0.1, Eliminate.MUTUAL, 7, 0.5)
 

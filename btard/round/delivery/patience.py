@@ -40,7 +40,7 @@ class Patience:
 
     def __init__(self, rules: StepRules) -> None:
         self._rules = rules
-        self._apart = _APART * rules.settle
+        self._apart = _APART * rules.delay_bound_seconds
         self._due: dict[Phase, float] = {}
         self._seen_passing = False
         self._urges: list[tuple[float, bool]] = []
@@ -68,7 +68,14 @@ class Patience:
 
     def _lengths(self) -> dict[Phase, float]:
         rules = self._rules
-        lengths = (rules.scatter, rules.gather, rules.agree, rules.gather, rules.scatter, rules.agree)
+        lengths = (
+            rules.scatter_seconds,
+            rules.gather_seconds,
+            rules.agree_seconds,
+            rules.gather_seconds,
+            rules.scatter_seconds,
+            rules.agree_seconds,
+        )
         return dict(zip(list(Phase)[1:], lengths, strict=True))
 
     def _grace(self, phase: Phase, seconds: float) -> float:
@@ -86,14 +93,16 @@ class Patience:
         author's commitment before that, within four delays and this time: that is when the phase ends.
         """
         seconds = _URGE_AFTER * self._lengths()[phase] if phase in _BULKY else 0.0
-        return 2 * self._rules.settle + seconds
+        return 2 * self._rules.delay_bound_seconds + seconds
 
     def others_have_passed(self, now: float, *, wait: bool) -> None:
         """Others are seen to have passed the barrier: what is missing exists, and comes within a moment, or is asked
         for."""
         if not self._seen_passing:
             self._seen_passing = True
-            self._urges = [(min(at, now + self._rules.settle * wait), everyone) for at, everyone in self._urges]
+            self._urges = [
+                (min(at, now + self._rules.delay_bound_seconds * wait), everyone) for at, everyone in self._urges
+            ]
             self._set_deadline()
 
     def _set_deadline(self) -> None:

@@ -64,7 +64,7 @@ class Court:
         """How long looking may take: a whole gradient has to be computed for some charges."""
         rules = self._attempt.rules
         computing = any(charge.kind in _PAST for charge in self.charges.values())
-        return rules.commit if computing else rules.scatter
+        return rules.commit_seconds if computing else rules.scatter_seconds
 
     def advance(self) -> list[Action]:
         """Look at rows that have come."""

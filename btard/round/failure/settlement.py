@@ -260,8 +260,8 @@ class Settlement:
         envelope = self._step.sign(attempt.number, MessageKind.REPORT, report.encode())
         told = attempt.told_by(report)
         self._reports[attempt.me] = Told(envelope, report, told, is_proof(attempt, told))
-        longest_phase = max(rules.commit, rules.scatter, rules.gather, rules.agree)
-        self.deadline = now + longest_phase + rules.settle
+        longest_phase = max(rules.commit_seconds, rules.scatter_seconds, rules.gather_seconds, rules.agree_seconds)
+        self.deadline = now + longest_phase + rules.delay_bound_seconds
         return [Send(attempt.others, envelope.encode())]
 
     def advance(self, now: float) -> list[Action]:
@@ -271,14 +271,14 @@ class Settlement:
             return actions
         if not self._relaying and self.views_differ and not self.blame_views:
             # Whoever is in another view may have stopped, and those who wait must not fall behind those who do not.
-            self.deadline = min(self.deadline, self._frozen_at + 2 * self._attempt.rules.settle)
+            self.deadline = min(self.deadline, self._frozen_at + 2 * self._attempt.rules.delay_bound_seconds)
         if not self._relaying and not (self._awaited_reports() and now < self.deadline):
             self._relaying = True
             envelopes = [told.envelope for told in self._reports.values()] + self._malformed + [*self.left.values()]
             actions += self._relay(now, envelopes + (self.earlier if self.views_differ else []), votes=False)
             if self.views_differ and not self.blame_views:
                 # Others may wait that long for reports of members that only they count in.
-                self.deadline = max(self.deadline, self._frozen_at + 4 * self._attempt.rules.settle)
+                self.deadline = max(self.deadline, self._frozen_at + 4 * self._attempt.rules.delay_bound_seconds)
         if self._relaying and self.court is None and self._relays_in(now, votes=False):
             charges = admissible(self._attempt, self._read_reports(), self._judged)
             self.court = Court(self._step, self._attempt, self._exchange, charges)
@@ -296,7 +296,7 @@ class Settlement:
             actions += court.vote(misled=tells_two_stories(self._attached()))
             own = self._attempt.signed[MessageKind.VOTE, self._attempt.me]
             self._votes[self._attempt.me] = (own, own.read(Vote))
-            self.deadline = now + court.seconds() + self._attempt.rules.settle
+            self.deadline = now + court.seconds() + self._attempt.rules.delay_bound_seconds
         refused = {author for kind, author in self._refused if kind is MessageKind.VOTE}
         voters = (self._attempt.voters & self.reporters) - refused
         if court.voted and not self._relaying_votes and (voters <= self._votes.keys() or now >= self.deadline):
@@ -306,7 +306,7 @@ class Settlement:
         return actions
 
     def _relay(self, now: float, envelopes: list[Envelope], *, votes: bool) -> list[Action]:
-        self.deadline = now + self._attempt.rules.settle
+        self.deadline = now + self._attempt.rules.delay_bound_seconds
         actions: list[Action] = []
         for relay in relays(envelopes, votes=votes, most=self._attempt.caps.evidence):
             envelope = self._step.sign(self._attempt.number, MessageKind.RELAY, relay.encode())

@@ -51,7 +51,7 @@ class AgreePhase:
 
     def seconds(self) -> float:
         """How long the phase may take."""
-        return self.attempt.rules.agree
+        return self.attempt.rules.agree_seconds
 
     def finished(self) -> Finished:
         """Return the step's result; the phase must be complete."""

@@ -117,7 +117,7 @@ class CheckPhase:
 
     def seconds(self) -> float:
         """How long the phase may take."""
-        return self._attempt.rules.scatter
+        return self._attempt.rules.scatter_seconds
 
 
 def inspection(attempt: Attempt, author: PeerId, part: int) -> InspectRow:

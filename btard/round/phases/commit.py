@@ -92,4 +92,4 @@ class CommitPhase:
 
     def seconds(self) -> float:
         """How long the phase may take, computing the gradient included."""
-        return self._attempt.rules.commit
+        return self._attempt.rules.commit_seconds

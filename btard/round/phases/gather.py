@@ -79,7 +79,7 @@ class GatherPhase:
 
     def seconds(self) -> float:
         """How long the phase may take, aggregating included."""
-        return self._attempt.rules.gather
+        return self._attempt.rules.gather_seconds
 
 
 def send_aggregate(step: StepContext, attempt: Attempt, receiver: PeerId) -> list[Action]:

@@ -96,7 +96,7 @@ class MeasurePhase:
 
     def seconds(self) -> float:
         """How long the phase may take, measuring included."""
-        return self._attempt.rules.gather
+        return self._attempt.rules.gather_seconds
 
 
 def row_excess(attempt: Attempt, peer: PeerId, part: int, true: tuple[float, float]) -> float:

@@ -60,7 +60,7 @@ class RevealPhase:
 
     def seconds(self) -> float:
         """How long the phase may take."""
-        return self._attempt.rules.agree
+        return self._attempt.rules.agree_seconds
 
 
 def is_false_reveal(commit: Envelope, reveal: Envelope) -> bool:

@@ -60,4 +60,4 @@ class ScatterPhase:
 
     def seconds(self) -> float:
         """How long the phase may take."""
-        return self._attempt.rules.scatter
+        return self._attempt.rules.scatter_seconds

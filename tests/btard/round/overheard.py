@@ -132,7 +132,7 @@ def other_rules(rules: StepRules) -> Iterator[StepRules]:
         yield replace(rules, wire=wire)
         yield replace(rules, wire=wire, dimension=rules.dimension * rules.wire.size // wire.size)
     yield replace(rules, dimension=rules.dimension + 1)
-    yield replace(rules, settle=2 * rules.settle)
+    yield replace(rules, delay_bound_seconds=2 * rules.delay_bound_seconds)
     yield aggregation(tau=1e-9)
     yield aggregation(max_norm=1e-6)
     yield aggregation(reference_peers=1)

@@ -17,11 +17,11 @@ RULES = StepRules(
     nonce=bytes(16),
     dimension=40,
     wire=WireType.FLOAT32,
-    commit=20.0,
-    scatter=10.0,
-    gather=10.0,
-    agree=5.0,
-    settle=2.0,
+    commit_seconds=20.0,
+    scatter_seconds=10.0,
+    gather_seconds=10.0,
+    agree_seconds=5.0,
+    delay_bound_seconds=2.0,
     aggregation=AggregationRules(RuleName.CENTERED_CLIP, tau=1.0, reference_peers=4),
     verification=VerificationRules(validators=1.0),
 )
@@ -57,7 +57,7 @@ def test_every_rule_and_the_nonce_are_part_of_the_name() -> None:
 
 
 def test_equal_rules_have_one_name_however_their_numbers_are_written() -> None:
-    whole = dataclasses.replace(RULES, commit=20, scatter=10, settle=2)
+    whole = dataclasses.replace(RULES, commit_seconds=20, scatter_seconds=10, delay_bound_seconds=2)
     assert whole == RULES and whole.run == RULES.run == dataclasses.replace(RULES).run
 
 

@@ -89,7 +89,7 @@ def test_before_the_first_step_nothing_is_asked_and_nothing_is_due() -> None:
 def test_a_step_begins_with_a_request_for_parts_and_a_deadline() -> None:
     fresh = session(begun=False)
     assert fresh.begin(5.0, ROSTER, STATE) == [EncodeParts(0, 5)]
-    assert fresh.deadline == 5.0 + 0.75 * RULES.commit, "when it asks for what is late"
+    assert fresh.deadline == 5.0 + 0.75 * RULES.commit_seconds, "when it asks for what is late"
 
 
 def test_a_peer_that_begins_late_misses_nothing() -> None:
@@ -286,7 +286,9 @@ def test_who_missed_the_last_messages_gets_a_certificate_and_finishes_with_the_s
     assert [len(peer.finished()) for peer in swarm.peers] == [1] * 5
     assert not any(voids(peer) for peer in swarm.peers)
     assert {envelope.author for envelope in late.certificate} == set(PEERS)
-    assert 0.75 * RULES.agree < swarm.network.now < RULES.agree, "it asked for what was late, and did not wait on"
+    assert 0.75 * RULES.agree_seconds < swarm.network.now < RULES.agree_seconds, (
+        "it asked for what was late, and did not wait on"
+    )
 
 
 def test_who_sees_others_a_step_ahead_asks_them_for_the_certificate_and_follows() -> None:

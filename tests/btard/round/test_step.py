@@ -103,7 +103,9 @@ def test_peers_on_another_state_step_out() -> None:
     assert stopped is not None and stopped.kind is OutcomeKind.OUT_OF_SYNC
     rest = [peer for i, peer in enumerate(swarm.peers) if i != 3]
     assert all(len(peer.finished()) == 2 and not peer.finished()[-1].roster.banned for peer in rest)
-    assert rest[0].history[0] == voids(rest[0])[0] and swarm.network.now < RULES.commit, "nobody waits for it in vain"
+    assert rest[0].history[0] == voids(rest[0])[0] and swarm.network.now < RULES.commit_seconds, (
+        "nobody waits for it in vain"
+    )
 
 
 @pytest.mark.parametrize("seed", range(40))

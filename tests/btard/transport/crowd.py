@@ -27,8 +27,12 @@ from btard.transport.driver import Contribution, SessionDriver
 from tests.btard.round.swarm import RULES
 
 STATE = digest(b"state")
-PATIENT = dataclasses.replace(RULES, commit=20.0, scatter=10.0, gather=10.0, agree=5.0, settle=2.0)
-HASTY = dataclasses.replace(RULES, commit=0.5, scatter=0.3, gather=0.3, agree=0.2, settle=0.1)
+PATIENT = dataclasses.replace(
+    RULES, commit_seconds=20.0, scatter_seconds=10.0, gather_seconds=10.0, agree_seconds=5.0, delay_bound_seconds=2.0
+)
+HASTY = dataclasses.replace(
+    RULES, commit_seconds=0.5, scatter_seconds=0.3, gather_seconds=0.3, agree_seconds=0.2, delay_bound_seconds=0.1
+)
 
 
 @dataclass

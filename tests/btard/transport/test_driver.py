@@ -156,7 +156,9 @@ async def test_what_this_peer_cannot_know_is_no_accusation(worker: ThreadPoolExe
 
 
 async def test_who_withholds_its_momentum_is_left_out_and_not_banned(worker: ThreadPoolExecutor) -> None:
-    rules = dataclasses.replace(PATIENT, settle=0.5, verification=VerificationRules(validators=1.0, momentum=0.5))
+    rules = dataclasses.replace(
+        PATIENT, delay_bound_seconds=0.5, verification=VerificationRules(validators=1.0, momentum=0.5)
+    )
     crowd = Crowd(keys(5), worker, rules)
     target = crowd.keys[2].peer_id
     links: dict[PeerId, list[Link | None]] = {}
@@ -254,7 +256,7 @@ async def test_a_goodbye_spares_the_others_the_wait(worker: ThreadPoolExecutor) 
     crowd.drivers[gone].leave(LeaveReason.SHUTDOWN)
     begun = asyncio.get_running_loop().time()
     outcomes = [finished(outcome) for outcome in await crowd.step(first[0].roster, gone)]
-    assert asyncio.get_running_loop().time() - begun < PATIENT.settle
+    assert asyncio.get_running_loop().time() - begun < PATIENT.delay_bound_seconds
     assert all(gone not in outcome.roster.members for outcome in outcomes)
     assert [void.left for void in crowd.voided[crowd.keys[0].peer_id]] == [(gone,)]
 

@@ -197,7 +197,7 @@ def test_what_is_passed_on_must_be_what_was_asked_for_and_genuine(change: str) -
 
 def patience(barrier: float) -> Patience:
     made = Patience(RULES)
-    made.begin(barrier, Phase.SCATTER, RULES.scatter)
+    made.begin(barrier, Phase.SCATTER, RULES.scatter_seconds)
     return made
 
 

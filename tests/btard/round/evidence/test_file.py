@@ -18,7 +18,7 @@ from btard.errors import UserError
 from btard.identity import Envelope, Malformed
 from btard.round.attempt.attempt import context_digest
 from btard.round.evidence.evidence import Evidence, Offence
-from btard.round.evidence.evidence import file as evidence_file
+from btard.round.evidence import file as evidence_file
 from btard.round.evidence.file import (
     MAX_FILE,
     OtherVersion,

@@ -217,7 +217,7 @@ def test_a_gradient_is_recomputed_by_everyone() -> None:
     hall = Hall((PEERS[1], LIE), (PEERS[4], LIE), record=Scene().attempt)
     assert hall.court.open() == [Examine(PEERS[2])], "once"
     assert not hall.court.decided
-    assert hall.court.seconds() == RULES.commit
+    assert hall.court.seconds() == RULES.commit_seconds
     hall.court.examined(PEERS[2], FOUND)
     assert hall.court.decided
     expected = (PEERS[3],)

@@ -27,7 +27,9 @@ from tests.btard.round.swarm import RULES
 from tests.btard.transport.libp2p.conftest import DEADLINE, Swarm, part_prefix, raw_stream, until
 
 STEPS = 2
-PATIENT = dataclasses.replace(RULES, commit=40.0, scatter=40.0, gather=40.0, agree=40.0, settle=40.0)
+PATIENT = dataclasses.replace(
+    RULES, commit_seconds=40.0, scatter_seconds=40.0, gather_seconds=40.0, agree_seconds=40.0, delay_bound_seconds=40.0
+)
 LIMITS = Limits(work_burst=0.05)
 FLOODS = {
     CONTROL_PROTOCOL: (struct.pack(">I", 1) + b"\xff") * 10_000,
