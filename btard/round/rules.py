@@ -135,24 +135,20 @@ class StepRules:
         return tagged_digest("btard run", encode(_canonical(self)))[:RUN_ID_SIZE]
 
 
-_NAMES = {
+SIGNED_NAMES = {
     "commit_seconds": "commit",
     "scatter_seconds": "scatter",
     "gather_seconds": "gather",
     "agree_seconds": "agree",
     "delay_bound_seconds": "settle",
 }
-"""Under which names fields enter the run's name: those that the first version gave them."""
-
-
-def _name(field: str) -> str:
-    return _NAMES.get(field, field)
+"""Under which names fields enter the run's name, and files: those that the first version gave them."""
 
 
 def _canonical(value: Any) -> Any:
     """Return values for the codec, field names included. All numbers are float64: 5 and 5.0 are one rule."""
     if is_dataclass(value):
-        return [[_name(field.name), _canonical(getattr(value, field.name))] for field in fields(value)]
+        return [[SIGNED_NAMES.get(field.name, field.name), _canonical(getattr(value, field.name))] for field in fields(value)]
     if isinstance(value, StrEnum):
         return value.value
     if isinstance(value, int | float):

@@ -30,7 +30,7 @@ from btard.round.vectors.partition import WireType
 from btard.round.vectors.work import Finding, examine
 from btard.swarm.bans import BanBook
 from btard.transport.memory import SimulatedPeer
-from tests.btard.round.evidence import evidence_of
+from tests.btard.round.bans import evidence_of
 from tests.btard.round.swarm import RULES, Swarm, keys, verdicts, voids
 
 CHECKED = dataclasses.replace(RULES, verification=VerificationRules(validators=3.0))

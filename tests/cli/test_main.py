@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from btard.cli import btard.coordinator, main, peer
+from btard.cli import coordinator, main, peer
 from btard.cli.program import guarded
 from btard.errors import UserError
 

@@ -12,7 +12,7 @@ import pytest
 from btard.cli import main as program
 from btard.round.evidence.evidence import Evidence, Offence
 from btard.round.evidence.file import FORMAT, rules_fingerprint, save, to_json
-from tests.btard.round.evidence import evidence_of
+from tests.btard.round.bans import evidence_of
 
 EVIDENCE = evidence_of(Offence.WRONG_SUM)
 UNPROVEN = dataclasses.replace(EVIDENCE, envelopes=())

@@ -13,7 +13,7 @@ from btard.round.evidence.evidence import Offence
 from btard.round.evidence.file import from_json, to_json
 from btard.round.roster import Roster
 from btard.swarm.bans import BanBook
-from tests.btard.round.evidence import evidence_of
+from tests.btard.round.bans import evidence_of
 from tests.coordinator.conftest import Log
 from tests.coordinator.swarm import MemoryNetwork, identity, ids, manifest, roster
 

@@ -17,7 +17,7 @@ from btard.swarm.bans import BanBook
 from btard.swarm.door import Door
 from btard.swarm.questions import MAX_SNAPSHOTS, Directory, Head, Knock, Question, Reply, Want
 from btard.swarm.reception import Reception, Rooms
-from tests.btard.round.evidence import evidence_of
+from tests.btard.round.bans import evidence_of
 from tests.btard.round.swarm import RULES
 from tests.peer.helpers import KEYS, PEERS, ROSTER, run_manifest, signed_manifest
 

@@ -18,7 +18,7 @@ from btard.swarm.bans import BanBook, Bans, ask_evidence
 from btard.swarm.questions import Question, Want
 from btard.swarm.records import MAX_BODY
 from btard.transport.libp2p import FetchError, RecordError
-from tests.btard.round.evidence import LIAR, evidence_of
+from tests.btard.round.bans import LIAR, evidence_of
 from tests.btard.round.swarm import RULES, keys
 from tests.peer.helpers import KEYS, PEERS, TableTransport
 

@@ -31,6 +31,9 @@ def test_unknown_names_list_the_known_ones() -> None:
 
 
 def test_importing_the_registry_is_cheap() -> None:
-    program = "import sys, btard.tasks, btard.tasks.registry; print({'torch', 'transformers', 'numpy', 'datasets'} & set(sys.modules))"
+    program = (
+        "import sys, btard.tasks, btard.tasks.registry\n"
+        "print({'torch', 'transformers', 'numpy', 'datasets'} & set(sys.modules))"
+    )
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "set()"

@@ -19,7 +19,7 @@ from btard.identity import Envelope, Malformed, PeerId
 from btard.identity.codec import decode, encode
 from btard.round.evidence.evidence import Evidence, Offence, Scene
 from btard.round.roster import MAX_PEERS, Roster
-from btard.round.rules import NONCE_SIZE, StepRules
+from btard.round.rules import NONCE_SIZE, SIGNED_NAMES, StepRules
 from btard.version import PROTOCOL_VERSION
 
 _FORMAT_NAME = "btard evidence"
@@ -81,6 +81,7 @@ class _EvidenceModel(_Strict):
 
 
 _RULES: TypeAdapter[StepRules] = TypeAdapter(StepRules)
+_FIELDS = {signed: field for field, signed in SIGNED_NAMES.items()}
 
 
 def to_json(evidence: Evidence) -> bytes:
@@ -160,12 +161,14 @@ def _words(evidence: Evidence) -> str:
 
 def _pack_rules(rules: StepRules) -> dict[str, Any]:
     fields: dict[str, Any] = _RULES.dump_python(rules, mode="json", exclude={"nonce"})
-    return {"run": rules.run.hex(), "nonce": rules.nonce.hex(), **fields}
+    named = {SIGNED_NAMES.get(name, name): value for name, value in fields.items()}
+    return {"run": rules.run.hex(), "nonce": rules.nonce.hex(), **named}
 
 
 def _unpack_rules(fields: dict[str, Any]) -> StepRules:
     """Read the rules; raises Malformed for any that no manifest can have, or that are not those of the run named."""
-    rules = _RULES.validate_python({**fields, "nonce": bytes.fromhex(str(fields.get("nonce")))})
+    named = {_FIELDS.get(name, name): value for name, value in fields.items()}
+    rules = _RULES.validate_python({**named, "nonce": bytes.fromhex(str(fields.get("nonce")))})
     aggregation = rules.aggregation
     possible = (
         len(rules.nonce) == NONCE_SIZE

@@ -21,7 +21,7 @@ from btard.round.roster import Roster
 from btard.round.rules import Eliminate, StepRules, Validation
 from btard.round.vectors.partition import WireType
 from btard.transport.memory import SimulatedPeer
-from tests.btard.round.evidence import BY_SIGNATURE
+from tests.btard.round.bans import BY_SIGNATURE
 from tests.btard.round.swarm import RULES, Swarm, keys
 
 Place = tuple[int, int]

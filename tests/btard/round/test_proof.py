@@ -14,7 +14,7 @@ from btard.round.evidence.evidence import Offence
 from btard.round.proof import Unproven, verify
 from btard.round.rules import Eliminate
 from btard.transport.memory import SimulatedPeer
-from tests.btard.round.evidence import (
+from tests.btard.round.bans import (
     BY_ARITHMETIC,
     BY_SIGNATURE,
     COUNT,

@@ -15,7 +15,7 @@ from btard.round.failure.resolve import condemns
 from btard.round.messages.accusations import Ballot, Charge, ChargeKind, Opinion, Report, Vote
 from btard.round.messages.bodies import Phase
 from btard.round.proof import Unproven, verify
-from tests.btard.round.evidence import BY_SIGNATURE, COUNT, KEYS, PEERS, SWARMS, changed, evidence_of
+from tests.btard.round.bans import BY_SIGNATURE, COUNT, KEYS, PEERS, SWARMS, changed, evidence_of
 from tests.btard.round.swarm import RULES, Swarm
 
 

@@ -125,7 +125,8 @@ def test_the_slower_of_two_takes_the_first_one_s(
 
 def test_processes_at_once_agree(tmp_path: Path, corpus_spec: DataSpec) -> None:
     program = (
-        "import sys; from pathlib import Path; from btard.tasks.data.prepare import *; from btard.tasks.data.spec import DataSpec\n"
+        "import sys; from pathlib import Path; from btard.tasks.data.prepare import *\n"
+        "from btard.tasks.data.spec import DataSpec\n"
         "spec = DataSpec.model_validate_json(sys.argv[1]); wanted = TokenisedRequest.model_validate_json(sys.argv[2])\n"
         "print(prepare(spec, wanted, Path(sys.argv[3])).meta.fingerprint)"
     )

@@ -17,8 +17,8 @@ import pytest
 from btard.errors import UserError
 from btard.identity import Envelope, Malformed
 from btard.round.attempt.attempt import context_digest
-from btard.round.evidence.evidence import Evidence, Offence
 from btard.round.evidence import file as evidence_file
+from btard.round.evidence.evidence import Evidence, Offence
 from btard.round.evidence.file import (
     MAX_FILE,
     OtherVersion,
@@ -31,7 +31,7 @@ from btard.round.evidence.file import (
 )
 from btard.round.messages.bodies import BROADCAST_FORMS, Reveal
 from btard.round.proof import Unproven, verify
-from tests.btard.round.evidence import KEYS, SWARMS, evidence_of
+from tests.btard.round.bans import KEYS, SWARMS, evidence_of
 from tests.btard.round.swarm import RULES
 
 offences = pytest.mark.parametrize("offence", SWARMS, ids=lambda offence: offence.name)
@@ -304,7 +304,7 @@ def test_rules_are_named_by_all_that_they_say() -> None:
     assert len(named) == 1
     others: list[dict[str, Any]] = [
         {"nonce": bytes(16)},
-        {"settle": 2.5},
+        {"delay_bound_seconds": 2.5},
         {"aggregation": dataclasses.replace(RULES.aggregation, tau=2.0)},
         {"aggregation": dataclasses.replace(RULES.aggregation, max_norm=1.0)},
         {"verification": dataclasses.replace(RULES.verification, probation=1)},
