@@ -148,7 +148,8 @@ SIGNED_NAMES = {
 def _canonical(value: Any) -> Any:
     """Return values for the codec, field names included. All numbers are float64: 5 and 5.0 are one rule."""
     if is_dataclass(value):
-        return [[SIGNED_NAMES.get(field.name, field.name), _canonical(getattr(value, field.name))] for field in fields(value)]
+        named = {SIGNED_NAMES.get(field.name, field.name): getattr(value, field.name) for field in fields(value)}
+        return [[name, _canonical(field)] for name, field in named.items()]
     if isinstance(value, StrEnum):
         return value.value
     if isinstance(value, int | float):
