@@ -157,7 +157,7 @@ def small(name: str) -> Iterator[Evidence]:
         for envelopes in few(heard, accused):
             for place in {(e.step, e.attempt) for e in envelopes if (e.step, e.attempt) in heard.attempts}:
                 attempt = heard.attempts[place]
-                scene = Scene(attempt.roster, attempt.number, attempt.members)
+                scene = Scene(attempt.seats.roster, attempt.seats.number, attempt.seats.members)
                 for offence in Offence:
                     yield Evidence(offence, accused, heard.rules, scene, envelopes)
 

@@ -11,14 +11,14 @@ _MESSAGES = (
     Mutant(
         "messages longer than an honest one can be are read",
         "btard/round/delivery/intake.py",
-        "if author not in attempt.known or heading.size > attempt.caps.body[kind]:",
-        "if author not in attempt.known:",
+        "if author not in seats.known or heading.size > seats.caps.body[kind]:",
+        "if author not in seats.known:",
         f"{_COSTS}::test_known_attacks_cost_no_more_than_their_size_allows[few members-13]",
     ),
     Mutant(
         "a member is read however often it speaks",
         "btard/round/delivery/intake.py",
-        "return self._heard[kind, author] <= attempt.caps.count[kind]",
+        "return self._heard[kind, author] <= seats.caps.count[kind]",
         "return True",
         f"{_COSTS}::test_of_one_author_no_more_is_read_than_an_honest_one_sends",
     ),
@@ -41,7 +41,7 @@ _MESSAGES = (
         "btard/round/messages/attachments.py",
         "if data not in self._read:",
         "if True:",
-        f"{_ROUND}/test_attachments.py::test_what_is_carried_again_is_not_verified_again",
+        f"{_ROUND}/messages/test_attachments.py::test_what_is_carried_again_is_not_verified_again",
     ),
     Mutant(
         "a value of many small things is decoded",
@@ -60,7 +60,7 @@ _MESSAGES = (
     Mutant(
         "a message that cannot be read is dropped, and its author stays",
         "btard/round/step.py",
-        "                attempt.accuse_malformed(envelope)\n",
+        "                attempt.said.accuse_malformed(envelope)\n",
         "                pass\n",
         f"{_ROUND}/test_malformed.py::test_junk_in_an_attempt_bans[12-to all]",
     ),
@@ -74,20 +74,20 @@ _MESSAGES = (
     Mutant(
         "a malformed report that one member has heard is not relayed",
         "btard/round/failure/settlement.py",
-        "for envelope in self._attempt.malformed.values() if envelope.kind in _JUDGED]",
-        "for envelope in self._attempt.malformed.values() if False]",
+        "for envelope in self._said.malformed.values() if envelope.kind in _JUDGED]",
+        "for envelope in self._said.malformed.values() if False]",
         f"{_ROUND}/test_void.py::test_a_malformed_report_is_relayed_to_all",
     ),
     Mutant(
         "what is malformed in the last relays is forgotten",
         "btard/round/step.py",
-        "self.attempt.accuse_still(attempt.malformed.values())",
-        "self.attempt.accuse_still(())",
+        "self.attempt.said.accuse_still(attempt.said.malformed.values())",
+        "self.attempt.said.accuse_still(())",
         f"{_ROUND}/test_malformed.py::test_junk_in_court_bans[6-6-to all]",
     ),
     Mutant(
         "a false signature among the attachments of a report is no offence",
-        "btard/round/attempt/attempt.py",
+        "btard/round/attempt/said.py",
         'return f"attaches what its author has not signed: {error}"',
         "return None",
         "tests/byzantine/test_verdicts.py::test_verdict[FORGED_ATTACHMENT]",
@@ -97,7 +97,7 @@ _MESSAGES = (
         "btard/round/failure/told.py",
         "envelope.is_genuine() and place.admit(data, envelope):",
         "envelope.is_genuine():",
-        f"{_ROUND}/test_told.py::test_a_report_attaches_nothing_twice_and_nothing_that_is_an_offence",
+        f"{_ROUND}/failure/test_told.py::test_a_report_attaches_nothing_twice_and_nothing_that_is_an_offence",
     ),
 )
 

@@ -151,8 +151,10 @@ def test_differing_digests_are_explained_by_a_proof_and_by_nothing_else() -> Non
 def test_of_two_that_have_signed_different_things_most_signatures_decide(fault: Fault) -> None:
     def said(author: int, value: bytes) -> Envelope:
         if fault is Fault.OTHER_STATE:
-            return signed(author, MessageKind.COMMIT, Commit(ATTEMPT.context, value, D, FILL, D, b"", ()).encode())
-        return signed(author, MessageKind.DIGEST, Digest(ATTEMPT.context, value, D, D).encode())
+            return signed(
+                author, MessageKind.COMMIT, Commit(ATTEMPT.seats.attempt_id, value, D, FILL, D, b"", ()).encode()
+            )
+        return signed(author, MessageKind.DIGEST, Digest(ATTEMPT.seats.attempt_id, value, D, D).encode())
 
     reports = dict.fromkeys((2, 3, 4), REACTION) | {0: report({1: fault}), 1: REACTION}
     for odd, members in ((1, [0, 2, 3, 4]), (0, [1, 2, 3, 4])):

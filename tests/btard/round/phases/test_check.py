@@ -100,8 +100,8 @@ def test_an_owner_that_shows_its_row_to_nobody_loses_its_place_with_its_witness_
     def remember() -> None:
         encode()
         machine = liar.session.machine
-        if machine is not None and machine.attempt.my_part is not None:
-            row = machine.attempt.rows.get((liar.peer_id, machine.attempt.my_part))
+        if machine is not None and machine.attempt.seats.my_part is not None:
+            row = machine.attempt.carried.rows.get((liar.peer_id, machine.attempt.seats.my_part))
             hides.own = None if row is None else bytes(row)
 
     liar._encode = remember  # type: ignore[method-assign]
