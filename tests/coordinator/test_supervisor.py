@@ -19,7 +19,7 @@ from btard.coordinator.manifest_maker import PreparedRun, prepare_run
 from btard.coordinator.meter import SwarmMeter
 from btard.coordinator.run_directory import RunDirectory
 from btard.coordinator.serving import InitialState, sign_manifest
-from btard.coordinator.supervisor import ExitCode, Supervisor
+from btard.coordinator.supervisor import Supervisor
 from btard.identity import Envelope, MessageKind, PeerId
 from btard.round.evidence.evidence import Evidence, Offence, Scene
 from btard.round.evidence.file import to_json
@@ -27,6 +27,7 @@ from btard.round.messages.bodies import Leave
 from btard.swarm.questions import Directory, Question, Reply, Want
 from btard.swarm.reception import Reception
 from btard.swarm.records import RosterRecord
+from btard.vocabulary import ExitCode
 from tests.coordinator.conftest import Log
 from tests.coordinator.swarm import MADDR, MemoryNetwork, head, identity, ids, knock, metrics, roster, settings, until
 
