@@ -13,7 +13,7 @@ from typing import Annotated, Self
 from pydantic import Field, field_validator, model_validator
 
 from btard.configuration import Option, Port, TauSettings
-from btard.swarm.telemetry.address import check_address
+from btard.swarm.http.address import check_address
 from btard.swarm.telemetry.settings import TelemetrySettings
 
 DEFAULT_TAU = 0.01

@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from btard.configuration import Option, Port, Probability, TauSettings
 from btard.coordinator.settings import Comparison, Elimination, Rule
-from btard.swarm.telemetry.address import check_address
+from btard.swarm.http.address import check_address
 
 _SWARM = "Swarm"
 _ATTACK = "Byzantine peers"

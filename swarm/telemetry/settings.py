@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from btard.configuration import Option, Settings
 from btard.logs import LogFormat
-from btard.swarm.telemetry.address import Address, check_address
+from btard.swarm.http.address import Address, check_address
 
 _REPORTS = "Reports"
 
