@@ -106,7 +106,7 @@ def test_a_directory_goes_round(directory: Directory) -> None:
     assert Directory.decode(directory.encode()) == directory
 
 
-def test_a_directory_tells_a_few_addresses_without_the_peer_id_of_as_many_as_fit() -> None:
+def test_a_directory_tells_a_few_addresses_of_as_many_as_fit() -> None:
     own = tuple(f"/ip4/1.2.3.4/tcp/{port}/p2p/{PEERS[0]}" for port in range(1, 8))
     assert Directory.decode(Directory({PEERS[0]: own}).encode()).addresses == {
         PEERS[0]: tuple(f"/ip4/1.2.3.4/tcp/{port}" for port in range(1, 4))

@@ -131,7 +131,7 @@ def test_a_false_number_is_accused_of_beyond_the_limit_only(times: float, caught
         (0.9 * SCALARS.accuse, {(LIAR, Offence.FALSE_SCALARS)}),
     ],
 )
-def test_who_charges_a_number_on_the_edge_pays_or_its_mate(times: float, verdict: set[tuple[PeerId, Offence]]) -> None:
+def test_a_charge_about_a_number_on_the_edge_costs_one_liar(times: float, verdict: set[tuple[PeerId, Offence]]) -> None:
     swarm = run({LIAR: OffScalars(times, norms=False), MATE: Accuser(ChargeKind.FALSE_SCALARS, LIAR)})
     assert banned(swarm) == verdict
 
@@ -150,7 +150,7 @@ def test_a_wrong_sum_is_accused_of_beyond_the_limit_only(times: float, caught: b
         (1.01 * SUM.convict, {(LIAR, Offence.WRONG_SUM)}),
     ],
 )
-def test_who_charges_a_sum_on_the_edge_pays_or_its_mate(times: float, verdict: set[tuple[PeerId, Offence]]) -> None:
+def test_a_charge_about_a_sum_on_the_edge_costs_one_liar(times: float, verdict: set[tuple[PeerId, Offence]]) -> None:
     assert banned(run({LIAR: OffSum(times), MATE: Accuser(ChargeKind.WRONG_SUM, LIAR)})) == verdict
 
 

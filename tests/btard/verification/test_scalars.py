@@ -113,7 +113,7 @@ def test_a_shift_by_a_hundredth_of_tau_is_caught(attack: str, relative_tau: floa
     assert caught(attack, WireType.FLOAT32, 1000, relative_tau, 0.01, 2.0) > 0.95
 
 
-def test_coarse_wires_hide_only_shifts_of_the_size_of_their_rounding() -> None:
+def test_coarse_wires_hide_only_shifts_of_their_rounding() -> None:
     assert caught("none", WireType.FLOAT16, 1000, 1.0, 0.05, 2.0) > 0.95
     assert caught("none", WireType.BFLOAT16, 1000, 1.0, 0.5, 2.0) > 0.95
 
@@ -193,7 +193,7 @@ def test_honest_scalars_are_plausible_and_large_ones_are_not() -> None:
 
 @pytest.mark.parametrize("d", [1000, 200_000])
 @pytest.mark.parametrize("adversarial", [False, True])
-def test_measuring_in_any_order_is_within_tolerance_by_a_wide_margin(d: int, adversarial: bool) -> None:
+def test_any_order_of_measuring_stays_far_within_tolerance(d: int, adversarial: bool) -> None:
     projection = Projection(b"order", Partition(d, 1, WireType.FLOAT32))
     z = projection.direction(0)
     # Equal terms are the worst for a sum of squares, terms of one sign the worst for a projection.
@@ -245,7 +245,7 @@ def test_the_sketch_of_odd_claims() -> None:
     assert sketch_distance([(1e300, 1e300, Measure(0.0, 1.0))], 1e-300) == math.inf
 
 
-def test_the_tolerance_of_a_sum_counts_each_row_by_its_clip_factor() -> None:
+def test_the_tolerance_of_a_sum_weighs_rows_by_clip_factor() -> None:
     measuring = 2 * measure_tolerance(1.0, 1.0)
     assert sum_tolerance([], 1.0, residual=1e-6, error=1.0) == 0.0
     assert sum_tolerance([1.0, 1.0], 1.0, residual=1e-6, error=0.0) == pytest.approx(8 * 2e-6 + measuring)

@@ -150,7 +150,7 @@ def test_the_record_of_a_checkpoint_is_not_the_checkpoint(account: Account, tmp_
     assert files.has_checkpoint(4) and not files.has_checkpoint(5)
 
 
-def test_a_checkpoint_is_known_by_the_file_that_the_coordinator_writes() -> None:
+def test_a_checkpoint_is_known_by_the_coordinators_file() -> None:
     assert bucket.CHECKPOINT_FILE == CHECKPOINT_FILE
 
 
