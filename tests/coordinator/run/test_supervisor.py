@@ -17,7 +17,7 @@ from btard.coordinator.network.serving import InitialState, sign_manifest
 from btard.coordinator.run import follower as following
 from btard.coordinator.run import supervisor as module
 from btard.coordinator.run import welcome
-from btard.coordinator.run.supervisor import ExitCode, Supervisor
+from btard.coordinator.run.supervisor import Supervisor
 from btard.coordinator.run_directory import RunDirectory
 from btard.coordinator.telemetry.meter import SwarmMeter
 from btard.identity import Envelope, MessageKind, PeerId
@@ -27,6 +27,7 @@ from btard.round.messages.bodies import Leave
 from btard.swarm.door.reception import Reception
 from btard.swarm.questions import Directory, Question, Reply, Want
 from btard.swarm.records.record import RosterRecord
+from btard.vocabulary import ExitCode
 from tests.coordinator.conftest import Log
 from tests.coordinator.swarm import MADDR, MemoryNetwork, head, identity, ids, knock, metrics, roster, settings, until
 
