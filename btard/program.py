@@ -40,15 +40,5 @@ def guarded(program: str, run: Callable[[], int]) -> int:
         return EXIT_BROKEN_PIPE
 
 
-def installed_version() -> str:
-    """Return this software's version."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("btard")
-    except PackageNotFoundError:  # run from a checkout that nobody installed
-        return "unknown"
-
-
 def _terminate(_number: int, _frame: FrameType | None) -> None:
     raise SystemExit(EXIT_TERMINATED)

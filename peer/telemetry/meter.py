@@ -11,8 +11,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.metrics_core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from btard import __version__
 from btard.identity import PeerId
-from btard.program import installed_version
 from btard.round.actions import OutcomeKind, Stopped, Voided
 from btard.round.evidence.evidence import Offence
 from btard.round.roster import Roster
@@ -69,7 +69,7 @@ def build_info(registry: CollectorRegistry, program: str, numerics: str) -> None
         ["program", "version", "numerics"],
         registry=registry,
     )
-    info.labels(program, installed_version(), numerics).set(1)
+    info.labels(program, __version__, numerics).set(1)
 
 
 class PeerMeter:
