@@ -8,12 +8,11 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from btard.aggregation import RuleName
 from btard.identity import Envelope, Malformed
-from btard.round.rules import AggregationRules, Eliminate, StepRules, Validation, VerificationRules
-from btard.round.vectors.partition import WireType
+from btard.round.rules import AggregationRules, StepRules, VerificationRules
 from btard.tasks.data.public import PublicData
 from btard.version import PROTOCOL_VERSION
+from btard.vocabulary import Eliminate, RuleName, Validation, WireType
 
 MAX_MANIFEST = 16 << 10
 """Bytes."""
