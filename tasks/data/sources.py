@@ -79,6 +79,7 @@ class TextFiles(TextSource):
         self.identity = _content_digest(files)
 
     def pieces(self) -> Iterator[Piece]:
+        """All files from the first, in pieces that end at a line's end; raises UserError for one that is not UTF-8."""
         for file in self._files:
             try:
                 yield from self._pieces_of(file)
