@@ -23,7 +23,13 @@ TOO_LONG = {
     "benchmarks/round.py: run_round",
 }
 
-UNDOCUMENTED = {"btard/aggregation/rules.py", "lab/admissions.py", "lab/invariants.py", "lab/peer.py", "lab/simulation.py"}
+UNDOCUMENTED = {
+    "btard/aggregation/rules.py",
+    "lab/admissions.py",
+    "lab/invariants.py",
+    "lab/peer.py",
+    "lab/simulation.py",
+}
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 

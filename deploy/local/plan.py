@@ -44,7 +44,7 @@ _COMMON = [
     "btard.peer.training",
     "btard.peer.serving",
     "btard.coordinator.daemon",
-    "btard.coordinator.supervisor",
+    "btard.coordinator.run.supervisor",
     "btard.coordinator.manifest_maker",
     "btard.byzantine.selection",
     "uvloop",

@@ -11,12 +11,12 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.metrics_core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from btard import __version__
 from btard.identity import PeerId
 from btard.round.actions import OutcomeKind, Stopped, Voided
 from btard.round.evidence.evidence import Offence
 from btard.round.roster import Roster
-from btard.swarm.details import Found
+from btard.swarm.records.details import Found
+from btard.swarm.telemetry.labels import build_info, label
 from btard.transport.libp2p import Counters
 from btard.transport.stages import Stage
 
@@ -59,17 +59,6 @@ class _Traffic(Collector):
         family.add_metric(["sent"], self._counters.bytes_sent)
         family.add_metric(["received"], self._counters.bytes_received)
         yield family
-
-
-def build_info(registry: CollectorRegistry, program: str, numerics: str) -> None:
-    """Register what runs here."""
-    info = Gauge(
-        "btard_build_info",
-        "Always 1; the version of the software, and what decides how a peer rounds numbers.",
-        ["program", "version", "numerics"],
-        registry=registry,
-    )
-    info.labels(program, __version__, numerics).set(1)
 
 
 class PeerMeter:
@@ -181,8 +170,3 @@ class PeerMeter:
         self._stops.labels(label(outcome.kind)).inc()
         self._member.set(0)
         self._probation.set(0)
-
-
-def label(member: Offence | OutcomeKind | Stage | Found) -> str:
-    """Return the value of a label for a member of an enumeration."""
-    return member.name.lower()

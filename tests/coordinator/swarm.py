@@ -15,7 +15,7 @@ from btard.identity import Envelope, IdentityKey, MessageKind, PeerId
 from btard.round.roster import Roster, first_randomness
 from btard.swarm.manifest import RunManifest
 from btard.swarm.questions import Head, Knock, Question
-from btard.swarm.records import Join, LocalMetrics, Metrics
+from btard.swarm.records.record import Join, LocalMetrics, Metrics
 from btard.transport.base import PeerAddress
 from btard.transport.libp2p import RecordError
 
@@ -87,7 +87,7 @@ def metrics(step: int, *, loss: float | None = 1.0, rate: float = 10.0) -> Local
 
 
 class MemoryNetwork:
-    """Implements `btard.coordinator.network.Network`."""
+    """Implements `btard.coordinator.network.network.Network`."""
 
     def __init__(self, run: RunManifest) -> None:
         self.run = run

@@ -14,9 +14,9 @@ from btard.peer.serving import StateServer
 from btard.round.evidence.evidence import Offence
 from btard.round.evidence.file import to_json
 from btard.swarm.bans import BanBook
-from btard.swarm.door import Door
+from btard.swarm.door.door import Door
+from btard.swarm.door.reception import Reception, Rooms
 from btard.swarm.questions import MAX_SNAPSHOTS, Directory, Head, Knock, Question, Reply, Want
-from btard.swarm.reception import Reception, Rooms
 from tests.btard.round.bans import evidence_of
 from tests.btard.round.swarm import RULES
 from tests.peer.helpers import KEYS, PEERS, ROSTER, run_manifest, signed_manifest

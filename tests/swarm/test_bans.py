@@ -16,7 +16,7 @@ from btard.round.rules import StepRules
 from btard.swarm import bans as module
 from btard.swarm.bans import BanBook, Bans, ask_evidence
 from btard.swarm.questions import Question, Want
-from btard.swarm.records import MAX_BODY
+from btard.swarm.records.record import MAX_BODY
 from btard.transport.libp2p import FetchError, RecordError
 from tests.btard.round.bans import LIAR, evidence_of
 from tests.btard.round.swarm import RULES, keys

@@ -204,7 +204,7 @@ _STREAMS = (
     ),
     Mutant(
         "idle connections hide the page",
-        "swarm/telemetry/server.py",
+        "swarm/http/server.py",
         "        if not (silent or slow):\n",
         "        if True:\n",
         "tests/coordinator/dashboard/test_server.py::test_idle_connections_do_not_hide_the_page",
