@@ -177,7 +177,7 @@ class CheckpointKeeper:
 
 
 def _sources(trusted: Roster, heads: dict[PeerId, Head], step: int, digest: bytes) -> list[PeerId]:
-    """Who keeps the snapshot, beginning with another member at each step to spread the load."""
+    """Return the members that keep the snapshot, beginning with another member at each step to spread the load."""
     keepers = [peer for peer in trusted.members if _keeps(heads.get(peer), step, digest)]
     turn = step % len(keepers) if keepers else 0
     return keepers[turn:] + keepers[:turn]

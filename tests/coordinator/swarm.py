@@ -153,7 +153,7 @@ class MemoryNetwork:
         return None
 
     async def evidence(self, source: PeerId, banned: PeerId) -> bytes | None:
-        """What `self.evidence_files` holds for a banned peer, from whomever."""
+        """What `self.evidence_files` holds for a banned peer, whichever member is asked."""
         return self.evidence_files.get(banned)
 
     async def download(
