@@ -1,4 +1,4 @@
-"""Guards what is served: open to anybody on this machine under one of its own names, anybody else with the token."""
+"""Guards what is served: readers on this machine need one of its own names, all others the token."""
 
 from __future__ import annotations
 
