@@ -18,6 +18,7 @@ class CopyCommitment(Conspirator):
     name = "COPY_COMMITMENT"
 
     def commit(self, step: int, commit: Commit, view: View) -> Commit | None:
+        """Commit to the share of a colluder's that came first, or lend the own one."""
         if not self.attacks(step):
             return commit
         topic = f"share-{commit.attempt_id.hex()}"
