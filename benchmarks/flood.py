@@ -25,7 +25,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from benchmarks.transport import PATIENCE, cpu_seconds
+from benchmarks.transport import PATIENCE_SECONDS, cpu_seconds
 
 _VALUES = 8 << 20
 _PIECE = 1 << 20
@@ -55,7 +55,7 @@ async def run_victim(member: bool, author: bytes, pipe: Connection) -> None:
     with tempfile.TemporaryDirectory() as directory:
         identity = Path(directory) / "identity.key"
         key = IdentityKey.load_or_create(identity)
-        node = await Libp2pNode.create(identity, startup_timeout=PATIENCE, serve=answer)
+        node = await Libp2pNode.create(identity, startup_timeout=PATIENCE_SECONDS, serve=answer)
         flooder = PeerId(author)
         others = [IdentityKey.generate().peer_id for _ in range(2)]
         members = tuple(sorted([key.peer_id, *others, *([flooder] if member else [])]))
@@ -135,7 +135,7 @@ async def _pour(flooder: Flooder, protocol: str, blob: bytes) -> None:
             pipe = await flooder.stream(protocol)
             while True:
                 for start in range(0, len(blob), _PIECE):
-                    await pipe.write(blob[start : start + _PIECE], PATIENCE)
+                    await pipe.write(blob[start : start + _PIECE], PATIENCE_SECONDS)
         except (DaemonError, StreamLost):
             await asyncio.sleep(0.01)
 
@@ -177,7 +177,12 @@ async def _questions(flooder: Flooder) -> None:
         while True:
             try:
                 await fetch(
-                    flooder.daemon.control, flooder.target, b"?", limit=1 << 20, timeout=PATIENCE, open_timeout=PATIENCE
+                    flooder.daemon.control,
+                    flooder.target,
+                    b"?",
+                    limit=1 << 20,
+                    timeout=PATIENCE_SECONDS,
+                    open_timeout=PATIENCE_SECONDS,
                 )
             except FetchError:
                 await asyncio.sleep(0.001)
@@ -263,8 +268,8 @@ async def measure(flood: Callable[[Flooder], Awaitable[None]], member: bool, sec
 
 
 def _received(pipe: Connection) -> Any:
-    if not pipe.poll(PATIENCE):
-        raise TimeoutError(f"the victim said nothing for {PATIENCE:g} s")
+    if not pipe.poll(PATIENCE_SECONDS):
+        raise TimeoutError(f"the victim said nothing for {PATIENCE_SECONDS:g} s")
     return pipe.recv()
 
 

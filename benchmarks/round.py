@@ -27,7 +27,7 @@ from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.transport import PATIENCE, cpu_seconds, hivemind, measure, memory_and_processes
+from benchmarks.transport import PATIENCE_SECONDS, cpu_seconds, hivemind, measure, memory_and_processes
 
 if TYPE_CHECKING:
     import torch
@@ -66,11 +66,11 @@ async def run_round(
     torch.set_num_threads(1)
     aggregation = AggregationRules(RuleName(rule), tau=1.0, reference_peers=peers)
     verification = VerificationRules(validators=validators)
-    rules = StepRules(bytes(NONCE_SIZE), values, WireType.FLOAT32, *[PATIENCE] * 5, aggregation, verification)
+    rules = StepRules(bytes(NONCE_SIZE), values, WireType.FLOAT32, *[PATIENCE_SECONDS] * 5, aggregation, verification)
     with tempfile.TemporaryDirectory() as directory:
         identity = Path(directory) / "identity.key"
         key = IdentityKey.load_or_create(identity)
-        node = await Libp2pNode.create(identity, startup_timeout=PATIENCE)
+        node = await Libp2pNode.create(identity, startup_timeout=PATIENCE_SECONDS)
         worker = ThreadPoolExecutor(1)
         try:
             pipe.send(node.maddrs[0])
@@ -98,7 +98,7 @@ async def run_round(
             for number in range(rounds):
                 if number == 1:
                     before = tuple(map(cpu_seconds, pids))
-                await asyncio.to_thread(barrier.wait, PATIENCE)
+                await asyncio.to_thread(barrier.wait, PATIENCE_SECONDS)
                 start = time.monotonic()
                 outcome = await driver.run_step(roster, digest(b"state"), contribute)
                 if not isinstance(outcome, Finished) or outcome.attempt:
@@ -107,7 +107,7 @@ async def run_round(
                 roster = outcome.roster
             cpu = [cpu_seconds(pid) - start for pid, start in zip(pids, before, strict=True)]
             pipe.send((*cpu, *memory_and_processes()))
-            await asyncio.to_thread(barrier.wait, PATIENCE)
+            await asyncio.to_thread(barrier.wait, PATIENCE_SECONDS)
         finally:
             await node.close()
             worker.shutdown()

@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.round import vector_of
-from benchmarks.transport import PATIENCE, RoundInbox, cpu_seconds, measure, memory_and_processes
+from benchmarks.transport import PATIENCE_SECONDS, RoundInbox, cpu_seconds, measure, memory_and_processes
 
 if TYPE_CHECKING:
     import torch
@@ -133,7 +133,9 @@ class Protocol:
         self._started = asyncio.Event()
         aggregation = AggregationRules(RuleName.CENTERED_CLIP, tau=1.0, reference_peers=len(peers))
         verification = VerificationRules(validators=validators)
-        rules = StepRules(bytes(NONCE_SIZE), len(vector), WireType.FLOAT32, *[PATIENCE] * 5, aggregation, verification)
+        rules = StepRules(
+            bytes(NONCE_SIZE), len(vector), WireType.FLOAT32, *[PATIENCE_SECONDS] * 5, aggregation, verification
+        )
         order = {peer: number for number, peer in enumerate(peers)}
 
         async def recompute(record: Attempt, target: PeerId, link: Link | None) -> torch.Tensor:
@@ -190,7 +192,7 @@ async def run_peer(
     with tempfile.TemporaryDirectory() as directory:
         identity = Path(directory) / "identity.key"
         key = IdentityKey.load_or_create(identity)
-        node = await Libp2pNode.create(identity, startup_timeout=PATIENCE)
+        node = await Libp2pNode.create(identity, startup_timeout=PATIENCE_SECONDS)
         worker = ThreadPoolExecutor(1)
         try:
             pipe.send(node.maddrs[0])
@@ -207,15 +209,15 @@ async def run_peer(
             pids = os.getpid(), node.daemon_pid
             for number in range(rounds):
                 run = await kinds[number % len(kinds)].prepare()
-                await asyncio.to_thread(barrier.wait, PATIENCE)
+                await asyncio.to_thread(barrier.wait, PATIENCE_SECONDS)
                 before, start = [cpu_seconds(pid) for pid in pids], time.monotonic()
                 await run()
                 end = time.monotonic()
-                await asyncio.to_thread(barrier.wait, PATIENCE)
+                await asyncio.to_thread(barrier.wait, PATIENCE_SECONDS)
                 python, daemon = (cpu_seconds(pid) - then for pid, then in zip(pids, before, strict=True))
                 pipe.send((start, end, python, daemon))
             pipe.send((0.0, 0.0, *memory_and_processes()))
-            await asyncio.to_thread(barrier.wait, PATIENCE)
+            await asyncio.to_thread(barrier.wait, PATIENCE_SECONDS)
         finally:
             await node.close()
             worker.shutdown()

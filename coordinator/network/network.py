@@ -13,7 +13,7 @@ from btard.swarm.state_sync import ask_heads, download_state
 from btard.transport.base import PeerAddress
 from btard.transport.libp2p import DaemonError, Libp2pNode, RecordError
 
-HEAD_TIMEOUT = 5.0
+HEAD_TIMEOUT_SECONDS = 5.0
 """Seconds in which a peer must say where it stands."""
 
 
@@ -71,7 +71,7 @@ class NodeNetwork:
 
     async def heads(self, peers: Iterable[PeerId]) -> dict[PeerId, Head]:
         """Return where the peers stand; those that do not answer are left out."""
-        return await ask_heads(self._node.transport, peers, timeout=HEAD_TIMEOUT)
+        return await ask_heads(self._node.transport, peers, timeout=HEAD_TIMEOUT_SECONDS)
 
     async def reach(self, address: PeerAddress) -> str | None:
         """Dial a peer: None if it answered, else why not."""
@@ -91,7 +91,7 @@ class NodeNetwork:
 
     async def evidence(self, source: PeerId, banned: PeerId) -> bytes | None:
         """Return the evidence of a ban that a member shows, unchecked; None if it shows none."""
-        return await ask_evidence(self._node.transport, source, banned, timeout=HEAD_TIMEOUT)
+        return await ask_evidence(self._node.transport, source, banned, timeout=HEAD_TIMEOUT_SECONDS)
 
     async def download(
         self,
@@ -109,4 +109,4 @@ class NodeNetwork:
         )
 
 
-__all__ = ["HEAD_TIMEOUT", "NodeNetwork", "RecordError", "SwarmNetwork"]
+__all__ = ["HEAD_TIMEOUT_SECONDS", "NodeNetwork", "RecordError", "SwarmNetwork"]

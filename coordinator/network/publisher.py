@@ -14,10 +14,10 @@ from btard.swarm.records.record import MAX_BODY, RosterRecord
 
 logger = logging.getLogger(__name__)
 
-TTL = 300.0
+TTL_SECONDS = 300.0
 """Seconds that a record outlives its coordinator."""
 
-_PERIOD = TTL / 6
+_PERIOD = TTL_SECONDS / 6
 _RETRY = 1.0
 
 
@@ -67,7 +67,7 @@ class Publisher:
         if roster is None:
             return True
         try:
-            await self._network.publish(roster, TTL)
+            await self._network.publish(roster, TTL_SECONDS)
         except RecordError as error:
             logger.warning("cannot publish the roster, trying again: %s", error)
             return False

@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 MAX_ATTEMPTS = 5
 """Failed attempts after which a checkpoint is given up."""
 
-RETRY = 2.0
+RETRY_SECONDS = 2.0
 """Seconds before another attempt at the same checkpoint."""
 
 _BASE_TIMEOUT = 60.0
@@ -170,7 +170,7 @@ class CheckpointKeeper:
 
     def _failed(self, step: int, reason: str) -> None:
         self._attempts[step] += 1
-        self._not_before = time.monotonic() + RETRY
+        self._not_before = time.monotonic() + RETRY_SECONDS
         logger.warning("checkpoint of step %d: %s (attempt %d)", step, reason, self._attempts[step])
         if self._attempts[step] >= MAX_ATTEMPTS:
             self.miss(step, reason)

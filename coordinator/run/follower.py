@@ -19,7 +19,7 @@ from btard.transport.base import PeerAddress
 
 logger = logging.getLogger(__name__)
 
-SILENCE = 10.0
+SILENCE_SECONDS = 10.0
 """Seconds without any answer after which the swarm counts as silent."""
 
 _SILENCE_AGAIN = 60.0
@@ -106,7 +106,7 @@ class Follower:
             self._log.write(CoordinatorEvent.ROSTER, step=newest.step, members=newest.members)
 
     def _tell_silence(self, now: float) -> None:
-        if now - self._heard < SILENCE or (self._told and now - self._told < _SILENCE_AGAIN):
+        if now - self._heard < SILENCE_SECONDS or (self._told and now - self._told < _SILENCE_AGAIN):
             return
         if not self._told:
             self._log.write(CoordinatorEvent.SILENT, step=self.trusted.step)

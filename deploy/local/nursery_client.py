@@ -16,10 +16,10 @@ from btard.deploy.local.messages import Ended, EndWave, NurseryReport, Ready, Re
 from btard.deploy.local.nursery import remove_p2pd
 from btard.errors import UserError
 
-GRACE = 8.0
+GRACE_SECONDS = 8.0
 """Seconds that a program has between being asked to end and being killed."""
 
-READY_TIMEOUT = 180.0
+READY_TIMEOUT_SECONDS = 180.0
 """Seconds that the imports may take: on a cold disk they took 40."""
 
 
@@ -41,7 +41,7 @@ class NurseryClient:
     """
 
     def __init__(
-        self, preload: Sequence[str], environment: Mapping[str, str], log: Path, *, grace: float = GRACE
+        self, preload: Sequence[str], environment: Mapping[str, str], log: Path, *, grace: float = GRACE_SECONDS
     ) -> None:
         self._grace = grace
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -114,14 +114,14 @@ class NurseryClient:
         Raises:
             UserError: it died, or takes too long.
         """
-        deadline = time.monotonic() + READY_TIMEOUT
+        deadline = time.monotonic() + READY_TIMEOUT_SECONDS
         while (left := deadline - time.monotonic()) > 0:
             found = self.reports(left, waker)
             if any(isinstance(report, Ready) for report in found):
                 return True
             if not found and waker is not None and select.select([waker.fileno()], [], [], 0)[0]:
                 return False
-        raise UserError(f"the nursery of the swarm was not ready within {READY_TIMEOUT:g} s; see {self._log}")
+        raise UserError(f"the nursery of the swarm was not ready within {READY_TIMEOUT_SECONDS:g} s; see {self._log}")
 
     def close(self) -> list[Ended]:
         """End every program, then the nursery; return the programs' ends. May be called twice."""

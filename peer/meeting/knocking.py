@@ -18,10 +18,10 @@ from btard.transport.libp2p import FetchError, Libp2pTransport
 
 logger = logging.getLogger(__name__)
 
-KNOCK_AGAIN = 2.0
+KNOCK_AGAIN_SECONDS = 2.0
 """Seconds after which a door that did not take this peer in is tried again."""
 
-RENEW = 15.0
+RENEW_SECONDS = 15.0
 """Seconds after which a door that did is told that this peer still waits."""
 
 _ANSWER = 5.0
@@ -92,14 +92,14 @@ class Knocker:
             )
         except (FetchError, Malformed) as error:
             logger.debug("nobody opens at %s: %s", door.short, error)
-            return KNOCK_AGAIN
+            return KNOCK_AGAIN_SECONDS
         match reply:
             case Reply.WAIT | Reply.MEMBER:
                 self.heard = self.heard or door in self._due
-                return RENEW
+                return RENEW_SECONDS
             case Reply.BUSY | Reply.ELSEWHERE:
-                return KNOCK_AGAIN
+                return KNOCK_AGAIN_SECONDS
         if reply not in self._told:
             self._told.add(reply)
             logger.warning("%s does not name this peer as a candidate, and says: %s", door.short, reply.words)
-        return RENEW
+        return RENEW_SECONDS

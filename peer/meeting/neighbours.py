@@ -16,7 +16,7 @@ from btard.round.roster import Roster
 from btard.swarm.door.door import Door
 from btard.swarm.manifest import RunManifest
 from btard.swarm.questions import MAX_MADDRS, Directory
-from btard.swarm.records.record import MAX_AGE, Join, read_records
+from btard.swarm.records.record import MAX_AGE_SECONDS, Join, read_records
 from btard.transport.base import PeerAddress
 from btard.transport.libp2p import DaemonError, Libp2pNode, RecordError
 
@@ -157,8 +157,10 @@ class Neighbours:
             fingerprint=self._manifest.fingerprint, maddrs=list(self._node.maddrs[:MAX_MADDRS]), time=time.time()
         )
         try:
-            await self._node.records.publish(join.sign(self._key, self._manifest.run, MessageKind.JOIN), MAX_AGE)
-            self._announce_at = time.monotonic() + MAX_AGE / 4
+            await self._node.records.publish(
+                join.sign(self._key, self._manifest.run, MessageKind.JOIN), MAX_AGE_SECONDS
+            )
+            self._announce_at = time.monotonic() + MAX_AGE_SECONDS / 4
         except RecordError as error:
             logger.warning("cannot announce this peer: %s", error)
             self._announce_at = time.monotonic() + _ANNOUNCE_AGAIN

@@ -19,14 +19,14 @@ from btard.transport.libp2p import FetchError, Libp2pTransport, Records
 
 logger = logging.getLogger(__name__)
 
-POLL = 0.5
+POLL_SECONDS = 0.5
 """Seconds between two looks for the first roster."""
 
 MAX_ROSTER_ENVELOPE = MAX_BODY + 256
 """Bytes."""
 
 _ANSWER = 5.0
-_PATIENCE = 0.5
+_PATIENCE_SECONDS = 0.5
 """Seconds that the others still have once somebody has shown a roster."""
 
 
@@ -65,7 +65,7 @@ class Rosters:
                 for task in done:
                     if (envelope := task.result()) is not None:
                         self._consider(envelope)
-                        left = _PATIENCE
+                        left = _PATIENCE_SECONDS
         finally:
             for task in pending:
                 task.cancel()
@@ -82,7 +82,7 @@ class Rosters:
             record = await self.look()
             if record is not None:
                 return record.unpack(), record.finished
-            await asyncio.sleep(POLL)
+            await asyncio.sleep(POLL_SECONDS)
 
     def _consider(self, envelope: Envelope) -> None:
         if envelope.author != self._coordinator:

@@ -31,19 +31,19 @@ MOST_AT_DOOR = 1024
 MOST_GUESTS = 16
 """Of those that wait, how many may use the DHT as members do: a crowd must not fill what nodes keep for members."""
 
-KEPT = 60.0
+KEPT_SECONDS = 60.0
 """Seconds after its last knock for which a key is kept."""
 
-CALL_TIMEOUT = 3.0
+CALL_TIMEOUT_SECONDS = 3.0
 """Seconds in which a called peer must answer."""
 
 _CALLS_AT_ONCE = 32
-_CALL_AGAIN = 20.0
+_CALL_AGAIN_SECONDS = 20.0
 """Seconds after which a peer that has answered is called again."""
 
 _MOST_FAILURES = 5
 """Failures that are counted; the pause before the next call doubles with each."""
-_CONNECTING = 5.0
+_CONNECTING_SECONDS = 5.0
 """Seconds after a knock for which a missing connection is no reason to forget a key."""
 
 _NEW_A_SECOND = 64
@@ -53,7 +53,7 @@ _KNOCK_PAUSE = 0.5
 _SECRET_LIFETIME = 600.0
 _CONNECTED_PERIOD = 1.0
 
-LOOK_PERIOD = 0.2
+LOOK_PERIOD_SECONDS = 0.2
 """Seconds between two looks at the callers that are due to be called."""
 
 Call = Callable[[PeerId], Awaitable[str | None]]
@@ -176,7 +176,7 @@ class Door:
                 if self._callers and self._clock() - asked > _CONNECTED_PERIOD:
                     connected, asked = await self._connected(), self._clock()
                 self.look(connected)
-                await asyncio.sleep(LOOK_PERIOD)
+                await asyncio.sleep(LOOK_PERIOD_SECONDS)
         finally:
             tasks = list(self._calling.values())
             for task in tasks:
@@ -193,8 +193,8 @@ class Door:
                 caller.rank = self._rank(peer)
         for peer, caller in list(self._callers.items()):
             silent = now - caller.knocked
-            lost = connected is not None and peer not in connected and silent > _CONNECTING
-            if silent > KEPT or lost:
+            lost = connected is not None and peer not in connected and silent > _CONNECTING_SECONDS
+            if silent > KEPT_SECONDS or lost:
                 del self._callers[peer]
         free = _CALLS_AT_ONCE - len(self._calling)
         due = [
@@ -218,7 +218,7 @@ class Door:
         if caller is None:
             return why is None
         if why is None:
-            caller.failures, caller.call_at = 0, now + _CALL_AGAIN
+            caller.failures, caller.call_at = 0, now + _CALL_AGAIN_SECONDS
             if caller.waits_since is None:
                 caller.waits_since = now
                 caller.is_guest = sum(other.is_guest for other in self._callers.values()) < MOST_GUESTS
@@ -286,7 +286,7 @@ async def call_over(transport: Libp2pTransport, manifest: bytes, peer: PeerId) -
     """Ask a peer for the run's manifest over a stream: None when it has it, else why not; a `Call` of a `Door`."""
     question = Question(want=Want.MANIFEST).encode()
     try:
-        answer = await transport.fetch(peer, question, limit=len(manifest), timeout=CALL_TIMEOUT)
+        answer = await transport.fetch(peer, question, limit=len(manifest), timeout=CALL_TIMEOUT_SECONDS)
     except FetchError as error:
         return str(error)
     return None if answer == manifest else "it answers with another manifest"

@@ -173,7 +173,8 @@ class FetchServer:
 
     async def _write(self, pipe: Pipe, payload: Payload, *, stranger: bool) -> None:
         """Write an answer as fast as it is read, and no faster than strangers together may be sent."""
-        period, least = self._limits.reader_window, int(self._limits.reader_window * self._limits.reader_rate)
+        period = self._limits.reader_window_seconds
+        least = int(period * self._limits.reader_rate)
         loop = asyncio.get_running_loop()
         await pipe.write(bytes([_OK]) + _ANSWER.pack(len(payload)), period)
         view = memoryview(payload)

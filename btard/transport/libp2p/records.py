@@ -20,7 +20,7 @@ from btard.identity import Envelope, IdentityKey, MessageKind, PeerId
 from btard.transport.libp2p.dht import REPLICAS, RecordNode, own_id
 from btard.transport.libp2p.record_rules import (
     MAX_RECORD,
-    MAX_TTL,
+    MAX_TTL_SECONDS,
     RECORD_KINDS,
     Known,
     RecordRules,
@@ -79,7 +79,7 @@ class Records:
 
         Args:
             envelope: of this peer and of a kind in RECORD_KINDS, at most MAX_RECORD bytes encoded.
-            ttl: seconds after which nodes may forget it (they do CLOCK_SLACK later), at most MAX_TTL.
+            ttl: seconds after which nodes may forget it (they do `CLOCK_SLACK_SECONDS` later), at most MAX_TTL_SECONDS.
             timeout: seconds that this call may take.
 
         Raises:
@@ -89,8 +89,8 @@ class Records:
             raise RecordError("a peer publishes records of its own, of the kinds that are records")
         if (size := len(envelope.encode()) + 8) > MAX_RECORD:
             raise RecordError(f"a record has {size} bytes where at most {MAX_RECORD} are allowed")
-        if not 0 < ttl <= MAX_TTL:
-            raise RecordError(f"a record lives between 0 and {MAX_TTL:g} s, not {ttl:g} s")
+        if not 0 < ttl <= MAX_TTL_SECONDS:
+            raise RecordError(f"a record lives between 0 and {MAX_TTL_SECONDS:g} s, not {ttl:g} s")
         key = record_key(envelope.run, envelope.kind, envelope.author)
         try:
             async with asyncio.timeout(timeout), self._publishing[key]:

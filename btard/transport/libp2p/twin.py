@@ -31,7 +31,7 @@ from btard.transport.libp2p.view import attach_p2p
 
 logger = logging.getLogger(__name__)
 
-LOOK_TIMEOUT = 10.0
+LOOK_TIMEOUT_SECONDS = 10.0
 """Seconds for the whole look; what is not found by then is not there."""
 
 _HERE_TIMEOUT = 4.0
@@ -78,7 +78,7 @@ class TwinWatch(ServicerBase):
 
 
 async def refuse_twin(
-    identity_path: Path, initial_peers: Sequence[str], *, public: bool = False, timeout: float = LOOK_TIMEOUT
+    identity_path: Path, initial_peers: Sequence[str], *, public: bool = False, timeout: float = LOOK_TIMEOUT_SECONDS
 ) -> None:
     """Raise KeyInUse if an initial peer finds the key of `identity_path` in use now; without initial peers, nothing.
 

@@ -60,7 +60,7 @@ async def test_strangers_that_read_nothing_make_nobody_wait(swarm: Swarm) -> Non
 
 
 async def test_strangers_can_only_take_the_slots_of_strangers(swarm: Swarm) -> None:
-    a, _ = await swarm.node(serve=answer, limits=Limits(serves_total=2, reader_window=60.0))
+    a, _ = await swarm.node(serve=answer, limits=Limits(serves_total=2, reader_window_seconds=60.0))
     member, _ = await swarm.node(a)
     guest, _ = await swarm.node(a)
     a.transport.is_member = lambda peer: peer == member.peer_id
@@ -75,7 +75,7 @@ async def test_strangers_can_only_take_the_slots_of_strangers(swarm: Swarm) -> N
 
 
 async def test_strangers_that_read_nothing_lose_their_slots(swarm: Swarm) -> None:
-    a, _ = await swarm.node(serve=answer, limits=Limits(serves_total=2, reader_window=1.0))
+    a, _ = await swarm.node(serve=answer, limits=Limits(serves_total=2, reader_window_seconds=1.0))
     guest, _ = await swarm.node(a)
     a.transport.is_member = lambda peer: False
     for _ in range(2):

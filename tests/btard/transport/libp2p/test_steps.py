@@ -30,7 +30,7 @@ STEPS = 2
 PATIENT = dataclasses.replace(
     RULES, commit_seconds=40.0, scatter_seconds=40.0, gather_seconds=40.0, agree_seconds=40.0, delay_bound_seconds=40.0
 )
-LIMITS = Limits(work_burst=0.05)
+LIMITS = Limits(work_burst_seconds=0.05)
 FLOODS = {
     CONTROL_PROTOCOL: (struct.pack(">I", 1) + b"\xff") * 10_000,
     BULK_PROTOCOL: part_prefix(1, 1 << 20) + b"h" + bytes(1 << 20),
