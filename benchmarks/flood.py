@@ -55,7 +55,7 @@ async def run_victim(member: bool, author: bytes, pipe: Connection) -> None:
     with tempfile.TemporaryDirectory() as directory:
         identity = Path(directory) / "identity.key"
         key = IdentityKey.load_or_create(identity)
-        node = await Libp2pNode.create(identity, startup_timeout=PATIENCE_SECONDS, serve=answer)
+        node = await Libp2pNode.create(identity, startup_timeout_seconds=PATIENCE_SECONDS, serve=answer)
         flooder = PeerId(author)
         others = [IdentityKey.generate().peer_id for _ in range(2)]
         members = tuple(sorted([key.peer_id, *others, *([flooder] if member else [])]))
@@ -181,8 +181,8 @@ async def _questions(flooder: Flooder) -> None:
                     flooder.target,
                     b"?",
                     limit=1 << 20,
-                    timeout=PATIENCE_SECONDS,
-                    open_timeout=PATIENCE_SECONDS,
+                    timeout_seconds=PATIENCE_SECONDS,
+                    open_timeout_seconds=PATIENCE_SECONDS,
                 )
             except FetchError:
                 await asyncio.sleep(0.001)

@@ -192,7 +192,7 @@ async def run_peer(
     with tempfile.TemporaryDirectory() as directory:
         identity = Path(directory) / "identity.key"
         key = IdentityKey.load_or_create(identity)
-        node = await Libp2pNode.create(identity, startup_timeout=PATIENCE_SECONDS)
+        node = await Libp2pNode.create(identity, startup_timeout_seconds=PATIENCE_SECONDS)
         worker = ThreadPoolExecutor(1)
         try:
             pipe.send(node.maddrs[0])

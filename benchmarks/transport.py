@@ -75,7 +75,9 @@ async def run_ours(index: int, peers: int, values: int, rounds: int, pipe: Conne
 
     inbox = RoundInbox()
     with tempfile.TemporaryDirectory() as directory:
-        node = await Libp2pNode.create(Path(directory) / "identity", inbox=inbox, startup_timeout=PATIENCE_SECONDS)
+        node = await Libp2pNode.create(
+            Path(directory) / "identity", inbox=inbox, startup_timeout_seconds=PATIENCE_SECONDS
+        )
         try:
             pipe.send(node.maddrs[0])
             addresses = [split_maddr(text) for text in pipe.recv()]

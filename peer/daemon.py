@@ -129,7 +129,7 @@ class Peer:
             host_maddrs=[f"/ip{6 if ':' in settings.host else 4}/{settings.host}/tcp/{settings.port}"],
             announce_maddrs=settings.announce,
             public=settings.public,
-            startup_timeout=settings.join_timeout,
+            startup_timeout_seconds=settings.join_timeout,
             on_failure=fail,
         )
         try:

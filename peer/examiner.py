@@ -57,7 +57,7 @@ class Examiner:
             else:
                 limit = 4 * self._manifest.dimension
                 data = await self._transport.fetch(
-                    target, question, limit=limit, timeout=self._manifest.deadlines.scatter
+                    target, question, limit=limit, timeout_seconds=self._manifest.deadlines.scatter
                 )
             if data is None or digest(data) != promised:
                 raise Withheld

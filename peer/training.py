@@ -132,7 +132,7 @@ class TrainingLoop:
         """Whether the run begins now with this peer: it may also have begun, and this peer have been started again."""
         if roster.step != self.manifest.start_step or self.key.peer_id not in roster.members:
             return False
-        heads = await ask_heads(self.node.transport, roster.members, timeout=self.manifest.deadlines.settle)
+        heads = await ask_heads(self.node.transport, roster.members, timeout_seconds=self.manifest.deadlines.settle)
         newest = newest_roster(roster, heads)
         return newest is None or newest.step == roster.step
 
@@ -155,7 +155,7 @@ class TrainingLoop:
             partial(self.trainer.load, step=question.step),
             expected,
             limit=self.trainer.most_state_bytes,
-            timeout=self.manifest.deadlines.commit,
+            timeout_seconds=self.manifest.deadlines.commit,
         )
         if server is not None:
             logger.info("took over the training state before step %d from %s", question.step, server.short)
@@ -178,7 +178,9 @@ class TrainingLoop:
                 return ExitCode.FINISHED
             self.neighbours.stand(trusted.members)
             self.knocker.knock_at(trusted.members)
-            heads = await ask_heads(self.node.transport, trusted.members, timeout=self.manifest.deadlines.settle)
+            heads = await ask_heads(
+                self.node.transport, trusted.members, timeout_seconds=self.manifest.deadlines.settle
+            )
             newest = newest_roster(trusted, heads)
             if newest is not None:
                 deadline = time.monotonic() + self.join_timeout
@@ -219,7 +221,7 @@ class TrainingLoop:
 
     async def _verify_bans(self, roster: Roster, heads: dict[PeerId, Head]) -> None:
         """Ask the members for the evidence of bans that this peer did not see, and check it."""
-        ask = partial(ask_evidence, self.node.transport, timeout=self.manifest.deadlines.settle)
+        ask = partial(ask_evidence, self.node.transport, timeout_seconds=self.manifest.deadlines.settle)
         verified, unproven = await self.bans.verify_all(ask, roster.banned, heads)
         for evidence, basis in verified:
             logger.info("verified: %s %s; %s", evidence.accused.short, evidence.offence, basis)

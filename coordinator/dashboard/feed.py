@@ -41,10 +41,10 @@ class Client:
 class Feed:
     """Looks at a run and publishes to clients. Looks are done in a thread of their own, one after the other."""
 
-    def __init__(self, source: RunSource, model: RunModel, period: float = PERIOD_SECONDS) -> None:
+    def __init__(self, source: RunSource, model: RunModel, period_seconds: float = PERIOD_SECONDS) -> None:
         self._source = source
         self._model = model
-        self._period = period
+        self._period = period_seconds
         self._shown: dict[str, str] = {}
         self._clients: set[Client] = set()
         self._wake = asyncio.Event()

@@ -47,7 +47,7 @@ class Dashboard:
 
     @asynccontextmanager
     async def serving(
-        self, directory: Path, period: float = PERIOD_SECONDS, *, whole: bool = False
+        self, directory: Path, period_seconds: float = PERIOD_SECONDS, *, whole: bool = False
     ) -> AsyncIterator[None]:
         """Serve the run in a coordinator's directory, all of it from the first page on if `whole`.
 
@@ -58,7 +58,7 @@ class Dashboard:
             model.feed_attack(attack)
         if whole:
             await asyncio.to_thread(source.read_all, model)
-        feed = Feed(source, model, period)
+        feed = Feed(source, model, period_seconds)
         server = DashboardServer(feed, PageGuard(self._token, self.address.port), source.bans)
         await server.start(self._socket)
         url = self.address.url + (f"?token={self._token}" if self._made else "")

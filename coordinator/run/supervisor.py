@@ -85,7 +85,9 @@ class Supervisor:
         patience = 3 * run.manifest.metrics_period + refresh_period
         self._meter = meter
         self._details = details = DetailsBoard(directory, log)
-        self._board = MetricsBoard(run.manifest, directory, patience=patience, sinks=(meter, *sinks), details=details)
+        self._board = MetricsBoard(
+            run.manifest, directory, patience_seconds=patience, sinks=(meter, *sinks), details=details
+        )
         self._watch = ValidationWatch(run.manifest.validators, self._tell_validation)
         self._follower: Follower | None = None
         self._checking: asyncio.Task[None] | None = None
@@ -243,7 +245,7 @@ class Supervisor:
         """Tell the peers that they may go, and write what the run came to."""
         trusted = follower.trusted
         self._publisher.announce(trusted, finished=True)
-        if not await self._publisher.settle(FAREWELL_SECONDS):
+        if not await self._publisher.flush(FAREWELL_SECONDS):
             logger.warning("could not tell the peers that the run is over; they will find out by waiting")
         loop = asyncio.get_running_loop()
         deadline = loop.time() + FAREWELL_SECONDS

@@ -59,8 +59,8 @@ class Nursery:
         grace: seconds between asking a program to end and killing it.
     """
 
-    def __init__(self, commands: int, reports: int, grace: float) -> None:
-        self._grace = grace
+    def __init__(self, commands: int, reports: int, grace_seconds: float) -> None:
+        self._grace = grace_seconds
         self._commands = commands
         self._reports = reports
         self._children: dict[int, _Child] = {}

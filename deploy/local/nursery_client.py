@@ -41,9 +41,9 @@ class NurseryClient:
     """
 
     def __init__(
-        self, preload: Sequence[str], environment: Mapping[str, str], log: Path, *, grace: float = GRACE_SECONDS
+        self, preload: Sequence[str], environment: Mapping[str, str], log: Path, *, grace_seconds: float = GRACE_SECONDS
     ) -> None:
-        self._grace = grace
+        self._grace = grace_seconds
         log.parent.mkdir(parents=True, exist_ok=True)
         self._log = log
         self._identities: list[Path] = []
@@ -52,7 +52,7 @@ class NurseryClient:
         with log.open("ab") as errors:
             # A session of its own, so that Ctrl-C reaches the launcher alone.
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "btard.deploy.local.nursery", str(grace), *preload],
+                [sys.executable, "-m", "btard.deploy.local.nursery", str(grace_seconds), *preload],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
@@ -85,13 +85,13 @@ class NurseryClient:
         """Ask the programs of a wave to end."""
         self._tell(wave)
 
-    def reports(self, timeout: float, waker: Waker | None = None) -> list[NurseryReport]:
-        """Return what the nursery said, after waiting at most `timeout` seconds for it or for `waker`.
+    def reports(self, timeout_seconds: float, waker: Waker | None = None) -> list[NurseryReport]:
+        """Return what the nursery said, after waiting at most `timeout_seconds` for it or for `waker`.
 
         Raises:
             UserError: the nursery has died, and with it every program.
         """
-        ready, _, _ = select.select([self._reports, *([waker.fileno()] if waker else [])], [], [], timeout)
+        ready, _, _ = select.select([self._reports, *([waker.fileno()] if waker else [])], [], [], timeout_seconds)
         if self._reports not in ready:
             return []
         with contextlib.suppress(BlockingIOError):

@@ -160,9 +160,9 @@ class _Swarm:
             nursery.start(self._plan.start_peer(peer))
         self._peers_started = True
 
-    def _watch(self, nursery: NurseryClient, timeout: float) -> None:
+    def _watch(self, nursery: NurseryClient, timeout_seconds: float) -> None:
         """Wait a little, and take in what the nursery and the programs tell."""
-        reports = nursery.reports(timeout, self._interrupt)
+        reports = nursery.reports(timeout_seconds, self._interrupt)
         self._interrupt.check()
         self._status.refresh()
         self._tell_dashboard()

@@ -102,12 +102,12 @@ class Neighbours:
             for peer in known.keys() - now - self._named:
                 del known[peer]
 
-    async def locate(self, members: Iterable[PeerId], patience: float) -> None:
-        """Ask around and look until the members' addresses are known, or for `patience` seconds.
+    async def locate(self, members: Iterable[PeerId], patience_seconds: float) -> None:
+        """Ask around and look until the members' addresses are known, or for `patience_seconds`.
 
         p2pd may find them by itself.
         """
-        deadline = time.monotonic() + patience
+        deadline = time.monotonic() + patience_seconds
         self.stand(members)
         await self.ask_around()
         while (unknown := self._others - self._told.keys() - self._signed.keys()) and time.monotonic() < deadline:

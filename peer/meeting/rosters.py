@@ -104,7 +104,7 @@ class Rosters:
     async def _over_stream(self, peer: PeerId) -> Envelope | None:
         question = Question(want=Want.ROSTER).encode()
         try:
-            answer = await self._transport.fetch(peer, question, limit=MAX_ROSTER_ENVELOPE, timeout=_ANSWER)
+            answer = await self._transport.fetch(peer, question, limit=MAX_ROSTER_ENVELOPE, timeout_seconds=_ANSWER)
             return Envelope.decode(answer, limit=MAX_ROSTER_ENVELOPE)
         except (FetchError, Malformed) as error:
             logger.debug("no roster from %s: %s", peer.short, error)

@@ -102,12 +102,12 @@ class HttpServer:
         """Answer on a listening socket."""
         self._server = await asyncio.start_server(self._accept, sock=sock, limit=MAX_HEAD)
 
-    async def close(self, patience: float = 1.0) -> None:
+    async def close(self, patience_seconds: float = 1.0) -> None:
         """Stop answering; clients have a moment to take what they have been sent."""
         if self._server is not None:
             self._server.close()
         if self._tasks:
-            await asyncio.wait(self._tasks, timeout=patience)
+            await asyncio.wait(self._tasks, timeout=patience_seconds)
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -59,7 +59,7 @@ class Libp2pNode:
         announce_maddrs: Sequence[str] = (),
         public: bool = False,
         tls: bool = True,
-        startup_timeout: float = 30.0,
+        startup_timeout_seconds: float = 30.0,
         serve: Serve | None = None,
         inbox: Inbox | None = None,
         limits: Limits | None = None,
@@ -75,7 +75,7 @@ class Libp2pNode:
             announce_maddrs: multiaddresses to tell others instead of those found.
             public: use NAT port mapping, AutoNAT and relays.
             tls: offer TLS beside Noise; without it `host:port` discovery cannot find this node.
-            startup_timeout: seconds for each of p2pd's start and joining.
+            startup_timeout_seconds: seconds for each of p2pd's start and joining.
             serve: answers fetches.
             inbox: what arrives is delivered to it; may be attached to the transport later.
             limits: deadlines and bounds of the transport.
@@ -95,16 +95,16 @@ class Libp2pNode:
             public=public,
             relays=initial_peers,
             tls=tls,
-            timeout=startup_timeout,
+            timeout_seconds=startup_timeout_seconds,
         )
         transport = Libp2pTransport(daemon, serve=serve, limits=limits)
         transport.attach(inbox)
         p2p: P2P | None = None
         try:
-            maddrs = await _own_maddrs(daemon, startup_timeout)
-            await transport.start(startup_timeout)
-            reached = await _dial(transport, daemon.peer_id, initial_peers, startup_timeout)
-            async with asyncio.timeout(startup_timeout):
+            maddrs = await _own_maddrs(daemon, startup_timeout_seconds)
+            await transport.start(startup_timeout_seconds)
+            reached = await _dial(transport, daemon.peer_id, initial_peers, startup_timeout_seconds)
+            async with asyncio.timeout(startup_timeout_seconds):
                 p2p = await attach_p2p(daemon)
                 rules = RecordRules()
                 dht = await RecordNode.start(p2p, daemon.peer_id, rules, _Flooded(daemon.control), client=client)
@@ -112,14 +112,14 @@ class Libp2pNode:
                     await TwinWatch(daemon.control, p2p, dht.protocol.allowances).add_p2p_handlers(p2p)
             anchors = frozenset(split_maddr(maddr)[0] for maddr in reached)
             records = Records(dht, IdentityKey.load(identity_path), rules, anchors)
-            await _meet(dht, reached, startup_timeout)
+            await _meet(dht, reached, startup_timeout_seconds)
         except BaseException as error:
             await transport.close()
             if p2p is not None:
                 await p2p.shutdown()
             await daemon.stop()
             if isinstance(error, TimeoutError | DaemonError):
-                raise UserError(f"could not join the swarm within {startup_timeout:g} s: {error}") from None
+                raise UserError(f"could not join the swarm within {startup_timeout_seconds:g} s: {error}") from None
             raise
         node = cls(daemon, transport, dht, records, p2p)
         node.maddrs = maddrs
@@ -156,25 +156,27 @@ class Libp2pNode:
         await self._daemon.stop()
 
 
-async def _own_maddrs(daemon: Daemon, timeout: float) -> tuple[str, ...]:
-    raw_id, maddrs = await daemon.control.identify(timeout)
+async def _own_maddrs(daemon: Daemon, timeout_seconds: float) -> tuple[str, ...]:
+    raw_id, maddrs = await daemon.control.identify(timeout_seconds)
     if raw_id != daemon.peer_id:
         raise UserError("p2pd took another identity than the key file's; reinstall hivemind 1.1.12")
     return tuple(f"{maddr}/p2p/{daemon.peer_id}" for maddr in maddrs)
 
 
-async def _dial(transport: Libp2pTransport, own: PeerId, initial_peers: Sequence[str], timeout: float) -> list[str]:
+async def _dial(
+    transport: Libp2pTransport, own: PeerId, initial_peers: Sequence[str], timeout_seconds: float
+) -> list[str]:
     """Return those initial peers that answered; raises UserError when there are some and none answered."""
     others = [(text, *split_maddr(text)) for text in initial_peers]
     others = [entry for entry in others if entry[1] != own]
 
     async def dial(peer: PeerId, maddr: str) -> str | None:
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(timeout_seconds):
                 await transport.connect(PeerAddress(peer, (maddr,)))
         except (DaemonError, TimeoutError) as error:
             # p2pd tells each address on a line of its own.
-            return " ".join(str(error).split()) or f"no answer within {timeout:g} s"
+            return " ".join(str(error).split()) or f"no answer within {timeout_seconds:g} s"
         return None
 
     failures = await asyncio.gather(*(dial(peer, maddr) for _, peer, maddr in others))
@@ -185,14 +187,14 @@ async def _dial(transport: Libp2pTransport, own: PeerId, initial_peers: Sequence
     return reached
 
 
-async def _meet(dht: RecordNode, initial_peers: Sequence[str], timeout: float) -> None:
+async def _meet(dht: RecordNode, initial_peers: Sequence[str], timeout_seconds: float) -> None:
     """Ask initial peers until one has answered, then look for the nodes nearest to the own id.
 
-    A lone node finds nothing in the DHT. After `timeout` seconds the node goes on alone, and asks later.
+    A lone node finds nothing in the DHT. After `timeout_seconds` the node goes on alone, and asks later.
     """
     peers = [PeerID.from_base58(str(split_maddr(maddr)[0])) for maddr in initial_peers]
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(timeout):
+        async with asyncio.timeout(timeout_seconds):
             while peers and not dht.protocol.routing_table.uid_to_peer_id:
                 await asyncio.gather(*map(dht.protocol.call_ping, peers))
                 if not dht.protocol.routing_table.uid_to_peer_id:

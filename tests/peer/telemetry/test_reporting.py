@@ -31,7 +31,7 @@ class Kept:
     def __init__(self) -> None:
         self.envelopes: list[Envelope] = []
 
-    async def publish(self, envelope: Envelope, ttl: float) -> None:
+    async def publish(self, envelope: Envelope, ttl_seconds: float) -> None:
         self.envelopes.append(envelope)
 
     @property

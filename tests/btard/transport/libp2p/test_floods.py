@@ -101,7 +101,7 @@ async def test_strangers_questions_do_not_wait_behind_their_messages(swarm: Swar
     guest, _ = await swarm.node(a)
     a.transport.is_member = lambda peer: False
     flooding = await flooded(swarm, a)
-    assert await guest.transport.fetch(a.peer_id, b"head", limit=10, timeout=20) == b"the head"
+    assert await guest.transport.fetch(a.peer_id, b"head", limit=10, timeout_seconds=20) == b"the head"
     flooding.cancel()
     await asyncio.gather(flooding, return_exceptions=True)
 
@@ -115,11 +115,11 @@ async def test_the_asker_pays_for_its_questions(swarm: Swarm) -> None:
     greedy, _ = await swarm.node(a)
     other, _ = await swarm.node(a)
     for _ in range(4):
-        await greedy.transport.fetch(a.peer_id, b"head", limit=10, timeout=20)
+        await greedy.transport.fetch(a.peer_id, b"head", limit=10, timeout_seconds=20)
     with pytest.raises(FetchError, match="within"):
         for _ in range(4):
-            await greedy.transport.fetch(a.peer_id, b"head", limit=10, timeout=2)
-    assert await other.transport.fetch(a.peer_id, b"head", limit=10, timeout=20) == b"the head"
+            await greedy.transport.fetch(a.peer_id, b"head", limit=10, timeout_seconds=2)
+    assert await other.transport.fetch(a.peer_id, b"head", limit=10, timeout_seconds=20) == b"the head"
 
 
 async def test_a_burst_of_honest_messages_is_not_paused(swarm: Swarm) -> None:

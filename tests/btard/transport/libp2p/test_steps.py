@@ -86,7 +86,7 @@ async def test_steps_end_at_once_while_strangers_flood_everybody(swarm: Swarm) -
         assert isinstance(outcomes[0], Finished) and outcomes[0].step == step
         roster = outcomes[0].roster
         assert len(roster.members) == len(nodes)
-    answer = await nodes[1].transport.fetch(nodes[0].peer_id, b"state", limit=len(state), timeout=DEADLINE)
+    answer = await nodes[1].transport.fetch(nodes[0].peer_id, b"state", limit=len(state), timeout_seconds=DEADLINE)
     assert answer == state
     for task in floods:
         task.cancel()
