@@ -93,10 +93,14 @@ class CoordinatorSettings(TelemetrySettings, TauSettings):
     ]
     public: Annotated[bool, Option("use NAT port mapping, AutoNAT and relays", group=_NETWORK)] = False
 
-    task: Annotated[str, Option("what is trained: albert, digits or gpt", group=_TASK)] = "gpt"
-    size: Annotated[str, Option("size of the task's model: tiny, or small (gpt) or large (albert)", group=_TASK)] = (
-        "tiny"
-    )
+    task: Annotated[
+        str,
+        Option(
+            "what is trained: an installed task, as NAME or NAME:KEY=VALUE,KEY=VALUE; btard data tasks lists them",
+            group=_TASK,
+        ),
+    ] = "gpt"
+    size: Annotated[str, Option("size of the task's model, such as tiny", group=_TASK)] = "tiny"
     data: Annotated[
         str,
         Option(

@@ -131,7 +131,13 @@ class SwarmSettings(TauSettings):
         ),
     ] = 5.0
 
-    task: Annotated[str, Option("what is trained: gpt, albert or digits", group=_TRAINING)] = "gpt"
+    task: Annotated[
+        str,
+        Option(
+            "what is trained: an installed task, as NAME or NAME:KEY=VALUE,KEY=VALUE; btard data tasks lists them",
+            group=_TRAINING,
+        ),
+    ] = "gpt"
     size: Annotated[str, Option("the task's size", group=_TRAINING)] = "tiny"
     steps: Annotated[int, Field(ge=1), Option("how long to train", unit="steps", group=_TRAINING)] = 250
     batch_size: Annotated[
