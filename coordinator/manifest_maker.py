@@ -32,6 +32,7 @@ PEERS_A_VALIDATOR = 16
 """Peers for each validator of a step, where the settings do not say."""
 
 _SETTING_OF = {
+    "task_settings": "task",
     "fingerprint": "data",
     "dimension": "size",
     "start_step": "initial_state",
@@ -136,8 +137,9 @@ def _manifest(
             {
                 "nonce": nonce,
                 "experiment": settings.experiment,
-                "task": settings.task,
+                "task": state.task.name,
                 "size": settings.size,
+                "task_settings": state.task.settings.values,
                 "data": PublicData.of(spec),
                 "fingerprint": state.task.fingerprint,
                 "dimension": state.dimension,
@@ -154,7 +156,7 @@ def _manifest(
                 "max_part_norm": settings.clip,
                 "validators": _validators(settings),
                 "validation": settings.validation.value,
-                **_thresholds(settings),
+                **_thresholds(settings, state.task.label),
                 "eliminate": settings.eliminate.value,
                 "probation": settings.probation,
                 "peers": settings.peers,
@@ -183,7 +185,7 @@ def _validators(settings: CoordinatorSettings) -> float:
     return settings.peers / PEERS_A_VALIDATOR if settings.validators is None else settings.validators
 
 
-def _thresholds(settings: CoordinatorSettings) -> dict[str, float]:
+def _thresholds(settings: CoordinatorSettings, task: str) -> dict[str, float]:
     """Return the thresholds of a calibration file, or nothing for the defaults.
 
     Raises:
@@ -197,10 +199,10 @@ def _thresholds(settings: CoordinatorSettings) -> dict[str, float]:
         raise UserError(f"cannot read {settings.tolerance}: {error.strerror}; btard calibrate writes it") from None
     except ValidationError:
         raise UserError(f"{settings.tolerance} is no tolerance file; btard calibrate writes one") from None
-    if (measured.task, measured.size) != (settings.task, settings.size):
+    if (measured.task, measured.size) != (task, settings.size):
         raise UserError(
             f"{settings.tolerance} was measured for {measured.task} {measured.size}, but the run trains "
-            f"{settings.task} {settings.size}; run btard calibrate for it"
+            f"{task} {settings.size}; run btard calibrate for it"
         )
     return {"accuse": measured.accuse, "convict": measured.convict}
 

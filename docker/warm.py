@@ -38,8 +38,8 @@ PACKAGES = {
 }
 """What each program may import."""
 
-TASKS = {"coordinator": ("gpt", "albert"), "peer": ("gpt", "albert", "digits")}
-"""The tasks that each image has the packages for."""
+WITHOUT = {"coordinator": {"digits"}, "peer": set[str]()}
+"""The tasks whose packages an image lacks; it has those of all others that are installed in it."""
 
 
 def import_all(packages: tuple[str, ...]) -> None:
@@ -69,9 +69,11 @@ def take_a_step(name: str) -> None:
 
 def main() -> int:
     """Warm the program that is named on the command line, with all its tasks or those that are named after it."""
+    from btard.tasks.registry import TASKS
+
     program, *tasks = sys.argv[1:]
     import_all(PACKAGES[program])
-    for name in tasks or TASKS[program]:
+    for name in tasks or [name for name in TASKS.names() if name not in WITHOUT[program]]:
         take_a_step(name)
     return 0
 

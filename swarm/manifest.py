@@ -6,14 +6,26 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
-from btard.aggregation import RuleName
+from btard.configuration.named import Named
 from btard.identity import Envelope, Malformed
-from btard.round.rules import AggregationRules, Eliminate, StepRules, Validation, VerificationRules
-from btard.round.vectors.partition import WireType
+from btard.round.rules import AggregationRules, StepRules, VerificationRules
 from btard.tasks.data.public import PublicData
 from btard.version import PROTOCOL_VERSION
+from btard.vocabulary import Eliminate, RuleName, Validation, WireType
 
 MAX_MANIFEST = 16 << 10
 """Bytes."""
@@ -34,6 +46,9 @@ def _shown(text: str) -> str:
 
 
 Title = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_shown)]
+Key = Annotated[str, Field(pattern="^[a-z][a-z0-9_]{0,49}$")]
+TaskValue = StrictBool | Annotated[StrictInt, Field(ge=-(2**63), lt=2**63)] | StrictFloat | Word
+"""A setting of a task's own, before the task itself reads it: a switch, a number, or the name of a choice."""
 Period = Annotated[float, Field(ge=0.05, le=86400)]
 
 
@@ -56,6 +71,8 @@ class RunTerms(BaseModel):
         nonce: 16 random bytes in hex, so that two runs with equal rules have two names.
         experiment: the run's name for people.
         task, size: of those that are installed here.
+        task_settings: the task's own, all of them with their values; what they may be is for the task to say. Left out
+            of the JSON where there are none.
         data: what everybody can have; of a corpus on the coordinator's machine only that there is one.
         fingerprint: of the task's data; a peer with another one is refused.
         dimension: numbers in a gradient; a peer whose model has another number cannot take part.
@@ -82,6 +99,7 @@ class RunTerms(BaseModel):
     experiment: Title
     task: Word
     size: Word
+    task_settings: Annotated[dict[Key, TaskValue], Field(max_length=50)] = Field(default_factory=dict)
     data: PublicData
     fingerprint: HexDigest
     dimension: Annotated[int, Field(ge=1, lt=2**40)]
@@ -111,6 +129,13 @@ class RunTerms(BaseModel):
     eliminate: Eliminate = Eliminate.SUSPEND
     probation: Annotated[int, Field(ge=0, lt=2**31)] = 0
 
+    @model_serializer(mode="wrap")
+    def _leave_out_what_is_empty(self, serialise: SerializerFunctionWrapHandler) -> dict[str, object]:
+        written: dict[str, object] = serialise(self)
+        if not self.task_settings:
+            written.pop("task_settings", None)
+        return written
+
     @model_validator(mode="after")
     def _steps_fit(self) -> RunTerms:
         if not self.start_step < self.total_steps:
@@ -129,6 +154,11 @@ class RunTerms(BaseModel):
                 f"which is {self.accuse:g}: machines differ, and an honest accuser must not be found false"
             )
         return self
+
+    @property
+    def chosen_task(self) -> Named:
+        """The task with its settings; as text, what a user would type."""
+        return Named(self.task, self.task_settings)
 
     @cached_property
     def step_rules(self) -> StepRules:
