@@ -38,9 +38,9 @@ class FixedPoint:
 class Rule(ABC):
     """One way to make one row of many. A subclass is a frozen dataclass whose fields are the rule's parameters.
 
-    Every field has a type that text can be read as (bool, int, float, str), may bound it by `Annotated[..., Field(...)]`
-    of pydantic, and has a default. The same rows in the same order must give the same result on every machine, up to
-    `accuracy`: whoever publishes another result is banned.
+    Every field has a type that text can be read as (bool, int, float, str), bounded by pydantic's `Annotated[...,
+    Field(...)]` where need be, and a default. The same rows in the same order must give the same result on every
+    machine, up to `accuracy`: whoever publishes another result is banned.
     """
 
     accuracy: ClassVar[float] = 2.0**-20

@@ -1,52 +1,53 @@
-"""The aggregation rule as a setting: its text is read and its name looked up here, without importing the rule."""
+"""The aggregation rule as a setting: its name is looked up here, without importing the rule."""
 
 from __future__ import annotations
 
-import re
 from typing import Annotated
 
 from pydantic import Field, field_validator
 
+from btard.configuration.named import Named
 from btard.configuration.options import Option
 from btard.configuration.settings import Settings
 from btard.errors import UserError
-from btard.plugins import find_plugin
+from btard.plugins import Plugins
 
-RULES_GROUP = "btard.rules"
-"""Each entry point of this group is a rule's name and a frozen dataclass that inherits `btard.aggregation.Rule`."""
+RULES = Plugins("btard.rules", "the aggregation rule", "aggregation rule is installed, not even centered_clip")
+"""Each entry point of this group is a rule's name and its class, a subclass of `btard.aggregation.Rule`."""
 
 MOST_RULE = 200
 """Characters of a rule with its parameters."""
 
-_PARAMETER = re.compile("([a-z][a-z0-9_]*)=([^,=\\s]+)")
 
-
-def split_rule(text: str) -> tuple[str, dict[str, str]]:
-    """Return the name and the parameters of a rule that is written `name` or `name:key=value,key=value`.
+def chosen_rule(text: str) -> Named:
+    """Read what a user types for a rule, and check its name; imports no rule.
 
     Raises:
-        UserError: another form, or a parameter twice.
+        UserError: it has another form, or no installed package has a rule of this name.
     """
-    name, colon, rest = text.partition(":")
-    given: dict[str, str] = {}
-    for piece in rest.split(",") if colon else ():
-        match = _PARAMETER.fullmatch(piece)
-        if match is None or match[1] in given or len(text) > MOST_RULE:
-            raise UserError(
-                f"a rule is written name or name:key=value,key=value, each key once, in at most {MOST_RULE} "
-                f"characters, not {text[:MOST_RULE]!r}"
-            )
-        given[match[1]] = match[2]
-    return name, given
+    chosen = Named.parse(text[: MOST_RULE + 1], "the aggregation rule")
+    fault = _fault(text)
+    if fault is not None:
+        raise UserError(f"the aggregation rule is {text[:MOST_RULE]!r}, but {fault}")
+    return chosen
+
+
+def _fault(text: str) -> str | None:
+    """Return what the text of a rule, of the right form, must be; None if it is that."""
+    if len(text) > MOST_RULE:
+        return f"must have at most {MOST_RULE} characters"
+    if RULES.find(text.partition(":")[0].strip()) is None:
+        return f"must be one of those installed: {', '.join(RULES.names())}"
+    return None
 
 
 class RuleSettings(Settings):
-    """How gradients are aggregated, and who looks at it."""
+    """How gradients are aggregated, and how many peers do so once more where no sum proves the result."""
 
     rule: Annotated[
         str,
         Option(
-            "how gradients are aggregated: an installed rule, with parameters as in trimmed_mean:share=0.4",
+            "how gradients are aggregated: an installed rule, with its parameters as in trimmed_mean:share=0.4",
             group="Aggregation",
         ),
     ] = "centered_clip"
@@ -54,8 +55,8 @@ class RuleSettings(Settings):
         int | None,
         Field(ge=1, le=256),
         Option(
-            "peers that aggregate each part once more, for rules whose result no sum proves; none for so many that one "
-            "of them is honest; fewer let wrong aggregates pass",
+            "peers that aggregate each part once more, under rules whose result no sum proves; none for so many that "
+            "one of them is honest; fewer let some wrong aggregates pass",
             unit="peers",
             group="Verification",
         ),
@@ -65,7 +66,10 @@ class RuleSettings(Settings):
     @classmethod
     def _is_installed(cls, value: str) -> str:
         try:
-            find_plugin(RULES_GROUP, split_rule(value)[0], "aggregation rule")
+            Named.parse(value, "the rule")
+            fault = _fault(value)
         except UserError as error:
-            raise ValueError(str(error)) from None
+            raise ValueError(str(error).partition(", but ")[2] or str(error)) from None
+        if fault is not None:
+            raise ValueError(fault)
         return value

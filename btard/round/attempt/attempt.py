@@ -29,6 +29,7 @@ from btard.round.messages.caps import Caps, caps_of
 from btard.round.messages.form import form_fault
 from btard.round.roster import Roster
 from btard.round.rules import StepRules
+from btard.round.vectors.aggregation import part_equation, part_tau
 from btard.round.vectors.buffers import BufferPool
 from btard.round.vectors.partition import Partition
 
@@ -53,7 +54,7 @@ class Attempt:
         pool: where the memory of parts comes from, None for fresh memory.
         rows: parts of others and of this peer, by (author, part).
         column: (product, norm) of everyone's row of the own part, as this peer measured them.
-        excess: how many times its tolerance the imbalance of a part's aggregate is, where that has been looked at.
+        excess: how many times its tolerance a part's aggregate is off, where that has been looked at.
         randomness: r^t, once all shares are revealed.
         malformed: one message of a wrong form, of each author that has signed one.
         papers: signed messages that others have carried here.
@@ -103,7 +104,8 @@ class Attempt:
         self.part_of = {peer: part for part, peer in enumerate(self.owners)}
         self.my_part = self.part_of.get(self.me)
         self.partition = Partition(self.rules.dimension, max(1, len(self.owners)), self.rules.wire)
-        self.tau = self.rules.aggregation.part_tau(self.partition.count)
+        self.equation = part_equation(self.rules.aggregation, self.partition.count)
+        self.tau = part_tau(self.rules.aggregation, self.partition.count)
         self.target = validators.get(self.me)
         self._places: dict[MessageKind, dict[PeerId, Any]] = {
             MessageKind.COMMIT: self.commits,

@@ -13,8 +13,9 @@ from btard.round.messages.bodies import Item
 from btard.round.phases.check import inspection
 from btard.round.phases.measure import column_excess, row_excess
 from btard.round.phases.phase import StepContext
+from btard.round.vectors.aggregation import aggregate_limits
 from btard.round.vectors.work import UNKNOWN, Finding, Inspected, opinion_on
-from btard.verification.thresholds import FIXED_POINT, LENGTH, SCALARS, SUM
+from btard.verification.thresholds import LENGTH, SCALARS, SUM
 
 _SHOWN = frozenset({ChargeKind.FALSE_SCALARS, ChargeKind.NOT_FINITE, ChargeKind.TOO_LONG})
 """Charges about a row that the accuser holds and must show."""
@@ -111,7 +112,8 @@ class Court:
         if attempt.owners[part] != charge.accused:
             return Opinion.INNOCENT
         if charge.kind is ChargeKind.WRONG_AGGREGATE:
-            return opinion_on(FIXED_POINT, attempt.excess[part]) if part in attempt.excess else Opinion.UNSURE
+            limits = aggregate_limits(attempt.rules.aggregation)
+            return opinion_on(limits, attempt.excess[part]) if part in attempt.excess else Opinion.UNSURE
         if not attempt.aggregate_norms or any(peer not in attempt.scalars for peer in attempt.workers):
             return Opinion.UNSURE
         return opinion_on(SUM, column_excess(attempt, part))

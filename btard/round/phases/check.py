@@ -12,8 +12,9 @@ from btard.round.draw import draw_witnessed, witness_of
 from btard.round.messages.accusations import Charge, ChargeKind, Fault
 from btard.round.messages.bodies import Item, Phase
 from btard.round.phases.measure import row_excess
+from btard.round.vectors.aggregation import aggregate_limits
 from btard.verification.scalars import plausible
-from btard.verification.thresholds import FIXED_POINT, SCALARS
+from btard.verification.thresholds import SCALARS
 
 
 class CheckPhase:
@@ -85,11 +86,11 @@ class CheckPhase:
             self._charge = self._charge or Charge(ChargeKind.FALSE_SCALARS, owner, part)
 
     def aggregated_again(self, part: int, excess: float) -> None:
-        """A doubted part has been compared with its rows; `excess` is how often the tolerance its imbalance is."""
+        """A doubted part has been compared with its rows; `excess` is how many times its tolerance it is off."""
         self._todo.discard(part)
         self._attempt.excess[part] = excess
         owner = self._attempt.owners[part]
-        if FIXED_POINT.accuses(excess) and owner != self._attempt.me:
+        if aggregate_limits(self._attempt.rules.aggregation).accuses(excess) and owner != self._attempt.me:
             self._charge = self._charge or Charge(ChargeKind.WRONG_AGGREGATE, owner, part)
 
     def wanted(self) -> list[Item]:

@@ -87,12 +87,19 @@ class MeasurePhase:
                 excess = row_excess(attempt, peer, attempt.my_part, attempt.column[peer])
                 if peer != attempt.me and SCALARS.accuses(excess):
                     return Charge(ChargeKind.FALSE_SCALARS, peer, attempt.my_part)
-        bodies = tuple(attempt.signed[MessageKind.SCALARS, peer].body for peer in attempt.workers)
-        residual = attempt.rules.aggregation.residual
-        for part in questionable(bodies, attempt.aggregate_norms, attempt.partition, attempt.tau, residual):
+        for part in self._suspect_sums():
             if attempt.owners[part] != attempt.me and SUM.accuses(column_excess(attempt, part)):
                 return Charge(ChargeKind.WRONG_SUM, attempt.owners[part], part)
         return None
+
+    def _suspect_sums(self) -> tuple[int, ...]:
+        """Return the parts whose products do not clearly add up to zero, where they must."""
+        attempt = self._attempt
+        if attempt.equation is None:
+            return ()
+        bodies = tuple(attempt.signed[MessageKind.SCALARS, peer].body for peer in attempt.workers)
+        residual = attempt.equation.residual
+        return questionable(bodies, attempt.aggregate_norms, attempt.partition, attempt.tau, residual)
 
     def seconds(self) -> float:
         """How long the phase may take, measuring included."""
@@ -110,16 +117,21 @@ def row_excess(attempt: Attempt, peer: PeerId, part: int, true: tuple[float, flo
 
 
 def column_excess(attempt: Attempt, part: int) -> float:
-    """Verification 2: how many times its tolerance the sum of a part's products is off zero, over all workers."""
+    """Verification 2: how many times its tolerance the sum of a part's products is off zero, over all workers; 0 under
+    rules whose products need not add up to anything."""
+    if attempt.equation is None:
+        return 0.0
     return sum_excess(
         (attempt.scalars[peer].products[part] for peer in attempt.workers), column_tolerance(attempt, part)
     )
 
 
 def column_tolerance(attempt: Attempt, part: int) -> float:
-    """Verification 2: how far from zero the sum of an honest owner's column can be."""
+    """Verification 2: how far from zero the sum of an honest owner's column can be, where the rule solves an
+    equation."""
+    assert attempt.equation is not None
     norms = [attempt.scalars[peer].norms[part] for peer in attempt.workers]
     start, stop = attempt.partition.bounds(part)
     error = aggregate_error(attempt.aggregate_norms[part], stop - start, attempt.partition.wire)
-    residual = attempt.rules.aggregation.residual
+    residual = attempt.equation.residual
     return float(published_sum_tolerance(norms, attempt.tau, residual=residual, error=error))

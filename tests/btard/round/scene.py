@@ -14,7 +14,7 @@ from btard.round.messages.bodies import Commit, Scalars
 from btard.round.roster import Roster, first_randomness
 from btard.round.rules import StepRules, Validation, VerificationRules
 from btard.round.vectors.partition import WireType, from_wire
-from btard.round.vectors.work import Finding, aggregate_rows, encode_parts, examine, imbalance, measure_rows
+from btard.round.vectors.work import Finding, aggregate_rows, compare_again, encode_parts, examine, measure_rows
 from btard.transport.base import Payload
 from tests.btard.round.swarm import RULES, keys, seeded_gradient
 
@@ -75,7 +75,7 @@ class Scene:
     def again(self, part: int) -> float:
         attempt = self.attempt
         action = AggregateAgain(0, attempt.partition, attempt.tau, part, self.column(part), attempt.flat)
-        return imbalance(action, attempt.rules.aggregation)
+        return compare_again(action, attempt.rules.aggregation)
 
     def found(self, peer: PeerId, vector: torch.Tensor | None = None) -> Finding:
         return examine(self.attempt, peer, self.vectors[peer] if vector is None else vector)
