@@ -21,7 +21,7 @@ class EarlyReveal(Attacker):
     ) -> Sequence[Outgoing] | None:
         if envelope.kind is not MessageKind.COMMIT or not self.attacks(envelope.step):
             return None
-        reveal = Reveal(*secret_share(self.key, Commit.decode(envelope.body).context))
+        reveal = Reveal(*secret_share(self.key, Commit.decode(envelope.body).attempt_id))
         early = Envelope.sign(
             self.key,
             run=envelope.run,
