@@ -89,7 +89,7 @@ class StepMachine:
         self._agree: AgreePhase | None = None
         self._phase: PhaseOfAttempt = self._commit
         self._charge = self._accusation if self._accusation and self._may_charge(self._accusation) else None
-        self._patience = Patience(context.rules)
+        self._patience = Patience(context.rules, self.attempt.seats.check_seconds)
         self._reasoned_at = math.inf
 
     @property
@@ -99,7 +99,7 @@ class StepMachine:
             return math.inf
         if self._unread:
             return -math.inf
-        return self._settlement.deadline if self._settlement.frozen else self._patience.deadline
+        return self._settlement.wakes_at if self._settlement.frozen else self._patience.deadline
 
     def start(self, now: float) -> list[Action]:
         """Begin the step."""
@@ -145,9 +145,12 @@ class StepMachine:
 
     def aggregated_again(self, now: float, attempt: int, part: int, excess: float) -> list[Action]:
         """A part that an AggregateAgain action was about has been compared with its rows."""
-        if not self._expects(attempt) or self._check is None:
+        if not self._expects(attempt):
             return []
-        self._check.aggregated_again(part, excess)
+        if self._settlement.court is not None:
+            self._settlement.court.aggregated_again(part, excess)
+        elif self._check is not None:
+            self._check.aggregated_again(part, excess)
         return self._advance(now, [])
 
     def examined(self, now: float, target: PeerId, finding: Finding) -> list[Action]:
