@@ -30,6 +30,7 @@ from btard.round.phases.scatter import ScatterPhase
 from btard.round.proof import make_evidence
 from btard.round.roster import Roster
 from btard.round.rules import StepRules
+from btard.round.vectors.aggregation import refusal
 from btard.round.vectors.buffers import BufferPool
 from btard.round.vectors.work import Aggregated, Finding, Inspected, Measured
 
@@ -103,7 +104,15 @@ class StepMachine:
 
     def start(self, now: float) -> list[Action]:
         """Begin the step."""
-        return self._advance(now, self._enter(now, self._commit))
+        return self._advance(now, self._begin(now))
+
+    def _begin(self, now: float) -> list[Action]:
+        """Begin an attempt, if its workers are enough for the aggregation rule."""
+        seats = self.attempt.seats
+        reason = refusal(seats.rules.aggregation, len(seats.workers))
+        if reason is not None:
+            return self._stop(OutcomeKind.NO_MAJORITY, f"{len(seats.workers)} workers cannot aggregate: {reason}")
+        return self._enter(now, self._commit)
 
     def _expects(self, attempt: int) -> bool:
         """Whether an answer to an action of this attempt is still of use."""
@@ -388,7 +397,7 @@ class StepMachine:
             self._signed = [*self._signed[-1:], self._agree]
         self._new_attempt(attempt.seats.number + 1, resolution.members)
         self.attempt.said.accuse_still(attempt.said.malformed.values())
-        actions += self._enter(now, self._commit)
+        actions += self._begin(now)
         for envelope in self._intake.next_attempt():
             actions += self.on_envelope(now, envelope)
         return self._advance(now, actions)
