@@ -103,12 +103,20 @@ def draw_auditors(
         randomness: r^t, so that nobody knows before all aggregates are committed to.
         owners: in the order of their parts; each is a voter.
         voters: who may accuse.
-        count: fewer than there are voters.
+        count: fewer than there are voters; for 0 nothing is drawn.
     """
+    if count == 0:
+        return ()
     circle = ranking(randomness, "auditor", voters)
     place = {peer: index for index, peer in enumerate(circle)}
     twice = circle + circle
     return tuple(tuple(twice[place[owner] + 1 : place[owner] + 1 + count]) for owner in owners)
+
+
+def all_accomplices(voters: int, liars: int, count: int) -> float:
+    """Return the chance that all `count` auditors of a liar's part are other liars, of whom there are `liars` - 1 among
+    the other voters: then its aggregate may be anything."""
+    return math.comb(liars - 1, count) / math.comb(voters - 1, count)
 
 
 def relays_between(attempt_id: bytes, sender: PeerId, receiver: PeerId, members: Iterable[PeerId]) -> list[PeerId]:

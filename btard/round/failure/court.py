@@ -73,11 +73,12 @@ class Court:
 
     def _must_aggregate(self, charge: Charge) -> bool:
         """Whether the rows of a part have to be aggregated once more to judge a charge."""
-        seats = self._seats
-        about_aggregate = charge.kind is ChargeKind.WRONG_AGGREGATE and seats.equation is None
-        owned = seats.owners[charge.part] == charge.accused
+        owned = self._seats.owners[charge.part] == charge.accused
         known = charge.part in self._results.excess or charge.accused not in self._carried.gathered
-        return about_aggregate and owned and not known
+        return self._is_about_rows(charge) and owned and not known
+
+    def _is_about_rows(self, charge: Charge) -> bool:
+        return charge.kind is ChargeKind.WRONG_AGGREGATE and self._seats.equation is None
 
     def _collect(self, now: float, accuser: PeerId, charge: Charge) -> list[Action]:
         """Ask for the rows of a part: each of its author, and the accused owner's of the accuser, too."""
@@ -88,10 +89,11 @@ class Court:
         return actions + (exchange.pull(own, [accuser]) if self._carried.holds(own) is None else [])
 
     def seconds(self) -> float:
-        """How long looking may take: a whole gradient has to be computed for some charges."""
+        """How long looking may take, for whoever has to look: a whole gradient is computed for some charges, and all
+        rows of a part are collected for others."""
         rules = self._seats.rules
         computing = any(charge.kind in _PAST for charge in self.charges.values())
-        collecting = any(self._must_aggregate(charge) for charge in self.charges.values())
+        collecting = any(self._is_about_rows(charge) for charge in self.charges.values())
         looking = self._seats.check_seconds if collecting else rules.scatter_seconds
         return max(rules.commit_seconds, looking) if computing else looking
 
