@@ -14,8 +14,7 @@ from btard.configuration import load_settings, to_yaml
 from btard.coordinator.settings import CoordinatorSettings
 from btard.errors import UserError
 from btard.logs import MOMENT, adopt_libraries, configure_logging
-from btard.program import EXIT_INTERRUPTED
-from btard.swarm.telemetry.settings import WandbMode
+from btard.vocabulary import ExitCode, WandbMode
 
 if TYPE_CHECKING:
     from btard.coordinator.dashboard.service import Dashboard
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger("btard.coordinator")
 
 PROGRAM = "btard-coordinator"
-
-_EXIT_TERMINATED = 0
 
 
 def run(argv: Sequence[str]) -> int:
@@ -45,8 +42,8 @@ def run(argv: Sequence[str]) -> int:
     # Everything below imports torch and hivemind, for which --help and mistyped flags do not wait.
     import uvloop
 
-    from btard.coordinator.addresses import announce_maddrs, listen_maddrs
     from btard.coordinator.manifest_maker import prepare_run
+    from btard.coordinator.network.addresses import announce_maddrs, listen_maddrs
     from btard.coordinator.run_directory import RunDirectory
 
     listen = listen_maddrs(settings.host, settings.dht_port)
@@ -100,7 +97,7 @@ async def _main(
         return await task
     except asyncio.CancelledError:
         logger.info("ended by %s; the same command goes on with the run", ended_by[0].name if ended_by else "itself")
-        return EXIT_INTERRUPTED if signal.SIGINT in ended_by else _EXIT_TERMINATED
+        return ExitCode.INTERRUPTED if signal.SIGINT in ended_by else ExitCode.FINISHED
 
 
 async def _serve(
@@ -113,16 +110,16 @@ async def _serve(
 ) -> int:
     from prometheus_client import CollectorRegistry
 
-    from btard.coordinator.address_book import remembered_addresses
     from btard.coordinator.events import CoordinatorEvent
-    from btard.coordinator.meter import MeteredLog, SwarmMeter
-    from btard.coordinator.network import NodeNetwork
-    from btard.coordinator.serving import CoordinatorServer, InitialState, sign_manifest
-    from btard.coordinator.supervisor import Supervisor
-    from btard.coordinator.wandb_sink import WandbSink
+    from btard.coordinator.network.address_book import remembered_addresses
+    from btard.coordinator.network.network import NodeNetwork
+    from btard.coordinator.network.serving import CoordinatorServer, InitialState, sign_manifest
+    from btard.coordinator.run.supervisor import Supervisor
+    from btard.coordinator.telemetry.meter import MeteredLog, SwarmMeter
+    from btard.coordinator.telemetry.wandb_sink import WandbSink
     from btard.identity import IdentityKey
     from btard.round.evidence.file import rules_fingerprint
-    from btard.swarm.reception import Reception
+    from btard.swarm.door.reception import Reception
     from btard.transport.libp2p import KeyInUse, Libp2pNode
 
     adopt_libraries()
@@ -233,7 +230,7 @@ def _write_settings(settings: CoordinatorSettings, directory: RunDirectory) -> N
 
 
 def _tell_addresses(prepared: PreparedRun, node: Libp2pNode) -> None:
-    from btard.coordinator.addresses import host_port
+    from btard.coordinator.network.addresses import host_port
 
     manifest = prepared.manifest
     logger.info(

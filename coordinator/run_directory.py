@@ -13,8 +13,8 @@ from btard.errors import UserError
 from btard.identity import Malformed
 from btard.round.roster import Roster
 from btard.swarm.manifest import RunManifest
-from btard.swarm.records import RosterRecord
-from btard.tasks.training_state import CHECKPOINT_FILE
+from btard.swarm.records.record import RosterRecord
+from btard.vocabulary import CHECKPOINT_FILE
 
 
 class RunDirectory:

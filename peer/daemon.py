@@ -18,6 +18,7 @@ from btard.errors import UserError
 from btard.identity import IdentityKey, PeerId
 from btard.logs import MOMENT, adopt_libraries, configure_logging
 from btard.peer.settings import PeerSettings
+from btard.vocabulary import ExitCode
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("btard.peer")
 
-_EXIT_INTERRUPTED = 130
 _RESOLVE_POLL = 1.0
 
 BANS_FOLDER = "bans"
@@ -84,7 +84,7 @@ async def _main(
         if peer.failure is not None:
             raise UserError(peer.failure) from None
         logger.info("interrupted; saying goodbye")
-        return _EXIT_INTERRUPTED
+        return ExitCode.INTERRUPTED
 
 
 class Peer:
@@ -156,25 +156,25 @@ class Peer:
         import torch
 
         from btard.peer.examiner import Examiner
-        from btard.peer.joining import check_local_settings, find_manifest, load_run_task
-        from btard.peer.knocking import Knocker
-        from btard.peer.neighbours import Neighbours
+        from btard.peer.meeting.joining import check_local_settings, find_manifest, load_run_task
+        from btard.peer.meeting.knocking import Knocker
+        from btard.peer.meeting.neighbours import Neighbours
+        from btard.peer.meeting.rosters import Rosters
         from btard.peer.progress import Progress
-        from btard.peer.reporting import Reporter
-        from btard.peer.rosters import Rosters
         from btard.peer.serving import StateServer
         from btard.peer.telemetry.meter import PeerMeter
         from btard.peer.telemetry.recorder import Recorder, begin_wandb
+        from btard.peer.telemetry.reporting import Reporter
         from btard.peer.trainer import Trainer
         from btard.peer.training import TrainingLoop
         from btard.round.session import Session
         from btard.round.vectors.buffers import BufferPool
         from btard.swarm.bans import BanBook
-        from btard.swarm.door import Door, call_over
-        from btard.swarm.event_log import EventLog
+        from btard.swarm.door.door import Door, call_over
+        from btard.swarm.door.reception import Reception, Rooms
+        from btard.swarm.events.log import EventLog
         from btard.swarm.questions import is_large
-        from btard.swarm.reception import Reception, Rooms
-        from btard.swarm.validation_watch import ValidationWatch
+        from btard.swarm.telemetry.validation_watch import ValidationWatch
         from btard.transport.driver import SessionDriver
 
         settings = self._settings

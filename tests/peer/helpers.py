@@ -1,4 +1,4 @@
-"""What several test files of the peer need: a small run, a network that answers from a table, and who asks."""
+"""What several test files of the peer need: a small run, a network that answers from a table, and peers that ask."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from btard.aggregation import RuleName
 from btard.identity import Envelope, IdentityKey, MessageKind, PeerId
 from btard.round.roster import Roster, first_randomness
-from btard.round.vectors.partition import WireType
 from btard.swarm.manifest import Deadlines, RunManifest
 from btard.tasks.data.public import PublicData
 from btard.tasks.registry import load_task
 from btard.tasks.training_state import TrainingState
 from btard.transport.libp2p import FetchError
+from btard.vocabulary import RuleName, WireType
 from tests.btard.round.swarm import keys
 
 KEYS = keys(6)
@@ -63,7 +62,7 @@ Answer = bytes | Exception
 
 @dataclass
 class TableTransport:
-    """Answers fetches from a table; who is not in it cannot be reached. Caps answers as the real one does."""
+    """Answers fetches from a table; a peer that is not in it cannot be reached. Caps answers as the real one does."""
 
     answers: Mapping[PeerId, Answer | Callable[[bytes], Awaitable[bytes | None]]]
     peer_id: PeerId = PEERS[5]

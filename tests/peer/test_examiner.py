@@ -11,7 +11,6 @@ import torch
 from btard.behaviour import Behaviour
 from btard.hashing import digest
 from btard.peer.examiner import Examiner
-from btard.peer.settings import Device
 from btard.peer.trainer import Trainer
 from btard.round.attempt.attempt import Attempt
 from btard.round.messages.bodies import Commit
@@ -21,6 +20,7 @@ from btard.swarm.questions import Question, Want
 from btard.tasks.registry import load_task
 from btard.transport.driver import Withheld
 from btard.transport.libp2p import FetchError
+from btard.vocabulary import Device
 from tests.peer.helpers import PEERS, ROSTER, Answer, TableTransport, run_manifest
 
 ME, TARGET = PEERS[0], PEERS[1]

@@ -10,13 +10,13 @@ import torch
 from btard.behaviour import Behaviour
 from btard.errors import UserError
 from btard.hashing import digest
-from btard.peer.settings import Device
 from btard.peer.trainer import Trainer, chosen_device
 from btard.round.vectors.momentum import base_from_bytes
 from btard.tasks.base import Task
 from btard.tasks.data.spec import DataSpec
 from btard.tasks.registry import load_task
 from btard.tasks.training_state import TrainingState
+from btard.vocabulary import Device
 from tests.peer.helpers import run_manifest
 
 torch.set_num_threads(1)

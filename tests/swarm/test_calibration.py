@@ -21,7 +21,7 @@ from btard.swarm.calibration import (
     tolerance,
 )
 from btard.tasks.registry import load_task
-from btard.tasks.training_state import Precision
+from btard.vocabulary import Precision
 
 CPU = torch.device("cpu")
 

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from btard.identity import Malformed
-from btard.round.rules import AggregationRules, Eliminate, Validation, VerificationRules
+from btard.round.rules import AggregationRules, VerificationRules
 from btard.swarm.manifest import MAX_MANIFEST, Deadlines, RunManifest
+from btard.vocabulary import Eliminate, Validation
 from tests.peer.helpers import KEYS, NONCE, RUN, run_manifest, signed_manifest
 
 MANIFEST = run_manifest()

@@ -25,11 +25,9 @@ from btard.transport.libp2p.transport import Libp2pTransport
 from btard.transport.libp2p.twin import TwinWatch, refuse_twin
 from btard.transport.libp2p.view import attach_p2p
 from btard.transport.libp2p.watchdog import Watchdog
+from btard.vocabulary import HEARTBEAT_FILE
 
 logger = logging.getLogger(__name__)
-
-HEARTBEAT_FILE = "heartbeat"
-"""Beside the identity: touched every few seconds while event loop and p2pd answer; `cli.health` looks at its age."""
 
 _PING_PAUSE = 0.2
 _LOOK_ROUND = 3.0
@@ -190,7 +188,7 @@ async def _dial(transport: Libp2pTransport, own: PeerId, initial_peers: Sequence
 async def _meet(dht: RecordNode, initial_peers: Sequence[str], timeout: float) -> None:
     """Ask initial peers until one has answered, then look for the nodes nearest to the own id.
 
-    Who knows nobody in the DHT finds nothing there. After `timeout` seconds the node goes on alone, and asks later.
+    A lone node finds nothing in the DHT. After `timeout` seconds the node goes on alone, and asks later.
     """
     peers = [PeerID.from_base58(str(split_maddr(maddr)[0])) for maddr in initial_peers]
     with contextlib.suppress(TimeoutError):

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from btard.round.vectors.partition import Partition, WireType
-from btard.verification import Measure, Projection, measure_tolerance, norm_tolerance, projection_of
-from btard.verification.projection import CHUNK
+from btard.verification.projection import CHUNK, Measure, Projection, projection_of
+from btard.verification.scalars import measure_tolerance, norm_tolerance
 
 FLOAT32_MAX = float(torch.finfo(torch.float32).max)
 SEED = bytes(range(32))

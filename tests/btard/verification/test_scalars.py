@@ -7,10 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from btard.aggregation import centered_clip, get_rule
-from btard.round.vectors.partition import Partition, WireType, from_wire, to_wire
-from btard.verification import (
-    Measure,
-    Projection,
+from btard.round.vectors.partition import Partition, WireType, dtype_of, from_wire, to_wire
+from btard.verification.projection import Measure, Projection
+from btard.verification.scalars import (
     aggregate_error,
     clipped,
     measure_tolerance,
@@ -132,7 +131,7 @@ def test_wire_errors_are_within_their_bound() -> None:
 
 @pytest.mark.parametrize("wire", [WireType.FLOAT16, WireType.BFLOAT16])
 def test_the_constants_are_the_unit_roundoffs(wire: WireType) -> None:
-    roundoff = torch.finfo(wire.dtype).eps / 2
+    roundoff = torch.finfo(dtype_of(wire)).eps / 2
     just_above_the_middle = torch.tensor([1 + roundoff])
     assert float((just_above_the_middle - through(just_above_the_middle, wire)).abs()) == roundoff
     assert aggregate_error(1.0, 0, wire) == pytest.approx(roundoff, rel=0.01)
