@@ -51,14 +51,14 @@ def import_all(packages: tuple[str, ...]) -> None:
 
 
 def take_a_step(name: str) -> None:
-    """Compute a gradient of a tiny task on its built-in data, apply it, and evaluate the result."""
+    """Compute a gradient of a task in its smallest size on its built-in data, apply it, and evaluate the result."""
     import torch
 
-    from btard.tasks.registry import load_task
+    from btard.tasks.registry import find_task, load_task
     from btard.tasks.training_state import TrainingState
 
     with tempfile.TemporaryDirectory() as cache:
-        task = load_task(name, "tiny", None, Path(cache))
+        task = load_task(name, find_task(name).sizes[0], None, Path(cache))
         state = TrainingState(task, 1, task.schedule, device=torch.device("cpu"))
         seed = bytes(32)
         vector, _ = state.gradient(task.batch(seed, 2), seed, 1.0)

@@ -61,7 +61,8 @@ def _kept_rule(text: str) -> str:
 RuleText = Annotated[str, Field(max_length=MOST_RULE), AfterValidator(_kept_rule)]
 Title = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_shown)]
 Key = Annotated[str, Field(pattern="^[a-z][a-z0-9_]{0,49}$")]
-TaskValue = StrictBool | Annotated[StrictInt, Field(ge=-(2**63), lt=2**63)] | StrictFloat | Word
+_Within = Field(gt=-(2**63), lt=2**63)
+TaskValue = StrictBool | Annotated[StrictInt, _Within] | Annotated[StrictFloat, _Within] | Word
 """A setting of a task's own, before the task itself reads it: a switch, a number, or the name of a choice."""
 Period = Annotated[float, Field(ge=0.05, le=86400)]
 

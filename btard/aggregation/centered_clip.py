@@ -40,6 +40,7 @@ class CenteredClip(Rule):
     tau: Annotated[float, Field(gt=0)] = 0.01
 
     def aggregate(self, rows: Rows, *, n_byzantine: int) -> AggregationResult:
+        """Return the fixed point; how many rows may lie makes no difference."""
         result = centered_clip(rows, tau=self.tau)
         return AggregationResult(result.value, result.residual)
 

@@ -19,6 +19,7 @@ class CoordinateMedian(Rule):
 
     @torch.no_grad()
     def aggregate(self, rows: Rows, *, n_byzantine: int) -> AggregationResult:
+        """Return the middle of every coordinate; how many rows may lie makes no difference."""
         checked = check_rows(rows)
         value = torch.empty(checked.dimension)
         result, n = value.numpy(), len(checked)

@@ -20,6 +20,7 @@ class Mean(Rule):
 
     @torch.no_grad()
     def aggregate(self, rows: Rows, *, n_byzantine: int) -> AggregationResult:
+        """Return the mean of every coordinate, whatever is said to lie."""
         checked = check_rows(rows)
         value = torch.empty(checked.dimension)
         for start in range(0, checked.dimension, _COLUMNS):

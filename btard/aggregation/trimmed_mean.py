@@ -31,6 +31,7 @@ class TrimmedMean(Rule):
 
     @torch.no_grad()
     def aggregate(self, rows: Rows, *, n_byzantine: int) -> AggregationResult:
+        """Return the mean of every coordinate without its `n_byzantine` largest and smallest values."""
         checked = check_rows(rows)
         n = len(checked)
         refusal = self.check(n, n_byzantine)

@@ -41,7 +41,7 @@ def test_every_rule_refuses_bad_rows(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", RULES.names())
-def test_every_rule_gives_the_same_bytes_for_the_same_rows(name: str) -> None:
+def test_every_rule_gives_equal_bytes_for_equal_rows(name: str) -> None:
     rows, rule = rows_of(7, 100_003), make_rule(name).scaled(1e4)
     first = rule.aggregate(rows, n_byzantine=1)
     threads = torch.get_num_threads()
@@ -70,7 +70,7 @@ def test_every_rule_stays_finite_on_whatever_finite_rows(name: str, n: int) -> N
 
 @pytest.mark.parametrize("name", RULES.names())
 @pytest.mark.parametrize("n", [1, 2, 3, 5, 16, 33, 64])
-def test_every_rule_can_run_with_as_many_liars_as_it_tolerates(name: str, n: int) -> None:
+def test_every_rule_can_run_with_the_liars_it_tolerates(name: str, n: int) -> None:
     rule = make_rule(name)
     assert 0 <= rule.tolerated(n) < max(1, n / 2)
     assert rule.check(n, rule.tolerated(n)) is None

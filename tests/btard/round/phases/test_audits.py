@@ -73,7 +73,7 @@ def test_nobody_audits_what_a_sum_proves(rule: str) -> None:
     assert len(swarm.peers[0].finished()) == 1 and Audited.seen == []
 
 
-def test_auditors_are_drawn_when_all_aggregates_are_committed_to() -> None:
+def test_auditors_are_drawn_after_all_aggregates() -> None:
     Audited.seen.clear()
     swarm = Swarm(COUNT, steps=1, rule=MEDIAN, rules=UNWITNESSED, peer_type=Audited).run()
     attempt = swarm.peers[0].session.previous
@@ -120,7 +120,7 @@ def test_the_largest_coalition_passes_no_wrong_aggregate(seed: int) -> None:
     assert all(offences(peer) == {swarm.peers[LIAR].peer_id: Offence.WRONG_AGGREGATE} for peer in swarm.honest)
 
 
-def test_with_one_auditor_a_wrong_aggregate_passes_when_it_is_an_accomplice() -> None:
+def test_an_accomplice_as_only_auditor_lets_a_wrong_one_pass() -> None:
     passed, accomplices = set(), set()
     for seed in range(12):
         liars: dict[int, Behaviour] = {LIAR: Cheats(1.0), 0: Silent(), 6: Silent()}
@@ -148,7 +148,7 @@ class Accuses(Silent):
 
 
 @pytest.mark.parametrize("rule", [MEDIAN, "centered_clip"])
-def test_a_false_accusation_of_an_aggregate_bans_its_author_where_judges_know(rule: str) -> None:
+def test_a_false_accusation_bans_where_judges_collect_the_rows(rule: str) -> None:
     swarm = Swarm(COUNT, steps=2, behaviours={LIAR: Accuses()}, rule=rule, rules=UNWITNESSED).run()
     swarm.check_agreement()
     expected = {swarm.peers[LIAR].peer_id: Offence.FALSE_ACCUSATION} if rule == MEDIAN else {}
@@ -189,7 +189,7 @@ class ShyCheat(Cheats, Shy):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_judges_get_rows_that_their_authors_keep_from_them(seed: int) -> None:
+def test_judges_get_rows_that_authors_keep_from_them(seed: int) -> None:
     liars: dict[int, Behaviour] = {LIAR: ShyCheat(1.0), 0: Shy(), 6: Shy()}
     swarm = Swarm(COUNT, steps=1, behaviours=liars, rule=MEDIAN, rules=UNWITNESSED, seed=seed).run()
     swarm.check_agreement()
@@ -202,7 +202,7 @@ class Gossip(Shy, Accuses):
     """Accuses falsely, and shows judges nothing."""
 
 
-def test_an_owner_shows_judges_the_rows_that_liars_keep_from_them() -> None:
+def test_an_owner_shows_judges_what_liars_keep_from_them() -> None:
     liars: dict[int, Behaviour] = {LIAR: Gossip(), 0: Shy(), 6: Shy()}
     swarm = Swarm(COUNT, steps=1, behaviours=liars, rule=MEDIAN, rules=UNWITNESSED).run()
     swarm.check_agreement()
