@@ -51,7 +51,7 @@ def records(path: Path) -> Iterator[Any]:
 
 
 def finished(file: Path) -> list[Any]:
-    """The records of a file once the last one is there, which wandb's own process writes after `finish` has returned."""
+    """The records of a file once the last one is there: wandb's process writes it after `finish` has returned."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         # A file that is written just now ends within a record.
