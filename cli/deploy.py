@@ -69,7 +69,7 @@ def _run(name: str, words: list[str]) -> int:
 
         run_up(up, _console())
     elif name == "status":
-        wanted = load_settings(settings.StatusSettings, words, program=program)
+        wanted = load_settings(settings.FleetStatusSettings, words, program=program)
         from btard.deploy.aws.status import status
 
         return status(wanted, _console())

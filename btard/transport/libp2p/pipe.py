@@ -28,7 +28,7 @@ WRITE_CHUNK = 512 << 10
 _SOCKET_BUFFER = 512 << 10
 
 
-class Violation(Exception):
+class StreamViolation(Exception):
     """The other side sent what the protocol does not allow; the stream is closed."""
 
 
@@ -106,7 +106,7 @@ class Pipe(asyncio.BufferedProtocol):
             self._target = None
             if self._transport is not None and not self._transport.is_closing():
                 self._transport.pause_reading()
-        except Violation as error:
+        except StreamViolation as error:
             logger.debug("closing a stream: %s", error)
             self.abort()
 
@@ -114,7 +114,7 @@ class Pipe(asyncio.BufferedProtocol):
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Note the loss, let a writer that waits see it, and tell whoever asked to be told."""
+        """Note the loss, let a writer that waits see it, and tell the callback, if there is one."""
         self.lost = True
         self._closed.set_result(None)
         self._parser.close()
