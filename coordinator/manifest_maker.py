@@ -10,10 +10,12 @@ from pathlib import Path
 import torch
 from pydantic import ValidationError
 
+from btard.aggregation import rule_and_tau
 from btard.coordinator.run_directory import RunDirectory
 from btard.coordinator.settings import DEFAULT_TAU, CoordinatorSettings
 from btard.errors import UserError
-from btard.round.rules import NONCE_SIZE
+from btard.round.rules import NONCE_SIZE, AggregationRules
+from btard.round.vectors.aggregation import check_aggregation
 from btard.swarm.calibration import Tolerance
 from btard.swarm.manifest import Deadlines, RunManifest, RunTerms
 from btard.tasks.base import Schedule, Task
@@ -68,6 +70,8 @@ def prepare_run(settings: CoordinatorSettings, directory: RunDirectory) -> Prepa
         UserError: bad data or checkpoint, settings that do not fit together or contradict the directory's run.
     """
     check_task(settings.task, settings.size)
+    rule, tau = rule_and_tau(settings.rule, settings.tau, DEFAULT_TAU)
+    check_aggregation(AggregationRules(rule, tau, settings.peers), settings.auditors)
     stored = directory.load_manifest()
     if stored is not None and directory.finished:
         raise UserError(f"the run in {directory.path} is finished; give another --directory for a new one")
@@ -84,7 +88,7 @@ def prepare_run(settings: CoordinatorSettings, directory: RunDirectory) -> Prepa
         initial = state.state_bytes()
     nonce = settings.nonce or (stored.nonce if stored is not None else secrets.token_hex(NONCE_SIZE))
     digest = None if initial is None else state.digest().hex()
-    manifest = _manifest(settings, state, spec, schedule, nonce, start_step, digest)
+    manifest = _manifest(settings, state, spec, schedule, nonce, start_step, digest, rule, tau)
     if stored is not None:
         _check_same(manifest, stored, directory.path)
     else:
@@ -126,6 +130,8 @@ def _manifest(
     nonce: str,
     start_step: int,
     state_digest: str | None,
+    rule: str,
+    tau: float,
 ) -> RunManifest:
     if start_step >= schedule.total_steps:
         raise UserError(
@@ -149,8 +155,8 @@ def _manifest(
                 "total_steps": schedule.total_steps,
                 "max_grad_norm": settings.max_grad_norm or None,
                 "precision": settings.precision.value,
-                "rule": settings.rule.value,
-                "tau": settings.tau if settings.tau is not None else DEFAULT_TAU,
+                "rule": rule,
+                "tau": tau,
                 "wire": settings.wire.value,
                 "momentum": settings.momentum,
                 "max_part_norm": settings.clip,
@@ -159,6 +165,7 @@ def _manifest(
                 **_thresholds(settings, state.task.label),
                 "eliminate": settings.eliminate.value,
                 "probation": settings.probation,
+                "auditors": settings.auditors,
                 "peers": settings.peers,
                 "deadlines": Deadlines(
                     commit=settings.commit_timeout,

@@ -20,12 +20,15 @@ from pydantic import (
     model_validator,
 )
 
+from btard.aggregation import canonical
 from btard.configuration.named import Named
+from btard.configuration.rule import MOST_RULE
+from btard.errors import UserError
 from btard.identity import Envelope, Malformed
 from btard.round.rules import AggregationRules, StepRules, VerificationRules
 from btard.tasks.data.public import PublicData
 from btard.version import PROTOCOL_VERSION
-from btard.vocabulary import Eliminate, RuleName, Validation, WireType
+from btard.vocabulary import Eliminate, Validation, WireType
 
 MAX_MANIFEST = 16 << 10
 """Bytes."""
@@ -45,6 +48,17 @@ def _shown(text: str) -> str:
     return text
 
 
+def _kept_rule(text: str) -> str:
+    try:
+        kept = canonical(text)
+    except UserError as error:
+        raise ValueError(str(error)) from None
+    if kept != text:
+        raise ValueError(f"the aggregation rule {text} must be written {kept}")
+    return text
+
+
+RuleText = Annotated[str, Field(max_length=MOST_RULE), AfterValidator(_kept_rule)]
 Title = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_shown)]
 Key = Annotated[str, Field(pattern="^[a-z][a-z0-9_]{0,49}$")]
 _Within = Field(gt=-(2**63), lt=2**63)
@@ -81,6 +95,7 @@ class RunTerms(BaseModel):
         learning_rate, warmup_steps, total_steps: the schedule; the run ends after step `total_steps` - 1.
         max_grad_norm: honest peers scale longer gradients down to this norm; None for never.
         precision: arithmetic of forward and backward: none, bf16 or fp16.
+        rule: the aggregation rule with its parameters, of those that are installed here.
         tau: clipping radius of a part at `peers` members (see AggregationRules).
         momentum: share of a peer's last vector in its next one (see `btard.round.vectors.momentum`); 0 for none.
         peers: how many the first roster has.
@@ -90,6 +105,7 @@ class RunTerms(BaseModel):
         momentum: share of a peer's last vector in the next one that it sends.
         max_part_norm: longest vector in BTARD-Clipped-SGD (see AggregationRules.max_norm); None: no limit.
         validators, validation, accuse, convict, eliminate, probation: see VerificationRules.
+        auditors: see VerificationRules; left out of the JSON where it is None.
         metrics_period: seconds between two publications of a peer's metrics.
     """
 
@@ -110,7 +126,7 @@ class RunTerms(BaseModel):
     total_steps: Annotated[int, Field(ge=1, le=2**40)]
     max_grad_norm: Annotated[float, Field(gt=0)] | None
     precision: Annotated[str, Field(pattern="^(none|bf16|fp16)$")]
-    rule: RuleName
+    rule: RuleText
     tau: Annotated[float, Field(gt=0)]
     wire: WireType
     peers: Annotated[int, Field(ge=1, le=256)]
@@ -129,12 +145,15 @@ class RunTerms(BaseModel):
     convict: Annotated[float, Field(gt=0)] = 0.025
     eliminate: Eliminate = Eliminate.SUSPEND
     probation: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    auditors: Annotated[int, Field(ge=1, le=256)] | None = None
 
     @model_serializer(mode="wrap")
     def _leave_out_what_is_empty(self, serialise: SerializerFunctionWrapHandler) -> dict[str, object]:
         written: dict[str, object] = serialise(self)
         if not self.task_settings:
             written.pop("task_settings", None)
+        if self.auditors is None:
+            written.pop("auditors", None)
         return written
 
     @model_validator(mode="after")
@@ -183,6 +202,7 @@ class RunTerms(BaseModel):
                 eliminate=self.eliminate,
                 probation=self.probation,
                 momentum=self.momentum,
+                auditors=self.auditors,
             ),
         )
 

@@ -26,7 +26,6 @@ TOO_LONG = {
 }
 
 UNDOCUMENTED = {
-    "btard/aggregation/rules.py",
     "lab/admissions.py",
     "lab/invariants.py",
     "lab/peer.py",

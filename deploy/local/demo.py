@@ -15,7 +15,6 @@ from btard.configuration import Option, Settings, load_settings
 from btard.deploy.local.settings import SwarmSettings
 from btard.deploy.local.swarm import SwarmOutcome, report, run_swarm
 from btard.swarm.http.address import check_address
-from btard.vocabulary import RuleName
 
 PEERS, BYZANTINE = 8, 3
 
@@ -89,7 +88,7 @@ def scenarios(settings: DemoSettings, directory: Path) -> dict[str, SwarmSetting
         return btard
     return {
         "no attack": swarm("no-attack", byzantine=0),
-        "attack, plain averaging": swarm("plain-averaging", rule=RuleName.MEAN, validators=0.0),
+        "attack, plain averaging": swarm("plain-averaging", rule="mean", validators=0.0),
         **btard,
     }
 

@@ -7,9 +7,9 @@ from typing import Annotated, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from btard.configuration import Option, Port, Probability, TauSettings
+from btard.configuration import Option, Port, Probability, RuleSettings, TauSettings
 from btard.swarm.http.address import check_address
-from btard.vocabulary import Eliminate, RuleName, Validation
+from btard.vocabulary import Eliminate, Validation
 
 _SWARM = "Swarm"
 _ATTACK = "Byzantine peers"
@@ -20,7 +20,7 @@ MOST_PEERS = 64
 """More processes than this are no test of anything on one machine; the laboratory simulates larger swarms."""
 
 
-class SwarmSettings(TauSettings):
+class SwarmSettings(RuleSettings, TauSettings):
     """Settings of `btard swarm`: a coordinator and peers on this machine, over loopback."""
 
     peers: Annotated[
@@ -163,7 +163,6 @@ class SwarmSettings(TauSettings):
         Path | None, Option("folder of a checkpoint that the run begins with", group=_TRAINING)
     ] = None
 
-    rule: Annotated[RuleName, Option("how gradients are averaged", group=_PROTOCOL)] = RuleName.CENTERED_CLIP
     momentum: Annotated[
         float,
         Field(ge=0, lt=1),
