@@ -43,7 +43,6 @@ class Court:
         self.charges = charges
         self._found: dict[PeerId, Finding] = {}
         self._looking: set[Item] = set()
-        self.voted = False
 
     def open(self) -> list[Action]:
         """Ask for what has to be looked at."""
@@ -133,7 +132,6 @@ class Court:
         who hear of nothing else.
         """
         seats, context = self._seats, self._context
-        self.voted = True
         ballots = []
         for accuser, charge in sorted(self.charges.items()):
             finding = self._found.get(accuser)
