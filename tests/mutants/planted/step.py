@@ -227,7 +227,7 @@ STEP = (
     Mutant(
         "the owners of the parts never change",
         "btard/round/attempt/seats.py",
-        'tuple(ranking(self.roster.randomness, "owner", self.workers))',
+        'tuple(ranking(roster.randomness, "owner", self.workers))',
         "self.workers",
         f"{ROUND}/attempt/test_attempt.py::test_ownership_rotates_with_the_randomness",
     ),
