@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Final
 
+from btard.aggregation.rule import FixedPoint
 from btard.hashing import tagged_digest
 from btard.identity import PeerId
-from btard.round.draw import ranking
+from btard.round.draw import enough_auditors, ranking
 from btard.round.messages.caps import Caps, caps_of
 from btard.round.roster import Roster
 from btard.round.rules import StepRules
+from btard.round.vectors.aggregation import part_equation, part_tau
 from btard.round.vectors.partition import Partition
 
 
@@ -36,7 +39,7 @@ class Seats:
         part_of: the part of each owner.
         my_part: the part of this peer, None for one that owns none.
         partition: how a vector is cut into parts, one an owner.
-        tau: the clipping radius of a part.
+        tau: the clipping radius of a part, infinite where nothing is clipped.
         target: the peer that this one validates, None for one that is no validator.
         caps: how long messages may be, and how many.
     """
@@ -61,9 +64,27 @@ class Seats:
         self.part_of: Final = {peer: part for part, peer in enumerate(self.owners)}
         self.my_part: Final = self.part_of.get(me)
         self.partition: Final = Partition(rules.dimension, max(1, len(self.owners)), rules.wire)
-        self.tau: Final = rules.aggregation.part_tau(self.partition.count)
+        self.tau: Final = part_tau(rules.aggregation, self.partition.count)
         self.target: Final = validators.get(me)
         self.caps: Final[Caps] = caps_of(len(roster.members))
+
+    @cached_property
+    def equation(self) -> FixedPoint | None:
+        """The equation that the aggregate of a part solves; None where rows have to be aggregated once more to know."""
+        return part_equation(self.rules.aggregation, self.partition.count)
+
+    @cached_property
+    def auditors(self) -> int:
+        """How many peers aggregate each part once more, to see that its owner has: 0 where a sum proves it."""
+        if self.equation is not None:
+            return 0
+        wanted = self.rules.verification.auditors
+        return min(enough_auditors(len(self.roster.voters)) if wanted is None else wanted, len(self.voters) - 1)
+
+    @cached_property
+    def check_seconds(self) -> float:
+        """How long the rows that are checked may take to arrive: as many vectors as each peer audits parts."""
+        return self.rules.scatter_seconds * max(1, self.auditors)
 
     def is_majority(self, count: int) -> bool:
         """Whether so many voters are more than half of those in the attempt."""

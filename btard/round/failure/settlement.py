@@ -77,6 +77,12 @@ class Settlement:
         """Whether the attempt is given up."""
         return self.stage is not Stage.COLLECTING
 
+    @property
+    def wakes_at(self) -> float:
+        """When something is to be done, whatever arrives: at the deadline, or when the court asks for what is late."""
+        court = self.court if self.stage is Stage.COURT else None
+        return self.deadline if court is None else min(self.deadline, court.urges_at)
+
     def extend_to(self, time: float) -> None:
         """Let the stage last until a time, if it would end before."""
         self.deadline = max(self.deadline, time)
@@ -122,7 +128,7 @@ class Settlement:
         )
         envelope = self._context.sign(seats.number, MessageKind.REPORT, report.encode())
         heard.add_own_report(envelope)
-        longest_phase = max(rules.commit_seconds, rules.scatter_seconds, rules.gather_seconds, rules.agree_seconds)
+        longest_phase = max(rules.commit_seconds, seats.check_seconds, rules.gather_seconds, rules.agree_seconds)
         self.deadline = now + longest_phase + rules.delay_bound_seconds
         return [Send(seats.others, envelope.encode())]
 
@@ -175,12 +181,12 @@ class Settlement:
             return []
         self.stage = Stage.COURT
         self.deadline = now + self.court.seconds()
-        return self.court.open()
+        return self.court.open(now)
 
     def _sit(self, now: float) -> list[Action]:
         """Look at what has come, and vote once there is nothing more to see."""
         assert self.court is not None
-        actions = self.court.advance()
+        actions = self.court.advance(now)
         if now < self.deadline and not self.court.decided:
             return actions
         self.stage = Stage.VOTES
