@@ -78,9 +78,10 @@ class StepMachine:
             self._exchange,
             history.standing.judged,
             earlier=history.testimony,
+            left={peer: leave for peer, leave in self._left.items() if peer in members},
             blame_views=history.blames_views(history.standing),
         )
-        self._settlement.left = {peer: leave for peer, leave in self._left.items() if peer in members}
+        self._heard = self._settlement.heard
         self._commit = CommitPhase(context, self.attempt, history.decided, examined=self._examined is not None)
         self._scatter = ScatterPhase(context, self.attempt, self._exchange)
         self._gather = GatherPhase(context, self.attempt)
@@ -216,7 +217,7 @@ class StepMachine:
                 return self._certified(envelope)
             if envelope.kind is MessageKind.LEAVE:
                 self._left.setdefault(envelope.author, envelope)
-                self._settlement.left.setdefault(envelope.author, envelope)
+                self._heard.add_goodbye(envelope)
             elif envelope.attempt == seats.number:
                 return self._file(now, envelope)
         except Malformed:
@@ -232,14 +233,14 @@ class StepMachine:
             case MessageKind.FORWARD:
                 for inner in self._exchange.on_forward(envelope):
                     self.attempt.file(inner)
-                for inner in self._settlement.passed_on(envelope):
-                    self._settlement.add_report(inner)
+                for inner in self._heard.passed_on(envelope):
+                    self._heard.add_report(inner)
             case MessageKind.REPORT:
-                self._settlement.add_report(envelope)
+                self._heard.add_report(envelope)
             case MessageKind.VOTE:
-                self._settlement.add_vote(envelope)
+                self._heard.add_vote(envelope)
             case MessageKind.RELAY:
-                self._settlement.add_relay(envelope)
+                self._heard.add_relay(envelope)
         return []
 
     def accept_part(self, sender: PeerId, envelope: Envelope, length: int) -> memoryview | None:
@@ -292,7 +293,7 @@ class StepMachine:
             ready = not phase.busy() and phase.complete()
             if not ready and phase is not self._check and self._calm(now):
                 return actions
-            if self._reasoned_at == math.inf and self._settlement.reasoned:
+            if self._reasoned_at == math.inf and self._heard.reasoned:
                 self._reasoned_at = now
             if phase is self._commit and self._commit.passed_elsewhere():
                 self._patience.others_have_passed(now, wait=True)
@@ -317,7 +318,7 @@ class StepMachine:
         """Whether nothing unusual has happened, nor can have come to say that waiting is in vain: then a phase only has
         to be complete."""
         attempt, phase = self.attempt, self._phase
-        unusual = attempt.alarm or self._charge is not None or self._settlement.disturbed
+        unusual = attempt.alarm or self._charge is not None or self._heard.disturbed
         if unusual or now >= self._patience.deadline:
             return False
         if phase is self._commit:
@@ -357,38 +358,34 @@ class StepMachine:
 
     def _must_freeze(self, now: float, missing: dict[PeerId, Fault], proven: list[Envelope]) -> bool:
         """Whether the attempt is lost: proven lies, a charge, a deadline, or nothing to wait for that will come."""
-        if proven or self._charge or now >= self._patience.ends or not self._settlement.left.keys().isdisjoint(missing):
+        left = self._heard.left
+        if proven or self._charge or now >= self._patience.ends or not left.keys().isdisjoint(missing):
             return True
-        if Fault.OTHER_VIEW in missing.values() and not self._settlement.blame_views:
+        if Fault.OTHER_VIEW in missing.values() and not self._heard.blame_views:
             return True
-        gone = self._settlement.explained
+        gone = self._heard.explained
         hopeless = {peer for peer, fault in missing.items() if fault in HOPELESS}
         return bool(missing) and not self._phase.busy() and set(missing) <= gone | hopeless
 
     def _freeze(self, now: float, missing: dict[PeerId, Fault], proven: list[Envelope]) -> list[Action]:
         settlement = self._settlement
-        complained = complaints(missing, settlement, ended=now >= self._patience.ends)
+        complained = complaints(missing, self._heard, ended=now >= self._patience.ends)
         told = shown(self.attempt, complained.values(), charged=self._charge is not None)
         testimony = self._exchange.late(min(now, self._reasoned_at), self._patience)
         actions = settlement.freeze(now, self._phase.phase, complained, proven + told, self._charge, testimony)
-        settlement.deadline = max(settlement.deadline, self._patience.last_end(committing=self._phase is self._commit))
+        settlement.extend_to(self._patience.last_end(committing=self._phase is self._commit))
         return actions
 
     def _resolve(self, now: float) -> list[Action]:
-        resolution = self._settlement.resolution(now)
+        resolution = self._settlement.resolution()
         if resolution is None:
             return []
-        attempt, roster, outcome = (
-            self.attempt,
-            self._context.roster,
-            self._history.settle(self._settlement, resolution),
-        )
+        attempt, context = self.attempt, self._context
+        outcome = self._history.settle(self._heard, resolution)
         resolution = outcome.resolution
-        verdicts = tuple(
-            Verdict(ban.peer, make_evidence(ban, about, self._context.previous)) for ban, about in outcome.bans
-        )
+        verdicts = tuple(Verdict(ban.peer, make_evidence(ban, about, context.previous)) for ban, about in outcome.bans)
         what = (resolution.suspended, verdicts, resolution.left, outcome.withdrawn)
-        actions: list[Action] = [Voided(roster.step, attempt.seats.number, *what)]
+        actions: list[Action] = [Voided(context.number, attempt.seats.number, *what)]
         end = end_of_road(attempt, resolution)
         if end is not None:
             return actions + self._stop(*end)

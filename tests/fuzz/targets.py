@@ -205,8 +205,8 @@ class World:
         assert len(machine._intake._future) <= most and len(attempt.said.signed) <= most
         assert len(attempt.carried.rows) + len(attempt.carried.in_flight) <= 3 * COUNT * COUNT
         assert len(attempt.said.headers) <= COUNT * COUNT
-        settlement = machine._settlement
-        assert max(len(settlement._reports), len(settlement._votes), len(settlement.left)) <= COUNT
+        heard = machine._settlement.heard
+        assert max(len(heard._reports), len(heard._votes), len(heard.left)) <= COUNT
         assert sum(map(len, machine._exchange._waiting.values())) <= COUNT * (6 * COUNT + MOST_PULLS)
 
 

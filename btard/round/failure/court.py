@@ -48,7 +48,6 @@ class Court:
         self._looking: set[Item] = set()
         self._collection = Collection(attempt, exchange)
         self.urges_at = math.inf
-        self.voted = False
 
     def open(self, now: float) -> list[Action]:
         """Ask for what has to be looked at."""
@@ -171,7 +170,6 @@ class Court:
         who hear of nothing else.
         """
         seats, context = self._seats, self._context
-        self.voted = True
         ballots = []
         for accuser, charge in sorted(self.charges.items()):
             finding = self._found.get(accuser)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from btard.identity import Envelope, PeerId
 from btard.round.attempt.attempt import Attempt
 from btard.round.failure.disputes import SIGNED_FAULTS
-from btard.round.failure.settlement import Settlement
+from btard.round.failure.heard import Heard
 from btard.round.messages.accusations import Fault
 from btard.round.messages.attachments import SHOWN
 from btard.round.messages.bodies import Phase
@@ -28,13 +28,13 @@ def proofs(attempt: Attempt, phase: Phase, false_reveals: Iterable[tuple[Envelop
     return [envelope for pair in pairs for envelope in pair] + list(said.malformed.values())
 
 
-def complaints(missing: Mapping[PeerId, Fault], settlement: Settlement, *, ended: bool) -> dict[PeerId, Fault]:
+def complaints(missing: Mapping[PeerId, Fault], heard: Heard, *, ended: bool) -> dict[PeerId, Fault]:
     """Return of whom to complain; `ended` says that everything has been waited for.
 
     Once a reason is known, nobody complains of what it misses, and testimony does not grow any more: others may have
     stopped for that reason before they could say what they have not got.
     """
-    explained, reasoned = settlement.explained, settlement.reasoned
+    explained, reasoned = heard.explained, heard.reasoned
     return {
         peer: fault
         for peer, fault in missing.items()

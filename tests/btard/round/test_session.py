@@ -266,11 +266,9 @@ def test_payloads_that_were_never_accepted_have_no_effect() -> None:
     begun = committed()
     begun.on_part(PEERS[1], HEADER, digest(bytes(LENGTH)))
     assert begun.on_part_failed(1.0, PEERS[1], HEADER) == []
-    assert (
-        begun.machine is not None
-        and begun.machine.attempt.carried.rows.keys() == OWN
-        and begun.machine.attempt.carried.broken == set()
-    )
+    assert begun.machine is not None
+    carried = begun.machine.attempt.carried
+    assert carried.rows.keys() == OWN and carried.broken == set()
 
 
 def test_answers_to_another_attempt_are_ignored() -> None:
