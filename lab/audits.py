@@ -2,7 +2,8 @@
 
 python -m btard.lab.audits
 
-An owner that lies is one of b liars among n voters. Its part has A auditors, drawn among the n - 1 others, of whom b - 1
+An owner that lies is one of b liars among n voters. Its part has A auditors, drawn among the n - 1 others when its
+aggregate is committed to; b - 1 of these are accomplices. If all A are, an aggregate passes that may be anything:
 
     P(n, b, A) = C(b - 1, A) / C(n - 1, A)          0 from A = b on
 """
@@ -24,7 +25,7 @@ SWARMS = ((8, 3), (16, 7), (64, 31))
 
 
 @dataclass(frozen=True)
-class Row:
+class Odds:
     """One line of the table: `passed` of `draws` drew accomplices alone."""
 
     voters: int
@@ -43,12 +44,12 @@ def drawn(voters: int, liars: int, auditors: int, draws: int) -> int:
     return sum(set(draw_auditors(r, peers[:1], peers, auditors)[0]) <= accomplices for r in randomness)
 
 
-def rows(draws: int) -> Iterator[Row]:
+def rows(draws: int) -> Iterator[Odds]:
     """Yield the table: for each swarm a few auditors a part, and as many as it takes."""
     for voters, liars in SWARMS:
         for auditors in sorted({1, 2, 3, enough_auditors(voters)}):
             passed = drawn(voters, liars, auditors, draws)
-            yield Row(voters, liars, auditors, all_accomplices(voters, liars, auditors), passed, draws)
+            yield Odds(voters, liars, auditors, all_accomplices(voters, liars, auditors), passed, draws)
 
 
 def interval_of_share(count: int, total: int) -> tuple[float, float]:

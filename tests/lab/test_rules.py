@@ -131,9 +131,7 @@ def test_auditors_make_no_sense_where_a_sum_proves_the_result() -> None:
         Simulation(SimulateSettings.model_validate({"task": WorkloadName.NONE, "auditors": 2}))
 
 
-def test_a_simulation_under_a_rule_leaves_evidence_that_convinces(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_simulation_leaves_evidence_that_convinces(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = "simulate --peers 6 --byzantine 2 --attack WRONG_AGGREGATE --steps 2 --task none --dimension 50"
     assert main([*words.split(), "--rule", "trimmed_mean:share=.4", "--output", str(tmp_path)]) == 0
     assert main(["verdict", str(tmp_path / "bans")]) == 0
