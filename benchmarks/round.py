@@ -140,7 +140,7 @@ def main() -> None:
     parser.add_argument("--peers", type=int, default=8, help="number of peers (default: 8)")
     parser.add_argument("--values", type=int, default=18_000_000, help="float32 values (default: 18000000)")
     parser.add_argument("--rounds", type=int, default=5, help="rounds measured after one to warm up (default: 5)")
-    parser.add_argument("--rule", choices=["centered_clip", "mean"], default="centered_clip", help="of ours")
+    parser.add_argument("--rule", default="centered_clip", help="of ours, with its parameters (default: centered_clip)")
     parser.add_argument("--validators", type=float, help="mean number a round (default: one per 16 peers)")
     parser.add_argument("--only", choices=["ours", "hivemind"], help="run one of the two (default: both)")
     parser.add_argument("--output", type=Path, help="also write the figures to this JSON file")
