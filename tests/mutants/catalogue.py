@@ -7,7 +7,8 @@ from tests.mutants.planted.door import DOOR
 from tests.mutants.planted.evidence import EVIDENCE
 from tests.mutants.planted.manifest import MANIFEST
 from tests.mutants.planted.records import RECORDS
+from tests.mutants.planted.settings import SETTINGS
 from tests.mutants.planted.step import STEP
 from tests.mutants.planted.thresholds import THRESHOLDS
 
-MUTANTS = STEP + THRESHOLDS + EVIDENCE + RECORDS + DOOR + COST + MANIFEST
+MUTANTS = STEP + THRESHOLDS + EVIDENCE + RECORDS + DOOR + COST + MANIFEST + SETTINGS
