@@ -11,18 +11,18 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from btard.behaviour import Behaviour, LeaveReason
-from btard.byzantine.selection import make_behaviour
 from btard.configuration import load_settings, to_yaml
 from btard.errors import UserError
 from btard.identity import IdentityKey, PeerId
 from btard.logs import MOMENT, adopt_libraries, configure_logging
 from btard.peer.settings import PeerSettings
+from btard.round.messages.bodies import LeaveReason
 from btard.vocabulary import ExitCode
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
+    from btard.behaviour import Behaviour
     from btard.swarm.telemetry.endpoint import MetricsEndpoint
     from btard.transport.libp2p import Libp2pNode
 
@@ -44,8 +44,12 @@ def run(argv: Sequence[str]) -> int:
     configure_logging(settings.log_format)
     key = _prepare_directory(settings)
     MOMENT.peer = str(key.peer_id)
-    behaviour = make_behaviour(settings, seed=bytes(key.peer_id))
+    # Everything below imports torch and hivemind, for which --help and mistyped flags do not wait.
     import uvloop
+
+    from btard.byzantine.selection import make_behaviour
+
+    behaviour = make_behaviour(settings, seed=bytes(key.peer_id))
 
     endpoint = None
     if settings.metrics is not None:

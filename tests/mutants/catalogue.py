@@ -8,7 +8,9 @@ from tests.mutants.planted.evidence import EVIDENCE
 from tests.mutants.planted.manifest import MANIFEST
 from tests.mutants.planted.records import RECORDS
 from tests.mutants.planted.rules import RULES
+from tests.mutants.planted.settings import SETTINGS
 from tests.mutants.planted.step import STEP
 from tests.mutants.planted.thresholds import THRESHOLDS
 
-MUTANTS = STEP + THRESHOLDS + RULES + EVIDENCE + RECORDS + DOOR + COST + MANIFEST
+MUTANTS = STEP + THRESHOLDS + RULES + EVIDENCE + RECORDS + DOOR + COST + MANIFEST + SETTINGS
+
