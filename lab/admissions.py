@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable
 
-import torch
-
 from btard.hashing import digest
 from btard.identity import PeerId
 from btard.lab.peer import Event, LabPeer
@@ -14,6 +12,7 @@ from btard.lab.settings import Rejoin, SimulateSettings
 from btard.round.actions import Finished, OutcomeKind, Stopped
 from btard.round.admission import Doorstep
 from btard.round.roster import Roster
+from btard.tensors import bytes_of
 
 _DOWNLOAD_SECONDS = 0.05
 
@@ -77,26 +76,20 @@ class Admissions:
 
     def _hand_over(self, honest: LabPeer, candidate: LabPeer, roster: Roster) -> None:
         """Let a newcomer take over the state and begin the step of `roster`."""
-        trusted = honest.parameters
-        expected = digest(_bytes(trusted))
-        state = trusted.clone()
+        state = bytes(bytes_of(honest.parameters))
+        expected = digest(state)
         for member in self._peers:
             if member.peer_id in roster.members and member.steps_done:
-                served = member.behaviour.served_state(bytes(_bytes(trusted)))
-                if digest(served) == expected:
+                if digest(member.behaviour.served_state(state)) == expected:
                     break
                 self.refused_states += 1
         self.admitted += 1
 
         def arrived() -> None:
             if not candidate.crashed:
-                candidate.take_over(state)
+                candidate.take_over(state, roster.step)
                 self._choose_candidates(candidate, roster)
                 candidate.begin(roster)
 
         honest.network.at(honest.network.now + _DOWNLOAD_SECONDS, arrived)
         candidate.running = True
-
-
-def _bytes(vector: torch.Tensor) -> memoryview:
-    return memoryview(vector.numpy()).cast("B")  # type: ignore[arg-type]

@@ -27,6 +27,7 @@ from btard.round.evidence.file import from_json, to_json
 from btard.round.proof import Unproven, verify
 from btard.round.roster import Roster
 from btard.round.rules import Eliminate
+from btard.tensors import bytes_of
 
 _KINDS = 16
 _EARLY_TOTAL = 33 << 20
@@ -88,7 +89,7 @@ class Invariants:
     def _check_finished(self, peer: LabPeer, result: Finished) -> None:
         self.checks += 1
         log = self._logs.pop(peer.peer_id, frozenset())
-        state = digest(memoryview(peer.parameters.numpy()).cast("B"))  # type: ignore[arg-type]
+        state = digest(bytes_of(peer.parameters))
         found = (state, digest(result.flat), result.roster, log)
         first = self._first.setdefault(result.step, found)
         for name, mine, theirs in zip(("states", "aggregates", "rosters", "bans"), found, first, strict=True):

@@ -155,7 +155,7 @@ class Peer:
     async def _train(self, node: Libp2pNode, named: dict[PeerId, tuple[str, ...]], registry: CollectorRegistry) -> int:
         import torch
 
-        from btard.peer.examiner import Examiner
+        from btard.executor import Executor
         from btard.peer.joining import check_local_settings, find_manifest, load_run_task
         from btard.peer.knocking import Knocker
         from btard.peer.neighbours import Neighbours
@@ -163,6 +163,7 @@ class Peer:
         from btard.peer.reporting import Reporter
         from btard.peer.rosters import Rosters
         from btard.peer.serving import StateServer
+        from btard.peer.shown_momentum import ShownMomentum
         from btard.peer.telemetry.meter import PeerMeter
         from btard.peer.telemetry.recorder import Recorder, begin_wandb
         from btard.peer.trainer import Trainer
@@ -200,16 +201,9 @@ class Peer:
             self._key.peer_id,
         )
         session = Session(manifest.step_rules, self._key, self._behaviour, BufferPool())
-        driver = SessionDriver(
-            session,
-            node.transport,
-            manifest.step_rules,
-            Examiner(trainer, manifest, node.transport).recompute,
-            trainer.worker,
-            lambda event: training.on_voided(event),
-            lambda step, target, finding: training.on_examined(step, target, finding),
-            node.transport.charge,
-        )
+        ask = ShownMomentum(trainer, manifest, node.transport).ask
+        executor = Executor(manifest.step_rules, self._key.peer_id, self._behaviour, trainer, ask, trainer.work)
+        driver = SessionDriver(session, node.transport, executor, node.transport.charge)
         node.transport.is_member = lambda peer: peer == coordinator or session.is_member(peer)
         node.transport.attach(driver)
         meter = PeerMeter(
@@ -253,6 +247,7 @@ class Peer:
             events=EventLog(settings.directory / "events.jsonl"),
             join_timeout=settings.join_timeout,
         )
+        driver.attach(training)
         background = [asyncio.ensure_future(work.run()) for work in (neighbours, knocker, door, training.reporter)]
         try:
             return await training.run()

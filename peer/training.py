@@ -19,7 +19,7 @@ from btard.peer.rosters import Rosters
 from btard.peer.serving import StateServer
 from btard.peer.telemetry.meter import PeerStep
 from btard.peer.telemetry.recorder import Recorder
-from btard.peer.trainer import Gradient, Trainer
+from btard.peer.trainer import Trainer
 from btard.round.actions import Finished, OutcomeKind, Stopped, Voided
 from btard.round.evidence.evidence import Evidence
 from btard.round.evidence.file import rules_fingerprint
@@ -33,7 +33,7 @@ from btard.swarm.manifest import RunManifest
 from btard.swarm.questions import Head, Question, Want
 from btard.swarm.records import RosterRecord
 from btard.swarm.state_sync import ask_heads, download_state, newest_roster, state_digest
-from btard.transport.driver import Contribution, SessionDriver
+from btard.transport.driver import SessionDriver
 from btard.transport.libp2p import Libp2pNode
 
 logger = logging.getLogger(__name__)
@@ -88,7 +88,6 @@ class TrainingLoop:
     progress: Progress
     events: EventLog
     join_timeout: float
-    _gradient: Gradient | None = None
     _publishing: asyncio.Future[None] | None = None
 
     async def run(self) -> ExitCode:
@@ -113,9 +112,7 @@ class TrainingLoop:
             self.recorder.begins(roster)
             self.progress.begin(roster.step)
             started = time.perf_counter()
-            self._gradient = None
-            contribution = partial(self._contribute, roster)
-            outcome = await self.driver.run_step(roster, state, contribution, self.neighbours.candidates(roster))
+            outcome = await self.driver.run_step(roster, state, self.neighbours.candidates(roster))
             if isinstance(outcome, Stopped):
                 self._stopped(outcome)
                 self.recorder.stopped(outcome)
@@ -219,11 +216,6 @@ class TrainingLoop:
         self.neighbours.stand(roster.members)
         self.door.open(roster.members, roster.banned)
 
-    async def _contribute(self, roster: Roster) -> Contribution:
-        seed = self.behaviour.batch_seed(roster, roster.batch_seed(self.key.peer_id))
-        self._gradient = await self.trainer.gradient(seed, roster.step, self.behaviour)
-        return Contribution(self._gradient.vector, self.trainer.momentum_digest())
-
     async def _verify_bans(self, roster: Roster, heads: dict[PeerId, Head]) -> None:
         """Ask the members for the evidence of bans that this peer did not see, and check it."""
         ask = partial(ask_evidence, self.node.transport, timeout=self.manifest.deadlines.settle)
@@ -255,10 +247,11 @@ class TrainingLoop:
     def _finished_step(self, roster: Roster, outcome: Finished, seconds: float) -> None:
         step = roster.step
         target = roster.validators.get(self.key.peer_id)
-        loss = None if self._gradient is None else self.reporter.add(step, self._gradient)
+        gradient = self.trainer.computed(step)
+        loss = None if gradient is None else self.reporter.add(step, gradient)
         stages = self.driver.stages.seconds
         self.reporter.finished(step, stages)
-        samples = 0 if self._gradient is None else self.manifest.batch_size
+        samples = 0 if gradient is None else self.manifest.batch_size
         self.recorder.finished(PeerStep(step, seconds, stages, loss, samples))
         attacks = self.behaviour.attacks(step)
         self.events.write(

@@ -4,10 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import math
+from collections.abc import Mapping
 
 from btard.behaviour import Behaviour
 from btard.identity import Envelope, Heading, IdentityKey, Malformed, MessageKind, PeerId
-from btard.round.actions import Action, OutcomeKind, Stopped, Verdict, Voided
+from btard.round.actions import Action, ComputeGradient, OutcomeKind, Stopped, Verdict, Voided
+from btard.round.answers import (
+    AggregateCompared,
+    Answer,
+    GradientComputed,
+    PartsEncoded,
+    RowInspected,
+    RowsAggregated,
+    RowsMeasured,
+    TargetExamined,
+)
 from btard.round.attempt.attempt import Attempt
 from btard.round.delivery.exchange import Exchange
 from btard.round.delivery.intake import TIMELESS, Intake
@@ -30,15 +41,16 @@ from btard.round.proof import make_evidence
 from btard.round.roster import Roster
 from btard.round.rules import StepRules
 from btard.round.vectors.buffers import BufferPool
-from btard.round.vectors.work import Aggregated, Finding, Inspected, Measured
+from btard.round.vectors.momentum import Link
+from btard.round.vectors.work import Aggregated, Finding
 
 
 class StepMachine:
     """A peer's part in one step.
 
     Every method is an event and returns actions. `deadline` is when `tick` wants to be called, in seconds of the
-    driver's clock. What arrives is filed or answered, and looked at as a whole by the next `tick`, which is wanted at
-    once: much arrives together. After a Finished or Stopped action the machine is `over` and ignores all.
+    driver's clock. What arrives is filed or answered, and looked at as a whole by the next `tick`, which the machine
+    then `wants` at once: much arrives together. After a Finished or Stopped action it is `over` and ignores all.
     """
 
     def __init__(
@@ -51,10 +63,12 @@ class StepMachine:
         parameters: bytes,
         candidates: tuple[PeerId, ...] = (),
         record: Attempt | None = None,
+        links: Mapping[PeerId, Link] | None = None,
         pool: BufferPool | None = None,
     ) -> None:
-        self._step = StepContext(rules, roster, key, behaviour, parameters, candidates, record)
+        self._step = StepContext(rules, roster, key, behaviour, parameters, candidates, record, links or {})
         self._pool = pool
+        self._gradient: GradientComputed | None = None
         self._examined: Finding | None = None
         self._history = History(self._step)
         self._accusation: Charge | None = None
@@ -79,7 +93,8 @@ class StepMachine:
             blame_views=history.blames_views(history.standing),
         )
         self._settlement.left = {peer: leave for peer, leave in self._left.items() if peer in members}
-        self._commit = CommitPhase(step, self.attempt, history.decided, examined=self._examined is not None)
+        examined = self._examined is not None
+        self._commit = CommitPhase(step, self.attempt, history.decided, examined=examined, gradient=self._gradient)
         self._scatter = ScatterPhase(step, self.attempt, self._exchange)
         self._gather = GatherPhase(step, self.attempt)
         self._reveal = RevealPhase(step, self.attempt)
@@ -92,71 +107,62 @@ class StepMachine:
         self._reasoned_at = math.inf
 
     @property
+    def wants_tick(self) -> bool:
+        """Whether the machine wants a `tick` as soon as all that has arrived is handed over."""
+        return self._unread and not self.over
+
+    @property
     def deadline(self) -> float:
-        """When the machine wants a `tick`; minus infinity is as soon as all that has arrived is handed over."""
+        """When the machine wants a `tick` at the latest."""
         if self.over:
             return math.inf
-        if self._unread:
-            return -math.inf
         return self._settlement.deadline if self._settlement.frozen else self._patience.deadline
 
     def start(self, now: float) -> list[Action]:
         """Begin the step."""
-        return self._advance(now, self._enter(now, self._commit))
+        submits = self.attempt.me in self.attempt.submitters
+        compute: list[Action] = [ComputeGradient(self._step.roster)] if submits else []
+        return self._advance(now, compute + self._enter(now, self._commit))
 
-    def _expects(self, attempt: int) -> bool:
-        """Whether an answer to an action of this attempt is still of use."""
-        return not self.over and attempt == self.attempt.number
-
-    def parts_ready(
-        self, now: float, attempt: int, parts: tuple[memoryview, ...], digests: tuple[bytes, ...], momentum: bytes
-    ) -> list[Action]:
-        """The parts that an EncodeParts action asked for are ready; an answer to an earlier attempt is ignored."""
-        if not self._expects(attempt) or not self._commit.busy() or self._settlement.frozen:
+    def answer(self, now: float, answer: Answer) -> list[Action]:
+        """The answer to an action has come; one that is of no use any more is ignored."""
+        settlement, check = self._settlement, self._check
+        if self.over or not answer.belongs(self._step.number, self.attempt.number):
             return []
-        return self._advance(now, self._commit.parts_ready(parts, digests, momentum))
+        actions: list[Action] = []
+        match answer:
+            case GradientComputed():
+                self._gradient = answer  # later attempts send it, too
+                return [] if settlement.frozen else self._commit.computed(answer)
+            case PartsEncoded(_, parts, digests) if self._commit.busy() and not settlement.frozen:
+                actions = self._commit.encoded(parts, digests)
+            case RowsAggregated(_, result) if self._gather.busy() and not settlement.frozen:
+                actions = self._aggregated(result)
+            case RowsMeasured(_, result) if not settlement.frozen:
+                actions = self._measure.measured(result)
+            case RowInspected(_, author, part, row) if settlement.court is not None:
+                settlement.court.inspected(author, part, row)
+            case RowInspected(_, author, part, row) if check is not None:
+                check.inspected(author, part, (row.product, row.norm))
+            case AggregateCompared(_, part, excess) if check is not None:
+                check.aggregated_again(part, excess)
+            case TargetExamined(_, target, finding):
+                actions = self._target_examined(target, finding)
+            case _:
+                return []
+        return self._advance(now, actions)
 
-    def aggregate_ready(self, now: float, attempt: int, result: Aggregated) -> list[Action]:
-        """The aggregate that an AggregateRows action asked for is ready; one of an earlier attempt is ignored."""
-        if not self._expects(attempt) or not self._gather.busy() or self._settlement.frozen:
-            return []
+    def _aggregated(self, result: Aggregated) -> list[Action]:
         offence = self._gather.offence(result.refused, result.too_long)
         if offence is not None and self._may_charge(offence):
             self._charge = offence
-            return self._advance(now, [])
-        return self._advance(now, self._gather.aggregate_ready(result.payload))
-
-    def measured(self, now: float, attempt: int, result: Measured) -> list[Action]:
-        """The projections that a MeasureRows action asked for are ready."""
-        if not self._expects(attempt) or self._settlement.frozen:
             return []
-        return self._advance(now, self._measure.measured(result))
+        return self._gather.aggregate_ready(result.payload)
 
-    def inspected(self, now: float, attempt: int, author: PeerId, part: int, row: Inspected) -> list[Action]:
-        """A row that an InspectRow action was about has been measured."""
-        if not self._expects(attempt):
-            return []
-        if self._settlement.court is not None:
-            self._settlement.court.inspected(author, part, row)
-        elif self._check is not None:
-            self._check.inspected(author, part, (row.product, row.norm))
-        return self._advance(now, [])
-
-    def aggregated_again(self, now: float, attempt: int, part: int, excess: float) -> list[Action]:
-        """A part that an AggregateAgain action was about has been compared with its rows."""
-        if not self._expects(attempt) or self._check is None:
-            return []
-        self._check.aggregated_again(part, excess)
-        return self._advance(now, [])
-
-    def examined(self, now: float, target: PeerId, finding: Finding) -> list[Action]:
-        """The vector that an Examine action was about has been recomputed."""
-        if self.over:
-            return []
-        court = self._settlement.court
+    def _target_examined(self, target: PeerId, finding: Finding) -> list[Action]:
+        actions: list[Action] = []
         if target == self.attempt.target and self._examined is None:
             self._examined = finding
-            actions: list[Action] = []
             kind = ChargeKind.WITHHELD if finding.withheld else ChargeKind.GRADIENT
             accused = Charge(kind, target, 0) if finding.accuse or finding.withheld else None
             behaviour = self._step.behaviour
@@ -165,12 +171,9 @@ class StepMachine:
                 self._charge = self._accusation = charge
             elif self._commit.busy() and not self._settlement.frozen:
                 actions = self._commit.examined()
-            if court is not None:
-                court.examined(target, finding)
-            return self._advance(now, actions)
-        if court is not None:
-            court.examined(target, finding)
-        return self._advance(now, [])
+        if self._settlement.court is not None:
+            self._settlement.court.examined(target, finding)
+        return actions
 
     def _may_charge(self, charge: Charge) -> bool:
         attempt = self.attempt

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from btard.identity import MessageKind, PeerId
-from btard.round.actions import Action, Examine, Send
+from btard.round.actions import Action, Send
 from btard.round.attempt.attempt import Attempt
 from btard.round.delivery.exchange import Exchange
 from btard.round.messages.accusations import Ballot, Charge, ChargeKind, Opinion, Vote
@@ -57,7 +57,7 @@ class Court:
         if self._step.record is None:
             self._settle_unknown(targets)
         else:
-            actions += [Examine(target) for target in sorted(targets)]
+            actions += [self._step.examine(target) for target in sorted(targets)]
         return actions + self.advance()
 
     def seconds(self) -> float:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 
 from btard.identity import MessageKind, PeerId
-from btard.round.actions import Action, EncodeParts, Examine
+from btard.round.actions import Action, EncodeParts
+from btard.round.answers import GradientComputed
 from btard.round.attempt.attempt import Attempt
 from btard.round.messages.accusations import Fault
 from btard.round.messages.bodies import Commit, Phase
@@ -16,32 +17,48 @@ from btard.round.randomness import secret_share, share_commitment
 class CommitPhase:
     """Broadcast the hashes of the own parts and of a share of randomness; wait for those of all members.
 
-    A validator commits to no parts, and not before it has examined its target.
+    A validator commits to no parts, and not before it has examined its target. `gradient` is what this peer submits in
+    the step, once that is computed.
     """
 
     phase = Phase.COMMIT
 
-    def __init__(self, step: StepContext, attempt: Attempt, decided: bytes, *, examined: bool) -> None:
+    def __init__(
+        self,
+        step: StepContext,
+        attempt: Attempt,
+        decided: bytes,
+        *,
+        examined: bool,
+        gradient: GradientComputed | None = None,
+    ) -> None:
         self._step = step
         self._decided = decided
         self._attempt = attempt
         self._examined = examined
+        self._gradient = gradient
         self._committed = False
 
     def enter(self) -> list[Action]:
-        """Ask for the parts, or for the examination."""
+        """Ask for the parts if the own vector is there, or for the examination."""
         attempt = self._attempt
         if attempt.me in attempt.submitters:
-            return [EncodeParts(attempt.number, attempt.partition.count)]
+            return [] if self._gradient is None else self.computed(self._gradient)
         if not self._examined and attempt.target is not None:
-            return [Examine(attempt.target)]
+            return [self._step.examine(attempt.target)]
         return self._commit((), b"")
 
-    def parts_ready(self, parts: tuple[memoryview, ...], digests: tuple[bytes, ...], momentum: bytes) -> list[Action]:
+    def computed(self, gradient: GradientComputed) -> list[Action]:
+        """Ask for the parts of the own vector."""
+        self._gradient = gradient
+        return [EncodeParts(self._attempt.number, self._attempt.partition.count, gradient.vector)]
+
+    def encoded(self, parts: tuple[memoryview, ...], digests: tuple[bytes, ...]) -> list[Action]:
         """Commit to the own parts."""
+        assert self._gradient is not None
         for part, payload in enumerate(parts):
             self._attempt.rows[self._attempt.me, part] = payload
-        return self._commit(digests, momentum)
+        return self._commit(digests, self._gradient.momentum)
 
     def examined(self) -> list[Action]:
         """The target has been examined and not been accused."""

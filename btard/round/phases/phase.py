@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from btard.behaviour import Behaviour
 from btard.identity import Envelope, IdentityKey, MessageKind, PeerId
-from btard.round.actions import Action, Send
+from btard.round.actions import Action, Examine, Send
 from btard.round.attempt.attempt import Attempt
 from btard.round.messages.accusations import Fault
 from btard.round.messages.bodies import Commit, Digest, Item, Phase, Reveal, Scalars
 from btard.round.roster import Roster
 from btard.round.rules import StepRules
+from btard.round.vectors.momentum import Link
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,7 @@ class StepContext:
         parameters: digest of the training state x^t.
         candidates: newcomers that this peer would admit, ascending.
         record: the attempt that finished the step before, if this peer took part in it.
+        links: what peers were last seen to submit before that, where the run has momentum.
     """
 
     rules: StepRules
@@ -32,11 +35,16 @@ class StepContext:
     parameters: bytes
     candidates: tuple[PeerId, ...]
     record: Attempt | None
+    links: Mapping[PeerId, Link] = field(default_factory=dict)
 
     @property
     def number(self) -> int:
         """The global step."""
         return self.roster.step
+
+    def examine(self, target: PeerId) -> Examine:
+        """Return the action that examines what a peer submitted in the step before."""
+        return Examine(self.number, target, self.record, self.links.get(target))
 
     def sign(self, attempt: int, kind: MessageKind, body: bytes) -> Envelope:
         """Return a signed message of this step."""

@@ -15,6 +15,7 @@ from btard.round.actions import AggregateAgain, AggregateRows, InspectRow, Measu
 from btard.round.attempt.attempt import Attempt
 from btard.round.messages.accusations import Opinion
 from btard.round.rules import AggregationRules, Validation
+from btard.round.vectors.momentum import Link
 from btard.round.vectors.partition import Partition, WireType, block_from_wire, from_wire, rows_from_wire, to_wire
 from btard.verification.projection import Measure, length_of, norm_of, projection_of
 from btard.verification.scalars import (
@@ -200,14 +201,6 @@ def imbalance(action: AggregateAgain, rules: AggregationRules) -> float:
     tolerance = float(sum_tolerance(norms, tau, residual=rules.residual, error=error))
     length = float(torch.linalg.vector_norm(total))
     return length / tolerance if tolerance > 0 else (math.inf if length > 0 else 0.0)
-
-
-@dataclass(frozen=True)
-class Link:
-    """The last vector that a peer was seen to submit: into how many parts it was cut, and their hashes."""
-
-    count: int
-    digests: tuple[bytes, ...]
 
 
 @dataclass(frozen=True)
