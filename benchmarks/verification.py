@@ -16,7 +16,7 @@ from collections.abc import Callable
 import torch
 
 from btard.round.vectors.partition import Partition, WireType
-from btard.verification import Projection
+from btard.verification.projection import Projection
 
 SIZES = ((8, 18_000_000), (16, 1_000_000))
 SIMULATED = (256, 4096)

@@ -8,12 +8,12 @@ import sys
 import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
 from types import TracebackType
 from typing import Any
 
 from btard.errors import UserError
 from btard.printable import printable_lines
+from btard.vocabulary import LogFormat
 
 logger = logging.getLogger(__name__)
 
@@ -21,13 +21,6 @@ _LEVELS = {10: "DEBUG", 20: "INFO", 30: "WARNING", 40: "ERROR", 50: "CRITICAL"}
 """The names of levels, which hivemind changes for a whole process."""
 
 _TEXT = "%(asctime)s %(levelname)s %(message)s"
-
-
-class LogFormat(StrEnum):
-    """How a line is written."""
-
-    TEXT = "text"
-    JSON = "json"
 
 
 @dataclass

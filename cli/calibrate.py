@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
 
 from btard.configuration import Option, Settings
-from btard.peer.settings import Device
+from btard.vocabulary import Device, Precision
 
 _TASK = "Task"
 _TRAINING = "Training"
 _MEASUREMENT = "Measurement"
-
-
-class Arithmetic(StrEnum):
-    """The arithmetic of forward and backward passes; repeated here, because the original imports torch."""
-
-    NONE = "none"
-    BF16 = "bf16"
-    FP16 = "fp16"
 
 
 class CalibrateSettings(Settings):
@@ -47,7 +38,7 @@ class CalibrateSettings(Settings):
     max_grad_norm: Annotated[
         float, Field(ge=0), Option("longer gradients are scaled down to this norm, 0 for never", group=_TRAINING)
     ] = 1.0
-    precision: Annotated[Arithmetic, Option("arithmetic of forward and backward", group=_TRAINING)] = Arithmetic.NONE
+    precision: Annotated[Precision, Option("arithmetic of forward and backward", group=_TRAINING)] = Precision.FLOAT32
     seed: Annotated[int, Field(ge=0, lt=2**63), Option("seed of the initial weights", group=_TRAINING)] = 1337
 
     device: Annotated[Device, Option("auto takes CUDA where there is one, else the CPU", group=_MEASUREMENT)] = (
@@ -78,7 +69,7 @@ def main(argv: Sequence[str]) -> int:
     from btard.tasks.data.hub import HubAccess
     from btard.tasks.data.spec import DataSpec
     from btard.tasks.registry import check_task, load_task
-    from btard.tasks.training_state import Precision, best_device
+    from btard.tasks.training_state import best_device
 
     check_task(settings.task, settings.size)
     if settings.output.is_dir() or not settings.output.absolute().parent.is_dir():
@@ -88,7 +79,7 @@ def main(argv: Sequence[str]) -> int:
         task=load_task(settings.task, settings.size, spec, settings.cache_dir, access=HubAccess(None, signed_in=True)),
         batch_size=settings.batch_size,
         max_grad_norm=settings.max_grad_norm or None,
-        precision=Precision(settings.precision.value),
+        precision=settings.precision,
         seed=settings.seed,
         device=chosen_device(settings.device) or best_device(),
     )

@@ -14,8 +14,7 @@ from btard.configuration import load_settings, to_yaml
 from btard.coordinator.settings import CoordinatorSettings
 from btard.errors import UserError
 from btard.logs import MOMENT, adopt_libraries, configure_logging
-from btard.program import EXIT_INTERRUPTED
-from btard.swarm.telemetry.settings import WandbMode
+from btard.vocabulary import ExitCode, WandbMode
 
 if TYPE_CHECKING:
     from btard.coordinator.dashboard.service import Dashboard
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger("btard.coordinator")
 
 PROGRAM = "btard-coordinator"
-
-_EXIT_TERMINATED = 0
 
 
 def run(argv: Sequence[str]) -> int:
@@ -100,7 +97,7 @@ async def _main(
         return await task
     except asyncio.CancelledError:
         logger.info("ended by %s; the same command goes on with the run", ended_by[0].name if ended_by else "itself")
-        return EXIT_INTERRUPTED if signal.SIGINT in ended_by else _EXIT_TERMINATED
+        return ExitCode.INTERRUPTED if signal.SIGINT in ended_by else ExitCode.FINISHED
 
 
 async def _serve(

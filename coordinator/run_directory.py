@@ -14,7 +14,7 @@ from btard.identity import Malformed
 from btard.round.roster import Roster
 from btard.swarm.manifest import RunManifest
 from btard.swarm.records import RosterRecord
-from btard.tasks.training_state import CHECKPOINT_FILE
+from btard.vocabulary import CHECKPOINT_FILE
 
 
 class RunDirectory:

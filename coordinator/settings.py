@@ -1,12 +1,7 @@
-"""The settings of `btard-coordinator`: where it listens and writes, and what the run is.
-
-The names of rules, numbers and precisions are repeated here, because the modules that define them import torch, and
-`--help` and every other program that only looks at these settings should not wait for it. A test keeps them equal.
-"""
+"""The settings of `btard-coordinator`: where it listens and writes, and what the run is."""
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -15,15 +10,13 @@ from pydantic import Field, field_validator, model_validator
 from btard.configuration import Option, Port, TauSettings
 from btard.swarm.telemetry.address import check_address
 from btard.swarm.telemetry.settings import TelemetrySettings
+from btard.vocabulary import MAX_FIRST_ROSTER, Eliminate, Precision, RuleName, Validation, WireType
 
 DEFAULT_TAU = 0.01
 """Clipping radius of a part when neither a flag nor the environment gives one."""
 
 PUBLISHED_STEPS = (450, 950, 2950, 4950)
 """The steps before which the published ALBERT experiments kept their states."""
-
-MAX_FIRST_ROSTER = 256
-"""Members; a roster must fit into one DHT record."""
 
 _PUBLISHED = "published"
 _NETWORK = "Network"
@@ -34,43 +27,6 @@ _VERIFICATION = "Verification"
 _DEADLINES = "Deadlines"
 _CHECKPOINTS = "Checkpoints"
 _REPORTS = "Reports"
-
-
-class Rule(StrEnum):
-    """The aggregation rules."""
-
-    MEAN = "mean"
-    CENTERED_CLIP = "centered_clip"
-
-
-class Wire(StrEnum):
-    """The numbers of a part as they travel."""
-
-    FLOAT32 = "float32"
-    FLOAT16 = "float16"
-    BFLOAT16 = "bfloat16"
-
-
-class Arithmetic(StrEnum):
-    """The arithmetic of forward and backward passes."""
-
-    NONE = "none"
-    BF16 = "bf16"
-    FP16 = "fp16"
-
-
-class Comparison(StrEnum):
-    """How validators compare a recomputed gradient."""
-
-    EXACT = "exact"
-    TOLERANT = "tolerant"
-
-
-class Elimination(StrEnum):
-    """What becomes of two peers in a dispute that nobody else can decide."""
-
-    SUSPEND = "suspend"
-    MUTUAL = "mutual"
 
 
 Deadline = Annotated[float, Field(gt=0, le=86400)]
@@ -145,7 +101,7 @@ class CoordinatorSettings(TelemetrySettings, TauSettings):
     max_grad_norm: Annotated[
         float, Field(ge=0), Option("longer gradients are scaled down to this norm, 0 for never", group=_TRAINING)
     ] = 1.0
-    precision: Annotated[Arithmetic, Option("arithmetic of forward and backward", group=_TRAINING)] = Arithmetic.NONE
+    precision: Annotated[Precision, Option("arithmetic of forward and backward", group=_TRAINING)] = Precision.FLOAT32
     seed: Annotated[
         int, Field(ge=0, lt=2**63), Option("seed of the initial weights and of all batches", group=_TRAINING)
     ] = 1337
@@ -159,8 +115,8 @@ class CoordinatorSettings(TelemetrySettings, TauSettings):
         ),
     ] = None
 
-    rule: Annotated[Rule, Option("how gradients are aggregated", group=_AGGREGATION)] = Rule.CENTERED_CLIP
-    wire: Annotated[Wire, Option("numbers as they travel", group=_AGGREGATION)] = Wire.FLOAT32
+    rule: Annotated[RuleName, Option("how gradients are aggregated", group=_AGGREGATION)] = RuleName.CENTERED_CLIP
+    wire: Annotated[WireType, Option("numbers as they travel", group=_AGGREGATION)] = WireType.FLOAT32
     momentum: Annotated[
         float,
         Field(ge=0, lt=1),
@@ -188,25 +144,25 @@ class CoordinatorSettings(TelemetrySettings, TauSettings):
         ),
     ] = None
     validation: Annotated[
-        Comparison,
+        Validation,
         Option(
             "how a recomputed gradient is compared: exact by hashes, only where all machines and their --threads are "
             "alike, or tolerant with thresholds",
             group=_VERIFICATION,
         ),
-    ] = Comparison.TOLERANT
+    ] = Validation.TOLERANT
     tolerance: Annotated[
         Path | None,
         Option("file of thresholds that btard calibrate has measured; none for 0.05 and 0.025", group=_VERIFICATION),
     ] = None
     eliminate: Annotated[
-        Elimination,
+        Eliminate,
         Option(
             "what becomes of two peers in a dispute that nobody else can decide: both suspended, or both banned as in "
             "the paper",
             group=_VERIFICATION,
         ),
-    ] = Elimination.SUSPEND
+    ] = Eliminate.SUSPEND
     probation: Annotated[
         int,
         Field(ge=0, lt=2**31),

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import math
 import time
-from enum import IntEnum
 from typing import Any
 
 from btard.coordinator.address_book import AddressBook
@@ -30,6 +29,7 @@ from btard.swarm.event_log import EventLog
 from btard.swarm.questions import Directory
 from btard.swarm.reception import Reception, Rooms
 from btard.swarm.validation_watch import ValidationWatch
+from btard.vocabulary import ExitCode
 
 logger = logging.getLogger(__name__)
 
@@ -49,14 +49,6 @@ ADDRESS_PERIOD = 15.0
 """Seconds between two looks at the members' addresses."""
 
 _END_POLL = 0.3
-
-
-class ExitCode(IntEnum):
-    """How the coordinator ended."""
-
-    FINISHED = 0
-    FAILED = 1
-    INTERRUPTED = 130
 
 
 class Supervisor:

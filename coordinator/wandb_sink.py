@@ -6,8 +6,8 @@ from pathlib import Path
 
 from btard.coordinator.metrics import StepSummary
 from btard.swarm.manifest import RunManifest
-from btard.swarm.telemetry.settings import WandbMode
 from btard.swarm.telemetry.wandb_run import WandbRun
+from btard.vocabulary import WandbMode
 
 
 class WandbSink:

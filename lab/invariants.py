@@ -26,8 +26,8 @@ from btard.round.evidence.evidence import Offence
 from btard.round.evidence.file import from_json, to_json
 from btard.round.proof import Unproven, verify
 from btard.round.roster import Roster
-from btard.round.rules import Eliminate
 from btard.tensors import bytes_of
+from btard.vocabulary import Eliminate
 
 _KINDS = 16
 _EARLY_TOTAL = 33 << 20

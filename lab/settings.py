@@ -13,7 +13,7 @@ from pydantic import Field, field_validator, model_validator
 
 from btard.configuration import Option, Probability, Settings
 from btard.configuration.options import settings_of
-from btard.round.rules import Eliminate, Validation
+from btard.vocabulary import MAX_PEERS, Eliminate, Validation
 
 warnings.filterwarnings("ignore", 'Field name "json"', UserWarning)  # pydantic has a deprecated method of that name
 
@@ -22,8 +22,6 @@ _ATTACK = "Byzantine peers"
 _NETWORK = "Network"
 _PROTOCOL = "Protocol"
 _OUTPUT = "Output"
-
-MOST_PEERS = 1024
 
 
 class WorkloadName(StrEnum):
@@ -46,7 +44,7 @@ class SimulateSettings(Settings):
     """Settings of `btard simulate`: many peers in one process, a virtual clock, a network that a seed decides."""
 
     peers: Annotated[
-        int, Field(ge=2, le=MOST_PEERS), Option("how many peers, honest and Byzantine", unit="peers", group=_SWARM)
+        int, Field(ge=2, le=MAX_PEERS), Option("how many peers, honest and Byzantine", unit="peers", group=_SWARM)
     ] = 16
     steps: Annotated[int, Field(ge=1, le=10**6), Option("how many steps", unit="steps", group=_SWARM)] = 300
     seed: Annotated[
@@ -71,13 +69,13 @@ class SimulateSettings(Settings):
     rejoin: Annotated[Rejoin, Option("which suspended peers ask to be admitted again", group=_SWARM)] = Rejoin.HONEST
     newcomers: Annotated[
         int,
-        Field(ge=0, le=MOST_PEERS),
+        Field(ge=0, le=MAX_PEERS),
         Option("honest peers that ask to join later", unit="peers", group=_SWARM),
     ] = 0
     newcomers_at: Annotated[int, Field(ge=0), Option("after which step they ask", unit="steps", group=_SWARM)] = 5
 
     byzantine: Annotated[
-        int, Field(ge=0, le=MOST_PEERS), Option("how many of the peers lie", unit="peers", group=_ATTACK)
+        int, Field(ge=0, le=MAX_PEERS), Option("how many of the peers lie", unit="peers", group=_ATTACK)
     ] = 0
     attack: Annotated[
         list[str],
@@ -100,7 +98,7 @@ class SimulateSettings(Settings):
     ] = 1.0
     sybils: Annotated[
         int,
-        Field(ge=0, le=MOST_PEERS),
+        Field(ge=0, le=MAX_PEERS),
         Option("fresh identities that banned attackers come back with, in all", unit="identities", group=_ATTACK),
     ] = 0
 
@@ -121,7 +119,7 @@ class SimulateSettings(Settings):
     ]
 
     validators: Annotated[
-        float, Field(ge=0, le=MOST_PEERS), Option("mean number of validators a step", unit="peers", group=_PROTOCOL)
+        float, Field(ge=0, le=MAX_PEERS), Option("mean number of validators a step", unit="peers", group=_PROTOCOL)
     ] = 1.0
     validation: Annotated[
         Validation, Option("how a recomputed gradient is compared with the committed one", group=_PROTOCOL)

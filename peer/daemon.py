@@ -18,6 +18,7 @@ from btard.errors import UserError
 from btard.identity import IdentityKey, PeerId
 from btard.logs import MOMENT, adopt_libraries, configure_logging
 from btard.peer.settings import PeerSettings
+from btard.vocabulary import ExitCode
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("btard.peer")
 
-_EXIT_INTERRUPTED = 130
 _RESOLVE_POLL = 1.0
 
 BANS_FOLDER = "bans"
@@ -84,7 +84,7 @@ async def _main(
         if peer.failure is not None:
             raise UserError(peer.failure) from None
         logger.info("interrupted; saying goodbye")
-        return _EXIT_INTERRUPTED
+        return ExitCode.INTERRUPTED
 
 
 class Peer:

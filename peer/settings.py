@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -11,17 +10,10 @@ from pydantic import Field
 from btard.byzantine.settings import BehaviourSettings
 from btard.configuration import Option, Port, TauSettings
 from btard.swarm.telemetry.settings import TelemetrySettings
+from btard.vocabulary import Device
 
 _NETWORK = "Network"
 _MACHINE = "Machine"
-
-
-class Device(StrEnum):
-    """Where gradients are computed."""
-
-    AUTO = "auto"
-    CPU = "cpu"
-    CUDA = "cuda"
 
 
 class PeerSettings(TelemetrySettings, BehaviourSettings, TauSettings):

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from dataclasses import dataclass
-from enum import IntEnum, StrEnum
+from enum import StrEnum
 from functools import partial
 
 from btard.behaviour import Behaviour, LeaveReason
@@ -35,20 +35,13 @@ from btard.swarm.records import RosterRecord
 from btard.swarm.state_sync import ask_heads, download_state, newest_roster, state_digest
 from btard.transport.driver import SessionDriver
 from btard.transport.libp2p import Libp2pNode
+from btard.vocabulary import ExitCode
 
 logger = logging.getLogger(__name__)
 
 _REJOIN_POLL = 0.5
 _LINGER = 120.0
 _GOODBYE = 3.0
-
-
-class ExitCode(IntEnum):
-    """How `btard-peer` ends; 2 is a user error, 130 an interruption."""
-
-    FINISHED = 0
-    BANNED = 3
-    NO_MAJORITY = 4
 
 
 class PeerEvent(StrEnum):

@@ -20,8 +20,9 @@ from pydantic import BaseModel, ConfigDict
 from btard.errors import UserError
 from btard.round.vectors.momentum import submission
 from btard.tasks.base import Batch, Task
-from btard.tasks.training_state import Precision, TrainingState
-from btard.verification import HONEST_SHARE
+from btard.tasks.training_state import TrainingState
+from btard.verification.scalars import HONEST_SHARE
+from btard.vocabulary import Precision
 
 ACCUSE_FACTOR = HONEST_SHARE
 LEAST_ACCUSE = 1e-4

@@ -8,12 +8,11 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from btard.aggregation import RuleName
 from btard.identity import Envelope, Malformed
-from btard.round.rules import AggregationRules, Eliminate, StepRules, Validation, VerificationRules
-from btard.round.vectors.partition import WireType
+from btard.round.rules import AggregationRules, StepRules, VerificationRules
 from btard.tasks.data.public import PublicData
 from btard.version import PROTOCOL_VERSION
+from btard.vocabulary import Eliminate, RuleName, Validation, WireType
 
 MAX_MANIFEST = 16 << 10
 """Bytes."""
@@ -64,7 +63,7 @@ class RunTerms(BaseModel):
         max_grad_norm: honest peers scale longer gradients down to this norm; None for never.
         precision: arithmetic of forward and backward: none, bf16 or fp16.
         tau: clipping radius of a part at `peers` members (see AggregationRules).
-        momentum: share of a peer's last vector in its next one (see `peer.momentum`); 0 for none.
+        momentum: share of a peer's last vector in its next one (see `btard.round.vectors.momentum`); 0 for none.
         peers: how many the first roster has.
         start_step: the first step; above 0 the run resumes a checkpoint.
         state_digest: of the training state at `start_step` that the coordinator serves; None: drawn from `seed`.

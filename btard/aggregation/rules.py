@@ -1,7 +1,6 @@
 """The aggregation rules by name: n rows in, one row out."""
 
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Protocol
 
 import torch
@@ -9,16 +8,10 @@ import torch
 from btard.aggregation.centered_clip import centered_clip
 from btard.aggregation.rows import Rows, check_rows
 from btard.errors import UserError
+from btard.vocabulary import RuleName
 
 # The float64 sums of this many columns stay in cache while the rows are added to them.
 _MEAN_COLUMNS = 65536
-
-
-class RuleName(StrEnum):
-    """The rules that a run can choose."""
-
-    MEAN = "mean"
-    CENTERED_CLIP = "centered_clip"
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,7 @@
 """One step of BTARD as a state machine without input or output: events in, actions out.
 
-`session` strings steps together, `step` runs one step with its attempts, and there is one file a phase: `commit`,
-`scatter`, `gather`, `agree`, and `settle` for an attempt that failed. The drivers are in `btard.transport`.
+`session` strings steps together, and `step` runs one step with its attempts. The wings: `phases` has one file a phase,
+`attempt` what an attempt has received, `messages` what peers say, `delivery` how it reaches them, `failure` what
+follows when an attempt fails, `evidence` bans as data and as files, `vectors` the numbers. The drivers are in
+`btard.transport`.
 """

@@ -11,8 +11,7 @@ from btard.identity import PeerId
 from btard.identity.codec import Malformed, Reader, as_bytes, as_fields, as_int, as_list, ascending
 from btard.identity.peer_id import PEER_ID_SIZE
 from btard.round.draw import Audit
-
-MAX_PEERS = 1024
+from btard.vocabulary import MAX_PEERS
 
 ADMISSION_WINDOW = 20
 """Steps in which so many new keys may come in and no more (see `admission`)."""

@@ -8,36 +8,17 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any
 
-from btard.aggregation import RuleName
 from btard.hashing import tagged_digest
 from btard.identity.codec import encode
 from btard.identity.envelope import RUN_ID_SIZE
-from btard.round.vectors.partition import WireType
 from btard.verification.thresholds import Thresholds, gradient
+from btard.vocabulary import Eliminate, RuleName, Validation, WireType
 
 NONCE_SIZE = 16
 """Random bytes that keep two runs with equal rules apart."""
 
 SOLVER_RESIDUAL = 1e-6
 """Relative residual to which CenteredClip is solved; verification 2 allows for it."""
-
-
-class Eliminate(StrEnum):
-    """What becomes of two peers in a dispute that nobody else can decide."""
-
-    SUSPEND = "suspend"
-    MUTUAL = "mutual"
-
-
-class Validation(StrEnum):
-    """How a validator compares a recomputed gradient with the committed one.
-
-    EXACT: by the hashes of the parts; right only where all peers compute on machines of one kind.
-    TOLERANT: by a sketch of random projections and norms, with two thresholds.
-    """
-
-    EXACT = "exact"
-    TOLERANT = "tolerant"
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,11 @@ from btard.byzantine.settings import BehaviourSettings
 from btard.hashing import digest
 from btard.identity import PeerId
 from btard.round.messages.bodies import Commit
-from btard.round.vectors.partition import to_wire
+from btard.round.vectors.partition import dtype_of, to_wire
 from btard.transport.base import Payload
-from btard.verification import LENGTH, length_excess, length_of
+from btard.verification.projection import length_of
+from btard.verification.scalars import length_excess
+from btard.verification.thresholds import LENGTH
 
 _TRIES = 20_000
 
@@ -58,7 +60,7 @@ class EdgeOfClip(Attacker):
         for _ in range(_TRIES if count else 0):
             row = torch.randn(count, generator=generator)
             row *= LENGTH.accuse / (unit * length_of(row))
-            row = row.to(view.wire.dtype).float()
+            row = row.to(dtype_of(view.wire)).float()
             if unit * length_of(row) <= LENGTH.accuse < unit * float(torch.linalg.vector_norm(row)):
                 return row
         return None

@@ -11,7 +11,8 @@ from btard.byzantine.conspirator import Conspirator
 from btard.identity import PeerId
 from btard.round.messages.accusations import Charge, ChargeKind
 from btard.round.messages.bodies import Phase, Scalars
-from btard.verification import SCALARS, measure_tolerance, norm_tolerance
+from btard.verification.scalars import measure_tolerance, norm_tolerance
+from btard.verification.thresholds import SCALARS
 
 _JUST_BELOW = 0.97
 _FAR = 1e4

@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from btard.deploy.aws.cloud import Cloud
-
-CHECKPOINT_FILE = "checkpoint.json"
-"""As `btard.tasks.training_state` names it, which imports torch; a test keeps them equal."""
+from btard.vocabulary import CHECKPOINT_FILE
 
 _GENERATION = re.compile(r"/generation-(\d+)/")
 

@@ -14,7 +14,7 @@ from btard.deploy.experiment.results import Progress
 from btard.deploy.experiment.runner import emptied
 from btard.deploy.local.settings import SwarmSettings
 from btard.errors import UserError
-from btard.tasks.training_state import CHECKPOINT_FILE
+from btard.vocabulary import CHECKPOINT_FILE
 
 _LOOK = 0.2
 

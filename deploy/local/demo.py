@@ -12,10 +12,10 @@ from pydantic import Field, field_validator
 from rich.console import Console
 
 from btard.configuration import Option, Settings, load_settings
-from btard.coordinator.settings import Rule
 from btard.deploy.local.settings import SwarmSettings
 from btard.deploy.local.swarm import Outcome, report, run_swarm
 from btard.swarm.telemetry.address import check_address
+from btard.vocabulary import RuleName
 
 PEERS, BYZANTINE = 8, 3
 
@@ -83,7 +83,7 @@ def scenarios(settings: DemoSettings, directory: Path) -> dict[str, SwarmSetting
         return btard
     return {
         "no attack": swarm("no-attack", byzantine=0),
-        "attack, plain averaging": swarm("plain-averaging", rule=Rule.MEAN, validators=0.0),
+        "attack, plain averaging": swarm("plain-averaging", rule=RuleName.MEAN, validators=0.0),
         **btard,
     }
 

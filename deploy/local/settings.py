@@ -8,8 +8,8 @@ from typing import Annotated, Self
 from pydantic import Field, field_validator, model_validator
 
 from btard.configuration import Option, Port, Probability, TauSettings
-from btard.coordinator.settings import Comparison, Elimination, Rule
 from btard.swarm.telemetry.address import check_address
+from btard.vocabulary import Eliminate, RuleName, Validation
 
 _SWARM = "Swarm"
 _ATTACK = "Byzantine peers"
@@ -157,7 +157,7 @@ class SwarmSettings(TauSettings):
         Path | None, Option("folder of a checkpoint that the run begins with", group=_TRAINING)
     ] = None
 
-    rule: Annotated[Rule, Option("how gradients are averaged", group=_PROTOCOL)] = Rule.CENTERED_CLIP
+    rule: Annotated[RuleName, Option("how gradients are averaged", group=_PROTOCOL)] = RuleName.CENTERED_CLIP
     momentum: Annotated[
         float,
         Field(ge=0, lt=1),
@@ -173,10 +173,10 @@ class SwarmSettings(TauSettings):
         Field(ge=0, le=MOST_PEERS),
         Option("validators a step; none for one per 16 peers", unit="peers", group=_PROTOCOL),
     ] = None
-    validation: Annotated[Comparison, Option("how validators compare gradients", group=_PROTOCOL)] = Comparison.TOLERANT
+    validation: Annotated[Validation, Option("how validators compare gradients", group=_PROTOCOL)] = Validation.TOLERANT
     eliminate: Annotated[
-        Elimination, Option("what becomes of two peers in a dispute that nobody can decide", group=_PROTOCOL)
-    ] = Elimination.SUSPEND
+        Eliminate, Option("what becomes of two peers in a dispute that nobody can decide", group=_PROTOCOL)
+    ] = Eliminate.SUSPEND
     probation: Annotated[
         int,
         Field(ge=0),

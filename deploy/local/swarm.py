@@ -9,7 +9,6 @@ import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import IntEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +23,7 @@ from btard.deploy.local.settings import SwarmSettings
 from btard.deploy.local.status import RunStatus
 from btard.deploy.local.summary import Summary, summarise
 from btard.errors import UserError
+from btard.vocabulary import ExitCode
 
 if TYPE_CHECKING:
     from btard.deploy.local.figure import Curve
@@ -39,13 +39,6 @@ _COORDINATOR_TIMEOUT = 300.0
 
 _LAST_WORDS = 30.0
 """Seconds that peers may take to leave after the coordinator has finished."""
-
-
-class PeerExit(IntEnum):
-    """The exit codes of `btard-peer` that do not end the swarm."""
-
-    FINISHED = 0
-    BANNED = 3
 
 
 class Interrupted(Exception):
@@ -210,10 +203,10 @@ class _Swarm:
             self._finished = True
             return
         self._status.ended(report.name, report.code)
-        if report.code not in tuple(PeerExit):
+        if report.code not in (ExitCode.FINISHED, ExitCode.BANNED):
             # A swarm survives lost peers, but not the loss of all honest ones.
             self._console.print(self._failure(report), highlight=False, soft_wrap=True)
-        self._succeeded |= report.code == PeerExit.FINISHED
+        self._succeeded |= report.code == ExitCode.FINISHED
         if not self._succeeded and not any(peer.name in self._running for peer in self._plan.peers if peer.honest):
             raise UserError(f"no honest peer is left; {self._failure(report)}")
 

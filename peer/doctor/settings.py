@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import Field
 
 from btard.configuration import Option, Port, Settings
-from btard.peer.settings import Device
+from btard.vocabulary import Device
 
 warnings.filterwarnings("ignore", 'Field name "json"', UserWarning)  # pydantic has a deprecated method of that name
 

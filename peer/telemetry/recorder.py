@@ -10,9 +10,9 @@ from btard.round.actions import Stopped, Voided
 from btard.round.roster import Roster
 from btard.swarm.details import Found
 from btard.swarm.manifest import RunManifest
-from btard.swarm.telemetry.settings import WandbMode
 from btard.swarm.telemetry.wandb_run import WandbRun
 from btard.swarm.validation_watch import ValidationWatch
+from btard.vocabulary import WandbMode
 
 
 class Recorder:

@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from btard.configuration import Option, Settings
-from btard.logs import LogFormat
 from btard.swarm.telemetry.address import Address, check_address
+from btard.vocabulary import LogFormat, WandbMode
 
 _REPORTS = "Reports"
-
-
-class WandbMode(StrEnum):
-    """Whether metrics also go to Weights & Biases."""
-
-    OFF = "off"
-    OFFLINE = "offline"
-    ONLINE = "online"
 
 
 class TelemetrySettings(Settings):

@@ -58,7 +58,7 @@ def sentence(words: str = "", config: Path | None = None, **environ: str) -> str
     return str(caught.value)
 
 
-def test_a_flag_beats_the_environment_which_beats_the_file_which_beats_the_default(tmp_path: Path) -> None:
+def test_precedence_is_flag_environment_file_default(tmp_path: Path) -> None:
     file = tmp_path / "settings.yaml"
     file.write_text("dht_port: 1\ntimeout: 2\nstart: 3\n")
     settings = load("--dht-port 5", file, BTARD_DHT_PORT="4", BTARD_TIMEOUT="6")
@@ -217,7 +217,7 @@ def test_groups_stay_together_and_the_own_ones_come_first() -> None:
     assert groups == sorted(groups, key=["Run", "Network", "Attack", "Aggregation"].index)
 
 
-def test_a_field_without_words_is_refused_when_its_class_is_written() -> None:
+def test_a_settings_class_refuses_a_field_without_help() -> None:
     with pytest.raises(TypeError, match="wordless"):
 
         class Broken(Settings):

@@ -54,7 +54,7 @@ def test_whatever_is_said_stays_in_one_line() -> None:
     assert fields["exception"].startswith("Traceback") and "ValueError: one\ntwo" in fields["exception"]
 
 
-def test_for_people_nothing_moves_the_cursor_or_begins_another_line() -> None:
+def test_no_text_moves_the_cursor_or_begins_another_line() -> None:
     said = "gone\n2026-01-01 00:00:00,000 ERROR step 5: banned\x1b[2J"
     try:
         raise ValueError(said)
@@ -103,7 +103,7 @@ def noise(form: LogFormat) -> list[str]:
     return result.stderr.splitlines()
 
 
-def test_libraries_warnings_threads_errors_and_the_end_are_lines_of_json() -> None:
+def test_all_that_a_program_says_is_lines_of_json() -> None:
     said = [json.loads(line) for line in noise(LogFormat.JSON)]
     assert [(entry["level"], entry["logger"]) for entry in said] == [
         ("WARNING", "library"),

@@ -32,7 +32,7 @@ def channel(request: pytest.FixtureRequest, tmp_path: Path) -> Channel:
     return MemoryChannel() if request.param == "memory" else DirectoryChannel(tmp_path)
 
 
-def test_who_joins_is_known(channel: Channel) -> None:
+def test_a_channel_knows_each_peer_that_joins(channel: Channel) -> None:
     assert channel.members() == frozenset()
     for peer in (A, B, A):
         channel.join(peer)
@@ -64,7 +64,7 @@ def test_waiting_ends_when_all_are_there_or_time_is_up(channel: Channel) -> None
     assert 0.1 <= time.monotonic() - started < 5.0
 
 
-def test_a_name_is_one_place_in_a_process_while_somebody_is_there() -> None:
+def test_a_name_is_one_channel_while_somebody_is_there() -> None:
     here, there = open_channel("memory:x"), open_channel("memory:y")
     here.join(A)
     assert open_channel("memory:x").members() == {A}

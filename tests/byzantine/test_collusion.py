@@ -126,7 +126,7 @@ def test_almost_half_of_the_roster_takes_no_honest_peer_along(
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_no_mixture_of_silences_and_complaints_takes_an_honest_peer_along(seed: int) -> None:
+def test_no_mix_of_silence_and_complaints_removes_an_honest_peer(seed: int) -> None:
     draw = random.Random(seed)
     peers = draw.choice([7, 8, 9, 11])
     liars = draw.sample(range(peers), (peers - 1) // 2)
@@ -143,7 +143,7 @@ def test_two_reports_of_one_liar_do_not_split_the_honest_ones() -> None:
         assert all(len(peer.finished()) == 3 for peer in swarm.honest)
 
 
-def test_an_honest_owner_that_is_slow_to_measure_is_not_banned_for_a_false_product() -> None:
+def test_an_honest_owner_slow_to_measure_is_not_banned() -> None:
     for seed in range(10):
         check_justice(mixed({1: "FALSE_PRODUCT"}, peers=8, steps=4, seed=seed, delay=(0.001, 1.0)))
 

@@ -77,7 +77,7 @@ def test_other_numerics_on_both_sides_give_no_verdict(drift: float) -> None:
     assert len({bytes(peer.finished()[-1].flat) for peer in swarm.peers}) == 1
 
 
-def test_an_accuser_of_a_fault_between_the_thresholds_loses_nothing_and_harms_nobody() -> None:
+def test_a_charge_between_the_thresholds_costs_and_harms_nobody() -> None:
     """Everyone is off by something, and one accuses whoever it checks: no majority finds guilt, nor innocence."""
     behaviours: dict[int, Behaviour] = {i: Drift(settings(drift=0.028), bytes([i])) for i in range(8)}
     behaviours[3] = HastyValidator(settings(), b"3")
@@ -101,14 +101,14 @@ class Fleeting(SimulatedPeer):
         return dataclasses.replace(found, opinion=Opinion.GUILTY, accuse=True) if self.looks % 2 else found
 
 
-def test_a_fault_that_a_validator_cannot_find_again_is_no_accusation() -> None:
+def test_a_validator_accuses_only_of_what_it_finds_twice() -> None:
     swarm = Swarm(8, steps=6, rules=CHECKED, peer_type=Fleeting).run()
     swarm.check_agreement()
     assert quiet(swarm)
     assert sum(peer.looks for peer in swarm.peers if isinstance(peer, Fleeting)) >= 10
 
 
-def test_an_honest_accuser_whose_finding_the_court_cannot_reproduce_loses_nothing() -> None:
+def test_an_accusation_that_no_judge_reproduces_costs_nothing() -> None:
     """The machine of one rounds so badly that it finds its targets far off; to the others they are between the
     thresholds, since everybody is off by something."""
     behaviours: dict[int, Behaviour] = {i: Drift(settings(drift=0.028), bytes([i])) for i in range(8)}
@@ -142,7 +142,7 @@ def test_a_sleeper_is_honest_on_probation_and_caught_after_it() -> None:
         assert verdict.evidence.scene.roster.step > 4
 
 
-def test_who_computes_for_one_identity_of_many_is_caught_on_probation() -> None:
+def test_an_owner_of_idle_identities_is_caught_on_probation() -> None:
     crowd: dict[int, Behaviour] = {i: SybilCrowd(settings(collude_at="memory:crowd"), bytes([i])) for i in (1, 4)}
     swarm = with_newcomers(crowd, probation=100, steps=12)
     swarm.check_agreement()
@@ -181,7 +181,7 @@ def test_a_poisoned_state_is_another_and_an_honest_one_is_not() -> None:
     assert len(poisoned) == len(state) and digest(poisoned) != digest(state)
 
 
-async def test_forged_evidence_is_believed_by_no_newcomer_and_true_evidence_is(tmp_path: Path) -> None:
+async def test_newcomers_believe_true_evidence_and_no_forged_one(tmp_path: Path) -> None:
     forger, true = ForgedEvidence(settings(attack_start=1), b""), to_json(evidence_of(Offence.FALSE_SCALARS))
     roster = Swarm(2).genesis
     view = View(roster, roster.members[0], (), (), 1.0, {}, WireType.FLOAT32)

@@ -98,7 +98,7 @@ def test_alie_moves_the_mean_by_z_max_deviations() -> None:
     torch.testing.assert_close(sent, mean(gradients) - z * deviation(gradients))
 
 
-def test_who_is_alone_knows_only_its_own_gradient() -> None:
+def test_a_lone_conspirator_knows_only_its_own_gradient() -> None:
     alone = InnerProduct(settings(), b"")
     alone.attach(KEYS[0])
     torch.testing.assert_close(alone.gradient(0, vector(0)), -0.1 * vector(0))
@@ -161,7 +161,7 @@ def test_relative_noise_follows_the_deviation_of_each_coordinate() -> None:
     assert 3.0 < float(noise[D // 2 :].std()) < 5.0
 
 
-def test_relative_noise_of_one_alone_is_as_strong_as_its_gradient() -> None:
+def test_relative_noise_alone_is_as_strong_as_the_gradient() -> None:
     (attacker,) = gang(RandomNoise, 1, noise_relative=True)
     noise = attacker.gradient(0, vector(0)) - vector(0)
     assert 0.8 < float(noise.norm() / vector(0).norm()) < 1.2
@@ -176,7 +176,7 @@ def delayed(directory: Path | None, **values: object) -> DelayedGradient:
     return DelayedGradient(settings(attack_directory=directory, **values), b"seed")
 
 
-def test_a_delayed_gradient_is_k_steps_old_and_recorded_before_the_attack() -> None:
+def test_a_delayed_gradient_is_k_steps_old() -> None:
     attacker = delayed(None, delay_steps=3, attack_start=5)
     sent = [attacker.gradient(step, vector(step)) for step in range(9)]
     assert all(torch.equal(sent[step], vector(step)) for step in range(5))
@@ -201,7 +201,7 @@ def test_a_past_of_another_shape_is_begun_anew(tmp_path: Path) -> None:
     assert Past(tmp_path, "p", 5, D).exchange(1, vector(1)) is None
 
 
-def test_the_past_takes_the_disk_that_it_says_and_a_step_computed_twice_is_not_its_own_past(tmp_path: Path) -> None:
+def test_the_past_takes_its_stated_disk_and_no_step_twice(tmp_path: Path) -> None:
     past = Past(tmp_path, "p", 10, D)
     assert [past.exchange(step, vector(step)) for step in (0, 0)] == [None, None]
     assert (tmp_path / "p.float32").stat().st_size == 10 * 4 * D

@@ -30,7 +30,7 @@ def test_every_step_from_the_start_on_is_attacked_by_default() -> None:
     assert [attacker.attacks(step) for step in (0, 2999, 3000, 3001)] == [False, False, True, True]
 
 
-def test_no_more_attacks_than_allowed_and_asking_again_does_not_count() -> None:
+def test_a_schedule_limits_attacks_and_counts_each_step_once() -> None:
     attacker = schedule(max_attacks=3)
     assert [attacker.attacks(step) for step in (0, 0, 1, 1, 2, 3, 4, 0, 3)] == [True] * 5 + [False, False, True, False]
     assert attacker.count == 3

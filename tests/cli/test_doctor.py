@@ -38,7 +38,7 @@ def test_a_machine_that_is_fit_for_a_real_swarm(address: str, tmp_path: Path) ->
 
 
 @pytest.mark.swarm
-def test_another_corpus_than_the_runs_and_a_key_that_is_not_the_coordinators(address: str, tmp_path: Path) -> None:
+def test_a_wrong_corpus_and_a_wrong_coordinator_key_are_named(address: str, tmp_path: Path) -> None:
     code, found = doctor("--initial-peers", address, "--directory", tmp_path, "--tokenizer", "x")
     assert code == 1 and found["data"]["outcome"] == "failed"
     host, _, port = address.rpartition(":")
@@ -66,7 +66,7 @@ def test_a_server_that_is_no_peer(tmp_path: Path) -> None:
     assert found["network"]["outcome"] == "untested"
 
 
-def test_a_port_of_ones_own_that_is_taken_and_an_address_that_leads_elsewhere(tmp_path: Path) -> None:
+def test_a_taken_port_and_a_misleading_address_are_named(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         code, found = doctor("--host", "127.0.0.1", "--port", str(port), "--directory", tmp_path)

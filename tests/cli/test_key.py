@@ -201,7 +201,7 @@ def test_passphrases_that_do_not_do(home: Path, tmp_path: Path, refusal: Callabl
     assert not new.exists()
 
 
-def test_the_passphrase_is_typed_twice_for_a_backup_and_once_to_restore(
+def test_a_backup_asks_twice_for_the_passphrase_a_restore_once(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refusal: Callable[..., str]
 ) -> None:
     typed = iter([PASSPHRASE, "correct house", PASSPHRASE, PASSPHRASE, PASSPHRASE])

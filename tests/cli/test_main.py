@@ -68,7 +68,7 @@ def test_an_unknown_command_is_one_sentence_and_exit_code_2(capsys: pytest.Captu
     assert capsys.readouterr().err == "btard: there is no command 'zzzzzz'; btard --help lists the commands\n"
 
 
-def test_a_command_gets_the_rest_of_the_words_and_gives_the_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_command_gets_its_words_and_gives_the_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = fake_module(monkeypatch, "btard.cli.swarm", "main", 7)
     assert main.main(["swarm", "--peers", "3"]) == 7
     assert seen == ["--peers", "3"]

@@ -91,7 +91,7 @@ def test_a_run_knows_its_rules_and_its_rosters(
     assert line.startswith("NOT PROVEN" if doubt else "PROVEN") and doubt in line
 
 
-def test_rules_that_make_an_honest_aggregate_wrong_are_not_those_of_the_run(tmp_path: Path) -> None:
+def test_rules_other_than_the_runs_prove_nothing(tmp_path: Path) -> None:
     """What the file alone cannot tell: its rules are nobody's word but its author's."""
     aggregation = dataclasses.replace(EVIDENCE.rules.aggregation, tau=0.5)
     forged = dataclasses.replace(EVIDENCE, rules=dataclasses.replace(EVIDENCE.rules, aggregation=aggregation))

@@ -78,7 +78,7 @@ async def test_without_a_ban_nobody_is_asked(network: Members, keeper: BanKeeper
     assert network.asked == [] and log.read() == []
 
 
-async def test_who_shows_nothing_or_lies_is_passed_over(network: Members, keeper: BanKeeper, log: Log) -> None:
+async def test_a_peer_that_shows_nothing_or_lies_is_passed_over(network: Members, keeper: BanKeeper, log: Log) -> None:
     first, second, third = BANNED.members
     network.shows = {first: b"garbage", second: WORTHLESS, third: to_json(EVIDENCE)}
     await keeper.consider(BANNED)
@@ -86,7 +86,7 @@ async def test_who_shows_nothing_or_lies_is_passed_over(network: Members, keeper
     assert [event["event"] for event in log.read()] == ["verified"]
 
 
-async def test_a_ban_that_nobody_proves_is_told_after_some_rounds_and_then_left_alone(
+async def test_a_ban_without_proof_is_told_once_and_then_left_alone(
     network: Members, keeper: BanKeeper, book: BanBook, log: Log
 ) -> None:
     network.evidence_files[LIAR] = WORTHLESS

@@ -95,7 +95,7 @@ def test_a_run_that_goes_on_keeps_its_commit_of_the_hub(tmp_path: Path, monkeypa
 @pytest.mark.parametrize(
     ("peers", "given", "validators"), [(16, None, 1.0), (4, None, 0.25), (64, None, 4.0), (4, 0.0, 0.0), (4, 2.5, 2.5)]
 )
-def test_there_is_one_validator_for_sixteen_peers_unless_asked_for(
+def test_the_default_is_one_validator_for_sixteen_peers(
     tmp_path: Path, peers: int, given: float | None, validators: float
 ) -> None:
     assert prepare(tmp_path, peers=peers, validators=given).manifest.validators == validators

@@ -22,7 +22,7 @@ async def test_the_manifest_with_the_coordinators_signature() -> None:
     assert await ask(CoordinatorServer(Reception(signed), InitialState(0, None)), Want.MANIFEST) == signed.encode()
 
 
-async def test_who_is_served_the_initial_state() -> None:
+async def test_the_initial_state_is_served_until_it_is_released() -> None:
     initial = InitialState(8, b"state")
     server = CoordinatorServer(Reception(sign_manifest(KEY, RUN)), initial)
     assert await ask(server, Want.STATE, 8) == b"state"

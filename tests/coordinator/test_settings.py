@@ -1,4 +1,4 @@
-"""The coordinator's settings, their promise to be light, and the names that they repeat."""
+"""The coordinator's settings, and their promise to be light."""
 
 from __future__ import annotations
 
@@ -7,22 +7,17 @@ import sys
 
 import pytest
 
-from btard.aggregation import RuleName
 from btard.configuration import load_settings
-from btard.coordinator.settings import Arithmetic, CoordinatorSettings, Rule, Wire
+from btard.coordinator.settings import CoordinatorSettings
 from btard.errors import UserError
-from btard.round.vectors.partition import WireType
 from btard.swarm.manifest import Deadlines
-from btard.tasks.training_state import Precision
 
 
 def load(*words: str) -> CoordinatorSettings:
     return load_settings(CoordinatorSettings, ["--experiment", "x", *words], program="btard-coordinator", environ={})
 
 
-def test_repeated_names_and_deadlines_are_those_of_the_protocol() -> None:
-    for repeated, original in ((Rule, RuleName), (Wire, WireType), (Arithmetic, Precision)):
-        assert [str(m.value) for m in repeated] == [str(m.value) for m in original]  # type: ignore[attr-defined]
+def test_default_deadlines_are_those_of_the_manifest() -> None:
     chosen = load()
     for name, value in Deadlines().model_dump().items():
         assert getattr(chosen, f"{name}_timeout") == value

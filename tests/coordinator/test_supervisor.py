@@ -19,7 +19,7 @@ from btard.coordinator.manifest_maker import PreparedRun, prepare_run
 from btard.coordinator.meter import SwarmMeter
 from btard.coordinator.run_directory import RunDirectory
 from btard.coordinator.serving import InitialState, sign_manifest
-from btard.coordinator.supervisor import ExitCode, Supervisor
+from btard.coordinator.supervisor import Supervisor
 from btard.identity import Envelope, MessageKind, PeerId
 from btard.round.evidence.evidence import Evidence, Offence, Scene
 from btard.round.evidence.file import to_json
@@ -27,6 +27,7 @@ from btard.round.messages.bodies import Leave
 from btard.swarm.questions import Directory, Question, Reply, Want
 from btard.swarm.reception import Reception
 from btard.swarm.records import RosterRecord
+from btard.vocabulary import ExitCode
 from tests.coordinator.conftest import Log
 from tests.coordinator.swarm import MADDR, MemoryNetwork, head, identity, ids, knock, metrics, roster, settings, until
 
@@ -135,7 +136,7 @@ async def test_from_welcome_to_farewell(
     assert directory.load_roster() == roster(20, 1, 2)
 
 
-async def test_who_waits_for_the_first_roster_is_told_and_may_use_the_dht(
+async def test_peers_that_wait_for_the_first_roster_may_use_the_dht(
     run: PreparedRun, network: MemoryNetwork, directory: RunDirectory, log: Log
 ) -> None:
     reception = Reception(sign_manifest(KEY, run.manifest))
@@ -182,7 +183,7 @@ async def test_members_that_hold_evidence_back_hold_nothing_else_up(
     assert log.named("verified") == [] and len(log.named("checkpoint")) == 2
 
 
-async def test_the_ban_of_the_last_step_is_verified_before_the_peers_may_go(
+async def test_the_ban_of_the_last_step_is_verified_before_the_end(
     run: PreparedRun, network: MemoryNetwork, directory: RunDirectory, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     saved = asyncio.Event()

@@ -12,7 +12,7 @@ import pytest
 from btard.coordinator.metrics import StepSummary
 from btard.coordinator.wandb_sink import WandbSink
 from btard.errors import UserError
-from btard.swarm.telemetry.settings import WandbMode
+from btard.vocabulary import WandbMode
 from tests.coordinator.swarm import manifest
 from tests.swarm.telemetry.test_wandb_run import history
 

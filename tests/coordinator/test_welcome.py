@@ -92,7 +92,9 @@ async def test_refused_once_each_with_the_reason(network: MemoryNetwork, welcome
     assert "another run" in reasons[str(identity(4).peer_id)]
 
 
-async def test_who_goes_before_the_start_is_not_counted(network: MemoryNetwork, welcome: Welcome, log: Log) -> None:
+async def test_a_peer_that_goes_before_the_start_is_not_counted(
+    network: MemoryNetwork, welcome: Welcome, log: Log
+) -> None:
     gone = identity(1).peer_id
     welcome.door.knock(gone, KNOCK)
     await until(lambda: log.named("welcomed"))
@@ -103,7 +105,7 @@ async def test_who_goes_before_the_start_is_not_counted(network: MemoryNetwork, 
     assert (await formed(welcome)).members == ids(2, 3)
 
 
-async def test_who_goes_at_the_last_moment_is_not_counted(network: MemoryNetwork, log: Log) -> None:
+async def test_a_peer_that_goes_at_the_last_moment_is_not_counted(network: MemoryNetwork, log: Log) -> None:
     welcome = Welcome(network, RUN, log)
     welcome.door.open((), ())
     gone = identity(1).peer_id

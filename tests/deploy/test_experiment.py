@@ -20,7 +20,7 @@ from btard.deploy.experiment.report import write_report
 from btard.deploy.experiment.results import read_run
 from btard.deploy.experiment.runner import DONE, checkpoint_of, run_directory, run_experiment
 from btard.errors import UserError
-from btard.tasks.training_state import CHECKPOINT_FILE
+from btard.vocabulary import CHECKPOINT_FILE
 from tests.deploy.standins import ROOT, environment, eventually
 
 TINY: dict[str, Any] = {

@@ -59,7 +59,7 @@ def pid_of(nursery: NurseryClient) -> int:
         ("no_such_function", [], 1, "AttributeError"),
     ],
 )
-def test_how_a_program_ends_is_reported_and_what_it_says_is_logged(
+def test_a_programs_end_is_reported_and_its_words_are_logged(
     nursery: NurseryClient, tmp_path: Path, function: str, words: list[str], code: int, said: str
 ) -> None:
     nursery.start(start(tmp_path, function, *words))
@@ -73,7 +73,7 @@ def test_a_killed_program_is_reported_with_its_signal(nursery: NurseryClient, tm
     assert end_of(nursery).code == -signal.SIGKILL
 
 
-def test_a_program_is_asked_to_end_and_killed_only_when_it_does_not(nursery: NurseryClient, tmp_path: Path) -> None:
+def test_a_program_is_killed_only_when_it_ignores_the_request(nursery: NurseryClient, tmp_path: Path) -> None:
     nursery.start(start(tmp_path, "wait", str(tmp_path / "word"), name="polite"))
     eventually(lambda: last_lines(tmp_path / "polite.log"), "the program's first word")
     nursery.end(EndWave(wave=Wave.PEERS))
@@ -102,7 +102,7 @@ def test_closing_ends_the_peers_before_the_coordinator(tmp_path: Path) -> None:
     assert gone(nursery.pid)
 
 
-def test_a_dead_nursery_takes_the_programs_with_it_and_is_told_of(nursery: NurseryClient, tmp_path: Path) -> None:
+def test_a_dead_nursery_takes_its_programs_along_and_is_told(nursery: NurseryClient, tmp_path: Path) -> None:
     nursery.start(start(tmp_path, "hang"))
     pid = pid_of(nursery)
     eventually(lambda: last_lines(tmp_path / "it.log"), "the program's first word")

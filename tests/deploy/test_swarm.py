@@ -100,7 +100,7 @@ def own_p2pd_directories(directory: Path) -> set[Path]:
 
 
 @pytest.mark.swarm
-def test_a_swarm_trains_to_the_end_and_the_same_seed_gives_the_same_model(tmp_path: Path) -> None:
+def test_a_seed_repeats_the_model_that_a_swarm_trains(tmp_path: Path) -> None:
     digests = []
     for name in ("one", "two"):
         directory = tmp_path / name

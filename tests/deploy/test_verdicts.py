@@ -84,7 +84,7 @@ def verdicts_on(*words: str | Path) -> list[dict[str, Any]]:
 
 
 @pytest.mark.swarm
-def test_two_kinds_of_liars_are_banned_by_verdicts_that_anybody_can_check(
+def test_verdicts_that_anybody_can_check_ban_two_kinds_of_liars(
     tmp_path: Path, started: list[subprocess.Popen[str]]
 ) -> None:
     attacks = ["SIGN_FLIPPING", "WRONG_AGGREGATE"]
@@ -123,7 +123,7 @@ def test_the_published_lottery_bans_too(tmp_path: Path, started: list[subprocess
 
 
 @pytest.mark.swarm
-def test_a_killed_peer_comes_back_verifies_what_it_missed_and_counts_after_its_probation(
+def test_a_killed_peer_comes_back_and_counts_after_probation(
     tmp_path: Path, started: list[subprocess.Popen[str]]
 ) -> None:
     port, probation, attack_start = free_port(), 3, 12

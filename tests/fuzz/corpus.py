@@ -5,8 +5,8 @@ from __future__ import annotations
 from btard.behaviour import LeaveReason
 from btard.identity import Envelope, MessageKind
 from btard.identity.codec import encode
+from btard.round.evidence import file as evidence_file
 from btard.round.evidence.evidence import Evidence, Offence, Scene
-from btard.round.evidence.evidence import file as evidence_file
 from btard.round.messages.accusations import Ballot, Charge, ChargeKind, Fault, Opinion, Relay, Report, Vote
 from btard.round.messages.bodies import (
     Aggregate,

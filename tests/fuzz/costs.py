@@ -24,7 +24,7 @@ from btard.identity import envelope as envelopes
 from btard.identity import peer_id as peer_ids
 from btard.lab.hostile import IN_A_STEP, Listener, honest, hostile
 from btard.round import session
-from btard.round.messages.bodies import reading
+from btard.round.messages import reading
 
 COUNT = 5
 FREE_CALLS, FREE_MEMORY = 4000, 64 << 10

@@ -23,7 +23,7 @@ from btard.round.actions import (
     MeasureRows,
 )
 from btard.round.delivery.exchange import MOST_PULLS
-from btard.round.evidence.evidence import file as evidence_file
+from btard.round.evidence import file as evidence_file
 from btard.round.messages.accusations import Relay, Report, Vote
 from btard.round.messages.bodies import (
     Aggregate,

@@ -36,7 +36,7 @@ def test_a_search_is_the_same_each_time() -> None:
     assert found(seed=3, tries=20)[1:] == found(seed=3, tries=20)[1:]
 
 
-def test_foreign_attachments_are_refused_before_any_signature_of_theirs() -> None:
+def test_foreign_attachments_are_refused_before_their_signatures() -> None:
     report = next(one for one in KNOWN[id(SMALL)] if one.what == "attachments of another step")
     assert work(SMALL, report.data).signatures == 1
 

@@ -110,7 +110,7 @@ def test_what_an_image_copies_is_there_and_not_ignored(program: str) -> None:
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_an_image_runs_its_program_as_a_user_with_a_check_and_a_volume(program: str) -> None:
+def test_an_image_runs_as_a_user_with_a_check_and_a_volume(program: str) -> None:
     text = dockerfile(program)
     assert f'\nENTRYPOINT ["btard-{program}"]\n' in text
     assert "\nUSER 1000:1000\n" in text
@@ -124,7 +124,7 @@ def instructions(program: str) -> list[str]:
     return [line for line in re.sub(r"\\\n *", "", text).splitlines() if line and not line.startswith("#")]
 
 
-def test_the_coordinators_dockerfile_is_the_peers_with_less_in_it() -> None:
+def test_the_coordinators_dockerfile_is_the_peers_with_less() -> None:
     """So that building the peer's, as test_build.py does, shows that both build."""
     coordinator, peer = instructions("coordinator"), instructions("peer")
     own, theirs = (

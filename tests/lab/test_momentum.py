@@ -33,14 +33,14 @@ def test_an_honest_swarm_examines_its_chains_and_finds_nothing() -> None:
 
 @pytest.mark.parametrize("attack", ["WITHHOLD_MOMENTUM", "OTHER_MOMENTUM"])
 @pytest.mark.parametrize("validation", ["exact", "tolerant"])
-def test_who_withholds_or_changes_its_momentum_is_out_and_nobody_else(attack: str, validation: str) -> None:
+def test_only_peers_that_withhold_or_change_momentum_are_out(attack: str, validation: str) -> None:
     simulation = run(byzantine=2, attack=[attack], attack_start=2, steps=40, validation=validation, rejoin="honest")
     assert {suspension.peer.number for suspension in simulation.chronicle.suspensions} == {4, 5}
     assert reasons(simulation) == {"did not show the momentum that its vector was built on"}
     assert simulation.chronicle.all_out is not None
 
 
-def test_without_momentum_in_the_run_there_is_nothing_to_withhold() -> None:
+def test_a_run_without_momentum_has_nothing_to_withhold() -> None:
     simulation = run(byzantine=2, attack=["WITHHOLD_MOMENTUM", "OTHER_MOMENTUM"], momentum=0.0)
     assert not simulation.chronicle.voided
 
@@ -58,7 +58,7 @@ def test_a_chain_begins_anew_with_those_that_come_back_or_join() -> None:
     assert (joined["members"], joined["attempts_failed"]) == (8, 0)
 
 
-def test_who_lied_about_its_momentum_may_come_back_and_is_caught_again() -> None:
+def test_a_liar_about_momentum_that_returns_is_caught_again() -> None:
     simulation = run(byzantine=1, attack=["WITHHOLD_MOMENTUM"], steps=60, rejoin="all")
     again = [suspension for suspension in simulation.chronicle.suspensions if suspension.peer.number == 5]
     assert len(again) >= 2 and len(again) == len(simulation.chronicle.suspensions)

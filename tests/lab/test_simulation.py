@@ -40,7 +40,7 @@ def test_the_same_settings_give_the_same_report(task: str) -> None:
     assert other["parameters"] != first["parameters"]
 
 
-def test_attackers_are_banned_honest_peers_are_not_and_training_goes_on() -> None:
+def test_only_attackers_are_banned_and_training_goes_on() -> None:
     simulation = run(task="digits", peers=8, byzantine=3, steps=100, validators=2, seed=3)
     found = report(simulation)
     assert found["honest_banned"] == 0 and found["steps"] == 100 and found["members"] == 5
@@ -62,7 +62,7 @@ def test_the_parts_that_travel_are_those_of_a_butterfly() -> None:
     assert found["control_sent"] > 0
 
 
-def test_a_peer_that_was_cut_off_comes_back_with_the_state_of_the_others() -> None:
+def test_a_peer_that_was_cut_off_returns_with_the_others_state() -> None:
     # It learns that it is out only once its own deadlines have passed: steps must not be over by then.
     simulation = run(byzantine=0, steps=45, delay="0.6", cut=["12-40:1"])
     found = report(simulation)
@@ -99,7 +99,7 @@ class Joins:
         """Nothing: `happened` has heard of it."""
 
 
-def test_those_who_return_come_at_once_however_many() -> None:
+def test_any_number_of_returning_peers_joins_at_once() -> None:
     # Three of seven are cut off; a newcomer has taken the only place for a new key before they return.
     chosen = {"peers": 7, "steps": 60, "delay": "0.6", "cut": ["12-40:3"], "newcomers": 2, "newcomers_at": 0}
     simulation, joins = Simulation(settings(byzantine=0, **chosen)), Joins()
@@ -133,7 +133,7 @@ def test_the_command_repeats_the_run(capsys: pytest.CaptureFixture[str]) -> None
     assert found["command"] == chosen.command
 
 
-def test_evidence_convinces_whoever_reads_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_evidence_of_every_ban_convinces_a_stranger(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["simulate", "--peers", "6", "--byzantine", "2", "--task", "none", "--steps", "25", "--validators", "2"]
     assert main([*words, "--dimension", "12", "--output", str(tmp_path)]) == 0
     assert "GRADIENT" in capsys.readouterr().out

@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from btard.peer.settings import Device
 from btard.peer.trainer import Trainer
 from btard.tasks.registry import load_task
+from btard.vocabulary import Device
 from tests.peer.helpers import run_manifest
 
 

@@ -6,15 +6,14 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from btard.aggregation import RuleName
 from btard.identity import Envelope, IdentityKey, MessageKind, PeerId
 from btard.round.roster import Roster, first_randomness
-from btard.round.vectors.partition import WireType
 from btard.swarm.manifest import Deadlines, RunManifest
 from btard.tasks.data.public import PublicData
 from btard.tasks.registry import load_task
 from btard.tasks.training_state import TrainingState
 from btard.transport.libp2p import FetchError
+from btard.vocabulary import RuleName, WireType
 from tests.btard.round.swarm import keys
 
 KEYS = keys(6)

@@ -11,7 +11,6 @@ import torch
 from btard.behaviour import Behaviour
 from btard.hashing import digest
 from btard.peer.examiner import Examiner
-from btard.peer.settings import Device
 from btard.peer.trainer import Trainer
 from btard.round.attempt.attempt import Attempt
 from btard.round.messages.bodies import Commit
@@ -21,6 +20,7 @@ from btard.swarm.questions import Question, Want
 from btard.tasks.registry import load_task
 from btard.transport.driver import Withheld
 from btard.transport.libp2p import FetchError
+from btard.vocabulary import Device
 from tests.peer.helpers import PEERS, ROSTER, Answer, TableTransport, run_manifest
 
 ME, TARGET = PEERS[0], PEERS[1]
@@ -94,7 +94,7 @@ async def test_a_target_that_begins_is_recomputed_from_zeros(bench: Bench) -> No
     assert found is not None and data(found) == data(vector)
 
 
-async def test_a_target_that_goes_on_is_recomputed_from_what_it_submitted_last(bench: Bench) -> None:
+async def test_a_target_is_recomputed_from_what_it_submitted_last(bench: Bench) -> None:
     first = await bench.submit(STEP - 1)
     vector = await bench.submit(STEP)
     base = bench.theirs.momentum_base(STEP)
@@ -130,20 +130,20 @@ async def test_a_promised_momentum_with_infinity_in_it_is_withheld(bench: Bench)
         await bench.recompute(data(base), digest(data(base)), bench.link(base))
 
 
-async def test_a_promised_momentum_that_does_not_continue_what_was_submitted_is_withheld(bench: Bench) -> None:
+async def test_a_momentum_that_does_not_continue_counts_as_withheld(bench: Bench) -> None:
     first = await bench.submit(STEP - 1)
     for other in (-first, torch.zeros_like(first), first + 1e-6):
         with pytest.raises(Withheld):
             await bench.recompute(data(other), digest(data(other)), bench.link(first))
 
 
-async def test_who_does_not_know_what_was_submitted_before_says_nothing(bench: Bench) -> None:
+async def test_a_validator_that_missed_the_last_vector_says_nothing(bench: Bench) -> None:
     """Such as a validator that has joined since: only zeros need no past."""
     first = await bench.submit(STEP - 1)
     assert await bench.recompute(data(first), digest(data(first)), None) is None
 
 
-async def test_who_does_not_hold_the_parameters_any_more_says_nothing(bench: Bench) -> None:
+async def test_a_validator_without_the_parameters_says_nothing(bench: Bench) -> None:
     zeros = bytes(4 * bench.manifest.dimension)
     for step in range(2):
         vector = (await bench.mine.gradient(bytes(32), STEP + step, Behaviour())).vector
@@ -151,7 +151,7 @@ async def test_who_does_not_hold_the_parameters_any_more_says_nothing(bench: Ben
     assert await bench.recompute(zeros, digest(zeros), None) is None
 
 
-async def test_a_step_later_the_parameters_of_the_step_before_are_still_there(bench: Bench) -> None:
+async def test_the_parameters_of_the_step_before_are_kept(bench: Bench) -> None:
     vector = await bench.submit(STEP)
     await bench.mine.apply(await bench.submit(STEP))
     zeros = bytes(4 * bench.manifest.dimension)

@@ -64,7 +64,7 @@ async def knocker(doors: Doors) -> AsyncIterator[Knocker]:
     assert running.cancelled()
 
 
-async def test_all_doors_are_knocked_at_and_an_open_one_is_left_in_peace(doors: Doors, knocker: Knocker) -> None:
+async def test_a_newcomer_knocks_everywhere_and_stops_where_it_waits(doors: Doors, knocker: Knocker) -> None:
     doors.replies[PEERS[1]] = Reply.BUSY
     knocker.knock_at(PEERS[:3])
     await until(lambda: doors.knocks.get(PEERS[1], 0) > 5)
@@ -84,7 +84,9 @@ async def test_a_door_that_does_not_open_is_tried_again(
     await until(lambda: knocker.heard)
 
 
-async def test_who_waits_says_so_again_in_time(doors: Doors, knocker: Knocker, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_peer_that_waits_says_so_again_in_time(
+    doors: Doors, knocker: Knocker, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "RENEW", 0.005)
     knocker.knock_at([PEERS[0]])
     await until(lambda: doors.knocks.get(PEERS[0], 0) > 3)

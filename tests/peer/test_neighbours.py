@@ -98,7 +98,7 @@ def scene() -> Scene:
     return Scene()
 
 
-async def test_the_dht_serves_members_named_peers_and_who_is_at_the_door(scene: Scene) -> None:
+async def test_the_dht_serves_members_named_peers_and_waiting_ones(scene: Scene) -> None:
     knows = scene.neighbours.knows
     assert [knows(peer) for peer in PEERS] == [False, False, False, False, True, True]
     scene.neighbours.stand(PEERS[:2])
@@ -108,7 +108,7 @@ async def test_the_dht_serves_members_named_peers_and_who_is_at_the_door(scene: 
     assert not knows(PEERS[3])
 
 
-async def test_addresses_are_asked_of_the_named_peers_and_read_by_author(scene: Scene) -> None:
+async def test_addresses_come_from_named_peers_and_records_by_author(scene: Scene) -> None:
     told = {PEERS[1]: (maddr(1),), PEERS[2]: (maddr(2),), PEERS[3]: (maddr(3),), COORDINATOR: (maddr(5),)}
     scene.transport.answers = {NAMED: Directory(told).encode()}
     scene.records.announce(2, maddr(2, 9))
@@ -129,13 +129,13 @@ async def test_addresses_are_asked_of_the_named_peers_and_read_by_author(scene: 
     }
 
 
-async def test_locating_who_is_nowhere_ends(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_locating_a_peer_that_is_nowhere_ends(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_EAGER", 0.001)
     await asyncio.wait_for(scene.neighbours.locate(PEERS[:3], 0.01), 20)
     assert {*PEERS[1:3]} in scene.records.asked
 
 
-async def test_where_the_coordinator_is_the_named_peers_are_asked_until_they_say(
+async def test_named_peers_are_asked_until_they_name_the_coordinator(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_EAGER", 0.001)
@@ -173,12 +173,12 @@ async def test_where_a_new_member_is_was_told_at_the_door(scene: Scene) -> None:
     assert PEERS[3] not in scene.neighbours.directory().addresses
 
 
-async def test_a_directory_names_who_waits(scene: Scene) -> None:
+async def test_a_directory_names_the_peers_that_wait(scene: Scene) -> None:
     await scene.wait(3)
     assert scene.neighbours.directory().waiting == (PEERS[3],)
 
 
-async def test_who_waits_at_the_door_is_named(scene: Scene) -> None:
+async def test_a_peer_that_waits_at_the_door_is_named(scene: Scene) -> None:
     assert scene.neighbours.candidates(ROSTER) == ()
     await scene.wait(3, 5)
     named = {
@@ -189,7 +189,7 @@ async def test_who_waits_at_the_door_is_named(scene: Scene) -> None:
     assert named == {PEERS[5]}
 
 
-async def test_who_was_left_out_is_named_ten_steps_later_if_it_has_knocked_again(scene: Scene) -> None:
+async def test_a_suspended_peer_that_knocks_is_named_ten_steps_later(scene: Scene) -> None:
     def names(step: int) -> bool:
         roster = ROSTER.__class__(step, PEERS[:2], frozenset(), bytes(32))
         return PEERS[3] in scene.neighbours.candidates(roster)

@@ -96,7 +96,7 @@ class Crowd:
 
 
 @pytest.mark.swarm
-async def test_a_newcomer_joins_by_a_members_address_while_a_crowd_is_at_all_doors(tmp_path: Path) -> None:
+async def test_a_newcomer_joins_while_a_crowd_is_at_all_doors(tmp_path: Path) -> None:
     programs: list[Program] = []
 
     def start(name: str, program: str, *words: str) -> Program:

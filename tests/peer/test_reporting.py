@@ -60,7 +60,7 @@ def test_a_step_is_told_with_its_stages_and_the_traffic(kept: Kept) -> None:
     assert details.stages == [0.25] * len(Stage) and details.numerics == "torch, a machine"
 
 
-def test_a_validator_that_computed_nothing_still_tells_what_it_found(kept: Kept) -> None:
+def test_a_validator_that_computed_nothing_tells_its_findings(kept: Kept) -> None:
     ours = reporter(kept)
     ours.add(1, GRADIENT)
     ours.finished(1, STAGES)

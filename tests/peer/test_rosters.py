@@ -95,7 +95,7 @@ async def test_what_is_not_the_coordinators_roster_hides_nothing(false: Envelope
     assert await seen(p1=false, p2=signed(ROSTER, 1)) == ROSTER
 
 
-async def test_who_does_not_answer_holds_up_nobody() -> None:
+async def test_a_peer_that_does_not_answer_holds_up_nobody() -> None:
     look, transport = rosters(signed(ROSTER, 1))
 
     async def never(request: bytes) -> bytes | None:

@@ -126,7 +126,7 @@ async def test_the_next_step_has_its_own_state(server: StateServer, counted: Cou
     assert await ask(server, Want.STATE, 5) is None
 
 
-async def test_who_stops_waiting_does_not_take_the_answer_from_others(server: StateServer) -> None:
+async def test_an_asker_that_stops_waiting_costs_others_no_answer(server: StateServer) -> None:
     impatient = asyncio.ensure_future(ask(server, Want.STATE, 5))
     patient = asyncio.ensure_future(ask(server, Want.STATE, 5))
     await asyncio.sleep(0)
@@ -147,9 +147,7 @@ async def test_snapshots_stay_as_they_were_and_the_oldest_goes(server: StateServ
     assert len(Head.decode(answer).snapshots) == MAX_SNAPSHOTS
 
 
-async def test_a_behaviour_may_poison_what_is_served_but_not_what_is_kept(
-    counted: CountedTrainer, bans: BanBook
-) -> None:
+async def test_a_behaviour_may_poison_served_states_but_not_kept_ones(counted: CountedTrainer, bans: BanBook) -> None:
     server = StateServer(Reception(MANIFEST), counted, Poisons(), bans)  # type: ignore[arg-type]
     await server.keep_snapshot(5)
     server.stand(ROSTER, STATE)

@@ -10,13 +10,13 @@ import torch
 from btard.behaviour import Behaviour
 from btard.errors import UserError
 from btard.hashing import digest
-from btard.peer.settings import Device
 from btard.peer.trainer import Trainer, chosen_device
 from btard.round.vectors.momentum import base_from_bytes
 from btard.tasks.base import Task
 from btard.tasks.data.spec import DataSpec
 from btard.tasks.registry import load_task
 from btard.tasks.training_state import TrainingState
+from btard.vocabulary import Device
 from tests.peer.helpers import run_manifest
 
 torch.set_num_threads(1)
@@ -58,7 +58,7 @@ async def test_the_first_state_follows_from_the_manifests_seed(trainer: Trainer)
     assert await another(seed=2).digest() != await trainer.digest()
 
 
-async def test_a_gradient_follows_from_the_public_seed_and_leaves_the_state(trainer: Trainer) -> None:
+async def test_a_gradient_follows_from_the_seed_and_keeps_the_state(trainer: Trainer) -> None:
     before = await trainer.digest()
     one, again = [await trainer.gradient(SEED, 0, HONEST) for _ in range(2)]
     other = await trainer.gradient(digest(b"other"), 0, HONEST)
@@ -202,7 +202,7 @@ async def test_a_state_that_is_not_held_recomputes_nothing(trainer: Trainer) -> 
     assert same(await newcomer.recompute(SEED, 2), expected)
 
 
-async def test_a_resumed_run_recomputes_nothing_before_its_state_is_there() -> None:
+async def test_a_resumed_run_recomputes_nothing_before_its_state() -> None:
     resumed = another(start_step=3, state_digest="ab" * 32)
     assert [await resumed.recompute(SEED, step) for step in (0, 3)] == [None, None]
 
@@ -270,7 +270,7 @@ async def test_a_liars_chain_goes_on_from_its_lie() -> None:
     assert same(await judge.recompute(SEED, 1, lie), sent)
 
 
-async def test_who_joins_begins_a_new_chain() -> None:
+async def test_a_peer_that_joins_begins_a_new_chain() -> None:
     mine, _ = pair(load_task("digits", "tiny"), momentum=0.5)
     first = (await mine.gradient(SEED, 0, HONEST)).vector
     data, _ = await mine.serialize()

@@ -85,7 +85,7 @@ def test_a_restart_takes_up_what_is_there(book: BanBook) -> None:
 
 
 @pytest.mark.parametrize("damage", [lambda data: data[:-200], lambda data: b"", lambda data: b"\xff" + data])
-def test_a_damaged_file_is_named_and_does_not_keep_a_peer_from_starting(
+def test_a_peer_names_a_damaged_file_and_starts(
     book: BanBook, caplog: pytest.LogCaptureFixture, damage: Callable[[bytes], bytes]
 ) -> None:
     path = book.add(EVIDENCE)
@@ -96,9 +96,7 @@ def test_a_damaged_file_is_named_and_does_not_keep_a_peer_from_starting(
     assert str(path) in caplog.text and "is no evidence" in caplog.text
 
 
-def test_a_file_of_the_version_before_is_named_in_one_sentence_and_not_taken_up(
-    book: BanBook, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_file_of_the_version_before_is_named_and_left_out(book: BanBook, caplog: pytest.LogCaptureFixture) -> None:
     path = book.add(EVIDENCE)
     assert path is not None
     path.write_bytes(path.read_bytes().replace(FORMAT.encode(), b"btard evidence 1"))
@@ -110,7 +108,7 @@ def test_a_file_of_the_version_before_is_named_in_one_sentence_and_not_taken_up(
     )
 
 
-def test_files_of_another_run_and_files_that_prove_nothing_are_not_taken_up(book: BanBook) -> None:
+def test_files_of_another_run_or_without_proof_are_left_out(book: BanBook) -> None:
     book.add(EVIDENCE)
     other_run = dataclasses.replace(OF_THE_RUN, nonce=bytes(16))
     assert BanBook(book.directory, other_run).evidence_of(BANNED) is None
@@ -169,7 +167,7 @@ async def test_no_lie_is_believed_and_the_next_source_is_asked(
     assert len(bases) == 1 and unproven == []
 
 
-async def test_true_evidence_about_another_peer_is_no_evidence_about_this_one(book: BanBook) -> None:
+async def test_evidence_counts_only_for_the_peer_it_is_about(book: BanBook) -> None:
     other = keys(7)[0].peer_id
     assert await shown_by(book, to_json(EVIDENCE), banned=[other]) == ([], [other])
     assert book.evidence_of(BANNED) is book.evidence_of(other) is None
@@ -192,7 +190,7 @@ class Published:
         self.records.append((envelope, ttl))
 
 
-async def test_the_dht_is_told_who_when_why_and_the_digest_of_the_file(book: BanBook) -> None:
+async def test_the_dht_is_told_peer_step_reason_and_digest_of_the_file(book: BanBook) -> None:
     records = Published()
     await book.publish(records, KEYS[0], RULES.run)  # type: ignore[arg-type]
     assert records.records == [], "without a ban there is nothing to tell"

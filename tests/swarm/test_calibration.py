@@ -21,7 +21,7 @@ from btard.swarm.calibration import (
     tolerance,
 )
 from btard.tasks.registry import load_task
-from btard.tasks.training_state import Precision
+from btard.vocabulary import Precision
 
 CPU = torch.device("cpu")
 
@@ -71,7 +71,7 @@ def spread(variant: str, *distances: float, counts: bool = True) -> Spread:
     return Spread(variant, counts, list(distances), not any(distances))
 
 
-def test_a_wide_spread_widens_the_tolerance_and_rules_out_exact_comparison() -> None:
+def test_a_wide_spread_widens_tolerance_and_rules_out_exact() -> None:
     found = tolerance(work(), [spread("a", 0.0, 0.0), spread("b", 1e-3, 2e-3)])
     assert found.worst == 2e-3
     assert found.accuse == pytest.approx(ACCUSE_FACTOR * 2e-3) and found.convict == found.accuse / 2

@@ -75,7 +75,7 @@ def street() -> Street:
     return Street()
 
 
-async def test_who_answers_when_called_back_waits(street: Street) -> None:
+async def test_a_caller_that_answers_the_call_back_waits(street: Street) -> None:
     door = street.door()
     assert door.knock(PEERS[3], KNOCK) is Reply.WAIT
     assert PEERS[3] in door and door.waiting() == {}
@@ -84,7 +84,7 @@ async def test_who_answers_when_called_back_waits(street: Street) -> None:
     assert street.called == [PEERS[3]]
 
 
-async def test_who_does_not_answer_never_waits_and_is_called_less_and_less(street: Street) -> None:
+async def test_a_caller_that_does_not_answer_is_called_ever_less(street: Street) -> None:
     door = street.door()
     street.silent.add(PEERS[3])
     for _ in range(40):
@@ -99,7 +99,7 @@ async def test_who_does_not_answer_never_waits_and_is_called_less_and_less(stree
     assert set(door.waiting()) == {PEERS[3]}
 
 
-async def test_who_waits_and_answers_no_more_waits_no_more(street: Street) -> None:
+async def test_a_waiting_peer_that_stops_answering_is_dropped(street: Street) -> None:
     door = street.door()
     door.knock(PEERS[3], KNOCK)
     await street.look(door)
@@ -119,7 +119,7 @@ async def test_who_waits_and_answers_no_more_waits_no_more(street: Street) -> No
         (PEERS[3], {"fingerprint": "ab" * 32}, Reply.OTHER_DATA),
     ],
 )
-async def test_who_is_not_taken_in_is_told_why(
+async def test_a_refused_caller_is_told_why(
     street: Street, peer: PeerId, changed: dict[str, Any], reply: Reply
 ) -> None:
     door = street.door()
@@ -134,7 +134,7 @@ async def test_a_closed_door_sends_everybody_elsewhere(street: Street) -> None:
     assert door.knock(PEERS[3], KNOCK) is Reply.ELSEWHERE and PEERS[3] not in door
 
 
-async def test_who_becomes_a_member_or_is_banned_leaves_the_door(street: Street) -> None:
+async def test_new_members_and_banned_peers_leave_the_door(street: Street) -> None:
     door = street.door()
     for peer in PEERS[3:5]:
         door.knock(peer, KNOCK)
@@ -143,7 +143,7 @@ async def test_who_becomes_a_member_or_is_banned_leaves_the_door(street: Street)
     assert door.waiting() == {}
 
 
-async def test_who_is_forgotten_must_knock_again(street: Street) -> None:
+async def test_a_forgotten_caller_must_knock_again(street: Street) -> None:
     door = street.door()
     door.knock(PEERS[3], KNOCK)
     await street.look(door)
@@ -166,7 +166,7 @@ async def test_a_key_that_does_not_knock_again_is_forgotten(street: Street) -> N
     assert PEERS[3] not in door
 
 
-async def test_only_who_is_connected_is_called_and_who_is_gone_is_forgotten(street: Street) -> None:
+async def test_only_connected_callers_are_called_back(street: Street) -> None:
     door = street.door()
     street.connected = {PEERS[4]}
     for peer in PEERS[3:5]:
@@ -209,7 +209,7 @@ async def test_a_crowd_is_kept_within_bounds(street: Street, monkeypatch: pytest
     assert min(kept) < 250 < max(kept)
 
 
-async def test_who_stays_of_a_crowd_changes_so_nobody_is_kept_out_for_ever(
+async def test_the_places_of_a_crowd_change_so_all_get_a_chance(
     street: Street, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MOST_AT_DOOR", 4)
@@ -239,7 +239,7 @@ async def test_two_doors_keep_others_of_the_same_crowd(street: Street, monkeypat
     assert kept[0] != kept[1]
 
 
-async def test_new_keys_are_taken_in_at_a_rate_and_who_waits_is_always_heard(street: Street) -> None:
+async def test_new_keys_are_rationed_but_waiting_ones_always_heard(street: Street) -> None:
     door = street.door()
     door.knock(PEERS[3], KNOCK)
     replies = [door.knock(stranger(number), KNOCK) for number in range(200)]

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from btard.identity import Malformed
-from btard.round.rules import AggregationRules, Eliminate, Validation, VerificationRules
+from btard.round.rules import AggregationRules, VerificationRules
 from btard.swarm.manifest import MAX_MANIFEST, Deadlines, RunManifest
+from btard.vocabulary import Eliminate, Validation
 from tests.peer.helpers import KEYS, NONCE, RUN, run_manifest, signed_manifest
 
 MANIFEST = run_manifest()
@@ -139,7 +140,7 @@ def test_a_run_that_its_rules_do_not_name_is_malformed(fields: dict[str, Any]) -
         read(changed(**fields))
 
 
-def test_other_rules_are_another_run_and_what_no_step_needs_is_not() -> None:
+def test_only_rules_of_a_step_make_another_run() -> None:
     assert run_manifest(tau=2.0).run != run_manifest(nonce="00" * 16).run != MANIFEST.run
     assert run_manifest(experiment="of another name", metrics_period=9.0).run == MANIFEST.run
 
@@ -164,7 +165,7 @@ def test_what_a_round_and_the_aggregation_need() -> None:
     assert rules.verification == VerificationRules(1.5, Validation.EXACT, 0.2, 0.1, Eliminate.MUTUAL, 7, 0.5)
 
 
-def test_who_is_accused_can_be_convicted() -> None:
+def test_thresholds_let_each_accused_peer_be_convicted() -> None:
     for convict in (0.05, 0.1):
         run_manifest(accuse=0.2, convict=convict)
     # Honest machines differ by a tenth of what accuses: neither limit may lie so near to the other, or to them.
@@ -186,8 +187,6 @@ def test_who_is_accused_can_be_convicted() -> None:
         ({"checkpoint_every": 5, "start_step": 10, "checkpoint_at": (10, 12)}, [12, 15, 20]),
     ],
 )
-def test_snapshots_are_wanted_at_checkpoints_and_at_the_end_but_not_at_the_start(
-    fields: dict[str, Any], steps: list[int]
-) -> None:
+def test_snapshots_are_due_at_checkpoints_and_the_end(fields: dict[str, Any], steps: list[int]) -> None:
     manifest = run_manifest(**fields)
     assert [step for step in range(manifest.start_step, 21) if manifest.wants_snapshot(step)] == steps

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from btard.hashing import digest
 from btard.identity import Malformed, PeerId
 from btard.identity.codec import decode, encode
-from btard.round.roster import MAX_PEERS
 from btard.swarm.questions import (
     MAX_DIRECTORY,
     MAX_HEAD,
@@ -30,6 +29,7 @@ from btard.swarm.questions import (
     is_large,
 )
 from btard.transport.libp2p import Limits
+from btard.vocabulary import MAX_PEERS
 from tests.peer.helpers import ROSTER
 
 STATE = digest(b"state")
@@ -106,7 +106,7 @@ def test_a_directory_goes_round(directory: Directory) -> None:
     assert Directory.decode(directory.encode()) == directory
 
 
-def test_a_directory_tells_a_few_addresses_without_the_peer_id_of_as_many_as_fit() -> None:
+def test_a_directory_tells_a_few_addresses_of_as_many_as_fit() -> None:
     own = tuple(f"/ip4/1.2.3.4/tcp/{port}/p2p/{PEERS[0]}" for port in range(1, 8))
     assert Directory.decode(Directory({PEERS[0]: own}).encode()).addresses == {
         PEERS[0]: tuple(f"/ip4/1.2.3.4/tcp/{port}" for port in range(1, 4))

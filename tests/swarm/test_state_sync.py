@@ -38,7 +38,7 @@ async def test_heads_of_those_that_answer_and_only_of_those() -> None:
     assert {Question.decode(request).want for _, request, _ in transport.asked} == {Want.HEAD}
 
 
-def test_a_roster_is_believed_when_most_of_the_trusted_stand_in_it() -> None:
+def test_a_roster_is_believed_with_most_trusted_peers_in_it() -> None:
     assert newest_roster(ROSTER, heads(THERE, THERE, THERE, HERE, HERE)) == NEXT
     assert newest_roster(ROSTER, heads(HERE, HERE, HERE)) == ROSTER
     assert newest_roster(ROSTER, heads(HERE, HERE)) is None
@@ -107,7 +107,7 @@ async def test_the_first_source_with_the_right_state_serves() -> None:
     assert await download(answers) == (PEERS[0], [b"state"], [PEERS[0]])
 
 
-async def test_wrong_bytes_garbage_silence_and_excess_lead_to_the_next_source() -> None:
+async def test_a_faulty_source_leads_to_the_next_source() -> None:
     answers = {PEERS[0]: b"lie", PEERS[1]: b"pickle", PEERS[3]: bytes(101), PEERS[4]: b"state"}
     assert await download(answers) == (PEERS[4], [b"lie", b"state"], list(PEERS[:5]))
 

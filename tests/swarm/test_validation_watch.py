@@ -35,7 +35,7 @@ def test_it_is_told_once_and_taken_back_once(caplog: pytest.LogCaptureFixture) -
     ]
 
 
-def test_who_is_on_probation_has_no_vote() -> None:
+def test_a_peer_on_probation_has_no_vote() -> None:
     watch = ValidationWatch(1.0)
     assert watch.look(roster(0, 5, newcomers=1))
     assert not watch.look(roster(1, 5, newcomers=2))

@@ -56,7 +56,7 @@ def test_half_of_the_pairs_are_swapped_back_to_the_corpus(albert: AlbertTask) ->
         assert torch.cat(segments).numpy().tobytes() in training
 
 
-def test_label_flipping_moves_masked_tokens_and_inverts_the_order(albert: AlbertTask) -> None:
+def test_label_flipping_inverts_tokens_and_sentence_order(albert: AlbertTask) -> None:
     batch = albert.batch(seed_of(1), 16)
     flipped = albert.label_flipped(batch)
     labels, wrong = batch.tensors["labels"], flipped.tensors["labels"]

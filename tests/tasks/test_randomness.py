@@ -33,7 +33,7 @@ def test_a_seed_of_another_length_is_refused(length: int) -> None:
         SeededDraws(bytes(length))
 
 
-def test_seeding_torch_repeats_and_leaves_the_generator_as_it_was() -> None:
+def test_seeding_torch_repeats_and_restores_the_generator() -> None:
     before = torch.get_rng_state()
     with seeded_torch(5, torch.device("cpu")):
         first = torch.rand(3)

@@ -90,7 +90,7 @@ def test_apply_keeps_the_callers_gradient(task: Task) -> None:
     assert torch.equal(gradient, copy)
 
 
-def test_the_parameters_before_the_last_update_come_back_and_go_again(task: Task) -> None:
+def test_the_parameters_before_the_last_update_come_and_go(task: Task) -> None:
     state, before = trained(task, 3), trained(task, 2)
     current, batch = state.digest(), task.batch(seed_of(9), 4)
     with state.previously():
@@ -108,7 +108,7 @@ def test_the_parameters_before_the_last_update_come_back_and_go_again(task: Task
     assert torch.equal(again, own)
 
 
-def test_previous_parameters_are_those_of_the_own_last_update_or_none(digits: DigitsTask) -> None:
+def test_previous_parameters_are_of_the_own_last_update_or_none(digits: DigitsTask) -> None:
     state, data = TrainingState(digits, seed=1), trained(digits, 2).state_bytes()
     assert not state.holds_previous
     with pytest.raises(ValueError, match="not known"), state.previously():

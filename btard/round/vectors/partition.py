@@ -6,39 +6,23 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from functools import cached_property, lru_cache
 
 import torch
 
 from btard.tensors import bytes_of
 from btard.transport.base import Payload
-
-
-class WireType(StrEnum):
-    """The numbers of a part as they travel, little-endian; hashes are over these bytes."""
-
-    FLOAT32 = "float32"
-    FLOAT16 = "float16"
-    BFLOAT16 = "bfloat16"
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """The torch type."""
-        return _DTYPES[self]
-
-    @property
-    def size(self) -> int:
-        """Bytes a number."""
-        return _SIZES[self]
-
-
-_DTYPES = {WireType.FLOAT32: torch.float32, WireType.FLOAT16: torch.float16, WireType.BFLOAT16: torch.bfloat16}
-_SIZES = {wire: dtype.itemsize for wire, dtype in _DTYPES.items()}
-
+from btard.vocabulary import WireType
 
 _SHORT = 4096
 """Bytes up to which a payload counts as short."""
+
+_DTYPES = {WireType.FLOAT32: torch.float32, WireType.FLOAT16: torch.float16, WireType.BFLOAT16: torch.bfloat16}
+
+
+def dtype_of(wire: WireType) -> torch.dtype:
+    """Return the torch type of numbers as they travel."""
+    return _DTYPES[wire]
 
 
 @dataclass(frozen=True)
@@ -66,7 +50,7 @@ class Partition:
     @cached_property
     def longest_deviations(self) -> tuple[float, ...]:
         """Bounds on the distance of two rows of a part: twice the longest row of the wire type."""
-        most = 2.0 * torch.finfo(self.wire.dtype).max
+        most = 2.0 * torch.finfo(dtype_of(self.wire)).max
         return tuple(most * math.sqrt(end - start) for start, end in _all_bounds(self.dimension, self.count))
 
     def view(self, flat: memoryview, part: int) -> memoryview:
@@ -98,9 +82,9 @@ def to_wire(vector: torch.Tensor, wire: WireType) -> memoryview:
     Finite numbers beyond the wire type's range become its largest number, so that encoding never makes an infinity.
     """
     if wire is not WireType.FLOAT32:
-        limit = torch.finfo(wire.dtype).max
+        limit = torch.finfo(dtype_of(wire)).max
         finite = torch.isfinite(vector)
-        vector = torch.where(finite, vector.clamp(-limit, limit), vector).to(wire.dtype)
+        vector = torch.where(finite, vector.clamp(-limit, limit), vector).to(dtype_of(wire))
     return bytes_of(vector)
 
 
@@ -108,7 +92,7 @@ def from_wire(payload: Payload, wire: WireType) -> torch.Tensor:
     """Return the numbers of wire bytes as a float32 tensor; for float32 it shares the buffer's memory."""
     if len(payload) == 0:
         return torch.empty(0)
-    return torch.frombuffer(payload, dtype=wire.dtype).to(torch.float32)
+    return torch.frombuffer(payload, dtype=dtype_of(wire)).to(torch.float32)
 
 
 def rows_from_wire(payloads: Sequence[Payload], wire: WireType) -> list[torch.Tensor]:

@@ -25,11 +25,9 @@ from btard.transport.libp2p.transport import Libp2pTransport
 from btard.transport.libp2p.twin import TwinWatch, refuse_twin
 from btard.transport.libp2p.view import attach_p2p
 from btard.transport.libp2p.watchdog import Watchdog
+from btard.vocabulary import HEARTBEAT_FILE
 
 logger = logging.getLogger(__name__)
-
-HEARTBEAT_FILE = "heartbeat"
-"""Beside the identity: touched every few seconds while event loop and p2pd answer; `cli.health` looks at its age."""
 
 _PING_PAUSE = 0.2
 _LOOK_ROUND = 3.0

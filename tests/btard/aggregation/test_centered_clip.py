@@ -212,7 +212,7 @@ def test_a_weight_of_two_is_a_row_twice() -> None:
 
 @settings(max_examples=15, derandomize=True)
 @given(ordinary_rows())
-def test_the_same_rows_give_the_same_bytes_however_they_are_stored(rows: torch.Tensor) -> None:
+def test_storage_of_rows_does_not_change_the_bytes_of_the_result(rows: torch.Tensor) -> None:
     tau = spread_of(rows) or 1.0
     first = centered_clip(rows, tau=tau)
     # Odd offsets into larger buffers: neither alignment nor contiguity may show in the bytes.

@@ -114,7 +114,7 @@ def test_a_refusal_is_not_remembered_against_the_real_message() -> None:
     assert Envelope.decode(envelope.encode()) == envelope
 
 
-def test_a_buffer_that_changes_after_decoding_changes_no_envelope() -> None:
+def test_changing_the_buffer_after_decoding_changes_no_envelope() -> None:
     buffer = bytearray(signed().encode())
     envelope = Envelope.decode(memoryview(buffer))
     buffer[:] = bytes(len(buffer))
@@ -140,7 +140,7 @@ def test_the_limit_is_kept() -> None:
         Envelope.decode(bytes(MAX_ENVELOPE + 1))
 
 
-def test_the_content_digest_names_what_was_said_and_not_the_signature() -> None:
+def test_the_content_digest_leaves_the_signature_out() -> None:
     one = signed()
     assert dataclasses.replace(one, signature=bytes(64)).content_digest() == one.content_digest()
     said = [one, signed(b"x"), signed(step=8), signed(attempt=2), signed(kind=MessageKind.PART), signed(run=b"s" * 16)]

@@ -87,7 +87,7 @@ events = st.lists(st.tuples(st.integers(0, 9), peers, peers, peers), min_size=1,
 
 @given(st.integers(1, 45), st.sampled_from([0, 3, 20, 50]), events)
 @settings(max_examples=150)
-def test_the_quota_holds_whoever_comes_leaves_or_is_banned(
+def test_the_quota_holds_when_peers_come_leave_or_are_banned(
     members: int, probation: int, happened: list[tuple[int, set[PeerId], set[PeerId], set[PeerId]]]
 ) -> None:
     def run() -> list[Roster]:
@@ -118,7 +118,7 @@ def test_the_quota_holds_whoever_comes_leaves_or_is_banned(
     assert [roster.digest for roster in run()] == [roster.digest for roster in rosters], "it replays"
 
 
-def test_who_returns_takes_no_place() -> None:
+def test_a_returning_peer_takes_no_place() -> None:
     gone = set(PEERS[2:5])
     roster = later(following(genesis(8), lost=gone), 3)
     assert roster.former == tuple(sorted(gone))
@@ -129,7 +129,7 @@ def test_who_returns_takes_no_place() -> None:
     assert gone < voting.voters and voting.former == ()
 
 
-def test_who_returns_and_is_cut_off_again_is_remembered() -> None:
+def test_a_peer_cut_off_again_after_its_return_is_remembered() -> None:
     gone = {PEERS[2]}
     roster = following(following(genesis(8), lost=gone), gone)
     roster = following(later(roster, 2), lost=gone)
@@ -137,7 +137,7 @@ def test_who_returns_and_is_cut_off_again_is_remembered() -> None:
     assert PEERS[2] in following(roster, gone | set(PEERS[100:110])).members
 
 
-def test_who_leaves_on_probation_is_new_again() -> None:
+def test_a_peer_that_leaves_on_probation_is_new_again() -> None:
     crowd = set(PEERS[100:103])
     roster = following(genesis(8), crowd)
     (first,) = set(roster.members) - set(genesis(8).members)
@@ -155,7 +155,7 @@ def test_a_key_that_was_never_admitted_cannot_return() -> None:
     assert len(set(following(roster, crowd | {PEERS[3]}).members) & crowd) == 1
 
 
-def test_who_is_banned_later_is_forgotten() -> None:
+def test_a_former_member_that_is_banned_is_forgotten() -> None:
     roster = following(following(genesis(8), lost={PEERS[2]}), {PEERS[2]})
     assert roster.former == (PEERS[2],)
     roster = following(roster, banned={PEERS[2]})
@@ -192,13 +192,13 @@ def named_after_waiting(door: Doorstep, roster: Roster, waiting: list[PeerId]) -
     return door.names(roster, waiting)
 
 
-def test_who_waits_is_named_and_who_has_gone_is_not() -> None:
+def test_only_peers_that_still_wait_are_named() -> None:
     door, roster = Doorstep(), genesis(8, step=5)
     assert door.names(roster, PEERS[100:102]) == tuple(PEERS[100:102])
     assert door.names(replace(roster, step=6), PEERS[101:103]) == tuple(PEERS[101:103])
 
 
-def test_who_waited_before_is_named_before_those_who_came_since() -> None:
+def test_peers_that_waited_longer_are_named_first() -> None:
     door, roster = Doorstep(), genesis(8, step=5)
     patient, fresh = set(PEERS[100:120]), set(PEERS[120:1000])
     door.names(roster, patient)
@@ -248,13 +248,13 @@ def test_new_keys_are_named_only_while_there_is_a_place() -> None:
     assert named_after_waiting(Doorstep(), roster, PEERS[101:105]) == tuple(PEERS[101:105])
 
 
-def test_who_returns_is_named_at_once() -> None:
+def test_a_returning_peer_is_named_at_once() -> None:
     roster = following(genesis(200), lost=set(PEERS[:100]))
     assert Doorstep().names(roster, PEERS[:50]) == tuple(PEERS[:50])
     assert len(Doorstep().names(roster, PEERS[:100])) == MAX_CANDIDATES
 
 
-def test_neither_those_who_return_nor_newcomers_fill_all_names() -> None:
+def test_neither_returning_peers_nor_newcomers_fill_all_names() -> None:
     roster = following(genesis(200), lost=set(PEERS[:100]))
     back, fresh = PEERS[:100], PEERS[1000:1100]
     names = named_after_waiting(Doorstep(), replace(roster, step=9), [*back, *fresh])

@@ -44,7 +44,7 @@ def test_a_majority_that_says_the_same_is_believed(members: tuple[int, ...]) -> 
     assert said == statement(members)
 
 
-def test_the_certificate_of_a_finished_step_is_valid_for_its_roster_only() -> None:
+def test_a_certificate_is_valid_for_its_own_roster_only() -> None:
     swarm = Swarm(4, steps=2).run()
     first, second = swarm.peers[0].finished()
     assert check_certificate(first.certificate, RULES, swarm.genesis)[1].following == first.roster.digest

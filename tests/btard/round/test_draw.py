@@ -42,7 +42,7 @@ def test_rankings_for_different_purposes_and_randomness_differ() -> None:
 
 
 @pytest.mark.parametrize("rate, mean", [(0.0, 0.0), (0.25, 0.25), (1.0, 1.0), (2.5, 2.5)])
-def test_counts_have_the_mean_asked_for_and_differ_by_one_at_most(rate: float, mean: float) -> None:
+def test_counts_have_the_given_mean_and_differ_by_at_most_one(rate: float, mean: float) -> None:
     counts = [how_many(r, "audits", rate) for r in DRAWS]
     assert sum(counts) / len(counts) == pytest.approx(mean, abs=0.06)
     assert max(counts) - min(counts) <= 1

@@ -19,20 +19,12 @@ from btard.round.messages.accusations import Charge, ChargeKind, Opinion
 from btard.round.messages.bodies import Phase, Scalars
 from btard.round.proof import verify
 from btard.round.rules import AggregationRules, StepRules, VerificationRules
-from btard.round.vectors.partition import Partition, WireType, from_wire, to_wire
+from btard.round.vectors.partition import Partition, WireType, dtype_of, from_wire, to_wire
 from btard.round.vectors.work import aggregate_rows, row_length_excess
 from btard.transport.base import Payload
-from btard.verification import (
-    COVER_UP,
-    LENGTH,
-    SCALARS,
-    SUM,
-    aggregate_error,
-    measure_tolerance,
-    norm_of,
-    norm_tolerance,
-    published_sum_tolerance,
-)
+from btard.verification.projection import norm_of
+from btard.verification.scalars import aggregate_error, measure_tolerance, norm_tolerance, published_sum_tolerance
+from btard.verification.thresholds import COVER_UP, LENGTH, SCALARS, SUM
 from tests.btard.round.scene import Scene, under
 from tests.btard.round.swarm import RULES, Swarm, keys, suspended, verdicts
 
@@ -131,7 +123,7 @@ def test_a_false_number_is_accused_of_beyond_the_limit_only(times: float, caught
         (0.9 * SCALARS.accuse, {(LIAR, Offence.FALSE_SCALARS)}),
     ],
 )
-def test_who_charges_a_number_on_the_edge_pays_or_its_mate(times: float, verdict: set[tuple[PeerId, Offence]]) -> None:
+def test_a_charge_about_a_number_on_the_edge_costs_one_liar(times: float, verdict: set[tuple[PeerId, Offence]]) -> None:
     swarm = run({LIAR: OffScalars(times, norms=False), MATE: Accuser(ChargeKind.FALSE_SCALARS, LIAR)})
     assert banned(swarm) == verdict
 
@@ -150,7 +142,7 @@ def test_a_wrong_sum_is_accused_of_beyond_the_limit_only(times: float, caught: b
         (1.01 * SUM.convict, {(LIAR, Offence.WRONG_SUM)}),
     ],
 )
-def test_who_charges_a_sum_on_the_edge_pays_or_its_mate(times: float, verdict: set[tuple[PeerId, Offence]]) -> None:
+def test_a_charge_about_a_sum_on_the_edge_costs_one_liar(times: float, verdict: set[tuple[PeerId, Offence]]) -> None:
     assert banned(run({LIAR: OffSum(times), MATE: Accuser(ChargeKind.WRONG_SUM, LIAR)})) == verdict
 
 
@@ -196,7 +188,7 @@ def test_an_owner_covers_up_only_what_it_would_have_accused_of(
 @pytest.mark.parametrize("wire", list(WireType))
 def test_no_norm_is_longer_than_two_rows_of_its_type(wire: WireType) -> None:
     partition = Partition(40, 5, wire)
-    longest = 2 * torch.finfo(wire.dtype).max * math.sqrt(8)
+    longest = 2 * torch.finfo(dtype_of(wire)).max * math.sqrt(8)
     for norm, fault in ((longest, False), (1.01 * longest, True), (1e308, True)):
         body = Scalars(bytes(32), (0.0,) * 5, (norm,) * 5, ()).encode()
         assert (scalar_fault(body, partition, math.inf) is not None) is fault

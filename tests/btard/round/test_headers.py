@@ -13,7 +13,7 @@ from tests.btard.round.test_session import LENGTH, PEERS, STATE, committed, mess
 
 @pytest.mark.parametrize("kind", [MessageKind.PART, MessageKind.AGGREGATE])
 @pytest.mark.parametrize("body", [b"", b"junk"])
-def test_headers_that_cannot_be_read_get_no_buffer_and_are_a_proof(kind: MessageKind, body: bytes) -> None:
+def test_unreadable_headers_get_no_buffer_and_are_a_proof(kind: MessageKind, body: bytes) -> None:
     begun, header = committed(), message(1, kind, body)
     assert begun.accept_part(PEERS[1], header, LENGTH) is None
     begun.on_part(PEERS[1], header, STATE)

@@ -39,7 +39,7 @@ def row_of(peer: PeerId, scene: Scene, part: int) -> bytes:
     return bytes(encode_parts(gradient, COUNT, RULES.wire, RULES.aggregation)[0][part])
 
 
-def test_another_aggregate_signed_afterwards_frames_nobody_for_its_numbers() -> None:
+def test_an_aggregate_signed_afterwards_frames_nobody() -> None:
     """The owner of a part knows everyone's row of it, and may sign any number of aggregates when all is over."""
     victim = PEERS[0]
     scene, said, rules, part = told_afterwards(PEERS[LIAR])

@@ -135,7 +135,7 @@ def places(heard: Overheard) -> list[tuple[int, int]]:
 
 
 @cases
-def test_all_that_was_said_and_all_that_liars_add_convicts_nobody(name: str) -> None:
+def test_nothing_said_or_added_by_liars_convicts_an_honest_peer(name: str) -> None:
     heard = overheard(name)
     tried = [evidence for place in places(heard) for peer in heard.honest for evidence in framed(heard, place, peer)]
     assert len(tried) > 100
@@ -163,7 +163,7 @@ def small(name: str) -> Iterator[Evidence]:
 
 
 @pytest.mark.parametrize("name", ["goodbye", "lossy", "FRAME_OWNER", "a crash, mutual"])
-def test_no_message_alone_or_with_any_other_of_its_author_proves_anything(name: str) -> None:
+def test_no_message_nor_pair_of_one_author_proves_anything(name: str) -> None:
     tried, found = 0, []
     for evidence in small(name):
         tried += 1
@@ -195,7 +195,7 @@ def test_under_other_rules_it_is_of_another_run(name: str, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("name", ["calm", "FRAME_OWNER", "tells one alone", "a crash, mutual"])
-def test_with_other_rosters_members_draws_steps_or_attempts_it_proves_nothing(name: str) -> None:
+def test_under_any_other_scene_nothing_is_proven(name: str) -> None:
     heard = overheard(name)
     accused = [peer for peer in heard.honest if peer in heard.attempts[places(heard)[0]].owners][:2]
     tried, found = 0, []
@@ -211,7 +211,7 @@ def test_with_other_rosters_members_draws_steps_or_attempts_it_proves_nothing(na
 
 
 @cases
-def test_what_is_shown_goes_round_as_a_file_and_no_book_of_bans_takes_it(name: str, tmp_path: Path) -> None:
+def test_no_book_of_bans_takes_such_a_file(name: str, tmp_path: Path) -> None:
     heard = overheard(name)
     book = BanBook(tmp_path, heard.rules)
     for evidence in framed(heard, places(heard)[0], heard.honest[-1]):
@@ -221,7 +221,7 @@ def test_what_is_shown_goes_round_as_a_file_and_no_book_of_bans_takes_it(name: s
             book._checked(data, evidence.accused)
 
 
-def test_the_honest_of_these_swarms_vote_guilty_and_yet_convict_no_honest_peer() -> None:
+def test_honest_guilty_votes_convict_no_honest_peer() -> None:
     """Else the cases above would prove little."""
     heard = overheard("FRAME_OWNER")
     votes = [e.read(Vote) for peer in heard.honest for e in heard.said[peer].values() if e.kind is MessageKind.VOTE]
@@ -229,7 +229,7 @@ def test_the_honest_of_these_swarms_vote_guilty_and_yet_convict_no_honest_peer()
     assert accused & set(heard.honest)
 
 
-def test_a_record_and_a_message_of_a_step_cannot_be_taken_for_each_other() -> None:
+def test_a_record_cannot_be_taken_for_a_message_of_a_step() -> None:
     key = keys(COUNT)[0]
     step = Envelope.sign(key, run=bytes(16), step=0, kind=MessageKind.BANS, body=b"x")
     assert step.is_genuine()

@@ -33,7 +33,7 @@ voted = pytest.mark.parametrize("offence", sorted(VOTED), ids=lambda offence: of
 
 
 @voted
-def test_where_the_bytes_are_left_out_the_votes_of_more_than_half_stand_for_them(offence: Offence) -> None:
+def test_a_majority_of_votes_stands_for_bytes_left_out(offence: Offence) -> None:
     evidence = evidence_of(offence)
     votes = votes_of(evidence)
     assert len(votes) >= 5
@@ -124,9 +124,7 @@ def resigned(envelope: Envelope, body: bytes) -> Envelope:
     ids=["nothing", "before it had measured", "in another attempt"],
 )
 @pytest.mark.parametrize("numbers", [True, False], ids=["with the numbers", "by votes alone"])
-def test_an_owner_that_has_not_signed_that_it_saw_all_numbers_is_no_liar(
-    said: dict[str, object] | None, numbers: bool
-) -> None:
+def test_an_owner_that_did_not_sign_to_all_numbers_is_no_liar(said: dict[str, object] | None, numbers: bool) -> None:
     evidence = evidence_of(Offence.WRONG_SUM)
     (own,) = [e for e in evidence.envelopes if e.kind is MessageKind.REPORT and e.author == evidence.accused]
     other = [] if said is None else [resigned(own, dataclasses.replace(own.read(Report), **said).encode())]  # type: ignore[arg-type]
@@ -141,7 +139,7 @@ def test_an_owner_that_has_not_signed_that_it_saw_all_numbers_is_no_liar(
             verify(shown)
 
 
-def test_votes_that_uphold_the_excuse_of_an_owner_do_not_convict_it() -> None:
+def test_votes_that_uphold_an_owners_excuse_do_not_convict_it() -> None:
     evidence = evidence_of(Offence.WRONG_SUM)
     votes, owner = votes_of(evidence), evidence.accused
     (accuser,) = {e.author for e in evidence.envelopes if e.kind is MessageKind.REPORT} - {owner}
@@ -161,7 +159,7 @@ def test_votes_that_uphold_the_excuse_of_an_owner_do_not_convict_it() -> None:
             verify(with_votes(evidence, told))
 
 
-def test_who_has_been_shown_no_momentum_is_no_false_accuser_though_all_others_have() -> None:
+def test_an_accuser_shown_no_momentum_is_no_false_accuser() -> None:
     accuser, accused = PEERS[:2]
     for kind, false in ((ChargeKind.WITHHELD, False), (ChargeKind.GRADIENT, True)):
         charge = Charge(kind, accused, 0)
@@ -170,7 +168,7 @@ def test_who_has_been_shown_no_momentum_is_no_false_accuser_though_all_others_ha
         assert not condemns(vote, Offence.FALSE_ACCUSATION, accused, accuser, charge)
 
 
-def test_who_is_named_as_an_accomplice_by_those_that_acquit_has_covered_up_nothing() -> None:
+def test_ballots_that_acquit_name_no_accomplice() -> None:
     accuser, accused, accomplice = PEERS[:3]
     charge = Charge(ChargeKind.GRADIENT, accused, 0)
     for opinion in Opinion:

@@ -27,7 +27,7 @@ C, D = digest(b"context"), digest(b"another context")
 shares = st.binary(min_size=32, max_size=32).filter(any)
 
 
-def test_a_share_is_the_same_again_and_another_for_every_attempt_and_key() -> None:
+def test_a_share_repeats_and_differs_by_attempt_and_key() -> None:
     assert secret_share(KEYS[0], C) == secret_share(KEYS[0], C)
     drawn = {value for key in KEYS[:3] for context in (C, D) for value in secret_share(key, context)}
     assert len(drawn) == 12, "salts are no shares either"
@@ -46,7 +46,7 @@ def test_a_commitment_is_bound_to_its_author_and_attempt(share: bytes, salt: byt
 
 
 @given(st.lists(shares, min_size=2, max_size=9, unique=True), st.randoms())
-def test_the_order_of_shares_does_not_matter_and_each_of_them_does(drawn: list[bytes], shuffler: random.Random) -> None:
+def test_each_share_matters_but_not_their_order(drawn: list[bytes], shuffler: random.Random) -> None:
     result = combine(C, drawn)
     assert combine(C, shuffler.sample(drawn, len(drawn))) == result
     assert combine(D, drawn) != result
@@ -79,7 +79,7 @@ class Shares(Behaviour):
         return Reveal(self.chosen, C)
 
 
-def test_a_chosen_share_gives_a_draw_that_its_chooser_could_not_know() -> None:
+def test_a_chosen_share_gives_an_unpredictable_draw() -> None:
     """Every share may be chosen, by anybody, as long as it is chosen blindly: each changes the draw."""
     found = set()
     for i in range(8):
@@ -114,7 +114,7 @@ class Copies(Behaviour):
 
 
 @pytest.mark.parametrize("lie", ["chooses late", "copies"])
-def test_whoever_opens_another_share_is_banned_by_its_signatures(lie: str) -> None:
+def test_a_peer_that_opens_another_share_is_banned_by_signatures(lie: str) -> None:
     copier = Copies()
     swarm = Swarm(6, steps=2, behaviours={3: copier if lie == "copies" else Late(bytes(32))})
     copier.victim = swarm.peers[0]
@@ -140,7 +140,7 @@ class Aborts(Behaviour):
         return [] if shown and envelope.step == self.step else None
 
 
-def test_whoever_spoils_a_draw_loses_its_place_and_the_next_draw_has_one_validator_more() -> None:
+def test_spoiling_a_draw_costs_a_place_and_adds_a_validator() -> None:
     swarm = Swarm(8, steps=3, behaviours={2: Aborts()}).run()
     calm = Swarm(8, steps=3).run()
     swarm.check_agreement()
@@ -154,7 +154,7 @@ def test_whoever_spoils_a_draw_loses_its_place_and_the_next_draw_has_one_validat
     assert draws(swarm)[0] != draws(calm)[0]
 
 
-def test_two_who_spoil_the_draw_one_after_the_other_add_two() -> None:
+def test_two_spoiled_draws_in_a_row_add_two_validators() -> None:
     class Second(Aborts):
         """Waits for the second attempt."""
 
@@ -166,7 +166,7 @@ def test_two_who_spoil_the_draw_one_after_the_other_add_two() -> None:
     assert {len(peer.finished()[0].roster.audits) for peer in swarm.honest} == {3}
 
 
-def test_a_peer_that_dies_before_the_shares_are_opened_repeats_no_draw() -> None:
+def test_a_death_before_the_shares_are_opened_repeats_no_draw() -> None:
     swarm = Swarm(8, steps=1)
     swarm.network.at(0.05, swarm.peers[2].crash)
     swarm.run()
@@ -179,7 +179,7 @@ def audited(members: Sequence[PeerId], colluder: PeerId, extra: int, trial: int)
 
 
 @pytest.mark.parametrize("count", [7, 8])
-def test_after_an_abort_a_colluder_is_audited_at_least_as_likely_as_before(count: int) -> None:
+def test_an_abort_never_makes_an_audit_less_likely(count: int) -> None:
     """Of a fresh draw 1 / n, of one that a colluder spoiled 2 / (n - 1): the spoiler gains a draw, never a better one.
 
     Measured over 4000 draws: standard deviation below 0.008.
@@ -194,7 +194,7 @@ def test_after_an_abort_a_colluder_is_audited_at_least_as_likely_as_before(count
     assert spoiled > 1.5 * fresh
 
 
-def test_colluders_that_spoil_every_draw_that_hits_them_run_out_of_places() -> None:
+def test_colluders_that_spoil_each_draw_run_out_of_places() -> None:
     """With b colluders of n, of whom one spoils whatever draw hits another, b - 1 draws are spoiled at the most."""
     for trial in range(300):
         members, colluders, extra = list(PEERS), set(PEERS[:3]), 0

@@ -152,7 +152,7 @@ def test_arrivals_of_long_ago_are_refused() -> None:
         Roster.unpack(dataclasses.replace(roster, arrivals=(10, 30)).pack())
 
 
-def test_who_is_on_probation_after_coming_back_may_be_remembered() -> None:
+def test_a_returned_peer_on_probation_may_be_remembered() -> None:
     roster = dataclasses.replace(ROSTER, former=(FEW[3],))
     assert Roster.unpack(roster.pack()) == roster
 
@@ -186,7 +186,7 @@ def test_a_newcomer_has_no_vote_before_its_probation_is_over() -> None:
     assert (roster.step, roster.voters, roster.probation) == (14, set(FEW[:4]), ())
 
 
-def test_whoever_comes_back_begins_again() -> None:
+def test_a_peer_that_comes_back_begins_again() -> None:
     roster = after(after(Roster(10, tuple(FEW[:3]), frozenset(), R), FEW[3]))
     gone = after(roster, without=FEW[3])
     assert FEW[3] not in gone.members and gone.probation == ()

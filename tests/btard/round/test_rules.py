@@ -56,7 +56,7 @@ def test_every_rule_and_the_nonce_are_part_of_the_name() -> None:
     assert len(names) == 1 + len(others) and {len(name) for name in names} == {RUN_ID_SIZE}
 
 
-def test_equal_rules_have_one_name_however_their_numbers_are_written() -> None:
+def test_equal_rules_have_one_name_in_any_notation() -> None:
     whole = dataclasses.replace(RULES, commit_seconds=20, scatter_seconds=10, delay_bound_seconds=2)
     assert whole == RULES and whole.run == RULES.run == dataclasses.replace(RULES).run
 

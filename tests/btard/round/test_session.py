@@ -79,7 +79,7 @@ def one_deaf(position: int, deaf_to: MessageKind) -> PeerType:
     return one_of(Deaf, position)
 
 
-def test_before_the_first_step_nothing_is_asked_and_nothing_is_due() -> None:
+def test_nothing_is_asked_or_due_before_the_first_step() -> None:
     fresh = session(begun=False)
     assert fresh.deadline == float("inf")
     assert fresh.tick(1e9) == fresh.leave(LeaveReason.SHUTDOWN) == fresh.on_message(0.0, PEERS[1], commit(1)) == []
@@ -128,7 +128,7 @@ def test_only_messages_of_the_very_next_step_wait() -> None:
     assert held_back(begun) == 0
 
 
-def test_strangers_cannot_fill_the_waiting_room_nor_keep_members_out() -> None:
+def test_strangers_cannot_fill_the_waiting_room() -> None:
     begun = session()
     for i in range(40):
         stranger = IdentityKey.from_seed(digest(bytes([i])))
@@ -180,7 +180,7 @@ IN_A_STEP = [kind for kind in MessageKind if kind < MessageKind.MANIFEST]
 
 
 @pytest.mark.parametrize("kind", IN_A_STEP)
-def test_a_message_that_cannot_be_read_is_a_proof_and_reported_at_once(kind: MessageKind) -> None:
+def test_an_unreadable_message_is_a_proof_and_reported_at_once(kind: MessageKind) -> None:
     begun, junk = committed(), message(1, kind, b"junk")
     assert begun.on_message(1.0, PEERS[1], junk) == [] and begun.deadline == -math.inf, "wants to be called at once"
     (send,) = begun.tick(1.0)
@@ -279,7 +279,7 @@ def test_answers_to_another_attempt_are_ignored() -> None:
     assert begun.aggregate_ready(0.0, 1, NOTHING) == []
 
 
-def test_who_missed_the_last_messages_gets_a_certificate_and_finishes_with_the_same_bytes() -> None:
+def test_a_certificate_finishes_the_step_with_the_same_bytes() -> None:
     swarm = Swarm(5, steps=1, peer_type=one_deaf(3, MessageKind.DIGEST)).run()
     swarm.check_agreement()
     late = swarm.peers[3].finished()[0]
@@ -291,7 +291,7 @@ def test_who_missed_the_last_messages_gets_a_certificate_and_finishes_with_the_s
     )
 
 
-def test_who_sees_others_a_step_ahead_asks_them_for_the_certificate_and_follows() -> None:
+def test_a_peer_a_step_behind_catches_up_by_certificate() -> None:
     swarm = Swarm(5, steps=3, peer_type=one_deaf(3, MessageKind.DIGEST)).run()
     swarm.check_agreement()
     assert [len(peer.finished()) for peer in swarm.peers] == [3] * 5
@@ -299,7 +299,7 @@ def test_who_sees_others_a_step_ahead_asks_them_for_the_certificate_and_follows(
     assert swarm.peers[0].finished()[-1].roster.members == PEERS
 
 
-def test_only_members_of_the_last_step_are_answered_with_its_certificate() -> None:
+def test_only_members_of_the_last_step_get_its_certificate() -> None:
     swarm = Swarm(5, steps=1).run()
     finished = swarm.peers[0].session
     body = Report(Phase.AGREE, False, PEERS, (), None, ()).encode()
@@ -313,7 +313,7 @@ def test_only_members_of_the_last_step_are_answered_with_its_certificate() -> No
     assert finished.on_message(99.0, PEERS[1], commit(1)) == []
 
 
-def test_a_certificate_of_the_others_stops_a_peer_that_they_went_on_without() -> None:
+def test_a_certificate_stops_a_peer_that_is_not_in_it() -> None:
     swarm = Swarm(5, steps=1)
     swarm.peers[4].crash()
     swarm.run()

@@ -89,7 +89,7 @@ def test_a_part_header_that_breaks_its_commitment_convicts() -> None:
     assert ban.envelopes == tuple(evidence)
 
 
-def test_the_part_of_one_author_is_not_held_against_the_commitment_of_another() -> None:
+def test_a_part_counts_only_against_its_authors_commitment() -> None:
     assert convict(ATTEMPT, [commit(2), part(3, 0, E)]) == ()
 
 
@@ -97,7 +97,7 @@ def test_a_part_beyond_the_commitment_convicts_nobody() -> None:
     assert convict(ATTEMPT, [commit(2), part(2, 5, E)]) == ()
 
 
-def test_one_verdict_a_peer_in_roster_order_whatever_the_order_of_the_proofs() -> None:
+def test_each_peer_gets_one_verdict_in_roster_order() -> None:
     proofs = [commit(4), commit(4, E), leave(1, LeaveReason.LOTTERY), commit(2), part(2, 0, E), part(2, 0, D)]
     verdicts = convict(ATTEMPT, proofs)
     assert [ban.peer for ban in verdicts] == [PEERS[1], PEERS[2], PEERS[4]]

@@ -91,14 +91,14 @@ def test_where_most_are_unsure_nobody_is_banned() -> None:
 
 
 @pytest.mark.parametrize("kind", [ChargeKind.FALSE_SCALARS, ChargeKind.NOT_FINITE, ChargeKind.TOO_LONG])
-def test_who_had_to_show_a_row_and_convinced_nobody_is_suspended(kind: ChargeKind) -> None:
+def test_an_accuser_whose_row_convinces_nobody_is_suspended(kind: ChargeKind) -> None:
     charge = Charge(kind, PEERS[1], 0)
     unsure = ballots((0, charge, Opinion.UNSURE))
     members, suspended = who(judged(dict.fromkeys(range(5), unsure), {0: charge}))
     assert (members, suspended) == ([1, 2, 3, 4], {0: "could not prove its accusation"})
 
 
-def test_votes_of_those_who_have_none_do_not_count() -> None:
+def test_votes_of_peers_without_a_vote_do_not_count() -> None:
     said = dict.fromkeys(range(7), report(reaction=True, members=PEERS[:7]))
     said[0] = dataclasses.replace(report(members=PEERS[:7]), charge=LIE)
     guilty = Vote(CROWD.context, ballots((0, LIE, Opinion.GUILTY)).ballots)
@@ -113,7 +113,7 @@ def test_a_vote_is_about_one_charge_of_one_accuser() -> None:
         assert verdicts(judged(dict.fromkeys(range(5), ballots((by, charge, Opinion.GUILTY))), {0: LIE})) == {}
 
 
-def test_accomplices_go_with_whom_they_covered_if_most_say_so() -> None:
+def test_accomplices_named_by_a_majority_are_banned_too() -> None:
     covered = ballots((0, LIE, Opinion.GUILTY), accomplices=(3,))
     plain = ballots((0, LIE, Opinion.GUILTY))
     assert verdicts(judged(dict.fromkeys((0, 2, 4), covered), {0: LIE})) == {1: Offence.GRADIENT, 3: Offence.COVER_UP}
@@ -137,7 +137,7 @@ def test_an_owner_that_had_no_say_is_not_banned_for_a_sum() -> None:
     assert "has not said why" in dict(resolution.suspended)[PEERS[1]]
 
 
-def test_who_tells_two_stories_cannot_hide_it_behind_another_offence() -> None:
+def test_equivocation_cannot_hide_behind_another_offence() -> None:
     vote = ballots((0, SUM, Opinion.GUILTY))
     stories = [
         signed(4, MessageKind.SCALARS, Scalars(ATTEMPT.context, (x,) * 5, (1.0,) * 5, ()).encode()) for x in (0.0, 0.1)
@@ -149,7 +149,7 @@ def test_who_tells_two_stories_cannot_hide_it_behind_another_offence() -> None:
     assert set(verdicts(resolution)) == {4}, "the owner is excused, whatever the liar is banned for"
 
 
-def test_an_owner_whose_column_a_liar_spoiled_is_excused_by_its_own_upheld_accusation() -> None:
+def test_an_upheld_accusation_excuses_the_owner_of_the_column() -> None:
     spoiled = Charge(ChargeKind.FALSE_SCALARS, PEERS[4], SUM.part)
     vote = ballots((0, SUM, Opinion.GUILTY), (1, spoiled, Opinion.GUILTY))
     assert verdicts(judged(dict.fromkeys((0, 2, 3), vote), {0: SUM, 1: spoiled})) == {4: Offence.FALSE_SCALARS}
@@ -170,7 +170,7 @@ def test_no_other_accusation_excuses_an_owner(excuse: Charge, found: Opinion) ->
     assert verdicts(resolution)[1] is Offence.WRONG_SUM
 
 
-def test_who_was_told_two_things_neither_convicts_nor_is_convicted() -> None:
+def test_a_peer_told_two_stories_convicts_nobody_and_goes_free() -> None:
     shown = {
         0: [signed(4, MessageKind.SCALARS, scalars()), signed(4, MessageKind.SCALARS, scalars(0.5, 0.0, 0.0, 0.0, 0.0))]
     }
@@ -181,7 +181,7 @@ def test_who_was_told_two_things_neither_convicts_nor_is_convicted() -> None:
         assert (who(resolution), resolution.judged) == (([0, 1, 2, 3], {}), frozenset())
 
 
-def test_two_reports_do_not_spare_whom_the_court_convicts() -> None:
+def test_two_reports_do_not_spare_a_convicted_peer() -> None:
     twice = {0: [signed(4, MessageKind.REPORT, report().encode()), signed(4, MessageKind.REPORT, REACTION.encode())]}
     votes = dict.fromkeys((0, 2, 3), ballots((0, SHOWN, Opinion.GUILTY)))
     assert verdicts(judged(votes, {0: SHOWN}, twice)) == {1: Offence.FALSE_SCALARS, 4: Offence.EQUIVOCATION}
@@ -215,7 +215,7 @@ def test_newcomers_accuse_nobody() -> None:
     assert admissible(CROWD, charging((5, LIE), (4, LIE)), ()) == {PEERS[4]: LIE}
 
 
-def test_only_the_drawn_validator_may_say_that_a_momentum_is_withheld() -> None:
+def test_only_the_drawn_validator_may_charge_withheld_momentum() -> None:
     withheld = Charge(ChargeKind.WITHHELD, PEERS[1], 0)
     drawn = attempt_of(FIVE, audits=(Audit(PEERS[3], PEERS[1]),))
     assert admissible(drawn, charging((3, withheld)), ()) == {}, "this run has no momentum"

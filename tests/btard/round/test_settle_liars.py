@@ -142,7 +142,7 @@ def _honest_messages(key: IdentityKey, members: int) -> list[Envelope]:
 
 
 @given(failed_attempts(), st.data())
-def test_a_crowd_of_newcomers_cannot_take_the_majority_from_the_honest_voters(
+def test_a_crowd_of_newcomers_cannot_become_the_majority(
     drawn: tuple[tuple[PeerId, ...], frozenset[PeerId], dict[PeerId, Report]], data: st.DataObject
 ) -> None:
     """Some members have no vote, and all of those lie; of the voters less than half lie."""

@@ -29,7 +29,7 @@ class FalseAlarm(SimulatedPeer):
 
 
 @pytest.mark.parametrize("accuses", [False, True])
-def test_a_false_alarm_costs_whoever_raises_it_its_place(accuses: bool) -> None:
+def test_a_false_alarm_costs_its_author_its_place(accuses: bool) -> None:
     swarm = one_liar(FalseAlarm, 7, 3)
     liar = swarm.peers[3]
     assert isinstance(liar, FalseAlarm)

@@ -59,7 +59,7 @@ class NotANumber(Behaviour):
         return torch.full_like(gradient, float("nan") if step % 2 else float("inf"))
 
 
-def test_a_part_that_contradicts_its_commitment_bans_with_evidence() -> None:
+def test_a_part_against_its_commitment_bans_with_evidence() -> None:
     swarm = Swarm(5, steps=2, behaviours={1: FalseCommitments()}).run()
     swarm.check_agreement()
     liar = swarm.peers[1].peer_id
@@ -72,7 +72,7 @@ def test_a_part_that_contradicts_its_commitment_bans_with_evidence() -> None:
         assert "signatures" in verify(verdict.evidence)
 
 
-def test_corrupted_bytes_suspend_whoever_sends_them_to_most() -> None:
+def test_a_peer_that_sends_corrupted_bytes_to_most_is_suspended() -> None:
     swarm = Swarm(5, steps=2, behaviours={1: CorruptedParts()}).run()
     swarm.check_agreement()
     for peer in swarm.honest:
@@ -82,7 +82,7 @@ def test_corrupted_bytes_suspend_whoever_sends_them_to_most() -> None:
 
 
 @pytest.mark.parametrize("lie", [CorruptedParts, WithheldParts])
-def test_a_part_that_only_its_owner_does_not_get_comes_through_third_peers(lie: type[CorruptedParts]) -> None:
+def test_a_part_kept_from_its_owner_comes_through_third_peers(lie: type[CorruptedParts]) -> None:
     victim = keys(7)[4].peer_id
     swarm = Swarm(7, steps=3, behaviours={1: lie({victim})}).run()
     swarm.check_agreement()
@@ -104,7 +104,7 @@ class Withholder(SimulatedPeer):
 
 
 @pytest.mark.parametrize("mode", list(Eliminate))
-def test_who_refuses_everybody_a_part_is_out_alone_and_with_its_victim_in_the_papers_mode(mode: Eliminate) -> None:
+def test_a_refused_part_costs_its_victim_too_in_paper_mode(mode: Eliminate) -> None:
     rules = dataclasses.replace(RULES, verification=VerificationRules(eliminate=mode))
     swarm = one_liar(Withholder, 7, 1, rules)
     liar, victim = swarm.peers[1], swarm.peers[4]
@@ -172,7 +172,7 @@ class TwoFaced(SimulatedPeer):
         return dataclasses.replace(commit, parts=(*commit.parts[:-1], digest(body))).encode()
 
 
-def test_two_commitments_ban_whoever_signed_them() -> None:
+def test_two_commitments_ban_their_author() -> None:
     swarm = one_liar(TwoFaced, 6, 2).run()
     swarm.check_agreement()
     liar = swarm.peers[2].peer_id
@@ -203,7 +203,7 @@ def audited(liar: int, count: int) -> Swarm:
 
 
 @pytest.mark.parametrize("while_it_looks", ["nothing happens", "somebody leaves"])
-def test_what_a_validator_finds_is_not_forgotten_when_the_attempt_fails_meanwhile(while_it_looks: str) -> None:
+def test_a_validators_finding_survives_a_failed_attempt(while_it_looks: str) -> None:
     swarm = audited(3, 7)
     (audit,) = swarm.peers[0].finished()[0].roster.audits
     if while_it_looks == "somebody leaves":

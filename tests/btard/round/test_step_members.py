@@ -24,7 +24,7 @@ class Leaves(Behaviour):
 
 
 @pytest.mark.parametrize("reason", list(LeaveReason))
-def test_who_leaves_is_missed_by_nobody(reason: LeaveReason) -> None:
+def test_nobody_misses_a_peer_that_leaves(reason: LeaveReason) -> None:
     swarm = Swarm(5, steps=3, behaviours={0: Leaves(reason)}).run()
     swarm.check_agreement()
     gone = swarm.peers[0].peer_id
@@ -44,7 +44,7 @@ class Deaf(SimulatedPeer):
             super().receive(sender, data)
 
 
-def test_who_leaves_a_step_that_others_have_finished_is_missed_by_nobody() -> None:
+def test_nobody_misses_a_peer_that_leaves_a_finished_step() -> None:
     swarm = Swarm(5, steps=3, peer_type=one_of(Deaf, 2))
     leaver = swarm.peers[2]
     others = [peer for peer in swarm.peers if peer is not leaver]
@@ -117,7 +117,7 @@ def test_two_goodbyes_in_one_step_are_both_believed() -> None:
         assert peer.finished()[-1].roster.banned == gone
 
 
-def test_a_newcomer_that_loads_the_state_late_misses_no_commitment() -> None:
+def test_a_newcomer_that_loads_late_misses_no_commitment() -> None:
     swarm = visited(admitted_by=5)
     newcomer, crowd = swarm.peers[-1], swarm.peers[:-1]
     first = crowd[0].finished()[0]

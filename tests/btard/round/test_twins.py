@@ -59,7 +59,7 @@ def test_twins_that_hear_the_same_and_compute_the_same_are_one() -> None:
         assert [type(event) for event in peer.history] == [Finished] * 3
 
 
-def test_twins_that_compute_differently_are_banned_by_their_own_signatures() -> None:
+def test_twins_that_compute_differently_are_banned() -> None:
     swarm = TwinSwarm(6, Twins(Hearing.BOTH, Hearing.BOTH, 0.0, OTHERWISE), steps=3).run()
     check(swarm, "otherwise")
     for peer in swarm.honest:

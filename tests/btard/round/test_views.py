@@ -89,7 +89,7 @@ class OtherView(Behaviour):
         return [Outgoing(sign(replace(commit, context=bytes(32)).encode()).encode())]
 
 
-def test_who_always_claims_another_view_is_left_out_in_the_end() -> None:
+def test_a_peer_that_always_claims_another_view_is_left_out() -> None:
     swarm = Swarm(7, steps=3, behaviours={6: OtherView(), 5: Mute()}).run()
     swarm.check_agreement()
     assert all(len(peer.finished()) == 3 for peer in swarm.honest), [peer.stopped for peer in swarm.honest]

@@ -48,9 +48,7 @@ def test_a_vector_of_nothing_has_no_relative_distance() -> None:
         (0.5, Opinion.GUILTY, True),
     ],
 )
-def test_machines_that_round_differently_are_tolerated_where_the_rules_say_so(
-    off: float, tolerant: Opinion, accuses: bool
-) -> None:
+def test_tolerant_rules_accept_machines_that_round_differently(off: float, tolerant: Opinion, accuses: bool) -> None:
     for validation, expected, accusing in (
         (Validation.TOLERANT, tolerant, accuses),
         (Validation.EXACT, Opinion.GUILTY, True),
@@ -85,7 +83,7 @@ def test_two_thresholds(relative: float, opinion: Opinion, accuse: bool) -> None
     assert (lied.opinion, lied.accuse, lied.accomplices) == (Opinion.GUILTY, True, (PEERS[1],))
 
 
-def test_who_accuses_at_twice_the_distance_is_never_found_false_by_one_who_measures_half_of_it() -> None:
+def test_a_judge_that_measures_half_never_finds_an_accuser_false() -> None:
     rules = VerificationRules()
     assert rules.accuse >= 2 * rules.convict
     for noise in (0.5, 1.0, 2.0):
@@ -93,7 +91,7 @@ def test_who_accuses_at_twice_the_distance_is_never_found_false_by_one_who_measu
 
 
 @pytest.mark.parametrize("validation", list(Validation))
-def test_false_numbers_about_a_true_vector_name_the_owner_that_accepted_them(validation: Validation) -> None:
+def test_false_numbers_about_a_true_vector_name_the_accomplice(validation: Validation) -> None:
     scene = Scene(under(validation))
     target = scene.attempt.owners[4]
     product, norm = scene.attempt.scalars[target].products[1], scene.attempt.scalars[target].norms[1]
@@ -112,7 +110,7 @@ def test_numbers_that_machines_round_differently_accuse_nobody() -> None:
     assert scene.found(target) == Finding(Opinion.INNOCENT, False, 0.0)
 
 
-def test_an_owner_is_no_accomplice_of_itself_and_a_newcomer_has_none() -> None:
+def test_neither_own_parts_nor_newcomers_have_accomplices() -> None:
     scene = Scene()
     owner = scene.attempt.owners[2]
     scene.publish(owner, 2, 0.5, 1.0)
@@ -122,7 +120,7 @@ def test_an_owner_is_no_accomplice_of_itself_and_a_newcomer_has_none() -> None:
     assert trial.found(PEERS[4]) == Finding(Opinion.GUILTY, True, 0.0, ()), "nobody holds its rows"
 
 
-def test_hashes_of_another_vector_are_no_excuse_for_true_looking_numbers() -> None:
+def test_hashes_of_another_vector_do_not_excuse_true_numbers() -> None:
     """Commit to a lie, publish the numbers of the truth: owners would object, and exact rules need no owner."""
     scene = Scene(under(Validation.EXACT))
     digests = encode_parts(-scene.vectors[PEERS[1]], 5, RULES.wire, RULES.aggregation)[1]

@@ -19,7 +19,7 @@ from tests.btard.round.swarm import RULES
 
 @pytest.mark.parametrize("wire", list(WireType))
 @pytest.mark.parametrize("rule", list(RuleName))
-def test_owner_and_sender_measure_the_same_and_columns_add_up_to_nothing(wire: WireType, rule: RuleName) -> None:
+def test_owner_and_sender_agree_and_columns_sum_to_zero(wire: WireType, rule: RuleName) -> None:
     scene = Scene(under(wire=wire, aggregation=AggregationRules(rule, 1.0, 5)))
     for part in range(5):
         measured = scene.measured(PEERS[0], part)
@@ -64,7 +64,7 @@ def spoiled(scene: Scene, part: int, number: float) -> Scene:
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
-def test_an_aggregate_that_is_not_finite_is_named_and_everything_else_still_measured(bad: float) -> None:
+def test_a_non_finite_aggregate_is_named_and_the_rest_measured(bad: float) -> None:
     scene = Scene()
     before, after = scene.measured(PEERS[0], 2), spoiled(scene, 1, bad).measured(PEERS[0], 2)
     assert after.not_finite == (1,) and after.own[1] == (0.0, 0.0) and 1 not in after.doubts

@@ -59,7 +59,7 @@ async def test_steps_end_with_the_same_bytes_for_all(worker: ThreadPoolExecutor,
     assert bool(crowd.recomputed) == (count >= 4), "with four or more, somebody is validated"
 
 
-async def test_a_vector_that_is_not_the_recomputed_one_is_found_over_a_real_loop(worker: ThreadPoolExecutor) -> None:
+async def test_a_false_vector_is_found_over_a_real_loop(worker: ThreadPoolExecutor) -> None:
     crowd = Crowd(keys(5), worker)
     liar = crowd.keys[2].peer_id
     honest = crowd.gradient
@@ -155,7 +155,7 @@ async def test_what_this_peer_cannot_know_is_no_accusation(worker: ThreadPoolExe
     assert looks.count(target) == 1
 
 
-async def test_who_withholds_its_momentum_is_left_out_and_not_banned(worker: ThreadPoolExecutor) -> None:
+async def test_a_peer_that_withholds_momentum_is_left_out_not_banned(worker: ThreadPoolExecutor) -> None:
     rules = dataclasses.replace(
         PATIENT, delay_bound_seconds=0.5, verification=VerificationRules(validators=1.0, momentum=0.5)
     )
@@ -208,7 +208,7 @@ async def test_a_peer_that_never_answers_is_suspended_at_the_deadline(worker: Th
         assert (void.suspended, void.verdicts) == (((silent, "did not answer"),), ())
 
 
-async def test_a_peer_that_computes_too_long_is_told_and_its_gradient_cancelled(worker: ThreadPoolExecutor) -> None:
+async def test_a_gradient_that_takes_too_long_is_cancelled(worker: ThreadPoolExecutor) -> None:
     crowd = Crowd(keys(4), worker, HASTY)
     slow, *rest = crowd.keys
     outcomes = await asyncio.gather(
@@ -229,7 +229,7 @@ async def test_alone_among_many_a_peer_stops_rather_than_goes_on(worker: ThreadP
     assert isinstance(outcome, Stopped) and outcome.kind is OutcomeKind.NO_MAJORITY
 
 
-async def test_who_loses_the_last_messages_finishes_by_a_certificate(worker: ThreadPoolExecutor) -> None:
+async def test_a_peer_that_lost_messages_finishes_by_a_certificate(worker: ThreadPoolExecutor) -> None:
     crowd = Crowd(keys(3), worker, dataclasses.replace(HASTY, verification=VerificationRules()))
     late = crowd.keys[0].peer_id
     signed: set[PeerId] = set()
@@ -287,7 +287,7 @@ async def test_hostile_bytes_do_not_reach_the_transport_as_errors(worker: Thread
     assert [finished(outcome).step for outcome in await step] == [0, 0]
 
 
-async def test_whoever_spoke_is_charged_for_what_is_looked_at(worker: ThreadPoolExecutor) -> None:
+async def test_the_author_is_charged_for_the_look_at_its_message(worker: ThreadPoolExecutor) -> None:
     crowd = Crowd(keys(3), worker)
     await crowd.step(crowd.roster)
     for one, charged in crowd.charged.items():

@@ -74,7 +74,7 @@ def test_loss_is_as_likely_as_asked_for(loss: float, least: int, most: int) -> N
     assert least <= len(exchange(1, NetworkConditions(loss=loss))) <= most
 
 
-def test_a_seed_repeats_delays_and_losses_and_another_seed_does_not() -> None:
+def test_a_seed_repeats_delays_and_losses() -> None:
     conditions = NetworkConditions(delay=(0.0, 1.0), loss=0.2)
     assert exchange(3, conditions) == exchange(3, conditions) != exchange(4, conditions)
 
@@ -132,7 +132,7 @@ def test_a_swarm_that_is_cut_for_a_while_goes_on_when_healed() -> None:
     assert swarm.network.now < 1.0
 
 
-def test_bytes_are_counted_where_they_are_sent_and_where_they_arrive() -> None:
+def test_bytes_are_counted_at_the_sender_and_the_receiver() -> None:
     swarm = Swarm(4, steps=2, rules=replace(RULES, verification=VerificationRules())).run()
     sent = sum(peer.traffic.parts_sent for peer in swarm.peers)
     # In two steps every number, of four bytes, travels to its owner from three others, and from it to three others.

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from btard.round.vectors.partition import Partition, WireType
-from btard.verification import Measure, Projection, measure_tolerance, norm_tolerance, projection_of
-from btard.verification.projection import CHUNK
+from btard.verification.projection import CHUNK, Measure, Projection, projection_of
+from btard.verification.scalars import measure_tolerance, norm_tolerance
 
 FLOAT32_MAX = float(torch.finfo(torch.float32).max)
 SEED = bytes(range(32))
@@ -48,7 +48,7 @@ def test_the_numbers_are_the_same_on_every_platform() -> None:
     assert projection.norm(1).hex() == PINNED_NORM
 
 
-def test_mean_zero_and_variance_one_up_to_chance_and_never_above_the_root_of_three() -> None:
+def test_directions_have_mean_zero_variance_one_and_bounded_size() -> None:
     z = Projection(SEED, cut(1_000_000, 1)).direction(0)
     assert abs(float(z.mean())) < 4e-3
     assert abs(float(z.square().mean()) - 1) < 4e-3
@@ -72,7 +72,7 @@ def test_other_randomness_gives_another_direction() -> None:
 
 
 @pytest.mark.parametrize("shape", ["random", "one coordinate", "constant", "repeated"])
-def test_projections_of_a_fixed_vector_are_unbiased_with_its_length_as_deviation(shape: str) -> None:
+def test_projections_are_unbiased_and_deviate_by_the_length(shape: str) -> None:
     vector = {
         "random": normal(40_000),
         "one coordinate": torch.eye(1, 40_000)[0],
@@ -108,7 +108,7 @@ def test_all_ways_of_measuring_agree_with_exact_sums(dimension: int, offset: flo
             assert Projection(SEED, partition).norm(part) == projection.norm(part)
 
 
-def test_batches_of_short_and_of_long_rows_agree_and_repeat_bit_for_bit() -> None:
+def test_batches_of_short_and_long_rows_agree_bit_for_bit() -> None:
     partition = cut(100_000, 50)
     column, aggregate = normal(64, 2000), normal(2000, seed=1)
     together = Projection(SEED, partition).rows(7, list(column), aggregate)
@@ -118,7 +118,7 @@ def test_batches_of_short_and_of_long_rows_agree_and_repeat_bit_for_bit() -> Non
 
 
 @pytest.mark.parametrize("dimension", [3000, 90_000])
-def test_neither_memory_alignment_nor_the_thread_count_changes_a_bit(dimension: int) -> None:
+def test_alignment_and_thread_count_change_no_bit(dimension: int) -> None:
     partition = cut(dimension, 2)
     row, aggregates = normal(dimension), pieces(normal(dimension, seed=1), partition)
     expected = Projection(SEED, partition).vector(pieces(row, partition), aggregates)
@@ -136,7 +136,7 @@ def test_neither_memory_alignment_nor_the_thread_count_changes_a_bit(dimension: 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("dimension", [64, 70_000])
-def test_numbers_that_are_not_finite_spoil_their_own_measure_only(bad: float, dimension: int) -> None:
+def test_non_finite_numbers_spoil_their_own_measure_only(bad: float, dimension: int) -> None:
     partition = cut(dimension, 2)
     vector, aggregate = normal(dimension), normal(dimension, seed=1)
     poisoned = vector.clone()

@@ -7,10 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from btard.aggregation import centered_clip, get_rule
-from btard.round.vectors.partition import Partition, WireType, from_wire, to_wire
-from btard.verification import (
-    Measure,
-    Projection,
+from btard.round.vectors.partition import Partition, WireType, dtype_of, from_wire, to_wire
+from btard.verification.projection import Measure, Projection
+from btard.verification.scalars import (
     aggregate_error,
     clipped,
     measure_tolerance,
@@ -113,7 +112,7 @@ def test_a_shift_by_a_hundredth_of_tau_is_caught(attack: str, relative_tau: floa
     assert caught(attack, WireType.FLOAT32, 1000, relative_tau, 0.01, 2.0) > 0.95
 
 
-def test_coarse_wires_hide_only_shifts_of_the_size_of_their_rounding() -> None:
+def test_coarse_wires_hide_only_shifts_of_their_rounding() -> None:
     assert caught("none", WireType.FLOAT16, 1000, 1.0, 0.05, 2.0) > 0.95
     assert caught("none", WireType.BFLOAT16, 1000, 1.0, 0.5, 2.0) > 0.95
 
@@ -132,7 +131,7 @@ def test_wire_errors_are_within_their_bound() -> None:
 
 @pytest.mark.parametrize("wire", [WireType.FLOAT16, WireType.BFLOAT16])
 def test_the_constants_are_the_unit_roundoffs(wire: WireType) -> None:
-    roundoff = torch.finfo(wire.dtype).eps / 2
+    roundoff = torch.finfo(dtype_of(wire)).eps / 2
     just_above_the_middle = torch.tensor([1 + roundoff])
     assert float((just_above_the_middle - through(just_above_the_middle, wire)).abs()) == roundoff
     assert aggregate_error(1.0, 0, wire) == pytest.approx(roundoff, rel=0.01)
@@ -193,7 +192,7 @@ def test_honest_scalars_are_plausible_and_large_ones_are_not() -> None:
 
 @pytest.mark.parametrize("d", [1000, 200_000])
 @pytest.mark.parametrize("adversarial", [False, True])
-def test_measuring_in_any_order_is_within_tolerance_by_a_wide_margin(d: int, adversarial: bool) -> None:
+def test_any_order_of_measuring_stays_far_within_tolerance(d: int, adversarial: bool) -> None:
     projection = Projection(b"order", Partition(d, 1, WireType.FLOAT32))
     z = projection.direction(0)
     # Equal terms are the worst for a sum of squares, terms of one sign the worst for a projection.
@@ -245,7 +244,7 @@ def test_the_sketch_of_odd_claims() -> None:
     assert sketch_distance([(1e300, 1e300, Measure(0.0, 1.0))], 1e-300) == math.inf
 
 
-def test_the_tolerance_of_a_sum_counts_each_row_by_its_clip_factor() -> None:
+def test_the_tolerance_of_a_sum_weighs_rows_by_clip_factor() -> None:
     measuring = 2 * measure_tolerance(1.0, 1.0)
     assert sum_tolerance([], 1.0, residual=1e-6, error=1.0) == 0.0
     assert sum_tolerance([1.0, 1.0], 1.0, residual=1e-6, error=0.0) == pytest.approx(8 * 2e-6 + measuring)

@@ -17,30 +17,20 @@ from btard.round.actions import AggregateAgain
 from btard.round.rules import AggregationRules
 from btard.round.vectors.partition import Partition, WireType, from_wire, to_wire
 from btard.round.vectors.work import encode_parts, imbalance, row_length_excess
-from btard.verification import (
-    COVER_UP,
-    FIXED_POINT,
-    LENGTH,
-    SCALARS,
-    SUM,
-    Measure,
-    Projection,
-    Thresholds,
+from btard.verification.projection import PIECE, Measure, Projection, length_of, norm_of
+from btard.verification.scalars import (
     aggregate_error,
     clipped,
     distance_excess,
-    gradient,
     length_excess,
-    length_of,
     measure_tolerance,
-    norm_of,
     norm_tolerance,
     published_sum_tolerance,
     scalars_excess,
     sketch_distance,
     sum_excess,
 )
-from btard.verification.projection import PIECE
+from btard.verification.thresholds import COVER_UP, FIXED_POINT, LENGTH, SCALARS, SUM, Thresholds, gradient
 
 ROOT = Path(__file__).parents[3]
 WIRES = st.sampled_from(list(WireType))

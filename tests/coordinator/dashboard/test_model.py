@@ -77,7 +77,7 @@ def test_a_banned_peer_stays_banned() -> None:
     assert states(model)[B] == "banned"
 
 
-def test_who_leaves_may_come_back() -> None:
+def test_a_peer_that_leaves_may_come_back() -> None:
     model = fed(GENESIS, {"event": "left", "peer": C, "step": 4})
     assert states(model)[C] == "left"
     model.feed_event({"event": "joined", "peer": C, "step": 6})
@@ -113,7 +113,7 @@ def test_steps_make_curves_and_the_numbers_of_now() -> None:
     assert (run["step"], run["median_loss"], run["alive"], run["rate"], run["time"]) == (2, 1.8, 3, 10.0, 102.0)
 
 
-def test_members_are_counted_in_the_step_that_is_over_not_in_the_one_that_it_is_told_in() -> None:
+def test_members_are_counted_in_the_step_that_is_over() -> None:
     model = fed(GENESIS, {"event": "roster", "step": 9, "members": [A, C]}, VERIFIED)
     for step in (0, 6, 7, 8, 9):
         model.feed_step({"step": step, "alive": 2})

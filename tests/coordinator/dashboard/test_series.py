@@ -50,7 +50,7 @@ def test_changes_are_known() -> None:
 
 
 @pytest.mark.parametrize("named_at", [0, 100, 130, 5000])
-def test_the_steps_around_the_focus_are_kept_whenever_it_is_named(named_at: int) -> None:
+def test_the_steps_around_the_focus_are_kept(named_at: int) -> None:
     series = Series()
     for step in range(2000):
         if step == named_at:

@@ -166,9 +166,7 @@ async def test_the_token_opens_once_and_becomes_a_cookie(serve: Serve) -> None:
         assert (await message(reader))[0] == "all"
 
 
-async def test_a_client_that_does_not_read_is_let_go_and_others_are_served(
-    serve: Serve, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_client_that_does_not_read_does_not_block_others(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "WRITE_TIMEOUT", 0.5)
     async with serve(period=0.02) as page:
         ears, deaf = await page.connect()
@@ -249,7 +247,7 @@ async def test_streams_that_nobody_reads_do_not_hide_the_page(serve: Serve, monk
         assert (await message(reader))[0] == "update"
 
 
-async def test_whoever_talks_in_a_stream_is_let_go(serve: Serve) -> None:
+async def test_a_client_that_talks_in_a_stream_is_let_go(serve: Serve) -> None:
     async with serve() as page:
         reader, writer = await page.listen()
         await message(reader)

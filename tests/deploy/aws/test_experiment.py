@@ -15,7 +15,6 @@ import pytest
 import yaml
 from rich.console import Console
 
-from btard.deploy.aws import bucket
 from btard.deploy.aws.backend import AwsBackend
 from btard.deploy.aws.bucket import BucketFiles, find_checkpoint, next_generation
 from btard.deploy.aws.cloud import Cloud
@@ -24,7 +23,7 @@ from btard.deploy.aws.machines import Machines
 from btard.deploy.aws.settings import AccountSettings
 from btard.deploy.experiment.plan import ExperimentFile
 from btard.errors import UserError
-from btard.tasks.training_state import CHECKPOINT_FILE
+from btard.vocabulary import CHECKPOINT_FILE
 from tests.deploy.aws.account import BUCKET, NAME, UP, Account
 from tests.deploy.standins import ROOT, eventually
 
@@ -148,10 +147,6 @@ def test_the_record_of_a_checkpoint_is_not_the_checkpoint(account: Account, tmp_
     put_checkpoint(SCRATCH, 0)
     files.fetch(0)
     assert files.has_checkpoint(4) and not files.has_checkpoint(5)
-
-
-def test_a_checkpoint_is_known_by_the_file_that_the_coordinator_writes() -> None:
-    assert bucket.CHECKPOINT_FILE == CHECKPOINT_FILE
 
 
 def test_generations(account: Account) -> None:

@@ -130,7 +130,7 @@ def test_without_credentials(account: Account, monkeypatch: pytest.MonkeyPatch) 
     assert code == 2 and "there are no AWS credentials here" in said
 
 
-def test_a_fleet_is_not_given_up_because_aws_cannot_be_asked_for_a_while(account: Account) -> None:
+def test_a_fleet_survives_a_while_without_answers_of_aws(account: Account) -> None:
     launcher = account.launch("up", *UP)
     try:
         eventually(lambda: len(account.alive()) == 5, "the fleet", 120)

@@ -91,7 +91,7 @@ def test_what_is_made_is_no_more_open_than_needed(account: Account) -> None:
         end(launcher)
 
 
-def test_a_key_is_made_for_ssh_only_and_given_things_are_left_alone(account: Account, tmp_path: object) -> None:
+def test_a_key_is_made_for_ssh_only_and_given_ones_stay(account: Account, tmp_path: object) -> None:
     ec2 = account.client("ec2")
     subnet = ec2.describe_subnets()["Subnets"][0]
     group = ec2.create_security_group(GroupName="mine", Description="mine", VpcId=subnet["VpcId"])["GroupId"]
@@ -116,7 +116,7 @@ def test_a_machine_that_is_lost_is_replaced(account: Account) -> None:
     assert f"worker-1 ({lost.id}) was lost: Client.UserInitiatedShutdown" in said
 
 
-def test_the_run_is_lost_with_its_coordinator_if_there_is_no_bucket(account: Account) -> None:
+def test_without_a_bucket_a_run_is_lost_with_its_coordinator(account: Account) -> None:
     with running(account) as launcher:
         account.client("ec2").terminate_instances(InstanceIds=[account.alive()["coordinator"].id])
         said, _ = launcher.communicate(timeout=120)

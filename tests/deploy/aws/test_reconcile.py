@@ -70,7 +70,7 @@ def test_a_lost_peer_is_replaced(why: str) -> None:
     assert decision.start[0].replaces and decision.start[0].earlier == pytest.approx(20 / 60)
 
 
-def test_a_peer_that_ended_by_itself_is_banned_or_done_and_stays_away() -> None:
+def test_a_peer_that_ended_banned_or_done_stays_away() -> None:
     assert decided([*ALL[:3], dead(2, DONE)]).settled
 
 
@@ -84,7 +84,7 @@ def test_two_in_one_place_are_one_too_many() -> None:
     assert names(decided([*ALL, younger])) == ([younger.id], [])
 
 
-def test_a_turned_peer_is_replaced_and_one_that_left_honestly_too() -> None:
+def test_peers_that_turned_or_left_honestly_are_replaced() -> None:
     turned = wanted(attackers=2)
     assert names(decided(ALL, turned)) == ([ALL[2].id], ["attacker-1"])
     assert names(decided([*ALL[:2], dead(1, DONE), ALL[3]], turned)) == ([], ["attacker-1"])
@@ -96,7 +96,7 @@ def test_fewer_peers() -> None:
     assert names(decided(ALL, wanted(workers=2, attackers=0))) == ([ALL[3].id], [])
 
 
-def test_a_new_generation_replaces_everybody_the_coordinator_first() -> None:
+def test_a_new_generation_replaces_the_coordinator_first() -> None:
     fresh = wanted(generation=1)
     gone, started = names(decided(ALL, fresh))
     assert sorted(gone) == sorted(m.id for m in ALL) and started == ["coordinator"]
@@ -112,7 +112,7 @@ def test_how_it_ends() -> None:
     assert names(decided([dead(COORDINATOR_SLOT, SPOT), *ALL[1:]], restorable=True)) == ([], ["coordinator"])
 
 
-def test_the_cost_of_machines_that_aws_has_forgotten_is_remembered() -> None:
+def test_the_cost_of_forgotten_machines_is_remembered() -> None:
     old = dead(0, SPOT, 60, earlier=5.0, ended=NOW - timedelta(minutes=30))
     new = machine(0, 24, earlier=5.5)
     assert chain_cost([old, new], NOW) == pytest.approx(5.0 + 0.5 + 0.4)

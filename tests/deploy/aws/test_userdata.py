@@ -96,7 +96,7 @@ def test_a_coordinator_boots(tmp_path: Path) -> None:
     assert Spec.unpacked(script) == spec()
 
 
-def test_a_peer_boots_and_an_attacker_differs_only_by_its_environment(tmp_path: Path) -> None:
+def test_an_attackers_boot_differs_only_by_its_environment(tmp_path: Path) -> None:
     scripts = [
         render(spec(), wanted(), role, 3, now=NOW, coordinator="10.77.0.4", data=str(tmp_path / "data"))
         for role in (Role.WORKER, Role.ATTACKER)
@@ -153,7 +153,7 @@ def test_a_checkpoint_is_fetched_before_the_coordinator_starts(tmp_path: Path) -
     assert "s3://elsewhere/step-004950" in script and "--initial-state /data/initial-state" in script
 
 
-def test_a_coordinator_that_takes_a_lost_ones_place_can_use_its_key(tmp_path: Path) -> None:
+def test_a_replacing_coordinator_can_use_the_lost_ones_key(tmp_path: Path) -> None:
     data = tmp_path / "data"
     (data / "run").mkdir(parents=True)
     key = data / "run" / "identity.key"

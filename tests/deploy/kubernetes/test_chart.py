@@ -268,7 +268,7 @@ def test_secrets_are_only_referred_to() -> None:
         assert set(references(one)) <= {"BTARD_THREADS"}, "peers need no secret"
 
 
-def test_the_dashboard_is_not_behind_the_coordinators_own_service() -> None:
+def test_the_dashboard_has_a_service_of_its_own() -> None:
     rendered = render(CASES["all"])
     assert rendered.named("Service", "trial-btard-dashboard")["spec"]["type"] == "ClusterIP"
     ports = rendered.named("Service", "trial-btard-coordinator")["spec"]["ports"]

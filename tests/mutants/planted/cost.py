@@ -34,14 +34,14 @@ _MESSAGES = (
         "btard/round/messages/form.py",
         "return _report_fault(outer, message)",
         "return None",
-        f"{_COSTS}::test_foreign_attachments_are_refused_before_any_signature_of_theirs",
+        f"{_COSTS}::test_foreign_attachments_are_refused_before_their_signatures",
     ),
     Mutant(
         "what is carried again is verified again",
         "btard/round/messages/attachments.py",
         "if data not in self._read:",
         "if True:",
-        f"{_ROUND}/test_attachments.py::test_what_is_carried_again_is_not_verified_again",
+        f"{_ROUND}/messages/test_attachments.py::test_what_is_carried_again_is_not_verified_again",
     ),
     Mutant(
         "a value of many small things is decoded",
@@ -69,14 +69,14 @@ _MESSAGES = (
         "btard/round/step.py",
         "if envelope.author == sender and form_fault(envelope) is not None and envelope.is_genuine():",
         "if False:",
-        f"{_ROUND}/test_headers.py::test_headers_that_cannot_be_read_get_no_buffer_and_are_a_proof[junk-2]",
+        f"{_ROUND}/test_headers.py::test_unreadable_headers_get_no_buffer_and_are_a_proof[junk-2]",
     ),
     Mutant(
         "a malformed report that one member has heard is not relayed",
         "btard/round/failure/settlement.py",
         "for envelope in self._attempt.malformed.values() if envelope.kind in _JUDGED]",
         "for envelope in self._attempt.malformed.values() if False]",
-        f"{_ROUND}/test_void.py::test_a_malformed_report_is_relayed_to_all",
+        f"{_ROUND}/failure/test_settlement.py::test_a_malformed_report_is_relayed_to_all",
     ),
     Mutant(
         "what is malformed in the last relays is forgotten",
@@ -97,7 +97,7 @@ _MESSAGES = (
         "btard/round/failure/told.py",
         "envelope.is_genuine() and place.admit(data, envelope):",
         "envelope.is_genuine():",
-        f"{_ROUND}/test_told.py::test_a_report_attaches_nothing_twice_and_nothing_that_is_an_offence",
+        f"{_ROUND}/failure/test_told.py::test_an_honest_report_attaches_nothing_twice_and_no_offence",
     ),
 )
 
@@ -137,7 +137,7 @@ _STREAMS = (
         "btard/transport/libp2p/fetch.py",
         "self._gates.of(sender, asks=True).spend(seconds)",
         "pass",
-        f"{_LIVE}/test_floods.py::test_questions_are_paid_for_by_whoever_asks",
+        f"{_LIVE}/test_floods.py::test_the_asker_pays_for_its_questions",
     ),
     Mutant(
         "parts that turn out useless are free",
@@ -158,14 +158,14 @@ _STREAMS = (
         "btard/transport/driver.py",
         "if spoke and self._charge is not None:",
         "if False and self._charge is not None:",
-        "tests/btard/transport/test_driver.py::test_whoever_spoke_is_charged_for_what_is_looked_at",
+        "tests/btard/transport/test_driver.py::test_the_author_is_charged_for_the_look_at_its_message",
     ),
     Mutant(
         "streams may be opened and closed without end",
         "btard/transport/libp2p/incoming.py",
         "            self._disconnect(sender)\n",
         "",
-        f"{_LIVE}/test_floods.py::test_who_opens_too_many_streams_is_disconnected",
+        f"{_LIVE}/test_floods.py::test_a_peer_that_opens_too_many_streams_is_disconnected",
     ),
     Mutant(
         "strangers take the slots of members",
@@ -193,7 +193,7 @@ _STREAMS = (
         "btard/transport/libp2p/fetch.py",
         "asyncio.get_running_loop().time() + self._limits.request_timeout",
         "math.inf",
-        f"{_LIVE}/test_answers.py::test_who_asks_byte_by_byte_is_dropped",
+        f"{_LIVE}/test_answers.py::test_a_stream_that_asks_byte_by_byte_is_dropped",
     ),
     Mutant(
         "answers that are read slowly pin memory without bound",

@@ -108,7 +108,7 @@ MANIFEST = (
         "btard/printable.py",
         '_INDENT = "\\n    "',
         '_INDENT = "\\n"',
-        "tests/btard/test_logs.py::test_for_people_nothing_moves_the_cursor_or_begins_another_line",
+        "tests/btard/test_logs.py::test_no_text_moves_the_cursor_or_begins_another_line",
     ),
     Mutant(
         "three voters are said to be validated",
@@ -129,6 +129,6 @@ MANIFEST = (
         "swarm/validation_watch.py",
         "words = nobody_is_validated(len(roster.voters), self._rate)",
         "words = nobody_is_validated(len(roster.members), self._rate)",
-        "tests/swarm/test_validation_watch.py::test_who_is_on_probation_has_no_vote",
+        "tests/swarm/test_validation_watch.py::test_a_peer_on_probation_has_no_vote",
     ),
 )

@@ -12,7 +12,7 @@ STEP = (
         "btard/round/phases/measure.py",
         "if peer != attempt.me and SCALARS.accuses(excess):",
         "if False:",
-        f"{ROUND}/phases/test_measure.py::test_false_numbers_ban_whoever_publishes_them[a norm]",
+        f"{ROUND}/phases/test_measure.py::test_the_author_of_false_numbers_is_banned[a norm]",
     ),
     Mutant(
         "verification 2 tolerates sums a thousand times too large",
@@ -33,14 +33,14 @@ STEP = (
         "btard/round/phases/check.py",
         "if row is not None and item not in self._looked_at:",
         "if False:",
-        f"{ROUND}/phases/test_check.py::test_a_balanced_sum_is_found_by_the_witness_of_the_owners_own_row[witnessed-0.05]",
+        f"{ROUND}/phases/test_check.py::test_the_witness_of_an_owners_row_finds_a_balanced_sum[witnessed-0.05]",
     ),
     Mutant(
         "what a witness finds is forgotten",
         "btard/round/phases/check.py",
         "if SCALARS.accuses(row_excess(self._attempt, owner, part, true)):",
         "if False:",
-        f"{ROUND}/phases/test_check.py::test_a_balanced_sum_is_found_by_the_witness_of_the_owners_own_row[witnessed-0.05]",
+        f"{ROUND}/phases/test_check.py::test_the_witness_of_an_owners_row_finds_a_balanced_sum[witnessed-0.05]",
     ),
     Mutant(
         "signatures are not verified",
@@ -54,29 +54,28 @@ STEP = (
         "btard/round/failure/stopping.py",
         "pairs += false_reveals",
         "pairs += []",
-        f"{ROUND}/test_randomness.py::test_whoever_opens_another_share_is_banned_by_its_signatures[chooses late]",
+        f"{ROUND}/test_randomness.py::test_a_peer_that_opens_another_share_is_banned_by_signatures[chooses late]",
     ),
     Mutant(
         "a commitment to a share is not bound to its author",
         "btard/round/randomness.py",
         'return tagged_digest("btard share commitment", context, peer, share, salt)',
         'return tagged_digest("btard share commitment", context, share, salt)',
-        f"{ROUND}/test_randomness.py::test_whoever_opens_another_share_is_banned_by_its_signatures[copies]",
+        f"{ROUND}/test_randomness.py::test_a_peer_that_opens_another_share_is_banned_by_signatures[copies]",
     ),
     Mutant(
         "the draw is not bound to the attempt",
         "btard/round/randomness.py",
         'return tagged_digest("btard randomness", context, total',
         'return tagged_digest("btard randomness", total',
-        f"{ROUND}/test_randomness.py::test_the_order_of_shares_does_not_matter_and_each_of_them_does",
+        f"{ROUND}/test_randomness.py::test_each_share_matters_but_not_their_order",
     ),
     Mutant(
         "a repeated draw has no further validator",
         "btard/round/failure/resolve.py",
         "redraw=attempt.is_majority(",
         "redraw=False and attempt.is_majority(",
-        f"{ROUND}/test_randomness.py::"
-        "test_whoever_spoils_a_draw_loses_its_place_and_the_next_draw_has_one_validator_more",
+        f"{ROUND}/test_randomness.py::test_spoiling_a_draw_costs_a_place_and_adds_a_validator",
     ),
     Mutant(
         "a step ends although not all have signed the same digest",
@@ -146,7 +145,7 @@ STEP = (
         "btard/round/failure/resolve.py",
         "if voter in attempt.voters and condemns(vote,",
         "if condemns(vote,",
-        f"{ROUND}/test_settle_court.py::test_votes_of_those_who_have_none_do_not_count",
+        f"{ROUND}/test_settle_court.py::test_votes_of_peers_without_a_vote_do_not_count",
     ),
     Mutant(
         "votes of strangers count in evidence",
@@ -174,7 +173,7 @@ STEP = (
         "btard/round/failure/resolve.py",
         "    misled = tells_two_stories(",
         "    misled = False and tells_two_stories(",
-        f"{ROUND}/phases/test_measure.py::test_who_was_told_false_numbers_alone_is_no_false_accuser",
+        f"{ROUND}/phases/test_measure.py::test_a_peer_that_alone_got_false_numbers_is_no_false_accuser",
     ),
     Mutant(
         "of two contradicting reports the first to come counts",
@@ -188,21 +187,21 @@ STEP = (
         "btard/round/failure/settlement.py",
         "proofs = sorted(self._reasons(), key=lambda reason: len(reason.body))[:1]",
         "pass",
-        f"{ROUND}/failure/test_settlement.py::test_who_stops_because_of_a_report_shows_it",
+        f"{ROUND}/failure/test_settlement.py::test_a_peer_that_stops_because_of_a_report_shows_it",
     ),
     Mutant(
         "two different signed messages are taken for one",
         "btard/round/attempt/attempt.py",
         "        if first is not envelope and contradict(first, envelope):",
         "        if False:",
-        f"{ROUND}/attempt/test_attempt.py::test_the_first_message_of_a_kind_counts_and_a_second_is_a_contradiction",
+        f"{ROUND}/attempt/test_attempt.py::test_a_second_message_of_a_kind_is_a_contradiction",
     ),
     Mutant(
         "a part is accepted whatever its bytes hash to",
         "btard/round/attempt/attempt.py",
         "if digest != announced or (promised is not None and promised != digest):",
         "if False:",
-        f"{ROUND}/test_step_lies.py::test_corrupted_bytes_suspend_whoever_sends_them_to_most",
+        f"{ROUND}/test_step_lies.py::test_a_peer_that_sends_corrupted_bytes_to_most_is_suspended",
     ),
     Mutant(
         "numbers of those who owe none are kept, and everybody waits for one fewer",
@@ -216,14 +215,14 @@ STEP = (
         "btard/round/attempt/attempt.py",
         "if isinstance(message, Scalars) and (message.context != self.context or author not in self._submitting):",
         "if isinstance(message, Scalars) and author not in self._submitting:",
-        f"{ROUND}/phases/test_measure.py::test_numbers_of_too_few_parts_and_a_charge_about_them_break_nobody",
+        f"{ROUND}/phases/test_measure.py::test_numbers_of_too_few_parts_and_their_charge_harm_nobody",
     ),
     Mutant(
         "products beyond any bound pass",
         "btard/round/attempt/columns.py",
         "if not within_bound(product, norm, tau, bounds[part], longest[part]):",
         "if False:",
-        f"{ROUND}/phases/test_measure.py::test_false_numbers_ban_whoever_publishes_them[a product beyond any bound]",
+        f"{ROUND}/phases/test_measure.py::test_the_author_of_false_numbers_is_banned[a product beyond any bound]",
     ),
     Mutant(
         "the owners of the parts never change",
@@ -258,8 +257,7 @@ STEP = (
         "btard/round/step.py",
         "self._charge = self._accusation if self._accusation and self._may_charge(self._accusation) else None",
         "self._charge: Charge | None = None",
-        f"{ROUND}/test_step_lies.py::"
-        "test_what_a_validator_finds_is_not_forgotten_when_the_attempt_fails_meanwhile[somebody leaves]",
+        f"{ROUND}/test_step_lies.py::test_a_validators_finding_survives_a_failed_attempt[somebody leaves]",
     ),
     Mutant(
         "rows in evidence are not compared with the commitment",
@@ -315,36 +313,35 @@ STEP = (
         "btard/round/failure/disputes.py",
         "for peer in report.late if not self._mutual}",
         "for peer in report.late if False}",
-        f"{ROUND}/test_step_lies.py::"
-        "test_who_refuses_everybody_a_part_is_out_alone_and_with_its_victim_in_the_papers_mode[suspend]",
+        f"{ROUND}/test_step_lies.py::test_a_refused_part_costs_its_victim_too_in_paper_mode[suspend]",
     ),
     Mutant(
         "who complains of what most do not say keeps its place",
         "btard/round/failure/disputes.py",
         "self.suspended[accuser] = f",
         "_ = f",
-        f"{ROUND}/failure/test_resolve.py::test_who_complains_of_somebody_whom_most_do_not_miss_is_out_alone",
+        f"{ROUND}/failure/test_resolve.py::test_a_complainer_that_no_majority_joins_is_out_alone",
     ),
     Mutant(
         "members that are asked for what they do not hold do not ask its author",
         "btard/round/delivery/exchange.py",
         "if author != self._attempt.me and item not in self._asked:",
         "if False:",
-        f"{ROUND}/delivery/test_exchange.py::test_who_does_not_hold_a_part_asks_its_author_once",
+        f"{ROUND}/delivery/test_exchange.py::test_a_peer_that_lacks_a_part_asks_its_author_once",
     ),
     Mutant(
         "somebody is late before it must have had what is asked for",
         "btard/round/delivery/exchange.py",
         "return max(patience.due(phase), asked + patience.allowance(phase))",
         "return asked",
-        f"{ROUND}/delivery/test_exchange.py::test_who_is_late_is_said_after_it_has_had_its_time",
+        f"{ROUND}/delivery/test_exchange.py::test_a_peer_is_called_late_only_after_it_has_had_its_time",
     ),
     Mutant(
         "who knows of another reason complains of what it misses all the same",
         "btard/round/failure/stopping.py",
         "not reasoned and (",
         "(",
-        f"{ROUND}/failure/test_disputes.py::test_who_knows_of_another_reason_does_not_complain_and_loses_no_place"
+        f"{ROUND}/failure/test_disputes.py::test_a_peer_that_knows_a_reason_does_not_complain_and_stays"
         "[all hear the alarm]",
     ),
     Mutant(
@@ -352,7 +349,7 @@ STEP = (
         "btard/round/failure/settlement.py",
         "if self._passed_on or not self.reasoned:",
         "if True:",
-        f"{ROUND}/failure/test_disputes.py::test_who_knows_of_another_reason_does_not_complain_and_loses_no_place"
+        f"{ROUND}/failure/test_disputes.py::test_a_peer_that_knows_a_reason_does_not_complain_and_stays"
         "[all but the victim hear it]",
     ),
 )

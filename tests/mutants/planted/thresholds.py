@@ -64,7 +64,7 @@ THRESHOLDS: tuple[Mutant, ...] = (
         "btard/round/proof.py",
         "if SUM.acquits(excess):",
         "if not excess > 1.02:",
-        f"{EDGES}::test_who_charges_a_sum_on_the_edge_pays_or_its_mate[1.01-verdict2]",
+        f"{EDGES}::test_a_charge_about_a_sum_on_the_edge_costs_one_liar[1.01-verdict2]",
     ),
     Mutant(
         "what machines measure differently counts as the distance of a vector",

@@ -36,8 +36,8 @@ from btard.peer.doctor.probe_machine import (
     probe_numerics,
     probe_tolerance,
 )
-from btard.peer.settings import Device
 from btard.swarm.calibration import Tolerance
+from btard.vocabulary import Device
 from tests.peer.helpers import run_manifest
 
 

@@ -46,7 +46,7 @@ def watched() -> Iterator[Watched]:
     MOMENT.step = None
 
 
-def test_who_this_is(watched: Watched) -> None:
+def test_the_meter_says_which_peer_this_is(watched: Watched) -> None:
     assert watched[f'peer_info{{experiment="test",peer="{ME}",run_id="{"11" * 16}"}}'] == 1
     assert watched[f'build_info{{numerics="torch",program="btard-peer",version="{installed_version()}"}}'] == 1
     assert watched["peer_member"] == 0 and math.isnan(watched["peer_step"])

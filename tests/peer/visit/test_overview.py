@@ -58,7 +58,7 @@ def test_roles_come_from_the_roster() -> None:
     assert (found.step, found.members, found.loss) == (7, 4, None)
 
 
-def test_that_nobody_is_validated_is_told_by_voters_not_by_members() -> None:
+def test_the_number_of_voters_tells_that_nobody_is_validated() -> None:
     said = "nobody is validated: 3 voters, 4 are needed"
     checked = run_manifest(validators=1.0)
     assert overview(sight(manifest=checked)).unvalidated == said
@@ -70,7 +70,7 @@ def test_that_nobody_is_validated_is_told_by_voters_not_by_members() -> None:
     assert "0 validators" in str(overview(sight(roster=four)).unvalidated)
 
 
-def test_a_row_tells_a_peers_latest_step_and_when_it_announced_itself() -> None:
+def test_a_row_tells_a_peers_latest_step_and_announcement() -> None:
     joins = {MEMBERS[0]: Join(fingerprint="x", maddrs=[], time=NOW - 12)}
     metrics = {
         MEMBERS[0]: report(6, 1.5),
@@ -85,7 +85,7 @@ def test_a_row_tells_a_peers_latest_step_and_when_it_announced_itself() -> None:
     assert found.peers[2].step is None
 
 
-def test_who_waits_comes_last_and_the_banned_not_at_all() -> None:
+def test_waiting_peers_come_last_and_banned_ones_not_at_all() -> None:
     found = overview(sight(waiting=frozenset({WAITING, BANNED, MEMBERS[0]})))
     assert [row.peer for row in found.peers if row.role is Role.WAITING] == [str(WAITING)]
     none = overview(sight(roster=None, waiting=frozenset({WAITING})))

@@ -131,7 +131,7 @@ async def test_an_address_gives_up_its_own_places_first(monkeypatch: pytest.Monk
         kept.close()
 
 
-async def test_whoever_takes_an_answer_slowly_makes_room_at_last(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_slow_reader_of_an_answer_makes_room_at_last(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "MAX_CONNECTIONS", 2)
     monkeypatch.setattr(connections, "CHUNK", 1)
     registry = CollectorRegistry()

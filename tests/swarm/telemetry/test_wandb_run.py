@@ -16,9 +16,9 @@ from btard.errors import UserError
 from btard.peer.settings import PeerSettings
 from btard.peer.telemetry.meter import PeerStep
 from btard.peer.telemetry.recorder import begin_wandb, point
-from btard.swarm.telemetry.settings import WandbMode
 from btard.swarm.telemetry.wandb_run import WandbRun
 from btard.transport.stages import Stage
+from btard.vocabulary import WandbMode
 from tests.peer.helpers import KEYS, run_manifest
 
 _BLOCK = 32 << 10

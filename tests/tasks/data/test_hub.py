@@ -90,7 +90,7 @@ def test_a_data_set_that_unpacks_to_too_much_is_refused(remote: StandIn) -> None
         list(open_hub(SPEC, HubAccess(most_bytes=5_000)))
 
 
-def test_only_what_the_owner_has_named_is_asked_for_by_its_account(remote: StandIn) -> None:
+def test_the_account_is_used_only_for_what_its_owner_named(remote: StandIn) -> None:
     texts(SPEC, HubAccess())
     assert {signed_in for *_, signed_in in remote.asked} == {False}
     texts(SPEC, HubAccess(signed_in=True))

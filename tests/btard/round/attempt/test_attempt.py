@@ -54,7 +54,7 @@ def test_the_context_names_run_roster_number_and_members() -> None:
     assert len({plain, *others}) == 5
 
 
-def test_the_first_message_of_a_kind_counts_and_a_second_is_a_contradiction() -> None:
+def test_a_second_message_of_a_kind_is_a_contradiction() -> None:
     made = attempt()
     one, other = (
         Envelope.sign(KEYS[1], run=RULES.run, step=3, kind=MessageKind.REVEAL, body=Reveal(share, bytes(32)).encode())

@@ -31,7 +31,7 @@ def messages(seed: int, off: float, tau: float) -> list[Scalars]:
 
 @pytest.mark.parametrize("tau", [0.5, 1.0, float("inf")])
 @pytest.mark.parametrize("seed", range(20))
-def test_what_is_beyond_its_tolerance_is_questionable_and_what_is_far_below_is_not(seed: int, tau: float) -> None:
+def test_columns_near_or_beyond_their_tolerance_are_suspect(seed: int, tau: float) -> None:
     partition = Partition(DIMENSION, PARTS, WireType.FLOAT32)
     for off, expected in ((0.0, ()), (0.79, ()), (-0.79, ()), (0.81, (2,)), (1.0001, (2,)), (-5.0, (2,)), (1e6, (2,))):
         bodies = tuple(scalars.encode() for scalars in messages(seed, off, tau))

@@ -60,7 +60,7 @@ def asked(author: int, kind: MessageKind, owner: int, part: int) -> Envelope:
     return Envelope.sign(KEYS[author], run=RULES.run, step=0, kind=MessageKind.PULL, body=body)
 
 
-def test_what_is_there_is_sent_to_whoever_asks() -> None:
+def test_an_item_that_is_held_is_sent_to_each_asker() -> None:
     made, attempt = exchange()
     (sent,) = made.on_pull(0.0, asked(1, MessageKind.PART, 0, 3))
     assert isinstance(sent, SendPart) and sent.peer == PEERS[1]
@@ -112,7 +112,7 @@ def test_a_part_that_is_none_is_not_waited_for(part: int) -> None:
     assert not made._waiting and not made._seen
 
 
-def test_requests_that_cannot_be_read_or_name_a_stranger_do_nothing() -> None:
+def test_unreadable_and_strangers_requests_do_nothing() -> None:
     made, _ = exchange()
     with pytest.raises(Malformed):
         made.on_pull(0.0, Envelope.sign(KEYS[1], run=RULES.run, step=0, kind=MessageKind.PULL, body=b"junk"))
@@ -131,7 +131,7 @@ def test_what_is_not_there_is_sent_once_it_comes() -> None:
     assert made.serve(0.0) == []
 
 
-def test_who_does_not_hold_a_part_asks_its_author_once() -> None:
+def test_a_peer_that_lacks_a_part_asks_its_author_once() -> None:
     made, _ = exchange()
     (fetch,) = made.on_pull(0.0, asked(1, MessageKind.PART, 2, 5))
     assert isinstance(fetch, Send) and fetch.peers == (PEERS[2],)
@@ -179,7 +179,7 @@ def test_a_message_is_passed_on_as_its_author_signed_it() -> None:
 
 
 @pytest.mark.parametrize("change", ["author", "step", "attempt", "kind", "signature", "junk"])
-def test_what_is_passed_on_must_be_what_was_asked_for_and_genuine(change: str) -> None:
+def test_a_forward_must_be_genuine_and_asked_for(change: str) -> None:
     made, _ = exchange(1)
     made.urge(0.0, [(MessageKind.REVEAL, PEERS[2], 0)], everyone=True)
     changed = {
@@ -201,7 +201,7 @@ def patience(barrier: float) -> Patience:
     return made
 
 
-def test_who_is_late_is_said_after_it_has_had_its_time() -> None:
+def test_a_peer_is_called_late_only_after_it_has_had_its_time() -> None:
     made, attempt = exchange()
     waits, item = patience(0.0), (MessageKind.REVEAL, PEERS[2], 0)
     due = waits.due(Phase.REVEAL)
@@ -214,7 +214,7 @@ def test_who_is_late_is_said_after_it_has_had_its_time() -> None:
     assert made.late(math.inf, waits) == set()
 
 
-def test_what_came_too_late_stays_late_and_who_was_asked_late_has_its_time() -> None:
+def test_a_late_item_stays_late_but_a_peer_asked_late_has_time() -> None:
     made, attempt = exchange()
     waits, item = patience(0.0), (MessageKind.REVEAL, PEERS[2], 0)
     due = waits.due(Phase.REVEAL)

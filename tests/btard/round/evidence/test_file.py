@@ -65,7 +65,7 @@ def test_people_find_the_peer_the_step_and_the_offence_in_it(offence: Offence) -
     assert file_name(evidence) == "-".join(parts) + ".json"
 
 
-def test_without_bytes_that_are_too_many_the_votes_stand_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_votes_stand_for_bytes_too_long_for_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
     evidence = evidence_of(Offence.WRONG_SUM)
     size = sum(len(row) for *_, row in (*evidence.rows, *evidence.aggregates))
     monkeypatch.setattr(evidence_file, "MAX_EXHIBITS", size)
@@ -173,7 +173,7 @@ def test_a_field_that_cannot_be_is_malformed(path: tuple[str | int, ...], value:
 
 
 @pytest.mark.parametrize("version", ["1", "2", "4", "99999999"])
-def test_a_file_of_another_version_is_told_so_whatever_else_it_says(version: str) -> None:
+def test_a_file_of_another_version_is_named_as_one(version: str) -> None:
     data = json.dumps({"format": f"btard evidence {version}", "anything": "else"}).encode()
     with pytest.raises(OtherVersion, match="check it with the release that wrote it"):
         from_json(data)

@@ -191,7 +191,7 @@ def test_numbers_that_are_not_those_of_the_row_convict(off: str) -> None:
     assert hall.opinion() is Opinion.GUILTY
 
 
-def test_without_randomness_or_numbers_a_row_says_nothing_about_them() -> None:
+def test_a_row_without_randomness_or_numbers_proves_nothing() -> None:
     for missing in ("randomness", "scalars"):
         hall = Hall((PEERS[1], Charge(ChargeKind.FALSE_SCALARS, PEERS[2], 3)))
         hall.hold(PEERS[2], 3)
@@ -226,19 +226,19 @@ def test_a_gradient_is_recomputed_by_everyone() -> None:
     ]
 
 
-def test_who_does_not_know_the_step_before_is_unsure_about_it() -> None:
+def test_a_judge_that_missed_the_last_step_is_unsure_about_it() -> None:
     hall = Hall((PEERS[1], LIE))
     assert hall.court.open() == []
     assert hall.court.decided and hall.opinion() is Opinion.UNSURE
 
 
-def test_a_recomputation_that_is_not_ready_when_the_time_is_up_leaves_the_vote_open() -> None:
+def test_an_unfinished_recomputation_leaves_the_vote_unsure() -> None:
     hall = Hall((PEERS[1], LIE), record=Scene().attempt)
     hall.court.open()
     assert hall.opinion() is Opinion.UNSURE
 
 
-def test_a_behaviour_votes_as_it_likes_and_names_accomplices_of_the_guilty_alone() -> None:
+def test_a_behaviour_votes_freely_but_innocents_lack_accomplices() -> None:
     hall = Hall((PEERS[1], LIE), record=Scene().attempt, behaviour=Turncoat())
     hall.court.open()
     hall.court.examined(PEERS[2], FOUND)

@@ -76,7 +76,7 @@ def gone(swarm: Swarm) -> set[PeerId]:
 
 
 @pytest.mark.parametrize("deaf", [(), (PEERS[VICTIM],)], ids=["all hear the alarm", "all but the victim hear it"])
-def test_who_knows_of_another_reason_does_not_complain_and_loses_no_place(deaf: Sequence[PeerId]) -> None:
+def test_a_peer_that_knows_a_reason_does_not_complain_and_stays(deaf: Sequence[PeerId]) -> None:
     """Others have stopped for that reason before they could say of whom they have got nothing."""
     rules = replace(RULES, verification=VerificationRules())  # all own parts, the victim too
     swarm = Swarm(COUNT, steps=3, behaviours={REFUSER: Refuses(), ALARM: Alarm(deaf)}, rules=rules).run()
@@ -94,7 +94,7 @@ class Counts(SimulatedPeer):
 
 
 @pytest.mark.parametrize("delay", [(0.01, 0.01), (0.001, 1.0), (0.001, 1.2)])
-def test_nobody_asks_for_anything_where_messages_come_within_the_bound(delay: tuple[float, float]) -> None:
+def test_nobody_asks_for_messages_that_come_within_the_bound(delay: tuple[float, float]) -> None:
     for seed in range(4):
         HEARD.clear()
         swarm = Swarm(COUNT, steps=3, seed=seed, conditions=NetworkConditions(delay), peer_type=Counts).run()
@@ -120,7 +120,7 @@ def test_a_message_kept_from_some_reaches_them_through_others(kind: MessageKind,
 
 
 @pytest.mark.parametrize("kind", [MessageKind.COMMIT, MessageKind.REVEAL, MessageKind.SCALARS, MessageKind.DIGEST])
-def test_a_message_kept_from_all_costs_its_author_alone_its_place(kind: MessageKind) -> None:
+def test_a_message_kept_from_all_suspends_its_author_alone(kind: MessageKind) -> None:
     class Keeps(Behaviour):
         def transmit(
             self, receiver: PeerId, envelope: Envelope, sign: Callable[[bytes], Envelope]

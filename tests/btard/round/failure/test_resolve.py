@@ -35,12 +35,12 @@ def test_all_go_on_when_nobody_is_accused() -> None:
     assert who(settled(dict.fromkeys(range(5), REACTION))) == ([0, 1, 2, 3, 4], {})
 
 
-def test_who_does_not_answer_is_out() -> None:
+def test_a_peer_that_does_not_report_is_out() -> None:
     reports = dict.fromkeys((0, 1, 3, 4), report({2: Fault.NO_COMMIT}))
     assert who(settled(reports)) == ([0, 1, 3, 4], {2: "did not answer"})
 
 
-def test_who_is_accused_by_more_than_half_is_out_and_its_accusers_stay() -> None:
+def test_a_majority_of_complaints_suspends_only_their_subject() -> None:
     reports = {i: report({4: Fault.NO_PART}) for i in (0, 1, 2)} | {3: REACTION, 4: report({0: Fault.NO_PART})}
     assert who(settled(reports)) == ([0, 1, 2, 3], {4: "no part, say 3 of 5"})
 
@@ -51,7 +51,7 @@ def test_half_of_the_members_is_not_more_than_half() -> None:
     assert settled(reports, attempt=attempt_of(PEERS[:4])).members == (PEERS[2], PEERS[3])
 
 
-def test_of_whom_more_than_half_have_got_something_late_or_not_is_out_alone() -> None:
+def test_a_peer_late_for_a_majority_is_out_alone() -> None:
     late = report(reaction=True, late=[3])
     reports = dict.fromkeys((0, 2), late) | {1: report({3: Fault.NO_PART}), 3: REACTION, 4: REACTION}
     assert who(settled(reports)) == ([0, 1, 2, 4], {3: "no part, say 3 of 5"})
@@ -61,7 +61,7 @@ def test_of_whom_more_than_half_have_got_something_late_or_not_is_out_alone() ->
     )
 
 
-def test_who_complains_of_somebody_whom_most_do_not_miss_is_out_alone() -> None:
+def test_a_complainer_that_no_majority_joins_is_out_alone() -> None:
     reports = dict.fromkeys((0, 4), REACTION) | {1: report({3: Fault.NO_PART}), 3: REACTION}
     members, suspended = who(settled(reports | {2: report(reaction=True, late=[3])}))
     assert members == [0, 2, 3, 4], "testimony costs nothing"
@@ -113,7 +113,7 @@ def test_a_message_that_proves_nothing_is_no_reason() -> None:
     assert who(settled(reports, {4: [commit(1), part(1, 0, D)]}))[1] == {4: "gave up without a reason"}
 
 
-def test_whom_most_do_not_count_in_is_out() -> None:
+def test_a_peer_that_most_reports_do_not_count_is_out() -> None:
     few = report(reaction=True, members=PEERS[:4])
     reports = dict.fromkeys((0, 1, 2), few) | dict.fromkeys((3, 4), REACTION)
     assert who(settled(reports)) == ([0, 1, 2, 3], {4: "most members did not count it in"})
@@ -126,20 +126,20 @@ def test_proof_comes_first_so_the_guilty_drags_nobody_along() -> None:
     assert [(ban.peer, ban.offence) for ban in resolution.bans] == [(PEERS[4], Offence.EQUIVOCATION)]
 
 
-def test_who_has_left_is_not_suspended_and_drags_nobody_along() -> None:
+def test_a_peer_that_left_is_not_suspended_and_harms_nobody() -> None:
     reports = dict.fromkeys((0, 1, 2), REACTION) | {3: report({4: Fault.NO_PART})}
     resolution = settled(reports, {0: [leave(4)]})
     assert who(resolution) == ([0, 1, 2, 3], {})
     assert resolution.left == (PEERS[4],)
 
 
-def test_who_leaves_by_the_lottery_is_banned_and_not_among_those_that_left() -> None:
+def test_a_peer_that_leaves_by_lottery_is_banned() -> None:
     resolution = settled(dict.fromkeys(range(4), REACTION), {0: [leave(4, LeaveReason.LOTTERY)]})
     assert (resolution.left, resolution.suspended) == ((), ())
     assert [(ban.peer, ban.offence) for ban in resolution.bans] == [(PEERS[4], Offence.LOTTERY)]
 
 
-def test_differing_digests_are_explained_by_a_proof_and_by_nothing_else() -> None:
+def test_only_a_proof_explains_differing_digests() -> None:
     reports = dict.fromkeys((2, 3, 4), REACTION) | {0: report({1: Fault.OTHER_DIGEST}), 1: REACTION}
     assert who(settled(reports))[0] == [1, 2, 3, 4]
     assert who(settled(reports, {2: [commit(4), commit(4, E)]}))[0] == [0, 1, 2, 3]
@@ -148,7 +148,7 @@ def test_differing_digests_are_explained_by_a_proof_and_by_nothing_else() -> Non
 
 
 @pytest.mark.parametrize("fault", [Fault.OTHER_DIGEST, Fault.OTHER_STATE])
-def test_of_two_that_have_signed_different_things_most_signatures_decide(fault: Fault) -> None:
+def test_the_majority_of_signatures_decides_between_two_digests(fault: Fault) -> None:
     def said(author: int, value: bytes) -> Envelope:
         if fault is Fault.OTHER_STATE:
             return signed(author, MessageKind.COMMIT, Commit(ATTEMPT.context, value, D, FILL, D, b"", ()).encode())
@@ -162,7 +162,7 @@ def test_of_two_that_have_signed_different_things_most_signatures_decide(fault: 
     assert who(settled(reports, undecided))[0] == [1, 2, 3, 4]
 
 
-def test_accusing_oneself_or_a_stranger_costs_nobody_else_a_place() -> None:
+def test_charging_oneself_or_a_stranger_harms_nobody_else() -> None:
     reports = dict.fromkeys((0, 1, 2), REACTION) | {3: report({3: Fault.NO_PART}), 4: report({8: Fault.NO_PART})}
     assert {0, 1, 2} <= set(who(settled(reports))[0])
 
@@ -192,7 +192,7 @@ def test_complaints_of_newcomers_make_no_majority() -> None:
     assert who(settled(some, attempt=CROWD))[0] == [1, 2, 3, 4, 6]
 
 
-def test_a_draw_that_somebody_has_seen_is_repeated_with_one_validator_more() -> None:
+def test_repeating_a_draw_that_was_seen_adds_one_validator() -> None:
     early, late = REACTION, dataclasses.replace(REACTION, phase=Phase.REVEAL)
     assert not settled(dict.fromkeys(range(5), early)).redraw
     assert not settled({**dict.fromkeys(range(3), early), 3: late, 4: late}).redraw, "a minority may be lying"

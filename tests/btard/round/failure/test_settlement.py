@@ -59,7 +59,7 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("what", CHANGES)
-def test_who_reports_two_things_is_banned_and_divides_nobody(what: str) -> None:
+def test_a_peer_with_two_reports_is_banned_and_divides_nobody(what: str) -> None:
     swarm = Swarm(COUNT, steps=2, behaviours={LIAR: TwoTongues(MessageKind.REPORT, CHANGES[what])})
     swarm.network.at(0.05, swarm.peers[VICTIM].crash)
     swarm.run()
@@ -71,7 +71,7 @@ def test_who_reports_two_things_is_banned_and_divides_nobody(what: str) -> None:
         assert set(peer.finished()[-1].roster.members) == {other.peer_id for other in swarm.honest}
 
 
-def test_who_votes_two_ways_is_banned_and_divides_nobody() -> None:
+def test_a_peer_with_two_votes_is_banned_and_divides_nobody() -> None:
     class Slanderer(Behaviour):
         def charge(self, step, phase, honest, view):  # type: ignore[no-untyped-def]
             return Charge(ChargeKind.WRONG_SUM, view.owners[0], 0) if phase is Phase.MEASURE else honest
@@ -88,7 +88,7 @@ def test_who_votes_two_ways_is_banned_and_divides_nobody() -> None:
 
 
 @pytest.mark.parametrize("kind", [ChargeKind.WITHHELD, ChargeKind.GRADIENT])
-def test_nobody_is_lost_to_an_accusation_about_a_step_that_nobody_knows(kind: ChargeKind) -> None:
+def test_an_accusation_about_an_unknown_step_costs_nobody(kind: ChargeKind) -> None:
     """In the first step there is no step before."""
 
     class Accuser(SimulatedPeer):
@@ -127,7 +127,7 @@ def test_of_two_contradicting_reports_neither_counts() -> None:
     assert set(settlement._read_reports()) == {PEERS[VICTIM]}
 
 
-def test_who_stops_because_of_a_report_shows_it() -> None:
+def test_a_peer_that_stops_because_of_a_report_shows_it() -> None:
     reason = Report(Phase.SCATTER, False, PEERS, ((PEERS[LIAR], Fault.NO_PART),), None, (), ())
     settlement, (heard,) = told_of((VICTIM, reason))
     (send,) = settlement.freeze(1.0, Phase.SCATTER, {}, [], None)

@@ -13,7 +13,7 @@ from btard.round.messages.form import MOST_OF_AUTHOR
 from tests.btard.round.settlement import ATTEMPT, FIVE, D, E, commit, leave, part, signed
 
 
-def test_a_report_attaches_nothing_twice_and_nothing_that_is_an_offence() -> None:
+def test_an_honest_report_attaches_nothing_twice_and_no_offence() -> None:
     good = [commit(1), part(2, 0, D), leave(4), signed(3, MessageKind.VOTE, b"junk"), commit(1, E)]
     good.append(signed(2, MessageKind.PULL, b"junk", attempt=0))
     bad = [
@@ -32,7 +32,7 @@ def test_a_report_attaches_nothing_twice_and_nothing_that_is_an_offence() -> Non
     assert ATTEMPT.malformation(signed(0, MessageKind.REPORT, report.encode())) is None
 
 
-def test_a_report_that_attaches_too_much_of_one_author_is_malformed() -> None:
+def test_too_many_attachments_of_one_author_are_malformed() -> None:
     kinds = [kind for kind in MessageKind if kind < MessageKind.MANIFEST and kind is not MessageKind.REVEAL]
     junk = [signed(1, kind, body) for kind in kinds for body in (b"junk", b"more junk")]
     for most, fault in ((MOST_OF_AUTHOR, False), (MOST_OF_AUTHOR + 1, True)):
@@ -52,7 +52,7 @@ def test_what_there_is_no_room_for_is_left_out() -> None:
     assert sum(map(len, found)) <= ATTEMPT.caps.carrier
 
 
-def test_the_longest_report_that_is_read_can_be_relayed_and_forwarded() -> None:
+def test_the_longest_report_can_be_relayed_and_forwarded() -> None:
     caps = ATTEMPT.caps
     longest = signed(1, MessageKind.REPORT, bytes(caps.body[MessageKind.REPORT]))
     (relay,) = relays([longest], votes=False, most=caps.evidence)

@@ -71,7 +71,7 @@ def test_random_bytes_raise_only_malformed_or_are_canonical(kind: Any, data: byt
 
 
 @given(bodies, st.data())
-def test_a_damaged_body_raises_only_malformed_or_says_something_else(body: Any, data: st.DataObject) -> None:
+def test_a_damaged_body_is_malformed_or_says_something_else(body: Any, data: st.DataObject) -> None:
     check_damaged(body, data)
 
 

@@ -58,16 +58,14 @@ def test_an_aggregate_beside_the_true_one_is_found_by_its_sum(shift: float) -> N
 
 @pytest.mark.parametrize("shift", [1e-3, 0.05])
 @pytest.mark.parametrize("rules, caught", [(EVERYONE, True), (NOBODY, False)], ids=["witnessed", "unwitnessed"])
-def test_a_balanced_sum_is_found_by_the_witness_of_the_owners_own_row(
-    rules: StepRules, caught: bool, shift: float
-) -> None:
+def test_the_witness_of_an_owners_row_finds_a_balanced_sum(rules: StepRules, caught: bool, shift: float) -> None:
     swarm = Swarm(COUNT, steps=1, behaviours={LIAR: SelfCover(shift)}, rules=rules).run()
     swarm.check_agreement()
     expected = {swarm.peers[LIAR].peer_id: Offence.FALSE_SCALARS} if caught else {}
     assert all(offences(peer) == expected for peer in swarm.honest)
 
 
-def test_every_owner_is_looked_at_by_one_witness_and_nobody_by_itself() -> None:
+def test_each_owner_has_one_witness_and_never_itself() -> None:
     looked: list[tuple[PeerId, PeerId]] = []
 
     class Watches(SimulatedPeer):
@@ -91,7 +89,7 @@ class Hides(Behaviour):
         return None if self.own is not None and bytes(payload) == self.own else payload
 
 
-def test_an_owner_that_shows_its_row_to_nobody_loses_its_place_with_its_witness_at_most() -> None:
+def test_hiding_a_row_costs_the_owner_and_at_most_its_witness() -> None:
     swarm = Swarm(COUNT, steps=2, behaviours={LIAR: (hides := Hides())}, rules=EVERYONE)
     liar = swarm.peers[LIAR]
 

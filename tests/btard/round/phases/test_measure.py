@@ -72,7 +72,7 @@ LIES: dict[str, tuple[Callable[[Scalars, View], Scalars], Offence]] = {
 
 
 @pytest.mark.parametrize("lie", LIES)
-def test_false_numbers_ban_whoever_publishes_them(lie: str) -> None:
+def test_the_author_of_false_numbers_is_banned(lie: str) -> None:
     change, offence = LIES[lie]
     swarm = Swarm(7, steps=2, behaviours={3: Published(change)}).run()
     swarm.check_agreement()
@@ -104,7 +104,7 @@ class OnlyTo(Behaviour):
         lambda s: dataclasses.replace(s, doubts=(0, 1, 2)),
     ],
 )
-def test_who_was_told_false_numbers_alone_is_no_false_accuser(change: Callable[[Scalars], Scalars]) -> None:
+def test_a_peer_that_alone_got_false_numbers_is_no_false_accuser(change: Callable[[Scalars], Scalars]) -> None:
     swarm = Swarm(7, steps=2, behaviours={2: OnlyTo(PEERS[4], change)}).run()
     swarm.check_agreement()
     for peer in swarm.honest:
@@ -146,7 +146,7 @@ def test_numbers_of_a_validator_neither_help_nor_hinder() -> None:
 
 @pytest.mark.parametrize("context", [b"", bytes(32)], ids=["the attempt's", "another"])
 @pytest.mark.parametrize("kind", [ChargeKind.WRONG_SUM, ChargeKind.FALSE_SCALARS])
-def test_numbers_of_too_few_parts_and_a_charge_about_them_break_nobody(kind: ChargeKind, context: bytes) -> None:
+def test_numbers_of_too_few_parts_and_their_charge_harm_nobody(kind: ChargeKind, context: bytes) -> None:
     """The court must not look into numbers that are not there."""
 
     class Confuses(Behaviour):

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from btard.round.vectors.partition import Partition, WireType, from_wire, rows_from_wire, to_wire
+from btard.round.vectors.partition import Partition, WireType, dtype_of, from_wire, rows_from_wire, to_wire
 
 wires = st.sampled_from(WireType)
 floats = st.floats(width=32, allow_nan=True, allow_infinity=True)
@@ -71,7 +71,7 @@ def test_the_wire_makes_no_infinity_and_hides_none(numbers: list[float], wire: W
     assert back.dtype == torch.float32
     assert torch.equal(torch.isnan(back), torch.isnan(vector))
     assert torch.equal(torch.isinf(back), torch.isinf(vector))
-    precision = torch.finfo(wire.dtype)
+    precision = torch.finfo(dtype_of(wire))
     for sent, received in zip(vector.tolist(), back.tolist(), strict=True):
         if math.isfinite(sent):
             expected = max(-precision.max, min(precision.max, sent))

@@ -80,7 +80,7 @@ def test_tau_follows_the_length_of_a_part(members: int, factor: float) -> None:
     assert AggregationRules(RuleName.CENTERED_CLIP, 3.0, 4).part_tau(members) == pytest.approx(3.0 * factor)
 
 
-def test_the_clipping_radius_is_that_of_the_number_of_parts_not_of_the_rows_that_count() -> None:
+def test_the_clipping_radius_follows_from_the_number_of_parts() -> None:
     numbers = [[0.0, 0.0], [0.1, 0.0], [0.0, 0.1], [50.0, 50.0], [math.nan, 0.0]]
     kept = [torch.tensor(row) for row in numbers[:4]]
     for parts in (5, 16):
@@ -92,7 +92,7 @@ def test_the_clipping_radius_is_that_of_the_number_of_parts_not_of_the_rows_that
     assert bytes(five) != bytes(sixteen)
 
 
-def test_the_same_rows_give_the_same_bytes_wherever_they_lie_in_memory() -> None:
+def test_the_place_of_rows_in_memory_changes_no_byte() -> None:
     vectors = torch.randn(5, 1001, generator=torch.Generator().manual_seed(1))
     apart: list[Payload] = [bytearray(to_wire(vector, WireType.FLOAT32)) for vector in vectors]
     block = memoryview(bytearray(b"xxxx" + b"".join(apart)))
@@ -105,7 +105,7 @@ LIMITED = AggregationRules(RuleName.CENTERED_CLIP, tau=1.0, reference_peers=4, m
 
 
 @pytest.mark.parametrize("wire", list(WireType))
-def test_parts_that_are_too_long_are_clipped_by_their_sender_and_pass(wire: WireType) -> None:
+def test_parts_clipped_by_their_sender_pass(wire: WireType) -> None:
     vector = torch.cat([torch.full((10,), 5.0), torch.full((10,), 1e-3), torch.full((10,), -7.0), torch.zeros(10)])
     parts, digests = encode_parts(vector, 4, wire, LIMITED)
     assert [length(part, wire) for part in parts] == pytest.approx([1.0, 1e-3 * math.sqrt(10), 1.0, 0.0], rel=1e-2)

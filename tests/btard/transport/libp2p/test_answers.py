@@ -136,13 +136,13 @@ async def test_strangers_get_no_more_than_their_share_of_the_upload(swarm: Swarm
     assert await b.transport.fetch(a.peer_id, b"0", limit=1 << 30, timeout=60) == LARGE[b"0"]
 
 
-async def test_who_asks_nothing_in_time_is_dropped(swarm: Swarm) -> None:
+async def test_a_stream_that_asks_nothing_in_time_is_dropped(swarm: Swarm) -> None:
     a, _ = await swarm.node(serve=answer, limits=Limits(request_timeout=0.5, stall_timeout=600))
     pipe = await raw_stream(await swarm.liar(a), a, FETCH_PROTOCOL)
     await until(lambda: pipe.lost, SOON)
 
 
-async def test_who_asks_byte_by_byte_is_dropped(swarm: Swarm) -> None:
+async def test_a_stream_that_asks_byte_by_byte_is_dropped(swarm: Swarm) -> None:
     a, _ = await swarm.node(serve=answer, limits=Limits(request_timeout=0.5, stall_timeout=600))
     pipe = await raw_stream(await swarm.liar(a), a, FETCH_PROTOCOL)
     await pipe.write(struct.pack(">I", 60_000), 5)

@@ -43,7 +43,7 @@ def test_a_crowd_pays_its_debts_more_slowly() -> None:
     rate=st.floats(0.01, 1.0),
     burst=st.floats(0.01, 1.0),
 )
-def test_who_begins_only_when_it_may_never_uses_more(
+def test_a_peer_that_waits_for_permission_stays_in_its_budget(
     steps: list[tuple[float, float]], rate: float, burst: float
 ) -> None:
     budget, now, used, largest = Budget(rate, burst), 0.0, 0.0, 0.0

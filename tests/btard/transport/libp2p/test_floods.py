@@ -92,7 +92,7 @@ async def test_all_strangers_share_what_one_member_has(swarm: Swarm) -> None:
     await asyncio.gather(flooding, return_exceptions=True)
 
 
-async def test_questions_of_strangers_do_not_wait_behind_their_messages(swarm: Swarm) -> None:
+async def test_strangers_questions_do_not_wait_behind_their_messages(swarm: Swarm) -> None:
     async def answer(peer: PeerId, request: bytes) -> bytes:
         return b"the head"
 
@@ -106,7 +106,7 @@ async def test_questions_of_strangers_do_not_wait_behind_their_messages(swarm: S
     await asyncio.gather(flooding, return_exceptions=True)
 
 
-async def test_questions_are_paid_for_by_whoever_asks(swarm: Swarm) -> None:
+async def test_the_asker_pays_for_its_questions(swarm: Swarm) -> None:
     async def answer(peer: PeerId, request: bytes) -> bytes:
         burn(COST)
         return b"the head"
@@ -181,7 +181,7 @@ async def test_a_part_that_turns_out_useless_is_paid_for(swarm: Swarm) -> None:
     assert a.transport.counters.pauses >= 1
 
 
-async def test_who_opens_too_many_streams_is_disconnected(swarm: Swarm) -> None:
+async def test_a_peer_that_opens_too_many_streams_is_disconnected(swarm: Swarm) -> None:
     a, inbox = await swarm.node(limits=Limits(openings_rate=1, openings_burst=20))
     b, _ = await swarm.node(a)
     liar = await swarm.liar(a)
@@ -217,7 +217,7 @@ async def test_a_stranger_may_not_say_much_at_a_time(swarm: Swarm, member: bool)
     assert len(inbox.messages) == 1 + member
 
 
-async def test_who_becomes_a_member_no_longer_waits_behind_strangers(swarm: Swarm) -> None:
+async def test_a_new_member_no_longer_waits_behind_strangers(swarm: Swarm) -> None:
     limits = Limits(work_share=0.001, work_burst=0.01)
     a, inbox = await swarm.node(inbox=Costly(), limits=limits)
     newcomer, _ = await swarm.node(a)

@@ -19,7 +19,7 @@ async def test_members_have_gates_of_their_own_and_strangers_share_two() -> None
     assert len({gates.of(ONE, asks=True), gates.of(TWO, asks=True), gates.of(TWO, asks=False)}) == 3
 
 
-async def test_who_is_no_member_any_more_is_forgotten_once_it_has_paid() -> None:
+async def test_a_former_member_is_forgotten_once_it_has_paid() -> None:
     gates = Gates(Limits(work_burst=0.1), Counters())
     debtor, honest = gates.of(ONE, asks=False), gates.of(TWO, asks=False)
     debtor.spend(10.0)
@@ -32,7 +32,7 @@ async def test_who_is_no_member_any_more_is_forgotten_once_it_has_paid() -> None
     assert gates.of(TWO, asks=False) is not honest
 
 
-async def test_all_whose_bursts_are_used_up_share_a_bounded_part_of_a_core() -> None:
+async def test_peers_beyond_their_bursts_share_a_part_of_a_core() -> None:
     limits = Limits(work_share=0.05, work_burst=0.25, crowd_share=0.1)
     counters = Counters()
     gates = Gates(limits, counters)

@@ -77,7 +77,9 @@ async def test_a_killed_peer_takes_its_daemon_along(tmp_path: Path) -> None:
     assert not any(map(os.path.exists, left))
 
 
-async def test_who_is_answered_late_does_not_stay_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_node_that_is_answered_late_does_not_stay_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = await Libp2pNode.create(tmp_path / "first" / "key")
     unanswered = 3
     ping = RecordProtocol.call_ping

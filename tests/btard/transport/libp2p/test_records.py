@@ -96,7 +96,7 @@ async def test_what_cannot_be_published_is_an_error(swarm: Swarm) -> None:
         await a.records.publish(record(a, kind=MessageKind.VOTE), 60)
 
 
-async def test_a_lone_node_keeps_its_record_for_who_comes(swarm: Swarm) -> None:
+async def test_a_lone_node_keeps_its_record_for_the_first_comer(swarm: Swarm) -> None:
     a, _ = await swarm.node()
     await a.records.publish(record(a), 60)
     b, _ = await swarm.node(a)

@@ -12,7 +12,7 @@ def never() -> None:
     raise AssertionError("nobody is displaced here")
 
 
-def test_who_has_slots_of_its_own_cannot_be_kept_from_them() -> None:
+def test_each_peer_has_slots_of_its_own() -> None:
     slots = Slots(per_peer=2, total=None, most_bytes=100)
     for peer in PEERS:
         assert [slots.take(peer, never) is not None for _ in range(3)] == [True, True, False]
@@ -56,7 +56,7 @@ def test_the_oldest_answers_make_room_for_new_ones() -> None:
     assert slots.held == 0
 
 
-def test_who_waits_for_its_answer_is_not_displaced() -> None:
+def test_a_peer_that_waits_for_its_answer_is_not_displaced() -> None:
     slots = Slots(per_peer=1, total=None, most_bytes=10)
     assert slots.take(PEERS[0], never) is not None
     slot = slots.take(PEERS[1], never)

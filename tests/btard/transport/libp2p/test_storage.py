@@ -66,7 +66,7 @@ def test_records_of_strangers_are_not_even_verified(storage: RecordStorage, monk
     assert take(storage, Envelope.sign(OWN, run=bytes(16), step=NOW, kind=MessageKind.JOIN, body=b"")) is Taken.STORED
 
 
-def test_whoever_is_not_known_any_more_is_forgotten(storage: RecordStorage) -> None:
+def test_records_of_authors_no_longer_known_are_forgotten(storage: RecordStorage) -> None:
     for author in (0, 1):
         take(storage, record(author))
     storage.known = lambda peer: peer == KEYS[0].peer_id

@@ -210,7 +210,7 @@ async def test_abandoned_parts_do_not_arrive(swarm: Swarm) -> None:
     assert b.transport.counters.parts_dropped == 2
 
 
-async def test_to_whom_a_connection_stands_whoever_opened_it(swarm: Swarm) -> None:
+async def test_a_connection_counts_in_both_directions(swarm: Swarm) -> None:
     a, _ = await swarm.node()
     b, _ = await swarm.node(a)
     assert await a.transport.connected() == {b.peer_id}
