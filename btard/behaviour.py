@@ -104,9 +104,9 @@ class Behaviour:
         return gradient
 
     def foretell(self, step: int, vector: torch.Tensor) -> None:
-        """Called in simulations only, with the true vector of the step, before any peer asks for its `gradient`.
+        """Called in simulations only, with the true vector of the step, before `gradient` is called of any peer.
 
-        For attackers that wait for each other's vectors: all simulated peers share one thread, in which nobody can wait.
+        It is for attackers that wait for each other's vectors: in the one thread of a simulation nobody can wait.
         """
 
     def momentum(self, step: int, base: torch.Tensor) -> torch.Tensor:

@@ -6,6 +6,7 @@ Simulated peers supply what never waits, and run all of this in one go.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Protocol, TypeVar
@@ -23,8 +24,9 @@ from btard.round.roster import Roster
 from btard.round.rules import StepRules
 from btard.round.vectors.momentum import Link, base_from_bytes
 from btard.round.vectors.work import UNKNOWN, UNSEEN, Finding, continues, examine
-from btard.trainer import Trainer
+from btard.trainer import Contribution, Trainer
 
+logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 AskMomentum = Callable[[PeerId, int], Awaitable[bytes | None]]
@@ -64,16 +66,17 @@ class Executor:
         """Do what is asked for, and return the answer; raises what the trainer and the work raise."""
         match task:
             case ComputeGradient(roster):
-                return await self._compute(roster)
+                made = await self.contribution(roster)
+                return GradientComputed(roster.step, made.vector, made.momentum)
             case Examine():
                 return TargetExamined(task.step, task.target, await self._examine(task))
             case _:
                 return await self._run(partial(execute, task, self._rules))
 
-    async def _compute(self, roster: Roster) -> Answer:
+    async def contribution(self, roster: Roster) -> Contribution:
+        """Return what this peer submits in the step of a roster."""
         seed = self._behaviour.batch_seed(roster, roster.batch_seed(self._me))
-        made = await self._trainer.contribute(seed, roster.step, self._behaviour)
-        return GradientComputed(roster.step, made.vector, made.momentum)
+        return await self._trainer.contribute(seed, roster.step, self._behaviour)
 
     async def _examine(self, task: Examine) -> Finding:
         record, target = task.record, task.target
@@ -118,5 +121,6 @@ class Executor:
             raise Withheld
         try:
             return base_from_bytes(data, self._rules.dimension)
-        except Malformed:
+        except Malformed as error:
+            logger.info("%s shows no momentum of step %d: %s", target.short, step, error)
             raise Withheld from None

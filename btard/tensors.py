@@ -6,7 +6,7 @@ import torch
 
 
 def bytes_of(tensor: torch.Tensor) -> memoryview:
-    """Return the bytes of a tensor on the CPU, of any dtype, in the machine's order; without a copy if it is contiguous.
+    """Return the bytes of a tensor on the CPU, of any dtype; without a copy if it is contiguous.
 
     The view has the format 'B' and shares the tensor's memory.
     """

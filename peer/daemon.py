@@ -176,7 +176,7 @@ class Peer:
         from btard.swarm.questions import is_large
         from btard.swarm.reception import Reception, Rooms
         from btard.swarm.validation_watch import ValidationWatch
-        from btard.transport.driver import SessionDriver
+        from btard.transport.driver import SessionDriver, in_worker
 
         settings = self._settings
         if settings.threads:
@@ -202,7 +202,8 @@ class Peer:
         )
         session = Session(manifest.step_rules, self._key, self._behaviour, BufferPool())
         ask = ShownMomentum(trainer, manifest, node.transport).ask
-        executor = Executor(manifest.step_rules, self._key.peer_id, self._behaviour, trainer, ask, trainer.work)
+        run = in_worker(trainer.worker)
+        executor = Executor(manifest.step_rules, self._key.peer_id, self._behaviour, trainer, ask, run)
         driver = SessionDriver(session, node.transport, executor, node.transport.charge)
         node.transport.is_member = lambda peer: peer == coordinator or session.is_member(peer)
         node.transport.attach(driver)

@@ -64,8 +64,7 @@ class Trainer:
         self._momentum = Momentum(manifest.momentum, manifest.dimension)
         self.worker = ThreadPoolExecutor(1, thread_name_prefix="compute")
 
-    async def work(self, function: Callable[[], T]) -> T:
-        """Run something in the worker."""
+    async def _work(self, function: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self.worker, function)
 
     async def contribute(self, seed: bytes, step: int, behaviour: Behaviour) -> Gradient:
@@ -91,7 +90,7 @@ class Trainer:
             )
             return Gradient(made.vector, made.momentum, losses[-1], time.perf_counter() - started)
 
-        made = await self.work(compute)
+        made = await self._work(compute)
         self._computed = step, made
         return made
 
@@ -117,7 +116,7 @@ class Trainer:
                 gradient, _ = self._gradient(self._task.batch(seed, self._manifest.batch_size), seed)
             return submission(gradient, base, self._momentum.mu)
 
-        return await self.work(compute)
+        return await self._work(compute)
 
     def momentum_base(self, step: int) -> bytes | None:
         """See `btard.trainer.Trainer`."""
@@ -141,15 +140,15 @@ class Trainer:
                 self._step += 1
             return self._state.digest()
 
-        return await self.work(update)
+        return await self._work(update)
 
     async def digest(self) -> bytes:
         """Return the current state's digest."""
-        return await self.work(self._state.digest)
+        return await self._work(self._state.digest)
 
     async def serialize(self) -> tuple[bytes, bytes]:
         """Return the current state's bytes and its digest."""
-        return await self.work(lambda: (self._state.state_bytes(), self._state.digest()))
+        return await self._work(lambda: (self._state.state_bytes(), self._state.digest()))
 
     async def load(self, data: bytes, step: int | None = None) -> bytes:
         """See `btard.trainer.Trainer`; the data are what `serialize` gave.
@@ -164,7 +163,7 @@ class Trainer:
             self._momentum.reset()
             return self._state.digest()
 
-        return await self.work(take_over)
+        return await self._work(take_over)
 
     @property
     def numerics(self) -> str:

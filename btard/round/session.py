@@ -19,7 +19,6 @@ from btard.round.rules import StepRules
 from btard.round.step import StepMachine
 from btard.round.vectors.buffers import BufferPool
 from btard.round.vectors.momentum import Link
-
 from btard.transport.base import MAX_HEADER
 
 _EARLY_MESSAGES = 8

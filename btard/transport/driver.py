@@ -6,10 +6,11 @@ import asyncio
 import logging
 import math
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent import futures
 from time import thread_time
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
-from btard.executor import Executor
+from btard.executor import Executor, Run
 from btard.identity import PeerId
 from btard.round.actions import (
     Action,
@@ -33,6 +34,7 @@ from btard.transport.base import Transport
 from btard.transport.stages import Stage, StageClock
 
 logger = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 class Observer(Protocol):
@@ -47,6 +49,15 @@ class Observer(Protocol):
 
 Charge = Callable[[PeerId, float], None]
 """Lets a peer pay for seconds of processor time."""
+
+
+def in_worker(worker: futures.Executor) -> Run:
+    """Return what runs work in a worker; one thread is enough for a session, whose tasks follow each other."""
+
+    async def run(work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(worker, work)
+
+    return run
 
 
 class _Plan(NamedTuple):

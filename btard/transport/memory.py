@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from operator import methodcaller
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 
@@ -65,6 +65,7 @@ class SimulatedPeer:
     Subclasses may override what has no underscore: `perform`, `work`, `send_part`, `receive`, `note`, `finish`.
 
     Attributes:
+        executor_type: of the executor that the peer makes.
         trainer: holds x^t.
         compute_seconds: virtual time that computing a gradient takes.
         last_step: after this step the peer rests.
@@ -72,6 +73,8 @@ class SimulatedPeer:
         traffic: bytes sent and received so far.
         executor: does what the session asks for.
     """
+
+    executor_type: ClassVar[type[Executor]] = Executor
 
     network: Network
     key: IdentityKey
@@ -87,12 +90,17 @@ class SimulatedPeer:
 
     def __post_init__(self) -> None:
         self.session = Session(self.rules, self.key, self.behaviour)
-        self.executor = Executor(self.rules, self.peer_id, self.behaviour, self.trainer, self._ask_momentum, _run_here)
+        self.executor = self.make_executor()
         self.behaviour.die = self.crash  # not the process of the whole swarm
         self.network.peers[self.key.peer_id] = self
         self._watched = math.inf
         self._state: bytes | None = None
         self.touched = False
+
+    def make_executor(self) -> Executor:
+        """Return what does the work of this peer by its rules."""
+        ask = self._ask_momentum
+        return self.executor_type(self.rules, self.peer_id, self.behaviour, self.trainer, ask, _run_here)
 
     @property
     def peer_id(self) -> PeerId:

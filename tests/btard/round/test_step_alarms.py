@@ -25,7 +25,7 @@ class FalseAlarm(SimulatedPeer):
         body = Report(Phase.COMMIT, False, roster.members, complaints, None, ()).encode()
         envelope = Envelope.sign(self.key, run=self.rules.run, step=roster.step, kind=MessageKind.REPORT, body=body)
         others = tuple(peer for peer in roster.members if peer != self.peer_id)
-        self._perform([Send(others, envelope.encode())])
+        self.perform([Send(others, envelope.encode())])
 
 
 @pytest.mark.parametrize("accuses", [False, True])
@@ -65,7 +65,7 @@ class Sulker(SimulatedPeer):
             self.network.at(self.network.now + 30.0 * attempt, partial(self._sulk, others, envelope.encode()))
 
     def _sulk(self, others: tuple[PeerId, ...], data: bytes) -> None:
-        self._perform([Send(others, data)])
+        self.perform([Send(others, data)])
 
 
 @pytest.mark.parametrize("reason", ["none", "itself", "garbage"])
