@@ -10,7 +10,7 @@ from btard.identity import PeerId
 from btard.lab.peer import Event, LabPeer
 from btard.lab.settings import Rejoin, SimulateSettings
 from btard.round.actions import Finished, OutcomeKind, Stopped
-from btard.round.admission import Doorstep
+from btard.round.admission import Doorstep, may_begin
 from btard.round.roster import Roster
 from btard.tensors import bytes_of
 
@@ -45,7 +45,6 @@ class Admissions:
                 self._sybils -= 1
                 self._ask(self._make_peer(False))
             return
-        # Who has signed messages of a step must not begin it again: that would be two faces.
         self._stopped_in[peer.peer_id] = event.step
         if self._settings.rejoin is Rejoin.ALL or (self._settings.rejoin is Rejoin.HONEST and peer.honest):
             self._ask(peer)
@@ -68,7 +67,7 @@ class Admissions:
         entering = [
             self._waiting[member]
             for member in result.roster.members
-            if member in self._waiting and self._stopped_in.get(member, -1) < result.roster.step
+            if member in self._waiting and may_begin(result.roster, member, self._stopped_in.get(member, -1))
         ]
         for candidate in entering if result.step < peer.last_step else ():
             del self._waiting[candidate.peer_id]

@@ -21,6 +21,7 @@ from btard.peer.telemetry.meter import PeerStep
 from btard.peer.telemetry.recorder import Recorder
 from btard.peer.trainer import Trainer
 from btard.round.actions import Finished, OutcomeKind, Stopped, Voided
+from btard.round.admission import may_begin
 from btard.round.evidence.evidence import Evidence
 from btard.round.evidence.file import rules_fingerprint
 from btard.round.roster import Roster
@@ -92,7 +93,7 @@ class TrainingLoop:
             logger.info("the run is over")
             return ExitCode.FINISHED
         await self.neighbours.locate(roster.members, self.manifest.deadlines.settle)
-        if self.progress.step < roster.step and await self._is_beginning(roster):
+        if may_begin(roster, self.key.peer_id, self.progress.step) and await self._is_beginning(roster):
             state = await self._first_state()
         else:
             entered = await self._enter(roster)
@@ -127,7 +128,7 @@ class TrainingLoop:
 
     async def _is_beginning(self, roster: Roster) -> bool:
         """Whether the run begins now with this peer: it may also have begun, and this peer have been started again."""
-        if roster.step != self.manifest.start_step or self.key.peer_id not in roster.members:
+        if roster.step != self.manifest.start_step:
             return False
         heads = await ask_heads(self.node.transport, roster.members, timeout=self.manifest.deadlines.settle)
         newest = newest_roster(roster, heads)
@@ -184,9 +185,7 @@ class TrainingLoop:
                     logger.error("this peer's key is banned from the run; it cannot come back")
                     return ExitCode.BANNED
                 digest = state_digest(newest, heads, newest.step)
-                # Whoever began a step has signed messages in it, and must not sign others by beginning it once more.
-                fresh = newest.step > self.progress.step
-                if me in newest.members and fresh and digest is not None:
+                if may_begin(newest, me, self.progress.step) and digest is not None:
                     await self._verify_bans(newest, heads)
                     sources = [peer for peer, head in heads.items() if head.state == digest]
                     if await self._download(sources, Question(want=Want.STATE, step=newest.step), digest):

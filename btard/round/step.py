@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from btard.behaviour import Behaviour
 from btard.identity import Envelope, Heading, IdentityKey, Malformed, MessageKind, PeerId
-from btard.round.actions import Action, ComputeGradient, OutcomeKind, Stopped, Verdict, Voided
+from btard.round.actions import Action, OutcomeKind, Stopped, Verdict, Voided
 from btard.round.answers import (
     AggregateCompared,
     Answer,
@@ -120,9 +120,7 @@ class StepMachine:
 
     def start(self, now: float) -> list[Action]:
         """Begin the step."""
-        submits = self.attempt.me in self.attempt.submitters
-        compute: list[Action] = [ComputeGradient(self._step.roster)] if submits else []
-        return self._advance(now, compute + self._enter(now, self._commit))
+        return self._advance(now, self._enter(now, self._commit))
 
     def answer(self, now: float, answer: Answer) -> list[Action]:
         """The answer to an action has come; one that is of no use any more is ignored."""

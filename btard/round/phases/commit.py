@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from btard.identity import MessageKind, PeerId
-from btard.round.actions import Action, EncodeParts
+from btard.round.actions import Action, ComputeGradient, EncodeParts
 from btard.round.answers import GradientComputed
 from btard.round.attempt.attempt import Attempt
 from btard.round.messages.accusations import Fault
@@ -40,10 +40,12 @@ class CommitPhase:
         self._committed = False
 
     def enter(self) -> list[Action]:
-        """Ask for the parts if the own vector is there, or for the examination."""
+        """Ask for the own vector, once a step, and for its parts as soon as it is there; or for the examination."""
         attempt = self._attempt
         if attempt.me in attempt.submitters:
-            return [] if self._gradient is None else self.computed(self._gradient)
+            if self._gradient is not None:
+                return self.computed(self._gradient)
+            return [ComputeGradient(attempt.roster)] if attempt.number == 0 else []
         if not self._examined and attempt.target is not None:
             return [self._step.examine(attempt.target)]
         return self._commit((), b"")

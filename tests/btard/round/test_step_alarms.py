@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
 from functools import partial
 
 import pytest
 
+from btard.behaviour import Behaviour
 from btard.identity import Envelope, MessageKind, PeerId
-from btard.round.actions import Send
+from btard.round.actions import Action, ComputeGradient, EncodeParts, Send
 from btard.round.messages.accusations import Fault, Report
 from btard.round.messages.bodies import Phase
+from btard.round.roster import Roster
+from btard.round.rules import VerificationRules
 from btard.transport.memory import SimulatedPeer
-from tests.btard.round.swarm import one_liar
+from tests.btard.round.swarm import RULES, Swarm, keys, one_liar
 
 
 class FalseAlarm(SimulatedPeer):
@@ -82,3 +87,36 @@ def test_reports_without_a_reason_cannot_halt_the_swarm(reason: str) -> None:
     for peer in swarm.honest:
         assert len(peer.finished()) == 2
         assert set(peer.finished()[-1].roster.members) == {other.peer_id for other in swarm.honest}
+
+
+class Asked(FalseAlarm):
+    """Keeps what an honest peer is asked to do; the liar gives the first attempt up at once."""
+
+    tasks: list[Action]
+
+    def begin(self, roster: Roster) -> None:
+        if self.peer_id == keys(7)[3].peer_id:
+            super().begin(roster)
+        else:
+            SimulatedPeer.begin(self, roster)
+
+    def perform(self, actions: Sequence[Action]) -> None:
+        asked = (action for action in actions if isinstance(action, ComputeGradient | EncodeParts))
+        self.__dict__.setdefault("tasks", []).extend(asked)
+        super().perform(actions)
+
+
+@pytest.mark.parametrize("seconds", [0.1, 10.0], ids=["before", "after"])
+def test_a_vector_is_computed_once_for_all_attempts_of_a_step(seconds: float) -> None:
+    """The first attempt fails before or after the vector is there."""
+    rules = dataclasses.replace(RULES, verification=VerificationRules())
+    swarm = Swarm(7, steps=1, behaviours={3: Behaviour()}, peer_type=Asked, rules=rules)
+    for peer in swarm.peers:
+        peer.compute_seconds = seconds
+    swarm.run().check_agreement()
+    for peer in swarm.honest:
+        assert isinstance(peer, Asked) and [result.attempt for result in peer.finished()] == [1]
+        assert [task for task in peer.tasks if isinstance(task, ComputeGradient)] == [ComputeGradient(swarm.genesis)]
+        encoded = [task for task in peer.tasks if isinstance(task, EncodeParts)]
+        assert [task.attempt for task in encoded] == ([0, 1] if seconds < 1 else [1])
+        assert len({task.vector.data_ptr() for task in encoded}) == 1
