@@ -22,15 +22,15 @@ from pathlib import Path
 from btard.coordinator.dashboard.server import load_assets
 from btard.coordinator.dashboard.service import Dashboard
 from btard.coordinator.events import CoordinatorEvent
-from btard.coordinator.metrics import MetricsBoard
-from btard.coordinator.peer_details import DetailsBoard
 from btard.coordinator.run_directory import RunDirectory
+from btard.coordinator.telemetry.metrics import MetricsBoard
+from btard.coordinator.telemetry.peer_details import DetailsBoard
 from btard.identity import Envelope, IdentityKey, MessageKind, PeerId
 from btard.round.roster import Roster, first_randomness
-from btard.swarm.details import MAX_TOLD, Examination, Found, PeerDetails
-from btard.swarm.event_log import EventLog
+from btard.swarm.events.log import EventLog
 from btard.swarm.manifest import RunManifest
-from btard.swarm.records import LocalMetrics, Metrics
+from btard.swarm.records.details import MAX_TOLD, Examination, Found, PeerDetails
+from btard.swarm.records.record import LocalMetrics, Metrics
 from btard.transport.stages import Stage
 
 LOOK = 2.0

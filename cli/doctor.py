@@ -25,7 +25,7 @@ def main(argv: Sequence[str]) -> int:
 
     import uvloop
 
-    from btard.coordinator.addresses import announce_maddrs, listen_maddrs
+    from btard.coordinator.network.addresses import announce_maddrs, listen_maddrs
     from btard.peer.doctor.examination import Examination
     from btard.peer.doctor.finding import Outcome
 

@@ -42,8 +42,8 @@ def run(argv: Sequence[str]) -> int:
     # Everything below imports torch and hivemind, for which --help and mistyped flags do not wait.
     import uvloop
 
-    from btard.coordinator.addresses import announce_maddrs, listen_maddrs
     from btard.coordinator.manifest_maker import prepare_run
+    from btard.coordinator.network.addresses import announce_maddrs, listen_maddrs
     from btard.coordinator.run_directory import RunDirectory
 
     listen = listen_maddrs(settings.host, settings.dht_port)
@@ -110,16 +110,16 @@ async def _serve(
 ) -> int:
     from prometheus_client import CollectorRegistry
 
-    from btard.coordinator.address_book import remembered_addresses
     from btard.coordinator.events import CoordinatorEvent
-    from btard.coordinator.meter import MeteredLog, SwarmMeter
-    from btard.coordinator.network import NodeNetwork
-    from btard.coordinator.serving import CoordinatorServer, InitialState, sign_manifest
-    from btard.coordinator.supervisor import Supervisor
-    from btard.coordinator.wandb_sink import WandbSink
+    from btard.coordinator.network.address_book import remembered_addresses
+    from btard.coordinator.network.network import NodeNetwork
+    from btard.coordinator.network.serving import CoordinatorServer, InitialState, sign_manifest
+    from btard.coordinator.run.supervisor import Supervisor
+    from btard.coordinator.telemetry.meter import MeteredLog, SwarmMeter
+    from btard.coordinator.telemetry.wandb_sink import WandbSink
     from btard.identity import IdentityKey
     from btard.round.evidence.file import rules_fingerprint
-    from btard.swarm.reception import Reception
+    from btard.swarm.door.reception import Reception
     from btard.transport.libp2p import KeyInUse, Libp2pNode
 
     adopt_libraries()
@@ -230,7 +230,7 @@ def _write_settings(settings: CoordinatorSettings, directory: RunDirectory) -> N
 
 
 def _tell_addresses(prepared: PreparedRun, node: Libp2pNode) -> None:
-    from btard.coordinator.addresses import host_port
+    from btard.coordinator.network.addresses import host_port
 
     manifest = prepared.manifest
     logger.info(

@@ -1,4 +1,4 @@
-"""What the coordinator's `events.jsonl` tells: the names of events, each with its fields (see `swarm.event_log`)."""
+"""What the coordinator's `events.jsonl` tells: the names of events, each with its fields (see `swarm.events`)."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from btard.errors import UserError
 from btard.identity import Malformed
 from btard.round.roster import Roster
 from btard.swarm.manifest import RunManifest
-from btard.swarm.records import RosterRecord
+from btard.swarm.records.record import RosterRecord
 from btard.vocabulary import CHECKPOINT_FILE
 
 

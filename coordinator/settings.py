@@ -8,7 +8,7 @@ from typing import Annotated, Self
 from pydantic import Field, field_validator, model_validator
 
 from btard.configuration import Option, Port, TauSettings
-from btard.swarm.telemetry.address import check_address
+from btard.swarm.http.address import check_address
 from btard.swarm.telemetry.settings import TelemetrySettings
 from btard.vocabulary import MAX_FIRST_ROSTER, Eliminate, Precision, RuleName, Validation, WireType
 

@@ -156,26 +156,26 @@ class Peer:
         import torch
 
         from btard.executor import Executor
-        from btard.peer.joining import check_local_settings, find_manifest, load_run_task
-        from btard.peer.knocking import Knocker
-        from btard.peer.neighbours import Neighbours
+        from btard.peer.meeting.joining import check_local_settings, find_manifest, load_run_task
+        from btard.peer.meeting.knocking import Knocker
+        from btard.peer.meeting.neighbours import Neighbours
+        from btard.peer.meeting.rosters import Rosters
         from btard.peer.progress import Progress
-        from btard.peer.reporting import Reporter
-        from btard.peer.rosters import Rosters
         from btard.peer.serving import StateServer
         from btard.peer.shown_momentum import ShownMomentum
         from btard.peer.telemetry.meter import PeerMeter
         from btard.peer.telemetry.recorder import Recorder, begin_wandb
+        from btard.peer.telemetry.reporting import Reporter
         from btard.peer.trainer import Trainer
         from btard.peer.training import TrainingLoop
         from btard.round.session import Session
         from btard.round.vectors.buffers import BufferPool
         from btard.swarm.bans import BanBook
-        from btard.swarm.door import Door, call_over
-        from btard.swarm.event_log import EventLog
+        from btard.swarm.door.door import Door, call_over
+        from btard.swarm.door.reception import Reception, Rooms
+        from btard.swarm.events.log import EventLog
         from btard.swarm.questions import is_large
-        from btard.swarm.reception import Reception, Rooms
-        from btard.swarm.validation_watch import ValidationWatch
+        from btard.swarm.telemetry.validation_watch import ValidationWatch
         from btard.transport.driver import SessionDriver, in_worker
 
         settings = self._settings

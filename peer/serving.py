@@ -10,8 +10,8 @@ from btard.identity import Malformed, PeerId
 from btard.peer.trainer import Trainer
 from btard.round.roster import Roster
 from btard.swarm.bans import BanBook
+from btard.swarm.door.reception import Reception
 from btard.swarm.questions import FOR_NEWCOMERS, MAX_SNAPSHOTS, Head, Question, Want
-from btard.swarm.reception import Reception
 from btard.transport.base import Payload
 
 

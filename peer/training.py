@@ -11,14 +11,14 @@ from functools import partial
 
 from btard.behaviour import Behaviour, LeaveReason
 from btard.identity import IdentityKey, Malformed, PeerId
-from btard.peer.knocking import Knocker
-from btard.peer.neighbours import Neighbours
+from btard.peer.meeting.knocking import Knocker
+from btard.peer.meeting.neighbours import Neighbours
+from btard.peer.meeting.rosters import Rosters
 from btard.peer.progress import Progress
-from btard.peer.reporting import Reporter
-from btard.peer.rosters import Rosters
 from btard.peer.serving import StateServer
 from btard.peer.telemetry.meter import PeerStep
 from btard.peer.telemetry.recorder import Recorder
+from btard.peer.telemetry.reporting import Reporter
 from btard.peer.trainer import Trainer
 from btard.round.actions import Finished, OutcomeKind, Stopped, Voided
 from btard.round.admission import may_begin
@@ -28,11 +28,11 @@ from btard.round.roster import Roster
 from btard.round.vectors.partition import from_wire
 from btard.round.vectors.work import Finding
 from btard.swarm.bans import BanBook, ask_evidence
-from btard.swarm.door import Door
-from btard.swarm.event_log import EventLog
+from btard.swarm.door.door import Door
+from btard.swarm.events.log import EventLog
 from btard.swarm.manifest import RunManifest
 from btard.swarm.questions import Head, Question, Want
-from btard.swarm.records import RosterRecord
+from btard.swarm.records.record import RosterRecord
 from btard.swarm.state_sync import ask_heads, download_state, newest_roster, state_digest
 from btard.transport.driver import SessionDriver
 from btard.transport.libp2p import Libp2pNode

@@ -17,7 +17,7 @@ from btard.round.evidence.file import MAX_FILE, fingerprint, from_json, load, sa
 from btard.round.proof import Unproven, verify
 from btard.round.rules import StepRules
 from btard.swarm.questions import Question, Want
-from btard.swarm.records import HexDigest, Record, Text
+from btard.swarm.records.record import HexDigest, Record, Text
 from btard.transport.libp2p import FetchError, Libp2pTransport, RecordError, Records
 
 logger = logging.getLogger(__name__)

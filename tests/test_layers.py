@@ -14,7 +14,7 @@ MAY_IMPORT = {
     "cli": {"deploy", "lab", "coordinator", "peer", "swarm", "byzantine", "tasks", "btard"},
     "deploy": {"lab", "coordinator", "peer", "swarm", "byzantine", "tasks", "btard"},
     "lab": {"byzantine", "tasks", "btard"},
-    "coordinator": {"peer", "swarm", "tasks", "btard"},
+    "coordinator": {"swarm", "tasks", "btard"},
     "peer": {"swarm", "byzantine", "tasks", "btard"},
     "swarm": {"byzantine", "tasks", "btard"},
     "byzantine": {"tasks", "btard"},

@@ -1,4 +1,4 @@
-"""The rows that an aggregation rule is given, one per sender: what is accepted, and who is to blame for what is not."""
+"""The rows that an aggregation rule is given, one per sender: what is accepted, and whose fault the rest is."""
 
 import math
 from collections.abc import Sequence

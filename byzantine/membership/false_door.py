@@ -1,4 +1,4 @@
-"""Lies to whoever wants in: another run's manifest, no roster, no addresses, and nobody is taken in."""
+"""Lies to newcomers: another run's manifest, no roster, no addresses, and nobody is taken in."""
 
 from __future__ import annotations
 

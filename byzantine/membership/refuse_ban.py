@@ -1,4 +1,4 @@
-"""Signs another next roster than the others, as who refuses to apply a ban."""
+"""Signs another next roster than the others, as a peer that refuses to apply a ban."""
 
 from __future__ import annotations
 

@@ -12,9 +12,9 @@ from importlib.resources import files
 from pathlib import Path
 
 from btard.coordinator.dashboard.feed import Feed
-from btard.swarm.telemetry.guard import SECURITY_HEADERS, PageGuard
-from btard.swarm.telemetry.http import Request, Response, encode_head
-from btard.swarm.telemetry.server import CHUNK, LEAST_STAY, Connection, HttpServer
+from btard.swarm.http.guard import SECURITY_HEADERS, PageGuard
+from btard.swarm.http.messages import Request, Response, encode_head
+from btard.swarm.http.server import CHUNK, LEAST_STAY, Connection, HttpServer
 
 MAX_STREAMS = 24
 """Listening browsers; one more takes the place of the one that has had it longest, or is told to come again."""

@@ -14,9 +14,9 @@ from btard.coordinator.dashboard.feed import PERIOD, Feed
 from btard.coordinator.dashboard.model import RunModel
 from btard.coordinator.dashboard.server import DashboardServer
 from btard.coordinator.dashboard.source import RunSource, attack_start
-from btard.swarm.telemetry.address import Address, bind
-from btard.swarm.telemetry.guard import PageGuard
-from btard.swarm.telemetry.token import make_token, read_token
+from btard.swarm.http.address import Address, bind
+from btard.swarm.http.guard import PageGuard
+from btard.swarm.http.token import make_token, read_token
 
 logger = logging.getLogger(__name__)
 

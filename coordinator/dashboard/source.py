@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from btard.coordinator.dashboard.model import RunModel
-from btard.coordinator.tail import LineTail
 from btard.errors import UserError
+from btard.swarm.events.tail import LineTail
 
 _LOOK = 256 << 10
 """Bytes of a file that are read at one look: a long history comes in pieces, none of which takes long."""

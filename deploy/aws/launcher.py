@@ -272,5 +272,5 @@ def confirm(costs: Estimate, settings: UpSettings, console: Console) -> None:
 
 
 def _say(console: Console, text: str) -> None:
-    with suppress(BrokenPipeError):  # whoever reads may have gone; the machines still have to be ended
+    with suppress(BrokenPipeError):  # the reader may have gone; the machines still have to be ended
         console.print(text, highlight=False, soft_wrap=True, markup=False)

@@ -14,7 +14,7 @@ from rich.console import Console
 from btard.configuration import Option, Settings, load_settings
 from btard.deploy.local.settings import SwarmSettings
 from btard.deploy.local.swarm import Outcome, report, run_swarm
-from btard.swarm.telemetry.address import check_address
+from btard.swarm.http.address import check_address
 from btard.vocabulary import RuleName
 
 PEERS, BYZANTINE = 8, 3

@@ -1,4 +1,4 @@
-"""What `btard swarm` is told: who takes part, who lies and when, and what the coordinator makes a run of."""
+"""What `btard swarm` is told: which peers take part, which lie and when, and what the coordinator makes a run of."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, Self
 from pydantic import Field, field_validator, model_validator
 
 from btard.configuration import Option, Port, Probability, TauSettings
-from btard.swarm.telemetry.address import check_address
+from btard.swarm.http.address import check_address
 from btard.vocabulary import Eliminate, RuleName, Validation
 
 _SWARM = "Swarm"

@@ -92,7 +92,7 @@ def run_swarm(settings: SwarmSettings, console: Console) -> Outcome:
     """Run a swarm to its end.
 
     Raises:
-        UserError: it cannot start, or failed; the sentence says who did.
+        UserError: it cannot start, or failed; the sentence says which process did.
         KeyboardInterrupt: SIGINT or SIGTERM came; everything has ended.
     """
     plan = make_plan(settings)

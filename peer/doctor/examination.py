@@ -39,7 +39,7 @@ from btard.peer.doctor.probe_machine import (
 )
 from btard.peer.doctor.probe_network import probe_address
 from btard.peer.doctor.settings import DoctorSettings
-from btard.peer.joining import load_run_task
+from btard.peer.meeting.joining import load_run_task
 from btard.peer.settings import PeerSettings
 from btard.peer.visit.sight import Sight, look
 from btard.peer.visit.visitor import visiting

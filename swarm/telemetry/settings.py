@@ -8,7 +8,7 @@ from typing import Annotated, Self
 from pydantic import Field, field_validator, model_validator
 
 from btard.configuration import Option, Settings
-from btard.swarm.telemetry.address import Address, check_address
+from btard.swarm.http.address import Address, check_address
 from btard.vocabulary import LogFormat, WandbMode
 
 _REPORTS = "Reports"

@@ -13,7 +13,7 @@ from btard.cli.roster import main
 from btard.coordinator.events import CoordinatorEvent
 from btard.errors import UserError
 from btard.peer.training import PeerEvent
-from btard.swarm.event_log import EventLog
+from btard.swarm.events.log import EventLog
 
 A, B, C, D, E = (f"12D3KooW{letter * 44}" for letter in "abcde")
 

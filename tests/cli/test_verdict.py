@@ -25,7 +25,7 @@ def verdict(*words: str | Path) -> int:
 
 
 def log(directory: Path, **fields: Any) -> Path:
-    """Write the log of somebody who knows this of the run."""
+    """Write the log of a peer that knows this of the run."""
     directory.mkdir()
     lines = [{"event": "started"}, {"event": "joined", **fields}]
     (directory / "events.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))

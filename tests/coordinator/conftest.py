@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from btard.coordinator.run_directory import RunDirectory
-from btard.swarm.event_log import EventLog
+from btard.swarm.events.log import EventLog
 
 
 class Log(EventLog):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from btard.errors import UserError
-from btard.swarm.event_log import EventLog, JsonLines
+from btard.swarm.events.log import EventLog, JsonLines
 from tests.coordinator.swarm import identity
 
 

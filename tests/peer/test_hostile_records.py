@@ -11,17 +11,17 @@ import pytest
 from btard.cli.roster import history
 from btard.cli.status import headline, table
 from btard.coordinator.dashboard.model import RunModel
-from btard.coordinator.metrics import MetricsBoard
-from btard.coordinator.peer_details import DetailsBoard
 from btard.coordinator.run_directory import RunDirectory
+from btard.coordinator.telemetry.metrics import MetricsBoard
+from btard.coordinator.telemetry.peer_details import DetailsBoard
 from btard.identity import Envelope, Malformed, MessageKind, PeerId
 from btard.peer.visit.overview import overview
 from btard.peer.visit.sight import Sight
 from btard.round.evidence.file import from_json
 from btard.round.roster import Roster, first_randomness
 from btard.swarm.bans import BanBook, Bans
-from btard.swarm.event_log import EventLog
-from btard.swarm.records import Join, Metrics, Record, RosterRecord, read_records
+from btard.swarm.events.log import EventLog
+from btard.swarm.records.record import Join, Metrics, Record, RosterRecord, read_records
 from btard.transport.stages import Stage
 from tests.peer.helpers import KEYS, PEERS, RUN, run_manifest
 from tests.watch import watching

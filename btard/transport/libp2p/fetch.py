@@ -195,7 +195,7 @@ async def fetch(
 
     Args:
         control: the own daemon.
-        peer: whom to ask.
+        peer: the one to ask.
         request: at most 64 KiB.
         limit: the largest answer accepted, in bytes; announced larger ones are refused before anything is allocated.
         timeout: seconds for everything.

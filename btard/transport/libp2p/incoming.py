@@ -1,4 +1,4 @@
-"""Streams that others opened to us: who may speak, the parsers of messages and parts, and the sweep of stalled ones."""
+"""Streams that others opened to us: which may speak, parsers of messages and parts, the sweep of stalled ones."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class IncomingStreams:
         self._parsers: dict[str, StreamParser] = {CONTROL_PROTOCOL: self._messages, BULK_PROTOCOL: self._parts}
         self.gates = Gates(limits, counters)
         self.inbox: Inbox | None = None
-        """Who is told; while None, messages are dropped and parts refused."""
+        """Receives what arrives; while None, messages are dropped and parts refused."""
 
     def add_protocol(self, protocol: str, parser: StreamParser) -> None:
         """Have `parser` read the streams of one more protocol."""
@@ -81,8 +81,8 @@ class IncomingStreams:
         return pipe
 
     def sweep(self, now: float) -> None:
-        """Close streams that stalled in the middle of something, take too long for it, or are idle, and see who has
-        become a member, or is one no more.
+        """Close streams that stalled in the middle of something, take too long for it, or are idle, and see which
+        peers have become members, or are none any more.
 
         Args:
             now: event-loop time in seconds.
@@ -169,7 +169,7 @@ class IncomingStreams:
         if self.gates.stranger(sender):
             theirs = self.gates.of(sender, asks=protocol == FETCH_PROTOCOL).pipes
             excess = len(theirs) - self._limits.stranger_streams
-            # Whoever has something to say has said it long before the others are through with opening theirs.
+            # A peer with something to say has said it long before the others are through with opening theirs.
             for old in [pipe for pipe in theirs if pipe.expects is not Expects.NOTHING][: max(0, excess)]:
                 old.abort()
 

@@ -141,7 +141,7 @@ class Pipe(asyncio.BufferedProtocol):
             self._transport.close()
 
     def pause(self) -> None:
-        """Read nothing more for now: whoever floods is slowed down by its own full buffers."""
+        """Read nothing more for now: a flooding peer is slowed down by its own full buffers."""
         transport = self._transport
         if transport is not None and not transport.is_closing():
             self.paused = True

@@ -116,7 +116,7 @@ async def test_a_validator_computes_nothing_of_its_own(worker: ThreadPoolExecuto
         async with asyncio.timeout(20):
             outcomes = await asyncio.gather(*(crowd.run(p, roster, contribution(p, roster)) for p in roster.members))
         assert sorted(computed) == [peer for peer in roster.members if peer not in roster.validators]
-        assert sorted(crowd.recomputed) == sorted(roster.validators.values()), "once is enough for who is believed"
+        assert sorted(crowd.recomputed) == sorted(roster.validators.values()), "no finding is computed twice"
         roster = finished(outcomes[0]).roster
     assert len(roster.validators) == 1
 

@@ -9,8 +9,8 @@ import pytest
 
 from btard.coordinator.dashboard import feed as feeds
 from btard.coordinator.dashboard import server as module
-from btard.swarm.telemetry import server as connections
-from btard.swarm.telemetry.http import MAX_HEAD
+from btard.swarm.http import server as connections
+from btard.swarm.http.messages import MAX_HEAD
 from tests.coordinator.dashboard.conftest import EVIDENCE, Serve, message
 
 TOKEN = "a-token-of-some-length"

@@ -56,10 +56,10 @@ MANIFEST = (
     ),
     Mutant(
         "a batch of any size is computed",
-        "peer/joining.py",
+        "peer/meeting/joining.py",
         "    check_sizes(settings, manifest)\n",
         "",
-        "tests/peer/test_joining.py::test_more_than_the_owner_allows_is_told_first",
+        "tests/peer/meeting/test_joining.py::test_more_than_the_owner_allows_is_told_first",
     ),
     Mutant(
         "tensors are made of a state before its header is compared",
@@ -91,17 +91,17 @@ MANIFEST = (
     ),
     Mutant(
         "strangers' addresses may be socket files",
-        "swarm/records.py",
+        "swarm/records/record.py",
         "Field(max_length=8), AfterValidator(only_dialable)]",
         "Field(max_length=8)]",
         "tests/peer/test_hostile_records.py::test_a_record_reaches_no_file_and_no_terminal",
     ),
     Mutant(
         "a stranger's reason steers the terminal",
-        "swarm/details.py",
+        "swarm/records/details.py",
         "Field(max_length=MAX_REASON), _Words]",
         "Field(max_length=MAX_REASON)]",
-        "tests/coordinator/test_peer_details.py::test_a_text_that_a_terminal_would_obey_is_no_record",
+        "tests/coordinator/telemetry/test_peer_details.py::test_a_text_that_a_terminal_would_obey_is_no_record",
     ),
     Mutant(
         "a log's line may begin another one",
@@ -119,16 +119,16 @@ MANIFEST = (
     ),
     Mutant(
         "that nobody is validated is said in every step",
-        "swarm/validation_watch.py",
+        "swarm/telemetry/validation_watch.py",
         "        if words == before:\n            return words is None\n",
         "",
-        "tests/swarm/test_validation_watch.py::test_it_is_told_once_and_taken_back_once",
+        "tests/swarm/telemetry/test_validation_watch.py::test_it_is_told_once_and_taken_back_once",
     ),
     Mutant(
         "members on probation count as voters where people are told",
-        "swarm/validation_watch.py",
+        "swarm/telemetry/validation_watch.py",
         "words = nobody_is_validated(len(roster.voters), self._rate)",
         "words = nobody_is_validated(len(roster.members), self._rate)",
-        "tests/swarm/test_validation_watch.py::test_a_peer_on_probation_has_no_vote",
+        "tests/swarm/telemetry/test_validation_watch.py::test_a_peer_on_probation_has_no_vote",
     ),
 )

@@ -193,7 +193,7 @@ def test_an_announced_address_of_ones_own(answer: Answer, outcome: Outcome) -> N
 
 
 def reading(ahead: float) -> ClockReading:
-    """What a peer tells to whom is `ahead` of it, the answer taking 0.2 s."""
+    """What a peer tells to an asker `ahead` of it, the answer taking 0.2 s."""
     return ClockReading(1000.0, 1000.1 - ahead, 1000.2)
 
 

@@ -15,12 +15,12 @@ from btard.program import installed_version
 from btard.round.actions import OutcomeKind, Stopped, Verdict, Voided
 from btard.round.evidence.evidence import Evidence, Offence, Scene
 from btard.round.roster import Roster
-from btard.swarm.details import Found
-from btard.swarm.validation_watch import ValidationWatch
+from btard.swarm.records.details import Found
+from btard.swarm.telemetry.validation_watch import ValidationWatch
 from btard.transport.libp2p import Counters
 from btard.transport.stages import Stage
 from tests.peer.helpers import PEERS, ROSTER, run_manifest
-from tests.peer.telemetry.families import exported, series, values
+from tests.swarm.telemetry.families import exported, series, values
 
 ME = PEERS[0]
 

@@ -15,10 +15,10 @@ from pydantic import ValidationError
 
 from btard.errors import UserError
 from btard.peer.settings import PeerSettings
-from btard.swarm.telemetry import server as connections
+from btard.swarm.http import server as connections
+from btard.swarm.http.messages import MAX_HEAD
 from btard.swarm.telemetry.endpoint import MetricsEndpoint
-from btard.swarm.telemetry.http import MAX_HEAD
-from tests.peer.telemetry.families import values
+from tests.swarm.telemetry.families import values
 
 TOKEN = "a-token-of-some-length"
 
