@@ -23,9 +23,10 @@ from btard.round.actions import (
     Send,
     SendPart,
     Stopped,
-    Task,
     Voided,
+    Work,
 )
+from btard.round.execute import execute
 from btard.round.messages.bodies import LeaveReason
 from btard.round.roster import Roster
 from btard.round.rules import StepRules
@@ -90,17 +91,13 @@ class SimulatedPeer:
 
     def __post_init__(self) -> None:
         self.session = Session(self.rules, self.key, self.behaviour)
-        self.executor = self.make_executor()
+        ask = self._ask_momentum
+        self.executor = self.executor_type(self.rules, self.peer_id, self.behaviour, self.trainer, ask, _run_here)
         self.behaviour.die = self.crash  # not the process of the whole swarm
         self.network.peers[self.key.peer_id] = self
         self._watched = math.inf
         self._state: bytes | None = None
         self.touched = False
-
-    def make_executor(self) -> Executor:
-        """Return what does the work of this peer by its rules."""
-        ask = self._ask_momentum
-        return self.executor_type(self.rules, self.peer_id, self.behaviour, self.trainer, ask, _run_here)
 
     @property
     def peer_id(self) -> PeerId:
@@ -164,18 +161,19 @@ class SimulatedPeer:
         """Something has happened to this peer."""
         self.history.append(event)
 
-    def work(self, task: Task) -> None:
+    def work(self, work: Work) -> None:
         """Do what the session asks for, and answer."""
-        answer = at_once(self.executor.carry_out(task))
-        if not self.crashed:  # some die while they compute
-            self.perform(self.session.answer(self.network.now, answer))
+        self.perform(self.session.answer(self.network.now, execute(work, self.rules)))
 
     def _work_later(self, task: ComputeGradient | Examine) -> None:
         """Do what takes as long as computing a gradient."""
 
         def computed() -> None:
-            if not self.crashed and self.session.roster is not None and self.session.roster.step == task.step:
-                self.work(task)
+            if self.crashed or self.session.roster is None or self.session.roster.step != task.step:
+                return
+            answer = at_once(self.executor.carry_out(task))
+            if not self.crashed:  # some die while they compute
+                self.perform(self.session.answer(self.network.now, answer))
 
         self.network.at(self.network.now + self.compute_seconds, computed)
 

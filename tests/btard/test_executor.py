@@ -109,7 +109,7 @@ def test_only_what_is_found_twice_is_said(findings: list[Finding], said: Finding
     assert looking.looks == [TARGET] * len(findings)
 
 
-def test_nothing_is_known_of_a_step_in_which_the_target_or_this_peer_was_not() -> None:
+def test_a_step_that_either_missed_gives_no_opinion() -> None:
     looking = Looking([])
     stranger = PeerId.from_public_key(bytes(32))
     for task in (Examine(1, TARGET, None, None), Examine(1, stranger, RECORD, None)):
@@ -154,7 +154,7 @@ def test_a_shown_momentum_must_continue_what_was_submitted(known: str) -> None:
     assert vector is None if known == "nothing" else vector is not None and torch.equal(vector, expected)
 
 
-def test_pure_work_is_answered_with_the_attempt_that_asked_for_it() -> None:
+def test_pure_work_is_answered_with_its_attempt() -> None:
     answer = execute(EncodeParts(3, 4, ZEROS), RULES)
     assert isinstance(answer, PartsEncoded) and answer.attempt == 3
     assert (answer.parts, answer.digests) == encode_parts(ZEROS, 4, RULES.wire, RULES.aggregation)

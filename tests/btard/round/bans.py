@@ -104,7 +104,6 @@ class Unclipped(SimulatedPeer):
         if self.peer_id == PEERS[LIAR]:
             free = dataclasses.replace(self.rules.aggregation, max_norm=None)
             self.rules = dataclasses.replace(self.rules, aggregation=free)
-            self.executor = self.make_executor()
 
 
 def verified(**fields: object) -> StepRules:

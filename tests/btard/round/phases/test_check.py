@@ -10,7 +10,7 @@ import pytest
 
 from btard.behaviour import Behaviour, View
 from btard.identity import PeerId
-from btard.round.actions import EncodeParts, InspectRow, Task
+from btard.round.actions import EncodeParts, InspectRow, Work
 from btard.round.evidence.evidence import Offence
 from btard.round.messages.bodies import Scalars
 from btard.round.rules import StepRules, VerificationRules
@@ -93,10 +93,10 @@ def test_hiding_a_row_costs_the_owner_and_at_most_its_witness() -> None:
     hides = Hides()
 
     class Remembers(SimulatedPeer):
-        def work(self, task: Task) -> None:
-            super().work(task)
+        def work(self, work: Work) -> None:
+            super().work(work)
             machine = self.session.machine
-            if isinstance(task, EncodeParts) and machine is not None and machine.attempt.my_part is not None:
+            if isinstance(work, EncodeParts) and machine is not None and machine.attempt.my_part is not None:
                 row = machine.attempt.rows.get((self.peer_id, machine.attempt.my_part))
                 hides.own = None if row is None else bytes(row)
 
