@@ -37,7 +37,6 @@ async def run_victim(member: bool, author: bytes, pipe: Connection) -> None:
     import torch
 
     from benchmarks.given import GivenVectors
-    from btard.aggregation import RuleName
     from btard.behaviour import Behaviour
     from btard.hashing import digest
     from btard.identity import IdentityKey, PeerId
@@ -48,7 +47,7 @@ async def run_victim(member: bool, author: bytes, pipe: Connection) -> None:
     from btard.transport.driver import SessionDriver
     from btard.transport.libp2p import Libp2pNode
 
-    aggregation = AggregationRules(RuleName.CENTERED_CLIP, tau=1.0, reference_peers=4)
+    aggregation = AggregationRules("centered_clip", tau=1.0, reference_peers=4)
     rules = StepRules(bytes(16), _VALUES, WireType.FLOAT32, *[600.0] * 5, aggregation, VerificationRules(validators=0))
 
     async def answer(sender: PeerId, request: bytes) -> bytes:

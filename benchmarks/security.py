@@ -120,7 +120,6 @@ class Protocol:
         begins_early: bool,
     ) -> None:
         from benchmarks.given import GivenVectors
-        from btard.aggregation import RuleName
         from btard.behaviour import Behaviour
         from btard.round.roster import Roster, first_randomness
         from btard.round.rules import NONCE_SIZE, AggregationRules, StepRules, VerificationRules
@@ -130,7 +129,7 @@ class Protocol:
 
         self._node, self._vector, self._begins_early = node, vector, begins_early
         self._started = asyncio.Event()
-        aggregation = AggregationRules(RuleName.CENTERED_CLIP, tau=1.0, reference_peers=len(peers))
+        aggregation = AggregationRules("centered_clip", tau=1.0, reference_peers=len(peers))
         verification = VerificationRules(validators=validators)
         rules = StepRules(bytes(NONCE_SIZE), len(vector), WireType.FLOAT32, *[PATIENCE] * 5, aggregation, verification)
         order = {peer: number for number, peer in enumerate(peers)}

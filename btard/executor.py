@@ -80,7 +80,7 @@ class Executor:
 
     async def _examine(self, task: Examine) -> Finding:
         record, target = task.record, task.target
-        if record is None or target not in record.commits or target not in record.submitters:
+        if record is None or target not in record.said.commits or target not in record.seats.submitters:
             return UNKNOWN
         finding = await self.look(record, target, task.link)
         if finding.accuse or finding.withheld:
@@ -105,9 +105,9 @@ class Executor:
         Raises:
             Withheld: the target shows no momentum, or another than it has committed to, or not what it submitted last.
         """
-        roster, rules, base = record.roster, self._rules, None
+        roster, rules, base = record.seats.roster, self._rules, None
         if rules.verification.momentum > 0:
-            base = await self._shown(target, roster.step, record.commits[target].momentum)
+            base = await self._shown(target, roster.step, record.said.commits[target].momentum)
             if not await self._run(partial(continues, base, link, rules.wire, rules.aggregation)):
                 if link is None:
                     return None

@@ -36,15 +36,5 @@ def guarded(program: str, run: Callable[[], int]) -> int:
         return ExitCode.BROKEN_PIPE
 
 
-def installed_version() -> str:
-    """Return this software's version."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("btard")
-    except PackageNotFoundError:  # run from a checkout that nobody installed
-        return "unknown"
-
-
 def _terminate(_number: int, _frame: FrameType | None) -> None:
     raise SystemExit(ExitCode.TERMINATED)

@@ -91,6 +91,7 @@ class DirectoryChannel:
         return frozenset(self._authors(self._joined))
 
     def post(self, step: int, topic: str, author: PeerId, note: bytes) -> None:
+        """Leave a note as a file that appears whole, and throw away the own notes of steps long past."""
         folder = self._folder(step, topic)
         with contextlib.suppress(OSError):
             folder.mkdir(parents=True, exist_ok=True)

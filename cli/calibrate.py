@@ -19,10 +19,14 @@ _MEASUREMENT = "Measurement"
 class CalibrateSettings(Settings):
     """Settings of `btard calibrate`, which measures how far honest computations of one gradient differ here."""
 
-    task: Annotated[str, Option("what is trained: albert, digits or gpt", group=_TASK)] = "gpt"
-    size: Annotated[str, Option("size of the task's model: tiny, or small (gpt) or large (albert)", group=_TASK)] = (
-        "tiny"
-    )
+    task: Annotated[
+        str,
+        Option(
+            "what is trained: an installed task, as NAME or NAME:KEY=VALUE,KEY=VALUE; btard data tasks lists them",
+            group=_TASK,
+        ),
+    ] = "gpt"
+    size: Annotated[str, Option("size of the task's model, such as tiny", group=_TASK)] = "tiny"
     data: Annotated[
         str,
         Option("corpus: builtin, a path, or a Hub data set as OWNER/NAME:CONFIGURATION or hub:OWNER/NAME", group=_TASK),
@@ -65,7 +69,7 @@ def main(argv: Sequence[str]) -> int:
 
     from btard.errors import UserError
     from btard.peer.trainer import chosen_device
-    from btard.swarm.calibration import Workload, measure, table, tolerance
+    from btard.swarm.calibration import CalibrationWork, measure, table, tolerance
     from btard.tasks.data.hub import HubAccess
     from btard.tasks.data.spec import DataSpec
     from btard.tasks.registry import check_task, load_task
@@ -75,7 +79,7 @@ def main(argv: Sequence[str]) -> int:
     if settings.output.is_dir() or not settings.output.absolute().parent.is_dir():
         raise UserError(f"--output is {settings.output}, but must be a file in a folder that exists")
     spec = DataSpec.parse(settings.data, settings.tokenizer)
-    work = Workload(
+    work = CalibrationWork(
         task=load_task(settings.task, settings.size, spec, settings.cache_dir, access=HubAccess(None, signed_in=True)),
         batch_size=settings.batch_size,
         max_grad_norm=settings.max_grad_norm or None,

@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from btard.aggregation import RuleName
 from btard.behaviour import Behaviour, LeaveReason
 from btard.hashing import digest, tagged_digest
 from btard.identity import Envelope, IdentityKey, MessageKind, PeerId
@@ -52,7 +51,7 @@ class Said:
     honest: bool = False
 
 
-class Listener:
+class Victim:
     """An honest peer that has begun a step among `count` members, of whom the last lies."""
 
     def __init__(self, count: int) -> None:
@@ -60,7 +59,7 @@ class Listener:
         self.keys = sorted(made, key=lambda key: key.peer_id)
         self.members = tuple(key.peer_id for key in self.keys)
         self.roster = Roster(0, self.members, frozenset(), first_randomness(0, 0))
-        aggregation = AggregationRules(RuleName.CENTERED_CLIP, tau=1.0, reference_peers=count)
+        aggregation = AggregationRules("centered_clip", tau=1.0, reference_peers=count)
         seconds = (_SECONDS,) * 5
         self.rules = StepRules(bytes(16), 1024, WireType.FLOAT32, *seconds, aggregation)
         self.restart()
@@ -70,7 +69,7 @@ class Listener:
         self.session = Session(self.rules, self.keys[0], Behaviour())
         self.session.begin(0.0, self.roster, _D)
         assert self.session.machine is not None
-        self.context = self.session.machine.attempt.context
+        self.attempt_id = self.session.machine.attempt.seats.attempt_id
 
     @property
     def liar(self) -> IdentityKey:
@@ -91,19 +90,19 @@ class Listener:
         self.session.on_message(0.0, self.liar.peer_id, data)
 
 
-def commit(listener: Listener, *, parts: int | None = None) -> bytes:
+def commit(listener: Victim, *, parts: int | None = None) -> bytes:
     """Return the body of a commitment, to as many parts as there are members if nothing else is said."""
     count = len(listener.members) if parts is None else parts
-    return Commit(listener.context, _D, _D, (_D,) * count, _D, b"", ()).encode()
+    return Commit(listener.attempt_id, _D, _D, (_D,) * count, _D, b"", ()).encode()
 
 
-def honest_bodies(listener: Listener) -> dict[MessageKind, bytes]:
+def honest_bodies(listener: Victim) -> dict[MessageKind, bytes]:
     """Return a body of each kind as honest peers send them."""
-    members, context = listener.members, listener.context
+    members, attempt_id = listener.members, listener.attempt_id
     zeros = (0.0,) * len(members)
     reveals = tuple(listener.sign(MessageKind.REVEAL, Reveal(_D, _D).encode(), by=key) for key in listener.keys)
     digests = tuple(
-        listener.sign(MessageKind.DIGEST, Digest(context, _D, _D, _D).encode(), by=key) for key in listener.keys
+        listener.sign(MessageKind.DIGEST, Digest(attempt_id, _D, _D, _D).encode(), by=key) for key in listener.keys
     )
     charge = Charge(ChargeKind.WRONG_SUM, members[0], 0)
     report = Report(Phase.REVEAL, False, members, ((members[0], Fault.NO_REVEAL),), charge, reveals, members[:1])
@@ -113,13 +112,13 @@ def honest_bodies(listener: Listener) -> dict[MessageKind, bytes]:
         MessageKind.PART: PartHeader(0, _D).encode(),
         MessageKind.AGGREGATE: Aggregate(_D).encode(),
         MessageKind.REVEAL: Reveal(_D, _D).encode(),
-        MessageKind.SCALARS: Scalars(context, zeros, zeros, tuple(range(len(members)))).encode(),
-        MessageKind.DIGEST: Digest(context, _D, _D, _D).encode(),
+        MessageKind.SCALARS: Scalars(attempt_id, zeros, zeros, tuple(range(len(members)))).encode(),
+        MessageKind.DIGEST: Digest(attempt_id, _D, _D, _D).encode(),
         MessageKind.LEAVE: Leave(LeaveReason.SHUTDOWN).encode(),
         MessageKind.ASK: b"",
         MessageKind.CERTIFICATE: Certificate(digests).encode(),
         MessageKind.PULL: Pull(tuple((MessageKind.COMMIT, peer, 0) for peer in members)).encode(),
-        MessageKind.VOTE: Vote(context, ballots).encode(),
+        MessageKind.VOTE: Vote(attempt_id, ballots).encode(),
         MessageKind.FORWARD: Forward(reveals).encode(),
         MessageKind.REPORT: report.encode(),
         MessageKind.RELAY: Relay(
@@ -128,7 +127,7 @@ def honest_bodies(listener: Listener) -> dict[MessageKind, bytes]:
     }
 
 
-def hostile(listener: Listener) -> Iterator[Said]:
+def hostile(listener: Victim) -> Iterator[Said]:
     """Yield what a liar may say of every kind: too long, of too many parts, foreign, forged."""
     for kind in IN_A_STEP:
         most = listener.caps.body[kind]
@@ -144,7 +143,7 @@ def hostile(listener: Listener) -> Iterator[Said]:
     yield Said(MessageKind.PULL, "asks for parts of strangers", listener.sign(MessageKind.PULL, asked.encode()))
     charge = Charge(ChargeKind.GRADIENT, many[0], 0)
     named = max(1, (listener.caps.body[MessageKind.VOTE] - 200) // 40)
-    vote = Vote(listener.context, (Ballot(many[0], charge, Opinion.GUILTY, many[:named]),))
+    vote = Vote(listener.attempt_id, (Ballot(many[0], charge, Opinion.GUILTY, many[:named]),))
     yield Said(MessageKind.VOTE, "names strangers", listener.sign(MessageKind.VOTE, vote.encode()))
 
 
@@ -159,7 +158,7 @@ def _lists(size: int) -> Iterator[tuple[str, bytes]]:
     yield "numbers", b"\xdd" + ((size - 5) // 5).to_bytes(4, "big") + b"\xce\x01\x01\x01\x01" * ((size - 5) // 5)
 
 
-def _carriers(listener: Listener) -> Iterator[Said]:
+def _carriers(listener: Victim) -> Iterator[Said]:
     """Yield reports, relays, forwards and certificates full of other messages."""
     caps, members = listener.caps, listener.members
     carrier = caps.carrier
@@ -208,7 +207,7 @@ def _carriers(listener: Listener) -> Iterator[Said]:
     yield Said(MessageKind.RELAY, "no messages", listener.sign(MessageKind.RELAY, Relay(False, 0, 1, (head,)).encode()))
 
 
-def honest(listener: Listener) -> Iterator[Said]:
+def honest(listener: Victim) -> Iterator[Said]:
     """Yield a message of each kind as honest peers send them."""
     for kind, body in honest_bodies(listener).items():
         yield Said(kind, "honest", listener.sign(kind, body), honest=True)

@@ -166,7 +166,7 @@ class Peer:
         from btard.peer.telemetry.meter import PeerMeter
         from btard.peer.telemetry.recorder import Recorder, begin_wandb
         from btard.peer.telemetry.reporting import Reporter
-        from btard.peer.trainer import Trainer
+        from btard.peer.trainer import TaskTrainer
         from btard.peer.training import TrainingLoop
         from btard.round.session import Session
         from btard.round.vectors.buffers import BufferPool
@@ -186,7 +186,7 @@ class Peer:
         check_local_settings(settings, manifest)
         loop = asyncio.get_running_loop()
         task = await loop.run_in_executor(None, load_run_task, settings, manifest)
-        trainer = await loop.run_in_executor(None, Trainer, task, manifest, settings.device)
+        trainer = await loop.run_in_executor(None, TaskTrainer, task, manifest, settings.device)
         adopt_libraries()
         wandb = await loop.run_in_executor(None, begin_wandb, settings, manifest, self._key.peer_id)
         logger.info(

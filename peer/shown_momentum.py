@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from btard.identity import PeerId
-from btard.peer.trainer import Trainer
+from btard.peer.trainer import TaskTrainer
 from btard.swarm.manifest import RunManifest
 from btard.swarm.questions import Question, Want
 from btard.transport.libp2p import FetchError, Libp2pTransport
@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 class ShownMomentum:
     """What peers show as their momentum; this peer's own comes from its trainer."""
 
-    def __init__(self, trainer: Trainer, manifest: RunManifest, transport: Libp2pTransport) -> None:
+    def __init__(self, trainer: TaskTrainer, manifest: RunManifest, transport: Libp2pTransport) -> None:
         self._trainer = trainer
         self._manifest = manifest
         self._transport = transport

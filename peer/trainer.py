@@ -38,7 +38,7 @@ class Gradient(Contribution):
     seconds: float
 
 
-class Trainer:
+class TaskTrainer:
     """Owns the training state: the `btard.trainer.Trainer` of a daemon. All heavy calls run in `worker`, one after the
     other.
     """

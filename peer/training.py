@@ -19,7 +19,7 @@ from btard.peer.serving import StateServer
 from btard.peer.telemetry.meter import PeerStep
 from btard.peer.telemetry.recorder import Recorder
 from btard.peer.telemetry.reporting import Reporter
-from btard.peer.trainer import Trainer
+from btard.peer.trainer import TaskTrainer
 from btard.round.actions import Finished, OutcomeKind, Stopped, Voided
 from btard.round.admission import may_begin
 from btard.round.evidence.evidence import Evidence
@@ -69,7 +69,7 @@ class TrainingLoop:
     manifest: RunManifest
     node: Libp2pNode
     driver: SessionDriver
-    trainer: Trainer
+    trainer: TaskTrainer
     behaviour: Behaviour
     neighbours: Neighbours
     door: Door

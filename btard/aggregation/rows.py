@@ -41,6 +41,7 @@ class CheckedRows:
 
     @property
     def dimension(self) -> int:
+        """The length of a row."""
         return self.separate[0].numel() if self.block is None else self.block.shape[1]
 
     @cached_property

@@ -12,7 +12,7 @@ from btard.round.answers import (
     RowsMeasured,
 )
 from btard.round.rules import StepRules
-from btard.round.vectors.work import aggregate_rows, encode_parts, imbalance, inspect_row, measure_rows
+from btard.round.vectors.work import aggregate_rows, compare_again, encode_parts, inspect_row, measure_rows
 
 
 def execute(action: Work, rules: StepRules) -> Answer:
@@ -28,4 +28,4 @@ def execute(action: Work, rules: StepRules) -> Answer:
         case InspectRow(attempt, author=author, part=part):
             return RowInspected(attempt, author, part, inspect_row(action, aggregation))
         case AggregateAgain(attempt, part=part):
-            return AggregateCompared(attempt, part, imbalance(action, aggregation))
+            return AggregateCompared(attempt, part, compare_again(action, aggregation))

@@ -20,6 +20,7 @@ class RefuseBan(Attacker):
     def transmit(
         self, receiver: PeerId, envelope: Envelope, sign: Callable[[bytes], Envelope]
     ) -> Sequence[Outgoing] | None:
+        """Sign another roster for the next step than the one that follows from this one."""
         if envelope.kind is not MessageKind.DIGEST or not self.attacks(envelope.step):
             return None
         honest = Digest.decode(envelope.body)

@@ -17,7 +17,7 @@ HEAD_TIMEOUT = 5.0
 """Seconds in which a peer must say where it stands."""
 
 
-class Network(Protocol):
+class SwarmNetwork(Protocol):
     """Every call ends in bounded time, and only `publish` tells why it failed."""
 
     async def publish(self, envelope: Envelope, ttl: float) -> None:
@@ -109,4 +109,4 @@ class NodeNetwork:
         )
 
 
-__all__ = ["HEAD_TIMEOUT", "Network", "NodeNetwork", "RecordError"]
+__all__ = ["HEAD_TIMEOUT", "NodeNetwork", "RecordError", "SwarmNetwork"]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pydantic import JsonValue
 
 from btard.coordinator.events import CoordinatorEvent
-from btard.coordinator.network.network import Network
+from btard.coordinator.network.network import SwarmNetwork
 from btard.coordinator.run_directory import RunDirectory
 from btard.errors import UserError
 from btard.identity import PeerId
@@ -54,7 +54,7 @@ class CheckpointKeeper:
     """
 
     def __init__(
-        self, network: Network, manifest: RunManifest, state: TrainingState, directory: RunDirectory, log: EventLog
+        self, network: SwarmNetwork, manifest: RunManifest, state: TrainingState, directory: RunDirectory, log: EventLog
     ) -> None:
         """`state` is the keeper's own from now on."""
         self._network = network

@@ -7,7 +7,7 @@ import logging
 import time
 
 from btard.coordinator.events import CoordinatorEvent
-from btard.coordinator.network.network import Network
+from btard.coordinator.network.network import SwarmNetwork
 from btard.identity import MessageKind, PeerId
 from btard.round.roster import Roster
 from btard.swarm.events.log import EventLog
@@ -35,7 +35,7 @@ class Follower:
         heads: where the members stood at the last refresh, of those that answered.
     """
 
-    def __init__(self, network: Network, manifest: RunManifest, trusted: Roster, log: EventLog) -> None:
+    def __init__(self, network: SwarmNetwork, manifest: RunManifest, trusted: Roster, log: EventLog) -> None:
         self._network = network
         self._manifest = manifest
         self._log = log

@@ -11,7 +11,7 @@ from typing import Any
 from btard.coordinator.events import CoordinatorEvent
 from btard.coordinator.manifest_maker import PreparedRun
 from btard.coordinator.network.address_book import AddressBook
-from btard.coordinator.network.network import Network
+from btard.coordinator.network.network import SwarmNetwork
 from btard.coordinator.network.publisher import Publisher
 from btard.coordinator.network.serving import InitialState
 from btard.coordinator.run.ban_keeper import BanKeeper
@@ -57,7 +57,7 @@ class Supervisor:
     def __init__(
         self,
         run: PreparedRun,
-        network: Network,
+        network: SwarmNetwork,
         key: IdentityKey,
         directory: RunDirectory,
         log: EventLog,
@@ -124,7 +124,7 @@ class Supervisor:
         return self._follower is not None and peer in self._follower.trusted.members
 
     def knows(self, peer: PeerId) -> bool:
-        """Whether the coordinator's DHT node keeps records of an author: a member, or who waits to become one."""
+        """Whether the coordinator's DHT node keeps records of an author: a member, or a peer that waits to be one."""
         if self._follower is None:
             return self._welcome.door.is_guest(peer)
         return peer in self._follower.trusted.members

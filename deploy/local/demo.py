@@ -13,9 +13,8 @@ from rich.console import Console
 
 from btard.configuration import Option, Settings, load_settings
 from btard.deploy.local.settings import SwarmSettings
-from btard.deploy.local.swarm import Outcome, report, run_swarm
+from btard.deploy.local.swarm import SwarmOutcome, report, run_swarm
 from btard.swarm.http.address import check_address
-from btard.vocabulary import RuleName
 
 PEERS, BYZANTINE = 8, 3
 
@@ -37,7 +36,13 @@ class DemoSettings(Settings):
         Scenarios,
         Option("btard: the attack with BTARD; all: also without an attack, and with plain averaging", group="Demo"),
     ] = Scenarios.BTARD
-    task: Annotated[str, Option("what is trained: gpt, albert or digits", group="Demo")] = "gpt"
+    task: Annotated[
+        str,
+        Option(
+            "what is trained: an installed task, as NAME or NAME:KEY=VALUE,KEY=VALUE; btard data tasks lists them",
+            group="Demo",
+        ),
+    ] = "gpt"
     steps: Annotated[int, Field(ge=1), Option("how long to train", unit="steps", group="Demo")] = 300
     attack_start: Annotated[int, Field(ge=0), Option("first step of the attack", unit="steps", group="Demo")] = 20
     # Its weights do not stumble by themselves at the peak learning rate, as those of seed 0 do.
@@ -83,7 +88,7 @@ def scenarios(settings: DemoSettings, directory: Path) -> dict[str, SwarmSetting
         return btard
     return {
         "no attack": swarm("no-attack", byzantine=0),
-        "attack, plain averaging": swarm("plain-averaging", rule=RuleName.MEAN, validators=0.0),
+        "attack, plain averaging": swarm("plain-averaging", rule="mean", validators=0.0),
         **btard,
     }
 
@@ -98,7 +103,7 @@ def main(argv: Sequence[str]) -> int:
     console = Console()
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
     directory = (settings.directory or Path("runs") / f"demo-{stamp}").absolute()
-    outcomes: dict[str, Outcome] = {}
+    outcomes: dict[str, SwarmOutcome] = {}
     for words, swarm in scenarios(settings, directory).items():
         console.rule(words)
         outcomes[words] = run_swarm(swarm, console)
@@ -108,7 +113,7 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def _compare(outcomes: dict[str, Outcome], directory: Path, settings: DemoSettings, console: Console) -> None:
+def _compare(outcomes: dict[str, SwarmOutcome], directory: Path, settings: DemoSettings, console: Console) -> None:
     from btard.deploy.local.figure import draw_comparison
 
     curves = [outcome.curve.renamed(words) for words, outcome in outcomes.items()]

@@ -52,8 +52,8 @@ def executor(behaviour: Behaviour | None = None, *, momentum: float = 0.0, shown
 def finished_attempt() -> Attempt:
     """Return the record that a peer has of a step with commitments of all."""
     swarm = Swarm(5, steps=1, rules=dataclasses.replace(RULES, verification=VerificationRules())).run()
-    record = swarm.peers[0].session.record
-    assert record is not None and record.roster.step == 0
+    record = swarm.peers[0].session.previous
+    assert record is not None and record.seats.roster.step == 0
     return record
 
 

@@ -50,7 +50,7 @@ class Imprecise(Executor):
     async def required(self, record: Attempt, target: PeerId, link: Link | None) -> torch.Tensor | None:
         true = await super().required(record, target, link)
         assert true is not None
-        noise = torch.randn(true.shape, generator=torch.Generator().manual_seed(record.me[-1]))
+        noise = torch.randn(true.shape, generator=torch.Generator().manual_seed(record.seats.me[-1]))
         return true + self.error * true.norm() * noise / noise.norm()
 
 

@@ -87,7 +87,7 @@ def metrics(step: int, *, loss: float | None = 1.0, rate: float = 10.0) -> Local
 
 
 class MemoryNetwork:
-    """Implements `btard.coordinator.network.network.Network`."""
+    """Implements `btard.coordinator.network.network.SwarmNetwork`."""
 
     def __init__(self, run: RunManifest) -> None:
         self.run = run

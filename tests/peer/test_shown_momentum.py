@@ -12,8 +12,9 @@ from btard.behaviour import Behaviour
 from btard.executor import Executor, Withheld
 from btard.hashing import digest
 from btard.peer.shown_momentum import ShownMomentum
-from btard.peer.trainer import Gradient, Trainer
+from btard.peer.trainer import Gradient, TaskTrainer
 from btard.round.attempt.attempt import Attempt
+from btard.round.attempt.seats import Seats
 from btard.round.messages.bodies import Commit
 from btard.round.vectors.momentum import Link
 from btard.round.vectors.work import encode_parts
@@ -32,7 +33,7 @@ SEED = ROSTER.batch_seed(TARGET)
 
 def commit(record: Attempt, momentum: bytes) -> Commit:
     """A commitment to a vector that was built on this momentum."""
-    return Commit(record.context, bytes(32), bytes(32), (), bytes(32), momentum, ())
+    return Commit(record.seats.attempt_id, bytes(32), bytes(32), (), bytes(32), momentum, ())
 
 
 @dataclass
@@ -40,13 +41,13 @@ class Bench:
     """A validator and the target's trainer, both on the state before `STEP`."""
 
     manifest: RunManifest
-    mine: Trainer
-    theirs: Trainer
+    mine: TaskTrainer
+    theirs: TaskTrainer
 
     def record(self, momentum: bytes) -> Attempt:
         """The step in which the target has promised this momentum."""
-        attempt = Attempt(self.manifest.step_rules, ROSTER, 0, ROSTER.members, ME, bytes(32))
-        attempt.commits[TARGET] = commit(attempt, momentum)
+        attempt = Attempt(Seats(self.manifest.step_rules, ROSTER, 0, ROSTER.members, ME))
+        attempt.said.commits[TARGET] = commit(attempt, momentum)
         return attempt
 
     def link(self, vector: torch.Tensor, count: int = 5) -> Link:
@@ -74,7 +75,7 @@ class Bench:
 
 async def bench_with(momentum: float) -> Bench:
     manifest = run_manifest(momentum=momentum)
-    mine, theirs = (Trainer(load_task("digits", "tiny"), manifest, Device.CPU) for _ in range(2))
+    mine, theirs = (TaskTrainer(load_task("digits", "tiny"), manifest, Device.CPU) for _ in range(2))
     await mine.contribute(bytes(32), STEP, Behaviour())  # stands at the step from here on
     return Bench(manifest, mine, theirs)
 
@@ -176,10 +177,10 @@ async def test_a_judge_of_itself_asks_its_own_trainer(bench: Bench) -> None:
     made = await bench.mine.contribute(ROSTER.batch_seed(ME), STEP, Behaviour())
     transport = TableTransport({}, peer_id=ME)
     record = bench.record(b"")
-    record.commits[ME] = commit(record, made.momentum)
+    record.said.commits[ME] = commit(record, made.momentum)
     executor = bench.executor(transport)
     found = await executor.required(record, ME, None)
     assert found is not None and data(found) == data(made.vector) and transport.asked == []
-    record.commits[ME] = commit(record, digest(b"another"))
+    record.said.commits[ME] = commit(record, digest(b"another"))
     with pytest.raises(Withheld):
         await executor.required(record, ME, None)

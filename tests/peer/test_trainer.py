@@ -10,7 +10,7 @@ import torch
 from btard.behaviour import Behaviour
 from btard.errors import UserError
 from btard.hashing import digest
-from btard.peer.trainer import Trainer, chosen_device
+from btard.peer.trainer import TaskTrainer, chosen_device
 from btard.round.vectors.momentum import base_from_bytes
 from btard.tasks.base import Task
 from btard.tasks.data.spec import DataSpec
@@ -27,9 +27,9 @@ OTHER = digest(b"other")
 HONEST = Behaviour()
 
 
-def another(**changed: object) -> Trainer:
+def another(**changed: object) -> TaskTrainer:
     """Return the trainer of another peer; its worker ends with the interpreter."""
-    return Trainer(load_task("digits", "tiny"), run_manifest(**changed), Device.CPU)
+    return TaskTrainer(load_task("digits", "tiny"), run_manifest(**changed), Device.CPU)
 
 
 @pytest.fixture(params=["gpt", "albert", "digits"])
@@ -43,10 +43,10 @@ def small_task(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
     return load_task(request.param, "tiny", DataSpec.parse(str(folder / "words.txt")), folder / "cache")
 
 
-def pair(task: Task, **changed: object) -> tuple[Trainer, Trainer]:
+def pair(task: Task, **changed: object) -> tuple[TaskTrainer, TaskTrainer]:
     """Return the trainers of two peers of one run."""
     manifest = run_manifest(dimension=TrainingState(task, 0).dimension, batch_size=4, **changed)
-    return Trainer(task, manifest, Device.CPU), Trainer(task, manifest, Device.CPU)
+    return TaskTrainer(task, manifest, Device.CPU), TaskTrainer(task, manifest, Device.CPU)
 
 
 def same(vector: torch.Tensor | None, other: torch.Tensor) -> bool:
@@ -54,12 +54,12 @@ def same(vector: torch.Tensor | None, other: torch.Tensor) -> bool:
     return vector is not None and torch.equal(vector.view(torch.int32), other.view(torch.int32))
 
 
-async def test_the_first_state_follows_from_the_manifests_seed(trainer: Trainer) -> None:
+async def test_the_first_state_follows_from_the_manifests_seed(trainer: TaskTrainer) -> None:
     assert await another().digest() == await trainer.digest()
     assert await another(seed=2).digest() != await trainer.digest()
 
 
-async def test_a_gradient_follows_from_the_seed_and_keeps_the_state(trainer: Trainer) -> None:
+async def test_a_gradient_follows_from_the_seed_and_keeps_the_state(trainer: TaskTrainer) -> None:
     before = await trainer.digest()
     one, again = [await trainer.contribute(SEED, 0, HONEST) for _ in range(2)]
     other = await trainer.contribute(digest(b"other"), 0, HONEST)
@@ -71,7 +71,7 @@ async def test_a_gradient_follows_from_the_seed_and_keeps_the_state(trainer: Tra
     assert await trainer.digest() == before
 
 
-async def test_updates_are_the_same_for_all(trainer: Trainer) -> None:
+async def test_updates_are_the_same_for_all(trainer: TaskTrainer) -> None:
     other = another()
     for step in range(3):
         vector = (await trainer.contribute(digest(bytes([step])), step, HONEST)).vector
@@ -89,21 +89,21 @@ async def test_training_learns_the_digits() -> None:
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
-async def test_numbers_that_are_none_count_as_zero(trainer: Trainer, bad: float) -> None:
+async def test_numbers_that_are_none_count_as_zero(trainer: TaskTrainer, bad: float) -> None:
     vector = torch.linspace(-1, 1, run_manifest().dimension)
     vector[::3] = bad
     expected = await another().apply(torch.where(torch.isfinite(vector), vector, torch.zeros(())))
     assert await trainer.apply(vector) == expected
 
 
-async def test_the_largest_numbers_do_not_stop_a_peer(trainer: Trainer) -> None:
+async def test_the_largest_numbers_do_not_stop_a_peer(trainer: TaskTrainer) -> None:
     for _ in range(3):
         await trainer.apply(torch.full((run_manifest().dimension,), 3.4e38))
     gradient = await trainer.contribute(SEED, 3, HONEST)
     assert await trainer.apply(gradient.vector) == await trainer.digest()
 
 
-async def test_a_state_goes_round(trainer: Trainer) -> None:
+async def test_a_state_goes_round(trainer: TaskTrainer) -> None:
     await trainer.apply((await trainer.contribute(SEED, 0, HONEST)).vector)
     data, state = await trainer.serialize()
     newcomer = another(seed=9)
@@ -114,7 +114,7 @@ async def test_a_state_goes_round(trainer: Trainer) -> None:
     assert await newcomer.apply(vector) == await trainer.apply(vector)
 
 
-async def test_a_state_that_is_none_is_refused_and_changes_nothing(trainer: Trainer) -> None:
+async def test_a_state_that_is_none_is_refused_and_changes_nothing(trainer: TaskTrainer) -> None:
     data, state = await trainer.serialize()
     broken = (b"", b"garbage", data[:-1], data[: len(data) // 2], b"\x80\x04pickle", b"\xff" * 64, bytes(8) + data)
     for bad in broken:
@@ -123,7 +123,7 @@ async def test_a_state_that_is_none_is_refused_and_changes_nothing(trainer: Trai
         assert await trainer.digest() == state
 
 
-async def test_a_behaviour_spoils_what_is_sent_and_not_what_is_kept(trainer: Trainer) -> None:
+async def test_a_behaviour_spoils_what_is_sent_and_not_what_is_kept(trainer: TaskTrainer) -> None:
     class Flips(Behaviour):
         def gradient(self, step: int, gradient: torch.Tensor) -> torch.Tensor:
             return -1000.0 * gradient
@@ -134,7 +134,7 @@ async def test_a_behaviour_spoils_what_is_sent_and_not_what_is_kept(trainer: Tra
     assert lying.loss == honest.loss
 
 
-async def test_a_behaviour_can_spoil_the_batch(trainer: Trainer) -> None:
+async def test_a_behaviour_can_spoil_the_batch(trainer: TaskTrainer) -> None:
     class FlipsLabels(Behaviour):
         def batch(self, step, batch, label_flipped):  # type: ignore[no-untyped-def]
             return label_flipped(batch)
@@ -143,7 +143,7 @@ async def test_a_behaviour_can_spoil_the_batch(trainer: Trainer) -> None:
     assert not torch.equal((await trainer.contribute(SEED, 0, FlipsLabels())).vector, honest.vector)
 
 
-async def test_calls_wait_for_each_other(trainer: Trainer) -> None:
+async def test_calls_wait_for_each_other(trainer: TaskTrainer) -> None:
     vector = (await trainer.contribute(SEED, 0, HONEST)).vector
     other = another()
     states = await asyncio.gather(*(trainer.apply(vector) for _ in range(4)))
@@ -180,7 +180,7 @@ async def test_others_recompute_what_a_peer_sent(small_task: Task, max_grad_norm
         assert await theirs.digest() == state
 
 
-async def test_a_state_that_is_not_held_recomputes_nothing(trainer: Trainer) -> None:
+async def test_a_state_that_is_not_held_recomputes_nothing(trainer: TaskTrainer) -> None:
     assert await trainer.recompute(SEED, 1) is None
     sent = [(await trainer.contribute(SEED, 0, HONEST)).vector]
     await trainer.apply(sent[0])
@@ -208,7 +208,7 @@ async def test_a_resumed_run_recomputes_nothing_before_its_state() -> None:
     assert [await resumed.recompute(SEED, step) for step in (0, 3)] == [None, None]
 
 
-async def test_a_state_that_is_refused_leaves_the_previous_one_known(trainer: Trainer) -> None:
+async def test_a_state_that_is_refused_leaves_the_previous_one_known(trainer: TaskTrainer) -> None:
     sent = (await trainer.contribute(SEED, 0, HONEST)).vector
     await trainer.apply(sent)
     with pytest.raises(UserError):
@@ -216,7 +216,7 @@ async def test_a_state_that_is_refused_leaves_the_previous_one_known(trainer: Tr
     assert same(await trainer.recompute(SEED, 0), sent)
 
 
-async def test_a_lie_does_not_reach_what_others_recompute(trainer: Trainer) -> None:
+async def test_a_lie_does_not_reach_what_others_recompute(trainer: TaskTrainer) -> None:
     class Flips(Behaviour):
         def gradient(self, step: int, gradient: torch.Tensor) -> torch.Tensor:
             return -gradient
@@ -282,7 +282,7 @@ async def test_a_peer_that_joins_begins_a_new_chain() -> None:
     assert same(again.vector, first) and again.momentum == digest(bytes(4 * len(first)))
 
 
-async def test_without_momentum_there_is_no_chain(trainer: Trainer) -> None:
+async def test_without_momentum_there_is_no_chain(trainer: TaskTrainer) -> None:
     made = await trainer.contribute(SEED, 0, HONEST)
     assert (made.momentum, trainer.momentum_base(0)) == (b"", None)
 

@@ -17,7 +17,7 @@ from hivemind.proto import p2pd_pb2
 from hivemind.utils.multiaddr import Multiaddr
 
 from btard.identity import PeerId
-from btard.transport.libp2p.pipe import Parser, Pipe, StreamLost, Violation, fill
+from btard.transport.libp2p.pipe import Parser, Pipe, StreamLost, StreamViolation, fill
 
 _MAX_REPLY = 1 << 20
 _MAX_VARINT = 4
@@ -47,7 +47,7 @@ def read_message(store: Callable[[bytes], None]) -> Parser:
         if byte[0] < 0x80:
             break
     if length > _MAX_REPLY:
-        raise Violation(f"p2pd announces a message of {length} bytes")
+        raise StreamViolation(f"p2pd announces a message of {length} bytes")
     data = bytearray(length)
     yield from fill(memoryview(data))
     store(bytes(data))

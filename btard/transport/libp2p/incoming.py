@@ -18,7 +18,7 @@ from btard.identity.envelope import MAX_ENVELOPE
 from btard.transport.base import MAX_HEADER, Inbox
 from btard.transport.libp2p.control import read_message
 from btard.transport.libp2p.gate import Gate, Gates
-from btard.transport.libp2p.pipe import Expects, Parser, Pipe, Violation, fill
+from btard.transport.libp2p.pipe import Expects, Parser, Pipe, StreamViolation, fill
 from btard.transport.libp2p.settings import Counters, Limits
 from btard.version import PROTOCOL_VERSION
 
@@ -138,17 +138,17 @@ class IncomingStreams:
             sender = PeerId(info.peer)
         except (DecodeError, ValueError) as error:
             self._counters.streams_refused += 1
-            raise Violation(f"a stream of no Ed25519 peer: {error}") from None
+            raise StreamViolation(f"a stream of no Ed25519 peer: {error}") from None
         gate = self._pass(pipe, sender, info.proto)
         gate.spend(_OPENING_COST)
         if not self.gates.opens(sender):
             self._counters.streams_refused += 1
             self._disconnect(sender)
-            raise Violation(f"{sender.short} opens too many streams")
+            raise StreamViolation(f"{sender.short} opens too many streams")
         parser = self._parsers.get(info.proto)
         if parser is None or len(self._owner) > self._limits.streams_total:
             self._counters.streams_refused += 1
-            raise Violation(f"stream {info.proto!r} of {sender.short} refused, {len(self._owner)} are open")
+            raise StreamViolation(f"stream {info.proto!r} of {sender.short} refused, {len(self._owner)} are open")
         self._owner[pipe] = (sender, info.proto)
         same = self._pipes[sender, info.proto]
         same.append(pipe)
@@ -156,7 +156,7 @@ class IncomingStreams:
         pipe.on_read = self._pay
         try:
             yield from parser(pipe, sender)
-        except Violation:
+        except StreamViolation:
             self._counters.violations += 1
             raise
 
@@ -164,7 +164,7 @@ class IncomingStreams:
         """Close what makes a peer's streams, or those of all strangers, too many."""
         if protocol != FETCH_PROTOCOL:
             for old in same[: -self._limits.streams_per_peer]:
-                # The newest is the live one after a peer's restart, and a flood of streams hurts only who sends it.
+                # The newest is the live one after a peer's restart, and a flood of streams hurts only its sender.
                 old.abort()
         if self.gates.stranger(sender):
             theirs = self.gates.of(sender, asks=protocol == FETCH_PROTOCOL).pipes
@@ -194,7 +194,7 @@ class IncomingStreams:
             while len(come) - at >= prefix:
                 (length,) = MESSAGE_PREFIX.unpack_from(come, at)
                 if length > most:
-                    raise Violation(f"{sender.short} announces a message of {length} bytes")
+                    raise StreamViolation(f"{sender.short} announces a message of {length} bytes")
                 data, at = come[at + prefix : at + prefix + length], at + prefix + length
                 if len(data) < length:
                     if length <= _MESSAGES_STEP:
@@ -220,7 +220,7 @@ class IncomingStreams:
             yield from fill(memoryview(prefix))
             header_length, length = PART_PREFIX.unpack(prefix)
             if header_length > MAX_HEADER:
-                raise Violation(f"{sender.short} announces a part header of {header_length} bytes")
+                raise StreamViolation(f"{sender.short} announces a part header of {header_length} bytes")
             pipe.expects = Expects.REST
             raw_header = bytearray(header_length)
             yield from fill(memoryview(raw_header))
@@ -240,7 +240,7 @@ class IncomingStreams:
 
     def _drain(self, sender: PeerId, length: int) -> Parser:
         if length > self._limits.drain_bytes:
-            raise Violation(f"a refused part of {length} bytes from {sender.short} is too long to read past")
+            raise StreamViolation(f"a refused part of {length} bytes from {sender.short} is too long to read past")
         while length:
             length -= yield self._scratch[: min(length, len(self._scratch))]
 

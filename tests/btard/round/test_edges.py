@@ -9,7 +9,6 @@ import math
 import pytest
 import torch
 
-from btard.aggregation import RuleName
 from btard.behaviour import Behaviour, View
 from btard.identity import PeerId
 from btard.round.actions import AggregateRows
@@ -149,7 +148,7 @@ def test_a_charge_about_a_sum_on_the_edge_costs_one_liar(times: float, verdict: 
 @pytest.mark.parametrize("edge", ["acquit", "convict", "accuse"])
 @pytest.mark.parametrize("wire", list(WireType))
 def test_a_row_is_too_long_beyond_the_limit_only(edge: str, wire: WireType) -> None:
-    rules = AggregationRules(RuleName.CENTERED_CLIP, tau=1.0, reference_peers=1, max_norm=1.0)
+    rules = AggregationRules("centered_clip", tau=1.0, reference_peers=1, max_norm=1.0)
     limit = getattr(LENGTH, edge)
     long = torch.full((64,), 0.125)
     for _ in range(256):  # the wire type's grain: step up to the first row beyond the edge
@@ -177,11 +176,11 @@ def test_an_owner_covers_up_only_what_it_would_have_accused_of(
     times: float, opinion: Opinion, accuse: bool, named: bool
 ) -> None:
     scene = Scene(under())
-    target, part = scene.attempt.owners[4], 1
-    product, norm = scene.attempt.scalars[target].products[part], scene.attempt.scalars[target].norms[part]
-    scene.publish(target, part, product + times * measure_tolerance(norm, scene.attempt.tau), norm)
+    target, part = scene.attempt.seats.owners[4], 1
+    product, norm = scene.attempt.said.scalars[target].products[part], scene.attempt.said.scalars[target].norms[part]
+    scene.publish(target, part, product + times * measure_tolerance(norm, scene.attempt.seats.tau), norm)
     found = scene.found(target)
-    owner = scene.attempt.owners[part]
+    owner = scene.attempt.seats.owners[part]
     assert (found.opinion, found.accuse, found.accomplices) == (opinion, accuse, (owner,) if named else ())
 
 
@@ -206,7 +205,7 @@ class HugeNumbers(Behaviour):
 def test_sums_beyond_any_float_crash_nobody() -> None:
     rules = dataclasses.replace(RULES, verification=VerificationRules())
     behaviours: dict[int, Behaviour] = {2: HugeNumbers(), 5: HugeNumbers()}
-    swarm = Swarm(8, steps=1, behaviours=behaviours, rules=rules, rule=RuleName.MEAN).run()
+    swarm = Swarm(8, steps=1, behaviours=behaviours, rules=rules, rule="mean").run()
     assert banned(swarm) == {(LIAR, Offence.MALFORMED), (MATE, Offence.MALFORMED)}
 
 

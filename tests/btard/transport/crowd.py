@@ -12,7 +12,6 @@ from functools import partial
 
 import torch
 
-from btard.aggregation import RuleName
 from btard.behaviour import Behaviour
 from btard.executor import Executor
 from btard.hashing import digest
@@ -120,7 +119,7 @@ class Crowd:
         self.recomputed: list[PeerId] = []
         members = tuple(key.peer_id for key in self.keys)
         self.roster = Roster(0, members, frozenset(), first_randomness(0, 0))
-        aggregation = AggregationRules(RuleName.MEAN, 1.0, len(members))
+        aggregation = AggregationRules("mean", 1.0, len(members))
         self.rules = dataclasses.replace(self.rules, aggregation=aggregation)
         for key in self.keys:
             peer = key.peer_id
@@ -147,7 +146,7 @@ class Crowd:
 
     async def recompute(self, record: Attempt, target: PeerId, link: Link | None) -> torch.Tensor | None:
         self.recomputed.append(target)
-        return self.gradient(target, record.roster)
+        return self.gradient(target, record.seats.roster)
 
     async def run(self, peer: PeerId, roster: Roster, contributing: Contributing | None = None) -> Finished | Stopped:
         """Let one peer take a step, with its own gradient or in another way."""

@@ -96,8 +96,8 @@ def test_hiding_a_row_costs_the_owner_and_at_most_its_witness() -> None:
         def work(self, work: Work) -> None:
             super().work(work)
             machine = self.session.machine
-            if isinstance(work, EncodeParts) and machine is not None and machine.attempt.my_part is not None:
-                row = machine.attempt.rows.get((self.peer_id, machine.attempt.my_part))
+            if isinstance(work, EncodeParts) and machine is not None and machine.attempt.seats.my_part is not None:
+                row = machine.attempt.carried.rows.get((self.peer_id, machine.attempt.seats.my_part))
                 hides.own = None if row is None else bytes(row)
 
     swarm = Swarm(COUNT, steps=2, behaviours={LIAR: hides}, rules=EVERYONE, peer_type=one_of(Remembers, LIAR)).run()
