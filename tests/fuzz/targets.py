@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Callable
 from functools import cache
 
@@ -201,7 +200,7 @@ def events(data: bytes) -> None:
         if not reader.left:
             break
         event = reader.number(8)
-        if event in (3, 6) and world.session.deadline == -math.inf:
+        if event in (3, 6) and world.session.wants_tick:
             world.do(world.session.tick(world.now))  # as a driver does once it has handed over what there is
         match event:
             case 0 | 1:
