@@ -38,6 +38,7 @@ class Admissions:
         self.refused_states = 0
 
     def happened(self, peer: LabPeer, event: Event) -> None:
+        """Let a suspended peer, or a fresh key of a banned attacker, ask to be admitted; see `Listener`."""
         if not isinstance(event, Stopped):
             return
         if event.kind is OutcomeKind.BANNED:
@@ -57,6 +58,7 @@ class Admissions:
         peer.candidates = self._doorsteps[peer.peer_id].names(roster, self._waiting)
 
     def moved(self, peer: LabPeer, result: Finished) -> None:
+        """Let those enter that the next roster counts in, and more peers knock when it is time; see `Listener`."""
         self._choose_candidates(peer, result.roster)
         if not peer.honest:
             return

@@ -64,6 +64,7 @@ class Invariants:
         self.checks = 0
 
     def happened(self, peer: LabPeer, event: Event) -> None:
+        """Check what has happened to a peer; raises Violation."""
         self._check_bounds(peer)
         if not peer.honest:
             return

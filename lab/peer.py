@@ -53,6 +53,7 @@ class LabPeer(SimulatedPeer):
             self.behaviour.foretell(roster.step, self.honest_vector(roster))
 
     def note(self, event: Event) -> None:
+        """Tell the listeners, and keep this event alone."""
         # Thousands of steps must not pile up; `roster` and `stopped` need the last event only.
         self.history = [event]
         if isinstance(event, Finished):

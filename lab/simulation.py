@@ -90,6 +90,7 @@ class Chronicle:
     all_out: int | None = None
 
     def happened(self, peer: LabPeer, event: Event) -> None:
+        """Note bans, suspensions and stops that honest peers tell of, each once."""
         if not peer.honest:
             return
         if isinstance(event, Stopped):
@@ -107,6 +108,7 @@ class Chronicle:
                 self.suspensions.append(Suspension(self.peers[who], event.step, event.attempt, reason))
 
     def moved(self, peer: LabPeer, result: Finished) -> None:
+        """Note the newest step that an honest peer has finished, and what followed from it."""
         if not peer.honest or result.step <= self.finished:
             return
         self.finished, self.roster, self.parameters = result.step, result.roster, peer.parameters
