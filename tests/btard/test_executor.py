@@ -57,6 +57,14 @@ def finished_attempt() -> Attempt:
     return record
 
 
+def promising(momentum: bytes) -> Attempt:
+    """Return a record in which the target has committed to this momentum."""
+    record = finished_attempt()
+    commits = record.said.commits
+    commits[TARGET] = dataclasses.replace(commits[TARGET], momentum=momentum)
+    return record
+
+
 RECORD = finished_attempt()
 
 
@@ -124,14 +132,14 @@ def test_a_true_vector_is_found_innocent() -> None:
 
 def test_a_trainer_that_does_not_hold_the_state_knows_nothing() -> None:
     later = dataclasses.replace(ROSTER, step=5)
-    record = dataclasses.replace(RECORD, roster=later)
+    record = finished_attempt()
+    record.seats = dataclasses.replace(record.seats, roster=later)
     assert at_once(executor().required(record, TARGET, None)) is None
 
 
 @pytest.mark.parametrize("shown", [None, b"", bytes(4 * RULES.dimension)], ids=["nothing", "empty", "zeros"])
 def test_a_momentum_that_is_not_the_promised_one_is_withheld(shown: bytes | None) -> None:
-    promised = dataclasses.replace(RECORD.commits[TARGET], momentum=digest(b"another"))
-    record = dataclasses.replace(RECORD, commits={**RECORD.commits, TARGET: promised})
+    record = promising(digest(b"another"))
     with pytest.raises(Withheld):
         at_once(executor(momentum=0.5, shown=shown).required(record, TARGET, None))
 
@@ -140,8 +148,7 @@ def test_a_momentum_that_is_not_the_promised_one_is_withheld(shown: bytes | None
 def test_a_shown_momentum_must_continue_what_was_submitted(known: str) -> None:
     base = torch.arange(float(RULES.dimension))
     shown = bytes(bytes_of(base))
-    promised = dataclasses.replace(RECORD.commits[TARGET], momentum=digest(shown))
-    record = dataclasses.replace(RECORD, commits={**RECORD.commits, TARGET: promised})
+    record = promising(digest(shown))
     submitted = base if known == "what was submitted" else -base
     link = Link(3, encode_parts(submitted, 3, RULES.wire, RULES.aggregation)[1]) if known != "nothing" else None
     asking = executor(momentum=0.5, shown=shown)
