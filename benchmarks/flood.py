@@ -19,6 +19,7 @@ import struct
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
 from multiprocessing.connection import Connection
@@ -35,6 +36,7 @@ async def run_victim(member: bool, author: bytes, pipe: Connection) -> None:
     """Be a peer in a step that will not end, and answer when asked how much processor time it has used."""
     import torch
 
+    from benchmarks.given import GivenVectors
     from btard.behaviour import Behaviour
     from btard.hashing import digest
     from btard.identity import IdentityKey, PeerId
@@ -42,7 +44,7 @@ async def run_victim(member: bool, author: bytes, pipe: Connection) -> None:
     from btard.round.rules import AggregationRules, StepRules, VerificationRules
     from btard.round.session import Session
     from btard.round.vectors.partition import WireType
-    from btard.transport.driver import Contribution, SessionDriver
+    from btard.transport.driver import SessionDriver
     from btard.transport.libp2p import Libp2pNode
 
     aggregation = AggregationRules("centered_clip", tau=1.0, reference_peers=4)
@@ -59,34 +61,24 @@ async def run_victim(member: bool, author: bytes, pipe: Connection) -> None:
         others = [IdentityKey.generate().peer_id for _ in range(2)]
         members = tuple(sorted([key.peer_id, *others, *([flooder] if member else [])]))
         session = Session(rules, key, Behaviour())
-        driver = SessionDriver(
-            session,
-            node.transport,
-            rules,
-            _never,
-            None,
-            lambda voided: None,
-            charge=node.transport.charge,  # type: ignore[arg-type]
-        )
+
+        async def never() -> torch.Tensor:
+            await asyncio.Event().wait()
+            return torch.zeros(_VALUES)
+
+        executor = GivenVectors(rules, key.peer_id, ThreadPoolExecutor(1), never, lambda peer: torch.zeros(_VALUES))
+        driver = SessionDriver(session, node.transport, executor, node.transport.charge)
         node.transport.is_member = session.is_member
         node.transport.attach(driver)
 
-        async def contribute() -> Contribution:
-            await asyncio.Event().wait()
-            return Contribution(torch.zeros(_VALUES))
-
         step = asyncio.ensure_future(
-            driver.run_step(Roster(0, members, frozenset(), first_randomness(0, 0)), digest(b"state"), contribute)
+            driver.run_step(Roster(0, members, frozenset(), first_randomness(0, 0)), digest(b"state"))
         )
         pipe.send((bytes(key.peer_id), node.maddrs))
         while await asyncio.to_thread(pipe.recv):
             pipe.send((time.process_time(), cpu_seconds(node.daemon_pid), vars(node.transport.counters)))
         step.cancel()
         await node.close()
-
-
-async def _never(*arguments: Any) -> None:
-    raise NotImplementedError
 
 
 def victim(member: bool, author: bytes, pipe: Connection) -> None:

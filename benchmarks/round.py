@@ -46,19 +46,18 @@ async def run_round(
     """Be one peer: exchange addresses through the parent, run the rounds, report start and end of each."""
     import torch
 
+    from benchmarks.given import GivenVectors
     from btard.behaviour import Behaviour
     from btard.hashing import digest
-    from btard.identity import IdentityKey, PeerId
+    from btard.identity import IdentityKey
     from btard.round.actions import Finished
-    from btard.round.attempt.attempt import Attempt
     from btard.round.roster import Roster, first_randomness
     from btard.round.rules import NONCE_SIZE, AggregationRules, StepRules, VerificationRules
     from btard.round.session import Session
     from btard.round.vectors.buffers import BufferPool
     from btard.round.vectors.partition import WireType
-    from btard.round.vectors.work import Link
     from btard.transport.base import PeerAddress
-    from btard.transport.driver import Contribution, SessionDriver
+    from btard.transport.driver import SessionDriver
     from btard.transport.libp2p import Libp2pNode
     from btard.transport.libp2p.discover import split_maddr
 
@@ -80,15 +79,11 @@ async def run_round(
             order = {peer: number for number, (peer, _) in enumerate(addresses)}
             vector = vector_of(values, index)
 
-            async def recompute(record: Attempt, target: PeerId, link: Link | None) -> torch.Tensor:
-                return vector_of(values, order[target])
+            async def own() -> torch.Tensor:
+                return vector
 
-            async def contribute() -> Contribution:
-                return Contribution(vector)
-
-            driver = SessionDriver(
-                session, node.transport, rules, recompute, worker, lambda voided: None, charge=node.transport.charge
-            )
+            executor = GivenVectors(rules, key.peer_id, worker, own, lambda peer: vector_of(values, order[peer]))
+            driver = SessionDriver(session, node.transport, executor, node.transport.charge)
             node.transport.attach(driver)
             members = tuple(sorted(peer for peer, _ in addresses))
             roster = Roster(0, members, frozenset(), first_randomness(0, 0))
@@ -99,7 +94,7 @@ async def run_round(
                     before = tuple(map(cpu_seconds, pids))
                 await asyncio.to_thread(barrier.wait, PATIENCE_SECONDS)
                 start = time.monotonic()
-                outcome = await driver.run_step(roster, digest(b"state"), contribute)
+                outcome = await driver.run_step(roster, digest(b"state"))
                 if not isinstance(outcome, Finished) or outcome.attempt:
                     raise RuntimeError(f"the round did not succeed at once: {outcome}")
                 pipe.send((start, time.monotonic(), 0.0, 0.0))

@@ -119,13 +119,12 @@ class Protocol:
         validators: float,
         begins_early: bool,
     ) -> None:
+        from benchmarks.given import GivenVectors
         from btard.behaviour import Behaviour
-        from btard.round.attempt.attempt import Attempt
         from btard.round.roster import Roster, first_randomness
         from btard.round.rules import NONCE_SIZE, AggregationRules, StepRules, VerificationRules
         from btard.round.vectors.buffers import BufferPool
         from btard.round.vectors.partition import WireType
-        from btard.round.vectors.work import Link
         from btard.transport.driver import SessionDriver
 
         self._node, self._vector, self._begins_early = node, vector, begins_early
@@ -136,15 +135,14 @@ class Protocol:
             bytes(NONCE_SIZE), len(vector), WireType.FLOAT32, *[PATIENCE_SECONDS] * 5, aggregation, verification
         )
         order = {peer: number for number, peer in enumerate(peers)}
-
-        async def recompute(record: Attempt, target: PeerId, link: Link | None) -> torch.Tensor:
-            return vector_of(len(vector), order[target])
-
         machine = session(rules, key, Behaviour(), BufferPool())
-        self._driver = SessionDriver(
-            machine, node.transport, rules, recompute, worker, lambda voided: None, charge=node.transport.charge
-        )
+        executor = GivenVectors(rules, key.peer_id, worker, self._own, lambda peer: vector_of(len(vector), order[peer]))
+        self._driver = SessionDriver(machine, node.transport, executor, node.transport.charge)
         self._roster = Roster(0, tuple(sorted(peers)), frozenset(), first_randomness(0, 0))
+
+    async def _own(self) -> torch.Tensor:
+        await self._started.wait()
+        return self._vector
 
     async def prepare(self) -> Callable[[], Awaitable[None]]:
         """Make ready for a round; returns what runs it."""
@@ -162,13 +160,8 @@ class Protocol:
     async def _step(self) -> None:
         from btard.hashing import digest
         from btard.round.actions import Finished
-        from btard.transport.driver import Contribution
 
-        async def contribute() -> Contribution:
-            await self._started.wait()
-            return Contribution(self._vector)
-
-        outcome = await self._driver.run_step(self._roster, digest(b"state"), contribute)
+        outcome = await self._driver.run_step(self._roster, digest(b"state"))
         if not isinstance(outcome, Finished) or outcome.attempt:
             raise RuntimeError(f"the round did not succeed at once: {outcome}")
         self._roster = outcome.roster

@@ -159,17 +159,18 @@ class Peer:
     async def _train(self, node: Libp2pNode, named: dict[PeerId, tuple[str, ...]], registry: CollectorRegistry) -> int:
         import torch
 
-        from btard.peer.examiner import Examiner
+        from btard.executor import Executor
         from btard.peer.meeting.joining import check_local_settings, find_manifest, load_run_task
         from btard.peer.meeting.knocking import Knocker
         from btard.peer.meeting.neighbours import Neighbours
         from btard.peer.meeting.rosters import Rosters
         from btard.peer.progress import Progress
         from btard.peer.serving import StateServer
+        from btard.peer.shown_momentum import ShownMomentum
         from btard.peer.telemetry.meter import PeerMeter
         from btard.peer.telemetry.recorder import Recorder, begin_wandb
         from btard.peer.telemetry.reporting import Reporter
-        from btard.peer.trainer import Trainer
+        from btard.peer.trainer import TaskTrainer
         from btard.peer.training import TrainingLoop
         from btard.round.session import Session
         from btard.round.vectors.buffers import BufferPool
@@ -179,7 +180,7 @@ class Peer:
         from btard.swarm.events.log import EventLog
         from btard.swarm.questions import is_large
         from btard.swarm.telemetry.validation_watch import ValidationWatch
-        from btard.transport.driver import SessionDriver
+        from btard.transport.driver import SessionDriver, in_worker
 
         settings = self._settings
         if settings.threads:
@@ -189,7 +190,7 @@ class Peer:
         check_local_settings(settings, manifest)
         loop = asyncio.get_running_loop()
         task = await loop.run_in_executor(None, load_run_task, settings, manifest)
-        trainer = await loop.run_in_executor(None, Trainer, task, manifest, settings.device)
+        trainer = await loop.run_in_executor(None, TaskTrainer, task, manifest, settings.device)
         adopt_libraries()
         wandb = await loop.run_in_executor(None, begin_wandb, settings, manifest, self._key.peer_id)
         logger.info(
@@ -204,16 +205,10 @@ class Peer:
             self._key.peer_id,
         )
         session = Session(manifest.step_rules, self._key, self._behaviour, BufferPool())
-        driver = SessionDriver(
-            session,
-            node.transport,
-            manifest.step_rules,
-            Examiner(trainer, manifest, node.transport).recompute,
-            trainer.worker,
-            lambda event: training.on_voided(event),
-            lambda step, target, finding: training.on_examined(step, target, finding),
-            node.transport.charge,
-        )
+        ask = ShownMomentum(trainer, manifest, node.transport).ask
+        run = in_worker(trainer.worker)
+        executor = Executor(manifest.step_rules, self._key.peer_id, self._behaviour, trainer, ask, run)
+        driver = SessionDriver(session, node.transport, executor, node.transport.charge)
         node.transport.is_member = lambda peer: peer == coordinator or session.is_member(peer)
         node.transport.attach(driver)
         meter = PeerMeter(
@@ -257,6 +252,7 @@ class Peer:
             events=EventLog(settings.directory / "events.jsonl"),
             join_timeout=settings.join_timeout,
         )
+        driver.attach(training)
         background = [asyncio.ensure_future(work.run()) for work in (neighbours, knocker, door, training.reporter)]
         try:
             return await training.run()

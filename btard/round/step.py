@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import math
+from collections.abc import Mapping
 
 from btard.behaviour import Behaviour
 from btard.identity import Envelope, Heading, IdentityKey, Malformed, MessageKind, PeerId
+from btard.round import answers
 from btard.round.actions import Action, OutcomeKind, Stopped, Verdict, Voided
 from btard.round.attempt.attempt import Attempt
 from btard.round.context import StepContext
@@ -15,8 +17,8 @@ from btard.round.delivery.intake import TIMELESS, Intake
 from btard.round.delivery.patience import Patience
 from btard.round.failure.history import History, end_of_road
 from btard.round.failure.settlement import Settlement
-from btard.round.failure.stopping import complaints, proofs, shown
-from btard.round.messages.accusations import Charge, ChargeKind, Fault
+from btard.round.failure.stopping import charge_of, complaints, proofs, shown
+from btard.round.messages.accusations import Charge, Fault
 from btard.round.messages.bodies import BROADCASTS, Certificate, Phase, Pull
 from btard.round.messages.form import form_fault
 from btard.round.phases.agree import AgreePhase, check_certificate
@@ -32,15 +34,16 @@ from btard.round.roster import Roster
 from btard.round.rules import StepRules
 from btard.round.vectors.aggregation import refusal
 from btard.round.vectors.buffers import BufferPool
-from btard.round.vectors.work import Aggregated, Finding, Inspected, Measured
+from btard.round.vectors.momentum import Link
+from btard.round.vectors.work import Aggregated, Finding
 
 
 class StepMachine:
     """A peer's part in one step.
 
     Every method is an event and returns actions. `deadline` is when `tick` wants to be called, in seconds of the
-    driver's clock. What arrives is filed or answered, and looked at as a whole by the next `tick`, which is wanted at
-    once: much arrives together. After a Finished or Stopped action the machine is `over` and ignores all.
+    driver's clock. What arrives is filed or answered, and looked at as a whole by the next `tick`, which the machine
+    then wants at once: much arrives together. After a Finished or Stopped action it is `over` and ignores all.
     """
 
     def __init__(
@@ -53,10 +56,12 @@ class StepMachine:
         parameters: bytes,
         candidates: tuple[PeerId, ...] = (),
         previous: Attempt | None = None,
+        links: Mapping[PeerId, Link] | None = None,
         pool: BufferPool | None = None,
     ) -> None:
-        self._context = StepContext(rules, roster, key, behaviour, parameters, candidates, previous)
+        self._context = StepContext(rules, roster, key, behaviour, parameters, candidates, previous, links or {})
         self._pool = pool
+        self._gradient: answers.GradientComputed | None = None
         self._examined: Finding | None = None
         self._history = History(self._context)
         self._accusation: Charge | None = None
@@ -82,7 +87,8 @@ class StepMachine:
             blame_views=history.blames_views(history.standing),
         )
         self._heard = self._settlement.heard
-        self._commit = CommitPhase(context, self.attempt, history.decided, examined=self._examined is not None)
+        examined = self._examined is not None
+        self._commit = CommitPhase(context, self.attempt, history.decided, examined=examined, gradient=self._gradient)
         self._scatter = ScatterPhase(context, self.attempt, self._exchange)
         self._gather = GatherPhase(context, self.attempt)
         self._reveal = RevealPhase(context, self.attempt)
@@ -95,12 +101,15 @@ class StepMachine:
         self._reasoned_at = math.inf
 
     @property
+    def wants_tick(self) -> bool:
+        """Whether the machine wants a `tick` as soon as all that has arrived is handed over."""
+        return self._unread and not self.over
+
+    @property
     def deadline(self) -> float:
-        """When the machine wants a `tick`; minus infinity is as soon as all that has arrived is handed over."""
+        """When the machine wants a `tick` at the latest."""
         if self.over:
             return math.inf
-        if self._unread:
-            return -math.inf
         return self._settlement.wakes_at if self._settlement.frozen else self._patience.deadline
 
     def start(self, now: float) -> list[Action]:
@@ -115,80 +124,56 @@ class StepMachine:
             return self._stop(OutcomeKind.NO_MAJORITY, f"{len(seats.workers)} workers cannot aggregate: {reason}")
         return self._enter(now, self._commit)
 
-    def _expects(self, attempt: int) -> bool:
-        """Whether an answer to an action of this attempt is still of use."""
-        return not self.over and attempt == self.attempt.seats.number
-
-    def parts_ready(
-        self, now: float, attempt: int, parts: tuple[memoryview, ...], digests: tuple[bytes, ...], momentum: bytes
-    ) -> list[Action]:
-        """The parts that an EncodeParts action asked for are ready; an answer to an earlier attempt is ignored."""
-        if not self._expects(attempt) or not self._commit.busy() or self._settlement.frozen:
+    def answer(self, now: float, answer: answers.Answer) -> list[Action]:
+        """The answer to an action has come; one that is of no use any more is ignored."""
+        settlement = self._settlement
+        looking = settlement.court or self._check
+        if self.over or not answer.belongs(self._context.number, self.attempt.seats.number):
             return []
-        return self._advance(now, self._commit.parts_ready(parts, digests, momentum))
+        actions: list[Action] = []
+        match answer:
+            case answers.GradientComputed():
+                self._gradient = answer  # later attempts send it, too
+                return [] if settlement.frozen else self._commit.computed(answer)
+            case answers.PartsEncoded(_, parts, digests) if self._commit.busy() and not settlement.frozen:
+                actions = self._commit.encoded(parts, digests)
+            case answers.RowsAggregated(_, result) if self._gather.busy() and not settlement.frozen:
+                actions = self._aggregated(result)
+            case answers.RowsMeasured(_, result) if not settlement.frozen:
+                actions = self._measure.measured(result)
+            case answers.RowInspected(_, author, part, row) if looking is not None:
+                looking.inspected(author, part, row)
+            case answers.AggregateCompared(_, part, excess) if looking is not None:
+                looking.aggregated_again(part, excess)
+            case answers.TargetExamined(_, target, finding):
+                actions = self._target_examined(target, finding)
+            case _:
+                return []
+        return self._advance(now, actions)
 
-    def aggregate_ready(self, now: float, attempt: int, result: Aggregated) -> list[Action]:
-        """The aggregate that an AggregateRows action asked for is ready; one of an earlier attempt is ignored."""
-        if not self._expects(attempt) or not self._gather.busy() or self._settlement.frozen:
-            return []
+    def _aggregated(self, result: Aggregated) -> list[Action]:
         offence = self._gather.offence(result.refused, result.too_long)
         if offence is not None and self._may_charge(offence):
             self._charge = offence
-            return self._advance(now, [])
-        return self._advance(now, self._gather.aggregate_ready(result.payload))
-
-    def measured(self, now: float, attempt: int, result: Measured) -> list[Action]:
-        """The projections that a MeasureRows action asked for are ready."""
-        if not self._expects(attempt) or self._settlement.frozen:
             return []
-        return self._advance(now, self._measure.measured(result))
+        return self._gather.aggregate_ready(result.payload)
 
-    def inspected(self, now: float, attempt: int, author: PeerId, part: int, row: Inspected) -> list[Action]:
-        """A row that an InspectRow action was about has been measured."""
-        if not self._expects(attempt):
-            return []
-        if self._settlement.court is not None:
-            self._settlement.court.inspected(author, part, row)
-        elif self._check is not None:
-            self._check.inspected(author, part, (row.product, row.norm))
-        return self._advance(now, [])
-
-    def aggregated_again(self, now: float, attempt: int, part: int, excess: float) -> list[Action]:
-        """A part that an AggregateAgain action was about has been compared with its rows."""
-        if not self._expects(attempt):
-            return []
-        if self._settlement.court is not None:
-            self._settlement.court.aggregated_again(part, excess)
-        elif self._check is not None:
-            self._check.aggregated_again(part, excess)
-        return self._advance(now, [])
-
-    def examined(self, now: float, target: PeerId, finding: Finding) -> list[Action]:
-        """The vector that an Examine action was about has been recomputed."""
-        if self.over:
-            return []
-        court = self._settlement.court
+    def _target_examined(self, target: PeerId, finding: Finding) -> list[Action]:
+        actions: list[Action] = []
         if target == self.attempt.seats.target and self._examined is None:
             self._examined = finding
-            actions: list[Action] = []
-            kind = ChargeKind.WITHHELD if finding.withheld else ChargeKind.GRADIENT
-            accused = Charge(kind, target, 0) if finding.accuse or finding.withheld else None
-            behaviour = self._context.behaviour
-            charge = behaviour.charge(self._context.number, Phase.COMMIT, accused, self.attempt.view)
+            found, view = charge_of(target, finding), self.attempt.view
+            charge = self._context.behaviour.charge(self._context.number, Phase.COMMIT, found, view)
             if charge is not None and self._may_charge(charge):
                 self._charge = self._accusation = charge
             elif self._commit.busy() and not self._settlement.frozen:
                 actions = self._commit.examined()
-            if court is not None:
-                court.examined(target, finding)
-            return self._advance(now, actions)
-        if court is not None:
-            court.examined(target, finding)
-        return self._advance(now, [])
+        if self._settlement.court is not None:
+            self._settlement.court.examined(target, finding)
+        return actions
 
     def _may_charge(self, charge: Charge) -> bool:
-        attempt = self.attempt
-        seats = attempt.seats
+        seats = self.attempt.seats
         heard = (seats.me, charge) in self._history.standing.judged
         return not heard and charge.accused in seats.known and seats.me in seats.voters
 

@@ -8,10 +8,11 @@ from btard.identity import Envelope, PeerId
 from btard.round.attempt.attempt import Attempt
 from btard.round.failure.disputes import SIGNED_FAULTS
 from btard.round.failure.heard import Heard
-from btard.round.messages.accusations import Fault
+from btard.round.messages.accusations import Charge, ChargeKind, Fault
 from btard.round.messages.attachments import SHOWN
 from btard.round.messages.bodies import Phase
 from btard.round.phases.phase import HOPELESS
+from btard.round.vectors.work import Finding
 
 
 def proofs(attempt: Attempt, phase: Phase, false_reveals: Iterable[tuple[Envelope, Envelope]]) -> list[Envelope]:
@@ -40,6 +41,13 @@ def complaints(missing: Mapping[PeerId, Fault], heard: Heard, *, ended: bool) ->
         for peer, fault in missing.items()
         if fault is Fault.OTHER_VIEW or (not reasoned and (fault in HOPELESS or (ended and peer not in explained)))
     }
+
+
+def charge_of(target: PeerId, finding: Finding) -> Charge | None:
+    """Return what a validator accuses its target of by what it has found, None for nothing."""
+    if not finding.accuse and not finding.withheld:
+        return None
+    return Charge(ChargeKind.WITHHELD if finding.withheld else ChargeKind.GRADIENT, target, 0)
 
 
 def shown(attempt: Attempt, faults: Iterable[Fault], *, charged: bool) -> list[Envelope]:

@@ -38,7 +38,7 @@ STEP = (
     Mutant(
         "what a witness finds is forgotten",
         "btard/round/phases/check.py",
-        "if SCALARS.accuses(row_excess(self._attempt, owner, part, true)):",
+        "if SCALARS.accuses(row_excess(self._attempt, owner, part, (row.product, row.norm))):",
         "if False:",
         f"{ROUND}/phases/test_check.py::test_the_witness_of_an_owners_row_finds_a_balanced_sum[witnessed-0.05]",
     ),

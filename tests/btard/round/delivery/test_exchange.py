@@ -321,9 +321,9 @@ def test_a_part_comes_through_third_peers_and_costs_no_attempt(instead: bytes | 
     class Counts(SimulatedPeer):
         relayed = 0
 
-        def _send_part(self, receiver: PeerId, header: Envelope, payload: Payload) -> None:
+        def send_part(self, receiver: PeerId, header: Envelope, payload: Payload) -> None:
             self.relayed += header.author != self.peer_id
-            super()._send_part(receiver, header, payload)
+            super().send_part(receiver, header, payload)
 
     swarm = Swarm(8, steps=2, behaviours={1: Spoils(keys(8)[5].peer_id, instead)}, peer_type=Counts).run()
     swarm.check_agreement()

@@ -216,8 +216,9 @@ FOUND = Finding(Opinion.GUILTY, True, 1.0, (PEERS[3],))
 
 
 def test_a_gradient_is_recomputed_by_everyone() -> None:
-    hall = Hall((PEERS[1], LIE), (PEERS[4], LIE), record=Scene().attempt)
-    assert hall.court.open(0.0) == [Examine(PEERS[2])], "once"
+    record = Scene().attempt
+    hall = Hall((PEERS[1], LIE), (PEERS[4], LIE), record=record)
+    assert hall.court.open(0.0) == [Examine(hall.step.number, PEERS[2], record, None)], "once"
     assert not hall.court.decided
     assert hall.court.seconds() == RULES.commit_seconds
     hall.court.examined(PEERS[2], FOUND)

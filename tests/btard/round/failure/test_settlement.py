@@ -97,7 +97,7 @@ def test_an_accusation_about_an_unknown_step_costs_nobody(kind: ChargeKind) -> N
             machine = self.session.machine
             if machine is not None and roster.step == 0 and self.peer_id == PEERS[LIAR]:
                 charge = Charge(kind, PEERS[VICTIM], 0)
-                self._perform(machine._settlement.freeze(self.network.now, Phase.COMMIT, {}, [], charge))
+                self.perform(machine._settlement.freeze(self.network.now, Phase.COMMIT, {}, [], charge))
 
     swarm = Swarm(COUNT, steps=2, behaviours={LIAR: Behaviour()}, peer_type=Accuser).run()
     swarm.check_agreement()

@@ -8,7 +8,7 @@ import pytest
 
 from btard.behaviour import Behaviour, View
 from btard.identity import MessageKind, PeerId
-from btard.round.actions import Action, AggregateAgain
+from btard.round.actions import AggregateAgain, Work
 from btard.round.attempt.seats import Seats
 from btard.round.delivery.patience import Patience
 from btard.round.draw import draw_auditors, enough_auditors
@@ -64,10 +64,10 @@ class Audited(SimulatedPeer):
 
     seen: list[tuple[PeerId, int]] = []  # noqa: RUF012 - of one test, which clears it
 
-    def _work(self, action: Action) -> None:  # type: ignore[override]
-        if isinstance(action, AggregateAgain):
-            self.seen.append((self.peer_id, action.part))
-        super()._work(action)  # type: ignore[arg-type]
+    def work(self, work: Work) -> None:
+        if isinstance(work, AggregateAgain):
+            self.seen.append((self.peer_id, work.part))
+        super().work(work)
 
 
 @pytest.mark.parametrize("rule", [MEDIAN, TRIMMED])
@@ -248,9 +248,9 @@ def test_a_row_that_no_auditor_gets_costs_its_author_its_place() -> None:
 class Idle(SimulatedPeer):
     """Never comes to an end with what it collects."""
 
-    def _work(self, action: Action) -> None:  # type: ignore[override]
-        if not isinstance(action, AggregateAgain):
-            super()._work(action)  # type: ignore[arg-type]
+    def work(self, work: Work) -> None:
+        if not isinstance(work, AggregateAgain):
+            super().work(work)
 
 
 def test_an_auditor_that_never_ends_stalls_nobody() -> None:
