@@ -19,7 +19,7 @@ from btard.round.messages.attachments import relays
 from btard.round.messages.bodies import Forward, Phase
 
 
-class Stage(Enum):
+class SettlementStage(Enum):
     """Where a settlement stands, in the order of docs/protocol.md, "When an attempt fails"."""
 
     COLLECTING = auto()
@@ -67,7 +67,7 @@ class Settlement:
         self._exchange = exchange
         self.heard = Heard(attempt, judged, earlier=earlier, left=left, blame_views=blame_views)
         self.court: Court | None = None
-        self.stage = Stage.COLLECTING
+        self.stage = SettlementStage.COLLECTING
         self._passed_on = False
         self._frozen_at = 0.0
         self.deadline = 0.0
@@ -75,12 +75,12 @@ class Settlement:
     @property
     def frozen(self) -> bool:
         """Whether the attempt is given up."""
-        return self.stage is not Stage.COLLECTING
+        return self.stage is not SettlementStage.COLLECTING
 
     @property
     def wakes_at(self) -> float:
         """When something is to be done, whatever arrives: at the deadline, or when the court asks for what is late."""
-        court = self.court if self.stage is Stage.COURT else None
+        court = self.court if self.stage is SettlementStage.COURT else None
         return self.deadline if court is None else min(self.deadline, court.urges_at)
 
     def extend_to(self, time: float) -> None:
@@ -110,7 +110,7 @@ class Settlement:
     ) -> list[Action]:
         """Give the attempt up and report why, and of whom something came too late."""
         seats, rules, heard = self._seats, self._seats.rules, self.heard
-        self.stage, self._frozen_at = Stage.REPORTS, now
+        self.stage, self._frozen_at = SettlementStage.REPORTS, now
         heard.close()
         own_reasons = bool(complaints or proofs or charge)
         reaction = bool(heard.reporters) and not own_reasons
@@ -138,18 +138,18 @@ class Settlement:
         while True:
             before = self.stage
             match before:
-                case Stage.REPORTS:
+                case SettlementStage.REPORTS:
                     actions += self._await_reports(now)
-                case Stage.RELAYS:
+                case SettlementStage.RELAYS:
                     actions += self._await_relays(now)
-                case Stage.COURT:
+                case SettlementStage.COURT:
                     actions += self._sit(now)
-                case Stage.VOTES:
+                case SettlementStage.VOTES:
                     actions += self._await_votes(now)
-                case Stage.VOTE_RELAYS:
+                case SettlementStage.VOTE_RELAYS:
                     if now >= self.deadline or not self.heard.awaited_relays(votes=True):
-                        self.stage = Stage.RESOLVED
-                case Stage.COLLECTING | Stage.RESOLVED:
+                        self.stage = SettlementStage.RESOLVED
+                case SettlementStage.COLLECTING | SettlementStage.RESOLVED:
                     pass
             if self.stage is before:
                 return actions
@@ -163,7 +163,7 @@ class Settlement:
             self.deadline = min(self.deadline, self._frozen_at + 2 * delay_bound)
         if now < self.deadline and heard.awaited_reports():
             return []
-        self.stage = Stage.RELAYS
+        self.stage = SettlementStage.RELAYS
         actions = self._relay(now, votes=False)
         if apart:
             # Others may wait that long for reports of members that only they count in.
@@ -177,9 +177,9 @@ class Settlement:
         charges = self.heard.charges()
         self.court = Court(self._context, self.attempt, self._exchange, charges)
         if not charges:
-            self.stage = Stage.RESOLVED
+            self.stage = SettlementStage.RESOLVED
             return []
-        self.stage = Stage.COURT
+        self.stage = SettlementStage.COURT
         self.deadline = now + self.court.seconds()
         return self.court.open(now)
 
@@ -189,7 +189,7 @@ class Settlement:
         actions = self.court.advance(now)
         if now < self.deadline and not self.court.decided:
             return actions
-        self.stage = Stage.VOTES
+        self.stage = SettlementStage.VOTES
         actions += self.court.vote(misled=tells_two_stories(self.heard.attached()))
         self.heard.add_own_vote(self.attempt.said.signed[MessageKind.VOTE, self._seats.me])
         self.deadline = now + self.court.seconds() + self._seats.rules.delay_bound_seconds
@@ -199,7 +199,7 @@ class Settlement:
         """Relay the votes once all are here that can be expected."""
         if now < self.deadline and self.heard.awaited_votes():
             return []
-        self.stage = Stage.VOTE_RELAYS
+        self.stage = SettlementStage.VOTE_RELAYS
         return self._relay(now, votes=True)
 
     def _relay(self, now: float, *, votes: bool) -> list[Action]:
@@ -211,6 +211,6 @@ class Settlement:
 
     def resolution(self) -> Resolution | None:
         """Return the outcome, once everything is in or the deadlines have passed."""
-        if self.stage is not Stage.RESOLVED or self.court is None:
+        if self.stage is not SettlementStage.RESOLVED or self.court is None:
             return None
         return self.heard.resolve(self.court.charges)
