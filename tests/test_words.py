@@ -119,7 +119,7 @@ VAGUE = (
     re.compile(r"\b(Who|Whom|[Ww]hoever|[Ww]homever)\b(?![^.]*\?)"),
     re.compile(r"\b(to|for|by|than|as|from|with|of|against|before|[Rr]eturns?) who\b|\b[Rr]eturns? whom\b|; whom? "),
 )
-"""'Who is late' as a subject or an object reads as a question, and tells no peer from a person: 'a peer that is late'."""
+"""'Who is late' reads as a question, and tells no peer from a person; 'a peer that is late' does neither."""
 
 
 def test_docstrings_name_their_subject() -> None:
