@@ -41,8 +41,8 @@ from btard.vocabulary import ExitCode
 logger = logging.getLogger(__name__)
 
 _REJOIN_POLL = 0.5
-_LINGER = 120.0
-_GOODBYE = 3.0
+_LINGER_SECONDS = 120.0
+_GOODBYE_SECONDS = 3.0
 
 
 class PeerEvent(StrEnum):
@@ -338,7 +338,7 @@ class TrainingLoop:
         """Tell the members that this peer leaves, and the coordinator its last metrics."""
         self.driver.leave(reason)
         await self.reporter.publish()
-        await self.node.transport.flush(min(_GOODBYE, self.manifest.deadlines.settle))
+        await self.node.transport.flush(min(_GOODBYE_SECONDS, self.manifest.deadlines.settle))
 
     async def _end(self, roster: Roster, state: bytes) -> ExitCode:
         """Stay until the coordinator has the last checkpoint, so that somebody has it."""
@@ -346,7 +346,7 @@ class TrainingLoop:
         self.events.write(PeerEvent.FINISHED, step=roster.step)
         logger.info("the run's %d steps are done; waiting for the coordinator's last checkpoint", roster.step)
         await self.reporter.publish()
-        deadline = time.monotonic() + _LINGER
+        deadline = time.monotonic() + _LINGER_SECONDS
         while time.monotonic() < deadline:
             record = await self.rosters.look()
             if record is not None and record.finished:

@@ -364,7 +364,7 @@ class StepMachine:
         if resolution is None:
             return []
         attempt, context = self.attempt, self._context
-        outcome = self._history.settle(self._heard, resolution)
+        outcome = self._history.take_in(self._heard, resolution)
         resolution = outcome.resolution
         verdicts = tuple(Verdict(ban.peer, make_evidence(ban, about, context.previous)) for ban, about in outcome.bans)
         what = (resolution.suspended, verdicts, resolution.left, outcome.withdrawn)

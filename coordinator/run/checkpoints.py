@@ -32,7 +32,7 @@ MAX_ATTEMPTS = 5
 RETRY_SECONDS = 2.0
 """Seconds before another attempt at the same checkpoint."""
 
-_BASE_TIMEOUT = 60.0
+_BASE_TIMEOUT_SECONDS = 60.0
 _SLOWEST = 1 << 20
 """Bytes a second at which a download must come at least."""
 
@@ -124,7 +124,7 @@ class CheckpointKeeper:
         )
 
     async def _save(self, step: int, digest: bytes, sources: list[PeerId]) -> None:
-        timeout = _BASE_TIMEOUT + self._limit / _SLOWEST
+        timeout = _BASE_TIMEOUT_SECONDS + self._limit / _SLOWEST
         question = Question(want=Want.SNAPSHOT, step=step)
         source = await self._network.download(
             sources, question, self._load, digest, limit=self._limit, timeout_seconds=timeout

@@ -23,7 +23,7 @@ SILENCE_SECONDS = 10.0
 """Seconds without any answer after which the swarm counts as silent."""
 
 _SILENCE_AGAIN = 60.0
-_REDIAL_PERIOD = 10.0
+_REDIAL_PERIOD_SECONDS = 10.0
 _REDIALS_AT_ONCE = 32
 
 
@@ -64,7 +64,11 @@ class Follower:
         else:
             self._tell_silence(now)
         missing = [peer for peer in members if peer not in self.heads]
-        if missing and now - self._redialled > _REDIAL_PERIOD and (self._redialling is None or self._redialling.done()):
+        if (
+            missing
+            and now - self._redialled > _REDIAL_PERIOD_SECONDS
+            and (self._redialling is None or self._redialling.done())
+        ):
             self._redialled = now
             # Not waited for: dialling the dead takes long, and a swarm that is lost sight of cannot be followed again.
             self._redialling = asyncio.create_task(self._redial(missing))

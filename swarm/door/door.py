@@ -51,7 +51,7 @@ _NEW_A_SECOND = 64
 
 _KNOCK_PAUSE = 0.5
 _SECRET_LIFETIME = 600.0
-_CONNECTED_PERIOD = 1.0
+_CONNECTED_PERIOD_SECONDS = 1.0
 
 LOOK_PERIOD_SECONDS = 0.2
 """Seconds between two looks at the callers that are due to be called."""
@@ -173,7 +173,7 @@ class Door:
         asked = -math.inf
         try:
             while True:
-                if self._callers and self._clock() - asked > _CONNECTED_PERIOD:
+                if self._callers and self._clock() - asked > _CONNECTED_PERIOD_SECONDS:
                     connected, asked = await self._connected(), self._clock()
                 self.look(connected)
                 await asyncio.sleep(LOOK_PERIOD_SECONDS)

@@ -19,12 +19,6 @@ from btard.round.vectors.aggregation import aggregate_limits
 from btard.round.vectors.work import UNKNOWN, Finding, Inspected, opinion_on
 from btard.verification.thresholds import LENGTH, SCALARS, SUM
 
-_SHOWN = frozenset({ChargeKind.FALSE_SCALARS, ChargeKind.NOT_FINITE, ChargeKind.TOO_LONG})
-"""Charges about a row that the accuser holds and must show."""
-
-_PAST = frozenset({ChargeKind.GRADIENT, ChargeKind.WITHHELD})
-"""Charges about the step before, for which a vector has to be recomputed."""
-
 
 class Court:
     """This peer's part in judging the charges of one failed attempt."""
@@ -54,11 +48,11 @@ class Court:
         actions: list[Action] = []
         targets = set()
         for accuser, charge in self.charges.items():
-            if charge.kind in _SHOWN:
+            if charge.kind.needs_exhibit:
                 item = (MessageKind.PART, charge.accused, charge.part)
                 if self._carried.holds(item) is None:
                     actions += self._exchange.pull(item, [accuser])
-            elif charge.kind in _PAST:
+            elif charge.kind.about_last_step:
                 targets.add(charge.accused)
             elif self._must_aggregate(charge):
                 actions += self._collect(now, accuser, charge)
@@ -91,7 +85,7 @@ class Court:
         """How long looking may take: a whole gradient is computed for some charges, and all
         rows of a part are collected for others."""
         rules = self._seats.rules
-        computing = any(charge.kind in _PAST for charge in self.charges.values())
+        computing = any(charge.kind.about_last_step for charge in self.charges.values())
         collecting = any(self._is_about_rows(charge) for charge in self.charges.values())
         looking = self._seats.check_seconds if collecting else rules.scatter_seconds
         return max(rules.commit_seconds, looking) if computing else looking
@@ -104,7 +98,7 @@ class Court:
             actions += self._exchange.urge(now, self._collection.wanted(), everyone=True)
         for accuser, charge in self.charges.items():
             item = (MessageKind.PART, charge.accused, charge.part)
-            if charge.kind not in _SHOWN or accuser in self._found or item in self._looking:
+            if not charge.kind.needs_exhibit or accuser in self._found or item in self._looking:
                 continue
             if charge.accused == self._seats.me and charge.kind is not ChargeKind.FALSE_SCALARS:
                 self._found[accuser] = Finding(Opinion.INNOCENT, False, 0.0)
@@ -116,7 +110,7 @@ class Court:
     def inspected(self, author: PeerId, part: int, row: Inspected) -> None:
         """A row has been measured."""
         for accuser, charge in self.charges.items():
-            if (charge.accused, charge.part) == (author, part) and charge.kind in _SHOWN:
+            if (charge.accused, charge.part) == (author, part) and charge.kind.needs_exhibit:
                 self._found[accuser] = Finding(self._judge_row(charge, row), False, 0.0)
 
     def aggregated_again(self, part: int, excess: float) -> None:
@@ -129,7 +123,7 @@ class Court:
     def examined(self, target: PeerId, finding: Finding) -> None:
         """A vector of the step before has been recomputed."""
         for accuser, charge in self.charges.items():
-            if charge.kind in _PAST and charge.accused == target:
+            if charge.kind.about_last_step and charge.accused == target:
                 self._found[accuser] = finding
 
     def _settle_unknown(self, targets: set[PeerId]) -> None:
@@ -173,7 +167,7 @@ class Court:
         ballots = []
         for accuser, charge in sorted(self.charges.items()):
             finding = self._found.get(accuser)
-            undecided = finding is None or (misled and charge.kind not in _PAST)
+            undecided = finding is None or (misled and not charge.kind.about_last_step)
             opinion = Opinion.UNSURE if finding is None or undecided else finding.opinion
             opinion = context.behaviour.opinion(context.number, charge, opinion)
             accomplices = () if finding is None or opinion is not Opinion.GUILTY else finding.accomplices

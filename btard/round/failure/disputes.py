@@ -47,7 +47,7 @@ class Disputes:
         self.suspended: dict[PeerId, str] = {}
         self.pairs: list[tuple[PeerId, PeerId]] = []
 
-    def settle(self, *, blame_views: bool, proven: bool) -> None:
+    def decide(self, *, blame_views: bool, proven: bool) -> None:
         """Decide.
 
         Args:

@@ -57,6 +57,16 @@ class ChargeKind(IntEnum):
     GRADIENT = 6
     WITHHELD = 7
 
+    @property
+    def about_last_step(self) -> bool:
+        """Whether it is about the step before, for which a vector has to be recomputed."""
+        return self in (ChargeKind.GRADIENT, ChargeKind.WITHHELD)
+
+    @property
+    def needs_exhibit(self) -> bool:
+        """Whether it is about a row that the accuser holds and must show."""
+        return self in (ChargeKind.FALSE_SCALARS, ChargeKind.NOT_FINITE, ChargeKind.TOO_LONG)
+
 
 class Opinion(IntEnum):
     """What a member of the court finds."""

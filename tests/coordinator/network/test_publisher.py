@@ -57,7 +57,7 @@ async def test_failures_are_tried_again(
 
 @pytest.fixture
 def _renewed_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_PERIOD", 0.01)
+    monkeypatch.setattr(module, "_PERIOD_SECONDS", 0.01)
 
 
 @pytest.mark.usefixtures("_renewed_soon")

@@ -55,7 +55,7 @@ async def test_a_twin_that_hangs_is_not_waited_for(
     swarm: Swarm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As a connection that lingers looks to the peer at its other end."""
-    monkeypatch.setattr("btard.transport.libp2p.twin._HERE_TIMEOUT", 0.5)
+    monkeypatch.setattr("btard.transport.libp2p.twin._HERE_TIMEOUT_SECONDS", 0.5)
     a, _ = await swarm.node()
     key = tmp_path / "own.key"
     hanging = await Libp2pNode.create(key, a.maddrs)
