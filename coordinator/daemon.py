@@ -110,7 +110,6 @@ async def _serve(
 ) -> int:
     from prometheus_client import CollectorRegistry
 
-    from btard.coordinator.events import CoordinatorEvent
     from btard.coordinator.network.address_book import remembered_addresses
     from btard.coordinator.network.network import NodeNetwork
     from btard.coordinator.network.serving import CoordinatorServer, InitialState, sign_manifest
@@ -120,6 +119,7 @@ async def _serve(
     from btard.identity import IdentityKey
     from btard.round.evidence.file import rules_fingerprint
     from btard.swarm.door.reception import Reception
+    from btard.swarm.events.coordinator import CoordinatorStarted, CoordinatorStopped, DashboardOpened
     from btard.transport.libp2p import KeyInUse, Libp2pNode
 
     adopt_libraries()
@@ -169,18 +169,19 @@ async def _serve(
             # In a thread: it takes seconds, in which peers that bootstrap must get an answer.
             sink = await asyncio.to_thread(WandbSink, settings.wandb, settings.wandb_project, manifest, directory.path)
         log.write(
-            CoordinatorEvent.STARTED,
-            run_id=manifest.run_id,
-            rules=rules_fingerprint(manifest.step_rules),
-            experiment=manifest.experiment,
-            peer=node.peer_id,
-            addresses=node.maddrs,
-            resumed=prepared.resumed,
+            CoordinatorStarted(
+                run_id=manifest.run_id,
+                rules=rules_fingerprint(manifest.step_rules),
+                experiment=manifest.experiment,
+                peer=str(node.peer_id),
+                addresses=tuple(node.maddrs),
+                resumed=prepared.resumed,
+            )
         )
         _tell_addresses(prepared, node)
         if ports.dashboard is not None:
             await page.enter_async_context(ports.dashboard.serving(directory.path))
-            log.write(CoordinatorEvent.DASHBOARD, address=ports.dashboard.address.url)
+            log.write(DashboardOpened(address=ports.dashboard.address.url))
         if ports.metrics is not None:
             await page.enter_async_context(ports.metrics.serving(registry))
         supervisor = Supervisor(
@@ -213,7 +214,7 @@ async def _serve(
     finally:
         if log is not None:
             if reason:
-                log.write(CoordinatorEvent.STOPPED, reason=reason)
+                log.write(CoordinatorStopped(reason=reason))
             log.close()
         # The page is told the end before it goes.
         await page.aclose()

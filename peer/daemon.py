@@ -173,6 +173,7 @@ class Peer:
         from btard.swarm.door.door import Door, call_over
         from btard.swarm.door.reception import Reception, Rooms
         from btard.swarm.events.log import EventLog
+        from btard.swarm.events.reading import EVENTS_FILE
         from btard.swarm.questions import is_large
         from btard.swarm.telemetry.validation_watch import ValidationWatch
         from btard.transport.driver import SessionDriver
@@ -250,7 +251,7 @@ class Peer:
             server=server,
             bans=bans,
             progress=Progress(settings.directory / "progress", manifest.run_id),
-            events=EventLog(settings.directory / "events.jsonl"),
+            events=EventLog(settings.directory / EVENTS_FILE),
             join_timeout=settings.join_timeout,
         )
         background = [asyncio.ensure_future(work.run()) for work in (neighbours, knocker, door, training.reporter)]

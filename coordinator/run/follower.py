@@ -6,10 +6,17 @@ import asyncio
 import logging
 import time
 
-from btard.coordinator.events import CoordinatorEvent
 from btard.coordinator.network.network import Network
 from btard.identity import MessageKind, PeerId
 from btard.round.roster import Roster
+from btard.swarm.events.coordinator import (
+    CoordinatorEvent,
+    MemberBanned,
+    MemberJoined,
+    MemberLeft,
+    RosterChanged,
+    SwarmSilent,
+)
 from btard.swarm.events.log import EventLog
 from btard.swarm.manifest import RunManifest
 from btard.swarm.questions import Head
@@ -35,7 +42,9 @@ class Follower:
         heads: where the members stood at the last refresh, of those that answered.
     """
 
-    def __init__(self, network: Network, manifest: RunManifest, trusted: Roster, log: EventLog) -> None:
+    def __init__(
+        self, network: Network, manifest: RunManifest, trusted: Roster, log: EventLog[CoordinatorEvent]
+    ) -> None:
         self._network = network
         self._manifest = manifest
         self._log = log
@@ -95,21 +104,21 @@ class Follower:
         old = self.trusted
         for peer in sorted(newest.banned - old.banned):
             logger.warning("banned: %s, by the roster of step %d", peer, newest.step)
-            self._log.write(CoordinatorEvent.BANNED, peer=peer, step=newest.step)
+            self._log.write(MemberBanned(peer=str(peer), step=newest.step))
         for peer in sorted(set(old.members) - set(newest.members) - newest.banned):
             logger.info("left: %s, by the roster of step %d", peer, newest.step)
-            self._log.write(CoordinatorEvent.LEFT, peer=peer, step=newest.step)
+            self._log.write(MemberLeft(peer=str(peer), step=newest.step))
         for peer in sorted(set(newest.members) - set(old.members)):
             logger.info("joined: %s, by the roster of step %d", peer, newest.step)
-            self._log.write(CoordinatorEvent.JOINED, peer=peer, step=newest.step)
+            self._log.write(MemberJoined(peer=str(peer), step=newest.step))
         if newest.members != old.members:
-            self._log.write(CoordinatorEvent.ROSTER, step=newest.step, members=newest.members)
+            self._log.write(RosterChanged(step=newest.step, members=tuple(map(str, newest.members))))
 
     def _tell_silence(self, now: float) -> None:
         if now - self._heard < SILENCE or (self._told and now - self._told < _SILENCE_AGAIN):
             return
         if not self._told:
-            self._log.write(CoordinatorEvent.SILENT, step=self.trusted.step)
+            self._log.write(SwarmSilent(step=self.trusted.step))
         self._told = now
         logger.warning(
             "no peer answers since %s; waiting for them. Ctrl-C ends; --initial-state with a checkpoint and another "

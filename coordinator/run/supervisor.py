@@ -8,7 +8,6 @@ import math
 import time
 from typing import Any
 
-from btard.coordinator.events import CoordinatorEvent
 from btard.coordinator.manifest_maker import PreparedRun
 from btard.coordinator.network.address_book import AddressBook
 from btard.coordinator.network.network import Network
@@ -26,6 +25,13 @@ from btard.identity import IdentityKey, MessageKind, PeerId
 from btard.round.roster import Roster
 from btard.swarm.bans import BanBook
 from btard.swarm.door.reception import Reception, Rooms
+from btard.swarm.events.coordinator import (
+    CoordinatorEvent,
+    FirstRoster,
+    RunFinished,
+    ValidationResumed,
+    ValidationStopped,
+)
 from btard.swarm.events.log import EventLog
 from btard.swarm.questions import Directory
 from btard.swarm.telemetry.validation_watch import ValidationWatch
@@ -60,7 +66,7 @@ class Supervisor:
         network: Network,
         key: IdentityKey,
         directory: RunDirectory,
-        log: EventLog,
+        log: EventLog[CoordinatorEvent],
         initial: InitialState,
         reception: Reception,
         *,
@@ -154,7 +160,7 @@ class Supervisor:
         self._addresses.learn({peer: m for peer, m in self._welcome.door.waiting().items() if peer in roster.members})
         self._remember(roster)
         logger.info("the first roster has %d members; the run begins at step %d", len(roster.members), roster.step)
-        self._log.write(CoordinatorEvent.GENESIS, step=roster.step, members=roster.members)
+        self._log.write(FirstRoster(step=roster.step, members=tuple(map(str, roster.members))))
         return roster
 
     async def _follow(self, follower: Follower) -> None:
@@ -185,9 +191,9 @@ class Supervisor:
 
     def _tell_validation(self, step: int, words: str | None) -> None:
         if words is None:
-            self._log.write(CoordinatorEvent.VALIDATED, step=step)
+            self._log.write(ValidationResumed(step=step))
         else:
-            self._log.write(CoordinatorEvent.UNVALIDATED, step=step, words=words)
+            self._log.write(ValidationStopped(step=step, words=words))
 
     def _check_bans(self, trusted: Roster) -> None:
         """Check bans beside following: members that do not answer, or slowly, would hold it up."""
@@ -256,12 +262,9 @@ class Supervisor:
         final = saved if saved is not None and saved.step == trusted.step else None
         loss = final.evaluation_loss if final is not None else None
         complete = self._directory.has_checkpoint(trusted.step)
+        banned = tuple(str(peer) for peer in sorted(trusted.banned))
         self._log.write(
-            CoordinatorEvent.FINISHED,
-            step=trusted.step,
-            members=len(trusted.members),
-            banned=[str(peer) for peer in sorted(trusted.banned)],
-            evaluation_loss=loss,
+            RunFinished(step=trusted.step, members=len(trusted.members), banned=banned, evaluation_loss=loss)
         )
         summary = {
             "experiment": self._manifest.experiment,
@@ -269,7 +272,7 @@ class Supervisor:
             "start_step": self._manifest.start_step,
             "step": trusted.step,
             "members": [str(peer) for peer in trusted.members],
-            "banned": [str(peer) for peer in sorted(trusted.banned)],
+            "banned": banned,
             "final_checkpoint": str(self._directory.checkpoint(trusted.step)) if complete else None,
             "state_digest": final.digest.hex() if final is not None else None,
             "evaluation_loss": loss,

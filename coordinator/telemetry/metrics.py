@@ -19,7 +19,7 @@ from btard.errors import UserError
 from btard.identity import Envelope, MessageKind, PeerId
 from btard.round.roster import Roster
 from btard.swarm.events.log import JsonLines
-from btard.swarm.events.tail import last_lines
+from btard.swarm.events.tail import json_object, last_lines
 from btard.swarm.manifest import RunManifest
 from btard.swarm.records.record import LocalMetrics, Metrics, read_records
 
@@ -101,14 +101,14 @@ class MetricsBoard:
 
     def _remember(self, directory: RunDirectory) -> None:
         """Learn from the files of a former start what was written already: peers' records repeat it."""
-        for line in last_lines(directory.metrics):
+        for line in last_lines(directory.metrics, json_object):
             peer, step = line.get("peer"), line.get("step")
             if isinstance(peer, str) and isinstance(step, int):
                 try:
                     self._last[PeerId.parse(peer)] = step
                 except UserError:
                     continue
-        for line in last_lines(directory.steps):
+        for line in last_lines(directory.steps, json_object):
             step = line.get("step")
             if isinstance(step, int):
                 self._closed = max(self._closed, step)
