@@ -1,4 +1,4 @@
-"""Print which share of a core a flood costs whoever it is sent to.
+"""Print which share of a core a flood costs its victim.
 
 The victim is a process with a p2pd: a peer in the middle of a step, with a real session. One author, a member of the
 roster or a stranger, sends as fast as it can, from another process. What is printed is the processor time of the

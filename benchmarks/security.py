@@ -104,7 +104,7 @@ class Protocol:
 
     Args:
         validators: mean number a round.
-        begins_early: whether to enter the step before the round's start, as who knows no barrier must.
+        begins_early: whether to enter the step before the round's start, as a peer without a barrier must.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
 """The round of the protocol without commitments, MPRNG, checks and validators: what their cost is measured against.
 
 Parts still travel under headers with their hashes, owners still sign what they aggregate, and all members still sign
-one digest before anything moves. Whoever sends what it likes, or aggregates what it likes, is not caught.
+one digest before anything moves. A peer that sends or aggregates what it likes is not caught.
 """
 
 from __future__ import annotations

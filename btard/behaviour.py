@@ -99,7 +99,7 @@ class Behaviour:
         return base
 
     def shown_momentum(self, step: int, base: bytes | None) -> bytes | None:
-        """Return the momentum of a step to show to who recomputes its vector, 4 d bytes, or None to show none."""
+        """Return the momentum of a step, 4 d bytes, for a peer that recomputes its vector, or None to show none."""
         return base
 
     def reported_loss(self, step: int, loss: float) -> float | None:
@@ -139,7 +139,7 @@ class Behaviour:
         return scalars
 
     def charge(self, step: int, phase: Phase, honest: Charge | None, view: View) -> Charge | None:
-        """Return whom to accuse on leaving this phase, `honest` being what was found, or None for nobody."""
+        """Return the accusation to make on leaving this phase, `honest` being what was found, or None for none."""
         return honest
 
     def opinion(self, step: int, charge: Charge, opinion: Opinion) -> Opinion:
@@ -163,12 +163,12 @@ class Behaviour:
         return state
 
     def told_newcomer(self, question: str, answer: bytes | None) -> bytes | None:
-        """Return what to answer to somebody who wants in, None to refuse; `question` is manifest, roster, addresses or
+        """Return the answer to a peer that wants in, None to refuse; `question` is manifest, roster, addresses or
         knock."""
         return answer
 
     def served_evidence(self, evidence: bytes | None) -> bytes | None:
-        """Return the evidence file of a ban to show to who asks for it, or None to show none."""
+        """Return the evidence file of a ban for a peer that asks for it, or None to show none."""
         return evidence
 
     def leaves(self, step: int) -> LeaveReason | None:

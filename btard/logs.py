@@ -25,7 +25,7 @@ _TEXT = "%(asctime)s %(levelname)s %(message)s"
 
 @dataclass
 class Moment:
-    """What a process is busy with, for whoever reads its log.
+    """What a process is busy with, for the readers of its log.
 
     One a process: a daemon takes part in one step at a time, and lines about it come from tasks and threads that a
     context variable would not reach.

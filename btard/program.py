@@ -31,19 +31,9 @@ def guarded(program: str, run: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
     except BrokenPipeError:
-        # Whoever read our output has gone; Python would complain once more when it flushes at the end.
+        # The reader of our output has gone; Python would complain once more when it flushes at the end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.BROKEN_PIPE
-
-
-def installed_version() -> str:
-    """Return this software's version."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("btard")
-    except PackageNotFoundError:  # run from a checkout that nobody installed
-        return "unknown"
 
 
 def _terminate(_number: int, _frame: FrameType | None) -> None:

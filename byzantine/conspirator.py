@@ -25,7 +25,7 @@ class Conspirator(Attacker):
 
     @property
     def colluders(self) -> frozenset[PeerId]:
-        """All who are in on it, this peer included."""
+        """All colluders, this peer included."""
         return self.channel.members()
 
     def known_gradients(self, step: int, gradient: torch.Tensor) -> list[torch.Tensor]:

@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import Field
 
 from btard.configuration import Option, Probability, Settings
+from btard.home import document
 
 _GROUP = "Byzantine behaviour (experiments)"
 
@@ -19,7 +20,7 @@ class BehaviourSettings(Settings):
         str,
         Option(
             "what the peer does wrong: NONE, SIGN_FLIPPING, or any other behaviour that is installed; "
-            "docs/writing-a-behaviour.md lists ours",
+            f"{document('writing-a-behaviour')} lists ours",
             group=_GROUP,
             env=("ATTACK_TYPE",),
         ),

@@ -65,7 +65,7 @@ def main(argv: Sequence[str]) -> int:
 
     from btard.errors import UserError
     from btard.peer.trainer import chosen_device
-    from btard.swarm.calibration import Workload, measure, table, tolerance
+    from btard.swarm.calibration import CalibrationWork, measure, table, tolerance
     from btard.tasks.data.hub import HubAccess
     from btard.tasks.data.spec import DataSpec
     from btard.tasks.registry import check_task, load_task
@@ -75,7 +75,7 @@ def main(argv: Sequence[str]) -> int:
     if settings.output.is_dir() or not settings.output.absolute().parent.is_dir():
         raise UserError(f"--output is {settings.output}, but must be a file in a folder that exists")
     spec = DataSpec.parse(settings.data, settings.tokenizer)
-    work = Workload(
+    work = CalibrationWork(
         task=load_task(settings.task, settings.size, spec, settings.cache_dir, access=HubAccess(None, signed_in=True)),
         batch_size=settings.batch_size,
         max_grad_norm=settings.max_grad_norm or None,

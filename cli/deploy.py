@@ -37,12 +37,13 @@ def main(argv: Sequence[str]) -> int:
         UserError: the words are wrong, or AWS refused.
     """
     from btard.errors import UserError
+    from btard.home import document
 
     words = list(argv)
     if words and words[0] == "aws":
         words = words[1:]
     elif words and words[0] not in ("-h", "--help"):
-        raise UserError(f"btard deploy knows aws, not {words[0]!r}; docs/kubernetes.md tells of Kubernetes")
+        raise UserError(f"btard deploy knows aws, not {words[0]!r}; {document('kubernetes')} tells of Kubernetes")
     if not words or words[0] in ("-h", "--help", "help"):
         print(_USAGE)
         return 0
@@ -68,7 +69,7 @@ def _run(name: str, words: list[str]) -> int:
 
         run_up(up, _console())
     elif name == "status":
-        wanted = load_settings(settings.StatusSettings, words, program=program)
+        wanted = load_settings(settings.FleetStatusSettings, words, program=program)
         from btard.deploy.aws.status import status
 
         return status(wanted, _console())

@@ -6,8 +6,8 @@ import difflib
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 
+from btard import __version__
 from btard.cli.program import call, guarded
 from btard.errors import UserError
 
@@ -50,7 +50,7 @@ def _dispatch(words: Sequence[str]) -> int:
         print(_help())
         return 0
     if words[0] == "--version":
-        print(f"{PROGRAM} {version(PROGRAM)}")
+        print(f"{PROGRAM} {__version__}")
         return 0
     name, *rest = words
     if name not in COMMANDS:

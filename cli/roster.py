@@ -47,7 +47,7 @@ class Entry:
     """One change of the roster.
 
     Attributes:
-        step: in which it happened; of who joined, the first one that it is a member in.
+        step: in which it happened; for a joined peer, the first one that it is a member in.
         peer: text id.
         what: has happened to it.
         reason: in words; empty where the log does not tell.

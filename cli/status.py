@@ -1,4 +1,4 @@
-"""`btard status`: who is in a swarm, where it stands and who was banned, read from its signed records."""
+"""`btard status`: the peers of a swarm, where it stands and what it has banned, read from its signed records."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class StatusSettings(Settings):
     initial_peers: Annotated[
         list[str],
         Field(min_length=1),
-        Option("whom to ask: host:port, [v6]:port, a DNS name with a port, or full multiaddresses"),
+        Option("peers to ask: host:port, [v6]:port, a DNS name with a port, or full multiaddresses"),
     ]
     timeout: Annotated[
         float, Field(gt=0, le=600), Option("how long each hop to the records may take", unit="seconds")

@@ -52,7 +52,7 @@ class Said:
     honest: bool = False
 
 
-class Listener:
+class Victim:
     """An honest peer that has begun a step among `count` members, of whom the last lies."""
 
     def __init__(self, count: int) -> None:
@@ -91,13 +91,13 @@ class Listener:
         self.session.on_message(0.0, self.liar.peer_id, data)
 
 
-def commit(listener: Listener, *, parts: int | None = None) -> bytes:
+def commit(listener: Victim, *, parts: int | None = None) -> bytes:
     """Return the body of a commitment, to as many parts as there are members if nothing else is said."""
     count = len(listener.members) if parts is None else parts
     return Commit(listener.context, _D, _D, (_D,) * count, _D, b"", ()).encode()
 
 
-def honest_bodies(listener: Listener) -> dict[MessageKind, bytes]:
+def honest_bodies(listener: Victim) -> dict[MessageKind, bytes]:
     """Return a body of each kind as honest peers send them."""
     members, context = listener.members, listener.context
     zeros = (0.0,) * len(members)
@@ -128,7 +128,7 @@ def honest_bodies(listener: Listener) -> dict[MessageKind, bytes]:
     }
 
 
-def hostile(listener: Listener) -> Iterator[Said]:
+def hostile(listener: Victim) -> Iterator[Said]:
     """Yield what a liar may say of every kind: too long, of too many parts, foreign, forged."""
     for kind in IN_A_STEP:
         most = listener.caps.body[kind]
@@ -159,7 +159,7 @@ def _lists(size: int) -> Iterator[tuple[str, bytes]]:
     yield "numbers", b"\xdd" + ((size - 5) // 5).to_bytes(4, "big") + b"\xce\x01\x01\x01\x01" * ((size - 5) // 5)
 
 
-def _carriers(listener: Listener) -> Iterator[Said]:
+def _carriers(listener: Victim) -> Iterator[Said]:
     """Yield reports, relays, forwards and certificates full of other messages."""
     caps, members = listener.caps, listener.members
     carrier = caps.carrier
@@ -208,7 +208,7 @@ def _carriers(listener: Listener) -> Iterator[Said]:
     yield Said(MessageKind.RELAY, "no messages", listener.sign(MessageKind.RELAY, Relay(False, 0, 1, (head,)).encode()))
 
 
-def honest(listener: Listener) -> Iterator[Said]:
+def honest(listener: Victim) -> Iterator[Said]:
     """Yield a message of each kind as honest peers send them."""
     for kind, body in honest_bodies(listener).items():
         yield Said(kind, "honest", listener.sign(kind, body), honest=True)

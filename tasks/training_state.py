@@ -97,6 +97,7 @@ class TrainingState:
 
     @property
     def updates(self) -> int:
+        """How many updates the schedule has seen."""
         return int(self._scheduler.last_epoch)
 
     @property

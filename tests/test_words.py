@@ -63,12 +63,61 @@ def test_names_of_tests_begin_with_their_subject() -> None:
 
 
 def test_files_named_in_prose_exist() -> None:
+    """A name in capitals, as in `NAME.py`, stands for one that the reader chooses."""
     named = re.compile(r"(?<![\w/.*<{-])(?:[\w.-]+/)*[\w-]+\.py\b")
     there = ["/" + path.as_posix() for path in files()]
     missing = [
         f"{path} names {name}"
         for path in files()
         for name in named.findall(prose(path))
-        if not any(file.endswith("/" + name) for file in there)
+        if not Path(name).stem.isupper() and not any(file.endswith("/" + name) for file in there)
     ]
     assert missing == []
+
+
+@cache
+def classes() -> dict[str, dict[Path, set[str]]]:
+    """Return the public classes of the product by name: the file of each, and what it declares."""
+    found: dict[str, dict[Path, set[str]]] = {}
+    for path in files():
+        if path.suffix == ".py" and path.parts[0] in {*MAY_IMPORT, "benchmarks"}:
+            for node in ast.walk(parsed(path)):
+                if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                    found.setdefault(node.name, {})[path] = set(_declared(node))
+    return found
+
+
+def _declared(node: ast.ClassDef) -> Iterator[str]:
+    for inner in node.body:
+        if isinstance(inner, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield inner.name
+        elif isinstance(inner, ast.AnnAssign) and isinstance(inner.target, ast.Name):
+            yield inner.target.id
+        elif isinstance(inner, ast.Assign):
+            yield from (target.id for target in inner.targets if isinstance(target, ast.Name))
+
+
+SEVERAL_MEANINGS = {
+    "Progress": "of a step that has begun, and of a corpus that is tokenised",
+    "Stage": "of a step, and of a corpus that is tokenised",
+}
+"""Names that more than one public class has, and why. A class whose name begins with `_` belongs to its file alone."""
+
+
+def test_a_public_class_name_means_one_thing() -> None:
+    shared = {name: sorted(map(str, places)) for name, places in classes().items() if len(places) > 1}
+    assert {name: where for name, where in shared.items() if name not in SEVERAL_MEANINGS} == {}
+    assert sorted(SEVERAL_MEANINGS.keys() - shared.keys()) == [], "there is no need for these exceptions"
+
+
+def test_the_glossary_names_what_is_in_the_code() -> None:
+    guide = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
+    rows = [line.split("|") for line in guide.partition("\n## Glossary\n")[2].partition("\n## ")[0].splitlines()]
+    named = {row[1].strip(): row[3].split("`")[1::2] for row in rows if len(row) == 5 and "`" in row[3]}
+    assert len(named) > 20 and all(named.values())
+    for word, names in named.items():
+        for name in names:
+            owner, _, member = name.partition(".")
+            declared = classes().get(owner, {})
+            assert declared, f"the glossary explains {word} by {owner}, which is no class"
+            assert not member or any(member in names for names in declared.values()), f"{word}: there is no {name}"

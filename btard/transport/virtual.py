@@ -49,7 +49,7 @@ class NetworkConditions:
 
 
 class Network:
-    """The virtual clock, its events, and who can reach whom."""
+    """The virtual clock, its events, and which peers reach each other."""
 
     def __init__(self, seed: int, conditions: NetworkConditions) -> None:
         self.now = 0.0

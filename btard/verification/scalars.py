@@ -60,7 +60,7 @@ def within_bound(s: float, norm: float, tau: float, z_norm: float, longest: floa
     (Cauchy-Schwarz).
 
     `z_norm`: a bound on the norm of z in the part; `longest`: twice the norm of the longest row that can travel. Both
-    bounds are hard, up to rounding: no vector breaks them, and all who look at the same bytes find the same.
+    bounds are hard, up to rounding: no vector breaks them, and all that look at the same bytes find the same.
     """
     if not (math.isfinite(s) and 0 <= norm <= longest * _SLACK):
         return False

@@ -43,6 +43,7 @@ class ColluderCover(Conspirator):
         return None
 
     def scalars(self, step: int, scalars: Scalars, view: View) -> Scalars | None:
+        """Tell the other the sum of the column if this is the one that cheats, else subtract it from a product."""
         pair = self._pair(view)
         if not self.attacks(step) or self.me not in pair:
             return scalars

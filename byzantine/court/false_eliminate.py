@@ -32,6 +32,7 @@ class FalseEliminate(Attacker):
     def transmit(
         self, receiver: PeerId, envelope: Envelope, sign: Callable[[bytes], Envelope]
     ) -> Sequence[Outgoing] | None:
+        """Send the commitment and a complaint that a victim has sent no part, and nothing else in the step."""
         if not self.attacks(envelope.step):
             return None
         if envelope.kind is not MessageKind.COMMIT:

@@ -37,6 +37,7 @@ class EdgeOfClip(Attacker):
         return gradient
 
     def commit(self, step: int, commit: Commit, view: View) -> Commit | None:
+        """Commit to a row for one owner that is just short enough not to be accused of."""
         self._sent.clear()
         if not self.attacks(step) or not commit.parts or view.longest == math.inf:
             return commit

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
-from btard.coordinator.network.network import Network
+from btard.coordinator.network.network import SwarmNetwork
 from btard.coordinator.run_directory import RunDirectory
 from btard.errors import UserError
 from btard.identity import MessageKind, PeerId
@@ -25,7 +25,7 @@ MAX_BOOTSTRAP = 16
 class AddressBook:
     """Keeps the announced addresses of the trusted roster's members in a file."""
 
-    def __init__(self, network: Network, manifest: RunManifest, directory: RunDirectory) -> None:
+    def __init__(self, network: SwarmNetwork, manifest: RunManifest, directory: RunDirectory) -> None:
         self._network = network
         self._run = manifest.run
         self._directory = directory

@@ -17,7 +17,7 @@ HEAD_TIMEOUT = 5.0
 """Seconds in which a peer must say where it stands."""
 
 
-class Network(Protocol):
+class SwarmNetwork(Protocol):
     """Every call ends in bounded time, and only `publish` tells why it failed."""
 
     async def publish(self, envelope: Envelope, ttl: float) -> None:
@@ -36,7 +36,7 @@ class Network(Protocol):
         """Call back a peer that has knocked: None if it answers as a peer of this run does, else why not."""
 
     async def connected(self) -> set[PeerId] | None:
-        """Return to whom a connection stands, None when that is not known."""
+        """Return the peers to which a connection stands, None when that is not known."""
 
     async def evidence(self, source: PeerId, banned: PeerId) -> bytes | None:
         """Return the evidence of a ban that a member shows, unchecked; None if it shows none."""
@@ -86,7 +86,7 @@ class NodeNetwork:
         return await call_over(self._node.transport, self._manifest, peer)
 
     async def connected(self) -> set[PeerId] | None:
-        """Return to whom a connection stands, None when that is not known."""
+        """Return the peers to which a connection stands, None when that is not known."""
         return await self._node.transport.connected()
 
     async def evidence(self, source: PeerId, banned: PeerId) -> bytes | None:
@@ -109,4 +109,4 @@ class NodeNetwork:
         )
 
 
-__all__ = ["HEAD_TIMEOUT", "Network", "NodeNetwork", "RecordError"]
+__all__ = ["HEAD_TIMEOUT", "NodeNetwork", "RecordError", "SwarmNetwork"]

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 
-from btard.coordinator.network.network import Network, RecordError
+from btard.coordinator.network.network import RecordError, SwarmNetwork
 from btard.identity import Envelope, IdentityKey, MessageKind
 from btard.round.roster import Roster
 from btard.swarm.manifest import RunManifest
@@ -24,7 +24,7 @@ _RETRY = 1.0
 class Publisher:
     """Publishes from its own task, so that a slow DHT delays nothing else."""
 
-    def __init__(self, network: Network, key: IdentityKey, manifest: RunManifest) -> None:
+    def __init__(self, network: SwarmNetwork, key: IdentityKey, manifest: RunManifest) -> None:
         self._network = network
         self._key = key
         self._run = manifest.run

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from btard.coordinator.network.network import Network
+from btard.coordinator.network.network import SwarmNetwork
 from btard.identity import PeerId
 from btard.round.evidence.evidence import Evidence
 from btard.round.roster import Roster
@@ -20,7 +20,7 @@ _TRIES = 3
 class BanKeeper:
     """Verifies every ban of the trusted roster instead of believing it."""
 
-    def __init__(self, network: Network, book: BanBook, log: EventLog[CoordinatorEvent]) -> None:
+    def __init__(self, network: SwarmNetwork, book: BanBook, log: EventLog[CoordinatorEvent]) -> None:
         self._network = network
         self._book = book
         self._log = log

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from pydantic import JsonValue
 
-from btard.coordinator.network.network import Network
+from btard.coordinator.network.network import SwarmNetwork
 from btard.coordinator.run_directory import RunDirectory
 from btard.errors import UserError
 from btard.identity import PeerId
@@ -55,7 +55,7 @@ class CheckpointKeeper:
 
     def __init__(
         self,
-        network: Network,
+        network: SwarmNetwork,
         manifest: RunManifest,
         state: TrainingState,
         directory: RunDirectory,
@@ -179,7 +179,7 @@ class CheckpointKeeper:
 
 
 def _sources(trusted: Roster, heads: dict[PeerId, Head], step: int, digest: bytes) -> list[PeerId]:
-    """Who keeps the snapshot, beginning with another member at each step to spread the load."""
+    """Return the members that keep the snapshot, beginning with another member at each step to spread the load."""
     keepers = [peer for peer in trusted.members if _keeps(heads.get(peer), step, digest)]
     turn = step % len(keepers) if keepers else 0
     return keepers[turn:] + keepers[:turn]

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 
-from btard.coordinator.network.network import Network
+from btard.coordinator.network.network import SwarmNetwork
 from btard.identity import MessageKind, PeerId
 from btard.round.roster import Roster
 from btard.swarm.events.coordinator import (
@@ -43,7 +43,7 @@ class Follower:
     """
 
     def __init__(
-        self, network: Network, manifest: RunManifest, trusted: Roster, log: EventLog[CoordinatorEvent]
+        self, network: SwarmNetwork, manifest: RunManifest, trusted: Roster, log: EventLog[CoordinatorEvent]
     ) -> None:
         self._network = network
         self._manifest = manifest

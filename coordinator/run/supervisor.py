@@ -10,7 +10,7 @@ from typing import Any
 
 from btard.coordinator.manifest_maker import PreparedRun
 from btard.coordinator.network.address_book import AddressBook
-from btard.coordinator.network.network import Network
+from btard.coordinator.network.network import SwarmNetwork
 from btard.coordinator.network.publisher import Publisher
 from btard.coordinator.network.serving import InitialState
 from btard.coordinator.run.ban_keeper import BanKeeper
@@ -63,7 +63,7 @@ class Supervisor:
     def __init__(
         self,
         run: PreparedRun,
-        network: Network,
+        network: SwarmNetwork,
         key: IdentityKey,
         directory: RunDirectory,
         log: EventLog[CoordinatorEvent],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from btard.coordinator.network.network import Network
+from btard.coordinator.network.network import SwarmNetwork
 from btard.identity import PeerId
 from btard.round.roster import Roster, first_randomness
 from btard.swarm.door.door import Door
@@ -31,7 +31,7 @@ class Welcome:
         door: answers who knocks.
     """
 
-    def __init__(self, network: Network, manifest: RunManifest, log: EventLog[CoordinatorEvent]) -> None:
+    def __init__(self, network: SwarmNetwork, manifest: RunManifest, log: EventLog[CoordinatorEvent]) -> None:
         self._manifest = manifest
         self._log = log
         self._waiting: tuple[PeerId, ...] = ()

@@ -162,7 +162,7 @@ class UpSettings(FleetSettings, BehaviourSettings):
         return self
 
 
-class StatusSettings(AccountSettings):
+class FleetStatusSettings(AccountSettings):
     """Settings of `btard deploy aws status`."""
 
     json: Annotated[bool, Option("print one JSON object instead of a table")] = False  # type: ignore

@@ -18,7 +18,7 @@ _ENDS = 5
 """Steps that the first and last losses are the means of."""
 
 
-class Progress:
+class RunProgress:
     """How far a run has come, looked at again and again."""
 
     def __init__(self, directory: Path) -> None:

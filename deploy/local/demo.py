@@ -13,7 +13,7 @@ from rich.console import Console
 
 from btard.configuration import Option, Settings, load_settings
 from btard.deploy.local.settings import SwarmSettings
-from btard.deploy.local.swarm import Outcome, report, run_swarm
+from btard.deploy.local.swarm import SwarmOutcome, report, run_swarm
 from btard.swarm.http.address import check_address
 from btard.vocabulary import RuleName
 
@@ -98,7 +98,7 @@ def main(argv: Sequence[str]) -> int:
     console = Console()
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
     directory = (settings.directory or Path("runs") / f"demo-{stamp}").absolute()
-    outcomes: dict[str, Outcome] = {}
+    outcomes: dict[str, SwarmOutcome] = {}
     for words, swarm in scenarios(settings, directory).items():
         console.rule(words)
         outcomes[words] = run_swarm(swarm, console)
@@ -108,7 +108,7 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def _compare(outcomes: dict[str, Outcome], directory: Path, settings: DemoSettings, console: Console) -> None:
+def _compare(outcomes: dict[str, SwarmOutcome], directory: Path, settings: DemoSettings, console: Console) -> None:
     from btard.deploy.local.figure import draw_comparison
 
     curves = [outcome.curve.renamed(words) for words, outcome in outcomes.items()]

@@ -26,7 +26,17 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from btard.deploy.local.child import become
-from btard.deploy.local.messages import Ended, EndWave, Ready, Refused, Report, Start, Started, Wave, read_command
+from btard.deploy.local.messages import (
+    Ended,
+    EndWave,
+    NurseryReport,
+    Ready,
+    Refused,
+    Start,
+    Started,
+    Wave,
+    read_command,
+)
 from btard.errors import UserError
 
 _TICK = 0.2
@@ -144,7 +154,7 @@ class Nursery:
                 _remove_traces(child)
                 self._report(Ended(name=child.start.name, pid=pid, code=os.waitstatus_to_exitcode(status)))
 
-    def _report(self, report: Report) -> None:
+    def _report(self, report: NurseryReport) -> None:
         with contextlib.suppress(BrokenPipeError):  # without a launcher there is nobody to tell
             os.write(self._reports, report.encode())
 

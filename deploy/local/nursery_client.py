@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from btard.deploy.local.messages import Ended, EndWave, Ready, Refused, Report, Start, read_report
+from btard.deploy.local.messages import Ended, EndWave, NurseryReport, Ready, Refused, Start, read_report
 from btard.deploy.local.nursery import remove_p2pd
 from btard.errors import UserError
 
@@ -85,7 +85,7 @@ class NurseryClient:
         """Ask the programs of a wave to end."""
         self._tell(wave)
 
-    def reports(self, timeout: float, waker: Waker | None = None) -> list[Report]:
+    def reports(self, timeout: float, waker: Waker | None = None) -> list[NurseryReport]:
         """Return what the nursery said, after waiting at most `timeout` seconds for it or for `waker`.
 
         Raises:

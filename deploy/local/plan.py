@@ -1,4 +1,4 @@
-"""Who runs in a local swarm, where, under which key, and with which words."""
+"""The processes of a local swarm: where each runs, under which key, and with which words."""
 
 from __future__ import annotations
 
@@ -240,7 +240,7 @@ def make_plan(settings: SwarmSettings) -> SwarmPlan:
 
 
 def local_key(seed: int, name: str) -> IdentityKey:
-    """Return the key of a member of a local swarm. Whoever knows the seed has it: never use it among strangers."""
+    """Return the key of a member of a local swarm. The seed gives it away: never use it among strangers."""
     return IdentityKey.from_seed(tagged_digest("btard local swarm key", seed.to_bytes(8, "big"), name.encode()))
 
 

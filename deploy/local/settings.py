@@ -1,4 +1,4 @@
-"""What `btard swarm` is told: who takes part, who lies and when, and what the coordinator makes a run of."""
+"""What `btard swarm` is told: which peers take part, which lie and when, and what the coordinator makes a run of."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ GONE = frozenset({PeerState.BANNED, PeerState.LEFT, PeerState.FINISHED, PeerStat
 
 
 @dataclass(frozen=True)
-class Ban:
+class BanEvent:
     """A peer's ban: in which step, and why."""
 
     name: str
@@ -127,7 +127,7 @@ class RunStatus:
         self.total_steps = total_steps
         self.peers = {member.name: PeerStatus(member) for member in peers}
         self.steps: dict[int, StepStatus] = {}
-        self.bans: dict[str, Ban] = {}
+        self.bans: dict[str, BanEvent] = {}
         self.suspensions = 0
         self.over = False
         self.dashboard: str | None = None
@@ -221,7 +221,7 @@ class RunStatus:
         """Note a ban; the earliest step counts: what a peer says of itself, the others hear a step later."""
         name = self._names.get(who)
         if name is not None and (name not in self.bans or step < self.bans[name].step):
-            self.bans[name] = Ban(name, step, reason)
+            self.bans[name] = BanEvent(name, step, reason)
             self._gone(self.peers[name], PeerState.BANNED, step, reason)
 
     def _take_back(self, who: str) -> None:

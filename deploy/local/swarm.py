@@ -41,12 +41,12 @@ _LAST_WORDS = 30.0
 """Seconds that peers may take to leave after the coordinator has finished."""
 
 
-class Interrupted(Exception):
+class SwarmInterrupted(Exception):
     """A signal has come."""
 
 
 @dataclass(frozen=True)
-class Outcome:
+class SwarmOutcome:
     """A swarm that has run to its end."""
 
     summary: Summary
@@ -85,14 +85,14 @@ class _Interrupt:
 
     def check(self) -> None:
         if self.number is not None:
-            raise Interrupted
+            raise SwarmInterrupted
 
 
-def run_swarm(settings: SwarmSettings, console: Console) -> Outcome:
+def run_swarm(settings: SwarmSettings, console: Console) -> SwarmOutcome:
     """Run a swarm to its end.
 
     Raises:
-        UserError: it cannot start, or failed; the sentence says who did.
+        UserError: it cannot start, or failed; the sentence says which process did.
         KeyboardInterrupt: SIGINT or SIGTERM came; everything has ended.
     """
     plan = make_plan(settings)
@@ -103,7 +103,7 @@ def run_swarm(settings: SwarmSettings, console: Console) -> Outcome:
             outcome = _Swarm(plan, console, interrupt).run()
             interrupt.check()  # what comes while the summary is drawn must stop whatever would follow this run
             return outcome
-        except Interrupted:
+        except SwarmInterrupted:
             console.print("interrupted: every process of the swarm has ended")
             raise KeyboardInterrupt from None
 
@@ -121,7 +121,7 @@ class _Swarm:
         self._alone_since: float | None = None
         self._told_dashboard = False
 
-    def run(self) -> Outcome:
+    def run(self) -> SwarmOutcome:
         started = time.monotonic()
         plan = self._plan
         title = f"{plan.settings.experiment}: {plan.settings.task} {plan.settings.size}, {plan.settings.rule}"
@@ -143,7 +143,7 @@ class _Swarm:
         summary.save(plan.directory)
         curve = figure.Curve.of(self._status, plan.settings.experiment)
         _, png = figure.draw_run(curve, plan.directory, subtitle=_subtitle(summary))
-        return Outcome(summary, curve, plan.directory, png)
+        return SwarmOutcome(summary, curve, plan.directory, png)
 
     def _start(self, nursery: NurseryClient) -> None:
         """Start the coordinator, and the peers as soon as they can reach it."""
@@ -230,7 +230,7 @@ def _subtitle(summary: Summary) -> str:
     return f"{summary.task} {summary.size}, {summary.peers} peers, {liars}, aggregated by {summary.rule}"
 
 
-def report(outcome: Outcome, console: Console) -> None:
+def report(outcome: SwarmOutcome, console: Console) -> None:
     """Print what a run came to and where it is kept."""
     console.print(outcome.summary.sentence, highlight=False, soft_wrap=True)
     console.print(f"figure {_shown(outcome.figure)}", highlight=False, soft_wrap=True)

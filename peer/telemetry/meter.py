@@ -81,7 +81,7 @@ class PeerMeter:
     ) -> None:
         self._key = key
         build_info(registry, "btard-peer", numerics)
-        info = Gauge("btard_peer_info", "Always 1; who this is.", ["peer", "experiment", "run_id"], registry=registry)
+        info = Gauge("btard_peer_info", "Always 1; the peer.", ["peer", "experiment", "run_id"], registry=registry)
         info.labels(str(key), experiment, run_id).set(1)
         registry.register(_Traffic(counters))
 

@@ -8,11 +8,11 @@ import math
 from collections import deque
 from collections.abc import Mapping
 
+from btard import __version__
 from btard.behaviour import Behaviour
 from btard.identity import IdentityKey, MessageKind, PeerId
 from btard.peer.trainer import Gradient
 from btard.printable import printable
-from btard.program import installed_version
 from btard.round.messages.accusations import Opinion
 from btard.round.vectors.work import Finding
 from btard.swarm.manifest import RunManifest
@@ -49,7 +49,7 @@ class Reporter:
         self._behaviour = behaviour
         self._steps: deque[LocalMetrics] = deque(maxlen=MAX_METRICS)
         self._counters = counters
-        self._version, self._numerics = printable(installed_version())[:32], printable(numerics)[:160]
+        self._version, self._numerics = printable(__version__)[:32], printable(numerics)[:160]
         self._examined: deque[Examination] = deque(maxlen=MAX_TOLD)
         self._excluded: deque[Exclusion] = deque(maxlen=MAX_TOLD)
         self._finished: tuple[int, Mapping[Stage, float]] | None = None

@@ -6,7 +6,7 @@ from enum import Enum
 
 from prometheus_client import CollectorRegistry, Gauge
 
-from btard.program import installed_version
+from btard import __version__
 
 
 def build_info(registry: CollectorRegistry, program: str, numerics: str) -> None:
@@ -17,7 +17,7 @@ def build_info(registry: CollectorRegistry, program: str, numerics: str) -> None
         ["program", "version", "numerics"],
         registry=registry,
     )
-    info.labels(program, installed_version(), numerics).set(1)
+    info.labels(program, __version__, numerics).set(1)
 
 
 def label(member: Enum) -> str:

@@ -1,4 +1,4 @@
-"""The log of a daemon: with JSON every line is an object, whatever is said and by whom."""
+"""The log of a daemon: with JSON every line is an object, whatever is said."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ def test_other_numerics_on_both_sides_give_no_verdict(drift: float) -> None:
 
 
 def test_a_charge_between_the_thresholds_costs_and_harms_nobody() -> None:
-    """Everyone is off by something, and one accuses whoever it checks: no majority finds guilt, nor innocence."""
+    """Everyone is off by something, and one accuses all that it checks: no majority finds guilt, nor innocence."""
     behaviours: dict[int, Behaviour] = {i: Drift(settings(drift=0.028), bytes([i])) for i in range(8)}
     behaviours[3] = HastyValidator(settings(), b"3")
     between = dataclasses.replace(CHECKED, verification=VerificationRules(validators=3.0, accuse=0.08, convict=0.04))

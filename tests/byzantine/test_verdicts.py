@@ -39,7 +39,7 @@ class Case:
         steps: of the run.
         settings: beside ATTACK_TYPE and ATTACK_START.
         momentum: factor of worker momentum in the run.
-        seed: of all draws: who is a validator, who a witness.
+        seed: of all draws, which choose validators and witnesses.
         clip: the longest vector that the run allows.
     """
 
@@ -119,7 +119,7 @@ CASES: dict[str, Case] = {
     "NO_REVEAL": SUSPENDED,
     "LATE_REVEAL": NOTHING,
     "EARLY_REVEAL": NOTHING,
-    # Who commits first has lent its share, and is honest.
+    # The first one to commit has lent its share, and is honest.
     "COPY_COMMITMENT": Case((Offence.FALSE_REVEAL,), spared=1),
     "EQUIVOCATE_REVEAL": Case((Offence.FALSE_REVEAL, Offence.EQUIVOCATION)),
     # Court.

@@ -26,7 +26,7 @@ def verdict(*words: str | Path) -> int:
 
 
 def log(directory: Path, **fields: Any) -> Path:
-    """Write the log of somebody who knows this of the run."""
+    """Write the log of a peer that knows this of the run."""
     directory.mkdir()
     known = peer_line("joined", **fields) if "roster" in fields else coordinator_line("started", **fields)
     lines = [{"event": "strange"}, known]

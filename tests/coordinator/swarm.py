@@ -87,7 +87,7 @@ def metrics(step: int, *, loss: float | None = 1.0, rate: float = 10.0) -> Local
 
 
 class MemoryNetwork:
-    """Implements `btard.coordinator.network.network.Network`."""
+    """Implements `btard.coordinator.network.network.SwarmNetwork`."""
 
     def __init__(self, run: RunManifest) -> None:
         self.run = run
@@ -153,7 +153,7 @@ class MemoryNetwork:
         return None
 
     async def evidence(self, source: PeerId, banned: PeerId) -> bytes | None:
-        """What `self.evidence_files` holds for a banned peer, from whomever."""
+        """What `self.evidence_files` holds for a banned peer, whichever member is asked."""
         return self.evidence_files.get(banned)
 
     async def download(

@@ -1,4 +1,4 @@
-"""Whole swarms with liars in them: who is banned, by what, who else suffers, and what a stranger can check later."""
+"""Whole swarms with liars in them: what is banned and by what proof, who else suffers, and what strangers can check."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def test_a_killed_peer_comes_back_and_counts_after_probation(
     port, probation, attack_start = free_port(), 3, 12
     deadlines = {"commit_timeout": 5, "exchange_timeout": 5, "agree_timeout": 3, "settle_timeout": 1.5}
     attack = {"byzantine": 1, "attack": "WRONG_AGGREGATE", "attack_start": attack_start, "validators": 0}
-    # Five, so that those who are left after a death and a ban are most of the first roster: it can be followed.
+    # Five, so that those that are left after a death and a ban are most of the first roster: it can be followed.
     launcher = swarm(tmp_path, peers=5, port=port, steps=100_000, probation=probation, **attack, **deadlines)
     started.append(launcher)
     here, killed, liar = tmp_path / "peer-0", tmp_path / "peer-1", tmp_path / "peer-4"

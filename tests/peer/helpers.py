@@ -1,4 +1,4 @@
-"""What several test files of the peer need: a small run, a network that answers from a table, and who asks."""
+"""What several test files of the peer need: a small run, a network that answers from a table, and peers that ask."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ Answer = bytes | Exception
 
 @dataclass
 class TableTransport:
-    """Answers fetches from a table; who is not in it cannot be reached. Caps answers as the real one does."""
+    """Answers fetches from a table; a peer that is not in it cannot be reached. Caps answers as the real one does."""
 
     answers: Mapping[PeerId, Answer | Callable[[bytes], Awaitable[bytes | None]]]
     peer_id: PeerId = PEERS[5]

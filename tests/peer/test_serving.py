@@ -223,7 +223,7 @@ async def test_newcomers_are_answered_before_the_first_step(
     assert await ask(server, Want.ADDRESSES) == DIRECTORY.encode()
     knocking = Question(want=Want.KNOCK, knock=KNOCK).encode()
     assert await server.answer(PEERS[4], knocking) == Reply.WAIT.encode()
-    assert door.knocks == [PEERS[4]], "the connection says who knocks"
+    assert door.knocks == [PEERS[4]], "the connection names the caller"
     assert await ask(server, Want.KNOCK) is None, "there is no knock in the question"
 
 

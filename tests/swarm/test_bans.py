@@ -41,7 +41,7 @@ def book(tmp_path: Path) -> BanBook:
 
 
 class Shown:
-    """What sources show, and who was asked about whom."""
+    """What sources show, and which of them was asked about which ban."""
 
     def __init__(self, answers: dict[PeerId, bytes]) -> None:
         self.answers = answers
@@ -53,7 +53,7 @@ class Shown:
 
 
 async def shown_by(book: BanBook, *data: bytes, banned: Iterable[PeerId] = (BANNED,)) -> tuple[list[str], list[PeerId]]:
-    """Return what the book says to the answers of as many sources: bases of what it verified, and who is unproven."""
+    """Return what the book says to the answers of as many sources: bases of what it verified, and unproven peers."""
     ask = Shown(dict(zip(SOURCES, data, strict=False)))
     verified, unproven = await book.verify_all(ask, banned, SOURCES)
     return [basis for _, basis in verified], unproven

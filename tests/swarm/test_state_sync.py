@@ -81,7 +81,7 @@ Load = Callable[[bytes], object]
 
 
 async def download(answers: dict, sources: Sequence = PEERS, limit: int = 100) -> tuple:  # type: ignore[type-arg]
-    """Return who served the state, what was loaded, and who was asked."""
+    """Return the peer that served the state, what was loaded, and the peers that were asked."""
     transport, loaded = TableTransport(answers), []
 
     async def load(data: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""p2pd's control socket: who am I, dial, open a stream, receive streams. Every call has a deadline.
+"""p2pd's control socket: the own id, dial, open a stream, receive streams. Every call has a deadline.
 
 hivemind's own client leaves sockets open when a call is cancelled and reads streams through a buffer that copies; the
 wire format (length-prefixed protobuf over a unix socket) is small enough to be spoken here.
@@ -17,7 +17,7 @@ from hivemind.proto import p2pd_pb2
 from hivemind.utils.multiaddr import Multiaddr
 
 from btard.identity import PeerId
-from btard.transport.libp2p.pipe import Parser, Pipe, StreamLost, Violation, fill
+from btard.transport.libp2p.pipe import Parser, Pipe, StreamLost, StreamViolation, fill
 
 _MAX_REPLY = 1 << 20
 _MAX_VARINT = 4
@@ -47,7 +47,7 @@ def read_message(store: Callable[[bytes], None]) -> Parser:
         if byte[0] < 0x80:
             break
     if length > _MAX_REPLY:
-        raise Violation(f"p2pd announces a message of {length} bytes")
+        raise StreamViolation(f"p2pd announces a message of {length} bytes")
     data = bytearray(length)
     yield from fill(memoryview(data))
     store(bytes(data))
@@ -81,7 +81,7 @@ class ControlSocket:
         await self._ask(p2pd_pb2.Request(type=p2pd_pb2.Request.DISCONNECT, disconnect=disconnect), timeout)
 
     async def connected(self, timeout: float) -> set[PeerId]:
-        """Return the peers with Ed25519 keys to which a connection stands, whoever has opened it.
+        """Return the peers with Ed25519 keys to which a connection stands, in either direction.
 
         Raises:
             DaemonError: no answer within `timeout` seconds, or more than fit into one.

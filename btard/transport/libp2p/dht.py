@@ -171,7 +171,7 @@ class RecordProtocol(DHTProtocol):
         return response
 
     def _admit(self, peer_id: PeerID, info: dht_pb2.NodeInfo, keys: int) -> bool:
-        """Whether a request for so many keys is answered; whoever asks and is a node is noted as alive."""
+        """Whether a request for so many keys is answered; an asker that is a node is noted as alive."""
         if keys > MAX_KEYS or not self.allowances.spend(peer_id, keys):
             return False
         self._note_alive(info, peer_id)

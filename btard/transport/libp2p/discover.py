@@ -1,7 +1,7 @@
-"""From `host:port` as typed to a full multiaddress: who answers there proves its peer id in a TLS handshake.
+"""From `host:port` as typed to a full multiaddress: the machine that answers proves its peer id in a TLS handshake.
 
-This is trust on first use. The handshake proves that whoever answered holds the key of the peer id it shows, not that
-it is the peer that was meant: someone who controls the name or the path can put its own peer there. A full multiaddress
+This is trust on first use. The handshake proves that the machine holds the key of the peer id it shows, not that it
+is the peer that was meant: someone who controls the name or the path can put its own peer there. A full multiaddress
 with `/p2p/<peer id>` has no such gap.
 """
 

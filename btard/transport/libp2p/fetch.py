@@ -21,7 +21,7 @@ from btard.transport.libp2p.control import ControlSocket, DaemonError
 from btard.transport.libp2p.gate import Gates
 from btard.transport.libp2p.incoming import FETCH_PROTOCOL
 from btard.transport.libp2p.measured import measured
-from btard.transport.libp2p.pipe import WRITE_CHUNK, Expects, Parser, Pipe, StreamLost, Violation, fill
+from btard.transport.libp2p.pipe import WRITE_CHUNK, Expects, Parser, Pipe, StreamLost, StreamViolation, fill
 from btard.transport.libp2p.settings import Counters, Limits
 from btard.transport.libp2p.slots import Slot, slots_of
 
@@ -79,7 +79,7 @@ class FetchServer:
         yield from fill(memoryview(prefix))
         (length,) = _REQUEST.unpack(prefix)
         if length > self._limits.request_bytes:
-            raise Violation(f"{sender.short} announces a request of {length} bytes")
+            raise StreamViolation(f"{sender.short} announces a request of {length} bytes")
         request = bytearray(length)
         yield from fill(memoryview(request))
         pipe.expects, pipe.deadline = Expects.NOTHING, math.inf  # our own deadlines for answering apply from here on
@@ -88,7 +88,7 @@ class FetchServer:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         yield memoryview(bytearray(1))
-        raise Violation(f"{sender.short} sent more than its request")
+        raise StreamViolation(f"{sender.short} sent more than its request")
 
     async def close(self) -> None:
         """Stop answering."""
@@ -195,7 +195,7 @@ async def fetch(
 
     Args:
         control: the own daemon.
-        peer: whom to ask.
+        peer: the one to ask.
         request: at most 64 KiB.
         limit: the largest answer accepted, in bytes; announced larger ones are refused before anything is allocated.
         timeout: seconds for everything.

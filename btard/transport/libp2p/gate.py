@@ -1,8 +1,8 @@
-"""Who is read: the streams of one member, or of all strangers, as long as what they cost this process allows.
+"""Decides which streams are read: those of one member, or of all strangers, as long as their cost allows.
 
 Whatever a neighbour sends costs processor time before anybody can know what it is worth. So it is not judged but
-measured, and paid from a budget that honest traffic never uses up; whoever has used up its own is left unread, and its
-own buffers fill.
+measured, and paid from a budget that honest traffic never uses up; a peer that has used up its own is left unread, and
+its own buffers fill.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ class Gates:
         self._members: dict[PeerId, Gate] = {}
         self._openings: OrderedDict[PeerId, Budget] = OrderedDict()
         self.is_member: Callable[[PeerId], bool] | None = None
-        """Who has a gate of its own; None is everybody."""
+        """Says which peers have a gate of their own; None is all of them."""
 
     def of(self, peer: PeerId, *, asks: bool) -> Gate:
         """The gate that a peer's streams, or those on which it asks, have to pass now."""
@@ -138,7 +138,7 @@ class Gates:
         return budget.spend(asyncio.get_running_loop().time(), 1) <= 0
 
     def forget(self) -> None:
-        """Forget the gates of those who are members no more and have no streams; while all are members, of too many."""
+        """Forget the gates of former members without streams; while all are members, of too many."""
         for peer, gate in list(self._members.items()):
             gone = self.stranger(peer) or len(self._members) > _MOST_PEERS
             if gone and not gate.pipes and not gate.closed:

@@ -188,7 +188,7 @@ async def _dial(transport: Libp2pTransport, own: PeerId, initial_peers: Sequence
 async def _meet(dht: RecordNode, initial_peers: Sequence[str], timeout: float) -> None:
     """Ask initial peers until one has answered, then look for the nodes nearest to the own id.
 
-    Who knows nobody in the DHT finds nothing there. After `timeout` seconds the node goes on alone, and asks later.
+    A lone node finds nothing in the DHT. After `timeout` seconds the node goes on alone, and asks later.
     """
     peers = [PeerID.from_base58(str(split_maddr(maddr)[0])) for maddr in initial_peers]
     with contextlib.suppress(TimeoutError):

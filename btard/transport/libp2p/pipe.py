@@ -28,7 +28,7 @@ WRITE_CHUNK = 512 << 10
 _SOCKET_BUFFER = 512 << 10
 
 
-class Violation(Exception):
+class StreamViolation(Exception):
     """The other side sent what the protocol does not allow; the stream is closed."""
 
 
@@ -88,6 +88,7 @@ class Pipe(asyncio.BufferedProtocol):
         return self._target
 
     def buffer_updated(self, nbytes: int) -> None:
+        """Go on with what has come, and tell `on_read` how many bytes and seconds that was."""
         self.progress_at = self._loop.time()
         if self.on_read is None:
             self._advance(nbytes)
@@ -105,7 +106,7 @@ class Pipe(asyncio.BufferedProtocol):
             self._target = None
             if self._transport is not None and not self._transport.is_closing():
                 self._transport.pause_reading()
-        except Violation as error:
+        except StreamViolation as error:
             logger.debug("closing a stream: %s", error)
             self.abort()
 
@@ -113,6 +114,7 @@ class Pipe(asyncio.BufferedProtocol):
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """Note the loss, let a writer that waits see it, and tell whoever asked to be told."""
         self.lost = True
         self._closed.set_result(None)
         self._parser.close()
@@ -141,7 +143,7 @@ class Pipe(asyncio.BufferedProtocol):
             self._transport.close()
 
     def pause(self) -> None:
-        """Read nothing more for now: whoever floods is slowed down by its own full buffers."""
+        """Read nothing more for now: a flooding peer is slowed down by its own full buffers."""
         transport = self._transport
         if transport is not None and not transport.is_closing():
             self.paused = True

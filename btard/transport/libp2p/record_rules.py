@@ -2,11 +2,11 @@
 
 A record is an envelope. Its key follows from run, kind and author, so nobody else can put anything beside it or in its
 place. Its `step` is its number, and the DHT's expiry follows from the number, so that "expires last", by which
-hivemind's nodes and readers decide, means "has the highest number": whoever stores a record again cannot make it newer.
+hivemind's nodes and readers decide, means "has the highest number": storing a record again does not make it newer.
 
 A number counts milliseconds and is at least what its author's clock will show when the record may be forgotten. Clocks
 are wrong, by an hour or by a time zone, so nodes keep a record `CLOCK_SLACK` longer, and one that is far ahead, too: it
-only concerns its author, who goes on above it.
+only concerns its author, which goes on above it.
 """
 
 from __future__ import annotations

@@ -112,7 +112,7 @@ class Records:
 
         Args:
             run, kind: of the records.
-            authors: whose records; those of whom nothing is known are left out of the answer.
+            authors: of the records; an author without a known one is left out of the answer.
             timeout: seconds that this call may take; what was found by then is returned.
         """
         keys = {author: record_key(run, kind, author) for author in authors}
@@ -139,7 +139,7 @@ class Records:
             if peer not in self._protocol.routing_table:
                 return False
             async with gate:
-                # Private, but it minds who did not answer lately.
+                # Private, but it minds which peers did not answer lately.
                 answer = await self._dht._call_find_with_blacklist(peer, [key])
             return bool(answer) and answer[key][0] is not None
 

@@ -43,7 +43,7 @@ class Limits:
     stranger_message_bytes: int = 256 << 10
     """A control message of a stranger; for a longer one the stream is closed."""
     openings_rate: float = 20.0
-    """Streams a second that a peer may open in the long run; who opens more is disconnected."""
+    """Streams a second that a peer may open in the long run; one that opens more is disconnected."""
     openings_burst: float = 512.0
     """Streams that a peer may open at once."""
 
@@ -77,7 +77,7 @@ class Limits:
     """Memory of large answers to members that are being sent, one that several read counted once, and half as much for
     strangers; one more makes the oldest lose their slots."""
     reader_rate: int = 16 << 10
-    """Bytes a second that whoever fetches a large answer must take; a slower one loses its slot."""
+    """Bytes a second that a peer must take of a large answer; a slower one loses its slot."""
     reader_window: float = 10.0
     """Seconds over which that rate is looked at."""
     answer_timeout: float = 1800.0

@@ -1,7 +1,7 @@
 """The libp2p transport: control messages, parts and fetches over raw streams through p2pd.
 
-Two streams for each ordered pair of peers, opened on demand: control messages never wait behind parts. Who sent
-something is the peer that p2pd authenticated on the connection.
+Two streams for each ordered pair of peers, opened on demand: control messages never wait behind parts. The sender
+of a message is the peer that p2pd authenticated on the connection.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class Libp2pTransport:
 
     @property
     def is_member(self) -> Callable[[PeerId], bool] | None:
-        """Who has slots and budgets of its own; all others share what is left to strangers. None is everybody.
+        """Says which peers have slots and budgets of their own; all others share the strangers'. None is all of them.
 
         It is asked for every stream, and about once a second for those that are open.
         """
@@ -182,7 +182,7 @@ class Libp2pTransport:
         self._incoming.drop_peer(peer)
 
     async def connected(self) -> set[PeerId] | None:
-        """Return to whom a connection stands, or None when p2pd does not say."""
+        """Return the peers to which a connection stands, or None when p2pd does not say."""
         try:
             return await self._daemon.control.connected(self._limits.open_timeout)
         except DaemonError:

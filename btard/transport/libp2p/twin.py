@@ -2,8 +2,8 @@
 
 Two processes with one key contradict each other, and are banned for it. The lock beside the key file keeps a second
 process from the same file; here a copy of the file is noticed. The question is asked under a key that is made for it:
-the own one is not connected yet, so whoever answers with it is another. An initial peer looks among its connections and
-asks whoever is there, which also reaches one behind a NAT. What a killed peer leaves, a connection or a port, does not
+the own one is not connected yet, so a peer that answers with it is another. An initial peer looks among its connections
+and asks what is there, which also reaches one behind a NAT. What a killed peer leaves, a connection or a port, does not
 answer, so a restart is not refused.
 
 Not noticed: a twin that has no connection to any of the initial peers, that is stopped or hangs, or that starts at the

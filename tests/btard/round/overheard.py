@@ -48,7 +48,7 @@ class Overheard:
 
     @property
     def honest(self) -> list[PeerId]:
-        """Who has said something and is no liar."""
+        """The peers that have said something and are no liars."""
         known = {key.peer_id for key in self.liars}
         return [peer for peer in sorted(self.said) if peer not in known]
 

@@ -110,7 +110,7 @@ class Swarm:
         return all(peer.stopped or len(peer.finished()) > peer.last_step for peer in self.honest)
 
     def check_agreement(self) -> None:
-        """Assert that whoever finished a step finished it with the same bytes and the same next roster."""
+        """Assert that all that finished a step finished it with the same bytes and the same next roster."""
         steps: dict[int, Finished] = {}
         for peer in self.honest:
             for result in peer.finished():
@@ -146,10 +146,10 @@ def verdicts(peer: SimulatedPeer) -> list[Verdict]:
 
 
 def offences(peer: SimulatedPeer) -> dict[PeerId, Offence]:
-    """Return who has been banned for what, as one peer saw it."""
+    """Return each banned peer and its offence, as one peer saw it."""
     return {verdict.peer: verdict.evidence.offence for verdict in verdicts(peer)}
 
 
 def suspended(peer: SimulatedPeer) -> set[PeerId]:
-    """Return who has lost its place without a ban, as one peer saw it."""
+    """Return the peers that lost their place without a ban, as one peer saw it."""
     return {gone for void in voids(peer) for gone, _ in void.suspended}

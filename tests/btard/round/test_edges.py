@@ -93,7 +93,7 @@ def run(behaviours: dict[PeerId, Behaviour], rules: StepRules | None = None) -> 
 
 
 def banned(swarm: Swarm) -> set[tuple[PeerId, Offence]]:
-    """Return who is banned of what by every honest peer; no honest one, and nobody honest is left out."""
+    """Return what every honest peer bans, with the offences: no honest peer, and none of them is left out."""
     found = []
     for peer in swarm.honest:
         assert len(peer.finished()) == 1, peer.stopped

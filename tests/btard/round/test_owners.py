@@ -1,4 +1,4 @@
-"""Who owns which part changes with the randomness, and what fails moves nothing."""
+"""The owners of parts change with the randomness, and what fails moves nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Public randomness: nobody chooses it or knows it early, and who spoils a draw pays with its place."""
+"""Public randomness: nobody chooses it or knows it early, and a peer that spoils a draw pays with its place."""
 
 from __future__ import annotations
 
@@ -195,7 +195,7 @@ def test_an_abort_never_makes_an_audit_less_likely(count: int) -> None:
 
 
 def test_colluders_that_spoil_each_draw_run_out_of_places() -> None:
-    """With b colluders of n, of whom one spoils whatever draw hits another, b - 1 draws are spoiled at the most."""
+    """With b colluders of n, one of which spoils whatever draw hits another, b - 1 draws are spoiled at the most."""
     for trial in range(300):
         members, colluders, extra = list(PEERS), set(PEERS[:3]), 0
         while True:

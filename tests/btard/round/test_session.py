@@ -1,4 +1,4 @@
-"""Sessions: what is early waits within bounds, what is foreign is dropped, who is late finishes by a certificate."""
+"""Sessions: what is early waits within bounds, what is foreign is dropped, a late peer finishes by a certificate."""
 
 from __future__ import annotations
 

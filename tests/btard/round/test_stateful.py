@@ -101,7 +101,7 @@ peers = st.integers(0, COUNT - 1)
 
 
 class Trouble(RuleBasedStateMachine):
-    """Eight peers of whom two lie; at most one honest one dies, so that the honest keep their majority."""
+    """Eight peers of which two lie; at most one honest one dies, so that the honest keep their majority."""
 
     @initialize(seed=st.integers(0, 999))
     def begin(self, seed: int) -> None:
@@ -162,7 +162,7 @@ class Trouble(RuleBasedStateMachine):
 
     @invariant()
     def honest_peers_agree(self) -> None:
-        """Whoever finished a step finished it with the same bytes and rosters."""
+        """All that finished a step finished it with the same bytes and rosters."""
         self.swarm.check_agreement()
 
     @invariant()

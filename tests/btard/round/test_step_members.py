@@ -1,4 +1,4 @@
-"""One step under the simulated network: who leaves and who enters."""
+"""One step under the simulated network: members that leave and enter."""
 
 from __future__ import annotations
 

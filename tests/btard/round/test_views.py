@@ -24,7 +24,7 @@ class Mute(Behaviour):
 
 
 class Hidden(Behaviour):
-    """Reports to its colluder alone: who hears of it goes on with it, others without."""
+    """Reports to its colluder alone: peers that hear of it go on with it, others without."""
 
     def __init__(self, box: list[Envelope]) -> None:
         self._box = box

@@ -1,4 +1,4 @@
-"""The heavy work of measuring: products, norms and sums, the same for all who compute them."""
+"""The heavy work of measuring: products, norms and sums, the same for all that compute them."""
 
 from __future__ import annotations
 

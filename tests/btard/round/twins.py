@@ -87,7 +87,7 @@ class Twin(SimulatedPeer):
 
 
 class _SenderOnly:
-    """While a twin acts, its network delivers only to those who hear of this instance."""
+    """While a twin acts, its network delivers only to those that hear of this instance."""
 
     def __init__(self, twin: Twin) -> None:
         self.twin, self.network = twin, twin.network

@@ -120,7 +120,7 @@ async def test_a_validator_computes_nothing_of_its_own(worker: ThreadPoolExecuto
                 *(crowd.drivers[p].run_step(roster, STATE, contribution(p, roster)) for p in roster.members)
             )
         assert sorted(computed) == [peer for peer in roster.members if peer not in roster.validators]
-        assert sorted(crowd.recomputed) == sorted(roster.validators.values()), "once is enough for who is believed"
+        assert sorted(crowd.recomputed) == sorted(roster.validators.values()), "no finding is computed twice"
         roster = finished(outcomes[0]).roster
     assert len(roster.validators) == 1
 

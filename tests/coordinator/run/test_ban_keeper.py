@@ -25,7 +25,7 @@ WORTHLESS = to_json(dataclasses.replace(EVIDENCE, envelopes=()))
 
 
 class Members(MemoryNetwork):
-    """Counts who is asked; `shows` are the answers of single members."""
+    """Counts the peers that are asked; `shows` are the answers of single members."""
 
     def __init__(self) -> None:
         super().__init__(manifest())

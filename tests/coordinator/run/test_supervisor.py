@@ -1,4 +1,4 @@
-"""A whole run as the coordinator sees it, with a swarm in memory; and who is served the state of a resumed one."""
+"""A whole run as the coordinator sees it, with a swarm in memory; and which peers get the state of a resumed one."""
 
 from __future__ import annotations
 

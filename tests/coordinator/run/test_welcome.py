@@ -1,4 +1,4 @@
-"""Who makes the first roster, who does not, and that a flood of made-up peers keeps nobody out."""
+"""The first roster: which peers are in it, which are not, and that a flood of made-up peers keeps nobody out."""
 
 from __future__ import annotations
 

@@ -101,7 +101,7 @@ def test_an_experiment_is_interrupted_and_gone_on_with(account: Account, tmp_pat
     second = start(account, file, directory)
     try:
         eventually(lambda: set(alive(SCRATCH)) == everybody or second.poll() is not None, "the second fleet", 120)
-        assert {machine.generation for machine in alive(SCRATCH).values()} == {1}, "else it would follow who is gone"
+        assert {machine.generation for machine in alive(SCRATCH).values()} == {1}, "else it follows lost members"
         put_steps(SCRATCH, 1, "worker-0", range(4))
         put_checkpoint(SCRATCH, 1)
         there = everybody - {"worker-2"} | {"attacker-2"}

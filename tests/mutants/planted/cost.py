@@ -23,7 +23,7 @@ _MESSAGES = (
         f"{_COSTS}::test_of_one_author_no_more_is_read_than_an_honest_one_sends",
     ),
     Mutant(
-        "who has carried a forgery may carry more",
+        "a peer that has carried a forgery may carry more",
         "btard/round/delivery/intake.py",
         "self._muted.add(envelope.author)",
         "pass",
@@ -133,7 +133,7 @@ _STREAMS = (
         f"{_LIVE}/test_budget.py::test_what_is_spent_while_paying_is_added_to_the_debt",
     ),
     Mutant(
-        "questions cost whoever asks them nothing",
+        "questions cost the asker nothing",
         "btard/transport/libp2p/fetch.py",
         "self._gates.of(sender, asks=True).spend(seconds)",
         "pass",
@@ -147,7 +147,7 @@ _STREAMS = (
         f"{_LIVE}/test_floods.py::test_a_part_that_turns_out_useless_is_paid_for",
     ),
     Mutant(
-        "whoever sends the same wrong part again and again is not told apart",
+        "a peer that sends the same wrong part again and again is not told apart",
         "btard/round/step.py",
         "return self.attempt.complete(sender, envelope, digest) is None",
         "self.attempt.complete(sender, envelope, digest)\n            return False",
@@ -182,7 +182,7 @@ _STREAMS = (
         f"{_LIVE}/test_answers.py::test_strangers_can_only_take_the_slots_of_strangers",
     ),
     Mutant(
-        "whoever reads almost nothing keeps its slot",
+        "a peer that reads almost nothing keeps its slot",
         "btard/transport/libp2p/pipe.py",
         "left - self.unread < least:",
         "left - self.unread < 1:",

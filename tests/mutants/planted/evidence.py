@@ -93,7 +93,7 @@ EVIDENCE = (
         f"{ROUND}/test_proof_votes.py::test_votes_that_uphold_an_owners_excuse_do_not_convict_it",
     ),
     Mutant(
-        "who is named by those that acquit has covered up",
+        "an accomplice named by ballots that acquit has covered up",
         "btard/round/failure/resolve.py",
         "return guilty and accused in ballot.accomplices",
         "return accused in ballot.accomplices",

@@ -141,7 +141,7 @@ STEP = (
         f"{ROUND}/failure/test_resolve.py::test_in_the_papers_mode_a_newcomer_takes_no_voter_along",
     ),
     Mutant(
-        "votes of those who have none count in court",
+        "votes of peers without a vote count in court",
         "btard/round/failure/resolve.py",
         "if voter in attempt.voters and condemns(vote,",
         "if condemns(vote,",
@@ -169,7 +169,7 @@ STEP = (
         f"{ROUND}/test_settle_court.py::test_the_court_hears_each_accuser_once",
     ),
     Mutant(
-        "who was told something else is convicted for it",
+        "a peer that was told something else is convicted for it",
         "btard/round/failure/resolve.py",
         "    misled = tells_two_stories(",
         "    misled = False and tells_two_stories(",
@@ -183,7 +183,7 @@ STEP = (
         f"{ROUND}/failure/test_settlement.py::test_of_two_contradicting_reports_neither_counts",
     ),
     Mutant(
-        "who stops because of a report does not say which",
+        "a peer that stops because of a report does not say which",
         "btard/round/failure/settlement.py",
         "proofs = sorted(self._reasons(), key=lambda reason: len(reason.body))[:1]",
         "pass",
@@ -204,7 +204,7 @@ STEP = (
         f"{ROUND}/test_step_lies.py::test_a_peer_that_sends_corrupted_bytes_to_most_is_suspended",
     ),
     Mutant(
-        "numbers of those who owe none are kept, and everybody waits for one fewer",
+        "numbers of peers that owe none are kept, and everybody waits for one fewer",
         "btard/round/attempt/attempt.py",
         "if isinstance(message, Scalars) and (message.context != self.context or author not in self._submitting):",
         "if isinstance(message, Scalars) and message.context != self.context:",
@@ -281,7 +281,7 @@ STEP = (
         f"{ROUND}/test_session.py::test_what_does_not_belong_to_the_step_changes_nothing[of another run]",
     ),
     Mutant(
-        "a message counts whoever passes it on",
+        "a message counts whichever peer passes it on",
         "btard/round/session.py",
         "if heading.run != self._rules.run or heading.author != sender",
         "if heading.run != self._rules.run",
@@ -309,14 +309,14 @@ STEP = (
         f"{ROUND}/delivery/test_exchange.py::test_nobody_is_sent_more_than_a_few_parts",
     ),
     Mutant(
-        "who got something late does not count against who sent it",
+        "testimony of lateness does not count against the sender",
         "btard/round/failure/disputes.py",
         "for peer in report.late if not self._mutual}",
         "for peer in report.late if False}",
         f"{ROUND}/test_step_lies.py::test_a_refused_part_costs_its_victim_too_in_paper_mode[suspend]",
     ),
     Mutant(
-        "who complains of what most do not say keeps its place",
+        "a peer that complains of what most do not say keeps its place",
         "btard/round/failure/disputes.py",
         "self.suspended[accuser] = f",
         "_ = f",
@@ -337,7 +337,7 @@ STEP = (
         f"{ROUND}/delivery/test_exchange.py::test_a_peer_is_called_late_only_after_it_has_had_its_time",
     ),
     Mutant(
-        "who knows of another reason complains of what it misses all the same",
+        "a peer that knows another reason complains of what it misses all the same",
         "btard/round/failure/stopping.py",
         "not reasoned and (",
         "(",

@@ -1,4 +1,4 @@
-"""Neighbours: where the members are, whom the DHT serves, and whom of those at the door a member names."""
+"""Neighbours: where the members are, which peers the DHT serves, and which of those at the door a member names."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def maddr(number: int, port: int = 1) -> str:
 
 
 class Records(TableRecords):
-    """A DHT that remembers what is published, and who is asked for."""
+    """A DHT that remembers what is published, and which authors are asked for."""
 
     def __init__(self) -> None:
         super().__init__({(RUN, MessageKind.JOIN): {}})

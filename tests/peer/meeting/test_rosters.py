@@ -1,4 +1,4 @@
-"""The coordinator's newest roster: from whomever it comes, only its signature and its number count."""
+"""The coordinator's newest roster: wherever it comes from, only its signature and its number count."""
 
 from __future__ import annotations
 

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 import pytest
 from prometheus_client import CollectorRegistry
 
+from btard import __version__
 from btard.logs import MOMENT
 from btard.peer.telemetry.meter import PeerMeter, PeerStep
 from btard.peer.telemetry.recorder import Recorder
-from btard.program import installed_version
 from btard.round.actions import OutcomeKind, Stopped, Verdict, Voided
 from btard.round.evidence.evidence import Evidence, Offence, Scene
 from btard.round.roster import Roster
@@ -48,7 +48,7 @@ def watched() -> Iterator[Watched]:
 
 def test_the_meter_says_which_peer_this_is(watched: Watched) -> None:
     assert watched[f'peer_info{{experiment="test",peer="{ME}",run_id="{"11" * 16}"}}'] == 1
-    assert watched[f'build_info{{numerics="torch",program="btard-peer",version="{installed_version()}"}}'] == 1
+    assert watched[f'build_info{{numerics="torch",program="btard-peer",version="{__version__}"}}'] == 1
     assert watched["peer_member"] == 0 and math.isnan(watched["peer_step"])
 
 

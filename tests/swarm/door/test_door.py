@@ -1,4 +1,4 @@
-"""The door: who is taken in, who is called back, and that a crowd can neither fill it for ever nor choose who stays."""
+"""The door: which callers are taken in and called back, and that a crowd cannot fill it for ever."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def stranger(number: int) -> PeerId:
 
 @dataclass
 class Street:
-    """What is before a door: a clock, who is connected, and who answers."""
+    """What is before a door: a clock, and which peers are connected and answer."""
 
     now: float = 1000.0
     silent: set[PeerId] = field(default_factory=set)
@@ -45,7 +45,7 @@ class Street:
         return self.connected
 
     def door(self) -> Door:
-        """An open door of two members, one of whom bans a third."""
+        """An open door of two members, one of which bans a third."""
         door = Door(
             MANIFEST,
             self.call,
@@ -205,7 +205,7 @@ async def test_a_crowd_is_kept_within_bounds(street: Street, monkeypatch: pytest
     kept = [number for number in range(500) if stranger(number) in door]
     assert len(kept) == 50 < MOST_AT_DOOR
     assert replies.count(Reply.BUSY) > 200
-    # Neither who came first nor who came last: a secret decides.
+    # Neither the first nor the last to come: a secret decides.
     assert min(kept) < 250 < max(kept)
 
 

@@ -1,4 +1,4 @@
-"""The log of events: every line is JSON and on disk at once, whatever is written, and whoever was killed before."""
+"""The log of events: every line is JSON and on disk at once, whatever is written, and after a writer was killed."""
 
 from __future__ import annotations
 

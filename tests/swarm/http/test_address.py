@@ -1,4 +1,4 @@
-"""Where something is served, and who must show a token: one clear sentence for everything else."""
+"""Where something is served, and which readers must show a token: one clear sentence for everything else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an attempt keeps: who owns what, what a message must look like, and which payloads get a buffer."""
+"""What an attempt keeps: the owners of parts, what a message must look like, and which payloads get a buffer."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_a_second_message_of_a_kind_is_a_contradiction() -> None:
 
 
 def test_memory_is_given_for_owed_parts_alone() -> None:
-    """Whoever announces whatever: no more buffers than there are rows of the own part."""
+    """Whatever is announced: no more buffers than there are rows of the own part."""
     made = attempt()
     length = made.partition.length(made.my_part or 0)
     for sender in range(1, 6):

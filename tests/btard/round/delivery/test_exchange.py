@@ -140,7 +140,7 @@ def test_a_peer_that_lacks_a_part_asks_its_author_once() -> None:
 
 
 def test_nobody_is_asked_for_what_it_does_not_owe() -> None:
-    """Or the majority would testify against somebody who was never to send it."""
+    """Otherwise the majority testifies against a peer that was never to send it."""
     made, attempt = exchange()
     wrong = [(MessageKind.AGGREGATE, 2, (attempt.part_of[PEERS[2]] + 1) % COUNT), (MessageKind.PART, 2, COUNT)]
     audits = (Audit(PEERS[2], PEERS[3]),)

@@ -1,4 +1,4 @@
-"""Disputes among whole swarms: what an author keeps from one member, and who is believed."""
+"""Disputes among whole swarms: what an author keeps from one member, and which of two is believed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settling a failed attempt: who goes on and who does not, by every rule and in their order."""
+"""Resolving a failed attempt: which peers go on and which do not, by every rule and in their order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Failed attempts among peers of whom one says different things about them to different peers."""
+"""Failed attempts among peers of which one says different things about them to different peers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Products and norms: who is asked for them, what is false about them, and whose column does not add up."""
+"""Products and norms: which peers owe them, what is false about them, and whose column does not add up."""
 
 from __future__ import annotations
 

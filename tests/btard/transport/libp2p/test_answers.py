@@ -1,4 +1,4 @@
-"""Whoever asks much and reads nothing takes nothing that members, or small answers, need."""
+"""A peer that asks much and reads nothing takes nothing that members, or small answers, need."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""host:port to multiaddress: who answers proves its id; everything else is one clear sentence."""
+"""host:port to multiaddress: the machine that answers proves its id; everything else is one clear sentence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whoever floods is read as slowly as its budget allows, and nobody else waits for it.
+"""A flooding peer is read as slowly as its budget allows, and nobody else waits for it.
 
 Handling costs a known processor time here, so that what is counted does not depend on the machine.
 """

@@ -1,4 +1,4 @@
-"""Gates: who pays from which budget, and what is kept of those who have gone."""
+"""Gates: which budget pays for which stream, and what is kept of peers that have gone."""
 
 from __future__ import annotations
 

@@ -206,7 +206,7 @@ async def test_a_reader_never_goes_back(swarm: Swarm, monkeypatch: pytest.Monkey
 
 
 async def test_the_author_itself_is_asked(swarm: Swarm, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who holds all nodes near a key can withhold a record, or serve an old one to who has seen no other."""
+    """An owner of all nodes near a key can withhold a record, or serve an old one to a reader without another."""
     a, _ = await swarm.node()
     b, _ = await swarm.node(a)
     c, _ = await swarm.node(a, b, client=True)
