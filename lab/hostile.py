@@ -70,7 +70,7 @@ class Victim:
         self.session = Session(self.rules, self.keys[0], Behaviour())
         self.session.begin(0.0, self.roster, _D)
         assert self.session.machine is not None
-        self.context = self.session.machine.attempt.context
+        self.attempt_id = self.session.machine.attempt.seats.attempt_id
 
     @property
     def liar(self) -> IdentityKey:
@@ -94,16 +94,16 @@ class Victim:
 def commit(listener: Victim, *, parts: int | None = None) -> bytes:
     """Return the body of a commitment, to as many parts as there are members if nothing else is said."""
     count = len(listener.members) if parts is None else parts
-    return Commit(listener.context, _D, _D, (_D,) * count, _D, b"", ()).encode()
+    return Commit(listener.attempt_id, _D, _D, (_D,) * count, _D, b"", ()).encode()
 
 
 def honest_bodies(listener: Victim) -> dict[MessageKind, bytes]:
     """Return a body of each kind as honest peers send them."""
-    members, context = listener.members, listener.context
+    members, attempt_id = listener.members, listener.attempt_id
     zeros = (0.0,) * len(members)
     reveals = tuple(listener.sign(MessageKind.REVEAL, Reveal(_D, _D).encode(), by=key) for key in listener.keys)
     digests = tuple(
-        listener.sign(MessageKind.DIGEST, Digest(context, _D, _D, _D).encode(), by=key) for key in listener.keys
+        listener.sign(MessageKind.DIGEST, Digest(attempt_id, _D, _D, _D).encode(), by=key) for key in listener.keys
     )
     charge = Charge(ChargeKind.WRONG_SUM, members[0], 0)
     report = Report(Phase.REVEAL, False, members, ((members[0], Fault.NO_REVEAL),), charge, reveals, members[:1])
@@ -113,13 +113,13 @@ def honest_bodies(listener: Victim) -> dict[MessageKind, bytes]:
         MessageKind.PART: PartHeader(0, _D).encode(),
         MessageKind.AGGREGATE: Aggregate(_D).encode(),
         MessageKind.REVEAL: Reveal(_D, _D).encode(),
-        MessageKind.SCALARS: Scalars(context, zeros, zeros, tuple(range(len(members)))).encode(),
-        MessageKind.DIGEST: Digest(context, _D, _D, _D).encode(),
+        MessageKind.SCALARS: Scalars(attempt_id, zeros, zeros, tuple(range(len(members)))).encode(),
+        MessageKind.DIGEST: Digest(attempt_id, _D, _D, _D).encode(),
         MessageKind.LEAVE: Leave(LeaveReason.SHUTDOWN).encode(),
         MessageKind.ASK: b"",
         MessageKind.CERTIFICATE: Certificate(digests).encode(),
         MessageKind.PULL: Pull(tuple((MessageKind.COMMIT, peer, 0) for peer in members)).encode(),
-        MessageKind.VOTE: Vote(context, ballots).encode(),
+        MessageKind.VOTE: Vote(attempt_id, ballots).encode(),
         MessageKind.FORWARD: Forward(reveals).encode(),
         MessageKind.REPORT: report.encode(),
         MessageKind.RELAY: Relay(
@@ -144,7 +144,7 @@ def hostile(listener: Victim) -> Iterator[Said]:
     yield Said(MessageKind.PULL, "asks for parts of strangers", listener.sign(MessageKind.PULL, asked.encode()))
     charge = Charge(ChargeKind.GRADIENT, many[0], 0)
     named = max(1, (listener.caps.body[MessageKind.VOTE] - 200) // 40)
-    vote = Vote(listener.context, (Ballot(many[0], charge, Opinion.GUILTY, many[:named]),))
+    vote = Vote(listener.attempt_id, (Ballot(many[0], charge, Opinion.GUILTY, many[:named]),))
     yield Said(MessageKind.VOTE, "names strangers", listener.sign(MessageKind.VOTE, vote.encode()))
 
 

@@ -184,13 +184,13 @@ class Invariants:
         session, machine = peer.session, peer.session.machine
         if machine is None:
             return
-        attempt, members = machine.attempt, len(machine.attempt.members)
+        attempt, members = machine.attempt, len(machine.attempt.seats.members)
         kept = {
-            "messages": (len(attempt.signed), _KINDS * members),
-            "rows": (len(attempt.rows), 2 * members + members * len(attempt.owners)),
-            "headers": (len(attempt.headers), 2 * members + members * len(attempt.owners)),
-            "payloads on their way": (len(attempt.in_flight), members * (members + 2)),
-            "requests": (len(attempt.pulled), members * (members + 2)),
+            "messages": (len(attempt.said.signed), _KINDS * members),
+            "rows": (len(attempt.carried.rows), 2 * members + members * len(attempt.seats.owners)),
+            "headers": (len(attempt.said.headers), 2 * members + members * len(attempt.seats.owners)),
+            "payloads on their way": (len(attempt.carried.in_flight), members * (members + 2)),
+            "requests": (len(attempt.carried.pulled), members * (members + 2)),
             "messages of the next attempt": (len(machine._intake._future), _KINDS * members),
             "early bytes": (session._early_bytes, _EARLY_TOTAL),
         }

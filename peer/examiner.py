@@ -45,11 +45,11 @@ class Examiner:
                 return None
             if not follows:
                 raise Withheld
-        return await self._trainer.recompute(record.roster.batch_seed(target), record.roster.step, base)
+        return await self._trainer.recompute(record.seats.roster.batch_seed(target), record.seats.roster.step, base)
 
     async def _base(self, record: Attempt, target: PeerId) -> torch.Tensor:
         """Return the momentum that the target has committed to, shown by itself; raises Withheld."""
-        step, promised = record.roster.step, record.commits[target].momentum
+        step, promised = record.seats.roster.step, record.said.commits[target].momentum
         question = Question(want=Want.BASE, step=step).encode()
         try:
             if target == self._transport.peer_id:

@@ -184,7 +184,7 @@ class TrainingLoop:
                     logger.error("this peer's key is banned from the run; it cannot come back")
                     return ExitCode.BANNED
                 digest = state_digest(newest, heads, newest.step)
-                # Whoever began a step has signed messages in it, and must not sign others by beginning it once more.
+                # A peer that began a step has signed messages in it, and must not sign others by beginning it again.
                 fresh = newest.step > self.progress.step
                 if me in newest.members and fresh and digest is not None:
                     await self._verify_bans(newest, heads)

@@ -1,4 +1,4 @@
-"""What this peer knows of bans: evidence in files, told to the DHT, shown to whoever asks, verified before believed."""
+"""What this peer knows of bans: evidence in files, told to the DHT, shown to all that ask, verified before believed."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ async def ask_evidence(transport: Libp2pTransport, source: PeerId, banned: PeerI
 
 
 class BanEntry(BaseModel):
-    """One ban: who, in which step, why, and the digest of the evidence file."""
+    """One ban: the peer, the step, the reason, and the digest of the evidence file."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 

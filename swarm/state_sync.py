@@ -35,7 +35,7 @@ async def ask_heads(transport: Libp2pTransport, peers: Iterable[PeerId], *, time
 def newest_roster(trusted: Roster, heads: dict[PeerId, Head]) -> Roster | None:
     """Return the newest roster that more than half of the trusted one's voters stand in, or None.
 
-    Members are rarely all in one step: whoever is in a later one has finished the earlier, so a roster counts as
+    Members are rarely all in one step: a peer in a later one has finished the earlier, so a roster counts as
     supported by all whose head is at its step and the same; ties go to the later step.
     """
     votes = Counter(head.roster for peer, head in heads.items() if peer in trusted.voters)
@@ -76,7 +76,7 @@ async def download_state(
         timeout: seconds for each source.
 
     Returns:
-        Who served it, or None when nobody did.
+        The peer that served it, or None when nobody did.
     """
     for peer in sources:
         try:

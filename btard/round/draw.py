@@ -85,7 +85,7 @@ def witness_of(randomness: bytes, owner: PeerId, voters: Iterable[PeerId]) -> Pe
     return others[0] if others else None
 
 
-def relays_between(context: bytes, sender: PeerId, receiver: PeerId, members: Iterable[PeerId]) -> list[PeerId]:
+def relays_between(attempt_id: bytes, sender: PeerId, receiver: PeerId, members: Iterable[PeerId]) -> list[PeerId]:
     """Draw the third peers through which a part travels that did not arrive directly."""
     others = (peer for peer in members if peer not in (sender, receiver))
-    return ranking(context, "relay", others, sender, receiver)[:RELAYS]
+    return ranking(attempt_id, "relay", others, sender, receiver)[:RELAYS]

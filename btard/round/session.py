@@ -58,7 +58,7 @@ class Session:
         self._last_certificate: tuple[Envelope, ...] = ()
         self._certified = b""
         self._shown: Counter[PeerId] = Counter()
-        self.record: Attempt | None = None
+        self.previous: Attempt | None = None
         self.links: dict[PeerId, Link] = {}
         self._next_links: dict[PeerId, Link] = {}
         self.roster: Roster | None = None
@@ -71,7 +71,7 @@ class Session:
     @property
     def submits(self) -> bool:
         """Whether this peer sends a vector in the current step, or validates another peer's instead."""
-        return self.machine is not None and self._key.peer_id in self.machine.attempt.submitters
+        return self.machine is not None and self._key.peer_id in self.machine.attempt.seats.submitters
 
     @property
     def deadline(self) -> float:
@@ -86,7 +86,9 @@ class Session:
         self.roster = roster
         self._adrift = False
         self._ahead, self._ask_at = set(), math.inf
-        record = self.record if self.record is not None and self.record.roster.step == roster.step - 1 else None
+        previous = (
+            self.previous if self.previous is not None and self.previous.seats.roster.step == roster.step - 1 else None
+        )
         self.machine = self.machine_type(
             self._rules,
             roster,
@@ -94,7 +96,7 @@ class Session:
             self._behaviour,
             parameters=parameters,
             candidates=candidates,
-            record=record,
+            previous=previous,
             pool=self._pool,
         )
         actions = self.machine.start(now)
@@ -265,8 +267,8 @@ class Session:
         return self._remember(self.machine.examined(now, target, finding))
 
     def _remember(self, actions: list[Action]) -> list[Action]:
-        """Keep what a finished step leaves: its certificate, for members that have not finished it, and its records,
-        for the validators and the court of the next one."""
+        """Keep what a finished step leaves: its certificate, for members that have not finished it, and its last
+        attempt, for the validators and the court of the next one."""
         if self.machine is not None and self.machine.over:
             self._ask_at = math.inf
         for action in actions:
@@ -276,24 +278,25 @@ class Session:
                 self._last_certificate = action.certificate
                 self._certified = b""
                 self._shown.clear()
-                if self.record is not None:
-                    self.record.release()
-                self.record = self.machine.attempt
-                self._keep_links(self.record)
-                self.record.release_rows()
+                if self.previous is not None:
+                    self.previous.carried.release()
+                self.previous = self.machine.attempt
+                self._keep_links(self.previous)
+                self.previous.carried.release_rows()
             elif isinstance(action, Stopped):
                 self._adrift = True
-                self.record = None
+                self.previous = None
                 self.links, self._next_links = {}, {}
         return self._tampered(actions) if self._tampers else actions
 
-    def _keep_links(self, record: Attempt) -> None:
+    def _keep_links(self, previous: Attempt) -> None:
         """Remember what everyone submitted, which the next vectors are built on, and what that was built on."""
         if not self._rules.verification.momentum:
             return
-        self.links = {peer: link for peer, link in self._next_links.items() if peer in record.known}
+        self.links = {peer: link for peer, link in self._next_links.items() if peer in previous.seats.known}
         self._next_links = self.links | {
-            peer: Link(record.partition.count, record.commits[peer].parts) for peer in record.submitters
+            peer: Link(previous.seats.partition.count, previous.said.commits[peer].parts)
+            for peer in previous.seats.submitters
         }
 
     def _tampered(self, actions: Sequence[Action]) -> list[Action]:

@@ -9,6 +9,7 @@ from btard.behaviour import Behaviour
 from btard.identity import Envelope, Heading, IdentityKey, Malformed, MessageKind, PeerId
 from btard.round.actions import Action, OutcomeKind, Stopped, Verdict, Voided
 from btard.round.attempt.attempt import Attempt
+from btard.round.context import StepContext
 from btard.round.delivery.exchange import Exchange
 from btard.round.delivery.intake import TIMELESS, Intake
 from btard.round.delivery.patience import Patience
@@ -23,7 +24,7 @@ from btard.round.phases.check import CheckPhase
 from btard.round.phases.commit import CommitPhase
 from btard.round.phases.gather import GatherPhase
 from btard.round.phases.measure import MeasurePhase
-from btard.round.phases.phase import HOPELESS, PhaseOfAttempt, StepContext
+from btard.round.phases.phase import HOPELESS, PhaseOfAttempt
 from btard.round.phases.reveal import RevealPhase
 from btard.round.phases.scatter import ScatterPhase
 from btard.round.proof import make_evidence
@@ -50,13 +51,13 @@ class StepMachine:
         *,
         parameters: bytes,
         candidates: tuple[PeerId, ...] = (),
-        record: Attempt | None = None,
+        previous: Attempt | None = None,
         pool: BufferPool | None = None,
     ) -> None:
-        self._step = StepContext(rules, roster, key, behaviour, parameters, candidates, record)
+        self._context = StepContext(rules, roster, key, behaviour, parameters, candidates, previous)
         self._pool = pool
         self._examined: Finding | None = None
-        self._history = History(self._step)
+        self._history = History(self._context)
         self._accusation: Charge | None = None
         self._intake = Intake()
         self._left: dict[PeerId, Envelope] = {}
@@ -66,12 +67,12 @@ class StepMachine:
         self._new_attempt(0, roster.members)
 
     def _new_attempt(self, number: int, members: tuple[PeerId, ...]) -> None:
-        step = self._step
-        self.attempt = Attempt(step.rules, step.roster, number, members, step.key.peer_id, step.parameters, self._pool)
-        self._exchange = Exchange(step, self.attempt)
+        context = self._context
+        self.attempt = Attempt(context.seats(number, members), pool=self._pool)
+        self._exchange = Exchange(context, self.attempt)
         history = self._history
         self._settlement = Settlement(
-            step,
+            context,
             self.attempt,
             self._exchange,
             history.standing.judged,
@@ -79,16 +80,16 @@ class StepMachine:
             blame_views=history.blames_views(history.standing),
         )
         self._settlement.left = {peer: leave for peer, leave in self._left.items() if peer in members}
-        self._commit = CommitPhase(step, self.attempt, history.decided, examined=self._examined is not None)
-        self._scatter = ScatterPhase(step, self.attempt, self._exchange)
-        self._gather = GatherPhase(step, self.attempt)
-        self._reveal = RevealPhase(step, self.attempt)
-        self._measure = MeasurePhase(step, self.attempt)
+        self._commit = CommitPhase(context, self.attempt, history.decided, examined=self._examined is not None)
+        self._scatter = ScatterPhase(context, self.attempt, self._exchange)
+        self._gather = GatherPhase(context, self.attempt)
+        self._reveal = RevealPhase(context, self.attempt)
+        self._measure = MeasurePhase(context, self.attempt)
         self._check: CheckPhase | None = None
         self._agree: AgreePhase | None = None
         self._phase: PhaseOfAttempt = self._commit
         self._charge = self._accusation if self._accusation and self._may_charge(self._accusation) else None
-        self._patience = Patience(step.rules)
+        self._patience = Patience(context.rules)
         self._reasoned_at = math.inf
 
     @property
@@ -106,7 +107,7 @@ class StepMachine:
 
     def _expects(self, attempt: int) -> bool:
         """Whether an answer to an action of this attempt is still of use."""
-        return not self.over and attempt == self.attempt.number
+        return not self.over and attempt == self.attempt.seats.number
 
     def parts_ready(
         self, now: float, attempt: int, parts: tuple[memoryview, ...], digests: tuple[bytes, ...], momentum: bytes
@@ -154,13 +155,13 @@ class StepMachine:
         if self.over:
             return []
         court = self._settlement.court
-        if target == self.attempt.target and self._examined is None:
+        if target == self.attempt.seats.target and self._examined is None:
             self._examined = finding
             actions: list[Action] = []
             kind = ChargeKind.WITHHELD if finding.withheld else ChargeKind.GRADIENT
             accused = Charge(kind, target, 0) if finding.accuse or finding.withheld else None
-            behaviour = self._step.behaviour
-            charge = behaviour.charge(self._step.number, Phase.COMMIT, accused, self.attempt.view)
+            behaviour = self._context.behaviour
+            charge = behaviour.charge(self._context.number, Phase.COMMIT, accused, self.attempt.view)
             if charge is not None and self._may_charge(charge):
                 self._charge = self._accusation = charge
             elif self._commit.busy() and not self._settlement.frozen:
@@ -174,8 +175,9 @@ class StepMachine:
 
     def _may_charge(self, charge: Charge) -> bool:
         attempt = self.attempt
-        heard = (attempt.me, charge) in self._history.standing.judged
-        return not heard and charge.accused in attempt.known and attempt.me in attempt.voters
+        seats = attempt.seats
+        heard = (seats.me, charge) in self._history.standing.judged
+        return not heard and charge.accused in seats.known and seats.me in seats.voters
 
     def wants(self, heading: Heading | Envelope) -> bool:
         """Whether a message of this step is worth reading."""
@@ -184,25 +186,26 @@ class StepMachine:
     def on_envelope(self, now: float, envelope: Envelope) -> list[Action]:
         """A signed message of this run and step came, which this peer `wants`, authenticated as its author's own."""
         attempt = self.attempt
-        if self.over or envelope.author not in attempt.known:
+        seats = attempt.seats
+        if self.over or envelope.author not in seats.known:
             return []
         self._unread = True
-        if envelope.kind in BROADCASTS and envelope.attempt == attempt.number:
+        if envelope.kind in BROADCASTS and envelope.attempt == seats.number:
             attempt.file(envelope)
             return []
-        if envelope.attempt == attempt.number + 1 and envelope.kind not in TIMELESS:
+        if envelope.attempt == seats.number + 1 and envelope.kind not in TIMELESS:
             self._intake.keep(envelope)
             return []
         try:
             if form_fault(envelope) is not None:
-                attempt.accuse_malformed(envelope)
+                attempt.said.accuse_malformed(envelope)
                 raise Malformed("a message of a wrong form")
             if envelope.kind is MessageKind.CERTIFICATE:
                 return self._certified(envelope)
             if envelope.kind is MessageKind.LEAVE:
                 self._left.setdefault(envelope.author, envelope)
                 self._settlement.left.setdefault(envelope.author, envelope)
-            elif envelope.attempt == attempt.number:
+            elif envelope.attempt == seats.number:
                 return self._file(now, envelope)
         except Malformed:
             self._intake.mute(envelope)
@@ -230,20 +233,20 @@ class StepMachine:
     def accept_part(self, sender: PeerId, envelope: Envelope, length: int) -> memoryview | None:
         """A payload is announced under this header: return its buffer, or None to refuse it."""
         attempt = self.attempt
-        expected = envelope.attempt == attempt.number and sender in attempt.known
+        expected = envelope.attempt == attempt.seats.number and sender in attempt.seats.known
         if self.over or not expected or not self._intake.takes_parts(sender):
             return None
         with contextlib.suppress(Malformed):
             return attempt.accept(sender, envelope, length)
         if envelope.author == sender and form_fault(envelope) is not None and envelope.is_genuine():
-            attempt.accuse_malformed(envelope)
+            attempt.said.accuse_malformed(envelope)
             self._unread = True
         self._intake.refuse_parts(sender)  # an honest member signs what it sends, and reads what it passes on
         return None
 
     def on_part(self, sender: PeerId, envelope: Envelope, digest: bytes) -> bool:
         """An accepted payload is complete. Returns whether it is not what was announced and committed to."""
-        if self.over or envelope.attempt != self.attempt.number:
+        if self.over or envelope.attempt != self.attempt.seats.number:
             return False
         self._unread = True
         with contextlib.suppress(Malformed):
@@ -252,7 +255,7 @@ class StepMachine:
 
     def on_part_failed(self, now: float, sender: PeerId, envelope: Envelope) -> list[Action]:
         """An accepted payload will not come."""
-        if self.over or envelope.attempt != self.attempt.number:
+        if self.over or envelope.attempt != self.attempt.seats.number:
             return []
         self.attempt.failed(sender, envelope)
         return self._advance(now, [])
@@ -306,8 +309,8 @@ class StepMachine:
         if unusual or now >= self._patience.deadline:
             return False
         if phase is self._commit:
-            return len(attempt.commits) < len(attempt.members) and not self._commit.passed_elsewhere()
-        return phase is not self._agree or len(attempt.digests) < len(attempt.members)
+            return len(attempt.said.commits) < len(attempt.seats.members) and not self._commit.passed_elsewhere()
+        return phase is not self._agree or len(attempt.said.digests) < len(attempt.seats.members)
 
     def _next_phase(self, now: float) -> list[Action]:
         """Go on to the next phase; what the finished one has found may be a charge, which stops the attempt."""
@@ -316,7 +319,7 @@ class StepMachine:
             self._reveal.draw()
         if finished in (Phase.MEASURE, Phase.CHECK):
             found = self._measure.charge() if self._check is None else self._check.charge()
-            charge = self._step.behaviour.charge(self._step.number, finished, found, self.attempt.view)
+            charge = self._context.behaviour.charge(self._context.number, finished, found, self.attempt.view)
             if charge is not None and self._may_charge(charge):
                 self._charge = charge
                 return []
@@ -334,7 +337,7 @@ class StepMachine:
                 return self._enter(now, self._check)
             case Phase.CHECK:
                 standing = self._history.standing
-                self._agree = AgreePhase(self._step, self.attempt, standing.banned, standing.redraws)
+                self._agree = AgreePhase(self._context, self.attempt, standing.banned, standing.redraws)
                 return self._enter(now, self._agree)
         assert self._agree is not None
         self.over = True
@@ -363,19 +366,25 @@ class StepMachine:
         resolution = self._settlement.resolution(now)
         if resolution is None:
             return []
-        attempt, roster, outcome = self.attempt, self._step.roster, self._history.settle(self._settlement, resolution)
+        attempt, roster, outcome = (
+            self.attempt,
+            self._context.roster,
+            self._history.settle(self._settlement, resolution),
+        )
         resolution = outcome.resolution
-        verdicts = tuple(Verdict(ban.peer, make_evidence(ban, about, self._step.record)) for ban, about in outcome.bans)
+        verdicts = tuple(
+            Verdict(ban.peer, make_evidence(ban, about, self._context.previous)) for ban, about in outcome.bans
+        )
         what = (resolution.suspended, verdicts, resolution.left, outcome.withdrawn)
-        actions: list[Action] = [Voided(roster.step, attempt.number, *what)]
+        actions: list[Action] = [Voided(roster.step, attempt.seats.number, *what)]
         end = end_of_road(attempt, resolution)
         if end is not None:
             return actions + self._stop(*end)
         if self._agree is not None:
             # Others may have finished by it after all; their certificate can come late.
             self._signed = [*self._signed[-1:], self._agree]
-        self._new_attempt(attempt.number + 1, resolution.members)
-        self.attempt.accuse_still(attempt.malformed.values())
+        self._new_attempt(attempt.seats.number + 1, resolution.members)
+        self.attempt.said.accuse_still(attempt.said.malformed.values())
         actions += self._enter(now, self._commit)
         for envelope in self._intake.next_attempt():
             actions += self.on_envelope(now, envelope)
@@ -384,16 +393,16 @@ class StepMachine:
     def _certified(self, envelope: Envelope) -> list[Action]:
         """Others have finished: so has whoever signed the same digest; who did not cannot know the result."""
         certificate = tuple(Envelope.parse(data) for data in envelope.read(Certificate).digests)
-        members, digest = check_certificate(certificate, self._step.rules, self._step.roster)
+        members, digest = check_certificate(certificate, self._context.rules, self._context.roster)
         for agree in self._signed if self._agree is None else [*self._signed, self._agree]:
             if digest == agree.digest:
                 self.over = True
                 self.attempt = agree.attempt
                 return [agree.finished_by(tuple(sorted(certificate, key=lambda e: e.author)))]
-        if self.attempt.me not in members:
+        if self.attempt.seats.me not in members:
             return self._stop(OutcomeKind.SUSPENDED, "the others finished the step without this peer")
         return []
 
     def _stop(self, kind: OutcomeKind, reason: str) -> list[Action]:
         self.over = True
-        return [Stopped(self._step.roster.step, kind, reason)]
+        return [Stopped(self._context.roster.step, kind, reason)]

@@ -193,15 +193,15 @@ class SessionDriver:
         return UNKNOWN if vector is None else await self._work(examine, record, target, vector)
 
     async def _examine(self, target: PeerId) -> None:
-        record, roster = self._session.record, self._session.roster
+        record, roster = self._session.previous, self._session.roster
         assert roster is not None
         finding = UNKNOWN
-        if record is not None and target in record.commits and target in record.submitters:
+        if record is not None and target in record.said.commits and target in record.seats.submitters:
             for _ in range(2):
                 finding = await self._look_at(record, target)
                 if not finding.accuse and not finding.withheld:
                     break  # only what can be reproduced is worth an accusation
-        if self._session.machine is not None and self._session.machine.attempt.target == target:
+        if self._session.machine is not None and self._session.machine.attempt.seats.target == target:
             self.stages.enter(Stage.SCATTER, self._now)
             if self._on_examined is not None:
                 self._on_examined(roster.step, target, finding)

@@ -226,8 +226,8 @@ class SimulatedPeer:
         self.network.at(self.network.now + self.compute_seconds, computed)
 
     def _finding(self, target: PeerId) -> Finding:
-        record = self.session.record
-        if record is None or target not in record.commits or target not in record.submitters:
+        record = self.session.previous
+        if record is None or target not in record.said.commits or target not in record.seats.submitters:
             return UNKNOWN
         finding = self._look_at(record, target)
         if finding.accuse or finding.withheld:
@@ -237,13 +237,13 @@ class SimulatedPeer:
     def _look_at(self, record: Attempt, target: PeerId) -> Finding:
         base = None
         if self._mu > 0:
-            base = self._shown_by(target, record.roster.step, record.commits[target].momentum)
+            base = self._shown_by(target, record.seats.roster.step, record.said.commits[target].momentum)
             link = self.session.links.get(target)
             if base is None:
                 return UNSEEN
             if not continues(base, link, self.rules.wire, self.rules.aggregation):
                 return UNKNOWN if link is None else UNSEEN
-        gradient = self.gradient(record.roster.batch_seed(target), self._before)
+        gradient = self.gradient(record.seats.roster.batch_seed(target), self._before)
         return examine(record, target, submission(gradient, base, self._mu))
 
     def _shown_by(self, target: PeerId, step: int, promised: bytes) -> torch.Tensor | None:

@@ -21,7 +21,7 @@ class CopyCommitment(Conspirator):
         """Commit to the share of a colluder's that came first, or lend the own one."""
         if not self.attacks(step):
             return commit
-        topic = f"share-{commit.context.hex()}"
+        topic = f"share-{commit.attempt_id.hex()}"
         lent = {peer: note for peer, note in self.channel.read(step, topic).items() if peer != self.me}
         if lent:
             return dataclasses.replace(commit, share=lent[min(lent)])

@@ -22,7 +22,7 @@ class EarlyReveal(Attacker):
         """Send the own share ahead of the commitment to it."""
         if envelope.kind is not MessageKind.COMMIT or not self.attacks(envelope.step):
             return None
-        reveal = Reveal(*secret_share(self.key, Commit.decode(envelope.body).context))
+        reveal = Reveal(*secret_share(self.key, Commit.decode(envelope.body).attempt_id))
         early = Envelope.sign(
             self.key,
             run=envelope.run,

@@ -110,7 +110,7 @@ class Feed:
             client.begun |= client in newcomers
 
     def _read(self, older: bool, newcomers: bool) -> tuple[bytes | None, bytes | None]:
-        """Read what is new; returns what clients are told who know the rest, and those who know nothing."""
+        """Read what is new; returns the news for clients that know the rest, and for those that know nothing."""
         self._source.read(self._model)
         if not older and not newcomers:
             return None, None

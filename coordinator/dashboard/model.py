@@ -1,7 +1,7 @@
 """The view of a run, made of what its coordinator wrote: lines and files in, plain data for JSON out.
 
 No clock, no file and no network here. Every text may be a stranger's: it is cut and cleared of what cannot be printed,
-and whoever shows it must still escape it.
+and a page must still escape it.
 """
 
 from __future__ import annotations

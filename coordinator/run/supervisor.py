@@ -130,7 +130,7 @@ class Supervisor:
         return self._follower is not None and peer in self._follower.trusted.members
 
     def knows(self, peer: PeerId) -> bool:
-        """Whether the coordinator's DHT node keeps records of an author: a member, or who waits to become one."""
+        """Whether the coordinator's DHT node keeps records of an author: a member, or a peer that waits to be one."""
         if self._follower is None:
             return self._welcome.door.is_guest(peer)
         return peer in self._follower.trusted.members

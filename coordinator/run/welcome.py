@@ -16,7 +16,7 @@ from btard.swarm.manifest import RunManifest
 logger = logging.getLogger(__name__)
 
 POLL = 0.3
-"""Seconds between two looks at who waits."""
+"""Seconds between two looks at the waiting peers."""
 
 MAX_REFUSALS = 1024
 """Refusals that are told; of a flood of made-up peers the rest is refused silently."""
@@ -25,10 +25,10 @@ _MEMORY = 4096
 
 
 class Welcome:
-    """Keeps the coordinator's door until enough wait there, and tells who waits and who was refused.
+    """Keeps the coordinator's door until enough wait there, and tells which peers wait and which were refused.
 
     Attributes:
-        door: answers who knocks.
+        door: answers peers that knock.
     """
 
     def __init__(self, network: SwarmNetwork, manifest: RunManifest, log: EventLog[CoordinatorEvent]) -> None:
@@ -59,7 +59,7 @@ class Welcome:
             await asyncio.gather(calling, return_exceptions=True)
 
     async def look(self) -> tuple[PeerId, ...]:
-        """Tell of who has come and gone, and return those who make the first roster, who have all just answered."""
+        """Tell which peers have come and gone, and return the first roster's, all of which have just answered."""
         waiting = tuple(self.door.waiting())
         for peer in self._waiting:
             if peer not in waiting:

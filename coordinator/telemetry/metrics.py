@@ -40,7 +40,7 @@ class StepSummary:
 
     Attributes:
         step: the global step.
-        loss: mean over those who tell one, None when nobody does.
+        loss: mean over peers that tell one, None when nobody does.
         median_loss: their median, which one liar cannot move.
         reporting: peers whose report came.
         alive: members of the newest roster.

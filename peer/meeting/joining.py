@@ -28,13 +28,13 @@ _PATIENCE = 3.0
 """Seconds that the other named peers still have after one has told the manifest."""
 
 _ANSWER = 5.0
-"""Seconds in which a named peer must answer; who does not is asked again."""
+"""Seconds in which a named peer must answer; one that does not is asked again."""
 
 
 async def find_manifest(
     transport: Libp2pTransport, named: Collection[PeerId], timeout: float
 ) -> tuple[Envelope, RunManifest]:
-    """Ask the peers that the user named for the manifest of their run, over streams that prove who answers.
+    """Ask the peers that the user named for the manifest of their run, over streams that prove their ids.
 
     Nobody else is asked, and of several named peers all that answer must tell of the same run.
 

@@ -1,4 +1,4 @@
-"""Announces this peer, learns where the members are, and whom at the door to name as candidates."""
+"""Announces this peer, learns where the members are, and which peers at the door to name as candidates."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ class Neighbours:
         self._announce_at = -math.inf
 
     def candidates(self, roster: Roster) -> tuple[PeerId, ...]:
-        """Return whom this peer would admit after the step of `roster`, ascending; ask when the step begins."""
+        """Return the peers that this one admits after the step of `roster`, ascending; ask when the step begins."""
         waiting = [peer for peer in self._door.waiting() if self._not_before.get(peer, 0) <= roster.step]
         return self._doorstep.names(roster, waiting)
 

@@ -1,7 +1,7 @@
 """The newest roster that the coordinator has signed: looked for in the DHT and over streams, and handed on.
 
-Only the coordinator's signature makes it true, and its record's number makes it new, so it may come from anybody; who
-withholds it only hides it if all others do.
+Only the coordinator's signature makes it true, and its record's number makes it new, so it may come from anybody; a
+peer that withholds it only hides it if all others do.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Rosters:
         return self._coordinator
 
     async def newest_bytes(self) -> bytes | None:
-        """Return the newest roster seen, as the coordinator has signed it, for whoever asks; None before the first."""
+        """Return the newest roster seen, as the coordinator has signed it; None before the first."""
         return self._newest[0].encode() if self._newest is not None else None
 
     async def look(self) -> RosterRecord | None:

@@ -16,7 +16,7 @@ from btard.vocabulary import WandbMode
 
 
 class Recorder:
-    """Passes on what happens to whoever records it."""
+    """Passes on what happens to all recorders."""
 
     def __init__(self, meter: PeerMeter, wandb: WandbRun | None, watch: ValidationWatch) -> None:
         self._meter = meter

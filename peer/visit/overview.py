@@ -1,4 +1,4 @@
-"""From the records of a run to a row a peer: where it stands, what it tells, and why who is gone is gone."""
+"""From the records of a run to a row a peer: where it stands, what it tells, and why a lost one is gone."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ class Overview:
 
 
 def overview(sight: Sight) -> Overview:
-    """Return the rows of a run: members first, then who waits; bans in the order of steps."""
+    """Return the rows of a run: members first, then waiting peers; bans in the order of steps."""
     roster = sight.roster
     members = roster.members if roster is not None else ()
     banned = roster.banned if roster is not None else frozenset()

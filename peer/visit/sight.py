@@ -1,7 +1,7 @@
 """What the signed records of a run say at one moment. All bytes come from strangers; each record is checked by itself.
 
 The manifest and the roster carry the coordinator's signature. Metrics, addresses and bans carry their author's, so they
-are that peer's own words and prove nothing; who waits is what the peers say that were asked.
+are that peer's own words and prove nothing; which peers wait is what the asked peers say.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ class Sight:
 
     Attributes:
         time: of the look, seconds since the epoch by this machine's clock.
-        coordinator: who signed the manifest and the roster.
+        coordinator: the signer of the manifest and the roster.
         roster: the newest one that the coordinator has published, None before the first.
-        waiting: who waits at the doors of the peers that were asked.
+        waiting: peers at the doors of the peers that were asked.
         finished: whether the run is over.
         joins, metrics, bans: by author.
     """

@@ -28,7 +28,7 @@ async def visiting(
 
     Args:
         initial_peers: as `--initial-peers` takes them.
-        timeout: seconds for each hop: finding out who answers there, starting p2pd, dialling.
+        timeout: seconds for each hop: finding out which peer answers there, starting p2pd, dialling.
         host_maddrs: where p2pd listens.
         announce_maddrs: addresses to tell others instead of those found.
         public: use NAT port mapping, AutoNAT and relays.

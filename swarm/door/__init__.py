@@ -1,1 +1,1 @@
-"""Newcomers: `door` knows who knocks and calls back, `reception` answers what a stranger may ask."""
+"""Newcomers: `door` knows the callers and calls them back, `reception` answers what a stranger may ask."""

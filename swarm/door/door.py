@@ -1,6 +1,6 @@
-"""The door: who knocks at this peer over a stream, and which of them answer when they are called back.
+"""The door: which peers knock here over a stream, and which of them answer when they are called back.
 
-Whoever knocks is proved by its connection, and a stream is always of now: nothing that is said here needs a signature
+The connection proves the caller's id, and a stream is always of now: nothing that is said here needs a signature
 or a clock. A key at the door counts once this peer has opened a stream to it and had the run's manifest over that. Only
 keys whose connection stands are called, so no stranger can have this peer dial an address.
 """
@@ -35,11 +35,11 @@ KEPT = 60.0
 """Seconds after its last knock for which a key is kept."""
 
 CALL_TIMEOUT = 3.0
-"""Seconds in which who is called must answer."""
+"""Seconds in which a called peer must answer."""
 
 _CALLS_AT_ONCE = 32
 _CALL_AGAIN = 20.0
-"""Seconds after which who has answered is called again."""
+"""Seconds after which a peer that has answered is called again."""
 
 _MOST_FAILURES = 5
 """Failures that are counted; the pause before the next call doubles with each."""
@@ -54,13 +54,13 @@ _SECRET_LIFETIME = 600.0
 _CONNECTED_PERIOD = 1.0
 
 LOOK_PERIOD = 0.2
-"""Seconds between two looks at who is due to be called."""
+"""Seconds between two looks at the callers that are due to be called."""
 
 Call = Callable[[PeerId], Awaitable[str | None]]
 """Calls a peer back: None when it has answered as a peer of this run does, else why not."""
 
 Connected = Callable[[], Awaitable[set[PeerId] | None]]
-"""Returns to whom a connection stands, None when that is not known."""
+"""Returns the peers to which a connection stands, None when that is not known."""
 
 Tell = Callable[[PeerId, str, str], None]
 """Is told of a peer that is not welcome: why, and a detail that may be empty."""
@@ -72,7 +72,7 @@ class Caller:
 
     Attributes:
         maddrs: where it says that it can be dialled.
-        rank: decides who stays when there are too many; the smallest stay.
+        rank: decides which callers stay when there are too many; the smallest stay.
         knocked: when it knocked last; event-loop seconds, as all times here.
         call_at: when it is called back next.
         failures: calls without the right answer since the last good one.
@@ -90,9 +90,9 @@ class Caller:
 
 
 class Door:
-    """Keeps who knocks, within bounds, and calls them back in turn.
+    """Keeps the peers that knock, within bounds, and calls them back in turn.
 
-    A flood of keys cannot choose who is kept: ranks follow from a secret of this peer's own, which changes.
+    A flood of keys cannot choose which are kept: ranks follow from a secret of this peer's own, which changes.
     """
 
     def __init__(
@@ -122,7 +122,7 @@ class Door:
         self._random = random.Random(os.urandom(32))
 
     def open(self, members: Iterable[PeerId], banned: Iterable[PeerId]) -> None:
-        """Take in who knocks from now on, but for these two."""
+        """Take in callers from now on, but for these two."""
         self._open = True
         self._members, self._banned = frozenset(members), frozenset(banned)
         for peer in self._members | self._banned:
@@ -142,7 +142,7 @@ class Door:
         return caller is not None and caller.is_guest
 
     def waiting(self) -> dict[PeerId, tuple[str, ...]]:
-        """Return who has answered when it was called back, in that order, and where it says that it can be dialled."""
+        """Return the callers that answered a call back, in that order, and where each says that it can be dialled."""
         waiting = [(c.waits_since, peer, c.maddrs) for peer, c in self._callers.items() if c.waits_since is not None]
         return {peer: maddrs for _, peer, maddrs in sorted(waiting)}
 
@@ -151,7 +151,7 @@ class Door:
         self._callers.pop(peer, None)
 
     def knock(self, sender: PeerId, knock: Knock) -> Reply:
-        """Take in who knocks, and return what to tell it.
+        """Take in a caller, and return what to tell it.
 
         Args:
             sender: the peer that the connection has proved.
@@ -168,7 +168,7 @@ class Door:
         return Reply.WAIT
 
     async def run(self) -> None:
-        """Call back who is at the door until cancelled."""
+        """Call back the peers at the door until cancelled."""
         connected: set[PeerId] | None = None
         asked = -math.inf
         try:
@@ -184,7 +184,7 @@ class Door:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     def look(self, connected: set[PeerId] | None) -> None:
-        """Forget who is gone, and begin to call who is due."""
+        """Forget the callers that are gone, and begin to call those that are due."""
         now = self._clock()
         if now - self._secret_since > _SECRET_LIFETIME:
             self._secret, self._secret_since = os.urandom(32), now
@@ -202,7 +202,7 @@ class Door:
             for peer, caller in self._callers.items()
             if caller.call_at <= now and peer not in self._calling and (connected is None or peer in connected)
         ]
-        # Who has failed most comes last, and among equals chance decides: no crowd can stand before everybody else.
+        # The most failures come last, and among equals chance decides: no crowd can stand before everybody else.
         due.sort(key=lambda peer: (self._callers[peer].failures, self._random.random()))
         for peer in due[:free]:
             task = self._calling[peer] = asyncio.ensure_future(self.call_back(peer))

@@ -1,4 +1,4 @@
-"""Answers who is no member yet: the run's manifest, the coordinator's newest roster, where the members are, knocks."""
+"""Answers newcomers: the run's manifest, the coordinator's newest roster, where the members are, knocks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Rooms:
     """Where the answers come from that change with the run.
 
     Attributes:
-        door: who knocks is told there whether it is taken in.
+        door: tells a caller whether it is taken in.
         roster: returns the bytes of the newest roster as the coordinator has signed it, None before the first.
         directory: returns where the others are.
     """
@@ -60,7 +60,7 @@ class Reception:
         return None
 
     def _directory(self, rooms: Rooms) -> bytes:
-        """Return where the others are; made once for all who ask within a second."""
+        """Return where the others are; made once for all that ask within a second."""
         now = time.monotonic()
         if self._shown is None or now - self._shown_at > _DIRECTORY_LIFETIME:
             self._shown, self._shown_at = rooms.directory().encode(), now

@@ -1,4 +1,4 @@
-"""Who may read what is served: anybody on this machine under one of its own names, anybody else with the token."""
+"""Guards what is served: readers on this machine need one of its own names, all others the token."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Guard:
     """Decides about each request before anything else looks at it.
 
     Args:
-        token: that must be shown; None lets everybody in who can connect, which only loopback may.
+        token: that must be shown; None lets in all that can connect, which only loopback may.
     """
 
     def __init__(self, token: str | None) -> None:

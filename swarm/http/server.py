@@ -1,6 +1,6 @@
 """Answers HTTP. Clients are strangers: each has a bounded number of bytes, seconds and places.
 
-When all places are taken, whoever has asked nothing yet makes room for the next one: a browser asks at once.
+When all places are taken, a client that has asked nothing yet makes room for the next one: a browser asks at once.
 """
 
 from __future__ import annotations

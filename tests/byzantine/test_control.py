@@ -46,11 +46,11 @@ class OtherHardware(SimulatedPeer):
     error = 1e-3
 
     def _finding(self, target: PeerId) -> Finding:
-        record = self.session.record
+        record = self.session.previous
         finding = super()._finding(target)
-        if record is None or target not in record.submitters:
+        if record is None or target not in record.seats.submitters:
             return finding
-        true = self.gradient(record.roster.batch_seed(target), self._before)
+        true = self.gradient(record.seats.roster.batch_seed(target), self._before)
         noise = torch.randn(true.shape, generator=torch.Generator().manual_seed(self.peer_id[-1]))
         return examine(record, target, true + self.error * true.norm() * noise / noise.norm())
 

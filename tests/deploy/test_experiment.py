@@ -170,6 +170,7 @@ def command(file: Path, directory: Path) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.swarm
 def test_an_experiment_from_scratch_to_the_report(tmp_path: Path) -> None:
     """Interrupted in its first run, and gone on with: scratch, checkpoint, attack, report, all by real swarms."""

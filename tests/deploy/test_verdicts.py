@@ -122,6 +122,7 @@ def test_the_published_lottery_bans_too(tmp_path: Path, started: list[subprocess
     assert len(verdicts) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.swarm
 def test_a_killed_peer_comes_back_and_counts_after_probation(
     tmp_path: Path, started: list[subprocess.Popen[str]]

@@ -202,9 +202,9 @@ class World:
         assert session.machine is not None
         machine, attempt = session.machine, session.machine.attempt
         most = len(MessageKind) * COUNT
-        assert len(machine._intake._future) <= most and len(attempt.signed) <= most
-        assert len(attempt.rows) + len(attempt.in_flight) <= 3 * COUNT * COUNT
-        assert len(attempt.headers) <= COUNT * COUNT
+        assert len(machine._intake._future) <= most and len(attempt.said.signed) <= most
+        assert len(attempt.carried.rows) + len(attempt.carried.in_flight) <= 3 * COUNT * COUNT
+        assert len(attempt.said.headers) <= COUNT * COUNT
         settlement = machine._settlement
         assert max(len(settlement._reports), len(settlement._votes), len(settlement.left)) <= COUNT
         assert sum(map(len, machine._exchange._waiting.values())) <= COUNT * (6 * COUNT + MOST_PULLS)

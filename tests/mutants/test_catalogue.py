@@ -1,4 +1,4 @@
-"""The catalogue fits the code and the guide; whether the bugs are noticed, `make mutants` shows."""
+"""The catalogue fits the code and the guide, and each of its bugs is noticed."""
 
 from __future__ import annotations
 
@@ -26,6 +26,12 @@ def test_the_bug_can_be_planted_and_its_test_exists(mutant: Mutant) -> None:
     tree = ast.parse((ROOT / file).read_text())
     functions = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
     assert test.partition("[")[0] in functions
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", range(len(MUTANTS)), ids=[mutant.name for mutant in MUTANTS])
+def test_the_bug_is_found(number: int) -> None:
+    assert run.verdict(number) == "found"
 
 
 def test_the_guide_has_the_table_of_the_catalogue() -> None:

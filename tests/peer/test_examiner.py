@@ -13,6 +13,7 @@ from btard.hashing import digest
 from btard.peer.examiner import Examiner
 from btard.peer.trainer import Trainer
 from btard.round.attempt.attempt import Attempt
+from btard.round.attempt.seats import Seats
 from btard.round.messages.bodies import Commit
 from btard.round.vectors.work import Link, encode_parts
 from btard.swarm.manifest import RunManifest
@@ -30,7 +31,7 @@ SEED = ROSTER.batch_seed(TARGET)
 
 def commit(record: Attempt, momentum: bytes) -> Commit:
     """A commitment to a vector that was built on this momentum."""
-    return Commit(record.context, bytes(32), bytes(32), (), bytes(32), momentum, ())
+    return Commit(record.seats.attempt_id, bytes(32), bytes(32), (), bytes(32), momentum, ())
 
 
 @dataclass
@@ -43,8 +44,8 @@ class Bench:
 
     def record(self, momentum: bytes) -> Attempt:
         """The step in which the target has promised this momentum."""
-        attempt = Attempt(self.manifest.step_rules, ROSTER, 0, ROSTER.members, ME, bytes(32))
-        attempt.commits[TARGET] = commit(attempt, momentum)
+        attempt = Attempt(Seats(self.manifest.step_rules, ROSTER, 0, ROSTER.members, ME))
+        attempt.said.commits[TARGET] = commit(attempt, momentum)
         return attempt
 
     def link(self, vector: torch.Tensor, count: int = 5) -> Link:
@@ -174,10 +175,10 @@ async def test_a_judge_of_itself_asks_its_own_trainer(bench: Bench) -> None:
     transport = TableTransport({}, peer_id=ME)
     record = bench.record(b"")
     promised = bench.mine.momentum_digest()
-    record.commits[ME] = commit(record, promised)
+    record.said.commits[ME] = commit(record, promised)
     examiner = Examiner(bench.mine, bench.manifest, transport)  # type: ignore[arg-type]
     found = await examiner.recompute(record, ME, None)
     assert found is not None and data(found) == data(vector) and transport.asked == []
-    record.commits[ME] = commit(record, digest(b"another"))
+    record.said.commits[ME] = commit(record, digest(b"another"))
     with pytest.raises(Withheld):
         await examiner.recompute(record, ME, None)

@@ -34,7 +34,7 @@ class Offence(StrEnum):
 
 @dataclass(frozen=True)
 class Scene:
-    """An attempt, as far as it fixes the form and the context of its messages."""
+    """An attempt, as far as it fixes the form of its messages."""
 
     roster: Roster
     attempt: int

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from btard.identity import MessageKind, PeerId
 from btard.round.actions import Action, Examine, Send
 from btard.round.attempt.attempt import Attempt
+from btard.round.context import StepContext
 from btard.round.delivery.exchange import Exchange
 from btard.round.messages.accusations import Ballot, Charge, ChargeKind, Opinion, Vote
 from btard.round.messages.bodies import Item
 from btard.round.phases.check import inspection
 from btard.round.phases.measure import column_excess, row_excess
-from btard.round.phases.phase import StepContext
 from btard.round.vectors.work import UNKNOWN, Finding, Inspected, opinion_on
 from btard.verification.thresholds import FIXED_POINT, LENGTH, SCALARS, SUM
 
@@ -28,13 +28,17 @@ class Court:
 
     def __init__(
         self,
-        step: StepContext,
+        context: StepContext,
         attempt: Attempt,
         exchange: Exchange,
         charges: Mapping[PeerId, Charge],
     ) -> None:
-        self._step = step
+        self._context = context
         self._attempt = attempt
+        self._seats = attempt.seats
+        self._said = attempt.said
+        self._carried = attempt.carried
+        self._results = attempt.results
         self._exchange = exchange
         self.charges = charges
         self._found: dict[PeerId, Finding] = {}
@@ -48,13 +52,13 @@ class Court:
         for accuser, charge in self.charges.items():
             if charge.kind in _SHOWN:
                 item = (MessageKind.PART, charge.accused, charge.part)
-                if self._attempt.holds(item) is None:
+                if self._carried.holds(item) is None:
                     actions += self._exchange.pull(item, [accuser])
             elif charge.kind in _PAST:
                 targets.add(charge.accused)
             else:
                 self._found[accuser] = Finding(self._arithmetic(charge), False, 0.0)
-        if self._step.record is None:
+        if self._context.previous is None:
             self._settle_unknown(targets)
         else:
             actions += [Examine(target) for target in sorted(targets)]
@@ -62,7 +66,7 @@ class Court:
 
     def seconds(self) -> float:
         """How long looking may take: a whole gradient has to be computed for some charges."""
-        rules = self._attempt.rules
+        rules = self._seats.rules
         computing = any(charge.kind in _PAST for charge in self.charges.values())
         return rules.commit_seconds if computing else rules.scatter_seconds
 
@@ -73,9 +77,9 @@ class Court:
             item = (MessageKind.PART, charge.accused, charge.part)
             if charge.kind not in _SHOWN or accuser in self._found or item in self._looking:
                 continue
-            if charge.accused == self._attempt.me and charge.kind is not ChargeKind.FALSE_SCALARS:
+            if charge.accused == self._seats.me and charge.kind is not ChargeKind.FALSE_SCALARS:
                 self._found[accuser] = Finding(Opinion.INNOCENT, False, 0.0)
-            elif self._attempt.holds(item) is not None:
+            elif self._carried.holds(item) is not None:
                 self._looking.add(item)
                 actions.append(inspection(self._attempt, charge.accused, charge.part))
         return actions
@@ -102,17 +106,18 @@ class Court:
             return Opinion.INNOCENT if row.finite else Opinion.GUILTY
         if charge.kind is ChargeKind.TOO_LONG:
             return opinion_on(LENGTH, row.too_long)
-        if not attempt.randomness or charge.accused not in attempt.scalars:
+        if not self._results.randomness or charge.accused not in self._said.scalars:
             return Opinion.UNSURE
         return opinion_on(SCALARS, row_excess(attempt, charge.accused, charge.part, (row.product, row.norm)))
 
     def _arithmetic(self, charge: Charge) -> Opinion:
         attempt, part = self._attempt, charge.part
-        if attempt.owners[part] != charge.accused:
+        results = self._results
+        if self._seats.owners[part] != charge.accused:
             return Opinion.INNOCENT
         if charge.kind is ChargeKind.WRONG_AGGREGATE:
-            return opinion_on(FIXED_POINT, attempt.excess[part]) if part in attempt.excess else Opinion.UNSURE
-        if not attempt.aggregate_norms or any(peer not in attempt.scalars for peer in attempt.workers):
+            return opinion_on(FIXED_POINT, results.excess[part]) if part in results.excess else Opinion.UNSURE
+        if not results.aggregate_norms or any(peer not in self._said.scalars for peer in self._seats.workers):
             return Opinion.UNSURE
         return opinion_on(SUM, column_excess(attempt, part))
 
@@ -127,17 +132,17 @@ class Court:
         So is all about this attempt when peers have computed on different numbers (`misled`): a vote is proof to people
         who hear of nothing else.
         """
-        attempt, step = self._attempt, self._step
+        seats, context = self._seats, self._context
         self.voted = True
         ballots = []
         for accuser, charge in sorted(self.charges.items()):
             finding = self._found.get(accuser)
             undecided = finding is None or (misled and charge.kind not in _PAST)
             opinion = Opinion.UNSURE if finding is None or undecided else finding.opinion
-            opinion = step.behaviour.opinion(step.number, charge, opinion)
+            opinion = context.behaviour.opinion(context.number, charge, opinion)
             accomplices = () if finding is None or opinion is not Opinion.GUILTY else finding.accomplices
             ballots.append(Ballot(accuser, charge, opinion, accomplices))
-        vote = Vote(attempt.context, tuple(ballots))
-        envelope = step.sign(attempt.number, MessageKind.VOTE, vote.encode())
-        attempt.note(envelope)
-        return [Send(attempt.others, envelope.encode())]
+        vote = Vote(seats.attempt_id, tuple(ballots))
+        envelope = context.sign(seats.number, MessageKind.VOTE, vote.encode())
+        self._said.note(envelope)
+        return [Send(seats.others, envelope.encode())]

@@ -38,10 +38,12 @@ class Disputes:
     ) -> None:
         """Only the testimony of those that are still in question (`alive`) counts."""
         self._attempt = attempt
+        self._seats = attempt.seats
+        self._said = attempt.said
         self._reports = {author: report for author, report in sorted(reports.items()) if author in alive}
         self._attached = attached
         self._alive = alive
-        self._mutual = attempt.rules.verification.eliminate is Eliminate.MUTUAL
+        self._mutual = self._seats.rules.verification.eliminate is Eliminate.MUTUAL
         self.suspended: dict[PeerId, str] = {}
         self.pairs: list[tuple[PeerId, PeerId]] = []
 
@@ -76,13 +78,13 @@ class Disputes:
 
     def _outvote(self, edges: Iterable[tuple[PeerId, PeerId, Fault]]) -> None:
         """Suspend of whom more than half of the voters miss something or, but in the paper's mode, got it late."""
-        voters = self._attempt.voters
+        voters = self._seats.voters
         edges = list(edges)
         late = {(author, peer) for author, report in self._reports.items() for peer in report.late if not self._mutual}
         late |= {(accuser, accused) for accuser, accused, _ in edges}
         count = Counter(accused for accuser, accused in late if accuser in voters and accuser != accused)
         for accused, number in count.items():
-            if accused in self._alive and self._attempt.is_majority(number):
+            if accused in self._alive and self._seats.is_majority(number):
                 fault = next((_words(fault) for _, peer, fault in edges if peer == accused), "late")
                 self.suspended[accused] = f"{fault}, say {number} of {len(voters)}"
 
@@ -90,33 +92,33 @@ class Disputes:
         """Suspend whose signed state, or digest, is not that of most, where somebody complains of it."""
         faults = {(accused, fault) for _, accused, fault in edges if fault in SIGNED_FAULTS}
         for fault in sorted({fault for _, fault in faults}):
-            said = self._said(fault)
-            values = Counter(value for peer, value in said.items() if peer in self._attempt.voters)
+            said = self._signed_values(fault)
+            values = Counter(value for peer, value in said.items() if peer in self._seats.voters)
             most, count = values.most_common(1)[0] if values else (b"", 0)
-            if not self._attempt.is_majority(count):
+            if not self._seats.is_majority(count):
                 continue
             for peer in sorted({accused for accused, other in faults if other is fault}):
                 if said.get(peer, most) != most:
                     self.suspended.setdefault(peer, f"{_words(fault)} than that of {count}")
 
-    def _said(self, fault: Fault) -> dict[PeerId, bytes]:
+    def _signed_values(self, fault: Fault) -> dict[PeerId, bytes]:
         """Return the digest of the state, or of everything, that members have signed, as far as reports show it."""
         kind = MessageKind.DIGEST if fault is Fault.OTHER_DIGEST else MessageKind.COMMIT
         envelopes = {e for attached in self._attached.values() for e in attached if e.kind is kind}
         said: dict[PeerId, bytes] = {}
         for envelope in sorted(envelopes, key=lambda e: e.body):
-            if self._attempt.malformation(envelope) is not None:
+            if self._said.malformation(envelope) is not None:
                 continue
             digest = kind is MessageKind.DIGEST
             value = envelope.body if digest else Commit.decode(envelope.body).parameters
-            if not digest or Digest.decode(value).context == self._attempt.context:
+            if not digest or Digest.decode(value).attempt_id == self._seats.attempt_id:
                 said.setdefault(envelope.author, value)
         return said
 
     def _pair(self, accuser: PeerId, accused: PeerId, fault: Fault) -> None:
         """Both are out, as in the paper; only a newcomer takes no voter along: keys are free, and a crowd of them could
         otherwise turn the honest majority of the voters into a minority."""
-        voters = self._attempt.voters
+        voters = self._seats.voters
         losers = {peer for peer in (accuser, accused) if peer not in voters} or {accuser, accused}
         for peer, other in ((accuser, accused), (accused, accuser)):
             if peer in losers:

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from btard.identity import Envelope, Heading, Malformed, MessageKind, PeerId
 from btard.round.actions import Action, Send
 from btard.round.attempt.attempt import Attempt
+from btard.round.context import StepContext
 from btard.round.delivery.exchange import Exchange
 from btard.round.failure.court import Court
 from btard.round.failure.resolve import (
@@ -24,7 +25,6 @@ from btard.round.messages.accusations import Charge, Fault, Relay, Report, Vote
 from btard.round.messages.attachments import ECHOED, SHOWN, relays
 from btard.round.messages.bodies import Forward, Phase
 from btard.round.messages.form import form_fault
-from btard.round.phases.phase import StepContext
 
 _JUDGED = frozenset({MessageKind.REPORT, MessageKind.VOTE})
 """What all must hold alike before they resolve: malformed ones travel in relays, too."""
@@ -36,7 +36,7 @@ class Settlement:
 
     def __init__(
         self,
-        step: StepContext,
+        context: StepContext,
         attempt: Attempt,
         exchange: Exchange,
         judged: frozenset[tuple[PeerId, Charge]],
@@ -45,8 +45,10 @@ class Settlement:
         blame_views: bool = False,
     ) -> None:
         """Begin to collect; `earlier` is what was said about the step's earlier failures."""
-        self._step = step
+        self._context = context
         self._attempt = attempt
+        self._seats = attempt.seats
+        self._said = attempt.said
         self._exchange = exchange
         self._judged = judged
         self._reports: dict[PeerId, Told] = {}
@@ -100,13 +102,19 @@ class Settlement:
     def pass_on(self) -> list[Action]:
         """Let all members know the first reason, while this peer goes on: whoever knows of one does not complain, and
         must not be the only one to know."""
+        seats = self._seats
         if self._passed_on or not self.reasoned:
             return []
         self._passed_on = True
         body = Forward((min(self._reasons(), key=lambda reason: reason.size).encode(),)).encode()
-        if len(body) > self._attempt.caps.carrier:
+        if len(body) > seats.caps.carrier:
             return []
-        return [Send(self._attempt.others, self._step.sign(self._attempt.number, MessageKind.FORWARD, body).encode())]
+        return [
+            Send(
+                seats.others,
+                self._context.sign(seats.number, MessageKind.FORWARD, body).encode(),
+            )
+        ]
 
     def passed_on(self, forward: Envelope) -> list[Envelope]:
         """Return the report that a member passes on, one from each; raises Malformed."""
@@ -114,10 +122,10 @@ class Settlement:
         if len(envelopes) != 1 or forward.author in self._passers:
             return []
         report = Envelope.parse(envelopes[0])
-        if report.kind is not MessageKind.REPORT or report.author not in self._attempt.known:
+        if report.kind is not MessageKind.REPORT or report.author not in self._seats.known:
             return []
         self._passers.add(forward.author)
-        return [self._attempt.papers.read(envelopes[0])] if self._is_news(report) else []
+        return [self._said.papers.read(envelopes[0])] if self._is_news(report) else []
 
     def _is_news(self, envelope: Envelope) -> bool:
         """Whether a report or vote of a member, whose signature may be false, is worth verifying: it says something,
@@ -131,11 +139,10 @@ class Settlement:
 
     def _is_well_formed(self, envelope: Envelope) -> bool:
         """Whether the form of a report or vote is right; its author is not listened to again if it is not."""
-        attempt = self._attempt
-        if attempt.malformation(envelope) is None:
+        if self._said.malformation(envelope) is None:
             return True
-        attempt.accuse_malformed(envelope)
-        if envelope.size <= attempt.caps.evidence:  # or else others may never hear of it
+        self._said.accuse_malformed(envelope)
+        if envelope.size <= self._seats.caps.evidence:  # or else others may never hear of it
             self._refused.add((envelope.kind, envelope.author))
         return False
 
@@ -168,8 +175,8 @@ class Settlement:
             self._contradictions.setdefault(envelope.author, envelope)
             return ()
         report = envelope.read(Report)
-        attached = attempt.told_by(report)
-        attempt.compare(e for e in attached if e.kind in SHOWN and e.attempt == attempt.number)
+        attached = self._said.told_by(report)
+        self._said.compare(e for e in attached if e.kind in SHOWN and e.attempt == self._seats.number)
         if not self.frozen:
             attempt.learn(e for e in attached if e.kind in ECHOED)
         self._reports[envelope.author] = Told(envelope, report, attached, is_proof(attempt, attached))
@@ -180,7 +187,7 @@ class Settlement:
         if not self._is_news(envelope) or not self._is_well_formed(envelope):
             return
         vote = envelope.read(Vote)
-        if vote.context != self._attempt.context:
+        if vote.attempt_id != self._seats.attempt_id:
             self._refused.add((envelope.kind, envelope.author))
             return
         if self._votes.setdefault(envelope.author, (envelope, vote))[0] is not envelope:
@@ -197,12 +204,12 @@ class Settlement:
             heading = Heading.read(data)
             if heading.attempt < envelope.attempt and heading.kind in _JUDGED:
                 self._keep_earlier(heading, data)
-            if heading.author not in self._attempt.known:
+            if heading.author not in self._seats.known:
                 continue
             if heading.kind is MessageKind.LEAVE:
                 self._keep_goodbye(heading, data)
             elif heading.attempt == envelope.attempt and self._is_news(Envelope.parse(data)):
-                genuine = self._attempt.papers.read(data)
+                genuine = self._said.papers.read(data)
                 if genuine.kind is MessageKind.REPORT:
                     self.add_report(genuine)
                 else:
@@ -210,14 +217,14 @@ class Settlement:
 
     def _keep_goodbye(self, heading: Heading, data: bytes) -> None:
         if heading.author not in self.left:
-            leave = self._attempt.papers.read(data)
+            leave = self._said.papers.read(data)
             if form_fault(leave) is None:
                 self.left[heading.author] = leave
 
     def _keep_earlier(self, heading: Heading, data: bytes) -> None:
         """Keep a report or vote of an earlier failure: two of one author, which is all that makes a difference. Raises
         Malformed if its signature is false."""
-        if heading.author not in self._attempt.roster.members:
+        if heading.author not in self._seats.roster.members:
             return
         kept = self._earlier.setdefault((heading.kind, heading.author, heading.attempt), [])
         if len(kept) < 2:
@@ -241,7 +248,8 @@ class Settlement:
         late: Collection[PeerId] = (),
     ) -> list[Action]:
         """Give the attempt up and report why, and of whom something came too late."""
-        attempt, rules = self._attempt, self._attempt.rules
+        attempt, seats = self._attempt, self._seats
+        rules = seats.rules
         self.frozen, self._frozen_at = True, now
         own_reasons = bool(complaints or proofs or charge)
         reaction = bool(self._reports) and not own_reasons
@@ -251,18 +259,18 @@ class Settlement:
         report = Report(
             phase=phase,
             reaction=reaction,
-            members=attempt.members,
+            members=seats.members,
             complaints=tuple(sorted(complaints.items())),
             charge=charge,
             attached=fitting(attempt, [*self.left.values(), *proofs]),
             late=tuple(sorted(late)),
         )
-        envelope = self._step.sign(attempt.number, MessageKind.REPORT, report.encode())
-        told = attempt.told_by(report)
-        self._reports[attempt.me] = Told(envelope, report, told, is_proof(attempt, told))
+        envelope = self._context.sign(seats.number, MessageKind.REPORT, report.encode())
+        told = self._said.told_by(report)
+        self._reports[seats.me] = Told(envelope, report, told, is_proof(attempt, told))
         longest_phase = max(rules.commit_seconds, rules.scatter_seconds, rules.gather_seconds, rules.agree_seconds)
         self.deadline = now + longest_phase + rules.delay_bound_seconds
-        return [Send(attempt.others, envelope.encode())]
+        return [Send(seats.others, envelope.encode())]
 
     def advance(self, now: float) -> list[Action]:
         """Go on as far as what has arrived, or the deadline, allows."""
@@ -271,17 +279,17 @@ class Settlement:
             return actions
         if not self._relaying and self.views_differ and not self.blame_views:
             # Whoever is in another view may have stopped, and those who wait must not fall behind those who do not.
-            self.deadline = min(self.deadline, self._frozen_at + 2 * self._attempt.rules.delay_bound_seconds)
+            self.deadline = min(self.deadline, self._frozen_at + 2 * self._seats.rules.delay_bound_seconds)
         if not self._relaying and not (self._awaited_reports() and now < self.deadline):
             self._relaying = True
             envelopes = [told.envelope for told in self._reports.values()] + self._malformed + [*self.left.values()]
             actions += self._relay(now, envelopes + (self.earlier if self.views_differ else []), votes=False)
             if self.views_differ and not self.blame_views:
                 # Others may wait that long for reports of members that only they count in.
-                self.deadline = max(self.deadline, self._frozen_at + 4 * self._attempt.rules.delay_bound_seconds)
+                self.deadline = max(self.deadline, self._frozen_at + 4 * self._seats.rules.delay_bound_seconds)
         if self._relaying and self.court is None and self._relays_in(now, votes=False):
             charges = admissible(self._attempt, self._read_reports(), self._judged)
-            self.court = Court(self._step, self._attempt, self._exchange, charges)
+            self.court = Court(self._context, self._attempt, self._exchange, charges)
             if charges:
                 self.deadline = now + self.court.seconds()
                 actions += self.court.open()
@@ -291,14 +299,15 @@ class Settlement:
         return actions
 
     def _advance_votes(self, now: float, court: Court) -> list[Action]:
+        seats = self._seats
         actions: list[Action] = []
         if not court.voted and (court.decided or now >= self.deadline):
             actions += court.vote(misled=tells_two_stories(self._attached()))
-            own = self._attempt.signed[MessageKind.VOTE, self._attempt.me]
-            self._votes[self._attempt.me] = (own, own.read(Vote))
-            self.deadline = now + court.seconds() + self._attempt.rules.delay_bound_seconds
+            own = self._said.signed[MessageKind.VOTE, seats.me]
+            self._votes[seats.me] = (own, own.read(Vote))
+            self.deadline = now + court.seconds() + seats.rules.delay_bound_seconds
         refused = {author for kind, author in self._refused if kind is MessageKind.VOTE}
-        voters = (self._attempt.voters & self.reporters) - refused
+        voters = (seats.voters & self.reporters) - refused
         if court.voted and not self._relaying_votes and (voters <= self._votes.keys() or now >= self.deadline):
             self._relaying_votes = True
             said = [envelope for envelope, _ in self._votes.values()] + self._malformed
@@ -306,32 +315,34 @@ class Settlement:
         return actions
 
     def _relay(self, now: float, envelopes: list[Envelope], *, votes: bool) -> list[Action]:
-        self.deadline = now + self._attempt.rules.delay_bound_seconds
+        seats = self._seats
+        self.deadline = now + seats.rules.delay_bound_seconds
         actions: list[Action] = []
-        for relay in relays(envelopes, votes=votes, most=self._attempt.caps.evidence):
-            envelope = self._step.sign(self._attempt.number, MessageKind.RELAY, relay.encode())
-            actions.append(Send(self._attempt.others, envelope.encode()))
+        for relay in relays(envelopes, votes=votes, most=seats.caps.evidence):
+            envelope = self._context.sign(seats.number, MessageKind.RELAY, relay.encode())
+            actions.append(Send(seats.others, envelope.encode()))
         return actions
 
     def _relays_in(self, now: float, *, votes: bool) -> bool:
         """Whether all relays that can be expected are here, or the deadline has passed."""
         waiting = {
             peer
-            for peer in self.reporters - {self._attempt.me}
+            for peer in self.reporters - {self._seats.me}
             if len(self._relayed.get((votes, peer), ())) < self._relay_totals.get((votes, peer), 1)
         }
         return not waiting or now >= self.deadline
 
     def _awaited_reports(self) -> set[PeerId]:
         """Return who may still report: not who left, and not who most members accuse."""
+        seats = self._seats
         accusers: dict[PeerId, int] = {}
         for author, told in self._reports.items():
             blamed = {accused for accused, fault in told.report.complaints if fault is not Fault.OTHER_VIEW}
             for accused in blamed.union(told.report.late):  # who is in another view speaks, only of another membership
-                accusers[accused] = accusers.get(accused, 0) + (author in self._attempt.voters)
-        outvoted = {peer for peer, count in accusers.items() if self._attempt.is_majority(count)}
+                accusers[accused] = accusers.get(accused, 0) + (author in seats.voters)
+        outvoted = {peer for peer, count in accusers.items() if seats.is_majority(count)}
         refused = {author for kind, author in self._refused if kind is MessageKind.REPORT}
-        return set(self._attempt.members) - self.reporters - outvoted - refused - set(self.left)
+        return set(seats.members) - self.reporters - outvoted - refused - set(self.left)
 
     def resolution(self, now: float) -> Resolution | None:
         """Return the outcome once everything is in or the deadline has passed."""
@@ -355,7 +366,7 @@ class Settlement:
     @property
     def _malformed(self) -> list[Envelope]:
         """The malformed reports and votes that this peer has heard."""
-        return [envelope for envelope in self._attempt.malformed.values() if envelope.kind in _JUDGED]
+        return [envelope for envelope in self._said.malformed.values() if envelope.kind in _JUDGED]
 
     @property
     def views_differ(self) -> bool:
@@ -365,15 +376,16 @@ class Settlement:
 
     def reconsider(self, testimony: Iterable[Envelope]) -> Resolution:
         """Return the outcome once more, with what others have heard: all who do so with the same testimony agree."""
+        seats = self._seats
         for envelope in testimony:
-            if envelope.author not in self._attempt.known:
+            if envelope.author not in seats.known:
                 continue
             with contextlib.suppress(Malformed):
                 if envelope.kind is MessageKind.LEAVE:
                     self.left.setdefault(envelope.author, envelope)
-                elif envelope.attempt == self._attempt.number and envelope.kind is MessageKind.REPORT:
+                elif envelope.attempt == seats.number and envelope.kind is MessageKind.REPORT:
                     self.add_report(envelope)
-                elif envelope.attempt == self._attempt.number and envelope.kind is MessageKind.VOTE:
+                elif envelope.attempt == seats.number and envelope.kind is MessageKind.VOTE:
                     self.add_vote(envelope)
         return self._resolve_by(admissible(self._attempt, self._read_reports(), self._judged))
 
@@ -393,11 +405,10 @@ class Settlement:
 
     def _attached(self) -> dict[PeerId, Sequence[Envelope]]:
         """Return the signed messages that have come to light, by who has shown them."""
-        attempt = self._attempt
         attached: dict[PeerId, Sequence[Envelope]] = {
             author: self._reports[author].attached for author in self._read_reports()
         }
-        attached[attempt.me] = [*attached.get(attempt.me, ()), *self.left.values(), *self._malformed]
+        attached[self._seats.me] = [*attached.get(self._seats.me, ()), *self.left.values(), *self._malformed]
         for author, second in self._contradictions.items():
             told, voted = self._reports.get(author), self._votes.get(author)
             firsts = [told.envelope if told else None, voted[0] if voted else None]

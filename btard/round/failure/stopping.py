@@ -16,15 +16,16 @@ from btard.round.phases.phase import HOPELESS
 
 def proofs(attempt: Attempt, phase: Phase, false_reveals: Iterable[tuple[Envelope, Envelope]]) -> list[Envelope]:
     """Return signed messages that contradict each other or the rules."""
-    if not attempt.alarm and not attempt.headers and not attempt.reveals:
+    said = attempt.said
+    if not attempt.alarm and not said.headers and not said.reveals:
         return []
-    pairs = list(attempt.contradictions.values())
+    pairs = list(said.contradictions.values())
     # A header that contradicts the commitment gives the alarm once its payload is there.
-    if phase <= Phase.GATHER and (attempt.alarm or attempt.in_flight):
-        pairs += attempt.mismatches()
+    if phase <= Phase.GATHER and (attempt.alarm or attempt.carried.in_flight):
+        pairs += said.mismatches()
     if phase is Phase.REVEAL:
         pairs += false_reveals
-    return [envelope for pair in pairs for envelope in pair] + list(attempt.malformed.values())
+    return [envelope for pair in pairs for envelope in pair] + list(said.malformed.values())
 
 
 def complaints(missing: Mapping[PeerId, Fault], settlement: Settlement, *, ended: bool) -> dict[PeerId, Fault]:
@@ -45,4 +46,4 @@ def shown(attempt: Attempt, faults: Iterable[Fault], *, charged: bool) -> list[E
     """Return what this peer was told, where somebody may have been told something else."""
     if not charged and SIGNED_FAULTS.isdisjoint(faults):
         return []
-    return [envelope for (kind, _), envelope in attempt.signed.items() if kind in SHOWN]
+    return [envelope for (kind, _), envelope in attempt.said.signed.items() if kind in SHOWN]

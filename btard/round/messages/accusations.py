@@ -185,11 +185,11 @@ class Vote:
     """Broadcast: the author's ballots on all charges of a failed attempt, ascending by accuser.
 
     Attributes:
-        context: digest of the attempt's membership.
+        attempt_id: digest of the attempt's membership.
         ballots: one a charge.
     """
 
-    context: bytes
+    attempt_id: bytes
     ballots: tuple[Ballot, ...]
 
     def encode(self) -> bytes:
@@ -197,7 +197,7 @@ class Vote:
         rows = [
             [bytes(b.accuser), b.charge.pack(), int(b.opinion), [bytes(a) for a in b.accomplices]] for b in self.ballots
         ]
-        return encode([self.context, rows])
+        return encode([self.attempt_id, rows])
 
     @classmethod
     def decode(cls, body: bytes) -> Vote:

@@ -27,17 +27,21 @@ class CheckPhase:
 
     def __init__(self, attempt: Attempt, exchange: Exchange) -> None:
         self._attempt = attempt
+        self._seats = attempt.seats
+        self._said = attempt.said
+        self._carried = attempt.carried
+        self._results = attempt.results
         self._exchange = exchange
-        rate = attempt.rules.verification.validators
-        drawn = set(draw_witnessed(attempt.randomness, attempt.owners, rate))
+        rate = self._seats.rules.verification.validators
+        drawn = set(draw_witnessed(self._results.randomness, self._seats.owners, rate))
         self.witnessed = [
             (owner, part)
-            for part, owner in enumerate(attempt.owners)
+            for part, owner in enumerate(self._seats.owners)
             if (owner in drawn or self._implausible(owner, part))
-            and witness_of(attempt.randomness, owner, attempt.voters) == attempt.me
+            and witness_of(self._results.randomness, owner, self._seats.voters) == self._seats.me
         ]
-        doubts = Counter(part for peer in attempt.workers for part in attempt.scalars[peer].doubts)
-        self.doubted = [part for part, count in sorted(doubts.items()) if 2 * count > len(attempt.workers)]
+        doubts = Counter(part for peer in self._seats.workers for part in self._said.scalars[peer].doubts)
+        self.doubted = [part for part, count in sorted(doubts.items()) if 2 * count > len(self._seats.workers)]
         exchange.collected.update(self.doubted)
         self._looked_at: set[Item] = set()
         self._inspecting: set[Item] = set()
@@ -46,8 +50,8 @@ class CheckPhase:
         self._charge: Charge | None = None
 
     def _implausible(self, owner: PeerId, part: int) -> bool:
-        scalars = self._attempt.scalars[owner]
-        return not plausible(scalars.products[part], scalars.norms[part], self._attempt.tau)
+        scalars = self._said.scalars[owner]
+        return not plausible(scalars.products[part], scalars.norms[part], self._seats.tau)
 
     def enter(self) -> list[Action]:
         """Ask for the rows to look at."""
@@ -59,23 +63,22 @@ class CheckPhase:
 
     def advance(self) -> list[Action]:
         """Look at what has come."""
+        seats, carried = self._seats, self._carried
         attempt = self._attempt
         actions: list[Action] = []
         for owner, part in self.witnessed:
             item = (MessageKind.PART, owner, part)
-            row = attempt.rows.get((owner, part))
+            row = carried.rows.get((owner, part))
             if row is not None and item not in self._looked_at:
                 self._looked_at.add(item)
                 self._inspecting.add(item)
                 actions.append(inspection(attempt, owner, part))
         for part in sorted(self._todo - self._started):
-            rows = [attempt.rows.get((peer, part)) for peer in attempt.workers]
+            rows = [carried.rows.get((peer, part)) for peer in seats.workers]
             complete = tuple(row for row in rows if row is not None)
             if len(complete) == len(rows):
                 self._started.add(part)
-                actions.append(
-                    AggregateAgain(attempt.number, attempt.partition, attempt.tau, part, complete, attempt.flat)
-                )
+                actions.append(AggregateAgain(seats.number, seats.partition, seats.tau, part, complete, carried.flat))
         return actions
 
     def inspected(self, owner: PeerId, part: int, true: tuple[float, float]) -> None:
@@ -87,17 +90,16 @@ class CheckPhase:
     def aggregated_again(self, part: int, excess: float) -> None:
         """A doubted part has been compared with its rows; `excess` is how often the tolerance its imbalance is."""
         self._todo.discard(part)
-        self._attempt.excess[part] = excess
-        owner = self._attempt.owners[part]
-        if FIXED_POINT.accuses(excess) and owner != self._attempt.me:
+        self._results.excess[part] = excess
+        owner = self._seats.owners[part]
+        if FIXED_POINT.accuses(excess) and owner != self._seats.me:
             self._charge = self._charge or Charge(ChargeKind.WRONG_AGGREGATE, owner, part)
 
     def wanted(self) -> list[Item]:
         """Return the rows that have not come."""
-        attempt = self._attempt
         needed = [(owner, part) for owner, part in self.witnessed]
-        needed += [(peer, part) for part in self.doubted for peer in attempt.workers]
-        return [(MessageKind.PART, peer, part) for peer, part in needed if (peer, part) not in attempt.rows]
+        needed += [(peer, part) for part in self.doubted for peer in self._seats.workers]
+        return [(MessageKind.PART, peer, part) for peer, part in needed if (peer, part) not in self._carried.rows]
 
     def busy(self) -> bool:
         """Whether rows are being looked at."""
@@ -117,18 +119,19 @@ class CheckPhase:
 
     def seconds(self) -> float:
         """How long the phase may take."""
-        return self._attempt.rules.scatter_seconds
+        return self._seats.rules.scatter_seconds
 
 
 def inspection(attempt: Attempt, author: PeerId, part: int) -> InspectRow:
     """Return the action that measures one row of a part."""
+    seats = attempt.seats
     return InspectRow(
-        attempt.number,
-        attempt.randomness,
-        attempt.partition,
-        attempt.tau,
+        seats.number,
+        attempt.results.randomness,
+        seats.partition,
+        seats.tau,
         author,
         part,
-        attempt.rows[author, part],
-        attempt.flat,
+        attempt.carried.rows[author, part],
+        attempt.carried.flat,
     )

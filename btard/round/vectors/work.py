@@ -254,20 +254,20 @@ def examine(record: Attempt, target: PeerId, vector: torch.Tensor) -> Finding:
     convict; `tolerant` ones estimate the distance from the scalars, which the owners have checked against the rows: so
     no row has to travel.
     """
-    rules, partition, tau = record.rules, record.partition, record.tau
+    rules, partition, tau = record.seats.rules, record.seats.partition, record.seats.tau
     parts, digests = encode_parts(vector, partition.count, partition.wire, rules.aggregation)
-    commit, scalars = record.commits[target], record.scalars[target]
+    commit, scalars = record.said.commits[target], record.said.scalars[target]
     equal = [ours == theirs for ours, theirs in zip(digests, commit.parts, strict=True)]
-    projection = projection_of(record.randomness, partition)
+    projection = projection_of(record.results.randomness, partition)
     rows = rows_from_wire(parts, partition.wire)
-    measures = projection.vector(rows, _aggregates(partition, record.flat))
+    measures = projection.vector(rows, _aggregates(partition, record.carried.flat))
     lies = {
         part: scalars_excess(scalars.products[part], scalars.norms[part], (clipped(measure, tau), measure.norm), tau)
         for part, measure in enumerate(measures)
         if equal[part]
     }
-    covered = [part for part, excess in lies.items() if excess > COVER_UP and target in record.workers]
-    accomplices = tuple(sorted(record.owners[part] for part in covered if record.owners[part] != target))
+    covered = [part for part, excess in lies.items() if excess > COVER_UP and target in record.seats.workers]
+    accomplices = tuple(sorted(record.seats.owners[part] for part in covered if record.seats.owners[part] != target))
     if all(equal):
         return judged([(SCALARS, excess) for excess in lies.values()], 0.0, accomplices)
     if rules.verification.validation is Validation.EXACT:

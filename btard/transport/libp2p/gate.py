@@ -23,7 +23,7 @@ _LEAST_PAUSE = 0.1
 """Seconds for which a closed gate stays closed: opening it costs time, too."""
 
 _MOST_PEERS = 4096
-"""Peers of whom something is remembered; being forgotten gains less than one more connection costs."""
+"""Peers of which something is remembered; being forgotten gains less than one more connection costs."""
 
 
 class Gate:

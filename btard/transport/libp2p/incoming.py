@@ -164,7 +164,7 @@ class IncomingStreams:
         """Close what makes a peer's streams, or those of all strangers, too many."""
         if protocol != FETCH_PROTOCOL:
             for old in same[: -self._limits.streams_per_peer]:
-                # The newest is the live one after a peer's restart, and a flood of streams hurts only who sends it.
+                # The newest is the live one after a peer's restart, and a flood of streams hurts only its sender.
                 old.abort()
         if self.gates.stranger(sender):
             theirs = self.gates.of(sender, asks=protocol == FETCH_PROTOCOL).pipes

@@ -114,7 +114,7 @@ class Pipe(asyncio.BufferedProtocol):
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Note the loss, let a writer that waits see it, and tell whoever asked to be told."""
+        """Note the loss, let a writer that waits see it, and tell the callback, if there is one."""
         self.lost = True
         self._closed.set_result(None)
         self._parser.close()

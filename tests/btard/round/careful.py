@@ -22,13 +22,13 @@ class Careful(SimulatedPeer):
     def _perform(self, actions: Sequence[Action]) -> None:
         machine = self.session.machine
         if machine is not None and type(self.behaviour) is Behaviour:
-            caps = machine.attempt.caps
+            caps = machine.attempt.seats.caps
             for action in actions:
                 if not isinstance(action, Send):
                     continue
                 said = Envelope.decode(action.data)
                 assert form_fault(said) is None, f"{said.kind.name}: {form_fault(said)}"
-                assert said.kind is not MessageKind.REPORT or machine.attempt.malformation(said) is None
+                assert said.kind is not MessageKind.REPORT or machine.attempt.said.malformation(said) is None
                 assert said.size <= caps.body[said.kind], f"{said.kind.name} of {said.size} bytes"
                 for peer in action.peers:
                     place = (peer, said.step, said.attempt, said.kind)

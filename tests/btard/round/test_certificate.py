@@ -11,7 +11,7 @@ import pytest
 
 from btard.hashing import digest
 from btard.identity import Envelope, Malformed, MessageKind
-from btard.round.attempt.attempt import context_digest
+from btard.round.attempt.seats import attempt_id_of
 from btard.round.messages.bodies import Digest
 from btard.round.phases.agree import check_certificate
 from btard.round.roster import Roster, first_randomness
@@ -23,8 +23,8 @@ ROSTER = Roster(4, PEERS[:5], frozenset(PEERS[5:]), first_randomness(0, 4))
 
 
 def statement(members: Sequence[int], *, attempt: int = 1, roster: Roster = ROSTER, **changed: bytes) -> Digest:
-    context = context_digest(RULES, roster, attempt, tuple(PEERS[i] for i in members))
-    return dataclasses.replace(Digest(context, digest(b"t"), digest(b"x"), digest(b"f")), **changed)
+    attempt_id = attempt_id_of(RULES, roster, attempt, tuple(PEERS[i] for i in members))
+    return dataclasses.replace(Digest(attempt_id, digest(b"t"), digest(b"x"), digest(b"f")), **changed)
 
 
 def certificate(

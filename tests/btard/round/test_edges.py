@@ -177,11 +177,11 @@ def test_an_owner_covers_up_only_what_it_would_have_accused_of(
     times: float, opinion: Opinion, accuse: bool, named: bool
 ) -> None:
     scene = Scene(under())
-    target, part = scene.attempt.owners[4], 1
-    product, norm = scene.attempt.scalars[target].products[part], scene.attempt.scalars[target].norms[part]
-    scene.publish(target, part, product + times * measure_tolerance(norm, scene.attempt.tau), norm)
+    target, part = scene.attempt.seats.owners[4], 1
+    product, norm = scene.attempt.said.scalars[target].products[part], scene.attempt.said.scalars[target].norms[part]
+    scene.publish(target, part, product + times * measure_tolerance(norm, scene.attempt.seats.tau), norm)
     found = scene.found(target)
-    owner = scene.attempt.owners[part]
+    owner = scene.attempt.seats.owners[part]
     assert (found.opinion, found.accuse, found.accomplices) == (opinion, accuse, (owner,) if named else ())
 
 

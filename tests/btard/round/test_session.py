@@ -14,6 +14,7 @@ from btard.hashing import digest
 from btard.identity import Envelope, IdentityKey, MessageKind, PeerId
 from btard.round.actions import EncodeParts, Finished, OutcomeKind, Send, SendPart
 from btard.round.attempt.attempt import Attempt
+from btard.round.attempt.seats import Seats
 from btard.round.messages.accusations import Report
 from btard.round.messages.bodies import Aggregate, Certificate, Commit, Leave, PartHeader, Phase
 from btard.round.session import Session
@@ -172,7 +173,7 @@ def test_what_does_not_belong_to_the_step_changes_nothing(sender: PeerId, data: 
     assert begun.deadline == before or begun.tick(1.0) == []
     assert begun.deadline == before
     assert begun.machine is not None and not begun.machine.over
-    assert begun.machine.attempt.commits.keys() == {KEYS[0].peer_id}
+    assert begun.machine.attempt.said.commits.keys() == {KEYS[0].peer_id}
     assert held_back(begun) == 0
 
 
@@ -192,7 +193,7 @@ def test_an_unreadable_message_is_a_proof_and_reported_at_once(kind: MessageKind
 
 LENGTH = Partition(RULES.dimension, 5, RULES.wire).length(0)
 OWN = {(PEERS[0], part) for part in range(5)}
-MINE = Attempt(RULES, ROSTER, 0, PEERS, PEERS[0], STATE).my_part or 0
+MINE = Attempt(Seats(RULES, ROSTER, 0, PEERS, PEERS[0])).seats.my_part or 0
 HEADER = message(1, MessageKind.PART, PartHeader(MINE, digest(bytes(LENGTH))).encode())
 
 
@@ -266,7 +267,9 @@ def test_payloads_that_were_never_accepted_have_no_effect() -> None:
     begun.on_part(PEERS[1], HEADER, digest(bytes(LENGTH)))
     assert begun.on_part_failed(1.0, PEERS[1], HEADER) == []
     assert (
-        begun.machine is not None and begun.machine.attempt.rows.keys() == OWN and begun.machine.attempt.broken == set()
+        begun.machine is not None
+        and begun.machine.attempt.carried.rows.keys() == OWN
+        and begun.machine.attempt.carried.broken == set()
     )
 
 

@@ -188,9 +188,9 @@ class Trouble(RuleBasedStateMachine):
                 continue
             attempt = machine.attempt
             kinds = len(MessageKind)
-            assert len(attempt.signed) <= kinds * COUNT
-            assert len(attempt.in_flight) <= COUNT * COUNT * 2
-            assert len(attempt.rows) <= COUNT * COUNT
+            assert len(attempt.said.signed) <= kinds * COUNT
+            assert len(attempt.carried.in_flight) <= COUNT * COUNT * 2
+            assert len(attempt.carried.rows) <= COUNT * COUNT
             assert len(machine._intake._future) <= kinds * COUNT
             assert len(machine._settlement._reports) <= COUNT and len(machine._settlement._votes) <= COUNT
 

@@ -99,7 +99,7 @@ class Withholder(SimulatedPeer):
         machine = self.session.machine
         assert machine is not None
         owned = header.kind is MessageKind.PART and PartHeader.decode(header.body).part
-        if header.author != self.peer_id or owned != machine.attempt.part_of.get(self.victim):
+        if header.author != self.peer_id or owned != machine.attempt.seats.part_of.get(self.victim):
             super()._send_part(receiver, header, payload)
 
 

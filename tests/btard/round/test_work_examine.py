@@ -93,10 +93,10 @@ def test_a_judge_that_measures_half_never_finds_an_accuser_false() -> None:
 @pytest.mark.parametrize("validation", list(Validation))
 def test_false_numbers_about_a_true_vector_name_the_accomplice(validation: Validation) -> None:
     scene = Scene(under(validation))
-    target = scene.attempt.owners[4]
-    product, norm = scene.attempt.scalars[target].products[1], scene.attempt.scalars[target].norms[1]
+    target = scene.attempt.seats.owners[4]
+    product, norm = scene.attempt.said.scalars[target].products[1], scene.attempt.said.scalars[target].norms[1]
     scene.publish(target, 1, product + 0.01, norm)
-    expected = Finding(Opinion.GUILTY, True, 0.0, (scene.attempt.owners[1],))
+    expected = Finding(Opinion.GUILTY, True, 0.0, (scene.attempt.seats.owners[1],))
     assert scene.found(target, scene.vectors[target]) == expected
     scene.publish(target, 1, product, norm + 0.01)
     assert scene.found(target, scene.vectors[target]) == expected
@@ -104,15 +104,15 @@ def test_false_numbers_about_a_true_vector_name_the_accomplice(validation: Valid
 
 def test_numbers_that_machines_round_differently_accuse_nobody() -> None:
     scene = Scene()
-    target = scene.attempt.owners[4]
-    product, norm = scene.attempt.scalars[target].products[1], scene.attempt.scalars[target].norms[1]
+    target = scene.attempt.seats.owners[4]
+    product, norm = scene.attempt.said.scalars[target].products[1], scene.attempt.said.scalars[target].norms[1]
     scene.publish(target, 1, product * (1 + 1e-9), norm * (1 - 1e-9))
     assert scene.found(target) == Finding(Opinion.INNOCENT, False, 0.0)
 
 
 def test_neither_own_parts_nor_newcomers_have_accomplices() -> None:
     scene = Scene()
-    owner = scene.attempt.owners[2]
+    owner = scene.attempt.seats.owners[2]
     scene.publish(owner, 2, 0.5, 1.0)
     assert scene.found(owner) == Finding(Opinion.GUILTY, True, 0.0, ())
     trial = Scene(newcomers=(PEERS[4],))
@@ -124,5 +124,5 @@ def test_hashes_of_another_vector_do_not_excuse_true_numbers() -> None:
     """Commit to a lie, publish the numbers of the truth: owners would object, and exact rules need no owner."""
     scene = Scene(under(Validation.EXACT))
     digests = encode_parts(-scene.vectors[PEERS[1]], 5, RULES.wire, RULES.aggregation)[1]
-    scene.attempt.commits[PEERS[1]] = dataclasses.replace(scene.attempt.commits[PEERS[1]], parts=digests)
+    scene.attempt.said.commits[PEERS[1]] = dataclasses.replace(scene.attempt.said.commits[PEERS[1]], parts=digests)
     assert scene.found(PEERS[1]).opinion is Opinion.GUILTY

@@ -24,7 +24,7 @@ def test_owner_and_sender_agree_and_columns_sum_to_zero(wire: WireType, rule: Ru
     for part in range(5):
         measured = scene.measured(PEERS[0], part)
         for peer, (product, norm) in zip(PEERS, measured.column, strict=True):
-            scalars = scene.attempt.scalars[peer]
+            scalars = scene.attempt.said.scalars[peer]
             assert (scalars.products[part], scalars.norms[part]) == pytest.approx((product, norm), abs=1e-12)
         tolerance = {WireType.FLOAT32: 1e-4, WireType.FLOAT16: 0.05, WireType.BFLOAT16: 0.3}[wire]
         assert abs(sum(product for product, _ in measured.column)) < tolerance
@@ -34,16 +34,16 @@ def test_owner_and_sender_agree_and_columns_sum_to_zero(wire: WireType, rule: Ru
 
 def test_a_measured_product_is_that_of_the_clipped_deviation() -> None:
     scene = Scene(under(aggregation=AggregationRules(RuleName.CENTERED_CLIP, 0.1, 5)))
-    partition, tau = scene.attempt.partition, scene.attempt.tau
-    aggregate = from_wire(partition.view(scene.attempt.flat, 1), partition.wire).double()
+    partition, tau = scene.attempt.seats.partition, scene.attempt.seats.tau
+    aggregate = from_wire(partition.view(scene.attempt.carried.flat, 1), partition.wire).double()
     deviation = scene.vectors[PEERS[2]][slice(*partition.bounds(1))].double() - aggregate
     norm = float(deviation.norm())
     z = projection_of(R, partition).direction(1)
     product, measured = scene.measured(PEERS[2]).own[1]
     assert norm > tau
     assert (product, measured) == pytest.approx((float(z @ deviation) * tau / norm, norm))
-    row = InspectRow(0, R, partition, tau, PEERS[2], 1, scene.parts[PEERS[2]][1], scene.attempt.flat)
-    inspected = inspect_row(row, scene.attempt.rules.aggregation)
+    row = InspectRow(0, R, partition, tau, PEERS[2], 1, scene.parts[PEERS[2]][1], scene.attempt.carried.flat)
+    inspected = inspect_row(row, scene.attempt.seats.rules.aggregation)
     assert (inspected.product, inspected.norm, inspected.finite) == pytest.approx((product, measured, True))
     assert inspected.too_long == 0.0
 
@@ -52,14 +52,14 @@ def test_before_the_draw_a_row_shows_its_form_alone() -> None:
     scene = Scene()
     for bad in (math.nan, math.inf, 1.0):
         row = to_wire(torch.full((8,), bad), WireType.FLOAT32)
-        action = InspectRow(0, b"", scene.attempt.partition, 1.0, PEERS[1], 0, row, scene.attempt.flat)
-        found = inspect_row(action, scene.attempt.rules.aggregation)
+        action = InspectRow(0, b"", scene.attempt.seats.partition, 1.0, PEERS[1], 0, row, scene.attempt.carried.flat)
+        found = inspect_row(action, scene.attempt.seats.rules.aggregation)
         assert (found.product, found.norm, found.finite) == (0.0, 0.0, bad == 1.0)
 
 
 def spoiled(scene: Scene, part: int, number: float) -> Scene:
     payload = to_wire(torch.full((8,), number), WireType.FLOAT32)
-    scene.attempt.partition.view(scene.attempt.flat, part)[:] = payload
+    scene.attempt.seats.partition.view(scene.attempt.carried.flat, part)[:] = payload
     return scene
 
 
@@ -83,7 +83,7 @@ def test_an_aggregate_far_from_the_own_row_is_doubted() -> None:
 @pytest.mark.parametrize("rule", list(RuleName))
 def test_an_aggregate_beside_the_fixed_point_is_off_balance(shift: float, rule: RuleName) -> None:
     scene = Scene(under(aggregation=AggregationRules(rule, 1.0, 5)))
-    view = scene.attempt.partition.view(scene.attempt.flat, 2)
+    view = scene.attempt.seats.partition.view(scene.attempt.carried.flat, 2)
     true = from_wire(bytearray(view), WireType.FLOAT32)
     direction = torch.zeros(len(true))
     direction[0] = shift
@@ -100,4 +100,4 @@ def test_the_balance_leaves_out_what_an_owner_must_leave_out() -> None:
 
 
 def test_the_partition_of_an_attempt_is_that_of_its_workers() -> None:
-    assert Scene(newcomers=(PEERS[4],)).attempt.partition == Partition(40, 4, RULES.wire)
+    assert Scene(newcomers=(PEERS[4],)).attempt.seats.partition == Partition(40, 4, RULES.wire)

@@ -103,7 +103,7 @@ class Crowd:
 
     async def recompute(self, record: Attempt, target: PeerId, link: Link | None) -> torch.Tensor | None:
         self.recomputed.append(target)
-        return self.gradient(target, record.roster)
+        return self.gradient(target, record.seats.roster)
 
     async def step(self, roster: Roster, *absent: PeerId) -> list[Finished | Stopped]:
         async with asyncio.timeout(20):

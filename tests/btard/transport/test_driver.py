@@ -66,7 +66,7 @@ async def test_a_false_vector_is_found_over_a_real_loop(worker: ThreadPoolExecut
     crowd.gradient = lambda peer, roster: -3 - honest(peer, roster) if peer == liar else honest(peer, roster)  # type: ignore[method-assign]
 
     async def recompute(record: Attempt, target: PeerId, link: Link | None) -> torch.Tensor | None:
-        return honest(target, record.roster)
+        return honest(target, record.seats.roster)
 
     for driver in crowd.drivers.values():
         driver._recompute = recompute
@@ -133,7 +133,7 @@ async def test_what_cannot_be_reproduced_is_no_accusation(worker: ThreadPoolExec
 
     async def recompute(record: Attempt, peer: PeerId, link: Link | None) -> torch.Tensor | None:
         looks.append(peer)
-        right = crowd.gradient(peer, record.roster)
+        right = crowd.gradient(peer, record.seats.roster)
         return -3 - right if looks.count(peer) % 2 else right
 
     recomputing(crowd, recompute)
@@ -167,7 +167,7 @@ async def test_a_peer_that_withholds_momentum_is_left_out_not_banned(worker: Thr
         links.setdefault(peer, []).append(link)
         if peer == target:
             raise Withheld
-        return crowd.gradient(peer, record.roster)
+        return crowd.gradient(peer, record.seats.roster)
 
     recomputing(crowd, recompute)
     voids = await steps_until_validated(crowd, target)

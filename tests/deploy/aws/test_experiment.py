@@ -84,6 +84,7 @@ def start(account: Account, file: Path, directory: Path) -> subprocess.Popen[str
     )
 
 
+@pytest.mark.slow
 def test_an_experiment_is_interrupted_and_gone_on_with(account: Account, tmp_path: Path) -> None:
     account.make_bucket()
     file, directory = tmp_path / "trial.yaml", tmp_path / "results"

@@ -15,11 +15,12 @@ from btard.hashing import digest
 from btard.identity import Envelope, Malformed, MessageKind, PeerId
 from btard.round.actions import Send, SendPart
 from btard.round.attempt.attempt import Attempt
+from btard.round.attempt.seats import Seats
+from btard.round.context import StepContext
 from btard.round.delivery.exchange import MOST_PULLS, Exchange
 from btard.round.delivery.patience import Patience
 from btard.round.draw import Audit, relays_between
 from btard.round.messages.bodies import Commit, Forward, Item, PartHeader, Phase, Pull, Reveal
-from btard.round.phases.phase import StepContext
 from btard.round.vectors.work import encode_parts
 from btard.transport.base import Payload
 from btard.transport.memory import SimulatedPeer
@@ -34,21 +35,21 @@ D = bytes(32)
 
 def exchange(me: int = 0) -> tuple[Exchange, Attempt]:
     """Return the exchange of a peer that has committed to zeros."""
-    attempt = Attempt(RULES, ROSTER, 0, PEERS, PEERS[me], D)
+    attempt = Attempt(Seats(RULES, ROSTER, 0, PEERS, PEERS[me]))
     step = StepContext(RULES, ROSTER, KEYS[me], Behaviour(), D, (), None)
     parts, digests = encode_parts(torch.zeros(RULES.dimension), COUNT, RULES.wire, RULES.aggregation)
     for part, payload in enumerate(parts):
-        attempt.rows[PEERS[me], part] = payload
-    attempt.commits[PEERS[me]] = Commit(attempt.context, D, D, digests, D, b"", ())
+        attempt.carried.rows[PEERS[me], part] = payload
+    attempt.said.commits[PEERS[me]] = Commit(attempt.seats.attempt_id, D, D, digests, D, b"", ())
     return Exchange(step, attempt), attempt
 
 
 def hold(attempt: Attempt, author: int, parts: Iterable[int]) -> None:
     """Let the peer hold parts of another."""
     for part in parts:
-        attempt.rows[PEERS[author], part] = memoryview(bytearray(16))
+        attempt.carried.rows[PEERS[author], part] = memoryview(bytearray(16))
         header = PartHeader(part, D).encode()
-        attempt.headers[PEERS[author], part] = signed(author, MessageKind.PART, header)
+        attempt.said.headers[PEERS[author], part] = signed(author, MessageKind.PART, header)
 
 
 def signed(author: int, kind: MessageKind, body: bytes) -> Envelope:
@@ -67,7 +68,7 @@ def test_an_item_that_is_held_is_sent_to_each_asker() -> None:
     header = Envelope.decode(sent.header)
     assert header.author == PEERS[0]
     assert PartHeader.decode(header.body) == PartHeader(3, digest(sent.payload))
-    assert bytes(sent.payload) == bytes(attempt.rows[PEERS[0], 3])
+    assert bytes(sent.payload) == bytes(attempt.carried.rows[PEERS[0], 3])
 
 
 def test_the_same_request_is_answered_once() -> None:
@@ -79,7 +80,7 @@ def test_the_same_request_is_answered_once() -> None:
 
 def test_nobody_is_sent_more_than_a_few_parts() -> None:
     made, attempt = exchange()
-    others = [part for part, owner in enumerate(attempt.owners) if owner not in (PEERS[1], PEERS[2])]
+    others = [part for part, owner in enumerate(attempt.seats.owners) if owner not in (PEERS[1], PEERS[2])]
     hold(attempt, 3, range(COUNT))
     answers = [made.on_pull(0.0, asked(1, MessageKind.PART, 3, part)) for part in others]
     assert sum(map(len, answers)) == MOST_PULLS < len(others)
@@ -88,7 +89,7 @@ def test_nobody_is_sent_more_than_a_few_parts() -> None:
 
 def test_what_an_asker_needs_in_a_step_is_not_counted() -> None:
     made, attempt = exchange()
-    column = attempt.part_of[PEERS[1]]
+    column = attempt.seats.part_of[PEERS[1]]
     for author in range(2, COUNT):
         hold(attempt, author, [column])
         assert made.on_pull(0.0, asked(1, MessageKind.PART, author, column))
@@ -126,7 +127,7 @@ def test_what_is_not_there_is_sent_once_it_comes() -> None:
     assert made.serve(0.0) == [], "not there yet"
     made.on_pull(0.0, asked(3, MessageKind.PART, 2, 5))
     hold(attempt, 2, [5])
-    sent = [SendPart(PEERS[i], attempt.headers[PEERS[2], 5], attempt.rows[PEERS[2], 5]) for i in (1, 3)]
+    sent = [SendPart(PEERS[i], attempt.said.headers[PEERS[2], 5], attempt.carried.rows[PEERS[2], 5]) for i in (1, 3)]
     assert made.serve(0.0) == sent
     assert made.serve(0.0) == []
 
@@ -142,10 +143,10 @@ def test_a_peer_that_lacks_a_part_asks_its_author_once() -> None:
 def test_nobody_is_asked_for_what_it_does_not_owe() -> None:
     """Otherwise the majority testifies against a peer that was never to send it."""
     made, attempt = exchange()
-    wrong = [(MessageKind.AGGREGATE, 2, (attempt.part_of[PEERS[2]] + 1) % COUNT), (MessageKind.PART, 2, COUNT)]
+    wrong = [(MessageKind.AGGREGATE, 2, (attempt.seats.part_of[PEERS[2]] + 1) % COUNT), (MessageKind.PART, 2, COUNT)]
     audits = (Audit(PEERS[2], PEERS[3]),)
     roster = dataclasses.replace(ROSTER, audits=audits)
-    idle = Exchange(made._step, Attempt(RULES, roster, 0, PEERS, PEERS[0], D))
+    idle = Exchange(made._context, Attempt(Seats(RULES, roster, 0, PEERS, PEERS[0])))
     for item in wrong:
         assert made.on_pull(0.0, asked(1, item[0], item[1], item[2])) == []
     for kind in (MessageKind.PART, MessageKind.AGGREGATE, MessageKind.SCALARS):
@@ -156,7 +157,7 @@ def test_nobody_is_asked_for_what_it_does_not_owe() -> None:
 
 def test_an_aggregate_that_is_not_ready_is_not_sent_twice() -> None:
     made, attempt = exchange()
-    item = (MessageKind.AGGREGATE, 0, attempt.my_part or 0)
+    item = (MessageKind.AGGREGATE, 0, attempt.seats.my_part or 0)
     assert made.on_pull(0.0, asked(1, item[0], item[1], item[2])) == [] and not made._waiting
 
 
@@ -232,7 +233,7 @@ def test_a_part_is_not_late_before_its_author_has_committed() -> None:
     made.on_pull(1.0, asked(1, MessageKind.PART, 2, 5))
     made.serve(50.0)
     assert made.late(100.0, waits) == set()
-    attempt.commits[PEERS[2]] = attempt.commits[PEERS[0]]
+    attempt.said.commits[PEERS[2]] = attempt.said.commits[PEERS[0]]
     made.serve(100.0)
     allowed = 100.0 + waits.allowance(Phase.SCATTER)
     assert made.late(allowed, waits) == set()
@@ -250,18 +251,18 @@ def test_a_part_is_asked_for_once_and_never_of_oneself() -> None:
     (sent,) = made.pull(item, [PEERS[0], PEERS[2], PEERS[3]])
     assert isinstance(sent, Send) and sent.peers == (PEERS[2], PEERS[3])
     assert made.pull(item, [PEERS[0], PEERS[2]]) == []
-    assert attempt.pulled == {(PEERS[2], item), (PEERS[3], item)}
+    assert attempt.carried.pulled == {(PEERS[2], item), (PEERS[3], item)}
 
 
 def test_late_parts_are_urged_once() -> None:
     made, attempt = exchange()
-    item = (MessageKind.PART, PEERS[2], attempt.my_part or 0)
+    item = (MessageKind.PART, PEERS[2], attempt.seats.my_part or 0)
     (sent,) = made.urge(0.0, [item], everyone=False)
     assert isinstance(sent, Send)
-    assert set(sent.peers) == set(relays_between(attempt.context, PEERS[2], PEERS[0], PEERS))
+    assert set(sent.peers) == set(relays_between(attempt.seats.attempt_id, PEERS[2], PEERS[0], PEERS))
     assert made.urge(0.0, [item], everyone=False) == [] and not made._asked
     (sent,) = made.urge(0.0, [item], everyone=True)
-    assert isinstance(sent, Send) and set(sent.peers) == set(attempt.others)
+    assert isinstance(sent, Send) and set(sent.peers) == set(attempt.seats.others)
     assert made.urge(0.0, [item], everyone=True) == [] and set(made._asked) == {item}
 
 

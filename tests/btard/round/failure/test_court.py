@@ -12,11 +12,11 @@ from btard.behaviour import Behaviour
 from btard.identity import Envelope, MessageKind, PeerId
 from btard.round.actions import Action, Examine, InspectRow, Send
 from btard.round.attempt.attempt import Attempt
+from btard.round.context import StepContext
 from btard.round.delivery.exchange import Exchange
 from btard.round.failure.court import Court
 from btard.round.messages.accusations import Ballot, Charge, ChargeKind, Opinion, Vote
 from btard.round.messages.bodies import Pull
-from btard.round.phases.phase import StepContext
 from btard.round.rules import StepRules
 from btard.round.vectors.partition import to_wire
 from btard.round.vectors.work import Finding, inspect_row
@@ -46,20 +46,22 @@ class Hall:
     ) -> None:
         self.scene = scene or Scene()
         attempt = self.attempt = self.scene.attempt
-        attempt.aggregate_norms = self.scene.measured(ME).aggregate_norms
-        self.step = StepContext(attempt.rules, attempt.roster, KEYS[0], behaviour or Behaviour(), bytes(32), (), record)
+        attempt.results.aggregate_norms = self.scene.measured(ME).aggregate_norms
+        self.step = StepContext(
+            attempt.seats.rules, attempt.seats.roster, KEYS[0], behaviour or Behaviour(), bytes(32), (), record
+        )
         self.court = Court(self.step, attempt, Exchange(self.step, attempt), dict(charges))
 
     def hold(self, peer: PeerId, part: int, vector: torch.Tensor | None = None) -> None:
         """Let a row be here: the true one, or another."""
         row = self.scene.parts[peer][part] if vector is None else to_wire(vector, RULES.wire)
-        self.attempt.rows[peer, part] = row
+        self.attempt.carried.rows[peer, part] = row
 
     def look(self, actions: list[Action]) -> None:
         """Measure the rows that the court wants measured."""
         for action in actions:
             assert isinstance(action, InspectRow)
-            self.court.inspected(action.author, action.part, inspect_row(action, self.attempt.rules.aggregation))
+            self.court.inspected(action.author, action.part, inspect_row(action, self.attempt.seats.rules.aggregation))
 
     def ballots(self) -> tuple[Ballot, ...]:
         """Let the court vote."""
@@ -68,7 +70,7 @@ class Hall:
         envelope = Envelope.decode(send.data)
         assert (envelope.kind, envelope.author) == (MessageKind.VOTE, ME)
         vote = Vote.decode(envelope.body)
-        assert vote.context == self.attempt.context
+        assert vote.attempt_id == self.attempt.seats.attempt_id
         return vote.ballots
 
     def opinion(self) -> Opinion:
@@ -78,13 +80,13 @@ class Hall:
 
 
 def sum_of(part: int, scene: Scene, owner: PeerId | None = None) -> Charge:
-    return Charge(ChargeKind.WRONG_SUM, owner or scene.attempt.owners[part], part)
+    return Charge(ChargeKind.WRONG_SUM, owner or scene.attempt.seats.owners[part], part)
 
 
 def unbalanced(scene: Scene, part: int) -> Scene:
     """Let the products of a part not add up."""
-    peer = scene.attempt.workers[1]
-    scalars = scene.attempt.scalars[peer]
+    peer = scene.attempt.seats.workers[1]
+    scalars = scene.attempt.said.scalars[peer]
     scene.publish(peer, part, scalars.products[part] + 0.1, scalars.norms[part])
     return scene
 
@@ -103,8 +105,8 @@ def test_sums_are_added_up_at_once() -> None:
 @pytest.mark.parametrize("kind", [ChargeKind.WRONG_SUM, ChargeKind.WRONG_AGGREGATE])
 def test_for_a_part_its_owner_answers_and_nobody_else(kind: ChargeKind) -> None:
     scene = unbalanced(Scene(), 2)
-    scene.attempt.excess[2] = 99.0
-    other = scene.attempt.owners[3]
+    scene.attempt.results.excess[2] = 99.0
+    other = scene.attempt.seats.owners[3]
     hall = Hall((PEERS[1], Charge(kind, other, 2)), scene=scene)
     hall.court.open()
     assert hall.opinion() is Opinion.INNOCENT
@@ -112,12 +114,12 @@ def test_for_a_part_its_owner_answers_and_nobody_else(kind: ChargeKind) -> None:
 
 def test_a_sum_of_numbers_that_are_not_here_says_nothing() -> None:
     scene = unbalanced(Scene(), 2)
-    del scene.attempt.scalars[PEERS[3]]
+    del scene.attempt.said.scalars[PEERS[3]]
     hall = Hall((PEERS[1], sum_of(2, scene)), scene=scene)
     hall.court.open()
     assert hall.opinion() is Opinion.UNSURE
     hall = Hall((PEERS[1], sum_of(2, scene)), scene=unbalanced(Scene(), 2))
-    hall.attempt.aggregate_norms = ()
+    hall.attempt.results.aggregate_norms = ()
     hall.court.open()
     assert hall.opinion() is Opinion.UNSURE
 
@@ -135,8 +137,8 @@ def test_a_sum_of_numbers_that_are_not_here_says_nothing() -> None:
 def test_an_aggregate_is_judged_by_what_the_collection_showed(excess: float | None, expected: Opinion) -> None:
     scene = Scene()
     if excess is not None:
-        scene.attempt.excess[1] = excess
-    charge = Charge(ChargeKind.WRONG_AGGREGATE, scene.attempt.owners[1], 1)
+        scene.attempt.results.excess[1] = excess
+    charge = Charge(ChargeKind.WRONG_AGGREGATE, scene.attempt.seats.owners[1], 1)
     hall = Hall((PEERS[1], charge), scene=scene)
     hall.court.open()
     assert hall.opinion() is expected
@@ -184,7 +186,7 @@ def test_a_row_that_breaks_the_rules_convicts(kind: ChargeKind, number: float) -
 def test_numbers_that_are_not_those_of_the_row_convict(off: str) -> None:
     hall = Hall((PEERS[1], Charge(ChargeKind.FALSE_SCALARS, PEERS[2], 3)))
     hall.hold(PEERS[2], 3)
-    scalars = hall.attempt.scalars[PEERS[2]]
+    scalars = hall.attempt.said.scalars[PEERS[2]]
     product, norm = scalars.products[3], scalars.norms[3]
     hall.scene.publish(PEERS[2], 3, product + 0.1 * (off == "product"), norm + 0.1 * (off == "norm"))
     hall.look(hall.court.open())
@@ -196,9 +198,9 @@ def test_a_row_without_randomness_or_numbers_proves_nothing() -> None:
         hall = Hall((PEERS[1], Charge(ChargeKind.FALSE_SCALARS, PEERS[2], 3)))
         hall.hold(PEERS[2], 3)
         if missing == "randomness":
-            hall.attempt.randomness = b""
+            hall.attempt.results.randomness = b""
         else:
-            del hall.attempt.scalars[PEERS[2]]
+            del hall.attempt.said.scalars[PEERS[2]]
         hall.look(hall.court.open())
         assert hall.opinion() is Opinion.UNSURE
 

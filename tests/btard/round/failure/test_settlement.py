@@ -138,7 +138,7 @@ def test_a_peer_that_stops_because_of_a_report_shows_it() -> None:
 
 def test_a_malformed_report_is_relayed_to_all() -> None:
     settlement, _ = told_of()
-    place = {"run": settlement.attempt.rules.run, "step": 0, "kind": MessageKind.REPORT}
+    place = {"run": settlement.attempt.seats.rules.run, "step": 0, "kind": MessageKind.REPORT}
     junk = Envelope.sign(keys(COUNT)[LIAR], body=b"junk", **place)  # type: ignore[arg-type]
     settlement.add_report(junk)
     settlement.freeze(1.0, Phase.SCATTER, {}, [], None)

@@ -98,8 +98,8 @@ def test_hiding_a_row_costs_the_owner_and_at_most_its_witness() -> None:
     def remember() -> None:
         encode()
         machine = liar.session.machine
-        if machine is not None and machine.attempt.my_part is not None:
-            row = machine.attempt.rows.get((liar.peer_id, machine.attempt.my_part))
+        if machine is not None and machine.attempt.seats.my_part is not None:
+            row = machine.attempt.carried.rows.get((liar.peer_id, machine.attempt.seats.my_part))
             hides.own = None if row is None else bytes(row)
 
     liar._encode = remember  # type: ignore[method-assign]

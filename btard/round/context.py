@@ -1,0 +1,56 @@
+"""What stays the same through all attempts at a step, and how this peer signs what it says in them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from btard.behaviour import Behaviour
+from btard.identity import Envelope, IdentityKey, MessageKind, PeerId
+from btard.round.actions import Action, Send
+from btard.round.attempt.attempt import Attempt
+from btard.round.attempt.seats import Seats
+from btard.round.messages.bodies import Commit, Digest, Reveal, Scalars
+from btard.round.roster import Roster
+from btard.round.rules import StepRules
+
+
+@dataclass(frozen=True)
+class StepContext:
+    """What stays the same through a step's attempts.
+
+    Attributes:
+        parameters: digest of the training state x^t.
+        candidates: newcomers that this peer would admit, ascending.
+        previous: the attempt that finished the step before, if this peer took part in it.
+    """
+
+    rules: StepRules
+    roster: Roster
+    key: IdentityKey
+    behaviour: Behaviour
+    parameters: bytes
+    candidates: tuple[PeerId, ...]
+    previous: Attempt | None
+
+    @property
+    def number(self) -> int:
+        """The global step."""
+        return self.roster.step
+
+    def seats(self, number: int, members: tuple[PeerId, ...]) -> Seats:
+        """Return who does what in the attempt of this number and these members."""
+        return Seats(self.rules, self.roster, number, members, self.key.peer_id)
+
+    def sign(self, attempt: int, kind: MessageKind, body: bytes) -> Envelope:
+        """Return a signed message of this step."""
+        return Envelope.sign(self.key, run=self.rules.run, step=self.roster.step, attempt=attempt, kind=kind, body=body)
+
+    def publish(
+        self, attempt: Attempt, kind: MessageKind, message: Commit | Reveal | Scalars | Digest | None
+    ) -> list[Action]:
+        """Sign a message, file it as sent, and return the action that sends it to the other members."""
+        if message is None:
+            return []
+        envelope = self.sign(attempt.seats.number, kind, message.encode())
+        attempt.file(envelope)
+        return [Send(attempt.seats.others, envelope.encode())]
