@@ -19,9 +19,6 @@ TOO_LONG = {
     "btard/round/failure/settlement.py",
     "btard/round/step.py",
     "tests/btard/round/test_session.py",
-    "btard/transport/libp2p/node.py: create",
-    "coordinator/daemon.py: _serve",
-    "peer/daemon.py: _train",
     "benchmarks/round.py: run_round",
 }
 

@@ -42,11 +42,9 @@ _SINGLE_THREADED = {
 _PEER_TARGET = "btard.peer.daemon:run"
 _COMMON = [
     "btard.peer.daemon",
-    "btard.peer.training",
-    "btard.peer.serving",
+    "btard.peer.assembly",
     "btard.coordinator.daemon",
-    "btard.coordinator.run.supervisor",
-    "btard.coordinator.manifest_maker",
+    "btard.coordinator.assembly",
     "btard.byzantine.selection",
     "uvloop",
     "hivemind",
