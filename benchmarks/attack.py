@@ -18,7 +18,6 @@ from rich.console import Console
 from btard.deploy.local.figure import draw_comparison
 from btard.deploy.local.settings import SwarmSettings
 from btard.deploy.local.swarm import Outcome, report, run_swarm
-from btard.vocabulary import RuleName
 
 
 def main() -> None:
@@ -47,7 +46,7 @@ def main() -> None:
     }
     changes: dict[str, dict[str, object]] = {
         "no attack": {"byzantine": 0},
-        "attack, plain averaging": {"rule": RuleName.MEAN, "validators": 0.0},
+        "attack, plain averaging": {"rule": "mean", "validators": 0.0},
         "attack, BTARD": {},
     }
     console = Console()

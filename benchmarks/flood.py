@@ -35,7 +35,6 @@ async def run_victim(member: bool, author: bytes, pipe: Connection) -> None:
     """Be a peer in a step that will not end, and answer when asked how much processor time it has used."""
     import torch
 
-    from btard.aggregation import RuleName
     from btard.behaviour import Behaviour
     from btard.hashing import digest
     from btard.identity import IdentityKey, PeerId
@@ -46,7 +45,7 @@ async def run_victim(member: bool, author: bytes, pipe: Connection) -> None:
     from btard.transport.driver import Contribution, SessionDriver
     from btard.transport.libp2p import Libp2pNode
 
-    aggregation = AggregationRules(RuleName.CENTERED_CLIP, tau=1.0, reference_peers=4)
+    aggregation = AggregationRules("centered_clip", tau=1.0, reference_peers=4)
     rules = StepRules(bytes(16), _VALUES, WireType.FLOAT32, *[600.0] * 5, aggregation, VerificationRules(validators=0))
 
     async def answer(sender: PeerId, request: bytes) -> bytes:

@@ -46,7 +46,6 @@ async def run_round(
     """Be one peer: exchange addresses through the parent, run the rounds, report start and end of each."""
     import torch
 
-    from btard.aggregation import RuleName
     from btard.behaviour import Behaviour
     from btard.hashing import digest
     from btard.identity import IdentityKey, PeerId
@@ -64,7 +63,7 @@ async def run_round(
     from btard.transport.libp2p.discover import split_maddr
 
     torch.set_num_threads(1)
-    aggregation = AggregationRules(RuleName(rule), tau=1.0, reference_peers=peers)
+    aggregation = AggregationRules(rule, tau=1.0, reference_peers=peers)
     verification = VerificationRules(validators=validators)
     rules = StepRules(bytes(NONCE_SIZE), values, WireType.FLOAT32, *[PATIENCE] * 5, aggregation, verification)
     with tempfile.TemporaryDirectory() as directory:

@@ -119,7 +119,6 @@ class Protocol:
         validators: float,
         begins_early: bool,
     ) -> None:
-        from btard.aggregation import RuleName
         from btard.behaviour import Behaviour
         from btard.round.attempt.attempt import Attempt
         from btard.round.roster import Roster, first_randomness
@@ -131,7 +130,7 @@ class Protocol:
 
         self._node, self._vector, self._begins_early = node, vector, begins_early
         self._started = asyncio.Event()
-        aggregation = AggregationRules(RuleName.CENTERED_CLIP, tau=1.0, reference_peers=len(peers))
+        aggregation = AggregationRules("centered_clip", tau=1.0, reference_peers=len(peers))
         verification = VerificationRules(validators=validators)
         rules = StepRules(bytes(NONCE_SIZE), len(vector), WireType.FLOAT32, *[PATIENCE] * 5, aggregation, verification)
         order = {peer: number for number, peer in enumerate(peers)}

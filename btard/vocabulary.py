@@ -37,13 +37,6 @@ class WireType(StrEnum):
 _WIRE_SIZES = {WireType.FLOAT32: 4, WireType.FLOAT16: 2, WireType.BFLOAT16: 2}
 
 
-class RuleName(StrEnum):
-    """The aggregation rules that a run can choose."""
-
-    MEAN = "mean"
-    CENTERED_CLIP = "centered_clip"
-
-
 class Validation(StrEnum):
     """How a validator compares a recomputed gradient with the committed one.
 

@@ -19,10 +19,14 @@ _MEASUREMENT = "Measurement"
 class CalibrateSettings(Settings):
     """Settings of `btard calibrate`, which measures how far honest computations of one gradient differ here."""
 
-    task: Annotated[str, Option("what is trained: albert, digits or gpt", group=_TASK)] = "gpt"
-    size: Annotated[str, Option("size of the task's model: tiny, or small (gpt) or large (albert)", group=_TASK)] = (
-        "tiny"
-    )
+    task: Annotated[
+        str,
+        Option(
+            "what is trained: an installed task, as NAME or NAME:KEY=VALUE,KEY=VALUE; btard data tasks lists them",
+            group=_TASK,
+        ),
+    ] = "gpt"
+    size: Annotated[str, Option("size of the task's model, such as tiny", group=_TASK)] = "tiny"
     data: Annotated[
         str,
         Option("corpus: builtin, a path, or a Hub data set as OWNER/NAME:CONFIGURATION or hub:OWNER/NAME", group=_TASK),

@@ -7,10 +7,10 @@ from typing import Annotated, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from btard.configuration import Option, Port, TauSettings
+from btard.configuration import Option, Port, RuleSettings, TauSettings
 from btard.swarm.http.address import check_address
 from btard.swarm.telemetry.settings import TelemetrySettings
-from btard.vocabulary import MAX_FIRST_ROSTER, Eliminate, Precision, RuleName, Validation, WireType
+from btard.vocabulary import MAX_FIRST_ROSTER, Eliminate, Precision, Validation, WireType
 
 DEFAULT_TAU = 0.01
 """Clipping radius of a part when neither a flag nor the environment gives one."""
@@ -32,7 +32,7 @@ _REPORTS = "Reports"
 Deadline = Annotated[float, Field(gt=0, le=86400)]
 
 
-class CoordinatorSettings(TelemetrySettings, TauSettings):
+class CoordinatorSettings(TelemetrySettings, RuleSettings, TauSettings):
     """Settings of `btard-coordinator`, the first peer of a run, which says what the run is and welcomes the others."""
 
     experiment: Annotated[str, Field(min_length=1, max_length=100), Option("the run's name")]
@@ -49,10 +49,14 @@ class CoordinatorSettings(TelemetrySettings, TauSettings):
     ]
     public: Annotated[bool, Option("use NAT port mapping, AutoNAT and relays", group=_NETWORK)] = False
 
-    task: Annotated[str, Option("what is trained: albert, digits or gpt", group=_TASK)] = "gpt"
-    size: Annotated[str, Option("size of the task's model: tiny, or small (gpt) or large (albert)", group=_TASK)] = (
-        "tiny"
-    )
+    task: Annotated[
+        str,
+        Option(
+            "what is trained: an installed task, as NAME or NAME:KEY=VALUE,KEY=VALUE; btard data tasks lists them",
+            group=_TASK,
+        ),
+    ] = "gpt"
+    size: Annotated[str, Option("size of the task's model, such as tiny", group=_TASK)] = "tiny"
     data: Annotated[
         str,
         Option(
@@ -115,7 +119,6 @@ class CoordinatorSettings(TelemetrySettings, TauSettings):
         ),
     ] = None
 
-    rule: Annotated[RuleName, Option("how gradients are aggregated", group=_AGGREGATION)] = RuleName.CENTERED_CLIP
     wire: Annotated[WireType, Option("numbers as they travel", group=_AGGREGATION)] = WireType.FLOAT32
     momentum: Annotated[
         float,

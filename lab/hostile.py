@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from btard.aggregation import RuleName
 from btard.behaviour import Behaviour, LeaveReason
 from btard.hashing import digest, tagged_digest
 from btard.identity import Envelope, IdentityKey, MessageKind, PeerId
@@ -60,7 +59,7 @@ class Victim:
         self.keys = sorted(made, key=lambda key: key.peer_id)
         self.members = tuple(key.peer_id for key in self.keys)
         self.roster = Roster(0, self.members, frozenset(), first_randomness(0, 0))
-        aggregation = AggregationRules(RuleName.CENTERED_CLIP, tau=1.0, reference_peers=count)
+        aggregation = AggregationRules("centered_clip", tau=1.0, reference_peers=count)
         seconds = (_SECONDS,) * 5
         self.rules = StepRules(bytes(16), 1024, WireType.FLOAT32, *seconds, aggregation)
         self.restart()

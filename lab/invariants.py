@@ -185,12 +185,13 @@ class Invariants:
         if machine is None:
             return
         attempt, members = machine.attempt, len(machine.attempt.seats.members)
+        audited = members * attempt.seats.auditors  # rows, each of which may be asked of everybody
         kept = {
             "messages": (len(attempt.said.signed), _KINDS * members),
             "rows": (len(attempt.carried.rows), 2 * members + members * len(attempt.seats.owners)),
             "headers": (len(attempt.said.headers), 2 * members + members * len(attempt.seats.owners)),
-            "payloads on their way": (len(attempt.carried.in_flight), members * (members + 2)),
-            "requests": (len(attempt.carried.pulled), members * (members + 2)),
+            "payloads on their way": (len(attempt.carried.in_flight), members * (members + 2) + audited),
+            "requests": (len(attempt.carried.pulled), members * (members + 2) + audited * members),
             "messages of the next attempt": (len(machine._intake._future), _KINDS * members),
             "early bytes": (session._early_bytes, _EARLY_TOTAL),
         }
@@ -207,8 +208,12 @@ class Invariants:
             self._fail("I7", f"only {done} of {settings.steps} steps are done: {stops[-3:]}")
 
     def _lost_majority(self) -> bool:
-        """Whether disputes have left no majority of a step's members, which is where the protocol stops on purpose."""
-        return any("more than half must agree" in why for _, _, why in self._simulation.chronicle.stops)
+        """Whether disputes have left no majority of a step's members, or too few for the rule, which is where the
+        protocol stops on purpose."""
+        return any(
+            "more than half must agree" in why or "cannot aggregate" in why
+            for _, _, why in self._simulation.chronicle.stops
+        )
 
 
 def watch(simulation: Simulation) -> Invariants:

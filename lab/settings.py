@@ -11,7 +11,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from btard.configuration import Option, Probability, Settings
+from btard.configuration import Option, Probability, RuleSettings
 from btard.configuration.options import settings_of
 from btard.vocabulary import MAX_PEERS, Eliminate, Validation
 
@@ -40,7 +40,7 @@ class Rejoin(StrEnum):
     NONE = "none"
 
 
-class SimulateSettings(Settings):
+class SimulateSettings(RuleSettings):
     """Settings of `btard simulate`: many peers in one process, a virtual clock, a network that a seed decides."""
 
     peers: Annotated[

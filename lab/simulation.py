@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from btard.aggregation import RuleName
+from btard.aggregation import rule_and_tau
 from btard.behaviour import Behaviour
 from btard.hashing import digest, tagged_digest
 from btard.identity import IdentityKey, PeerId
@@ -25,6 +25,7 @@ from btard.round.actions import Finished, Stopped, Voided
 from btard.round.evidence.evidence import Evidence, Offence
 from btard.round.roster import Roster, first_randomness
 from btard.round.rules import NONCE_SIZE, AggregationRules, StepRules, VerificationRules
+from btard.round.vectors.aggregation import check_aggregation
 from btard.round.vectors.partition import WireType
 from btard.transport.memory import Network, NetworkConditions, Traffic
 
@@ -225,8 +226,13 @@ class Simulation:
 
 
 def step_rules(settings: SimulateSettings, workload: Workload) -> StepRules:
-    """Return the rules of a run; deadlines follow from the bound on delay, and cost no time on a virtual clock."""
+    """Return the rules of a run; deadlines follow from the bound on delay, and cost no time on a virtual clock.
+
+    Raises UserError for a rule that is not installed, or cannot be followed among so many peers."""
     settle = max(_LEAST_SETTLE, 3.0 * settings.delays[1])
+    rule, tau = rule_and_tau(settings.rule, settings.tau, workload.tau)
+    aggregation = AggregationRules(rule, tau, settings.peers, max_norm=settings.clip)
+    check_aggregation(aggregation, settings.auditors)
     return StepRules(
         nonce=tagged_digest("btard simulated run", settings.seed.to_bytes(8, "big"))[:NONCE_SIZE],
         dimension=len(workload.start),
@@ -236,14 +242,13 @@ def step_rules(settings: SimulateSettings, workload: Workload) -> StepRules:
         gather_seconds=5 * settle,
         agree_seconds=2.5 * settle,
         delay_bound_seconds=settle,
-        aggregation=AggregationRules(
-            RuleName.CENTERED_CLIP, settings.tau or workload.tau, settings.peers, max_norm=settings.clip
-        ),
+        aggregation=aggregation,
         verification=VerificationRules(
             validators=settings.validators,
             validation=settings.validation,
             eliminate=settings.eliminate,
             probation=settings.probation,
             momentum=settings.momentum,
+            auditors=settings.auditors,
         ),
     )

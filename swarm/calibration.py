@@ -167,12 +167,12 @@ def tolerance(work: CalibrationWork, spreads: list[Spread]) -> Tolerance:
     accuse = max(ACCUSE_FACTOR * worst, LEAST_ACCUSE)
     if accuse >= USELESS:
         raise UserError(
-            f"honest gradients of {work.task.name} differ by {worst:.2g} of their length on this machine "
+            f"honest gradients of {work.task.label} differ by {worst:.2g} of their length on this machine "
             f"({furthest.variant}), too much to tell a liar from them; take a --precision of more digits"
         )
     differing = [spread.variant for spread in spreads if spread.counts_for_exact and not spread.equal]
     return Tolerance(
-        task=work.task.name,
+        task=work.task.label,
         size=work.task.size,
         numerics=numerics(work.device, work.precision),
         samples=len(furthest.distances),

@@ -23,7 +23,6 @@ TOO_LONG = {
 }
 
 UNDOCUMENTED = {
-    "btard/aggregation/rules.py",
     "lab/admissions.py",
     "lab/invariants.py",
     "lab/peer.py",

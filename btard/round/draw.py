@@ -85,6 +85,40 @@ def witness_of(randomness: bytes, owner: PeerId, voters: Iterable[PeerId]) -> Pe
     return others[0] if others else None
 
 
+def enough_auditors(voters: int) -> int:
+    """Return how many auditors each part needs for one of them to be honest, if more than half of the voters are.
+
+    At most (voters - 1) // 2 voters lie. An owner that lies is one of them, and none of its own auditors.
+    """
+    return max(0, (voters - 1) // 2)
+
+
+def draw_auditors(
+    randomness: bytes, owners: Iterable[PeerId], voters: Iterable[PeerId], count: int
+) -> tuple[tuple[PeerId, ...], ...]:
+    """Draw the peers that aggregate each owner's part once more: the `count` voters behind it in an order that r^t
+    draws, which closes in a circle. So every voter audits about as many parts.
+
+    Args:
+        randomness: r^t, so that nobody knows before all aggregates are committed to.
+        owners: in the order of their parts; each is a voter.
+        voters: who may accuse.
+        count: fewer than there are voters; for 0 nothing is drawn.
+    """
+    if count == 0:
+        return ()
+    circle = ranking(randomness, "auditor", voters)
+    place = {peer: index for index, peer in enumerate(circle)}
+    twice = circle + circle
+    return tuple(tuple(twice[place[owner] + 1 : place[owner] + 1 + count]) for owner in owners)
+
+
+def all_accomplices(voters: int, liars: int, count: int) -> float:
+    """Return the chance that all `count` auditors of a liar's part are other liars, of whom there are `liars` - 1 among
+    the other voters: then its aggregate may be anything."""
+    return math.comb(liars - 1, count) / math.comb(voters - 1, count)
+
+
 def relays_between(attempt_id: bytes, sender: PeerId, receiver: PeerId, members: Iterable[PeerId]) -> list[PeerId]:
     """Draw the third peers through which a part travels that did not arrive directly."""
     others = (peer for peer in members if peer not in (sender, receiver))

@@ -16,10 +16,11 @@ from btard.round.messages.form import form_fault
 from btard.round.phases.measure import column_excess, row_excess
 from btard.round.phases.reveal import is_false_reveal
 from btard.round.randomness import combine
+from btard.round.vectors.aggregation import aggregate_limits
 from btard.round.vectors.partition import from_wire
-from btard.round.vectors.work import imbalance, inspect_row, row_length_excess
+from btard.round.vectors.work import compare_again, inspect_row, row_length_excess
 from btard.verification.projection import norm_of
-from btard.verification.thresholds import FIXED_POINT, LENGTH, SCALARS, SUM
+from btard.verification.thresholds import LENGTH, SCALARS, SUM
 
 _BY_SIGNATURE = frozenset(
     {Offence.EQUIVOCATION, Offence.PART_MISMATCH, Offence.MALFORMED, Offence.FALSE_REVEAL, Offence.LOTTERY}
@@ -268,15 +269,16 @@ def _verify_aggregate(evidence: Evidence, attempt: Attempt, part: int) -> str:
         return f"by arithmetic: its aggregate of part {part} holds NaN or infinity"
     rows = tuple(carried.rows[peer, part] for peer in seats.workers)
     action = AggregateAgain(0, seats.partition, seats.tau, part, rows, carried.flat)
-    excess = imbalance(action, seats.rules.aggregation)
-    if FIXED_POINT.acquits(excess):
-        raise Unproven("the aggregate is the fixed point of the rows")
+    excess = compare_again(action, seats.rules.aggregation)
+    if aggregate_limits(seats.rules.aggregation).acquits(excess):
+        raise Unproven("the aggregate is the one that the rows give")
     # That everyone had committed to these rows when it aggregated is what the voters say.
     votes = _verify_votes(evidence)
-    return (
-        f"by arithmetic: around its aggregate of part {part} the clipped deviations of all rows are off balance by "
-        f"{excess:.3g} times what is allowed; and {votes}"
-    )
+    if seats.equation is None:
+        words = f"its aggregate of part {part} differs from the {seats.rules.aggregation.rule} of all rows"
+    else:
+        words = f"around its aggregate of part {part} the clipped deviations of all rows are off balance"
+    return f"by arithmetic: {words} by {excess:.3g} times what is allowed; and {votes}"
 
 
 def _charges(evidence: Evidence) -> list[tuple[PeerId, Charge]]:

@@ -30,6 +30,7 @@ from btard.round.phases.scatter import ScatterPhase
 from btard.round.proof import make_evidence
 from btard.round.roster import Roster
 from btard.round.rules import StepRules
+from btard.round.vectors.aggregation import refusal
 from btard.round.vectors.buffers import BufferPool
 from btard.round.vectors.work import Aggregated, Finding, Inspected, Measured
 
@@ -89,7 +90,7 @@ class StepMachine:
         self._agree: AgreePhase | None = None
         self._phase: PhaseOfAttempt = self._commit
         self._charge = self._accusation if self._accusation and self._may_charge(self._accusation) else None
-        self._patience = Patience(context.rules)
+        self._patience = Patience(context.rules, self.attempt.seats.check_seconds)
         self._reasoned_at = math.inf
 
     @property
@@ -99,11 +100,19 @@ class StepMachine:
             return math.inf
         if self._unread:
             return -math.inf
-        return self._settlement.deadline if self._settlement.frozen else self._patience.deadline
+        return self._settlement.wakes_at if self._settlement.frozen else self._patience.deadline
 
     def start(self, now: float) -> list[Action]:
         """Begin the step."""
-        return self._advance(now, self._enter(now, self._commit))
+        return self._advance(now, self._begin(now))
+
+    def _begin(self, now: float) -> list[Action]:
+        """Begin an attempt, if its workers are enough for the aggregation rule."""
+        seats = self.attempt.seats
+        reason = refusal(seats.rules.aggregation, len(seats.workers))
+        if reason is not None:
+            return self._stop(OutcomeKind.NO_MAJORITY, f"{len(seats.workers)} workers cannot aggregate: {reason}")
+        return self._enter(now, self._commit)
 
     def _expects(self, attempt: int) -> bool:
         """Whether an answer to an action of this attempt is still of use."""
@@ -145,9 +154,12 @@ class StepMachine:
 
     def aggregated_again(self, now: float, attempt: int, part: int, excess: float) -> list[Action]:
         """A part that an AggregateAgain action was about has been compared with its rows."""
-        if not self._expects(attempt) or self._check is None:
+        if not self._expects(attempt):
             return []
-        self._check.aggregated_again(part, excess)
+        if self._settlement.court is not None:
+            self._settlement.court.aggregated_again(part, excess)
+        elif self._check is not None:
+            self._check.aggregated_again(part, excess)
         return self._advance(now, [])
 
     def examined(self, now: float, target: PeerId, finding: Finding) -> list[Action]:
@@ -385,7 +397,7 @@ class StepMachine:
             self._signed = [*self._signed[-1:], self._agree]
         self._new_attempt(attempt.seats.number + 1, resolution.members)
         self.attempt.said.accuse_still(attempt.said.malformed.values())
-        actions += self._enter(now, self._commit)
+        actions += self._begin(now)
         for envelope in self._intake.next_attempt():
             actions += self.on_envelope(now, envelope)
         return self._advance(now, actions)

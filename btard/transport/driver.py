@@ -39,9 +39,9 @@ from btard.round.vectors.work import (
     Finding,
     Link,
     aggregate_rows,
+    compare_again,
     encode_parts,
     examine,
-    imbalance,
     inspect_row,
     measure_rows,
 )
@@ -182,7 +182,7 @@ class SessionDriver:
         self._perform(self._session.inspected(self._now, request.attempt, request.author, request.part, row))
 
     async def _aggregate_again(self, request: AggregateAgain) -> None:
-        excess = await self._work(imbalance, request, self._rules.aggregation)
+        excess = await self._work(compare_again, request, self._rules.aggregation)
         self._perform(self._session.aggregated_again(self._now, request.attempt, request.part, excess))
 
     async def _look_at(self, record: Attempt, target: PeerId) -> Finding:

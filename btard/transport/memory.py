@@ -39,10 +39,10 @@ from btard.round.vectors.work import (
     UNSEEN,
     Finding,
     aggregate_rows,
+    compare_again,
     continues,
     encode_parts,
     examine,
-    imbalance,
     inspect_row,
     measure_rows,
 )
@@ -211,7 +211,7 @@ class SimulatedPeer:
                 row = inspect_row(action, rules.aggregation)
                 self._perform(session.inspected(now, attempt, author, part, row))
             case AggregateAgain(part=part):
-                excess = imbalance(action, rules.aggregation)
+                excess = compare_again(action, rules.aggregation)
                 self._perform(session.aggregated_again(now, attempt, part, excess))
 
     def _examine(self, target: PeerId) -> None:

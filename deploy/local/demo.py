@@ -15,7 +15,6 @@ from btard.configuration import Option, Settings, load_settings
 from btard.deploy.local.settings import SwarmSettings
 from btard.deploy.local.swarm import SwarmOutcome, report, run_swarm
 from btard.swarm.http.address import check_address
-from btard.vocabulary import RuleName
 
 PEERS, BYZANTINE = 8, 3
 
@@ -37,7 +36,13 @@ class DemoSettings(Settings):
         Scenarios,
         Option("btard: the attack with BTARD; all: also without an attack, and with plain averaging", group="Demo"),
     ] = Scenarios.BTARD
-    task: Annotated[str, Option("what is trained: gpt, albert or digits", group="Demo")] = "gpt"
+    task: Annotated[
+        str,
+        Option(
+            "what is trained: an installed task, as NAME or NAME:KEY=VALUE,KEY=VALUE; btard data tasks lists them",
+            group="Demo",
+        ),
+    ] = "gpt"
     steps: Annotated[int, Field(ge=1), Option("how long to train", unit="steps", group="Demo")] = 300
     attack_start: Annotated[int, Field(ge=0), Option("first step of the attack", unit="steps", group="Demo")] = 20
     # Its weights do not stumble by themselves at the peak learning rate, as those of seed 0 do.
@@ -83,7 +88,7 @@ def scenarios(settings: DemoSettings, directory: Path) -> dict[str, SwarmSetting
         return btard
     return {
         "no attack": swarm("no-attack", byzantine=0),
-        "attack, plain averaging": swarm("plain-averaging", rule=RuleName.MEAN, validators=0.0),
+        "attack, plain averaging": swarm("plain-averaging", rule="mean", validators=0.0),
         **btard,
     }
 

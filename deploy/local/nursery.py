@@ -185,12 +185,15 @@ def remove_p2pd(identity: Path) -> None:
 
 
 def _preload(names: list[str]) -> None:
-    """Import modules, and of `module:attribute` the attribute too, which lazy packages import only then."""
+    """Import modules, and of `module:attribute` the attribute too, which lazy packages import only then.
+
+    An attribute that is a task says in `late_imports` what else it will need.
+    """
     for name in names:
         module, _, attribute = name.partition(":")
         loaded = importlib.import_module(module)
         if attribute:
-            getattr(loaded, attribute)
+            _preload(list(getattr(getattr(loaded, attribute), "late_imports", ())))
 
 
 def _native_threads() -> int:

@@ -19,7 +19,7 @@ from btard.hashing import tagged_digest
 from btard.identity import IdentityKey, PeerId
 from btard.round.rules import NONCE_SIZE
 from btard.swarm.events.reading import EVENTS_FILE
-from btard.tasks.registry import check_task
+from btard.tasks.registry import chosen_task, import_target
 
 HOST = "127.0.0.1"
 COORDINATOR = "coordinator"
@@ -55,11 +55,6 @@ _COMMON = [
     "torch._dynamo",
     "torch.profiler",
 ]
-_MODELS = {
-    "gpt": ["btard.tasks.gpt", "transformers:GPT2LMHeadModel"],
-    "albert": ["btard.tasks.albert", "btard.tasks.lamb", "transformers:AlbertForPreTraining"],
-    "digits": ["btard.tasks.digits", "sklearn.datasets:load_digits"],
-}
 
 
 @dataclass(frozen=True)
@@ -125,7 +120,7 @@ class SwarmPlan:
     @property
     def preload(self) -> list[str]:
         """What the nursery imports before it forks."""
-        return [*_COMMON, *_MODELS.get(self.settings.task, [])]
+        return [*_COMMON, import_target(chosen_task(self.settings.task).name)]
 
     def environment(self) -> dict[str, str]:
         """Return the environment of all programs: this process's own, without any setting of our programs.
@@ -182,11 +177,12 @@ class SwarmPlan:
             "--total-steps": s.steps,
             "--learning-rate": s.learning_rate,
             "--warmup-steps": s.warmup_steps,
-            "--rule": s.rule.value,
+            "--rule": s.rule,
             "--tau": s.tau,
             "--momentum": s.momentum,
             "--clip": s.clip,
             "--validators": s.validators,
+            "--auditors": s.auditors,
             "--validation": s.validation.value,
             "--eliminate": s.eliminate.value,
             "--probation": s.probation,
@@ -214,9 +210,10 @@ def make_plan(settings: SwarmSettings) -> SwarmPlan:
     """Check the settings, make the directories and write the keys.
 
     Raises:
-        UserError: an unknown task, size or attack; a directory that is in use or not writable; a port that is taken.
+        UserError: an unknown task or attack; a directory that is in use or not writable; a port that is taken.
     """
-    check_task(settings.task, settings.size)
+    # Its size and settings are the coordinator's to check: a task imports torch, for which nobody should wait here.
+    chosen_task(settings.task)
     for attack in settings.attack:
         _check_attack(attack)
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")

@@ -7,9 +7,9 @@ from typing import Annotated, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from btard.configuration import Option, Port, Probability, TauSettings
+from btard.configuration import Option, Port, Probability, RuleSettings, TauSettings
 from btard.swarm.http.address import check_address
-from btard.vocabulary import Eliminate, RuleName, Validation
+from btard.vocabulary import Eliminate, Validation
 
 _SWARM = "Swarm"
 _ATTACK = "Byzantine peers"
@@ -20,7 +20,7 @@ MOST_PEERS = 64
 """More processes than this are no test of anything on one machine; the laboratory simulates larger swarms."""
 
 
-class SwarmSettings(TauSettings):
+class SwarmSettings(RuleSettings, TauSettings):
     """Settings of `btard swarm`: a coordinator and peers on this machine, over loopback."""
 
     peers: Annotated[
@@ -131,7 +131,13 @@ class SwarmSettings(TauSettings):
         ),
     ] = 5.0
 
-    task: Annotated[str, Option("what is trained: gpt, albert or digits", group=_TRAINING)] = "gpt"
+    task: Annotated[
+        str,
+        Option(
+            "what is trained: an installed task, as NAME or NAME:KEY=VALUE,KEY=VALUE; btard data tasks lists them",
+            group=_TRAINING,
+        ),
+    ] = "gpt"
     size: Annotated[str, Option("the task's size", group=_TRAINING)] = "tiny"
     steps: Annotated[int, Field(ge=1), Option("how long to train", unit="steps", group=_TRAINING)] = 250
     batch_size: Annotated[
@@ -157,7 +163,6 @@ class SwarmSettings(TauSettings):
         Path | None, Option("folder of a checkpoint that the run begins with", group=_TRAINING)
     ] = None
 
-    rule: Annotated[RuleName, Option("how gradients are averaged", group=_PROTOCOL)] = RuleName.CENTERED_CLIP
     momentum: Annotated[
         float,
         Field(ge=0, lt=1),

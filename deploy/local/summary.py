@@ -117,7 +117,7 @@ def summarise(status: RunStatus, settings: SwarmSettings, seconds: float) -> Sum
         experiment=settings.experiment,
         task=settings.task,
         size=settings.size,
-        rule=settings.rule.value,
+        rule=settings.rule,
         seed=settings.seed,
         peers=settings.peers,
         byzantine=settings.byzantine,

@@ -133,7 +133,7 @@ def probe_tolerance(path: Path, here: str, manifest: RunManifest | None) -> Tole
 
     facts = ToleranceFacts(path, None, here)
     if manifest is not None:
-        task = f"{manifest.task} {manifest.size}"
+        task = f"{manifest.chosen_task} {manifest.size}"
         exact = manifest.validation is Validation.EXACT
         facts = ToleranceFacts(path, None, here, run_task=task, convict=manifest.convict, exact=exact)
     fields = vars(facts)

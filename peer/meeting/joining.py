@@ -142,12 +142,12 @@ def load_run_task(settings: PeerSettings, manifest: RunManifest) -> Task:
     Raises:
         UserError: no such task here, more than the owner allows, no data, or data with another fingerprint.
     """
-    check_task(manifest.task, manifest.size)
     check_sizes(settings, manifest)
+    check_task(manifest.chosen_task, manifest.size)
     own = None if settings.data is None else DataSpec.parse(settings.data)
     spec = manifest.data.spec(own, settings.tokenizer, manifest.fingerprint)
     access = HubAccess(most_bytes=int(settings.max_data * GIB), signed_in=own is not None)
-    task = load_task(manifest.task, manifest.size, spec, settings.cache_dir, access=access)
+    task = load_task(manifest.chosen_task, manifest.size, spec, settings.cache_dir, access=access)
     if task.fingerprint != manifest.fingerprint:
         raise UserError(
             f"this machine's data have the fingerprint {task.fingerprint[:16]}, but the run trains on "

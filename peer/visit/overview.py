@@ -110,7 +110,7 @@ def overview(sight: Sight) -> Overview:
         experiment=printable(manifest.experiment),
         run_id=manifest.run_id,
         coordinator=str(sight.coordinator),
-        task=printable(f"{manifest.task} {manifest.size}"),
+        task=printable(f"{manifest.chosen_task} {manifest.size}"),
         step=roster.step if roster is not None else None,
         total_steps=manifest.total_steps,
         finished=sight.finished,

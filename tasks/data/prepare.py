@@ -3,9 +3,7 @@
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -16,6 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 from btard.errors import UserError
 from btard.tasks.data.hub import HubAccess, pinned
+from btard.tasks.data.progress import Progress, ProgressListener, Stage
 from btard.tasks.data.sources import Piece, Source, TextSource, TokenRows, corpus_identity, open_source
 from btard.tasks.data.spec import DataSpec
 from btard.tasks.data.tokenised import (
@@ -36,25 +35,6 @@ _HELD_OUT_SHARE = 20
 _SENTENCE_END = re.compile(r"(?<=[.!?;:])\s+|\n\s*\n\s*")
 _PIECES_AT_ONCE = 64
 _REPORTS = 200
-
-
-class Stage(StrEnum):
-    """What a preparation is doing."""
-
-    TOKENIZER = "training the tokenizer"
-    TOKENS = "tokenising"
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a stage is, in the source's unit (characters or rows)."""
-
-    stage: Stage
-    done: int
-    total: int
-
-
-ProgressListener = Callable[[Progress], None]
 
 
 class TokenisedRequest(BaseModel):

@@ -203,7 +203,7 @@ def check(swarm: Swarm, case: Case) -> None:
 
 
 def test_every_installed_behaviour_has_a_case() -> None:
-    ours = {entry.name for entry in entry_points(group=BEHAVIOURS_GROUP) if entry.module.startswith("byzantine.")}
+    ours = {entry.name for entry in entry_points(group=BEHAVIOURS_GROUP) if entry.module.startswith("btard.byzantine.")}
     assert ours == CASES.keys()
 
 
@@ -219,7 +219,7 @@ def test_verdict(name: str) -> None:
 def test_the_behaviour_carries_its_name(name: str) -> None:
     behaviour = make_behaviour(BehaviourSettings(attack_type=name), seed=b"")
     assert behaviour.name == name
-    assert (type(behaviour).__module__.startswith("byzantine.")) is (name != "NONE")
+    assert (type(behaviour).__module__.startswith("btard.byzantine.")) is (name != "NONE")
 
 
 @pytest.mark.parametrize("name", sorted(set(CASES) - {"CRASH", "SYBIL_CROWD"}))

@@ -46,7 +46,11 @@ def test_checkpoint_steps(words: tuple[str, ...], steps: tuple[int, ...]) -> Non
         (["--checkpoint-at", "soon"], "--checkpoint-at is ['soon'], but must be whole numbers of steps"),
         (["--checkpoint-at", "-3"], "--checkpoint-at"),
         (["--peers", "0"], "--peers is 0, but must be a whole number of peers from 1 to 256"),
-        (["--rule", "median"], "--rule is 'median', but must be one of mean, centered_clip"),
+        (
+            ["--rule", "median"],
+            "--rule is 'median', but must be one of those installed: centered_clip, coordinate_median, mean, "
+            "trimmed_mean",
+        ),
         (["--momentum", "1"], "--momentum is 1, but must be a number at least 0 and below 1"),
         (["--refresh-period", "0"], "--refresh-period is 0"),
         (["--warmup-steps", "9", "--total-steps", "9"], "the warm-up of 9 steps must be shorter"),

@@ -40,7 +40,7 @@ from btard.round.messages.bodies import (
 from btard.round.proof import Unproven, verify
 from btard.round.roster import Roster
 from btard.round.session import Session
-from btard.round.vectors.work import UNKNOWN, aggregate_rows, encode_parts, imbalance, inspect_row, measure_rows
+from btard.round.vectors.work import UNKNOWN, aggregate_rows, compare_again, encode_parts, inspect_row, measure_rows
 from btard.transport.base import Payload
 from btard.transport.memory import SimulatedPeer
 from tests.btard.round.swarm import Swarm, keys, seeded_gradient
@@ -180,7 +180,7 @@ class World:
                 row = inspect_row(action, rules.aggregation)
                 self.do(session.inspected(now, action.attempt, action.author, action.part, row))
             case AggregateAgain() as action:
-                excess = imbalance(action, rules.aggregation)
+                excess = compare_again(action, rules.aggregation)
                 self.do(session.aggregated_again(now, action.attempt, action.part, excess))
             case Examine(target):
                 self.do(session.examined(now, 0, target, UNKNOWN))

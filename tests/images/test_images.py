@@ -71,6 +71,13 @@ def test_the_packages_of_an_image_suffice(program: str, tmp_path: Path) -> None:
     packages = tmp_path / "packages"
     packages.mkdir()
     install(closure(requirements(DOCKER / f"{program}.txt")) | {"setuptools"}, packages)
+    # Tasks and behaviours are found by what is said of our own package.
+    about = packages / "btard-0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: btard\nVersion: 0\n")
+    entries = PROJECT["project"]["entry-points"]
+    lines = [f"[{group}]\n" + "".join(f"{k} = {v}\n" for k, v in entries[group].items()) for group in entries]
+    (about / "entry_points.txt").write_text("\n".join(lines))
     there = {path.name for path in packages.iterdir()}
     assert there.isdisjoint({"wandb", "matplotlib", "pytest"})
     assert there.isdisjoint({"datasets", "sklearn", "pandas"}) == (program == "coordinator")

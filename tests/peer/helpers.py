@@ -13,7 +13,7 @@ from btard.tasks.data.public import PublicData
 from btard.tasks.registry import load_task
 from btard.tasks.training_state import TrainingState
 from btard.transport.libp2p import FetchError
-from btard.vocabulary import RuleName, WireType
+from btard.vocabulary import WireType
 from tests.btard.round.swarm import keys
 
 KEYS = keys(6)
@@ -39,7 +39,7 @@ def run_manifest(**changed: Any) -> RunManifest:
         "total_steps": 20,
         "max_grad_norm": 1.0,
         "precision": "none",
-        "rule": RuleName.CENTERED_CLIP,
+        "rule": "centered_clip",
         "tau": 1.0,
         "wire": WireType.FLOAT32,
         "peers": 5,

@@ -15,8 +15,8 @@ class Results:
         randomness: REVEAL: r^t, 32 bytes, once all shares are revealed.
         column: MEASURE: (product, norm) of everyone's row of the own part, as this peer has measured them.
         aggregate_norms: MEASURE: the norm of each part's aggregate.
-        excess: MEASURE and CHECK: how many times its tolerance the imbalance of a part's aggregate is, by part, where
-            that has been looked at; infinite for an aggregate that is not finite.
+        excess: MEASURE and CHECK: how many times its tolerance a part's aggregate is off, by part, where that has
+            been looked at; infinite for an aggregate that is not finite.
     """
 
     randomness: bytes = b""

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+from btard.aggregation.rule import FixedPoint
 from btard.hashing import tagged_digest
 from btard.identity import PeerId
-from btard.round.draw import ranking
+from btard.round.draw import enough_auditors, ranking
 from btard.round.messages.caps import Caps, caps_of
 from btard.round.roster import Roster
 from btard.round.rules import StepRules
+from btard.round.vectors.aggregation import part_equation, part_tau
 from btard.round.vectors.partition import Partition
 
 
@@ -90,9 +92,27 @@ class Seats:
         return Partition(self.rules.dimension, max(1, len(self.owners)), self.rules.wire)
 
     @cached_property
+    def equation(self) -> FixedPoint | None:
+        """The equation that the aggregate of a part solves; None where rows have to be aggregated once more to know."""
+        return part_equation(self.rules.aggregation, self.partition.count)
+
+    @cached_property
     def tau(self) -> float:
-        """The clipping radius of a part."""
-        return self.rules.aggregation.part_tau(self.partition.count)
+        """The clipping radius of a part, infinite where nothing is clipped."""
+        return part_tau(self.rules.aggregation, self.partition.count)
+
+    @cached_property
+    def auditors(self) -> int:
+        """How many peers aggregate each part once more, to see that its owner has: 0 where a sum proves it."""
+        if self.equation is not None:
+            return 0
+        wanted = self.rules.verification.auditors
+        return min(enough_auditors(len(self.roster.voters)) if wanted is None else wanted, len(self.voters) - 1)
+
+    @cached_property
+    def check_seconds(self) -> float:
+        """How long the rows that are checked may take to arrive: as many vectors as each peer audits parts."""
+        return self.rules.scatter_seconds * max(1, self.auditors)
 
     @cached_property
     def target(self) -> PeerId | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from btard.identity import Envelope, Heading, MessageKind, PeerId
 from btard.identity.envelope import UnsignedEnvelope
@@ -57,7 +57,8 @@ class Exchange:
         self._committed: dict[PeerId, float] = {}
         self._broadcasts: set[Item] = set()
         self._answered: set[tuple[PeerId, Item]] = set()
-        self.collected: set[int] = set()
+        self._collectors: dict[int, frozenset[PeerId]] = {}
+        self._asked_in: dict[Item, Phase] = {}
 
     def send_own(self, receiver: PeerId, part: int) -> list[Action]:
         """Send an own part under a header that signs its hash."""
@@ -91,6 +92,19 @@ class Exchange:
         self._carried.ask(asked, item)
         return [self._send(MessageKind.PULL, Pull((item,)).encode(), asked)]
 
+    def pull_from(self, author: PeerId, items: Sequence[Item]) -> list[Action]:
+        """Ask the author of several parts for all of them in one message, each once."""
+        fresh = tuple(item for item in items if (author, item) not in self._carried.pulled)
+        if not fresh or author == self._seats.me:
+            return []
+        for item in fresh:
+            self._carried.ask((author,), item)
+        return [self._send(MessageKind.PULL, Pull(fresh).encode(), [author])]
+
+    def collects(self, part: int, askers: Iterable[PeerId]) -> None:
+        """Let these peers ask for all rows of a part, whoever holds them."""
+        self._collectors[part] = self._collectors.get(part, frozenset()).union(askers)
+
     def urge(self, now: float, items: Iterable[Item], *, everyone: bool) -> list[Action]:
         """Ask drawn members, or all, for what is late, once each."""
         seats = self._seats
@@ -102,7 +116,7 @@ class Exchange:
         if not fresh or not seats.others:
             return []
         for item in fresh:
-            self._asked.setdefault(item, now)
+            self._note_asked(item, now)
             if item[0] in BROADCASTS:
                 self._broadcasts.add(item)
             else:
@@ -124,6 +138,17 @@ class Exchange:
         actions = self.urge(now, [item for item in wanted if late or item[1] in broken], everyone=False)
         return actions + self.urge(now, wanted if very_late else [], everyone=True)
 
+    def _note_asked(self, item: Item, now: float) -> None:
+        """Note when all were asked for an item, and in which phase: rows of a part that is aggregated already are asked
+        for only to be checked."""
+        if item in self._asked:
+            return
+        self._asked[item] = now
+        kind, _, part = item
+        if kind is MessageKind.PART:
+            aggregated = self._seats.owners[part] in self._carried.gathered
+            self._asked_in[item] = Phase.CHECK if aggregated else Phase.SCATTER
+
     def _owed(self, item: Item) -> bool:
         """Whether the attempt makes its author send this."""
         seats, (kind, author, part) = self._seats, item
@@ -144,7 +169,7 @@ class Exchange:
         if (asker, item) in self._seen or author == asker or not self._owed(item):
             return False
         own_column = seats.owners[part] == asker if kind is MessageKind.PART else True
-        if not own_column and author != seats.me and part not in self.collected:
+        if not own_column and author != seats.me and asker not in self._collectors.get(part, ()):
             self._count[asker] += 1
             if self._count[asker] > MOST_PULLS:
                 return False
@@ -175,7 +200,7 @@ class Exchange:
                 actions += self._send_part(item, asker)
         for author, items in absent.items():
             for item in items:
-                self._asked[item] = now
+                self._note_asked(item, now)
                 if item[0] in BROADCASTS:
                     self._broadcasts.add(item)
                 else:
@@ -256,4 +281,4 @@ class Exchange:
             return max(patience.due(phase), asked + patience.allowance(phase))
         # Who has committed holds its parts, and need not wait for anybody to show them.
         committed = self._committed.get(author, math.inf)
-        return max(committed, asked) + patience.allowance(Phase.SCATTER)
+        return max(committed, asked) + patience.allowance(self._asked_in[item])

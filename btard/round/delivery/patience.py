@@ -38,8 +38,10 @@ class Patience:
         barrier: when the commit phase began or, once it is over, ended.
     """
 
-    def __init__(self, rules: StepRules) -> None:
+    def __init__(self, rules: StepRules, check_seconds: float) -> None:
+        """`check_seconds`: how long CHECK may take, which depends on how much is checked."""
         self._rules = rules
+        self._check_seconds = check_seconds
         self._apart = _APART * rules.delay_bound_seconds
         self._due: dict[Phase, float] = {}
         self._seen_passing = False
@@ -73,7 +75,7 @@ class Patience:
             rules.gather_seconds,
             rules.agree_seconds,
             rules.gather_seconds,
-            rules.scatter_seconds,
+            self._check_seconds,
             rules.agree_seconds,
         )
         return dict(zip(list(Phase)[1:], lengths, strict=True))

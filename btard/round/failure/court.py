@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from btard.identity import MessageKind, PeerId
@@ -12,9 +13,11 @@ from btard.round.delivery.exchange import Exchange
 from btard.round.messages.accusations import Ballot, Charge, ChargeKind, Opinion, Vote
 from btard.round.messages.bodies import Item
 from btard.round.phases.check import inspection
+from btard.round.phases.collection import Collection
 from btard.round.phases.measure import column_excess, row_excess
+from btard.round.vectors.aggregation import aggregate_limits
 from btard.round.vectors.work import UNKNOWN, Finding, Inspected, opinion_on
-from btard.verification.thresholds import FIXED_POINT, LENGTH, SCALARS, SUM
+from btard.verification.thresholds import LENGTH, SCALARS, SUM
 
 _SHOWN = frozenset({ChargeKind.FALSE_SCALARS, ChargeKind.NOT_FINITE, ChargeKind.TOO_LONG})
 """Charges about a row that the accuser holds and must show."""
@@ -43,9 +46,11 @@ class Court:
         self.charges = charges
         self._found: dict[PeerId, Finding] = {}
         self._looking: set[Item] = set()
+        self._collection = Collection(attempt, exchange)
+        self.urges_at = math.inf
         self.voted = False
 
-    def open(self) -> list[Action]:
+    def open(self, now: float) -> list[Action]:
         """Ask for what has to be looked at."""
         actions: list[Action] = []
         targets = set()
@@ -56,23 +61,48 @@ class Court:
                     actions += self._exchange.pull(item, [accuser])
             elif charge.kind in _PAST:
                 targets.add(charge.accused)
+            elif self._must_aggregate(charge):
+                actions += self._collect(now, accuser, charge)
             else:
                 self._found[accuser] = Finding(self._arithmetic(charge), False, 0.0)
         if self._context.previous is None:
             self._settle_unknown(targets)
         else:
             actions += [Examine(target) for target in sorted(targets)]
-        return actions + self.advance()
+        return actions + self.advance(now)
+
+    def _must_aggregate(self, charge: Charge) -> bool:
+        """Whether the rows of a part have to be aggregated once more to judge a charge."""
+        owned = self._seats.owners[charge.part] == charge.accused
+        known = charge.part in self._results.excess or charge.accused not in self._carried.gathered
+        return self._is_about_rows(charge) and owned and not known
+
+    def _is_about_rows(self, charge: Charge) -> bool:
+        return charge.kind is ChargeKind.WRONG_AGGREGATE and self._seats.equation is None
+
+    def _collect(self, now: float, accuser: PeerId, charge: Charge) -> list[Action]:
+        """Ask for the rows of a part: each of its author, and the accused owner's of the accuser, too."""
+        exchange, own = self._exchange, (MessageKind.PART, charge.accused, charge.part)
+        exchange.collects(charge.part, self._seats.members)
+        self.urges_at = now + self.seconds() / 2
+        actions = self._collection.ask([charge.part])
+        return actions + (exchange.pull(own, [accuser]) if self._carried.holds(own) is None else [])
 
     def seconds(self) -> float:
-        """How long looking may take: a whole gradient has to be computed for some charges."""
+        """How long looking may take, for whoever has to look: a whole gradient is computed for some charges, and all
+        rows of a part are collected for others."""
         rules = self._seats.rules
         computing = any(charge.kind in _PAST for charge in self.charges.values())
-        return rules.commit_seconds if computing else rules.scatter_seconds
+        collecting = any(self._is_about_rows(charge) for charge in self.charges.values())
+        looking = self._seats.check_seconds if collecting else rules.scatter_seconds
+        return max(rules.commit_seconds, looking) if computing else looking
 
-    def advance(self) -> list[Action]:
-        """Look at rows that have come."""
-        actions: list[Action] = []
+    def advance(self, now: float) -> list[Action]:
+        """Look at rows that have come, and ask all members for those that are late: somebody holds them."""
+        actions = self._collection.advance()
+        if now >= self.urges_at:
+            self.urges_at = math.inf
+            actions += self._exchange.urge(now, self._collection.wanted(), everyone=True)
         for accuser, charge in self.charges.items():
             item = (MessageKind.PART, charge.accused, charge.part)
             if charge.kind not in _SHOWN or accuser in self._found or item in self._looking:
@@ -89,6 +119,13 @@ class Court:
         for accuser, charge in self.charges.items():
             if (charge.accused, charge.part) == (author, part) and charge.kind in _SHOWN:
                 self._found[accuser] = Finding(self._judge_row(charge, row), False, 0.0)
+
+    def aggregated_again(self, part: int, excess: float) -> None:
+        """A part has been compared with its rows."""
+        self._collection.compared(part, excess)
+        for accuser, charge in self.charges.items():
+            if charge.kind is ChargeKind.WRONG_AGGREGATE and charge.part == part:
+                self._found[accuser] = Finding(self._arithmetic(charge), False, 0.0)
 
     def examined(self, target: PeerId, finding: Finding) -> None:
         """A vector of the step before has been recomputed."""
@@ -116,7 +153,8 @@ class Court:
         if self._seats.owners[part] != charge.accused:
             return Opinion.INNOCENT
         if charge.kind is ChargeKind.WRONG_AGGREGATE:
-            return opinion_on(FIXED_POINT, results.excess[part]) if part in results.excess else Opinion.UNSURE
+            limits = aggregate_limits(self._seats.rules.aggregation)
+            return opinion_on(limits, results.excess[part]) if part in results.excess else Opinion.UNSURE
         if not results.aggregate_norms or any(peer not in self._said.scalars for peer in self._seats.workers):
             return Opinion.UNSURE
         return opinion_on(SUM, column_excess(attempt, part))

@@ -294,8 +294,11 @@ _SHOWN = (ChargeKind.FALSE_SCALARS, ChargeKind.NOT_FINITE, ChargeKind.TOO_LONG)
 
 
 def _unproven(attempt: Attempt, testimony: Testimony, accuser: PeerId) -> bool:
-    """Whether an accuser that had to show a row has convinced no majority either way."""
-    if testimony.charges[accuser].kind not in _SHOWN:
+    """Whether an accuser that had to show rows has convinced no majority either way: one, or all those of a part that
+    it has aggregated once more."""
+    kind = testimony.charges[accuser].kind
+    audited = kind is ChargeKind.WRONG_AGGREGATE and attempt.seats.equation is None
+    if kind not in _SHOWN and not audited:
         return False
     decided = (Opinion.GUILTY, Opinion.INNOCENT)
     return not any(attempt.seats.is_majority(len(_votes(attempt, testimony, accuser, opinion))) for opinion in decided)

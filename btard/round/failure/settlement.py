@@ -75,6 +75,12 @@ class Settlement:
         self.deadline = 0.0
 
     @property
+    def wakes_at(self) -> float:
+        """When something is to be done, whatever arrives: at the deadline, or when the court asks for what is late."""
+        waits = self.court is not None and not self.court.voted
+        return min(self.deadline, self.court.urges_at) if waits and self.court is not None else self.deadline
+
+    @property
     def disturbed(self) -> bool:
         """Whether somebody has left or reported."""
         return bool(self.left or self._reports)
@@ -268,7 +274,7 @@ class Settlement:
         envelope = self._context.sign(seats.number, MessageKind.REPORT, report.encode())
         told = self._said.told_by(report)
         self._reports[seats.me] = Told(envelope, report, told, is_proof(attempt, told))
-        longest_phase = max(rules.commit_seconds, rules.scatter_seconds, rules.gather_seconds, rules.agree_seconds)
+        longest_phase = max(rules.commit_seconds, seats.check_seconds, rules.gather_seconds, rules.agree_seconds)
         self.deadline = now + longest_phase + rules.delay_bound_seconds
         return [Send(seats.others, envelope.encode())]
 
@@ -292,9 +298,9 @@ class Settlement:
             self.court = Court(self._context, self._attempt, self._exchange, charges)
             if charges:
                 self.deadline = now + self.court.seconds()
-                actions += self.court.open()
+                actions += self.court.open(now)
         if self.court is not None and self.court.charges:
-            actions += self.court.advance()
+            actions += self.court.advance(now)
             actions += self._advance_votes(now, self.court)
         return actions
 

@@ -1,19 +1,22 @@
-"""Phase 6, check: witnesses look at owners' own parts, and doubted parts are collected again (verification 3)."""
+"""Phase 6, check: witnesses look at owners' own parts, doubted parts are collected again (verification 3), and audited
+ones, too."""
 
 from __future__ import annotations
 
 from collections import Counter
 
 from btard.identity import MessageKind, PeerId
-from btard.round.actions import Action, AggregateAgain, InspectRow
+from btard.round.actions import Action, InspectRow
 from btard.round.attempt.attempt import Attempt
 from btard.round.delivery.exchange import Exchange
-from btard.round.draw import draw_witnessed, witness_of
+from btard.round.draw import draw_auditors, draw_witnessed, witness_of
 from btard.round.messages.accusations import Charge, ChargeKind, Fault
 from btard.round.messages.bodies import Item, Phase
+from btard.round.phases.collection import Collection
 from btard.round.phases.measure import row_excess
+from btard.round.vectors.aggregation import aggregate_limits
 from btard.verification.scalars import plausible
-from btard.verification.thresholds import FIXED_POINT, SCALARS
+from btard.verification.thresholds import SCALARS
 
 
 class CheckPhase:
@@ -21,6 +24,9 @@ class CheckPhase:
 
     Nobody but its owner holds an owner's own row of its part, so a false product of its own could hide any aggregate.
     r^t draws owners that must show that row to a witness; so must owners whose own product is implausibly large.
+
+    Where no sum proves an aggregate, r^t draws auditors of every part, each of which collects all rows and aggregates
+    them once more.
     """
 
     phase = Phase.CHECK
@@ -40,14 +46,25 @@ class CheckPhase:
             if (owner in drawn or self._implausible(owner, part))
             and witness_of(self._results.randomness, owner, self._seats.voters) == self._seats.me
         ]
-        doubts = Counter(part for peer in self._seats.workers for part in self._said.scalars[peer].doubts)
-        self.doubted = [part for part, count in sorted(doubts.items()) if 2 * count > len(self._seats.workers)]
-        exchange.collected.update(self.doubted)
+        self._collected = self._to_collect()
+        self._collection = Collection(attempt, exchange)
         self._looked_at: set[Item] = set()
         self._inspecting: set[Item] = set()
-        self._todo: set[int] = set(self.doubted)
-        self._started: set[int] = set()
         self._charge: Charge | None = None
+
+    def _to_collect(self) -> list[int]:
+        """Return the parts whose rows this peer collects: those that more than half of the workers doubt, and those
+        that r^t lets it audit."""
+        seats, exchange = self._seats, self._exchange
+        doubts = Counter(part for peer in seats.workers for part in self._said.scalars[peer].doubts)
+        doubted = {part for part, count in doubts.items() if 2 * count > len(seats.workers)}
+        for part in doubted:
+            exchange.collects(part, seats.members)
+        auditors = draw_auditors(self._results.randomness, seats.owners, seats.voters, seats.auditors)
+        for part, peers in enumerate(auditors):
+            exchange.collects(part, peers)
+        audited = {part for part, peers in enumerate(auditors) if seats.me in peers}
+        return sorted(doubted | audited)
 
     def _implausible(self, owner: PeerId, part: int) -> bool:
         scalars = self._said.scalars[owner]
@@ -55,31 +72,21 @@ class CheckPhase:
 
     def enter(self) -> list[Action]:
         """Ask for the rows to look at."""
-        actions: list[Action] = []
+        actions = self._collection.ask(self._collected)
         for _, author, part in self.wanted():
-            item = (MessageKind.PART, author, part)
-            actions += self._exchange.pull(item, [author])
+            actions += self._exchange.pull((MessageKind.PART, author, part), [author])
         return actions + self.advance()
 
     def advance(self) -> list[Action]:
         """Look at what has come."""
-        seats, carried = self._seats, self._carried
-        attempt = self._attempt
         actions: list[Action] = []
         for owner, part in self.witnessed:
             item = (MessageKind.PART, owner, part)
-            row = carried.rows.get((owner, part))
-            if row is not None and item not in self._looked_at:
+            if (owner, part) in self._carried.rows and item not in self._looked_at:
                 self._looked_at.add(item)
                 self._inspecting.add(item)
-                actions.append(inspection(attempt, owner, part))
-        for part in sorted(self._todo - self._started):
-            rows = [carried.rows.get((peer, part)) for peer in seats.workers]
-            complete = tuple(row for row in rows if row is not None)
-            if len(complete) == len(rows):
-                self._started.add(part)
-                actions.append(AggregateAgain(seats.number, seats.partition, seats.tau, part, complete, carried.flat))
-        return actions
+                actions.append(inspection(self._attempt, owner, part))
+        return actions + self._collection.advance()
 
     def inspected(self, owner: PeerId, part: int, true: tuple[float, float]) -> None:
         """An owner's own row has been measured."""
@@ -88,26 +95,25 @@ class CheckPhase:
             self._charge = self._charge or Charge(ChargeKind.FALSE_SCALARS, owner, part)
 
     def aggregated_again(self, part: int, excess: float) -> None:
-        """A doubted part has been compared with its rows; `excess` is how often the tolerance its imbalance is."""
-        self._todo.discard(part)
-        self._results.excess[part] = excess
+        """A part has been compared with its rows; `excess` is how many times its tolerance it is off."""
+        self._collection.compared(part, excess)
         owner = self._seats.owners[part]
-        if FIXED_POINT.accuses(excess) and owner != self._seats.me:
+        if aggregate_limits(self._seats.rules.aggregation).accuses(excess) and owner != self._seats.me:
             self._charge = self._charge or Charge(ChargeKind.WRONG_AGGREGATE, owner, part)
 
     def wanted(self) -> list[Item]:
         """Return the rows that have not come."""
-        needed = [(owner, part) for owner, part in self.witnessed]
-        needed += [(peer, part) for part in self.doubted for peer in self._seats.workers]
-        return [(MessageKind.PART, peer, part) for peer, part in needed if (peer, part) not in self._carried.rows]
+        rows = self._carried.rows
+        shown = [(MessageKind.PART, owner, part) for owner, part in self.witnessed if (owner, part) not in rows]
+        return shown + [item for item in self._collection.wanted() if item not in shown]
 
     def busy(self) -> bool:
         """Whether rows are being looked at."""
-        return bool(self._inspecting) or bool(self._todo & self._started)
+        return bool(self._inspecting) or self._collection.busy
 
     def complete(self) -> bool:
         """Whether everything to check has been checked."""
-        return not self.wanted() and not self._inspecting and not self._todo
+        return not self._inspecting and self._collection.complete and not self.wanted()
 
     def missing(self) -> dict[PeerId, Fault]:
         """Return who does not show its row."""
@@ -119,7 +125,7 @@ class CheckPhase:
 
     def seconds(self) -> float:
         """How long the phase may take."""
-        return self._seats.rules.scatter_seconds
+        return self._seats.check_seconds
 
 
 def inspection(attempt: Attempt, author: PeerId, part: int) -> InspectRow:

@@ -96,12 +96,19 @@ class MeasurePhase:
                 excess = row_excess(attempt, peer, seats.my_part, results.column[peer])
                 if peer != seats.me and SCALARS.accuses(excess):
                     return Charge(ChargeKind.FALSE_SCALARS, peer, seats.my_part)
-        bodies = tuple(self._said.signed[MessageKind.SCALARS, peer].body for peer in seats.workers)
-        residual = seats.rules.aggregation.residual
-        for part in questionable(bodies, results.aggregate_norms, seats.partition, seats.tau, residual):
+        for part in self._suspect_sums():
             if seats.owners[part] != seats.me and SUM.accuses(column_excess(attempt, part)):
                 return Charge(ChargeKind.WRONG_SUM, seats.owners[part], part)
         return None
+
+    def _suspect_sums(self) -> tuple[int, ...]:
+        """Return the parts whose products do not clearly add up to zero, where they must."""
+        seats = self._seats
+        if seats.equation is None:
+            return ()
+        bodies = tuple(self._said.signed[MessageKind.SCALARS, peer].body for peer in seats.workers)
+        norms, residual = self._results.aggregate_norms, seats.equation.residual
+        return questionable(bodies, norms, seats.partition, seats.tau, residual)
 
     def seconds(self) -> float:
         """How long the phase may take, measuring included."""
@@ -119,17 +126,22 @@ def row_excess(attempt: Attempt, peer: PeerId, part: int, true: tuple[float, flo
 
 
 def column_excess(attempt: Attempt, part: int) -> float:
-    """Verification 2: how many times its tolerance the sum of a part's products is off zero, over all workers."""
+    """Verification 2: how many times its tolerance the sum of a part's products is off zero, over all workers; 0 under
+    rules whose products need not add up to anything."""
+    if attempt.seats.equation is None:
+        return 0.0
     return sum_excess(
         (attempt.said.scalars[peer].products[part] for peer in attempt.seats.workers), column_tolerance(attempt, part)
     )
 
 
 def column_tolerance(attempt: Attempt, part: int) -> float:
-    """Verification 2: how far from zero the sum of an honest owner's column can be."""
+    """Verification 2: how far from zero the sum of an honest owner's column can be, where the rule solves an
+    equation."""
     seats = attempt.seats
+    assert seats.equation is not None
     norms = [attempt.said.scalars[peer].norms[part] for peer in seats.workers]
     start, stop = seats.partition.bounds(part)
     error = aggregate_error(attempt.results.aggregate_norms[part], stop - start, seats.partition.wire)
-    residual = seats.rules.aggregation.residual
+    residual = seats.equation.residual
     return float(published_sum_tolerance(norms, seats.tau, residual=residual, error=error))

@@ -8,24 +8,23 @@ from dataclasses import dataclass
 
 import torch
 
-from btard.aggregation import BadRow, finite_rows, get_rule
+from btard.aggregation import finite_rows
 from btard.hashing import digest
 from btard.identity import PeerId
 from btard.round.actions import AggregateAgain, AggregateRows, InspectRow, MeasureRows
 from btard.round.attempt.attempt import Attempt
 from btard.round.messages.accusations import Opinion
 from btard.round.rules import AggregationRules, Validation
+from btard.round.vectors.aggregation import aggregate_excess, combined
 from btard.round.vectors.partition import Partition, WireType, block_from_wire, from_wire, rows_from_wire, to_wire
 from btard.verification.projection import Measure, length_of, norm_of, projection_of
 from btard.verification.scalars import (
-    aggregate_error,
     clipped,
     distance_excess,
     doubtful,
     length_excess,
     scalars_excess,
     sketch_distance,
-    sum_tolerance,
 )
 from btard.verification.thresholds import COVER_UP, LENGTH, SCALARS, Thresholds
 
@@ -71,25 +70,14 @@ class Aggregated:
 
 
 def aggregate_rows(action: AggregateRows, wire: WireType, rules: AggregationRules) -> Aggregated:
-    """Aggregate the rows of one part; with no finite row the aggregate is zero."""
+    """Aggregate the rows of one part, and look for rows that nobody may send."""
     vectors = block_from_wire(action.rows, wire)
-    if len(vectors[0]) == 0:
-        return Aggregated(to_wire(vectors[0], wire), (), ())
-    rule, tau = get_rule(rules.rule), rules.part_tau(action.parts)
     limit = rules.part_norm(action.parts)
     too_long: tuple[int, ...] = ()
     if limit < math.inf:
         too_long = tuple(i for i, v in enumerate(vectors) if LENGTH.accuses(row_length_excess(v, limit, wire)))
-    try:
-        # Rules look for numbers that are not finite themselves; a look before theirs would be a pass over all rows.
-        return Aggregated(to_wire(rule.aggregate(vectors, tau=tau).value, wire), (), too_long)
-    except BadRow:
-        finite = finite_rows(vectors)
-    refused = tuple(i for i, good in enumerate(finite) if not good)
-    kept = [vector for vector, good in zip(vectors, finite, strict=True) if good]
-    if not kept:
-        return Aggregated(to_wire(torch.zeros_like(vectors[0]), wire), refused, too_long)
-    return Aggregated(to_wire(rule.aggregate(kept, tau=tau).value, wire), refused, too_long)
+    value, refused = combined(vectors, rules, action.parts)
+    return Aggregated(to_wire(value, wire), refused, too_long)
 
 
 def row_length_excess(row: torch.Tensor, limit: float, wire: WireType) -> float:
@@ -182,24 +170,11 @@ def inspect_row(action: InspectRow, rules: AggregationRules) -> Inspected:
     return Inspected(clipped(measure, action.tau), measure.norm, finite, too_long)
 
 
-def imbalance(action: AggregateAgain, rules: AggregationRules) -> float:
-    """Return how many times the tolerance ||sum_i (g_i - ghat) min(1, tau / norm_i)|| is: the fixed point of the rows
-    itself, not a projection of it (verification 3). Rows that are not finite are left out, as an owner must."""
-    partition, tau = action.partition, action.tau
-    rows = [row.double() for row in rows_from_wire(action.rows, partition.wire) if finite_rows([row])[0]]
-    received = from_wire(partition.view(action.flat, action.part), partition.wire)
-    if not finite_rows([received])[0]:
-        return math.inf
-    aggregate = received.double()
-    total, norms = torch.zeros_like(aggregate), []
-    for row in rows:
-        difference = row - aggregate
-        norms.append(float(torch.linalg.vector_norm(difference)))
-        total += difference * (min(1.0, tau / norms[-1]) if norms[-1] else 1.0)
-    error = aggregate_error(float(torch.linalg.vector_norm(aggregate)), len(aggregate), partition.wire)
-    tolerance = float(sum_tolerance(norms, tau, residual=rules.residual, error=error))
-    length = float(torch.linalg.vector_norm(total))
-    return length / tolerance if tolerance > 0 else (math.inf if length > 0 else 0.0)
+def compare_again(action: AggregateAgain, rules: AggregationRules) -> float:
+    """Return the `aggregate_excess` of a part whose rows have been collected."""
+    partition = action.partition
+    aggregate = partition.view(action.flat, action.part)
+    return aggregate_excess(aggregate, action.rows, partition.wire, rules, partition.count)
 
 
 @dataclass(frozen=True)

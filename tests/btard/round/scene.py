@@ -15,7 +15,7 @@ from btard.round.messages.bodies import Commit, Scalars
 from btard.round.roster import Roster, first_randomness
 from btard.round.rules import StepRules, Validation, VerificationRules
 from btard.round.vectors.partition import WireType, from_wire
-from btard.round.vectors.work import Finding, aggregate_rows, encode_parts, examine, imbalance, measure_rows
+from btard.round.vectors.work import Finding, aggregate_rows, compare_again, encode_parts, examine, measure_rows
 from btard.transport.base import Payload
 from tests.btard.round.swarm import RULES, keys, seeded_gradient
 
@@ -82,7 +82,7 @@ class Scene:
         action = AggregateAgain(
             0, attempt.seats.partition, attempt.seats.tau, part, self.column(part), attempt.carried.flat
         )
-        return imbalance(action, attempt.seats.rules.aggregation)
+        return compare_again(action, attempt.seats.rules.aggregation)
 
     def found(self, peer: PeerId, vector: torch.Tensor | None = None) -> Finding:
         return examine(self.attempt, peer, self.vectors[peer] if vector is None else vector)

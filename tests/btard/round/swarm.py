@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 
-from btard.aggregation import RuleName
 from btard.behaviour import Behaviour
 from btard.hashing import tagged_digest
 from btard.identity import IdentityKey, PeerId
@@ -31,16 +30,14 @@ RULES = StepRules(
     gather_seconds=10.0,
     agree_seconds=5.0,
     delay_bound_seconds=2.0,
-    aggregation=AggregationRules(RuleName.CENTERED_CLIP, tau=1.0, reference_peers=4),
+    aggregation=AggregationRules("centered_clip", tau=1.0, reference_peers=4),
     verification=VerificationRules(validators=1.0),
 )
 
 PeerType = Callable[..., SimulatedPeer]
 
 
-def rules_of(
-    count: int, rules: StepRules = RULES, rule: RuleName = RuleName.CENTERED_CLIP, tau: float = 1.0
-) -> StepRules:
+def rules_of(count: int, rules: StepRules = RULES, rule: str = "centered_clip", tau: float = 1.0) -> StepRules:
     """Return the rules of a swarm of so many peers; other rules are another run."""
     return replace(rules, aggregation=AggregationRules(rule, tau, count, rules.aggregation.max_norm))
 
@@ -69,7 +66,7 @@ class Swarm:
         conditions: NetworkConditions | None = None,
         behaviours: dict[int, Behaviour] | None = None,
         rules: StepRules = RULES,
-        rule: RuleName = RuleName.CENTERED_CLIP,
+        rule: str = "centered_clip",
         tau: float = 1.0,
         peer_type: PeerType = SimulatedPeer,
     ) -> None:

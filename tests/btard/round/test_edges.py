@@ -9,7 +9,6 @@ import math
 import pytest
 import torch
 
-from btard.aggregation import RuleName
 from btard.behaviour import Behaviour, View
 from btard.identity import PeerId
 from btard.round.actions import AggregateRows
@@ -149,7 +148,7 @@ def test_a_charge_about_a_sum_on_the_edge_costs_one_liar(times: float, verdict: 
 @pytest.mark.parametrize("edge", ["acquit", "convict", "accuse"])
 @pytest.mark.parametrize("wire", list(WireType))
 def test_a_row_is_too_long_beyond_the_limit_only(edge: str, wire: WireType) -> None:
-    rules = AggregationRules(RuleName.CENTERED_CLIP, tau=1.0, reference_peers=1, max_norm=1.0)
+    rules = AggregationRules("centered_clip", tau=1.0, reference_peers=1, max_norm=1.0)
     limit = getattr(LENGTH, edge)
     long = torch.full((64,), 0.125)
     for _ in range(256):  # the wire type's grain: step up to the first row beyond the edge
@@ -206,7 +205,7 @@ class HugeNumbers(Behaviour):
 def test_sums_beyond_any_float_crash_nobody() -> None:
     rules = dataclasses.replace(RULES, verification=VerificationRules())
     behaviours: dict[int, Behaviour] = {2: HugeNumbers(), 5: HugeNumbers()}
-    swarm = Swarm(8, steps=1, behaviours=behaviours, rules=rules, rule=RuleName.MEAN).run()
+    swarm = Swarm(8, steps=1, behaviours=behaviours, rules=rules, rule="mean").run()
     assert banned(swarm) == {(LIAR, Offence.MALFORMED), (MATE, Offence.MALFORMED)}
 
 

@@ -7,7 +7,6 @@ import dataclasses
 import pytest
 import torch
 
-from btard.aggregation import RuleName
 from btard.identity import Envelope, MessageKind
 from btard.round.actions import OutcomeKind, Send
 from btard.round.vectors.partition import WireType
@@ -26,7 +25,7 @@ def test_honest_peers_finish_with_the_same_bytes(count: int) -> None:
 
 
 def test_the_aggregate_is_the_rule_applied_to_each_part() -> None:
-    swarm = Swarm(4, steps=1, rule=RuleName.MEAN).run()
+    swarm = Swarm(4, steps=1, rule="mean").run()
     honest = [peer.gradient(swarm.genesis.batch_seed(peer.peer_id), torch.zeros(40)) for peer in swarm.peers]
     assert torch.allclose(-swarm.peers[0].parameters, torch.stack(honest).mean(0), atol=1e-6)
 

@@ -7,7 +7,6 @@ import dataclasses
 import pytest
 import torch
 
-from btard.aggregation import RuleName
 from btard.behaviour import Behaviour, LeaveReason, View
 from btard.hashing import digest
 from btard.identity import Envelope, IdentityKey, MessageKind, PeerId
@@ -130,7 +129,7 @@ def test_a_refused_part_costs_its_victim_too_in_paper_mode(mode: Eliminate) -> N
 
 
 def test_rows_that_are_not_finite_ban_their_sender_by_arithmetic() -> None:
-    swarm = Swarm(5, steps=2, behaviours={2: NotANumber()}, rule=RuleName.MEAN).run()
+    swarm = Swarm(5, steps=2, behaviours={2: NotANumber()}, rule="mean").run()
     swarm.check_agreement()
     liar = swarm.peers[2].peer_id
     for peer in swarm.honest:

@@ -7,7 +7,6 @@ import math
 import pytest
 import torch
 
-from btard.aggregation import RuleName
 from btard.round.actions import InspectRow
 from btard.round.rules import AggregationRules
 from btard.round.vectors.partition import Partition, WireType, from_wire, to_wire
@@ -18,8 +17,8 @@ from tests.btard.round.swarm import RULES
 
 
 @pytest.mark.parametrize("wire", list(WireType))
-@pytest.mark.parametrize("rule", list(RuleName))
-def test_owner_and_sender_agree_and_columns_sum_to_zero(wire: WireType, rule: RuleName) -> None:
+@pytest.mark.parametrize("rule", ["centered_clip", "mean"])
+def test_owner_and_sender_agree_and_columns_sum_to_zero(wire: WireType, rule: str) -> None:
     scene = Scene(under(wire=wire, aggregation=AggregationRules(rule, 1.0, 5)))
     for part in range(5):
         measured = scene.measured(PEERS[0], part)
@@ -33,7 +32,7 @@ def test_owner_and_sender_agree_and_columns_sum_to_zero(wire: WireType, rule: Ru
 
 
 def test_a_measured_product_is_that_of_the_clipped_deviation() -> None:
-    scene = Scene(under(aggregation=AggregationRules(RuleName.CENTERED_CLIP, 0.1, 5)))
+    scene = Scene(under(aggregation=AggregationRules("centered_clip", 0.1, 5)))
     partition, tau = scene.attempt.seats.partition, scene.attempt.seats.tau
     aggregate = from_wire(partition.view(scene.attempt.carried.flat, 1), partition.wire).double()
     deviation = scene.vectors[PEERS[2]][slice(*partition.bounds(1))].double() - aggregate
@@ -80,8 +79,8 @@ def test_an_aggregate_far_from_the_own_row_is_doubted() -> None:
 
 
 @pytest.mark.parametrize("shift", [1e-3, 0.1, 10.0])
-@pytest.mark.parametrize("rule", list(RuleName))
-def test_an_aggregate_beside_the_fixed_point_is_off_balance(shift: float, rule: RuleName) -> None:
+@pytest.mark.parametrize("rule", ["centered_clip", "mean"])
+def test_an_aggregate_beside_the_fixed_point_is_off_balance(shift: float, rule: str) -> None:
     scene = Scene(under(aggregation=AggregationRules(rule, 1.0, 5)))
     view = scene.attempt.seats.partition.view(scene.attempt.carried.flat, 2)
     true = from_wire(bytearray(view), WireType.FLOAT32)

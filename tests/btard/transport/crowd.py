@@ -12,7 +12,6 @@ from functools import partial
 
 import torch
 
-from btard.aggregation import RuleName
 from btard.behaviour import Behaviour
 from btard.hashing import digest
 from btard.identity import IdentityKey, PeerId
@@ -76,7 +75,7 @@ class Crowd:
         self.recomputed: list[PeerId] = []
         members = tuple(key.peer_id for key in self.keys)
         self.roster = Roster(0, members, frozenset(), first_randomness(0, 0))
-        aggregation = AggregationRules(RuleName.MEAN, 1.0, len(members))
+        aggregation = AggregationRules("mean", 1.0, len(members))
         self.rules = dataclasses.replace(self.rules, aggregation=aggregation)
         for key in self.keys:
             self.drivers[key.peer_id] = SessionDriver(

@@ -6,7 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from btard.aggregation import centered_clip, get_rule
+from btard.aggregation import centered_clip
+from btard.aggregation.mean import Mean
 from btard.round.vectors.partition import Partition, WireType, dtype_of, from_wire, to_wire
 from btard.verification.projection import Measure, Projection
 from btard.verification.scalars import (
@@ -88,7 +89,7 @@ def test_a_long_honest_aggregate_passes(attack: str) -> None:
 def test_an_honest_mean_passes(wire: WireType) -> None:
     for seed in range(20):
         rows = column("offset", 9, 500, seed, 1.0, wire)
-        value = through(get_rule("mean").aggregate(rows, tau=1.0).value, wire)
+        value = through(Mean().aggregate(rows, n_byzantine=0).value, wire)
         total, tolerance = judged(rows, value, math.inf, wire, 0.0)
         assert total <= tolerance
 

@@ -12,11 +12,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from btard.aggregation import RuleName, get_rule
+from btard.aggregation import CenteredClip, centered_clip
+from btard.aggregation.mean import Mean
 from btard.round.actions import AggregateAgain
 from btard.round.rules import AggregationRules
 from btard.round.vectors.partition import Partition, WireType, from_wire, to_wire
-from btard.round.vectors.work import encode_parts, imbalance, row_length_excess
+from btard.round.vectors.work import compare_again, encode_parts, row_length_excess
 from btard.verification.projection import PIECE, Measure, Projection, length_of, norm_of
 from btard.verification.scalars import (
     aggregate_error,
@@ -161,7 +162,7 @@ def test_tolerated_lies_never_convict_an_honest_owner(
 ) -> None:
     rows = honest_column(n, d, kind, 10**log_far, wire, seed)
     tau = math.inf if mean else math.sqrt(d) * 10**log_tau
-    value = through(get_rule("mean" if mean else "centered_clip").aggregate(rows, tau=tau).value, wire)
+    value = through((Mean() if mean else CenteredClip(tau)).aggregate(rows, n_byzantine=0).value, wire)
     projection = Projection(b"after", Partition(d, 1, wire))
     measures = projection.rows(0, list(rows), value)
     error = aggregate_error(projection.aggregate_norms([value])[0], d, wire)
@@ -197,13 +198,13 @@ def test_honest_aggregates_balance_and_shifted_ones_do_not(
 ) -> None:
     rows = honest_column(n, d, kind, 100.0, wire, seed)
     tau = math.sqrt(d) * 10**log_tau
-    rules = AggregationRules(RuleName.CENTERED_CLIP, tau, 1)
-    value = through(get_rule("centered_clip").aggregate(rows, tau=tau).value, wire)
+    rules = AggregationRules("centered_clip", tau, 1)
+    value = through(centered_clip(rows, tau=tau).value, wire)
     payloads = tuple(to_wire(row, wire) for row in rows)
 
     def excess(aggregate: torch.Tensor) -> float:
         action = AggregateAgain(0, Partition(d, 1, wire), tau, 0, payloads, to_wire(aggregate, wire))
-        return imbalance(action, rules)
+        return compare_again(action, rules)
 
     honest = excess(value)
     assert FIXED_POINT.acquits(4 * honest)
@@ -232,7 +233,7 @@ def test_honest_aggregates_balance_and_shifted_ones_do_not(
 def test_what_an_honest_sender_clips_is_never_too_long(
     d: int, count: int, log_limit: float, shape: str, wire: WireType, seed: int
 ) -> None:
-    rules = AggregationRules(RuleName.CENTERED_CLIP, 1.0, count, max_norm=10**log_limit)
+    rules = AggregationRules("centered_clip", 1.0, count, max_norm=10**log_limit)
     half_up = 1 + 2.0**-8 + 2.0**-20
     vector = {
         "noise": normal(d, seed=seed),

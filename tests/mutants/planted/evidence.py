@@ -18,8 +18,8 @@ EVIDENCE = (
     Mutant(
         "a rule within the rules is not part of what the run is called",
         "btard/round/rules.py",
-        "[[name, _canonical(field)] for name, field in named.items()]",
-        "[[name, _canonical(field)] for name, field in named.items()][:9]",
+        "            for name, inner in named.items()\n",
+        "            for name, inner in list(named.items())[:9]\n",
         f"{ROUND}/test_rules.py::test_every_rule_and_the_nonce_are_part_of_the_name",
     ),
     Mutant(

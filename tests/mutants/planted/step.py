@@ -24,14 +24,14 @@ STEP = (
     Mutant(
         "verification 3 is left out: doubts of most collect nothing again",
         "btard/round/phases/check.py",
-        "if 2 * count > len(self._seats.workers)]",
-        "if False]",
+        "if 2 * count > len(seats.workers)}",
+        "if False}",
         f"{ROUND}/phases/test_check.py::test_doubts_of_more_than_half_have_a_part_collected_again[4-49]",
     ),
     Mutant(
         "no witness looks at an owner's own row",
         "btard/round/phases/check.py",
-        "if row is not None and item not in self._looked_at:",
+        "if (owner, part) in self._carried.rows and item not in self._looked_at:",
         "if False:",
         f"{ROUND}/phases/test_check.py::test_the_witness_of_an_owners_row_finds_a_balanced_sum[witnessed-0.05]",
     ),
@@ -233,9 +233,9 @@ STEP = (
     ),
     Mutant(
         "rows with NaN are aggregated",
-        "btard/round/vectors/work.py",
-        "kept = [vector for vector, good in zip(vectors, finite, strict=True) if good]",
-        "kept = list(vectors)",
+        "btard/round/vectors/aggregation.py",
+        "kept = [row for row, good in zip(rows, finite, strict=True) if good]",
+        "kept = list(rows)",
         f"{ROUND}/vectors/test_work.py::test_rows_with_a_single_bad_number_are_left_out_and_named",
     ),
     Mutant(

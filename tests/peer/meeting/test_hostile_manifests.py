@@ -15,6 +15,7 @@ from btard.identity import Malformed
 from btard.peer.meeting.joining import load_run_task
 from btard.peer.settings import PeerSettings
 from btard.swarm.manifest import RunManifest
+from btard.tasks.registry import TASKS
 from tests.peer.helpers import KEYS, run_manifest, signed_manifest
 from tests.watch import Touched, watching
 
@@ -44,6 +45,8 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(folder)
     monkeypatch.setattr(sys, "path", [str(folder), *sys.path])
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    # All of sys.path is searched for installed packages once, whatever a manifest says.
+    assert TASKS.names()
     return folder
 
 
@@ -78,6 +81,9 @@ HOSTILE: list[dict[str, Any]] = [
     {"data": {"kind": "hub", "name": "owner/name", "revision": "../../secret.txt"}},
     {"data": {"kind": "hub", "name": "owner/name", "revision": COMMIT, "trust_remote_code": True}},
     *({"task": task} for task in ("evil_task", "evil", "btard.tasks.gpt", "os", "../evil_task", "evil_task:Task", "")),
+    *({"task_settings": settings} for settings in (
+        {"width": 8}, {"location": "secret.txt"}, {"settings": "/etc/passwd"}, {"class": "evil_task:Task"},
+        {"late_imports": "evil_task"}, {"data": "owner/name"}, {"size": 1}, {f"a{i}": 1 for i in range(2000)})),
     *({"size": size} for size in ("evil_task", "../../tiny", "tiny\x1b[2J", "")),
     {"batch_size": 2**20},
     {"dimension": 2**39},

@@ -165,8 +165,17 @@ def test_data_with_another_fingerprint() -> None:
 
 
 def test_a_task_that_is_not_known_here() -> None:
-    with pytest.raises(UserError, match="there is no task 'chess'; known tasks are"):
-        load_run_task(local(), run_manifest(task="chess"))
+    with pytest.raises(UserError) as caught:
+        load_run_task(local(), run_manifest(task="chess", task_settings={"board": 8}))
+    assert str(caught.value) == (
+        "there is no task 'chess'; known tasks are albert, digits, gpt, and another one comes with a package that has "
+        "to be installed on this machine"
+    )
+
+
+def test_settings_that_the_task_here_does_not_have() -> None:
+    with pytest.raises(UserError, match="the task digits has no setting 'width'; it has none"):
+        load_run_task(local(), run_manifest(task_settings={"width": 8}))
 
 
 def test_local_data_take_the_place_of_the_manifests(tmp_path: Path) -> None:

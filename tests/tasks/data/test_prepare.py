@@ -10,11 +10,14 @@ from hypothesis import strategies as st
 
 from btard.errors import UserError
 from btard.tasks.albert import AlbertTask
+from btard.tasks.base import DataRequest
 from btard.tasks.data import prepare as preparation
-from btard.tasks.data.prepare import Progress, Stage, TokenisedRequest, pair_boundaries, prepare
+from btard.tasks.data.prepare import TokenisedRequest, pair_boundaries, prepare
+from btard.tasks.data.progress import Progress, Stage
 from btard.tasks.data.spec import DataSpec, SourceKind
 from btard.tasks.data.tokenised import Layout
 from btard.tasks.data.vocabulary import TokenizerKind, TokenizerRequest
+from btard.tasks.settings import TaskSettings
 
 
 def request(
@@ -155,19 +158,19 @@ def test_rows_of_tokens_lose_their_marks_and_keep_their_segments(tmp_path: Path,
     }
     datasets.Dataset.from_dict(rows).save_to_disk(str(tmp_path / "rows"))
     spec = DataSpec.parse(str(tmp_path / "rows"), tokenizer=str(albert.corpus.folder))
-    task = AlbertTask.load("tiny", spec, tmp_path / "cache")
+    task = AlbertTask.load("tiny", TaskSettings(), DataRequest(spec, tmp_path / "cache"))
     assert task.corpus.tokens.tolist() == [[*range(10, 40), *range(50, 81)]] * 3
     assert task.corpus.boundaries is not None
     assert task.corpus.boundaries.tolist() == [30] * 3
     with pytest.raises(UserError, match="name the tokenizer that it was tokenised with"):
-        AlbertTask.load("tiny", DataSpec.parse(str(tmp_path / "rows")), tmp_path / "cache")
+        AlbertTask.load("tiny", TaskSettings(), DataRequest(DataSpec.parse(str(tmp_path / "rows")), tmp_path / "cache"))
 
 
 def test_rows_beyond_the_tokenizer_are_refused(tmp_path: Path, albert: AlbertTask) -> None:
     datasets.Dataset.from_dict({"input_ids": [[10, 60_000]]}).save_to_disk(str(tmp_path / "rows"))
     spec = DataSpec.parse(str(tmp_path / "rows"), tokenizer=str(albert.corpus.folder))
     with pytest.raises(UserError, match="row 1 of the data set has tokens outside the tokenizer's"):
-        AlbertTask.load("tiny", spec, tmp_path / "cache")
+        AlbertTask.load("tiny", TaskSettings(), DataRequest(spec, tmp_path / "cache"))
 
 
 @given(st.lists(st.integers(0, 400), unique=True).map(sorted), st.integers(2, 40))

@@ -100,10 +100,32 @@ def test_what_an_asker_needs_in_a_step_is_not_counted() -> None:
 
 def test_parts_that_everyone_collects_again_are_not_counted() -> None:
     made, _ = exchange()
-    made.collected.update(range(COUNT))
+    for part in range(COUNT):
+        made.collects(part, PEERS)
     hold(made._attempt, 3, range(COUNT))
     answers = [made.on_pull(0.0, asked(1, MessageKind.PART, 3, part)) for part in range(COUNT)]
     assert sum(map(len, answers)) == COUNT
+
+
+def test_an_auditor_may_ask_anybody_for_all_rows_of_its_parts() -> None:
+    made, attempt = exchange()
+    mine, other = [part for part, owner in enumerate(attempt.seats.owners) if owner not in (PEERS[1], PEERS[2])][:2]
+    made.collects(mine, [PEERS[1]])
+    for author in range(3, COUNT):
+        hold(attempt, author, [mine, other])
+        assert made.on_pull(0.0, asked(1, MessageKind.PART, author, mine))
+    assert made._count[PEERS[1]] == 0
+    assert made.on_pull(0.0, asked(2, MessageKind.PART, 3, mine)) and made._count[PEERS[2]] == 1, "nobody else may"
+
+
+def test_several_rows_are_asked_of_their_author_in_one_message() -> None:
+    made, attempt = exchange()
+    items = [(MessageKind.PART, PEERS[3], part) for part in range(COUNT)]
+    (sent,) = made.pull_from(PEERS[3], items)
+    assert isinstance(sent, Send) and sent.peers == (PEERS[3],)
+    assert Pull.decode(Envelope.decode(sent.data).body).items == tuple(items)
+    assert made.pull_from(PEERS[3], items) == [], "once"
+    assert {(PEERS[3], item) for item in items} <= attempt.carried.pulled
 
 
 @pytest.mark.parametrize("part", [COUNT, 1023])
@@ -197,7 +219,7 @@ def test_a_forward_must_be_genuine_and_asked_for(change: str) -> None:
 
 
 def patience(barrier: float) -> Patience:
-    made = Patience(RULES)
+    made = Patience(RULES, RULES.scatter_seconds)
     made.begin(barrier, Phase.SCATTER, RULES.scatter_seconds)
     return made
 
@@ -209,7 +231,7 @@ def test_a_peer_is_called_late_only_after_it_has_had_its_time() -> None:
     made.on_pull(1.0, asked(1, *numbered(item)))
     assert made.late(due, waits) == set()
     assert made.late(due + 0.1, waits) == {PEERS[2]}
-    assert made.late(math.inf, Patience(RULES)) == set(), "before the barrier nothing is due"
+    assert made.late(math.inf, Patience(RULES, RULES.scatter_seconds)) == set(), "before the barrier nothing is due"
     attempt.file(reveal(2))
     made.serve(due - 0.1)
     assert made.late(math.inf, waits) == set()

@@ -7,18 +7,19 @@ import math
 import pytest
 import torch
 
-from btard.aggregation import RuleName, centered_clip
+from btard.aggregation import centered_clip
 from btard.hashing import digest
 from btard.round.actions import AggregateRows
 from btard.round.rules import AggregationRules
+from btard.round.vectors.aggregation import part_tau
 from btard.round.vectors.partition import WireType, from_wire, to_wire
 from btard.round.vectors.work import aggregate_rows, encode_parts, row_length_excess
 from btard.transport.base import Payload
 from btard.verification.thresholds import LENGTH
 from tests.btard.round.scene import length
 
-MEAN = AggregationRules(RuleName.MEAN, tau=1.0, reference_peers=4)
-CLIP = AggregationRules(RuleName.CENTERED_CLIP, tau=1.0, reference_peers=4)
+MEAN = AggregationRules("mean", tau=1.0, reference_peers=4)
+CLIP = AggregationRules("centered_clip", tau=1.0, reference_peers=4)
 
 
 def rows(*numbers: list[float], wire: WireType = WireType.FLOAT32) -> list[Payload]:
@@ -77,7 +78,7 @@ def test_the_largest_numbers_make_no_infinity() -> None:
 
 @pytest.mark.parametrize("members, factor", [(4, 1.0), (1, 2.0), (16, 0.5), (8, math.sqrt(0.5))])
 def test_tau_follows_the_length_of_a_part(members: int, factor: float) -> None:
-    assert AggregationRules(RuleName.CENTERED_CLIP, 3.0, 4).part_tau(members) == pytest.approx(3.0 * factor)
+    assert part_tau(AggregationRules("centered_clip", 3.0, 4), members) == pytest.approx(3.0 * factor)
 
 
 def test_the_clipping_radius_follows_from_the_number_of_parts() -> None:
@@ -101,7 +102,7 @@ def test_the_place_of_rows_in_memory_changes_no_byte() -> None:
     assert bytes(one) == bytes(other)
 
 
-LIMITED = AggregationRules(RuleName.CENTERED_CLIP, tau=1.0, reference_peers=4, max_norm=2.0)
+LIMITED = AggregationRules("centered_clip", tau=1.0, reference_peers=4, max_norm=2.0)
 
 
 @pytest.mark.parametrize("wire", list(WireType))
