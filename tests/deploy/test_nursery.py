@@ -113,6 +113,14 @@ def test_a_dead_nursery_takes_its_programs_along_and_is_told(nursery: NurseryCli
     os.kill(int(last_lines(tmp_path / "it.log").split()[1]), signal.SIGKILL)
 
 
+@pytest.mark.parametrize(("preload", "code"), [(f"{HERE}:Late", 0), (f"{HERE}:find_imported", 3)])
+def test_what_a_task_imports_late_is_imported_once(tmp_path: Path, preload: str, code: int) -> None:
+    with NurseryClient([preload], environment(), tmp_path / "nursery.log", grace=GRACE) as nursery:
+        nursery.wait_ready()
+        nursery.start(start(tmp_path, "find_imported", "wave"))
+        assert end_of(nursery).code == code
+
+
 def test_what_cannot_be_imported_is_told(tmp_path: Path) -> None:
     with (
         NurseryClient(["no_such_module"], environment(), tmp_path / "nursery.log", grace=GRACE) as nursery,
