@@ -112,7 +112,7 @@ async def coordinate(kind: str, peers: int, seconds: float, pace: float, path: P
         )
         log.write(FirstRoster(step=0, members=tuple(map(str, ids))))
         directory.steps.write_text("".join(f'{{"step":{s},"loss":1.5,"alive":{peers}}}\n' for s in range(past - 8)))
-        board = MetricsBoard(manifest, directory, patience=10.0, details=DetailsBoard(directory, log))
+        board = MetricsBoard(manifest, directory, patience_seconds=10.0, details=DetailsBoard(directory, log))
         page = contextlib.AsyncExitStack()
         if kind != KINDS[0]:
             dashboard = Dashboard("127.0.0.1:0", None)

@@ -101,7 +101,7 @@ async def serve(start: Start) -> int:
             log,
             initial,
             reception,
-            refresh_period=start.settings.refresh_period,
+            refresh_seconds=start.settings.refresh_period,
             meter=meter,
             sinks=tuple(sinks),
         )

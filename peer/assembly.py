@@ -174,7 +174,7 @@ def _assemble(local: Local, learnt: Learnt) -> TrainingLoop:
         bans=bans,
         progress=Progress(directory / "progress", manifest.run_id),
         events=EventLog(directory / EVENTS_FILE),
-        join_timeout=local.settings.join_timeout,
+        join_timeout_seconds=local.settings.join_timeout,
     )
     return training
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("btard.peer")
 
-_RESOLVE_POLL = 1.0
+_RESOLVE_POLL_SECONDS = 1.0
 
 
 def run(argv: Sequence[str]) -> int:
@@ -146,7 +146,7 @@ class Peer:
                 if loop.time() > deadline:
                     raise
                 logger.warning("%s; trying for %.0f s more", error, deadline - loop.time())
-            await asyncio.sleep(_RESOLVE_POLL)
+            await asyncio.sleep(_RESOLVE_POLL_SECONDS)
 
 
 def _by_peer(maddrs: Sequence[str]) -> dict[PeerId, tuple[str, ...]]:

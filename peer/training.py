@@ -50,9 +50,9 @@ from btard.vocabulary import ExitCode
 
 logger = logging.getLogger(__name__)
 
-_REJOIN_POLL = 0.5
-_LINGER = 120.0
-_GOODBYE = 3.0
+_REJOIN_POLL_SECONDS = 0.5
+_LINGER_SECONDS = 120.0
+_GOODBYE_SECONDS = 3.0
 
 
 @dataclass
@@ -77,7 +77,7 @@ class TrainingLoop:
     bans: BanBook
     progress: Progress
     events: EventLog[PeerEvent]
-    join_timeout: float
+    join_timeout_seconds: float
     _gradient: Gradient | None = None
     _publishing: asyncio.Future[None] | None = None
 
@@ -141,7 +141,7 @@ class TrainingLoop:
         question = Question(want=Want.STATE, step=self.manifest.start_step)
         while not await self._download([self.coordinator], question, expected):
             logger.warning("waiting for the coordinator to serve the initial state")
-            await asyncio.sleep(_REJOIN_POLL)
+            await asyncio.sleep(_REJOIN_POLL_SECONDS)
         return expected
 
     async def _download(self, sources: list[PeerId], question: Question, expected: bytes) -> bool:
@@ -167,7 +167,7 @@ class TrainingLoop:
         self.neighbours.eager = True
         self.door.close()
         me = self.key.peer_id
-        deadline = time.monotonic() + self.join_timeout
+        deadline = time.monotonic() + self.join_timeout_seconds
         while True:
             record = await self.rosters.look()
             if record is not None and record.finished:
@@ -178,7 +178,7 @@ class TrainingLoop:
             heads = await ask_heads(self.node.transport, trusted.members, timeout=self.manifest.deadlines.settle)
             newest = newest_roster(trusted, heads)
             if newest is not None:
-                deadline = time.monotonic() + self.join_timeout
+                deadline = time.monotonic() + self.join_timeout_seconds
                 trusted = newest
                 if me in newest.banned:
                     logger.error("this peer's key is banned from the run; it cannot come back")
@@ -197,10 +197,10 @@ class TrainingLoop:
             if time.monotonic() > deadline:
                 logger.error(
                     "no majority of the roster answers for %.0f s: this peer is cut off, or the run has ended",
-                    self.join_timeout,
+                    self.join_timeout_seconds,
                 )
                 return ExitCode.NO_MAJORITY
-            await asyncio.sleep(_REJOIN_POLL)
+            await asyncio.sleep(_REJOIN_POLL_SECONDS)
 
     async def _stand(self, roster: Roster, state: bytes) -> None:
         if self.manifest.wants_snapshot(roster.step):
@@ -346,7 +346,7 @@ class TrainingLoop:
         """Tell the members that this peer leaves, and the coordinator its last metrics."""
         self.driver.leave(reason)
         await self.reporter.publish()
-        await self.node.transport.flush(min(_GOODBYE, self.manifest.deadlines.settle))
+        await self.node.transport.flush(min(_GOODBYE_SECONDS, self.manifest.deadlines.settle))
 
     async def _end(self, roster: Roster, state: bytes) -> ExitCode:
         """Stay until the coordinator has the last checkpoint, so that somebody has it."""
@@ -354,12 +354,12 @@ class TrainingLoop:
         self.events.write(StepsDone(step=roster.step))
         logger.info("the run's %d steps are done; waiting for the coordinator's last checkpoint", roster.step)
         await self.reporter.publish()
-        deadline = time.monotonic() + _LINGER
+        deadline = time.monotonic() + _LINGER_SECONDS
         while time.monotonic() < deadline:
             record = await self.rosters.look()
             if record is not None and record.finished:
                 break
-            await asyncio.sleep(_REJOIN_POLL)
+            await asyncio.sleep(_REJOIN_POLL_SECONDS)
         return ExitCode.FINISHED
 
 

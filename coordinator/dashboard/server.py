@@ -14,7 +14,7 @@ from pathlib import Path
 from btard.coordinator.dashboard.feed import Feed
 from btard.swarm.http.guard import SECURITY_HEADERS, PageGuard
 from btard.swarm.http.messages import Request, Response, encode_head
-from btard.swarm.http.server import CHUNK, LEAST_STAY, Connection, HttpServer
+from btard.swarm.http.server import CHUNK, LEAST_STAY_SECONDS, Connection, HttpServer
 
 MAX_STREAMS = 24
 """Listening browsers; one more takes the place of the one that has had it longest, or is told to come again."""
@@ -133,7 +133,7 @@ class DashboardServer:
         """
         now = asyncio.get_running_loop().time()
         held = Counter(connection.address for connection in self._streams)
-        losers = [one for one, place in self._streams.items() if now - place.since >= LEAST_STAY]
+        losers = [one for one, place in self._streams.items() if now - place.since >= LEAST_STAY_SECONDS]
         if not losers:
             return False
         self._streams.pop(max(losers, key=lambda one: held[one.address])).taken.set()

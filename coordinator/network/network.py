@@ -13,14 +13,14 @@ from btard.swarm.state_sync import ask_heads, download_state
 from btard.transport.base import PeerAddress
 from btard.transport.libp2p import DaemonError, Libp2pNode, RecordError
 
-HEAD_TIMEOUT = 5.0
+HEAD_TIMEOUT_SECONDS = 5.0
 """Seconds in which a peer must say where it stands."""
 
 
 class SwarmNetwork(Protocol):
     """Every call ends in bounded time, and only `publish` tells why it failed."""
 
-    async def publish(self, envelope: Envelope, ttl: float) -> None:
+    async def publish(self, envelope: Envelope, ttl_seconds: float) -> None:
         """Store a signed record of this peer; raises RecordError."""
 
     async def read(self, run: bytes, kind: MessageKind, authors: Iterable[PeerId]) -> dict[PeerId, Envelope]:
@@ -61,9 +61,9 @@ class NodeNetwork:
         self._node = node
         self._manifest = manifest
 
-    async def publish(self, envelope: Envelope, ttl: float) -> None:
+    async def publish(self, envelope: Envelope, ttl_seconds: float) -> None:
         """Store a signed record of this peer; raises RecordError."""
-        await self._node.records.publish(envelope, ttl)
+        await self._node.records.publish(envelope, ttl_seconds)
 
     async def read(self, run: bytes, kind: MessageKind, authors: Iterable[PeerId]) -> dict[PeerId, Envelope]:
         """Return the newest record of each author."""
@@ -71,7 +71,7 @@ class NodeNetwork:
 
     async def heads(self, peers: Iterable[PeerId]) -> dict[PeerId, Head]:
         """Return where the peers stand; those that do not answer are left out."""
-        return await ask_heads(self._node.transport, peers, timeout=HEAD_TIMEOUT)
+        return await ask_heads(self._node.transport, peers, timeout=HEAD_TIMEOUT_SECONDS)
 
     async def reach(self, address: PeerAddress) -> str | None:
         """Dial a peer: None if it answered, else why not."""
@@ -91,7 +91,7 @@ class NodeNetwork:
 
     async def evidence(self, source: PeerId, banned: PeerId) -> bytes | None:
         """Return the evidence of a ban that a member shows, unchecked; None if it shows none."""
-        return await ask_evidence(self._node.transport, source, banned, timeout=HEAD_TIMEOUT)
+        return await ask_evidence(self._node.transport, source, banned, timeout=HEAD_TIMEOUT_SECONDS)
 
     async def download(
         self,
@@ -109,4 +109,4 @@ class NodeNetwork:
         )
 
 
-__all__ = ["HEAD_TIMEOUT", "NodeNetwork", "RecordError", "SwarmNetwork"]
+__all__ = ["HEAD_TIMEOUT_SECONDS", "NodeNetwork", "RecordError", "SwarmNetwork"]

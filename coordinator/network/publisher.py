@@ -14,11 +14,11 @@ from btard.swarm.records.record import MAX_BODY, RosterRecord
 
 logger = logging.getLogger(__name__)
 
-TTL = 300.0
+TTL_SECONDS = 300.0
 """Seconds that a record outlives its coordinator."""
 
-_PERIOD = TTL / 6
-_RETRY = 1.0
+_PERIOD_SECONDS = TTL_SECONDS / 6
+_RETRY_SECONDS = 1.0
 
 
 class Publisher:
@@ -46,7 +46,7 @@ class Publisher:
         self._published.clear()
         self._changed.set()
 
-    async def settle(self, timeout: float) -> bool:
+    async def flush(self, timeout: float) -> bool:
         """Wait until what was announced last is published; returns whether it was within `timeout` seconds."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout):
@@ -57,7 +57,7 @@ class Publisher:
         """Publish until cancelled: at once what is new, and again long before it expires."""
         while True:
             self._changed.clear()
-            pause = _PERIOD if await self._publish() else _RETRY
+            pause = _PERIOD_SECONDS if await self._publish() else _RETRY_SECONDS
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self._changed.wait()
@@ -67,7 +67,7 @@ class Publisher:
         if roster is None:
             return True
         try:
-            await self._network.publish(roster, TTL)
+            await self._network.publish(roster, TTL_SECONDS)
         except RecordError as error:
             logger.warning("cannot publish the roster, trying again: %s", error)
             return False

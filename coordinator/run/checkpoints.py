@@ -29,10 +29,10 @@ logger = logging.getLogger(__name__)
 MAX_ATTEMPTS = 5
 """Failed attempts after which a checkpoint is given up."""
 
-RETRY = 2.0
+RETRY_SECONDS = 2.0
 """Seconds before another attempt at the same checkpoint."""
 
-_BASE_TIMEOUT = 60.0
+_BASE_TIMEOUT_SECONDS = 60.0
 _SLOWEST = 1 << 20
 """Bytes a second at which a download must come at least."""
 
@@ -129,7 +129,7 @@ class CheckpointKeeper:
         )
 
     async def _save(self, step: int, digest: bytes, sources: list[PeerId]) -> None:
-        timeout = _BASE_TIMEOUT + self._limit / _SLOWEST
+        timeout = _BASE_TIMEOUT_SECONDS + self._limit / _SLOWEST
         question = Question(want=Want.SNAPSHOT, step=step)
         source = await self._network.download(sources, question, self._load, digest, limit=self._limit, timeout=timeout)
         if source is None:
@@ -172,7 +172,7 @@ class CheckpointKeeper:
 
     def _failed(self, step: int, reason: str) -> None:
         self._attempts[step] += 1
-        self._not_before = time.monotonic() + RETRY
+        self._not_before = time.monotonic() + RETRY_SECONDS
         logger.warning("checkpoint of step %d: %s (attempt %d)", step, reason, self._attempts[step])
         if self._attempts[step] >= MAX_ATTEMPTS:
             self.miss(step, reason)

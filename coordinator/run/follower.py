@@ -26,11 +26,11 @@ from btard.transport.base import PeerAddress
 
 logger = logging.getLogger(__name__)
 
-SILENCE = 10.0
+SILENCE_SECONDS = 10.0
 """Seconds without any answer after which the swarm counts as silent."""
 
-_SILENCE_AGAIN = 60.0
-_REDIAL_PERIOD = 10.0
+_SILENCE_AGAIN_SECONDS = 60.0
+_REDIAL_PERIOD_SECONDS = 10.0
 _REDIALS_AT_ONCE = 32
 
 
@@ -73,7 +73,8 @@ class Follower:
         else:
             self._tell_silence(now)
         missing = [peer for peer in members if peer not in self.heads]
-        if missing and now - self._redialled > _REDIAL_PERIOD and (self._redialling is None or self._redialling.done()):
+        idle = self._redialling is None or self._redialling.done()
+        if missing and idle and now - self._redialled > _REDIAL_PERIOD_SECONDS:
             self._redialled = now
             # Not waited for: dialling the dead takes long, and a swarm that is lost sight of cannot be followed again.
             self._redialling = asyncio.create_task(self._redial(missing))
@@ -115,7 +116,7 @@ class Follower:
             self._log.write(RosterChanged(step=newest.step, members=tuple(map(str, newest.members))))
 
     def _tell_silence(self, now: float) -> None:
-        if now - self._heard < SILENCE or (self._told and now - self._told < _SILENCE_AGAIN):
+        if now - self._heard < SILENCE_SECONDS or (self._told and now - self._told < _SILENCE_AGAIN_SECONDS):
             return
         if not self._told:
             self._log.write(SwarmSilent(step=self.trusted.step))

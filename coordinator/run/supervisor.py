@@ -39,22 +39,22 @@ from btard.vocabulary import ExitCode
 
 logger = logging.getLogger(__name__)
 
-END_PATIENCE = 120.0
+END_PATIENCE_SECONDS = 120.0
 """Seconds after the last step in which its checkpoint must be had."""
 
-BAN_PATIENCE = 20.0
+BAN_PATIENCE_SECONDS = 20.0
 """Seconds after the last checkpoint in which peers may still show the evidence of bans."""
 
-END_SILENCE = 20.0
+END_SILENCE_SECONDS = 20.0
 """Seconds without an answer after the last step, when peers are free to go."""
 
-FAREWELL = 15.0
+FAREWELL_SECONDS = 15.0
 """Seconds that peers have for reading that the run is over."""
 
-ADDRESS_PERIOD = 15.0
+ADDRESS_PERIOD_SECONDS = 15.0
 """Seconds between two looks at the members' addresses."""
 
-_END_POLL = 0.3
+_END_POLL_SECONDS = 0.3
 
 
 class Supervisor:
@@ -70,7 +70,7 @@ class Supervisor:
         initial: InitialState,
         reception: Reception,
         *,
-        refresh_period: float,
+        refresh_seconds: float,
         meter: SwarmMeter,
         sinks: tuple[Sink, ...] = (),
     ) -> None:
@@ -79,7 +79,7 @@ class Supervisor:
         self._directory = directory
         self._log = log
         self._initial = initial
-        self._period = refresh_period
+        self._refresh_seconds = refresh_seconds
         self._began = time.time()
         self._me = key.peer_id
         self._addresses = AddressBook(network, run.manifest, directory)
@@ -88,10 +88,12 @@ class Supervisor:
         reception.open(Rooms(self._welcome.door, self._newest_roster, self._where))
         self._bans = BanKeeper(network, BanBook(directory.bans, run.manifest.step_rules), log)
         self._keeper = CheckpointKeeper(network, run.manifest, run.state, directory, log)
-        patience = 3 * run.manifest.metrics_period + refresh_period
+        patience_seconds = 3 * run.manifest.metrics_period + refresh_seconds
         self._meter = meter
         self._details = details = DetailsBoard(directory, log)
-        self._board = MetricsBoard(run.manifest, directory, patience=patience, sinks=(meter, *sinks), details=details)
+        self._board = MetricsBoard(
+            run.manifest, directory, patience_seconds=patience_seconds, sinks=(meter, *sinks), details=details
+        )
         self._watch = ValidationWatch(run.manifest.validators, self._tell_validation)
         self._follower: Follower | None = None
         self._checking: asyncio.Task[None] | None = None
@@ -181,12 +183,12 @@ class Supervisor:
             self._keeper.consider(follower.trusted, follower.heads)
             if follower.trusted.step >= total:
                 ended = began if ended is None else ended
-                if loop.time() - ended > END_PATIENCE or follower.silent_for > END_SILENCE:
+                if loop.time() - ended > END_PATIENCE_SECONDS or follower.silent_for > END_SILENCE_SECONDS:
                     self._keeper.miss(total, "the peers are gone, or do not agree on the last state")
                 if self._keeper.done_with(total):
                     await self._check_last_bans(follower.trusted)
                     return
-            pause = self._period if ended is None else min(self._period, _END_POLL)
+            pause = self._refresh_seconds if ended is None else min(self._refresh_seconds, _END_POLL_SECONDS)
             await asyncio.sleep(max(0.0, began + pause - loop.time()))
 
     def _tell_validation(self, step: int, words: str | None) -> None:
@@ -206,12 +208,12 @@ class Supervisor:
     async def _check_last_bans(self, trusted: Roster) -> None:
         """Check the bans of the last steps before the peers are told that they may go."""
         try:
-            async with asyncio.timeout(BAN_PATIENCE):
+            async with asyncio.timeout(BAN_PATIENCE_SECONDS):
                 if self._checking is not None:
                     await self._checking
                 await self._bans.consider(trusted)
         except TimeoutError:
-            logger.warning("the evidence of some bans did not come within %g s", BAN_PATIENCE)
+            logger.warning("the evidence of some bans did not come within %g s", BAN_PATIENCE_SECONDS)
 
     async def _report(self) -> None:
         """Read metrics until cancelled; apart from following, since a slow DHT may not delay that."""
@@ -220,10 +222,10 @@ class Supervisor:
             if self._follower is not None:
                 await self._read_metrics(self._follower)
                 self._log_status(self._follower)
-                if time.monotonic() - noted > ADDRESS_PERIOD:
+                if time.monotonic() - noted > ADDRESS_PERIOD_SECONDS:
                     noted = time.monotonic()
                     await self._addresses.refresh(self._follower.trusted)
-            await asyncio.sleep(self._period)
+            await asyncio.sleep(self._refresh_seconds)
 
     async def _read_metrics(self, follower: Follower) -> None:
         trusted = follower.trusted
@@ -249,12 +251,12 @@ class Supervisor:
         """Tell the peers that they may go, and write what the run came to."""
         trusted = follower.trusted
         self._publisher.announce(trusted, finished=True)
-        if not await self._publisher.settle(FAREWELL):
+        if not await self._publisher.flush(FAREWELL_SECONDS):
             logger.warning("could not tell the peers that the run is over; they will find out by waiting")
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + FAREWELL
+        deadline = loop.time() + FAREWELL_SECONDS
         while loop.time() < deadline and await self._network.heads(trusted.members):  # noqa: ASYNC110 - others' state
-            await asyncio.sleep(_END_POLL)
+            await asyncio.sleep(_END_POLL_SECONDS)
         # Peers publish their last metrics on their way out.
         await self._read_metrics(follower)
         self._board.flush(trusted)

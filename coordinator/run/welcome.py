@@ -15,7 +15,7 @@ from btard.swarm.manifest import RunManifest
 
 logger = logging.getLogger(__name__)
 
-POLL = 0.3
+POLL_SECONDS = 0.3
 """Seconds between two looks at the waiting peers."""
 
 MAX_REFUSALS = 1024
@@ -50,7 +50,7 @@ class Welcome:
                 if len(members) >= manifest.peers:
                     randomness = first_randomness(manifest.seed, manifest.start_step)
                     return Roster(manifest.start_step, tuple(sorted(members)), frozenset(), randomness)
-                await asyncio.wait({calling}, timeout=POLL)
+                await asyncio.wait({calling}, timeout=POLL_SECONDS)
                 if calling.done():
                     calling.result()
         finally:

@@ -80,14 +80,14 @@ class MetricsBoard:
         manifest: RunManifest,
         directory: RunDirectory,
         *,
-        patience: float,
+        patience_seconds: float,
         sinks: tuple[Sink, ...] = (),
         clock: Callable[[], float] = time.monotonic,
         details: DetailsBoard | None = None,
     ) -> None:
-        """`patience`: seconds that a finished step waits for the reports of all; `details` takes the rest of them."""
+        """`patience_seconds`: how long a finished step waits for reports; `details` takes the rest of them."""
         self._manifest = manifest
-        self._patience = patience
+        self._patience_seconds = patience_seconds
         self._sinks = sinks
         self._clock = clock
         self._details = details
@@ -167,7 +167,7 @@ class MetricsBoard:
                 break
             tally = self._open[step]
             complete = all(self._last.get(peer, -1) >= step for peer in trusted.members)
-            if wait and not complete and now - tally.since < self._patience:
+            if wait and not complete and now - tally.since < self._patience_seconds:
                 break
             del self._open[step]
             self._closed = step

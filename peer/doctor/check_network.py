@@ -12,7 +12,7 @@ from enum import IntEnum, StrEnum
 from btard.peer.doctor.finding import CheckResult, failed, ok, untested
 from btard.transport.libp2p.probing import ClockReading, DialBack, Reach
 
-MAX_SKEW = 10.0
+MAX_SKEW_SECONDS = 10.0
 """Seconds that clocks may differ before this machine's is called wrong; records have a day, logs and tables do not."""
 
 
@@ -208,7 +208,7 @@ def check_clock(facts: ClockFacts) -> CheckResult:
     low = statistics.median(low for low, _ in bounds)
     high = statistics.median(high for _, high in bounds)
     how = f"by {_count(len(bounds), 'reading')} of others' clocks"
-    if low > MAX_SKEW or high < -MAX_SKEW:
+    if low > MAX_SKEW_SECONDS or high < -MAX_SKEW_SECONDS:
         side = f"ahead of the swarm's by at least {low:.0f} s" if low > 0 else f"behind the swarm's by {-high:.0f} s"
         return failed("clock", f"this machine's clock is {side} ({how}); set it, for example by starting NTP")
     return ok("clock", f"this machine's clock is {_offset(low, high)} the swarm's, {how}")

@@ -21,13 +21,13 @@ from btard.version import PROTOCOL_VERSION
 
 logger = logging.getLogger(__name__)
 
-POLL = 0.3
+POLL_SECONDS = 0.3
 """Seconds between two looks while joining."""
 
-_PATIENCE = 3.0
+_PATIENCE_SECONDS = 3.0
 """Seconds that the other named peers still have after one has told the manifest."""
 
-_ANSWER = 5.0
+_ANSWER_SECONDS = 5.0
 """Seconds in which a named peer must answer; one that does not is asked again."""
 
 
@@ -50,7 +50,7 @@ async def find_manifest(
     """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + timeout
-    patience = min(_PATIENCE, timeout / 2)
+    patience_seconds = min(_PATIENCE_SECONDS, timeout / 2)
     told: dict[PeerId, Envelope] = {}
     failures: dict[PeerId, str] = {}
     while True:
@@ -59,13 +59,13 @@ async def find_manifest(
         for peer, answer in zip(silent, answers, strict=True):
             if isinstance(answer, Envelope):
                 if not told:
-                    deadline = min(deadline, loop.time() + patience)
+                    deadline = min(deadline, loop.time() + patience_seconds)
                 told[peer] = answer
             else:
                 failures[peer] = answer
         if len(told) == len(named) or loop.time() > deadline:
             break
-        await asyncio.sleep(POLL)
+        await asyncio.sleep(POLL_SECONDS)
     if not told:
         said = "; ".join(f"{peer}: {failures[peer]}" for peer in named)
         raise UserError(
@@ -82,7 +82,7 @@ async def _ask_manifest(transport: Libp2pTransport, peer: PeerId, timeout: float
     question = Question(want=Want.MANIFEST).encode()
     try:
         answer = await transport.fetch(
-            peer, question, limit=MAX_MANIFEST_ENVELOPE, timeout=max(POLL, min(_ANSWER, timeout))
+            peer, question, limit=MAX_MANIFEST_ENVELOPE, timeout=max(POLL_SECONDS, min(_ANSWER_SECONDS, timeout))
         )
         envelope = Envelope.decode(answer, limit=MAX_MANIFEST_ENVELOPE)
     except (FetchError, Malformed) as error:

@@ -18,22 +18,22 @@ from btard.transport.libp2p import FetchError, Libp2pTransport
 
 logger = logging.getLogger(__name__)
 
-KNOCK_AGAIN = 2.0
+KNOCK_AGAIN_SECONDS = 2.0
 """Seconds after which a door that did not take this peer in is tried again."""
 
-RENEW = 15.0
+RENEW_SECONDS = 15.0
 """Seconds after which a door that did is told that this peer still waits."""
 
-_ANSWER = 5.0
+_ANSWER_SECONDS = 5.0
 _AT_ONCE = 32
-_PAUSE = 0.25
+_PAUSE_SECONDS = 0.25
 
 
 async def ask_directory(transport: Libp2pTransport, peer: PeerId) -> Directory | None:
     """Return where a peer believes the others to be, None if it does not say; ends in a few seconds."""
     question = Question(want=Want.ADDRESSES).encode()
     try:
-        return Directory.decode(await transport.fetch(peer, question, limit=MAX_DIRECTORY, timeout=_ANSWER))
+        return Directory.decode(await transport.fetch(peer, question, limit=MAX_DIRECTORY, timeout=_ANSWER_SECONDS))
     except (FetchError, Malformed) as error:
         logger.debug("%s tells no addresses: %s", peer.short, error)
         return None
@@ -82,24 +82,24 @@ class Knocker:
         while True:
             now = time.monotonic()
             await asyncio.gather(*(knock(door) for door, due in self._due.items() if due <= now))
-            await asyncio.sleep(_PAUSE)
+            await asyncio.sleep(_PAUSE_SECONDS)
 
     async def _knock(self, door: PeerId) -> float:
         """Knock at one door, and return after how many seconds to do so again."""
         try:
             reply = Reply.decode(
-                await self._transport.fetch(door, self._question, limit=MAX_REPLY, timeout=_ANSWER),
+                await self._transport.fetch(door, self._question, limit=MAX_REPLY, timeout=_ANSWER_SECONDS),
             )
         except (FetchError, Malformed) as error:
             logger.debug("nobody opens at %s: %s", door.short, error)
-            return KNOCK_AGAIN
+            return KNOCK_AGAIN_SECONDS
         match reply:
             case Reply.WAIT | Reply.MEMBER:
                 self.heard = self.heard or door in self._due
-                return RENEW
+                return RENEW_SECONDS
             case Reply.BUSY | Reply.ELSEWHERE:
-                return KNOCK_AGAIN
+                return KNOCK_AGAIN_SECONDS
         if reply not in self._told:
             self._told.add(reply)
             logger.warning("%s does not name this peer as a candidate, and says: %s", door.short, reply.words)
-        return RENEW
+        return RENEW_SECONDS

@@ -31,29 +31,29 @@ MOST_AT_DOOR = 1024
 MOST_GUESTS = 16
 """Of those that wait, how many may use the DHT as members do: a crowd must not fill what nodes keep for members."""
 
-KEPT = 60.0
+KEPT_SECONDS = 60.0
 """Seconds after its last knock for which a key is kept."""
 
-CALL_TIMEOUT = 3.0
+CALL_TIMEOUT_SECONDS = 3.0
 """Seconds in which a called peer must answer."""
 
 _CALLS_AT_ONCE = 32
-_CALL_AGAIN = 20.0
+_CALL_AGAIN_SECONDS = 20.0
 """Seconds after which a peer that has answered is called again."""
 
 _MOST_FAILURES = 5
 """Failures that are counted; the pause before the next call doubles with each."""
-_CONNECTING = 5.0
+_CONNECTING_SECONDS = 5.0
 """Seconds after a knock for which a missing connection is no reason to forget a key."""
 
 _NEW_A_SECOND = 64
 """Keys that are taken in, at most; those that are at the door already are always heard."""
 
-_KNOCK_PAUSE = 0.5
-_SECRET_LIFETIME = 600.0
-_CONNECTED_PERIOD = 1.0
+_KNOCK_PAUSE_SECONDS = 0.5
+_SECRET_LIFETIME_SECONDS = 600.0
+_CONNECTED_PERIOD_SECONDS = 1.0
 
-LOOK_PERIOD = 0.2
+LOOK_PERIOD_SECONDS = 0.2
 """Seconds between two looks at the callers that are due to be called."""
 
 Call = Callable[[PeerId], Awaitable[str | None]]
@@ -163,7 +163,7 @@ class Door:
         caller = self._callers.get(sender)
         if caller is None:
             return self._take_in(sender, knock, now)
-        if now - caller.knocked >= _KNOCK_PAUSE:
+        if now - caller.knocked >= _KNOCK_PAUSE_SECONDS:
             caller.knocked, caller.maddrs = now, tuple(knock.maddrs)
         return Reply.WAIT
 
@@ -173,10 +173,10 @@ class Door:
         asked = -math.inf
         try:
             while True:
-                if self._callers and self._clock() - asked > _CONNECTED_PERIOD:
+                if self._callers and self._clock() - asked > _CONNECTED_PERIOD_SECONDS:
                     connected, asked = await self._connected(), self._clock()
                 self.look(connected)
-                await asyncio.sleep(LOOK_PERIOD)
+                await asyncio.sleep(LOOK_PERIOD_SECONDS)
         finally:
             tasks = list(self._calling.values())
             for task in tasks:
@@ -186,15 +186,15 @@ class Door:
     def look(self, connected: set[PeerId] | None) -> None:
         """Forget the callers that are gone, and begin to call those that are due."""
         now = self._clock()
-        if now - self._secret_since > _SECRET_LIFETIME:
+        if now - self._secret_since > _SECRET_LIFETIME_SECONDS:
             self._secret, self._secret_since = os.urandom(32), now
             self._last = None
             for peer, caller in self._callers.items():
                 caller.rank = self._rank(peer)
         for peer, caller in list(self._callers.items()):
             silent = now - caller.knocked
-            lost = connected is not None and peer not in connected and silent > _CONNECTING
-            if silent > KEPT or lost:
+            lost = connected is not None and peer not in connected and silent > _CONNECTING_SECONDS
+            if silent > KEPT_SECONDS or lost:
                 del self._callers[peer]
         free = _CALLS_AT_ONCE - len(self._calling)
         due = [
@@ -218,7 +218,7 @@ class Door:
         if caller is None:
             return why is None
         if why is None:
-            caller.failures, caller.call_at = 0, now + _CALL_AGAIN
+            caller.failures, caller.call_at = 0, now + _CALL_AGAIN_SECONDS
             if caller.waits_since is None:
                 caller.waits_since = now
                 caller.is_guest = sum(other.is_guest for other in self._callers.values()) < MOST_GUESTS
@@ -286,7 +286,7 @@ async def call_over(transport: Libp2pTransport, manifest: bytes, peer: PeerId) -
     """Ask a peer for the run's manifest over a stream: None when it has it, else why not; a `Call` of a `Door`."""
     question = Question(want=Want.MANIFEST).encode()
     try:
-        answer = await transport.fetch(peer, question, limit=len(manifest), timeout=CALL_TIMEOUT)
+        answer = await transport.fetch(peer, question, limit=len(manifest), timeout=CALL_TIMEOUT_SECONDS)
     except FetchError as error:
         return str(error)
     return None if answer == manifest else "it answers with another manifest"

@@ -24,13 +24,13 @@ MAX_CONNECTIONS = 64
 MAX_OF_ADDRESS = 48
 """Connections from one address at the same time, so that others have places left."""
 
-HEAD_TIMEOUT = 5.0
+HEAD_TIMEOUT_SECONDS = 5.0
 """Seconds in which a request must have come."""
 
-LEAST_STAY = 10.0
+LEAST_STAY_SECONDS = 10.0
 """Seconds for which a client that is being answered keeps its place."""
 
-WRITE_TIMEOUT = 10.0
+WRITE_TIMEOUT_SECONDS = 10.0
 """Seconds in which a client must take what it is sent."""
 
 CHUNK = 64 << 10
@@ -58,7 +58,7 @@ class Connection:
     async def write(self, data: bytes) -> None:
         """Send bytes; raises TimeoutError when the client does not take them."""
         self._writer.write(data)
-        async with asyncio.timeout(WRITE_TIMEOUT):
+        async with asyncio.timeout(WRITE_TIMEOUT_SECONDS):
             await self._writer.drain()
 
     async def more(self) -> None:
@@ -102,12 +102,12 @@ class HttpServer:
         """Answer on a listening socket."""
         self._server = await asyncio.start_server(self._accept, sock=sock, limit=MAX_HEAD)
 
-    async def close(self, patience: float = 1.0) -> None:
+    async def close(self, patience_seconds: float = 1.0) -> None:
         """Stop answering; clients have a moment to take what they have been sent."""
         if self._server is not None:
             self._server.close()
         if self._tasks:
-            await asyncio.wait(self._tasks, timeout=patience)
+            await asyncio.wait(self._tasks, timeout=patience_seconds)
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -134,7 +134,7 @@ class HttpServer:
             return True
         those = [place for place in self._places if not own or place.address == address]
         silent = [place for place in those if place.answered_since == math.inf]
-        until = asyncio.get_running_loop().time() - LEAST_STAY
+        until = asyncio.get_running_loop().time() - LEAST_STAY_SECONDS
         slow = sorted((p for p in those if p.answered_since <= until), key=lambda p: p.answered_since)
         if not (silent or slow):
             return False
@@ -148,7 +148,7 @@ class HttpServer:
             writer.transport.set_write_buffer_limits(high=CHUNK)
             await self._respond(reader, Connection(reader, writer), place)
             writer.close()
-            async with asyncio.timeout(WRITE_TIMEOUT):
+            async with asyncio.timeout(WRITE_TIMEOUT_SECONDS):
                 await writer.wait_closed()
         except (OSError, EOFError, TimeoutError):
             pass  # clients come and go
@@ -161,7 +161,7 @@ class HttpServer:
     async def _respond(self, reader: asyncio.StreamReader, connection: Connection, place: _Place) -> None:
         request: Request | None = None
         try:
-            request = await read_request(reader, HEAD_TIMEOUT)
+            request = await read_request(reader, HEAD_TIMEOUT_SECONDS)
         except BadRequest as error:
             headers = (("Allow", "GET"),) if error.status is HTTPStatus.METHOD_NOT_ALLOWED else ()
             refusal: Response | None = Response(error.status, f"{error}\n".encode(), headers=headers)

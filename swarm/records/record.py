@@ -15,7 +15,7 @@ from btard.transport.dialable import only_dialable
 MAX_BODY = 24 << 10
 """Bytes of a record's body."""
 
-MAX_AGE = 120.0
+MAX_AGE_SECONDS = 120.0
 """Seconds for which a JOIN record is kept; its author renews it four times in them."""
 
 Text = Annotated[str, Field(max_length=256)]

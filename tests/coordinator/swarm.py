@@ -127,7 +127,7 @@ class MemoryNetwork:
             old = self.standing[peer]
             self.standing[peer] = replace(old, snapshots=(*old.snapshots, (step, digest))[-2:])
 
-    async def publish(self, envelope: Envelope, ttl: float) -> None:
+    async def publish(self, envelope: Envelope, ttl_seconds: float) -> None:
         if self.failing:
             self.failing -= 1
             raise RecordError("no node stored the record")

@@ -99,7 +99,7 @@ def test_a_record_reaches_no_file_and_no_terminal(
     }
     directory = RunDirectory(tmp_path / "run")
     log = EventLog[CoordinatorEvent](directory.events)
-    board = MetricsBoard(MANIFEST, directory, patience=0.0, details=DetailsBoard(directory, log))
+    board = MetricsBoard(MANIFEST, directory, patience_seconds=0.0, details=DetailsBoard(directory, log))
     with watching([Path("/etc/passwd")]) as touched:
         records = read_records(sent, schema, RUN, kind)
         if kind is MessageKind.METRICS:

@@ -112,7 +112,7 @@ async def test_given_up_after_some_attempts(
     log: Log,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "RETRY", 0.0)
+    monkeypatch.setattr(module, "RETRY_SECONDS", 0.0)
     network.keep(10, trained.digest(), b"gone", 1, 2, 3)
     for _ in range(MAX_ATTEMPTS + 2):
         keeper.consider(HERE, network.standing)

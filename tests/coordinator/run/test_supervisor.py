@@ -36,8 +36,8 @@ KEY = identity(0)
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(welcome, "POLL", 0.01)
-    monkeypatch.setattr(module, "_END_POLL", 0.01)
+    monkeypatch.setattr(welcome, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(module, "_END_POLL_SECONDS", 0.01)
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def supervise(
     meter = SwarmMeter(CollectorRegistry(), run.manifest)
     opened = reception or Reception(sign_manifest(KEY, run.manifest))
     state = initial or InitialState(0, None)
-    return Supervisor(run, network, KEY, directory, log, state, opened, refresh_period=0.02, meter=meter)
+    return Supervisor(run, network, KEY, directory, log, state, opened, refresh_seconds=0.02, meter=meter)
 
 
 async def ask(reception: Reception, number: int, want: Want) -> bytes | None:
@@ -170,7 +170,7 @@ async def test_members_that_hold_evidence_back_hold_nothing_else_up(
         return await asyncio.get_running_loop().create_future()
 
     monkeypatch.setattr(network, "evidence", never)
-    monkeypatch.setattr(module, "BAN_PATIENCE", 0.05)
+    monkeypatch.setattr(module, "BAN_PATIENCE_SECONDS", 0.05)
     directory.save_roster(roster(7, 1, 2))
     task = asyncio.ensure_future(supervise(run, network, directory, log).run())
     state = run.state.digest(), run.state.state_bytes()
@@ -225,7 +225,7 @@ async def test_an_end_without_the_last_checkpoint(
     log: Log,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "END_SILENCE", 0.0)
+    monkeypatch.setattr(module, "END_SILENCE_SECONDS", 0.0)
     directory.save_roster(roster(20, 1, 2))
     assert await asyncio.wait_for(supervise(run, network, directory, log).run(), 20) is ExitCode.FAILED
     assert [entry["event"] for entry in log.read()] == ["unvalidated", "checkpoint_missed", "finished"]
@@ -239,7 +239,7 @@ async def test_dead_peers_are_waited_for(
     log: Log,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(following, "SILENCE", 0.0)
+    monkeypatch.setattr(following, "SILENCE_SECONDS", 0.0)
     directory.save_roster(roster(5, 1, 2))
     task = asyncio.ensure_future(supervise(run, network, directory, log).run())
     await until(lambda: log.named("silent"))

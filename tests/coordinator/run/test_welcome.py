@@ -21,8 +21,8 @@ KNOCK = knock(RUN)
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "POLL", 0.005)
-    monkeypatch.setattr(door, "LOOK_PERIOD", 0.005)
+    monkeypatch.setattr(module, "POLL_SECONDS", 0.005)
+    monkeypatch.setattr(door, "LOOK_PERIOD_SECONDS", 0.005)
     monkeypatch.setattr(door, "_NEW_A_SECOND", 10_000)
 
 

@@ -193,7 +193,7 @@ def test_hostile_records_make_no_series(
     rng = random.Random(1)
     with MeteredLog(directory.events, meter) as log:
         kept = DetailsBoard(directory, log)
-        board = MetricsBoard(RUN, directory, patience=0.0, sinks=(meter,), details=kept)
+        board = MetricsBoard(RUN, directory, patience_seconds=0.0, sinks=(meter,), details=kept)
         for turn in range(50):
             keys = range(1 + 4 * turn, 5 + 4 * turn)
             trusted = roster(turn + 1, *list(keys)[:2])

@@ -43,7 +43,7 @@ class Bench:
         self.board = self.restart()
 
     def restart(self) -> MetricsBoard:
-        self.board = MetricsBoard(RUN, self.directory, patience=5.0, sinks=(self.kept,), clock=self.clock)
+        self.board = MetricsBoard(RUN, self.directory, patience_seconds=5.0, sinks=(self.kept,), clock=self.clock)
         return self.board
 
     def take(self, step: int) -> None:

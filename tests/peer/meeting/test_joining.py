@@ -28,7 +28,7 @@ BODY = MANIFEST.model_dump_json().encode()
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(joining, "POLL", 0.001)
+    monkeypatch.setattr(joining, "POLL_SECONDS", 0.001)
 
 
 def telling(coordinator: int = 0, body: bytes = BODY) -> bytes:

@@ -45,8 +45,8 @@ class Doors:
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_PAUSE", 0.001)
-    monkeypatch.setattr(module, "KNOCK_AGAIN", 0.002)
+    monkeypatch.setattr(module, "_PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr(module, "KNOCK_AGAIN_SECONDS", 0.002)
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ async def test_a_door_that_does_not_open_is_tried_again(
 async def test_a_peer_that_waits_says_so_again_in_time(
     doors: Doors, knocker: Knocker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "RENEW", 0.005)
+    monkeypatch.setattr(module, "RENEW_SECONDS", 0.005)
     knocker.knock_at([PEERS[0]])
     await until(lambda: doors.knocks.get(PEERS[0], 0) > 3)
 
@@ -95,7 +95,7 @@ async def test_a_peer_that_waits_says_so_again_in_time(
 async def test_the_first_refusal_is_told_in_words(
     doors: Doors, knocker: Knocker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(module, "RENEW", 0.005)
+    monkeypatch.setattr(module, "RENEW_SECONDS", 0.005)
     doors.replies[PEERS[0]] = Reply.OTHER_DATA
     with caplog.at_level(logging.WARNING):
         knocker.knock_at([PEERS[0]])

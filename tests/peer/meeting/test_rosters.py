@@ -22,7 +22,7 @@ LATER = replace(ROSTER, step=9)
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "POLL", 0.001)
+    monkeypatch.setattr(module, "POLL_SECONDS", 0.001)
 
 
 def signed(

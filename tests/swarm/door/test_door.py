@@ -10,7 +10,7 @@ import pytest
 
 from btard.identity import PeerId
 from btard.swarm.door import door as module
-from btard.swarm.door.door import KEPT, MOST_AT_DOOR, MOST_GUESTS, Door, call_over
+from btard.swarm.door.door import KEPT_SECONDS, MOST_AT_DOOR, MOST_GUESTS, Door, call_over
 from btard.swarm.questions import Knock, Question, Reply, Want
 from btard.transport.libp2p import FetchError
 from tests.peer.helpers import KEYS, PEERS, TableTransport, run_manifest, signed_manifest
@@ -105,7 +105,7 @@ async def test_a_waiting_peer_that_stops_answering_is_dropped(street: Street) ->
     await street.look(door)
     street.silent.add(PEERS[3])
     door.knock(PEERS[3], KNOCK)
-    await street.look(door, after=KEPT / 2)
+    await street.look(door, after=KEPT_SECONDS / 2)
     assert door.waiting() == {}
 
 
@@ -157,10 +157,10 @@ async def test_a_forgotten_caller_must_knock_again(street: Street) -> None:
 async def test_a_key_that_does_not_knock_again_is_forgotten(street: Street) -> None:
     door = street.door()
     door.knock(PEERS[3], KNOCK)
-    await street.look(door, after=KEPT - 1)
+    await street.look(door, after=KEPT_SECONDS - 1)
     assert PEERS[3] in door
     door.knock(PEERS[3], KNOCK)
-    await street.look(door, after=KEPT - 1)
+    await street.look(door, after=KEPT_SECONDS - 1)
     assert PEERS[3] in door
     await street.look(door, after=2)
     assert PEERS[3] not in door
@@ -213,7 +213,7 @@ async def test_the_places_of_a_crowd_change_so_all_get_a_chance(
     street: Street, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MOST_AT_DOOR", 4)
-    monkeypatch.setattr(module, "_SECRET_LIFETIME", 10.0)
+    monkeypatch.setattr(module, "_SECRET_LIFETIME_SECONDS", 10.0)
     door = street.door()
     crowd = [stranger(number) for number in range(12)]
     seen: set[PeerId] = set()
@@ -285,7 +285,7 @@ async def test_a_mute_crowd_does_not_stand_before_an_honest_newcomer(street: Str
 
 
 async def test_the_loop_calls_until_it_is_ended(street: Street, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "LOOK_PERIOD", 0.001)
+    monkeypatch.setattr(module, "LOOK_PERIOD_SECONDS", 0.001)
     door = street.door()
     street.connected = {PEERS[3]}
     running = asyncio.ensure_future(door.run())
