@@ -33,7 +33,7 @@ from btard.swarm.records.details import MAX_TOLD, Examination, Found, PeerDetail
 from btard.swarm.records.record import LocalMetrics, Metrics
 from btard.transport.stages import Stage
 
-LOOK = 2.0
+LOOK_SECONDS = 2.0
 """Seconds between two looks of the coordinator, its default."""
 
 KINDS = ("no page", "nobody looks", "one browser")
@@ -97,9 +97,9 @@ async def coordinate(kind: str, peers: int, seconds: float, pace: float, path: P
     manifest = run_manifest(peers)
     directory = RunDirectory(path)
     directory.write_text(directory.manifest_file, manifest.model_dump_json())
-    looks = round(seconds / LOOK)
+    looks = round(seconds / LOOK_SECONDS)
     past = 1000
-    steps = [past + round(LOOK / pace * number) for number in range(looks)]
+    steps = [past + round(LOOK_SECONDS / pace * number) for number in range(looks)]
     records = [
         {key.peer_id: record(key, manifest.run, step, ids[number - 1]) for number, key in enumerate(keys)}
         for step in steps
@@ -123,7 +123,7 @@ async def coordinate(kind: str, peers: int, seconds: float, pace: float, path: P
         began, spent = time.monotonic(), time.process_time()
         for number, (step, envelopes) in enumerate(zip(steps, records, strict=True)):
             board.take(envelopes, Roster(step + 1, tuple(sorted(ids)), frozenset(), first_randomness(7, step)))
-            await asyncio.sleep(max(0.0, began + LOOK * (number + 1) - time.monotonic()))
+            await asyncio.sleep(max(0.0, began + LOOK_SECONDS * (number + 1) - time.monotonic()))
         spent, lasted = time.process_time() - spent, time.monotonic() - began
         await page.aclose()
         board.close()

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from btard.identity import Envelope, envelope
-from btard.lab.hostile import Said, Victim, honest, hostile
+from btard.lab.hostile import Specimen, Victim, honest, hostile
 from btard.round import session
 from btard.round.messages.bodies import reading
 
@@ -83,7 +83,7 @@ def signature_ms(listener: Victim, repetitions: int) -> float:
     return (time.process_time_ns() - start) / 1e6 / (20 * repetitions)
 
 
-def broken(said: Said, found: Cost, signature: float) -> bool:
+def broken(said: Specimen, found: Cost, signature: float) -> bool:
     """Whether a message that is refused takes more than it may: a report may have shown a few true signatures first."""
     size = len(said.data)
     allowed = MOST_MS * size / (1 << 20) + SIGNATURES * signature

@@ -27,7 +27,7 @@ from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.transport import PATIENCE, cpu_seconds, hivemind, measure, memory_and_processes
+from benchmarks.transport import PATIENCE_SECONDS, cpu_seconds, hivemind, measure, memory_and_processes
 
 if TYPE_CHECKING:
     import torch
@@ -46,30 +46,29 @@ async def run_round(
     """Be one peer: exchange addresses through the parent, run the rounds, report start and end of each."""
     import torch
 
+    from benchmarks.given import GivenVectors
     from btard.behaviour import Behaviour
     from btard.hashing import digest
-    from btard.identity import IdentityKey, PeerId
+    from btard.identity import IdentityKey
     from btard.round.actions import Finished
-    from btard.round.attempt.attempt import Attempt
     from btard.round.roster import Roster, first_randomness
     from btard.round.rules import NONCE_SIZE, AggregationRules, StepRules, VerificationRules
     from btard.round.session import Session
     from btard.round.vectors.buffers import BufferPool
     from btard.round.vectors.partition import WireType
-    from btard.round.vectors.work import Link
     from btard.transport.base import PeerAddress
-    from btard.transport.driver import Contribution, SessionDriver
+    from btard.transport.driver import SessionDriver
     from btard.transport.libp2p import Libp2pNode
     from btard.transport.libp2p.discover import split_maddr
 
     torch.set_num_threads(1)
     aggregation = AggregationRules(rule, tau=1.0, reference_peers=peers)
     verification = VerificationRules(validators=validators)
-    rules = StepRules(bytes(NONCE_SIZE), values, WireType.FLOAT32, *[PATIENCE] * 5, aggregation, verification)
+    rules = StepRules(bytes(NONCE_SIZE), values, WireType.FLOAT32, *[PATIENCE_SECONDS] * 5, aggregation, verification)
     with tempfile.TemporaryDirectory() as directory:
         identity = Path(directory) / "identity.key"
         key = IdentityKey.load_or_create(identity)
-        node = await Libp2pNode.create(identity, startup_timeout=PATIENCE)
+        node = await Libp2pNode.create(identity, startup_timeout_seconds=PATIENCE_SECONDS)
         worker = ThreadPoolExecutor(1)
         try:
             pipe.send(node.maddrs[0])
@@ -80,15 +79,11 @@ async def run_round(
             order = {peer: number for number, (peer, _) in enumerate(addresses)}
             vector = vector_of(values, index)
 
-            async def recompute(record: Attempt, target: PeerId, link: Link | None) -> torch.Tensor:
-                return vector_of(values, order[target])
+            async def own() -> torch.Tensor:
+                return vector
 
-            async def contribute() -> Contribution:
-                return Contribution(vector)
-
-            driver = SessionDriver(
-                session, node.transport, rules, recompute, worker, lambda voided: None, charge=node.transport.charge
-            )
+            executor = GivenVectors(rules, key.peer_id, worker, own, lambda peer: vector_of(values, order[peer]))
+            driver = SessionDriver(session, node.transport, executor, node.transport.charge)
             node.transport.attach(driver)
             members = tuple(sorted(peer for peer, _ in addresses))
             roster = Roster(0, members, frozenset(), first_randomness(0, 0))
@@ -97,16 +92,16 @@ async def run_round(
             for number in range(rounds):
                 if number == 1:
                     before = tuple(map(cpu_seconds, pids))
-                await asyncio.to_thread(barrier.wait, PATIENCE)
+                await asyncio.to_thread(barrier.wait, PATIENCE_SECONDS)
                 start = time.monotonic()
-                outcome = await driver.run_step(roster, digest(b"state"), contribute)
+                outcome = await driver.run_step(roster, digest(b"state"))
                 if not isinstance(outcome, Finished) or outcome.attempt:
                     raise RuntimeError(f"the round did not succeed at once: {outcome}")
                 pipe.send((start, time.monotonic(), 0.0, 0.0))
                 roster = outcome.roster
             cpu = [cpu_seconds(pid) - start for pid, start in zip(pids, before, strict=True)]
             pipe.send((*cpu, *memory_and_processes()))
-            await asyncio.to_thread(barrier.wait, PATIENCE)
+            await asyncio.to_thread(barrier.wait, PATIENCE_SECONDS)
         finally:
             await node.close()
             worker.shutdown()
@@ -140,7 +135,7 @@ def main() -> None:
     parser.add_argument("--peers", type=int, default=8, help="number of peers (default: 8)")
     parser.add_argument("--values", type=int, default=18_000_000, help="float32 values (default: 18000000)")
     parser.add_argument("--rounds", type=int, default=5, help="rounds measured after one to warm up (default: 5)")
-    parser.add_argument("--rule", choices=["centered_clip", "mean"], default="centered_clip", help="of ours")
+    parser.add_argument("--rule", default="centered_clip", help="of ours, with its parameters (default: centered_clip)")
     parser.add_argument("--validators", type=float, help="mean number a round (default: one per 16 peers)")
     parser.add_argument("--only", choices=["ours", "hivemind"], help="run one of the two (default: both)")
     parser.add_argument("--output", type=Path, help="also write the figures to this JSON file")

@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.round import vector_of
-from benchmarks.transport import PATIENCE, RoundInbox, cpu_seconds, measure, memory_and_processes
+from benchmarks.transport import PATIENCE_SECONDS, RoundInbox, cpu_seconds, measure, memory_and_processes
 
 if TYPE_CHECKING:
     import torch
@@ -119,30 +119,30 @@ class Protocol:
         validators: float,
         begins_early: bool,
     ) -> None:
+        from benchmarks.given import GivenVectors
         from btard.behaviour import Behaviour
-        from btard.round.attempt.attempt import Attempt
         from btard.round.roster import Roster, first_randomness
         from btard.round.rules import NONCE_SIZE, AggregationRules, StepRules, VerificationRules
         from btard.round.vectors.buffers import BufferPool
         from btard.round.vectors.partition import WireType
-        from btard.round.vectors.work import Link
         from btard.transport.driver import SessionDriver
 
         self._node, self._vector, self._begins_early = node, vector, begins_early
         self._started = asyncio.Event()
         aggregation = AggregationRules("centered_clip", tau=1.0, reference_peers=len(peers))
         verification = VerificationRules(validators=validators)
-        rules = StepRules(bytes(NONCE_SIZE), len(vector), WireType.FLOAT32, *[PATIENCE] * 5, aggregation, verification)
-        order = {peer: number for number, peer in enumerate(peers)}
-
-        async def recompute(record: Attempt, target: PeerId, link: Link | None) -> torch.Tensor:
-            return vector_of(len(vector), order[target])
-
-        machine = session(rules, key, Behaviour(), BufferPool())
-        self._driver = SessionDriver(
-            machine, node.transport, rules, recompute, worker, lambda voided: None, charge=node.transport.charge
+        rules = StepRules(
+            bytes(NONCE_SIZE), len(vector), WireType.FLOAT32, *[PATIENCE_SECONDS] * 5, aggregation, verification
         )
+        order = {peer: number for number, peer in enumerate(peers)}
+        machine = session(rules, key, Behaviour(), BufferPool())
+        executor = GivenVectors(rules, key.peer_id, worker, self._own, lambda peer: vector_of(len(vector), order[peer]))
+        self._driver = SessionDriver(machine, node.transport, executor, node.transport.charge)
         self._roster = Roster(0, tuple(sorted(peers)), frozenset(), first_randomness(0, 0))
+
+    async def _own(self) -> torch.Tensor:
+        await self._started.wait()
+        return self._vector
 
     async def prepare(self) -> Callable[[], Awaitable[None]]:
         """Make ready for a round; returns what runs it."""
@@ -160,13 +160,8 @@ class Protocol:
     async def _step(self) -> None:
         from btard.hashing import digest
         from btard.round.actions import Finished
-        from btard.transport.driver import Contribution
 
-        async def contribute() -> Contribution:
-            await self._started.wait()
-            return Contribution(self._vector)
-
-        outcome = await self._driver.run_step(self._roster, digest(b"state"), contribute)
+        outcome = await self._driver.run_step(self._roster, digest(b"state"))
         if not isinstance(outcome, Finished) or outcome.attempt:
             raise RuntimeError(f"the round did not succeed at once: {outcome}")
         self._roster = outcome.roster
@@ -189,7 +184,7 @@ async def run_peer(
     with tempfile.TemporaryDirectory() as directory:
         identity = Path(directory) / "identity.key"
         key = IdentityKey.load_or_create(identity)
-        node = await Libp2pNode.create(identity, startup_timeout=PATIENCE)
+        node = await Libp2pNode.create(identity, startup_timeout_seconds=PATIENCE_SECONDS)
         worker = ThreadPoolExecutor(1)
         try:
             pipe.send(node.maddrs[0])
@@ -206,15 +201,15 @@ async def run_peer(
             pids = os.getpid(), node.daemon_pid
             for number in range(rounds):
                 run = await kinds[number % len(kinds)].prepare()
-                await asyncio.to_thread(barrier.wait, PATIENCE)
+                await asyncio.to_thread(barrier.wait, PATIENCE_SECONDS)
                 before, start = [cpu_seconds(pid) for pid in pids], time.monotonic()
                 await run()
                 end = time.monotonic()
-                await asyncio.to_thread(barrier.wait, PATIENCE)
+                await asyncio.to_thread(barrier.wait, PATIENCE_SECONDS)
                 python, daemon = (cpu_seconds(pid) - then for pid, then in zip(pids, before, strict=True))
                 pipe.send((start, end, python, daemon))
             pipe.send((0.0, 0.0, *memory_and_processes()))
-            await asyncio.to_thread(barrier.wait, PATIENCE)
+            await asyncio.to_thread(barrier.wait, PATIENCE_SECONDS)
         finally:
             await node.close()
             worker.shutdown()

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 import psutil
 
-PATIENCE = 180.0
+PATIENCE_SECONDS = 180.0
 """Seconds after which a round or a start counts as failed."""
 
 
@@ -60,7 +60,7 @@ class RoundInbox:
 
     async def wait_for(self, header: bytes, count: int) -> dict[bytes, memoryview]:
         """Return the payloads by sender once `count` of them are there."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while len(self.arrived.get(header, ())) < count:
                 self.changed.clear()
                 await self.changed.wait()
@@ -75,7 +75,9 @@ async def run_ours(index: int, peers: int, values: int, rounds: int, pipe: Conne
 
     inbox = RoundInbox()
     with tempfile.TemporaryDirectory() as directory:
-        node = await Libp2pNode.create(Path(directory) / "identity", inbox=inbox, startup_timeout=PATIENCE)
+        node = await Libp2pNode.create(
+            Path(directory) / "identity", inbox=inbox, startup_timeout_seconds=PATIENCE_SECONDS
+        )
         try:
             pipe.send(node.maddrs[0])
             addresses = [split_maddr(text) for text in pipe.recv()]
@@ -86,7 +88,7 @@ async def run_ours(index: int, peers: int, values: int, rounds: int, pipe: Conne
             parts = [vector[low:high] for low, high in itertools.pairwise(bounds)]
             before = cpu_seconds(os.getpid()), cpu_seconds(node.daemon_pid)
             for number in range(rounds):
-                await asyncio.to_thread(barrier.wait, PATIENCE)
+                await asyncio.to_thread(barrier.wait, PATIENCE_SECONDS)
                 start = time.monotonic()
                 others = [(peer, parts[j]) for j, (peer, _) in enumerate(addresses) if j != index]
                 others = others[index:] + others[:index]
@@ -103,7 +105,7 @@ async def run_ours(index: int, peers: int, values: int, rounds: int, pipe: Conne
                 pipe.send((start, time.monotonic(), 0.0, 0.0))
             cpu = cpu_seconds(os.getpid()) - before[0], cpu_seconds(node.daemon_pid) - before[1]
             pipe.send((*cpu, *memory_and_processes()))
-            await asyncio.to_thread(barrier.wait, PATIENCE)
+            await asyncio.to_thread(barrier.wait, PATIENCE_SECONDS)
         finally:
             await node.close()
 
@@ -146,21 +148,21 @@ def hivemind(index: int, peers: int, values: int, rounds: int, pipe: Connection,
             return result
 
     initial = [] if index == 0 else [pipe.recv()]
-    dht = DHT(initial_peers=initial, start=True, startup_timeout=PATIENCE)
+    dht = DHT(initial_peers=initial, start=True, startup_timeout=PATIENCE_SECONDS)
     pipe.send(str(dht.get_visible_maddrs()[0]))
     tensor = torch.randn(values, generator=torch.Generator().manual_seed(index))
     averager = TimedAverager(
         [tensor], dht, start=True, prefix="benchmark", target_group_size=peers, min_matchmaking_time=3.5
     )
     for _ in range(rounds):
-        barrier.wait(PATIENCE)
+        barrier.wait(PATIENCE_SECONDS)
         start = time.monotonic()
-        group = averager.step(timeout=PATIENCE, allow_retries=False)
+        group = averager.step(timeout=PATIENCE_SECONDS, allow_retries=False)
         if group is None or len(group) != peers:
             raise RuntimeError(f"hivemind averaged with {len(group or ())} of {peers} peers")
         pipe.send((start, time.monotonic(), span[0], span[1]))
     pipe.send((0.0, 0.0, *memory_and_processes()))
-    barrier.wait(PATIENCE)
+    barrier.wait(PATIENCE_SECONDS)
     averager.shutdown()
     dht.shutdown()
 
@@ -212,8 +214,8 @@ def measure(entry: Any, peers: int, values: int, rounds: int) -> dict[str, list[
 
 
 def _receive(pipe: Connection) -> Any:
-    if not pipe.poll(PATIENCE):
-        raise TimeoutError(f"a peer said nothing for {PATIENCE:g} s")
+    if not pipe.poll(PATIENCE_SECONDS):
+        raise TimeoutError(f"a peer said nothing for {PATIENCE_SECONDS:g} s")
     return pipe.recv()
 
 

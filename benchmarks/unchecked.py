@@ -54,7 +54,8 @@ class _UncheckedStep(StepMachine):
 
     def _new_attempt(self, number: int, members: tuple[PeerId, ...]) -> None:
         super()._new_attempt(number, members)
-        self._commit = self._phase = _NoCommitment(self._context, self.attempt, self._history.decided, examined=False)
+        context, decided, gradient = self._context, self._history.decided, self._gradient
+        self._commit = self._phase = _NoCommitment(context, self.attempt, decided, examined=False, gradient=gradient)
 
     def _next_phase(self, now: float) -> list[Action]:
         if self._phase.phase is not Phase.GATHER:

@@ -7,6 +7,8 @@ else in the code knows whether a peer is honest.
 from __future__ import annotations
 
 import math
+import os
+import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -67,10 +69,20 @@ class View:
         return self.owners.index(self.me) if self.me in self.owners else None
 
 
+def kill_this_process() -> None:
+    """End this process as a crash does: nothing is said, and nothing is cleaned up."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 class Behaviour:
-    """The honest behaviour. `step` is the global step that the decision belongs to."""
+    """The honest behaviour. `step` is the global step that the decision belongs to.
+
+    Attributes:
+        die: how the peer ends without a word; a simulation, which has many peers in one process, sets its own way.
+    """
 
     name = "NONE"
+    die: Callable[[], None] = staticmethod(kill_this_process)
 
     def attach(self, key: IdentityKey) -> None:
         """Called once, before anything else, with the peer's own key."""
@@ -90,6 +102,12 @@ class Behaviour:
     def gradient(self, step: int, gradient: torch.Tensor) -> torch.Tensor:
         """Return the vector to send in place of the true gradient, float32 of shape (d,)."""
         return gradient
+
+    def foretell(self, step: int, vector: torch.Tensor) -> None:
+        """Called in simulations only, with the true vector of the step, before `gradient` is called of any peer.
+
+        It is for attackers that wait for each other's vectors: in the one thread of a simulation nobody can wait.
+        """
 
     def momentum(self, step: int, base: torch.Tensor) -> torch.Tensor:
         """Return the momentum to build the vector of this step on, and to commit to: float32 of shape (d,).

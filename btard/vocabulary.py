@@ -14,6 +14,18 @@ MAX_PEERS = 1024
 MAX_FIRST_ROSTER = 256
 """Members of a run's first roster, which must fit into one DHT record."""
 
+MAX_VALIDATORS = 128
+"""Validators of a step, on average."""
+
+MAX_BATCH = 2**20
+"""Samples that a peer computes on in a step."""
+
+MAX_STEPS = 2**40
+"""Steps of a run."""
+
+SEEDS = 2**63
+"""Seeds are whole numbers below this one."""
+
 CHECKPOINT_FILE = "checkpoint.json"
 """In the folder of a checkpoint: what it holds beside the state."""
 

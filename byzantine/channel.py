@@ -146,9 +146,9 @@ def open_channel(place: str | None) -> Channel:
     return DirectoryChannel(Path(place))
 
 
-def wait_for(channel: Channel, step: int, topic: str, authors: int, patience: float) -> dict[PeerId, bytes]:
-    """Return the notes on a topic once there are as many as `authors`, or what there is after `patience` seconds."""
-    deadline = time.monotonic() + patience
+def wait_for(channel: Channel, step: int, topic: str, authors: int, patience_seconds: float) -> dict[PeerId, bytes]:
+    """Return the notes on a topic once there are as many as `authors`, or what there is after `patience_seconds`."""
+    deadline = time.monotonic() + patience_seconds
     while True:
         notes = channel.read(step, topic)
         if len(notes) >= authors or time.monotonic() >= deadline:

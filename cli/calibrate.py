@@ -8,50 +8,19 @@ from typing import Annotated
 
 from pydantic import Field
 
-from btard.configuration import Option, Settings
-from btard.vocabulary import Device, Precision
-
-_TASK = "Task"
-_TRAINING = "Training"
-_MEASUREMENT = "Measurement"
+from btard.configuration import Group, Option
+from btard.configuration.shared.training import ComputeDevice, CorpusSettings, GradientSettings
+from btard.vocabulary import Device
 
 
-class CalibrateSettings(Settings):
+class CalibrateSettings(CorpusSettings, GradientSettings):
     """Settings of `btard calibrate`, which measures how far honest computations of one gradient differ here."""
 
-    task: Annotated[
-        str,
-        Option(
-            "what is trained: an installed task, as NAME or NAME:KEY=VALUE,KEY=VALUE; btard data tasks lists them",
-            group=_TASK,
-        ),
-    ] = "gpt"
-    size: Annotated[str, Option("size of the task's model, such as tiny", group=_TASK)] = "tiny"
-    data: Annotated[
-        str,
-        Option("corpus: builtin, a path, or a Hub data set as OWNER/NAME:CONFIGURATION or hub:OWNER/NAME", group=_TASK),
-    ] = "builtin"
-    tokenizer: Annotated[
-        str | None, Option("path of a tokenizer.json; with none one is trained from the corpus", group=_TASK)
-    ] = None
-    cache_dir: Annotated[Path | None, Option("where tokenised data are kept", group=_TASK)] = None
-
-    batch_size: Annotated[
-        int, Field(ge=1, le=2**20), Option("samples of a peer in a step", unit="samples", group=_TRAINING)
-    ] = 8
-    max_grad_norm: Annotated[
-        float, Field(ge=0), Option("longer gradients are scaled down to this norm, 0 for never", group=_TRAINING)
-    ] = 1.0
-    precision: Annotated[Precision, Option("arithmetic of forward and backward", group=_TRAINING)] = Precision.FLOAT32
-    seed: Annotated[int, Field(ge=0, lt=2**63), Option("seed of the initial weights", group=_TRAINING)] = 1337
-
-    device: Annotated[Device, Option("auto takes CUDA where there is one, else the CPU", group=_MEASUREMENT)] = (
-        Device.AUTO
-    )
+    device: ComputeDevice = Device.AUTO
     samples: Annotated[
-        int, Field(ge=1, le=10_000), Option("how many gradients to compare", unit="gradients", group=_MEASUREMENT)
+        int, Field(ge=1, le=10_000), Option("how many gradients to compare", unit="gradients", group=Group.MEASUREMENT)
     ] = 20
-    output: Annotated[Path, Option("where the tolerance is written", group=_MEASUREMENT)] = Path("tolerance.json")
+    output: Annotated[Path, Option("where the tolerance is written", group=Group.MEASUREMENT)] = Path("tolerance.json")
 
 
 def main(argv: Sequence[str]) -> int:

@@ -79,7 +79,7 @@ def _prepare(arguments: argparse.Namespace) -> int:
     from rich.console import Console
 
     from btard.tasks.data.hub import HubAccess
-    from btard.tasks.data.progress import Progress, Stage
+    from btard.tasks.data.progress import PreparationProgress, PreparationStage
     from btard.tasks.text import TextTask
 
     console = Console(stderr=True)
@@ -90,9 +90,9 @@ def _prepare(arguments: argparse.Namespace) -> int:
         bars.TimeElapsedColumn(),
     )
     with bars.Progress(*columns, console=console) as bar:
-        shown: dict[Stage, bars.TaskID] = {}
+        shown: dict[PreparationStage, bars.TaskID] = {}
 
-        def report(progress: Progress) -> None:
+        def report(progress: PreparationProgress) -> None:
             if progress.stage not in shown:
                 shown[progress.stage] = bar.add_task(progress.stage.value)
             bar.update(shown[progress.stage], completed=progress.done, total=progress.total)

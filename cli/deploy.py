@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
 
-_COMMANDS = {
+COMMANDS = {
     "up": "start a coordinator and peers, replace lost ones, terminate everything at the end",
     "status": "show the machines and what they have cost",
     "logs": "print what the machines say",
@@ -23,7 +23,7 @@ _USAGE = "\n".join(
         "",
         "A run on AWS: one coordinator, and peers on spot instances.",
         "",
-        *(f"  {name:<10}  {summary}" for name, summary in _COMMANDS.items()),
+        *(f"  {name:<10}  {summary}" for name, summary in COMMANDS.items()),
         "",
         "`btard deploy aws COMMAND --help` tells more.",
     ]
@@ -48,8 +48,8 @@ def main(argv: Sequence[str]) -> int:
         print(_USAGE)
         return 0
     name, *rest = words
-    if name not in _COMMANDS:
-        close = difflib.get_close_matches(name, _COMMANDS, n=1)
+    if name not in COMMANDS:
+        close = difflib.get_close_matches(name, COMMANDS, n=1)
         raise UserError(f"there is no command {name!r}; perhaps {close[0]} was meant" if close else _USAGE)
     return _run(name, rest)
 

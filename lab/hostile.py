@@ -38,7 +38,7 @@ _SECONDS = 10.0
 
 
 @dataclass(frozen=True)
-class Said:
+class Specimen:
     """A message, and what is remarkable about it.
 
     Attributes:
@@ -127,24 +127,26 @@ def honest_bodies(listener: Victim) -> dict[MessageKind, bytes]:
     }
 
 
-def hostile(listener: Victim) -> Iterator[Said]:
+def hostile(listener: Victim) -> Iterator[Specimen]:
     """Yield what a liar may say of every kind: too long, of too many parts, foreign, forged."""
     for kind in IN_A_STEP:
         most = listener.caps.body[kind]
         for size, long in ((most, "as long as may be"), (most + _TOO_LONG, "longer than that")):
             for what, body in _lists(size):
-                yield Said(kind, f"{what}, {long}", listener.sign(kind, body))
+                yield Specimen(kind, f"{what}, {long}", listener.sign(kind, body))
     yield from _carriers(listener)
     longest = b"\xdd\x00\x3f\xf0\x00" + b"\x90" * 0x3FF000
-    yield Said(MessageKind.VOTE, "empty lists, as long as any message", listener.sign(MessageKind.VOTE, longest))
+    yield Specimen(MessageKind.VOTE, "empty lists, as long as any message", listener.sign(MessageKind.VOTE, longest))
     many = tuple(PeerId.from_public_key(bytes(30) + i.to_bytes(2, "big")) for i in range(MAX_PEERS))
-    yield Said(MessageKind.COMMIT, "1024 parts", listener.sign(MessageKind.COMMIT, commit(listener, parts=MAX_PEERS)))
+    yield Specimen(
+        MessageKind.COMMIT, "1024 parts", listener.sign(MessageKind.COMMIT, commit(listener, parts=MAX_PEERS))
+    )
     asked = Pull(tuple((MessageKind.PART, peer, 0) for peer in many[: (listener.caps.body[MessageKind.PULL] // 45)]))
-    yield Said(MessageKind.PULL, "asks for parts of strangers", listener.sign(MessageKind.PULL, asked.encode()))
+    yield Specimen(MessageKind.PULL, "asks for parts of strangers", listener.sign(MessageKind.PULL, asked.encode()))
     charge = Charge(ChargeKind.GRADIENT, many[0], 0)
     named = max(1, (listener.caps.body[MessageKind.VOTE] - 200) // 40)
     vote = Vote(listener.attempt_id, (Ballot(many[0], charge, Opinion.GUILTY, many[:named]),))
-    yield Said(MessageKind.VOTE, "names strangers", listener.sign(MessageKind.VOTE, vote.encode()))
+    yield Specimen(MessageKind.VOTE, "names strangers", listener.sign(MessageKind.VOTE, vote.encode()))
 
 
 def _lists(size: int) -> Iterator[tuple[str, bytes]]:
@@ -158,7 +160,7 @@ def _lists(size: int) -> Iterator[tuple[str, bytes]]:
     yield "numbers", b"\xdd" + ((size - 5) // 5).to_bytes(4, "big") + b"\xce\x01\x01\x01\x01" * ((size - 5) // 5)
 
 
-def _carriers(listener: Victim) -> Iterator[Said]:
+def _carriers(listener: Victim) -> Iterator[Specimen]:
     """Yield reports, relays, forwards and certificates full of other messages."""
     caps, members = listener.caps, listener.members
     carrier = caps.carrier
@@ -177,15 +179,15 @@ def _carriers(listener: Victim) -> Iterator[Said]:
         return listener.sign(MessageKind.REPORT, Report(Phase.COMMIT, False, named, (), None, attached).encode())
 
     room = carrier - 512 - 40 * len(members)
-    yield Said(MessageKind.REPORT, "attachments of another step", report(filled(foreign, 12 * MAX_PEERS, room)))
-    yield Said(MessageKind.REPORT, "goodbyes of strangers", report(filled(crowd, 12 * MAX_PEERS, room)))
-    yield Said(MessageKind.REPORT, "forged goodbyes", report(filled(forged, 12 * MAX_PEERS, room)))
-    yield Said(MessageKind.REPORT, "one forged goodbye", report((forged[0],)))
+    yield Specimen(MessageKind.REPORT, "attachments of another step", report(filled(foreign, 12 * MAX_PEERS, room)))
+    yield Specimen(MessageKind.REPORT, "goodbyes of strangers", report(filled(crowd, 12 * MAX_PEERS, room)))
+    yield Specimen(MessageKind.REPORT, "forged goodbyes", report(filled(forged, 12 * MAX_PEERS, room)))
+    yield Specimen(MessageKind.REPORT, "one forged goodbye", report((forged[0],)))
     invited = tuple(sorted({*members, *(key.peer_id for key in strangers)}))
-    yield Said(MessageKind.REPORT, "strangers as members, and their goodbyes", report(tuple(crowd), invited))
+    yield Specimen(MessageKind.REPORT, "strangers as members, and their goodbyes", report(tuple(crowd), invited))
     own = {**honest_bodies(listener)}
     shown = [listener.sign(kind, own[kind]) for kind in (MessageKind.REVEAL, MessageKind.DIGEST, MessageKind.LEAVE)]
-    yield Said(MessageKind.REPORT, "three of its own, one forged", report((*shown, forged[1])))
+    yield Specimen(MessageKind.REPORT, "three of its own, one forged", report((*shown, forged[1])))
     for kind, carry in (
         (MessageKind.RELAY, lambda items: Relay(False, 0, 1, items)),
         (MessageKind.FORWARD, Forward),
@@ -199,15 +201,17 @@ def _carriers(listener: Victim) -> Iterator[Said]:
             ("empty", [b""]),
         ):
             body = carry(filled(items, most, caps.body[kind] - 64)).encode()
-            yield Said(kind, f"messages {what}", listener.sign(kind, body))
+            yield Specimen(kind, f"messages {what}", listener.sign(kind, body))
     reveal = Envelope.decode(listener.sign(MessageKind.REVEAL, Reveal(_D, _D).encode()))
     false = dataclasses.replace(reveal, author=members[1]).encode()
-    yield Said(MessageKind.FORWARD, "one forged", listener.sign(MessageKind.FORWARD, Forward((false,)).encode()))
+    yield Specimen(MessageKind.FORWARD, "one forged", listener.sign(MessageKind.FORWARD, Forward((false,)).encode()))
     head = encode([1, 2])
-    yield Said(MessageKind.RELAY, "no messages", listener.sign(MessageKind.RELAY, Relay(False, 0, 1, (head,)).encode()))
+    yield Specimen(
+        MessageKind.RELAY, "no messages", listener.sign(MessageKind.RELAY, Relay(False, 0, 1, (head,)).encode())
+    )
 
 
-def honest(listener: Victim) -> Iterator[Said]:
+def honest(listener: Victim) -> Iterator[Specimen]:
     """Yield a message of each kind as honest peers send them."""
     for kind, body in honest_bodies(listener).items():
-        yield Said(kind, "honest", listener.sign(kind, body), honest=True)
+        yield Specimen(kind, "honest", listener.sign(kind, body), honest=True)

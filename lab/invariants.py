@@ -26,6 +26,7 @@ from btard.round.evidence.evidence import Offence
 from btard.round.evidence.file import from_json, to_json
 from btard.round.proof import Unproven, verify
 from btard.round.roster import Roster
+from btard.tensors import bytes_of
 from btard.vocabulary import Eliminate
 
 _KINDS = 16
@@ -63,6 +64,7 @@ class Invariants:
         self.checks = 0
 
     def happened(self, peer: LabPeer, event: Event) -> None:
+        """Check what has happened to a peer; raises Violation."""
         self._check_bounds(peer)
         if not peer.honest:
             return
@@ -88,7 +90,7 @@ class Invariants:
     def _check_finished(self, peer: LabPeer, result: Finished) -> None:
         self.checks += 1
         log = self._logs.pop(peer.peer_id, frozenset())
-        state = digest(memoryview(peer.parameters.numpy()).cast("B"))  # type: ignore[arg-type]
+        state = digest(bytes_of(peer.parameters))
         found = (state, digest(result.flat), result.roster, log)
         first = self._first.setdefault(result.step, found)
         for name, mine, theirs in zip(("states", "aggregates", "rosters", "bans"), found, first, strict=True):

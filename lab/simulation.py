@@ -27,7 +27,9 @@ from btard.round.roster import Roster, first_randomness
 from btard.round.rules import NONCE_SIZE, AggregationRules, StepRules, VerificationRules
 from btard.round.vectors.aggregation import check_aggregation
 from btard.round.vectors.partition import WireType
+from btard.tensors import bytes_of
 from btard.transport.memory import Network, NetworkConditions, Traffic
+from btard.transport.vector_trainer import VectorTrainer
 
 _LEAST_SETTLE = 2.0
 _COMPUTE_SECONDS = 0.1
@@ -88,6 +90,7 @@ class Chronicle:
     all_out: int | None = None
 
     def happened(self, peer: LabPeer, event: Event) -> None:
+        """Note bans, suspensions and stops that honest peers tell of, each once."""
         if not peer.honest:
             return
         if isinstance(event, Stopped):
@@ -105,6 +108,7 @@ class Chronicle:
                 self.suspensions.append(Suspension(self.peers[who], event.step, event.attempt, reason))
 
     def moved(self, peer: LabPeer, result: Finished) -> None:
+        """Note the newest step that an honest peer has finished, and what followed from it."""
         if not peer.honest or result.step <= self.finished:
             return
         self.finished, self.roster, self.parameters = result.step, result.roster, peer.parameters
@@ -160,13 +164,10 @@ class Simulation:
             self.network,
             IdentityKey.from_seed(key),
             self.rules,
-            self.workload.gradient,
-            self.workload.start.clone(),
+            self._make_trainer(),
             behaviour,
             compute_seconds=_COMPUTE_SECONDS,
             last_step=settings.steps - 1,
-            learning_rate=self.workload.learning_rate,
-            spoiled=self.workload.spoiled,
             number=number,
             honest=honest,
             listeners=self.listeners,
@@ -174,6 +175,16 @@ class Simulation:
         self.peers.append(peer)
         self.chronicle.peers[peer.peer_id] = peer
         return peer
+
+    def _make_trainer(self) -> VectorTrainer:
+        workload = self.workload
+        return VectorTrainer(
+            workload.gradient,
+            workload.start.clone(),
+            momentum=self.settings.momentum,
+            learning_rate=workload.learning_rate,
+            spoiled=workload.spoiled,
+        )
 
     @property
     def honest(self) -> list[LabPeer]:
@@ -222,7 +233,7 @@ class Simulation:
     def final_digest(self) -> str:
         """Digest of the parameters after the last step that an honest peer has finished."""
         parameters = self.workload.start if self.chronicle.parameters is None else self.chronicle.parameters
-        return digest(memoryview(parameters.numpy()).cast("B")).hex()  # type: ignore[arg-type]
+        return digest(bytes_of(parameters)).hex()
 
 
 def step_rules(settings: SimulateSettings, workload: Workload) -> StepRules:

@@ -13,9 +13,9 @@ import torch
 from prometheus_client import CollectorRegistry
 
 from btard.behaviour import Behaviour, LeaveReason
+from btard.executor import Executor
 from btard.identity import Envelope, IdentityKey, PeerId
 from btard.logs import adopt_libraries
-from btard.peer.examiner import Examiner
 from btard.peer.meeting.joining import check_local_settings, find_manifest, load_run_task
 from btard.peer.meeting.knocking import Knocker
 from btard.peer.meeting.neighbours import Neighbours
@@ -23,10 +23,11 @@ from btard.peer.meeting.rosters import Rosters
 from btard.peer.progress import Progress
 from btard.peer.serving import StateServer
 from btard.peer.settings import PeerSettings
+from btard.peer.shown_momentum import ShownMomentum
 from btard.peer.telemetry.meter import PeerMeter
 from btard.peer.telemetry.recorder import Recorder, begin_wandb
 from btard.peer.telemetry.reporting import Reporter
-from btard.peer.trainer import Trainer
+from btard.peer.trainer import TaskTrainer
 from btard.peer.training import TrainingLoop
 from btard.round.session import Session
 from btard.round.vectors.buffers import BufferPool
@@ -39,7 +40,7 @@ from btard.swarm.manifest import RunManifest
 from btard.swarm.questions import is_large
 from btard.swarm.telemetry.validation_watch import ValidationWatch
 from btard.swarm.telemetry.wandb_run import WandbRun
-from btard.transport.driver import SessionDriver
+from btard.transport.driver import SessionDriver, in_worker
 from btard.transport.libp2p import Libp2pNode
 
 logger = logging.getLogger("btard.peer")
@@ -74,7 +75,7 @@ class Learnt:
 
     signed: Envelope
     manifest: RunManifest
-    trainer: Trainer
+    trainer: TaskTrainer
     wandb: WandbRun | None
 
     @property
@@ -121,7 +122,7 @@ async def _learn(local: Local) -> Learnt:
     check_local_settings(settings, manifest)
     loop = asyncio.get_running_loop()
     task = await loop.run_in_executor(None, load_run_task, settings, manifest)
-    trainer = await loop.run_in_executor(None, Trainer, task, manifest, settings.device)
+    trainer = await loop.run_in_executor(None, TaskTrainer, task, manifest, settings.device)
     adopt_libraries()
     wandb = await loop.run_in_executor(None, begin_wandb, settings, manifest, me)
     logger.info(
@@ -142,7 +143,7 @@ def _assemble(local: Local, learnt: Learnt) -> TrainingLoop:
     """Connect the parts with each other and with the node."""
     node, manifest, coordinator, trainer = local.node, learnt.manifest, learnt.coordinator, learnt.trainer
     directory = local.settings.directory
-    driver = _attach_driver(local, learnt, lambda: training)
+    driver = _attach_driver(local, learnt)
     bans = BanBook(directory / BANS_FOLDER, manifest.step_rules)
     reception = Reception(learnt.signed)
     rosters = Rosters(node.records, node.transport, coordinator, manifest.run, local.named)
@@ -176,23 +177,18 @@ def _assemble(local: Local, learnt: Learnt) -> TrainingLoop:
         events=EventLog(directory / EVENTS_FILE),
         join_timeout_seconds=local.settings.join_timeout,
     )
+    driver.attach(training)
     return training
 
 
-def _attach_driver(local: Local, learnt: Learnt, training: Callable[[], TrainingLoop]) -> SessionDriver:
+def _attach_driver(local: Local, learnt: Learnt) -> SessionDriver:
     """Return the driver of this peer's steps, which the transport brings what arrives."""
     transport, rules = local.node.transport, learnt.manifest.step_rules
     session = Session(rules, local.key, local.behaviour, BufferPool())
-    driver = SessionDriver(
-        session,
-        transport,
-        rules,
-        Examiner(learnt.trainer, learnt.manifest, transport).recompute,
-        learnt.trainer.worker,
-        lambda event: training().on_voided(event),
-        lambda step, target, finding: training().on_examined(step, target, finding),
-        transport.charge,
-    )
+    ask = ShownMomentum(learnt.trainer, learnt.manifest, transport).ask
+    run = in_worker(learnt.trainer.worker)
+    executor = Executor(rules, local.key.peer_id, local.behaviour, learnt.trainer, ask, run)
+    driver = SessionDriver(session, transport, executor, transport.charge)
     transport.is_member = lambda peer: peer == learnt.coordinator or session.is_member(peer)
     transport.attach(driver)
     return driver

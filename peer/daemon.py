@@ -9,8 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from btard.behaviour import Behaviour
-from btard.byzantine.selection import make_behaviour
 from btard.configuration import load_settings, to_yaml
 from btard.errors import UserError
 from btard.identity import IdentityKey, PeerId
@@ -21,6 +19,7 @@ from btard.vocabulary import ExitCode
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
+    from btard.behaviour import Behaviour
     from btard.swarm.telemetry.endpoint import MetricsEndpoint
 
 logger = logging.getLogger("btard.peer")
@@ -38,8 +37,12 @@ def run(argv: Sequence[str]) -> int:
     configure_logging(settings.log_format)
     key = _prepare_directory(settings)
     MOMENT.peer = str(key.peer_id)
-    behaviour = make_behaviour(settings, seed=bytes(key.peer_id))
+    # Everything below imports torch and hivemind, for which --help and mistyped flags do not wait.
     import uvloop
+
+    from btard.byzantine.selection import make_behaviour
+
+    behaviour = make_behaviour(settings, seed=bytes(key.peer_id))
 
     endpoint = None
     if settings.metrics is not None:
@@ -124,7 +127,7 @@ class Peer:
             host_maddrs=[f"/ip{6 if ':' in settings.host else 4}/{settings.host}/tcp/{settings.port}"],
             announce_maddrs=settings.announce,
             public=settings.public,
-            startup_timeout=settings.join_timeout,
+            startup_timeout_seconds=settings.join_timeout,
             on_failure=fail,
         )
         try:

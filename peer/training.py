@@ -18,8 +18,9 @@ from btard.peer.serving import StateServer
 from btard.peer.telemetry.meter import PeerStep
 from btard.peer.telemetry.recorder import Recorder
 from btard.peer.telemetry.reporting import Reporter
-from btard.peer.trainer import Gradient, Trainer
+from btard.peer.trainer import TaskTrainer
 from btard.round.actions import Finished, OutcomeKind, Stopped, Voided
+from btard.round.admission import may_begin
 from btard.round.evidence.evidence import Evidence
 from btard.round.evidence.file import rules_fingerprint
 from btard.round.roster import Roster
@@ -44,7 +45,7 @@ from btard.swarm.manifest import RunManifest
 from btard.swarm.questions import Head, Question, Want
 from btard.swarm.records.record import RosterRecord
 from btard.swarm.state_sync import ask_heads, download_state, newest_roster, state_digest
-from btard.transport.driver import Contribution, SessionDriver
+from btard.transport.driver import SessionDriver
 from btard.transport.libp2p import Libp2pNode
 from btard.vocabulary import ExitCode
 
@@ -65,7 +66,7 @@ class TrainingLoop:
     manifest: RunManifest
     node: Libp2pNode
     driver: SessionDriver
-    trainer: Trainer
+    trainer: TaskTrainer
     behaviour: Behaviour
     neighbours: Neighbours
     door: Door
@@ -78,7 +79,6 @@ class TrainingLoop:
     progress: Progress
     events: EventLog[PeerEvent]
     join_timeout_seconds: float
-    _gradient: Gradient | None = None
     _publishing: asyncio.Future[None] | None = None
 
     async def run(self) -> ExitCode:
@@ -90,7 +90,7 @@ class TrainingLoop:
             logger.info("the run is over")
             return ExitCode.FINISHED
         await self.neighbours.locate(roster.members, self.manifest.deadlines.settle)
-        if self.progress.step < roster.step and await self._is_beginning(roster):
+        if may_begin(roster, self.key.peer_id, self.progress.step) and await self._is_beginning(roster):
             state = await self._first_state()
         else:
             entered = await self._enter(roster)
@@ -103,9 +103,7 @@ class TrainingLoop:
             self.recorder.begins(roster)
             self.progress.begin(roster.step)
             started = time.perf_counter()
-            self._gradient = None
-            contribution = partial(self._contribute, roster)
-            outcome = await self.driver.run_step(roster, state, contribution, self.neighbours.candidates(roster))
+            outcome = await self.driver.run_step(roster, state, self.neighbours.candidates(roster))
             if isinstance(outcome, Stopped):
                 self._stopped(outcome)
                 self.recorder.stopped(outcome)
@@ -127,9 +125,9 @@ class TrainingLoop:
 
     async def _is_beginning(self, roster: Roster) -> bool:
         """Whether the run begins now with this peer: it may also have begun, and this peer have been started again."""
-        if roster.step != self.manifest.start_step or self.key.peer_id not in roster.members:
+        if roster.step != self.manifest.start_step:
             return False
-        heads = await ask_heads(self.node.transport, roster.members, timeout=self.manifest.deadlines.settle)
+        heads = await ask_heads(self.node.transport, roster.members, timeout_seconds=self.manifest.deadlines.settle)
         newest = newest_roster(roster, heads)
         return newest is None or newest.step == roster.step
 
@@ -152,7 +150,7 @@ class TrainingLoop:
             partial(self.trainer.load, step=question.step),
             expected,
             limit=self.trainer.most_state_bytes,
-            timeout=self.manifest.deadlines.commit,
+            timeout_seconds=self.manifest.deadlines.commit,
         )
         if server is not None:
             logger.info("took over the training state before step %d from %s", question.step, server.short)
@@ -175,7 +173,9 @@ class TrainingLoop:
                 return ExitCode.FINISHED
             self.neighbours.stand(trusted.members)
             self.knocker.knock_at(trusted.members)
-            heads = await ask_heads(self.node.transport, trusted.members, timeout=self.manifest.deadlines.settle)
+            heads = await ask_heads(
+                self.node.transport, trusted.members, timeout_seconds=self.manifest.deadlines.settle
+            )
             newest = newest_roster(trusted, heads)
             if newest is not None:
                 deadline = time.monotonic() + self.join_timeout_seconds
@@ -184,9 +184,7 @@ class TrainingLoop:
                     logger.error("this peer's key is banned from the run; it cannot come back")
                     return ExitCode.BANNED
                 digest = state_digest(newest, heads, newest.step)
-                # A peer that began a step has signed messages in it, and must not sign others by beginning it again.
-                fresh = newest.step > self.progress.step
-                if me in newest.members and fresh and digest is not None:
+                if may_begin(newest, me, self.progress.step) and digest is not None:
                     await self._verify_bans(newest, heads)
                     sources = [peer for peer, head in heads.items() if head.state == digest]
                     if await self._download(sources, Question(want=Want.STATE, step=newest.step), digest):
@@ -209,14 +207,9 @@ class TrainingLoop:
         self.neighbours.stand(roster.members)
         self.door.open(roster.members, roster.banned)
 
-    async def _contribute(self, roster: Roster) -> Contribution:
-        seed = self.behaviour.batch_seed(roster, roster.batch_seed(self.key.peer_id))
-        self._gradient = await self.trainer.gradient(seed, roster.step, self.behaviour)
-        return Contribution(self._gradient.vector, self.trainer.momentum_digest())
-
     async def _verify_bans(self, roster: Roster, heads: dict[PeerId, Head]) -> None:
         """Ask the members for the evidence of bans that this peer did not see, and check it."""
-        ask = partial(ask_evidence, self.node.transport, timeout=self.manifest.deadlines.settle)
+        ask = partial(ask_evidence, self.node.transport, timeout_seconds=self.manifest.deadlines.settle)
         verified, unproven = await self.bans.verify_all(ask, roster.banned, heads)
         for evidence, basis in verified:
             logger.info("verified: %s %s; %s", evidence.accused.short, evidence.offence, basis)
@@ -246,10 +239,11 @@ class TrainingLoop:
     def _finished_step(self, roster: Roster, outcome: Finished, seconds: float) -> None:
         step = roster.step
         target = roster.validators.get(self.key.peer_id)
-        loss = None if self._gradient is None else self.reporter.add(step, self._gradient)
+        gradient = self.trainer.computed(step)
+        loss = None if gradient is None else self.reporter.add(step, gradient)
         stages = self.driver.stages.seconds
         self.reporter.finished(step, stages)
-        samples = 0 if self._gradient is None else self.manifest.batch_size
+        samples = 0 if gradient is None else self.manifest.batch_size
         self.recorder.finished(PeerStep(step, seconds, stages, loss, samples))
         attacks = self.behaviour.attacks(step)
         self.events.write(

@@ -26,13 +26,15 @@ _TTL_SECONDS = 3600.0
 _MOST_ENTRIES = 80
 
 
-async def ask_evidence(transport: Libp2pTransport, source: PeerId, banned: PeerId, *, timeout: float) -> bytes | None:
-    """Return the evidence of a ban that a peer shows, unchecked; None if it shows none within `timeout` seconds."""
+async def ask_evidence(
+    transport: Libp2pTransport, source: PeerId, banned: PeerId, *, timeout_seconds: float
+) -> bytes | None:
+    """Return the evidence of a ban that a peer shows, unchecked; None if it shows none within `timeout_seconds`."""
     if source == transport.peer_id:
         return None
     question = Question(want=Want.BAN, peer=str(banned)).encode()
     try:
-        return bytes(await transport.fetch(source, question, limit=MAX_FILE, timeout=timeout))
+        return bytes(await transport.fetch(source, question, limit=MAX_FILE, timeout_seconds=timeout_seconds))
     except FetchError as error:
         logger.debug("no evidence from %s: %s", source.short, error)
         return None

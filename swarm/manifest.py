@@ -28,7 +28,16 @@ from btard.identity import Envelope, Malformed
 from btard.round.rules import AggregationRules, StepRules, VerificationRules
 from btard.tasks.data.public import PublicData
 from btard.version import PROTOCOL_VERSION
-from btard.vocabulary import Eliminate, Validation, WireType
+from btard.vocabulary import (
+    MAX_BATCH,
+    MAX_FIRST_ROSTER,
+    MAX_STEPS,
+    MAX_VALIDATORS,
+    SEEDS,
+    Eliminate,
+    Validation,
+    WireType,
+)
 
 MAX_MANIFEST = 16 << 10
 """Bytes."""
@@ -120,32 +129,32 @@ class RunTerms(BaseModel):
     data: PublicData
     fingerprint: HexDigest
     dimension: Annotated[int, Field(ge=1, lt=2**40)]
-    batch_size: Annotated[int, Field(ge=1, le=2**20)]
+    batch_size: Annotated[int, Field(ge=1, le=MAX_BATCH)]
     learning_rate: Annotated[float, Field(gt=0)]
-    warmup_steps: Annotated[int, Field(ge=0, lt=2**40)]
-    total_steps: Annotated[int, Field(ge=1, le=2**40)]
+    warmup_steps: Annotated[int, Field(ge=0, lt=MAX_STEPS)]
+    total_steps: Annotated[int, Field(ge=1, le=MAX_STEPS)]
     max_grad_norm: Annotated[float, Field(gt=0)] | None
     precision: Annotated[str, Field(pattern="^(none|bf16|fp16)$")]
     rule: RuleText
     tau: Annotated[float, Field(gt=0)]
     wire: WireType
-    peers: Annotated[int, Field(ge=1, le=256)]
+    peers: Annotated[int, Field(ge=1, le=MAX_FIRST_ROSTER)]
     deadlines: Deadlines
-    seed: Annotated[int, Field(ge=0, lt=2**63)]
-    start_step: Annotated[int, Field(ge=0, lt=2**40)] = 0
+    seed: Annotated[int, Field(ge=0, lt=SEEDS)]
+    start_step: Annotated[int, Field(ge=0, lt=MAX_STEPS)] = 0
     state_digest: HexDigest | None = None
-    checkpoint_every: Annotated[int, Field(ge=0, le=2**40)] = 0
-    checkpoint_at: Annotated[tuple[Annotated[int, Field(ge=0, le=2**40)], ...], Field(max_length=1024)] = ()
+    checkpoint_every: Annotated[int, Field(ge=0, le=MAX_STEPS)] = 0
+    checkpoint_at: Annotated[tuple[Annotated[int, Field(ge=0, le=MAX_STEPS)], ...], Field(max_length=1024)] = ()
     metrics_period: Period = 2.0
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
     max_part_norm: Annotated[float, Field(gt=0)] | None = None
-    validators: Annotated[float, Field(ge=0, le=128)] = 0.0
+    validators: Annotated[float, Field(ge=0, le=MAX_VALIDATORS)] = 0.0
     validation: Validation = Validation.TOLERANT
     accuse: Annotated[float, Field(gt=0)] = 0.05
     convict: Annotated[float, Field(gt=0)] = 0.025
     eliminate: Eliminate = Eliminate.SUSPEND
     probation: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    auditors: Annotated[int, Field(ge=1, le=256)] | None = None
+    auditors: Annotated[int, Field(ge=1, le=MAX_FIRST_ROSTER)] | None = None
 
     @model_serializer(mode="wrap")
     def _leave_out_what_is_empty(self, serialise: SerializerFunctionWrapHandler) -> dict[str, object]:

@@ -16,13 +16,15 @@ from btard.transport.libp2p import FetchError, Libp2pTransport
 logger = logging.getLogger(__name__)
 
 
-async def ask_heads(transport: Libp2pTransport, peers: Iterable[PeerId], *, timeout: float) -> dict[PeerId, Head]:
-    """Return where each of `peers` says that it stands; those that do not answer in `timeout` seconds are left out."""
+async def ask_heads(
+    transport: Libp2pTransport, peers: Iterable[PeerId], *, timeout_seconds: float
+) -> dict[PeerId, Head]:
+    """Return where each of `peers` says that it stands; those that do not answer in `timeout_seconds` are left out."""
 
     async def ask(peer: PeerId) -> tuple[PeerId, Head] | None:
         question = Question(want=Want.HEAD).encode()
         try:
-            answer = await transport.fetch(peer, question, limit=MAX_HEAD, timeout=timeout)
+            answer = await transport.fetch(peer, question, limit=MAX_HEAD, timeout_seconds=timeout_seconds)
             return peer, Head.decode(answer)
         except (FetchError, Malformed) as error:
             logger.debug("no head from %s: %s", peer.short, error)
@@ -63,7 +65,7 @@ async def download_state(
     expected: bytes,
     *,
     limit: int,
-    timeout: float,
+    timeout_seconds: float,
 ) -> PeerId | None:
     """Load the training state from the first source whose bytes have the expected digest.
 
@@ -73,14 +75,14 @@ async def download_state(
         load: loads the bytes and returns the digest of the result; raises UserError for bad bytes.
         expected: digest that the state must have.
         limit: most bytes accepted.
-        timeout: seconds for each source.
+        timeout_seconds: seconds for each source.
 
     Returns:
         The peer that served it, or None when nobody did.
     """
     for peer in sources:
         try:
-            data = await transport.fetch(peer, question.encode(), limit=limit, timeout=timeout)
+            data = await transport.fetch(peer, question.encode(), limit=limit, timeout_seconds=timeout_seconds)
             digest = await load(data)
         except (FetchError, UserError) as error:
             logger.warning("no state from %s: %s", peer.short, error)

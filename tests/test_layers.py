@@ -70,7 +70,7 @@ INNER_ORDER: dict[str, list[set[str]]] = {
         {"daemon"},
         {"assembly"},
         {"doctor", "training"},
-        {"visit", "serving", "telemetry", "examiner"},
+        {"visit", "serving", "telemetry", "shown_momentum"},
         {"meeting", "trainer"},
         {"progress", "settings"},
     ],

@@ -97,17 +97,9 @@ def _declared(node: ast.ClassDef) -> Iterator[str]:
             yield from (target.id for target in inner.targets if isinstance(target, ast.Name))
 
 
-SEVERAL_MEANINGS = {
-    "Progress": "of a step that has begun, and of a corpus that is tokenised",
-    "Stage": "of a step, and of a corpus that is tokenised",
-}
-"""Names that more than one public class has, and why. A class whose name begins with `_` belongs to its file alone."""
-
-
 def test_a_public_class_name_means_one_thing() -> None:
     shared = {name: sorted(map(str, places)) for name, places in classes().items() if len(places) > 1}
-    assert {name: where for name, where in shared.items() if name not in SEVERAL_MEANINGS} == {}
-    assert sorted(SEVERAL_MEANINGS.keys() - shared.keys()) == [], "there is no need for these exceptions"
+    assert shared == {}, "a class whose name begins with `_` belongs to its file alone, all others to the product"
 
 
 def test_the_glossary_names_what_is_in_the_code() -> None:

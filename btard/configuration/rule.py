@@ -6,11 +6,13 @@ from typing import Annotated
 
 from pydantic import Field, field_validator
 
+from btard.configuration.groups import Group
 from btard.configuration.named import Named
 from btard.configuration.options import Option
 from btard.configuration.settings import Settings
 from btard.errors import UserError
 from btard.plugins import Plugins
+from btard.vocabulary import MAX_FIRST_ROSTER
 
 RULES = Plugins("btard.rules", "the aggregation rule", "aggregation rule is installed, not even centered_clip")
 """Each entry point of this group is a rule's name and its class, a subclass of `btard.aggregation.Rule`."""
@@ -48,17 +50,17 @@ class RuleSettings(Settings):
         str,
         Option(
             "how gradients are aggregated: an installed rule, with its parameters as in trimmed_mean:share=0.4",
-            group="Aggregation",
+            group=Group.AGGREGATION,
         ),
     ] = "centered_clip"
     auditors: Annotated[
         int | None,
-        Field(ge=1, le=256),
+        Field(ge=1, le=MAX_FIRST_ROSTER),
         Option(
             "peers that aggregate each part once more, under rules whose result no sum proves; none for so many that "
             "one of them is honest; fewer let some wrong aggregates pass",
             unit="peers",
-            group="Verification",
+            group=Group.VERIFICATION,
         ),
     ] = None
 

@@ -19,6 +19,17 @@ LEAST_QUOTA = 1
 """New keys that may come in within ADMISSION_WINDOW steps however few the members are."""
 
 
+def may_begin(roster: Roster, peer: PeerId, last_begun: int) -> bool:
+    """Return whether a peer may begin the step of a roster: as a member that has not begun it before.
+
+    A peer that has begun a step has signed messages in it; to begin it once more would be to sign others.
+
+    Args:
+        last_begun: the last step that the peer has begun, -1 for none.
+    """
+    return peer in roster.members and last_begun < roster.step
+
+
 def quota(members: int) -> int:
     """Return how many new keys may come in within ADMISSION_WINDOW steps beside so many members: max(1, 5 %)."""
     return max(LEAST_QUOTA, members // ONE_IN)

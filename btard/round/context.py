@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from btard.behaviour import Behaviour
 from btard.identity import Envelope, IdentityKey, MessageKind, PeerId
-from btard.round.actions import Action, Send
+from btard.round.actions import Action, Examine, Send
 from btard.round.attempt.attempt import Attempt
 from btard.round.attempt.seats import Seats
 from btard.round.messages.bodies import Commit, Digest, Reveal, Scalars
 from btard.round.roster import Roster
 from btard.round.rules import StepRules
+from btard.round.vectors.momentum import Link
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,7 @@ class StepContext:
         parameters: digest of the training state x^t.
         candidates: newcomers that this peer would admit, ascending.
         previous: the attempt that finished the step before, if this peer took part in it.
+        links: what peers were last seen to submit before that, where the run has momentum.
     """
 
     rules: StepRules
@@ -31,6 +34,7 @@ class StepContext:
     parameters: bytes
     candidates: tuple[PeerId, ...]
     previous: Attempt | None
+    links: Mapping[PeerId, Link] = field(default_factory=dict)
 
     @property
     def number(self) -> int:
@@ -40,6 +44,10 @@ class StepContext:
     def seats(self, number: int, members: tuple[PeerId, ...]) -> Seats:
         """Return who does what in the attempt of this number and these members."""
         return Seats(self.rules, self.roster, number, members, self.key.peer_id)
+
+    def examine(self, target: PeerId) -> Examine:
+        """Return the action that examines what a peer submitted in the step before."""
+        return Examine(self.number, target, self.previous, self.links.get(target))
 
     def sign(self, attempt: int, kind: MessageKind, body: bytes) -> Envelope:
         """Return a signed message of this step."""

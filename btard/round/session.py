@@ -11,13 +11,14 @@ from btard.behaviour import Behaviour
 from btard.identity import Envelope, Heading, IdentityKey, Malformed, MessageKind, PeerId
 from btard.identity.envelope import FIRST_RECORD
 from btard.round.actions import Action, Finished, Send, Stopped
+from btard.round.answers import Answer
 from btard.round.attempt.attempt import Attempt
 from btard.round.messages.bodies import Certificate, Leave, LeaveReason
 from btard.round.roster import Roster
 from btard.round.rules import StepRules
 from btard.round.step import StepMachine
 from btard.round.vectors.buffers import BufferPool
-from btard.round.vectors.work import Aggregated, Finding, Inspected, Link, Measured
+from btard.round.vectors.momentum import Link
 from btard.transport.base import MAX_HEADER
 
 _EARLY_MESSAGES = 8
@@ -69,13 +70,18 @@ class Session:
         return self.roster is not None and peer in self.roster.members
 
     @property
-    def submits(self) -> bool:
-        """Whether this peer sends a vector in the current step, or validates another peer's instead."""
-        return self.machine is not None and self._key.peer_id in self.machine.attempt.seats.submitters
+    def target(self) -> PeerId | None:
+        """Whom this peer validates in the current step, None for nobody."""
+        return None if self.machine is None else self.machine.attempt.seats.target
+
+    @property
+    def wants_tick(self) -> bool:
+        """Whether `tick` wants to be called as soon as all that has arrived is handed over."""
+        return self.machine is not None and self.machine.wants_tick
 
     @property
     def deadline(self) -> float:
-        """When `tick` wants to be called; minus infinity is as soon as all that has arrived is handed over."""
+        """When `tick` wants to be called at the latest; infinite while there is nothing to wait for."""
         if self.machine is None:
             return math.inf
         deadline = self.machine.deadline
@@ -97,6 +103,7 @@ class Session:
             parameters=parameters,
             candidates=candidates,
             previous=previous,
+            links=self.links,
             pool=self._pool,
         )
         actions = self.machine.start(now)
@@ -236,35 +243,9 @@ class Session:
         """Time has passed."""
         return [*self._ask(now), *self._remember(self.machine.tick(now))] if self.machine else []
 
-    def parts_ready(
-        self, now: float, attempt: int, parts: tuple[memoryview, ...], digests: tuple[bytes, ...], momentum: bytes = b""
-    ) -> list[Action]:
-        """The answer to an EncodeParts action; `momentum` is the digest of what the vector was built on, if any."""
-        if self.machine is None:
-            return []
-        return self._remember(self.machine.parts_ready(now, attempt, parts, digests, momentum))
-
-    def aggregate_ready(self, now: float, attempt: int, result: Aggregated) -> list[Action]:
-        """The answer to an AggregateRows action."""
-        return self._remember(self.machine.aggregate_ready(now, attempt, result)) if self.machine else []
-
-    def measured(self, now: float, attempt: int, result: Measured) -> list[Action]:
-        """The answer to a MeasureRows action."""
-        return self._remember(self.machine.measured(now, attempt, result)) if self.machine else []
-
-    def inspected(self, now: float, attempt: int, author: PeerId, part: int, row: Inspected) -> list[Action]:
-        """The answer to an InspectRow action."""
-        return self._remember(self.machine.inspected(now, attempt, author, part, row)) if self.machine else []
-
-    def aggregated_again(self, now: float, attempt: int, part: int, excess: float) -> list[Action]:
-        """The answer to an AggregateAgain action."""
-        return self._remember(self.machine.aggregated_again(now, attempt, part, excess)) if self.machine else []
-
-    def examined(self, now: float, step: int, target: PeerId, finding: Finding) -> list[Action]:
-        """The answer to an Examine action of a step; one of another step is ignored."""
-        if self.machine is None or self.roster is None or self.roster.step != step:
-            return []
-        return self._remember(self.machine.examined(now, target, finding))
+    def answer(self, now: float, answer: Answer) -> list[Action]:
+        """The answer to an action of this step has come; one to an action of another step or attempt is ignored."""
+        return self._remember(self.machine.answer(now, answer)) if self.machine else []
 
     def _remember(self, actions: list[Action]) -> list[Action]:
         """Keep what a finished step leaves: its certificate, for members that have not finished it, and its last

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import math
+from collections.abc import Mapping
 
 from btard.behaviour import Behaviour
 from btard.identity import Envelope, Heading, IdentityKey, Malformed, MessageKind, PeerId
+from btard.round import answers
 from btard.round.actions import Action, OutcomeKind, Stopped, Verdict, Voided
 from btard.round.attempt.attempt import Attempt
 from btard.round.context import StepContext
@@ -15,8 +17,8 @@ from btard.round.delivery.intake import TIMELESS, Intake
 from btard.round.delivery.patience import Patience
 from btard.round.failure.history import History, end_of_road
 from btard.round.failure.settlement import Settlement
-from btard.round.failure.stopping import complaints, proofs, shown
-from btard.round.messages.accusations import Charge, ChargeKind, Fault
+from btard.round.failure.stopping import charge_of, complaints, proofs, shown
+from btard.round.messages.accusations import Charge, Fault
 from btard.round.messages.bodies import BROADCASTS, Certificate, Phase, Pull
 from btard.round.messages.form import form_fault
 from btard.round.phases.agree import AgreePhase, check_certificate
@@ -32,15 +34,16 @@ from btard.round.roster import Roster
 from btard.round.rules import StepRules
 from btard.round.vectors.aggregation import refusal
 from btard.round.vectors.buffers import BufferPool
-from btard.round.vectors.work import Aggregated, Finding, Inspected, Measured
+from btard.round.vectors.momentum import Link
+from btard.round.vectors.work import Aggregated, Finding
 
 
 class StepMachine:
     """A peer's part in one step.
 
     Every method is an event and returns actions. `deadline` is when `tick` wants to be called, in seconds of the
-    driver's clock. What arrives is filed or answered, and looked at as a whole by the next `tick`, which is wanted at
-    once: much arrives together. After a Finished or Stopped action the machine is `over` and ignores all.
+    driver's clock. What arrives is filed or answered, and looked at as a whole by the next `tick`, which the machine
+    then wants at once: much arrives together. After a Finished or Stopped action it is `over` and ignores all.
     """
 
     def __init__(
@@ -53,10 +56,12 @@ class StepMachine:
         parameters: bytes,
         candidates: tuple[PeerId, ...] = (),
         previous: Attempt | None = None,
+        links: Mapping[PeerId, Link] | None = None,
         pool: BufferPool | None = None,
     ) -> None:
-        self._context = StepContext(rules, roster, key, behaviour, parameters, candidates, previous)
+        self._context = StepContext(rules, roster, key, behaviour, parameters, candidates, previous, links or {})
         self._pool = pool
+        self._gradient: answers.GradientComputed | None = None
         self._examined: Finding | None = None
         self._history = History(self._context)
         self._accusation: Charge | None = None
@@ -78,10 +83,12 @@ class StepMachine:
             self._exchange,
             history.standing.judged,
             earlier=history.testimony,
+            left={peer: leave for peer, leave in self._left.items() if peer in members},
             blame_views=history.blames_views(history.standing),
         )
-        self._settlement.left = {peer: leave for peer, leave in self._left.items() if peer in members}
-        self._commit = CommitPhase(context, self.attempt, history.decided, examined=self._examined is not None)
+        self._heard = self._settlement.heard
+        examined = self._examined is not None
+        self._commit = CommitPhase(context, self.attempt, history.decided, examined=examined, gradient=self._gradient)
         self._scatter = ScatterPhase(context, self.attempt, self._exchange)
         self._gather = GatherPhase(context, self.attempt)
         self._reveal = RevealPhase(context, self.attempt)
@@ -94,12 +101,15 @@ class StepMachine:
         self._reasoned_at = math.inf
 
     @property
+    def wants_tick(self) -> bool:
+        """Whether the machine wants a `tick` as soon as all that has arrived is handed over."""
+        return self._unread and not self.over
+
+    @property
     def deadline(self) -> float:
-        """When the machine wants a `tick`; minus infinity is as soon as all that has arrived is handed over."""
+        """When the machine wants a `tick` at the latest."""
         if self.over:
             return math.inf
-        if self._unread:
-            return -math.inf
         return self._settlement.wakes_at if self._settlement.frozen else self._patience.deadline
 
     def start(self, now: float) -> list[Action]:
@@ -114,80 +124,56 @@ class StepMachine:
             return self._stop(OutcomeKind.NO_MAJORITY, f"{len(seats.workers)} workers cannot aggregate: {reason}")
         return self._enter(now, self._commit)
 
-    def _expects(self, attempt: int) -> bool:
-        """Whether an answer to an action of this attempt is still of use."""
-        return not self.over and attempt == self.attempt.seats.number
-
-    def parts_ready(
-        self, now: float, attempt: int, parts: tuple[memoryview, ...], digests: tuple[bytes, ...], momentum: bytes
-    ) -> list[Action]:
-        """The parts that an EncodeParts action asked for are ready; an answer to an earlier attempt is ignored."""
-        if not self._expects(attempt) or not self._commit.busy() or self._settlement.frozen:
+    def answer(self, now: float, answer: answers.Answer) -> list[Action]:
+        """The answer to an action has come; one that is of no use any more is ignored."""
+        settlement = self._settlement
+        looking = settlement.court or self._check
+        if self.over or not answer.belongs(self._context.number, self.attempt.seats.number):
             return []
-        return self._advance(now, self._commit.parts_ready(parts, digests, momentum))
+        actions: list[Action] = []
+        match answer:
+            case answers.GradientComputed():
+                self._gradient = answer  # later attempts send it, too
+                return [] if settlement.frozen else self._commit.computed(answer)
+            case answers.PartsEncoded(_, parts, digests) if self._commit.busy() and not settlement.frozen:
+                actions = self._commit.encoded(parts, digests)
+            case answers.RowsAggregated(_, result) if self._gather.busy() and not settlement.frozen:
+                actions = self._aggregated(result)
+            case answers.RowsMeasured(_, result) if not settlement.frozen:
+                actions = self._measure.measured(result)
+            case answers.RowInspected(_, author, part, row) if looking is not None:
+                looking.inspected(author, part, row)
+            case answers.AggregateCompared(_, part, excess) if looking is not None:
+                looking.aggregated_again(part, excess)
+            case answers.TargetExamined(_, target, finding):
+                actions = self._target_examined(target, finding)
+            case _:
+                return []
+        return self._advance(now, actions)
 
-    def aggregate_ready(self, now: float, attempt: int, result: Aggregated) -> list[Action]:
-        """The aggregate that an AggregateRows action asked for is ready; one of an earlier attempt is ignored."""
-        if not self._expects(attempt) or not self._gather.busy() or self._settlement.frozen:
-            return []
+    def _aggregated(self, result: Aggregated) -> list[Action]:
         offence = self._gather.offence(result.refused, result.too_long)
         if offence is not None and self._may_charge(offence):
             self._charge = offence
-            return self._advance(now, [])
-        return self._advance(now, self._gather.aggregate_ready(result.payload))
-
-    def measured(self, now: float, attempt: int, result: Measured) -> list[Action]:
-        """The projections that a MeasureRows action asked for are ready."""
-        if not self._expects(attempt) or self._settlement.frozen:
             return []
-        return self._advance(now, self._measure.measured(result))
+        return self._gather.aggregate_ready(result.payload)
 
-    def inspected(self, now: float, attempt: int, author: PeerId, part: int, row: Inspected) -> list[Action]:
-        """A row that an InspectRow action was about has been measured."""
-        if not self._expects(attempt):
-            return []
-        if self._settlement.court is not None:
-            self._settlement.court.inspected(author, part, row)
-        elif self._check is not None:
-            self._check.inspected(author, part, (row.product, row.norm))
-        return self._advance(now, [])
-
-    def aggregated_again(self, now: float, attempt: int, part: int, excess: float) -> list[Action]:
-        """A part that an AggregateAgain action was about has been compared with its rows."""
-        if not self._expects(attempt):
-            return []
-        if self._settlement.court is not None:
-            self._settlement.court.aggregated_again(part, excess)
-        elif self._check is not None:
-            self._check.aggregated_again(part, excess)
-        return self._advance(now, [])
-
-    def examined(self, now: float, target: PeerId, finding: Finding) -> list[Action]:
-        """The vector that an Examine action was about has been recomputed."""
-        if self.over:
-            return []
-        court = self._settlement.court
+    def _target_examined(self, target: PeerId, finding: Finding) -> list[Action]:
+        actions: list[Action] = []
         if target == self.attempt.seats.target and self._examined is None:
             self._examined = finding
-            actions: list[Action] = []
-            kind = ChargeKind.WITHHELD if finding.withheld else ChargeKind.GRADIENT
-            accused = Charge(kind, target, 0) if finding.accuse or finding.withheld else None
-            behaviour = self._context.behaviour
-            charge = behaviour.charge(self._context.number, Phase.COMMIT, accused, self.attempt.view)
+            found, view = charge_of(target, finding), self.attempt.view
+            charge = self._context.behaviour.charge(self._context.number, Phase.COMMIT, found, view)
             if charge is not None and self._may_charge(charge):
                 self._charge = self._accusation = charge
             elif self._commit.busy() and not self._settlement.frozen:
                 actions = self._commit.examined()
-            if court is not None:
-                court.examined(target, finding)
-            return self._advance(now, actions)
-        if court is not None:
-            court.examined(target, finding)
-        return self._advance(now, [])
+        if self._settlement.court is not None:
+            self._settlement.court.examined(target, finding)
+        return actions
 
     def _may_charge(self, charge: Charge) -> bool:
-        attempt = self.attempt
-        seats = attempt.seats
+        seats = self.attempt.seats
         heard = (seats.me, charge) in self._history.standing.judged
         return not heard and charge.accused in seats.known and seats.me in seats.voters
 
@@ -216,7 +202,7 @@ class StepMachine:
                 return self._certified(envelope)
             if envelope.kind is MessageKind.LEAVE:
                 self._left.setdefault(envelope.author, envelope)
-                self._settlement.left.setdefault(envelope.author, envelope)
+                self._heard.add_goodbye(envelope)
             elif envelope.attempt == seats.number:
                 return self._file(now, envelope)
         except Malformed:
@@ -232,14 +218,14 @@ class StepMachine:
             case MessageKind.FORWARD:
                 for inner in self._exchange.on_forward(envelope):
                     self.attempt.file(inner)
-                for inner in self._settlement.passed_on(envelope):
-                    self._settlement.add_report(inner)
+                for inner in self._heard.passed_on(envelope):
+                    self._heard.add_report(inner)
             case MessageKind.REPORT:
-                self._settlement.add_report(envelope)
+                self._heard.add_report(envelope)
             case MessageKind.VOTE:
-                self._settlement.add_vote(envelope)
+                self._heard.add_vote(envelope)
             case MessageKind.RELAY:
-                self._settlement.add_relay(envelope)
+                self._heard.add_relay(envelope)
         return []
 
     def accept_part(self, sender: PeerId, envelope: Envelope, length: int) -> memoryview | None:
@@ -292,7 +278,7 @@ class StepMachine:
             ready = not phase.busy() and phase.complete()
             if not ready and phase is not self._check and self._calm(now):
                 return actions
-            if self._reasoned_at == math.inf and self._settlement.reasoned:
+            if self._reasoned_at == math.inf and self._heard.reasoned:
                 self._reasoned_at = now
             if phase is self._commit and self._commit.passed_elsewhere():
                 self._patience.others_have_passed(now, wait=True)
@@ -317,7 +303,7 @@ class StepMachine:
         """Whether nothing unusual has happened, nor can have come to say that waiting is in vain: then a phase only has
         to be complete."""
         attempt, phase = self.attempt, self._phase
-        unusual = attempt.alarm or self._charge is not None or self._settlement.disturbed
+        unusual = attempt.alarm or self._charge is not None or self._heard.disturbed
         if unusual or now >= self._patience.deadline:
             return False
         if phase is self._commit:
@@ -357,38 +343,34 @@ class StepMachine:
 
     def _must_freeze(self, now: float, missing: dict[PeerId, Fault], proven: list[Envelope]) -> bool:
         """Whether the attempt is lost: proven lies, a charge, a deadline, or nothing to wait for that will come."""
-        if proven or self._charge or now >= self._patience.ends or not self._settlement.left.keys().isdisjoint(missing):
+        left = self._heard.left
+        if proven or self._charge or now >= self._patience.ends or not left.keys().isdisjoint(missing):
             return True
-        if Fault.OTHER_VIEW in missing.values() and not self._settlement.blame_views:
+        if Fault.OTHER_VIEW in missing.values() and not self._heard.blame_views:
             return True
-        gone = self._settlement.explained
+        gone = self._heard.explained
         hopeless = {peer for peer, fault in missing.items() if fault in HOPELESS}
         return bool(missing) and not self._phase.busy() and set(missing) <= gone | hopeless
 
     def _freeze(self, now: float, missing: dict[PeerId, Fault], proven: list[Envelope]) -> list[Action]:
         settlement = self._settlement
-        complained = complaints(missing, settlement, ended=now >= self._patience.ends)
+        complained = complaints(missing, self._heard, ended=now >= self._patience.ends)
         told = shown(self.attempt, complained.values(), charged=self._charge is not None)
         testimony = self._exchange.late(min(now, self._reasoned_at), self._patience)
         actions = settlement.freeze(now, self._phase.phase, complained, proven + told, self._charge, testimony)
-        settlement.deadline = max(settlement.deadline, self._patience.last_end(committing=self._phase is self._commit))
+        settlement.extend_to(self._patience.last_end(committing=self._phase is self._commit))
         return actions
 
     def _resolve(self, now: float) -> list[Action]:
-        resolution = self._settlement.resolution(now)
+        resolution = self._settlement.resolution()
         if resolution is None:
             return []
-        attempt, roster, outcome = (
-            self.attempt,
-            self._context.roster,
-            self._history.settle(self._settlement, resolution),
-        )
+        attempt, context = self.attempt, self._context
+        outcome = self._history.settle(self._heard, resolution)
         resolution = outcome.resolution
-        verdicts = tuple(
-            Verdict(ban.peer, make_evidence(ban, about, self._context.previous)) for ban, about in outcome.bans
-        )
+        verdicts = tuple(Verdict(ban.peer, make_evidence(ban, about, context.previous)) for ban, about in outcome.bans)
         what = (resolution.suspended, verdicts, resolution.left, outcome.withdrawn)
-        actions: list[Action] = [Voided(roster.step, attempt.seats.number, *what)]
+        actions: list[Action] = [Voided(context.number, attempt.seats.number, *what)]
         end = end_of_road(attempt, resolution)
         if end is not None:
             return actions + self._stop(*end)

@@ -16,7 +16,7 @@ from btard.round.messages.bodies import Phase, Scalars
 from btard.transport.base import Payload
 
 _RADII = 0.05
-_HEAD_START = 0.5
+_HEAD_START_SECONDS = 0.5
 """Seconds by which the owner keeps its share of randomness from the colluder, so that it knows the sum first."""
 
 _TOPIC = "sum"
@@ -39,7 +39,7 @@ class ColluderCover(Conspirator):
         self, receiver: PeerId, envelope: Envelope, sign: Callable[[bytes], Envelope]
     ) -> Sequence[Outgoing] | None:
         if envelope.kind is MessageKind.REVEAL and self.attacks(envelope.step) and receiver in self.colluders:
-            return [Outgoing(envelope.encode(), _HEAD_START if self.me < receiver else 0.0)]
+            return [Outgoing(envelope.encode(), _HEAD_START_SECONDS if self.me < receiver else 0.0)]
         return None
 
     def scalars(self, step: int, scalars: Scalars, view: View) -> Scalars | None:

@@ -22,7 +22,7 @@ MAX_STREAMS = 24
 _COME_BACK = b"retry: 30000\n\n"
 """Told to a browser whose place was taken: it must not take another one's at once."""
 
-HEARTBEAT = 15.0
+HEARTBEAT_SECONDS = 15.0
 """Seconds after which a quiet stream says that it is alive."""
 
 MAX_EVIDENCE = 64 << 20
@@ -145,7 +145,7 @@ async def _send_events(queue: asyncio.Queue[bytes | None], connection: Connectio
     await connection.write(head + b"retry: 2000\n\n")
     while True:
         try:
-            async with asyncio.timeout(HEARTBEAT):
+            async with asyncio.timeout(HEARTBEAT_SECONDS):
                 message = await queue.get()
         except TimeoutError:
             message = b": still here\n\n"

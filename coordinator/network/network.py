@@ -49,7 +49,7 @@ class SwarmNetwork(Protocol):
         expected: bytes,
         *,
         limit: int,
-        timeout: float,
+        timeout_seconds: float,
     ) -> PeerId | None:
         """Load a state from the first source that serves the expected one; see `swarm.state_sync.download_state`."""
 
@@ -71,7 +71,7 @@ class NodeNetwork:
 
     async def heads(self, peers: Iterable[PeerId]) -> dict[PeerId, Head]:
         """Return where the peers stand; those that do not answer are left out."""
-        return await ask_heads(self._node.transport, peers, timeout=HEAD_TIMEOUT_SECONDS)
+        return await ask_heads(self._node.transport, peers, timeout_seconds=HEAD_TIMEOUT_SECONDS)
 
     async def reach(self, address: PeerAddress) -> str | None:
         """Dial a peer: None if it answered, else why not."""
@@ -91,7 +91,7 @@ class NodeNetwork:
 
     async def evidence(self, source: PeerId, banned: PeerId) -> bytes | None:
         """Return the evidence of a ban that a member shows, unchecked; None if it shows none."""
-        return await ask_evidence(self._node.transport, source, banned, timeout=HEAD_TIMEOUT_SECONDS)
+        return await ask_evidence(self._node.transport, source, banned, timeout_seconds=HEAD_TIMEOUT_SECONDS)
 
     async def download(
         self,
@@ -101,11 +101,11 @@ class NodeNetwork:
         expected: bytes,
         *,
         limit: int,
-        timeout: float,
+        timeout_seconds: float,
     ) -> PeerId | None:
         """Load a state from the first source that serves the expected one."""
         return await download_state(
-            self._node.transport, sources, question, load, expected, limit=limit, timeout=timeout
+            self._node.transport, sources, question, load, expected, limit=limit, timeout_seconds=timeout_seconds
         )
 
 

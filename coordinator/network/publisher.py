@@ -46,10 +46,10 @@ class Publisher:
         self._published.clear()
         self._changed.set()
 
-    async def flush(self, timeout: float) -> bool:
-        """Wait until what was announced last is published; returns whether it was within `timeout` seconds."""
+    async def flush(self, timeout_seconds: float) -> bool:
+        """Wait until what was announced last is published; returns whether it was within `timeout_seconds`."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(timeout_seconds):
                 await self._published.wait()
         return self._published.is_set()
 

@@ -131,7 +131,9 @@ class CheckpointKeeper:
     async def _save(self, step: int, digest: bytes, sources: list[PeerId]) -> None:
         timeout = _BASE_TIMEOUT_SECONDS + self._limit / _SLOWEST
         question = Question(want=Want.SNAPSHOT, step=step)
-        source = await self._network.download(sources, question, self._load, digest, limit=self._limit, timeout=timeout)
+        source = await self._network.download(
+            sources, question, self._load, digest, limit=self._limit, timeout_seconds=timeout
+        )
         if source is None:
             self._failed(step, "no peer served the state that the majority names")
             return

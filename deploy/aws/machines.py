@@ -30,10 +30,10 @@ class Machines:
         patience: seconds to wait at most.
     """
 
-    def __init__(self, cloud: Cloud, poll: float = 5.0, patience: float = 600.0) -> None:
+    def __init__(self, cloud: Cloud, poll_seconds: float = 5.0, patience_seconds: float = 600.0) -> None:
         self._cloud = cloud
-        self._poll = poll
-        self._patience = patience
+        self._poll = poll_seconds
+        self._patience = patience_seconds
 
     def list(self) -> list[Machine]:
         """Return all that AWS shows, ended ones too."""

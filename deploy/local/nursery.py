@@ -39,7 +39,7 @@ from btard.deploy.local.messages import (
 )
 from btard.errors import UserError
 
-_TICK = 0.2
+_TICK_SECONDS = 0.2
 """Seconds between looks at the deadlines, while programs are ending."""
 
 
@@ -59,8 +59,8 @@ class Nursery:
         grace: seconds between asking a program to end and killing it.
     """
 
-    def __init__(self, commands: int, reports: int, grace: float) -> None:
-        self._grace = grace
+    def __init__(self, commands: int, reports: int, grace_seconds: float) -> None:
+        self._grace = grace_seconds
         self._commands = commands
         self._reports = reports
         self._children: dict[int, _Child] = {}
@@ -92,7 +92,7 @@ class Nursery:
     def _turn(self) -> None:
         """Wait for something to happen, and deal with it."""
         ending = any(child.kill_at is not None for child in self._children.values())
-        for key, _ in self._selector.select(_TICK if ending else None):
+        for key, _ in self._selector.select(_TICK_SECONDS if ending else None):
             if key.fd == self._woken:
                 with contextlib.suppress(BlockingIOError):
                     os.read(self._woken, 4096)

@@ -27,7 +27,7 @@ COLLUDERS = "colluders"
 """The directory of a run in which its Byzantine peers meet."""
 
 HONEST = "NONE"
-REFRESH = 0.5
+REFRESH_SECONDS = 0.5
 """Seconds between the coordinator's looks at the swarm: short, since short runs wait for its first and last one."""
 
 _BEHAVIOURS = "btard.behaviours"
@@ -196,7 +196,7 @@ class SwarmPlan:
             "--gather-timeout": s.exchange_timeout,
             "--agree-timeout": s.agree_timeout,
             "--settle-timeout": s.settle_timeout,
-            "--refresh-period": REFRESH,
+            "--refresh-period": REFRESH_SECONDS,
             "--dashboard": s.dashboard,
             "--dashboard-token-file": s.dashboard_token_file.absolute() if s.dashboard_token_file else None,
         }

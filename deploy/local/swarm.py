@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 
 CONFIG_FILE = "config.yaml"
 
-_TICK = 0.25
+_TICK_SECONDS = 0.25
 """Seconds between looks at the files of events."""
 
 _CONNECT_TICK = 0.05
-_COORDINATOR_TIMEOUT = 300.0
+_COORDINATOR_TIMEOUT_SECONDS = 300.0
 """Seconds until the coordinator must listen: on a fresh machine it tokenises the corpus first."""
 
-_LAST_WORDS = 30.0
+_LAST_WORDS_SECONDS = 30.0
 """Seconds that peers may take to leave after the coordinator has finished."""
 
 
@@ -134,7 +134,7 @@ class _Swarm:
                 self._interrupt.check()
                 self._start(nursery)
                 while not self._finished:
-                    self._watch(nursery, _TICK)
+                    self._watch(nursery, _TICK_SECONDS)
                     view.update()
                 self._let_peers_leave(nursery, view)
             nursery.close()
@@ -149,20 +149,20 @@ class _Swarm:
         """Start the coordinator, and the peers as soon as they can reach it."""
         self._running.add(self._plan.coordinator.name)
         nursery.start(self._plan.start_coordinator())
-        deadline = time.monotonic() + _COORDINATOR_TIMEOUT
+        deadline = time.monotonic() + _COORDINATOR_TIMEOUT_SECONDS
         while not _listens(self._plan.port):
             self._watch(nursery, _CONNECT_TICK)
             if time.monotonic() > deadline:
                 log = _shown(self._plan.coordinator.log)
-                raise UserError(f"the coordinator does not listen after {_COORDINATOR_TIMEOUT:g} s; see {log}")
+                raise UserError(f"the coordinator does not listen after {_COORDINATOR_TIMEOUT_SECONDS:g} s; see {log}")
         for peer in self._plan.peers:
             self._running.add(peer.name)
             nursery.start(self._plan.start_peer(peer))
         self._peers_started = True
 
-    def _watch(self, nursery: NurseryClient, timeout: float) -> None:
+    def _watch(self, nursery: NurseryClient, timeout_seconds: float) -> None:
         """Wait a little, and take in what the nursery and the programs tell."""
-        reports = nursery.reports(timeout, self._interrupt)
+        reports = nursery.reports(timeout_seconds, self._interrupt)
         self._interrupt.check()
         self._status.refresh()
         self._tell_dashboard()
@@ -187,9 +187,11 @@ class _Swarm:
             self._alone_since = None
         elif self._alone_since is None:
             self._alone_since = time.monotonic()
-        elif time.monotonic() - self._alone_since > _LAST_WORDS:
+        elif time.monotonic() - self._alone_since > _LAST_WORDS_SECONDS:
             log = _shown(self._plan.coordinator.log)
-            raise UserError(f"all peers have ended, but the coordinator still runs {_LAST_WORDS:g} s later; see {log}")
+            raise UserError(
+                f"all peers have ended, but the coordinator still runs {_LAST_WORDS_SECONDS:g} s later; see {log}"
+            )
 
     def _write_pid(self, report: Started) -> None:
         (self._plan.directory / report.name / "pid").write_text(f"{report.pid}\n")
@@ -217,9 +219,9 @@ class _Swarm:
 
     def _let_peers_leave(self, nursery: NurseryClient, view: LiveView) -> None:
         """Wait for the peers, which end by themselves once the coordinator has told them that the run is over."""
-        deadline = time.monotonic() + _LAST_WORDS
+        deadline = time.monotonic() + _LAST_WORDS_SECONDS
         while self._running and time.monotonic() < deadline:
-            self._watch(nursery, _TICK)
+            self._watch(nursery, _TICK_SECONDS)
             view.update()
         if self._running:
             nursery.end(EndWave(wave=Wave.PEERS))

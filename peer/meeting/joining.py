@@ -32,7 +32,7 @@ _ANSWER_SECONDS = 5.0
 
 
 async def find_manifest(
-    transport: Libp2pTransport, named: Collection[PeerId], timeout: float
+    transport: Libp2pTransport, named: Collection[PeerId], timeout_seconds: float
 ) -> tuple[Envelope, RunManifest]:
     """Ask the peers that the user named for the manifest of their run, over streams that prove their ids.
 
@@ -40,7 +40,7 @@ async def find_manifest(
 
     Args:
         named: the initial peers.
-        timeout: seconds until one of them must have told a manifest.
+        timeout_seconds: seconds until one of them must have told a manifest.
 
     Returns:
         The manifest as its coordinator has signed it, to be handed on, and what it says.
@@ -49,8 +49,8 @@ async def find_manifest(
         UserError: none answers, they tell of different runs, or the run cannot be served.
     """
     loop = asyncio.get_running_loop()
-    deadline = loop.time() + timeout
-    patience_seconds = min(_PATIENCE_SECONDS, timeout / 2)
+    deadline = loop.time() + timeout_seconds
+    patience_seconds = min(_PATIENCE_SECONDS, timeout_seconds / 2)
     told: dict[PeerId, Envelope] = {}
     failures: dict[PeerId, str] = {}
     while True:
@@ -69,20 +69,23 @@ async def find_manifest(
     if not told:
         said = "; ".join(f"{peer}: {failures[peer]}" for peer in named)
         raise UserError(
-            f"no run is announced within {timeout:g} s by the initial peers, and nobody else is asked ({said}); check "
-            "that a btard-coordinator runs at the address"
+            f"no run is announced within {timeout_seconds:g} s by the initial peers, and nobody else is asked ({said});"
+            " check that a btard-coordinator runs at the address"
         )
     _refuse_different(told)
     envelope = next(iter(told.values()))
     return envelope, _readable(envelope)
 
 
-async def _ask_manifest(transport: Libp2pTransport, peer: PeerId, timeout: float) -> Envelope | str:
+async def _ask_manifest(transport: Libp2pTransport, peer: PeerId, timeout_seconds: float) -> Envelope | str:
     """Return the manifest's envelope with a valid signature, or why there is none."""
     question = Question(want=Want.MANIFEST).encode()
     try:
         answer = await transport.fetch(
-            peer, question, limit=MAX_MANIFEST_ENVELOPE, timeout=max(POLL_SECONDS, min(_ANSWER_SECONDS, timeout))
+            peer,
+            question,
+            limit=MAX_MANIFEST_ENVELOPE,
+            timeout_seconds=max(POLL_SECONDS, min(_ANSWER_SECONDS, timeout_seconds)),
         )
         envelope = Envelope.decode(answer, limit=MAX_MANIFEST_ENVELOPE)
     except (FetchError, Malformed) as error:

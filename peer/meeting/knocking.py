@@ -33,7 +33,9 @@ async def ask_directory(transport: Libp2pTransport, peer: PeerId) -> Directory |
     """Return where a peer believes the others to be, None if it does not say; ends in a few seconds."""
     question = Question(want=Want.ADDRESSES).encode()
     try:
-        return Directory.decode(await transport.fetch(peer, question, limit=MAX_DIRECTORY, timeout=_ANSWER_SECONDS))
+        return Directory.decode(
+            await transport.fetch(peer, question, limit=MAX_DIRECTORY, timeout_seconds=_ANSWER_SECONDS)
+        )
     except (FetchError, Malformed) as error:
         logger.debug("%s tells no addresses: %s", peer.short, error)
         return None
@@ -88,7 +90,7 @@ class Knocker:
         """Knock at one door, and return after how many seconds to do so again."""
         try:
             reply = Reply.decode(
-                await self._transport.fetch(door, self._question, limit=MAX_REPLY, timeout=_ANSWER_SECONDS),
+                await self._transport.fetch(door, self._question, limit=MAX_REPLY, timeout_seconds=_ANSWER_SECONDS),
             )
         except (FetchError, Malformed) as error:
             logger.debug("nobody opens at %s: %s", door.short, error)

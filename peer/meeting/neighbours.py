@@ -103,7 +103,7 @@ class Neighbours:
                 del known[peer]
 
     async def locate(self, members: Iterable[PeerId], patience_seconds: float) -> None:
-        """Ask around and look until the members' addresses are known, or for that long.
+        """Ask around and look until the members' addresses are known, or for `patience_seconds`.
 
         p2pd may find them by itself.
         """
@@ -157,8 +157,9 @@ class Neighbours:
             fingerprint=self._manifest.fingerprint, maddrs=list(self._node.maddrs[:MAX_MADDRS]), time=time.time()
         )
         try:
-            envelope = join.sign(self._key, self._manifest.run, MessageKind.JOIN)
-            await self._node.records.publish(envelope, MAX_AGE_SECONDS)
+            await self._node.records.publish(
+                join.sign(self._key, self._manifest.run, MessageKind.JOIN), MAX_AGE_SECONDS
+            )
             self._announce_at = time.monotonic() + MAX_AGE_SECONDS / 4
         except RecordError as error:
             logger.warning("cannot announce this peer: %s", error)

@@ -104,7 +104,9 @@ class Rosters:
     async def _over_stream(self, peer: PeerId) -> Envelope | None:
         question = Question(want=Want.ROSTER).encode()
         try:
-            answer = await self._transport.fetch(peer, question, limit=MAX_ROSTER_ENVELOPE, timeout=_ANSWER_SECONDS)
+            answer = await self._transport.fetch(
+                peer, question, limit=MAX_ROSTER_ENVELOPE, timeout_seconds=_ANSWER_SECONDS
+            )
             return Envelope.decode(answer, limit=MAX_ROSTER_ENVELOPE)
         except (FetchError, Malformed) as error:
             logger.debug("no roster from %s: %s", peer.short, error)

@@ -45,13 +45,13 @@ class Sight:
     bans: dict[PeerId, Bans]
 
 
-async def look(node: Libp2pNode, known: set[PeerId], timeout: float) -> Sight:
+async def look(node: Libp2pNode, known: set[PeerId], timeout_seconds: float) -> Sight:
     """Read the records of the run that the peers in `known` tell of.
 
     Raises:
-        UserError: no run is announced within `timeout` seconds, or its manifest is of another version.
+        UserError: no run is announced within `timeout_seconds`, or its manifest is of another version.
     """
-    signed, manifest = await find_manifest(node.transport, known, timeout)
+    signed, manifest = await find_manifest(node.transport, known, timeout_seconds)
     coordinator, run, records = signed.author, manifest.run, node.records
     rosters = Rosters(records, node.transport, coordinator, run, known)
     record = await rosters.look()

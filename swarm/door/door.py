@@ -286,7 +286,7 @@ async def call_over(transport: Libp2pTransport, manifest: bytes, peer: PeerId) -
     """Ask a peer for the run's manifest over a stream: None when it has it, else why not; a `Call` of a `Door`."""
     question = Question(want=Want.MANIFEST).encode()
     try:
-        answer = await transport.fetch(peer, question, limit=len(manifest), timeout=CALL_TIMEOUT_SECONDS)
+        answer = await transport.fetch(peer, question, limit=len(manifest), timeout_seconds=CALL_TIMEOUT_SECONDS)
     except FetchError as error:
         return str(error)
     return None if answer == manifest else "it answers with another manifest"

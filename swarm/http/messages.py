@@ -63,8 +63,8 @@ class Response:
     headers: tuple[tuple[str, str], ...] = ()
 
 
-async def read_request(reader: asyncio.StreamReader, timeout: float) -> Request:
-    """Read one request, whose last byte must come within `timeout` seconds.
+async def read_request(reader: asyncio.StreamReader, timeout_seconds: float) -> Request:
+    """Read one request, whose last byte must come within `timeout_seconds`.
 
     Raises:
         BadRequest: it is no GET request that could be answered.
@@ -72,7 +72,7 @@ async def read_request(reader: asyncio.StreamReader, timeout: float) -> Request:
         TimeoutError: it is too slow.
     """
     try:
-        async with asyncio.timeout(timeout):
+        async with asyncio.timeout(timeout_seconds):
             head = await reader.readuntil(b"\r\n\r\n")
     except asyncio.IncompleteReadError:
         raise EOFError from None

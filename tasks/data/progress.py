@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class Stage(StrEnum):
+class PreparationStage(StrEnum):
     """What a preparation is doing."""
 
     TOKENIZER = "training the tokenizer"
@@ -13,12 +13,12 @@ class Stage(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class PreparationProgress:
     """How far a stage is, in the source's unit (characters or rows)."""
 
-    stage: Stage
+    stage: PreparationStage
     done: int
     total: int
 
 
-ProgressListener = Callable[[Progress], None]
+ProgressListener = Callable[[PreparationProgress], None]

@@ -39,7 +39,7 @@ def mixed(
         peers, steps=steps, seed=seed, behaviours=behaviours, rules=rules, conditions=NetworkConditions(delay), tau=tau
     )
     for peer in swarm.peers:
-        peer.spoiled = lambda batch, parameters: -seeded_gradient(batch, parameters)
+        peer.trainer.spoiled = lambda batch, parameters: -seeded_gradient(batch, parameters)
     return swarm.run()
 
 

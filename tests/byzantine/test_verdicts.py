@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from btard.behaviour import Behaviour
-from btard.byzantine.control.crash import Crash
 from btard.byzantine.selection import BEHAVIOURS_GROUP, make_behaviour
 from btard.byzantine.settings import BehaviourSettings
 from btard.round.actions import Stopped
@@ -170,9 +169,7 @@ def swarm_of(name: str, case: Case, **settings: object) -> Swarm:
     rules = dataclasses.replace(RULES, verification=verification, aggregation=aggregation)
     swarm = Swarm(PEERS, steps=case.steps, seed=case.seed, behaviours=behaviours, rules=rules, peer_type=Careful)
     for peer in swarm.peers:
-        peer.spoiled = lambda batch, parameters: -seeded_gradient(batch, parameters)
-        if isinstance(peer.behaviour, Crash):
-            peer.behaviour.die = peer.crash  # type: ignore[method-assign]
+        peer.trainer.spoiled = lambda batch, parameters: -seeded_gradient(batch, parameters)
     return swarm
 
 

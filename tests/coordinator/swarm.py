@@ -164,7 +164,7 @@ class MemoryNetwork:
         expected: bytes,
         *,
         limit: int,
-        timeout: float,
+        timeout_seconds: float,
     ) -> PeerId | None:
         for peer in sources:
             data = self.states.get((peer, question.step))

@@ -132,7 +132,7 @@ def test_a_run_of_the_local_backend(tmp_path: Path) -> None:
         tmp_path / "state",
     )
     scratch = swarm_settings(experiment(), runs_of(experiment())[0], tmp_path, None)
-    assert (scratch.byzantine, scratch.checkpoint_at, scratch.seed) == (0, [4], 1337)
+    assert (scratch.byzantine, scratch.checkpoint_steps, scratch.seed) == (0, (4,), 1337)
 
 
 def write_peer(directory: Path, attack: str, events: list[dict[str, Any]]) -> None:

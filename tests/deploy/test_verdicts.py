@@ -110,6 +110,23 @@ def test_verdicts_that_anybody_can_check_ban_two_kinds_of_liars(
     assert {(verdict["peer"], verdict["step"]) for verdict in verdicts} == {(b.peer_id, b.step) for b in summary.bans}
 
 
+@pytest.mark.slow
+@pytest.mark.swarm
+def test_auditors_ban_wrong_owners_in_a_real_swarm(tmp_path: Path, started: list[subprocess.Popen[str]]) -> None:
+    rule = "trimmed_mean:share=0.4"
+    started.append(
+        swarm(tmp_path, peers=5, byzantine=2, attack=["SELF_COVER"], attack_start=2, rule=rule, validators=0, steps=6)
+    )
+    to_its_end(started[0])
+
+    summary = summary_of(tmp_path)
+    assert summary.rule == rule and (summary.steps, summary.survivors) == (6, 3)
+    assert {ban.peer: ban.step for ban in summary.bans} == {"peer-3": 2, "peer-4": 2}
+    assert {ban.reason for ban in summary.bans} <= {Offence.WRONG_AGGREGATE, Offence.MALFORMED}
+    told = verdicts_on(tmp_path / "peer-0" / "bans")
+    assert len(told) == 2 and all(found["proven"] for found in told)
+
+
 @pytest.mark.swarm
 def test_the_published_lottery_bans_too(tmp_path: Path, started: list[subprocess.Popen[str]]) -> None:
     started.append(swarm(tmp_path, peers=3, byzantine=1, attack_start=2, check_proba=1.0, validators=0, steps=8))

@@ -10,7 +10,7 @@ import pytest
 from tests.mutants import run
 from tests.mutants.catalogue import MUTANTS
 from tests.mutants.mutant import Mutant
-from tests.mutants.plugin import mutated
+from tests.mutants.plugin import module_of, mutated
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -22,6 +22,7 @@ def test_there_are_enough_and_each_has_its_own_name() -> None:
 @pytest.mark.parametrize("mutant", MUTANTS, ids=[mutant.name for mutant in MUTANTS])
 def test_the_bug_can_be_planted_and_its_test_exists(mutant: Mutant) -> None:
     ast.parse(mutated(mutant))
+    assert (ROOT / f"{module_of(mutant).replace('.', '/')}.py").samefile(ROOT / mutant.file)
     file, _, test = mutant.test.partition("::")
     tree = ast.parse((ROOT / file).read_text())
     functions = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}

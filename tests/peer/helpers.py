@@ -68,7 +68,7 @@ class TableTransport:
     peer_id: PeerId = PEERS[5]
     asked: list[tuple[PeerId, bytes, int]] = field(default_factory=list)
 
-    async def fetch(self, peer: PeerId, request: bytes, *, limit: int, timeout: float) -> bytes:
+    async def fetch(self, peer: PeerId, request: bytes, *, limit: int, timeout_seconds: float) -> bytes:
         """See `Libp2pTransport.fetch`."""
         self.asked.append((peer, request, limit))
         answer = self.answers.get(peer, FetchError("unreachable"))

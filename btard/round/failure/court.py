@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 
 from btard.identity import MessageKind, PeerId
-from btard.round.actions import Action, Examine, Send
+from btard.round.actions import Action, Send
 from btard.round.attempt.attempt import Attempt
 from btard.round.context import StepContext
 from btard.round.delivery.exchange import Exchange
@@ -48,7 +48,6 @@ class Court:
         self._looking: set[Item] = set()
         self._collection = Collection(attempt, exchange)
         self.urges_at = math.inf
-        self.voted = False
 
     def open(self, now: float) -> list[Action]:
         """Ask for what has to be looked at."""
@@ -68,7 +67,7 @@ class Court:
         if self._context.previous is None:
             self._settle_unknown(targets)
         else:
-            actions += [Examine(target) for target in sorted(targets)]
+            actions += [self._context.examine(target) for target in sorted(targets)]
         return actions + self.advance(now)
 
     def _must_aggregate(self, charge: Charge) -> bool:
@@ -171,7 +170,6 @@ class Court:
         who hear of nothing else.
         """
         seats, context = self._seats, self._context
-        self.voted = True
         ballots = []
         for accuser, charge in sorted(self.charges.items()):
             finding = self._found.get(accuser)

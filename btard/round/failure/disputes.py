@@ -51,7 +51,7 @@ class Disputes:
         """Decide.
 
         Args:
-            blame_views: whether another view of the membership is a fault: see `Settlement.reconsider`.
+            blame_views: whether another view of the membership is a fault: see `Heard.reconsider`.
             proven: somebody is proven to have told different things to different peers, which explains that digests
                 differ.
         """

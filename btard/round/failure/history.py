@@ -15,9 +15,8 @@ from btard.identity import Envelope, PeerId
 from btard.round.actions import OutcomeKind
 from btard.round.attempt.attempt import Attempt
 from btard.round.context import StepContext
-from btard.round.delivery.exchange import Exchange
+from btard.round.failure.heard import Heard
 from btard.round.failure.resolve import Ban, Resolution
-from btard.round.failure.settlement import Settlement
 from btard.round.messages.accusations import Charge
 
 
@@ -65,7 +64,7 @@ class History:
 
     def __init__(self, context: StepContext) -> None:
         self._context = context
-        self._failed: list[Settlement] = []
+        self._failed: list[Heard] = []
         self.standing = Standing(context.roster.members)
 
     @property
@@ -77,20 +76,20 @@ class History:
     @property
     def testimony(self) -> list[Envelope]:
         """Everything that was said about all failures."""
-        return [envelope for settlement in self._failed for envelope in settlement.testimony]
+        return [envelope for heard in self._failed for envelope in heard.testimony]
 
     def blames_views(self, standing: Standing) -> bool:
         """Whether another view is a fault by now: views have come together more often than liars could part them."""
         return standing.reconsidered > len(self._context.roster.voters)
 
-    def settle(self, settlement: Settlement, resolution: Resolution) -> Outcome:
+    def settle(self, heard: Heard, resolution: Resolution) -> Outcome:
         """Take in a failure; the last attempt of the step so far."""
-        attempt = settlement.attempt
-        self._failed.append(settlement)
-        if attempt.seats.number == 0 or not settlement.views_differ or settlement.blame_views:
+        attempt = heard.attempt
+        self._failed.append(heard)
+        if attempt.seats.number == 0 or not heard.views_differ or heard.blame_views:
             self.standing = self.standing.after(resolution)
             return Outcome(resolution, tuple((ban, attempt) for ban in resolution.bans))
-        return self._replay(settlement.earlier)
+        return self._replay(heard.earlier)
 
     def _replay(self, told: Iterable[Envelope]) -> Outcome:
         """Work out again what follows from all failures."""
@@ -101,7 +100,7 @@ class History:
         for number, failed in enumerate(self._failed):
             attempt = Attempt(context.seats(number, standing.members), papers=failed.attempt.said.papers)
             blame = self.blames_views(standing)
-            again = Settlement(context, attempt, Exchange(context, attempt), standing.judged, blame_views=blame)
+            again = Heard(attempt, standing.judged, blame_views=blame)
             resolution = again.reconsider(testimony)
             if number > 0 and again.views_differ and not again.blame_views:
                 standing = replace(standing, reconsidered=standing.reconsidered + 1)

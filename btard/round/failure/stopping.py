@@ -7,11 +7,12 @@ from collections.abc import Iterable, Mapping
 from btard.identity import Envelope, PeerId
 from btard.round.attempt.attempt import Attempt
 from btard.round.failure.disputes import SIGNED_FAULTS
-from btard.round.failure.settlement import Settlement
-from btard.round.messages.accusations import Fault
+from btard.round.failure.heard import Heard
+from btard.round.messages.accusations import Charge, ChargeKind, Fault
 from btard.round.messages.attachments import SHOWN
 from btard.round.messages.bodies import Phase
 from btard.round.phases.phase import HOPELESS
+from btard.round.vectors.work import Finding
 
 
 def proofs(attempt: Attempt, phase: Phase, false_reveals: Iterable[tuple[Envelope, Envelope]]) -> list[Envelope]:
@@ -28,18 +29,25 @@ def proofs(attempt: Attempt, phase: Phase, false_reveals: Iterable[tuple[Envelop
     return [envelope for pair in pairs for envelope in pair] + list(said.malformed.values())
 
 
-def complaints(missing: Mapping[PeerId, Fault], settlement: Settlement, *, ended: bool) -> dict[PeerId, Fault]:
+def complaints(missing: Mapping[PeerId, Fault], heard: Heard, *, ended: bool) -> dict[PeerId, Fault]:
     """Return of whom to complain; `ended` says that everything has been waited for.
 
     Once a reason is known, nobody complains of what it misses, and testimony does not grow any more: others may have
     stopped for that reason before they could say what they have not got.
     """
-    explained, reasoned = settlement.explained, settlement.reasoned
+    explained, reasoned = heard.explained, heard.reasoned
     return {
         peer: fault
         for peer, fault in missing.items()
         if fault is Fault.OTHER_VIEW or (not reasoned and (fault in HOPELESS or (ended and peer not in explained)))
     }
+
+
+def charge_of(target: PeerId, finding: Finding) -> Charge | None:
+    """Return what a validator accuses its target of by what it has found, None for nothing."""
+    if not finding.accuse and not finding.withheld:
+        return None
+    return Charge(ChargeKind.WITHHELD if finding.withheld else ChargeKind.GRADIENT, target, 0)
 
 
 def shown(attempt: Attempt, faults: Iterable[Fault], *, charged: bool) -> list[Envelope]:

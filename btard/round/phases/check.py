@@ -15,6 +15,7 @@ from btard.round.messages.bodies import Item, Phase
 from btard.round.phases.collection import Collection
 from btard.round.phases.measure import row_excess
 from btard.round.vectors.aggregation import aggregate_limits
+from btard.round.vectors.work import Inspected
 from btard.verification.scalars import plausible
 from btard.verification.thresholds import SCALARS
 
@@ -88,10 +89,10 @@ class CheckPhase:
                 actions.append(inspection(self._attempt, owner, part))
         return actions + self._collection.advance()
 
-    def inspected(self, owner: PeerId, part: int, true: tuple[float, float]) -> None:
+    def inspected(self, owner: PeerId, part: int, row: Inspected) -> None:
         """An owner's own row has been measured."""
         self._inspecting.discard((MessageKind.PART, owner, part))
-        if SCALARS.accuses(row_excess(self._attempt, owner, part, true)):
+        if SCALARS.accuses(row_excess(self._attempt, owner, part, (row.product, row.norm))):
             self._charge = self._charge or Charge(ChargeKind.FALSE_SCALARS, owner, part)
 
     def aggregated_again(self, part: int, excess: float) -> None:

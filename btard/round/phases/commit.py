@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 
 from btard.identity import MessageKind, PeerId
-from btard.round.actions import Action, EncodeParts, Examine
+from btard.round.actions import Action, ComputeGradient, EncodeParts
+from btard.round.answers import GradientComputed
 from btard.round.attempt.attempt import Attempt
 from btard.round.context import StepContext
 from btard.round.messages.accusations import Fault
@@ -16,12 +17,21 @@ from btard.round.randomness import secret_share, share_commitment
 class CommitPhase:
     """Broadcast the hashes of the own parts and of a share of randomness; wait for those of all members.
 
-    A validator commits to no parts, and not before it has examined its target.
+    A validator commits to no parts, and not before it has examined its target. `gradient` is what this peer submits in
+    the step, once that is computed.
     """
 
     phase = Phase.COMMIT
 
-    def __init__(self, context: StepContext, attempt: Attempt, decided: bytes, *, examined: bool) -> None:
+    def __init__(
+        self,
+        context: StepContext,
+        attempt: Attempt,
+        decided: bytes,
+        *,
+        examined: bool,
+        gradient: GradientComputed | None = None,
+    ) -> None:
         self._context = context
         self._decided = decided
         self._attempt = attempt
@@ -29,21 +39,30 @@ class CommitPhase:
         self._said = attempt.said
         self._carried = attempt.carried
         self._examined = examined
+        self._gradient = gradient
         self._committed = False
 
     def enter(self) -> list[Action]:
-        """Ask for the parts, or for the examination."""
+        """Ask for the own vector, once a step, and for its parts as soon as it is there; or for the examination."""
         seats = self._seats
         if seats.me in seats.submitters:
-            return [EncodeParts(seats.number, seats.partition.count)]
+            if self._gradient is not None:
+                return self.computed(self._gradient)
+            return [ComputeGradient(seats.roster)] if seats.number == 0 else []
         if not self._examined and seats.target is not None:
-            return [Examine(seats.target)]
+            return [self._context.examine(seats.target)]
         return self._commit((), b"")
 
-    def parts_ready(self, parts: tuple[memoryview, ...], digests: tuple[bytes, ...], momentum: bytes) -> list[Action]:
+    def computed(self, gradient: GradientComputed) -> list[Action]:
+        """Ask for the parts of the own vector."""
+        self._gradient = gradient
+        return [EncodeParts(self._seats.number, self._seats.partition.count, gradient.vector)]
+
+    def encoded(self, parts: tuple[memoryview, ...], digests: tuple[bytes, ...]) -> list[Action]:
         """Commit to the own parts."""
+        assert self._gradient is not None
         self._carried.keep_rows(self._seats.me, parts)
-        return self._commit(digests, momentum)
+        return self._commit(digests, self._gradient.momentum)
 
     def examined(self) -> list[Action]:
         """The target has been examined and not been accused."""

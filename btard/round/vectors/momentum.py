@@ -13,6 +13,7 @@ import torch
 
 from btard.hashing import digest
 from btard.identity import Malformed
+from btard.tensors import bytes_of
 
 _KEPT = 2
 """Steps whose base is kept: the current one and the one before it."""
@@ -51,7 +52,15 @@ def submission(gradient: torch.Tensor, base: torch.Tensor | None, momentum: floa
 
 
 @dataclass(frozen=True)
-class _Link:
+class Link:
+    """The last vector that a peer was seen to submit: into how many parts it was cut, and their hashes."""
+
+    count: int
+    digests: tuple[bytes, ...]
+
+
+@dataclass(frozen=True)
+class _Submission:
     step: int
     base: torch.Tensor
     digest: bytes
@@ -65,17 +74,17 @@ class Momentum:
     """
 
     def __init__(self, momentum: float, dimension: int) -> None:
-        """`momentum`: mu in [0, 1); `dimension`: d."""
-        self._momentum = momentum
+        """`momentum`: mu in [0, 1), kept as `mu`; `dimension`: d."""
+        self.mu = momentum
         self._dimension = dimension
-        self._links: tuple[_Link, ...] = ()
+        self._links: tuple[_Submission, ...] = ()
 
     def base(self, step: int) -> torch.Tensor | None:
         """Return m_(t-1) for t = `step`, float32 of shape (d,), zeros at the start of the chain; None without momentum.
 
         Nobody may change it.
         """
-        if not self._momentum:
+        if not self.mu:
             return None
         known = [link for link in self._links if link.step <= step]
         if not known:
@@ -86,7 +95,7 @@ class Momentum:
         """Note what was submitted in `step` (m_t, float32 of shape (d,), not to be changed) and from which `base`."""
         if base is not None:
             earlier = tuple(link for link in self._links if link.step < step)
-            self._links = (*earlier, _Link(step, base, digest(_view(base)), vector))[-_KEPT:]
+            self._links = (*earlier, _Submission(step, base, digest(bytes_of(base)), vector))[-_KEPT:]
 
     def reset(self) -> None:
         """Begin a new chain, as a peer does that joins."""
@@ -99,7 +108,7 @@ class Momentum:
 
     def base_bytes(self, step: int) -> bytes | None:
         """Return the base of the submission of `step` as 4 d float32 bytes, None if it is not kept."""
-        return next((bytes(_view(link.base)) for link in self._links if link.step == step), None)
+        return next((bytes(bytes_of(link.base)) for link in self._links if link.step == step), None)
 
 
 def base_from_bytes(data: bytes | bytearray | memoryview, dimension: int) -> torch.Tensor:
@@ -114,7 +123,3 @@ def base_from_bytes(data: bytes | bytearray | memoryview, dimension: int) -> tor
     if not bool(torch.isfinite(base).all()):
         raise Malformed("the base holds numbers that are not finite")
     return base
-
-
-def _view(vector: torch.Tensor) -> memoryview:
-    return memoryview(vector.detach().contiguous().view(torch.uint8).numpy())  # type: ignore[arg-type]

@@ -10,6 +10,7 @@ from functools import cached_property, lru_cache
 
 import torch
 
+from btard.tensors import bytes_of
 from btard.transport.base import Payload
 from btard.vocabulary import WireType
 
@@ -84,8 +85,7 @@ def to_wire(vector: torch.Tensor, wire: WireType) -> memoryview:
         limit = torch.finfo(dtype_of(wire)).max
         finite = torch.isfinite(vector)
         vector = torch.where(finite, vector.clamp(-limit, limit), vector).to(dtype_of(wire))
-    flat = vector.detach().contiguous()
-    return memoryview(flat.view(torch.uint8).numpy())  # type: ignore[arg-type]
+    return bytes_of(vector)
 
 
 def from_wire(payload: Payload, wire: WireType) -> torch.Tensor:

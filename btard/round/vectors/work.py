@@ -16,6 +16,7 @@ from btard.round.attempt.attempt import Attempt
 from btard.round.messages.accusations import Opinion
 from btard.round.rules import AggregationRules, Validation
 from btard.round.vectors.aggregation import aggregate_excess, combined
+from btard.round.vectors.momentum import Link
 from btard.round.vectors.partition import Partition, WireType, block_from_wire, from_wire, rows_from_wire, to_wire
 from btard.verification.projection import Measure, length_of, norm_of, projection_of
 from btard.verification.scalars import (
@@ -175,14 +176,6 @@ def compare_again(action: AggregateAgain, rules: AggregationRules) -> float:
     partition = action.partition
     aggregate = partition.view(action.flat, action.part)
     return aggregate_excess(aggregate, action.rows, partition.wire, rules, partition.count)
-
-
-@dataclass(frozen=True)
-class Link:
-    """The last vector that a peer was seen to submit: into how many parts it was cut, and their hashes."""
-
-    count: int
-    digests: tuple[bytes, ...]
 
 
 @dataclass(frozen=True)

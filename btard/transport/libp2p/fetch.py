@@ -173,7 +173,8 @@ class FetchServer:
 
     async def _write(self, pipe: Pipe, payload: Payload, *, stranger: bool) -> None:
         """Write an answer as fast as it is read, and no faster than strangers together may be sent."""
-        period, least = self._limits.reader_window, int(self._limits.reader_window * self._limits.reader_rate)
+        period = self._limits.reader_window_seconds
+        least = int(period * self._limits.reader_rate)
         loop = asyncio.get_running_loop()
         await pipe.write(bytes([_OK]) + _ANSWER.pack(len(payload)), period)
         view = memoryview(payload)
@@ -189,7 +190,13 @@ class FetchServer:
 
 
 async def fetch(
-    control: ControlSocket, peer: PeerId, request: bytes, *, limit: int, timeout: float, open_timeout: float
+    control: ControlSocket,
+    peer: PeerId,
+    request: bytes,
+    *,
+    limit: int,
+    timeout_seconds: float,
+    open_timeout_seconds: float,
 ) -> bytes:
     """Return what `peer` answers to `request`.
 
@@ -198,8 +205,8 @@ async def fetch(
         peer: the one to ask.
         request: at most 64 KiB.
         limit: the largest answer accepted, in bytes; announced larger ones are refused before anything is allocated.
-        timeout: seconds for everything.
-        open_timeout: seconds of it for reaching the peer.
+        timeout_seconds: seconds for everything.
+        open_timeout_seconds: seconds of it for reaching the peer.
 
     Raises:
         FetchError: unreachable, refused, busy, too large, broken, or too slow.
@@ -229,14 +236,18 @@ async def fetch(
 
     pipe: Pipe | None = None
     try:
-        async with asyncio.timeout(timeout):
+        async with asyncio.timeout(timeout_seconds):
             pipe = await control.open_stream(
-                peer, FETCH_PROTOCOL, parse, min(open_timeout, timeout), lambda _: fail("the peer closed the stream")
+                peer,
+                FETCH_PROTOCOL,
+                parse,
+                min(open_timeout_seconds, timeout_seconds),
+                lambda _: fail("the peer closed the stream"),
             )
-            await pipe.write(_REQUEST.pack(len(request)) + request, timeout)
+            await pipe.write(_REQUEST.pack(len(request)) + request, timeout_seconds)
             return bytes(await answer)
     except TimeoutError:
-        raise FetchError(f"no complete answer within {timeout:g} s") from None
+        raise FetchError(f"no complete answer within {timeout_seconds:g} s") from None
     except DaemonError as error:
         raise Unreachable(str(error)) from None
     except StreamLost as error:

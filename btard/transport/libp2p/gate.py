@@ -19,7 +19,7 @@ from btard.transport.libp2p.settings import Counters, Limits
 
 K = TypeVar("K")
 
-_LEAST_PAUSE = 0.1
+_LEAST_PAUSE_SECONDS = 0.1
 """Seconds for which a closed gate stays closed: opening it costs time, too."""
 
 _MOST_PEERS = 4096
@@ -33,7 +33,7 @@ class Gate:
         """`crowd`: all gates that are closed, of which this one may become one."""
         self._loop = asyncio.get_running_loop()
         self._limits = limits
-        self._work = Budget(limits.work_share, limits.work_burst)
+        self._work = Budget(limits.work_share, limits.work_burst_seconds)
         self._bytes = Budget(limits.message_rate, limits.message_rate)
         self._crowd = crowd
         self._on_pause = on_pause
@@ -81,7 +81,7 @@ class Gate:
         if not self.closed:
             self._on_pause()
             self._crowd.add(self)
-            self._timer = self._loop.call_later(max(_LEAST_PAUSE, self._wait(now)), self._open)
+            self._timer = self._loop.call_later(max(_LEAST_PAUSE_SECONDS, self._wait(now)), self._open)
 
     def _wait(self, now: float) -> float:
         return max(self._work.wait(now), self._bytes.wait(now))
@@ -90,7 +90,7 @@ class Gate:
         """Let one stream be read, and the next one only if the budget outlasts that."""
         wait = self._wait(self._loop.time())
         if wait > 0:
-            self._timer = self._loop.call_later(max(_LEAST_PAUSE, wait), self._open)
+            self._timer = self._loop.call_later(max(_LEAST_PAUSE_SECONDS, wait), self._open)
         elif self._waiting:
             self._waiting.popleft().resume()
             self._timer = self._loop.call_soon(self._after_reading)

@@ -39,11 +39,11 @@ _HASH_STEP = 128 << 10
 _MESSAGES_STEP = 16 << 10
 """Bytes of messages read at a time: as many as usually wait, few enough to be through with at once."""
 
-_OPENING_COST = 200e-6
+_OPENING_COST_SECONDS = 200e-6
 """Seconds of processor time of opening and closing a stream, besides what is measured: uvloop's part."""
-_READ_COST = 25e-6
+_READ_COST_SECONDS = 25e-6
 """Seconds of a read, besides what is measured: waking, and the system call."""
-_BYTE_COST = 1e-9
+_BYTE_COST_SECONDS = 1e-9
 """Seconds of decrypting a byte, in p2pd, and copying it out of the socket."""
 
 StreamParser = Callable[[Pipe, PeerId], Parser]
@@ -140,7 +140,7 @@ class IncomingStreams:
             self._counters.streams_refused += 1
             raise StreamViolation(f"a stream of no Ed25519 peer: {error}") from None
         gate = self._pass(pipe, sender, info.proto)
-        gate.spend(_OPENING_COST)
+        gate.spend(_OPENING_COST_SECONDS)
         if not self.gates.opens(sender):
             self._counters.streams_refused += 1
             self._disconnect(sender)
@@ -175,7 +175,7 @@ class IncomingStreams:
 
     def _pay(self, pipe: Pipe, size: int, seconds: float) -> None:
         """Let the sender's budget pay for a read, but for that of a part that may yet be of use."""
-        seconds += _READ_COST + size * _BYTE_COST
+        seconds += _READ_COST_SECONDS + size * _BYTE_COST_SECONDS
         if pipe in self._unpaid:
             self._unpaid[pipe] += seconds
         elif pipe in self._gate:

@@ -66,7 +66,7 @@ class Libp2pNode:
         announce_maddrs: Sequence[str] = (),
         public: bool = False,
         tls: bool = True,
-        startup_timeout: float = 30.0,
+        startup_timeout_seconds: float = 30.0,
         serve: Serve | None = None,
         inbox: Inbox | None = None,
         limits: Limits | None = None,
@@ -82,7 +82,7 @@ class Libp2pNode:
             announce_maddrs: multiaddresses to tell others instead of those found.
             public: use NAT port mapping, AutoNAT and relays.
             tls: offer TLS beside Noise; without it `host:port` discovery cannot find this node.
-            startup_timeout: seconds for each of p2pd's start and joining.
+            startup_timeout_seconds: seconds for each of p2pd's start and joining.
             serve: answers fetches.
             inbox: what arrives is delivered to it; may be attached to the transport later.
             limits: deadlines and bounds of the transport.
@@ -103,20 +103,20 @@ class Libp2pNode:
                 public=public,
                 relays=initial_peers,
                 tls=tls,
-                timeout=startup_timeout,
+                timeout_seconds=startup_timeout_seconds,
             )
             parts.push_async_callback(daemon.stop)
             transport = Libp2pTransport(daemon, serve=serve, limits=limits)
             parts.push_async_callback(transport.close)
             transport.attach(inbox)
-            with _joining(startup_timeout):
-                maddrs = await _own_maddrs(daemon, startup_timeout)
-                await transport.start(startup_timeout)
-                reached = await _dial(transport, daemon.peer_id, initial_peers, startup_timeout)
-                dht, rules = await _start_dht(daemon, parts, startup_timeout, client=client)
+            with _joining(startup_timeout_seconds):
+                maddrs = await _own_maddrs(daemon, startup_timeout_seconds)
+                await transport.start(startup_timeout_seconds)
+                reached = await _dial(transport, daemon.peer_id, initial_peers, startup_timeout_seconds)
+                dht, rules = await _start_dht(daemon, parts, startup_timeout_seconds, client=client)
                 anchors = frozenset(split_maddr(maddr)[0] for maddr in reached)
                 records = Records(dht, IdentityKey.load(identity_path), rules, anchors)
-                await _meet(dht, reached, startup_timeout)
+                await _meet(dht, reached, startup_timeout_seconds)
             if on_failure is not None:
                 watchdog = Watchdog(daemon, on_failure, heartbeat=identity_path.with_name(HEARTBEAT_FILE))
                 parts.push_async_callback(watchdog.close)
@@ -143,19 +143,19 @@ class Libp2pNode:
 
 
 @contextlib.contextmanager
-def _joining(timeout: float) -> Iterator[None]:
+def _joining(timeout_seconds: float) -> Iterator[None]:
     """Tell the user what the network says; raises UserError."""
     try:
         yield
     except (TimeoutError, DaemonError) as error:
-        raise UserError(f"could not join the swarm within {timeout:g} s: {error}") from None
+        raise UserError(f"could not join the swarm within {timeout_seconds:g} s: {error}") from None
 
 
 async def _start_dht(
-    daemon: Daemon, parts: contextlib.AsyncExitStack, timeout: float, *, client: bool
+    daemon: Daemon, parts: contextlib.AsyncExitStack, timeout_seconds: float, *, client: bool
 ) -> tuple[RecordNode, RecordRules]:
     """Return the DHT node, and the rules by which it keeps records."""
-    async with asyncio.timeout(timeout):
+    async with asyncio.timeout(timeout_seconds):
         p2p = await attach_p2p(daemon)
         parts.push_async_callback(p2p.shutdown)
         rules = RecordRules()
@@ -167,25 +167,27 @@ async def _start_dht(
     return dht, rules
 
 
-async def _own_maddrs(daemon: Daemon, timeout: float) -> tuple[str, ...]:
-    raw_id, maddrs = await daemon.control.identify(timeout)
+async def _own_maddrs(daemon: Daemon, timeout_seconds: float) -> tuple[str, ...]:
+    raw_id, maddrs = await daemon.control.identify(timeout_seconds)
     if raw_id != daemon.peer_id:
         raise UserError("p2pd took another identity than the key file's; reinstall hivemind 1.1.12")
     return tuple(f"{maddr}/p2p/{daemon.peer_id}" for maddr in maddrs)
 
 
-async def _dial(transport: Libp2pTransport, own: PeerId, initial_peers: Sequence[str], timeout: float) -> list[str]:
+async def _dial(
+    transport: Libp2pTransport, own: PeerId, initial_peers: Sequence[str], timeout_seconds: float
+) -> list[str]:
     """Return those initial peers that answered; raises UserError when there are some and none answered."""
     others = [(text, *split_maddr(text)) for text in initial_peers]
     others = [entry for entry in others if entry[1] != own]
 
     async def dial(peer: PeerId, maddr: str) -> str | None:
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(timeout_seconds):
                 await transport.connect(PeerAddress(peer, (maddr,)))
         except (DaemonError, TimeoutError) as error:
             # p2pd tells each address on a line of its own.
-            return " ".join(str(error).split()) or f"no answer within {timeout:g} s"
+            return " ".join(str(error).split()) or f"no answer within {timeout_seconds:g} s"
         return None
 
     failures = await asyncio.gather(*(dial(peer, maddr) for _, peer, maddr in others))
@@ -196,14 +198,14 @@ async def _dial(transport: Libp2pTransport, own: PeerId, initial_peers: Sequence
     return reached
 
 
-async def _meet(dht: RecordNode, initial_peers: Sequence[str], timeout: float) -> None:
+async def _meet(dht: RecordNode, initial_peers: Sequence[str], timeout_seconds: float) -> None:
     """Ask initial peers until one has answered, then look for the nodes nearest to the own id.
 
-    A lone node finds nothing in the DHT. After `timeout` seconds the node goes on alone, and asks later.
+    A lone node finds nothing in the DHT. After `timeout_seconds` the node goes on alone, and asks later.
     """
     peers = [PeerID.from_base58(str(split_maddr(maddr)[0])) for maddr in initial_peers]
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(timeout):
+        async with asyncio.timeout(timeout_seconds):
             while peers and not dht.protocol.routing_table.uid_to_peer_id:
                 await asyncio.gather(*map(dht.protocol.call_ping, peers))
                 if not dht.protocol.routing_table.uid_to_peer_id:

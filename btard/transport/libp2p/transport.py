@@ -98,17 +98,17 @@ class Libp2pTransport:
         """Let a peer's budget pay for processor time that its messages have cost later than when they were read."""
         self._incoming.gates.of(peer, asks=False).spend(seconds)
 
-    async def start(self, timeout: float = 10.0) -> None:
+    async def start(self, timeout_seconds: float = 10.0) -> None:
         """Begin to receive.
 
         Raises:
-            DaemonError: p2pd does not take the handlers within `timeout` seconds.
+            DaemonError: p2pd does not take the handlers within `timeout_seconds`.
         """
         path = self._daemon.directory / "streams.sock"
         loop = asyncio.get_running_loop()
         self._listener = await loop.create_unix_server(self._incoming.make_pipe, path=str(path), backlog=512)
         protocols = [CONTROL_PROTOCOL, BULK_PROTOCOL, FETCH_PROTOCOL]
-        await self._daemon.control.register(protocols, path, timeout)
+        await self._daemon.control.register(protocols, path, timeout_seconds)
         self._sweeper = asyncio.create_task(self._sweep())
 
     async def close(self) -> None:
@@ -148,11 +148,11 @@ class Libp2pTransport:
         for lane in self._bulk.values():
             lane.clear()
 
-    async def flush(self, timeout: float) -> None:
-        """Wait until p2pd has read the control messages queued so far, or `timeout` seconds."""
+    async def flush(self, timeout_seconds: float) -> None:
+        """Wait until p2pd has read the control messages queued so far, or `timeout_seconds`."""
         lanes = list(self._control.values())
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(timeout_seconds):
                 while not all(lane.empty for lane in lanes):  # noqa: ASYNC110 - rare, and an event for it in each lane
                     await asyncio.sleep(_FLUSH_POLL)
 
@@ -188,16 +188,18 @@ class Libp2pTransport:
         except DaemonError:
             return None
 
-    async def fetch(self, peer: PeerId, request: bytes, *, limit: int, timeout: float) -> bytes:
-        """Return the answer of `peer` to `request`, at most `limit` bytes, within `timeout` seconds.
+    async def fetch(self, peer: PeerId, request: bytes, *, limit: int, timeout_seconds: float) -> bytes:
+        """Return the answer of `peer` to `request`, at most `limit` bytes, within `timeout_seconds`.
 
         Raises:
             FetchError: unreachable, refused, busy, too large, broken, or too slow.
         """
         control, open_timeout = self._daemon.control, self._limits.open_timeout
-        deadline = asyncio.get_running_loop().time() + timeout
+        deadline = asyncio.get_running_loop().time() + timeout_seconds
         try:
-            return await fetch(control, peer, request, limit=limit, timeout=timeout, open_timeout=open_timeout)
+            return await fetch(
+                control, peer, request, limit=limit, timeout_seconds=timeout_seconds, open_timeout_seconds=open_timeout
+            )
         except Unreachable:
             left = deadline - asyncio.get_running_loop().time()
             if peer not in self._addresses or left <= 0:
@@ -207,7 +209,7 @@ class Libp2pTransport:
         except DaemonError as error:
             raise Unreachable(str(error)) from None
         left = max(0.0, deadline - asyncio.get_running_loop().time())
-        return await fetch(control, peer, request, limit=limit, timeout=left, open_timeout=open_timeout)
+        return await fetch(control, peer, request, limit=limit, timeout_seconds=left, open_timeout_seconds=open_timeout)
 
     def _drop(self, peer: PeerId) -> None:
         """Have p2pd close its connections to a peer that opens streams faster than we can close them."""

@@ -31,7 +31,7 @@ from btard.transport.libp2p.view import attach_p2p
 
 logger = logging.getLogger(__name__)
 
-LOOK_TIMEOUT = 10.0
+LOOK_TIMEOUT_SECONDS = 10.0
 """Seconds for the whole look; what is not found by then is not there."""
 
 _HERE_TIMEOUT = 4.0
@@ -78,7 +78,11 @@ class TwinWatch(ServicerBase):
 
 
 async def refuse_twin(
-    identity_path: Path, initial_peers: Sequence[str], *, public: bool = False, timeout: float = LOOK_TIMEOUT
+    identity_path: Path,
+    initial_peers: Sequence[str],
+    *,
+    public: bool = False,
+    timeout_seconds: float = LOOK_TIMEOUT_SECONDS,
 ) -> None:
     """Raise KeyInUse if an initial peer finds the key of `identity_path` in use now; without initial peers, nothing.
 
@@ -86,13 +90,13 @@ async def refuse_twin(
         identity_path: the Ed25519 key file; nothing is asked about one that is not there yet.
         initial_peers: full multiaddresses; those that cannot be reached are not asked.
         public: initial peers may be behind relays.
-        timeout: seconds for everything.
+        timeout_seconds: seconds for everything.
     """
     if not initial_peers or not identity_path.exists():  # noqa: ASYNC240 - as quick as reading it
         return
     own = IdentityKey.load(identity_path).peer_id
     try:
-        async with asyncio.timeout(timeout):
+        async with asyncio.timeout(timeout_seconds):
             in_use = await _look(own, initial_peers, public)
     except (TimeoutError, DaemonError) as error:
         logger.debug("nobody could be asked about the key: %s", error)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, EntryPoints
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import pytest
+import torch
 from pydantic import Field
 
 from btard import plugins
@@ -83,6 +85,16 @@ def test_what_is_wrong_with_a_rule_is_told_in_one_sentence(text: str, words: str
     with pytest.raises(UserError) as error:
         make_rule(text)
     assert re.search(words, str(error.value)) and "\n" not in str(error.value)
+
+
+def test_the_guides_example_is_a_rule() -> None:
+    guide = (Path(__file__).parents[3] / "docs" / "writing-a-rule.md").read_text(encoding="utf-8")
+    names: dict[str, Any] = {"__name__": __name__}
+    exec(guide.split("```python\n")[1].split("```")[0], names)
+    rule = names["Medoid"](least=2)
+    assert isinstance(rule, Rule) and rule.check(1, 0) and rule.equation is None
+    rows = torch.tensor([[0.0], [1.0], [5.0]])
+    assert rule.aggregate(rows, n_byzantine=rule.tolerated(3)).value.tolist() == [1.0]
 
 
 def test_a_run_keeps_a_rule_in_one_form() -> None:

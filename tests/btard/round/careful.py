@@ -19,7 +19,7 @@ class Careful(SimulatedPeer):
         super().__post_init__()
         self._sent: Counter[tuple[PeerId, int, int, MessageKind]] = Counter()
 
-    def _perform(self, actions: Sequence[Action]) -> None:
+    def perform(self, actions: Sequence[Action]) -> None:
         machine = self.session.machine
         if machine is not None and type(self.behaviour) is Behaviour:
             caps = machine.attempt.seats.caps
@@ -35,4 +35,4 @@ class Careful(SimulatedPeer):
                     self._sent[place] += 1
                     timeless = said.kind is MessageKind.CERTIFICATE  # answers to what others ask
                     assert timeless or self._sent[place] <= caps.count[said.kind], place
-        super()._perform(actions)
+        super().perform(actions)

@@ -104,9 +104,9 @@ def overhear(
     class Heard(SimulatedPeer):
         """Whose every word is kept."""
 
-        def _perform(self, actions: Sequence[Action]) -> None:
+        def perform(self, actions: Sequence[Action]) -> None:
             heard.hear(self, actions)
-            super()._perform(actions)
+            super().perform(actions)
 
         def receive(self, sender: PeerId, data: bytes) -> None:
             if self.peer_id != deaf or Envelope.decode(data).kind is not MessageKind.DIGEST:

@@ -18,6 +18,7 @@ from btard.round.roster import Roster, first_randomness
 from btard.round.rules import AggregationRules, StepRules, VerificationRules
 from btard.round.vectors.partition import WireType
 from btard.transport.memory import Network, NetworkConditions, SimulatedPeer
+from btard.transport.vector_trainer import VectorTrainer
 
 torch.set_num_threads(1)  # vectors are tiny, and tests run side by side
 
@@ -79,8 +80,7 @@ class Swarm:
                 self.network,
                 key,
                 rules,
-                seeded_gradient,
-                torch.zeros(rules.dimension),
+                VectorTrainer(seeded_gradient, torch.zeros(rules.dimension), momentum=rules.verification.momentum),
                 behaviours.get(i, Behaviour()),
                 last_step=steps - 1,
             )

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from btard.hashing import tagged_digest
 from btard.identity import PeerId
-from btard.round.admission import Doorstep, admit, places, quota
+from btard.round.admission import Doorstep, admit, may_begin, places, quota
 from btard.round.messages.bodies import MAX_CANDIDATES
 from btard.round.roster import ADMISSION_WINDOW, MAX_FORMER, MAX_PEERS, Roster, first_randomness
 
@@ -263,3 +263,9 @@ def test_neither_returning_peers_nor_newcomers_fill_all_names() -> None:
     assert len(few) == MAX_CANDIDATES and set(fresh[:3]) < set(few)
     few = named_after_waiting(Doorstep(), replace(roster, step=9), [*back[:3], *fresh])
     assert len(few) == MAX_CANDIDATES and set(back[:3]) < set(few)
+
+
+def test_a_step_is_begun_by_members_and_once() -> None:
+    roster = genesis(3, step=7)
+    assert [may_begin(roster, PEERS[0], last) for last in (-1, 6, 7, 8)] == [True, True, False, False]
+    assert not may_begin(roster, PEERS[3], -1)

@@ -154,7 +154,7 @@ class Raw:
         target.session.accept_part(self.sender, self.data, len(self.data))
         now = target.network.now
         target.session.on_part(self.sender, self.data, digest(self.data))
-        target._perform(target.session.on_part_failed(now, self.sender, self.data))
+        target.perform(target.session.on_part_failed(now, self.sender, self.data))
 
 
 @dataclass(frozen=True)
@@ -211,7 +211,7 @@ class Announced(Told):
             target.session.on_part(sender, header, digest(payload))
             target.network.touch(target)
         elif self.end == "breaks off":
-            target._perform(target.session.on_part_failed(now, sender, header))
+            target.perform(target.session.on_part_failed(now, sender, header))
 
 
 # A failing hail replays as it is: making it smaller would take minutes.

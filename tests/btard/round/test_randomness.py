@@ -222,7 +222,7 @@ def test_no_share_leaves_before_every_aggregate_is_committed_to() -> None:
                 seen.append((self.network.now, envelope.kind, sender))
             super().receive(sender, data)
 
-        def _perform(self, actions) -> None:  # type: ignore[no-untyped-def]
+        def perform(self, actions) -> None:  # type: ignore[no-untyped-def]
             machine = self.session.machine
             for action in actions:
                 if getattr(action, "data", None) and machine is not None:
@@ -231,7 +231,7 @@ def test_no_share_leaves_before_every_aggregate_is_committed_to() -> None:
                         attempt = machine.attempt
                         assert machine._phase.phase >= Phase.REVEAL
                         assert attempt.said.aggregates.keys() == set(attempt.seats.owners)
-            super()._perform(actions)
+            super().perform(actions)
 
     swarm = Swarm(5, steps=2, peer_type=Listens).run()
     assert len(seen) >= 2 * 5 * 4 - 4

@@ -192,7 +192,7 @@ class Trouble(RuleBasedStateMachine):
             assert len(attempt.carried.in_flight) <= COUNT * COUNT * 2
             assert len(attempt.carried.rows) <= COUNT * COUNT
             assert len(machine._intake._future) <= kinds * COUNT
-            assert len(machine._settlement._reports) <= COUNT and len(machine._settlement._votes) <= COUNT
+            assert len(machine._settlement.heard._reports) <= COUNT and len(machine._settlement.heard._votes) <= COUNT
 
     def teardown(self) -> None:
         """In the end the honest peers go on, but for those that disputes and faults cost their place."""

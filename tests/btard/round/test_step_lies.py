@@ -94,12 +94,12 @@ class Withholder(SimulatedPeer):
 
     victim: PeerId
 
-    def _send_part(self, receiver: PeerId, header: Envelope, payload: Payload) -> None:
+    def send_part(self, receiver: PeerId, header: Envelope, payload: Payload) -> None:
         machine = self.session.machine
         assert machine is not None
         owned = header.kind is MessageKind.PART and PartHeader.decode(header.body).part
         if header.author != self.peer_id or owned != machine.attempt.seats.part_of.get(self.victim):
-            super()._send_part(receiver, header, payload)
+            super().send_part(receiver, header, payload)
 
 
 @pytest.mark.parametrize("mode", list(Eliminate))
@@ -145,8 +145,8 @@ class TwoFaced(SimulatedPeer):
 
     kind = MessageKind.COMMIT
 
-    def _perform(self, actions) -> None:  # type: ignore[no-untyped-def]
-        super()._perform([part for action in actions for part in self._split(action)])
+    def perform(self, actions) -> None:  # type: ignore[no-untyped-def]
+        super().perform([part for action in actions for part in self._split(action)])
 
     def _split(self, action):  # type: ignore[no-untyped-def]
         if not isinstance(action, Send):

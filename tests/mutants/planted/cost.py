@@ -73,7 +73,7 @@ _MESSAGES = (
     ),
     Mutant(
         "a malformed report that one member has heard is not relayed",
-        "btard/round/failure/settlement.py",
+        "btard/round/failure/heard.py",
         "for envelope in self._said.malformed.values() if envelope.kind in _JUDGED]",
         "for envelope in self._said.malformed.values() if False]",
         f"{_ROUND}/failure/test_settlement.py::test_a_malformed_report_is_relayed_to_all",

@@ -34,6 +34,20 @@ MANIFEST = (
         "tests/tasks/data/test_public.py::test_what_the_owner_must_name_is_asked_for",
     ),
     Mutant(
+        "the built-in corpus has another order than the version before read it in",
+        "tasks/data/sources.py",
+        "sorted(texts, key=lambda file: file.name)",
+        "sorted(texts, key=lambda file: file.name, reverse=True)",
+        "tests/tasks/data/test_sources.py::test_the_builtin_corpus_keeps_its_identity",
+    ),
+    Mutant(
+        "a coordinator forgets the roster that it trusted before a restart",
+        "coordinator/run_directory.py",
+        "return RosterRecord.model_validate_json(self.roster_file.read_bytes()).unpack()",
+        "return None",
+        "tests/coordinator/run/test_supervisor.py::test_a_restart_follows_from_where_it_was",
+    ),
+    Mutant(
         "a data set's size is not looked at before it is fetched",
         "tasks/data/hub.py",
         "    _check_size(described_as, [known.sizes[name] for name in files], access.most_bytes)\n",

@@ -38,7 +38,7 @@ STEP = (
     Mutant(
         "what a witness finds is forgotten",
         "btard/round/phases/check.py",
-        "if SCALARS.accuses(row_excess(self._attempt, owner, part, true)):",
+        "if SCALARS.accuses(row_excess(self._attempt, owner, part, (row.product, row.norm))):",
         "if False:",
         f"{ROUND}/phases/test_check.py::test_the_witness_of_an_owners_row_finds_a_balanced_sum[witnessed-0.05]",
     ),
@@ -177,7 +177,7 @@ STEP = (
     ),
     Mutant(
         "of two contradicting reports the first to come counts",
-        "btard/round/failure/settlement.py",
+        "btard/round/failure/heard.py",
         "for author, told in self._reports.items() if author not in self._contradictions}",
         "for author, told in self._reports.items()}",
         f"{ROUND}/failure/test_settlement.py::test_of_two_contradicting_reports_neither_counts",
@@ -185,7 +185,7 @@ STEP = (
     Mutant(
         "a peer that stops because of a report does not say which",
         "btard/round/failure/settlement.py",
-        "proofs = sorted(self._reasons(), key=lambda reason: len(reason.body))[:1]",
+        "proofs = sorted(heard.reasons(), key=lambda reason: len(reason.body))[:1]",
         "pass",
         f"{ROUND}/failure/test_settlement.py::test_a_peer_that_stops_because_of_a_report_shows_it",
     ),
@@ -227,7 +227,7 @@ STEP = (
     Mutant(
         "the owners of the parts never change",
         "btard/round/attempt/seats.py",
-        'tuple(ranking(self.roster.randomness, "owner", self.workers))',
+        'tuple(ranking(roster.randomness, "owner", self.workers))',
         "self.workers",
         f"{ROUND}/attempt/test_attempt.py::test_ownership_rotates_with_the_randomness",
     ),
@@ -347,7 +347,7 @@ STEP = (
     Mutant(
         "the first reason is kept to oneself",
         "btard/round/failure/settlement.py",
-        "if self._passed_on or not self.reasoned:",
+        "if self._passed_on or not self.heard.reasoned:",
         "if True:",
         f"{ROUND}/failure/test_disputes.py::test_a_peer_that_knows_a_reason_does_not_complain_and_stays"
         "[all but the victim hear it]",

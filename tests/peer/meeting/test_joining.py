@@ -47,7 +47,7 @@ def local(**fields: Any) -> PeerSettings:
 
 async def refusal(transport: Any, *named: int) -> str:
     with pytest.raises(UserError) as caught:
-        await find_manifest(transport, [PEERS[i] for i in named], timeout=0.02)
+        await find_manifest(transport, [PEERS[i] for i in named], timeout_seconds=0.02)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -91,8 +91,8 @@ async def test_a_named_peer_that_is_silent_is_no_obstacle() -> None:
 
 async def test_a_named_peer_that_comes_late_is_heard_too() -> None:
     class Late(TableTransport):
-        async def fetch(self, peer: PeerId, request: bytes, *, limit: int, timeout: float) -> bytes:
-            answer = await super().fetch(peer, request, limit=limit, timeout=timeout)
+        async def fetch(self, peer: PeerId, request: bytes, *, limit: int, timeout_seconds: float) -> bytes:
+            answer = await super().fetch(peer, request, limit=limit, timeout_seconds=timeout_seconds)
             if peer == PEERS[2] and len(self.asked) < 5:
                 raise FetchError("the peer is busy")
             return answer

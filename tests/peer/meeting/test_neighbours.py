@@ -39,7 +39,7 @@ class Records(TableRecords):
         self.asked: list[set[PeerId]] = []
         self.failing = False
 
-    async def publish(self, envelope: Envelope, ttl: float) -> None:
+    async def publish(self, envelope: Envelope, ttl_seconds: float) -> None:
         if self.failing:
             raise RecordError("no other node keeps the record")
         self.published.append(envelope)

@@ -22,7 +22,7 @@ from btard.transport.stages import Stage
 from tests.peer.helpers import KEYS, PEERS, RUN, run_manifest
 
 STAGES = dict.fromkeys(Stage, 0.25)
-GRADIENT = Gradient(torch.zeros(1), 1.5, 0.1)
+GRADIENT = Gradient(torch.zeros(1), b"", 1.5, 0.1)
 
 
 class Kept:
@@ -31,7 +31,7 @@ class Kept:
     def __init__(self) -> None:
         self.envelopes: list[Envelope] = []
 
-    async def publish(self, envelope: Envelope, ttl: float) -> None:
+    async def publish(self, envelope: Envelope, ttl_seconds: float) -> None:
         self.envelopes.append(envelope)
 
     @property
@@ -97,7 +97,7 @@ def test_findings_in_a_word(kept: Kept, finding: Finding, found: Found) -> None:
 def test_the_fullest_record_fits(kept: Kept) -> None:
     ours = reporter(kept, Counters(bytes_sent=2**61, bytes_received=2**61))
     for step in range(2**50, 2**50 + 2 * MAX_METRICS):
-        ours.add(step, Gradient(torch.zeros(1), 1.23456789012345e-200, 1e-7 / 3))
+        ours.add(step, Gradient(torch.zeros(1), b"", 1.23456789012345e-200, 1e-7 / 3))
         ours.examined(step, PEERS[1], UNSEEN)
         ours.excluded(step, PEERS[2], '"\\' * MAX_REASON)
         ours.finished(step, dict.fromkeys(Stage, 123456.789123))

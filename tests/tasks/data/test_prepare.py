@@ -13,7 +13,7 @@ from btard.tasks.albert import AlbertTask
 from btard.tasks.base import DataRequest
 from btard.tasks.data import prepare as preparation
 from btard.tasks.data.prepare import TokenisedRequest, pair_boundaries, prepare
-from btard.tasks.data.progress import Progress, Stage
+from btard.tasks.data.progress import PreparationProgress, PreparationStage
 from btard.tasks.data.spec import DataSpec, SourceKind
 from btard.tasks.data.tokenised import Layout
 from btard.tasks.data.vocabulary import TokenizerKind, TokenizerRequest
@@ -49,9 +49,9 @@ def test_a_twentieth_is_held_out(corpus_spec: DataSpec, cache_dir: Path) -> None
 
 
 def test_it_is_written_once_and_reported(tmp_path: Path, corpus_spec: DataSpec) -> None:
-    reports: list[Progress] = []
+    reports: list[PreparationProgress] = []
     first = prepare(corpus_spec, request(), tmp_path, reports.append)
-    for stage in Stage:
+    for stage in PreparationStage:
         done = [report.done for report in reports if report.stage is stage]
         assert done == sorted(done)
         assert (done[0], done[-1]) == (0, Path(corpus_spec.location).stat().st_size)
@@ -99,8 +99,8 @@ def test_a_cache_that_cannot_be_written_is_one_sentence(tmp_path: Path, corpus_s
 
 
 def test_an_interrupted_preparation_leaves_nothing(tmp_path: Path, corpus_spec: DataSpec) -> None:
-    def interrupt(progress: Progress) -> None:
-        if progress.stage is Stage.TOKENS:
+    def interrupt(progress: PreparationProgress) -> None:
+        if progress.stage is PreparationStage.TOKENS:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -145,10 +145,10 @@ def test_processes_at_once_agree(tmp_path: Path, corpus_spec: DataSpec) -> None:
 def test_a_given_tokenizer_is_used(tmp_path: Path, corpus_spec: DataSpec) -> None:
     trained = prepare(corpus_spec, request(TokenizerKind.BYTE_PAIRS), tmp_path / "one")
     given_spec = corpus_spec.model_copy(update={"tokenizer": str(trained.folder)})
-    reports: list[Progress] = []
+    reports: list[PreparationProgress] = []
     given_one = prepare(given_spec, request(TokenizerKind.BYTE_PAIRS), tmp_path / "two", reports.append)
     assert given_one.meta.fingerprint == trained.meta.fingerprint
-    assert {report.stage for report in reports} == {Stage.TOKENS}
+    assert {report.stage for report in reports} == {PreparationStage.TOKENS}
 
 
 def test_rows_of_tokens_lose_their_marks_and_keep_their_segments(tmp_path: Path, albert: AlbertTask) -> None:

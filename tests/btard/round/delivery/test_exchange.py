@@ -249,6 +249,21 @@ def test_a_late_item_stays_late_but_a_peer_asked_late_has_time() -> None:
     assert made.late(math.inf, waits) == {PEERS[2]}
 
 
+def test_rows_that_are_checked_have_the_time_of_their_phase() -> None:
+    made, attempt = exchange()
+    waits = Patience(RULES, 5 * RULES.scatter_seconds)
+    waits.begin(0.0, Phase.SCATTER, RULES.scatter_seconds)
+    attempt.said.commits.update(dict.fromkeys(PEERS, attempt.said.commits[PEERS[0]]))
+    attempt.carried.gathered.add(attempt.seats.owners[5])
+    made.on_pull(1.0, asked(1, MessageKind.PART, 2, 5))
+    made.on_pull(1.0, asked(1, MessageKind.PART, 3, 6))
+    made.serve(1.0)
+    for author, phase in ((2, Phase.CHECK), (3, Phase.SCATTER)):
+        allowed = 1.0 + waits.allowance(phase)
+        assert PEERS[author] not in made.late(allowed, waits)
+        assert PEERS[author] in made.late(allowed + 0.1, waits)
+
+
 def test_a_part_is_not_late_before_its_author_has_committed() -> None:
     made, attempt = exchange()
     waits = patience(0.0)
@@ -306,9 +321,9 @@ def test_a_part_comes_through_third_peers_and_costs_no_attempt(instead: bytes | 
     class Counts(SimulatedPeer):
         relayed = 0
 
-        def _send_part(self, receiver: PeerId, header: Envelope, payload: Payload) -> None:
+        def send_part(self, receiver: PeerId, header: Envelope, payload: Payload) -> None:
             self.relayed += header.author != self.peer_id
-            super()._send_part(receiver, header, payload)
+            super().send_part(receiver, header, payload)
 
     swarm = Swarm(8, steps=2, behaviours={1: Spoils(keys(8)[5].peer_id, instead)}, peer_type=Counts).run()
     swarm.check_agreement()

@@ -94,11 +94,11 @@ def unbalanced(scene: Scene, part: int) -> Scene:
 def test_sums_are_added_up_at_once() -> None:
     scene = Scene()
     hall = Hall((PEERS[1], sum_of(2, scene)), scene=scene)
-    assert hall.court.open() == [] and hall.court.decided
+    assert hall.court.open(0.0) == [] and hall.court.decided
     assert hall.opinion() is Opinion.INNOCENT
     scene = unbalanced(Scene(), 2)
     hall = Hall((PEERS[1], sum_of(2, scene)), scene=scene)
-    hall.court.open()
+    hall.court.open(0.0)
     assert hall.opinion() is Opinion.GUILTY
 
 
@@ -108,7 +108,7 @@ def test_for_a_part_its_owner_answers_and_nobody_else(kind: ChargeKind) -> None:
     scene.attempt.results.excess[2] = 99.0
     other = scene.attempt.seats.owners[3]
     hall = Hall((PEERS[1], Charge(kind, other, 2)), scene=scene)
-    hall.court.open()
+    hall.court.open(0.0)
     assert hall.opinion() is Opinion.INNOCENT
 
 
@@ -116,11 +116,11 @@ def test_a_sum_of_numbers_that_are_not_here_says_nothing() -> None:
     scene = unbalanced(Scene(), 2)
     del scene.attempt.said.scalars[PEERS[3]]
     hall = Hall((PEERS[1], sum_of(2, scene)), scene=scene)
-    hall.court.open()
+    hall.court.open(0.0)
     assert hall.opinion() is Opinion.UNSURE
     hall = Hall((PEERS[1], sum_of(2, scene)), scene=unbalanced(Scene(), 2))
     hall.attempt.results.aggregate_norms = ()
-    hall.court.open()
+    hall.court.open(0.0)
     assert hall.opinion() is Opinion.UNSURE
 
 
@@ -140,7 +140,7 @@ def test_an_aggregate_is_judged_by_what_the_collection_showed(excess: float | No
         scene.attempt.results.excess[1] = excess
     charge = Charge(ChargeKind.WRONG_AGGREGATE, scene.attempt.seats.owners[1], 1)
     hall = Hall((PEERS[1], charge), scene=scene)
-    hall.court.open()
+    hall.court.open(0.0)
     assert hall.opinion() is expected
 
 
@@ -150,20 +150,20 @@ SHOWN = (ChargeKind.FALSE_SCALARS, ChargeKind.NOT_FINITE, ChargeKind.TOO_LONG)
 @pytest.mark.parametrize("kind", SHOWN)
 def test_a_row_has_to_be_shown_by_its_accuser(kind: ChargeKind) -> None:
     hall = Hall((PEERS[1], Charge(kind, PEERS[2], 3)))
-    (pull,) = hall.court.open()
+    (pull,) = hall.court.open(0.0)
     assert isinstance(pull, Send) and pull.peers == (PEERS[1],)
     assert Pull.decode(Envelope.decode(pull.data).body) == Pull(((MessageKind.PART, PEERS[2], 3),))
-    assert not hall.court.decided and hall.court.advance() == []
+    assert not hall.court.decided and hall.court.advance(0.0) == []
     assert hall.opinion() is Opinion.UNSURE, "it was never shown"
 
 
 @pytest.mark.parametrize("kind", SHOWN)
 def test_a_row_that_keeps_to_everything_acquits(kind: ChargeKind) -> None:
     hall = Hall((PEERS[1], Charge(kind, PEERS[2], 3)))
-    hall.court.open()
+    hall.court.open(0.0)
     hall.hold(PEERS[2], 3)
-    hall.look(hall.court.advance())
-    assert hall.court.advance() == [], "once is enough"
+    hall.look(hall.court.advance(0.0))
+    assert hall.court.advance(0.0) == [], "once is enough"
     assert hall.court.decided and hall.opinion() is Opinion.INNOCENT
 
 
@@ -178,7 +178,7 @@ def limited() -> StepRules:
 def test_a_row_that_breaks_the_rules_convicts(kind: ChargeKind, number: float) -> None:
     hall = Hall((PEERS[1], Charge(kind, PEERS[2], 3)), scene=Scene(limited()))
     hall.hold(PEERS[2], 3, torch.full((8,), number))
-    hall.look(hall.court.open())
+    hall.look(hall.court.open(0.0))
     assert hall.opinion() is Opinion.GUILTY
 
 
@@ -189,7 +189,7 @@ def test_numbers_that_are_not_those_of_the_row_convict(off: str) -> None:
     scalars = hall.attempt.said.scalars[PEERS[2]]
     product, norm = scalars.products[3], scalars.norms[3]
     hall.scene.publish(PEERS[2], 3, product + 0.1 * (off == "product"), norm + 0.1 * (off == "norm"))
-    hall.look(hall.court.open())
+    hall.look(hall.court.open(0.0))
     assert hall.opinion() is Opinion.GUILTY
 
 
@@ -201,13 +201,13 @@ def test_a_row_without_randomness_or_numbers_proves_nothing() -> None:
             hall.attempt.results.randomness = b""
         else:
             del hall.attempt.said.scalars[PEERS[2]]
-        hall.look(hall.court.open())
+        hall.look(hall.court.open(0.0))
         assert hall.opinion() is Opinion.UNSURE
 
 
 def test_a_peer_knows_its_own_rows() -> None:
     hall = Hall((PEERS[1], Charge(ChargeKind.NOT_FINITE, ME, 3)))
-    hall.court.open()
+    hall.court.open(0.0)
     assert hall.court.decided and hall.opinion() is Opinion.INNOCENT
 
 
@@ -216,8 +216,9 @@ FOUND = Finding(Opinion.GUILTY, True, 1.0, (PEERS[3],))
 
 
 def test_a_gradient_is_recomputed_by_everyone() -> None:
-    hall = Hall((PEERS[1], LIE), (PEERS[4], LIE), record=Scene().attempt)
-    assert hall.court.open() == [Examine(PEERS[2])], "once"
+    record = Scene().attempt
+    hall = Hall((PEERS[1], LIE), (PEERS[4], LIE), record=record)
+    assert hall.court.open(0.0) == [Examine(hall.step.number, PEERS[2], record, None)], "once"
     assert not hall.court.decided
     assert hall.court.seconds() == RULES.commit_seconds
     hall.court.examined(PEERS[2], FOUND)
@@ -230,19 +231,19 @@ def test_a_gradient_is_recomputed_by_everyone() -> None:
 
 def test_a_judge_that_missed_the_last_step_is_unsure_about_it() -> None:
     hall = Hall((PEERS[1], LIE))
-    assert hall.court.open() == []
+    assert hall.court.open(0.0) == []
     assert hall.court.decided and hall.opinion() is Opinion.UNSURE
 
 
 def test_an_unfinished_recomputation_leaves_the_vote_unsure() -> None:
     hall = Hall((PEERS[1], LIE), record=Scene().attempt)
-    hall.court.open()
+    hall.court.open(0.0)
     assert hall.opinion() is Opinion.UNSURE
 
 
 def test_a_behaviour_votes_freely_but_innocents_lack_accomplices() -> None:
     hall = Hall((PEERS[1], LIE), record=Scene().attempt, behaviour=Turncoat())
-    hall.court.open()
+    hall.court.open(0.0)
     hall.court.examined(PEERS[2], FOUND)
     (ballot,) = hall.ballots()
     assert (ballot.opinion, ballot.accomplices) == (Opinion.INNOCENT, ())
@@ -250,6 +251,6 @@ def test_a_behaviour_votes_freely_but_innocents_lack_accomplices() -> None:
 
 def test_a_finding_about_one_is_none_about_another() -> None:
     hall = Hall((PEERS[1], LIE), record=Scene().attempt)
-    hall.court.open()
+    hall.court.open(0.0)
     hall.court.examined(PEERS[3], FOUND)
     assert not hall.court.decided

@@ -8,7 +8,9 @@ import pytest
 
 from btard.behaviour import Behaviour, View
 from btard.identity import MessageKind, PeerId
-from btard.round.actions import Action, AggregateAgain
+from btard.round.actions import AggregateAgain, Work
+from btard.round.attempt.seats import Seats
+from btard.round.delivery.patience import Patience
 from btard.round.draw import draw_auditors, enough_auditors
 from btard.round.evidence.evidence import Offence
 from btard.round.evidence.file import from_json, to_json
@@ -19,7 +21,7 @@ from btard.round.rules import StepRules, VerificationRules
 from btard.transport.base import Payload
 from btard.transport.memory import SimulatedPeer
 from tests.btard.round.phases.test_check import SelfCover, Shifts
-from tests.btard.round.swarm import RULES, Swarm, offences, one_of, suspended, verdicts, voids
+from tests.btard.round.swarm import RULES, Swarm, offences, one_of, rules_of, suspended, verdicts, voids
 
 COUNT, LIAR = 7, 3
 MEDIAN, TRIMMED = "coordinate_median", "trimmed_mean:share=0.49"
@@ -28,6 +30,19 @@ UNWITNESSED = dataclasses.replace(RULES, verification=VerificationRules(validato
 
 def with_auditors(count: int | None) -> StepRules:
     return dataclasses.replace(UNWITNESSED, verification=VerificationRules(validators=0.0, auditors=count))
+
+
+def test_rows_of_many_parts_have_the_time_that_they_take() -> None:
+    rules = rules_of(COUNT, UNWITNESSED, MEDIAN)
+    swarm = Swarm(COUNT, rules=UNWITNESSED)
+    for named, vectors in ((rules, 3), (swarm.rules, 1)):
+        seats = Seats(named, swarm.genesis, 0, swarm.genesis.members, swarm.genesis.members[0])
+        assert seats.check_seconds == vectors * RULES.scatter_seconds
+        patience = Patience(named, seats.check_seconds)
+        patience.begin(0.0, Phase.SCATTER, RULES.scatter_seconds)
+        between = patience.due(Phase.AGREE) - patience.due(Phase.MEASURE)
+        assert between >= 1.25 * vectors * RULES.scatter_seconds + RULES.agree_seconds
+        assert patience.allowance(Phase.CHECK) >= vectors * RULES.scatter_seconds / 2
 
 
 class Silent(Behaviour):
@@ -49,10 +64,10 @@ class Audited(SimulatedPeer):
 
     seen: list[tuple[PeerId, int]] = []  # noqa: RUF012 - of one test, which clears it
 
-    def _work(self, action: Action) -> None:  # type: ignore[override]
-        if isinstance(action, AggregateAgain):
-            self.seen.append((self.peer_id, action.part))
-        super()._work(action)  # type: ignore[arg-type]
+    def work(self, work: Work) -> None:
+        if isinstance(work, AggregateAgain):
+            self.seen.append((self.peer_id, work.part))
+        super().work(work)
 
 
 @pytest.mark.parametrize("rule", [MEDIAN, TRIMMED])
@@ -233,9 +248,9 @@ def test_a_row_that_no_auditor_gets_costs_its_author_its_place() -> None:
 class Idle(SimulatedPeer):
     """Never comes to an end with what it collects."""
 
-    def _work(self, action: Action) -> None:  # type: ignore[override]
-        if not isinstance(action, AggregateAgain):
-            super()._work(action)  # type: ignore[arg-type]
+    def work(self, work: Work) -> None:
+        if not isinstance(work, AggregateAgain):
+            super().work(work)
 
 
 def test_an_auditor_that_never_ends_stalls_nobody() -> None:

@@ -117,8 +117,8 @@ class Talkative(SimulatedPeer):
 
     said = 0
 
-    def _perform(self, actions) -> None:  # type: ignore[no-untyped-def]
-        super()._perform(actions)
+    def perform(self, actions) -> None:  # type: ignore[no-untyped-def]
+        super().perform(actions)
         machine = self.session.machine
         if machine is None or machine.attempt.seats.target is None or self.said > machine.attempt.seats.roster.step:
             return
@@ -167,7 +167,7 @@ def test_numbers_of_too_few_parts_and_their_charge_harm_nobody(kind: ChargeKind,
             accused = PEERS[3] if kind is ChargeKind.FALSE_SCALARS else attempt.seats.owners[0]
             charge = Charge(kind, accused, attempt.seats.my_part or 0 if kind is ChargeKind.FALSE_SCALARS else 0)
             report = Report(Phase.MEASURE, False, attempt.seats.members, (), charge, ())
-            self._perform(machine._settlement.freeze(self.network.now, Phase.MEASURE, {}, [], charge))
+            self.perform(machine._settlement.freeze(self.network.now, Phase.MEASURE, {}, [], charge))
             assert report.charge == charge
 
     swarm = Swarm(7, steps=2, behaviours={3: Confuses(), 5: Behaviour()}, peer_type=one_of(Accuses, 5)).run()

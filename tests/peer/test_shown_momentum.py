@@ -9,17 +9,19 @@ import pytest
 import torch
 
 from btard.behaviour import Behaviour
+from btard.executor import Executor, Withheld
 from btard.hashing import digest
-from btard.peer.examiner import Examiner
-from btard.peer.trainer import Trainer
+from btard.peer.shown_momentum import ShownMomentum
+from btard.peer.trainer import Gradient, TaskTrainer
 from btard.round.attempt.attempt import Attempt
 from btard.round.attempt.seats import Seats
 from btard.round.messages.bodies import Commit
-from btard.round.vectors.work import Link, encode_parts
+from btard.round.vectors.momentum import Link
+from btard.round.vectors.work import encode_parts
 from btard.swarm.manifest import RunManifest
 from btard.swarm.questions import Question, Want
 from btard.tasks.registry import load_task
-from btard.transport.driver import Withheld
+from btard.transport.driver import in_worker
 from btard.transport.libp2p import FetchError
 from btard.vocabulary import Device
 from tests.peer.helpers import PEERS, ROSTER, Answer, TableTransport, run_manifest
@@ -39,8 +41,8 @@ class Bench:
     """A validator and the target's trainer, both on the state before `STEP`."""
 
     manifest: RunManifest
-    mine: Trainer
-    theirs: Trainer
+    mine: TaskTrainer
+    theirs: TaskTrainer
 
     def record(self, momentum: bytes) -> Attempt:
         """The step in which the target has promised this momentum."""
@@ -53,25 +55,28 @@ class Bench:
         rules = self.manifest.step_rules
         return Link(count, encode_parts(vector, count, rules.wire, rules.aggregation)[1])
 
+    def executor(self, transport: TableTransport) -> Executor:
+        """What does the validator's work."""
+        ask = ShownMomentum(self.mine, self.manifest, transport).ask  # type: ignore[arg-type]
+        return Executor(self.manifest.step_rules, ME, Behaviour(), self.mine, ask, in_worker(self.mine.worker))
+
     async def recompute(self, shown: Answer, promised: bytes, link: Link | None) -> torch.Tensor | None:
         """Let the validator ask a target that shows this."""
         transport = TableTransport({TARGET: shown}, peer_id=ME)
-        found = await Examiner(self.mine, self.manifest, transport).recompute(  # type: ignore[arg-type]
-            self.record(promised), TARGET, link
-        )
+        found = await self.executor(transport).required(self.record(promised), TARGET, link)
         (asked,) = transport.asked
         assert asked == (TARGET, Question(want=Want.BASE, step=STEP).encode(), 4 * self.manifest.dimension)
         return found
 
-    async def submit(self, step: int) -> torch.Tensor:
+    async def submit(self, step: int) -> Gradient:
         """Let the target compute."""
-        return (await self.theirs.gradient(SEED, step, Behaviour())).vector
+        return await self.theirs.contribute(SEED, step, Behaviour())
 
 
 async def bench_with(momentum: float) -> Bench:
     manifest = run_manifest(momentum=momentum)
-    mine, theirs = (Trainer(load_task("digits", "tiny"), manifest, Device.CPU) for _ in range(2))
-    await mine.gradient(bytes(32), STEP, Behaviour())  # stands at the step from here on
+    mine, theirs = (TaskTrainer(load_task("digits", "tiny"), manifest, Device.CPU) for _ in range(2))
+    await mine.contribute(bytes(32), STEP, Behaviour())  # stands at the step from here on
     return Bench(manifest, mine, theirs)
 
 
@@ -88,7 +93,7 @@ def data(vector: torch.Tensor) -> bytes:
 
 
 async def test_a_target_that_begins_is_recomputed_from_zeros(bench: Bench) -> None:
-    vector = await bench.submit(STEP)
+    vector = (await bench.submit(STEP)).vector
     base = bench.theirs.momentum_base(STEP)
     assert base is not None and not any(base)
     found = await bench.recompute(base, digest(base), None)
@@ -96,12 +101,12 @@ async def test_a_target_that_begins_is_recomputed_from_zeros(bench: Bench) -> No
 
 
 async def test_a_target_is_recomputed_from_what_it_submitted_last(bench: Bench) -> None:
-    first = await bench.submit(STEP - 1)
-    vector = await bench.submit(STEP)
+    first = (await bench.submit(STEP - 1)).vector
+    made = await bench.submit(STEP)
     base = bench.theirs.momentum_base(STEP)
     assert base == data(first)
-    found = await bench.recompute(base, bench.theirs.momentum_digest(), bench.link(first))
-    assert found is not None and data(found) == data(vector)
+    found = await bench.recompute(base, made.momentum, bench.link(first))
+    assert found is not None and data(found) == data(made.vector)
 
 
 @pytest.mark.parametrize(
@@ -118,7 +123,7 @@ async def test_a_target_is_recomputed_from_what_it_submitted_last(bench: Bench) 
     ids=["nothing", "empty", "short", "cut", "another number", "zeros", "long"],
 )
 async def test_a_momentum_that_is_not_the_promised_one_is_withheld(bench: Bench, shown: object) -> None:
-    first = await bench.submit(STEP - 1)
+    first = (await bench.submit(STEP - 1)).vector
     answer = shown(data(first)) if callable(shown) else shown
     with pytest.raises(Withheld):
         await bench.recompute(answer, digest(data(first)), bench.link(first))  # type: ignore[arg-type]
@@ -132,7 +137,7 @@ async def test_a_promised_momentum_with_infinity_in_it_is_withheld(bench: Bench)
 
 
 async def test_a_momentum_that_does_not_continue_counts_as_withheld(bench: Bench) -> None:
-    first = await bench.submit(STEP - 1)
+    first = (await bench.submit(STEP - 1)).vector
     for other in (-first, torch.zeros_like(first), first + 1e-6):
         with pytest.raises(Withheld):
             await bench.recompute(data(other), digest(data(other)), bench.link(first))
@@ -140,21 +145,21 @@ async def test_a_momentum_that_does_not_continue_counts_as_withheld(bench: Bench
 
 async def test_a_validator_that_missed_the_last_vector_says_nothing(bench: Bench) -> None:
     """Such as a validator that has joined since: only zeros need no past."""
-    first = await bench.submit(STEP - 1)
+    first = (await bench.submit(STEP - 1)).vector
     assert await bench.recompute(data(first), digest(data(first)), None) is None
 
 
 async def test_a_validator_without_the_parameters_says_nothing(bench: Bench) -> None:
     zeros = bytes(4 * bench.manifest.dimension)
     for step in range(2):
-        vector = (await bench.mine.gradient(bytes(32), STEP + step, Behaviour())).vector
+        vector = (await bench.mine.contribute(bytes(32), STEP + step, Behaviour())).vector
         await bench.mine.apply(vector)
     assert await bench.recompute(zeros, digest(zeros), None) is None
 
 
 async def test_the_parameters_of_the_step_before_are_kept(bench: Bench) -> None:
-    vector = await bench.submit(STEP)
-    await bench.mine.apply(await bench.submit(STEP))
+    vector = (await bench.submit(STEP)).vector
+    await bench.mine.apply((await bench.submit(STEP)).vector)
     zeros = bytes(4 * bench.manifest.dimension)
     found = await bench.recompute(zeros, digest(zeros), None)
     assert found is not None and data(found) == data(vector)
@@ -163,22 +168,19 @@ async def test_the_parameters_of_the_step_before_are_kept(bench: Bench) -> None:
 async def test_without_momentum_nobody_is_asked() -> None:
     bench = await bench_with(0.0)
     transport = TableTransport({}, peer_id=ME)
-    found = await Examiner(bench.mine, bench.manifest, transport).recompute(  # type: ignore[arg-type]
-        bench.record(b""), TARGET, None
-    )
-    assert found is not None and data(found) == data(await bench.submit(STEP))
+    found = await bench.executor(transport).required(bench.record(b""), TARGET, None)
+    assert found is not None and data(found) == data((await bench.submit(STEP)).vector)
     assert transport.asked == []
 
 
 async def test_a_judge_of_itself_asks_its_own_trainer(bench: Bench) -> None:
-    vector = (await bench.mine.gradient(ROSTER.batch_seed(ME), STEP, Behaviour())).vector
+    made = await bench.mine.contribute(ROSTER.batch_seed(ME), STEP, Behaviour())
     transport = TableTransport({}, peer_id=ME)
     record = bench.record(b"")
-    promised = bench.mine.momentum_digest()
-    record.said.commits[ME] = commit(record, promised)
-    examiner = Examiner(bench.mine, bench.manifest, transport)  # type: ignore[arg-type]
-    found = await examiner.recompute(record, ME, None)
-    assert found is not None and data(found) == data(vector) and transport.asked == []
+    record.said.commits[ME] = commit(record, made.momentum)
+    executor = bench.executor(transport)
+    found = await executor.required(record, ME, None)
+    assert found is not None and data(found) == data(made.vector) and transport.asked == []
     record.said.commits[ME] = commit(record, digest(b"another"))
     with pytest.raises(Withheld):
-        await examiner.recompute(record, ME, None)
+        await executor.required(record, ME, None)
