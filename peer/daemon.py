@@ -173,7 +173,6 @@ class Peer:
         from btard.peer.trainer import TaskTrainer
         from btard.peer.training import TrainingLoop
         from btard.round.session import Session
-        from btard.round.vectors.buffers import BufferPool
         from btard.swarm.bans import BanBook
         from btard.swarm.door.door import Door, call_over
         from btard.swarm.door.reception import Reception, Rooms
@@ -181,6 +180,7 @@ class Peer:
         from btard.swarm.questions import is_large
         from btard.swarm.telemetry.validation_watch import ValidationWatch
         from btard.transport.driver import SessionDriver, in_worker
+        from btard.vectors.buffers import BufferPool
 
         settings = self._settings
         if settings.threads:

@@ -20,9 +20,9 @@ from btard.coordinator.dashboard.series import finite
 from btard.coordinator.events import CoordinatorEvent
 from btard.coordinator.telemetry.metrics import StepSummary
 from btard.logs import MOMENT
+from btard.round.draw import nobody_is_validated
 from btard.round.evidence.evidence import Offence
 from btard.round.roster import Roster
-from btard.round.unvalidated import nobody_is_validated
 from btard.swarm.events.log import EventLog
 from btard.swarm.events.tail import LineTail
 from btard.swarm.manifest import RunManifest
