@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hypothesis import HealthCheck, example, given, settings
-from hypothesis import Phase as SettlementStage
+from hypothesis import Phase as Stage
 from hypothesis import strategies as st
 
 from btard.behaviour import Behaviour, LeaveReason
@@ -215,7 +215,7 @@ class Announced(Told):
 
 
 # A failing hail replays as it is: making it smaller would take minutes.
-STAGES = (SettlementStage.explicit, SettlementStage.reuse, SettlementStage.generate)
+STAGES = (Stage.explicit, Stage.reuse, Stage.generate)
 hits = st.one_of(
     st.builds(Raw, senders, st.binary(max_size=80)),
     st.builds(
