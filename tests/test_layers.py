@@ -24,14 +24,49 @@ MAY_IMPORT = {
 """Folders at the top, which are all imported below `btard`; the folder `btard` is what is not in another."""
 
 ROOMS = {
-    "btard": """
-        version errors vocabulary printable home hashing tensors plugins logs program configuration identity
-        aggregation vectors verification round behaviour trainer executor transport
-    """.split(),
-    "btard.round": """
-        draw randomness roster rules messages evidence decisions admission aggregates attempt
-        actions work context delivery phases failure proof step session
-    """.split(),
+    "btard": [
+        "version",
+        "errors",
+        "vocabulary",
+        "printable",
+        "home",
+        "hashing",
+        "tensors",
+        "plugins",
+        "logs",
+        "program",
+        "configuration",
+        "identity",
+        "aggregation",
+        "vectors",
+        "verification",
+        "round",
+        "behaviour",
+        "trainer",
+        "executor",
+        "transport",
+    ],
+    "btard.round": [
+        "draw",
+        "randomness",
+        "roster",
+        "rules",
+        "messages",
+        "evidence",
+        "decisions",
+        "admission",
+        "aggregates",
+        "attempt",
+        "actions",
+        "work",
+        "context",
+        "delivery",
+        "phases",
+        "failure",
+        "proof",
+        "step",
+        "session",
+    ],
 }
 """Files and folders directly in a folder, from the bottom: each imports only those before it."""
 
