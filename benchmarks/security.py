@@ -57,7 +57,7 @@ class Bare:
     """One peer of rounds without any security."""
 
     def __init__(self, index: int, node: Libp2pNode, peers: list[PeerId], vector: torch.Tensor) -> None:
-        from btard.round.vectors.partition import Partition, WireType, to_wire
+        from btard.vectors.partition import Partition, WireType, to_wire
 
         self._index, self._node, self._inbox = index, node, RoundInbox()
         self._partition = Partition(len(vector), len(peers), WireType.FLOAT32)
@@ -83,7 +83,7 @@ class Bare:
 
     async def _round(self) -> None:
         from btard.aggregation import centered_clip
-        from btard.round.vectors.partition import WireType, from_wire, to_wire
+        from btard.vectors.partition import WireType, from_wire, to_wire
 
         self._number += 1
         send, parts = self._node.transport.send_part, b"p%d" % self._number
@@ -123,9 +123,9 @@ class Protocol:
         from btard.behaviour import Behaviour
         from btard.round.roster import Roster, first_randomness
         from btard.round.rules import NONCE_SIZE, AggregationRules, StepRules, VerificationRules
-        from btard.round.vectors.buffers import BufferPool
-        from btard.round.vectors.partition import WireType
         from btard.transport.driver import SessionDriver
+        from btard.vectors.buffers import BufferPool
+        from btard.vectors.partition import WireType
 
         self._node, self._vector, self._begins_early = node, vector, begins_early
         self._started = asyncio.Event()

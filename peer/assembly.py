@@ -30,7 +30,6 @@ from btard.peer.telemetry.reporting import Reporter
 from btard.peer.trainer import TaskTrainer
 from btard.peer.training import TrainingLoop
 from btard.round.session import Session
-from btard.round.vectors.buffers import BufferPool
 from btard.swarm.bans import BanBook
 from btard.swarm.door.door import Door, call_over
 from btard.swarm.door.reception import Reception, Rooms
@@ -42,6 +41,7 @@ from btard.swarm.telemetry.validation_watch import ValidationWatch
 from btard.swarm.telemetry.wandb_run import WandbRun
 from btard.transport.driver import SessionDriver, in_worker
 from btard.transport.libp2p import Libp2pNode
+from btard.vectors.buffers import BufferPool
 
 logger = logging.getLogger("btard.peer")
 

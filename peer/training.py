@@ -24,8 +24,7 @@ from btard.round.admission import may_begin
 from btard.round.evidence.evidence import Evidence
 from btard.round.evidence.file import rules_fingerprint
 from btard.round.roster import Roster
-from btard.round.vectors.partition import from_wire
-from btard.round.vectors.work import Finding
+from btard.round.work.examination import Finding
 from btard.swarm.bans import BanBook, ask_evidence
 from btard.swarm.door.door import Door
 from btard.swarm.events.log import EventLog
@@ -47,6 +46,7 @@ from btard.swarm.records.record import RosterRecord
 from btard.swarm.state_sync import ask_heads, download_state, newest_roster, state_digest
 from btard.transport.driver import SessionDriver
 from btard.transport.libp2p import Libp2pNode
+from btard.vectors.partition import from_wire
 from btard.vocabulary import ExitCode
 
 logger = logging.getLogger(__name__)

@@ -18,9 +18,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from btard.coordinator.dashboard.series import finite
 from btard.coordinator.telemetry.metrics import StepSummary
 from btard.logs import MOMENT
+from btard.round.draw import nobody_is_validated
 from btard.round.evidence.evidence import Offence
 from btard.round.roster import Roster
-from btard.round.unvalidated import nobody_is_validated
 from btard.swarm.events.coordinator import (
     BanUnproven,
     BanVerified,

@@ -11,17 +11,17 @@ import torch
 from btard.behaviour import Behaviour, LeaveReason
 from btard.hashing import digest
 from btard.identity import Envelope, IdentityKey, MessageKind, PeerId
+from btard.identity.envelope import MAX_HEADER
 from btard.round.actions import ComputeGradient, EncodeParts, Finished, OutcomeKind, Send, SendPart
-from btard.round.answers import GradientComputed, PartsEncoded, RowsAggregated
 from btard.round.attempt.attempt import Attempt
 from btard.round.attempt.seats import Seats
 from btard.round.messages.accusations import Report
 from btard.round.messages.bodies import Aggregate, Certificate, Commit, Leave, PartHeader, Phase
 from btard.round.session import Session
-from btard.round.vectors.partition import Partition, to_wire
-from btard.round.vectors.work import Aggregated, encode_parts
-from btard.transport.base import MAX_HEADER
+from btard.round.work.answers import GradientComputed, PartsEncoded, RowsAggregated
+from btard.round.work.rows import Aggregated, encode_parts
 from btard.transport.memory import SimulatedPeer
+from btard.vectors.partition import Partition, to_wire
 from tests.btard.round.swarm import PeerType, Swarm, keys, one_of, rules_of, voids
 
 RULES = rules_of(5)
