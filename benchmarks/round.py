@@ -55,11 +55,11 @@ async def run_round(
     from btard.round.rules import NONCE_SIZE, AggregationRules, StepRules, VerificationRules
     from btard.round.session import Session
     from btard.round.vectors.buffers import BufferPool
-    from btard.round.vectors.partition import WireType
     from btard.transport.base import PeerAddress
     from btard.transport.driver import SessionDriver
     from btard.transport.libp2p import Libp2pNode
     from btard.transport.libp2p.discover import split_maddr
+    from btard.vocabulary import WireType
 
     torch.set_num_threads(1)
     aggregation = AggregationRules(rule, tau=1.0, reference_peers=peers)

@@ -57,7 +57,8 @@ class Bare:
     """One peer of rounds without any security."""
 
     def __init__(self, index: int, node: Libp2pNode, peers: list[PeerId], vector: torch.Tensor) -> None:
-        from btard.round.vectors.partition import Partition, WireType, to_wire
+        from btard.round.vectors.partition import Partition, to_wire
+        from btard.vocabulary import WireType
 
         self._index, self._node, self._inbox = index, node, RoundInbox()
         self._partition = Partition(len(vector), len(peers), WireType.FLOAT32)
@@ -83,7 +84,8 @@ class Bare:
 
     async def _round(self) -> None:
         from btard.aggregation import centered_clip
-        from btard.round.vectors.partition import WireType, from_wire, to_wire
+        from btard.round.vectors.partition import from_wire, to_wire
+        from btard.vocabulary import WireType
 
         self._number += 1
         send, parts = self._node.transport.send_part, b"p%d" % self._number
@@ -124,8 +126,8 @@ class Protocol:
         from btard.round.roster import Roster, first_randomness
         from btard.round.rules import NONCE_SIZE, AggregationRules, StepRules, VerificationRules
         from btard.round.vectors.buffers import BufferPool
-        from btard.round.vectors.partition import WireType
         from btard.transport.driver import SessionDriver
+        from btard.vocabulary import WireType
 
         self._node, self._vector, self._begins_early = node, vector, begins_early
         self._started = asyncio.Event()
