@@ -19,7 +19,7 @@ from btard.round.rules import NONCE_SIZE, AggregationRules, StepRules, Verificat
 from btard.round.session import Session
 from btard.transport.driver import SessionDriver
 from btard.vectors.buffers import BufferPool
-from btard.vectors.partition import WireType
+from btard.vocabulary import WireType
 
 
 class Protocol:
