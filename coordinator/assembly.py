@@ -35,7 +35,7 @@ logger = logging.getLogger("btard.coordinator")
 
 
 @dataclass(frozen=True)
-class Start:
+class RunStart:
     """What a coordinator is made of.
 
     Attributes:
@@ -57,7 +57,7 @@ class Ending:
     reason: str = "interrupted"
 
 
-async def serve(start: Start) -> int:
+async def serve(start: RunStart) -> int:
     """Run a coordinator until its run is over, and return the exit code; cancel to end before.
 
     Raises:
@@ -110,7 +110,7 @@ async def serve(start: Start) -> int:
         return await _supervise(supervisor, failure, ending)
 
 
-async def _start_node(start: Start, server: CoordinatorServer, failure: asyncio.Future[str]) -> Libp2pNode:
+async def _start_node(start: RunStart, server: CoordinatorServer, failure: asyncio.Future[str]) -> Libp2pNode:
     """Join the swarm that went on without its coordinator; if nobody is left there, begin alone as before."""
 
     def fail(reason: str) -> None:
@@ -155,7 +155,7 @@ async def _supervise(supervisor: Supervisor, failure: asyncio.Future[str], endin
             await working
 
 
-async def _open_sinks(start: Start, sinks: list[WandbSink]) -> None:
+async def _open_sinks(start: RunStart, sinks: list[WandbSink]) -> None:
     """Add what is told of steps beside the files, in a thread: it takes seconds, in which peers must get an answer."""
     settings = start.settings
     if settings.wandb is not WandbMode.OFF:
@@ -173,7 +173,7 @@ def _tell_end(log: MeteredLog, ending: Ending) -> None:
         log.write(CoordinatorStopped(reason=ending.reason))
 
 
-def _write_settings(start: Start) -> None:
+def _write_settings(start: RunStart) -> None:
     directory = start.directory
     try:
         directory.write_text(directory.path / "config.yaml", to_yaml(start.settings))
@@ -181,7 +181,7 @@ def _write_settings(start: Start) -> None:
         raise UserError(f"cannot write into {directory.path}: {error.strerror}") from None
 
 
-def _started(start: Start, node: Libp2pNode) -> CoordinatorStarted:
+def _started(start: RunStart, node: Libp2pNode) -> CoordinatorStarted:
     manifest = start.prepared.manifest
     return CoordinatorStarted(
         run_id=manifest.run_id,
