@@ -73,10 +73,9 @@ class StepMachine:
         self._new_attempt(0, roster.members)
 
     def _new_attempt(self, number: int, members: tuple[PeerId, ...]) -> None:
-        context = self._context
+        context, history = self._context, self._history
         self.attempt = Attempt(context.seats(number, members), pool=self._pool)
         self._exchange = Exchange(context, self.attempt)
-        history = self._history
         self._settlement = Settlement(
             context,
             self.attempt,
@@ -286,9 +285,8 @@ class StepMachine:
                 continue
             missing = phase.missing()
             if not self._must_freeze(now, missing, proven):
-                return (
-                    actions + self._exchange.urge_for(now, phase, missing, self._patience) + self._settlement.pass_on()
-                )
+                urged = self._exchange.urge_for(now, phase, missing, self._patience)
+                return actions + urged + self._settlement.pass_on()
             if phase is self._commit and self._commit.outvoted():
                 return actions + self._stop(OutcomeKind.OUT_OF_SYNC, "most members hold another training state")
             actions += self._freeze(now, missing, proven)
