@@ -41,7 +41,7 @@ class CoordinatorEvent(StrEnum):
     SILENT = "silent"
     """step: no member answers any more."""
     CHECKPOINT = "checkpoint"
-    """step, digest, evaluation_loss, folder, source (who served it)."""
+    """step, digest, evaluation_loss, folder, source (the peer that served it)."""
     CHECKPOINT_MISSED = "checkpoint_missed"
     """step, reason."""
     FINISHED = "finished"

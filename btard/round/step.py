@@ -383,7 +383,7 @@ class StepMachine:
         return self._advance(now, actions)
 
     def _certified(self, envelope: Envelope) -> list[Action]:
-        """Others have finished: so has whoever signed the same digest; who did not cannot know the result."""
+        """Others have finished: so has a peer that signed the same digest; another cannot know the result."""
         certificate = tuple(Envelope.parse(data) for data in envelope.read(Certificate).digests)
         members, digest = check_certificate(certificate, self._context.rules, self._context.roster)
         for agree in self._signed if self._agree is None else [*self._signed, self._agree]:
