@@ -19,8 +19,8 @@ from btard.identity import Envelope, IdentityKey, PeerId
 from btard.round.messages.accusations import Charge, Opinion
 from btard.round.messages.bodies import Commit, LeaveReason, Phase, Reveal, Scalars
 from btard.round.roster import Roster
-from btard.round.vectors.partition import WireType
 from btard.transport.base import Payload
+from btard.vocabulary import WireType
 
 B = TypeVar("B")
 
