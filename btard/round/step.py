@@ -74,10 +74,9 @@ class StepMachine:
         self._new_attempt(0, roster.members)
 
     def _new_attempt(self, number: int, members: tuple[PeerId, ...]) -> None:
-        context = self._context
+        context, history = self._context, self._history
         self.attempt = Attempt(context.seats(number, members), pool=self._pool)
         self._exchange = Exchange(context, self.attempt)
-        history = self._history
         self._settlement = Settlement(
             context,
             self.attempt,
