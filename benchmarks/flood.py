@@ -43,9 +43,9 @@ async def run_victim(member: bool, author: bytes, pipe: Connection) -> None:
     from btard.round.roster import Roster, first_randomness
     from btard.round.rules import AggregationRules, StepRules, VerificationRules
     from btard.round.session import Session
-    from btard.round.vectors.partition import WireType
     from btard.transport.driver import SessionDriver
     from btard.transport.libp2p import Libp2pNode
+    from btard.vocabulary import WireType
 
     aggregation = AggregationRules("centered_clip", tau=1.0, reference_peers=4)
     rules = StepRules(bytes(16), _VALUES, WireType.FLOAT32, *[600.0] * 5, aggregation, VerificationRules(validators=0))

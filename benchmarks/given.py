@@ -13,10 +13,10 @@ from btard.identity import PeerId
 from btard.round.attempt.attempt import Attempt
 from btard.round.roster import Roster
 from btard.round.rules import StepRules
-from btard.round.vectors.momentum import Link
 from btard.trainer import Contribution
 from btard.transport.driver import in_worker
 from btard.transport.vector_trainer import VectorTrainer
+from btard.vectors.momentum import Link
 
 
 class GivenVectors(Executor):

@@ -17,9 +17,9 @@ from btard.round.actions import Finished
 from btard.round.roster import Roster, first_randomness
 from btard.round.rules import NONCE_SIZE, AggregationRules, StepRules, VerificationRules
 from btard.round.session import Session
-from btard.round.vectors.buffers import BufferPool
-from btard.round.vectors.partition import WireType
 from btard.transport.driver import SessionDriver
+from btard.vectors.buffers import BufferPool
+from btard.vocabulary import WireType
 
 
 class Protocol:

@@ -50,7 +50,8 @@ class Bare:
 
     def __init__(self, me: LoopbackPeer, values: int) -> None:
         from benchmarks.protocol import vector_of
-        from btard.round.vectors.partition import Partition, WireType, to_wire
+        from btard.vectors.partition import Partition, to_wire
+        from btard.vocabulary import WireType
 
         self._index, self._node, self._inbox = me.index, me.node, RoundInbox()
         self._partition = Partition(values, len(me.peers), WireType.FLOAT32)
@@ -76,7 +77,8 @@ class Bare:
 
     async def _round(self) -> None:
         from btard.aggregation import centered_clip
-        from btard.round.vectors.partition import WireType, from_wire, to_wire
+        from btard.vectors.partition import from_wire, to_wire
+        from btard.vocabulary import WireType
 
         self._number += 1
         send, parts = self._node.transport.send_part, b"p%d" % self._number

@@ -17,14 +17,14 @@ from btard.behaviour import Behaviour
 from btard.hashing import digest
 from btard.identity import Malformed, PeerId
 from btard.round.actions import ComputeGradient, Examine, Task
-from btard.round.answers import Answer, GradientComputed, TargetExamined
 from btard.round.attempt.attempt import Attempt
-from btard.round.execute import execute
 from btard.round.roster import Roster
 from btard.round.rules import StepRules
-from btard.round.vectors.momentum import Link, base_from_bytes
-from btard.round.vectors.work import UNKNOWN, UNSEEN, Finding, continues, examine
+from btard.round.work.answers import Answer, GradientComputed, TargetExamined
+from btard.round.work.examination import UNKNOWN, UNSEEN, Finding, continues, examine
+from btard.round.work.execute import execute
 from btard.trainer import Contribution, Trainer
+from btard.vectors.momentum import Link, base_from_bytes
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")

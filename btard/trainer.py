@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 import torch
 
 from btard.behaviour import Behaviour
-from btard.round.vectors.momentum import Momentum, submission
+from btard.vectors.momentum import Momentum, submission
 
 B = TypeVar("B")
 

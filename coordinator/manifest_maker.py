@@ -14,8 +14,8 @@ from btard.aggregation import rule_and_tau
 from btard.coordinator.run_directory import RunDirectory
 from btard.coordinator.settings import DEFAULT_TAU, CoordinatorSettings
 from btard.errors import UserError
+from btard.round.aggregates import check_aggregation
 from btard.round.rules import NONCE_SIZE, AggregationRules
-from btard.round.vectors.aggregation import check_aggregation
 from btard.swarm.calibration import Tolerance
 from btard.swarm.manifest import Deadlines, RunManifest, RunTerms
 from btard.tasks.base import Schedule, Task

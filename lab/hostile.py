@@ -25,10 +25,10 @@ from btard.round.messages.bodies import (
     Scalars,
 )
 from btard.round.messages.caps import Caps, caps_of
-from btard.round.roster import MAX_PEERS, Roster, first_randomness
+from btard.round.roster import Roster, first_randomness
 from btard.round.rules import AggregationRules, StepRules
 from btard.round.session import Session
-from btard.round.vectors.partition import WireType
+from btard.vocabulary import MAX_PEERS, WireType
 
 IN_A_STEP = tuple(kind for kind in MessageKind if kind < MessageKind.MANIFEST)
 

@@ -22,14 +22,14 @@ from btard.lab.peer import Event, LabPeer, Listener
 from btard.lab.settings import SimulateSettings
 from btard.lab.workload import Workload, make_workload
 from btard.round.actions import Finished, Stopped, Voided
+from btard.round.aggregates import check_aggregation
 from btard.round.evidence.evidence import Evidence, Offence
 from btard.round.roster import Roster, first_randomness
 from btard.round.rules import NONCE_SIZE, AggregationRules, StepRules, VerificationRules
-from btard.round.vectors.aggregation import check_aggregation
-from btard.round.vectors.partition import WireType
 from btard.tensors import bytes_of
 from btard.transport.memory import Network, NetworkConditions, Traffic
 from btard.transport.vector_trainer import VectorTrainer
+from btard.vocabulary import WireType
 
 _LEAST_DELAY_BOUND_SECONDS = 2.0
 _COMPUTE_SECONDS = 0.1

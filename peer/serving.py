@@ -6,13 +6,13 @@ import asyncio
 
 from btard.behaviour import Behaviour
 from btard.errors import UserError
+from btard.hashing import Payload
 from btard.identity import Malformed, PeerId
 from btard.peer.trainer import TaskTrainer
 from btard.round.roster import Roster
 from btard.swarm.bans import BanBook
 from btard.swarm.door.reception import Reception
 from btard.swarm.questions import FOR_NEWCOMERS, MAX_SNAPSHOTS, Head, Question, Want
-from btard.transport.base import Payload
 
 
 class StateServer:

@@ -18,9 +18,9 @@ from blake3 import blake3
 from pydantic import BaseModel, ConfigDict
 
 from btard.errors import UserError
-from btard.round.vectors.momentum import submission
 from btard.tasks.base import Batch, Task
 from btard.tasks.training_state import TrainingState
+from btard.vectors.momentum import submission
 from btard.verification.scalars import HONEST_SHARE
 from btard.vocabulary import Precision
 

@@ -106,7 +106,7 @@ class RunTerms(BaseModel):
         precision: arithmetic of forward and backward: none, bf16 or fp16.
         rule: the aggregation rule with its parameters, of those that are installed here.
         tau: clipping radius of a part at `peers` members (see AggregationRules).
-        momentum: share of a peer's last vector in its next one (see `btard.round.vectors.momentum`); 0 for none.
+        momentum: share of a peer's last vector in its next one (see `btard.vectors.momentum`); 0 for none.
         peers: how many the first roster has.
         start_step: the first step; above 0 the run resumes a checkpoint.
         state_digest: of the training state at `start_step` that the coordinator serves; None: drawn from `seed`.

@@ -7,13 +7,13 @@ from enum import StrEnum
 
 import torch
 
+from btard.hashing import Payload
 from btard.identity import Envelope, PeerId
 from btard.round.attempt.attempt import Attempt
 from btard.round.evidence.evidence import Evidence
 from btard.round.roster import Roster
-from btard.round.vectors.momentum import Link
-from btard.round.vectors.partition import Partition
-from btard.transport.base import Payload
+from btard.vectors.momentum import Link
+from btard.vectors.partition import Partition
 
 
 @dataclass(frozen=True)

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from btard.behaviour import Behaviour
 from btard.identity import Envelope, IdentityKey, MessageKind, PeerId
 from btard.round.actions import Action, Examine, Send
 from btard.round.attempt.attempt import Attempt
 from btard.round.attempt.seats import Seats
+from btard.round.decisions import Decisions
 from btard.round.messages.bodies import Commit, Digest, Reveal, Scalars
 from btard.round.roster import Roster
 from btard.round.rules import StepRules
-from btard.round.vectors.momentum import Link
+from btard.vectors.momentum import Link
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class StepContext:
     rules: StepRules
     roster: Roster
     key: IdentityKey
-    behaviour: Behaviour
+    behaviour: Decisions
     parameters: bytes
     candidates: tuple[PeerId, ...]
     previous: Attempt | None

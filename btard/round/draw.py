@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import count
 
 from btard.hashing import tagged_digest
 from btard.identity import PeerId
@@ -123,3 +124,21 @@ def relays_between(attempt_id: bytes, sender: PeerId, receiver: PeerId, members:
     """Draw the third peers through which a part travels that did not arrive directly."""
     others = (peer for peer in members if peer not in (sender, receiver))
     return ranking(attempt_id, "relay", others, sender, receiver)[:RELAYS]
+
+
+VOTERS_NEEDED = next(voters for voters in count() if most_audits(voters) > 0)
+"""The fewest voters of which a validator is drawn."""
+
+
+def nobody_is_validated(voters: int, rate: float) -> str | None:
+    """Return why no validator is drawn, or None where one is, in this step or in a later one.
+
+    Args:
+        voters: members of the roster that are not on probation.
+        rate: mean number of validators a step, by the run's manifest.
+    """
+    if rate <= 0:
+        return "nobody is validated: the run is set to 0 validators"
+    if voters < VOTERS_NEEDED:
+        return f"nobody is validated: {voters} voter{'' if voters == 1 else 's'}, {VOTERS_NEEDED} are needed"
+    return None

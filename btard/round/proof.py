@@ -6,6 +6,7 @@ from btard.aggregation import finite_rows
 from btard.hashing import digest
 from btard.identity import Malformed, MessageKind, PeerId
 from btard.round.actions import AggregateAgain, InspectRow
+from btard.round.aggregates import aggregate_limits
 from btard.round.attempt.attempt import Attempt
 from btard.round.attempt.seats import Seats, attempt_id_of
 from btard.round.evidence.evidence import Evidence, Offence, Scene
@@ -16,9 +17,8 @@ from btard.round.messages.form import form_fault
 from btard.round.phases.measure import column_excess, row_excess
 from btard.round.phases.reveal import is_false_reveal
 from btard.round.randomness import combine
-from btard.round.vectors.aggregation import aggregate_limits
-from btard.round.vectors.partition import from_wire
-from btard.round.vectors.work import compare_again, inspect_row, row_length_excess
+from btard.round.work.rows import compare_again, inspect_row, row_length_excess
+from btard.vectors.partition import from_wire
 from btard.verification.projection import norm_of
 from btard.verification.thresholds import LENGTH, SCALARS, SUM
 

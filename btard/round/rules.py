@@ -20,7 +20,7 @@ NONCE_SIZE = 16
 
 @dataclass(frozen=True)
 class AggregationRules:
-    """How parts are aggregated; `btard.round.vectors.aggregation` makes a rule of it.
+    """How parts are aggregated; `btard.round.aggregates` makes a rule of it.
 
     Attributes:
         rule: the aggregation rule with its parameters, in the one form that a run keeps (`aggregation.canonical`).

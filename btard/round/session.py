@@ -7,19 +7,18 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache, partial
 
-from btard.behaviour import Behaviour
 from btard.identity import Envelope, Heading, IdentityKey, Malformed, MessageKind, PeerId
-from btard.identity.envelope import FIRST_RECORD
+from btard.identity.envelope import FIRST_RECORD, MAX_HEADER
 from btard.round.actions import Action, Finished, Send, Stopped
-from btard.round.answers import Answer
 from btard.round.attempt.attempt import Attempt
+from btard.round.decisions import Decisions
 from btard.round.messages.bodies import Certificate, Leave, LeaveReason
 from btard.round.roster import Roster
 from btard.round.rules import StepRules
 from btard.round.step import StepMachine
-from btard.round.vectors.buffers import BufferPool
-from btard.round.vectors.momentum import Link
-from btard.transport.base import MAX_HEADER
+from btard.round.work.answers import Answer
+from btard.vectors.buffers import BufferPool
+from btard.vectors.momentum import Link
 
 _EARLY_MESSAGES = 8
 _EARLY_BYTES = 1 << 17
@@ -40,7 +39,7 @@ class Session:
     """What takes part in a step; measurements compare it with less."""
 
     def __init__(
-        self, rules: StepRules, key: IdentityKey, behaviour: Behaviour, pool: BufferPool | None = None
+        self, rules: StepRules, key: IdentityKey, behaviour: Decisions, pool: BufferPool | None = None
     ) -> None:
         """Make a peer that has not begun; with a pool, what Finished.flat holds lasts until the next step is over."""
         self._rules = rules
@@ -48,7 +47,7 @@ class Session:
         self._behaviour = behaviour
         behaviour.attach(key)
         self._pool = pool
-        self._tampers = type(behaviour).transmit is not Behaviour.transmit
+        self._tampers = type(behaviour).transmit is not Decisions.transmit
         self._early: dict[PeerId, list[Envelope]] = {}
         self._early_bytes = 0
         self._adrift = True

@@ -6,12 +6,12 @@ import contextlib
 import math
 from collections.abc import Mapping
 
-from btard.behaviour import Behaviour
 from btard.identity import Envelope, Heading, IdentityKey, Malformed, MessageKind, PeerId
-from btard.round import answers
 from btard.round.actions import Action, OutcomeKind, Stopped, Verdict, Voided
+from btard.round.aggregates import refusal
 from btard.round.attempt.attempt import Attempt
 from btard.round.context import StepContext
+from btard.round.decisions import Decisions
 from btard.round.delivery.exchange import Exchange
 from btard.round.delivery.intake import TIMELESS, Intake
 from btard.round.delivery.patience import Patience
@@ -26,16 +26,17 @@ from btard.round.phases.check import CheckPhase
 from btard.round.phases.commit import CommitPhase
 from btard.round.phases.gather import GatherPhase
 from btard.round.phases.measure import MeasurePhase
-from btard.round.phases.phase import HOPELESS, PhaseOfAttempt
+from btard.round.phases.phase import HOPELESS, PhaseOfAttempt, PhaseOfParts
 from btard.round.phases.reveal import RevealPhase
 from btard.round.phases.scatter import ScatterPhase
 from btard.round.proof import make_evidence
 from btard.round.roster import Roster
 from btard.round.rules import StepRules
-from btard.round.vectors.aggregation import refusal
-from btard.round.vectors.buffers import BufferPool
-from btard.round.vectors.momentum import Link
-from btard.round.vectors.work import Aggregated, Finding
+from btard.round.work import answers
+from btard.round.work.examination import Finding
+from btard.round.work.rows import Aggregated
+from btard.vectors.buffers import BufferPool
+from btard.vectors.momentum import Link
 
 
 class StepMachine:
@@ -51,7 +52,7 @@ class StepMachine:
         rules: StepRules,
         roster: Roster,
         key: IdentityKey,
-        behaviour: Behaviour,
+        behaviour: Decisions,
         *,
         parameters: bytes,
         candidates: tuple[PeerId, ...] = (),
@@ -73,10 +74,9 @@ class StepMachine:
         self._new_attempt(0, roster.members)
 
     def _new_attempt(self, number: int, members: tuple[PeerId, ...]) -> None:
-        context = self._context
+        context, history = self._context, self._history
         self.attempt = Attempt(context.seats(number, members), pool=self._pool)
         self._exchange = Exchange(context, self.attempt)
-        history = self._history
         self._settlement = Settlement(
             context,
             self.attempt,
@@ -89,7 +89,7 @@ class StepMachine:
         self._heard = self._settlement.heard
         examined = self._examined is not None
         self._commit = CommitPhase(context, self.attempt, history.decided, examined=examined, gradient=self._gradient)
-        self._scatter = ScatterPhase(context, self.attempt, self._exchange)
+        self._scatter = ScatterPhase(context, self.attempt)
         self._gather = GatherPhase(context, self.attempt)
         self._reveal = RevealPhase(context, self.attempt)
         self._measure = MeasurePhase(context, self.attempt)
@@ -286,9 +286,9 @@ class StepMachine:
                 continue
             missing = phase.missing()
             if not self._must_freeze(now, missing, proven):
-                return (
-                    actions + self._exchange.urge_for(now, phase, missing, self._patience) + self._settlement.pass_on()
-                )
+                wanted = phase.wanted() if isinstance(phase, PhaseOfParts) else None
+                actions += self._exchange.urge_for(now, missing, wanted, self._patience)
+                return actions + self._settlement.pass_on()
             if phase is self._commit and self._commit.outvoted():
                 return actions + self._stop(OutcomeKind.OUT_OF_SYNC, "most members hold another training state")
             actions += self._freeze(now, missing, proven)

@@ -10,13 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from btard.hashing import Payload
 from btard.identity import PeerId
-
-Payload = bytes | bytearray | memoryview
-"""The bytes of a part as they travel; a memoryview is C-contiguous with format 'B'."""
-
-MAX_HEADER = 4096
-"""Bytes; the largest part header."""
 
 
 class Inbox(Protocol):

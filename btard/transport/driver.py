@@ -25,11 +25,11 @@ from btard.round.actions import (
     Task,
     Voided,
 )
-from btard.round.answers import PartsEncoded, RowsAggregated, RowsMeasured, TargetExamined
 from btard.round.messages.bodies import LeaveReason
 from btard.round.roster import Roster
 from btard.round.session import Session
-from btard.round.vectors.work import Finding
+from btard.round.work.answers import PartsEncoded, RowsAggregated, RowsMeasured, TargetExamined
+from btard.round.work.examination import Finding
 from btard.transport.base import Transport
 from btard.transport.stages import Stage, StageClock
 

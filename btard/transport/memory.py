@@ -13,7 +13,7 @@ import torch
 
 from btard.behaviour import Behaviour
 from btard.executor import Executor
-from btard.hashing import digest
+from btard.hashing import Payload, digest
 from btard.identity import Envelope, IdentityKey, Malformed, PeerId
 from btard.round.actions import (
     Action,
@@ -26,15 +26,14 @@ from btard.round.actions import (
     Voided,
     Work,
 )
-from btard.round.execute import execute
 from btard.round.messages.bodies import LeaveReason
 from btard.round.roster import Roster
 from btard.round.rules import StepRules
 from btard.round.session import Session
-from btard.round.vectors.partition import from_wire
-from btard.transport.base import Payload
+from btard.round.work.execute import execute
 from btard.transport.vector_trainer import VectorTrainer
 from btard.transport.virtual import Network, NetworkConditions
+from btard.vectors.partition import from_wire
 
 __all__ = ["Network", "NetworkConditions", "SimulatedPeer", "Traffic"]
 

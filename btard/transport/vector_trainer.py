@@ -8,9 +8,9 @@ import torch
 
 from btard.behaviour import Behaviour
 from btard.hashing import digest
-from btard.round.vectors.momentum import Momentum, submission
 from btard.tensors import bytes_of
 from btard.trainer import Contribution, contribute
+from btard.vectors.momentum import Momentum, submission
 
 Gradient = Callable[[bytes, torch.Tensor], torch.Tensor]
 """(seed, parameters) -> the gradient of a public seed, float32 of shape (d,)."""

@@ -16,9 +16,9 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from btard.round.vectors.partition import WireType
 from btard.verification.projection import Measure
 from btard.verification.thresholds import SCALARS
+from btard.vocabulary import WireType
 
 DEVIATIONS = 8.0
 """Standard deviations of <z, e> that an honest error is granted: exceeded with a probability below 2.6e-14."""

@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 from btard.behaviour import Outgoing, View
 from btard.byzantine.aggregates.shift import shifted
 from btard.byzantine.conspirator import Conspirator
+from btard.hashing import Payload
 from btard.identity import Envelope, MessageKind, PeerId
 from btard.round.messages.accusations import Charge
 from btard.round.messages.bodies import Phase, Scalars
-from btard.transport.base import Payload
 
 _RADII = 0.05
 _HEAD_START_SECONDS = 0.5

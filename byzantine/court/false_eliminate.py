@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from btard.behaviour import Outgoing, View
 from btard.byzantine.attacker import Attacker
 from btard.byzantine.settings import BehaviourSettings
+from btard.hashing import Payload
 from btard.identity import Envelope, MessageKind, PeerId
 from btard.round.messages.accusations import Fault, Report
 from btard.round.messages.bodies import Commit, Phase
-from btard.transport.base import Payload
 
 
 class FalseEliminate(Attacker):

@@ -10,11 +10,10 @@ import torch
 from btard.behaviour import View
 from btard.byzantine.attacker import Attacker
 from btard.byzantine.settings import BehaviourSettings
-from btard.hashing import digest
+from btard.hashing import Payload, digest
 from btard.identity import PeerId
 from btard.round.messages.bodies import Commit
-from btard.round.vectors.partition import dtype_of, to_wire
-from btard.transport.base import Payload
+from btard.vectors.partition import dtype_of, to_wire
 from btard.verification.projection import length_of
 from btard.verification.scalars import length_excess
 from btard.verification.thresholds import LENGTH

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 from pydantic import JsonValue
 
-from btard.coordinator.events import CoordinatorEvent
 from btard.coordinator.network.network import SwarmNetwork
 from btard.coordinator.run_directory import RunDirectory
 from btard.errors import UserError
 from btard.identity import PeerId
 from btard.round.roster import Roster
+from btard.swarm.events.coordinator import CheckpointMissed, CheckpointSaved, CoordinatorEvent
 from btard.swarm.events.log import EventLog
 from btard.swarm.manifest import RunManifest
 from btard.swarm.questions import Head, Question, Want
@@ -54,7 +54,12 @@ class CheckpointKeeper:
     """
 
     def __init__(
-        self, network: SwarmNetwork, manifest: RunManifest, state: TrainingState, directory: RunDirectory, log: EventLog
+        self,
+        network: SwarmNetwork,
+        manifest: RunManifest,
+        state: TrainingState,
+        directory: RunDirectory,
+        log: EventLog[CoordinatorEvent],
     ) -> None:
         """`state` is the keeper's own from now on."""
         self._network = network
@@ -112,7 +117,7 @@ class CheckpointKeeper:
             return
         self._missed.add(step)
         logger.error("there will be no checkpoint of step %d: %s", step, reason)
-        self._log.write(CoordinatorEvent.CHECKPOINT_MISSED, step=step, reason=reason)
+        self._log.write(CheckpointMissed(step=step, reason=reason))
 
     def _wants(self, step: int) -> bool:
         """Hostile heads name any step; those of the manifest are few."""
@@ -142,12 +147,9 @@ class CheckpointKeeper:
         folder = self._directory.checkpoint(step)
         logger.info("checkpoint of step %d: held-out loss %.4f, in %s", step, evaluation, folder)
         self._log.write(
-            CoordinatorEvent.CHECKPOINT,
-            step=step,
-            digest=digest,
-            evaluation_loss=loss,
-            folder=folder,
-            source=source,
+            CheckpointSaved(
+                step=step, digest=digest.hex(), evaluation_loss=loss, folder=str(folder), source=str(source)
+            )
         )
 
     async def _load(self, data: bytes) -> bytes:

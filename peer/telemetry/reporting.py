@@ -14,7 +14,7 @@ from btard.identity import IdentityKey, MessageKind, PeerId
 from btard.peer.trainer import Gradient
 from btard.printable import printable
 from btard.round.messages.accusations import Opinion
-from btard.round.vectors.work import Finding
+from btard.round.work.examination import Finding
 from btard.swarm.manifest import RunManifest
 from btard.swarm.records.details import MAX_REASON, MAX_TOLD, Examination, Exclusion, Found, PeerDetails
 from btard.swarm.records.record import MAX_METRICS, LocalMetrics, Metrics

@@ -12,9 +12,9 @@ from btard.errors import UserError
 from btard.identity import PeerId
 from btard.peer.visit.sight import Sight
 from btard.printable import printable
+from btard.round.draw import nobody_is_validated
 from btard.round.evidence.evidence import Offence
 from btard.round.roster import Roster
-from btard.round.unvalidated import nobody_is_validated
 from btard.swarm.bans import BanEntry
 
 MAX_ROWS = 1024

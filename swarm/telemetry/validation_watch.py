@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
+from btard.round.draw import nobody_is_validated
 from btard.round.roster import Roster
-from btard.round.unvalidated import nobody_is_validated
 
 logger = logging.getLogger(__name__)
 

@@ -13,18 +13,19 @@ from btard.executor import Executor, Withheld
 from btard.hashing import digest
 from btard.identity import PeerId
 from btard.round.actions import ComputeGradient, EncodeParts, Examine
-from btard.round.answers import GradientComputed, PartsEncoded, TargetExamined
 from btard.round.attempt.attempt import Attempt
 from btard.round.attempt.seats import Seats
-from btard.round.execute import execute
 from btard.round.messages.accusations import Opinion
 from btard.round.roster import Roster
 from btard.round.rules import VerificationRules
-from btard.round.vectors.momentum import Link
-from btard.round.vectors.work import UNKNOWN, UNSEEN, Finding, encode_parts
+from btard.round.work.answers import GradientComputed, PartsEncoded, TargetExamined
+from btard.round.work.examination import UNKNOWN, UNSEEN, Finding
+from btard.round.work.execute import execute
+from btard.round.work.rows import encode_parts
 from btard.tensors import bytes_of
 from btard.transport.memory import at_once
 from btard.transport.vector_trainer import VectorTrainer
+from btard.vectors.momentum import Link
 from tests.btard.round.swarm import RULES, Swarm, seeded_gradient
 
 SWARM = Swarm(5, steps=2)

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from btard.round.vectors.partition import dtype_of
+from btard.vectors.partition import dtype_of
 from btard.vocabulary import WireType
 
 

@@ -27,11 +27,11 @@ from btard.round.evidence.file import to_json
 from btard.round.messages.accusations import Opinion
 from btard.round.messages.bodies import Commit
 from btard.round.rules import VerificationRules
-from btard.round.vectors.momentum import Link
-from btard.round.vectors.partition import WireType
-from btard.round.vectors.work import Finding
+from btard.round.work.examination import Finding
 from btard.swarm.bans import BanBook
 from btard.transport.memory import SimulatedPeer
+from btard.vectors.momentum import Link
+from btard.vocabulary import WireType
 from tests.btard.round.bans import evidence_of
 from tests.btard.round.swarm import RULES, Swarm, keys, verdicts, voids
 

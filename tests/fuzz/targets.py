@@ -9,14 +9,12 @@ from functools import cache
 import torch
 
 from btard.behaviour import Behaviour
-from btard.hashing import digest
+from btard.hashing import Payload, digest
 from btard.identity import Envelope, IdentityKey, Malformed, MessageKind, PeerId
 from btard.identity.codec import decode, encode
 from btard.round.actions import Action, ComputeGradient, Examine, Task
-from btard.round.answers import Answer, GradientComputed, TargetExamined
 from btard.round.delivery.exchange import MOST_PULLS
 from btard.round.evidence import file as evidence_file
-from btard.round.execute import execute
 from btard.round.messages.accusations import Relay, Report, Vote
 from btard.round.messages.bodies import (
     Aggregate,
@@ -33,9 +31,10 @@ from btard.round.messages.bodies import (
 from btard.round.proof import Unproven, verify
 from btard.round.roster import Roster
 from btard.round.session import Session
-from btard.round.vectors.work import UNKNOWN
+from btard.round.work.answers import Answer, GradientComputed, TargetExamined
+from btard.round.work.examination import UNKNOWN
+from btard.round.work.execute import execute
 from btard.tensors import bytes_of
-from btard.transport.base import Payload
 from btard.transport.memory import SimulatedPeer
 from tests.btard.round.swarm import Swarm, keys, seeded_gradient
 

@@ -16,13 +16,13 @@ from btard.peer.trainer import Gradient, TaskTrainer
 from btard.round.attempt.attempt import Attempt
 from btard.round.attempt.seats import Seats
 from btard.round.messages.bodies import Commit
-from btard.round.vectors.momentum import Link
-from btard.round.vectors.work import encode_parts
+from btard.round.work.rows import encode_parts
 from btard.swarm.manifest import RunManifest
 from btard.swarm.questions import Question, Want
 from btard.tasks.registry import load_task
 from btard.transport.driver import in_worker
 from btard.transport.libp2p import FetchError
+from btard.vectors.momentum import Link
 from btard.vocabulary import Device
 from tests.peer.helpers import PEERS, ROSTER, Answer, TableTransport, run_manifest
 

@@ -11,12 +11,12 @@ from btard.behaviour import Behaviour
 from btard.errors import UserError
 from btard.hashing import digest
 from btard.peer.trainer import TaskTrainer, chosen_device
-from btard.round.vectors.momentum import base_from_bytes
 from btard.tasks.base import Task
 from btard.tasks.data.spec import DataSpec
 from btard.tasks.registry import load_task
 from btard.tasks.training_state import TrainingState
 from btard.tensors import bytes_of
+from btard.vectors.momentum import base_from_bytes
 from btard.vocabulary import Device
 from tests.peer.helpers import run_manifest
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from btard.behaviour import View
 from btard.identity import Envelope, MessageKind, PeerId
 from btard.round.attempt.carried import Carried
 from btard.round.attempt.results import Results
 from btard.round.attempt.said import Said
 from btard.round.attempt.seats import Seats
+from btard.round.decisions import View
 from btard.round.messages.attachments import Papers
 from btard.round.messages.bodies import Aggregate, Commit, Item, PartHeader
-from btard.round.vectors.buffers import BufferPool
+from btard.vectors.buffers import BufferPool
 
 # Every arrival asks for it, and a look into an enumeration takes as long as one into three dictionaries.
 _PART = MessageKind.PART

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 
+from btard.hashing import Payload
 from btard.identity import MessageKind, PeerId
 from btard.round.attempt.seats import Seats
 from btard.round.messages.bodies import Item
-from btard.round.vectors.buffers import BufferPool
-from btard.transport.base import Payload
+from btard.vectors.buffers import BufferPool
 
 _PART = MessageKind.PART
 

@@ -12,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 
 from btard.round.messages.bodies import Scalars
-from btard.round.vectors.partition import Partition
+from btard.vectors.partition import Partition
 from btard.verification.scalars import aggregate_error, published_sum_tolerance, within_bound
 from btard.verification.thresholds import SUM
 

@@ -8,12 +8,12 @@ from typing import Final
 from btard.aggregation.rule import FixedPoint
 from btard.hashing import tagged_digest
 from btard.identity import PeerId
+from btard.round.aggregates import part_equation, part_tau
 from btard.round.draw import enough_auditors, ranking
 from btard.round.messages.caps import Caps, caps_of
 from btard.round.roster import Roster
 from btard.round.rules import StepRules
-from btard.round.vectors.aggregation import part_equation, part_tau
-from btard.round.vectors.partition import Partition
+from btard.vectors.partition import Partition
 
 
 def attempt_id_of(rules: StepRules, roster: Roster, attempt: int, members: tuple[PeerId, ...]) -> bytes:

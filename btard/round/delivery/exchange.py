@@ -13,16 +13,14 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from btard.identity import Envelope, Heading, MessageKind, PeerId
-from btard.identity.envelope import UnsignedEnvelope
 from btard.round.actions import Action, Send, SendPart
 from btard.round.attempt.attempt import Attempt
 from btard.round.context import StepContext
 from btard.round.delivery.patience import Patience
+from btard.round.delivery.sending import send_aggregate, send_part
 from btard.round.draw import relays_between
 from btard.round.messages.accusations import Fault
-from btard.round.messages.bodies import BROADCASTS, Forward, Item, PartHeader, Phase, Pull
-from btard.round.phases.gather import send_aggregate
-from btard.round.phases.phase import SILENT, PhaseOfAttempt, PhaseOfParts
+from btard.round.messages.bodies import BROADCASTS, Forward, Item, Phase, Pull
 
 MOST_PULLS = 8
 """Parts of other columns than its own that one peer may ask this one for in an attempt: a court looks at a few."""
@@ -37,6 +35,14 @@ _PHASES = {
     MessageKind.SCALARS: Phase.MEASURE,
     MessageKind.DIGEST: Phase.AGREE,
 }
+
+_SILENT = {
+    Fault.NO_COMMIT: MessageKind.COMMIT,
+    Fault.NO_REVEAL: MessageKind.REVEAL,
+    Fault.NO_SCALARS: MessageKind.SCALARS,
+    Fault.NO_DIGEST: MessageKind.DIGEST,
+}
+"""Faults that are the lack of a message, which other members may have."""
 
 
 class Exchange:
@@ -59,27 +65,6 @@ class Exchange:
         self._answered: set[tuple[PeerId, Item]] = set()
         self._collectors: dict[int, frozenset[PeerId]] = {}
         self._asked_in: dict[Item, Phase] = {}
-
-    def send_own(self, receiver: PeerId, part: int) -> list[Action]:
-        """Send an own part under a header that signs its hash."""
-        seats, context, commits = self._seats, self._context, self._said.commits
-        payload = context.behaviour.part(context.number, receiver, self._carried.rows[seats.me, part])
-        if payload is None:
-            return []
-        committed = commits[seats.me].parts if seats.me in commits else ()
-        if part >= len(committed):
-            return []
-        announced = context.behaviour.part_digest(context.number, receiver, committed[part])
-        header = PartHeader(part, announced)
-        envelope = UnsignedEnvelope.prepare(
-            context.key,
-            run=context.rules.run,
-            step=context.roster.step,
-            attempt=seats.number,
-            kind=MessageKind.PART,
-            message=header,
-        )
-        return [SendPart(receiver, envelope, payload)]
 
     def _send(self, kind: MessageKind, body: bytes, receivers: Iterable[PeerId]) -> Send:
         return Send(tuple(receivers), self._context.sign(self._seats.number, kind, body).encode())
@@ -126,14 +111,18 @@ class Exchange:
         return [self._send(MessageKind.PULL, Pull(batch).encode(), seats.others) for batch in batches]
 
     def urge_for(
-        self, now: float, phase: PhaseOfAttempt, missing: Mapping[PeerId, Fault], patience: Patience
+        self, now: float, missing: Mapping[PeerId, Fault], wanted: Sequence[Item] | None, patience: Patience
     ) -> list[Action]:
-        """Ask third peers for what is late in a phase, or did not come whole."""
+        """Ask third peers for what is late in a phase, or did not come whole.
+
+        Args:
+            missing: what the phase lacks of whom.
+            wanted: the payloads that have not come; None in a phase in which none travel.
+        """
         late, very_late = patience.takes_late(now)
-        if not isinstance(phase, PhaseOfParts):
-            items = [(SILENT[fault], peer, 0) for peer, fault in missing.items() if very_late and fault in SILENT]
+        if wanted is None:
+            items = [(_SILENT[fault], peer, 0) for peer, fault in missing.items() if very_late and fault in _SILENT]
             return self.urge(now, items, everyone=True)
-        wanted = phase.wanted()
         broken = {author for _, author in self._carried.broken}
         actions = self.urge(now, [item for item in wanted if late or item[1] in broken], everyone=False)
         return actions + self.urge(now, wanted if very_late else [], everyone=True)
@@ -222,7 +211,7 @@ class Exchange:
     def _send_part(self, item: Item, asker: PeerId) -> list[Action]:
         attempt, (kind, author, part) = self._attempt, item
         if kind is MessageKind.PART and author == self._seats.me:
-            return self.send_own(asker, part)
+            return send_part(self._context, attempt, asker, part)
         if author == self._seats.me:
             return send_aggregate(self._context, attempt, asker)
         header = self._said.headers.get((author, part)) if kind is MessageKind.PART else None

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from btard.identity import MessageKind, PeerId
 from btard.round.actions import Action, Send
+from btard.round.aggregates import aggregate_limits
 from btard.round.attempt.attempt import Attempt
 from btard.round.context import StepContext
 from btard.round.delivery.exchange import Exchange
@@ -15,8 +16,8 @@ from btard.round.messages.bodies import Item
 from btard.round.phases.check import inspection
 from btard.round.phases.collection import Collection
 from btard.round.phases.measure import column_excess, row_excess
-from btard.round.vectors.aggregation import aggregate_limits
-from btard.round.vectors.work import UNKNOWN, Finding, Inspected, opinion_on
+from btard.round.work.examination import UNKNOWN, Finding, opinion_on
+from btard.round.work.rows import Inspected
 from btard.verification.thresholds import LENGTH, SCALARS, SUM
 
 

@@ -12,7 +12,7 @@ from btard.round.messages.accusations import Charge, ChargeKind, Fault
 from btard.round.messages.attachments import SHOWN
 from btard.round.messages.bodies import Phase
 from btard.round.phases.phase import HOPELESS
-from btard.round.vectors.work import Finding
+from btard.round.work.examination import Finding
 
 
 def proofs(attempt: Attempt, phase: Phase, false_reveals: Iterable[tuple[Envelope, Envelope]]) -> list[Envelope]:

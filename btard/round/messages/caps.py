@@ -11,10 +11,9 @@ from functools import cached_property, lru_cache
 
 from btard.hashing import DIGEST_SIZE
 from btard.identity import MessageKind
-from btard.identity.envelope import MAX_ENVELOPE
+from btard.identity.envelope import MAX_ENVELOPE, MAX_HEADER
 from btard.identity.peer_id import PEER_ID_SIZE
 from btard.round.messages.bodies import MAX_CANDIDATES
-from btard.transport.base import MAX_HEADER
 
 FRAME = 192
 """Bytes; the most that a message takes beside its body: run, step, attempt, kind, author, signature."""

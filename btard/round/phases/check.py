@@ -7,6 +7,7 @@ from collections import Counter
 
 from btard.identity import MessageKind, PeerId
 from btard.round.actions import Action, InspectRow
+from btard.round.aggregates import aggregate_limits
 from btard.round.attempt.attempt import Attempt
 from btard.round.delivery.exchange import Exchange
 from btard.round.draw import draw_auditors, draw_witnessed, witness_of
@@ -14,8 +15,7 @@ from btard.round.messages.accusations import Charge, ChargeKind, Fault
 from btard.round.messages.bodies import Item, Phase
 from btard.round.phases.collection import Collection
 from btard.round.phases.measure import row_excess
-from btard.round.vectors.aggregation import aggregate_limits
-from btard.round.vectors.work import Inspected
+from btard.round.work.rows import Inspected
 from btard.verification.scalars import plausible
 from btard.verification.thresholds import SCALARS
 

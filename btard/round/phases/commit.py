@@ -6,12 +6,12 @@ from collections import Counter
 
 from btard.identity import MessageKind, PeerId
 from btard.round.actions import Action, ComputeGradient, EncodeParts
-from btard.round.answers import GradientComputed
 from btard.round.attempt.attempt import Attempt
 from btard.round.context import StepContext
 from btard.round.messages.accusations import Fault
 from btard.round.messages.bodies import Commit, Phase
 from btard.round.randomness import secret_share, share_commitment
+from btard.round.work.answers import GradientComputed
 
 
 class CommitPhase:

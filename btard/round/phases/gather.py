@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from btard.hashing import digest
+from btard.hashing import Payload, digest
 from btard.identity import MessageKind, PeerId
-from btard.round.actions import Action, AggregateRows, SendPart
+from btard.round.actions import Action, AggregateRows
 from btard.round.attempt.attempt import Attempt
 from btard.round.context import StepContext
+from btard.round.delivery.sending import send_aggregate
 from btard.round.messages.accusations import Charge, ChargeKind, Fault
 from btard.round.messages.bodies import Aggregate, Item, Phase
-from btard.transport.base import Payload
 
 
 class GatherPhase:
@@ -75,18 +75,3 @@ class GatherPhase:
     def seconds(self) -> float:
         """How long the phase may take, aggregating included."""
         return self._seats.rules.gather_seconds
-
-
-def send_aggregate(context: StepContext, attempt: Attempt, receiver: PeerId) -> list[Action]:
-    """Send the own aggregate to one peer."""
-    seats = attempt.seats
-    assert seats.my_part is not None
-    own = seats.partition.view(attempt.carried.flat, seats.my_part)
-    data = context.behaviour.aggregate_for(context.number, receiver, own)
-    if data is None:
-        return []
-    envelope, digest = attempt.said.signed[MessageKind.AGGREGATE, seats.me], attempt.said.aggregates[seats.me].digest
-    announced = context.behaviour.aggregate_digest(context.number, receiver, digest)
-    if announced != digest:
-        envelope = context.sign(seats.number, MessageKind.AGGREGATE, Aggregate(announced).encode())
-    return [SendPart(receiver, envelope, data)]

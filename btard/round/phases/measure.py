@@ -11,7 +11,7 @@ from btard.round.attempt.columns import questionable
 from btard.round.context import StepContext
 from btard.round.messages.accusations import Charge, ChargeKind, Fault
 from btard.round.messages.bodies import Phase, Scalars
-from btard.round.vectors.work import Measured
+from btard.round.work.rows import Measured
 from btard.verification.scalars import aggregate_error, published_sum_tolerance, scalars_excess, sum_excess
 from btard.verification.thresholds import SCALARS, SUM
 

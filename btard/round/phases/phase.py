@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol, runtime_checkable
 
-from btard.identity import MessageKind, PeerId
+from btard.identity import PeerId
 from btard.round.actions import Action
 from btard.round.messages.accusations import Fault
 from btard.round.messages.bodies import Item, Phase
@@ -41,11 +41,3 @@ class PhaseOfParts(PhaseOfAttempt, Protocol):
 
 HOPELESS = frozenset({Fault.OTHER_STATE, Fault.OTHER_VIEW, Fault.OTHER_DIGEST})
 """Faults that waiting does not mend."""
-
-SILENT = {
-    Fault.NO_COMMIT: MessageKind.COMMIT,
-    Fault.NO_REVEAL: MessageKind.REVEAL,
-    Fault.NO_SCALARS: MessageKind.SCALARS,
-    Fault.NO_DIGEST: MessageKind.DIGEST,
-}
-"""Faults that are the lack of a message, which other members may have."""

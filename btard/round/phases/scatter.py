@@ -6,7 +6,7 @@ from btard.identity import MessageKind, PeerId
 from btard.round.actions import Action
 from btard.round.attempt.attempt import Attempt
 from btard.round.context import StepContext
-from btard.round.delivery.exchange import Exchange
+from btard.round.delivery.sending import send_part
 from btard.round.messages.accusations import Fault
 from btard.round.messages.bodies import Item, Phase
 
@@ -16,12 +16,11 @@ class ScatterPhase:
 
     phase = Phase.SCATTER
 
-    def __init__(self, context: StepContext, attempt: Attempt, exchange: Exchange) -> None:
+    def __init__(self, context: StepContext, attempt: Attempt) -> None:
         self._context = context
         self._attempt = attempt
         self._seats = attempt.seats
         self._carried = attempt.carried
-        self._exchange = exchange
 
     def enter(self) -> list[Action]:
         """Send the parts, under headers that sign what is sent."""
@@ -31,7 +30,7 @@ class ScatterPhase:
         actions: list[Action] = []
         for owner in seats.others:
             if owner in seats.part_of:
-                actions += self._exchange.send_own(owner, seats.part_of[owner])
+                actions += send_part(self._context, self._attempt, owner, seats.part_of[owner])
         return actions
 
     def busy(self) -> bool:

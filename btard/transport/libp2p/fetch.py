@@ -14,8 +14,8 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from functools import partial
 
+from btard.hashing import Payload
 from btard.identity import PeerId
-from btard.transport.base import Payload
 from btard.transport.libp2p.budget import Budget
 from btard.transport.libp2p.control import ControlSocket, DaemonError
 from btard.transport.libp2p.gate import Gates

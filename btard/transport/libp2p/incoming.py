@@ -14,8 +14,8 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from hivemind.proto import p2pd_pb2
 
 from btard.identity import PeerId
-from btard.identity.envelope import MAX_ENVELOPE
-from btard.transport.base import MAX_HEADER, Inbox
+from btard.identity.envelope import MAX_ENVELOPE, MAX_HEADER
+from btard.transport.base import Inbox
 from btard.transport.libp2p.control import read_message
 from btard.transport.libp2p.gate import Gate, Gates
 from btard.transport.libp2p.pipe import Expects, Parser, Pipe, StreamViolation, fill

@@ -10,8 +10,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from btard.hashing import Payload
 from btard.identity import PeerId
-from btard.transport.base import Payload
 from btard.transport.libp2p.control import DaemonError
 from btard.transport.libp2p.pipe import Parser, Pipe, StreamLost, StreamViolation
 from btard.transport.libp2p.settings import Limits

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from btard.hashing import Payload
 from btard.identity import PeerId
-from btard.transport.base import Payload
 from btard.transport.libp2p.settings import Limits
 
 

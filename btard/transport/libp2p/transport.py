@@ -14,9 +14,10 @@ from functools import partial
 
 from hivemind.utils.multiaddr import Multiaddr
 
+from btard.hashing import Payload
 from btard.identity import PeerId
-from btard.identity.envelope import MAX_ENVELOPE
-from btard.transport.base import MAX_HEADER, Inbox, Payload, PeerAddress
+from btard.identity.envelope import MAX_ENVELOPE, MAX_HEADER
+from btard.transport.base import Inbox, PeerAddress
 from btard.transport.libp2p.control import DaemonError
 from btard.transport.libp2p.daemon import Daemon
 from btard.transport.libp2p.fetch import FetchServer, IsLarge, Serve, Unreachable, fetch

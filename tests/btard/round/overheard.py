@@ -19,8 +19,8 @@ from btard.round.messages.accusations import Ballot, Charge, ChargeKind, Opinion
 from btard.round.messages.bodies import Phase
 from btard.round.roster import Roster
 from btard.round.rules import Eliminate, StepRules, Validation
-from btard.round.vectors.partition import WireType
 from btard.transport.memory import SimulatedPeer
+from btard.vocabulary import WireType
 from tests.btard.round.bans import BY_SIGNATURE
 from tests.btard.round.swarm import RULES, Swarm, keys
 

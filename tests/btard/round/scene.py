@@ -6,7 +6,7 @@ import dataclasses
 
 import torch
 
-from btard.hashing import digest
+from btard.hashing import Payload, digest
 from btard.identity import PeerId
 from btard.round.actions import AggregateAgain, AggregateRows, MeasureRows
 from btard.round.attempt.attempt import Attempt
@@ -14,9 +14,10 @@ from btard.round.attempt.seats import Seats
 from btard.round.messages.bodies import Commit, Scalars
 from btard.round.roster import Roster, first_randomness
 from btard.round.rules import StepRules, Validation, VerificationRules
-from btard.round.vectors.partition import WireType, from_wire
-from btard.round.vectors.work import Finding, aggregate_rows, compare_again, encode_parts, examine, measure_rows
-from btard.transport.base import Payload
+from btard.round.work.examination import Finding, examine
+from btard.round.work.rows import aggregate_rows, compare_again, encode_parts, measure_rows
+from btard.vectors.partition import from_wire
+from btard.vocabulary import WireType
 from tests.btard.round.swarm import RULES, keys, seeded_gradient
 
 

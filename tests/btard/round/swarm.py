@@ -16,9 +16,9 @@ from btard.round.actions import Finished, Verdict, Voided
 from btard.round.evidence.evidence import Offence
 from btard.round.roster import Roster, first_randomness
 from btard.round.rules import AggregationRules, StepRules, VerificationRules
-from btard.round.vectors.partition import WireType
 from btard.transport.memory import Network, NetworkConditions, SimulatedPeer
 from btard.transport.vector_trainer import VectorTrainer
+from btard.vocabulary import WireType
 
 torch.set_num_threads(1)  # vectors are tiny, and tests run side by side
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from btard.behaviour import Behaviour, View
+from btard.hashing import Payload
 from btard.identity import PeerId
 from btard.round.actions import AggregateRows
 from btard.round.attempt.columns import scalar_fault
@@ -18,12 +19,12 @@ from btard.round.messages.accusations import Charge, ChargeKind, Opinion
 from btard.round.messages.bodies import Phase, Scalars
 from btard.round.proof import verify
 from btard.round.rules import AggregationRules, StepRules, VerificationRules
-from btard.round.vectors.partition import Partition, WireType, dtype_of, from_wire, to_wire
-from btard.round.vectors.work import aggregate_rows, row_length_excess
-from btard.transport.base import Payload
+from btard.round.work.rows import aggregate_rows, row_length_excess
+from btard.vectors.partition import Partition, dtype_of, from_wire, to_wire
 from btard.verification.projection import norm_of
 from btard.verification.scalars import aggregate_error, measure_tolerance, norm_tolerance, published_sum_tolerance
 from btard.verification.thresholds import COVER_UP, LENGTH, SCALARS, SUM
+from btard.vocabulary import WireType
 from tests.btard.round.scene import Scene, under
 from tests.btard.round.swarm import RULES, Swarm, keys, suspended, verdicts
 

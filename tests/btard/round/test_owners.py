@@ -9,7 +9,7 @@ from btard.round.attempt.attempt import Attempt
 from btard.round.attempt.seats import Seats
 from btard.round.messages.bodies import Reveal
 from btard.round.roster import Roster, first_randomness
-from btard.round.vectors.partition import from_wire
+from btard.vectors.partition import from_wire
 from tests.btard.round.swarm import RULES, Swarm, keys, voids
 
 

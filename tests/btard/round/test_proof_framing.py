@@ -14,7 +14,7 @@ from btard.round.messages.accusations import Charge, ChargeKind, Report
 from btard.round.messages.bodies import Aggregate, Phase
 from btard.round.proof import Unproven, verify
 from btard.round.rules import StepRules
-from btard.round.vectors.work import encode_parts
+from btard.round.work.rows import encode_parts
 from tests.btard.round.bans import COUNT, KEYS, LIAR, PEERS
 from tests.btard.round.swarm import Swarm, rules_of, seeded_gradient
 

@@ -10,7 +10,7 @@ import pytest
 
 from btard.identity.envelope import RUN_ID_SIZE
 from btard.round.rules import AggregationRules, Eliminate, StepRules, Validation, VerificationRules
-from btard.round.vectors.partition import WireType
+from btard.vocabulary import WireType
 
 RULES = StepRules(
     nonce=bytes(16),

@@ -16,13 +16,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from btard.behaviour import Behaviour, Outgoing, View
-from btard.hashing import digest
+from btard.hashing import Payload, digest
 from btard.identity import Envelope, MessageKind, PeerId
 from btard.round.actions import OutcomeKind, Voided
 from btard.round.messages.accusations import Charge, ChargeKind, Opinion
 from btard.round.messages.bodies import Commit, Phase, Reveal, Scalars
 from btard.round.proof import verify
-from btard.transport.base import Payload
 from btard.transport.memory import NetworkConditions, SimulatedPeer
 from tests.btard.round.swarm import Swarm
 

@@ -9,9 +9,9 @@ import torch
 
 from btard.identity import Envelope, MessageKind
 from btard.round.actions import OutcomeKind, Send
-from btard.round.vectors.partition import WireType
 from btard.tensors import bytes_of
 from btard.transport.memory import NetworkConditions, SimulatedPeer
+from btard.vocabulary import WireType
 from tests.btard.round.swarm import RULES, Swarm, one_liar, voids
 
 

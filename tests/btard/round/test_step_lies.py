@@ -8,14 +8,13 @@ import pytest
 import torch
 
 from btard.behaviour import Behaviour, LeaveReason, View
-from btard.hashing import digest
+from btard.hashing import Payload, digest
 from btard.identity import Envelope, IdentityKey, MessageKind, PeerId
 from btard.round.actions import Send
 from btard.round.evidence.evidence import Offence
 from btard.round.messages.bodies import Commit, PartHeader
 from btard.round.proof import Unproven, verify
 from btard.round.rules import Eliminate, VerificationRules
-from btard.transport.base import Payload
 from btard.transport.memory import SimulatedPeer
 from tests.btard.round.swarm import RULES, Swarm, keys, one_liar, suspended, verdicts, voids
 

@@ -14,19 +14,18 @@ import torch
 
 from btard.behaviour import Behaviour
 from btard.executor import Executor
-from btard.hashing import digest
+from btard.hashing import Payload, digest
 from btard.identity import IdentityKey, PeerId
 from btard.round.actions import Finished, Stopped, Voided
 from btard.round.attempt.attempt import Attempt
 from btard.round.roster import Roster, first_randomness
 from btard.round.rules import AggregationRules, StepRules
 from btard.round.session import Session
-from btard.round.vectors.momentum import Link
-from btard.round.vectors.work import Finding
+from btard.round.work.examination import Finding
 from btard.trainer import Contribution
-from btard.transport.base import Payload
 from btard.transport.driver import SessionDriver, in_worker
 from btard.transport.vector_trainer import VectorTrainer
+from btard.vectors.momentum import Link
 from tests.btard.round.swarm import RULES
 
 STATE = digest(b"state")

@@ -20,9 +20,9 @@ from btard.round.evidence.evidence import Offence
 from btard.round.proof import verify
 from btard.round.roster import Roster
 from btard.round.rules import VerificationRules
-from btard.round.vectors.momentum import Link
-from btard.round.vectors.partition import from_wire
 from btard.trainer import Contribution
+from btard.vectors.momentum import Link
+from btard.vectors.partition import from_wire
 from tests.btard.round.swarm import RULES, keys
 from tests.btard.transport.crowd import (
     HASTY,

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from btard.aggregation import centered_clip
 from btard.aggregation.mean import Mean
-from btard.round.vectors.partition import Partition, WireType, dtype_of, from_wire, to_wire
+from btard.vectors.partition import Partition, dtype_of, from_wire, to_wire
 from btard.verification.projection import Measure, Projection
 from btard.verification.scalars import (
     aggregate_error,
@@ -20,6 +20,7 @@ from btard.verification.scalars import (
     sum_tolerance,
     within_bound,
 )
+from btard.vocabulary import WireType
 
 LONGEST = 1e39
 SIZES = (1, 2, 3, 17, 100, 1000, 4097, 20_000)

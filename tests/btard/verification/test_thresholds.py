@@ -16,8 +16,8 @@ from btard.aggregation import CenteredClip, centered_clip, make_rule
 from btard.aggregation.mean import Mean
 from btard.round.actions import AggregateAgain
 from btard.round.rules import AggregationRules
-from btard.round.vectors.partition import Partition, WireType, from_wire, to_wire
-from btard.round.vectors.work import compare_again, encode_parts, row_length_excess
+from btard.round.work.rows import compare_again, encode_parts, row_length_excess
+from btard.vectors.partition import Partition, from_wire, to_wire
 from btard.verification.projection import PIECE, Measure, Projection, length_of, norm_of
 from btard.verification.scalars import (
     aggregate_error,
@@ -32,6 +32,7 @@ from btard.verification.scalars import (
     sum_excess,
 )
 from btard.verification.thresholds import COVER_UP, FIXED_POINT, LENGTH, RECOMPUTED, SCALARS, SUM, Thresholds, gradient
+from btard.vocabulary import WireType
 
 ROOT = Path(__file__).parents[3]
 WIRES = st.sampled_from(list(WireType))

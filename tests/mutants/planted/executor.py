@@ -45,7 +45,7 @@ EXECUTOR = (
     ),
     Mutant(
         "a vector of another step is sent",
-        "btard/round/answers.py",
+        "btard/round/work/answers.py",
         "return self.step == step",
         "return True",
         f"{_ROUND}/test_session.py::test_answers_to_another_attempt_are_ignored",

@@ -182,10 +182,10 @@ MANIFEST = (
     ),
     Mutant(
         "three voters are said to be validated",
-        "btard/round/unvalidated.py",
+        "btard/round/draw.py",
         "if voters < VOTERS_NEEDED:",
         "if voters < VOTERS_NEEDED - 1:",
-        "tests/btard/round/test_unvalidated.py::test_it_is_said_exactly_where_no_validator_is_ever_drawn",
+        "tests/btard/round/test_draw_unvalidated.py::test_it_is_said_exactly_where_no_validator_is_ever_drawn",
     ),
     Mutant(
         "that nobody is validated is said in every step",

@@ -14,7 +14,7 @@ from btard.identity import Envelope, MessageKind
 from btard.peer.telemetry.reporting import Reporter
 from btard.peer.trainer import Gradient
 from btard.round.messages.accusations import Opinion
-from btard.round.vectors.work import UNKNOWN, UNSEEN, Finding
+from btard.round.work.examination import UNKNOWN, UNSEEN, Finding
 from btard.swarm.records.details import MAX_REASON, MAX_TOLD, Found, PeerDetails
 from btard.swarm.records.record import MAX_BODY, MAX_METRICS, Metrics
 from btard.transport.libp2p import Counters, Records

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from btard.behaviour import Behaviour
-from btard.hashing import digest
+from btard.hashing import Payload, digest
 from btard.identity import Envelope, Malformed, MessageKind, PeerId
 from btard.round.actions import Send, SendPart
 from btard.round.attempt.attempt import Attempt
@@ -21,8 +21,7 @@ from btard.round.delivery.exchange import MOST_PULLS, Exchange
 from btard.round.delivery.patience import Patience
 from btard.round.draw import Audit, relays_between
 from btard.round.messages.bodies import Commit, Forward, Item, PartHeader, Phase, Pull, Reveal
-from btard.round.vectors.work import encode_parts
-from btard.transport.base import Payload
+from btard.round.work.rows import encode_parts
 from btard.transport.memory import SimulatedPeer
 from tests.btard.round.swarm import RULES, Swarm, keys, voids
 

@@ -18,8 +18,9 @@ from btard.round.failure.court import Court
 from btard.round.messages.accusations import Ballot, Charge, ChargeKind, Opinion, Vote
 from btard.round.messages.bodies import Pull
 from btard.round.rules import StepRules
-from btard.round.vectors.partition import to_wire
-from btard.round.vectors.work import Finding, inspect_row
+from btard.round.work.examination import Finding
+from btard.round.work.rows import inspect_row
+from btard.vectors.partition import to_wire
 from tests.btard.round.scene import PEERS, Scene
 from tests.btard.round.swarm import RULES, keys
 

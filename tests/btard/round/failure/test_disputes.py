@@ -9,12 +9,11 @@ from dataclasses import replace
 import pytest
 
 from btard.behaviour import Behaviour, Outgoing, View
-from btard.hashing import digest
+from btard.hashing import Payload, digest
 from btard.identity import Envelope, MessageKind, PeerId
 from btard.round.messages.accusations import Fault, Report
 from btard.round.messages.bodies import Commit, Phase
 from btard.round.rules import VerificationRules
-from btard.transport.base import Payload
 from btard.transport.memory import NetworkConditions, SimulatedPeer
 from tests.btard.round.swarm import RULES, Swarm, keys, suspended, voids
 

@@ -7,6 +7,7 @@ import dataclasses
 import pytest
 
 from btard.behaviour import Behaviour, View
+from btard.hashing import Payload
 from btard.identity import MessageKind, PeerId
 from btard.round.actions import AggregateAgain, Work
 from btard.round.attempt.seats import Seats
@@ -18,7 +19,6 @@ from btard.round.messages.accusations import Charge, ChargeKind, Opinion
 from btard.round.messages.bodies import Phase
 from btard.round.proof import verify
 from btard.round.rules import StepRules, VerificationRules
-from btard.transport.base import Payload
 from btard.transport.memory import SimulatedPeer
 from tests.btard.round.phases.test_check import SelfCover, Shifts
 from tests.btard.round.swarm import RULES, Swarm, offences, one_of, rules_of, suspended, verdicts, voids

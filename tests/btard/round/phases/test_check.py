@@ -9,14 +9,15 @@ from collections.abc import Callable
 import pytest
 
 from btard.behaviour import Behaviour, View
+from btard.hashing import Payload
 from btard.identity import PeerId
 from btard.round.actions import EncodeParts, InspectRow, Work
 from btard.round.evidence.evidence import Offence
 from btard.round.messages.bodies import Scalars
 from btard.round.rules import StepRules, VerificationRules
-from btard.round.vectors.partition import WireType, from_wire, to_wire
-from btard.transport.base import Payload
 from btard.transport.memory import SimulatedPeer
+from btard.vectors.partition import from_wire, to_wire
+from btard.vocabulary import WireType
 from tests.btard.round.swarm import RULES, Swarm, offences, one_of, voids
 
 COUNT, LIAR = 7, 3

@@ -10,7 +10,8 @@ import torch
 
 from btard.round.messages.accusations import Opinion
 from btard.round.rules import Validation, VerificationRules
-from btard.round.vectors.work import Finding, encode_parts, judged, opinion_on
+from btard.round.work.examination import Finding, judged, opinion_on
+from btard.round.work.rows import encode_parts
 from btard.verification.thresholds import SCALARS, gradient
 from tests.btard.round.scene import PEERS, Scene, under
 from tests.btard.round.swarm import RULES

@@ -3,31 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 
 from btard.aggregation import finite_rows
 from btard.hashing import digest
-from btard.identity import PeerId
 from btard.round.actions import AggregateAgain, AggregateRows, InspectRow, MeasureRows
-from btard.round.attempt.attempt import Attempt
-from btard.round.messages.accusations import Opinion
-from btard.round.rules import AggregationRules, Validation
-from btard.round.vectors.aggregation import aggregate_excess, combined
-from btard.round.vectors.momentum import Link
-from btard.round.vectors.partition import Partition, WireType, block_from_wire, from_wire, rows_from_wire, to_wire
+from btard.round.aggregates import aggregate_excess, combined
+from btard.round.rules import AggregationRules
+from btard.vectors.partition import Partition, block_from_wire, from_wire, rows_from_wire, to_wire
 from btard.verification.projection import Measure, length_of, norm_of, projection_of
 from btard.verification.scalars import (
     clipped,
-    distance_excess,
     doubtful,
     length_excess,
-    scalars_excess,
-    sketch_distance,
 )
-from btard.verification.thresholds import COVER_UP, LENGTH, SCALARS, Thresholds
+from btard.verification.thresholds import LENGTH
+from btard.vocabulary import WireType
 
 
 def encode_parts(
@@ -109,7 +102,7 @@ def measure_rows(action: MeasureRows) -> Measured:
     """Project the own vector and the rows of the own part."""
     partition, tau = action.partition, action.tau
     projection = projection_of(action.randomness, partition)
-    aggregates = _aggregates(partition, action.flat)
+    aggregates = aggregates_of(partition, action.flat)
     norms = projection.aggregate_norms(aggregates)
     not_finite = tuple(part for part, norm in enumerate(norms) if not math.isfinite(norm))
     for part in not_finite:
@@ -135,7 +128,8 @@ def measure_rows(action: MeasureRows) -> Measured:
     )
 
 
-def _aggregates(partition: Partition, flat: memoryview) -> list[torch.Tensor]:
+def aggregates_of(partition: Partition, flat: memoryview) -> list[torch.Tensor]:
+    """Return the aggregates of all parts inside their wire bytes, float32."""
     return rows_from_wire([partition.view(flat, part) for part in range(partition.count)], partition.wire)
 
 
@@ -176,90 +170,3 @@ def compare_again(action: AggregateAgain, rules: AggregationRules) -> float:
     partition = action.partition
     aggregate = partition.view(action.flat, action.part)
     return aggregate_excess(aggregate, action.rows, partition.wire, rules, partition.count)
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What a recomputation says about a peer's vector of the step before.
-
-    Attributes:
-        opinion: the vote that follows.
-        accuse: whether it is off so far that a validator accuses.
-        distance: `distance_excess` from the recomputed vector; 0 when all hashes are equal, infinite if unknown.
-        withheld: the target does not show the momentum that its vector was built on.
-        accomplices: owners that hold a row and have accepted false scalars about it, ascending.
-    """
-
-    opinion: Opinion
-    accuse: bool
-    distance: float
-    accomplices: tuple[PeerId, ...] = ()
-    withheld: bool = False
-
-
-UNKNOWN = Finding(Opinion.UNSURE, False, math.inf)
-"""The finding of a peer that does not hold the state of the step before."""
-
-UNSEEN = Finding(Opinion.UNSURE, False, math.inf, withheld=True)
-"""The finding of a peer that has not been shown the momentum."""
-
-
-def continues(base: torch.Tensor, link: Link | None, wire: WireType, rules: AggregationRules) -> bool:
-    """Whether a momentum, float32 of shape (d,), is what its owner submitted last, going by the hashes of its parts.
-
-    Args:
-        link: what is known of that, None for a peer that has not been seen to submit anything: it begins with zeros.
-    """
-    if link is None:
-        return not bool(base.any())
-    return encode_parts(base, link.count, wire, rules)[1] == link.digests
-
-
-def examine(record: Attempt, target: PeerId, vector: torch.Tensor) -> Finding:
-    """Compare a recomputed vector, float32 of shape (d,), with what `target` committed to and published.
-
-    With equal hashes the rows are known, and the published scalars are checked against them. Otherwise `exact` rules
-    convict; `tolerant` ones estimate the distance from the scalars, which the owners have checked against the rows: so
-    no row has to travel.
-    """
-    rules, partition, tau = record.seats.rules, record.seats.partition, record.seats.tau
-    parts, digests = encode_parts(vector, partition.count, partition.wire, rules.aggregation)
-    commit, scalars = record.said.commits[target], record.said.scalars[target]
-    equal = [ours == theirs for ours, theirs in zip(digests, commit.parts, strict=True)]
-    projection = projection_of(record.results.randomness, partition)
-    rows = rows_from_wire(parts, partition.wire)
-    measures = projection.vector(rows, _aggregates(partition, record.carried.flat))
-    lies = {
-        part: scalars_excess(scalars.products[part], scalars.norms[part], (clipped(measure, tau), measure.norm), tau)
-        for part, measure in enumerate(measures)
-        if equal[part]
-    }
-    covered = [part for part, excess in lies.items() if excess > COVER_UP and target in record.seats.workers]
-    accomplices = tuple(sorted(record.seats.owners[part] for part in covered if record.seats.owners[part] != target))
-    if all(equal):
-        return judged([(SCALARS, excess) for excess in lies.values()], 0.0, accomplices)
-    if rules.verification.validation is Validation.EXACT:
-        return Finding(Opinion.GUILTY, True, math.inf, accomplices)
-    claims = [(s, n, m) for s, n, m in zip(scalars.products, scalars.norms, measures, strict=True)]
-    size = float(torch.linalg.vector_norm(torch.cat(rows), dtype=torch.float64))
-    distance = sketch_distance(claims, tau)
-    relative = distance_excess(distance, size, len(vector), partition.wire, rules.verification.accuse)
-    measured = [(SCALARS, excess) for excess in lies.values()]
-    return judged([*measured, (rules.verification.gradient, relative)], relative, accomplices)
-
-
-def judged(measured: Sequence[tuple[Thresholds, float]], distance: float, accomplices: tuple[PeerId, ...]) -> Finding:
-    """Return what follows from several measures of one vector: the worst decides."""
-    opinions = {opinion_on(thresholds, excess) for thresholds, excess in measured}
-    accuse = any(thresholds.accuses(excess) for thresholds, excess in measured)
-    for opinion in (Opinion.GUILTY, Opinion.UNSURE):
-        if opinion in opinions:
-            return Finding(opinion, accuse, distance, accomplices)
-    return Finding(Opinion.INNOCENT, accuse, distance, accomplices)
-
-
-def opinion_on(thresholds: Thresholds, excess: float) -> Opinion:
-    """Return what a judge finds by one measure."""
-    if thresholds.convicts(excess):
-        return Opinion.GUILTY
-    return Opinion.INNOCENT if thresholds.acquits(excess) else Opinion.UNSURE

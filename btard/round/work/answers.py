@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 import torch
 
 from btard.identity import PeerId
-from btard.round.vectors.work import Aggregated, Finding, Inspected, Measured
+from btard.round.work.examination import Finding
+from btard.round.work.rows import Aggregated, Inspected, Measured
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from btard.round.actions import AggregateAgain, AggregateRows, EncodeParts, InspectRow, MeasureRows, Work
-from btard.round.answers import (
+from btard.round.rules import StepRules
+from btard.round.work.answers import (
     AggregateCompared,
     Answer,
     PartsEncoded,
@@ -11,8 +12,7 @@ from btard.round.answers import (
     RowsAggregated,
     RowsMeasured,
 )
-from btard.round.rules import StepRules
-from btard.round.vectors.work import aggregate_rows, compare_again, encode_parts, inspect_row, measure_rows
+from btard.round.work.rows import aggregate_rows, compare_again, encode_parts, inspect_row, measure_rows
 
 
 def execute(action: Work, rules: StepRules) -> Answer:

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from btard.round.vectors.buffers import BufferPool
+from btard.vectors.buffers import BufferPool
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ import torch
 
 from btard.aggregation import BadRow, CenteredClip, FixedPoint, Rule, finite_rows, make_rule
 from btard.errors import UserError
+from btard.hashing import Payload
 from btard.round.rules import AggregationRules
-from btard.round.vectors.partition import from_wire, rows_from_wire
-from btard.transport.base import Payload
+from btard.vectors.partition import from_wire, rows_from_wire
 from btard.verification.scalars import aggregate_error, recomputation_excess, sum_tolerance
 from btard.verification.thresholds import FIXED_POINT, RECOMPUTED, Thresholds
 from btard.vocabulary import WireType

@@ -10,8 +10,8 @@ from functools import cached_property, lru_cache
 
 import torch
 
+from btard.hashing import Payload
 from btard.tensors import bytes_of
-from btard.transport.base import Payload
 from btard.vocabulary import WireType
 
 _SHORT = 4096

@@ -9,9 +9,10 @@ import torch
 
 from btard.round.actions import InspectRow
 from btard.round.rules import AggregationRules
-from btard.round.vectors.partition import Partition, WireType, from_wire, to_wire
-from btard.round.vectors.work import inspect_row
+from btard.round.work.rows import inspect_row
+from btard.vectors.partition import Partition, from_wire, to_wire
 from btard.verification.projection import projection_of
+from btard.vocabulary import WireType
 from tests.btard.round.scene import PEERS, R, Scene, under
 from tests.btard.round.swarm import RULES
 

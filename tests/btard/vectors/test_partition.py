@@ -11,7 +11,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from btard.round.vectors.partition import Partition, WireType, dtype_of, from_wire, rows_from_wire, to_wire
+from btard.vectors.partition import Partition, dtype_of, from_wire, rows_from_wire, to_wire
+from btard.vocabulary import WireType
 
 wires = st.sampled_from(WireType)
 floats = st.floats(width=32, allow_nan=True, allow_infinity=True)

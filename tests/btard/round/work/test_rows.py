@@ -8,14 +8,14 @@ import pytest
 import torch
 
 from btard.aggregation import centered_clip
-from btard.hashing import digest
+from btard.hashing import Payload, digest
 from btard.round.actions import AggregateRows
+from btard.round.aggregates import part_tau
 from btard.round.rules import AggregationRules
-from btard.round.vectors.aggregation import part_tau
-from btard.round.vectors.partition import WireType, from_wire, to_wire
-from btard.round.vectors.work import aggregate_rows, encode_parts, row_length_excess
-from btard.transport.base import Payload
+from btard.round.work.rows import aggregate_rows, encode_parts, row_length_excess
+from btard.vectors.partition import from_wire, to_wire
 from btard.verification.thresholds import LENGTH
+from btard.vocabulary import WireType
 from tests.btard.round.scene import length
 
 MEAN = AggregationRules("mean", tau=1.0, reference_peers=4)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from btard.hashing import tagged_digest
-from btard.round.draw import draw_audits, most_audits
-from btard.round.unvalidated import VOTERS_NEEDED, nobody_is_validated
+from btard.round.draw import VOTERS_NEEDED, draw_audits, most_audits, nobody_is_validated
 from tests.btard.round.swarm import keys
 
 DRAWS = [tagged_digest("test", number.to_bytes(2, "big")) for number in range(200)]

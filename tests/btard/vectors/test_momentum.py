@@ -8,7 +8,7 @@ import torch
 
 from btard.hashing import digest
 from btard.identity import Malformed
-from btard.round.vectors.momentum import Momentum, base_from_bytes, submission
+from btard.vectors.momentum import Momentum, base_from_bytes, submission
 
 D = 1000
 
