@@ -52,7 +52,7 @@ class Specimen:
 
 
 class Victim:
-    """An honest peer that has begun a step among `count` members, of whom the last lies."""
+    """An honest peer that has begun a step among `count` members, of which the last lies."""
 
     def __init__(self, count: int) -> None:
         made = [IdentityKey.from_seed(tagged_digest("btard hostile", i.to_bytes(2, "big"))) for i in range(count)]

@@ -123,7 +123,7 @@ class Simulation:
     """A swarm in one process. The same settings give the same run.
 
     Attributes:
-        peers: in the order of making: honest ones first, then Byzantine ones, then whoever joins.
+        peers: in the order of making: honest ones first, then Byzantine ones, then joining ones.
         chronicle: what has happened.
         wall_seconds: how long `run` took.
     """

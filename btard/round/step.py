@@ -126,8 +126,7 @@ class StepMachine:
 
     def answer(self, now: float, answer: answers.Answer) -> list[Action]:
         """The answer to an action has come; one that is of no use any more is ignored."""
-        settlement = self._settlement
-        looking = settlement.court or self._check
+        settlement, looking = self._settlement, self._settlement.court or self._check
         if self.over or not answer.belongs(self._context.number, self.attempt.seats.number):
             return []
         actions: list[Action] = []
@@ -183,8 +182,7 @@ class StepMachine:
 
     def on_envelope(self, now: float, envelope: Envelope) -> list[Action]:
         """A signed message of this run and step came, which this peer `wants`, authenticated as its author's own."""
-        attempt = self.attempt
-        seats = attempt.seats
+        attempt, seats = self.attempt, self.attempt.seats
         if self.over or envelope.author not in seats.known:
             return []
         self._unread = True
@@ -385,7 +383,7 @@ class StepMachine:
         return self._advance(now, actions)
 
     def _certified(self, envelope: Envelope) -> list[Action]:
-        """Others have finished: so has whoever signed the same digest; who did not cannot know the result."""
+        """Others have finished: so has a peer that signed the same digest; another cannot know the result."""
         certificate = tuple(Envelope.parse(data) for data in envelope.read(Certificate).digests)
         members, digest = check_certificate(certificate, self._context.rules, self._context.roster)
         for agree in self._signed if self._agree is None else [*self._signed, self._agree]:

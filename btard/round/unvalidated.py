@@ -1,4 +1,4 @@
-"""Whether validators can be drawn at all, in words for whoever watches a run: without them nobody is found out."""
+"""Whether validators can be drawn at all, in words for spectators: without them nobody is found out."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ class StepStatus:
         members: how many took part.
         seconds: the wall time of the step, by name.
         time: when the first peer finished it, seconds since the epoch.
-        attackers: the names of those who lied in it.
+        attackers: the names of those that lied in it.
     """
 
     losses: dict[str, float] = field(default_factory=dict)

@@ -72,7 +72,7 @@ class Charge:
 
     Attributes:
         kind: of what.
-        accused: whom.
+        accused: the peer.
         part: the part in question; 0 for GRADIENT.
     """
 
@@ -93,7 +93,7 @@ class Charge:
 
 @dataclass(frozen=True)
 class Report:
-    """Broadcast by a peer that cannot finish the attempt: what it misses, whom it accuses, and messages that convict.
+    """Broadcast by a peer that cannot finish the attempt: what it misses, its accusation, and messages that convict.
 
     Attributes:
         phase: where the author stands.
@@ -102,7 +102,7 @@ class Report:
         complaints: (peer, fault), ascending.
         charge: the author's accusation, at most one at a time.
         attached: encoded envelopes of others.
-        late: of whom something came too late, or not at all, that the author wanted or was asked for; ascending. Such
+        late: peers of which something came too late, or never, that the author wanted or was asked for; ascending. Such
             testimony costs its author nothing, and decides the complaints of others.
     """
 
