@@ -35,7 +35,7 @@ logger = logging.getLogger("btard.coordinator")
 
 
 @dataclass(frozen=True)
-class RunStart:
+class CoordinatorPlan:
     """What a coordinator is made of.
 
     Attributes:
@@ -57,14 +57,14 @@ class Ending:
     reason: str = "interrupted"
 
 
-async def serve(start: RunStart) -> int:
+async def serve(plan: CoordinatorPlan) -> int:
     """Run a coordinator until its run is over, and return the exit code; cancel to end before.
 
     Raises:
         UserError: its key, directory or port is in use, or the network failed.
     """
     adopt_libraries()
-    prepared, directory = start.prepared, start.directory
+    prepared, directory = plan.prepared, plan.directory
     manifest = prepared.manifest
     key = IdentityKey.load_or_create(directory.identity)
     initial = InitialState(manifest.start_step, prepared.initial)
@@ -73,10 +73,10 @@ async def serve(start: RunStart) -> int:
     sinks: list[WandbSink] = []
     async with contextlib.AsyncExitStack() as parts:
         parts.push_async_callback(_close, sinks)
-        node = await _start_node(start, CoordinatorServer(reception, initial), failure)
+        node = await _start_node(plan, CoordinatorServer(reception, initial), failure)
         parts.push_async_callback(node.close)
         # From here on the identity's lock keeps a second coordinator out of the directory.
-        _write_settings(start)
+        _write_settings(plan)
         MOMENT.peer = str(node.peer_id)
         registry = CollectorRegistry()
         meter = SwarmMeter(registry, manifest)
@@ -85,14 +85,14 @@ async def serve(start: RunStart) -> int:
         log = parts.enter_context(MeteredLog(directory.events, meter))
         ending = Ending()
         parts.callback(_tell_end, log, ending)
-        await _open_sinks(start, sinks)
-        log.write(_started(start, node))
+        await _open_sinks(plan, sinks)
+        log.write(_started(plan, node))
         _tell_addresses(prepared, node)
-        if start.ports.dashboard is not None:
-            await page.enter_async_context(start.ports.dashboard.serving(directory.path))
-            log.write(DashboardOpened(address=start.ports.dashboard.address.url))
-        if start.ports.metrics is not None:
-            await page.enter_async_context(start.ports.metrics.serving(registry))
+        if plan.ports.dashboard is not None:
+            await page.enter_async_context(plan.ports.dashboard.serving(directory.path))
+            log.write(DashboardOpened(address=plan.ports.dashboard.address.url))
+        if plan.ports.metrics is not None:
+            await page.enter_async_context(plan.ports.metrics.serving(registry))
         supervisor = Supervisor(
             prepared,
             NodeNetwork(node, reception.manifest),
@@ -101,7 +101,7 @@ async def serve(start: RunStart) -> int:
             log,
             initial,
             reception,
-            refresh_seconds=start.settings.refresh_period,
+            refresh_seconds=plan.settings.refresh_period,
             meter=meter,
             sinks=tuple(sinks),
         )
@@ -110,7 +110,7 @@ async def serve(start: RunStart) -> int:
         return await _supervise(supervisor, failure, ending)
 
 
-async def _start_node(start: RunStart, server: CoordinatorServer, failure: asyncio.Future[str]) -> Libp2pNode:
+async def _start_node(plan: CoordinatorPlan, server: CoordinatorServer, failure: asyncio.Future[str]) -> Libp2pNode:
     """Join the swarm that went on without its coordinator; if nobody is left there, begin alone as before."""
 
     def fail(reason: str) -> None:
@@ -119,16 +119,16 @@ async def _start_node(start: RunStart, server: CoordinatorServer, failure: async
 
     async def create(initial_peers: list[str]) -> Libp2pNode:
         return await Libp2pNode.create(
-            start.directory.identity,
+            plan.directory.identity,
             initial_peers,
-            host_maddrs=start.listen,
-            announce_maddrs=start.announce,
-            public=start.settings.public,
+            host_maddrs=plan.listen,
+            announce_maddrs=plan.announce,
+            public=plan.settings.public,
             serve=server.serve,
             on_failure=fail,
         )
 
-    remembered = remembered_addresses(start.directory.addresses_file)
+    remembered = remembered_addresses(plan.directory.addresses_file)
     try:
         return await create(remembered)
     except UserError as error:
@@ -155,11 +155,11 @@ async def _supervise(supervisor: Supervisor, failure: asyncio.Future[str], endin
             await working
 
 
-async def _open_sinks(start: RunStart, sinks: list[WandbSink]) -> None:
+async def _open_sinks(plan: CoordinatorPlan, sinks: list[WandbSink]) -> None:
     """Add what is told of steps beside the files, in a thread: it takes seconds, in which peers must get an answer."""
-    settings = start.settings
+    settings = plan.settings
     if settings.wandb is not WandbMode.OFF:
-        arguments = settings.wandb, settings.wandb_project, start.prepared.manifest, start.directory.path
+        arguments = settings.wandb, settings.wandb_project, plan.prepared.manifest, plan.directory.path
         sinks.append(await asyncio.to_thread(WandbSink, *arguments))
 
 
@@ -173,23 +173,23 @@ def _tell_end(log: MeteredLog, ending: Ending) -> None:
         log.write(CoordinatorStopped(reason=ending.reason))
 
 
-def _write_settings(start: RunStart) -> None:
-    directory = start.directory
+def _write_settings(plan: CoordinatorPlan) -> None:
+    directory = plan.directory
     try:
-        directory.write_text(directory.path / "config.yaml", to_yaml(start.settings))
+        directory.write_text(directory.path / "config.yaml", to_yaml(plan.settings))
     except OSError as error:
         raise UserError(f"cannot write into {directory.path}: {error.strerror}") from None
 
 
-def _started(start: RunStart, node: Libp2pNode) -> CoordinatorStarted:
-    manifest = start.prepared.manifest
+def _started(plan: CoordinatorPlan, node: Libp2pNode) -> CoordinatorStarted:
+    manifest = plan.prepared.manifest
     return CoordinatorStarted(
         run_id=manifest.run_id,
         rules=rules_fingerprint(manifest.step_rules),
         experiment=manifest.experiment,
         peer=str(node.peer_id),
         addresses=node.maddrs,
-        resumed=start.prepared.resumed,
+        resumed=plan.prepared.resumed,
     )
 
 

@@ -34,7 +34,7 @@ def run(argv: Sequence[str]) -> int:
     ports = take_ports(settings)
     import uvloop
 
-    from btard.coordinator.assembly import RunStart, serve
+    from btard.coordinator.assembly import CoordinatorPlan, serve
     from btard.coordinator.manifest_maker import prepare_run
     from btard.coordinator.network.addresses import announce_maddrs, listen_maddrs
     from btard.coordinator.run_directory import RunDirectory
@@ -43,7 +43,7 @@ def run(argv: Sequence[str]) -> int:
     announce = announce_maddrs(settings.announce, settings.dht_port)
     directory = RunDirectory(settings.directory)
     prepared = prepare_run(settings, directory)
-    return uvloop.run(_until_signalled(serve(RunStart(settings, prepared, directory, listen, announce, ports))))
+    return uvloop.run(_until_signalled(serve(CoordinatorPlan(settings, prepared, directory, listen, announce, ports))))
 
 
 async def _until_signalled(serving: Coroutine[Any, Any, int]) -> int:
