@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+from tests.mutants.catalogue import MUTANTS
 from tests.test_layers import MAY_IMPORT
 
 ROOT = Path(__file__).parents[1]
@@ -122,16 +123,15 @@ VAGUE = (
 """'Who is late' reads as a question, and tells no peer from a person; 'a peer that is late' does neither."""
 
 
-def test_docstrings_name_their_subject() -> None:
-    found = [
-        f"{path} {name}: {match[0]}"
-        for path in files()
-        if path.suffix == ".py"
-        for name, text in docstrings(path)
-        for vague in VAGUE
-        for match in vague.finditer(text)
-    ]
-    assert found == []
+def test_prose_names_its_subject() -> None:
+    texts = [(path, name, text) for path in files() if path.suffix == ".py" for name, text in docstrings(path)]
+    texts += [(path, "guide", line) for path in files() if path.suffix == ".md" for line in prose(path).splitlines()]
+    texts += [(Path(mutant.file), "planted bug", mutant.name) for mutant in MUTANTS]
+    assert [
+        f"{path} {name}: {text[:80]}"
+        for path, name, text in texts
+        if any(vague.search(text) for vague in VAGUE) or (name == "planted bug" and text.startswith("who "))
+    ] == []
 
 
 def test_the_rule_finds_what_it_is_for() -> None:

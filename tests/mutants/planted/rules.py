@@ -89,7 +89,7 @@ RULES: tuple[Mutant, ...] = (
         f"{AUDITS}::test_judges_get_rows_that_authors_keep_from_them[0]",
     ),
     Mutant(
-        "who knows of an aggregate waits for no judge that has to collect its rows",
+        "a peer that knows of an aggregate waits for no judge that has to collect its rows",
         COURT,
         "collecting = any(self._is_about_rows(charge) for charge in self.charges.values())",
         "collecting = any(self._must_aggregate(charge) for charge in self.charges.values())",
@@ -117,7 +117,7 @@ RULES: tuple[Mutant, ...] = (
         f"{AUDITS}::test_rows_of_many_parts_have_the_time_that_they_take",
     ),
     Mutant(
-        "who is asked for a row that is checked has no more time than one part takes",
+        "a peer asked for a row that is checked has no more time than one part takes",
         "btard/round/delivery/exchange.py",
         "self._asked_in[item] = Phase.CHECK if aggregated else Phase.SCATTER",
         "self._asked_in[item] = Phase.SCATTER",

@@ -210,7 +210,7 @@ def test_judges_get_rows_that_authors_keep_from_them(seed: int) -> None:
     swarm.check_agreement()
     for peer in swarm.honest:
         assert offences(peer) == {swarm.peers[LIAR].peer_id: Offence.WRONG_AGGREGATE}
-        assert not suspended(peer) & {other.peer_id for other in swarm.honest}, "who accused has shown all rows"
+        assert not suspended(peer) & {other.peer_id for other in swarm.honest}, "the accuser has shown all rows"
 
 
 class Gossip(Shy, Accuses):
