@@ -149,3 +149,18 @@ def test_the_rule_finds_what_it_is_for() -> None:
         "decide who may read",
     ):
         assert not any(vague.search(text) for vague in VAGUE), text
+
+
+def test_links_in_guides_lead_somewhere() -> None:
+    link = re.compile(r"\]\((?!https?:)([\w./-]*)(?:#([\w-]+))?\)")
+    for path in (path for path in files() if path.suffix == ".md" and "examples" not in path.parts):
+        for file, heading in link.findall((ROOT / path).read_text(encoding="utf-8")):
+            target = (ROOT / path).parent / file if file else ROOT / path
+            assert target.exists(), f"{path} leads to {file}"
+            assert not heading or heading in anchors(target), f"{path} leads to {file}#{heading}"
+
+
+def anchors(guide: Path) -> set[str]:
+    """Return the names under which a guide's headings can be linked to, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", guide.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-") for heading in headings}
