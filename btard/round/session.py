@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from functools import lru_cache, partial
 
 from btard.identity import Envelope, Heading, IdentityKey, Malformed, MessageKind, PeerId
-from btard.identity.envelope import FIRST_RECORD, MAX_HEADER
+from btard.identity.envelope import MAX_HEADER, STEP_KINDS
 from btard.round.actions import Action, Finished, Send, Stopped
 from btard.round.attempt.attempt import Attempt
 from btard.round.decisions import Decisions
@@ -123,7 +123,7 @@ class Session:
             heading = data if isinstance(data, Envelope) else Heading.read(data)
         except Malformed:
             return []
-        if heading.run != self._rules.run or heading.author != sender or heading.kind >= FIRST_RECORD:
+        if heading.run != self._rules.run or heading.author != sender or heading.kind not in STEP_KINDS:
             return []
         step = self.roster.step if self.roster is not None else -1
         machine = self.machine

@@ -60,7 +60,7 @@ EVIDENCE = (
     Mutant(
         "a record is signed as messages of a step are",
         "btard/identity/envelope.py",
-        "_STEP_DOMAIN if kind < FIRST_RECORD else _RECORD_DOMAIN",
+        "_STEP_DOMAIN if kind in STEP_KINDS else _RECORD_DOMAIN",
         "_STEP_DOMAIN",
         f"{HONEST}::test_a_record_cannot_be_taken_for_a_message_of_a_step",
     ),
