@@ -147,7 +147,7 @@ class StepMachine:
             case answers.RowInspected(_, author, part, row) if looking is not None:
                 looking.inspected(author, part, row)
             case answers.AggregateCompared(_, part, excess) if looking is not None:
-                looking.aggregated_again(part, excess)
+                looking.compared(part, excess)
             case answers.TargetExamined(_, target, finding):
                 actions = self._target_examined(target, finding)
             case _:

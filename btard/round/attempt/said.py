@@ -8,7 +8,7 @@ from typing import Any
 
 from btard.hashing import tagged_digest
 from btard.identity import Envelope, Malformed, MessageKind, PeerId
-from btard.round.attempt.columns import scalar_fault
+from btard.round.attempt.columns import scalars_malformation
 from btard.round.attempt.seats import Seats
 from btard.round.messages.accusations import Report
 from btard.round.messages.attachments import Papers
@@ -161,7 +161,7 @@ class Said:
             return None
         seats, message = self._seats, envelope.read(form)
         if isinstance(message, Scalars) and message.attempt_id == seats.attempt_id:
-            return scalar_fault(envelope.body, seats.partition, seats.tau)
+            return scalars_malformation(envelope.body, seats.partition, seats.tau)
         if not isinstance(message, Commit) or message.attempt_id != seats.attempt_id:
             return None
         # What a validator commits to beside its share is of no use to anyone, and no offence.

@@ -90,7 +90,7 @@ def resolve(attempt: Attempt, testimony: Testimony) -> Resolution:
     judged = [
         ban
         for ban in _judgements(attempt, testimony)
-        if not misled or (ban.charge is not None and ban.charge.kind in _PAST)
+        if not misled or (ban.charge is not None and ban.charge.kind.about_last_step)
     ]
     bans = {ban.peer: ban for ban in [*judged, *proven]}
     left = _leavers(envelope for envelopes in attached.values() for envelope in envelopes)
@@ -182,7 +182,7 @@ def admissible(
         charge = report.charge
         if charge is None or author not in seats.voters or (author, charge) in seen:
             continue
-        if charge.kind in _PAST and charge.part:
+        if charge.kind.about_last_step and charge.part:
             continue  # one charge has one form, so that it is heard once
         momentum = seats.rules.verification.momentum > 0
         drawn = seats.roster.validators.get(author) == charge.accused
@@ -287,18 +287,12 @@ def vouches(report: Report, members: tuple[PeerId, ...]) -> bool:
     return report.phase > Phase.MEASURE and report.members == members
 
 
-_PAST = (ChargeKind.GRADIENT, ChargeKind.WITHHELD)
-"""Charges about the step before."""
-
-_SHOWN = (ChargeKind.FALSE_SCALARS, ChargeKind.NOT_FINITE, ChargeKind.TOO_LONG)
-
-
 def _unproven(attempt: Attempt, testimony: Testimony, accuser: PeerId) -> bool:
     """Whether an accuser that had to show rows has convinced no majority either way: one, or all those of a part that
     it has aggregated once more."""
     kind = testimony.charges[accuser].kind
     audited = kind is ChargeKind.WRONG_AGGREGATE and attempt.seats.equation is None
-    if kind not in _SHOWN and not audited:
+    if not kind.needs_exhibit and not audited:
         return False
     decided = (Opinion.GUILTY, Opinion.INNOCENT)
     return not any(attempt.seats.is_majority(len(_votes(attempt, testimony, accuser, opinion))) for opinion in decided)

@@ -57,6 +57,20 @@ class ChargeKind(IntEnum):
     GRADIENT = 6
     WITHHELD = 7
 
+    @property
+    def about_last_step(self) -> bool:
+        """Whether it is about the step before, for which a vector has to be recomputed."""
+        return self in _ABOUT_LAST_STEP
+
+    @property
+    def needs_exhibit(self) -> bool:
+        """Whether it is about a row that the accuser holds and must show."""
+        return self in _NEED_EXHIBITS
+
+
+_ABOUT_LAST_STEP = frozenset({ChargeKind.GRADIENT, ChargeKind.WITHHELD})
+_NEED_EXHIBITS = frozenset({ChargeKind.FALSE_SCALARS, ChargeKind.NOT_FINITE, ChargeKind.TOO_LONG})
+
 
 class Opinion(IntEnum):
     """What a member of the court finds."""

@@ -67,7 +67,7 @@ EVIDENCE = (
     Mutant(
         "judges decide although peers have computed on different numbers",
         "btard/round/failure/court.py",
-        "(misled and charge.kind not in _PAST)",
+        "misled and not charge.kind.about_last_step",
         "False",
         f"{HONEST}::test_nothing_said_or_added_by_liars_convicts_an_honest_peer[tells one alone]",
     ),

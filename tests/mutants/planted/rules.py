@@ -98,8 +98,8 @@ RULES: tuple[Mutant, ...] = (
     Mutant(
         "an accuser whose rows convince nobody keeps its place",
         "btard/round/failure/resolve.py",
-        "if kind not in _SHOWN and not audited:",
-        "if kind not in _SHOWN:",
+        "if not kind.needs_exhibit and not audited:",
+        "if not kind.needs_exhibit:",
         f"{AUDITS}::test_an_accuser_that_convinces_nobody_loses_its_place",
     ),
     Mutant(
