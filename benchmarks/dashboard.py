@@ -21,12 +21,12 @@ from pathlib import Path
 
 from btard.coordinator.dashboard.server import load_assets
 from btard.coordinator.dashboard.service import Dashboard
-from btard.coordinator.events import CoordinatorEvent
 from btard.coordinator.run_directory import RunDirectory
 from btard.coordinator.telemetry.metrics import MetricsBoard
 from btard.coordinator.telemetry.peer_details import DetailsBoard
 from btard.identity import Envelope, IdentityKey, MessageKind, PeerId
 from btard.round.roster import Roster, first_randomness
+from btard.swarm.events.coordinator import CoordinatorEvent, CoordinatorStarted, FirstRoster
 from btard.swarm.events.log import EventLog
 from btard.swarm.manifest import RunManifest
 from btard.swarm.records.details import MAX_TOLD, Examination, Found, PeerDetails
@@ -104,9 +104,13 @@ async def coordinate(kind: str, peers: int, seconds: float, pace: float, path: P
         {key.peer_id: record(key, manifest.run, step, ids[number - 1]) for number, key in enumerate(keys)}
         for step in steps
     ]
-    with contextlib.ExitStack() as stack, EventLog(directory.events) as log:
-        log.write(CoordinatorEvent.STARTED, run_id=manifest.run_id, rules="ab" * 32)
-        log.write(CoordinatorEvent.GENESIS, step=0, members=ids)
+    with contextlib.ExitStack() as stack, EventLog[CoordinatorEvent](directory.events) as log:
+        log.write(
+            CoordinatorStarted(
+                run_id=manifest.run_id, rules="ab" * 32, experiment="", peer=str(ids[0]), addresses=(), resumed=False
+            )
+        )
+        log.write(FirstRoster(step=0, members=tuple(map(str, ids))))
         directory.steps.write_text("".join(f'{{"step":{s},"loss":1.5,"alive":{peers}}}\n' for s in range(past - 8)))
         board = MetricsBoard(manifest, directory, patience_seconds=10.0, details=DetailsBoard(directory, log))
         page = contextlib.AsyncExitStack()

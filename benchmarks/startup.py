@@ -23,10 +23,10 @@ from btard.cli import deploy, main
 SCRIPTS = {"btard": "btard.cli.main", "btard-peer": "btard.cli.peer", "btard-coordinator": "btard.cli.coordinator"}
 """The console scripts, and the modules whose `main` they call."""
 
-AIM = 0.7
+AIM_SECONDS = 0.7
 """Seconds until a text of help, on an idle machine."""
 
-PATIENCE = 120.0
+PATIENCE_SECONDS = 120.0
 
 
 def programs() -> list[str]:
@@ -71,7 +71,7 @@ def joined_after(task: str, directory: Path) -> float:
         for process in (peer, coordinator):
             process.terminate()
         for process in (peer, coordinator):
-            process.communicate(timeout=PATIENCE)
+            process.communicate(timeout=PATIENCE_SECONDS)
 
 
 def help_after(program: str) -> tuple[float, float]:
@@ -98,7 +98,7 @@ def tell_helps(rounds: int) -> None:
         waits, used = [wait for wait, _ in taken], statistics.median(used for _, used in taken)
         worst = max(worst, used)
         print(f"{program:30} {statistics.median(waits):9.2f} {min(waits):6.2f} {max(waits):6.2f} {used:12.2f}")
-    print(f"the slowest needs {worst:.2f} s of processor time; the aim is {AIM:g} s")
+    print(f"the slowest needs {worst:.2f} s of processor time; the aim is {AIM_SECONDS:g} s")
 
 
 def tell_joins(task: str, rounds: int) -> None:

@@ -20,8 +20,8 @@ _DOWNLOAD_SECONDS = 0.05
 class Admissions:
     """The waiting room of a simulation.
 
-    Every member can reach all who wait, and names those whom its doorstep gives. Who then stands in the roster asks its
-    members for the training state, one after the other, and believes what has the digest that the honest majority
+    Every member can reach all that wait, and names those that its doorstep gives. One that then is in the roster asks
+    its members for the training state, one after the other, and believes what has the digest that the honest majority
     commits to.
     """
 
@@ -54,7 +54,7 @@ class Admissions:
         self._waiting[peer.peer_id] = peer
 
     def _choose_candidates(self, peer: LabPeer, roster: Roster) -> None:
-        """Let a peer that begins the step of `roster` decide whom it names."""
+        """Let a peer that begins the step of `roster` decide which peers it names."""
         peer.candidates = self._doorsteps[peer.peer_id].names(roster, self._waiting)
 
     def moved(self, peer: LabPeer, result: Finished) -> None:

@@ -26,10 +26,10 @@ from btard.round.messages.bodies import (
     Scalars,
 )
 from btard.round.messages.caps import Caps, caps_of
-from btard.round.roster import MAX_PEERS, Roster, first_randomness
+from btard.round.roster import Roster, first_randomness
 from btard.round.rules import AggregationRules, StepRules
 from btard.round.session import Session
-from btard.vocabulary import WireType
+from btard.vocabulary import MAX_PEERS, WireType
 
 IN_A_STEP = tuple(sorted(STEP_KINDS))
 
@@ -53,7 +53,7 @@ class Specimen:
 
 
 class Victim:
-    """An honest peer that has begun a step among `count` members, of whom the last lies."""
+    """An honest peer that has begun a step among `count` members, of which the last lies."""
 
     def __init__(self, count: int) -> None:
         made = [IdentityKey.from_seed(tagged_digest("btard hostile", i.to_bytes(2, "big"))) for i in range(count)]

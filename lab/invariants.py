@@ -4,7 +4,7 @@ I1  Honest peers that have finished a step hold the same x^t, aggregate and next
     in it, what they took back not counted. What for may differ where one peer gives several reasons at once; each must
     be proven (I3).
 I2  No honest peer is banned, but for disputes under `mutual`, and then a Byzantine one goes with it.
-I3  The evidence of every ban, written and read again, convinces somebody who was not there.
+I3  The evidence of every ban, written and read again, convinces a peer that was not there.
 I4  Once all attackers are out, no attempt fails any more.
 I5  The share of Byzantine members never rises by the protocol's own decisions.
 I6  No exception leaves a peer, and what it keeps stays within bounds.
@@ -36,7 +36,7 @@ _REMEMBERED = 8
 """Steps that the slowest honest peer may lie behind the fastest and still be compared with it."""
 
 Log = frozenset[PeerId]
-"""Who is banned in a step."""
+"""The peers banned in a step."""
 
 
 class Violation(AssertionError):
@@ -108,7 +108,7 @@ class Invariants:
             self._check_share(before, result.roster)
 
     def _check_admitted(self, before: Roster, after: Roster) -> None:
-        """Count anew who came in, from the memberships alone."""
+        """Count anew the peers that came in, from the memberships alone."""
         joined = set(after.members).difference(before.members)
         if not joined.isdisjoint(before.banned):
             self._fail("I8", f"somebody that is banned is a member in step {after.step}")
@@ -120,7 +120,7 @@ class Invariants:
             self._fail("I8", f"{recent} beside {len(before.members)} members within {_WINDOW} steps, by {after.step}")
 
     def _check_share(self, before: Roster, after: Roster) -> None:
-        """Who joins is no decision against anybody, so only those that were there before are counted."""
+        """Joining is no decision against anybody, so only those that were there before are counted."""
         stayed = [member for member in after.members if member in set(before.members)]
         old = sum(not self._honest(member) for member in before.members)
         new = sum(not self._honest(member) for member in stayed)

@@ -14,7 +14,7 @@ Event = Finished | Stopped | Voided
 
 
 class Listener(Protocol):
-    """Who wants to know what happens to peers."""
+    """Wants to know what happens to peers."""
 
     def happened(self, peer: LabPeer, event: Event) -> None:
         """A step is finished (x^t has not moved yet), an attempt is void, or the peer has stopped."""

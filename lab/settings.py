@@ -1,4 +1,4 @@
-"""What `btard simulate` is told: who takes part, who lies and when, on what network, under which rules."""
+"""What `btard simulate` is told: which peers take part, which lie and when, on what network, under which rules."""
 
 from __future__ import annotations
 

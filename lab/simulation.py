@@ -31,7 +31,7 @@ from btard.transport.memory import Network, NetworkConditions, Traffic
 from btard.transport.vector_trainer import VectorTrainer
 from btard.vocabulary import WireType
 
-_LEAST_SETTLE = 2.0
+_LEAST_DELAY_BOUND_SECONDS = 2.0
 _COMPUTE_SECONDS = 0.1
 _meetings = itertools.count()
 
@@ -123,7 +123,7 @@ class Simulation:
     """A swarm in one process. The same settings give the same run.
 
     Attributes:
-        peers: in the order of making: honest ones first, then Byzantine ones, then whoever joins.
+        peers: in the order of making: honest ones first, then Byzantine ones, then joining ones.
         chronicle: what has happened.
         wall_seconds: how long `run` took.
     """
@@ -240,7 +240,7 @@ def step_rules(settings: SimulateSettings, workload: Workload) -> StepRules:
     """Return the rules of a run; deadlines follow from the bound on delay, and cost no time on a virtual clock.
 
     Raises UserError for a rule that is not installed, or cannot be followed among so many peers."""
-    settle = max(_LEAST_SETTLE, 3.0 * settings.delays[1])
+    delay_bound = max(_LEAST_DELAY_BOUND_SECONDS, 3.0 * settings.delays[1])
     rule, tau = rule_and_tau(settings.rule, settings.tau, workload.tau)
     aggregation = AggregationRules(rule, tau, settings.peers, max_norm=settings.clip)
     check_aggregation(aggregation, settings.auditors)
@@ -248,11 +248,11 @@ def step_rules(settings: SimulateSettings, workload: Workload) -> StepRules:
         nonce=tagged_digest("btard simulated run", settings.seed.to_bytes(8, "big"))[:NONCE_SIZE],
         dimension=len(workload.start),
         wire=WireType.FLOAT32,
-        commit_seconds=_COMPUTE_SECONDS + 10 * settle,
-        scatter_seconds=5 * settle,
-        gather_seconds=5 * settle,
-        agree_seconds=2.5 * settle,
-        delay_bound_seconds=settle,
+        commit_seconds=_COMPUTE_SECONDS + 10 * delay_bound,
+        scatter_seconds=5 * delay_bound,
+        gather_seconds=5 * delay_bound,
+        agree_seconds=2.5 * delay_bound,
+        delay_bound_seconds=delay_bound,
         aggregation=aggregation,
         verification=VerificationRules(
             validators=settings.validators,

@@ -18,9 +18,10 @@ from btard.peer.settings import Device
 from btard.swarm.calibration import numerics
 from btard.swarm.manifest import RunManifest
 from btard.tasks.base import Batch, Schedule, Task
-from btard.tasks.training_state import Precision, TrainingState
+from btard.tasks.training_state import TrainingState
 from btard.trainer import Contribution, contribute
 from btard.vectors.momentum import Momentum, submission
+from btard.vocabulary import Precision
 
 T = TypeVar("T")
 

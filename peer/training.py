@@ -6,7 +6,6 @@ import asyncio
 import logging
 import time
 from dataclasses import dataclass
-from enum import StrEnum
 from functools import partial
 
 from btard.behaviour import Behaviour, LeaveReason
@@ -29,6 +28,18 @@ from btard.round.work.examination import Finding
 from btard.swarm.bans import BanBook, ask_evidence
 from btard.swarm.door.door import Door
 from btard.swarm.events.log import EventLog
+from btard.swarm.events.peer import (
+    AttemptVoided,
+    BanWithdrawn,
+    JoinedRun,
+    LeftRun,
+    PeerAdmitted,
+    PeerBanned,
+    PeerEvent,
+    PlaceLost,
+    StepFinished,
+    StepsDone,
+)
 from btard.swarm.manifest import RunManifest
 from btard.swarm.questions import Head, Question, Want
 from btard.swarm.records.record import RosterRecord
@@ -40,23 +51,9 @@ from btard.vocabulary import ExitCode
 
 logger = logging.getLogger(__name__)
 
-_REJOIN_POLL = 0.5
-_LINGER = 120.0
-_GOODBYE = 3.0
-
-
-class PeerEvent(StrEnum):
-    """What a peer writes into its log of events."""
-
-    JOINED = "joined"
-    ADMITTED = "admitted"
-    STEP = "step"
-    VOID = "void"
-    BANNED = "banned"
-    WITHDRAWN = "withdrawn"
-    LEFT = "left"
-    STOPPED = "stopped"
-    FINISHED = "finished"
+_REJOIN_POLL_SECONDS = 0.5
+_LINGER_SECONDS = 120.0
+_GOODBYE_SECONDS = 3.0
 
 
 @dataclass
@@ -80,8 +77,8 @@ class TrainingLoop:
     server: StateServer
     bans: BanBook
     progress: Progress
-    events: EventLog
-    join_timeout: float
+    events: EventLog[PeerEvent]
+    join_timeout_seconds: float
     _publishing: asyncio.Future[None] | None = None
 
     async def run(self) -> ExitCode:
@@ -142,7 +139,7 @@ class TrainingLoop:
         question = Question(want=Want.STATE, step=self.manifest.start_step)
         while not await self._download([self.coordinator], question, expected):
             logger.warning("waiting for the coordinator to serve the initial state")
-            await asyncio.sleep(_REJOIN_POLL)
+            await asyncio.sleep(_REJOIN_POLL_SECONDS)
         return expected
 
     async def _download(self, sources: list[PeerId], question: Question, expected: bytes) -> bool:
@@ -168,7 +165,7 @@ class TrainingLoop:
         self.neighbours.eager = True
         self.door.close()
         me = self.key.peer_id
-        deadline = time.monotonic() + self.join_timeout
+        deadline = time.monotonic() + self.join_timeout_seconds
         while True:
             record = await self.rosters.look()
             if record is not None and record.finished:
@@ -181,7 +178,7 @@ class TrainingLoop:
             )
             newest = newest_roster(trusted, heads)
             if newest is not None:
-                deadline = time.monotonic() + self.join_timeout
+                deadline = time.monotonic() + self.join_timeout_seconds
                 trusted = newest
                 if me in newest.banned:
                     logger.error("this peer's key is banned from the run; it cannot come back")
@@ -198,10 +195,10 @@ class TrainingLoop:
             if time.monotonic() > deadline:
                 logger.error(
                     "no majority of the roster answers for %.0f s: this peer is cut off, or the run has ended",
-                    self.join_timeout,
+                    self.join_timeout_seconds,
                 )
                 return ExitCode.NO_MAJORITY
-            await asyncio.sleep(_REJOIN_POLL)
+            await asyncio.sleep(_REJOIN_POLL_SECONDS)
 
     async def _stand(self, roster: Roster, state: bytes) -> None:
         if self.manifest.wants_snapshot(roster.step):
@@ -229,13 +226,14 @@ class TrainingLoop:
         self.knocker.rest()
         logger.info("joined %s at step %d with %d members", self.manifest.experiment, roster.step, len(roster.members))
         self.events.write(
-            PeerEvent.JOINED,
-            peer=self.key.peer_id,
-            step=roster.step,
-            members=roster.members,
-            banned=roster.banned,
-            roster=roster.digest,
-            rules=rules_fingerprint(self.manifest.step_rules),
+            JoinedRun(
+                peer=str(self.key.peer_id),
+                step=roster.step,
+                members=tuple(map(str, roster.members)),
+                banned=tuple(sorted(map(str, roster.banned))),
+                roster=roster.digest.hex(),
+                rules=rules_fingerprint(self.manifest.step_rules),
+            )
         )
 
     def _finished_step(self, roster: Roster, outcome: Finished, seconds: float) -> None:
@@ -249,21 +247,22 @@ class TrainingLoop:
         self.recorder.finished(PeerStep(step, seconds, stages, loss, samples))
         attacks = self.behaviour.attacks(step)
         self.events.write(
-            PeerEvent.STEP,
-            step=step,
-            loss=loss,
-            seconds=round(seconds, 4),
-            members=len(outcome.certificate),
-            newcomers=len(roster.newcomers.intersection(envelope.author for envelope in outcome.certificate)),
-            attacks=attacks,
-            attempt=outcome.attempt,
-            roster=roster.digest,
-            validates=target,
+            StepFinished(
+                step=step,
+                loss=loss,
+                seconds=round(seconds, 4),
+                members=len(outcome.certificate),
+                newcomers=len(roster.newcomers.intersection(envelope.author for envelope in outcome.certificate)),
+                attacks=attacks,
+                attempt=outcome.attempt,
+                roster=roster.digest.hex(),
+                validates=None if target is None else str(target),
+            )
         )
         for peer in sorted(set(outcome.roster.members) - set(roster.members)):
             until = dict(outcome.roster.probation).get(peer)
             logger.info("step %d: %s is admitted", outcome.roster.step, peer.short)
-            self.events.write(PeerEvent.ADMITTED, peer=peer, step=outcome.roster.step, probation=until)
+            self.events.write(PeerAdmitted(peer=str(peer), step=outcome.roster.step, probation=until))
         did = f"validated {target.short}" if target is not None else "loss not told"
         logger.info(
             "step %d: %s, %d members, %.2f s%s",
@@ -291,28 +290,31 @@ class TrainingLoop:
         for peer in event.withdrawn:
             logger.warning("step %d: the ban of %s is taken back: others had heard more", event.step, peer.short)
             self.bans.withdraw(peer)
-            self.events.write(PeerEvent.WITHDRAWN, peer=peer, step=event.step)
+            self.events.write(BanWithdrawn(peer=str(peer), step=event.step))
         for verdict in event.verdicts:
             logger.warning("step %d: %s is banned: it %s", event.step, verdict.peer.short, verdict.evidence.offence)
             self.bans.add(verdict.evidence)
             self._tell_ban(verdict.evidence)
         self.events.write(
-            PeerEvent.VOID,
-            step=event.step,
-            attempt=event.attempt,
-            suspended=[[str(peer), reason] for peer, reason in event.suspended],
-            banned=[[str(verdict.peer), verdict.evidence.offence] for verdict in event.verdicts],
-            left=[str(peer) for peer in event.left],
+            AttemptVoided(
+                step=event.step,
+                attempt=event.attempt,
+                suspended=tuple((str(peer), reason) for peer, reason in event.suspended),
+                banned=tuple((str(verdict.peer), verdict.evidence.offence) for verdict in event.verdicts),
+                left=tuple(map(str, event.left)),
+            )
         )
 
     def _tell_ban(self, evidence: Evidence) -> None:
+        path = self.bans.path_of(evidence.accused)
         self.events.write(
-            PeerEvent.BANNED,
-            peer=evidence.accused,
-            step=evidence.scene.roster.step,
-            reason=evidence.offence,
-            offence=evidence.offence.name,
-            evidence=self.bans.path_of(evidence.accused),
+            PeerBanned(
+                peer=str(evidence.accused),
+                step=evidence.scene.roster.step,
+                reason=evidence.offence,
+                offence=evidence.offence.name,
+                evidence=None if path is None else str(path),
+            )
         )
         self._publishing = asyncio.ensure_future(self.bans.publish(self.node.records, self.key, self.manifest.run))
 
@@ -320,38 +322,38 @@ class TrainingLoop:
         if outcome.kind is OutcomeKind.BANNED:
             evidence = self.bans.path_of(self.key.peer_id)
             logger.error("step %d: this peer is banned: %s; the evidence is %s", outcome.step, outcome.reason, evidence)
-            self.events.write(PeerEvent.STOPPED, step=outcome.step, kind=outcome.kind, reason=outcome.reason)
+            self.events.write(PlaceLost(step=outcome.step, kind=outcome.kind, reason=outcome.reason))
             return
         logger.warning("step %d: this peer is %s (%s); joining again", outcome.step, outcome.kind, outcome.reason)
-        self.events.write(PeerEvent.STOPPED, step=outcome.step, kind=outcome.kind, reason=outcome.reason)
+        self.events.write(PlaceLost(step=outcome.step, kind=outcome.kind, reason=outcome.reason))
 
     async def _leave(self, step: int, reason: LeaveReason) -> ExitCode:
         await self.say_goodbye(reason)
         if reason is LeaveReason.LOTTERY:
             logger.error("step %d: banned by the lottery (CHECK_PROBA); leaving", step)
-            self.events.write(PeerEvent.BANNED, peer=str(self.key.peer_id), step=step, reason=reason)
+            self.events.write(PeerBanned(peer=str(self.key.peer_id), step=step, reason=reason))
             return ExitCode.BANNED
-        self.events.write(PeerEvent.LEFT, step=step, reason=reason)
+        self.events.write(LeftRun(step=step, reason=reason))
         return ExitCode.FINISHED
 
     async def say_goodbye(self, reason: LeaveReason) -> None:
         """Tell the members that this peer leaves, and the coordinator its last metrics."""
         self.driver.leave(reason)
         await self.reporter.publish()
-        await self.node.transport.flush(min(_GOODBYE, self.manifest.deadlines.settle))
+        await self.node.transport.flush(min(_GOODBYE_SECONDS, self.manifest.deadlines.settle))
 
     async def _end(self, roster: Roster, state: bytes) -> ExitCode:
         """Stay until the coordinator has the last checkpoint, so that somebody has it."""
         await self._stand(roster, state)
-        self.events.write(PeerEvent.FINISHED, step=roster.step)
+        self.events.write(StepsDone(step=roster.step))
         logger.info("the run's %d steps are done; waiting for the coordinator's last checkpoint", roster.step)
         await self.reporter.publish()
-        deadline = time.monotonic() + _LINGER
+        deadline = time.monotonic() + _LINGER_SECONDS
         while time.monotonic() < deadline:
             record = await self.rosters.look()
             if record is not None and record.finished:
                 break
-            await asyncio.sleep(_REJOIN_POLL)
+            await asyncio.sleep(_REJOIN_POLL_SECONDS)
         return ExitCode.FINISHED
 
 

@@ -22,7 +22,7 @@ from btard.transport.libp2p import FetchError, Libp2pTransport, RecordError, Rec
 
 logger = logging.getLogger(__name__)
 
-_TTL = 3600.0
+_TTL_SECONDS = 3600.0
 _MOST_ENTRIES = 80
 
 
@@ -133,7 +133,7 @@ class BanBook:
             return
         latest = sorted(self._entries.values(), key=lambda entry: entry.step)[-_MOST_ENTRIES:]
         try:
-            await records.publish(Bans(bans=latest).sign(key, run, MessageKind.BANS), _TTL)
+            await records.publish(Bans(bans=latest).sign(key, run, MessageKind.BANS), _TTL_SECONDS)
         except RecordError as error:
             logger.warning("cannot publish the bans: %s", error)
 

@@ -115,6 +115,42 @@ def test_the_round_knows_neither_asyncio_nor_a_network() -> None:
         assert outside.isdisjoint({"asyncio", "hivemind", "socket", "threading", "time", "random", "uvloop"}), path.name
 
 
+INNER_ORDER: dict[str, list[set[str]]] = {
+    "peer": [
+        {"daemon"},
+        {"assembly"},
+        {"doctor", "training"},
+        {"visit", "serving", "telemetry", "shown_momentum"},
+        {"meeting", "trainer"},
+        {"progress", "settings"},
+    ],
+    "coordinator": [
+        {"daemon"},
+        {"assembly"},
+        {"run"},
+        {"manifest_maker", "network", "ports", "telemetry"},
+        {"dashboard", "run_directory", "settings"},
+    ],
+    "swarm": [
+        {"bans", "door", "events", "state_sync", "telemetry"},
+        {"calibration", "http", "manifest", "questions", "records"},
+    ],
+}
+"""Rooms of a folder (files, and whole folders), from above; those of one row do not know each other."""
+
+
+@pytest.mark.parametrize("folder", INNER_ORDER)
+def test_rooms_of_a_folder_import_only_from_rows_below(folder: str) -> None:
+    rows, home = INNER_ORDER[folder], ROOT / folder
+    row_of = {room: number for number, row in enumerate(rows) for room in row}
+    room_of = {path: path.relative_to(home).parts[0].removesuffix(".py") for path in home.rglob("*.py")}
+    assert set(room_of.values()) - {"__init__"} == row_of.keys() and sum(map(len, rows)) == len(row_of)
+    for path, room in room_of.items():
+        names = [name.split(".") for name in imported(path) if name.startswith(f"btard.{folder}.")]
+        for other in {name[2] for name in names} - {room}:
+            assert row_of[other] > row_of[room], f"{path.relative_to(ROOT)} imports {other}, which is not below {room}"
+
+
 def arrows(package: str) -> dict[str, set[str]]:
     """Return which rooms of a package each of its rooms imports. Links lead to other folders, and are none."""
     folder = ROOT / package.replace(".", "/")

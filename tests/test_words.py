@@ -113,3 +113,39 @@ def test_the_glossary_names_what_is_in_the_code() -> None:
             declared = classes().get(owner, {})
             assert declared, f"the glossary explains {word} by {owner}, which is no class"
             assert not member or any(member in names for names in declared.values()), f"{word}: there is no {name}"
+
+
+VAGUE = (
+    re.compile(r"\b(Who|Whom|[Ww]hoever|[Ww]homever)\b(?![^.]*\?)"),
+    re.compile(r"\b(to|for|by|than|as|from|with|of|against|before|[Rr]eturns?) who\b|\b[Rr]eturns? whom\b|; whom? "),
+)
+"""'Who is late' reads as a question, and tells no peer from a person; 'a peer that is late' does neither."""
+
+
+def test_docstrings_name_their_subject() -> None:
+    found = [
+        f"{path} {name}: {match[0]}"
+        for path in files()
+        if path.suffix == ".py"
+        for name, text in docstrings(path)
+        for vague in VAGUE
+        for match in vague.finditer(text)
+    ]
+    assert found == []
+
+
+def test_the_rule_finds_what_it_is_for() -> None:
+    for text in (
+        "Answer peers. Who is late pays.",
+        "Shows it to whoever asks.",
+        "Return who is out.",
+        "goes; who stays",
+    ):
+        assert any(vague.search(text) for vague in VAGUE), text
+    for text in (
+        "strangers, some of whom lie",
+        "Who says so?",
+        "attackers, who trust each other",
+        "decide who may read",
+    ):
+        assert not any(vague.search(text) for vague in VAGUE), text

@@ -20,7 +20,7 @@ from btard.aggregation.rule import AggregationResult, FixedPoint, Rule
 from btard.aggregation.short_rows import MOST_NUMBERS, solve_short
 
 SOLVER_RESIDUAL = 1e-6
-"""Relative residual to which the equation is solved; whoever verifies a result allows for it."""
+"""Relative residual to which the equation is solved; a verifier of a result allows for it."""
 
 _SAMPLED_RUNS = 16
 _SAMPLED_RUN_LENGTH = 16

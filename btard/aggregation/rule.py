@@ -24,7 +24,7 @@ class AggregationResult:
 class FixedPoint:
     """The result v of a rule solves sum_i (x_i - v) min(1, radius / ||x_i - v||) = 0 over all rows x_i.
 
-    Whoever knows the products of these summands with a random direction can check the sum, and needs no row.
+    A peer that knows the products of these summands with a random direction can check the sum, and needs no row.
 
     Attributes:
         radius: in the unit of the rows, above zero; infinite where nothing is clipped.
@@ -40,7 +40,7 @@ class Rule(ABC):
 
     Every field has a type that text can be read as (bool, int, float, str), bounded by pydantic's `Annotated[...,
     Field(...)]` where need be, and a default. The same rows in the same order must give the same result on every
-    machine, up to `accuracy`: whoever publishes another result is banned.
+    machine, up to `accuracy`: a peer that publishes another result is banned.
     """
 
     accuracy: ClassVar[float] = 2.0**-20

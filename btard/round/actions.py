@@ -188,10 +188,10 @@ class Voided:
     """An attempt failed and is repeated with fewer members; nothing has moved.
 
     Attributes:
-        suspended: who is left out and why, in words.
+        suspended: peers that are left out and why, in words.
         verdicts: bans.
-        left: who left by its own word.
-        withdrawn: whom an earlier attempt at this step had banned, and all testimony together does not.
+        left: peers that left by their own word.
+        withdrawn: peers that an earlier attempt at this step had banned, and all testimony together does not.
     """
 
     step: int

@@ -42,7 +42,7 @@ class StepContext:
         return self.roster.step
 
     def seats(self, number: int, members: tuple[PeerId, ...]) -> Seats:
-        """Return who does what in the attempt of this number and these members."""
+        """Return the seats in the attempt of this number and these members."""
         return Seats(self.rules, self.roster, number, members, self.key.peer_id)
 
     def examine(self, target: PeerId) -> Examine:

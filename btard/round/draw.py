@@ -1,4 +1,4 @@
-"""What public randomness decides: who owns which part, who validates whom, who witnesses, who relays a disputed part.
+"""What public randomness decides: owners of parts, validators and their targets, witnesses, relays of disputed parts.
 
 Every draw is a ranking of peers by a hash under its own tag, so that all peers draw alike and draws do not depend on
 each other.
@@ -60,8 +60,8 @@ def draw_audits(
 
     Args:
         randomness: r^t.
-        members: who may validate: full members that hold x^t.
-        workers: who can be a target: those whose gradients entered step t, and peers on probation.
+        members: the possible validators: full members that hold x^t.
+        workers: the possible targets: those whose gradients entered step t, and peers on probation.
         rate: mean number of pairs.
         extra: further pairs, one for every time that the draw was repeated, so that aborting it never pays.
 
@@ -81,7 +81,7 @@ def draw_witnessed(randomness: bytes, owners: Iterable[PeerId], rate: float) -> 
 
 
 def witness_of(randomness: bytes, owner: PeerId, voters: Iterable[PeerId]) -> PeerId | None:
-    """Draw the witness of an owner's own part among the other voters, who alone may accuse; None for a lone peer."""
+    """Draw the witness of an owner's own part among the other voters, which alone may accuse; None for a lone peer."""
     others = ranking(randomness, "witness", (peer for peer in voters if peer != owner), owner)
     return others[0] if others else None
 

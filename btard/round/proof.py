@@ -98,8 +98,8 @@ def _exhibits(attempt: Attempt, charge: Charge) -> tuple[list[tuple[PeerId, int,
 def verify(evidence: Evidence) -> str:
     """Check a ban without the network.
 
-    Every signed message names the run, and with it the rules (`StepRules.run`). What depends on the roster or on who
-    took part is decided by messages that carry the attempt's id (COMMIT, SCALARS, DIGEST, VOTE) alone; others
+    Every signed message names the run, and with it the rules (`StepRules.run`). What depends on the roster or on the
+    members is decided by messages that carry the attempt's id (COMMIT, SCALARS, DIGEST, VOTE) alone; others
     convict by what an honest peer signs in no attempt whatsoever.
 
     Returns:

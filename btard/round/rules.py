@@ -105,8 +105,8 @@ class StepRules:
     def run(self) -> bytes:
         """The 16 bytes that name the run in every signed message: a digest of the nonce and all rules.
 
-        So whoever signs a message signs by which rules it is to be judged. Two sets of rules with one name cost 2^64
-        hashes to whoever chooses both, and 2^128 to everybody else.
+        So the author of a message signs by which rules it is to be judged. Two sets of rules with one name cost 2^64
+        hashes to one that chooses both, and 2^128 to everybody else.
         """
         return tagged_digest("btard run", encode(_canonical(self)))[:RUN_ID_SIZE]
 

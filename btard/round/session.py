@@ -1,4 +1,4 @@
-"""Steps in a row: which messages belong to the current one, which wait for the next, and who is told of the last."""
+"""Steps in a row: which messages belong to the current one, which wait for the next, and which go to late peers."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Session:
 
     @property
     def target(self) -> PeerId | None:
-        """Whom this peer validates in the current step, None for nobody."""
+        """The target that this peer validates in the current step, None for none."""
         return None if self.machine is None else self.machine.attempt.seats.target
 
     @property
@@ -146,7 +146,7 @@ class Session:
         return self._remember(actions) if actions else actions  # most arrivals only fill a place
 
     def _show_certificate(self, asker: PeerId) -> list[Action]:
-        """Answer who is late with the last step's certificate."""
+        """Answer late peers with the certificate of the last step."""
         self._shown[asker] += 1
         if self._shown[asker] > _MOST_SHOWN:
             return []
@@ -221,7 +221,7 @@ class Session:
         return self._remember(self.machine.on_part_failed(now, sender, envelope))
 
     def _part_header(self, header: bytes | Envelope) -> Envelope | None:
-        """Return the header of a part of this step, of whoever: third peers pass on what did not arrive directly."""
+        """Return the header of a part of this step, of any author: third peers pass on what did not arrive directly."""
         try:
             if isinstance(header, Envelope):
                 envelope = header

@@ -66,10 +66,9 @@ class StepMachine:
         self._new_attempt(0, context.roster.members)
 
     def _new_attempt(self, number: int, members: tuple[PeerId, ...]) -> None:
-        context = self._context
+        context, history = self._context, self._history
         self.attempt = Attempt(context.seats(number, members), pool=self._pool)
         self._exchange = Exchange(context, self.attempt)
-        history = self._history
         self._settlement = Settlement(
             context,
             self.attempt,
@@ -186,8 +185,7 @@ class StepMachine:
 
     def on_envelope(self, now: float, envelope: Envelope) -> list[Action]:
         """A signed message of this run and step came, which this peer `wants`, authenticated as its author's own."""
-        attempt = self.attempt
-        seats = attempt.seats
+        attempt, seats = self.attempt, self.attempt.seats
         if self.over or envelope.author not in seats.known:
             return []
         self._unread = True
@@ -355,7 +353,7 @@ class StepMachine:
         if resolution is None:
             return []
         attempt, context = self.attempt, self._context
-        outcome = self._history.settle(self._heard, resolution)
+        outcome = self._history.take_in(self._heard, resolution)
         resolution = outcome.resolution
         verdicts = tuple(Verdict(ban.peer, make_evidence(ban, about, context.previous)) for ban, about in outcome.bans)
         what = (resolution.suspended, verdicts, resolution.left, outcome.withdrawn)
@@ -374,7 +372,7 @@ class StepMachine:
         return self._advance(now, actions)
 
     def _certified(self, envelope: Envelope) -> list[Action]:
-        """Others have finished: so has whoever signed the same digest; who did not cannot know the result."""
+        """Others have finished: so has a peer that signed the same digest; another cannot know the result."""
         certificate = tuple(Envelope.parse(data) for data in envelope.read(Certificate).digests)
         members, digest = check_certificate(certificate, self._context.rules, self._context.roster)
         for agree in self._signed if self._course.agree is None else [*self._signed, self._course.agree]:

@@ -75,7 +75,7 @@ class SessionDriver:
 
     Args:
         executor: does what the session asks for.
-        charge: is told who has sent what this peer then looked at together, and what that took of each.
+        charge: is told the senders of what this peer then looked at together, and what that took of each.
 
     Attributes:
         stages: how long the stages of the current step, or of the last one, have taken.

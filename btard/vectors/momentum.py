@@ -1,7 +1,7 @@
 """What an honest peer submits, and the chain of its submissions when the run has worker momentum.
 
 With momentum mu in (0, 1) a peer submits m_t = mu * m_(t-1) + (1 - mu) * g_t, where g_t is its gradient and m_(-1) = 0.
-Averaging over steps shrinks the noise of an honest vector, and so what an attacker can hide in it. Whoever recomputes a
+Averaging over steps shrinks the noise of an honest vector, and so what an attacker can hide in it. To recompute a
 vector needs its base m_(t-1), so a peer keeps the last bases and their digests.
 """
 

@@ -9,7 +9,7 @@ from btard.identity import PeerId
 
 
 class TwoFacedAggregate(Attacker):
-    """All get one signed hash; those who got other bytes ask third peers for the right ones."""
+    """All get one signed hash; those that got other bytes ask third peers for the right ones."""
 
     name = "AGGREGATE_TWO_FACED"
 

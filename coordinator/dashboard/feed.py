@@ -44,7 +44,7 @@ class Feed:
     def __init__(self, source: RunSource, model: RunModel, period_seconds: float = PERIOD_SECONDS) -> None:
         self._source = source
         self._model = model
-        self._period = period_seconds
+        self._period_seconds = period_seconds
         self._shown: dict[str, str] = {}
         self._clients: set[Client] = set()
         self._wake = asyncio.Event()
@@ -80,7 +80,7 @@ class Feed:
                 await asyncio.sleep(_SOON_SECONDS)
                 continue
             try:
-                async with asyncio.timeout(self._period):
+                async with asyncio.timeout(self._period_seconds):
                     await self._wake.wait()
                 await asyncio.sleep(_SOON_SECONDS)
             except TimeoutError:

@@ -17,8 +17,8 @@ logger = logging.getLogger(__name__)
 TTL_SECONDS = 300.0
 """Seconds that a record outlives its coordinator."""
 
-_PERIOD = TTL_SECONDS / 6
-_RETRY = 1.0
+_PERIOD_SECONDS = TTL_SECONDS / 6
+_RETRY_SECONDS = 1.0
 
 
 class Publisher:
@@ -57,7 +57,7 @@ class Publisher:
         """Publish until cancelled: at once what is new, and again long before it expires."""
         while True:
             self._changed.clear()
-            pause = _PERIOD if await self._publish() else _RETRY
+            pause = _PERIOD_SECONDS if await self._publish() else _RETRY_SECONDS
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self._changed.wait()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 
-from btard.coordinator.events import CoordinatorEvent
 from btard.coordinator.network.network import SwarmNetwork
 from btard.identity import PeerId
 from btard.round.evidence.evidence import Evidence
 from btard.round.roster import Roster
 from btard.swarm.bans import BanBook
+from btard.swarm.events.coordinator import BanUnproven, BanVerified, CoordinatorEvent
 from btard.swarm.events.log import EventLog
 
 logger = logging.getLogger(__name__)
@@ -20,7 +20,7 @@ _TRIES = 3
 class BanKeeper:
     """Verifies every ban of the trusted roster instead of believing it."""
 
-    def __init__(self, network: SwarmNetwork, book: BanBook, log: EventLog) -> None:
+    def __init__(self, network: SwarmNetwork, book: BanBook, log: EventLog[CoordinatorEvent]) -> None:
         self._network = network
         self._book = book
         self._log = log
@@ -42,17 +42,19 @@ class BanKeeper:
             self._tries[peer] = self._tries.get(peer, 0) + 1
             if self._tries[peer] == _TRIES:
                 logger.warning("no member proves the ban of %s", peer)
-                self._log.write(CoordinatorEvent.UNPROVEN, peer=peer, step=trusted.step)
+                self._log.write(BanUnproven(peer=str(peer), step=trusted.step))
 
     def _tell(self, evidence: Evidence, basis: str) -> None:
         step = evidence.scene.roster.step
         logger.info("verified: in step %d %s %s; %s", step, evidence.accused, evidence.offence, basis)
+        path = self._book.path_of(evidence.accused)
         self._log.write(
-            CoordinatorEvent.VERIFIED,
-            peer=evidence.accused,
-            step=step,
-            offence=evidence.offence.name,
-            words=evidence.offence,
-            basis=basis,
-            evidence=self._book.path_of(evidence.accused),
+            BanVerified(
+                peer=str(evidence.accused),
+                step=step,
+                offence=evidence.offence.name,
+                words=evidence.offence,
+                basis=basis,
+                evidence=None if path is None else str(path),
+            )
         )

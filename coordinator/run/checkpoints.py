@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 from pydantic import JsonValue
 
-from btard.coordinator.events import CoordinatorEvent
 from btard.coordinator.network.network import SwarmNetwork
 from btard.coordinator.run_directory import RunDirectory
 from btard.errors import UserError
 from btard.identity import PeerId
 from btard.round.roster import Roster
+from btard.swarm.events.coordinator import CheckpointMissed, CheckpointSaved, CoordinatorEvent
 from btard.swarm.events.log import EventLog
 from btard.swarm.manifest import RunManifest
 from btard.swarm.questions import Head, Question, Want
@@ -32,7 +32,7 @@ MAX_ATTEMPTS = 5
 RETRY_SECONDS = 2.0
 """Seconds before another attempt at the same checkpoint."""
 
-_BASE_TIMEOUT = 60.0
+_BASE_TIMEOUT_SECONDS = 60.0
 _SLOWEST = 1 << 20
 """Bytes a second at which a download must come at least."""
 
@@ -54,7 +54,12 @@ class CheckpointKeeper:
     """
 
     def __init__(
-        self, network: SwarmNetwork, manifest: RunManifest, state: TrainingState, directory: RunDirectory, log: EventLog
+        self,
+        network: SwarmNetwork,
+        manifest: RunManifest,
+        state: TrainingState,
+        directory: RunDirectory,
+        log: EventLog[CoordinatorEvent],
     ) -> None:
         """`state` is the keeper's own from now on."""
         self._network = network
@@ -112,7 +117,7 @@ class CheckpointKeeper:
             return
         self._missed.add(step)
         logger.error("there will be no checkpoint of step %d: %s", step, reason)
-        self._log.write(CoordinatorEvent.CHECKPOINT_MISSED, step=step, reason=reason)
+        self._log.write(CheckpointMissed(step=step, reason=reason))
 
     def _wants(self, step: int) -> bool:
         """Hostile heads name any step; those of the manifest are few."""
@@ -124,7 +129,7 @@ class CheckpointKeeper:
         )
 
     async def _save(self, step: int, digest: bytes, sources: list[PeerId]) -> None:
-        timeout = _BASE_TIMEOUT + self._limit / _SLOWEST
+        timeout = _BASE_TIMEOUT_SECONDS + self._limit / _SLOWEST
         question = Question(want=Want.SNAPSHOT, step=step)
         source = await self._network.download(
             sources, question, self._load, digest, limit=self._limit, timeout_seconds=timeout
@@ -142,12 +147,9 @@ class CheckpointKeeper:
         folder = self._directory.checkpoint(step)
         logger.info("checkpoint of step %d: held-out loss %.4f, in %s", step, evaluation, folder)
         self._log.write(
-            CoordinatorEvent.CHECKPOINT,
-            step=step,
-            digest=digest,
-            evaluation_loss=loss,
-            folder=folder,
-            source=source,
+            CheckpointSaved(
+                step=step, digest=digest.hex(), evaluation_loss=loss, folder=str(folder), source=str(source)
+            )
         )
 
     async def _load(self, data: bytes) -> bytes:

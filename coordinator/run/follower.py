@@ -6,10 +6,17 @@ import asyncio
 import logging
 import time
 
-from btard.coordinator.events import CoordinatorEvent
 from btard.coordinator.network.network import SwarmNetwork
 from btard.identity import MessageKind, PeerId
 from btard.round.roster import Roster
+from btard.swarm.events.coordinator import (
+    CoordinatorEvent,
+    MemberBanned,
+    MemberJoined,
+    MemberLeft,
+    RosterChanged,
+    SwarmSilent,
+)
 from btard.swarm.events.log import EventLog
 from btard.swarm.manifest import RunManifest
 from btard.swarm.questions import Head
@@ -22,8 +29,8 @@ logger = logging.getLogger(__name__)
 SILENCE_SECONDS = 10.0
 """Seconds without any answer after which the swarm counts as silent."""
 
-_SILENCE_AGAIN = 60.0
-_REDIAL_PERIOD = 10.0
+_SILENCE_AGAIN_SECONDS = 60.0
+_REDIAL_PERIOD_SECONDS = 10.0
 _REDIALS_AT_ONCE = 32
 
 
@@ -35,7 +42,9 @@ class Follower:
         heads: where the members stood at the last refresh, of those that answered.
     """
 
-    def __init__(self, network: SwarmNetwork, manifest: RunManifest, trusted: Roster, log: EventLog) -> None:
+    def __init__(
+        self, network: SwarmNetwork, manifest: RunManifest, trusted: Roster, log: EventLog[CoordinatorEvent]
+    ) -> None:
         self._network = network
         self._manifest = manifest
         self._log = log
@@ -64,7 +73,8 @@ class Follower:
         else:
             self._tell_silence(now)
         missing = [peer for peer in members if peer not in self.heads]
-        if missing and now - self._redialled > _REDIAL_PERIOD and (self._redialling is None or self._redialling.done()):
+        idle = self._redialling is None or self._redialling.done()
+        if missing and idle and now - self._redialled > _REDIAL_PERIOD_SECONDS:
             self._redialled = now
             # Not waited for: dialling the dead takes long, and a swarm that is lost sight of cannot be followed again.
             self._redialling = asyncio.create_task(self._redial(missing))
@@ -95,21 +105,21 @@ class Follower:
         old = self.trusted
         for peer in sorted(newest.banned - old.banned):
             logger.warning("banned: %s, by the roster of step %d", peer, newest.step)
-            self._log.write(CoordinatorEvent.BANNED, peer=peer, step=newest.step)
+            self._log.write(MemberBanned(peer=str(peer), step=newest.step))
         for peer in sorted(set(old.members) - set(newest.members) - newest.banned):
             logger.info("left: %s, by the roster of step %d", peer, newest.step)
-            self._log.write(CoordinatorEvent.LEFT, peer=peer, step=newest.step)
+            self._log.write(MemberLeft(peer=str(peer), step=newest.step))
         for peer in sorted(set(newest.members) - set(old.members)):
             logger.info("joined: %s, by the roster of step %d", peer, newest.step)
-            self._log.write(CoordinatorEvent.JOINED, peer=peer, step=newest.step)
+            self._log.write(MemberJoined(peer=str(peer), step=newest.step))
         if newest.members != old.members:
-            self._log.write(CoordinatorEvent.ROSTER, step=newest.step, members=newest.members)
+            self._log.write(RosterChanged(step=newest.step, members=tuple(map(str, newest.members))))
 
     def _tell_silence(self, now: float) -> None:
-        if now - self._heard < SILENCE_SECONDS or (self._told and now - self._told < _SILENCE_AGAIN):
+        if now - self._heard < SILENCE_SECONDS or (self._told and now - self._told < _SILENCE_AGAIN_SECONDS):
             return
         if not self._told:
-            self._log.write(CoordinatorEvent.SILENT, step=self.trusted.step)
+            self._log.write(SwarmSilent(step=self.trusted.step))
         self._told = now
         logger.warning(
             "no peer answers since %s; waiting for them. Ctrl-C ends; --initial-state with a checkpoint and another "

@@ -8,7 +8,6 @@ import math
 import time
 from typing import Any
 
-from btard.coordinator.events import CoordinatorEvent
 from btard.coordinator.manifest_maker import PreparedRun
 from btard.coordinator.network.address_book import AddressBook
 from btard.coordinator.network.network import SwarmNetwork
@@ -26,6 +25,13 @@ from btard.identity import IdentityKey, MessageKind, PeerId
 from btard.round.roster import Roster
 from btard.swarm.bans import BanBook
 from btard.swarm.door.reception import Reception, Rooms
+from btard.swarm.events.coordinator import (
+    CoordinatorEvent,
+    FirstRoster,
+    RunFinished,
+    ValidationResumed,
+    ValidationStopped,
+)
 from btard.swarm.events.log import EventLog
 from btard.swarm.questions import Directory
 from btard.swarm.telemetry.validation_watch import ValidationWatch
@@ -48,7 +54,7 @@ FAREWELL_SECONDS = 15.0
 ADDRESS_PERIOD_SECONDS = 15.0
 """Seconds between two looks at the members' addresses."""
 
-_END_POLL = 0.3
+_END_POLL_SECONDS = 0.3
 
 
 class Supervisor:
@@ -60,11 +66,11 @@ class Supervisor:
         network: SwarmNetwork,
         key: IdentityKey,
         directory: RunDirectory,
-        log: EventLog,
+        log: EventLog[CoordinatorEvent],
         initial: InitialState,
         reception: Reception,
         *,
-        refresh_period: float,
+        refresh_seconds: float,
         meter: SwarmMeter,
         sinks: tuple[Sink, ...] = (),
     ) -> None:
@@ -73,7 +79,7 @@ class Supervisor:
         self._directory = directory
         self._log = log
         self._initial = initial
-        self._period = refresh_period
+        self._refresh_seconds = refresh_seconds
         self._began = time.time()
         self._me = key.peer_id
         self._addresses = AddressBook(network, run.manifest, directory)
@@ -82,11 +88,11 @@ class Supervisor:
         reception.open(Rooms(self._welcome.door, self._newest_roster, self._where))
         self._bans = BanKeeper(network, BanBook(directory.bans, run.manifest.step_rules), log)
         self._keeper = CheckpointKeeper(network, run.manifest, run.state, directory, log)
-        patience = 3 * run.manifest.metrics_period + refresh_period
+        patience_seconds = 3 * run.manifest.metrics_period + refresh_seconds
         self._meter = meter
         self._details = details = DetailsBoard(directory, log)
         self._board = MetricsBoard(
-            run.manifest, directory, patience_seconds=patience, sinks=(meter, *sinks), details=details
+            run.manifest, directory, patience_seconds=patience_seconds, sinks=(meter, *sinks), details=details
         )
         self._watch = ValidationWatch(run.manifest.validators, self._tell_validation)
         self._follower: Follower | None = None
@@ -156,7 +162,7 @@ class Supervisor:
         self._addresses.learn({peer: m for peer, m in self._welcome.door.waiting().items() if peer in roster.members})
         self._remember(roster)
         logger.info("the first roster has %d members; the run begins at step %d", len(roster.members), roster.step)
-        self._log.write(CoordinatorEvent.GENESIS, step=roster.step, members=roster.members)
+        self._log.write(FirstRoster(step=roster.step, members=tuple(map(str, roster.members))))
         return roster
 
     async def _follow(self, follower: Follower) -> None:
@@ -182,14 +188,14 @@ class Supervisor:
                 if self._keeper.done_with(total):
                     await self._check_last_bans(follower.trusted)
                     return
-            pause = self._period if ended is None else min(self._period, _END_POLL)
+            pause = self._refresh_seconds if ended is None else min(self._refresh_seconds, _END_POLL_SECONDS)
             await asyncio.sleep(max(0.0, began + pause - loop.time()))
 
     def _tell_validation(self, step: int, words: str | None) -> None:
         if words is None:
-            self._log.write(CoordinatorEvent.VALIDATED, step=step)
+            self._log.write(ValidationResumed(step=step))
         else:
-            self._log.write(CoordinatorEvent.UNVALIDATED, step=step, words=words)
+            self._log.write(ValidationStopped(step=step, words=words))
 
     def _check_bans(self, trusted: Roster) -> None:
         """Check bans beside following: members that do not answer, or slowly, would hold it up."""
@@ -219,7 +225,7 @@ class Supervisor:
                 if time.monotonic() - noted > ADDRESS_PERIOD_SECONDS:
                     noted = time.monotonic()
                     await self._addresses.refresh(self._follower.trusted)
-            await asyncio.sleep(self._period)
+            await asyncio.sleep(self._refresh_seconds)
 
     async def _read_metrics(self, follower: Follower) -> None:
         trusted = follower.trusted
@@ -250,7 +256,7 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + FAREWELL_SECONDS
         while loop.time() < deadline and await self._network.heads(trusted.members):  # noqa: ASYNC110 - others' state
-            await asyncio.sleep(_END_POLL)
+            await asyncio.sleep(_END_POLL_SECONDS)
         # Peers publish their last metrics on their way out.
         await self._read_metrics(follower)
         self._board.flush(trusted)
@@ -258,12 +264,9 @@ class Supervisor:
         final = saved if saved is not None and saved.step == trusted.step else None
         loss = final.evaluation_loss if final is not None else None
         complete = self._directory.has_checkpoint(trusted.step)
+        banned = tuple(str(peer) for peer in sorted(trusted.banned))
         self._log.write(
-            CoordinatorEvent.FINISHED,
-            step=trusted.step,
-            members=len(trusted.members),
-            banned=[str(peer) for peer in sorted(trusted.banned)],
-            evaluation_loss=loss,
+            RunFinished(step=trusted.step, members=len(trusted.members), banned=banned, evaluation_loss=loss)
         )
         summary = {
             "experiment": self._manifest.experiment,
@@ -271,7 +274,7 @@ class Supervisor:
             "start_step": self._manifest.start_step,
             "step": trusted.step,
             "members": [str(peer) for peer in trusted.members],
-            "banned": [str(peer) for peer in sorted(trusted.banned)],
+            "banned": banned,
             "final_checkpoint": str(self._directory.checkpoint(trusted.step)) if complete else None,
             "state_digest": final.digest.hex() if final is not None else None,
             "evaluation_loss": loss,

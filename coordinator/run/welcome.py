@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from btard.coordinator.events import CoordinatorEvent
 from btard.coordinator.network.network import SwarmNetwork
 from btard.identity import PeerId
 from btard.round.roster import Roster, first_randomness
 from btard.swarm.door.door import Door
+from btard.swarm.events.coordinator import CoordinatorEvent, PeerRefused, PeerWelcomed
 from btard.swarm.events.log import EventLog
 from btard.swarm.manifest import RunManifest
 
@@ -31,7 +31,7 @@ class Welcome:
         door: answers peers that knock.
     """
 
-    def __init__(self, network: SwarmNetwork, manifest: RunManifest, log: EventLog) -> None:
+    def __init__(self, network: SwarmNetwork, manifest: RunManifest, log: EventLog[CoordinatorEvent]) -> None:
         self._manifest = manifest
         self._log = log
         self._waiting: tuple[PeerId, ...] = ()
@@ -79,7 +79,7 @@ class Welcome:
         logger.info("welcomed %s (%d of %d)", peer, count, wanted)
         if peer not in self._welcomed and len(self._welcomed) < _MEMORY:
             self._welcomed.add(peer)
-            self._log.write(CoordinatorEvent.WELCOMED, peer=peer, count=count, wanted=wanted)
+            self._log.write(PeerWelcomed(peer=str(peer), count=count, wanted=wanted))
 
     def _refuse(self, peer: PeerId, reason: str, detail: str = "") -> None:
         """Tell once why a peer is not welcome; the detail may differ each time."""
@@ -87,4 +87,4 @@ class Welcome:
             return
         self._refused.add((peer, reason))
         logger.warning("%s is not welcome: %s%s", peer, reason, f" ({detail[:200]!r})" if detail else "")
-        self._log.write(CoordinatorEvent.REFUSED, peer=peer, reason=reason)
+        self._log.write(PeerRefused(peer=str(peer), reason=reason))

@@ -10,21 +10,29 @@ import itertools
 import math
 import statistics
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from pathlib import Path
-from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from btard.coordinator.dashboard.series import finite
-from btard.coordinator.events import CoordinatorEvent
 from btard.coordinator.telemetry.metrics import StepSummary
 from btard.logs import MOMENT
 from btard.round.draw import nobody_is_validated
 from btard.round.evidence.evidence import Offence
 from btard.round.roster import Roster
+from btard.swarm.events.coordinator import (
+    BanUnproven,
+    BanVerified,
+    CheckpointMissed,
+    CheckpointSaved,
+    CoordinatorEvent,
+    MemberExcluded,
+    PeerExamined,
+)
 from btard.swarm.events.log import EventLog
-from btard.swarm.events.tail import LineTail
+from btard.swarm.events.reading import parse_coordinator
+from btard.swarm.events.tail import Tail
 from btard.swarm.manifest import RunManifest
 from btard.swarm.records.details import Found, PeerDetails
 from btard.swarm.telemetry.labels import build_info, label
@@ -148,41 +156,39 @@ class SwarmMeter:
             self._traffic.labels(direction, "median").set(statistics.median(counts))
             self._traffic.labels(direction, "sum").set(sum(counts))
 
-    def event(self, event: Mapping[str, Any]) -> None:
-        """Take a line of the coordinator's log of events; one that is not understood changes nothing."""
+    def event(self, event: CoordinatorEvent) -> None:
+        """Take an event of the coordinator's log."""
         match event:
-            case {"event": CoordinatorEvent.VERIFIED, "offence": str(name)} if name in Offence.__members__:
+            case BanVerified(offence=name) if name in Offence.__members__:
                 self._bans.labels(label(Offence[name])).inc()
-            case {"event": CoordinatorEvent.UNPROVEN}:
+            case BanUnproven():
                 self._bans.labels(UNPROVEN).inc()
-            case {"event": CoordinatorEvent.EXCLUDED}:
+            case MemberExcluded():
                 self._suspensions.inc()
-            case {"event": CoordinatorEvent.EXAMINED, "found": str(found)} if found in set(Found):
-                self._examined.labels(label(Found(found))).inc()
-            case {"event": CoordinatorEvent.CHECKPOINT, "step": int(step), "time": float(saved)}:
+            case PeerExamined(found=found):
+                self._examined.labels(label(found)).inc()
+            case CheckpointSaved(step=step, time=saved):
                 self._saved.set(step)
-                self._saved_at.set(saved)
-                self._held_out.set(_shown(event.get("evaluation_loss")))
-            case {"event": CoordinatorEvent.CHECKPOINT_MISSED}:
+                self._saved_at.set(_shown(saved))
+                self._held_out.set(_shown(event.evaluation_loss))
+            case CheckpointMissed():
                 self._missed.inc()
 
 
-class MeteredLog(EventLog):
+class MeteredLog(EventLog[CoordinatorEvent]):
     """The coordinator's log of events, all of which a meter is told, those of earlier starts of the run first."""
 
     def __init__(self, path: Path, meter: SwarmMeter) -> None:
         super().__init__(path)
         self._meter = meter
-        past = LineTail(path)
-        past.behind = True
-        while past.behind:
-            for line in past.read():
-                meter.event(line)
+        for event in Tail[CoordinatorEvent](path, parse_coordinator).read_all():
+            meter.event(event)
 
-    def append(self, fields: Mapping[str, Any]) -> None:
-        """Add one line."""
-        super().append(fields)
-        self._meter.event(fields)
+    def write(self, event: CoordinatorEvent) -> CoordinatorEvent:
+        """Add an event."""
+        timed = super().write(event)
+        self._meter.event(timed)
+        return timed
 
 
 def _shown(value: object) -> float:

@@ -19,7 +19,7 @@ from btard.errors import UserError
 from btard.identity import Envelope, MessageKind, PeerId
 from btard.round.roster import Roster
 from btard.swarm.events.log import JsonLines
-from btard.swarm.events.tail import last_lines
+from btard.swarm.events.tail import json_object, last_lines
 from btard.swarm.manifest import RunManifest
 from btard.swarm.records.record import LocalMetrics, Metrics, read_records
 
@@ -85,9 +85,9 @@ class MetricsBoard:
         clock: Callable[[], float] = time.monotonic,
         details: DetailsBoard | None = None,
     ) -> None:
-        """`patience_seconds`: how long a finished step waits for all reports; `details` takes the rest of them."""
+        """`patience_seconds`: how long a finished step waits for reports; `details` takes the rest of them."""
         self._manifest = manifest
-        self._patience = patience_seconds
+        self._patience_seconds = patience_seconds
         self._sinks = sinks
         self._clock = clock
         self._details = details
@@ -101,14 +101,14 @@ class MetricsBoard:
 
     def _remember(self, directory: RunDirectory) -> None:
         """Learn from the files of a former start what was written already: peers' records repeat it."""
-        for line in last_lines(directory.metrics):
+        for line in last_lines(directory.metrics, json_object):
             peer, step = line.get("peer"), line.get("step")
             if isinstance(peer, str) and isinstance(step, int):
                 try:
                     self._last[PeerId.parse(peer)] = step
                 except UserError:
                     continue
-        for line in last_lines(directory.steps):
+        for line in last_lines(directory.steps, json_object):
             step = line.get("step")
             if isinstance(step, int):
                 self._closed = max(self._closed, step)
@@ -167,7 +167,7 @@ class MetricsBoard:
                 break
             tally = self._open[step]
             complete = all(self._last.get(peer, -1) >= step for peer in trusted.members)
-            if wait and not complete and now - tally.since < self._patience:
+            if wait and not complete and now - tally.since < self._patience_seconds:
                 break
             del self._open[step]
             self._closed = step

@@ -11,12 +11,13 @@ import time
 from collections import Counter, OrderedDict
 from typing import Any
 
-from btard.coordinator.events import CoordinatorEvent
 from btard.coordinator.run_directory import RunDirectory
 from btard.errors import UserError
 from btard.identity import PeerId
 from btard.round.roster import Roster
+from btard.swarm.events.coordinator import CoordinatorEvent, MemberExcluded, PeerExamined
 from btard.swarm.events.log import EventLog
+from btard.swarm.events.reading import parse_coordinator
 from btard.swarm.events.tail import last_lines
 from btard.swarm.records.details import PeerDetails
 from btard.swarm.records.record import Metrics
@@ -37,7 +38,7 @@ class DetailsBoard:
         latest: those of the members at the last look.
     """
 
-    def __init__(self, directory: RunDirectory, log: EventLog) -> None:
+    def __init__(self, directory: RunDirectory, log: EventLog[CoordinatorEvent]) -> None:
         self._directory = directory
         self._log = log
         self._peers: OrderedDict[str, dict[str, Any]] = OrderedDict()
@@ -49,12 +50,12 @@ class DetailsBoard:
 
     def _remember(self) -> None:
         """Learn from the log of a former start what was written already."""
-        for event in last_lines(self._directory.events):
+        for event in last_lines(self._directory.events, parse_coordinator):
             match event:
-                case {"event": CoordinatorEvent.EXCLUDED, "peer": str(peer), "step": int(step)}:
-                    self._tell_once(step, peer)
-                case {"event": CoordinatorEvent.EXAMINED, "validator": str(peer), "step": int(step)}:
-                    self._examined[peer] = step
+                case MemberExcluded():
+                    self._tell_once(event.step, event.peer)
+                case PeerExamined():
+                    self._examined[event.validator] = event.step
 
     def take(self, records: dict[PeerId, Metrics], trusted: Roster, last_plausible: int) -> None:
         """Note what is new in the records of members of the trusted roster."""
@@ -93,9 +94,7 @@ class DetailsBoard:
         for each in details.examined:
             if self._examined.get(validator, -1) < each.step <= last_plausible:
                 self._examined[validator] = each.step
-                self._log.write(
-                    CoordinatorEvent.EXAMINED, validator=validator, peer=each.target, step=each.step, found=each.found
-                )
+                self._log.write(PeerExamined(validator=validator, peer=each.target, step=each.step, found=each.found))
         while len(self._examined) > _MAX_TOLD:
             self._examined.popitem(last=False)
 
@@ -112,7 +111,7 @@ class DetailsBoard:
             if step <= last_plausible and _is_peer(peer):
                 self._tell_once(step, peer)
                 reason = reasons[key].most_common(1)[0][0]
-                self._log.write(CoordinatorEvent.EXCLUDED, peer=peer, step=step, reason=reason)
+                self._log.write(MemberExcluded(peer=peer, step=step, reason=reason))
 
     def _tell_once(self, step: int, peer: str) -> None:
         self._excluded[step, peer] = None

@@ -18,6 +18,7 @@ from btard.errors import UserError
 from btard.hashing import tagged_digest
 from btard.identity import IdentityKey, PeerId
 from btard.round.rules import NONCE_SIZE
+from btard.swarm.events.reading import EVENTS_FILE
 from btard.tasks.registry import chosen_task, import_target
 
 HOST = "127.0.0.1"
@@ -41,11 +42,9 @@ _SINGLE_THREADED = {
 _PEER_TARGET = "btard.peer.daemon:run"
 _COMMON = [
     "btard.peer.daemon",
-    "btard.peer.training",
-    "btard.peer.serving",
+    "btard.peer.assembly",
     "btard.coordinator.daemon",
-    "btard.coordinator.run.supervisor",
-    "btard.coordinator.manifest_maker",
+    "btard.coordinator.assembly",
     "btard.byzantine.selection",
     "uvloop",
     "hivemind",
@@ -87,7 +86,7 @@ class Member:
     @property
     def events(self) -> Path:
         """What it writes of what happens."""
-        return self.directory / "events.jsonl"
+        return self.directory / EVENTS_FILE
 
     @property
     def log(self) -> Path:
@@ -223,7 +222,7 @@ def make_plan(settings: SwarmSettings) -> SwarmPlan:
     attacks = [HONEST] * honest + [settings.attack[i % len(settings.attack)] for i in range(settings.byzantine)]
     width = len(str(settings.peers - 1))
     try:
-        if (directory / COORDINATOR / "events.jsonl").exists():
+        if (directory / COORDINATOR / EVENTS_FILE).exists():
             raise UserError(f"{directory} holds a run already; give another --directory, or leave it away")
         coordinator = _member(settings.seed, directory, COORDINATOR, HONEST)
         peers = [

@@ -1,4 +1,4 @@
-"""Walking the hops to an address: its name, its port, who speaks there."""
+"""Walking the hops to an address: its name, its port, the peer that speaks there."""
 
 from __future__ import annotations
 

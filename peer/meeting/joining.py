@@ -50,7 +50,7 @@ async def find_manifest(
     """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + timeout_seconds
-    patience = min(_PATIENCE_SECONDS, timeout_seconds / 2)
+    patience_seconds = min(_PATIENCE_SECONDS, timeout_seconds / 2)
     told: dict[PeerId, Envelope] = {}
     failures: dict[PeerId, str] = {}
     while True:
@@ -59,7 +59,7 @@ async def find_manifest(
         for peer, answer in zip(silent, answers, strict=True):
             if isinstance(answer, Envelope):
                 if not told:
-                    deadline = min(deadline, loop.time() + patience)
+                    deadline = min(deadline, loop.time() + patience_seconds)
                 told[peer] = answer
             else:
                 failures[peer] = answer

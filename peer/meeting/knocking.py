@@ -24,16 +24,18 @@ KNOCK_AGAIN_SECONDS = 2.0
 RENEW_SECONDS = 15.0
 """Seconds after which a door that did is told that this peer still waits."""
 
-_ANSWER = 5.0
+_ANSWER_SECONDS = 5.0
 _AT_ONCE = 32
-_PAUSE = 0.25
+_PAUSE_SECONDS = 0.25
 
 
 async def ask_directory(transport: Libp2pTransport, peer: PeerId) -> Directory | None:
     """Return where a peer believes the others to be, None if it does not say; ends in a few seconds."""
     question = Question(want=Want.ADDRESSES).encode()
     try:
-        return Directory.decode(await transport.fetch(peer, question, limit=MAX_DIRECTORY, timeout_seconds=_ANSWER))
+        return Directory.decode(
+            await transport.fetch(peer, question, limit=MAX_DIRECTORY, timeout_seconds=_ANSWER_SECONDS)
+        )
     except (FetchError, Malformed) as error:
         logger.debug("%s tells no addresses: %s", peer.short, error)
         return None
@@ -82,13 +84,13 @@ class Knocker:
         while True:
             now = time.monotonic()
             await asyncio.gather(*(knock(door) for door, due in self._due.items() if due <= now))
-            await asyncio.sleep(_PAUSE)
+            await asyncio.sleep(_PAUSE_SECONDS)
 
     async def _knock(self, door: PeerId) -> float:
         """Knock at one door, and return after how many seconds to do so again."""
         try:
             reply = Reply.decode(
-                await self._transport.fetch(door, self._question, limit=MAX_REPLY, timeout_seconds=_ANSWER),
+                await self._transport.fetch(door, self._question, limit=MAX_REPLY, timeout_seconds=_ANSWER_SECONDS),
             )
         except (FetchError, Malformed) as error:
             logger.debug("nobody opens at %s: %s", door.short, error)

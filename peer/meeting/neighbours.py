@@ -22,10 +22,10 @@ from btard.transport.libp2p import DaemonError, Libp2pNode, RecordError
 
 logger = logging.getLogger(__name__)
 
-_EAGER, _CALM = 0.5, 5.0
-_ANNOUNCE_AGAIN = 3.0
-_ASK_AGAIN = 3.0
-_REREAD = 60.0
+_EAGER_SECONDS, _CALM_SECONDS = 0.5, 5.0
+_ANNOUNCE_AGAIN_SECONDS = 3.0
+_ASK_AGAIN_SECONDS = 3.0
+_REREAD_SECONDS = 60.0
 _WAIT_AFTER_SUSPENSION = 10
 
 
@@ -75,18 +75,18 @@ class Neighbours:
         while True:
             now = time.monotonic()
             if self.eager and self._rosters.coordinator not in self._told and now >= self._ask_at:
-                self._ask_at = now + _ASK_AGAIN
+                self._ask_at = now + _ASK_AGAIN_SECONDS
                 await self.ask_around()
             if now >= self._announce_at and (self._knocker.heard or self._key.peer_id in self._members):
                 await self._announce()
             if now >= self._reread_at:
-                self._reread_at = now + _REREAD
+                self._reread_at = now + _REREAD_SECONDS
                 # Kept to be handed on: the coordinator may be gone when somebody asks.
                 await self._rosters.look()
                 await self._read_joins(self._others)
             else:
                 await self._read_joins(self._others - self._signed.keys())
-            await asyncio.sleep(_EAGER if self.eager else _CALM)
+            await asyncio.sleep(_EAGER_SECONDS if self.eager else _CALM_SECONDS)
 
     def stand(self, members: Iterable[PeerId]) -> None:
         """The members are these from now on; where newcomers among them are, they have told at the door."""
@@ -112,7 +112,7 @@ class Neighbours:
         await self.ask_around()
         while (unknown := self._others - self._told.keys() - self._signed.keys()) and time.monotonic() < deadline:
             await self._read_joins(unknown)
-            await asyncio.sleep(_EAGER / 2)
+            await asyncio.sleep(_EAGER_SECONDS / 2)
 
     async def ask_around(self) -> None:
         """Ask the named peers and the coordinator where the others are."""
@@ -163,7 +163,7 @@ class Neighbours:
             self._announce_at = time.monotonic() + MAX_AGE_SECONDS / 4
         except RecordError as error:
             logger.warning("cannot announce this peer: %s", error)
-            self._announce_at = time.monotonic() + _ANNOUNCE_AGAIN
+            self._announce_at = time.monotonic() + _ANNOUNCE_AGAIN_SECONDS
 
     async def _read_joins(self, authors: frozenset[PeerId]) -> None:
         """Read where some members say that they are."""

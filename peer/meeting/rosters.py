@@ -25,7 +25,7 @@ POLL_SECONDS = 0.5
 MAX_ROSTER_ENVELOPE = MAX_BODY + 256
 """Bytes."""
 
-_ANSWER = 5.0
+_ANSWER_SECONDS = 5.0
 _PATIENCE_SECONDS = 0.5
 """Seconds that the others still have once somebody has shown a roster."""
 
@@ -56,7 +56,7 @@ class Rosters:
         """Return the newest roster that is to be had, None while there is none; bounded by a few seconds."""
         works: list[Coroutine[Any, Any, Envelope | None]] = [self._in_dht(), *map(self._over_stream, self._asked)]
         pending = {asyncio.ensure_future(work) for work in works}
-        left = _ANSWER
+        left = _ANSWER_SECONDS
         try:
             while pending:
                 done, pending = await asyncio.wait(pending, timeout=left, return_when=asyncio.FIRST_COMPLETED)
@@ -104,7 +104,9 @@ class Rosters:
     async def _over_stream(self, peer: PeerId) -> Envelope | None:
         question = Question(want=Want.ROSTER).encode()
         try:
-            answer = await self._transport.fetch(peer, question, limit=MAX_ROSTER_ENVELOPE, timeout_seconds=_ANSWER)
+            answer = await self._transport.fetch(
+                peer, question, limit=MAX_ROSTER_ENVELOPE, timeout_seconds=_ANSWER_SECONDS
+            )
             return Envelope.decode(answer, limit=MAX_ROSTER_ENVELOPE)
         except (FetchError, Malformed) as error:
             logger.debug("no roster from %s: %s", peer.short, error)

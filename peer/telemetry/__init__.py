@@ -1,1 +1,1 @@
-"""What a peer tells: `meter` to Prometheus, `reporting` to the coordinator, `recorder` to all who record a step."""
+"""What a peer tells: `meter` to Prometheus, `reporting` to the coordinator, `recorder` to all that record a step."""

@@ -23,7 +23,7 @@ from btard.transport.stages import Stage
 
 logger = logging.getLogger(__name__)
 
-_TTL = 600.0
+_TTL_SECONDS = 600.0
 
 
 class Reporter:
@@ -102,7 +102,7 @@ class Reporter:
         record = Metrics(steps=list(self._steps), details=self._details())
         envelope = record.sign(self._key, self._manifest.run, MessageKind.METRICS)
         try:
-            await self._records.publish(envelope, _TTL)
+            await self._records.publish(envelope, _TTL_SECONDS)
             self._published = latest
         except RecordError as error:
             logger.warning("cannot publish metrics: %s", error)

@@ -49,9 +49,9 @@ _CONNECTING_SECONDS = 5.0
 _NEW_A_SECOND = 64
 """Keys that are taken in, at most; those that are at the door already are always heard."""
 
-_KNOCK_PAUSE = 0.5
-_SECRET_LIFETIME = 600.0
-_CONNECTED_PERIOD = 1.0
+_KNOCK_PAUSE_SECONDS = 0.5
+_SECRET_LIFETIME_SECONDS = 600.0
+_CONNECTED_PERIOD_SECONDS = 1.0
 
 LOOK_PERIOD_SECONDS = 0.2
 """Seconds between two looks at the callers that are due to be called."""
@@ -163,7 +163,7 @@ class Door:
         caller = self._callers.get(sender)
         if caller is None:
             return self._take_in(sender, knock, now)
-        if now - caller.knocked >= _KNOCK_PAUSE:
+        if now - caller.knocked >= _KNOCK_PAUSE_SECONDS:
             caller.knocked, caller.maddrs = now, tuple(knock.maddrs)
         return Reply.WAIT
 
@@ -173,7 +173,7 @@ class Door:
         asked = -math.inf
         try:
             while True:
-                if self._callers and self._clock() - asked > _CONNECTED_PERIOD:
+                if self._callers and self._clock() - asked > _CONNECTED_PERIOD_SECONDS:
                     connected, asked = await self._connected(), self._clock()
                 self.look(connected)
                 await asyncio.sleep(LOOK_PERIOD_SECONDS)
@@ -186,7 +186,7 @@ class Door:
     def look(self, connected: set[PeerId] | None) -> None:
         """Forget the callers that are gone, and begin to call those that are due."""
         now = self._clock()
-        if now - self._secret_since > _SECRET_LIFETIME:
+        if now - self._secret_since > _SECRET_LIFETIME_SECONDS:
             self._secret, self._secret_since = os.urandom(32), now
             self._last = None
             for peer, caller in self._callers.items():

@@ -11,7 +11,7 @@ from btard.identity import Envelope, PeerId
 from btard.swarm.door.door import Door
 from btard.swarm.questions import Directory, Question, Want
 
-_DIRECTORY_LIFETIME = 1.0
+_DIRECTORY_LIFETIME_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,6 @@ class Reception:
     def _directory(self, rooms: Rooms) -> bytes:
         """Return where the others are; made once for all that ask within a second."""
         now = time.monotonic()
-        if self._shown is None or now - self._shown_at > _DIRECTORY_LIFETIME:
+        if self._shown is None or now - self._shown_at > _DIRECTORY_LIFETIME_SECONDS:
             self._shown, self._shown_at = rooms.directory().encode(), now
         return self._shown

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import math
@@ -10,12 +11,15 @@ from collections.abc import Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TextIO
+from typing import Any, Generic, Self, TextIO, TypeVar
 
 from btard.errors import UserError
 from btard.identity import PeerId
+from btard.swarm.events.event import Event
 
 logger = logging.getLogger(__name__)
+
+E = TypeVar("E", bound=Event)
 
 
 class JsonLines:
@@ -71,12 +75,14 @@ class JsonLines:
             self._complains = False
 
 
-class EventLog(JsonLines):
+class EventLog(JsonLines, Generic[E]):
     """The log of what happened in a run: `{"time": <seconds since the epoch>, "event": <name>, ...}` a line."""
 
-    def write(self, event: Enum, **fields: Any) -> None:
-        """Add an event, whose name is the value of a str-Enum, with the time of the call."""
-        self.append({"time": round(time.time(), 3), "event": event.value, **fields})
+    def write(self, event: E) -> E:
+        """Add an event with the time of the call, and return it with that."""
+        timed = dataclasses.replace(event, time=round(time.time(), 3))
+        self.append({field.name: getattr(timed, field.name) for field in dataclasses.fields(timed)})
+        return timed
 
 
 def _is_torn(path: Path) -> bool:

@@ -14,6 +14,7 @@ from btard.hashing import digest
 from btard.identity import PeerId
 from btard.round.actions import ComputeGradient, EncodeParts, Examine
 from btard.round.attempt.attempt import Attempt
+from btard.round.attempt.seats import Seats
 from btard.round.messages.accusations import Opinion
 from btard.round.roster import Roster
 from btard.round.rules import VerificationRules
@@ -134,7 +135,7 @@ def test_a_true_vector_is_found_innocent() -> None:
 def test_a_trainer_that_does_not_hold_the_state_knows_nothing() -> None:
     later = dataclasses.replace(ROSTER, step=5)
     record = finished_attempt()
-    record.seats = dataclasses.replace(record.seats, roster=later)
+    record.seats = Seats(record.seats.rules, later, 0, later.members, ME)
     assert at_once(executor().required(record, TARGET, None)) is None
 
 

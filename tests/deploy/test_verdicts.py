@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
-from btard.cli.events import read_events
 from btard.cli.roster import Change, history
 from btard.deploy.local.plan import HOST, free_port, local_key
 from btard.deploy.local.summary import Summary
 from btard.round.evidence.evidence import Offence
 from btard.round.evidence.file import load
 from btard.round.proof import verify
+from btard.swarm.events.reading import read_log
 from tests.deploy.standins import ROOT, environment, eventually
 
 TIMEOUT = 240.0
@@ -100,7 +100,7 @@ def test_verdicts_that_anybody_can_check_ban_two_kinds_of_liars(
     assert exit_codes(tmp_path) == {**dict.fromkeys([*honest, "coordinator"], 0), "peer-4": 3, "peer-5": 3}
     liars = {ban.peer_id for ban in summary.bans}
     for name in (*honest, "coordinator"):
-        gone = [entry for entry in history(read_events(tmp_path / name)) if entry.what is not Change.JOINED]
+        gone = [entry for entry in history(read_log(tmp_path / name)) if entry.what is not Change.JOINED]
         assert {(entry.what, entry.peer) for entry in gone} == {(Change.BANNED, liar) for liar in liars}
         assert all(entry.evidence is not None and Path(entry.evidence).exists() for entry in gone)
 

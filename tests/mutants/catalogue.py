@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.mutants.planted.cost import COST
 from tests.mutants.planted.door import DOOR
+from tests.mutants.planted.events import EVENTS
 from tests.mutants.planted.evidence import EVIDENCE
 from tests.mutants.planted.executor import EXECUTOR
 from tests.mutants.planted.manifest import MANIFEST
@@ -13,4 +14,4 @@ from tests.mutants.planted.settings import SETTINGS
 from tests.mutants.planted.step import STEP
 from tests.mutants.planted.thresholds import THRESHOLDS
 
-MUTANTS = STEP + EXECUTOR + THRESHOLDS + RULES + EVIDENCE + RECORDS + DOOR + COST + MANIFEST + SETTINGS
+MUTANTS = STEP + EXECUTOR + THRESHOLDS + RULES + EVIDENCE + RECORDS + DOOR + COST + MANIFEST + EVENTS + SETTINGS

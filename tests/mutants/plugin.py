@@ -58,6 +58,9 @@ class _Finder(importlib.abc.MetaPathFinder):
         return importlib.util.spec_from_loader(fullname, _Loader(fullname, self._mutant))
 
 
-if "BTARD_MUTANT" in os.environ:
-    # Taken away: programs that the test starts have no bug, and refuse a variable that they do not know.
-    sys.meta_path.insert(0, _Finder(MUTANTS[int(os.environ.pop("BTARD_MUTANT"))]))
+# Taken away: programs that the test starts have no bug, and refuse a variable that they do not know.
+PLANTED = os.environ.pop("BTARD_MUTANT", None)
+"""The number of the bug in this process; a test of another process hands it on, as `tests.cli.test_help` does."""
+
+if PLANTED is not None:
+    sys.meta_path.insert(0, _Finder(MUTANTS[int(PLANTED)]))

@@ -1,4 +1,4 @@
-"""Who does what in one attempt at a step: its roster and members fix all of it when it begins."""
+"""The seats of one attempt at a step: its roster and members fix all of it when it begins."""
 
 from __future__ import annotations
 

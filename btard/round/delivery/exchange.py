@@ -1,7 +1,7 @@
-"""What did not come the straight way: parts and messages that are asked for, and who was late with them.
+"""What did not come the straight way: parts and messages that are asked for, and peers that were late with them.
 
-Whoever misses something asks other members for it: for a part first two that are drawn, then, as for a message at once,
-everybody. Who holds it passes it on under its author's signature; who does not asks the author first. So what reaches
+A peer that misses something asks others for it: for a part first two that are drawn, then, as for a message at once,
+all. A member that holds it passes it on under its author's signature, another asks the author first. So what reaches
 one honest member in time reaches all, and what an author has kept from one it has either shown to all or refused to
 most: their reports say which (`late`).
 """
@@ -87,7 +87,7 @@ class Exchange:
         return [self._send(MessageKind.PULL, Pull(fresh).encode(), [author])]
 
     def collects(self, part: int, askers: Iterable[PeerId]) -> None:
-        """Let these peers ask for all rows of a part, whoever holds them."""
+        """Let these peers ask for all rows of a part, from all that hold them."""
         self._collectors[part] = self._collectors.get(part, frozenset()).union(askers)
 
     def urge(self, now: float, items: Iterable[Item], *, everyone: bool) -> list[Action]:
@@ -255,7 +255,7 @@ class Exchange:
         return found
 
     def late(self, until: float, patience: Patience) -> Collection[PeerId]:
-        """Return of whom something came too late that was asked for, or did not come, as far as that can be said by a
+        """Return the peers of which something that was asked for came too late or never, as far as is known at a
         time: not before its author must have had it, and had time to answer."""
         return {item[1] for item in self._asked if self._deadline(item, patience) < min(until, self._arrival(item))}
 
@@ -268,6 +268,6 @@ class Exchange:
         if kind is not MessageKind.PART:
             phase = _PHASES[kind]
             return max(patience.due(phase), asked + patience.allowance(phase))
-        # Who has committed holds its parts, and need not wait for anybody to show them.
+        # A peer that has committed holds its parts, and need not wait for anybody to show them.
         committed = self._committed.get(author, math.inf)
         return max(committed, asked) + patience.allowance(self._asked_in[item])

@@ -84,7 +84,7 @@ class Court:
         return actions + (exchange.pull(own, [accuser]) if self._carried.holds(own) is None else [])
 
     def seconds(self) -> float:
-        """How long looking may take, for whoever has to look: a whole gradient is computed for some charges, and all
+        """How long looking may take: a whole gradient is computed for some charges, and all
         rows of a part are collected for others."""
         rules = self._seats.rules
         computing = any(charge.kind.about_last_step for charge in self.charges.values())

@@ -1,4 +1,4 @@
-"""Who is right when one member says that it has not got what another should have sent: what most testify decides.
+"""Disputes in which one member says that it has not got what another should have sent: what most testify decides.
 
 An honest peer complains only after it has asked all members for what it misses and has waited until every one of them
 that had it in time has passed it on. So if it has not come, no honest member had it in time, and all of them say so
@@ -18,15 +18,15 @@ from btard.round.messages.bodies import Commit, Digest
 from btard.round.rules import Eliminate
 
 SIGNED_FAULTS = frozenset({Fault.OTHER_DIGEST, Fault.OTHER_STATE})
-"""Faults that two signed messages show: whoever complains of them attaches what it has been told."""
+"""Faults that two signed messages show: a peer that complains of them attaches what it has been told."""
 
 
 class Disputes:
     """The complaints of a failed attempt.
 
     Attributes:
-        suspended: who is out, and why.
-        pairs: of the complaints of fewer than half, under `mutual`: accuser and accused, who are both banned.
+        suspended: peers that are out, and why.
+        pairs: of the complaints of fewer than half, under `mutual`: accuser and accused, which are both banned.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Disputes:
         self.suspended: dict[PeerId, str] = {}
         self.pairs: list[tuple[PeerId, PeerId]] = []
 
-    def settle(self, *, blame_views: bool, proven: bool) -> None:
+    def decide(self, *, blame_views: bool, proven: bool) -> None:
         """Decide.
 
         Args:
@@ -77,7 +77,7 @@ class Disputes:
         )
 
     def _outvote(self, edges: Iterable[tuple[PeerId, PeerId, Fault]]) -> None:
-        """Suspend of whom more than half of the voters miss something or, but in the paper's mode, got it late."""
+        """Suspend peers of which most voters miss something or, but in the paper's mode, got it late."""
         voters = self._seats.voters
         edges = list(edges)
         late = {(author, peer) for author, report in self._reports.items() for peer in report.late if not self._mutual}

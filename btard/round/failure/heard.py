@@ -245,7 +245,7 @@ class Heard:
         accusers: dict[PeerId, int] = {}
         for author, told in self._reports.items():
             blamed = {accused for accused, fault in told.report.complaints if fault is not Fault.OTHER_VIEW}
-            for accused in blamed.union(told.report.late):  # who is in another view speaks, only of another membership
+            for accused in blamed.union(told.report.late):  # a peer in another view speaks, only of another membership
                 accusers[accused] = accusers.get(accused, 0) + (author in seats.voters)
         outvoted = {peer for peer, count in accusers.items() if seats.is_majority(count)}
         return set(seats.members) - self.reporters - outvoted - self._unheard(MessageKind.REPORT) - set(self.left)
@@ -285,7 +285,7 @@ class Heard:
         return [envelope for envelope in self._said.malformed.values() if envelope.kind in _JUDGED]
 
     def attached(self) -> dict[PeerId, Sequence[Envelope]]:
-        """Return the signed messages that have come to light, by who has shown them."""
+        """Return the signed messages that have come to light, by the peers that have shown them."""
         me = self._seats.me
         attached: dict[PeerId, Sequence[Envelope]] = {
             author: self._reports[author].attached for author in self._read_reports()
@@ -314,7 +314,7 @@ class Heard:
         )
 
     def reconsider(self, testimony: Collection[Envelope]) -> Resolution:
-        """Return the outcome once more, with what others have heard: all who do so with the same testimony agree."""
+        """Return the outcome once more, with what others have heard: all that do so with the same testimony agree."""
         for envelope in testimony:
             if envelope.author not in self._seats.known:
                 continue

@@ -82,7 +82,7 @@ class History:
         """Whether another view is a fault by now: views have come together more often than liars could part them."""
         return standing.reconsidered > len(self._context.roster.voters)
 
-    def settle(self, heard: Heard, resolution: Resolution) -> Outcome:
+    def take_in(self, heard: Heard, resolution: Resolution) -> Outcome:
         """Take in a failure; the last attempt of the step so far."""
         attempt = heard.attempt
         self._failed.append(heard)

@@ -1,4 +1,4 @@
-"""What follows from reports and votes: who is banned, who is left out, who goes on.
+"""What follows from reports and votes: bans, suspensions, the members that go on.
 
 `resolve` is a pure function of the reports and votes, so peers that hold the same ones decide alike. Both are relayed
 once, so within the bound on delay whatever one honest peer got in time, all get. See docs/protocol.md for why a step
@@ -38,7 +38,7 @@ class Ban:
 
 @dataclass(frozen=True)
 class Resolution:
-    """Who goes on, and why the others do not.
+    """The members that go on, and why the others do not.
 
     Attributes:
         redraw: most members had revealed their shares, so r^t may be known: the next draw has one validator more.
@@ -78,10 +78,10 @@ def resolve(attempt: Attempt, testimony: Testimony) -> Resolution:
     """Decide the next attempt's members.
 
     Charges about an attempt in which somebody told different peers different things are dropped: honest peers computed
-    on different numbers, and the attempt is repeated without the one who did it.
+    on different numbers, and the attempt is repeated without the one that did it.
 
-    In this order: proofs and verdicts of the court ban; who left or reports nothing is out; who has been late for more
-    than half of the voters, or else complains of somebody who has not, is out (`Disputes`).
+    In this order: proofs and verdicts of the court ban; a peer that left or reports nothing is out; one that is late
+    for more than half of the voters, or else complains of one that is not, is out (`Disputes`).
     """
     seats = attempt.seats
     reports, attached, voters = testimony.reports, testimony.attached, seats.voters
@@ -124,7 +124,7 @@ def resolve(attempt: Attempt, testimony: Testimony) -> Resolution:
             suspended[peer] = "did not show the momentum that its vector was built on"
 
     disputes = Disputes(attempt, testimony.reports, attached, set(remaining()))
-    disputes.settle(blame_views=testimony.blame_views, proven=bool(bans))
+    disputes.decide(blame_views=testimony.blame_views, proven=bool(bans))
     suspended |= disputes.suspended
     for accuser, accused in disputes.pairs:
         pair = tuple(testimony.signed[peer] for peer in (accuser, accused) if peer in testimony.signed)
@@ -173,7 +173,7 @@ def admissible(
 ) -> dict[PeerId, Charge]:
     """Return the charges that the court has to hear, by accuser: of voters, against other members, not heard before.
 
-    That a momentum is withheld only the drawn validator may say: whoever says so pays nothing for being wrong.
+    That a momentum is withheld only the drawn validator may say: it pays nothing for being wrong.
     """
     seats = attempt.seats
     seen = set(judged)
@@ -234,7 +234,7 @@ def condemns(vote: Vote, offence: Offence, accused: PeerId, accuser: PeerId, cha
     guilty = ballot.opinion is Opinion.GUILTY
     match offence:
         case Offence.FALSE_ACCUSATION:
-            # Who says that it has been shown no momentum cannot know what others have been shown.
+            # A judge that says it has been shown no momentum cannot know what others have been shown.
             blamed = accused == accuser and charge.kind is not ChargeKind.WITHHELD
             return blamed and ballot.opinion is Opinion.INNOCENT
         case Offence.COVER_UP:

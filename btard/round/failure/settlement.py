@@ -88,7 +88,7 @@ class Settlement:
         self.deadline = max(self.deadline, time)
 
     def pass_on(self) -> list[Action]:
-        """Let all members know the first reason, while this peer goes on: whoever knows of one does not complain, and
+        """Let all members know the first reason, while this peer goes on: one that knows of it does not complain, and
         must not be the only one to know."""
         seats = self._seats
         if self._passed_on or not self.heard.reasoned:
@@ -108,7 +108,7 @@ class Settlement:
         charge: Charge | None,
         late: Collection[PeerId] = (),
     ) -> list[Action]:
-        """Give the attempt up and report why, and of whom something came too late."""
+        """Give the attempt up and report why, and which peers were late."""
         seats, rules, heard = self._seats, self._seats.rules, self.heard
         self.stage, self._frozen_at = SettlementStage.REPORTS, now
         heard.close()

@@ -1,4 +1,4 @@
-"""Why a peer gives an attempt up: what is proven, of whom it may complain, and what it shows the others."""
+"""Why a peer gives an attempt up: what is proven, which complaints it has, and what it shows the others."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def proofs(attempt: Attempt, phase: Phase, false_reveals: Iterable[tuple[Envelop
 
 
 def complaints(missing: Mapping[PeerId, Fault], heard: Heard, *, ended: bool) -> dict[PeerId, Fault]:
-    """Return of whom to complain; `ended` says that everything has been waited for.
+    """Return the complaints; `ended` says that everything has been waited for.
 
     Once a reason is known, nobody complains of what it misses, and testimony does not grow any more: others may have
     stopped for that reason before they could say what they have not got.

@@ -60,16 +60,12 @@ class ChargeKind(IntEnum):
     @property
     def about_last_step(self) -> bool:
         """Whether it is about the step before, for which a vector has to be recomputed."""
-        return self in _ABOUT_LAST_STEP
+        return self in (ChargeKind.GRADIENT, ChargeKind.WITHHELD)
 
     @property
     def needs_exhibit(self) -> bool:
         """Whether it is about a row that the accuser holds and must show."""
-        return self in _NEED_EXHIBITS
-
-
-_ABOUT_LAST_STEP = frozenset({ChargeKind.GRADIENT, ChargeKind.WITHHELD})
-_NEED_EXHIBITS = frozenset({ChargeKind.FALSE_SCALARS, ChargeKind.NOT_FINITE, ChargeKind.TOO_LONG})
+        return self in (ChargeKind.FALSE_SCALARS, ChargeKind.NOT_FINITE, ChargeKind.TOO_LONG)
 
 
 class Opinion(IntEnum):
@@ -86,7 +82,7 @@ class Charge:
 
     Attributes:
         kind: of what.
-        accused: whom.
+        accused: the peer.
         part: the part in question; 0 for GRADIENT.
     """
 
@@ -107,7 +103,7 @@ class Charge:
 
 @dataclass(frozen=True)
 class Report:
-    """Broadcast by a peer that cannot finish the attempt: what it misses, whom it accuses, and messages that convict.
+    """Broadcast by a peer that cannot finish the attempt: what it misses, its accusation, and messages that convict.
 
     Attributes:
         phase: where the author stands.
@@ -116,7 +112,7 @@ class Report:
         complaints: (peer, fault), ascending.
         charge: the author's accusation, at most one at a time.
         attached: encoded envelopes of others.
-        late: of whom something came too late, or not at all, that the author wanted or was asked for; ascending. Such
+        late: peers of which something came too late, or never, that the author wanted or was asked for; ascending. Such
             testimony costs its author nothing, and decides the complaints of others.
     """
 

@@ -237,7 +237,7 @@ class Pull:
 
     @property
     def early(self) -> bool:
-        """Whether it asks for commitments only, as who has not passed the barrier does."""
+        """Whether it asks for commitments only, as a peer before the barrier does."""
         return all(kind is MessageKind.COMMIT for kind, _, _ in self.items)
 
 
@@ -330,7 +330,7 @@ SIGNED_ONCE = frozenset(
         MessageKind.VOTE,
     }
 )
-"""Of these an honest peer signs exactly one in an attempt, of PART one for each part, to whomever and however often it
+"""Of these an honest peer signs exactly one in an attempt, of PART one for each part, however often and to how many it
 sends it. Of every other kind it may sign any number."""
 
 
@@ -381,7 +381,7 @@ class Leave:
 
 @dataclass(frozen=True)
 class Certificate:
-    """The signed digests of all members of the attempt that finished a step: proof of it to anyone who knows them."""
+    """The signed digests of all members of the attempt that finished a step: proof of it to a peer that knows them."""
 
     digests: tuple[bytes, ...]
 

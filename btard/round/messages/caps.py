@@ -95,7 +95,7 @@ class Caps:
         """The most messages of each kind that are read of one member in an attempt.
 
         Requests: each member is asked for an item twice at most, alone or with others, and its author once more by
-        whoever was asked in vain. Answers: one a request, and one for each message that comes later.
+        each that was asked in vain. Answers: one a request, and one for each message that comes later.
         """
         many = 64 + 8 * self.members
         numerous = {MessageKind.PULL: many, MessageKind.FORWARD: many, MessageKind.RELAY: 32 + 2 * self.members}

@@ -44,7 +44,7 @@ class AgreePhase:
         return len(self.attempt.said.digests) == len(self.attempt.seats.members) and not self.missing()
 
     def missing(self) -> dict[PeerId, Fault]:
-        """Return who has not signed, or has signed something else."""
+        """Return the peers that have not signed, or have signed something else."""
         faults = {}
         for peer in self.attempt.seats.others:
             digest = self.attempt.said.digests.get(peer)
@@ -74,7 +74,7 @@ class AgreePhase:
 
 
 def next_roster(attempt: Attempt, banned: frozenset[PeerId], redraws: int) -> Roster:
-    """Return the roster that follows: the attempt's members and, of those whom most voters would admit, all that return
+    """Return the roster that follows: the attempt's members and, of those that most voters would admit, all that return
     and as many new ones as there are places for, with the validators and targets that r^t draws; `redraws` counts
     attempts of this step that failed after shares had been revealed."""
     seats, results = attempt.seats, attempt.results

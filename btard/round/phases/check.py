@@ -117,11 +117,11 @@ class CheckPhase:
         return not self._inspecting and self._collection.complete and not self.wanted()
 
     def missing(self) -> dict[PeerId, Fault]:
-        """Return who does not show its row."""
+        """Return the owners that do not show their row."""
         return {peer: Fault.NO_EXHIBIT for _, peer, _ in self.wanted()}
 
     def charge(self) -> Charge | None:
-        """Return whom to accuse."""
+        """Return the accusation, if there is one."""
         return self._charge
 
     def seconds(self) -> float:

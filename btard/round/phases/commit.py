@@ -90,7 +90,7 @@ class CommitPhase:
         return len(self._said.commits) == len(self._seats.members) and not self.missing()
 
     def missing(self) -> dict[PeerId, Fault]:
-        """Return who has not committed, or on another state or membership."""
+        """Return the peers that have not committed, or on another state or membership."""
         faults = {}
         for peer in self._seats.others:
             commit = self._said.commits.get(peer)

@@ -32,7 +32,7 @@ class GatherPhase:
         return [AggregateRows(seats.number, rows, seats.partition.count)]
 
     def offence(self, refused: tuple[int, ...], too_long: tuple[int, ...]) -> Charge | None:
-        """Return whom to accuse of a row that nobody may send."""
+        """Return the accusation of a row that nobody may send."""
         seats = self._seats
         for kind, positions in ((ChargeKind.NOT_FINITE, refused), (ChargeKind.TOO_LONG, too_long)):
             for position in positions:

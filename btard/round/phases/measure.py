@@ -84,8 +84,8 @@ class MeasurePhase:
         }
 
     def charge(self) -> Charge | None:
-        """Return whom to accuse: a sender whose number is not that of its row, else an owner whose column does not add
-        up."""
+        """Return the accusation: of a sender whose number is not that of its row, else of an owner whose column does
+        not add up."""
         seats, results = self._seats, self._results
         attempt = self._attempt
         for part in sorted(results.excess):

@@ -25,7 +25,7 @@ class PhaseOfAttempt(Protocol):
         """Whether nothing is missing; cheaper than to say what is."""
 
     def missing(self) -> dict[PeerId, Fault]:
-        """Return what the phase still lacks of whom; empty when it is complete but for own work."""
+        """Return what the phase still lacks, by peer; empty when it is complete but for own work."""
 
     def seconds(self) -> float:
         """How long the phase may take."""

@@ -47,7 +47,7 @@ class RevealPhase:
         return len(self._said.reveals) == len(self._seats.members)
 
     def missing(self) -> dict[PeerId, Fault]:
-        """Return who has not revealed."""
+        """Return the peers that have not revealed."""
         return {peer: Fault.NO_REVEAL for peer in self._seats.others if peer not in self._said.reveals}
 
     def false_reveals(self) -> Iterator[tuple[Envelope, Envelope]]:

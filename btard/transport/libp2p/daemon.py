@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 
 _DIRECTORY_PREFIX = "btard-p2pd-"
 _LISTEN = re.compile(r"^/ip(?P<version>[46])/(?P<host>[^/]+)/tcp/(?P<port>[1-9][0-9]*)$")
-_END_TIMEOUT = 10
+_END_TIMEOUT_SECONDS = 10
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
@@ -168,7 +168,7 @@ class Daemon:
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
         try:
-            async with asyncio.timeout(_END_TIMEOUT):
+            async with asyncio.timeout(_END_TIMEOUT_SECONDS):
                 await self._process.wait()
                 await self._reading
         except TimeoutError:
@@ -290,7 +290,7 @@ def _remove_recorded(lock: int) -> None:
             process = psutil.Process(pid)
             if any(str(directory) in argument for argument in process.cmdline()):
                 process.kill()
-                process.wait(_END_TIMEOUT)  # it must have left its port
+                process.wait(_END_TIMEOUT_SECONDS)  # it must have left its port
     shutil.rmtree(directory, ignore_errors=True)
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from hivemind.p2p import P2P, PeerID
+from hivemind.p2p import PeerID
 
 from btard.errors import UserError
 from btard.identity import IdentityKey, PeerId
@@ -38,15 +38,22 @@ LOOPBACK = ("/ip4/127.0.0.1/tcp/0",)
 class Libp2pNode:
     """p2pd, the streams of the transport, the DHT node, and the watchdog over them. Made by `create`."""
 
-    def __init__(self, daemon: Daemon, transport: Libp2pTransport, dht: RecordNode, records: Records, p2p: P2P) -> None:
+    def __init__(
+        self,
+        daemon: Daemon,
+        transport: Libp2pTransport,
+        dht: RecordNode,
+        records: Records,
+        maddrs: tuple[str, ...],
+        parts: contextlib.AsyncExitStack,
+    ) -> None:
+        """`parts` ends what was started, the last first."""
         self._daemon = daemon
-        self._p2p = p2p
-        self._watchdog: Watchdog | None = None
-        self._closed = False
+        self._parts = parts
         self.transport = transport
         self.dht = dht
         self.records = records
-        self.maddrs: tuple[str, ...] = ()
+        self.maddrs = maddrs
         """Full multiaddresses (with `/p2p/<id>`) at which p2pd said it can be dialled when the node was made."""
 
     @classmethod
@@ -88,44 +95,32 @@ class Libp2pNode:
         """
         if not client:
             await refuse_twin(identity_path, initial_peers, public=public)
-        daemon = await Daemon.start(
-            identity_path,
-            host_maddrs=host_maddrs,
-            announce_maddrs=announce_maddrs,
-            public=public,
-            relays=initial_peers,
-            tls=tls,
-            timeout_seconds=startup_timeout_seconds,
-        )
-        transport = Libp2pTransport(daemon, serve=serve, limits=limits)
-        transport.attach(inbox)
-        p2p: P2P | None = None
-        try:
-            maddrs = await _own_maddrs(daemon, startup_timeout_seconds)
-            await transport.start(startup_timeout_seconds)
-            reached = await _dial(transport, daemon.peer_id, initial_peers, startup_timeout_seconds)
-            async with asyncio.timeout(startup_timeout_seconds):
-                p2p = await attach_p2p(daemon)
-                rules = RecordRules()
-                dht = await RecordNode.start(p2p, daemon.peer_id, rules, _Flooded(daemon.control), client=client)
-                if not client:
-                    await TwinWatch(daemon.control, p2p, dht.protocol.allowances).add_p2p_handlers(p2p)
-            anchors = frozenset(split_maddr(maddr)[0] for maddr in reached)
-            records = Records(dht, IdentityKey.load(identity_path), rules, anchors)
-            await _meet(dht, reached, startup_timeout_seconds)
-        except BaseException as error:
-            await transport.close()
-            if p2p is not None:
-                await p2p.shutdown()
-            await daemon.stop()
-            if isinstance(error, TimeoutError | DaemonError):
-                raise UserError(f"could not join the swarm within {startup_timeout_seconds:g} s: {error}") from None
-            raise
-        node = cls(daemon, transport, dht, records, p2p)
-        node.maddrs = maddrs
-        if on_failure is not None:
-            node._watchdog = Watchdog(daemon, on_failure, heartbeat=identity_path.with_name(HEARTBEAT_FILE))
-        return node
+        async with contextlib.AsyncExitStack() as parts:
+            daemon = await Daemon.start(
+                identity_path,
+                host_maddrs=host_maddrs,
+                announce_maddrs=announce_maddrs,
+                public=public,
+                relays=initial_peers,
+                tls=tls,
+                timeout_seconds=startup_timeout_seconds,
+            )
+            parts.push_async_callback(daemon.stop)
+            transport = Libp2pTransport(daemon, serve=serve, limits=limits)
+            parts.push_async_callback(transport.close)
+            transport.attach(inbox)
+            with _joining(startup_timeout_seconds):
+                maddrs = await _own_maddrs(daemon, startup_timeout_seconds)
+                await transport.start(startup_timeout_seconds)
+                reached = await _dial(transport, daemon.peer_id, initial_peers, startup_timeout_seconds)
+                dht, rules = await _start_dht(daemon, parts, startup_timeout_seconds, client=client)
+                anchors = frozenset(split_maddr(maddr)[0] for maddr in reached)
+                records = Records(dht, IdentityKey.load(identity_path), rules, anchors)
+                await _meet(dht, reached, startup_timeout_seconds)
+            if on_failure is not None:
+                watchdog = Watchdog(daemon, on_failure, heartbeat=identity_path.with_name(HEARTBEAT_FILE))
+                parts.push_async_callback(watchdog.close)
+            return cls(daemon, transport, dht, records, maddrs, parts.pop_all())
 
     @property
     def peer_id(self) -> PeerId:
@@ -144,16 +139,32 @@ class Libp2pNode:
 
     async def close(self) -> None:
         """Leave: stop the streams, the DHT node and p2pd, and remove their sockets. May be called twice."""
-        if self._closed:
-            return
-        self._closed = True
-        if self._watchdog is not None:
-            await self._watchdog.close()
-        await self.transport.close()
-        # Not dht.shutdown(): it asks p2pd to forget its handlers, for ever if p2pd is dead, and p2pd ends below anyway.
-        self.dht.is_alive = False
-        await self._p2p.shutdown()
-        await self._daemon.stop()
+        await self._parts.aclose()
+
+
+@contextlib.contextmanager
+def _joining(timeout_seconds: float) -> Iterator[None]:
+    """Tell the user what the network says; raises UserError."""
+    try:
+        yield
+    except (TimeoutError, DaemonError) as error:
+        raise UserError(f"could not join the swarm within {timeout_seconds:g} s: {error}") from None
+
+
+async def _start_dht(
+    daemon: Daemon, parts: contextlib.AsyncExitStack, timeout_seconds: float, *, client: bool
+) -> tuple[RecordNode, RecordRules]:
+    """Return the DHT node, and the rules by which it keeps records."""
+    async with asyncio.timeout(timeout_seconds):
+        p2p = await attach_p2p(daemon)
+        parts.push_async_callback(p2p.shutdown)
+        rules = RecordRules()
+        dht = await RecordNode.start(p2p, daemon.peer_id, rules, _Flooded(daemon.control), client=client)
+        # Not dht.shutdown(): it asks p2pd to forget its handlers, for ever if p2pd is dead, and p2pd ends anyway.
+        parts.callback(setattr, dht, "is_alive", False)
+        if not client:
+            await TwinWatch(daemon.control, p2p, dht.protocol.allowances).add_p2p_handlers(p2p)
+    return dht, rules
 
 
 async def _own_maddrs(daemon: Daemon, timeout_seconds: float) -> tuple[str, ...]:

@@ -35,7 +35,7 @@ from btard.transport.libp2p.settings import Counters, Limits
 
 logger = logging.getLogger(__name__)
 
-_SWEEP_PERIOD = 1.0
+_SWEEP_PERIOD_SECONDS = 1.0
 _FLUSH_POLL = 0.01
 _WEIGHT = 100
 """Of a member's connections; p2pd itself gives its DHT's neighbours 5."""
@@ -277,7 +277,7 @@ class Libp2pTransport:
     async def _sweep(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            await asyncio.sleep(min(_SWEEP_PERIOD, self._limits.stall_timeout / 4))
+            await asyncio.sleep(min(_SWEEP_PERIOD_SECONDS, self._limits.stall_timeout / 4))
             now = loop.time()
             self._incoming.sweep(now)
             for lane in (*self._control.values(), *self._bulk.values()):

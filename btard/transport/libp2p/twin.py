@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 LOOK_TIMEOUT_SECONDS = 10.0
 """Seconds for the whole look; what is not found by then is not there."""
 
-_HERE_TIMEOUT = 4.0
+_HERE_TIMEOUT_SECONDS = 4.0
 _LOOKS_AT_ONCE = 8
 _LOOK_COST = 100
 """Keys of the asker's allowance."""
@@ -70,7 +70,7 @@ class TwinWatch(ServicerBase):
 
     async def _answers(self, raw: bytes) -> bool:
         try:
-            if PeerId(raw) not in await self._control.connected(_HERE_TIMEOUT):
+            if PeerId(raw) not in await self._control.connected(_HERE_TIMEOUT_SECONDS):
                 return False
             return await _ask_here(self._p2p, PeerID(raw))
         except (ValueError, DaemonError):
@@ -129,11 +129,13 @@ async def _look(own: PeerId, initial_peers: Sequence[str], public: bool) -> bool
 async def _ask_holds(daemon: Daemon, p2p: P2P, maddr: str, own: PeerId) -> bool:
     peer, address = split_maddr(maddr)
     try:
-        await daemon.control.connect(peer, [address], _HERE_TIMEOUT)
+        await daemon.control.connect(peer, [address], _HERE_TIMEOUT_SECONDS)
         if peer == own:
             return await _ask_here(p2p, PeerID(bytes(own)))
         question = dht_pb2.PingRequest(peer=dht_pb2.NodeInfo(node_id=bytes(own)))
-        answer = await TwinWatch.get_stub(p2p, PeerID(bytes(peer))).rpc_holds(question, timeout=2 * _HERE_TIMEOUT)
+        answer = await TwinWatch.get_stub(p2p, PeerID(bytes(peer))).rpc_holds(
+            question, timeout=2 * _HERE_TIMEOUT_SECONDS
+        )
     except Exception as error:  # hivemind raises what its handlers, p2pd and protobuf raise
         logger.debug("%s cannot be asked about the key: %s", maddr, error)
         return False
@@ -142,7 +144,7 @@ async def _ask_holds(daemon: Daemon, p2p: P2P, maddr: str, own: PeerId) -> bool:
 
 async def _ask_here(p2p: P2P, peer: PeerID) -> bool:
     try:
-        answer = await TwinWatch.get_stub(p2p, peer).rpc_here(dht_pb2.PingRequest(), timeout=_HERE_TIMEOUT)
+        answer = await TwinWatch.get_stub(p2p, peer).rpc_here(dht_pb2.PingRequest(), timeout=_HERE_TIMEOUT_SECONDS)
     except Exception:  # as above
         return False
     return bool(answer.available)

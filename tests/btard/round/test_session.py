@@ -20,9 +20,8 @@ from btard.round.messages.bodies import Aggregate, Certificate, Commit, Leave, P
 from btard.round.session import Session
 from btard.round.work.answers import GradientComputed, PartsEncoded, RowsAggregated
 from btard.round.work.rows import Aggregated, encode_parts
-from btard.transport.memory import SimulatedPeer
 from btard.vectors.partition import Partition, to_wire
-from tests.btard.round.swarm import PeerType, Swarm, keys, one_of, rules_of, voids
+from tests.btard.round.swarm import Swarm, keys, rules_of, voids
 
 RULES = rules_of(5)
 KEYS = keys(5)
@@ -69,17 +68,6 @@ def commit(author: int | IdentityKey, **fields: Any) -> bytes:
 def held_back(session: Session) -> int:
     """Return how many messages wait for a later step."""
     return sum(map(len, session._early.values()))
-
-
-def one_deaf(position: int, deaf_to: MessageKind) -> PeerType:
-    """Return a maker of peers, one of which never hears messages of one kind."""
-
-    class Deaf(SimulatedPeer):
-        def receive(self, sender: PeerId, data: bytes) -> None:
-            if Envelope.decode(data).kind is not deaf_to:
-                super().receive(sender, data)
-
-    return one_of(Deaf, position)
 
 
 def test_nothing_is_asked_or_due_before_the_first_step() -> None:
@@ -281,26 +269,6 @@ def test_answers_to_another_attempt_are_ignored() -> None:
     assert [type(action) for action in begun.answer(0.0, encoded(5))] == [Send]
     assert begun.answer(0.0, encoded(5)) == [], "the same answer again"
     assert begun.answer(0.0, dataclasses.replace(AGGREGATED, attempt=1)) == []
-
-
-def test_a_certificate_finishes_the_step_with_the_same_bytes() -> None:
-    swarm = Swarm(5, steps=1, peer_type=one_deaf(3, MessageKind.DIGEST)).run()
-    swarm.check_agreement()
-    late = swarm.peers[3].finished()[0]
-    assert [len(peer.finished()) for peer in swarm.peers] == [1] * 5
-    assert not any(voids(peer) for peer in swarm.peers)
-    assert {envelope.author for envelope in late.certificate} == set(PEERS)
-    assert 0.75 * RULES.agree_seconds < swarm.network.now < RULES.agree_seconds, (
-        "it asked for what was late, and did not wait on"
-    )
-
-
-def test_a_peer_a_step_behind_catches_up_by_certificate() -> None:
-    swarm = Swarm(5, steps=3, peer_type=one_deaf(3, MessageKind.DIGEST)).run()
-    swarm.check_agreement()
-    assert [len(peer.finished()) for peer in swarm.peers] == [3] * 5
-    assert not any(voids(peer) for peer in swarm.peers)
-    assert swarm.peers[0].finished()[-1].roster.members == PEERS
 
 
 def test_only_members_of_the_last_step_get_its_certificate() -> None:

@@ -48,7 +48,7 @@ async def test_each_roster_is_published_at_once(network: MemoryNetwork, publishe
 async def test_failures_are_tried_again(
     network: MemoryNetwork, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_RETRY", 0.01)
+    monkeypatch.setattr(module, "_RETRY_SECONDS", 0.01)
     network.failing = 3
     publisher.announce(roster(0, 1))
     assert await publisher.flush(5)
@@ -57,7 +57,7 @@ async def test_failures_are_tried_again(
 
 @pytest.fixture
 def _renewed_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_PERIOD", 0.01)
+    monkeypatch.setattr(module, "_PERIOD_SECONDS", 0.01)
 
 
 @pytest.mark.usefixtures("_renewed_soon")

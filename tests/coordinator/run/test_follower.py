@@ -68,7 +68,7 @@ async def test_silence_is_told_once_and_the_lost_are_dialled(
     network: MemoryNetwork, follower: Follower, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "SILENCE_SECONDS", 0.0)
-    monkeypatch.setattr(module, "_REDIAL_PERIOD", 0.0)
+    monkeypatch.setattr(module, "_REDIAL_PERIOD_SECONDS", 0.0)
     lost = network.join(1)
     network.join(9)
     for _ in range(3):

@@ -37,7 +37,7 @@ KEY = identity(0)
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(welcome, "POLL_SECONDS", 0.01)
-    monkeypatch.setattr(module, "_END_POLL", 0.01)
+    monkeypatch.setattr(module, "_END_POLL_SECONDS", 0.01)
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def supervise(
     meter = SwarmMeter(CollectorRegistry(), run.manifest)
     opened = reception or Reception(sign_manifest(KEY, run.manifest))
     state = initial or InitialState(0, None)
-    return Supervisor(run, network, KEY, directory, log, state, opened, refresh_period=0.02, meter=meter)
+    return Supervisor(run, network, KEY, directory, log, state, opened, refresh_seconds=0.02, meter=meter)
 
 
 async def ask(reception: Reception, number: int, want: Want) -> bytes | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import random
 from collections.abc import Iterator
@@ -9,7 +10,6 @@ from collections.abc import Iterator
 import pytest
 from prometheus_client import CollectorRegistry
 
-from btard.coordinator.events import CoordinatorEvent
 from btard.coordinator.run_directory import RunDirectory
 from btard.coordinator.telemetry.meter import MeteredLog, SwarmMeter
 from btard.coordinator.telemetry.metrics import MetricsBoard, StepSummary
@@ -18,10 +18,12 @@ from btard.identity import Envelope, MessageKind, PeerId
 from btard.logs import MOMENT
 from btard.printable import printable
 from btard.round.evidence.evidence import Offence
+from btard.swarm.events.coordinator import BanUnproven, CheckpointMissed, MemberExcluded, MemberJoined, PeerExamined
 from btard.swarm.records.details import MAX_TOLD, Examination, Exclusion, Found, PeerDetails
 from btard.swarm.records.record import LocalMetrics, Metrics
 from btard.transport.stages import Stage
 from tests.coordinator.swarm import identity, ids, manifest, roster
+from tests.swarm.events.lines import coordinator_event, coordinator_line
 from tests.swarm.telemetry.families import exported, series, values
 
 RUN = manifest()
@@ -85,13 +87,13 @@ def test_events_are_counted_also_those_of_earlier_starts(directory: RunDirectory
     for start in range(2):
         registry = CollectorRegistry()
         with MeteredLog(directory.events, SwarmMeter(registry, RUN)) as log:
-            log.write(CoordinatorEvent.VERIFIED, peer="x", step=3, offence=Offence.GRADIENT.name, words="lied")
-            log.write(CoordinatorEvent.UNPROVEN, peer="y", step=3)
-            log.write(CoordinatorEvent.EXCLUDED, peer="z", step=4, reason="it was silent")
-            log.write(CoordinatorEvent.EXAMINED, validator="a", peer="b", step=4, found=Found.DIFFERS)
-            log.write(CoordinatorEvent.CHECKPOINT, step=10 * (start + 1), digest=b"", evaluation_loss=2)
-            log.write(CoordinatorEvent.CHECKPOINT_MISSED, step=5, reason="?")
-            log.write(CoordinatorEvent.JOINED, peer="y", step=3)
+            log.write(coordinator_event("verified", offence=Offence.GRADIENT.name))
+            log.write(BanUnproven(peer="y", step=3))
+            log.write(MemberExcluded(peer="z", step=4, reason="it was silent"))
+            log.write(PeerExamined(validator="a", peer="b", step=4, found=Found.DIFFERS))
+            log.write(coordinator_event("checkpoint", step=10 * (start + 1), evaluation_loss=2))
+            log.write(CheckpointMissed(step=5, reason="?"))
+            log.write(MemberJoined(peer="y", step=3))
             found = read(registry)
         counted = [
             'bans_total{offence="gradient"}',
@@ -109,11 +111,17 @@ def test_a_log_that_somebody_has_damaged_makes_no_series(
     directory: RunDirectory, registry: CollectorRegistry, meter: SwarmMeter
 ) -> None:
     before = series(exported(registry))
-    directory.events.write_text(
-        '{"event":"verified","offence":"<script>"}\n{"event":"verified","offence":["a"]}\n{"event":"verified"}\n'
-        '{"event":"examined","found":"guilty"}\n{"event":"checkpoint","step":"1"}\n{"event":{}}\n[]\nnot json\n'
-        '{"event":"checkpoint","step":4,"time":5.5,"evaluation_loss":1e999}\n'
-    )
+    lines = [
+        coordinator_line("verified", offence="<script>"),
+        coordinator_line("verified", offence=["a"]),
+        {"event": "verified"},
+        coordinator_line("examined", found="guilty"),
+        coordinator_line("checkpoint", step="1"),
+        {"event": {}},
+        coordinator_line("checkpoint", step=4, time=5.5, evaluation_loss=float("inf")),
+    ]
+    damage = "".join(json.dumps(line).replace("Infinity", "1e999") + "\n" for line in lines)
+    directory.events.write_text(damage + "[]\nnot json\n")
     MeteredLog(directory.events, meter).close()
     found = read(registry)
     assert series(exported(registry)) == before

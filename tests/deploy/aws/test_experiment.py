@@ -26,6 +26,7 @@ from btard.errors import UserError
 from btard.vocabulary import CHECKPOINT_FILE
 from tests.deploy.aws.account import BUCKET, NAME, UP, Account
 from tests.deploy.standins import ROOT, eventually
+from tests.swarm.events.lines import peer_line
 
 EXPERIMENT: dict[str, Any] = {
     "name": NAME,
@@ -61,8 +62,8 @@ def put_checkpoint(run: str, generation: int) -> None:
 
 
 def put_steps(run: str, generation: int, machine: str, steps: range) -> None:
-    events: list[dict[str, Any]] = [{"event": "started", "peer": machine}]
-    events += [{"event": "step", "step": step, "loss": 2.0, "members": 3, "attacks": False} for step in steps]
+    events: list[dict[str, Any]] = [peer_line("joined", peer=machine)]
+    events += [peer_line("step", step=step, loss=2.0, members=3, attacks=False) for step in steps]
     put(run, generation, f"{machine}/events.jsonl", "".join(json.dumps(event) + "\n" for event in events))
 
 

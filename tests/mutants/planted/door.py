@@ -165,7 +165,7 @@ DOOR: tuple[Mutant, ...] = (
     Mutant(
         "the places of a crowd never change",
         "swarm/door/door.py",
-        "if now - self._secret_since > _SECRET_LIFETIME:",
+        "if now - self._secret_since > _SECRET_LIFETIME_SECONDS:",
         "if False:",
         f"{DOOR_TESTS}::test_the_places_of_a_crowd_change_so_all_get_a_chance",
     ),

@@ -130,7 +130,7 @@ async def test_addresses_come_from_named_peers_and_records_by_author(scene: Scen
 
 
 async def test_locating_a_peer_that_is_nowhere_ends(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_EAGER", 0.001)
+    monkeypatch.setattr(module, "_EAGER_SECONDS", 0.001)
     await asyncio.wait_for(scene.neighbours.locate(PEERS[:3], 0.01), 20)
     assert {*PEERS[1:3]} in scene.records.asked
 
@@ -138,8 +138,8 @@ async def test_locating_a_peer_that_is_nowhere_ends(scene: Scene, monkeypatch: p
 async def test_named_peers_are_asked_until_they_name_the_coordinator(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_EAGER", 0.001)
-    monkeypatch.setattr(module, "_ASK_AGAIN", 0.002)
+    monkeypatch.setattr(module, "_EAGER_SECONDS", 0.001)
+    monkeypatch.setattr(module, "_ASK_AGAIN_SECONDS", 0.002)
     asked = 0
 
     async def answer(request: bytes) -> bytes | None:
@@ -206,7 +206,7 @@ async def test_a_suspended_peer_that_knocks_is_named_ten_steps_later(scene: Scen
 async def test_a_peer_announces_itself_once_others_know_it(
     scene: Scene, monkeypatch: pytest.MonkeyPatch, is_member: bool
 ) -> None:
-    for name, value in (("_EAGER", 0.001), ("_ANNOUNCE_AGAIN", 0.002), ("_REREAD", 0.002)):
+    for name, value in (("_EAGER_SECONDS", 0.001), ("_ANNOUNCE_AGAIN_SECONDS", 0.002), ("_REREAD_SECONDS", 0.002)):
         monkeypatch.setattr(module, name, value)
     running = asyncio.ensure_future(scene.neighbours.run())
     await until(lambda: len(scene.transport.asked) > 10)

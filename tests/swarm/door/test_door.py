@@ -213,7 +213,7 @@ async def test_the_places_of_a_crowd_change_so_all_get_a_chance(
     street: Street, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MOST_AT_DOOR", 4)
-    monkeypatch.setattr(module, "_SECRET_LIFETIME", 10.0)
+    monkeypatch.setattr(module, "_SECRET_LIFETIME_SECONDS", 10.0)
     door = street.door()
     crowd = [stranger(number) for number in range(12)]
     seen: set[PeerId] = set()

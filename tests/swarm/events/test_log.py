@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
 from btard.errors import UserError
+from btard.swarm.events.event import Event
 from btard.swarm.events.log import EventLog, JsonLines
 from tests.peer.helpers import PEERS
 
 
-class Event(StrEnum):
+class Word(StrEnum):
     HAPPENED = "happened"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Happened(Event):
+    event: Literal["happened"] = "happened"
+    step: int = 3
+    text: str = "a\nb"
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
@@ -32,8 +41,8 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_an_event_has_its_time_its_name_and_its_fields(path: Path) -> None:
-    log = EventLog(path)
-    log.write(Event.HAPPENED, step=3, text="a\nb")
+    log = EventLog[Happened](path)
+    log.write(Happened())
     (event,) = lines(path)  # before it is closed
     assert abs(event.pop("time") - time.time()) < 60
     assert event == {"event": "happened", "step": 3, "text": "a\nb"}
@@ -49,7 +58,8 @@ def test_an_event_has_its_time_its_name_and_its_fields(path: Path) -> None:
         ({1: True}, {"1": True}),
         (b"\x01\xff", "01ff"),
         (frozenset({2, 1}), [1, 2]),
-        (Event.HAPPENED, "happened"),
+        (Word.HAPPENED, "happened"),
+        ({1: {2.0}}, {"1": [2.0]}),
         (Path("/a/b"), "/a/b"),
         (PEERS[0], str(PEERS[0])),
         (10**30, 10**30),
@@ -59,7 +69,7 @@ def test_an_event_has_its_time_its_name_and_its_fields(path: Path) -> None:
     ids=repr,
 )
 def test_whatever_is_written_is_json(path: Path, value: Any, written: Any) -> None:
-    EventLog(path).write(Event.HAPPENED, value=value)
+    JsonLines(path).append({"value": value})
     assert lines(path)[0]["value"] == written
 
 
@@ -82,17 +92,17 @@ def test_a_line_that_was_cut_by_a_crash_spoils_no_other(path: Path) -> None:
 
 
 def test_after_closing_lines_are_dropped(path: Path) -> None:
-    log = EventLog(path)
+    log = EventLog[Happened](path)
     log.close()
     log.close()
-    log.write(Event.HAPPENED)
+    log.write(Happened())
     assert lines(path) == []
 
 
 def test_a_full_disk_costs_lines_and_one_complaint(caplog: pytest.LogCaptureFixture) -> None:
-    log = EventLog(Path("/dev/full"))
+    log = EventLog[Happened](Path("/dev/full"))
     for _ in range(3):
-        log.write(Event.HAPPENED)
+        log.write(Happened())
     log.close()
     assert [record.getMessage() for record in caplog.records if "lines are lost" in record.getMessage()] == [
         "cannot write /dev/full: No space left on device; lines are lost"

@@ -76,7 +76,7 @@ def gone(swarm: Swarm) -> set[PeerId]:
 
 @pytest.mark.parametrize("deaf", [(), (PEERS[VICTIM],)], ids=["all hear the alarm", "all but the victim hear it"])
 def test_a_peer_that_knows_a_reason_does_not_complain_and_stays(deaf: Sequence[PeerId]) -> None:
-    """Others have stopped for that reason before they could say of whom they have got nothing."""
+    """Others have stopped for that reason before they could say what they have not got."""
     rules = replace(RULES, verification=VerificationRules())  # all own parts, the victim too
     swarm = Swarm(COUNT, steps=3, behaviours={REFUSER: Refuses(), ALARM: Alarm(deaf)}, rules=rules).run()
     swarm.check_agreement()

@@ -1,4 +1,4 @@
-"""Auditors: parts that are aggregated once more where no sum proves the result, and who pays when."""
+"""Auditors: parts that are aggregated once more where no sum proves the result, and which peer pays when."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Cheats(Shifts, Silent):
 
 
 class Audited(SimulatedPeer):
-    """Notes what is aggregated once more, by whom."""
+    """Notes what is aggregated once more, and by which peer."""
 
     seen: list[tuple[PeerId, int]] = []  # noqa: RUF012 - of one test, which clears it
 
@@ -187,7 +187,7 @@ def test_no_sum_is_a_reason_under_rules_that_are_recomputed() -> None:
 
 
 class Shy(Silent):
-    """Sends its rows to whoever asks, but not to judges: nothing once it has reported."""
+    """Sends its rows to all that ask, but not to judges: nothing once it has reported."""
 
     reported = False
 
