@@ -55,13 +55,14 @@ class _UncheckedStep(StepMachine):
     def _new_attempt(self, number: int, members: tuple[PeerId, ...]) -> None:
         super()._new_attempt(number, members)
         context, decided, gradient = self._context, self._history.decided, self._gradient
-        self._commit = self._phase = _NoCommitment(context, self.attempt, decided, examined=False, gradient=gradient)
+        commit = _NoCommitment(context, self.attempt, decided, examined=False, gradient=gradient)
+        self._course.commit = self._course.phase = commit
 
     def _next_phase(self, now: float) -> list[Action]:
-        if self._phase.phase is not Phase.GATHER:
+        if self._course.phase.phase is not Phase.GATHER:
             return super()._next_phase(now)
-        self._agree = _AgreeOnAggregates(self._context, self.attempt)
-        return self._enter(now, self._agree)
+        self._course.phase = self._course.agree = _AgreeOnAggregates(self._context, self.attempt)
+        return self._enter(now)
 
 
 class UncheckedSession(Session):

@@ -10,6 +10,7 @@ from btard.behaviour import Behaviour, LeaveReason
 from btard.hashing import digest, tagged_digest
 from btard.identity import Envelope, IdentityKey, MessageKind, PeerId
 from btard.identity.codec import encode
+from btard.identity.envelope import STEP_KINDS
 from btard.round.messages.accusations import Ballot, Charge, ChargeKind, Fault, Opinion, Relay, Report, Vote
 from btard.round.messages.bodies import (
     Aggregate,
@@ -30,7 +31,7 @@ from btard.round.rules import AggregationRules, StepRules
 from btard.round.session import Session
 from btard.vocabulary import MAX_PEERS, WireType
 
-IN_A_STEP = tuple(kind for kind in MessageKind if kind < MessageKind.MANIFEST)
+IN_A_STEP = tuple(sorted(STEP_KINDS))
 
 _TOO_LONG = 1 << 10
 _D = digest(b"d")

@@ -7,7 +7,6 @@ relays is as good as one that came directly.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import lru_cache
@@ -64,8 +63,13 @@ class MessageKind(IntEnum):
     BANS = 20
 
 
-FIRST_RECORD = MessageKind.MANIFEST
-"""From here on kinds are records, which are published outside of any step."""
+RECORD_KINDS = frozenset(
+    {MessageKind.MANIFEST, MessageKind.JOIN, MessageKind.GENESIS, MessageKind.METRICS, MessageKind.BANS}
+)
+"""What is published outside of any step."""
+
+STEP_KINDS = frozenset(MessageKind) - RECORD_KINDS
+"""What is said in a step."""
 
 
 class Readable(Protocol):
@@ -150,7 +154,7 @@ def _read_number(data: bytes, at: int) -> tuple[int, int]:
     return value, at + 1 + width
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Envelope:
     """A signed message. Two envelopes are the same message exactly when their bytes are equal."""
 
@@ -165,8 +169,6 @@ class Envelope:
     _content: bytes = field(default=b"", init=False, repr=False, compare=False)
     _verified: bool = field(default=False, init=False, repr=False, compare=False)
     _message: object = field(default=None, init=False, repr=False, compare=False)
-    _fits: tuple[object, bytes] | None = field(default=None, init=False, repr=False, compare=False)
-    _fault: tuple[str | None] | None = field(default=None, init=False, repr=False, compare=False)
 
     @classmethod
     def sign(
@@ -213,6 +215,10 @@ class Envelope:
             object.__setattr__(envelope, "_signed", _domain(kind) + _SIX_FIELDS + data[1:-_SIGNATURE_FIELD])
         return envelope
 
+    def __hash__(self) -> int:
+        """Of what tells nearly all apart, so that nothing is signed for it and little is read."""
+        return hash((self.author, self.body))
+
     @property
     def size(self) -> int:
         """Bytes of the body, as in `Heading`."""
@@ -250,22 +256,6 @@ class Envelope:
         object.__setattr__(self, "_message", message)
         return message
 
-    def fits(self, rules: object, context: bytes) -> bool:
-        """Whether `found_fit` has been said of these very rules and this attempt: once a process is enough."""
-        found = self._fits
-        return found is not None and found[0] is rules and found[1] == context
-
-    def found_fit(self, rules: object, context: bytes) -> None:
-        """Remember that the message is well-formed under these rules in the attempt of this context."""
-        object.__setattr__(self, "_fits", (rules, context))
-
-    def fault(self, find: Callable[[Envelope], str | None]) -> str | None:
-        """Return what `find` says is wrong with the form of the message, and ask it once."""
-        if self._fault is None:
-            object.__setattr__(self, "_fault", (find(self),))
-        assert self._fault is not None
-        return self._fault[0]
-
     def encode(self) -> bytes:
         """Return the canonical bytes that travel."""
         return encode(
@@ -284,7 +274,7 @@ class Envelope:
 
 
 def _domain(kind: MessageKind) -> bytes:
-    return _STEP_DOMAIN if kind < FIRST_RECORD else _RECORD_DOMAIN
+    return _STEP_DOMAIN if kind in STEP_KINDS else _RECORD_DOMAIN
 
 
 def _signed_bytes(run: bytes, step: int, attempt: int, kind: MessageKind, author: PeerId, body: bytes) -> bytes:
@@ -316,8 +306,6 @@ class UnsignedEnvelope(Envelope):
         put(made, "_content", b"")
         put(made, "_verified", True)
         put(made, "_message", message)
-        put(made, "_fits", None)
-        put(made, "_fault", None)
         put(made, "_key", key)
         return made
 

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from functools import lru_cache, partial
 
 from btard.identity import Envelope, Heading, IdentityKey, Malformed, MessageKind, PeerId
-from btard.identity.envelope import FIRST_RECORD, MAX_HEADER
+from btard.identity.envelope import MAX_HEADER, STEP_KINDS
 from btard.round.actions import Action, Finished, Send, Stopped
 from btard.round.attempt.attempt import Attempt
+from btard.round.context import StepContext
 from btard.round.decisions import Decisions
 from btard.round.messages.bodies import Certificate, Leave, LeaveReason
 from btard.round.roster import Roster
@@ -91,20 +92,13 @@ class Session:
         self.roster = roster
         self._adrift = False
         self._ahead, self._ask_at = set(), math.inf
-        previous = (
-            self.previous if self.previous is not None and self.previous.seats.roster.step == roster.step - 1 else None
+        previous = self.previous
+        if previous is not None and previous.seats.roster.step != roster.step - 1:
+            previous = None
+        context = StepContext(
+            self._rules, roster, self._key, self._behaviour, parameters, candidates, previous, self.links
         )
-        self.machine = self.machine_type(
-            self._rules,
-            roster,
-            self._key,
-            self._behaviour,
-            parameters=parameters,
-            candidates=candidates,
-            previous=previous,
-            links=self.links,
-            pool=self._pool,
-        )
+        self.machine = self.machine_type(context, self._pool)
         actions = self.machine.start(now)
         early, self._early, self._early_bytes = self._early, {}, 0
         for envelope in (e for envelopes in early.values() for e in envelopes):
@@ -123,7 +117,7 @@ class Session:
             heading = data if isinstance(data, Envelope) else Heading.read(data)
         except Malformed:
             return []
-        if heading.run != self._rules.run or heading.author != sender or heading.kind >= FIRST_RECORD:
+        if heading.run != self._rules.run or heading.author != sender or heading.kind not in STEP_KINDS:
             return []
         step = self.roster.step if self.roster is not None else -1
         machine = self.machine

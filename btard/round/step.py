@@ -4,39 +4,42 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Mapping
+from enum import Enum, auto
 
-from btard.identity import Envelope, Heading, IdentityKey, Malformed, MessageKind, PeerId
+from btard.identity import Envelope, Heading, Malformed, MessageKind, PeerId
 from btard.round.actions import Action, OutcomeKind, Stopped, Verdict, Voided
 from btard.round.aggregates import refusal
 from btard.round.attempt.attempt import Attempt
 from btard.round.context import StepContext
-from btard.round.decisions import Decisions
 from btard.round.delivery.exchange import Exchange
 from btard.round.delivery.intake import TIMELESS, Intake
 from btard.round.delivery.patience import Patience
 from btard.round.failure.history import History, end_of_road
 from btard.round.failure.settlement import Settlement
-from btard.round.failure.stopping import charge_of, complaints, proofs, shown
+from btard.round.failure.stopping import charge_of, complaints, is_lost, proofs, shown
 from btard.round.messages.accusations import Charge, Fault
 from btard.round.messages.bodies import BROADCASTS, Certificate, Phase, Pull
 from btard.round.messages.form import form_fault
 from btard.round.phases.agree import AgreePhase, check_certificate
-from btard.round.phases.check import CheckPhase
 from btard.round.phases.commit import CommitPhase
-from btard.round.phases.gather import GatherPhase
-from btard.round.phases.measure import MeasurePhase
-from btard.round.phases.phase import HOPELESS, PhaseOfAttempt, PhaseOfParts
-from btard.round.phases.reveal import RevealPhase
-from btard.round.phases.scatter import ScatterPhase
+from btard.round.phases.course import Course
+from btard.round.phases.phase import PhaseOfParts
 from btard.round.proof import make_evidence
-from btard.round.roster import Roster
-from btard.round.rules import StepRules
 from btard.round.work import answers
 from btard.round.work.examination import Finding
 from btard.round.work.rows import Aggregated
 from btard.vectors.buffers import BufferPool
-from btard.vectors.momentum import Link
+
+
+class StepStage(Enum):
+    """Where a step stands for one peer."""
+
+    RUNNING = auto()
+    """An attempt goes through its phases."""
+    SETTLING = auto()
+    """The attempt is given up, and on its way to a resolution: see `SettlementStage`."""
+    OVER = auto()
+    """The step is finished, or this peer has stopped."""
 
 
 class StepMachine:
@@ -47,31 +50,20 @@ class StepMachine:
     then wants at once: much arrives together. After a Finished or Stopped action it is `over` and ignores all.
     """
 
-    def __init__(
-        self,
-        rules: StepRules,
-        roster: Roster,
-        key: IdentityKey,
-        behaviour: Decisions,
-        *,
-        parameters: bytes,
-        candidates: tuple[PeerId, ...] = (),
-        previous: Attempt | None = None,
-        links: Mapping[PeerId, Link] | None = None,
-        pool: BufferPool | None = None,
-    ) -> None:
-        self._context = StepContext(rules, roster, key, behaviour, parameters, candidates, previous, links or {})
+    def __init__(self, context: StepContext, pool: BufferPool | None = None) -> None:
+        """Make ready for `start`; with a pool, its memory is used again."""
+        self._context = context
         self._pool = pool
         self._gradient: answers.GradientComputed | None = None
         self._examined: Finding | None = None
-        self._history = History(self._context)
+        self._history = History(context)
         self._accusation: Charge | None = None
         self._intake = Intake()
         self._left: dict[PeerId, Envelope] = {}
         self._signed: list[AgreePhase] = []
-        self.over = False
+        self._ended = False
         self._unread = False
-        self._new_attempt(0, roster.members)
+        self._new_attempt(0, context.roster.members)
 
     def _new_attempt(self, number: int, members: tuple[PeerId, ...]) -> None:
         context, history = self._context, self._history
@@ -88,17 +80,23 @@ class StepMachine:
         )
         self._heard = self._settlement.heard
         examined = self._examined is not None
-        self._commit = CommitPhase(context, self.attempt, history.decided, examined=examined, gradient=self._gradient)
-        self._scatter = ScatterPhase(context, self.attempt)
-        self._gather = GatherPhase(context, self.attempt)
-        self._reveal = RevealPhase(context, self.attempt)
-        self._measure = MeasurePhase(context, self.attempt)
-        self._check: CheckPhase | None = None
-        self._agree: AgreePhase | None = None
-        self._phase: PhaseOfAttempt = self._commit
+        commit = CommitPhase(context, self.attempt, history.decided, examined=examined, gradient=self._gradient)
+        self._course = Course(context, self.attempt, self._exchange, commit)
         self._charge = self._accusation if self._accusation and self._may_charge(self._accusation) else None
         self._patience = Patience(context.rules, self.attempt.seats.check_seconds)
         self._reasoned_at = math.inf
+
+    @property
+    def stage(self) -> StepStage:
+        """Where the step stands."""
+        if self._ended:
+            return StepStage.OVER
+        return StepStage.SETTLING if self._settlement.frozen else StepStage.RUNNING
+
+    @property
+    def over(self) -> bool:
+        """Whether the step has ended for this peer."""
+        return self._ended
 
     @property
     def wants_tick(self) -> bool:
@@ -108,9 +106,13 @@ class StepMachine:
     @property
     def deadline(self) -> float:
         """When the machine wants a `tick` at the latest."""
-        if self.over:
-            return math.inf
-        return self._settlement.wakes_at if self._settlement.frozen else self._patience.deadline
+        match self.stage:
+            case StepStage.RUNNING:
+                return self._patience.deadline
+            case StepStage.SETTLING:
+                return self._settlement.wakes_at
+            case StepStage.OVER:
+                return math.inf
 
     def start(self, now: float) -> list[Action]:
         """Begin the step."""
@@ -122,28 +124,29 @@ class StepMachine:
         reason = refusal(seats.rules.aggregation, len(seats.workers))
         if reason is not None:
             return self._stop(OutcomeKind.NO_MAJORITY, f"{len(seats.workers)} workers cannot aggregate: {reason}")
-        return self._enter(now, self._commit)
+        return self._enter(now)
 
     def answer(self, now: float, answer: answers.Answer) -> list[Action]:
         """The answer to an action has come; one that is of no use any more is ignored."""
-        settlement, looking = self._settlement, self._settlement.court or self._check
+        settlement = self._settlement
+        looking = settlement.court or self._course.check
         if self.over or not answer.belongs(self._context.number, self.attempt.seats.number):
             return []
         actions: list[Action] = []
         match answer:
             case answers.GradientComputed():
                 self._gradient = answer  # later attempts send it, too
-                return [] if settlement.frozen else self._commit.computed(answer)
-            case answers.PartsEncoded(_, parts, digests) if self._commit.busy() and not settlement.frozen:
-                actions = self._commit.encoded(parts, digests)
-            case answers.RowsAggregated(_, result) if self._gather.busy() and not settlement.frozen:
+                return [] if settlement.frozen else self._course.commit.computed(answer)
+            case answers.PartsEncoded(_, parts, digests) if self._course.commit.busy() and not settlement.frozen:
+                actions = self._course.commit.encoded(parts, digests)
+            case answers.RowsAggregated(_, result) if self._course.gather.busy() and not settlement.frozen:
                 actions = self._aggregated(result)
             case answers.RowsMeasured(_, result) if not settlement.frozen:
-                actions = self._measure.measured(result)
+                actions = self._course.measure.measured(result)
             case answers.RowInspected(_, author, part, row) if looking is not None:
                 looking.inspected(author, part, row)
             case answers.AggregateCompared(_, part, excess) if looking is not None:
-                looking.aggregated_again(part, excess)
+                looking.compared(part, excess)
             case answers.TargetExamined(_, target, finding):
                 actions = self._target_examined(target, finding)
             case _:
@@ -151,11 +154,11 @@ class StepMachine:
         return self._advance(now, actions)
 
     def _aggregated(self, result: Aggregated) -> list[Action]:
-        offence = self._gather.offence(result.refused, result.too_long)
+        offence = self._course.gather.offence(result.refused, result.too_long)
         if offence is not None and self._may_charge(offence):
             self._charge = offence
             return []
-        return self._gather.aggregate_ready(result.payload)
+        return self._course.gather.aggregate_ready(result.payload)
 
     def _target_examined(self, target: PeerId, finding: Finding) -> list[Action]:
         actions: list[Action] = []
@@ -165,8 +168,8 @@ class StepMachine:
             charge = self._context.behaviour.charge(self._context.number, Phase.COMMIT, found, view)
             if charge is not None and self._may_charge(charge):
                 self._charge = self._accusation = charge
-            elif self._commit.busy() and not self._settlement.frozen:
-                actions = self._commit.examined()
+            elif self._course.commit.busy() and not self._settlement.frozen:
+                actions = self._course.commit.examined()
         if self._settlement.court is not None:
             self._settlement.court.examined(target, finding)
         return actions
@@ -210,7 +213,7 @@ class StepMachine:
     def _file(self, now: float, envelope: Envelope) -> list[Action]:
         match envelope.kind:
             case MessageKind.PULL:
-                if self._phase is self._commit and not envelope.read(Pull).early:
+                if self._course.phase is self._course.commit and not envelope.read(Pull).early:
                     self._patience.others_have_passed(now, wait=False)
                 return self._exchange.on_pull(now, envelope)
             case MessageKind.FORWARD:
@@ -260,8 +263,8 @@ class StepMachine:
         """The deadline has passed (an early call does no harm)."""
         return [] if self.over else self._advance(now, [])
 
-    def _enter(self, now: float, phase: PhaseOfAttempt) -> list[Action]:
-        self._phase = phase
+    def _enter(self, now: float) -> list[Action]:
+        phase = self._course.phase
         self._patience.begin(now, phase.phase, phase.seconds())
         return phase.enter()
 
@@ -269,94 +272,80 @@ class StepMachine:
         """Go as far as what has arrived allows."""
         self._unread = False
         actions += self._exchange.serve(now)
-        while not self.over and not self._settlement.frozen:
-            phase = self._phase
-            if phase is self._check:
-                actions += self._check.advance()
-            ready = not phase.busy() and phase.complete()
-            if not ready and phase is not self._check and self._calm(now):
+        while self.stage is StepStage.RUNNING:
+            done, goes_on = self._run(now)
+            actions += done
+            if not goes_on:
                 return actions
-            if self._reasoned_at == math.inf and self._heard.reasoned:
-                self._reasoned_at = now
-            if phase is self._commit and self._commit.passed_elsewhere():
-                self._patience.others_have_passed(now, wait=True)
-            proven = proofs(self.attempt, phase.phase, self._reveal.false_reveals())
-            if ready and not proven and self._charge is None:
-                actions += self._next_phase(now)
-                continue
-            missing = phase.missing()
-            if not self._must_freeze(now, missing, proven):
-                wanted = phase.wanted() if isinstance(phase, PhaseOfParts) else None
-                actions += self._exchange.urge_for(now, missing, wanted, self._patience)
-                return actions + self._settlement.pass_on()
-            if phase is self._commit and self._commit.outvoted():
-                return actions + self._stop(OutcomeKind.OUT_OF_SYNC, "most members hold another training state")
-            actions += self._freeze(now, missing, proven)
-        if not self.over:
+        if self.stage is StepStage.SETTLING:
             actions += self._settlement.advance(now)
             actions += self._resolve(now)
         return actions
 
+    def _run(self, now: float) -> tuple[list[Action], bool]:
+        """Look at the phase once. Returns what is to be done, and whether more can be decided: a phase has ended, or
+        the attempt."""
+        phase, actions = self._course.phase, list[Action]()
+        if phase is self._course.check:
+            actions += self._course.check.advance()
+        ready = not phase.busy() and phase.complete()
+        if not ready and phase is not self._course.check and self._calm(now):
+            return actions, False
+        if self._reasoned_at == math.inf and self._heard.reasoned:
+            self._reasoned_at = now
+        if phase is self._course.commit and self._course.commit.passed_elsewhere():
+            self._patience.others_have_passed(now, wait=True)
+        proven = proofs(self.attempt, phase.phase, self._course.reveal.false_reveals())
+        if ready and not proven and self._charge is None:
+            return actions + self._next_phase(now), True
+        missing = phase.missing()
+        if not self._must_freeze(now, missing, proven):
+            wanted = phase.wanted() if isinstance(phase, PhaseOfParts) else None
+            actions += self._exchange.urge_for(now, missing, wanted, self._patience)
+            return actions + self._settlement.pass_on(), False
+        if phase is self._course.commit and self._course.commit.outvoted():
+            return actions + self._stop(OutcomeKind.OUT_OF_SYNC, "most members hold another training state"), False
+        return actions + self._freeze(now, missing, proven), True
+
     def _calm(self, now: float) -> bool:
         """Whether nothing unusual has happened, nor can have come to say that waiting is in vain: then a phase only has
         to be complete."""
-        attempt, phase = self.attempt, self._phase
+        attempt, phase = self.attempt, self._course.phase
         unusual = attempt.alarm or self._charge is not None or self._heard.disturbed
         if unusual or now >= self._patience.deadline:
             return False
-        if phase is self._commit:
-            return len(attempt.said.commits) < len(attempt.seats.members) and not self._commit.passed_elsewhere()
-        return phase is not self._agree or len(attempt.said.digests) < len(attempt.seats.members)
+        if phase is self._course.commit:
+            return len(attempt.said.commits) < len(attempt.seats.members) and not self._course.commit.passed_elsewhere()
+        return phase is not self._course.agree or len(attempt.said.digests) < len(attempt.seats.members)
 
     def _next_phase(self, now: float) -> list[Action]:
         """Go on to the next phase; what the finished one has found may be a charge, which stops the attempt."""
-        finished = self._phase.phase
-        if finished is Phase.REVEAL:
-            self._reveal.draw()
+        course, standing, finished = self._course, self._history.standing, self._course.phase.phase
         if finished in (Phase.MEASURE, Phase.CHECK):
-            found = self._measure.charge() if self._check is None else self._check.charge()
-            charge = self._context.behaviour.charge(self._context.number, finished, found, self.attempt.view)
+            behaviour, view = self._context.behaviour, self.attempt.view
+            charge = behaviour.charge(self._context.number, finished, course.charge(), view)
             if charge is not None and self._may_charge(charge):
                 self._charge = charge
                 return []
-        match finished:
-            case Phase.COMMIT:
-                return self._enter(now, self._scatter)
-            case Phase.SCATTER:
-                return self._enter(now, self._gather)
-            case Phase.GATHER:
-                return self._enter(now, self._reveal)
-            case Phase.REVEAL:
-                return self._enter(now, self._measure)
-            case Phase.MEASURE:
-                self._check = CheckPhase(self.attempt, self._exchange)
-                return self._enter(now, self._check)
-            case Phase.CHECK:
-                standing = self._history.standing
-                self._agree = AgreePhase(self._context, self.attempt, standing.banned, standing.redraws)
-                return self._enter(now, self._agree)
-        assert self._agree is not None
-        self.over = True
-        return [self._agree.finished()]
+        if course.go_on(standing.banned, standing.redraws):
+            return self._enter(now)
+        assert course.agree is not None
+        self._ended = True
+        return [course.agree.finished()]
 
     def _must_freeze(self, now: float, missing: dict[PeerId, Fault], proven: list[Envelope]) -> bool:
         """Whether the attempt is lost: proven lies, a charge, a deadline, or nothing to wait for that will come."""
-        left = self._heard.left
-        if proven or self._charge or now >= self._patience.ends or not left.keys().isdisjoint(missing):
+        if proven or self._charge or now >= self._patience.ends:
             return True
-        if Fault.OTHER_VIEW in missing.values() and not self._heard.blame_views:
-            return True
-        gone = self._heard.explained
-        hopeless = {peer for peer, fault in missing.items() if fault in HOPELESS}
-        return bool(missing) and not self._phase.busy() and set(missing) <= gone | hopeless
+        return is_lost(missing, self._heard, busy=self._course.phase.busy())
 
     def _freeze(self, now: float, missing: dict[PeerId, Fault], proven: list[Envelope]) -> list[Action]:
         settlement = self._settlement
         complained = complaints(missing, self._heard, ended=now >= self._patience.ends)
         told = shown(self.attempt, complained.values(), charged=self._charge is not None)
         testimony = self._exchange.late(min(now, self._reasoned_at), self._patience)
-        actions = settlement.freeze(now, self._phase.phase, complained, proven + told, self._charge, testimony)
-        settlement.extend_to(self._patience.last_end(committing=self._phase is self._commit))
+        actions = settlement.freeze(now, self._course.phase.phase, complained, proven + told, self._charge, testimony)
+        settlement.extend_to(self._patience.last_end(committing=self._course.phase is self._course.commit))
         return actions
 
     def _resolve(self, now: float) -> list[Action]:
@@ -372,9 +361,9 @@ class StepMachine:
         end = end_of_road(attempt, resolution)
         if end is not None:
             return actions + self._stop(*end)
-        if self._agree is not None:
+        if self._course.agree is not None:
             # Others may have finished by it after all; their certificate can come late.
-            self._signed = [*self._signed[-1:], self._agree]
+            self._signed = [*self._signed[-1:], self._course.agree]
         self._new_attempt(attempt.seats.number + 1, resolution.members)
         self.attempt.said.accuse_still(attempt.said.malformed.values())
         actions += self._begin(now)
@@ -386,9 +375,9 @@ class StepMachine:
         """Others have finished: so has a peer that signed the same digest; another cannot know the result."""
         certificate = tuple(Envelope.parse(data) for data in envelope.read(Certificate).digests)
         members, digest = check_certificate(certificate, self._context.rules, self._context.roster)
-        for agree in self._signed if self._agree is None else [*self._signed, self._agree]:
+        for agree in self._signed if self._course.agree is None else [*self._signed, self._course.agree]:
             if digest == agree.digest:
-                self.over = True
+                self._ended = True
                 self.attempt = agree.attempt
                 return [agree.finished_by(tuple(sorted(certificate, key=lambda e: e.author)))]
         if self.attempt.seats.me not in members:
@@ -396,5 +385,5 @@ class StepMachine:
         return []
 
     def _stop(self, kind: OutcomeKind, reason: str) -> list[Action]:
-        self.over = True
+        self._ended = True
         return [Stopped(self._context.roster.step, kind, reason)]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-_SLACK = 6
+_SLACK_DIVISOR = 6
 """A sixth more than asked for is allocated: when a peer sits out, the others' parts grow by a little."""
 
-_MOST_BYTES = 4
+_KEPT_FACTOR = 4
 """Times the largest request so far that a pool keeps at most."""
 
 
@@ -24,7 +24,7 @@ class BufferPool:
         self._largest = max(self._largest, length)
         fitting = [memory for memory in self._free if length <= len(memory) <= 2 * length]
         if not fitting:
-            return memoryview(bytearray(length + length // _SLACK))[:length]
+            return memoryview(bytearray(length + length // _SLACK_DIVISOR))[:length]
         best = min(fitting, key=len)
         self._free = [memory for memory in self._free if memory is not best]
         return memoryview(best)[:length]
@@ -34,5 +34,5 @@ class BufferPool:
         memory = buffer.obj
         if isinstance(memory, bytearray):
             self._free.insert(0, memory)
-        while sum(map(len, self._free)) > _MOST_BYTES * self._largest:
+        while sum(map(len, self._free)) > _KEPT_FACTOR * self._largest:
             self._free.pop()

@@ -18,7 +18,7 @@ from btard.verification.thresholds import SUM
 
 
 @lru_cache(maxsize=2048)
-def scalar_fault(body: bytes, partition: Partition, tau: float) -> str | None:
+def scalars_malformation(body: bytes, partition: Partition, tau: float) -> str | None:
     """Return what is wrong with the form of a Scalars message, or None; raises Malformed if it cannot be read."""
     scalars, parts = Scalars.decode(body), partition.count
     if len(scalars.products) != parts or len(scalars.norms) != parts:
@@ -33,7 +33,7 @@ def scalar_fault(body: bytes, partition: Partition, tau: float) -> str | None:
 
 
 @lru_cache(maxsize=2)
-def questionable(
+def suspect_columns(
     bodies: tuple[bytes, ...],
     aggregate_norms: tuple[float, ...],
     partition: Partition,

@@ -39,7 +39,8 @@ class Court:
         self._results = attempt.results
         self._exchange = exchange
         self.charges = charges
-        self._found: dict[PeerId, Finding] = {}
+        self._opinions: dict[PeerId, Opinion] = {}
+        self._accomplices: dict[PeerId, tuple[PeerId, ...]] = {}
         self._looking: set[Item] = set()
         self._collection = Collection(attempt, exchange)
         self.urges_at = math.inf
@@ -58,7 +59,7 @@ class Court:
             elif self._must_aggregate(charge):
                 actions += self._collect(now, accuser, charge)
             else:
-                self._found[accuser] = Finding(self._arithmetic(charge), False, 0.0)
+                self._opinions[accuser] = self._arithmetic(charge)
         if self._context.previous is None:
             self._settle_unknown(targets)
         else:
@@ -99,10 +100,10 @@ class Court:
             actions += self._exchange.urge(now, self._collection.wanted(), everyone=True)
         for accuser, charge in self.charges.items():
             item = (MessageKind.PART, charge.accused, charge.part)
-            if not charge.kind.needs_exhibit or accuser in self._found or item in self._looking:
+            if not charge.kind.needs_exhibit or accuser in self._opinions or item in self._looking:
                 continue
             if charge.accused == self._seats.me and charge.kind is not ChargeKind.FALSE_SCALARS:
-                self._found[accuser] = Finding(Opinion.INNOCENT, False, 0.0)
+                self._opinions[accuser] = Opinion.INNOCENT
             elif self._carried.holds(item) is not None:
                 self._looking.add(item)
                 actions.append(inspection(self._attempt, charge.accused, charge.part))
@@ -112,20 +113,21 @@ class Court:
         """A row has been measured."""
         for accuser, charge in self.charges.items():
             if (charge.accused, charge.part) == (author, part) and charge.kind.needs_exhibit:
-                self._found[accuser] = Finding(self._judge_row(charge, row), False, 0.0)
+                self._opinions[accuser] = self._judge_row(charge, row)
 
-    def aggregated_again(self, part: int, excess: float) -> None:
+    def compared(self, part: int, excess: float) -> None:
         """A part has been compared with its rows."""
         self._collection.compared(part, excess)
         for accuser, charge in self.charges.items():
             if charge.kind is ChargeKind.WRONG_AGGREGATE and charge.part == part:
-                self._found[accuser] = Finding(self._arithmetic(charge), False, 0.0)
+                self._opinions[accuser] = self._arithmetic(charge)
 
     def examined(self, target: PeerId, finding: Finding) -> None:
         """A vector of the step before has been recomputed."""
         for accuser, charge in self.charges.items():
             if charge.kind.about_last_step and charge.accused == target:
-                self._found[accuser] = finding
+                self._opinions[accuser] = finding.opinion
+                self._accomplices[accuser] = finding.accomplices
 
     def _settle_unknown(self, targets: set[PeerId]) -> None:
         for target in targets:
@@ -156,7 +158,7 @@ class Court:
     @property
     def decided(self) -> bool:
         """Whether everything has been looked at."""
-        return len(self._found) == len(self.charges)
+        return len(self._opinions) == len(self.charges)
 
     def vote(self, *, misled: bool = False) -> list[Action]:
         """Sign and send what has been found; what has not is left undecided.
@@ -167,11 +169,11 @@ class Court:
         seats, context = self._seats, self._context
         ballots = []
         for accuser, charge in sorted(self.charges.items()):
-            finding = self._found.get(accuser)
-            undecided = finding is None or (misled and not charge.kind.about_last_step)
-            opinion = Opinion.UNSURE if finding is None or undecided else finding.opinion
+            opinion = self._opinions.get(accuser, Opinion.UNSURE)
+            if misled and not charge.kind.about_last_step:
+                opinion = Opinion.UNSURE
             opinion = context.behaviour.opinion(context.number, charge, opinion)
-            accomplices = () if finding is None or opinion is not Opinion.GUILTY else finding.accomplices
+            accomplices = self._accomplices.get(accuser, ()) if opinion is Opinion.GUILTY else ()
             ballots.append(Ballot(accuser, charge, opinion, accomplices))
         vote = Vote(seats.attempt_id, tuple(ballots))
         envelope = context.sign(seats.number, MessageKind.VOTE, vote.encode())

@@ -55,3 +55,14 @@ def shown(attempt: Attempt, faults: Iterable[Fault], *, charged: bool) -> list[E
     if not charged and SIGNED_FAULTS.isdisjoint(faults):
         return []
     return [envelope for (kind, _), envelope in attempt.said.signed.items() if kind in SHOWN]
+
+
+def is_lost(missing: Mapping[PeerId, Fault], heard: Heard, *, busy: bool) -> bool:
+    """Whether a phase cannot become complete any more: of what it lacks, nothing will come. `busy` says that this
+    peer's own work is still to be done."""
+    if not heard.left.keys().isdisjoint(missing):
+        return True
+    if Fault.OTHER_VIEW in missing.values() and not heard.blame_views:
+        return True
+    hopeless = {peer for peer, fault in missing.items() if fault in HOPELESS}
+    return bool(missing) and not busy and set(missing) <= heard.explained | hopeless

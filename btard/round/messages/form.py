@@ -6,8 +6,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
+from weakref import WeakKeyDictionary
 
 from btard.identity import Envelope, Heading, Malformed, MessageKind, PeerId
+from btard.identity.envelope import STEP_KINDS
 from btard.round.messages.accusations import Relay, Report, Vote
 from btard.round.messages.bodies import (
     BROADCAST_FORMS,
@@ -40,12 +42,18 @@ SHOWN_ALWAYS = frozenset({*BROADCASTS, MessageKind.PART, MessageKind.AGGREGATE, 
 MOST_OF_AUTHOR = 12
 """Messages of one member in a report: one of each kind at most twice, where they contradict each other."""
 
+_FAULTS: WeakKeyDictionary[Envelope, str | None] = WeakKeyDictionary()
+"""What has been found of the messages that are in use: reports and courts look at the same ones again and again."""
+
 _RELAYED = frozenset({MessageKind.REPORT, MessageKind.VOTE, MessageKind.LEAVE})
 
 
 def form_fault(envelope: Envelope) -> str | None:
     """Return what is wrong with the form of a signed message of a step, or None; it is looked at once."""
-    return envelope.fault(_find)
+    try:
+        return _FAULTS[envelope]
+    except KeyError:
+        return _FAULTS.setdefault(envelope, _find(envelope))
 
 
 def _find(envelope: Envelope) -> str | None:
@@ -145,6 +153,6 @@ class Attachments:
             return False
         if inner.kind is MessageKind.LEAVE or (inner.kind in SHOWN_ALWAYS and inner.attempt == self._attempt):
             return True
-        if inner.kind >= MessageKind.MANIFEST or inner.attempt > self._attempt:
+        if inner.kind not in STEP_KINDS or inner.attempt > self._attempt:
             return False
         return form_fault(inner if isinstance(inner, Envelope) else Envelope.parse(data)) is not None

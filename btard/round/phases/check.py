@@ -95,7 +95,7 @@ class CheckPhase:
         if SCALARS.accuses(row_excess(self._attempt, owner, part, (row.product, row.norm))):
             self._charge = self._charge or Charge(ChargeKind.FALSE_SCALARS, owner, part)
 
-    def aggregated_again(self, part: int, excess: float) -> None:
+    def compared(self, part: int, excess: float) -> None:
         """A part has been compared with its rows; `excess` is how many times its tolerance it is off."""
         self._collection.compared(part, excess)
         owner = self._seats.owners[part]

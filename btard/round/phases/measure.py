@@ -7,7 +7,7 @@ import math
 from btard.identity import MessageKind, PeerId
 from btard.round.actions import Action, MeasureRows
 from btard.round.attempt.attempt import Attempt
-from btard.round.attempt.columns import questionable
+from btard.round.attempt.columns import suspect_columns
 from btard.round.context import StepContext
 from btard.round.messages.accusations import Charge, ChargeKind, Fault
 from btard.round.messages.bodies import Phase, Scalars
@@ -108,7 +108,7 @@ class MeasurePhase:
             return ()
         bodies = tuple(self._said.signed[MessageKind.SCALARS, peer].body for peer in seats.workers)
         norms, residual = self._results.aggregate_norms, seats.equation.residual
-        return questionable(bodies, norms, seats.partition, seats.tau, residual)
+        return suspect_columns(bodies, norms, seats.partition, seats.tau, residual)
 
     def seconds(self) -> float:
         """How long the phase may take, measuring included."""

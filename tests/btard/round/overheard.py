@@ -11,7 +11,7 @@ from typing import Any
 from btard.behaviour import Behaviour
 from btard.hashing import digest
 from btard.identity import Envelope, IdentityKey, MessageKind, PeerId
-from btard.identity.envelope import FIRST_RECORD
+from btard.identity.envelope import RECORD_KINDS
 from btard.round.actions import Action, Send, SendPart
 from btard.round.attempt.attempt import Attempt
 from btard.round.evidence.evidence import Evidence, Offence, Scene
@@ -227,7 +227,7 @@ def few(heard: Overheard, accused: PeerId) -> Iterator[tuple[Envelope, ...]]:
     chosen += [
         Envelope.sign(key, run=heard.rules.run, step=chosen[0].step, kind=kind, body=like.body)
         for kind in MessageKind
-        if kind >= FIRST_RECORD
+        if kind in RECORD_KINDS
         for like in chosen[:2]
     ]
     yield from ((envelope,) for envelope in chosen)

@@ -13,7 +13,7 @@ from btard.behaviour import Behaviour, View
 from btard.hashing import Payload
 from btard.identity import PeerId
 from btard.round.actions import AggregateRows
-from btard.round.attempt.columns import scalar_fault
+from btard.round.attempt.columns import scalars_malformation
 from btard.round.evidence.evidence import Offence
 from btard.round.messages.accusations import Charge, ChargeKind, Opinion
 from btard.round.messages.bodies import Phase, Scalars
@@ -191,7 +191,7 @@ def test_no_norm_is_longer_than_two_rows_of_its_type(wire: WireType) -> None:
     longest = 2 * torch.finfo(dtype_of(wire)).max * math.sqrt(8)
     for norm, fault in ((longest, False), (1.01 * longest, True), (1e308, True)):
         body = Scalars(bytes(32), (0.0,) * 5, (norm,) * 5, ()).encode()
-        assert (scalar_fault(body, partition, math.inf) is not None) is fault
+        assert (scalars_malformation(body, partition, math.inf) is not None) is fault
 
 
 class HugeNumbers(Behaviour):

@@ -8,6 +8,7 @@ import pytest
 
 from btard.behaviour import Behaviour, Outgoing
 from btard.identity import Envelope, MessageKind, PeerId
+from btard.identity.envelope import STEP_KINDS
 from btard.round.evidence.evidence import Offence
 from btard.round.messages.accusations import Charge, ChargeKind
 from btard.round.messages.bodies import Phase
@@ -18,7 +19,7 @@ from tests.btard.round.swarm import Swarm, keys, offences, suspended, verdicts
 
 COUNT, LIAR, VICTIM, SLANDERER = 8, 2, 5, 6
 PEERS = tuple(key.peer_id for key in keys(COUNT))
-KINDS = [kind for kind in MessageKind if kind < MessageKind.MANIFEST]
+KINDS = sorted(STEP_KINDS)
 
 
 class Junk(Behaviour):

@@ -16,7 +16,7 @@ from btard.behaviour import Behaviour, LeaveReason, Outgoing, View
 from btard.byzantine.selection import make_behaviour
 from btard.byzantine.settings import BehaviourSettings
 from btard.identity import Envelope, Malformed, MessageKind, PeerId
-from btard.identity.envelope import FIRST_RECORD
+from btard.identity.envelope import STEP_KINDS
 from btard.round.evidence.evidence import Evidence, Offence, Scene
 from btard.round.evidence.file import from_json, to_json
 from btard.round.messages.accusations import Vote
@@ -145,7 +145,7 @@ def test_nothing_said_or_added_by_liars_convicts_an_honest_peer(name: str) -> No
 
 def test_the_swarms_together_say_everything_that_there_is_to_say() -> None:
     kinds = {kind for name in CASES for kind in overheard(name).kinds()}
-    assert kinds == {kind for kind in MessageKind if kind < FIRST_RECORD}
+    assert kinds == STEP_KINDS
     courts = [name for name in CASES if MessageKind.VOTE in overheard(name).kinds()]
     assert {"tells one alone", "shows late", "FRAME_OWNER", "ACCUSATION_FLOOD"} <= set(courts)
 

@@ -229,7 +229,7 @@ def test_no_share_leaves_before_every_aggregate_is_committed_to() -> None:
                     envelope = Envelope.decode(action.data)
                     if envelope.kind is MessageKind.REVEAL:
                         attempt = machine.attempt
-                        assert machine._phase.phase >= Phase.REVEAL
+                        assert machine._course.phase.phase >= Phase.REVEAL
                         assert attempt.said.aggregates.keys() == set(attempt.seats.owners)
             super().perform(actions)
 

@@ -11,7 +11,7 @@ import torch
 from btard.behaviour import Behaviour, LeaveReason
 from btard.hashing import digest
 from btard.identity import Envelope, IdentityKey, MessageKind, PeerId
-from btard.identity.envelope import MAX_HEADER
+from btard.identity.envelope import MAX_HEADER, STEP_KINDS
 from btard.round.actions import ComputeGradient, EncodeParts, Finished, OutcomeKind, Send, SendPart
 from btard.round.attempt.attempt import Attempt
 from btard.round.attempt.seats import Seats
@@ -167,7 +167,7 @@ def test_what_does_not_belong_to_the_step_changes_nothing(sender: PeerId, data: 
     assert held_back(begun) == 0
 
 
-IN_A_STEP = [kind for kind in MessageKind if kind < MessageKind.MANIFEST]
+IN_A_STEP = sorted(STEP_KINDS)
 
 
 @pytest.mark.parametrize("kind", IN_A_STEP)

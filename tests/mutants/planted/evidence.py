@@ -60,14 +60,14 @@ EVIDENCE = (
     Mutant(
         "a record is signed as messages of a step are",
         "btard/identity/envelope.py",
-        "_STEP_DOMAIN if kind < FIRST_RECORD else _RECORD_DOMAIN",
+        "_STEP_DOMAIN if kind in STEP_KINDS else _RECORD_DOMAIN",
         "_STEP_DOMAIN",
         f"{HONEST}::test_a_record_cannot_be_taken_for_a_message_of_a_step",
     ),
     Mutant(
         "judges decide although peers have computed on different numbers",
         "btard/round/failure/court.py",
-        "(misled and not charge.kind.about_last_step)",
+        "misled and not charge.kind.about_last_step",
         "False",
         f"{HONEST}::test_nothing_said_or_added_by_liars_convicts_an_honest_peer[tells one alone]",
     ),

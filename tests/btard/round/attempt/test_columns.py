@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from btard.round.attempt.columns import questionable, scalar_fault
+from btard.round.attempt.columns import scalars_malformation, suspect_columns
 from btard.round.messages.bodies import Scalars
 from btard.vectors.partition import Partition
 from btard.verification.scalars import aggregate_error, published_sum_tolerance
@@ -36,13 +36,13 @@ def test_columns_near_or_beyond_their_tolerance_are_suspect(seed: int, tau: floa
     partition = Partition(DIMENSION, PARTS, WireType.FLOAT32)
     for off, expected in ((0.0, ()), (0.79, ()), (-0.79, ()), (0.81, (2,)), (1.0001, (2,)), (-5.0, (2,)), (1e6, (2,))):
         bodies = tuple(scalars.encode() for scalars in messages(seed, off, tau))
-        assert questionable(bodies, (1.0,) * PARTS, partition, tau, 1e-6) == expected
+        assert suspect_columns(bodies, (1.0,) * PARTS, partition, tau, 1e-6) == expected
 
 
 def test_numbers_that_are_not_finite_are_questionable() -> None:
     bodies = tuple(scalars.encode() for scalars in messages(0, 0.0, 1.0))
     partition = Partition(DIMENSION, PARTS, WireType.FLOAT32)
-    assert questionable(bodies, (1.0, float("nan"), 1.0, 1.0, 1.0), partition, 1.0, 1e-6) == (1,)
+    assert suspect_columns(bodies, (1.0, float("nan"), 1.0, 1.0, 1.0), partition, 1.0, 1e-6) == (1,)
 
 
 def test_the_form_is_judged_alike_when_it_is_remembered() -> None:
@@ -51,6 +51,6 @@ def test_the_form_is_judged_alike_when_it_is_remembered() -> None:
     wild = Scalars(bytes(32), (1e9,) * PARTS, (1.0,) * PARTS, ())
     short = Scalars(bytes(32), (0.0,), (0.0,), ())
     for _ in range(2):
-        assert scalar_fault(good.encode(), partition, 10.0) is None
-        assert "beyond any bound" in str(scalar_fault(wild.encode(), partition, 10.0))
-        assert "gives 1 products" in str(scalar_fault(short.encode(), partition, 10.0))
+        assert scalars_malformation(good.encode(), partition, 10.0) is None
+        assert "beyond any bound" in str(scalars_malformation(wild.encode(), partition, 10.0))
+        assert "gives 1 products" in str(scalars_malformation(short.encode(), partition, 10.0))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from btard.identity import MessageKind
+from btard.identity.envelope import STEP_KINDS
 from btard.round.failure.told import fitting
 from btard.round.messages.accusations import Report
 from btard.round.messages.attachments import relays
@@ -33,7 +34,7 @@ def test_an_honest_report_attaches_nothing_twice_and_no_offence() -> None:
 
 
 def test_too_many_attachments_of_one_author_are_malformed() -> None:
-    kinds = [kind for kind in MessageKind if kind < MessageKind.MANIFEST and kind is not MessageKind.REVEAL]
+    kinds = sorted(STEP_KINDS - {MessageKind.REVEAL})
     junk = [signed(1, kind, body) for kind in kinds for body in (b"junk", b"more junk")]
     for most, fault in ((MOST_OF_AUTHOR, False), (MOST_OF_AUTHOR + 1, True)):
         attached = tuple(envelope.encode() for envelope in junk[:most])

@@ -1,0 +1,74 @@
+"""The phases of one attempt in their order."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from btard.identity import PeerId
+from btard.round.attempt.attempt import Attempt
+from btard.round.context import StepContext
+from btard.round.delivery.exchange import Exchange
+from btard.round.messages.accusations import Charge
+from btard.round.messages.bodies import Phase
+from btard.round.phases.agree import AgreePhase
+from btard.round.phases.check import CheckPhase
+from btard.round.phases.commit import CommitPhase
+from btard.round.phases.gather import GatherPhase
+from btard.round.phases.measure import MeasurePhase
+from btard.round.phases.phase import PhaseOfAttempt
+from btard.round.phases.reveal import RevealPhase
+from btard.round.phases.scatter import ScatterPhase
+
+
+class Course:
+    """An attempt's way through its phases. What CHECK and AGREE do follows from r^t, so they are made in their turn.
+
+    Attributes:
+        phase: the current one.
+    """
+
+    def __init__(self, context: StepContext, attempt: Attempt, exchange: Exchange, commit: CommitPhase) -> None:
+        """Make ready to enter COMMIT."""
+        self._context = context
+        self._attempt = attempt
+        self._exchange = exchange
+        self.commit = commit
+        self.scatter = ScatterPhase(context, attempt)
+        self.gather = GatherPhase(context, attempt)
+        self.reveal = RevealPhase(context, attempt)
+        self.measure = MeasurePhase(context, attempt)
+        self.check: CheckPhase | None = None
+        self.agree: AgreePhase | None = None
+        self.phase: PhaseOfAttempt = commit
+
+    def charge(self) -> Charge | None:
+        """Return what the current phase, which is complete, accuses a peer of."""
+        match self.phase:
+            case MeasurePhase() | CheckPhase():
+                return self.phase.charge()
+        return None
+
+    def go_on(self, banned: Collection[PeerId], redraws: int) -> bool:
+        """Go on to the next phase, if there is one, and return whether there is.
+
+        Args:
+            banned: by earlier attempts at the step.
+            redraws: how many of them failed after r^t may have been known.
+        """
+        match self.phase.phase:
+            case Phase.COMMIT:
+                self.phase = self.scatter
+            case Phase.SCATTER:
+                self.phase = self.gather
+            case Phase.GATHER:
+                self.phase = self.reveal
+            case Phase.REVEAL:
+                self.reveal.draw()
+                self.phase = self.measure
+            case Phase.MEASURE:
+                self.phase = self.check = CheckPhase(self._attempt, self._exchange)
+            case Phase.CHECK:
+                self.phase = self.agree = AgreePhase(self._context, self._attempt, frozenset(banned), redraws)
+            case Phase.AGREE:
+                return False
+        return True
