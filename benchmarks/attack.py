@@ -15,7 +15,6 @@ from pathlib import Path
 
 from rich.console import Console
 
-from btard.coordinator.settings import Rule
 from btard.deploy.local.figure import draw_comparison
 from btard.deploy.local.settings import SwarmSettings
 from btard.deploy.local.swarm import Outcome, report, run_swarm
@@ -47,7 +46,7 @@ def main() -> None:
     }
     changes: dict[str, dict[str, object]] = {
         "no attack": {"byzantine": 0},
-        "attack, plain averaging": {"rule": Rule.MEAN, "validators": 0.0},
+        "attack, plain averaging": {"rule": "mean", "validators": 0.0},
         "attack, BTARD": {},
     }
     console = Console()

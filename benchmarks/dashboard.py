@@ -21,19 +21,19 @@ from pathlib import Path
 
 from btard.coordinator.dashboard.server import load_assets
 from btard.coordinator.dashboard.service import Dashboard
-from btard.coordinator.events import CoordinatorEvent
-from btard.coordinator.metrics import MetricsBoard
-from btard.coordinator.peer_details import DetailsBoard
 from btard.coordinator.run_directory import RunDirectory
+from btard.coordinator.telemetry.metrics import MetricsBoard
+from btard.coordinator.telemetry.peer_details import DetailsBoard
 from btard.identity import Envelope, IdentityKey, MessageKind, PeerId
 from btard.round.roster import Roster, first_randomness
-from btard.swarm.details import MAX_TOLD, Examination, Found, PeerDetails
-from btard.swarm.event_log import EventLog
+from btard.swarm.events.coordinator import CoordinatorEvent, CoordinatorStarted, FirstRoster
+from btard.swarm.events.log import EventLog
 from btard.swarm.manifest import RunManifest
-from btard.swarm.records import LocalMetrics, Metrics
+from btard.swarm.records.details import MAX_TOLD, Examination, Found, PeerDetails
+from btard.swarm.records.record import LocalMetrics, Metrics
 from btard.transport.stages import Stage
 
-LOOK = 2.0
+LOOK_SECONDS = 2.0
 """Seconds between two looks of the coordinator, its default."""
 
 KINDS = ("no page", "nobody looks", "one browser")
@@ -97,18 +97,22 @@ async def coordinate(kind: str, peers: int, seconds: float, pace: float, path: P
     manifest = run_manifest(peers)
     directory = RunDirectory(path)
     directory.write_text(directory.manifest_file, manifest.model_dump_json())
-    looks = round(seconds / LOOK)
+    looks = round(seconds / LOOK_SECONDS)
     past = 1000
-    steps = [past + round(LOOK / pace * number) for number in range(looks)]
+    steps = [past + round(LOOK_SECONDS / pace * number) for number in range(looks)]
     records = [
         {key.peer_id: record(key, manifest.run, step, ids[number - 1]) for number, key in enumerate(keys)}
         for step in steps
     ]
-    with contextlib.ExitStack() as stack, EventLog(directory.events) as log:
-        log.write(CoordinatorEvent.STARTED, run_id=manifest.run_id, rules="ab" * 32)
-        log.write(CoordinatorEvent.GENESIS, step=0, members=ids)
+    with contextlib.ExitStack() as stack, EventLog[CoordinatorEvent](directory.events) as log:
+        log.write(
+            CoordinatorStarted(
+                run_id=manifest.run_id, rules="ab" * 32, experiment="", peer=str(ids[0]), addresses=(), resumed=False
+            )
+        )
+        log.write(FirstRoster(step=0, members=tuple(map(str, ids))))
         directory.steps.write_text("".join(f'{{"step":{s},"loss":1.5,"alive":{peers}}}\n' for s in range(past - 8)))
-        board = MetricsBoard(manifest, directory, patience=10.0, details=DetailsBoard(directory, log))
+        board = MetricsBoard(manifest, directory, patience_seconds=10.0, details=DetailsBoard(directory, log))
         page = contextlib.AsyncExitStack()
         if kind != KINDS[0]:
             dashboard = Dashboard("127.0.0.1:0", None)
@@ -119,7 +123,7 @@ async def coordinate(kind: str, peers: int, seconds: float, pace: float, path: P
         began, spent = time.monotonic(), time.process_time()
         for number, (step, envelopes) in enumerate(zip(steps, records, strict=True)):
             board.take(envelopes, Roster(step + 1, tuple(sorted(ids)), frozenset(), first_randomness(7, step)))
-            await asyncio.sleep(max(0.0, began + LOOK * (number + 1) - time.monotonic()))
+            await asyncio.sleep(max(0.0, began + LOOK_SECONDS * (number + 1) - time.monotonic()))
         spent, lasted = time.process_time() - spent, time.monotonic() - began
         await page.aclose()
         board.close()

@@ -1,4 +1,4 @@
-"""Print which share of a core a flood costs whoever it is sent to.
+"""Print which share of a core a flood costs its victim.
 
 The victim is a process with a p2pd: a peer in the middle of a step, with a real session. One author, a member of the
 roster or a stranger, sends as fast as it can, from another process. What is printed is the processor time of the
@@ -19,13 +19,14 @@ import struct
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from benchmarks.transport import PATIENCE, cpu_seconds
+from benchmarks.transport import PATIENCE_SECONDS, cpu_seconds
 
 _VALUES = 8 << 20
 _PIECE = 1 << 20
@@ -35,18 +36,18 @@ async def run_victim(member: bool, author: bytes, pipe: Connection) -> None:
     """Be a peer in a step that will not end, and answer when asked how much processor time it has used."""
     import torch
 
-    from btard.aggregation import RuleName
+    from benchmarks.given import GivenVectors
     from btard.behaviour import Behaviour
     from btard.hashing import digest
     from btard.identity import IdentityKey, PeerId
     from btard.round.roster import Roster, first_randomness
     from btard.round.rules import AggregationRules, StepRules, VerificationRules
     from btard.round.session import Session
-    from btard.round.vectors.partition import WireType
-    from btard.transport.driver import Contribution, SessionDriver
+    from btard.transport.driver import SessionDriver
     from btard.transport.libp2p import Libp2pNode
+    from btard.vocabulary import WireType
 
-    aggregation = AggregationRules(RuleName.CENTERED_CLIP, tau=1.0, reference_peers=4)
+    aggregation = AggregationRules("centered_clip", tau=1.0, reference_peers=4)
     rules = StepRules(bytes(16), _VALUES, WireType.FLOAT32, *[600.0] * 5, aggregation, VerificationRules(validators=0))
 
     async def answer(sender: PeerId, request: bytes) -> bytes:
@@ -55,39 +56,29 @@ async def run_victim(member: bool, author: bytes, pipe: Connection) -> None:
     with tempfile.TemporaryDirectory() as directory:
         identity = Path(directory) / "identity.key"
         key = IdentityKey.load_or_create(identity)
-        node = await Libp2pNode.create(identity, startup_timeout=PATIENCE, serve=answer)
+        node = await Libp2pNode.create(identity, startup_timeout_seconds=PATIENCE_SECONDS, serve=answer)
         flooder = PeerId(author)
         others = [IdentityKey.generate().peer_id for _ in range(2)]
         members = tuple(sorted([key.peer_id, *others, *([flooder] if member else [])]))
         session = Session(rules, key, Behaviour())
-        driver = SessionDriver(
-            session,
-            node.transport,
-            rules,
-            _never,
-            None,
-            lambda voided: None,
-            charge=node.transport.charge,  # type: ignore[arg-type]
-        )
+
+        async def never() -> torch.Tensor:
+            await asyncio.Event().wait()
+            return torch.zeros(_VALUES)
+
+        executor = GivenVectors(rules, key.peer_id, ThreadPoolExecutor(1), never, lambda peer: torch.zeros(_VALUES))
+        driver = SessionDriver(session, node.transport, executor, node.transport.charge)
         node.transport.is_member = session.is_member
         node.transport.attach(driver)
 
-        async def contribute() -> Contribution:
-            await asyncio.Event().wait()
-            return Contribution(torch.zeros(_VALUES))
-
         step = asyncio.ensure_future(
-            driver.run_step(Roster(0, members, frozenset(), first_randomness(0, 0)), digest(b"state"), contribute)
+            driver.run_step(Roster(0, members, frozenset(), first_randomness(0, 0)), digest(b"state"))
         )
         pipe.send((bytes(key.peer_id), node.maddrs))
         while await asyncio.to_thread(pipe.recv):
             pipe.send((time.process_time(), cpu_seconds(node.daemon_pid), vars(node.transport.counters)))
         step.cancel()
         await node.close()
-
-
-async def _never(*arguments: Any) -> None:
-    raise NotImplementedError
 
 
 def victim(member: bool, author: bytes, pipe: Connection) -> None:
@@ -135,7 +126,7 @@ async def _pour(flooder: Flooder, protocol: str, blob: bytes) -> None:
             pipe = await flooder.stream(protocol)
             while True:
                 for start in range(0, len(blob), _PIECE):
-                    await pipe.write(blob[start : start + _PIECE], PATIENCE)
+                    await pipe.write(blob[start : start + _PIECE], PATIENCE_SECONDS)
         except (DaemonError, StreamLost):
             await asyncio.sleep(0.01)
 
@@ -177,7 +168,12 @@ async def _questions(flooder: Flooder) -> None:
         while True:
             try:
                 await fetch(
-                    flooder.daemon.control, flooder.target, b"?", limit=1 << 20, timeout=PATIENCE, open_timeout=PATIENCE
+                    flooder.daemon.control,
+                    flooder.target,
+                    b"?",
+                    limit=1 << 20,
+                    timeout_seconds=PATIENCE_SECONDS,
+                    open_timeout_seconds=PATIENCE_SECONDS,
                 )
             except FetchError:
                 await asyncio.sleep(0.001)
@@ -263,8 +259,8 @@ async def measure(flood: Callable[[Flooder], Awaitable[None]], member: bool, sec
 
 
 def _received(pipe: Connection) -> Any:
-    if not pipe.poll(PATIENCE):
-        raise TimeoutError(f"the victim said nothing for {PATIENCE:g} s")
+    if not pipe.poll(PATIENCE_SECONDS):
+        raise TimeoutError(f"the victim said nothing for {PATIENCE_SECONDS:g} s")
     return pipe.recv()
 
 

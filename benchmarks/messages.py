@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from btard.identity import Envelope, envelope
-from btard.lab.hostile import Listener, Said, honest, hostile
+from btard.lab.hostile import Specimen, Victim, honest, hostile
 from btard.round import session
 from btard.round.messages.bodies import reading
 
@@ -50,7 +50,7 @@ def forget() -> None:
     session._parse_header.cache_clear()
 
 
-def cost(listener: Listener, data: bytes, repetitions: int) -> Cost:
+def cost(listener: Victim, data: bytes, repetitions: int) -> Cost:
     """Measure one message."""
     best = float("inf")
     gc.collect()
@@ -74,7 +74,7 @@ def cost(listener: Listener, data: bytes, repetitions: int) -> Cost:
     return Cost(best, peak - before)
 
 
-def signature_ms(listener: Listener, repetitions: int) -> float:
+def signature_ms(listener: Victim, repetitions: int) -> float:
     """Return the milliseconds of processor time that one short signature takes to verify."""
     data = next(said.data for said in honest(listener))
     start = time.process_time_ns()
@@ -83,7 +83,7 @@ def signature_ms(listener: Listener, repetitions: int) -> float:
     return (time.process_time_ns() - start) / 1e6 / (20 * repetitions)
 
 
-def broken(said: Said, found: Cost, signature: float) -> bool:
+def broken(said: Specimen, found: Cost, signature: float) -> bool:
     """Whether a message that is refused takes more than it may: a report may have shown a few true signatures first."""
     size = len(said.data)
     allowed = MOST_MS * size / (1 << 20) + SIGNATURES * signature
@@ -97,7 +97,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--repetitions", type=int, default=3, help="of which the fastest is printed (default: 3)")
     parser.add_argument("--all", action="store_true", help="print every message, not the worst of each kind")
     arguments = parser.parse_args(argv)
-    listener = Listener(arguments.peers)
+    listener = Victim(arguments.peers)
     signature = signature_ms(listener, arguments.repetitions)
     print(f"{arguments.peers} members; one signature {signature:.3f} ms")
     print(f"limits: {MOST_MS:.0f} ms a MiB and {SIGNATURES} signatures, {MOST_MEMORY:.0f} times the size and 64 KiB\n")

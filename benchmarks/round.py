@@ -18,19 +18,14 @@ import asyncio
 import json
 import os
 import statistics
-import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache, partial
+from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from benchmarks.transport import PATIENCE, cpu_seconds, hivemind, measure, memory_and_processes
-
-if TYPE_CHECKING:
-    import torch
+from benchmarks.transport import PATIENCE_SECONDS, cpu_seconds, hivemind, measure, memory_and_processes
 
 
 async def run_round(
@@ -46,84 +41,26 @@ async def run_round(
     """Be one peer: exchange addresses through the parent, run the rounds, report start and end of each."""
     import torch
 
-    from btard.aggregation import RuleName
-    from btard.behaviour import Behaviour
-    from btard.hashing import digest
-    from btard.identity import IdentityKey, PeerId
-    from btard.round.actions import Finished
-    from btard.round.attempt.attempt import Attempt
-    from btard.round.roster import Roster, first_randomness
-    from btard.round.rules import NONCE_SIZE, AggregationRules, StepRules, VerificationRules
+    from benchmarks.loopback import loopback_peer
+    from benchmarks.protocol import Protocol
     from btard.round.session import Session
-    from btard.round.vectors.buffers import BufferPool
-    from btard.round.vectors.partition import WireType
-    from btard.round.vectors.work import Link
-    from btard.transport.base import PeerAddress
-    from btard.transport.driver import Contribution, SessionDriver
-    from btard.transport.libp2p import Libp2pNode
-    from btard.transport.libp2p.discover import split_maddr
 
     torch.set_num_threads(1)
-    aggregation = AggregationRules(RuleName(rule), tau=1.0, reference_peers=peers)
-    verification = VerificationRules(validators=validators)
-    rules = StepRules(bytes(NONCE_SIZE), values, WireType.FLOAT32, *[PATIENCE] * 5, aggregation, verification)
-    with tempfile.TemporaryDirectory() as directory:
-        identity = Path(directory) / "identity.key"
-        key = IdentityKey.load_or_create(identity)
-        node = await Libp2pNode.create(identity, startup_timeout=PATIENCE)
-        worker = ThreadPoolExecutor(1)
-        try:
-            pipe.send(node.maddrs[0])
-            addresses = [split_maddr(text) for text in pipe.recv()]
-            for peer, maddr in addresses[index + 1 :]:
-                await node.transport.connect(PeerAddress(peer, (maddr,)))
-            session = Session(rules, key, Behaviour(), BufferPool())
-            order = {peer: number for number, (peer, _) in enumerate(addresses)}
-            vector = vector_of(values, index)
-
-            async def recompute(record: Attempt, target: PeerId, link: Link | None) -> torch.Tensor:
-                return vector_of(values, order[target])
-
-            async def contribute() -> Contribution:
-                return Contribution(vector)
-
-            driver = SessionDriver(
-                session, node.transport, rules, recompute, worker, lambda voided: None, charge=node.transport.charge
-            )
-            node.transport.attach(driver)
-            members = tuple(sorted(peer for peer, _ in addresses))
-            roster = Roster(0, members, frozenset(), first_randomness(0, 0))
-            before: tuple[float, ...] = ()
-            pids = os.getpid(), node.daemon_pid
-            for number in range(rounds):
-                if number == 1:
-                    before = tuple(map(cpu_seconds, pids))
-                await asyncio.to_thread(barrier.wait, PATIENCE)
-                start = time.monotonic()
-                outcome = await driver.run_step(roster, digest(b"state"), contribute)
-                if not isinstance(outcome, Finished) or outcome.attempt:
-                    raise RuntimeError(f"the round did not succeed at once: {outcome}")
-                pipe.send((start, time.monotonic(), 0.0, 0.0))
-                roster = outcome.roster
-            cpu = [cpu_seconds(pid) - start for pid, start in zip(pids, before, strict=True)]
-            pipe.send((*cpu, *memory_and_processes()))
-            await asyncio.to_thread(barrier.wait, PATIENCE)
-        finally:
-            await node.close()
-            worker.shutdown()
-
-
-def vector_of(values: int, index: int) -> torch.Tensor:
-    """Return the vector of a peer, (values,) float32: a window of one long vector, so that a validator's recomputation
-    costs nothing; in a real step it takes the place of computing an own gradient."""
-    return _long_vector(values)[1009 * index :][:values]
-
-
-@lru_cache(maxsize=1)
-def _long_vector(values: int) -> torch.Tensor:
-    import torch
-
-    return torch.randn(values + 1009 * 256, generator=torch.Generator().manual_seed(7))
+    async with loopback_peer(index, pipe) as me:
+        protocol = Protocol(Session, me, values, validators=validators, rule=rule)
+        before: tuple[float, ...] = ()
+        pids = os.getpid(), me.node.daemon_pid
+        for number in range(rounds):
+            if number == 1:
+                before = tuple(map(cpu_seconds, pids))
+            run = await protocol.prepare()
+            await asyncio.to_thread(barrier.wait, PATIENCE_SECONDS)
+            start = time.monotonic()
+            await run()
+            pipe.send((start, time.monotonic(), 0.0, 0.0))
+        cpu = [cpu_seconds(pid) - start for pid, start in zip(pids, before, strict=True)]
+        pipe.send((*cpu, *memory_and_processes()))
+        await asyncio.to_thread(barrier.wait, PATIENCE_SECONDS)
 
 
 def ours(
@@ -141,7 +78,7 @@ def main() -> None:
     parser.add_argument("--peers", type=int, default=8, help="number of peers (default: 8)")
     parser.add_argument("--values", type=int, default=18_000_000, help="float32 values (default: 18000000)")
     parser.add_argument("--rounds", type=int, default=5, help="rounds measured after one to warm up (default: 5)")
-    parser.add_argument("--rule", choices=["centered_clip", "mean"], default="centered_clip", help="of ours")
+    parser.add_argument("--rule", default="centered_clip", help="of ours, with its parameters (default: centered_clip)")
     parser.add_argument("--validators", type=float, help="mean number a round (default: one per 16 peers)")
     parser.add_argument("--only", choices=["ours", "hivemind"], help="run one of the two (default: both)")
     parser.add_argument("--output", type=Path, help="also write the figures to this JSON file")

@@ -19,25 +19,17 @@ import argparse
 import asyncio
 import os
 import statistics
-import tempfile
 import time
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Barrier
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.round import vector_of
-from benchmarks.transport import PATIENCE, RoundInbox, cpu_seconds, measure, memory_and_processes
+from benchmarks.transport import PATIENCE_SECONDS, RoundInbox, cpu_seconds, measure, memory_and_processes
 
 if TYPE_CHECKING:
-    import torch
-
-    from btard.identity import IdentityKey, PeerId
-    from btard.round.session import Session
-    from btard.transport.libp2p import Libp2pNode
+    from benchmarks.loopback import LoopbackPeer
 
 KINDS = ("bare", "unchecked", "secure")
 
@@ -56,14 +48,16 @@ class _NoHash:
 class Bare:
     """One peer of rounds without any security."""
 
-    def __init__(self, index: int, node: Libp2pNode, peers: list[PeerId], vector: torch.Tensor) -> None:
-        from btard.round.vectors.partition import Partition, WireType, to_wire
+    def __init__(self, me: LoopbackPeer, values: int) -> None:
+        from benchmarks.protocol import vector_of
+        from btard.vectors.partition import Partition, to_wire
+        from btard.vocabulary import WireType
 
-        self._index, self._node, self._inbox = index, node, RoundInbox()
-        self._partition = Partition(len(vector), len(peers), WireType.FLOAT32)
-        self._flat = to_wire(vector, WireType.FLOAT32)
-        others = [(peer, part) for part, peer in enumerate(peers) if part != index]
-        self._others = others[index:] + others[:index]
+        self._index, self._node, self._inbox = me.index, me.node, RoundInbox()
+        self._partition = Partition(values, len(me.peers), WireType.FLOAT32)
+        self._flat = to_wire(vector_of(values, me.index), WireType.FLOAT32)
+        others = [(peer, part) for part, peer in enumerate(me.peers) if part != me.index]
+        self._others = others[me.index :] + others[: me.index]
         self._number = 0
 
     async def prepare(self) -> Callable[[], Awaitable[None]]:
@@ -83,7 +77,8 @@ class Bare:
 
     async def _round(self) -> None:
         from btard.aggregation import centered_clip
-        from btard.round.vectors.partition import WireType, from_wire, to_wire
+        from btard.vectors.partition import from_wire, to_wire
+        from btard.vocabulary import WireType
 
         self._number += 1
         send, parts = self._node.transport.send_part, b"p%d" % self._number
@@ -99,126 +94,36 @@ class Bare:
         await self._inbox.wait_for(aggregates, len(self._others))
 
 
-class Protocol:
-    """One peer of rounds of the protocol, or of less of it.
-
-    Args:
-        validators: mean number a round.
-        begins_early: whether to enter the step before the round's start, as who knows no barrier must.
-    """
-
-    def __init__(
-        self,
-        session: type[Session],
-        node: Libp2pNode,
-        key: IdentityKey,
-        peers: list[PeerId],
-        vector: torch.Tensor,
-        worker: ThreadPoolExecutor,
-        *,
-        validators: float,
-        begins_early: bool,
-    ) -> None:
-        from btard.aggregation import RuleName
-        from btard.behaviour import Behaviour
-        from btard.round.attempt.attempt import Attempt
-        from btard.round.roster import Roster, first_randomness
-        from btard.round.rules import NONCE_SIZE, AggregationRules, StepRules, VerificationRules
-        from btard.round.vectors.buffers import BufferPool
-        from btard.round.vectors.partition import WireType
-        from btard.round.vectors.work import Link
-        from btard.transport.driver import SessionDriver
-
-        self._node, self._vector, self._begins_early = node, vector, begins_early
-        self._started = asyncio.Event()
-        aggregation = AggregationRules(RuleName.CENTERED_CLIP, tau=1.0, reference_peers=len(peers))
-        verification = VerificationRules(validators=validators)
-        rules = StepRules(bytes(NONCE_SIZE), len(vector), WireType.FLOAT32, *[PATIENCE] * 5, aggregation, verification)
-        order = {peer: number for number, peer in enumerate(peers)}
-
-        async def recompute(record: Attempt, target: PeerId, link: Link | None) -> torch.Tensor:
-            return vector_of(len(vector), order[target])
-
-        machine = session(rules, key, Behaviour(), BufferPool())
-        self._driver = SessionDriver(
-            machine, node.transport, rules, recompute, worker, lambda voided: None, charge=node.transport.charge
-        )
-        self._roster = Roster(0, tuple(sorted(peers)), frozenset(), first_randomness(0, 0))
-
-    async def prepare(self) -> Callable[[], Awaitable[None]]:
-        """Make ready for a round; returns what runs it."""
-        self._node.transport.attach(self._driver)
-        early = asyncio.create_task(self._step()) if self._begins_early else None
-        await asyncio.sleep(0)
-
-        async def run() -> None:
-            self._started.set()
-            await (early or self._step())
-            self._started.clear()
-
-        return run
-
-    async def _step(self) -> None:
-        from btard.hashing import digest
-        from btard.round.actions import Finished
-        from btard.transport.driver import Contribution
-
-        async def contribute() -> Contribution:
-            await self._started.wait()
-            return Contribution(self._vector)
-
-        outcome = await self._driver.run_step(self._roster, digest(b"state"), contribute)
-        if not isinstance(outcome, Finished) or outcome.attempt:
-            raise RuntimeError(f"the round did not succeed at once: {outcome}")
-        self._roster = outcome.roster
-
-
 async def run_peer(
     validators: float, index: int, peers: int, values: int, rounds: int, pipe: Connection, barrier: Barrier
 ) -> None:
     """Be one peer: exchange addresses through the parent, take turns at the kinds, report times and processor time."""
     import torch
 
+    from benchmarks.loopback import loopback_peer
+    from benchmarks.protocol import Protocol
     from benchmarks.unchecked import UncheckedSession
-    from btard.identity import IdentityKey
     from btard.round.session import Session
-    from btard.transport.base import PeerAddress
-    from btard.transport.libp2p import Libp2pNode
-    from btard.transport.libp2p.discover import split_maddr
 
     torch.set_num_threads(1)
-    with tempfile.TemporaryDirectory() as directory:
-        identity = Path(directory) / "identity.key"
-        key = IdentityKey.load_or_create(identity)
-        node = await Libp2pNode.create(identity, startup_timeout=PATIENCE)
-        worker = ThreadPoolExecutor(1)
-        try:
-            pipe.send(node.maddrs[0])
-            addresses = [split_maddr(text) for text in pipe.recv()]
-            for peer, maddr in addresses[index + 1 :]:
-                await node.transport.connect(PeerAddress(peer, (maddr,)))
-            members, vector = [peer for peer, _ in addresses], vector_of(values, index)
-            protocol = partial(Protocol, node=node, key=key, peers=members, vector=vector, worker=worker)
-            kinds = (
-                Bare(index, node, members, vector),
-                protocol(UncheckedSession, validators=0.0, begins_early=True),
-                protocol(Session, validators=validators, begins_early=False),
-            )
-            pids = os.getpid(), node.daemon_pid
-            for number in range(rounds):
-                run = await kinds[number % len(kinds)].prepare()
-                await asyncio.to_thread(barrier.wait, PATIENCE)
-                before, start = [cpu_seconds(pid) for pid in pids], time.monotonic()
-                await run()
-                end = time.monotonic()
-                await asyncio.to_thread(barrier.wait, PATIENCE)
-                python, daemon = (cpu_seconds(pid) - then for pid, then in zip(pids, before, strict=True))
-                pipe.send((start, end, python, daemon))
-            pipe.send((0.0, 0.0, *memory_and_processes()))
-            await asyncio.to_thread(barrier.wait, PATIENCE)
-        finally:
-            await node.close()
-            worker.shutdown()
+    async with loopback_peer(index, pipe) as me:
+        kinds = (
+            Bare(me, values),
+            Protocol(UncheckedSession, me, values, validators=0.0, begins_early=True),
+            Protocol(Session, me, values, validators=validators),
+        )
+        pids = os.getpid(), me.node.daemon_pid
+        for number in range(rounds):
+            run = await kinds[number % len(kinds)].prepare()
+            await asyncio.to_thread(barrier.wait, PATIENCE_SECONDS)
+            before, start = [cpu_seconds(pid) for pid in pids], time.monotonic()
+            await run()
+            end = time.monotonic()
+            await asyncio.to_thread(barrier.wait, PATIENCE_SECONDS)
+            python, daemon = (cpu_seconds(pid) - then for pid, then in zip(pids, before, strict=True))
+            pipe.send((start, end, python, daemon))
+        pipe.send((0.0, 0.0, *memory_and_processes()))
+        await asyncio.to_thread(barrier.wait, PATIENCE_SECONDS)
 
 
 def entry(

@@ -16,7 +16,6 @@ import json
 import multiprocessing as mp
 import os
 import statistics
-import tempfile
 import time
 from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Barrier
@@ -26,7 +25,7 @@ from typing import Any
 import numpy as np
 import psutil
 
-PATIENCE = 180.0
+PATIENCE_SECONDS = 180.0
 """Seconds after which a round or a start counts as failed."""
 
 
@@ -60,7 +59,7 @@ class RoundInbox:
 
     async def wait_for(self, header: bytes, count: int) -> dict[bytes, memoryview]:
         """Return the payloads by sender once `count` of them are there."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while len(self.arrived.get(header, ())) < count:
                 self.changed.clear()
                 await self.changed.wait()
@@ -69,43 +68,35 @@ class RoundInbox:
 
 async def run_ours(index: int, peers: int, values: int, rounds: int, pipe: Connection, barrier: Barrier) -> None:
     """Be one peer: exchange addresses through the parent, run the rounds, report start and end of each."""
-    from btard.transport.base import PeerAddress
-    from btard.transport.libp2p import Libp2pNode
-    from btard.transport.libp2p.discover import split_maddr
+    from benchmarks.loopback import loopback_peer
 
     inbox = RoundInbox()
-    with tempfile.TemporaryDirectory() as directory:
-        node = await Libp2pNode.create(Path(directory) / "identity", inbox=inbox, startup_timeout=PATIENCE)
-        try:
-            pipe.send(node.maddrs[0])
-            addresses = [split_maddr(text) for text in pipe.recv()]
-            for peer, maddr in addresses[index + 1 :]:
-                await node.transport.connect(PeerAddress(peer, (maddr,)))
-            vector = np.random.default_rng(index).standard_normal(values, dtype=np.float32)
-            bounds = [values * part // peers for part in range(peers + 1)]
-            parts = [vector[low:high] for low, high in itertools.pairwise(bounds)]
-            before = cpu_seconds(os.getpid()), cpu_seconds(node.daemon_pid)
-            for number in range(rounds):
-                await asyncio.to_thread(barrier.wait, PATIENCE)
-                start = time.monotonic()
-                others = [(peer, parts[j]) for j, (peer, _) in enumerate(addresses) if j != index]
-                others = others[index:] + others[:index]
-                for peer, part in others:
-                    node.transport.send_part(peer, b"p%d" % number, memoryview(part).cast("B"))
-                received = await inbox.wait_for(b"p%d" % number, peers - 1)
-                aggregate = parts[index].copy()
-                for payload in received.values():
-                    aggregate += np.frombuffer(payload, np.float32)
-                aggregate /= peers
-                for peer, _ in others:
-                    node.transport.send_part(peer, b"a%d" % number, memoryview(aggregate).cast("B"))
-                await inbox.wait_for(b"a%d" % number, peers - 1)
-                pipe.send((start, time.monotonic(), 0.0, 0.0))
-            cpu = cpu_seconds(os.getpid()) - before[0], cpu_seconds(node.daemon_pid) - before[1]
-            pipe.send((*cpu, *memory_and_processes()))
-            await asyncio.to_thread(barrier.wait, PATIENCE)
-        finally:
-            await node.close()
+    async with loopback_peer(index, pipe) as me:
+        send = me.node.transport.send_part
+        me.node.transport.attach(inbox)
+        vector = np.random.default_rng(index).standard_normal(values, dtype=np.float32)
+        bounds = [values * part // peers for part in range(peers + 1)]
+        parts = [vector[low:high] for low, high in itertools.pairwise(bounds)]
+        others = [(peer, parts[j]) for j, peer in enumerate(me.peers) if j != index]
+        others = others[index:] + others[:index]
+        before = cpu_seconds(os.getpid()), cpu_seconds(me.node.daemon_pid)
+        for number in range(rounds):
+            await asyncio.to_thread(barrier.wait, PATIENCE_SECONDS)
+            start = time.monotonic()
+            for peer, part in others:
+                send(peer, b"p%d" % number, memoryview(part).cast("B"))
+            received = await inbox.wait_for(b"p%d" % number, peers - 1)
+            aggregate = parts[index].copy()
+            for payload in received.values():
+                aggregate += np.frombuffer(payload, np.float32)
+            aggregate /= peers
+            for peer, _ in others:
+                send(peer, b"a%d" % number, memoryview(aggregate).cast("B"))
+            await inbox.wait_for(b"a%d" % number, peers - 1)
+            pipe.send((start, time.monotonic(), 0.0, 0.0))
+        cpu = cpu_seconds(os.getpid()) - before[0], cpu_seconds(me.node.daemon_pid) - before[1]
+        pipe.send((*cpu, *memory_and_processes()))
+        await asyncio.to_thread(barrier.wait, PATIENCE_SECONDS)
 
 
 def cpu_seconds(pid: int) -> float:
@@ -146,21 +137,21 @@ def hivemind(index: int, peers: int, values: int, rounds: int, pipe: Connection,
             return result
 
     initial = [] if index == 0 else [pipe.recv()]
-    dht = DHT(initial_peers=initial, start=True, startup_timeout=PATIENCE)
+    dht = DHT(initial_peers=initial, start=True, startup_timeout=PATIENCE_SECONDS)
     pipe.send(str(dht.get_visible_maddrs()[0]))
     tensor = torch.randn(values, generator=torch.Generator().manual_seed(index))
     averager = TimedAverager(
         [tensor], dht, start=True, prefix="benchmark", target_group_size=peers, min_matchmaking_time=3.5
     )
     for _ in range(rounds):
-        barrier.wait(PATIENCE)
+        barrier.wait(PATIENCE_SECONDS)
         start = time.monotonic()
-        group = averager.step(timeout=PATIENCE, allow_retries=False)
+        group = averager.step(timeout=PATIENCE_SECONDS, allow_retries=False)
         if group is None or len(group) != peers:
             raise RuntimeError(f"hivemind averaged with {len(group or ())} of {peers} peers")
         pipe.send((start, time.monotonic(), span[0], span[1]))
     pipe.send((0.0, 0.0, *memory_and_processes()))
-    barrier.wait(PATIENCE)
+    barrier.wait(PATIENCE_SECONDS)
     averager.shutdown()
     dht.shutdown()
 
@@ -212,8 +203,8 @@ def measure(entry: Any, peers: int, values: int, rounds: int) -> dict[str, list[
 
 
 def _receive(pipe: Connection) -> Any:
-    if not pipe.poll(PATIENCE):
-        raise TimeoutError(f"a peer said nothing for {PATIENCE:g} s")
+    if not pipe.poll(PATIENCE_SECONDS):
+        raise TimeoutError(f"a peer said nothing for {PATIENCE_SECONDS:g} s")
     return pipe.recv()
 
 

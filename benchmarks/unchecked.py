@@ -1,7 +1,7 @@
 """The round of the protocol without commitments, MPRNG, checks and validators: what their cost is measured against.
 
 Parts still travel under headers with their hashes, owners still sign what they aggregate, and all members still sign
-one digest before anything moves. Whoever sends what it likes, or aggregates what it likes, is not caught.
+one digest before anything moves. A peer that sends or aggregates what it likes is not caught.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from btard.hashing import tagged_digest
 from btard.identity import MessageKind, PeerId
 from btard.round.actions import Action
 from btard.round.attempt.attempt import Attempt
+from btard.round.context import StepContext
 from btard.round.messages.bodies import Commit, Digest, Phase
 from btard.round.phases.agree import AgreePhase, next_roster
 from btard.round.phases.commit import CommitPhase
-from btard.round.phases.phase import StepContext
 from btard.round.session import Session
 from btard.round.step import StepMachine
 
@@ -24,10 +24,10 @@ class _NoCommitment(CommitPhase):
     """Hashes the own parts for their headers, and goes on at once."""
 
     def _commit(self, digests: tuple[bytes, ...], momentum: bytes) -> list[Action]:
-        attempt, step = self._attempt, self._step
-        nothing = Commit(attempt.context, step.parameters, self._decided, (), bytes(32), momentum, ())
-        attempt.commits.update(dict.fromkeys(attempt.members, nothing))
-        attempt.commits[attempt.me] = replace(nothing, parts=digests)
+        attempt, context = self._attempt, self._context
+        nothing = Commit(attempt.seats.attempt_id, context.parameters, self._decided, (), bytes(32), momentum, ())
+        attempt.said.commits.update(dict.fromkeys(attempt.seats.members, nothing))
+        attempt.said.commits[attempt.seats.me] = replace(nothing, parts=digests)
         self._committed = True
         return []
 
@@ -39,14 +39,14 @@ class _NoCommitment(CommitPhase):
 class _AgreeOnAggregates(AgreePhase):
     """Signs the hashes of the aggregates and the next roster."""
 
-    def __init__(self, step: StepContext, attempt: Attempt) -> None:
-        self._step = step
+    def __init__(self, context: StepContext, attempt: Attempt) -> None:
+        self._context = context
         self.attempt = attempt
-        attempt.randomness = tagged_digest("unchecked", attempt.roster.randomness)
+        attempt.results.randomness = tagged_digest("unchecked", attempt.seats.roster.randomness)
         self.following = next_roster(attempt, frozenset(), 0)
-        signed = (attempt.signed[MessageKind.AGGREGATE, owner].content_digest() for owner in attempt.owners)
-        transcript = tagged_digest("btard transcript", attempt.context, *signed)
-        self.digest = Digest(attempt.context, transcript, step.parameters, self.following.digest)
+        signed = (attempt.said.signed[MessageKind.AGGREGATE, owner].content_digest() for owner in attempt.seats.owners)
+        transcript = tagged_digest("btard transcript", attempt.seats.attempt_id, *signed)
+        self.digest = Digest(attempt.seats.attempt_id, transcript, context.parameters, self.following.digest)
 
 
 class _UncheckedStep(StepMachine):
@@ -54,12 +54,13 @@ class _UncheckedStep(StepMachine):
 
     def _new_attempt(self, number: int, members: tuple[PeerId, ...]) -> None:
         super()._new_attempt(number, members)
-        self._commit = self._phase = _NoCommitment(self._step, self.attempt, self._history.decided, examined=False)
+        context, decided, gradient = self._context, self._history.decided, self._gradient
+        self._commit = self._phase = _NoCommitment(context, self.attempt, decided, examined=False, gradient=gradient)
 
     def _next_phase(self, now: float) -> list[Action]:
         if self._phase.phase is not Phase.GATHER:
             return super()._next_phase(now)
-        self._agree = _AgreeOnAggregates(self._step, self.attempt)
+        self._agree = _AgreeOnAggregates(self._context, self.attempt)
         return self._enter(now, self._agree)
 
 

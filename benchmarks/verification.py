@@ -15,8 +15,9 @@ from collections.abc import Callable
 
 import torch
 
-from btard.round.vectors.partition import Partition, WireType
-from btard.verification import Projection
+from btard.vectors.partition import Partition
+from btard.verification.projection import Projection
+from btard.vocabulary import WireType
 
 SIZES = ((8, 18_000_000), (16, 1_000_000))
 SIMULATED = (256, 4096)

@@ -5,8 +5,11 @@ from blake3 import blake3
 DIGEST_SIZE = 32
 """Bytes of a digest."""
 
+Payload = bytes | bytearray | memoryview
+"""The bytes of a part as they travel; a memoryview is C-contiguous with format 'B'."""
 
-def digest(data: bytes | bytearray | memoryview) -> bytes:
+
+def digest(data: Payload) -> bytes:
     """Return the 32-byte BLAKE3 digest of `data`."""
     return bytes(blake3(data).digest())
 

@@ -8,12 +8,12 @@ import sys
 import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
 from types import TracebackType
 from typing import Any
 
 from btard.errors import UserError
 from btard.printable import printable_lines
+from btard.vocabulary import LogFormat
 
 logger = logging.getLogger(__name__)
 
@@ -23,16 +23,9 @@ _LEVELS = {10: "DEBUG", 20: "INFO", 30: "WARNING", 40: "ERROR", 50: "CRITICAL"}
 _TEXT = "%(asctime)s %(levelname)s %(message)s"
 
 
-class LogFormat(StrEnum):
-    """How a line is written."""
-
-    TEXT = "text"
-    JSON = "json"
-
-
 @dataclass
 class Moment:
-    """What a process is busy with, for whoever reads its log.
+    """What a process is busy with, for the readers of its log.
 
     One a process: a daemon takes part in one step at a time, and lines about it come from tasks and threads that a
     context variable would not reach.

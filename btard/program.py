@@ -9,11 +9,7 @@ from collections.abc import Callable
 from types import FrameType
 
 from btard.errors import UserError
-
-EXIT_USER_ERROR = 2
-EXIT_INTERRUPTED = 130
-EXIT_BROKEN_PIPE = 141
-EXIT_TERMINATED = 143
+from btard.vocabulary import ExitCode
 
 _FIRST_PROCESS = 1
 
@@ -31,24 +27,14 @@ def guarded(program: str, run: Callable[[], int]) -> int:
         from btard.logs import tell_error
 
         tell_error(program, error)
-        return EXIT_USER_ERROR
+        return ExitCode.USER_ERROR
     except KeyboardInterrupt:
-        return EXIT_INTERRUPTED
+        return ExitCode.INTERRUPTED
     except BrokenPipeError:
-        # Whoever read our output has gone; Python would complain once more when it flushes at the end.
+        # The reader of our output has gone; Python would complain once more when it flushes at the end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_BROKEN_PIPE
-
-
-def installed_version() -> str:
-    """Return this software's version."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("btard")
-    except PackageNotFoundError:  # run from a checkout that nobody installed
-        return "unknown"
+        return ExitCode.BROKEN_PIPE
 
 
 def _terminate(_number: int, _frame: FrameType | None) -> None:
-    raise SystemExit(EXIT_TERMINATED)
+    raise SystemExit(ExitCode.TERMINATED)

@@ -1,6 +1,6 @@
-"""How attackers talk to each other behind everyone's back: who they are, and small or large notes about a step.
+"""How attackers talk to each other behind everyone's back: their names, and small or large notes about a step.
 
-A note is read without waiting by whoever comes later; only `wait_for` waits, and never longer than it is told: it is
+A peer that comes later reads a note without waiting; only `wait_for` waits, and never longer than it is told: it is
 for the worker thread that computes gradients, never for the event loop.
 """
 
@@ -31,7 +31,7 @@ class Channel(Protocol):
         """Say that this peer is one of us."""
 
     def members(self) -> frozenset[PeerId]:
-        """Return who has joined."""
+        """Return the peers that have joined."""
 
     def post(self, step: int, topic: str, author: PeerId, note: bytes) -> None:
         """Leave a note; notes of steps long past are thrown away."""
@@ -91,6 +91,7 @@ class DirectoryChannel:
         return frozenset(self._authors(self._joined))
 
     def post(self, step: int, topic: str, author: PeerId, note: bytes) -> None:
+        """Leave a note as a file that appears whole, and throw away the own notes of steps long past."""
         folder = self._folder(step, topic)
         with contextlib.suppress(OSError):
             folder.mkdir(parents=True, exist_ok=True)
@@ -145,9 +146,9 @@ def open_channel(place: str | None) -> Channel:
     return DirectoryChannel(Path(place))
 
 
-def wait_for(channel: Channel, step: int, topic: str, authors: int, patience: float) -> dict[PeerId, bytes]:
-    """Return the notes on a topic once there are as many as `authors`, or what there is after `patience` seconds."""
-    deadline = time.monotonic() + patience
+def wait_for(channel: Channel, step: int, topic: str, authors: int, patience_seconds: float) -> dict[PeerId, bytes]:
+    """Return the notes on a topic once there are as many as `authors`, or what there is after `patience_seconds`."""
+    deadline = time.monotonic() + patience_seconds
     while True:
         notes = channel.read(step, topic)
         if len(notes) >= authors or time.monotonic() >= deadline:

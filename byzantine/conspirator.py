@@ -8,6 +8,7 @@ from btard.byzantine.attacker import Attacker
 from btard.byzantine.channel import open_channel, wait_for
 from btard.byzantine.settings import BehaviourSettings
 from btard.identity import IdentityKey, PeerId
+from btard.tensors import bytes_of
 
 _TOPIC = "gradient"
 
@@ -25,7 +26,7 @@ class Conspirator(Attacker):
 
     @property
     def colluders(self) -> frozenset[PeerId]:
-        """All who are in on it, this peer included."""
+        """All colluders, this peer included."""
         return self.channel.members()
 
     def known_gradients(self, step: int, gradient: torch.Tensor) -> list[torch.Tensor]:
@@ -34,13 +35,16 @@ class Conspirator(Attacker):
         Nobody sees the gradients of honest peers before the barrier, so these stand for them: all are computed honestly
         on batches of one distribution.
         """
-        own = gradient.detach().cpu().contiguous()
-        self.channel.post(step, _TOPIC, self.me, own.numpy().tobytes())
+        self.foretell(step, gradient)
+        own = gradient.detach().cpu()
         notes = wait_for(self.channel, step, _TOPIC, len(self._computing()), self.settings.collude_patience)
         notes.pop(self.me, None)
         others = [(peer, note) for peer, note in notes.items() if len(note) == 4 * len(own)]
         vectors = {peer: torch.frombuffer(bytearray(note), dtype=torch.float32) for peer, note in others}
         return [vector for _, vector in sorted((vectors | {self.me: own}).items())]
+
+    def foretell(self, step: int, vector: torch.Tensor) -> None:
+        self.channel.post(step, _TOPIC, self.me, bytes(bytes_of(vector.cpu())))
 
     def _computing(self) -> frozenset[PeerId]:
         """The colluders that compute a gradient in this step, as far as the roster tells."""

@@ -1,4 +1,8 @@
-"""The settings of a behaviour, under the names that the published experiments use."""
+"""The settings of behaviours, under the names that the published experiments use.
+
+A peer has one behaviour; a swarm on one machine and a simulation deal several to peers, when and as hard as the same
+settings say.
+"""
 
 from __future__ import annotations
 
@@ -7,39 +11,50 @@ from typing import Annotated
 
 from pydantic import Field
 
-from btard.configuration import Option, Probability, Settings
+from btard.configuration import Group, Option, Probability, Seed, Settings
+from btard.home import document
 
-_GROUP = "Byzantine behaviour (experiments)"
+AttackStart = Annotated[
+    int, Field(ge=0), Option("first step of the attack", unit="steps", group=Group.BYZANTINE, env=("ATTACK_START",))
+]
+
+Crowd = Annotated[int, Option("how many peers, honest and Byzantine", unit="peers", group=Group.SWARM)]
+
+Liars = Annotated[int, Field(ge=0), Option("how many of the peers lie", unit="peers", group=Group.BYZANTINE)]
 
 
-class BehaviourSettings(Settings):
-    """Whether and when a peer lies, and how much."""
+class AttackTimes(Settings):
+    """In which steps a peer lies."""
 
-    attack_type: Annotated[
-        str,
-        Option(
-            "what the peer does wrong: NONE, SIGN_FLIPPING, or any other behaviour that is installed; "
-            "docs/writing-a-behaviour.md lists ours",
-            group=_GROUP,
-            env=("ATTACK_TYPE",),
-        ),
-    ] = "NONE"
-    attack_start: Annotated[
-        int, Field(ge=0), Option("first step of the attack", unit="steps", group=_GROUP, env=("ATTACK_START",))
-    ] = 3000
+    attack_start: AttackStart = 3000
     attack_every: Annotated[
         int,
         Field(ge=1),
-        Option("attack only every so many steps, from the first on", unit="steps", group=_GROUP, env=("ATTACK_EVERY",)),
+        Option(
+            "attack only every so many steps, from the first on",
+            unit="steps",
+            group=Group.BYZANTINE,
+            env=("ATTACK_EVERY",),
+        ),
     ] = 1
     attack_proba: Annotated[
         Probability,
-        Option("how likely each of these steps is attacked", unit="probability", group=_GROUP, env=("ATTACK_PROBA",)),
+        Option(
+            "how likely each of these steps is attacked",
+            unit="probability",
+            group=Group.BYZANTINE,
+            env=("ATTACK_PROBA",),
+        ),
     ] = 1.0
+
+
+class AttackStrength(Settings):
+    """How often a peer lies, and how much."""
+
     max_attacks: Annotated[
         int,
         Field(ge=0),
-        Option("how many steps are attacked at most", unit="attacks", group=_GROUP, env=("MAX_ATTACKS",)),
+        Option("how many steps are attacked at most", unit="attacks", group=Group.BYZANTINE, env=("MAX_ATTACKS",)),
     ] = 10**9
     check_proba: Annotated[
         Probability | None,
@@ -47,54 +62,70 @@ class BehaviourSettings(Settings):
             "how likely an attacker counts as caught after each attacked step, and leaves by itself, as in the "
             "published experiments; with none only the protocol's verdicts remove it",
             unit="probability",
-            group=_GROUP,
+            group=Group.BYZANTINE,
             env=("CHECK_PROBA",),
         ),
     ] = None
     direction_seed: Annotated[
-        int,
-        Field(ge=0, le=2**63 - 1),
-        Option("seed of the direction that CONSTANT_DIRECTION attackers share", group=_GROUP, env=("DIRECTION_SEED",)),
+        Seed,
+        Option(
+            "seed of the direction that CONSTANT_DIRECTION attackers share",
+            group=Group.BYZANTINE,
+            env=("DIRECTION_SEED",),
+        ),
     ] = 666
     delay_steps: Annotated[
         int,
         Field(ge=1),
-        Option("how old the gradients of DELAYED_GRADIENT are", unit="steps", group=_GROUP, env=("DELAY_STEPS",)),
-    ] = 1000
-    attack_directory: Annotated[
-        Path | None,
         Option(
-            "where DELAYED_GRADIENT keeps past gradients, 4 bytes times dimension times DELAY_STEPS; a temporary "
-            "directory, lost on restart, if not given",
-            group=_GROUP,
-            env=("ATTACK_DIRECTORY",),
+            "how old the gradients of DELAYED_GRADIENT are", unit="steps", group=Group.BYZANTINE, env=("DELAY_STEPS",)
         ),
-    ] = None
+    ] = 1000
+    epsilon: Annotated[
+        float,
+        Field(gt=0),
+        Option(
+            "INNER_PRODUCT sends minus this times the mean; published: 0.1, 0.6",
+            group=Group.BYZANTINE,
+            env=("EPSILON",),
+        ),
+    ] = 0.1
+    noise_std: Annotated[
+        float,
+        Field(gt=0),
+        Option(
+            "standard deviation of what RANDOM_NOISE adds to every number", group=Group.BYZANTINE, env=("NOISE_STD",)
+        ),
+    ] = 1.0
     attack_delay: Annotated[
         float,
         Field(ge=0),
         Option(
             "how long the LATE_ behaviours, SLOW and UNDEAD hold messages back",
             unit="seconds",
-            group=_GROUP,
+            group=Group.BYZANTINE,
             env=("ATTACK_DELAY",),
         ),
     ] = 5.0
-    epsilon: Annotated[
-        float,
-        Field(gt=0),
-        Option("INNER_PRODUCT sends minus this times the mean; published: 0.1, 0.6", group=_GROUP, env=("EPSILON",)),
-    ] = 0.1
-    noise_std: Annotated[
-        float,
-        Field(gt=0),
-        Option("standard deviation of what RANDOM_NOISE adds to every number", group=_GROUP, env=("NOISE_STD",)),
-    ] = 1.0
+
+
+class AttackDetails(Settings):
+    """What single behaviours do."""
+
+    attack_directory: Annotated[
+        Path | None,
+        Option(
+            "where DELAYED_GRADIENT keeps past gradients, 4 bytes times dimension times DELAY_STEPS; a temporary "
+            "directory, lost on restart, if not given",
+            group=Group.BYZANTINE,
+            env=("ATTACK_DIRECTORY",),
+        ),
+    ] = None
     noise_relative: Annotated[
         bool,
         Option(
             "whether NOISE_STD counts in standard deviations of the gradients that the colluders know",
-            group=_GROUP,
+            group=Group.BYZANTINE,
             env=("NOISE_RELATIVE",),
         ),
     ] = False
@@ -104,21 +135,25 @@ class BehaviourSettings(Settings):
         Option(
             "angle of ROP's perturbation to its reference, 90 being orthogonal",
             unit="degrees",
-            group=_GROUP,
+            group=Group.BYZANTINE,
             env=("ROP_ANGLE",),
         ),
     ] = 90.0
     rop_length: Annotated[
         float,
         Field(gt=0),
-        Option("length of ROP's perturbation; published: 1, the clipping radius", group=_GROUP, env=("ROP_LENGTH",)),
+        Option(
+            "length of ROP's perturbation; published: 1, the clipping radius",
+            group=Group.BYZANTINE,
+            env=("ROP_LENGTH",),
+        ),
     ] = 1.0
     drift: Annotated[
         float,
         Field(ge=0),
         Option(
             "relative size of the rounding errors of DRIFT, an honest peer on other hardware",
-            group=_GROUP,
+            group=Group.BYZANTINE,
             env=("DRIFT",),
         ),
     ] = 1e-3
@@ -127,7 +162,7 @@ class BehaviourSettings(Settings):
         Option(
             "where colluders meet: a directory that all of them reach, or memory:NAME within one process; without it "
             "an attacker is alone",
-            group=_GROUP,
+            group=Group.BYZANTINE,
             env=("COLLUDE_AT",),
         ),
     ] = None
@@ -137,7 +172,36 @@ class BehaviourSettings(Settings):
         Option(
             "how long an attacker waits for the gradients of its colluders",
             unit="seconds",
-            group=_GROUP,
+            group=Group.BYZANTINE,
             env=("COLLUDE_PATIENCE",),
         ),
     ] = 2.0
+
+
+class BehaviourSettings(AttackTimes, AttackStrength, AttackDetails):
+    """Whether and when a peer lies, and how much."""
+
+    attack_type: Annotated[
+        str,
+        Option(
+            "what the peer does wrong: NONE, SIGN_FLIPPING, or any other behaviour that is installed; "
+            f"{document('writing-a-behaviour')} lists ours",
+            group=Group.BYZANTINE,
+            env=("ATTACK_TYPE",),
+        ),
+    ] = "NONE"
+
+
+class LiarSettings(AttackTimes):
+    """How many peers of a swarm lie, and in what."""
+
+    byzantine: Liars = 0
+    attack: Annotated[
+        list[str],
+        Field(default_factory=lambda: ["SIGN_FLIPPING"], min_length=1),
+        Option(
+            "what they do wrong, any installed ATTACK_TYPE; several are dealt in turn",
+            group=Group.BYZANTINE,
+            env=("ATTACK_TYPE",),
+        ),
+    ]

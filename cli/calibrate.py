@@ -3,60 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
 
-from btard.configuration import Option, Settings
-from btard.peer.settings import Device
-
-_TASK = "Task"
-_TRAINING = "Training"
-_MEASUREMENT = "Measurement"
+from btard.configuration import Group, Option
+from btard.configuration.shared.training import ComputeDevice, CorpusSettings, GradientSettings
+from btard.vocabulary import Device
 
 
-class Arithmetic(StrEnum):
-    """The arithmetic of forward and backward passes; repeated here, because the original imports torch."""
-
-    NONE = "none"
-    BF16 = "bf16"
-    FP16 = "fp16"
-
-
-class CalibrateSettings(Settings):
+class CalibrateSettings(CorpusSettings, GradientSettings):
     """Settings of `btard calibrate`, which measures how far honest computations of one gradient differ here."""
 
-    task: Annotated[str, Option("what is trained: albert, digits or gpt", group=_TASK)] = "gpt"
-    size: Annotated[str, Option("size of the task's model: tiny, or small (gpt) or large (albert)", group=_TASK)] = (
-        "tiny"
-    )
-    data: Annotated[
-        str,
-        Option("corpus: builtin, a path, or a Hub data set as OWNER/NAME:CONFIGURATION or hub:OWNER/NAME", group=_TASK),
-    ] = "builtin"
-    tokenizer: Annotated[
-        str | None, Option("path of a tokenizer.json; with none one is trained from the corpus", group=_TASK)
-    ] = None
-    cache_dir: Annotated[Path | None, Option("where tokenised data are kept", group=_TASK)] = None
-
-    batch_size: Annotated[
-        int, Field(ge=1, le=2**20), Option("samples of a peer in a step", unit="samples", group=_TRAINING)
-    ] = 8
-    max_grad_norm: Annotated[
-        float, Field(ge=0), Option("longer gradients are scaled down to this norm, 0 for never", group=_TRAINING)
-    ] = 1.0
-    precision: Annotated[Arithmetic, Option("arithmetic of forward and backward", group=_TRAINING)] = Arithmetic.NONE
-    seed: Annotated[int, Field(ge=0, lt=2**63), Option("seed of the initial weights", group=_TRAINING)] = 1337
-
-    device: Annotated[Device, Option("auto takes CUDA where there is one, else the CPU", group=_MEASUREMENT)] = (
-        Device.AUTO
-    )
+    device: ComputeDevice = Device.AUTO
     samples: Annotated[
-        int, Field(ge=1, le=10_000), Option("how many gradients to compare", unit="gradients", group=_MEASUREMENT)
+        int, Field(ge=1, le=10_000), Option("how many gradients to compare", unit="gradients", group=Group.MEASUREMENT)
     ] = 20
-    output: Annotated[Path, Option("where the tolerance is written", group=_MEASUREMENT)] = Path("tolerance.json")
+    output: Annotated[Path, Option("where the tolerance is written", group=Group.MEASUREMENT)] = Path("tolerance.json")
 
 
 def main(argv: Sequence[str]) -> int:
@@ -74,21 +38,21 @@ def main(argv: Sequence[str]) -> int:
 
     from btard.errors import UserError
     from btard.peer.trainer import chosen_device
-    from btard.swarm.calibration import Workload, measure, table, tolerance
+    from btard.swarm.calibration import CalibrationWork, measure, table, tolerance
     from btard.tasks.data.hub import HubAccess
     from btard.tasks.data.spec import DataSpec
     from btard.tasks.registry import check_task, load_task
-    from btard.tasks.training_state import Precision, best_device
+    from btard.tasks.training_state import best_device
 
     check_task(settings.task, settings.size)
     if settings.output.is_dir() or not settings.output.absolute().parent.is_dir():
         raise UserError(f"--output is {settings.output}, but must be a file in a folder that exists")
     spec = DataSpec.parse(settings.data, settings.tokenizer)
-    work = Workload(
+    work = CalibrationWork(
         task=load_task(settings.task, settings.size, spec, settings.cache_dir, access=HubAccess(None, signed_in=True)),
         batch_size=settings.batch_size,
         max_grad_norm=settings.max_grad_norm or None,
-        precision=Precision(settings.precision.value),
+        precision=settings.precision,
         seed=settings.seed,
         device=chosen_device(settings.device) or best_device(),
     )

@@ -1,10 +1,13 @@
-"""`btard data prepare`: tokenises a corpus before a run, so that no peer has to wait for it."""
+"""`btard data`: the installed tasks and their settings; and corpora tokenised before a run, so that no peer waits."""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
+from btard.configuration.named import written
+from btard.configuration.options import settings_of
 from btard.tasks.data.spec import DataSpec
-from btard.tasks.registry import TASK_SIZES, check_task
+from btard.tasks.registry import TASKS, check_task, find_task, load_task
 
 BUILTIN = "builtin"
 
@@ -16,6 +19,8 @@ def main(argv: list[str]) -> int:
         UserError: the task, corpus or tokenizer is not to be had, or the cached form is damaged.
     """
     arguments = _parser().parse_args(argv)
+    if arguments.command == "tasks":
+        return _list(arguments.names or TASKS.names())
     check_task(arguments.task, arguments.size)
     return _prepare(arguments)
 
@@ -23,6 +28,13 @@ def main(argv: list[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="btard data", description="Corpora and their tokenised form.")
     commands = parser.add_subparsers(dest="command", required=True)
+    tasks = commands.add_parser(
+        "tasks",
+        help="list the installed tasks",
+        description="Lists the installed tasks, each with its sizes and with the settings of its own, which are "
+        "written behind its name as NAME:KEY=VALUE,KEY=VALUE.",
+    )
+    tasks.add_argument("names", nargs="*", metavar="TASK", help=f"{', '.join(TASKS.names())}; all if none is given")
     prepare = commands.add_parser(
         "prepare",
         help="tokenise a corpus into the cache",
@@ -30,9 +42,12 @@ def _parser() -> argparse.ArgumentParser:
         "Peers of a run must have the same fingerprint.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    sizes = "; ".join(f"{name}: {', '.join(sizes)}" for name, sizes in TASK_SIZES.items())
-    prepare.add_argument("--task", default="gpt", help=f"one of {', '.join(TASK_SIZES)}")
-    prepare.add_argument("--size", default="tiny", help=f"the task's size ({sizes})")
+    prepare.add_argument(
+        "--task",
+        default="gpt",
+        help=f"one of {', '.join(TASKS.names())}; one with settings of its own as NAME:KEY=VALUE,KEY=VALUE",
+    )
+    prepare.add_argument("--size", default="tiny", help="the task's size; btard data tasks lists them")
     prepare.add_argument(
         "--data",
         default=BUILTIN,
@@ -49,13 +64,22 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _list(names: Sequence[str]) -> int:
+    for task in [find_task(name) for name in names]:
+        print(f"{task.name}: {', '.join(task.sizes)}")
+        defaults = task.Settings().values
+        for name, setting in settings_of(task.Settings).items():
+            expected = setting.expectation(with_bounds=True)
+            print(f"  {written(name, defaults[name])}: {setting.option.meaning}; {expected}")
+    return 0
+
+
 def _prepare(arguments: argparse.Namespace) -> int:
     from rich import progress as bars
     from rich.console import Console
 
     from btard.tasks.data.hub import HubAccess
-    from btard.tasks.data.prepare import Progress, Stage
-    from btard.tasks.registry import load_task
+    from btard.tasks.data.progress import PreparationProgress, PreparationStage
     from btard.tasks.text import TextTask
 
     console = Console(stderr=True)
@@ -66,9 +90,9 @@ def _prepare(arguments: argparse.Namespace) -> int:
         bars.TimeElapsedColumn(),
     )
     with bars.Progress(*columns, console=console) as bar:
-        shown: dict[Stage, bars.TaskID] = {}
+        shown: dict[PreparationStage, bars.TaskID] = {}
 
-        def report(progress: Progress) -> None:
+        def report(progress: PreparationProgress) -> None:
             if progress.stage not in shown:
                 shown[progress.stage] = bar.add_task(progress.stage.value)
             bar.update(shown[progress.stage], completed=progress.done, total=progress.total)

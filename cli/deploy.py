@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
 
-_COMMANDS = {
+COMMANDS = {
     "up": "start a coordinator and peers, replace lost ones, terminate everything at the end",
     "status": "show the machines and what they have cost",
     "logs": "print what the machines say",
@@ -23,7 +23,7 @@ _USAGE = "\n".join(
         "",
         "A run on AWS: one coordinator, and peers on spot instances.",
         "",
-        *(f"  {name:<10}  {summary}" for name, summary in _COMMANDS.items()),
+        *(f"  {name:<10}  {summary}" for name, summary in COMMANDS.items()),
         "",
         "`btard deploy aws COMMAND --help` tells more.",
     ]
@@ -37,18 +37,19 @@ def main(argv: Sequence[str]) -> int:
         UserError: the words are wrong, or AWS refused.
     """
     from btard.errors import UserError
+    from btard.home import document
 
     words = list(argv)
     if words and words[0] == "aws":
         words = words[1:]
     elif words and words[0] not in ("-h", "--help"):
-        raise UserError(f"btard deploy knows aws, not {words[0]!r}; docs/kubernetes.md tells of Kubernetes")
+        raise UserError(f"btard deploy knows aws, not {words[0]!r}; {document('kubernetes')} tells of Kubernetes")
     if not words or words[0] in ("-h", "--help", "help"):
         print(_USAGE)
         return 0
     name, *rest = words
-    if name not in _COMMANDS:
-        close = difflib.get_close_matches(name, _COMMANDS, n=1)
+    if name not in COMMANDS:
+        close = difflib.get_close_matches(name, COMMANDS, n=1)
         raise UserError(f"there is no command {name!r}; perhaps {close[0]} was meant" if close else _USAGE)
     return _run(name, rest)
 
@@ -68,7 +69,7 @@ def _run(name: str, words: list[str]) -> int:
 
         run_up(up, _console())
     elif name == "status":
-        wanted = load_settings(settings.StatusSettings, words, program=program)
+        wanted = load_settings(settings.FleetStatusSettings, words, program=program)
         from btard.deploy.aws.status import status
 
         return status(wanted, _console())

@@ -12,7 +12,7 @@ from pathlib import Path
 from btard.configuration import Row, Settings, describe, installed_settings
 from btard.errors import UserError
 
-GUIDE = Path(__file__).parents[1] / "docs" / "operations.md"
+GUIDE = Path(__file__).resolve().parents[1] / "docs" / "operations.md"
 
 _USAGE = """usage: btard docs [--check]
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from btard.peer.doctor.finding import Finding
+    from btard.peer.doctor.finding import CheckResult
 
 _FAILED = 1
 _SIGNS = {"ok": "ok", "failed": "FAILED", "untested": "?"}
@@ -25,25 +25,25 @@ def main(argv: Sequence[str]) -> int:
 
     import uvloop
 
-    from btard.coordinator.addresses import announce_maddrs, listen_maddrs
-    from btard.peer.doctor.examination import Examination
-    from btard.peer.doctor.finding import Outcome
+    from btard.coordinator.network.addresses import announce_maddrs, listen_maddrs
+    from btard.peer.doctor.examination import Checkup
+    from btard.peer.doctor.finding import CheckOutcome
 
     listen = listen_maddrs(settings.host, settings.port)
     announce = announce_maddrs(settings.announce, settings.port)
 
     async def run() -> int:
         code = 0
-        async for finding in Examination(settings, listen, announce).run():
+        async for finding in Checkup(settings, listen, announce).run():
             _show(finding, as_json=settings.json)
-            if finding.outcome is Outcome.FAILED:
+            if finding.outcome is CheckOutcome.FAILED:
                 code = _FAILED
         return code
 
     return uvloop.run(run())
 
 
-def _show(finding: Finding, *, as_json: bool) -> None:
+def _show(finding: CheckResult, *, as_json: bool) -> None:
     """Print one finding; what strangers said in it cannot steer the terminal."""
     from btard.printable import printable
 

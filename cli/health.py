@@ -12,10 +12,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from btard.program import EXIT_USER_ERROR
-
-HEARTBEAT_FILE = "heartbeat"
-"""As `btard.transport.libp2p.node` names it, which imports hivemind; a test keeps them equal."""
+from btard.vocabulary import HEARTBEAT_FILE, ExitCode
 
 MOST_SECONDS = 60.0
 """A heartbeat that is older means that the event loop or p2pd hangs, or that the daemon has ended."""
@@ -29,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     directory = words[0] if words else os.environ.get("BTARD_DIRECTORY")
     if directory is None or len(words) > 1:
         print("usage: python -m btard.cli.health DIRECTORY (or BTARD_DIRECTORY in the environment)", file=sys.stderr)
-        return EXIT_USER_ERROR
+        return ExitCode.USER_ERROR
     try:
         age = time.time() - (Path(directory) / HEARTBEAT_FILE).stat().st_mtime
     except OSError as error:

@@ -1,4 +1,4 @@
-"""`btard key`: who a key file is, an encrypted copy of it, and the key back from the copy."""
+"""`btard key`: the peer id of a key file, an encrypted copy of it, and the key back from the copy."""
 
 from __future__ import annotations
 

@@ -6,8 +6,8 @@ import difflib
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 
+from btard import __version__
 from btard.cli.program import call, guarded
 from btard.errors import UserError
 
@@ -32,7 +32,7 @@ COMMANDS = {
     "replay": Command("btard.cli.replay", "show a run that is over as a page in the browser"),
     "roster": Command("btard.cli.roster", "tell why the roster of a run is as it is"),
     "simulate": Command("btard.cli.simulate", "run the protocol among simulated peers, some of whom lie"),
-    "data": Command("btard.cli.data", "prepare the public data that tasks train on"),
+    "data": Command("btard.cli.data", "list the tasks, and prepare the data that they train on"),
     "calibrate": Command("btard.cli.calibrate", "measure how far honest gradients differ on this machine"),
     "deploy": Command("btard.cli.deploy", "run on AWS: machines are started, replaced and ended"),
     "docs": Command("btard.cli.docs", None),
@@ -50,7 +50,7 @@ def _dispatch(words: Sequence[str]) -> int:
         print(_help())
         return 0
     if words[0] == "--version":
-        print(f"{PROGRAM} {version(PROGRAM)}")
+        print(f"{PROGRAM} {__version__}")
         return 0
     name, *rest = words
     if name not in COMMANDS:

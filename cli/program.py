@@ -5,9 +5,9 @@ from __future__ import annotations
 import importlib
 from collections.abc import Sequence
 
-from btard.program import EXIT_INTERRUPTED, EXIT_USER_ERROR, guarded
+from btard.program import guarded
 
-__all__ = ["EXIT_INTERRUPTED", "EXIT_USER_ERROR", "call", "guarded"]
+__all__ = ["call", "guarded"]
 
 
 def call(module: str, function: str, argv: Sequence[str]) -> int:

@@ -30,7 +30,7 @@ def main(argv: Sequence[str]) -> int:
     from btard.coordinator.dashboard.service import Dashboard, replay
     from btard.coordinator.dashboard.source import coordinator_directory
     from btard.errors import UserError
-    from btard.swarm.telemetry.address import check_address
+    from btard.swarm.http.address import check_address
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     directory = coordinator_directory(arguments.directory)

@@ -9,9 +9,27 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
-from btard.cli.events import EVENTS, read_events
+from btard.swarm.events.coordinator import (
+    BanUnproven,
+    BanVerified,
+    CoordinatorEvent,
+    FirstRoster,
+    MemberBanned,
+    MemberJoined,
+    MemberLeft,
+)
+from btard.swarm.events.peer import (
+    AttemptVoided,
+    BanWithdrawn,
+    JoinedRun,
+    LeftRun,
+    PeerAdmitted,
+    PeerBanned,
+    PeerEvent,
+    PlaceLost,
+)
+from btard.swarm.events.reading import EVENTS_FILE, read_log
 
 
 class Change(StrEnum):
@@ -29,7 +47,7 @@ class Entry:
     """One change of the roster.
 
     Attributes:
-        step: in which it happened; of who joined, the first one that it is a member in.
+        step: in which it happened; for a joined peer, the first one that it is a member in.
         peer: text id.
         what: has happened to it.
         reason: in words; empty where the log does not tell.
@@ -68,15 +86,15 @@ def main(argv: Sequence[str]) -> int:
 
     from btard.errors import UserError
 
-    entries = history(read_events(arguments.directory))
+    entries = history(read_log(arguments.directory))
     if not entries:
-        raise UserError(f"{arguments.directory / EVENTS} tells nothing about a roster; has the run begun?")
+        raise UserError(f"{arguments.directory / EVENTS_FILE} tells nothing about a roster; has the run begun?")
     for entry in entries:
         print(json.dumps(dataclasses.asdict(entry)) if arguments.json else entry.sentence)
     return 0
 
 
-def history(events: Iterable[dict[str, Any]]) -> list[Entry]:
+def history(events: Iterable[PeerEvent | CoordinatorEvent]) -> list[Entry]:
     """Return the changes of the roster in the order of steps; what is told twice counts once.
 
     Of two reports of one change, such as a ban and the evidence that was found for it, each gives what the other lacks.
@@ -94,48 +112,50 @@ def history(events: Iterable[dict[str, Any]]) -> list[Entry]:
     return sorted(found.values(), key=lambda entry: entry.step)
 
 
-def _entries(events: Iterable[dict[str, Any]]) -> Iterator[Entry]:
-    """Yield the changes that each event tells; an event that is not understood tells none."""
+def _entries(events: Iterable[PeerEvent | CoordinatorEvent]) -> Iterator[Entry]:
+    """Yield the changes that each event tells."""
     me = ""
     members: set[str] = set()
     for event in events:
         match event:
-            case {"event": "genesis", "step": int(step), "members": [*first]}:
-                yield from (Entry(step, peer, Change.JOINED, "first roster") for peer in _peers(first))
-            case {"event": "joined", "peer": str(me), "step": int(step), "members": [*present]}:
-                now = set(_peers(present))
+            case FirstRoster():
+                yield from (Entry(event.step, peer, Change.JOINED, "first roster") for peer in event.members)
+            case JoinedRun():
+                me, now = event.peer, set(event.members)
                 known = members | {me} if members else members
-                yield from _found(step, known, now, set(_peers(_list(event.get("banned")))))
+                yield from _found(event.step, known, now, set(event.banned))
                 if members:
-                    yield Entry(step, me, Change.JOINED, "admitted by the members")
+                    yield Entry(event.step, me, Change.JOINED, "admitted by the members")
                 members = now
-            case {"event": "joined", "peer": str(peer), "step": int(step)}:
-                yield Entry(step, peer, Change.JOINED)
-            case {"event": "admitted", "peer": str(peer), "step": int(step)}:
-                members.add(peer)
-                until = event.get("probation")
-                trial = f", on probation until step {until}" if isinstance(until, int) else ""
-                yield Entry(step, peer, Change.JOINED, f"admitted by the members{trial}")
-            case {"event": "void", "step": int(step)}:
-                gone = list(_void(step, event))
+            case MemberJoined():
+                yield Entry(event.step, event.peer, Change.JOINED)
+            case PeerAdmitted():
+                members.add(event.peer)
+                trial = "" if event.probation is None else f", on probation until step {event.probation}"
+                yield Entry(event.step, event.peer, Change.JOINED, f"admitted by the members{trial}")
+            case AttemptVoided():
+                gone = list(_void(event))
                 members -= {entry.peer for entry in gone}
                 yield from gone
-            case {"event": "banned" | "verified", "peer": str(peer), "step": int(step)}:
-                members.discard(peer)
-                reason = event.get("words") or event.get("reason")
-                yield Entry(step, peer, Change.BANNED, _text(reason), _text(event.get("evidence")) or None)
-            case {"event": "withdrawn", "peer": str(peer), "step": int(step)}:
-                members.add(peer)
-                yield Entry(step, peer, Change.RESTORED, "its ban is taken back: others had heard more")
-            case {"event": "unproven", "peer": str(peer), "step": int(step)}:
-                yield Entry(step, peer, Change.BANNED, "no member proves it")
-            case {"event": "left", "peer": str(peer), "step": int(step)}:
-                yield Entry(step, peer, Change.LEFT, _text(event.get("reason")))
-            case {"event": "left", "step": int(step)} if me:
-                yield Entry(step, me, Change.LEFT, _text(event.get("reason")))
-            case {"event": "stopped", "step": int(step), "kind": str(kind)} if me:
-                what = Change.BANNED if kind == "banned" else Change.SUSPENDED
-                yield Entry(step, me, what, _text(event.get("reason")) or kind)
+            case PeerBanned():
+                members.discard(event.peer)
+                yield Entry(event.step, event.peer, Change.BANNED, event.reason, event.evidence)
+            case MemberBanned():
+                yield Entry(event.step, event.peer, Change.BANNED)
+            case BanVerified():
+                yield Entry(event.step, event.peer, Change.BANNED, event.words, event.evidence)
+            case BanUnproven():
+                yield Entry(event.step, event.peer, Change.BANNED, "no member proves it")
+            case BanWithdrawn():
+                members.add(event.peer)
+                yield Entry(event.step, event.peer, Change.RESTORED, "its ban is taken back: others had heard more")
+            case MemberLeft():
+                yield Entry(event.step, event.peer, Change.LEFT)
+            case LeftRun() if me:
+                yield Entry(event.step, me, Change.LEFT, event.reason)
+            case PlaceLost() if me:
+                what = Change.BANNED if event.kind == "banned" else Change.SUSPENDED
+                yield Entry(event.step, me, what, event.reason or event.kind)
 
 
 def _found(step: int, before: set[str], now: set[str], banned: set[str]) -> Iterator[Entry]:
@@ -146,23 +166,7 @@ def _found(step: int, before: set[str], now: set[str], banned: set[str]) -> Iter
     yield from (Entry(step, peer, Change.JOINED, when) for peer in sorted(now - before))
 
 
-def _void(step: int, event: dict[str, Any]) -> Iterator[Entry]:
-    for field, what in (("suspended", Change.SUSPENDED), ("banned", Change.BANNED)):
-        for pair in _list(event.get(field)):
-            match pair:
-                case [str(peer), str(reason)]:
-                    yield Entry(step, peer, what, reason)
-    for peer in _peers(_list(event.get("left"))):
-        yield Entry(step, peer, Change.LEFT, "by its own word")
-
-
-def _peers(values: Iterable[Any]) -> list[str]:
-    return [value for value in values if isinstance(value, str)]
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
+def _void(event: AttemptVoided) -> Iterator[Entry]:
+    yield from (Entry(event.step, peer, Change.SUSPENDED, reason) for peer, reason in event.suspended)
+    yield from (Entry(event.step, peer, Change.BANNED, reason) for peer, reason in event.banned)
+    yield from (Entry(event.step, peer, Change.LEFT, "by its own word") for peer in event.left)

@@ -1,17 +1,15 @@
-"""`btard status`: who is in a swarm, where it stands and who was banned, read from its signed records."""
+"""`btard status`: the peers of a swarm, where it stands and what it has banned, read from its signed records."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from string import ascii_uppercase
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from btard.configuration import Option, Settings
-
-warnings.filterwarnings("ignore", 'Field name "json"', UserWarning)  # pydantic has a deprecated method of that name
+from btard.configuration.shared.network import HopSettings, InitialPeers
+from btard.configuration.shared.output import JsonSettings
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -19,18 +17,10 @@ if TYPE_CHECKING:
     from btard.peer.visit.overview import Overview, PeerRow
 
 
-class StatusSettings(Settings):
+class StatusSettings(HopSettings, JsonSettings):
     """Settings of `btard status`, which visits a swarm for a moment and changes nothing there."""
 
-    initial_peers: Annotated[
-        list[str],
-        Field(min_length=1),
-        Option("whom to ask: host:port, [v6]:port, a DNS name with a port, or full multiaddresses"),
-    ]
-    timeout: Annotated[
-        float, Field(gt=0, le=600), Option("how long each hop to the records may take", unit="seconds")
-    ] = 10.0
-    json: Annotated[bool, Option("print one JSON object instead of tables")] = False  # type: ignore
+    initial_peers: Annotated[InitialPeers, Field(min_length=1)]
 
 
 def main(argv: Sequence[str]) -> int:

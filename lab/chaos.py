@@ -12,7 +12,7 @@ from btard.errors import UserError
 from btard.lab.invariants import Violation, run_checked
 from btard.lab.settings import Rejoin, SimulateSettings, WorkloadName
 from btard.lab.simulation import Simulation
-from btard.round.rules import Eliminate, Validation
+from btard.vocabulary import Eliminate, Validation
 
 _QUIET = 0.5
 """The share of scenarios with a network that keeps its bound on delay, where more can be asked for."""

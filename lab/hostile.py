@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from btard.aggregation import RuleName
 from btard.behaviour import Behaviour, LeaveReason
 from btard.hashing import digest, tagged_digest
 from btard.identity import Envelope, IdentityKey, MessageKind, PeerId
@@ -26,10 +25,10 @@ from btard.round.messages.bodies import (
     Scalars,
 )
 from btard.round.messages.caps import Caps, caps_of
-from btard.round.roster import MAX_PEERS, Roster, first_randomness
+from btard.round.roster import Roster, first_randomness
 from btard.round.rules import AggregationRules, StepRules
 from btard.round.session import Session
-from btard.round.vectors.partition import WireType
+from btard.vocabulary import MAX_PEERS, WireType
 
 IN_A_STEP = tuple(kind for kind in MessageKind if kind < MessageKind.MANIFEST)
 
@@ -39,7 +38,7 @@ _SECONDS = 10.0
 
 
 @dataclass(frozen=True)
-class Said:
+class Specimen:
     """A message, and what is remarkable about it.
 
     Attributes:
@@ -52,15 +51,15 @@ class Said:
     honest: bool = False
 
 
-class Listener:
-    """An honest peer that has begun a step among `count` members, of whom the last lies."""
+class Victim:
+    """An honest peer that has begun a step among `count` members, of which the last lies."""
 
     def __init__(self, count: int) -> None:
         made = [IdentityKey.from_seed(tagged_digest("btard hostile", i.to_bytes(2, "big"))) for i in range(count)]
         self.keys = sorted(made, key=lambda key: key.peer_id)
         self.members = tuple(key.peer_id for key in self.keys)
         self.roster = Roster(0, self.members, frozenset(), first_randomness(0, 0))
-        aggregation = AggregationRules(RuleName.CENTERED_CLIP, tau=1.0, reference_peers=count)
+        aggregation = AggregationRules("centered_clip", tau=1.0, reference_peers=count)
         seconds = (_SECONDS,) * 5
         self.rules = StepRules(bytes(16), 1024, WireType.FLOAT32, *seconds, aggregation)
         self.restart()
@@ -70,7 +69,7 @@ class Listener:
         self.session = Session(self.rules, self.keys[0], Behaviour())
         self.session.begin(0.0, self.roster, _D)
         assert self.session.machine is not None
-        self.context = self.session.machine.attempt.context
+        self.attempt_id = self.session.machine.attempt.seats.attempt_id
 
     @property
     def liar(self) -> IdentityKey:
@@ -91,19 +90,19 @@ class Listener:
         self.session.on_message(0.0, self.liar.peer_id, data)
 
 
-def commit(listener: Listener, *, parts: int | None = None) -> bytes:
+def commit(listener: Victim, *, parts: int | None = None) -> bytes:
     """Return the body of a commitment, to as many parts as there are members if nothing else is said."""
     count = len(listener.members) if parts is None else parts
-    return Commit(listener.context, _D, _D, (_D,) * count, _D, b"", ()).encode()
+    return Commit(listener.attempt_id, _D, _D, (_D,) * count, _D, b"", ()).encode()
 
 
-def honest_bodies(listener: Listener) -> dict[MessageKind, bytes]:
+def honest_bodies(listener: Victim) -> dict[MessageKind, bytes]:
     """Return a body of each kind as honest peers send them."""
-    members, context = listener.members, listener.context
+    members, attempt_id = listener.members, listener.attempt_id
     zeros = (0.0,) * len(members)
     reveals = tuple(listener.sign(MessageKind.REVEAL, Reveal(_D, _D).encode(), by=key) for key in listener.keys)
     digests = tuple(
-        listener.sign(MessageKind.DIGEST, Digest(context, _D, _D, _D).encode(), by=key) for key in listener.keys
+        listener.sign(MessageKind.DIGEST, Digest(attempt_id, _D, _D, _D).encode(), by=key) for key in listener.keys
     )
     charge = Charge(ChargeKind.WRONG_SUM, members[0], 0)
     report = Report(Phase.REVEAL, False, members, ((members[0], Fault.NO_REVEAL),), charge, reveals, members[:1])
@@ -113,13 +112,13 @@ def honest_bodies(listener: Listener) -> dict[MessageKind, bytes]:
         MessageKind.PART: PartHeader(0, _D).encode(),
         MessageKind.AGGREGATE: Aggregate(_D).encode(),
         MessageKind.REVEAL: Reveal(_D, _D).encode(),
-        MessageKind.SCALARS: Scalars(context, zeros, zeros, tuple(range(len(members)))).encode(),
-        MessageKind.DIGEST: Digest(context, _D, _D, _D).encode(),
+        MessageKind.SCALARS: Scalars(attempt_id, zeros, zeros, tuple(range(len(members)))).encode(),
+        MessageKind.DIGEST: Digest(attempt_id, _D, _D, _D).encode(),
         MessageKind.LEAVE: Leave(LeaveReason.SHUTDOWN).encode(),
         MessageKind.ASK: b"",
         MessageKind.CERTIFICATE: Certificate(digests).encode(),
         MessageKind.PULL: Pull(tuple((MessageKind.COMMIT, peer, 0) for peer in members)).encode(),
-        MessageKind.VOTE: Vote(context, ballots).encode(),
+        MessageKind.VOTE: Vote(attempt_id, ballots).encode(),
         MessageKind.FORWARD: Forward(reveals).encode(),
         MessageKind.REPORT: report.encode(),
         MessageKind.RELAY: Relay(
@@ -128,24 +127,26 @@ def honest_bodies(listener: Listener) -> dict[MessageKind, bytes]:
     }
 
 
-def hostile(listener: Listener) -> Iterator[Said]:
+def hostile(listener: Victim) -> Iterator[Specimen]:
     """Yield what a liar may say of every kind: too long, of too many parts, foreign, forged."""
     for kind in IN_A_STEP:
         most = listener.caps.body[kind]
         for size, long in ((most, "as long as may be"), (most + _TOO_LONG, "longer than that")):
             for what, body in _lists(size):
-                yield Said(kind, f"{what}, {long}", listener.sign(kind, body))
+                yield Specimen(kind, f"{what}, {long}", listener.sign(kind, body))
     yield from _carriers(listener)
     longest = b"\xdd\x00\x3f\xf0\x00" + b"\x90" * 0x3FF000
-    yield Said(MessageKind.VOTE, "empty lists, as long as any message", listener.sign(MessageKind.VOTE, longest))
+    yield Specimen(MessageKind.VOTE, "empty lists, as long as any message", listener.sign(MessageKind.VOTE, longest))
     many = tuple(PeerId.from_public_key(bytes(30) + i.to_bytes(2, "big")) for i in range(MAX_PEERS))
-    yield Said(MessageKind.COMMIT, "1024 parts", listener.sign(MessageKind.COMMIT, commit(listener, parts=MAX_PEERS)))
+    yield Specimen(
+        MessageKind.COMMIT, "1024 parts", listener.sign(MessageKind.COMMIT, commit(listener, parts=MAX_PEERS))
+    )
     asked = Pull(tuple((MessageKind.PART, peer, 0) for peer in many[: (listener.caps.body[MessageKind.PULL] // 45)]))
-    yield Said(MessageKind.PULL, "asks for parts of strangers", listener.sign(MessageKind.PULL, asked.encode()))
+    yield Specimen(MessageKind.PULL, "asks for parts of strangers", listener.sign(MessageKind.PULL, asked.encode()))
     charge = Charge(ChargeKind.GRADIENT, many[0], 0)
     named = max(1, (listener.caps.body[MessageKind.VOTE] - 200) // 40)
-    vote = Vote(listener.context, (Ballot(many[0], charge, Opinion.GUILTY, many[:named]),))
-    yield Said(MessageKind.VOTE, "names strangers", listener.sign(MessageKind.VOTE, vote.encode()))
+    vote = Vote(listener.attempt_id, (Ballot(many[0], charge, Opinion.GUILTY, many[:named]),))
+    yield Specimen(MessageKind.VOTE, "names strangers", listener.sign(MessageKind.VOTE, vote.encode()))
 
 
 def _lists(size: int) -> Iterator[tuple[str, bytes]]:
@@ -159,7 +160,7 @@ def _lists(size: int) -> Iterator[tuple[str, bytes]]:
     yield "numbers", b"\xdd" + ((size - 5) // 5).to_bytes(4, "big") + b"\xce\x01\x01\x01\x01" * ((size - 5) // 5)
 
 
-def _carriers(listener: Listener) -> Iterator[Said]:
+def _carriers(listener: Victim) -> Iterator[Specimen]:
     """Yield reports, relays, forwards and certificates full of other messages."""
     caps, members = listener.caps, listener.members
     carrier = caps.carrier
@@ -178,15 +179,15 @@ def _carriers(listener: Listener) -> Iterator[Said]:
         return listener.sign(MessageKind.REPORT, Report(Phase.COMMIT, False, named, (), None, attached).encode())
 
     room = carrier - 512 - 40 * len(members)
-    yield Said(MessageKind.REPORT, "attachments of another step", report(filled(foreign, 12 * MAX_PEERS, room)))
-    yield Said(MessageKind.REPORT, "goodbyes of strangers", report(filled(crowd, 12 * MAX_PEERS, room)))
-    yield Said(MessageKind.REPORT, "forged goodbyes", report(filled(forged, 12 * MAX_PEERS, room)))
-    yield Said(MessageKind.REPORT, "one forged goodbye", report((forged[0],)))
+    yield Specimen(MessageKind.REPORT, "attachments of another step", report(filled(foreign, 12 * MAX_PEERS, room)))
+    yield Specimen(MessageKind.REPORT, "goodbyes of strangers", report(filled(crowd, 12 * MAX_PEERS, room)))
+    yield Specimen(MessageKind.REPORT, "forged goodbyes", report(filled(forged, 12 * MAX_PEERS, room)))
+    yield Specimen(MessageKind.REPORT, "one forged goodbye", report((forged[0],)))
     invited = tuple(sorted({*members, *(key.peer_id for key in strangers)}))
-    yield Said(MessageKind.REPORT, "strangers as members, and their goodbyes", report(tuple(crowd), invited))
+    yield Specimen(MessageKind.REPORT, "strangers as members, and their goodbyes", report(tuple(crowd), invited))
     own = {**honest_bodies(listener)}
     shown = [listener.sign(kind, own[kind]) for kind in (MessageKind.REVEAL, MessageKind.DIGEST, MessageKind.LEAVE)]
-    yield Said(MessageKind.REPORT, "three of its own, one forged", report((*shown, forged[1])))
+    yield Specimen(MessageKind.REPORT, "three of its own, one forged", report((*shown, forged[1])))
     for kind, carry in (
         (MessageKind.RELAY, lambda items: Relay(False, 0, 1, items)),
         (MessageKind.FORWARD, Forward),
@@ -200,15 +201,17 @@ def _carriers(listener: Listener) -> Iterator[Said]:
             ("empty", [b""]),
         ):
             body = carry(filled(items, most, caps.body[kind] - 64)).encode()
-            yield Said(kind, f"messages {what}", listener.sign(kind, body))
+            yield Specimen(kind, f"messages {what}", listener.sign(kind, body))
     reveal = Envelope.decode(listener.sign(MessageKind.REVEAL, Reveal(_D, _D).encode()))
     false = dataclasses.replace(reveal, author=members[1]).encode()
-    yield Said(MessageKind.FORWARD, "one forged", listener.sign(MessageKind.FORWARD, Forward((false,)).encode()))
+    yield Specimen(MessageKind.FORWARD, "one forged", listener.sign(MessageKind.FORWARD, Forward((false,)).encode()))
     head = encode([1, 2])
-    yield Said(MessageKind.RELAY, "no messages", listener.sign(MessageKind.RELAY, Relay(False, 0, 1, (head,)).encode()))
+    yield Specimen(
+        MessageKind.RELAY, "no messages", listener.sign(MessageKind.RELAY, Relay(False, 0, 1, (head,)).encode())
+    )
 
 
-def honest(listener: Listener) -> Iterator[Said]:
+def honest(listener: Victim) -> Iterator[Specimen]:
     """Yield a message of each kind as honest peers send them."""
     for kind, body in honest_bodies(listener).items():
-        yield Said(kind, "honest", listener.sign(kind, body), honest=True)
+        yield Specimen(kind, "honest", listener.sign(kind, body), honest=True)

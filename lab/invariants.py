@@ -4,7 +4,7 @@ I1  Honest peers that have finished a step hold the same x^t, aggregate and next
     in it, what they took back not counted. What for may differ where one peer gives several reasons at once; each must
     be proven (I3).
 I2  No honest peer is banned, but for disputes under `mutual`, and then a Byzantine one goes with it.
-I3  The evidence of every ban, written and read again, convinces somebody who was not there.
+I3  The evidence of every ban, written and read again, convinces a peer that was not there.
 I4  Once all attackers are out, no attempt fails any more.
 I5  The share of Byzantine members never rises by the protocol's own decisions.
 I6  No exception leaves a peer, and what it keeps stays within bounds.
@@ -26,7 +26,8 @@ from btard.round.evidence.evidence import Offence
 from btard.round.evidence.file import from_json, to_json
 from btard.round.proof import Unproven, verify
 from btard.round.roster import Roster
-from btard.round.rules import Eliminate
+from btard.tensors import bytes_of
+from btard.vocabulary import Eliminate
 
 _KINDS = 16
 _EARLY_TOTAL = 33 << 20
@@ -35,7 +36,7 @@ _REMEMBERED = 8
 """Steps that the slowest honest peer may lie behind the fastest and still be compared with it."""
 
 Log = frozenset[PeerId]
-"""Who is banned in a step."""
+"""The peers banned in a step."""
 
 
 class Violation(AssertionError):
@@ -63,6 +64,7 @@ class Invariants:
         self.checks = 0
 
     def happened(self, peer: LabPeer, event: Event) -> None:
+        """Check what has happened to a peer; raises Violation."""
         self._check_bounds(peer)
         if not peer.honest:
             return
@@ -88,7 +90,7 @@ class Invariants:
     def _check_finished(self, peer: LabPeer, result: Finished) -> None:
         self.checks += 1
         log = self._logs.pop(peer.peer_id, frozenset())
-        state = digest(memoryview(peer.parameters.numpy()).cast("B"))  # type: ignore[arg-type]
+        state = digest(bytes_of(peer.parameters))
         found = (state, digest(result.flat), result.roster, log)
         first = self._first.setdefault(result.step, found)
         for name, mine, theirs in zip(("states", "aggregates", "rosters", "bans"), found, first, strict=True):
@@ -106,7 +108,7 @@ class Invariants:
             self._check_share(before, result.roster)
 
     def _check_admitted(self, before: Roster, after: Roster) -> None:
-        """Count anew who came in, from the memberships alone."""
+        """Count anew the peers that came in, from the memberships alone."""
         joined = set(after.members).difference(before.members)
         if not joined.isdisjoint(before.banned):
             self._fail("I8", f"somebody that is banned is a member in step {after.step}")
@@ -118,7 +120,7 @@ class Invariants:
             self._fail("I8", f"{recent} beside {len(before.members)} members within {_WINDOW} steps, by {after.step}")
 
     def _check_share(self, before: Roster, after: Roster) -> None:
-        """Who joins is no decision against anybody, so only those that were there before are counted."""
+        """Joining is no decision against anybody, so only those that were there before are counted."""
         stayed = [member for member in after.members if member in set(before.members)]
         old = sum(not self._honest(member) for member in before.members)
         new = sum(not self._honest(member) for member in stayed)
@@ -184,13 +186,14 @@ class Invariants:
         session, machine = peer.session, peer.session.machine
         if machine is None:
             return
-        attempt, members = machine.attempt, len(machine.attempt.members)
+        attempt, members = machine.attempt, len(machine.attempt.seats.members)
+        audited = members * attempt.seats.auditors  # rows, each of which may be asked of everybody
         kept = {
-            "messages": (len(attempt.signed), _KINDS * members),
-            "rows": (len(attempt.rows), 2 * members + members * len(attempt.owners)),
-            "headers": (len(attempt.headers), 2 * members + members * len(attempt.owners)),
-            "payloads on their way": (len(attempt.in_flight), members * (members + 2)),
-            "requests": (len(attempt.pulled), members * (members + 2)),
+            "messages": (len(attempt.said.signed), _KINDS * members),
+            "rows": (len(attempt.carried.rows), 2 * members + members * len(attempt.seats.owners)),
+            "headers": (len(attempt.said.headers), 2 * members + members * len(attempt.seats.owners)),
+            "payloads on their way": (len(attempt.carried.in_flight), members * (members + 2) + audited),
+            "requests": (len(attempt.carried.pulled), members * (members + 2) + audited * members),
             "messages of the next attempt": (len(machine._intake._future), _KINDS * members),
             "early bytes": (session._early_bytes, _EARLY_TOTAL),
         }
@@ -207,8 +210,12 @@ class Invariants:
             self._fail("I7", f"only {done} of {settings.steps} steps are done: {stops[-3:]}")
 
     def _lost_majority(self) -> bool:
-        """Whether disputes have left no majority of a step's members, which is where the protocol stops on purpose."""
-        return any("more than half must agree" in why for _, _, why in self._simulation.chronicle.stops)
+        """Whether disputes have left no majority of a step's members, or too few for the rule, which is where the
+        protocol stops on purpose."""
+        return any(
+            "more than half must agree" in why or "cannot aggregate" in why
+            for _, _, why in self._simulation.chronicle.stops
+        )
 
 
 def watch(simulation: Simulation) -> Invariants:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from btard.byzantine.conspirator import Conspirator
-from btard.byzantine.control.crash import Crash
+from btard.behaviour import Behaviour
 from btard.round.actions import Finished, Stopped, Voided
 from btard.round.roster import Roster
 from btard.transport.memory import SimulatedPeer
@@ -15,7 +14,7 @@ Event = Finished | Stopped | Voided
 
 
 class Listener(Protocol):
-    """Who wants to know what happens to peers."""
+    """Wants to know what happens to peers."""
 
     def happened(self, peer: LabPeer, event: Event) -> None:
         """A step is finished (x^t has not moved yet), an attempt is void, or the peer has stopped."""
@@ -42,23 +41,19 @@ class LabPeer(SimulatedPeer):
     running: bool = False
     steps_done: int = 0
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if isinstance(self.behaviour, Crash):
-            self.behaviour.die = self.crash  # type: ignore[method-assign]  # not the process of the whole swarm
-
     def begin(self, roster: Roster) -> None:
         self.running = True
         super().begin(roster)
-        if isinstance(self.behaviour, Conspirator):
-            self.network.at(self.network.now + self.compute_seconds / 2, lambda: self._conspire(roster))
+        if type(self.behaviour).foretell is not Behaviour.foretell:
+            self.network.at(self.network.now + self.compute_seconds / 2, lambda: self._foretell(roster))
 
-    def _conspire(self, roster: Roster) -> None:
+    def _foretell(self, roster: Roster) -> None:
         """Let colluders know the own gradient before any of them decides: in one thread nobody can wait for another."""
-        if isinstance(self.behaviour, Conspirator) and not self.crashed and self.session.roster is roster:
-            self.behaviour.known_gradients(roster.step, self.honest_vector(roster))
+        if not self.crashed and self.session.roster is roster:
+            self.behaviour.foretell(roster.step, self.honest_vector(roster))
 
     def note(self, event: Event) -> None:
+        """Tell the listeners, and keep this event alone."""
         # Thousands of steps must not pile up; `roster` and `stopped` need the last event only.
         self.history = [event]
         if isinstance(event, Finished):
@@ -69,8 +64,8 @@ class LabPeer(SimulatedPeer):
         for listener in self.listeners:
             listener.happened(self, event)
 
-    def _finish(self, result: Finished) -> None:
-        super()._finish(result)
+    def finish(self, result: Finished) -> None:
+        super().finish(result)
         self.running = self.running and not self.crashed
         # Nobody has begun the next step yet: listeners compare states, and hand them to newcomers.
         for listener in self.listeners:

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from btard.lab.simulation import Simulation
+from btard.round.draw import nobody_is_validated
 from btard.round.evidence.file import save
-from btard.round.unvalidated import nobody_is_validated
 
 _FLOAT_BYTES = 4
 

@@ -1,29 +1,27 @@
-"""What `btard simulate` is told: who takes part, who lies and when, on what network, under which rules."""
+"""What `btard simulate` is told: which peers take part, which lie and when, on what network, under which rules."""
 
 from __future__ import annotations
 
 import re
 import shlex
-import warnings
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from btard.configuration import Option, Probability, Settings
+from btard.byzantine.settings import AttackStart, Crowd, Liars, LiarSettings
+from btard.configuration import Group, Option, Probability, Seed
 from btard.configuration.options import settings_of
-from btard.round.rules import Eliminate, Validation
-
-warnings.filterwarnings("ignore", 'Field name "json"', UserWarning)  # pydantic has a deprecated method of that name
-
-_SWARM = "Swarm"
-_ATTACK = "Byzantine peers"
-_NETWORK = "Network"
-_PROTOCOL = "Protocol"
-_OUTPUT = "Output"
-
-MOST_PEERS = 1024
+from btard.configuration.rule import RuleSettings
+from btard.configuration.shared.output import JsonSettings
+from btard.configuration.shared.protocol import (
+    AggregationSettings,
+    Probation,
+    ValidationMode,
+    VerificationSettings,
+)
+from btard.vocabulary import MAX_BATCH, MAX_PEERS, Validation
 
 
 class WorkloadName(StrEnum):
@@ -42,73 +40,58 @@ class Rejoin(StrEnum):
     NONE = "none"
 
 
-class SimulateSettings(Settings):
+class SimulateSettings(RuleSettings, AggregationSettings, VerificationSettings, LiarSettings, JsonSettings):
     """Settings of `btard simulate`: many peers in one process, a virtual clock, a network that a seed decides."""
 
-    peers: Annotated[
-        int, Field(ge=2, le=MOST_PEERS), Option("how many peers, honest and Byzantine", unit="peers", group=_SWARM)
-    ] = 16
-    steps: Annotated[int, Field(ge=1, le=10**6), Option("how many steps", unit="steps", group=_SWARM)] = 300
+    peers: Annotated[Crowd, Field(ge=2, le=MAX_PEERS)] = 16
+    steps: Annotated[int, Field(ge=1, le=10**6), Option("how many steps", unit="steps", group=Group.SWARM)] = 300
     seed: Annotated[
-        int,
-        Field(ge=0, lt=2**63),
-        Option("seed of everything: with the same settings it gives the same run", group=_SWARM),
+        Seed,
+        Option("seed of everything: with the same settings it gives the same run", group=Group.SWARM),
     ] = 0
     task: Annotated[
         WorkloadName,
         Option(
             "what is trained; quadratic is the distance to a point under noise, none draws gradients from the public "
             "seed and trains nothing",
-            group=_SWARM,
+            group=Group.SWARM,
         ),
     ] = WorkloadName.DIGITS
     dimension: Annotated[
-        int, Field(ge=1, le=2**27), Option("numbers in a gradient of quadratic and none", unit="numbers", group=_SWARM)
+        int,
+        Field(ge=1, le=2**27),
+        Option("numbers in a gradient of quadratic and none", unit="numbers", group=Group.SWARM),
     ] = 1024
     batch_size: Annotated[
-        int, Field(ge=1, le=2**20), Option("samples of a peer in a step of digits", unit="samples", group=_SWARM)
+        int,
+        Field(ge=1, le=MAX_BATCH),
+        Option("samples of a peer in a step of digits", unit="samples", group=Group.SWARM),
     ] = 8
-    rejoin: Annotated[Rejoin, Option("which suspended peers ask to be admitted again", group=_SWARM)] = Rejoin.HONEST
+    rejoin: Annotated[Rejoin, Option("which suspended peers ask to be admitted again", group=Group.SWARM)] = (
+        Rejoin.HONEST
+    )
     newcomers: Annotated[
         int,
-        Field(ge=0, le=MOST_PEERS),
-        Option("honest peers that ask to join later", unit="peers", group=_SWARM),
+        Field(ge=0, le=MAX_PEERS),
+        Option("honest peers that ask to join later", unit="peers", group=Group.SWARM),
     ] = 0
-    newcomers_at: Annotated[int, Field(ge=0), Option("after which step they ask", unit="steps", group=_SWARM)] = 5
+    newcomers_at: Annotated[int, Field(ge=0), Option("after which step they ask", unit="steps", group=Group.SWARM)] = 5
 
-    byzantine: Annotated[
-        int, Field(ge=0, le=MOST_PEERS), Option("how many of the peers lie", unit="peers", group=_ATTACK)
-    ] = 0
-    attack: Annotated[
-        list[str],
-        Field(default_factory=lambda: ["SIGN_FLIPPING"], min_length=1),
-        Option(
-            "what they do wrong, any installed ATTACK_TYPE; several are dealt in turn",
-            group=_ATTACK,
-            env=("ATTACK_TYPE",),
-        ),
-    ]
-    attack_start: Annotated[
-        int, Field(ge=0), Option("first step of the attack", unit="steps", group=_ATTACK, env=("ATTACK_START",))
-    ] = 0
-    attack_every: Annotated[
-        int, Field(ge=1), Option("attack in every so many steps only", unit="steps", group=_ATTACK)
-    ] = 1
-    attack_proba: Annotated[
-        Probability,
-        Option("how likely each step is attacked", unit="probability", group=_ATTACK, env=("ATTACK_PROBA",)),
-    ] = 1.0
+    byzantine: Annotated[Liars, Field(le=MAX_PEERS)] = 0
+    attack_start: AttackStart = 0
     sybils: Annotated[
         int,
-        Field(ge=0, le=MOST_PEERS),
-        Option("fresh identities that banned attackers come back with, in all", unit="identities", group=_ATTACK),
+        Field(ge=0, le=MAX_PEERS),
+        Option(
+            "fresh identities that banned attackers come back with, in all", unit="identities", group=Group.BYZANTINE
+        ),
     ] = 0
 
     delay: Annotated[
-        str, Option("seconds that a message travels: a number, or a range such as 0.01-0.2", group=_NETWORK)
+        str, Option("seconds that a message travels: a number, or a range such as 0.01-0.2", group=Group.NETWORK)
     ] = "0.01"
     loss: Annotated[
-        Probability, Option("how likely a message or a part is lost", unit="probability", group=_NETWORK)
+        Probability, Option("how likely a message or a part is lost", unit="probability", group=Group.NETWORK)
     ] = 0.0
     cut: Annotated[
         list[str],
@@ -116,46 +99,24 @@ class SimulateSettings(Settings):
         Option(
             "times in which the first peers cannot reach the others, each START-END:PEERS in virtual seconds, such as "
             "3-5.5:2",
-            group=_NETWORK,
+            group=Group.NETWORK,
         ),
     ]
 
     validators: Annotated[
-        float, Field(ge=0, le=MOST_PEERS), Option("mean number of validators a step", unit="peers", group=_PROTOCOL)
-    ] = 1.0
-    validation: Annotated[
-        Validation, Option("how a recomputed gradient is compared with the committed one", group=_PROTOCOL)
-    ] = Validation.EXACT
-    eliminate: Annotated[
-        Eliminate, Option("what becomes of two peers in a dispute that nobody else can decide", group=_PROTOCOL)
-    ] = Eliminate.SUSPEND
-    probation: Annotated[
-        int,
-        Field(ge=0, le=10**6),
-        Option("steps in which a newcomer's gradients are checked and not used", unit="steps", group=_PROTOCOL),
-    ] = 0
-    tau: Annotated[
-        float | None,
-        Field(gt=0),
-        Option("clipping radius of a part among so many peers; the task's own if not given", group=_PROTOCOL),
-    ] = None
-    clip: Annotated[
-        float | None,
-        Field(gt=0),
-        Option("BTARD-Clipped-SGD: longest vector that a peer may send; any if not given", group=_PROTOCOL),
-    ] = None
-
-    momentum: Annotated[
         float,
-        Field(ge=0, lt=1),
-        Option("share of a peer's last vector in the next one that it sends, 0 for none", group=_PROTOCOL),
-    ] = 0.0
+        Field(ge=0, le=MAX_PEERS),
+        Option("mean number of validators a step", unit="peers", group=Group.VERIFICATION),
+    ] = 1.0
+    validation: ValidationMode = Validation.EXACT
+    probation: Annotated[Probation, Field(le=10**6)] = 0
 
     check: Annotated[
-        bool, Option("check after every step what must hold, and stop when something does not", group=_OUTPUT)
+        bool, Option("check after every step what must hold, and stop when something does not", group=Group.OUTPUT)
     ] = True
-    json: Annotated[bool, Option("print one JSON object instead of a table", group=_OUTPUT)] = False  # type: ignore
-    output: Annotated[Path | None, Option("directory for the evidence of bans and the report", group=_OUTPUT)] = None
+    output: Annotated[Path | None, Option("directory for the evidence of bans and the report", group=Group.OUTPUT)] = (
+        None
+    )
 
     @field_validator("delay")
     @classmethod

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from btard.aggregation import RuleName
+from btard.aggregation import rule_and_tau
 from btard.behaviour import Behaviour
 from btard.hashing import digest, tagged_digest
 from btard.identity import IdentityKey, PeerId
@@ -22,13 +22,16 @@ from btard.lab.peer import Event, LabPeer, Listener
 from btard.lab.settings import SimulateSettings
 from btard.lab.workload import Workload, make_workload
 from btard.round.actions import Finished, Stopped, Voided
+from btard.round.aggregates import check_aggregation
 from btard.round.evidence.evidence import Evidence, Offence
 from btard.round.roster import Roster, first_randomness
 from btard.round.rules import NONCE_SIZE, AggregationRules, StepRules, VerificationRules
-from btard.round.vectors.partition import WireType
+from btard.tensors import bytes_of
 from btard.transport.memory import Network, NetworkConditions, Traffic
+from btard.transport.vector_trainer import VectorTrainer
+from btard.vocabulary import WireType
 
-_LEAST_SETTLE = 2.0
+_LEAST_DELAY_BOUND_SECONDS = 2.0
 _COMPUTE_SECONDS = 0.1
 _meetings = itertools.count()
 
@@ -87,6 +90,7 @@ class Chronicle:
     all_out: int | None = None
 
     def happened(self, peer: LabPeer, event: Event) -> None:
+        """Note bans, suspensions and stops that honest peers tell of, each once."""
         if not peer.honest:
             return
         if isinstance(event, Stopped):
@@ -104,6 +108,7 @@ class Chronicle:
                 self.suspensions.append(Suspension(self.peers[who], event.step, event.attempt, reason))
 
     def moved(self, peer: LabPeer, result: Finished) -> None:
+        """Note the newest step that an honest peer has finished, and what followed from it."""
         if not peer.honest or result.step <= self.finished:
             return
         self.finished, self.roster, self.parameters = result.step, result.roster, peer.parameters
@@ -118,7 +123,7 @@ class Simulation:
     """A swarm in one process. The same settings give the same run.
 
     Attributes:
-        peers: in the order of making: honest ones first, then Byzantine ones, then whoever joins.
+        peers: in the order of making: honest ones first, then Byzantine ones, then joining ones.
         chronicle: what has happened.
         wall_seconds: how long `run` took.
     """
@@ -159,13 +164,10 @@ class Simulation:
             self.network,
             IdentityKey.from_seed(key),
             self.rules,
-            self.workload.gradient,
-            self.workload.start.clone(),
+            self._make_trainer(),
             behaviour,
             compute_seconds=_COMPUTE_SECONDS,
             last_step=settings.steps - 1,
-            learning_rate=self.workload.learning_rate,
-            spoiled=self.workload.spoiled,
             number=number,
             honest=honest,
             listeners=self.listeners,
@@ -173,6 +175,16 @@ class Simulation:
         self.peers.append(peer)
         self.chronicle.peers[peer.peer_id] = peer
         return peer
+
+    def _make_trainer(self) -> VectorTrainer:
+        workload = self.workload
+        return VectorTrainer(
+            workload.gradient,
+            workload.start.clone(),
+            momentum=self.settings.momentum,
+            learning_rate=workload.learning_rate,
+            spoiled=workload.spoiled,
+        )
 
     @property
     def honest(self) -> list[LabPeer]:
@@ -221,29 +233,33 @@ class Simulation:
     def final_digest(self) -> str:
         """Digest of the parameters after the last step that an honest peer has finished."""
         parameters = self.workload.start if self.chronicle.parameters is None else self.chronicle.parameters
-        return digest(memoryview(parameters.numpy()).cast("B")).hex()  # type: ignore[arg-type]
+        return digest(bytes_of(parameters)).hex()
 
 
 def step_rules(settings: SimulateSettings, workload: Workload) -> StepRules:
-    """Return the rules of a run; deadlines follow from the bound on delay, and cost no time on a virtual clock."""
-    settle = max(_LEAST_SETTLE, 3.0 * settings.delays[1])
+    """Return the rules of a run; deadlines follow from the bound on delay, and cost no time on a virtual clock.
+
+    Raises UserError for a rule that is not installed, or cannot be followed among so many peers."""
+    delay_bound = max(_LEAST_DELAY_BOUND_SECONDS, 3.0 * settings.delays[1])
+    rule, tau = rule_and_tau(settings.rule, settings.tau, workload.tau)
+    aggregation = AggregationRules(rule, tau, settings.peers, max_norm=settings.clip)
+    check_aggregation(aggregation, settings.auditors)
     return StepRules(
         nonce=tagged_digest("btard simulated run", settings.seed.to_bytes(8, "big"))[:NONCE_SIZE],
         dimension=len(workload.start),
         wire=WireType.FLOAT32,
-        commit_seconds=_COMPUTE_SECONDS + 10 * settle,
-        scatter_seconds=5 * settle,
-        gather_seconds=5 * settle,
-        agree_seconds=2.5 * settle,
-        delay_bound_seconds=settle,
-        aggregation=AggregationRules(
-            RuleName.CENTERED_CLIP, settings.tau or workload.tau, settings.peers, max_norm=settings.clip
-        ),
+        commit_seconds=_COMPUTE_SECONDS + 10 * delay_bound,
+        scatter_seconds=5 * delay_bound,
+        gather_seconds=5 * delay_bound,
+        agree_seconds=2.5 * delay_bound,
+        delay_bound_seconds=delay_bound,
+        aggregation=aggregation,
         verification=VerificationRules(
             validators=settings.validators,
             validation=settings.validation,
             eliminate=settings.eliminate,
             probation=settings.probation,
             momentum=settings.momentum,
+            auditors=settings.auditors,
         ),
     )

@@ -20,7 +20,7 @@ from types import FrameType
 
 from btard.lab.chaos import Tally, attack_names, draw, run_one
 
-PATIENCE = 120
+PATIENCE_SECONDS = 120
 """Seconds that one run may take."""
 
 _VIOLATED = 3
@@ -50,10 +50,10 @@ def run_seed(seed: int, names: Sequence[str]) -> Tally:
     """Run the scenario of a seed within bounded time."""
     settings = draw(seed, names)
     try:
-        with limited(PATIENCE):
+        with limited(PATIENCE_SECONDS):
             return run_one(settings)
     except TooLongError:
-        return Tally(runs=1, violations=[f"it takes more than {PATIENCE} s; repeat it by: {settings.command}"])
+        return Tally(runs=1, violations=[f"it takes more than {PATIENCE_SECONDS} s; repeat it by: {settings.command}"])
 
 
 def soak(seconds: float, first_seed: int, names: Sequence[str], workers: int) -> Tally:

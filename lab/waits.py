@@ -115,8 +115,8 @@ class Result:
 def draws_alone(peers: int, attackers: int, validators: int, seed: int) -> int:
     """Return how many steps it takes in one run of the protocol's own draws, without any message.
 
-    Everybody attacks in every step. Who is drawn at the end of a step is validated in the next one, and banned there;
-    honest validators find what there is to find, Byzantine ones say nothing.
+    Every attacker attacks in every step. A target that is drawn at the end of a step is validated in the next one, and
+    banned there; honest validators find what there is to find, Byzantine ones say nothing.
     """
     members = _members(peers, seed)
     liars = frozenset(members[:attackers])

@@ -10,9 +10,8 @@ import torch
 
 from btard.hashing import digest, tagged_digest
 from btard.lab.settings import SimulateSettings, WorkloadName
-
-Gradient = Callable[[bytes, torch.Tensor], torch.Tensor]
-"""(seed, parameters) -> float32 of shape (d,)."""
+from btard.tensors import bytes_of
+from btard.transport.vector_trainer import Gradient
 
 _CACHED = 256
 """Gradients that are kept, since all members of a court repeat the same one."""
@@ -128,7 +127,7 @@ def _cached(gradient: Gradient) -> Gradient:
     kept: dict[tuple[bytes, bytes], torch.Tensor] = {}
 
     def look_up(seed: bytes, parameters: torch.Tensor) -> torch.Tensor:
-        key = (seed, digest(memoryview(parameters.numpy()).cast("B")))  # type: ignore[arg-type]
+        key = (seed, digest(bytes_of(parameters)))
         if key not in kept:
             if len(kept) >= _CACHED:
                 del kept[next(iter(kept))]

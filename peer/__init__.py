@@ -1,5 +1,5 @@
 """The trainer daemon: it learns the run from its manifest, joins, computes, averages by rounds, and reports.
 
-`manifest`, `records` and `questions` are what peers and coordinator tell each other, `settings` is what is local to a
-peer, `daemon` is the program.
+`daemon` is the program, `training` its loop over steps, `trainer` the model, `examiner` the check of others' work;
+`meeting` finds the run and its members, `serving` answers them, `telemetry` reports. `doctor` and `visit` are tools.
 """

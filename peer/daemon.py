@@ -3,35 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import signal
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from btard.behaviour import Behaviour, LeaveReason
-from btard.byzantine.selection import make_behaviour
 from btard.configuration import load_settings, to_yaml
 from btard.errors import UserError
 from btard.identity import IdentityKey, PeerId
 from btard.logs import MOMENT, adopt_libraries, configure_logging
 from btard.peer.settings import PeerSettings
+from btard.vocabulary import ExitCode
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
+    from btard.behaviour import Behaviour
     from btard.swarm.telemetry.endpoint import MetricsEndpoint
-    from btard.transport.libp2p import Libp2pNode
 
 logger = logging.getLogger("btard.peer")
 
-_EXIT_INTERRUPTED = 130
-_RESOLVE_POLL = 1.0
-
-BANS_FOLDER = "bans"
-"""Evidence of bans, in the directory of a peer or a coordinator."""
+_RESOLVE_POLL_SECONDS = 1.0
 
 
 def run(argv: Sequence[str]) -> int:
@@ -44,8 +37,12 @@ def run(argv: Sequence[str]) -> int:
     configure_logging(settings.log_format)
     key = _prepare_directory(settings)
     MOMENT.peer = str(key.peer_id)
-    behaviour = make_behaviour(settings, seed=bytes(key.peer_id))
+    # Everything below imports torch and hivemind, for which --help and mistyped flags do not wait.
     import uvloop
+
+    from btard.byzantine.selection import make_behaviour
+
+    behaviour = make_behaviour(settings, seed=bytes(key.peer_id))
 
     endpoint = None
     if settings.metrics is not None:
@@ -84,7 +81,7 @@ async def _main(
         if peer.failure is not None:
             raise UserError(peer.failure) from None
         logger.info("interrupted; saying goodbye")
-        return _EXIT_INTERRUPTED
+        return ExitCode.INTERRUPTED
 
 
 class Peer:
@@ -111,6 +108,7 @@ class Peer:
             return await self._join(registry)
 
     async def _join(self, registry: CollectorRegistry) -> int:
+        from btard.peer.assembly import Local, train
         from btard.transport.libp2p import Libp2pNode
 
         adopt_libraries()
@@ -129,11 +127,12 @@ class Peer:
             host_maddrs=[f"/ip{6 if ':' in settings.host else 4}/{settings.host}/tcp/{settings.port}"],
             announce_maddrs=settings.announce,
             public=settings.public,
-            startup_timeout=settings.join_timeout,
+            startup_timeout_seconds=settings.join_timeout,
             on_failure=fail,
         )
         try:
-            return await self._train(node, _by_peer(maddrs), registry)
+            local = Local(settings, self._key, self._behaviour, node, _by_peer(maddrs), registry)
+            return await train(local, lambda: self.failure is not None)
         finally:
             await node.close()
 
@@ -150,124 +149,7 @@ class Peer:
                 if loop.time() > deadline:
                     raise
                 logger.warning("%s; trying for %.0f s more", error, deadline - loop.time())
-            await asyncio.sleep(_RESOLVE_POLL)
-
-    async def _train(self, node: Libp2pNode, named: dict[PeerId, tuple[str, ...]], registry: CollectorRegistry) -> int:
-        import torch
-
-        from btard.peer.examiner import Examiner
-        from btard.peer.joining import check_local_settings, find_manifest, load_run_task
-        from btard.peer.knocking import Knocker
-        from btard.peer.neighbours import Neighbours
-        from btard.peer.progress import Progress
-        from btard.peer.reporting import Reporter
-        from btard.peer.rosters import Rosters
-        from btard.peer.serving import StateServer
-        from btard.peer.telemetry.meter import PeerMeter
-        from btard.peer.telemetry.recorder import Recorder, begin_wandb
-        from btard.peer.trainer import Trainer
-        from btard.peer.training import TrainingLoop
-        from btard.round.session import Session
-        from btard.round.vectors.buffers import BufferPool
-        from btard.swarm.bans import BanBook
-        from btard.swarm.door import Door, call_over
-        from btard.swarm.event_log import EventLog
-        from btard.swarm.questions import is_large
-        from btard.swarm.reception import Reception, Rooms
-        from btard.swarm.validation_watch import ValidationWatch
-        from btard.transport.driver import SessionDriver
-
-        settings = self._settings
-        if settings.threads:
-            torch.set_num_threads(settings.threads)
-        signed, manifest = await find_manifest(node.transport, named, settings.join_timeout)
-        coordinator = signed.author
-        check_local_settings(settings, manifest)
-        loop = asyncio.get_running_loop()
-        task = await loop.run_in_executor(None, load_run_task, settings, manifest)
-        trainer = await loop.run_in_executor(None, Trainer, task, manifest, settings.device)
-        adopt_libraries()
-        wandb = await loop.run_in_executor(None, begin_wandb, settings, manifest, self._key.peer_id)
-        logger.info(
-            "run %s of coordinator %s: task %s %s, %d numbers, %s with tau %g; this peer is %s",
-            manifest.experiment,
-            coordinator,
-            manifest.task,
-            manifest.size,
-            manifest.dimension,
-            manifest.rule,
-            manifest.tau,
-            self._key.peer_id,
-        )
-        session = Session(manifest.step_rules, self._key, self._behaviour, BufferPool())
-        driver = SessionDriver(
-            session,
-            node.transport,
-            manifest.step_rules,
-            Examiner(trainer, manifest, node.transport).recompute,
-            trainer.worker,
-            lambda event: training.on_voided(event),
-            lambda step, target, finding: training.on_examined(step, target, finding),
-            node.transport.charge,
-        )
-        node.transport.is_member = lambda peer: peer == coordinator or session.is_member(peer)
-        node.transport.attach(driver)
-        meter = PeerMeter(
-            registry,
-            self._key.peer_id,
-            experiment=manifest.experiment,
-            run_id=manifest.run_id,
-            numerics=trainer.numerics,
-            counters=node.transport.counters,
-        )
-        bans = BanBook(settings.directory / BANS_FOLDER, manifest.step_rules)
-        reception = Reception(signed)
-        rosters = Rosters(node.records, node.transport, coordinator, manifest.run, named)
-        door = Door(manifest, partial(call_over, node.transport, reception.manifest), node.transport.connected)
-        knocker = Knocker(node.transport, manifest, node.maddrs)
-        neighbours = Neighbours(node, self._key, manifest, named, rosters, door, knocker)
-        node.records.know(neighbours.knows)
-        reception.open(Rooms(door, rosters.newest_bytes, neighbours.directory))
-        server = StateServer(reception, trainer, self._behaviour, bans)
-        node.transport.serve_with(server.answer, is_large)
-        training = TrainingLoop(
-            key=self._key,
-            coordinator=coordinator,
-            named=frozenset(named),
-            manifest=manifest,
-            node=node,
-            driver=driver,
-            trainer=trainer,
-            behaviour=self._behaviour,
-            neighbours=neighbours,
-            door=door,
-            knocker=knocker,
-            rosters=rosters,
-            reporter=Reporter(
-                node.records, self._key, manifest, self._behaviour, node.transport.counters, trainer.numerics
-            ),
-            recorder=Recorder(meter, wandb, ValidationWatch(manifest.validators)),
-            server=server,
-            bans=bans,
-            progress=Progress(settings.directory / "progress", manifest.run_id),
-            events=EventLog(settings.directory / "events.jsonl"),
-            join_timeout=settings.join_timeout,
-        )
-        background = [asyncio.ensure_future(work.run()) for work in (neighbours, knocker, door, training.reporter)]
-        try:
-            return await training.run()
-        except asyncio.CancelledError:
-            if self.failure is None:
-                await training.say_goodbye(LeaveReason.SHUTDOWN)
-            raise
-        finally:
-            for work in background:
-                work.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.gather(*background)
-            trainer.close()
-            training.events.close()
-            await loop.run_in_executor(None, training.recorder.close)
+            await asyncio.sleep(_RESOLVE_POLL_SECONDS)
 
 
 def _by_peer(maddrs: Sequence[str]) -> dict[PeerId, tuple[str, ...]]:

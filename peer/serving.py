@@ -6,19 +6,19 @@ import asyncio
 
 from btard.behaviour import Behaviour
 from btard.errors import UserError
+from btard.hashing import Payload
 from btard.identity import Malformed, PeerId
-from btard.peer.trainer import Trainer
+from btard.peer.trainer import TaskTrainer
 from btard.round.roster import Roster
 from btard.swarm.bans import BanBook
+from btard.swarm.door.reception import Reception
 from btard.swarm.questions import FOR_NEWCOMERS, MAX_SNAPSHOTS, Head, Question, Want
-from btard.swarm.reception import Reception
-from btard.transport.base import Payload
 
 
 class StateServer:
     """Keeps what may be asked for. The loop calls `stand` at the beginning of every step."""
 
-    def __init__(self, reception: Reception, trainer: Trainer, behaviour: Behaviour, bans: BanBook) -> None:
+    def __init__(self, reception: Reception, trainer: TaskTrainer, behaviour: Behaviour, bans: BanBook) -> None:
         self._reception = reception
         self._trainer = trainer
         self._behaviour = behaviour

@@ -2,74 +2,68 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
 
 from btard.byzantine.settings import BehaviourSettings
-from btard.configuration import Option, Port, TauSettings
+from btard.configuration import Group, Option, Settings
+from btard.configuration.shared.network import InitialPeers, PortSettings
+from btard.configuration.shared.protocol import TauSettings
+from btard.configuration.shared.training import CacheDirectory, ComputeDevice
 from btard.swarm.telemetry.settings import TelemetrySettings
-
-_NETWORK = "Network"
-_MACHINE = "Machine"
+from btard.vocabulary import Device
 
 
-class Device(StrEnum):
-    """Where gradients are computed."""
+class MachineSettings(Settings):
+    """What a peer computes on, and what of a run it takes upon itself."""
 
-    AUTO = "auto"
-    CPU = "cpu"
-    CUDA = "cuda"
-
-
-class PeerSettings(TelemetrySettings, BehaviourSettings, TauSettings):
-    """Settings of `btard-peer`. What the run is, the peer learns from the coordinator's manifest."""
-
-    initial_peers: Annotated[
-        list[str],
-        Field(min_length=1),
-        Option("where to join: host:port, [v6]:port, a DNS name with a port, or full multiaddresses", group=_NETWORK),
-    ]
     directory: Annotated[
-        Path, Option("where the key, the log of events and the configuration are written", group=_MACHINE)
+        Path, Option("where the key, the log of events and the configuration are written", group=Group.MACHINE)
     ] = Path("btard-peer")
-    host: Annotated[str, Option("address to listen on", group=_NETWORK)] = "0.0.0.0"
-    port: Annotated[Port, Option("port to listen on, 0 for a free one", unit="port", group=_NETWORK)] = 0
-    announce: Annotated[
-        list[str],
-        Field(default_factory=list),
-        Option("multiaddresses to tell others, instead of those that are found", group=_NETWORK),
-    ]
-    public: Annotated[bool, Option("use NAT port mapping, AutoNAT and relays", group=_NETWORK)] = False
-    join_timeout: Annotated[
-        float,
-        Field(gt=0),
-        Option("how long an initial peer and the manifest may take to answer", unit="seconds", group=_NETWORK),
-    ] = 60.0
-    device: Annotated[Device, Option("auto takes CUDA where there is one, else the CPU", group=_MACHINE)] = Device.AUTO
-    threads: Annotated[
-        int, Field(ge=0), Option("threads of computation, 0 for torch's own choice", unit="threads", group=_MACHINE)
-    ] = 0
+    device: ComputeDevice = Device.AUTO
     data: Annotated[
         str | None,
         Option(
             "where this machine has the run's data: needed where the run trains on a corpus of its coordinator's own "
             "(see btard data)",
-            group=_MACHINE,
+            group=Group.MACHINE,
         ),
     ] = None
     tokenizer: Annotated[
-        str | None, Option("where this machine has the run's tokenizer, if the run loads one", group=_MACHINE)
+        str | None, Option("where this machine has the run's tokenizer, if the run loads one", group=Group.MACHINE)
     ] = None
-    cache_dir: Annotated[Path | None, Option("where tokenised data are kept", group=_MACHINE)] = None
+    cache_dir: CacheDirectory = None
     max_data: Annotated[
-        float, Field(gt=0), Option("the largest Hub data set that a run may have fetched", unit="GiB", group=_MACHINE)
+        float,
+        Field(gt=0),
+        Option("the largest Hub data set that a run may have fetched", unit="GiB", group=Group.MACHINE),
     ] = 4.0
     max_batch: Annotated[
-        int, Field(ge=1), Option("the largest batch that a run may ask for", unit="samples", group=_MACHINE)
+        int, Field(ge=1), Option("the largest batch that a run may ask for", unit="samples", group=Group.MACHINE)
     ] = 256
     max_dimension: Annotated[
-        int, Field(ge=1), Option("the largest model that a run may ask for", unit="numbers", group=_MACHINE)
+        int, Field(ge=1), Option("the largest model that a run may ask for", unit="numbers", group=Group.MACHINE)
     ] = 2**30
+
+
+class PeerSettings(PortSettings, MachineSettings, TauSettings, TelemetrySettings, BehaviourSettings):
+    """Settings of `btard-peer`. What the run is, the peer learns from the coordinator's manifest."""
+
+    initial_peers: Annotated[InitialPeers, Field(min_length=1)]
+    announce: Annotated[
+        list[str],
+        Field(default_factory=list),
+        Option("multiaddresses to tell others, instead of those that are found", group=Group.NETWORK),
+    ]
+    join_timeout: Annotated[
+        float,
+        Field(gt=0),
+        Option("how long an initial peer and the manifest may take to answer", unit="seconds", group=Group.NETWORK),
+    ] = 60.0
+    threads: Annotated[
+        int,
+        Field(ge=0),
+        Option("threads of computation, 0 for torch's own choice", unit="threads", group=Group.MACHINE),
+    ] = 0

@@ -15,35 +15,33 @@ import torch
 from btard.behaviour import Behaviour
 from btard.errors import UserError
 from btard.peer.settings import Device
-from btard.round.vectors.momentum import Momentum, submission
 from btard.swarm.calibration import numerics
 from btard.swarm.manifest import RunManifest
 from btard.tasks.base import Batch, Schedule, Task
-from btard.tasks.training_state import Precision, TrainingState
+from btard.tasks.training_state import TrainingState
+from btard.trainer import Contribution, contribute
+from btard.vectors.momentum import Momentum, submission
+from btard.vocabulary import Precision
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Gradient:
+class Gradient(Contribution):
     """What a peer computed for a step.
 
     Attributes:
-        vector: float32 of shape (d,), as the behaviour wants it sent.
         loss: mean loss of the batch that was computed on, whatever became of the vector.
         seconds: wall time.
     """
 
-    vector: torch.Tensor
     loss: float
     seconds: float
 
 
-class Trainer:
-    """Owns the training state. All heavy calls run in `worker`, one after the other.
-
-    The trainer knows which global step its state belongs to: `gradient` and `load` say so, and `apply` moves it on by
-    one. With the parameters from before the last `apply` it can repeat what others did in the step before.
+class TaskTrainer:
+    """Owns the training state: the `btard.trainer.Trainer` of a daemon. All heavy calls run in `worker`, one after the
+    other.
     """
 
     def __init__(self, task: Task, manifest: RunManifest, device: Device) -> None:
@@ -63,46 +61,46 @@ class Trainer:
             )
         # A resumed run's state is still to come, so nothing can be said about this one.
         self._step = manifest.start_step if manifest.state_digest is None else None
+        self._computed: tuple[int, Gradient] | None = None
         self._momentum = Momentum(manifest.momentum, manifest.dimension)
         self.worker = ThreadPoolExecutor(1, thread_name_prefix="compute")
 
     async def _work(self, function: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self.worker, function)
 
-    async def gradient(self, seed: bytes, step: int, behaviour: Behaviour) -> Gradient:
-        """Compute on the batch of a public seed at the current state, the one before the global step `step`.
-
-        With momentum the vector continues the chain of what this peer has submitted, lies included: the others can only
-        verify a chain of what they were sent.
-        """
+    async def contribute(self, seed: bytes, step: int, behaviour: Behaviour) -> Gradient:
+        """See `btard.trainer.Trainer`; tells the loss, too, and what it took."""
 
         def compute() -> Gradient:
             started = time.perf_counter()
             self._stand_at(step)
-            batch = self._task.batch(seed, self._manifest.batch_size)
-            batch = behaviour.batch(step, batch, self._task.label_flipped)
-            base = self._momentum.base(step)
-            base = None if base is None else behaviour.momentum(step, base)
-            honest, loss = self._submission(batch, seed, base)
-            vector = behaviour.gradient(step, honest)
-            self._momentum.submitted(step, base, vector)
-            return Gradient(vector, loss, time.perf_counter() - started)
+            losses: list[float] = []
 
-        return await self._work(compute)
+            def gradient(batch: Batch) -> torch.Tensor:
+                vector, loss = self._gradient(batch, seed)
+                losses.append(loss)
+                return vector
+
+            made = contribute(
+                self._task.batch(seed, self._manifest.batch_size),
+                step,
+                behaviour,
+                self._momentum,
+                label_flipped=self._task.label_flipped,
+                gradient=gradient,
+            )
+            return Gradient(made.vector, made.momentum, losses[-1], time.perf_counter() - started)
+
+        made = await self._work(compute)
+        self._computed = step, made
+        return made
+
+    def computed(self, step: int) -> Gradient | None:
+        """Return what was computed last, if that was for this step."""
+        return self._computed[1] if self._computed is not None and self._computed[0] == step else None
 
     async def recompute(self, seed: bytes, step: int, base: torch.Tensor | None = None) -> torch.Tensor | None:
-        """Return the vector that an honest peer with this public seed submits in `step`; the state stays as it is.
-
-        It is bit-equal to the peer's own on a machine of the same kind.
-
-        Args:
-            seed: 32 bytes, the peer's public seed of the step.
-            step: the global step that the current state belongs to, or the one before it.
-            base: with momentum, the peer's m of the step before, float32 on the CPU, shape (d,); None for zeros, with
-                which a peer begins. Without momentum it is not looked at.
-
-        Returns:
-            float32 on the CPU, shape (d,); None when this trainer does not hold the state before `step`.
+        """See `btard.trainer.Trainer`.
 
         Raises:
             ValueError: the base is no float32 vector of shape (d,).
@@ -116,39 +114,29 @@ class Trainer:
             else:
                 return None
             with parameters:
-                return self._submission(self._task.batch(seed, self._manifest.batch_size), seed, base)[0]
+                gradient, _ = self._gradient(self._task.batch(seed, self._manifest.batch_size), seed)
+            return submission(gradient, base, self._momentum.mu)
 
         return await self._work(compute)
 
-    def momentum_digest(self) -> bytes:
-        """Return the digest of the base that the last `gradient` was built from, over its float32 bytes.
-
-        Empty without momentum, and before the first `gradient` after joining.
-        """
-        return self._momentum.digest
-
     def momentum_base(self, step: int) -> bytes | None:
-        """Return the 4 d float32 bytes of the base of `gradient` of `step`, for others that recompute it.
-
-        None without momentum, and for all but the last two steps in which this peer computed.
-        """
+        """See `btard.trainer.Trainer`."""
         return self._momentum.base_bytes(step)
 
-    def _submission(self, batch: Batch, seed: bytes, base: torch.Tensor | None) -> tuple[torch.Tensor, float]:
-        """The one way to an honest vector, for the own and for those of others; with the batch's loss."""
-        vector, loss = self._state.gradient(batch, seed, self._manifest.max_grad_norm)
-        return submission(vector, base, self._manifest.momentum), loss
+    def _gradient(self, batch: Batch, seed: bytes) -> tuple[torch.Tensor, float]:
+        """The one way to a true gradient, for the own and for those of others; with the batch's loss."""
+        return self._state.gradient(batch, seed, self._manifest.max_grad_norm)
 
     def _stand_at(self, step: int) -> None:
         if self._step != step:
             self._state.forget_previous()
             self._step = step
 
-    async def apply(self, gradient: torch.Tensor) -> bytes:
-        """Take an optimizer step and return the new state's digest; numbers that are not finite count as zero."""
+    async def apply(self, aggregate: torch.Tensor) -> bytes:
+        """See `btard.trainer.Trainer`: an optimizer step; numbers that are not finite count as zero."""
 
         def update() -> bytes:
-            self._state.apply(torch.nan_to_num(gradient, nan=0.0, posinf=0.0, neginf=0.0))
+            self._state.apply(torch.nan_to_num(aggregate, nan=0.0, posinf=0.0, neginf=0.0))
             if self._step is not None:
                 self._step += 1
             return self._state.digest()
@@ -164,12 +152,7 @@ class Trainer:
         return await self._work(lambda: (self._state.state_bytes(), self._state.digest()))
 
     async def load(self, data: bytes, step: int | None = None) -> bytes:
-        """Take over a serialised state and return its digest; the previous parameters and the momentum are forgotten.
-
-        Args:
-            data: what `serialize` gave.
-            step: the global step that the state belongs to; None leaves it to the next `gradient` to say so, and until
-                then nothing can be recomputed.
+        """See `btard.trainer.Trainer`; the data are what `serialize` gave.
 
         Raises:
             UserError: the bytes are no state of this run; the own state is unchanged.

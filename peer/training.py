@@ -6,63 +6,54 @@ import asyncio
 import logging
 import time
 from dataclasses import dataclass
-from enum import IntEnum, StrEnum
 from functools import partial
 
 from btard.behaviour import Behaviour, LeaveReason
 from btard.identity import IdentityKey, Malformed, PeerId
-from btard.peer.knocking import Knocker
-from btard.peer.neighbours import Neighbours
+from btard.peer.meeting.knocking import Knocker
+from btard.peer.meeting.neighbours import Neighbours
+from btard.peer.meeting.rosters import Rosters
 from btard.peer.progress import Progress
-from btard.peer.reporting import Reporter
-from btard.peer.rosters import Rosters
 from btard.peer.serving import StateServer
 from btard.peer.telemetry.meter import PeerStep
 from btard.peer.telemetry.recorder import Recorder
-from btard.peer.trainer import Gradient, Trainer
+from btard.peer.telemetry.reporting import Reporter
+from btard.peer.trainer import TaskTrainer
 from btard.round.actions import Finished, OutcomeKind, Stopped, Voided
+from btard.round.admission import may_begin
 from btard.round.evidence.evidence import Evidence
 from btard.round.evidence.file import rules_fingerprint
 from btard.round.roster import Roster
-from btard.round.vectors.partition import from_wire
-from btard.round.vectors.work import Finding
+from btard.round.work.examination import Finding
 from btard.swarm.bans import BanBook, ask_evidence
-from btard.swarm.door import Door
-from btard.swarm.event_log import EventLog
+from btard.swarm.door.door import Door
+from btard.swarm.events.log import EventLog
+from btard.swarm.events.peer import (
+    AttemptVoided,
+    BanWithdrawn,
+    JoinedRun,
+    LeftRun,
+    PeerAdmitted,
+    PeerBanned,
+    PeerEvent,
+    PlaceLost,
+    StepFinished,
+    StepsDone,
+)
 from btard.swarm.manifest import RunManifest
 from btard.swarm.questions import Head, Question, Want
-from btard.swarm.records import RosterRecord
+from btard.swarm.records.record import RosterRecord
 from btard.swarm.state_sync import ask_heads, download_state, newest_roster, state_digest
-from btard.transport.driver import Contribution, SessionDriver
+from btard.transport.driver import SessionDriver
 from btard.transport.libp2p import Libp2pNode
+from btard.vectors.partition import from_wire
+from btard.vocabulary import ExitCode
 
 logger = logging.getLogger(__name__)
 
-_REJOIN_POLL = 0.5
-_LINGER = 120.0
-_GOODBYE = 3.0
-
-
-class ExitCode(IntEnum):
-    """How `btard-peer` ends; 2 is a user error, 130 an interruption."""
-
-    FINISHED = 0
-    BANNED = 3
-    NO_MAJORITY = 4
-
-
-class PeerEvent(StrEnum):
-    """What a peer writes into its log of events."""
-
-    JOINED = "joined"
-    ADMITTED = "admitted"
-    STEP = "step"
-    VOID = "void"
-    BANNED = "banned"
-    WITHDRAWN = "withdrawn"
-    LEFT = "left"
-    STOPPED = "stopped"
-    FINISHED = "finished"
+_REJOIN_POLL_SECONDS = 0.5
+_LINGER_SECONDS = 120.0
+_GOODBYE_SECONDS = 3.0
 
 
 @dataclass
@@ -75,7 +66,7 @@ class TrainingLoop:
     manifest: RunManifest
     node: Libp2pNode
     driver: SessionDriver
-    trainer: Trainer
+    trainer: TaskTrainer
     behaviour: Behaviour
     neighbours: Neighbours
     door: Door
@@ -86,9 +77,8 @@ class TrainingLoop:
     server: StateServer
     bans: BanBook
     progress: Progress
-    events: EventLog
-    join_timeout: float
-    _gradient: Gradient | None = None
+    events: EventLog[PeerEvent]
+    join_timeout_seconds: float
     _publishing: asyncio.Future[None] | None = None
 
     async def run(self) -> ExitCode:
@@ -100,7 +90,7 @@ class TrainingLoop:
             logger.info("the run is over")
             return ExitCode.FINISHED
         await self.neighbours.locate(roster.members, self.manifest.deadlines.settle)
-        if self.progress.step < roster.step and await self._is_beginning(roster):
+        if may_begin(roster, self.key.peer_id, self.progress.step) and await self._is_beginning(roster):
             state = await self._first_state()
         else:
             entered = await self._enter(roster)
@@ -113,9 +103,7 @@ class TrainingLoop:
             self.recorder.begins(roster)
             self.progress.begin(roster.step)
             started = time.perf_counter()
-            self._gradient = None
-            contribution = partial(self._contribute, roster)
-            outcome = await self.driver.run_step(roster, state, contribution, self.neighbours.candidates(roster))
+            outcome = await self.driver.run_step(roster, state, self.neighbours.candidates(roster))
             if isinstance(outcome, Stopped):
                 self._stopped(outcome)
                 self.recorder.stopped(outcome)
@@ -137,9 +125,9 @@ class TrainingLoop:
 
     async def _is_beginning(self, roster: Roster) -> bool:
         """Whether the run begins now with this peer: it may also have begun, and this peer have been started again."""
-        if roster.step != self.manifest.start_step or self.key.peer_id not in roster.members:
+        if roster.step != self.manifest.start_step:
             return False
-        heads = await ask_heads(self.node.transport, roster.members, timeout=self.manifest.deadlines.settle)
+        heads = await ask_heads(self.node.transport, roster.members, timeout_seconds=self.manifest.deadlines.settle)
         newest = newest_roster(roster, heads)
         return newest is None or newest.step == roster.step
 
@@ -151,7 +139,7 @@ class TrainingLoop:
         question = Question(want=Want.STATE, step=self.manifest.start_step)
         while not await self._download([self.coordinator], question, expected):
             logger.warning("waiting for the coordinator to serve the initial state")
-            await asyncio.sleep(_REJOIN_POLL)
+            await asyncio.sleep(_REJOIN_POLL_SECONDS)
         return expected
 
     async def _download(self, sources: list[PeerId], question: Question, expected: bytes) -> bool:
@@ -162,7 +150,7 @@ class TrainingLoop:
             partial(self.trainer.load, step=question.step),
             expected,
             limit=self.trainer.most_state_bytes,
-            timeout=self.manifest.deadlines.commit,
+            timeout_seconds=self.manifest.deadlines.commit,
         )
         if server is not None:
             logger.info("took over the training state before step %d from %s", question.step, server.short)
@@ -177,7 +165,7 @@ class TrainingLoop:
         self.neighbours.eager = True
         self.door.close()
         me = self.key.peer_id
-        deadline = time.monotonic() + self.join_timeout
+        deadline = time.monotonic() + self.join_timeout_seconds
         while True:
             record = await self.rosters.look()
             if record is not None and record.finished:
@@ -185,18 +173,18 @@ class TrainingLoop:
                 return ExitCode.FINISHED
             self.neighbours.stand(trusted.members)
             self.knocker.knock_at(trusted.members)
-            heads = await ask_heads(self.node.transport, trusted.members, timeout=self.manifest.deadlines.settle)
+            heads = await ask_heads(
+                self.node.transport, trusted.members, timeout_seconds=self.manifest.deadlines.settle
+            )
             newest = newest_roster(trusted, heads)
             if newest is not None:
-                deadline = time.monotonic() + self.join_timeout
+                deadline = time.monotonic() + self.join_timeout_seconds
                 trusted = newest
                 if me in newest.banned:
                     logger.error("this peer's key is banned from the run; it cannot come back")
                     return ExitCode.BANNED
                 digest = state_digest(newest, heads, newest.step)
-                # Whoever began a step has signed messages in it, and must not sign others by beginning it once more.
-                fresh = newest.step > self.progress.step
-                if me in newest.members and fresh and digest is not None:
+                if may_begin(newest, me, self.progress.step) and digest is not None:
                     await self._verify_bans(newest, heads)
                     sources = [peer for peer, head in heads.items() if head.state == digest]
                     if await self._download(sources, Question(want=Want.STATE, step=newest.step), digest):
@@ -207,10 +195,10 @@ class TrainingLoop:
             if time.monotonic() > deadline:
                 logger.error(
                     "no majority of the roster answers for %.0f s: this peer is cut off, or the run has ended",
-                    self.join_timeout,
+                    self.join_timeout_seconds,
                 )
                 return ExitCode.NO_MAJORITY
-            await asyncio.sleep(_REJOIN_POLL)
+            await asyncio.sleep(_REJOIN_POLL_SECONDS)
 
     async def _stand(self, roster: Roster, state: bytes) -> None:
         if self.manifest.wants_snapshot(roster.step):
@@ -219,14 +207,9 @@ class TrainingLoop:
         self.neighbours.stand(roster.members)
         self.door.open(roster.members, roster.banned)
 
-    async def _contribute(self, roster: Roster) -> Contribution:
-        seed = self.behaviour.batch_seed(roster, roster.batch_seed(self.key.peer_id))
-        self._gradient = await self.trainer.gradient(seed, roster.step, self.behaviour)
-        return Contribution(self._gradient.vector, self.trainer.momentum_digest())
-
     async def _verify_bans(self, roster: Roster, heads: dict[PeerId, Head]) -> None:
         """Ask the members for the evidence of bans that this peer did not see, and check it."""
-        ask = partial(ask_evidence, self.node.transport, timeout=self.manifest.deadlines.settle)
+        ask = partial(ask_evidence, self.node.transport, timeout_seconds=self.manifest.deadlines.settle)
         verified, unproven = await self.bans.verify_all(ask, roster.banned, heads)
         for evidence, basis in verified:
             logger.info("verified: %s %s; %s", evidence.accused.short, evidence.offence, basis)
@@ -243,40 +226,43 @@ class TrainingLoop:
         self.knocker.rest()
         logger.info("joined %s at step %d with %d members", self.manifest.experiment, roster.step, len(roster.members))
         self.events.write(
-            PeerEvent.JOINED,
-            peer=self.key.peer_id,
-            step=roster.step,
-            members=roster.members,
-            banned=roster.banned,
-            roster=roster.digest,
-            rules=rules_fingerprint(self.manifest.step_rules),
+            JoinedRun(
+                peer=str(self.key.peer_id),
+                step=roster.step,
+                members=tuple(map(str, roster.members)),
+                banned=tuple(sorted(map(str, roster.banned))),
+                roster=roster.digest.hex(),
+                rules=rules_fingerprint(self.manifest.step_rules),
+            )
         )
 
     def _finished_step(self, roster: Roster, outcome: Finished, seconds: float) -> None:
         step = roster.step
         target = roster.validators.get(self.key.peer_id)
-        loss = None if self._gradient is None else self.reporter.add(step, self._gradient)
+        gradient = self.trainer.computed(step)
+        loss = None if gradient is None else self.reporter.add(step, gradient)
         stages = self.driver.stages.seconds
         self.reporter.finished(step, stages)
-        samples = 0 if self._gradient is None else self.manifest.batch_size
+        samples = 0 if gradient is None else self.manifest.batch_size
         self.recorder.finished(PeerStep(step, seconds, stages, loss, samples))
         attacks = self.behaviour.attacks(step)
         self.events.write(
-            PeerEvent.STEP,
-            step=step,
-            loss=loss,
-            seconds=round(seconds, 4),
-            members=len(outcome.certificate),
-            newcomers=len(roster.newcomers.intersection(envelope.author for envelope in outcome.certificate)),
-            attacks=attacks,
-            attempt=outcome.attempt,
-            roster=roster.digest,
-            validates=target,
+            StepFinished(
+                step=step,
+                loss=loss,
+                seconds=round(seconds, 4),
+                members=len(outcome.certificate),
+                newcomers=len(roster.newcomers.intersection(envelope.author for envelope in outcome.certificate)),
+                attacks=attacks,
+                attempt=outcome.attempt,
+                roster=roster.digest.hex(),
+                validates=None if target is None else str(target),
+            )
         )
         for peer in sorted(set(outcome.roster.members) - set(roster.members)):
             until = dict(outcome.roster.probation).get(peer)
             logger.info("step %d: %s is admitted", outcome.roster.step, peer.short)
-            self.events.write(PeerEvent.ADMITTED, peer=peer, step=outcome.roster.step, probation=until)
+            self.events.write(PeerAdmitted(peer=str(peer), step=outcome.roster.step, probation=until))
         did = f"validated {target.short}" if target is not None else "loss not told"
         logger.info(
             "step %d: %s, %d members, %.2f s%s",
@@ -304,28 +290,31 @@ class TrainingLoop:
         for peer in event.withdrawn:
             logger.warning("step %d: the ban of %s is taken back: others had heard more", event.step, peer.short)
             self.bans.withdraw(peer)
-            self.events.write(PeerEvent.WITHDRAWN, peer=peer, step=event.step)
+            self.events.write(BanWithdrawn(peer=str(peer), step=event.step))
         for verdict in event.verdicts:
             logger.warning("step %d: %s is banned: it %s", event.step, verdict.peer.short, verdict.evidence.offence)
             self.bans.add(verdict.evidence)
             self._tell_ban(verdict.evidence)
         self.events.write(
-            PeerEvent.VOID,
-            step=event.step,
-            attempt=event.attempt,
-            suspended=[[str(peer), reason] for peer, reason in event.suspended],
-            banned=[[str(verdict.peer), verdict.evidence.offence] for verdict in event.verdicts],
-            left=[str(peer) for peer in event.left],
+            AttemptVoided(
+                step=event.step,
+                attempt=event.attempt,
+                suspended=tuple((str(peer), reason) for peer, reason in event.suspended),
+                banned=tuple((str(verdict.peer), verdict.evidence.offence) for verdict in event.verdicts),
+                left=tuple(map(str, event.left)),
+            )
         )
 
     def _tell_ban(self, evidence: Evidence) -> None:
+        path = self.bans.path_of(evidence.accused)
         self.events.write(
-            PeerEvent.BANNED,
-            peer=evidence.accused,
-            step=evidence.scene.roster.step,
-            reason=evidence.offence,
-            offence=evidence.offence.name,
-            evidence=self.bans.path_of(evidence.accused),
+            PeerBanned(
+                peer=str(evidence.accused),
+                step=evidence.scene.roster.step,
+                reason=evidence.offence,
+                offence=evidence.offence.name,
+                evidence=None if path is None else str(path),
+            )
         )
         self._publishing = asyncio.ensure_future(self.bans.publish(self.node.records, self.key, self.manifest.run))
 
@@ -333,38 +322,38 @@ class TrainingLoop:
         if outcome.kind is OutcomeKind.BANNED:
             evidence = self.bans.path_of(self.key.peer_id)
             logger.error("step %d: this peer is banned: %s; the evidence is %s", outcome.step, outcome.reason, evidence)
-            self.events.write(PeerEvent.STOPPED, step=outcome.step, kind=outcome.kind, reason=outcome.reason)
+            self.events.write(PlaceLost(step=outcome.step, kind=outcome.kind, reason=outcome.reason))
             return
         logger.warning("step %d: this peer is %s (%s); joining again", outcome.step, outcome.kind, outcome.reason)
-        self.events.write(PeerEvent.STOPPED, step=outcome.step, kind=outcome.kind, reason=outcome.reason)
+        self.events.write(PlaceLost(step=outcome.step, kind=outcome.kind, reason=outcome.reason))
 
     async def _leave(self, step: int, reason: LeaveReason) -> ExitCode:
         await self.say_goodbye(reason)
         if reason is LeaveReason.LOTTERY:
             logger.error("step %d: banned by the lottery (CHECK_PROBA); leaving", step)
-            self.events.write(PeerEvent.BANNED, peer=str(self.key.peer_id), step=step, reason=reason)
+            self.events.write(PeerBanned(peer=str(self.key.peer_id), step=step, reason=reason))
             return ExitCode.BANNED
-        self.events.write(PeerEvent.LEFT, step=step, reason=reason)
+        self.events.write(LeftRun(step=step, reason=reason))
         return ExitCode.FINISHED
 
     async def say_goodbye(self, reason: LeaveReason) -> None:
         """Tell the members that this peer leaves, and the coordinator its last metrics."""
         self.driver.leave(reason)
         await self.reporter.publish()
-        await self.node.transport.flush(min(_GOODBYE, self.manifest.deadlines.settle))
+        await self.node.transport.flush(min(_GOODBYE_SECONDS, self.manifest.deadlines.settle))
 
     async def _end(self, roster: Roster, state: bytes) -> ExitCode:
         """Stay until the coordinator has the last checkpoint, so that somebody has it."""
         await self._stand(roster, state)
-        self.events.write(PeerEvent.FINISHED, step=roster.step)
+        self.events.write(StepsDone(step=roster.step))
         logger.info("the run's %d steps are done; waiting for the coordinator's last checkpoint", roster.step)
         await self.reporter.publish()
-        deadline = time.monotonic() + _LINGER
+        deadline = time.monotonic() + _LINGER_SECONDS
         while time.monotonic() < deadline:
             record = await self.rosters.look()
             if record is not None and record.finished:
                 break
-            await asyncio.sleep(_REJOIN_POLL)
+            await asyncio.sleep(_REJOIN_POLL_SECONDS)
         return ExitCode.FINISHED
 
 

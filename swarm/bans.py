@@ -1,4 +1,4 @@
-"""What this peer knows of bans: evidence in files, told to the DHT, shown to whoever asks, verified before believed."""
+"""What this peer knows of bans: evidence in files, told to the DHT, shown to all that ask, verified before believed."""
 
 from __future__ import annotations
 
@@ -17,29 +17,31 @@ from btard.round.evidence.file import MAX_FILE, fingerprint, from_json, load, sa
 from btard.round.proof import Unproven, verify
 from btard.round.rules import StepRules
 from btard.swarm.questions import Question, Want
-from btard.swarm.records import HexDigest, Record, Text
+from btard.swarm.records.record import HexDigest, Record, Text
 from btard.transport.libp2p import FetchError, Libp2pTransport, RecordError, Records
 
 logger = logging.getLogger(__name__)
 
-_TTL = 3600.0
+_TTL_SECONDS = 3600.0
 _MOST_ENTRIES = 80
 
 
-async def ask_evidence(transport: Libp2pTransport, source: PeerId, banned: PeerId, *, timeout: float) -> bytes | None:
-    """Return the evidence of a ban that a peer shows, unchecked; None if it shows none within `timeout` seconds."""
+async def ask_evidence(
+    transport: Libp2pTransport, source: PeerId, banned: PeerId, *, timeout_seconds: float
+) -> bytes | None:
+    """Return the evidence of a ban that a peer shows, unchecked; None if it shows none within `timeout_seconds`."""
     if source == transport.peer_id:
         return None
     question = Question(want=Want.BAN, peer=str(banned)).encode()
     try:
-        return bytes(await transport.fetch(source, question, limit=MAX_FILE, timeout=timeout))
+        return bytes(await transport.fetch(source, question, limit=MAX_FILE, timeout_seconds=timeout_seconds))
     except FetchError as error:
         logger.debug("no evidence from %s: %s", source.short, error)
         return None
 
 
 class BanEntry(BaseModel):
-    """One ban: who, in which step, why, and the digest of the evidence file."""
+    """One ban: the peer, the step, the reason, and the digest of the evidence file."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -131,7 +133,7 @@ class BanBook:
             return
         latest = sorted(self._entries.values(), key=lambda entry: entry.step)[-_MOST_ENTRIES:]
         try:
-            await records.publish(Bans(bans=latest).sign(key, run, MessageKind.BANS), _TTL)
+            await records.publish(Bans(bans=latest).sign(key, run, MessageKind.BANS), _TTL_SECONDS)
         except RecordError as error:
             logger.warning("cannot publish the bans: %s", error)
 

@@ -18,10 +18,11 @@ from blake3 import blake3
 from pydantic import BaseModel, ConfigDict
 
 from btard.errors import UserError
-from btard.round.vectors.momentum import submission
 from btard.tasks.base import Batch, Task
-from btard.tasks.training_state import Precision, TrainingState
-from btard.verification import HONEST_SHARE
+from btard.tasks.training_state import TrainingState
+from btard.vectors.momentum import submission
+from btard.verification.scalars import HONEST_SHARE
+from btard.vocabulary import Precision
 
 ACCUSE_FACTOR = HONEST_SHARE
 LEAST_ACCUSE = 1e-4
@@ -32,7 +33,7 @@ _DOUBLE = "float64 model"
 
 
 @dataclass(frozen=True)
-class Workload:
+class CalibrationWork:
     """What is computed, as the manifest of a run has it.
 
     Attributes:
@@ -118,7 +119,7 @@ class Tolerance(BaseModel):
             raise UserError(f"cannot write {path}: {error.strerror}") from None
 
 
-def measure(work: Workload, samples: int, progress: Callable[[int], None] = lambda done: None) -> list[Spread]:
+def measure(work: CalibrationWork, samples: int, progress: Callable[[int], None] = lambda done: None) -> list[Spread]:
     """Compute `samples` gradients in several ways, the n-th (from 0) after n updates of the model.
 
     Args:
@@ -155,7 +156,7 @@ def measure(work: Workload, samples: int, progress: Callable[[int], None] = lamb
     return [*again, *threads, loaded, exact]
 
 
-def tolerance(work: Workload, spreads: list[Spread]) -> Tolerance:
+def tolerance(work: CalibrationWork, spreads: list[Spread]) -> Tolerance:
     """Return the tolerance that follows from measured spreads.
 
     Raises:
@@ -166,12 +167,12 @@ def tolerance(work: Workload, spreads: list[Spread]) -> Tolerance:
     accuse = max(ACCUSE_FACTOR * worst, LEAST_ACCUSE)
     if accuse >= USELESS:
         raise UserError(
-            f"honest gradients of {work.task.name} differ by {worst:.2g} of their length on this machine "
+            f"honest gradients of {work.task.label} differ by {worst:.2g} of their length on this machine "
             f"({furthest.variant}), too much to tell a liar from them; take a --precision of more digits"
         )
     differing = [spread.variant for spread in spreads if spread.counts_for_exact and not spread.equal]
     return Tolerance(
-        task=work.task.name,
+        task=work.task.label,
         size=work.task.size,
         numerics=numerics(work.device, work.precision),
         samples=len(furthest.distances),
@@ -214,7 +215,7 @@ def numerics(device: torch.device, precision: Precision) -> str:
 class _DoubleModel:
     """The model in float64: its distance is about what another processor or library may differ by."""
 
-    def __init__(self, work: Workload) -> None:
+    def __init__(self, work: CalibrationWork) -> None:
         self._work = work
         self._state = TrainingState(work.task, work.seed, device=work.device)
         self._state.model.double()
@@ -231,11 +232,11 @@ class _DoubleModel:
         return _honest(self._state, self._work, batch.replaced(**floating), seed)
 
 
-def _state(work: Workload) -> TrainingState:
+def _state(work: CalibrationWork) -> TrainingState:
     return TrainingState(work.task, work.seed, precision=work.precision, device=work.device)
 
 
-def _honest(state: TrainingState, work: Workload, batch: Batch, seed: bytes) -> torch.Tensor:
+def _honest(state: TrainingState, work: CalibrationWork, batch: Batch, seed: bytes) -> torch.Tensor:
     gradient, _ = state.gradient(batch, seed, work.max_grad_norm)
     return submission(gradient, None, 0.0)
 

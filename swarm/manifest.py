@@ -6,14 +6,38 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
-from btard.aggregation import RuleName
+from btard.aggregation import canonical
+from btard.configuration.named import Named
+from btard.configuration.rule import MOST_RULE
+from btard.errors import UserError
 from btard.identity import Envelope, Malformed
-from btard.round.rules import AggregationRules, Eliminate, StepRules, Validation, VerificationRules
-from btard.round.vectors.partition import WireType
+from btard.round.rules import AggregationRules, StepRules, VerificationRules
 from btard.tasks.data.public import PublicData
 from btard.version import PROTOCOL_VERSION
+from btard.vocabulary import (
+    MAX_BATCH,
+    MAX_FIRST_ROSTER,
+    MAX_STEPS,
+    MAX_VALIDATORS,
+    SEEDS,
+    Eliminate,
+    Validation,
+    WireType,
+)
 
 MAX_MANIFEST = 16 << 10
 """Bytes."""
@@ -33,7 +57,22 @@ def _shown(text: str) -> str:
     return text
 
 
+def _kept_rule(text: str) -> str:
+    try:
+        kept = canonical(text)
+    except UserError as error:
+        raise ValueError(str(error)) from None
+    if kept != text:
+        raise ValueError(f"the aggregation rule {text} must be written {kept}")
+    return text
+
+
+RuleText = Annotated[str, Field(max_length=MOST_RULE), AfterValidator(_kept_rule)]
 Title = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_shown)]
+Key = Annotated[str, Field(pattern="^[a-z][a-z0-9_]{0,49}$")]
+_Within = Field(gt=-(2**63), lt=2**63)
+TaskValue = StrictBool | Annotated[StrictInt, _Within] | Annotated[StrictFloat, _Within] | Word
+"""A setting of a task's own, before the task itself reads it: a switch, a number, or the name of a choice."""
 Period = Annotated[float, Field(ge=0.05, le=86400)]
 
 
@@ -56,6 +95,8 @@ class RunTerms(BaseModel):
         nonce: 16 random bytes in hex, so that two runs with equal rules have two names.
         experiment: the run's name for people.
         task, size: of those that are installed here.
+        task_settings: the task's own, all of them with their values; what they may be is for the task to say. Left out
+            of the JSON where there are none.
         data: what everybody can have; of a corpus on the coordinator's machine only that there is one.
         fingerprint: of the task's data; a peer with another one is refused.
         dimension: numbers in a gradient; a peer whose model has another number cannot take part.
@@ -63,8 +104,9 @@ class RunTerms(BaseModel):
         learning_rate, warmup_steps, total_steps: the schedule; the run ends after step `total_steps` - 1.
         max_grad_norm: honest peers scale longer gradients down to this norm; None for never.
         precision: arithmetic of forward and backward: none, bf16 or fp16.
+        rule: the aggregation rule with its parameters, of those that are installed here.
         tau: clipping radius of a part at `peers` members (see AggregationRules).
-        momentum: share of a peer's last vector in its next one (see `peer.momentum`); 0 for none.
+        momentum: share of a peer's last vector in its next one (see `btard.vectors.momentum`); 0 for none.
         peers: how many the first roster has.
         start_step: the first step; above 0 the run resumes a checkpoint.
         state_digest: of the training state at `start_step` that the coordinator serves; None: drawn from `seed`.
@@ -72,6 +114,7 @@ class RunTerms(BaseModel):
         momentum: share of a peer's last vector in the next one that it sends.
         max_part_norm: longest vector in BTARD-Clipped-SGD (see AggregationRules.max_norm); None: no limit.
         validators, validation, accuse, convict, eliminate, probation: see VerificationRules.
+        auditors: see VerificationRules; left out of the JSON where it is None.
         metrics_period: seconds between two publications of a peer's metrics.
     """
 
@@ -82,34 +125,45 @@ class RunTerms(BaseModel):
     experiment: Title
     task: Word
     size: Word
+    task_settings: Annotated[dict[Key, TaskValue], Field(max_length=50)] = Field(default_factory=dict)
     data: PublicData
     fingerprint: HexDigest
     dimension: Annotated[int, Field(ge=1, lt=2**40)]
-    batch_size: Annotated[int, Field(ge=1, le=2**20)]
+    batch_size: Annotated[int, Field(ge=1, le=MAX_BATCH)]
     learning_rate: Annotated[float, Field(gt=0)]
-    warmup_steps: Annotated[int, Field(ge=0, lt=2**40)]
-    total_steps: Annotated[int, Field(ge=1, le=2**40)]
+    warmup_steps: Annotated[int, Field(ge=0, lt=MAX_STEPS)]
+    total_steps: Annotated[int, Field(ge=1, le=MAX_STEPS)]
     max_grad_norm: Annotated[float, Field(gt=0)] | None
     precision: Annotated[str, Field(pattern="^(none|bf16|fp16)$")]
-    rule: RuleName
+    rule: RuleText
     tau: Annotated[float, Field(gt=0)]
     wire: WireType
-    peers: Annotated[int, Field(ge=1, le=256)]
+    peers: Annotated[int, Field(ge=1, le=MAX_FIRST_ROSTER)]
     deadlines: Deadlines
-    seed: Annotated[int, Field(ge=0, lt=2**63)]
-    start_step: Annotated[int, Field(ge=0, lt=2**40)] = 0
+    seed: Annotated[int, Field(ge=0, lt=SEEDS)]
+    start_step: Annotated[int, Field(ge=0, lt=MAX_STEPS)] = 0
     state_digest: HexDigest | None = None
-    checkpoint_every: Annotated[int, Field(ge=0, le=2**40)] = 0
-    checkpoint_at: Annotated[tuple[Annotated[int, Field(ge=0, le=2**40)], ...], Field(max_length=1024)] = ()
+    checkpoint_every: Annotated[int, Field(ge=0, le=MAX_STEPS)] = 0
+    checkpoint_at: Annotated[tuple[Annotated[int, Field(ge=0, le=MAX_STEPS)], ...], Field(max_length=1024)] = ()
     metrics_period: Period = 2.0
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
     max_part_norm: Annotated[float, Field(gt=0)] | None = None
-    validators: Annotated[float, Field(ge=0, le=128)] = 0.0
+    validators: Annotated[float, Field(ge=0, le=MAX_VALIDATORS)] = 0.0
     validation: Validation = Validation.TOLERANT
     accuse: Annotated[float, Field(gt=0)] = 0.05
     convict: Annotated[float, Field(gt=0)] = 0.025
     eliminate: Eliminate = Eliminate.SUSPEND
     probation: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    auditors: Annotated[int, Field(ge=1, le=MAX_FIRST_ROSTER)] | None = None
+
+    @model_serializer(mode="wrap")
+    def _leave_out_what_is_empty(self, serialise: SerializerFunctionWrapHandler) -> dict[str, object]:
+        written: dict[str, object] = serialise(self)
+        if not self.task_settings:
+            written.pop("task_settings", None)
+        if self.auditors is None:
+            written.pop("auditors", None)
+        return written
 
     @model_validator(mode="after")
     def _steps_fit(self) -> RunTerms:
@@ -129,6 +183,11 @@ class RunTerms(BaseModel):
                 f"which is {self.accuse:g}: machines differ, and an honest accuser must not be found false"
             )
         return self
+
+    @property
+    def chosen_task(self) -> Named:
+        """The task with its settings; as text, what a user would type."""
+        return Named(self.task, self.task_settings)
 
     @cached_property
     def step_rules(self) -> StepRules:
@@ -152,6 +211,7 @@ class RunTerms(BaseModel):
                 eliminate=self.eliminate,
                 probation=self.probation,
                 momentum=self.momentum,
+                auditors=self.auditors,
             ),
         )
 

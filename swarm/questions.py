@@ -1,6 +1,6 @@
 """What can be asked of a peer directly: the run's manifest, where it stands, its training state, evidence of bans.
 
-A question is small JSON; answers are canonical bytes or a serialised state. One peer's answer proves nothing: who asks
+A question is small JSON; answers are canonical bytes or a serialised state. One peer's answer proves nothing: the asker
 compares the answers of more than half of a roster that it trusts (see `state_sync`). The manifest and the coordinator's
 newest roster carry the coordinator's signature; which coordinator is meant, only a peer that the user named may say.
 """
@@ -36,7 +36,7 @@ MAX_SHOWN_WAITING = 64
 """Keys at the door that a directory names."""
 
 MAX_MADDRS = 8
-"""Addresses that who knocks may name."""
+"""Addresses that a caller may name."""
 
 _MAX_SHOWN_MADDRS = 3
 _MAX_MADDR = 256
@@ -62,7 +62,7 @@ class Want(StrEnum):
 
 
 FOR_NEWCOMERS = frozenset({Want.MANIFEST, Want.ROSTER, Want.ADDRESSES, Want.KNOCK})
-"""What somebody asks who is no member yet; the answers are small."""
+"""What a peer asks that is no member yet; the answers are small."""
 
 
 class Knock(BaseModel):
@@ -92,7 +92,7 @@ class Reply(StrEnum):
 
     @property
     def words(self) -> str:
-        """What the reply says of who has knocked, in words for people."""
+        """What the reply says of the caller, in words for people."""
         return _WORDS[self]
 
     @classmethod

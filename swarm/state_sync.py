@@ -16,13 +16,15 @@ from btard.transport.libp2p import FetchError, Libp2pTransport
 logger = logging.getLogger(__name__)
 
 
-async def ask_heads(transport: Libp2pTransport, peers: Iterable[PeerId], *, timeout: float) -> dict[PeerId, Head]:
-    """Return where each of `peers` says that it stands; those that do not answer in `timeout` seconds are left out."""
+async def ask_heads(
+    transport: Libp2pTransport, peers: Iterable[PeerId], *, timeout_seconds: float
+) -> dict[PeerId, Head]:
+    """Return where each of `peers` says that it stands; those that do not answer in `timeout_seconds` are left out."""
 
     async def ask(peer: PeerId) -> tuple[PeerId, Head] | None:
         question = Question(want=Want.HEAD).encode()
         try:
-            answer = await transport.fetch(peer, question, limit=MAX_HEAD, timeout=timeout)
+            answer = await transport.fetch(peer, question, limit=MAX_HEAD, timeout_seconds=timeout_seconds)
             return peer, Head.decode(answer)
         except (FetchError, Malformed) as error:
             logger.debug("no head from %s: %s", peer.short, error)
@@ -35,7 +37,7 @@ async def ask_heads(transport: Libp2pTransport, peers: Iterable[PeerId], *, time
 def newest_roster(trusted: Roster, heads: dict[PeerId, Head]) -> Roster | None:
     """Return the newest roster that more than half of the trusted one's voters stand in, or None.
 
-    Members are rarely all in one step: whoever is in a later one has finished the earlier, so a roster counts as
+    Members are rarely all in one step: a peer in a later one has finished the earlier, so a roster counts as
     supported by all whose head is at its step and the same; ties go to the later step.
     """
     votes = Counter(head.roster for peer, head in heads.items() if peer in trusted.voters)
@@ -63,7 +65,7 @@ async def download_state(
     expected: bytes,
     *,
     limit: int,
-    timeout: float,
+    timeout_seconds: float,
 ) -> PeerId | None:
     """Load the training state from the first source whose bytes have the expected digest.
 
@@ -73,14 +75,14 @@ async def download_state(
         load: loads the bytes and returns the digest of the result; raises UserError for bad bytes.
         expected: digest that the state must have.
         limit: most bytes accepted.
-        timeout: seconds for each source.
+        timeout_seconds: seconds for each source.
 
     Returns:
-        Who served it, or None when nobody did.
+        The peer that served it, or None when nobody did.
     """
     for peer in sources:
         try:
-            data = await transport.fetch(peer, question.encode(), limit=limit, timeout=timeout)
+            data = await transport.fetch(peer, question.encode(), limit=limit, timeout_seconds=timeout_seconds)
             digest = await load(data)
         except (FetchError, UserError) as error:
             logger.warning("no state from %s: %s", peer.short, error)

@@ -1,8 +1,6 @@
 """ALBERT from scratch: fill in masked tokens and tell whether two segments are in order."""
 
 from dataclasses import dataclass
-from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,13 +11,12 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from btard.tasks.base import IGNORED_LABEL, Batch, Schedule, flipped_labels
-from btard.tasks.data.hub import HubAccess
-from btard.tasks.data.prepare import ProgressListener, TokenisedRequest, prepare
-from btard.tasks.data.spec import DataSpec
+from btard.tasks.data.prepare import TokenisedRequest
 from btard.tasks.data.tokenised import Layout, TokenisedCorpus
 from btard.tasks.data.vocabulary import TokenizerKind, TokenizerRequest
 from btard.tasks.randomness import SeededDraws
-from btard.tasks.text import TextTask
+from btard.tasks.settings import TaskSettings
+from btard.tasks.text import TextShape, TextTask
 
 if TYPE_CHECKING:
     from transformers import AlbertConfig
@@ -31,23 +28,12 @@ _REPLACED_BY_MASK = 0.8
 _REPLACED_BY_RANDOM = 0.1
 
 
-class AlbertSize(StrEnum):
-    """The sizes of the task."""
-
-    TINY = "tiny"
-    LARGE = "large"
-
-
 @dataclass(frozen=True, slots=True)
-class _Shape:
+class _Shape(TextShape):
     embedding: int
     hidden: int
     layers: int
     heads: int
-    sequence: int
-    vocabulary: int
-    schedule: Schedule
-    evaluation_samples: int
 
     def tokenised(self) -> TokenisedRequest:
         return TokenisedRequest(
@@ -63,7 +49,7 @@ class _Shape:
 
 
 _SHAPES = {
-    AlbertSize.TINY: _Shape(
+    "tiny": _Shape(
         embedding=64,
         hidden=128,
         layers=2,
@@ -74,7 +60,7 @@ _SHAPES = {
         evaluation_samples=128,
     ),
     # ALBERT-large and the schedule of the BTARD experiments, which is the one of the LAMB paper's recipe.
-    AlbertSize.LARGE: _Shape(
+    "large": _Shape(
         embedding=128,
         hidden=1_024,
         layers=24,
@@ -97,34 +83,23 @@ class AlbertTask(TextTask):
     """
 
     name = "albert"
+    shapes = _SHAPES
+    sizes = tuple(_SHAPES)
+    late_imports = ("btard.tasks.lamb", "transformers:AlbertForPreTraining")
 
-    def __init__(self, size: AlbertSize, corpus: TokenisedCorpus) -> None:
-        self._shape = _SHAPES[size]
-        super().__init__(size, corpus, self._shape.schedule, self._shape.evaluation_samples)
+    def __init__(self, size: str, corpus: TokenisedCorpus, settings: TaskSettings | None = None) -> None:
+        super().__init__(size, corpus, settings)
         vocabulary = corpus.tokenizer.get_vocab()
         numbers = [vocabulary[token] for token in _SPECIALS]
         self._padding, _, self._start, self._separator, self._mask = numbers
         self._ordinary = np.setdiff1d(np.arange(corpus.meta.vocabulary_size, dtype=np.int64), numbers)
-
-    @classmethod
-    def load(
-        cls,
-        size: str,
-        data: DataSpec,
-        cache_dir: Path | None = None,
-        progress: ProgressListener | None = None,
-        access: HubAccess | None = None,
-    ) -> "AlbertTask":
-        """The task with its data, prepared if need be (see `btard.tasks.data.prepare.prepare`)."""
-        known = AlbertSize(size)
-        return cls(known, prepare(data, _SHAPES[known].tokenised(), cache_dir, progress, access))
 
     def config(self) -> "AlbertConfig":
         """The model's configuration; without dropout, as version 2 of the published models."""
         # Importing transformers takes seconds, which preparing data need not pay.
         from transformers import AlbertConfig
 
-        shape = self._shape
+        shape = self.shapes[self.size]
         return AlbertConfig(
             vocab_size=self.corpus.meta.vocabulary_size,
             embedding_size=shape.embedding,
@@ -178,7 +153,7 @@ class AlbertTask(TextTask):
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """Tokens with the marks around both segments, and the segment numbers; both int64, (samples, sequence)."""
         assert self.corpus.boundaries is not None
-        tokens = np.empty((len(chosen), self._shape.sequence), dtype=np.int64)
+        tokens = np.empty((len(chosen), self.shapes[self.size].sequence), dtype=np.int64)
         segments = np.zeros_like(tokens)
         for row, (sample, swap) in enumerate(zip(chosen, swapped, strict=True)):
             content = self.corpus.tokens[sample]

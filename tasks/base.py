@@ -1,15 +1,25 @@
 """What every task offers: a model, an optimizer, batches from a seed, a loss, and a held-out part."""
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar, Self
 
 import torch
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from btard.configuration.named import Named
+from btard.errors import UserError
+from btard.hashing import tagged_digest
+from btard.tasks.data.hub import HubAccess
+from btard.tasks.data.progress import ProgressListener
+from btard.tasks.data.spec import DataSpec, SourceKind
 from btard.tasks.randomness import SeededDraws, seeded_torch
+from btard.tasks.settings import TaskSettings
 
 IGNORED_LABEL = -100
 """The label of a position that does not count in the loss."""
@@ -73,20 +83,78 @@ class Schedule:
         return LambdaLR(optimizer, self.factor)
 
 
+@dataclass(frozen=True, slots=True)
+class DataRequest:
+    """Where a task finds its data.
+
+    Attributes:
+        spec: the corpus, the built-in one by default.
+        cache_dir: where tokenised corpora are kept, `~/.cache/btard/data` by default.
+        progress: is called while a corpus is tokenised.
+        access: what the owner of this machine allows a Hub data set; a default otherwise.
+    """
+
+    spec: DataSpec = field(default_factory=DataSpec)
+    cache_dir: Path | None = None
+    progress: ProgressListener | None = None
+    access: HubAccess | None = None
+
+    def refuse_own(self, task: str) -> None:
+        """Check that nothing but the built-in data is asked for, for a task that has no other.
+
+        Raises:
+            UserError: another source or a tokenizer is named.
+        """
+        if self.spec.kind is not SourceKind.BUILTIN or self.spec.tokenizer is not None:
+            raise UserError(f"the task {task} has only its built-in data; leave out the data source and the tokenizer")
+
+
 class Task(ABC):
     """A model to train and the public data to train it on.
 
     Attributes:
-        name: the task's name in the registry, such as `gpt`.
-        size: the size's name, such as `tiny`.
-        fingerprint: hex BLAKE3 of everything that decides a batch (tokens, tokenizer, sample length). Peers compare it.
+        name: under which packages register the class as an entry point, such as `gpt`.
+        sizes: the names of its sizes, smallest first.
+        Settings: the settings of its own; none by default.
+        late_imports: `module` or `module:attribute` that the class imports only when it is used. A launcher that forks
+            its programs imports them once.
+        size: one of `sizes`.
+        settings: an instance of `Settings`.
         schedule: the learning-rate schedule when nothing else is asked for.
+        fingerprint: hex BLAKE3 of everything that decides a batch (tokens, tokenizer, sample length) and of the
+            settings. Peers compare it.
     """
 
-    name: str
-    size: str
-    fingerprint: str
-    schedule: Schedule
+    name: ClassVar[str]
+    sizes: ClassVar[tuple[str, ...]]
+    Settings: ClassVar[type[TaskSettings]] = TaskSettings
+    late_imports: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, size: str, data_fingerprint: str, schedule: Schedule, settings: TaskSettings) -> None:
+        """`data_fingerprint`: hex BLAKE3 of everything that decides a batch, but for the settings."""
+        self.size = size
+        self.settings = settings
+        self.schedule = schedule
+        self.fingerprint = _with_settings(data_fingerprint, settings)
+
+    @classmethod
+    @abstractmethod
+    def load(cls, size: str, settings: TaskSettings, data: DataRequest) -> Self:
+        """The task with its data ready.
+
+        Args:
+            size: one of `sizes`.
+            settings: an instance of the class's `Settings`.
+            data: where the data come from.
+
+        Raises:
+            UserError: the data cannot be had.
+        """
+
+    @property
+    def label(self) -> str:
+        """The name with all settings, as a user types them, such as `checkers:squares=4,width=32`."""
+        return str(Named(self.name, self.settings.values))
 
     @abstractmethod
     def _construct_model(self) -> nn.Module:
@@ -139,6 +207,15 @@ class Task(ABC):
                 return float(self._loss(model, self.evaluation_batch().to(device)))
         finally:
             model.train(was_training)
+
+
+def _with_settings(data_fingerprint: str, settings: TaskSettings) -> str:
+    """The fingerprint of data and settings; that of the data where there are no settings."""
+    values = settings.values
+    if not values:
+        return data_fingerprint
+    text = json.dumps(values, sort_keys=True, allow_nan=False)
+    return tagged_digest("btard task settings", data_fingerprint.encode(), text.encode()).hex()
 
 
 def flipped_labels(labels: torch.Tensor, classes: int) -> torch.Tensor:

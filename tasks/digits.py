@@ -1,5 +1,7 @@
 """A small convolutional network on scikit-learn's 8 x 8 digits: learns in seconds, for tests and quick studies."""
 
+from typing import Self
+
 import numpy as np
 import torch
 from blake3 import blake3
@@ -9,9 +11,9 @@ from torch.optim import SGD, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from btard.errors import UserError
-from btard.tasks.base import Batch, Schedule, Task
-from btard.tasks.data.spec import DataSpec, SourceKind
+from btard.tasks.base import Batch, DataRequest, Schedule, Task
 from btard.tasks.randomness import SeededDraws
+from btard.tasks.settings import TaskSettings
 
 CLASSES = 10
 _HELD_OUT_EVERY = 5
@@ -21,8 +23,8 @@ class DigitsTask(Task):
     """Batches hold `images`, float32 in [0, 1], (samples, 1, 8, 8), and `labels`, int64 in [0, 10), (samples,)."""
 
     name = "digits"
-    size = "tiny"
-    schedule = Schedule(learning_rate=0.05, warmup_steps=10, total_steps=2_000)
+    sizes = ("tiny",)
+    late_imports = ("sklearn.datasets:load_digits",)
 
     def __init__(self) -> None:
         try:
@@ -33,7 +35,9 @@ class DigitsTask(Task):
         pixels, labels = load_digits(return_X_y=True)
         images = (pixels / 16.0).astype("<f4").reshape(-1, 1, 8, 8)
         labels = labels.astype("<i8")
-        self.fingerprint = blake3(b"btard digits 1" + images.tobytes() + labels.tobytes()).hexdigest()
+        fingerprint = blake3(b"btard digits 1" + images.tobytes() + labels.tobytes()).hexdigest()
+        schedule = Schedule(learning_rate=0.05, warmup_steps=10, total_steps=2_000)
+        super().__init__("tiny", fingerprint, schedule, TaskSettings())
         held_out = np.arange(len(labels)) % _HELD_OUT_EVERY == 0
         self._images = torch.from_numpy(images[~held_out])
         self._labels = torch.from_numpy(labels[~held_out])
@@ -43,14 +47,9 @@ class DigitsTask(Task):
         )
 
     @classmethod
-    def load(cls, data: DataSpec) -> "DigitsTask":
-        """The task.
-
-        Raises:
-            UserError: the data is anything but the built-in one.
-        """
-        if data.kind is not SourceKind.BUILTIN or data.tokenizer is not None:
-            raise UserError("the task digits has only its built-in data; leave out the data source and the tokenizer")
+    def load(cls, size: str, settings: TaskSettings, data: DataRequest) -> Self:
+        """The task; raises a UserError when the data are anything but the built-in ones."""
+        data.refuse_own(cls.name)
         return cls()
 
     def _construct_model(self) -> nn.Module:

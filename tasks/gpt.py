@@ -1,8 +1,6 @@
 """GPT-2 from scratch: predict the next token."""
 
 from dataclasses import dataclass
-from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,36 +12,23 @@ from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from btard.tasks.base import IGNORED_LABEL, Batch, Schedule, decay_groups, flipped_labels
-from btard.tasks.data.hub import HubAccess
-from btard.tasks.data.prepare import ProgressListener, TokenisedRequest, prepare
-from btard.tasks.data.spec import DataSpec
-from btard.tasks.data.tokenised import Layout, TokenisedCorpus
+from btard.tasks.data.prepare import TokenisedRequest
+from btard.tasks.data.tokenised import Layout
 from btard.tasks.data.vocabulary import TokenizerKind, TokenizerRequest
 from btard.tasks.randomness import SeededDraws
-from btard.tasks.text import TextTask
+from btard.tasks.text import TextShape, TextTask
 
 if TYPE_CHECKING:
     from transformers import GPT2Config
 
 
-class GptSize(StrEnum):
-    """The sizes of the task."""
-
-    TINY = "tiny"
-    SMALL = "small"
-
-
 @dataclass(frozen=True, slots=True)
-class _Shape:
+class _Shape(TextShape):
     hidden: int
     layers: int
     heads: int
-    sequence: int
     dropout: float
-    vocabulary: int
     tokenizer: TokenizerKind
-    schedule: Schedule
-    evaluation_samples: int
 
     def tokenised(self) -> TokenisedRequest:
         characters = self.tokenizer is TokenizerKind.CHARACTERS
@@ -60,7 +45,7 @@ class _Shape:
 
 
 _SHAPES = {
-    GptSize.TINY: _Shape(
+    "tiny": _Shape(
         hidden=64,
         layers=2,
         heads=2,
@@ -71,7 +56,7 @@ _SHAPES = {
         schedule=Schedule(learning_rate=2e-3, warmup_steps=60, total_steps=5_000),
         evaluation_samples=128,
     ),
-    GptSize.SMALL: _Shape(
+    "small": _Shape(
         hidden=768,
         layers=12,
         heads=12,
@@ -89,30 +74,16 @@ class GptTask(TextTask):
     """GPT-2 trained from scratch with AdamW. Batches hold `input_ids` and `labels`, int64, (samples, sequence)."""
 
     name = "gpt"
-
-    def __init__(self, size: GptSize, corpus: TokenisedCorpus) -> None:
-        self._shape = _SHAPES[size]
-        super().__init__(size, corpus, self._shape.schedule, self._shape.evaluation_samples)
-
-    @classmethod
-    def load(
-        cls,
-        size: str,
-        data: DataSpec,
-        cache_dir: Path | None = None,
-        progress: ProgressListener | None = None,
-        access: HubAccess | None = None,
-    ) -> "GptTask":
-        """The task with its data, prepared if need be (see `btard.tasks.data.prepare.prepare`)."""
-        known = GptSize(size)
-        return cls(known, prepare(data, _SHAPES[known].tokenised(), cache_dir, progress, access))
+    shapes = _SHAPES
+    sizes = tuple(_SHAPES)
+    late_imports = ("transformers:GPT2LMHeadModel",)
 
     def config(self) -> "GPT2Config":
         """The model's configuration."""
         # Importing transformers takes seconds, which preparing data need not pay.
         from transformers import GPT2Config
 
-        shape = self._shape
+        shape = self.shapes[self.size]
         end = self.corpus.tokenizer.token_to_id("<|endoftext|>")
         return GPT2Config(
             vocab_size=self.corpus.meta.vocabulary_size,

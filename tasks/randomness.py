@@ -1,6 +1,6 @@
 """Random draws that depend on a 32-byte seed and on nothing else.
 
-Whoever holds a seed must get the same batch, on another machine, with other versions of every library, in any process.
+All holders of a seed must get the same batch, on another machine, with other versions of every library, in any process.
 So the draws are the output stream of BLAKE3 under a name for what is drawn, read as little-endian integers; the
 generators of torch and numpy may change their streams between versions.
 """

@@ -1,30 +1,64 @@
 """What language-model tasks share: samples from a tokenised corpus, and a held-out part."""
 
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
 from blake3 import blake3
 
-from btard.tasks.base import Batch, Schedule, Task
+from btard.tasks.base import Batch, DataRequest, Schedule, Task
+from btard.tasks.data.prepare import TokenisedRequest, prepare
 from btard.tasks.data.tokenised import TokenisedCorpus
 from btard.tasks.randomness import SeededDraws
+from btard.tasks.settings import TaskSettings
+
+
+@dataclass(frozen=True, slots=True)
+class TextShape(ABC):
+    """One size of a language-model task.
+
+    Attributes:
+        sequence: tokens of a sample, marks included.
+        vocabulary: tokens of a tokenizer that is trained from the corpus.
+        schedule: the learning-rate schedule when nothing else is asked for.
+        evaluation_samples: the most held-out samples that an evaluation uses, spread evenly.
+    """
+
+    sequence: int
+    vocabulary: int
+    schedule: Schedule
+    evaluation_samples: int
+
+    @abstractmethod
+    def tokenised(self) -> TokenisedRequest:
+        """The tokenised form that this size wants."""
 
 
 class TextTask(Task):
     """A task over a tokenised corpus.
 
     Attributes:
+        shapes: what a size means, by its name; a subclass has its own.
         corpus: the tokenised corpus.
     """
 
-    def __init__(self, size: str, corpus: TokenisedCorpus, schedule: Schedule, evaluation_samples: int) -> None:
-        """`evaluation_samples`: the most held-out samples that an evaluation uses, spread evenly."""
-        self.size = size
+    shapes: ClassVar[Mapping[str, TextShape]]
+
+    def __init__(self, size: str, corpus: TokenisedCorpus, settings: TaskSettings | None = None) -> None:
+        shape = self.shapes[size]
+        super().__init__(size, corpus.meta.fingerprint, shape.schedule, settings or self.Settings())
         self.corpus = corpus
-        self.schedule = schedule
-        self.fingerprint = corpus.meta.fingerprint
-        self._evaluation_samples = evaluation_samples
+        self._evaluation_samples: int = shape.evaluation_samples
+
+    @classmethod
+    def load(cls, size: str, settings: TaskSettings, data: DataRequest) -> Self:
+        """The task with its data, prepared if need be (see `btard.tasks.data.prepare.prepare`)."""
+        wanted = cls.shapes[size].tokenised()
+        return cls(size, prepare(data.spec, wanted, data.cache_dir, data.progress, data.access), settings)
 
     def batch(self, seed: bytes, batch_size: int) -> Batch:
         draws = SeededDraws(seed)

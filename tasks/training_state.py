@@ -5,7 +5,6 @@ import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,18 +15,10 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from btard.errors import UserError
 from btard.tasks.base import Batch, Schedule, Task
 from btard.tasks.state_codec import StateCodec
+from btard.vocabulary import CHECKPOINT_FILE, Precision
 
-CHECKPOINT_FILE = "checkpoint.json"
 _CHECKPOINT_FORMAT = 1
 _MOST_RECORD = 1 << 20
-
-
-class Precision(StrEnum):
-    """The arithmetic of forward and backward passes; parameters, gradients and updates are always float32."""
-
-    FLOAT32 = "none"
-    BFLOAT16 = "bf16"
-    FLOAT16 = "fp16"
 
 
 # Fixed, because a scale that adapts to past overflows would make a gradient depend on more than batch and parameters.
@@ -106,6 +97,7 @@ class TrainingState:
 
     @property
     def updates(self) -> int:
+        """How many updates the schedule has seen."""
         return int(self._scheduler.last_epoch)
 
     @property

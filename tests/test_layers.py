@@ -14,7 +14,7 @@ MAY_IMPORT = {
     "cli": {"deploy", "lab", "coordinator", "peer", "swarm", "byzantine", "tasks", "btard"},
     "deploy": {"lab", "coordinator", "peer", "swarm", "byzantine", "tasks", "btard"},
     "lab": {"byzantine", "tasks", "btard"},
-    "coordinator": {"peer", "swarm", "tasks", "btard"},
+    "coordinator": {"swarm", "tasks", "btard"},
     "peer": {"swarm", "byzantine", "tasks", "btard"},
     "swarm": {"byzantine", "tasks", "btard"},
     "byzantine": {"tasks", "btard"},
@@ -23,6 +23,56 @@ MAY_IMPORT = {
 }
 """Folders at the top, which are all imported below `btard`; the folder `btard` is what is not in another."""
 
+ROOMS = {
+    "btard": [
+        "version",
+        "errors",
+        "vocabulary",
+        "printable",
+        "home",
+        "hashing",
+        "tensors",
+        "plugins",
+        "logs",
+        "program",
+        "configuration",
+        "identity",
+        "aggregation",
+        "vectors",
+        "verification",
+        "round",
+        "behaviour",
+        "trainer",
+        "executor",
+        "transport",
+    ],
+    "btard.round": [
+        "draw",
+        "randomness",
+        "roster",
+        "rules",
+        "messages",
+        "evidence",
+        "decisions",
+        "admission",
+        "aggregates",
+        "attempt",
+        "actions",
+        "work",
+        "context",
+        "delivery",
+        "phases",
+        "failure",
+        "proof",
+        "step",
+        "session",
+    ],
+}
+"""Files and folders directly in a folder, from the bottom: each imports only those before it."""
+
+MOST_ROOMS, MOST_ARROWS = 20, 90
+"""In `btard/round`: as much as a reader can hold in mind."""
+
 
 def imported(path: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_text())):
@@ -30,7 +80,7 @@ def imported(path: Path) -> Iterator[str]:
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
             yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names if node.module == "btard")
+            yield from (f"{node.module}.{alias.name}" for alias in node.names if node.module in {"btard", *ROOMS})
 
 
 def folder_of(module: str) -> str | None:
@@ -63,3 +113,67 @@ def test_the_round_knows_neither_asyncio_nor_a_network() -> None:
     for path in files:
         outside = {name.split(".")[0] for name in imported(path)}
         assert outside.isdisjoint({"asyncio", "hivemind", "socket", "threading", "time", "random", "uvloop"}), path.name
+
+
+INNER_ORDER: dict[str, list[set[str]]] = {
+    "peer": [
+        {"daemon"},
+        {"assembly"},
+        {"doctor", "training"},
+        {"visit", "serving", "telemetry", "shown_momentum"},
+        {"meeting", "trainer"},
+        {"progress", "settings"},
+    ],
+    "coordinator": [
+        {"daemon"},
+        {"assembly"},
+        {"run"},
+        {"manifest_maker", "network", "ports", "telemetry"},
+        {"dashboard", "run_directory", "settings"},
+    ],
+    "swarm": [
+        {"bans", "door", "events", "state_sync", "telemetry"},
+        {"calibration", "http", "manifest", "questions", "records"},
+    ],
+}
+"""Rooms of a folder (files, and whole folders), from above; those of one row do not know each other."""
+
+
+@pytest.mark.parametrize("folder", INNER_ORDER)
+def test_rooms_of_a_folder_import_only_from_rows_below(folder: str) -> None:
+    rows, home = INNER_ORDER[folder], ROOT / folder
+    row_of = {room: number for number, row in enumerate(rows) for room in row}
+    room_of = {path: path.relative_to(home).parts[0].removesuffix(".py") for path in home.rglob("*.py")}
+    assert set(room_of.values()) - {"__init__"} == row_of.keys() and sum(map(len, rows)) == len(row_of)
+    for path, room in room_of.items():
+        names = [name.split(".") for name in imported(path) if name.startswith(f"btard.{folder}.")]
+        for other in {name[2] for name in names} - {room}:
+            assert row_of[other] > row_of[room], f"{path.relative_to(ROOT)} imports {other}, which is not below {room}"
+
+
+def arrows(package: str) -> dict[str, set[str]]:
+    """Return which rooms of a package each of its rooms imports. Links lead to other folders, and are none."""
+    folder = ROOT / package.replace(".", "/")
+    rooms = [path for path in folder.iterdir() if not path.is_symlink()]
+    rooms = [path for path in rooms if path.suffix == ".py" or (path / "__init__.py").is_file()]
+    found: dict[str, set[str]] = {}
+    for room in rooms:
+        name = room.stem
+        files = [room] if room.is_file() else list(room.rglob("*.py"))
+        modules = {module for file in files for module in imported(file) if module.startswith(f"{package}.")}
+        found[name] = {module.removeprefix(f"{package}.").split(".")[0] for module in modules} - {name}
+    return {name: targets & found.keys() for name, targets in found.items() if name != "__init__"}
+
+
+@pytest.mark.parametrize("package", ROOMS)
+def test_a_room_imports_only_rooms_below_it(package: str) -> None:
+    order, found = ROOMS[package], arrows(package)
+    assert set(order) == found.keys(), "the order names every room"
+    for room, targets in found.items():
+        above = targets.difference(order[: order.index(room)])
+        assert not above, f"{package}.{room} imports {above} from above"
+
+
+def test_the_round_has_few_rooms_and_few_arrows() -> None:
+    found = arrows("btard.round")
+    assert len(found) <= MOST_ROOMS and sum(map(len, found.values())) <= MOST_ARROWS

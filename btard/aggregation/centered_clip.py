@@ -6,21 +6,52 @@ Rows that are short take another way to the same point, see `short_rows`; the la
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Annotated, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import Field
 
 from btard.aggregation.chunks import Deviations, ShiftedRows
 from btard.aggregation.fixed_point import Geometry, Solution, clip_factors, solve
 from btard.aggregation.rows import CheckedRows, Rows, check_rows, check_weights
+from btard.aggregation.rule import AggregationResult, FixedPoint, Rule
 from btard.aggregation.short_rows import MOST_NUMBERS, solve_short
+
+SOLVER_RESIDUAL = 1e-6
+"""Relative residual to which the equation is solved; a verifier of a result allows for it."""
 
 _SAMPLED_RUNS = 16
 _SAMPLED_RUN_LENGTH = 16
 # A bad origin at the end of the float32 range needs about this many rounds to come home, 3 digits in each.
 _MAX_ROUNDS = 14
 _LARGEST_FACTOR = 2.0**100
+
+
+@dataclass(frozen=True)
+class CenteredClip(Rule):
+    """CenteredClip at its fixed point (arXiv 2012.10333).
+
+    Attributes:
+        tau: the clipping radius, a length: rows farther from the result pull it no more than rows at this distance.
+    """
+
+    tau: Annotated[float, Field(gt=0)] = 0.01
+
+    def aggregate(self, rows: Rows, *, n_byzantine: int) -> AggregationResult:
+        """Return the fixed point; how many rows may lie makes no difference."""
+        result = centered_clip(rows, tau=self.tau)
+        return AggregationResult(result.value, result.residual)
+
+    @property
+    def equation(self) -> FixedPoint:
+        """The rule is its own equation."""
+        return FixedPoint(radius=self.tau, residual=SOLVER_RESIDUAL)
+
+    def scaled(self, factor: float) -> Self:
+        """Return the rule with a radius that grows with the parts."""
+        return replace(self, tau=self.tau * factor)
 
 
 @dataclass(frozen=True)
@@ -45,7 +76,7 @@ def centered_clip(
     *,
     tau: float,
     weights: Sequence[float] | torch.Tensor | NDArray[np.float64] | None = None,
-    tol: float = 1e-6,
+    tol: float = SOLVER_RESIDUAL,
     max_iterations: int = 100,
 ) -> CenteredClipResult:
     """The v with sum_i w_i (x_i - v) min(1, tau / ||x_i - v||) = 0 (CenteredClip, arXiv 2012.10333, at convergence as

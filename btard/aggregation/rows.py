@@ -1,4 +1,4 @@
-"""The rows that an aggregation rule is given, one per sender: what is accepted, and who is to blame for what is not."""
+"""The rows that an aggregation rule is given, one per sender: what is accepted, and whose fault the rest is."""
 
 import math
 from collections.abc import Sequence
@@ -41,6 +41,7 @@ class CheckedRows:
 
     @property
     def dimension(self) -> int:
+        """The length of a row."""
         return self.separate[0].numel() if self.block is None else self.block.shape[1]
 
     @cached_property

@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from btard.configuration.groups import Group
 from btard.configuration.options import Setting, settings_of
 from btard.configuration.sources import CONFIG_ENVIRONMENT, CONFIG_FLAG
 
@@ -21,7 +22,7 @@ _WIDTH = 110
 class Row:
     """One setting in a table."""
 
-    group: str
+    group: Group
     flag: str
     metavar: str
     environment: tuple[str, ...]
@@ -31,9 +32,9 @@ class Row:
 
 
 def describe(cls: type[BaseModel]) -> list[Row]:
-    """Return a row for each setting, groups together, the class's own groups before inherited ones."""
+    """Return a row for each setting, in the order of groups; within one, the class's own before inherited ones."""
+    groups = list(Group)
     rows = [_row(setting) for setting in settings_of(cls).values()]
-    groups = list(dict.fromkeys(row.group for row in rows))
     return sorted(rows, key=lambda row: groups.index(row.group))
 
 
@@ -48,7 +49,7 @@ def help_text(cls: type[BaseModel], program: str) -> str:
         "A flag is stronger than the environment, and the environment than the file of --config, which is YAML with",
         "the same names (--dht-port is dht_port).",
     ]
-    group = ""
+    group: Group | None = None
     for row in describe(cls):
         default = f"{row.default} ({row.unit})" if row.unit else row.default
         if row.group != group:

@@ -14,11 +14,17 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field
 from pydantic.fields import FieldInfo
 
+from btard.configuration.groups import Group
+from btard.vocabulary import SEEDS
+
 ENV_PREFIX = "BTARD_"
 """What every environment variable starts with whose setting does not publish names of its own."""
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 """A probability; give its Option the unit `probability`."""
+
+Seed = Annotated[int, Field(ge=0, lt=SEEDS)]
+"""What pseudo-random numbers follow from."""
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 """A TCP or UDP port, 0 for any free one; give its Option the unit `port`."""
@@ -41,7 +47,7 @@ class Option:
 
     meaning: str
     unit: str = ""
-    group: str = "General"
+    group: Group = Group.GENERAL
     env: tuple[str, ...] = ()
 
 
@@ -121,21 +127,28 @@ class Setting:
 def settings_of(cls: type[BaseModel]) -> dict[str, Setting]:
     """Return the settings of a class by field name: those of its own body first, then those it inherits.
 
+    A setting that a class inherits, and declares again for another default, keeps its place.
+
     Raises:
-        TypeError: a field has no Option, or a type that the environment cannot express.
+        TypeError: a field has no Option, no known heading, or a type that the environment cannot express.
     """
-    found: dict[str, Setting] = {}
-    for owner in cls.__mro__:
-        for name in inspect.get_annotations(owner):
-            if name in cls.model_fields and name not in found:
-                found[name] = _setting(name, cls.model_fields[name])
-    return found
+    first = {
+        name: owner for owner in cls.__mro__ for name in inspect.get_annotations(owner) if name in cls.model_fields
+    }
+    return {
+        name: _setting(name, cls.model_fields[name])
+        for owner in cls.__mro__
+        for name in inspect.get_annotations(owner)
+        if first.get(name) is owner
+    }
 
 
 def _setting(name: str, field: FieldInfo) -> Setting:
     options = [entry for entry in field.metadata if isinstance(entry, Option)]
     if len(options) != 1:
         raise TypeError(f"the setting {name} needs one Option in its annotation")
+    if options[0].group not in tuple(Group):
+        raise TypeError(f"the setting {name} stands under {options[0].group!r}, which is none of Group")
     value_type, is_list, metadata = _unwrap(name, field.annotation)
     return Setting(
         name=name,

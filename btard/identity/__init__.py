@@ -1,4 +1,4 @@
-"""Who speaks: Ed25519 keys, the peer ids that contain them, and signed envelopes with canonical bytes."""
+"""The identity of a peer: Ed25519 keys, the peer ids that contain them, and signed envelopes with canonical bytes."""
 
 from btard.identity.codec import Malformed
 from btard.identity.envelope import Envelope, Heading, MessageKind

@@ -23,6 +23,9 @@ RUN_ID_SIZE = 16
 MAX_ENVELOPE = 4 << 20
 """Bytes; the largest message that is not a part."""
 
+MAX_HEADER = 4096
+"""Bytes; the largest envelope ahead of a part."""
+
 MIN_ENVELOPE = 128
 """Bytes; no message is shorter."""
 

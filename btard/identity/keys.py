@@ -89,7 +89,7 @@ class IdentityKey:
 
     @property
     def file_bytes(self) -> bytes:
-        """What a key file holds: libp2p's format. Whoever has it can speak as this peer."""
+        """What a key file holds: libp2p's format. Its owner can speak as this peer."""
         return _PREFIX + bytes(self._private) + self.peer_id[-32:]
 
     @property

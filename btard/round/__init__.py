@@ -1,5 +1,7 @@
 """One step of BTARD as a state machine without input or output: events in, actions out.
 
-`session` strings steps together, `step` runs one step with its attempts, and there is one file a phase: `commit`,
-`scatter`, `gather`, `agree`, and `settle` for an attempt that failed. The drivers are in `btard.transport`.
+`session` strings steps together, and `step` runs one step with its attempts. The wings, from the bottom: `messages` is
+what peers say, `evidence` bans as data and as files, `attempt` what one attempt has received, `work` the numbers,
+`delivery` how things reach peers, `phases` has one file a phase, `failure` what follows when an attempt fails. None
+imports from above; `tests/test_layers.py` knows the order. The drivers are in `btard.transport`.
 """

@@ -5,11 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+import torch
+
+from btard.hashing import Payload
 from btard.identity import Envelope, PeerId
+from btard.round.attempt.attempt import Attempt
 from btard.round.evidence.evidence import Evidence
 from btard.round.roster import Roster
-from btard.round.vectors.partition import Partition
-from btard.transport.base import Payload
+from btard.vectors.momentum import Link
+from btard.vectors.partition import Partition
 
 
 @dataclass(frozen=True)
@@ -42,16 +46,29 @@ class SendPart:
 
 
 @dataclass(frozen=True)
+class ComputeGradient:
+    """Compute what this peer submits in the step of a roster; asked for once a step; `GradientComputed` answers."""
+
+    roster: Roster
+
+    @property
+    def step(self) -> int:
+        """The global step."""
+        return self.roster.step
+
+
+@dataclass(frozen=True)
 class EncodeParts:
-    """Cut the local vector into `count` parts and hash each; answer with `parts_ready`."""
+    """Cut the own vector, float32 of shape (d,), into `count` parts and hash each; `PartsEncoded` answers."""
 
     attempt: int
     count: int
+    vector: torch.Tensor = field(repr=False, compare=False)
 
 
 @dataclass(frozen=True)
 class AggregateRows:
-    """Aggregate these rows, one a worker in roster order, by the run's rule; answer with `aggregate_ready`.
+    """Aggregate these rows, one a worker in roster order, by the run's rule; `RowsAggregated` answers.
 
     `parts` is the number of parts of the attempt, which decides the clipping radius.
     """
@@ -63,7 +80,7 @@ class AggregateRows:
 
 @dataclass(frozen=True)
 class MeasureRows:
-    """Project deviations from the aggregates onto the random vector of r^t; answer with `measured`.
+    """Project deviations from the aggregates onto the random vector of r^t; `RowsMeasured` answers.
 
     Attributes:
         own: the own vector's parts; none for a validator.
@@ -83,7 +100,7 @@ class MeasureRows:
 
 @dataclass(frozen=True)
 class InspectRow:
-    """Measure one row of one part; answer with `inspected`."""
+    """Measure one row of one part; `RowInspected` answers."""
 
     attempt: int
     randomness: bytes
@@ -97,7 +114,7 @@ class InspectRow:
 
 @dataclass(frozen=True)
 class AggregateAgain:
-    """Compare the aggregate of a part with its rows, one a worker; answer with `aggregated_again`."""
+    """Compare the aggregate of a part with its rows, one a worker; `AggregateCompared` answers."""
 
     attempt: int
     partition: Partition
@@ -109,9 +126,18 @@ class AggregateAgain:
 
 @dataclass(frozen=True)
 class Examine:
-    """Recompute the vector that `target` had to send in the step before, and compare; answer with `examined`."""
+    """Recompute the vector that `target` had to send in the step before, and compare; `TargetExamined` answers.
 
+    Attributes:
+        step: the global step in which this is asked.
+        record: the attempt that finished the step before; None if this peer took no part in it.
+        link: what the target was last seen to submit before that; None if nothing.
+    """
+
+    step: int
     target: PeerId
+    record: Attempt | None = field(repr=False)
+    link: Link | None
 
 
 class OutcomeKind(StrEnum):
@@ -162,10 +188,10 @@ class Voided:
     """An attempt failed and is repeated with fewer members; nothing has moved.
 
     Attributes:
-        suspended: who is left out and why, in words.
+        suspended: peers that are left out and why, in words.
         verdicts: bans.
-        left: who left by its own word.
-        withdrawn: whom an earlier attempt at this step had banned, and all testimony together does not.
+        left: peers that left by their own word.
+        withdrawn: peers that an earlier attempt at this step had banned, and all testimony together does not.
     """
 
     step: int
@@ -176,16 +202,10 @@ class Voided:
     withdrawn: tuple[PeerId, ...] = ()
 
 
-Action = (
-    Send
-    | SendPart
-    | EncodeParts
-    | AggregateRows
-    | MeasureRows
-    | InspectRow
-    | AggregateAgain
-    | Examine
-    | Finished
-    | Stopped
-    | Voided
-)
+Work = EncodeParts | AggregateRows | MeasureRows | InspectRow | AggregateAgain
+"""What a pure function does: `execute`."""
+
+Task = ComputeGradient | Examine | Work
+"""What takes time, and is answered."""
+
+Action = Send | SendPart | Task | Finished | Stopped | Voided

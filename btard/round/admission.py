@@ -1,6 +1,6 @@
-"""Who is admitted: of new keys only a few within some steps, drawn by randomness that nobody knows in time.
+"""Admission: of new keys only a few within some steps, drawn by randomness that nobody knows in time.
 
-A key costs nothing. So whoever makes most keys would soon be the majority, if all that knock came in.
+A key costs nothing. So the maker of most keys would soon be the majority, if all that knock came in.
 """
 
 from __future__ import annotations
@@ -19,6 +19,17 @@ LEAST_QUOTA = 1
 """New keys that may come in within ADMISSION_WINDOW steps however few the members are."""
 
 
+def may_begin(roster: Roster, peer: PeerId, last_begun: int) -> bool:
+    """Return whether a peer may begin the step of a roster: as a member that has not begun it before.
+
+    A peer that has begun a step has signed messages in it; to begin it once more would be to sign others.
+
+    Args:
+        last_begun: the last step that the peer has begun, -1 for none.
+    """
+    return peer in roster.members and last_begun < roster.step
+
+
 def quota(members: int) -> int:
     """Return how many new keys may come in within ADMISSION_WINDOW steps beside so many members: max(1, 5 %)."""
     return max(LEAST_QUOTA, members // ONE_IN)
@@ -34,12 +45,12 @@ def places(roster: Roster, members: int) -> int:
 
 
 def admit(roster: Roster, finished: Iterable[PeerId], named: Iterable[PeerId], randomness: bytes) -> tuple[PeerId, ...]:
-    """Return who comes in after a step: whoever returns, and as many new keys as there are places for.
+    """Return the peers that come in after a step: those that return, and as many new keys as there are places for.
 
     Args:
         roster: of the step.
         finished: the members that have finished it.
-        named: whom most voters would admit.
+        named: the candidates of most voters.
         randomness: r^t, which was unknown when they were named.
     """
     stay = set(finished)
@@ -52,12 +63,12 @@ def admit(roster: Roster, finished: Iterable[PeerId], named: Iterable[PeerId], r
 
 
 def order(roster: Roster, waiting: Iterable[PeerId]) -> list[PeerId]:
-    """Return the order in which all members of a roster look at who waits, drawn by the r^(t-1) that it carries."""
+    """Return the order in which all members of a roster look at waiting peers, drawn by the r^(t-1) that it carries."""
     return ranking(roster.randomness, "doorstep", sorted(waiting))
 
 
 class Doorstep:
-    """Who waits before the door of one member, and whom of them it names in its commitment.
+    """The peers before the door of one member, and those of them that it names in its commitment.
 
     A commitment holds at most MAX_CANDIDATES names, and all members must choose the same ones among more: r^(t-1) ranks
     them, which everybody knows, and which gives everybody another chance in each step. But a key that is made once
@@ -71,14 +82,14 @@ class Doorstep:
         self._before: frozenset[PeerId] = frozenset()
 
     def names(self, roster: Roster, waiting: Iterable[PeerId]) -> tuple[PeerId, ...]:
-        """Return whom to name in the step of `roster`, ascending; to be asked when the member begins it.
+        """Return the peers to name in the step of `roster`, ascending; to be asked when the member begins it.
 
-        Those who return and those who are new have half of the names each, and what the others leave. New keys are
+        Returning and new peers have half of the names each, and what the others leave. New keys are
         named only while there is a place for one.
 
         Args:
             roster: of the step that begins.
-            waiting: whom the member can reach and would admit.
+            waiting: those that the member can reach and would admit.
         """
         here = frozenset(waiting).difference(roster.members, roster.banned)
         if roster.step > self._step:

@@ -1,4 +1,4 @@
-"""What public randomness decides: who owns which part, who validates whom, who witnesses, who relays a disputed part.
+"""What public randomness decides: owners of parts, validators and their targets, witnesses, relays of disputed parts.
 
 Every draw is a ranking of peers by a hash under its own tag, so that all peers draw alike and draws do not depend on
 each other.
@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import count
 
 from btard.hashing import tagged_digest
 from btard.identity import PeerId
@@ -59,8 +60,8 @@ def draw_audits(
 
     Args:
         randomness: r^t.
-        members: who may validate: full members that hold x^t.
-        workers: who can be a target: those whose gradients entered step t, and peers on probation.
+        members: the possible validators: full members that hold x^t.
+        workers: the possible targets: those whose gradients entered step t, and peers on probation.
         rate: mean number of pairs.
         extra: further pairs, one for every time that the draw was repeated, so that aborting it never pays.
 
@@ -80,12 +81,64 @@ def draw_witnessed(randomness: bytes, owners: Iterable[PeerId], rate: float) -> 
 
 
 def witness_of(randomness: bytes, owner: PeerId, voters: Iterable[PeerId]) -> PeerId | None:
-    """Draw the witness of an owner's own part among the other voters, who alone may accuse; None for a lone peer."""
+    """Draw the witness of an owner's own part among the other voters, which alone may accuse; None for a lone peer."""
     others = ranking(randomness, "witness", (peer for peer in voters if peer != owner), owner)
     return others[0] if others else None
 
 
-def relays_between(context: bytes, sender: PeerId, receiver: PeerId, members: Iterable[PeerId]) -> list[PeerId]:
+def enough_auditors(voters: int) -> int:
+    """Return how many auditors each part needs for one of them to be honest, if more than half of the voters are.
+
+    At most (voters - 1) // 2 voters lie. An owner that lies is one of them, and none of its own auditors.
+    """
+    return max(0, (voters - 1) // 2)
+
+
+def draw_auditors(
+    randomness: bytes, owners: Iterable[PeerId], voters: Iterable[PeerId], count: int
+) -> tuple[tuple[PeerId, ...], ...]:
+    """Draw the peers that aggregate each owner's part once more: the `count` voters behind it in an order that r^t
+    draws, which closes in a circle. So every voter audits about as many parts.
+
+    Args:
+        randomness: r^t, so that nobody knows before all aggregates are committed to.
+        owners: in the order of their parts; each is a voter.
+        voters: who may accuse.
+        count: fewer than there are voters; for 0 nothing is drawn.
+    """
+    if count == 0:
+        return ()
+    circle = ranking(randomness, "auditor", voters)
+    place = {peer: index for index, peer in enumerate(circle)}
+    twice = circle + circle
+    return tuple(tuple(twice[place[owner] + 1 : place[owner] + 1 + count]) for owner in owners)
+
+
+def all_accomplices(voters: int, liars: int, count: int) -> float:
+    """Return the chance that all `count` auditors of a liar's part are other liars, of whom there are `liars` - 1 among
+    the other voters: then its aggregate may be anything."""
+    return math.comb(liars - 1, count) / math.comb(voters - 1, count)
+
+
+def relays_between(attempt_id: bytes, sender: PeerId, receiver: PeerId, members: Iterable[PeerId]) -> list[PeerId]:
     """Draw the third peers through which a part travels that did not arrive directly."""
     others = (peer for peer in members if peer not in (sender, receiver))
-    return ranking(context, "relay", others, sender, receiver)[:RELAYS]
+    return ranking(attempt_id, "relay", others, sender, receiver)[:RELAYS]
+
+
+VOTERS_NEEDED = next(voters for voters in count() if most_audits(voters) > 0)
+"""The fewest voters of which a validator is drawn."""
+
+
+def nobody_is_validated(voters: int, rate: float) -> str | None:
+    """Return why no validator is drawn, or None where one is, in this step or in a later one.
+
+    Args:
+        voters: members of the roster that are not on probation.
+        rate: mean number of validators a step, by the run's manifest.
+    """
+    if rate <= 0:
+        return "nobody is validated: the run is set to 0 validators"
+    if voters < VOTERS_NEEDED:
+        return f"nobody is validated: {voters} voter{'' if voters == 1 else 's'}, {VOTERS_NEEDED} are needed"
+    return None

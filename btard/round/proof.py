@@ -6,7 +6,9 @@ from btard.aggregation import finite_rows
 from btard.hashing import digest
 from btard.identity import Malformed, MessageKind, PeerId
 from btard.round.actions import AggregateAgain, InspectRow
-from btard.round.attempt.attempt import Attempt, context_digest
+from btard.round.aggregates import aggregate_limits
+from btard.round.attempt.attempt import Attempt
+from btard.round.attempt.seats import Seats, attempt_id_of
 from btard.round.evidence.evidence import Evidence, Offence, Scene
 from btard.round.failure.resolve import OFFENCES, Ban, condemns, convict, vouches
 from btard.round.messages.accusations import Charge, ChargeKind, Report, Vote
@@ -15,10 +17,10 @@ from btard.round.messages.form import form_fault
 from btard.round.phases.measure import column_excess, row_excess
 from btard.round.phases.reveal import is_false_reveal
 from btard.round.randomness import combine
-from btard.round.vectors.partition import from_wire
-from btard.round.vectors.work import imbalance, inspect_row, row_length_excess
+from btard.round.work.rows import compare_again, inspect_row, row_length_excess
+from btard.vectors.partition import from_wire
 from btard.verification.projection import norm_of
-from btard.verification.thresholds import FIXED_POINT, LENGTH, SCALARS, SUM
+from btard.verification.thresholds import LENGTH, SCALARS, SUM
 
 _BY_SIGNATURE = frozenset(
     {Offence.EQUIVOCATION, Offence.PART_MISMATCH, Offence.MALFORMED, Offence.FALSE_REVEAL, Offence.LOTTERY}
@@ -35,62 +37,69 @@ class Unproven(Exception):
 
 
 def scene_of(attempt: Attempt) -> Scene:
-    """Return what fixes the context of an attempt's messages."""
-    return Scene(attempt.roster, attempt.number, attempt.members)
+    """Return what fixes the id of an attempt's messages."""
+    seats = attempt.seats
+    return Scene(seats.roster, seats.number, seats.members)
 
 
-def make_evidence(ban: Ban, attempt: Attempt, record: Attempt | None) -> Evidence:
+def make_evidence(ban: Ban, attempt: Attempt, previous: Attempt | None) -> Evidence:
     """Collect what proves a ban: beside the messages that decided it, whatever this peer holds that lets a stranger
     compute it again."""
+    said = attempt.said
     envelopes = list(ban.envelopes)
     rows: list[tuple[PeerId, int, bytes]] = []
     aggregates: list[tuple[int, bytes]] = []
     charge = ban.charge
     past = None
-    if charge is not None and charge.kind in (ChargeKind.GRADIENT, ChargeKind.WITHHELD) and record is not None:
-        past = scene_of(record)
+    if charge is not None and charge.kind in (ChargeKind.GRADIENT, ChargeKind.WITHHELD) and previous is not None:
+        past = scene_of(previous)
         wanted = (MessageKind.COMMIT, MessageKind.SCALARS)
-        envelopes += [record.signed[kind, charge.accused] for kind in wanted if (kind, charge.accused) in record.signed]
+        envelopes += [
+            previous.said.signed[kind, charge.accused]
+            for kind in wanted
+            if (kind, charge.accused) in previous.said.signed
+        ]
     elif charge is not None and ban.offence in _BY_ARITHMETIC:
         kinds = (MessageKind.COMMIT, MessageKind.REVEAL, MessageKind.SCALARS)
-        envelopes += [envelope for (kind, _), envelope in attempt.signed.items() if kind in kinds]
-        owner = attempt.owners[charge.part]
-        if (MessageKind.AGGREGATE, owner) in attempt.signed:
-            envelopes.append(attempt.signed[MessageKind.AGGREGATE, owner])
+        envelopes += [envelope for (kind, _), envelope in said.signed.items() if kind in kinds]
+        owner = attempt.seats.owners[charge.part]
+        if (MessageKind.AGGREGATE, owner) in said.signed:
+            envelopes.append(said.signed[MessageKind.AGGREGATE, owner])
         rows, aggregates = _exhibits(attempt, charge)
     unique = tuple(dict.fromkeys(envelopes))
     return Evidence(
-        ban.offence, ban.peer, attempt.rules, scene_of(attempt), unique, past, tuple(rows), tuple(aggregates)
+        ban.offence, ban.peer, attempt.seats.rules, scene_of(attempt), unique, past, tuple(rows), tuple(aggregates)
     )
 
 
 def _exhibits(attempt: Attempt, charge: Charge) -> tuple[list[tuple[PeerId, int, bytes]], list[tuple[int, bytes]]]:
     """Return the rows and the aggregate that the arithmetic about a charge needs; nothing where this peer does not hold
     all of it, so that the votes stand for it."""
+    seats, carried = attempt.seats, attempt.carried
     part, kind = charge.part, charge.kind
     everyone, nobody = kind is ChargeKind.WRONG_AGGREGATE, kind is ChargeKind.WRONG_SUM
-    wanted = attempt.workers if everyone else () if nobody else (charge.accused,)
-    held = {peer: attempt.rows[peer, part] for peer in wanted if (peer, part) in attempt.rows}
+    wanted = seats.workers if everyone else () if nobody else (charge.accused,)
+    held = {peer: carried.rows[peer, part] for peer in wanted if (peer, part) in carried.rows}
     rows = [(peer, part, bytes(row)) for peer, row in held.items()] if len(held) == len(wanted) else []
     aggregate: list[tuple[int, bytes]] = []
-    if attempt.owners[part] in attempt.gathered:
-        aggregate.append((part, bytes(attempt.partition.view(attempt.flat, part))))
+    if seats.owners[part] in carried.gathered:
+        aggregate.append((part, bytes(carried.aggregate(part))))
     match kind:
         case ChargeKind.NOT_FINITE | ChargeKind.TOO_LONG:
             enough = bool(rows)
         case ChargeKind.WRONG_AGGREGATE:
-            alone = bool(aggregate) and not finite_rows([from_wire(memoryview(aggregate[0][1]), attempt.rules.wire)])[0]
+            alone = bool(aggregate) and not finite_rows([from_wire(memoryview(aggregate[0][1]), seats.rules.wire)])[0]
             enough = alone or bool(rows and aggregate)
         case _:
-            enough = bool(aggregate) and (nobody or bool(rows)) and len(attempt.reveals) == len(attempt.members)
+            enough = bool(aggregate) and (nobody or bool(rows)) and len(attempt.said.reveals) == len(seats.members)
     return (rows, aggregate) if enough else ([], [])
 
 
 def verify(evidence: Evidence) -> str:
     """Check a ban without the network.
 
-    Every signed message names the run, and with it the rules (`StepRules.run`). What depends on the roster or on who
-    took part is decided by messages that carry the attempt's context (COMMIT, SCALARS, DIGEST, VOTE) alone; others
+    Every signed message names the run, and with it the rules (`StepRules.run`). What depends on the roster or on the
+    members is decided by messages that carry the attempt's id (COMMIT, SCALARS, DIGEST, VOTE) alone; others
     convict by what an honest peer signs in no attempt whatsoever.
 
     Returns:
@@ -123,7 +132,7 @@ def verify(evidence: Evidence) -> str:
 
 
 def _attempt(evidence: Evidence, scene: Scene) -> Attempt:
-    return Attempt(evidence.rules, scene.roster, scene.attempt, scene.members, scene.members[0], parameters=bytes(32))
+    return Attempt(Seats(evidence.rules, scene.roster, scene.attempt, scene.members, scene.members[0]))
 
 
 def _check_places(evidence: Evidence) -> None:
@@ -131,7 +140,7 @@ def _check_places(evidence: Evidence) -> None:
     scene, past = evidence.scene, evidence.past
     if past is not None and past.roster.step != scene.roster.step - 1:
         raise Unproven("the attempt that it is about is not of the step before")
-    context = None if past is None else context_digest(evidence.rules, past.roster, past.attempt, past.members)
+    attempt_id = None if past is None else attempt_id_of(evidence.rules, past.roster, past.attempt, past.members)
     for envelope in evidence.envelopes:
         formless = evidence.offence is Offence.MALFORMED and form_fault(envelope) is not None
         number = envelope.attempt if formless or envelope.kind is MessageKind.LEAVE else scene.attempt
@@ -140,7 +149,7 @@ def _check_places(evidence: Evidence) -> None:
         form = _OF_VECTORS.get(envelope.kind)
         if form is None or past is None or (envelope.step, envelope.attempt) != (past.roster.step, past.attempt):
             raise Unproven("a message of another step or attempt is among the evidence")
-        if envelope.read(form).context != context:
+        if envelope.read(form).attempt_id != attempt_id:
             raise Unproven("a message of another attempt of the step before is among the evidence")
 
 
@@ -152,7 +161,7 @@ def _verify_signatures(evidence: Evidence) -> str:
     false_reveal = evidence.offence is Offence.FALSE_REVEAL and _is_false_reveal(evidence)
     if evidence.offence not in {ban.offence for ban in bans} and not false_reveal:
         raise Unproven("the signed messages do not contradict each other or the rules")
-    details = [attempt.malformation(envelope) for envelope in evidence.envelopes]
+    details = [attempt.said.malformation(envelope) for envelope in evidence.envelopes]
     detail = "; ".join(text for text in details if text)
     return f"by the peer's own signatures{': a message ' + detail if detail else ''}"
 
@@ -173,15 +182,16 @@ def _has_numbers(evidence: Evidence) -> bool:
 def _verify_arithmetic(evidence: Evidence) -> str:
     """Repeat the arithmetic on bytes whose hashes are signed."""
     attempt = _attempt(evidence, evidence.scene)
+    seats, said, results, carried = attempt.seats, attempt.said, attempt.results, attempt.carried
     for envelope in evidence.envelopes:
         attempt.file(envelope)
     for part, payload in [*((part, row) for _, part, row in evidence.rows), *evidence.aggregates]:
-        if part >= attempt.partition.count or len(payload) != attempt.partition.length(part):
+        if part >= seats.partition.count or len(payload) != seats.partition.length(part):
             raise Unproven(f"the bytes of part {part} have another length")
     for author, part, payload in evidence.rows:
-        if attempt.commits[author].context != attempt.context or attempt.commits[author].parts[part] != digest(payload):
+        if said.commits[author].attempt_id != seats.attempt_id or said.commits[author].parts[part] != digest(payload):
             raise Unproven(f"the row of {author} is not the one that it committed to")
-        attempt.rows[author, part] = memoryview(bytearray(payload))
+        carried.take((MessageKind.PART, author, part), memoryview(bytearray(payload)))
     offence = evidence.offence
     if offence in (Offence.NOT_FINITE, Offence.TOO_LONG):
         return _verify_row_form(evidence, attempt)
@@ -189,35 +199,33 @@ def _verify_arithmetic(evidence: Evidence) -> str:
     _take_aggregate(evidence, attempt, part)
     if offence is Offence.WRONG_AGGREGATE:
         return _verify_aggregate(evidence, attempt, part)
-    if len(attempt.reveals) != len(attempt.members):
+    if len(said.reveals) != len(seats.members):
         raise Unproven("shares of the randomness are missing")
-    attempt.randomness = combine(attempt.context, (attempt.reveals[peer].share for peer in attempt.members))
-    for peer in attempt.members:
-        if is_false_reveal(attempt.signed[MessageKind.COMMIT, peer], attempt.signed[MessageKind.REVEAL, peer]):
+    results.randomness = combine(seats.attempt_id, (said.reveals[peer].share for peer in seats.members))
+    for peer in seats.members:
+        if is_false_reveal(said.signed[MessageKind.COMMIT, peer], said.signed[MessageKind.REVEAL, peer]):
             raise Unproven(f"the share of {peer} is not the one that it committed to")
     if offence is Offence.FALSE_SCALARS:
-        row = attempt.rows[evidence.accused, part]
+        row = carried.rows[evidence.accused, part]
         found = inspect_row(
-            InspectRow(
-                0, attempt.randomness, attempt.partition, attempt.tau, evidence.accused, part, row, attempt.flat
-            ),
-            attempt.rules.aggregation,
+            InspectRow(0, results.randomness, seats.partition, seats.tau, evidence.accused, part, row, carried.flat),
+            seats.rules.aggregation,
         )
         if SCALARS.acquits(row_excess(attempt, evidence.accused, part, (found.product, found.norm))):
             raise Unproven("the published product and norm are those of the row")
-        claimed = attempt.scalars[evidence.accused]
+        claimed = said.scalars[evidence.accused]
         # That the owner of the part told everyone of this aggregate is what the voters say.
         votes = _verify_votes(evidence)
         return (
             f"by arithmetic: it published product {claimed.products[part]:.6g} and norm {claimed.norms[part]:.6g} of "
             f"part {part}, its row gives {found.product:.6g} and {found.norm:.6g}; and {votes}"
         )
-    if attempt.owners[part] != evidence.accused:
+    if seats.owners[part] != evidence.accused:
         raise Unproven("the accused does not own the part")
-    aggregate = from_wire(attempt.partition.view(attempt.flat, part), attempt.partition.wire)
-    norms = [0.0] * attempt.partition.count
+    aggregate = from_wire(carried.aggregate(part), seats.partition.wire)
+    norms = [0.0] * seats.partition.count
     norms[part] = norm_of(aggregate.numpy())
-    attempt.aggregate_norms = tuple(norms)
+    results.aggregate_norms = tuple(norms)
     excess = column_excess(attempt, part)
     if SUM.acquits(excess):
         raise Unproven("the products around the aggregate add up to zero")
@@ -230,14 +238,15 @@ def _verify_arithmetic(evidence: Evidence) -> str:
 
 
 def _verify_row_form(evidence: Evidence, attempt: Attempt) -> str:
+    seats = attempt.seats
     for author, part, _ in evidence.rows:
-        row = from_wire(attempt.rows[author, part], attempt.partition.wire)
+        row = from_wire(attempt.carried.rows[author, part], seats.partition.wire)
         if author != evidence.accused:
             continue
         if evidence.offence is Offence.NOT_FINITE and not finite_rows([row])[0]:
             return f"by arithmetic: the row of part {part} that it committed to holds NaN or infinity"
-        limit = attempt.rules.aggregation.part_norm(attempt.partition.count)
-        excess = row_length_excess(row, limit, attempt.partition.wire)
+        limit = seats.rules.aggregation.part_norm(seats.partition.count)
+        excess = row_length_excess(row, limit, seats.partition.wire)
         if evidence.offence is Offence.TOO_LONG and not LENGTH.acquits(excess):
             return f"by arithmetic: its row of part {part} is {excess:.6g} times as long as the rules allow"
     raise Unproven("the row keeps to the rules")
@@ -245,29 +254,31 @@ def _verify_row_form(evidence: Evidence, attempt: Attempt) -> str:
 
 def _take_aggregate(evidence: Evidence, attempt: Attempt, part: int) -> None:
     payload = dict(evidence.aggregates)[part]
-    signed = attempt.signed[MessageKind.AGGREGATE, attempt.owners[part]]
+    signed = attempt.said.signed[MessageKind.AGGREGATE, attempt.seats.owners[part]]
     if Aggregate.decode(signed.body).digest != digest(payload):
         raise Unproven(f"the aggregate of part {part} is not the one that its owner committed to")
-    attempt.partition.view(attempt.flat, part)[:] = payload
+    attempt.carried.keep_aggregate(attempt.seats.owners[part], payload)
 
 
 def _verify_aggregate(evidence: Evidence, attempt: Attempt, part: int) -> str:
-    if attempt.owners[part] != evidence.accused:
+    seats, carried = attempt.seats, attempt.carried
+    if seats.owners[part] != evidence.accused:
         raise Unproven("the accused does not own the part")
-    aggregate = from_wire(attempt.partition.view(attempt.flat, part), attempt.partition.wire)
+    aggregate = from_wire(carried.aggregate(part), seats.partition.wire)
     if not finite_rows([aggregate])[0]:
         return f"by arithmetic: its aggregate of part {part} holds NaN or infinity"
-    rows = tuple(attempt.rows[peer, part] for peer in attempt.workers)
-    action = AggregateAgain(0, attempt.partition, attempt.tau, part, rows, attempt.flat)
-    excess = imbalance(action, attempt.rules.aggregation)
-    if FIXED_POINT.acquits(excess):
-        raise Unproven("the aggregate is the fixed point of the rows")
+    rows = tuple(carried.rows[peer, part] for peer in seats.workers)
+    action = AggregateAgain(0, seats.partition, seats.tau, part, rows, carried.flat)
+    excess = compare_again(action, seats.rules.aggregation)
+    if aggregate_limits(seats.rules.aggregation).acquits(excess):
+        raise Unproven("the aggregate is the one that the rows give")
     # That everyone had committed to these rows when it aggregated is what the voters say.
     votes = _verify_votes(evidence)
-    return (
-        f"by arithmetic: around its aggregate of part {part} the clipped deviations of all rows are off balance by "
-        f"{excess:.3g} times what is allowed; and {votes}"
-    )
+    if seats.equation is None:
+        words = f"its aggregate of part {part} differs from the {seats.rules.aggregation.rule} of all rows"
+    else:
+        words = f"around its aggregate of part {part} the clipped deviations of all rows are off balance"
+    return f"by arithmetic: {words} by {excess:.3g} times what is allowed; and {votes}"
 
 
 def _charges(evidence: Evidence) -> list[tuple[PeerId, Charge]]:
@@ -291,12 +302,13 @@ def _part_in_question(evidence: Evidence) -> int:
 def _verify_votes(evidence: Evidence) -> str:
     """Count the signed votes of the court against its roster."""
     attempt = _attempt(evidence, evidence.scene)
+    seats = attempt.seats
     votes: dict[PeerId, list[Vote]] = {}
     for envelope in evidence.envelopes:
-        if envelope.kind is not MessageKind.VOTE or envelope.author not in attempt.voters:
+        if envelope.kind is not MessageKind.VOTE or envelope.author not in seats.voters:
             continue
         vote = envelope.read(Vote)
-        if vote.context != attempt.context:
+        if vote.attempt_id != seats.attempt_id:
             raise Unproven("a vote of another court is among the evidence")
         votes.setdefault(envelope.author, []).append(vote)
     if evidence.offence is Offence.WRONG_SUM:
@@ -307,9 +319,9 @@ def _verify_votes(evidence: Evidence) -> str:
         )
         for charge in _charges(evidence)
     )
-    if not attempt.is_majority(count):
-        raise Unproven(f"only {count} of {len(attempt.voters)} members have voted so")
-    return f"by the signed votes of {count} of {len(attempt.voters)} members of the roster that it names"
+    if not seats.is_majority(count):
+        raise Unproven(f"only {count} of {len(seats.voters)} members have voted so")
+    return f"by the signed votes of {count} of {len(seats.voters)} members of the roster that it names"
 
 
 def _check_vouching(evidence: Evidence) -> None:

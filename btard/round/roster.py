@@ -1,4 +1,4 @@
-"""Who takes part in a step, who never may again, and the public randomness that seeds everyone's batch."""
+"""The roster: members of a step, banned and former peers, and the public randomness that seeds everyone's batch."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from btard.identity import PeerId
 from btard.identity.codec import Malformed, Reader, as_bytes, as_fields, as_int, as_list, ascending
 from btard.identity.peer_id import PEER_ID_SIZE
 from btard.round.draw import Audit
-
-MAX_PEERS = 1024
+from btard.vocabulary import MAX_PEERS
 
 ADMISSION_WINDOW = 20
 """Steps in which so many new keys may come in and no more (see `admission`)."""
@@ -33,13 +32,13 @@ class Roster:
         members: ascending by id.
         banned: keys that may never be members again.
         randomness: 32 bytes, r^{t-1} of the paper.
-        audits: who sits this step out to check whom, ascending by validator.
+        audits: validators that sit this step out, and their targets; ascending by validator.
         probation: (newcomer, first step in which it counts), ascending: its gradients are checked, but not used, and it
             has no vote.
         arrivals: the first steps of the new keys that came in within the last ADMISSION_WINDOW steps, ascending, one
             entry a key.
-        former: keys that have had a vote and have none now, and are not banned: who returns is not new. In the order in
-            which they lost it, the latest last; of more than MAX_FORMER the earliest are forgotten.
+        former: keys that have had a vote and have none now, and are not banned: a returning one is not new. In the
+            order in which they lost it, the latest last; of more than MAX_FORMER the earliest are forgotten.
     """
 
     step: int
@@ -99,15 +98,15 @@ class Roster:
         audits: tuple[Audit, ...] = (),
         probation_steps: int = 0,
     ) -> Roster:
-        """Return the roster of the next step: who finished this one, who is admitted, less who is banned.
+        """Return the roster of the next step: all that finished this one or are admitted, less the banned ones.
 
         Args:
             members: of the attempt that finished.
-            joined: who is admitted; how many may be, `admission` decides.
+            joined: admitted peers; how many may be, `admission` decides.
             banned: in this step.
             randomness: r^t.
             audits: of the next step.
-            probation_steps: how long those who join have no vote.
+            probation_steps: how long joining peers have no vote.
         """
         step = self.step + 1
         all_banned = self.banned | frozenset(banned)

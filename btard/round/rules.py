@@ -8,65 +8,38 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any
 
-from btard.aggregation import RuleName
 from btard.hashing import tagged_digest
 from btard.identity.codec import encode
 from btard.identity.envelope import RUN_ID_SIZE
-from btard.round.vectors.partition import WireType
 from btard.verification.thresholds import Thresholds, gradient
+from btard.vocabulary import Eliminate, Validation, WireType
 
 NONCE_SIZE = 16
 """Random bytes that keep two runs with equal rules apart."""
 
-SOLVER_RESIDUAL = 1e-6
-"""Relative residual to which CenteredClip is solved; verification 2 allows for it."""
-
-
-class Eliminate(StrEnum):
-    """What becomes of two peers in a dispute that nobody else can decide."""
-
-    SUSPEND = "suspend"
-    MUTUAL = "mutual"
-
-
-class Validation(StrEnum):
-    """How a validator compares a recomputed gradient with the committed one.
-
-    EXACT: by the hashes of the parts; right only where all peers compute on machines of one kind.
-    TOLERANT: by a sketch of random projections and norms, with two thresholds.
-    """
-
-    EXACT = "exact"
-    TOLERANT = "tolerant"
-
 
 @dataclass(frozen=True)
 class AggregationRules:
-    """How parts are aggregated.
+    """How parts are aggregated; `btard.round.aggregates` makes a rule of it.
 
     Attributes:
-        rule: the aggregation rule.
-        tau: clipping radius of a part when there are `reference_peers` parts. With n parts each has d/n coordinates,
-            and an honest deviation shrinks or grows with sqrt(1/n): so does the radius.
+        rule: the aggregation rule with its parameters, in the one form that a run keeps (`aggregation.canonical`).
+        tau: clipping radius of a part under CenteredClip when there are `reference_peers` parts; of no effect under any
+            other rule.
+        reference_peers: for how many parts lengths are given. With n parts each has d/n coordinates, and an honest
+            deviation shrinks or grows with sqrt(1/n): so does every length.
         max_norm: BTARD-Clipped-SGD: the longest vector that a peer may send; every part is clipped by its sender to
             max_norm / sqrt(n), and longer ones are an offence. None: no such rule.
     """
 
-    rule: RuleName
+    rule: str
     tau: float
     reference_peers: int
     max_norm: float | None = None
 
-    @property
-    def residual(self) -> float:
-        """Relative residual that an honest aggregate keeps to: the mean has none but rounding."""
-        return 0.0 if self.rule is RuleName.MEAN else SOLVER_RESIDUAL
-
-    def part_tau(self, parts: int) -> float:
-        """Return the clipping radius of one of `parts` parts; infinite for the mean, which has the same fixed point."""
-        if self.rule is RuleName.MEAN:
-            return math.inf
-        return self.tau * math.sqrt(self.reference_peers / parts)
+    def growth(self, parts: int) -> float:
+        """Return how many times longer than meant the typical one of `parts` parts is."""
+        return math.sqrt(self.reference_peers / parts)
 
     def part_norm(self, parts: int) -> float:
         """Return the longest norm of one of `parts` parts that a sender may send."""
@@ -85,6 +58,8 @@ class VerificationRules:
         eliminate: what becomes of a dispute that nobody can decide.
         probation: steps in which a newcomer's gradients are checked and not used.
         momentum: factor of worker momentum; 0 for none.
+        auditors: peers that aggregate each part once more, where no sum proves the result; None for so many that one of
+            them is honest.
     """
 
     validators: float = 0.0
@@ -94,6 +69,7 @@ class VerificationRules:
     eliminate: Eliminate = Eliminate.SUSPEND
     probation: int = 0
     momentum: float = 0.0
+    auditors: int | None = None
 
     @property
     def gradient(self) -> Thresholds:
@@ -129,8 +105,8 @@ class StepRules:
     def run(self) -> bytes:
         """The 16 bytes that name the run in every signed message: a digest of the nonce and all rules.
 
-        So whoever signs a message signs by which rules it is to be judged. Two sets of rules with one name cost 2^64
-        hashes to whoever chooses both, and 2^128 to everybody else.
+        So the author of a message signs by which rules it is to be judged. Two sets of rules with one name cost 2^64
+        hashes to one that chooses both, and 2^128 to everybody else.
         """
         return tagged_digest("btard run", encode(_canonical(self)))[:RUN_ID_SIZE]
 
@@ -144,12 +120,19 @@ SIGNED_NAMES = {
 }
 """Under which names fields enter the run's name, and files: those that the first version gave them."""
 
+ADDED_NAMES = frozenset({"auditors"})
+"""Fields that the first version lacked: they enter the run's name, and files, only where they are not None."""
+
 
 def _canonical(value: Any) -> Any:
     """Return values for the codec, field names included. All numbers are float64: 5 and 5.0 are one rule."""
     if is_dataclass(value):
-        named = {SIGNED_NAMES.get(field.name, field.name): getattr(value, field.name) for field in fields(value)}
-        return [[name, _canonical(field)] for name, field in named.items()]
+        named = {field.name: getattr(value, field.name) for field in fields(value)}
+        return [
+            [SIGNED_NAMES.get(name, name), _canonical(inner)]
+            for name, inner in named.items()
+            if not (name in ADDED_NAMES and inner is None)
+        ]
     if isinstance(value, StrEnum):
         return value.value
     if isinstance(value, int | float):

@@ -1,4 +1,4 @@
-"""Steps in a row: which messages belong to the current one, which wait for the next, and who is told of the last."""
+"""Steps in a row: which messages belong to the current one, which wait for the next, and which go to late peers."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache, partial
 
-from btard.behaviour import Behaviour
 from btard.identity import Envelope, Heading, IdentityKey, Malformed, MessageKind, PeerId
-from btard.identity.envelope import FIRST_RECORD
+from btard.identity.envelope import FIRST_RECORD, MAX_HEADER
 from btard.round.actions import Action, Finished, Send, Stopped
 from btard.round.attempt.attempt import Attempt
+from btard.round.decisions import Decisions
 from btard.round.messages.bodies import Certificate, Leave, LeaveReason
 from btard.round.roster import Roster
 from btard.round.rules import StepRules
 from btard.round.step import StepMachine
-from btard.round.vectors.buffers import BufferPool
-from btard.round.vectors.work import Aggregated, Finding, Inspected, Link, Measured
-from btard.transport.base import MAX_HEADER
+from btard.round.work.answers import Answer
+from btard.vectors.buffers import BufferPool
+from btard.vectors.momentum import Link
 
 _EARLY_MESSAGES = 8
 _EARLY_BYTES = 1 << 17
@@ -39,7 +39,7 @@ class Session:
     """What takes part in a step; measurements compare it with less."""
 
     def __init__(
-        self, rules: StepRules, key: IdentityKey, behaviour: Behaviour, pool: BufferPool | None = None
+        self, rules: StepRules, key: IdentityKey, behaviour: Decisions, pool: BufferPool | None = None
     ) -> None:
         """Make a peer that has not begun; with a pool, what Finished.flat holds lasts until the next step is over."""
         self._rules = rules
@@ -47,7 +47,7 @@ class Session:
         self._behaviour = behaviour
         behaviour.attach(key)
         self._pool = pool
-        self._tampers = type(behaviour).transmit is not Behaviour.transmit
+        self._tampers = type(behaviour).transmit is not Decisions.transmit
         self._early: dict[PeerId, list[Envelope]] = {}
         self._early_bytes = 0
         self._adrift = True
@@ -58,7 +58,7 @@ class Session:
         self._last_certificate: tuple[Envelope, ...] = ()
         self._certified = b""
         self._shown: Counter[PeerId] = Counter()
-        self.record: Attempt | None = None
+        self.previous: Attempt | None = None
         self.links: dict[PeerId, Link] = {}
         self._next_links: dict[PeerId, Link] = {}
         self.roster: Roster | None = None
@@ -69,13 +69,18 @@ class Session:
         return self.roster is not None and peer in self.roster.members
 
     @property
-    def submits(self) -> bool:
-        """Whether this peer sends a vector in the current step, or validates another peer's instead."""
-        return self.machine is not None and self._key.peer_id in self.machine.attempt.submitters
+    def target(self) -> PeerId | None:
+        """The target that this peer validates in the current step, None for none."""
+        return None if self.machine is None else self.machine.attempt.seats.target
+
+    @property
+    def wants_tick(self) -> bool:
+        """Whether `tick` wants to be called as soon as all that has arrived is handed over."""
+        return self.machine is not None and self.machine.wants_tick
 
     @property
     def deadline(self) -> float:
-        """When `tick` wants to be called; minus infinity is as soon as all that has arrived is handed over."""
+        """When `tick` wants to be called at the latest; infinite while there is nothing to wait for."""
         if self.machine is None:
             return math.inf
         deadline = self.machine.deadline
@@ -86,7 +91,9 @@ class Session:
         self.roster = roster
         self._adrift = False
         self._ahead, self._ask_at = set(), math.inf
-        record = self.record if self.record is not None and self.record.roster.step == roster.step - 1 else None
+        previous = (
+            self.previous if self.previous is not None and self.previous.seats.roster.step == roster.step - 1 else None
+        )
         self.machine = self.machine_type(
             self._rules,
             roster,
@@ -94,7 +101,8 @@ class Session:
             self._behaviour,
             parameters=parameters,
             candidates=candidates,
-            record=record,
+            previous=previous,
+            links=self.links,
             pool=self._pool,
         )
         actions = self.machine.start(now)
@@ -144,7 +152,7 @@ class Session:
         return self._remember(actions) if actions else actions  # most arrivals only fill a place
 
     def _show_certificate(self, asker: PeerId) -> list[Action]:
-        """Answer who is late with the last step's certificate."""
+        """Answer late peers with the certificate of the last step."""
         self._shown[asker] += 1
         if self._shown[asker] > _MOST_SHOWN:
             return []
@@ -219,7 +227,7 @@ class Session:
         return self._remember(self.machine.on_part_failed(now, sender, envelope))
 
     def _part_header(self, header: bytes | Envelope) -> Envelope | None:
-        """Return the header of a part of this step, of whoever: third peers pass on what did not arrive directly."""
+        """Return the header of a part of this step, of any author: third peers pass on what did not arrive directly."""
         try:
             if isinstance(header, Envelope):
                 envelope = header
@@ -234,39 +242,13 @@ class Session:
         """Time has passed."""
         return [*self._ask(now), *self._remember(self.machine.tick(now))] if self.machine else []
 
-    def parts_ready(
-        self, now: float, attempt: int, parts: tuple[memoryview, ...], digests: tuple[bytes, ...], momentum: bytes = b""
-    ) -> list[Action]:
-        """The answer to an EncodeParts action; `momentum` is the digest of what the vector was built on, if any."""
-        if self.machine is None:
-            return []
-        return self._remember(self.machine.parts_ready(now, attempt, parts, digests, momentum))
-
-    def aggregate_ready(self, now: float, attempt: int, result: Aggregated) -> list[Action]:
-        """The answer to an AggregateRows action."""
-        return self._remember(self.machine.aggregate_ready(now, attempt, result)) if self.machine else []
-
-    def measured(self, now: float, attempt: int, result: Measured) -> list[Action]:
-        """The answer to a MeasureRows action."""
-        return self._remember(self.machine.measured(now, attempt, result)) if self.machine else []
-
-    def inspected(self, now: float, attempt: int, author: PeerId, part: int, row: Inspected) -> list[Action]:
-        """The answer to an InspectRow action."""
-        return self._remember(self.machine.inspected(now, attempt, author, part, row)) if self.machine else []
-
-    def aggregated_again(self, now: float, attempt: int, part: int, excess: float) -> list[Action]:
-        """The answer to an AggregateAgain action."""
-        return self._remember(self.machine.aggregated_again(now, attempt, part, excess)) if self.machine else []
-
-    def examined(self, now: float, step: int, target: PeerId, finding: Finding) -> list[Action]:
-        """The answer to an Examine action of a step; one of another step is ignored."""
-        if self.machine is None or self.roster is None or self.roster.step != step:
-            return []
-        return self._remember(self.machine.examined(now, target, finding))
+    def answer(self, now: float, answer: Answer) -> list[Action]:
+        """The answer to an action of this step has come; one to an action of another step or attempt is ignored."""
+        return self._remember(self.machine.answer(now, answer)) if self.machine else []
 
     def _remember(self, actions: list[Action]) -> list[Action]:
-        """Keep what a finished step leaves: its certificate, for members that have not finished it, and its records,
-        for the validators and the court of the next one."""
+        """Keep what a finished step leaves: its certificate, for members that have not finished it, and its last
+        attempt, for the validators and the court of the next one."""
         if self.machine is not None and self.machine.over:
             self._ask_at = math.inf
         for action in actions:
@@ -276,24 +258,25 @@ class Session:
                 self._last_certificate = action.certificate
                 self._certified = b""
                 self._shown.clear()
-                if self.record is not None:
-                    self.record.release()
-                self.record = self.machine.attempt
-                self._keep_links(self.record)
-                self.record.release_rows()
+                if self.previous is not None:
+                    self.previous.carried.release()
+                self.previous = self.machine.attempt
+                self._keep_links(self.previous)
+                self.previous.carried.release_rows()
             elif isinstance(action, Stopped):
                 self._adrift = True
-                self.record = None
+                self.previous = None
                 self.links, self._next_links = {}, {}
         return self._tampered(actions) if self._tampers else actions
 
-    def _keep_links(self, record: Attempt) -> None:
+    def _keep_links(self, previous: Attempt) -> None:
         """Remember what everyone submitted, which the next vectors are built on, and what that was built on."""
         if not self._rules.verification.momentum:
             return
-        self.links = {peer: link for peer, link in self._next_links.items() if peer in record.known}
+        self.links = {peer: link for peer, link in self._next_links.items() if peer in previous.seats.known}
         self._next_links = self.links | {
-            peer: Link(record.partition.count, record.commits[peer].parts) for peer in record.submitters
+            peer: Link(previous.seats.partition.count, previous.said.commits[peer].parts)
+            for peer in previous.seats.submitters
         }
 
     def _tampered(self, actions: Sequence[Action]) -> list[Action]:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import math
+from collections.abc import Mapping
 
-from btard.behaviour import Behaviour
 from btard.identity import Envelope, Heading, IdentityKey, Malformed, MessageKind, PeerId
 from btard.round.actions import Action, OutcomeKind, Stopped, Verdict, Voided
+from btard.round.aggregates import refusal
 from btard.round.attempt.attempt import Attempt
+from btard.round.context import StepContext
+from btard.round.decisions import Decisions
 from btard.round.delivery.exchange import Exchange
 from btard.round.delivery.intake import TIMELESS, Intake
 from btard.round.delivery.patience import Patience
 from btard.round.failure.history import History, end_of_road
 from btard.round.failure.settlement import Settlement
-from btard.round.failure.stopping import complaints, proofs, shown
-from btard.round.messages.accusations import Charge, ChargeKind, Fault
+from btard.round.failure.stopping import charge_of, complaints, proofs, shown
+from btard.round.messages.accusations import Charge, Fault
 from btard.round.messages.bodies import BROADCASTS, Certificate, Phase, Pull
 from btard.round.messages.form import form_fault
 from btard.round.phases.agree import AgreePhase, check_certificate
@@ -23,22 +26,25 @@ from btard.round.phases.check import CheckPhase
 from btard.round.phases.commit import CommitPhase
 from btard.round.phases.gather import GatherPhase
 from btard.round.phases.measure import MeasurePhase
-from btard.round.phases.phase import HOPELESS, PhaseOfAttempt, StepContext
+from btard.round.phases.phase import HOPELESS, PhaseOfAttempt, PhaseOfParts
 from btard.round.phases.reveal import RevealPhase
 from btard.round.phases.scatter import ScatterPhase
 from btard.round.proof import make_evidence
 from btard.round.roster import Roster
 from btard.round.rules import StepRules
-from btard.round.vectors.buffers import BufferPool
-from btard.round.vectors.work import Aggregated, Finding, Inspected, Measured
+from btard.round.work import answers
+from btard.round.work.examination import Finding
+from btard.round.work.rows import Aggregated
+from btard.vectors.buffers import BufferPool
+from btard.vectors.momentum import Link
 
 
 class StepMachine:
     """A peer's part in one step.
 
     Every method is an event and returns actions. `deadline` is when `tick` wants to be called, in seconds of the
-    driver's clock. What arrives is filed or answered, and looked at as a whole by the next `tick`, which is wanted at
-    once: much arrives together. After a Finished or Stopped action the machine is `over` and ignores all.
+    driver's clock. What arrives is filed or answered, and looked at as a whole by the next `tick`, which the machine
+    then wants at once: much arrives together. After a Finished or Stopped action it is `over` and ignores all.
     """
 
     def __init__(
@@ -46,17 +52,19 @@ class StepMachine:
         rules: StepRules,
         roster: Roster,
         key: IdentityKey,
-        behaviour: Behaviour,
+        behaviour: Decisions,
         *,
         parameters: bytes,
         candidates: tuple[PeerId, ...] = (),
-        record: Attempt | None = None,
+        previous: Attempt | None = None,
+        links: Mapping[PeerId, Link] | None = None,
         pool: BufferPool | None = None,
     ) -> None:
-        self._step = StepContext(rules, roster, key, behaviour, parameters, candidates, record)
+        self._context = StepContext(rules, roster, key, behaviour, parameters, candidates, previous, links or {})
         self._pool = pool
+        self._gradient: answers.GradientComputed | None = None
         self._examined: Finding | None = None
-        self._history = History(self._step)
+        self._history = History(self._context)
         self._accusation: Charge | None = None
         self._intake = Intake()
         self._left: dict[PeerId, Envelope] = {}
@@ -66,116 +74,107 @@ class StepMachine:
         self._new_attempt(0, roster.members)
 
     def _new_attempt(self, number: int, members: tuple[PeerId, ...]) -> None:
-        step = self._step
-        self.attempt = Attempt(step.rules, step.roster, number, members, step.key.peer_id, step.parameters, self._pool)
-        self._exchange = Exchange(step, self.attempt)
-        history = self._history
+        context, history = self._context, self._history
+        self.attempt = Attempt(context.seats(number, members), pool=self._pool)
+        self._exchange = Exchange(context, self.attempt)
         self._settlement = Settlement(
-            step,
+            context,
             self.attempt,
             self._exchange,
             history.standing.judged,
             earlier=history.testimony,
+            left={peer: leave for peer, leave in self._left.items() if peer in members},
             blame_views=history.blames_views(history.standing),
         )
-        self._settlement.left = {peer: leave for peer, leave in self._left.items() if peer in members}
-        self._commit = CommitPhase(step, self.attempt, history.decided, examined=self._examined is not None)
-        self._scatter = ScatterPhase(step, self.attempt, self._exchange)
-        self._gather = GatherPhase(step, self.attempt)
-        self._reveal = RevealPhase(step, self.attempt)
-        self._measure = MeasurePhase(step, self.attempt)
+        self._heard = self._settlement.heard
+        examined = self._examined is not None
+        self._commit = CommitPhase(context, self.attempt, history.decided, examined=examined, gradient=self._gradient)
+        self._scatter = ScatterPhase(context, self.attempt)
+        self._gather = GatherPhase(context, self.attempt)
+        self._reveal = RevealPhase(context, self.attempt)
+        self._measure = MeasurePhase(context, self.attempt)
         self._check: CheckPhase | None = None
         self._agree: AgreePhase | None = None
         self._phase: PhaseOfAttempt = self._commit
         self._charge = self._accusation if self._accusation and self._may_charge(self._accusation) else None
-        self._patience = Patience(step.rules)
+        self._patience = Patience(context.rules, self.attempt.seats.check_seconds)
         self._reasoned_at = math.inf
 
     @property
+    def wants_tick(self) -> bool:
+        """Whether the machine wants a `tick` as soon as all that has arrived is handed over."""
+        return self._unread and not self.over
+
+    @property
     def deadline(self) -> float:
-        """When the machine wants a `tick`; minus infinity is as soon as all that has arrived is handed over."""
+        """When the machine wants a `tick` at the latest."""
         if self.over:
             return math.inf
-        if self._unread:
-            return -math.inf
-        return self._settlement.deadline if self._settlement.frozen else self._patience.deadline
+        return self._settlement.wakes_at if self._settlement.frozen else self._patience.deadline
 
     def start(self, now: float) -> list[Action]:
         """Begin the step."""
-        return self._advance(now, self._enter(now, self._commit))
+        return self._advance(now, self._begin(now))
 
-    def _expects(self, attempt: int) -> bool:
-        """Whether an answer to an action of this attempt is still of use."""
-        return not self.over and attempt == self.attempt.number
+    def _begin(self, now: float) -> list[Action]:
+        """Begin an attempt, if its workers are enough for the aggregation rule."""
+        seats = self.attempt.seats
+        reason = refusal(seats.rules.aggregation, len(seats.workers))
+        if reason is not None:
+            return self._stop(OutcomeKind.NO_MAJORITY, f"{len(seats.workers)} workers cannot aggregate: {reason}")
+        return self._enter(now, self._commit)
 
-    def parts_ready(
-        self, now: float, attempt: int, parts: tuple[memoryview, ...], digests: tuple[bytes, ...], momentum: bytes
-    ) -> list[Action]:
-        """The parts that an EncodeParts action asked for are ready; an answer to an earlier attempt is ignored."""
-        if not self._expects(attempt) or not self._commit.busy() or self._settlement.frozen:
+    def answer(self, now: float, answer: answers.Answer) -> list[Action]:
+        """The answer to an action has come; one that is of no use any more is ignored."""
+        settlement, looking = self._settlement, self._settlement.court or self._check
+        if self.over or not answer.belongs(self._context.number, self.attempt.seats.number):
             return []
-        return self._advance(now, self._commit.parts_ready(parts, digests, momentum))
+        actions: list[Action] = []
+        match answer:
+            case answers.GradientComputed():
+                self._gradient = answer  # later attempts send it, too
+                return [] if settlement.frozen else self._commit.computed(answer)
+            case answers.PartsEncoded(_, parts, digests) if self._commit.busy() and not settlement.frozen:
+                actions = self._commit.encoded(parts, digests)
+            case answers.RowsAggregated(_, result) if self._gather.busy() and not settlement.frozen:
+                actions = self._aggregated(result)
+            case answers.RowsMeasured(_, result) if not settlement.frozen:
+                actions = self._measure.measured(result)
+            case answers.RowInspected(_, author, part, row) if looking is not None:
+                looking.inspected(author, part, row)
+            case answers.AggregateCompared(_, part, excess) if looking is not None:
+                looking.aggregated_again(part, excess)
+            case answers.TargetExamined(_, target, finding):
+                actions = self._target_examined(target, finding)
+            case _:
+                return []
+        return self._advance(now, actions)
 
-    def aggregate_ready(self, now: float, attempt: int, result: Aggregated) -> list[Action]:
-        """The aggregate that an AggregateRows action asked for is ready; one of an earlier attempt is ignored."""
-        if not self._expects(attempt) or not self._gather.busy() or self._settlement.frozen:
-            return []
+    def _aggregated(self, result: Aggregated) -> list[Action]:
         offence = self._gather.offence(result.refused, result.too_long)
         if offence is not None and self._may_charge(offence):
             self._charge = offence
-            return self._advance(now, [])
-        return self._advance(now, self._gather.aggregate_ready(result.payload))
-
-    def measured(self, now: float, attempt: int, result: Measured) -> list[Action]:
-        """The projections that a MeasureRows action asked for are ready."""
-        if not self._expects(attempt) or self._settlement.frozen:
             return []
-        return self._advance(now, self._measure.measured(result))
+        return self._gather.aggregate_ready(result.payload)
 
-    def inspected(self, now: float, attempt: int, author: PeerId, part: int, row: Inspected) -> list[Action]:
-        """A row that an InspectRow action was about has been measured."""
-        if not self._expects(attempt):
-            return []
-        if self._settlement.court is not None:
-            self._settlement.court.inspected(author, part, row)
-        elif self._check is not None:
-            self._check.inspected(author, part, (row.product, row.norm))
-        return self._advance(now, [])
-
-    def aggregated_again(self, now: float, attempt: int, part: int, excess: float) -> list[Action]:
-        """A part that an AggregateAgain action was about has been compared with its rows."""
-        if not self._expects(attempt) or self._check is None:
-            return []
-        self._check.aggregated_again(part, excess)
-        return self._advance(now, [])
-
-    def examined(self, now: float, target: PeerId, finding: Finding) -> list[Action]:
-        """The vector that an Examine action was about has been recomputed."""
-        if self.over:
-            return []
-        court = self._settlement.court
-        if target == self.attempt.target and self._examined is None:
+    def _target_examined(self, target: PeerId, finding: Finding) -> list[Action]:
+        actions: list[Action] = []
+        if target == self.attempt.seats.target and self._examined is None:
             self._examined = finding
-            actions: list[Action] = []
-            kind = ChargeKind.WITHHELD if finding.withheld else ChargeKind.GRADIENT
-            accused = Charge(kind, target, 0) if finding.accuse or finding.withheld else None
-            behaviour = self._step.behaviour
-            charge = behaviour.charge(self._step.number, Phase.COMMIT, accused, self.attempt.view)
+            found, view = charge_of(target, finding), self.attempt.view
+            charge = self._context.behaviour.charge(self._context.number, Phase.COMMIT, found, view)
             if charge is not None and self._may_charge(charge):
                 self._charge = self._accusation = charge
             elif self._commit.busy() and not self._settlement.frozen:
                 actions = self._commit.examined()
-            if court is not None:
-                court.examined(target, finding)
-            return self._advance(now, actions)
-        if court is not None:
-            court.examined(target, finding)
-        return self._advance(now, [])
+        if self._settlement.court is not None:
+            self._settlement.court.examined(target, finding)
+        return actions
 
     def _may_charge(self, charge: Charge) -> bool:
-        attempt = self.attempt
-        heard = (attempt.me, charge) in self._history.standing.judged
-        return not heard and charge.accused in attempt.known and attempt.me in attempt.voters
+        seats = self.attempt.seats
+        heard = (seats.me, charge) in self._history.standing.judged
+        return not heard and charge.accused in seats.known and seats.me in seats.voters
 
     def wants(self, heading: Heading | Envelope) -> bool:
         """Whether a message of this step is worth reading."""
@@ -183,26 +182,26 @@ class StepMachine:
 
     def on_envelope(self, now: float, envelope: Envelope) -> list[Action]:
         """A signed message of this run and step came, which this peer `wants`, authenticated as its author's own."""
-        attempt = self.attempt
-        if self.over or envelope.author not in attempt.known:
+        attempt, seats = self.attempt, self.attempt.seats
+        if self.over or envelope.author not in seats.known:
             return []
         self._unread = True
-        if envelope.kind in BROADCASTS and envelope.attempt == attempt.number:
+        if envelope.kind in BROADCASTS and envelope.attempt == seats.number:
             attempt.file(envelope)
             return []
-        if envelope.attempt == attempt.number + 1 and envelope.kind not in TIMELESS:
+        if envelope.attempt == seats.number + 1 and envelope.kind not in TIMELESS:
             self._intake.keep(envelope)
             return []
         try:
             if form_fault(envelope) is not None:
-                attempt.accuse_malformed(envelope)
+                attempt.said.accuse_malformed(envelope)
                 raise Malformed("a message of a wrong form")
             if envelope.kind is MessageKind.CERTIFICATE:
                 return self._certified(envelope)
             if envelope.kind is MessageKind.LEAVE:
                 self._left.setdefault(envelope.author, envelope)
-                self._settlement.left.setdefault(envelope.author, envelope)
-            elif envelope.attempt == attempt.number:
+                self._heard.add_goodbye(envelope)
+            elif envelope.attempt == seats.number:
                 return self._file(now, envelope)
         except Malformed:
             self._intake.mute(envelope)
@@ -217,33 +216,33 @@ class StepMachine:
             case MessageKind.FORWARD:
                 for inner in self._exchange.on_forward(envelope):
                     self.attempt.file(inner)
-                for inner in self._settlement.passed_on(envelope):
-                    self._settlement.add_report(inner)
+                for inner in self._heard.passed_on(envelope):
+                    self._heard.add_report(inner)
             case MessageKind.REPORT:
-                self._settlement.add_report(envelope)
+                self._heard.add_report(envelope)
             case MessageKind.VOTE:
-                self._settlement.add_vote(envelope)
+                self._heard.add_vote(envelope)
             case MessageKind.RELAY:
-                self._settlement.add_relay(envelope)
+                self._heard.add_relay(envelope)
         return []
 
     def accept_part(self, sender: PeerId, envelope: Envelope, length: int) -> memoryview | None:
         """A payload is announced under this header: return its buffer, or None to refuse it."""
         attempt = self.attempt
-        expected = envelope.attempt == attempt.number and sender in attempt.known
+        expected = envelope.attempt == attempt.seats.number and sender in attempt.seats.known
         if self.over or not expected or not self._intake.takes_parts(sender):
             return None
         with contextlib.suppress(Malformed):
             return attempt.accept(sender, envelope, length)
         if envelope.author == sender and form_fault(envelope) is not None and envelope.is_genuine():
-            attempt.accuse_malformed(envelope)
+            attempt.said.accuse_malformed(envelope)
             self._unread = True
         self._intake.refuse_parts(sender)  # an honest member signs what it sends, and reads what it passes on
         return None
 
     def on_part(self, sender: PeerId, envelope: Envelope, digest: bytes) -> bool:
         """An accepted payload is complete. Returns whether it is not what was announced and committed to."""
-        if self.over or envelope.attempt != self.attempt.number:
+        if self.over or envelope.attempt != self.attempt.seats.number:
             return False
         self._unread = True
         with contextlib.suppress(Malformed):
@@ -252,7 +251,7 @@ class StepMachine:
 
     def on_part_failed(self, now: float, sender: PeerId, envelope: Envelope) -> list[Action]:
         """An accepted payload will not come."""
-        if self.over or envelope.attempt != self.attempt.number:
+        if self.over or envelope.attempt != self.attempt.seats.number:
             return []
         self.attempt.failed(sender, envelope)
         return self._advance(now, [])
@@ -277,7 +276,7 @@ class StepMachine:
             ready = not phase.busy() and phase.complete()
             if not ready and phase is not self._check and self._calm(now):
                 return actions
-            if self._reasoned_at == math.inf and self._settlement.reasoned:
+            if self._reasoned_at == math.inf and self._heard.reasoned:
                 self._reasoned_at = now
             if phase is self._commit and self._commit.passed_elsewhere():
                 self._patience.others_have_passed(now, wait=True)
@@ -287,9 +286,9 @@ class StepMachine:
                 continue
             missing = phase.missing()
             if not self._must_freeze(now, missing, proven):
-                return (
-                    actions + self._exchange.urge_for(now, phase, missing, self._patience) + self._settlement.pass_on()
-                )
+                wanted = phase.wanted() if isinstance(phase, PhaseOfParts) else None
+                actions += self._exchange.urge_for(now, missing, wanted, self._patience)
+                return actions + self._settlement.pass_on()
             if phase is self._commit and self._commit.outvoted():
                 return actions + self._stop(OutcomeKind.OUT_OF_SYNC, "most members hold another training state")
             actions += self._freeze(now, missing, proven)
@@ -302,12 +301,12 @@ class StepMachine:
         """Whether nothing unusual has happened, nor can have come to say that waiting is in vain: then a phase only has
         to be complete."""
         attempt, phase = self.attempt, self._phase
-        unusual = attempt.alarm or self._charge is not None or self._settlement.disturbed
+        unusual = attempt.alarm or self._charge is not None or self._heard.disturbed
         if unusual or now >= self._patience.deadline:
             return False
         if phase is self._commit:
-            return len(attempt.commits) < len(attempt.members) and not self._commit.passed_elsewhere()
-        return phase is not self._agree or len(attempt.digests) < len(attempt.members)
+            return len(attempt.said.commits) < len(attempt.seats.members) and not self._commit.passed_elsewhere()
+        return phase is not self._agree or len(attempt.said.digests) < len(attempt.seats.members)
 
     def _next_phase(self, now: float) -> list[Action]:
         """Go on to the next phase; what the finished one has found may be a charge, which stops the attempt."""
@@ -316,7 +315,7 @@ class StepMachine:
             self._reveal.draw()
         if finished in (Phase.MEASURE, Phase.CHECK):
             found = self._measure.charge() if self._check is None else self._check.charge()
-            charge = self._step.behaviour.charge(self._step.number, finished, found, self.attempt.view)
+            charge = self._context.behaviour.charge(self._context.number, finished, found, self.attempt.view)
             if charge is not None and self._may_charge(charge):
                 self._charge = charge
                 return []
@@ -334,7 +333,7 @@ class StepMachine:
                 return self._enter(now, self._check)
             case Phase.CHECK:
                 standing = self._history.standing
-                self._agree = AgreePhase(self._step, self.attempt, standing.banned, standing.redraws)
+                self._agree = AgreePhase(self._context, self.attempt, standing.banned, standing.redraws)
                 return self._enter(now, self._agree)
         assert self._agree is not None
         self.over = True
@@ -342,58 +341,60 @@ class StepMachine:
 
     def _must_freeze(self, now: float, missing: dict[PeerId, Fault], proven: list[Envelope]) -> bool:
         """Whether the attempt is lost: proven lies, a charge, a deadline, or nothing to wait for that will come."""
-        if proven or self._charge or now >= self._patience.ends or not self._settlement.left.keys().isdisjoint(missing):
+        left = self._heard.left
+        if proven or self._charge or now >= self._patience.ends or not left.keys().isdisjoint(missing):
             return True
-        if Fault.OTHER_VIEW in missing.values() and not self._settlement.blame_views:
+        if Fault.OTHER_VIEW in missing.values() and not self._heard.blame_views:
             return True
-        gone = self._settlement.explained
+        gone = self._heard.explained
         hopeless = {peer for peer, fault in missing.items() if fault in HOPELESS}
         return bool(missing) and not self._phase.busy() and set(missing) <= gone | hopeless
 
     def _freeze(self, now: float, missing: dict[PeerId, Fault], proven: list[Envelope]) -> list[Action]:
         settlement = self._settlement
-        complained = complaints(missing, settlement, ended=now >= self._patience.ends)
+        complained = complaints(missing, self._heard, ended=now >= self._patience.ends)
         told = shown(self.attempt, complained.values(), charged=self._charge is not None)
         testimony = self._exchange.late(min(now, self._reasoned_at), self._patience)
         actions = settlement.freeze(now, self._phase.phase, complained, proven + told, self._charge, testimony)
-        settlement.deadline = max(settlement.deadline, self._patience.last_end(committing=self._phase is self._commit))
+        settlement.extend_to(self._patience.last_end(committing=self._phase is self._commit))
         return actions
 
     def _resolve(self, now: float) -> list[Action]:
-        resolution = self._settlement.resolution(now)
+        resolution = self._settlement.resolution()
         if resolution is None:
             return []
-        attempt, roster, outcome = self.attempt, self._step.roster, self._history.settle(self._settlement, resolution)
+        attempt, context = self.attempt, self._context
+        outcome = self._history.take_in(self._heard, resolution)
         resolution = outcome.resolution
-        verdicts = tuple(Verdict(ban.peer, make_evidence(ban, about, self._step.record)) for ban, about in outcome.bans)
+        verdicts = tuple(Verdict(ban.peer, make_evidence(ban, about, context.previous)) for ban, about in outcome.bans)
         what = (resolution.suspended, verdicts, resolution.left, outcome.withdrawn)
-        actions: list[Action] = [Voided(roster.step, attempt.number, *what)]
+        actions: list[Action] = [Voided(context.number, attempt.seats.number, *what)]
         end = end_of_road(attempt, resolution)
         if end is not None:
             return actions + self._stop(*end)
         if self._agree is not None:
             # Others may have finished by it after all; their certificate can come late.
             self._signed = [*self._signed[-1:], self._agree]
-        self._new_attempt(attempt.number + 1, resolution.members)
-        self.attempt.accuse_still(attempt.malformed.values())
-        actions += self._enter(now, self._commit)
+        self._new_attempt(attempt.seats.number + 1, resolution.members)
+        self.attempt.said.accuse_still(attempt.said.malformed.values())
+        actions += self._begin(now)
         for envelope in self._intake.next_attempt():
             actions += self.on_envelope(now, envelope)
         return self._advance(now, actions)
 
     def _certified(self, envelope: Envelope) -> list[Action]:
-        """Others have finished: so has whoever signed the same digest; who did not cannot know the result."""
+        """Others have finished: so has a peer that signed the same digest; another cannot know the result."""
         certificate = tuple(Envelope.parse(data) for data in envelope.read(Certificate).digests)
-        members, digest = check_certificate(certificate, self._step.rules, self._step.roster)
+        members, digest = check_certificate(certificate, self._context.rules, self._context.roster)
         for agree in self._signed if self._agree is None else [*self._signed, self._agree]:
             if digest == agree.digest:
                 self.over = True
                 self.attempt = agree.attempt
                 return [agree.finished_by(tuple(sorted(certificate, key=lambda e: e.author)))]
-        if self.attempt.me not in members:
+        if self.attempt.seats.me not in members:
             return self._stop(OutcomeKind.SUSPENDED, "the others finished the step without this peer")
         return []
 
     def _stop(self, kind: OutcomeKind, reason: str) -> list[Action]:
         self.over = True
-        return [Stopped(self._step.roster.step, kind, reason)]
+        return [Stopped(self._context.roster.step, kind, reason)]

@@ -10,19 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from btard.hashing import Payload
 from btard.identity import PeerId
-
-Payload = bytes | bytearray | memoryview
-"""The bytes of a part as they travel; a memoryview is C-contiguous with format 'B'."""
-
-MAX_HEADER = 4096
-"""Bytes; the largest part header."""
 
 
 class Inbox(Protocol):
     """What a transport calls when something arrives. Calls are made from the event loop, one at a time.
 
-    No method may raise: a peer's bytes are hostile, and whoever implements this drops what it does not like.
+    No method may raise: a peer's bytes are hostile, and an implementation drops what it does not like.
     """
 
     def on_message(self, sender: PeerId, data: bytes) -> None:
@@ -37,7 +32,7 @@ class Inbox(Protocol):
     def on_part(self, sender: PeerId, header: bytes, payload: memoryview, digest: bytes) -> bool:
         """The payload that was accepted is complete; `digest` is its 32-byte BLAKE3, computed while it arrived.
 
-        Returns whether it is of no use, so that whoever sent it pays for the time that it took.
+        Returns whether it is of no use, so that its sender pays for the time that it took.
         """
 
     def on_part_failed(self, sender: PeerId, header: bytes) -> None:

@@ -6,45 +6,30 @@ import asyncio
 import logging
 import math
 from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import Executor
-from dataclasses import dataclass
+from concurrent import futures
 from time import thread_time
-from typing import TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
-import torch
-
+from btard.executor import Executor, Run
 from btard.identity import PeerId
 from btard.round.actions import (
     Action,
-    AggregateAgain,
     AggregateRows,
+    ComputeGradient,
     EncodeParts,
-    Examine,
     Finished,
-    InspectRow,
     MeasureRows,
     Send,
     SendPart,
     Stopped,
+    Task,
     Voided,
 )
-from btard.round.attempt.attempt import Attempt
 from btard.round.messages.bodies import LeaveReason
 from btard.round.roster import Roster
-from btard.round.rules import StepRules
 from btard.round.session import Session
-from btard.round.vectors.work import (
-    UNKNOWN,
-    UNSEEN,
-    Finding,
-    Link,
-    aggregate_rows,
-    encode_parts,
-    examine,
-    imbalance,
-    inspect_row,
-    measure_rows,
-)
+from btard.round.work.answers import PartsEncoded, RowsAggregated, RowsMeasured, TargetExamined
+from btard.round.work.examination import Finding
 from btard.transport.base import Transport
 from btard.transport.stages import Stage, StageClock
 
@@ -52,44 +37,45 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class Contribution:
-    """What a peer sends in a step.
+class Observer(Protocol):
+    """Is told what happens within a step. Calls are made from the event loop."""
 
-    Attributes:
-        vector: float32 of shape (d,), not to be changed before the step ends.
-        momentum: digest of the momentum that it was built on; empty where the run uses none.
-    """
+    def on_voided(self, event: Voided) -> None:
+        """An attempt has failed."""
 
-    vector: torch.Tensor
-    momentum: bytes = b""
+    def on_examined(self, step: int, target: PeerId, finding: Finding) -> None:
+        """This peer has validated another in a step."""
 
-
-Recompute = Callable[[Attempt, PeerId, Link | None], Awaitable[torch.Tensor | None]]
-"""Gives the vector that a peer had to send in the step of a record, or None where this peer cannot know it; raises
-Withheld. The link is what the target was last seen to submit before that step."""
-
-
-class Withheld(Exception):
-    """The target does not show the momentum that its vector was built on."""
-
-
-OnExamined = Callable[[int, PeerId, Finding], None]
-"""Is told by a validator: the step in which it validated, whom, and what it found."""
 
 Charge = Callable[[PeerId, float], None]
 """Lets a peer pay for seconds of processor time."""
+
+
+def in_worker(worker: futures.Executor) -> Run:
+    """Return what runs work in a worker; one thread is enough for a session, whose tasks follow each other."""
+
+    async def run(work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(worker, work)
+
+    return run
+
+
+class _Plan(NamedTuple):
+    """When the next tick comes."""
+
+    soon: bool
+    at: float
+
+
+_NOTHING = _Plan(False, math.inf)
 
 
 class SessionDriver:
     """Drives one Session; it is the transport's Inbox. Use from one event loop.
 
     Args:
-        recompute: does a validator's and a judge's work.
-        worker: runs encoding, hashing, aggregation and measuring; one thread is enough, since they follow each other.
-        on_voided: is told of every failed attempt.
-        on_examined: is told what this peer found as a validator.
-        charge: is told who has sent what this peer then looked at together, and what that took of each.
+        executor: does what the session asks for.
+        charge: is told the senders of what this peer then looked at together, and what that took of each.
 
     Attributes:
         stages: how long the stages of the current step, or of the last one, have taken.
@@ -99,53 +85,38 @@ class SessionDriver:
         self,
         session: Session,
         transport: Transport,
-        rules: StepRules,
-        recompute: Recompute,
-        worker: Executor,
-        on_voided: Callable[[Voided], None],
-        on_examined: OnExamined | None = None,
+        executor: Executor,
         charge: Charge | None = None,
     ) -> None:
         self._session = session
         self._transport = transport
-        self._rules = rules
-        self._recompute = recompute
-        self._worker = worker
-        self._on_voided = on_voided
-        self._on_examined = on_examined
+        self._executor = executor
         self._charge = charge
         self._spoke: set[PeerId] = set()
         self.stages = StageClock()
         self._timer: asyncio.Handle | None = None
-        self._timer_at = math.inf
+        self._planned = _NOTHING
+        self._observer: Observer | None = None
         self._outcome: asyncio.Future[Finished | Stopped] | None = None
-        self._contribution: Contribution | None = None
-        self._request: EncodeParts | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def run_step(
-        self,
-        roster: Roster,
-        state: bytes,
-        contribution: Callable[[], Awaitable[Contribution]],
-        candidates: tuple[PeerId, ...] = (),
-    ) -> Finished | Stopped:
+    def attach(self, observer: Observer) -> None:
+        """Let this one be told what happens."""
+        self._observer = observer
+
+    async def run_step(self, roster: Roster, state: bytes, candidates: tuple[PeerId, ...] = ()) -> Finished | Stopped:
         """Take part in the step of `roster`.
 
         Args:
             state: digest of the training state that the gradient is computed on.
-            contribution: computes what to send; not called when this peer validates another instead.
             candidates: newcomers to admit.
 
         Raises:
-            Exception: whatever `contribution`, the recomputation or the worker raises.
+            Exception: whatever the trainer or the worker raises.
         """
         self._outcome = asyncio.get_running_loop().create_future()
-        self._contribution = None
         self.stages.restart(self._now)
         self._perform(self._session.begin(self._now, roster, state, candidates))
-        if self._session.submits:
-            self._start(self._encode_when_ready(contribution))
         try:
             return await self._outcome
         finally:
@@ -154,58 +125,20 @@ class SessionDriver:
             for task in self._tasks:
                 task.cancel()
 
-    async def _encode_when_ready(self, contribution: Callable[[], Awaitable[Contribution]]) -> None:
-        self._contribution = await contribution()
-        await self._encode()
-
-    async def _encode(self) -> None:
-        if self._contribution is None or self._request is None:
-            return
-        request, self._request = self._request, None
-        ready, rules = self._contribution, self._rules
-        parts, digests = await self._work(encode_parts, ready.vector, request.count, rules.wire, rules.aggregation)
-        self.stages.enter(Stage.SCATTER, self._now)
-        self._perform(self._session.parts_ready(self._now, request.attempt, parts, digests, ready.momentum))
-
-    async def _aggregate(self, request: AggregateRows) -> None:
-        result = await self._work(aggregate_rows, request, self._rules.wire, self._rules.aggregation)
-        self.stages.enter(Stage.GATHER, self._now)
-        self._perform(self._session.aggregate_ready(self._now, request.attempt, result))
-
-    async def _measure(self, request: MeasureRows) -> None:
-        result = await self._work(measure_rows, request)
-        self.stages.enter(Stage.AGREE, self._now)
-        self._perform(self._session.measured(self._now, request.attempt, result))
-
-    async def _inspect(self, request: InspectRow) -> None:
-        row = await self._work(inspect_row, request, self._rules.aggregation)
-        self._perform(self._session.inspected(self._now, request.attempt, request.author, request.part, row))
-
-    async def _aggregate_again(self, request: AggregateAgain) -> None:
-        excess = await self._work(imbalance, request, self._rules.aggregation)
-        self._perform(self._session.aggregated_again(self._now, request.attempt, request.part, excess))
-
-    async def _look_at(self, record: Attempt, target: PeerId) -> Finding:
-        try:
-            vector = await self._recompute(record, target, self._session.links.get(target))
-        except Withheld:
-            return UNSEEN
-        return UNKNOWN if vector is None else await self._work(examine, record, target, vector)
-
-    async def _examine(self, target: PeerId) -> None:
-        record, roster = self._session.record, self._session.roster
-        assert roster is not None
-        finding = UNKNOWN
-        if record is not None and target in record.commits and target in record.submitters:
-            for _ in range(2):
-                finding = await self._look_at(record, target)
-                if not finding.accuse and not finding.withheld:
-                    break  # only what can be reproduced is worth an accusation
-        if self._session.machine is not None and self._session.machine.attempt.target == target:
-            self.stages.enter(Stage.SCATTER, self._now)
-            if self._on_examined is not None:
-                self._on_examined(roster.step, target, finding)
-        self._perform(self._session.examined(self._now, roster.step, target, finding))
+    async def _carry_out(self, task: Task) -> None:
+        answer = await self._executor.carry_out(task)
+        match answer:
+            case PartsEncoded():
+                self.stages.enter(Stage.SCATTER, self._now)
+            case RowsAggregated():
+                self.stages.enter(Stage.GATHER, self._now)
+            case RowsMeasured():
+                self.stages.enter(Stage.AGREE, self._now)
+            case TargetExamined(step, target, finding) if self._session.target == target:
+                self.stages.enter(Stage.SCATTER, self._now)
+                if self._observer is not None:
+                    self._observer.on_examined(step, target, finding)
+        self._perform(self._session.answer(self._now, answer))
 
     def leave(self, reason: LeaveReason) -> None:
         """Tell the other members goodbye."""
@@ -234,9 +167,6 @@ class SessionDriver:
     def _now(self) -> float:
         return asyncio.get_running_loop().time()
 
-    async def _work(self, function: Callable[..., T], *arguments: object) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._worker, function, *arguments)
-
     def _start(self, work: Awaitable[None]) -> None:
         """Run work in the background; what it raises ends the step."""
 
@@ -264,45 +194,44 @@ class SessionDriver:
                             self._transport.send(peer, data)
                 case SendPart(peer, header, payload):
                     self._transport.send_part(peer, header, payload)
-                case EncodeParts():
-                    self.stages.enter(Stage.COMPUTE, self._now)
-                    self._request = action
-                    self._start(self._encode())
-                case AggregateRows():
-                    self.stages.enter(Stage.AGGREGATE, self._now)
-                    self._start(self._aggregate(action))
-                case MeasureRows():
-                    self.stages.enter(Stage.MEASURE, self._now)
-                    self._start(self._measure(action))
-                case InspectRow():
-                    self._start(self._inspect(action))
-                case AggregateAgain():
-                    self._start(self._aggregate_again(action))
-                case Examine(target):
-                    self._start(self._examine(target))
                 case Voided():
-                    self._on_voided(action)
+                    if self._observer is not None:
+                        self._observer.on_voided(action)
                 case Finished() | Stopped():
                     if self._outcome is not None and not self._outcome.done():
                         self._outcome.set_result(action)
+                case _:
+                    self._enter(action)
+                    self._start(self._carry_out(action))
         self._watch()
 
+    def _enter(self, task: Task) -> None:
+        """Enter the stage that a task begins, if it begins one."""
+        match task:
+            case ComputeGradient() | EncodeParts():
+                self.stages.enter(Stage.COMPUTE, self._now)
+            case AggregateRows():
+                self.stages.enter(Stage.AGGREGATE, self._now)
+            case MeasureRows():
+                self.stages.enter(Stage.MEASURE, self._now)
+
     def _watch(self) -> None:
-        """Keep one timer, at the session's deadline."""
-        deadline = self._session.deadline
-        if deadline == self._timer_at:
+        """Keep one call of `_tick` planned: as soon as possible if the session wants that, else at its deadline."""
+        soon = self._session.wants_tick
+        plan = _Plan(soon, 0.0 if soon else self._session.deadline)
+        if plan == self._planned:
             return
         if self._timer is not None:
             self._timer.cancel()
-        self._timer, self._timer_at = None, deadline
+        self._timer, self._planned = None, plan
         loop = asyncio.get_running_loop()
-        if deadline == -math.inf:
+        if soon:
             self._timer = loop.call_soon(self._tick)  # after what else has arrived by now
-        elif deadline < math.inf:
-            self._timer = loop.call_at(deadline, self._tick)
+        elif plan.at < math.inf:
+            self._timer = loop.call_at(plan.at, self._tick)
 
     def _tick(self) -> None:
-        self._timer_at = math.inf
+        self._planned = _NOTHING
         spoke, self._spoke = self._spoke, set()
         began = thread_time()
         self._perform(self._session.tick(self._now))

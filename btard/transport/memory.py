@@ -3,53 +3,41 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from operator import methodcaller
+from typing import Any, ClassVar, TypeVar
 
 import torch
 
 from btard.behaviour import Behaviour
-from btard.hashing import digest
+from btard.executor import Executor
+from btard.hashing import Payload, digest
 from btard.identity import Envelope, IdentityKey, Malformed, PeerId
 from btard.round.actions import (
     Action,
-    AggregateAgain,
-    AggregateRows,
-    EncodeParts,
+    ComputeGradient,
     Examine,
     Finished,
-    InspectRow,
-    MeasureRows,
     Send,
     SendPart,
     Stopped,
     Voided,
+    Work,
 )
-from btard.round.attempt.attempt import Attempt
 from btard.round.messages.bodies import LeaveReason
 from btard.round.roster import Roster
 from btard.round.rules import StepRules
 from btard.round.session import Session
-from btard.round.vectors.momentum import Momentum, base_from_bytes, submission
-from btard.round.vectors.partition import from_wire
-from btard.round.vectors.work import (
-    UNKNOWN,
-    UNSEEN,
-    Finding,
-    aggregate_rows,
-    continues,
-    encode_parts,
-    examine,
-    imbalance,
-    inspect_row,
-    measure_rows,
-)
-from btard.transport.base import Payload
+from btard.round.work.execute import execute
+from btard.transport.vector_trainer import VectorTrainer
 from btard.transport.virtual import Network, NetworkConditions
+from btard.vectors.partition import from_wire
 
 __all__ = ["Network", "NetworkConditions", "SimulatedPeer", "Traffic"]
+
+T = TypeVar("T")
 
 HEADER_FRAME = 130
 """Bytes of a part's header beside its body: run, step, attempt, kind, author, signature."""
@@ -74,46 +62,51 @@ class Traffic:
 class SimulatedPeer:
     """One peer in a simulated network: a Session, and the driver that carries out its actions.
 
+    Subclasses may override what has no underscore: `perform`, `work`, `send_part`, `receive`, `note`, `finish`.
+
     Attributes:
-        gradient: (seed, parameters) -> the true gradient of a public seed, float32 of shape (d,).
-        parameters: the vector x^t, which each finished step changes by minus the rate times the aggregate.
+        executor_type: of the executor that the peer makes.
+        trainer: holds x^t.
         compute_seconds: virtual time that computing a gradient takes.
         last_step: after this step the peer rests.
-        spoiled: the gradient on the same samples with wrong labels, where the task has labels.
         history: what happened, for tests and reports.
         traffic: bytes sent and received so far.
+        executor: does what the session asks for.
     """
+
+    executor_type: ClassVar[type[Executor]] = Executor
 
     network: Network
     key: IdentityKey
     rules: StepRules
-    gradient: Callable[[bytes, torch.Tensor], torch.Tensor]
-    parameters: torch.Tensor
+    trainer: VectorTrainer
     behaviour: Behaviour = field(default_factory=Behaviour)
     compute_seconds: float = 0.1
     last_step: int = 0
     candidates: tuple[PeerId, ...] = ()
     crashed: bool = False
     history: list[Finished | Stopped | Voided] = field(default_factory=list)
-    learning_rate: float = 1.0
-    spoiled: Callable[[bytes, torch.Tensor], torch.Tensor] | None = None
     traffic: Traffic = field(default_factory=Traffic)
 
     def __post_init__(self) -> None:
         self.session = Session(self.rules, self.key, self.behaviour)
+        ask = self._ask_momentum
+        self.executor = self.executor_type(self.rules, self.peer_id, self.behaviour, self.trainer, ask, _run_here)
+        self.behaviour.die = self.crash  # not the process of the whole swarm
         self.network.peers[self.key.peer_id] = self
-        self._vector = torch.empty(0)
-        self._request = EncodeParts(0, 1)
         self._watched = math.inf
+        self._state: bytes | None = None
         self.touched = False
-        self._before = self.parameters
-        self._mu = self.rules.verification.momentum
-        self._momentum = Momentum(self._mu, self.rules.dimension)
 
     @property
     def peer_id(self) -> PeerId:
         """The peer's id."""
         return self.key.peer_id
+
+    @property
+    def parameters(self) -> torch.Tensor:
+        """The vector x^t, which each finished step changes."""
+        return self.trainer.parameters
 
     @property
     def roster(self) -> Roster | None:
@@ -131,135 +124,68 @@ class SimulatedPeer:
 
     def begin(self, roster: Roster) -> None:
         """Begin a step: compute, then take part."""
-        self._vector = torch.empty(0)
-        actions = self.session.begin(self.network.now, roster, digest(_bytes(self.parameters)), self.candidates)
-        self._perform(actions)
-
-        def computed() -> None:
-            if not self.crashed and self.session.roster is roster and self.session.submits:
-                self._vector = self._compute(roster)
-                if not self.crashed:  # some die while they compute
-                    self._encode()
-
-        self.network.at(self.network.now + self.compute_seconds, computed)
-
-    def _compute(self, roster: Roster) -> torch.Tensor:
-        """Return what the behaviour makes of the gradient of its batch."""
-        step, behaviour = roster.step, self.behaviour
-        seed = behaviour.batch_seed(roster, roster.batch_seed(self.peer_id))
-        # A batch is a seed here, and whether its labels are spoiled.
-        seed, wrong = behaviour.batch(step, (seed, False), lambda batch: (batch[0], True))
-        gradient = self.spoiled if wrong and self.spoiled is not None else self.gradient
-        base = self._momentum.base(step)
-        base = None if base is None else behaviour.momentum(step, base)
-        vector = behaviour.gradient(step, submission(gradient(seed, self.parameters), base, self._mu))
-        self._momentum.submitted(step, base, vector)
-        return vector
+        if self._state is None:
+            self._state = at_once(self.trainer.digest())
+        self.perform(self.session.begin(self.network.now, roster, self._state, self.candidates))
 
     def honest_vector(self, roster: Roster) -> torch.Tensor:
         """Return what this peer has to submit in a step, float32 of shape (d,)."""
-        gradient = self.gradient(roster.batch_seed(self.peer_id), self.parameters)
-        return submission(gradient, self._momentum.base(roster.step), self._mu)
+        return self.trainer.honest(roster.batch_seed(self.peer_id), roster.step)
 
-    def take_over(self, parameters: torch.Tensor) -> None:
-        """Go on from another peer's x^t; the own chain of submissions begins anew."""
-        self.parameters = parameters
-        self._momentum.reset()
+    def take_over(self, state: bytes, step: int) -> None:
+        """Go on from another peer's state before a step; see `Trainer.load`."""
+        self._state = at_once(self.trainer.load(state, step))
 
-    def _encode(self) -> None:
-        if len(self._vector):
-            rules = self.rules
-            parts, digests = encode_parts(self._vector, self._request.count, rules.wire, rules.aggregation)
-            ready = (self._request.attempt, parts, digests, self._momentum.digest)
-            self._perform(self.session.parts_ready(self.network.now, *ready))
-
-    def _perform(self, actions: Sequence[Action]) -> None:
+    def perform(self, actions: Sequence[Action]) -> None:
+        """Carry out what the session asks for."""
         for action in actions:
             match action:
                 case Send(peers, data, delay):
                     self.traffic.control_sent += len(data) * len(peers)
                     self.network.deliver_all(self.peer_id, peers, methodcaller("receive", self.peer_id, data), delay)
                 case SendPart():
-                    self._send_part(action.peer, action.envelope, action.payload)
-                case EncodeParts():
-                    self._request = action
-                    self._encode()
-                case Examine(target):
-                    self._examine(target)
-                case AggregateRows() | MeasureRows() | InspectRow() | AggregateAgain():
-                    self._work(action)
+                    self.send_part(action.peer, action.envelope, action.payload)
+                case ComputeGradient() | Examine():
+                    self._work_later(action)
                 case Finished():
                     self.note(action)
-                    self._finish(action)
+                    self.finish(action)
                 case Stopped() | Voided():
                     self.note(action)
+                case _:
+                    self.work(action)
         self.network.touch(self)
 
     def note(self, event: Finished | Stopped | Voided) -> None:
         """Something has happened to this peer."""
         self.history.append(event)
 
-    def _work(self, action: AggregateRows | MeasureRows | InspectRow | AggregateAgain) -> None:
-        session, now, attempt, rules = self.session, self.network.now, action.attempt, self.rules
-        match action:
-            case AggregateRows():
-                result = aggregate_rows(action, rules.wire, rules.aggregation)
-                self._perform(session.aggregate_ready(now, attempt, result))
-            case MeasureRows():
-                self._perform(session.measured(now, attempt, measure_rows(action)))
-            case InspectRow(author=author, part=part):
-                row = inspect_row(action, rules.aggregation)
-                self._perform(session.inspected(now, attempt, author, part, row))
-            case AggregateAgain(part=part):
-                excess = imbalance(action, rules.aggregation)
-                self._perform(session.aggregated_again(now, attempt, part, excess))
+    def work(self, work: Work) -> None:
+        """Do what the session asks for, and answer."""
+        self.perform(self.session.answer(self.network.now, execute(work, self.rules)))
 
-    def _examine(self, target: PeerId) -> None:
-        """Recompute the target's vector of the step before, after the time that computing takes."""
-        assert self.session.roster is not None
-        step = self.session.roster.step
+    def _work_later(self, task: ComputeGradient | Examine) -> None:
+        """Do what takes as long as computing a gradient."""
 
         def computed() -> None:
-            if not self.crashed:
-                self._perform(self.session.examined(self.network.now, step, target, self._finding(target)))
+            if self.crashed or self.session.roster is None or self.session.roster.step != task.step:
+                return
+            answer = at_once(self.executor.carry_out(task))
+            if not self.crashed:  # some die while they compute
+                self.perform(self.session.answer(self.network.now, answer))
 
         self.network.at(self.network.now + self.compute_seconds, computed)
 
-    def _finding(self, target: PeerId) -> Finding:
-        record = self.session.record
-        if record is None or target not in record.commits or target not in record.submitters:
-            return UNKNOWN
-        finding = self._look_at(record, target)
-        if finding.accuse or finding.withheld:
-            finding = self._look_at(record, target)  # only what can be reproduced is worth an accusation
-        return finding
-
-    def _look_at(self, record: Attempt, target: PeerId) -> Finding:
-        base = None
-        if self._mu > 0:
-            base = self._shown_by(target, record.roster.step, record.commits[target].momentum)
-            link = self.session.links.get(target)
-            if base is None:
-                return UNSEEN
-            if not continues(base, link, self.rules.wire, self.rules.aggregation):
-                return UNKNOWN if link is None else UNSEEN
-        gradient = self.gradient(record.roster.batch_seed(target), self._before)
-        return examine(record, target, submission(gradient, base, self._mu))
-
-    def _shown_by(self, target: PeerId, step: int, promised: bytes) -> torch.Tensor | None:
-        """Return the momentum that a peer has committed to, if it can be reached and shows it."""
+    async def _ask_momentum(self, target: PeerId, step: int) -> bytes | None:
+        """Return what a peer shows as its momentum, if it can be reached and shows any."""
         peer = self.network.peers.get(target)
         if not isinstance(peer, SimulatedPeer) or peer.crashed or not self.network.connects(self.peer_id, target):
             return None
-        data = peer.behaviour.shown_momentum(step, peer._momentum.base_bytes(step))
-        try:
-            return base_from_bytes(data, self.rules.dimension) if data and digest(data) == promised else None
-        except Malformed:
-            return None
+        return peer.behaviour.shown_momentum(step, peer.trainer.momentum_base(step))
 
-    def _finish(self, result: Finished) -> None:
-        self._before = self.parameters
-        self.parameters = self.parameters - self.learning_rate * from_wire(result.flat, self.rules.wire)
+    def finish(self, result: Finished) -> None:
+        """Take the step of an aggregate, and begin the next one."""
+        self._state = at_once(self.trainer.apply(from_wire(result.flat, self.rules.wire)))
         reason = self.behaviour.leaves(result.step)
         if reason is not None:
             self.leave(reason)
@@ -268,15 +194,16 @@ class SimulatedPeer:
 
     def leave(self, reason: LeaveReason) -> None:
         """Say goodbye and stop."""
-        self._perform(self.session.leave(reason))
+        self.perform(self.session.leave(reason))
         self.crash()
 
     def crash(self) -> None:
         """Stop without a word."""
         self.crashed = True
 
-    def _send_part(self, receiver: PeerId, header: Envelope, payload: Payload) -> None:
-        # The header goes as it is: its bytes and its signature cost more than all else, and have tests of their own.
+    def send_part(self, receiver: PeerId, header: Envelope, payload: Payload) -> None:
+        """Send a part; its header travels as it is: its bytes and its signature cost more than all else, and have tests
+        of their own."""
         me, frame, size = self.peer_id, len(header.body) + HEADER_FRAME, len(payload)
         self.traffic.control_sent += frame
         self.traffic.parts_sent += size
@@ -299,24 +226,25 @@ class SimulatedPeer:
 
     def _react(self, actions: list[Action]) -> None:
         if actions:  # most arrivals only fill a place
-            self._perform(actions)
+            self.perform(actions)
         elif not self.touched:
             self.network.touch(self)
 
     def watch(self) -> None:
         """Act on what has arrived, or ask for a tick at the session's deadline, as it stands now."""
-        deadline = self.session.deadline
-        if self.crashed or deadline == math.inf:
+        if self.crashed:
             return
-        if deadline == -math.inf:
-            self._perform(self.session.tick(self.network.now))
-        elif deadline != self._watched:
+        if self.session.wants_tick:
+            self.perform(self.session.tick(self.network.now))
+            return
+        deadline = self.session.deadline
+        if deadline not in (self._watched, math.inf):
             self._watched = deadline
             self.network.at(deadline, lambda: self._tick(deadline))
 
     def _tick(self, deadline: float) -> None:
         if not self.crashed and self.session.deadline == deadline:
-            self._perform(self.session.tick(self.network.now))
+            self.perform(self.session.tick(self.network.now))
 
 
 _SHARED = 1 << 20
@@ -333,5 +261,19 @@ def _decoded(data: bytes) -> bytes | Envelope:
         return data
 
 
-def _bytes(vector: torch.Tensor) -> memoryview:
-    return memoryview(vector.numpy()).cast("B")  # type: ignore[arg-type]
+async def _run_here(work: Callable[[], T]) -> T:
+    return work()
+
+
+def at_once(work: Coroutine[Any, Any, T]) -> T:
+    """Run what waits for nothing, and return its result.
+
+    Raises:
+        RuntimeError: it waits for something.
+    """
+    try:
+        work.send(None)
+    except StopIteration as done:
+        return done.value
+    work.close()
+    raise RuntimeError("what a simulated peer does must not wait")

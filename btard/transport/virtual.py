@@ -49,7 +49,7 @@ class NetworkConditions:
 
 
 class Network:
-    """The virtual clock, its events, and who can reach whom."""
+    """The virtual clock, its events, and which peers reach each other."""
 
     def __init__(self, seed: int, conditions: NetworkConditions) -> None:
         self.now = 0.0
@@ -103,9 +103,10 @@ class Network:
 
     def _arrive(self, sender: PeerId, receivers: Sequence[PeerId], arrive: Arrival) -> None:
         # Networks of tests override it, to let one peer exist twice.
+        peers, whole = self.peers, not self._islands
         for receiver in receivers:
-            peer = self.peers.get(receiver)
-            if peer is not None and not peer.crashed and self.connects(sender, receiver):
+            peer = peers.get(receiver)
+            if peer is not None and not peer.crashed and (whole or self.connects(sender, receiver)):
                 arrive(peer)
 
     def run(self, *, until: float = math.inf, done: Callable[[], bool] = lambda: False) -> None:

@@ -33,7 +33,7 @@ from blake3 import blake3
 from numpy.typing import NDArray
 
 from btard.hashing import tagged_digest
-from btard.round.vectors.partition import Partition
+from btard.vectors.partition import Partition
 
 Vector = NDArray[np.float64]
 Scratch = NDArray[np.float32]

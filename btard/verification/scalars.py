@@ -16,9 +16,9 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from btard.round.vectors.partition import WireType
 from btard.verification.projection import Measure
 from btard.verification.thresholds import SCALARS
+from btard.vocabulary import WireType
 
 DEVIATIONS = 8.0
 """Standard deviations of <z, e> that an honest error is granted: exceeded with a probability below 2.6e-14."""
@@ -28,6 +28,9 @@ PLAUSIBLE_DEVIATIONS = 6.0
 
 DOUBTFUL = 2.0
 """How many times farther than tau, and than zero, an aggregate must lie from a row to be doubted (verification 3)."""
+
+_GRANTED = 4.0
+"""How many times the largest honest difference of two aggregates the tolerance is."""
 
 HONEST_SHARE = 10.0
 """How many times the largest distance of honest vectors `accuse` is; `btard calibrate` writes it so."""
@@ -60,7 +63,7 @@ def within_bound(s: float, norm: float, tau: float, z_norm: float, longest: floa
     (Cauchy-Schwarz).
 
     `z_norm`: a bound on the norm of z in the part; `longest`: twice the norm of the longest row that can travel. Both
-    bounds are hard, up to rounding: no vector breaks them, and all who look at the same bytes find the same.
+    bounds are hard, up to rounding: no vector breaks them, and all that look at the same bytes find the same.
     """
     if not (math.isfinite(s) and 0 <= norm <= longest * _SLACK):
         return False
@@ -174,6 +177,25 @@ def sum_excess(products: Iterable[float], tolerance: float) -> float:
     """Return how many times its tolerance the sum of a part's published products is off zero (verification 2)."""
     off = abs(math.fsum(products))
     return off / tolerance if tolerance > 0 else (math.inf if off > 0 else 0.0)
+
+
+def recomputation_excess(
+    difference: float, lengths: Sequence[float], size: float, count: int, wire: WireType, accuracy: float
+) -> float:
+    """Return how many times its tolerance a published aggregate is off the one that the rows of its part give.
+
+    Two machines that follow one rule differ by at most `accuracy` times the median length of the rows, which a minority
+    cannot make longer than honest rows are, and the published one was rounded once more (`aggregate_error`). Four times
+    the sum of both is granted, so an honest owner's excess is at most a quarter, by whatever machine.
+
+    Args:
+        difference: between the two, the second one not rounded to the wire type.
+        lengths: of the rows that were aggregated; none is a zero.
+        size: length of the recomputed aggregate, and `count` how many numbers it has.
+        accuracy: of the rule (`Rule.accuracy`).
+    """
+    typical = float(np.median(lengths)) if lengths else 0.0
+    return difference / (_GRANTED * (accuracy * typical + _rounding(size, count, wire)) + _TINY)
 
 
 def sketch_distance(pairs: Sequence[tuple[float, float, Measure]], tau: float) -> float:

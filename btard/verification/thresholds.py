@@ -64,7 +64,12 @@ SUM = Thresholds(acquit=0.8, convict=1.0, accuse=1.25)
 """WRONG_SUM; of `sum_excess`, whose tolerance holds what SCALARS lets all others add up to."""
 
 FIXED_POINT = Thresholds(acquit=0.5, convict=1.0, accuse=2.0)
-"""WRONG_AGGREGATE; of `imbalance`, in float64 on rows that all hold: an honest owner is below 1/8 + 2^-10."""
+"""WRONG_AGGREGATE under rules whose result solves an equation; of `aggregate_excess`, in float64 on rows that all hold:
+an honest owner is below 1/8 + 2^-10."""
+
+RECOMPUTED = Thresholds(acquit=0.5, convict=1.0, accuse=2.0)
+"""WRONG_AGGREGATE under rules that are recomputed; of the same function: an honest owner is at most at a quarter, and
+two machines differ by no more."""
 
 LENGTH = Thresholds(acquit=1 + 2.0**-12, convict=1 + 2.0**-11, accuse=1 + 2.0**-10)
 """TOO_LONG; of `length_excess`, in float64: honest senders reach 1, and machines differ by less than 2^-26."""

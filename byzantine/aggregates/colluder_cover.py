@@ -10,13 +10,13 @@ from collections.abc import Callable, Sequence
 from btard.behaviour import Outgoing, View
 from btard.byzantine.aggregates.shift import shifted
 from btard.byzantine.conspirator import Conspirator
+from btard.hashing import Payload
 from btard.identity import Envelope, MessageKind, PeerId
 from btard.round.messages.accusations import Charge
 from btard.round.messages.bodies import Phase, Scalars
-from btard.transport.base import Payload
 
 _RADII = 0.05
-_HEAD_START = 0.5
+_HEAD_START_SECONDS = 0.5
 """Seconds by which the owner keeps its share of randomness from the colluder, so that it knows the sum first."""
 
 _TOPIC = "sum"
@@ -39,10 +39,11 @@ class ColluderCover(Conspirator):
         self, receiver: PeerId, envelope: Envelope, sign: Callable[[bytes], Envelope]
     ) -> Sequence[Outgoing] | None:
         if envelope.kind is MessageKind.REVEAL and self.attacks(envelope.step) and receiver in self.colluders:
-            return [Outgoing(envelope.encode(), _HEAD_START if self.me < receiver else 0.0)]
+            return [Outgoing(envelope.encode(), _HEAD_START_SECONDS if self.me < receiver else 0.0)]
         return None
 
     def scalars(self, step: int, scalars: Scalars, view: View) -> Scalars | None:
+        """Tell the other the sum of the column if this is the one that cheats, else subtract it from a product."""
         pair = self._pair(view)
         if not self.attacks(step) or self.me not in pair:
             return scalars

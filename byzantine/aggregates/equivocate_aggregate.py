@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from btard.byzantine.attacker import Attacker
 from btard.byzantine.parts.corrupted_part import corrupted
-from btard.hashing import digest
+from btard.hashing import Payload, digest
 from btard.identity import PeerId
-from btard.transport.base import Payload
 
 
 class EquivocateAggregate(Attacker):

@@ -17,6 +17,7 @@ class SelfCover(WrongAggregate):
     radii = 0.2
 
     def scalars(self, step: int, scalars: Scalars, view: View) -> Scalars | None:
+        """Choose the own product so that the products of its part add up to zero."""
         part = view.my_part
         if not self.attacks(step) or part is None:
             return scalars

@@ -7,8 +7,8 @@ import math
 import torch
 
 from btard.behaviour import View
-from btard.round.vectors.partition import from_wire, to_wire
-from btard.transport.base import Payload
+from btard.hashing import Payload
+from btard.vectors.partition import from_wire, to_wire
 
 
 def shifted(payload: Payload, view: View, radii: float, generator: torch.Generator) -> Payload:

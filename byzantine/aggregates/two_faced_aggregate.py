@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from btard.byzantine.attacker import Attacker
 from btard.byzantine.parts.corrupted_part import corrupted
+from btard.hashing import Payload
 from btard.identity import PeerId
-from btard.transport.base import Payload
 
 
 class TwoFacedAggregate(Attacker):
-    """All get one signed hash; those who got other bytes ask third peers for the right ones."""
+    """All get one signed hash; those that got other bytes ask third peers for the right ones."""
 
     name = "AGGREGATE_TWO_FACED"
 

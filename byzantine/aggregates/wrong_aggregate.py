@@ -5,7 +5,7 @@ from __future__ import annotations
 from btard.behaviour import View
 from btard.byzantine.aggregates.shift import shifted
 from btard.byzantine.attacker import Attacker
-from btard.transport.base import Payload
+from btard.hashing import Payload
 
 
 class WrongAggregate(Attacker):

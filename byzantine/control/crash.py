@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-
 import torch
 
 from btard.byzantine.attacker import Attacker
@@ -19,7 +16,3 @@ class Crash(Attacker):
         if self.attacks(step):
             self.die()
         return gradient
-
-    def die(self) -> None:
-        """End this process; a simulation has its own way."""
-        os.kill(os.getpid(), signal.SIGKILL)

@@ -14,6 +14,7 @@ class FalseAccusation(Attacker):
     name = "FALSE_ACCUSATION"
 
     def charge(self, step: int, phase: Phase, honest: Charge | None, view: View) -> Charge | None:
+        """Charge a victim that has done nothing with what this peer could have seen."""
         if not self.attacks(step):
             return honest
         part = view.my_part

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from btard.behaviour import Outgoing, View
 from btard.byzantine.attacker import Attacker
 from btard.byzantine.settings import BehaviourSettings
+from btard.hashing import Payload
 from btard.identity import Envelope, MessageKind, PeerId
 from btard.round.messages.accusations import Fault, Report
 from btard.round.messages.bodies import Commit, Phase
-from btard.transport.base import Payload
 
 
 class FalseEliminate(Attacker):
@@ -32,6 +32,7 @@ class FalseEliminate(Attacker):
     def transmit(
         self, receiver: PeerId, envelope: Envelope, sign: Callable[[bytes], Envelope]
     ) -> Sequence[Outgoing] | None:
+        """Send the commitment and a complaint that a victim has sent no part, and nothing else in the step."""
         if not self.attacks(envelope.step):
             return None
         if envelope.kind is not MessageKind.COMMIT:

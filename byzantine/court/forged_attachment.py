@@ -21,6 +21,7 @@ class ForgedAttachment(Attacker):
     def transmit(
         self, receiver: PeerId, envelope: Envelope, sign: Callable[[bytes], Envelope]
     ) -> Sequence[Outgoing] | None:
+        """Send a report that carries a message of a victim with a false signature after the commitment."""
         if envelope.kind is not MessageKind.COMMIT or not self.attacks(envelope.step) or self.roster is None:
             return None
         place = {"run": envelope.run, "step": envelope.step, "attempt": envelope.attempt}

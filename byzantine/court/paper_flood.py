@@ -29,6 +29,7 @@ class PaperFlood(Attacker):
     def transmit(
         self, receiver: PeerId, envelope: Envelope, sign: Callable[[bytes], Envelope]
     ) -> Sequence[Outgoing] | None:
+        """Send two reports full of true signatures after each commitment."""
         if envelope.kind is not MessageKind.COMMIT or not self.attacks(envelope.step) or self.roster is None:
             return None
         place = (envelope.step, envelope.attempt)

@@ -22,6 +22,7 @@ class DelayedGradient(Attacker):
         self._past: Past | None = None
 
     def gradient(self, step: int, gradient: torch.Tensor) -> torch.Tensor:
+        """Remember the gradient, and while it attacks return one of DELAY_STEPS steps ago."""
         if self._past is None:
             settings = self.settings
             name = f"past-{self._digest('past', 0).hex()[:16]}"

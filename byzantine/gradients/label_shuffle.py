@@ -22,6 +22,7 @@ class LabelShuffle(Attacker):
     name = "LABEL_SHUFFLE"
 
     def batch(self, step: int, batch: B, label_flipped: Callable[[B], B]) -> B:
+        """Give each sample the labels of another one, wherever flipping would change them."""
         if not self.attacks(step):
             return batch
         if not isinstance(batch, Batch):  # a simulation's, which knows labels only as spoiled or not

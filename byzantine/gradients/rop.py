@@ -25,6 +25,7 @@ class Rop(Conspirator):
         self._history: torch.Tensor | None = None
 
     def gradient(self, step: int, gradient: torch.Tensor) -> torch.Tensor:
+        """Learn from what is known of honest gradients, and while it attacks return their mean, relocated."""
         average = mean(self.known_gradients(step, gradient))
         history = average if self._history is None else self._history
         self._history = _MOMENTUM * history + (1 - _MOMENTUM) * average

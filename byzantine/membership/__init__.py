@@ -1,1 +1,1 @@
-"""Lies about who belongs to the run and which state it holds."""
+"""Lies about which peers belong to the run, and which state it holds."""

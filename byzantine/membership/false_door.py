@@ -1,4 +1,4 @@
-"""Lies to whoever wants in: another run's manifest, no roster, no addresses, and nobody is taken in."""
+"""Lies to newcomers: another run's manifest, no roster, no addresses, and nobody is taken in."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ class FalseDoor(Attacker):
         return dataclasses.replace(commit, candidates=()) if self._lies else commit
 
     def told_newcomer(self, question: str, answer: bytes | None) -> bytes | None:
+        """Sign the manifest as its own, and answer nothing else."""
         if not self._lies or answer is None:
             return answer
         if question != "manifest":

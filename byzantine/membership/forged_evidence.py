@@ -25,6 +25,7 @@ class ForgedEvidence(Attacker):
         return commit
 
     def served_evidence(self, evidence: bytes | None) -> bytes | None:
+        """Return the evidence with rules under which anything is a lie."""
         if evidence is None or not self._forges:
             return evidence
         fields = json.loads(evidence)

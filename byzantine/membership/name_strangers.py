@@ -12,7 +12,7 @@ from btard.round.messages.bodies import MAX_CANDIDATES, Commit
 
 
 class NameStrangers(Attacker):
-    """All colluders name the same keys, as many as a commitment holds, and keep silent about whoever else waits."""
+    """All colluders name the same keys, as many as a commitment holds, and keep silent about all others that wait."""
 
     name = "NAME_STRANGERS"
 

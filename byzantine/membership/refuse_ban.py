@@ -1,4 +1,4 @@
-"""Signs another next roster than the others, as who refuses to apply a ban."""
+"""Signs another next roster than the others, as a peer that refuses to apply a ban."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ class RefuseBan(Attacker):
     def transmit(
         self, receiver: PeerId, envelope: Envelope, sign: Callable[[bytes], Envelope]
     ) -> Sequence[Outgoing] | None:
+        """Sign another roster for the next step than the one that follows from this one."""
         if envelope.kind is not MessageKind.DIGEST or not self.attacks(envelope.step):
             return None
         honest = Digest.decode(envelope.body)

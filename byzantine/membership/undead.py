@@ -19,6 +19,7 @@ class Undead(EquivocateCommit):
     def transmit(
         self, receiver: PeerId, envelope: Envelope, sign: Callable[[bytes], Envelope]
     ) -> Sequence[Outgoing] | None:
+        """Send commitments to the next steps as well, one each ATTACK_DELAY seconds."""
         now = super().transmit(receiver, envelope, sign)
         if envelope.kind is not MessageKind.COMMIT or not self.attacks(envelope.step):
             return now

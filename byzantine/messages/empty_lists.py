@@ -20,6 +20,7 @@ class EmptyLists(Attacker):
     def transmit(
         self, receiver: PeerId, envelope: Envelope, sign: Callable[[bytes], Envelope]
     ) -> Sequence[Outgoing] | None:
+        """Send votes of empty lists after each commitment."""
         if envelope.kind is not MessageKind.COMMIT or not self.attacks(envelope.step):
             return None
         said = [envelope, *(self._vote(envelope, size) for size in (MAX_ENVELOPE - _FRAME, 1000, 100))]

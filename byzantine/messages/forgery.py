@@ -28,6 +28,7 @@ class Forgery(Attacker):
     def transmit(
         self, receiver: PeerId, envelope: Envelope, sign: Callable[[bytes], Envelope]
     ) -> Sequence[Outgoing] | None:
+        """Send one of a victim, one of the receiver and two with false signatures before the honest message."""
         if not self.attacks(envelope.step) or self._framed is None:
             return None
         forged = [

@@ -27,6 +27,7 @@ class Garbage(Attacker):
     def transmit(
         self, receiver: PeerId, envelope: Envelope, sign: Callable[[bytes], Envelope]
     ) -> Sequence[Outgoing] | None:
+        """Send junk, and the message cut off and with a byte too many, before the honest message."""
         if not self.attacks(envelope.step):
             return None
         data = envelope.encode()

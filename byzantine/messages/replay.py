@@ -25,6 +25,7 @@ class Replay(Attacker):
     def transmit(
         self, receiver: PeerId, envelope: Envelope, sign: Callable[[bytes], Envelope]
     ) -> Sequence[Outgoing] | None:
+        """Send old messages, and one of another run, before the honest one."""
         if envelope not in self._old:
             self._old.append(envelope)
         if not self.attacks(envelope.step):

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 
 from btard.behaviour import Outgoing
 from btard.byzantine.attacker import Attacker
+from btard.hashing import Payload
 from btard.identity import Envelope, PeerId
-from btard.transport.base import Payload
 
 
 class Silence(Attacker):

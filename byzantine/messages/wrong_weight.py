@@ -20,6 +20,7 @@ class WrongWeight(Attacker):
     def transmit(
         self, receiver: PeerId, envelope: Envelope, sign: Callable[[bytes], Envelope]
     ) -> Sequence[Outgoing] | None:
+        """Send the commitment with a weight as one more field."""
         if envelope.kind is not MessageKind.COMMIT or not self.attacks(envelope.step):
             return None
         fields = decode(envelope.body, limit=len(envelope.body))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from btard.byzantine.attacker import Attacker
+from btard.hashing import Payload
 from btard.identity import PeerId
-from btard.transport.base import Payload
 
 
 class CorruptedPart(Attacker):

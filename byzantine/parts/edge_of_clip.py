@@ -10,12 +10,13 @@ import torch
 from btard.behaviour import View
 from btard.byzantine.attacker import Attacker
 from btard.byzantine.settings import BehaviourSettings
-from btard.hashing import digest
+from btard.hashing import Payload, digest
 from btard.identity import PeerId
 from btard.round.messages.bodies import Commit
-from btard.round.vectors.partition import to_wire
-from btard.transport.base import Payload
-from btard.verification import LENGTH, length_excess, length_of
+from btard.vectors.partition import dtype_of, to_wire
+from btard.verification.projection import length_of
+from btard.verification.scalars import length_excess
+from btard.verification.thresholds import LENGTH
 
 _TRIES = 20_000
 
@@ -35,6 +36,7 @@ class EdgeOfClip(Attacker):
         return gradient
 
     def commit(self, step: int, commit: Commit, view: View) -> Commit | None:
+        """Commit to a row for one owner that is just short enough not to be accused of."""
         self._sent.clear()
         if not self.attacks(step) or not commit.parts or view.longest == math.inf:
             return commit
@@ -58,7 +60,7 @@ class EdgeOfClip(Attacker):
         for _ in range(_TRIES if count else 0):
             row = torch.randn(count, generator=generator)
             row *= LENGTH.accuse / (unit * length_of(row))
-            row = row.to(view.wire.dtype).float()
+            row = row.to(dtype_of(view.wire)).float()
             if unit * length_of(row) <= LENGTH.accuse < unit * float(torch.linalg.vector_norm(row)):
                 return row
         return None

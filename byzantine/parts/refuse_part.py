@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from btard.byzantine.parts.withhold_part import WithholdPart
-from btard.hashing import digest
+from btard.hashing import Payload, digest
 from btard.identity import PeerId
-from btard.transport.base import Payload
 
 
 class RefusePart(WithholdPart):

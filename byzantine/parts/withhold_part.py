@@ -5,9 +5,9 @@ from __future__ import annotations
 from btard.behaviour import View
 from btard.byzantine.attacker import Attacker
 from btard.byzantine.settings import BehaviourSettings
+from btard.hashing import Payload
 from btard.identity import PeerId
 from btard.round.messages.bodies import Commit
-from btard.transport.base import Payload
 
 
 class WithholdPart(Attacker):

@@ -10,7 +10,7 @@ from btard.round.messages.bodies import Commit
 
 
 class CopyCommitment(Conspirator):
-    """Whoever comes second copies from the first one; the peer's id inside the hash keeps the copy from being opened.
+    """The second one copies from the first; the peer's id inside the hash keeps the copy from being opened.
 
     Nobody sees the commitment of an honest peer in time, unless that peer is much faster; a colluder lends its own.
     """
@@ -18,9 +18,10 @@ class CopyCommitment(Conspirator):
     name = "COPY_COMMITMENT"
 
     def commit(self, step: int, commit: Commit, view: View) -> Commit | None:
+        """Commit to the share of a colluder's that came first, or lend the own one."""
         if not self.attacks(step):
             return commit
-        topic = f"share-{commit.context.hex()}"
+        topic = f"share-{commit.attempt_id.hex()}"
         lent = {peer: note for peer, note in self.channel.read(step, topic).items() if peer != self.me}
         if lent:
             return dataclasses.replace(commit, share=lent[min(lent)])

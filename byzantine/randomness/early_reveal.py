@@ -19,9 +19,10 @@ class EarlyReveal(Attacker):
     def transmit(
         self, receiver: PeerId, envelope: Envelope, sign: Callable[[bytes], Envelope]
     ) -> Sequence[Outgoing] | None:
+        """Send the own share ahead of the commitment to it."""
         if envelope.kind is not MessageKind.COMMIT or not self.attacks(envelope.step):
             return None
-        reveal = Reveal(*secret_share(self.key, Commit.decode(envelope.body).context))
+        reveal = Reveal(*secret_share(self.key, Commit.decode(envelope.body).attempt_id))
         early = Envelope.sign(
             self.key,
             run=envelope.run,

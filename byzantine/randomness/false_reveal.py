@@ -11,7 +11,7 @@ from btard.round.messages.bodies import Reveal
 
 
 class FalseReveal(Attacker):
-    """Were it to count, whoever reveals last would choose r^t."""
+    """Were it to count, the last one to reveal would choose r^t."""
 
     name = "FALSE_REVEAL"
 

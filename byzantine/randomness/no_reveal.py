@@ -1,4 +1,4 @@
-"""Reveals nothing, as who does not like the randomness that comes out."""
+"""Reveals nothing, as a peer that does not like the randomness that comes out."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ class FalseProduct(Attacker):
     name = "FALSE_PRODUCT"
 
     def scalars(self, step: int, scalars: Scalars, view: View) -> Scalars | None:
+        """Publish a product about one owner's part that is off by half of what can be expected."""
         if not self.attacks(step):
             return scalars
         part = view.owners.index(self.victim(step, view.owners))

@@ -12,7 +12,7 @@ from btard.round.messages.bodies import Scalars
 
 
 class FrameOwner(FalseProduct):
-    """The owner's part does not add up, and the only one who could say why has not heard the lie."""
+    """The owner's part does not add up, and the only one that could say why has not heard the lie."""
 
     name = "FRAME_OWNER"
 

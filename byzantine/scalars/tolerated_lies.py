@@ -11,7 +11,8 @@ from btard.byzantine.conspirator import Conspirator
 from btard.identity import PeerId
 from btard.round.messages.accusations import Charge, ChargeKind
 from btard.round.messages.bodies import Phase, Scalars
-from btard.verification import SCALARS, measure_tolerance, norm_tolerance
+from btard.verification.scalars import measure_tolerance, norm_tolerance
+from btard.verification.thresholds import SCALARS
 
 _JUST_BELOW = 0.97
 _FAR = 1e4
@@ -24,6 +25,7 @@ class ToleratedLies(Conspirator):
     name = "TOLERATED_LIES"
 
     def gradient(self, step: int, gradient: torch.Tensor) -> torch.Tensor:
+        """Move far away, half of the colluders one way and half the other, so that the aggregate stays."""
         if not self.attacks(step):
             return gradient
         # Two opposite rows pull the aggregate nowhere, and stay far from it; an odd one out would.
@@ -36,6 +38,7 @@ class ToleratedLies(Conspirator):
         return gradient + (-1) ** turn * _FAR * gradient.norm() * direction / direction.norm()
 
     def scalars(self, step: int, scalars: Scalars, view: View) -> Scalars | None:
+        """Publish numbers about honest owners' parts that are off by just less than what is accused."""
         if not self.attacks(step):
             return scalars
         off = _JUST_BELOW * SCALARS.accuse
@@ -46,6 +49,7 @@ class ToleratedLies(Conspirator):
         return dataclasses.replace(scalars, products=tuple(products), norms=tuple(norms))
 
     def charge(self, step: int, phase: Phase, honest: Charge | None, view: View) -> Charge | None:
+        """Charge an honest owner with the sum of what the colluders published; never charge a colluder."""
         victims = self._victims(view)
         if phase is not Phase.CHECK or not self.attacks(step) or not victims:
             return None if honest is not None and honest.accused in self.colluders else honest

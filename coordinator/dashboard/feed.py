@@ -13,13 +13,13 @@ from btard.coordinator.dashboard.source import RunSource
 
 logger = logging.getLogger(__name__)
 
-PERIOD = 1.0
+PERIOD_SECONDS = 1.0
 """Seconds between two looks."""
 
 MAX_WAITING = 8
 """Messages that a client may be behind; then it is let go, and its browser comes back for everything anew."""
 
-_SOON = 0.1
+_SOON_SECONDS = 0.1
 """Seconds in which clients that come together share one look."""
 
 
@@ -41,10 +41,10 @@ class Client:
 class Feed:
     """Looks at a run and publishes to clients. Looks are done in a thread of their own, one after the other."""
 
-    def __init__(self, source: RunSource, model: RunModel, period: float = PERIOD) -> None:
+    def __init__(self, source: RunSource, model: RunModel, period_seconds: float = PERIOD_SECONDS) -> None:
         self._source = source
         self._model = model
-        self._period = period
+        self._period_seconds = period_seconds
         self._shown: dict[str, str] = {}
         self._clients: set[Client] = set()
         self._wake = asyncio.Event()
@@ -77,12 +77,12 @@ class Feed:
                     logger.exception("the dashboard cannot show the run")
                 self._complains = False
             if self._source.behind:
-                await asyncio.sleep(_SOON)
+                await asyncio.sleep(_SOON_SECONDS)
                 continue
             try:
-                async with asyncio.timeout(self._period):
+                async with asyncio.timeout(self._period_seconds):
                     await self._wake.wait()
-                await asyncio.sleep(_SOON)
+                await asyncio.sleep(_SOON_SECONDS)
             except TimeoutError:
                 pass
             self._wake.clear()
@@ -110,7 +110,7 @@ class Feed:
             client.begun |= client in newcomers
 
     def _read(self, older: bool, newcomers: bool) -> tuple[bytes | None, bytes | None]:
-        """Read what is new; returns what clients are told who know the rest, and those who know nothing."""
+        """Read what is new; returns the news for clients that know the rest, and for those that know nothing."""
         self._source.read(self._model)
         if not older and not newcomers:
             return None, None

@@ -1,7 +1,7 @@
 """The view of a run, made of what its coordinator wrote: lines and files in, plain data for JSON out.
 
 No clock, no file and no network here. Every text may be a stranger's: it is cut and cleared of what cannot be printed,
-and whoever shows it must still escape it.
+and a page must still escape it.
 """
 
 from __future__ import annotations
@@ -12,6 +12,27 @@ from collections.abc import Mapping
 from typing import Any
 
 from btard.coordinator.dashboard.series import Series, finite, short, shorts
+from btard.swarm.events.coordinator import (
+    BanUnproven,
+    BanVerified,
+    CheckpointMissed,
+    CheckpointSaved,
+    CoordinatorEvent,
+    CoordinatorStarted,
+    CoordinatorStopped,
+    FirstRoster,
+    MemberBanned,
+    MemberExcluded,
+    MemberJoined,
+    MemberLeft,
+    PeerExamined,
+    PeerWelcomed,
+    RosterChanged,
+    RunFinished,
+    SwarmSilent,
+    ValidationResumed,
+    ValidationStopped,
+)
 from btard.transport.stages import Stage
 
 MAX_PEERS = 256
@@ -94,43 +115,56 @@ class RunModel:
                 rate=short(finite(told.get("samples_per_second"))),
             )
 
-    def feed_event(self, event: Mapping[str, Any]) -> None:
-        """Take in a line of `events.jsonl`; one that is not understood changes nothing."""
-        time = finite(event.get("time"))
+    def feed_event(self, event: CoordinatorEvent) -> None:
+        """Take in an event of the coordinator's log."""
+        time = finite(event.time)
         if time is not None:
             self._run["time"] = max(time, self._run.get("time") or 0.0)
         match event:
-            case {"event": "started"}:
+            case CoordinatorStarted():
                 self._run["state"] = "waiting" if not self._members else "running"
                 self._run.setdefault("started", time)
-                self._run["rules"] = _text(event.get("rules"))
-            case {"event": "welcomed", "peer": str(peer)}:
-                self._change(peer, "waiting", None)
-            case {"event": "genesis" | "roster" as name, "members": [*members]}:
+                self._run["rules"] = _text(event.rules)
+            case PeerWelcomed():
+                self._change(event.peer, "waiting", None)
+            case FirstRoster() | RosterChanged():
                 self._run["state"] = "running"
-                self._roster([_text(peer) for peer in members], _step(event.get("step")), first=name == "genesis")
-            case {"event": "joined" | "left" as name, "peer": str(peer), "step": int(step)}:
-                self._change(peer, "member" if name == "joined" else "left", step)
-            case {"event": "banned" | "verified" | "unproven" as name, "peer": str(peer), "step": int(step)}:
-                self._ban(name, _text(peer), step, event)
-            case {"event": "excluded", "peer": str(peer), "step": int(step)}:
-                self._exclusions.append({"peer": _text(peer), "step": step, "reason": _text(event.get("reason"))})
-            case {"event": "examined", "validator": str(validator), "peer": str(peer), "step": int(step)}:
-                found = _text(event.get("found"))
-                self._found[found if found in ("same", "differs", "withheld") else "unknown"] += 1
-                row = {"validator": _text(validator), "peer": _text(peer), "step": step, "found": found}
-                self._verdicts.append(row)
-            case {"event": "checkpoint" | "checkpoint_missed", "step": int(step)}:
-                self._checkpoint(step, event)
-            case {"event": "unvalidated", "step": int(step)}:
-                self._run["unvalidated"] = {"step": step, "words": _text(event.get("words"))}
-            case {"event": "validated"}:
+                members = [_text(peer) for peer in event.members]
+                self._roster(members, _step(event.step), first=isinstance(event, FirstRoster))
+            case MemberJoined():
+                self._change(event.peer, "member", event.step)
+            case MemberLeft():
+                self._change(event.peer, "left", event.step)
+            case MemberBanned() | BanVerified() | BanUnproven():
+                self._ban(event)
+            case MemberExcluded():
+                row = {"peer": _text(event.peer), "step": event.step, "reason": _text(event.reason)}
+                self._exclusions.append(row)
+            case PeerExamined():
+                self._found[event.found] += 1
+                self._verdicts.append(
+                    {
+                        "validator": _text(event.validator),
+                        "peer": _text(event.peer),
+                        "step": event.step,
+                        "found": event.found,
+                    }
+                )
+            case CheckpointSaved():
+                loss = short(finite(event.evaluation_loss))
+                self._checkpoint({"step": event.step, "loss": loss, "digest": _text(event.digest)[:64], "missed": None})
+            case CheckpointMissed():
+                self._checkpoint({"step": event.step, "loss": None, "digest": "", "missed": _text(event.reason)})
+            case ValidationStopped():
+                self._run["unvalidated"] = {"step": event.step, "words": _text(event.words)}
+            case ValidationResumed():
                 self._run["unvalidated"] = None
-            case {"event": "silent"}:
+            case SwarmSilent():
                 self._run["state"] = "silent"
-            case {"event": "finished" | "stopped" as name}:
-                self._run["state"] = name
-                self._run["evaluation_loss"] = short(finite(event.get("evaluation_loss")))
+            case RunFinished():
+                self._end("finished", event.evaluation_loss)
+            case CoordinatorStopped():
+                self._end("stopped", None)
 
     def evidence(self, name: str) -> bool:
         """Whether a ban names this file as its evidence."""
@@ -198,37 +232,38 @@ class RunModel:
             return otherwise
         return float(sum(peer not in self._bans or self._bans[peer]["step"] > step for peer in members))
 
-    def _ban(self, name: str, peer: str, step: int, event: Mapping[str, Any]) -> None:
+    def _ban(self, event: MemberBanned | BanVerified | BanUnproven) -> None:
+        peer = _text(event.peer)
         ban = self._bans.setdefault(
-            peer, {"peer": peer, "step": step, "proven": None, "words": "", "basis": "", "evidence": None}
+            peer, {"peer": peer, "step": event.step, "proven": None, "words": "", "basis": "", "evidence": None}
         )
         if len(self._bans) > MAX_BANS:
             self._bans.popitem(last=False)
-        if name == "verified":
-            evidence = _text(event.get("evidence")).rsplit("/", 1)[-1]
-            ban.update(
-                step=step,
-                proven=True,
-                words=_text(event.get("words")),
-                basis=_text(event.get("basis")),
-                offence=_text(event.get("offence")),
-                evidence=evidence if _EVIDENCE.match(evidence) else None,
-            )
-        elif name == "unproven":
-            ban["proven"] = False
+        match event:
+            case BanVerified():
+                evidence = _text(event.evidence).rsplit("/", 1)[-1]
+                ban.update(
+                    step=event.step,
+                    proven=True,
+                    words=_text(event.words),
+                    basis=_text(event.basis),
+                    offence=_text(event.offence),
+                    evidence=evidence if _EVIDENCE.match(evidence) else None,
+                )
+            case BanUnproven():
+                ban["proven"] = False
         self._change(peer, "banned", ban["step"])
         self._peers[peer].update(state="banned", since=ban["step"])
-        self.series.look_at(step)
+        self.series.look_at(event.step)
 
-    def _checkpoint(self, step: int, event: Mapping[str, Any]) -> None:
-        self._checkpoints[step] = {
-            "step": step,
-            "loss": short(finite(event.get("evaluation_loss"))),
-            "digest": _text(event.get("digest"))[:64],
-            "missed": _text(event.get("reason")) if event["event"] == "checkpoint_missed" else None,
-        }
+    def _checkpoint(self, row: dict[str, Any]) -> None:
+        self._checkpoints[row["step"]] = row
         if len(self._checkpoints) > MAX_ROWS:
             self._checkpoints.popitem(last=False)
+
+    def _end(self, state: str, evaluation_loss: float | None) -> None:
+        self._run["state"] = state
+        self._run["evaluation_loss"] = short(finite(evaluation_loss))
 
 
 def _text(value: object) -> str:

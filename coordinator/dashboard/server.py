@@ -12,9 +12,9 @@ from importlib.resources import files
 from pathlib import Path
 
 from btard.coordinator.dashboard.feed import Feed
-from btard.swarm.telemetry.guard import SECURITY_HEADERS, PageGuard
-from btard.swarm.telemetry.http import Request, Response, encode_head
-from btard.swarm.telemetry.server import CHUNK, LEAST_STAY, Connection, HttpServer
+from btard.swarm.http.guard import SECURITY_HEADERS, PageGuard
+from btard.swarm.http.messages import Request, Response, encode_head
+from btard.swarm.http.server import CHUNK, LEAST_STAY_SECONDS, Connection, HttpServer
 
 MAX_STREAMS = 24
 """Listening browsers; one more takes the place of the one that has had it longest, or is told to come again."""
@@ -22,7 +22,7 @@ MAX_STREAMS = 24
 _COME_BACK = b"retry: 30000\n\n"
 """Told to a browser whose place was taken: it must not take another one's at once."""
 
-HEARTBEAT = 15.0
+HEARTBEAT_SECONDS = 15.0
 """Seconds after which a quiet stream says that it is alive."""
 
 MAX_EVIDENCE = 64 << 20
@@ -133,7 +133,7 @@ class DashboardServer:
         """
         now = asyncio.get_running_loop().time()
         held = Counter(connection.address for connection in self._streams)
-        losers = [one for one, place in self._streams.items() if now - place.since >= LEAST_STAY]
+        losers = [one for one, place in self._streams.items() if now - place.since >= LEAST_STAY_SECONDS]
         if not losers:
             return False
         self._streams.pop(max(losers, key=lambda one: held[one.address])).taken.set()
@@ -145,7 +145,7 @@ async def _send_events(queue: asyncio.Queue[bytes | None], connection: Connectio
     await connection.write(head + b"retry: 2000\n\n")
     while True:
         try:
-            async with asyncio.timeout(HEARTBEAT):
+            async with asyncio.timeout(HEARTBEAT_SECONDS):
                 message = await queue.get()
         except TimeoutError:
             message = b": still here\n\n"

@@ -10,13 +10,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from btard.coordinator.dashboard.feed import PERIOD, Feed
+from btard.coordinator.dashboard.feed import PERIOD_SECONDS, Feed
 from btard.coordinator.dashboard.model import RunModel
 from btard.coordinator.dashboard.server import DashboardServer
 from btard.coordinator.dashboard.source import RunSource, attack_start
-from btard.swarm.telemetry.address import Address, bind
-from btard.swarm.telemetry.guard import PageGuard
-from btard.swarm.telemetry.token import make_token, read_token
+from btard.swarm.http.address import Address, bind
+from btard.swarm.http.guard import PageGuard
+from btard.swarm.http.token import make_token, read_token
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +46,9 @@ class Dashboard:
         self._socket.close()
 
     @asynccontextmanager
-    async def serving(self, directory: Path, period: float = PERIOD, *, whole: bool = False) -> AsyncIterator[None]:
+    async def serving(
+        self, directory: Path, period_seconds: float = PERIOD_SECONDS, *, whole: bool = False
+    ) -> AsyncIterator[None]:
         """Serve the run in a coordinator's directory, all of it from the first page on if `whole`.
 
         The address goes to the log; a token that was made here with it, once.
@@ -56,7 +58,7 @@ class Dashboard:
             model.feed_attack(attack)
         if whole:
             await asyncio.to_thread(source.read_all, model)
-        feed = Feed(source, model, period)
+        feed = Feed(source, model, period_seconds)
         server = DashboardServer(feed, PageGuard(self._token, self.address.port), source.bans)
         await server.start(self._socket)
         url = self.address.url + (f"?token={self._token}" if self._made else "")

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from btard.coordinator.dashboard.model import RunModel
-from btard.coordinator.tail import LineTail
 from btard.errors import UserError
+from btard.swarm.events.coordinator import CoordinatorEvent
+from btard.swarm.events.reading import EVENTS_FILE, parse_coordinator
+from btard.swarm.events.tail import Tail, json_object
 
 _LOOK = 256 << 10
 """Bytes of a file that are read at one look: a long history comes in pieces, none of which takes long."""
@@ -27,8 +29,8 @@ class RunSource:
     def __init__(self, directory: Path) -> None:
         self.bans = directory / "bans"
         self._directory = directory
-        self._events = LineTail(directory / "events.jsonl", _LOOK)
-        self._steps = LineTail(directory / "steps.jsonl", _LOOK)
+        self._events = Tail[CoordinatorEvent](directory / EVENTS_FILE, parse_coordinator, _LOOK)
+        self._steps = Tail(directory / "steps.jsonl", json_object, _LOOK)
         self._stamps: dict[str, tuple[int, int]] = {}
 
     @property
@@ -75,7 +77,7 @@ def coordinator_directory(run: Path) -> Path:
         UserError: there is no coordinator's log.
     """
     for candidate in (run, run / "coordinator"):
-        if (candidate / "manifest.json").is_file() and (candidate / "events.jsonl").is_file():
+        if (candidate / "manifest.json").is_file() and (candidate / EVENTS_FILE).is_file():
             return candidate
     if not run.is_dir():
         raise UserError(f"{run} is no directory; give that of btard-coordinator or of btard swarm")

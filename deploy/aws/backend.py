@@ -16,7 +16,7 @@ from btard.deploy.aws.fleet import Machine
 from btard.deploy.aws.launcher import Launcher, behaviour_of, confirm, coordinator_config, kept
 from btard.deploy.aws.settings import UpSettings
 from btard.deploy.experiment.plan import ExperimentFile, RunSpec, runs_of
-from btard.deploy.experiment.results import Progress
+from btard.deploy.experiment.results import RunProgress
 from btard.deploy.experiment.runner import emptied, is_done, run_directory
 from btard.errors import UserError
 
@@ -60,7 +60,7 @@ class AwsBackend:
         generation: int | None = None
         launcher = Launcher(settings, cloud, self._console, estimate(cloud, settings), coordinator_config(settings))
         files = BucketFiles(cloud, str(settings.bucket), directory)
-        progress = Progress(directory)
+        progress = RunProgress(directory)
 
         def over() -> bool:
             if generation is None:

@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from btard.deploy.aws.cloud import Cloud
-
-CHECKPOINT_FILE = "checkpoint.json"
-"""As `btard.tasks.training_state` names it, which imports torch; a test keeps them equal."""
+from btard.vocabulary import CHECKPOINT_FILE
 
 _GENERATION = re.compile(r"/generation-(\d+)/")
 
@@ -18,7 +16,7 @@ _GENERATION = re.compile(r"/generation-(\d+)/")
 def next_generation(cloud: Cloud, bucket: str) -> int:
     """Return the number of a fleet that is started anew: the files of an earlier one must not be gone on with.
 
-    A coordinator that finds files goes on with their run and follows its members, who are gone with their machines.
+    A coordinator that finds files goes on with their run and follows its members, which are gone with their machines.
 
     Raises:
         CloudError: there is no such bucket, or it may not be listed.

@@ -33,7 +33,7 @@ class Tag(StrEnum):
     NAME = "Name"
 
 
-class Role(StrEnum):
+class MachineRole(StrEnum):
     """What a machine is for."""
 
     COORDINATOR = "coordinator"
@@ -82,13 +82,13 @@ class Wanted(_Frozen):
     checkpoint: int | None = None
     expires: datetime
 
-    def role_of(self, slot: int) -> Role:
+    def role_of(self, slot: int) -> MachineRole:
         """Return what the peer of a slot is."""
-        return Role.ATTACKER if slot >= self.workers - self.attackers else Role.WORKER
+        return MachineRole.ATTACKER if slot >= self.workers - self.attackers else MachineRole.WORKER
 
-    def behaviour_of(self, role: Role) -> str:
+    def behaviour_of(self, role: MachineRole) -> str:
         """Return the environment of a peer."""
-        return self.behaviour if role is Role.ATTACKER else HONEST
+        return self.behaviour if role is MachineRole.ATTACKER else HONEST
 
 
 class Spec(_Frozen):
@@ -136,9 +136,9 @@ class Spec(_Frozen):
                 return cls.model_validate_json(zlib.decompress(base64.b64decode(line.removeprefix(_SPEC_MARK))))
         return None
 
-    def price_of(self, role: Role) -> float:
+    def price_of(self, role: MachineRole) -> float:
         """Return what a machine of this role costs an hour."""
-        return self.coordinator_price if role is Role.COORDINATOR else self.worker_price
+        return self.coordinator_price if role is MachineRole.COORDINATOR else self.worker_price
 
 
 class Machine(_Frozen):
@@ -152,7 +152,7 @@ class Machine(_Frozen):
     """
 
     id: str
-    role: Role
+    role: MachineRole
     slot: int
     generation: int
     behaviour: str
@@ -184,9 +184,9 @@ class Machine(_Frozen):
         return self.price * max(0.0, (end - self.launched).total_seconds()) / 3600
 
 
-def name_of(role: Role, slot: int) -> str:
+def name_of(role: MachineRole, slot: int) -> str:
     """Return what people call a machine: coordinator, worker-3, attacker-15."""
-    return role.value if role is Role.COORDINATOR else f"{role.value}-{slot}"
+    return role.value if role is MachineRole.COORDINATOR else f"{role.value}-{slot}"
 
 
 def by_slot(machines: list[Machine]) -> dict[int, list[Machine]]:

@@ -20,11 +20,11 @@ from btard.deploy.aws.bucket import next_generation
 from btard.deploy.aws.cloud import Cloud
 from btard.deploy.aws.costs import Estimate, estimate
 from btard.deploy.aws.errors import CloudError
-from btard.deploy.aws.fleet import HONEST, Machine, Role, Spec, Wanted, now, total_cost
+from btard.deploy.aws.fleet import HONEST, Machine, MachineRole, Spec, Wanted, now, total_cost
 from btard.deploy.aws.interruption import Interrupted, Interruption
 from btard.deploy.aws.logs import make_group
 from btard.deploy.aws.machines import Machines, running_coordinator, wanted_of
-from btard.deploy.aws.network import Network
+from btard.deploy.aws.network import MachineNetwork
 from btard.deploy.aws.reconcile import Decision, End, decide
 from btard.deploy.aws.settings import UpSettings
 from btard.deploy.aws.teardown import tear_down
@@ -111,7 +111,7 @@ class Launcher:
                 if each_look(machines):
                     return End.OVER
                 started = self.act(decision, spec, wanted, machines)
-                if started and any(start.role is Role.COORDINATOR for start in decision.start):
+                if started and any(start.role is MachineRole.COORDINATOR for start in decision.start):
                     self._machines.wait_running(started[0])
                     pause = 0.0
                 else:
@@ -157,7 +157,7 @@ class Launcher:
 
     def _spec(self) -> Spec:
         settings = self._settings
-        network = Network(self._cloud, settings)
+        network = MachineNetwork(self._cloud, settings)
         subnet = network.subnet()
         ami = self._ami()
         if settings.instance_profile is not None:
@@ -200,8 +200,8 @@ class Launcher:
         return ami
 
     def _report(self, machines: list[Machine], wanted: Wanted) -> None:
-        alive = [machine for machine in machines if machine.alive and machine.role is not Role.COORDINATOR]
-        attackers = sum(machine.role is Role.ATTACKER for machine in alive)
+        alive = [machine for machine in machines if machine.alive and machine.role is not MachineRole.COORDINATOR]
+        attackers = sum(machine.role is MachineRole.ATTACKER for machine in alive)
         left = max(timedelta(), wanted.expires - now())
         text = (
             f"{len(alive)} of {wanted.workers} peers, {attackers} of them attackers; "
@@ -272,5 +272,5 @@ def confirm(costs: Estimate, settings: UpSettings, console: Console) -> None:
 
 
 def _say(console: Console, text: str) -> None:
-    with suppress(BrokenPipeError):  # whoever reads may have gone; the machines still have to be ended
+    with suppress(BrokenPipeError):  # the reader may have gone; the machines still have to be ended
         console.print(text, highlight=False, soft_wrap=True, markup=False)

@@ -12,8 +12,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from btard.deploy.aws.cloud import Cloud
-from btard.deploy.aws.fleet import ENDED, Machine, Role, Spec, State, Tag, Wanted, now
-from btard.deploy.aws.reconcile import COORDINATOR_SLOT, Start
+from btard.deploy.aws.fleet import ENDED, Machine, MachineRole, Spec, State, Tag, Wanted, now
+from btard.deploy.aws.reconcile import COORDINATOR_SLOT, StartMachine
 from btard.deploy.aws.settings import Addresses
 from btard.deploy.aws.userdata import render
 from btard.errors import UserError
@@ -30,17 +30,17 @@ class Machines:
         patience: seconds to wait at most.
     """
 
-    def __init__(self, cloud: Cloud, poll: float = 5.0, patience: float = 600.0) -> None:
+    def __init__(self, cloud: Cloud, poll_seconds: float = 5.0, patience_seconds: float = 600.0) -> None:
         self._cloud = cloud
-        self._poll = poll
-        self._patience = patience
+        self._poll = poll_seconds
+        self._patience = patience_seconds
 
     def list(self) -> list[Machine]:
         """Return all that AWS shows, ended ones too."""
         pages = self._cloud.pages("describe_instances", "Reservations", "list the machines", Filters=self._cloud.mine)
         return [_machine(instance) for reservation in pages for instance in reservation["Instances"]]
 
-    def start(self, start: Start, spec: Spec, wanted: Wanted, coordinator: Machine | None) -> str:
+    def start(self, start: StartMachine, spec: Spec, wanted: Wanted, coordinator: Machine | None) -> str:
         """Start a machine and return its id; raises CloudError."""
         address = None
         if coordinator is not None:
@@ -87,7 +87,7 @@ class Machines:
         Raises:
             UserError: there is no coordinator any more.
         """
-        for machine in reversed([m for m in machines if m.role is Role.COORDINATOR]):
+        for machine in reversed([m for m in machines if m.role is MachineRole.COORDINATOR]):
             with self._cloud.doing("read what the coordinator was started with"):
                 answer = self._cloud.ec2.describe_instance_attribute(InstanceId=machine.id, Attribute="userData")
             text = base64.b64decode(answer.get("UserData", {}).get("Value", "")).decode(errors="replace")
@@ -106,14 +106,14 @@ class Machines:
 
 def wanted_of(machines: Sequence[Machine]) -> Wanted | None:
     """Return what is wanted, as the latest coordinator's tag says; None before there is one."""
-    chain = sorted((m for m in machines if m.role is Role.COORDINATOR and m.wanted), key=_age)
+    chain = sorted((m for m in machines if m.role is MachineRole.COORDINATOR and m.wanted), key=_age)
     return chain[-1].wanted if chain else None
 
 
 def running_coordinator(machines: Sequence[Machine], wanted: Wanted) -> Machine | None:
     """Return the coordinator that peers can reach."""
     for machine in sorted(machines, key=_age):
-        right = machine.role is Role.COORDINATOR and machine.generation == wanted.generation
+        right = machine.role is MachineRole.COORDINATOR and machine.generation == wanted.generation
         if right and machine.state is State.RUNNING and machine.private_ip:
             return machine
     return None
@@ -123,7 +123,7 @@ def _age(machine: Machine) -> tuple[int, datetime, str]:
     return (machine.generation, machine.launched, machine.id)
 
 
-def _order(cloud: Cloud, start: Start, spec: Spec, wanted: Wanted, script: str) -> dict[str, Any]:
+def _order(cloud: Cloud, start: StartMachine, spec: Spec, wanted: Wanted, script: str) -> dict[str, Any]:
     """Return the words of a call of RunInstances."""
     more = {
         Tag.SLOT.value: str(start.slot),
@@ -184,7 +184,7 @@ def _machine(instance: dict[str, Any]) -> Machine:
         ended = datetime.strptime(found[1], "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC)
     return Machine(
         id=instance["InstanceId"],
-        role=Role(tags.get(Tag.ROLE.value, Role.WORKER.value)),
+        role=MachineRole(tags.get(Tag.ROLE.value, MachineRole.WORKER.value)),
         slot=int(tags.get(Tag.SLOT.value, COORDINATOR_SLOT)),
         generation=int(tags.get(Tag.GENERATION.value, 0)),
         behaviour=tags.get(Tag.BEHAVIOUR.value, ""),

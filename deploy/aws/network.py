@@ -15,7 +15,7 @@ _ROLE = "network"
 _SSH = 22
 
 
-class Network:
+class MachineNetwork:
     """Finds or makes what the machines need; what was made by an earlier start is found by its tag."""
 
     def __init__(self, cloud: Cloud, settings: FleetSettings) -> None:

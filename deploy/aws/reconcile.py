@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from btard.deploy.aws.fleet import DONE, Machine, Role, State, Wanted, by_slot, chain_cost, name_of
+from btard.deploy.aws.fleet import DONE, Machine, MachineRole, State, Wanted, by_slot, chain_cost, name_of
 
 COORDINATOR_SLOT = -1
 
@@ -20,7 +20,7 @@ class End(StrEnum):
 
 
 @dataclass(frozen=True)
-class Start:
+class StartMachine:
     """Start a machine.
 
     Attributes:
@@ -28,7 +28,7 @@ class Start:
         replaces: the name and the reason of the one that was lost, empty for the first.
     """
 
-    role: Role
+    role: MachineRole
     slot: int
     generation: int
     behaviour: str
@@ -53,7 +53,7 @@ class Decision:
 
     end: End | None = None
     terminate: tuple[tuple[Machine, str], ...] = ()
-    start: tuple[Start, ...] = field(default=())
+    start: tuple[StartMachine, ...] = field(default=())
 
     @property
     def settled(self) -> bool:
@@ -78,9 +78,9 @@ def decide(wanted: Wanted, machines: list[Machine], now: datetime, *, restorable
     slots = by_slot(machines)
     chain = slots.pop(COORDINATOR_SLOT, [])
     terminate: list[tuple[Machine, str]] = []
-    start: list[Start] = []
+    start: list[StartMachine] = []
 
-    coordinator = _look(chain, wanted, Role.COORDINATOR, COORDINATOR_SLOT, now, terminate, start)
+    coordinator = _look(chain, wanted, MachineRole.COORDINATOR, COORDINATOR_SLOT, now, terminate, start)
     if coordinator is None:
         current = [machine for machine in chain if machine.generation == wanted.generation]
         if current and current[-1].why == DONE:
@@ -100,18 +100,18 @@ def decide(wanted: Wanted, machines: list[Machine], now: datetime, *, restorable
 def _look(
     chain: list[Machine],
     wanted: Wanted,
-    role: Role,
+    role: MachineRole,
     slot: int,
     now: datetime,
     terminate: list[tuple[Machine, str]],
-    start: list[Start],
+    start: list[StartMachine],
 ) -> Machine | None:
     """Find the machine that fills a slot; note what is superfluous there, and what is missing."""
     behaviour = wanted.behaviour_of(role)
 
     def fits(machine: Machine) -> bool:
         same = machine.role is role and machine.behaviour == behaviour
-        return machine.generation == wanted.generation and (same or role is Role.COORDINATOR)
+        return machine.generation == wanted.generation and (same or role is MachineRole.COORDINATOR)
 
     fitting = [machine for machine in chain if machine.alive and fits(machine)]
     keep = fitting[0] if fitting else None
@@ -127,7 +127,7 @@ def _look(
     if not done:
         lost = last is not None and fits(last)
         start.append(
-            Start(
+            StartMachine(
                 role=role,
                 slot=slot,
                 generation=wanted.generation,

@@ -9,12 +9,12 @@ from rich.console import Console
 from rich.table import Table
 
 from btard.deploy.aws.cloud import Cloud
-from btard.deploy.aws.fleet import Machine, Role, by_slot, now, total_cost
+from btard.deploy.aws.fleet import Machine, MachineRole, by_slot, now, total_cost
 from btard.deploy.aws.machines import Machines, wanted_of
-from btard.deploy.aws.settings import StatusSettings
+from btard.deploy.aws.settings import FleetStatusSettings
 
 
-def status(settings: StatusSettings, console: Console) -> int:
+def status(settings: FleetStatusSettings, console: Console) -> int:
     """Print the fleet; return 0 if it runs, 1 if nothing of it does."""
     machines = Machines(Cloud(settings)).list()
     time = now()
@@ -59,7 +59,7 @@ def _table(machines: list[Machine], time: datetime) -> Table:
                 machine.id,
                 machine.kind,
                 machine.state.value if machine.alive else f"{machine.state.value} {machine.why}".strip(),
-                "" if machine.role is Role.COORDINATOR else machine.behaviour.removeprefix("ATTACK_TYPE="),
+                "" if machine.role is MachineRole.COORDINATOR else machine.behaviour.removeprefix("ATTACK_TYPE="),
                 " ".join(address for address in (machine.private_ip, machine.public_ip) if address),
                 f"{hours:.2f}",
                 f"{machine.cost(time):.2f}",

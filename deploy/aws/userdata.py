@@ -9,7 +9,7 @@ from __future__ import annotations
 import shlex
 from datetime import datetime
 
-from btard.deploy.aws.fleet import Role, Spec, Wanted, name_of
+from btard.deploy.aws.fleet import MachineRole, Spec, Wanted, name_of
 from btard.deploy.aws.settings import Addresses
 
 PORT = 31337
@@ -43,7 +43,7 @@ def checkpoint_at(spec: Spec, wanted: Wanted) -> str | None:
 def render(
     spec: Spec,
     wanted: Wanted,
-    role: Role,
+    role: MachineRole,
     slot: int,
     *,
     now: datetime,
@@ -64,7 +64,7 @@ def render(
     name = name_of(role, slot)
     minutes = max(1, int((wanted.expires - now).total_seconds() // 60) + 1)
     lines = ["#!/bin/bash"]
-    if role is Role.COORDINATOR:
+    if role is MachineRole.COORDINATOR:
         lines.append(spec.packed())
     lines += [
         f"shutdown -h +{minutes}",
@@ -75,13 +75,15 @@ def render(
         *_address(spec),
         *_secret(spec, role),
     ]
-    image = spec.coordinator_image if role is Role.COORDINATOR else spec.peer_image
+    image = spec.coordinator_image if role is MachineRole.COORDINATOR else spec.peer_image
     lines += _login(image)
-    if role is Role.COORDINATOR:
+    if role is MachineRole.COORDINATOR:
         lines += _coordinator_files(spec, wanted)
     lines += ['chown -R 1000:1000 "$data"', *_sync(spec, stored_at(spec, wanted.generation, name))]
-    words = _coordinator_words(spec, wanted) if role is Role.COORDINATOR else _peer_words(spec, coordinator or "")
-    environment = [] if role is Role.COORDINATOR else wanted.behaviour_of(role).split()
+    words = (
+        _coordinator_words(spec, wanted) if role is MachineRole.COORDINATOR else _peer_words(spec, coordinator or "")
+    )
+    environment = [] if role is MachineRole.COORDINATOR else wanted.behaviour_of(role).split()
     lines += [
         "failures=0",
         "while true; do",
@@ -113,8 +115,8 @@ def _address(spec: Spec) -> list[str]:
     ]
 
 
-def _secret(spec: Spec, role: Role) -> list[str]:
-    if spec.wandb_secret is None or role is not Role.COORDINATOR:
+def _secret(spec: Spec, role: MachineRole) -> list[str]:
+    if spec.wandb_secret is None or role is not MachineRole.COORDINATOR:
         return []
     fetch = f"aws secretsmanager get-secret-value --secret-id {shlex.quote(spec.wandb_secret)}"
     return [
@@ -135,7 +137,7 @@ def _coordinator_files(spec: Spec, wanted: Wanted) -> list[str]:
     lines = []
     if spec.bucket:
         # A coordinator that takes the place of a lost one goes on with its files.
-        source = stored_at(spec, wanted.generation, Role.COORDINATOR.value)
+        source = stored_at(spec, wanted.generation, MachineRole.COORDINATOR.value)
         lines.append(f'aws s3 sync --only-show-errors {shlex.quote(source)} "$data"/run')
         # A bucket keeps no modes, and a key that others can read is refused.
         lines.append('if [ -e "$data"/run/identity.key ]; then chmod 600 "$data"/run/identity.key; fi')
@@ -153,7 +155,7 @@ def _sync(spec: Spec, target: str) -> list[str]:
     return [f"sync_files() {{ {command}; }}", f"(while sleep {SYNC_SECONDS}; do sync_files; done) &"]
 
 
-def _docker(spec: Spec, role: Role, name: str, image: str, environment: list[str]) -> str:
+def _docker(spec: Spec, role: MachineRole, name: str, image: str, environment: list[str]) -> str:
     words = ["docker run --rm --network host", f"--user {USER}", '-v "$data":/data']
     if spec.instance_profile is not None:
         words += [
@@ -162,9 +164,9 @@ def _docker(spec: Spec, role: Role, name: str, image: str, environment: list[str
             f"--log-opt awslogs-group={shlex.quote(log_group(spec.experiment))}",
             f"--log-opt awslogs-stream={shlex.quote(name)}-$(hostname)",
         ]
-    if role is not Role.COORDINATOR and spec.gpu:
+    if role is not MachineRole.COORDINATOR and spec.gpu:
         words.append("--gpus all")
-    if role is Role.COORDINATOR and spec.wandb_secret is not None:
+    if role is MachineRole.COORDINATOR and spec.wandb_secret is not None:
         words.append(f"--env-file {_SECRETS}")
     words += [f"-e {shlex.quote(variable)}" for variable in environment]
     return " ".join([*words, shlex.quote(image)])

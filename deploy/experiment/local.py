@@ -10,11 +10,11 @@ from pathlib import Path
 
 from btard.configuration import to_yaml
 from btard.deploy.experiment.plan import ExperimentFile, RunSpec
-from btard.deploy.experiment.results import Progress
+from btard.deploy.experiment.results import RunProgress
 from btard.deploy.experiment.runner import emptied
 from btard.deploy.local.settings import SwarmSettings
 from btard.errors import UserError
-from btard.tasks.training_state import CHECKPOINT_FILE
+from btard.vocabulary import CHECKPOINT_FILE
 
 _LOOK = 0.2
 
@@ -38,14 +38,14 @@ class LocalBackend:
                 start_new_session=True,
             )
         try:
-            progress = Progress(target)
+            progress = RunProgress(target)
             while swarm.poll() is None and not _over(spec, progress, target):
                 time.sleep(_LOOK)
         finally:
             if swarm.poll() is None:
                 swarm.send_signal(signal.SIGINT)
             swarm.wait()
-        if not _over(spec, Progress(target), target):
+        if not _over(spec, RunProgress(target), target):
             last = (log.read_text(errors="replace").strip().splitlines() or ["it said nothing"])[-1]
             raise UserError(f"the run {spec.name} ended before step {spec.until}: {last}")
 
@@ -79,7 +79,7 @@ def swarm_settings(experiment: ExperimentFile, spec: RunSpec, directory: Path, i
     )
 
 
-def _over(spec: RunSpec, progress: Progress, directory: Path) -> bool:
+def _over(spec: RunSpec, progress: RunProgress, directory: Path) -> bool:
     if progress.refresh() < spec.until:
         return False
     folder = directory / "coordinator" / "checkpoints"

@@ -16,7 +16,7 @@ HONEST = "NONE"
 
 
 class Where(StrEnum):
-    """Who runs the runs."""
+    """Where runs happen."""
 
     LOCAL = "local"
     AWS = "aws"

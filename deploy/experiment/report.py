@@ -25,21 +25,21 @@ _CEILING = 2.0
 
 
 @dataclass(frozen=True)
-class Report:
+class ExperimentReport:
     """Where the report is."""
 
     table: Path
     figure: Path
 
 
-def write_report(experiment: ExperimentFile, specs: list[RunSpec], directory: Path) -> Report:
+def write_report(experiment: ExperimentFile, specs: list[RunSpec], directory: Path) -> ExperimentReport:
     """Write report.md, report.svg and report.png from what the finished runs have left."""
     done = [spec for spec in specs if is_done(run_directory(directory, spec))]
     results = {spec: read_run(run_directory(directory, spec), spec.until) for spec in done}
     figure = _draw(experiment, results, directory)
     table = directory / f"{NAME}.md"
     table.write_text(_text(experiment, specs, results), encoding="utf-8")
-    return Report(table, figure)
+    return ExperimentReport(table, figure)
 
 
 def _text(experiment: ExperimentFile, specs: list[RunSpec], results: dict[RunSpec, RunResult]) -> str:

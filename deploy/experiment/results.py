@@ -5,33 +5,33 @@ from __future__ import annotations
 import statistics
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import yaml
 
-from btard.deploy.local.events import Tail
+from btard.swarm.events.peer import AttemptVoided, JoinedRun, PeerBanned, PeerEvent, StepFinished
+from btard.swarm.events.reading import EVENTS_FILE, parse_peer
+from btard.swarm.events.tail import Tail
 
-_EVENTS = "events.jsonl"
 _CONFIG = "config.yaml"
 _HONEST = "NONE"
 _ENDS = 5
 """Steps that the first and last losses are the means of."""
 
 
-class Progress:
+class RunProgress:
     """How far a run has come, looked at again and again."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._tails: dict[Path, Tail] = {}
+        self._tails: dict[Path, Tail[PeerEvent]] = {}
         self._steps = 0
 
     def refresh(self) -> int:
         """Return how many steps have been made: the number of the next one."""
-        for file in self._directory.glob(f"*/{_EVENTS}"):
-            for event in self._tails.setdefault(file, Tail(file)).read():
-                if event["event"] == "step" and isinstance(event.get("step"), int):
-                    self._steps = max(self._steps, event["step"] + 1)
+        for file in self._directory.glob(f"*/{EVENTS_FILE}"):
+            for event in self._tails.setdefault(file, Tail(file, parse_peer)).read_all():
+                if isinstance(event, StepFinished):
+                    self._steps = max(self._steps, event.step + 1)
         return self._steps
 
 
@@ -78,21 +78,24 @@ def read_run(directory: Path, until: int) -> RunResult:
     bans: dict[str, int] = {}
     starts: list[int] = []
     names: dict[str, bool] = {}
-    peers = [path for path in sorted(directory.iterdir()) if (path / _EVENTS).exists() and path.name != "coordinator"]
+    peers = [
+        path for path in sorted(directory.iterdir()) if (path / EVENTS_FILE).exists() and path.name != "coordinator"
+    ]
     for peer in peers:
         honest = _honest(peer)
-        for event in Tail(peer / _EVENTS).read():
+        for event in Tail(peer / EVENTS_FILE, parse_peer).read_all():
             match event:
-                case {"event": "started" | "joined", "peer": str(identity)}:
-                    names[identity] = honest
-                case {"event": "step", "step": int(step)} if step < until:
-                    _note(event, step, peer.name, honest, losses, alive)
-                    if event.get("attacks") is True:
+                case JoinedRun():
+                    names[event.peer] = honest
+                case StepFinished(step=step) if step < until:
+                    if honest:
+                        _note(event, peer.name, losses, alive)
+                    if event.attacks:
                         starts.append(step)
-                case {"event": "banned", "peer": str(who), "step": int(step)} if step < until:
+                case PeerBanned(peer=who, step=step) if step < until:
                     bans[who] = min(step, bans.get(who, step))
-                case {"event": "void", "step": int(step), "banned": list(banned)} if step < until:
-                    for who, *_ in banned:
+                case AttemptVoided(step=step) if step < until:
+                    for who, _ in event.banned:
                         bans[who] = min(step, bans.get(who, step))
     return RunResult(
         losses={step: statistics.fmean(values.values()) for step, values in sorted(losses.items())},
@@ -104,21 +107,10 @@ def read_run(directory: Path, until: int) -> RunResult:
     )
 
 
-def _note(
-    event: dict[str, Any],
-    step: int,
-    name: str,
-    honest: bool,
-    losses: dict[int, dict[str, float]],
-    alive: dict[int, int],
-) -> None:
-    if not honest:
-        return
-    loss, members = event.get("loss"), event.get("members")
-    if isinstance(loss, int | float):
-        losses.setdefault(step, {})[name] = float(loss)
-    if isinstance(members, int):
-        alive[step] = max(members, alive.get(step, 0))
+def _note(event: StepFinished, name: str, losses: dict[int, dict[str, float]], alive: dict[int, int]) -> None:
+    if event.loss is not None:
+        losses.setdefault(event.step, {})[name] = event.loss
+    alive[event.step] = max(event.members, alive.get(event.step, 0))
 
 
 def _honest(peer: Path) -> bool:

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from btard.deploy.experiment.plan import ExperimentFile, RunSpec, runs_of
 from btard.errors import UserError
-from btard.tasks.training_state import CHECKPOINT_FILE
+from btard.vocabulary import CHECKPOINT_FILE
 
 DONE = "done.json"
 EXPERIMENT = "experiment.json"

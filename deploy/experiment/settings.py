@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 from btard.configuration import Option, Settings
+from btard.deploy.aws.settings import Consent
 from btard.deploy.experiment.plan import Where
 
 
@@ -16,4 +17,4 @@ class ExperimentSettings(Settings):
         Path | None, Option("where runs and report are written, and found again; runs/NAME if not given")
     ] = None
     backend: Annotated[Where | None, Option("where the runs happen, if not where the file says")] = None
-    yes: Annotated[bool, Option("do not ask whether the estimated costs are all right")] = False
+    yes: Consent = False

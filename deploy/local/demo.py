@@ -8,14 +8,14 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, field_validator
 from rich.console import Console
 
-from btard.configuration import Option, Settings, load_settings
-from btard.coordinator.settings import Rule
+from btard.byzantine.settings import AttackStart
+from btard.configuration import Group, Option, Seed, load_settings
+from btard.configuration.shared.training import Steps, TaskName
 from btard.deploy.local.settings import SwarmSettings
-from btard.deploy.local.swarm import Outcome, report, run_swarm
-from btard.swarm.telemetry.address import check_address
+from btard.deploy.local.swarm import SwarmOutcome, report, run_swarm
+from btard.swarm.telemetry.settings import DashboardSettings
 
 PEERS, BYZANTINE = 8, 3
 
@@ -30,30 +30,21 @@ class Scenarios(StrEnum):
     ALL = "all"
 
 
-class DemoSettings(Settings):
+class DemoSettings(DashboardSettings):
     """Settings of the demonstration; `make demo NAME=VALUE` passes them on."""
 
     scenarios: Annotated[
         Scenarios,
-        Option("btard: the attack with BTARD; all: also without an attack, and with plain averaging", group="Demo"),
+        Option("btard: the attack with BTARD; all: also without an attack, and with plain averaging", group=Group.DEMO),
     ] = Scenarios.BTARD
-    task: Annotated[str, Option("what is trained: gpt, albert or digits", group="Demo")] = "gpt"
-    steps: Annotated[int, Field(ge=1), Option("how long to train", unit="steps", group="Demo")] = 300
-    attack_start: Annotated[int, Field(ge=0), Option("first step of the attack", unit="steps", group="Demo")] = 20
+    task: TaskName = "gpt"
+    steps: Steps = 300
+    attack_start: AttackStart = 20
     # Its weights do not stumble by themselves at the peak learning rate, as those of seed 0 do.
-    seed: Annotated[int, Field(ge=0, lt=2**63), Option("of everything that is drawn", group="Demo")] = 9
+    seed: Annotated[Seed, Option("of everything that is drawn", group=Group.DEMO)] = 9
     directory: Annotated[
-        Path | None, Option("where the runs are written; runs/demo-TIME if not given", group="Demo")
+        Path | None, Option("where the runs are written; runs/demo-TIME if not given", group=Group.DEMO)
     ] = None
-    dashboard: Annotated[
-        str | None,
-        Option("serve the live page of each swarm at :PORT of this machine alone, or at HOST:PORT", group="Demo"),
-    ] = None
-
-    @field_validator("dashboard")
-    @classmethod
-    def _address(cls, text: str | None) -> str | None:
-        return check_address(text)
 
 
 def scenarios(settings: DemoSettings, directory: Path) -> dict[str, SwarmSettings]:
@@ -74,6 +65,7 @@ def scenarios(settings: DemoSettings, directory: Path) -> dict[str, SwarmSetting
                 "batch_size": 16,
                 "seed": settings.seed,
                 "dashboard": settings.dashboard,
+                "dashboard_token_file": settings.dashboard_token_file,
                 **changed,
             }
         )
@@ -83,7 +75,7 @@ def scenarios(settings: DemoSettings, directory: Path) -> dict[str, SwarmSetting
         return btard
     return {
         "no attack": swarm("no-attack", byzantine=0),
-        "attack, plain averaging": swarm("plain-averaging", rule=Rule.MEAN, validators=0.0),
+        "attack, plain averaging": swarm("plain-averaging", rule="mean", validators=0.0),
         **btard,
     }
 
@@ -98,7 +90,7 @@ def main(argv: Sequence[str]) -> int:
     console = Console()
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
     directory = (settings.directory or Path("runs") / f"demo-{stamp}").absolute()
-    outcomes: dict[str, Outcome] = {}
+    outcomes: dict[str, SwarmOutcome] = {}
     for words, swarm in scenarios(settings, directory).items():
         console.rule(words)
         outcomes[words] = run_swarm(swarm, console)
@@ -108,7 +100,7 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def _compare(outcomes: dict[str, Outcome], directory: Path, settings: DemoSettings, console: Console) -> None:
+def _compare(outcomes: dict[str, SwarmOutcome], directory: Path, settings: DemoSettings, console: Console) -> None:
     from btard.deploy.local.figure import draw_comparison
 
     curves = [outcome.curve.renamed(words) for words, outcome in outcomes.items()]

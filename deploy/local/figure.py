@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from btard.deploy.local.live_table import number
-from btard.deploy.local.status import Ban, Evaluation, RunStatus
+from btard.deploy.local.status import BanEvent, Evaluation, RunStatus
 
 _ATTACK, _BAN, _EVALUATION = "#d62728", "#7b3294", "#222222"
 _COLOURS = ("#1f77b4", "#ff7f0e", "#2ca02c", "#8c564b", "#17becf")
@@ -50,7 +50,7 @@ class Curve:
     all_steps: tuple[int, ...]
     members: tuple[int, ...]
     attack_start: int | None
-    bans: tuple[Ban, ...]
+    bans: tuple[BanEvent, ...]
     evaluations: tuple[Evaluation, ...]
 
     @classmethod

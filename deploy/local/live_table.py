@@ -12,10 +12,10 @@ from rich.text import Text
 
 from btard.deploy.local.status import PeerState, PeerStatus, RunStatus
 
-PLAIN_PERIOD = 5.0
+PLAIN_PERIOD_SECONDS = 5.0
 """Seconds between two plain lines."""
 
-_REFRESH = 0.5
+_REFRESH_SECONDS = 0.5
 """Seconds between two pictures: drawing must not take the peers' processors."""
 
 _COLOURS = {
@@ -67,10 +67,10 @@ class LiveView:
         if now < self._due:
             return
         if self._live is not None:
-            self._due = now + _REFRESH
+            self._due = now + _REFRESH_SECONDS
             self._live.update(table(self._status, self._title), refresh=True)
         else:
-            self._due = now + PLAIN_PERIOD
+            self._due = now + PLAIN_PERIOD_SECONDS
             self._print_plain()
 
     def _print_plain(self) -> None:

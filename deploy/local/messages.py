@@ -91,10 +91,12 @@ class Refused(_Line):
     reason: str
 
 
-Report = Ready | Started | Ended | Refused
+NurseryReport = Ready | Started | Ended | Refused
 
 _COMMANDS: TypeAdapter[Command] = TypeAdapter(Annotated[Start | EndWave, Field(discriminator="do")])
-_REPORTS: TypeAdapter[Report] = TypeAdapter(Annotated[Ready | Started | Ended | Refused, Field(discriminator="what")])
+_REPORTS: TypeAdapter[NurseryReport] = TypeAdapter(
+    Annotated[Ready | Started | Ended | Refused, Field(discriminator="what")]
+)
 
 
 def read_command(line: bytes) -> Command:
@@ -102,6 +104,6 @@ def read_command(line: bytes) -> Command:
     return _COMMANDS.validate_json(line)
 
 
-def read_report(line: bytes) -> Report:
+def read_report(line: bytes) -> NurseryReport:
     """Return the report of a line; raises pydantic's ValidationError."""
     return _REPORTS.validate_json(line)

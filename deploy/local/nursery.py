@@ -26,10 +26,20 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from btard.deploy.local.child import become
-from btard.deploy.local.messages import Ended, EndWave, Ready, Refused, Report, Start, Started, Wave, read_command
+from btard.deploy.local.messages import (
+    Ended,
+    EndWave,
+    NurseryReport,
+    Ready,
+    Refused,
+    Start,
+    Started,
+    Wave,
+    read_command,
+)
 from btard.errors import UserError
 
-_TICK = 0.2
+_TICK_SECONDS = 0.2
 """Seconds between looks at the deadlines, while programs are ending."""
 
 
@@ -49,8 +59,8 @@ class Nursery:
         grace: seconds between asking a program to end and killing it.
     """
 
-    def __init__(self, commands: int, reports: int, grace: float) -> None:
-        self._grace = grace
+    def __init__(self, commands: int, reports: int, grace_seconds: float) -> None:
+        self._grace = grace_seconds
         self._commands = commands
         self._reports = reports
         self._children: dict[int, _Child] = {}
@@ -82,7 +92,7 @@ class Nursery:
     def _turn(self) -> None:
         """Wait for something to happen, and deal with it."""
         ending = any(child.kill_at is not None for child in self._children.values())
-        for key, _ in self._selector.select(_TICK if ending else None):
+        for key, _ in self._selector.select(_TICK_SECONDS if ending else None):
             if key.fd == self._woken:
                 with contextlib.suppress(BlockingIOError):
                     os.read(self._woken, 4096)
@@ -144,7 +154,7 @@ class Nursery:
                 _remove_traces(child)
                 self._report(Ended(name=child.start.name, pid=pid, code=os.waitstatus_to_exitcode(status)))
 
-    def _report(self, report: Report) -> None:
+    def _report(self, report: NurseryReport) -> None:
         with contextlib.suppress(BrokenPipeError):  # without a launcher there is nobody to tell
             os.write(self._reports, report.encode())
 
@@ -175,12 +185,15 @@ def remove_p2pd(identity: Path) -> None:
 
 
 def _preload(names: list[str]) -> None:
-    """Import modules, and of `module:attribute` the attribute too, which lazy packages import only then."""
+    """Import modules, and of `module:attribute` the attribute too, which lazy packages import only then.
+
+    An attribute that is a task says in `late_imports` what else it will need.
+    """
     for name in names:
         module, _, attribute = name.partition(":")
         loaded = importlib.import_module(module)
         if attribute:
-            getattr(loaded, attribute)
+            _preload(list(getattr(getattr(loaded, attribute), "late_imports", ())))
 
 
 def _native_threads() -> int:

@@ -12,14 +12,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from btard.deploy.local.messages import Ended, EndWave, Ready, Refused, Report, Start, read_report
+from btard.deploy.local.messages import Ended, EndWave, NurseryReport, Ready, Refused, Start, read_report
 from btard.deploy.local.nursery import remove_p2pd
 from btard.errors import UserError
 
-GRACE = 8.0
+GRACE_SECONDS = 8.0
 """Seconds that a program has between being asked to end and being killed."""
 
-READY_TIMEOUT = 180.0
+READY_TIMEOUT_SECONDS = 180.0
 """Seconds that the imports may take: on a cold disk they took 40."""
 
 
@@ -41,9 +41,9 @@ class NurseryClient:
     """
 
     def __init__(
-        self, preload: Sequence[str], environment: Mapping[str, str], log: Path, *, grace: float = GRACE
+        self, preload: Sequence[str], environment: Mapping[str, str], log: Path, *, grace_seconds: float = GRACE_SECONDS
     ) -> None:
-        self._grace = grace
+        self._grace = grace_seconds
         log.parent.mkdir(parents=True, exist_ok=True)
         self._log = log
         self._identities: list[Path] = []
@@ -52,7 +52,7 @@ class NurseryClient:
         with log.open("ab") as errors:
             # A session of its own, so that Ctrl-C reaches the launcher alone.
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "btard.deploy.local.nursery", str(grace), *preload],
+                [sys.executable, "-m", "btard.deploy.local.nursery", str(grace_seconds), *preload],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
@@ -85,13 +85,13 @@ class NurseryClient:
         """Ask the programs of a wave to end."""
         self._tell(wave)
 
-    def reports(self, timeout: float, waker: Waker | None = None) -> list[Report]:
-        """Return what the nursery said, after waiting at most `timeout` seconds for it or for `waker`.
+    def reports(self, timeout_seconds: float, waker: Waker | None = None) -> list[NurseryReport]:
+        """Return what the nursery said, after waiting at most `timeout_seconds` for it or for `waker`.
 
         Raises:
             UserError: the nursery has died, and with it every program.
         """
-        ready, _, _ = select.select([self._reports, *([waker.fileno()] if waker else [])], [], [], timeout)
+        ready, _, _ = select.select([self._reports, *([waker.fileno()] if waker else [])], [], [], timeout_seconds)
         if self._reports not in ready:
             return []
         with contextlib.suppress(BlockingIOError):
@@ -114,14 +114,14 @@ class NurseryClient:
         Raises:
             UserError: it died, or takes too long.
         """
-        deadline = time.monotonic() + READY_TIMEOUT
+        deadline = time.monotonic() + READY_TIMEOUT_SECONDS
         while (left := deadline - time.monotonic()) > 0:
             found = self.reports(left, waker)
             if any(isinstance(report, Ready) for report in found):
                 return True
             if not found and waker is not None and select.select([waker.fileno()], [], [], 0)[0]:
                 return False
-        raise UserError(f"the nursery of the swarm was not ready within {READY_TIMEOUT:g} s; see {self._log}")
+        raise UserError(f"the nursery of the swarm was not ready within {READY_TIMEOUT_SECONDS:g} s; see {self._log}")
 
     def close(self) -> list[Ended]:
         """End every program, then the nursery; return the programs' ends. May be called twice."""

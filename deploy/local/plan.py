@@ -1,4 +1,4 @@
-"""Who runs in a local swarm, where, under which key, and with which words."""
+"""The processes of a local swarm: where each runs, under which key, and with which words."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from btard.errors import UserError
 from btard.hashing import tagged_digest
 from btard.identity import IdentityKey, PeerId
 from btard.round.rules import NONCE_SIZE
-from btard.tasks.registry import check_task
+from btard.swarm.events.reading import EVENTS_FILE
+from btard.tasks.registry import chosen_task, import_target
 
 HOST = "127.0.0.1"
 COORDINATOR = "coordinator"
@@ -26,7 +27,7 @@ COLLUDERS = "colluders"
 """The directory of a run in which its Byzantine peers meet."""
 
 HONEST = "NONE"
-REFRESH = 0.5
+REFRESH_SECONDS = 0.5
 """Seconds between the coordinator's looks at the swarm: short, since short runs wait for its first and last one."""
 
 _BEHAVIOURS = "btard.behaviours"
@@ -41,11 +42,9 @@ _SINGLE_THREADED = {
 _PEER_TARGET = "btard.peer.daemon:run"
 _COMMON = [
     "btard.peer.daemon",
-    "btard.peer.training",
-    "btard.peer.serving",
+    "btard.peer.assembly",
     "btard.coordinator.daemon",
-    "btard.coordinator.supervisor",
-    "btard.coordinator.manifest_maker",
+    "btard.coordinator.assembly",
     "btard.byzantine.selection",
     "uvloop",
     "hivemind",
@@ -56,11 +55,6 @@ _COMMON = [
     "torch._dynamo",
     "torch.profiler",
 ]
-_MODELS = {
-    "gpt": ["btard.tasks.gpt", "transformers:GPT2LMHeadModel"],
-    "albert": ["btard.tasks.albert", "btard.tasks.lamb", "transformers:AlbertForPreTraining"],
-    "digits": ["btard.tasks.digits", "sklearn.datasets:load_digits"],
-}
 
 
 @dataclass(frozen=True)
@@ -92,7 +86,7 @@ class Member:
     @property
     def events(self) -> Path:
         """What it writes of what happens."""
-        return self.directory / "events.jsonl"
+        return self.directory / EVENTS_FILE
 
     @property
     def log(self) -> Path:
@@ -126,7 +120,7 @@ class SwarmPlan:
     @property
     def preload(self) -> list[str]:
         """What the nursery imports before it forks."""
-        return [*_COMMON, *_MODELS.get(self.settings.task, [])]
+        return [*_COMMON, import_target(chosen_task(self.settings.task).name)]
 
     def environment(self) -> dict[str, str]:
         """Return the environment of all programs: this process's own, without any setting of our programs.
@@ -183,11 +177,12 @@ class SwarmPlan:
             "--total-steps": s.steps,
             "--learning-rate": s.learning_rate,
             "--warmup-steps": s.warmup_steps,
-            "--rule": s.rule.value,
+            "--rule": s.rule,
             "--tau": s.tau,
             "--momentum": s.momentum,
             "--clip": s.clip,
             "--validators": s.validators,
+            "--auditors": s.auditors,
             "--validation": s.validation.value,
             "--eliminate": s.eliminate.value,
             "--probation": s.probation,
@@ -201,7 +196,7 @@ class SwarmPlan:
             "--gather-timeout": s.exchange_timeout,
             "--agree-timeout": s.agree_timeout,
             "--settle-timeout": s.settle_timeout,
-            "--refresh-period": REFRESH,
+            "--refresh-period": REFRESH_SECONDS,
             "--dashboard": s.dashboard,
             "--dashboard-token-file": s.dashboard_token_file.absolute() if s.dashboard_token_file else None,
         }
@@ -215,9 +210,10 @@ def make_plan(settings: SwarmSettings) -> SwarmPlan:
     """Check the settings, make the directories and write the keys.
 
     Raises:
-        UserError: an unknown task, size or attack; a directory that is in use or not writable; a port that is taken.
+        UserError: an unknown task or attack; a directory that is in use or not writable; a port that is taken.
     """
-    check_task(settings.task, settings.size)
+    # Its size and settings are the coordinator's to check: a task imports torch, for which nobody should wait here.
+    chosen_task(settings.task)
     for attack in settings.attack:
         _check_attack(attack)
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
@@ -226,7 +222,7 @@ def make_plan(settings: SwarmSettings) -> SwarmPlan:
     attacks = [HONEST] * honest + [settings.attack[i % len(settings.attack)] for i in range(settings.byzantine)]
     width = len(str(settings.peers - 1))
     try:
-        if (directory / COORDINATOR / "events.jsonl").exists():
+        if (directory / COORDINATOR / EVENTS_FILE).exists():
             raise UserError(f"{directory} holds a run already; give another --directory, or leave it away")
         coordinator = _member(settings.seed, directory, COORDINATOR, HONEST)
         peers = [
@@ -239,7 +235,7 @@ def make_plan(settings: SwarmSettings) -> SwarmPlan:
 
 
 def local_key(seed: int, name: str) -> IdentityKey:
-    """Return the key of a member of a local swarm. Whoever knows the seed has it: never use it among strangers."""
+    """Return the key of a member of a local swarm. The seed gives it away: never use it among strangers."""
     return IdentityKey.from_seed(tagged_digest("btard local swarm key", seed.to_bytes(8, "big"), name.encode()))
 
 

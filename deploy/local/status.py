@@ -7,10 +7,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import pairwise
-from typing import Any
 
-from btard.deploy.local.events import Tail
 from btard.deploy.local.plan import Member
+from btard.swarm.events.coordinator import CheckpointSaved, CoordinatorEvent, DashboardOpened, RunFinished
+from btard.swarm.events.peer import (
+    AttemptVoided,
+    BanWithdrawn,
+    JoinedRun,
+    LeftRun,
+    PeerBanned,
+    PeerEvent,
+    PlaceLost,
+    StepFinished,
+    StepsDone,
+)
+from btard.swarm.events.reading import parse_coordinator, parse_peer
+from btard.swarm.events.tail import Tail
 
 _RECENT = 20
 """Steps that the step time and the time left are judged by."""
@@ -34,7 +46,7 @@ GONE = frozenset({PeerState.BANNED, PeerState.LEFT, PeerState.FINISHED, PeerStat
 
 
 @dataclass(frozen=True)
-class Ban:
+class BanEvent:
     """A peer's ban: in which step, and why."""
 
     name: str
@@ -70,7 +82,7 @@ class StepStatus:
         members: how many took part.
         seconds: the wall time of the step, by name.
         time: when the first peer finished it, seconds since the epoch.
-        attackers: the names of those who lied in it.
+        attackers: the names of those that lied in it.
     """
 
     losses: dict[str, float] = field(default_factory=dict)
@@ -115,23 +127,23 @@ class RunStatus:
         self.total_steps = total_steps
         self.peers = {member.name: PeerStatus(member) for member in peers}
         self.steps: dict[int, StepStatus] = {}
-        self.bans: dict[str, Ban] = {}
+        self.bans: dict[str, BanEvent] = {}
         self.suspensions = 0
         self.over = False
         self.dashboard: str | None = None
         self.evaluations: list[Evaluation] = []
         self._names = {str(member.peer_id): member.name for member in peers}
         self._suspended: set[tuple[int, str]] = set()
-        self._tails = {member.name: Tail(member.events) for member in peers}
-        self._coordinator = Tail(coordinator.events)
+        self._tails = {member.name: Tail[PeerEvent](member.events, parse_peer) for member in peers}
+        self._coordinator = Tail[CoordinatorEvent](coordinator.events, parse_coordinator)
 
     def refresh(self) -> None:
         """Read what has happened since the last call."""
         for name, tail in self._tails.items():
-            for event in tail.read():
+            for event in tail.read_all():
                 self.feed(name, event)
-        for event in self._coordinator.read():
-            self.feed_coordinator(event)
+        for told in self._coordinator.read_all():
+            self.feed_coordinator(told)
 
     def ended(self, name: str, code: int) -> None:
         """Note that a peer's process has ended, which its events may not tell."""
@@ -141,63 +153,66 @@ class RunStatus:
             peer.since = peer.step
             peer.reason = f"exit code {code}"
 
-    def feed(self, name: str, event: dict[str, Any]) -> None:
-        """Take in one event of a peer; one that is not understood changes nothing."""
+    def feed(self, name: str, event: PeerEvent) -> None:
+        """Take in one event of a peer."""
         peer = self.peers[name]
         match event:
-            case {"event": "joined"} if peer.state not in GONE:
+            case JoinedRun() if peer.state not in GONE:
                 peer.state = PeerState.TRAINING
-            case {"event": "step", "step": int(step)}:
-                self._step(peer, step, event)
-            case {"event": "void", "step": int(step)}:
-                self._void(step, event)
-            case {"event": "banned", "peer": str(who), "step": int(step)}:
-                self._ban(who, step, str(event.get("reason", "")))
-            case {"event": "withdrawn", "peer": str(who)}:
-                self._take_back(who)
-            case {"event": "left", "step": int(step)}:
-                self._gone(peer, PeerState.LEFT, step, str(event.get("reason", "")))
-            case {"event": "stopped"} if peer.state not in GONE:
+            case StepFinished():
+                self._step(peer, event)
+            case AttemptVoided():
+                self._void(event)
+            case PeerBanned():
+                self._ban(event.peer, event.step, event.reason)
+            case BanWithdrawn():
+                self._take_back(event.peer)
+            case LeftRun():
+                self._gone(peer, PeerState.LEFT, event.step, event.reason)
+            case PlaceLost() if peer.state not in GONE:
                 peer.state = PeerState.SUSPENDED
-                peer.reason = str(event.get("reason", ""))
-            case {"event": "finished"}:
+                peer.reason = event.reason
+            case StepsDone():
                 self._gone(peer, PeerState.FINISHED, peer.step, "")
 
-    def feed_coordinator(self, event: dict[str, Any]) -> None:
+    def feed_coordinator(self, event: CoordinatorEvent) -> None:
         """Take in one event of the coordinator."""
-        self.over |= event["event"] == "finished"
         match event:
-            case {"event": "dashboard", "address": str(address)}:
-                self.dashboard = address
-            case {"step": int(step), "evaluation_loss": int() | float() as loss}:
-                self.evaluations = sorted(
-                    {e.step: e for e in [*self.evaluations, Evaluation(step, loss)]}.values(), key=_at
-                )
+            case DashboardOpened():
+                self.dashboard = event.address
+            case CheckpointSaved():
+                self._evaluated(event.step, event.evaluation_loss)
+            case RunFinished():
+                self.over = True
+                self._evaluated(event.step, event.evaluation_loss)
 
-    def _step(self, peer: PeerStatus, number: int, event: dict[str, Any]) -> None:
-        step = self.steps.setdefault(number, StepStatus(time=event.get("time", 0.0)))
-        attacks = event.get("attacks") is True
-        loss = event.get("loss")
-        if isinstance(loss, int | float):
-            peer.loss = float(loss)
+    def _evaluated(self, step: int, loss: float | None) -> None:
+        if loss is not None:
+            known = {each.step: each for each in [*self.evaluations, Evaluation(step, loss)]}
+            self.evaluations = sorted(known.values(), key=_at)
+
+    def _step(self, peer: PeerStatus, event: StepFinished) -> None:
+        step = self.steps.setdefault(event.step, StepStatus(time=event.time or 0.0))
+        if event.loss is not None:
+            peer.loss = event.loss
             if peer.member.honest:
-                step.losses[peer.member.name] = float(loss)
+                step.losses[peer.member.name] = event.loss
         if peer.member.honest or not step.members:
-            step.members = max(step.members, event.get("members", 0))
-        step.seconds[peer.member.name] = event.get("seconds", 0.0)
-        if attacks:
+            step.members = max(step.members, event.members)
+        step.seconds[peer.member.name] = event.seconds
+        if event.attacks:
             step.attackers.add(peer.member.name)
-        peer.step = number
+        peer.step = event.step
         if peer.state not in GONE:
-            peer.state = PeerState.ATTACKING if attacks else PeerState.TRAINING
+            peer.state = PeerState.ATTACKING if event.attacks else PeerState.TRAINING
 
-    def _void(self, step: int, event: dict[str, Any]) -> None:
-        for who, reason in event.get("banned", []):
-            self._ban(who, step, reason)
-        for who, reason in event.get("suspended", []):
+    def _void(self, event: AttemptVoided) -> None:
+        for who, reason in event.banned:
+            self._ban(who, event.step, reason)
+        for who, reason in event.suspended:
             peer = self.peers.get(self._names.get(who, ""))
-            if peer is not None and peer.state not in GONE and (step, who) not in self._suspended:
-                self._suspended.add((step, who))
+            if peer is not None and peer.state not in GONE and (event.step, who) not in self._suspended:
+                self._suspended.add((event.step, who))
                 self.suspensions += 1
                 peer.state = PeerState.SUSPENDED
                 peer.reason = reason
@@ -206,7 +221,7 @@ class RunStatus:
         """Note a ban; the earliest step counts: what a peer says of itself, the others hear a step later."""
         name = self._names.get(who)
         if name is not None and (name not in self.bans or step < self.bans[name].step):
-            self.bans[name] = Ban(name, step, reason)
+            self.bans[name] = BanEvent(name, step, reason)
             self._gone(self.peers[name], PeerState.BANNED, step, reason)
 
     def _take_back(self, who: str) -> None:

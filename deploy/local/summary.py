@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from btard.deploy.local.live_table import duration, number
 from btard.deploy.local.settings import SwarmSettings
-from btard.deploy.local.status import Ban, PeerState, RunStatus
+from btard.deploy.local.status import BanEvent, PeerState, RunStatus
 
 FILE = "summary.json"
 
@@ -17,7 +17,7 @@ _ENDS = 10
 """Steps that the loss at the beginning and at the end is the mean of: one batch is noise."""
 
 
-class BanRecord(BaseModel):
+class BanSummary(BaseModel):
     """A peer's ban."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -62,7 +62,7 @@ class Summary(BaseModel):
     final_loss: float | None
     evaluation_loss: float | None
     evaluation_step: int | None
-    bans: tuple[BanRecord, ...]
+    bans: tuple[BanSummary, ...]
     suspensions: int
     survivors: int
     duration: float
@@ -117,7 +117,7 @@ def summarise(status: RunStatus, settings: SwarmSettings, seconds: float) -> Sum
         experiment=settings.experiment,
         task=settings.task,
         size=settings.size,
-        rule=settings.rule.value,
+        rule=settings.rule,
         seed=settings.seed,
         peers=settings.peers,
         byzantine=settings.byzantine,
@@ -136,9 +136,11 @@ def summarise(status: RunStatus, settings: SwarmSettings, seconds: float) -> Sum
     )
 
 
-def _record(status: RunStatus, ban: Ban) -> BanRecord:
+def _record(status: RunStatus, ban: BanEvent) -> BanSummary:
     member = status.peers[ban.name].member
-    return BanRecord(peer=ban.name, peer_id=str(member.peer_id), attack=member.attack, step=ban.step, reason=ban.reason)
+    return BanSummary(
+        peer=ban.name, peer_id=str(member.peer_id), attack=member.attack, step=ban.step, reason=ban.reason
+    )
 
 
 def _mean(losses: list[float]) -> float | None:
@@ -154,11 +156,11 @@ def _all_of(some: int, total: int) -> str:
     return f"{some} of them" if some < total else "all"
 
 
-def _plural(noun: str, bans: list[BanRecord]) -> str:
+def _plural(noun: str, bans: list[BanSummary]) -> str:
     return f"{noun} was" if len(bans) == 1 else f"{noun}s were"
 
 
-def _steps(bans: list[BanRecord]) -> str:
+def _steps(bans: list[BanSummary]) -> str:
     steps = [str(ban.step) for ban in bans]
     if len(steps) == 1:
         return f"step {steps[0]}"

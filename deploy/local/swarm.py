@@ -9,7 +9,6 @@ import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import IntEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,36 +23,30 @@ from btard.deploy.local.settings import SwarmSettings
 from btard.deploy.local.status import RunStatus
 from btard.deploy.local.summary import Summary, summarise
 from btard.errors import UserError
+from btard.vocabulary import ExitCode
 
 if TYPE_CHECKING:
     from btard.deploy.local.figure import Curve
 
 CONFIG_FILE = "config.yaml"
 
-_TICK = 0.25
+_TICK_SECONDS = 0.25
 """Seconds between looks at the files of events."""
 
 _CONNECT_TICK = 0.05
-_COORDINATOR_TIMEOUT = 300.0
+_COORDINATOR_TIMEOUT_SECONDS = 300.0
 """Seconds until the coordinator must listen: on a fresh machine it tokenises the corpus first."""
 
-_LAST_WORDS = 30.0
+_LAST_WORDS_SECONDS = 30.0
 """Seconds that peers may take to leave after the coordinator has finished."""
 
 
-class PeerExit(IntEnum):
-    """The exit codes of `btard-peer` that do not end the swarm."""
-
-    FINISHED = 0
-    BANNED = 3
-
-
-class Interrupted(Exception):
+class SwarmInterrupted(Exception):
     """A signal has come."""
 
 
 @dataclass(frozen=True)
-class Outcome:
+class SwarmOutcome:
     """A swarm that has run to its end."""
 
     summary: Summary
@@ -92,14 +85,14 @@ class _Interrupt:
 
     def check(self) -> None:
         if self.number is not None:
-            raise Interrupted
+            raise SwarmInterrupted
 
 
-def run_swarm(settings: SwarmSettings, console: Console) -> Outcome:
+def run_swarm(settings: SwarmSettings, console: Console) -> SwarmOutcome:
     """Run a swarm to its end.
 
     Raises:
-        UserError: it cannot start, or failed; the sentence says who did.
+        UserError: it cannot start, or failed; the sentence says which process did.
         KeyboardInterrupt: SIGINT or SIGTERM came; everything has ended.
     """
     plan = make_plan(settings)
@@ -110,7 +103,7 @@ def run_swarm(settings: SwarmSettings, console: Console) -> Outcome:
             outcome = _Swarm(plan, console, interrupt).run()
             interrupt.check()  # what comes while the summary is drawn must stop whatever would follow this run
             return outcome
-        except Interrupted:
+        except SwarmInterrupted:
             console.print("interrupted: every process of the swarm has ended")
             raise KeyboardInterrupt from None
 
@@ -128,7 +121,7 @@ class _Swarm:
         self._alone_since: float | None = None
         self._told_dashboard = False
 
-    def run(self) -> Outcome:
+    def run(self) -> SwarmOutcome:
         started = time.monotonic()
         plan = self._plan
         title = f"{plan.settings.experiment}: {plan.settings.task} {plan.settings.size}, {plan.settings.rule}"
@@ -141,7 +134,7 @@ class _Swarm:
                 self._interrupt.check()
                 self._start(nursery)
                 while not self._finished:
-                    self._watch(nursery, _TICK)
+                    self._watch(nursery, _TICK_SECONDS)
                     view.update()
                 self._let_peers_leave(nursery, view)
             nursery.close()
@@ -150,26 +143,26 @@ class _Swarm:
         summary.save(plan.directory)
         curve = figure.Curve.of(self._status, plan.settings.experiment)
         _, png = figure.draw_run(curve, plan.directory, subtitle=_subtitle(summary))
-        return Outcome(summary, curve, plan.directory, png)
+        return SwarmOutcome(summary, curve, plan.directory, png)
 
     def _start(self, nursery: NurseryClient) -> None:
         """Start the coordinator, and the peers as soon as they can reach it."""
         self._running.add(self._plan.coordinator.name)
         nursery.start(self._plan.start_coordinator())
-        deadline = time.monotonic() + _COORDINATOR_TIMEOUT
+        deadline = time.monotonic() + _COORDINATOR_TIMEOUT_SECONDS
         while not _listens(self._plan.port):
             self._watch(nursery, _CONNECT_TICK)
             if time.monotonic() > deadline:
                 log = _shown(self._plan.coordinator.log)
-                raise UserError(f"the coordinator does not listen after {_COORDINATOR_TIMEOUT:g} s; see {log}")
+                raise UserError(f"the coordinator does not listen after {_COORDINATOR_TIMEOUT_SECONDS:g} s; see {log}")
         for peer in self._plan.peers:
             self._running.add(peer.name)
             nursery.start(self._plan.start_peer(peer))
         self._peers_started = True
 
-    def _watch(self, nursery: NurseryClient, timeout: float) -> None:
+    def _watch(self, nursery: NurseryClient, timeout_seconds: float) -> None:
         """Wait a little, and take in what the nursery and the programs tell."""
-        reports = nursery.reports(timeout, self._interrupt)
+        reports = nursery.reports(timeout_seconds, self._interrupt)
         self._interrupt.check()
         self._status.refresh()
         self._tell_dashboard()
@@ -194,9 +187,11 @@ class _Swarm:
             self._alone_since = None
         elif self._alone_since is None:
             self._alone_since = time.monotonic()
-        elif time.monotonic() - self._alone_since > _LAST_WORDS:
+        elif time.monotonic() - self._alone_since > _LAST_WORDS_SECONDS:
             log = _shown(self._plan.coordinator.log)
-            raise UserError(f"all peers have ended, but the coordinator still runs {_LAST_WORDS:g} s later; see {log}")
+            raise UserError(
+                f"all peers have ended, but the coordinator still runs {_LAST_WORDS_SECONDS:g} s later; see {log}"
+            )
 
     def _write_pid(self, report: Started) -> None:
         (self._plan.directory / report.name / "pid").write_text(f"{report.pid}\n")
@@ -210,10 +205,10 @@ class _Swarm:
             self._finished = True
             return
         self._status.ended(report.name, report.code)
-        if report.code not in tuple(PeerExit):
+        if report.code not in (ExitCode.FINISHED, ExitCode.BANNED):
             # A swarm survives lost peers, but not the loss of all honest ones.
             self._console.print(self._failure(report), highlight=False, soft_wrap=True)
-        self._succeeded |= report.code == PeerExit.FINISHED
+        self._succeeded |= report.code == ExitCode.FINISHED
         if not self._succeeded and not any(peer.name in self._running for peer in self._plan.peers if peer.honest):
             raise UserError(f"no honest peer is left; {self._failure(report)}")
 
@@ -224,9 +219,9 @@ class _Swarm:
 
     def _let_peers_leave(self, nursery: NurseryClient, view: LiveView) -> None:
         """Wait for the peers, which end by themselves once the coordinator has told them that the run is over."""
-        deadline = time.monotonic() + _LAST_WORDS
+        deadline = time.monotonic() + _LAST_WORDS_SECONDS
         while self._running and time.monotonic() < deadline:
-            self._watch(nursery, _TICK)
+            self._watch(nursery, _TICK_SECONDS)
             view.update()
         if self._running:
             nursery.end(EndWave(wave=Wave.PEERS))
@@ -237,7 +232,7 @@ def _subtitle(summary: Summary) -> str:
     return f"{summary.task} {summary.size}, {summary.peers} peers, {liars}, aggregated by {summary.rule}"
 
 
-def report(outcome: Outcome, console: Console) -> None:
+def report(outcome: SwarmOutcome, console: Console) -> None:
     """Print what a run came to and where it is kept."""
     console.print(outcome.summary.sentence, highlight=False, soft_wrap=True)
     console.print(f"figure {_shown(outcome.figure)}", highlight=False, soft_wrap=True)

@@ -6,8 +6,8 @@ import torch
 
 from btard.behaviour import View
 from btard.byzantine.attacker import Attacker
-from btard.round.vectors.partition import from_wire, to_wire
-from btard.transport.base import Payload
+from btard.hashing import Payload
+from btard.vectors.partition import from_wire, to_wire
 
 
 class Lopsided(Attacker):

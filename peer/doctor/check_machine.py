@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from btard.peer.doctor.finding import Finding, failed, ok, untested
+from btard.peer.doctor.finding import CheckResult, failed, ok, untested
 
 LEAST_DISK = 1 << 30
 """Bytes for logs, evidence and cached data."""
@@ -40,7 +40,7 @@ class BinaryFacts:
     machine: str
 
 
-def check_p2pd(facts: BinaryFacts) -> Finding:
+def check_p2pd(facts: BinaryFacts) -> CheckResult:
     """Whether p2pd is there and made for this machine."""
     name, reinstall = "p2pd", "reinstall hivemind for this machine"
     if not facts.exists:
@@ -84,7 +84,7 @@ class DirectoryFacts:
     free: int
 
 
-def check_directory(facts: DirectoryFacts) -> Finding:
+def check_directory(facts: DirectoryFacts) -> CheckResult:
     """Whether a peer can write there, and enough."""
     if facts.error:
         return failed("directory", f"{facts.path} cannot be written: {facts.error}; give a writable --directory")
@@ -105,7 +105,7 @@ class LimitFacts:
     running: int
 
 
-def check_limits(facts: LimitFacts) -> Finding:
+def check_limits(facts: LimitFacts) -> CheckResult:
     """Whether the limits leave room for a peer."""
     if facts.files is not None and facts.files < LEAST_FILES:
         return failed("limits", f"only {facts.files} files may be open here; run: ulimit -n {LEAST_FILES} (or more)")
@@ -126,7 +126,7 @@ class MemoryFacts:
     dimension: int | None
 
 
-def check_memory(facts: MemoryFacts) -> Finding:
+def check_memory(facts: MemoryFacts) -> CheckResult:
     """Whether a peer of the run fits into memory; an estimate."""
     needed = needed_memory(facts.dimension or 0)
     about = f"a peer of this run needs about {_size(needed)}"
@@ -164,7 +164,7 @@ class NumericsFacts:
     numerics: str
 
 
-def check_device(facts: NumericsFacts) -> Finding:
+def check_device(facts: NumericsFacts) -> CheckResult:
     """Whether gradients can be computed where they should be."""
     if not facts.torch:
         return failed("device", f"torch cannot be imported ({facts.torch_error}); reinstall btard")
@@ -205,7 +205,7 @@ class ToleranceFacts:
     exact: bool = False
 
 
-def check_tolerance(facts: ToleranceFacts) -> Finding:
+def check_tolerance(facts: ToleranceFacts) -> CheckResult:
     """Whether honest gradients of this machine are within what the run tolerates."""
     name, remedy = "tolerance", "run btard calibrate for the run's task here"
     if facts.problem is None:

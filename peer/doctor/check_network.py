@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
-from btard.peer.doctor.finding import Finding, failed, ok, untested
+from btard.peer.doctor.finding import CheckResult, failed, ok, untested
 from btard.transport.libp2p.probing import ClockReading, DialBack, Reach
 
-MAX_SKEW = 10.0
+MAX_SKEW_SECONDS = 10.0
 """Seconds that clocks may differ before this machine's is called wrong; records have a day, logs and tables do not."""
 
 
@@ -50,7 +50,7 @@ class Answer:
     maddr: str = ""
 
 
-def check_address(answer: Answer) -> Finding:
+def check_address(answer: Answer) -> CheckResult:
     """Whether the peer that was meant answers at an address."""
     name, where = "initial peer", answer.address
     if answer.reached is Hop.NOTHING:
@@ -118,7 +118,7 @@ class AddressFacts:
     announced: bool
 
 
-def check_announced(facts: AddressFacts) -> Finding:
+def check_announced(facts: AddressFacts) -> CheckResult:
     """Whether the addresses that this machine tells can be dialled from where the others are."""
     name = "announced address"
     mine = max((scope for maddr in facts.own if (scope := scope_of(maddr)) is not None), default=None)
@@ -143,7 +143,7 @@ def _needed(others: Sequence[Sequence[str]]) -> Scope:
     return max(scopes, default=Scope.MACHINE)
 
 
-def check_dial_back(answer: DialBack | None, own: Sequence[str]) -> Finding:
+def check_dial_back(answer: DialBack | None, own: Sequence[str]) -> CheckResult:
     """Whether another peer's p2pd could open a connection to this machine."""
     name = "dial back"
     asked = ", ".join(own[:3])
@@ -171,7 +171,7 @@ def check_dial_back(answer: DialBack | None, own: Sequence[str]) -> Finding:
     )
 
 
-def check_own_address(answer: Answer) -> Finding:
+def check_own_address(answer: Answer) -> CheckResult:
     """Whether an address of --announce leads back to this machine, as seen from this machine."""
     name = "own address"
     if answer.reached is Hop.PEER and answer.shown == answer.wanted:
@@ -196,7 +196,7 @@ class ClockFacts:
     readings: tuple[ClockReading, ...]
 
 
-def check_clock(facts: ClockFacts) -> Finding:
+def check_clock(facts: ClockFacts) -> CheckResult:
     """Whether this clock agrees with those of most others.
 
     A peer's clock, told between two readings of ours, was read in between: this one is ahead by something from
@@ -208,7 +208,7 @@ def check_clock(facts: ClockFacts) -> Finding:
     low = statistics.median(low for low, _ in bounds)
     high = statistics.median(high for _, high in bounds)
     how = f"by {_count(len(bounds), 'reading')} of others' clocks"
-    if low > MAX_SKEW or high < -MAX_SKEW:
+    if low > MAX_SKEW_SECONDS or high < -MAX_SKEW_SECONDS:
         side = f"ahead of the swarm's by at least {low:.0f} s" if low > 0 else f"behind the swarm's by {-high:.0f} s"
         return failed("clock", f"this machine's clock is {side} ({how}); set it, for example by starting NTP")
     return ok("clock", f"this machine's clock is {_offset(low, high)} the swarm's, {how}")

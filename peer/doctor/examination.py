@@ -27,7 +27,7 @@ from btard.peer.doctor.check_network import (
     check_dial_back,
     check_own_address,
 )
-from btard.peer.doctor.finding import Finding, Outcome, failed, ok, untested
+from btard.peer.doctor.finding import CheckOutcome, CheckResult, failed, ok, untested
 from btard.peer.doctor.probe_machine import (
     p2pd_path,
     probe_binary,
@@ -39,7 +39,7 @@ from btard.peer.doctor.probe_machine import (
 )
 from btard.peer.doctor.probe_network import probe_address
 from btard.peer.doctor.settings import DoctorSettings
-from btard.peer.joining import load_run_task
+from btard.peer.meeting.joining import load_run_task
 from btard.peer.settings import PeerSettings
 from btard.peer.visit.sight import Sight, look
 from btard.peer.visit.visitor import visiting
@@ -52,7 +52,7 @@ from btard.version import PROTOCOL_VERSION
 _MOST_CLOCKS = 32
 
 
-class Examination:
+class Checkup:
     """One examination of this machine, and of its way into a swarm if one is given.
 
     Args:
@@ -67,7 +67,7 @@ class Examination:
         self._announce = announce
         self._manifest: RunManifest | None = None
 
-    async def run(self) -> AsyncIterator[Finding]:
+    async def run(self) -> AsyncIterator[CheckResult]:
         """Yield the findings as they come; bounded by a few times `--timeout`, and by loading the run's data.
 
         Raises:
@@ -82,10 +82,10 @@ class Examination:
         good: list[Answer] = []
         for answer in answers:
             finding = check_address(answer)
-            if finding.outcome is Outcome.OK:
+            if finding.outcome is CheckOutcome.OK:
                 good.append(answer)
             yield finding
-        if p2pd.outcome is not Outcome.OK:
+        if p2pd.outcome is not CheckOutcome.OK:
             yield untested("network", "the network could not be tested further, since p2pd cannot run")
         elif settings.initial_peers and not good:
             yield untested("network", "the network could not be tested further, since no initial peer answers")
@@ -99,7 +99,7 @@ class Examination:
         if numerics.torch:
             yield check_tolerance(probe_tolerance(settings.tolerance, numerics.numerics, self._manifest))
 
-    async def _visit(self, reached: list[Answer]) -> AsyncIterator[Finding]:
+    async def _visit(self, reached: list[Answer]) -> AsyncIterator[CheckResult]:
         settings = self._settings
         try:
             async with visiting(
@@ -115,7 +115,9 @@ class Examination:
         except UserError as error:
             yield failed("p2p network", str(error))
 
-    async def _look_around(self, node: Libp2pNode, known: set[PeerId], reached: list[Answer]) -> AsyncIterator[Finding]:
+    async def _look_around(
+        self, node: Libp2pNode, known: set[PeerId], reached: list[Answer]
+    ) -> AsyncIterator[CheckResult]:
         settings = self._settings
         sight: Sight | None = None
         if known:
@@ -142,7 +144,7 @@ class Examination:
         if known:
             yield check_clock(await self._clocks(node, known, sight))
 
-    async def _data(self, manifest: RunManifest) -> Finding:
+    async def _data(self, manifest: RunManifest) -> CheckResult:
         settings = self._settings
         mine = PeerSettings(
             initial_peers=settings.initial_peers,

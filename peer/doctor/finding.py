@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class Outcome(StrEnum):
+class CheckOutcome(StrEnum):
     """How a check ended."""
 
     OK = "ok"
@@ -16,24 +16,24 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True)
-class Finding:
+class CheckResult:
     """What a check found: a sentence that names the hop, and after a failure what to do."""
 
     check: str
-    outcome: Outcome
+    outcome: CheckOutcome
     sentence: str
 
 
-def ok(check: str, sentence: str) -> Finding:
+def ok(check: str, sentence: str) -> CheckResult:
     """Return the finding of a check that holds."""
-    return Finding(check, Outcome.OK, sentence)
+    return CheckResult(check, CheckOutcome.OK, sentence)
 
 
-def failed(check: str, sentence: str) -> Finding:
+def failed(check: str, sentence: str) -> CheckResult:
     """Return the finding of a check that does not hold."""
-    return Finding(check, Outcome.FAILED, sentence)
+    return CheckResult(check, CheckOutcome.FAILED, sentence)
 
 
-def untested(check: str, sentence: str) -> Finding:
+def untested(check: str, sentence: str) -> CheckResult:
     """Return the finding of a check that could not be made."""
-    return Finding(check, Outcome.UNTESTED, sentence)
+    return CheckResult(check, CheckOutcome.UNTESTED, sentence)

@@ -19,8 +19,8 @@ from btard.peer.doctor.check_machine import (
     NumericsFacts,
     ToleranceFacts,
 )
-from btard.peer.settings import Device
 from btard.swarm.manifest import RunManifest
+from btard.vocabulary import Device
 
 _HEAD = 64
 
@@ -108,7 +108,7 @@ def probe_numerics(device: Device, precision: str) -> NumericsFacts:
         import torch
 
         from btard.swarm.calibration import numerics
-        from btard.tasks.training_state import Precision
+        from btard.vocabulary import Precision
     except Exception as error:  # a broken wheel raises whatever its libraries raise
         return NumericsFacts("", f"{type(error).__name__}: {error}"[:200], None, False, gpu, device.value, "")
     usable = torch.cuda.is_available()
@@ -128,12 +128,12 @@ def probe_tolerance(path: Path, here: str, manifest: RunManifest | None) -> Tole
     """Return what `btard calibrate` has left in a file."""
     from pydantic import ValidationError
 
-    from btard.round.rules import Validation
     from btard.swarm.calibration import Tolerance
+    from btard.vocabulary import Validation
 
     facts = ToleranceFacts(path, None, here)
     if manifest is not None:
-        task = f"{manifest.task} {manifest.size}"
+        task = f"{manifest.chosen_task} {manifest.size}"
         exact = manifest.validation is Validation.EXACT
         facts = ToleranceFacts(path, None, here, run_task=task, convict=manifest.convict, exact=exact)
     fields = vars(facts)

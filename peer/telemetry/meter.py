@@ -12,11 +12,11 @@ from prometheus_client.metrics_core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from btard.identity import PeerId
-from btard.program import installed_version
 from btard.round.actions import OutcomeKind, Stopped, Voided
 from btard.round.evidence.evidence import Offence
 from btard.round.roster import Roster
-from btard.swarm.details import Found
+from btard.swarm.records.details import Found
+from btard.swarm.telemetry.labels import build_info, label
 from btard.transport.libp2p import Counters
 from btard.transport.stages import Stage
 
@@ -61,17 +61,6 @@ class _Traffic(Collector):
         yield family
 
 
-def build_info(registry: CollectorRegistry, program: str, numerics: str) -> None:
-    """Register what runs here."""
-    info = Gauge(
-        "btard_build_info",
-        "Always 1; the version of the software, and what decides how a peer rounds numbers.",
-        ["program", "version", "numerics"],
-        registry=registry,
-    )
-    info.labels(program, installed_version(), numerics).set(1)
-
-
 class PeerMeter:
     """Counts what one peer does, into a registry that `MetricsEndpoint` serves.
 
@@ -92,7 +81,7 @@ class PeerMeter:
     ) -> None:
         self._key = key
         build_info(registry, "btard-peer", numerics)
-        info = Gauge("btard_peer_info", "Always 1; who this is.", ["peer", "experiment", "run_id"], registry=registry)
+        info = Gauge("btard_peer_info", "Always 1; the peer.", ["peer", "experiment", "run_id"], registry=registry)
         info.labels(str(key), experiment, run_id).set(1)
         registry.register(_Traffic(counters))
 
@@ -181,8 +170,3 @@ class PeerMeter:
         self._stops.labels(label(outcome.kind)).inc()
         self._member.set(0)
         self._probation.set(0)
-
-
-def label(member: Offence | OutcomeKind | Stage | Found) -> str:
-    """Return the value of a label for a member of an enumeration."""
-    return member.name.lower()

@@ -8,15 +8,15 @@ from btard.peer.settings import PeerSettings
 from btard.peer.telemetry.meter import PeerMeter, PeerStep
 from btard.round.actions import Stopped, Voided
 from btard.round.roster import Roster
-from btard.swarm.details import Found
 from btard.swarm.manifest import RunManifest
-from btard.swarm.telemetry.settings import WandbMode
+from btard.swarm.records.details import Found
+from btard.swarm.telemetry.validation_watch import ValidationWatch
 from btard.swarm.telemetry.wandb_run import WandbRun
-from btard.swarm.validation_watch import ValidationWatch
+from btard.vocabulary import WandbMode
 
 
 class Recorder:
-    """Passes on what happens to whoever records it."""
+    """Passes on what happens to all recorders."""
 
     def __init__(self, meter: PeerMeter, wandb: WandbRun | None, watch: ValidationWatch) -> None:
         self._meter = meter

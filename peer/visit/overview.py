@@ -1,4 +1,4 @@
-"""From the records of a run to a row a peer: where it stands, what it tells, and why who is gone is gone."""
+"""From the records of a run to a row a peer: where it stands, what it tells, and why a lost one is gone."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from btard.errors import UserError
 from btard.identity import PeerId
 from btard.peer.visit.sight import Sight
 from btard.printable import printable
+from btard.round.draw import nobody_is_validated
 from btard.round.evidence.evidence import Offence
 from btard.round.roster import Roster
-from btard.round.unvalidated import nobody_is_validated
 from btard.swarm.bans import BanEntry
 
 MAX_ROWS = 1024
@@ -97,7 +97,7 @@ class Overview:
 
 
 def overview(sight: Sight) -> Overview:
-    """Return the rows of a run: members first, then who waits; bans in the order of steps."""
+    """Return the rows of a run: members first, then waiting peers; bans in the order of steps."""
     roster = sight.roster
     members = roster.members if roster is not None else ()
     banned = roster.banned if roster is not None else frozenset()
@@ -110,7 +110,7 @@ def overview(sight: Sight) -> Overview:
         experiment=printable(manifest.experiment),
         run_id=manifest.run_id,
         coordinator=str(sight.coordinator),
-        task=printable(f"{manifest.task} {manifest.size}"),
+        task=printable(f"{manifest.chosen_task} {manifest.size}"),
         step=roster.step if roster is not None else None,
         total_steps=manifest.total_steps,
         finished=sight.finished,

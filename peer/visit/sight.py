@@ -1,7 +1,7 @@
 """What the signed records of a run say at one moment. All bytes come from strangers; each record is checked by itself.
 
 The manifest and the roster carry the coordinator's signature. Metrics, addresses and bans carry their author's, so they
-are that peer's own words and prove nothing; who waits is what the peers say that were asked.
+are that peer's own words and prove nothing; which peers wait is what the asked peers say.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ import time
 from dataclasses import dataclass
 
 from btard.identity import MessageKind, PeerId
-from btard.peer.joining import find_manifest
-from btard.peer.knocking import ask_directory
-from btard.peer.rosters import Rosters
+from btard.peer.meeting.joining import find_manifest
+from btard.peer.meeting.knocking import ask_directory
+from btard.peer.meeting.rosters import Rosters
 from btard.round.roster import Roster
 from btard.swarm.bans import Bans
 from btard.swarm.manifest import RunManifest
-from btard.swarm.records import Join, Metrics, read_records
+from btard.swarm.records.record import Join, Metrics, read_records
 from btard.transport.libp2p import Libp2pNode
 
 
@@ -27,9 +27,9 @@ class Sight:
 
     Attributes:
         time: of the look, seconds since the epoch by this machine's clock.
-        coordinator: who signed the manifest and the roster.
+        coordinator: the signer of the manifest and the roster.
         roster: the newest one that the coordinator has published, None before the first.
-        waiting: who waits at the doors of the peers that were asked.
+        waiting: peers at the doors of the peers that were asked.
         finished: whether the run is over.
         joins, metrics, bans: by author.
     """
@@ -45,13 +45,13 @@ class Sight:
     bans: dict[PeerId, Bans]
 
 
-async def look(node: Libp2pNode, known: set[PeerId], timeout: float) -> Sight:
+async def look(node: Libp2pNode, known: set[PeerId], timeout_seconds: float) -> Sight:
     """Read the records of the run that the peers in `known` tell of.
 
     Raises:
-        UserError: no run is announced within `timeout` seconds, or its manifest is of another version.
+        UserError: no run is announced within `timeout_seconds`, or its manifest is of another version.
     """
-    signed, manifest = await find_manifest(node.transport, known, timeout)
+    signed, manifest = await find_manifest(node.transport, known, timeout_seconds)
     coordinator, run, records = signed.author, manifest.run, node.records
     rosters = Rosters(records, node.transport, coordinator, run, known)
     record = await rosters.look()

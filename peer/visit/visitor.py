@@ -16,7 +16,7 @@ from btard.transport.libp2p.node import LOOPBACK
 @asynccontextmanager
 async def visiting(
     initial_peers: Sequence[str],
-    timeout: float,
+    timeout_seconds: float,
     *,
     host_maddrs: Sequence[str] = LOOPBACK,
     announce_maddrs: Sequence[str] = (),
@@ -28,7 +28,7 @@ async def visiting(
 
     Args:
         initial_peers: as `--initial-peers` takes them.
-        timeout: seconds for each hop: finding out who answers there, starting p2pd, dialling.
+        timeout_seconds: seconds for each hop: finding out which peer answers there, starting p2pd, dialling.
         host_maddrs: where p2pd listens.
         announce_maddrs: addresses to tell others instead of those found.
         public: use NAT port mapping, AutoNAT and relays.
@@ -36,13 +36,13 @@ async def visiting(
     Raises:
         UserError: names the hop that failed.
     """
-    maddrs = await resolve_initial_peers(initial_peers, timeout)
+    maddrs = await resolve_initial_peers(initial_peers, timeout_seconds)
     known = {split_maddr(maddr)[0] for maddr in maddrs}
     with tempfile.TemporaryDirectory(prefix="btard-visit-") as directory:
         node = await Libp2pNode.create(
             Path(directory) / "identity.key",
             maddrs,
-            startup_timeout=timeout,
+            startup_timeout_seconds=timeout_seconds,
             host_maddrs=host_maddrs,
             announce_maddrs=announce_maddrs,
             public=public,

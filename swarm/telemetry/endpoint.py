@@ -11,11 +11,11 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry, disable_created_metrics
 from prometheus_client.exposition import generate_latest
 
-from btard.swarm.telemetry.address import Address, bind
-from btard.swarm.telemetry.guard import Guard
-from btard.swarm.telemetry.http import Request, Response
-from btard.swarm.telemetry.server import Connection, HttpServer
-from btard.swarm.telemetry.token import read_token
+from btard.swarm.http.address import Address, bind
+from btard.swarm.http.guard import Guard
+from btard.swarm.http.messages import Request, Response
+from btard.swarm.http.server import Connection, HttpServer
+from btard.swarm.http.token import read_token
 
 logger = logging.getLogger(__name__)
 

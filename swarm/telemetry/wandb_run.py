@@ -9,7 +9,7 @@ from typing import Any
 
 from btard.errors import UserError
 from btard.logs import writes_json
-from btard.swarm.telemetry.settings import WandbMode
+from btard.vocabulary import WandbMode
 
 logger = logging.getLogger(__name__)
 

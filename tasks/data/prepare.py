@@ -3,9 +3,7 @@
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -16,6 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 from btard.errors import UserError
 from btard.tasks.data.hub import HubAccess, pinned
+from btard.tasks.data.progress import PreparationProgress, PreparationStage, ProgressListener
 from btard.tasks.data.sources import Piece, Source, TextSource, TokenRows, corpus_identity, open_source
 from btard.tasks.data.spec import DataSpec
 from btard.tasks.data.tokenised import (
@@ -36,25 +35,6 @@ _HELD_OUT_SHARE = 20
 _SENTENCE_END = re.compile(r"(?<=[.!?;:])\s+|\n\s*\n\s*")
 _PIECES_AT_ONCE = 64
 _REPORTS = 200
-
-
-class Stage(StrEnum):
-    """What a preparation is doing."""
-
-    TOKENIZER = "training the tokenizer"
-    TOKENS = "tokenising"
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a stage is, in the source's unit (characters or rows)."""
-
-    stage: Stage
-    done: int
-    total: int
-
-
-ProgressListener = Callable[[Progress], None]
 
 
 class TokenisedRequest(BaseModel):
@@ -146,7 +126,9 @@ def _write(
     elif isinstance(source, TokenRows):
         raise UserError(f"{spec.location} is tokenised already; name the tokenizer that it was tokenised with")
     else:
-        encoder = train(request.tokenizer, (piece.text for piece in _reported(source, Stage.TOKENIZER, progress)))
+        encoder = train(
+            request.tokenizer, (piece.text for piece in _reported(source, PreparationStage.TOKENIZER, progress))
+        )
     (folder / TOKENIZER_FILE).write_text(encoder.tokenizer.to_str(), encoding="utf-8", newline="\n")
 
     tokens, starts = _write_tokens(folder, source, encoder, request, progress)
@@ -178,7 +160,7 @@ def _write_tokens(
     if isinstance(source, TokenRows):
         segments = _given_segments(source, encoder, request, progress)
     else:
-        segments = _encoded_segments(_reported(source, Stage.TOKENS, progress), encoder, request)
+        segments = _encoded_segments(_reported(source, PreparationStage.TOKENS, progress), encoder, request)
     dtype = "<u2" if encoder.tokenizer.get_vocab_size() <= 1 << 16 else "<u4"
     count = 0
     starts: list[npt.NDArray[np.int64]] = []
@@ -228,7 +210,7 @@ def _given_segments(
             )
         yield [*(tokens[~np.isin(tokens, marks)] for tokens in rows), between]
         if done % max(1, source.total_units // _REPORTS) == 0:
-            progress(Progress(Stage.TOKENS, done, source.total_units))
+            progress(PreparationProgress(PreparationStage.TOKENS, done, source.total_units))
 
 
 def _separator(encoder: Encoder, request: TokenisedRequest) -> npt.NDArray[np.int64]:
@@ -236,16 +218,16 @@ def _separator(encoder: Encoder, request: TokenisedRequest) -> npt.NDArray[np.in
     return np.array([] if token is None else [encoder.tokenizer.token_to_id(token)], dtype=np.int64)
 
 
-def _reported(source: TextSource, stage: Stage, progress: ProgressListener) -> Iterator[Piece]:
+def _reported(source: TextSource, stage: PreparationStage, progress: ProgressListener) -> Iterator[Piece]:
     done = reported = 0
-    progress(Progress(stage, 0, source.total_units))
+    progress(PreparationProgress(stage, 0, source.total_units))
     for piece in source.pieces():
         yield piece
         done += piece.units
         if done - reported >= source.total_units // _REPORTS:
             reported = done
-            progress(Progress(stage, min(done, source.total_units), source.total_units))
-    progress(Progress(stage, source.total_units, source.total_units))
+            progress(PreparationProgress(stage, min(done, source.total_units), source.total_units))
+    progress(PreparationProgress(stage, source.total_units, source.total_units))
 
 
 def _grouped(pieces: Iterator[Piece]) -> Iterator[list[Piece]]:

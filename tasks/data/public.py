@@ -90,11 +90,11 @@ class PublicData(BaseModel):
             flags = "--data and --tokenizer" if self.own_tokenizer else "--data"
             raise UserError(
                 f"the run trains on a corpus of its coordinator's own, with the fingerprint {fingerprint[:16]}: get it "
-                f"from whoever runs the coordinator, and say where it is by {flags}"
+                f"from the owner of the coordinator, and say where it is by {flags}"
             )
         if self.own_tokenizer and tokenizer is None:
             raise UserError(
-                "the run uses a tokenizer of its coordinator's own: get it from whoever runs the coordinator, and say "
+                "the run uses a tokenizer of its coordinator's own: get it from the owner of the coordinator, and say "
                 "where it is by --tokenizer"
             )
         if own is not None:

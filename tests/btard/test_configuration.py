@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field, model_validator
 
-from btard.configuration import Option, Port, Probability, Settings, TauSettings, describe, load_settings, to_yaml
+from btard.configuration import Group, Option, Port, Probability, Settings, describe, load_settings, to_yaml
+from btard.configuration.shared.protocol import TauSettings
 from btard.errors import UserError
 
 
@@ -28,16 +29,18 @@ class Example(TauSettings):
     Not part of the help.
     """
 
-    run_id: Annotated[str, Option("name of the run", group="Run")]
-    mode: Annotated[Mode, Option("how validators compare", group="Run")] = Mode.EXACT
-    identity_path: Annotated[Path | None, Option("key file", group="Run")] = None
-    dht_port: Annotated[Port, Option("port of the DHT", unit="port", group="Network")] = 31337
-    initial_peers: Annotated[tuple[str, ...], Option("peers to join", group="Network")] = ()
-    client_mode: Annotated[bool, Option("do not listen", group="Network")] = False
-    timeout: Annotated[float, Field(gt=0), Option("longest wait", unit="seconds", group="Network")] = 1.5
-    start: Annotated[int, Field(ge=0), Option("first step", unit="steps", group="Attack", env=("ATTACK_START",))] = 3000
+    run_id: Annotated[str, Option("name of the run", group=Group.GENERAL)]
+    mode: Annotated[Mode, Option("how validators compare", group=Group.GENERAL)] = Mode.EXACT
+    identity_path: Annotated[Path | None, Option("key file", group=Group.GENERAL)] = None
+    dht_port: Annotated[Port, Option("port of the DHT", unit="port", group=Group.NETWORK)] = 31337
+    initial_peers: Annotated[tuple[str, ...], Option("peers to join", group=Group.NETWORK)] = ()
+    client_mode: Annotated[bool, Option("do not listen", group=Group.NETWORK)] = False
+    timeout: Annotated[float, Field(gt=0), Option("longest wait", unit="seconds", group=Group.NETWORK)] = 1.5
+    start: Annotated[
+        int, Field(ge=0), Option("first step", unit="steps", group=Group.BYZANTINE, env=("ATTACK_START",))
+    ] = 3000
     check: Annotated[
-        Probability | None, Option("lottery", unit="probability", group="Attack", env=("CHECK_PROBA",))
+        Probability | None, Option("lottery", unit="probability", group=Group.BYZANTINE, env=("CHECK_PROBA",))
     ] = None
 
     @model_validator(mode="after")
@@ -211,10 +214,25 @@ def test_help_tells_every_flag_with_default_unit_and_environment(capsys: pytest.
     assert max(map(len, text.splitlines())) <= 120
 
 
-def test_groups_stay_together_and_the_own_ones_come_first() -> None:
+def test_groups_stay_together_in_the_order_of_headings() -> None:
     groups = [row.group for row in describe(Example)]
-    assert list(dict.fromkeys(groups)) == ["Run", "Network", "Attack", "Aggregation"]
-    assert groups == sorted(groups, key=["Run", "Network", "Attack", "Aggregation"].index)
+    assert list(dict.fromkeys(groups)) == [Group.GENERAL, Group.NETWORK, Group.AGGREGATION, Group.BYZANTINE]
+    assert groups == sorted(groups, key=list(Group).index)
+
+
+def test_another_default_leaves_a_setting_in_its_place() -> None:
+    class Nearer(Example):
+        timeout: Annotated[float, Field(gt=0), Option("longest wait", unit="seconds", group=Group.NETWORK)] = 0.5
+
+    assert [row.flag for row in describe(Nearer)] == [row.flag for row in describe(Example)]
+    assert [row.default for row in describe(Nearer) if row.flag == "--timeout"] == ["0.5"]
+
+
+def test_a_heading_that_is_none_is_refused() -> None:
+    with pytest.raises(TypeError, match="misplaced stands under 'Elsewhere'"):
+
+        class Broken(Settings):
+            misplaced: Annotated[int, Option("x", group="Elsewhere")] = 1  # type: ignore[arg-type]
 
 
 def test_a_settings_class_refuses_a_field_without_help() -> None:
@@ -245,7 +263,8 @@ def test_variables_of_sibling_programs_are_tolerated(tmp_path: Path) -> None:
     (information / "METADATA").write_text("Metadata-Version: 2.1\nName: sibling\nVersion: 1.0\n")
     (information / "entry_points.txt").write_text("[btard.settings]\nsibling = sibling:S\nabsent = absent_program:S\n")
     script = (
-        "from btard.configuration import TauSettings, load_settings, installed_settings\n"
+        "from btard.configuration import load_settings, installed_settings\n"
+        "from btard.configuration.shared.protocol import TauSettings\n"
         "print(load_settings(TauSettings, ['--tau', '2'], program='p').tau, 'absent' in installed_settings())"
     )
     result = subprocess.run(

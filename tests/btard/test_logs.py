@@ -1,4 +1,4 @@
-"""The log of a daemon: with JSON every line is an object, whatever is said and by whom."""
+"""The log of a daemon: with JSON every line is an object, whatever is said."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from btard.errors import UserError
-from btard.logs import MOMENT, JsonFormatter, LogFormat, TextFormatter, tell_error
+from btard.logs import MOMENT, JsonFormatter, TextFormatter, tell_error
+from btard.vocabulary import LogFormat
 
 
 @pytest.fixture(autouse=True)

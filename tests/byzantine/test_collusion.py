@@ -39,12 +39,12 @@ def mixed(
         peers, steps=steps, seed=seed, behaviours=behaviours, rules=rules, conditions=NetworkConditions(delay), tau=tau
     )
     for peer in swarm.peers:
-        peer.spoiled = lambda batch, parameters: -seeded_gradient(batch, parameters)
+        peer.trainer.spoiled = lambda batch, parameters: -seeded_gradient(batch, parameters)
     return swarm.run()
 
 
 def check_justice(swarm: Swarm) -> set[int]:
-    """Assert that no honest peer is banned, that all agree, and that all evidence holds; return who is banned."""
+    """Assert that no honest peer is banned, that all agree, and that all evidence holds; return the banned peers."""
     swarm.check_agreement()
     banned = set()
     for peer in swarm.honest:
@@ -63,7 +63,7 @@ def check_justice(swarm: Swarm) -> set[int]:
         pytest.param(("SIGN_FLIPPING", "LAZY_VALIDATOR"), id="sender and validator"),
         pytest.param(("WRONG_AGGREGATE", "PERJURY"), id="owner and judge"),
         pytest.param(("FALSE_ACCUSATION", "PERJURY"), id="accuser and judge"),
-        pytest.param(("NO_REVEAL", "SIGN_FLIPPING"), id="who aborts the draw and who fears it"),
+        pytest.param(("NO_REVEAL", "SIGN_FLIPPING"), id="one aborts the draw and one fears it"),
     ],
 )
 def test_pairs(names: tuple[str, str]) -> None:

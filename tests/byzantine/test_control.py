@@ -17,6 +17,7 @@ from btard.byzantine.membership.poisoned_state import PoisonedState
 from btard.byzantine.membership.sybil_crowd import SybilCrowd
 from btard.byzantine.membership.sybil_sleeper import SybilSleeper
 from btard.byzantine.settings import BehaviourSettings
+from btard.executor import Executor
 from btard.hashing import digest
 from btard.identity import Envelope, MessageKind, PeerId
 from btard.round.actions import Stopped, Voided
@@ -26,10 +27,11 @@ from btard.round.evidence.file import to_json
 from btard.round.messages.accusations import Opinion
 from btard.round.messages.bodies import Commit
 from btard.round.rules import VerificationRules
-from btard.round.vectors.partition import WireType
-from btard.round.vectors.work import Finding, examine
+from btard.round.work.examination import Finding
 from btard.swarm.bans import BanBook
 from btard.transport.memory import SimulatedPeer
+from btard.vectors.momentum import Link
+from btard.vocabulary import WireType
 from tests.btard.round.bans import evidence_of
 from tests.btard.round.swarm import RULES, Swarm, keys, verdicts, voids
 
@@ -40,19 +42,22 @@ def settings(**values: object) -> BehaviourSettings:
     return BehaviourSettings.model_validate({"attack_start": 0, "collude_patience": 0.0} | values)
 
 
-class OtherHardware(SimulatedPeer):
+class Imprecise(Executor):
     """Recomputes others' gradients with rounding errors of its own."""
 
     error = 1e-3
 
-    def _finding(self, target: PeerId) -> Finding:
-        record = self.session.record
-        finding = super()._finding(target)
-        if record is None or target not in record.submitters:
-            return finding
-        true = self.gradient(record.roster.batch_seed(target), self._before)
-        noise = torch.randn(true.shape, generator=torch.Generator().manual_seed(self.peer_id[-1]))
-        return examine(record, target, true + self.error * true.norm() * noise / noise.norm())
+    async def required(self, record: Attempt, target: PeerId, link: Link | None) -> torch.Tensor | None:
+        true = await super().required(record, target, link)
+        assert true is not None
+        noise = torch.randn(true.shape, generator=torch.Generator().manual_seed(record.seats.me[-1]))
+        return true + self.error * true.norm() * noise / noise.norm()
+
+
+class OtherHardware(SimulatedPeer):
+    """Rounds otherwise than others."""
+
+    executor_type = Imprecise
 
 
 def quiet(swarm: Swarm) -> bool:
@@ -78,7 +83,7 @@ def test_other_numerics_on_both_sides_give_no_verdict(drift: float) -> None:
 
 
 def test_a_charge_between_the_thresholds_costs_and_harms_nobody() -> None:
-    """Everyone is off by something, and one accuses whoever it checks: no majority finds guilt, nor innocence."""
+    """Everyone is off by something, and one accuses all that it checks: no majority finds guilt, nor innocence."""
     behaviours: dict[int, Behaviour] = {i: Drift(settings(drift=0.028), bytes([i])) for i in range(8)}
     behaviours[3] = HastyValidator(settings(), b"3")
     between = dataclasses.replace(CHECKED, verification=VerificationRules(validators=3.0, accuse=0.08, convict=0.04))
@@ -90,22 +95,28 @@ def test_a_charge_between_the_thresholds_costs_and_harms_nobody() -> None:
     assert all(len(peer.finished()) == 6 for peer in swarm.peers)
 
 
-class Fleeting(SimulatedPeer):
+class Unsteady(Executor):
     """Finds a fault when it first looks at a vector, and none when it looks again: a bit has flipped in its memory."""
 
     looks = 0
 
-    def _look_at(self, record: Attempt, target: PeerId) -> Finding:
+    async def look(self, record: Attempt, target: PeerId, link: Link | None) -> Finding:
         self.looks += 1
-        found = super()._look_at(record, target)
+        found = await super().look(record, target, link)
         return dataclasses.replace(found, opinion=Opinion.GUILTY, accuse=True) if self.looks % 2 else found
+
+
+class Fleeting(SimulatedPeer):
+    """Has an unsteady memory."""
+
+    executor_type = Unsteady
 
 
 def test_a_validator_accuses_only_of_what_it_finds_twice() -> None:
     swarm = Swarm(8, steps=6, rules=CHECKED, peer_type=Fleeting).run()
     swarm.check_agreement()
     assert quiet(swarm)
-    assert sum(peer.looks for peer in swarm.peers if isinstance(peer, Fleeting)) >= 10
+    assert sum(peer.executor.looks for peer in swarm.peers if isinstance(peer.executor, Unsteady)) >= 10
 
 
 def test_an_accusation_that_no_judge_reproduces_costs_nothing() -> None:
@@ -115,8 +126,8 @@ def test_an_accusation_that_no_judge_reproduces_costs_nothing() -> None:
     between = dataclasses.replace(CHECKED, verification=VerificationRules(validators=3.0, accuse=0.08, convict=0.04))
     swarm = Swarm(8, steps=6, seed=0, behaviours=behaviours, rules=between, peer_type=OtherHardware)
     for i, peer in enumerate(swarm.peers):
-        assert isinstance(peer, OtherHardware)
-        peer.error = 0.2 if i == 3 else 1e-9
+        assert isinstance(peer.executor, Imprecise)
+        peer.executor.error = 0.2 if i == 3 else 1e-9
     begin(swarm)
     failed = voids(swarm.peers[0])
     assert failed, "it has accused somebody"

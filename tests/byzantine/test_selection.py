@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from btard import plugins
 from btard.behaviour import Behaviour
-from btard.byzantine import selection
 from btard.byzantine.gradients.constant_direction import ConstantDirection
 from btard.byzantine.gradients.label_flipping import LabelFlipping
 from btard.byzantine.gradients.sign_flipping import SignFlipping
@@ -102,7 +102,7 @@ def test_an_ambiguous_or_empty_installation(
     monkeypatch: pytest.MonkeyPatch, installed: list[str], message: str
 ) -> None:
     entries = EntryPoints(EntryPoint("TWICE", value, BEHAVIOURS_GROUP) for value in installed)
-    monkeypatch.setattr(selection, "entry_points", lambda group: entries)
+    monkeypatch.setattr(plugins, "_installed", lambda group, path: entries)
     with pytest.raises(UserError, match=message):
         make_behaviour(BehaviourSettings(attack_type="TWICE"), seed=b"")
 

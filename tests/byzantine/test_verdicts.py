@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from btard.behaviour import Behaviour
-from btard.byzantine.control.crash import Crash
 from btard.byzantine.selection import BEHAVIOURS_GROUP, make_behaviour
 from btard.byzantine.settings import BehaviourSettings
 from btard.round.actions import Stopped
@@ -39,7 +38,7 @@ class Case:
         steps: of the run.
         settings: beside ATTACK_TYPE and ATTACK_START.
         momentum: factor of worker momentum in the run.
-        seed: of all draws: who is a validator, who a witness.
+        seed: of all draws, which choose validators and witnesses.
         clip: the longest vector that the run allows.
     """
 
@@ -119,7 +118,7 @@ CASES: dict[str, Case] = {
     "NO_REVEAL": SUSPENDED,
     "LATE_REVEAL": NOTHING,
     "EARLY_REVEAL": NOTHING,
-    # Who commits first has lent its share, and is honest.
+    # The first one to commit has lent its share, and is honest.
     "COPY_COMMITMENT": Case((Offence.FALSE_REVEAL,), spared=1),
     "EQUIVOCATE_REVEAL": Case((Offence.FALSE_REVEAL, Offence.EQUIVOCATION)),
     # Court.
@@ -170,9 +169,7 @@ def swarm_of(name: str, case: Case, **settings: object) -> Swarm:
     rules = dataclasses.replace(RULES, verification=verification, aggregation=aggregation)
     swarm = Swarm(PEERS, steps=case.steps, seed=case.seed, behaviours=behaviours, rules=rules, peer_type=Careful)
     for peer in swarm.peers:
-        peer.spoiled = lambda batch, parameters: -seeded_gradient(batch, parameters)
-        if isinstance(peer.behaviour, Crash):
-            peer.behaviour.die = peer.crash  # type: ignore[method-assign]
+        peer.trainer.spoiled = lambda batch, parameters: -seeded_gradient(batch, parameters)
     return swarm
 
 
@@ -203,7 +200,7 @@ def check(swarm: Swarm, case: Case) -> None:
 
 
 def test_every_installed_behaviour_has_a_case() -> None:
-    ours = {entry.name for entry in entry_points(group=BEHAVIOURS_GROUP) if entry.module.startswith("byzantine.")}
+    ours = {entry.name for entry in entry_points(group=BEHAVIOURS_GROUP) if entry.module.startswith("btard.byzantine.")}
     assert ours == CASES.keys()
 
 
@@ -219,7 +216,7 @@ def test_verdict(name: str) -> None:
 def test_the_behaviour_carries_its_name(name: str) -> None:
     behaviour = make_behaviour(BehaviourSettings(attack_type=name), seed=b"")
     assert behaviour.name == name
-    assert (type(behaviour).__module__.startswith("byzantine.")) is (name != "NONE")
+    assert (type(behaviour).__module__.startswith("btard.byzantine.")) is (name != "NONE")
 
 
 @pytest.mark.parametrize("name", sorted(set(CASES) - {"CRASH", "SYBIL_CROWD"}))

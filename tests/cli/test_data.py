@@ -54,7 +54,9 @@ def test_digits_need_no_folder(capsys: pytest.CaptureFixture[str]) -> None:
     ("arguments", "says"),
     [
         (["--task", "chess"], "no task 'chess'"),
-        (["--size", "huge"], "no size 'huge'"),
+        (["--size", "huge"], "no size 'huge'; it has tiny, small"),
+        (["--task", "gpt:width=9"], "the task gpt has no setting 'width'; it has none"),
+        (["--task", "gpt:width"], "must be NAME or NAME:KEY=VALUE,KEY=VALUE"),
         (["--data", "nowhere.txt"], "neither 'builtin', an existing file"),
         (["--task", "digits", "--data", "hub:owner/mnist"], "only its built-in data"),
         (["--tokenizer", "/no/such/file"], "there is no tokenizer at /no/such/file"),
@@ -66,12 +68,25 @@ def test_mistakes_are_one_sentence(arguments: list[str], says: str, tmp_path: Pa
     assert "\n" not in str(refusal.value)
 
 
-def test_help_shows_tasks_sizes_and_defaults(capsys: pytest.CaptureFixture[str]) -> None:
+def test_tasks_are_listed_with_their_sizes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["tasks"]) == 0
+    assert capsys.readouterr().out.splitlines() == ["albert: tiny, large", "digits: tiny", "gpt: tiny, small"]
+    with pytest.raises(UserError, match="no task 'chess'"):
+        main(["tasks", "gpt", "chess"])
+
+
+def test_help_shows_tasks_and_defaults(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as left:
         main(["prepare", "--help"])
     assert left.value.code == 0
     text = " ".join(capsys.readouterr().out.split())
-    for part in ("albert: tiny, large", "default: tiny", "default: ~/.cache/btard/data", "OWNER/NAME:CONFIGURATION"):
+    for part in (
+        "one of albert, digits, gpt",
+        "btard data tasks",
+        "default: tiny",
+        "default: ~/.cache/btard/data",
+        "OWNER/NAME:CONFIGURATION",
+    ):
         assert part in text
 
 
@@ -79,7 +94,9 @@ def test_help_and_mistakes_do_not_wait_for_torch() -> None:
     program = (
         "import sys; from btard.errors import UserError; from btard.cli.data import main\n"
         "try: main(['prepare', '--task', 'chess'])\n"
-        "except UserError: print({'torch', 'transformers', 'datasets'} & set(sys.modules))"
+        "except UserError: pass\n"
+        "try: main(['prepare', '--help'])\n"
+        "except SystemExit: print({'torch', 'transformers', 'datasets'} & set(sys.modules))"
     )
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == "set()"
+    assert found.stdout.splitlines()[-1] == "set()"

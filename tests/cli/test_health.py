@@ -11,11 +11,7 @@ from pathlib import Path
 import pytest
 
 from btard.cli import health
-from btard.transport.libp2p.node import HEARTBEAT_FILE
-
-
-def test_the_daemon_and_the_check_name_the_same_file() -> None:
-    assert health.HEARTBEAT_FILE == HEARTBEAT_FILE
+from btard.vocabulary import HEARTBEAT_FILE
 
 
 @pytest.mark.parametrize(("age", "code"), [(0.0, 0), (50.0, 0), (70.0, 1), (-3600.0, 1)])

@@ -10,10 +10,9 @@ import pytest
 
 from btard.cli import main as program
 from btard.cli.roster import main
-from btard.coordinator.events import CoordinatorEvent
 from btard.errors import UserError
-from btard.peer.training import PeerEvent
-from btard.swarm.event_log import EventLog
+from btard.swarm.events.log import EventLog
+from tests.swarm.events.lines import coordinator_line, peer_line
 
 A, B, C, D, E = (f"12D3KooW{letter * 44}" for letter in "abcde")
 
@@ -33,7 +32,7 @@ def told(directory: Path, capsys: pytest.CaptureFixture[str]) -> list[tuple[Any,
     return [tuple(line.values()) for line in lines]
 
 
-BEGIN = {"event": PeerEvent.JOINED, "peer": A, "step": 0, "members": [A, B, C, D], "banned": []}
+BEGIN = peer_line("joined", peer=A, step=0, members=[A, B, C, D], banned=[])
 FIRST = "in the roster that this log begins with"
 OUT = "while the peer of this log was out"
 JOINED = [(0, peer, "joined", FIRST, None) for peer in (A, B, C, D)]
@@ -43,9 +42,9 @@ def test_a_ban_that_is_taken_back_is_none(tmp_path: Path, capsys: pytest.Capture
     write(
         tmp_path,
         BEGIN,
-        {"event": PeerEvent.BANNED, "peer": B, "step": 3, "reason": "lied", "evidence": "bans/b.json"},
-        {"event": PeerEvent.WITHDRAWN, "peer": B, "step": 3},
-        {"event": PeerEvent.BANNED, "peer": B, "step": 8, "reason": "lied again", "evidence": "bans/b.json"},
+        peer_line("banned", peer=B, step=3, reason="lied", evidence="bans/b.json"),
+        peer_line("withdrawn", peer=B, step=3),
+        peer_line("banned", peer=B, step=8, reason="lied again", evidence="bans/b.json"),
     )
     assert told(tmp_path, capsys) == [
         *JOINED,
@@ -60,12 +59,12 @@ def test_a_ban_a_suspension_and_a_goodbye_are_told_once_each(
     write(
         tmp_path,
         BEGIN,
-        {"event": PeerEvent.STEP, "step": 0, "members": 4, "roster": "00"},
-        {"event": PeerEvent.BANNED, "peer": B, "step": 3, "reason": "lied", "evidence": "bans/b.json"},
-        {"event": PeerEvent.VOID, "step": 3, "suspended": [[C, "is slow"]], "banned": [[B, "lied"]], "left": []},
-        {"event": PeerEvent.VOID, "step": 5, "attempt": 0, "suspended": [], "banned": [], "left": [D]},
-        {"event": PeerEvent.ADMITTED, "peer": C, "step": 7, "probation": 27},
-        {"event": PeerEvent.FINISHED, "step": 9},
+        peer_line("step", step=0, members=4, roster="00"),
+        peer_line("banned", peer=B, step=3, reason="lied", evidence="bans/b.json"),
+        peer_line("void", step=3, suspended=[[C, "is slow"]], banned=[[B, "lied"]], left=[]),
+        peer_line("void", step=5, attempt=0, suspended=[], banned=[], left=[D]),
+        peer_line("admitted", peer=C, step=7, probation=27),
+        peer_line("finished", step=9),
     )  # fmt: skip
     assert told(tmp_path, capsys) == [
         *JOINED,
@@ -80,9 +79,9 @@ def test_what_a_peer_has_missed_while_it_was_out(tmp_path: Path, capsys: pytest.
     write(
         tmp_path,
         BEGIN,
-        {"event": PeerEvent.VOID, "step": 2, "suspended": [[A, "did not answer"]], "banned": [], "left": []},
-        {"event": PeerEvent.STOPPED, "step": 2, "kind": "suspended", "reason": "did not answer"},
-        {"event": PeerEvent.BANNED, "peer": B, "step": 4, "reason": "lied", "evidence": "bans/b.json"},
+        peer_line("void", step=2, suspended=[[A, "did not answer"]], banned=[], left=[]),
+        peer_line("stopped", step=2, kind="suspended", reason="did not answer"),
+        peer_line("banned", peer=B, step=4, reason="lied", evidence="bans/b.json"),
         {**BEGIN, "step": 9, "members": [A, C, E], "banned": [B]},
     )
     assert told(tmp_path, capsys) == [
@@ -98,15 +97,15 @@ def test_what_a_peer_has_missed_while_it_was_out(tmp_path: Path, capsys: pytest.
 @pytest.mark.parametrize(
     ("events", "line"),
     [
-        ([{"event": PeerEvent.LEFT, "step": 4, "reason": "shutdown"}], (4, A, "left", "shutdown", None)),
+        ([peer_line("left", step=4, reason="shutdown")], (4, A, "left", "shutdown", None)),
         (
-            [{"event": PeerEvent.STOPPED, "step": 4, "kind": "no majority", "reason": ""}],
+            [peer_line("stopped", step=4, kind="no majority", reason="")],
             (4, A, "suspended", "no majority", None),
         ),
         (
             [
-                {"event": PeerEvent.BANNED, "peer": A, "step": 4, "reason": "lied", "evidence": "a.json"},
-                {"event": PeerEvent.STOPPED, "step": 4, "kind": "banned", "reason": "lied"},
+                peer_line("banned", peer=A, step=4, reason="lied", evidence="a.json"),
+                peer_line("stopped", step=4, kind="banned", reason="lied"),
             ],
             (4, A, "banned", "lied", "a.json"),
         ),
@@ -121,16 +120,16 @@ def test_how_the_peer_of_the_log_itself_ended(
 def test_the_log_of_a_coordinator(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write(
         tmp_path,
-        {"event": CoordinatorEvent.STARTED, "peer": E, "run_id": "00"},
-        {"event": CoordinatorEvent.WELCOMED, "peer": A, "count": 1, "wanted": 2},
-        {"event": CoordinatorEvent.GENESIS, "step": 0, "members": [A, B, C]},
-        {"event": CoordinatorEvent.BANNED, "peer": B, "step": 6},
-        {"event": CoordinatorEvent.VERIFIED, "peer": B, "step": 4, "words": "lied", "evidence": "b.json"},
-        {"event": CoordinatorEvent.LEFT, "peer": C, "step": 8},
-        {"event": CoordinatorEvent.JOINED, "peer": C, "step": 11},
-        {"event": CoordinatorEvent.BANNED, "peer": C, "step": 12},
-        {"event": CoordinatorEvent.UNPROVEN, "peer": C, "step": 13},
-        {"event": CoordinatorEvent.FINISHED, "step": 20, "members": 1, "banned": [B, C]},
+        coordinator_line("started", peer=E, run_id="00"),
+        coordinator_line("welcomed", peer=A, count=1, wanted=2),
+        coordinator_line("genesis", step=0, members=[A, B, C]),
+        coordinator_line("banned", peer=B, step=6),
+        coordinator_line("verified", peer=B, step=4, words="lied", evidence="b.json"),
+        coordinator_line("left", peer=C, step=8),
+        coordinator_line("joined", peer=C, step=11),
+        coordinator_line("banned", peer=C, step=12),
+        coordinator_line("unproven", peer=C, step=13),
+        coordinator_line("finished", step=20, members=1, banned=[B, C]),
     )  # fmt: skip
     assert told(tmp_path, capsys) == [
         *((0, peer, "joined", "first roster", None) for peer in (A, B, C)),
@@ -142,7 +141,7 @@ def test_the_log_of_a_coordinator(tmp_path: Path, capsys: pytest.CaptureFixture[
 
 
 def test_people_read_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    banned = {"event": PeerEvent.BANNED, "peer": B, "step": 3, "reason": "lied", "evidence": "bans/b.json"}
+    banned = peer_line("banned", peer=B, step=3, reason="lied", evidence="bans/b.json")
     assert program.main(["roster", str(write(tmp_path, BEGIN, banned))]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 5

@@ -13,6 +13,7 @@ from btard.cli import main as program
 from btard.round.evidence.evidence import Evidence, Offence
 from btard.round.evidence.file import FORMAT, rules_fingerprint, save, to_json
 from tests.btard.round.bans import evidence_of
+from tests.swarm.events.lines import coordinator_line, peer_line
 
 EVIDENCE = evidence_of(Offence.WRONG_SUM)
 UNPROVEN = dataclasses.replace(EVIDENCE, envelopes=())
@@ -25,9 +26,10 @@ def verdict(*words: str | Path) -> int:
 
 
 def log(directory: Path, **fields: Any) -> Path:
-    """Write the log of somebody who knows this of the run."""
+    """Write the log of a peer that knows this of the run."""
     directory.mkdir()
-    lines = [{"event": "started"}, {"event": "joined", **fields}]
+    known = peer_line("joined", **fields) if "roster" in fields else coordinator_line("started", **fields)
+    lines = [{"event": "strange"}, known]
     (directory / "events.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     return directory
 

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from btard.coordinator.run_directory import RunDirectory
-from btard.swarm.event_log import EventLog
+from btard.swarm.events.coordinator import CoordinatorEvent
+from btard.swarm.events.log import EventLog
 
 
-class Log(EventLog):
+class Log(EventLog[CoordinatorEvent]):
     """An event log that a test can read."""
 
     def read(self) -> list[dict[str, Any]]:

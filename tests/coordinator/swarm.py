@@ -15,7 +15,7 @@ from btard.identity import Envelope, IdentityKey, MessageKind, PeerId
 from btard.round.roster import Roster, first_randomness
 from btard.swarm.manifest import RunManifest
 from btard.swarm.questions import Head, Knock, Question
-from btard.swarm.records import Join, LocalMetrics, Metrics
+from btard.swarm.records.record import Join, LocalMetrics, Metrics
 from btard.transport.base import PeerAddress
 from btard.transport.libp2p import RecordError
 
@@ -87,7 +87,7 @@ def metrics(step: int, *, loss: float | None = 1.0, rate: float = 10.0) -> Local
 
 
 class MemoryNetwork:
-    """Implements `btard.coordinator.network.Network`."""
+    """Implements `btard.coordinator.network.network.SwarmNetwork`."""
 
     def __init__(self, run: RunManifest) -> None:
         self.run = run
@@ -127,7 +127,7 @@ class MemoryNetwork:
             old = self.standing[peer]
             self.standing[peer] = replace(old, snapshots=(*old.snapshots, (step, digest))[-2:])
 
-    async def publish(self, envelope: Envelope, ttl: float) -> None:
+    async def publish(self, envelope: Envelope, ttl_seconds: float) -> None:
         if self.failing:
             self.failing -= 1
             raise RecordError("no node stored the record")
@@ -153,7 +153,7 @@ class MemoryNetwork:
         return None
 
     async def evidence(self, source: PeerId, banned: PeerId) -> bytes | None:
-        """What `self.evidence_files` holds for a banned peer, from whomever."""
+        """What `self.evidence_files` holds for a banned peer, whichever member is asked."""
         return self.evidence_files.get(banned)
 
     async def download(
@@ -164,7 +164,7 @@ class MemoryNetwork:
         expected: bytes,
         *,
         limit: int,
-        timeout: float,
+        timeout_seconds: float,
     ) -> PeerId | None:
         for peer in sources:
             data = self.states.get((peer, question.step))

@@ -18,9 +18,9 @@ from btard.cli import coordinator as program
 from btard.coordinator.daemon import run
 from btard.errors import UserError
 from btard.identity import PeerId
-from btard.peer.joining import find_manifest
-from btard.peer.knocking import Knocker
-from btard.peer.rosters import Rosters
+from btard.peer.meeting.joining import find_manifest
+from btard.peer.meeting.knocking import Knocker
+from btard.peer.meeting.rosters import Rosters
 from btard.round.roster import Roster
 from btard.swarm.questions import Question, Want
 from btard.transport.libp2p import Libp2pNode, resolve_initial_peer

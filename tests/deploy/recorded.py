@@ -10,6 +10,7 @@ from typing import Any
 from btard.deploy.local.plan import SwarmPlan, make_plan
 from btard.deploy.local.settings import SwarmSettings
 from btard.deploy.local.status import RunStatus
+from tests.swarm.events.lines import coordinator_line, peer_line
 
 BANS = {"peer-5": 27, "peer-6": 31, "peer-7": 58}
 START = 20
@@ -29,21 +30,21 @@ def loss_of(step: int) -> float:
 def write_events(plan: SwarmPlan, *, bans: dict[str, int] = BANS, explodes: bool = False) -> None:
     """Write the files that the peers and the coordinator would have written."""
     for peer in plan.peers:
-        lines: list[dict[str, Any]] = [{"time": 1000.0, "event": "joined", "peer": str(peer.peer_id), "step": 0}]
+        lines: list[dict[str, Any]] = [peer_line("joined", time=1000.0, peer=str(peer.peer_id), step=0)]
         for step in range(plan.settings.steps):
             attacks = not peer.honest and step >= START
             members = len(plan.peers) - sum(at < step for at in bans.values())
             loss = loss_of(step) * (math.exp(min(step - START, 60)) if explodes and step >= START else 1.0)
             fields = {"loss": None if attacks else loss, "seconds": 0.5, "members": members, "attacks": attacks}
-            lines.append({"time": 1000.0 + step / 2, "event": "step", "step": step, "attempt": 0, **fields})
+            lines.append(peer_line("step", time=1000.0 + step / 2, step=step, **fields))
             if bans.get(peer.name) == step:
                 me = str(peer.peer_id)
-                lines.append({"time": 1001.0, "event": "banned", "peer": me, "step": step, "reason": "lottery"})
+                lines.append(peer_line("banned", time=1001.0, peer=me, step=step, reason="lottery"))
                 break
         else:
-            lines.append({"time": 2000.0, "event": "finished", "step": plan.settings.steps})
+            lines.append(peer_line("finished", time=2000.0, step=plan.settings.steps))
         peer.events.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    checkpoint = {"time": 2000.0, "event": "checkpoint", "step": plan.settings.steps, "evaluation_loss": 2.5}
+    checkpoint = coordinator_line("checkpoint", time=2000.0, step=plan.settings.steps, evaluation_loss=2.5)
     plan.coordinator.events.write_text(json.dumps(checkpoint) + "\n")
 
 

@@ -26,6 +26,17 @@ def leave_with(argv: Sequence[str]) -> int:
     return int(argv[0])
 
 
+class Late:
+    """As a task that imports something only when it is used."""
+
+    late_imports = ("wave:Error",)
+
+
+def find_imported(argv: Sequence[str]) -> int:
+    """Leave with 0 when a module has been imported already."""
+    return 0 if argv[0] in sys.modules else 3
+
+
 def complain(argv: Sequence[str]) -> int:
     """Fail as a program does that was given nonsense."""
     raise UserError("this is nonsense")

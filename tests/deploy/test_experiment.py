@@ -20,8 +20,9 @@ from btard.deploy.experiment.report import write_report
 from btard.deploy.experiment.results import read_run
 from btard.deploy.experiment.runner import DONE, checkpoint_of, run_directory, run_experiment
 from btard.errors import UserError
-from btard.tasks.training_state import CHECKPOINT_FILE
+from btard.vocabulary import CHECKPOINT_FILE
 from tests.deploy.standins import ROOT, environment, eventually
+from tests.swarm.events.lines import peer_line
 
 TINY: dict[str, Any] = {
     "name": "trial",
@@ -131,7 +132,7 @@ def test_a_run_of_the_local_backend(tmp_path: Path) -> None:
         tmp_path / "state",
     )
     scratch = swarm_settings(experiment(), runs_of(experiment())[0], tmp_path, None)
-    assert (scratch.byzantine, scratch.checkpoint_at, scratch.seed) == (0, [4], 1337)
+    assert (scratch.byzantine, scratch.checkpoint_steps, scratch.seed) == (0, (4,), 1337)
 
 
 def write_peer(directory: Path, attack: str, events: list[dict[str, Any]]) -> None:
@@ -142,14 +143,12 @@ def write_peer(directory: Path, attack: str, events: list[dict[str, Any]]) -> No
 
 def test_results_are_of_honest_peers_and_end_where_the_run_ends(tmp_path: Path) -> None:
     def step(number: int, loss: float | None, members: int = 3, attacks: bool = False) -> dict[str, Any]:
-        return {"event": "step", "step": number, "loss": loss, "members": members, "attacks": attacks}
+        return peer_line("step", step=number, loss=loss, members=members, attacks=attacks)
 
-    ban = {"event": "banned", "peer": "liar", "step": 6}
-    write_peer(tmp_path / "peer-0", "NONE", [{"event": "joined", "peer": "a"}, step(4, 2.0), step(5, 4.0), ban])
-    write_peer(tmp_path / "peer-1", "NONE", [{"event": "joined", "peer": "b"}, step(4, 1.0), step(9, 9.0, 2)])
-    write_peer(
-        tmp_path / "peer-2", "ALIE", [{"event": "joined", "peer": "liar"}, step(4, 99.0), step(5, 99.0, 3, True)]
-    )
+    ban = peer_line("banned", peer="liar", step=6)
+    write_peer(tmp_path / "peer-0", "NONE", [peer_line("joined", peer="a"), step(4, 2.0), step(5, 4.0), ban])
+    write_peer(tmp_path / "peer-1", "NONE", [peer_line("joined", peer="b"), step(4, 1.0), step(9, 9.0, 2)])
+    write_peer(tmp_path / "peer-2", "ALIE", [peer_line("joined", peer="liar"), step(4, 99.0), step(5, 99.0, 3, True)])
     (tmp_path / "coordinator").mkdir()
     result = read_run(tmp_path, until=9)
     assert result.losses == {4: 1.5, 5: 4.0} and result.alive == {4: 3, 5: 3}
@@ -171,6 +170,7 @@ def command(file: Path, directory: Path) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.swarm
 def test_an_experiment_from_scratch_to_the_report(tmp_path: Path) -> None:
     """Interrupted in its first run, and gone on with: scratch, checkpoint, attack, report, all by real swarms."""
@@ -211,8 +211,8 @@ def test_a_report_of_what_is_done_so_far(tmp_path: Path) -> None:
     wanted = experiment()
     specs = runs_of(wanted)
     target = run_directory(tmp_path, specs[0])
-    event = {"event": "step", "step": 0, "loss": 2.0, "members": 4, "attacks": False}
-    write_peer(target / "peer-0", "NONE", [{"event": "joined", "peer": "a"}, event])
+    event = peer_line("step", step=0, loss=2.0, members=4, attacks=False)
+    write_peer(target / "peer-0", "NONE", [peer_line("joined", peer="a"), event])
     (target / DONE).touch()
     report = write_report(wanted, specs, tmp_path)
     assert "1 of 2 runs are done" in report.table.read_text() and report.figure.exists()

@@ -21,7 +21,7 @@ GRACE = 1.0
 
 @pytest.fixture
 def nursery(tmp_path: Path) -> Iterator[NurseryClient]:
-    with NurseryClient(["json:dumps"], environment(), tmp_path / "nursery.log", grace=GRACE) as client:
+    with NurseryClient(["json:dumps"], environment(), tmp_path / "nursery.log", grace_seconds=GRACE) as client:
         client.wait_ready()
         yield client
 
@@ -89,7 +89,7 @@ def test_a_program_is_killed_only_when_it_ignores_the_request(nursery: NurseryCl
 
 
 def test_closing_ends_the_peers_before_the_coordinator(tmp_path: Path) -> None:
-    with NurseryClient([], environment(), tmp_path / "nursery.log", grace=GRACE) as nursery:
+    with NurseryClient([], environment(), tmp_path / "nursery.log", grace_seconds=GRACE) as nursery:
         nursery.wait_ready()
         nursery.start(start(tmp_path, "wait", str(tmp_path / "a"), name="first", wave=Wave.COORDINATOR))
         for name in ("one", "two"):
@@ -113,9 +113,17 @@ def test_a_dead_nursery_takes_its_programs_along_and_is_told(nursery: NurseryCli
     os.kill(int(last_lines(tmp_path / "it.log").split()[1]), signal.SIGKILL)
 
 
+@pytest.mark.parametrize(("preload", "code"), [(f"{HERE}:Late", 0), (f"{HERE}:find_imported", 3)])
+def test_what_a_task_imports_late_is_imported_once(tmp_path: Path, preload: str, code: int) -> None:
+    with NurseryClient([preload], environment(), tmp_path / "nursery.log", grace=GRACE) as nursery:
+        nursery.wait_ready()
+        nursery.start(start(tmp_path, "find_imported", "wave"))
+        assert end_of(nursery).code == code
+
+
 def test_what_cannot_be_imported_is_told(tmp_path: Path) -> None:
     with (
-        NurseryClient(["no_such_module"], environment(), tmp_path / "nursery.log", grace=GRACE) as nursery,
+        NurseryClient(["no_such_module"], environment(), tmp_path / "nursery.log", grace_seconds=GRACE) as nursery,
         pytest.raises(UserError, match="No module named 'no_such_module'"),
     ):
         nursery.wait_ready()

@@ -6,31 +6,18 @@ import io
 import json
 import xml.etree.ElementTree
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
 
-from btard.deploy.local.events import Tail
 from btard.deploy.local.figure import Curve, draw_comparison, draw_run
 from btard.deploy.local.live_table import LiveView, duration, header, table
 from btard.deploy.local.plan import make_plan
 from btard.deploy.local.status import PeerState, RunStatus
 from btard.deploy.local.summary import Summary, summarise
 from tests.deploy.recorded import BANS, START, STEPS, loss_of, recorded_run, settings
-
-
-def test_a_tail_returns_each_whole_line_once(tmp_path: Path) -> None:
-    path = tmp_path / "events.jsonl"
-    tail = Tail(path)
-    assert tail.read() == []
-    with path.open("a", buffering=1) as file:
-        file.write('{"event": "one"}\n{"event": "tw')
-        file.flush()
-        assert [event["event"] for event in tail.read()] == ["one"]
-        file.write('o"}\nno json\n[1]\n{"other": 1}\n')
-        file.flush()
-        assert [event["event"] for event in tail.read()] == ["two"]
-        assert tail.read() == []
+from tests.swarm.events.lines import peer_event, peer_line
 
 
 def test_a_finished_run_is_read_as_it_was(tmp_path: Path) -> None:
@@ -53,9 +40,9 @@ def test_the_status_follows_a_running_swarm(tmp_path: Path) -> None:
     status = RunStatus(plan.peers, plan.coordinator, 100)
     assert (status.step, status.loss, status.alive, status.seconds_left) == (None, None, 0, None)
 
-    def happen(name: str, time: float, **fields: object) -> None:
+    def happen(name: str, time: float, **line: Any) -> None:
         with (tmp_path / name / "events.jsonl").open("a") as file:
-            file.write(json.dumps({"time": time, **fields}) + "\n")
+            file.write(json.dumps({**peer_line(**line), "time": time}) + "\n")
         status.refresh()
 
     step = {"event": "step", "seconds": 2.0, "members": 3, "attempt": 0}
@@ -81,26 +68,28 @@ def test_the_status_follows_a_running_swarm(tmp_path: Path) -> None:
     happen("peer-1", 5.0, event="joined", step=3)
     assert status.peers["peer-1"].state is PeerState.TRAINING
     liar = str(plan.peers[2].peer_id)
-    happen("peer-0", 6.0, event="banned", peer=liar, step=3, reason="equivocation", evidence=[])
-    happen("peer-1", 6.0, event="banned", peer=liar, step=3, reason="equivocation", evidence=[])
+    happen("peer-0", 6.0, event="banned", peer=liar, step=3, reason="equivocation")
+    happen("peer-1", 6.0, event="banned", peer=liar, step=3, reason="equivocation")
     happen("peer-2", 6.0, event="banned", peer=liar, step=2, reason="lottery")
     assert status.bans["peer-2"].step == status.peers["peer-2"].since == 2, "the earliest step counts"
     status.ended("peer-2", 3)
     assert status.peers["peer-2"].state is PeerState.BANNED and status.alive == 2 and len(status.bans) == 1
     status.ended("peer-0", -9)
     assert status.peers["peer-0"].state is PeerState.FAILED and status.alive == 1
-    happen("peer-1", 7.0, event="something new", step="not a number")
+    with (tmp_path / "peer-1" / "events.jsonl").open("a") as file:
+        file.write('{"time": 7.0, "event": "something new", "step": "not a number"}\n')
+    status.refresh()
 
 
 def test_a_ban_that_is_taken_back_counts_no_more(tmp_path: Path) -> None:
     plan = make_plan(settings(tmp_path, peers=3, byzantine=1, steps=100))
     status = RunStatus(plan.peers, plan.coordinator, 100)
     victim = plan.peers[0]
-    status.feed("peer-1", {"event": "banned", "peer": str(victim.peer_id), "step": 4, "reason": "lied"})
+    status.feed("peer-1", peer_event("banned", peer=str(victim.peer_id), step=4, reason="lied"))
     assert list(status.bans) == [victim.name] and status.peers[victim.name].state is PeerState.BANNED
-    status.feed("peer-1", {"event": "withdrawn", "peer": str(victim.peer_id), "step": 4})
+    status.feed("peer-1", peer_event("withdrawn", peer=str(victim.peer_id), step=4))
     assert not status.bans and status.peers[victim.name].state is PeerState.SUSPENDED
-    status.feed(victim.name, {"event": "step", "step": 5, "loss": 1.0})
+    status.feed(victim.name, peer_event("step", step=5, loss=1.0))
     assert status.peers[victim.name].state is PeerState.TRAINING
 
 

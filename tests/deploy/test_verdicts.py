@@ -1,4 +1,4 @@
-"""Whole swarms with liars in them: who is banned, by what, who else suffers, and what a stranger can check later."""
+"""Whole swarms with liars in them: what is banned and by what proof, who else suffers, and what strangers can check."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
-from btard.cli.events import read_events
 from btard.cli.roster import Change, history
 from btard.deploy.local.plan import HOST, free_port, local_key
 from btard.deploy.local.summary import Summary
 from btard.round.evidence.evidence import Offence
 from btard.round.evidence.file import load
 from btard.round.proof import verify
+from btard.swarm.events.reading import read_log
 from tests.deploy.standins import ROOT, environment, eventually
 
 TIMEOUT = 240.0
@@ -100,7 +100,7 @@ def test_verdicts_that_anybody_can_check_ban_two_kinds_of_liars(
     assert exit_codes(tmp_path) == {**dict.fromkeys([*honest, "coordinator"], 0), "peer-4": 3, "peer-5": 3}
     liars = {ban.peer_id for ban in summary.bans}
     for name in (*honest, "coordinator"):
-        gone = [entry for entry in history(read_events(tmp_path / name)) if entry.what is not Change.JOINED]
+        gone = [entry for entry in history(read_log(tmp_path / name)) if entry.what is not Change.JOINED]
         assert {(entry.what, entry.peer) for entry in gone} == {(Change.BANNED, liar) for liar in liars}
         assert all(entry.evidence is not None and Path(entry.evidence).exists() for entry in gone)
 
@@ -108,6 +108,23 @@ def test_verdicts_that_anybody_can_check_ban_two_kinds_of_liars(
     verdicts = verdicts_on(*folders, "--run", tmp_path / "peer-2")
     assert len(verdicts) == 6 and all(verdict["proven"] for verdict in verdicts)
     assert {(verdict["peer"], verdict["step"]) for verdict in verdicts} == {(b.peer_id, b.step) for b in summary.bans}
+
+
+@pytest.mark.slow
+@pytest.mark.swarm
+def test_auditors_ban_wrong_owners_in_a_real_swarm(tmp_path: Path, started: list[subprocess.Popen[str]]) -> None:
+    rule = "trimmed_mean:share=0.4"
+    started.append(
+        swarm(tmp_path, peers=5, byzantine=2, attack=["SELF_COVER"], attack_start=2, rule=rule, validators=0, steps=6)
+    )
+    to_its_end(started[0])
+
+    summary = summary_of(tmp_path)
+    assert summary.rule == rule and (summary.steps, summary.survivors) == (6, 3)
+    assert {ban.peer: ban.step for ban in summary.bans} == {"peer-3": 2, "peer-4": 2}
+    assert {ban.reason for ban in summary.bans} <= {Offence.WRONG_AGGREGATE, Offence.MALFORMED}
+    told = verdicts_on(tmp_path / "peer-0" / "bans")
+    assert len(told) == 2 and all(found["proven"] for found in told)
 
 
 @pytest.mark.swarm
@@ -122,6 +139,7 @@ def test_the_published_lottery_bans_too(tmp_path: Path, started: list[subprocess
     assert len(verdicts) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.swarm
 def test_a_killed_peer_comes_back_and_counts_after_probation(
     tmp_path: Path, started: list[subprocess.Popen[str]]
@@ -129,7 +147,7 @@ def test_a_killed_peer_comes_back_and_counts_after_probation(
     port, probation, attack_start = free_port(), 3, 12
     deadlines = {"commit_timeout": 5, "exchange_timeout": 5, "agree_timeout": 3, "settle_timeout": 1.5}
     attack = {"byzantine": 1, "attack": "WRONG_AGGREGATE", "attack_start": attack_start, "validators": 0}
-    # Five, so that those who are left after a death and a ban are most of the first roster: it can be followed.
+    # Five, so that those that are left after a death and a ban are most of the first roster: it can be followed.
     launcher = swarm(tmp_path, peers=5, port=port, steps=100_000, probation=probation, **attack, **deadlines)
     started.append(launcher)
     here, killed, liar = tmp_path / "peer-0", tmp_path / "peer-1", tmp_path / "peer-4"

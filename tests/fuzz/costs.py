@@ -22,7 +22,7 @@ from functools import cache
 from btard.identity import Envelope, MessageKind
 from btard.identity import envelope as envelopes
 from btard.identity import peer_id as peer_ids
-from btard.lab.hostile import IN_A_STEP, Listener, honest, hostile
+from btard.lab.hostile import IN_A_STEP, Victim, honest, hostile
 from btard.round import session
 from btard.round.messages import reading
 
@@ -95,7 +95,7 @@ def forget() -> None:
     session._parse_header.cache_clear()
 
 
-def work(listener: Listener, data: bytes) -> Work:
+def work(listener: Victim, data: bytes) -> Work:
     """Let a fresh peer hear a message."""
     listener.restart()
     forget()
@@ -112,9 +112,9 @@ def work(listener: Listener, data: bytes) -> Work:
 
 
 @cache
-def listener() -> Listener:
+def listener() -> Victim:
     """Return the peer that hears."""
-    return Listener(COUNT)
+    return Victim(COUNT)
 
 
 @cache

@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Callable
 from functools import cache
 
 import torch
 
 from btard.behaviour import Behaviour
-from btard.hashing import digest
+from btard.hashing import Payload, digest
 from btard.identity import Envelope, IdentityKey, Malformed, MessageKind, PeerId
 from btard.identity.codec import decode, encode
-from btard.round.actions import (
-    Action,
-    AggregateAgain,
-    AggregateRows,
-    EncodeParts,
-    Examine,
-    InspectRow,
-    MeasureRows,
-)
+from btard.round.actions import Action, ComputeGradient, Examine, Task
 from btard.round.delivery.exchange import MOST_PULLS
 from btard.round.evidence import file as evidence_file
 from btard.round.messages.accusations import Relay, Report, Vote
@@ -40,8 +31,10 @@ from btard.round.messages.bodies import (
 from btard.round.proof import Unproven, verify
 from btard.round.roster import Roster
 from btard.round.session import Session
-from btard.round.vectors.work import UNKNOWN, aggregate_rows, encode_parts, imbalance, inspect_row, measure_rows
-from btard.transport.base import Payload
+from btard.round.work.answers import Answer, GradientComputed, TargetExamined
+from btard.round.work.examination import UNKNOWN
+from btard.round.work.execute import execute
+from btard.tensors import bytes_of
 from btard.transport.memory import SimulatedPeer
 from tests.btard.round.swarm import Swarm, keys, seeded_gradient
 
@@ -103,10 +96,10 @@ class _Recorder(SimulatedPeer):
             self.messages.append((sender, data))
         super().receive(sender, data)
 
-    def _send_part(self, receiver: PeerId, header: Envelope, payload: Payload) -> None:
+    def send_part(self, receiver: PeerId, header: Envelope, payload: Payload) -> None:
         if receiver == PEERS[0]:
             self.parts.append((self.peer_id, header.encode(), bytes(payload)))
-        super()._send_part(receiver, header, payload)
+        super().send_part(receiver, header, payload)
 
 
 @cache
@@ -152,38 +145,27 @@ class World:
         self.rules = swarm.peers[0].rules
         self.session = Session(self.rules, KEYS[0], Behaviour())
         self.now = 0.0
-        self.asked: list[Action] = []
+        self.asked: list[Task] = []
         zeros = torch.zeros(self.rules.dimension)
         self.vector = seeded_gradient(swarm.genesis.batch_seed(PEERS[0]), zeros)
-        self.do(self.session.begin(0.0, swarm.genesis, digest(memoryview(zeros.numpy()).cast("B"))))
+        self.do(self.session.begin(0.0, swarm.genesis, digest(bytes_of(zeros))))
 
     def do(self, actions: list[Action]) -> None:
         """Remember what the session has asked its driver for."""
-        works = (EncodeParts, AggregateRows, MeasureRows, InspectRow, AggregateAgain, Examine)
-        self.asked += [action for action in actions if isinstance(action, works)]
+        self.asked += [action for action in actions if isinstance(action, Task)]
 
     def work(self) -> None:
         """Answer the oldest question."""
         if not self.asked:
             return
-        session, now, rules = self.session, self.now, self.rules
         match self.asked.pop(0):
-            case EncodeParts(attempt, count):
-                parts = encode_parts(self.vector, count, rules.wire, rules.aggregation)
-                self.do(session.parts_ready(now, attempt, *parts))
-            case AggregateRows() as action:
-                made = aggregate_rows(action, rules.wire, rules.aggregation)
-                self.do(session.aggregate_ready(now, action.attempt, made))
-            case MeasureRows() as action:
-                self.do(session.measured(now, action.attempt, measure_rows(action)))
-            case InspectRow() as action:
-                row = inspect_row(action, rules.aggregation)
-                self.do(session.inspected(now, action.attempt, action.author, action.part, row))
-            case AggregateAgain() as action:
-                excess = imbalance(action, rules.aggregation)
-                self.do(session.aggregated_again(now, action.attempt, action.part, excess))
-            case Examine(target):
-                self.do(session.examined(now, 0, target, UNKNOWN))
+            case ComputeGradient(roster):
+                answer: Answer = GradientComputed(roster.step, self.vector)
+            case Examine(step, target):
+                answer = TargetExamined(step, target, UNKNOWN)
+            case action:
+                answer = execute(action, self.rules)
+        self.do(self.session.answer(self.now, answer))
 
     def send_part(self, sender: PeerId, header: bytes, payload: bytes, *, breaks: bool) -> None:
         """Let a part arrive, or break off."""
@@ -202,11 +184,11 @@ class World:
         assert session.machine is not None
         machine, attempt = session.machine, session.machine.attempt
         most = len(MessageKind) * COUNT
-        assert len(machine._intake._future) <= most and len(attempt.signed) <= most
-        assert len(attempt.rows) + len(attempt.in_flight) <= 3 * COUNT * COUNT
-        assert len(attempt.headers) <= COUNT * COUNT
-        settlement = machine._settlement
-        assert max(len(settlement._reports), len(settlement._votes), len(settlement.left)) <= COUNT
+        assert len(machine._intake._future) <= most and len(attempt.said.signed) <= most
+        assert len(attempt.carried.rows) + len(attempt.carried.in_flight) <= 3 * COUNT * COUNT
+        assert len(attempt.said.headers) <= COUNT * COUNT
+        heard = machine._settlement.heard
+        assert max(len(heard._reports), len(heard._votes), len(heard.left)) <= COUNT
         assert sum(map(len, machine._exchange._waiting.values())) <= COUNT * (6 * COUNT + MOST_PULLS)
 
 
@@ -217,7 +199,7 @@ def events(data: bytes) -> None:
         if not reader.left:
             break
         event = reader.number(8)
-        if event in (3, 6) and world.session.deadline == -math.inf:
+        if event in (3, 6) and world.session.wants_tick:
             world.do(world.session.tick(world.now))  # as a driver does once it has handed over what there is
         match event:
             case 0 | 1:

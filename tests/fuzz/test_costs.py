@@ -6,18 +6,18 @@ import pytest
 
 from btard.hashing import digest
 from btard.identity import MessageKind
-from btard.lab.hostile import IN_A_STEP, Listener, hostile
+from btard.lab.hostile import IN_A_STEP, Victim, hostile
 from btard.round.messages.accusations import Fault, Relay, Report
 from btard.round.messages.bodies import Phase, Reveal
 from tests.fuzz.costs import counting, forget, found, listener, work
 
-SMALL, LARGE = listener(), Listener(40)
+SMALL, LARGE = listener(), Victim(40)
 KNOWN = {id(peer): tuple(hostile(peer)) for peer in (SMALL, LARGE)}
 
 
 @pytest.mark.parametrize("kind", IN_A_STEP)
 @pytest.mark.parametrize("peer", [SMALL, LARGE], ids=["few members", "many members"])
-def test_known_attacks_cost_no_more_than_their_size_allows(peer: Listener, kind: MessageKind) -> None:
+def test_known_attacks_cost_no_more_than_their_size_allows(peer: Victim, kind: MessageKind) -> None:
     for said in KNOWN[id(peer)]:
         if said.kind is not kind:
             continue

@@ -41,7 +41,7 @@ def first(events: list[dict[str, Any]], name: str, **fields: Any) -> dict[str, A
 
 
 def peer_id(peer: Container) -> str | None:
-    """Return who a peer is, once it has said so."""
+    """Return the id of a peer, once it has said it."""
     found = re.search(r"this peer is (\w+)", peer.log())
     return found[1] if found else None
 

@@ -1,4 +1,4 @@
-"""Worker momentum in simulated swarms: validators follow the chain, and who breaks it or hides it is out."""
+"""Worker momentum in simulated swarms: validators follow the chain, and a peer that breaks or hides it is out."""
 
 from __future__ import annotations
 

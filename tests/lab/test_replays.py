@@ -42,7 +42,7 @@ REPLAYS = {
         "--peers 7 --steps 4 --seed 151 --task quadratic --dimension 1 --newcomers-at 0 --byzantine 3 "
         "--attack LAZY_VALIDATOR --attack-every 2 --delay 0.01-1.5 --cut 1.453-1.953:3 --probation 1 --clip 3.0",
     ],
-    "a ban that did not stand once all was heard stayed in the book of whoever had heard less": [
+    "a ban that did not stand once all was heard stayed in the book of a peer that had heard less": [
         "--peers 7 --steps 4 --seed 708 --task quadratic --dimension 16 --newcomers 1 --newcomers-at 1 --byzantine 3 "
         "--attack LATE_COMMIT,EQUIVOCATE_REPORT --attack-start 2 --attack-every 2 --loss 0.1 --eliminate mutual "
         "--probation 1",

@@ -1,4 +1,4 @@
-"""Who is banned comes back under another key: it works through its probation without influence, like any stranger."""
+"""A banned peer comes back under another key: it works through its probation without influence, like any stranger."""
 
 from __future__ import annotations
 

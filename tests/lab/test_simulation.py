@@ -1,4 +1,4 @@
-"""Simulated swarms: repeatable, honest about what happened, and open to those who come back or join."""
+"""Simulated swarms: repeatable, honest about what happened, and open to peers that come back or join."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ def test_what_takes_too_long_is_ended() -> None:
 
 
 def test_a_hanging_run_is_a_violation(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "PATIENCE", 1)
+    monkeypatch.setattr(module, "PATIENCE_SECONDS", 1)
     monkeypatch.setattr(module, "run_one", lambda settings: time.sleep(30))
     (line,) = module.run_seed(3, attack_names()).violations
     assert "it takes more than 1 s" in line and "--seed 3" in line

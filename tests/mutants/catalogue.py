@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from tests.mutants.planted.cost import COST
 from tests.mutants.planted.door import DOOR
+from tests.mutants.planted.events import EVENTS
 from tests.mutants.planted.evidence import EVIDENCE
+from tests.mutants.planted.executor import EXECUTOR
 from tests.mutants.planted.manifest import MANIFEST
 from tests.mutants.planted.records import RECORDS
+from tests.mutants.planted.rules import RULES
+from tests.mutants.planted.settings import SETTINGS
 from tests.mutants.planted.step import STEP
 from tests.mutants.planted.thresholds import THRESHOLDS
 
-MUTANTS = STEP + THRESHOLDS + EVIDENCE + RECORDS + DOOR + COST + MANIFEST
+MUTANTS = STEP + EXECUTOR + THRESHOLDS + RULES + EVIDENCE + RECORDS + DOOR + COST + MANIFEST + EVENTS + SETTINGS

@@ -29,6 +29,11 @@ def mutated(mutant: Mutant) -> str:
     return source.replace(mutant.old, mutant.new)
 
 
+def module_of(mutant: Mutant) -> str:
+    """Return the name that the file is imported by: a folder at the top is linked below `btard`."""
+    return "btard." + mutant.file.removesuffix(".py").removeprefix("btard/").replace("/", ".")
+
+
 class _Loader(importlib.machinery.SourceFileLoader):
     def __init__(self, name: str, mutant: Mutant) -> None:
         super().__init__(name, str(ROOT / mutant.file))
@@ -42,7 +47,7 @@ class _Loader(importlib.machinery.SourceFileLoader):
 class _Finder(importlib.abc.MetaPathFinder):
     def __init__(self, mutant: Mutant) -> None:
         self._mutant = mutant
-        self._name = mutant.file.removesuffix(".py").replace("/", ".")
+        self._name = module_of(mutant)
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -53,5 +58,9 @@ class _Finder(importlib.abc.MetaPathFinder):
         return importlib.util.spec_from_loader(fullname, _Loader(fullname, self._mutant))
 
 
-if "BTARD_MUTANT" in os.environ:
-    sys.meta_path.insert(0, _Finder(MUTANTS[int(os.environ["BTARD_MUTANT"])]))
+# Taken away: programs that the test starts have no bug, and refuse a variable that they do not know.
+PLANTED = os.environ.pop("BTARD_MUTANT", None)
+"""The number of the bug in this process; a test of another process hands it on, as `tests.cli.test_help` does."""
+
+if PLANTED is not None:
+    sys.meta_path.insert(0, _Finder(MUTANTS[int(PLANTED)]))

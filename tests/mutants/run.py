@@ -31,7 +31,7 @@ def _pytest(nodes: list[str], environment: dict[str, str]) -> subprocess.Complet
     )
 
 
-def _verdict(number: int) -> str:
+def verdict(number: int) -> str:
     """Return how the named test did with the bug planted: "found", or what happened instead."""
     try:
         result = _pytest([MUTANTS[number].test], {"BTARD_MUTANT": str(number)})
@@ -64,10 +64,10 @@ def main(wanted: list[str]) -> int:
         print(f"the tests do not pass as they are:\n{clean.stdout[-4000:]}{clean.stderr[-2000:]}")
         return 1
     with ThreadPoolExecutor(2) as pool:
-        verdicts = list(pool.map(_verdict, numbers))
-    for number, verdict in zip(numbers, verdicts, strict=True):
-        print(f"{verdict:9} {MUTANTS[number].name}  ({MUTANTS[number].test.split('::', 1)[1]})")
-    found = sum(verdict == "found" for verdict in verdicts)
+        verdicts = list(pool.map(verdict, numbers))
+    for number, told in zip(numbers, verdicts, strict=True):
+        print(f"{told:9} {MUTANTS[number].name}  ({MUTANTS[number].test.split('::', 1)[1]})")
+    found = verdicts.count("found")
     print(f"{found} of {len(numbers)} found")
     return 0 if found == len(numbers) else 1
 

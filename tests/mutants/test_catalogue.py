@@ -1,4 +1,4 @@
-"""The catalogue fits the code and the guide; whether the bugs are noticed, `make mutants` shows."""
+"""The catalogue fits the code and the guide, and each of its bugs is noticed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from tests.mutants import run
 from tests.mutants.catalogue import MUTANTS
 from tests.mutants.mutant import Mutant
-from tests.mutants.plugin import mutated
+from tests.mutants.plugin import module_of, mutated
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -22,10 +22,17 @@ def test_there_are_enough_and_each_has_its_own_name() -> None:
 @pytest.mark.parametrize("mutant", MUTANTS, ids=[mutant.name for mutant in MUTANTS])
 def test_the_bug_can_be_planted_and_its_test_exists(mutant: Mutant) -> None:
     ast.parse(mutated(mutant))
+    assert (ROOT / f"{module_of(mutant).replace('.', '/')}.py").samefile(ROOT / mutant.file)
     file, _, test = mutant.test.partition("::")
     tree = ast.parse((ROOT / file).read_text())
     functions = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
     assert test.partition("[")[0] in functions
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", range(len(MUTANTS)), ids=[mutant.name for mutant in MUTANTS])
+def test_the_bug_is_found(number: int) -> None:
+    assert run.verdict(number) == "found"
 
 
 def test_the_guide_has_the_table_of_the_catalogue() -> None:

@@ -1,4 +1,4 @@
-"""What several test files of the peer need: a small run, a network that answers from a table, and who asks."""
+"""What several test files of the peer need: a small run, a network that answers from a table, and peers that ask."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from btard.aggregation import RuleName
 from btard.identity import Envelope, IdentityKey, MessageKind, PeerId
 from btard.round.roster import Roster, first_randomness
-from btard.round.vectors.partition import WireType
 from btard.swarm.manifest import Deadlines, RunManifest
 from btard.tasks.data.public import PublicData
 from btard.tasks.registry import load_task
 from btard.tasks.training_state import TrainingState
 from btard.transport.libp2p import FetchError
+from btard.vocabulary import WireType
 from tests.btard.round.swarm import keys
 
 KEYS = keys(6)
@@ -40,7 +39,7 @@ def run_manifest(**changed: Any) -> RunManifest:
         "total_steps": 20,
         "max_grad_norm": 1.0,
         "precision": "none",
-        "rule": RuleName.CENTERED_CLIP,
+        "rule": "centered_clip",
         "tau": 1.0,
         "wire": WireType.FLOAT32,
         "peers": 5,
@@ -63,13 +62,13 @@ Answer = bytes | Exception
 
 @dataclass
 class TableTransport:
-    """Answers fetches from a table; who is not in it cannot be reached. Caps answers as the real one does."""
+    """Answers fetches from a table; a peer that is not in it cannot be reached. Caps answers as the real one does."""
 
     answers: Mapping[PeerId, Answer | Callable[[bytes], Awaitable[bytes | None]]]
     peer_id: PeerId = PEERS[5]
     asked: list[tuple[PeerId, bytes, int]] = field(default_factory=list)
 
-    async def fetch(self, peer: PeerId, request: bytes, *, limit: int, timeout: float) -> bytes:
+    async def fetch(self, peer: PeerId, request: bytes, *, limit: int, timeout_seconds: float) -> bytes:
         """See `Libp2pTransport.fetch`."""
         self.asked.append((peer, request, limit))
         answer = self.answers.get(peer, FetchError("unreachable"))

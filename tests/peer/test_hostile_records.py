@@ -11,19 +11,22 @@ import pytest
 from btard.cli.roster import history
 from btard.cli.status import headline, table
 from btard.coordinator.dashboard.model import RunModel
-from btard.coordinator.metrics import MetricsBoard
-from btard.coordinator.peer_details import DetailsBoard
 from btard.coordinator.run_directory import RunDirectory
+from btard.coordinator.telemetry.metrics import MetricsBoard
+from btard.coordinator.telemetry.peer_details import DetailsBoard
 from btard.identity import Envelope, Malformed, MessageKind, PeerId
 from btard.peer.visit.overview import overview
 from btard.peer.visit.sight import Sight
 from btard.round.evidence.file import from_json
 from btard.round.roster import Roster, first_randomness
 from btard.swarm.bans import BanBook, Bans
-from btard.swarm.event_log import EventLog
-from btard.swarm.records import Join, Metrics, Record, RosterRecord, read_records
+from btard.swarm.events.coordinator import CoordinatorEvent
+from btard.swarm.events.log import EventLog
+from btard.swarm.events.reading import parse_coordinator
+from btard.swarm.records.record import Join, Metrics, Record, RosterRecord, read_records
 from btard.transport.stages import Stage
 from tests.peer.helpers import KEYS, PEERS, RUN, run_manifest
+from tests.swarm.events.lines import coordinator_event
 from tests.watch import watching
 
 ESCAPE = "\x1b]0;owned\x07\x1b[2J\u202e\nERROR banned"
@@ -95,8 +98,8 @@ def test_a_record_reaches_no_file_and_no_terminal(
         key.peer_id: Envelope.sign(key, run=RUN, step=0, kind=kind, body=json.dumps(body).encode()) for key in KEYS[:5]
     }
     directory = RunDirectory(tmp_path / "run")
-    log = EventLog(directory.events)
-    board = MetricsBoard(MANIFEST, directory, patience=0.0, details=DetailsBoard(directory, log))
+    log = EventLog[CoordinatorEvent](directory.events)
+    board = MetricsBoard(MANIFEST, directory, patience_seconds=0.0, details=DetailsBoard(directory, log))
     with watching([Path("/etc/passwd")]) as touched:
         records = read_records(sent, schema, RUN, kind)
         if kind is MessageKind.METRICS:
@@ -111,7 +114,8 @@ def test_a_record_reaches_no_file_and_no_terminal(
     assert touched.canaries == [] and touched.outside(tmp_path) == []
     assert (touched.ran, touched.connected) == ([], [])
 
-    events = [json.loads(line) for line in directory.events.read_text().splitlines()]
+    events = [event for line in directory.events.read_bytes().splitlines() if (event := parse_coordinator(line))]
+    assert len(events) == len(directory.events.read_bytes().splitlines())
     lines = [headline(found).replace("\n", ""), *(ban.words for ban in found.bans)]
     lines += [entry.sentence for entry in history(events)]
     console = Console(width=400, record=True, file=open("/dev/null", "w"))  # noqa: PTH123, SIM115
@@ -129,24 +133,12 @@ def test_a_record_reaches_no_file_and_no_terminal(
 
 
 @pytest.mark.parametrize(
-    "event",
-    [
-        {"event": "verified", "peer": "A", "step": 3, "words": "w", "basis": "b", "evidence": evidence}
-        for evidence in (
-            PATH,
-            "/etc/passwd",
-            "a/../../b.json",
-            "..",
-            ".hidden.json",
-            "a.json\n",
-            "a\x00.json",
-            "x" * 999,
-        )
-    ],
+    "evidence",
+    [PATH, "/etc/passwd", "a/../../b.json", "..", ".hidden.json", "a.json\n", "a\x00.json", "x" * 999],
 )
-def test_the_page_hands_out_no_file_that_an_event_names(event: dict[str, Any]) -> None:
+def test_the_page_hands_out_no_file_that_an_event_names(evidence: str) -> None:
     page = RunModel()
-    page.feed_event({"time": 1.0, **event})
+    page.feed_event(coordinator_event("verified", evidence=evidence))
     (ban,) = json.loads(json.dumps(page.sections()))["bans"]
     assert ban["evidence"] is None or "/" not in ban["evidence"]
     assert not page.evidence("../../../../etc/passwd") and not page.evidence("/etc/passwd") and not page.evidence("..")

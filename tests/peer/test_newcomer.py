@@ -95,6 +95,7 @@ class Crowd:
                 await asyncio.sleep(0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.swarm
 async def test_a_newcomer_joins_while_a_crowd_is_at_all_doors(tmp_path: Path) -> None:
     programs: list[Program] = []

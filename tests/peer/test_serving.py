@@ -14,9 +14,9 @@ from btard.peer.serving import StateServer
 from btard.round.evidence.evidence import Offence
 from btard.round.evidence.file import to_json
 from btard.swarm.bans import BanBook
-from btard.swarm.door import Door
+from btard.swarm.door.door import Door
+from btard.swarm.door.reception import Reception, Rooms
 from btard.swarm.questions import MAX_SNAPSHOTS, Directory, Head, Knock, Question, Reply, Want
-from btard.swarm.reception import Reception, Rooms
 from tests.btard.round.bans import evidence_of
 from tests.btard.round.swarm import RULES
 from tests.peer.helpers import KEYS, PEERS, ROSTER, run_manifest, signed_manifest
@@ -223,7 +223,7 @@ async def test_newcomers_are_answered_before_the_first_step(
     assert await ask(server, Want.ADDRESSES) == DIRECTORY.encode()
     knocking = Question(want=Want.KNOCK, knock=KNOCK).encode()
     assert await server.answer(PEERS[4], knocking) == Reply.WAIT.encode()
-    assert door.knocks == [PEERS[4]], "the connection says who knocks"
+    assert door.knocks == [PEERS[4]], "the connection names the caller"
     assert await ask(server, Want.KNOCK) is None, "there is no knock in the question"
 
 

@@ -8,7 +8,8 @@ import pytest
 
 from btard.configuration import load_settings, to_yaml
 from btard.errors import UserError
-from btard.peer.settings import Device, PeerSettings
+from btard.peer.settings import PeerSettings
+from btard.vocabulary import Device
 
 
 def load(words: str = "--initial-peers host:31337", **environ: str) -> PeerSettings:

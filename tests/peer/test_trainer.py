@@ -10,13 +10,14 @@ import torch
 from btard.behaviour import Behaviour
 from btard.errors import UserError
 from btard.hashing import digest
-from btard.peer.settings import Device
-from btard.peer.trainer import Trainer, chosen_device
-from btard.round.vectors.momentum import base_from_bytes
+from btard.peer.trainer import TaskTrainer, chosen_device
 from btard.tasks.base import Task
 from btard.tasks.data.spec import DataSpec
 from btard.tasks.registry import load_task
 from btard.tasks.training_state import TrainingState
+from btard.tensors import bytes_of
+from btard.vectors.momentum import base_from_bytes
+from btard.vocabulary import Device
 from tests.peer.helpers import run_manifest
 
 torch.set_num_threads(1)
@@ -26,9 +27,9 @@ OTHER = digest(b"other")
 HONEST = Behaviour()
 
 
-def another(**changed: object) -> Trainer:
+def another(**changed: object) -> TaskTrainer:
     """Return the trainer of another peer; its worker ends with the interpreter."""
-    return Trainer(load_task("digits", "tiny"), run_manifest(**changed), Device.CPU)
+    return TaskTrainer(load_task("digits", "tiny"), run_manifest(**changed), Device.CPU)
 
 
 @pytest.fixture(params=["gpt", "albert", "digits"])
@@ -42,10 +43,10 @@ def small_task(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
     return load_task(request.param, "tiny", DataSpec.parse(str(folder / "words.txt")), folder / "cache")
 
 
-def pair(task: Task, **changed: object) -> tuple[Trainer, Trainer]:
+def pair(task: Task, **changed: object) -> tuple[TaskTrainer, TaskTrainer]:
     """Return the trainers of two peers of one run."""
     manifest = run_manifest(dimension=TrainingState(task, 0).dimension, batch_size=4, **changed)
-    return Trainer(task, manifest, Device.CPU), Trainer(task, manifest, Device.CPU)
+    return TaskTrainer(task, manifest, Device.CPU), TaskTrainer(task, manifest, Device.CPU)
 
 
 def same(vector: torch.Tensor | None, other: torch.Tensor) -> bool:
@@ -53,15 +54,15 @@ def same(vector: torch.Tensor | None, other: torch.Tensor) -> bool:
     return vector is not None and torch.equal(vector.view(torch.int32), other.view(torch.int32))
 
 
-async def test_the_first_state_follows_from_the_manifests_seed(trainer: Trainer) -> None:
+async def test_the_first_state_follows_from_the_manifests_seed(trainer: TaskTrainer) -> None:
     assert await another().digest() == await trainer.digest()
     assert await another(seed=2).digest() != await trainer.digest()
 
 
-async def test_a_gradient_follows_from_the_seed_and_keeps_the_state(trainer: Trainer) -> None:
+async def test_a_gradient_follows_from_the_seed_and_keeps_the_state(trainer: TaskTrainer) -> None:
     before = await trainer.digest()
-    one, again = [await trainer.gradient(SEED, 0, HONEST) for _ in range(2)]
-    other = await trainer.gradient(digest(b"other"), 0, HONEST)
+    one, again = [await trainer.contribute(SEED, 0, HONEST) for _ in range(2)]
+    other = await trainer.contribute(digest(b"other"), 0, HONEST)
     assert one.vector.shape == (run_manifest().dimension,) and one.vector.dtype == torch.float32
     assert torch.equal(one.vector, again.vector) and one.loss == again.loss
     assert not torch.equal(one.vector, other.vector)
@@ -70,10 +71,10 @@ async def test_a_gradient_follows_from_the_seed_and_keeps_the_state(trainer: Tra
     assert await trainer.digest() == before
 
 
-async def test_updates_are_the_same_for_all(trainer: Trainer) -> None:
+async def test_updates_are_the_same_for_all(trainer: TaskTrainer) -> None:
     other = another()
     for step in range(3):
-        vector = (await trainer.gradient(digest(bytes([step])), step, HONEST)).vector
+        vector = (await trainer.contribute(digest(bytes([step])), step, HONEST)).vector
         assert await trainer.apply(vector) == await other.apply(vector) == await trainer.digest()
 
 
@@ -81,39 +82,39 @@ async def test_training_learns_the_digits() -> None:
     trainer = another(batch_size=32, learning_rate=0.1, total_steps=2000)
     losses = []
     for step in range(40):
-        gradient = await trainer.gradient(digest(step.to_bytes(4, "big")), step, HONEST)
+        gradient = await trainer.contribute(digest(step.to_bytes(4, "big")), step, HONEST)
         losses.append(gradient.loss)
         await trainer.apply(gradient.vector)
     assert sum(losses[-5:]) < 0.8 * sum(losses[:5])
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
-async def test_numbers_that_are_none_count_as_zero(trainer: Trainer, bad: float) -> None:
+async def test_numbers_that_are_none_count_as_zero(trainer: TaskTrainer, bad: float) -> None:
     vector = torch.linspace(-1, 1, run_manifest().dimension)
     vector[::3] = bad
     expected = await another().apply(torch.where(torch.isfinite(vector), vector, torch.zeros(())))
     assert await trainer.apply(vector) == expected
 
 
-async def test_the_largest_numbers_do_not_stop_a_peer(trainer: Trainer) -> None:
+async def test_the_largest_numbers_do_not_stop_a_peer(trainer: TaskTrainer) -> None:
     for _ in range(3):
         await trainer.apply(torch.full((run_manifest().dimension,), 3.4e38))
-    gradient = await trainer.gradient(SEED, 3, HONEST)
+    gradient = await trainer.contribute(SEED, 3, HONEST)
     assert await trainer.apply(gradient.vector) == await trainer.digest()
 
 
-async def test_a_state_goes_round(trainer: Trainer) -> None:
-    await trainer.apply((await trainer.gradient(SEED, 0, HONEST)).vector)
+async def test_a_state_goes_round(trainer: TaskTrainer) -> None:
+    await trainer.apply((await trainer.contribute(SEED, 0, HONEST)).vector)
     data, state = await trainer.serialize()
     newcomer = another(seed=9)
     assert state == await trainer.digest() != await newcomer.digest()
     assert await newcomer.load(data) == state == await newcomer.digest()
     assert len(data) <= trainer.most_state_bytes
-    vector = (await trainer.gradient(SEED, 1, HONEST)).vector
+    vector = (await trainer.contribute(SEED, 1, HONEST)).vector
     assert await newcomer.apply(vector) == await trainer.apply(vector)
 
 
-async def test_a_state_that_is_none_is_refused_and_changes_nothing(trainer: Trainer) -> None:
+async def test_a_state_that_is_none_is_refused_and_changes_nothing(trainer: TaskTrainer) -> None:
     data, state = await trainer.serialize()
     broken = (b"", b"garbage", data[:-1], data[: len(data) // 2], b"\x80\x04pickle", b"\xff" * 64, bytes(8) + data)
     for bad in broken:
@@ -122,28 +123,28 @@ async def test_a_state_that_is_none_is_refused_and_changes_nothing(trainer: Trai
         assert await trainer.digest() == state
 
 
-async def test_a_behaviour_spoils_what_is_sent_and_not_what_is_kept(trainer: Trainer) -> None:
+async def test_a_behaviour_spoils_what_is_sent_and_not_what_is_kept(trainer: TaskTrainer) -> None:
     class Flips(Behaviour):
         def gradient(self, step: int, gradient: torch.Tensor) -> torch.Tensor:
             return -1000.0 * gradient
 
-    honest = await trainer.gradient(SEED, 0, HONEST)
-    lying = await trainer.gradient(SEED, 0, Flips())
+    honest = await trainer.contribute(SEED, 0, HONEST)
+    lying = await trainer.contribute(SEED, 0, Flips())
     assert torch.equal(lying.vector, -1000.0 * honest.vector)
     assert lying.loss == honest.loss
 
 
-async def test_a_behaviour_can_spoil_the_batch(trainer: Trainer) -> None:
+async def test_a_behaviour_can_spoil_the_batch(trainer: TaskTrainer) -> None:
     class FlipsLabels(Behaviour):
         def batch(self, step, batch, label_flipped):  # type: ignore[no-untyped-def]
             return label_flipped(batch)
 
-    honest = await trainer.gradient(SEED, 0, HONEST)
-    assert not torch.equal((await trainer.gradient(SEED, 0, FlipsLabels())).vector, honest.vector)
+    honest = await trainer.contribute(SEED, 0, HONEST)
+    assert not torch.equal((await trainer.contribute(SEED, 0, FlipsLabels())).vector, honest.vector)
 
 
-async def test_calls_wait_for_each_other(trainer: Trainer) -> None:
-    vector = (await trainer.gradient(SEED, 0, HONEST)).vector
+async def test_calls_wait_for_each_other(trainer: TaskTrainer) -> None:
+    vector = (await trainer.contribute(SEED, 0, HONEST)).vector
     other = another()
     states = await asyncio.gather(*(trainer.apply(vector) for _ in range(4)))
     assert states == [await other.apply(vector) for _ in range(4)]
@@ -168,8 +169,8 @@ async def test_others_recompute_what_a_peer_sent(small_task: Task, max_grad_norm
     """Of the current step, and of the one before it, with the state none the worse."""
     mine, theirs = pair(small_task, max_grad_norm=max_grad_norm)
     for step in range(3):
-        sent = (await mine.gradient(SEED, step, HONEST)).vector
-        own = (await theirs.gradient(OTHER, step, HONEST)).vector
+        sent = (await mine.contribute(SEED, step, HONEST)).vector
+        own = (await theirs.contribute(OTHER, step, HONEST)).vector
         assert same(await theirs.recompute(SEED, step), sent)
         state = await mine.apply(sent + own)
         assert await theirs.apply(sent + own) == state
@@ -179,11 +180,11 @@ async def test_others_recompute_what_a_peer_sent(small_task: Task, max_grad_norm
         assert await theirs.digest() == state
 
 
-async def test_a_state_that_is_not_held_recomputes_nothing(trainer: Trainer) -> None:
+async def test_a_state_that_is_not_held_recomputes_nothing(trainer: TaskTrainer) -> None:
     assert await trainer.recompute(SEED, 1) is None
-    sent = [(await trainer.gradient(SEED, 0, HONEST)).vector]
+    sent = [(await trainer.contribute(SEED, 0, HONEST)).vector]
     await trainer.apply(sent[0])
-    sent.append((await trainer.gradient(SEED, 1, HONEST)).vector)
+    sent.append((await trainer.contribute(SEED, 1, HONEST)).vector)
     await trainer.apply(sent[1])
     assert [await trainer.recompute(SEED, step) for step in (0, 3)] == [None, None]
     assert same(await trainer.recompute(SEED, 1), sent[1])
@@ -198,7 +199,7 @@ async def test_a_state_that_is_not_held_recomputes_nothing(trainer: Trainer) -> 
 
     await newcomer.load(data)
     assert [await newcomer.recompute(SEED, step) for step in range(4)] == [None] * 4
-    await newcomer.gradient(OTHER, 2, HONEST)
+    await newcomer.contribute(OTHER, 2, HONEST)
     assert same(await newcomer.recompute(SEED, 2), expected)
 
 
@@ -207,20 +208,20 @@ async def test_a_resumed_run_recomputes_nothing_before_its_state() -> None:
     assert [await resumed.recompute(SEED, step) for step in (0, 3)] == [None, None]
 
 
-async def test_a_state_that_is_refused_leaves_the_previous_one_known(trainer: Trainer) -> None:
-    sent = (await trainer.gradient(SEED, 0, HONEST)).vector
+async def test_a_state_that_is_refused_leaves_the_previous_one_known(trainer: TaskTrainer) -> None:
+    sent = (await trainer.contribute(SEED, 0, HONEST)).vector
     await trainer.apply(sent)
     with pytest.raises(UserError):
         await trainer.load(b"garbage", 7)
     assert same(await trainer.recompute(SEED, 0), sent)
 
 
-async def test_a_lie_does_not_reach_what_others_recompute(trainer: Trainer) -> None:
+async def test_a_lie_does_not_reach_what_others_recompute(trainer: TaskTrainer) -> None:
     class Flips(Behaviour):
         def gradient(self, step: int, gradient: torch.Tensor) -> torch.Tensor:
             return -gradient
 
-    lie = (await trainer.gradient(SEED, 0, Flips())).vector
+    lie = (await trainer.contribute(SEED, 0, Flips())).vector
     honest = await trainer.recompute(SEED, 0)
     assert honest is not None and same(-honest, lie)
 
@@ -230,7 +231,7 @@ async def test_an_overflow_is_sent_as_zeros_and_recomputed_as_such(momentum: flo
     mine, theirs = pair(load_task("digits", "tiny"), momentum=momentum, learning_rate=3e38)
     for trainer in (mine, theirs):
         await trainer.apply(torch.full((run_manifest().dimension,), 3.4e38))
-    gradient = await mine.gradient(SEED, 1, HONEST)
+    gradient = await mine.contribute(SEED, 1, HONEST)
     assert gradient.loss != gradient.loss or gradient.loss == float("inf"), "the loss tells what it was"
     assert torch.count_nonzero(gradient.vector) == 0
     assert same(await theirs.recompute(SEED, 1), gradient.vector)
@@ -239,10 +240,10 @@ async def test_an_overflow_is_sent_as_zeros_and_recomputed_as_such(momentum: flo
 async def test_a_chain_of_momentum_is_recomputed_link_by_link() -> None:
     mine, theirs = pair(load_task("digits", "tiny"), momentum=0.9)
     dimension, base = run_manifest().dimension, bytes(4 * run_manifest().dimension)
-    assert mine.momentum_digest() == b""
     for step in range(4):
-        sent = (await mine.gradient(SEED, step, HONEST)).vector
-        assert mine.momentum_digest() == digest(base)
+        made = await mine.contribute(SEED, step, HONEST)
+        sent = made.vector
+        assert made.momentum == digest(base)
         served = mine.momentum_base(step)
         assert served == base
         for trainer in (mine, theirs):
@@ -261,28 +262,29 @@ async def test_a_liars_chain_goes_on_from_its_lie() -> None:
             return -gradient
 
     liar, judge = pair(load_task("digits", "tiny"), momentum=0.5)
-    lie = (await liar.gradient(SEED, 0, Flips())).vector
+    lie = (await liar.contribute(SEED, 0, Flips())).vector
     assert same(await judge.recompute(SEED, 0), -lie)
     for trainer in (liar, judge):
         await trainer.apply(lie)
-    sent = (await liar.gradient(SEED, 1, HONEST)).vector
-    assert liar.momentum_digest() == digest(lie.numpy().tobytes())
-    assert same(await judge.recompute(SEED, 1, lie), sent)
+    sent = await liar.contribute(SEED, 1, HONEST)
+    assert sent.momentum == digest(bytes_of(lie))
+    assert same(await judge.recompute(SEED, 1, lie), sent.vector)
 
 
 async def test_a_peer_that_joins_begins_a_new_chain() -> None:
     mine, _ = pair(load_task("digits", "tiny"), momentum=0.5)
-    first = (await mine.gradient(SEED, 0, HONEST)).vector
+    first = (await mine.contribute(SEED, 0, HONEST)).vector
     data, _ = await mine.serialize()
-    assert not same((await mine.gradient(SEED, 1, HONEST)).vector, first)
+    assert not same((await mine.contribute(SEED, 1, HONEST)).vector, first)
     await mine.load(data, 2)
-    assert mine.momentum_digest() == b"" and mine.momentum_base(1) is None
-    assert same((await mine.gradient(SEED, 2, HONEST)).vector, first)
+    assert mine.momentum_base(1) is None
+    again = await mine.contribute(SEED, 2, HONEST)
+    assert same(again.vector, first) and again.momentum == digest(bytes(4 * len(first)))
 
 
-async def test_without_momentum_there_is_no_chain(trainer: Trainer) -> None:
-    await trainer.gradient(SEED, 0, HONEST)
-    assert (trainer.momentum_digest(), trainer.momentum_base(0)) == (b"", None)
+async def test_without_momentum_there_is_no_chain(trainer: TaskTrainer) -> None:
+    made = await trainer.contribute(SEED, 0, HONEST)
+    assert (made.momentum, trainer.momentum_base(0)) == (b"", None)
 
 
 async def test_a_base_of_another_shape_is_refused() -> None:

@@ -1,110 +1,101 @@
-"""What is released: the wheel holds what runs and nothing else, and works where the repository is not."""
+"""What is released: the archives hold all that runs and nothing else."""
 
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import sys
-import sysconfig
 import tarfile
 import tomllib
 import zipfile
+from email.parser import Parser
 from importlib.metadata import version
 from pathlib import Path
 
-import pytest
 import yaml
 
-ROOT = Path(__file__).parents[2]
-PACKAGES = {"btard", "byzantine", "cli", "coordinator", "deploy", "lab", "peer", "tasks"}
+import btard
+from btard.home import HOME, document
+from tests.release.conftest import ROOT, Release, listed
 
 
-def listed() -> list[Path]:
-    """Return the files of the repository, new ones that are not ignored included."""
-    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
-    names = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    return [Path(name) for name in names.split("\0") if name and (ROOT / name).is_file()]
+def installed() -> list[str]:
+    """Return what is installed: all files of the folder btard and of those that are linked there, as named below it."""
+    links = {path.name for path in (ROOT / "btard").iterdir() if path.is_symlink()}
+    assert links >= {"byzantine", "cli", "coordinator", "deploy", "lab", "peer", "swarm", "tasks"}
+    files = [path for path in listed() if not (ROOT / path).is_symlink()]
+    linked = [f"btard/{path}" for path in files if path.parts[0] in links]
+    return sorted([*linked, *(str(path) for path in files if path.parts[0] == "btard")])
 
 
-@pytest.fixture(scope="module")
-def archives(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Build from a copy, so that tests that run beside this one see no build directory."""
-    source, dist = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("dist")
-    for name in listed():
-        (source / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(ROOT / name, source / name)
-    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(dist), str(source)]
-    built = subprocess.run(command, capture_output=True, text=True)
-    assert built.returncode == 0, built.stdout[-2000:] + built.stderr[-2000:]
-    (wheel,), (sdist,) = dist.glob("*.whl"), dist.glob("*.tar.gz")
-    return {"wheel": wheel, "sdist": sdist}
+def contents(wheel: Path) -> tuple[list[str], dict[str, str]]:
+    """Return the names of what a wheel installs, and what it says of itself by file name."""
+    with zipfile.ZipFile(wheel) as archive:
+        names = sorted(name for name in archive.namelist() if ".dist-info/" not in name)
+        infos = {
+            name.split(".dist-info/")[1]: archive.read(name).decode()
+            for name in archive.namelist()
+            if ".dist-info/" in name
+        }
+    return names, infos
 
 
-def test_the_wheel_holds_all_packages_and_nothing_else(archives: dict[str, Path]) -> None:
-    names = [name for name in zipfile.ZipFile(archives["wheel"]).namelist() if ".dist-info/" not in name]
-    assert {name.split("/")[0] for name in names} == PACKAGES
-    sources = {str(path) for path in listed() if path.parts[0] in PACKAGES and path.suffix == ".py"}
-    assert sources <= set(names)
+def test_the_wheel_holds_every_file_once(release: Release) -> None:
+    names, infos = contents(release.wheel)
+    assert names == installed()
+    assert infos["top_level.txt"].split() == ["btard"]
 
 
-def test_the_wheel_carries_its_licence_and_its_programs(archives: dict[str, Path]) -> None:
-    wheel = zipfile.ZipFile(archives["wheel"])
-    infos = {name.split(".dist-info/")[1]: name for name in wheel.namelist() if ".dist-info/" in name}
-    assert "Apache License" in wheel.read(infos["licenses/LICENSE"]).decode()
-    programs = wheel.read(infos["entry_points.txt"]).decode()
-    assert {"btard", "btard-peer", "btard-coordinator"} <= set(re.findall(r"^([\w-]+) = ", programs, re.MULTILINE))
+def test_a_checkout_makes_the_same_wheel(release: Release, checkout: Path, tmp_path: Path) -> None:
+    """The released one is made of the source archive, where folders stand in place of links."""
+    command = [sys.executable, "-m", "pip", "wheel", "--no-build-isolation", "--no-deps", "--quiet"]
+    subprocess.run([*command, "--wheel-dir", str(tmp_path), str(checkout)], check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as one, zipfile.ZipFile(release.wheel) as other:
+        assert {name: one.getinfo(name).CRC for name in one.namelist() if not name.endswith("RECORD")} == {
+            name: other.getinfo(name).CRC for name in other.namelist() if not name.endswith("RECORD")
+        }
 
 
-def test_what_the_source_archive_needs_to_build_is_in_it(archives: dict[str, Path]) -> None:
-    with tarfile.open(archives["sdist"]) as sdist:
-        names = {name.partition("/")[2] for name in sdist.getnames()}
-    assert {"pyproject.toml", "README.md", "LICENSE"} <= names
-    assert {str(path) for path in listed() if path.parts[0] in PACKAGES and path.suffix == ".py"} <= names
+def test_the_source_archive_holds_what_it_builds(release: Release) -> None:
+    with tarfile.open(release.sdist) as sdist:
+        assert not [member.name for member in sdist.getmembers() if member.issym() or member.islnk()]
+        names = {member.name.partition("/")[2] for member in sdist.getmembers() if member.isfile()}
+    assert {"pyproject.toml", "README.md", "LICENSE", *installed()} <= names
+    assert {name.split("/")[0] for name in names if "/" in name} == {"btard", "btard.egg-info"}
 
 
-@pytest.mark.swarm
-def test_the_demo_runs_from_the_wheel_alone(archives: dict[str, Path], tmp_path: Path) -> None:
-    """What it requires is borrowed from this environment; `make test-wheel` installs all of it."""
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "venv")], check=True)
-    programs = tmp_path / "venv" / "bin"
-    site = Path(
-        subprocess.run(
-            [str(programs / "python"), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
-            check=True,
-            capture_output=True,
-            text=True,
-        ).stdout.strip()
-    )
-    command = [sys.executable, "-m", "pip", "--python", str(programs / "python"), "install", "--no-deps", "--quiet"]
-    subprocess.run([*command, str(archives["wheel"])], check=True, capture_output=True)
-    # A directory named in a .pth file is searched, but its own .pth files, the repository's among them, are not read.
-    (site / "borrowed.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    where = subprocess.run(
-        [str(programs / "python"), "-c", "import btard; print(btard.__file__)"],
-        check=True,
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-    ).stdout
-    assert str(tmp_path) in where
-    run = subprocess.run(
-        [str(programs / "btard"), "demo", "--task", "digits", "--steps", "12", "--attack-start", "2"],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        timeout=240,
-    )
-    assert run.returncode == 0, run.stdout[-2000:] + run.stderr[-2000:]
-    assert list((tmp_path / "runs").glob("demo-*/*.png"))
+def test_the_wheel_says_what_it_is(release: Release) -> None:
+    _, infos = contents(release.wheel)
+    assert "Apache License" in infos["licenses/LICENSE"]
+    programs = re.findall(r"^([\w-]+) = ", infos["entry_points.txt"], re.MULTILINE)
+    assert {"btard", "btard-peer", "btard-coordinator"} <= set(programs)
+    metadata = Parser().parsestr(infos["METADATA"])
+    assert (metadata["Version"], metadata["Requires-Python"]) == (btard.__version__, ">=3.11")
+    classifiers = metadata.get_all("Classifier", [])
+    assert {f"Programming Language :: Python :: 3.{minor}" for minor in (11, 12, 13)} <= set(classifiers)
+    assert "Typing :: Typed" in classifiers
+    addresses = dict(line.split(", ") for line in metadata.get_all("Project-URL", []))
+    assert addresses["Homepage"] == HOME
+    assert all(address.startswith("https://") for address in addresses.values())
+
+
+def test_every_document_that_is_named_is_there() -> None:
+    """Help and errors name documents by address; nothing else may send a reader to a file that no wheel holds."""
+    sources = [(ROOT / name).read_text() for name in installed() if name.endswith(".py")]
+    named = {name for source in sources for name in re.findall(r"\bdocument\(['\"](.+?)['\"]\)", source)}
+    assert {"kubernetes", "writing-a-behaviour"} <= named
+    assert all((ROOT / "docs" / f"{name}.md").is_file() for name in named)
+    assert document("protocol") == f"{HOME}/blob/main/docs/protocol.md"
 
 
 def test_one_version_everywhere() -> None:
-    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert project["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "btard.__version__"}
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
-    assert (version("btard"), str(citation["version"])) == (declared, declared)
+    assert (version("btard"), str(citation["version"])) == (btard.__version__, btard.__version__)
     headings = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
-    assert headings[0].rstrip(",") == declared
+    assert headings[0].rstrip(",") == btard.__version__
 
 
 def test_the_workflow_runs_what_ci_runs() -> None:

@@ -16,7 +16,7 @@ from btard.round.rules import StepRules
 from btard.swarm import bans as module
 from btard.swarm.bans import BanBook, Bans, ask_evidence
 from btard.swarm.questions import Question, Want
-from btard.swarm.records import MAX_BODY
+from btard.swarm.records.record import MAX_BODY
 from btard.transport.libp2p import FetchError, RecordError
 from tests.btard.round.bans import LIAR, evidence_of
 from tests.btard.round.swarm import RULES, keys
@@ -41,7 +41,7 @@ def book(tmp_path: Path) -> BanBook:
 
 
 class Shown:
-    """What sources show, and who was asked about whom."""
+    """What sources show, and which of them was asked about which ban."""
 
     def __init__(self, answers: dict[PeerId, bytes]) -> None:
         self.answers = answers
@@ -53,7 +53,7 @@ class Shown:
 
 
 async def shown_by(book: BanBook, *data: bytes, banned: Iterable[PeerId] = (BANNED,)) -> tuple[list[str], list[PeerId]]:
-    """Return what the book says to the answers of as many sources: bases of what it verified, and who is unproven."""
+    """Return what the book says to the answers of as many sources: bases of what it verified, and unproven peers."""
     ask = Shown(dict(zip(SOURCES, data, strict=False)))
     verified, unproven = await book.verify_all(ask, banned, SOURCES)
     return [basis for _, basis in verified], unproven
@@ -184,10 +184,10 @@ class Published:
         self.failing = failing
         self.records: list[tuple[Envelope, float]] = []
 
-    async def publish(self, envelope: Envelope, ttl: float) -> None:
+    async def publish(self, envelope: Envelope, ttl_seconds: float) -> None:
         if self.failing:
             raise RecordError("no node stored the record")
-        self.records.append((envelope, ttl))
+        self.records.append((envelope, ttl_seconds))
 
 
 async def test_the_dht_is_told_peer_step_reason_and_digest_of_the_file(book: BanBook) -> None:
@@ -224,7 +224,7 @@ async def test_a_dht_that_fails_costs_a_line_in_the_log(book: BanBook, caplog: p
 
 async def test_a_source_is_asked_for_one_ban_and_may_be_silent() -> None:
     transport = TableTransport({PEERS[0]: b"evidence", PEERS[1]: FetchError("the peer is busy"), PEERS[2]: b"x" * 9})
-    answers = [await ask_evidence(transport, peer, BANNED, timeout=1.0) for peer in PEERS]  # type: ignore[arg-type]
+    answers = [await ask_evidence(transport, peer, BANNED, timeout_seconds=1.0) for peer in PEERS]  # type: ignore[arg-type]
     assert answers == [b"evidence", None, b"x" * 9, None, None, None]
     assert {limit for _, _, limit in transport.asked} == {MAX_FILE}
     questions = {Question.decode(request) for _, request, _ in transport.asked}

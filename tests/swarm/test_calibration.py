@@ -11,9 +11,9 @@ from btard.errors import UserError
 from btard.swarm.calibration import (
     ACCUSE_FACTOR,
     LEAST_ACCUSE,
+    CalibrationWork,
     Spread,
     Tolerance,
-    Workload,
     measure,
     numerics,
     relative_distance,
@@ -21,13 +21,13 @@ from btard.swarm.calibration import (
     tolerance,
 )
 from btard.tasks.registry import load_task
-from btard.tasks.training_state import Precision
+from btard.vocabulary import Precision
 
 CPU = torch.device("cpu")
 
 
-def work(precision: Precision = Precision.FLOAT32) -> Workload:
-    return Workload(load_task("digits", "tiny"), 8, 1.0, precision, 1, CPU)
+def work(precision: Precision = Precision.FLOAT32) -> CalibrationWork:
+    return CalibrationWork(load_task("digits", "tiny"), 8, 1.0, precision, 1, CPU)
 
 
 @pytest.fixture(scope="module")

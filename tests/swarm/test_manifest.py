@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from btard.identity import Malformed
-from btard.round.rules import AggregationRules, Eliminate, Validation, VerificationRules
+from btard.round.rules import AggregationRules, VerificationRules
 from btard.swarm.manifest import MAX_MANIFEST, Deadlines, RunManifest
+from btard.vocabulary import Eliminate, Validation
 from tests.peer.helpers import KEYS, NONCE, RUN, run_manifest, signed_manifest
 
 MANIFEST = run_manifest()
@@ -32,6 +33,7 @@ def changed(**fields: Any) -> bytes:
         MANIFEST,
         run_manifest(max_grad_norm=None, start_step=3, state_digest="ab" * 32, checkpoint_at=(4, 9)),
         run_manifest(momentum=0.9),
+        run_manifest(task_settings={"width": 3, "bias": True, "noise": 0.5, "shade": "light"}),
         run_manifest(deadlines=Deadlines(commit=1.5, settle=0.1), seed=2**63 - 1, peers=256),
     ],
 )
@@ -85,12 +87,40 @@ def test_a_manifest_goes_round(manifest: RunManifest) -> None:
         {"eliminate": "both"},
         {"probation": -1},
         {"max_part_norm": 0},
+        {"task_settings": None},
+        {"task_settings": []},
+        {"task_settings": {"width": None}},
+        {"task_settings": {"width": [1]}},
+        {"task_settings": {"width": {"of": 1}}},
+        {"task_settings": {"width": 2**63}},
+        {"task_settings": {"width": -1e19}},
+        {"task_settings": {"width": float("inf")}},
+        {"task_settings": {"width": "../../etc/passwd"}},
+        {"task_settings": {"width": "a" * 51}},
+        {"task_settings": {"__class__": 1}},
+        {"task_settings": {"": 1}},
+        {"task_settings": {f"a{i}": 1 for i in range(51)}},
     ],
     ids=str,
 )
 def test_a_value_out_of_range_is_malformed(fields: dict[str, Any]) -> None:
     with pytest.raises(Malformed, match="no valid manifest"):
         read(changed(**fields))
+
+
+def test_a_task_without_settings_leaves_no_trace() -> None:
+    body = MANIFEST.model_dump_json()
+    assert "task_settings" not in json.loads(body) and "task_settings" not in MANIFEST.model_dump()
+    assert read(body.encode()).task_settings == {}
+    with_settings = run_manifest(task_settings={"width": 3})
+    assert json.loads(with_settings.model_dump_json())["task_settings"] == {"width": 3}
+    assert str(with_settings.chosen_task) == "digits:width=3" and str(MANIFEST.chosen_task) == "digits"
+
+
+def test_a_setting_keeps_its_type() -> None:
+    values = {"a": True, "b": 1, "c": 1.0, "d": "1"}
+    found = read(changed(task_settings=values)).task_settings
+    assert [(key, type(value)) for key, value in found.items()] == [(key, type(value)) for key, value in values.items()]
 
 
 def test_a_missing_field_is_malformed() -> None:

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from btard.hashing import digest
 from btard.identity import Malformed, PeerId
 from btard.identity.codec import decode, encode
-from btard.round.roster import MAX_PEERS
 from btard.swarm.questions import (
     MAX_DIRECTORY,
     MAX_HEAD,
@@ -30,6 +29,7 @@ from btard.swarm.questions import (
     is_large,
 )
 from btard.transport.libp2p import Limits
+from btard.vocabulary import MAX_PEERS
 from tests.peer.helpers import ROSTER
 
 STATE = digest(b"state")

@@ -32,7 +32,7 @@ async def test_heads_of_those_that_answer_and_only_of_those() -> None:
         PEERS[5]: HERE.encode(),
     }
     transport = TableTransport(answers)
-    assert await ask_heads(transport, PEERS, timeout=1.0) == {PEERS[0]: HERE}  # type: ignore[arg-type]
+    assert await ask_heads(transport, PEERS, timeout_seconds=1.0) == {PEERS[0]: HERE}  # type: ignore[arg-type]
     assert {limit for _, _, limit in transport.asked} == {MAX_HEAD}
     assert {peer for peer, _, _ in transport.asked} == set(PEERS[:5]), "nobody asks itself"
     assert {Question.decode(request).want for _, request, _ in transport.asked} == {Want.HEAD}
@@ -81,7 +81,7 @@ Load = Callable[[bytes], object]
 
 
 async def download(answers: dict, sources: Sequence = PEERS, limit: int = 100) -> tuple:  # type: ignore[type-arg]
-    """Return who served the state, what was loaded, and who was asked."""
+    """Return the peer that served the state, what was loaded, and the peers that were asked."""
     transport, loaded = TableTransport(answers), []
 
     async def load(data: bytes) -> bytes:
@@ -97,7 +97,7 @@ async def download(answers: dict, sources: Sequence = PEERS, limit: int = 100) -
         load,
         STATE,
         limit=limit,
-        timeout=1.0,
+        timeout_seconds=1.0,
     )
     return server, loaded, [peer for peer, _, _ in transport.asked]
 
@@ -123,5 +123,5 @@ async def test_the_question_and_the_limit_travel() -> None:
     async def load(data: bytes) -> bytes:
         return digest(data)
 
-    await download_state(transport, PEERS[:1], QUESTION, load, STATE, limit=7, timeout=1.0)  # type: ignore[arg-type]
+    await download_state(transport, PEERS[:1], QUESTION, load, STATE, limit=7, timeout_seconds=1.0)  # type: ignore[arg-type]
     assert transport.asked == [(PEERS[0], QUESTION.encode(), 7)]

@@ -6,9 +6,11 @@ import pytest
 import torch
 
 from btard.tasks.albert import AlbertTask
+from btard.tasks.base import DataRequest
 from btard.tasks.data.spec import DataSpec, SourceKind
 from btard.tasks.digits import DigitsTask
 from btard.tasks.gpt import GptTask
+from btard.tasks.settings import TaskSettings
 
 torch.set_num_threads(1)
 
@@ -39,12 +41,12 @@ def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def gpt(corpus_spec: DataSpec, cache_dir: Path) -> GptTask:
-    return GptTask.load("tiny", corpus_spec, cache_dir)
+    return GptTask.load("tiny", TaskSettings(), DataRequest(corpus_spec, cache_dir))
 
 
 @pytest.fixture(scope="session")
 def albert(corpus_spec: DataSpec, cache_dir: Path) -> AlbertTask:
-    return AlbertTask.load("tiny", corpus_spec, cache_dir)
+    return AlbertTask.load("tiny", TaskSettings(), DataRequest(corpus_spec, cache_dir))
 
 
 @pytest.fixture(scope="session")

@@ -4,8 +4,9 @@ import numpy as np
 import torch
 
 from btard.tasks.albert import AlbertTask
-from btard.tasks.base import IGNORED_LABEL
+from btard.tasks.base import IGNORED_LABEL, DataRequest
 from btard.tasks.data.spec import DataSpec
+from btard.tasks.settings import TaskSettings
 from tests.tasks.helpers import seed_of, trained
 
 
@@ -72,7 +73,7 @@ def test_training_lowers_the_loss(albert: AlbertTask) -> None:
 
 
 def test_the_large_size_is_albert_large(corpus_spec: DataSpec, cache_dir: Path) -> None:
-    task = AlbertTask.load("large", corpus_spec, cache_dir)
+    task = AlbertTask.load("large", TaskSettings(), DataRequest(corpus_spec, cache_dir))
     config = task.config()
     assert (config.num_hidden_layers, config.hidden_size, config.num_attention_heads) == (24, 1024, 16)
     assert (config.embedding_size, config.intermediate_size, config.max_position_embeddings) == (128, 4096, 512)

@@ -21,10 +21,10 @@ def test_a_seed_decides_the_batch(task: Task) -> None:
 
 def test_another_process_gets_the_same_batch(albert: AlbertTask) -> None:
     program = (
-        "import sys; from pathlib import Path; from btard.tasks.albert import AlbertSize, AlbertTask\n"
+        "import sys; from pathlib import Path; from btard.tasks.albert import AlbertTask\n"
         "from btard.tasks.data.tokenised import TokenisedCorpus\n"
         "from tests.tasks.helpers import batch_digest, seed_of\n"
-        "task = AlbertTask(AlbertSize.TINY, TokenisedCorpus(Path(sys.argv[1])))\n"
+        "task = AlbertTask('tiny', TokenisedCorpus(Path(sys.argv[1])))\n"
         "print(batch_digest(task.batch(seed_of(3), 5)))"
     )
     found = subprocess.run(

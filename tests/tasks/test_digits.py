@@ -2,8 +2,10 @@ import pytest
 import torch
 
 from btard.errors import UserError
+from btard.tasks.base import DataRequest
 from btard.tasks.data.spec import DataSpec, SourceKind
 from btard.tasks.digits import DigitsTask
+from btard.tasks.settings import TaskSettings
 from tests.tasks.helpers import seed_of, trained
 
 
@@ -26,4 +28,4 @@ def test_images_are_scaled(digits: DigitsTask) -> None:
 
 def test_other_data_is_refused() -> None:
     with pytest.raises(UserError, match="only its built-in data"):
-        DigitsTask.load(DataSpec(kind=SourceKind.HUB, location="owner/mnist"))
+        DigitsTask.load("tiny", TaskSettings(), DataRequest(DataSpec(kind=SourceKind.HUB, location="owner/mnist")))

@@ -3,8 +3,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from btard.tasks.base import DataRequest
 from btard.tasks.data.spec import DataSpec
 from btard.tasks.gpt import GptTask
+from btard.tasks.settings import TaskSettings
 from btard.tasks.training_state import TrainingState
 from tests.tasks.helpers import seed_of
 
@@ -37,7 +39,7 @@ def test_the_loss_is_the_next_token_s(gpt: GptTask) -> None:
 
 
 def test_it_learns_shakespeare(cache_dir: Path) -> None:
-    state = TrainingState(GptTask.load("tiny", DataSpec(), cache_dir), seed=1)
+    state = TrainingState(GptTask.load("tiny", TaskSettings(), DataRequest(cache_dir=cache_dir)), seed=1)
     assert 4.2 < state.evaluate() < 4.7
     for step in range(60):
         gradient, _ = state.gradient(state.task.batch(seed_of(step), 16), seed_of(step), 1.0)
@@ -46,7 +48,7 @@ def test_it_learns_shakespeare(cache_dir: Path) -> None:
 
 
 def test_the_small_size_is_gpt_2_small(corpus_spec: DataSpec, cache_dir: Path) -> None:
-    task = GptTask.load("small", corpus_spec, cache_dir)
+    task = GptTask.load("small", TaskSettings(), DataRequest(corpus_spec, cache_dir))
     assert task.corpus.meta.sample_tokens == 512
     config = task.config()
     assert (config.n_layer, config.n_embd, config.n_head) == (12, 768, 12)

@@ -16,7 +16,8 @@ from safetensors.torch import load, save
 
 from btard.errors import UserError
 from btard.tasks.digits import DigitsTask
-from btard.tasks.training_state import CHECKPOINT_FILE, TrainingState
+from btard.tasks.training_state import TrainingState
+from btard.vocabulary import CHECKPOINT_FILE
 from tests.tasks.helpers import trained
 from tests.watch import watching
 

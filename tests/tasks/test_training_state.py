@@ -8,7 +8,8 @@ from btard.errors import UserError
 from btard.tasks.base import Task
 from btard.tasks.digits import DigitsTask
 from btard.tasks.gpt import GptTask
-from btard.tasks.training_state import Precision, TrainingState
+from btard.tasks.training_state import TrainingState
+from btard.vocabulary import Precision
 from tests.tasks.helpers import seed_of, trained
 
 

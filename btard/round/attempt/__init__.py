@@ -1,1 +1,1 @@
-"""What one attempt at a step has received, and the checks that each message passes before it is kept."""
+"""One attempt at a step: its seats, what was said, what was carried, and what phases have measured."""

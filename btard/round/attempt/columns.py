@@ -1,7 +1,8 @@
 """Published products and norms of a whole step at a time: what can be said about them quickly.
 
 Among n peers there are n^2 numbers, and in a simulation every peer looks at all of them. So what depends on the bytes
-alone is computed once for all who hold the same ones, and columns that clearly add up are passed without a closer look.
+alone is computed once for all that hold the same ones, and columns that clearly add up are passed without a closer
+look.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 
 from btard.round.messages.bodies import Scalars
-from btard.round.vectors.partition import Partition
+from btard.vectors.partition import Partition
 from btard.verification.scalars import aggregate_error, published_sum_tolerance, within_bound
 from btard.verification.thresholds import SUM
 

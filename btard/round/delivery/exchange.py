@@ -1,7 +1,7 @@
-"""What did not come the straight way: parts and messages that are asked for, and who was late with them.
+"""What did not come the straight way: parts and messages that are asked for, and peers that were late with them.
 
-Whoever misses something asks other members for it: for a part first two that are drawn, then, as for a message at once,
-everybody. Who holds it passes it on under its author's signature; who does not asks the author first. So what reaches
+A peer that misses something asks others for it: for a part first two that are drawn, then, as for a message at once,
+all. A member that holds it passes it on under its author's signature, another asks the author first. So what reaches
 one honest member in time reaches all, and what an author has kept from one it has either shown to all or refused to
 most: their reports say which (`late`).
 """
@@ -10,18 +10,17 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from btard.identity import Envelope, Heading, MessageKind, PeerId
-from btard.identity.envelope import UnsignedEnvelope
 from btard.round.actions import Action, Send, SendPart
 from btard.round.attempt.attempt import Attempt
+from btard.round.context import StepContext
 from btard.round.delivery.patience import Patience
+from btard.round.delivery.sending import send_aggregate, send_part
 from btard.round.draw import relays_between
 from btard.round.messages.accusations import Fault
-from btard.round.messages.bodies import BROADCASTS, Forward, Item, PartHeader, Phase, Pull
-from btard.round.phases.gather import send_aggregate
-from btard.round.phases.phase import SILENT, PhaseOfAttempt, PhaseOfParts, StepContext
+from btard.round.messages.bodies import BROADCASTS, Forward, Item, Phase, Pull
 
 MOST_PULLS = 8
 """Parts of other columns than its own that one peer may ask this one for in an attempt: a court looks at a few."""
@@ -37,13 +36,24 @@ _PHASES = {
     MessageKind.DIGEST: Phase.AGREE,
 }
 
+_SILENT = {
+    Fault.NO_COMMIT: MessageKind.COMMIT,
+    Fault.NO_REVEAL: MessageKind.REVEAL,
+    Fault.NO_SCALARS: MessageKind.SCALARS,
+    Fault.NO_DIGEST: MessageKind.DIGEST,
+}
+"""Faults that are the lack of a message, which other members may have."""
+
 
 class Exchange:
     """Answers and sends requests. What a peer does not hold yet, it passes on once it comes."""
 
-    def __init__(self, step: StepContext, attempt: Attempt) -> None:
-        self._step = step
+    def __init__(self, context: StepContext, attempt: Attempt) -> None:
+        self._context = context
         self._attempt = attempt
+        self._seats = attempt.seats
+        self._said = attempt.said
+        self._carried = attempt.carried
         self._waiting: dict[Item, list[PeerId]] = defaultdict(list)
         self._seen: set[tuple[PeerId, Item]] = set()
         self._count: Counter[PeerId] = Counter()
@@ -53,99 +63,107 @@ class Exchange:
         self._committed: dict[PeerId, float] = {}
         self._broadcasts: set[Item] = set()
         self._answered: set[tuple[PeerId, Item]] = set()
-        self.collected: set[int] = set()
-
-    def send_own(self, receiver: PeerId, part: int) -> list[Action]:
-        """Send an own part under a header that signs its hash."""
-        attempt, step = self._attempt, self._step
-        payload = step.behaviour.part(step.number, receiver, attempt.rows[attempt.me, part])
-        if payload is None:
-            return []
-        committed = attempt.commits[attempt.me].parts if attempt.me in attempt.commits else ()
-        if part >= len(committed):
-            return []
-        announced = step.behaviour.part_digest(step.number, receiver, committed[part])
-        header = PartHeader(part, announced)
-        envelope = UnsignedEnvelope.prepare(
-            step.key,
-            run=step.rules.run,
-            step=step.roster.step,
-            attempt=attempt.number,
-            kind=MessageKind.PART,
-            message=header,
-        )
-        return [SendPart(receiver, envelope, payload)]
+        self._collectors: dict[int, frozenset[PeerId]] = {}
+        self._asked_in: dict[Item, Phase] = {}
 
     def _send(self, kind: MessageKind, body: bytes, receivers: Iterable[PeerId]) -> Send:
-        return Send(tuple(receivers), self._step.sign(self._attempt.number, kind, body).encode())
+        return Send(tuple(receivers), self._context.sign(self._seats.number, kind, body).encode())
 
     def pull(self, item: Item, holders: Iterable[PeerId]) -> list[Action]:
         """Ask peers for a part, each once."""
-        asked = tuple(h for h in holders if (h, item) not in self._attempt.pulled and h != self._attempt.me)
+        asked = tuple(h for h in holders if (h, item) not in self._carried.pulled and h != self._seats.me)
         if not asked:
             return []
-        self._attempt.pulled.update((holder, item) for holder in asked)
+        self._carried.ask(asked, item)
         return [self._send(MessageKind.PULL, Pull((item,)).encode(), asked)]
+
+    def pull_from(self, author: PeerId, items: Sequence[Item]) -> list[Action]:
+        """Ask the author of several parts for all of them in one message, each once."""
+        fresh = tuple(item for item in items if (author, item) not in self._carried.pulled)
+        if not fresh or author == self._seats.me:
+            return []
+        for item in fresh:
+            self._carried.ask((author,), item)
+        return [self._send(MessageKind.PULL, Pull(fresh).encode(), [author])]
+
+    def collects(self, part: int, askers: Iterable[PeerId]) -> None:
+        """Let these peers ask for all rows of a part, from all that hold them."""
+        self._collectors[part] = self._collectors.get(part, frozenset()).union(askers)
 
     def urge(self, now: float, items: Iterable[Item], *, everyone: bool) -> list[Action]:
         """Ask drawn members, or all, for what is late, once each."""
-        attempt = self._attempt
+        seats = self._seats
         fresh = sorted(item for item in items if (item, everyone) not in self._urged)
         self._urged.update((item, everyone) for item in fresh)
         if not everyone:
-            relays = {item: relays_between(attempt.context, item[1], attempt.me, attempt.members) for item in fresh}
+            relays = {item: relays_between(seats.attempt_id, item[1], seats.me, seats.members) for item in fresh}
             return [action for item in fresh for action in self.pull(item, relays[item])]
-        if not fresh or not attempt.others:
+        if not fresh or not seats.others:
             return []
         for item in fresh:
-            self._asked.setdefault(item, now)
+            self._note_asked(item, now)
             if item[0] in BROADCASTS:
                 self._broadcasts.add(item)
             else:
-                attempt.pulled.update((holder, item) for holder in attempt.others)
-        most = len(attempt.roster.members)
+                self._carried.ask(seats.others, item)
+        most = len(seats.roster.members)
         batches = [tuple(fresh[i : i + most]) for i in range(0, len(fresh), most)]
-        return [self._send(MessageKind.PULL, Pull(batch).encode(), attempt.others) for batch in batches]
+        return [self._send(MessageKind.PULL, Pull(batch).encode(), seats.others) for batch in batches]
 
     def urge_for(
-        self, now: float, phase: PhaseOfAttempt, missing: Mapping[PeerId, Fault], patience: Patience
+        self, now: float, missing: Mapping[PeerId, Fault], wanted: Sequence[Item] | None, patience: Patience
     ) -> list[Action]:
-        """Ask third peers for what is late in a phase, or did not come whole."""
+        """Ask third peers for what is late in a phase, or did not come whole.
+
+        Args:
+            missing: what the phase lacks of whom.
+            wanted: the payloads that have not come; None in a phase in which none travel.
+        """
         late, very_late = patience.takes_late(now)
-        if not isinstance(phase, PhaseOfParts):
-            items = [(SILENT[fault], peer, 0) for peer, fault in missing.items() if very_late and fault in SILENT]
+        if wanted is None:
+            items = [(_SILENT[fault], peer, 0) for peer, fault in missing.items() if very_late and fault in _SILENT]
             return self.urge(now, items, everyone=True)
-        wanted = phase.wanted()
-        broken = {author for _, author in self._attempt.broken}
+        broken = {author for _, author in self._carried.broken}
         actions = self.urge(now, [item for item in wanted if late or item[1] in broken], everyone=False)
         return actions + self.urge(now, wanted if very_late else [], everyone=True)
 
+    def _note_asked(self, item: Item, now: float) -> None:
+        """Note when all were asked for an item, and in which phase: rows of a part that is aggregated already are asked
+        for only to be checked."""
+        if item in self._asked:
+            return
+        self._asked[item] = now
+        kind, _, part = item
+        if kind is MessageKind.PART:
+            aggregated = self._seats.owners[part] in self._carried.gathered
+            self._asked_in[item] = Phase.CHECK if aggregated else Phase.SCATTER
+
     def _owed(self, item: Item) -> bool:
         """Whether the attempt makes its author send this."""
-        attempt, (kind, author, part) = self._attempt, item
+        seats, (kind, author, part) = self._seats, item
         if kind is MessageKind.PART:
-            return author in attempt.part_of and part < attempt.partition.count
+            return author in seats.part_of and part < seats.partition.count
         if kind is MessageKind.AGGREGATE:
-            return attempt.part_of.get(author) == part
-        return author in (attempt.submitters if kind is MessageKind.SCALARS else attempt.known)
+            return seats.part_of.get(author) == part
+        return author in (seats.submitters if kind is MessageKind.SCALARS else seats.known)
 
     def _has(self, item: Item) -> bool:
         if item[0] in BROADCASTS:
-            return item[:2] in self._attempt.signed
-        return self._attempt.holds(item) is not None
+            return item[:2] in self._said.signed
+        return self._carried.holds(item) is not None
 
     def _admits(self, asker: PeerId, item: Item) -> bool:
         """Whether to answer this request: once, about what there is, and within what the asker needs in a step."""
-        attempt, (kind, author, part) = self._attempt, item
+        seats, (kind, author, part) = self._seats, item
         if (asker, item) in self._seen or author == asker or not self._owed(item):
             return False
-        own_column = attempt.owners[part] == asker if kind is MessageKind.PART else True
-        if not own_column and author != attempt.me and part not in self.collected:
+        own_column = seats.owners[part] == asker if kind is MessageKind.PART else True
+        if not own_column and author != seats.me and asker not in self._collectors.get(part, ()):
             self._count[asker] += 1
             if self._count[asker] > MOST_PULLS:
                 return False
         # The own aggregate goes to all once it is there.
-        return not (kind is MessageKind.AGGREGATE and author == attempt.me and not self._has(item))
+        return not (kind is MessageKind.AGGREGATE and author == seats.me and not self._has(item))
 
     def on_pull(self, now: float, envelope: Envelope) -> list[Action]:
         """A member asks for something; raises Malformed."""
@@ -161,7 +179,7 @@ class Exchange:
                 continue
             self._waiting[item].append(asker)
             author = item[1]
-            if author != self._attempt.me and item not in self._asked:
+            if author != self._seats.me and item not in self._asked:
                 absent[author].append(item)
         messages = [item for item in held if item[0] in BROADCASTS]
         if messages:
@@ -171,16 +189,16 @@ class Exchange:
                 actions += self._send_part(item, asker)
         for author, items in absent.items():
             for item in items:
-                self._asked[item] = now
+                self._note_asked(item, now)
                 if item[0] in BROADCASTS:
                     self._broadcasts.add(item)
                 else:
-                    self._attempt.pulled.add((author, item))
+                    self._carried.ask((author,), item)
             actions.append(self._send(MessageKind.PULL, Pull(tuple(items)).encode(), [author]))
         return actions
 
     def _forward(self, messages: Iterable[Item], askers: Iterable[PeerId]) -> list[Action]:
-        signed, most = self._attempt.signed, self._attempt.caps.evidence
+        signed, most = self._said.signed, self._seats.caps.evidence
         batches: list[list[bytes]] = [[]]
         for kind, author, _ in messages:
             data = signed[kind, author].encode()
@@ -192,13 +210,13 @@ class Exchange:
 
     def _send_part(self, item: Item, asker: PeerId) -> list[Action]:
         attempt, (kind, author, part) = self._attempt, item
-        if kind is MessageKind.PART and author == attempt.me:
-            return self.send_own(asker, part)
-        if author == attempt.me:
-            return send_aggregate(self._step, attempt, asker)
-        header = attempt.headers.get((author, part)) if kind is MessageKind.PART else None
-        header = header or attempt.signed.get((kind, author))
-        payload = attempt.holds(item)
+        if kind is MessageKind.PART and author == self._seats.me:
+            return send_part(self._context, attempt, asker, part)
+        if author == self._seats.me:
+            return send_aggregate(self._context, attempt, asker)
+        header = self._said.headers.get((author, part)) if kind is MessageKind.PART else None
+        header = header or self._said.signed.get((kind, author))
+        payload = self._carried.holds(item)
         return [SendPart(asker, header, payload)] if header is not None and payload is not None else []
 
     def serve(self, now: float) -> list[Action]:
@@ -209,7 +227,7 @@ class Exchange:
         for item in [item for item in self._asked if item not in self._came]:
             if self._has(item):
                 self._came[item] = now
-            if item[1] in self._attempt.commits:
+            if item[1] in self._said.commits:
                 self._committed.setdefault(item[1], now)
         for item in [item for item in self._waiting if self._has(item)]:
             askers = self._waiting.pop(item)
@@ -226,18 +244,18 @@ class Exchange:
             heading = Heading.read(data)
             item = (heading.kind, heading.author, 0)
             expected = item in self._broadcasts and (envelope.author, item) not in self._answered
-            if not expected or heading.author == self._attempt.me or heading.size > self._attempt.caps.body[item[0]]:
+            if not expected or heading.author == self._seats.me or heading.size > self._seats.caps.body[item[0]]:
                 continue
             self._answered.add((envelope.author, item))
             inner = Envelope.parse(data)
-            known = self._attempt.signed.get((inner.kind, inner.author))
+            known = self._said.signed.get((inner.kind, inner.author))
             if known is None or known.content_digest() != inner.content_digest():
                 inner.verify()
                 found.append(inner)
         return found
 
     def late(self, until: float, patience: Patience) -> Collection[PeerId]:
-        """Return of whom something came too late that was asked for, or did not come, as far as that can be said by a
+        """Return the peers of which something that was asked for came too late or never, as far as is known at a
         time: not before its author must have had it, and had time to answer."""
         return {item[1] for item in self._asked if self._deadline(item, patience) < min(until, self._arrival(item))}
 
@@ -250,6 +268,6 @@ class Exchange:
         if kind is not MessageKind.PART:
             phase = _PHASES[kind]
             return max(patience.due(phase), asked + patience.allowance(phase))
-        # Who has committed holds its parts, and need not wait for anybody to show them.
+        # A peer that has committed holds its parts, and need not wait for anybody to show them.
         committed = self._committed.get(author, math.inf)
-        return max(committed, asked) + patience.allowance(Phase.SCATTER)
+        return max(committed, asked) + patience.allowance(self._asked_in[item])

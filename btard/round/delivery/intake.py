@@ -28,22 +28,23 @@ class Intake:
     def wants(self, attempt: Attempt, heading: Heading | Envelope) -> bool:
         """Whether to read a message of the step: from a member, not longer and not oftener than what an honest one
         sends, and of an attempt in which it is of use."""
+        seats = attempt.seats
         kind, author = heading.kind, heading.author
-        if author not in attempt.known or heading.size > attempt.caps.body[kind]:
+        if author not in seats.known or heading.size > seats.caps.body[kind]:
             return False
-        if heading.attempt == attempt.number and kind in BROADCASTS and (kind, author) not in attempt.signed:
+        if heading.attempt == seats.number and kind in BROADCASTS and (kind, author) not in attempt.said.signed:
             return True
-        if kind not in TIMELESS and heading.attempt != attempt.number:
-            return heading.attempt == attempt.number + 1 and self._has_room(attempt, heading)
+        if kind not in TIMELESS and heading.attempt != seats.number:
+            return heading.attempt == seats.number + 1 and self._has_room(attempt, heading)
         if (kind is MessageKind.ASK and not heading.size) or (kind in _CARRIERS and author in self._muted):
             return False
         self._heard[kind, author] += 1
-        return self._heard[kind, author] <= attempt.caps.count[kind]
+        return self._heard[kind, author] <= seats.caps.count[kind]
 
     def _has_room(self, attempt: Attempt, heading: Heading | Envelope) -> bool:
         """Whether a message may wait for the next attempt: one of a kind, and not too much of one author."""
         kept = self._future_bytes[heading.author] + heading.size
-        return (heading.kind, heading.author) not in self._future and kept <= 2 * attempt.caps.carrier
+        return (heading.kind, heading.author) not in self._future and kept <= 2 * attempt.seats.caps.carrier
 
     def keep(self, envelope: Envelope) -> None:
         """Let a message wait for the next attempt."""

@@ -17,20 +17,20 @@ _BULKY = frozenset({Phase.SCATTER, Phase.GATHER, Phase.CHECK})
 """The phases in which parts travel."""
 
 _APART = 6
-"""Times the bound on delay (`settle`) between the time at which a phase is due and its end.
+"""Times the bound on delay between the time at which a phase is due and its end.
 
-Honest barriers lie at most four apart: what shows that others have passed takes one, who sees it waits one, and has
-what it missed after two more. One more for an answer to arrive, and one to spare for who is asked in between.
+Honest barriers lie at most four apart: what shows that others have passed takes one, a peer that sees it waits one, and
+has what it missed after two more. One more for an answer to arrive, and one to spare for a peer asked in between.
 """
 
 
 class Patience:
     """The deadlines of one attempt, in seconds of the driver's clock.
 
-    A phase is *due* at a time at which everything of it has come from every honest peer. Who still misses something has
-    asked all members for it by then, and waits until the phase *ends*: whatever reached one honest peer when it was due
-    has reached it by then, too. After the barrier these times are fixed, and a phase is due late enough that who was
-    held up in the phase before is heard of before it is blamed.
+    A phase is *due* at a time at which everything of it has come from every honest peer. One that still misses
+    something has asked all members for it by then, and waits until the phase *ends*: whatever reached one honest peer
+    when it was due has reached it by then, too. After the barrier these times are fixed, and a phase is due late enough
+    that a peer held up in the phase before is heard of before it is blamed.
 
     Attributes:
         ends: when the current phase must be over.
@@ -38,8 +38,10 @@ class Patience:
         barrier: when the commit phase began or, once it is over, ended.
     """
 
-    def __init__(self, rules: StepRules) -> None:
+    def __init__(self, rules: StepRules, check_seconds: float) -> None:
+        """`check_seconds`: how long CHECK may take, which depends on how much is checked."""
         self._rules = rules
+        self._check_seconds = check_seconds
         self._apart = _APART * rules.delay_bound_seconds
         self._due: dict[Phase, float] = {}
         self._seen_passing = False
@@ -73,7 +75,7 @@ class Patience:
             rules.gather_seconds,
             rules.agree_seconds,
             rules.gather_seconds,
-            rules.scatter_seconds,
+            self._check_seconds,
             rules.agree_seconds,
         )
         return dict(zip(list(Phase)[1:], lengths, strict=True))
@@ -89,8 +91,8 @@ class Patience:
     def allowance(self, phase: Phase) -> float:
         """Return how long an honest author may take to answer a request for something of a phase that it has.
 
-        Who asks all members at `_URGE_ALL_AFTER` has the answers of members that had to ask first, perhaps for the
-        author's commitment before that, within four delays and this time: that is when the phase ends.
+        A peer that asks all members at `_URGE_ALL_AFTER` has the answers of members that had to ask first, perhaps for
+        the author's commitment before that, within four delays and this time: that is when the phase ends.
         """
         seconds = _URGE_AFTER * self._lengths()[phase] if phase in _BULKY else 0.0
         return 2 * self._rules.delay_bound_seconds + seconds

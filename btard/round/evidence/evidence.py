@@ -34,7 +34,7 @@ class Offence(StrEnum):
 
 @dataclass(frozen=True)
 class Scene:
-    """An attempt, as far as it fixes the form and the context of its messages."""
+    """An attempt, as far as it fixes the form of its messages."""
 
     roster: Roster
     attempt: int
@@ -47,7 +47,7 @@ class Evidence:
 
     Attributes:
         offence: what the accused did.
-        accused: who is banned.
+        accused: the banned peer.
         rules: of the run.
         scene: the attempt in which it was found out.
         past: the attempt of the step before that it is about, for GRADIENT and COVER_UP.

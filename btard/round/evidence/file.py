@@ -13,13 +13,14 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from btard.aggregation.registry import canonical
 from btard.errors import UserError
 from btard.hashing import digest
 from btard.identity import Envelope, Malformed, PeerId
 from btard.identity.codec import decode, encode
 from btard.round.evidence.evidence import Evidence, Offence, Scene
 from btard.round.roster import MAX_PEERS, Roster
-from btard.round.rules import NONCE_SIZE, SIGNED_NAMES, StepRules
+from btard.round.rules import ADDED_NAMES, NONCE_SIZE, SIGNED_NAMES, StepRules
 from btard.version import PROTOCOL_VERSION
 
 _FORMAT_NAME = "btard evidence"
@@ -137,6 +138,8 @@ def from_json(data: bytes) -> Evidence:
         raise Malformed(f"{where}: {problem['msg']}") from None
     except KeyError as error:
         raise Malformed(f"there is no offence {error}") from None
+    except UserError as error:
+        raise Malformed(f"its rules cannot be read here: {error}") from None
     except (ValueError, RecursionError) as error:
         raise Malformed(str(error)) from None
 
@@ -161,6 +164,9 @@ def _words(evidence: Evidence) -> str:
 
 def _pack_rules(rules: StepRules) -> dict[str, Any]:
     fields: dict[str, Any] = _RULES.dump_python(rules, mode="json", exclude={"nonce"})
+    for name in ADDED_NAMES:
+        if fields["verification"][name] is None:
+            del fields["verification"][name]
     named = {SIGNED_NAMES.get(name, name): value for name, value in fields.items()}
     return {"run": rules.run.hex(), "nonce": rules.nonce.hex(), **named}
 
@@ -177,6 +183,8 @@ def _unpack_rules(fields: dict[str, Any]) -> StepRules:
         and 0 < aggregation.reference_peers <= MAX_PEERS
         and 0 < aggregation.tau < math.inf
         and (aggregation.max_norm is None or 0 < aggregation.max_norm < math.inf)
+        and (rules.verification.auditors is None or 0 < rules.verification.auditors <= MAX_PEERS)
+        and canonical(aggregation.rule) == aggregation.rule
     )
     if not possible or _pack_rules(rules) != {**fields, "run": rules.run.hex()}:
         raise Malformed("the rules cannot be those of a run")

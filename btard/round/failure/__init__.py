@@ -1,1 +1,1 @@
-"""A failed attempt: why it stops, who reports what, the court, and what follows for members."""
+"""A failed attempt: why it stops, what members report, the court, and what follows for members."""

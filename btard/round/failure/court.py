@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from btard.identity import MessageKind, PeerId
-from btard.round.actions import Action, Examine, Send
+from btard.round.actions import Action, Send
+from btard.round.aggregates import aggregate_limits
 from btard.round.attempt.attempt import Attempt
+from btard.round.context import StepContext
 from btard.round.delivery.exchange import Exchange
 from btard.round.messages.accusations import Ballot, Charge, ChargeKind, Opinion, Vote
 from btard.round.messages.bodies import Item
 from btard.round.phases.check import inspection
+from btard.round.phases.collection import Collection
 from btard.round.phases.measure import column_excess, row_excess
-from btard.round.phases.phase import StepContext
-from btard.round.vectors.work import UNKNOWN, Finding, Inspected, opinion_on
-from btard.verification.thresholds import FIXED_POINT, LENGTH, SCALARS, SUM
-
-_SHOWN = frozenset({ChargeKind.FALSE_SCALARS, ChargeKind.NOT_FINITE, ChargeKind.TOO_LONG})
-"""Charges about a row that the accuser holds and must show."""
-
-_PAST = frozenset({ChargeKind.GRADIENT, ChargeKind.WITHHELD})
-"""Charges about the step before, for which a vector has to be recomputed."""
+from btard.round.work.examination import UNKNOWN, Finding, opinion_on
+from btard.round.work.rows import Inspected
+from btard.verification.thresholds import LENGTH, SCALARS, SUM
 
 
 class Court:
@@ -28,54 +26,84 @@ class Court:
 
     def __init__(
         self,
-        step: StepContext,
+        context: StepContext,
         attempt: Attempt,
         exchange: Exchange,
         charges: Mapping[PeerId, Charge],
     ) -> None:
-        self._step = step
+        self._context = context
         self._attempt = attempt
+        self._seats = attempt.seats
+        self._said = attempt.said
+        self._carried = attempt.carried
+        self._results = attempt.results
         self._exchange = exchange
         self.charges = charges
         self._found: dict[PeerId, Finding] = {}
         self._looking: set[Item] = set()
-        self.voted = False
+        self._collection = Collection(attempt, exchange)
+        self.urges_at = math.inf
 
-    def open(self) -> list[Action]:
+    def open(self, now: float) -> list[Action]:
         """Ask for what has to be looked at."""
         actions: list[Action] = []
         targets = set()
         for accuser, charge in self.charges.items():
-            if charge.kind in _SHOWN:
+            if charge.kind.needs_exhibit:
                 item = (MessageKind.PART, charge.accused, charge.part)
-                if self._attempt.holds(item) is None:
+                if self._carried.holds(item) is None:
                     actions += self._exchange.pull(item, [accuser])
-            elif charge.kind in _PAST:
+            elif charge.kind.about_last_step:
                 targets.add(charge.accused)
+            elif self._must_aggregate(charge):
+                actions += self._collect(now, accuser, charge)
             else:
                 self._found[accuser] = Finding(self._arithmetic(charge), False, 0.0)
-        if self._step.record is None:
+        if self._context.previous is None:
             self._settle_unknown(targets)
         else:
-            actions += [Examine(target) for target in sorted(targets)]
-        return actions + self.advance()
+            actions += [self._context.examine(target) for target in sorted(targets)]
+        return actions + self.advance(now)
+
+    def _must_aggregate(self, charge: Charge) -> bool:
+        """Whether the rows of a part have to be aggregated once more to judge a charge."""
+        owned = self._seats.owners[charge.part] == charge.accused
+        known = charge.part in self._results.excess or charge.accused not in self._carried.gathered
+        return self._is_about_rows(charge) and owned and not known
+
+    def _is_about_rows(self, charge: Charge) -> bool:
+        return charge.kind is ChargeKind.WRONG_AGGREGATE and self._seats.equation is None
+
+    def _collect(self, now: float, accuser: PeerId, charge: Charge) -> list[Action]:
+        """Ask for the rows of a part: each of its author, and the accused owner's of the accuser, too."""
+        exchange, own = self._exchange, (MessageKind.PART, charge.accused, charge.part)
+        exchange.collects(charge.part, self._seats.members)
+        self.urges_at = now + self.seconds() / 2
+        actions = self._collection.ask([charge.part])
+        return actions + (exchange.pull(own, [accuser]) if self._carried.holds(own) is None else [])
 
     def seconds(self) -> float:
-        """How long looking may take: a whole gradient has to be computed for some charges."""
-        rules = self._attempt.rules
-        computing = any(charge.kind in _PAST for charge in self.charges.values())
-        return rules.commit_seconds if computing else rules.scatter_seconds
+        """How long looking may take: a whole gradient is computed for some charges, and all
+        rows of a part are collected for others."""
+        rules = self._seats.rules
+        computing = any(charge.kind.about_last_step for charge in self.charges.values())
+        collecting = any(self._is_about_rows(charge) for charge in self.charges.values())
+        looking = self._seats.check_seconds if collecting else rules.scatter_seconds
+        return max(rules.commit_seconds, looking) if computing else looking
 
-    def advance(self) -> list[Action]:
-        """Look at rows that have come."""
-        actions: list[Action] = []
+    def advance(self, now: float) -> list[Action]:
+        """Look at rows that have come, and ask all members for those that are late: somebody holds them."""
+        actions = self._collection.advance()
+        if now >= self.urges_at:
+            self.urges_at = math.inf
+            actions += self._exchange.urge(now, self._collection.wanted(), everyone=True)
         for accuser, charge in self.charges.items():
             item = (MessageKind.PART, charge.accused, charge.part)
-            if charge.kind not in _SHOWN or accuser in self._found or item in self._looking:
+            if not charge.kind.needs_exhibit or accuser in self._found or item in self._looking:
                 continue
-            if charge.accused == self._attempt.me and charge.kind is not ChargeKind.FALSE_SCALARS:
+            if charge.accused == self._seats.me and charge.kind is not ChargeKind.FALSE_SCALARS:
                 self._found[accuser] = Finding(Opinion.INNOCENT, False, 0.0)
-            elif self._attempt.holds(item) is not None:
+            elif self._carried.holds(item) is not None:
                 self._looking.add(item)
                 actions.append(inspection(self._attempt, charge.accused, charge.part))
         return actions
@@ -83,13 +111,20 @@ class Court:
     def inspected(self, author: PeerId, part: int, row: Inspected) -> None:
         """A row has been measured."""
         for accuser, charge in self.charges.items():
-            if (charge.accused, charge.part) == (author, part) and charge.kind in _SHOWN:
+            if (charge.accused, charge.part) == (author, part) and charge.kind.needs_exhibit:
                 self._found[accuser] = Finding(self._judge_row(charge, row), False, 0.0)
+
+    def aggregated_again(self, part: int, excess: float) -> None:
+        """A part has been compared with its rows."""
+        self._collection.compared(part, excess)
+        for accuser, charge in self.charges.items():
+            if charge.kind is ChargeKind.WRONG_AGGREGATE and charge.part == part:
+                self._found[accuser] = Finding(self._arithmetic(charge), False, 0.0)
 
     def examined(self, target: PeerId, finding: Finding) -> None:
         """A vector of the step before has been recomputed."""
         for accuser, charge in self.charges.items():
-            if charge.kind in _PAST and charge.accused == target:
+            if charge.kind.about_last_step and charge.accused == target:
                 self._found[accuser] = finding
 
     def _settle_unknown(self, targets: set[PeerId]) -> None:
@@ -102,17 +137,19 @@ class Court:
             return Opinion.INNOCENT if row.finite else Opinion.GUILTY
         if charge.kind is ChargeKind.TOO_LONG:
             return opinion_on(LENGTH, row.too_long)
-        if not attempt.randomness or charge.accused not in attempt.scalars:
+        if not self._results.randomness or charge.accused not in self._said.scalars:
             return Opinion.UNSURE
         return opinion_on(SCALARS, row_excess(attempt, charge.accused, charge.part, (row.product, row.norm)))
 
     def _arithmetic(self, charge: Charge) -> Opinion:
         attempt, part = self._attempt, charge.part
-        if attempt.owners[part] != charge.accused:
+        results = self._results
+        if self._seats.owners[part] != charge.accused:
             return Opinion.INNOCENT
         if charge.kind is ChargeKind.WRONG_AGGREGATE:
-            return opinion_on(FIXED_POINT, attempt.excess[part]) if part in attempt.excess else Opinion.UNSURE
-        if not attempt.aggregate_norms or any(peer not in attempt.scalars for peer in attempt.workers):
+            limits = aggregate_limits(self._seats.rules.aggregation)
+            return opinion_on(limits, results.excess[part]) if part in results.excess else Opinion.UNSURE
+        if not results.aggregate_norms or any(peer not in self._said.scalars for peer in self._seats.workers):
             return Opinion.UNSURE
         return opinion_on(SUM, column_excess(attempt, part))
 
@@ -127,17 +164,16 @@ class Court:
         So is all about this attempt when peers have computed on different numbers (`misled`): a vote is proof to people
         who hear of nothing else.
         """
-        attempt, step = self._attempt, self._step
-        self.voted = True
+        seats, context = self._seats, self._context
         ballots = []
         for accuser, charge in sorted(self.charges.items()):
             finding = self._found.get(accuser)
-            undecided = finding is None or (misled and charge.kind not in _PAST)
+            undecided = finding is None or (misled and not charge.kind.about_last_step)
             opinion = Opinion.UNSURE if finding is None or undecided else finding.opinion
-            opinion = step.behaviour.opinion(step.number, charge, opinion)
+            opinion = context.behaviour.opinion(context.number, charge, opinion)
             accomplices = () if finding is None or opinion is not Opinion.GUILTY else finding.accomplices
             ballots.append(Ballot(accuser, charge, opinion, accomplices))
-        vote = Vote(attempt.context, tuple(ballots))
-        envelope = step.sign(attempt.number, MessageKind.VOTE, vote.encode())
-        attempt.note(envelope)
-        return [Send(attempt.others, envelope.encode())]
+        vote = Vote(seats.attempt_id, tuple(ballots))
+        envelope = context.sign(seats.number, MessageKind.VOTE, vote.encode())
+        self._said.note(envelope)
+        return [Send(seats.others, envelope.encode())]

@@ -1,4 +1,4 @@
-"""Who is right when one member says that it has not got what another should have sent: what most testify decides.
+"""Disputes in which one member says that it has not got what another should have sent: what most testify decides.
 
 An honest peer complains only after it has asked all members for what it misses and has waited until every one of them
 that had it in time has passed it on. So if it has not come, no honest member had it in time, and all of them say so
@@ -18,15 +18,15 @@ from btard.round.messages.bodies import Commit, Digest
 from btard.round.rules import Eliminate
 
 SIGNED_FAULTS = frozenset({Fault.OTHER_DIGEST, Fault.OTHER_STATE})
-"""Faults that two signed messages show: whoever complains of them attaches what it has been told."""
+"""Faults that two signed messages show: a peer that complains of them attaches what it has been told."""
 
 
 class Disputes:
     """The complaints of a failed attempt.
 
     Attributes:
-        suspended: who is out, and why.
-        pairs: of the complaints of fewer than half, under `mutual`: accuser and accused, who are both banned.
+        suspended: peers that are out, and why.
+        pairs: of the complaints of fewer than half, under `mutual`: accuser and accused, which are both banned.
     """
 
     def __init__(
@@ -38,18 +38,20 @@ class Disputes:
     ) -> None:
         """Only the testimony of those that are still in question (`alive`) counts."""
         self._attempt = attempt
+        self._seats = attempt.seats
+        self._said = attempt.said
         self._reports = {author: report for author, report in sorted(reports.items()) if author in alive}
         self._attached = attached
         self._alive = alive
-        self._mutual = attempt.rules.verification.eliminate is Eliminate.MUTUAL
+        self._mutual = self._seats.rules.verification.eliminate is Eliminate.MUTUAL
         self.suspended: dict[PeerId, str] = {}
         self.pairs: list[tuple[PeerId, PeerId]] = []
 
-    def settle(self, *, blame_views: bool, proven: bool) -> None:
+    def decide(self, *, blame_views: bool, proven: bool) -> None:
         """Decide.
 
         Args:
-            blame_views: whether another view of the membership is a fault: see `Settlement.reconsider`.
+            blame_views: whether another view of the membership is a fault: see `Heard.reconsider`.
             proven: somebody is proven to have told different things to different peers, which explains that digests
                 differ.
         """
@@ -75,14 +77,14 @@ class Disputes:
         )
 
     def _outvote(self, edges: Iterable[tuple[PeerId, PeerId, Fault]]) -> None:
-        """Suspend of whom more than half of the voters miss something or, but in the paper's mode, got it late."""
-        voters = self._attempt.voters
+        """Suspend peers of which most voters miss something or, but in the paper's mode, got it late."""
+        voters = self._seats.voters
         edges = list(edges)
         late = {(author, peer) for author, report in self._reports.items() for peer in report.late if not self._mutual}
         late |= {(accuser, accused) for accuser, accused, _ in edges}
         count = Counter(accused for accuser, accused in late if accuser in voters and accuser != accused)
         for accused, number in count.items():
-            if accused in self._alive and self._attempt.is_majority(number):
+            if accused in self._alive and self._seats.is_majority(number):
                 fault = next((_words(fault) for _, peer, fault in edges if peer == accused), "late")
                 self.suspended[accused] = f"{fault}, say {number} of {len(voters)}"
 
@@ -90,33 +92,33 @@ class Disputes:
         """Suspend whose signed state, or digest, is not that of most, where somebody complains of it."""
         faults = {(accused, fault) for _, accused, fault in edges if fault in SIGNED_FAULTS}
         for fault in sorted({fault for _, fault in faults}):
-            said = self._said(fault)
-            values = Counter(value for peer, value in said.items() if peer in self._attempt.voters)
+            said = self._signed_values(fault)
+            values = Counter(value for peer, value in said.items() if peer in self._seats.voters)
             most, count = values.most_common(1)[0] if values else (b"", 0)
-            if not self._attempt.is_majority(count):
+            if not self._seats.is_majority(count):
                 continue
             for peer in sorted({accused for accused, other in faults if other is fault}):
                 if said.get(peer, most) != most:
                     self.suspended.setdefault(peer, f"{_words(fault)} than that of {count}")
 
-    def _said(self, fault: Fault) -> dict[PeerId, bytes]:
+    def _signed_values(self, fault: Fault) -> dict[PeerId, bytes]:
         """Return the digest of the state, or of everything, that members have signed, as far as reports show it."""
         kind = MessageKind.DIGEST if fault is Fault.OTHER_DIGEST else MessageKind.COMMIT
         envelopes = {e for attached in self._attached.values() for e in attached if e.kind is kind}
         said: dict[PeerId, bytes] = {}
         for envelope in sorted(envelopes, key=lambda e: e.body):
-            if self._attempt.malformation(envelope) is not None:
+            if self._said.malformation(envelope) is not None:
                 continue
             digest = kind is MessageKind.DIGEST
             value = envelope.body if digest else Commit.decode(envelope.body).parameters
-            if not digest or Digest.decode(value).context == self._attempt.context:
+            if not digest or Digest.decode(value).attempt_id == self._seats.attempt_id:
                 said.setdefault(envelope.author, value)
         return said
 
     def _pair(self, accuser: PeerId, accused: PeerId, fault: Fault) -> None:
         """Both are out, as in the paper; only a newcomer takes no voter along: keys are free, and a crowd of them could
         otherwise turn the honest majority of the voters into a minority."""
-        voters = self._attempt.voters
+        voters = self._seats.voters
         losers = {peer for peer in (accuser, accused) if peer not in voters} or {accuser, accused}
         for peer, other in ((accuser, accused), (accused, accuser)):
             if peer in losers:

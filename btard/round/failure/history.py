@@ -14,11 +14,10 @@ from btard.hashing import tagged_digest
 from btard.identity import Envelope, PeerId
 from btard.round.actions import OutcomeKind
 from btard.round.attempt.attempt import Attempt
-from btard.round.delivery.exchange import Exchange
+from btard.round.context import StepContext
+from btard.round.failure.heard import Heard
 from btard.round.failure.resolve import Ban, Resolution
-from btard.round.failure.settlement import Settlement
 from btard.round.messages.accusations import Charge
-from btard.round.phases.phase import StepContext
 
 
 @dataclass(frozen=True)
@@ -63,10 +62,10 @@ class Outcome:
 class History:
     """The failed attempts of one step, as this peer knows them."""
 
-    def __init__(self, step: StepContext) -> None:
-        self._step = step
-        self._failed: list[Settlement] = []
-        self.standing = Standing(step.roster.members)
+    def __init__(self, context: StepContext) -> None:
+        self._context = context
+        self._failed: list[Heard] = []
+        self.standing = Standing(context.roster.members)
 
     @property
     def decided(self) -> bytes:
@@ -77,32 +76,31 @@ class History:
     @property
     def testimony(self) -> list[Envelope]:
         """Everything that was said about all failures."""
-        return [envelope for settlement in self._failed for envelope in settlement.testimony]
+        return [envelope for heard in self._failed for envelope in heard.testimony]
 
     def blames_views(self, standing: Standing) -> bool:
         """Whether another view is a fault by now: views have come together more often than liars could part them."""
-        return standing.reconsidered > len(self._step.roster.voters)
+        return standing.reconsidered > len(self._context.roster.voters)
 
-    def settle(self, settlement: Settlement, resolution: Resolution) -> Outcome:
+    def take_in(self, heard: Heard, resolution: Resolution) -> Outcome:
         """Take in a failure; the last attempt of the step so far."""
-        attempt = settlement.attempt
-        self._failed.append(settlement)
-        if attempt.number == 0 or not settlement.views_differ or settlement.blame_views:
+        attempt = heard.attempt
+        self._failed.append(heard)
+        if attempt.seats.number == 0 or not heard.views_differ or heard.blame_views:
             self.standing = self.standing.after(resolution)
             return Outcome(resolution, tuple((ban, attempt) for ban in resolution.bans))
-        return self._replay(settlement.earlier)
+        return self._replay(heard.earlier)
 
     def _replay(self, told: Iterable[Envelope]) -> Outcome:
         """Work out again what follows from all failures."""
-        step = self._step
+        context = self._context
         testimony = [*self.testimony, *told]
-        standing = Standing(step.roster.members)
+        standing = Standing(context.roster.members)
         resolutions: list[tuple[Resolution, Attempt]] = []
         for number, failed in enumerate(self._failed):
-            me, papers = step.key.peer_id, failed.attempt.papers
-            attempt = Attempt(step.rules, step.roster, number, standing.members, me, step.parameters, papers=papers)
+            attempt = Attempt(context.seats(number, standing.members), papers=failed.attempt.said.papers)
             blame = self.blames_views(standing)
-            again = Settlement(step, attempt, Exchange(step, attempt), standing.judged, blame_views=blame)
+            again = Heard(attempt, standing.judged, blame_views=blame)
             resolution = again.reconsider(testimony)
             if number > 0 and again.views_differ and not again.blame_views:
                 standing = replace(standing, reconsidered=standing.reconsidered + 1)
@@ -125,7 +123,8 @@ class History:
 
 def end_of_road(attempt: Attempt, resolution: Resolution) -> tuple[OutcomeKind, str] | None:
     """Return why the peer of a failed attempt cannot take part in the next one, or None."""
-    me, roster = attempt.me, attempt.roster
+    seats = attempt.seats
+    me, roster = seats.me, seats.roster
     ban = next((ban for ban in resolution.bans if ban.peer == me), None)
     if ban is not None:
         return OutcomeKind.BANNED, f"it {ban.offence}"
@@ -134,6 +133,6 @@ def end_of_road(attempt: Attempt, resolution: Resolution) -> tuple[OutcomeKind, 
     if not roster.is_majority(resolution.members):
         left = len(roster.voters.intersection(resolution.members))
         return OutcomeKind.NO_MAJORITY, f"{left} of {len(roster.voters)} are left, and more than half must agree"
-    if attempt.number > 2 * len(roster.members):
-        return OutcomeKind.NO_MAJORITY, f"{attempt.number + 1} attempts have failed"
+    if seats.number > 2 * len(roster.members):
+        return OutcomeKind.NO_MAJORITY, f"{seats.number + 1} attempts have failed"
     return None

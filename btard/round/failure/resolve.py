@@ -1,4 +1,4 @@
-"""What follows from reports and votes: who is banned, who is left out, who goes on.
+"""What follows from reports and votes: bans, suspensions, the members that go on.
 
 `resolve` is a pure function of the reports and votes, so peers that hold the same ones decide alike. Both are relayed
 once, so within the bound on delay whatever one honest peer got in time, all get. See docs/protocol.md for why a step
@@ -38,7 +38,7 @@ class Ban:
 
 @dataclass(frozen=True)
 class Resolution:
-    """Who goes on, and why the others do not.
+    """The members that go on, and why the others do not.
 
     Attributes:
         redraw: most members had revealed their shares, so r^t may be known: the next draw has one validator more.
@@ -78,18 +78,19 @@ def resolve(attempt: Attempt, testimony: Testimony) -> Resolution:
     """Decide the next attempt's members.
 
     Charges about an attempt in which somebody told different peers different things are dropped: honest peers computed
-    on different numbers, and the attempt is repeated without the one who did it.
+    on different numbers, and the attempt is repeated without the one that did it.
 
-    In this order: proofs and verdicts of the court ban; who left or reports nothing is out; who has been late for more
-    than half of the voters, or else complains of somebody who has not, is out (`Disputes`).
+    In this order: proofs and verdicts of the court ban; a peer that left or reports nothing is out; one that is late
+    for more than half of the voters, or else complains of one that is not, is out (`Disputes`).
     """
-    reports, attached, voters = testimony.reports, testimony.attached, attempt.voters
+    seats = attempt.seats
+    reports, attached, voters = testimony.reports, testimony.attached, seats.voters
     proven = convict(attempt, (envelope for envelopes in attached.values() for envelope in envelopes))
     misled = tells_two_stories(attached)
     judged = [
         ban
         for ban in _judgements(attempt, testimony)
-        if not misled or (ban.charge is not None and ban.charge.kind in _PAST)
+        if not misled or (ban.charge is not None and ban.charge.kind.about_last_step)
     ]
     bans = {ban.peer: ban for ban in [*judged, *proven]}
     left = _leavers(envelope for envelopes in attached.values() for envelope in envelopes)
@@ -98,7 +99,7 @@ def resolve(attempt: Attempt, testimony: Testimony) -> Resolution:
     counted = sum(author in voters for author in reports)
 
     def remaining() -> list[PeerId]:
-        return [peer for peer in attempt.members if not (peer in bans or peer in left or peer in suspended)]
+        return [peer for peer in seats.members if not (peer in bans or peer in left or peer in suspended)]
 
     for peer in remaining():
         report = reports.get(peer)
@@ -114,7 +115,7 @@ def resolve(attempt: Attempt, testimony: Testimony) -> Resolution:
             suspended[peer] = "could not prove its accusation"
 
     for accuser, charge in testimony.charges.items():
-        guilty = attempt.is_majority(len(_votes(attempt, testimony, accuser, Opinion.GUILTY)))
+        guilty = seats.is_majority(len(_votes(attempt, testimony, accuser, Opinion.GUILTY)))
         silent = _had_no_say(attempt, testimony, charge) and charge.accused not in testimony.charges
         if guilty and silent and not misled and charge.accused in remaining():
             suspended[charge.accused] = "the products around its aggregate do not add up, and it has not said why"
@@ -123,7 +124,7 @@ def resolve(attempt: Attempt, testimony: Testimony) -> Resolution:
             suspended[peer] = "did not show the momentum that its vector was built on"
 
     disputes = Disputes(attempt, testimony.reports, attached, set(remaining()))
-    disputes.settle(blame_views=testimony.blame_views, proven=bool(bans))
+    disputes.decide(blame_views=testimony.blame_views, proven=bool(bans))
     suspended |= disputes.suspended
     for accuser, accused in disputes.pairs:
         pair = tuple(testimony.signed[peer] for peer in (accuser, accused) if peer in testimony.signed)
@@ -133,9 +134,9 @@ def resolve(attempt: Attempt, testimony: Testimony) -> Resolution:
     return Resolution(
         members=members,
         suspended=tuple(sorted((peer, why) for peer, why in suspended.items() if peer not in bans)),
-        bans=tuple(bans[peer] for peer in attempt.members if peer in bans),
+        bans=tuple(bans[peer] for peer in seats.members if peer in bans),
         left=tuple(sorted(left - bans.keys())),
-        redraw=attempt.is_majority(sum(reports[peer].phase >= Phase.REVEAL for peer in voters & reports.keys())),
+        redraw=seats.is_majority(sum(reports[peer].phase >= Phase.REVEAL for peer in voters & reports.keys())),
         judged=frozenset() if misled else frozenset(testimony.charges.items()),
     )
 
@@ -151,7 +152,11 @@ def gives_reason(
     attempt: Attempt, author: PeerId, report: Report, charges: Mapping[PeerId, Charge], *, proves: bool
 ) -> bool:
     """Whether a report misses something of another member, accuses one, or `proves` something by what it attaches."""
-    return proves or author in charges or any(peer in attempt.known and peer != author for peer, _ in report.complaints)
+    return (
+        proves
+        or author in charges
+        or any(peer in attempt.seats.known and peer != author for peer, _ in report.complaints)
+    )
 
 
 def is_proof(attempt: Attempt, attached: Sequence[Envelope]) -> bool:
@@ -168,21 +173,22 @@ def admissible(
 ) -> dict[PeerId, Charge]:
     """Return the charges that the court has to hear, by accuser: of voters, against other members, not heard before.
 
-    That a momentum is withheld only the drawn validator may say: whoever says so pays nothing for being wrong.
+    That a momentum is withheld only the drawn validator may say: it pays nothing for being wrong.
     """
+    seats = attempt.seats
     seen = set(judged)
     found = {}
     for author, report in sorted(reports.items()):
         charge = report.charge
-        if charge is None or author not in attempt.voters or (author, charge) in seen:
+        if charge is None or author not in seats.voters or (author, charge) in seen:
             continue
-        if charge.kind in _PAST and charge.part:
+        if charge.kind.about_last_step and charge.part:
             continue  # one charge has one form, so that it is heard once
-        momentum = attempt.rules.verification.momentum > 0
-        drawn = attempt.roster.validators.get(author) == charge.accused
+        momentum = seats.rules.verification.momentum > 0
+        drawn = seats.roster.validators.get(author) == charge.accused
         if charge.kind is ChargeKind.WITHHELD and not (momentum and drawn):
             continue
-        if charge.accused in attempt.known and charge.accused != author and charge.part < attempt.partition.count:
+        if charge.accused in seats.known and charge.accused != author and charge.part < seats.partition.count:
             found[author] = charge
     return found
 
@@ -200,20 +206,21 @@ OFFENCES = {
 
 def _judgements(attempt: Attempt, testimony: Testimony) -> list[Ban]:
     """Return the bans that a majority of votes decides."""
+    seats = attempt.seats
     bans: list[Ban] = []
     for accuser, charge in testimony.charges.items():
         signed = (testimony.signed[accuser],)
         offence = OFFENCES[charge.kind]
         guilty = _condemning(attempt, testimony, accuser, offence, charge.accused)
         innocent = _condemning(attempt, testimony, accuser, Offence.FALSE_ACCUSATION, accuser)
-        if attempt.is_majority(len(guilty)) and not _had_no_say(attempt, testimony, charge):
+        if seats.is_majority(len(guilty)) and not _had_no_say(attempt, testimony, charge):
             vouched = (testimony.signed[charge.accused],) if offence is Offence.WRONG_SUM else ()
             bans.append(Ban(charge.accused, offence, signed + tuple(guilty) + vouched, charge, accuser))
-        if attempt.is_majority(len(innocent)):
+        if seats.is_majority(len(innocent)):
             bans.append(Ban(accuser, Offence.FALSE_ACCUSATION, signed + tuple(innocent), charge, accuser))
-        for accomplice in sorted(attempt.known):
+        for accomplice in sorted(seats.known):
             votes = _condemning(attempt, testimony, accuser, Offence.COVER_UP, accomplice)
-            if attempt.is_majority(len(votes)):
+            if seats.is_majority(len(votes)):
                 bans.append(Ban(accomplice, Offence.COVER_UP, signed + tuple(votes), charge, accuser))
     return bans
 
@@ -227,7 +234,7 @@ def condemns(vote: Vote, offence: Offence, accused: PeerId, accuser: PeerId, cha
     guilty = ballot.opinion is Opinion.GUILTY
     match offence:
         case Offence.FALSE_ACCUSATION:
-            # Who says that it has been shown no momentum cannot know what others have been shown.
+            # A judge that says it has been shown no momentum cannot know what others have been shown.
             blamed = accused == accuser and charge.kind is not ChargeKind.WITHHELD
             return blamed and ballot.opinion is Opinion.INNOCENT
         case Offence.COVER_UP:
@@ -253,7 +260,7 @@ def _condemning(
     return [
         envelope
         for voter, (envelope, vote) in sorted(testimony.votes.items())
-        if voter in attempt.voters and condemns(vote, offence, accused, accuser, charge)
+        if voter in attempt.seats.voters and condemns(vote, offence, accused, accuser, charge)
     ]
 
 
@@ -262,7 +269,7 @@ def _votes(attempt: Attempt, testimony: Testimony, accuser: PeerId, opinion: Opi
     return [
         envelope
         for voter, (envelope, vote) in sorted(testimony.votes.items())
-        if voter in attempt.voters
+        if voter in attempt.seats.voters
         and any(b.accuser == accuser and b.charge == charge and b.opinion is opinion for b in vote.ballots)
     ]
 
@@ -271,7 +278,7 @@ def _had_no_say(attempt: Attempt, testimony: Testimony, charge: Charge) -> bool:
     """Whether the owner of a sum that is off may not have seen all numbers of its column, which others may have
     spoilt. Silence is no proof."""
     report = testimony.reports.get(charge.accused)
-    return charge.kind is ChargeKind.WRONG_SUM and (report is None or not vouches(report, attempt.members))
+    return charge.kind is ChargeKind.WRONG_SUM and (report is None or not vouches(report, attempt.seats.members))
 
 
 def vouches(report: Report, members: tuple[PeerId, ...]) -> bool:
@@ -280,25 +287,23 @@ def vouches(report: Report, members: tuple[PeerId, ...]) -> bool:
     return report.phase > Phase.MEASURE and report.members == members
 
 
-_PAST = (ChargeKind.GRADIENT, ChargeKind.WITHHELD)
-"""Charges about the step before."""
-
-_SHOWN = (ChargeKind.FALSE_SCALARS, ChargeKind.NOT_FINITE, ChargeKind.TOO_LONG)
-
-
 def _unproven(attempt: Attempt, testimony: Testimony, accuser: PeerId) -> bool:
-    """Whether an accuser that had to show a row has convinced no majority either way."""
-    if testimony.charges[accuser].kind not in _SHOWN:
+    """Whether an accuser that had to show rows has convinced no majority either way: one, or all those of a part that
+    it has aggregated once more."""
+    kind = testimony.charges[accuser].kind
+    audited = kind is ChargeKind.WRONG_AGGREGATE and attempt.seats.equation is None
+    if not kind.needs_exhibit and not audited:
         return False
     decided = (Opinion.GUILTY, Opinion.INNOCENT)
-    return not any(attempt.is_majority(len(_votes(attempt, testimony, accuser, opinion))) for opinion in decided)
+    return not any(attempt.seats.is_majority(len(_votes(attempt, testimony, accuser, opinion))) for opinion in decided)
 
 
 def _withholds(attempt: Attempt, testimony: Testimony, peer: PeerId) -> bool:
     """Whether a peer is accused of withholding its momentum, and no majority has seen it."""
     accusers = [a for a, c in testimony.charges.items() if c.kind is ChargeKind.WITHHELD and c.accused == peer]
     return any(
-        not attempt.is_majority(len(_votes(attempt, testimony, accuser, Opinion.INNOCENT))) for accuser in accusers
+        not attempt.seats.is_majority(len(_votes(attempt, testimony, accuser, Opinion.INNOCENT)))
+        for accuser in accusers
     )
 
 
@@ -311,9 +316,9 @@ def convict(attempt: Attempt, envelopes: Iterable[Envelope]) -> tuple[Ban, ...]:
         bans.setdefault(proof[0].author, Ban(proof[0].author, offence, proof))
 
     for envelope in sorted(set(envelopes), key=lambda e: e.encode()):
-        malformed = attempt.malformation(envelope) is not None
+        malformed = attempt.said.malformation(envelope) is not None
         # What no longer can be read, or is of another attempt, is compared with nothing.
-        timely = envelope.attempt == attempt.number or envelope.kind is MessageKind.LEAVE
+        timely = envelope.attempt == attempt.seats.number or envelope.kind is MessageKind.LEAVE
         if malformed and (not timely or envelope.kind in (MessageKind.PART, MessageKind.LEAVE)):
             ban(Offence.MALFORMED, envelope)
         if not timely or (malformed and envelope.kind in (MessageKind.PART, MessageKind.LEAVE)):
@@ -337,4 +342,4 @@ def convict(attempt: Attempt, envelopes: Iterable[Envelope]) -> tuple[Ban, ...]:
             checked = kind is MessageKind.PART and part < len(promised)
             if checked and promised[part] != PartHeader.decode(envelope.body).digest:
                 ban(Offence.PART_MISMATCH, commit, envelope)
-    return tuple(bans[peer] for peer in attempt.members if peer in bans)
+    return tuple(bans[peer] for peer in attempt.seats.members if peer in bans)

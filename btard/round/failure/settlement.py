@@ -2,234 +2,102 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from enum import Enum, auto
 
-from btard.identity import Envelope, Heading, Malformed, MessageKind, PeerId
+from btard.identity import Envelope, MessageKind, PeerId
 from btard.round.actions import Action, Send
 from btard.round.attempt.attempt import Attempt
+from btard.round.context import StepContext
 from btard.round.delivery.exchange import Exchange
 from btard.round.failure.court import Court
-from btard.round.failure.resolve import (
-    Resolution,
-    Testimony,
-    admissible,
-    gives_reason,
-    is_proof,
-    resolve,
-    tells_two_stories,
-)
-from btard.round.failure.told import Told, fitting
-from btard.round.messages.accusations import Charge, Fault, Relay, Report, Vote
-from btard.round.messages.attachments import ECHOED, SHOWN, relays
+from btard.round.failure.heard import Heard
+from btard.round.failure.resolve import Resolution, tells_two_stories
+from btard.round.failure.told import fitting
+from btard.round.messages.accusations import Charge, Fault, Report
+from btard.round.messages.attachments import relays
 from btard.round.messages.bodies import Forward, Phase
-from btard.round.messages.form import form_fault
-from btard.round.phases.phase import StepContext
 
-_JUDGED = frozenset({MessageKind.REPORT, MessageKind.VOTE})
-"""What all must hold alike before they resolve: malformed ones travel in relays, too."""
+
+class SettlementStage(Enum):
+    """Where a settlement stands, in the order of docs/protocol.md, "When an attempt fails"."""
+
+    COLLECTING = auto()
+    """The attempt goes on; what others say of it is kept."""
+    REPORTS = auto()
+    """The attempt is given up and reported; the reports of the others are awaited."""
+    RELAYS = auto()
+    """Everybody relays the reports that it holds."""
+    COURT = auto()
+    """Somebody is accused, and this peer looks at what there is to see."""
+    VOTES = auto()
+    """This peer has voted; the votes of the others are awaited."""
+    VOTE_RELAYS = auto()
+    """Everybody relays the votes that it holds."""
+    RESOLVED = auto()
+    """All that can be expected is here."""
 
 
 class Settlement:
-    """Reports, relays and votes of one attempt. It collects from the attempt's beginning, and acts once `freeze` is
-    called."""
+    """One peer's part in settling one attempt. It collects from the attempt's beginning, and acts once `freeze` is
+    called.
+
+    Attributes:
+        stage: where it stands.
+        heard: what has been said.
+        court: this peer's part in the court, from the stage COURT on.
+        deadline: when the stage ends at the latest, in seconds of the driver's clock.
+    """
 
     def __init__(
         self,
-        step: StepContext,
+        context: StepContext,
         attempt: Attempt,
         exchange: Exchange,
         judged: frozenset[tuple[PeerId, Charge]],
         *,
         earlier: Sequence[Envelope] = (),
+        left: Mapping[PeerId, Envelope] | None = None,
         blame_views: bool = False,
     ) -> None:
         """Begin to collect; `earlier` is what was said about the step's earlier failures."""
-        self._step = step
-        self._attempt = attempt
+        self._context = context
+        self.attempt = attempt
+        self._seats = attempt.seats
         self._exchange = exchange
-        self._judged = judged
-        self._reports: dict[PeerId, Told] = {}
-        self._votes: dict[PeerId, tuple[Envelope, Vote]] = {}
-        self._contradictions: dict[PeerId, Envelope] = {}
-        self._refused: set[tuple[MessageKind, PeerId]] = set()
-        self._relayed: dict[tuple[bool, PeerId], set[int]] = {}
-        self._relay_totals: dict[tuple[bool, PeerId], int] = {}
-        self._relaying = False
-        self._relaying_votes = False
+        self.heard = Heard(attempt, judged, earlier=earlier, left=left, blame_views=blame_views)
         self.court: Court | None = None
-        self.blame_views = blame_views
-        self._earlier: dict[tuple[MessageKind, PeerId, int], list[Envelope]] = {}
-        for envelope in earlier:
-            if envelope.kind in _JUDGED:
-                self._earlier.setdefault((envelope.kind, envelope.author, envelope.attempt), []).append(envelope)
-        self.left: dict[PeerId, Envelope] = {}
-        self._reasoned_by = 0
-        self._is_reasoned = False
+        self.stage = SettlementStage.COLLECTING
         self._passed_on = False
-        self._passers: set[PeerId] = set()
-        self.frozen = False
         self._frozen_at = 0.0
         self.deadline = 0.0
 
     @property
-    def disturbed(self) -> bool:
-        """Whether somebody has left or reported."""
-        return bool(self.left or self._reports)
+    def frozen(self) -> bool:
+        """Whether the attempt is given up."""
+        return self.stage is not SettlementStage.COLLECTING
 
     @property
-    def reporters(self) -> set[PeerId]:
-        """Who has reported so far."""
-        return set(self._reports)
+    def wakes_at(self) -> float:
+        """When something is to be done, whatever arrives: at the deadline, or when the court asks for what is late."""
+        court = self.court if self.stage is SettlementStage.COURT else None
+        return self.deadline if court is None else min(self.deadline, court.urges_at)
 
-    @property
-    def explained(self) -> set[PeerId]:
-        """Whose silence needs no blame: who left, and, once somebody has given a reason, who has reported."""
-        if not self._reports:
-            return set(self.left)
-        return set(self.left) | (self.reporters if self._reasons() else set())
-
-    @property
-    def reasoned(self) -> bool:
-        """Whether somebody has reported with a reason."""
-        if not self._is_reasoned and len(self._reports) != self._reasoned_by:
-            self._reasoned_by = len(self._reports)
-            self._is_reasoned = bool(self._reasons())
-        return self._is_reasoned
+    def extend_to(self, time: float) -> None:
+        """Let the stage last until a time, if it would end before."""
+        self.deadline = max(self.deadline, time)
 
     def pass_on(self) -> list[Action]:
-        """Let all members know the first reason, while this peer goes on: whoever knows of one does not complain, and
+        """Let all members know the first reason, while this peer goes on: one that knows of it does not complain, and
         must not be the only one to know."""
-        if self._passed_on or not self.reasoned:
+        seats = self._seats
+        if self._passed_on or not self.heard.reasoned:
             return []
         self._passed_on = True
-        body = Forward((min(self._reasons(), key=lambda reason: reason.size).encode(),)).encode()
-        if len(body) > self._attempt.caps.carrier:
+        body = Forward((min(self.heard.reasons(), key=lambda reason: reason.size).encode(),)).encode()
+        if len(body) > seats.caps.carrier:
             return []
-        return [Send(self._attempt.others, self._step.sign(self._attempt.number, MessageKind.FORWARD, body).encode())]
-
-    def passed_on(self, forward: Envelope) -> list[Envelope]:
-        """Return the report that a member passes on, one from each; raises Malformed."""
-        envelopes = forward.read(Forward).envelopes
-        if len(envelopes) != 1 or forward.author in self._passers:
-            return []
-        report = Envelope.parse(envelopes[0])
-        if report.kind is not MessageKind.REPORT or report.author not in self._attempt.known:
-            return []
-        self._passers.add(forward.author)
-        return [self._attempt.papers.read(envelopes[0])] if self._is_news(report) else []
-
-    def _is_news(self, envelope: Envelope) -> bool:
-        """Whether a report or vote of a member, whose signature may be false, is worth verifying: it says something,
-        and its author has not contradicted itself yet."""
-        author, kind = envelope.author, envelope.kind
-        known = self._reports.get(author) if kind is MessageKind.REPORT else self._votes.get(author)
-        if known is None:
-            return (kind, author) not in self._refused
-        first = known.envelope if isinstance(known, Told) else known[0]
-        return author not in self._contradictions and first.content_digest() != envelope.content_digest()
-
-    def _is_well_formed(self, envelope: Envelope) -> bool:
-        """Whether the form of a report or vote is right; its author is not listened to again if it is not."""
-        attempt = self._attempt
-        if attempt.malformation(envelope) is None:
-            return True
-        attempt.accuse_malformed(envelope)
-        if envelope.size <= attempt.caps.evidence:  # or else others may never hear of it
-            self._refused.add((envelope.kind, envelope.author))
-        return False
-
-    def _reasons(self) -> list[Envelope]:
-        """Return the reports that say why the attempt has failed."""
-        charges = admissible(self._attempt, self._read_reports(), self._judged)
-        return [
-            told.envelope
-            for author, told in self._reports.items()
-            if gives_reason(self._attempt, author, told.report, charges, proves=told.proves)
-        ]
-
-    def _read_reports(self) -> dict[PeerId, Report]:
-        """Return what counts: which of two reports or votes came first differs from peer to peer, so neither does."""
-        return {author: told.report for author, told in self._reports.items() if author not in self._contradictions}
-
-    def add_report(self, envelope: Envelope) -> None:
-        """Keep a report, and those that it passes on because they are its reason; raises Malformed."""
-        if self._is_news(envelope):
-            for inner in self._keep_report(envelope):
-                if inner.kind is MessageKind.REPORT and inner.attempt == envelope.attempt and self._is_news(inner):
-                    self._keep_report(inner)
-
-    def _keep_report(self, envelope: Envelope) -> tuple[Envelope, ...]:
-        """Keep a report, and return what it attaches; nothing if it is malformed. All is looked at once."""
-        attempt = self._attempt
-        if not self._is_well_formed(envelope):
-            return ()
-        if envelope.author in self._reports:
-            self._contradictions.setdefault(envelope.author, envelope)
-            return ()
-        report = envelope.read(Report)
-        attached = attempt.told_by(report)
-        attempt.compare(e for e in attached if e.kind in SHOWN and e.attempt == attempt.number)
-        if not self.frozen:
-            attempt.learn(e for e in attached if e.kind in ECHOED)
-        self._reports[envelope.author] = Told(envelope, report, attached, is_proof(attempt, attached))
-        return attached
-
-    def add_vote(self, envelope: Envelope) -> None:
-        """Keep a vote; one of another membership is of no use here. Raises Malformed."""
-        if not self._is_news(envelope) or not self._is_well_formed(envelope):
-            return
-        vote = envelope.read(Vote)
-        if vote.context != self._attempt.context:
-            self._refused.add((envelope.kind, envelope.author))
-            return
-        if self._votes.setdefault(envelope.author, (envelope, vote))[0] is not envelope:
-            self._contradictions.setdefault(envelope.author, envelope)
-
-    def add_relay(self, envelope: Envelope) -> None:
-        """Keep what a member relays; raises Malformed."""
-        relay = envelope.read(Relay)
-        key = (relay.votes, envelope.author)
-        if self._relay_totals.setdefault(key, relay.total) != relay.total:
-            raise Malformed("another number of relays")
-        self._relayed.setdefault(key, set()).add(relay.index)
-        for data in relay.envelopes:
-            heading = Heading.read(data)
-            if heading.attempt < envelope.attempt and heading.kind in _JUDGED:
-                self._keep_earlier(heading, data)
-            if heading.author not in self._attempt.known:
-                continue
-            if heading.kind is MessageKind.LEAVE:
-                self._keep_goodbye(heading, data)
-            elif heading.attempt == envelope.attempt and self._is_news(Envelope.parse(data)):
-                genuine = self._attempt.papers.read(data)
-                if genuine.kind is MessageKind.REPORT:
-                    self.add_report(genuine)
-                else:
-                    self.add_vote(genuine)
-
-    def _keep_goodbye(self, heading: Heading, data: bytes) -> None:
-        if heading.author not in self.left:
-            leave = self._attempt.papers.read(data)
-            if form_fault(leave) is None:
-                self.left[heading.author] = leave
-
-    def _keep_earlier(self, heading: Heading, data: bytes) -> None:
-        """Keep a report or vote of an earlier failure: two of one author, which is all that makes a difference. Raises
-        Malformed if its signature is false."""
-        if heading.author not in self._attempt.roster.members:
-            return
-        kept = self._earlier.setdefault((heading.kind, heading.author, heading.attempt), [])
-        if len(kept) < 2:
-            envelope = Envelope.parse(data)
-            if envelope.content_digest() not in {other.content_digest() for other in kept}:
-                envelope.verify()
-                kept.append(envelope)
-
-    @property
-    def earlier(self) -> list[Envelope]:
-        """What was said about the step's earlier failures, as far as this peer has heard."""
-        return [envelope for kept in self._earlier.values() for envelope in kept]
+        return [Send(seats.others, self._context.sign(seats.number, MessageKind.FORWARD, body).encode())]
 
     def freeze(
         self,
@@ -240,167 +108,109 @@ class Settlement:
         charge: Charge | None,
         late: Collection[PeerId] = (),
     ) -> list[Action]:
-        """Give the attempt up and report why, and of whom something came too late."""
-        attempt, rules = self._attempt, self._attempt.rules
-        self.frozen, self._frozen_at = True, now
+        """Give the attempt up and report why, and which peers were late."""
+        seats, rules, heard = self._seats, self._seats.rules, self.heard
+        self.stage, self._frozen_at = SettlementStage.REPORTS, now
+        heard.close()
         own_reasons = bool(complaints or proofs or charge)
-        reaction = bool(self._reports) and not own_reasons
+        reaction = bool(heard.reporters) and not own_reasons
         if reaction:
-            # Who has not heard of the reason must not blame those that stopped for it.
-            proofs = sorted(self._reasons(), key=lambda reason: len(reason.body))[:1]
+            # A peer that has not heard of the reason must not blame those that stopped for it.
+            proofs = sorted(heard.reasons(), key=lambda reason: len(reason.body))[:1]
         report = Report(
             phase=phase,
             reaction=reaction,
-            members=attempt.members,
+            members=seats.members,
             complaints=tuple(sorted(complaints.items())),
             charge=charge,
-            attached=fitting(attempt, [*self.left.values(), *proofs]),
+            attached=fitting(self.attempt, [*heard.left.values(), *proofs]),
             late=tuple(sorted(late)),
         )
-        envelope = self._step.sign(attempt.number, MessageKind.REPORT, report.encode())
-        told = attempt.told_by(report)
-        self._reports[attempt.me] = Told(envelope, report, told, is_proof(attempt, told))
-        longest_phase = max(rules.commit_seconds, rules.scatter_seconds, rules.gather_seconds, rules.agree_seconds)
+        envelope = self._context.sign(seats.number, MessageKind.REPORT, report.encode())
+        heard.add_own_report(envelope)
+        longest_phase = max(rules.commit_seconds, seats.check_seconds, rules.gather_seconds, rules.agree_seconds)
         self.deadline = now + longest_phase + rules.delay_bound_seconds
-        return [Send(attempt.others, envelope.encode())]
+        return [Send(seats.others, envelope.encode())]
 
     def advance(self, now: float) -> list[Action]:
         """Go on as far as what has arrived, or the deadline, allows."""
         actions: list[Action] = []
-        if not self.frozen:
+        while True:
+            before = self.stage
+            match before:
+                case SettlementStage.REPORTS:
+                    actions += self._await_reports(now)
+                case SettlementStage.RELAYS:
+                    actions += self._await_relays(now)
+                case SettlementStage.COURT:
+                    actions += self._sit(now)
+                case SettlementStage.VOTES:
+                    actions += self._await_votes(now)
+                case SettlementStage.VOTE_RELAYS:
+                    if now >= self.deadline or not self.heard.awaited_relays(votes=True):
+                        self.stage = SettlementStage.RESOLVED
+                case SettlementStage.COLLECTING | SettlementStage.RESOLVED:
+                    pass
+            if self.stage is before:
+                return actions
+
+    def _await_reports(self, now: float) -> list[Action]:
+        """Relay the reports once all are here that can be expected."""
+        heard, delay_bound = self.heard, self._seats.rules.delay_bound_seconds
+        apart = heard.views_differ and not heard.blame_views
+        if apart:
+            # Members in another view may have stopped, and those that wait must not fall behind those that do not.
+            self.deadline = min(self.deadline, self._frozen_at + 2 * delay_bound)
+        if now < self.deadline and heard.awaited_reports():
+            return []
+        self.stage = SettlementStage.RELAYS
+        actions = self._relay(now, votes=False)
+        if apart:
+            # Others may wait that long for reports of members that only they count in.
+            self.extend_to(self._frozen_at + 4 * delay_bound)
+        return actions
+
+    def _await_relays(self, now: float) -> list[Action]:
+        """Open the court over what has been relayed, if there is anything for it to hear."""
+        if now < self.deadline and self.heard.awaited_relays(votes=False):
+            return []
+        charges = self.heard.charges()
+        self.court = Court(self._context, self.attempt, self._exchange, charges)
+        if not charges:
+            self.stage = SettlementStage.RESOLVED
+            return []
+        self.stage = SettlementStage.COURT
+        self.deadline = now + self.court.seconds()
+        return self.court.open(now)
+
+    def _sit(self, now: float) -> list[Action]:
+        """Look at what has come, and vote once there is nothing more to see."""
+        assert self.court is not None
+        actions = self.court.advance(now)
+        if now < self.deadline and not self.court.decided:
             return actions
-        if not self._relaying and self.views_differ and not self.blame_views:
-            # Whoever is in another view may have stopped, and those who wait must not fall behind those who do not.
-            self.deadline = min(self.deadline, self._frozen_at + 2 * self._attempt.rules.delay_bound_seconds)
-        if not self._relaying and not (self._awaited_reports() and now < self.deadline):
-            self._relaying = True
-            envelopes = [told.envelope for told in self._reports.values()] + self._malformed + [*self.left.values()]
-            actions += self._relay(now, envelopes + (self.earlier if self.views_differ else []), votes=False)
-            if self.views_differ and not self.blame_views:
-                # Others may wait that long for reports of members that only they count in.
-                self.deadline = max(self.deadline, self._frozen_at + 4 * self._attempt.rules.delay_bound_seconds)
-        if self._relaying and self.court is None and self._relays_in(now, votes=False):
-            charges = admissible(self._attempt, self._read_reports(), self._judged)
-            self.court = Court(self._step, self._attempt, self._exchange, charges)
-            if charges:
-                self.deadline = now + self.court.seconds()
-                actions += self.court.open()
-        if self.court is not None and self.court.charges:
-            actions += self.court.advance()
-            actions += self._advance_votes(now, self.court)
+        self.stage = SettlementStage.VOTES
+        actions += self.court.vote(misled=tells_two_stories(self.heard.attached()))
+        self.heard.add_own_vote(self.attempt.said.signed[MessageKind.VOTE, self._seats.me])
+        self.deadline = now + self.court.seconds() + self._seats.rules.delay_bound_seconds
         return actions
 
-    def _advance_votes(self, now: float, court: Court) -> list[Action]:
-        actions: list[Action] = []
-        if not court.voted and (court.decided or now >= self.deadline):
-            actions += court.vote(misled=tells_two_stories(self._attached()))
-            own = self._attempt.signed[MessageKind.VOTE, self._attempt.me]
-            self._votes[self._attempt.me] = (own, own.read(Vote))
-            self.deadline = now + court.seconds() + self._attempt.rules.delay_bound_seconds
-        refused = {author for kind, author in self._refused if kind is MessageKind.VOTE}
-        voters = (self._attempt.voters & self.reporters) - refused
-        if court.voted and not self._relaying_votes and (voters <= self._votes.keys() or now >= self.deadline):
-            self._relaying_votes = True
-            said = [envelope for envelope, _ in self._votes.values()] + self._malformed
-            actions += self._relay(now, said, votes=True)
-        return actions
+    def _await_votes(self, now: float) -> list[Action]:
+        """Relay the votes once all are here that can be expected."""
+        if now < self.deadline and self.heard.awaited_votes():
+            return []
+        self.stage = SettlementStage.VOTE_RELAYS
+        return self._relay(now, votes=True)
 
-    def _relay(self, now: float, envelopes: list[Envelope], *, votes: bool) -> list[Action]:
-        self.deadline = now + self._attempt.rules.delay_bound_seconds
-        actions: list[Action] = []
-        for relay in relays(envelopes, votes=votes, most=self._attempt.caps.evidence):
-            envelope = self._step.sign(self._attempt.number, MessageKind.RELAY, relay.encode())
-            actions.append(Send(self._attempt.others, envelope.encode()))
-        return actions
+    def _relay(self, now: float, *, votes: bool) -> list[Action]:
+        seats = self._seats
+        self.deadline = now + seats.rules.delay_bound_seconds
+        portions = relays(self.heard.to_relay(votes=votes), votes=votes, most=seats.caps.evidence)
+        signed = [self._context.sign(seats.number, MessageKind.RELAY, relay.encode()) for relay in portions]
+        return [Send(seats.others, envelope.encode()) for envelope in signed]
 
-    def _relays_in(self, now: float, *, votes: bool) -> bool:
-        """Whether all relays that can be expected are here, or the deadline has passed."""
-        waiting = {
-            peer
-            for peer in self.reporters - {self._attempt.me}
-            if len(self._relayed.get((votes, peer), ())) < self._relay_totals.get((votes, peer), 1)
-        }
-        return not waiting or now >= self.deadline
-
-    def _awaited_reports(self) -> set[PeerId]:
-        """Return who may still report: not who left, and not who most members accuse."""
-        accusers: dict[PeerId, int] = {}
-        for author, told in self._reports.items():
-            blamed = {accused for accused, fault in told.report.complaints if fault is not Fault.OTHER_VIEW}
-            for accused in blamed.union(told.report.late):  # who is in another view speaks, only of another membership
-                accusers[accused] = accusers.get(accused, 0) + (author in self._attempt.voters)
-        outvoted = {peer for peer, count in accusers.items() if self._attempt.is_majority(count)}
-        refused = {author for kind, author in self._refused if kind is MessageKind.REPORT}
-        return set(self._attempt.members) - self.reporters - outvoted - refused - set(self.left)
-
-    def resolution(self, now: float) -> Resolution | None:
-        """Return the outcome once everything is in or the deadline has passed."""
-        if self.court is None:
+    def resolution(self) -> Resolution | None:
+        """Return the outcome, once everything is in or the deadlines have passed."""
+        if self.stage is not SettlementStage.RESOLVED or self.court is None:
             return None
-        if self.court.charges and not (self._relaying_votes and self._relays_in(now, votes=True)):
-            return None
-        return self._resolve_by(self.court.charges)
-
-    @property
-    def attempt(self) -> Attempt:
-        """The attempt that this is about."""
-        return self._attempt
-
-    @property
-    def testimony(self) -> list[Envelope]:
-        """Everything that has been said, to be shown to members that have come to another result."""
-        said = [told.envelope for told in self._reports.values()] + [envelope for envelope, _ in self._votes.values()]
-        return [*said, *self._malformed, *self._contradictions.values(), *self.left.values()]
-
-    @property
-    def _malformed(self) -> list[Envelope]:
-        """The malformed reports and votes that this peer has heard."""
-        return [envelope for envelope in self._attempt.malformed.values() if envelope.kind in _JUDGED]
-
-    @property
-    def views_differ(self) -> bool:
-        """Whether members have come to different results of the attempt before this one."""
-        faults = {fault for report in self._read_reports().values() for _, fault in report.complaints}
-        return Fault.OTHER_VIEW in faults
-
-    def reconsider(self, testimony: Iterable[Envelope]) -> Resolution:
-        """Return the outcome once more, with what others have heard: all who do so with the same testimony agree."""
-        for envelope in testimony:
-            if envelope.author not in self._attempt.known:
-                continue
-            with contextlib.suppress(Malformed):
-                if envelope.kind is MessageKind.LEAVE:
-                    self.left.setdefault(envelope.author, envelope)
-                elif envelope.attempt == self._attempt.number and envelope.kind is MessageKind.REPORT:
-                    self.add_report(envelope)
-                elif envelope.attempt == self._attempt.number and envelope.kind is MessageKind.VOTE:
-                    self.add_vote(envelope)
-        return self._resolve_by(admissible(self._attempt, self._read_reports(), self._judged))
-
-    def _resolve_by(self, heard: Mapping[PeerId, Charge]) -> Resolution:
-        reports = self._read_reports()
-        return resolve(
-            self._attempt,
-            Testimony(
-                reports=reports,
-                signed={author: self._reports[author].envelope for author in reports},
-                attached=self._attached(),
-                charges={author: charge for author, charge in heard.items() if author in reports},
-                votes={author: vote for author, vote in self._votes.items() if author in reports},
-                blame_views=self.blame_views,
-            ),
-        )
-
-    def _attached(self) -> dict[PeerId, Sequence[Envelope]]:
-        """Return the signed messages that have come to light, by who has shown them."""
-        attempt = self._attempt
-        attached: dict[PeerId, Sequence[Envelope]] = {
-            author: self._reports[author].attached for author in self._read_reports()
-        }
-        attached[attempt.me] = [*attached.get(attempt.me, ()), *self.left.values(), *self._malformed]
-        for author, second in self._contradictions.items():
-            told, voted = self._reports.get(author), self._votes.get(author)
-            firsts = [told.envelope if told else None, voted[0] if voted else None]
-            pair = [first for first in firsts if first is not None and first.kind is second.kind]
-            attached[author] = [*attached.get(author, ()), *pair, second]
-        return attached
+        return self.heard.resolve(self.court.charges)

@@ -28,8 +28,9 @@ class Told:
 
 def fitting(attempt: Attempt, envelopes: Iterable[Envelope]) -> tuple[bytes, ...]:
     """Return what a report may attach of these, each once, in this order, as far as there is room."""
-    place = Attachments(attempt.rules.run, attempt.roster.step, attempt.number, attempt.known)
-    room = attempt.caps.attached
+    seats = attempt.seats
+    place = Attachments(seats.rules.run, seats.roster.step, seats.number, seats.known)
+    room = seats.caps.attached
     found = []
     for envelope in envelopes:
         data = envelope.encode()

@@ -57,6 +57,16 @@ class ChargeKind(IntEnum):
     GRADIENT = 6
     WITHHELD = 7
 
+    @property
+    def about_last_step(self) -> bool:
+        """Whether it is about the step before, for which a vector has to be recomputed."""
+        return self in (ChargeKind.GRADIENT, ChargeKind.WITHHELD)
+
+    @property
+    def needs_exhibit(self) -> bool:
+        """Whether it is about a row that the accuser holds and must show."""
+        return self in (ChargeKind.FALSE_SCALARS, ChargeKind.NOT_FINITE, ChargeKind.TOO_LONG)
+
 
 class Opinion(IntEnum):
     """What a member of the court finds."""
@@ -72,7 +82,7 @@ class Charge:
 
     Attributes:
         kind: of what.
-        accused: whom.
+        accused: the peer.
         part: the part in question; 0 for GRADIENT.
     """
 
@@ -93,7 +103,7 @@ class Charge:
 
 @dataclass(frozen=True)
 class Report:
-    """Broadcast by a peer that cannot finish the attempt: what it misses, whom it accuses, and messages that convict.
+    """Broadcast by a peer that cannot finish the attempt: what it misses, its accusation, and messages that convict.
 
     Attributes:
         phase: where the author stands.
@@ -102,7 +112,7 @@ class Report:
         complaints: (peer, fault), ascending.
         charge: the author's accusation, at most one at a time.
         attached: encoded envelopes of others.
-        late: of whom something came too late, or not at all, that the author wanted or was asked for; ascending. Such
+        late: peers of which something came too late, or never, that the author wanted or was asked for; ascending. Such
             testimony costs its author nothing, and decides the complaints of others.
     """
 
@@ -185,11 +195,11 @@ class Vote:
     """Broadcast: the author's ballots on all charges of a failed attempt, ascending by accuser.
 
     Attributes:
-        context: digest of the attempt's membership.
+        attempt_id: digest of the attempt's membership.
         ballots: one a charge.
     """
 
-    context: bytes
+    attempt_id: bytes
     ballots: tuple[Ballot, ...]
 
     def encode(self) -> bytes:
@@ -197,7 +207,7 @@ class Vote:
         rows = [
             [bytes(b.accuser), b.charge.pack(), int(b.opinion), [bytes(a) for a in b.accomplices]] for b in self.ballots
         ]
-        return encode([self.context, rows])
+        return encode([self.attempt_id, rows])
 
     @classmethod
     def decode(cls, body: bytes) -> Vote:

@@ -8,7 +8,7 @@ from btard.identity import Envelope, Malformed, MessageKind
 from btard.round.messages.accusations import MAX_RELAYED, Relay
 
 ECHOED = frozenset({MessageKind.COMMIT, MessageKind.AGGREGATE, MessageKind.REVEAL, MessageKind.SCALARS})
-"""Broadcasts that decide what peers compute: two versions of one excuse whoever was misled by them."""
+"""Broadcasts that decide what peers compute: two versions of one excuse a peer that was misled by them."""
 
 
 SHOWN = ECHOED | {MessageKind.DIGEST}

@@ -37,7 +37,7 @@ class Commit:
     """Broadcast: the hashes of all parts, before any part leaves (paper: h_i^j), and of a share of randomness.
 
     Attributes:
-        context: digest of the attempt's membership.
+        attempt_id: digest of the attempt's membership.
         parameters: digest of the training state x^t.
         decided: digest of the bans and redraws that follow from the step's failed attempts.
         parts: one digest a part, in the order of the owners; none from a validator, which sends no gradient.
@@ -46,7 +46,7 @@ class Commit:
         candidates: newcomers that the author would admit, ascending.
     """
 
-    context: bytes
+    attempt_id: bytes
     parameters: bytes
     decided: bytes
     parts: tuple[bytes, ...]
@@ -58,7 +58,7 @@ class Commit:
         """Return the canonical bytes."""
         candidates = [bytes(c) for c in self.candidates]
         return encode(
-            [self.context, self.parameters, self.decided, list(self.parts), self.share, self.momentum, candidates]
+            [self.attempt_id, self.parameters, self.decided, list(self.parts), self.share, self.momentum, candidates]
         )
 
     @classmethod
@@ -165,20 +165,20 @@ class Scalars:
     """Broadcast: how the author's vector lies around the aggregate (paper, verification: s_i^j and norm_i^j).
 
     Attributes:
-        context: digest of the attempt's membership.
+        attempt_id: digest of the attempt's membership.
         products: one a part, <z[j], (g_i[j] - ghat[j]) min(1, tau / norm)>.
         norms: one a part, ||g_i[j] - ghat[j]||.
         doubts: parts whose aggregate lies too far away, ascending: votes to check the averaging (verification 3).
     """
 
-    context: bytes
+    attempt_id: bytes
     products: tuple[float, ...]
     norms: tuple[float, ...]
     doubts: tuple[int, ...]
 
     def encode(self) -> bytes:
         """Return the canonical bytes."""
-        return encode([self.context, list(self.products), list(self.norms), list(self.doubts)])
+        return encode([self.attempt_id, list(self.products), list(self.norms), list(self.doubts)])
 
     @classmethod
     def decode(cls, body: bytes) -> Scalars:
@@ -237,7 +237,7 @@ class Pull:
 
     @property
     def early(self) -> bool:
-        """Whether it asks for commitments only, as who has not passed the barrier does."""
+        """Whether it asks for commitments only, as a peer before the barrier does."""
         return all(kind is MessageKind.COMMIT for kind, _, _ in self.items)
 
 
@@ -279,20 +279,20 @@ class Digest:
     """Broadcast: the author holds every message of the attempt, and nothing in them is wrong.
 
     Attributes:
-        context: digest of the attempt's membership.
+        attempt_id: digest of the attempt's membership.
         transcript: digest over all commits, aggregates, reveals and scalars in roster order.
         parameters: digest of x^t, the state before this step: a certificate proves it to newcomers.
         following: digest of the next roster.
     """
 
-    context: bytes
+    attempt_id: bytes
     transcript: bytes
     parameters: bytes
     following: bytes
 
     def encode(self) -> bytes:
         """Return the canonical bytes."""
-        return encode([self.context, self.transcript, self.parameters, self.following])
+        return encode([self.attempt_id, self.transcript, self.parameters, self.following])
 
     @classmethod
     def decode(cls, body: bytes) -> Digest:
@@ -330,7 +330,7 @@ SIGNED_ONCE = frozenset(
         MessageKind.VOTE,
     }
 )
-"""Of these an honest peer signs exactly one in an attempt, of PART one for each part, to whomever and however often it
+"""Of these an honest peer signs exactly one in an attempt, of PART one for each part, however often and to how many it
 sends it. Of every other kind it may sign any number."""
 
 
@@ -381,7 +381,7 @@ class Leave:
 
 @dataclass(frozen=True)
 class Certificate:
-    """The signed digests of all members of the attempt that finished a step: proof of it to anyone who knows them."""
+    """The signed digests of all members of the attempt that finished a step: proof of it to a peer that knows them."""
 
     digests: tuple[bytes, ...]
 

@@ -11,10 +11,9 @@ from functools import cached_property, lru_cache
 
 from btard.hashing import DIGEST_SIZE
 from btard.identity import MessageKind
-from btard.identity.envelope import MAX_ENVELOPE
+from btard.identity.envelope import MAX_ENVELOPE, MAX_HEADER
 from btard.identity.peer_id import PEER_ID_SIZE
 from btard.round.messages.bodies import MAX_CANDIDATES
-from btard.transport.base import MAX_HEADER
 
 FRAME = 192
 """Bytes; the most that a message takes beside its body: run, step, attempt, kind, author, signature."""
@@ -96,7 +95,7 @@ class Caps:
         """The most messages of each kind that are read of one member in an attempt.
 
         Requests: each member is asked for an item twice at most, alone or with others, and its author once more by
-        whoever was asked in vain. Answers: one a request, and one for each message that comes later.
+        each that was asked in vain. Answers: one a request, and one for each message that comes later.
         """
         many = 64 + 8 * self.members
         numerous = {MessageKind.PULL: many, MessageKind.FORWARD: many, MessageKind.RELAY: 32 + 2 * self.members}

@@ -17,7 +17,7 @@ def read_once(read: Callable[[bytes], M], body: bytes) -> M:
     return remembered(read, body) if len(body) <= _SHORT else read(body)
 
 
-# Those who read the same bytes share one message. What is malformed is not remembered.
+# Readers of the same bytes share one message. What is malformed is not remembered.
 @lru_cache(maxsize=2048)
 def remembered(read: Callable[[bytes], M], body: bytes) -> M:
     """See `read_once`."""

@@ -8,11 +8,12 @@ from collections.abc import Iterable
 from btard.identity import Envelope, Malformed, MessageKind, PeerId
 from btard.round.actions import Action, Finished
 from btard.round.admission import admit
-from btard.round.attempt.attempt import Attempt, context_digest
+from btard.round.attempt.attempt import Attempt
+from btard.round.attempt.seats import attempt_id_of
+from btard.round.context import StepContext
 from btard.round.draw import draw_audits
 from btard.round.messages.accusations import Fault
 from btard.round.messages.bodies import Digest, Phase
-from btard.round.phases.phase import StepContext
 from btard.round.roster import Roster
 from btard.round.rules import StepRules
 
@@ -22,15 +23,17 @@ class AgreePhase:
 
     phase = Phase.AGREE
 
-    def __init__(self, step: StepContext, attempt: Attempt, banned: frozenset[PeerId], redraws: int) -> None:
-        self._step = step
+    def __init__(self, context: StepContext, attempt: Attempt, banned: frozenset[PeerId], redraws: int) -> None:
+        self._context = context
         self.attempt = attempt
         self.following = next_roster(attempt, banned, redraws)
-        self.digest = Digest(attempt.context, attempt.transcript(), step.parameters, self.following.digest)
+        self.digest = Digest(
+            attempt.seats.attempt_id, attempt.said.transcript(), context.parameters, self.following.digest
+        )
 
     def enter(self) -> list[Action]:
         """Sign the digest."""
-        return self._step.publish(self.attempt, MessageKind.DIGEST, self.digest)
+        return self._context.publish(self.attempt, MessageKind.DIGEST, self.digest)
 
     def busy(self) -> bool:
         """Nothing is left to do but to wait: never."""
@@ -38,52 +41,53 @@ class AgreePhase:
 
     def complete(self) -> bool:
         """Whether all members have signed the same."""
-        return len(self.attempt.digests) == len(self.attempt.members) and not self.missing()
+        return len(self.attempt.said.digests) == len(self.attempt.seats.members) and not self.missing()
 
     def missing(self) -> dict[PeerId, Fault]:
-        """Return who has not signed, or has signed something else."""
+        """Return the peers that have not signed, or have signed something else."""
         faults = {}
-        for peer in self.attempt.others:
-            digest = self.attempt.digests.get(peer)
+        for peer in self.attempt.seats.others:
+            digest = self.attempt.said.digests.get(peer)
             if digest != self.digest:
                 faults[peer] = Fault.NO_DIGEST if digest is None else Fault.OTHER_DIGEST
         return faults
 
     def seconds(self) -> float:
         """How long the phase may take."""
-        return self.attempt.rules.agree_seconds
+        return self.attempt.seats.rules.agree_seconds
 
     def finished(self) -> Finished:
         """Return the step's result; the phase must be complete."""
-        members = self.attempt.members
-        return self.finished_by(tuple(self.attempt.signed[MessageKind.DIGEST, peer] for peer in members))
+        members = self.attempt.seats.members
+        return self.finished_by(tuple(self.attempt.said.signed[MessageKind.DIGEST, peer] for peer in members))
 
     def finished_by(self, certificate: tuple[Envelope, ...]) -> Finished:
         """Return the step's result under a certificate for this very digest."""
         attempt = self.attempt
         return Finished(
-            step=attempt.roster.step,
-            attempt=attempt.number,
-            flat=attempt.flat,
+            step=attempt.seats.roster.step,
+            attempt=attempt.seats.number,
+            flat=attempt.carried.flat,
             roster=self.following,
             certificate=certificate,
         )
 
 
 def next_roster(attempt: Attempt, banned: frozenset[PeerId], redraws: int) -> Roster:
-    """Return the roster that follows: the attempt's members and, of those whom most voters would admit, all that return
+    """Return the roster that follows: the attempt's members and, of those that most voters would admit, all that return
     and as many new ones as there are places for, with the validators and targets that r^t draws; `redraws` counts
     attempts of this step that failed after shares had been revealed."""
-    rules = attempt.rules.verification
-    votes = Counter(candidate for peer in attempt.voters for candidate in attempt.commits[peer].candidates)
-    named = {candidate for candidate, count in votes.items() if attempt.is_majority(count)}
-    joined = admit(attempt.roster, attempt.members, named - banned, attempt.randomness)
-    audits = draw_audits(attempt.randomness, sorted(attempt.voters), attempt.submitters, rules.validators, redraws)
-    return attempt.roster.successor(
-        attempt.members,
+    seats, results = attempt.seats, attempt.results
+    rules = seats.rules.verification
+    votes = Counter(candidate for peer in seats.voters for candidate in attempt.said.commits[peer].candidates)
+    named = {candidate for candidate, count in votes.items() if seats.is_majority(count)}
+    joined = admit(seats.roster, seats.members, named - banned, results.randomness)
+    audits = draw_audits(results.randomness, sorted(seats.voters), seats.submitters, rules.validators, redraws)
+    return seats.roster.successor(
+        seats.members,
         joined,
         banned,
-        randomness=attempt.randomness,
+        randomness=results.randomness,
         audits=audits,
         probation_steps=rules.probation,
     )
@@ -111,8 +115,8 @@ def check_certificate(
         raise Malformed("the signed digests differ")
     run, step, attempt, kind, body = kinds.pop()
     digest = Digest.decode(body)
-    expected = (rules.run, roster.step, MessageKind.DIGEST, context_digest(rules, roster, attempt, members))
-    if (run, step, kind, digest.context) != expected:
+    expected = (rules.run, roster.step, MessageKind.DIGEST, attempt_id_of(rules, roster, attempt, members))
+    if (run, step, kind, digest.attempt_id) != expected:
         raise Malformed("the signed digests belong to another step")
     for envelope in signed:
         envelope.verify()

@@ -1,19 +1,23 @@
-"""Phase 6, check: witnesses look at owners' own parts, and doubted parts are collected again (verification 3)."""
+"""Phase 6, check: witnesses look at owners' own parts, doubted parts are collected again (verification 3), and audited
+ones, too."""
 
 from __future__ import annotations
 
 from collections import Counter
 
 from btard.identity import MessageKind, PeerId
-from btard.round.actions import Action, AggregateAgain, InspectRow
+from btard.round.actions import Action, InspectRow
+from btard.round.aggregates import aggregate_limits
 from btard.round.attempt.attempt import Attempt
 from btard.round.delivery.exchange import Exchange
-from btard.round.draw import draw_witnessed, witness_of
+from btard.round.draw import draw_auditors, draw_witnessed, witness_of
 from btard.round.messages.accusations import Charge, ChargeKind, Fault
 from btard.round.messages.bodies import Item, Phase
+from btard.round.phases.collection import Collection
 from btard.round.phases.measure import row_excess
+from btard.round.work.rows import Inspected
 from btard.verification.scalars import plausible
-from btard.verification.thresholds import FIXED_POINT, SCALARS
+from btard.verification.thresholds import SCALARS
 
 
 class CheckPhase:
@@ -21,114 +25,120 @@ class CheckPhase:
 
     Nobody but its owner holds an owner's own row of its part, so a false product of its own could hide any aggregate.
     r^t draws owners that must show that row to a witness; so must owners whose own product is implausibly large.
+
+    Where no sum proves an aggregate, r^t draws auditors of every part, each of which collects all rows and aggregates
+    them once more.
     """
 
     phase = Phase.CHECK
 
     def __init__(self, attempt: Attempt, exchange: Exchange) -> None:
         self._attempt = attempt
+        self._seats = attempt.seats
+        self._said = attempt.said
+        self._carried = attempt.carried
+        self._results = attempt.results
         self._exchange = exchange
-        rate = attempt.rules.verification.validators
-        drawn = set(draw_witnessed(attempt.randomness, attempt.owners, rate))
+        rate = self._seats.rules.verification.validators
+        drawn = set(draw_witnessed(self._results.randomness, self._seats.owners, rate))
         self.witnessed = [
             (owner, part)
-            for part, owner in enumerate(attempt.owners)
+            for part, owner in enumerate(self._seats.owners)
             if (owner in drawn or self._implausible(owner, part))
-            and witness_of(attempt.randomness, owner, attempt.voters) == attempt.me
+            and witness_of(self._results.randomness, owner, self._seats.voters) == self._seats.me
         ]
-        doubts = Counter(part for peer in attempt.workers for part in attempt.scalars[peer].doubts)
-        self.doubted = [part for part, count in sorted(doubts.items()) if 2 * count > len(attempt.workers)]
-        exchange.collected.update(self.doubted)
+        self._collected = self._to_collect()
+        self._collection = Collection(attempt, exchange)
         self._looked_at: set[Item] = set()
         self._inspecting: set[Item] = set()
-        self._todo: set[int] = set(self.doubted)
-        self._started: set[int] = set()
         self._charge: Charge | None = None
 
+    def _to_collect(self) -> list[int]:
+        """Return the parts whose rows this peer collects: those that more than half of the workers doubt, and those
+        that r^t lets it audit."""
+        seats, exchange = self._seats, self._exchange
+        doubts = Counter(part for peer in seats.workers for part in self._said.scalars[peer].doubts)
+        doubted = {part for part, count in doubts.items() if 2 * count > len(seats.workers)}
+        for part in doubted:
+            exchange.collects(part, seats.members)
+        auditors = draw_auditors(self._results.randomness, seats.owners, seats.voters, seats.auditors)
+        for part, peers in enumerate(auditors):
+            exchange.collects(part, peers)
+        audited = {part for part, peers in enumerate(auditors) if seats.me in peers}
+        return sorted(doubted | audited)
+
     def _implausible(self, owner: PeerId, part: int) -> bool:
-        scalars = self._attempt.scalars[owner]
-        return not plausible(scalars.products[part], scalars.norms[part], self._attempt.tau)
+        scalars = self._said.scalars[owner]
+        return not plausible(scalars.products[part], scalars.norms[part], self._seats.tau)
 
     def enter(self) -> list[Action]:
         """Ask for the rows to look at."""
-        actions: list[Action] = []
+        actions = self._collection.ask(self._collected)
         for _, author, part in self.wanted():
-            item = (MessageKind.PART, author, part)
-            actions += self._exchange.pull(item, [author])
+            actions += self._exchange.pull((MessageKind.PART, author, part), [author])
         return actions + self.advance()
 
     def advance(self) -> list[Action]:
         """Look at what has come."""
-        attempt = self._attempt
         actions: list[Action] = []
         for owner, part in self.witnessed:
             item = (MessageKind.PART, owner, part)
-            row = attempt.rows.get((owner, part))
-            if row is not None and item not in self._looked_at:
+            if (owner, part) in self._carried.rows and item not in self._looked_at:
                 self._looked_at.add(item)
                 self._inspecting.add(item)
-                actions.append(inspection(attempt, owner, part))
-        for part in sorted(self._todo - self._started):
-            rows = [attempt.rows.get((peer, part)) for peer in attempt.workers]
-            complete = tuple(row for row in rows if row is not None)
-            if len(complete) == len(rows):
-                self._started.add(part)
-                actions.append(
-                    AggregateAgain(attempt.number, attempt.partition, attempt.tau, part, complete, attempt.flat)
-                )
-        return actions
+                actions.append(inspection(self._attempt, owner, part))
+        return actions + self._collection.advance()
 
-    def inspected(self, owner: PeerId, part: int, true: tuple[float, float]) -> None:
+    def inspected(self, owner: PeerId, part: int, row: Inspected) -> None:
         """An owner's own row has been measured."""
         self._inspecting.discard((MessageKind.PART, owner, part))
-        if SCALARS.accuses(row_excess(self._attempt, owner, part, true)):
+        if SCALARS.accuses(row_excess(self._attempt, owner, part, (row.product, row.norm))):
             self._charge = self._charge or Charge(ChargeKind.FALSE_SCALARS, owner, part)
 
     def aggregated_again(self, part: int, excess: float) -> None:
-        """A doubted part has been compared with its rows; `excess` is how often the tolerance its imbalance is."""
-        self._todo.discard(part)
-        self._attempt.excess[part] = excess
-        owner = self._attempt.owners[part]
-        if FIXED_POINT.accuses(excess) and owner != self._attempt.me:
+        """A part has been compared with its rows; `excess` is how many times its tolerance it is off."""
+        self._collection.compared(part, excess)
+        owner = self._seats.owners[part]
+        if aggregate_limits(self._seats.rules.aggregation).accuses(excess) and owner != self._seats.me:
             self._charge = self._charge or Charge(ChargeKind.WRONG_AGGREGATE, owner, part)
 
     def wanted(self) -> list[Item]:
         """Return the rows that have not come."""
-        attempt = self._attempt
-        needed = [(owner, part) for owner, part in self.witnessed]
-        needed += [(peer, part) for part in self.doubted for peer in attempt.workers]
-        return [(MessageKind.PART, peer, part) for peer, part in needed if (peer, part) not in attempt.rows]
+        rows = self._carried.rows
+        shown = [(MessageKind.PART, owner, part) for owner, part in self.witnessed if (owner, part) not in rows]
+        return shown + [item for item in self._collection.wanted() if item not in shown]
 
     def busy(self) -> bool:
         """Whether rows are being looked at."""
-        return bool(self._inspecting) or bool(self._todo & self._started)
+        return bool(self._inspecting) or self._collection.busy
 
     def complete(self) -> bool:
         """Whether everything to check has been checked."""
-        return not self.wanted() and not self._inspecting and not self._todo
+        return not self._inspecting and self._collection.complete and not self.wanted()
 
     def missing(self) -> dict[PeerId, Fault]:
-        """Return who does not show its row."""
+        """Return the owners that do not show their row."""
         return {peer: Fault.NO_EXHIBIT for _, peer, _ in self.wanted()}
 
     def charge(self) -> Charge | None:
-        """Return whom to accuse."""
+        """Return the accusation, if there is one."""
         return self._charge
 
     def seconds(self) -> float:
         """How long the phase may take."""
-        return self._attempt.rules.scatter_seconds
+        return self._seats.check_seconds
 
 
 def inspection(attempt: Attempt, author: PeerId, part: int) -> InspectRow:
     """Return the action that measures one row of a part."""
+    seats = attempt.seats
     return InspectRow(
-        attempt.number,
-        attempt.randomness,
-        attempt.partition,
-        attempt.tau,
+        seats.number,
+        attempt.results.randomness,
+        seats.partition,
+        seats.tau,
         author,
         part,
-        attempt.rows[author, part],
-        attempt.flat,
+        attempt.carried.rows[author, part],
+        attempt.carried.flat,
     )

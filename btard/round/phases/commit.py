@@ -5,55 +5,81 @@ from __future__ import annotations
 from collections import Counter
 
 from btard.identity import MessageKind, PeerId
-from btard.round.actions import Action, EncodeParts, Examine
+from btard.round.actions import Action, ComputeGradient, EncodeParts
 from btard.round.attempt.attempt import Attempt
+from btard.round.context import StepContext
 from btard.round.messages.accusations import Fault
 from btard.round.messages.bodies import Commit, Phase
-from btard.round.phases.phase import StepContext
 from btard.round.randomness import secret_share, share_commitment
+from btard.round.work.answers import GradientComputed
 
 
 class CommitPhase:
     """Broadcast the hashes of the own parts and of a share of randomness; wait for those of all members.
 
-    A validator commits to no parts, and not before it has examined its target.
+    A validator commits to no parts, and not before it has examined its target. `gradient` is what this peer submits in
+    the step, once that is computed.
     """
 
     phase = Phase.COMMIT
 
-    def __init__(self, step: StepContext, attempt: Attempt, decided: bytes, *, examined: bool) -> None:
-        self._step = step
+    def __init__(
+        self,
+        context: StepContext,
+        attempt: Attempt,
+        decided: bytes,
+        *,
+        examined: bool,
+        gradient: GradientComputed | None = None,
+    ) -> None:
+        self._context = context
         self._decided = decided
         self._attempt = attempt
+        self._seats = attempt.seats
+        self._said = attempt.said
+        self._carried = attempt.carried
         self._examined = examined
+        self._gradient = gradient
         self._committed = False
 
     def enter(self) -> list[Action]:
-        """Ask for the parts, or for the examination."""
-        attempt = self._attempt
-        if attempt.me in attempt.submitters:
-            return [EncodeParts(attempt.number, attempt.partition.count)]
-        if not self._examined and attempt.target is not None:
-            return [Examine(attempt.target)]
+        """Ask for the own vector, once a step, and for its parts as soon as it is there; or for the examination."""
+        seats = self._seats
+        if seats.me in seats.submitters:
+            if self._gradient is not None:
+                return self.computed(self._gradient)
+            return [ComputeGradient(seats.roster)] if seats.number == 0 else []
+        if not self._examined and seats.target is not None:
+            return [self._context.examine(seats.target)]
         return self._commit((), b"")
 
-    def parts_ready(self, parts: tuple[memoryview, ...], digests: tuple[bytes, ...], momentum: bytes) -> list[Action]:
+    def computed(self, gradient: GradientComputed) -> list[Action]:
+        """Ask for the parts of the own vector."""
+        self._gradient = gradient
+        return [EncodeParts(self._seats.number, self._seats.partition.count, gradient.vector)]
+
+    def encoded(self, parts: tuple[memoryview, ...], digests: tuple[bytes, ...]) -> list[Action]:
         """Commit to the own parts."""
-        for part, payload in enumerate(parts):
-            self._attempt.rows[self._attempt.me, part] = payload
-        return self._commit(digests, momentum)
+        assert self._gradient is not None
+        self._carried.keep_rows(self._seats.me, parts)
+        return self._commit(digests, self._gradient.momentum)
 
     def examined(self) -> list[Action]:
         """The target has been examined and not been accused."""
         return self._commit((), b"")
 
     def _commit(self, digests: tuple[bytes, ...], momentum: bytes) -> list[Action]:
-        attempt, step = self._attempt, self._step
-        share, salt = secret_share(step.key, attempt.context)
-        sealed = share_commitment(attempt.me, attempt.context, share, salt)
-        commit = Commit(attempt.context, step.parameters, self._decided, digests, sealed, momentum, step.candidates)
+        seats = self._seats
+        attempt, context = self._attempt, self._context
+        share, salt = secret_share(context.key, seats.attempt_id)
+        sealed = share_commitment(seats.me, seats.attempt_id, share, salt)
+        commit = Commit(
+            seats.attempt_id, context.parameters, self._decided, digests, sealed, momentum, context.candidates
+        )
         self._committed = True
-        return step.publish(attempt, MessageKind.COMMIT, step.behaviour.commit(step.number, commit, attempt.view))
+        return context.publish(
+            attempt, MessageKind.COMMIT, context.behaviour.commit(context.number, commit, attempt.view)
+        )
 
     def busy(self) -> bool:
         """Whether the own parts, or the examination, are not ready."""
@@ -61,35 +87,35 @@ class CommitPhase:
 
     def complete(self) -> bool:
         """Whether everyone has committed."""
-        return len(self._attempt.commits) == len(self._attempt.members) and not self.missing()
+        return len(self._said.commits) == len(self._seats.members) and not self.missing()
 
     def missing(self) -> dict[PeerId, Fault]:
-        """Return who has not committed, or on another state or membership."""
+        """Return the peers that have not committed, or on another state or membership."""
         faults = {}
-        for peer in self._attempt.others:
-            commit = self._attempt.commits.get(peer)
+        for peer in self._seats.others:
+            commit = self._said.commits.get(peer)
             if commit is None:
                 faults[peer] = Fault.NO_COMMIT
-            elif commit.parameters != self._step.parameters:
+            elif commit.parameters != self._context.parameters:
                 faults[peer] = Fault.OTHER_STATE
-            elif (commit.context, commit.decided) != (self._attempt.context, self._decided):
+            elif (commit.attempt_id, commit.decided) != (self._seats.attempt_id, self._decided):
                 faults[peer] = Fault.OTHER_VIEW
         return faults
 
     def outvoted(self) -> bool:
         """Whether most voters committed on one state, and it is not ours."""
-        commits = self._attempt.commits
-        votes = Counter(commits[peer].parameters for peer in self._attempt.voters if peer in commits)
+        commits = self._said.commits
+        votes = Counter(commits[peer].parameters for peer in self._seats.voters if peer in commits)
         if not votes:
             return False
         state, count = votes.most_common(1)[0]
-        return self._attempt.is_majority(count) and state != self._step.parameters
+        return self._seats.is_majority(count) and state != self._context.parameters
 
     def passed_elsewhere(self) -> bool:
         """Whether somebody sends what no honest member sends before it holds all commitments: so they exist."""
-        attempt = self._attempt
-        return bool(attempt.headers or attempt.aggregates or attempt.reveals)
+        said = self._said
+        return bool(said.headers or said.aggregates or said.reveals)
 
     def seconds(self) -> float:
         """How long the phase may take, computing the gradient included."""
-        return self._attempt.rules.commit_seconds
+        return self._seats.rules.commit_seconds

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from btard.hashing import digest
+from btard.hashing import Payload, digest
 from btard.identity import MessageKind, PeerId
-from btard.round.actions import Action, AggregateRows, SendPart
+from btard.round.actions import Action, AggregateRows
 from btard.round.attempt.attempt import Attempt
+from btard.round.context import StepContext
+from btard.round.delivery.sending import send_aggregate
 from btard.round.messages.accusations import Charge, ChargeKind, Fault
 from btard.round.messages.bodies import Aggregate, Item, Phase
-from btard.round.phases.phase import StepContext
-from btard.transport.base import Payload
 
 
 class GatherPhase:
@@ -17,61 +17,56 @@ class GatherPhase:
 
     phase = Phase.GATHER
 
-    def __init__(self, step: StepContext, attempt: Attempt) -> None:
-        self._step = step
+    def __init__(self, context: StepContext, attempt: Attempt) -> None:
+        self._context = context
         self._attempt = attempt
+        self._seats = attempt.seats
+        self._carried = attempt.carried
 
     def enter(self) -> list[Action]:
         """Ask for the aggregate of the rows, in roster order: the order fixes the last bits."""
-        attempt = self._attempt
-        if attempt.my_part is None:
+        seats = self._seats
+        if seats.my_part is None:
             return []
-        rows = tuple(attempt.rows[peer, attempt.my_part] for peer in attempt.workers)
-        return [AggregateRows(attempt.number, rows, attempt.partition.count)]
+        rows = tuple(self._carried.rows[peer, seats.my_part] for peer in seats.workers)
+        return [AggregateRows(seats.number, rows, seats.partition.count)]
 
     def offence(self, refused: tuple[int, ...], too_long: tuple[int, ...]) -> Charge | None:
-        """Return whom to accuse of a row that nobody may send."""
-        attempt = self._attempt
+        """Return the accusation of a row that nobody may send."""
+        seats = self._seats
         for kind, positions in ((ChargeKind.NOT_FINITE, refused), (ChargeKind.TOO_LONG, too_long)):
             for position in positions:
-                if attempt.workers[position] != attempt.me and attempt.my_part is not None:
-                    return Charge(kind, attempt.workers[position], attempt.my_part)
+                if seats.workers[position] != seats.me and seats.my_part is not None:
+                    return Charge(kind, seats.workers[position], seats.my_part)
         return None
 
     def aggregate_ready(self, payload: Payload) -> list[Action]:
         """Commit to the own aggregate and send it: the signed header carries the hash."""
-        attempt, step = self._attempt, self._step
-        assert attempt.my_part is not None
-        sent = step.behaviour.aggregate(step.number, payload, attempt.view)
-        aggregate = Aggregate(digest(sent))
-        envelope = step.sign(attempt.number, MessageKind.AGGREGATE, aggregate.encode())
-        attempt.note(envelope)
-        attempt.aggregates[attempt.me] = aggregate
-        own = attempt.partition.view(attempt.flat, attempt.my_part)
-        own[:] = sent
-        attempt.gathered.add(attempt.me)
-        return [action for peer in attempt.others for action in send_aggregate(step, attempt, peer)]
+        attempt, context, seats = self._attempt, self._context, self._seats
+        sent = context.behaviour.aggregate(context.number, payload, attempt.view)
+        envelope = context.sign(seats.number, MessageKind.AGGREGATE, Aggregate(digest(sent)).encode())
+        attempt.keep_aggregate(envelope, sent)
+        return [action for peer in seats.others for action in send_aggregate(context, attempt, peer)]
 
     def busy(self) -> bool:
         """Whether the own aggregate is not ready."""
-        return self._attempt.my_part is not None and self._attempt.me not in self._attempt.gathered
+        return self._seats.my_part is not None and self._seats.me not in self._carried.gathered
 
     def complete(self) -> bool:
         """Whether all aggregates are here."""
-        return len(self._attempt.gathered) == len(self._attempt.owners)
+        return len(self._carried.gathered) == len(self._seats.owners)
 
     def wanted(self) -> list[Item]:
         """Return the aggregates that have not come."""
-        attempt = self._attempt
         return [
             (MessageKind.AGGREGATE, owner, part)
-            for part, owner in enumerate(attempt.owners)
-            if owner not in attempt.gathered and owner != attempt.me
+            for part, owner in enumerate(self._seats.owners)
+            if owner not in self._carried.gathered and owner != self._seats.me
         ]
 
     def missing(self) -> dict[PeerId, Fault]:
         """Return whose aggregate has not come, or not whole."""
-        broken = self._attempt.broken
+        broken = self._carried.broken
         return {
             peer: Fault.BROKEN_AGGREGATE if (MessageKind.AGGREGATE, peer) in broken else Fault.NO_AGGREGATE
             for _, peer, _ in self.wanted()
@@ -79,18 +74,4 @@ class GatherPhase:
 
     def seconds(self) -> float:
         """How long the phase may take, aggregating included."""
-        return self._attempt.rules.gather_seconds
-
-
-def send_aggregate(step: StepContext, attempt: Attempt, receiver: PeerId) -> list[Action]:
-    """Send the own aggregate to one peer."""
-    assert attempt.my_part is not None
-    own = attempt.partition.view(attempt.flat, attempt.my_part)
-    data = step.behaviour.aggregate_for(step.number, receiver, own)
-    if data is None:
-        return []
-    envelope, digest = attempt.signed[MessageKind.AGGREGATE, attempt.me], attempt.aggregates[attempt.me].digest
-    announced = step.behaviour.aggregate_digest(step.number, receiver, digest)
-    if announced != digest:
-        envelope = step.sign(attempt.number, MessageKind.AGGREGATE, Aggregate(announced).encode())
-    return [SendPart(receiver, envelope, data)]
+        return self._seats.rules.gather_seconds

@@ -8,10 +8,10 @@ from btard.identity import MessageKind, PeerId
 from btard.round.actions import Action, MeasureRows
 from btard.round.attempt.attempt import Attempt
 from btard.round.attempt.columns import questionable
+from btard.round.context import StepContext
 from btard.round.messages.accusations import Charge, ChargeKind, Fault
 from btard.round.messages.bodies import Phase, Scalars
-from btard.round.phases.phase import StepContext
-from btard.round.vectors.work import Measured
+from btard.round.work.rows import Measured
 from btard.verification.scalars import aggregate_error, published_sum_tolerance, scalars_excess, sum_excess
 from btard.verification.thresholds import SCALARS, SUM
 
@@ -21,46 +21,53 @@ class MeasurePhase:
 
     phase = Phase.MEASURE
 
-    def __init__(self, step: StepContext, attempt: Attempt) -> None:
-        self._step = step
+    def __init__(self, context: StepContext, attempt: Attempt) -> None:
+        self._context = context
         self._attempt = attempt
+        self._seats = attempt.seats
+        self._said = attempt.said
+        self._carried = attempt.carried
+        self._results = attempt.results
         self._measured = False
 
     def enter(self) -> list[Action]:
         """Ask for the projections."""
-        attempt = self._attempt
-        count = attempt.partition.count if self._submits else 0
-        own = tuple(attempt.rows[attempt.me, part] for part in range(count))
-        column = () if attempt.my_part is None else tuple(attempt.rows[p, attempt.my_part] for p in attempt.workers)
+        seats, carried = self._seats, self._carried
+        count = seats.partition.count if self._submits else 0
+        own = tuple(carried.rows[seats.me, part] for part in range(count))
+        column = () if seats.my_part is None else tuple(carried.rows[p, seats.my_part] for p in seats.workers)
         return [
             MeasureRows(
-                attempt.number,
-                attempt.randomness,
-                attempt.partition,
-                attempt.tau,
+                seats.number,
+                self._results.randomness,
+                seats.partition,
+                seats.tau,
                 own,
-                attempt.my_part,
+                seats.my_part,
                 column,
-                attempt.flat,
+                carried.flat,
             )
         ]
 
     @property
     def _submits(self) -> bool:
-        return self._attempt.me in self._attempt.submitters
+        return self._seats.me in self._seats.submitters
 
     def measured(self, result: Measured) -> list[Action]:
         """The projections are ready: broadcast the own ones, keep those of the column to compare with."""
-        attempt, step = self._attempt, self._step
+        results = self._results
+        attempt, context = self._attempt, self._context
         self._measured = True
-        attempt.aggregate_norms = result.aggregate_norms
-        attempt.excess.update((part, math.inf) for part in result.not_finite)
-        attempt.column.update(zip(attempt.workers, result.column, strict=False))
+        results.aggregate_norms = result.aggregate_norms
+        results.excess.update((part, math.inf) for part in result.not_finite)
+        results.column.update(zip(self._seats.workers, result.column, strict=False))
         if not self._submits:
             return []
         products, norms = (tuple(values) for values in zip(*result.own, strict=True))
-        scalars = Scalars(attempt.context, products, norms, result.doubts)
-        return step.publish(attempt, MessageKind.SCALARS, step.behaviour.scalars(step.number, scalars, attempt.view))
+        scalars = Scalars(self._seats.attempt_id, products, norms, result.doubts)
+        return context.publish(
+            attempt, MessageKind.SCALARS, context.behaviour.scalars(context.number, scalars, attempt.view)
+        )
 
     def busy(self) -> bool:
         """Whether the own projections are not ready."""
@@ -68,35 +75,44 @@ class MeasurePhase:
 
     def complete(self) -> bool:
         """Whether the numbers of all submitters are here."""
-        return len(self._attempt.scalars) == len(self._attempt.submitters) and not self.missing()
+        return len(self._said.scalars) == len(self._seats.submitters) and not self.missing()
 
     def missing(self) -> dict[PeerId, Fault]:
         """Return whose numbers have not come, or belong to another membership."""
-        attempt = self._attempt
-        return {p: Fault.NO_SCALARS for p in attempt.submitters if p != attempt.me and p not in attempt.scalars}
+        return {
+            p: Fault.NO_SCALARS for p in self._seats.submitters if p != self._seats.me and p not in self._said.scalars
+        }
 
     def charge(self) -> Charge | None:
-        """Return whom to accuse: a sender whose number is not that of its row, else an owner whose column does not add
-        up."""
+        """Return the accusation: of a sender whose number is not that of its row, else of an owner whose column does
+        not add up."""
+        seats, results = self._seats, self._results
         attempt = self._attempt
-        for part in sorted(attempt.excess):
-            if attempt.owners[part] != attempt.me:
-                return Charge(ChargeKind.WRONG_AGGREGATE, attempt.owners[part], part)
-        if attempt.my_part is not None:
-            for peer in attempt.workers:
-                excess = row_excess(attempt, peer, attempt.my_part, attempt.column[peer])
-                if peer != attempt.me and SCALARS.accuses(excess):
-                    return Charge(ChargeKind.FALSE_SCALARS, peer, attempt.my_part)
-        bodies = tuple(attempt.signed[MessageKind.SCALARS, peer].body for peer in attempt.workers)
-        residual = attempt.rules.aggregation.residual
-        for part in questionable(bodies, attempt.aggregate_norms, attempt.partition, attempt.tau, residual):
-            if attempt.owners[part] != attempt.me and SUM.accuses(column_excess(attempt, part)):
-                return Charge(ChargeKind.WRONG_SUM, attempt.owners[part], part)
+        for part in sorted(results.excess):
+            if seats.owners[part] != seats.me:
+                return Charge(ChargeKind.WRONG_AGGREGATE, seats.owners[part], part)
+        if seats.my_part is not None:
+            for peer in seats.workers:
+                excess = row_excess(attempt, peer, seats.my_part, results.column[peer])
+                if peer != seats.me and SCALARS.accuses(excess):
+                    return Charge(ChargeKind.FALSE_SCALARS, peer, seats.my_part)
+        for part in self._suspect_sums():
+            if seats.owners[part] != seats.me and SUM.accuses(column_excess(attempt, part)):
+                return Charge(ChargeKind.WRONG_SUM, seats.owners[part], part)
         return None
+
+    def _suspect_sums(self) -> tuple[int, ...]:
+        """Return the parts whose products do not clearly add up to zero, where they must."""
+        seats = self._seats
+        if seats.equation is None:
+            return ()
+        bodies = tuple(self._said.signed[MessageKind.SCALARS, peer].body for peer in seats.workers)
+        norms, residual = self._results.aggregate_norms, seats.equation.residual
+        return questionable(bodies, norms, seats.partition, seats.tau, residual)
 
     def seconds(self) -> float:
         """How long the phase may take, measuring included."""
-        return self._attempt.rules.gather_seconds
+        return self._seats.rules.gather_seconds
 
 
 def row_excess(attempt: Attempt, peer: PeerId, part: int, true: tuple[float, float]) -> float:
@@ -105,21 +121,27 @@ def row_excess(attempt: Attempt, peer: PeerId, part: int, true: tuple[float, flo
     Args:
         true: (product, norm) as measured on the bytes of the row that it sent.
     """
-    scalars = attempt.scalars[peer]
-    return scalars_excess(scalars.products[part], scalars.norms[part], true, attempt.tau)
+    scalars = attempt.said.scalars[peer]
+    return scalars_excess(scalars.products[part], scalars.norms[part], true, attempt.seats.tau)
 
 
 def column_excess(attempt: Attempt, part: int) -> float:
-    """Verification 2: how many times its tolerance the sum of a part's products is off zero, over all workers."""
+    """Verification 2: how many times its tolerance the sum of a part's products is off zero, over all workers; 0 under
+    rules whose products need not add up to anything."""
+    if attempt.seats.equation is None:
+        return 0.0
     return sum_excess(
-        (attempt.scalars[peer].products[part] for peer in attempt.workers), column_tolerance(attempt, part)
+        (attempt.said.scalars[peer].products[part] for peer in attempt.seats.workers), column_tolerance(attempt, part)
     )
 
 
 def column_tolerance(attempt: Attempt, part: int) -> float:
-    """Verification 2: how far from zero the sum of an honest owner's column can be."""
-    norms = [attempt.scalars[peer].norms[part] for peer in attempt.workers]
-    start, stop = attempt.partition.bounds(part)
-    error = aggregate_error(attempt.aggregate_norms[part], stop - start, attempt.partition.wire)
-    residual = attempt.rules.aggregation.residual
-    return float(published_sum_tolerance(norms, attempt.tau, residual=residual, error=error))
+    """Verification 2: how far from zero the sum of an honest owner's column can be, where the rule solves an
+    equation."""
+    seats = attempt.seats
+    assert seats.equation is not None
+    norms = [attempt.said.scalars[peer].norms[part] for peer in seats.workers]
+    start, stop = seats.partition.bounds(part)
+    error = aggregate_error(attempt.results.aggregate_norms[part], stop - start, seats.partition.wire)
+    residual = seats.equation.residual
+    return float(published_sum_tolerance(norms, seats.tau, residual=residual, error=error))

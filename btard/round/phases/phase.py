@@ -1,56 +1,13 @@
-"""What a phase of an attempt is to the step that runs it, and what all phases share."""
+"""What a phase of an attempt is to the step that runs it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from btard.behaviour import Behaviour
-from btard.identity import Envelope, IdentityKey, MessageKind, PeerId
-from btard.round.actions import Action, Send
-from btard.round.attempt.attempt import Attempt
+from btard.identity import PeerId
+from btard.round.actions import Action
 from btard.round.messages.accusations import Fault
-from btard.round.messages.bodies import Commit, Digest, Item, Phase, Reveal, Scalars
-from btard.round.roster import Roster
-from btard.round.rules import StepRules
-
-
-@dataclass(frozen=True)
-class StepContext:
-    """What stays the same through a step's attempts.
-
-    Attributes:
-        parameters: digest of the training state x^t.
-        candidates: newcomers that this peer would admit, ascending.
-        record: the attempt that finished the step before, if this peer took part in it.
-    """
-
-    rules: StepRules
-    roster: Roster
-    key: IdentityKey
-    behaviour: Behaviour
-    parameters: bytes
-    candidates: tuple[PeerId, ...]
-    record: Attempt | None
-
-    @property
-    def number(self) -> int:
-        """The global step."""
-        return self.roster.step
-
-    def sign(self, attempt: int, kind: MessageKind, body: bytes) -> Envelope:
-        """Return a signed message of this step."""
-        return Envelope.sign(self.key, run=self.rules.run, step=self.roster.step, attempt=attempt, kind=kind, body=body)
-
-    def publish(
-        self, attempt: Attempt, kind: MessageKind, message: Commit | Reveal | Scalars | Digest | None
-    ) -> list[Action]:
-        """Sign a message, file it as sent, and return the action that sends it to the other members."""
-        if message is None:
-            return []
-        envelope = self.sign(attempt.number, kind, message.encode())
-        attempt.file(envelope)
-        return [Send(attempt.others, envelope.encode())]
+from btard.round.messages.bodies import Item, Phase
 
 
 class PhaseOfAttempt(Protocol):
@@ -68,7 +25,7 @@ class PhaseOfAttempt(Protocol):
         """Whether nothing is missing; cheaper than to say what is."""
 
     def missing(self) -> dict[PeerId, Fault]:
-        """Return what the phase still lacks of whom; empty when it is complete but for own work."""
+        """Return what the phase still lacks, by peer; empty when it is complete but for own work."""
 
     def seconds(self) -> float:
         """How long the phase may take."""
@@ -84,11 +41,3 @@ class PhaseOfParts(PhaseOfAttempt, Protocol):
 
 HOPELESS = frozenset({Fault.OTHER_STATE, Fault.OTHER_VIEW, Fault.OTHER_DIGEST})
 """Faults that waiting does not mend."""
-
-SILENT = {
-    Fault.NO_COMMIT: MessageKind.COMMIT,
-    Fault.NO_REVEAL: MessageKind.REVEAL,
-    Fault.NO_SCALARS: MessageKind.SCALARS,
-    Fault.NO_DIGEST: MessageKind.DIGEST,
-}
-"""Faults that are the lack of a message, which other members may have."""

@@ -8,9 +8,9 @@ from functools import lru_cache
 from btard.identity import Envelope, MessageKind, PeerId
 from btard.round.actions import Action
 from btard.round.attempt.attempt import Attempt
+from btard.round.context import StepContext
 from btard.round.messages.accusations import Fault
 from btard.round.messages.bodies import Commit, Phase, Reveal
-from btard.round.phases.phase import StepContext
 from btard.round.randomness import combine, secret_share, share_commitment
 
 
@@ -23,15 +23,20 @@ class RevealPhase:
 
     phase = Phase.REVEAL
 
-    def __init__(self, step: StepContext, attempt: Attempt) -> None:
-        self._step = step
+    def __init__(self, context: StepContext, attempt: Attempt) -> None:
+        self._context = context
         self._attempt = attempt
+        self._seats = attempt.seats
+        self._said = attempt.said
+        self._results = attempt.results
 
     def enter(self) -> list[Action]:
         """Open the own share."""
-        attempt, step = self._attempt, self._step
-        reveal = Reveal(*secret_share(step.key, attempt.context))
-        return step.publish(attempt, MessageKind.REVEAL, step.behaviour.reveal(step.number, reveal, attempt.view))
+        attempt, context = self._attempt, self._context
+        reveal = Reveal(*secret_share(context.key, self._seats.attempt_id))
+        return context.publish(
+            attempt, MessageKind.REVEAL, context.behaviour.reveal(context.number, reveal, attempt.view)
+        )
 
     def busy(self) -> bool:
         """Nothing is left to do but to wait: never."""
@@ -39,28 +44,28 @@ class RevealPhase:
 
     def complete(self) -> bool:
         """Whether all shares are here; a false one is found as a proof."""
-        return len(self._attempt.reveals) == len(self._attempt.members)
+        return len(self._said.reveals) == len(self._seats.members)
 
     def missing(self) -> dict[PeerId, Fault]:
-        """Return who has not revealed."""
-        return {peer: Fault.NO_REVEAL for peer in self._attempt.others if peer not in self._attempt.reveals}
+        """Return the peers that have not revealed."""
+        return {peer: Fault.NO_REVEAL for peer in self._seats.others if peer not in self._said.reveals}
 
     def false_reveals(self) -> Iterator[tuple[Envelope, Envelope]]:
         """Yield (commit, reveal) of members whose share is not the one that they committed to."""
-        signed = self._attempt.signed
-        for peer in self._attempt.reveals:
+        signed = self._said.signed
+        for peer in self._said.reveals:
             commit, reveal = signed.get((MessageKind.COMMIT, peer)), signed[MessageKind.REVEAL, peer]
             if commit is not None and is_false_reveal(commit, reveal):
                 yield commit, reveal
 
     def draw(self) -> None:
         """Combine the shares to r^t; the phase must be complete and without false shares."""
-        shares = (self._attempt.reveals[peer].share for peer in self._attempt.members)
-        self._attempt.randomness = combine(self._attempt.context, shares)
+        shares = (self._said.reveals[peer].share for peer in self._seats.members)
+        self._results.randomness = combine(self._seats.attempt_id, shares)
 
     def seconds(self) -> float:
         """How long the phase may take."""
-        return self._attempt.rules.agree_seconds
+        return self._seats.rules.agree_seconds
 
 
 def is_false_reveal(commit: Envelope, reveal: Envelope) -> bool:
@@ -72,4 +77,4 @@ def is_false_reveal(commit: Envelope, reveal: Envelope) -> bool:
 @lru_cache(maxsize=2048)
 def _is_false(author: PeerId, commit: bytes, reveal: bytes) -> bool:
     promised, opened = Commit.decode(commit), Reveal.decode(reveal)
-    return share_commitment(author, promised.context, opened.share, opened.salt) != promised.share
+    return share_commitment(author, promised.attempt_id, opened.share, opened.salt) != promised.share

@@ -5,10 +5,10 @@ from __future__ import annotations
 from btard.identity import MessageKind, PeerId
 from btard.round.actions import Action
 from btard.round.attempt.attempt import Attempt
-from btard.round.delivery.exchange import Exchange
+from btard.round.context import StepContext
+from btard.round.delivery.sending import send_part
 from btard.round.messages.accusations import Fault
 from btard.round.messages.bodies import Item, Phase
-from btard.round.phases.phase import StepContext
 
 
 class ScatterPhase:
@@ -16,20 +16,21 @@ class ScatterPhase:
 
     phase = Phase.SCATTER
 
-    def __init__(self, step: StepContext, attempt: Attempt, exchange: Exchange) -> None:
-        self._step = step
+    def __init__(self, context: StepContext, attempt: Attempt) -> None:
+        self._context = context
         self._attempt = attempt
-        self._exchange = exchange
+        self._seats = attempt.seats
+        self._carried = attempt.carried
 
     def enter(self) -> list[Action]:
         """Send the parts, under headers that sign what is sent."""
-        attempt = self._attempt
-        if attempt.me not in attempt.workers:
+        seats = self._seats
+        if seats.me not in seats.workers:
             return []
         actions: list[Action] = []
-        for owner in attempt.others:
-            if owner in attempt.part_of:
-                actions += self._exchange.send_own(owner, attempt.part_of[owner])
+        for owner in seats.others:
+            if owner in seats.part_of:
+                actions += send_part(self._context, self._attempt, owner, seats.part_of[owner])
         return actions
 
     def busy(self) -> bool:
@@ -38,21 +39,23 @@ class ScatterPhase:
 
     def complete(self) -> bool:
         """Whether the own part is here from every worker."""
-        attempt = self._attempt
+        seats = self._seats
         # Every arrival asks this: counting first saves looking for each of the rows each time.
-        own = attempt.partition.count if attempt.me in attempt.part_of else 0
-        return (not own or len(attempt.rows) >= own + len(attempt.workers) - 1) and not self.wanted()
+        own = seats.partition.count if seats.me in seats.part_of else 0
+        return (not own or len(self._carried.rows) >= own + len(seats.workers) - 1) and not self.wanted()
 
     def wanted(self) -> list[Item]:
         """Return the rows that have not come."""
-        attempt, part = self._attempt, self._attempt.my_part
+        part = self._seats.my_part
         if part is None:
             return []
-        return [(MessageKind.PART, peer, part) for peer in attempt.workers if (peer, part) not in attempt.rows]
+        return [
+            (MessageKind.PART, peer, part) for peer in self._seats.workers if (peer, part) not in self._carried.rows
+        ]
 
     def missing(self) -> dict[PeerId, Fault]:
         """Return whose part has not come, or not whole."""
-        broken = self._attempt.broken
+        broken = self._carried.broken
         return {
             peer: Fault.BROKEN_PART if (MessageKind.PART, peer) in broken else Fault.NO_PART
             for _, peer, _ in self.wanted()
@@ -60,4 +63,4 @@ class ScatterPhase:
 
     def seconds(self) -> float:
         """How long the phase may take."""
-        return self._attempt.rules.scatter_seconds
+        return self._seats.rules.scatter_seconds

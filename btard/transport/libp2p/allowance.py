@@ -1,4 +1,4 @@
-"""What each peer may ask of this node's DHT a second; who asks far more than that is not listened to any more."""
+"""What each peer may ask of this node's DHT a second; a peer that asks far more is not listened to any more."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class Budget:
-    """So many units at once, and so many a second; who has used up more waits until it is paid off.
+    """So many units at once, and so many a second; a user beyond them waits until it has paid.
 
     Args:
         rate: units a second that come back.

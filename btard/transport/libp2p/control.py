@@ -1,4 +1,4 @@
-"""p2pd's control socket: who am I, dial, open a stream, receive streams. Every call has a deadline.
+"""p2pd's control socket: the own id, dial, open a stream, receive streams. Every call has a deadline.
 
 hivemind's own client leaves sockets open when a call is cancelled and reads streams through a buffer that copies; the
 wire format (length-prefixed protobuf over a unix socket) is small enough to be spoken here.
@@ -17,7 +17,7 @@ from hivemind.proto import p2pd_pb2
 from hivemind.utils.multiaddr import Multiaddr
 
 from btard.identity import PeerId
-from btard.transport.libp2p.pipe import Parser, Pipe, StreamLost, Violation, fill
+from btard.transport.libp2p.pipe import Parser, Pipe, StreamLost, StreamViolation, fill
 
 _MAX_REPLY = 1 << 20
 _MAX_VARINT = 4
@@ -47,7 +47,7 @@ def read_message(store: Callable[[bytes], None]) -> Parser:
         if byte[0] < 0x80:
             break
     if length > _MAX_REPLY:
-        raise Violation(f"p2pd announces a message of {length} bytes")
+        raise StreamViolation(f"p2pd announces a message of {length} bytes")
     data = bytearray(length)
     yield from fill(memoryview(data))
     store(bytes(data))
@@ -59,47 +59,49 @@ class ControlSocket:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    async def identify(self, timeout: float) -> tuple[bytes, tuple[str, ...]]:
+    async def identify(self, timeout_seconds: float) -> tuple[bytes, tuple[str, ...]]:
         """Return the daemon's raw peer id and the multiaddresses it believes to have.
 
         Raises:
-            DaemonError: no answer within `timeout` seconds, or a refusal.
+            DaemonError: no answer within `timeout_seconds`, or a refusal.
         """
-        reply = await self._ask(p2pd_pb2.Request(type=p2pd_pb2.Request.IDENTIFY), timeout)
+        reply = await self._ask(p2pd_pb2.Request(type=p2pd_pb2.Request.IDENTIFY), timeout_seconds)
         return reply.identify.id, tuple(str(Multiaddr(raw)) for raw in reply.identify.addrs)
 
-    async def connect(self, peer: PeerId, maddrs: Sequence[str], timeout: float) -> None:
+    async def connect(self, peer: PeerId, maddrs: Sequence[str], timeout_seconds: float) -> None:
         """Dial a peer at these multiaddresses (without `/p2p/...`); raises DaemonError when none answers in time."""
         connect = p2pd_pb2.ConnectRequest(
-            peer=bytes(peer), addrs=[Multiaddr(text).to_bytes() for text in maddrs], timeout=max(1, int(timeout))
+            peer=bytes(peer),
+            addrs=[Multiaddr(text).to_bytes() for text in maddrs],
+            timeout=max(1, int(timeout_seconds)),
         )
-        await self._ask(p2pd_pb2.Request(type=p2pd_pb2.Request.CONNECT, connect=connect), timeout)
+        await self._ask(p2pd_pb2.Request(type=p2pd_pb2.Request.CONNECT, connect=connect), timeout_seconds)
 
-    async def disconnect(self, peer: PeerId, timeout: float) -> None:
+    async def disconnect(self, peer: PeerId, timeout_seconds: float) -> None:
         """Close the connection to a peer; raises DaemonError when the daemon does not answer in time."""
         disconnect = p2pd_pb2.DisconnectRequest(peer=bytes(peer))
-        await self._ask(p2pd_pb2.Request(type=p2pd_pb2.Request.DISCONNECT, disconnect=disconnect), timeout)
+        await self._ask(p2pd_pb2.Request(type=p2pd_pb2.Request.DISCONNECT, disconnect=disconnect), timeout_seconds)
 
-    async def connected(self, timeout: float) -> set[PeerId]:
-        """Return the peers with Ed25519 keys to which a connection stands, whoever has opened it.
+    async def connected(self, timeout_seconds: float) -> set[PeerId]:
+        """Return the peers with Ed25519 keys to which a connection stands, in either direction.
 
         Raises:
-            DaemonError: no answer within `timeout` seconds, or more than fit into one.
+            DaemonError: no answer within `timeout_seconds`, or more than fit into one.
         """
-        reply = await self._ask(p2pd_pb2.Request(type=p2pd_pb2.Request.LIST_PEERS), timeout)
+        reply = await self._ask(p2pd_pb2.Request(type=p2pd_pb2.Request.LIST_PEERS), timeout_seconds)
         found = set()
         for info in reply.peers:
             with contextlib.suppress(ValueError):
                 found.add(PeerId(info.id))
         return found
 
-    async def protect(self, peer: PeerId, weight: int, timeout: float) -> None:
+    async def protect(self, peer: PeerId, weight: int, timeout_seconds: float) -> None:
         """Have the daemon close others first when it has too many connections, as long as it is connected to a peer.
 
         Args:
             peer: whose connections matter.
             weight: how much; those of the least total weight are closed first.
-            timeout: seconds.
+            timeout_seconds: seconds.
 
         Raises:
             DaemonError: the daemon does not answer in time.
@@ -107,38 +109,38 @@ class ControlSocket:
         tag = p2pd_pb2.ConnManagerRequest(
             type=p2pd_pb2.ConnManagerRequest.TAG_PEER, peer=bytes(peer), tag="member", weight=weight
         )
-        await self._ask(p2pd_pb2.Request(type=p2pd_pb2.Request.CONNMANAGER, connManager=tag), timeout)
+        await self._ask(p2pd_pb2.Request(type=p2pd_pb2.Request.CONNMANAGER, connManager=tag), timeout_seconds)
 
-    async def register(self, protocols: Sequence[str], listener: Path, timeout: float) -> None:
+    async def register(self, protocols: Sequence[str], listener: Path, timeout_seconds: float) -> None:
         """Have the daemon forward incoming streams of these protocols to the unix socket `listener`."""
         handler = p2pd_pb2.StreamHandlerRequest(
             addr=Multiaddr(f"/unix{listener}").to_bytes(), proto=list(protocols), balanced=False
         )
-        await self._ask(p2pd_pb2.Request(type=p2pd_pb2.Request.STREAM_HANDLER, streamHandler=handler), timeout)
+        await self._ask(p2pd_pb2.Request(type=p2pd_pb2.Request.STREAM_HANDLER, streamHandler=handler), timeout_seconds)
 
     async def open_stream(
         self,
         peer: PeerId,
         protocol: str,
         parser: Callable[[Pipe], Parser],
-        timeout: float,
+        timeout_seconds: float,
         on_lost: Callable[[Pipe], None] | None = None,
     ) -> Pipe:
         """Open a stream to a peer; what it sends back goes to `parser`.
 
         Raises:
-            DaemonError: the peer cannot be reached, does not speak the protocol, or `timeout` seconds passed.
+            DaemonError: the peer cannot be reached, does not speak the protocol, or `timeout_seconds` passed.
         """
         opening = p2pd_pb2.StreamOpenRequest(peer=bytes(peer), proto=[protocol])
         request = p2pd_pb2.Request(type=p2pd_pb2.Request.STREAM_OPEN, streamOpen=opening)
-        pipe, reply = await self._exchange(request, parser, timeout, on_lost)
+        pipe, reply = await self._exchange(request, parser, timeout_seconds, on_lost)
         if reply.streamInfo.peer != bytes(peer):
             pipe.abort()
             raise DaemonError("p2pd opened a stream to another peer")
         return pipe
 
-    async def _ask(self, request: Any, timeout: float) -> Any:
-        pipe, reply = await self._exchange(request, lambda _: fill(memoryview(b"")), timeout, None)
+    async def _ask(self, request: Any, timeout_seconds: float) -> Any:
+        pipe, reply = await self._exchange(request, lambda _: fill(memoryview(b"")), timeout_seconds, None)
         pipe.abort()
         return reply
 
@@ -146,7 +148,7 @@ class ControlSocket:
         self,
         request: Any,
         parser: Callable[[Pipe], Parser],
-        timeout: float,
+        timeout_seconds: float,
         on_lost: Callable[[Pipe], None] | None,
     ) -> tuple[Pipe, Any]:
         loop = asyncio.get_running_loop()
@@ -168,14 +170,14 @@ class ControlSocket:
 
         pipe: Pipe | None = None
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(timeout_seconds):
                 _, pipe = await loop.create_unix_connection(lambda: Pipe(reply_then_rest, lost), str(self._path))
                 body = request.SerializeToString()
-                await pipe.write(varint(len(body)) + body, timeout)
+                await pipe.write(varint(len(body)) + body, timeout_seconds)
                 reply = p2pd_pb2.Response.FromString(await answer)
         except TimeoutError:
             self._discard(pipe, answer)
-            raise DaemonError(f"no answer within {timeout:g} s") from None
+            raise DaemonError(f"no answer within {timeout_seconds:g} s") from None
         except (OSError, StreamLost, DecodeError) as error:
             self._discard(pipe, answer)
             raise DaemonError(f"p2pd cannot be asked: {error}") from None

@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 
 _DIRECTORY_PREFIX = "btard-p2pd-"
 _LISTEN = re.compile(r"^/ip(?P<version>[46])/(?P<host>[^/]+)/tcp/(?P<port>[1-9][0-9]*)$")
-_END_TIMEOUT = 10
+_END_TIMEOUT_SECONDS = 10
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
@@ -75,7 +75,7 @@ class Daemon:
         public: bool = False,
         relays: Sequence[str] = (),
         tls: bool = True,
-        timeout: float = 30.0,
+        timeout_seconds: float = 30.0,
     ) -> Daemon:
         """Start p2pd with the key of `identity_path` (made when missing) and wait until it answers.
 
@@ -86,7 +86,7 @@ class Daemon:
             public: use NAT port mapping, AutoNAT and relays, which a swarm on one network does not need.
             relays: full multiaddresses of peers that may relay to us, when `public`.
             tls: offer TLS beside Noise.
-            timeout: seconds until the daemon must answer.
+            timeout_seconds: seconds until the daemon must answer.
 
         Raises:
             UserError: the identity is in use or unusable, the port is taken, or p2pd does not start.
@@ -112,7 +112,7 @@ class Daemon:
             )
             daemon = cls(process, directory, lock, key.peer_id)
             _record(lock, directory, process.pid)
-            await daemon._wait_ready(timeout, host_maddrs)
+            await daemon._wait_ready(timeout_seconds, host_maddrs)
         except BaseException as error:
             if daemon is not None:
                 await daemon.stop()
@@ -123,14 +123,16 @@ class Daemon:
             raise
         return daemon
 
-    async def _wait_ready(self, timeout: float, host_maddrs: Sequence[str]) -> None:
+    async def _wait_ready(self, timeout_seconds: float, host_maddrs: Sequence[str]) -> None:
         ready = asyncio.create_task(self._ready.wait())
-        done, _ = await asyncio.wait({ready, self._reading}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait(
+            {ready, self._reading}, timeout=timeout_seconds, return_when=asyncio.FIRST_COMPLETED
+        )
         ready.cancel()
         if not self._ready.is_set():
-            raise UserError(self._why_not_started(self._reading in done, timeout, " ".join(host_maddrs)))
+            raise UserError(self._why_not_started(self._reading in done, timeout_seconds, " ".join(host_maddrs)))
 
-    def _why_not_started(self, ended: bool, timeout: float, listening: str) -> str:
+    def _why_not_started(self, ended: bool, timeout_seconds: float, listening: str) -> str:
         said = " ".join(self._output)
         if "address already in use" in said:
             return _taken(listening)
@@ -138,7 +140,7 @@ class Daemon:
             return f"this machine does not have the address of {listening}; listen on 0.0.0.0 or on an own address"
         if ended:
             return f"p2pd ended at once, saying: {said[-300:] or 'nothing'}"
-        return f"p2pd did not start within {timeout:g} s; give it more time with a longer startup timeout"
+        return f"p2pd did not start within {timeout_seconds:g} s; give it more time with a longer startup timeout"
 
     async def _read_output(self) -> None:
         """Read until p2pd ends: a full pipe would stop it. Lines are cut, since strangers can provoke log output."""
@@ -166,7 +168,7 @@ class Daemon:
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
         try:
-            async with asyncio.timeout(_END_TIMEOUT):
+            async with asyncio.timeout(_END_TIMEOUT_SECONDS):
                 await self._process.wait()
                 await self._reading
         except TimeoutError:
@@ -288,7 +290,7 @@ def _remove_recorded(lock: int) -> None:
             process = psutil.Process(pid)
             if any(str(directory) in argument for argument in process.cmdline()):
                 process.kill()
-                process.wait(_END_TIMEOUT)  # it must have left its port
+                process.wait(_END_TIMEOUT_SECONDS)  # it must have left its port
     shutil.rmtree(directory, ignore_errors=True)
 
 

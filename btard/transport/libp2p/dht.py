@@ -41,14 +41,14 @@ MAX_REPLACEMENTS = 20
 REPLICAS = 5
 """Nodes that keep a record, if there are so many."""
 
-_WAIT_TIMEOUT = 3.0
+_WAIT_TIMEOUT_SECONDS = 3.0
 _WORKERS = 8
 _CALLS = 256
 _DEPTH_MODULO = 5
 _BLACKLIST_TIME, _BLACKLIST_RATE = 5.0, 1.0
 _MOST_LOST = 256
 _SOUGHT_AT_ONCE = 16
-_SEEK_PERIOD = 5.0
+_SEEK_PERIOD_SECONDS = 5.0
 
 Found = dict[DHTID, tuple[ValueWithExpiration[bytes] | None, dict[DHTID, PeerID]]]
 
@@ -104,7 +104,7 @@ class RecordProtocol(DHTProtocol):
     ) -> None:
         super().__init__(_initialized_with_create=True)
         self.p2p, self.node_id = p2p, node_id_of(own)
-        self.bucket_size, self.num_replicas, self.wait_timeout = BUCKET_SIZE, REPLICAS, _WAIT_TIMEOUT
+        self.bucket_size, self.num_replicas, self.wait_timeout = BUCKET_SIZE, REPLICAS, _WAIT_TIMEOUT_SECONDS
         self.rpc_semaphore = asyncio.Semaphore(_CALLS)
         self.record_validator, self.authorizer, self.client_mode = rules, None, client
         self.rules = rules
@@ -171,7 +171,7 @@ class RecordProtocol(DHTProtocol):
         return response
 
     def _admit(self, peer_id: PeerID, info: dht_pb2.NodeInfo, keys: int) -> bool:
-        """Whether a request for so many keys is answered; whoever asks and is a node is noted as alive."""
+        """Whether a request for so many keys is answered; an asker that is a node is noted as alive."""
         if keys > MAX_KEYS or not self.allowances.spend(peer_id, keys):
             return False
         self._note_alive(info, peer_id)
@@ -334,7 +334,7 @@ class RecordNode(DHTNode):
         Waits for answers only while no other node is known, and asks at most every few seconds.
         """
         protocol, now = self.protocol, time.monotonic()
-        if not protocol.lost or now - self._sought_at < _SEEK_PERIOD:
+        if not protocol.lost or now - self._sought_at < _SEEK_PERIOD_SECONDS:
             return
         self._sought_at = now
         some = list(protocol.lost)[:_SOUGHT_AT_ONCE]

@@ -1,7 +1,7 @@
-"""From `host:port` as typed to a full multiaddress: who answers there proves its peer id in a TLS handshake.
+"""From `host:port` as typed to a full multiaddress: the machine that answers proves its peer id in a TLS handshake.
 
-This is trust on first use. The handshake proves that whoever answered holds the key of the peer id it shows, not that
-it is the peer that was meant: someone who controls the name or the path can put its own peer there. A full multiaddress
+This is trust on first use. The handshake proves that the machine holds the key of the peer id it shows, not that it
+is the peer that was meant: someone who controls the name or the path can put its own peer there. A full multiaddress
 with `/p2p/<peer id>` has no such gap.
 """
 
@@ -64,12 +64,12 @@ def split_host_port(text: str) -> tuple[str, int]:
     return match["v6"] or match["host"], port
 
 
-async def resolve_initial_peer(text: str, timeout: float = 10.0) -> list[str]:
+async def resolve_initial_peer(text: str, timeout_seconds: float = 10.0) -> list[str]:
     """Return full multiaddresses of the peer at `text`; trust on first use, as this module's docstring says.
 
     Args:
         text: `host:port`, `name:port`, `[v6]:port`, or a full multiaddress, which is returned as it is.
-        timeout: seconds for all addresses that a name has.
+        timeout_seconds: seconds for all addresses that a name has.
 
     Raises:
         UserError: the text is malformed.
@@ -80,26 +80,28 @@ async def resolve_initial_peer(text: str, timeout: float = 10.0) -> list[str]:
         return [text]
     host, port = split_host_port(text)
     try:
-        async with asyncio.timeout(timeout):
+        async with asyncio.timeout(timeout_seconds):
             return await _resolve(host, port)
     except TimeoutError:
-        raise NoAnswer(f"{text} did not answer within {timeout:g} s; is a coordinator running there?") from None
+        raise NoAnswer(f"{text} did not answer within {timeout_seconds:g} s; is a coordinator running there?") from None
     except _NotFound as error:
         raise NoAnswer(f"{text}: {error}") from None
 
 
-async def resolve_initial_peers(texts: Sequence[str], timeout: float = 10.0) -> list[str]:
+async def resolve_initial_peers(texts: Sequence[str], timeout_seconds: float = 10.0) -> list[str]:
     """Return the full multiaddresses of those of `texts` that answer, in their order.
 
     Args:
         texts: addresses as `resolve_initial_peer` takes them, asked at the same time.
-        timeout: seconds for all of them.
+        timeout_seconds: seconds for all of them.
 
     Raises:
         NoAnswer: there are some and none answers; the message names each failure.
         UserError: the same, but at least one is malformed.
     """
-    results = await asyncio.gather(*(resolve_initial_peer(text, timeout) for text in texts), return_exceptions=True)
+    results = await asyncio.gather(
+        *(resolve_initial_peer(text, timeout_seconds) for text in texts), return_exceptions=True
+    )
     found: list[str] = []
     failures: list[UserError] = []
     for result in results:

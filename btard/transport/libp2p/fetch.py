@@ -14,14 +14,14 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from functools import partial
 
+from btard.hashing import Payload
 from btard.identity import PeerId
-from btard.transport.base import Payload
 from btard.transport.libp2p.budget import Budget
 from btard.transport.libp2p.control import ControlSocket, DaemonError
 from btard.transport.libp2p.gate import Gates
 from btard.transport.libp2p.incoming import FETCH_PROTOCOL
 from btard.transport.libp2p.measured import measured
-from btard.transport.libp2p.pipe import WRITE_CHUNK, Expects, Parser, Pipe, StreamLost, Violation, fill
+from btard.transport.libp2p.pipe import WRITE_CHUNK, Expects, Parser, Pipe, StreamLost, StreamViolation, fill
 from btard.transport.libp2p.settings import Counters, Limits
 from btard.transport.libp2p.slots import Slot, slots_of
 
@@ -79,7 +79,7 @@ class FetchServer:
         yield from fill(memoryview(prefix))
         (length,) = _REQUEST.unpack(prefix)
         if length > self._limits.request_bytes:
-            raise Violation(f"{sender.short} announces a request of {length} bytes")
+            raise StreamViolation(f"{sender.short} announces a request of {length} bytes")
         request = bytearray(length)
         yield from fill(memoryview(request))
         pipe.expects, pipe.deadline = Expects.NOTHING, math.inf  # our own deadlines for answering apply from here on
@@ -88,7 +88,7 @@ class FetchServer:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         yield memoryview(bytearray(1))
-        raise Violation(f"{sender.short} sent more than its request")
+        raise StreamViolation(f"{sender.short} sent more than its request")
 
     async def close(self) -> None:
         """Stop answering."""
@@ -173,7 +173,8 @@ class FetchServer:
 
     async def _write(self, pipe: Pipe, payload: Payload, *, stranger: bool) -> None:
         """Write an answer as fast as it is read, and no faster than strangers together may be sent."""
-        period, least = self._limits.reader_window, int(self._limits.reader_window * self._limits.reader_rate)
+        period = self._limits.reader_window_seconds
+        least = int(period * self._limits.reader_rate)
         loop = asyncio.get_running_loop()
         await pipe.write(bytes([_OK]) + _ANSWER.pack(len(payload)), period)
         view = memoryview(payload)
@@ -189,17 +190,23 @@ class FetchServer:
 
 
 async def fetch(
-    control: ControlSocket, peer: PeerId, request: bytes, *, limit: int, timeout: float, open_timeout: float
+    control: ControlSocket,
+    peer: PeerId,
+    request: bytes,
+    *,
+    limit: int,
+    timeout_seconds: float,
+    open_timeout_seconds: float,
 ) -> bytes:
     """Return what `peer` answers to `request`.
 
     Args:
         control: the own daemon.
-        peer: whom to ask.
+        peer: the one to ask.
         request: at most 64 KiB.
         limit: the largest answer accepted, in bytes; announced larger ones are refused before anything is allocated.
-        timeout: seconds for everything.
-        open_timeout: seconds of it for reaching the peer.
+        timeout_seconds: seconds for everything.
+        open_timeout_seconds: seconds of it for reaching the peer.
 
     Raises:
         FetchError: unreachable, refused, busy, too large, broken, or too slow.
@@ -229,14 +236,18 @@ async def fetch(
 
     pipe: Pipe | None = None
     try:
-        async with asyncio.timeout(timeout):
+        async with asyncio.timeout(timeout_seconds):
             pipe = await control.open_stream(
-                peer, FETCH_PROTOCOL, parse, min(open_timeout, timeout), lambda _: fail("the peer closed the stream")
+                peer,
+                FETCH_PROTOCOL,
+                parse,
+                min(open_timeout_seconds, timeout_seconds),
+                lambda _: fail("the peer closed the stream"),
             )
-            await pipe.write(_REQUEST.pack(len(request)) + request, timeout)
+            await pipe.write(_REQUEST.pack(len(request)) + request, timeout_seconds)
             return bytes(await answer)
     except TimeoutError:
-        raise FetchError(f"no complete answer within {timeout:g} s") from None
+        raise FetchError(f"no complete answer within {timeout_seconds:g} s") from None
     except DaemonError as error:
         raise Unreachable(str(error)) from None
     except StreamLost as error:

@@ -1,8 +1,8 @@
-"""Who is read: the streams of one member, or of all strangers, as long as what they cost this process allows.
+"""Decides which streams are read: those of one member, or of all strangers, as long as their cost allows.
 
 Whatever a neighbour sends costs processor time before anybody can know what it is worth. So it is not judged but
-measured, and paid from a budget that honest traffic never uses up; whoever has used up its own is left unread, and its
-own buffers fill.
+measured, and paid from a budget that honest traffic never uses up; a peer that has used up its own is left unread, and
+its own buffers fill.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from btard.transport.libp2p.settings import Counters, Limits
 
 K = TypeVar("K")
 
-_LEAST_PAUSE = 0.1
+_LEAST_PAUSE_SECONDS = 0.1
 """Seconds for which a closed gate stays closed: opening it costs time, too."""
 
 _MOST_PEERS = 4096
-"""Peers of whom something is remembered; being forgotten gains less than one more connection costs."""
+"""Peers of which something is remembered; being forgotten gains less than one more connection costs."""
 
 
 class Gate:
@@ -33,7 +33,7 @@ class Gate:
         """`crowd`: all gates that are closed, of which this one may become one."""
         self._loop = asyncio.get_running_loop()
         self._limits = limits
-        self._work = Budget(limits.work_share, limits.work_burst)
+        self._work = Budget(limits.work_share, limits.work_burst_seconds)
         self._bytes = Budget(limits.message_rate, limits.message_rate)
         self._crowd = crowd
         self._on_pause = on_pause
@@ -81,7 +81,7 @@ class Gate:
         if not self.closed:
             self._on_pause()
             self._crowd.add(self)
-            self._timer = self._loop.call_later(max(_LEAST_PAUSE, self._wait(now)), self._open)
+            self._timer = self._loop.call_later(max(_LEAST_PAUSE_SECONDS, self._wait(now)), self._open)
 
     def _wait(self, now: float) -> float:
         return max(self._work.wait(now), self._bytes.wait(now))
@@ -90,7 +90,7 @@ class Gate:
         """Let one stream be read, and the next one only if the budget outlasts that."""
         wait = self._wait(self._loop.time())
         if wait > 0:
-            self._timer = self._loop.call_later(max(_LEAST_PAUSE, wait), self._open)
+            self._timer = self._loop.call_later(max(_LEAST_PAUSE_SECONDS, wait), self._open)
         elif self._waiting:
             self._waiting.popleft().resume()
             self._timer = self._loop.call_soon(self._after_reading)
@@ -117,7 +117,7 @@ class Gates:
         self._members: dict[PeerId, Gate] = {}
         self._openings: OrderedDict[PeerId, Budget] = OrderedDict()
         self.is_member: Callable[[PeerId], bool] | None = None
-        """Who has a gate of its own; None is everybody."""
+        """Says which peers have a gate of their own; None is all of them."""
 
     def of(self, peer: PeerId, *, asks: bool) -> Gate:
         """The gate that a peer's streams, or those on which it asks, have to pass now."""
@@ -138,7 +138,7 @@ class Gates:
         return budget.spend(asyncio.get_running_loop().time(), 1) <= 0
 
     def forget(self) -> None:
-        """Forget the gates of those who are members no more and have no streams; while all are members, of too many."""
+        """Forget the gates of former members without streams; while all are members, of too many."""
         for peer, gate in list(self._members.items()):
             gone = self.stranger(peer) or len(self._members) > _MOST_PEERS
             if gone and not gate.pipes and not gate.closed:

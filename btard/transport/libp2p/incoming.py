@@ -1,4 +1,4 @@
-"""Streams that others opened to us: who may speak, the parsers of messages and parts, and the sweep of stalled ones."""
+"""Streams that others opened to us: which may speak, parsers of messages and parts, the sweep of stalled ones."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from hivemind.proto import p2pd_pb2
 
 from btard.identity import PeerId
-from btard.identity.envelope import MAX_ENVELOPE
-from btard.transport.base import MAX_HEADER, Inbox
+from btard.identity.envelope import MAX_ENVELOPE, MAX_HEADER
+from btard.transport.base import Inbox
 from btard.transport.libp2p.control import read_message
 from btard.transport.libp2p.gate import Gate, Gates
-from btard.transport.libp2p.pipe import Expects, Parser, Pipe, Violation, fill
+from btard.transport.libp2p.pipe import Expects, Parser, Pipe, StreamViolation, fill
 from btard.transport.libp2p.settings import Counters, Limits
 from btard.version import PROTOCOL_VERSION
 
@@ -39,11 +39,11 @@ _HASH_STEP = 128 << 10
 _MESSAGES_STEP = 16 << 10
 """Bytes of messages read at a time: as many as usually wait, few enough to be through with at once."""
 
-_OPENING_COST = 200e-6
+_OPENING_COST_SECONDS = 200e-6
 """Seconds of processor time of opening and closing a stream, besides what is measured: uvloop's part."""
-_READ_COST = 25e-6
+_READ_COST_SECONDS = 25e-6
 """Seconds of a read, besides what is measured: waking, and the system call."""
-_BYTE_COST = 1e-9
+_BYTE_COST_SECONDS = 1e-9
 """Seconds of decrypting a byte, in p2pd, and copying it out of the socket."""
 
 StreamParser = Callable[[Pipe, PeerId], Parser]
@@ -68,7 +68,7 @@ class IncomingStreams:
         self._parsers: dict[str, StreamParser] = {CONTROL_PROTOCOL: self._messages, BULK_PROTOCOL: self._parts}
         self.gates = Gates(limits, counters)
         self.inbox: Inbox | None = None
-        """Who is told; while None, messages are dropped and parts refused."""
+        """Receives what arrives; while None, messages are dropped and parts refused."""
 
     def add_protocol(self, protocol: str, parser: StreamParser) -> None:
         """Have `parser` read the streams of one more protocol."""
@@ -81,8 +81,8 @@ class IncomingStreams:
         return pipe
 
     def sweep(self, now: float) -> None:
-        """Close streams that stalled in the middle of something, take too long for it, or are idle, and see who has
-        become a member, or is one no more.
+        """Close streams that stalled in the middle of something, take too long for it, or are idle, and see which
+        peers have become members, or are none any more.
 
         Args:
             now: event-loop time in seconds.
@@ -138,17 +138,17 @@ class IncomingStreams:
             sender = PeerId(info.peer)
         except (DecodeError, ValueError) as error:
             self._counters.streams_refused += 1
-            raise Violation(f"a stream of no Ed25519 peer: {error}") from None
+            raise StreamViolation(f"a stream of no Ed25519 peer: {error}") from None
         gate = self._pass(pipe, sender, info.proto)
-        gate.spend(_OPENING_COST)
+        gate.spend(_OPENING_COST_SECONDS)
         if not self.gates.opens(sender):
             self._counters.streams_refused += 1
             self._disconnect(sender)
-            raise Violation(f"{sender.short} opens too many streams")
+            raise StreamViolation(f"{sender.short} opens too many streams")
         parser = self._parsers.get(info.proto)
         if parser is None or len(self._owner) > self._limits.streams_total:
             self._counters.streams_refused += 1
-            raise Violation(f"stream {info.proto!r} of {sender.short} refused, {len(self._owner)} are open")
+            raise StreamViolation(f"stream {info.proto!r} of {sender.short} refused, {len(self._owner)} are open")
         self._owner[pipe] = (sender, info.proto)
         same = self._pipes[sender, info.proto]
         same.append(pipe)
@@ -156,7 +156,7 @@ class IncomingStreams:
         pipe.on_read = self._pay
         try:
             yield from parser(pipe, sender)
-        except Violation:
+        except StreamViolation:
             self._counters.violations += 1
             raise
 
@@ -164,18 +164,18 @@ class IncomingStreams:
         """Close what makes a peer's streams, or those of all strangers, too many."""
         if protocol != FETCH_PROTOCOL:
             for old in same[: -self._limits.streams_per_peer]:
-                # The newest is the live one after a peer's restart, and a flood of streams hurts only who sends it.
+                # The newest is the live one after a peer's restart, and a flood of streams hurts only its sender.
                 old.abort()
         if self.gates.stranger(sender):
             theirs = self.gates.of(sender, asks=protocol == FETCH_PROTOCOL).pipes
             excess = len(theirs) - self._limits.stranger_streams
-            # Whoever has something to say has said it long before the others are through with opening theirs.
+            # A peer with something to say has said it long before the others are through with opening theirs.
             for old in [pipe for pipe in theirs if pipe.expects is not Expects.NOTHING][: max(0, excess)]:
                 old.abort()
 
     def _pay(self, pipe: Pipe, size: int, seconds: float) -> None:
         """Let the sender's budget pay for a read, but for that of a part that may yet be of use."""
-        seconds += _READ_COST + size * _BYTE_COST
+        seconds += _READ_COST_SECONDS + size * _BYTE_COST_SECONDS
         if pipe in self._unpaid:
             self._unpaid[pipe] += seconds
         elif pipe in self._gate:
@@ -194,7 +194,7 @@ class IncomingStreams:
             while len(come) - at >= prefix:
                 (length,) = MESSAGE_PREFIX.unpack_from(come, at)
                 if length > most:
-                    raise Violation(f"{sender.short} announces a message of {length} bytes")
+                    raise StreamViolation(f"{sender.short} announces a message of {length} bytes")
                 data, at = come[at + prefix : at + prefix + length], at + prefix + length
                 if len(data) < length:
                     if length <= _MESSAGES_STEP:
@@ -220,7 +220,7 @@ class IncomingStreams:
             yield from fill(memoryview(prefix))
             header_length, length = PART_PREFIX.unpack(prefix)
             if header_length > MAX_HEADER:
-                raise Violation(f"{sender.short} announces a part header of {header_length} bytes")
+                raise StreamViolation(f"{sender.short} announces a part header of {header_length} bytes")
             pipe.expects = Expects.REST
             raw_header = bytearray(header_length)
             yield from fill(memoryview(raw_header))
@@ -240,7 +240,7 @@ class IncomingStreams:
 
     def _drain(self, sender: PeerId, length: int) -> Parser:
         if length > self._limits.drain_bytes:
-            raise Violation(f"a refused part of {length} bytes from {sender.short} is too long to read past")
+            raise StreamViolation(f"a refused part of {length} bytes from {sender.short} is too long to read past")
         while length:
             length -= yield self._scratch[: min(length, len(self._scratch))]
 

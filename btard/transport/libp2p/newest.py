@@ -1,4 +1,4 @@
-"""The newest record that this node has seen under each key: a reader never goes back, whoever serves what is old."""
+"""The newest record that this node has seen under each key: a reader never goes back, whatever a node serves."""
 
 from __future__ import annotations
 

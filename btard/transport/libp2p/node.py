@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from hivemind.p2p import P2P, PeerID
+from hivemind.p2p import PeerID
 
 from btard.errors import UserError
 from btard.identity import IdentityKey, PeerId
@@ -25,11 +25,9 @@ from btard.transport.libp2p.transport import Libp2pTransport
 from btard.transport.libp2p.twin import TwinWatch, refuse_twin
 from btard.transport.libp2p.view import attach_p2p
 from btard.transport.libp2p.watchdog import Watchdog
+from btard.vocabulary import HEARTBEAT_FILE
 
 logger = logging.getLogger(__name__)
-
-HEARTBEAT_FILE = "heartbeat"
-"""Beside the identity: touched every few seconds while event loop and p2pd answer; `cli.health` looks at its age."""
 
 _PING_PAUSE = 0.2
 _LOOK_ROUND = 3.0
@@ -40,15 +38,22 @@ LOOPBACK = ("/ip4/127.0.0.1/tcp/0",)
 class Libp2pNode:
     """p2pd, the streams of the transport, the DHT node, and the watchdog over them. Made by `create`."""
 
-    def __init__(self, daemon: Daemon, transport: Libp2pTransport, dht: RecordNode, records: Records, p2p: P2P) -> None:
+    def __init__(
+        self,
+        daemon: Daemon,
+        transport: Libp2pTransport,
+        dht: RecordNode,
+        records: Records,
+        maddrs: tuple[str, ...],
+        parts: contextlib.AsyncExitStack,
+    ) -> None:
+        """`parts` ends what was started, the last first."""
         self._daemon = daemon
-        self._p2p = p2p
-        self._watchdog: Watchdog | None = None
-        self._closed = False
+        self._parts = parts
         self.transport = transport
         self.dht = dht
         self.records = records
-        self.maddrs: tuple[str, ...] = ()
+        self.maddrs = maddrs
         """Full multiaddresses (with `/p2p/<id>`) at which p2pd said it can be dialled when the node was made."""
 
     @classmethod
@@ -61,7 +66,7 @@ class Libp2pNode:
         announce_maddrs: Sequence[str] = (),
         public: bool = False,
         tls: bool = True,
-        startup_timeout: float = 30.0,
+        startup_timeout_seconds: float = 30.0,
         serve: Serve | None = None,
         inbox: Inbox | None = None,
         limits: Limits | None = None,
@@ -77,7 +82,7 @@ class Libp2pNode:
             announce_maddrs: multiaddresses to tell others instead of those found.
             public: use NAT port mapping, AutoNAT and relays.
             tls: offer TLS beside Noise; without it `host:port` discovery cannot find this node.
-            startup_timeout: seconds for each of p2pd's start and joining.
+            startup_timeout_seconds: seconds for each of p2pd's start and joining.
             serve: answers fetches.
             inbox: what arrives is delivered to it; may be attached to the transport later.
             limits: deadlines and bounds of the transport.
@@ -90,44 +95,32 @@ class Libp2pNode:
         """
         if not client:
             await refuse_twin(identity_path, initial_peers, public=public)
-        daemon = await Daemon.start(
-            identity_path,
-            host_maddrs=host_maddrs,
-            announce_maddrs=announce_maddrs,
-            public=public,
-            relays=initial_peers,
-            tls=tls,
-            timeout=startup_timeout,
-        )
-        transport = Libp2pTransport(daemon, serve=serve, limits=limits)
-        transport.attach(inbox)
-        p2p: P2P | None = None
-        try:
-            maddrs = await _own_maddrs(daemon, startup_timeout)
-            await transport.start(startup_timeout)
-            reached = await _dial(transport, daemon.peer_id, initial_peers, startup_timeout)
-            async with asyncio.timeout(startup_timeout):
-                p2p = await attach_p2p(daemon)
-                rules = RecordRules()
-                dht = await RecordNode.start(p2p, daemon.peer_id, rules, _Flooded(daemon.control), client=client)
-                if not client:
-                    await TwinWatch(daemon.control, p2p, dht.protocol.allowances).add_p2p_handlers(p2p)
-            anchors = frozenset(split_maddr(maddr)[0] for maddr in reached)
-            records = Records(dht, IdentityKey.load(identity_path), rules, anchors)
-            await _meet(dht, reached, startup_timeout)
-        except BaseException as error:
-            await transport.close()
-            if p2p is not None:
-                await p2p.shutdown()
-            await daemon.stop()
-            if isinstance(error, TimeoutError | DaemonError):
-                raise UserError(f"could not join the swarm within {startup_timeout:g} s: {error}") from None
-            raise
-        node = cls(daemon, transport, dht, records, p2p)
-        node.maddrs = maddrs
-        if on_failure is not None:
-            node._watchdog = Watchdog(daemon, on_failure, heartbeat=identity_path.with_name(HEARTBEAT_FILE))
-        return node
+        async with contextlib.AsyncExitStack() as parts:
+            daemon = await Daemon.start(
+                identity_path,
+                host_maddrs=host_maddrs,
+                announce_maddrs=announce_maddrs,
+                public=public,
+                relays=initial_peers,
+                tls=tls,
+                timeout_seconds=startup_timeout_seconds,
+            )
+            parts.push_async_callback(daemon.stop)
+            transport = Libp2pTransport(daemon, serve=serve, limits=limits)
+            parts.push_async_callback(transport.close)
+            transport.attach(inbox)
+            with _joining(startup_timeout_seconds):
+                maddrs = await _own_maddrs(daemon, startup_timeout_seconds)
+                await transport.start(startup_timeout_seconds)
+                reached = await _dial(transport, daemon.peer_id, initial_peers, startup_timeout_seconds)
+                dht, rules = await _start_dht(daemon, parts, startup_timeout_seconds, client=client)
+                anchors = frozenset(split_maddr(maddr)[0] for maddr in reached)
+                records = Records(dht, IdentityKey.load(identity_path), rules, anchors)
+                await _meet(dht, reached, startup_timeout_seconds)
+            if on_failure is not None:
+                watchdog = Watchdog(daemon, on_failure, heartbeat=identity_path.with_name(HEARTBEAT_FILE))
+                parts.push_async_callback(watchdog.close)
+            return cls(daemon, transport, dht, records, maddrs, parts.pop_all())
 
     @property
     def peer_id(self) -> PeerId:
@@ -146,37 +139,55 @@ class Libp2pNode:
 
     async def close(self) -> None:
         """Leave: stop the streams, the DHT node and p2pd, and remove their sockets. May be called twice."""
-        if self._closed:
-            return
-        self._closed = True
-        if self._watchdog is not None:
-            await self._watchdog.close()
-        await self.transport.close()
-        # Not dht.shutdown(): it asks p2pd to forget its handlers, for ever if p2pd is dead, and p2pd ends below anyway.
-        self.dht.is_alive = False
-        await self._p2p.shutdown()
-        await self._daemon.stop()
+        await self._parts.aclose()
 
 
-async def _own_maddrs(daemon: Daemon, timeout: float) -> tuple[str, ...]:
-    raw_id, maddrs = await daemon.control.identify(timeout)
+@contextlib.contextmanager
+def _joining(timeout_seconds: float) -> Iterator[None]:
+    """Tell the user what the network says; raises UserError."""
+    try:
+        yield
+    except (TimeoutError, DaemonError) as error:
+        raise UserError(f"could not join the swarm within {timeout_seconds:g} s: {error}") from None
+
+
+async def _start_dht(
+    daemon: Daemon, parts: contextlib.AsyncExitStack, timeout_seconds: float, *, client: bool
+) -> tuple[RecordNode, RecordRules]:
+    """Return the DHT node, and the rules by which it keeps records."""
+    async with asyncio.timeout(timeout_seconds):
+        p2p = await attach_p2p(daemon)
+        parts.push_async_callback(p2p.shutdown)
+        rules = RecordRules()
+        dht = await RecordNode.start(p2p, daemon.peer_id, rules, _Flooded(daemon.control), client=client)
+        # Not dht.shutdown(): it asks p2pd to forget its handlers, for ever if p2pd is dead, and p2pd ends anyway.
+        parts.callback(setattr, dht, "is_alive", False)
+        if not client:
+            await TwinWatch(daemon.control, p2p, dht.protocol.allowances).add_p2p_handlers(p2p)
+    return dht, rules
+
+
+async def _own_maddrs(daemon: Daemon, timeout_seconds: float) -> tuple[str, ...]:
+    raw_id, maddrs = await daemon.control.identify(timeout_seconds)
     if raw_id != daemon.peer_id:
         raise UserError("p2pd took another identity than the key file's; reinstall hivemind 1.1.12")
     return tuple(f"{maddr}/p2p/{daemon.peer_id}" for maddr in maddrs)
 
 
-async def _dial(transport: Libp2pTransport, own: PeerId, initial_peers: Sequence[str], timeout: float) -> list[str]:
+async def _dial(
+    transport: Libp2pTransport, own: PeerId, initial_peers: Sequence[str], timeout_seconds: float
+) -> list[str]:
     """Return those initial peers that answered; raises UserError when there are some and none answered."""
     others = [(text, *split_maddr(text)) for text in initial_peers]
     others = [entry for entry in others if entry[1] != own]
 
     async def dial(peer: PeerId, maddr: str) -> str | None:
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(timeout_seconds):
                 await transport.connect(PeerAddress(peer, (maddr,)))
         except (DaemonError, TimeoutError) as error:
             # p2pd tells each address on a line of its own.
-            return " ".join(str(error).split()) or f"no answer within {timeout:g} s"
+            return " ".join(str(error).split()) or f"no answer within {timeout_seconds:g} s"
         return None
 
     failures = await asyncio.gather(*(dial(peer, maddr) for _, peer, maddr in others))
@@ -187,14 +198,14 @@ async def _dial(transport: Libp2pTransport, own: PeerId, initial_peers: Sequence
     return reached
 
 
-async def _meet(dht: RecordNode, initial_peers: Sequence[str], timeout: float) -> None:
+async def _meet(dht: RecordNode, initial_peers: Sequence[str], timeout_seconds: float) -> None:
     """Ask initial peers until one has answered, then look for the nodes nearest to the own id.
 
-    Who knows nobody in the DHT finds nothing there. After `timeout` seconds the node goes on alone, and asks later.
+    A lone node finds nothing in the DHT. After `timeout_seconds` the node goes on alone, and asks later.
     """
     peers = [PeerID.from_base58(str(split_maddr(maddr)[0])) for maddr in initial_peers]
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(timeout):
+        async with asyncio.timeout(timeout_seconds):
             while peers and not dht.protocol.routing_table.uid_to_peer_id:
                 await asyncio.gather(*map(dht.protocol.call_ping, peers))
                 if not dht.protocol.routing_table.uid_to_peer_id:

@@ -10,10 +10,10 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from btard.hashing import Payload
 from btard.identity import PeerId
-from btard.transport.base import Payload
 from btard.transport.libp2p.control import DaemonError
-from btard.transport.libp2p.pipe import Parser, Pipe, StreamLost, Violation
+from btard.transport.libp2p.pipe import Parser, Pipe, StreamLost, StreamViolation
 from btard.transport.libp2p.settings import Limits
 
 logger = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ class Item:
 def expect_nothing(pipe: Pipe) -> Parser:
     """Parse a stream on which the other side must stay silent; its closing is noticed meanwhile."""
     yield memoryview(bytearray(1))
-    raise Violation("the other side answered on a one-way stream")
+    raise StreamViolation("the other side answered on a one-way stream")
 
 
 class Lane:

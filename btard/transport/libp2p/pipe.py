@@ -28,7 +28,7 @@ WRITE_CHUNK = 512 << 10
 _SOCKET_BUFFER = 512 << 10
 
 
-class Violation(Exception):
+class StreamViolation(Exception):
     """The other side sent what the protocol does not allow; the stream is closed."""
 
 
@@ -88,6 +88,7 @@ class Pipe(asyncio.BufferedProtocol):
         return self._target
 
     def buffer_updated(self, nbytes: int) -> None:
+        """Go on with what has come, and tell `on_read` how many bytes and seconds that was."""
         self.progress_at = self._loop.time()
         if self.on_read is None:
             self._advance(nbytes)
@@ -105,7 +106,7 @@ class Pipe(asyncio.BufferedProtocol):
             self._target = None
             if self._transport is not None and not self._transport.is_closing():
                 self._transport.pause_reading()
-        except Violation as error:
+        except StreamViolation as error:
             logger.debug("closing a stream: %s", error)
             self.abort()
 
@@ -113,6 +114,7 @@ class Pipe(asyncio.BufferedProtocol):
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """Note the loss, let a writer that waits see it, and tell the callback, if there is one."""
         self.lost = True
         self._closed.set_result(None)
         self._parser.close()
@@ -141,7 +143,7 @@ class Pipe(asyncio.BufferedProtocol):
             self._transport.close()
 
     def pause(self) -> None:
-        """Read nothing more for now: whoever floods is slowed down by its own full buffers."""
+        """Read nothing more for now: a flooding peer is slowed down by its own full buffers."""
         transport = self._transport
         if transport is not None and not transport.is_closing():
             self.paused = True
@@ -178,12 +180,12 @@ class Pipe(asyncio.BufferedProtocol):
             raise StreamLost("the stream is closed")
         self._transport.write(view)
 
-    async def write(self, view: bytes | bytearray | memoryview, period: float, least: int = 1) -> None:
+    async def write(self, view: bytes | bytearray | memoryview, period_seconds: float, least: int = 1) -> None:
         """Write all of `view` without copying it; so it must not change for a while after this returns.
 
         Args:
             view: the bytes.
-            period: seconds in each of which the other side must take `least` bytes, or all there are; else the stream
+            period_seconds: in each such time the other side must take `least` bytes, or all there are; else the stream
                 is given up.
             least: bytes; by default it is enough that any move.
 
@@ -194,19 +196,19 @@ class Pipe(asyncio.BufferedProtocol):
         for start in range(0, len(whole), WRITE_CHUNK):
             self.write_now(whole[start : start + WRITE_CHUNK])
             if self._drained is not None:
-                await self._wait_for(self._drained, period, least)
+                await self._wait_for(self._drained, period_seconds, least)
                 if self.lost:
                     raise StreamLost("the stream broke")
 
-    async def _wait_for(self, done: asyncio.Future[None], period: float, least: int) -> None:
+    async def _wait_for(self, done: asyncio.Future[None], period_seconds: float, least: int) -> None:
         while not done.done():
             left = self.unread
-            await asyncio.wait({done}, timeout=period)
+            await asyncio.wait({done}, timeout=period_seconds)
             # A slow link may need several periods for a chunk; only one that moves less than it must is given up.
             if not done.done() and left - self.unread < least:
                 self.abort()
                 amount = "nothing for" if least <= 1 else f"less than {least} bytes in"
-                raise StreamLost(f"the other side read {amount} {period:g} s")
+                raise StreamLost(f"the other side read {amount} {period_seconds:g} s")
 
     @property
     def unread(self) -> int:
@@ -222,8 +224,8 @@ class Pipe(asyncio.BufferedProtocol):
             logger.debug("the socket does not tell its queue: %s", error)
         return self.unwritten + int.from_bytes(queued, sys.byteorder)
 
-    async def finish(self, period: float, least: int = 1) -> None:
+    async def finish(self, period_seconds: float, least: int = 1) -> None:
         """Close once what was written has left; raises StreamLost when it does not, as `write` does."""
         self.close()
         if self._transport is not None:
-            await self._wait_for(self._closed, period, least)
+            await self._wait_for(self._closed, period_seconds, least)

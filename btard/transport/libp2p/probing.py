@@ -62,9 +62,9 @@ class ClockReading:
 
 
 async def ask_dial_back(
-    control: ControlSocket, own: PeerId, maddrs: Sequence[str], helper: PeerId, timeout: float
+    control: ControlSocket, own: PeerId, maddrs: Sequence[str], helper: PeerId, timeout_seconds: float
 ) -> DialBack:
-    """Ask `helper` to dial this peer at `maddrs` (without `/p2p/...`); ends within `timeout` seconds."""
+    """Ask `helper` to dial this peer at `maddrs` (without `/p2p/...`); ends within `timeout_seconds`."""
     answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
 
     def store(data: bytes) -> None:
@@ -76,29 +76,29 @@ async def ask_dial_back(
             answer.set_exception(StreamLost("the stream was closed"))
 
     try:
-        async with asyncio.timeout(timeout):
-            pipe = await control.open_stream(helper, _AUTONAT, lambda _: read_message(store), timeout, lost)
+        async with asyncio.timeout(timeout_seconds):
+            pipe = await control.open_stream(helper, _AUTONAT, lambda _: read_message(store), timeout_seconds, lost)
             try:
                 body = dial_request(own, maddrs)
-                await pipe.write(varint(len(body)) + body, timeout)
+                await pipe.write(varint(len(body)) + body, timeout_seconds)
                 return read_dial_response(await answer)
             finally:
                 pipe.abort()
     except (TimeoutError, DaemonError, StreamLost, ValueError) as error:
-        return DialBack(Reach.NOT_OFFERED, str(error)[:_MAX_TEXT] or f"no answer within {timeout:g} s")
+        return DialBack(Reach.NOT_OFFERED, str(error)[:_MAX_TEXT] or f"no answer within {timeout_seconds:g} s")
     finally:
         answer.cancel()
         if not answer.cancelled():
             answer.exception()  # else asyncio reports one that nobody waits for as never retrieved
 
 
-async def read_clock(dht: DHTNode, peer: PeerId, timeout: float) -> ClockReading | None:
+async def read_clock(dht: DHTNode, peer: PeerId, timeout_seconds: float) -> ClockReading | None:
     """Return the time that a peer's DHT node tells over its authenticated stream; None if it tells none in time."""
     asked = time.time()
     try:
-        async with asyncio.timeout(timeout):
+        async with asyncio.timeout(timeout_seconds):
             stub = dht.protocol.get_stub(PeerID(bytes(peer)))
-            reply = await stub.rpc_ping(dht_pb2.PingRequest(peer=dht_pb2.NodeInfo()), timeout=timeout)
+            reply = await stub.rpc_ping(dht_pb2.PingRequest(peer=dht_pb2.NodeInfo()), timeout=timeout_seconds)
     except Exception:  # hivemind raises what its handlers, p2pd and protobuf raise
         return None
     told = float(reply.dht_time)

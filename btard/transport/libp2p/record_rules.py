@@ -2,11 +2,11 @@
 
 A record is an envelope. Its key follows from run, kind and author, so nobody else can put anything beside it or in its
 place. Its `step` is its number, and the DHT's expiry follows from the number, so that "expires last", by which
-hivemind's nodes and readers decide, means "has the highest number": whoever stores a record again cannot make it newer.
+hivemind's nodes and readers decide, means "has the highest number": storing a record again does not make it newer.
 
 A number counts milliseconds and is at least what its author's clock will show when the record may be forgotten. Clocks
-are wrong, by an hour or by a time zone, so nodes keep a record `CLOCK_SLACK` longer, and one that is far ahead, too: it
-only concerns its author, who goes on above it.
+are wrong, by an hour or by a time zone, so nodes keep a record `CLOCK_SLACK_SECONDS` longer, and one that is far ahead,
+too: it only concerns its author, which goes on above it.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from btard.identity.codec import as_bytes, decode
 MAX_RECORD = 32 << 10
 """Bytes of an envelope that is stored in the DHT."""
 
-MAX_TTL = 3600.0
+MAX_TTL_SECONDS = 3600.0
 """Seconds; the longest time after which a record may be forgotten."""
 
-CLOCK_SLACK = 86400.0
+CLOCK_SLACK_SECONDS = 86400.0
 """Seconds that an author's clock may be behind, or a node's ahead: more than any time zone."""
 
 RECORD_KINDS = frozenset({MessageKind.JOIN, MessageKind.GENESIS, MessageKind.METRICS, MessageKind.BANS})
@@ -58,7 +58,7 @@ def key_of(envelope: Envelope) -> DHTID:
 
 def expiry_of(number: int) -> float:
     """Return when nodes forget a record of this number, seconds since the epoch."""
-    return number / 1000 + CLOCK_SLACK
+    return number / 1000 + CLOCK_SLACK_SECONDS
 
 
 class RecordRules(RecordValidatorBase):

@@ -20,7 +20,7 @@ from btard.identity import Envelope, IdentityKey, MessageKind, PeerId
 from btard.transport.libp2p.dht import REPLICAS, RecordNode, own_id
 from btard.transport.libp2p.record_rules import (
     MAX_RECORD,
-    MAX_TTL,
+    MAX_TTL_SECONDS,
     RECORD_KINDS,
     Known,
     RecordRules,
@@ -70,7 +70,7 @@ class Records:
         peers = map(own_id, self._protocol.routing_table.peer_id_to_uid)
         return sorted(peer for peer in peers if peer is not None)
 
-    async def publish(self, envelope: Envelope, ttl: float, *, timeout: float = 10.0) -> None:
+    async def publish(self, envelope: Envelope, ttl_seconds: float, *, timeout_seconds: float = 10.0) -> None:
         """Tell the others what this peer has signed, in place of its former record of this run and kind.
 
         The record is signed again under the next number, whatever the envelope's step is. It counts as published when
@@ -79,8 +79,9 @@ class Records:
 
         Args:
             envelope: of this peer and of a kind in RECORD_KINDS, at most MAX_RECORD bytes encoded.
-            ttl: seconds after which nodes may forget it (they do CLOCK_SLACK later), at most MAX_TTL.
-            timeout: seconds that this call may take.
+            ttl_seconds: time after which nodes may forget it (they do `CLOCK_SLACK_SECONDS` later), at most
+                MAX_TTL_SECONDS.
+            timeout_seconds: seconds that this call may take.
 
         Raises:
             RecordError: it is no such record, or no other node keeps it.
@@ -89,40 +90,42 @@ class Records:
             raise RecordError("a peer publishes records of its own, of the kinds that are records")
         if (size := len(envelope.encode()) + 8) > MAX_RECORD:
             raise RecordError(f"a record has {size} bytes where at most {MAX_RECORD} are allowed")
-        if not 0 < ttl <= MAX_TTL:
-            raise RecordError(f"a record lives between 0 and {MAX_TTL:g} s, not {ttl:g} s")
+        if not 0 < ttl_seconds <= MAX_TTL_SECONDS:
+            raise RecordError(f"a record lives between 0 and {MAX_TTL_SECONDS:g} s, not {ttl_seconds:g} s")
         key = record_key(envelope.run, envelope.kind, envelope.author)
         try:
-            async with asyncio.timeout(timeout), self._publishing[key]:
+            async with asyncio.timeout(timeout_seconds), self._publishing[key]:
                 for _ in range(_TRIES):
                     # The search shows the newest that the others hold, too: memory may be lost, or a clock set back.
                     nodes = await self._nodes_near(key)
-                    if await self._place(key, self._numbered(key, envelope, ttl), nodes):
+                    if await self._place(key, self._numbered(key, envelope, ttl_seconds), nodes):
                         return
         except TimeoutError:
-            raise RecordError(f"no other node has shown that it keeps the record within {timeout:g} s") from None
+            raise RecordError(
+                f"no other node has shown that it keeps the record within {timeout_seconds:g} s"
+            ) from None
         raise RecordError(
             "no other node keeps the record: they do not know this peer (yet), or this machine's clock is wrong"
         )
 
     async def read(
-        self, run: bytes, kind: MessageKind, authors: Iterable[PeerId], *, timeout: float = 10.0
+        self, run: bytes, kind: MessageKind, authors: Iterable[PeerId], *, timeout_seconds: float = 10.0
     ) -> dict[PeerId, Envelope]:
         """Return the newest record of each author: of what is found now, and of what was seen before.
 
         Args:
             run, kind: of the records.
-            authors: whose records; those of whom nothing is known are left out of the answer.
-            timeout: seconds that this call may take; what was found by then is returned.
+            authors: of the records; an author without a known one is left out of the answer.
+            timeout_seconds: seconds that this call may take; what was found by then is returned.
         """
         keys = {author: record_key(run, kind, author) for author in authors}
         others = {author: key for author, key in keys.items() if author != self._key.peer_id}
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(timeout_seconds):
                 silent = await self._ask_authors(others)
                 await self._search(silent)
         except TimeoutError:
-            logger.warning("reading %s records from the DHT took longer than %g s", kind.name, timeout)
+            logger.warning("reading %s records from the DHT took longer than %g s", kind.name, timeout_seconds)
         found = {author: self._newest(key) for author, key in keys.items()}
         return {author: envelope for author, envelope in found.items() if envelope is not None}
 
@@ -139,7 +142,7 @@ class Records:
             if peer not in self._protocol.routing_table:
                 return False
             async with gate:
-                # Private, but it minds who did not answer lately.
+                # Private, but it minds which peers did not answer lately.
                 answer = await self._dht._call_find_with_blacklist(peer, [key])
             return bool(answer) and answer[key][0] is not None
 
@@ -162,9 +165,9 @@ class Records:
         found = await self._search([key])
         return [peer for peer in found.get(key, {}).values() if peer not in self._dht.blacklist]
 
-    def _numbered(self, key: DHTID, envelope: Envelope, ttl: float) -> Envelope:
+    def _numbered(self, key: DHTID, envelope: Envelope, ttl_seconds: float) -> Envelope:
         """Sign a record under its next number, which grows with the time since the last one whatever the clock says."""
-        number = int((self._rules.clock() + ttl) * 1000)
+        number = int((self._rules.clock() + ttl_seconds) * 1000)
         if key in self._last:
             last, at = self._last[key]
             number = max(number, last + 1 + int((time.monotonic() - at) * 1000))

@@ -43,7 +43,7 @@ class Limits:
     stranger_message_bytes: int = 256 << 10
     """A control message of a stranger; for a longer one the stream is closed."""
     openings_rate: float = 20.0
-    """Streams a second that a peer may open in the long run; who opens more is disconnected."""
+    """Streams a second that a peer may open in the long run; one that opens more is disconnected."""
     openings_burst: float = 512.0
     """Streams that a peer may open at once."""
 
@@ -52,7 +52,7 @@ class Limits:
     work_share: float = 0.05
     """Share of a core that one member may cost this process in the long run by messages, questions, streams and useless
     parts; then it is read only as fast as that. All that strangers ask, and all that they send, has one share each."""
-    work_burst: float = 0.25
+    work_burst_seconds: float = 0.25
     """Seconds of processor time that each of these may cost at once."""
     crowd_share: float = 0.25
     """Share of a core that all those whose burst is used up may cost together."""
@@ -77,8 +77,8 @@ class Limits:
     """Memory of large answers to members that are being sent, one that several read counted once, and half as much for
     strangers; one more makes the oldest lose their slots."""
     reader_rate: int = 16 << 10
-    """Bytes a second that whoever fetches a large answer must take; a slower one loses its slot."""
-    reader_window: float = 10.0
+    """Bytes a second that a peer must take of a large answer; a slower one loses its slot."""
+    reader_window_seconds: float = 10.0
     """Seconds over which that rate is looked at."""
     answer_timeout: float = 1800.0
     """A large answer from its first to its last byte."""

@@ -1,4 +1,4 @@
-"""Who may be sent a large answer: members have slots of their own, strangers a few together, memory is bounded."""
+"""Slots for large answers: members have some of their own, strangers a few together, and memory is bounded."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from btard.hashing import Payload
 from btard.identity import PeerId
-from btard.transport.base import Payload
 from btard.transport.libp2p.settings import Limits
 
 
 @dataclass(eq=False)
 class Slot:
-    """A large answer: to whom, what becomes of it when it is displaced, and its bytes once they are there."""
+    """A large answer: its peer, what becomes of it when it is displaced, and its bytes once they are there."""
 
     peer: PeerId
     displace: Callable[[], None]

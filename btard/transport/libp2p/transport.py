@@ -1,7 +1,7 @@
 """The libp2p transport: control messages, parts and fetches over raw streams through p2pd.
 
-Two streams for each ordered pair of peers, opened on demand: control messages never wait behind parts. Who sent
-something is the peer that p2pd authenticated on the connection.
+Two streams for each ordered pair of peers, opened on demand: control messages never wait behind parts. The sender
+of a message is the peer that p2pd authenticated on the connection.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from functools import partial
 
 from hivemind.utils.multiaddr import Multiaddr
 
+from btard.hashing import Payload
 from btard.identity import PeerId
-from btard.identity.envelope import MAX_ENVELOPE
-from btard.transport.base import MAX_HEADER, Inbox, Payload, PeerAddress
+from btard.identity.envelope import MAX_ENVELOPE, MAX_HEADER
+from btard.transport.base import Inbox, PeerAddress
 from btard.transport.libp2p.control import DaemonError
 from btard.transport.libp2p.daemon import Daemon
 from btard.transport.libp2p.fetch import FetchServer, IsLarge, Serve, Unreachable, fetch
@@ -34,7 +35,7 @@ from btard.transport.libp2p.settings import Counters, Limits
 
 logger = logging.getLogger(__name__)
 
-_SWEEP_PERIOD = 1.0
+_SWEEP_PERIOD_SECONDS = 1.0
 _FLUSH_POLL = 0.01
 _WEIGHT = 100
 """Of a member's connections; p2pd itself gives its DHT's neighbours 5."""
@@ -84,7 +85,7 @@ class Libp2pTransport:
 
     @property
     def is_member(self) -> Callable[[PeerId], bool] | None:
-        """Who has slots and budgets of its own; all others share what is left to strangers. None is everybody.
+        """Says which peers have slots and budgets of their own; all others share the strangers'. None is all of them.
 
         It is asked for every stream, and about once a second for those that are open.
         """
@@ -98,17 +99,17 @@ class Libp2pTransport:
         """Let a peer's budget pay for processor time that its messages have cost later than when they were read."""
         self._incoming.gates.of(peer, asks=False).spend(seconds)
 
-    async def start(self, timeout: float = 10.0) -> None:
+    async def start(self, timeout_seconds: float = 10.0) -> None:
         """Begin to receive.
 
         Raises:
-            DaemonError: p2pd does not take the handlers within `timeout` seconds.
+            DaemonError: p2pd does not take the handlers within `timeout_seconds`.
         """
         path = self._daemon.directory / "streams.sock"
         loop = asyncio.get_running_loop()
         self._listener = await loop.create_unix_server(self._incoming.make_pipe, path=str(path), backlog=512)
         protocols = [CONTROL_PROTOCOL, BULK_PROTOCOL, FETCH_PROTOCOL]
-        await self._daemon.control.register(protocols, path, timeout)
+        await self._daemon.control.register(protocols, path, timeout_seconds)
         self._sweeper = asyncio.create_task(self._sweep())
 
     async def close(self) -> None:
@@ -148,11 +149,11 @@ class Libp2pTransport:
         for lane in self._bulk.values():
             lane.clear()
 
-    async def flush(self, timeout: float) -> None:
-        """Wait until p2pd has read the control messages queued so far, or `timeout` seconds."""
+    async def flush(self, timeout_seconds: float) -> None:
+        """Wait until p2pd has read the control messages queued so far, or `timeout_seconds`."""
         lanes = list(self._control.values())
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(timeout_seconds):
                 while not all(lane.empty for lane in lanes):  # noqa: ASYNC110 - rare, and an event for it in each lane
                     await asyncio.sleep(_FLUSH_POLL)
 
@@ -182,22 +183,24 @@ class Libp2pTransport:
         self._incoming.drop_peer(peer)
 
     async def connected(self) -> set[PeerId] | None:
-        """Return to whom a connection stands, or None when p2pd does not say."""
+        """Return the peers to which a connection stands, or None when p2pd does not say."""
         try:
             return await self._daemon.control.connected(self._limits.open_timeout)
         except DaemonError:
             return None
 
-    async def fetch(self, peer: PeerId, request: bytes, *, limit: int, timeout: float) -> bytes:
-        """Return the answer of `peer` to `request`, at most `limit` bytes, within `timeout` seconds.
+    async def fetch(self, peer: PeerId, request: bytes, *, limit: int, timeout_seconds: float) -> bytes:
+        """Return the answer of `peer` to `request`, at most `limit` bytes, within `timeout_seconds`.
 
         Raises:
             FetchError: unreachable, refused, busy, too large, broken, or too slow.
         """
         control, open_timeout = self._daemon.control, self._limits.open_timeout
-        deadline = asyncio.get_running_loop().time() + timeout
+        deadline = asyncio.get_running_loop().time() + timeout_seconds
         try:
-            return await fetch(control, peer, request, limit=limit, timeout=timeout, open_timeout=open_timeout)
+            return await fetch(
+                control, peer, request, limit=limit, timeout_seconds=timeout_seconds, open_timeout_seconds=open_timeout
+            )
         except Unreachable:
             left = deadline - asyncio.get_running_loop().time()
             if peer not in self._addresses or left <= 0:
@@ -207,7 +210,7 @@ class Libp2pTransport:
         except DaemonError as error:
             raise Unreachable(str(error)) from None
         left = max(0.0, deadline - asyncio.get_running_loop().time())
-        return await fetch(control, peer, request, limit=limit, timeout=left, open_timeout=open_timeout)
+        return await fetch(control, peer, request, limit=limit, timeout_seconds=left, open_timeout_seconds=open_timeout)
 
     def _drop(self, peer: PeerId) -> None:
         """Have p2pd close its connections to a peer that opens streams faster than we can close them."""
@@ -274,7 +277,7 @@ class Libp2pTransport:
     async def _sweep(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            await asyncio.sleep(min(_SWEEP_PERIOD, self._limits.stall_timeout / 4))
+            await asyncio.sleep(min(_SWEEP_PERIOD_SECONDS, self._limits.stall_timeout / 4))
             now = loop.time()
             self._incoming.sweep(now)
             for lane in (*self._control.values(), *self._bulk.values()):

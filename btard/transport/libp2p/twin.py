@@ -2,8 +2,8 @@
 
 Two processes with one key contradict each other, and are banned for it. The lock beside the key file keeps a second
 process from the same file; here a copy of the file is noticed. The question is asked under a key that is made for it:
-the own one is not connected yet, so whoever answers with it is another. An initial peer looks among its connections and
-asks whoever is there, which also reaches one behind a NAT. What a killed peer leaves, a connection or a port, does not
+the own one is not connected yet, so a peer that answers with it is another. An initial peer looks among its connections
+and asks what is there, which also reaches one behind a NAT. What a killed peer leaves, a connection or a port, does not
 answer, so a restart is not refused.
 
 Not noticed: a twin that has no connection to any of the initial peers, that is stopped or hangs, or that starts at the
@@ -31,10 +31,10 @@ from btard.transport.libp2p.view import attach_p2p
 
 logger = logging.getLogger(__name__)
 
-LOOK_TIMEOUT = 10.0
+LOOK_TIMEOUT_SECONDS = 10.0
 """Seconds for the whole look; what is not found by then is not there."""
 
-_HERE_TIMEOUT = 4.0
+_HERE_TIMEOUT_SECONDS = 4.0
 _LOOKS_AT_ONCE = 8
 _LOOK_COST = 100
 """Keys of the asker's allowance."""
@@ -70,7 +70,7 @@ class TwinWatch(ServicerBase):
 
     async def _answers(self, raw: bytes) -> bool:
         try:
-            if PeerId(raw) not in await self._control.connected(_HERE_TIMEOUT):
+            if PeerId(raw) not in await self._control.connected(_HERE_TIMEOUT_SECONDS):
                 return False
             return await _ask_here(self._p2p, PeerID(raw))
         except (ValueError, DaemonError):
@@ -78,7 +78,11 @@ class TwinWatch(ServicerBase):
 
 
 async def refuse_twin(
-    identity_path: Path, initial_peers: Sequence[str], *, public: bool = False, timeout: float = LOOK_TIMEOUT
+    identity_path: Path,
+    initial_peers: Sequence[str],
+    *,
+    public: bool = False,
+    timeout_seconds: float = LOOK_TIMEOUT_SECONDS,
 ) -> None:
     """Raise KeyInUse if an initial peer finds the key of `identity_path` in use now; without initial peers, nothing.
 
@@ -86,13 +90,13 @@ async def refuse_twin(
         identity_path: the Ed25519 key file; nothing is asked about one that is not there yet.
         initial_peers: full multiaddresses; those that cannot be reached are not asked.
         public: initial peers may be behind relays.
-        timeout: seconds for everything.
+        timeout_seconds: seconds for everything.
     """
     if not initial_peers or not identity_path.exists():  # noqa: ASYNC240 - as quick as reading it
         return
     own = IdentityKey.load(identity_path).peer_id
     try:
-        async with asyncio.timeout(timeout):
+        async with asyncio.timeout(timeout_seconds):
             in_use = await _look(own, initial_peers, public)
     except (TimeoutError, DaemonError) as error:
         logger.debug("nobody could be asked about the key: %s", error)
@@ -125,11 +129,13 @@ async def _look(own: PeerId, initial_peers: Sequence[str], public: bool) -> bool
 async def _ask_holds(daemon: Daemon, p2p: P2P, maddr: str, own: PeerId) -> bool:
     peer, address = split_maddr(maddr)
     try:
-        await daemon.control.connect(peer, [address], _HERE_TIMEOUT)
+        await daemon.control.connect(peer, [address], _HERE_TIMEOUT_SECONDS)
         if peer == own:
             return await _ask_here(p2p, PeerID(bytes(own)))
         question = dht_pb2.PingRequest(peer=dht_pb2.NodeInfo(node_id=bytes(own)))
-        answer = await TwinWatch.get_stub(p2p, PeerID(bytes(peer))).rpc_holds(question, timeout=2 * _HERE_TIMEOUT)
+        answer = await TwinWatch.get_stub(p2p, PeerID(bytes(peer))).rpc_holds(
+            question, timeout=2 * _HERE_TIMEOUT_SECONDS
+        )
     except Exception as error:  # hivemind raises what its handlers, p2pd and protobuf raise
         logger.debug("%s cannot be asked about the key: %s", maddr, error)
         return False
@@ -138,7 +144,7 @@ async def _ask_holds(daemon: Daemon, p2p: P2P, maddr: str, own: PeerId) -> bool:
 
 async def _ask_here(p2p: P2P, peer: PeerID) -> bool:
     try:
-        answer = await TwinWatch.get_stub(p2p, peer).rpc_here(dht_pb2.PingRequest(), timeout=_HERE_TIMEOUT)
+        answer = await TwinWatch.get_stub(p2p, peer).rpc_here(dht_pb2.PingRequest(), timeout=_HERE_TIMEOUT_SECONDS)
     except Exception:  # as above
         return False
     return bool(answer.available)

@@ -35,14 +35,14 @@ class Watchdog:
         daemon: Daemon,
         on_death: Callable[[str], None],
         *,
-        period: float = 5.0,
+        period_seconds: float = 5.0,
         deadline: float = 10.0,
         misses: int = 3,
         heartbeat: Path | None = None,
     ) -> None:
         self._daemon = daemon
         self._on_death = on_death
-        self._period = period
+        self._period = period_seconds
         self._deadline = deadline
         self._misses = misses
         self._heartbeat = heartbeat

@@ -110,7 +110,7 @@ function showCurves() {
   const aliveWords = last ? `${plain(last[3])} now, most ${plain(Math.max(...members))}, fewest ${plain(Math.min(...members))}. Dashed: how many told their loss.` : "No roster yet.";
   drawChart($("alive"), [{ points: column(4), style: "other" }, { points: column(3), style: "main" }], marks(false), { zero: true, whole: true, label: `Members of the roster over steps. ${aliveWords}` });
   $("alive-words").textContent = aliveWords;
-  const rateWords = last ? `${plain(last[5])} samples/s in step ${last[0]}, summed over those who tell.` : "No step yet.";
+  const rateWords = last ? `${plain(last[5])} samples/s in step ${last[0]}, summed over peers that tell.` : "No step yet.";
   drawChart($("rate"), [{ points: column(5), style: "main" }], marks(false), { zero: true, label: `Samples per second over steps. ${rateWords}` });
   $("rate-words").textContent = rateWords;
 }

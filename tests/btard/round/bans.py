@@ -10,15 +10,15 @@ from functools import cache
 import torch
 
 from btard.behaviour import Behaviour, LeaveReason, Outgoing, View
-from btard.hashing import digest
+from btard.hashing import Payload, digest
 from btard.identity import Envelope, MessageKind, PeerId
 from btard.round.evidence.evidence import Evidence, Offence
 from btard.round.messages.accusations import Charge, ChargeKind
 from btard.round.messages.bodies import Commit, Phase, Reveal, Scalars
 from btard.round.rules import AggregationRules, StepRules, VerificationRules
-from btard.round.vectors.partition import WireType, to_wire
-from btard.transport.base import Payload
 from btard.transport.memory import SimulatedPeer
+from btard.vectors.partition import to_wire
+from btard.vocabulary import WireType
 from tests.btard.round.swarm import RULES, Swarm, keys, verdicts
 
 COUNT, LIAR, OTHER = 7, 3, 5

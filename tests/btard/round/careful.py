@@ -19,20 +19,20 @@ class Careful(SimulatedPeer):
         super().__post_init__()
         self._sent: Counter[tuple[PeerId, int, int, MessageKind]] = Counter()
 
-    def _perform(self, actions: Sequence[Action]) -> None:
+    def perform(self, actions: Sequence[Action]) -> None:
         machine = self.session.machine
         if machine is not None and type(self.behaviour) is Behaviour:
-            caps = machine.attempt.caps
+            caps = machine.attempt.seats.caps
             for action in actions:
                 if not isinstance(action, Send):
                     continue
                 said = Envelope.decode(action.data)
                 assert form_fault(said) is None, f"{said.kind.name}: {form_fault(said)}"
-                assert said.kind is not MessageKind.REPORT or machine.attempt.malformation(said) is None
+                assert said.kind is not MessageKind.REPORT or machine.attempt.said.malformation(said) is None
                 assert said.size <= caps.body[said.kind], f"{said.kind.name} of {said.size} bytes"
                 for peer in action.peers:
                     place = (peer, said.step, said.attempt, said.kind)
                     self._sent[place] += 1
                     timeless = said.kind is MessageKind.CERTIFICATE  # answers to what others ask
                     assert timeless or self._sent[place] <= caps.count[said.kind], place
-        super()._perform(actions)
+        super().perform(actions)

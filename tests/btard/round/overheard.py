@@ -19,8 +19,8 @@ from btard.round.messages.accusations import Ballot, Charge, ChargeKind, Opinion
 from btard.round.messages.bodies import Phase
 from btard.round.roster import Roster
 from btard.round.rules import Eliminate, StepRules, Validation
-from btard.round.vectors.partition import WireType
 from btard.transport.memory import SimulatedPeer
+from btard.vocabulary import WireType
 from tests.btard.round.bans import BY_SIGNATURE
 from tests.btard.round.swarm import RULES, Swarm, keys
 
@@ -48,7 +48,7 @@ class Overheard:
 
     @property
     def honest(self) -> list[PeerId]:
-        """Who has said something and is no liar."""
+        """The peers that have said something and are no liars."""
         known = {key.peer_id for key in self.liars}
         return [peer for peer in sorted(self.said) if peer not in known]
 
@@ -71,7 +71,7 @@ class Overheard:
         """A peer acts."""
         machine = peer.session.machine
         if machine is not None and peer.peer_id not in {key.peer_id for key in self.liars}:
-            self.attempts.setdefault((machine.attempt.roster.step, machine.attempt.number), machine.attempt)
+            self.attempts.setdefault((machine.attempt.seats.roster.step, machine.attempt.seats.number), machine.attempt)
         for action in actions:
             if isinstance(action, Send):
                 self._note(Envelope.decode(action.data))
@@ -82,7 +82,7 @@ class Overheard:
                 if header.kind is MessageKind.AGGREGATE:
                     self.aggregates[place][header.author] = bytes(action.payload)
                 elif machine is not None:
-                    part = machine.attempt.part_of.get(action.peer)
+                    part = machine.attempt.seats.part_of.get(action.peer)
                     if part is not None and header.author == peer.peer_id:
                         self.rows[place][header.author, part] = bytes(action.payload)
 
@@ -104,9 +104,9 @@ def overhear(
     class Heard(SimulatedPeer):
         """Whose every word is kept."""
 
-        def _perform(self, actions: Sequence[Action]) -> None:
+        def perform(self, actions: Sequence[Action]) -> None:
             heard.hear(self, actions)
-            super()._perform(actions)
+            super().perform(actions)
 
         def receive(self, sender: PeerId, data: bytes) -> None:
             if self.peer_id != deaf or Envelope.decode(data).kind is not MessageKind.DIGEST:
@@ -171,11 +171,11 @@ def other_scenes(scene: Scene, accused: PeerId) -> Iterator[Scene]:
 
 def forged(heard: Overheard, attempt: Attempt, accused: PeerId, part: int) -> Iterator[Envelope]:
     """Yield what liars may sign afterwards: every accusation, and votes that all that were made are true."""
-    place = {"run": heard.rules.run, "step": attempt.roster.step, "attempt": attempt.number}
-    reports = [e for e in heard.at((attempt.roster.step, attempt.number)) if e.kind is MessageKind.REPORT]
+    place = {"run": heard.rules.run, "step": attempt.seats.roster.step, "attempt": attempt.seats.number}
+    reports = [e for e in heard.at((attempt.seats.roster.step, attempt.seats.number)) if e.kind is MessageKind.REPORT]
     charges = {report.author: report.read(Report).charge for report in reports}
     for key, kind in zip(heard.liars * len(ChargeKind), ChargeKind, strict=False):
-        report = Report(Phase.AGREE, False, attempt.members, (), Charge(kind, accused, part), ())
+        report = Report(Phase.AGREE, False, attempt.seats.members, (), Charge(kind, accused, part), ())
         yield Envelope.sign(key, kind=MessageKind.REPORT, body=report.encode(), **place)  # type: ignore[arg-type]
         charges[key.peer_id] = report.charge
     ballots = [
@@ -183,7 +183,7 @@ def forged(heard: Overheard, attempt: Attempt, accused: PeerId, part: int) -> It
         for accuser, charge in sorted(charges.items())
         if charge is not None
     ]
-    vote = Vote(attempt.context, tuple(ballots)).encode()
+    vote = Vote(attempt.seats.attempt_id, tuple(ballots)).encode()
     for key in heard.liars:
         yield Envelope.sign(key, kind=MessageKind.VOTE, body=vote, **place)  # type: ignore[arg-type]
 
@@ -191,10 +191,10 @@ def forged(heard: Overheard, attempt: Attempt, accused: PeerId, part: int) -> It
 def framed(heard: Overheard, place: Place, accused: PeerId) -> Iterator[Evidence]:
     """Yield all that was said in an attempt, with all bytes and whatever liars add, as evidence of each offence."""
     attempt, said = heard.attempts[place], heard.at(place)
-    scene = Scene(attempt.roster, attempt.number, attempt.members)
+    scene = Scene(attempt.seats.roster, attempt.seats.number, attempt.seats.members)
     before = [(step, number) for step, number in heard.attempts if step == place[0] - 1]
     record = heard.attempts[max(before)] if before else None
-    past = None if record is None else Scene(record.roster, record.number, record.members)
+    past = None if record is None else Scene(record.seats.roster, record.seats.number, record.seats.members)
     for offence in Offence:
         if offence in BY_SIGNATURE:
             yield Evidence(offence, accused, heard.rules, scene, tuple(e for e in said if e.author == accused))
@@ -203,15 +203,17 @@ def framed(heard: Overheard, place: Place, accused: PeerId) -> Iterator[Evidence
             envelopes = (*said, *forged(heard, attempt, accused, part))
             yield Evidence(offence, accused, heard.rules, scene, envelopes, past)
             rows = tuple((author, number, row) for (author, number), row in heard.rows[place].items())
-            aggregate = heard.aggregates[place].get(attempt.owners[part]) if part < len(attempt.owners) else None
+            aggregate = (
+                heard.aggregates[place].get(attempt.seats.owners[part]) if part < len(attempt.seats.owners) else None
+            )
             bytes_of_part = () if aggregate is None else ((part, aggregate),)
             yield Evidence(offence, accused, heard.rules, scene, envelopes, past, rows, bytes_of_part)
 
 
 def _parts(attempt: Attempt, offence: Offence, accused: PeerId) -> Iterable[int]:
     if offence is Offence.FALSE_SCALARS:
-        return range(len(attempt.owners))
-    return [attempt.part_of.get(accused, 0)]
+        return range(len(attempt.seats.owners))
+    return [attempt.seats.part_of.get(accused, 0)]
 
 
 def few(heard: Overheard, accused: PeerId) -> Iterator[tuple[Envelope, ...]]:

@@ -6,16 +6,18 @@ import dataclasses
 
 import torch
 
-from btard.hashing import digest
+from btard.hashing import Payload, digest
 from btard.identity import PeerId
 from btard.round.actions import AggregateAgain, AggregateRows, MeasureRows
 from btard.round.attempt.attempt import Attempt
+from btard.round.attempt.seats import Seats
 from btard.round.messages.bodies import Commit, Scalars
 from btard.round.roster import Roster, first_randomness
 from btard.round.rules import StepRules, Validation, VerificationRules
-from btard.round.vectors.partition import WireType, from_wire
-from btard.round.vectors.work import Finding, aggregate_rows, encode_parts, examine, imbalance, measure_rows
-from btard.transport.base import Payload
+from btard.round.work.examination import Finding, examine
+from btard.round.work.rows import aggregate_rows, compare_again, encode_parts, measure_rows
+from btard.vectors.partition import from_wire
+from btard.vocabulary import WireType
 from tests.btard.round.swarm import RULES, keys, seeded_gradient
 
 
@@ -33,49 +35,55 @@ class Scene:
     def __init__(self, rules: StepRules = RULES, *, newcomers: tuple[PeerId, ...] = ()) -> None:
         probation = tuple((peer, 9) for peer in newcomers)
         roster = Roster(3, PEERS, frozenset(), first_randomness(0, 3), (), probation)
-        self.attempt = Attempt(rules, roster, 0, PEERS, PEERS[0], bytes(32))
-        self.attempt.randomness = R
+        self.attempt = Attempt(Seats(rules, roster, 0, PEERS, PEERS[0]))
+        self.attempt.results.randomness = R
         self.vectors = {peer: seeded_gradient(roster.batch_seed(peer), torch.zeros(rules.dimension)) for peer in PEERS}
         self.aggregate()
 
     def aggregate(self) -> None:
         """Let everyone send its vector, and owners aggregate."""
-        attempt, rules = self.attempt, self.attempt.rules
-        count = attempt.partition.count
+        attempt, rules = self.attempt, self.attempt.seats.rules
+        count = attempt.seats.partition.count
         self.parts = {}
         for peer, vector in self.vectors.items():
             self.parts[peer], digests = encode_parts(vector, count, rules.wire, rules.aggregation)
-            attempt.commits[peer] = Commit(attempt.context, bytes(32), bytes(32), digests, bytes(32), b"", ())
+            attempt.said.commits[peer] = Commit(
+                attempt.seats.attempt_id, bytes(32), bytes(32), digests, bytes(32), b"", ()
+            )
         for part in range(count):
             column = AggregateRows(0, self.column(part), count)
-            attempt.partition.view(attempt.flat, part)[:] = aggregate_rows(
+            attempt.seats.partition.view(attempt.carried.flat, part)[:] = aggregate_rows(
                 column, rules.wire, rules.aggregation
             ).payload
         for peer in PEERS:
             own = self.measured(peer).own
             products, norms = zip(*own, strict=True)
-            attempt.scalars[peer] = Scalars(attempt.context, products, norms, ())
+            attempt.said.scalars[peer] = Scalars(attempt.seats.attempt_id, products, norms, ())
 
     def column(self, part: int) -> tuple[memoryview, ...]:
-        return tuple(self.parts[peer][part] for peer in self.attempt.workers)
+        return tuple(self.parts[peer][part] for peer in self.attempt.seats.workers)
 
     def measured(self, peer: PeerId, part: int | None = None):  # type: ignore[no-untyped-def]
         attempt = self.attempt
         column = () if part is None else self.column(part)
         return measure_rows(
-            MeasureRows(0, R, attempt.partition, attempt.tau, self.parts[peer], part, column, attempt.flat)
+            MeasureRows(
+                0, R, attempt.seats.partition, attempt.seats.tau, self.parts[peer], part, column, attempt.carried.flat
+            )
         )
 
     def publish(self, peer: PeerId, part: int, product: float, norm: float) -> None:
-        scalars = self.attempt.scalars[peer]
+        scalars = self.attempt.said.scalars[peer]
         products, norms = list(scalars.products), list(scalars.norms)
         products[part], norms[part] = product, norm
-        self.attempt.scalars[peer] = Scalars(scalars.context, tuple(products), tuple(norms), ())
+        self.attempt.said.scalars[peer] = Scalars(scalars.attempt_id, tuple(products), tuple(norms), ())
 
     def again(self, part: int) -> float:
         attempt = self.attempt
-        action = AggregateAgain(0, attempt.partition, attempt.tau, part, self.column(part), attempt.flat)
-        return imbalance(action, attempt.rules.aggregation)
+        action = AggregateAgain(
+            0, attempt.seats.partition, attempt.seats.tau, part, self.column(part), attempt.carried.flat
+        )
+        return compare_again(action, attempt.seats.rules.aggregation)
 
     def found(self, peer: PeerId, vector: torch.Tensor | None = None) -> Finding:
         return examine(self.attempt, peer, self.vectors[peer] if vector is None else vector)

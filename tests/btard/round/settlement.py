@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from btard.behaviour import LeaveReason
 from btard.hashing import digest
 from btard.identity import Envelope, MessageKind, PeerId
 from btard.round.attempt.attempt import Attempt
+from btard.round.attempt.seats import Seats
 from btard.round.draw import Audit
 from btard.round.failure.resolve import Resolution, Testimony, resolve
 from btard.round.messages.accusations import Charge, Fault, Report, Vote
@@ -24,11 +25,18 @@ D, E = digest(b"d"), digest(b"e")
 FILL = (D,) * 5
 
 
-def attempt_of(members: Sequence[PeerId], *, newcomers: Sequence[int] = (), audits: tuple[Audit, ...] = ()) -> Attempt:
+def attempt_of(
+    members: Sequence[PeerId],
+    *,
+    newcomers: Sequence[int] = (),
+    audits: tuple[Audit, ...] = (),
+    verification: VerificationRules = RULES.verification,
+) -> Attempt:
     """Return attempt 1 of step 3, without anything received; `newcomers` (by number) have no vote."""
     probation = tuple((PEERS[i], 9) for i in sorted(newcomers))
     roster = Roster(3, tuple(members), frozenset(), first_randomness(0, 3), audits, probation)
-    return Attempt(RULES, roster, 1, tuple(members), members[0], D)
+    rules = replace(RULES, verification=verification)
+    return Attempt(Seats(rules, roster, 1, tuple(members), members[0]))
 
 
 ATTEMPT = attempt_of(FIVE)
@@ -53,7 +61,9 @@ def signed(author: int, kind: MessageKind, body: bytes, *, step: int = 3, attemp
 
 
 def commit(author: int, *parts: bytes) -> Envelope:
-    return signed(author, MessageKind.COMMIT, Commit(ATTEMPT.context, D, D, (*parts, *FILL)[:5], D, b"", ()).encode())
+    return signed(
+        author, MessageKind.COMMIT, Commit(ATTEMPT.seats.attempt_id, D, D, (*parts, *FILL)[:5], D, b"", ()).encode()
+    )
 
 
 def part(author: int, number: int, part_digest: bytes) -> Envelope:
@@ -90,12 +100,11 @@ def who(resolution: Resolution) -> tuple[list[int], dict[int, str]]:
     )
 
 
-MUTUAL = attempt_of(FIVE)
-MUTUAL.rules = dataclasses.replace(RULES, verification=VerificationRules(eliminate=Eliminate.MUTUAL))
+MUTUAL = attempt_of(FIVE, verification=VerificationRules(eliminate=Eliminate.MUTUAL))
 
 
 def scalars(*products: float) -> bytes:
-    return Scalars(ATTEMPT.context, products or (0.0,) * 5, (1.0,) * 5, ()).encode()
+    return Scalars(ATTEMPT.seats.attempt_id, products or (0.0,) * 5, (1.0,) * 5, ()).encode()
 
 
 CROWD = attempt_of(PEERS[:7], newcomers=(5, 6))

@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 
-from btard.aggregation import RuleName
 from btard.behaviour import Behaviour
 from btard.hashing import tagged_digest
 from btard.identity import IdentityKey, PeerId
@@ -17,8 +16,9 @@ from btard.round.actions import Finished, Verdict, Voided
 from btard.round.evidence.evidence import Offence
 from btard.round.roster import Roster, first_randomness
 from btard.round.rules import AggregationRules, StepRules, VerificationRules
-from btard.round.vectors.partition import WireType
 from btard.transport.memory import Network, NetworkConditions, SimulatedPeer
+from btard.transport.vector_trainer import VectorTrainer
+from btard.vocabulary import WireType
 
 torch.set_num_threads(1)  # vectors are tiny, and tests run side by side
 
@@ -31,16 +31,14 @@ RULES = StepRules(
     gather_seconds=10.0,
     agree_seconds=5.0,
     delay_bound_seconds=2.0,
-    aggregation=AggregationRules(RuleName.CENTERED_CLIP, tau=1.0, reference_peers=4),
+    aggregation=AggregationRules("centered_clip", tau=1.0, reference_peers=4),
     verification=VerificationRules(validators=1.0),
 )
 
 PeerType = Callable[..., SimulatedPeer]
 
 
-def rules_of(
-    count: int, rules: StepRules = RULES, rule: RuleName = RuleName.CENTERED_CLIP, tau: float = 1.0
-) -> StepRules:
+def rules_of(count: int, rules: StepRules = RULES, rule: str = "centered_clip", tau: float = 1.0) -> StepRules:
     """Return the rules of a swarm of so many peers; other rules are another run."""
     return replace(rules, aggregation=AggregationRules(rule, tau, count, rules.aggregation.max_norm))
 
@@ -69,7 +67,7 @@ class Swarm:
         conditions: NetworkConditions | None = None,
         behaviours: dict[int, Behaviour] | None = None,
         rules: StepRules = RULES,
-        rule: RuleName = RuleName.CENTERED_CLIP,
+        rule: str = "centered_clip",
         tau: float = 1.0,
         peer_type: PeerType = SimulatedPeer,
     ) -> None:
@@ -82,8 +80,7 @@ class Swarm:
                 self.network,
                 key,
                 rules,
-                seeded_gradient,
-                torch.zeros(rules.dimension),
+                VectorTrainer(seeded_gradient, torch.zeros(rules.dimension), momentum=rules.verification.momentum),
                 behaviours.get(i, Behaviour()),
                 last_step=steps - 1,
             )
@@ -110,7 +107,7 @@ class Swarm:
         return all(peer.stopped or len(peer.finished()) > peer.last_step for peer in self.honest)
 
     def check_agreement(self) -> None:
-        """Assert that whoever finished a step finished it with the same bytes and the same next roster."""
+        """Assert that all that finished a step finished it with the same bytes and the same next roster."""
         steps: dict[int, Finished] = {}
         for peer in self.honest:
             for result in peer.finished():
@@ -146,10 +143,10 @@ def verdicts(peer: SimulatedPeer) -> list[Verdict]:
 
 
 def offences(peer: SimulatedPeer) -> dict[PeerId, Offence]:
-    """Return who has been banned for what, as one peer saw it."""
+    """Return each banned peer and its offence, as one peer saw it."""
     return {verdict.peer: verdict.evidence.offence for verdict in verdicts(peer)}
 
 
 def suspended(peer: SimulatedPeer) -> set[PeerId]:
-    """Return who has lost its place without a ban, as one peer saw it."""
+    """Return the peers that lost their place without a ban, as one peer saw it."""
     return {gone for void in voids(peer) for gone, _ in void.suspended}

@@ -1,4 +1,4 @@
-"""Who is admitted: few new keys in 20 steps, whoever comes and goes; who returns is not new; nobody chooses who."""
+"""Admission: few new keys in 20 steps, whatever comes and goes; a returning key is not new; nobody chooses a key."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from btard.hashing import tagged_digest
 from btard.identity import PeerId
-from btard.round.admission import Doorstep, admit, places, quota
+from btard.round.admission import Doorstep, admit, may_begin, places, quota
 from btard.round.messages.bodies import MAX_CANDIDATES
 from btard.round.roster import ADMISSION_WINDOW, MAX_FORMER, MAX_PEERS, Roster, first_randomness
 
@@ -111,7 +111,7 @@ def test_the_quota_holds_when_peers_come_leave_or_are_banned(
         recent = sum(step > after.step - 20 for step in new)
         assert not fresh or recent <= max(1, len(before.members) // 20)
         voted |= after.voters
-        assert set(after.former) == voted - after.voters - after.banned, "who had a vote is remembered, and nobody else"
+        assert set(after.former) == voted - after.voters - after.banned, "only former voters are remembered"
         assert len(set(after.former)) == len(after.former)
         again = Roster.unpack(after.pack())
         assert (again, again.digest) == (after, after.digest)
@@ -187,7 +187,7 @@ def test_the_same_names_in_any_order_admit_the_same() -> None:
 
 
 def named_after_waiting(door: Doorstep, roster: Roster, waiting: list[PeerId]) -> tuple[PeerId, ...]:
-    """Return whom a door names that has seen the same wait in the step before."""
+    """Return the keys that a door names which has seen the same wait in the step before."""
     door.names(replace(roster, step=roster.step - 1), waiting)
     return door.names(roster, waiting)
 
@@ -232,7 +232,7 @@ def test_a_key_made_to_rank_first_is_too_late() -> None:
     door, roster, waiting = Doorstep(), genesis(8, step=5), PEERS[100:180]
     door.names(roster, waiting)
     following_step = replace(roster, step=6, randomness=draw(7))
-    # Whoever knows the step's randomness finds keys that rank before those that wait.
+    # An attacker that knows the step's randomness finds keys that rank before those that wait.
     best = Doorstep()
     chosen = named_after_waiting(best, following_step, PEERS[200:2900])
     assert set(door.names(following_step, [*waiting, *chosen])) < set(waiting)
@@ -263,3 +263,9 @@ def test_neither_returning_peers_nor_newcomers_fill_all_names() -> None:
     assert len(few) == MAX_CANDIDATES and set(fresh[:3]) < set(few)
     few = named_after_waiting(Doorstep(), replace(roster, step=9), [*back[:3], *fresh])
     assert len(few) == MAX_CANDIDATES and set(back[:3]) < set(few)
+
+
+def test_a_step_is_begun_by_members_and_once() -> None:
+    roster = genesis(3, step=7)
+    assert [may_begin(roster, PEERS[0], last) for last in (-1, 6, 7, 8)] == [True, True, False, False]
+    assert not may_begin(roster, PEERS[3], -1)

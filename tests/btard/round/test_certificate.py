@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 from btard.hashing import digest
-from btard.identity import Envelope, Malformed, MessageKind
-from btard.round.attempt.attempt import context_digest
+from btard.identity import Envelope, Malformed, MessageKind, PeerId
+from btard.round.attempt.seats import attempt_id_of
 from btard.round.messages.bodies import Digest
 from btard.round.phases.agree import check_certificate
 from btard.round.roster import Roster, first_randomness
-from tests.btard.round.swarm import RULES, Swarm, keys
+from btard.transport.memory import SimulatedPeer
+from tests.btard.round.swarm import RULES, PeerType, Swarm, keys, one_of, voids
 
 KEYS = keys(6)
 PEERS = tuple(key.peer_id for key in KEYS)
@@ -23,8 +24,8 @@ ROSTER = Roster(4, PEERS[:5], frozenset(PEERS[5:]), first_randomness(0, 4))
 
 
 def statement(members: Sequence[int], *, attempt: int = 1, roster: Roster = ROSTER, **changed: bytes) -> Digest:
-    context = context_digest(RULES, roster, attempt, tuple(PEERS[i] for i in members))
-    return dataclasses.replace(Digest(context, digest(b"t"), digest(b"x"), digest(b"f")), **changed)
+    attempt_id = attempt_id_of(RULES, roster, attempt, tuple(PEERS[i] for i in members))
+    return dataclasses.replace(Digest(attempt_id, digest(b"t"), digest(b"x"), digest(b"f")), **changed)
 
 
 def certificate(
@@ -110,3 +111,34 @@ def test_a_forged_signature_does_not_survive_decoding() -> None:
     assert [Envelope.decode(envelope.encode()) for envelope in [honest, *rest]] == [honest, *rest]
     with pytest.raises(Malformed, match="does not verify"):
         Envelope.decode(forged.encode())
+
+
+def one_deaf(position: int, deaf_to: MessageKind) -> PeerType:
+    """Return a maker of peers, one of which never hears messages of one kind."""
+
+    class Deaf(SimulatedPeer):
+        def receive(self, sender: PeerId, data: bytes) -> None:
+            if Envelope.decode(data).kind is not deaf_to:
+                super().receive(sender, data)
+
+    return one_of(Deaf, position)
+
+
+def test_a_certificate_finishes_the_step_with_the_same_bytes() -> None:
+    swarm = Swarm(5, steps=1, peer_type=one_deaf(3, MessageKind.DIGEST)).run()
+    swarm.check_agreement()
+    late = swarm.peers[3].finished()[0]
+    assert [len(peer.finished()) for peer in swarm.peers] == [1] * 5
+    assert not any(voids(peer) for peer in swarm.peers)
+    assert {envelope.author for envelope in late.certificate} == set(swarm.genesis.members)
+    assert 0.75 * RULES.agree_seconds < swarm.network.now < RULES.agree_seconds, (
+        "it asked for what was late, and did not wait on"
+    )
+
+
+def test_a_peer_a_step_behind_catches_up_by_certificate() -> None:
+    swarm = Swarm(5, steps=3, peer_type=one_deaf(3, MessageKind.DIGEST)).run()
+    swarm.check_agreement()
+    assert [len(peer.finished()) for peer in swarm.peers] == [3] * 5
+    assert not any(voids(peer) for peer in swarm.peers)
+    assert swarm.peers[0].finished()[-1].roster.members == swarm.genesis.members

@@ -13,8 +13,11 @@ from btard.hashing import digest
 from btard.identity import PeerId
 from btard.round.draw import (
     RELAYS,
+    all_accomplices,
+    draw_auditors,
     draw_audits,
     draw_witnessed,
+    enough_auditors,
     how_many,
     ranking,
     relays_between,
@@ -108,8 +111,41 @@ def test_every_owner_gets_another_witness_and_each_peer_its_turn() -> None:
 
 
 @given(randomness, st.permutations(PEERS))
-def test_a_part_is_relayed_by_third_peers(context: bytes, peers: list[PeerId]) -> None:
+def test_a_part_is_relayed_by_third_peers(attempt_id: bytes, peers: list[PeerId]) -> None:
     sender, receiver, *others = peers
-    relays = relays_between(context, sender, receiver, peers)
+    relays = relays_between(attempt_id, sender, receiver, peers)
     assert len(set(relays)) == RELAYS and set(relays) <= set(others)
-    assert relays_between(context, sender, receiver, peers[:3]) == others[:1]
+    assert relays_between(attempt_id, sender, receiver, peers[:3]) == others[:1]
+
+
+@pytest.mark.parametrize("voters", range(1, 70))
+def test_enough_auditors_are_never_all_accomplices(voters: int) -> None:
+    liars = (voters - 1) // 2
+    beside_their_owner = max(0, liars - 1)
+    assert enough_auditors(voters) > beside_their_owner or liars == 0
+    assert enough_auditors(voters) == liars, "and no more than that takes"
+
+
+@given(randomness, st.integers(2, 12), st.data())
+def test_auditors_are_others_and_share_the_work(r: bytes, count: int, data: st.DataObject) -> None:
+    voters, each = PEERS[:count], data.draw(st.integers(1, count - 1))
+    auditors = draw_auditors(r, voters, frozenset(voters), each)
+    for owner, peers in zip(voters, auditors, strict=True):
+        assert len(set(peers)) == each and set(peers) <= set(voters) - {owner}
+    assert set(Counter(peer for peers in auditors for peer in peers).values()) == {each}
+
+
+def test_every_other_voter_is_as_likely_an_auditor() -> None:
+    found = Counter(peer for r in DRAWS for peer in draw_auditors(r, PEERS[:1], PEERS, 3)[0])
+    assert PEERS[0] not in found
+    assert all(abs(found[peer] - len(DRAWS) * 3 / 11) < 70 for peer in PEERS[1:])
+
+
+@pytest.mark.parametrize(("voters", "liars", "each"), [(8, 3, 1), (8, 3, 2), (12, 5, 1), (12, 5, 2), (12, 5, 5)])
+def test_auditors_are_all_accomplices_as_chance_says(voters: int, liars: int, each: int) -> None:
+    peers, bad = PEERS[:voters], set(PEERS[:liars])
+    passed = sum(set(draw_auditors(r, peers[:1], peers, each)[0]) <= bad for r in DRAWS)
+    chance = all_accomplices(voters, liars, each)
+    assert abs(passed - len(DRAWS) * chance) <= 4 * (len(DRAWS) * chance * (1 - chance)) ** 0.5
+    if each >= enough_auditors(voters):
+        assert chance == passed == 0

@@ -9,8 +9,8 @@ import math
 import pytest
 import torch
 
-from btard.aggregation import RuleName
 from btard.behaviour import Behaviour, View
+from btard.hashing import Payload
 from btard.identity import PeerId
 from btard.round.actions import AggregateRows
 from btard.round.attempt.columns import scalar_fault
@@ -19,20 +19,12 @@ from btard.round.messages.accusations import Charge, ChargeKind, Opinion
 from btard.round.messages.bodies import Phase, Scalars
 from btard.round.proof import verify
 from btard.round.rules import AggregationRules, StepRules, VerificationRules
-from btard.round.vectors.partition import Partition, WireType, from_wire, to_wire
-from btard.round.vectors.work import aggregate_rows, row_length_excess
-from btard.transport.base import Payload
-from btard.verification import (
-    COVER_UP,
-    LENGTH,
-    SCALARS,
-    SUM,
-    aggregate_error,
-    measure_tolerance,
-    norm_of,
-    norm_tolerance,
-    published_sum_tolerance,
-)
+from btard.round.work.rows import aggregate_rows, row_length_excess
+from btard.vectors.partition import Partition, dtype_of, from_wire, to_wire
+from btard.verification.projection import norm_of
+from btard.verification.scalars import aggregate_error, measure_tolerance, norm_tolerance, published_sum_tolerance
+from btard.verification.thresholds import COVER_UP, LENGTH, SCALARS, SUM
+from btard.vocabulary import WireType
 from tests.btard.round.scene import Scene, under
 from tests.btard.round.swarm import RULES, Swarm, keys, suspended, verdicts
 
@@ -101,7 +93,7 @@ def run(behaviours: dict[PeerId, Behaviour], rules: StepRules | None = None) -> 
 
 
 def banned(swarm: Swarm) -> set[tuple[PeerId, Offence]]:
-    """Return who is banned of what by every honest peer; no honest one, and nobody honest is left out."""
+    """Return what every honest peer bans, with the offences: no honest peer, and none of them is left out."""
     found = []
     for peer in swarm.honest:
         assert len(peer.finished()) == 1, peer.stopped
@@ -157,7 +149,7 @@ def test_a_charge_about_a_sum_on_the_edge_costs_one_liar(times: float, verdict: 
 @pytest.mark.parametrize("edge", ["acquit", "convict", "accuse"])
 @pytest.mark.parametrize("wire", list(WireType))
 def test_a_row_is_too_long_beyond_the_limit_only(edge: str, wire: WireType) -> None:
-    rules = AggregationRules(RuleName.CENTERED_CLIP, tau=1.0, reference_peers=1, max_norm=1.0)
+    rules = AggregationRules("centered_clip", tau=1.0, reference_peers=1, max_norm=1.0)
     limit = getattr(LENGTH, edge)
     long = torch.full((64,), 0.125)
     for _ in range(256):  # the wire type's grain: step up to the first row beyond the edge
@@ -185,18 +177,18 @@ def test_an_owner_covers_up_only_what_it_would_have_accused_of(
     times: float, opinion: Opinion, accuse: bool, named: bool
 ) -> None:
     scene = Scene(under())
-    target, part = scene.attempt.owners[4], 1
-    product, norm = scene.attempt.scalars[target].products[part], scene.attempt.scalars[target].norms[part]
-    scene.publish(target, part, product + times * measure_tolerance(norm, scene.attempt.tau), norm)
+    target, part = scene.attempt.seats.owners[4], 1
+    product, norm = scene.attempt.said.scalars[target].products[part], scene.attempt.said.scalars[target].norms[part]
+    scene.publish(target, part, product + times * measure_tolerance(norm, scene.attempt.seats.tau), norm)
     found = scene.found(target)
-    owner = scene.attempt.owners[part]
+    owner = scene.attempt.seats.owners[part]
     assert (found.opinion, found.accuse, found.accomplices) == (opinion, accuse, (owner,) if named else ())
 
 
 @pytest.mark.parametrize("wire", list(WireType))
 def test_no_norm_is_longer_than_two_rows_of_its_type(wire: WireType) -> None:
     partition = Partition(40, 5, wire)
-    longest = 2 * torch.finfo(wire.dtype).max * math.sqrt(8)
+    longest = 2 * torch.finfo(dtype_of(wire)).max * math.sqrt(8)
     for norm, fault in ((longest, False), (1.01 * longest, True), (1e308, True)):
         body = Scalars(bytes(32), (0.0,) * 5, (norm,) * 5, ()).encode()
         assert (scalar_fault(body, partition, math.inf) is not None) is fault
@@ -214,7 +206,7 @@ class HugeNumbers(Behaviour):
 def test_sums_beyond_any_float_crash_nobody() -> None:
     rules = dataclasses.replace(RULES, verification=VerificationRules())
     behaviours: dict[int, Behaviour] = {2: HugeNumbers(), 5: HugeNumbers()}
-    swarm = Swarm(8, steps=1, behaviours=behaviours, rules=rules, rule=RuleName.MEAN).run()
+    swarm = Swarm(8, steps=1, behaviours=behaviours, rules=rules, rule="mean").run()
     assert banned(swarm) == {(LIAR, Offence.MALFORMED), (MATE, Offence.MALFORMED)}
 
 

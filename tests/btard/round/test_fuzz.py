@@ -154,7 +154,7 @@ class Raw:
         target.session.accept_part(self.sender, self.data, len(self.data))
         now = target.network.now
         target.session.on_part(self.sender, self.data, digest(self.data))
-        target._perform(target.session.on_part_failed(now, self.sender, self.data))
+        target.perform(target.session.on_part_failed(now, self.sender, self.data))
 
 
 @dataclass(frozen=True)
@@ -211,7 +211,7 @@ class Announced(Told):
             target.session.on_part(sender, header, digest(payload))
             target.network.touch(target)
         elif self.end == "breaks off":
-            target._perform(target.session.on_part_failed(now, sender, header))
+            target.perform(target.session.on_part_failed(now, sender, header))
 
 
 # A failing hail replays as it is: making it smaller would take minutes.
@@ -239,7 +239,7 @@ hails = st.lists(st.tuples(moments, st.integers(0, COUNT - 1), hits), max_size=2
 
 
 class Recording(SimulatedPeer):
-    """Hears everything, and keeps it for whoever replays."""
+    """Hears everything, and keeps it for a replay."""
 
     recorded: Recorded
 
@@ -274,7 +274,7 @@ def test_no_input_raises_and_the_honest_finish_alike(hail: list[tuple[float, int
     goers = [peer for peer in swarm.honest if len(peer.finished()) == STEPS]
     out = [peer for peer in swarm.honest if peer not in goers]
     assert len(out) <= 1, "a liar takes one honest peer along at most"
-    # Who is told two digests, and the others one, may be left alone; it joins again.
+    # A peer that is told two digests, and the others one, may be left alone; it joins again.
     alone = (OutcomeKind.SUSPENDED, OutcomeKind.NO_MAJORITY)
     assert all(peer.stopped and peer.stopped.kind in alone for peer in out)
     last = goers[0].finished()[-1].roster

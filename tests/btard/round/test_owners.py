@@ -1,4 +1,4 @@
-"""Who owns which part changes with the randomness, and what fails moves nothing."""
+"""The owners of parts change with the randomness, and what fails moves nothing."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import torch
 
 from btard.behaviour import Behaviour, View
 from btard.round.attempt.attempt import Attempt
+from btard.round.attempt.seats import Seats
 from btard.round.messages.bodies import Reveal
 from btard.round.roster import Roster, first_randomness
-from btard.round.vectors.partition import from_wire
+from btard.vectors.partition import from_wire
 from tests.btard.round.swarm import RULES, Swarm, keys, voids
 
 
@@ -17,9 +18,9 @@ def test_parts_change_hands_with_the_randomness() -> None:
     orders = set()
     for seed in range(40):
         roster = Roster(0, members, frozenset(), first_randomness(seed, 0))
-        attempt = Attempt(RULES, roster, 0, members, members[0], bytes(32))
-        assert sorted(attempt.owners) == list(members)
-        orders.add(attempt.owners)
+        attempt = Attempt(Seats(RULES, roster, 0, members, members[0]))
+        assert sorted(attempt.seats.owners) == list(members)
+        orders.add(attempt.seats.owners)
     assert len(orders) > 30
     assert {order[0] for order in orders} == set(members), "every peer owns the first part now and then"
 

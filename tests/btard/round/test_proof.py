@@ -49,7 +49,7 @@ def test_it_is_evidence_against_nobody_else(offence: Offence) -> None:
 
 @offences
 def test_it_is_evidence_of_nothing_else(offence: Offence) -> None:
-    # Whoever balances a wrong aggregate by a false product of its own has done both.
+    # An owner that balances a wrong aggregate by a false product of its own has done both.
     also = {Offence.FALSE_SCALARS} if offence is Offence.WRONG_AGGREGATE else set()
     for other in set(Offence) - also:
         if other is not offence:

@@ -14,7 +14,7 @@ from btard.round.messages.accusations import Charge, ChargeKind, Report
 from btard.round.messages.bodies import Aggregate, Phase
 from btard.round.proof import Unproven, verify
 from btard.round.rules import StepRules
-from btard.round.vectors.work import encode_parts
+from btard.round.work.rows import encode_parts
 from tests.btard.round.bans import COUNT, KEYS, LIAR, PEERS
 from tests.btard.round.swarm import Swarm, rules_of, seeded_gradient
 
@@ -24,10 +24,10 @@ RULES = rules_of(COUNT)
 def told_afterwards(part_of: PeerId) -> tuple[Scene, list[Envelope], StepRules, int]:
     """Return an honest attempt, everything signed in it, and the part of one owner."""
     swarm = Swarm(COUNT, steps=1).run()
-    record = swarm.peers[0].session.record
+    record = swarm.peers[0].session.previous
     assert record is not None
-    scene = Scene(record.roster, record.number, record.members)
-    return scene, list(record.signed.values()), swarm.peers[0].rules, record.owners.index(part_of)
+    scene = Scene(record.seats.roster, record.seats.number, record.seats.members)
+    return scene, list(record.said.signed.values()), swarm.peers[0].rules, record.seats.owners.index(part_of)
 
 
 def signed_later(kind: MessageKind, body: bytes) -> Envelope:
@@ -59,11 +59,11 @@ def test_another_commitment_signed_afterwards_frames_no_owner() -> None:
     """Whose row was one thing when the owner aggregated may commit to another one when all is over."""
     scene, said, rules, part = told_afterwards(PEERS[0])
     swarm = Swarm(COUNT, steps=1).run()
-    record = swarm.peers[0].session.record
+    record = swarm.peers[0].session.previous
     assert record is not None
     rows = {peer: row_of(peer, scene, part) for peer in PEERS}
     rows[PEERS[LIAR]] = bytes(len(rows[PEERS[LIAR]]))
-    true = record.commits[PEERS[LIAR]]
+    true = record.said.commits[PEERS[LIAR]]
     parts = (*true.parts[:part], digest(rows[PEERS[LIAR]]), *true.parts[part + 1 :])
     kept = [e for e in said if (e.kind, e.author) != (MessageKind.COMMIT, PEERS[LIAR])]
     charge = Charge(ChargeKind.WRONG_AGGREGATE, PEERS[0], part)
@@ -71,7 +71,7 @@ def test_another_commitment_signed_afterwards_frames_no_owner() -> None:
         signed_later(MessageKind.COMMIT, dataclasses.replace(true, parts=parts).encode()),
         signed_later(MessageKind.REPORT, Report(Phase.CHECK, False, PEERS, (), charge, ()).encode()),
     ]
-    aggregate = bytes(record.partition.view(record.flat, part))
+    aggregate = bytes(record.seats.partition.view(record.carried.flat, part))
     shown = tuple((peer, part, row) for peer, row in rows.items())
     evidence = Evidence(
         Offence.WRONG_AGGREGATE, PEERS[0], rules, scene, (*kept, *forged), None, shown, ((part, aggregate),)

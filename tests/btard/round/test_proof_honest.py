@@ -23,9 +23,9 @@ from btard.round.messages.accusations import Vote
 from btard.round.messages.bodies import Scalars
 from btard.round.proof import Unproven, verify
 from btard.round.rules import Eliminate, StepRules, VerificationRules
-from btard.round.vectors.partition import WireType
 from btard.swarm.bans import BanBook
 from btard.transport.memory import NetworkConditions
+from btard.vocabulary import WireType
 from tests.btard.round.overheard import Overheard, few, framed, other_rules, other_scenes, overhear
 from tests.btard.round.swarm import RULES, Swarm, keys, rules_of
 
@@ -157,7 +157,7 @@ def small(name: str) -> Iterator[Evidence]:
         for envelopes in few(heard, accused):
             for place in {(e.step, e.attempt) for e in envelopes if (e.step, e.attempt) in heard.attempts}:
                 attempt = heard.attempts[place]
-                scene = Scene(attempt.roster, attempt.number, attempt.members)
+                scene = Scene(attempt.seats.roster, attempt.seats.number, attempt.seats.members)
                 for offence in Offence:
                     yield Evidence(offence, accused, heard.rules, scene, envelopes)
 
@@ -197,7 +197,7 @@ def test_under_other_rules_it_is_of_another_run(name: str, tmp_path: Path) -> No
 @pytest.mark.parametrize("name", ["calm", "FRAME_OWNER", "tells one alone", "a crash, mutual"])
 def test_under_any_other_scene_nothing_is_proven(name: str) -> None:
     heard = overheard(name)
-    accused = [peer for peer in heard.honest if peer in heard.attempts[places(heard)[0]].owners][:2]
+    accused = [peer for peer in heard.honest if peer in heard.attempts[places(heard)[0]].seats.owners][:2]
     tried, found = 0, []
     for peer in accused:
         for evidence in framed(heard, places(heard)[0], peer):

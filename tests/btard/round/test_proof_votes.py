@@ -9,7 +9,7 @@ import pytest
 
 from btard.hashing import digest
 from btard.identity import Envelope, IdentityKey, MessageKind
-from btard.round.attempt.attempt import context_digest
+from btard.round.attempt.seats import attempt_id_of
 from btard.round.evidence.evidence import Evidence, Offence, Scene
 from btard.round.failure.resolve import condemns
 from btard.round.messages.accusations import Ballot, Charge, ChargeKind, Opinion, Report, Vote
@@ -57,7 +57,7 @@ def test_votes_of_strangers_and_of_other_courts_do_not_count(offence: Offence) -
     with pytest.raises(Unproven, match="only 3 of 7"):
         verify(with_votes(evidence, [*votes[:3], *strangers]))
     key = next(key for key in KEYS if key.peer_id == votes[3].author)
-    other_court = dataclasses.replace(Vote.decode(model.body), context=bytes(32)).encode()
+    other_court = dataclasses.replace(Vote.decode(model.body), attempt_id=bytes(32)).encode()
     for changed_place, body in (
         ({**place, "step": model.step + 1}, model.body),
         ({**place, "attempt": model.attempt + 1}, model.body),
@@ -89,8 +89,8 @@ def test_a_minority_cannot_hold_a_court_of_its_own() -> None:
     members = tuple(sorted([*(key.peer_id for key in liars), victim]))
     roster = Swarm(COUNT).genesis
     charge = Charge(ChargeKind.GRADIENT, victim, 0)
-    context = context_digest(RULES, roster, 4, members)
-    vote = Vote(context, (Ballot(liars[0].peer_id, charge, Opinion.GUILTY, ()),))
+    attempt_id = attempt_id_of(RULES, roster, 4, members)
+    vote = Vote(attempt_id, (Ballot(liars[0].peer_id, charge, Opinion.GUILTY, ()),))
     report = Report(Phase.COMMIT, False, members, (), charge, ())
 
     def said(key: IdentityKey, kind: MessageKind, body: bytes) -> Envelope:

@@ -1,4 +1,4 @@
-"""Public randomness: nobody chooses it or knows it early, and who spoils a draw pays with its place."""
+"""Public randomness: nobody chooses it or knows it early, and a peer that spoils a draw pays with its place."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ shares = st.binary(min_size=32, max_size=32).filter(any)
 
 def test_a_share_repeats_and_differs_by_attempt_and_key() -> None:
     assert secret_share(KEYS[0], C) == secret_share(KEYS[0], C)
-    drawn = {value for key in KEYS[:3] for context in (C, D) for value in secret_share(key, context)}
+    drawn = {value for key in KEYS[:3] for attempt_id in (C, D) for value in secret_share(key, attempt_id)}
     assert len(drawn) == 12, "salts are no shares either"
 
 
@@ -72,7 +72,7 @@ class Shares(Behaviour):
         self.chosen = chosen
 
     def commit(self, step: int, commit: Commit, view: View) -> Commit | None:
-        sealed = share_commitment(view.me, commit.context, self.chosen, C)
+        sealed = share_commitment(view.me, commit.attempt_id, self.chosen, C)
         return dataclasses.replace(commit, share=sealed)
 
     def reveal(self, step: int, reveal: Reveal, view: View) -> Reveal | None:
@@ -104,13 +104,13 @@ class Copies(Behaviour):
         self.victim = victim
 
     def commit(self, step: int, commit: Commit, view: View) -> Commit | None:
-        share, salt = secret_share(SIX[0], commit.context)
-        sealed = share_commitment(SIX[0].peer_id, commit.context, share, salt)
+        share, salt = secret_share(SIX[0], commit.attempt_id)
+        sealed = share_commitment(SIX[0].peer_id, commit.attempt_id, share, salt)
         return dataclasses.replace(commit, share=sealed)
 
     def reveal(self, step: int, reveal: Reveal, view: View) -> Reveal | None:
         assert self.victim is not None and self.victim.session.machine is not None
-        return Reveal(*secret_share(SIX[0], self.victim.session.machine.attempt.context))
+        return Reveal(*secret_share(SIX[0], self.victim.session.machine.attempt.seats.attempt_id))
 
 
 @pytest.mark.parametrize("lie", ["chooses late", "copies"])
@@ -195,7 +195,7 @@ def test_an_abort_never_makes_an_audit_less_likely(count: int) -> None:
 
 
 def test_colluders_that_spoil_each_draw_run_out_of_places() -> None:
-    """With b colluders of n, of whom one spoils whatever draw hits another, b - 1 draws are spoiled at the most."""
+    """With b colluders of n, one of which spoils whatever draw hits another, b - 1 draws are spoiled at the most."""
     for trial in range(300):
         members, colluders, extra = list(PEERS), set(PEERS[:3]), 0
         while True:
@@ -222,7 +222,7 @@ def test_no_share_leaves_before_every_aggregate_is_committed_to() -> None:
                 seen.append((self.network.now, envelope.kind, sender))
             super().receive(sender, data)
 
-        def _perform(self, actions) -> None:  # type: ignore[no-untyped-def]
+        def perform(self, actions) -> None:  # type: ignore[no-untyped-def]
             machine = self.session.machine
             for action in actions:
                 if getattr(action, "data", None) and machine is not None:
@@ -230,8 +230,8 @@ def test_no_share_leaves_before_every_aggregate_is_committed_to() -> None:
                     if envelope.kind is MessageKind.REVEAL:
                         attempt = machine.attempt
                         assert machine._phase.phase >= Phase.REVEAL
-                        assert attempt.aggregates.keys() == set(attempt.owners)
-            super()._perform(actions)
+                        assert attempt.said.aggregates.keys() == set(attempt.seats.owners)
+            super().perform(actions)
 
     swarm = Swarm(5, steps=2, peer_type=Listens).run()
     assert len(seen) >= 2 * 5 * 4 - 4

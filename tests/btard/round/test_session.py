@@ -1,9 +1,8 @@
-"""Sessions: what is early waits within bounds, what is foreign is dropped, who is late finishes by a certificate."""
+"""Sessions: what is early waits within bounds, what is foreign is dropped, a late peer finishes by a certificate."""
 
 from __future__ import annotations
 
 import dataclasses
-import math
 from typing import Any
 
 import pytest
@@ -12,23 +11,25 @@ import torch
 from btard.behaviour import Behaviour, LeaveReason
 from btard.hashing import digest
 from btard.identity import Envelope, IdentityKey, MessageKind, PeerId
-from btard.round.actions import EncodeParts, Finished, OutcomeKind, Send, SendPart
+from btard.identity.envelope import MAX_HEADER
+from btard.round.actions import ComputeGradient, EncodeParts, Finished, OutcomeKind, Send, SendPart
 from btard.round.attempt.attempt import Attempt
+from btard.round.attempt.seats import Seats
 from btard.round.messages.accusations import Report
 from btard.round.messages.bodies import Aggregate, Certificate, Commit, Leave, PartHeader, Phase
 from btard.round.session import Session
-from btard.round.vectors.partition import Partition, to_wire
-from btard.round.vectors.work import Aggregated, encode_parts
-from btard.transport.base import MAX_HEADER
-from btard.transport.memory import SimulatedPeer
-from tests.btard.round.swarm import PeerType, Swarm, keys, one_of, rules_of, voids
+from btard.round.work.answers import GradientComputed, PartsEncoded, RowsAggregated
+from btard.round.work.rows import Aggregated, encode_parts
+from btard.vectors.partition import Partition, to_wire
+from tests.btard.round.swarm import Swarm, keys, rules_of, voids
 
 RULES = rules_of(5)
 KEYS = keys(5)
 PEERS = tuple(key.peer_id for key in KEYS)
 ROSTER = Swarm(5).genesis
 STATE = digest(b"state")
-NOTHING = Aggregated(to_wire(torch.zeros(8), RULES.wire), (), ())
+COMPUTED = GradientComputed(0, torch.zeros(RULES.dimension))
+AGGREGATED = RowsAggregated(0, Aggregated(to_wire(torch.zeros(8), RULES.wire), (), ()))
 
 
 def session(*, begun: bool = True) -> Session:
@@ -41,12 +42,13 @@ def session(*, begun: bool = True) -> Session:
 def committed() -> Session:
     """Return a session that has sent its own commitment."""
     made = session()
-    made.parts_ready(0.0, 0, *parts_of_zeros(5))
+    made.answer(0.0, COMPUTED)
+    made.answer(0.0, encoded(5))
     return made
 
 
-def parts_of_zeros(count: int) -> tuple[tuple[memoryview, ...], tuple[bytes, ...]]:
-    return encode_parts(torch.zeros(RULES.dimension), count, RULES.wire, RULES.aggregation)
+def encoded(count: int, attempt: int = 0) -> PartsEncoded:
+    return PartsEncoded(attempt, *encode_parts(COMPUTED.vector, count, RULES.wire, RULES.aggregation))
 
 
 def message(author: int | IdentityKey, kind: MessageKind, body: bytes, **fields: Any) -> bytes:
@@ -68,17 +70,6 @@ def held_back(session: Session) -> int:
     return sum(map(len, session._early.values()))
 
 
-def one_deaf(position: int, deaf_to: MessageKind) -> PeerType:
-    """Return a maker of peers, one of which never hears messages of one kind."""
-
-    class Deaf(SimulatedPeer):
-        def receive(self, sender: PeerId, data: bytes) -> None:
-            if Envelope.decode(data).kind is not deaf_to:
-                super().receive(sender, data)
-
-    return one_of(Deaf, position)
-
-
 def test_nothing_is_asked_or_due_before_the_first_step() -> None:
     fresh = session(begun=False)
     assert fresh.deadline == float("inf")
@@ -86,9 +77,9 @@ def test_nothing_is_asked_or_due_before_the_first_step() -> None:
     assert fresh.accept_part(PEERS[1], message(1, MessageKind.PART, PartHeader(0, STATE).encode()), 32) is None
 
 
-def test_a_step_begins_with_a_request_for_parts_and_a_deadline() -> None:
+def test_a_step_begins_with_a_request_for_a_gradient() -> None:
     fresh = session(begun=False)
-    assert fresh.begin(5.0, ROSTER, STATE) == [EncodeParts(0, 5)]
+    assert fresh.begin(5.0, ROSTER, STATE) == [ComputeGradient(ROSTER)]
     assert fresh.deadline == 5.0 + 0.75 * RULES.commit_seconds, "when it asks for what is late"
 
 
@@ -169,10 +160,10 @@ def test_what_does_not_belong_to_the_step_changes_nothing(sender: PeerId, data: 
     begun = committed()
     before = begun.deadline
     assert begun.on_message(1.0, sender, data) == []
-    assert begun.deadline == before or begun.tick(1.0) == []
-    assert begun.deadline == before
+    assert not begun.wants_tick or begun.tick(1.0) == []
+    assert (begun.wants_tick, begun.deadline) == (False, before)
     assert begun.machine is not None and not begun.machine.over
-    assert begun.machine.attempt.commits.keys() == {KEYS[0].peer_id}
+    assert begun.machine.attempt.said.commits.keys() == {KEYS[0].peer_id}
     assert held_back(begun) == 0
 
 
@@ -182,7 +173,7 @@ IN_A_STEP = [kind for kind in MessageKind if kind < MessageKind.MANIFEST]
 @pytest.mark.parametrize("kind", IN_A_STEP)
 def test_an_unreadable_message_is_a_proof_and_reported_at_once(kind: MessageKind) -> None:
     begun, junk = committed(), message(1, kind, b"junk")
-    assert begun.on_message(1.0, PEERS[1], junk) == [] and begun.deadline == -math.inf, "wants to be called at once"
+    assert begun.on_message(1.0, PEERS[1], junk) == [] and begun.wants_tick, "at once"
     (send,) = begun.tick(1.0)
     assert isinstance(send, Send) and send.peers == PEERS[1:]
     envelope = Envelope.decode(send.data)
@@ -192,7 +183,7 @@ def test_an_unreadable_message_is_a_proof_and_reported_at_once(kind: MessageKind
 
 LENGTH = Partition(RULES.dimension, 5, RULES.wire).length(0)
 OWN = {(PEERS[0], part) for part in range(5)}
-MINE = Attempt(RULES, ROSTER, 0, PEERS, PEERS[0], STATE).my_part or 0
+MINE = Attempt(Seats(RULES, ROSTER, 0, PEERS, PEERS[0])).seats.my_part or 0
 HEADER = message(1, MessageKind.PART, PartHeader(MINE, digest(bytes(LENGTH))).encode())
 
 
@@ -265,38 +256,19 @@ def test_payloads_that_were_never_accepted_have_no_effect() -> None:
     begun = committed()
     begun.on_part(PEERS[1], HEADER, digest(bytes(LENGTH)))
     assert begun.on_part_failed(1.0, PEERS[1], HEADER) == []
-    assert (
-        begun.machine is not None and begun.machine.attempt.rows.keys() == OWN and begun.machine.attempt.broken == set()
-    )
+    assert begun.machine is not None
+    carried = begun.machine.attempt.carried
+    assert carried.rows.keys() == OWN and carried.broken == set()
 
 
 def test_answers_to_another_attempt_are_ignored() -> None:
     begun = session()
-    parts, digests = parts_of_zeros(5)
-    assert begun.parts_ready(0.0, 1, parts, digests) == []
-    assert [type(action) for action in begun.parts_ready(0.0, 0, parts, digests)] == [Send]
-    assert begun.parts_ready(0.0, 0, parts, digests) == [], "the same answer again"
-    assert begun.aggregate_ready(0.0, 1, NOTHING) == []
-
-
-def test_a_certificate_finishes_the_step_with_the_same_bytes() -> None:
-    swarm = Swarm(5, steps=1, peer_type=one_deaf(3, MessageKind.DIGEST)).run()
-    swarm.check_agreement()
-    late = swarm.peers[3].finished()[0]
-    assert [len(peer.finished()) for peer in swarm.peers] == [1] * 5
-    assert not any(voids(peer) for peer in swarm.peers)
-    assert {envelope.author for envelope in late.certificate} == set(PEERS)
-    assert 0.75 * RULES.agree_seconds < swarm.network.now < RULES.agree_seconds, (
-        "it asked for what was late, and did not wait on"
-    )
-
-
-def test_a_peer_a_step_behind_catches_up_by_certificate() -> None:
-    swarm = Swarm(5, steps=3, peer_type=one_deaf(3, MessageKind.DIGEST)).run()
-    swarm.check_agreement()
-    assert [len(peer.finished()) for peer in swarm.peers] == [3] * 5
-    assert not any(voids(peer) for peer in swarm.peers)
-    assert swarm.peers[0].finished()[-1].roster.members == PEERS
+    assert begun.answer(0.0, dataclasses.replace(COMPUTED, step=1)) == [], "of another step"
+    assert begun.answer(0.0, COMPUTED) == [EncodeParts(0, 5, COMPUTED.vector)]
+    assert begun.answer(0.0, encoded(5, attempt=1)) == []
+    assert [type(action) for action in begun.answer(0.0, encoded(5))] == [Send]
+    assert begun.answer(0.0, encoded(5)) == [], "the same answer again"
+    assert begun.answer(0.0, dataclasses.replace(AGGREGATED, attempt=1)) == []
 
 
 def test_only_members_of_the_last_step_get_its_certificate() -> None:
@@ -365,8 +337,8 @@ def test_whatever_comes_after_the_end_of_a_step_is_ignored() -> None:
     swarm = Swarm(3, steps=1).run()
     over = swarm.peers[0].session
     assert over.deadline == float("inf")
-    assert over.tick(1e9) == over.parts_ready(1.0, 0, (memoryview(b""),), (STATE,)) == []
-    assert over.aggregate_ready(1.0, 0, NOTHING) == []
+    assert over.tick(1e9) == over.answer(1.0, COMPUTED) == over.answer(1.0, encoded(3)) == []
+    assert over.answer(1.0, AGGREGATED) == []
     header = message(1, MessageKind.PART, PartHeader(0, STATE).encode(), run=swarm.rules.run)
     assert over.accept_part(PEERS[1], header, Partition(RULES.dimension, 3, RULES.wire).length(0)) is None
 
@@ -375,7 +347,8 @@ def test_no_part_leaves_before_every_commitment_is_here() -> None:
     swarm = Swarm(4, steps=1)
     begun = Session(RULES, KEYS[0], Behaviour())
     begun.begin(0.0, swarm.genesis, STATE)
-    own = begun.parts_ready(0.0, 0, *parts_of_zeros(4))
+    begun.answer(0.0, COMPUTED)
+    own = begun.answer(0.0, encoded(4))
     (send,) = own
     assert isinstance(send, Send)
     mine = Commit.decode(Envelope.decode(send.data).body)

@@ -53,8 +53,8 @@ def test_two_messages_of_one_kind_convict(kind: MessageKind, one: bytes, other: 
 @pytest.mark.parametrize(
     "kind, body",
     [
-        (MessageKind.COMMIT, Commit(ATTEMPT.context, D, D, (D, D), D, b"", ()).encode()),
-        (MessageKind.COMMIT, Commit(ATTEMPT.context, D, D, FILL, D, D, ()).encode()),
+        (MessageKind.COMMIT, Commit(ATTEMPT.seats.attempt_id, D, D, (D, D), D, b"", ()).encode()),
+        (MessageKind.COMMIT, Commit(ATTEMPT.seats.attempt_id, D, D, FILL, D, D, ()).encode()),
         (MessageKind.COMMIT, b"no commit"),
         (MessageKind.AGGREGATE, b"no aggregate"),
         (MessageKind.REVEAL, b"no reveal"),
@@ -70,8 +70,8 @@ def test_a_signed_message_of_a_wrong_form_convicts(kind: MessageKind, body: byte
 
 
 def test_a_share_that_is_not_the_one_committed_to_convicts() -> None:
-    sealed = share_commitment(PEERS[2], ATTEMPT.context, D, E)
-    promise = signed(2, MessageKind.COMMIT, Commit(ATTEMPT.context, D, D, (D,) * 5, sealed, b"", ()).encode())
+    sealed = share_commitment(PEERS[2], ATTEMPT.seats.attempt_id, D, E)
+    promise = signed(2, MessageKind.COMMIT, Commit(ATTEMPT.seats.attempt_id, D, D, (D,) * 5, sealed, b"", ()).encode())
     true, false = (signed(2, MessageKind.REVEAL, Reveal(share, E).encode()) for share in (D, E))
     assert convict(ATTEMPT, [promise, true]) == ()
     (ban,) = convict(ATTEMPT, [promise, false])

@@ -28,7 +28,6 @@ from tests.btard.round.settlement import (
     signed,
     who,
 )
-from tests.btard.round.swarm import RULES
 
 SHOWN = Charge(ChargeKind.FALSE_SCALARS, PEERS[1], 0)
 SUM = Charge(ChargeKind.WRONG_SUM, PEERS[1], 2)
@@ -37,7 +36,9 @@ LIE = Charge(ChargeKind.GRADIENT, PEERS[1], 0)
 
 def ballots(*cast: tuple[int, Charge, Opinion], accomplices: Sequence[int] = ()) -> Vote:
     covering = tuple(PEERS[i] for i in accomplices)
-    return Vote(ATTEMPT.context, tuple(Ballot(PEERS[by], charge, found, covering) for by, charge, found in cast))
+    return Vote(
+        ATTEMPT.seats.attempt_id, tuple(Ballot(PEERS[by], charge, found, covering) for by, charge, found in cast)
+    )
 
 
 def judged(
@@ -69,7 +70,7 @@ def test_more_than_half_must_find_guilty(kind: ChargeKind) -> None:
 
 def test_half_of_the_votes_convict_nobody() -> None:
     four = attempt_of(PEERS[:4])
-    vote = Vote(four.context, ballots((0, LIE, Opinion.GUILTY)).ballots)
+    vote = Vote(four.seats.attempt_id, ballots((0, LIE, Opinion.GUILTY)).ballots)
     said = dict.fromkeys(range(4), report(reaction=True, members=PEERS[:4]))
     said[0] = dataclasses.replace(report(members=PEERS[:4]), charge=LIE)
     resolution = settled(said, attempt=four, charges={0: LIE}, votes=dict.fromkeys((0, 2), vote))
@@ -101,7 +102,7 @@ def test_an_accuser_whose_row_convinces_nobody_is_suspended(kind: ChargeKind) ->
 def test_votes_of_peers_without_a_vote_do_not_count() -> None:
     said = dict.fromkeys(range(7), report(reaction=True, members=PEERS[:7]))
     said[0] = dataclasses.replace(report(members=PEERS[:7]), charge=LIE)
-    guilty = Vote(CROWD.context, ballots((0, LIE, Opinion.GUILTY)).ballots)
+    guilty = Vote(CROWD.seats.attempt_id, ballots((0, LIE, Opinion.GUILTY)).ballots)
     for voters in ((0, 2, 5, 6), (0, 2, 7, 8)):
         assert verdicts(settled(said, attempt=CROWD, charges={0: LIE}, votes=dict.fromkeys(voters, guilty))) == {}
     convicted = settled(said, attempt=CROWD, charges={0: LIE}, votes=dict.fromkeys((0, 2, 3), guilty))
@@ -140,7 +141,8 @@ def test_an_owner_that_had_no_say_is_not_banned_for_a_sum() -> None:
 def test_equivocation_cannot_hide_behind_another_offence() -> None:
     vote = ballots((0, SUM, Opinion.GUILTY))
     stories = [
-        signed(4, MessageKind.SCALARS, Scalars(ATTEMPT.context, (x,) * 5, (1.0,) * 5, ()).encode()) for x in (0.0, 0.1)
+        signed(4, MessageKind.SCALARS, Scalars(ATTEMPT.seats.attempt_id, (x,) * 5, (1.0,) * 5, ()).encode())
+        for x in (0.0, 0.1)
     ]
     goodbye = signed(4, MessageKind.LEAVE, Leave(LeaveReason.LOTTERY).encode())
     charged = {i: dataclasses.replace(report(), charge=SUM) if i == 0 else REACTION for i in range(5)}
@@ -219,7 +221,7 @@ def test_only_the_drawn_validator_may_charge_withheld_momentum() -> None:
     withheld = Charge(ChargeKind.WITHHELD, PEERS[1], 0)
     drawn = attempt_of(FIVE, audits=(Audit(PEERS[3], PEERS[1]),))
     assert admissible(drawn, charging((3, withheld)), ()) == {}, "this run has no momentum"
-    drawn.rules = dataclasses.replace(RULES, verification=VerificationRules(momentum=0.5))
+    drawn = attempt_of(FIVE, audits=drawn.seats.roster.audits, verification=VerificationRules(momentum=0.5))
     assert admissible(drawn, charging((0, withheld), (3, withheld)), ()) == {PEERS[3]: withheld}
     again = dataclasses.replace(withheld, part=1)
     assert admissible(drawn, charging((3, again)), ()) == {}, "the same charge in another form"

@@ -16,13 +16,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from btard.behaviour import Behaviour, Outgoing, View
-from btard.hashing import digest
+from btard.hashing import Payload, digest
 from btard.identity import Envelope, MessageKind, PeerId
 from btard.round.actions import OutcomeKind, Voided
 from btard.round.messages.accusations import Charge, ChargeKind, Opinion
 from btard.round.messages.bodies import Commit, Phase, Reveal, Scalars
 from btard.round.proof import verify
-from btard.transport.base import Payload
 from btard.transport.memory import NetworkConditions, SimulatedPeer
 from tests.btard.round.swarm import Swarm
 
@@ -101,7 +100,7 @@ peers = st.integers(0, COUNT - 1)
 
 
 class Trouble(RuleBasedStateMachine):
-    """Eight peers of whom two lie; at most one honest one dies, so that the honest keep their majority."""
+    """Eight peers of which two lie; at most one honest one dies, so that the honest keep their majority."""
 
     @initialize(seed=st.integers(0, 999))
     def begin(self, seed: int) -> None:
@@ -162,7 +161,7 @@ class Trouble(RuleBasedStateMachine):
 
     @invariant()
     def honest_peers_agree(self) -> None:
-        """Whoever finished a step finished it with the same bytes and rosters."""
+        """All that finished a step finished it with the same bytes and rosters."""
         self.swarm.check_agreement()
 
     @invariant()
@@ -188,11 +187,11 @@ class Trouble(RuleBasedStateMachine):
                 continue
             attempt = machine.attempt
             kinds = len(MessageKind)
-            assert len(attempt.signed) <= kinds * COUNT
-            assert len(attempt.in_flight) <= COUNT * COUNT * 2
-            assert len(attempt.rows) <= COUNT * COUNT
+            assert len(attempt.said.signed) <= kinds * COUNT
+            assert len(attempt.carried.in_flight) <= COUNT * COUNT * 2
+            assert len(attempt.carried.rows) <= COUNT * COUNT
             assert len(machine._intake._future) <= kinds * COUNT
-            assert len(machine._settlement._reports) <= COUNT and len(machine._settlement._votes) <= COUNT
+            assert len(machine._settlement.heard._reports) <= COUNT and len(machine._settlement.heard._votes) <= COUNT
 
     def teardown(self) -> None:
         """In the end the honest peers go on, but for those that disputes and faults cost their place."""

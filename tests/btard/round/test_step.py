@@ -7,11 +7,11 @@ import dataclasses
 import pytest
 import torch
 
-from btard.aggregation import RuleName
 from btard.identity import Envelope, MessageKind
 from btard.round.actions import OutcomeKind, Send
-from btard.round.vectors.partition import WireType
+from btard.tensors import bytes_of
 from btard.transport.memory import NetworkConditions, SimulatedPeer
+from btard.vocabulary import WireType
 from tests.btard.round.swarm import RULES, Swarm, one_liar, voids
 
 
@@ -26,8 +26,8 @@ def test_honest_peers_finish_with_the_same_bytes(count: int) -> None:
 
 
 def test_the_aggregate_is_the_rule_applied_to_each_part() -> None:
-    swarm = Swarm(4, steps=1, rule=RuleName.MEAN).run()
-    honest = [peer.gradient(swarm.genesis.batch_seed(peer.peer_id), torch.zeros(40)) for peer in swarm.peers]
+    swarm = Swarm(4, steps=1, rule="mean").run()
+    honest = [peer.trainer.gradient(swarm.genesis.batch_seed(peer.peer_id), torch.zeros(40)) for peer in swarm.peers]
     assert torch.allclose(-swarm.peers[0].parameters, torch.stack(honest).mean(0), atol=1e-6)
 
 
@@ -97,7 +97,7 @@ def test_a_partition_lets_only_the_majority_go_on() -> None:
 
 def test_peers_on_another_state_step_out() -> None:
     swarm = Swarm(5, steps=2)
-    swarm.peers[3].parameters = torch.ones(RULES.dimension)
+    swarm.peers[3].take_over(bytes(bytes_of(torch.ones(RULES.dimension))), 0)
     swarm.run()
     stopped = swarm.peers[3].stopped
     assert stopped is not None and stopped.kind is OutcomeKind.OUT_OF_SYNC
@@ -130,13 +130,13 @@ def test_a_seed_replays_exactly() -> None:
 class DiesWhileSigning(SimulatedPeer):
     """Dies in the middle of the broadcast of its digest: one member gets it, the others do not."""
 
-    def _perform(self, actions) -> None:  # type: ignore[no-untyped-def]
+    def perform(self, actions) -> None:  # type: ignore[no-untyped-def]
         for action in actions:
             if isinstance(action, Send) and Envelope.decode(action.data).kind is MessageKind.DIGEST:
-                super()._perform([Send(action.peers[:1], action.data)])
+                super().perform([Send(action.peers[:1], action.data)])
                 self.crash()
                 return
-            super()._perform([action])
+            super().perform([action])
 
 
 @pytest.mark.parametrize("count", [3, 4, 7])

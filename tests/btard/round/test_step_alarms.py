@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
 from functools import partial
 
 import pytest
 
+from btard.behaviour import Behaviour, LeaveReason
 from btard.identity import Envelope, MessageKind, PeerId
-from btard.round.actions import Send
+from btard.round.actions import Action, ComputeGradient, EncodeParts, Send
 from btard.round.messages.accusations import Fault, Report
 from btard.round.messages.bodies import Phase
+from btard.round.rules import VerificationRules
 from btard.transport.memory import SimulatedPeer
-from tests.btard.round.swarm import one_liar
+from tests.btard.round.swarm import RULES, Swarm, one_liar
 
 
 class FalseAlarm(SimulatedPeer):
@@ -25,7 +29,7 @@ class FalseAlarm(SimulatedPeer):
         body = Report(Phase.COMMIT, False, roster.members, complaints, None, ()).encode()
         envelope = Envelope.sign(self.key, run=self.rules.run, step=roster.step, kind=MessageKind.REPORT, body=body)
         others = tuple(peer for peer in roster.members if peer != self.peer_id)
-        self._perform([Send(others, envelope.encode())])
+        self.perform([Send(others, envelope.encode())])
 
 
 @pytest.mark.parametrize("accuses", [False, True])
@@ -65,7 +69,7 @@ class Sulker(SimulatedPeer):
             self.network.at(self.network.now + 30.0 * attempt, partial(self._sulk, others, envelope.encode()))
 
     def _sulk(self, others: tuple[PeerId, ...], data: bytes) -> None:
-        self._perform([Send(others, data)])
+        self.perform([Send(others, data)])
 
 
 @pytest.mark.parametrize("reason", ["none", "itself", "garbage"])
@@ -82,3 +86,34 @@ def test_reports_without_a_reason_cannot_halt_the_swarm(reason: str) -> None:
     for peer in swarm.honest:
         assert len(peer.finished()) == 2
         assert set(peer.finished()[-1].roster.members) == {other.peer_id for other in swarm.honest}
+
+
+class Asked(SimulatedPeer):
+    """Keeps what it is asked to compute and to encode."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.tasks: list[Action] = []
+
+    def perform(self, actions: Sequence[Action]) -> None:
+        self.tasks += [action for action in actions if isinstance(action, ComputeGradient | EncodeParts)]
+        super().perform(actions)
+
+
+@pytest.mark.parametrize("seconds, attempts", [(0.1, [0, 1]), (10.0, [1])], ids=["before", "after"])
+def test_a_vector_is_computed_once_for_all_attempts_of_a_step(seconds: float, attempts: list[int]) -> None:
+    """The vector is there before the first attempt fails, or after that."""
+    rules = dataclasses.replace(RULES, verification=VerificationRules())
+    swarm = Swarm(7, steps=1, behaviours={3: Behaviour()}, peer_type=Asked, rules=rules)
+    for peer in swarm.peers:
+        peer.compute_seconds = seconds
+    leaver = swarm.peers[3]
+    leaver.compute_seconds = 100.0
+    swarm.network.at(0.5, lambda: leaver.leave(LeaveReason.SHUTDOWN))
+    swarm.run().check_agreement()
+    for peer in swarm.honest:
+        assert isinstance(peer, Asked) and [result.attempt for result in peer.finished()] == [1]
+        assert [task for task in peer.tasks if isinstance(task, ComputeGradient)] == [ComputeGradient(swarm.genesis)]
+        encoded = [task for task in peer.tasks if isinstance(task, EncodeParts)]
+        assert [task.attempt for task in encoded] == attempts
+        assert len({task.vector.data_ptr() for task in encoded}) == 1

@@ -7,16 +7,14 @@ import dataclasses
 import pytest
 import torch
 
-from btard.aggregation import RuleName
 from btard.behaviour import Behaviour, LeaveReason, View
-from btard.hashing import digest
+from btard.hashing import Payload, digest
 from btard.identity import Envelope, IdentityKey, MessageKind, PeerId
 from btard.round.actions import Send
 from btard.round.evidence.evidence import Offence
 from btard.round.messages.bodies import Commit, PartHeader
 from btard.round.proof import Unproven, verify
 from btard.round.rules import Eliminate, VerificationRules
-from btard.transport.base import Payload
 from btard.transport.memory import SimulatedPeer
 from tests.btard.round.swarm import RULES, Swarm, keys, one_liar, suspended, verdicts, voids
 
@@ -95,12 +93,12 @@ class Withholder(SimulatedPeer):
 
     victim: PeerId
 
-    def _send_part(self, receiver: PeerId, header: Envelope, payload: Payload) -> None:
+    def send_part(self, receiver: PeerId, header: Envelope, payload: Payload) -> None:
         machine = self.session.machine
         assert machine is not None
         owned = header.kind is MessageKind.PART and PartHeader.decode(header.body).part
-        if header.author != self.peer_id or owned != machine.attempt.part_of.get(self.victim):
-            super()._send_part(receiver, header, payload)
+        if header.author != self.peer_id or owned != machine.attempt.seats.part_of.get(self.victim):
+            super().send_part(receiver, header, payload)
 
 
 @pytest.mark.parametrize("mode", list(Eliminate))
@@ -130,7 +128,7 @@ def test_a_refused_part_costs_its_victim_too_in_paper_mode(mode: Eliminate) -> N
 
 
 def test_rows_that_are_not_finite_ban_their_sender_by_arithmetic() -> None:
-    swarm = Swarm(5, steps=2, behaviours={2: NotANumber()}, rule=RuleName.MEAN).run()
+    swarm = Swarm(5, steps=2, behaviours={2: NotANumber()}, rule="mean").run()
     swarm.check_agreement()
     liar = swarm.peers[2].peer_id
     for peer in swarm.honest:
@@ -146,8 +144,8 @@ class TwoFaced(SimulatedPeer):
 
     kind = MessageKind.COMMIT
 
-    def _perform(self, actions) -> None:  # type: ignore[no-untyped-def]
-        super()._perform([part for action in actions for part in self._split(action)])
+    def perform(self, actions) -> None:  # type: ignore[no-untyped-def]
+        super().perform([part for action in actions for part in self._split(action)])
 
     def _split(self, action):  # type: ignore[no-untyped-def]
         if not isinstance(action, Send):

@@ -1,4 +1,4 @@
-"""One step under the simulated network: who leaves and who enters."""
+"""One step under the simulated network: members that leave and enter."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 from btard.behaviour import Behaviour, LeaveReason
 from btard.identity import Envelope, IdentityKey, MessageKind, PeerId
 from btard.round.messages.bodies import MAX_CANDIDATES
+from btard.tensors import bytes_of
 from btard.transport.memory import SimulatedPeer
 from tests.btard.round.swarm import Swarm, one_of, voids
 
@@ -78,7 +79,7 @@ def test_newcomers_enter_when_most_would_admit_them() -> None:
     newcomer, crowd = swarm.peers[-1], swarm.peers[:-1]
     roster = crowd[0].finished()[0].roster
     assert newcomer.peer_id in roster.members
-    newcomer.parameters = crowd[0].parameters.clone()
+    newcomer.take_over(bytes(bytes_of(crowd[0].parameters)), roster.step)
     newcomer.begin(roster)
     swarm.network.run()
     swarm.check_agreement()
@@ -123,7 +124,7 @@ def test_a_newcomer_that_loads_late_misses_no_commitment() -> None:
     first = crowd[0].finished()[0]
 
     def enter() -> None:
-        newcomer.parameters = crowd[0].parameters.clone()
+        newcomer.take_over(bytes(bytes_of(crowd[0].parameters)), first.roster.step)
         newcomer.begin(first.roster)
 
     swarm.network.at(swarm.network.now + 5.0, enter)

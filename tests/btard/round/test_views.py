@@ -24,7 +24,7 @@ class Mute(Behaviour):
 
 
 class Hidden(Behaviour):
-    """Reports to its colluder alone: who hears of it goes on with it, others without."""
+    """Reports to its colluder alone: peers that hear of it go on with it, others without."""
 
     def __init__(self, box: list[Envelope]) -> None:
         self._box = box
@@ -86,7 +86,7 @@ class OtherView(Behaviour):
         from btard.round.messages.bodies import Commit
 
         commit = Commit.decode(envelope.body)
-        return [Outgoing(sign(replace(commit, context=bytes(32)).encode()).encode())]
+        return [Outgoing(sign(replace(commit, attempt_id=bytes(32)).encode()).encode())]
 
 
 def test_a_peer_that_always_claims_another_view_is_left_out() -> None:

@@ -12,6 +12,7 @@ import torch
 from btard.identity import PeerId
 from btard.round.rules import StepRules
 from btard.transport.memory import Network, NetworkConditions, SimulatedPeer
+from btard.transport.vector_trainer import VectorTrainer
 from tests.btard.round.swarm import RULES, Swarm, seeded_gradient
 
 
@@ -81,13 +82,13 @@ class Twin(SimulatedPeer):
 
     network: TwinNetwork
 
-    def _perform(self, actions) -> None:  # type: ignore[no-untyped-def]
+    def perform(self, actions) -> None:  # type: ignore[no-untyped-def]
         with _SenderOnly(self):
-            super()._perform(actions)
+            super().perform(actions)
 
 
 class _SenderOnly:
-    """While a twin acts, its network delivers only to those who hear of this instance."""
+    """While a twin acts, its network delivers only to those that hear of this instance."""
 
     def __init__(self, twin: Twin) -> None:
         self.twin, self.network = twin, twin.network
@@ -136,9 +137,8 @@ class TwinSwarm(Swarm):
             peer.network = self.network
             self.network.peers[peer.peer_id] = peer
         for gradient in (seeded_gradient, rounded):
-            twin = Twin(
-                self.network, first.key, first.rules, gradient, torch.zeros(rules.dimension), last_step=first.last_step
-            )
+            trainer = VectorTrainer(gradient, torch.zeros(rules.dimension), momentum=rules.verification.momentum)
+            twin = Twin(self.network, first.key, first.rules, trainer, last_step=first.last_step)
             self.network.instances.append(twin)
         self.peers[position] = self.network.instances[0]
         self.network.order = self.genesis.members

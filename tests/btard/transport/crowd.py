@@ -12,18 +12,20 @@ from functools import partial
 
 import torch
 
-from btard.aggregation import RuleName
 from btard.behaviour import Behaviour
-from btard.hashing import digest
+from btard.executor import Executor
+from btard.hashing import Payload, digest
 from btard.identity import IdentityKey, PeerId
 from btard.round.actions import Finished, Stopped, Voided
 from btard.round.attempt.attempt import Attempt
 from btard.round.roster import Roster, first_randomness
 from btard.round.rules import AggregationRules, StepRules
 from btard.round.session import Session
-from btard.round.vectors.work import Link
-from btard.transport.base import Payload
-from btard.transport.driver import Contribution, SessionDriver
+from btard.round.work.examination import Finding
+from btard.trainer import Contribution
+from btard.transport.driver import SessionDriver, in_worker
+from btard.transport.vector_trainer import VectorTrainer
+from btard.vectors.momentum import Link
 from tests.btard.round.swarm import RULES
 
 STATE = digest(b"state")
@@ -60,6 +62,44 @@ class LoopTransport:
             asyncio.get_running_loop().call_soon(lambda: arrive(self.inboxes[peer]))
 
 
+Contributing = Callable[[], Awaitable[Contribution]]
+
+
+class CrowdExecutor(Executor):
+    """What a peer of a crowd computes is given, and so is what others had to."""
+
+    contributing: Contributing
+
+    def __init__(self, crowd: Crowd, me: PeerId) -> None:
+        trainer = VectorTrainer(lambda seed, parameters: parameters, torch.empty(0))
+        super().__init__(crowd.rules, me, Behaviour(), trainer, nobody_shows_any, in_worker(crowd.worker))
+        self.crowd = crowd
+
+    async def contribution(self, roster: Roster) -> Contribution:
+        return await self.contributing()
+
+    async def required(self, record: Attempt, target: PeerId, link: Link | None) -> torch.Tensor | None:
+        return await self.crowd.recompute(record, target, link)
+
+
+async def nobody_shows_any(peer: PeerId, step: int) -> None:
+    return None
+
+
+@dataclass
+class Watcher:
+    """Keeps what it is told."""
+
+    voided: list[Voided]
+    examined: list[tuple[int, PeerId, Finding]]
+
+    def on_voided(self, event: Voided) -> None:
+        self.voided.append(event)
+
+    def on_examined(self, step: int, target: PeerId, finding: Finding) -> None:
+        self.examined.append((step, target, finding))
+
+
 @dataclass
 class Crowd:
     """Peers in one event loop, with one worker thread for all."""
@@ -71,23 +111,25 @@ class Crowd:
     drivers: dict[PeerId, SessionDriver] = field(default_factory=dict)
     voided: dict[PeerId, list[Voided]] = field(default_factory=dict)
     charged: dict[PeerId, Counter[PeerId]] = field(default_factory=dict)
+    executors: dict[PeerId, CrowdExecutor] = field(default_factory=dict)
+    examined: list[tuple[int, PeerId, Finding]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.recomputed: list[PeerId] = []
         members = tuple(key.peer_id for key in self.keys)
         self.roster = Roster(0, members, frozenset(), first_randomness(0, 0))
-        aggregation = AggregationRules(RuleName.MEAN, 1.0, len(members))
+        aggregation = AggregationRules("mean", 1.0, len(members))
         self.rules = dataclasses.replace(self.rules, aggregation=aggregation)
         for key in self.keys:
-            self.drivers[key.peer_id] = SessionDriver(
+            peer = key.peer_id
+            self.executors[peer] = CrowdExecutor(self, peer)
+            driver = self.drivers[peer] = SessionDriver(
                 Session(self.rules, key, Behaviour()),
-                LoopTransport(key.peer_id, self.drivers, lambda *ends: self.lost(*ends)),
-                self.rules,
-                self.recompute,
-                self.worker,
-                self.voided.setdefault(key.peer_id, []).append,
-                charge=partial(self._charge, self.charged.setdefault(key.peer_id, Counter())),
+                LoopTransport(peer, self.drivers, lambda *ends: self.lost(*ends)),
+                self.executors[peer],
+                charge=partial(self._charge, self.charged.setdefault(peer, Counter())),
             )
+            driver.attach(Watcher(self.voided.setdefault(peer, []), self.examined))
 
     def _charge(self, charged: Counter[PeerId], peer: PeerId, seconds: float) -> None:
         assert seconds >= 0
@@ -103,20 +145,17 @@ class Crowd:
 
     async def recompute(self, record: Attempt, target: PeerId, link: Link | None) -> torch.Tensor | None:
         self.recomputed.append(target)
-        return self.gradient(target, record.roster)
+        return self.gradient(target, record.seats.roster)
+
+    async def run(self, peer: PeerId, roster: Roster, contributing: Contributing | None = None) -> Finished | Stopped:
+        """Let one peer take a step, with its own gradient or in another way."""
+        made = contributing or ready(self.gradient(peer, roster), self.momentum)
+        self.executors[peer].contributing = made
+        return await self.drivers[peer].run_step(roster, STATE)
 
     async def step(self, roster: Roster, *absent: PeerId) -> list[Finished | Stopped]:
         async with asyncio.timeout(20):
-            return await asyncio.gather(
-                *(
-                    self.drivers[peer].run_step(roster, STATE, ready(self.gradient(peer, roster), self.momentum))
-                    for peer in roster.members
-                    if peer not in absent
-                )
-            )
-
-
-Contributing = Callable[[], Awaitable[Contribution]]
+            return await asyncio.gather(*(self.run(peer, roster) for peer in roster.members if peer not in absent))
 
 
 def ready(vector: torch.Tensor, momentum: bytes = b"") -> Contributing:

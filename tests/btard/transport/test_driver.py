@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from btard.behaviour import LeaveReason
+from btard.executor import Withheld
 from btard.hashing import digest
 from btard.identity import Envelope, MessageKind, PeerId
 from btard.round.actions import Finished, OutcomeKind, Send, Stopped, Voided
@@ -19,14 +20,13 @@ from btard.round.evidence.evidence import Offence
 from btard.round.proof import verify
 from btard.round.roster import Roster
 from btard.round.rules import VerificationRules
-from btard.round.vectors.partition import from_wire
-from btard.round.vectors.work import Link
-from btard.transport.driver import Contribution, Withheld
+from btard.trainer import Contribution
+from btard.vectors.momentum import Link
+from btard.vectors.partition import from_wire
 from tests.btard.round.swarm import RULES, keys
 from tests.btard.transport.crowd import (
     HASTY,
     PATIENT,
-    STATE,
     Contributing,
     Crowd,
     LoopTransport,
@@ -66,10 +66,9 @@ async def test_a_false_vector_is_found_over_a_real_loop(worker: ThreadPoolExecut
     crowd.gradient = lambda peer, roster: -3 - honest(peer, roster) if peer == liar else honest(peer, roster)  # type: ignore[method-assign]
 
     async def recompute(record: Attempt, target: PeerId, link: Link | None) -> torch.Tensor | None:
-        return honest(target, record.roster)
+        return honest(target, record.seats.roster)
 
-    for driver in crowd.drivers.values():
-        driver._recompute = recompute
+    recomputing(crowd, recompute)
     roster, outcomes = crowd.roster, []
     while liar in roster.members and roster.step < 40:
         outcomes = [outcome for outcome in await crowd.step(roster) if isinstance(outcome, Finished)]
@@ -85,8 +84,7 @@ Recomputed = Callable[[Attempt, PeerId, Link | None], Awaitable[torch.Tensor | N
 
 def recomputing(crowd: Crowd, recompute: Recomputed) -> None:
     """Let all peers recompute in this way."""
-    for driver in crowd.drivers.values():
-        driver._recompute = recompute
+    crowd.recompute = recompute  # type: ignore[method-assign]
 
 
 async def steps_until_validated(crowd: Crowd, target: PeerId) -> list[list[Voided]]:
@@ -110,17 +108,15 @@ async def test_a_validator_computes_nothing_of_its_own(worker: ThreadPoolExecuto
         def contribution(peer: PeerId, at: Roster, computed: list[PeerId] = computed) -> Contributing:
             async def compute() -> Contribution:
                 computed.append(peer)
-                return Contribution(crowd.gradient(peer, at))
+                return Contribution(crowd.gradient(peer, at), b"")
 
             return compute
 
         crowd.recomputed.clear()
         async with asyncio.timeout(20):
-            outcomes = await asyncio.gather(
-                *(crowd.drivers[p].run_step(roster, STATE, contribution(p, roster)) for p in roster.members)
-            )
+            outcomes = await asyncio.gather(*(crowd.run(p, roster, contribution(p, roster)) for p in roster.members))
         assert sorted(computed) == [peer for peer in roster.members if peer not in roster.validators]
-        assert sorted(crowd.recomputed) == sorted(roster.validators.values()), "once is enough for who is believed"
+        assert sorted(crowd.recomputed) == sorted(roster.validators.values()), "no finding is computed twice"
         roster = finished(outcomes[0]).roster
     assert len(roster.validators) == 1
 
@@ -133,7 +129,7 @@ async def test_what_cannot_be_reproduced_is_no_accusation(worker: ThreadPoolExec
 
     async def recompute(record: Attempt, peer: PeerId, link: Link | None) -> torch.Tensor | None:
         looks.append(peer)
-        right = crowd.gradient(peer, record.roster)
+        right = crowd.gradient(peer, record.seats.roster)
         return -3 - right if looks.count(peer) % 2 else right
 
     recomputing(crowd, recompute)
@@ -167,7 +163,7 @@ async def test_a_peer_that_withholds_momentum_is_left_out_not_banned(worker: Thr
         links.setdefault(peer, []).append(link)
         if peer == target:
             raise Withheld
-        return crowd.gradient(peer, record.roster)
+        return crowd.gradient(peer, record.seats.roster)
 
     recomputing(crowd, recompute)
     voids = await steps_until_validated(crowd, target)
@@ -186,14 +182,14 @@ async def test_a_gradient_that_fails_ends_the_step_with_its_error(worker: Thread
 
     with pytest.raises(RuntimeError, match="out of memory"):
         async with asyncio.timeout(5):
-            await crowd.drivers[crowd.keys[0].peer_id].run_step(crowd.roster, STATE, fails)
+            await crowd.run(crowd.keys[0].peer_id, crowd.roster, fails)
 
 
 async def test_a_gradient_that_cannot_be_encoded_ends_the_step(worker: ThreadPoolExecutor) -> None:
     crowd = Crowd(keys(2), worker)
     with pytest.raises(AttributeError):
         async with asyncio.timeout(5):
-            await crowd.drivers[crowd.keys[0].peer_id].run_step(crowd.roster, STATE, ready("no tensor"))  # type: ignore[arg-type]
+            await crowd.run(crowd.keys[0].peer_id, crowd.roster, ready("no tensor"))  # type: ignore[arg-type]
 
 
 async def test_a_peer_that_never_answers_is_suspended_at_the_deadline(worker: ThreadPoolExecutor) -> None:
@@ -212,11 +208,8 @@ async def test_a_gradient_that_takes_too_long_is_cancelled(worker: ThreadPoolExe
     crowd = Crowd(keys(4), worker, HASTY)
     slow, *rest = crowd.keys
     outcomes = await asyncio.gather(
-        crowd.drivers[slow.peer_id].run_step(crowd.roster, STATE, never),
-        *(
-            crowd.drivers[key.peer_id].run_step(crowd.roster, STATE, ready(crowd.gradient(key.peer_id, crowd.roster)))
-            for key in rest
-        ),
+        crowd.run(slow.peer_id, crowd.roster, never),
+        *(crowd.run(key.peer_id, crowd.roster, ready(crowd.gradient(key.peer_id, crowd.roster))) for key in rest),
     )
     assert isinstance(outcomes[0], Stopped) and outcomes[0].kind is OutcomeKind.SUSPENDED
     assert all(slow.peer_id not in finished(outcome).roster.members for outcome in outcomes[1:])
@@ -264,7 +257,7 @@ async def test_a_goodbye_spares_the_others_the_wait(worker: ThreadPoolExecutor) 
 async def test_a_cancelled_step_leaves_no_task_behind(worker: ThreadPoolExecutor) -> None:
     crowd = Crowd(keys(2), worker)
     before = asyncio.all_tasks()
-    step = asyncio.ensure_future(crowd.drivers[crowd.keys[0].peer_id].run_step(crowd.roster, STATE, never))
+    step = asyncio.ensure_future(crowd.run(crowd.keys[0].peer_id, crowd.roster, never))
     await asyncio.sleep(0)
     step.cancel()
     with pytest.raises(asyncio.CancelledError):

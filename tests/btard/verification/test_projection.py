@@ -6,9 +6,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from btard.round.vectors.partition import Partition, WireType
-from btard.verification import Measure, Projection, measure_tolerance, norm_tolerance, projection_of
-from btard.verification.projection import CHUNK
+from btard.vectors.partition import Partition
+from btard.verification.projection import CHUNK, Measure, Projection, projection_of
+from btard.verification.scalars import measure_tolerance, norm_tolerance
+from btard.vocabulary import WireType
 
 FLOAT32_MAX = float(torch.finfo(torch.float32).max)
 SEED = bytes(range(32))

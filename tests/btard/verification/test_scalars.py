@@ -6,11 +6,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from btard.aggregation import centered_clip, get_rule
-from btard.round.vectors.partition import Partition, WireType, from_wire, to_wire
-from btard.verification import (
-    Measure,
-    Projection,
+from btard.aggregation import centered_clip
+from btard.aggregation.mean import Mean
+from btard.vectors.partition import Partition, dtype_of, from_wire, to_wire
+from btard.verification.projection import Measure, Projection
+from btard.verification.scalars import (
     aggregate_error,
     clipped,
     measure_tolerance,
@@ -20,6 +20,7 @@ from btard.verification import (
     sum_tolerance,
     within_bound,
 )
+from btard.vocabulary import WireType
 
 LONGEST = 1e39
 SIZES = (1, 2, 3, 17, 100, 1000, 4097, 20_000)
@@ -89,7 +90,7 @@ def test_a_long_honest_aggregate_passes(attack: str) -> None:
 def test_an_honest_mean_passes(wire: WireType) -> None:
     for seed in range(20):
         rows = column("offset", 9, 500, seed, 1.0, wire)
-        value = through(get_rule("mean").aggregate(rows, tau=1.0).value, wire)
+        value = through(Mean().aggregate(rows, n_byzantine=0).value, wire)
         total, tolerance = judged(rows, value, math.inf, wire, 0.0)
         assert total <= tolerance
 
@@ -132,7 +133,7 @@ def test_wire_errors_are_within_their_bound() -> None:
 
 @pytest.mark.parametrize("wire", [WireType.FLOAT16, WireType.BFLOAT16])
 def test_the_constants_are_the_unit_roundoffs(wire: WireType) -> None:
-    roundoff = torch.finfo(wire.dtype).eps / 2
+    roundoff = torch.finfo(dtype_of(wire)).eps / 2
     just_above_the_middle = torch.tensor([1 + roundoff])
     assert float((just_above_the_middle - through(just_above_the_middle, wire)).abs()) == roundoff
     assert aggregate_error(1.0, 0, wire) == pytest.approx(roundoff, rel=0.01)

@@ -12,20 +12,21 @@ from pathlib import Path
 import pytest
 
 from btard.coordinator.dashboard.service import Dashboard
+from tests.swarm.events.lines import coordinator_line
 
 EVIDENCE = "7-12D3KooWBBB.json"
 EVENTS = [
-    {"event": "started", "time": 1.0, "rules": "ab"},
-    {"event": "genesis", "time": 2.0, "step": 0, "members": ["12D3KooWAAA", "12D3KooWBBB"]},
-    {
-        "event": "verified",
-        "time": 3.0,
-        "peer": "12D3KooWBBB",
-        "step": 7,
-        "words": "lied <script>",
-        "basis": "by its own signatures",
-        "evidence": f"bans/{EVIDENCE}",
-    },
+    coordinator_line("started", time=1.0, rules="ab"),
+    coordinator_line("genesis", time=2.0, step=0, members=["12D3KooWAAA", "12D3KooWBBB"]),
+    coordinator_line(
+        "verified",
+        time=3.0,
+        peer="12D3KooWBBB",
+        step=7,
+        words="lied <script>",
+        basis="by its own signatures",
+        evidence=f"bans/{EVIDENCE}",
+    ),
 ]
 
 
@@ -78,10 +79,10 @@ class Page:
         assert await reader.readuntil(b"\n\n") == b"retry: 2000\n\n"
         return reader, writer
 
-    def tell(self, **event: object) -> None:
+    def tell(self, event: str, **fields: object) -> None:
         """Write an event into the run's log."""
         with (self.directory / "events.jsonl").open("a") as file:
-            file.write(json.dumps(event) + "\n")
+            file.write(json.dumps(coordinator_line(event, **fields)) + "\n")
 
 
 async def message(reader: asyncio.StreamReader) -> tuple[str, dict[str, object]]:

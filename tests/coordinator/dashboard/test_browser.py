@@ -17,6 +17,7 @@ import pytest
 
 from btard.cli.verdict import main as verdict
 from tests.deploy.standins import ROOT, environment
+from tests.swarm.events.lines import coordinator_line
 
 playwright = pytest.importorskip("playwright.sync_api", reason="the package playwright is not installed")
 expect = playwright.expect
@@ -195,8 +196,8 @@ def check_panels(page: Any) -> None:
 
 def test_that_nobody_is_validated_stands_on_the_page(browser: Any, tmp_path: Path) -> None:
     words = "nobody is validated: 3 voters, 4 are needed"
-    begun = {"time": 1.0, "event": "genesis", "step": 0, "members": ["A", "B", "C"]}
-    events = [begun, {"time": 2.0, "event": "unvalidated", "step": 4, "words": words}]
+    begun = coordinator_line("genesis", step=0, members=["A", "B", "C"])
+    events = [begun, coordinator_line("unvalidated", time=2.0, step=4, words=words)]
     (tmp_path / "manifest.json").write_text("{}")
     (tmp_path / "events.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events))
     with replayed(tmp_path) as url:

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from btard.coordinator.dashboard import model as module
 from btard.coordinator.dashboard.model import MAX_ROWS, RunModel
-from btard.coordinator.events import CoordinatorEvent
+from btard.swarm.events.reading import parse_coordinator
 from btard.transport.stages import Stage
+from tests.swarm.events.lines import COORDINATOR_LINES, coordinator_event, coordinator_line
 
 A, B, C = "12D3KooWAAA", "12D3KooWBBB", "12D3KooWCCC"
 
@@ -19,8 +20,12 @@ A, B, C = "12D3KooWAAA", "12D3KooWBBB", "12D3KooWCCC"
 def fed(*events: dict[str, Any]) -> RunModel:
     model = RunModel()
     for number, event in enumerate(events):
-        model.feed_event({"time": float(number), **event})
+        feed(model, {"time": float(number), **event})
     return model
+
+
+def feed(model: RunModel, event: dict[str, Any]) -> None:
+    model.feed_event(coordinator_event(**event))
 
 
 def states(model: RunModel) -> dict[str, str]:
@@ -48,9 +53,9 @@ VERIFIED = {
 def test_a_run_begins() -> None:
     model = fed(STARTED)
     assert view(model)["run"]["state"] == "waiting"
-    model.feed_event({"event": "welcomed", "peer": A})
+    feed(model, {"event": "welcomed", "peer": A})
     assert states(model) == {A: "waiting"}
-    model.feed_event(GENESIS)
+    feed(model, GENESIS)
     assert states(model) == {A: "member", B: "member", C: "member"}
     assert view(model)["run"]["alive"] == 3 and view(model)["run"]["state"] == "running"
 
@@ -59,8 +64,8 @@ def test_a_ban_is_told_with_its_words_as_soon_as_it_is_verified() -> None:
     model = fed(STARTED, GENESIS, {"event": "banned", "peer": B, "step": 9})
     (ban,) = view(model)["bans"]
     assert (ban["peer"], ban["step"], ban["proven"], ban["evidence"]) == (B, 9, None, None)
-    model.feed_event({"event": "roster", "step": 9, "members": [A, C]})
-    model.feed_event(VERIFIED)
+    feed(model, {"event": "roster", "step": 9, "members": [A, C]})
+    feed(model, VERIFIED)
     (ban,) = view(model)["bans"]
     assert ban["proven"] and ban["step"] == 7 and ban["words"] == VERIFIED["words"] and ban["evidence"] == "step-7.json"
     assert states(model)[B] == "banned" and model.evidence("step-7.json") and not model.evidence("other.json")
@@ -80,7 +85,7 @@ def test_a_banned_peer_stays_banned() -> None:
 def test_a_peer_that_leaves_may_come_back() -> None:
     model = fed(GENESIS, {"event": "left", "peer": C, "step": 4})
     assert states(model)[C] == "left"
-    model.feed_event({"event": "joined", "peer": C, "step": 6})
+    feed(model, {"event": "joined", "peer": C, "step": 6})
     assert states(model)[C] == "member"
 
 
@@ -147,7 +152,7 @@ def test_that_nobody_is_validated_is_shown_until_it_is_over() -> None:
     words = "nobody is validated: 3 voters, 4 are needed"
     begun = fed(STARTED, GENESIS, {"event": "unvalidated", "step": 4, "words": words + "\x1b"})
     assert view(begun)["run"]["unvalidated"] == {"step": 4, "words": words + "\ufffd"}
-    begun.feed_event({"event": "validated", "step": 9})
+    feed(begun, {"event": "validated", "step": 9})
     assert view(begun)["run"]["unvalidated"] is None
 
 
@@ -156,7 +161,7 @@ def test_the_end_and_silence() -> None:
     assert view(model)["run"]["state"] == "silent"
     model.feed_step({"step": 4, "alive": 3})
     assert view(model)["run"]["state"] == "running"
-    model.feed_event({"event": "finished", "step": 5, "evaluation_loss": 0.25})
+    feed(model, {"event": "finished", "step": 5, "evaluation_loss": 0.25})
     assert view(model)["run"]["state"] == "finished" and view(model)["run"]["evaluation_loss"] == 0.25
 
 
@@ -177,11 +182,11 @@ def test_everything_is_bounded() -> None:
     model = fed(GENESIS)
     for number in range(2 * MAX_ROWS + 400):
         peer = f"stranger{number}"
-        model.feed_event({"event": "welcomed", "peer": peer})
-        model.feed_event({"event": "banned", "peer": peer, "step": number})
-        model.feed_event({"event": "excluded", "peer": peer, "step": number, "reason": "r"})
-        model.feed_event({"event": "examined", "validator": peer, "peer": peer, "step": number, "found": "same"})
-        model.feed_event({"event": "checkpoint", "step": number})
+        feed(model, {"event": "welcomed", "peer": peer})
+        feed(model, {"event": "banned", "peer": peer, "step": number})
+        feed(model, {"event": "excluded", "peer": peer, "step": number, "reason": "r"})
+        feed(model, {"event": "examined", "validator": peer, "peer": peer, "step": number, "found": "same"})
+        feed(model, {"event": "checkpoint", "step": number})
     seen = view(model)
     assert len(seen["peers"]["rows"]) == module.MAX_PEERS and {A, B, C} <= {row["id"] for row in seen["peers"]["rows"]}
     assert len(seen["bans"]) == module.MAX_BANS
@@ -194,23 +199,33 @@ JSON: st.SearchStrategy[Any] = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=5,
 )
-FIELDS = (
-    *("peer", "step", "members", "reason", "words", "basis", "evidence", "validator"),
-    *("found", "time", "digest", "evaluation_loss", "rules"),
-)
-EVENTS = st.fixed_dictionaries({"event": st.sampled_from([*map(str, CoordinatorEvent), "other"])}).flatmap(
-    lambda base: st.dictionaries(st.sampled_from(FIELDS), JSON | st.sampled_from([A, 3, [A, B]]), max_size=6).map(
-        lambda more: base | more
+HOSTILE = {
+    int: st.integers() | st.sampled_from([3, 2**62, 10**400]),
+    float: st.floats() | st.integers(),
+    str: st.text(max_size=5) | st.sampled_from([A, "same", "differs"]),
+    list: st.lists(st.text(max_size=3) | st.sampled_from([A, B]), max_size=3),
+}
+"""What a field of a type may hold, by an honest value of it."""
+
+
+def hostile(line: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
+    """Lines of an event, some of whose fields are others of their type, or of any."""
+    fields = {name: st.just(value) | HOSTILE.get(type(value), JSON) for name, value in line.items() if name != "event"}
+    return st.fixed_dictionaries({"event": st.just(line["event"]), **fields}).flatmap(
+        lambda like: st.dictionaries(st.sampled_from(sorted(fields)), JSON, max_size=1).map(lambda more: like | more)
     )
-)
+
+
+EVENTS = st.sampled_from(sorted(COORDINATOR_LINES)).flatmap(lambda name: hostile(coordinator_line(name)))
 
 
 @settings(max_examples=200)
 @given(st.lists(EVENTS, max_size=8), JSON, JSON)
 def test_no_line_breaks_the_view(events: list[dict[str, Any]], step: Any, peer: Any) -> None:
     model = RunModel()
-    for event in events:
-        model.feed_event(event)
+    for line in events:
+        if (event := parse_coordinator(json.dumps(line).encode())) is not None:
+            model.feed_event(event)
     model.feed_step({"step": 1, "alive": step, "median_loss": peer, "loss": step, "time": peer})
     model.feed_step({"step": step})
     model.feed_peers({A: peer, B: {"stages": {"compute": step}, "version": peer, "bytes_sent": step}})

@@ -9,8 +9,8 @@ import pytest
 
 from btard.coordinator.dashboard import feed as feeds
 from btard.coordinator.dashboard import server as module
-from btard.swarm.telemetry import server as connections
-from btard.swarm.telemetry.http import MAX_HEAD
+from btard.swarm.http import server as connections
+from btard.swarm.http.messages import MAX_HEAD
 from tests.coordinator.dashboard.conftest import EVIDENCE, Serve, message
 
 TOKEN = "a-token-of-some-length"
@@ -167,7 +167,7 @@ async def test_the_token_opens_once_and_becomes_a_cookie(serve: Serve) -> None:
 
 
 async def test_a_client_that_does_not_read_does_not_block_others(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "WRITE_TIMEOUT", 0.5)
+    monkeypatch.setattr(connections, "WRITE_TIMEOUT_SECONDS", 0.5)
     async with serve(period=0.02) as page:
         ears, deaf = await page.connect()
         deaf.write(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -194,7 +194,7 @@ async def test_a_queue_that_is_full_ends_its_client() -> None:
 
 
 async def test_slow_heads_and_crowds_do_not_last(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "HEAD_TIMEOUT", 0.3)
+    monkeypatch.setattr(connections, "HEAD_TIMEOUT_SECONDS", 0.3)
     monkeypatch.setattr(connections, "MAX_CONNECTIONS", 4)
     async with serve() as page:
         idle = [await page.connect() for _ in range(9)]
@@ -223,7 +223,7 @@ async def test_streams_are_counted(serve: Serve, monkeypatch: pytest.MonkeyPatch
 
 
 async def test_idle_connections_do_not_hide_the_page(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "HEAD_TIMEOUT", 600.0)
+    monkeypatch.setattr(connections, "HEAD_TIMEOUT_SECONDS", 600.0)
     async with serve() as page:
         for number in range(3 * connections.MAX_CONNECTIONS):
             _, writer = await page.connect()
@@ -238,7 +238,7 @@ async def test_streams_that_nobody_reads_do_not_hide_the_page(serve: Serve, monk
     async with serve() as page:
         streams = [await page.listen() for _ in range(module.MAX_STREAMS)]
         assert (await page.get("/events")).status == 503
-        monkeypatch.setattr(module, "LEAST_STAY", 0.0)
+        monkeypatch.setattr(module, "LEAST_STAY_SECONDS", 0.0)
         reader, _ = await page.listen()
         assert (await message(reader))[0] == "all"
         async with asyncio.timeout(20):

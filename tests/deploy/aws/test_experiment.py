@@ -15,7 +15,6 @@ import pytest
 import yaml
 from rich.console import Console
 
-from btard.deploy.aws import bucket
 from btard.deploy.aws.backend import AwsBackend
 from btard.deploy.aws.bucket import BucketFiles, find_checkpoint, next_generation
 from btard.deploy.aws.cloud import Cloud
@@ -24,9 +23,10 @@ from btard.deploy.aws.machines import Machines
 from btard.deploy.aws.settings import AccountSettings
 from btard.deploy.experiment.plan import ExperimentFile
 from btard.errors import UserError
-from btard.tasks.training_state import CHECKPOINT_FILE
+from btard.vocabulary import CHECKPOINT_FILE
 from tests.deploy.aws.account import BUCKET, NAME, UP, Account
 from tests.deploy.standins import ROOT, eventually
+from tests.swarm.events.lines import peer_line
 
 EXPERIMENT: dict[str, Any] = {
     "name": NAME,
@@ -62,8 +62,8 @@ def put_checkpoint(run: str, generation: int) -> None:
 
 
 def put_steps(run: str, generation: int, machine: str, steps: range) -> None:
-    events: list[dict[str, Any]] = [{"event": "started", "peer": machine}]
-    events += [{"event": "step", "step": step, "loss": 2.0, "members": 3, "attacks": False} for step in steps]
+    events: list[dict[str, Any]] = [peer_line("joined", peer=machine)]
+    events += [peer_line("step", step=step, loss=2.0, members=3, attacks=False) for step in steps]
     put(run, generation, f"{machine}/events.jsonl", "".join(json.dumps(event) + "\n" for event in events))
 
 
@@ -84,6 +84,7 @@ def start(account: Account, file: Path, directory: Path) -> subprocess.Popen[str
     )
 
 
+@pytest.mark.slow
 def test_an_experiment_is_interrupted_and_gone_on_with(account: Account, tmp_path: Path) -> None:
     account.make_bucket()
     file, directory = tmp_path / "trial.yaml", tmp_path / "results"
@@ -101,7 +102,7 @@ def test_an_experiment_is_interrupted_and_gone_on_with(account: Account, tmp_pat
     second = start(account, file, directory)
     try:
         eventually(lambda: set(alive(SCRATCH)) == everybody or second.poll() is not None, "the second fleet", 120)
-        assert {machine.generation for machine in alive(SCRATCH).values()} == {1}, "else it would follow who is gone"
+        assert {machine.generation for machine in alive(SCRATCH).values()} == {1}, "else it follows lost members"
         put_steps(SCRATCH, 1, "worker-0", range(4))
         put_checkpoint(SCRATCH, 1)
         there = everybody - {"worker-2"} | {"attacker-2"}
@@ -148,10 +149,6 @@ def test_the_record_of_a_checkpoint_is_not_the_checkpoint(account: Account, tmp_
     put_checkpoint(SCRATCH, 0)
     files.fetch(0)
     assert files.has_checkpoint(4) and not files.has_checkpoint(5)
-
-
-def test_a_checkpoint_is_known_by_the_coordinators_file() -> None:
-    assert bucket.CHECKPOINT_FILE == CHECKPOINT_FILE
 
 
 def test_generations(account: Account) -> None:

@@ -16,6 +16,7 @@ from tests.deploy.aws.account import FAST, NAME, UP, Account
 from tests.deploy.standins import eventually
 
 
+@pytest.mark.slow
 def test_a_call_that_is_throttled_is_made_again(account: Account) -> None:
     account.proxy.refuse = lambda action, number: (
         "RequestLimitExceeded" if action in ("DescribeInstances", "CreateVpc") and number <= 2 else None
@@ -66,6 +67,7 @@ def test_a_refusal_while_everything_is_terminated_is_tried_again(account: Accoun
     assert (code, account.left()) == (0, []), said
 
 
+@pytest.mark.slow
 def test_what_stays_is_named(account: Account) -> None:
     account.proxy.refuse = lambda action, number: "DependencyViolation" if action == "DeleteSecurityGroup" else None
     code, said = account.run("up", *UP, "--time-limit", "0.001", "--patience", "5")

@@ -171,6 +171,7 @@ def test_a_second_launcher_takes_the_fleet_over(account: Account) -> None:
     assert account.left() == []
 
 
+@pytest.mark.slow
 def test_a_name_can_be_used_again_at_once(account: Account) -> None:
     """AWS shows machines for an hour after their end; a coordinator among them is not one that was lost now."""
     with running(account) as launcher:
@@ -197,6 +198,7 @@ def test_attack_turns_peers_and_the_launcher_keeps_it_so(account: Account) -> No
         end(launcher)
 
 
+@pytest.mark.slow
 def test_attack_from_a_checkpoint_replaces_everybody(account: Account) -> None:
     account.make_bucket()
     with running(account, *BUCKET) as launcher:
@@ -214,6 +216,7 @@ def test_attack_from_a_checkpoint_replaces_everybody(account: Account) -> None:
         end(launcher)
 
 
+@pytest.mark.slow
 def test_what_attack_refuses(account: Account) -> None:
     assert account.run("attack", "--attackers", "1", "--attack-type", "SIGN_FLIPPING", *FAST) == (
         2,
@@ -229,6 +232,7 @@ def test_what_attack_refuses(account: Account) -> None:
         end(launcher)
 
 
+@pytest.mark.slow
 def test_spot_requests_are_cancelled(account: Account) -> None:
     ec2 = account.client("ec2")
     tags = [{"ResourceType": "spot-instances-request", "Tags": [{"Key": "btard:experiment", "Value": NAME}]}]
@@ -242,6 +246,7 @@ def test_spot_requests_are_cancelled(account: Account) -> None:
     assert (code, account.left()) == (0, []), said
 
 
+@pytest.mark.slow
 def test_the_time_limit_terminates_everything(account: Account) -> None:
     code, said = account.run("up", *UP, "--time-limit", "0.001")
     assert code == 0 and "the time limit is over" in said, said

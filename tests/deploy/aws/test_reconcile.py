@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from btard.deploy.aws.fleet import DONE, HONEST, Machine, Role, State, Wanted, by_slot, chain_cost, total_cost
+from btard.deploy.aws.fleet import DONE, HONEST, Machine, MachineRole, State, Wanted, by_slot, chain_cost, total_cost
 from btard.deploy.aws.reconcile import COORDINATOR_SLOT, Decision, End, decide
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -21,7 +21,7 @@ def wanted(**changed: Any) -> Wanted:
 
 
 def machine(slot: int, minutes: float = 10, **changed: Any) -> Machine:
-    role = Role.COORDINATOR if slot == COORDINATOR_SLOT else wanted().role_of(slot)
+    role = MachineRole.COORDINATOR if slot == COORDINATOR_SLOT else wanted().role_of(slot)
     given = {
         "id": f"i-{slot}-{minutes}",
         "role": role,

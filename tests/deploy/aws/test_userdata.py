@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from btard.deploy.aws.fleet import HONEST, Role, Spec, Wanted
+from btard.deploy.aws.fleet import HONEST, MachineRole, Spec, Wanted
 from btard.deploy.aws.userdata import MOST_FAILURES, render
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -81,7 +81,7 @@ def boot(tmp_path: Path, script: str, codes: str = "0\n") -> list[str]:
 
 def test_a_coordinator_boots(tmp_path: Path) -> None:
     data = tmp_path / "data"
-    script = render(spec(), wanted(), Role.COORDINATOR, -1, now=NOW, data=str(data))
+    script = render(spec(), wanted(), MachineRole.COORDINATOR, -1, now=NOW, data=str(data))
     calls = boot(tmp_path, script)
     assert calls[0] == "shutdown -h +241" and calls[-1] == "shutdown -h now"
     (run,) = [call for call in calls if call.startswith("docker run")]
@@ -99,7 +99,7 @@ def test_a_coordinator_boots(tmp_path: Path) -> None:
 def test_an_attackers_boot_differs_only_by_its_environment(tmp_path: Path) -> None:
     scripts = [
         render(spec(), wanted(), role, 3, now=NOW, coordinator="10.77.0.4", data=str(tmp_path / "data"))
-        for role in (Role.WORKER, Role.ATTACKER)
+        for role in (MachineRole.WORKER, MachineRole.ATTACKER)
     ]
     calls = boot(tmp_path, scripts[0])
     assert any(call.startswith("docker login --username AWS") for call in calls)
@@ -128,7 +128,9 @@ def test_an_attackers_boot_differs_only_by_its_environment(tmp_path: Path) -> No
     ],
 )
 def test_only_what_may_pass_is_tried_again(tmp_path: Path, codes: str, runs: int) -> None:
-    script = render(spec(), wanted(), Role.WORKER, 0, now=NOW, coordinator="10.77.0.4", data=str(tmp_path / "data"))
+    script = render(
+        spec(), wanted(), MachineRole.WORKER, 0, now=NOW, coordinator="10.77.0.4", data=str(tmp_path / "data")
+    )
     calls = boot(tmp_path, script, codes)
     assert sum(call.startswith("docker run") for call in calls) == runs
     assert calls[-1] == "shutdown -h now"
@@ -136,7 +138,9 @@ def test_only_what_may_pass_is_tried_again(tmp_path: Path, codes: str, runs: int
 
 def test_public_addresses(tmp_path: Path) -> None:
     public = spec(addresses="public", bucket=None, wandb_secret=None, instance_profile=None)
-    script = render(public, wanted(), Role.WORKER, 0, now=NOW, coordinator="203.0.113.4", data=str(tmp_path / "data"))
+    script = render(
+        public, wanted(), MachineRole.WORKER, 0, now=NOW, coordinator="203.0.113.4", data=str(tmp_path / "data")
+    )
     calls = boot(tmp_path, script)
     (run,) = [call for call in calls if call.startswith("docker run")]
     assert "--announce /ip4/203.0.113.5/tcp/31337" in run and "awslogs" not in run
@@ -145,11 +149,11 @@ def test_public_addresses(tmp_path: Path) -> None:
 
 def test_a_checkpoint_is_fetched_before_the_coordinator_starts(tmp_path: Path) -> None:
     want = wanted(generation=2, checkpoint=950)
-    calls = boot(tmp_path, render(spec(), want, Role.COORDINATOR, -1, now=NOW, data=str(tmp_path / "data")))
+    calls = boot(tmp_path, render(spec(), want, MachineRole.COORDINATOR, -1, now=NOW, data=str(tmp_path / "data")))
     source = "s3://results/it's a trial/generation-1/coordinator/checkpoints/step-000950"
     assert f"aws s3 sync --only-show-errors {source} {tmp_path}/data/initial-state" in calls
     given = spec(initial_state="s3://elsewhere/step-004950")
-    script = render(given, wanted(), Role.COORDINATOR, -1, now=NOW)
+    script = render(given, wanted(), MachineRole.COORDINATOR, -1, now=NOW)
     assert "s3://elsewhere/step-004950" in script and "--initial-state /data/initial-state" in script
 
 
@@ -158,26 +162,28 @@ def test_a_replacing_coordinator_can_use_the_lost_ones_key(tmp_path: Path) -> No
     (data / "run").mkdir(parents=True)
     key = data / "run" / "identity.key"
     key.touch(0o644)  # as `aws s3 sync` leaves it
-    boot(tmp_path, render(spec(), wanted(), Role.COORDINATOR, -1, now=NOW, data=str(data)))
+    boot(tmp_path, render(spec(), wanted(), MachineRole.COORDINATOR, -1, now=NOW, data=str(data)))
     assert key.stat().st_mode & 0o777 == 0o600
 
 
 def test_no_secret_is_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("WANDB_API_KEY", "AWS_SECRET_ACCESS_KEY", "HF_TOKEN"):
         monkeypatch.setenv(name, "very-secret-key")
-    for role, slot in ((Role.COORDINATOR, -1), (Role.WORKER, 0), (Role.ATTACKER, 3)):
+    for role, slot in ((MachineRole.COORDINATOR, -1), (MachineRole.WORKER, 0), (MachineRole.ATTACKER, 3)):
         script = render(spec(), wanted(), role, slot, now=NOW, coordinator="10.77.0.4")
         unpacked = Spec.unpacked(script)
         text = script + ("" if unpacked is None else unpacked.model_dump_json())
         assert "very-secret-key" not in text
-        assert ("wandb/key" in script) == (role is Role.COORDINATOR), (
+        assert ("wandb/key" in script) == (role is MachineRole.COORDINATOR), (
             "only the secret's name, and only where it is used"
         )
         assert len(script) < 12_000, "user data may have 16 KB"
 
 
 def test_minutes_count_from_the_boot() -> None:
-    late = render(spec(), wanted(), Role.WORKER, 0, now=NOW + timedelta(hours=3, minutes=50), coordinator="10.77.0.4")
+    late = render(
+        spec(), wanted(), MachineRole.WORKER, 0, now=NOW + timedelta(hours=3, minutes=50), coordinator="10.77.0.4"
+    )
     assert "shutdown -h +11\n" in late
-    over = render(spec(), wanted(), Role.WORKER, 0, now=NOW + timedelta(hours=5), coordinator="10.77.0.4")
+    over = render(spec(), wanted(), MachineRole.WORKER, 0, now=NOW + timedelta(hours=5), coordinator="10.77.0.4")
     assert "shutdown -h +1\n" in over

@@ -18,8 +18,8 @@ EVIDENCE = (
     Mutant(
         "a rule within the rules is not part of what the run is called",
         "btard/round/rules.py",
-        "[[name, _canonical(field)] for name, field in named.items()]",
-        "[[name, _canonical(field)] for name, field in named.items()][:9]",
+        "            for name, inner in named.items()\n",
+        "            for name, inner in list(named.items())[:9]\n",
         f"{ROUND}/test_rules.py::test_every_rule_and_the_nonce_are_part_of_the_name",
     ),
     Mutant(
@@ -67,7 +67,7 @@ EVIDENCE = (
     Mutant(
         "judges decide although peers have computed on different numbers",
         "btard/round/failure/court.py",
-        "(misled and charge.kind not in _PAST)",
+        "(misled and not charge.kind.about_last_step)",
         "False",
         f"{HONEST}::test_nothing_said_or_added_by_liars_convicts_an_honest_peer[tells one alone]",
     ),
@@ -93,7 +93,7 @@ EVIDENCE = (
         f"{ROUND}/test_proof_votes.py::test_votes_that_uphold_an_owners_excuse_do_not_convict_it",
     ),
     Mutant(
-        "who is named by those that acquit has covered up",
+        "an accomplice named by ballots that acquit has covered up",
         "btard/round/failure/resolve.py",
         "return guilty and accused in ballot.accomplices",
         "return accused in ballot.accomplices",

@@ -26,7 +26,7 @@ THRESHOLDS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "owners measure the length of rows in float32, and accuse of what just convicts",
-        "btard/round/vectors/work.py",
+        "btard/round/work/rows.py",
         "if LENGTH.accuses(row_length_excess(v, limit, wire)))",
         "if row_length_excess(v, limit, wire) > LENGTH.acquit)",
         f"{EDGES}::test_a_row_is_too_long_beyond_the_limit_only[float32-convict]",
@@ -89,7 +89,7 @@ THRESHOLDS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "what is said about an aggregate of NaN is measured against it",
-        "btard/round/vectors/work.py",
+        "btard/round/work/rows.py",
         "    if not finite_rows([aggregate])[0]:\n        return Inspected(0.0, 0.0, finite, too_long)\n",
         "",
         f"{EDGES}::test_no_number_about_an_aggregate_of_nan_is_a_lie",

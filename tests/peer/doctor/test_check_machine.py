@@ -26,7 +26,7 @@ from btard.peer.doctor.check_machine import (
     made_for,
     needed_memory,
 )
-from btard.peer.doctor.finding import Outcome
+from btard.peer.doctor.finding import CheckOutcome
 from btard.peer.doctor.probe_machine import (
     p2pd_path,
     probe_binary,
@@ -36,8 +36,8 @@ from btard.peer.doctor.probe_machine import (
     probe_numerics,
     probe_tolerance,
 )
-from btard.peer.settings import Device
 from btard.swarm.calibration import Tolerance
+from btard.vocabulary import Device
 from tests.peer.helpers import run_manifest
 
 
@@ -50,7 +50,7 @@ def elf(machine: int, *, big: bool = False) -> bytes:
 
 
 def test_the_installed_p2pd_is_fine() -> None:
-    assert check_p2pd(probe_binary(p2pd_path())).outcome is Outcome.OK
+    assert check_p2pd(probe_binary(p2pd_path())).outcome is CheckOutcome.OK
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_a_p2pd_that_cannot_run(tmp_path: Path, head: bytes | None, mode: int, w
         file.chmod(mode)
     facts = replace(probe_binary(file), system="Linux", machine="x86_64")
     finding = check_p2pd(facts)
-    assert finding.outcome is Outcome.FAILED and words in finding.sentence and str(file) in finding.sentence
+    assert finding.outcome is CheckOutcome.FAILED and words in finding.sentence and str(file) in finding.sentence
 
 
 def test_a_p2pd_that_cannot_be_read() -> None:
@@ -83,21 +83,21 @@ def test_a_p2pd_that_cannot_be_read() -> None:
 
 def test_names_of_one_processor_are_the_same() -> None:
     facts = BinaryFacts(Path("/x/p2pd"), True, True, elf(0xB7), "Linux", "arm64")
-    assert check_p2pd(facts).outcome is Outcome.OK
+    assert check_p2pd(facts).outcome is CheckOutcome.OK
     assert made_for(b"\xca\xfe\xba\xbe") == ("Darwin", frozenset({"x86_64", "aarch64"}))
 
 
 def test_a_directory(tmp_path: Path) -> None:
     facts = probe_directory(tmp_path / "not" / "yet")
-    assert check_directory(replace(facts, free=LEAST_DISK)).outcome is Outcome.OK
+    assert check_directory(replace(facts, free=LEAST_DISK)).outcome is CheckOutcome.OK
     assert list(tmp_path.iterdir()) == []
     full = check_directory(replace(facts, free=5 << 20))
-    assert full.outcome is Outcome.FAILED and "has only 5 MiB left" in full.sentence
+    assert full.outcome is CheckOutcome.FAILED and "has only 5 MiB left" in full.sentence
     blocked = tmp_path / "file"
     blocked.write_text("")
     refused = check_directory(probe_directory(blocked / "below"))
-    assert refused.outcome is Outcome.FAILED and "cannot be written" in refused.sentence
-    assert check_directory(DirectoryFacts(tmp_path, "Read-only file system", 1 << 40)).outcome is Outcome.FAILED
+    assert refused.outcome is CheckOutcome.FAILED and "cannot be written" in refused.sentence
+    assert check_directory(DirectoryFacts(tmp_path, "Read-only file system", 1 << 40)).outcome is CheckOutcome.FAILED
 
 
 @pytest.mark.parametrize(
@@ -109,20 +109,20 @@ def test_a_directory(tmp_path: Path) -> None:
 )
 def test_limits_that_are_too_low(facts: LimitFacts, words: str) -> None:
     finding = check_limits(facts)
-    assert finding.outcome is Outcome.FAILED and words in finding.sentence
+    assert finding.outcome is CheckOutcome.FAILED and words in finding.sentence
 
 
 def test_limits_that_are_not() -> None:
-    assert check_limits(LimitFacts(None, None, 10**6)).outcome is Outcome.OK
-    assert check_limits(LimitFacts(1024, 1000, 100)).outcome is Outcome.OK
+    assert check_limits(LimitFacts(None, None, 10**6)).outcome is CheckOutcome.OK
+    assert check_limits(LimitFacts(1024, 1000, 100)).outcome is CheckOutcome.OK
     assert probe_limits().running > 0
 
 
 def test_memory_counts_the_runs_model() -> None:
-    assert check_memory(MemoryFacts(2 << 30, 1000)).outcome is Outcome.OK
+    assert check_memory(MemoryFacts(2 << 30, 1000)).outcome is CheckOutcome.OK
     finding = check_memory(MemoryFacts(2 << 30, 10**9))
-    assert finding.outcome is Outcome.FAILED and "a peer of this run needs about" in finding.sentence
-    assert check_memory(MemoryFacts(100 << 20, None)).outcome is Outcome.FAILED
+    assert finding.outcome is CheckOutcome.FAILED and "a peer of this run needs about" in finding.sentence
+    assert check_memory(MemoryFacts(100 << 20, None)).outcome is CheckOutcome.FAILED
     facts = probe_memory(run_manifest())
     assert facts.available > 0 and needed_memory(facts.dimension or 0) > needed_memory(0)
 
@@ -142,14 +142,14 @@ CPU = NumericsFacts("2.13.0", "", None, False, False, "auto", "torch 2.13.0, a p
 )
 def test_a_device_that_cannot_compute(changed: dict[str, object], words: str) -> None:
     finding = check_device(replace(CPU, **changed))  # type: ignore[arg-type]
-    assert finding.outcome is Outcome.FAILED and words in finding.sentence
+    assert finding.outcome is CheckOutcome.FAILED and words in finding.sentence
 
 
 def test_a_device_that_can() -> None:
-    assert check_device(CPU).outcome is Outcome.OK
-    assert check_device(replace(CPU, gpu=True, device="cpu")).outcome is Outcome.OK
+    assert check_device(CPU).outcome is CheckOutcome.OK
+    assert check_device(replace(CPU, gpu=True, device="cpu")).outcome is CheckOutcome.OK
     found = probe_numerics(Device.CPU, "none")
-    assert check_device(found).outcome is Outcome.OK and "float32" in found.numerics
+    assert check_device(found).outcome is CheckOutcome.OK and "float32" in found.numerics
 
 
 MEASURED = ToleranceFacts(Path("t.json"), "", "here", "digits tiny", "here", 1e-5, "digits tiny", 0.025)
@@ -158,17 +158,17 @@ MEASURED = ToleranceFacts(Path("t.json"), "", "here", "digits tiny", "here", 1e-
 @pytest.mark.parametrize(
     ("changed", "outcome", "words"),
     [
-        ({}, Outcome.OK, "differ here by at most 1e-05, below the run's 0.025"),
-        ({"run_task": None}, Outcome.OK, "of their length"),
-        ({"problem": None}, Outcome.UNTESTED, "t.json is missing"),
-        ({"problem": "bad"}, Outcome.FAILED, "no tolerance file (bad)"),
-        ({"numerics": "there"}, Outcome.FAILED, "was measured with there, but here it is here now"),
-        ({"task": "gpt tiny"}, Outcome.UNTESTED, "was measured for gpt tiny, the run trains digits tiny"),
-        ({"worst": 0.03}, Outcome.FAILED, "this machine would be banned"),
-        ({"exact": True}, Outcome.FAILED, "are not bit-equal here"),
+        ({}, CheckOutcome.OK, "differ here by at most 1e-05, below the run's 0.025"),
+        ({"run_task": None}, CheckOutcome.OK, "of their length"),
+        ({"problem": None}, CheckOutcome.UNTESTED, "t.json is missing"),
+        ({"problem": "bad"}, CheckOutcome.FAILED, "no tolerance file (bad)"),
+        ({"numerics": "there"}, CheckOutcome.FAILED, "was measured with there, but here it is here now"),
+        ({"task": "gpt tiny"}, CheckOutcome.UNTESTED, "was measured for gpt tiny, the run trains digits tiny"),
+        ({"worst": 0.03}, CheckOutcome.FAILED, "this machine would be banned"),
+        ({"exact": True}, CheckOutcome.FAILED, "are not bit-equal here"),
     ],
 )
-def test_what_calibration_has_measured(changed: dict[str, object], outcome: Outcome, words: str) -> None:
+def test_what_calibration_has_measured(changed: dict[str, object], outcome: CheckOutcome, words: str) -> None:
     finding = check_tolerance(replace(MEASURED, **changed))  # type: ignore[arg-type]
     assert (finding.outcome, words in finding.sentence) == (outcome, True), finding.sentence
 
@@ -182,7 +182,7 @@ def test_a_tolerance_file_is_read(tmp_path: Path) -> None:
     Tolerance(task="digits", exact=False, reason="", **fields).write(file)  # type: ignore[arg-type]
     facts = probe_tolerance(file, "here", run_manifest())
     assert (facts.problem, facts.task, facts.worst) == ("", "digits tiny", 0.5)
-    assert check_tolerance(facts).outcome is Outcome.FAILED
+    assert check_tolerance(facts).outcome is CheckOutcome.FAILED
 
 
 def test_this_machine_is_named_as_python_names_it(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from btard.peer.doctor.check_network import (
     check_own_address,
     scope_of,
 )
-from btard.peer.doctor.finding import Outcome
+from btard.peer.doctor.finding import CheckOutcome
 from btard.peer.doctor.probe_network import probe_address
 from btard.transport.libp2p.probing import ClockReading, DialBack, Reach
 from tests.peer.helpers import PEERS
@@ -70,7 +70,7 @@ async def test_a_closed_port() -> None:
 async def test_a_server_that_is_no_peer(plain_server: int, silent_server: int) -> None:
     answer = await probe_address(f"127.0.0.1:{plain_server}", 5)
     finding = check_address(answer)
-    assert answer.reached is Hop.PORT and finding.outcome is Outcome.FAILED
+    assert answer.reached is Hop.PORT and finding.outcome is CheckOutcome.FAILED
     assert "something listens" in finding.sentence and "is no libp2p peer" in finding.sentence
     answer = await probe_address(f"127.0.0.1:{silent_server}", 0.3)
     assert answer.reached is Hop.PORT and "did not answer within 0.3 s" in answer.said
@@ -106,7 +106,7 @@ async def test_no_address_is_bad_input() -> None:
 def test_another_peer_than_the_one_meant() -> None:
     answer = Answer("h:1", Hop.PEER, shown="A", wanted="B")
     assert "another peer answers at h:1: A" in check_address(answer).sentence
-    assert check_address(replace(answer, wanted="")).outcome is Outcome.OK
+    assert check_address(replace(answer, wanted="")).outcome is CheckOutcome.OK
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_addresses_that_others_cannot_dial(
     own: tuple[str, ...], others: tuple[tuple[str, ...], ...], announced: bool, words: str
 ) -> None:
     finding = check_announced(AddressFacts(own, others, announced))
-    assert finding.outcome is Outcome.FAILED and words in finding.sentence, finding.sentence
+    assert finding.outcome is CheckOutcome.FAILED and words in finding.sentence, finding.sentence
 
 
 @pytest.mark.parametrize(
@@ -156,24 +156,24 @@ def test_addresses_that_others_cannot_dial(
     ],
 )
 def test_addresses_that_fit(own: tuple[str, ...], others: tuple[tuple[str, ...], ...]) -> None:
-    assert check_announced(AddressFacts(own, others, False)).outcome is Outcome.OK
+    assert check_announced(AddressFacts(own, others, False)).outcome is CheckOutcome.OK
 
 
 @pytest.mark.parametrize(
     ("answer", "outcome", "words"),
     [
-        (None, Outcome.UNTESTED, "nobody was asked"),
-        (DialBack(Reach.REACHED), Outcome.OK, "has dialled this machine back"),
+        (None, CheckOutcome.UNTESTED, "nobody was asked"),
+        (DialBack(Reach.REACHED), CheckOutcome.OK, "has dialled this machine back"),
         (
             DialBack(Reach.UNREACHED, "timeout"),
-            Outcome.FAILED,
+            CheckOutcome.FAILED,
             "cannot dial this machine at /ip4/8.8.8.8/tcp/1 (timeout)",
         ),
-        (DialBack(Reach.REFUSED, "private"), Outcome.UNTESTED, "could not be tested: p2pd dials back only public"),
-        (DialBack(Reach.NOT_OFFERED, "no"), Outcome.UNTESTED, "which needs its --public"),
+        (DialBack(Reach.REFUSED, "private"), CheckOutcome.UNTESTED, "could not be tested: p2pd dials back only public"),
+        (DialBack(Reach.NOT_OFFERED, "no"), CheckOutcome.UNTESTED, "which needs its --public"),
     ],
 )
-def test_dialling_back(answer: DialBack | None, outcome: Outcome, words: str) -> None:
+def test_dialling_back(answer: DialBack | None, outcome: CheckOutcome, words: str) -> None:
     finding = check_dial_back(answer, [PUBLIC])
     assert (finding.outcome, words in finding.sentence) == (outcome, True), finding.sentence
 
@@ -181,38 +181,38 @@ def test_dialling_back(answer: DialBack | None, outcome: Outcome, words: str) ->
 @pytest.mark.parametrize(
     ("answer", "outcome"),
     [
-        (Answer("a", Hop.PEER, shown="me", wanted="me"), Outcome.OK),
-        (Answer("a", Hop.PEER, shown="other", wanted="me"), Outcome.FAILED),
-        (Answer("a", Hop.PORT, "is no libp2p peer", wanted="me"), Outcome.FAILED),
-        (Answer("a", Hop.NOTHING, "no such name", wanted="me"), Outcome.FAILED),
-        (Answer("a", Hop.NAME, "refused", True, wanted="me"), Outcome.UNTESTED),
+        (Answer("a", Hop.PEER, shown="me", wanted="me"), CheckOutcome.OK),
+        (Answer("a", Hop.PEER, shown="other", wanted="me"), CheckOutcome.FAILED),
+        (Answer("a", Hop.PORT, "is no libp2p peer", wanted="me"), CheckOutcome.FAILED),
+        (Answer("a", Hop.NOTHING, "no such name", wanted="me"), CheckOutcome.FAILED),
+        (Answer("a", Hop.NAME, "refused", True, wanted="me"), CheckOutcome.UNTESTED),
     ],
 )
-def test_an_announced_address_of_ones_own(answer: Answer, outcome: Outcome) -> None:
+def test_an_announced_address_of_ones_own(answer: Answer, outcome: CheckOutcome) -> None:
     assert check_own_address(answer).outcome is outcome
 
 
 def reading(ahead: float) -> ClockReading:
-    """What a peer tells to whom is `ahead` of it, the answer taking 0.2 s."""
+    """What a peer tells to an asker `ahead` of it, the answer taking 0.2 s."""
     return ClockReading(1000.0, 1000.1 - ahead, 1000.2)
 
 
 @pytest.mark.parametrize(
     ("facts", "outcome", "words"),
     [
-        (ClockFacts(()), Outcome.UNTESTED, "could not be compared"),
-        (ClockFacts((reading(0),)), Outcome.OK, "0.10 s behind and 0.10 s ahead of the swarm's, by 1 reading"),
-        (ClockFacts((reading(60),)), Outcome.FAILED, "ahead of the swarm's by at least 60 s"),
-        (ClockFacts((reading(-60),)), Outcome.FAILED, "behind the swarm's by 60 s"),
-        (ClockFacts((reading(5),)), Outcome.OK, "clock is 4.90 to 5.10 s ahead of the swarm's"),
-        (ClockFacts((reading(-5),)), Outcome.OK, "clock is 4.90 to 5.10 s behind the swarm's"),
+        (ClockFacts(()), CheckOutcome.UNTESTED, "could not be compared"),
+        (ClockFacts((reading(0),)), CheckOutcome.OK, "0.10 s behind and 0.10 s ahead of the swarm's, by 1 reading"),
+        (ClockFacts((reading(60),)), CheckOutcome.FAILED, "ahead of the swarm's by at least 60 s"),
+        (ClockFacts((reading(-60),)), CheckOutcome.FAILED, "behind the swarm's by 60 s"),
+        (ClockFacts((reading(5),)), CheckOutcome.OK, "clock is 4.90 to 5.10 s ahead of the swarm's"),
+        (ClockFacts((reading(-5),)), CheckOutcome.OK, "clock is 4.90 to 5.10 s behind the swarm's"),
     ],
 )
-def test_the_clock(facts: ClockFacts, outcome: Outcome, words: str) -> None:
+def test_the_clock(facts: ClockFacts, outcome: CheckOutcome, words: str) -> None:
     finding = check_clock(facts)
     assert (finding.outcome, words in finding.sentence) == (outcome, True), finding.sentence
 
 
 def test_a_minority_of_liars_does_not_move_the_clock() -> None:
     honest = tuple(reading(ahead) for ahead in (-1, 0, 2))
-    assert check_clock(ClockFacts((*honest, reading(9e9), reading(-9e9)))).outcome is Outcome.OK
+    assert check_clock(ClockFacts((*honest, reading(9e9), reading(-9e9)))).outcome is CheckOutcome.OK

@@ -8,19 +8,19 @@ from collections.abc import Iterator
 import pytest
 from prometheus_client import CollectorRegistry
 
+from btard import __version__
 from btard.logs import MOMENT
 from btard.peer.telemetry.meter import PeerMeter, PeerStep
 from btard.peer.telemetry.recorder import Recorder
-from btard.program import installed_version
 from btard.round.actions import OutcomeKind, Stopped, Verdict, Voided
 from btard.round.evidence.evidence import Evidence, Offence, Scene
 from btard.round.roster import Roster
-from btard.swarm.details import Found
-from btard.swarm.validation_watch import ValidationWatch
+from btard.swarm.records.details import Found
+from btard.swarm.telemetry.validation_watch import ValidationWatch
 from btard.transport.libp2p import Counters
 from btard.transport.stages import Stage
 from tests.peer.helpers import PEERS, ROSTER, run_manifest
-from tests.peer.telemetry.families import exported, series, values
+from tests.swarm.telemetry.families import exported, series, values
 
 ME = PEERS[0]
 
@@ -48,7 +48,7 @@ def watched() -> Iterator[Watched]:
 
 def test_the_meter_says_which_peer_this_is(watched: Watched) -> None:
     assert watched[f'peer_info{{experiment="test",peer="{ME}",run_id="{"11" * 16}"}}'] == 1
-    assert watched[f'build_info{{numerics="torch",program="btard-peer",version="{installed_version()}"}}'] == 1
+    assert watched[f'build_info{{numerics="torch",program="btard-peer",version="{__version__}"}}'] == 1
     assert watched["peer_member"] == 0 and math.isnan(watched["peer_step"])
 
 

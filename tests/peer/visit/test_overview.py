@@ -11,7 +11,7 @@ from btard.peer.visit.sight import Sight
 from btard.round.draw import Audit
 from btard.round.roster import Roster, first_randomness
 from btard.swarm.bans import BanEntry, Bans
-from btard.swarm.records import Join, LocalMetrics, Metrics
+from btard.swarm.records.record import Join, LocalMetrics, Metrics
 from tests.peer.helpers import PEERS, run_manifest
 
 NOW = 1_000_000.0

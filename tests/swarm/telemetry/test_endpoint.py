@@ -15,10 +15,10 @@ from pydantic import ValidationError
 
 from btard.errors import UserError
 from btard.peer.settings import PeerSettings
-from btard.swarm.telemetry import server as connections
+from btard.swarm.http import server as connections
+from btard.swarm.http.messages import MAX_HEAD
 from btard.swarm.telemetry.endpoint import MetricsEndpoint
-from btard.swarm.telemetry.http import MAX_HEAD
-from tests.peer.telemetry.families import values
+from tests.swarm.telemetry.families import values
 
 TOKEN = "a-token-of-some-length"
 
@@ -93,7 +93,7 @@ async def test_hostile_requests_are_refused(data: bytes, status: int) -> None:
 
 
 async def test_slow_heads_and_crowds_do_not_last(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "HEAD_TIMEOUT", 0.5)
+    monkeypatch.setattr(connections, "HEAD_TIMEOUT_SECONDS", 0.5)
     monkeypatch.setattr(connections, "MAX_CONNECTIONS", 3)
     async with serving() as port:
         idle = [await asyncio.open_connection("127.0.0.1", port) for _ in range(5)]
@@ -106,7 +106,7 @@ async def test_slow_heads_and_crowds_do_not_last(monkeypatch: pytest.MonkeyPatch
 
 
 async def test_the_oldest_idle_connection_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "HEAD_TIMEOUT", 600.0)
+    monkeypatch.setattr(connections, "HEAD_TIMEOUT_SECONDS", 600.0)
     monkeypatch.setattr(connections, "MAX_CONNECTIONS", 3)
     async with serving() as port:
         idle = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
@@ -119,7 +119,7 @@ async def test_the_oldest_idle_connection_makes_room(monkeypatch: pytest.MonkeyP
 
 
 async def test_an_address_gives_up_its_own_places_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "HEAD_TIMEOUT", 600.0)
+    monkeypatch.setattr(connections, "HEAD_TIMEOUT_SECONDS", 600.0)
     monkeypatch.setattr(connections, "MAX_OF_ADDRESS", 2)
     async with serving() as port:
         other, kept = await asyncio.open_connection("127.0.0.1", port, local_addr=("127.0.0.2", 0))
@@ -140,7 +140,7 @@ async def test_a_slow_reader_of_an_answer_makes_room_at_last(monkeypatch: pytest
         unread = [await unread_answer(port) for _ in range(2)]
         with pytest.raises((ConnectionError, IndexError)):
             await get(port)
-        monkeypatch.setattr(connections, "LEAST_STAY", 0.0)
+        monkeypatch.setattr(connections, "LEAST_STAY_SECONDS", 0.0)
         assert (await get(port))[0] == 200
         for writer in unread:
             writer.close()

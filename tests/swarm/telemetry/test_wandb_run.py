@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import struct
 import sys
+import time
 import types
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from google.protobuf.message import DecodeError
 
 from btard.errors import UserError
 from btard.peer.settings import PeerSettings
 from btard.peer.telemetry.meter import PeerStep
 from btard.peer.telemetry.recorder import begin_wandb, point
-from btard.swarm.telemetry.settings import WandbMode
 from btard.swarm.telemetry.wandb_run import WandbRun
 from btard.transport.stages import Stage
+from btard.vocabulary import WandbMode
 from tests.peer.helpers import KEYS, run_manifest
 
 _BLOCK = 32 << 10
+PATIENCE = 60.0
 STEP = PeerStep(3, 0.5, dict.fromkeys(Stage, 0.25), 1.5, 8)
 
 
@@ -46,10 +50,23 @@ def records(path: Path) -> Iterator[Any]:
             yield record
 
 
+def finished(file: Path) -> list[Any]:
+    """The records of a file once the last one is there: wandb's process writes it after `finish` has returned."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        # A file that is written just now ends within a record.
+        with contextlib.suppress(struct.error, DecodeError):
+            found = list(records(file))
+            if found and found[-1].WhichOneof("record_type") == "exit":
+                return found
+        time.sleep(0.05)
+    raise AssertionError(f"{file} has no end after {PATIENCE:g} s")
+
+
 def history(directory: Path) -> tuple[Any, list[dict[str, Any]]]:
     """The run and the points of the one offline run below a directory."""
     (file,) = directory.glob("wandb/offline-run-*/*.wandb")
-    found = list(records(file))
+    found = finished(file)
     (run,) = {record.run.run_id: record.run for record in found if record.WhichOneof("record_type") == "run"}.values()
     points = [record.history.item for record in found if record.WhichOneof("record_type") == "history"]
     return run, [{"/".join(i.nested_key) or i.key: json.loads(i.value_json) for i in items} for items in points]

@@ -14,7 +14,7 @@ from btard.tasks.data import hub
 from btard.tasks.data.hub import HubAccess, HuggingFaceHub, Listing, open_hub, pinned
 from btard.tasks.data.prepare import prepare
 from btard.tasks.data.spec import DataSpec, SourceKind
-from btard.tasks.gpt import _SHAPES, GptSize
+from btard.tasks.gpt import GptTask
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 SPEC = DataSpec(kind=SourceKind.HUB, location="owner/name", revision=COMMIT)
@@ -112,7 +112,7 @@ def test_an_unnamed_commit_is_the_newest(remote: StandIn, monkeypatch: pytest.Mo
 
 
 def test_what_was_prepared_is_used_without_the_hub(remote: StandIn, tmp_path: Path) -> None:
-    wanted = _SHAPES[GptSize.TINY].tokenised()
+    wanted = GptTask.shapes["tiny"].tokenised()
     first = prepare(SPEC, wanted, tmp_path / "cache")
     remote.asked.clear()
     assert prepare(SPEC, wanted, tmp_path / "cache").meta == first.meta

@@ -10,11 +10,14 @@ from hypothesis import strategies as st
 
 from btard.errors import UserError
 from btard.tasks.albert import AlbertTask
+from btard.tasks.base import DataRequest
 from btard.tasks.data import prepare as preparation
-from btard.tasks.data.prepare import Progress, Stage, TokenisedRequest, pair_boundaries, prepare
+from btard.tasks.data.prepare import TokenisedRequest, pair_boundaries, prepare
+from btard.tasks.data.progress import PreparationProgress, PreparationStage
 from btard.tasks.data.spec import DataSpec, SourceKind
 from btard.tasks.data.tokenised import Layout
 from btard.tasks.data.vocabulary import TokenizerKind, TokenizerRequest
+from btard.tasks.settings import TaskSettings
 
 
 def request(
@@ -46,9 +49,9 @@ def test_a_twentieth_is_held_out(corpus_spec: DataSpec, cache_dir: Path) -> None
 
 
 def test_it_is_written_once_and_reported(tmp_path: Path, corpus_spec: DataSpec) -> None:
-    reports: list[Progress] = []
+    reports: list[PreparationProgress] = []
     first = prepare(corpus_spec, request(), tmp_path, reports.append)
-    for stage in Stage:
+    for stage in PreparationStage:
         done = [report.done for report in reports if report.stage is stage]
         assert done == sorted(done)
         assert (done[0], done[-1]) == (0, Path(corpus_spec.location).stat().st_size)
@@ -96,8 +99,8 @@ def test_a_cache_that_cannot_be_written_is_one_sentence(tmp_path: Path, corpus_s
 
 
 def test_an_interrupted_preparation_leaves_nothing(tmp_path: Path, corpus_spec: DataSpec) -> None:
-    def interrupt(progress: Progress) -> None:
-        if progress.stage is Stage.TOKENS:
+    def interrupt(progress: PreparationProgress) -> None:
+        if progress.stage is PreparationStage.TOKENS:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -142,10 +145,10 @@ def test_processes_at_once_agree(tmp_path: Path, corpus_spec: DataSpec) -> None:
 def test_a_given_tokenizer_is_used(tmp_path: Path, corpus_spec: DataSpec) -> None:
     trained = prepare(corpus_spec, request(TokenizerKind.BYTE_PAIRS), tmp_path / "one")
     given_spec = corpus_spec.model_copy(update={"tokenizer": str(trained.folder)})
-    reports: list[Progress] = []
+    reports: list[PreparationProgress] = []
     given_one = prepare(given_spec, request(TokenizerKind.BYTE_PAIRS), tmp_path / "two", reports.append)
     assert given_one.meta.fingerprint == trained.meta.fingerprint
-    assert {report.stage for report in reports} == {Stage.TOKENS}
+    assert {report.stage for report in reports} == {PreparationStage.TOKENS}
 
 
 def test_rows_of_tokens_lose_their_marks_and_keep_their_segments(tmp_path: Path, albert: AlbertTask) -> None:
@@ -155,19 +158,19 @@ def test_rows_of_tokens_lose_their_marks_and_keep_their_segments(tmp_path: Path,
     }
     datasets.Dataset.from_dict(rows).save_to_disk(str(tmp_path / "rows"))
     spec = DataSpec.parse(str(tmp_path / "rows"), tokenizer=str(albert.corpus.folder))
-    task = AlbertTask.load("tiny", spec, tmp_path / "cache")
+    task = AlbertTask.load("tiny", TaskSettings(), DataRequest(spec, tmp_path / "cache"))
     assert task.corpus.tokens.tolist() == [[*range(10, 40), *range(50, 81)]] * 3
     assert task.corpus.boundaries is not None
     assert task.corpus.boundaries.tolist() == [30] * 3
     with pytest.raises(UserError, match="name the tokenizer that it was tokenised with"):
-        AlbertTask.load("tiny", DataSpec.parse(str(tmp_path / "rows")), tmp_path / "cache")
+        AlbertTask.load("tiny", TaskSettings(), DataRequest(DataSpec.parse(str(tmp_path / "rows")), tmp_path / "cache"))
 
 
 def test_rows_beyond_the_tokenizer_are_refused(tmp_path: Path, albert: AlbertTask) -> None:
     datasets.Dataset.from_dict({"input_ids": [[10, 60_000]]}).save_to_disk(str(tmp_path / "rows"))
     spec = DataSpec.parse(str(tmp_path / "rows"), tokenizer=str(albert.corpus.folder))
     with pytest.raises(UserError, match="row 1 of the data set has tokens outside the tokenizer's"):
-        AlbertTask.load("tiny", spec, tmp_path / "cache")
+        AlbertTask.load("tiny", TaskSettings(), DataRequest(spec, tmp_path / "cache"))
 
 
 @given(st.lists(st.integers(0, 400), unique=True).map(sorted), st.integers(2, 40))

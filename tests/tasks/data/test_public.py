@@ -81,7 +81,7 @@ def test_what_the_owner_must_name_is_asked_for() -> None:
         PublicData(kind=PublicKind.OWN).spec(None, None, MARK)
     assert str(refusal.value) == (
         "the run trains on a corpus of its coordinator's own, with the fingerprint abababababababab: get it from "
-        "whoever runs the coordinator, and say where it is by --data"
+        "the owner of the coordinator, and say where it is by --data"
     )
     with pytest.raises(UserError, match=r"by --data and --tokenizer$"):
         PublicData(kind=PublicKind.OWN, own_tokenizer=True).spec(None, "t.json", MARK)

@@ -97,17 +97,17 @@ affinity: {{- toYaml . | nindent 2 }}
 
 {{- define "btard.probes" -}}
 startupProbe:
-  exec: {command: [python, -m, cli.health]}
+  exec: {command: [python, -m, btard.cli.health]}
   periodSeconds: 10
   timeoutSeconds: 10
   failureThreshold: {{ max 1 (div (int .Values.startupSeconds) 10) }}
 livenessProbe:
-  exec: {command: [python, -m, cli.health]}
+  exec: {command: [python, -m, btard.cli.health]}
   periodSeconds: 30
   timeoutSeconds: 10
   failureThreshold: 3
 readinessProbe:
-  exec: {command: [python, -m, cli.health]}
+  exec: {command: [python, -m, btard.cli.health]}
   periodSeconds: 30
   timeoutSeconds: 10
   failureThreshold: 1

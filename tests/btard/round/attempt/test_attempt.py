@@ -1,4 +1,4 @@
-"""What an attempt keeps: who owns what, what a message must look like, and which payloads get a buffer."""
+"""What an attempt keeps: the owners of parts, what a message must look like, and which payloads get a buffer."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import pytest
 
 from btard.hashing import digest
 from btard.identity import Envelope, MessageKind
-from btard.round.attempt.attempt import Attempt, context_digest
+from btard.round.attempt.attempt import Attempt
+from btard.round.attempt.seats import Seats, attempt_id_of
 from btard.round.draw import Audit
 from btard.round.messages.bodies import PartHeader, Reveal
 from btard.round.roster import Roster, first_randomness
@@ -24,11 +25,11 @@ def roster(step: int = 3, **fields: object) -> Roster:
 
 
 def attempt(made: Roster | None = None, *, me: int = 0, number: int = 0) -> Attempt:
-    return Attempt(RULES, made or roster(), number, PEERS, PEERS[me], bytes(32))
+    return Attempt(Seats(RULES, made or roster(), number, PEERS, PEERS[me]))
 
 
 def test_ownership_rotates_with_the_randomness() -> None:
-    orders = {attempt(roster(step)).owners for step in range(20)}
+    orders = {attempt(roster(step)).seats.owners for step in range(20)}
     assert len(orders) > 15
     assert all(sorted(order) == list(PEERS) for order in orders)
     first = {order[0] for order in orders}
@@ -37,19 +38,19 @@ def test_ownership_rotates_with_the_randomness() -> None:
 
 def test_validators_send_nothing_and_newcomers_own_nothing() -> None:
     made = attempt(roster(audits=(Audit(PEERS[1], PEERS[2]),), probation=((PEERS[4], 9),)))
-    assert set(made.submitters) == set(PEERS) - {PEERS[1]}
-    assert set(made.workers) == set(made.owners) == set(PEERS) - {PEERS[1], PEERS[4]}
-    assert made.voters == set(PEERS) - {PEERS[4]}
-    assert made.partition.count == 4
+    assert set(made.seats.submitters) == set(PEERS) - {PEERS[1]}
+    assert set(made.seats.workers) == set(made.seats.owners) == set(PEERS) - {PEERS[1], PEERS[4]}
+    assert made.seats.voters == set(PEERS) - {PEERS[4]}
+    assert made.seats.partition.count == 4
 
 
-def test_the_context_names_run_roster_number_and_members() -> None:
-    plain = context_digest(RULES, roster(), 0, PEERS)
+def test_the_attempt_id_names_run_roster_number_and_members() -> None:
+    plain = attempt_id_of(RULES, roster(), 0, PEERS)
     others = [
-        context_digest(dataclasses.replace(RULES, nonce=b"another-run-0000"), roster(), 0, PEERS),
-        context_digest(RULES, roster(4), 0, PEERS),
-        context_digest(RULES, roster(), 1, PEERS),
-        context_digest(RULES, roster(), 0, PEERS[1:]),
+        attempt_id_of(dataclasses.replace(RULES, nonce=b"another-run-0000"), roster(), 0, PEERS),
+        attempt_id_of(RULES, roster(4), 0, PEERS),
+        attempt_id_of(RULES, roster(), 1, PEERS),
+        attempt_id_of(RULES, roster(), 0, PEERS[1:]),
     ]
     assert len({plain, *others}) == 5
 
@@ -62,27 +63,29 @@ def test_a_second_message_of_a_kind_is_a_contradiction() -> None:
     )
     made.file(one)
     made.file(one)
-    assert not made.contradictions and not made.alarm
+    assert not made.said.contradictions and not made.alarm
     made.file(other)
-    assert made.contradictions == {PEERS[1]: (one, other)} and made.alarm
-    assert made.reveals[PEERS[1]].share == bytes(32)
+    assert made.said.contradictions == {PEERS[1]: (one, other)} and made.alarm
+    assert made.said.reveals[PEERS[1]].share == bytes(32)
 
 
 def test_memory_is_given_for_owed_parts_alone() -> None:
-    """Whoever announces whatever: no more buffers than there are rows of the own part."""
+    """Whatever is announced: no more buffers than there are rows of the own part."""
     made = attempt()
-    length = made.partition.length(made.my_part or 0)
+    length = made.seats.partition.length(made.seats.my_part or 0)
     for sender in range(1, 6):
         for author in range(6):
-            for part in range(made.partition.count + 2):
+            for part in range(made.seats.partition.count + 2):
                 body = PartHeader(part, bytes(32)).encode()
                 header = Envelope.sign(KEYS[author], run=RULES.run, step=3, kind=MessageKind.PART, body=body)
                 made.accept(PEERS[sender], header, length)
-    assert set(made.in_flight) == {(PEERS[i], (MessageKind.PART, PEERS[i], made.my_part)) for i in range(1, 6)}
+    assert set(made.carried.in_flight) == {
+        (PEERS[i], (MessageKind.PART, PEERS[i], made.seats.my_part)) for i in range(1, 6)
+    }
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_a_peer_among_few_has_parts_that_cover_everything(count: int) -> None:
     few = PEERS[:count]
-    made = Attempt(RULES, roster(members=few), 0, few, few[0], bytes(32))
-    assert sum(made.partition.length(part) for part in range(made.partition.count)) == 4 * RULES.dimension
+    made = Attempt(Seats(RULES, roster(members=few), 0, few, few[0]))
+    assert sum(made.seats.partition.length(part) for part in range(made.seats.partition.count)) == 4 * RULES.dimension

@@ -8,8 +8,9 @@ import pytest
 
 from btard.round.attempt.columns import questionable, scalar_fault
 from btard.round.messages.bodies import Scalars
-from btard.round.vectors.partition import Partition, WireType
+from btard.vectors.partition import Partition
 from btard.verification.scalars import aggregate_error, published_sum_tolerance
+from btard.vocabulary import WireType
 
 PARTS, DIMENSION = 5, 32
 

@@ -11,17 +11,17 @@ import pytest
 import torch
 
 from btard.behaviour import Behaviour
-from btard.hashing import digest
+from btard.hashing import Payload, digest
 from btard.identity import Envelope, Malformed, MessageKind, PeerId
 from btard.round.actions import Send, SendPart
 from btard.round.attempt.attempt import Attempt
+from btard.round.attempt.seats import Seats
+from btard.round.context import StepContext
 from btard.round.delivery.exchange import MOST_PULLS, Exchange
 from btard.round.delivery.patience import Patience
 from btard.round.draw import Audit, relays_between
 from btard.round.messages.bodies import Commit, Forward, Item, PartHeader, Phase, Pull, Reveal
-from btard.round.phases.phase import StepContext
-from btard.round.vectors.work import encode_parts
-from btard.transport.base import Payload
+from btard.round.work.rows import encode_parts
 from btard.transport.memory import SimulatedPeer
 from tests.btard.round.swarm import RULES, Swarm, keys, voids
 
@@ -34,21 +34,21 @@ D = bytes(32)
 
 def exchange(me: int = 0) -> tuple[Exchange, Attempt]:
     """Return the exchange of a peer that has committed to zeros."""
-    attempt = Attempt(RULES, ROSTER, 0, PEERS, PEERS[me], D)
+    attempt = Attempt(Seats(RULES, ROSTER, 0, PEERS, PEERS[me]))
     step = StepContext(RULES, ROSTER, KEYS[me], Behaviour(), D, (), None)
     parts, digests = encode_parts(torch.zeros(RULES.dimension), COUNT, RULES.wire, RULES.aggregation)
     for part, payload in enumerate(parts):
-        attempt.rows[PEERS[me], part] = payload
-    attempt.commits[PEERS[me]] = Commit(attempt.context, D, D, digests, D, b"", ())
+        attempt.carried.rows[PEERS[me], part] = payload
+    attempt.said.commits[PEERS[me]] = Commit(attempt.seats.attempt_id, D, D, digests, D, b"", ())
     return Exchange(step, attempt), attempt
 
 
 def hold(attempt: Attempt, author: int, parts: Iterable[int]) -> None:
     """Let the peer hold parts of another."""
     for part in parts:
-        attempt.rows[PEERS[author], part] = memoryview(bytearray(16))
+        attempt.carried.rows[PEERS[author], part] = memoryview(bytearray(16))
         header = PartHeader(part, D).encode()
-        attempt.headers[PEERS[author], part] = signed(author, MessageKind.PART, header)
+        attempt.said.headers[PEERS[author], part] = signed(author, MessageKind.PART, header)
 
 
 def signed(author: int, kind: MessageKind, body: bytes) -> Envelope:
@@ -67,7 +67,7 @@ def test_an_item_that_is_held_is_sent_to_each_asker() -> None:
     header = Envelope.decode(sent.header)
     assert header.author == PEERS[0]
     assert PartHeader.decode(header.body) == PartHeader(3, digest(sent.payload))
-    assert bytes(sent.payload) == bytes(attempt.rows[PEERS[0], 3])
+    assert bytes(sent.payload) == bytes(attempt.carried.rows[PEERS[0], 3])
 
 
 def test_the_same_request_is_answered_once() -> None:
@@ -79,7 +79,7 @@ def test_the_same_request_is_answered_once() -> None:
 
 def test_nobody_is_sent_more_than_a_few_parts() -> None:
     made, attempt = exchange()
-    others = [part for part, owner in enumerate(attempt.owners) if owner not in (PEERS[1], PEERS[2])]
+    others = [part for part, owner in enumerate(attempt.seats.owners) if owner not in (PEERS[1], PEERS[2])]
     hold(attempt, 3, range(COUNT))
     answers = [made.on_pull(0.0, asked(1, MessageKind.PART, 3, part)) for part in others]
     assert sum(map(len, answers)) == MOST_PULLS < len(others)
@@ -88,7 +88,7 @@ def test_nobody_is_sent_more_than_a_few_parts() -> None:
 
 def test_what_an_asker_needs_in_a_step_is_not_counted() -> None:
     made, attempt = exchange()
-    column = attempt.part_of[PEERS[1]]
+    column = attempt.seats.part_of[PEERS[1]]
     for author in range(2, COUNT):
         hold(attempt, author, [column])
         assert made.on_pull(0.0, asked(1, MessageKind.PART, author, column))
@@ -99,10 +99,32 @@ def test_what_an_asker_needs_in_a_step_is_not_counted() -> None:
 
 def test_parts_that_everyone_collects_again_are_not_counted() -> None:
     made, _ = exchange()
-    made.collected.update(range(COUNT))
+    for part in range(COUNT):
+        made.collects(part, PEERS)
     hold(made._attempt, 3, range(COUNT))
     answers = [made.on_pull(0.0, asked(1, MessageKind.PART, 3, part)) for part in range(COUNT)]
     assert sum(map(len, answers)) == COUNT
+
+
+def test_an_auditor_may_ask_anybody_for_all_rows_of_its_parts() -> None:
+    made, attempt = exchange()
+    mine, other = [part for part, owner in enumerate(attempt.seats.owners) if owner not in (PEERS[1], PEERS[2])][:2]
+    made.collects(mine, [PEERS[1]])
+    for author in range(3, COUNT):
+        hold(attempt, author, [mine, other])
+        assert made.on_pull(0.0, asked(1, MessageKind.PART, author, mine))
+    assert made._count[PEERS[1]] == 0
+    assert made.on_pull(0.0, asked(2, MessageKind.PART, 3, mine)) and made._count[PEERS[2]] == 1, "nobody else may"
+
+
+def test_several_rows_are_asked_of_their_author_in_one_message() -> None:
+    made, attempt = exchange()
+    items = [(MessageKind.PART, PEERS[3], part) for part in range(COUNT)]
+    (sent,) = made.pull_from(PEERS[3], items)
+    assert isinstance(sent, Send) and sent.peers == (PEERS[3],)
+    assert Pull.decode(Envelope.decode(sent.data).body).items == tuple(items)
+    assert made.pull_from(PEERS[3], items) == [], "once"
+    assert {(PEERS[3], item) for item in items} <= attempt.carried.pulled
 
 
 @pytest.mark.parametrize("part", [COUNT, 1023])
@@ -126,7 +148,7 @@ def test_what_is_not_there_is_sent_once_it_comes() -> None:
     assert made.serve(0.0) == [], "not there yet"
     made.on_pull(0.0, asked(3, MessageKind.PART, 2, 5))
     hold(attempt, 2, [5])
-    sent = [SendPart(PEERS[i], attempt.headers[PEERS[2], 5], attempt.rows[PEERS[2], 5]) for i in (1, 3)]
+    sent = [SendPart(PEERS[i], attempt.said.headers[PEERS[2], 5], attempt.carried.rows[PEERS[2], 5]) for i in (1, 3)]
     assert made.serve(0.0) == sent
     assert made.serve(0.0) == []
 
@@ -140,12 +162,12 @@ def test_a_peer_that_lacks_a_part_asks_its_author_once() -> None:
 
 
 def test_nobody_is_asked_for_what_it_does_not_owe() -> None:
-    """Or the majority would testify against somebody who was never to send it."""
+    """Otherwise the majority testifies against a peer that was never to send it."""
     made, attempt = exchange()
-    wrong = [(MessageKind.AGGREGATE, 2, (attempt.part_of[PEERS[2]] + 1) % COUNT), (MessageKind.PART, 2, COUNT)]
+    wrong = [(MessageKind.AGGREGATE, 2, (attempt.seats.part_of[PEERS[2]] + 1) % COUNT), (MessageKind.PART, 2, COUNT)]
     audits = (Audit(PEERS[2], PEERS[3]),)
     roster = dataclasses.replace(ROSTER, audits=audits)
-    idle = Exchange(made._step, Attempt(RULES, roster, 0, PEERS, PEERS[0], D))
+    idle = Exchange(made._context, Attempt(Seats(RULES, roster, 0, PEERS, PEERS[0])))
     for item in wrong:
         assert made.on_pull(0.0, asked(1, item[0], item[1], item[2])) == []
     for kind in (MessageKind.PART, MessageKind.AGGREGATE, MessageKind.SCALARS):
@@ -156,7 +178,7 @@ def test_nobody_is_asked_for_what_it_does_not_owe() -> None:
 
 def test_an_aggregate_that_is_not_ready_is_not_sent_twice() -> None:
     made, attempt = exchange()
-    item = (MessageKind.AGGREGATE, 0, attempt.my_part or 0)
+    item = (MessageKind.AGGREGATE, 0, attempt.seats.my_part or 0)
     assert made.on_pull(0.0, asked(1, item[0], item[1], item[2])) == [] and not made._waiting
 
 
@@ -196,7 +218,7 @@ def test_a_forward_must_be_genuine_and_asked_for(change: str) -> None:
 
 
 def patience(barrier: float) -> Patience:
-    made = Patience(RULES)
+    made = Patience(RULES, RULES.scatter_seconds)
     made.begin(barrier, Phase.SCATTER, RULES.scatter_seconds)
     return made
 
@@ -208,7 +230,7 @@ def test_a_peer_is_called_late_only_after_it_has_had_its_time() -> None:
     made.on_pull(1.0, asked(1, *numbered(item)))
     assert made.late(due, waits) == set()
     assert made.late(due + 0.1, waits) == {PEERS[2]}
-    assert made.late(math.inf, Patience(RULES)) == set(), "before the barrier nothing is due"
+    assert made.late(math.inf, Patience(RULES, RULES.scatter_seconds)) == set(), "before the barrier nothing is due"
     attempt.file(reveal(2))
     made.serve(due - 0.1)
     assert made.late(math.inf, waits) == set()
@@ -226,13 +248,28 @@ def test_a_late_item_stays_late_but_a_peer_asked_late_has_time() -> None:
     assert made.late(math.inf, waits) == {PEERS[2]}
 
 
+def test_rows_that_are_checked_have_the_time_of_their_phase() -> None:
+    made, attempt = exchange()
+    waits = Patience(RULES, 5 * RULES.scatter_seconds)
+    waits.begin(0.0, Phase.SCATTER, RULES.scatter_seconds)
+    attempt.said.commits.update(dict.fromkeys(PEERS, attempt.said.commits[PEERS[0]]))
+    attempt.carried.gathered.add(attempt.seats.owners[5])
+    made.on_pull(1.0, asked(1, MessageKind.PART, 2, 5))
+    made.on_pull(1.0, asked(1, MessageKind.PART, 3, 6))
+    made.serve(1.0)
+    for author, phase in ((2, Phase.CHECK), (3, Phase.SCATTER)):
+        allowed = 1.0 + waits.allowance(phase)
+        assert PEERS[author] not in made.late(allowed, waits)
+        assert PEERS[author] in made.late(allowed + 0.1, waits)
+
+
 def test_a_part_is_not_late_before_its_author_has_committed() -> None:
     made, attempt = exchange()
     waits = patience(0.0)
     made.on_pull(1.0, asked(1, MessageKind.PART, 2, 5))
     made.serve(50.0)
     assert made.late(100.0, waits) == set()
-    attempt.commits[PEERS[2]] = attempt.commits[PEERS[0]]
+    attempt.said.commits[PEERS[2]] = attempt.said.commits[PEERS[0]]
     made.serve(100.0)
     allowed = 100.0 + waits.allowance(Phase.SCATTER)
     assert made.late(allowed, waits) == set()
@@ -250,18 +287,18 @@ def test_a_part_is_asked_for_once_and_never_of_oneself() -> None:
     (sent,) = made.pull(item, [PEERS[0], PEERS[2], PEERS[3]])
     assert isinstance(sent, Send) and sent.peers == (PEERS[2], PEERS[3])
     assert made.pull(item, [PEERS[0], PEERS[2]]) == []
-    assert attempt.pulled == {(PEERS[2], item), (PEERS[3], item)}
+    assert attempt.carried.pulled == {(PEERS[2], item), (PEERS[3], item)}
 
 
 def test_late_parts_are_urged_once() -> None:
     made, attempt = exchange()
-    item = (MessageKind.PART, PEERS[2], attempt.my_part or 0)
+    item = (MessageKind.PART, PEERS[2], attempt.seats.my_part or 0)
     (sent,) = made.urge(0.0, [item], everyone=False)
     assert isinstance(sent, Send)
-    assert set(sent.peers) == set(relays_between(attempt.context, PEERS[2], PEERS[0], PEERS))
+    assert set(sent.peers) == set(relays_between(attempt.seats.attempt_id, PEERS[2], PEERS[0], PEERS))
     assert made.urge(0.0, [item], everyone=False) == [] and not made._asked
     (sent,) = made.urge(0.0, [item], everyone=True)
-    assert isinstance(sent, Send) and set(sent.peers) == set(attempt.others)
+    assert isinstance(sent, Send) and set(sent.peers) == set(attempt.seats.others)
     assert made.urge(0.0, [item], everyone=True) == [] and set(made._asked) == {item}
 
 
@@ -283,9 +320,9 @@ def test_a_part_comes_through_third_peers_and_costs_no_attempt(instead: bytes | 
     class Counts(SimulatedPeer):
         relayed = 0
 
-        def _send_part(self, receiver: PeerId, header: Envelope, payload: Payload) -> None:
+        def send_part(self, receiver: PeerId, header: Envelope, payload: Payload) -> None:
             self.relayed += header.author != self.peer_id
-            super()._send_part(receiver, header, payload)
+            super().send_part(receiver, header, payload)
 
     swarm = Swarm(8, steps=2, behaviours={1: Spoils(keys(8)[5].peer_id, instead)}, peer_type=Counts).run()
     swarm.check_agreement()

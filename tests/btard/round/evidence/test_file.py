@@ -16,7 +16,7 @@ import pytest
 
 from btard.errors import UserError
 from btard.identity import Envelope, Malformed
-from btard.round.attempt.attempt import context_digest
+from btard.round.attempt.seats import attempt_id_of
 from btard.round.evidence import file as evidence_file
 from btard.round.evidence.evidence import Evidence, Offence
 from btard.round.evidence.file import (
@@ -81,22 +81,27 @@ def huge() -> Evidence:
     evidence = evidence_of(Offence.WRONG_SUM)
     rules = dataclasses.replace(evidence.rules, dimension=2**39)
     signers = {key.peer_id: key for key in KEYS}
-    context = context_digest(rules, evidence.scene.roster, evidence.scene.attempt, evidence.scene.members)
+    attempt_id = attempt_id_of(rules, evidence.scene.roster, evidence.scene.attempt, evidence.scene.members)
     envelopes = [
         Envelope.sign(
-            signers[e.author], run=rules.run, step=e.step, attempt=e.attempt, kind=e.kind, body=in_context(e, context)
+            signers[e.author],
+            run=rules.run,
+            step=e.step,
+            attempt=e.attempt,
+            kind=e.kind,
+            body=in_context(e, attempt_id),
         )
         for e in evidence.envelopes
     ]
     return dataclasses.replace(evidence, rules=rules, envelopes=tuple(envelopes))
 
 
-def in_context(envelope: Envelope, context: bytes) -> bytes:
-    """Return the body as said in the attempt of this context."""
+def in_context(envelope: Envelope, attempt_id: bytes) -> bytes:
+    """Return the body as said in the attempt of this id."""
     form = BROADCAST_FORMS.get(envelope.kind)
     if form is None or form is Reveal:
         return envelope.body
-    return dataclasses.replace(envelope.read(form), context=context).encode()
+    return dataclasses.replace(envelope.read(form), attempt_id=attempt_id).encode()
 
 
 def test_a_dimension_that_no_machine_holds_costs_nothing() -> None:

@@ -12,14 +12,15 @@ from btard.behaviour import Behaviour
 from btard.identity import Envelope, MessageKind, PeerId
 from btard.round.actions import Action, Examine, InspectRow, Send
 from btard.round.attempt.attempt import Attempt
+from btard.round.context import StepContext
 from btard.round.delivery.exchange import Exchange
 from btard.round.failure.court import Court
 from btard.round.messages.accusations import Ballot, Charge, ChargeKind, Opinion, Vote
 from btard.round.messages.bodies import Pull
-from btard.round.phases.phase import StepContext
 from btard.round.rules import StepRules
-from btard.round.vectors.partition import to_wire
-from btard.round.vectors.work import Finding, inspect_row
+from btard.round.work.examination import Finding
+from btard.round.work.rows import inspect_row
+from btard.vectors.partition import to_wire
 from tests.btard.round.scene import PEERS, Scene
 from tests.btard.round.swarm import RULES, keys
 
@@ -46,20 +47,22 @@ class Hall:
     ) -> None:
         self.scene = scene or Scene()
         attempt = self.attempt = self.scene.attempt
-        attempt.aggregate_norms = self.scene.measured(ME).aggregate_norms
-        self.step = StepContext(attempt.rules, attempt.roster, KEYS[0], behaviour or Behaviour(), bytes(32), (), record)
+        attempt.results.aggregate_norms = self.scene.measured(ME).aggregate_norms
+        self.step = StepContext(
+            attempt.seats.rules, attempt.seats.roster, KEYS[0], behaviour or Behaviour(), bytes(32), (), record
+        )
         self.court = Court(self.step, attempt, Exchange(self.step, attempt), dict(charges))
 
     def hold(self, peer: PeerId, part: int, vector: torch.Tensor | None = None) -> None:
         """Let a row be here: the true one, or another."""
         row = self.scene.parts[peer][part] if vector is None else to_wire(vector, RULES.wire)
-        self.attempt.rows[peer, part] = row
+        self.attempt.carried.rows[peer, part] = row
 
     def look(self, actions: list[Action]) -> None:
         """Measure the rows that the court wants measured."""
         for action in actions:
             assert isinstance(action, InspectRow)
-            self.court.inspected(action.author, action.part, inspect_row(action, self.attempt.rules.aggregation))
+            self.court.inspected(action.author, action.part, inspect_row(action, self.attempt.seats.rules.aggregation))
 
     def ballots(self) -> tuple[Ballot, ...]:
         """Let the court vote."""
@@ -68,7 +71,7 @@ class Hall:
         envelope = Envelope.decode(send.data)
         assert (envelope.kind, envelope.author) == (MessageKind.VOTE, ME)
         vote = Vote.decode(envelope.body)
-        assert vote.context == self.attempt.context
+        assert vote.attempt_id == self.attempt.seats.attempt_id
         return vote.ballots
 
     def opinion(self) -> Opinion:
@@ -78,13 +81,13 @@ class Hall:
 
 
 def sum_of(part: int, scene: Scene, owner: PeerId | None = None) -> Charge:
-    return Charge(ChargeKind.WRONG_SUM, owner or scene.attempt.owners[part], part)
+    return Charge(ChargeKind.WRONG_SUM, owner or scene.attempt.seats.owners[part], part)
 
 
 def unbalanced(scene: Scene, part: int) -> Scene:
     """Let the products of a part not add up."""
-    peer = scene.attempt.workers[1]
-    scalars = scene.attempt.scalars[peer]
+    peer = scene.attempt.seats.workers[1]
+    scalars = scene.attempt.said.scalars[peer]
     scene.publish(peer, part, scalars.products[part] + 0.1, scalars.norms[part])
     return scene
 
@@ -92,33 +95,33 @@ def unbalanced(scene: Scene, part: int) -> Scene:
 def test_sums_are_added_up_at_once() -> None:
     scene = Scene()
     hall = Hall((PEERS[1], sum_of(2, scene)), scene=scene)
-    assert hall.court.open() == [] and hall.court.decided
+    assert hall.court.open(0.0) == [] and hall.court.decided
     assert hall.opinion() is Opinion.INNOCENT
     scene = unbalanced(Scene(), 2)
     hall = Hall((PEERS[1], sum_of(2, scene)), scene=scene)
-    hall.court.open()
+    hall.court.open(0.0)
     assert hall.opinion() is Opinion.GUILTY
 
 
 @pytest.mark.parametrize("kind", [ChargeKind.WRONG_SUM, ChargeKind.WRONG_AGGREGATE])
 def test_for_a_part_its_owner_answers_and_nobody_else(kind: ChargeKind) -> None:
     scene = unbalanced(Scene(), 2)
-    scene.attempt.excess[2] = 99.0
-    other = scene.attempt.owners[3]
+    scene.attempt.results.excess[2] = 99.0
+    other = scene.attempt.seats.owners[3]
     hall = Hall((PEERS[1], Charge(kind, other, 2)), scene=scene)
-    hall.court.open()
+    hall.court.open(0.0)
     assert hall.opinion() is Opinion.INNOCENT
 
 
 def test_a_sum_of_numbers_that_are_not_here_says_nothing() -> None:
     scene = unbalanced(Scene(), 2)
-    del scene.attempt.scalars[PEERS[3]]
+    del scene.attempt.said.scalars[PEERS[3]]
     hall = Hall((PEERS[1], sum_of(2, scene)), scene=scene)
-    hall.court.open()
+    hall.court.open(0.0)
     assert hall.opinion() is Opinion.UNSURE
     hall = Hall((PEERS[1], sum_of(2, scene)), scene=unbalanced(Scene(), 2))
-    hall.attempt.aggregate_norms = ()
-    hall.court.open()
+    hall.attempt.results.aggregate_norms = ()
+    hall.court.open(0.0)
     assert hall.opinion() is Opinion.UNSURE
 
 
@@ -135,10 +138,10 @@ def test_a_sum_of_numbers_that_are_not_here_says_nothing() -> None:
 def test_an_aggregate_is_judged_by_what_the_collection_showed(excess: float | None, expected: Opinion) -> None:
     scene = Scene()
     if excess is not None:
-        scene.attempt.excess[1] = excess
-    charge = Charge(ChargeKind.WRONG_AGGREGATE, scene.attempt.owners[1], 1)
+        scene.attempt.results.excess[1] = excess
+    charge = Charge(ChargeKind.WRONG_AGGREGATE, scene.attempt.seats.owners[1], 1)
     hall = Hall((PEERS[1], charge), scene=scene)
-    hall.court.open()
+    hall.court.open(0.0)
     assert hall.opinion() is expected
 
 
@@ -148,20 +151,20 @@ SHOWN = (ChargeKind.FALSE_SCALARS, ChargeKind.NOT_FINITE, ChargeKind.TOO_LONG)
 @pytest.mark.parametrize("kind", SHOWN)
 def test_a_row_has_to_be_shown_by_its_accuser(kind: ChargeKind) -> None:
     hall = Hall((PEERS[1], Charge(kind, PEERS[2], 3)))
-    (pull,) = hall.court.open()
+    (pull,) = hall.court.open(0.0)
     assert isinstance(pull, Send) and pull.peers == (PEERS[1],)
     assert Pull.decode(Envelope.decode(pull.data).body) == Pull(((MessageKind.PART, PEERS[2], 3),))
-    assert not hall.court.decided and hall.court.advance() == []
+    assert not hall.court.decided and hall.court.advance(0.0) == []
     assert hall.opinion() is Opinion.UNSURE, "it was never shown"
 
 
 @pytest.mark.parametrize("kind", SHOWN)
 def test_a_row_that_keeps_to_everything_acquits(kind: ChargeKind) -> None:
     hall = Hall((PEERS[1], Charge(kind, PEERS[2], 3)))
-    hall.court.open()
+    hall.court.open(0.0)
     hall.hold(PEERS[2], 3)
-    hall.look(hall.court.advance())
-    assert hall.court.advance() == [], "once is enough"
+    hall.look(hall.court.advance(0.0))
+    assert hall.court.advance(0.0) == [], "once is enough"
     assert hall.court.decided and hall.opinion() is Opinion.INNOCENT
 
 
@@ -176,7 +179,7 @@ def limited() -> StepRules:
 def test_a_row_that_breaks_the_rules_convicts(kind: ChargeKind, number: float) -> None:
     hall = Hall((PEERS[1], Charge(kind, PEERS[2], 3)), scene=Scene(limited()))
     hall.hold(PEERS[2], 3, torch.full((8,), number))
-    hall.look(hall.court.open())
+    hall.look(hall.court.open(0.0))
     assert hall.opinion() is Opinion.GUILTY
 
 
@@ -184,10 +187,10 @@ def test_a_row_that_breaks_the_rules_convicts(kind: ChargeKind, number: float) -
 def test_numbers_that_are_not_those_of_the_row_convict(off: str) -> None:
     hall = Hall((PEERS[1], Charge(ChargeKind.FALSE_SCALARS, PEERS[2], 3)))
     hall.hold(PEERS[2], 3)
-    scalars = hall.attempt.scalars[PEERS[2]]
+    scalars = hall.attempt.said.scalars[PEERS[2]]
     product, norm = scalars.products[3], scalars.norms[3]
     hall.scene.publish(PEERS[2], 3, product + 0.1 * (off == "product"), norm + 0.1 * (off == "norm"))
-    hall.look(hall.court.open())
+    hall.look(hall.court.open(0.0))
     assert hall.opinion() is Opinion.GUILTY
 
 
@@ -196,16 +199,16 @@ def test_a_row_without_randomness_or_numbers_proves_nothing() -> None:
         hall = Hall((PEERS[1], Charge(ChargeKind.FALSE_SCALARS, PEERS[2], 3)))
         hall.hold(PEERS[2], 3)
         if missing == "randomness":
-            hall.attempt.randomness = b""
+            hall.attempt.results.randomness = b""
         else:
-            del hall.attempt.scalars[PEERS[2]]
-        hall.look(hall.court.open())
+            del hall.attempt.said.scalars[PEERS[2]]
+        hall.look(hall.court.open(0.0))
         assert hall.opinion() is Opinion.UNSURE
 
 
 def test_a_peer_knows_its_own_rows() -> None:
     hall = Hall((PEERS[1], Charge(ChargeKind.NOT_FINITE, ME, 3)))
-    hall.court.open()
+    hall.court.open(0.0)
     assert hall.court.decided and hall.opinion() is Opinion.INNOCENT
 
 
@@ -214,8 +217,9 @@ FOUND = Finding(Opinion.GUILTY, True, 1.0, (PEERS[3],))
 
 
 def test_a_gradient_is_recomputed_by_everyone() -> None:
-    hall = Hall((PEERS[1], LIE), (PEERS[4], LIE), record=Scene().attempt)
-    assert hall.court.open() == [Examine(PEERS[2])], "once"
+    record = Scene().attempt
+    hall = Hall((PEERS[1], LIE), (PEERS[4], LIE), record=record)
+    assert hall.court.open(0.0) == [Examine(hall.step.number, PEERS[2], record, None)], "once"
     assert not hall.court.decided
     assert hall.court.seconds() == RULES.commit_seconds
     hall.court.examined(PEERS[2], FOUND)
@@ -228,19 +232,19 @@ def test_a_gradient_is_recomputed_by_everyone() -> None:
 
 def test_a_judge_that_missed_the_last_step_is_unsure_about_it() -> None:
     hall = Hall((PEERS[1], LIE))
-    assert hall.court.open() == []
+    assert hall.court.open(0.0) == []
     assert hall.court.decided and hall.opinion() is Opinion.UNSURE
 
 
 def test_an_unfinished_recomputation_leaves_the_vote_unsure() -> None:
     hall = Hall((PEERS[1], LIE), record=Scene().attempt)
-    hall.court.open()
+    hall.court.open(0.0)
     assert hall.opinion() is Opinion.UNSURE
 
 
 def test_a_behaviour_votes_freely_but_innocents_lack_accomplices() -> None:
     hall = Hall((PEERS[1], LIE), record=Scene().attempt, behaviour=Turncoat())
-    hall.court.open()
+    hall.court.open(0.0)
     hall.court.examined(PEERS[2], FOUND)
     (ballot,) = hall.ballots()
     assert (ballot.opinion, ballot.accomplices) == (Opinion.INNOCENT, ())
@@ -248,6 +252,6 @@ def test_a_behaviour_votes_freely_but_innocents_lack_accomplices() -> None:
 
 def test_a_finding_about_one_is_none_about_another() -> None:
     hall = Hall((PEERS[1], LIE), record=Scene().attempt)
-    hall.court.open()
+    hall.court.open(0.0)
     hall.court.examined(PEERS[3], FOUND)
     assert not hall.court.decided

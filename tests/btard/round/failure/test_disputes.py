@@ -1,4 +1,4 @@
-"""Disputes among whole swarms: what an author keeps from one member, and who is believed."""
+"""Disputes among whole swarms: what an author keeps from one member, and which of two is believed."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ from dataclasses import replace
 import pytest
 
 from btard.behaviour import Behaviour, Outgoing, View
-from btard.hashing import digest
+from btard.hashing import Payload, digest
 from btard.identity import Envelope, MessageKind, PeerId
 from btard.round.messages.accusations import Fault, Report
 from btard.round.messages.bodies import Commit, Phase
 from btard.round.rules import VerificationRules
-from btard.transport.base import Payload
 from btard.transport.memory import NetworkConditions, SimulatedPeer
 from tests.btard.round.swarm import RULES, Swarm, keys, suspended, voids
 
@@ -77,7 +76,7 @@ def gone(swarm: Swarm) -> set[PeerId]:
 
 @pytest.mark.parametrize("deaf", [(), (PEERS[VICTIM],)], ids=["all hear the alarm", "all but the victim hear it"])
 def test_a_peer_that_knows_a_reason_does_not_complain_and_stays(deaf: Sequence[PeerId]) -> None:
-    """Others have stopped for that reason before they could say of whom they have got nothing."""
+    """Others have stopped for that reason before they could say what they have not got."""
     rules = replace(RULES, verification=VerificationRules())  # all own parts, the victim too
     swarm = Swarm(COUNT, steps=3, behaviours={REFUSER: Refuses(), ALARM: Alarm(deaf)}, rules=rules).run()
     swarm.check_agreement()

@@ -1,4 +1,4 @@
-"""Settling a failed attempt: who goes on and who does not, by every rule and in their order."""
+"""Resolving a failed attempt: which peers go on and which do not, by every rule and in their order."""
 
 from __future__ import annotations
 
@@ -151,8 +151,10 @@ def test_only_a_proof_explains_differing_digests() -> None:
 def test_the_majority_of_signatures_decides_between_two_digests(fault: Fault) -> None:
     def said(author: int, value: bytes) -> Envelope:
         if fault is Fault.OTHER_STATE:
-            return signed(author, MessageKind.COMMIT, Commit(ATTEMPT.context, value, D, FILL, D, b"", ()).encode())
-        return signed(author, MessageKind.DIGEST, Digest(ATTEMPT.context, value, D, D).encode())
+            return signed(
+                author, MessageKind.COMMIT, Commit(ATTEMPT.seats.attempt_id, value, D, FILL, D, b"", ()).encode()
+            )
+        return signed(author, MessageKind.DIGEST, Digest(ATTEMPT.seats.attempt_id, value, D, D).encode())
 
     reports = dict.fromkeys((2, 3, 4), REACTION) | {0: report({1: fault}), 1: REACTION}
     for odd, members in ((1, [0, 2, 3, 4]), (0, [1, 2, 3, 4])):
@@ -177,8 +179,7 @@ def test_a_newcomer_takes_nobody_along_and_goes_for_nobody(accuser: int, accused
 
 @pytest.mark.parametrize("accuser, accused", [(5, 1), (1, 5)])
 def test_in_the_papers_mode_a_newcomer_takes_no_voter_along(accuser: int, accused: int) -> None:
-    crowd = attempt_of(PEERS[:7], newcomers=(5, 6))
-    crowd.rules = MUTUAL.rules
+    crowd = attempt_of(PEERS[:7], newcomers=(5, 6), verification=MUTUAL.seats.rules.verification)
     some = dict.fromkeys(range(7), report(reaction=True, members=PEERS[:7]))
     some[accuser] = report({accused: Fault.NO_PART}, members=PEERS[:7])
     resolution = settled(some, attempt=crowd)

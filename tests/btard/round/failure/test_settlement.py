@@ -1,4 +1,4 @@
-"""Failed attempts among peers of whom one says different things about them to different peers."""
+"""Failed attempts among peers of which one says different things about them to different peers."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_an_accusation_about_an_unknown_step_costs_nobody(kind: ChargeKind) -> N
             machine = self.session.machine
             if machine is not None and roster.step == 0 and self.peer_id == PEERS[LIAR]:
                 charge = Charge(kind, PEERS[VICTIM], 0)
-                self._perform(machine._settlement.freeze(self.network.now, Phase.COMMIT, {}, [], charge))
+                self.perform(machine._settlement.freeze(self.network.now, Phase.COMMIT, {}, [], charge))
 
     swarm = Swarm(COUNT, steps=2, behaviours={LIAR: Behaviour()}, peer_type=Accuser).run()
     swarm.check_agreement()
@@ -117,14 +117,14 @@ def told_of(*reports: tuple[int, Report]) -> tuple[Settlement, list[Envelope]]:
         for author, report in reports
     ]
     for envelope in signed:
-        machine._settlement.add_report(envelope)
+        machine._settlement.heard.add_report(envelope)
     return machine._settlement, signed
 
 
 def test_of_two_contradicting_reports_neither_counts() -> None:
     early, late = (Report(phase, True, PEERS, (), None, (), ()) for phase in (Phase.COMMIT, Phase.REVEAL))
     settlement, _ = told_of((LIAR, early), (VICTIM, early), (LIAR, late))
-    assert set(settlement._read_reports()) == {PEERS[VICTIM]}
+    assert set(settlement.heard._read_reports()) == {PEERS[VICTIM]}
 
 
 def test_a_peer_that_stops_because_of_a_report_shows_it() -> None:
@@ -138,9 +138,9 @@ def test_a_peer_that_stops_because_of_a_report_shows_it() -> None:
 
 def test_a_malformed_report_is_relayed_to_all() -> None:
     settlement, _ = told_of()
-    place = {"run": settlement.attempt.rules.run, "step": 0, "kind": MessageKind.REPORT}
+    place = {"run": settlement.attempt.seats.rules.run, "step": 0, "kind": MessageKind.REPORT}
     junk = Envelope.sign(keys(COUNT)[LIAR], body=b"junk", **place)  # type: ignore[arg-type]
-    settlement.add_report(junk)
+    settlement.heard.add_report(junk)
     settlement.freeze(1.0, Phase.SCATTER, {}, [], None)
     (relay,) = [send for send in settlement.advance(1e9) if isinstance(send, Send)]
     assert junk.encode() in Relay.decode(Envelope.decode(relay.data).body).envelopes

@@ -29,7 +29,7 @@ def test_an_honest_report_attaches_nothing_twice_and_no_offence() -> None:
     found = fitting(ATTEMPT, [*good, *bad])
     assert found == tuple(envelope.encode() for envelope in good)
     report = Report(Phase.COMMIT, False, FIVE, (), None, found)
-    assert ATTEMPT.malformation(signed(0, MessageKind.REPORT, report.encode())) is None
+    assert ATTEMPT.said.malformation(signed(0, MessageKind.REPORT, report.encode())) is None
 
 
 def test_too_many_attachments_of_one_author_are_malformed() -> None:
@@ -38,22 +38,22 @@ def test_too_many_attachments_of_one_author_are_malformed() -> None:
     for most, fault in ((MOST_OF_AUTHOR, False), (MOST_OF_AUTHOR + 1, True)):
         attached = tuple(envelope.encode() for envelope in junk[:most])
         report = signed(0, MessageKind.REPORT, Report(Phase.COMMIT, False, FIVE, (), None, attached).encode())
-        assert (ATTEMPT.malformation(report) is not None) is fault
+        assert (ATTEMPT.said.malformation(report) is not None) is fault
     three = [signed(1, MessageKind.REVEAL, Reveal(D, share).encode()).encode() for share in (D, E, bytes(32))]
     report = signed(0, MessageKind.REPORT, Report(Phase.COMMIT, False, FIVE, (), None, tuple(three)).encode())
-    assert ATTEMPT.malformation(report) is not None
+    assert ATTEMPT.said.malformation(report) is not None
 
 
 def test_what_there_is_no_room_for_is_left_out() -> None:
     """The room is the roster's, whatever liars have sent."""
-    large = [signed(i, MessageKind.RELAY, bytes(ATTEMPT.caps.evidence)) for i in range(1, 5)]
+    large = [signed(i, MessageKind.RELAY, bytes(ATTEMPT.seats.caps.evidence)) for i in range(1, 5)]
     found = fitting(ATTEMPT, [*large, commit(1)])
     assert 0 < len(found) - 1 < len(large) and found[-1] == commit(1).encode()
-    assert sum(map(len, found)) <= ATTEMPT.caps.carrier
+    assert sum(map(len, found)) <= ATTEMPT.seats.caps.carrier
 
 
 def test_the_longest_report_can_be_relayed_and_forwarded() -> None:
-    caps = ATTEMPT.caps
+    caps = ATTEMPT.seats.caps
     longest = signed(1, MessageKind.REPORT, bytes(caps.body[MessageKind.REPORT]))
     (relay,) = relays([longest], votes=False, most=caps.evidence)
     assert len(relay.encode()) <= caps.body[MessageKind.RELAY]

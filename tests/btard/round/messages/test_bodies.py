@@ -112,7 +112,7 @@ SCALARS = Scalars(D, (0.5, -1.0), (1.0, 2.0), (0, 1))
 @pytest.mark.parametrize(
     "body",
     [
-        dataclasses.replace(COMMIT, context=D[:-1]),
+        dataclasses.replace(COMMIT, attempt_id=D[:-1]),
         dataclasses.replace(COMMIT, parameters=D + b"x"),
         dataclasses.replace(COMMIT, parts=(D, D[:-1], D)),
         dataclasses.replace(COMMIT, parts=(D,) * (MAX_PEERS + 1)),
@@ -127,7 +127,7 @@ SCALARS = Scalars(D, (0.5, -1.0), (1.0, 2.0), (0, 1))
         Aggregate(D[:-1]),
         Reveal(D[:-1], D),
         Reveal(D, D + b"x"),
-        dataclasses.replace(SCALARS, context=D[:-1]),
+        dataclasses.replace(SCALARS, attempt_id=D[:-1]),
         dataclasses.replace(SCALARS, products=(0, 1.0)),
         dataclasses.replace(SCALARS, products=(True, 1.0)),
         dataclasses.replace(SCALARS, norms=(None, 1.0)),

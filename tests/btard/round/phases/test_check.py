@@ -9,15 +9,16 @@ from collections.abc import Callable
 import pytest
 
 from btard.behaviour import Behaviour, View
+from btard.hashing import Payload
 from btard.identity import PeerId
-from btard.round.actions import InspectRow
+from btard.round.actions import EncodeParts, InspectRow, Work
 from btard.round.evidence.evidence import Offence
 from btard.round.messages.bodies import Scalars
 from btard.round.rules import StepRules, VerificationRules
-from btard.round.vectors.partition import WireType, from_wire, to_wire
-from btard.transport.base import Payload
 from btard.transport.memory import SimulatedPeer
-from tests.btard.round.swarm import RULES, Swarm, offences, voids
+from btard.vectors.partition import from_wire, to_wire
+from btard.vocabulary import WireType
+from tests.btard.round.swarm import RULES, Swarm, offences, one_of, voids
 
 COUNT, LIAR = 7, 3
 EVERYONE = dataclasses.replace(RULES, verification=VerificationRules(validators=float(COUNT)))
@@ -69,10 +70,10 @@ def test_each_owner_has_one_witness_and_never_itself() -> None:
     looked: list[tuple[PeerId, PeerId]] = []
 
     class Watches(SimulatedPeer):
-        def _work(self, action) -> None:  # type: ignore[no-untyped-def]
+        def work(self, action) -> None:  # type: ignore[no-untyped-def]
             if isinstance(action, InspectRow):
                 looked.append((self.peer_id, action.author))
-            super()._work(action)
+            super().work(action)
 
     swarm = Swarm(COUNT, steps=1, rules=EVERYONE, peer_type=Watches).run()
     assert sorted(owner for _, owner in looked) == list(swarm.genesis.members)
@@ -90,20 +91,19 @@ class Hides(Behaviour):
 
 
 def test_hiding_a_row_costs_the_owner_and_at_most_its_witness() -> None:
-    swarm = Swarm(COUNT, steps=2, behaviours={LIAR: (hides := Hides())}, rules=EVERYONE)
+    hides = Hides()
+
+    class Remembers(SimulatedPeer):
+        def work(self, work: Work) -> None:
+            super().work(work)
+            machine = self.session.machine
+            if isinstance(work, EncodeParts) and machine is not None and machine.attempt.seats.my_part is not None:
+                row = machine.attempt.carried.rows.get((self.peer_id, machine.attempt.seats.my_part))
+                hides.own = None if row is None else bytes(row)
+
+    swarm = Swarm(COUNT, steps=2, behaviours={LIAR: hides}, rules=EVERYONE, peer_type=one_of(Remembers, LIAR)).run()
     liar = swarm.peers[LIAR]
-
-    encode = liar._encode
-
-    def remember() -> None:
-        encode()
-        machine = liar.session.machine
-        if machine is not None and machine.attempt.my_part is not None:
-            row = machine.attempt.rows.get((liar.peer_id, machine.attempt.my_part))
-            hides.own = None if row is None else bytes(row)
-
-    liar._encode = remember  # type: ignore[method-assign]
-    swarm.run()
+    assert hides.own is not None
     swarm.check_agreement()
     goers = [peer for peer in swarm.honest if len(peer.finished()) == 2]
     assert len(goers) >= len(swarm.honest) - 1
@@ -125,10 +125,10 @@ def test_doubts_of_more_than_half_have_a_part_collected_again(doubters: int, aga
     checked: list[int] = []
 
     class Watches(SimulatedPeer):
-        def _work(self, action) -> None:  # type: ignore[no-untyped-def]
+        def work(self, action) -> None:  # type: ignore[no-untyped-def]
             if type(action).__name__ == "AggregateAgain":
                 checked.append(action.part)
-            super()._work(action)
+            super().work(action)
 
     everything = Doubts(lambda view: tuple(range(len(view.owners))))
     liars = dict.fromkeys(range(doubters), everything)

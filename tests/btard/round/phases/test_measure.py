@@ -1,4 +1,4 @@
-"""Products and norms: who is asked for them, what is false about them, and whose column does not add up."""
+"""Products and norms: which peers owe them, what is false about them, and whose column does not add up."""
 
 from __future__ import annotations
 
@@ -117,23 +117,25 @@ class Talkative(SimulatedPeer):
 
     said = 0
 
-    def _perform(self, actions) -> None:  # type: ignore[no-untyped-def]
-        super()._perform(actions)
+    def perform(self, actions) -> None:  # type: ignore[no-untyped-def]
+        super().perform(actions)
         machine = self.session.machine
-        if machine is None or machine.attempt.target is None or self.said > machine.attempt.roster.step:
+        if machine is None or machine.attempt.seats.target is None or self.said > machine.attempt.seats.roster.step:
             return
-        self.said = machine.attempt.roster.step + 1
+        self.said = machine.attempt.seats.roster.step + 1
         attempt = machine.attempt
-        zeros = (0.0,) * attempt.partition.count
+        zeros = (0.0,) * attempt.seats.partition.count
         envelope = Envelope.sign(
             self.key,
             run=self.rules.run,
-            step=attempt.roster.step,
-            attempt=attempt.number,
+            step=attempt.seats.roster.step,
+            attempt=attempt.seats.number,
             kind=MessageKind.SCALARS,
-            body=Scalars(attempt.context, zeros, zeros, ()).encode(),
+            body=Scalars(attempt.seats.attempt_id, zeros, zeros, ()).encode(),
         )
-        self.network.deliver_all(self.peer_id, attempt.others, lambda to: to.receive(self.peer_id, envelope.encode()))
+        self.network.deliver_all(
+            self.peer_id, attempt.seats.others, lambda to: to.receive(self.peer_id, envelope.encode())
+        )
 
 
 def test_numbers_of_a_validator_neither_help_nor_hinder() -> None:
@@ -144,14 +146,14 @@ def test_numbers_of_a_validator_neither_help_nor_hinder() -> None:
         assert len(peer.finished()) == 8 and len(peer.history) == 8
 
 
-@pytest.mark.parametrize("context", [b"", bytes(32)], ids=["the attempt's", "another"])
+@pytest.mark.parametrize("attempt_id", [b"", bytes(32)], ids=["the attempt's", "another"])
 @pytest.mark.parametrize("kind", [ChargeKind.WRONG_SUM, ChargeKind.FALSE_SCALARS])
-def test_numbers_of_too_few_parts_and_their_charge_harm_nobody(kind: ChargeKind, context: bytes) -> None:
+def test_numbers_of_too_few_parts_and_their_charge_harm_nobody(kind: ChargeKind, attempt_id: bytes) -> None:
     """The court must not look into numbers that are not there."""
 
     class Confuses(Behaviour):
         def scalars(self, step: int, scalars: Scalars, view: View) -> Scalars | None:
-            return Scalars(context or scalars.context, (), (), ())
+            return Scalars(attempt_id or scalars.attempt_id, (), (), ())
 
     class Accuses(SimulatedPeer):
         """Charges at once, when it has the numbers of others."""
@@ -162,10 +164,10 @@ def test_numbers_of_too_few_parts_and_their_charge_harm_nobody(kind: ChargeKind,
             if machine is None or sender != PEERS[3] or Envelope.decode(data).kind is not MessageKind.SCALARS:
                 return
             attempt = machine.attempt
-            accused = PEERS[3] if kind is ChargeKind.FALSE_SCALARS else attempt.owners[0]
-            charge = Charge(kind, accused, attempt.my_part or 0 if kind is ChargeKind.FALSE_SCALARS else 0)
-            report = Report(Phase.MEASURE, False, attempt.members, (), charge, ())
-            self._perform(machine._settlement.freeze(self.network.now, Phase.MEASURE, {}, [], charge))
+            accused = PEERS[3] if kind is ChargeKind.FALSE_SCALARS else attempt.seats.owners[0]
+            charge = Charge(kind, accused, attempt.seats.my_part or 0 if kind is ChargeKind.FALSE_SCALARS else 0)
+            report = Report(Phase.MEASURE, False, attempt.seats.members, (), charge, ())
+            self.perform(machine._settlement.freeze(self.network.now, Phase.MEASURE, {}, [], charge))
             assert report.charge == charge
 
     swarm = Swarm(7, steps=2, behaviours={3: Confuses(), 5: Behaviour()}, peer_type=one_of(Accuses, 5)).run()

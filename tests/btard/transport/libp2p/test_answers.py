@@ -1,4 +1,4 @@
-"""Whoever asks much and reads nothing takes nothing that members, or small answers, need."""
+"""A peer that asks much and reads nothing takes nothing that members, or small answers, need."""
 
 from __future__ import annotations
 
@@ -50,17 +50,17 @@ async def test_strangers_that_read_nothing_make_nobody_wait(swarm: Swarm) -> Non
     await until(lambda: sending(a) >= 4)
     for number in range(50):
         for node in (member, guest):
-            assert await node.transport.fetch(a.peer_id, b"head", limit=100, timeout=20) == SMALL
+            assert await node.transport.fetch(a.peer_id, b"head", limit=100, timeout_seconds=20) == SMALL
         if not number % 10:
-            large = await member.transport.fetch(a.peer_id, b"0", limit=len(LARGE[b"0"]), timeout=20)
+            large = await member.transport.fetch(a.peer_id, b"0", limit=len(LARGE[b"0"]), timeout_seconds=20)
             assert large == LARGE[b"0"]
-    assert await guest.transport.fetch(a.peer_id, b"0", limit=len(LARGE[b"0"]), timeout=20) == LARGE[b"0"]
+    assert await guest.transport.fetch(a.peer_id, b"0", limit=len(LARGE[b"0"]), timeout_seconds=20) == LARGE[b"0"]
     for pipe in pipes:
         pipe.abort()
 
 
 async def test_strangers_can_only_take_the_slots_of_strangers(swarm: Swarm) -> None:
-    a, _ = await swarm.node(serve=answer, limits=Limits(serves_total=2, reader_window=60.0))
+    a, _ = await swarm.node(serve=answer, limits=Limits(serves_total=2, reader_window_seconds=60.0))
     member, _ = await swarm.node(a)
     guest, _ = await swarm.node(a)
     a.transport.is_member = lambda peer: peer == member.peer_id
@@ -68,20 +68,20 @@ async def test_strangers_can_only_take_the_slots_of_strangers(swarm: Swarm) -> N
     await hog(await swarm.liar(a), a)
     await until(lambda: sending(a) == 2)
     with pytest.raises(FetchError, match="busy"):
-        await guest.transport.fetch(a.peer_id, b"0", limit=1 << 30, timeout=20)
-    assert await guest.transport.fetch(a.peer_id, b"head", limit=100, timeout=20) == SMALL
-    both = [member.transport.fetch(a.peer_id, name, limit=1 << 30, timeout=20) for name in (b"0", b"1")]
+        await guest.transport.fetch(a.peer_id, b"0", limit=1 << 30, timeout_seconds=20)
+    assert await guest.transport.fetch(a.peer_id, b"head", limit=100, timeout_seconds=20) == SMALL
+    both = [member.transport.fetch(a.peer_id, name, limit=1 << 30, timeout_seconds=20) for name in (b"0", b"1")]
     assert await asyncio.gather(*both) == [LARGE[b"0"], LARGE[b"1"]]
 
 
 async def test_strangers_that_read_nothing_lose_their_slots(swarm: Swarm) -> None:
-    a, _ = await swarm.node(serve=answer, limits=Limits(serves_total=2, reader_window=1.0))
+    a, _ = await swarm.node(serve=answer, limits=Limits(serves_total=2, reader_window_seconds=1.0))
     guest, _ = await swarm.node(a)
     a.transport.is_member = lambda peer: False
     for _ in range(2):
         await hog(await swarm.liar(a), a)
     await until(lambda: a.transport.counters.answers_lost == 2)
-    assert await guest.transport.fetch(a.peer_id, b"0", limit=1 << 30, timeout=20) == LARGE[b"0"]
+    assert await guest.transport.fetch(a.peer_id, b"0", limit=1 << 30, timeout_seconds=20) == LARGE[b"0"]
 
 
 async def test_what_takes_long_to_make_needs_a_slot_first(swarm: Swarm) -> None:
@@ -97,12 +97,12 @@ async def test_what_takes_long_to_make_needs_a_slot_first(swarm: Swarm) -> None:
     a.transport.serve_with(slow, lambda request: request == b"slow")
     guests = [(await swarm.node(a))[0] for _ in range(2)]
     a.transport.is_member = lambda peer: False
-    waiting = asyncio.create_task(guests[0].transport.fetch(a.peer_id, b"slow", limit=100, timeout=60))
+    waiting = asyncio.create_task(guests[0].transport.fetch(a.peer_id, b"slow", limit=100, timeout_seconds=60))
     await until(lambda: begun)
     with pytest.raises(FetchError, match="busy"):
-        await guests[1].transport.fetch(a.peer_id, b"slow", limit=100, timeout=20)
+        await guests[1].transport.fetch(a.peer_id, b"slow", limit=100, timeout_seconds=20)
     for guest in guests:
-        assert await guest.transport.fetch(a.peer_id, b"head", limit=100, timeout=20) == SMALL
+        assert await guest.transport.fetch(a.peer_id, b"head", limit=100, timeout_seconds=20) == SMALL
     assert len(begun) == 1
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -116,9 +116,9 @@ async def test_memory_of_answers_is_bounded(swarm: Swarm) -> None:
     first = await hog(await swarm.liar(a), a, b"0")
     second = await hog(await swarm.liar(a), a, b"1")
     await until(lambda: sending(a) == 2)
-    assert await member.transport.fetch(a.peer_id, b"1", limit=1 << 30, timeout=20) == LARGE[b"1"]
+    assert await member.transport.fetch(a.peer_id, b"1", limit=1 << 30, timeout_seconds=20) == LARGE[b"1"]
     assert a.transport.counters.answers_lost == 0
-    assert await member.transport.fetch(a.peer_id, b"2", limit=1 << 30, timeout=20) == LARGE[b"2"]
+    assert await member.transport.fetch(a.peer_id, b"2", limit=1 << 30, timeout_seconds=20) == LARGE[b"2"]
     await until(lambda: a.transport.counters.answers_lost == 1)
     for pipe in (first, second):
         pipe.abort()
@@ -130,10 +130,10 @@ async def test_strangers_get_no_more_than_their_share_of_the_upload(swarm: Swarm
     loop = asyncio.get_running_loop()
     a.transport.is_member = lambda peer: False
     began = loop.time()
-    assert await b.transport.fetch(a.peer_id, b"0", limit=1 << 30, timeout=60) == LARGE[b"0"]
+    assert await b.transport.fetch(a.peer_id, b"0", limit=1 << 30, timeout_seconds=60) == LARGE[b"0"]
     assert loop.time() - began > 1.5  # six MiB, two at once and two a second, in pieces of half a MiB
     a.transport.is_member = lambda peer: True
-    assert await b.transport.fetch(a.peer_id, b"0", limit=1 << 30, timeout=60) == LARGE[b"0"]
+    assert await b.transport.fetch(a.peer_id, b"0", limit=1 << 30, timeout_seconds=60) == LARGE[b"0"]
 
 
 async def test_a_stream_that_asks_nothing_in_time_is_dropped(swarm: Swarm) -> None:
@@ -165,7 +165,7 @@ async def test_one_peer_asks_only_so_much_at_a_time(swarm: Swarm) -> None:
 
     a.transport.serve_with(hang)
     b, _ = await swarm.node(a)
-    asking = [asyncio.create_task(b.transport.fetch(a.peer_id, b"?", limit=9, timeout=60)) for _ in range(6)]
+    asking = [asyncio.create_task(b.transport.fetch(a.peer_id, b"?", limit=9, timeout_seconds=60)) for _ in range(6)]
     await until(lambda: sum(task.done() for task in asking) == 3)
     assert a.transport.counters.requests_refused == 3
     for task in asking:

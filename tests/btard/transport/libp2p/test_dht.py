@@ -185,9 +185,9 @@ async def test_a_flood_of_requests_ends_the_connection(swarm: Swarm, monkeypatch
     closed: list[PeerId] = []
     disconnect = a.control.disconnect
 
-    async def noted(peer: PeerId, timeout: float) -> None:
+    async def noted(peer: PeerId, timeout_seconds: float) -> None:
         closed.append(peer)
-        await disconnect(peer, timeout)
+        await disconnect(peer, timeout_seconds)
 
     monkeypatch.setattr(a.control, "disconnect", noted)
     keys = [DHTID(number) for number in range(MAX_KEYS)]

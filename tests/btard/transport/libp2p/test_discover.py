@@ -1,4 +1,4 @@
-"""host:port to multiaddress: who answers proves its id; everything else is one clear sentence."""
+"""host:port to multiaddress: the machine that answers proves its id; everything else is one clear sentence."""
 
 from __future__ import annotations
 
@@ -95,13 +95,13 @@ async def test_a_peer_without_tls_is_named(swarm: Swarm) -> None:
 async def test_other_servers_are_named(speech: bytes, endless: bool) -> None:
     async with server(speech, endless=endless) as address:
         with pytest.raises(UserError, match=address):
-            await resolve_initial_peer(address, timeout=5)
+            await resolve_initial_peer(address, timeout_seconds=5)
 
 
 async def test_a_silent_server_costs_its_deadline() -> None:
     async with server(b"") as address:
         with pytest.raises(UserError, match="did not answer within"):
-            await resolve_initial_peer(address, timeout=0.3)
+            await resolve_initial_peer(address, timeout_seconds=0.3)
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ async def test_a_silent_server_costs_its_deadline() -> None:
 )  # fmt: skip
 async def test_bad_text_is_one_sentence(text: str) -> None:
     with pytest.raises(UserError):
-        await resolve_initial_peer(text, timeout=2)
+        await resolve_initial_peer(text, timeout_seconds=2)
 
 
 def certificate(key: IdentityKey, *, signed: bytes | None = None, extension: bytes | None = None) -> bytes:

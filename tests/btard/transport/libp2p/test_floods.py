@@ -1,4 +1,4 @@
-"""Whoever floods is read as slowly as its budget allows, and nobody else waits for it.
+"""A flooding peer is read as slowly as its budget allows, and nobody else waits for it.
 
 Handling costs a known processor time here, so that what is counted does not depend on the machine.
 """
@@ -23,7 +23,7 @@ from tests.btard.transport.libp2p.conftest import DEADLINE, Recorder, Swarm, bur
 COST = 0.02
 """Seconds of processor time of one message."""
 
-LIMITS = Limits(work_share=0.1, work_burst=0.2)
+LIMITS = Limits(work_share=0.1, work_burst_seconds=0.2)
 
 
 class Costly(Recorder):
@@ -54,7 +54,7 @@ def allowed(elapsed: float, limits: Limits = LIMITS, reads: int = 1) -> float:
 
     A message of 4 KiB leaves room for four in a read of 16 KiB.
     """
-    return (limits.work_burst + limits.work_share * elapsed) / COST + 4 * reads + 1
+    return (limits.work_burst_seconds + limits.work_share * elapsed) / COST + 4 * reads + 1
 
 
 async def test_a_flood_of_one_author_costs_its_share_and_no_more(swarm: Swarm) -> None:
@@ -76,7 +76,7 @@ async def test_a_flood_of_one_author_costs_its_share_and_no_more(swarm: Swarm) -
 
 
 async def test_all_strangers_share_what_one_member_has(swarm: Swarm) -> None:
-    a, inbox = await swarm.node(inbox=Costly(), limits=Limits(work_share=1e-6, work_burst=0.1))
+    a, inbox = await swarm.node(inbox=Costly(), limits=Limits(work_share=1e-6, work_burst_seconds=0.1))
     member, _ = await swarm.node(a)
     a.transport.is_member = lambda peer: peer == member.peer_id
     flooding = await flooded(swarm, a)
@@ -96,12 +96,12 @@ async def test_strangers_questions_do_not_wait_behind_their_messages(swarm: Swar
     async def answer(peer: PeerId, request: bytes) -> bytes:
         return b"the head"
 
-    limits = Limits(work_share=1e-6, work_burst=0.1)
+    limits = Limits(work_share=1e-6, work_burst_seconds=0.1)
     a, _ = await swarm.node(inbox=Costly(), limits=limits, serve=answer)
     guest, _ = await swarm.node(a)
     a.transport.is_member = lambda peer: False
     flooding = await flooded(swarm, a)
-    assert await guest.transport.fetch(a.peer_id, b"head", limit=10, timeout=20) == b"the head"
+    assert await guest.transport.fetch(a.peer_id, b"head", limit=10, timeout_seconds=20) == b"the head"
     flooding.cancel()
     await asyncio.gather(flooding, return_exceptions=True)
 
@@ -111,15 +111,15 @@ async def test_the_asker_pays_for_its_questions(swarm: Swarm) -> None:
         burn(COST)
         return b"the head"
 
-    a, _ = await swarm.node(limits=Limits(work_share=1e-6, work_burst=0.1), serve=answer)
+    a, _ = await swarm.node(limits=Limits(work_share=1e-6, work_burst_seconds=0.1), serve=answer)
     greedy, _ = await swarm.node(a)
     other, _ = await swarm.node(a)
     for _ in range(4):
-        await greedy.transport.fetch(a.peer_id, b"head", limit=10, timeout=20)
+        await greedy.transport.fetch(a.peer_id, b"head", limit=10, timeout_seconds=20)
     with pytest.raises(FetchError, match="within"):
         for _ in range(4):
-            await greedy.transport.fetch(a.peer_id, b"head", limit=10, timeout=2)
-    assert await other.transport.fetch(a.peer_id, b"head", limit=10, timeout=20) == b"the head"
+            await greedy.transport.fetch(a.peer_id, b"head", limit=10, timeout_seconds=2)
+    assert await other.transport.fetch(a.peer_id, b"head", limit=10, timeout_seconds=20) == b"the head"
 
 
 async def test_a_burst_of_honest_messages_is_not_paused(swarm: Swarm) -> None:
@@ -151,7 +151,7 @@ async def test_messages_are_read_at_the_rate_allowed(swarm: Swarm) -> None:
 
 
 async def test_refused_parts_are_paid_for_and_those_of_use_are_not(swarm: Swarm) -> None:
-    limits = Limits(work_share=0.02, work_burst=0.01)
+    limits = Limits(work_share=0.02, work_burst_seconds=0.01)
     a, inbox = await swarm.node(inbox=Recorder(most=4 << 20), limits=limits)
     b, _ = await swarm.node(a)
     for _ in range(16):
@@ -173,7 +173,7 @@ async def test_a_part_that_turns_out_useless_is_paid_for(swarm: Swarm) -> None:
             super().on_part(sender, header, payload, digest)
             return True
 
-    a, inbox = await swarm.node(inbox=Disappointed(), limits=Limits(work_share=0.02, work_burst=0.01))
+    a, inbox = await swarm.node(inbox=Disappointed(), limits=Limits(work_share=0.02, work_burst_seconds=0.01))
     b, _ = await swarm.node(a)
     for _ in range(4):
         b.transport.send_part(a.peer_id, b"wrong", bytes(4 << 20))
@@ -218,7 +218,7 @@ async def test_a_stranger_may_not_say_much_at_a_time(swarm: Swarm, member: bool)
 
 
 async def test_a_new_member_no_longer_waits_behind_strangers(swarm: Swarm) -> None:
-    limits = Limits(work_share=0.001, work_burst=0.01)
+    limits = Limits(work_share=0.001, work_burst_seconds=0.01)
     a, inbox = await swarm.node(inbox=Costly(), limits=limits)
     newcomer, _ = await swarm.node(a)
     members: set[PeerId] = set()

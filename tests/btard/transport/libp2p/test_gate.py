@@ -1,4 +1,4 @@
-"""Gates: who pays from which budget, and what is kept of those who have gone."""
+"""Gates: which budget pays for which stream, and what is kept of peers that have gone."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ async def test_members_have_gates_of_their_own_and_strangers_share_two() -> None
 
 
 async def test_a_former_member_is_forgotten_once_it_has_paid() -> None:
-    gates = Gates(Limits(work_burst=0.1), Counters())
+    gates = Gates(Limits(work_burst_seconds=0.1), Counters())
     debtor, honest = gates.of(ONE, asks=False), gates.of(TWO, asks=False)
     debtor.spend(10.0)
     gates.forget()
@@ -33,7 +33,7 @@ async def test_a_former_member_is_forgotten_once_it_has_paid() -> None:
 
 
 async def test_peers_beyond_their_bursts_share_a_part_of_a_core() -> None:
-    limits = Limits(work_share=0.05, work_burst=0.25, crowd_share=0.1)
+    limits = Limits(work_share=0.05, work_burst_seconds=0.25, crowd_share=0.1)
     counters = Counters()
     gates = Gates(limits, counters)
     crowd = [gates.of(IdentityKey.from_seed(bytes([9, i]) * 16).peer_id, asks=False) for i in range(20)]

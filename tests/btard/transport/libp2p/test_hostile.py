@@ -9,8 +9,7 @@ import struct
 import psutil
 import pytest
 
-from btard.identity.envelope import MAX_ENVELOPE
-from btard.transport.base import MAX_HEADER
+from btard.identity.envelope import MAX_ENVELOPE, MAX_HEADER
 from btard.transport.libp2p import Limits
 from btard.transport.libp2p.incoming import BULK_PROTOCOL, CONTROL_PROTOCOL, FETCH_PROTOCOL
 from btard.transport.libp2p.pipe import StreamLost

@@ -112,7 +112,7 @@ async def test_the_end_of_p2pd_is_reported(swarm: Swarm) -> None:
 async def test_a_hanging_p2pd_is_reported(swarm: Swarm) -> None:
     reasons: list[str] = []
     node, _ = await swarm.node()
-    watchdog = Watchdog(node._daemon, reasons.append, period=0.05, deadline=0.3, misses=2)
+    watchdog = Watchdog(node._daemon, reasons.append, period_seconds=0.05, deadline=0.3, misses=2)
     os.kill(node.daemon_pid, signal.SIGSTOP)
     await until(lambda: reasons)
     assert "does not answer" in reasons[0]
@@ -127,15 +127,15 @@ async def test_a_heartbeat_stops_with_p2pd_and_goes_with_the_node(
     missed: list[DaemonError] = []
     identify = node._daemon.control.identify
 
-    async def noted(timeout: float) -> tuple[bytes, list[str]]:
+    async def noted(timeout_seconds: float) -> tuple[bytes, list[str]]:
         try:
-            return await identify(timeout)
+            return await identify(timeout_seconds)
         except DaemonError as error:
             missed.append(error)
             raise
 
     monkeypatch.setattr(node._daemon.control, "identify", noted)
-    watchdog = Watchdog(node._daemon, lambda _: None, period=0.05, deadline=0.3, misses=1000, heartbeat=beat)
+    watchdog = Watchdog(node._daemon, lambda _: None, period_seconds=0.05, deadline=0.3, misses=1000, heartbeat=beat)
     await until(beat.exists)
     os.kill(node.daemon_pid, signal.SIGSTOP)
     await until(lambda: missed)
@@ -179,7 +179,7 @@ async def test_what_p2pd_says_of_a_wrong_key_is_one_line(swarm: Swarm, tmp_path:
     b, _ = await swarm.node()
     wrong = f"{a.maddrs[0].partition('/p2p/')[0]}/p2p/{b.peer_id}"
     with pytest.raises(UserError, match="mismatch") as caught:
-        await Libp2pNode.create(tmp_path / "key", [wrong], startup_timeout=5)
+        await Libp2pNode.create(tmp_path / "key", [wrong], startup_timeout_seconds=5)
     assert "\n" not in str(caught.value)
 
 
@@ -193,9 +193,9 @@ async def test_an_unreachable_initial_peer_is_one_sentence(swarm: Swarm, tmp_pat
     maddrs = a.maddrs
     await a.close()
     with pytest.raises(UserError, match="no initial peer is reachable"):
-        await Libp2pNode.create(tmp_path / "key", maddrs, startup_timeout=5)
+        await Libp2pNode.create(tmp_path / "key", maddrs, startup_timeout_seconds=5)
     b, _ = await swarm.node()
-    c = await Libp2pNode.create(tmp_path / "key", [*maddrs, *b.maddrs], startup_timeout=5)
+    c = await Libp2pNode.create(tmp_path / "key", [*maddrs, *b.maddrs], startup_timeout_seconds=5)
     await c.close()
 
 

@@ -15,7 +15,14 @@ from hivemind.utils.timed_storage import ValueWithExpiration
 from btard.identity import Envelope, IdentityKey, MessageKind, PeerId
 from btard.transport.libp2p import Libp2pNode, RecordError
 from btard.transport.libp2p.newest import NewestRecords
-from btard.transport.libp2p.record_rules import CLOCK_SLACK, MAX_RECORD, MAX_TTL, expiry_of, key_of, record_key
+from btard.transport.libp2p.record_rules import (
+    CLOCK_SLACK_SECONDS,
+    MAX_RECORD,
+    MAX_TTL_SECONDS,
+    expiry_of,
+    key_of,
+    record_key,
+)
 from tests.btard.transport.libp2p.conftest import Swarm
 
 RUN = bytes(range(16))
@@ -89,7 +96,7 @@ async def test_what_cannot_be_published_is_an_error(swarm: Swarm) -> None:
     with pytest.raises(RecordError, match="bytes"):
         await a.records.publish(record(a, bytes(MAX_RECORD)), 60)
     with pytest.raises(RecordError, match="lives"):
-        await a.records.publish(record(a), MAX_TTL + 1)
+        await a.records.publish(record(a), MAX_TTL_SECONDS + 1)
     with pytest.raises(RecordError, match="records of its own"):
         await a.records.publish(numbered(IdentityKey.generate(), 1), 60)
     with pytest.raises(RecordError, match="records of its own"):
@@ -157,7 +164,7 @@ async def test_nodes_refuse_what_is_not_the_authors(swarm: Swarm) -> None:
         (good, record_key(RUN, MessageKind.BANS, author.peer_id)),
         (numbered(author, now(), bytes(MAX_RECORD)), None),
         (numbered(author, now(), kind=MessageKind.VOTE), None),
-        (numbered(author, now() - int(CLOCK_SLACK * 1000) - 1000), None),
+        (numbered(author, now() - int(CLOCK_SLACK_SECONDS * 1000) - 1000), None),
     ]
     for envelope, key in refused:
         assert not await push(liar, honest, envelope, key=key), envelope
@@ -206,7 +213,7 @@ async def test_a_reader_never_goes_back(swarm: Swarm, monkeypatch: pytest.Monkey
 
 
 async def test_the_author_itself_is_asked(swarm: Swarm, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who holds all nodes near a key can withhold a record, or serve an old one to who has seen no other."""
+    """An owner of all nodes near a key can withhold a record, or serve an old one to a reader without another."""
     a, _ = await swarm.node()
     b, _ = await swarm.node(a)
     c, _ = await swarm.node(a, b, client=True)

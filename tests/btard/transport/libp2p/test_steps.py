@@ -10,15 +10,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import torch
 
+from benchmarks.given import GivenVectors
 from btard.behaviour import Behaviour
 from btard.hashing import digest
 from btard.identity import IdentityKey, PeerId
 from btard.round.actions import Finished
-from btard.round.attempt.attempt import Attempt
 from btard.round.roster import Roster, first_randomness
 from btard.round.session import Session
-from btard.round.vectors.work import Link
-from btard.transport.driver import Contribution, SessionDriver
+from btard.transport.driver import SessionDriver
 from btard.transport.libp2p import Libp2pNode, Limits
 from btard.transport.libp2p.daemon import Daemon
 from btard.transport.libp2p.incoming import BULK_PROTOCOL, CONTROL_PROTOCOL, FETCH_PROTOCOL
@@ -30,7 +29,7 @@ STEPS = 2
 PATIENT = dataclasses.replace(
     RULES, commit_seconds=40.0, scatter_seconds=40.0, gather_seconds=40.0, agree_seconds=40.0, delay_bound_seconds=40.0
 )
-LIMITS = Limits(work_burst=0.05)
+LIMITS = Limits(work_burst_seconds=0.05)
 FLOODS = {
     CONTROL_PROTOCOL: (struct.pack(">I", 1) + b"\xff") * 10_000,
     BULK_PROTOCOL: part_prefix(1, 1 << 20) + b"h" + bytes(1 << 20),
@@ -58,20 +57,16 @@ async def test_steps_end_at_once_while_strangers_flood_everybody(swarm: Swarm) -
     async def serve(peer: PeerId, request: bytes) -> bytes:
         return state
 
-    async def recompute(record: Attempt, target: PeerId, link: Link | None) -> torch.Tensor | None:
-        return None
-
-    async def contribute() -> Contribution:
-        return Contribution(torch.ones(RULES.dimension))
+    async def ones() -> torch.Tensor:
+        return torch.ones(RULES.dimension)
 
     roster = Roster(0, tuple(sorted(node.peer_id for node in nodes)), frozenset(), first_randomness(0, 0))
     drivers, worker = [], ThreadPoolExecutor(1)
     for number, node in enumerate(nodes):
         key = IdentityKey.load_or_create(swarm.identities[number])
         session = Session(PATIENT, key, Behaviour())
-        driver = SessionDriver(
-            session, node.transport, PATIENT, recompute, worker, lambda voided: None, charge=node.transport.charge
-        )
+        executor = GivenVectors(PATIENT, key.peer_id, worker, ones, lambda peer: torch.ones(RULES.dimension))
+        driver = SessionDriver(session, node.transport, executor, node.transport.charge)
         node.transport.is_member = roster.members.__contains__
         node.transport.serve_with(serve)
         node.transport.attach(driver)
@@ -81,12 +76,12 @@ async def test_steps_end_at_once_while_strangers_flood_everybody(swarm: Swarm) -
     floods = [asyncio.create_task(flood(*pair)) for pair in pairs]
     await until(lambda: all(node.transport.counters.pauses for node in nodes))
     for step in range(STEPS):
-        outcomes = await asyncio.gather(*(driver.run_step(roster, digest(b"state"), contribute) for driver in drivers))
+        outcomes = await asyncio.gather(*(driver.run_step(roster, digest(b"state")) for driver in drivers))
         assert all(isinstance(outcome, Finished) and outcome.attempt == 0 for outcome in outcomes)
         assert isinstance(outcomes[0], Finished) and outcomes[0].step == step
         roster = outcomes[0].roster
         assert len(roster.members) == len(nodes)
-    answer = await nodes[1].transport.fetch(nodes[0].peer_id, b"state", limit=len(state), timeout=DEADLINE)
+    answer = await nodes[1].transport.fetch(nodes[0].peer_id, b"state", limit=len(state), timeout_seconds=DEADLINE)
     assert answer == state
     for task in floods:
         task.cancel()

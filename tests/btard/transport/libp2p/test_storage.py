@@ -9,7 +9,7 @@ from hivemind.dht.routing import DHTID
 from btard.identity import Envelope, IdentityKey, Malformed, MessageKind
 from btard.transport.libp2p import storage as module
 from btard.transport.libp2p.newest import NewestRecords
-from btard.transport.libp2p.record_rules import CLOCK_SLACK, RecordRules, expiry_of, key_of
+from btard.transport.libp2p.record_rules import CLOCK_SLACK_SECONDS, RecordRules, expiry_of, key_of
 from btard.transport.libp2p.storage import RecordStorage, Taken
 
 KEYS = [IdentityKey.from_seed(bytes([number]) * 32) for number in range(12)]
@@ -80,7 +80,7 @@ def test_a_full_store_refuses_others_and_keeps_its_own(
     monkeypatch.setattr(module, "MAX_RECORDS", 3)
     assert [take(storage, record(author)) for author in range(4)] == [Taken.STORED] * 3 + [Taken.FULL]
     assert take(storage, Envelope.sign(OWN, run=bytes(16), step=NOW, kind=MessageKind.JOIN, body=b"")) is Taken.STORED
-    clock[0] += CLOCK_SLACK + 1
+    clock[0] += CLOCK_SLACK_SECONDS + 1
     assert take(storage, record(4, NOW + 60_000)) is Taken.STORED
     assert len(storage) == 1
 
@@ -95,7 +95,7 @@ def test_bytes_are_bounded_too(storage: RecordStorage, monkeypatch: pytest.Monke
 
 def test_what_is_expired_is_neither_kept_nor_given(storage: RecordStorage, clock: list[float]) -> None:
     take(storage, record(0))
-    clock[0] += CLOCK_SLACK + 1
+    clock[0] += CLOCK_SLACK_SECONDS + 1
     assert storage.get(key_of(record(0))) is None
     assert take(storage, record(0)) is Taken.NOT_NEWER
     assert take(storage, record(1)) is Taken.NOT_NEWER

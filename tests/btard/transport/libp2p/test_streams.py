@@ -72,8 +72,8 @@ async def test_connections_of_members_are_closed_last(swarm: Swarm, monkeypatch:
     protected: list[PeerId] = []
     protect = a.control.protect
 
-    async def noting(peer: PeerId, weight: int, timeout: float) -> None:
-        await protect(peer, weight, timeout)
+    async def noting(peer: PeerId, weight: int, timeout_seconds: float) -> None:
+        await protect(peer, weight, timeout_seconds)
         protected.append(peer)
 
     monkeypatch.setattr(a.control, "protect", noting)

@@ -13,6 +13,7 @@ from hivemind.proto import dht_pb2
 
 from btard.transport.libp2p import KeyInUse, Libp2pNode
 from btard.transport.libp2p.twin import TwinWatch, refuse_twin
+from btard.transport.libp2p.view import attach_p2p
 from tests.btard.transport.libp2p.conftest import Swarm
 
 
@@ -55,7 +56,7 @@ async def test_a_twin_that_hangs_is_not_waited_for(
     swarm: Swarm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As a connection that lingers looks to the peer at its other end."""
-    monkeypatch.setattr("btard.transport.libp2p.twin._HERE_TIMEOUT", 0.5)
+    monkeypatch.setattr("btard.transport.libp2p.twin._HERE_TIMEOUT_SECONDS", 0.5)
     a, _ = await swarm.node()
     key = tmp_path / "own.key"
     hanging = await Libp2pNode.create(key, a.maddrs)
@@ -82,9 +83,11 @@ async def test_a_question_about_a_key_dials_nobody(swarm: Swarm) -> None:
     a, _ = await swarm.node()
     b, _ = await swarm.node()
     stranger, _ = await swarm.node()
+    p2p = await attach_p2p(stranger._daemon)
     await stranger.control.connect(a.peer_id, [maddr.split("/p2p/")[0] for maddr in a.maddrs], 10)
     for raw in (bytes(b.peer_id), b"", b"x" * 1000):
         question = dht_pb2.PingRequest(peer=dht_pb2.NodeInfo(node_id=raw))
-        stub = TwinWatch.get_stub(stranger._p2p, PeerID(bytes(a.peer_id)))
+        stub = TwinWatch.get_stub(p2p, PeerID(bytes(a.peer_id)))
         assert not (await stub.rpc_holds(question, timeout=10)).available
+    await p2p.shutdown()
     assert await a.control.connected(5) == {stranger.peer_id}

@@ -1,0 +1,52 @@
+"""Peers without a model: the vectors that they submit are given, so that a measurement is one of the rounds alone."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from concurrent import futures
+
+import torch
+
+from btard.behaviour import Behaviour
+from btard.executor import Executor
+from btard.identity import PeerId
+from btard.round.attempt.attempt import Attempt
+from btard.round.roster import Roster
+from btard.round.rules import StepRules
+from btard.trainer import Contribution
+from btard.transport.driver import in_worker
+from btard.transport.vector_trainer import VectorTrainer
+from btard.vectors.momentum import Link
+
+
+class GivenVectors(Executor):
+    """The executor of an honest peer that computes no gradients.
+
+    Args:
+        worker: does all other work.
+        own: gives what this peer submits, float32 of shape (d,).
+        of: what a peer has to submit, float32 of shape (d,).
+    """
+
+    def __init__(
+        self,
+        rules: StepRules,
+        me: PeerId,
+        worker: futures.Executor,
+        own: Callable[[], Awaitable[torch.Tensor]],
+        of: Callable[[PeerId], torch.Tensor],
+    ) -> None:
+        trainer = VectorTrainer(lambda seed, parameters: parameters, torch.empty(0))
+        super().__init__(rules, me, Behaviour(), trainer, _nobody_shows_any, in_worker(worker))
+        self._own = own
+        self._of = of
+
+    async def contribution(self, roster: Roster) -> Contribution:
+        return Contribution(await self._own(), b"")
+
+    async def required(self, record: Attempt, target: PeerId, link: Link | None) -> torch.Tensor | None:
+        return self._of(target)
+
+
+async def _nobody_shows_any(peer: PeerId, step: int) -> None:
+    return None

@@ -1,0 +1,56 @@
+"""The mean of what is left of every coordinate without its extremes (Yin, Chen, Ramchandran, Bartlett, arXiv
+1803.01498)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+import torch
+from pydantic import Field
+
+from btard.aggregation.rows import Rows, check_rows
+from btard.aggregation.rule import AggregationResult, Rule
+from btard.aggregation.sorted_rows import sorted_columns
+
+_ROUNDED = 1e-9
+"""What a product of a share and a number of rows may be short of a whole number by rounding."""
+
+
+@dataclass(frozen=True)
+class TrimmedMean(Rule):
+    """The mean without the largest and smallest values of every coordinate.
+
+    Attributes:
+        share: of the rows, how many values are cut off at either end, rounded down: so many rows may lie.
+    """
+
+    share: Annotated[float, Field(ge=0, lt=0.5)] = 0.25
+
+    @torch.no_grad()
+    def aggregate(self, rows: Rows, *, n_byzantine: int) -> AggregationResult:
+        """Return the mean of every coordinate without its `n_byzantine` largest and smallest values."""
+        checked = check_rows(rows)
+        n = len(checked)
+        refusal = self.check(n, n_byzantine)
+        if refusal:
+            raise ValueError(refusal)
+        value = torch.empty(checked.dimension)
+        result = value.numpy()
+        for piece, columns in sorted_columns(checked):
+            kept = columns[n_byzantine : n - n_byzantine]
+            total = np.zeros(len(kept[0]))
+            for column in kept:  # one after the other, in float64: every machine rounds alike
+                total += column
+            result[piece] = total / len(kept)
+        return AggregationResult(value)
+
+    def check(self, n: int, f: int) -> str | None:
+        """Refuse when nothing is left."""
+        return None if n > 2 * f else f"the trimmed mean of {n} rows cannot do without {f} at either end"
+
+    def tolerated(self, n: int) -> int:
+        """Return how many values are cut off at either end."""
+        return math.floor(self.share * n + _ROUNDED)

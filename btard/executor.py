@@ -1,0 +1,126 @@
+"""Carries out what a session asks for and answers it: one way for daemons and simulated peers.
+
+The two differ in what they supply: the trainer, how a peer asks another for its momentum, and where heavy work runs.
+Simulated peers supply what never waits, and run all of this in one go.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Protocol, TypeVar
+
+import torch
+
+from btard.behaviour import Behaviour
+from btard.hashing import digest
+from btard.identity import Malformed, PeerId
+from btard.round.actions import ComputeGradient, Examine, Task
+from btard.round.attempt.attempt import Attempt
+from btard.round.roster import Roster
+from btard.round.rules import StepRules
+from btard.round.work.answers import Answer, GradientComputed, TargetExamined
+from btard.round.work.examination import UNKNOWN, UNSEEN, Finding, continues, examine
+from btard.round.work.execute import execute
+from btard.trainer import Contribution, Trainer
+from btard.vectors.momentum import Link, base_from_bytes
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+
+AskMomentum = Callable[[PeerId, int], Awaitable[bytes | None]]
+"""(peer, step) -> the bytes that the peer shows as the momentum of its vector of that step, None if it shows none."""
+
+
+class Run(Protocol):
+    """Where heavy work is done: `await run(function)` returns what the function does."""
+
+    def __call__(self, work: Callable[[], T], /) -> Awaitable[T]: ...
+
+
+class Withheld(Exception):
+    """The target does not show the momentum that its vector was built on."""
+
+
+class Executor:
+    """Does the work of one peer, lies of its behaviour included.
+
+    Args:
+        me: the own peer id.
+        ask: asks a peer for its momentum, this one included.
+        run: does encoding, hashing, aggregating and measuring; what the trainer does it does where it likes.
+    """
+
+    def __init__(
+        self, rules: StepRules, me: PeerId, behaviour: Behaviour, trainer: Trainer, ask: AskMomentum, run: Run
+    ) -> None:
+        self._rules = rules
+        self._me = me
+        self._behaviour = behaviour
+        self._trainer = trainer
+        self._ask = ask
+        self._run = run
+
+    async def carry_out(self, task: Task) -> Answer:
+        """Do what is asked for, and return the answer; raises what the trainer and the work raise."""
+        match task:
+            case ComputeGradient(roster):
+                made = await self.contribution(roster)
+                return GradientComputed(roster.step, made.vector, made.momentum)
+            case Examine():
+                return TargetExamined(task.step, task.target, await self._examine(task))
+            case _:
+                return await self._run(partial(execute, task, self._rules))
+
+    async def contribution(self, roster: Roster) -> Contribution:
+        """Return what this peer submits in the step of a roster."""
+        seed = self._behaviour.batch_seed(roster, roster.batch_seed(self._me))
+        return await self._trainer.contribute(seed, roster.step, self._behaviour)
+
+    async def _examine(self, task: Examine) -> Finding:
+        record, target = task.record, task.target
+        if record is None or target not in record.said.commits or target not in record.seats.submitters:
+            return UNKNOWN
+        finding = await self.look(record, target, task.link)
+        if finding.accuse or finding.withheld:
+            finding = await self.look(record, target, task.link)  # only what can be reproduced is worth an accusation
+        return finding
+
+    async def look(self, record: Attempt, target: PeerId, link: Link | None) -> Finding:
+        """Recompute a vector once, and compare it with what its author has committed to and published."""
+        try:
+            vector = await self.required(record, target, link)
+        except Withheld:
+            return UNSEEN
+        return UNKNOWN if vector is None else await self._run(partial(examine, record, target, vector))
+
+    async def required(self, record: Attempt, target: PeerId, link: Link | None) -> torch.Tensor | None:
+        """Return the vector, float32 of shape (d,), that `target` had to send in the step of the record, or None when
+        this peer does not hold that step's parameters, or does not know what the target had submitted before.
+
+        Args:
+            link: what the target was last seen to submit before that step.
+
+        Raises:
+            Withheld: the target shows no momentum, or another than it has committed to, or not what it submitted last.
+        """
+        roster, rules, base = record.seats.roster, self._rules, None
+        if rules.verification.momentum > 0:
+            base = await self._shown(target, roster.step, record.said.commits[target].momentum)
+            if not await self._run(partial(continues, base, link, rules.wire, rules.aggregation)):
+                if link is None:
+                    return None
+                raise Withheld
+        return await self._trainer.recompute(roster.batch_seed(target), roster.step, base)
+
+    async def _shown(self, target: PeerId, step: int, promised: bytes) -> torch.Tensor:
+        """Return the momentum that the target has committed to, shown by itself; raises Withheld."""
+        data = await self._ask(target, step)
+        if data is None or digest(data) != promised:
+            raise Withheld
+        try:
+            return base_from_bytes(data, self._rules.dimension)
+        except Malformed as error:
+            logger.info("%s shows no momentum of step %d: %s", target.short, step, error)
+            raise Withheld from None

@@ -1,0 +1,64 @@
+"""What stays the same through all attempts at a step, and how this peer signs what it says in them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from btard.identity import Envelope, IdentityKey, MessageKind, PeerId
+from btard.round.actions import Action, Examine, Send
+from btard.round.attempt.attempt import Attempt
+from btard.round.attempt.seats import Seats
+from btard.round.decisions import Decisions
+from btard.round.messages.bodies import Commit, Digest, Reveal, Scalars
+from btard.round.roster import Roster
+from btard.round.rules import StepRules
+from btard.vectors.momentum import Link
+
+
+@dataclass(frozen=True)
+class StepContext:
+    """What stays the same through a step's attempts.
+
+    Attributes:
+        parameters: digest of the training state x^t.
+        candidates: newcomers that this peer would admit, ascending.
+        previous: the attempt that finished the step before, if this peer took part in it.
+        links: what peers were last seen to submit before that, where the run has momentum.
+    """
+
+    rules: StepRules
+    roster: Roster
+    key: IdentityKey
+    behaviour: Decisions
+    parameters: bytes
+    candidates: tuple[PeerId, ...]
+    previous: Attempt | None
+    links: Mapping[PeerId, Link] = field(default_factory=dict)
+
+    @property
+    def number(self) -> int:
+        """The global step."""
+        return self.roster.step
+
+    def seats(self, number: int, members: tuple[PeerId, ...]) -> Seats:
+        """Return the seats in the attempt of this number and these members."""
+        return Seats(self.rules, self.roster, number, members, self.key.peer_id)
+
+    def examine(self, target: PeerId) -> Examine:
+        """Return the action that examines what a peer submitted in the step before."""
+        return Examine(self.number, target, self.previous, self.links.get(target))
+
+    def sign(self, attempt: int, kind: MessageKind, body: bytes) -> Envelope:
+        """Return a signed message of this step."""
+        return Envelope.sign(self.key, run=self.rules.run, step=self.roster.step, attempt=attempt, kind=kind, body=body)
+
+    def publish(
+        self, attempt: Attempt, kind: MessageKind, message: Commit | Reveal | Scalars | Digest | None
+    ) -> list[Action]:
+        """Sign a message, file it as sent, and return the action that sends it to the other members."""
+        if message is None:
+            return []
+        envelope = self.sign(attempt.seats.number, kind, message.encode())
+        attempt.file(envelope)
+        return [Send(attempt.seats.others, envelope.encode())]

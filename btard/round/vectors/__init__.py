@@ -1,1 +1,0 @@
-"""Numbers of a step: parts and wire types, memory used again, momentum, and the heavy work as pure functions."""

@@ -1,0 +1,100 @@
+"""The training of a simulated peer: its state is a vector, and nothing that it does waits for anything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from btard.behaviour import Behaviour
+from btard.hashing import digest
+from btard.tensors import bytes_of
+from btard.trainer import Contribution, contribute
+from btard.vectors.momentum import Momentum, submission
+
+Gradient = Callable[[bytes, torch.Tensor], torch.Tensor]
+"""(seed, parameters) -> the gradient of a public seed, float32 of shape (d,)."""
+
+
+class VectorTrainer:
+    """A `Trainer` that takes steps of plain gradient descent.
+
+    Args:
+        gradient: the true gradient.
+        parameters: x^t, float32 of shape (d,), never changed in place: a step makes another vector.
+        momentum: mu of the run, in [0, 1).
+        learning_rate: what a step multiplies the aggregate by.
+        spoiled: the gradient on the same samples with wrong labels, where the task has labels.
+        step: the global step that the parameters belong to.
+    """
+
+    def __init__(
+        self,
+        gradient: Gradient,
+        parameters: torch.Tensor,
+        *,
+        momentum: float = 0.0,
+        learning_rate: float = 1.0,
+        spoiled: Gradient | None = None,
+        step: int | None = 0,
+    ) -> None:
+        self.gradient = gradient
+        self.parameters = parameters
+        self.spoiled = spoiled
+        self._momentum = Momentum(momentum, len(parameters))
+        self._learning_rate = learning_rate
+        self._step = step
+        self._before: torch.Tensor | None = None
+
+    async def contribute(self, seed: bytes, step: int, behaviour: Behaviour) -> Contribution:
+        """See `Trainer`. A batch is a seed here, and whether its labels are spoiled."""
+        if self._step != step:
+            self._step, self._before = step, None
+        return contribute(
+            (seed, False),
+            step,
+            behaviour,
+            self._momentum,
+            label_flipped=lambda batch: (batch[0], True),
+            gradient=self._gradient_of,
+        )
+
+    def _gradient_of(self, batch: tuple[bytes, bool]) -> torch.Tensor:
+        seed, wrong = batch
+        gradient = self.spoiled if wrong and self.spoiled is not None else self.gradient
+        return gradient(seed, self.parameters)
+
+    def honest(self, seed: bytes, step: int) -> torch.Tensor:
+        """Return what this peer has to submit in a step, float32 of shape (d,)."""
+        return submission(self.gradient(seed, self.parameters), self._momentum.base(step), self._momentum.mu)
+
+    async def recompute(self, seed: bytes, step: int, base: torch.Tensor | None) -> torch.Tensor | None:
+        """See `Trainer`."""
+        if self._step == step:
+            parameters: torch.Tensor | None = self.parameters
+        else:
+            parameters = self._before if self._step == step + 1 else None
+        return None if parameters is None else submission(self.gradient(seed, parameters), base, self._momentum.mu)
+
+    def momentum_base(self, step: int) -> bytes | None:
+        """See `Trainer`."""
+        return self._momentum.base_bytes(step)
+
+    async def apply(self, aggregate: torch.Tensor) -> bytes:
+        """See `Trainer`."""
+        self._before = self.parameters
+        self.parameters = self.parameters - self._learning_rate * aggregate
+        if self._step is not None:
+            self._step += 1
+        return await self.digest()
+
+    async def digest(self) -> bytes:
+        """See `Trainer`."""
+        return digest(bytes_of(self.parameters))
+
+    async def load(self, data: bytes, step: int | None) -> bytes:
+        """See `Trainer`; the data are the float32 bytes of the parameters."""
+        self.parameters = torch.frombuffer(bytearray(data), dtype=torch.float32)
+        self._step, self._before = step, None
+        self._momentum.reset()
+        return await self.digest()

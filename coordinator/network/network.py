@@ -1,0 +1,112 @@
+"""What the coordinator asks of the network, and its answer on a real node; tests put a swarm in memory in its place."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Protocol
+
+from btard.identity import Envelope, MessageKind, PeerId
+from btard.swarm.bans import ask_evidence
+from btard.swarm.door.door import call_over
+from btard.swarm.questions import Head, Question
+from btard.swarm.state_sync import ask_heads, download_state
+from btard.transport.base import PeerAddress
+from btard.transport.libp2p import DaemonError, Libp2pNode, RecordError
+
+HEAD_TIMEOUT_SECONDS = 5.0
+"""Seconds in which a peer must say where it stands."""
+
+
+class SwarmNetwork(Protocol):
+    """Every call ends in bounded time, and only `publish` tells why it failed."""
+
+    async def publish(self, envelope: Envelope, ttl_seconds: float) -> None:
+        """Store a signed record of this peer; raises RecordError."""
+
+    async def read(self, run: bytes, kind: MessageKind, authors: Iterable[PeerId]) -> dict[PeerId, Envelope]:
+        """Return the newest record of each author."""
+
+    async def heads(self, peers: Iterable[PeerId]) -> dict[PeerId, Head]:
+        """Return where the peers stand; those that do not answer are left out."""
+
+    async def reach(self, address: PeerAddress) -> str | None:
+        """Dial a peer: None if it answered, else why not."""
+
+    async def call(self, peer: PeerId) -> str | None:
+        """Call back a peer that has knocked: None if it answers as a peer of this run does, else why not."""
+
+    async def connected(self) -> set[PeerId] | None:
+        """Return the peers to which a connection stands, None when that is not known."""
+
+    async def evidence(self, source: PeerId, banned: PeerId) -> bytes | None:
+        """Return the evidence of a ban that a member shows, unchecked; None if it shows none."""
+
+    async def download(
+        self,
+        sources: Sequence[PeerId],
+        question: Question,
+        load: Callable[[bytes], Awaitable[bytes]],
+        expected: bytes,
+        *,
+        limit: int,
+        timeout_seconds: float,
+    ) -> PeerId | None:
+        """Load a state from the first source that serves the expected one; see `swarm.state_sync.download_state`."""
+
+
+class NodeNetwork:
+    """The network of a Libp2pNode."""
+
+    def __init__(self, node: Libp2pNode, manifest: bytes) -> None:
+        self._node = node
+        self._manifest = manifest
+
+    async def publish(self, envelope: Envelope, ttl_seconds: float) -> None:
+        """Store a signed record of this peer; raises RecordError."""
+        await self._node.records.publish(envelope, ttl_seconds)
+
+    async def read(self, run: bytes, kind: MessageKind, authors: Iterable[PeerId]) -> dict[PeerId, Envelope]:
+        """Return the newest record of each author."""
+        return await self._node.records.read(run, kind, authors)
+
+    async def heads(self, peers: Iterable[PeerId]) -> dict[PeerId, Head]:
+        """Return where the peers stand; those that do not answer are left out."""
+        return await ask_heads(self._node.transport, peers, timeout_seconds=HEAD_TIMEOUT_SECONDS)
+
+    async def reach(self, address: PeerAddress) -> str | None:
+        """Dial a peer: None if it answered, else why not."""
+        try:
+            await self._node.transport.connect(address)
+        except DaemonError as error:
+            return str(error)
+        return None
+
+    async def call(self, peer: PeerId) -> str | None:
+        """Call back a peer that has knocked: None if it answers as a peer of this run does, else why not."""
+        return await call_over(self._node.transport, self._manifest, peer)
+
+    async def connected(self) -> set[PeerId] | None:
+        """Return the peers to which a connection stands, None when that is not known."""
+        return await self._node.transport.connected()
+
+    async def evidence(self, source: PeerId, banned: PeerId) -> bytes | None:
+        """Return the evidence of a ban that a member shows, unchecked; None if it shows none."""
+        return await ask_evidence(self._node.transport, source, banned, timeout_seconds=HEAD_TIMEOUT_SECONDS)
+
+    async def download(
+        self,
+        sources: Sequence[PeerId],
+        question: Question,
+        load: Callable[[bytes], Awaitable[bytes]],
+        expected: bytes,
+        *,
+        limit: int,
+        timeout_seconds: float,
+    ) -> PeerId | None:
+        """Load a state from the first source that serves the expected one."""
+        return await download_state(
+            self._node.transport, sources, question, load, expected, limit=limit, timeout_seconds=timeout_seconds
+        )
+
+
+__all__ = ["HEAD_TIMEOUT_SECONDS", "NodeNetwork", "RecordError", "SwarmNetwork"]

@@ -1,0 +1,48 @@
+"""Answers what peers ask of the coordinator: the run's manifest, and the state that a resumed run begins with."""
+
+from __future__ import annotations
+
+from btard.identity import Envelope, IdentityKey, Malformed, MessageKind, PeerId
+from btard.swarm.door.reception import Reception
+from btard.swarm.manifest import RunManifest
+from btard.swarm.questions import FOR_NEWCOMERS, Question, Want
+
+
+def sign_manifest(key: IdentityKey, manifest: RunManifest) -> Envelope:
+    """Return the manifest as it is handed on from peer to peer."""
+    body = manifest.model_dump_json().encode()
+    return Envelope.sign(key, run=manifest.run, step=0, kind=MessageKind.MANIFEST, body=body)
+
+
+class InitialState:
+    """The state at the run's first step, as long as peers may need it from the coordinator."""
+
+    def __init__(self, start_step: int, data: bytes | None) -> None:
+        self._start_step = start_step
+        self._data = data
+
+    def at(self, step: int) -> bytes | None:
+        """Return the state before `step`, None for every other step than the first."""
+        return self._data if step == self._start_step else None
+
+    def release(self) -> None:
+        """Free the memory: the swarm has moved on, and peers serve what newcomers need."""
+        self._data = None
+
+
+class CoordinatorServer:
+    """Answers every question that the coordinator answers."""
+
+    def __init__(self, reception: Reception, initial: InitialState) -> None:
+        self._reception = reception
+        self._initial = initial
+
+    async def serve(self, peer: PeerId, request: bytes) -> bytes | None:
+        """Answer a fetch, or None to refuse."""
+        try:
+            question = Question.decode(request)
+        except Malformed:
+            return None
+        if question.want in FOR_NEWCOMERS:
+            return await self._reception.answer(peer, question)
+        return self._initial.at(question.step) if question.want is Want.STATE else None

@@ -1,0 +1,139 @@
+"""Follows the swarm from roster to roster, each vouched for by more than half of the one before."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+
+from btard.coordinator.network.network import SwarmNetwork
+from btard.identity import MessageKind, PeerId
+from btard.round.roster import Roster
+from btard.swarm.events.coordinator import (
+    CoordinatorEvent,
+    MemberBanned,
+    MemberJoined,
+    MemberLeft,
+    RosterChanged,
+    SwarmSilent,
+)
+from btard.swarm.events.log import EventLog
+from btard.swarm.manifest import RunManifest
+from btard.swarm.questions import Head
+from btard.swarm.records.record import Join, read_records
+from btard.swarm.state_sync import newest_roster
+from btard.transport.base import PeerAddress
+
+logger = logging.getLogger(__name__)
+
+SILENCE_SECONDS = 10.0
+"""Seconds without any answer after which the swarm counts as silent."""
+
+_SILENCE_AGAIN_SECONDS = 60.0
+_REDIAL_PERIOD_SECONDS = 10.0
+_REDIALS_AT_ONCE = 32
+
+
+class Follower:
+    """Keeps the newest trusted roster.
+
+    Attributes:
+        trusted: the newest roster that a majority of its predecessor stood in.
+        heads: where the members stood at the last refresh, of those that answered.
+    """
+
+    def __init__(
+        self, network: SwarmNetwork, manifest: RunManifest, trusted: Roster, log: EventLog[CoordinatorEvent]
+    ) -> None:
+        self._network = network
+        self._manifest = manifest
+        self._log = log
+        self._heard = time.monotonic()
+        self._heard_at = time.time()
+        self._told = 0.0
+        self._redialled = 0.0
+        self._redialling: asyncio.Task[None] | None = None
+        self.trusted = trusted
+        self.heads: dict[PeerId, Head] = {}
+
+    @property
+    def silent_for(self) -> float:
+        """Seconds since a member answered."""
+        return time.monotonic() - self._heard
+
+    async def refresh(self) -> bool:
+        """Ask the members where they stand; returns whether the trusted roster has advanced."""
+        members = self.trusted.members
+        self.heads = await self._network.heads(members)
+        now = time.monotonic()
+        if self.heads:
+            if self._told:
+                logger.info("peers answer again")
+            self._heard, self._heard_at, self._told = now, time.time(), 0.0
+        else:
+            self._tell_silence(now)
+        missing = [peer for peer in members if peer not in self.heads]
+        idle = self._redialling is None or self._redialling.done()
+        if missing and idle and now - self._redialled > _REDIAL_PERIOD_SECONDS:
+            self._redialled = now
+            # Not waited for: dialling the dead takes long, and a swarm that is lost sight of cannot be followed again.
+            self._redialling = asyncio.create_task(self._redial(missing))
+        newest = newest_roster(self.trusted, self.heads)
+        if newest is None or not self._follows(newest):
+            return False
+        self._note_changes(newest)
+        self.trusted = newest
+        return True
+
+    async def close(self) -> None:
+        """Stop dialling."""
+        if self._redialling is not None:
+            self._redialling.cancel()
+            await asyncio.gather(self._redialling, return_exceptions=True)
+
+    def _follows(self, newest: Roster) -> bool:
+        """Whether a roster can come after the trusted one: later, within the run, and with all bans kept."""
+        trusted = self.trusted
+        if newest.step <= trusted.step:
+            return False
+        if newest.step > self._manifest.total_steps or not newest.members or not trusted.banned <= newest.banned:
+            logger.error("a majority stands in a roster of step %d that cannot be; ignoring it", newest.step)
+            return False
+        return True
+
+    def _note_changes(self, newest: Roster) -> None:
+        old = self.trusted
+        for peer in sorted(newest.banned - old.banned):
+            logger.warning("banned: %s, by the roster of step %d", peer, newest.step)
+            self._log.write(MemberBanned(peer=str(peer), step=newest.step))
+        for peer in sorted(set(old.members) - set(newest.members) - newest.banned):
+            logger.info("left: %s, by the roster of step %d", peer, newest.step)
+            self._log.write(MemberLeft(peer=str(peer), step=newest.step))
+        for peer in sorted(set(newest.members) - set(old.members)):
+            logger.info("joined: %s, by the roster of step %d", peer, newest.step)
+            self._log.write(MemberJoined(peer=str(peer), step=newest.step))
+        if newest.members != old.members:
+            self._log.write(RosterChanged(step=newest.step, members=tuple(map(str, newest.members))))
+
+    def _tell_silence(self, now: float) -> None:
+        if now - self._heard < SILENCE_SECONDS or (self._told and now - self._told < _SILENCE_AGAIN_SECONDS):
+            return
+        if not self._told:
+            self._log.write(SwarmSilent(step=self.trusted.step))
+        self._told = now
+        logger.warning(
+            "no peer answers since %s; waiting for them. Ctrl-C ends; --initial-state with a checkpoint and another "
+            "--directory begins anew from there",
+            time.strftime("%H:%M:%S", time.localtime(self._heard_at)),
+        )
+
+    async def _redial(self, missing: list[PeerId]) -> None:
+        """Dial members that do not answer at the addresses that they announce: they may only have lost the link."""
+        run = self._manifest.run
+        joins = read_records(await self._network.read(run, MessageKind.JOIN, missing), Join, run, MessageKind.JOIN)
+        await asyncio.gather(
+            *(
+                self._network.reach(PeerAddress(peer, tuple(join.maddrs)))
+                for peer, join in list(joins.items())[:_REDIALS_AT_ONCE]
+            )
+        )

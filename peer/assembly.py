@@ -1,0 +1,205 @@
+"""Puts the parts of a peer together, from the manifest that named peers tell to the training loop, and ends them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from prometheus_client import CollectorRegistry
+
+from btard.behaviour import Behaviour, LeaveReason
+from btard.executor import Executor
+from btard.identity import Envelope, IdentityKey, PeerId
+from btard.logs import adopt_libraries
+from btard.peer.meeting.joining import check_local_settings, find_manifest, load_run_task
+from btard.peer.meeting.knocking import Knocker
+from btard.peer.meeting.neighbours import Neighbours
+from btard.peer.meeting.rosters import Rosters
+from btard.peer.progress import Progress
+from btard.peer.serving import StateServer
+from btard.peer.settings import PeerSettings
+from btard.peer.shown_momentum import ShownMomentum
+from btard.peer.telemetry.meter import PeerMeter
+from btard.peer.telemetry.recorder import Recorder, begin_wandb
+from btard.peer.telemetry.reporting import Reporter
+from btard.peer.trainer import TaskTrainer
+from btard.peer.training import TrainingLoop
+from btard.round.session import Session
+from btard.swarm.bans import BanBook
+from btard.swarm.door.door import Door, call_over
+from btard.swarm.door.reception import Reception, Rooms
+from btard.swarm.events.log import EventLog
+from btard.swarm.events.reading import EVENTS_FILE
+from btard.swarm.manifest import RunManifest
+from btard.swarm.questions import is_large
+from btard.swarm.telemetry.validation_watch import ValidationWatch
+from btard.swarm.telemetry.wandb_run import WandbRun
+from btard.transport.driver import SessionDriver, in_worker
+from btard.transport.libp2p import Libp2pNode
+from btard.vectors.buffers import BufferPool
+
+logger = logging.getLogger("btard.peer")
+
+BANS_FOLDER = "bans"
+"""Evidence of bans, in the directory of a peer or a coordinator."""
+
+
+@dataclass(frozen=True)
+class Local:
+    """What a peer is before it knows any run.
+
+    Attributes:
+        named: the peers that the user named, with their addresses.
+    """
+
+    settings: PeerSettings
+    key: IdentityKey
+    behaviour: Behaviour
+    node: Libp2pNode
+    named: dict[PeerId, tuple[str, ...]]
+    registry: CollectorRegistry
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """What named peers have told of the run, and what was loaded for it.
+
+    Attributes:
+        signed: the manifest as its coordinator has signed it.
+    """
+
+    signed: Envelope
+    manifest: RunManifest
+    trainer: TaskTrainer
+    wandb: WandbRun | None
+
+    @property
+    def coordinator(self) -> PeerId:
+        """Whose run it is."""
+        return self.signed.author
+
+
+async def train(local: Local, has_failed: Callable[[], bool]) -> int:
+    """Learn the run, train until it is over, and return the exit code; cancel to leave before.
+
+    Args:
+        has_failed: whether the network has, so that nobody is left to be told goodbye.
+
+    Raises:
+        UserError: no run at the named peers, or one that this peer cannot serve.
+    """
+    learnt = await _learn(local)
+    training = _assemble(local, learnt)
+    work = (training.neighbours, training.knocker, training.door, training.reporter)
+    background = [asyncio.ensure_future(each.run()) for each in work]
+    try:
+        return await training.run()
+    except asyncio.CancelledError:
+        if not has_failed():
+            await training.say_goodbye(LeaveReason.SHUTDOWN)
+        raise
+    finally:
+        for each in background:
+            each.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.gather(*background)
+        learnt.trainer.close()
+        training.events.close()
+        await asyncio.get_running_loop().run_in_executor(None, training.recorder.close)
+
+
+async def _learn(local: Local) -> Learnt:
+    """Find the manifest, and load what it names."""
+    settings, me = local.settings, local.key.peer_id
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+    signed, manifest = await find_manifest(local.node.transport, local.named, settings.join_timeout)
+    check_local_settings(settings, manifest)
+    loop = asyncio.get_running_loop()
+    task = await loop.run_in_executor(None, load_run_task, settings, manifest)
+    trainer = await loop.run_in_executor(None, TaskTrainer, task, manifest, settings.device)
+    adopt_libraries()
+    wandb = await loop.run_in_executor(None, begin_wandb, settings, manifest, me)
+    logger.info(
+        "run %s of coordinator %s: task %s %s, %d numbers, %s with tau %g; this peer is %s",
+        manifest.experiment,
+        signed.author,
+        manifest.task,
+        manifest.size,
+        manifest.dimension,
+        manifest.rule,
+        manifest.tau,
+        me,
+    )
+    return Learnt(signed, manifest, trainer, wandb)
+
+
+def _assemble(local: Local, learnt: Learnt) -> TrainingLoop:
+    """Connect the parts with each other and with the node."""
+    node, manifest, coordinator, trainer = local.node, learnt.manifest, learnt.coordinator, learnt.trainer
+    directory = local.settings.directory
+    driver = _attach_driver(local, learnt)
+    bans = BanBook(directory / BANS_FOLDER, manifest.step_rules)
+    reception = Reception(learnt.signed)
+    rosters = Rosters(node.records, node.transport, coordinator, manifest.run, local.named)
+    door = Door(manifest, partial(call_over, node.transport, reception.manifest), node.transport.connected)
+    knocker = Knocker(node.transport, manifest, node.maddrs)
+    neighbours = Neighbours(node, local.key, manifest, local.named, rosters, door, knocker)
+    node.records.know(neighbours.knows)
+    reception.open(Rooms(door, rosters.newest_bytes, neighbours.directory))
+    server = StateServer(reception, trainer, local.behaviour, bans)
+    node.transport.serve_with(server.answer, is_large)
+    training = TrainingLoop(
+        key=local.key,
+        coordinator=coordinator,
+        named=frozenset(local.named),
+        manifest=manifest,
+        node=node,
+        driver=driver,
+        trainer=trainer,
+        behaviour=local.behaviour,
+        neighbours=neighbours,
+        door=door,
+        knocker=knocker,
+        rosters=rosters,
+        reporter=Reporter(
+            node.records, local.key, manifest, local.behaviour, node.transport.counters, trainer.numerics
+        ),
+        recorder=Recorder(_meter(local, learnt), learnt.wandb, ValidationWatch(manifest.validators)),
+        server=server,
+        bans=bans,
+        progress=Progress(directory / "progress", manifest.run_id),
+        events=EventLog(directory / EVENTS_FILE),
+        join_timeout_seconds=local.settings.join_timeout,
+    )
+    driver.attach(training)
+    return training
+
+
+def _attach_driver(local: Local, learnt: Learnt) -> SessionDriver:
+    """Return the driver of this peer's steps, which the transport brings what arrives."""
+    transport, rules = local.node.transport, learnt.manifest.step_rules
+    session = Session(rules, local.key, local.behaviour, BufferPool())
+    ask = ShownMomentum(learnt.trainer, learnt.manifest, transport).ask
+    run = in_worker(learnt.trainer.worker)
+    executor = Executor(rules, local.key.peer_id, local.behaviour, learnt.trainer, ask, run)
+    driver = SessionDriver(session, transport, executor, transport.charge)
+    transport.is_member = lambda peer: peer == learnt.coordinator or session.is_member(peer)
+    transport.attach(driver)
+    return driver
+
+
+def _meter(local: Local, learnt: Learnt) -> PeerMeter:
+    return PeerMeter(
+        local.registry,
+        local.key.peer_id,
+        experiment=learnt.manifest.experiment,
+        run_id=learnt.manifest.run_id,
+        numerics=learnt.trainer.numerics,
+        counters=local.node.transport.counters,
+    )

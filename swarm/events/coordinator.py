@@ -1,0 +1,256 @@
+"""What the log of a coordinator tells."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from btard.swarm.events.event import Event
+from btard.swarm.records.details import Found
+
+
+@dataclass(frozen=True, kw_only=True)
+class CoordinatorStarted(Event):
+    """The first line of each start.
+
+    Attributes:
+        rules: fingerprint of the rules that the run's steps are judged by.
+        peer: the coordinator itself.
+        addresses: multiaddresses to join at.
+        resumed: an earlier start has begun the run.
+    """
+
+    event: Literal["started"] = "started"
+    run_id: str
+    rules: str
+    experiment: str
+    peer: str
+    addresses: tuple[str, ...]
+    resumed: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class PeerWelcomed(Event):
+    """A peer waits for the first roster, as one of `count` where `wanted` are needed."""
+
+    event: Literal["welcomed"] = "welcomed"
+    peer: str
+    count: int
+    wanted: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class PeerRefused(Event):
+    """A peer has knocked and is not welcome."""
+
+    event: Literal["refused"] = "refused"
+    peer: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class FirstRoster(Event):
+    """The first roster is published."""
+
+    event: Literal["genesis"] = "genesis"
+    step: int
+    members: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RosterChanged(Event):
+    """The membership has changed."""
+
+    event: Literal["roster"] = "roster"
+    step: int
+    members: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemberJoined(Event):
+    """A peer has become a member, seen in the roster of a step."""
+
+    event: Literal["joined"] = "joined"
+    peer: str
+    step: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemberLeft(Event):
+    """A member is gone or suspended; it may come back."""
+
+    event: Literal["left"] = "left"
+    peer: str
+    step: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemberBanned(Event):
+    """A member is banned, by the roster of a step; `BanVerified` or `BanUnproven` follows."""
+
+    event: Literal["banned"] = "banned"
+    peer: str
+    step: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class BanVerified(Event):
+    """The evidence of a ban was fetched and checked.
+
+    Attributes:
+        step: in which the peer was proved to lie.
+        offence: its name.
+        words: what the peer did.
+        basis: what it is proved by.
+        evidence: the file, None where it could not be written.
+    """
+
+    event: Literal["verified"] = "verified"
+    peer: str
+    step: int
+    offence: str
+    words: str
+    basis: str
+    evidence: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class BanUnproven(Event):
+    """No member has shown evidence that proves a ban."""
+
+    event: Literal["unproven"] = "unproven"
+    peer: str
+    step: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemberExcluded(Event):
+    """More than half of the members tell that a peer was left out of a step."""
+
+    event: Literal["excluded"] = "excluded"
+    peer: str
+    step: int
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PeerExamined(Event):
+    """What a validator says of a peer's work in a step, unchecked."""
+
+    event: Literal["examined"] = "examined"
+    validator: str
+    peer: str
+    step: int
+    found: Found
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValidationStopped(Event):
+    """From this step on no validators can be drawn; `words` say why."""
+
+    event: Literal["unvalidated"] = "unvalidated"
+    step: int
+    words: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValidationResumed(Event):
+    """Validators can be drawn again."""
+
+    event: Literal["validated"] = "validated"
+    step: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class DashboardOpened(Event):
+    """Where the dashboard is served, without its token."""
+
+    event: Literal["dashboard"] = "dashboard"
+    address: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SwarmSilent(Event):
+    """No member answers any more."""
+
+    event: Literal["silent"] = "silent"
+    step: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointSaved(Event):
+    """The state before a step is saved.
+
+    Attributes:
+        digest: of the state.
+        evaluation_loss: on held-out data, None if it is not finite.
+        folder: where it is.
+        source: who served it.
+    """
+
+    event: Literal["checkpoint"] = "checkpoint"
+    step: int
+    digest: str
+    evaluation_loss: float | None
+    folder: str
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointMissed(Event):
+    """The state before a step is given up."""
+
+    event: Literal["checkpoint_missed"] = "checkpoint_missed"
+    step: int
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFinished(Event):
+    """The run is over.
+
+    Attributes:
+        step: that would be the next.
+        members: how many there were at the end.
+        banned: who.
+        evaluation_loss: of the last checkpoint, None without it.
+    """
+
+    event: Literal["finished"] = "finished"
+    step: int
+    members: int
+    banned: tuple[str, ...]
+    evaluation_loss: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CoordinatorStopped(Event):
+    """The coordinator ends before the run does."""
+
+    event: Literal["stopped"] = "stopped"
+    reason: str
+
+
+CoordinatorEvent = (
+    CoordinatorStarted
+    | PeerWelcomed
+    | PeerRefused
+    | FirstRoster
+    | RosterChanged
+    | MemberJoined
+    | MemberLeft
+    | MemberBanned
+    | BanVerified
+    | BanUnproven
+    | MemberExcluded
+    | PeerExamined
+    | ValidationStopped
+    | ValidationResumed
+    | DashboardOpened
+    | SwarmSilent
+    | CheckpointSaved
+    | CheckpointMissed
+    | RunFinished
+    | CoordinatorStopped
+)
+"""All that the log of a coordinator may hold."""

@@ -1,0 +1,174 @@
+"""The executor: what a peer submits, how often it looks before it accuses, and answers to all that a session asks."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+
+import pytest
+import torch
+
+from btard.behaviour import Behaviour
+from btard.executor import Executor, Withheld
+from btard.hashing import digest
+from btard.identity import PeerId
+from btard.round.actions import ComputeGradient, EncodeParts, Examine
+from btard.round.attempt.attempt import Attempt
+from btard.round.attempt.seats import Seats
+from btard.round.messages.accusations import Opinion
+from btard.round.roster import Roster
+from btard.round.rules import VerificationRules
+from btard.round.work.answers import GradientComputed, PartsEncoded, TargetExamined
+from btard.round.work.examination import UNKNOWN, UNSEEN, Finding
+from btard.round.work.execute import execute
+from btard.round.work.rows import encode_parts
+from btard.tensors import bytes_of
+from btard.transport.memory import at_once
+from btard.transport.vector_trainer import VectorTrainer
+from btard.vectors.momentum import Link
+from tests.btard.round.swarm import RULES, Swarm, seeded_gradient
+
+SWARM = Swarm(5, steps=2)
+ROSTER = SWARM.genesis
+ME, TARGET = ROSTER.members[:2]
+ZEROS = torch.zeros(RULES.dimension)
+GUILTY = Finding(Opinion.GUILTY, True, 9.0)
+CLEAN = Finding(Opinion.INNOCENT, False, 0.0)
+
+
+async def here(work):  # type: ignore[no-untyped-def]
+    return work()
+
+
+def executor(behaviour: Behaviour | None = None, *, momentum: float = 0.0, shown: bytes | None = None) -> Executor:
+    """Return what does the work of a peer that is shown this when it asks for a momentum."""
+
+    async def ask(peer: PeerId, step: int) -> bytes | None:
+        return shown
+
+    rules = dataclasses.replace(RULES, verification=VerificationRules(momentum=momentum))
+    trainer = VectorTrainer(seeded_gradient, ZEROS, momentum=momentum)
+    return Executor(rules, ME, behaviour or Behaviour(), trainer, ask, here)
+
+
+def finished_attempt() -> Attempt:
+    """Return the record that a peer has of a step with commitments of all."""
+    swarm = Swarm(5, steps=1, rules=dataclasses.replace(RULES, verification=VerificationRules())).run()
+    record = swarm.peers[0].session.previous
+    assert record is not None and record.seats.roster.step == 0
+    return record
+
+
+def promising(momentum: bytes) -> Attempt:
+    """Return a record in which the target has committed to this momentum."""
+    record = finished_attempt()
+    commits = record.said.commits
+    commits[TARGET] = dataclasses.replace(commits[TARGET], momentum=momentum)
+    return record
+
+
+RECORD = finished_attempt()
+
+
+def test_an_honest_contribution_is_the_gradient_of_the_own_seed() -> None:
+    answer = at_once(executor().carry_out(ComputeGradient(ROSTER)))
+    assert isinstance(answer, GradientComputed) and (answer.step, answer.momentum) == (0, b"")
+    assert torch.equal(answer.vector, seeded_gradient(ROSTER.batch_seed(ME), ZEROS))
+
+
+def test_a_behaviour_may_choose_the_seed_the_base_and_the_vector() -> None:
+    other = digest(b"another seed")
+
+    class Lies(Behaviour):
+        def batch_seed(self, roster: Roster, seed: bytes) -> bytes:
+            assert (roster, seed) == (ROSTER, ROSTER.batch_seed(ME))
+            return other
+
+        def momentum(self, step: int, base: torch.Tensor) -> torch.Tensor:
+            return base + 2.0
+
+        def gradient(self, step: int, gradient: torch.Tensor) -> torch.Tensor:
+            return -gradient
+
+    answer = at_once(executor(Lies(), momentum=0.5).carry_out(ComputeGradient(ROSTER)))
+    assert isinstance(answer, GradientComputed)
+    assert torch.equal(answer.vector, -(1.0 + 0.5 * seeded_gradient(other, ZEROS)))
+    assert answer.momentum == digest(bytes_of(ZEROS + 2.0))
+
+
+class Looking(Executor):
+    """Finds one thing after the other."""
+
+    def __init__(self, findings: list[Finding]) -> None:
+        self.findings = findings
+        self.looks: list[PeerId] = []
+
+    async def look(self, record: Attempt, target: PeerId, link: Link | None) -> Finding:
+        self.looks.append(target)
+        return self.findings[len(self.looks) - 1]
+
+
+@pytest.mark.parametrize(
+    "findings, said",
+    [([CLEAN], CLEAN), ([GUILTY, CLEAN], CLEAN), ([GUILTY, GUILTY], GUILTY), ([UNSEEN, CLEAN], CLEAN)],
+    ids=["innocent", "not found again", "found twice", "shown at last"],
+)
+def test_only_what_is_found_twice_is_said(findings: list[Finding], said: Finding) -> None:
+    looking = Looking(findings)
+    assert at_once(looking.carry_out(Examine(1, TARGET, RECORD, None))) == TargetExamined(1, TARGET, said)
+    assert looking.looks == [TARGET] * len(findings)
+
+
+def test_a_step_that_either_missed_gives_no_opinion() -> None:
+    looking = Looking([])
+    stranger = PeerId.from_public_key(bytes(32))
+    for task in (Examine(1, TARGET, None, None), Examine(1, stranger, RECORD, None)):
+        assert at_once(looking.carry_out(task)) == TargetExamined(1, task.target, UNKNOWN)
+    assert looking.looks == []
+
+
+def test_a_true_vector_is_found_innocent() -> None:
+    answer = at_once(executor().carry_out(Examine(1, TARGET, RECORD, None)))
+    assert isinstance(answer, TargetExamined) and answer.finding.opinion is Opinion.INNOCENT
+
+
+def test_a_trainer_that_does_not_hold_the_state_knows_nothing() -> None:
+    later = dataclasses.replace(ROSTER, step=5)
+    record = finished_attempt()
+    record.seats = Seats(record.seats.rules, later, 0, later.members, ME)
+    assert at_once(executor().required(record, TARGET, None)) is None
+
+
+@pytest.mark.parametrize("shown", [None, b"", bytes(4 * RULES.dimension)], ids=["nothing", "empty", "zeros"])
+def test_a_momentum_that_is_not_the_promised_one_is_withheld(shown: bytes | None) -> None:
+    record = promising(digest(b"another"))
+    with pytest.raises(Withheld):
+        at_once(executor(momentum=0.5, shown=shown).required(record, TARGET, None))
+
+
+@pytest.mark.parametrize("known", ["what was submitted", "something else", "nothing"])
+def test_a_shown_momentum_must_continue_what_was_submitted(known: str) -> None:
+    base = torch.arange(float(RULES.dimension))
+    shown = bytes(bytes_of(base))
+    record = promising(digest(shown))
+    submitted = base if known == "what was submitted" else -base
+    link = Link(3, encode_parts(submitted, 3, RULES.wire, RULES.aggregation)[1]) if known != "nothing" else None
+    asking = executor(momentum=0.5, shown=shown)
+    if known == "something else":
+        with pytest.raises(Withheld):
+            at_once(asking.required(record, TARGET, link))
+        return
+    vector = at_once(asking.required(record, TARGET, link))
+    expected = base.mul(0.5).add_(seeded_gradient(ROSTER.batch_seed(TARGET), ZEROS).mul(0.5))
+    assert vector is None if known == "nothing" else vector is not None and torch.equal(vector, expected)
+
+
+def test_pure_work_is_answered_with_its_attempt() -> None:
+    answer = execute(EncodeParts(3, 4, ZEROS), RULES)
+    assert isinstance(answer, PartsEncoded) and answer.attempt == 3
+    assert (answer.parts, answer.digests) == encode_parts(ZEROS, 4, RULES.wire, RULES.aggregation)
+
+
+def test_work_in_a_simulation_must_not_wait() -> None:
+    with pytest.raises(RuntimeError, match="must not wait"):
+        at_once(asyncio.sleep(0))

@@ -1,0 +1,147 @@
+"""Checkpoints: only what a majority vouches for is saved, and bad bytes cost a source, not the coordinator."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from btard.coordinator.run import checkpoints as module
+from btard.coordinator.run.checkpoints import MAX_ATTEMPTS, CheckpointKeeper
+from btard.coordinator.run_directory import RunDirectory
+from btard.tasks.base import Task
+from btard.tasks.registry import load_task
+from btard.tasks.training_state import TrainingState
+from tests.coordinator.conftest import Log
+from tests.coordinator.swarm import MemoryNetwork, head, manifest, roster, until
+
+RUN = manifest(checkpoint_at=(10,), peers=3)
+HERE = roster(12, 1, 2, 3)
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def task() -> Task:
+    return load_task("digits", "tiny")
+
+
+@pytest.fixture
+def trained(task: Task) -> TrainingState:
+    state = TrainingState(task, 3, device=CPU)
+    state.apply(torch.ones(state.dimension))
+    return state
+
+
+@pytest.fixture
+def network() -> MemoryNetwork:
+    network = MemoryNetwork(RUN)
+    network.stand(head(HERE), 1, 2, 3)
+    return network
+
+
+@pytest.fixture
+def keeper(task: Task, network: MemoryNetwork, directory: RunDirectory, log: Log) -> Iterator[CheckpointKeeper]:
+    state = TrainingState(task, 7, device=CPU)
+    yield CheckpointKeeper(network, RUN, state, directory, log)
+
+
+async def finish(keeper: CheckpointKeeper) -> None:
+    """Wait for what is being saved."""
+    await until(lambda: keeper._task is None or keeper._task.done())
+
+
+async def test_a_majoritys_checkpoint_is_saved_with_its_loss(
+    keeper: CheckpointKeeper,
+    network: MemoryNetwork,
+    trained: TrainingState,
+    task: Task,
+    directory: RunDirectory,
+    log: Log,
+) -> None:
+    network.keep(10, trained.digest(), trained.state_bytes(), 1, 2)
+    network.keep(10, bytes(32), b"lies", 3)
+    keeper.consider(HERE, network.standing)
+    await finish(keeper)
+    assert keeper.done_with(10)
+    loaded = TrainingState(task, 0, device=CPU)
+    found = loaded.load_checkpoint(directory.checkpoint(10))
+    assert (found.step, loaded.digest()) == (10, trained.digest())
+    (event,) = log.named("checkpoint")
+    assert (event["step"], event["digest"]) == (10, trained.digest().hex())
+    assert event["evaluation_loss"] == pytest.approx(trained.evaluate())
+    assert found.extra["evaluation_loss"] == event["evaluation_loss"]
+    assert keeper.saved is not None
+
+
+async def test_without_a_majority_nothing_is_asked(
+    keeper: CheckpointKeeper, network: MemoryNetwork, trained: TrainingState
+) -> None:
+    network.keep(10, trained.digest(), trained.state_bytes(), 1)
+    network.keep(10, bytes(32), b"lies", 2)
+    keeper.consider(HERE, network.standing)
+    assert keeper._task is None
+
+
+async def test_steps_that_the_manifest_does_not_want(
+    keeper: CheckpointKeeper, network: MemoryNetwork, trained: TrainingState
+) -> None:
+    network.keep(11, trained.digest(), trained.state_bytes(), 1, 2, 3)
+    network.keep(10**9, trained.digest(), trained.state_bytes(), 1, 2, 3)
+    keeper.consider(HERE, network.standing)
+    assert keeper._task is None
+
+
+async def test_a_source_with_bad_bytes_is_passed_over(
+    keeper: CheckpointKeeper, network: MemoryNetwork, trained: TrainingState, directory: RunDirectory
+) -> None:
+    network.keep(10, trained.digest(), trained.state_bytes(), 1, 2, 3)
+    liars = HERE.members[:2]
+    for peer, data in zip(liars, (b"no state at all", trained.state_bytes()[:-9]), strict=True):
+        network.states[peer, 10] = data
+    keeper.consider(HERE, network.standing)
+    await finish(keeper)
+    assert directory.has_checkpoint(10)
+
+
+async def test_given_up_after_some_attempts(
+    keeper: CheckpointKeeper,
+    network: MemoryNetwork,
+    trained: TrainingState,
+    log: Log,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "RETRY_SECONDS", 0.0)
+    network.keep(10, trained.digest(), b"gone", 1, 2, 3)
+    for _ in range(MAX_ATTEMPTS + 2):
+        keeper.consider(HERE, network.standing)
+        await finish(keeper)
+    assert len(log.named("checkpoint_missed")) == 1
+    assert keeper.done_with(10)
+
+
+async def test_a_disk_that_takes_nothing(
+    keeper: CheckpointKeeper,
+    network: MemoryNetwork,
+    trained: TrainingState,
+    directory: RunDirectory,
+    log: Log,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "MAX_ATTEMPTS", 1)
+    directory.checkpoints.write_text("a file where a folder should be")
+    network.keep(10, trained.digest(), trained.state_bytes(), 1, 2, 3)
+    keeper.consider(HERE, network.standing)
+    await finish(keeper)
+    assert "cannot be written" in log.named("checkpoint_missed")[0]["reason"]
+
+
+async def test_what_is_on_disk_is_not_asked_again(
+    keeper: CheckpointKeeper, network: MemoryNetwork, trained: TrainingState, directory: RunDirectory, tmp_path: Path
+) -> None:
+    trained.save_checkpoint(directory.checkpoint(10), 10)
+    network.keep(10, trained.digest(), trained.state_bytes(), 1, 2, 3)
+    keeper.consider(HERE, network.standing)
+    assert keeper._task is None
+    await keeper.close()

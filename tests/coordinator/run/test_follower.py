@@ -1,0 +1,83 @@
+"""Following the swarm: only a majority moves the trusted roster, and what changes is told."""
+
+from __future__ import annotations
+
+import pytest
+
+from btard.coordinator.run import follower as module
+from btard.coordinator.run.follower import Follower
+from tests.coordinator.conftest import Log
+from tests.coordinator.swarm import MemoryNetwork, head, identity, ids, manifest, roster
+
+RUN = manifest(peers=4)
+
+
+@pytest.fixture
+def network() -> MemoryNetwork:
+    return MemoryNetwork(RUN)
+
+
+@pytest.fixture
+def follower(network: MemoryNetwork, log: Log) -> Follower:
+    return Follower(network, RUN, roster(0, 1, 2, 3, 4), log)
+
+
+async def test_a_majority_moves_it(network: MemoryNetwork, follower: Follower, log: Log) -> None:
+    network.stand(head(roster(9, 1, 2, 3, 4)), 1, 2, 3)
+    assert await follower.refresh()
+    assert follower.trusted.step == 9
+    assert log.read() == []  # the same members: no event
+    assert not await follower.refresh()
+
+
+async def test_half_does_not(network: MemoryNetwork, follower: Follower) -> None:
+    network.stand(head(roster(9, 1, 2, 3, 4)), 1, 2)
+    network.stand(head(roster(8, 1, 2, 3, 4)), 3, 4)
+    assert not await follower.refresh()
+    assert follower.trusted.step == 0
+
+
+async def test_changes_of_membership_are_events(network: MemoryNetwork, follower: Follower, log: Log) -> None:
+    network.stand(head(roster(3, 1, 2, 5, banned=[3])), 1, 2, 3)
+    assert await follower.refresh()
+    told = [(entry["event"], entry.get("peer")) for entry in log.read()]
+    peers = {number: str(identity(number).peer_id) for number in (3, 4, 5)}
+    assert told == [("banned", peers[3]), ("left", peers[4]), ("joined", peers[5]), ("roster", None)]
+    assert log.named("roster")[0]["members"] == [str(peer) for peer in ids(1, 2, 5)]
+    assert log.named("banned")[0]["step"] == 3
+
+
+@pytest.mark.parametrize(
+    "impossible",
+    [roster(101, 1, 2, 3, 4), roster(9), roster(0, 1)],
+    ids=["after the end", "nobody", "not later"],
+)
+async def test_rosters_that_cannot_be(network: MemoryNetwork, follower: Follower, impossible: object) -> None:
+    network.stand(head(impossible), 1, 2, 3, 4)  # type: ignore[arg-type]
+    assert not await follower.refresh()
+
+
+async def test_a_ban_is_for_ever(network: MemoryNetwork, follower: Follower) -> None:
+    network.stand(head(roster(3, 1, 2, 4, banned=[3])), 1, 2, 4)
+    assert await follower.refresh()
+    network.stand(head(roster(4, 1, 2, 3, 4)), 1, 2, 4)
+    assert not await follower.refresh()
+
+
+async def test_silence_is_told_once_and_the_lost_are_dialled(
+    network: MemoryNetwork, follower: Follower, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SILENCE_SECONDS", 0.0)
+    monkeypatch.setattr(module, "_REDIAL_PERIOD_SECONDS", 0.0)
+    lost = network.join(1)
+    network.join(9)
+    for _ in range(3):
+        assert not await follower.refresh()
+        if follower._redialling is not None:
+            await follower._redialling
+    assert len(log.named("silent")) == 1
+    assert set(network.dialled) == {lost}
+    network.stand(head(roster(2, 1, 2, 3, 4)), 1, 2, 3, 4)
+    assert await follower.refresh()
+    assert follower.silent_for < 5
+    await follower.close()
