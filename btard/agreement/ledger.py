@@ -1,19 +1,19 @@
-"""What one member has accepted: testimonies and endorsements, each verified, each within its time."""
+"""What one member has accepted: statements and endorsements, each verified, each within its time."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 from btard.agreement.messages import (
-    Certificate,
     Endorsement,
-    Item,
-    Testimony,
+    Spoken,
+    Statement,
     Vector,
+    VectorCertificate,
     Verify,
     body_digest,
     endorsement_bytes,
-    testimony_bytes,
+    statement_bytes,
     vector_of,
     vote_bytes,
 )
@@ -21,14 +21,14 @@ from btard.agreement.terms import Terms
 from btard.identity import PeerId
 
 _MOST_OF_ONE = 2
-"""Of one author's testimonies two are as good as more: it has said two things."""
+"""Of one author's statements two are as good as more: it has said two things."""
 
 
 class Ledger:
     """Accepts by the rules of `Terms`, and remembers. Times are seconds since the own start.
 
     Attributes:
-        accepted: testimonies by item, of each author at most two.
+        accepted: statements by item, of each author at most two.
         endorsements: what voters have endorsed, each endorsement once, by voter.
         certificate: the one that has been accepted.
     """
@@ -36,29 +36,29 @@ class Ledger:
     def __init__(self, terms: Terms, verify: Verify) -> None:
         self._terms = terms
         self._verify = verify
-        self._endorsers: dict[Item, set[PeerId]] = {}
-        self.accepted: dict[Item, Testimony] = {}
+        self._endorsers: dict[Spoken, set[PeerId]] = {}
+        self.accepted: dict[Spoken, Statement] = {}
         self.endorsements: dict[PeerId, list[Endorsement]] = {}
-        self.certificate: Certificate | None = None
+        self.certificate: VectorCertificate | None = None
 
-    def offer(self, at: float, testimony: Testimony) -> bool:
-        """Take a testimony in, if it has the endorsements that it needs by now; returns whether it is new.
+    def offer(self, at: float, statement: Statement) -> bool:
+        """Take a statement in, if it has the endorsements that it needs by now; returns whether it is new.
 
         What comes too late is forgotten: a voter that has accepted it in time gives it again with its endorsements.
         """
-        item, terms = testimony.item, self._terms
-        if item in self.accepted or testimony.author not in terms.members or testimony.body is None:
+        item, terms = statement.item, self._terms
+        if item in self.accepted or statement.author not in terms.members or statement.body is None:
             return False
         if sum(other.author == item.author for other in self.accepted) >= _MOST_OF_ONE:
             return False
-        if at > terms.testimony_until(len(self._endorsers.get(item, ()))) or body_digest(testimony.body) != item.digest:
+        if at > terms.statement_until(len(self._endorsers.get(item, ()))) or body_digest(statement.body) != item.digest:
             return False
-        if not self._verify(testimony.author, testimony_bytes(terms.topic, item.digest), testimony.signature):
+        if not self._verify(statement.author, statement_bytes(terms.topic, item.digest), statement.signature):
             return False
-        self.accepted[item] = testimony
+        self.accepted[item] = statement
         return True
 
-    def certify(self, at: float, certificate: Certificate) -> bool:
+    def certify(self, at: float, certificate: VectorCertificate) -> bool:
         """Take a certificate in, if it has the endorsements that it needs by now; returns whether it is the first."""
         terms = self._terms
         item = certificate.item
@@ -88,11 +88,11 @@ class Ledger:
             for item in new:
                 self._endorsers.setdefault(item, set()).add(voter)
 
-    def endorsed_by(self, voter: PeerId) -> frozenset[Item]:
+    def endorsed_by(self, voter: PeerId) -> frozenset[Spoken]:
         """Return everything that a voter has endorsed."""
         return frozenset(item for endorsement in self.endorsements.get(voter, ()) for item in endorsement.items)
 
-    def reasons(self, items: Iterable[Item]) -> tuple[Endorsement, ...]:
+    def reasons(self, items: Iterable[Spoken]) -> tuple[Endorsement, ...]:
         """Return the endorsements of these items."""
         wanted = set(items)
         every = (endorsement for held in self.endorsements.values() for endorsement in held)

@@ -16,12 +16,12 @@ Verify = Callable[[PeerId, bytes, bytes], bool]
 
 
 @dataclass(frozen=True)
-class Item:
+class Spoken:
     """What voters endorse: that a member has said something.
 
     Attributes:
         author: the member; None for a certificate.
-        digest: of its testimony, or of the certified vector; 32 bytes.
+        digest: of its statement, or of the certified vector; 32 bytes.
     """
 
     author: PeerId | None
@@ -29,7 +29,7 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Testimony:
+class Statement:
     """A member says one thing. `body` is None where the receiver is known to hold it."""
 
     author: PeerId
@@ -38,9 +38,9 @@ class Testimony:
     body: bytes | None
 
     @property
-    def item(self) -> Item:
+    def item(self) -> Spoken:
         """What voters endorse about it."""
-        return Item(self.author, self.digest)
+        return Spoken(self.author, self.digest)
 
 
 @dataclass(frozen=True)
@@ -48,12 +48,12 @@ class Endorsement:
     """A voter has accepted these items, within their time."""
 
     voter: PeerId
-    items: tuple[Item, ...]
+    items: tuple[Spoken, ...]
     signature: bytes
 
 
 @dataclass(frozen=True)
-class Vote:
+class VectorVote:
     """A voter holds this vector: `vector_digest` of everything that it has accepted. It says so once."""
 
     voter: PeerId
@@ -64,12 +64,12 @@ class Vote:
 NOTHING = b""
 """In a vector: the member has said nothing."""
 TWO_THINGS = b"two"
-"""In a vector: the member has signed two testimonies, of which none counts; which two may differ from peer to peer."""
+"""In a vector: the member has signed two statements, of which none counts; which two may differ from peer to peer."""
 Vector = Mapping[PeerId, bytes]
-"""Of each member the digest of its testimony, NOTHING, or TWO_THINGS."""
+"""Of each member the digest of its statement, NOTHING, or TWO_THINGS."""
 
 
-def vector_of(members: Iterable[PeerId], items: Iterable[Item]) -> Vector:
+def vector_of(members: Iterable[PeerId], items: Iterable[Spoken]) -> Vector:
     """Return what these items say of each member."""
     vector = dict.fromkeys(members, NOTHING)
     for item in items:
@@ -79,33 +79,33 @@ def vector_of(members: Iterable[PeerId], items: Iterable[Item]) -> Vector:
 
 
 @dataclass(frozen=True)
-class Certificate:
+class VectorCertificate:
     """A quorum of votes for one vector."""
 
     vector: tuple[tuple[PeerId, bytes], ...]
-    votes: tuple[Vote, ...]
+    votes: tuple[VectorVote, ...]
 
     @cached_property
-    def item(self) -> Item:
+    def item(self) -> Spoken:
         """What voters endorse about it."""
-        return Item(None, vector_digest(dict(self.vector)))
+        return Spoken(None, vector_digest(dict(self.vector)))
 
 
 @dataclass(frozen=True)
-class Relay:
-    """What the receiver may lack: testimonies, a certificate, and endorsements that make them count."""
+class Package:
+    """What the receiver may lack: statements, a certificate, and endorsements that make them count."""
 
-    testimonies: tuple[Testimony, ...] = ()
-    certificate: Certificate | None = None
+    statements: tuple[Statement, ...] = ()
+    certificate: VectorCertificate | None = None
     endorsements: tuple[Endorsement, ...] = ()
 
 
-Message = Relay | Vote
+Message = Package | VectorVote
 
 
 def body_digest(body: bytes) -> bytes:
-    """Return the 32 bytes that stand for a testimony."""
-    return tagged_digest("btard testimony body", body)
+    """Return the 32 bytes that stand for a statement."""
+    return tagged_digest("btard statement body", body)
 
 
 def vector_digest(vector: Vector) -> bytes:
@@ -114,12 +114,12 @@ def vector_digest(vector: Vector) -> bytes:
     return tagged_digest("btard vector", *fields)
 
 
-def testimony_bytes(topic: bytes, digest: bytes) -> bytes:
-    """Return what the author of a testimony signs."""
-    return tagged_digest("btard testimony", topic, digest)
+def statement_bytes(topic: bytes, digest: bytes) -> bytes:
+    """Return what the author of a statement signs."""
+    return tagged_digest("btard statement", topic, digest)
 
 
-def endorsement_bytes(topic: bytes, items: tuple[Item, ...]) -> bytes:
+def endorsement_bytes(topic: bytes, items: tuple[Spoken, ...]) -> bytes:
     """Return what a voter signs to endorse items."""
     fields = [field for item in items for field in (item.author or b"", item.digest)]
     return tagged_digest("btard endorsement", topic, *fields)

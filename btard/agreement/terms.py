@@ -8,7 +8,7 @@ from functools import cached_property
 from btard.identity import PeerId
 
 _CERTIFICATE_WINDOWS = 3
-"""How many windows later than a testimony a certificate may come: voters vote within three windows of their start."""
+"""How many windows later than a statement a certificate may come: voters vote within three windows of their start."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ class Terms:
         """Two bounds: one for a start that is later than another's, one for the message."""
         return 2 * self.bound_seconds
 
-    def testimony_until(self, endorsements: int) -> float:
-        """Return until how many seconds after the start a testimony with so many endorsements is accepted."""
+    def statement_until(self, endorsements: int) -> float:
+        """Return until how many seconds after the start a statement with so many endorsements is accepted."""
         return (min(endorsements, self.faults + 1) + 1) * self.window_seconds
 
     @property
@@ -53,7 +53,7 @@ class Terms:
 
     def certificate_until(self, endorsements: int) -> float:
         """Return until how many seconds after the start a certificate with so many endorsements is accepted."""
-        return self.testimony_until(endorsements) + _CERTIFICATE_WINDOWS * self.window_seconds
+        return self.statement_until(endorsements) + _CERTIFICATE_WINDOWS * self.window_seconds
 
     @property
     def most_seconds(self) -> float:

@@ -13,15 +13,14 @@ from dataclasses import dataclass, field
 from btard.agreement.machine import Agreement, Out
 from btard.agreement.messages import (
     Endorsement,
-    Item,
     Message,
-    Relay,
-    Testimony,
+    Spoken,
+    Statement,
     Vector,
-    Vote,
+    VectorVote,
     body_digest,
     endorsement_bytes,
-    testimony_bytes,
+    statement_bytes,
     vote_bytes,
 )
 from btard.agreement.terms import Terms
@@ -44,18 +43,18 @@ def verify(peer: PeerId, content: bytes, signature: bytes) -> bool:
     return signature == peer[:1] + content
 
 
-def testimony(author: PeerId, body: bytes) -> Testimony:
+def statement(author: PeerId, body: bytes) -> Statement:
     digest = body_digest(body)
-    return Testimony(author, digest, signer(author)(testimony_bytes(TOPIC, digest)), body)
+    return Statement(author, digest, signer(author)(statement_bytes(TOPIC, digest)), body)
 
 
-def endorsement(voter: PeerId, items: Iterable[Item]) -> Endorsement:
+def endorsement(voter: PeerId, items: Iterable[Spoken]) -> Endorsement:
     signed = tuple(items)
     return Endorsement(voter, signed, signer(voter)(endorsement_bytes(TOPIC, signed)))
 
 
-def vote(voter: PeerId, vector: bytes) -> Vote:
-    return Vote(voter, vector, signer(voter)(vote_bytes(TOPIC, vector)))
+def vote(voter: PeerId, vector: bytes) -> VectorVote:
+    return VectorVote(voter, vector, signer(voter)(vote_bytes(TOPIC, vector)))
 
 
 Delay = Callable[[PeerId, PeerId], float]
@@ -101,6 +100,10 @@ class World:
         if peer not in self._begun:
             self._begun.add(peer)
             self._perform(peer, self.machines[peer].start(self.now, self._bodies[peer]))
+
+    def terms_vector(self) -> dict[PeerId, bytes]:
+        """Return what the honest say; nothing of liars."""
+        return {peer: statement(peer, body).digest for peer, body in self._bodies.items()}
 
     def lie(self, time: float, receiver: PeerId, message: Message) -> None:
         """Let a liar's message arrive."""
