@@ -37,6 +37,7 @@ ROOMS = {
         "program",
         "configuration",
         "identity",
+        "agreement",
         "aggregation",
         "vectors",
         "verification",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.mutants.planted.agreement import AGREEMENT
 from tests.mutants.planted.cost import COST
 from tests.mutants.planted.door import DOOR
 from tests.mutants.planted.events import EVENTS
@@ -14,4 +15,6 @@ from tests.mutants.planted.settings import SETTINGS
 from tests.mutants.planted.step import STEP
 from tests.mutants.planted.thresholds import THRESHOLDS
 
-MUTANTS = STEP + EXECUTOR + THRESHOLDS + RULES + EVIDENCE + RECORDS + DOOR + COST + MANIFEST + EVENTS + SETTINGS
+MUTANTS = (
+    STEP + EXECUTOR + THRESHOLDS + RULES + EVIDENCE + RECORDS + DOOR + COST + MANIFEST + EVENTS + SETTINGS + AGREEMENT
+)

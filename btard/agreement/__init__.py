@@ -1,0 +1,22 @@
+"""Agreement on what everybody has said: interactive consistency for an honest majority, with signatures.
+
+Every member says one thing, its *statement*. All honest members that take part decide the same: of each member its one
+statement, or that it said nothing, or that it said two things. An honest member's statement is always among what is
+decided. This knows nothing of training.
+
+*Slow path.* Dolev and Strong, "Authenticated algorithms for Byzantine agreement" (SIAM J. Comput. 12, 1983), once for
+each member in parallel. A statement that k voters have endorsed is accepted until k + 1 windows after the own start; a
+voter that accepts one endorses it and passes it on with the endorsements that made it acceptable. With f + 1
+endorsements one is of an honest voter, which has passed it on to all.
+
+*Fast path.* Optimistic responsiveness as in Pass and Shi, "Thunderella" (Eurocrypt 2018): voters sign the whole vector
+that they hold, once. A quorum of q votes, 2 q > v + f, is a certificate, of which there can be one only; it is itself
+accepted and passed on like a statement. So with all honest members and most voters prompt, nobody waits for a bound.
+
+Assumptions: fewer than half of the voters lie (f of v, v > 2 f); a message between honest members arrives within the
+bound on delay; they start within one bound of each other (the first message of one starts the others); a window is two
+bounds. A member that was held up longer abstains, and takes over what the others decide.
+
+`terms` are the numbers, `messages` what is signed, `ledger` what has been accepted and until when, `machine` one
+member's part.
+"""

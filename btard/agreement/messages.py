@@ -1,0 +1,130 @@
+"""What is signed, and what travels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from btard.hashing import tagged_digest
+from btard.identity import PeerId
+
+Sign = Callable[[bytes], bytes]
+"""Makes a signature of 32 bytes that say what is signed."""
+Verify = Callable[[PeerId, bytes, bytes], bool]
+"""Whether a signature (last) of these 32 bytes is that peer's."""
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """What voters endorse: that a member has said something.
+
+    Attributes:
+        author: the member; None for a certificate.
+        digest: of its statement, or of the certified vector; 32 bytes.
+    """
+
+    author: PeerId | None
+    digest: bytes
+
+
+@dataclass(frozen=True)
+class Statement:
+    """A member says one thing. `body` is None where the receiver is known to hold it."""
+
+    author: PeerId
+    digest: bytes
+    signature: bytes
+    body: bytes | None
+
+    @property
+    def item(self) -> Spoken:
+        """What voters endorse about it."""
+        return Spoken(self.author, self.digest)
+
+
+@dataclass(frozen=True)
+class Endorsement:
+    """A voter has accepted these items, within their time."""
+
+    voter: PeerId
+    items: tuple[Spoken, ...]
+    signature: bytes
+
+
+@dataclass(frozen=True)
+class VectorVote:
+    """A voter holds this vector: `vector_digest` of everything that it has accepted. It says so once."""
+
+    voter: PeerId
+    vector: bytes
+    signature: bytes
+
+
+NOTHING = b""
+"""In a vector: the member has said nothing."""
+TWO_THINGS = b"two"
+"""In a vector: the member has signed two statements, of which none counts; which two may differ from peer to peer."""
+Vector = Mapping[PeerId, bytes]
+"""Of each member the digest of its statement, NOTHING, or TWO_THINGS."""
+
+
+def vector_of(members: Iterable[PeerId], items: Iterable[Spoken]) -> Vector:
+    """Return what these items say of each member."""
+    vector = dict.fromkeys(members, NOTHING)
+    for item in items:
+        if item.author in vector:
+            vector[item.author] = item.digest if vector[item.author] == NOTHING else TWO_THINGS
+    return vector
+
+
+@dataclass(frozen=True)
+class VectorCertificate:
+    """A quorum of votes for one vector."""
+
+    vector: tuple[tuple[PeerId, bytes], ...]
+    votes: tuple[VectorVote, ...]
+
+    @cached_property
+    def item(self) -> Spoken:
+        """What voters endorse about it."""
+        return Spoken(None, vector_digest(dict(self.vector)))
+
+
+@dataclass(frozen=True)
+class Package:
+    """What the receiver may lack: statements, a certificate, and endorsements that make them count."""
+
+    statements: tuple[Statement, ...] = ()
+    certificate: VectorCertificate | None = None
+    endorsements: tuple[Endorsement, ...] = ()
+
+
+Message = Package | VectorVote
+
+
+def body_digest(body: bytes) -> bytes:
+    """Return the 32 bytes that stand for a statement."""
+    return tagged_digest("btard statement body", body)
+
+
+def vector_digest(vector: Vector) -> bytes:
+    """Return the 32 bytes that stand for a vector."""
+    fields = [field for author in sorted(vector) for field in (author, vector[author])]
+    return tagged_digest("btard vector", *fields)
+
+
+def statement_bytes(topic: bytes, digest: bytes) -> bytes:
+    """Return what the author of a statement signs."""
+    return tagged_digest("btard statement", topic, digest)
+
+
+def endorsement_bytes(topic: bytes, items: tuple[Spoken, ...]) -> bytes:
+    """Return what a voter signs to endorse items."""
+    fields = [field for item in items for field in (item.author or b"", item.digest)]
+    return tagged_digest("btard endorsement", topic, *fields)
+
+
+def vote_bytes(topic: bytes, vector: bytes) -> bytes:
+    """Return what a voter signs to vote for a vector."""
+    return tagged_digest("btard agreement vote", topic, vector)

@@ -1,0 +1,61 @@
+"""Who agrees, how many may lie, and how long a window is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from btard.identity import PeerId
+
+_CERTIFICATE_WINDOWS = 3
+"""How many windows later than a statement a certificate may come: voters vote within three windows of their start."""
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What all participants know before they begin.
+
+    Attributes:
+        topic: 32 bytes that name what is agreed on; every signature is about it.
+        members: who testifies, ascending.
+        voters: members whose endorsements and votes count.
+        bound_seconds: what a message between honest members may take.
+    """
+
+    topic: bytes
+    members: tuple[PeerId, ...]
+    voters: frozenset[PeerId]
+    bound_seconds: float
+
+    @cached_property
+    def faults(self) -> int:
+        """f: how many voters may lie."""
+        return (len(self.voters) - 1) // 2
+
+    @cached_property
+    def quorum(self) -> int:
+        """q: the least number of votes of which two sets have an honest voter in common, 2 q > v + f."""
+        return (len(self.voters) + self.faults) // 2 + 1
+
+    @property
+    def window_seconds(self) -> float:
+        """Two bounds: one for a start that is later than another's, one for the message."""
+        return 2 * self.bound_seconds
+
+    def statement_until(self, endorsements: int) -> float:
+        """Return until how many seconds after the start a statement with so many endorsements is accepted."""
+        return (min(endorsements, self.faults + 1) + 1) * self.window_seconds
+
+    @property
+    def vote_until(self) -> float:
+        """How many seconds after the start a voter votes at the latest."""
+        return _CERTIFICATE_WINDOWS * self.window_seconds
+
+    def certificate_until(self, endorsements: int) -> float:
+        """Return until how many seconds after the start a certificate with so many endorsements is accepted."""
+        return self.statement_until(endorsements) + _CERTIFICATE_WINDOWS * self.window_seconds
+
+    @property
+    def most_seconds(self) -> float:
+        """After so many seconds everybody has decided: f + 5 windows."""
+        return self.certificate_until(self.faults + 1)

@@ -1,0 +1,141 @@
+"""All honest members decide the same, whatever liars say to whom and when; and soon, if few lie."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+import pytest
+
+from btard.agreement.messages import NOTHING, TWO_THINGS, Package, Spoken, Vector, VectorCertificate, vector_digest
+from btard.agreement.terms import Terms
+from btard.identity import PeerId
+from tests.btard.agreement.model import BOUND, TOPIC, World, endorsement, peers, statement, vote
+
+PROMPT = 0.01
+
+
+def world(count: int, liars: int = 0, delay: Callable[[PeerId, PeerId], float] = lambda a, b: PROMPT) -> World:
+    """Return members of which the last ones lie; the others begin at once."""
+    everyone = peers(count)
+    made = World(Terms(TOPIC, everyone, frozenset(everyone), BOUND), everyone[: count - liars], delay)
+    for peer in made.honest:
+        made.start(peer, 0.0, b"said by " + peer[:1])
+    return made
+
+
+def agreed(made: World) -> Vector:
+    """Run, and return what all honest members have decided alike, with what each of them has said."""
+    decisions = list(made.run().values())
+    assert len(decisions) == len(made.honest)
+    assert all(decision == decisions[0] for decision in decisions)
+    for peer in made.honest:
+        assert decisions[0][peer] == statement(peer, b"said by " + peer[:1]).digest
+    return decisions[0]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 8, 16])
+def test_the_honest_need_three_messages_in_a_row(count: int) -> None:
+    made = world(count)
+    agreed(made)
+    assert max(made.decided_at.values()) == pytest.approx((3 if count > 1 else 0) * PROMPT)
+
+
+@pytest.mark.parametrize("count", [4, 5, 8, 16])
+def test_a_silent_member_costs_patience_not_bounds(count: int) -> None:
+    made = world(count, liars=1)
+    assert agreed(made)[made.terms.members[-1]] == NOTHING
+    assert max(made.decided_at.values()) < 3 * made.patience < BOUND
+
+
+@pytest.mark.parametrize("count", [4, 5, 8])
+def test_two_stories_of_one_are_known_to_all(count: int) -> None:
+    made = world(count, liars=1)
+    liar = made.terms.members[-1]
+    for number, peer in enumerate(made.honest):
+        made.lie(PROMPT, peer, Package((statement(liar, b"xy"[number % 2 :][:1]),)))
+    assert agreed(made)[liar] == TWO_THINGS
+    assert max(made.decided_at.values()) < BOUND
+
+
+def test_what_is_shown_at_the_last_moment_reaches_all() -> None:
+    for late in (-0.01, 0.0, 0.01):
+        made = world(4, liars=1, delay=lambda a, b: BOUND)
+        liar = made.terms.members[-1]
+        made.lie(made.terms.window_seconds + late, made.honest[0], Package((statement(liar, b"hidden"),)))
+        assert (agreed(made)[liar] != NOTHING) == (late <= 0)
+
+
+def test_endorsements_of_liars_alone_carry_nothing() -> None:
+    made = world(5, liars=2)
+    first, second = made.terms.members[-2:]
+    hidden = statement(first, b"hidden")
+    chain = (endorsement(second, [hidden.item]), endorsement(first, [hidden.item]))
+    made.lie(3 * made.terms.window_seconds + 0.01, made.honest[0], Package((hidden,), None, chain))
+    assert agreed(made)[first] == NOTHING
+
+
+def test_liars_cannot_certify_another_vector() -> None:
+    made = world(5, liars=2)
+    nothing = dict.fromkeys(made.terms.members, NOTHING)
+    votes = tuple(vote(liar, vector_digest(nothing)) for liar in made.terms.members[-2:])
+    for peer in made.honest:
+        made.lie(0.0, peer, Package(certificate=VectorCertificate(tuple(nothing.items()), votes)))
+        for one in votes:
+            made.lie(0.0, peer, one)
+    agreed(made)
+
+
+def test_an_endorsed_thing_that_nobody_holds_is_nothing() -> None:
+    made = world(4, liars=1)
+    liar = made.terms.members[-1]
+    nothing = endorsement(liar, [Spoken(liar, bytes(32)), Spoken(None, bytes(32))])
+    for peer in made.honest:
+        made.lie(PROMPT, peer, Package(endorsements=(nothing,)))
+    assert agreed(made)[liar] == NOTHING
+
+
+def story(seed: int) -> None:
+    """Let liars, at most as many as may be, say anything to anybody at any time."""
+    chance = random.Random(seed)
+    count = chance.choice([3, 4, 5, 5, 7, 9])
+    terms = Terms(TOPIC, peers(count), frozenset(peers(count)), BOUND)
+    liars = chance.sample(terms.members, chance.randint(0, terms.faults))
+    honest = tuple(peer for peer in terms.members if peer not in liars)
+    slowest = chance.choice([0.05, 0.5, BOUND])
+    made = World(terms, honest, lambda a, b: chance.choice([0.0, PROMPT, slowest]), chance.choice([0.1, 0.5, 2.0]))
+    for peer in honest:
+        made.start(peer, chance.choice([0.0, slowest / 2, slowest]), b"said by " + peer[:1])
+    edges = [number * terms.window_seconds for number in range(count + 6)]
+    said = {liar: [statement(liar, body) for body in (b"x", b"y", b"z")] for liar in liars}
+    items = [entry.item for entries in said.values() for entry in entries]
+    items += [statement(peer, b"said by " + peer[:1]).item for peer in honest]
+    for _ in range(chance.randint(0, 12) if liars else 0):
+        edge = chance.choice(edges) + chance.choice([-1, -0.6, -0.01, 0, 0.01, 0.5, 1, 2])
+        time = chance.random() * 0.5 if chance.random() < 0.5 else max(0.0, edge)
+        receiver, liar = chance.choice(honest), chance.choice(liars)
+        told = chance.choice(said[liar])
+        chain = tuple(endorsement(voter, [told.item]) for voter in liars if chance.random() < 0.6)
+        vector = dict(made.terms_vector())
+        vector |= {other: chance.choice([NOTHING, TWO_THINGS, told.digest]) for other in liars}
+        what = chance.choice(["statement", "endorsement", "vote"])
+        if what == "statement":
+            made.lie(time, receiver, Package((told,), None, chain))
+        elif what == "endorsement":
+            chosen = chance.sample(items, chance.randint(1, len(items)))
+            made.lie(time, receiver, Package(endorsements=(endorsement(liar, chosen),)))
+        else:
+            made.lie(time, receiver, vote(liar, vector_digest(vector)))
+    agreed(made)
+
+
+@pytest.mark.parametrize("tens", range(20))
+def test_whatever_liars_say_the_honest_agree(tens: int) -> None:
+    for seed in range(10 * tens, 10 * tens + 10):
+        story(seed)
+
+
+@pytest.mark.slow
+def test_thousands_of_lies_divide_nobody() -> None:
+    for seed in range(1000, 11_000):
+        story(seed)
