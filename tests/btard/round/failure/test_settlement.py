@@ -11,7 +11,7 @@ from btard.behaviour import Behaviour, Outgoing
 from btard.identity import Envelope, MessageKind, PeerId
 from btard.round.actions import Send
 from btard.round.evidence.evidence import Offence
-from btard.round.failure.settlement import Settlement
+from btard.round.failure.settlement import Settlement, SettlementStage
 from btard.round.messages.accusations import Charge, ChargeKind, Fault, Opinion, Relay, Report, Vote
 from btard.round.messages.bodies import Phase
 from btard.transport.memory import SimulatedPeer
@@ -144,3 +144,25 @@ def test_a_malformed_report_is_relayed_to_all() -> None:
     settlement.freeze(1.0, Phase.SCATTER, {}, [], None)
     (relay,) = [send for send in settlement.advance(1e9) if isinstance(send, Send)]
     assert junk.encode() in Relay.decode(Envelope.decode(relay.data).body).envelopes
+
+
+REPORTED = [SettlementStage.COLLECTING, SettlementStage.REPORTS, SettlementStage.RELAYS]
+JUDGED = [SettlementStage.COURT, SettlementStage.VOTES, SettlementStage.VOTE_RELAYS]
+
+
+@pytest.mark.parametrize(
+    "charge, stages",
+    [(None, REPORTED), (Charge(ChargeKind.FALSE_SCALARS, PEERS[LIAR], 0), REPORTED + JUDGED)],
+    ids=["nobody accuses", "a charge"],
+)
+def test_each_deadline_ends_one_stage(charge: Charge | None, stages: list[SettlementStage]) -> None:
+    """Nobody but the author of one report says anything: at every deadline the settlement goes on without the rest."""
+    report = Report(Phase.MEASURE, False, PEERS, ((PEERS[LIAR], Fault.NO_PART),), charge, (), ())
+    settlement, _ = told_of((VICTIM, report))
+    seen = [settlement.stage]
+    settlement.freeze(1.0, Phase.MEASURE, {}, [], None)
+    while settlement.resolution() is None:
+        assert settlement.stage is not seen[-1]
+        seen.append(settlement.stage)
+        settlement.advance(settlement.deadline)
+    assert seen == stages
