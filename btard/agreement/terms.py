@@ -1,4 +1,4 @@
-"""Who agrees, how many may lie, and how long a window is."""
+"""The members that agree, how many of them may lie, and how long a window is."""
 
 from __future__ import annotations
 

@@ -115,7 +115,7 @@ def test_a_dead_nursery_takes_its_programs_along_and_is_told(nursery: NurseryCli
 
 @pytest.mark.parametrize(("preload", "code"), [(f"{HERE}:Late", 0), (f"{HERE}:find_imported", 3)])
 def test_what_a_task_imports_late_is_imported_once(tmp_path: Path, preload: str, code: int) -> None:
-    with NurseryClient([preload], environment(), tmp_path / "nursery.log", grace=GRACE) as nursery:
+    with NurseryClient([preload], environment(), tmp_path / "nursery.log", grace_seconds=GRACE) as nursery:
         nursery.wait_ready()
         nursery.start(start(tmp_path, "find_imported", "wave"))
         assert end_of(nursery).code == code
@@ -136,7 +136,7 @@ from btard.deploy.local.messages import Start, Started
 from btard.deploy.local.nursery_client import NurseryClient
 from tests.deploy.standins import environment
 folder = Path(sys.argv[1])
-with NurseryClient([], environment(), folder / "nursery.log", grace=1.0) as nursery:
+with NurseryClient([], environment(), folder / "nursery.log", grace_seconds=1.0) as nursery:
     nursery.wait_ready()
     for name in ("wait", "hang"):
         nursery.start(Start(name=name, target="{HERE}:" + name, argv=[str(folder / "word")], log=str(folder / name)))
