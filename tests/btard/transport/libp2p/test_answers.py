@@ -16,7 +16,8 @@ from btard.transport.libp2p.outgoing import expect_nothing
 from btard.transport.libp2p.pipe import Pipe, StreamLost
 from tests.btard.transport.libp2p.conftest import Swarm, raw_stream, until
 
-LARGE = {b"%d" % number: os.urandom(6 << 20) for number in range(4)}
+LARGE = {b"%d" % number: os.urandom(6 << 20) for number in range(4)} | {b"hog": bytes(40 << 20)}
+"""What is asked for without reading it is more than p2pd's windows, which grow to 16 MiB, can swallow."""
 SMALL = b"the head"
 
 SOON = 30.0
@@ -27,7 +28,7 @@ async def answer(peer: PeerId, request: bytes) -> bytes:
     return LARGE.get(request, SMALL)
 
 
-async def hog(liar: Daemon, victim: Libp2pNode, question: bytes = b"0") -> Pipe:
+async def hog(liar: Daemon, victim: Libp2pNode, question: bytes = b"hog") -> Pipe:
     """Ask for something large, and read nothing of it."""
     pipe = await liar.control.open_stream(victim.peer_id, FETCH_PROTOCOL, expect_nothing, 10)
     pipe.pause()
