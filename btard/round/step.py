@@ -48,6 +48,9 @@ class StepMachine:
     Every method is an event and returns actions. `deadline` is when `tick` wants to be called, in seconds of the
     driver's clock. What arrives is filed or answered, and looked at as a whole by the next `tick`, which the machine
     then wants at once: much arrives together. After a Finished or Stopped action it is `over` and ignores all.
+
+    Attributes:
+        over: whether the step has ended for this peer; every arrival asks.
     """
 
     def __init__(self, context: StepContext, pool: BufferPool | None = None) -> None:
@@ -61,7 +64,7 @@ class StepMachine:
         self._intake = Intake()
         self._left: dict[PeerId, Envelope] = {}
         self._signed: list[AgreePhase] = []
-        self._ended = False
+        self.over = False
         self._unread = False
         self._new_attempt(0, context.roster.members)
 
@@ -89,14 +92,9 @@ class StepMachine:
     @property
     def stage(self) -> StepStage:
         """Where the step stands."""
-        if self._ended:
+        if self.over:
             return StepStage.OVER
         return StepStage.SETTLING if self._settlement.frozen else StepStage.RUNNING
-
-    @property
-    def over(self) -> bool:
-        """Whether the step has ended for this peer."""
-        return self._ended
 
     @property
     def wants_tick(self) -> bool:
@@ -330,7 +328,7 @@ class StepMachine:
         if course.go_on(standing.banned, standing.redraws):
             return self._enter(now)
         assert course.agree is not None
-        self._ended = True
+        self.over = True
         return [course.agree.finished()]
 
     def _must_freeze(self, now: float, missing: dict[PeerId, Fault], proven: list[Envelope]) -> bool:
@@ -377,7 +375,7 @@ class StepMachine:
         members, digest = check_certificate(certificate, self._context.rules, self._context.roster)
         for agree in self._signed if self._course.agree is None else [*self._signed, self._course.agree]:
             if digest == agree.digest:
-                self._ended = True
+                self.over = True
                 self.attempt = agree.attempt
                 return [agree.finished_by(tuple(sorted(certificate, key=lambda e: e.author)))]
         if self.attempt.seats.me not in members:
@@ -385,5 +383,5 @@ class StepMachine:
         return []
 
     def _stop(self, kind: OutcomeKind, reason: str) -> list[Action]:
-        self._ended = True
+        self.over = True
         return [Stopped(self._context.roster.step, kind, reason)]

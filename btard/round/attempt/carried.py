@@ -40,7 +40,8 @@ class Carried:
     @cached_property
     def flat(self) -> memoryview:
         """The wire bytes of all aggregates; where they have not come, anything."""
-        return self._buffer(self._seats.rules.dimension * self._seats.rules.wire.size)
+        length = self._seats.rules.dimension * self._seats.rules.wire.size
+        return memoryview(bytearray(length)) if self._pool is None else self._pool.take(length)
 
     def aggregate(self, part: int) -> memoryview:
         """Return the wire bytes of the aggregate of a part, inside of `flat`."""
@@ -70,7 +71,7 @@ class Carried:
     def expect(self, sender: PeerId, item: Item, length: int) -> memoryview:
         """Return the buffer for an item of so many bytes that a peer begins to send."""
         if item[0] is _PART:
-            buffer = self._buffer(length)
+            buffer = memoryview(bytearray(length)) if self._pool is None else self._pool.take(length)
         else:
             shared = bool(self.in_flight) and any(other == item for _, other in self.in_flight)
             buffer = memoryview(bytearray(length)) if shared else self.aggregate(item[2])
@@ -116,6 +117,3 @@ class Carried:
         """Let go of the aggregates of a finished attempt, which nobody will ask about any more."""
         if self._pool is not None and not self.in_flight:
             self._pool.give(self.flat)
-
-    def _buffer(self, length: int) -> memoryview:
-        return memoryview(bytearray(length)) if self._pool is None else self._pool.take(length)
