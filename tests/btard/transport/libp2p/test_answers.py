@@ -16,8 +16,7 @@ from btard.transport.libp2p.outgoing import expect_nothing
 from btard.transport.libp2p.pipe import Pipe, StreamLost
 from tests.btard.transport.libp2p.conftest import Swarm, raw_stream, until
 
-LARGE = {b"%d" % number: os.urandom(6 << 20) for number in range(4)} | {b"hog": bytes(40 << 20)}
-"""What is asked for without reading it is more than p2pd's windows, which grow to 16 MiB, can swallow."""
+LARGE = {b"%d" % number: os.urandom(6 << 20) for number in range(4)}
 SMALL = b"the head"
 
 SOON = 30.0
@@ -28,8 +27,8 @@ async def answer(peer: PeerId, request: bytes) -> bytes:
     return LARGE.get(request, SMALL)
 
 
-async def hog(liar: Daemon, victim: Libp2pNode, question: bytes = b"hog") -> Pipe:
-    """Ask for something large, and read nothing of it."""
+async def hog(liar: Daemon, victim: Libp2pNode, question: bytes = b"0") -> Pipe:
+    """Ask for something large, and read nothing of it; a pipe that nobody keeps is closed at any time."""
     pipe = await liar.control.open_stream(victim.peer_id, FETCH_PROTOCOL, expect_nothing, 10)
     pipe.pause()
     await pipe.write(struct.pack(">I", len(question)) + question, 10)
@@ -65,24 +64,26 @@ async def test_strangers_can_only_take_the_slots_of_strangers(swarm: Swarm) -> N
     member, _ = await swarm.node(a)
     guest, _ = await swarm.node(a)
     a.transport.is_member = lambda peer: peer == member.peer_id
-    await hog(await swarm.liar(a), a)
-    await hog(await swarm.liar(a), a)
+    pipes = [await hog(await swarm.liar(a), a) for _ in range(2)]
     await until(lambda: sending(a) == 2)
     with pytest.raises(FetchError, match="busy"):
         await guest.transport.fetch(a.peer_id, b"0", limit=1 << 30, timeout_seconds=20)
     assert await guest.transport.fetch(a.peer_id, b"head", limit=100, timeout_seconds=20) == SMALL
     both = [member.transport.fetch(a.peer_id, name, limit=1 << 30, timeout_seconds=20) for name in (b"0", b"1")]
     assert await asyncio.gather(*both) == [LARGE[b"0"], LARGE[b"1"]]
+    for pipe in pipes:
+        pipe.abort()
 
 
 async def test_strangers_that_read_nothing_lose_their_slots(swarm: Swarm) -> None:
     a, _ = await swarm.node(serve=answer, limits=Limits(serves_total=2, reader_window_seconds=1.0))
     guest, _ = await swarm.node(a)
     a.transport.is_member = lambda peer: False
-    for _ in range(2):
-        await hog(await swarm.liar(a), a)
+    pipes = [await hog(await swarm.liar(a), a) for _ in range(2)]
     await until(lambda: a.transport.counters.answers_lost == 2)
     assert await guest.transport.fetch(a.peer_id, b"0", limit=1 << 30, timeout_seconds=20) == LARGE[b"0"]
+    for pipe in pipes:
+        pipe.abort()
 
 
 async def test_what_takes_long_to_make_needs_a_slot_first(swarm: Swarm) -> None:
