@@ -29,12 +29,6 @@ def test_the_bug_can_be_planted_and_its_test_exists(mutant: Mutant) -> None:
     assert test.partition("[")[0] in functions
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("number", range(len(MUTANTS)), ids=[mutant.name for mutant in MUTANTS])
-def test_the_bug_is_found(number: int) -> None:
-    assert run.verdict(number) == "found"
-
-
 def test_the_guide_has_the_table_of_the_catalogue() -> None:
     assert run.table() in (ROOT / "docs" / "testing.md").read_text(encoding="utf-8"), "see --table of tests.mutants.run"
 
