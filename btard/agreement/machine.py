@@ -192,13 +192,7 @@ class Agreement:
         return [Out(self._others, self._votes[self._me])]
 
     def _decide(self, now: float) -> list[Out]:
-        ledger, actions, at = self._ledger, [], now - self._start
-        mine = vector_digest(ledger.vector)
-        votes = tuple(vote for vote in self._votes.values() if vote.vector == mine)[: self._terms.quorum]
-        if len(votes) == self._terms.quorum and ledger.certify(
-            at, VectorCertificate(tuple(ledger.vector.items()), votes)
-        ):
-            actions = self._pass_on([Spoken(None, mine)])
+        actions, ledger = self._certify(now), self._ledger
         if ledger.certificate is not None:
             vector = dict(ledger.certificate.vector)
             said = {Spoken(*entry) for entry in vector.items() if entry[1] not in (NOTHING, TWO_THINGS)}
@@ -207,3 +201,15 @@ class Agreement:
         elif now >= self._start + self._terms.most_seconds:
             self._stage, self.decision = AgreementStage.DECIDED, ledger.vector
         return actions
+
+    def _certify(self, now: float) -> list[Out]:
+        """Certify what this member holds once a quorum has voted for it; before, nothing is hashed."""
+        quorum = self._terms.quorum
+        if len(self._votes) < quorum:
+            return []
+        vector = self._ledger.vector
+        mine = vector_digest(vector)
+        votes = tuple(vote for vote in self._votes.values() if vote.vector == mine)[:quorum]
+        certificate = VectorCertificate(tuple(vector.items()), votes)
+        certified = len(votes) == quorum and self._ledger.certify(now - self._start, certificate)
+        return self._pass_on([certificate.item]) if certified else []
