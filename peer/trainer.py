@@ -14,14 +14,13 @@ import torch
 
 from btard.behaviour import Behaviour
 from btard.errors import UserError
-from btard.peer.settings import Device
 from btard.swarm.calibration import numerics
 from btard.swarm.manifest import RunManifest
 from btard.tasks.base import Batch, Schedule, Task
 from btard.tasks.training_state import TrainingState
 from btard.trainer import Contribution, contribute
 from btard.vectors.momentum import Momentum, submission
-from btard.vocabulary import Precision
+from btard.vocabulary import Device, Precision
 
 T = TypeVar("T")
 

@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from btard.identity import PeerId
 from btard.round.draw import ranking
 from btard.round.messages.bodies import MAX_CANDIDATES
-from btard.round.roster import ADMISSION_WINDOW, MAX_PEERS, Roster
+from btard.round.roster import ADMISSION_WINDOW, Roster
+from btard.vocabulary import MAX_PEERS
 
 ONE_IN = 20
 """One new key for so many members may come in within ADMISSION_WINDOW steps: 5 %."""

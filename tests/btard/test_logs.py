@@ -75,7 +75,8 @@ def test_the_sentence_of_an_error_cannot_steer_the_terminal(capsys: pytest.Captu
 NOISE = """
 import logging, sys, threading, warnings
 from btard.errors import UserError
-from btard.logs import LogFormat, adopt_libraries, configure_logging
+from btard.logs import adopt_libraries, configure_logging
+from btard.vocabulary import LogFormat
 from btard.program import guarded
 
 configure_logging(LogFormat(sys.argv[1]))

@@ -19,9 +19,10 @@ from btard.hashing import digest
 from btard.identity import Envelope, Malformed, PeerId
 from btard.identity.codec import decode, encode
 from btard.round.evidence.evidence import Evidence, Offence, Scene
-from btard.round.roster import MAX_PEERS, Roster
+from btard.round.roster import Roster
 from btard.round.rules import ADDED_NAMES, NONCE_SIZE, SIGNED_NAMES, StepRules
 from btard.version import PROTOCOL_VERSION
+from btard.vocabulary import MAX_PEERS
 
 _FORMAT_NAME = "btard evidence"
 FORMAT = f"{_FORMAT_NAME} {PROTOCOL_VERSION}"

@@ -15,7 +15,7 @@ from btard.identity import Envelope, MessageKind, PeerId
 from btard.round.attempt.attempt import Attempt
 from btard.round.messages.accusations import Fault, Report
 from btard.round.messages.bodies import Commit, Digest
-from btard.round.rules import Eliminate
+from btard.vocabulary import Eliminate
 
 SIGNED_FAULTS = frozenset({Fault.OTHER_DIGEST, Fault.OTHER_STATE})
 """Faults that two signed messages show: a peer that complains of them attaches what it has been told."""

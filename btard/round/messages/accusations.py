@@ -11,7 +11,8 @@ from btard.identity import Malformed, PeerId
 from btard.identity.codec import Reader, ascending, encode
 from btard.identity.envelope import MAX_ENVELOPE, MIN_ENVELOPE
 from btard.round.messages.bodies import Phase
-from btard.round.roster import MAX_PEERS, read_peer, read_peers
+from btard.round.roster import read_peer, read_peers
+from btard.vocabulary import MAX_PEERS
 
 MAX_ATTACHED = 12 * MAX_PEERS
 """The most messages that a report carries."""

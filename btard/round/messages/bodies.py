@@ -10,7 +10,8 @@ from btard.identity import Envelope, Malformed, MessageKind, PeerId
 from btard.identity.codec import Reader, ascending, encode
 from btard.identity.envelope import MAX_ENVELOPE, MIN_ENVELOPE
 from btard.round.messages.reading import read_once
-from btard.round.roster import MAX_PEERS, read_peer, read_peers
+from btard.round.roster import read_peer, read_peers
+from btard.vocabulary import MAX_PEERS
 
 MAX_CANDIDATES = 64
 MAX_PART = 1 << 31

@@ -11,14 +11,14 @@ import torch
 from btard.identity import PeerId
 from btard.round.attempt.attempt import Attempt
 from btard.round.messages.accusations import Opinion
-from btard.round.rules import AggregationRules, Validation
+from btard.round.rules import AggregationRules
 from btard.round.work.rows import aggregates_of, encode_parts
 from btard.vectors.momentum import Link
 from btard.vectors.partition import rows_from_wire
 from btard.verification.projection import projection_of
 from btard.verification.scalars import clipped, distance_excess, scalars_excess, sketch_distance
 from btard.verification.thresholds import COVER_UP, SCALARS, Thresholds
-from btard.vocabulary import WireType
+from btard.vocabulary import Validation, WireType
 
 
 @dataclass(frozen=True)

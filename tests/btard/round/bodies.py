@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from btard.identity import Malformed, PeerId
 from btard.identity.codec import decode, encode
 from btard.identity.envelope import MAX_ENVELOPE, MIN_ENVELOPE
-from btard.round.roster import MAX_PEERS
+from btard.vocabulary import MAX_PEERS
 
 D = bytes(range(32))
 PEERS = [PeerId.from_public_key(bytes(30) + i.to_bytes(2, "big")) for i in range(MAX_PEERS + 1)]

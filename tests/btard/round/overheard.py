@@ -18,9 +18,9 @@ from btard.round.evidence.evidence import Evidence, Offence, Scene
 from btard.round.messages.accusations import Ballot, Charge, ChargeKind, Opinion, Report, Vote
 from btard.round.messages.bodies import Phase
 from btard.round.roster import Roster
-from btard.round.rules import Eliminate, StepRules, Validation
+from btard.round.rules import StepRules
 from btard.transport.memory import SimulatedPeer
-from btard.vocabulary import WireType
+from btard.vocabulary import Eliminate, Validation, WireType
 from tests.btard.round.bans import BY_SIGNATURE
 from tests.btard.round.swarm import RULES, Swarm, keys
 

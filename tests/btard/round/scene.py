@@ -13,11 +13,11 @@ from btard.round.attempt.attempt import Attempt
 from btard.round.attempt.seats import Seats
 from btard.round.messages.bodies import Commit, Scalars
 from btard.round.roster import Roster, first_randomness
-from btard.round.rules import StepRules, Validation, VerificationRules
+from btard.round.rules import StepRules, VerificationRules
 from btard.round.work.examination import Finding, examine
 from btard.round.work.rows import aggregate_rows, compare_again, encode_parts, measure_rows
 from btard.vectors.partition import from_wire
-from btard.vocabulary import WireType
+from btard.vocabulary import Validation, WireType
 from tests.btard.round.swarm import RULES, keys, seeded_gradient
 
 

@@ -15,7 +15,8 @@ from btard.round.failure.resolve import Resolution, Testimony, resolve
 from btard.round.messages.accusations import Charge, Fault, Report, Vote
 from btard.round.messages.bodies import Commit, Leave, PartHeader, Phase, Scalars
 from btard.round.roster import Roster, first_randomness
-from btard.round.rules import Eliminate, VerificationRules
+from btard.round.rules import VerificationRules
+from btard.vocabulary import Eliminate
 from tests.btard.round.swarm import RULES, keys
 
 KEYS = keys(9)

@@ -14,7 +14,8 @@ from btard.hashing import tagged_digest
 from btard.identity import PeerId
 from btard.round.admission import Doorstep, admit, may_begin, places, quota
 from btard.round.messages.bodies import MAX_CANDIDATES
-from btard.round.roster import ADMISSION_WINDOW, MAX_FORMER, MAX_PEERS, Roster, first_randomness
+from btard.round.roster import ADMISSION_WINDOW, MAX_FORMER, Roster, first_randomness
+from btard.vocabulary import MAX_PEERS
 
 PEERS = sorted(PeerId.from_public_key(tagged_digest("test peer", number.to_bytes(4, "big"))) for number in range(3000))
 R = first_randomness(1, 0)

@@ -12,8 +12,8 @@ from btard.hashing import digest
 from btard.identity import Envelope, IdentityKey, MessageKind, PeerId
 from btard.round.evidence.evidence import Offence
 from btard.round.proof import Unproven, verify
-from btard.round.rules import Eliminate
 from btard.transport.memory import SimulatedPeer
+from btard.vocabulary import Eliminate
 from tests.btard.round.bans import (
     BY_ARITHMETIC,
     BY_SIGNATURE,

@@ -22,10 +22,10 @@ from btard.round.evidence.file import from_json, to_json
 from btard.round.messages.accusations import Vote
 from btard.round.messages.bodies import Scalars
 from btard.round.proof import Unproven, verify
-from btard.round.rules import Eliminate, StepRules, VerificationRules
+from btard.round.rules import StepRules, VerificationRules
 from btard.swarm.bans import BanBook
 from btard.transport.memory import NetworkConditions
-from btard.vocabulary import WireType
+from btard.vocabulary import Eliminate, WireType
 from tests.btard.round.overheard import Overheard, few, framed, other_rules, other_scenes, overhear
 from tests.btard.round.swarm import RULES, Swarm, keys, rules_of
 

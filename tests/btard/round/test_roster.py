@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from btard.identity import Malformed, PeerId
 from btard.round.draw import Audit
-from btard.round.roster import MAX_FORMER, MAX_PEERS, Roster, first_randomness, peer_set
+from btard.round.roster import MAX_FORMER, Roster, first_randomness, peer_set
+from btard.vocabulary import MAX_PEERS
 
 PEERS = [PeerId.from_public_key(bytes(30) + i.to_bytes(2, "big")) for i in range(MAX_PEERS + 1)]
 FEW = PEERS[:8]

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from btard.identity.envelope import RUN_ID_SIZE
-from btard.round.rules import AggregationRules, Eliminate, StepRules, Validation, VerificationRules
-from btard.vocabulary import WireType
+from btard.round.rules import AggregationRules, StepRules, VerificationRules
+from btard.vocabulary import Eliminate, Validation, WireType
 
 RULES = StepRules(
     nonce=bytes(16),

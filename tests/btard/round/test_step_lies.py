@@ -14,8 +14,9 @@ from btard.round.actions import Send
 from btard.round.evidence.evidence import Offence
 from btard.round.messages.bodies import Commit, PartHeader
 from btard.round.proof import Unproven, verify
-from btard.round.rules import Eliminate, VerificationRules
+from btard.round.rules import VerificationRules
 from btard.transport.memory import SimulatedPeer
+from btard.vocabulary import Eliminate
 from tests.btard.round.swarm import RULES, Swarm, keys, one_liar, suspended, verdicts, voids
 
 

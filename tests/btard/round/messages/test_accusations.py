@@ -24,7 +24,7 @@ from btard.round.messages.accusations import (
     Vote,
 )
 from btard.round.messages.bodies import Phase
-from btard.round.roster import MAX_PEERS
+from btard.vocabulary import MAX_PEERS
 from tests.btard.round.bodies import (
     FEW,
     PEERS,

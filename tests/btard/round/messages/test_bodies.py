@@ -31,7 +31,7 @@ from btard.round.messages.bodies import (
     Scalars,
     contradict,
 )
-from btard.round.roster import MAX_PEERS
+from btard.vocabulary import MAX_PEERS
 from tests.btard.round.bodies import (
     PEERS,
     D,

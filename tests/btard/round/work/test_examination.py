@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from btard.round.messages.accusations import Opinion
-from btard.round.rules import Validation, VerificationRules
+from btard.round.rules import VerificationRules
 from btard.round.work.examination import Finding, judged, opinion_on
 from btard.round.work.rows import encode_parts
 from btard.verification.thresholds import SCALARS, gradient
+from btard.vocabulary import Validation
 from tests.btard.round.scene import PEERS, Scene, under
 from tests.btard.round.swarm import RULES
 
