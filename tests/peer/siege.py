@@ -26,6 +26,7 @@ from btard.transport.libp2p.incoming import BULK_PROTOCOL, CONTROL_PROTOCOL, FET
 from btard.transport.libp2p.outgoing import expect_nothing
 from btard.transport.libp2p.pipe import Parser, Pipe, StreamLost
 from btard.transport.libp2p.record_rules import expiry_of, key_of
+from tests.ending import end_all
 
 STRANGERS = 2
 IDLE_CONNECTIONS = 64
@@ -71,11 +72,6 @@ class Siege:
         async with contextlib.AsyncExitStack() as stack:
             tasks: list[asyncio.Task[None]] = []
 
-            async def end() -> None:
-                for task in tasks:
-                    task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
-
             daemons = []
             for number in range(STRANGERS):
                 identity = self._directory / f"stranger{number}.key"
@@ -87,7 +83,7 @@ class Siege:
                 daemons.append((daemon, IdentityKey.load_or_create(identity)))
             keeper = await Libp2pNode.create(self._directory / "keeper.key", self._maddrs)
             stack.push_async_callback(keeper.close)
-            stack.push_async_callback(end)
+            stack.push_async_callback(end_all, tasks)
             for daemon, key in daemons:
                 for peer, _ in self._doors:
                     tasks += self._at(daemon, key, peer)

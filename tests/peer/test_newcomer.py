@@ -21,6 +21,7 @@ from btard.transport.libp2p.discover import split_maddr
 from btard.transport.libp2p.incoming import FETCH_PROTOCOL
 from btard.transport.libp2p.outgoing import expect_nothing
 from btard.transport.libp2p.pipe import StreamLost
+from tests.ending import end_all
 from tests.peer.test_daemon import DEADLINE, Program, events, steps
 
 STRANGERS = 6
@@ -69,9 +70,7 @@ class Crowd:
                     tasks.append(asyncio.create_task(self._harass(daemon, peer, self._knock[:-1])))
             yield
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await end_all(tasks)
             for listener in listeners:
                 listener.close()
             for daemon in daemons:
