@@ -11,12 +11,13 @@ endorsements one is of an honest voter, which has passed it on to all.
 
 *Fast path.* Optimistic responsiveness as in Pass and Shi, "Thunderella" (Eurocrypt 2018): voters sign the whole vector
 that they hold, once. A quorum of q votes, 2 q > v + f, is a certificate, of which there can be one only; it is itself
-accepted and passed on like a statement. So with all honest members and most voters prompt, nobody waits for a bound.
+accepted and passed on like a statement. So with all honest members and most voters prompt, nobody waits for a bound:
+not even for a member that says nothing, where what the others say shows that it may be done without (`Settled`).
 
 Assumptions: fewer than half of the voters lie (f of v, v > 2 f); a message between honest members arrives within the
 bound on delay; they start within one bound of each other (the first message of one starts the others); a window is two
 bounds. A member that was held up longer abstains, and takes over what the others decide.
 
 `terms` are the numbers, `messages` what is signed, `ledger` what has been accepted and until when, `machine` one
-member's part.
+member's part, `wire` the bytes that travel.
 """

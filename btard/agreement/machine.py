@@ -3,42 +3,41 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
 from btard.agreement.ledger import Ledger
 from btard.agreement.messages import (
-    NOTHING,
-    TWO_THINGS,
     Endorsement,
-    Message,
     Package,
-    Sign,
+    Signatures,
     Spoken,
     Statement,
     Vector,
     VectorCertificate,
     VectorVote,
-    Verify,
-    body_digest,
     endorsement_bytes,
-    statement_bytes,
-    vector_digest,
-    vector_of,
     vote_bytes,
 )
 from btard.agreement.terms import Terms
 from btard.identity import PeerId
 
+Settled = Callable[[Mapping[PeerId, Statement]], bool]
+"""Whether what is still missing may be done without, going by the statements of those that have said one thing."""
+
+_LEAST_PATIENCE = 0.1
+"""Of the bound: how long a voter waits at least for echoes that are behind those of a quorum."""
+
 
 class AgreementStage(Enum):
     """How far a member is.
 
-    HEARING: statements come in. ECHOING: it has endorsed what it heard in time. VOTED: it has voted for a vector, or
-    lets voting pass. DECIDED: it is done.
+    LISTENING: it has said nothing yet; what comes is kept. HEARING: statements come in. ECHOING: it has endorsed what
+    it heard in time. VOTED: it has voted for a vector, or lets voting pass. DECIDED: it is done, and answers others.
     """
 
+    LISTENING = auto()
     HEARING = auto()
     ECHOING = auto()
     VOTED = auto()
@@ -50,7 +49,7 @@ class Out:
     """A message for some members."""
 
     receivers: tuple[PeerId, ...]
-    message: Message
+    message: Package
 
 
 class Agreement:
@@ -58,27 +57,40 @@ class Agreement:
 
     Attributes:
         decision: what all honest members decide, None before.
-        deadline: when `tick` wants to be called.
+        stage: how far this member is.
     """
 
-    def __init__(self, terms: Terms, me: PeerId, sign: Sign, verify: Verify, patience_seconds: float) -> None:
-        """Make a member's part.
+    def __init__(self, terms: Terms, me: PeerId, signatures: Signatures, settled: Settled) -> None:
+        """Begin to listen.
 
         Args:
-            patience_seconds: how long it waits for what may never come before it goes on by itself; what has been
-                measured, as safety does not depend on it.
+            settled: what lets this member go on before the first window is over, while somebody has said nothing: that
+                it is clear without. An honest member's statement is among what is decided unless that is so.
         """
-        self._terms, self._me, self._sign = terms, me, sign
-        self._patience = min(patience_seconds, terms.window_seconds)
-        self._ledger = Ledger(terms, verify)
-        self._verify = verify
+        self._terms, self._me = terms, me
+        self._signatures, self._settled = signatures, settled
+        self._ledger = Ledger(terms, signatures)
         self._votes: dict[PeerId, VectorVote] = {}
-        self._stage = AgreementStage.HEARING
-        self._start = 0.0
-        self._until = 0.0
-        self._patient_until = 0.0
+        self._asked: set[tuple[PeerId, Spoken]] = set()
+        self._given: set[tuple[PeerId, Spoken]] = set()
+        self._clock = math.inf
+        self._begun = math.inf
+        self._quorum_heard = math.inf
+        self._patient_until = math.inf
+        self._impatient = False
         self._pushed = False
+        self.stage = AgreementStage.LISTENING
         self.decision: Vector | None = None
+
+    @property
+    def statements(self) -> Mapping[PeerId, Statement]:
+        """The statements of those that have said one thing, by author: those that the decision names are among them."""
+        return self._ledger.statements
+
+    @property
+    def heard(self) -> list[Statement]:
+        """All statements that have been accepted: of an author that has said two things, two."""
+        return list(self._ledger.accepted.values())
 
     @property
     def _others(self) -> tuple[PeerId, ...]:
@@ -86,57 +98,81 @@ class Agreement:
 
     @property
     def deadline(self) -> float:
-        """When `tick` wants to be called: never again once it has decided."""
-        if self._stage is AgreementStage.DECIDED:
-            return math.inf
-        return self._until if self._pushed else min(self._until, self._start + self._terms.window_seconds)
+        """When `tick` wants to be called: never before it has started, and never again once it has decided."""
+        start, terms = self._clock, self._terms
+        match self.stage:
+            case AgreementStage.LISTENING | AgreementStage.DECIDED:
+                return math.inf
+            case AgreementStage.HEARING:
+                return start + terms.window_seconds
+            case AgreementStage.ECHOING:
+                until = start + terms.vote_until if self._impatient else self._patient_until
+            case AgreementStage.VOTED:
+                until = start + terms.most_seconds
+        return until if self._pushed else min(until, start + terms.window_seconds)
 
-    def start(self, now: float, body: bytes) -> list[Out]:
-        """Say `body`, and begin to count the windows."""
-        self._start, self._until = now, now + self._patience
-        digest = body_digest(body)
-        own = Statement(self._me, digest, self._sign(statement_bytes(self._terms.topic, digest)), body)
-        self._ledger.offer(0.0, own)
-        return [Out(self._others, Package((own,))), *self._advance(now)]
+    def start(self, now: float, own: Statement | None, clock: float | None = None) -> list[Out]:
+        """Say something, or nothing, and begin to count the windows.
 
-    def hear(self, now: float, message: Message) -> list[Out]:
-        """A message came; it does not matter from whom."""
-        if self._stage is AgreementStage.DECIDED:
-            return []
-        match message:
-            case VectorVote():
-                self._count(message)
-                return self._advance(now)
-            case Package():
-                return self._take_in(now, message) + self._advance(now)
+        Args:
+            clock: when windows begin to count, where all honest members know that time: until then the agreement goes
+                on as fast as everybody speaks, and nobody is late. None for now.
+        """
+        self._begun, self._clock = now, now if clock is None else max(now, clock)
+        self.stage = AgreementStage.HEARING
+        outs: list[Out] = []
+        if own is not None:
+            self._ledger.offer(0.0, own)
+            outs.append(Out(self._others, Package((own,))))
+        return outs + self._ask() + self._advance(now)
+
+    def hear(self, now: float, sender: PeerId, message: Package) -> list[Out]:
+        """A member's message came."""
+        given = self._give((sender,), [item for item in message.wanted if item in self._ledger.accepted], now)
+        if self.stage is AgreementStage.DECIDED:
+            return given
+        for vote in message.votes:
+            self._count(vote)
+        return given + self._take_in(now, message) + self._ask() + self._advance(now)
 
     def tick(self, now: float) -> list[Out]:
         """Time has passed."""
-        return [] if self._stage is AgreementStage.DECIDED else self._advance(now)
+        return [] if self.stage in (AgreementStage.LISTENING, AgreementStage.DECIDED) else self._advance(now)
+
+    def _at(self, now: float) -> float:
+        return max(0.0, now - self._clock)
 
     def _count(self, vote: VectorVote) -> None:
         new = vote.voter in self._terms.voters and vote.voter not in self._votes
-        if new and self._verify(vote.voter, vote_bytes(self._terms.topic, vote.vector), vote.signature):
+        signed = vote_bytes(self._terms.topic, vote.vector)
+        if new and self._signatures.verify(vote.voter, signed, vote.signature):
             self._votes[vote.voter] = vote
 
-    def _take_in(self, now: float, relay: Package) -> list[Out]:
-        ledger, at = self._ledger, now - self._start
-        silent = {voter for voter in self._terms.voters if not ledger.endorsed_by(voter)}
-        for endorsement in relay.endorsements:
+    def _take_in(self, now: float, message: Package) -> list[Out]:
+        ledger, at = self._ledger, self._at(now)
+        for endorsement in message.endorsements:
             ledger.endorse(endorsement)
-        new = [statement.item for statement in relay.statements if ledger.offer(at, statement)]
-        if relay.certificate is not None and ledger.certify(at, relay.certificate):
-            new.append(relay.certificate.item)
-        if self._stage is AgreementStage.HEARING:
+        new = [statement.item for statement in message.statements if ledger.offer(at, statement)]
+        if message.certificate is not None and ledger.certify(at, message.certificate):
+            new.append(message.certificate.item)
+        if self.stage in (AgreementStage.LISTENING, AgreementStage.HEARING):
             new = [item for item in new if item.author is None]  # the own echo names the rest
-            return self._pass_on(new)
-        first_heard = [voter for voter in silent if ledger.endorsed_by(voter)]
-        return self._pass_on(new) + self._give(first_heard, list(ledger.accepted))
+        return self._pass_on(new, now)
 
-    def _pass_on(self, items: Sequence[Spoken]) -> list[Out]:
+    def _ask(self) -> list[Out]:
+        """Ask for statements that a voter is known to hold, each voter once."""
+        wanted: dict[PeerId, list[Spoken]] = {}
+        for item in [*self._ledger.heard_of(), *self._ledger.lacking()]:
+            for voter in self._ledger.endorsers(item):
+                if (voter, item) not in self._asked and voter != self._me:
+                    self._asked.add((voter, item))
+                    wanted.setdefault(voter, []).append(item)
+        return [Out((voter,), Package(wanted=tuple(items))) for voter, items in wanted.items()]
+
+    def _pass_on(self, items: Sequence[Spoken], now: float) -> list[Out]:
         """Endorse what has just been accepted, tell all, and give it to those that may lack it."""
         own = self._endorse(items)
-        lacking = self._give(self._others, items)
+        lacking = self._give(self._others, items, now)
         told = {peer for out in lacking for peer in out.receivers}
         others = tuple(peer for peer in self._others if peer not in told)
         return [*lacking, Out(others, Package(endorsements=own))] if own and others else lacking
@@ -146,70 +182,83 @@ class Agreement:
         if self._me not in self._terms.voters or not items:
             return ()
         signed = tuple(items)
-        own = Endorsement(self._me, signed, self._sign(endorsement_bytes(self._terms.topic, signed)))
+        own = Endorsement(self._me, signed, self._signatures.sign(endorsement_bytes(self._terms.topic, signed)))
         self._ledger.endorse(own)
         return (own,)
 
-    def _give(self, receivers: Iterable[PeerId], items: Sequence[Spoken]) -> list[Out]:
-        """Send what the receivers have not endorsed, with all endorsements."""
-        ledger, actions = self._ledger, []
+    def _give(self, receivers: Iterable[PeerId], items: Sequence[Spoken], now: float) -> list[Out]:
+        """Send what the receivers have not endorsed, once, with the endorsements that it needs when it arrives."""
+        ledger, outs = self._ledger, []
+        needed = min(int(self._at(now) / self._terms.window_seconds) + 1, self._terms.faults + 1)
         for peer in receivers:
-            lacks = [item for item in items if item not in ledger.endorsed_by(peer)]
+            known = ledger.endorsed_by(peer)
+            lacks = [item for item in items if item not in known and (peer, item) not in self._given]
             if lacks and peer != self._me:
+                self._given.update((peer, item) for item in lacks)
                 statements = tuple(ledger.accepted[item] for item in lacks if item.author is not None)
                 certificate = ledger.certificate if any(item.author is None for item in lacks) else None
-                actions.append(Out((peer,), Package(statements, certificate, ledger.reasons(lacks))))
-        return actions
+                outs.append(Out((peer,), Package(statements, certificate, ledger.reasons(lacks, needed, self._me))))
+        return outs
 
     def _advance(self, now: float) -> list[Out]:
         """Go as far as what has come, or the time, allows."""
-        actions: list[Out] = []
-        if self._stage is AgreementStage.HEARING and (all(self._ledger.vector.values()) or now >= self._until):
-            self._stage, self._patient_until = AgreementStage.ECHOING, now + self._patience
-            echo = self._endorse(list(self._ledger.accepted))
-            actions += [Out(self._others, Package(endorsements=echo))] if echo else []
-        if not self._pushed and now >= self._start + self._terms.window_seconds:
+        outs: list[Out] = []
+        if self.stage is AgreementStage.HEARING:
+            outs += self._echo(now)
+        if not self._pushed and now >= self._clock + self._terms.window_seconds:
             self._pushed = True
-            actions += self._give(self._others, list(self._ledger.accepted))
-        if self._stage is AgreementStage.ECHOING:
-            actions += self._vote(now)
-        return actions + self._decide(now)
+            outs += self._give(self._others, list(self._ledger.accepted), now)
+        if self.stage is AgreementStage.ECHOING:
+            outs += self._vote(now)
+        return outs + self._decide(now)
+
+    def _echo(self, now: float) -> list[Out]:
+        """Endorse what has come once nothing more is waited for."""
+        ledger, terms = self._ledger, self._terms
+        statements = ledger.statements
+        if self._quorum_heard == math.inf and len(terms.voters & statements.keys()) >= terms.quorum:
+            self._quorum_heard = now
+        over = now >= self._clock + terms.window_seconds
+        if not (ledger.complete or over or self._settled(statements)):
+            return []
+        self.stage = AgreementStage.ECHOING
+        taken = max(0.0, self._quorum_heard - self._begun) if self._quorum_heard < math.inf else 0.0
+        self._patient_until = now + min(max(2 * taken, _LEAST_PATIENCE * terms.bound_seconds), terms.window_seconds)
+        echo = self._endorse(list(ledger.accepted))
+        return [Out(self._others, Package(endorsements=echo))] if echo else []
 
     def _vote(self, now: float) -> list[Out]:
-        """VectorVote once all voters, or later a quorum, have echoed the same; at the end of voting anyhow."""
-        terms, end = self._terms, self._start + self._terms.vote_until
-        ledger, own = self._ledger, self._ledger.vector
-        alike = sum(vector_of(terms.members, ledger.endorsed_by(voter)) == own for voter in terms.voters)
-        enough = len(terms.voters) if now < self._patient_until else terms.quorum
-        if alike < enough and now < end:
-            self._until = self._patient_until if now < self._patient_until else end
+        """Vote once all voters that speak, or later a quorum, have echoed the same; at the end of voting anyhow."""
+        terms, end = self._terms, self._clock + self._terms.vote_until
+        alike = self._ledger.alike()
+        spoken = terms.voters & {item.author for item in self._ledger.accepted}
+        self._impatient = self._impatient or now >= self._patient_until
+        enough = len(alike) >= terms.quorum and (alike >= spoken or self._impatient)
+        if not enough and now < end:
             return []
-        self._stage, self._until = AgreementStage.VOTED, self._start + terms.most_seconds
+        self.stage = AgreementStage.VOTED
         if self._me not in terms.voters or now > end:
             return []
-        vector = vector_digest(own)
-        self._votes[self._me] = VectorVote(self._me, vector, self._sign(vote_bytes(terms.topic, vector)))
-        return [Out(self._others, self._votes[self._me])]
+        vector = self._ledger.own_digest
+        self._votes[self._me] = VectorVote(self._me, vector, self._signatures.sign(vote_bytes(terms.topic, vector)))
+        return [Out(self._others, Package(votes=(self._votes[self._me],)))]
 
     def _decide(self, now: float) -> list[Out]:
-        actions, ledger = self._certify(now), self._ledger
+        outs, ledger = self._certify(now), self._ledger
         if ledger.certificate is not None:
-            vector = dict(ledger.certificate.vector)
-            said = {Spoken(*entry) for entry in vector.items() if entry[1] not in (NOTHING, TWO_THINGS)}
-            if said <= ledger.accepted.keys():
-                self._stage, self.decision = AgreementStage.DECIDED, vector
-        elif now >= self._start + self._terms.most_seconds:
-            self._stage, self.decision = AgreementStage.DECIDED, ledger.vector
-        return actions
+            if not ledger.lacking():
+                self.stage, self.decision = AgreementStage.DECIDED, dict(ledger.certificate.vector)
+        elif now >= self._clock + self._terms.most_seconds:
+            self.stage, self.decision = AgreementStage.DECIDED, ledger.vector
+        return outs
 
     def _certify(self, now: float) -> list[Out]:
         """Certify what this member holds once a quorum has voted for it; before, nothing is hashed."""
         quorum = self._terms.quorum
         if len(self._votes) < quorum:
             return []
-        vector = self._ledger.vector
-        mine = vector_digest(vector)
+        mine = self._ledger.own_digest
         votes = tuple(vote for vote in self._votes.values() if vote.vector == mine)[:quorum]
-        certificate = VectorCertificate(tuple(vector.items()), votes)
-        certified = len(votes) == quorum and self._ledger.certify(now - self._start, certificate)
-        return self._pass_on([certificate.item]) if certified else []
+        certificate = VectorCertificate(tuple(self._ledger.vector.items()), votes)
+        certified = len(votes) == quorum and self._ledger.certify(self._at(now), certificate)
+        return self._pass_on([certificate.item], now) if certified else []

@@ -9,10 +9,20 @@ from functools import cached_property
 from btard.hashing import tagged_digest
 from btard.identity import PeerId
 
-Sign = Callable[[bytes], bytes]
-"""Makes a signature of 32 bytes that say what is signed."""
-Verify = Callable[[PeerId, bytes, bytes], bool]
-"""Whether a signature (last) of these 32 bytes is that peer's."""
+
+@dataclass(frozen=True)
+class Signatures:
+    """How one member signs, and looks at signatures.
+
+    Attributes:
+        sign: makes a signature of 32 bytes that say what is signed.
+        verify: whether a signature (last) of these 32 bytes is that peer's.
+        read: the 32-byte digest of what a statement's body says, if that member has signed it for this agreement.
+    """
+
+    sign: Callable[[bytes], bytes]
+    verify: Callable[[PeerId, bytes, bytes], bool]
+    read: Callable[[PeerId, bytes], bytes | None]
 
 
 @dataclass(frozen=True)
@@ -30,12 +40,11 @@ class Spoken:
 
 @dataclass(frozen=True)
 class Statement:
-    """A member says one thing. `body` is None where the receiver is known to hold it."""
+    """A member says one thing: a message that it has signed, and the digest of what that says."""
 
     author: PeerId
     digest: bytes
-    signature: bytes
-    body: bytes | None
+    body: bytes
 
     @property
     def item(self) -> Spoken:
@@ -93,30 +102,20 @@ class VectorCertificate:
 
 @dataclass(frozen=True)
 class Package:
-    """What the receiver may lack: statements, a certificate, and endorsements that make them count."""
+    """What one member tells another: statements, a certificate, endorsements that make them count, votes; and what it
+    has heard of and wants."""
 
     statements: tuple[Statement, ...] = ()
     certificate: VectorCertificate | None = None
     endorsements: tuple[Endorsement, ...] = ()
-
-
-Message = Package | VectorVote
-
-
-def body_digest(body: bytes) -> bytes:
-    """Return the 32 bytes that stand for a statement."""
-    return tagged_digest("btard statement body", body)
+    votes: tuple[VectorVote, ...] = ()
+    wanted: tuple[Spoken, ...] = ()
 
 
 def vector_digest(vector: Vector) -> bytes:
     """Return the 32 bytes that stand for a vector."""
     fields = [field for author in sorted(vector) for field in (author, vector[author])]
     return tagged_digest("btard vector", *fields)
-
-
-def statement_bytes(topic: bytes, digest: bytes) -> bytes:
-    """Return what the author of a statement signs."""
-    return tagged_digest("btard statement", topic, digest)
 
 
 def endorsement_bytes(topic: bytes, items: tuple[Spoken, ...]) -> bytes:

@@ -9,21 +9,22 @@ import heapq
 import itertools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 
-from btard.agreement.machine import Agreement, Out
+from btard.agreement.machine import Agreement, Out, Settled
 from btard.agreement.messages import (
     Endorsement,
-    Message,
+    Package,
+    Signatures,
     Spoken,
     Statement,
     Vector,
     VectorVote,
-    body_digest,
     endorsement_bytes,
-    statement_bytes,
     vote_bytes,
 )
 from btard.agreement.terms import Terms
+from btard.hashing import digest
 from btard.identity import PeerId
 
 BOUND = 1.0
@@ -43,9 +44,13 @@ def verify(peer: PeerId, content: bytes, signature: bytes) -> bool:
     return signature == peer[:1] + content
 
 
-def statement(author: PeerId, body: bytes) -> Statement:
-    digest = body_digest(body)
-    return Statement(author, digest, signer(author)(statement_bytes(TOPIC, digest)), body)
+def read(author: PeerId, body: bytes) -> bytes | None:
+    return digest(body) if body[:1] == author[:1] else None
+
+
+def statement(author: PeerId, said: bytes) -> Statement:
+    body = author[:1] + said
+    return Statement(author, digest(body), body)
 
 
 def endorsement(voter: PeerId, items: Iterable[Spoken]) -> Endorsement:
@@ -73,9 +78,9 @@ class World:
     terms: Terms
     honest: tuple[PeerId, ...]
     delay: Delay
-    patience: float = 0.3
+    settled: Settled = lambda statements: False
     machines: dict[PeerId, Agreement] = field(default_factory=dict)
-    heard: list[tuple[float, PeerId, Message]] = field(default_factory=list)
+    heard: list[tuple[float, PeerId, Package]] = field(default_factory=list)
     decided_at: dict[PeerId, float] = field(default_factory=dict)
     now: float = 0.0
     messages: int = 0
@@ -86,7 +91,7 @@ class World:
         self._bodies: dict[PeerId, bytes] = {}
         self._begun: set[PeerId] = set()
         for peer in self.honest:
-            self.machines[peer] = Agreement(self.terms, peer, signer(peer), verify, self.patience)
+            self.machines[peer] = Agreement(self.terms, peer, Signatures(signer(peer), verify, read), self.settled)
 
     def at(self, time: float, act: Callable[[], None]) -> None:
         heapq.heappush(self._queue, (time, next(self._number), act))
@@ -99,19 +104,25 @@ class World:
     def _begin(self, peer: PeerId) -> None:
         if peer not in self._begun:
             self._begun.add(peer)
-            self._perform(peer, self.machines[peer].start(self.now, self._bodies[peer]))
+            self._perform(peer, self.machines[peer].start(self.now, statement(peer, self._bodies[peer])))
+
+    def settle(self, settled: Settled) -> None:
+        """Let the honest do without what is missing where this says so."""
+        for machine in self.machines.values():
+            machine._settled = settled
 
     def terms_vector(self) -> dict[PeerId, bytes]:
         """Return what the honest say; nothing of liars."""
         return {peer: statement(peer, body).digest for peer, body in self._bodies.items()}
 
-    def lie(self, time: float, receiver: PeerId, message: Message) -> None:
+    def lie(self, time: float, receiver: PeerId, message: Package) -> None:
         """Let a liar's message arrive."""
-        self.at(time, lambda: self._hear(receiver, message))
+        liar = next(peer for peer in self.terms.members if peer not in self.machines)
+        self.at(time, lambda: self._hear(receiver, liar, message))
 
-    def _hear(self, peer: PeerId, message: Message) -> None:
+    def _hear(self, peer: PeerId, sender: PeerId, message: Package) -> None:
         self._begin(peer)
-        self._perform(peer, self.machines[peer].hear(self.now, message))
+        self._perform(peer, self.machines[peer].hear(self.now, sender, message))
 
     def _perform(self, peer: PeerId, outs: list[Out]) -> None:
         for out in outs:
@@ -119,7 +130,7 @@ class World:
                 if receiver in self.machines:
                     self.messages += 1
                     arrival = self.now + self.delay(peer, receiver)
-                    self.at(arrival, lambda receiver=receiver, message=out.message: self._hear(receiver, message))
+                    self.at(arrival, partial(self._hear, receiver, peer, out.message))
                 else:
                     self.heard.append((self.now, receiver, out.message))
         machine = self.machines[peer]
