@@ -324,3 +324,16 @@ def test_an_exhausted_budget_of_iterations_is_reported_honestly() -> None:
     result = centered_clip(rows, tau=1.0, max_iterations=0)
     true = textbook.relative_residual(rows, result.value, 1.0)
     assert 1e-3 < true <= result.residual + 1e-6
+
+
+@pytest.mark.parametrize("size", [3, 16, 256])
+@pytest.mark.parametrize("noise, far, spread", [(0.01, 3.0, 0.3), (0.1, 3.0, 0.3), (0.1, 30.0, 0.3), (1.0, 30.0, 0.3)])
+def test_between_two_far_crowds_the_fixed_point_is_found(size: int, noise: float, far: float, spread: float) -> None:
+    """The loss is all but flat between them, and an owner that stops there is accused of a wrong sum."""
+    for seed in range(12):
+        generator = torch.Generator().manual_seed(seed)
+        away = torch.randn(size, generator=generator)
+        away /= away.norm()
+        near = torch.randn(3, size, generator=generator) * noise / size**0.5
+        crowd = torch.stack([away * far * (1 + spread * torch.rand(1, generator=generator)) for _ in range(3)])
+        assert centered_clip(torch.cat([near, crowd]), tau=0.8165).residual <= 1.1e-6
