@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -39,11 +41,48 @@ def test_a_peer_that_dies_while_it_writes_knows_the_step_before(
     progress = Progress(path, "a" * 32)
     progress.begin(3)
 
-    def dies(file: Path, text: str, encoding: str) -> int:
-        file.write_bytes(b"")
+    def dies(descriptor: int) -> None:
         raise SystemExit
 
-    monkeypatch.setattr(Path, "write_text", dies)
+    monkeypatch.setattr("os.fsync", dies)
     with pytest.raises(SystemExit):
         progress.begin(4)
     assert Progress(path, "a" * 32).step == 3
+
+
+def test_what_a_restarted_peer_first_hears_of_may_be_begun(tmp_path: Path) -> None:
+    path = tmp_path / "progress"
+    Progress(path, "a" * 32).begin(4)
+    stale = Progress(path, "a" * 32)
+    stale.saw(7)
+    assert stale.step == 7 and Progress(path, "a" * 32).step == 7
+    stale.saw(9)
+    assert stale.step == 7, "only the first counts: later ones have begun without it"
+    path.write_bytes(b"")
+    torn = Progress(path, "a" * 32)
+    torn.saw(7)
+    assert torn.step == 7
+
+
+@pytest.mark.parametrize("content", [None, b"b" * 32 + b" 5"])
+def test_a_peer_that_is_new_in_the_run_may_begin_at_once(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "progress"
+    if content is not None:
+        path.write_bytes(content)
+    fresh = Progress(path, "a" * 32)
+    fresh.saw(7)
+    assert fresh.step == -1
+
+
+def test_the_step_is_forced_to_the_disk_before_it_begins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    forced: list[bool] = []
+    path, force = tmp_path / "progress", os.fsync
+
+    def noting(descriptor: int) -> None:
+        forced.append(stat.S_ISDIR(os.fstat(descriptor).st_mode))
+        assert path.exists() is forced[-1], "the file is forced before it takes its place, the directory after"
+        force(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noting)
+    Progress(path, "a" * 32).begin(3)
+    assert forced == [False, True]
