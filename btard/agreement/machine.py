@@ -21,7 +21,7 @@ from btard.agreement.messages import (
     vote_bytes,
 )
 from btard.agreement.terms import Terms
-from btard.identity import PeerId
+from btard.identity import Malformed, PeerId
 
 Settled = Callable[[Mapping[PeerId, Statement]], bool]
 """Whether what is still missing may be done without, going by the statements of those that have said one thing."""
@@ -58,6 +58,8 @@ class Agreement:
     Attributes:
         decision: what all honest members decide, None before.
         stage: how far this member is.
+        forged: whether the last message held a false signature, which its sender cannot have verified; nothing that
+            stood behind it was looked at.
     """
 
     def __init__(self, terms: Terms, me: PeerId, signatures: Signatures, settled: Settled) -> None:
@@ -69,7 +71,7 @@ class Agreement:
         """
         self._terms, self._me = terms, me
         self._signatures, self._settled = signatures, settled
-        self._ledger = Ledger(terms, signatures)
+        self._ledger = Ledger(terms, signatures, votes=me in terms.voters)
         self._votes: dict[PeerId, VectorVote] = {}
         self._asked: set[tuple[PeerId, Spoken]] = set()
         self._given: set[tuple[PeerId, Spoken]] = set()
@@ -78,19 +80,25 @@ class Agreement:
         self._quorum_heard = math.inf
         self._patient_until = math.inf
         self._impatient = False
+        self.forged = False
+        self._named = False
         self._pushed = False
         self.stage = AgreementStage.LISTENING
         self.decision: Vector | None = None
 
-    @property
-    def statements(self) -> Mapping[PeerId, Statement]:
-        """The statements of those that have said one thing, by author: those that the decision names are among them."""
-        return self._ledger.statements
+    def holds(self, item: Spoken) -> bool:
+        """Whether this member has accepted that a member has said this."""
+        return item in self._ledger.accepted
 
     @property
-    def heard(self) -> list[Statement]:
-        """All statements that have been accepted: of an author that has said two things, two."""
-        return list(self._ledger.accepted.values())
+    def certified(self) -> bool:
+        """Whether others are known to have decided."""
+        return self._ledger.certificate is not None
+
+    @property
+    def decided(self) -> dict[PeerId, tuple[Statement, ...]]:
+        """What the decision names, by author: one statement, or of those that have said two things two."""
+        return {} if self.decision is None else self._ledger.named(self.decision)
 
     @property
     def _others(self) -> tuple[PeerId, ...]:
@@ -104,11 +112,11 @@ class Agreement:
             case AgreementStage.LISTENING | AgreementStage.DECIDED:
                 return math.inf
             case AgreementStage.HEARING:
-                return start + terms.window_seconds
+                return start + (terms.window_seconds if self._named else terms.bound_seconds)
             case AgreementStage.ECHOING:
                 until = start + terms.vote_until if self._impatient else self._patient_until
             case AgreementStage.VOTED:
-                until = start + terms.most_seconds
+                until = start + terms.most_seconds if self._ledger.certificate is None else math.inf
         return until if self._pushed else min(until, start + terms.window_seconds)
 
     def start(self, now: float, own: Statement | None, clock: float | None = None) -> list[Out]:
@@ -122,17 +130,16 @@ class Agreement:
         self.stage = AgreementStage.HEARING
         outs: list[Out] = []
         if own is not None:
-            self._ledger.offer(0.0, own)
+            self._ledger.offer(0.0, own, own=True)
             outs.append(Out(self._others, Package((own,))))
         return outs + self._ask() + self._advance(now)
 
     def hear(self, now: float, sender: PeerId, message: Package) -> list[Out]:
         """A member's message came."""
+        self.forged = False
         given = self._give((sender,), [item for item in message.wanted if item in self._ledger.accepted], now)
         if self.stage is AgreementStage.DECIDED:
             return given
-        for vote in message.votes:
-            self._count(vote)
         return given + self._take_in(now, message) + self._ask() + self._advance(now)
 
     def tick(self, now: float) -> list[Out]:
@@ -144,26 +151,39 @@ class Agreement:
 
     def _count(self, vote: VectorVote) -> None:
         new = vote.voter in self._terms.voters and vote.voter not in self._votes
-        signed = vote_bytes(self._terms.topic, vote.vector)
-        if new and self._signatures.verify(vote.voter, signed, vote.signature):
-            self._votes[vote.voter] = vote
+        if not new:
+            return
+        if not self._signatures.verify(vote.voter, vote_bytes(self._terms.topic, vote.vector), vote.signature):
+            raise Malformed("a vote that its author has not signed")
+        self._votes[vote.voter] = vote
 
     def _take_in(self, now: float, message: Package) -> list[Out]:
-        ledger, at = self._ledger, self._at(now)
-        for endorsement in message.endorsements:
-            ledger.endorse(endorsement)
-        new = [statement.item for statement in message.statements if ledger.offer(at, statement)]
-        if message.certificate is not None and ledger.certify(at, message.certificate):
-            new.append(message.certificate.item)
+        new: list[Spoken] = []
+        try:
+            self._read(self._at(now), message, new)
+        except Malformed:
+            self.forged = True  # what was accepted before is passed on all the same
         if self.stage in (AgreementStage.LISTENING, AgreementStage.HEARING):
             new = [item for item in new if item.author is None]  # the own echo names the rest
         return self._pass_on(new, now)
+
+    def _read(self, at: float, message: Package, new: list[Spoken]) -> None:
+        """Accept what a message holds, and add what is new of it; raises Malformed at the first false signature."""
+        for vote in message.votes:
+            self._count(vote)
+        ledger = self._ledger
+        along = [endorsement for endorsement in message.endorsements if ledger.endorse(endorsement)]
+        for statement in message.statements:
+            if ledger.offer(at, statement, along):
+                new.append(statement.item)
+        if message.certificate is not None and ledger.certify(at, message.certificate, along):
+            new.append(message.certificate.item)
 
     def _ask(self) -> list[Out]:
         """Ask for statements that a voter is known to hold, each voter once."""
         wanted: dict[PeerId, list[Spoken]] = {}
         for item in [*self._ledger.heard_of(), *self._ledger.lacking()]:
-            for voter in self._ledger.endorsers(item):
+            for voter in sorted(self._ledger.endorsers(item)):
                 if (voter, item) not in self._asked and voter != self._me:
                     self._asked.add((voter, item))
                     wanted.setdefault(voter, []).append(item)
@@ -178,12 +198,12 @@ class Agreement:
         return [*lacking, Out(others, Package(endorsements=own))] if own and others else lacking
 
     def _endorse(self, items: Sequence[Spoken]) -> tuple[Endorsement, ...]:
-        """Sign that these items have been accepted; a member without a vote only passes on."""
-        if self._me not in self._terms.voters or not items:
+        """Sign that these items have been accepted; a member without a vote, or that has not begun, only passes on."""
+        if self._me not in self._terms.voters or not items or self.stage is AgreementStage.LISTENING:
             return ()
         signed = tuple(items)
         own = Endorsement(self._me, signed, self._signatures.sign(endorsement_bytes(self._terms.topic, signed)))
-        self._ledger.endorse(own)
+        self._ledger.endorse(own, own=True)
         return (own,)
 
     def _give(self, receivers: Iterable[PeerId], items: Sequence[Spoken], now: float) -> list[Out]:
@@ -207,7 +227,8 @@ class Agreement:
             outs += self._echo(now)
         if not self._pushed and now >= self._clock + self._terms.window_seconds:
             self._pushed = True
-            outs += self._give(self._others, list(self._ledger.accepted), now)
+            voters = sorted(self._terms.voters)  # others ask for what they lack; they have time
+            outs += self._give(voters, list(self._ledger.accepted), now)
         if self.stage is AgreementStage.ECHOING:
             outs += self._vote(now)
         return outs + self._decide(now)
@@ -220,11 +241,22 @@ class Agreement:
             self._quorum_heard = now
         over = now >= self._clock + terms.window_seconds
         if not (ledger.complete or over or self._settled(statements)):
-            return []
+            return self._name(now)
         self.stage = AgreementStage.ECHOING
         taken = max(0.0, self._quorum_heard - self._begun) if self._quorum_heard < math.inf else 0.0
         self._patient_until = now + min(max(2 * taken, _LEAST_PATIENCE * terms.bound_seconds), terms.window_seconds)
-        echo = self._endorse(list(ledger.accepted))
+        return self._endorse_rest()
+
+    def _name(self, now: float) -> list[Out]:
+        """Endorse once what has come by half of the window: at its end hardly anything has to be given again."""
+        if self._named or now < self._clock + self._terms.bound_seconds:
+            return []
+        self._named = True
+        return self._endorse_rest()
+
+    def _endorse_rest(self) -> list[Out]:
+        known = self._ledger.endorsed_by(self._me)
+        echo = self._endorse([item for item in self._ledger.accepted if item not in known])
         return [Out(self._others, Package(endorsements=echo))] if echo else []
 
     def _vote(self, now: float) -> list[Out]:
@@ -246,7 +278,7 @@ class Agreement:
     def _decide(self, now: float) -> list[Out]:
         outs, ledger = self._certify(now), self._ledger
         if ledger.certificate is not None:
-            if not ledger.lacking():
+            if ledger.fulfilled:
                 self.stage, self.decision = AgreementStage.DECIDED, dict(ledger.certificate.vector)
         elif now >= self._clock + self._terms.most_seconds:
             self.stage, self.decision = AgreementStage.DECIDED, ledger.vector
@@ -260,5 +292,5 @@ class Agreement:
         mine = self._ledger.own_digest
         votes = tuple(vote for vote in self._votes.values() if vote.vector == mine)[:quorum]
         certificate = VectorCertificate(tuple(self._ledger.vector.items()), votes)
-        certified = len(votes) == quorum and self._ledger.certify(self._at(now), certificate)
+        certified = len(votes) == quorum and self._ledger.certify(self._at(now), certificate, own=True)
         return self._pass_on([certificate.item], now) if certified else []

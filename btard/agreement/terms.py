@@ -17,15 +17,22 @@ class Terms:
 
     Attributes:
         topic: 32 bytes that name what is agreed on; every signature is about it.
-        members: who testifies, ascending.
+        members: all that take part, ascending.
         voters: members whose endorsements and votes count.
         bound_seconds: what a message between honest members may take.
+        listeners: members that have nothing to say, and learn what is decided.
     """
 
     topic: bytes
     members: tuple[PeerId, ...]
     voters: frozenset[PeerId]
     bound_seconds: float
+    listeners: frozenset[PeerId] = frozenset()
+
+    @cached_property
+    def speakers(self) -> frozenset[PeerId]:
+        """The members that are to say something."""
+        return frozenset(self.members) - self.listeners
 
     @cached_property
     def faults(self) -> int:

@@ -65,46 +65,65 @@ def vote(voter: PeerId, vector: bytes) -> VectorVote:
 Delay = Callable[[PeerId, PeerId], float]
 """Seconds that the next message from one honest member to another takes, at most BOUND."""
 
+FRUITLESS = 200_000
+"""Events after which a world has run for ever."""
+
 
 @dataclass
 class World:
-    """Honest members, and messages under way to them.
+    """Honest members, and messages under way to them. Of two things at one time a message comes first, then a tick.
 
     Attributes:
+        prompted: whether the first message that comes makes a member begin, if it has not.
+        clocks: when windows begin to count at a member; at its start if it is not named.
+        mortal: which of its messages, each to one receiver, a member sends no more: it is dead from then on.
+        voted: the vectors that honest members have voted for, by digest.
         heard: of every message that an honest member sends to a liar: (time, receiver, message).
-        messages: how many messages honest members have sent to honest ones.
+        messages, bodies: how many messages honest members have sent to honest ones; how many statements, to anyone.
     """
 
     terms: Terms
     honest: tuple[PeerId, ...]
     delay: Delay
     settled: Settled = lambda statements: False
+    prompted: bool = True
+    clocks: dict[PeerId, float] = field(default_factory=dict)
+    mortal: dict[PeerId, int] = field(default_factory=dict)
     machines: dict[PeerId, Agreement] = field(default_factory=dict)
+    voted: dict[bytes, Vector] = field(default_factory=dict)
     heard: list[tuple[float, PeerId, Package]] = field(default_factory=list)
     decided_at: dict[PeerId, float] = field(default_factory=dict)
     now: float = 0.0
     messages: int = 0
+    bodies: int = 0
 
     def __post_init__(self) -> None:
-        self._queue: list[tuple[float, int, Callable[[], None]]] = []
+        self._queue: list[tuple[float, bool, int, Callable[[], None]]] = []
         self._number = itertools.count()
-        self._bodies: dict[PeerId, bytes] = {}
+        self._bodies: dict[PeerId, bytes | None] = {}
         self._begun: set[PeerId] = set()
+        self._ticks: dict[PeerId, float] = {}
         for peer in self.honest:
             self.machines[peer] = Agreement(self.terms, peer, Signatures(signer(peer), verify, read), self.settled)
 
-    def at(self, time: float, act: Callable[[], None]) -> None:
-        heapq.heappush(self._queue, (time, next(self._number), act))
+    def at(self, time: float, act: Callable[[], None], *, tick: bool = False) -> None:
+        heapq.heappush(self._queue, (time, tick, next(self._number), act))
 
-    def start(self, peer: PeerId, time: float, body: bytes) -> None:
-        """Let a member testify at this time, or when it first hears of the agreement."""
+    def start(self, peer: PeerId, time: float, body: bytes | None) -> None:
+        """Let a member testify at this time, or when it first hears of the agreement if messages prompt it."""
         self._bodies[peer] = body
         self.at(time, lambda: self._begin(peer))
 
+    def alive(self, peer: PeerId) -> bool:
+        """Return whether a member is honest, and has not died."""
+        return peer in self.machines and self.mortal.get(peer, 1) > 0
+
     def _begin(self, peer: PeerId) -> None:
-        if peer not in self._begun:
+        if peer not in self._begun and self.alive(peer):
             self._begun.add(peer)
-            self._perform(peer, self.machines[peer].start(self.now, statement(peer, self._bodies[peer])))
+            body, machine = self._bodies[peer], self.machines[peer]
+            own = None if body is None else statement(peer, body)
+            self._perform(peer, machine.start(self.now, own, self.clocks.get(peer)))
 
     def settle(self, settled: Settled) -> None:
         """Let the honest do without what is missing where this says so."""
@@ -113,20 +132,35 @@ class World:
 
     def terms_vector(self) -> dict[PeerId, bytes]:
         """Return what the honest say; nothing of liars."""
-        return {peer: statement(peer, body).digest for peer, body in self._bodies.items()}
+        return {peer: statement(peer, body).digest for peer, body in self._bodies.items() if body is not None}
 
     def lie(self, time: float, receiver: PeerId, message: Package) -> None:
         """Let a liar's message arrive."""
+        self.lie_then(time, receiver, lambda: message)
+
+    def lie_then(self, time: float, receiver: PeerId, message: Callable[[], Package]) -> None:
+        """Let a liar's message arrive, which it thinks up at that moment."""
         liar = next(peer for peer in self.terms.members if peer not in self.machines)
-        self.at(time, lambda: self._hear(receiver, liar, message))
+        self.at(time, lambda: self._hear(receiver, liar, message()))
 
     def _hear(self, peer: PeerId, sender: PeerId, message: Package) -> None:
-        self._begin(peer)
-        self._perform(peer, self.machines[peer].hear(self.now, sender, message))
+        if self.prompted:
+            self._begin(peer)
+        if self.alive(peer):
+            self._perform(peer, self.machines[peer].hear(self.now, sender, message))
 
     def _perform(self, peer: PeerId, outs: list[Out]) -> None:
         for out in outs:
+            assert_travels(out.message, len(self.terms.members))
+            if out.message.votes:
+                ledger = self.machines[peer]._ledger
+                self.voted[ledger.own_digest] = ledger.vector
             for receiver in out.receivers:
+                self.bodies += len(out.message.statements)
+                if peer in self.mortal:
+                    self.mortal[peer] -= 1
+                    if self.mortal[peer] <= 0:
+                        return
                 if receiver in self.machines:
                     self.messages += 1
                     arrival = self.now + self.delay(peer, receiver)
@@ -137,19 +171,32 @@ class World:
         if machine.decision is not None:
             self.decided_at.setdefault(peer, self.now)
         elif machine.deadline < float("inf"):
-            self.at(max(machine.deadline, self.now), lambda: self._tick(peer))
+            assert machine.deadline > self.now, "a deadline has passed, and nothing has come of it"
+            if self._ticks.get(peer) != machine.deadline:
+                self._ticks[peer] = machine.deadline
+                self.at(machine.deadline, partial(self._tick, peer), tick=True)
 
     def _tick(self, peer: PeerId) -> None:
         machine = self.machines[peer]
-        if machine.decision is None and machine.deadline <= self.now:
+        if machine.decision is None and machine.deadline <= self.now and self.alive(peer):
             self._perform(peer, machine.tick(self.now))
 
     def run(self) -> dict[PeerId, Vector]:
-        """Go on until nothing is left to happen, and return what the honest have decided."""
-        for _ in range(200_000):
+        """Go on until nothing is left to happen, and return what the honest that live have decided."""
+        for _ in range(FRUITLESS):
             if not self._queue:
                 break
-            self.now, _, act = heapq.heappop(self._queue)
+            self.now, _, _, act = heapq.heappop(self._queue)
             act()
         assert not self._queue, "it goes on for ever"
-        return {peer: machine.decision for peer, machine in self.machines.items() if machine.decision is not None}
+        decisions = {peer: machine.decision for peer, machine in self.machines.items() if self.alive(peer)}
+        return {peer: decision for peer, decision in decisions.items() if decision is not None}
+
+
+def assert_travels(package: Package, count: int) -> None:
+    """Assert that a receiver reads a package of this many members: the limits are those of `unpack`."""
+    assert len(package.statements) <= 2 * count
+    assert len(package.endorsements) <= count * (count + 2)
+    assert all(len(one.items) <= 2 * count + 1 for one in package.endorsements)
+    assert len(package.votes) <= count
+    assert len(package.wanted) <= 2 * count + 1
