@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent import futures
 
 import torch
@@ -37,7 +37,7 @@ class GivenVectors(Executor):
         of: Callable[[PeerId], torch.Tensor],
     ) -> None:
         trainer = VectorTrainer(lambda seed, parameters: parameters, torch.empty(0))
-        super().__init__(rules, me, Behaviour(), trainer, _nobody_shows_any, in_worker(worker))
+        super().__init__(rules, me, Behaviour(), trainer, _ShowingNothing(), in_worker(worker))
         self._own = own
         self._of = of
 
@@ -48,5 +48,14 @@ class GivenVectors(Executor):
         return self._of(target)
 
 
-async def _nobody_shows_any(peer: PeerId, step: int) -> None:
-    return None
+class _ShowingNothing:
+    """Peers that nobody examines on more than what they have published."""
+
+    async def momentum(self, target: PeerId, step: int) -> None:
+        return None
+
+    async def vector(self, target: PeerId, step: int) -> None:
+        return None
+
+    async def commits(self, target: PeerId, step: int, holders: Sequence[PeerId], most_bytes: int) -> Sequence[bytes]:
+        return ()

@@ -72,6 +72,11 @@ class Behaviour(Decisions):
         """Return the momentum of a step, 4 d bytes, for a peer that recomputes its vector, or None to show none."""
         return base
 
+    def shown_vector(self, step: int, vector: bytes | None) -> bytes | None:
+        """Return the vector of a step, 4 d float32 bytes, for a peer that examines the failed attempts of that step, or
+        None to show none."""
+        return vector
+
     def reported_loss(self, step: int, loss: float) -> float | None:
         """Return the loss to publish, or None to publish none."""
         return loss

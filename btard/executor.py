@@ -1,13 +1,13 @@
 """Carries out what a session asks for and answers it: one way for daemons and simulated peers.
 
-The two differ in what they supply: the trainer, how a peer asks another for its momentum, and where heavy work runs.
+The two differ in what they supply: the trainer, how a peer asks another to show something, and where heavy work runs.
 Simulated peers supply what never waits, and run all of this in one go.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Protocol, TypeVar
 
@@ -18,19 +18,41 @@ from btard.hashing import digest
 from btard.identity import Malformed, PeerId
 from btard.round.actions import ComputeGradient, Examine, Task
 from btard.round.attempt.attempt import Attempt
+from btard.round.attempt.pledges import Pledges
 from btard.round.roster import Roster
 from btard.round.rules import StepRules
 from btard.round.work.answers import Answer, GradientComputed, TargetExamined
-from btard.round.work.examination import UNKNOWN, UNSEEN, Finding, continues, examine
+from btard.round.work.examination import (
+    CAUGHT,
+    UNKNOWN,
+    UNSEEN,
+    Finding,
+    continues,
+    examine,
+    examine_shown,
+    unlike,
+    worst,
+)
 from btard.round.work.execute import execute
 from btard.trainer import Contribution, Trainer
 from btard.vectors.momentum import Link, base_from_bytes
+from btard.vocabulary import Validation
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
-AskMomentum = Callable[[PeerId, int], Awaitable[bytes | None]]
-"""(peer, step) -> the bytes that the peer shows as the momentum of its vector of that step, None if it shows none."""
+
+class Material(Protocol):
+    """What peers, this one included, show of a step to a peer that examines somebody's vector of it."""
+
+    async def momentum(self, target: PeerId, step: int) -> bytes | None:
+        """Return the 4 d float32 bytes that the target's vector was built on, None if it shows none."""
+
+    async def vector(self, target: PeerId, step: int) -> bytes | None:
+        """Return the 4 d float32 bytes of the vector that the target sent in all attempts, None if it shows none."""
+
+    async def commits(self, target: PeerId, step: int, holders: Sequence[PeerId], most_bytes: int) -> Sequence[bytes]:
+        """Return what the holders show of the target's commitments in failed attempts (`Pledges.encode`)."""
 
 
 class Run(Protocol):
@@ -48,18 +70,18 @@ class Executor:
 
     Args:
         me: the own peer id.
-        ask: asks a peer for its momentum, this one included.
+        material: asks peers to show something.
         run: does encoding, hashing, aggregating and measuring; what the trainer does it does where it likes.
     """
 
     def __init__(
-        self, rules: StepRules, me: PeerId, behaviour: Behaviour, trainer: Trainer, ask: AskMomentum, run: Run
+        self, rules: StepRules, me: PeerId, behaviour: Behaviour, trainer: Trainer, material: Material, run: Run
     ) -> None:
         self._rules = rules
         self._me = me
         self._behaviour = behaviour
         self._trainer = trainer
-        self._ask = ask
+        self._material = material
         self._run = run
 
     async def carry_out(self, task: Task) -> Answer:
@@ -82,18 +104,39 @@ class Executor:
         record, target = task.record, task.target
         if record is None or target not in record.said.commits or target not in record.seats.submitters:
             return UNKNOWN
-        finding = await self.look(record, target, task.link)
+        finding = await self.look(record, target, task.link, task.pledges)
         if finding.accuse or finding.withheld:
-            finding = await self.look(record, target, task.link)  # only what can be reproduced is worth an accusation
+            finding = await self.look(
+                record, target, task.link, task.pledges
+            )  # only what can be reproduced is worth an accusation
         return finding
 
-    async def look(self, record: Attempt, target: PeerId, link: Link | None) -> Finding:
-        """Recompute a vector once, and compare it with what its author has committed to and published."""
+    async def look(self, record: Attempt, target: PeerId, link: Link | None, pledges: Pledges) -> Finding:
+        """Recompute a vector once, and compare it with all that its author has committed to, and what it published."""
         try:
             vector = await self.required(record, target, link)
         except Withheld:
             return UNSEEN
-        return UNKNOWN if vector is None else await self._run(partial(examine, record, target, vector))
+        if vector is None:
+            return UNKNOWN
+        found = await self._run(partial(examine, record, target, vector))
+        return worst((found, *await self._look_back(record, target, pledges, vector)))
+
+    async def _look_back(
+        self, record: Attempt, target: PeerId, pledges: Pledges, vector: torch.Tensor
+    ) -> tuple[Finding, ...]:
+        """Compare a recomputed vector with what its author committed to in failed attempts."""
+        if not pledges.owed:
+            return ()
+        rules, material, seats = self._rules, self._material, record.seats
+        told = await material.commits(target, seats.roster.step, seats.others, pledges.most_bytes)
+        different = await self._run(partial(unlike, pledges.signed_by(target, told), vector, rules))
+        if not different:
+            return ()
+        if rules.verification.validation is Validation.EXACT:
+            return (CAUGHT,)
+        shown = await material.vector(target, seats.roster.step)
+        return (await self._run(partial(examine_shown, different, shown, vector, rules)),)
 
     async def required(self, record: Attempt, target: PeerId, link: Link | None) -> torch.Tensor | None:
         """Return the vector, float32 of shape (d,), that `target` had to send in the step of the record, or None when
@@ -116,7 +159,7 @@ class Executor:
 
     async def _shown(self, target: PeerId, step: int, promised: bytes) -> torch.Tensor:
         """Return the momentum that the target has committed to, shown by itself; raises Withheld."""
-        data = await self._ask(target, step)
+        data = await self._material.momentum(target, step)
         if data is None or digest(data) != promised:
             raise Withheld
         try:

@@ -61,6 +61,12 @@ class Trainer(Protocol):
         None without momentum, and for all but the last two steps in which this peer computed.
         """
 
+    def submitted(self, step: int) -> bytes | None:
+        """Return the 4 d float32 bytes of the contribution to `step`, for others that examine failed attempts at it.
+
+        None for all but the last two steps in which this peer computed.
+        """
+
     async def apply(self, aggregate: torch.Tensor) -> bytes:
         """Take a step along an aggregate, float32 of shape (d,), and return the new state's digest."""
 

@@ -6,6 +6,7 @@ settings say.
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -21,6 +22,17 @@ AttackStart = Annotated[
 Crowd = Annotated[int, Option("how many peers, honest and Byzantine", unit="peers", group=Group.SWARM)]
 
 Liars = Annotated[int, Field(ge=0), Option("how many of the peers lie", unit="peers", group=Group.BYZANTINE)]
+
+
+class Escape(StrEnum):
+    """How an attacker makes an attempt fail."""
+
+    CHARGE = "charge"
+    """A charge that nobody can judge."""
+    SILENCE = "silence"
+    """It signs no digest."""
+    GOODBYE = "goodbye"
+    """It leaves."""
 
 
 class AttackTimes(Settings):
@@ -157,6 +169,20 @@ class AttackDetails(Settings):
             env=("DRIFT",),
         ),
     ] = 1e-3
+    gambles: Annotated[
+        int,
+        Field(ge=0),
+        Option(
+            "in how many attempts at a step GAMBLER refuses a draw",
+            unit="attempts",
+            group=Group.BYZANTINE,
+            env=("GAMBLES",),
+        ),
+    ] = 1
+    escape: Annotated[
+        Escape,
+        Option("how GAMBLER makes an attempt fail", group=Group.BYZANTINE, env=("ESCAPE",)),
+    ] = Escape.CHARGE
     collude_at: Annotated[
         str | None,
         Option(

@@ -21,7 +21,6 @@ from btard.swarm.events.coordinator import (
 )
 from btard.swarm.events.peer import (
     AttemptVoided,
-    BanWithdrawn,
     JoinedRun,
     LeftRun,
     PeerAdmitted,
@@ -39,7 +38,6 @@ class Change(StrEnum):
     SUSPENDED = "suspended"
     LEFT = "left"
     BANNED = "banned"
-    RESTORED = "restored"
 
 
 @dataclass(frozen=True)
@@ -101,8 +99,6 @@ def history(events: Iterable[PeerEvent | CoordinatorEvent]) -> list[Entry]:
     """
     found: dict[tuple[str, Change, int], Entry] = {}
     for entry in _entries(events):
-        if entry.what is Change.RESTORED:
-            found.pop((entry.peer, Change.BANNED, -1), None)
         # A ban is for ever, whenever it is heard of; the step of the evidence is the one in which it was proved.
         key = (entry.peer, entry.what, -1 if entry.what is Change.BANNED else entry.step)
         known = found.get(key, entry)
@@ -146,9 +142,6 @@ def _entries(events: Iterable[PeerEvent | CoordinatorEvent]) -> Iterator[Entry]:
                 yield Entry(event.step, event.peer, Change.BANNED, event.words, event.evidence)
             case BanUnproven():
                 yield Entry(event.step, event.peer, Change.BANNED, "no member proves it")
-            case BanWithdrawn():
-                members.add(event.peer)
-                yield Entry(event.step, event.peer, Change.RESTORED, "its ban is taken back: others had heard more")
             case MemberLeft():
                 yield Entry(event.step, event.peer, Change.LEFT)
             case LeftRun() if me:

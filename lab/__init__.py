@@ -2,5 +2,6 @@
 
 `simulation` runs one scenario that `settings` describes on a `workload`, `admissions` lets peers join and come back,
 `invariants` checks every step, `report` says what happened. `chaos` draws scenarios, `soak` runs them as long as it is
-told, and `theory` compares the time until all attackers are banned with its closed form.
+told, and `theory` compares the time until all attackers are banned with its closed form. `adversary` looks for the
+liars that hurt most.
 """

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from btard.agreement.messages import Endorsement, Package, Spoken, Statement, VectorVote
+from btard.agreement.wire import pack
 from btard.behaviour import Behaviour, LeaveReason
 from btard.hashing import digest, tagged_digest
 from btard.identity import Envelope, IdentityKey, MessageKind, PeerId
@@ -122,9 +124,9 @@ def honest_bodies(listener: Victim) -> dict[MessageKind, bytes]:
         MessageKind.VOTE: Vote(attempt_id, ballots).encode(),
         MessageKind.FORWARD: Forward(reveals).encode(),
         MessageKind.REPORT: report.encode(),
-        MessageKind.RELAY: Relay(
-            False, 0, 1, tuple(listener.sign(MessageKind.REPORT, report.encode(), by=key) for key in listener.keys[:2])
-        ).encode(),
+        MessageKind.RELAY: relay(
+            listener, [listener.sign(MessageKind.REPORT, report.encode(), by=key) for key in listener.keys[:2]]
+        ),
     }
 
 
@@ -190,26 +192,45 @@ def _carriers(listener: Victim) -> Iterator[Specimen]:
     shown = [listener.sign(kind, own[kind]) for kind in (MessageKind.REVEAL, MessageKind.DIGEST, MessageKind.LEAVE)]
     yield Specimen(MessageKind.REPORT, "three of its own, one forged", report((*shown, forged[1])))
     for kind, carry in (
-        (MessageKind.RELAY, lambda items: Relay(False, 0, 1, items)),
-        (MessageKind.FORWARD, Forward),
-        (MessageKind.CERTIFICATE, Certificate),
+        (MessageKind.RELAY, lambda items: relay(listener, items)),
+        (MessageKind.FORWARD, lambda items: Forward(items).encode()),
+        (MessageKind.CERTIFICATE, lambda items: Certificate(items).encode()),
     ):
-        most = MAX_PEERS
+        most = 2 * len(members) if kind is MessageKind.RELAY else MAX_PEERS
         for what, items in (
             ("of another step", foreign),
             ("of strangers", crowd),
             ("forged", forged),
             ("empty", [b""]),
         ):
-            body = carry(filled(items, most, caps.body[kind] - 64)).encode()
+            body = carry(filled(items, most, caps.body[kind] - 64 - 48 * most))
             yield Specimen(kind, f"messages {what}", listener.sign(kind, body))
     reveal = Envelope.decode(listener.sign(MessageKind.REVEAL, Reveal(_D, _D).encode()))
     false = dataclasses.replace(reveal, author=members[1]).encode()
     yield Specimen(MessageKind.FORWARD, "one forged", listener.sign(MessageKind.FORWARD, Forward((false,)).encode()))
     head = encode([1, 2])
-    yield Specimen(
-        MessageKind.RELAY, "no messages", listener.sign(MessageKind.RELAY, Relay(False, 0, 1, (head,)).encode())
-    )
+    yield Specimen(MessageKind.RELAY, "no package", listener.sign(MessageKind.RELAY, Relay(False, head).encode()))
+    yield from _endorsements(listener)
+
+
+def _endorsements(listener: Victim) -> Iterator[Specimen]:
+    """Yield relays of as many false signatures as an agreement has places for."""
+    members = listener.members
+    items = tuple(Spoken(peer, bytes([i]) * 32) for peer in members for i in range(2))
+    for what, package in (
+        ("forged endorsements", Package(endorsements=tuple(Endorsement(p, items, bytes(64)) for p in members))),
+        ("forged votes", Package(votes=tuple(VectorVote(peer, bytes(32), bytes(64)) for peer in members))),
+        ("more wanted than there is", Package(wanted=items)),
+    ):
+        body = Relay(False, pack(package, members)).encode()
+        yield Specimen(MessageKind.RELAY, what, listener.sign(MessageKind.RELAY, body))
+
+
+def relay(listener: Victim, messages: Iterable[bytes]) -> bytes:
+    """Return the body of a relay that gives these messages out as statements, of each member two."""
+    authors = [peer for peer in listener.members for _ in range(2)]
+    statements = tuple(Statement(peer, digest(data), data) for peer, data in zip(authors, messages, strict=False))
+    return Relay(False, pack(Package(statements), listener.members)).encode()
 
 
 def honest(listener: Victim) -> Iterator[Specimen]:

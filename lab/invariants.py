@@ -10,9 +10,10 @@ I5  The share of Byzantine members never rises by the protocol's own decisions.
 I6  No exception leaves a peer, and what it keeps stays within bounds.
 I7  As long as honest members are the majority and none is held up, they finish every step.
 I8  Of keys that never had a vote at most max(1, 5 %) come in within any 20 steps, and nobody that is banned.
+I9  An attempt that fails costs a Byzantine peer its place, and no honest one, unless an honest one has said goodbye.
 
-I4, I5 and I7, and in I2 the Byzantine companion, presuppose what the protocol does: that messages between honest peers
-arrive within the bound on delay. So they are checked only where nothing is lost or cut.
+I4, I5, I7 and I9, and in I2 the Byzantine companion, presuppose what the protocol does: that messages between honest
+peers arrive within the bound on delay. So they are checked only where nothing is lost or cut.
 """
 
 from __future__ import annotations
@@ -133,7 +134,7 @@ class Invariants:
 
     def _check_void(self, peer: LabPeer, event: Voided) -> None:
         log = self._logs.get(peer.peer_id, frozenset())
-        self._logs[peer.peer_id] = log.union(verdict.peer for verdict in event.verdicts).difference(event.withdrawn)
+        self._logs[peer.peer_id] = log.union(verdict.peer for verdict in event.verdicts)
         for verdict in event.verdicts:
             self._check_ban(event, verdict)
             self._check_evidence(peer, event, verdict)
@@ -145,6 +146,20 @@ class Invariants:
             self._fail(
                 "I4", f"step {event.step} failed among honest peers: {', '.join(reasons) or 'nobody is left out'}"
             )
+
+        if self._simulation.settings.eliminate is not Eliminate.MUTUAL:
+            self._check_price(event)
+
+    def _check_price(self, event: Voided) -> None:
+        suspended = dict(event.suspended)
+        if any(self._honest(peer) for peer in event.left):
+            return
+        for peer, why in suspended.items():
+            if self._honest(peer):
+                self._fail("I9", f"the honest peer {self._number(peer)} is out in step {event.step}: {why}")
+        out = {*suspended, *event.left, *(verdict.peer for verdict in event.verdicts)}
+        if not out:
+            self._fail("I9", f"attempt {event.attempt} at step {event.step} has failed and costs nobody its place")
 
     def _check_ban(self, event: Voided, verdict: Verdict) -> None:
         if not self._honest(verdict.peer):

@@ -95,8 +95,6 @@ class Chronicle:
             return
         if isinstance(event, Stopped):
             self.stops.append((peer.number, event.step, f"{event.kind}: {event.reason}"))
-        if isinstance(event, Voided) and event.withdrawn:
-            self.bans = [ban for ban in self.bans if ban.step < event.step or ban.peer.peer_id not in event.withdrawn]
         if isinstance(event, Voided) and (event.step, event.attempt) not in self.voided:
             self.voided.add((event.step, event.attempt))
             for verdict in event.verdicts:
@@ -133,14 +131,21 @@ class Simulation:
         settings: SimulateSettings,
         *,
         make_attacker: Callable[[SimulateSettings, int, int, str], Behaviour] = attacker,
+        attacker_type: type[LabPeer] = LabPeer,
     ) -> None:
-        """`make_attacker`: makes the Byzantine behaviours; see `attacker`, which makes those that the settings name.
+        """Make the peers.
 
-        Raises UserError for an attack that is not installed.
+        Args:
+            make_attacker: makes the Byzantine behaviours; see `attacker`, which makes those that the settings name.
+            attacker_type: of the Byzantine peers, for lies that no decision of a behaviour is about.
+
+        Raises:
+            UserError: an attack is not installed.
         """
         self.settings = settings
         self.workload = make_workload(settings)
         self._make_attacker = make_attacker
+        self._attacker_type = attacker_type
         self.network = Network(settings.seed, NetworkConditions(settings.delays, settings.loss))
         self.rules = step_rules(settings, self.workload)
         self.chronicle = Chronicle()
@@ -160,7 +165,8 @@ class Simulation:
         settings, number = self.settings, len(self.peers)
         key = tagged_digest("btard simulated key", settings.seed.to_bytes(8, "big"), number.to_bytes(8, "big"))
         behaviour = Behaviour() if honest else self._make_attacker(settings, number, next(self._turns), self._meeting)
-        peer = LabPeer(
+        make = LabPeer if honest else self._attacker_type
+        peer = make(
             self.network,
             IdentityKey.from_seed(key),
             self.rules,

@@ -23,7 +23,7 @@ from btard.peer.meeting.rosters import Rosters
 from btard.peer.progress import Progress
 from btard.peer.serving import StateServer
 from btard.peer.settings import PeerSettings
-from btard.peer.shown_momentum import ShownMomentum
+from btard.peer.shown_material import ShownMaterial
 from btard.peer.telemetry.meter import PeerMeter
 from btard.peer.telemetry.recorder import Recorder, begin_wandb
 from btard.peer.telemetry.reporting import Reporter
@@ -152,7 +152,7 @@ def _assemble(local: Local, learnt: Learnt) -> TrainingLoop:
     neighbours = Neighbours(node, local.key, manifest, local.named, rosters, door, knocker)
     node.records.know(neighbours.knows)
     reception.open(Rooms(door, rosters.newest_bytes, neighbours.directory))
-    server = StateServer(reception, trainer, local.behaviour, bans)
+    server = StateServer(reception, trainer, local.behaviour, bans, driver.commits_of)
     node.transport.serve_with(server.answer, is_large)
     training = TrainingLoop(
         key=local.key,
@@ -185,9 +185,9 @@ def _attach_driver(local: Local, learnt: Learnt) -> SessionDriver:
     """Return the driver of this peer's steps, which the transport brings what arrives."""
     transport, rules = local.node.transport, learnt.manifest.step_rules
     session = Session(rules, local.key, local.behaviour, BufferPool())
-    ask = ShownMomentum(learnt.trainer, learnt.manifest, transport).ask
+    material = ShownMaterial(learnt.trainer, learnt.manifest, transport)
     run = in_worker(learnt.trainer.worker)
-    executor = Executor(rules, local.key.peer_id, local.behaviour, learnt.trainer, ask, run)
+    executor = Executor(rules, local.key.peer_id, local.behaviour, learnt.trainer, material, run)
     driver = SessionDriver(session, transport, executor, transport.charge)
     transport.is_member = lambda peer: peer == learnt.coordinator or session.is_member(peer)
     transport.attach(driver)

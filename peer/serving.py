@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from btard.behaviour import Behaviour
 from btard.errors import UserError
@@ -18,7 +19,16 @@ from btard.swarm.questions import FOR_NEWCOMERS, MAX_SNAPSHOTS, Head, Question, 
 class StateServer:
     """Keeps what may be asked for. The loop calls `stand` at the beginning of every step."""
 
-    def __init__(self, reception: Reception, trainer: TaskTrainer, behaviour: Behaviour, bans: BanBook) -> None:
+    def __init__(
+        self,
+        reception: Reception,
+        trainer: TaskTrainer,
+        behaviour: Behaviour,
+        bans: BanBook,
+        commits_of: Callable[[PeerId, int], bytes | None],
+    ) -> None:
+        """`commits_of`: see `Session.commits_of`."""
+        self._commits_of = commits_of
         self._reception = reception
         self._trainer = trainer
         self._behaviour = behaviour
@@ -60,6 +70,10 @@ class StateServer:
             return None  # nobody else has a use for what has to be made first
         if question.want is Want.BASE:
             return self._behaviour.shown_momentum(question.step, self._trainer.momentum_base(question.step))
+        if question.want is Want.COMMITS:
+            return self._commits(question.peer, question.step)
+        if question.want is Want.VECTOR:
+            return self._sent(question.step)
         if question.step != self._head.roster.step:
             return None
         if self._current is None:
@@ -67,6 +81,17 @@ class StateServer:
             self._current = asyncio.ensure_future(self._trainer.serialize())
         data, _ = await asyncio.shield(self._current)
         return self._behaviour.served_state(data)
+
+    def _commits(self, peer: str, step: int) -> bytes | None:
+        try:
+            return self._commits_of(PeerId.parse(peer), step)
+        except UserError:
+            return None
+
+    def _sent(self, step: int) -> bytes | None:
+        """Return the own vector of a step, once that is over: before all have committed to theirs nobody may see it."""
+        over = self._head is not None and step < self._head.roster.step
+        return self._behaviour.shown_vector(step, self._trainer.submitted(step)) if over else None
 
     def _evidence(self, peer: str) -> bytes | None:
         try:

@@ -30,7 +30,6 @@ from btard.swarm.door.door import Door
 from btard.swarm.events.log import EventLog
 from btard.swarm.events.peer import (
     AttemptVoided,
-    BanWithdrawn,
     JoinedRun,
     LeftRun,
     PeerAdmitted,
@@ -102,6 +101,7 @@ class TrainingLoop:
             await self._stand(roster, state)
             self.recorder.begins(roster)
             self.progress.begin(roster.step)
+            self.progress.restarted = False
             started = time.perf_counter()
             outcome = await self.driver.run_step(roster, state, self.neighbours.candidates(roster))
             if isinstance(outcome, Stopped):
@@ -184,6 +184,8 @@ class TrainingLoop:
                     logger.error("this peer's key is banned from the run; it cannot come back")
                     return ExitCode.BANNED
                 digest = state_digest(newest, heads, newest.step)
+                if me in newest.members:
+                    self.progress.saw(newest.step)
                 if may_begin(newest, me, self.progress.step) and digest is not None:
                     await self._verify_bans(newest, heads)
                     sources = [peer for peer, head in heads.items() if head.state == digest]
@@ -287,10 +289,6 @@ class TrainingLoop:
             self.reporter.excluded(event.step, peer, reason)
         for peer in (*(peer for peer, _ in event.suspended), *event.left):
             self.neighbours.gone(peer, event.step)
-        for peer in event.withdrawn:
-            logger.warning("step %d: the ban of %s is taken back: others had heard more", event.step, peer.short)
-            self.bans.withdraw(peer)
-            self.events.write(BanWithdrawn(peer=str(peer), step=event.step))
         for verdict in event.verdicts:
             logger.warning("step %d: %s is banned: it %s", event.step, verdict.peer.short, verdict.evidence.offence)
             self.bans.add(verdict.evidence)

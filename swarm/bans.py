@@ -107,18 +107,6 @@ class BanBook:
         self._paths[evidence.accused] = path
         return path
 
-    def withdraw(self, peer: PeerId) -> None:
-        """Forget a ban that does not stand any more, and its file."""
-        self._files.pop(peer, None)
-        self._entries.pop(peer, None)
-        path = self._paths.pop(peer, None)
-        if path is None:
-            return
-        try:
-            path.unlink(missing_ok=True)
-        except OSError as error:
-            logger.error("cannot remove %s, which proves nothing any more: %s", path, error.strerror)
-
     def evidence_of(self, peer: PeerId) -> bytes | None:
         """Return the evidence file of a ban, or None if this machine has none."""
         return self._files.get(peer)

@@ -58,6 +58,8 @@ class Want(StrEnum):
     STATE = "state"
     SNAPSHOT = "snapshot"
     BASE = "base"
+    VECTOR = "vector"
+    COMMITS = "commits"
     BAN = "ban"
 
 
@@ -116,13 +118,14 @@ _WORDS = {
 }
 
 
-_LARGE = frozenset({Want.STATE, Want.SNAPSHOT, Want.BASE})
+_LARGE = frozenset({Want.STATE, Want.SNAPSHOT, Want.BASE, Want.VECTOR})
 
 
 class Question(BaseModel):
     """Asks for the manifest, for the coordinator's newest roster, for the addresses of the members, for being named as
     a candidate, for the head, for the training state before `step` while it lasts or a snapshot of it, for the momentum
-    that the vector of `step` was built on, or for the evidence of the ban of `peer`."""
+    that the vector of `step` was built on, for that vector, for what `peer` committed to in failed attempts at
+    `step`, or for the evidence of the ban of `peer`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -71,7 +71,7 @@ ROOMS = {
     "btard.peer": [
         {"progress", "settings"},
         {"meeting", "trainer"},
-        {"serving", "shown_momentum", "telemetry", "visit"},
+        {"serving", "shown_material", "telemetry", "visit"},
         {"doctor", "training"},
         {"assembly"},
         {"daemon"},

@@ -10,6 +10,7 @@ import torch
 from btard.hashing import Payload
 from btard.identity import Envelope, PeerId
 from btard.round.attempt.attempt import Attempt
+from btard.round.attempt.pledges import NO_PLEDGES, Pledges
 from btard.round.evidence.evidence import Evidence
 from btard.round.roster import Roster
 from btard.vectors.momentum import Link
@@ -132,12 +133,14 @@ class Examine:
         step: the global step in which this is asked.
         record: the attempt that finished the step before; None if this peer took no part in it.
         link: what the target was last seen to submit before that; None if nothing.
+        pledges: what the target committed to in attempts at that step that failed when r^t may have been known.
     """
 
     step: int
     target: PeerId
     record: Attempt | None = field(repr=False)
     link: Link | None
+    pledges: Pledges = NO_PLEDGES
 
 
 class OutcomeKind(StrEnum):
@@ -191,7 +194,6 @@ class Voided:
         suspended: peers that are left out and why, in words.
         verdicts: bans.
         left: peers that left by their own word.
-        withdrawn: peers that an earlier attempt at this step had banned, and all testimony together does not.
     """
 
     step: int
@@ -199,7 +201,6 @@ class Voided:
     suspended: tuple[tuple[PeerId, str], ...]
     verdicts: tuple[Verdict, ...]
     left: tuple[PeerId, ...]
-    withdrawn: tuple[PeerId, ...] = ()
 
 
 Work = EncodeParts | AggregateRows | MeasureRows | InspectRow | AggregateAgain

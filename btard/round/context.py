@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from btard.identity import Envelope, IdentityKey, MessageKind, PeerId
 from btard.round.actions import Action, Examine, Send
 from btard.round.attempt.attempt import Attempt
+from btard.round.attempt.pledges import NO_PLEDGES, Pledges
 from btard.round.attempt.seats import Seats
 from btard.round.decisions import Decisions
 from btard.round.messages.bodies import Commit, Digest, Reveal, Scalars
@@ -25,6 +26,8 @@ class StepContext:
         candidates: newcomers that this peer would admit, ascending.
         previous: the attempt that finished the step before, if this peer took part in it.
         links: what peers were last seen to submit before that, where the run has momentum.
+        certificate: makes the message that proves the end of the step before; None if this peer did not see it.
+        pledges: what the targets of this step committed to in failed attempts at the step before.
     """
 
     rules: StepRules
@@ -35,6 +38,8 @@ class StepContext:
     candidates: tuple[PeerId, ...]
     previous: Attempt | None
     links: Mapping[PeerId, Link] = field(default_factory=dict)
+    certificate: Callable[[], bytes] | None = None
+    pledges: Mapping[PeerId, Pledges] = field(default_factory=dict)
 
     @property
     def number(self) -> int:
@@ -47,7 +52,8 @@ class StepContext:
 
     def examine(self, target: PeerId) -> Examine:
         """Return the action that examines what a peer submitted in the step before."""
-        return Examine(self.number, target, self.previous, self.links.get(target))
+        pledges = self.pledges.get(target, NO_PLEDGES)
+        return Examine(self.number, target, self.previous, self.links.get(target), pledges)
 
     def sign(self, attempt: int, kind: MessageKind, body: bytes) -> Envelope:
         """Return a signed message of this step."""

@@ -6,9 +6,11 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import torch
+
 from btard.hashing import Payload
 from btard.identity import Envelope, IdentityKey, PeerId
-from btard.round.messages.accusations import Charge, Opinion
+from btard.round.messages.accusations import Charge, Opinion, Report
 from btard.round.messages.bodies import Commit, Phase, Reveal, Scalars
 from btard.round.roster import Roster
 from btard.vocabulary import WireType
@@ -41,6 +43,9 @@ class View:
             for peers without a part.
         wire: what the numbers of parts and aggregates look like.
         longest: the longest norm of a part that a sender may send; infinite without such a rule.
+        attempt: counts the attempts of the step from 0.
+        validators: the mean number of validators that a step draws.
+        randomness: r^t, 32 bytes, once all shares are revealed.
     """
 
     roster: Roster
@@ -51,6 +56,9 @@ class View:
     column: dict[PeerId, tuple[float, float]]
     wire: WireType
     longest: float = math.inf
+    attempt: int = 0
+    validators: float = 0.0
+    randomness: bytes = b""
 
     @property
     def my_part(self) -> int | None:
@@ -63,6 +71,14 @@ class Decisions:
 
     def attach(self, key: IdentityKey) -> None:
         """Called once, before anything else, with the peer's own key."""
+
+    def vector(self, step: int, attempt: int, vector: torch.Tensor) -> torch.Tensor:
+        """Return the vector to cut into parts and commit to in one attempt, float32 of shape (d,); honest is the one
+        given, which is computed once a step. What is returned is not to be changed before the step ends.
+
+        Where the run uses momentum, the peer's chain goes on from the vector given, whatever is returned here.
+        """
+        return vector
 
     def commit(self, step: int, commit: Commit, view: View) -> Commit | None:
         """Return the commitment to broadcast, or None to broadcast none."""
@@ -99,6 +115,10 @@ class Decisions:
     def charge(self, step: int, phase: Phase, honest: Charge | None, view: View) -> Charge | None:
         """Return the accusation to make on leaving this phase, `honest` being what was found, or None for none."""
         return honest
+
+    def report(self, step: int, report: Report, view: View) -> Report:
+        """Return what to say, once and to all, about a failed attempt; the members agree on what they have heard."""
+        return report
 
     def opinion(self, step: int, charge: Charge, opinion: Opinion) -> Opinion:
         """Return the vote on a charge."""

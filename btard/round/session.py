@@ -11,8 +11,10 @@ from btard.identity import Envelope, Heading, IdentityKey, Malformed, MessageKin
 from btard.identity.envelope import MAX_HEADER, STEP_KINDS
 from btard.round.actions import Action, Finished, Send, Stopped
 from btard.round.attempt.attempt import Attempt
+from btard.round.attempt.pledges import Pledges, pledges_of
 from btard.round.context import StepContext
 from btard.round.decisions import Decisions
+from btard.round.failure.aftermath import SETTLING, Aftermath
 from btard.round.messages.bodies import Certificate, Leave, LeaveReason
 from btard.round.roster import Roster
 from btard.round.rules import StepRules
@@ -21,7 +23,7 @@ from btard.round.work.answers import Answer
 from btard.vectors.buffers import BufferPool
 from btard.vectors.momentum import Link
 
-_EARLY_MESSAGES = 8
+_EARLY_MESSAGES = 16
 _EARLY_BYTES = 1 << 17
 _EARLY_STRANGERS = 8
 _EARLY_TOTAL = 32 << 20
@@ -29,7 +31,7 @@ _EARLY_TOTAL = 32 << 20
 _MOST_SHOWN = 16
 """Times that a member is shown the certificate of the last step."""
 
-_LATE = frozenset({MessageKind.REPORT, MessageKind.ASK, MessageKind.PULL})
+_LATE = frozenset({MessageKind.ASK, MessageKind.PULL})
 _PARTS = frozenset({MessageKind.PART, MessageKind.AGGREGATE})
 
 
@@ -62,8 +64,10 @@ class Session:
         self.previous: Attempt | None = None
         self.links: dict[PeerId, Link] = {}
         self._next_links: dict[PeerId, Link] = {}
+        self.pledges: dict[PeerId, Pledges] = {}
         self.roster: Roster | None = None
         self.machine: StepMachine | None = None
+        self._last: Aftermath | None = None
 
     def is_member(self, peer: PeerId) -> bool:
         """Whether a peer belongs to the roster of the current step, or of the last one."""
@@ -85,6 +89,8 @@ class Session:
         if self.machine is None:
             return math.inf
         deadline = self.machine.deadline
+        if self._last is not None:
+            deadline = min(deadline, self._last.deadline)
         return deadline if deadline < self._ask_at else self._ask_at
 
     def begin(self, now: float, roster: Roster, parameters: bytes, candidates: tuple[PeerId, ...] = ()) -> list[Action]:
@@ -95,8 +101,18 @@ class Session:
         previous = self.previous
         if previous is not None and previous.seats.roster.step != roster.step - 1:
             previous = None
+        proves = self._certificate if previous is not None else None
         context = StepContext(
-            self._rules, roster, self._key, self._behaviour, parameters, candidates, previous, self.links
+            self._rules,
+            roster,
+            self._key,
+            self._behaviour,
+            parameters,
+            candidates,
+            previous,
+            self.links,
+            certificate=proves,
+            pledges=self.pledges,
         )
         self.machine = self.machine_type(context, self._pool)
         actions = self.machine.start(now)
@@ -123,8 +139,10 @@ class Session:
         machine = self.machine
         if machine is not None and heading.step == step and not machine.over:
             return self._hear(now, heading, data)
-        if heading.step == self._last_step and heading.kind in _LATE and sender in self._last_members:
-            return self._show_certificate(sender)
+        if heading.step == self._last_step and sender in self._last_members:
+            if heading.kind in SETTLING:
+                return self._hear_last(now, heading, data)
+            return self._show_certificate(sender) if heading.kind in _LATE else []
         if heading.step == step + 1 or (self._adrift and heading.step > step):
             self._keep_early(heading, data)
         if heading.step == step + 1 and heading.kind is MessageKind.COMMIT:
@@ -144,6 +162,24 @@ class Session:
             return []
         actions = machine.on_envelope(now, envelope)
         return self._remember(actions) if actions else actions  # most arrivals only fill a place
+
+    def _hear_last(self, now: float, heading: Heading | Envelope, data: bytes | Envelope) -> list[Action]:
+        """Take part in agreeing on the end of a step that this peer has finished, and others have not."""
+        last = self._last
+        if last is None or not last.wants(heading):
+            return []
+        try:
+            envelope = data if isinstance(data, Envelope) else Envelope.decode(data)
+            envelope.verify()
+        except Malformed:
+            return []
+        return self._of_last(last.hear(now, envelope))
+
+    def _of_last(self, actions: list[Action]) -> list[Action]:
+        """Where the others have agreed on another end of the last step, this one has no place any more."""
+        if any(isinstance(action, Stopped) for action in actions) and self.machine is not None:
+            self.machine.abandon()
+        return self._remember(actions)
 
     def _show_certificate(self, asker: PeerId) -> list[Action]:
         """Answer late peers with the certificate of the last step."""
@@ -234,7 +270,11 @@ class Session:
 
     def tick(self, now: float) -> list[Action]:
         """Time has passed."""
-        return [*self._ask(now), *self._remember(self.machine.tick(now))] if self.machine else []
+        if self.machine is None:
+            return []
+        last = self._last
+        late = self._of_last(last.tick(now)) if last is not None and now >= last.deadline else []
+        return [*late, *self._ask(now), *self._remember(self.machine.tick(now))]
 
     def answer(self, now: float, answer: Answer) -> list[Action]:
         """The answer to an action of this step has come; one to an action of another step or attempt is ignored."""
@@ -247,6 +287,7 @@ class Session:
             self._ask_at = math.inf
         for action in actions:
             if isinstance(action, Finished) and self.roster is not None and self.machine is not None:
+                self._last = self.machine.aftermath
                 self._last_step = action.step
                 self._last_members = frozenset(self.roster.members)
                 self._last_certificate = action.certificate
@@ -256,11 +297,12 @@ class Session:
                     self.previous.carried.release()
                 self.previous = self.machine.attempt
                 self._keep_links(self.previous)
+                self.pledges = self._pledged(self.machine, action)
                 self.previous.carried.release_rows()
             elif isinstance(action, Stopped):
                 self._adrift = True
-                self.previous = None
-                self.links, self._next_links = {}, {}
+                self.previous = self._last = None
+                self.links, self._next_links, self.pledges = {}, {}, {}
         return self._tampered(actions) if self._tampers else actions
 
     def _keep_links(self, previous: Attempt) -> None:
@@ -272,6 +314,19 @@ class Session:
             peer: Link(previous.seats.partition.count, previous.said.commits[peer].parts)
             for peer in previous.seats.submitters
         }
+
+    def _pledged(self, machine: StepMachine, result: Finished) -> dict[PeerId, Pledges]:
+        """Return what the next step's targets committed to in the attempts before the one that finished: of a later one
+        those know nothing that had finished before it."""
+        settled = (one for number, one in machine.settled.items() if number < result.attempt)
+        failed = [one.attempt for one in settled if one.resolution is not None and one.resolution.redraw]
+        return {target: pledges_of(failed, target) for target in result.roster.validators.values()}
+
+    def commits_of(self, target: PeerId, step: int) -> bytes | None:
+        """Return what this peer shows of the commitments of a target of the current step, in failed attempts at `step`,
+        the one before; None where it holds none."""
+        pledges = self.pledges.get(target)
+        return pledges.encode() if pledges is not None and step == self._last_step else None
 
     def _tampered(self, actions: Sequence[Action]) -> list[Action]:
         """Let a behaviour that wants to change what each receiver is told."""

@@ -7,20 +7,24 @@ import math
 from enum import Enum, auto
 
 from btard.identity import Envelope, Heading, Malformed, MessageKind, PeerId
-from btard.round.actions import Action, OutcomeKind, Stopped, Verdict, Voided
+from btard.round.actions import Action, Finished, OutcomeKind, Stopped, Verdict, Voided
 from btard.round.aggregates import refusal
 from btard.round.attempt.attempt import Attempt
 from btard.round.context import StepContext
+from btard.round.delivery.arrivals import accept
 from btard.round.delivery.exchange import Exchange
 from btard.round.delivery.intake import TIMELESS, Intake
 from btard.round.delivery.patience import Patience
-from btard.round.failure.history import History, end_of_road
-from btard.round.failure.settlement import Settlement
-from btard.round.failure.stopping import charge_of, complaints, is_lost, proofs, shown
+from btard.round.failure.aftermath import Aftermath
+from btard.round.failure.following import follow
+from btard.round.failure.hearing import Hearing, spoilt_column
+from btard.round.failure.settlement import Settlement, SettlementStage
+from btard.round.failure.standing import Standing, end_of_road
+from btard.round.failure.stopping import Grounds, charge_of, give_up, is_lost, proofs
 from btard.round.messages.accusations import Charge, Fault
 from btard.round.messages.bodies import BROADCASTS, Certificate, Phase, Pull
 from btard.round.messages.form import form_fault
-from btard.round.phases.agree import AgreePhase, check_certificate
+from btard.round.phases.agree import check_certificate
 from btard.round.phases.commit import CommitPhase
 from btard.round.phases.course import Course
 from btard.round.phases.phase import PhaseOfParts
@@ -51,6 +55,8 @@ class StepMachine:
 
     Attributes:
         over: whether the step has ended for this peer; every arrival asks.
+        aftermath: once the step is finished, what is still to be done in it.
+        settled: how the attempts before this one failed, by number.
     """
 
     def __init__(self, context: StepContext, pool: BufferPool | None = None) -> None:
@@ -59,35 +65,30 @@ class StepMachine:
         self._pool = pool
         self._gradient: answers.GradientComputed | None = None
         self._examined: Finding | None = None
-        self._history = History(context)
+        self._standing = Standing(context.roster.members)
+        self.settled: dict[int, Settlement] = {}
         self._accusation: Charge | None = None
         self._intake = Intake()
         self._left: dict[PeerId, Envelope] = {}
-        self._signed: list[AgreePhase] = []
         self.over = False
+        self.aftermath: Aftermath | None = None
         self._unread = False
         self._new_attempt(0, context.roster.members)
 
     def _new_attempt(self, number: int, members: tuple[PeerId, ...]) -> None:
-        context, history = self._context, self._history
+        context, standing = self._context, self._standing
         self.attempt = Attempt(context.seats(number, members), pool=self._pool)
         self._exchange = Exchange(context, self.attempt)
-        self._settlement = Settlement(
-            context,
-            self.attempt,
-            self._exchange,
-            history.standing.judged,
-            earlier=history.testimony,
-            left={peer: leave for peer, leave in self._left.items() if peer in members},
-            blame_views=history.blames_views(history.standing),
-        )
+        left = {peer: leave for peer, leave in self._left.items() if peer in members}
+        self._settlement = Settlement(context, self.attempt, self._exchange, standing.judged, left)
         self._heard = self._settlement.heard
         examined = self._examined is not None
-        commit = CommitPhase(context, self.attempt, history.decided, examined=examined, gradient=self._gradient)
+        commit = CommitPhase(context, self.attempt, standing.decided, examined=examined, gradient=self._gradient)
         self._course = Course(context, self.attempt, self._exchange, commit)
         self._charge = self._accusation if self._accusation and self._may_charge(self._accusation) else None
         self._patience = Patience(context.rules, self.attempt.seats.check_seconds)
         self._reasoned_at = math.inf
+        self._hearing = Hearing()
 
     @property
     def stage(self) -> StepStage:
@@ -106,7 +107,7 @@ class StepMachine:
         """When the machine wants a `tick` at the latest."""
         match self.stage:
             case StepStage.RUNNING:
-                return self._patience.deadline
+                return min(self._patience.deadline, self._hearing.until)
             case StepStage.SETTLING:
                 return self._settlement.wakes_at
             case StepStage.OVER:
@@ -117,7 +118,6 @@ class StepMachine:
         return self._advance(now, self._begin(now))
 
     def _begin(self, now: float) -> list[Action]:
-        """Begin an attempt, if its workers are enough for the aggregation rule."""
         seats = self.attempt.seats
         reason = refusal(seats.rules.aggregation, len(seats.workers))
         if reason is not None:
@@ -137,9 +137,9 @@ class StepMachine:
                 return [] if settlement.frozen else self._course.commit.computed(answer)
             case answers.PartsEncoded(_, parts, digests) if self._course.commit.busy() and not settlement.frozen:
                 actions = self._course.commit.encoded(parts, digests)
-            case answers.RowsAggregated(_, result) if self._course.gather.busy() and not settlement.frozen:
+            case answers.RowsAggregated(_, result) if self._course.gather.busy():
                 actions = self._aggregated(result)
-            case answers.RowsMeasured(_, result) if not settlement.frozen:
+            case answers.RowsMeasured(_, result):
                 actions = self._course.measure.measured(result)
             case answers.RowInspected(_, author, part, row) if looking is not None:
                 looking.inspected(author, part, row)
@@ -153,7 +153,7 @@ class StepMachine:
 
     def _aggregated(self, result: Aggregated) -> list[Action]:
         offence = self._course.gather.offence(result.refused, result.too_long)
-        if offence is not None and self._may_charge(offence):
+        if offence is not None and self._may_charge(offence) and not self._settlement.frozen:
             self._charge = offence
             return []
         return self._course.gather.aggregate_ready(result.payload)
@@ -174,7 +174,7 @@ class StepMachine:
 
     def _may_charge(self, charge: Charge) -> bool:
         seats = self.attempt.seats
-        heard = (seats.me, charge) in self._history.standing.judged
+        heard = (seats.me, charge) in self._standing.judged
         return not heard and charge.accused in seats.known and seats.me in seats.voters
 
     def wants(self, heading: Heading | Envelope) -> bool:
@@ -204,6 +204,8 @@ class StepMachine:
                 self._heard.add_goodbye(envelope)
             elif envelope.attempt == seats.number:
                 return self._file(now, envelope)
+            elif envelope.attempt in self.settled and envelope.kind is MessageKind.RELAY:
+                return self._settle(now, self.settled[envelope.attempt], envelope)
         except Malformed:
             self._intake.mute(envelope)
         return []
@@ -215,31 +217,27 @@ class StepMachine:
                     self._patience.others_have_passed(now, wait=False)
                 return self._exchange.on_pull(now, envelope)
             case MessageKind.FORWARD:
-                for inner in self._exchange.on_forward(envelope):
+                found = self._exchange.on_forward(envelope)
+                for inner in found:
                     self.attempt.file(inner)
-                for inner in self._heard.passed_on(envelope):
-                    self._heard.add_report(inner)
-            case MessageKind.REPORT:
-                self._heard.add_report(envelope)
-            case MessageKind.VOTE:
-                self._heard.add_vote(envelope)
-            case MessageKind.RELAY:
-                self._heard.add_relay(envelope)
+                return [a for inner in found for a in self._exchange.answer_version(envelope.author, inner)]
+            case MessageKind.REPORT | MessageKind.VOTE | MessageKind.RELAY:
+                return self._settle(now, self._settlement, envelope)
         return []
+
+    def _settle(self, now: float, settlement: Settlement, envelope: Envelope) -> list[Action]:
+        actions = settlement.hear(now, envelope)
+        if settlement.forged:
+            self._intake.mute(envelope)
+        return actions
 
     def accept_part(self, sender: PeerId, envelope: Envelope, length: int) -> memoryview | None:
         """A payload is announced under this header: return its buffer, or None to refuse it."""
-        attempt = self.attempt
-        expected = envelope.attempt == attempt.seats.number and sender in attempt.seats.known
-        if self.over or not expected or not self._intake.takes_parts(sender):
+        if self.over:
             return None
-        with contextlib.suppress(Malformed):
-            return attempt.accept(sender, envelope, length)
-        if envelope.author == sender and form_fault(envelope) is not None and envelope.is_genuine():
-            attempt.said.accuse_malformed(envelope)
-            self._unread = True
-        self._intake.refuse_parts(sender)  # an honest member signs what it sends, and reads what it passes on
-        return None
+        buffer, alarmed = accept(self.attempt, self._intake, sender, envelope, length)
+        self._unread = self._unread or alarmed
+        return buffer
 
     def on_part(self, sender: PeerId, envelope: Envelope, digest: bytes) -> bool:
         """An accepted payload is complete. Returns whether it is not what was announced and committed to."""
@@ -267,7 +265,6 @@ class StepMachine:
         return phase.enter()
 
     def _advance(self, now: float, actions: list[Action]) -> list[Action]:
-        """Go as far as what has arrived allows."""
         self._unread = False
         actions += self._exchange.serve(now)
         while self.stage is StepStage.RUNNING:
@@ -276,38 +273,45 @@ class StepMachine:
             if not goes_on:
                 return actions
         if self.stage is StepStage.SETTLING:
-            actions += self._settlement.advance(now)
+            settlement = self._settlement
+            if settlement.court is not None and settlement.stage is SettlementStage.COURT:
+                actions += follow(now, settlement.court, self._course, self._exchange, self._standing)
+            actions += settlement.advance(now)
             actions += self._resolve(now)
         return actions
 
     def _run(self, now: float) -> tuple[list[Action], bool]:
-        """Look at the phase once. Returns what is to be done, and whether more can be decided: a phase has ended, or
-        the attempt."""
+        """Look at the phase once. Returns what is to be done, and whether it has ended, or the attempt has."""
         phase, actions = self._course.phase, list[Action]()
         if phase is self._course.check:
             actions += self._course.check.advance()
-        ready = not phase.busy() and phase.complete()
+        if now >= self._hearing.until:
+            self._charge = self._charge or self._hearing.close()
+        ready = not phase.busy() and phase.complete() and self._hearing.until == math.inf
         if not ready and phase is not self._course.check and self._calm(now):
             return actions, False
-        if self._reasoned_at == math.inf and self._heard.reasoned:
+        reasoned = self._settlement.reasoned
+        if self._reasoned_at == math.inf and reasoned:
             self._reasoned_at = now
         if phase is self._course.commit and self._course.commit.passed_elsewhere():
             self._patience.others_have_passed(now, wait=True)
+        if reasoned and ready and self._charge is None:
+            spoilt = spoilt_column(self._course)
+            self._charge = spoilt if spoilt is not None and self._may_charge(spoilt) else None
         proven = proofs(self.attempt, phase.phase, self._course.reveal.false_reveals())
-        if ready and not proven and self._charge is None:
+        going_on = not reasoned or phase is self._course.agree
+        if ready and going_on and not proven and self._charge is None:
             return actions + self._next_phase(now), True
         missing = phase.missing()
         if not self._must_freeze(now, missing, proven):
             wanted = phase.wanted() if isinstance(phase, PhaseOfParts) else None
-            actions += self._exchange.urge_for(now, missing, wanted, self._patience)
-            return actions + self._settlement.pass_on(), False
+            return actions + self._exchange.urge_for(now, missing, wanted, self._patience), False
         if phase is self._course.commit and self._course.commit.outvoted():
             return actions + self._stop(OutcomeKind.OUT_OF_SYNC, "most members hold another training state"), False
         return actions + self._freeze(now, missing, proven), True
 
     def _calm(self, now: float) -> bool:
-        """Whether nothing unusual has happened, nor can have come to say that waiting is in vain: then a phase only has
-        to be complete."""
+        """Whether nothing says that waiting may be in vain: then a phase only has to be complete."""
         attempt, phase = self.attempt, self._course.phase
         unusual = attempt.alarm or self._charge is not None or self._heard.disturbed
         if unusual or now >= self._patience.deadline:
@@ -317,51 +321,45 @@ class StepMachine:
         return phase is not self._course.agree or len(attempt.said.digests) < len(attempt.seats.members)
 
     def _next_phase(self, now: float) -> list[Action]:
-        """Go on to the next phase; what the finished one has found may be a charge, which stops the attempt."""
-        course, standing, finished = self._course, self._history.standing, self._course.phase.phase
+        course, standing, finished = self._course, self._standing, self._course.phase.phase
         if finished in (Phase.MEASURE, Phase.CHECK):
             behaviour, view = self._context.behaviour, self.attempt.view
             charge = behaviour.charge(self._context.number, finished, course.charge(), view)
+            if charge is not None and self._may_charge(charge) and self._hearing.concerns(charge):
+                return self._hearing.open(now, self._context, self.attempt, charge)
             if charge is not None and self._may_charge(charge):
                 self._charge = charge
                 return []
         if course.go_on(standing.banned, standing.redraws):
             return self._enter(now)
         assert course.agree is not None
-        self.over = True
-        return [course.agree.finished()]
+        return self._finish(course.agree.finished())
 
     def _must_freeze(self, now: float, missing: dict[PeerId, Fault], proven: list[Envelope]) -> bool:
-        """Whether the attempt is lost: proven lies, a charge, a deadline, or nothing to wait for that will come."""
-        if proven or self._charge or now >= self._patience.ends:
+        if proven or self._charge or self._settlement.reasoned or self._hearing.ended(now, self._patience.ends):
             return True
         return is_lost(missing, self._heard, busy=self._course.phase.busy())
 
     def _freeze(self, now: float, missing: dict[PeerId, Fault], proven: list[Envelope]) -> list[Action]:
-        settlement = self._settlement
-        complained = complaints(missing, self._heard, ended=now >= self._patience.ends)
-        told = shown(self.attempt, complained.values(), charged=self._charge is not None)
-        testimony = self._exchange.late(min(now, self._reasoned_at), self._patience)
-        actions = settlement.freeze(now, self._course.phase.phase, complained, proven + told, self._charge, testimony)
-        settlement.extend_to(self._patience.last_end(committing=self._course.phase is self._course.commit))
-        return actions
+        late = self._exchange.late(min(now, self._reasoned_at), self._patience)
+        phase, over = self._course.reached(self._charge), now >= self._patience.ends
+        return give_up(now, self._context, self._settlement, Grounds(phase, missing, proven, self._charge, late, over))
 
     def _resolve(self, now: float) -> list[Action]:
-        resolution = self._settlement.resolution()
+        settlement, attempt, context = self._settlement, self.attempt, self._context
+        resolution = settlement.resolution
         if resolution is None:
             return []
-        attempt, context = self.attempt, self._context
-        outcome = self._history.take_in(self._heard, resolution)
-        resolution = outcome.resolution
-        verdicts = tuple(Verdict(ban.peer, make_evidence(ban, about, context.previous)) for ban, about in outcome.bans)
-        what = (resolution.suspended, verdicts, resolution.left, outcome.withdrawn)
+        if settlement.finished:
+            return self._finish_after_all()
+        self._standing = self._standing.after(resolution)
+        verdicts = tuple(Verdict(b.peer, make_evidence(b, attempt, context.previous)) for b in resolution.bans)
+        what = (resolution.suspended, verdicts, resolution.left)
         actions: list[Action] = [Voided(context.number, attempt.seats.number, *what)]
         end = end_of_road(attempt, resolution)
         if end is not None:
             return actions + self._stop(*end)
-        if self._course.agree is not None:
-            # Others may have finished by it after all; their certificate can come late.
-            self._signed = [*self._signed[-1:], self._course.agree]
+        self.settled[attempt.seats.number] = settlement
         self._new_attempt(attempt.seats.number + 1, resolution.members)
         self.attempt.said.accuse_still(attempt.said.malformed.values())
         actions += self._begin(now)
@@ -369,18 +367,33 @@ class StepMachine:
             actions += self.on_envelope(now, envelope)
         return self._advance(now, actions)
 
+    def _finish_after_all(self) -> list[Action]:
+        finished, agree = self._settlement.finished, self._course.agree
+        if agree is not None and finished[0].body == agree.digest.encode():
+            return self._finish(agree.finished_by(finished))
+        return self._stop(OutcomeKind.OUT_OF_SYNC, "the members have agreed on another end of the step")
+
     def _certified(self, envelope: Envelope) -> list[Action]:
-        """Others have finished: so has a peer that signed the same digest; another cannot know the result."""
+        """Others have finished: so has a peer that signed the same digest, unless it has reported."""
         certificate = tuple(Envelope.parse(data) for data in envelope.read(Certificate).digests)
         members, digest = check_certificate(certificate, self._context.rules, self._context.roster)
-        for agree in self._signed if self._course.agree is None else [*self._signed, self._course.agree]:
-            if digest == agree.digest:
-                self.over = True
-                self.attempt = agree.attempt
-                return [agree.finished_by(tuple(sorted(certificate, key=lambda e: e.author)))]
+        agree = self._course.agree
         if self.attempt.seats.me not in members:
             return self._stop(OutcomeKind.SUSPENDED, "the others finished the step without this peer")
-        return []
+        if agree is None or digest != agree.digest or self._settlement.frozen:
+            return []
+        for signed in certificate:
+            self.attempt.file(signed)
+        return self._finish(agree.finished_by(tuple(sorted(certificate, key=lambda e: e.author))))
+
+    def _finish(self, finished: Finished) -> list[Action]:
+        self.over = True
+        self.aftermath = Aftermath(self.attempt, self._settlement, self._intake)
+        return [finished]
+
+    def abandon(self) -> None:
+        """Ignore everything from now on: the step before has ended in another way."""
+        self.over = True
 
     def _stop(self, kind: OutcomeKind, reason: str) -> list[Action]:
         self.over = True

@@ -144,6 +144,10 @@ class SessionDriver:
         """Tell the other members goodbye."""
         self._perform(self._session.leave(reason))
 
+    def commits_of(self, target: PeerId, step: int) -> bytes | None:
+        """See `Session.commits_of`."""
+        return self._session.commits_of(target, step)
+
     def on_message(self, sender: PeerId, data: bytes) -> None:
         """See `Inbox`."""
         self._spoke.add(sender)

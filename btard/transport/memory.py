@@ -90,8 +90,7 @@ class SimulatedPeer:
 
     def __post_init__(self) -> None:
         self.session = Session(self.rules, self.key, self.behaviour)
-        ask = self._ask_momentum
-        self.executor = self.executor_type(self.rules, self.peer_id, self.behaviour, self.trainer, ask, _run_here)
+        self.executor = self.executor_type(self.rules, self.peer_id, self.behaviour, self.trainer, self, _run_here)
         self.behaviour.die = self.crash  # not the process of the whole swarm
         self.network.peers[self.key.peer_id] = self
         self._watched = math.inf
@@ -176,12 +175,26 @@ class SimulatedPeer:
 
         self.network.at(self.network.now + self.compute_seconds, computed)
 
-    async def _ask_momentum(self, target: PeerId, step: int) -> bytes | None:
-        """Return what a peer shows as its momentum, if it can be reached and shows any."""
-        peer = self.network.peers.get(target)
-        if not isinstance(peer, SimulatedPeer) or peer.crashed or not self.network.connects(self.peer_id, target):
-            return None
-        return peer.behaviour.shown_momentum(step, peer.trainer.momentum_base(step))
+    def _reached(self, peer: PeerId) -> SimulatedPeer | None:
+        """Return a peer that answers, None for one that cannot be reached."""
+        found = self.network.peers.get(peer)
+        alive = isinstance(found, SimulatedPeer) and not found.crashed and self.network.connects(self.peer_id, peer)
+        return found if alive and isinstance(found, SimulatedPeer) else None
+
+    async def momentum(self, target: PeerId, step: int) -> bytes | None:
+        """See `btard.executor.Material`."""
+        peer = self._reached(target)
+        return None if peer is None else peer.behaviour.shown_momentum(step, peer.trainer.momentum_base(step))
+
+    async def vector(self, target: PeerId, step: int) -> bytes | None:
+        """See `btard.executor.Material`."""
+        peer = self._reached(target)
+        return None if peer is None else peer.behaviour.shown_vector(step, peer.trainer.submitted(step))
+
+    async def commits(self, target: PeerId, step: int, holders: Sequence[PeerId], most_bytes: int) -> Sequence[bytes]:
+        """See `btard.executor.Material`."""
+        reached = [peer for peer in map(self._reached, holders) if peer is not None]
+        return [data for data in (peer.session.commits_of(target, step) for peer in reached) if data is not None]
 
     def finish(self, result: Finished) -> None:
         """Take the step of an aggregate, and begin the next one."""

@@ -80,6 +80,10 @@ class VectorTrainer:
         """See `Trainer`."""
         return self._momentum.base_bytes(step)
 
+    def submitted(self, step: int) -> bytes | None:
+        """See `Trainer`."""
+        return self._momentum.vector_bytes(step)
+
     async def apply(self, aggregate: torch.Tensor) -> bytes:
         """See `Trainer`."""
         self._before = self.parameters

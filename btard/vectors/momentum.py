@@ -2,7 +2,8 @@
 
 With momentum mu in (0, 1) a peer submits m_t = mu * m_(t-1) + (1 - mu) * g_t, where g_t is its gradient and m_(-1) = 0.
 Averaging over steps shrinks the noise of an honest vector, and so what an attacker can hide in it. To recompute a
-vector needs its base m_(t-1), so a peer keeps the last bases and their digests.
+vector needs its base m_(t-1), so a peer keeps the last bases and their digests. It keeps its last vectors, too, to show
+what it sent in failed attempts.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from btard.identity import Malformed
 from btard.tensors import bytes_of
 
 _KEPT = 2
-"""Steps whose base is kept: the current one and the one before it."""
+"""Steps whose base and vector are kept: the current one and the one before it."""
 
 
 def submission(gradient: torch.Tensor, base: torch.Tensor | None, momentum: float) -> torch.Tensor:
@@ -62,13 +63,13 @@ class Link:
 @dataclass(frozen=True)
 class _Submission:
     step: int
-    base: torch.Tensor
+    base: torch.Tensor | None
     digest: bytes
     submitted: torch.Tensor
 
 
 class Momentum:
-    """A peer's own chain of submissions. Without momentum (mu = 0) it keeps and costs nothing.
+    """A peer's own chain of submissions. Without momentum (mu = 0) it keeps no bases.
 
     Steps are given in ascending order, the same step perhaps again. A step that is left out leaves the chain as it is.
     """
@@ -93,9 +94,9 @@ class Momentum:
 
     def submitted(self, step: int, base: torch.Tensor | None, vector: torch.Tensor) -> None:
         """Note what was submitted in `step` (m_t, float32 of shape (d,), not to be changed) and from which `base`."""
-        if base is not None:
-            earlier = tuple(link for link in self._links if link.step < step)
-            self._links = (*earlier, _Submission(step, base, digest(bytes_of(base)), vector))[-_KEPT:]
+        earlier = tuple(link for link in self._links if link.step < step)
+        promised = b"" if base is None else digest(bytes_of(base))
+        self._links = (*earlier, _Submission(step, base, promised, vector))[-_KEPT:]
 
     def reset(self) -> None:
         """Begin a new chain, as a peer does that joins."""
@@ -108,7 +109,19 @@ class Momentum:
 
     def base_bytes(self, step: int) -> bytes | None:
         """Return the base of the submission of `step` as 4 d float32 bytes, None if it is not kept."""
-        return next((bytes(bytes_of(link.base)) for link in self._links if link.step == step), None)
+        bases = (link.base for link in self._links if link.step == step)
+        return next((bytes(bytes_of(base)) for base in bases if base is not None), None)
+
+    def vector_bytes(self, step: int) -> bytes | None:
+        """Return the vector of `step`, before it was cut and clipped, as 4 d float32 bytes, None if it is not kept."""
+        return next((bytes(bytes_of(link.submitted)) for link in self._links if link.step == step), None)
+
+
+def vector_from_bytes(data: bytes | bytearray | memoryview, dimension: int) -> torch.Tensor:
+    """Return a vector that another peer served, float32 of shape (d,), whatever its numbers; raises Malformed."""
+    if len(data) != 4 * dimension:
+        raise Malformed(f"a vector of {dimension} numbers has {4 * dimension} bytes, this one has {len(data)}")
+    return torch.frombuffer(bytearray(data), dtype=torch.float32)
 
 
 def base_from_bytes(data: bytes | bytearray | memoryview, dimension: int) -> torch.Tensor:
@@ -117,9 +130,7 @@ def base_from_bytes(data: bytes | bytearray | memoryview, dimension: int) -> tor
     Raises:
         Malformed: not 4 d bytes, or numbers that are not finite.
     """
-    if len(data) != 4 * dimension:
-        raise Malformed(f"a base of {dimension} numbers has {4 * dimension} bytes, this one has {len(data)}")
-    base = torch.frombuffer(bytearray(data), dtype=torch.float32)
+    base = vector_from_bytes(data, dimension)
     if not bool(torch.isfinite(base).all()):
         raise Malformed("the base holds numbers that are not finite")
     return base

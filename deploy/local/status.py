@@ -12,7 +12,6 @@ from btard.deploy.local.plan import Member
 from btard.swarm.events.coordinator import CheckpointSaved, CoordinatorEvent, DashboardOpened, RunFinished
 from btard.swarm.events.peer import (
     AttemptVoided,
-    BanWithdrawn,
     JoinedRun,
     LeftRun,
     PeerBanned,
@@ -165,8 +164,6 @@ class RunStatus:
                 self._void(event)
             case PeerBanned():
                 self._ban(event.peer, event.step, event.reason)
-            case BanWithdrawn():
-                self._take_back(event.peer)
             case LeftRun():
                 self._gone(peer, PeerState.LEFT, event.step, event.reason)
             case PlaceLost() if peer.state not in GONE:
@@ -223,13 +220,6 @@ class RunStatus:
         if name is not None and (name not in self.bans or step < self.bans[name].step):
             self.bans[name] = BanEvent(name, step, reason)
             self._gone(self.peers[name], PeerState.BANNED, step, reason)
-
-    def _take_back(self, who: str) -> None:
-        """A ban that did not stand; the peer may be heard of again."""
-        ban = self.bans.pop(self._names.get(who, ""), None)
-        if ban is not None:
-            peer = self.peers[ban.name]
-            peer.state, peer.since, peer.reason = PeerState.SUSPENDED, None, "its ban was taken back"
 
     @staticmethod
     def _gone(peer: PeerStatus, state: PeerState, step: int | None, reason: str) -> None:

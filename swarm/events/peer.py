@@ -108,15 +108,6 @@ class PeerBanned(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
-class BanWithdrawn(Event):
-    """A ban is taken back, since others had heard more."""
-
-    event: Literal["withdrawn"] = "withdrawn"
-    peer: str
-    step: int
-
-
-@dataclass(frozen=True, kw_only=True)
 class LeftRun(Event):
     """This peer has said goodbye after a step."""
 
@@ -148,15 +139,5 @@ class StepsDone(Event):
     step: int
 
 
-PeerEvent = (
-    JoinedRun
-    | PeerAdmitted
-    | StepFinished
-    | AttemptVoided
-    | PeerBanned
-    | BanWithdrawn
-    | LeftRun
-    | PlaceLost
-    | StepsDone
-)
+PeerEvent = JoinedRun | PeerAdmitted | StepFinished | AttemptVoided | PeerBanned | LeftRun | PlaceLost | StepsDone
 """All that the log of a peer may hold."""

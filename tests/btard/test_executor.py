@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from collections.abc import Sequence
 
 import pytest
 import torch
@@ -11,11 +12,13 @@ import torch
 from btard.behaviour import Behaviour
 from btard.executor import Executor, Withheld
 from btard.hashing import digest
-from btard.identity import PeerId
+from btard.identity import Envelope, MessageKind, PeerId
 from btard.round.actions import ComputeGradient, EncodeParts, Examine
 from btard.round.attempt.attempt import Attempt
+from btard.round.attempt.pledges import Pledges
 from btard.round.attempt.seats import Seats
 from btard.round.messages.accusations import Opinion
+from btard.round.messages.bodies import Commit
 from btard.round.roster import Roster
 from btard.round.rules import VerificationRules
 from btard.round.work.answers import GradientComputed, PartsEncoded, TargetExamined
@@ -26,6 +29,7 @@ from btard.tensors import bytes_of
 from btard.transport.memory import at_once
 from btard.transport.vector_trainer import VectorTrainer
 from btard.vectors.momentum import Link
+from btard.vocabulary import Validation
 from tests.btard.round.swarm import RULES, Swarm, seeded_gradient
 
 SWARM = Swarm(5, steps=2)
@@ -40,15 +44,37 @@ async def here(work):  # type: ignore[no-untyped-def]
     return work()
 
 
-def executor(behaviour: Behaviour | None = None, *, momentum: float = 0.0, shown: bytes | None = None) -> Executor:
-    """Return what does the work of a peer that is shown this when it asks for a momentum."""
+@dataclasses.dataclass
+class Showing:
+    """Peers that show this, whatever they are asked for."""
 
-    async def ask(peer: PeerId, step: int) -> bytes | None:
-        return shown
+    momentums: bytes | None = None
+    vectors: bytes | None = None
+    commitments: tuple[bytes, ...] = ()
 
-    rules = dataclasses.replace(RULES, verification=VerificationRules(momentum=momentum))
+    async def momentum(self, target: PeerId, step: int) -> bytes | None:
+        return self.momentums
+
+    async def vector(self, target: PeerId, step: int) -> bytes | None:
+        return self.vectors
+
+    async def commits(self, target: PeerId, step: int, holders: Sequence[PeerId], most_bytes: int) -> Sequence[bytes]:
+        return self.commitments
+
+
+def executor(
+    behaviour: Behaviour | None = None,
+    *,
+    momentum: float = 0.0,
+    shown: bytes | None = None,
+    showing: Showing | None = None,
+    validation: Validation = Validation.TOLERANT,
+) -> Executor:
+    """Return what does the work of a peer that is shown this: when it asks for a momentum, or for anything."""
+
+    rules = dataclasses.replace(RULES, verification=VerificationRules(momentum=momentum, validation=validation))
     trainer = VectorTrainer(seeded_gradient, ZEROS, momentum=momentum)
-    return Executor(rules, ME, behaviour or Behaviour(), trainer, ask, here)
+    return Executor(rules, ME, behaviour or Behaviour(), trainer, showing or Showing(shown), here)
 
 
 def finished_attempt() -> Attempt:
@@ -103,7 +129,7 @@ class Looking(Executor):
         self.findings = findings
         self.looks: list[PeerId] = []
 
-    async def look(self, record: Attempt, target: PeerId, link: Link | None) -> Finding:
+    async def look(self, record: Attempt, target: PeerId, link: Link | None, pledges: Pledges) -> Finding:
         self.looks.append(target)
         return self.findings[len(self.looks) - 1]
 
@@ -161,6 +187,62 @@ def test_a_shown_momentum_must_continue_what_was_submitted(known: str) -> None:
     vector = at_once(asking.required(record, TARGET, link))
     expected = base.mul(0.5).add_(seeded_gradient(ROSTER.batch_seed(TARGET), ZEROS).mul(0.5))
     assert vector is None if known == "nothing" else vector is not None and torch.equal(vector, expected)
+
+
+LIE = -seeded_gradient(ROSTER.batch_seed(TARGET), ZEROS)
+TRUE = -LIE
+
+
+def pledges(*vectors: torch.Tensor) -> Pledges:
+    """What the target has committed to in so many failed attempts."""
+    key = next(peer.key for peer in SWARM.peers if peer.peer_id == TARGET)
+    commits = []
+    for attempt, vector in enumerate(vectors):
+        parts = encode_parts(vector, 4, RULES.wire, RULES.aggregation)[1]
+        body = Commit(digest(bytes([attempt])), bytes(32), bytes(32), parts, bytes(32), b"", ()).encode()
+        commits.append(Envelope.sign(key, run=RULES.run, step=0, attempt=attempt, kind=MessageKind.COMMIT, body=body))
+    return Pledges({digest(bytes([attempt])): 4 for attempt in range(len(vectors))}, tuple(commits))
+
+
+def found_under(validation: Validation, pledged: Pledges, showing: Showing) -> Finding:
+    looking = executor(validation=validation, showing=showing)
+    answer = at_once(looking.carry_out(Examine(1, TARGET, RECORD, None, pledged)))
+    assert isinstance(answer, TargetExamined)
+    return answer.finding
+
+
+def test_without_failed_attempts_nobody_is_asked() -> None:
+    class Silent(Showing):
+        async def commits(self, target, step, holders, most_bytes):  # type: ignore[no-untyped-def]
+            raise AssertionError
+
+    assert found_under(Validation.TOLERANT, Pledges(), Silent()).opinion is Opinion.INNOCENT
+
+
+@pytest.mark.parametrize("validation", list(Validation))
+def test_the_same_vector_in_failed_attempts_is_innocent(validation: Validation) -> None:
+    assert found_under(validation, pledges(TRUE, TRUE), Showing()).opinion is Opinion.INNOCENT
+
+
+def test_another_vector_in_a_failed_attempt_is_guilty() -> None:
+    found = found_under(Validation.EXACT, pledges(LIE, TRUE), Showing())
+    assert (found.opinion, found.accuse) == (Opinion.GUILTY, True)
+
+
+@pytest.mark.parametrize("shown, said", [(LIE, "guilty"), (TRUE, "withheld"), (None, "withheld")])
+def test_another_vector_has_to_be_shown_where_machines_differ(shown: torch.Tensor | None, said: str) -> None:
+    showing = Showing(vectors=None if shown is None else bytes(bytes_of(shown)))
+    found = found_under(Validation.TOLERANT, pledges(TRUE, LIE), showing)
+    assert (found.accuse, found.withheld) == (said == "guilty", said == "withheld")
+
+
+@pytest.mark.parametrize("validation", list(Validation))
+def test_what_only_others_were_told_is_found_too(validation: Validation) -> None:
+    told = pledges(LIE)
+    mine = dataclasses.replace(told, commits=())
+    showing = Showing(vectors=bytes(bytes_of(LIE)), commitments=(told.encode(),))
+    assert found_under(validation, mine, showing).opinion is Opinion.GUILTY
+    assert found_under(validation, mine, Showing()).opinion is Opinion.INNOCENT
 
 
 def test_pure_work_is_answered_with_its_attempt() -> None:

@@ -124,7 +124,10 @@ CASES: dict[str, Case] = {
     # Court.
     "FALSE_ACCUSATION": ACCUSER,
     "ACCUSATION_FLOOD": ACCUSER,
+    "QUARREL": ACCUSER,
     "FALSE_ELIMINATE": SUSPENDED,
+    # It shows nobody what it sent in the attempt that it has made fail.
+    "GAMBLER": Case((Offence.FALSE_ACCUSATION, Offence.GRADIENT), steps=20),
     "LAZY_VALIDATOR": NOTHING,
     "PERJURY": NOTHING,
     "EQUIVOCATE_REPORT": Case((Offence.EQUIVOCATION,)),
@@ -238,7 +241,7 @@ def test_every_misbehaviour_has_a_number_and_is_tried() -> None:
     root = Path(__file__).parents[2]
     guide = (root / "docs" / "writing-a-behaviour.md").read_text().split("## Misbehaviours by number")[1]
     rows = re.findall(r"^\| (\d+) \| [^|]+ \| ([^|]+) \|$", guide, re.MULTILINE)
-    assert [int(number) for number, _ in rows] == list(range(1, 50))
+    assert [int(number) for number, _ in rows] == list(range(1, 51))
     installed = set(entry_points(group=BEHAVIOURS_GROUP).names)
     tried = [re.findall(r"`([^`]+)`", names) for _, names in rows]
     assert all(tried)

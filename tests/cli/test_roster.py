@@ -38,21 +38,6 @@ OUT = "while the peer of this log was out"
 JOINED = [(0, peer, "joined", FIRST, None) for peer in (A, B, C, D)]
 
 
-def test_a_ban_that_is_taken_back_is_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write(
-        tmp_path,
-        BEGIN,
-        peer_line("banned", peer=B, step=3, reason="lied", evidence="bans/b.json"),
-        peer_line("withdrawn", peer=B, step=3),
-        peer_line("banned", peer=B, step=8, reason="lied again", evidence="bans/b.json"),
-    )
-    assert told(tmp_path, capsys) == [
-        *JOINED,
-        (3, B, "restored", "its ban is taken back: others had heard more", None),
-        (8, B, "banned", "lied again", "bans/b.json"),
-    ]
-
-
 def test_a_ban_a_suspension_and_a_goodbye_are_told_once_each(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

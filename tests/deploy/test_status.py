@@ -17,7 +17,7 @@ from btard.deploy.local.plan import make_plan
 from btard.deploy.local.status import PeerState, RunStatus
 from btard.deploy.local.summary import Summary, summarise
 from tests.deploy.recorded import BANS, START, STEPS, loss_of, recorded_run, settings
-from tests.swarm.events.lines import peer_event, peer_line
+from tests.swarm.events.lines import peer_line
 
 
 def test_a_finished_run_is_read_as_it_was(tmp_path: Path) -> None:
@@ -79,18 +79,6 @@ def test_the_status_follows_a_running_swarm(tmp_path: Path) -> None:
     with (tmp_path / "peer-1" / "events.jsonl").open("a") as file:
         file.write('{"time": 7.0, "event": "something new", "step": "not a number"}\n')
     status.refresh()
-
-
-def test_a_ban_that_is_taken_back_counts_no_more(tmp_path: Path) -> None:
-    plan = make_plan(settings(tmp_path, peers=3, byzantine=1, steps=100))
-    status = RunStatus(plan.peers, plan.coordinator, 100)
-    victim = plan.peers[0]
-    status.feed("peer-1", peer_event("banned", peer=str(victim.peer_id), step=4, reason="lied"))
-    assert list(status.bans) == [victim.name] and status.peers[victim.name].state is PeerState.BANNED
-    status.feed("peer-1", peer_event("withdrawn", peer=str(victim.peer_id), step=4))
-    assert not status.bans and status.peers[victim.name].state is PeerState.SUSPENDED
-    status.feed(victim.name, peer_event("step", step=5, loss=1.0))
-    assert status.peers[victim.name].state is PeerState.TRAINING
 
 
 def test_table_and_header_tell_the_run(tmp_path: Path) -> None:

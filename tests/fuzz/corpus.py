@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from btard.agreement.messages import Package, Statement
+from btard.agreement.wire import pack
 from btard.behaviour import LeaveReason
 from btard.identity import Envelope, MessageKind
 from btard.identity.codec import encode
@@ -54,7 +56,7 @@ def decoder_seeds() -> list[bytes]:
         Certificate((messages[0][1],)),
         report,
         vote,
-        Relay(False, 0, 1, (messages[0][1],)),
+        Relay(False, pack(Package((Statement(said[0].author, said[0].content_digest(), messages[0][1]),)), PEERS)),
     ]
     seeds += [bytes([BODIES.index(type(body))]) + body.encode() for body in bodies]
     seeds.append(bytes([len(BODIES)]) + encode(swarm.genesis.pack()))

@@ -180,15 +180,18 @@ class World:
     def check(self) -> None:
         """Assert that what is kept has not grown without bound."""
         session = self.session
-        assert sum(map(len, session._early.values())) <= 8 * (2 * COUNT + 8)
+        assert sum(map(len, session._early.values())) <= 16 * (2 * COUNT + 8)
         assert session.machine is not None
         machine, attempt = session.machine, session.machine.attempt
         most = len(MessageKind) * COUNT
-        assert len(machine._intake._future) <= most and len(attempt.said.signed) <= most
+        assert sum(map(len, machine._intake._future.values())) <= most + 8 * COUNT
+        assert len(attempt.said.signed) <= most
         assert len(attempt.carried.rows) + len(attempt.carried.in_flight) <= 3 * COUNT * COUNT
         assert len(attempt.said.headers) <= COUNT * COUNT
         heard = machine._settlement.heard
-        assert max(len(heard._reports), len(heard._votes), len(heard.left)) <= COUNT
+        assert max(len(heard._reports), len(heard.left)) <= COUNT
+        assert len(machine._settlement._reports._ledger.accepted) <= 2 * COUNT
+        assert len(machine._settlement._early) <= (4 + 32 + 12 * COUNT) * COUNT
         assert sum(map(len, machine._exchange._waiting.values())) <= COUNT * (6 * COUNT + MOST_PULLS)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from btard.agreement.messages import Package
+from btard.agreement.wire import pack
 from btard.hashing import digest
 from btard.identity import MessageKind
 from btard.lab.hostile import IN_A_STEP, Victim, hostile
@@ -42,11 +44,11 @@ def test_foreign_attachments_are_refused_before_their_signatures() -> None:
 
 
 def test_after_a_false_signature_nothing_more_is_verified() -> None:
-    relay = next(one for one in KNOWN[id(SMALL)] if (one.kind, one.what) == (MessageKind.RELAY, "messages forged"))
+    relay = next(one for one in KNOWN[id(SMALL)] if one.what == "forged endorsements")
     assert work(SMALL, relay.data).signatures == 2, "its own, and the first inside"
     SMALL.restart()
     SMALL.hear(relay.data)
-    again = SMALL.sign(MessageKind.RELAY, Relay(False, 0, 1, ()).encode())
+    again = SMALL.sign(MessageKind.RELAY, Relay(False, pack(Package(), SMALL.members)).encode())
     with counting() as counted:
         SMALL.hear(again)
     assert counted["signatures"] == 0

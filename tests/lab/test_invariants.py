@@ -67,9 +67,25 @@ def test_two_lists_of_bans_are_found() -> None:
     broken = simulation(byzantine=2, steps=60, validators=2)
 
     def forget(peer: LabPeer, event: Event) -> Event:
-        return dataclasses.replace(event, verdicts=()) if peer.number == 1 and isinstance(event, Voided) else event
+        if peer.number != 1 or not isinstance(event, Voided) or not event.verdicts:
+            return event
+        banned = tuple((verdict.peer, "late") for verdict in event.verdicts)
+        return dataclasses.replace(event, verdicts=(), suspended=event.suspended + banned)
 
     assert forged(forget, broken).invariant == "I1"
+
+
+@pytest.mark.parametrize("honest", [False, True])
+def test_a_failure_at_the_wrong_cost_is_found(honest: bool) -> None:
+    broken = simulation(byzantine=2, steps=60, validators=2)
+    victim = broken.peers[2].peer_id
+
+    def change(peer: LabPeer, event: Event) -> Event:
+        if peer.number != 1 or not isinstance(event, Voided):
+            return event
+        return dataclasses.replace(event, verdicts=(), suspended=((victim, "late"),) if honest else ())
+
+    assert forged(change, broken).invariant == "I9"
 
 
 def test_evidence_that_proves_nothing_is_found() -> None:

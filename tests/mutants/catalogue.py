@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.mutants.planted.adversary import ADVERSARY
 from tests.mutants.planted.agreement import AGREEMENT
 from tests.mutants.planted.cost import COST
 from tests.mutants.planted.door import DOOR
@@ -11,10 +12,24 @@ from tests.mutants.planted.executor import EXECUTOR
 from tests.mutants.planted.manifest import MANIFEST
 from tests.mutants.planted.records import RECORDS
 from tests.mutants.planted.rules import RULES
+from tests.mutants.planted.second_try import SECOND_TRY
 from tests.mutants.planted.settings import SETTINGS
 from tests.mutants.planted.step import STEP
 from tests.mutants.planted.thresholds import THRESHOLDS
 
 MUTANTS = (
-    STEP + EXECUTOR + THRESHOLDS + RULES + EVIDENCE + RECORDS + DOOR + COST + MANIFEST + EVENTS + SETTINGS + AGREEMENT
+    STEP
+    + EXECUTOR
+    + SECOND_TRY
+    + THRESHOLDS
+    + RULES
+    + EVIDENCE
+    + RECORDS
+    + DOOR
+    + COST
+    + MANIFEST
+    + EVENTS
+    + SETTINGS
+    + AGREEMENT
+    + ADVERSARY
 )

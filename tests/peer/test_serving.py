@@ -32,15 +32,24 @@ class CountedTrainer:
         self.step = 5
         self.calls = 0
         self.bases: dict[int, bytes] = {}
+        self.vectors: dict[int, bytes] = {}
 
     def momentum_base(self, step: int) -> bytes | None:
         return self.bases.get(step)
+
+    def submitted(self, step: int) -> bytes | None:
+        return self.vectors.get(step)
 
     async def serialize(self) -> tuple[bytes, bytes]:
         self.calls += 1
         await asyncio.sleep(0)
         data = f"state {self.step}".encode()
         return data, digest(data)
+
+
+def held(target: PeerId, step: int) -> bytes | None:
+    """What this peer holds of the commitments of one target to one step."""
+    return b"commits" if (target, step) == (PEERS[1], 4) else None
 
 
 class Poisons(Behaviour):
@@ -57,6 +66,9 @@ class Hides(Behaviour):
     def shown_momentum(self, step: int, base: bytes | None) -> bytes | None:
         return None
 
+    def shown_vector(self, step: int, vector: bytes | None) -> bytes | None:
+        return None
+
 
 @pytest.fixture
 def counted() -> CountedTrainer:
@@ -70,7 +82,7 @@ def bans(tmp_path: Path) -> BanBook:
 
 @pytest.fixture
 def server(counted: CountedTrainer, bans: BanBook) -> StateServer:
-    made = StateServer(Reception(MANIFEST), counted, Behaviour(), bans)  # type: ignore[arg-type]
+    made = StateServer(Reception(MANIFEST), counted, Behaviour(), bans, held)  # type: ignore[arg-type]
     made.stand(ROSTER, STATE)
     return made
 
@@ -84,7 +96,7 @@ async def ask(
 
 async def test_before_the_first_step_only_the_manifest_is_told(counted: CountedTrainer, bans: BanBook) -> None:
     counted.bases[5] = b"base"
-    fresh = StateServer(Reception(MANIFEST), counted, Behaviour(), bans)  # type: ignore[arg-type]
+    fresh = StateServer(Reception(MANIFEST), counted, Behaviour(), bans, held)  # type: ignore[arg-type]
     answers = {want: await ask(fresh, want, 5) for want in Want}
     assert answers == dict.fromkeys(Want) | {Want.MANIFEST: MANIFEST.encode()}
 
@@ -105,9 +117,11 @@ async def test_the_state_of_this_step_and_of_no_other(server: StateServer) -> No
 
 
 async def test_only_members_get_what_has_to_be_made(server: StateServer, counted: CountedTrainer) -> None:
-    counted.bases[5] = b"base"
+    counted.bases[5] = counted.vectors[4] = b"base"
     stranger = IdentityKey.generate().peer_id
     assert [await ask(server, want, 5, sender=stranger) for want in (Want.STATE, Want.BASE)] == [None, None]
+    assert await ask(server, Want.VECTOR, 4, sender=stranger) is None
+    assert await ask(server, Want.COMMITS, 4, str(PEERS[1]), sender=stranger) is None
     assert counted.calls == 0
     assert await ask(server, Want.BASE, 5) == b"base"
 
@@ -148,7 +162,7 @@ async def test_snapshots_stay_as_they_were_and_the_oldest_goes(server: StateServ
 
 
 async def test_a_behaviour_may_poison_served_states_but_not_kept_ones(counted: CountedTrainer, bans: BanBook) -> None:
-    server = StateServer(Reception(MANIFEST), counted, Poisons(), bans)  # type: ignore[arg-type]
+    server = StateServer(Reception(MANIFEST), counted, Poisons(), bans, held)  # type: ignore[arg-type]
     await server.keep_snapshot(5)
     server.stand(ROSTER, STATE)
     assert await ask(server, Want.STATE, 5) == await ask(server, Want.SNAPSHOT, 5) == b"poison"
@@ -163,9 +177,27 @@ async def test_the_momentum_of_the_steps_that_the_trainer_remembers(
     assert (await ask(server, Want.BASE, 4), await ask(server, Want.BASE, 5)) == (b"base", None)
 
 
+async def test_a_vector_is_shown_once_its_step_is_over(server: StateServer, counted: CountedTrainer) -> None:
+    """Before, it would help peers that have not committed yet."""
+    counted.vectors = {4: b"vector", 5: b"secret"}
+    assert [await ask(server, Want.VECTOR, step) for step in (3, 4, 5, 6)] == [None, b"vector", None, None]
+
+
+async def test_held_commitments_of_a_target_are_shown(server: StateServer) -> None:
+    asked = [(4, str(PEERS[1])), (5, str(PEERS[1])), (4, str(PEERS[2])), (4, "nobody"), (4, "")]
+    assert [await ask(server, Want.COMMITS, step, peer) for step, peer in asked] == [b"commits", *[None] * 4]
+
+
+async def test_a_behaviour_may_show_no_vector(counted: CountedTrainer, bans: BanBook) -> None:
+    counted.vectors[4] = b"vector"
+    server = StateServer(Reception(MANIFEST), counted, Hides(), bans, held)  # type: ignore[arg-type]
+    server.stand(ROSTER, STATE)
+    assert await ask(server, Want.VECTOR, 4) is None
+
+
 async def test_a_behaviour_may_show_no_momentum(counted: CountedTrainer, bans: BanBook) -> None:
     counted.bases[4] = b"base"
-    server = StateServer(Reception(MANIFEST), counted, Hides(), bans)  # type: ignore[arg-type]
+    server = StateServer(Reception(MANIFEST), counted, Hides(), bans, held)  # type: ignore[arg-type]
     server.stand(ROSTER, STATE)
     assert await ask(server, Want.BASE, 4) is None
 
@@ -218,7 +250,7 @@ def reception(door: Slow) -> Reception:
 async def test_newcomers_are_answered_before_the_first_step(
     counted: CountedTrainer, bans: BanBook, reception: Reception, door: Slow
 ) -> None:
-    server = StateServer(reception, counted, Behaviour(), bans)  # type: ignore[arg-type]
+    server = StateServer(reception, counted, Behaviour(), bans, held)  # type: ignore[arg-type]
     assert await ask(server, Want.ROSTER) == b"signed"
     assert await ask(server, Want.ADDRESSES) == DIRECTORY.encode()
     knocking = Question(want=Want.KNOCK, knock=KNOCK).encode()
@@ -228,13 +260,13 @@ async def test_newcomers_are_answered_before_the_first_step(
 
 
 async def test_a_behaviour_may_lie_to_newcomers(counted: CountedTrainer, bans: BanBook, reception: Reception) -> None:
-    server = StateServer(reception, counted, Tells(), bans)  # type: ignore[arg-type]
+    server = StateServer(reception, counted, Tells(), bans, held)  # type: ignore[arg-type]
     assert await ask(server, Want.MANIFEST) == await ask(server, Want.ROSTER) == b"something else"
     assert await server.answer(PEERS[4], Question(want=Want.KNOCK, knock=KNOCK).encode()) is None
 
 
 async def test_a_behaviour_may_show_other_evidence(counted: CountedTrainer, bans: BanBook) -> None:
-    honest, forger = (StateServer(Reception(MANIFEST), counted, made, bans) for made in (Behaviour(), Forges()))  # type: ignore[arg-type]
+    honest, forger = (StateServer(Reception(MANIFEST), counted, made, bans, held) for made in (Behaviour(), Forges()))  # type: ignore[arg-type]
     for server in (honest, forger):
         server.stand(ROSTER, STATE)
     assert await ask(honest, Want.BAN, peer=str(PEERS[0])) is None

@@ -68,15 +68,6 @@ def test_what_is_added_is_kept_shown_and_written(book: BanBook) -> None:
     assert [file.name for file in book.directory.iterdir()] == [path.name], "nothing unfinished is left"
 
 
-def test_what_is_withdrawn_is_forgotten_and_may_be_banned_again(book: BanBook) -> None:
-    book.withdraw(BANNED)
-    path = book.add(EVIDENCE)
-    book.withdraw(BANNED)
-    assert book.evidence_of(BANNED) is None and book.path_of(BANNED) is None
-    assert not list(book.directory.iterdir())
-    assert book.add(EVIDENCE) == path
-
-
 def test_a_restart_takes_up_what_is_there(book: BanBook) -> None:
     path = book.add(EVIDENCE)
     again = BanBook(book.directory, OF_THE_RUN)

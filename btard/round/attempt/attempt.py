@@ -59,6 +59,9 @@ class Attempt:
             self.results.column,
             seats.partition.wire,
             longest,
+            seats.number,
+            seats.rules.verification.validators,
+            self.results.randomness,
         )
 
     def file(self, envelope: Envelope) -> None:

@@ -10,7 +10,7 @@ from btard.hashing import tagged_digest
 from btard.identity import Envelope, Malformed, MessageKind, PeerId
 from btard.round.attempt.columns import scalars_malformation
 from btard.round.attempt.seats import Seats
-from btard.round.messages.accusations import Report
+from btard.round.messages.accusations import Report, Vote
 from btard.round.messages.attachments import Papers
 from btard.round.messages.bodies import (
     BROADCAST_FORMS,
@@ -70,6 +70,11 @@ class Said:
     def alarm(self) -> bool:
         """Whether somebody has signed what an honest peer does not."""
         return bool(self.contradictions or self.malformed)
+
+    @property
+    def contradicting(self) -> tuple[Envelope, ...]:
+        """All messages that contradict each other."""
+        return tuple(envelope for pair in self.contradictions.values() for envelope in pair)
 
     def note(self, envelope: Envelope) -> bool:
         """Keep the first signed message of its kind and author; a second, different one is proof of equivocation.
@@ -155,7 +160,13 @@ class Said:
         if fault is not None:
             return fault
         if envelope.kind is MessageKind.REPORT:
-            return self._forged_attachment(envelope.read(Report))
+            report = envelope.read(Report)
+            # Signatures of others than the roster's members are not looked at: keys are free.
+            ours = self._roster_members.issuperset(report.members)
+            return self._forged_attachment(report.attached) if ours else None
+        if envelope.kind is MessageKind.VOTE:
+            vote = envelope.read(Vote)
+            return self._forged_attachment(vote.attached) if vote.attempt_id == self._seats.attempt_id else None
         form = BROADCAST_FORMS.get(envelope.kind)
         if form is None:
             return None
@@ -173,17 +184,18 @@ class Said:
             return "commits to a momentum where there is none, or to none where there is one"
         return None
 
-    def _forged_attachment(self, report: Report) -> str | None:
-        """Return that a signature in a report is false, which its author has not verified. Signatures of others than
-        the roster's members are not looked at: keys are free."""
-        if not self._roster_members.issuperset(report.members):
-            return None
+    def _forged_attachment(self, attached: Iterable[bytes]) -> str | None:
+        """Return that a signature inside is false, which its author has not verified."""
         try:
-            for data in report.attached:
+            for data in attached:
                 self.papers.read(data)
         except Malformed as error:
             return f"attaches what its author has not signed: {error}"
         return None
+
+    def attached_to(self, vote: Vote) -> tuple[Envelope, ...]:
+        """Return the messages of members that a well-formed vote attaches; raises Malformed."""
+        return tuple(e for e in map(self.papers.read, vote.attached) if e.author in self._seats.known)
 
     def told_by(self, report: Report) -> tuple[Envelope, ...]:
         """Return the messages of members that a well-formed report attaches; raises Malformed."""

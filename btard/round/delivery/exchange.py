@@ -69,6 +69,21 @@ class Exchange:
     def _send(self, kind: MessageKind, body: bytes, receivers: Iterable[PeerId]) -> Send:
         return Send(tuple(receivers), self._context.sign(self._seats.number, kind, body).encode())
 
+    def pull_version(self, item: Item, teller: PeerId) -> list[Action]:
+        """Ask a peer for what it was told by a message's author, of which this peer holds another version. It is asked
+        for the header of an aggregate by being shown the other one: a request would bring the whole."""
+        self._broadcasts.add(item)
+        if item[0] is MessageKind.AGGREGATE:
+            return self._forward([item], [teller])
+        return [self._send(MessageKind.PULL, Pull((item,)).encode(), [teller])]
+
+    def answer_version(self, asker: PeerId, other: Envelope) -> list[Action]:
+        """Show a member the header that this peer has got in place of another one, which that member has shown it."""
+        item = (other.kind, other.author, 0)
+        if other.kind is not MessageKind.AGGREGATE or item in self._broadcasts:
+            return []
+        return self._forward([item], [asker])
+
     def pull(self, item: Item, holders: Iterable[PeerId]) -> list[Action]:
         """Ask peers for a part, each once."""
         asked = tuple(h for h in holders if (h, item) not in self._carried.pulled and h != self._seats.me)
@@ -121,11 +136,15 @@ class Exchange:
         """
         late, very_late = patience.takes_late(now)
         if wanted is None:
-            items = [(_SILENT[fault], peer, 0) for peer, fault in missing.items() if very_late and fault in _SILENT]
-            return self.urge(now, items, everyone=True)
+            return self.urge_all(now, missing, None) if very_late else []
         broken = {author for _, author in self._carried.broken}
         actions = self.urge(now, [item for item in wanted if late or item[1] in broken], everyone=False)
         return actions + self.urge(now, wanted if very_late else [], everyone=True)
+
+    def urge_all(self, now: float, missing: Mapping[PeerId, Fault], wanted: Sequence[Item] | None) -> list[Action]:
+        """Ask all members at once for what a phase lacks; `wanted` as for `urge_for`."""
+        silent = [(_SILENT[fault], peer, 0) for peer, fault in missing.items() if fault in _SILENT]
+        return self.urge(now, silent if wanted is None else wanted, everyone=True)
 
     def _note_asked(self, item: Item, now: float) -> None:
         """Note when all were asked for an item, and in which phase: rows of a part that is aggregated already are asked
@@ -238,12 +257,17 @@ class Exchange:
         return actions
 
     def on_forward(self, envelope: Envelope) -> list[Envelope]:
-        """Return the messages that a member passes on and that this peer has asked for; raises Malformed."""
+        """Return the messages that a member passes on, and that this peer has asked for; and numbers that it has not
+        got, which a member shows to an owner before it accuses it; and another header of an aggregate. Raises
+        Malformed."""
         found = []
         for data in envelope.read(Forward).envelopes:
             heading = Heading.read(data)
             item = (heading.kind, heading.author, 0)
-            expected = item in self._broadcasts and (envelope.author, item) not in self._answered
+            told = item[:2] in self._said.signed
+            shown = told if heading.kind is MessageKind.AGGREGATE else heading.kind is MessageKind.SCALARS and not told
+            asked = item in self._broadcasts or shown
+            expected = asked and (envelope.author, item) not in self._answered
             if not expected or heading.author == self._seats.me or heading.size > self._seats.caps.body[item[0]]:
                 continue
             self._answered.add((envelope.author, item))

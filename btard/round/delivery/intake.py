@@ -14,6 +14,9 @@ TIMELESS = frozenset({MessageKind.ASK, MessageKind.CERTIFICATE, MessageKind.LEAV
 _CARRIERS = frozenset({MessageKind.CERTIFICATE, MessageKind.PULL, MessageKind.FORWARD, MessageKind.RELAY})
 """Kinds of which nothing more is read once their author has said in one of them what no honest peer says."""
 
+_MOST_RELAYS = 8
+"""Messages of an agreement about the next attempt that wait of each member."""
+
 
 class Intake:
     """What one attempt hears of each member: no more than an honest one has to say."""
@@ -22,7 +25,7 @@ class Intake:
         self._heard: Counter[tuple[MessageKind, PeerId]] = Counter()
         self._muted: set[PeerId] = set()
         self._forgers: set[PeerId] = set()
-        self._future: dict[tuple[MessageKind, PeerId], Envelope] = {}
+        self._future: dict[tuple[MessageKind, PeerId], list[Envelope]] = {}
         self._future_bytes: Counter[PeerId] = Counter()
 
     def wants(self, attempt: Attempt, heading: Heading | Envelope) -> bool:
@@ -34,22 +37,27 @@ class Intake:
             return False
         if heading.attempt == seats.number and kind in BROADCASTS and (kind, author) not in attempt.said.signed:
             return True
-        if kind not in TIMELESS and heading.attempt != seats.number:
+        if kind not in TIMELESS and heading.attempt > seats.number:
             return heading.attempt == seats.number + 1 and self._has_room(attempt, heading)
+        if kind not in TIMELESS and heading.attempt < seats.number and kind is not MessageKind.RELAY:
+            return False  # only what others still ask for about an attempt that has been settled is of use
         if (kind is MessageKind.ASK and not heading.size) or (kind in _CARRIERS and author in self._muted):
             return False
         self._heard[kind, author] += 1
         return self._heard[kind, author] <= seats.caps.count[kind]
 
     def _has_room(self, attempt: Attempt, heading: Heading | Envelope) -> bool:
-        """Whether a message may wait for the next attempt: one of a kind, and not too much of one author."""
+        """Whether a message may wait for the next attempt: one of a kind, or a few where an agreement goes on, and not
+        too much of one author."""
         kept = self._future_bytes[heading.author] + heading.size
-        return (heading.kind, heading.author) not in self._future and kept <= 2 * attempt.seats.caps.carrier
+        most = _MOST_RELAYS if heading.kind is MessageKind.RELAY else 1
+        waiting = len(self._future.get((heading.kind, heading.author), ()))
+        return waiting < most and kept <= 2 * attempt.seats.caps.carrier
 
     def keep(self, envelope: Envelope) -> None:
         """Let a message wait for the next attempt."""
-        if self._future.setdefault((envelope.kind, envelope.author), envelope) is envelope:
-            self._future_bytes[envelope.author] += envelope.size
+        self._future.setdefault((envelope.kind, envelope.author), []).append(envelope)
+        self._future_bytes[envelope.author] += envelope.size
 
     def mute(self, envelope: Envelope) -> None:
         """Its author has carried what it cannot have verified: read nothing more that it carries in this attempt."""
@@ -66,7 +74,7 @@ class Intake:
 
     def next_attempt(self) -> list[Envelope]:
         """Begin to listen to the next attempt, and return what has come of it by now."""
-        waiting = list(self._future.values())
+        waiting = [envelope for kept in self._future.values() for envelope in kept]
         for state in (self._heard, self._muted, self._forgers, self._future, self._future_bytes):
             state.clear()
         return waiting

@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from btard.identity import MessageKind, PeerId
-from btard.round.actions import Action, Send
+from btard.identity import Envelope, MessageKind, PeerId
+from btard.round.actions import Action
 from btard.round.aggregates import aggregate_limits
 from btard.round.attempt.attempt import Attempt
 from btard.round.context import StepContext
 from btard.round.delivery.exchange import Exchange
+from btard.round.failure.stories import differing
+from btard.round.failure.told import fitting
 from btard.round.messages.accusations import Ballot, Charge, ChargeKind, Opinion, Vote
-from btard.round.messages.bodies import Item
+from btard.round.messages.bodies import Item, Phase
 from btard.round.phases.check import inspection
 from btard.round.phases.collection import Collection
 from btard.round.phases.measure import column_excess, row_excess
@@ -20,9 +22,18 @@ from btard.round.work.examination import UNKNOWN, Finding, opinion_on
 from btard.round.work.rows import Inspected
 from btard.verification.thresholds import LENGTH, SCALARS, SUM
 
+_SEEN_LATER = frozenset(ChargeKind) - {ChargeKind.WRONG_SUM, ChargeKind.GRADIENT, ChargeKind.WITHHELD}
+"""What an accuser may have gone on to see; a sum is seen in MEASURE, and the step before is over."""
+
 
 class Court:
-    """This peer's part in judging the charges of one failed attempt."""
+    """This peer's part in judging the charges of one failed attempt.
+
+    Attributes:
+        charges: by accuser.
+        followed: whether this judge has come as far in the attempt as the accusers were: what it has not seen by then,
+            it cannot see.
+    """
 
     def __init__(
         self,
@@ -30,7 +41,16 @@ class Court:
         attempt: Attempt,
         exchange: Exchange,
         charges: Mapping[PeerId, Charge],
+        phases: Mapping[PeerId, Phase],
+        lists: Mapping[PeerId, bytes],
     ) -> None:
+        """Begin to judge.
+
+        Args:
+            charges: by accuser.
+            phases: how far each accuser was.
+            lists: what members were told, by those that say so.
+        """
         self._context = context
         self._attempt = attempt
         self._seats = attempt.seats
@@ -39,9 +59,14 @@ class Court:
         self._results = attempt.results
         self._exchange = exchange
         self.charges = charges
+        self._phases = phases
+        self._lists = lists
+        self._versions: dict[tuple[MessageKind, PeerId], PeerId] = {}
+        self.followed = all(charge.kind.about_last_step for charge in charges.values())
         self._opinions: dict[PeerId, Opinion] = {}
         self._accomplices: dict[PeerId, tuple[PeerId, ...]] = {}
         self._looking: set[Item] = set()
+        self._collecting: set[int] = set()
         self._collection = Collection(attempt, exchange)
         self.urges_at = math.inf
 
@@ -56,10 +81,10 @@ class Court:
                     actions += self._exchange.pull(item, [accuser])
             elif charge.kind.about_last_step:
                 targets.add(charge.accused)
-            elif self._must_aggregate(charge):
-                actions += self._collect(now, accuser, charge)
-            else:
-                self._opinions[accuser] = self._arithmetic(charge)
+        for teller, told in self._lists.items():
+            for kind, author in differing(self._attempt, told) if teller != self._seats.me else ():
+                self._versions[kind, author] = teller
+                actions += self._exchange.pull_version((kind, author, 0), teller)
         if self._context.previous is None:
             self._settle_unknown(targets)
         else:
@@ -90,24 +115,59 @@ class Court:
         computing = any(charge.kind.about_last_step for charge in self.charges.values())
         collecting = any(self._is_about_rows(charge) for charge in self.charges.values())
         looking = self._seats.check_seconds if collecting else rules.scatter_seconds
+        looking = max(looking, 2 * rules.delay_bound_seconds)
         return max(rules.commit_seconds, looking) if computing else looking
 
     def advance(self, now: float) -> list[Action]:
         """Look at rows that have come, and ask all members for those that are late: somebody holds them."""
-        actions = self._collection.advance()
+        actions: list[Action] = []
+        for accuser, charge in self.charges.items():
+            if charge.part not in self._collecting and self._must_aggregate(charge):
+                self._collecting.add(charge.part)
+                actions += self._collect(now, accuser, charge)
+        actions += self._collection.advance()
         if now >= self.urges_at:
             self.urges_at = math.inf
             actions += self._exchange.urge(now, self._collection.wanted(), everyone=True)
         for accuser, charge in self.charges.items():
             item = (MessageKind.PART, charge.accused, charge.part)
-            if not charge.kind.needs_exhibit or accuser in self._opinions or item in self._looking:
+            if accuser in self._opinions or item in self._looking:
                 continue
-            if charge.accused == self._seats.me and charge.kind is not ChargeKind.FALSE_SCALARS:
+            if not charge.kind.needs_exhibit:
+                self._calculate(accuser, charge)
+            elif charge.kind is ChargeKind.FALSE_SCALARS and not self._has_scalars(charge.accused):
+                continue
+            elif charge.accused == self._seats.me and charge.kind is not ChargeKind.FALSE_SCALARS:
                 self._opinions[accuser] = Opinion.INNOCENT
             elif self._carried.holds(item) is not None:
                 self._looking.add(item)
                 actions.append(inspection(self._attempt, charge.accused, charge.part))
         return actions
+
+    def _calculate(self, accuser: PeerId, charge: Charge) -> None:
+        """Judge what arithmetic on this attempt decides, once the numbers are there."""
+        if charge.kind.about_last_step:
+            return
+        if self._is_known(charge) or (self.followed and not self._is_about_rows(charge)):
+            self._opinions[accuser] = self._arithmetic(charge)
+
+    def _is_known(self, charge: Charge) -> bool:
+        results, part = self._results, charge.part
+        if self._seats.owners[part] != charge.accused:
+            return True
+        if charge.kind is ChargeKind.WRONG_AGGREGATE:
+            return part in results.excess
+        return bool(results.aggregate_norms) and all(map(self._has_scalars, self._seats.workers))
+
+    def _has_scalars(self, peer: PeerId) -> bool:
+        return bool(self._results.randomness) and peer in self._said.scalars
+
+    @property
+    def furthest(self) -> Phase:
+        """How far in the attempt a judge has to be to see what the accusers have seen."""
+        seen = [self._phases[a] for a, charge in self.charges.items() if charge.kind in _SEEN_LATER]
+        sums = any(charge.kind is ChargeKind.WRONG_SUM for charge in self.charges.values())
+        return min(Phase.CHECK, max([Phase.MEASURE if sums else Phase.COMMIT, *seen]))
 
     def inspected(self, author: PeerId, part: int, row: Inspected) -> None:
         """A row has been measured."""
@@ -150,32 +210,40 @@ class Court:
             return Opinion.INNOCENT
         if charge.kind is ChargeKind.WRONG_AGGREGATE:
             limits = aggregate_limits(self._seats.rules.aggregation)
-            return opinion_on(limits, results.excess[part]) if part in results.excess else Opinion.UNSURE
+            if part in results.excess:
+                return opinion_on(limits, results.excess[part])
+            # A judge that has come as far knows that nobody had to collect this part: no honest peer accuses of it.
+            return Opinion.INNOCENT if self.followed and self._seats.equation is not None else Opinion.UNSURE
         if not results.aggregate_norms or any(peer not in self._said.scalars for peer in self._seats.workers):
             return Opinion.UNSURE
         return opinion_on(SUM, column_excess(attempt, part))
 
     @property
     def decided(self) -> bool:
-        """Whether everything has been looked at."""
-        return len(self._opinions) == len(self.charges)
+        """Whether everything has been looked at, and every other version of what this peer was told has been shown."""
+        known = self._said.contradictions
+        return len(self._opinions) == len(self.charges) and all(author in known for _, author in self._versions)
 
-    def vote(self, *, misled: bool = False) -> list[Action]:
-        """Sign and send what has been found; what has not is left undecided.
+    def vote(self, *, misled: bool = False) -> Envelope:
+        """Sign what has been found; what has not is left undecided.
 
         So is all about this attempt when peers have computed on different numbers (`misled`): a vote is proof to people
         who hear of nothing else.
         """
         seats, context = self._seats, self._context
-        ballots = []
+        ballots, unlike = [], set(self._versions.values())
         for accuser, charge in sorted(self.charges.items()):
             opinion = self._opinions.get(accuser, Opinion.UNSURE)
-            if misled and not charge.kind.about_last_step:
+            if (misled or accuser in unlike) and not charge.kind.about_last_step:
                 opinion = Opinion.UNSURE
             opinion = context.behaviour.opinion(context.number, charge, opinion)
             accomplices = self._accomplices.get(accuser, ()) if opinion is Opinion.GUILTY else ()
             ballots.append(Ballot(accuser, charge, opinion, accomplices))
-        vote = Vote(seats.attempt_id, tuple(ballots))
+        own = (self._said.signed[place] for place in self._versions if place[1] not in self._said.contradictions)
+        shown = (*self._said.contradicting, *own)
+        alike = tuple(sorted(self._lists.keys() - unlike))
+        attached = fitting(self._attempt, shown, seats.caps.body[MessageKind.VOTE] // 2)
+        vote = Vote(seats.attempt_id, tuple(ballots), attached, alike)
         envelope = context.sign(seats.number, MessageKind.VOTE, vote.encode())
         self._said.note(envelope)
-        return [Send(seats.others, envelope.encode())]
+        return envelope

@@ -13,12 +13,32 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from btard.identity import Envelope, MessageKind, PeerId
 from btard.round.attempt.attempt import Attempt
+from btard.round.attempt.seats import Seats
+from btard.round.failure.stories import state_of
 from btard.round.messages.accusations import Fault, Report
 from btard.round.messages.bodies import Commit, Digest
 from btard.vocabulary import Eliminate
 
-SIGNED_FAULTS = frozenset({Fault.OTHER_DIGEST, Fault.OTHER_STATE})
+SIGNED_FAULTS = frozenset({Fault.OTHER_DIGEST, Fault.OTHER_STATE, Fault.OTHER_VIEW})
 """Faults that two signed messages show: a peer that complains of them attaches what it has been told."""
+
+
+def _missed(
+    seats: Seats, edges: Iterable[tuple[PeerId, PeerId, Fault]], reports: Mapping[PeerId, Report]
+) -> Counter[PeerId]:
+    """Return of how many voters each peer was late, or has sent nothing at all."""
+    late = {(author, peer) for author, report in reports.items() for peer in report.late}
+    late |= {(accuser, accused) for accuser, accused, _ in edges}
+    return Counter(accused for accuser, accused in late if accuser in seats.voters and accuser != accused)
+
+
+def outvoted(seats: Seats, reports: Mapping[PeerId, Report]) -> set[PeerId]:
+    """Return the peers that are out whatever else is said: most voters miss something of them, or got it late."""
+    missed = [(author, accused, fault) for author, report in reports.items() for accused, fault in report.complaints]
+    edges = [edge for edge in missed if edge[2] not in SIGNED_FAULTS]
+    mutual = seats.rules.verification.eliminate is Eliminate.MUTUAL
+    count = _missed(seats, edges, {} if mutual else reports)
+    return {accused for accused, number in count.items() if seats.is_majority(number)}
 
 
 class Disputes:
@@ -47,16 +67,10 @@ class Disputes:
         self.suspended: dict[PeerId, str] = {}
         self.pairs: list[tuple[PeerId, PeerId]] = []
 
-    def decide(self, *, blame_views: bool, proven: bool) -> None:
-        """Decide.
-
-        Args:
-            blame_views: whether another view of the membership is a fault: see `Heard.reconsider`.
-            proven: somebody is proven to have told different things to different peers, which explains that digests
-                differ.
-        """
-        ignored = {Fault.OTHER_VIEW: not blame_views, Fault.OTHER_DIGEST: proven}
-        edges = [edge for edge in self._complaints() if not ignored.get(edge[2])]
+    def decide(self, *, proven: bool) -> None:
+        """Decide; `proven` says that somebody is known to have told different things to different peers, which explains
+        that digests differ."""
+        edges = [edge for edge in self._complaints() if not (proven and edge[2] is Fault.OTHER_DIGEST)]
         self._outvote(edges)
         self._compare(edges)
         for accuser, accused, fault in edges:
@@ -78,15 +92,11 @@ class Disputes:
 
     def _outvote(self, edges: Iterable[tuple[PeerId, PeerId, Fault]]) -> None:
         """Suspend peers of which most voters miss something or, but in the paper's mode, got it late."""
-        voters = self._seats.voters
         edges = list(edges)
-        late = {(author, peer) for author, report in self._reports.items() for peer in report.late if not self._mutual}
-        late |= {(accuser, accused) for accuser, accused, _ in edges}
-        count = Counter(accused for accuser, accused in late if accuser in voters and accuser != accused)
-        for accused, number in count.items():
+        for accused, number in _missed(self._seats, edges, {} if self._mutual else self._reports).items():
             if accused in self._alive and self._seats.is_majority(number):
                 fault = next((_words(fault) for _, peer, fault in edges if peer == accused), "late")
-                self.suspended[accused] = f"{fault}, say {number} of {len(voters)}"
+                self.suspended[accused] = f"{fault}, say {number} of {len(self._seats.voters)}"
 
     def _compare(self, edges: Iterable[tuple[PeerId, PeerId, Fault]]) -> None:
         """Suspend whose signed state, or digest, is not that of most, where somebody complains of it."""
@@ -102,17 +112,20 @@ class Disputes:
                     self.suspended.setdefault(peer, f"{_words(fault)} than that of {count}")
 
     def _signed_values(self, fault: Fault) -> dict[PeerId, bytes]:
-        """Return the digest of the state, or of everything, that members have signed, as far as reports show it."""
+        """Return where members stand, or what they have signed of everything: by their own word and, of those that
+        somebody complains of, by what they have signed."""
         kind = MessageKind.DIGEST if fault is Fault.OTHER_DIGEST else MessageKind.COMMIT
         envelopes = {e for attached in self._attached.values() for e in attached if e.kind is kind}
         said: dict[PeerId, bytes] = {}
         for envelope in sorted(envelopes, key=lambda e: e.body):
             if self._said.malformation(envelope) is not None:
                 continue
-            digest = kind is MessageKind.DIGEST
-            value = envelope.body if digest else Commit.decode(envelope.body).parameters
-            if not digest or Digest.decode(value).attempt_id == self._seats.attempt_id:
-                said.setdefault(envelope.author, value)
+            if kind is MessageKind.COMMIT:
+                said.setdefault(envelope.author, state_of(Commit.decode(envelope.body)))
+            elif Digest.decode(envelope.body).attempt_id == self._seats.attempt_id:
+                said.setdefault(envelope.author, envelope.body)
+        if kind is MessageKind.COMMIT:
+            said = {author: report.state for author, report in self._reports.items() if report.state} | said
         return said
 
     def _pair(self, accuser: PeerId, accused: PeerId, fault: Fault) -> None:

@@ -1,13 +1,11 @@
 """What follows from reports and votes: bans, suspensions, the members that go on.
 
-`resolve` is a pure function of the reports and votes, so peers that hold the same ones decide alike. Both are relayed
-once, so within the bound on delay whatever one honest peer got in time, all get. See docs/protocol.md for why a step
-can end in two ways only if half of the roster lies.
+`resolve` is a pure function of the reports and votes that the members have agreed on, so all decide alike.
 """
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -15,10 +13,12 @@ from btard.identity import Envelope, MessageKind, PeerId
 from btard.round.attempt.attempt import Attempt
 from btard.round.evidence.evidence import Offence
 from btard.round.failure.disputes import Disputes
+from btard.round.failure.stories import told_otherwise
 from btard.round.messages.accusations import Charge, ChargeKind, Opinion, Report, Vote
 from btard.round.messages.attachments import ECHOED
 from btard.round.messages.bodies import Commit, Leave, LeaveReason, PartHeader, Phase, contradict
 from btard.round.phases.reveal import is_false_reveal
+from btard.vocabulary import Validation
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,6 @@ class Testimony:
         attached: the signed messages of this attempt that each author's report carries, contradicting reports included.
         charges: those that the court has heard, by accuser.
         votes: one a voter, decoded and signed.
-        blame_views: whether another view of the membership is a fault: it is, once views have been brought together
-            more often than liars could split them.
     """
 
     reports: Mapping[PeerId, Report]
@@ -71,7 +69,6 @@ class Testimony:
     attached: Mapping[PeerId, Sequence[Envelope]]
     charges: Mapping[PeerId, Charge] = field(default_factory=dict)
     votes: Mapping[PeerId, tuple[Envelope, Vote]] = field(default_factory=dict)
-    blame_views: bool = False
 
 
 def resolve(attempt: Attempt, testimony: Testimony) -> Resolution:
@@ -87,44 +84,42 @@ def resolve(attempt: Attempt, testimony: Testimony) -> Resolution:
     reports, attached, voters = testimony.reports, testimony.attached, seats.voters
     proven = convict(attempt, (envelope for envelopes in attached.values() for envelope in envelopes))
     misled = tells_two_stories(attached)
+    unlike = _told_otherwise(attempt, testimony)
     judged = [
         ban
         for ban in _judgements(attempt, testimony)
-        if not misled or (ban.charge is not None and ban.charge.kind.about_last_step)
+        if (ban.charge is not None and ban.charge.kind.about_last_step) or not (misled or ban.accuser in unlike)
     ]
     bans = {ban.peer: ban for ban in [*judged, *proven]}
-    left = _leavers(envelope for envelopes in attached.values() for envelope in envelopes)
+    left = leavers(envelope for envelopes in attached.values() for envelope in envelopes)
     suspended: dict[PeerId, str] = {}
-    known = Counter(peer for author, report in reports.items() if author in voters for peer in report.members)
-    counted = sum(author in voters for author in reports)
 
     def remaining() -> list[PeerId]:
         return [peer for peer in seats.members if not (peer in bans or peer in left or peer in suspended)]
 
     for peer in remaining():
-        report = reports.get(peer)
-        if report is None:
-            suspended[peer] = "did not answer"
-        elif 2 * known[peer] <= counted:
-            suspended[peer] = "most members did not count it in"
-        elif not report.reaction and not gives_reason(
-            attempt, peer, report, testimony.charges, proves=is_proof(attempt, attached.get(peer, ()))
-        ):
-            suspended[peer] = "gave up without a reason"
-        elif peer in testimony.charges and not misled and _unproven(attempt, testimony, peer):
-            suspended[peer] = "could not prove its accusation"
+        why = _own_fault(attempt, testimony, peer, misled=misled or peer in unlike)
+        if why is not None:
+            suspended[peer] = why
 
+    for peer, authors in unlike.items():
+        # Where most were told the same as the accuser, its list is true, and the other version a liar's.
+        for blamed in authors if _is_believed(attempt, testimony, peer) else {peer}:
+            if blamed in remaining() and authors.isdisjoint(bans):
+                suspended[blamed] = "stands behind another version of what it was told, or told"
     for accuser, charge in testimony.charges.items():
         guilty = seats.is_majority(len(_votes(attempt, testimony, accuser, Opinion.GUILTY)))
-        silent = _had_no_say(attempt, testimony, charge) and charge.accused not in testimony.charges
+        own = testimony.charges.get(charge.accused)
+        excused = own is not None and (own.kind, own.part) == (ChargeKind.FALSE_SCALARS, charge.part)
+        silent = _had_no_say(attempt, testimony, charge) and not excused
         if guilty and silent and not misled and charge.accused in remaining():
             suspended[charge.accused] = "the products around its aggregate do not add up, and it has not said why"
     for peer in remaining():
         if _withholds(attempt, testimony, peer):
-            suspended[peer] = "did not show the momentum that its vector was built on"
+            suspended[peer] = "did not show what its vector was built on, or the vector"
 
     disputes = Disputes(attempt, testimony.reports, attached, set(remaining()))
-    disputes.decide(blame_views=testimony.blame_views, proven=bool(bans))
+    disputes.decide(proven=bool(bans))
     suspended |= disputes.suspended
     for accuser, accused in disputes.pairs:
         pair = tuple(testimony.signed[peer] for peer in (accuser, accused) if peer in testimony.signed)
@@ -139,6 +134,21 @@ def resolve(attempt: Attempt, testimony: Testimony) -> Resolution:
         redraw=seats.is_majority(sum(reports[peer].phase >= Phase.REVEAL for peer in voters & reports.keys())),
         judged=frozenset() if misled else frozenset(testimony.charges.items()),
     )
+
+
+def _own_fault(attempt: Attempt, testimony: Testimony, peer: PeerId, *, misled: bool) -> str | None:
+    """Return why a peer is out by what it has done in this failure, or left undone."""
+    report, attached = testimony.reports.get(peer), testimony.attached.get(peer, ())
+    if report is None:
+        return "did not answer"
+    proves = is_proof(attempt, attached)
+    if not report.reaction and not gives_reason(attempt, peer, report, testimony.charges, proves=proves):
+        return "gave up without a reason"
+    if testimony.charges and peer in attempt.seats.voters and peer not in testimony.votes:
+        return "did not judge"
+    if peer in testimony.charges and _falls(attempt, testimony, peer, misled=misled):
+        return "convinced too few of its accusation"
+    return None
 
 
 def tells_two_stories(attached: Mapping[PeerId, Sequence[Envelope]]) -> bool:
@@ -161,10 +171,11 @@ def gives_reason(
 
 def is_proof(attempt: Attempt, attached: Sequence[Envelope]) -> bool:
     """Whether messages that a report attaches convict somebody, or say goodbye."""
-    return bool(_leavers(attached)) or bool(convict(attempt, attached))
+    return bool(leavers(attached)) or bool(convict(attempt, attached))
 
 
-def _leavers(envelopes: Iterable[Envelope]) -> set[PeerId]:
+def leavers(envelopes: Iterable[Envelope]) -> set[PeerId]:
+    """Return the authors of goodbyes."""
     return {envelope.author for envelope in envelopes if envelope.kind is MessageKind.LEAVE}
 
 
@@ -184,7 +195,7 @@ def admissible(
             continue
         if charge.kind.about_last_step and charge.part:
             continue  # one charge has one form, so that it is heard once
-        momentum = seats.rules.verification.momentum > 0
+        momentum = seats.rules.verification.momentum > 0 or seats.rules.verification.validation is Validation.TOLERANT
         drawn = seats.roster.validators.get(author) == charge.accused
         if charge.kind is ChargeKind.WITHHELD and not (momentum and drawn):
             continue
@@ -253,6 +264,21 @@ def _excuses(vote: Vote, charge: Charge) -> bool:
     )
 
 
+def _told_otherwise(attempt: Attempt, testimony: Testimony) -> dict[PeerId, set[PeerId]]:
+    """Return the members that say that they were told something of which another version has been shown, and whose
+    messages those are."""
+    shown = [envelope for envelopes in testimony.attached.values() for envelope in envelopes]
+    lists = {author: report.told for author, report in testimony.reports.items() if report.told}
+    found = {author: told_otherwise(attempt, told, shown) for author, told in lists.items()}
+    return {author: authors for author, authors in found.items() if authors}
+
+
+def _is_believed(attempt: Attempt, testimony: Testimony, accuser: PeerId) -> bool:
+    """Whether most voters were told what an accuser says that it was told."""
+    alike = (voter for voter, (_, vote) in testimony.votes.items() if accuser in vote.alike)
+    return attempt.seats.is_majority(len(attempt.seats.voters.intersection(alike)))
+
+
 def _condemning(
     attempt: Attempt, testimony: Testimony, accuser: PeerId, offence: Offence, accused: PeerId
 ) -> list[Envelope]:
@@ -287,15 +313,13 @@ def vouches(report: Report, members: tuple[PeerId, ...]) -> bool:
     return report.phase > Phase.MEASURE and report.members == members
 
 
-def _unproven(attempt: Attempt, testimony: Testimony, accuser: PeerId) -> bool:
-    """Whether an accuser that had to show rows has convinced no majority either way: one, or all those of a part that
-    it has aggregated once more."""
-    kind = testimony.charges[accuser].kind
-    audited = kind is ChargeKind.WRONG_AGGREGATE and attempt.seats.equation is None
-    if not kind.needs_exhibit and not audited:
+def _falls(attempt: Attempt, testimony: Testimony, accuser: PeerId, *, misled: bool) -> bool:
+    """Whether an accusation is one that an honest peer does not raise: that would convince all honest judges, which are
+    a majority. That something is withheld is the exception, as others may have been shown it."""
+    charge = testimony.charges[accuser]
+    if charge.kind is ChargeKind.WITHHELD or (misled and not charge.kind.about_last_step):
         return False
-    decided = (Opinion.GUILTY, Opinion.INNOCENT)
-    return not any(attempt.seats.is_majority(len(_votes(attempt, testimony, accuser, opinion))) for opinion in decided)
+    return not attempt.seats.is_majority(len(_votes(attempt, testimony, accuser, Opinion.GUILTY)))
 
 
 def _withholds(attempt: Attempt, testimony: Testimony, peer: PeerId) -> bool:

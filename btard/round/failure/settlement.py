@@ -1,22 +1,29 @@
-"""A failed attempt on its way to a resolution: reports, relays, the court if somebody accuses, votes, resolve."""
+"""A failed attempt on its way to an outcome: agreement on reports, a court if somebody accuses, agreement on votes."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from enum import Enum, auto
 
+from btard.agreement.machine import Agreement, Out, Settled
+from btard.agreement.messages import Package, Signatures, Statement
+from btard.agreement.terms import Terms
+from btard.agreement.wire import pack, unpack
+from btard.hashing import tagged_digest
 from btard.identity import Envelope, MessageKind, PeerId
 from btard.round.actions import Action, Send
 from btard.round.attempt.attempt import Attempt
 from btard.round.context import StepContext
 from btard.round.delivery.exchange import Exchange
 from btard.round.failure.court import Court
-from btard.round.failure.heard import Heard
-from btard.round.failure.resolve import Resolution, tells_two_stories
-from btard.round.failure.told import fitting
-from btard.round.messages.accusations import Charge, Fault, Report
-from btard.round.messages.attachments import relays
-from btard.round.messages.bodies import Forward, Phase
+from btard.round.failure.disputes import outvoted
+from btard.round.failure.heard import Heard, signed_in
+from btard.round.failure.resolve import Resolution, Testimony, admissible, convict, leavers, resolve, tells_two_stories
+from btard.round.failure.stories import state_of, told_by_all
+from btard.round.failure.told import Told, finishes, fitting, told_in
+from btard.round.messages.accusations import Charge, Fault, Relay, Report, Vote
+from btard.round.messages.bodies import Phase
 
 
 class SettlementStage(Enum):
@@ -25,28 +32,24 @@ class SettlementStage(Enum):
     COLLECTING = auto()
     """The attempt goes on; what others say of it is kept."""
     REPORTS = auto()
-    """The attempt is given up and reported; the reports of the others are awaited."""
-    RELAYS = auto()
-    """Everybody relays the reports that it holds."""
+    """The attempt is given up and reported; the members agree on what each has reported."""
     COURT = auto()
     """Somebody is accused, and this peer looks at what there is to see."""
     VOTES = auto()
-    """This peer has voted; the votes of the others are awaited."""
-    VOTE_RELAYS = auto()
-    """Everybody relays the votes that it holds."""
+    """This peer has voted; the members agree on the votes."""
     RESOLVED = auto()
-    """All that can be expected is here."""
+    """All is agreed on."""
 
 
 class Settlement:
-    """One peer's part in settling one attempt. It collects from the attempt's beginning, and acts once `freeze` is
+    """One peer's part in settling one attempt. It listens from the attempt's beginning, and acts once `freeze` is
     called.
 
     Attributes:
         stage: where it stands.
         heard: what has been said.
         court: this peer's part in the court, from the stage COURT on.
-        deadline: when the stage ends at the latest, in seconds of the driver's clock.
+        finished: once resolved, the signed digests under which the attempt is finished after all; else nothing.
     """
 
     def __init__(
@@ -55,22 +58,53 @@ class Settlement:
         attempt: Attempt,
         exchange: Exchange,
         judged: frozenset[tuple[PeerId, Charge]],
-        *,
-        earlier: Sequence[Envelope] = (),
-        left: Mapping[PeerId, Envelope] | None = None,
-        blame_views: bool = False,
+        left: dict[PeerId, Envelope],
     ) -> None:
-        """Begin to collect; `earlier` is what was said about the step's earlier failures."""
+        """Begin to listen.
+
+        Args:
+            judged: charges that need not be heard again.
+            left: goodbyes of members, by author.
+        """
         self._context = context
         self.attempt = attempt
         self._seats = attempt.seats
         self._exchange = exchange
-        self.heard = Heard(attempt, judged, earlier=earlier, left=left, blame_views=blame_views)
+        self._judged = judged
+        self.heard = Heard(attempt, judged, left)
         self.court: Court | None = None
         self.stage = SettlementStage.COLLECTING
-        self._passed_on = False
-        self._frozen_at = 0.0
-        self.deadline = 0.0
+        self.finished: tuple[Envelope, ...] = ()
+        self._resolution: Resolution | None = None
+        self._reports = self._agreement(votes=False, voters=self._seats.voters, settled=self._may_do_without)
+        self._votes: Agreement | None = None
+        self._early: list[tuple[PeerId, Package]] = []
+        self._told: dict[PeerId, Told] = {}
+        self._attached: dict[PeerId, tuple[Envelope, ...]] = {}
+        self._court_ends = 0.0
+
+    def _agreement(self, *, votes: bool, voters: frozenset[PeerId], settled: Settled) -> Agreement:
+        # Of all members, those without a report too: relays are read before it is known who has reported.
+        seats, members = self._seats, self._seats.members
+        terms = Terms(
+            tagged_digest("btard votes" if votes else "btard reports", seats.attempt_id),
+            members,
+            voters,
+            seats.rules.delay_bound_seconds,
+            frozenset(members) - voters if votes else frozenset(),
+        )
+        kind = MessageKind.VOTE if votes else MessageKind.REPORT
+        signatures = Signatures(
+            self._context.key.sign,
+            lambda peer, content, signature: peer.has_signed(content, signature),
+            lambda author, body: signed_in(self.attempt, kind, author, body),
+        )
+        return Agreement(terms, seats.me, signatures, settled)
+
+    @property
+    def forged(self) -> bool:
+        """Whether the last relay held what its author cannot have verified."""
+        return self._reports.forged or (self._votes is not None and self._votes.forged)
 
     @property
     def frozen(self) -> bool:
@@ -78,139 +112,218 @@ class Settlement:
         return self.stage is not SettlementStage.COLLECTING
 
     @property
+    def reasoned(self) -> bool:
+        """Whether others are known to have given the attempt up for a reason."""
+        return bool(self.heard.reasons) or self._reports.certified
+
+    @property
     def wakes_at(self) -> float:
-        """When something is to be done, whatever arrives: at the deadline, or when the court asks for what is late."""
-        court = self.court if self.stage is SettlementStage.COURT else None
-        return self.deadline if court is None else min(self.deadline, court.urges_at)
-
-    def extend_to(self, time: float) -> None:
-        """Let the stage last until a time, if it would end before."""
-        self.deadline = max(self.deadline, time)
-
-    def pass_on(self) -> list[Action]:
-        """Let all members know the first reason, while this peer goes on: one that knows of it does not complain, and
-        must not be the only one to know."""
-        seats = self._seats
-        if self._passed_on or not self.heard.reasoned:
-            return []
-        self._passed_on = True
-        body = Forward((min(self.heard.reasons(), key=lambda reason: reason.size).encode(),)).encode()
-        if len(body) > seats.caps.carrier:
-            return []
-        return [Send(seats.others, self._context.sign(seats.number, MessageKind.FORWARD, body).encode())]
+        """When something is to be done, whatever arrives."""
+        match self.stage:
+            case SettlementStage.COURT:
+                assert self.court is not None
+                return min(self._court_ends, self.court.urges_at)
+            case SettlementStage.VOTES:
+                assert self._votes is not None
+                return self._votes.deadline
+        return self._reports.deadline
 
     def freeze(
         self,
         now: float,
         phase: Phase,
         complaints: dict[PeerId, Fault],
-        proofs: list[Envelope],
+        shown: list[Envelope],
         charge: Charge | None,
         late: Collection[PeerId] = (),
     ) -> list[Action]:
-        """Give the attempt up and report why, and which peers were late."""
-        seats, rules, heard = self._seats, self._seats.rules, self.heard
-        self.stage, self._frozen_at = SettlementStage.REPORTS, now
-        heard.close()
-        own_reasons = bool(complaints or proofs or charge)
-        reaction = bool(heard.reporters) and not own_reasons
-        if reaction:
-            # A peer that has not heard of the reason must not blame those that stopped for it.
-            proofs = sorted(heard.reasons(), key=lambda reason: len(reason.body))[:1]
+        """Give the attempt up and report why, and which peers were late; `shown` is what the report attaches."""
+        seats, heard = self._seats, self.heard
+        reaction = bool(heard.reasons) and not (complaints or charge)
+        reasons = sorted(heard.reasons, key=lambda reason: len(reason.body))[:1]
         report = Report(
             phase=phase,
-            reaction=reaction,
+            reaction=reaction or self._reports.certified,
             members=seats.members,
             complaints=tuple(sorted(complaints.items())),
             charge=charge,
-            attached=fitting(self.attempt, [*heard.left.values(), *proofs]),
+            attached=fitting(self.attempt, [*heard.left.values(), *shown, *reasons]),
             late=tuple(sorted(late)),
+            state=state_of(commit) if (commit := self.attempt.said.commits.get(seats.me)) else b"",
+            told=told_by_all(self.attempt) if charge or Fault.OTHER_DIGEST in complaints.values() else b"",
         )
+        report = self._context.behaviour.report(self._context.number, report, self.attempt.view)
         envelope = self._context.sign(seats.number, MessageKind.REPORT, report.encode())
-        heard.add_own_report(envelope)
-        longest_phase = max(rules.commit_seconds, seats.check_seconds, rules.gather_seconds, rules.agree_seconds)
-        self.deadline = now + longest_phase + rules.delay_bound_seconds
-        return [Send(seats.others, envelope.encode())]
+        self.stage = SettlementStage.REPORTS
+        return self._send(self._reports.start(now, _statement(envelope)), votes=False)
+
+    def hear(self, now: float, envelope: Envelope) -> list[Action]:
+        """A member's REPORT, VOTE or RELAY of this attempt came, with its signature verified; raises Malformed."""
+        match envelope.kind:
+            case MessageKind.REPORT:
+                return self._hear_report(now, envelope)
+            case MessageKind.VOTE:
+                return self._hear_votes(now, envelope.author, Package((_statement(envelope),)))
+        return self._hear_relay(now, envelope)
+
+    def _hear_report(self, now: float, envelope: Envelope) -> list[Action]:
+        new = self.heard.add_report(envelope, learns=not self.frozen)
+        package = Package(tuple(_statement(one) for one in new or [envelope]))
+        return self._send(self._reports.hear(now, envelope.author, package), votes=False)
+
+    def _hear_relay(self, now: float, envelope: Envelope) -> list[Action]:
+        relay, seats = envelope.read(Relay), self._seats
+        package = unpack(relay.package, seats.members, limit=seats.caps.body[MessageKind.RELAY])
+        if relay.votes:
+            return self._hear_votes(now, envelope.author, package)
+        outs = self._reports.hear(now, envelope.author, package)
+        for one in package.statements:
+            if self._reports.holds(one.item):
+                self.heard.add_report(Envelope.decode(one.body), learns=not self.frozen)
+        return self._send(outs, votes=False)
+
+    def _hear_votes(self, now: float, sender: PeerId, package: Package) -> list[Action]:
+        if self._votes is None:
+            if self.stage is not SettlementStage.RESOLVED:
+                self._early.append((sender, package))
+            return []
+        return self._send(self._votes.hear(now, sender, package), votes=True)
+
+    def _send(self, outs: list[Out], *, votes: bool) -> list[Action]:
+        """Return the messages of an agreement as they travel: the own statement as it is signed, all else in relays."""
+        actions: list[Action] = []
+        for out in outs:
+            for package in self._portions(out.message):
+                own = next((one.body for one in package.statements if one.author == self._seats.me), None)
+                if own is not None and package == Package(package.statements[:1]):
+                    actions.append(Send(out.receivers, own))
+                    continue
+                body = Relay(votes, pack(package, self._seats.members)).encode()
+                envelope = self._context.sign(self._seats.number, MessageKind.RELAY, body)
+                actions.append(Send(out.receivers, envelope.encode()))
+        return actions
+
+    def _portions(self, package: Package) -> list[Package]:
+        """Cut a package so that each message holds no more statements than fit."""
+        most, portions, size = self._seats.caps.carrier, list[list[Statement]](), 0
+        for statement in package.statements:
+            length = len(statement.body) + 128
+            if not portions or size + length > most:
+                portions.append([])
+                size = 0
+            portions[-1].append(statement)
+            size += length
+        first = replace(package, statements=tuple(portions[0]) if portions else ())
+        return [first, *(Package(tuple(more), endorsements=package.endorsements) for more in portions[1:])]
+
+    def _may_do_without(self, statements: Mapping[PeerId, Statement]) -> bool:
+        """Whether all that have reported nothing have left, or are late for most voters: so they are out."""
+        told = self._read({author: Envelope.decode(one.body) for author, one in statements.items()})
+        gone = leavers(envelope for one in told.values() for envelope in one.attached)
+        out = outvoted(self._seats, {author: one.report for author, one in told.items()})
+        return self._seats.known - statements.keys() <= gone | out
+
+    def _read(self, envelopes: Mapping[PeerId, Envelope]) -> dict[PeerId, Told]:
+        """Return the reports that count: well-formed, and of this membership."""
+        read = {author: told_in(self.attempt, envelope) for author, envelope in sorted(envelopes.items())}
+        return {a: one for a, one in read.items() if one is not None and one.report.members == self._seats.members}
 
     def advance(self, now: float) -> list[Action]:
-        """Go on as far as what has arrived, or the deadline, allows."""
+        """Go on as far as what has arrived, or the time, allows."""
         actions: list[Action] = []
         while True:
             before = self.stage
             match before:
                 case SettlementStage.REPORTS:
-                    actions += self._await_reports(now)
-                case SettlementStage.RELAYS:
-                    actions += self._await_relays(now)
+                    if now >= self._reports.deadline:
+                        actions += self._send(self._reports.tick(now), votes=False)
+                    if self._reports.decision is not None:
+                        actions += self._hold_court(now)
                 case SettlementStage.COURT:
                     actions += self._sit(now)
                 case SettlementStage.VOTES:
-                    actions += self._await_votes(now)
-                case SettlementStage.VOTE_RELAYS:
-                    if now >= self.deadline or not self.heard.awaited_relays(votes=True):
-                        self.stage = SettlementStage.RESOLVED
+                    assert self._votes is not None
+                    if now >= self._votes.deadline:
+                        actions += self._send(self._votes.tick(now), votes=True)
+                    if self._votes.decision is not None:
+                        self._resolve()
                 case SettlementStage.COLLECTING | SettlementStage.RESOLVED:
                     pass
             if self.stage is before:
                 return actions
 
-    def _await_reports(self, now: float) -> list[Action]:
-        """Relay the reports once all are here that can be expected."""
-        heard, delay_bound = self.heard, self._seats.rules.delay_bound_seconds
-        apart = heard.views_differ and not heard.blame_views
-        if apart:
-            # Members in another view may have stopped, and those that wait must not fall behind those that do not.
-            self.deadline = min(self.deadline, self._frozen_at + 2 * delay_bound)
-        if now < self.deadline and heard.awaited_reports():
-            return []
-        self.stage = SettlementStage.RELAYS
-        actions = self._relay(now, votes=False)
-        if apart:
-            # Others may wait that long for reports of members that only they count in.
-            self.extend_to(self._frozen_at + 4 * delay_bound)
-        return actions
-
-    def _await_relays(self, now: float) -> list[Action]:
-        """Open the court over what has been relayed, if there is anything for it to hear."""
-        if now < self.deadline and self.heard.awaited_relays(votes=False):
-            return []
-        charges = self.heard.charges()
-        self.court = Court(self._context, self.attempt, self._exchange, charges)
-        if not charges:
-            self.stage = SettlementStage.RESOLVED
+    def _hold_court(self, now: float) -> list[Action]:
+        """Read what has been agreed on, and open the court if there is anything for it to hear."""
+        said = {author: [Envelope.decode(s.body) for s in of] for author, of in self._reports.decided.items()}
+        self._told = self._read({author: of[0] for author, of in said.items() if len(of) == 1})
+        self._attached = {author: one.attached for author, one in self._told.items()}
+        for author, of in said.items():
+            if author not in self._told:
+                self._attached[author] = tuple(of)  # two reports, or one that is malformed, convict
+        reports = {author: one.report for author, one in self._told.items()}
+        proven = convict(self.attempt, (e for attached in self._attached.values() for e in attached))
+        out = outvoted(self._seats, reports) | {ban.peer for ban in proven}
+        self.finished = finishes(self.attempt, self._told.values(), out)
+        charges = {} if self.finished else admissible(self.attempt, reports, self._judged)
+        lists = {} if self.finished else {author: report.told for author, report in reports.items() if report.told}
+        if not (charges or lists) or self._seats.me not in self._told:
+            self._resolve()
             return []
         self.stage = SettlementStage.COURT
-        self.deadline = now + self.court.seconds()
-        return self.court.open(now)
+        phases = {author: reports[author].phase for author in charges}
+        self.court = Court(self._context, self.attempt, self._exchange, charges, phases, lists)
+        self._court_ends = now + self.court.seconds()
+        voters = self._seats.voters & self._told.keys()
+        self._votes = self._agreement(votes=True, voters=voters, settled=lambda statements: False)
+        actions = self.court.open(now)
+        for sender, package in self._early:
+            actions += self._hear_votes(now, sender, package)
+        self._early.clear()
+        return actions
 
     def _sit(self, now: float) -> list[Action]:
         """Look at what has come, and vote once there is nothing more to see."""
-        assert self.court is not None
+        assert self.court is not None and self._votes is not None
         actions = self.court.advance(now)
-        if now < self.deadline and not self.court.decided:
+        if now < self._court_ends and not self.court.decided:
             return actions
         self.stage = SettlementStage.VOTES
-        actions += self.court.vote(misled=tells_two_stories(self.heard.attached()))
-        self.heard.add_own_vote(self.attempt.said.signed[MessageKind.VOTE, self._seats.me])
-        self.deadline = now + self.court.seconds() + self._seats.rules.delay_bound_seconds
-        return actions
+        own, said = None, self.attempt.said
+        if self._seats.me in self._seats.voters:
+            misled = tells_two_stories({**self._attached, self._seats.me: said.contradicting})
+            own = _statement(self.court.vote(misled=misled))
+        return actions + self._send(self._votes.start(now, own, self._court_ends), votes=True)
 
-    def _await_votes(self, now: float) -> list[Action]:
-        """Relay the votes once all are here that can be expected."""
-        if now < self.deadline and self.heard.awaited_votes():
-            return []
-        self.stage = SettlementStage.VOTE_RELAYS
-        return self._relay(now, votes=True)
+    def _resolve(self) -> None:
+        self.stage = SettlementStage.RESOLVED
+        votes: dict[PeerId, tuple[Envelope, Vote]] = {}
+        shown = dict(self._attached)
+        for author, of in (self._votes.decided if self._votes else {}).items():
+            envelopes = tuple(Envelope.decode(statement.body) for statement in of)
+            malformed = any(self.attempt.said.malformation(envelope) is not None for envelope in envelopes)
+            if len(envelopes) > 1 or malformed:
+                shown[author] = (*shown.get(author, ()), *envelopes)
+                continue
+            vote = envelopes[0].read(Vote)
+            shown[author] = (*shown.get(author, ()), *self.attempt.said.attached_to(vote))
+            if vote.attempt_id == self._seats.attempt_id:
+                votes[author] = (envelopes[0], vote)
+        self._resolution = resolve(
+            self.attempt,
+            Testimony(
+                reports={author: one.report for author, one in self._told.items()},
+                signed={author: one.envelope for author, one in self._told.items()},
+                attached=shown,
+                charges={} if self.court is None else self.court.charges,
+                votes=votes,
+            ),
+        )
 
-    def _relay(self, now: float, *, votes: bool) -> list[Action]:
-        seats = self._seats
-        self.deadline = now + seats.rules.delay_bound_seconds
-        portions = relays(self.heard.to_relay(votes=votes), votes=votes, most=seats.caps.evidence)
-        signed = [self._context.sign(seats.number, MessageKind.RELAY, relay.encode()) for relay in portions]
-        return [Send(seats.others, envelope.encode()) for envelope in signed]
-
+    @property
     def resolution(self) -> Resolution | None:
-        """Return the outcome, once everything is in or the deadlines have passed."""
-        if self.stage is not SettlementStage.RESOLVED or self.court is None:
-            return None
-        return self.heard.resolve(self.court.charges)
+        """What follows for the members, once all is agreed on."""
+        return self._resolution
+
+
+def _statement(envelope: Envelope) -> Statement:
+    return Statement(envelope.author, envelope.content_digest(), envelope.encode())

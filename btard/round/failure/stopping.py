@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 
-from btard.identity import Envelope, PeerId
+from btard.identity import Envelope, MessageKind, PeerId
+from btard.round.actions import Action, Send
 from btard.round.attempt.attempt import Attempt
+from btard.round.context import StepContext
 from btard.round.failure.disputes import SIGNED_FAULTS
 from btard.round.failure.heard import Heard
+from btard.round.failure.settlement import Settlement
 from btard.round.messages.accusations import Charge, ChargeKind, Fault
-from btard.round.messages.attachments import SHOWN
 from btard.round.messages.bodies import Phase
 from btard.round.phases.phase import HOPELESS
 from btard.round.work.examination import Finding
@@ -29,18 +32,48 @@ def proofs(attempt: Attempt, phase: Phase, false_reveals: Iterable[tuple[Envelop
     return [envelope for pair in pairs for envelope in pair] + list(said.malformed.values())
 
 
+@dataclass(frozen=True)
+class Grounds:
+    """Why a peer gives an attempt up.
+
+    Attributes:
+        missing: what the phase lacks of whom.
+        proven: signed messages that contradict each other or the rules.
+        late: peers of which something came too late.
+        ended: whether everything has been waited for.
+    """
+
+    phase: Phase
+    missing: Mapping[PeerId, Fault]
+    proven: list[Envelope]
+    charge: Charge | None
+    late: Collection[PeerId]
+    ended: bool
+
+
+def give_up(now: float, context: StepContext, settlement: Settlement, grounds: Grounds) -> list[Action]:
+    """Report why; a member that may not have begun the step is shown before that the step before is over, since it has
+    to testify as soon as it hears of the failure."""
+    attempt, actions = settlement.attempt, list[Action]()
+    signed, seats = attempt.said.signed, attempt.seats
+    unheard = tuple(peer for peer in seats.others if (MessageKind.COMMIT, peer) not in signed)
+    if seats.number == 0 and unheard and context.certificate is not None:
+        actions.append(Send(unheard, context.certificate()))
+    complained = complaints(grounds.missing, settlement.heard, ended=grounds.ended)
+    own = signed.get((MessageKind.DIGEST, seats.me))
+    attached = [*([] if own is None else [own]), *grounds.proven, *shown(attempt, complained)]
+    return actions + settlement.freeze(now, grounds.phase, complained, attached, grounds.charge, grounds.late)
+
+
 def complaints(missing: Mapping[PeerId, Fault], heard: Heard, *, ended: bool) -> dict[PeerId, Fault]:
     """Return the complaints; `ended` says that everything has been waited for.
 
     Once a reason is known, nobody complains of what it misses, and testimony does not grow any more: others may have
     stopped for that reason before they could say what they have not got.
     """
-    explained, reasoned = heard.explained, heard.reasoned
-    return {
-        peer: fault
-        for peer, fault in missing.items()
-        if fault is Fault.OTHER_VIEW or (not reasoned and (fault in HOPELESS or (ended and peer not in explained)))
-    }
+    if heard.reasons:
+        return {}
+    return {p: fault for p, fault in missing.items() if fault in HOPELESS or (ended and p not in heard.left)}
 
 
 def charge_of(target: PeerId, finding: Finding) -> Charge | None:
@@ -50,11 +83,14 @@ def charge_of(target: PeerId, finding: Finding) -> Charge | None:
     return Charge(ChargeKind.WITHHELD if finding.withheld else ChargeKind.GRADIENT, target, 0)
 
 
-def shown(attempt: Attempt, faults: Iterable[Fault], *, charged: bool) -> list[Envelope]:
-    """Return what this peer was told, where somebody may have been told something else."""
-    if not charged and SIGNED_FAULTS.isdisjoint(faults):
-        return []
-    return [envelope for (kind, _), envelope in attempt.said.signed.items() if kind in SHOWN]
+def shown(attempt: Attempt, complained: Mapping[PeerId, Fault]) -> list[Envelope]:
+    """Return the signed messages that complaints are about: another state, view or digest than that of most."""
+    signed, found = attempt.said.signed, []
+    for peer, fault in complained.items():
+        if fault in SIGNED_FAULTS:
+            kind = MessageKind.DIGEST if fault is Fault.OTHER_DIGEST else MessageKind.COMMIT
+            found.append(signed[kind, peer])
+    return found
 
 
 def is_lost(missing: Mapping[PeerId, Fault], heard: Heard, *, busy: bool) -> bool:
@@ -62,7 +98,4 @@ def is_lost(missing: Mapping[PeerId, Fault], heard: Heard, *, busy: bool) -> boo
     peer's own work is still to be done."""
     if not heard.left.keys().isdisjoint(missing):
         return True
-    if Fault.OTHER_VIEW in missing.values() and not heard.blame_views:
-        return True
-    hopeless = {peer for peer, fault in missing.items() if fault in HOPELESS}
-    return bool(missing) and not busy and set(missing) <= heard.explained | hopeless
+    return bool(missing) and not busy and all(fault in HOPELESS for fault in missing.values())

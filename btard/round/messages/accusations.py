@@ -1,4 +1,4 @@
-"""What peers say when an attempt has failed: complaints, accusations, votes, and relays of all of them."""
+"""What peers say when an attempt has failed: complaints, accusations, votes, and how they agree on them."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from btard.vocabulary import MAX_PEERS
 MAX_ATTACHED = 12 * MAX_PEERS
 """The most messages that a report carries."""
 
-MAX_RELAYED = 2 * MAX_PEERS
-"""The most messages that one relay carries."""
+TOLD_SIZE = 64
+"""Bytes of what one member has told, in a list of all: 16 of the digest of each of four messages."""
 
 
 class Fault(IntEnum):
@@ -115,6 +115,8 @@ class Report:
         attached: encoded envelopes of others.
         late: peers of which something came too late, or never, that the author wanted or was asked for; ascending. Such
             testimony costs its author nothing, and decides the complaints of others.
+        state: digest of the training state and of what the author takes for decided; nothing if it does not say.
+        told: what the author was told by whom, as digests (`failure/stories.py`); nothing unless that may matter.
     """
 
     phase: Phase
@@ -124,6 +126,8 @@ class Report:
     charge: Charge | None
     attached: tuple[bytes, ...]
     late: tuple[PeerId, ...] = ()
+    state: bytes = b""
+    told: bytes = b""
 
     def encode(self) -> bytes:
         """Return the canonical bytes."""
@@ -136,6 +140,8 @@ class Report:
                 None if self.charge is None else self.charge.pack(),
                 list(self.attached),
                 [bytes(peer) for peer in self.late],
+                self.state,
+                self.told,
             ]
         )
 
@@ -143,7 +149,7 @@ class Report:
     def decode(cls, body: bytes) -> Report:
         """Read bytes from the network; raises Malformed."""
         fields = Reader(body, limit=MAX_ENVELOPE)
-        fields.fields(7)
+        fields.fields(9)
         report = cls(
             _enum(Phase, fields),
             bool(fields.number(0, 1)),
@@ -152,8 +158,14 @@ class Report:
             None if fields.none() else Charge.read(fields),
             tuple(fields.blob(least=MIN_ENVELOPE, most=MAX_ENVELOPE) for _ in range(fields.items(most=MAX_ATTACHED))),
             read_peers(fields),
+            fields.blob(most=DIGEST_SIZE),
+            fields.blob(most=MAX_PEERS * TOLD_SIZE),
         )
         fields.end()
+        if report.state and len(report.state) != DIGEST_SIZE:
+            raise Malformed("expected a digest or nothing")
+        if report.told and len(report.told) != TOLD_SIZE * len(report.members):
+            raise Malformed("a list of what its author was told has a place for each member")
         if not ascending([peer for peer, _ in report.complaints]):
             raise Malformed("complaints are not ascending by peer")
         return report
@@ -198,24 +210,33 @@ class Vote:
     Attributes:
         attempt_id: digest of the attempt's membership.
         ballots: one a charge.
+        attached: encoded envelopes that contradict each other, or what an accuser says that it was told.
+        alike: accusers that were told what the author was told, as far as both were told anything; ascending.
     """
 
     attempt_id: bytes
     ballots: tuple[Ballot, ...]
+    attached: tuple[bytes, ...] = ()
+    alike: tuple[PeerId, ...] = ()
 
     def encode(self) -> bytes:
         """Return the canonical bytes."""
         rows = [
             [bytes(b.accuser), b.charge.pack(), int(b.opinion), [bytes(a) for a in b.accomplices]] for b in self.ballots
         ]
-        return encode([self.attempt_id, rows])
+        return encode([self.attempt_id, rows, list(self.attached), [bytes(peer) for peer in self.alike]])
 
     @classmethod
     def decode(cls, body: bytes) -> Vote:
         """Read bytes from the network; raises Malformed."""
         fields = Reader(body, limit=MAX_ENVELOPE)
-        fields.fields(2)
-        vote = cls(fields.blob(DIGEST_SIZE), tuple(_ballot(fields) for _ in range(fields.items(most=MAX_PEERS))))
+        fields.fields(4)
+        vote = cls(
+            fields.blob(DIGEST_SIZE),
+            tuple(_ballot(fields) for _ in range(fields.items(most=MAX_PEERS))),
+            tuple(fields.blob(least=MIN_ENVELOPE, most=MAX_ENVELOPE) for _ in range(fields.items(most=2 * MAX_PEERS))),
+            read_peers(fields),
+        )
         fields.end()
         if not ascending([ballot.accuser for ballot in vote.ballots]):
             raise Malformed("ballots are not ascending by accuser")
@@ -229,33 +250,25 @@ def _ballot(fields: Reader) -> Ballot:
 
 @dataclass(frozen=True)
 class Relay:
-    """Broadcast while settling: what the author holds of one kind, so that what one got, all get.
+    """What one member tells another in an agreement about a failed attempt.
 
     Attributes:
-        votes: whether these are votes rather than reports and goodbyes.
-        index, total: this message of so many, since one message is bounded.
-        envelopes: encoded.
+        votes: whether the agreement is about votes rather than reports.
+        package: bytes of the agreement's own (`agreement/wire.py`), whose members are those of the attempt.
     """
 
     votes: bool
-    index: int
-    total: int
-    envelopes: tuple[bytes, ...]
+    package: bytes
 
     def encode(self) -> bytes:
         """Return the canonical bytes."""
-        return encode([int(self.votes), self.index, self.total, list(self.envelopes)])
+        return encode([int(self.votes), self.package])
 
     @classmethod
     def decode(cls, body: bytes) -> Relay:
         """Read bytes from the network; raises Malformed."""
         fields = Reader(body, limit=MAX_ENVELOPE)
-        fields.fields(4)
-        votes, index, total = bool(fields.number(0, 1)), fields.number(0, MAX_PEERS - 1), fields.number(1, MAX_PEERS)
-        envelopes = tuple(
-            fields.blob(least=MIN_ENVELOPE, most=MAX_ENVELOPE) for _ in range(fields.items(most=MAX_RELAYED))
-        )
+        fields.fields(2)
+        relay = cls(bool(fields.number(0, 1)), fields.blob(most=MAX_ENVELOPE))
         fields.end()
-        if index >= total:
-            raise Malformed("a relay beyond the last")
-        return cls(votes, index, total, envelopes)
+        return relay

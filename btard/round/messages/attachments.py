@@ -1,11 +1,8 @@
-"""Signed messages inside of others: each is verified once in an attempt, and they travel in portions."""
+"""Signed messages inside of others: each is verified once in an attempt."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from btard.identity import Envelope, Malformed, MessageKind
-from btard.round.messages.accusations import MAX_RELAYED, Relay
 
 ECHOED = frozenset({MessageKind.COMMIT, MessageKind.AGGREGATE, MessageKind.REVEAL, MessageKind.SCALARS})
 """Broadcasts that decide what peers compute: two versions of one excuse a peer that was misled by them."""
@@ -36,18 +33,3 @@ class Papers:
         if known is None:
             raise Malformed("a signature inside does not verify")
         return known
-
-
-def relays(envelopes: Iterable[Envelope], *, votes: bool, most: int) -> list[Relay]:
-    """Return the relay messages for these reports and goodbyes, or votes, each of about `most` bytes, or of one message
-    that is longer."""
-    batches: list[list[bytes]] = [[]]
-    size = 0
-    for envelope in envelopes:
-        data = envelope.encode()
-        if batches[-1] and (size + len(data) > most or len(batches[-1]) == MAX_RELAYED):
-            batches.append([])
-            size = 0
-        batches[-1].append(data)
-        size += len(data)
-    return [Relay(votes, i, len(batches), tuple(batch)) for i, batch in enumerate(batches)]

@@ -57,6 +57,12 @@ class Caps:
         return min(MAX_ENVELOPE - FRAME, self.own + self.evidence + self.members * (FRAME + 32) + 4096)
 
     @property
+    def echoes(self) -> int:
+        """The most that a relay holds beside statements: endorsements of all voters and a certificate."""
+        n = self.members
+        return 512 + n * (n * (_DIGEST + 6) + FRAME) + n * (_DIGEST + FRAME)
+
+    @property
     def attached(self) -> int:
         """The most that a report attaches, beside its own words."""
         return self.body[MessageKind.REPORT] - 256 - 3 * self.members * (_ID + 4)
@@ -84,9 +90,9 @@ class Caps:
             MessageKind.ASK: 256,
             MessageKind.PULL: 64 + n * (_ID + 5),
             MessageKind.CERTIFICATE: min(self.evidence, 64 + n * (FRAME + 4 * _DIGEST + 8)),
-            MessageKind.VOTE: min(self.evidence, 64 + n * (2 * _ID + 16 + n * _ID)),
+            MessageKind.VOTE: min(self.evidence, 64 + n * (3 * _ID + 16 + n * _ID + 2 * (self._commit + FRAME))),
             MessageKind.FORWARD: self.carrier,
-            MessageKind.RELAY: self.carrier,
+            MessageKind.RELAY: min(MAX_ENVELOPE - FRAME, self.carrier + self.echoes),
             MessageKind.REPORT: self.carrier - 2 * FRAME,  # so that whatever is read can be relayed
         }
 
@@ -98,7 +104,7 @@ class Caps:
         each that was asked in vain. Answers: one a request, and one for each message that comes later.
         """
         many = 64 + 8 * self.members
-        numerous = {MessageKind.PULL: many, MessageKind.FORWARD: many, MessageKind.RELAY: 32 + 2 * self.members}
+        numerous = {MessageKind.PULL: many, MessageKind.FORWARD: many, MessageKind.RELAY: 32 + 12 * self.members}
         return dict.fromkeys(self.body, _FEW) | numerous
 
 

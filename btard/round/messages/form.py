@@ -45,8 +45,6 @@ MOST_OF_AUTHOR = 12
 _FAULTS: WeakKeyDictionary[Envelope, str | None] = WeakKeyDictionary()
 """What has been found of the messages that are in use: reports and courts look at the same ones again and again."""
 
-_RELAYED = frozenset({MessageKind.REPORT, MessageKind.VOTE, MessageKind.LEAVE})
-
 
 def form_fault(envelope: Envelope) -> str | None:
     """Return what is wrong with the form of a signed message of a step, or None; it is looked at once."""
@@ -75,10 +73,12 @@ def _carried_fault(outer: Envelope, message: object) -> str | None:
     match message:
         case Report():
             return _report_fault(outer, message)
+        case Vote():
+            place = Attachments(outer.run, outer.step, outer.attempt, None)
+            if not all(place.admit(data, Heading.read(data)) for data in message.attached):
+                return "attaches what does not belong to its attempt, or is one too many"
         case Forward(envelopes):
             return _first_fault(outer, envelopes, _is_forwarded) or _crowd_fault(envelopes)
-        case Relay(envelopes=envelopes):
-            return _first_fault(outer, envelopes, _is_relayed)
         case Certificate(digests):
             return _first_fault(outer, digests, _is_signed_digest)
     return None
@@ -93,17 +93,14 @@ def _first_fault(outer: Envelope, carried: Iterable[bytes], belongs: Callable[[E
 
 
 def _is_forwarded(outer: Envelope, inner: Heading) -> bool:
-    return inner.attempt == outer.attempt and (inner.kind in BROADCASTS or inner.kind is MessageKind.REPORT)
+    kinds = (*BROADCASTS, MessageKind.AGGREGATE, MessageKind.REPORT)
+    return inner.attempt == outer.attempt and inner.kind in kinds
 
 
 def _crowd_fault(carried: tuple[bytes, ...]) -> str | None:
     """A report is forwarded alone."""
     reports = sum(Heading.read(data).kind is MessageKind.REPORT for data in carried) if len(carried) > 1 else 0
     return "forwards a report beside other messages" if reports else None
-
-
-def _is_relayed(outer: Envelope, inner: Heading) -> bool:
-    return inner.kind in _RELAYED and (inner.attempt <= outer.attempt or inner.kind is MessageKind.LEAVE)
 
 
 def _is_signed_digest(outer: Envelope, inner: Heading) -> bool:
@@ -128,7 +125,8 @@ def _report_fault(outer: Envelope, report: Report) -> str | None:
 class Attachments:
     """What one report of an attempt may attach, one message after the other."""
 
-    def __init__(self, run: bytes, step: int, attempt: int, members: frozenset[PeerId]) -> None:
+    def __init__(self, run: bytes, step: int, attempt: int, members: frozenset[PeerId] | None) -> None:
+        """Begin with nothing; `members` are those whose messages may follow, None for anybody."""
         self._place = (run, step)
         self._attempt = attempt
         self._members = members
@@ -149,7 +147,8 @@ class Attachments:
     def _belongs(self, data: bytes, inner: Heading | Envelope) -> bool:
         """Whether a message is of the attempt; one of a kind that proves nothing, or of an earlier attempt, proves
         something by its form alone."""
-        if (inner.run, inner.step) != self._place or inner.author not in self._members:
+        foreign = self._members is not None and inner.author not in self._members
+        if (inner.run, inner.step) != self._place or foreign:
             return False
         if inner.kind is MessageKind.LEAVE or (inner.kind in SHOWN_ALWAYS and inner.attempt == self._attempt):
             return True

@@ -56,7 +56,9 @@ class CommitPhase:
     def computed(self, gradient: GradientComputed) -> list[Action]:
         """Ask for the parts of the own vector."""
         self._gradient = gradient
-        return [EncodeParts(self._seats.number, self._seats.partition.count, gradient.vector)]
+        context, number = self._context, self._seats.number
+        vector = context.behaviour.vector(context.number, number, gradient.vector)
+        return [EncodeParts(number, self._seats.partition.count, vector)]
 
     def encoded(self, parts: tuple[memoryview, ...], digests: tuple[bytes, ...]) -> list[Action]:
         """Commit to the own parts."""

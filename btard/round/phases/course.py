@@ -8,7 +8,7 @@ from btard.identity import PeerId
 from btard.round.attempt.attempt import Attempt
 from btard.round.context import StepContext
 from btard.round.delivery.exchange import Exchange
-from btard.round.messages.accusations import Charge
+from btard.round.messages.accusations import Charge, ChargeKind
 from btard.round.messages.bodies import Phase
 from btard.round.phases.agree import AgreePhase
 from btard.round.phases.check import CheckPhase
@@ -40,6 +40,14 @@ class Course:
         self.check: CheckPhase | None = None
         self.agree: AgreePhase | None = None
         self.phase: PhaseOfAttempt = commit
+
+    def reached(self, charge: Charge | None) -> Phase:
+        """How far this peer is, which may accuse somebody: beyond MEASURE as soon as it has all numbers, and accuses
+        nobody of those about its own part."""
+        phase = self.phase
+        calm = charge is None or charge.kind is ChargeKind.WRONG_SUM
+        measured = calm and phase is self.measure and not phase.busy() and phase.complete()
+        return Phase.CHECK if measured else phase.phase
 
     def charge(self) -> Charge | None:
         """Return what the current phase, which is complete, accuses a peer of."""

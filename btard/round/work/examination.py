@@ -1,4 +1,9 @@
-"""Whether a peer's vector of the step before is what it had to send: a recomputation against what was published."""
+"""Whether a peer's vector of the step before is what it had to send: a recomputation against what was published.
+
+Of the attempt that finished, hashes and scalars decide. Of attempts that failed, what was published after the hashes
+may have reached some members only, and judges must come to one finding: there the hashes decide, and where machines may
+differ the vector itself, which its author shows.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +13,13 @@ from dataclasses import dataclass
 
 import torch
 
-from btard.identity import PeerId
+from btard.identity import Malformed, PeerId
 from btard.round.attempt.attempt import Attempt
+from btard.round.attempt.pledges import Hashes
 from btard.round.messages.accusations import Opinion
-from btard.round.rules import AggregationRules
+from btard.round.rules import AggregationRules, StepRules
 from btard.round.work.rows import aggregates_of, encode_parts
-from btard.vectors.momentum import Link
+from btard.vectors.momentum import Link, vector_from_bytes
 from btard.vectors.partition import rows_from_wire
 from btard.verification.projection import projection_of
 from btard.verification.scalars import clipped, distance_excess, scalars_excess, sketch_distance
@@ -29,7 +35,7 @@ class Finding:
         opinion: the vote that follows.
         accuse: whether it is off so far that a validator accuses.
         distance: `distance_excess` from the recomputed vector; 0 when all hashes are equal, infinite if unknown.
-        withheld: the target does not show the momentum that its vector was built on.
+        withheld: the target does not show the momentum that its vector was built on, or its vector.
         accomplices: owners that hold a row and have accepted false scalars about it, ascending.
     """
 
@@ -44,7 +50,10 @@ UNKNOWN = Finding(Opinion.UNSURE, False, math.inf)
 """The finding of a peer that does not hold the state of the step before."""
 
 UNSEEN = Finding(Opinion.UNSURE, False, math.inf, withheld=True)
-"""The finding of a peer that has not been shown the momentum."""
+"""The finding of a peer that has not been shown the momentum, or the vector of a failed attempt."""
+
+CAUGHT = Finding(Opinion.GUILTY, True, math.inf)
+"""The finding about a vector whose hashes differ where all machines are alike."""
 
 
 def continues(base: torch.Tensor, link: Link | None, wire: WireType, rules: AggregationRules) -> bool:
@@ -85,11 +94,66 @@ def examine(previous: Attempt, target: PeerId, vector: torch.Tensor) -> Finding:
     if rules.verification.validation is Validation.EXACT:
         return Finding(Opinion.GUILTY, True, math.inf, accomplices)
     claims = [(s, n, m) for s, n, m in zip(scalars.products, scalars.norms, measures, strict=True)]
-    size = float(torch.linalg.vector_norm(torch.cat(rows), dtype=torch.float64))
+    size = _length(torch.cat(rows))
     distance = sketch_distance(claims, tau)
     relative = distance_excess(distance, size, len(vector), partition.wire, rules.verification.accuse)
     measured = [(SCALARS, excess) for excess in lies.values()]
     return judged([*measured, (rules.verification.gradient, relative)], relative, accomplices)
+
+
+def unlike(pledged: Sequence[Hashes], vector: torch.Tensor, rules: StepRules) -> tuple[Hashes, ...]:
+    """Return what a peer has committed to in failed attempts that is not a recomputed vector."""
+    counts = {len(hashes) for hashes in pledged}
+    true = {count: encode_parts(vector, count, rules.wire, rules.aggregation)[1] for count in counts}
+    return tuple(hashes for hashes in pledged if hashes != true[len(hashes)])
+
+
+def examine_shown(pledged: Sequence[Hashes], shown: bytes | None, vector: torch.Tensor, rules: StepRules) -> Finding:
+    """Compare what a target sent in failed attempts with a recomputed vector, float32 of shape (d,).
+
+    An honest peer sends one vector in all attempts, so the one that is shown has to be that of every pledge.
+
+    Args:
+        pledged: what the target has committed to that is not the recomputed vector; not none.
+        shown: the vector that the target shows, 4 d bytes; None for none.
+    """
+    try:
+        sent = None if shown is None else vector_from_bytes(shown, len(vector))
+    except Malformed:
+        sent = None
+    if sent is None:
+        return UNSEEN
+    if any(encode_parts(sent, len(hashes), rules.wire, rules.aggregation)[1] != hashes for hashes in pledged):
+        return UNSEEN
+    return worst([_distant(sent, vector, count, rules) for count in sorted({len(hashes) for hashes in pledged})])
+
+
+def _distant(sent: torch.Tensor, vector: torch.Tensor, count: int, rules: StepRules) -> Finding:
+    """Compare two vectors as they travel in so many parts."""
+    encoded = (encode_parts(each, count, rules.wire, rules.aggregation)[0] for each in (sent, vector))
+    theirs, true = (torch.cat(rows_from_wire(parts, rules.wire)) for parts in encoded)
+    off = _length(theirs - true)
+    distance = off if math.isfinite(off) else math.inf
+    relative = distance_excess(distance, _length(true), len(vector), rules.wire, rules.verification.accuse)
+    return judged([(rules.verification.gradient, relative)], relative, ())
+
+
+def worst(findings: Sequence[Finding]) -> Finding:
+    """Return what follows from findings about all attempts of one step: the worst decides, and a proven lie more than
+    what is withheld."""
+    opinions = {finding.opinion for finding in findings}
+    accuse = any(finding.accuse for finding in findings)
+    return Finding(
+        next(o for o in (Opinion.GUILTY, Opinion.UNSURE, Opinion.INNOCENT) if o in opinions),
+        accuse,
+        max(finding.distance for finding in findings),
+        tuple(sorted({peer for finding in findings for peer in finding.accomplices})),
+        withheld=not accuse and any(finding.withheld for finding in findings),
+    )
+
+
+def _length(vector: torch.Tensor) -> float:
+    return float(torch.linalg.vector_norm(vector, dtype=torch.float64))
 
 
 def judged(measured: Sequence[tuple[Thresholds, float]], distance: float, accomplices: tuple[PeerId, ...]) -> Finding:

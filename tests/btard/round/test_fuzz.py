@@ -14,6 +14,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import Phase as Stage
 from hypothesis import strategies as st
 
+from btard.agreement.messages import Package, Statement
+from btard.agreement.wire import pack
 from btard.behaviour import Behaviour, LeaveReason
 from btard.hashing import digest
 from btard.identity import Envelope, IdentityKey, MessageKind, PeerId
@@ -85,6 +87,13 @@ def with_recorded(kind: MessageKind, build: Callable[..., Any], *rest: st.Search
     return st.builds(made, st.lists(st.integers(0, 200), max_size=8), *rest)
 
 
+def relayed(votes: bool, messages: tuple[bytes, ...]) -> Relay:
+    """Give messages out as statements of their authors."""
+    members = sorted(PEERS)
+    statements = tuple(Statement(members[i % COUNT], digest(data), data) for i, data in enumerate(messages))
+    return Relay(votes, pack(Package(statements), members))
+
+
 charges = st.builds(Charge, st.sampled_from(ChargeKind), st.sampled_from(PEERS), st.integers(0, COUNT))
 ballots = st.builds(Ballot, st.sampled_from(PEERS), charges, st.sampled_from(Opinion), members)
 floats = st.lists(st.floats(), max_size=COUNT + 1).map(tuple) | st.just((0.0,) * COUNT)
@@ -132,7 +141,7 @@ lies = st.one_of(
     with_recorded(
         MessageKind.REPORT, Report, st.sampled_from(Phase), st.booleans(), members, complaints, st.none() | charges
     ),
-    with_recorded(MessageKind.RELAY, Relay, st.booleans(), st.just(0), st.sampled_from([1, 2, 1000])),
+    with_recorded(MessageKind.RELAY, relayed, st.booleans()),
     with_recorded(MessageKind.CERTIFICATE, Certificate),
     st.builds(
         lambda kind, body: Lie(kind, lambda _: body, f"{kind.name} {body!r}"),

@@ -16,7 +16,7 @@ from btard.round.actions import ComputeGradient, EncodeParts, Finished, OutcomeK
 from btard.round.attempt.attempt import Attempt
 from btard.round.attempt.seats import Seats
 from btard.round.messages.accusations import Report
-from btard.round.messages.bodies import Aggregate, Certificate, Commit, Leave, PartHeader, Phase
+from btard.round.messages.bodies import Aggregate, Certificate, Commit, Leave, PartHeader
 from btard.round.session import Session
 from btard.round.work.answers import GradientComputed, PartsEncoded, RowsAggregated
 from btard.round.work.rows import Aggregated, encode_parts
@@ -99,11 +99,11 @@ def test_early_messages_of_a_member_are_bounded() -> None:
     begun = session()
     for attempt in range(50):
         begun.on_message(0.0, PEERS[1], commit(1, step=1, attempt=attempt))
-    assert held_back(begun) == 8
+    assert held_back(begun) == 16
     fresh = session(begun=False)
     for step in range(50):
         fresh.on_message(0.0, PEERS[1], commit(1, step=step))
-    assert [e.step for e in fresh._early[PEERS[1]]] == [*range(42, 50)]
+    assert [e.step for e in fresh._early[PEERS[1]]] == [*range(34, 50)]
 
 
 def test_an_early_message_that_is_too_long_does_not_wait() -> None:
@@ -125,7 +125,7 @@ def test_strangers_cannot_fill_the_waiting_room() -> None:
         stranger = IdentityKey.from_seed(digest(bytes([i])))
         for attempt in range(20):
             begun.on_message(0.0, stranger.peer_id, commit(stranger, step=1, attempt=attempt))
-    assert held_back(begun) <= 8 * (len(PEERS) + 8)
+    assert held_back(begun) <= 16 * (len(PEERS) + 8)
     before = held_back(begun)
     begun.on_message(0.0, PEERS[1], commit(1, step=1))
     assert held_back(begun) == before + 1
@@ -274,14 +274,13 @@ def test_answers_to_another_attempt_are_ignored() -> None:
 def test_only_members_of_the_last_step_get_its_certificate() -> None:
     swarm = Swarm(5, steps=1).run()
     finished = swarm.peers[0].session
-    body = Report(Phase.AGREE, False, PEERS, (), None, ()).encode()
-    (answer,) = finished.on_message(99.0, PEERS[1], message(1, MessageKind.REPORT, body))
+    (answer,) = finished.on_message(99.0, PEERS[1], message(1, MessageKind.ASK, b""))
     assert isinstance(answer, Send) and answer.peers == (PEERS[1],)
     certificate = Envelope.decode(answer.data)
     assert (certificate.kind, certificate.author, certificate.step) == (MessageKind.CERTIFICATE, PEERS[0], 0)
     assert len(Certificate.decode(certificate.body).digests) == 5
     stranger = IdentityKey.from_seed(bytes(32))
-    assert finished.on_message(99.0, stranger.peer_id, message(stranger, MessageKind.REPORT, body)) == []
+    assert finished.on_message(99.0, stranger.peer_id, message(stranger, MessageKind.ASK, b"")) == []
     assert finished.on_message(99.0, PEERS[1], commit(1)) == []
 
 

@@ -15,6 +15,7 @@ from btard.round.failure.resolve import OFFENCES, Resolution, admissible
 from btard.round.messages.accusations import Ballot, Charge, ChargeKind, Opinion, Report, Vote
 from btard.round.messages.bodies import Leave, Phase, Scalars
 from btard.round.rules import VerificationRules
+from btard.vocabulary import Validation
 from tests.btard.round.settlement import (
     ATTEMPT,
     CROWD,
@@ -48,7 +49,12 @@ def judged(
         i: dataclasses.replace(report(reaction=i not in charges), phase=Phase.AGREE, charge=charges.get(i))
         for i in range(5)
     }
-    return settled(said, attached, charges=charges, votes=votes)
+    return settled(said, attached, charges=charges, votes={**unsure(charges), **votes})
+
+
+def unsure(charges: Mapping[int, Charge]) -> dict[int, Vote]:
+    """Return votes of all that find nothing."""
+    return dict.fromkeys(range(5), ballots(*((by, charge, Opinion.UNSURE) for by, charge in sorted(charges.items()))))
 
 
 def verdicts(resolution: Resolution) -> dict[int, Offence]:
@@ -73,9 +79,10 @@ def test_half_of_the_votes_convict_nobody() -> None:
     vote = Vote(four.seats.attempt_id, ballots((0, LIE, Opinion.GUILTY)).ballots)
     said = dict.fromkeys(range(4), report(reaction=True, members=PEERS[:4]))
     said[0] = dataclasses.replace(report(members=PEERS[:4]), charge=LIE)
-    resolution = settled(said, attempt=four, charges={0: LIE}, votes=dict.fromkeys((0, 2), vote))
+    rest = Vote(four.seats.attempt_id, ballots((0, LIE, Opinion.UNSURE)).ballots)
+    resolution = settled(said, attempt=four, charges={0: LIE}, votes={0: vote, 1: rest, 2: vote, 3: rest})
     assert verdicts(resolution) == {}
-    assert who(resolution)[0] == [0, 1, 2, 3]
+    assert who(resolution)[0] == [1, 2, 3]
 
 
 def test_an_accuser_of_the_innocent_is_banned() -> None:
@@ -85,18 +92,30 @@ def test_an_accuser_of_the_innocent_is_banned() -> None:
 
 
 def test_where_most_are_unsure_nobody_is_banned() -> None:
-    unsure = ballots((0, LIE, Opinion.UNSURE))
-    resolution = judged(dict.fromkeys(range(5), unsure), {0: LIE})
-    assert (verdicts(resolution), who(resolution)[0]) == ({}, [0, 1, 2, 3, 4])
+    resolution = judged({}, {0: LIE})
+    assert (verdicts(resolution), who(resolution)[0]) == ({}, [1, 2, 3, 4])
     assert resolution.judged == {(PEERS[0], LIE)}
 
 
 @pytest.mark.parametrize("kind", [ChargeKind.FALSE_SCALARS, ChargeKind.NOT_FINITE, ChargeKind.TOO_LONG])
 def test_an_accuser_whose_row_convinces_nobody_is_suspended(kind: ChargeKind) -> None:
     charge = Charge(kind, PEERS[1], 0)
-    unsure = ballots((0, charge, Opinion.UNSURE))
-    members, suspended = who(judged(dict.fromkeys(range(5), unsure), {0: charge}))
-    assert (members, suspended) == ([1, 2, 3, 4], {0: "could not prove its accusation"})
+    assert who(judged({}, {0: charge})) == ([1, 2, 3, 4], {0: "convinced too few of its accusation"})
+
+
+@pytest.mark.parametrize("guilty, innocent, stays", [(3, 0, True), (2, 0, False), (2, 2, False), (0, 2, False)])
+def test_an_accuser_has_to_convince_a_majority(guilty: int, innocent: int, stays: bool) -> None:
+    opinions = [Opinion.GUILTY] * guilty + [Opinion.INNOCENT] * innocent
+    votes = {judge: ballots((0, LIE, opinion)) for judge, opinion in enumerate(opinions, start=1)}
+    resolution = judged(votes, {0: LIE})
+    assert verdicts(resolution) == ({1: Offence.GRADIENT} if stays else {}) and (0 in who(resolution)[0]) is stays
+
+
+def test_a_judge_that_does_not_vote_loses_its_place() -> None:
+    said = {i: dataclasses.replace(REACTION, charge=LIE if i == 0 else None, reaction=i > 0) for i in range(5)}
+    votes = dict.fromkeys(range(4), ballots((0, LIE, Opinion.GUILTY)))
+    resolution = settled(said, charges={0: LIE}, votes=votes)
+    assert who(resolution) == ([0, 2, 3], {4: "did not judge"})
 
 
 def test_votes_of_peers_without_a_vote_do_not_count() -> None:
@@ -129,11 +148,11 @@ def test_accomplices_of_the_innocent_are_innocent() -> None:
 def test_an_owner_that_had_no_say_is_not_banned_for_a_sum() -> None:
     vote = ballots((0, SUM, Opinion.GUILTY))
     charged = {i: dataclasses.replace(report(), charge=SUM) if i == 0 else REACTION for i in (0, 2, 3, 4)}
-    resolution = settled(charged, charges={0: SUM}, votes=dict.fromkeys((0, 2, 3), vote))
+    resolution = settled(charged, charges={0: SUM}, votes=dict.fromkeys((0, 2, 3, 4), vote))
     assert verdicts(resolution) == {}, "silence is no proof"
     assert dict(resolution.suspended)[PEERS[1]] == "did not answer"
     charged[1] = dataclasses.replace(REACTION, phase=Phase.MEASURE)
-    resolution = settled(charged, charges={0: SUM}, votes=dict.fromkeys((0, 2, 3), vote))
+    resolution = settled(charged, charges={0: SUM}, votes=dict.fromkeys(range(5), vote))
     assert verdicts(resolution) == {}, "it may not have heard the number that spoilt its column"
     assert "has not said why" in dict(resolution.suspended)[PEERS[1]]
 
@@ -217,11 +236,22 @@ def test_newcomers_accuse_nobody() -> None:
     assert admissible(CROWD, charging((5, LIE), (4, LIE)), ()) == {PEERS[4]: LIE}
 
 
-def test_only_the_drawn_validator_may_charge_withheld_momentum() -> None:
-    withheld = Charge(ChargeKind.WITHHELD, PEERS[1], 0)
-    drawn = attempt_of(FIVE, audits=(Audit(PEERS[3], PEERS[1]),))
-    assert admissible(drawn, charging((3, withheld)), ()) == {}, "this run has no momentum"
-    drawn = attempt_of(FIVE, audits=drawn.seats.roster.audits, verification=VerificationRules(momentum=0.5))
-    assert admissible(drawn, charging((0, withheld), (3, withheld)), ()) == {PEERS[3]: withheld}
-    again = dataclasses.replace(withheld, part=1)
+_WITHHELD = Charge(ChargeKind.WITHHELD, PEERS[1], 0)
+_DRAWN = (Audit(PEERS[3], PEERS[1]),)
+
+
+@pytest.mark.parametrize(
+    "verification",
+    [VerificationRules(momentum=0.5, validation=Validation.EXACT), VerificationRules(validation=Validation.TOLERANT)],
+    ids=["momentum", "the vector of a failed attempt"],
+)
+def test_only_the_drawn_validator_may_charge_what_is_withheld(verification: VerificationRules) -> None:
+    drawn = attempt_of(FIVE, audits=_DRAWN, verification=verification)
+    assert admissible(drawn, charging((0, _WITHHELD), (3, _WITHHELD)), ()) == {PEERS[3]: _WITHHELD}
+    again = dataclasses.replace(_WITHHELD, part=1)
     assert admissible(drawn, charging((3, again)), ()) == {}, "the same charge in another form"
+
+
+def test_where_nothing_has_to_be_shown_nothing_is_withheld() -> None:
+    drawn = attempt_of(FIVE, audits=_DRAWN, verification=VerificationRules(validation=Validation.EXACT))
+    assert admissible(drawn, charging((3, _WITHHELD)), ()) == {}

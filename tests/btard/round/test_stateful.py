@@ -181,7 +181,7 @@ class Trouble(RuleBasedStateMachine):
         """Nothing that a liar does makes a peer remember more than a few messages of each author."""
         for peer in self.honest:
             session = peer.session
-            assert sum(map(len, session._early.values())) <= 8 * (2 * COUNT + 8)
+            assert sum(map(len, session._early.values())) <= 16 * (2 * COUNT + 8)
             machine = session.machine
             if machine is None:
                 continue
@@ -190,8 +190,9 @@ class Trouble(RuleBasedStateMachine):
             assert len(attempt.said.signed) <= kinds * COUNT
             assert len(attempt.carried.in_flight) <= COUNT * COUNT * 2
             assert len(attempt.carried.rows) <= COUNT * COUNT
-            assert len(machine._intake._future) <= kinds * COUNT
-            assert len(machine._settlement.heard._reports) <= COUNT and len(machine._settlement.heard._votes) <= COUNT
+            assert sum(map(len, machine._intake._future.values())) <= (kinds + 8) * COUNT
+            assert len(machine._settlement.heard._reports) <= COUNT
+            assert len(machine._settlement._reports._ledger.accepted) <= 2 * COUNT
 
     def teardown(self) -> None:
         """In the end the honest peers go on, but for those that disputes and faults cost their place."""

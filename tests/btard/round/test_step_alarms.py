@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 
 import pytest
+import torch
 
 from btard.behaviour import Behaviour, LeaveReason
 from btard.identity import Envelope, MessageKind, PeerId
@@ -24,12 +25,14 @@ class FalseAlarm(SimulatedPeer):
     accused: PeerId | None = None
 
     def begin(self, roster) -> None:  # type: ignore[no-untyped-def]
-        self.session.begin(self.network.now, roster, bytes(32))
         complaints = ((self.accused, Fault.NO_COMMIT),) if self.accused else ()
         body = Report(Phase.COMMIT, False, roster.members, complaints, None, ()).encode()
         envelope = Envelope.sign(self.key, run=self.rules.run, step=roster.step, kind=MessageKind.REPORT, body=body)
         others = tuple(peer for peer in roster.members if peer != self.peer_id)
         self.perform([Send(others, envelope.encode())])
+
+    def receive(self, sender: PeerId, data: bytes | Envelope) -> None:
+        """Say nothing more, whatever comes: a second report would contradict the first."""
 
 
 @pytest.mark.parametrize("accuses", [False, True])
@@ -117,3 +120,22 @@ def test_a_vector_is_computed_once_for_all_attempts_of_a_step(seconds: float, at
         encoded = [task for task in peer.tasks if isinstance(task, EncodeParts)]
         assert [task.attempt for task in encoded] == attempts
         assert len({task.vector.data_ptr() for task in encoded}) == 1
+
+
+class Fickle(Behaviour):
+    """Submits another vector in each attempt."""
+
+    def vector(self, step: int, attempt: int, vector: torch.Tensor) -> torch.Tensor:
+        return vector + attempt
+
+
+def test_each_attempt_asks_anew_what_to_submit() -> None:
+    swarm = Swarm(5, steps=1, behaviours={1: Fickle(), 3: Behaviour()}, peer_type=Asked)
+    swarm.peers[3].compute_seconds = 100.0
+    swarm.network.at(0.5, lambda: swarm.peers[3].leave(LeaveReason.SHUTDOWN))
+    swarm.run().check_agreement()
+    honest, fickle = swarm.peers[0], swarm.peers[1]
+    assert isinstance(honest, Asked) and isinstance(fickle, Asked)
+    sent = [[task.vector for task in peer.tasks if isinstance(task, EncodeParts)] for peer in (honest, fickle)]
+    assert torch.equal(*sent[0]) and torch.equal(sent[1][0] + 1, sent[1][1])
+    assert not swarm.peers[0].finished()[0].roster.banned

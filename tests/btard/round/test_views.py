@@ -1,4 +1,4 @@
-"""Liars that let members hear different things at the last moment of a settlement: views part, and come together."""
+"""Liars that let members hear different things when an attempt fails: nobody is divided, and they go."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from dataclasses import replace
 import pytest
 
 from btard.behaviour import Behaviour, Outgoing, View
-from btard.identity import Envelope, IdentityKey, MessageKind, PeerId
-from btard.round.messages.accusations import Relay, Report
-from btard.round.messages.bodies import Reveal
-from tests.btard.round.swarm import Swarm, keys, voids
+from btard.identity import Envelope, MessageKind, PeerId
+from btard.round.messages.bodies import Commit, Reveal
+from tests.btard.round.swarm import RULES, Swarm, keys, voids
 
 STEP = 1
 
@@ -24,54 +23,30 @@ class Mute(Behaviour):
 
 
 class Hidden(Behaviour):
-    """Reports to its colluder alone: peers that hear of it go on with it, others without."""
+    """Tells nobody of the failure but one member, and that one when it is told to."""
 
-    def __init__(self, box: list[Envelope]) -> None:
-        self._box = box
+    def __init__(self, confidant: PeerId, after_seconds: float) -> None:
+        self._confidant, self._after = confidant, after_seconds
 
     def transmit(
         self, receiver: PeerId, envelope: Envelope, sign: Callable[[bytes], Envelope]
     ) -> Sequence[Outgoing] | None:
         if envelope.step != STEP or envelope.kind not in (MessageKind.REPORT, MessageKind.RELAY):
             return None
-        if envelope.kind is MessageKind.REPORT and envelope.attempt == 0 and not self._box:
-            report = Report.decode(envelope.body)
-            self._box.append(sign(replace(report, complaints=(), reaction=True).encode()))
-        return []
-
-
-class Injector(Behaviour):
-    """Relays the hidden report to some of the members only."""
-
-    def __init__(self, told: set[PeerId], box: list[Envelope]) -> None:
-        self._told = told
-        self._box = box
-
-    def attach(self, key: IdentityKey) -> None:
-        self._me = key.peer_id
-
-    def transmit(
-        self, receiver: PeerId, envelope: Envelope, sign: Callable[[bytes], Envelope]
-    ) -> Sequence[Outgoing] | None:
-        if envelope.step != STEP or envelope.kind is not MessageKind.RELAY or not self._box:
-            return None
-        relay, hidden = Relay.decode(envelope.body), self._box[0]
-        rest = [data for data in relay.envelopes if Envelope.decode(data).author != hidden.author]
-        shown = [*rest, hidden.encode()] if receiver in self._told else rest
-        return [Outgoing(sign(replace(relay, envelopes=tuple(shown)).encode()).encode())]
+        hidden = envelope.kind is MessageKind.REPORT and receiver == self._confidant
+        return [Outgoing(envelope.encode(), self._after)] if hidden else []
 
 
 @pytest.mark.parametrize("peers", [8, 9, 11])
-def test_views_that_an_injection_has_split_come_together(peers: int) -> None:
-    ids = [key.peer_id for key in keys(peers)]
-    told = set(ids[: peers // 2])
-    box: list[Envelope] = []
-    liars = {peers - 1: Hidden(box), peers - 2: Injector(told, box), peers - 3: Mute()}
-    swarm = Swarm(peers, steps=4, behaviours=liars).run()
+@pytest.mark.parametrize("windows", [0.0, 0.9, 0.999, 1.0, 1.001, 1.1, 2.0])
+def test_a_report_shown_to_one_at_any_moment_divides_nobody(peers: int, windows: float) -> None:
+    confidant = keys(peers)[0].peer_id
+    hidden = Hidden(confidant, windows * 2 * RULES.delay_bound_seconds - 0.01)
+    swarm = Swarm(peers, steps=4, behaviours={peers - 1: hidden, peers - 2: Mute()}).run()
     swarm.check_agreement()
     assert all(len(peer.finished()) == 4 for peer in swarm.honest), [peer.stopped for peer in swarm.honest]
     first = [voids(peer)[0] for peer in swarm.honest]
-    assert len({frozenset(dict(event.suspended)) for event in first}) == 2, "the injection must have split the views"
+    assert len({frozenset(dict(event.suspended)) for event in first}) == 1, "all have heard the same"
     assert len({peer.finished()[-1].roster for peer in swarm.honest}) == 1
 
 
@@ -83,15 +58,14 @@ class OtherView(Behaviour):
     ) -> Sequence[Outgoing] | None:
         if envelope.kind is not MessageKind.COMMIT or envelope.attempt == 0:
             return None
-        from btard.round.messages.bodies import Commit
-
         commit = Commit.decode(envelope.body)
         return [Outgoing(sign(replace(commit, attempt_id=bytes(32)).encode()).encode())]
 
 
-def test_a_peer_that_always_claims_another_view_is_left_out() -> None:
+def test_a_peer_that_claims_another_view_is_left_out_at_once() -> None:
     swarm = Swarm(7, steps=3, behaviours={6: OtherView(), 5: Mute()}).run()
     swarm.check_agreement()
     assert all(len(peer.finished()) == 3 for peer in swarm.honest), [peer.stopped for peer in swarm.honest]
     liars = {swarm.peers[i].peer_id for i in (5, 6)}
     assert not liars & set(swarm.honest[0].finished()[-1].roster.members)
+    assert max(len(voids(peer)) for peer in swarm.honest) == 2

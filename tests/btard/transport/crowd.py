@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -72,7 +72,7 @@ class CrowdExecutor(Executor):
 
     def __init__(self, crowd: Crowd, me: PeerId) -> None:
         trainer = VectorTrainer(lambda seed, parameters: parameters, torch.empty(0))
-        super().__init__(crowd.rules, me, Behaviour(), trainer, nobody_shows_any, in_worker(crowd.worker))
+        super().__init__(crowd.rules, me, Behaviour(), trainer, ShowingNothing(), in_worker(crowd.worker))
         self.crowd = crowd
 
     async def contribution(self, roster: Roster) -> Contribution:
@@ -82,8 +82,17 @@ class CrowdExecutor(Executor):
         return await self.crowd.recompute(record, target, link)
 
 
-async def nobody_shows_any(peer: PeerId, step: int) -> None:
-    return None
+class ShowingNothing:
+    """Peers that are asked for nothing, since they lie about nothing."""
+
+    async def momentum(self, target: PeerId, step: int) -> None:
+        return None
+
+    async def vector(self, target: PeerId, step: int) -> None:
+        return None
+
+    async def commits(self, target: PeerId, step: int, holders: Sequence[PeerId], most_bytes: int) -> Sequence[bytes]:
+        return ()
 
 
 @dataclass

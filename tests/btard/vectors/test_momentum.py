@@ -106,10 +106,21 @@ def test_a_reset_begins_anew() -> None:
     assert (chain.digest, chain.base_bytes(0)) == (b"", None)
 
 
-def test_without_momentum_nothing_is_kept() -> None:
+def test_without_momentum_no_base_is_kept() -> None:
     chain = Momentum(0.0, D)
     chain.submitted(0, chain.base(0), vector(1))
     assert (chain.base(1), chain.digest, chain.base_bytes(0)) == (None, b"", None)
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_the_vectors_of_the_last_two_steps_are_kept(momentum: float) -> None:
+    chain = Momentum(momentum, D)
+    for step in (3, 4, 4, 7):
+        chain.submitted(step, chain.base(step), vector(step))
+    kept = [chain.vector_bytes(step) for step in (3, 4, 5, 7)]
+    assert kept == [None, data(vector(4)), None, data(vector(7))]
+    chain.reset()
+    assert chain.vector_bytes(7) is None
 
 
 def test_a_base_goes_round_as_bytes() -> None:

@@ -96,10 +96,10 @@ RULES: tuple[Mutant, ...] = (
         f"{AUDITS}::test_judges_get_rows_that_authors_keep_from_them[0]",
     ),
     Mutant(
-        "an accuser whose rows convince nobody keeps its place",
+        "an accuser that convinces nobody keeps its place",
         "btard/round/failure/resolve.py",
-        "if not kind.needs_exhibit and not audited:",
-        "if not kind.needs_exhibit:",
+        "return not attempt.seats.is_majority(len(_votes(attempt, testimony, accuser, Opinion.GUILTY)))",
+        "return False",
         f"{AUDITS}::test_an_accuser_that_convinces_nobody_loses_its_place",
     ),
     Mutant(

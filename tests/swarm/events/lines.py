@@ -21,7 +21,6 @@ PEER_LINES: dict[str, dict[str, Any]] = {
     },
     "void": {"step": 4, "attempt": 0, "suspended": [[A, "was late"]], "banned": [[B, "lied"]], "left": [C]},
     "banned": {"peer": B, "step": 4, "reason": "lied", "offence": "GRADIENT", "evidence": "/run/bans/4.json"},
-    "withdrawn": {"peer": B, "step": 4},
     "left": {"step": 9, "reason": "shutdown"},
     "stopped": {"step": 5, "kind": "suspended", "reason": "was late"},
     "finished": {"step": 20},

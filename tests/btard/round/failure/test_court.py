@@ -16,7 +16,7 @@ from btard.round.context import StepContext
 from btard.round.delivery.exchange import Exchange
 from btard.round.failure.court import Court
 from btard.round.messages.accusations import Ballot, Charge, ChargeKind, Opinion, Vote
-from btard.round.messages.bodies import Pull
+from btard.round.messages.bodies import Phase, Pull
 from btard.round.rules import StepRules
 from btard.round.work.examination import Finding
 from btard.round.work.rows import inspect_row
@@ -51,7 +51,8 @@ class Hall:
         self.step = StepContext(
             attempt.seats.rules, attempt.seats.roster, KEYS[0], behaviour or Behaviour(), bytes(32), (), record
         )
-        self.court = Court(self.step, attempt, Exchange(self.step, attempt), dict(charges))
+        phases = dict.fromkeys(dict(charges), Phase.CHECK)
+        self.court = Court(self.step, attempt, Exchange(self.step, attempt), dict(charges), phases, {})
 
     def hold(self, peer: PeerId, part: int, vector: torch.Tensor | None = None) -> None:
         """Let a row be here: the true one, or another."""
@@ -66,9 +67,7 @@ class Hall:
 
     def ballots(self) -> tuple[Ballot, ...]:
         """Let the court vote."""
-        (send,) = self.court.vote()
-        assert isinstance(send, Send) and set(send.peers) == set(PEERS[1:])
-        envelope = Envelope.decode(send.data)
+        envelope = self.court.vote()
         assert (envelope.kind, envelope.author) == (MessageKind.VOTE, ME)
         vote = Vote.decode(envelope.body)
         assert vote.attempt_id == self.attempt.seats.attempt_id

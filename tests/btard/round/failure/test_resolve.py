@@ -113,12 +113,6 @@ def test_a_message_that_proves_nothing_is_no_reason() -> None:
     assert who(settled(reports, {4: [commit(1), part(1, 0, D)]}))[1] == {4: "gave up without a reason"}
 
 
-def test_a_peer_that_most_reports_do_not_count_is_out() -> None:
-    few = report(reaction=True, members=PEERS[:4])
-    reports = dict.fromkeys((0, 1, 2), few) | dict.fromkeys((3, 4), REACTION)
-    assert who(settled(reports)) == ([0, 1, 2, 3], {4: "most members did not count it in"})
-
-
 def test_proof_comes_first_so_the_guilty_drags_nobody_along() -> None:
     reports = dict.fromkeys((0, 1, 2, 3), REACTION) | {4: report({0: Fault.NO_PART})}
     resolution = settled(reports, {0: [commit(4), commit(4, E)]})

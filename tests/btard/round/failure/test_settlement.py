@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
+from btard.agreement.wire import unpack
 from btard.behaviour import Behaviour, Outgoing
 from btard.identity import Envelope, MessageKind, PeerId
 from btard.round.actions import Send
@@ -117,52 +118,66 @@ def told_of(*reports: tuple[int, Report]) -> tuple[Settlement, list[Envelope]]:
         for author, report in reports
     ]
     for envelope in signed:
-        machine._settlement.heard.add_report(envelope)
+        machine._settlement.hear(0.0, envelope)
     return machine._settlement, signed
 
 
-def test_of_two_contradicting_reports_neither_counts() -> None:
-    early, late = (Report(phase, True, PEERS, (), None, (), ()) for phase in (Phase.COMMIT, Phase.REVEAL))
-    settlement, _ = told_of((LIAR, early), (VICTIM, early), (LIAR, late))
-    assert set(settlement.heard._read_reports()) == {PEERS[VICTIM]}
+REASON = Report(Phase.SCATTER, False, PEERS, ((PEERS[LIAR], Fault.NO_PART),), None, (), ())
 
 
 def test_a_peer_that_stops_because_of_a_report_shows_it() -> None:
-    reason = Report(Phase.SCATTER, False, PEERS, ((PEERS[LIAR], Fault.NO_PART),), None, (), ())
-    settlement, (heard,) = told_of((VICTIM, reason))
-    (send,) = settlement.freeze(1.0, Phase.SCATTER, {}, [], None)
+    settlement, (heard,) = told_of((VICTIM, REASON))
+    send = settlement.freeze(1.0, Phase.SCATTER, {}, [], None)[0]
     assert isinstance(send, Send)
     own = Report.decode(Envelope.decode(send.data).body)
     assert own.reaction and own.attached == (heard.encode(),)
 
 
-def test_a_malformed_report_is_relayed_to_all() -> None:
+def test_a_report_without_a_reason_gives_none_to_others() -> None:
+    idle = dataclasses.replace(REASON, complaints=(), reaction=True)
+    assert not told_of((VICTIM, idle))[0].reasoned
+    assert told_of((VICTIM, idle), (3, REASON))[0].reasoned
+    _, (reason,) = told_of((3, REASON))
+    shown = dataclasses.replace(idle, attached=(reason.encode(),))
+    assert told_of((VICTIM, shown))[0].reasoned, "one that reacts shows to what"
+
+
+def test_a_malformed_report_is_agreed_on_by_all() -> None:
     settlement, _ = told_of()
     place = {"run": settlement.attempt.seats.rules.run, "step": 0, "kind": MessageKind.REPORT}
     junk = Envelope.sign(keys(COUNT)[LIAR], body=b"junk", **place)  # type: ignore[arg-type]
-    settlement.heard.add_report(junk)
+    settlement.hear(0.0, junk)
     settlement.freeze(1.0, Phase.SCATTER, {}, [], None)
-    (relay,) = [send for send in settlement.advance(1e9) if isinstance(send, Send)]
-    assert junk.encode() in Relay.decode(Envelope.decode(relay.data).body).envelopes
+    sends = [send for send in settlement.advance(settlement.wakes_at) if isinstance(send, Send)]
+    packages = [
+        unpack(Envelope.decode(send.data).read(Relay).package, PEERS, limit=1 << 20)
+        for send in sends
+        if Envelope.decode(send.data).kind is MessageKind.RELAY
+    ]
+    endorsed = {item.digest for package in packages for one in package.endorsements for item in one.items}
+    assert junk.content_digest() in endorsed
 
 
-REPORTED = [SettlementStage.COLLECTING, SettlementStage.REPORTS, SettlementStage.RELAYS]
-JUDGED = [SettlementStage.COURT, SettlementStage.VOTES, SettlementStage.VOTE_RELAYS]
+JUDGED = [SettlementStage.COURT, SettlementStage.VOTES]
 
 
 @pytest.mark.parametrize(
     "charge, stages",
-    [(None, REPORTED), (Charge(ChargeKind.FALSE_SCALARS, PEERS[LIAR], 0), REPORTED + JUDGED)],
+    [(None, []), (Charge(ChargeKind.FALSE_SCALARS, PEERS[LIAR], 0), JUDGED)],
     ids=["nobody accuses", "a charge"],
 )
-def test_each_deadline_ends_one_stage(charge: Charge | None, stages: list[SettlementStage]) -> None:
-    """Nobody but the author of one report says anything: at every deadline the settlement goes on without the rest."""
-    report = Report(Phase.MEASURE, False, PEERS, ((PEERS[LIAR], Fault.NO_PART),), charge, (), ())
-    settlement, _ = told_of((VICTIM, report))
-    seen = [settlement.stage]
+def test_each_stage_ends_though_nobody_else_speaks(charge: Charge | None, stages: list[SettlementStage]) -> None:
+    settlement, _ = told_of((VICTIM, dataclasses.replace(REASON, phase=Phase.MEASURE, charge=charge)))
+    rules = settlement.attempt.seats.rules
     settlement.freeze(1.0, Phase.MEASURE, {}, [], None)
-    while settlement.resolution() is None:
-        assert settlement.stage is not seen[-1]
-        seen.append(settlement.stage)
-        settlement.advance(settlement.deadline)
-    assert seen == stages
+    seen, now = [settlement.stage], 1.0
+    while settlement.resolution is None:
+        assert settlement.wakes_at > now
+        now = settlement.wakes_at
+        settlement.advance(now)
+        if settlement.stage is not seen[-1]:
+            seen.append(settlement.stage)
+    assert seen == [SettlementStage.REPORTS, *stages, SettlementStage.RESOLVED]
+    windows = (COUNT - 1) // 2 + 5
+    agreeing = 2 * rules.delay_bound_seconds * windows
+    assert now <= 1.0 + agreeing * (1 + bool(stages)) + rules.scatter_seconds * bool(stages) + 1e-6

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 
+from btard.agreement.messages import Package, Statement
+from btard.agreement.wire import pack
 from btard.identity import MessageKind
 from btard.identity.envelope import STEP_KINDS
 from btard.round.failure.told import fitting
-from btard.round.messages.accusations import Report
-from btard.round.messages.attachments import relays
+from btard.round.messages.accusations import Relay, Report
 from btard.round.messages.bodies import Forward, Phase, Reveal
 from btard.round.messages.form import MOST_OF_AUTHOR
 from tests.btard.round.settlement import ATTEMPT, FIVE, D, E, commit, leave, part, signed
@@ -56,6 +57,7 @@ def test_what_there_is_no_room_for_is_left_out() -> None:
 def test_the_longest_report_can_be_relayed_and_forwarded() -> None:
     caps = ATTEMPT.seats.caps
     longest = signed(1, MessageKind.REPORT, bytes(caps.body[MessageKind.REPORT]))
-    (relay,) = relays([longest], votes=False, most=caps.evidence)
+    statement = Statement(longest.author, longest.content_digest(), longest.encode())
+    relay = Relay(False, pack(Package((statement,)), FIVE))
     assert len(relay.encode()) <= caps.body[MessageKind.RELAY]
     assert len(Forward((longest.encode(),)).encode()) <= caps.body[MessageKind.FORWARD]

@@ -13,7 +13,7 @@ from btard.identity import Malformed
 from btard.identity.envelope import MIN_ENVELOPE
 from btard.round.messages.accusations import (
     MAX_ATTACHED,
-    MAX_RELAYED,
+    TOLD_SIZE,
     Ballot,
     Charge,
     ChargeKind,
@@ -43,19 +43,20 @@ complaints = st.dictionaries(st.sampled_from(FEW), st.sampled_from(Fault), max_s
 )
 charges = st.builds(Charge, st.sampled_from(ChargeKind), st.sampled_from(FEW), st.integers(0, MAX_PEERS - 1))
 ballots = st.builds(Ballot, st.sampled_from(FEW), charges, st.sampled_from(Opinion), peers)
-relays = st.integers(1, MAX_PEERS).flatmap(
-    lambda total: st.builds(Relay, st.booleans(), st.integers(0, total - 1), st.just(total), blobs)
-)
 bodies = st.one_of(
-    st.builds(Report, st.sampled_from(Phase), st.booleans(), peers, complaints, st.none() | charges, blobs),
+    st.builds(
+        Report, st.sampled_from(Phase), st.booleans(), peers, complaints, st.none() | charges, blobs, peers, digests
+    ),
+    peers.map(lambda named: Report(Phase.CHECK, True, named, (), None, (), (), b"", bytes(TOLD_SIZE * len(named)))),
     st.builds(
         Vote,
         digests,
         st.lists(ballots, max_size=5, unique_by=lambda ballot: ballot.accuser).map(
             lambda cast: tuple(sorted(cast, key=lambda ballot: ballot.accuser))
         ),
+        blobs,
     ),
-    relays,
+    st.builds(Relay, st.booleans(), st.binary(max_size=200)),
 )
 ALL = (Report, Vote, Relay)
 
@@ -108,12 +109,11 @@ BALLOT = Ballot(PEERS[1], CHARGE, Opinion.GUILTY, ())
         Vote(D, (BALLOT, dataclasses.replace(BALLOT, accuser=PEERS[0]))),
         Vote(D, (dataclasses.replace(BALLOT, opinion=3),)),
         Vote(D, (dataclasses.replace(BALLOT, accomplices=(PEERS[1], PEERS[0])),)),
-        Relay(False, 1, 1, ()),
-        Relay(False, 0, 0, ()),
-        Relay(False, 0, MAX_PEERS + 1, ()),
-        Relay(False, -1, 1, ()),
-        Relay(2, 0, 1, ()),  # type: ignore[arg-type]
-        Relay(True, 0, 1, (bytes(MIN_ENVELOPE),) * (MAX_RELAYED + 1)),
+        Vote(D, (), (bytes(MIN_ENVELOPE),) * (2 * MAX_PEERS + 1)),
+        dataclasses.replace(REPORT, state=D[:-1]),
+        dataclasses.replace(REPORT, told=bytes(TOLD_SIZE)),
+        Relay(2, b""),  # type: ignore[arg-type]
+        Relay(False, ()),  # type: ignore[arg-type]
     ],
     ids=repr,
 )

@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from btard.round.messages.accusations import Opinion
-from btard.round.rules import VerificationRules
-from btard.round.work.examination import Finding, judged, opinion_on
+from btard.round.rules import StepRules, VerificationRules
+from btard.round.work.examination import UNKNOWN, UNSEEN, Finding, examine_shown, judged, opinion_on, unlike, worst
 from btard.round.work.rows import encode_parts
+from btard.tensors import bytes_of
 from btard.verification.thresholds import SCALARS, gradient
 from btard.vocabulary import Validation
 from tests.btard.round.scene import PEERS, Scene, under
@@ -128,3 +129,85 @@ def test_hashes_of_another_vector_do_not_excuse_true_numbers() -> None:
     digests = encode_parts(-scene.vectors[PEERS[1]], 5, RULES.wire, RULES.aggregation)[1]
     scene.attempt.said.commits[PEERS[1]] = dataclasses.replace(scene.attempt.said.commits[PEERS[1]], parts=digests)
     assert scene.found(PEERS[1]).opinion is Opinion.GUILTY
+
+
+TRUE = 1.0 + 0.1 * torch.randn(40, generator=torch.Generator().manual_seed(3))
+INNOCENT = Finding(Opinion.INNOCENT, False, 0.0)
+
+
+def hashes(vector: torch.Tensor, count: int, clip: float | None = None) -> tuple[bytes, ...]:
+    return encode_parts(vector, count, RULES.wire, clipping(clip).aggregation)[1]
+
+
+def clipping(clip: float | None) -> StepRules:
+    return dataclasses.replace(RULES, aggregation=dataclasses.replace(RULES.aggregation, max_norm=clip))
+
+
+def off_by(relative: float) -> torch.Tensor:
+    noise = torch.randn(40, generator=torch.Generator().manual_seed(4))
+    return TRUE + relative * noise / noise.norm() * TRUE.norm()
+
+
+def shows(vector: torch.Tensor) -> bytes:
+    return bytes(bytes_of(vector))
+
+
+@pytest.mark.parametrize("clip", [None, 1.0])
+def test_a_vector_is_known_again_in_any_number_of_parts(clip: float | None) -> None:
+    lie = hashes(-TRUE, 4, clip)
+    signed = (hashes(TRUE, 4, clip), lie, hashes(TRUE, 5, clip))
+    assert unlike(signed, TRUE, clipping(clip)) == (lie,)
+    assert unlike((), TRUE, clipping(clip)) == ()
+
+
+@pytest.mark.parametrize(
+    "off, opinion, accuse",
+    [
+        (0.001, Opinion.INNOCENT, False),
+        (0.012, Opinion.INNOCENT, False),
+        (0.013, Opinion.UNSURE, False),
+        (0.026, Opinion.GUILTY, False),
+        (0.051, Opinion.GUILTY, True),
+    ],
+)
+def test_what_is_shown_is_measured_by_the_two_thresholds(off: float, opinion: Opinion, accuse: bool) -> None:
+    sent = off_by(off)
+    found = examine_shown((hashes(sent, 4), hashes(sent, 5)), shows(sent), TRUE, RULES)
+    assert (found.opinion, found.accuse, found.withheld) == (opinion, accuse, False)
+    assert found.distance == pytest.approx(off, rel=1e-4)
+
+
+def test_vectors_are_compared_as_they_are_clipped() -> None:
+    sent, rules = 1000.0 * TRUE, clipping(1.0)
+    found = examine_shown((hashes(sent, 4, 1.0),), shows(sent), TRUE, rules)
+    assert found.opinion is Opinion.INNOCENT, "only the length differs"
+    assert examine_shown((hashes(-sent, 4, 1.0),), shows(-sent), TRUE, rules).accuse
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf])
+def test_shown_numbers_that_are_none_are_a_lie(number: float) -> None:
+    sent = TRUE.clone()
+    sent[3] = number
+    assert examine_shown((hashes(sent, 4),), shows(sent), TRUE, RULES) == Finding(Opinion.GUILTY, True, math.inf)
+
+
+@pytest.mark.parametrize("shown", [None, b"", shows(TRUE), shows(off_by(0.001))[:-4], shows(off_by(0.002))])
+def test_what_is_not_what_was_committed_to_counts_as_withheld(shown: bytes | None) -> None:
+    assert examine_shown((hashes(off_by(0.001), 4),), shown, TRUE, RULES) == UNSEEN
+
+
+def test_one_vector_has_to_explain_all_attempts() -> None:
+    one, other = off_by(0.001), off_by(0.002)
+    for shown in (one, other):
+        assert examine_shown((hashes(one, 4), hashes(other, 4)), shows(shown), TRUE, RULES) == UNSEEN
+
+
+def test_the_worst_of_several_findings_decides() -> None:
+    guilty = Finding(Opinion.GUILTY, True, 2.0, (PEERS[2],))
+    convicted = Finding(Opinion.GUILTY, False, 1.0, (PEERS[1],))
+    assert worst([INNOCENT]) == INNOCENT
+    assert worst([INNOCENT, UNKNOWN]) == UNKNOWN
+    assert worst([INNOCENT, UNSEEN]) == UNSEEN
+    assert worst([guilty, convicted]) == Finding(Opinion.GUILTY, True, 2.0, (PEERS[1], PEERS[2]))
+    assert worst([guilty, UNSEEN]) == Finding(Opinion.GUILTY, True, math.inf, (PEERS[2],)), "a proof says more"
+    assert worst([convicted, UNSEEN]).withheld

@@ -11,7 +11,7 @@ import torch
 from btard.behaviour import Behaviour
 from btard.executor import Executor, Withheld
 from btard.hashing import digest
-from btard.peer.shown_momentum import ShownMomentum
+from btard.peer.shown_material import ShownMaterial
 from btard.peer.trainer import Gradient, TaskTrainer
 from btard.round.attempt.attempt import Attempt
 from btard.round.attempt.seats import Seats
@@ -57,8 +57,12 @@ class Bench:
 
     def executor(self, transport: TableTransport) -> Executor:
         """What does the validator's work."""
-        ask = ShownMomentum(self.mine, self.manifest, transport).ask  # type: ignore[arg-type]
-        return Executor(self.manifest.step_rules, ME, Behaviour(), self.mine, ask, in_worker(self.mine.worker))
+        run = in_worker(self.mine.worker)
+        return Executor(self.manifest.step_rules, ME, Behaviour(), self.mine, self.material(transport), run)
+
+    def material(self, transport: TableTransport) -> ShownMaterial:
+        """What asks peers that answer so."""
+        return ShownMaterial(self.mine, self.manifest, transport)  # type: ignore[arg-type]
 
     async def recompute(self, shown: Answer, promised: bytes, link: Link | None) -> torch.Tensor | None:
         """Let the validator ask a target that shows this."""
@@ -184,3 +188,29 @@ async def test_a_judge_of_itself_asks_its_own_trainer(bench: Bench) -> None:
     record.said.commits[ME] = commit(record, digest(b"another"))
     with pytest.raises(Withheld):
         await executor.required(record, ME, None)
+
+
+async def test_a_vector_is_asked_of_its_author(bench: Bench) -> None:
+    made = await bench.submit(STEP)
+    transport = TableTransport({TARGET: data(made.vector)}, peer_id=ME)
+    assert await bench.material(transport).vector(TARGET, STEP) == bench.theirs.submitted(STEP) == data(made.vector)
+    assert transport.asked == [(TARGET, Question(want=Want.VECTOR, step=STEP).encode(), 4 * bench.manifest.dimension)]
+
+
+async def test_the_own_vector_is_the_trainer_s(bench: Bench) -> None:
+    made = await bench.mine.contribute(SEED, STEP, Behaviour())
+    transport = TableTransport({}, peer_id=ME)
+    assert await bench.material(transport).vector(ME, STEP) == data(made.vector) and transport.asked == []
+
+
+async def test_a_vector_that_does_not_come_is_none(bench: Bench) -> None:
+    transport = TableTransport({TARGET: FetchError("the peer is busy")}, peer_id=ME)
+    assert await bench.material(transport).vector(TARGET, STEP) is None
+
+
+async def test_commitments_are_asked_of_everybody(bench: Bench) -> None:
+    transport = TableTransport({TARGET: b"one", PEERS[2]: FetchError("too slow"), PEERS[3]: b"other"}, peer_id=ME)
+    found = await bench.material(transport).commits(TARGET, STEP, PEERS[1:4], 99)
+    question = Question(want=Want.COMMITS, step=STEP, peer=str(TARGET)).encode()
+    assert found == [b"one", b"other"]
+    assert transport.asked == [(peer, question, 99) for peer in PEERS[1:4]]

@@ -1,0 +1,54 @@
+"""Asking peers to show what they keep of a step, to examine somebody's vector of it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from btard.identity import PeerId
+from btard.peer.trainer import TaskTrainer
+from btard.swarm.manifest import RunManifest
+from btard.swarm.questions import Question, Want
+from btard.transport.libp2p import FetchError, Libp2pTransport
+
+logger = logging.getLogger(__name__)
+
+
+class ShownMaterial:
+    """What peers show of a step: a `btard.executor.Material`. This peer's own comes from its trainer."""
+
+    def __init__(self, trainer: TaskTrainer, manifest: RunManifest, transport: Libp2pTransport) -> None:
+        self._trainer = trainer
+        self._manifest = manifest
+        self._transport = transport
+
+    async def momentum(self, target: PeerId, step: int) -> bytes | None:
+        """See `btard.executor.Material`."""
+        if target == self._transport.peer_id:
+            return self._trainer.momentum_base(step)
+        return await self._vector(target, Question(want=Want.BASE, step=step))
+
+    async def vector(self, target: PeerId, step: int) -> bytes | None:
+        """See `btard.executor.Material`."""
+        if target == self._transport.peer_id:
+            return self._trainer.submitted(step)
+        return await self._vector(target, Question(want=Want.VECTOR, step=step))
+
+    async def commits(self, target: PeerId, step: int, holders: Sequence[PeerId], most_bytes: int) -> Sequence[bytes]:
+        """See `btard.executor.Material`; all are asked at once, and have as long as a message may take."""
+        question, patience = Question(want=Want.COMMITS, step=step, peer=str(target)), self._manifest.deadlines.settle
+        asked = [self._ask(holder, question, most_bytes, patience) for holder in holders]
+        return [data for data in await asyncio.gather(*asked) if data is not None]
+
+    async def _vector(self, target: PeerId, question: Question) -> bytes | None:
+        limit, timeout = 4 * self._manifest.dimension, self._manifest.deadlines.scatter
+        return await self._ask(target, question, limit, timeout)
+
+    async def _ask(self, peer: PeerId, question: Question, limit: int, timeout_seconds: float) -> bytes | None:
+        try:
+            answer = await self._transport.fetch(peer, question.encode(), limit=limit, timeout_seconds=timeout_seconds)
+        except FetchError as error:
+            logger.warning("%s shows no %s of step %d: %s", peer.short, question.want, question.step, error)
+            return None
+        return bytes(answer)
