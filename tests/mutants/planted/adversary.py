@@ -67,8 +67,8 @@ ADVERSARY: tuple[Mutant, ...] = (
     Mutant(
         "an accuser claims to be further than it is",
         "btard/round/phases/course.py",
-        "measured = charge is None and phase is",
-        "measured = phase is",
+        "calm = charge is None or charge.kind is ChargeKind.WRONG_SUM",
+        "calm = True",
         f"{TESTS}/test_play.py::test_a_quarrel_costs_its_author_its_place",
     ),
     Mutant(
