@@ -17,7 +17,7 @@ from rich.console import Console
 
 from btard.deploy.local.figure import draw_comparison
 from btard.deploy.local.settings import SwarmSettings
-from btard.deploy.local.swarm import Outcome, report, run_swarm
+from btard.deploy.local.swarm import SwarmOutcome, report, run_swarm
 
 
 def main() -> None:
@@ -50,7 +50,7 @@ def main() -> None:
         "attack, BTARD": {},
     }
     console = Console()
-    outcomes: dict[str, Outcome] = {}
+    outcomes: dict[str, SwarmOutcome] = {}
     for words, changed in changes.items():
         name = words.replace(",", "").replace(" ", "-")
         directory = (arguments.directory / name).absolute()

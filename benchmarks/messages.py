@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from btard.identity import Envelope, envelope
 from btard.lab.hostile import Specimen, Victim, honest, hostile
 from btard.round import session
-from btard.round.messages.bodies import reading
+from btard.round.messages import reading
 
 MOST_MS = 50.0
 """Processor time for one MiB, in milliseconds."""

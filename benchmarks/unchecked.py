@@ -54,7 +54,7 @@ class _UncheckedStep(StepMachine):
 
     def _new_attempt(self, number: int, members: tuple[PeerId, ...]) -> None:
         super()._new_attempt(number, members)
-        context, decided, gradient = self._context, self._history.decided, self._gradient
+        context, decided, gradient = self._context, self._standing.decided, self._gradient
         commit = _NoCommitment(context, self.attempt, decided, examined=False, gradient=gradient)
         self._course.commit = self._course.phase = commit
 
