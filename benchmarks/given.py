@@ -37,7 +37,7 @@ class GivenVectors(Executor):
         of: Callable[[PeerId], torch.Tensor],
     ) -> None:
         trainer = VectorTrainer(lambda seed, parameters: parameters, torch.empty(0))
-        super().__init__(rules, me, Behaviour(), trainer, _ShowingNothing(), in_worker(worker))
+        super().__init__(rules, me, Behaviour(), trainer, ShowingNothing(), in_worker(worker))
         self._own = own
         self._of = of
 
@@ -48,7 +48,7 @@ class GivenVectors(Executor):
         return self._of(target)
 
 
-class _ShowingNothing:
+class ShowingNothing:
     """Peers that nobody examines on more than what they have published."""
 
     async def momentum(self, target: PeerId, step: int) -> None:

@@ -37,7 +37,7 @@ class Progress:
 
     def begin(self, step: int) -> None:
         """Note that a step begins; before the peer signs anything in it."""
-        self.step = max(self.step, step)
+        self.step, self.restarted = max(self.step, step), False
         # A file cut in the middle of writing would say nothing.
         unfinished = self._path.with_name(f".{self._path.name}.{os.getpid()}")
         try:

@@ -101,7 +101,6 @@ class TrainingLoop:
             await self._stand(roster, state)
             self.recorder.begins(roster)
             self.progress.begin(roster.step)
-            self.progress.restarted = False
             started = time.perf_counter()
             outcome = await self.driver.run_step(roster, state, self.neighbours.candidates(roster))
             if isinstance(outcome, Stopped):

@@ -155,10 +155,8 @@ class Session:
         assert machine is not None
         if not machine.wants(heading):
             return []
-        try:
-            envelope = data if isinstance(data, Envelope) else Envelope.decode(data)
-            envelope.verify()
-        except Malformed:
+        envelope = _genuine(data)
+        if envelope is None:
             return []
         actions = machine.on_envelope(now, envelope)
         return self._remember(actions) if actions else actions  # most arrivals only fill a place
@@ -166,14 +164,8 @@ class Session:
     def _hear_last(self, now: float, heading: Heading | Envelope, data: bytes | Envelope) -> list[Action]:
         """Take part in agreeing on the end of a step that this peer has finished, and others have not."""
         last = self._last
-        if last is None or not last.wants(heading):
-            return []
-        try:
-            envelope = data if isinstance(data, Envelope) else Envelope.decode(data)
-            envelope.verify()
-        except Malformed:
-            return []
-        return self._of_last(last.hear(now, envelope))
+        envelope = _genuine(data) if last is not None and last.wants(heading) else None
+        return [] if last is None or envelope is None else self._of_last(last.hear(now, envelope))
 
     def _of_last(self, actions: list[Action]) -> list[Action]:
         """Where the others have agreed on another end of the last step, this one has no place any more."""
@@ -361,6 +353,16 @@ class Session:
         steps = range(self.roster.step + self.machine.over, self.roster.step + 2)
         sign = partial(Envelope.sign, self._key, run=self._rules.run, kind=MessageKind.LEAVE)
         return [Send(others, sign(step=step, body=Leave(reason).encode()).encode()) for step in steps]
+
+
+def _genuine(data: bytes | Envelope) -> Envelope | None:
+    """Return a message if its author has signed it."""
+    try:
+        envelope = data if isinstance(data, Envelope) else Envelope.decode(data)
+        envelope.verify()
+    except Malformed:
+        return None
+    return envelope
 
 
 @lru_cache(maxsize=1024)

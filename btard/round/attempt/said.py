@@ -193,15 +193,9 @@ class Said:
             return f"attaches what its author has not signed: {error}"
         return None
 
-    def attached_to(self, vote: Vote) -> tuple[Envelope, ...]:
-        """Return the messages of members that a well-formed vote attaches; raises Malformed."""
-        return tuple(e for e in map(self.papers.read, vote.attached) if e.author in self._seats.known)
-
-    def told_by(self, report: Report) -> tuple[Envelope, ...]:
-        """Return the messages of members that a well-formed report attaches; raises Malformed."""
-        if not self._roster_members.issuperset(report.members):
-            raise Malformed("a report of another roster")
-        return tuple(e for e in map(self.papers.read, report.attached) if e.author in self._seats.known)
+    def carried(self, attached: Iterable[bytes]) -> tuple[Envelope, ...]:
+        """Return the messages of members that a well-formed report or vote attaches; raises Malformed."""
+        return tuple(e for e in map(self.papers.read, attached) if e.author in self._seats.known)
 
     def mismatches(self) -> Iterator[tuple[Envelope, Envelope]]:
         """Yield (commit, header) of senders whose signed part header contradicts their signed commit, one of each."""

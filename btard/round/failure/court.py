@@ -22,9 +22,6 @@ from btard.round.work.examination import UNKNOWN, Finding, opinion_on
 from btard.round.work.rows import Inspected
 from btard.verification.thresholds import LENGTH, SCALARS, SUM
 
-_SEEN_LATER = frozenset(ChargeKind) - {ChargeKind.WRONG_SUM, ChargeKind.GRADIENT, ChargeKind.WITHHELD}
-"""What an accuser may have gone on to see; a sum is seen in MEASURE, and the step before is over."""
-
 
 class Court:
     """This peer's part in judging the charges of one failed attempt.
@@ -165,9 +162,14 @@ class Court:
     @property
     def furthest(self) -> Phase:
         """How far in the attempt a judge has to be to see what the accusers have seen."""
-        seen = [self._phases[a] for a, charge in self.charges.items() if charge.kind in _SEEN_LATER]
-        sums = any(charge.kind is ChargeKind.WRONG_SUM for charge in self.charges.values())
-        return min(Phase.CHECK, max([Phase.MEASURE if sums else Phase.COMMIT, *seen]))
+        return min(Phase.CHECK, max(map(self._seen_in, self.charges), default=Phase.COMMIT))
+
+    def _seen_in(self, accuser: PeerId) -> Phase:
+        """How far in the attempt an accuser was when it saw what it accuses of."""
+        kind = self.charges[accuser].kind
+        if kind is ChargeKind.WRONG_SUM:
+            return Phase.MEASURE
+        return Phase.COMMIT if kind.about_last_step else self._phases[accuser]
 
     def inspected(self, author: PeerId, part: int, row: Inspected) -> None:
         """A row has been measured."""

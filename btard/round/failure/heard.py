@@ -16,6 +16,7 @@ class Heard:
     Attributes:
         attempt: what it is about.
         left: the goodbyes, by author.
+        reasons: the reports that say why the attempt has failed.
     """
 
     def __init__(
@@ -26,7 +27,8 @@ class Heard:
         self._seats = attempt.seats
         self._judged = judged
         self._reports: dict[PeerId, Told] = {}
-        self._reasons: list[Envelope] = []
+        self._read: dict[bytes, Told | None] = {}
+        self.reasons: list[Envelope] = []
         self.left = left
 
     @property
@@ -34,10 +36,12 @@ class Heard:
         """Whether somebody has left or reported."""
         return bool(self.left or self._reports)
 
-    @property
-    def reasons(self) -> list[Envelope]:
-        """The reports that say why the attempt has failed."""
-        return self._reasons
+    def read(self, envelope: Envelope) -> Told | None:
+        """Return what a genuine report tells, as `told_in`; each is read once."""
+        digest = envelope.content_digest()
+        if digest not in self._read:
+            self._read[digest] = told_in(self.attempt, envelope)
+        return self._read[digest]
 
     def add_goodbye(self, envelope: Envelope) -> None:
         """Keep a well-formed goodbye."""
@@ -58,7 +62,7 @@ class Heard:
             return []
         if known is not None:
             return self._add_other(known, envelope)
-        told = told_in(self.attempt, envelope)
+        told = self.read(envelope)
         if told is None:
             if said.malformation(envelope) is not None:
                 said.accuse_malformed(envelope)
@@ -79,7 +83,7 @@ class Heard:
         reason whatever the first one says; what it attaches is not read, or an author could nest its reports."""
         if known.envelope.content_digest() == envelope.content_digest():
             return []
-        told = told_in(self.attempt, envelope)
+        told = self.read(envelope)
         if told is not None:
             self._weigh(told)
         return [envelope]
@@ -91,7 +95,7 @@ class Heard:
         charges = admissible(self.attempt, reports, self._judged)
         proves = is_proof(self.attempt, told.attached)
         if gives_reason(self.attempt, author, told.report, charges, proves=proves):
-            self._reasons.append(told.envelope)
+            self.reasons.append(told.envelope)
 
 
 def signed_in(attempt: Attempt, kind: MessageKind, author: PeerId, body: bytes) -> bytes | None:

@@ -21,7 +21,7 @@ from btard.round.failure.disputes import outvoted
 from btard.round.failure.heard import Heard, signed_in
 from btard.round.failure.resolve import Resolution, Testimony, admissible, convict, leavers, resolve, tells_two_stories
 from btard.round.failure.stories import state_of, told_by_all
-from btard.round.failure.told import Told, finishes, fitting, told_in
+from btard.round.failure.told import Told, finishes, fitting
 from btard.round.messages.accusations import Charge, Fault, Relay, Report, Vote
 from btard.round.messages.bodies import Phase
 
@@ -49,6 +49,7 @@ class Settlement:
         stage: where it stands.
         heard: what has been said.
         court: this peer's part in the court, from the stage COURT on.
+        resolution: what follows for the members, once all is agreed on.
         finished: once resolved, the signed digests under which the attempt is finished after all; else nothing.
     """
 
@@ -75,7 +76,7 @@ class Settlement:
         self.court: Court | None = None
         self.stage = SettlementStage.COLLECTING
         self.finished: tuple[Envelope, ...] = ()
-        self._resolution: Resolution | None = None
+        self.resolution: Resolution | None = None
         self._reports = self._agreement(votes=False, voters=self._seats.voters, settled=self._may_do_without)
         self._votes: Agreement | None = None
         self._early: list[tuple[PeerId, Package]] = []
@@ -225,7 +226,7 @@ class Settlement:
 
     def _read(self, envelopes: Mapping[PeerId, Envelope]) -> dict[PeerId, Told]:
         """Return the reports that count: well-formed, and of this membership."""
-        read = {author: told_in(self.attempt, envelope) for author, envelope in sorted(envelopes.items())}
+        read = {author: self.heard.read(envelope) for author, envelope in sorted(envelopes.items())}
         return {a: one for a, one in read.items() if one is not None and one.report.members == self._seats.members}
 
     def advance(self, now: float) -> list[Action]:
@@ -305,10 +306,10 @@ class Settlement:
                 shown[author] = (*shown.get(author, ()), *envelopes)
                 continue
             vote = envelopes[0].read(Vote)
-            shown[author] = (*shown.get(author, ()), *self.attempt.said.attached_to(vote))
+            shown[author] = (*shown.get(author, ()), *self.attempt.said.carried(vote.attached))
             if vote.attempt_id == self._seats.attempt_id:
                 votes[author] = (envelopes[0], vote)
-        self._resolution = resolve(
+        self.resolution = resolve(
             self.attempt,
             Testimony(
                 reports={author: one.report for author, one in self._told.items()},
@@ -318,11 +319,6 @@ class Settlement:
                 votes=votes,
             ),
         )
-
-    @property
-    def resolution(self) -> Resolution | None:
-        """What follows for the members, once all is agreed on."""
-        return self._resolution
 
 
 def _statement(envelope: Envelope) -> Statement:

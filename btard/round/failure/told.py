@@ -43,7 +43,7 @@ def told_in(attempt: Attempt, envelope: Envelope) -> Told | None:
     report = envelope.read(Report)
     if not set(report.members) <= set(attempt.seats.roster.members):
         return None
-    return Told(envelope, report, attempt.said.told_by(report))
+    return Told(envelope, report, attempt.said.carried(report.attached))
 
 
 def finishes(attempt: Attempt, told: Iterable[Told], out: Collection[PeerId]) -> tuple[Envelope, ...]:

@@ -124,7 +124,7 @@ def test_liars_cannot_have_an_honest_peer_banned(
     liar, place = signers[min(liars)], {"run": RULES.run, "step": 3, "attempt": 1}
     outer = Envelope.sign(liar, kind=MessageKind.REPORT, body=body.encode(), **place)  # type: ignore[arg-type]
     attempt = attempt_of(members)
-    read = attempt.said.told_by(body) if attempt.said.malformation(outer) is None else (outer,)
+    read = attempt.said.carried(body.attached) if attempt.said.malformation(outer) is None else (outer,)
     attached = {min(liars): read}
     assert {ban.peer for ban in told(members, reports, attached).bans} <= liars
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 
 import torch
 
+from benchmarks.given import ShowingNothing
 from btard.behaviour import Behaviour
 from btard.executor import Executor
 from btard.hashing import Payload, digest
@@ -80,19 +81,6 @@ class CrowdExecutor(Executor):
 
     async def required(self, record: Attempt, target: PeerId, link: Link | None) -> torch.Tensor | None:
         return await self.crowd.recompute(record, target, link)
-
-
-class ShowingNothing:
-    """Peers that are asked for nothing, since they lie about nothing."""
-
-    async def momentum(self, target: PeerId, step: int) -> None:
-        return None
-
-    async def vector(self, target: PeerId, step: int) -> None:
-        return None
-
-    async def commits(self, target: PeerId, step: int, holders: Sequence[PeerId], most_bytes: int) -> Sequence[bytes]:
-        return ()
 
 
 @dataclass
