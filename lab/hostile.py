@@ -14,20 +14,9 @@ from btard.identity import Envelope, IdentityKey, MessageKind, PeerId
 from btard.identity.codec import encode
 from btard.identity.envelope import STEP_KINDS
 from btard.round.messages.accusations import Ballot, Charge, ChargeKind, Fault, Opinion, Relay, Report, Vote
-from btard.round.messages.bodies import (
-    Aggregate,
-    Certificate,
-    Commit,
-    Digest,
-    Forward,
-    Leave,
-    PartHeader,
-    Phase,
-    Pull,
-    Reveal,
-    Scalars,
-)
+from btard.round.messages.bodies import Aggregate, Commit, Digest, Leave, PartHeader, Phase, Reveal, Scalars
 from btard.round.messages.caps import Caps, caps_of
+from btard.round.messages.requests import Certificate, Forward, Pull
 from btard.round.roster import Roster, first_randomness
 from btard.round.rules import AggregationRules, StepRules
 from btard.round.session import Session

@@ -56,6 +56,7 @@ class MessageKind(IntEnum):
     PULL = 12
     VOTE = 13
     FORWARD = 14
+    OVERDUE = 15
     MANIFEST = 16
     JOIN = 17
     GENESIS = 18

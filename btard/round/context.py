@@ -11,6 +11,7 @@ from btard.round.attempt.attempt import Attempt
 from btard.round.attempt.pledges import NO_PLEDGES, Pledges
 from btard.round.attempt.seats import Seats
 from btard.round.decisions import Decisions
+from btard.round.delivery.pace import Pace
 from btard.round.messages.bodies import Commit, Digest, Reveal, Scalars
 from btard.round.roster import Roster
 from btard.round.rules import StepRules
@@ -27,6 +28,7 @@ class StepContext:
         previous: the attempt that finished the step before, if this peer took part in it.
         links: what peers were last seen to submit before that, where the run has momentum.
         certificate: makes the message that proves the end of the step before; None if this peer did not see it.
+        pace: how fast the members are.
         pledges: what the targets of this step committed to in failed attempts at the step before.
     """
 
@@ -37,6 +39,7 @@ class StepContext:
     parameters: bytes
     candidates: tuple[PeerId, ...]
     previous: Attempt | None
+    pace: Pace
     links: Mapping[PeerId, Link] = field(default_factory=dict)
     certificate: Callable[[], bytes] | None = None
     pledges: Mapping[PeerId, Pledges] = field(default_factory=dict)

@@ -9,13 +9,15 @@ from functools import lru_cache, partial
 
 from btard.identity import Envelope, Heading, IdentityKey, Malformed, MessageKind, PeerId
 from btard.identity.envelope import MAX_HEADER, STEP_KINDS
-from btard.round.actions import Action, Finished, Send, Stopped
+from btard.round.actions import Action, Finished, OutcomeKind, Send, Stopped
 from btard.round.attempt.attempt import Attempt
 from btard.round.attempt.pledges import Pledges, pledges_of
 from btard.round.context import StepContext
 from btard.round.decisions import Decisions
+from btard.round.delivery.pace import Pace
 from btard.round.failure.aftermath import SETTLING, Aftermath
-from btard.round.messages.bodies import Certificate, Leave, LeaveReason
+from btard.round.messages.bodies import Leave, LeaveReason
+from btard.round.messages.requests import Certificate
 from btard.round.roster import Roster
 from btard.round.rules import StepRules
 from btard.round.step import StepMachine
@@ -51,6 +53,7 @@ class Session:
         behaviour.attach(key)
         self._pool = pool
         self._tampers = type(behaviour).transmit is not Decisions.transmit
+        self._pace = Pace(rules.delay_bound_seconds)
         self._early: dict[PeerId, list[Envelope]] = {}
         self._early_bytes = 0
         self._adrift = True
@@ -96,6 +99,8 @@ class Session:
     def begin(self, now: float, roster: Roster, parameters: bytes, candidates: tuple[PeerId, ...] = ()) -> list[Action]:
         """Begin the step of `roster`, on the training state whose digest is `parameters`."""
         self.roster = roster
+        if self._key.peer_id not in roster.members:
+            return self._remember([Stopped(roster.step, OutcomeKind.SUSPENDED, "most have waited for it too long")])
         self._adrift = False
         self._ahead, self._ask_at = set(), math.inf
         previous = self.previous
@@ -110,6 +115,7 @@ class Session:
             parameters,
             candidates,
             previous,
+            self._pace,
             self.links,
             certificate=proves,
             pledges=self.pledges,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-from enum import Enum, auto
 
 from btard.identity import Envelope, Heading, Malformed, MessageKind, PeerId
 from btard.round.actions import Action, Finished, OutcomeKind, Stopped, Verdict, Voided
@@ -18,32 +17,23 @@ from btard.round.delivery.patience import Patience
 from btard.round.failure.aftermath import Aftermath
 from btard.round.failure.following import follow
 from btard.round.failure.hearing import Hearing, spoilt_column
+from btard.round.failure.overdue import lose_patience
 from btard.round.failure.settlement import Settlement, SettlementStage
 from btard.round.failure.standing import Standing, end_of_road
 from btard.round.failure.stopping import Grounds, charge_of, give_up, is_lost, proofs
 from btard.round.messages.accusations import Charge, Fault
-from btard.round.messages.bodies import BROADCASTS, Certificate, Phase, Pull
+from btard.round.messages.bodies import BROADCASTS, Phase
 from btard.round.messages.form import form_fault
+from btard.round.messages.requests import Certificate, Pull
 from btard.round.phases.agree import check_certificate
 from btard.round.phases.commit import CommitPhase
 from btard.round.phases.course import Course
-from btard.round.phases.phase import PhaseOfParts
+from btard.round.phases.phase import PhaseOfParts, StepStage
 from btard.round.proof import make_evidence
 from btard.round.work import answers
 from btard.round.work.examination import Finding
 from btard.round.work.rows import Aggregated
 from btard.vectors.buffers import BufferPool
-
-
-class StepStage(Enum):
-    """Where a step stands for one peer."""
-
-    RUNNING = auto()
-    """An attempt goes through its phases."""
-    SETTLING = auto()
-    """The attempt is given up, and on its way to a resolution: see `SettlementStage`."""
-    OVER = auto()
-    """The step is finished, or this peer has stopped."""
 
 
 class StepMachine:
@@ -86,7 +76,7 @@ class StepMachine:
         commit = CommitPhase(context, self.attempt, standing.decided, examined=examined, gradient=self._gradient)
         self._course = Course(context, self.attempt, self._exchange, commit)
         self._charge = self._accusation if self._accusation and self._may_charge(self._accusation) else None
-        self._patience = Patience(context.rules, self.attempt.seats.check_seconds)
+        self._patience = Patience(context.rules, self.attempt.seats.check_seconds, context.pace)
         self._reasoned_at = math.inf
         self._hearing = Hearing()
 
@@ -198,7 +188,7 @@ class StepMachine:
                 attempt.said.accuse_malformed(envelope)
                 raise Malformed("a message of a wrong form")
             if envelope.kind is MessageKind.CERTIFICATE:
-                return self._certified(envelope)
+                return self._certified(now, envelope)
             if envelope.kind is MessageKind.LEAVE:
                 self._left.setdefault(envelope.author, envelope)
                 self._heard.add_goodbye(envelope)
@@ -223,6 +213,8 @@ class StepMachine:
                 return [a for inner in found for a in self._exchange.answer_version(envelope.author, inner)]
             case MessageKind.REPORT | MessageKind.VOTE | MessageKind.RELAY:
                 return self._settle(now, self._settlement, envelope)
+            case MessageKind.OVERDUE:
+                self._heard.impatience.add(envelope)
         return []
 
     def _settle(self, now: float, settlement: Settlement, envelope: Envelope) -> list[Action]:
@@ -283,6 +275,7 @@ class StepMachine:
     def _run(self, now: float) -> tuple[list[Action], bool]:
         """Look at the phase once. Returns what is to be done, and whether it has ended, or the attempt has."""
         phase, actions = self._course.phase, list[Action]()
+        self._patience.look(now, phase)
         if phase is self._course.check:
             actions += self._course.check.advance()
         if now >= self._hearing.until:
@@ -305,7 +298,9 @@ class StepMachine:
         missing = phase.missing()
         if not self._must_freeze(now, missing, proven):
             wanted = phase.wanted() if isinstance(phase, PhaseOfParts) else None
-            return actions + self._exchange.urge_for(now, missing, wanted, self._patience), False
+            actions += self._exchange.urge_for(now, missing, wanted, self._patience)
+            impatience = self._heard.impatience
+            return actions + lose_patience(now, self._context, self._exchange, self._patience, impatience), False
         if phase is self._course.commit and self._course.commit.outvoted():
             return actions + self._stop(OutcomeKind.OUT_OF_SYNC, "most members hold another training state"), False
         return actions + self._freeze(now, missing, proven), True
@@ -333,7 +328,7 @@ class StepMachine:
         if course.go_on(standing.banned, standing.redraws):
             return self._enter(now)
         assert course.agree is not None
-        return self._finish(course.agree.finished())
+        return self._finish(now, course.agree.finished())
 
     def _must_freeze(self, now: float, missing: dict[PeerId, Fault], proven: list[Envelope]) -> bool:
         if proven or self._charge or self._settlement.reasoned or self._hearing.ended(now, self._patience.ends):
@@ -351,7 +346,7 @@ class StepMachine:
         if resolution is None:
             return []
         if settlement.finished:
-            return self._finish_after_all()
+            return self._finish_after_all(now)
         self._standing = self._standing.after(resolution)
         verdicts = tuple(Verdict(b.peer, make_evidence(b, attempt, context.previous)) for b in resolution.bans)
         what = (resolution.suspended, verdicts, resolution.left)
@@ -367,13 +362,13 @@ class StepMachine:
             actions += self.on_envelope(now, envelope)
         return self._advance(now, actions)
 
-    def _finish_after_all(self) -> list[Action]:
+    def _finish_after_all(self, now: float) -> list[Action]:
         finished, agree = self._settlement.finished, self._course.agree
         if agree is not None and finished[0].body == agree.digest.encode():
-            return self._finish(agree.finished_by(finished))
+            return self._finish(now, agree.finished_by(finished))
         return self._stop(OutcomeKind.OUT_OF_SYNC, "the members have agreed on another end of the step")
 
-    def _certified(self, envelope: Envelope) -> list[Action]:
+    def _certified(self, now: float, envelope: Envelope) -> list[Action]:
         """Others have finished: so has a peer that signed the same digest, unless it has reported."""
         certificate = tuple(Envelope.parse(data) for data in envelope.read(Certificate).digests)
         members, digest = check_certificate(certificate, self._context.rules, self._context.roster)
@@ -384,10 +379,11 @@ class StepMachine:
             return []
         for signed in certificate:
             self.attempt.file(signed)
-        return self._finish(agree.finished_by(tuple(sorted(certificate, key=lambda e: e.author))))
+        return self._finish(now, agree.finished_by(tuple(sorted(certificate, key=lambda e: e.author))))
 
-    def _finish(self, finished: Finished) -> list[Action]:
+    def _finish(self, now: float, finished: Finished) -> list[Action]:
         self.over = True
+        self._context.pace.step_over(finished.roster.members, self._exchange.waited(now, self._patience))
         self.aftermath = Aftermath(self.attempt, self._settlement, self._intake)
         return [finished]
 

@@ -8,7 +8,8 @@ from btard.behaviour import Outgoing, View
 from btard.byzantine.attacker import Attacker
 from btard.byzantine.settings import BehaviourSettings
 from btard.identity import Envelope, MessageKind, PeerId
-from btard.round.messages.bodies import BROADCASTS, Commit, Pull
+from btard.round.messages.bodies import BROADCASTS, Commit
+from btard.round.messages.requests import Pull
 
 _COPIES = 50
 

@@ -10,19 +10,8 @@ from btard.identity.codec import encode
 from btard.round.evidence import file as evidence_file
 from btard.round.evidence.evidence import Evidence, Offence, Scene
 from btard.round.messages.accusations import Ballot, Charge, ChargeKind, Fault, Opinion, Relay, Report, Vote
-from btard.round.messages.bodies import (
-    Aggregate,
-    Certificate,
-    Commit,
-    Digest,
-    Forward,
-    Leave,
-    PartHeader,
-    Phase,
-    Pull,
-    Reveal,
-    Scalars,
-)
+from btard.round.messages.bodies import Aggregate, Commit, Digest, Leave, PartHeader, Phase, Reveal, Scalars
+from btard.round.messages.requests import Certificate, Forward, Pull
 from tests.fuzz.targets import BODIES, PEERS, recording
 
 _KINDS = {

@@ -16,18 +16,8 @@ from btard.round.actions import Action, ComputeGradient, Examine, Task
 from btard.round.delivery.exchange import MOST_PULLS
 from btard.round.evidence import file as evidence_file
 from btard.round.messages.accusations import Relay, Report, Vote
-from btard.round.messages.bodies import (
-    Aggregate,
-    Certificate,
-    Commit,
-    Digest,
-    Forward,
-    Leave,
-    PartHeader,
-    Pull,
-    Reveal,
-    Scalars,
-)
+from btard.round.messages.bodies import Aggregate, Commit, Digest, Leave, PartHeader, Reveal, Scalars
+from btard.round.messages.requests import Certificate, Forward, Pull
 from btard.round.proof import Unproven, verify
 from btard.round.roster import Roster
 from btard.round.session import Session

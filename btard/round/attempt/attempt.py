@@ -11,7 +11,8 @@ from btard.round.attempt.said import Said
 from btard.round.attempt.seats import Seats
 from btard.round.decisions import View
 from btard.round.messages.attachments import Papers
-from btard.round.messages.bodies import Aggregate, Commit, Item, PartHeader
+from btard.round.messages.bodies import Aggregate, Commit, PartHeader
+from btard.round.messages.requests import Item
 from btard.vectors.buffers import BufferPool
 
 # Every arrival asks for it, and a look into an enumeration takes as long as one into three dictionaries.

@@ -8,7 +8,7 @@ from functools import cached_property
 from btard.hashing import Payload
 from btard.identity import MessageKind, PeerId
 from btard.round.attempt.seats import Seats
-from btard.round.messages.bodies import Item
+from btard.round.messages.requests import Item
 from btard.vectors.buffers import BufferPool
 
 _PART = MessageKind.PART

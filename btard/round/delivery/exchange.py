@@ -20,7 +20,8 @@ from btard.round.delivery.patience import Patience
 from btard.round.delivery.sending import send_aggregate, send_part
 from btard.round.draw import relays_between
 from btard.round.messages.accusations import Fault
-from btard.round.messages.bodies import BROADCASTS, Forward, Item, Phase, Pull
+from btard.round.messages.bodies import BROADCASTS, Phase
+from btard.round.messages.requests import Forward, Item, Pull
 
 MOST_PULLS = 8
 """Parts of other columns than its own that one peer may ask this one for in an attempt: a court looks at a few."""
@@ -46,11 +47,15 @@ _SILENT = {
 
 
 class Exchange:
-    """Answers and sends requests. What a peer does not hold yet, it passes on once it comes."""
+    """Answers and sends requests. What a peer does not hold yet, it passes on once it comes.
+
+    Attributes:
+        attempt: what it is about.
+    """
 
     def __init__(self, context: StepContext, attempt: Attempt) -> None:
         self._context = context
-        self._attempt = attempt
+        self.attempt = attempt
         self._seats = attempt.seats
         self._said = attempt.said
         self._carried = attempt.carried
@@ -65,6 +70,8 @@ class Exchange:
         self._answered: set[tuple[PeerId, Item]] = set()
         self._collectors: dict[int, frozenset[PeerId]] = {}
         self._asked_in: dict[Item, Phase] = {}
+        self._waits: dict[tuple[PeerId, Item], float] = {}
+        self._served: dict[tuple[PeerId, Item], float] = {}
 
     def _send(self, kind: MessageKind, body: bytes, receivers: Iterable[PeerId]) -> Send:
         return Send(tuple(receivers), self._context.sign(self._seats.number, kind, body).encode())
@@ -197,6 +204,7 @@ class Exchange:
                 held.append(item)
                 continue
             self._waiting[item].append(asker)
+            self._waits[asker, item] = now
             author = item[1]
             if author != self._seats.me and item not in self._asked:
                 absent[author].append(item)
@@ -228,7 +236,7 @@ class Exchange:
         return [self._send(MessageKind.FORWARD, Forward(tuple(batch)).encode(), receivers) for batch in batches]
 
     def _send_part(self, item: Item, asker: PeerId) -> list[Action]:
-        attempt, (kind, author, part) = self._attempt, item
+        attempt, (kind, author, part) = self.attempt, item
         if kind is MessageKind.PART and author == self._seats.me:
             return send_part(self._context, attempt, asker, part)
         if author == self._seats.me:
@@ -250,6 +258,7 @@ class Exchange:
                 self._committed.setdefault(item[1], now)
         for item in [item for item in self._waiting if self._has(item)]:
             askers = self._waiting.pop(item)
+            self._served.update(((asker, item), now) for asker in askers)
             if item[0] in BROADCASTS:
                 actions += self._forward([item], askers)
             else:
@@ -278,6 +287,41 @@ class Exchange:
                 found.append(inner)
         return found
 
+    @property
+    def waits(self) -> bool:
+        """Whether something that was asked for has not come."""
+        return len(self._came) < len(self._asked)
+
+    def waited(self, now: float, patience: Patience) -> dict[PeerId, float]:
+        """Return for how long, in seconds, members have kept this peer and others waiting in the attempt, all phases
+        together.
+
+        A member is not blamed for the time in which it was waiting itself, in an earlier phase, for what this peer has
+        not got either. In a later one it waits for those that wait for it.
+        """
+        late: defaultdict[PeerId, Counter[Phase]] = defaultdict(Counter)
+        held: defaultdict[PeerId, Counter[Phase]] = defaultdict(Counter)
+        for item, asked in self._asked.items():
+            seconds = min(now, self._arrival(item)) - patience.blames_from(self._waited_in(item), asked)
+            of, phase = late[item[1]], self._phase_of(item)
+            of[phase] = max(of[phase], seconds)
+        for (asker, item), since in self._waits.items():
+            of, phase = held[asker], self._phase_of(item)
+            of[phase] = max(of[phase], self._served.get((asker, item), now) - since)
+        found = {peer: _beyond(of, held[peer]) for peer, of in late.items()}
+        return {peer: seconds for peer, seconds in found.items() if seconds > 0}
+
+    def _phase_of(self, item: Item) -> Phase:
+        """Return the phase in which an item travels."""
+        kind = item[0]
+        return self._asked_in.get(item, Phase.SCATTER) if kind is MessageKind.PART else _PHASES[kind]
+
+    def _waited_in(self, item: Item) -> Phase:
+        """Return the phase in which this peer is held up by an item that is late: of another owner's part it is the
+        phase in which that one is missed."""
+        phase = self._phase_of(item)
+        return Phase.GATHER if phase is Phase.SCATTER and item[2] != self._seats.my_part else phase
+
     def late(self, until: float, patience: Patience) -> Collection[PeerId]:
         """Return the peers of which something that was asked for came too late or never, as far as is known at a
         time: not before its author must have had it, and had time to answer."""
@@ -295,3 +339,13 @@ class Exchange:
         # A peer that has committed holds its parts, and need not wait for anybody to show them.
         committed = self._committed.get(author, math.inf)
         return max(committed, asked) + patience.allowance(self._asked_in[item])
+
+
+def _beyond(late: Counter[Phase], held: Counter[Phase]) -> float:
+    """Return the seconds for which a member was late, less those for which others held it up before, each once."""
+    total = excused = 0.0
+    for phase in Phase:
+        used = min(excused, late[phase])
+        total += late[phase] - used
+        excused += held[phase] - used
+    return total

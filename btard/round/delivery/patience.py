@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import math
 
+from btard.round.delivery.pace import Pace
 from btard.round.messages.bodies import Phase
+from btard.round.phases.phase import PhaseOfAttempt
 from btard.round.rules import StepRules
 
 _URGE_AFTER = 0.5
-"""The share of a phase's time after which parts that are late are asked for through drawn members."""
+"""The share of a phase's time after which parts that are late are asked for through drawn members, at the latest."""
 
 _URGE_ALL_AFTER = 0.75
-"""The share of a phase's time after which everything that is late is asked for of all members."""
+"""The share of a phase's time after which everything that is late is asked for of all members, at the latest."""
+
+_THIRD_PEERS_TAKE = 3
+"""Times the wait before drawn members are asked after which all are: a drawn one may have to ask the author."""
 
 _BULKY = frozenset({Phase.SCATTER, Phase.GATHER, Phase.CHECK})
 """The phases in which parts travel."""
@@ -32,15 +37,27 @@ class Patience:
     when it was due has reached it by then, too. After the barrier these times are fixed, and a phase is due late enough
     that a peer held up in the phase before is heard of before it is blamed.
 
+    As soon as it is known how long a phase usually takes, what is late is asked for earlier than that: a request costs
+    little, and its answer comes as soon as there is one.
+
     Attributes:
         ends: when the current phase must be over.
         deadline: when something is to be done about what is missing; every arrival asks for it.
         barrier: when the commit phase began or, once it is over, ended.
     """
 
-    def __init__(self, rules: StepRules, check_seconds: float) -> None:
-        """`check_seconds`: how long CHECK may take, which depends on how much is checked."""
+    def __init__(self, rules: StepRules, check_seconds: float, pace: Pace) -> None:
+        """Begin an attempt.
+
+        Args:
+            check_seconds: how long CHECK may take, which depends on how much is checked.
+            pace: how long phases usually take.
+        """
         self._rules = rules
+        self._pace = pace
+        self._entered: dict[Phase, float] = {}
+        self._measures = False
+        self._again = math.inf
         self._check_seconds = check_seconds
         self._apart = _APART * rules.delay_bound_seconds
         self._due: dict[Phase, float] = {}
@@ -56,9 +73,46 @@ class Patience:
             self.barrier = now
             self._due = {phase: now + seconds} if phase is Phase.COMMIT else self._due | self._schedule(now)
         self.ends = self._due[phase] + self._grace(phase, seconds)
-        self._urges = [(now + _URGE_AFTER * seconds, False)] if phase in _BULKY else []
-        self._urges.append((now + _URGE_ALL_AFTER * seconds, True))
+        self._entered[phase] = now
+        self._measures, self._again = True, math.inf
+        self._plan_requests(phase, seconds)
+
+    def _plan_requests(self, phase: Phase, seconds: float) -> None:
+        """Plan when to ask for what is late in a phase, by what has been measured so far."""
+        entered, usual = self._entered[phase], self._asks_after(phase)
+        drawn = min(usual, _URGE_AFTER * seconds)
+        everyone = min(usual * (_THIRD_PEERS_TAKE if phase in _BULKY else 1), _URGE_ALL_AFTER * seconds)
+        self._urges = [(entered + drawn, False)] if phase in _BULKY else []
+        self._urges.append((entered + everyone, True))
         self._set_deadline()
+
+    def _asks_after(self, phase: Phase) -> float:
+        """Return how long to wait in a phase by what has been measured, infinite before anything has."""
+        seconds = self._pace.asks_after(phase)
+        most = self._check_seconds / self._rules.scatter_seconds if phase is Phase.CHECK else 1.0
+        return math.inf if seconds is None else most * seconds
+
+    def look(self, now: float, phase: PhaseOfAttempt) -> None:
+        """Measure how long half of what the current phase waits for takes to come."""
+        if self._measures and phase.halfway():
+            self._measures = False
+            first = self._pace.usual(phase.phase) is None
+            self._pace.measure(phase.phase, now - self._entered[phase.phase])
+            if first:
+                self._plan_requests(phase.phase, phase.seconds())
+
+    def look_again(self, at: float) -> None:
+        """Be called once more at a time, whatever comes."""
+        self._again = at
+        self._set_deadline()
+
+    def blames_from(self, phase: Phase, asked: float) -> float:
+        """Return from when on an author keeps others waiting that was asked for something of a phase at a time: that
+        is never before this peer has waited for it in vain, and a usual length after the request."""
+        usual = self._pace.usual(phase)
+        if usual is None or phase not in self._entered:
+            return math.inf
+        return max(asked, self._entered[phase] + self._asks_after(phase)) + usual
 
     def _schedule(self, barrier: float) -> dict[Phase, float]:
         """Return when the phases after the barrier are due."""
@@ -108,7 +162,7 @@ class Patience:
             self._set_deadline()
 
     def _set_deadline(self) -> None:
-        self.deadline = min([self.ends, *(at for at, _ in self._urges[:1])])
+        self.deadline = min([self.ends, self._again, *(at for at, _ in self._urges[:1])])
 
     def last_end(self, *, committing: bool) -> float:
         """Return when every other member that still waits for something must have given the attempt up, too."""

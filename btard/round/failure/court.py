@@ -14,7 +14,8 @@ from btard.round.delivery.exchange import Exchange
 from btard.round.failure.stories import differing
 from btard.round.failure.told import fitting
 from btard.round.messages.accusations import Ballot, Charge, ChargeKind, Opinion, Vote
-from btard.round.messages.bodies import Item, Phase
+from btard.round.messages.bodies import Phase
+from btard.round.messages.requests import Item
 from btard.round.phases.check import inspection
 from btard.round.phases.collection import Collection
 from btard.round.phases.measure import column_excess, row_excess

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from btard.identity import Envelope, MessageKind, PeerId
 from btard.round.attempt.attempt import Attempt
-from btard.round.attempt.seats import Seats
+from btard.round.failure.overdue import kept_waiting
 from btard.round.failure.stories import state_of
 from btard.round.messages.accusations import Fault, Report
 from btard.round.messages.bodies import Commit, Digest
@@ -24,21 +24,22 @@ SIGNED_FAULTS = frozenset({Fault.OTHER_DIGEST, Fault.OTHER_STATE, Fault.OTHER_VI
 
 
 def _missed(
-    seats: Seats, edges: Iterable[tuple[PeerId, PeerId, Fault]], reports: Mapping[PeerId, Report]
+    attempt: Attempt, edges: Iterable[tuple[PeerId, PeerId, Fault]], reports: Mapping[PeerId, Report]
 ) -> Counter[PeerId]:
-    """Return of how many voters each peer was late, or has sent nothing at all."""
-    late = {(author, peer) for author, report in reports.items() for peer in report.late}
+    """Return for how many voters each peer was late, or overdue, or has sent nothing at all."""
+    seats, late = attempt.seats, kept_waiting(attempt, reports)
+    if seats.rules.verification.eliminate is not Eliminate.MUTUAL:
+        late |= {(author, peer) for author, report in reports.items() for peer in report.late}
     late |= {(accuser, accused) for accuser, accused, _ in edges}
     return Counter(accused for accuser, accused in late if accuser in seats.voters and accuser != accused)
 
 
-def outvoted(seats: Seats, reports: Mapping[PeerId, Report]) -> set[PeerId]:
+def outvoted(attempt: Attempt, reports: Mapping[PeerId, Report]) -> set[PeerId]:
     """Return the peers that are out whatever else is said: most voters miss something of them, or got it late."""
     missed = [(author, accused, fault) for author, report in reports.items() for accused, fault in report.complaints]
     edges = [edge for edge in missed if edge[2] not in SIGNED_FAULTS]
-    mutual = seats.rules.verification.eliminate is Eliminate.MUTUAL
-    count = _missed(seats, edges, {} if mutual else reports)
-    return {accused for accused, number in count.items() if seats.is_majority(number)}
+    count = _missed(attempt, edges, reports)
+    return {accused for accused, number in count.items() if attempt.seats.is_majority(number)}
 
 
 class Disputes:
@@ -93,7 +94,7 @@ class Disputes:
     def _outvote(self, edges: Iterable[tuple[PeerId, PeerId, Fault]]) -> None:
         """Suspend peers of which most voters miss something or, but in the paper's mode, got it late."""
         edges = list(edges)
-        for accused, number in _missed(self._seats, edges, {} if self._mutual else self._reports).items():
+        for accused, number in _missed(self._attempt, edges, self._reports).items():
             if accused in self._alive and self._seats.is_majority(number):
                 fault = next((_words(fault) for _, peer, fault in edges if peer == accused), "late")
                 self.suspended[accused] = f"{fault}, say {number} of {len(self._seats.voters)}"

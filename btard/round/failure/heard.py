@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from btard.identity import Envelope, Heading, Malformed, MessageKind, PeerId
 from btard.round.attempt.attempt import Attempt
+from btard.round.failure.overdue import Impatience
 from btard.round.failure.resolve import admissible, gives_reason, is_proof
 from btard.round.failure.told import Told, told_in
 from btard.round.messages.accusations import Charge
@@ -16,6 +17,7 @@ class Heard:
     Attributes:
         attempt: what it is about.
         left: the goodbyes, by author.
+        impatience: what voters have said of members that are overdue.
         reasons: the reports that say why the attempt has failed.
     """
 
@@ -30,11 +32,12 @@ class Heard:
         self._read: dict[bytes, Told | None] = {}
         self.reasons: list[Envelope] = []
         self.left = left
+        self.impatience = Impatience(attempt.seats)
 
     @property
     def disturbed(self) -> bool:
-        """Whether somebody has left or reported."""
-        return bool(self.left or self._reports)
+        """Whether somebody has left or reported, or waits too long."""
+        return bool(self.left or self._reports) or self.impatience.begun
 
     def read(self, envelope: Envelope) -> Told | None:
         """Return what a genuine report tells, as `told_in`; each is read once."""

@@ -8,8 +8,8 @@ from btard.identity import MessageKind
 from btard.round.actions import Action, Send
 from btard.round.attempt.attempt import Attempt
 from btard.round.context import StepContext
-from btard.round.messages.accusations import Charge, ChargeKind
-from btard.round.messages.bodies import Forward
+from btard.round.messages.accusations import HEARING, Charge, ChargeKind, Overdue
+from btard.round.messages.requests import Forward
 from btard.round.phases.course import Course
 from btard.round.phases.measure import MeasurePhase
 
@@ -30,12 +30,13 @@ class Hearing:
         return charge.kind is ChargeKind.WRONG_SUM and self._charge is None
 
     def open(self, now: float, context: StepContext, attempt: Attempt, charge: Charge) -> list[Action]:
-        """Give the owner all numbers of its column, and wait for as long as its answer takes."""
-        self._charge, self.until = charge, now + 2 * context.rules.delay_bound_seconds
+        """Give the owner all numbers of its column, and wait for as long as its answer takes; the others are told."""
+        self._charge, self.until = charge, now + HEARING * context.rules.delay_bound_seconds
         signed, seats = attempt.said.signed, attempt.seats
         numbers = tuple(signed[MessageKind.SCALARS, peer].encode() for peer in seats.workers)
         shared = context.sign(seats.number, MessageKind.FORWARD, Forward(numbers).encode())
-        return [Send((charge.accused,), shared.encode())]
+        plea = context.sign(seats.number, MessageKind.OVERDUE, Overdue(seats.attempt_id, seats.me).encode())
+        return [Send(seats.others, plea.encode()), Send((charge.accused,), shared.encode())]
 
     def ended(self, now: float, ends: float) -> bool:
         """Whether a phase that ends at a time has ended: not as long as somebody is heard."""

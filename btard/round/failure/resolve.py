@@ -13,6 +13,7 @@ from btard.identity import Envelope, MessageKind, PeerId
 from btard.round.attempt.attempt import Attempt
 from btard.round.evidence.evidence import Offence
 from btard.round.failure.disputes import Disputes
+from btard.round.failure.overdue import proves_delay
 from btard.round.failure.stories import told_otherwise
 from btard.round.messages.accusations import Charge, ChargeKind, Opinion, Report, Vote
 from btard.round.messages.attachments import ECHOED
@@ -161,9 +162,11 @@ def tells_two_stories(attached: Mapping[PeerId, Sequence[Envelope]]) -> bool:
 def gives_reason(
     attempt: Attempt, author: PeerId, report: Report, charges: Mapping[PeerId, Charge], *, proves: bool
 ) -> bool:
-    """Whether a report misses something of another member, accuses one, or `proves` something by what it attaches."""
+    """Whether a report misses something of another member, accuses one, or `proves` something by what it attaches; or
+    proves that most wait for one."""
     return (
         proves
+        or proves_delay(attempt, report)
         or author in charges
         or any(peer in attempt.seats.known and peer != author for peer, _ in report.complaints)
     )

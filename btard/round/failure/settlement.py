@@ -115,7 +115,7 @@ class Settlement:
     @property
     def reasoned(self) -> bool:
         """Whether others are known to have given the attempt up for a reason."""
-        return bool(self.heard.reasons) or self._reports.certified
+        return bool(self.heard.reasons or self.heard.impatience.proven) or self._reports.certified
 
     @property
     def wakes_at(self) -> float:
@@ -141,6 +141,7 @@ class Settlement:
         """Give the attempt up and report why, and which peers were late; `shown` is what the report attaches."""
         seats, heard = self._seats, self.heard
         reaction = bool(heard.reasons) and not (complaints or charge)
+        overdue = () if heard.reasons else heard.impatience.proven
         reasons = sorted(heard.reasons, key=lambda reason: len(reason.body))[:1]
         report = Report(
             phase=phase,
@@ -149,9 +150,10 @@ class Settlement:
             complaints=tuple(sorted(complaints.items())),
             charge=charge,
             attached=fitting(self.attempt, [*heard.left.values(), *shown, *reasons]),
-            late=tuple(sorted(late)),
+            late=tuple(sorted(heard.impatience.said_by(seats.me).union(late))),
             state=state_of(commit) if (commit := self.attempt.said.commits.get(seats.me)) else b"",
             told=told_by_all(self.attempt) if charge or Fault.OTHER_DIGEST in complaints.values() else b"",
+            overdue=overdue,
         )
         report = self._context.behaviour.report(self._context.number, report, self.attempt.view)
         envelope = self._context.sign(seats.number, MessageKind.REPORT, report.encode())
@@ -221,7 +223,7 @@ class Settlement:
         """Whether all that have reported nothing have left, or are late for most voters: so they are out."""
         told = self._read({author: Envelope.decode(one.body) for author, one in statements.items()})
         gone = leavers(envelope for one in told.values() for envelope in one.attached)
-        out = outvoted(self._seats, {author: one.report for author, one in told.items()})
+        out = outvoted(self.attempt, {author: one.report for author, one in told.items()})
         return self._seats.known - statements.keys() <= gone | out
 
     def _read(self, envelopes: Mapping[PeerId, Envelope]) -> dict[PeerId, Told]:
@@ -263,7 +265,7 @@ class Settlement:
                 self._attached[author] = tuple(of)  # two reports, or one that is malformed, convict
         reports = {author: one.report for author, one in self._told.items()}
         proven = convict(self.attempt, (e for attached in self._attached.values() for e in attached))
-        out = outvoted(self._seats, reports) | {ban.peer for ban in proven}
+        out = outvoted(self.attempt, reports) | {ban.peer for ban in proven}
         self.finished = finishes(self.attempt, self._told.values(), out)
         charges = {} if self.finished else admissible(self.attempt, reports, self._judged)
         lists = {} if self.finished else {author: report.told for author, report in reports.items() if report.told}

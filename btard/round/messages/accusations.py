@@ -9,7 +9,7 @@ from typing import TypeVar
 from btard.hashing import DIGEST_SIZE
 from btard.identity import Malformed, PeerId
 from btard.identity.codec import Reader, ascending, encode
-from btard.identity.envelope import MAX_ENVELOPE, MIN_ENVELOPE
+from btard.identity.envelope import MAX_ENVELOPE, MIN_ENVELOPE, SIGNATURE_SIZE
 from btard.round.messages.bodies import Phase
 from btard.round.roster import read_peer, read_peers
 from btard.vocabulary import MAX_PEERS
@@ -19,6 +19,13 @@ MAX_ATTACHED = 12 * MAX_PEERS
 
 TOLD_SIZE = 64
 """Bytes of what one member has told, in a list of all: 16 of the digest of each of four messages."""
+
+
+HEARING = 2
+"""Times the bound on delay that a member waits for an answer before it accuses: so long do both messages take."""
+
+MAX_OVERDUE = 8
+"""Members for which one report proves that most have waited too long: of more, all reports say so by their `late`."""
 
 
 class Fault(IntEnum):
@@ -103,6 +110,60 @@ class Charge:
 
 
 @dataclass(frozen=True)
+class Overdue:
+    """Broadcast: the author has waited for a member for so long in this attempt that it would go on without it; or, of
+    the author itself, that others will have to wait for it, as it hears somebody before it accuses."""
+
+    attempt_id: bytes
+    peer: PeerId
+
+    def encode(self) -> bytes:
+        """Return the canonical bytes."""
+        return encode([self.attempt_id, bytes(self.peer)])
+
+    @classmethod
+    def decode(cls, body: bytes) -> Overdue:
+        """Read bytes from the network; raises Malformed."""
+        fields = Reader(body, limit=256)
+        fields.fields(2)
+        overdue = cls(fields.blob(DIGEST_SIZE), read_peer(fields))
+        fields.end()
+        return overdue
+
+
+@dataclass(frozen=True)
+class Waiters:
+    """Who has waited too long for a member, by signatures of its `Overdue` messages, without what is the same in all.
+
+    Attributes:
+        peer: the member.
+        signatures: of 64 bytes, each behind the place of its author among the attempt's members; places ascend.
+    """
+
+    peer: PeerId
+    signatures: tuple[tuple[int, bytes], ...]
+
+    def pack(self) -> list[object]:
+        """Return the fields for the codec."""
+        return [bytes(self.peer), [[place, signature] for place, signature in self.signatures]]
+
+    @classmethod
+    def read(cls, fields: Reader) -> Waiters:
+        """Read `pack`'s fields; raises Malformed."""
+        fields.fields(2)
+        peer = read_peer(fields)
+        waiters = cls(peer, tuple(_signature(fields) for _ in range(fields.items(most=MAX_PEERS))))
+        if not ascending([place for place, _ in waiters.signatures]):
+            raise Malformed("signatures are not ascending by author")
+        return waiters
+
+
+def _signature(fields: Reader) -> tuple[int, bytes]:
+    fields.fields(2)
+    return fields.number(0, MAX_PEERS - 1), fields.blob(SIGNATURE_SIZE)
+
+
+@dataclass(frozen=True)
 class Report:
     """Broadcast by a peer that cannot finish the attempt: what it misses, its accusation, and messages that convict.
 
@@ -117,6 +178,7 @@ class Report:
             testimony costs its author nothing, and decides the complaints of others.
         state: digest of the training state and of what the author takes for decided; nothing if it does not say.
         told: what the author was told by whom, as digests (`failure/stories.py`); nothing unless that may matter.
+        overdue: members for which most voters have waited too long, ascending; at most MAX_OVERDUE.
     """
 
     phase: Phase
@@ -128,6 +190,7 @@ class Report:
     late: tuple[PeerId, ...] = ()
     state: bytes = b""
     told: bytes = b""
+    overdue: tuple[Waiters, ...] = ()
 
     def encode(self) -> bytes:
         """Return the canonical bytes."""
@@ -142,6 +205,7 @@ class Report:
                 [bytes(peer) for peer in self.late],
                 self.state,
                 self.told,
+                [waiters.pack() for waiters in self.overdue],
             ]
         )
 
@@ -149,7 +213,7 @@ class Report:
     def decode(cls, body: bytes) -> Report:
         """Read bytes from the network; raises Malformed."""
         fields = Reader(body, limit=MAX_ENVELOPE)
-        fields.fields(9)
+        fields.fields(10)
         report = cls(
             _enum(Phase, fields),
             bool(fields.number(0, 1)),
@@ -160,6 +224,7 @@ class Report:
             read_peers(fields),
             fields.blob(most=DIGEST_SIZE),
             fields.blob(most=MAX_PEERS * TOLD_SIZE),
+            tuple(Waiters.read(fields) for _ in range(fields.items(most=MAX_OVERDUE))),
         )
         fields.end()
         if report.state and len(report.state) != DIGEST_SIZE:
@@ -168,6 +233,8 @@ class Report:
             raise Malformed("a list of what its author was told has a place for each member")
         if not ascending([peer for peer, _ in report.complaints]):
             raise Malformed("complaints are not ascending by peer")
+        if not ascending([waiters.peer for waiters in report.overdue]):
+            raise Malformed("members that are overdue are not ascending")
         return report
 
 

@@ -8,17 +8,14 @@ from enum import IntEnum, StrEnum
 from btard.hashing import DIGEST_SIZE
 from btard.identity import Envelope, Malformed, MessageKind, PeerId
 from btard.identity.codec import Reader, ascending, encode
-from btard.identity.envelope import MAX_ENVELOPE, MIN_ENVELOPE
+from btard.identity.envelope import MAX_ENVELOPE
 from btard.round.messages.reading import read_once
-from btard.round.roster import read_peer, read_peers
+from btard.round.roster import read_peers
 from btard.vocabulary import MAX_PEERS
 
 MAX_CANDIDATES = 64
 MAX_PART = 1 << 31
 """Bytes; the longest part that a header may announce."""
-
-MAX_PULL = 1 << 17
-"""Bytes; the longest request."""
 
 
 class Phase(IntEnum):
@@ -45,6 +42,7 @@ class Commit:
         share: commitment to the share of r^t.
         momentum: digest of the momentum that the vector was built on, or nothing where the run uses none.
         candidates: newcomers that the author would admit, ascending.
+        laggards: members that the author would leave out, since it has waited too long for them lately; ascending.
     """
 
     attempt_id: bytes
@@ -54,12 +52,21 @@ class Commit:
     share: bytes
     momentum: bytes
     candidates: tuple[PeerId, ...]
+    laggards: tuple[PeerId, ...] = ()
 
     def encode(self) -> bytes:
         """Return the canonical bytes."""
-        candidates = [bytes(c) for c in self.candidates]
         return encode(
-            [self.attempt_id, self.parameters, self.decided, list(self.parts), self.share, self.momentum, candidates]
+            [
+                self.attempt_id,
+                self.parameters,
+                self.decided,
+                list(self.parts),
+                self.share,
+                self.momentum,
+                [bytes(peer) for peer in self.candidates],
+                [bytes(peer) for peer in self.laggards],
+            ]
         )
 
     @classmethod
@@ -70,7 +77,7 @@ class Commit:
     @classmethod
     def _read(cls, body: bytes) -> Commit:
         fields = Reader(body, limit=MAX_ENVELOPE)
-        fields.fields(7)
+        fields.fields(8)
         commit = cls(
             fields.blob(DIGEST_SIZE),
             fields.blob(DIGEST_SIZE),
@@ -78,6 +85,7 @@ class Commit:
             tuple(fields.blobs(DIGEST_SIZE, most=MAX_PEERS)),
             fields.blob(DIGEST_SIZE),
             _digest_or_nothing(fields),
+            read_peers(fields, most=MAX_CANDIDATES),
             read_peers(fields, most=MAX_CANDIDATES),
         )
         fields.end()
@@ -212,69 +220,6 @@ def _digests(body: bytes, count: int) -> list[bytes]:
     return digests
 
 
-Item = tuple[MessageKind, PeerId, int]
-"""What can be asked for: a PART or an AGGREGATE, its author, its number; or a broadcast, its author, 0."""
-
-
-@dataclass(frozen=True)
-class Pull:
-    """Asks for what its author has not sent, or not to the asker; `items` ascend."""
-
-    items: tuple[Item, ...]
-
-    def encode(self) -> bytes:
-        """Return the canonical bytes."""
-        return encode([[int(kind), bytes(author), part] for kind, author, part in self.items])
-
-    @classmethod
-    def decode(cls, body: bytes) -> Pull:
-        """Read bytes from the network; raises Malformed."""
-        fields = Reader(body, limit=MAX_PULL)
-        items = tuple(_item(fields) for _ in range(fields.items(most=MAX_PEERS)))
-        fields.end()
-        if not items or not ascending(items):
-            raise Malformed("nothing is asked for, or not in order")
-        return cls(items)
-
-    @property
-    def early(self) -> bool:
-        """Whether it asks for commitments only, as a peer before the barrier does."""
-        return all(kind is MessageKind.COMMIT for kind, _, _ in self.items)
-
-
-def _item(fields: Reader) -> Item:
-    fields.fields(3)
-    number = fields.number(0, 255)
-    kind, author = _ASKED.get(number), read_peer(fields)
-    if kind is None:
-        raise Malformed("that cannot be asked for")
-    return kind, author, fields.number(0, 0 if kind in BROADCAST_FORMS else MAX_PEERS - 1)
-
-
-@dataclass(frozen=True)
-class Forward:
-    """Signed messages of others, as their authors signed them: broadcasts that were asked for, or a report."""
-
-    envelopes: tuple[bytes, ...]
-
-    def encode(self) -> bytes:
-        """Return the canonical bytes."""
-        return encode(list(self.envelopes))
-
-    @classmethod
-    def decode(cls, body: bytes) -> Forward:
-        """Read bytes from the network; raises Malformed."""
-        return cls(carried(body, MAX_ENVELOPE))
-
-
-def carried(body: bytes, each: int) -> tuple[bytes, ...]:
-    """Read a body that is a list of the messages of others, of at most `each` bytes; raises Malformed."""
-    fields = Reader(body, limit=MAX_ENVELOPE)
-    messages = tuple(fields.blob(least=MIN_ENVELOPE, most=each) for _ in range(fields.items(most=MAX_PEERS)))
-    fields.end()
-    return messages
-
-
 @dataclass(frozen=True)
 class Digest:
     """Broadcast: the author holds every message of the attempt, and nothing in them is wrong.
@@ -315,8 +260,6 @@ BROADCAST_FORMS: dict[MessageKind, type[Commit | Reveal | Scalars | Digest]] = {
 
 BROADCASTS = tuple(BROADCAST_FORMS)
 """What every member sends to all in an attempt, beside the header of its aggregate."""
-
-_ASKED = {int(kind): kind for kind in (MessageKind.PART, MessageKind.AGGREGATE, *BROADCASTS)}
 
 
 SIGNED_ONCE = frozenset(
@@ -378,19 +321,3 @@ class Leave:
             return cls(LeaveReason(reason))
         except ValueError as error:
             raise Malformed(str(error)) from None
-
-
-@dataclass(frozen=True)
-class Certificate:
-    """The signed digests of all members of the attempt that finished a step: proof of it to a peer that knows them."""
-
-    digests: tuple[bytes, ...]
-
-    def encode(self) -> bytes:
-        """Return the canonical bytes."""
-        return encode(list(self.digests))
-
-    @classmethod
-    def decode(cls, body: bytes) -> Certificate:
-        """Read bytes from the network; raises Malformed."""
-        return cls(carried(body, 1024))

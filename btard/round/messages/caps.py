@@ -11,8 +11,9 @@ from functools import cached_property, lru_cache
 
 from btard.hashing import DIGEST_SIZE
 from btard.identity import MessageKind
-from btard.identity.envelope import MAX_ENVELOPE, MAX_HEADER
+from btard.identity.envelope import MAX_ENVELOPE, MAX_HEADER, SIGNATURE_SIZE
 from btard.identity.peer_id import PEER_ID_SIZE
+from btard.round.messages.accusations import MAX_OVERDUE
 from btard.round.messages.bodies import MAX_CANDIDATES
 
 FRAME = 192
@@ -41,10 +42,10 @@ class Caps:
         """The longest report of an honest member, without the malformed messages that it shows.
 
         Of each member it holds what that has signed in the attempt (two contradicting commitments at the worst), a
-        part's header, a goodbye, a complaint.
+        part's header, a goodbye, a complaint. Of a few it shows that most have waited for them too long.
         """
         each = 2 * self._commit + self._scalars + 8 * (FRAME + 160) + 4 * _ID
-        return min(_MOST_OWN, 1024 + self.members * each)
+        return min(_MOST_OWN, 1024 + self.members * each + self._overdue)
 
     @cached_property
     def evidence(self) -> int:
@@ -65,11 +66,15 @@ class Caps:
     @property
     def attached(self) -> int:
         """The most that a report attaches, beside its own words."""
-        return self.body[MessageKind.REPORT] - 256 - 3 * self.members * (_ID + 4)
+        return self.body[MessageKind.REPORT] - 256 - 3 * self.members * (_ID + 4) - self._overdue
 
     @property
     def _commit(self) -> int:
-        return 6 * _DIGEST + self.members * _DIGEST + MAX_CANDIDATES * _ID + FRAME
+        return 6 * _DIGEST + self.members * _DIGEST + 2 * MAX_CANDIDATES * _ID + FRAME
+
+    @property
+    def _overdue(self) -> int:
+        return 8 + MAX_OVERDUE * (_ID + 4 + (self.members // 2 + 1) * (SIGNATURE_SIZE + 6))
 
     @property
     def _scalars(self) -> int:
@@ -88,6 +93,7 @@ class Caps:
             MessageKind.DIGEST: 256,
             MessageKind.LEAVE: 256,
             MessageKind.ASK: 256,
+            MessageKind.OVERDUE: 256,
             MessageKind.PULL: 64 + n * (_ID + 5),
             MessageKind.CERTIFICATE: min(self.evidence, 64 + n * (FRAME + 4 * _DIGEST + 8)),
             MessageKind.VOTE: min(self.evidence, 64 + n * (3 * _ID + 16 + n * _ID + 2 * (self._commit + FRAME))),
@@ -105,6 +111,7 @@ class Caps:
         """
         many = 64 + 8 * self.members
         numerous = {MessageKind.PULL: many, MessageKind.FORWARD: many, MessageKind.RELAY: 32 + 12 * self.members}
+        numerous[MessageKind.OVERDUE] = self.members
         return dict.fromkeys(self.body, _FEW) | numerous
 
 

@@ -10,17 +10,9 @@ from weakref import WeakKeyDictionary
 
 from btard.identity import Envelope, Heading, Malformed, MessageKind, PeerId
 from btard.identity.envelope import STEP_KINDS
-from btard.round.messages.accusations import Relay, Report, Vote
-from btard.round.messages.bodies import (
-    BROADCAST_FORMS,
-    BROADCASTS,
-    Aggregate,
-    Certificate,
-    Forward,
-    Leave,
-    PartHeader,
-    Pull,
-)
+from btard.round.messages.accusations import Overdue, Relay, Report, Vote
+from btard.round.messages.bodies import BROADCAST_FORMS, BROADCASTS, Aggregate, Leave, PartHeader
+from btard.round.messages.requests import Certificate, Forward, Pull
 
 FORMS = {
     **BROADCAST_FORMS,
@@ -33,6 +25,7 @@ FORMS = {
     MessageKind.REPORT: Report,
     MessageKind.VOTE: Vote,
     MessageKind.RELAY: Relay,
+    MessageKind.OVERDUE: Overdue,
 }
 """How the bodies of a step's messages are read; ASK has none."""
 
@@ -110,6 +103,7 @@ def _is_signed_digest(outer: Envelope, inner: Heading) -> bool:
 def _report_fault(outer: Envelope, report: Report) -> str | None:
     members = frozenset(report.members)
     named = {peer for peer, _ in report.complaints}.union(report.late)
+    named |= {waiters.peer for waiters in report.overdue}
     if outer.author not in members or not named <= members or outer.author in named:
         return "speaks of others than the other members that it names"
     if report.charge is not None and (report.charge.accused not in members or report.charge.part >= len(members)):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from itertools import chain
 
 from btard.identity import Envelope, Malformed, MessageKind, PeerId
 from btard.round.actions import Action, Finished
 from btard.round.admission import admit
 from btard.round.attempt.attempt import Attempt
-from btard.round.attempt.seats import attempt_id_of
+from btard.round.attempt.seats import Seats, attempt_id_of
 from btard.round.context import StepContext
 from btard.round.draw import draw_audits
 from btard.round.messages.accusations import Fault
@@ -43,6 +44,10 @@ class AgreePhase:
         """Whether all members have signed the same."""
         return len(self.attempt.said.digests) == len(self.attempt.seats.members) and not self.missing()
 
+    def halfway(self) -> bool:
+        """Whether most have signed."""
+        return 2 * len(self.attempt.said.digests) > len(self.attempt.seats.members)
+
     def missing(self) -> dict[PeerId, Fault]:
         """Return the peers that have not signed, or have signed something else."""
         faults = {}
@@ -74,23 +79,29 @@ class AgreePhase:
 
 
 def next_roster(attempt: Attempt, banned: frozenset[PeerId], redraws: int) -> Roster:
-    """Return the roster that follows: the attempt's members and, of those that most voters would admit, all that return
-    and as many new ones as there are places for, with the validators and targets that r^t draws; `redraws` counts
-    attempts of this step that failed after shares had been revealed."""
-    seats, results = attempt.seats, attempt.results
+    """Return the roster that follows: the attempt's members less those that are too slow for most voters and, of those
+    that most would admit, all that return and as many new ones as there are places for, with the validators and targets
+    that r^t draws; `redraws` counts attempts of this step that failed after shares had been revealed."""
+    seats, results, commits = attempt.seats, attempt.results, attempt.said.commits
     rules = seats.rules.verification
-    votes = Counter(candidate for peer in seats.voters for candidate in attempt.said.commits[peer].candidates)
-    named = {candidate for candidate, count in votes.items() if seats.is_majority(count)}
-    joined = admit(seats.roster, seats.members, named - banned, results.randomness)
-    audits = draw_audits(results.randomness, sorted(seats.voters), seats.submitters, rules.validators, redraws)
+    named = _of_most(seats, (commits[peer].candidates for peer in seats.voters))
+    slow = _of_most(seats, (commits[peer].laggards for peer in seats.voters))
+    members = tuple(peer for peer in seats.members if peer not in slow)
+    joined = admit(seats.roster, members, named - banned - slow, results.randomness)
+    audits = draw_audits(results.randomness, sorted(seats.voters - slow), seats.submitters, rules.validators, redraws)
     return seats.roster.successor(
-        seats.members,
+        members,
         joined,
         banned,
         randomness=results.randomness,
         audits=audits,
         probation_steps=rules.probation,
     )
+
+
+def _of_most(seats: Seats, named: Iterable[tuple[PeerId, ...]]) -> set[PeerId]:
+    """Return the peers that most voters name."""
+    return {peer for peer, count in Counter(chain.from_iterable(named)).items() if seats.is_majority(count)}
 
 
 def check_certificate(

@@ -12,7 +12,8 @@ from btard.round.attempt.attempt import Attempt
 from btard.round.delivery.exchange import Exchange
 from btard.round.draw import draw_auditors, draw_witnessed, witness_of
 from btard.round.messages.accusations import Charge, ChargeKind, Fault
-from btard.round.messages.bodies import Item, Phase
+from btard.round.messages.bodies import Phase
+from btard.round.messages.requests import Item
 from btard.round.phases.collection import Collection
 from btard.round.phases.measure import row_excess
 from btard.round.work.rows import Inspected
@@ -115,6 +116,10 @@ class CheckPhase:
     def complete(self) -> bool:
         """Whether everything to check has been checked."""
         return not self._inspecting and self._collection.complete and not self.wanted()
+
+    def halfway(self) -> bool:
+        """Only few members have something to show: never."""
+        return False
 
     def missing(self) -> dict[PeerId, Fault]:
         """Return the owners that do not show their row."""

@@ -10,7 +10,7 @@ from btard.identity import MessageKind, PeerId
 from btard.round.actions import Action, AggregateAgain
 from btard.round.attempt.attempt import Attempt
 from btard.round.delivery.exchange import Exchange
-from btard.round.messages.bodies import Item
+from btard.round.messages.requests import Item
 
 
 class _Stage(Enum):

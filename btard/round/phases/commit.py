@@ -9,7 +9,7 @@ from btard.round.actions import Action, ComputeGradient, EncodeParts
 from btard.round.attempt.attempt import Attempt
 from btard.round.context import StepContext
 from btard.round.messages.accusations import Fault
-from btard.round.messages.bodies import Commit, Phase
+from btard.round.messages.bodies import MAX_CANDIDATES, Commit, Phase
 from btard.round.randomness import secret_share, share_commitment
 from btard.round.work.answers import GradientComputed
 
@@ -76,7 +76,14 @@ class CommitPhase:
         share, salt = secret_share(context.key, seats.attempt_id)
         sealed = share_commitment(seats.me, seats.attempt_id, share, salt)
         commit = Commit(
-            seats.attempt_id, context.parameters, self._decided, digests, sealed, momentum, context.candidates
+            seats.attempt_id,
+            context.parameters,
+            self._decided,
+            digests,
+            sealed,
+            momentum,
+            context.candidates,
+            tuple(peer for peer in context.pace.laggards() if peer in seats.known)[:MAX_CANDIDATES],
         )
         self._committed = True
         return context.publish(
@@ -90,6 +97,10 @@ class CommitPhase:
     def complete(self) -> bool:
         """Whether everyone has committed."""
         return len(self._said.commits) == len(self._seats.members) and not self.missing()
+
+    def halfway(self) -> bool:
+        """Whether most have committed."""
+        return 2 * len(self._said.commits) > len(self._seats.members)
 
     def missing(self) -> dict[PeerId, Fault]:
         """Return the peers that have not committed, or on another state or membership."""

@@ -9,7 +9,8 @@ from btard.round.attempt.attempt import Attempt
 from btard.round.context import StepContext
 from btard.round.delivery.sending import send_aggregate
 from btard.round.messages.accusations import Charge, ChargeKind, Fault
-from btard.round.messages.bodies import Aggregate, Item, Phase
+from btard.round.messages.bodies import Aggregate, Phase
+from btard.round.messages.requests import Item
 
 
 class GatherPhase:
@@ -55,6 +56,10 @@ class GatherPhase:
     def complete(self) -> bool:
         """Whether all aggregates are here."""
         return len(self._carried.gathered) == len(self._seats.owners)
+
+    def halfway(self) -> bool:
+        """Whether most aggregates are here."""
+        return 2 * len(self._carried.gathered) > len(self._seats.owners)
 
     def wanted(self) -> list[Item]:
         """Return the aggregates that have not come."""

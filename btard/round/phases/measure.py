@@ -77,6 +77,10 @@ class MeasurePhase:
         """Whether the numbers of all submitters are here."""
         return len(self._said.scalars) == len(self._seats.submitters) and not self.missing()
 
+    def halfway(self) -> bool:
+        """Whether the numbers of most submitters are here."""
+        return 2 * len(self._said.scalars) > len(self._seats.submitters)
+
     def missing(self) -> dict[PeerId, Fault]:
         """Return whose numbers have not come, or belong to another membership."""
         return {

@@ -46,6 +46,10 @@ class RevealPhase:
         """Whether all shares are here; a false one is found as a proof."""
         return len(self._said.reveals) == len(self._seats.members)
 
+    def halfway(self) -> bool:
+        """Whether most shares are here."""
+        return 2 * len(self._said.reveals) > len(self._seats.members)
+
     def missing(self) -> dict[PeerId, Fault]:
         """Return the peers that have not revealed."""
         return {peer: Fault.NO_REVEAL for peer in self._seats.others if peer not in self._said.reveals}

@@ -8,7 +8,8 @@ from btard.round.attempt.attempt import Attempt
 from btard.round.context import StepContext
 from btard.round.delivery.sending import send_part
 from btard.round.messages.accusations import Fault
-from btard.round.messages.bodies import Item, Phase
+from btard.round.messages.bodies import Phase
+from btard.round.messages.requests import Item
 
 
 class ScatterPhase:
@@ -43,6 +44,12 @@ class ScatterPhase:
         # Every arrival asks this: counting first saves looking for each of the rows each time.
         own = seats.partition.count if seats.me in seats.part_of else 0
         return (not own or len(self._carried.rows) >= own + len(seats.workers) - 1) and not self.wanted()
+
+    def halfway(self) -> bool:
+        """Whether most rows of the own part are here."""
+        seats = self._seats
+        own = seats.partition.count if seats.me in seats.part_of else 0
+        return own > 0 and 2 * (len(self._carried.rows) - own) >= len(seats.workers) - 1
 
     def wanted(self) -> list[Item]:
         """Return the rows that have not come."""

@@ -21,20 +21,8 @@ from btard.hashing import digest
 from btard.identity import Envelope, IdentityKey, MessageKind, PeerId
 from btard.round.actions import OutcomeKind
 from btard.round.messages.accusations import Ballot, Charge, ChargeKind, Fault, Opinion, Relay, Report, Vote
-from btard.round.messages.bodies import (
-    BROADCASTS,
-    Aggregate,
-    Certificate,
-    Commit,
-    Digest,
-    Forward,
-    Leave,
-    PartHeader,
-    Phase,
-    Pull,
-    Reveal,
-    Scalars,
-)
+from btard.round.messages.bodies import BROADCASTS, Aggregate, Commit, Digest, Leave, PartHeader, Phase, Reveal, Scalars
+from btard.round.messages.requests import Certificate, Forward, Pull
 from btard.transport.memory import SimulatedPeer
 from tests.btard.round.swarm import Swarm, keys, rules_of
 

@@ -16,7 +16,8 @@ from btard.round.actions import ComputeGradient, EncodeParts, Finished, OutcomeK
 from btard.round.attempt.attempt import Attempt
 from btard.round.attempt.seats import Seats
 from btard.round.messages.accusations import Report
-from btard.round.messages.bodies import Aggregate, Certificate, Commit, Leave, PartHeader
+from btard.round.messages.bodies import Aggregate, Commit, Leave, PartHeader
+from btard.round.messages.requests import Certificate
 from btard.round.session import Session
 from btard.round.work.answers import GradientComputed, PartsEncoded, RowsAggregated
 from btard.round.work.rows import Aggregated, encode_parts

@@ -18,9 +18,11 @@ from btard.round.attempt.attempt import Attempt
 from btard.round.attempt.seats import Seats
 from btard.round.context import StepContext
 from btard.round.delivery.exchange import MOST_PULLS, Exchange
+from btard.round.delivery.pace import Pace
 from btard.round.delivery.patience import Patience
 from btard.round.draw import Audit, relays_between
-from btard.round.messages.bodies import Commit, Forward, Item, PartHeader, Phase, Pull, Reveal
+from btard.round.messages.bodies import Commit, PartHeader, Phase, Reveal
+from btard.round.messages.requests import Forward, Item, Pull
 from btard.round.work.rows import encode_parts
 from btard.transport.memory import SimulatedPeer
 from tests.btard.round.swarm import RULES, Swarm, keys, voids
@@ -35,7 +37,7 @@ D = bytes(32)
 def exchange(me: int = 0) -> tuple[Exchange, Attempt]:
     """Return the exchange of a peer that has committed to zeros."""
     attempt = Attempt(Seats(RULES, ROSTER, 0, PEERS, PEERS[me]))
-    step = StepContext(RULES, ROSTER, KEYS[me], Behaviour(), D, (), None)
+    step = StepContext(RULES, ROSTER, KEYS[me], Behaviour(), D, (), None, Pace(RULES.delay_bound_seconds))
     parts, digests = encode_parts(torch.zeros(RULES.dimension), COUNT, RULES.wire, RULES.aggregation)
     for part, payload in enumerate(parts):
         attempt.carried.rows[PEERS[me], part] = payload
@@ -218,7 +220,7 @@ def test_a_forward_must_be_genuine_and_asked_for(change: str) -> None:
 
 
 def patience(barrier: float) -> Patience:
-    made = Patience(RULES, RULES.scatter_seconds)
+    made = Patience(RULES, RULES.scatter_seconds, Pace(RULES.delay_bound_seconds))
     made.begin(barrier, Phase.SCATTER, RULES.scatter_seconds)
     return made
 
@@ -230,7 +232,9 @@ def test_a_peer_is_called_late_only_after_it_has_had_its_time() -> None:
     made.on_pull(1.0, asked(1, *numbered(item)))
     assert made.late(due, waits) == set()
     assert made.late(due + 0.1, waits) == {PEERS[2]}
-    assert made.late(math.inf, Patience(RULES, RULES.scatter_seconds)) == set(), "before the barrier nothing is due"
+    assert made.late(math.inf, Patience(RULES, RULES.scatter_seconds, Pace(RULES.delay_bound_seconds))) == set(), (
+        "before the barrier nothing is due"
+    )
     attempt.file(reveal(2))
     made.serve(due - 0.1)
     assert made.late(math.inf, waits) == set()
@@ -250,7 +254,7 @@ def test_a_late_item_stays_late_but_a_peer_asked_late_has_time() -> None:
 
 def test_rows_that_are_checked_have_the_time_of_their_phase() -> None:
     made, attempt = exchange()
-    waits = Patience(RULES, 5 * RULES.scatter_seconds)
+    waits = Patience(RULES, 5 * RULES.scatter_seconds, Pace(RULES.delay_bound_seconds))
     waits.begin(0.0, Phase.SCATTER, RULES.scatter_seconds)
     attempt.said.commits.update(dict.fromkeys(PEERS, attempt.said.commits[PEERS[0]]))
     attempt.carried.gathered.add(attempt.seats.owners[5])

@@ -14,9 +14,11 @@ from btard.round.actions import Action, Examine, InspectRow, Send
 from btard.round.attempt.attempt import Attempt
 from btard.round.context import StepContext
 from btard.round.delivery.exchange import Exchange
+from btard.round.delivery.pace import Pace
 from btard.round.failure.court import Court
 from btard.round.messages.accusations import Ballot, Charge, ChargeKind, Opinion, Vote
-from btard.round.messages.bodies import Phase, Pull
+from btard.round.messages.bodies import Phase
+from btard.round.messages.requests import Pull
 from btard.round.rules import StepRules
 from btard.round.work.examination import Finding
 from btard.round.work.rows import inspect_row
@@ -49,7 +51,14 @@ class Hall:
         attempt = self.attempt = self.scene.attempt
         attempt.results.aggregate_norms = self.scene.measured(ME).aggregate_norms
         self.step = StepContext(
-            attempt.seats.rules, attempt.seats.roster, KEYS[0], behaviour or Behaviour(), bytes(32), (), record
+            attempt.seats.rules,
+            attempt.seats.roster,
+            KEYS[0],
+            behaviour or Behaviour(),
+            bytes(32),
+            (),
+            record,
+            Pace(RULES.delay_bound_seconds),
         )
         phases = dict.fromkeys(dict(charges), Phase.CHECK)
         self.court = Court(self.step, attempt, Exchange(self.step, attempt), dict(charges), phases, {})

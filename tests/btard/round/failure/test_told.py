@@ -10,8 +10,9 @@ from btard.identity import MessageKind
 from btard.identity.envelope import STEP_KINDS
 from btard.round.failure.told import fitting
 from btard.round.messages.accusations import Relay, Report
-from btard.round.messages.bodies import Forward, Phase, Reveal
+from btard.round.messages.bodies import Phase, Reveal
 from btard.round.messages.form import MOST_OF_AUTHOR
+from btard.round.messages.requests import Forward
 from tests.btard.round.settlement import ATTEMPT, FIVE, D, E, commit, leave, part, signed
 
 

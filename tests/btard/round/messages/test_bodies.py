@@ -20,17 +20,15 @@ from btard.round.messages.bodies import (
     MAX_CANDIDATES,
     SIGNED_ONCE,
     Aggregate,
-    Certificate,
     Commit,
     Digest,
-    Forward,
     Leave,
     PartHeader,
-    Pull,
     Reveal,
     Scalars,
     contradict,
 )
+from btard.round.messages.requests import Certificate, Forward, Pull
 from btard.vocabulary import MAX_PEERS
 from tests.btard.round.bodies import (
     PEERS,

@@ -11,6 +11,7 @@ from btard.hashing import Payload
 from btard.identity import MessageKind, PeerId
 from btard.round.actions import AggregateAgain, Work
 from btard.round.attempt.seats import Seats
+from btard.round.delivery.pace import Pace
 from btard.round.delivery.patience import Patience
 from btard.round.draw import draw_auditors, enough_auditors
 from btard.round.evidence.evidence import Offence
@@ -38,7 +39,7 @@ def test_rows_of_many_parts_have_the_time_that_they_take() -> None:
     for named, vectors in ((rules, 3), (swarm.rules, 1)):
         seats = Seats(named, swarm.genesis, 0, swarm.genesis.members, swarm.genesis.members[0])
         assert seats.check_seconds == vectors * RULES.scatter_seconds
-        patience = Patience(named, seats.check_seconds)
+        patience = Patience(named, seats.check_seconds, Pace(named.delay_bound_seconds))
         patience.begin(0.0, Phase.SCATTER, RULES.scatter_seconds)
         between = patience.due(Phase.AGREE) - patience.due(Phase.MEASURE)
         assert between >= 1.25 * vectors * RULES.scatter_seconds + RULES.agree_seconds

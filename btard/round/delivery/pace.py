@@ -1,0 +1,90 @@
+"""How fast the members of a run are, by what this peer has seen: when to ask for what is late, and who is too slow.
+
+A phase's usual length is the time in which half of what it waits for comes, so that a minority can neither stretch nor
+shrink it. All of this is one peer's own measurement: it decides when that peer asks, and which members it names.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections import defaultdict, deque
+from collections.abc import Collection, Mapping
+
+from btard.identity import PeerId
+from btard.round.messages.bodies import Phase
+
+_WINDOW = 16
+"""Steps of which a phase's usual length is the median."""
+
+_ASK_AFTER = 2.0
+"""Times the usual length of a phase after which what has not come is asked for."""
+
+_FLOOR = 1 / 64
+"""Of the bound on delay: nothing is asked for sooner."""
+
+_FORGET = 1 / 20
+"""The share of what is held against a member that is forgotten in each step."""
+
+_TOO_SLOW = 4.0
+"""Usual lengths of a step for which a member may have been waited for, lately."""
+
+_TOO_SLOW_FLOOR = 0.25
+"""Of the bound on delay: for so long a member may have been waited for in any case."""
+
+_OVERDUE = 3.0
+"""Usual lengths of a step for which a member may keep others waiting in one attempt."""
+
+_OVERDUE_FLOOR = 0.5
+"""Of the bound on delay: for so long a member may keep others waiting in any case."""
+
+
+class Pace:
+    """The lengths of phases, and for how long each member has been waited for; it lasts as long as the run.
+
+    Attributes:
+        waited: seconds for which each member has been waited for lately, beyond what it may take.
+    """
+
+    def __init__(self, delay_bound_seconds: float) -> None:
+        """Begin with nothing measured."""
+        self._delay_bound_seconds = delay_bound_seconds
+        self._lengths: defaultdict[Phase, deque[float]] = defaultdict(lambda: deque(maxlen=_WINDOW))
+        self.waited: dict[PeerId, float] = {}
+
+    def measure(self, phase: Phase, seconds: float) -> None:
+        """Half of what a phase waits for has come after so many seconds."""
+        self._lengths[phase].append(seconds)
+
+    def usual(self, phase: Phase) -> float | None:
+        """Return the usual length of a phase in seconds, None before anything has been measured: before the phase has
+        been, it is that of computing and committing."""
+        lengths = self._lengths.get(Phase.SCATTER if phase is Phase.CHECK else phase) or self._lengths[Phase.COMMIT]
+        return statistics.median(lengths) if lengths else None
+
+    def usual_step(self) -> float | None:
+        """Return how long half of the members usually take for a step, in seconds."""
+        return sum(self.usual(phase) or 0.0 for phase in self._lengths) if self.usual(Phase.COMMIT) else None
+
+    def asks_after(self, phase: Phase) -> float | None:
+        """Return how long to wait in a phase before what has not come is asked for, None before there is a measure."""
+        usual = self.usual(phase)
+        return None if usual is None else max(_FLOOR * self._delay_bound_seconds, _ASK_AFTER * usual)
+
+    def most_wait(self) -> float | None:
+        """Return for how many seconds a member may keep this peer waiting in one attempt, None before anything has been
+        measured."""
+        usual = self.usual_step()
+        return None if usual is None else max(_OVERDUE_FLOOR * self._delay_bound_seconds, _OVERDUE * usual)
+
+    def step_over(self, members: Collection[PeerId], waited: Mapping[PeerId, float]) -> None:
+        """A step of these members is over, in which some were waited for, beyond what each phase may take."""
+        kept = {peer: (1 - _FORGET) * seconds for peer, seconds in self.waited.items() if peer in members}
+        self.waited = kept | {peer: kept.get(peer, 0.0) + seconds for peer, seconds in waited.items() if seconds > 0}
+
+    def laggards(self) -> tuple[PeerId, ...]:
+        """Return the members that this peer would leave out, ascending: it has waited too long for them lately."""
+        usual = self.usual_step()
+        if usual is None:
+            return ()
+        most = max(_TOO_SLOW_FLOOR * self._delay_bound_seconds, _TOO_SLOW * usual)
+        return tuple(sorted(peer for peer, seconds in self.waited.items() if seconds > most))

@@ -1,0 +1,116 @@
+"""Members that keep most of the others waiting: who says so, and how a report proves it to all.
+
+A peer that has waited too long for a member says so to everybody, once. As soon as most voters have, the attempt is
+given up: no minority can have a member left out, and a member that most wait for costs them no more than this. A member
+that gives somebody the time to answer before it accuses says so of itself, and is waited for as much longer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+
+from btard.identity import Envelope, Malformed, MessageKind, PeerId
+from btard.round.actions import Action, Send
+from btard.round.attempt.attempt import Attempt
+from btard.round.attempt.seats import Seats
+from btard.round.context import StepContext
+from btard.round.delivery.exchange import Exchange
+from btard.round.delivery.patience import Patience
+from btard.round.messages.accusations import HEARING, MAX_OVERDUE, Overdue, Report, Waiters
+
+_LOOKS = 8
+"""How often, within the longest wait, it is looked at for whom this peer has waited."""
+
+
+class Impatience:
+    """What voters have said of members for which they have waited too long, in one attempt."""
+
+    def __init__(self, seats: Seats) -> None:
+        """Begin with nothing said."""
+        self._seats = seats
+        self._hearing_seconds = HEARING * seats.rules.delay_bound_seconds
+        self._said: defaultdict[PeerId, dict[PeerId, bytes]] = defaultdict(dict)
+        self._hearing: set[PeerId] = set()
+
+    def add(self, envelope: Envelope) -> None:
+        """Keep a voter's genuine word; raises Malformed."""
+        said, author, seats = envelope.read(Overdue), envelope.author, self._seats
+        if author not in seats.voters or said.peer not in seats.known or said.attempt_id != seats.attempt_id:
+            return
+        if said.peer == author:
+            self._hearing.add(author)
+        else:
+            self._said[said.peer].setdefault(author, envelope.signature)
+
+    def most_wait(self, peer: PeerId, usual: float) -> float:
+        """Return for how many seconds a member may keep others waiting that may do so for `usual` ones."""
+        return usual + self._hearing_seconds if peer in self._hearing else usual
+
+    @property
+    def begun(self) -> bool:
+        """Whether anybody has said anything."""
+        return bool(self._said)
+
+    @property
+    def proven(self) -> tuple[Waiters, ...]:
+        """The other members for which most voters have waited too long, ascending, as a report shows it."""
+        seats, named = self._seats, sorted(self._said.keys() - {self._seats.me})
+        most = {peer: self._said[peer] for peer in named if seats.is_majority(len(self._said[peer]))}
+        places = {peer: place for place, peer in enumerate(seats.members)}
+        shown = (
+            Waiters(peer, tuple(sorted((places[author], signature) for author, signature in said.items())))
+            for peer, said in most.items()
+        )
+        return tuple(shown)[:MAX_OVERDUE]
+
+    def said_by(self, author: PeerId) -> set[PeerId]:
+        """Return the members of which a voter has said it."""
+        return {peer for peer, said in self._said.items() if author in said}
+
+
+def lose_patience(
+    now: float, context: StepContext, exchange: Exchange, patience: Patience, impatience: Impatience
+) -> list[Action]:
+    """Tell everybody for which members this peer has waited too long, each once."""
+    most, seats = context.pace.most_wait(), exchange.attempt.seats
+    if most is None or seats.me not in seats.voters:
+        return []
+    waited = exchange.waited(now, patience)
+    if exchange.waits:
+        patience.look_again(now + most / _LOOKS)
+    actions: list[Action] = []
+    for peer in sorted(waited.keys() - impatience.said_by(seats.me)):
+        if waited[peer] > impatience.most_wait(peer, most):
+            envelope = context.sign(seats.number, MessageKind.OVERDUE, Overdue(seats.attempt_id, peer).encode())
+            impatience.add(envelope)
+            actions.append(Send(seats.others, envelope.encode()))
+    return actions
+
+
+def kept_waiting(attempt: Attempt, reports: Mapping[PeerId, Report]) -> set[tuple[PeerId, PeerId]]:
+    """Return (voter, member) for all that reports prove: the voter has said that it has waited too long."""
+    shown = (waiters for report in reports.values() for waiters in report.overdue)
+    return {pair for waiters in shown for pair in _signers(attempt, waiters)}
+
+
+def proves_delay(attempt: Attempt, report: Report) -> bool:
+    """Whether a report proves that most voters have waited too long for somebody."""
+    signers = ([voter for voter, _ in _signers(attempt, waiters)] for waiters in report.overdue)
+    return any(attempt.seats.is_majority(len(voters)) for voters in signers)
+
+
+def _signers(attempt: Attempt, waiters: Waiters) -> Iterator[tuple[PeerId, PeerId]]:
+    seats = attempt.seats
+    body = Overdue(seats.attempt_id, waiters.peer).encode()
+    for place, signature in waiters.signatures:
+        author = seats.members[place] if place < len(seats.members) else waiters.peer
+        if author == waiters.peer or author not in seats.voters or waiters.peer not in seats.known:
+            continue
+        envelope = Envelope(
+            seats.rules.run, seats.roster.step, seats.number, MessageKind.OVERDUE, author, body, signature
+        )
+        with contextlib.suppress(Malformed):
+            attempt.said.papers.read(envelope.encode())
+            yield author, waiters.peer
