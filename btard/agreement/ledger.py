@@ -37,6 +37,7 @@ class Ledger:
         accepted: statements by item, of each author at most two.
         endorsements: what voters have endorsed, each endorsement once, by voter.
         certificate: the one that has been accepted.
+        without: members whose statements are left out of what this member votes for.
     """
 
     def __init__(self, terms: Terms, signatures: Signatures, *, votes: bool) -> None:
@@ -53,6 +54,7 @@ class Ledger:
         self.accepted: dict[Spoken, Statement] = {}
         self.endorsements: dict[PeerId, list[Endorsement]] = {}
         self.certificate: VectorCertificate | None = None
+        self.without: frozenset[PeerId] = frozenset()
 
     def offer(self, at: float, statement: Statement, along: Iterable[Endorsement] = (), *, own: bool = False) -> bool:
         """Take a statement in, if it has the endorsements that it needs by now; returns whether it is new.
@@ -236,8 +238,8 @@ class Ledger:
 
     @property
     def complete(self) -> bool:
-        """Whether everybody that is to say something has."""
-        return len(self._of_author) == len(self._terms.speakers)
+        """Whether everybody has said something that has to, and is not left out."""
+        return self._terms.speakers <= self._of_author.keys() | self.without
 
     @property
     def vector(self) -> Vector:
@@ -245,15 +247,29 @@ class Ledger:
         return vector_of(self._terms.members, self.accepted)
 
     @property
+    def proposal(self) -> Vector:
+        """What this member votes for: what has been accepted, less what is left out."""
+        return self._proposed(self.accepted)
+
+    def leave_out(self, authors: frozenset[PeerId]) -> None:
+        """Leave the statements of these members out of the proposal."""
+        if authors != self.without:
+            self.without, self._own = authors, None
+            self._held.clear()
+
+    def _proposed(self, items: Iterable[Spoken]) -> Vector:
+        return vector_of(self._terms.members, (item for item in items if item.author not in self.without))
+
+    @property
     def own_digest(self) -> bytes:
-        """The digest of what has been accepted."""
+        """The digest of the proposal."""
         if self._own is None:
-            self._own = vector_digest(self.vector)
+            self._own = vector_digest(self.proposal)
         return self._own
 
     def alike(self) -> frozenset[PeerId]:
-        """Return the voters that have endorsed exactly what this member has accepted."""
+        """Return the voters that have endorsed exactly what is in the proposal, whatever they say of the others."""
         for voter in self._terms.voters - self._held.keys():
             held = self.endorsed_by(voter)
-            self._held[voter] = vector_digest(vector_of(self._terms.members, held)) if held else NOTHING
+            self._held[voter] = vector_digest(self._proposed(held)) if held else NOTHING
         return frozenset(voter for voter, digest in self._held.items() if digest == self.own_digest)

@@ -23,8 +23,8 @@ from btard.agreement.messages import (
 from btard.agreement.terms import Terms
 from btard.identity import Malformed, PeerId
 
-Settled = Callable[[Mapping[PeerId, Statement]], bool]
-"""Whether what is still missing may be done without, going by the statements of those that have said one thing."""
+Dispensable = Callable[[Mapping[PeerId, Statement]], frozenset[PeerId]]
+"""The members whose statements may be done without, going by those of the members that have said one thing."""
 
 _LEAST_PATIENCE = 0.1
 """Of the bound: how long a voter waits at least for echoes that are behind those of a quorum."""
@@ -62,19 +62,21 @@ class Agreement:
             stood behind it was looked at.
     """
 
-    def __init__(self, terms: Terms, me: PeerId, signatures: Signatures, settled: Settled) -> None:
+    def __init__(self, terms: Terms, me: PeerId, signatures: Signatures, dispensable: Dispensable) -> None:
         """Begin to listen.
 
         Args:
-            settled: what lets this member go on before the first window is over, while somebody has said nothing: that
-                it is clear without. An honest member's statement is among what is decided unless that is so.
+            dispensable: whose silence lets this member go on before the first window is over, and whose word it then
+                leaves out, whether it comes in time or not: so nobody divides voters by speaking late. An honest
+                member's statement is among what is decided unless a quorum can do without it.
         """
         self._terms, self._me = terms, me
-        self._signatures, self._settled = signatures, settled
+        self._signatures, self._dispensable = signatures, dispensable
         self._ledger = Ledger(terms, signatures, votes=me in terms.voters)
         self._votes: dict[PeerId, VectorVote] = {}
         self._asked: set[tuple[PeerId, Spoken]] = set()
         self._given: set[tuple[PeerId, Spoken]] = set()
+        self._weighed = -1
         self._clock = math.inf
         self._begun = math.inf
         self._quorum_heard = math.inf
@@ -223,6 +225,7 @@ class Agreement:
     def _advance(self, now: float) -> list[Out]:
         """Go as far as what has come, or the time, allows."""
         outs: list[Out] = []
+        self._weigh()
         if self.stage is AgreementStage.HEARING:
             outs += self._echo(now)
         if not self._pushed and now >= self._clock + self._terms.window_seconds:
@@ -233,6 +236,12 @@ class Agreement:
             outs += self._vote(now)
         return outs + self._decide(now)
 
+    def _weigh(self) -> None:
+        """Find out what may be done without, whenever more has come."""
+        if self.stage is not AgreementStage.LISTENING and self._weighed != len(self._ledger.accepted):
+            self._weighed = len(self._ledger.accepted)
+            self._ledger.leave_out(self._dispensable(self._ledger.statements))
+
     def _echo(self, now: float) -> list[Out]:
         """Endorse what has come once nothing more is waited for."""
         ledger, terms = self._ledger, self._terms
@@ -240,7 +249,7 @@ class Agreement:
         if self._quorum_heard == math.inf and len(terms.voters & statements.keys()) >= terms.quorum:
             self._quorum_heard = now
         over = now >= self._clock + terms.window_seconds
-        if not (ledger.complete or over or self._settled(statements)):
+        if not (ledger.complete or over):
             return self._name(now)
         self.stage = AgreementStage.ECHOING
         taken = max(0.0, self._quorum_heard - self._begun) if self._quorum_heard < math.inf else 0.0
@@ -263,7 +272,7 @@ class Agreement:
         """Vote once all voters that speak, or later a quorum, have echoed the same; at the end of voting anyhow."""
         terms, end = self._terms, self._clock + self._terms.vote_until
         alike = self._ledger.alike()
-        spoken = terms.voters & {item.author for item in self._ledger.accepted}
+        spoken = terms.voters & {item.author for item in self._ledger.accepted} - self._ledger.without
         self._impatient = self._impatient or now >= self._patient_until
         enough = len(alike) >= terms.quorum and (alike >= spoken or self._impatient)
         if not enough and now < end:
@@ -291,6 +300,6 @@ class Agreement:
             return []
         mine = self._ledger.own_digest
         votes = tuple(vote for vote in self._votes.values() if vote.vector == mine)[:quorum]
-        certificate = VectorCertificate(tuple(self._ledger.vector.items()), votes)
+        certificate = VectorCertificate(tuple(self._ledger.proposal.items()), votes)
         certified = len(votes) == quorum and self._ledger.certify(self._at(now), certificate, own=True)
         return self._pass_on([certificate.item], now) if certified else []

@@ -46,7 +46,8 @@ def places(roster: Roster, members: int) -> int:
 
 
 def admit(roster: Roster, finished: Iterable[PeerId], named: Iterable[PeerId], randomness: bytes) -> tuple[PeerId, ...]:
-    """Return the peers that come in after a step: those that return, and as many new keys as there are places for.
+    """Return the peers that come in after a step: those that return, and as many new keys as there are places for. One
+    that has lost its place too often lately has to wait first.
 
     Args:
         roster: of the step.
@@ -56,7 +57,8 @@ def admit(roster: Roster, finished: Iterable[PeerId], named: Iterable[PeerId], r
     """
     stay = set(finished)
     room = MAX_PEERS - len(stay)
-    order = ranking(randomness, "admission", sorted(set(named) - stay - set(roster.members) - roster.banned))
+    barred = roster.banned | roster.kept_out(roster.step + 1)
+    order = ranking(randomness, "admission", sorted(set(named) - stay - set(roster.members) - barred))
     former = set(roster.former)
     returning = [peer for peer in order if peer in former][:room]
     new = [peer for peer in order if peer not in former]
@@ -92,7 +94,7 @@ class Doorstep:
             roster: of the step that begins.
             waiting: those that the member can reach and would admit.
         """
-        here = frozenset(waiting).difference(roster.members, roster.banned)
+        here = frozenset(waiting).difference(roster.members, roster.banned, roster.kept_out(roster.step + 1))
         if roster.step > self._step:
             self._step, self._before, self._here = roster.step, self._here, here
         former = here.intersection(roster.former)

@@ -49,6 +49,11 @@ class StepContext:
         """The global step."""
         return self.roster.step
 
+    @property
+    def settled_in(self) -> frozenset[PeerId]:
+        """The members that took part in the step before; none in the first step, or as far as this peer has seen."""
+        return frozenset() if self.previous is None else self.previous.seats.known
+
     def seats(self, number: int, members: tuple[PeerId, ...]) -> Seats:
         """Return the seats in the attempt of this number and these members."""
         return Seats(self.rules, self.roster, number, members, self.key.peer_id)

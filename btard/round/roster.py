@@ -19,8 +19,45 @@ ADMISSION_WINDOW = 20
 MAX_FORMER = 128
 """Keys that are remembered after they have left."""
 
+FREE_ABSENCES = 3
+"""Times that a member may lose its place, lately, and come back at once."""
+
+ABSENCE_HALVED_AFTER = 100
+"""Steps after which half of a peer's absences are forgotten."""
+
+_FIRST_WAIT = 4
+"""Steps that the first absence beyond the free ones costs; each further one costs twice as many."""
+
+_MOST_ABSENCES = 32
+_MAX_ABSENT = 256
+"""Peers whose absences are remembered; of more, those with the fewest are forgotten."""
+
 _KEY_SIZE = 32
 _LAST_STEP = 2**62
+
+
+@dataclass(frozen=True)
+class Absence:
+    """How often a peer has lost its place, whatever the reason but a ban.
+
+    Attributes:
+        count: of the times until the step `since`; half of them are forgotten after every ABSENCE_HALVED_AFTER steps.
+        since: the first step without it, when it lost its place last.
+    """
+
+    peer: PeerId
+    count: int
+    since: int
+
+    def left(self, step: int) -> int:
+        """Return how many absences are not forgotten in a step."""
+        return self.count >> ((step - self.since) // ABSENCE_HALVED_AFTER)
+
+    @property
+    def back_in(self) -> int:
+        """The first step in which the peer may be a member again."""
+        beyond = self.count - FREE_ABSENCES
+        return self.since + (_FIRST_WAIT << (beyond - 1) if beyond > 0 else 0)
 
 
 @dataclass(frozen=True)
@@ -39,6 +76,7 @@ class Roster:
             entry a key.
         former: keys that have had a vote and have none now, and are not banned: a returning one is not new. In the
             order in which they lost it, the latest last; of more than MAX_FORMER the earliest are forgotten.
+        absences: of peers that have lost their place lately, ascending by peer.
     """
 
     step: int
@@ -49,6 +87,7 @@ class Roster:
     probation: tuple[tuple[PeerId, int], ...] = ()
     arrivals: tuple[int, ...] = ()
     former: tuple[PeerId, ...] = ()
+    absences: tuple[Absence, ...] = ()
 
     @cached_property
     def digest(self) -> bytes:
@@ -63,6 +102,7 @@ class Roster:
             b"".join(peer + until.to_bytes(8, "big") for peer, until in self.probation),
             b"".join(step.to_bytes(8, "big") for step in self.arrivals),
             b"".join(self.former),
+            b"".join(a.peer + a.count.to_bytes(1, "big") + a.since.to_bytes(8, "big") for a in self.absences),
         )
 
     @cached_property
@@ -79,6 +119,10 @@ class Roster:
     def validators(self) -> dict[PeerId, PeerId]:
         """The target of each validator."""
         return {audit.validator: audit.target for audit in self.audits}
+
+    def kept_out(self, step: int) -> frozenset[PeerId]:
+        """Return the peers that have lost their place too often lately to be members of a step."""
+        return frozenset(absence.peer for absence in self.absences if absence.back_in > step)
 
     def is_majority(self, peers: Iterable[PeerId]) -> bool:
         """Whether these peers are more than half of the members that have a vote."""
@@ -122,7 +166,17 @@ class Roster:
         voters = set(following) - until.keys()
         lost = (*self.former, *sorted(self.voters - voters))
         former = tuple(peer for peer in lost if peer not in voters and peer not in all_banned)[-MAX_FORMER:]
-        return Roster(step, following, all_banned, randomness, audits, probation, arrivals, former)
+        absences = self._absences_after(set(self.members) - set(following), all_banned)
+        return Roster(step, following, all_banned, randomness, audits, probation, arrivals, former, absences)
+
+    def _absences_after(self, lost: set[PeerId], banned: frozenset[PeerId]) -> tuple[Absence, ...]:
+        step = self.step + 1
+        known = {absence.peer: absence for absence in self.absences if absence.left(step)}
+        for peer in lost:
+            before = known[peer].left(step) if peer in known else 0
+            known[peer] = Absence(peer, min(before + 1, _MOST_ABSENCES), step)
+        held = sorted((a for a in known.values() if a.peer not in banned), key=lambda a: (-a.left(step), a.peer))
+        return tuple(sorted(held[:_MAX_ABSENT], key=lambda absence: absence.peer))
 
     def pack(self) -> list[object]:
         """Return the fields for the codec. Peers are written as their keys, without the prefix that all ids have."""
@@ -136,12 +190,17 @@ class Roster:
             [_pack_keys(peer for peer, _ in self.probation), [until for _, until in self.probation]],
             list(self.arrivals),
             _pack_keys(self.former),
+            [
+                _pack_keys(absence.peer for absence in self.absences),
+                [absence.count for absence in self.absences],
+                [absence.since for absence in self.absences],
+            ],
         ]
 
     @classmethod
     def unpack(cls, value: object) -> Roster:
         """Read `pack`'s fields; raises Malformed."""
-        step, members, banned, randomness, audits, probation, arrivals, former = as_fields(value, 8)
+        step, members, banned, randomness, audits, probation, arrivals, former, absences = as_fields(value, 9)
         step = as_int(step, 0, _LAST_STEP)
         pairs = _keys(audits, most=2 * MAX_PEERS)
         if len(pairs) % 2:
@@ -163,11 +222,22 @@ class Roster:
             tuple(zip(on_trial, trials, strict=True)),
             tuple(first),
             tuple(_keys(former, most=MAX_FORMER)),
+            _absences(absences, step),
         )
         remembered = set(roster.former)
         if len(remembered) != len(roster.former) or not remembered.isdisjoint(roster.voters | roster.banned):
             raise Malformed("a former voter twice, or one that votes or is banned")
         return roster
+
+
+def _absences(value: object, step: int) -> tuple[Absence, ...]:
+    packed, counts, since = as_fields(value, 3)
+    peers = _ascending(_keys(packed, most=_MAX_ABSENT))
+    times = [as_int(item, 1, _MOST_ABSENCES) for item in as_list(counts, most=_MAX_ABSENT)]
+    steps = [as_int(item, 0, step) for item in as_list(since, most=_MAX_ABSENT)]
+    if not len(peers) == len(times) == len(steps):
+        raise Malformed("not one number and one step an absent peer")
+    return tuple(map(Absence, peers, times, steps))
 
 
 def _pack_keys(peers: Iterable[PeerId]) -> bytes:

@@ -6,6 +6,7 @@ shrink it. All of this is one peer's own measurement: it decides when that peer 
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections import defaultdict, deque
 from collections.abc import Collection, Mapping
@@ -19,11 +20,23 @@ _WINDOW = 16
 _ASK_AFTER = 2.0
 """Times the usual length of a phase after which what has not come is asked for."""
 
+_TRAVEL = (Phase.SCATTER, Phase.REVEAL, Phase.AGREE)
+"""Phases in which nothing is computed. A member that enters one late finds it short, so the longest counts for all."""
+
+_LAST = 1.5
+"""Times as long as half of what travels takes the last of it, where delays vary."""
+
 _FLOOR = 1 / 64
 """Of the bound on delay: nothing is asked for sooner."""
 
 _FORGET = 1 / 20
 """The share of what is held against a member that is forgotten in each step."""
+
+_FIRST_STEPS = 4
+"""Steps in which nothing is held against anybody."""
+
+_FORGIVEN = 0.5
+"""Usual lengths of a step for which a member may be waited for in every one."""
 
 _TOO_SLOW = 4.0
 """Usual lengths of a step for which a member may have been waited for, lately."""
@@ -49,6 +62,7 @@ class Pace:
         """Begin with nothing measured."""
         self._delay_bound_seconds = delay_bound_seconds
         self._lengths: defaultdict[Phase, deque[float]] = defaultdict(lambda: deque(maxlen=_WINDOW))
+        self._steps = 0
         self.waited: dict[PeerId, float] = {}
 
     def measure(self, phase: Phase, seconds: float) -> None:
@@ -61,6 +75,10 @@ class Pace:
         lengths = self._lengths.get(Phase.SCATTER if phase is Phase.CHECK else phase) or self._lengths[Phase.COMMIT]
         return statistics.median(lengths) if lengths else None
 
+    def _longest_travel(self) -> float:
+        """Return the usual length of the longest phase in which nothing but messages travel."""
+        return max((statistics.median(self._lengths[phase]) for phase in _TRAVEL if self._lengths[phase]), default=0.0)
+
     def usual_step(self) -> float | None:
         """Return how long half of the members usually take for a step, in seconds."""
         return sum(self.usual(phase) or 0.0 for phase in self._lengths) if self.usual(Phase.COMMIT) else None
@@ -68,7 +86,10 @@ class Pace:
     def asks_after(self, phase: Phase) -> float | None:
         """Return how long to wait in a phase before what has not come is asked for, None before there is a measure."""
         usual = self.usual(phase)
-        return None if usual is None else max(_FLOOR * self._delay_bound_seconds, _ASK_AFTER * usual)
+        if usual is None:
+            return None
+        travel = _LAST * self._longest_travel()
+        return max(_FLOOR * self._delay_bound_seconds, _ASK_AFTER * max(usual, travel))
 
     def most_wait(self) -> float | None:
         """Return for how many seconds a member may keep this peer waiting in one attempt, None before anything has been
@@ -77,9 +98,16 @@ class Pace:
         return None if usual is None else max(_OVERDUE_FLOOR * self._delay_bound_seconds, _OVERDUE * usual)
 
     def step_over(self, members: Collection[PeerId], waited: Mapping[PeerId, float]) -> None:
-        """A step of these members is over, in which some were waited for, beyond what each phase may take."""
+        """A step of these members is over, in which some were waited for, beyond what each phase may take.
+
+        A member that is held up by another is late before those that are not, so a little is forgiven in every step;
+        and in the first ones, in which hardly anybody knows how long anything takes.
+        """
+        self._steps += 1
+        free = _FORGIVEN * (self.usual_step() or 0.0) if self._steps > _FIRST_STEPS else math.inf
         kept = {peer: (1 - _FORGET) * seconds for peer, seconds in self.waited.items() if peer in members}
-        self.waited = kept | {peer: kept.get(peer, 0.0) + seconds for peer, seconds in waited.items() if seconds > 0}
+        late = {peer: seconds - free for peer, seconds in waited.items() if seconds > free and peer in members}
+        self.waited = kept | {peer: kept.get(peer, 0.0) + seconds for peer, seconds in late.items()}
 
     def laggards(self) -> tuple[PeerId, ...]:
         """Return the members that this peer would leave out, ascending: it has waited too long for them lately."""

@@ -56,6 +56,7 @@ class Patience:
         self._rules = rules
         self._pace = pace
         self._entered: dict[Phase, float] = {}
+        self._halfway: dict[Phase, float] = {}
         self._measures = False
         self._again = math.inf
         self._check_seconds = check_seconds
@@ -75,6 +76,8 @@ class Patience:
         self.ends = self._due[phase] + self._grace(phase, seconds)
         self._entered[phase] = now
         self._measures, self._again = True, math.inf
+        if phase is Phase.CHECK:
+            self._halfway[phase] = now
         self._plan_requests(phase, seconds)
 
     def _plan_requests(self, phase: Phase, seconds: float) -> None:
@@ -95,7 +98,7 @@ class Patience:
     def look(self, now: float, phase: PhaseOfAttempt) -> None:
         """Measure how long half of what the current phase waits for takes to come."""
         if self._measures and phase.halfway():
-            self._measures = False
+            self._measures, self._halfway[phase.phase] = False, now
             first = self._pace.usual(phase.phase) is None
             self._pace.measure(phase.phase, now - self._entered[phase.phase])
             if first:
@@ -108,11 +111,12 @@ class Patience:
 
     def blames_from(self, phase: Phase, asked: float) -> float:
         """Return from when on an author keeps others waiting that was asked for something of a phase at a time: that
-        is never before this peer has waited for it in vain, and a usual length after the request."""
+        is never before this peer has waited for it in vain, and half of the members have not kept it waiting: all may
+        be slow; and it is a usual length after the request."""
         usual = self._pace.usual(phase)
-        if usual is None or phase not in self._entered:
+        if usual is None or phase not in self._halfway:
             return math.inf
-        return max(asked, self._entered[phase] + self._asks_after(phase)) + usual
+        return max(asked, self._halfway[phase], self._entered[phase] + self._asks_after(phase)) + usual
 
     def _schedule(self, barrier: float) -> dict[Phase, float]:
         """Return when the phases after the barrier are due."""

@@ -19,6 +19,7 @@ from btard.round.context import StepContext
 from btard.round.delivery.exchange import Exchange
 from btard.round.delivery.patience import Patience
 from btard.round.messages.accusations import HEARING, MAX_OVERDUE, Overdue, Report, Waiters
+from btard.vocabulary import Eliminate
 
 _LOOKS = 8
 """How often, within the longest wait, it is looked at for whom this peer has waited."""
@@ -73,15 +74,18 @@ class Impatience:
 def lose_patience(
     now: float, context: StepContext, exchange: Exchange, patience: Patience, impatience: Impatience
 ) -> list[Action]:
-    """Tell everybody for which members this peer has waited too long, each once."""
+    """Tell everybody for which members this peer has waited too long, each once; but not in the paper's mode, in which
+    no testimony decides who is to blame. One that was not there in the step before has the whole deadline: it may have
+    to load the state."""
     most, seats = context.pace.most_wait(), exchange.attempt.seats
-    if most is None or seats.me not in seats.voters:
+    pairs = seats.rules.verification.eliminate is Eliminate.MUTUAL
+    if most is None or pairs or seats.me not in seats.voters:
         return []
     waited = exchange.waited(now, patience)
     if exchange.waits:
         patience.look_again(now + most / _LOOKS)
     actions: list[Action] = []
-    for peer in sorted(waited.keys() - impatience.said_by(seats.me)):
+    for peer in sorted((waited.keys() & context.settled_in) - impatience.said_by(seats.me)):
         if waited[peer] > impatience.most_wait(peer, most):
             envelope = context.sign(seats.number, MessageKind.OVERDUE, Overdue(seats.attempt_id, peer).encode())
             impatience.add(envelope)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from enum import Enum, auto
 
-from btard.agreement.machine import Agreement, Out, Settled
+from btard.agreement.machine import Agreement, Dispensable, Out
 from btard.agreement.messages import Package, Signatures, Statement
 from btard.agreement.terms import Terms
 from btard.agreement.wire import pack, unpack
@@ -77,14 +77,14 @@ class Settlement:
         self.stage = SettlementStage.COLLECTING
         self.finished: tuple[Envelope, ...] = ()
         self.resolution: Resolution | None = None
-        self._reports = self._agreement(votes=False, voters=self._seats.voters, settled=self._may_do_without)
+        self._reports = self._agreement(votes=False, voters=self._seats.voters, dispensable=self._may_do_without)
         self._votes: Agreement | None = None
         self._early: list[tuple[PeerId, Package]] = []
         self._told: dict[PeerId, Told] = {}
         self._attached: dict[PeerId, tuple[Envelope, ...]] = {}
         self._court_ends = 0.0
 
-    def _agreement(self, *, votes: bool, voters: frozenset[PeerId], settled: Settled) -> Agreement:
+    def _agreement(self, *, votes: bool, voters: frozenset[PeerId], dispensable: Dispensable) -> Agreement:
         # Of all members, those without a report too: relays are read before it is known who has reported.
         seats, members = self._seats, self._seats.members
         terms = Terms(
@@ -100,7 +100,7 @@ class Settlement:
             lambda peer, content, signature: peer.has_signed(content, signature),
             lambda author, body: signed_in(self.attempt, kind, author, body),
         )
-        return Agreement(terms, seats.me, signatures, settled)
+        return Agreement(terms, seats.me, signatures, dispensable)
 
     @property
     def forged(self) -> bool:
@@ -219,12 +219,15 @@ class Settlement:
         first = replace(package, statements=tuple(portions[0]) if portions else ())
         return [first, *(Package(tuple(more), endorsements=package.endorsements) for more in portions[1:])]
 
-    def _may_do_without(self, statements: Mapping[PeerId, Statement]) -> bool:
-        """Whether all that have reported nothing have left, or are late for most voters: so they are out."""
+    def _may_do_without(self, statements: Mapping[PeerId, Statement]) -> frozenset[PeerId]:
+        """Return the members whose reports may be done without: those that have left, and those that are late for most
+        voters where so many have not signed everything that nobody can have finished."""
         told = self._read({author: Envelope.decode(one.body) for author, one in statements.items()})
         gone = leavers(envelope for one in told.values() for envelope in one.attached)
-        out = outvoted(self.attempt, {author: one.report for author, one in told.items()})
-        return self._seats.known - statements.keys() <= gone | out
+        unsigned = [author for author, one in told.items() if one.digest is None]
+        if not self._seats.roster.is_majority(unsigned):
+            return frozenset(gone)
+        return frozenset(gone | outvoted(self.attempt, {author: one.report for author, one in told.items()}))
 
     def _read(self, envelopes: Mapping[PeerId, Envelope]) -> dict[PeerId, Told]:
         """Return the reports that count: well-formed, and of this membership."""
@@ -277,7 +280,7 @@ class Settlement:
         self.court = Court(self._context, self.attempt, self._exchange, charges, phases, lists)
         self._court_ends = now + self.court.seconds()
         voters = self._seats.voters & self._told.keys()
-        self._votes = self._agreement(votes=True, voters=voters, settled=lambda statements: False)
+        self._votes = self._agreement(votes=True, voters=voters, dispensable=lambda statements: frozenset())
         actions = self.court.open(now)
         for sender, package in self._early:
             actions += self._hear_votes(now, sender, package)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 
-from btard.agreement.machine import Agreement, Out, Settled
+from btard.agreement.machine import Agreement, Dispensable, Out
 from btard.agreement.messages import (
     Endorsement,
     Package,
@@ -85,7 +85,7 @@ class World:
     terms: Terms
     honest: tuple[PeerId, ...]
     delay: Delay
-    settled: Settled = lambda statements: False
+    dispensable: Dispensable = lambda statements: frozenset()
     prompted: bool = True
     clocks: dict[PeerId, float] = field(default_factory=dict)
     mortal: dict[PeerId, int] = field(default_factory=dict)
@@ -104,7 +104,7 @@ class World:
         self._begun: set[PeerId] = set()
         self._ticks: dict[PeerId, float] = {}
         for peer in self.honest:
-            self.machines[peer] = Agreement(self.terms, peer, Signatures(signer(peer), verify, read), self.settled)
+            self.machines[peer] = Agreement(self.terms, peer, Signatures(signer(peer), verify, read), self.dispensable)
 
     def at(self, time: float, act: Callable[[], None], *, tick: bool = False) -> None:
         heapq.heappush(self._queue, (time, tick, next(self._number), act))
@@ -125,10 +125,10 @@ class World:
             own = None if body is None else statement(peer, body)
             self._perform(peer, machine.start(self.now, own, self.clocks.get(peer)))
 
-    def settle(self, settled: Settled) -> None:
+    def settle(self, dispensable: Dispensable) -> None:
         """Let the honest do without what is missing where this says so."""
         for machine in self.machines.values():
-            machine._settled = settled
+            machine._dispensable = dispensable
 
     def terms_vector(self) -> dict[PeerId, bytes]:
         """Return what the honest say; nothing of liars."""
@@ -154,7 +154,7 @@ class World:
             assert_travels(out.message, len(self.terms.members))
             if out.message.votes:
                 ledger = self.machines[peer]._ledger
-                self.voted[ledger.own_digest] = ledger.vector
+                self.voted[ledger.own_digest] = ledger.proposal
             for receiver in out.receivers:
                 self.bodies += len(out.message.statements)
                 if peer in self.mortal:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from btard.agreement.machine import Settled
+from btard.agreement.machine import Dispensable
 from btard.agreement.messages import NOTHING, TWO_THINGS, Package, Statement
 from btard.agreement.terms import Terms
 from btard.identity import PeerId
@@ -62,7 +62,7 @@ def played(story: Story) -> World:
     made = World(terms, honest, _delay(story), prompted=story.prompted)
     made.mortal |= {everyone[place]: messages for place, messages in story.mortal}
     if story.out:
-        made.settle(_settled(story, made))
+        made.settle(_dispensable(story, made))
     for place, peer in enumerate(everyone):
         if place not in story.liars:
             if story.clock is not None:
@@ -92,15 +92,16 @@ def _delay(story: Story) -> Delay:
     return lambda sender, receiver: story.slowest if (sender, receiver) in slow else 0.0
 
 
-def _settled(story: Story, made: World) -> Settled:
+def _dispensable(story: Story, made: World) -> Dispensable:
     members = made.terms.members
     needed = frozenset(peer for place, peer in enumerate(members) if place not in story.out)
     chance = random.Random(story.drawn or 0)
 
-    def settled(statements: Mapping[PeerId, Statement]) -> bool:
-        return needed <= statements.keys() and not (story.doubts and chance.random() < 0.5)
+    def dispensable(statements: Mapping[PeerId, Statement]) -> frozenset[PeerId]:
+        doubtful = story.doubts and chance.random() < 0.5
+        return frozenset(members) - needed if needed <= statements.keys() and not doubtful else frozenset()
 
-    return settled
+    return dispensable
 
 
 def check(story: Story, made: World) -> None:

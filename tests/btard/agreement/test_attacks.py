@@ -75,7 +75,7 @@ def test_a_late_certificate_divides_no_member_without_a_vote() -> None:
     window = made.terms.window_seconds
     bodies = {peer: said(peer) for peer in (first, second, voteless)}
     vector = {peer: statement(peer, bodies[peer]).digest if peer in bodies else NOTHING for peer in made.terms.members}
-    made.settle(lambda statements: len(statements) >= 3)
+    made.settle(lambda statements: frozenset({liar} if len(statements) >= 3 else ()))
     echo = endorsement(liar, [statement(peer, bodies[peer]).item for peer in bodies])
     for peer in (first, second):
         made.lie(2 * JUST, peer, Package(endorsements=(echo,)))
@@ -155,7 +155,7 @@ def test_members_are_asked_in_their_order() -> None:
     everyone = peers(16)
     terms = Terms(TOPIC, everyone, frozenset(everyone), BOUND)
     signatures = Signatures(signer(everyone[0]), verify, read)
-    machine = Agreement(terms, everyone[0], signatures, lambda statements: False)
+    machine = Agreement(terms, everyone[0], signatures, lambda statements: frozenset())
     item = statement(everyone[15], b"elsewhere").item
     told = tuple(endorsement(voter, [item]) for voter in everyone[:0:-1])
     outs = machine.hear(0.0, everyone[15], Package(endorsements=told))
@@ -205,4 +205,4 @@ def alone() -> tuple[Agreement, Terms, PeerId]:
     everyone = peers(3)
     terms = Terms(TOPIC, everyone, frozenset(everyone), BOUND)
     signatures = Signatures(signer(everyone[0]), verify, read)
-    return Agreement(terms, everyone[0], signatures, lambda statements: False), terms, everyone[2]
+    return Agreement(terms, everyone[0], signatures, lambda statements: frozenset()), terms, everyone[2]

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import pytest
 
-from btard.agreement.messages import NOTHING, TWO_THINGS, Package, Spoken, Vector, VectorCertificate, vector_digest
+from btard.agreement.messages import (
+    NOTHING,
+    TWO_THINGS,
+    Package,
+    Spoken,
+    Statement,
+    Vector,
+    VectorCertificate,
+    vector_digest,
+)
 from btard.agreement.terms import Terms
 from btard.identity import PeerId
 from tests.btard.agreement.model import BOUND, TOPIC, World, endorsement, peers, statement, vote
@@ -43,9 +52,28 @@ def test_the_honest_need_three_messages_in_a_row(count: int) -> None:
 @pytest.mark.parametrize("count", [4, 5, 8, 16])
 def test_a_member_that_may_be_silent_costs_nothing(count: int) -> None:
     made = world(count, liars=1)
-    made.settle(lambda statements: len(statements) >= count - 1)
+    made.settle(lambda statements: without_last(made, statements))
     assert agreed(made)[made.terms.members[-1]] == NOTHING
     assert max(made.decided_at.values()) == pytest.approx(3 * PROMPT)
+
+
+def without_last(made: World, statements: Mapping[PeerId, Statement]) -> frozenset[PeerId]:
+    """Return the last member, once all others have spoken."""
+    last = made.terms.members[-1]
+    return frozenset({last}) if set(made.terms.members) - {last} <= statements.keys() else frozenset()
+
+
+@pytest.mark.parametrize("moment", [0.5, 1.0, 1.5, 2.0, 2.5])
+@pytest.mark.parametrize("count", [4, 5, 8, 16])
+def test_one_that_is_left_out_divides_nobody_by_speaking(count: int, moment: float) -> None:
+    """It speaks to half of the voters while they vote; the others hear of it from these."""
+    made = world(count, liars=1)
+    made.settle(lambda statements: without_last(made, statements))
+    *others, last = made.terms.members
+    for peer in others[: count // 2]:
+        made.lie(moment * PROMPT, peer, Package((statement(last, b"late"),)))
+    assert agreed(made)[last] == NOTHING
+    assert max(made.decided_at.values()) < 5 * PROMPT
 
 
 @pytest.mark.parametrize("count", [4, 5, 8, 16])

@@ -23,7 +23,7 @@ def forgets(made: World, peer: PeerId, time: float) -> None:
 
     def anew() -> None:
         del made.mortal[peer]
-        made.machines[peer] = Agreement(TERMS, peer, Signatures(signer(peer), verify, read), made.settled)
+        made.machines[peer] = Agreement(TERMS, peer, Signatures(signer(peer), verify, read), made.dispensable)
         made._begun.discard(peer)
         made._begin(peer)
 
@@ -53,7 +53,8 @@ def test_a_member_that_forgets_and_speaks_again_divides(comes_back: bool) -> Non
 def test_a_member_that_only_listens_endorses_nothing() -> None:
     """It has not begun to count windows: to it nothing is late, so what it passes on must not count as endorsed."""
     made = World(TERMS, EVERYONE[:3], lambda a, b: BOUND if b == SECOND else 0.0, prompted=False)
-    made.settle(lambda statements: {FIRST, SECOND} <= statements.keys())
+    others = frozenset(EVERYONE) - {FIRST, SECOND}
+    made.settle(lambda statements: others if {FIRST, SECOND} <= statements.keys() else frozenset())
     for peer in (FIRST, SECOND):
         made.start(peer, 0.0, said(peer))
     known, hidden, end = Knowledge(made, (LIAR,)), Show(3, b"hidden", (3,)), TERMS.most_seconds - JUST

@@ -14,7 +14,7 @@ from btard.hashing import tagged_digest
 from btard.identity import PeerId
 from btard.round.admission import Doorstep, admit, may_begin, places, quota
 from btard.round.messages.bodies import MAX_CANDIDATES
-from btard.round.roster import ADMISSION_WINDOW, MAX_FORMER, Roster, first_randomness
+from btard.round.roster import ABSENCE_HALVED_AFTER, ADMISSION_WINDOW, MAX_FORMER, Roster, first_randomness
 from btard.vocabulary import MAX_PEERS
 
 PEERS = sorted(PeerId.from_public_key(tagged_digest("test peer", number.to_bytes(4, "big"))) for number in range(3000))
@@ -270,3 +270,51 @@ def test_a_step_is_begun_by_members_and_once() -> None:
     roster = genesis(3, step=7)
     assert [may_begin(roster, PEERS[0], last) for last in (-1, 6, 7, 8)] == [True, True, False, False]
     assert not may_begin(roster, PEERS[3], -1)
+
+
+MEMBER, OTHER = genesis(8).members[:2]
+
+
+def lose(roster: Roster, peer: PeerId) -> tuple[Roster, int]:
+    """Let a member lose its place, and knock in every step; return the roster that it is back in, and after how many
+    steps that is."""
+    roster = following(roster, lost={peer}, probation=0)
+    for steps in range(1, 1000):
+        roster = following(roster, named={peer}, probation=0)
+        if peer in roster.members:
+            return roster, steps
+    raise AssertionError("it never came back")
+
+
+def test_a_few_absences_are_free_and_each_more_costs_double() -> None:
+    roster, waits = genesis(8), list[int]()
+    for _ in range(8):
+        roster, steps = lose(roster, MEMBER)
+        waits.append(steps)
+    assert waits == [1, 1, 1, 4, 8, 16, 32, 64]
+
+
+def test_half_of_all_absences_are_forgotten_in_time() -> None:
+    roster = genesis(8)
+    for _ in range(6):
+        roster, _ = lose(roster, MEMBER)
+    assert roster.absences[0].left(roster.step) == 6
+    roster = later(roster, ABSENCE_HALVED_AFTER)
+    assert roster.absences[0].left(roster.step) == 3
+    assert lose(roster, MEMBER)[1] == 4, "the three that are left, and this one"
+    roster = following(later(roster, 3 * ABSENCE_HALVED_AFTER), lost={OTHER})
+    assert [absence.peer for absence in roster.absences] == [OTHER], "those that count no more are dropped"
+
+
+def test_a_peer_that_has_to_wait_is_not_named_either() -> None:
+    roster = genesis(8)
+    for _ in range(4):
+        roster, _ = lose(roster, MEMBER)
+    gone = following(roster, lost={MEMBER}, probation=0)
+    assert Doorstep().names(gone, [MEMBER]) == ()
+    assert Doorstep().names(later(gone, 8, probation=0), [MEMBER]) == (MEMBER,)
+
+
+def test_a_banned_peer_is_absent_no_more() -> None:
+    roster, _ = lose(genesis(8), MEMBER)
+    assert following(roster, banned={MEMBER}).absences == ()

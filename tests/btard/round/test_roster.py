@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from btard.identity import Malformed, PeerId
 from btard.round.draw import Audit
-from btard.round.roster import MAX_FORMER, Roster, first_randomness, peer_set
+from btard.round.roster import MAX_FORMER, Absence, Roster, first_randomness, peer_set
 from btard.vocabulary import MAX_PEERS
 
 PEERS = [PeerId.from_public_key(bytes(30) + i.to_bytes(2, "big")) for i in range(MAX_PEERS + 1)]
@@ -27,6 +27,7 @@ ROSTER = Roster(
     ((FEW[3], 5),),
     (2, 3, 3),
     (FEW[7], FEW[4]),
+    (Absence(FEW[4], 2, 1), Absence(FEW[7], 5, 3)),
 )
 groups = st.sets(st.sampled_from(FEW))
 
@@ -37,7 +38,10 @@ def test_a_roster_goes_round(step: int, members: set[PeerId], banned: set[PeerId
     probation = tuple((newcomer, step) for newcomer in sorted(members & set(FEW[3:5])))
     former = tuple(peer for peer in reversed(FEW) if peer not in members | banned)
     arrivals = (max(0, step - 19), step, step)
-    roster = Roster(step, tuple(sorted(members)), frozenset(banned), randomness, audits, probation, arrivals, former)
+    absences = tuple(Absence(peer, 1 + place, step) for place, peer in enumerate(FEW[2:5]))
+    roster = Roster(
+        step, tuple(sorted(members)), frozenset(banned), randomness, audits, probation, arrivals, former, absences
+    )
     again = Roster.unpack(roster.pack())
     assert again == roster and again.digest == roster.digest
 
@@ -59,6 +63,9 @@ def test_the_digest_names_every_field() -> None:
         dataclasses.replace(ROSTER, arrivals=(2, 2, 3)),
         dataclasses.replace(ROSTER, former=(FEW[4], FEW[7])),
         dataclasses.replace(ROSTER, former=(FEW[4],)),
+        dataclasses.replace(ROSTER, absences=ROSTER.absences[:1]),
+        dataclasses.replace(ROSTER, absences=(Absence(FEW[4], 3, 1), ROSTER.absences[1])),
+        dataclasses.replace(ROSTER, absences=(Absence(FEW[4], 2, 2), ROSTER.absences[1])),
     ]
     assert len({roster.digest for roster in others}) == len(others)
 
@@ -136,6 +143,16 @@ def raw(*peers: PeerId) -> bytes:
         (7, raw(FEW[0])),
         (7, raw(*PEERS[8 : MAX_FORMER + 9])),
         (7, None),
+        (8, [raw(FEW[1], FEW[0]), [1, 1], [1, 1]]),
+        (8, [raw(FEW[0]), [0], [1]]),
+        (8, [raw(FEW[0]), [33], [1]]),
+        (8, [raw(FEW[0]), [1], [4]]),
+        (8, [raw(FEW[0]), [1], [-1]]),
+        (8, [raw(FEW[0]), [1, 1], [1]]),
+        (8, [raw(FEW[0]), [1], []]),
+        (8, [raw(FEW[0]), [1]]),
+        (8, [raw(*PEERS[:257]), [1] * 257, [1] * 257]),
+        (8, None),
     ],
 )
 def test_what_is_no_roster_is_refused(position: int, value: Any) -> None:

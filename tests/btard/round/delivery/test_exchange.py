@@ -103,7 +103,7 @@ def test_parts_that_everyone_collects_again_are_not_counted() -> None:
     made, _ = exchange()
     for part in range(COUNT):
         made.collects(part, PEERS)
-    hold(made._attempt, 3, range(COUNT))
+    hold(made.attempt, 3, range(COUNT))
     answers = [made.on_pull(0.0, asked(1, MessageKind.PART, 3, part)) for part in range(COUNT)]
     assert sum(map(len, answers)) == COUNT
 

