@@ -208,7 +208,7 @@ class Invariants:
             "rows": (len(attempt.carried.rows), 2 * members + members * len(attempt.seats.owners)),
             "headers": (len(attempt.said.headers), 2 * members + members * len(attempt.seats.owners)),
             "payloads on their way": (len(attempt.carried.in_flight), members * (members + 2) + audited),
-            "requests": (len(attempt.carried.pulled), members * (members + 2) + audited * members),
+            "requests": (len(attempt.carried.pulled), 2 * members * (members + 1) + audited * members),
             "messages of the next attempt": (len(machine._intake._future), _KINDS * members),
             "early bytes": (session._early_bytes, _EARLY_TOTAL),
         }

@@ -7,20 +7,23 @@ import dataclasses
 from btard.behaviour import View
 from btard.byzantine.messages.two_faced import TwoFaced
 from btard.identity import MessageKind
-from btard.round.messages.accusations import Fault, Report
-from btard.round.messages.bodies import Reveal
+from btard.round.messages.accusations import Charge, ChargeKind, Fault, Report
+from btard.round.messages.bodies import Phase
 
 
 class EquivocateReport(TwoFaced):
-    """It reveals nothing, so that an attempt fails; one half then hears of complaints that the other does not hear."""
+    """It accuses an owner, so that an attempt fails; one half then hears of a complaint that the other does not hear."""
 
     name = "EQUIVOCATE_REPORT"
     kind = MessageKind.REPORT
 
-    def reveal(self, step: int, reveal: Reveal, view: View) -> Reveal | None:
-        return None if self.attacks(step) else reveal
+    def charge(self, step: int, phase: Phase, honest: Charge | None, view: View) -> Charge | None:
+        if phase is not Phase.MEASURE or not self.attacks(step):
+            return honest
+        owner = self.victim(0, view.owners)
+        return Charge(ChargeKind.WRONG_AGGREGATE, owner, view.owners.index(owner))
 
     def other(self, body: bytes) -> bytes:
         report = Report.decode(body)
         complaint = (self.victim(0, report.members), Fault.NO_PART)
-        return dataclasses.replace(report, reaction=False, complaints=(complaint,)).encode()
+        return dataclasses.replace(report, reaction=False, charge=None, complaints=(complaint,)).encode()

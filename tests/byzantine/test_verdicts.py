@@ -62,7 +62,7 @@ ACCUSER = Case((Offence.FALSE_ACCUSATION,))
 CASES: dict[str, Case] = {
     "NONE": NOTHING,
     "DRIFT": dataclasses.replace(NOTHING, steps=10),
-    "SLOW": NOTHING,
+    "SLOW": SUSPENDED,
     "CRASH": SUSPENDED,
     "HASTY_VALIDATOR": dataclasses.replace(ACCUSER, spared=2),
     # The vector itself.

@@ -221,13 +221,16 @@ class Settlement:
 
     def _may_do_without(self, statements: Mapping[PeerId, Statement]) -> frozenset[PeerId]:
         """Return the members whose reports may be done without: those that have left, and those that are late for most
-        voters where so many have not signed everything that nobody can have finished."""
+        voters where nothing that they say can be news: so many have not signed everything that nobody can have
+        finished, or all have signed the same."""
         told = self._read({author: Envelope.decode(one.body) for author, one in statements.items()})
         gone = leavers(envelope for one in told.values() for envelope in one.attached)
-        unsigned = [author for author, one in told.items() if one.digest is None]
-        if not self._seats.roster.is_majority(unsigned):
-            return frozenset(gone)
-        return frozenset(gone | outvoted(self.attempt, {author: one.report for author, one in told.items()}))
+        out = outvoted(self.attempt, {author: one.report for author, one in told.items()})
+        prompt = {author: one for author, one in told.items() if author not in out}
+        unsigned = [author for author, one in prompt.items() if one.digest is None]
+        if self._seats.roster.is_majority(unsigned) or finishes(self.attempt, prompt.values(), out):
+            return frozenset(gone | out)
+        return frozenset(gone)
 
     def _read(self, envelopes: Mapping[PeerId, Envelope]) -> dict[PeerId, Told]:
         """Return the reports that count: well-formed, and of this membership."""

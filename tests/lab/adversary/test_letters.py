@@ -132,9 +132,9 @@ def test_a_decision_can_wait_for_what_others_say() -> None:
 
 
 @pytest.mark.parametrize("word", [MessageKind.COMMIT, MessageKind.PART, MessageKind.AGGREGATE, MessageKind.SCALARS])
-def test_a_late_message_costs_time(word: MessageKind) -> None:
+def test_a_late_message_costs_time_until_it_is_asked_for(word: MessageKind) -> None:
     slow, quick = run(Clause(Delay(word, 0.7))), run()
-    assert slow.network.now - quick.network.now == pytest.approx(ARENA.steps * 0.7, abs=0.05)
+    assert 0.1 < slow.network.now - quick.network.now < ARENA.steps * 0.35
     assert not slow.chronicle.voided
 
 

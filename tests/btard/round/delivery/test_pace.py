@@ -1,0 +1,131 @@
+"""What a peer measures of the others: how long phases take, and for whom it has waited too long."""
+
+from __future__ import annotations
+
+import pytest
+
+from btard.round.delivery.pace import Pace
+from btard.round.delivery.patience import Patience
+from btard.round.messages.bodies import Phase
+from tests.btard.round.swarm import RULES, keys
+
+PEERS = tuple(key.peer_id for key in keys(4))
+BOUND = RULES.delay_bound_seconds
+SLOW, OTHER = PEERS[:2]
+
+
+class Waits:
+    """A phase in which half of what it waits for is here, or not."""
+
+    def __init__(self, phase: Phase) -> None:
+        self.phase = phase
+        self.half = False
+
+    def halfway(self) -> bool:
+        return self.half
+
+    def seconds(self) -> float:
+        return 5.0
+
+
+def measured(commit: float = 1.0, travel: float = 0.1, steps: int = 8) -> Pace:
+    """Return the pace of a swarm whose steps take so long."""
+    pace = Pace(BOUND)
+    for _ in range(steps):
+        pace.measure(Phase.COMMIT, commit)
+        for phase in (Phase.SCATTER, Phase.GATHER, Phase.REVEAL, Phase.MEASURE, Phase.AGREE):
+            pace.measure(phase, travel)
+        pace.step_over(PEERS, {})
+    return pace
+
+
+def test_nothing_is_usual_before_it_has_been_measured() -> None:
+    pace = Pace(BOUND)
+    assert pace.usual(Phase.COMMIT) is pace.usual_step() is pace.most_wait() is pace.asks_after(Phase.AGREE) is None
+    assert pace.laggards() == ()
+    pace.measure(Phase.COMMIT, 3.0)
+    assert pace.usual(Phase.GATHER) == 3.0, "before it is known, no phase is taken to be shorter than computing"
+
+
+def test_one_long_step_changes_hardly_anything() -> None:
+    pace = measured()
+    pace.measure(Phase.COMMIT, 1000.0)
+    assert pace.usual(Phase.COMMIT) == 1.0
+
+
+def test_what_is_late_is_asked_for_after_twice_the_usual_time() -> None:
+    pace = measured()
+    assert pace.asks_after(Phase.COMMIT) == 2.0
+    assert pace.asks_after(Phase.REVEAL) == pytest.approx(0.3), "what travels varies by half"
+    assert measured(travel=1e-6).asks_after(Phase.REVEAL) == BOUND / 64, "nothing is asked for at once"
+
+
+def test_only_the_first_half_of_a_phase_is_measured() -> None:
+    pace, phase = Pace(BOUND), Waits(Phase.COMMIT)
+    patience = Patience(RULES, RULES.scatter_seconds, pace)
+    patience.begin(10.0, Phase.COMMIT, 20.0)
+    patience.look(10.4, phase)
+    assert pace.usual(Phase.COMMIT) is None
+    phase.half = True
+    patience.look(10.5, phase)
+    patience.look(19.0, phase)
+    assert pace.usual(Phase.COMMIT) == 0.5
+
+
+def test_the_first_measure_counts_at_once() -> None:
+    phase = Waits(Phase.COMMIT)
+    patience = Patience(RULES, RULES.scatter_seconds, Pace(BOUND))
+    patience.begin(10.0, Phase.COMMIT, 20.0)
+    assert patience.deadline == 10.0 + 0.75 * 20.0
+    phase.half = True
+    patience.look(10.5, phase)
+    assert patience.deadline == 11.0
+
+
+def test_nobody_is_blamed_while_half_of_the_members_are_late() -> None:
+    patience, phase = Patience(RULES, RULES.scatter_seconds, measured()), Waits(Phase.COMMIT)
+    patience.begin(0.0, Phase.COMMIT, 20.0)
+    assert patience.blames_from(Phase.COMMIT, asked=2.0) == float("inf")
+    phase.half = True
+    patience.look(15.0, phase)
+    assert patience.blames_from(Phase.COMMIT, asked=2.0) == 16.0
+
+
+def test_a_request_ahead_of_time_blames_nobody() -> None:
+    """A liar could ask all for what an honest member does not have yet."""
+    patience, phase = Patience(RULES, RULES.scatter_seconds, measured()), Waits(Phase.COMMIT)
+    patience.begin(0.0, Phase.COMMIT, 20.0)
+    phase.half = True
+    patience.look(1.0, phase)
+    assert patience.blames_from(Phase.COMMIT, asked=0.0) == 3.0
+    assert patience.blames_from(Phase.REVEAL, asked=0.0) == float("inf")
+
+
+def test_a_member_that_keeps_others_waiting_is_named_and_forgiven() -> None:
+    pace = measured()
+    usual = pace.usual_step()
+    assert usual is not None
+    for _ in range(200):
+        pace.step_over(PEERS, {SLOW: 0.49 * usual})
+    assert pace.laggards() == (), "a little is forgiven in every step"
+    pace.step_over(PEERS, {SLOW: 20.0, OTHER: 1.0})
+    assert pace.laggards() == (SLOW,)
+    for _ in range(60):
+        pace.step_over(PEERS, {})
+    assert pace.laggards() == ()
+
+
+def test_nothing_is_held_against_anybody_in_the_first_steps() -> None:
+    pace = measured(steps=3)
+    pace.step_over(PEERS, {SLOW: 100.0})
+    assert pace.laggards() == ()
+    pace.step_over(PEERS, {SLOW: 100.0})
+    assert pace.laggards() == (SLOW,)
+
+
+def test_what_a_member_owed_goes_with_it() -> None:
+    pace = measured()
+    pace.step_over(PEERS, {SLOW: 100.0})
+    pace.step_over(PEERS[1:], {})
+    pace.step_over(PEERS, {})
+    assert pace.laggards() == ()
