@@ -12,7 +12,7 @@ from btard.round.messages.bodies import Phase
 
 
 class EquivocateReport(TwoFaced):
-    """It accuses an owner, so that an attempt fails; one half then hears of a complaint that the other does not hear."""
+    """It accuses an owner, so that an attempt fails; one half then hears of a complaint, the other does not."""
 
     name = "EQUIVOCATE_REPORT"
     kind = MessageKind.REPORT

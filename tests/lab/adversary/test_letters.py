@@ -134,7 +134,9 @@ def test_a_decision_can_wait_for_what_others_say() -> None:
 @pytest.mark.parametrize("word", [MessageKind.COMMIT, MessageKind.PART, MessageKind.AGGREGATE, MessageKind.SCALARS])
 def test_a_late_message_costs_time_until_it_is_asked_for(word: MessageKind) -> None:
     slow, quick = run(Clause(Delay(word, 0.7))), run()
-    assert 0.1 < slow.network.now - quick.network.now < ARENA.steps * 0.35
+    answered_late = word in (MessageKind.PART, MessageKind.AGGREGATE)  # those that ask get it as late
+    most = 0.75 if answered_late else 0.35
+    assert 0.1 < slow.network.now - quick.network.now < ARENA.steps * most
     assert not slow.chronicle.voided
 
 
