@@ -53,6 +53,7 @@ ROOMS = {
         {"roster"},
         {"rules"},
         {"messages"},
+        {"pace"},
         {"evidence"},
         {"decisions"},
         {"admission"},

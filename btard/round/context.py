@@ -11,8 +11,8 @@ from btard.round.attempt.attempt import Attempt
 from btard.round.attempt.pledges import NO_PLEDGES, Pledges
 from btard.round.attempt.seats import Seats
 from btard.round.decisions import Decisions
-from btard.round.delivery.pace import Pace
 from btard.round.messages.bodies import Commit, Digest, Reveal, Scalars
+from btard.round.pace import Pace
 from btard.round.roster import Roster
 from btard.round.rules import StepRules
 from btard.vectors.momentum import Link

@@ -14,10 +14,10 @@ from btard.round.attempt.attempt import Attempt
 from btard.round.attempt.pledges import Pledges, pledges_of
 from btard.round.context import StepContext
 from btard.round.decisions import Decisions
-from btard.round.delivery.pace import Pace
 from btard.round.failure.aftermath import SETTLING, Aftermath
 from btard.round.messages.bodies import Leave, LeaveReason
 from btard.round.messages.requests import Certificate
+from btard.round.pace import Pace
 from btard.round.roster import Roster
 from btard.round.rules import StepRules
 from btard.round.step import StepMachine

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 
-from btard.round.delivery.pace import Pace
 from btard.round.messages.bodies import Phase
-from btard.round.phases.phase import PhaseOfAttempt
+from btard.round.pace import Pace
 from btard.round.rules import StepRules
 
 _URGE_AFTER = 0.5
@@ -57,7 +56,6 @@ class Patience:
         self._pace = pace
         self._entered: dict[Phase, float] = {}
         self._halfway: dict[Phase, float] = {}
-        self._measures = False
         self._again = math.inf
         self._check_seconds = check_seconds
         self._apart = _APART * rules.delay_bound_seconds
@@ -75,7 +73,7 @@ class Patience:
             self._due = {phase: now + seconds} if phase is Phase.COMMIT else self._due | self._schedule(now)
         self.ends = self._due[phase] + self._grace(phase, seconds)
         self._entered[phase] = now
-        self._measures, self._again = True, math.inf
+        self._again = math.inf
         if phase is Phase.CHECK:
             self._halfway[phase] = now
         self._plan_requests(phase, seconds)
@@ -95,14 +93,15 @@ class Patience:
         most = self._check_seconds / self._rules.scatter_seconds if phase is Phase.CHECK else 1.0
         return math.inf if seconds is None else most * seconds
 
-    def look(self, now: float, phase: PhaseOfAttempt) -> None:
-        """Measure how long half of what the current phase waits for takes to come."""
-        if self._measures and phase.halfway():
-            self._measures, self._halfway[phase.phase] = False, now
-            first = self._pace.usual(phase.phase) is None
-            self._pace.measure(phase.phase, now - self._entered[phase.phase])
-            if first:
-                self._plan_requests(phase.phase, phase.seconds())
+    def note_halfway(self, now: float, phase: Phase, seconds: float) -> None:
+        """Half of what the current phase waits for, which may take so many seconds, has come: the first time counts."""
+        if phase in self._halfway:
+            return
+        self._halfway[phase] = now
+        first = self._pace.usual(phase) is None
+        self._pace.measure(phase, now - self._entered[phase])
+        if first:
+            self._plan_requests(phase, seconds)
 
     def look_again(self, at: float) -> None:
         """Be called once more at a time, whatever comes."""

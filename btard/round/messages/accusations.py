@@ -133,7 +133,7 @@ class Overdue:
 
 @dataclass(frozen=True)
 class Waiters:
-    """Who has waited too long for a member, by signatures of its `Overdue` messages, without what is the same in all.
+    """The voters that have waited too long for a member, by signatures of `Overdue` messages, without what all share.
 
     Attributes:
         peer: the member.

@@ -14,7 +14,7 @@ from btard.hashing import tagged_digest
 from btard.identity import PeerId
 from btard.round.admission import Doorstep, admit, may_begin, places, quota
 from btard.round.messages.bodies import MAX_CANDIDATES
-from btard.round.roster import ABSENCE_HALVED_AFTER, ADMISSION_WINDOW, MAX_FORMER, Roster, first_randomness
+from btard.round.roster import ABSENCE_HALVED_AFTER, ADMISSION_WINDOW, MAX_FORMER, Absence, Roster, first_randomness
 from btard.vocabulary import MAX_PEERS
 
 PEERS = sorted(PeerId.from_public_key(tagged_digest("test peer", number.to_bytes(4, "big"))) for number in range(3000))
@@ -318,3 +318,12 @@ def test_a_peer_that_has_to_wait_is_not_named_either() -> None:
 def test_a_banned_peer_is_absent_no_more() -> None:
     roster, _ = lose(genesis(8), MEMBER)
     assert following(roster, banned={MEMBER}).absences == ()
+
+
+@pytest.mark.parametrize("steps, most", [(20, 5), (100, 8), (1000, 24), (10000, 203)])
+def test_one_key_makes_few_attempts_fail_in_a_run(steps: int, most: int) -> None:
+    """It is silent as soon as it is back."""
+    absence, step, failed = Absence(MEMBER, 1, 0), 0, 1
+    while (step := max(step + 2, absence.back_in + 1)) < steps:
+        absence, failed = Absence(MEMBER, absence.left(step) + 1, step), failed + 1
+    assert failed == most

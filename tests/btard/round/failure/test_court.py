@@ -14,11 +14,11 @@ from btard.round.actions import Action, Examine, InspectRow, Send
 from btard.round.attempt.attempt import Attempt
 from btard.round.context import StepContext
 from btard.round.delivery.exchange import Exchange
-from btard.round.delivery.pace import Pace
 from btard.round.failure.court import Court
 from btard.round.messages.accusations import Ballot, Charge, ChargeKind, Opinion, Vote
 from btard.round.messages.bodies import Phase
 from btard.round.messages.requests import Pull
+from btard.round.pace import Pace
 from btard.round.rules import StepRules
 from btard.round.work.examination import Finding
 from btard.round.work.rows import inspect_row

@@ -4,28 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from btard.round.delivery.pace import Pace
 from btard.round.delivery.patience import Patience
 from btard.round.messages.bodies import Phase
+from btard.round.pace import Pace
 from tests.btard.round.swarm import RULES, keys
 
 PEERS = tuple(key.peer_id for key in keys(4))
 BOUND = RULES.delay_bound_seconds
 SLOW, OTHER = PEERS[:2]
-
-
-class Waits:
-    """A phase in which half of what it waits for is here, or not."""
-
-    def __init__(self, phase: Phase) -> None:
-        self.phase = phase
-        self.half = False
-
-    def halfway(self) -> bool:
-        return self.half
-
-    def seconds(self) -> float:
-        return 5.0
 
 
 def measured(commit: float = 1.0, travel: float = 0.1, steps: int = 8) -> Pace:
@@ -61,47 +47,41 @@ def test_what_is_late_is_asked_for_after_twice_the_usual_time() -> None:
 
 
 def test_only_the_first_half_of_a_phase_is_measured() -> None:
-    pace, phase = Pace(BOUND), Waits(Phase.COMMIT)
+    pace = Pace(BOUND)
     patience = Patience(RULES, RULES.scatter_seconds, pace)
     patience.begin(10.0, Phase.COMMIT, 20.0)
-    patience.look(10.4, phase)
     assert pace.usual(Phase.COMMIT) is None
-    phase.half = True
-    patience.look(10.5, phase)
-    patience.look(19.0, phase)
+    patience.note_halfway(10.5, Phase.COMMIT, 20.0)
+    patience.note_halfway(19.0, Phase.COMMIT, 20.0)
     assert pace.usual(Phase.COMMIT) == 0.5
 
 
 def test_the_first_measure_counts_at_once() -> None:
-    phase = Waits(Phase.COMMIT)
     patience = Patience(RULES, RULES.scatter_seconds, Pace(BOUND))
     patience.begin(10.0, Phase.COMMIT, 20.0)
     assert patience.deadline == 10.0 + 0.75 * 20.0
-    phase.half = True
-    patience.look(10.5, phase)
+    patience.note_halfway(10.5, Phase.COMMIT, 20.0)
     assert patience.deadline == 11.0
 
 
 def test_nobody_is_blamed_while_half_of_the_members_are_late() -> None:
-    patience, phase = Patience(RULES, RULES.scatter_seconds, measured()), Waits(Phase.COMMIT)
+    patience = Patience(RULES, RULES.scatter_seconds, measured())
     patience.begin(0.0, Phase.COMMIT, 20.0)
     assert patience.blames_from(Phase.COMMIT, asked=2.0) == float("inf")
-    phase.half = True
-    patience.look(15.0, phase)
+    patience.note_halfway(15.0, Phase.COMMIT, 20.0)
     assert patience.blames_from(Phase.COMMIT, asked=2.0) == 16.0
 
 
 def test_a_request_ahead_of_time_blames_nobody() -> None:
     """A liar could ask all for what an honest member does not have yet."""
-    patience, phase = Patience(RULES, RULES.scatter_seconds, measured()), Waits(Phase.COMMIT)
+    patience = Patience(RULES, RULES.scatter_seconds, measured())
     patience.begin(0.0, Phase.COMMIT, 20.0)
-    phase.half = True
-    patience.look(1.0, phase)
+    patience.note_halfway(1.0, Phase.COMMIT, 20.0)
     assert patience.blames_from(Phase.COMMIT, asked=0.0) == 3.0
     assert patience.blames_from(Phase.REVEAL, asked=0.0) == float("inf")
 
 
-def test_a_member_that_keeps_others_waiting_is_named_and_forgiven() -> None:
+def test_a_member_that_is_waited_for_is_named_and_forgiven() -> None:
     pace = measured()
     usual = pace.usual_step()
     assert usual is not None
