@@ -92,7 +92,7 @@ class Counts(SimulatedPeer):
         super().receive(sender, data)
 
 
-@pytest.mark.parametrize("delay", [(0.01, 0.01), (0.05, 0.09), (0.6, 1.0)])
+@pytest.mark.parametrize("delay", [(0.01, 0.01), (0.3, 0.3)])
 def test_nobody_asks_for_what_takes_no_longer_than_usual(delay: tuple[float, float]) -> None:
     for seed in range(4):
         HEARD.clear()
@@ -114,6 +114,8 @@ def test_on_a_shaky_network_nobody_is_left_out(delay: tuple[float, float]) -> No
 @pytest.mark.parametrize("kind", [MessageKind.COMMIT, MessageKind.REVEAL, MessageKind.SCALARS, MessageKind.DIGEST])
 @pytest.mark.parametrize("delay", [(0.01, 0.01), (0.001, 1.0)])
 def test_a_message_kept_from_some_reaches_them_through_others(kind: MessageKind, delay: tuple[float, float]) -> None:
+    later = 5  # in the first steps nothing is held against a member for which an attempt need not be repeated
+
     class Keeps(Behaviour):
         def transmit(
             self, receiver: PeerId, envelope: Envelope, sign: Callable[[bytes], Envelope]
@@ -133,10 +135,11 @@ def test_a_message_kept_from_all_suspends_its_author_alone(kind: MessageKind) ->
         def transmit(
             self, receiver: PeerId, envelope: Envelope, sign: Callable[[bytes], Envelope]
         ) -> Sequence[Outgoing] | None:
-            return [] if envelope.kind in (kind, MessageKind.FORWARD) and envelope.step == STEP else None
+            return [] if envelope.kind in (kind, MessageKind.FORWARD) and envelope.step == later else None
 
-    swarm = Swarm(COUNT, steps=3, behaviours={i: Keeps() for i in (1, 4, 6)}).run()
+    swarm = Swarm(COUNT, steps=later + 3, behaviours={i: Keeps() for i in (1, 4, 6)}).run()
     swarm.check_agreement()
-    assert all(len(peer.finished()) == 3 for peer in swarm.honest), [peer.stopped for peer in swarm.honest]
-    assert len(gone(swarm)) >= 2, "one may be a validator, and publish no scalars"
-    assert gone(swarm) <= {PEERS[i] for i in (1, 4, 6)}
+    assert all(len(peer.finished()) == later + 3 for peer in swarm.honest), [peer.stopped for peer in swarm.honest]
+    out = set(PEERS) - set(swarm.honest[0].finished()[-1].roster.members)
+    assert len(out) >= 2, "one may be a validator, and publish no scalars"
+    assert out <= {PEERS[i] for i in (1, 4, 6)}
