@@ -23,8 +23,8 @@ _ASK_AFTER = 2.0
 _TRAVEL = (Phase.SCATTER, Phase.REVEAL, Phase.AGREE)
 """Phases in which nothing is computed. A member that enters one late finds it short, so the longest counts for all."""
 
-_LAST = 1.5
-"""Times as long as half of what travels takes the last of it, where delays vary."""
+_LAST = 1.75
+"""Times as long as half of what travels takes the last of it, where delays vary, or a witness asks for a row first."""
 
 _FLOOR = 1 / 64
 """Of the bound on delay: nothing is asked for sooner."""

@@ -114,8 +114,6 @@ def test_on_a_shaky_network_nobody_is_left_out(delay: tuple[float, float]) -> No
 @pytest.mark.parametrize("kind", [MessageKind.COMMIT, MessageKind.REVEAL, MessageKind.SCALARS, MessageKind.DIGEST])
 @pytest.mark.parametrize("delay", [(0.01, 0.01), (0.001, 1.0)])
 def test_a_message_kept_from_some_reaches_them_through_others(kind: MessageKind, delay: tuple[float, float]) -> None:
-    later = 5  # in the first steps nothing is held against a member for which an attempt need not be repeated
-
     class Keeps(Behaviour):
         def transmit(
             self, receiver: PeerId, envelope: Envelope, sign: Callable[[bytes], Envelope]
@@ -131,6 +129,8 @@ def test_a_message_kept_from_some_reaches_them_through_others(kind: MessageKind,
 
 @pytest.mark.parametrize("kind", [MessageKind.COMMIT, MessageKind.REVEAL, MessageKind.SCALARS, MessageKind.DIGEST])
 def test_a_message_kept_from_all_suspends_its_author_alone(kind: MessageKind) -> None:
+    later = 5  # in the first steps nothing is held against a member for which an attempt need not be repeated
+
     class Keeps(Behaviour):
         def transmit(
             self, receiver: PeerId, envelope: Envelope, sign: Callable[[bytes], Envelope]
