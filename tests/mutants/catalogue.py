@@ -16,6 +16,7 @@ from tests.mutants.planted.second_try import SECOND_TRY
 from tests.mutants.planted.settings import SETTINGS
 from tests.mutants.planted.step import STEP
 from tests.mutants.planted.thresholds import THRESHOLDS
+from tests.mutants.planted.waiting import WAITING
 
 MUTANTS = (
     STEP
@@ -32,4 +33,5 @@ MUTANTS = (
     + SETTINGS
     + AGREEMENT
     + ADVERSARY
+    + WAITING
 )

@@ -32,6 +32,8 @@ KEYS = keys(COUNT)
 PEERS = tuple(key.peer_id for key in KEYS)
 ROSTER = Swarm(COUNT).genesis
 D = bytes(32)
+OWNED = Seats(RULES, ROSTER, 0, PEERS, PEERS[0]).part_of[PEERS[2]]
+"""The part that the third peer owns."""
 
 
 def exchange(me: int = 0) -> tuple[Exchange, Attempt]:
@@ -334,3 +336,45 @@ def test_a_part_comes_through_third_peers_and_costs_no_attempt(instead: bytes | 
         assert len(peer.finished()) == 2
         assert not voids(peer)
     assert sum(peer.relayed for peer in swarm.peers if isinstance(peer, Counts)) >= 1
+
+
+def measured(*phases: Phase) -> Patience:
+    """Return the patience of a peer that has gone through these phases, a tenth of a second each, since time 0."""
+    made = Patience(RULES, RULES.scatter_seconds, Pace(RULES.delay_bound_seconds))
+    for number, phase in enumerate(phases):
+        made.begin(0.1 * number, phase, 5.0)
+        made.note_halfway(0.1 * number + 0.1, phase, 5.0)
+    return made
+
+
+OWED = (MessageKind.AGGREGATE, PEERS[2], OWNED)
+LATE_SHARE = (MessageKind.REVEAL, PEERS[3], 0)
+
+
+def test_a_member_that_does_not_answer_is_waited_for() -> None:
+    made, _ = exchange()
+    waits = measured(Phase.SCATTER, Phase.GATHER)
+    made.urge(1.0, [OWED], everyone=True)
+    assert made.waits
+    assert made.waited(1.0, waits) == {}
+    assert made.waited(5.0, waits) == {PEERS[2]: pytest.approx(5.0 - 1.0 - 0.1)}
+
+
+def test_a_member_held_up_by_another_is_not_blamed() -> None:
+    """The owner asks for a part that this peer has not got either: so its author keeps both waiting."""
+    made, attempt = exchange()
+    waits = measured(Phase.SCATTER, Phase.GATHER)
+    made.on_pull(1.0, asked(2, MessageKind.PART, 4, OWNED))
+    made.urge(1.0, [OWED], everyone=True)
+    assert made.waited(5.0, waits).keys() == {PEERS[4]}
+    attempt.carried.rows[PEERS[4], OWNED] = memoryview(bytes(4))
+    made.serve(5.0)
+    assert made.waited(9.0, waits)[PEERS[2]] == pytest.approx(9.0 - 1.0 - 0.1 - 4.0)
+
+
+def test_waiting_for_what_comes_later_excuses_nothing() -> None:
+    made, _ = exchange()
+    waits = measured(Phase.SCATTER, Phase.GATHER)
+    made.on_pull(1.0, asked(2, *numbered(LATE_SHARE)))
+    made.urge(1.0, [OWED], everyone=True)
+    assert made.waited(5.0, waits)[PEERS[2]] == pytest.approx(5.0 - 1.0 - 0.1)

@@ -1,0 +1,161 @@
+"""Bugs in how waiting is measured, and what becomes of members that make others wait."""
+
+from __future__ import annotations
+
+from tests.mutants.mutant import Mutant
+
+PACE, TRIES = "btard/round/pace.py", "tests/btard/round/test_pace.py"
+OVERDUE, DELAYS = "btard/round/failure/overdue.py", "tests/btard/round/failure/test_overdue.py"
+LONG = "tests/byzantine/test_waiting.py"
+ADMISSION = "tests/btard/round/test_admission.py"
+
+WAITING = (
+    Mutant(
+        "a single slow step makes the next ones slow",
+        PACE,
+        "return statistics.median(lengths) if lengths else None",
+        "return max(lengths) if lengths else None",
+        f"{TRIES}::test_one_long_step_changes_hardly_anything",
+    ),
+    Mutant(
+        "a phase is measured by its end, which a minority can put off",
+        "btard/round/delivery/patience.py",
+        "        if phase in self._halfway:\n            return\n",
+        "",
+        f"{TRIES}::test_only_the_first_half_of_a_phase_is_measured",
+    ),
+    Mutant(
+        "the first step waits for its deadlines, whatever has been measured in it",
+        "btard/round/delivery/patience.py",
+        "        if first:\n",
+        "        if False:\n",
+        f"{TRIES}::test_the_first_measure_counts_at_once",
+    ),
+    Mutant(
+        "when all are slow, each blames all the others",
+        "btard/round/delivery/patience.py",
+        "        if usual is None or phase not in self._halfway:\n            return math.inf\n"
+        "        return max(asked, self._halfway[phase], ",
+        "        if usual is None:\n            return math.inf\n        return max(asked, ",
+        f"{DELAYS}::test_when_all_are_slow_nobody_is_late",
+    ),
+    Mutant(
+        "a request ahead of time is held against the author",
+        "btard/round/delivery/patience.py",
+        "return max(asked, self._halfway[phase], self._entered[phase] + self._asks_after(phase)) + usual",
+        "return asked + usual",
+        f"{TRIES}::test_a_request_ahead_of_time_blames_nobody",
+    ),
+    Mutant(
+        "a member is blamed though it waits for others itself",
+        "btard/round/delivery/exchange.py",
+        "        used = min(excused, late[phase])\n",
+        "        used = 0.0\n",
+        "tests/btard/round/delivery/test_exchange.py::test_a_member_held_up_by_another_is_not_blamed",
+    ),
+    Mutant(
+        "waiting in a later phase excuses what is owed in an earlier one",
+        "btard/round/delivery/exchange.py",
+        "        excused += held[phase] - used\n",
+        "        excused += held[phase] - used + sum(held[later] for later in Phase if later > phase)\n",
+        "tests/btard/round/delivery/test_exchange.py::test_waiting_for_what_comes_later_excuses_nothing",
+    ),
+    Mutant(
+        "nothing is forgiven to a member that is a little late in each step",
+        PACE,
+        "if seconds > free and peer in members",
+        "if seconds > 0 and peer in members",
+        f"{TRIES}::test_a_member_that_is_waited_for_is_named_and_forgiven",
+    ),
+    Mutant(
+        "the first steps are held against members that had to load",
+        PACE,
+        "if self._steps > _FIRST_STEPS else math.inf",
+        "if self._steps else math.inf",
+        f"{TRIES}::test_nothing_is_held_against_anybody_in_the_first_steps",
+    ),
+    Mutant(
+        "laggards that most name keep their places",
+        "btard/round/phases/agree.py",
+        "members = tuple(peer for peer in seats.members if peer not in slow)",
+        "members = seats.members",
+        f"{LONG}::test_a_member_five_times_slower_is_left_out_and_told",
+    ),
+    Mutant(
+        "some have a member left out as too slow",
+        "btard/round/phases/agree.py",
+        "if seats.is_majority(count)}\n\n\ndef check",
+        "if count > 2}\n\n\ndef check",
+        f"{DELAYS}::test_almost_half_of_the_members_slander_nobody_out[to all]",
+    ),
+    Mutant(
+        "newcomers' words make a member overdue",
+        OVERDUE,
+        "if author not in seats.voters or said.peer not in seats.known or said.attempt_id != seats.attempt_id:",
+        "if said.peer not in seats.known or said.attempt_id != seats.attempt_id:",
+        f"{DELAYS}::test_newcomers_and_other_attempts_count_for_nothing",
+    ),
+    Mutant(
+        "words about another attempt make a member overdue",
+        OVERDUE,
+        " or said.attempt_id != seats.attempt_id:",
+        ":",
+        f"{DELAYS}::test_newcomers_and_other_attempts_count_for_nothing",
+    ),
+    Mutant(
+        "a member shows that it is overdue itself, and is banned for the form of that",
+        OVERDUE,
+        "sorted(self._said.keys() - {self._seats.me})",
+        "sorted(self._said)",
+        f"{DELAYS}::test_a_member_does_not_prove_its_own_delay",
+    ),
+    Mutant(
+        "signatures behind a delay are believed",
+        OVERDUE,
+        "            attempt.said.papers.read(envelope.encode())\n",
+        "",
+        f"{DELAYS}::test_no_forged_proof_counts[no signatures]",
+    ),
+    Mutant(
+        "a voter that hears somebody first has no more time than others",
+        OVERDUE,
+        "return usual + self._hearing_seconds if peer in self._hearing else usual",
+        "return usual",
+        f"{DELAYS}::test_a_word_of_oneself_asks_for_patience",
+    ),
+    Mutant(
+        "a newcomer that loads the state is overdue",
+        OVERDUE,
+        "(waited.keys() & context.settled_in)",
+        "waited.keys()",
+        "tests/btard/round/test_step_members.py::test_a_newcomer_that_loads_late_misses_no_commitment",
+    ),
+    Mutant(
+        "a member that is out may divide the voters by speaking while they vote",
+        "btard/agreement/ledger.py",
+        "(item for item in items if item.author not in self.without)",
+        "items",
+        "tests/btard/agreement/test_machine.py::test_one_that_is_left_out_divides_nobody_by_speaking[4-1.0]",
+    ),
+    Mutant(
+        "absences cost nothing",
+        "btard/round/admission.py",
+        "barred = roster.banned | roster.kept_out(roster.step + 1)",
+        "barred = roster.banned",
+        f"{ADMISSION}::test_a_few_absences_are_free_and_each_more_costs_double",
+    ),
+    Mutant(
+        "absences are never forgotten",
+        "btard/round/roster.py",
+        "return self.count >> ((step - self.since) // ABSENCE_HALVED_AFTER)",
+        "return self.count",
+        f"{ADMISSION}::test_half_of_all_absences_are_forgotten_in_time",
+    ),
+    Mutant(
+        "the digest of a roster leaves absences out",
+        "btard/round/roster.py",
+        'a.since.to_bytes(8, "big") for a in self.absences)',
+        'a.since.to_bytes(8, "big") for a in ())',
+        "tests/btard/round/test_roster.py::test_the_digest_names_every_field",
+    ),
+)
