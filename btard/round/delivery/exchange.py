@@ -278,6 +278,13 @@ class Exchange:
                 found.append(inner)
         return found
 
+    def take_up(self, envelope: Envelope) -> list[Action]:
+        """File the messages that a member passes on, and show it other versions of them; raises Malformed."""
+        found = self.on_forward(envelope)
+        for inner in found:
+            self._attempt.file(inner)
+        return [action for inner in found for action in self.answer_version(envelope.author, inner)]
+
     def late(self, until: float, patience: Patience) -> Collection[PeerId]:
         """Return the peers of which something that was asked for came too late or never, as far as is known at a
         time: not before its author must have had it, and had time to answer."""

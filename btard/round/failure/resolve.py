@@ -193,7 +193,7 @@ def admissible(
         charge = report.charge
         if charge is None or author not in seats.voters or (author, charge) in seen:
             continue
-        if charge.kind.about_last_step and charge.part:
+        if charge.kind.recomputes and charge.part:
             continue  # one charge has one form, so that it is heard once
         momentum = seats.rules.verification.momentum > 0 or seats.rules.verification.validation is Validation.TOLERANT
         drawn = seats.roster.validators.get(author) == charge.accused
@@ -212,6 +212,7 @@ OFFENCES = {
     ChargeKind.WRONG_AGGREGATE: Offence.WRONG_AGGREGATE,
     ChargeKind.GRADIENT: Offence.GRADIENT,
     ChargeKind.WITHHELD: Offence.GRADIENT,
+    ChargeKind.FALSE_OPENING: Offence.FALSE_OPENING,
 }
 
 
