@@ -10,6 +10,7 @@ import torch
 from btard.identity import PeerId
 from btard.round.attempt.attempt import Attempt
 from btard.round.messages.accusations import Charge, ChargeKind
+from btard.round.messages.opening import Opening
 from btard.verification.openings import direction_of
 
 
@@ -30,6 +31,10 @@ class Debt:
     seal: bytes
     direction: bytes
     record: Attempt = field(repr=False)
+
+    def is_paid_by(self, opening: Opening | None) -> bool:
+        """Whether there is anything to compare: something was sealed, and is opened."""
+        return bool(self.seal) and opening is not None
 
 
 @dataclass(frozen=True)

@@ -131,8 +131,8 @@ class Court:
             item = (MessageKind.PART, charge.accused, charge.part)
             if accuser in self._opinions or item in self._looking:
                 continue
-            if charge.kind is ChargeKind.FALSE_OPENING:
-                actions += self._look_at_opening(accuser, charge.accused)
+            if charge.kind.about_opening:
+                actions += self._look_at_opening(accuser, charge)
             elif not charge.kind.needs_exhibit:
                 self._calculate(accuser, charge)
             elif charge.kind is ChargeKind.FALSE_SCALARS and not self._has_scalars(charge.accused):
@@ -172,20 +172,22 @@ class Court:
         kind = self.charges[accuser].kind
         if kind is ChargeKind.WRONG_SUM:
             return Phase.MEASURE
-        return Phase.COMMIT if kind.recomputes else self._phases[accuser]
+        return Phase.COMMIT if kind.about_last_step or kind.about_opening else self._phases[accuser]
 
-    def _look_at_opening(self, accuser: PeerId, validator: PeerId) -> list[Action]:
-        """Judge a validator that owes its accuser an opening: one that gives none at once, else by recomputing."""
-        debts, commit = self._context.debts, self._said.commits.get(validator)
-        debt = debts.between(validator, accuser)
+    def _look_at_opening(self, accuser: PeerId, charge: Charge) -> list[Action]:
+        """Judge a validator that owes its accuser an opening: by recomputing, where it gives one."""
+        debts, commit = self._context.debts, self._said.commits.get(charge.accused)
+        debt, false = debts.between(charge.accused, accuser), charge.kind is ChargeKind.FALSE_OPENING
         if debt is None:
             self._opinions[accuser] = Opinion.INNOCENT if debts.known else Opinion.UNSURE
         elif commit is None:
             return []
-        elif not debt.seal or commit.opening is None:
-            self._opinions[accuser] = Opinion.GUILTY
-        elif validator not in self._rechecked:
-            self._rechecked.add(validator)
+        elif not debt.is_paid_by(commit.opening):
+            self._opinions[accuser] = Opinion.UNSURE if false else Opinion.GUILTY
+        elif not false:
+            self._opinions[accuser] = Opinion.INNOCENT
+        elif commit.opening is not None and charge.accused not in self._rechecked:
+            self._rechecked.add(charge.accused)
             return [CheckOpening(self._context.number, debt, commit.opening)]
         return []
 

@@ -49,6 +49,7 @@ class ChargeKind(IntEnum):
     WITHHELD: the target does not show the momentum that its vector of the step before was built on.
     GRADIENT: a vector that is not the gradient of its seed, in the step before, or false scalars about it.
     FALSE_OPENING: a validator of the step before that opens, in this attempt, what its target's vector does not give.
+    NO_OPENING: one that opens nothing, or has sealed nothing.
     """
 
     FALSE_SCALARS = 1
@@ -59,11 +60,17 @@ class ChargeKind(IntEnum):
     GRADIENT = 6
     WITHHELD = 7
     FALSE_OPENING = 8
+    NO_OPENING = 9
 
     @property
     def about_last_step(self) -> bool:
         """Whether it is about the step before, whatever is said in this one."""
         return self in (ChargeKind.GRADIENT, ChargeKind.WITHHELD)
+
+    @property
+    def about_opening(self) -> bool:
+        """Whether it is about what a validator of the step before owes its target, whose charge it is."""
+        return self in (ChargeKind.FALSE_OPENING, ChargeKind.NO_OPENING)
 
     @property
     def recomputes(self) -> bool:

@@ -115,16 +115,22 @@ class CommitPhase:
         return context.behaviour.opening(context.number, made)
 
     def charge(self) -> Charge | None:
-        """Return the accusation of the validator that did not recompute what this peer has sent."""
-        debt, made = self._debt, self._own.sketch
-        if debt is None or made is None or debt.target != self._seats.me or debt.validator not in self._seats.known:
+        """Return the accusation of a validator that did not recompute what this peer has sent.
+
+        There is none where most voters are too new to know of the debt.
+        """
+        debt, made, previous = self._debt, self._own.sketch, self._context.previous
+        if debt is None or made is None or previous is None or debt.target != self._seats.me:
+            return None
+        judges = self._seats.voters & debt.record.seats.known & previous.seats.known
+        if debt.validator not in self._seats.known or not self._seats.is_majority(len(judges)):
             return None
         rules, opening = self._seats.rules, self._said.commits[debt.validator].opening
-        if debt.seal and opening is not None:
-            off = opening_excess(opening, debt.seal, made, rules)
-            if not rules.verification.opening.accuses(off):
-                return None
-        return Charge(ChargeKind.FALSE_OPENING, debt.validator, 0)
+        if opening is None or not debt.is_paid_by(opening):
+            return Charge(ChargeKind.NO_OPENING, debt.validator, 0)
+        off = opening_excess(opening, debt.seal, made, rules)
+        false = rules.verification.opening.accuses(off)
+        return Charge(ChargeKind.FALSE_OPENING, debt.validator, 0) if false else None
 
     def busy(self) -> bool:
         """Whether the own parts, or the examination, are not ready."""
