@@ -170,7 +170,7 @@ def test_what_was_recomputed_can_be_sealed() -> None:
     )
 
 
-def test_a_validator_that_knows_no_link_seals_what_the_commitment_gives() -> None:
+def test_what_cannot_be_judged_can_be_sealed() -> None:
     base = torch.arange(float(RULES.dimension))
     record = promising(digest(bytes_of(base)))
     asking = executor(momentum=0.5, shown=bytes(bytes_of(base)))
@@ -206,7 +206,7 @@ def test_a_judge_that_is_shown_no_momentum_is_unsure() -> None:
     assert checked(TRUE, TRUE, executor(momentum=0.5, shown=None)) is Opinion.UNSURE
 
 
-def test_a_judge_without_the_parameters_of_two_steps_ago_is_unsure() -> None:
+def test_a_judge_without_the_old_parameters_is_unsure() -> None:
     asked = executor()
     for _ in range(3):
         at_once(asked._trainer.apply(ZEROS))

@@ -10,6 +10,7 @@ from tests.mutants.planted.events import EVENTS
 from tests.mutants.planted.evidence import EVIDENCE
 from tests.mutants.planted.executor import EXECUTOR
 from tests.mutants.planted.manifest import MANIFEST
+from tests.mutants.planted.openings import OPENINGS
 from tests.mutants.planted.records import RECORDS
 from tests.mutants.planted.rules import RULES
 from tests.mutants.planted.second_try import SECOND_TRY
@@ -21,6 +22,7 @@ MUTANTS = (
     STEP
     + EXECUTOR
     + SECOND_TRY
+    + OPENINGS
     + THRESHOLDS
     + RULES
     + EVIDENCE

@@ -109,7 +109,7 @@ def test_one_that_opens_nothing_is_out_without_a_ban(behaviour: Behaviour) -> No
     assert why == "did not open what it had to recompute"
 
 
-def test_what_was_not_sealed_cannot_be_opened_where_machines_are_alike() -> None:
+def test_what_was_not_sealed_cannot_be_opened() -> None:
     swarm = swarm_of(SealsSomething())
     check_nobody_else_is_out(swarm)
     assert offences(swarm.honest[0]) == {swarm.peers[LIAR].peer_id: Offence.FALSE_OPENING}
@@ -208,7 +208,7 @@ class TellsTwoOpenings(Behaviour):
         return [Outgoing(sign(dataclasses.replace(commit, opening=false).encode()).encode())]
 
 
-def test_an_opening_told_to_the_target_alone_turns_against_its_author() -> None:
+def test_an_opening_told_to_one_turns_against_its_author() -> None:
     swarm = swarm_of(TellsTwoOpenings())
     check_nobody_else_is_out(swarm)
     assert offences(swarm.honest[0]) == {swarm.peers[LIAR].peer_id: Offence.EQUIVOCATION}

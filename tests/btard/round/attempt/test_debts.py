@@ -67,7 +67,7 @@ def test_one_that_was_shown_nothing_owes_nothing() -> None:
     assert len(owed_after(RECORD, sealed(), others, None).owed) == 2
 
 
-def test_there_is_something_to_compare_if_it_was_sealed_and_is_opened() -> None:
+def test_a_debt_is_paid_by_what_was_sealed_and_is_opened() -> None:
     opening = Opening(R, (0.0,) * BLOCKS)
     first, second = owed_after(RECORD, sealed(), (), None).owed
     assert first.is_paid_by(opening) and not first.is_paid_by(None) and not second.is_paid_by(opening)

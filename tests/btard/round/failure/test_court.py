@@ -10,17 +10,20 @@ import torch
 
 from btard.behaviour import Behaviour
 from btard.identity import Envelope, MessageKind, PeerId
-from btard.round.actions import Action, Examine, InspectRow, Send
+from btard.round.actions import Action, CheckOpening, Examine, InspectRow, Send
 from btard.round.attempt.attempt import Attempt
+from btard.round.attempt.debts import NO_DEBTS, Debt, Debts
 from btard.round.context import StepContext
 from btard.round.delivery.exchange import Exchange
 from btard.round.failure.court import Court
 from btard.round.messages.accusations import Ballot, Charge, ChargeKind, Opinion, Vote
 from btard.round.messages.bodies import Phase, Pull
+from btard.round.messages.opening import Opening
 from btard.round.rules import StepRules
 from btard.round.work.examination import Finding
 from btard.round.work.rows import inspect_row
 from btard.vectors.partition import to_wire
+from btard.verification.openings import BLOCKS
 from tests.btard.round.scene import PEERS, Scene
 from tests.btard.round.swarm import RULES, keys
 
@@ -44,12 +47,20 @@ class Hall:
         scene: Scene | None = None,
         record: Attempt | None = None,
         behaviour: Behaviour | None = None,
+        debts: Debts = NO_DEBTS,
     ) -> None:
         self.scene = scene or Scene()
         attempt = self.attempt = self.scene.attempt
         attempt.results.aggregate_norms = self.scene.measured(ME).aggregate_norms
         self.step = StepContext(
-            attempt.seats.rules, attempt.seats.roster, KEYS[0], behaviour or Behaviour(), bytes(32), (), record
+            attempt.seats.rules,
+            attempt.seats.roster,
+            KEYS[0],
+            behaviour or Behaviour(),
+            bytes(32),
+            (),
+            record,
+            debts=debts,
         )
         phases = dict.fromkeys(dict(charges), Phase.CHECK)
         self.court = Court(self.step, attempt, Exchange(self.step, attempt), dict(charges), phases, {})
@@ -254,3 +265,75 @@ def test_a_finding_about_one_is_none_about_another() -> None:
     hall.court.open(0.0)
     hall.court.examined(PEERS[3], FOUND)
     assert not hall.court.decided
+
+
+VALIDATOR, TARGET = PEERS[2], PEERS[1]
+OPENED = Opening(bytes(32), (1.0,) * BLOCKS)
+FALSE, MISSING = (Charge(kind, VALIDATOR, 0) for kind in (ChargeKind.FALSE_OPENING, ChargeKind.NO_OPENING))
+
+
+def owing(*, seal: bytes = bytes(32), known: bool = True) -> Debts:
+    """One validator owes its target an opening."""
+    return Debts((Debt(VALIDATOR, TARGET, seal, bytes(32), Scene().attempt),), known)
+
+
+def opened_in(scene: Scene, opening: Opening | None) -> Scene:
+    """Let the validator open this."""
+    commits = scene.attempt.said.commits
+    commits[VALIDATOR] = dataclasses.replace(commits[VALIDATOR], opening=opening)
+    return scene
+
+
+@pytest.mark.parametrize("found", list(Opinion))
+def test_an_opening_is_judged_by_recomputing(found: Opinion) -> None:
+    debts = owing()
+    hall = Hall((TARGET, FALSE), scene=opened_in(Scene(), OPENED), debts=debts)
+    assert hall.court.seconds() == RULES.commit_seconds
+    assert hall.court.open(0.0) == [CheckOpening(hall.step.number, debts.owed[0], OPENED)]
+    assert hall.court.advance(1.0) == [] and not hall.court.decided, "once"
+    hall.court.opening_checked(PEERS[3], Opinion.GUILTY)
+    assert not hall.court.decided, "that was another one's"
+    hall.court.opening_checked(VALIDATOR, found)
+    assert hall.court.decided and hall.opinion() is found
+    assert hall.court.furthest is Phase.COMMIT
+
+
+@pytest.mark.parametrize(
+    "seal, opening, said",
+    [
+        (bytes(32), None, Opinion.GUILTY),
+        (b"", OPENED, Opinion.GUILTY),
+        (b"", None, Opinion.GUILTY),
+        (bytes(32), OPENED, Opinion.INNOCENT),
+    ],
+)
+def test_whether_anything_is_opened_is_seen_at_once(seal: bytes, opening: Opening | None, said: Opinion) -> None:
+    hall = Hall((TARGET, MISSING), scene=opened_in(Scene(), opening), debts=owing(seal=seal))
+    assert hall.court.open(0.0) == []
+    assert hall.court.decided and hall.opinion() is said
+
+
+def test_what_is_not_opened_is_not_false() -> None:
+    hall = Hall((TARGET, FALSE), scene=opened_in(Scene(), None), debts=owing())
+    assert hall.court.open(0.0) == [] and hall.opinion() is Opinion.UNSURE
+
+
+@pytest.mark.parametrize("charge", [FALSE, MISSING], ids=["false", "missing"])
+@pytest.mark.parametrize("known", [True, False])
+def test_nobody_else_has_a_claim_to_an_opening(charge: Charge, known: bool) -> None:
+    debts = dataclasses.replace(owing(), known=known)
+    hall = Hall((PEERS[3], charge), scene=opened_in(Scene(), None), debts=debts)
+    assert hall.court.open(0.0) == [] and hall.court.decided
+    assert hall.opinion() is (Opinion.INNOCENT if known else Opinion.UNSURE)
+
+
+def test_a_commitment_that_has_not_come_is_waited_for() -> None:
+    scene = Scene()
+    commit = opened_in(scene, OPENED).attempt.said.commits.pop(VALIDATOR)
+    hall = Hall((TARGET, FALSE), (PEERS[3], FALSE), scene=scene, debts=owing())
+    assert hall.court.open(0.0) == [] and not hall.court.decided
+    scene.attempt.said.commits[VALIDATOR] = commit
+    assert len(hall.court.advance(1.0)) == 1
+    hall.court.opening_checked(VALIDATOR, Opinion.GUILTY)
+    opinions = {ballot.accuser: ballot.opinion for ballot in hall.ballots()}
+    assert opinions == {TARGET: Opinion.GUILTY, PEERS[3]: Opinion.INNOCENT}
