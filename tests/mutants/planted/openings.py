@@ -25,6 +25,20 @@ OPENINGS = (
         f"{_SWARM}::test_made_up_numbers_ban[exact]",
     ),
     Mutant(
+        "a target charges where most voters are too new to judge",
+        _COMMIT,
+        "if debt.validator not in self._seats.known or not self._seats.is_majority(len(judges)):",
+        "if debt.validator not in self._seats.known:",
+        "tests/btard/round/phases/test_commit.py::test_nothing_is_charged_that_most_cannot_know_of",
+    ),
+    Mutant(
+        "a charge about an opening may be heard in many forms",
+        "btard/round/failure/resolve.py",
+        "if (charge.kind.about_last_step or charge.kind.about_opening) and charge.part:",
+        "if charge.kind.about_last_step and charge.part:",
+        "tests/btard/round/test_settle_court.py::test_a_charge_about_an_opening_names_no_part",
+    ),
+    Mutant(
         "the direction of an opening is known before the seal",
         _DEBTS,
         "direction_of(sealed.results.randomness, audit.validator)",
