@@ -137,6 +137,8 @@ class Executor:
 
     async def _sealable(self, record: Attempt, target: PeerId) -> Recomputed | None:
         """Return the vector that the target's own commitment gives, where nothing can be said about that."""
+        if not self._rules.verification.momentum:
+            return None
         vector = await self.required(record, target, None, continuing=False)
         return None if vector is None else await self._recomputed(vector)
 
