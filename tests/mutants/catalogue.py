@@ -17,12 +17,14 @@ from tests.mutants.planted.second_try import SECOND_TRY
 from tests.mutants.planted.settings import SETTINGS
 from tests.mutants.planted.step import STEP
 from tests.mutants.planted.thresholds import THRESHOLDS
+from tests.mutants.planted.two_faces import TWO_FACES
 
 MUTANTS = (
     STEP
     + EXECUTOR
     + SECOND_TRY
     + OPENINGS
+    + TWO_FACES
     + THRESHOLDS
     + RULES
     + EVIDENCE

@@ -129,13 +129,15 @@ class Court:
             actions += self._exchange.urge(now, self._collection.wanted(), everyone=True)
         for accuser, charge in self.charges.items():
             item = (MessageKind.PART, charge.accused, charge.part)
-            if accuser in self._opinions or item in self._looking:
+            if accuser in self._opinions:
                 continue
             if charge.kind.about_opening:
                 actions += self._look_at_opening(accuser, charge)
             elif not charge.kind.needs_exhibit:
                 self._calculate(accuser, charge)
-            elif charge.kind is ChargeKind.FALSE_SCALARS and not self._has_scalars(charge.accused):
+            elif item in self._looking or (
+                charge.kind is ChargeKind.FALSE_SCALARS and not self._has_scalars(charge.accused)
+            ):
                 continue
             elif charge.accused == self._seats.me and charge.kind is not ChargeKind.FALSE_SCALARS:
                 self._opinions[accuser] = Opinion.INNOCENT

@@ -204,6 +204,21 @@ def test_numbers_that_are_not_those_of_the_row_convict(off: str) -> None:
     assert hall.opinion() is Opinion.GUILTY
 
 
+def test_two_charges_about_one_part_are_both_judged() -> None:
+    scene = Scene()
+    owner, part = scene.attempt.seats.owners[2], 2
+    scene.attempt.results.excess[part] = 99.0
+    charges = [Charge(kind, owner, part) for kind in (ChargeKind.FALSE_SCALARS, ChargeKind.WRONG_AGGREGATE)]
+    accusers = [peer for peer in PEERS if peer != owner][:2]
+    hall = Hall(*zip(accusers, charges, strict=True), scene=scene)
+    hall.hold(owner, part)
+    hall.look(hall.court.open(0.0))
+    hall.court.advance(1.0)
+    assert hall.court.decided
+    found = {ballot.accuser: ballot.opinion for ballot in hall.ballots()}
+    assert found == dict(zip(accusers, (Opinion.INNOCENT, Opinion.GUILTY), strict=True))
+
+
 def test_a_row_without_randomness_or_numbers_proves_nothing() -> None:
     for missing in ("randomness", "scalars"):
         hall = Hall((PEERS[1], Charge(ChargeKind.FALSE_SCALARS, PEERS[2], 3)))

@@ -67,7 +67,7 @@ def test_a_target_compares_what_its_validator_opens(opening: Opening | None, sea
     assert charge(opening, seal=seal) == (None if kind is None else Charge(kind, VALIDATOR, 0))
 
 
-def test_nobody_charges_what_is_owed_to_another_or_cannot_be_compared() -> None:
+def test_nobody_charges_what_is_owed_to_another() -> None:
     assert charge(WRONG, target=PEERS[1]) is None
     assert charge(WRONG, own=None) is None
     assert charge(WRONG, members=tuple(peer for peer in PEERS if peer != VALIDATOR)) is None
