@@ -54,8 +54,7 @@ class _UncheckedStep(StepMachine):
 
     def _new_attempt(self, number: int, members: tuple[PeerId, ...]) -> None:
         super()._new_attempt(number, members)
-        context, decided, gradient = self._context, self._standing.decided, self._gradient
-        commit = _NoCommitment(context, self.attempt, decided, examined=False, gradient=gradient)
+        commit = _NoCommitment(self._context, self.attempt, self.standing.decided, self.own)
         self._course.commit = self._course.phase = commit
 
     def _next_phase(self, now: float) -> list[Action]:

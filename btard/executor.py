@@ -16,24 +16,29 @@ import torch
 from btard.behaviour import Behaviour
 from btard.hashing import digest
 from btard.identity import Malformed, PeerId
-from btard.round.actions import ComputeGradient, Examine, Task
+from btard.round.actions import CheckOpening, ComputeGradient, Examine, Task
 from btard.round.attempt.attempt import Attempt
 from btard.round.attempt.pledges import Pledges
+from btard.round.messages.accusations import Opinion
 from btard.round.roster import Roster
 from btard.round.rules import StepRules
-from btard.round.work.answers import Answer, GradientComputed, TargetExamined
+from btard.round.work.answers import Answer, GradientComputed, OpeningChecked, TargetExamined
 from btard.round.work.examination import (
     CAUGHT,
     UNKNOWN,
     UNSEEN,
     Finding,
+    Recomputed,
     continues,
     examine,
     examine_shown,
+    opinion_on,
     unlike,
     worst,
 )
 from btard.round.work.execute import execute
+from btard.round.work.seals import opening_excess, sketch
+from btard.tensors import bytes_of
 from btard.trainer import Contribution, Trainer
 from btard.vectors.momentum import Link, base_from_bytes
 from btard.vocabulary import Validation
@@ -91,7 +96,9 @@ class Executor:
                 made = await self.contribution(roster)
                 return GradientComputed(roster.step, made.vector, made.momentum)
             case Examine():
-                return TargetExamined(task.step, task.target, await self._examine(task))
+                return TargetExamined(task.step, task.target, *await self._examine(task))
+            case CheckOpening():
+                return OpeningChecked(task.step, task.debt.validator, await self._check_opening(task))
             case _:
                 return await self._run(partial(execute, task, self._rules))
 
@@ -100,27 +107,52 @@ class Executor:
         seed = self._behaviour.batch_seed(roster, roster.batch_seed(self._me))
         return await self._trainer.contribute(seed, roster.step, self._behaviour)
 
-    async def _examine(self, task: Examine) -> Finding:
+    async def _examine(self, task: Examine) -> tuple[Finding, Recomputed | None]:
         record, target = task.record, task.target
         if record is None or target not in record.said.commits or target not in record.seats.submitters:
-            return UNKNOWN
-        finding = await self.look(record, target, task.link, task.pledges)
+            return UNKNOWN, None
+        finding, made = await self.look(record, target, task.link, task.pledges)
         if finding.accuse or finding.withheld:
-            finding = await self.look(
+            finding, made = await self.look(
                 record, target, task.link, task.pledges
             )  # only what can be reproduced is worth an accusation
-        return finding
+        return finding, made
 
-    async def look(self, record: Attempt, target: PeerId, link: Link | None, pledges: Pledges) -> Finding:
+    async def look(
+        self, record: Attempt, target: PeerId, link: Link | None, pledges: Pledges
+    ) -> tuple[Finding, Recomputed | None]:
         """Recompute a vector once, and compare it with all that its author has committed to, and what it published."""
         try:
             vector = await self.required(record, target, link)
         except Withheld:
-            return UNSEEN
+            return UNSEEN, None
         if vector is None:
-            return UNKNOWN
+            return UNKNOWN, await self._sealable(record, target)
+        made = await self._recomputed(vector)
         found = await self._run(partial(examine, record, target, vector))
-        return worst((found, *await self._look_back(record, target, pledges, vector)))
+        return worst((found, *await self._look_back(record, target, pledges, vector))), made
+
+    async def _recomputed(self, vector: torch.Tensor) -> Recomputed:
+        return Recomputed(vector, await self._run(lambda: digest(bytes_of(vector))))
+
+    async def _sealable(self, record: Attempt, target: PeerId) -> Recomputed | None:
+        """Return the vector that the target's own commitment gives, where nothing can be said about that."""
+        if not self._rules.verification.momentum:
+            return None
+        vector = await self.required(record, target, None, continuing=False)
+        return None if vector is None else await self._recomputed(vector)
+
+    async def _check_opening(self, task: CheckOpening) -> Opinion:
+        """Judge a validator by the own recomputation of what it had to recompute."""
+        debt, rules = task.debt, self._rules
+        try:
+            vector = await self.required(debt.record, debt.target, None, continuing=False)
+        except Withheld:
+            return Opinion.UNSURE
+        if vector is None:
+            return Opinion.UNSURE
+        made = await self._run(partial(sketch, debt.direction, vector))
+        return opinion_on(rules.verification.opening, opening_excess(task.opening, debt.seal, made, rules))
 
     async def _look_back(
         self, record: Attempt, target: PeerId, pledges: Pledges, vector: torch.Tensor
@@ -138,12 +170,15 @@ class Executor:
         shown = await material.vector(target, seats.roster.step)
         return (await self._run(partial(examine_shown, different, shown, vector, rules)),)
 
-    async def required(self, record: Attempt, target: PeerId, link: Link | None) -> torch.Tensor | None:
+    async def required(
+        self, record: Attempt, target: PeerId, link: Link | None, *, continuing: bool = True
+    ) -> torch.Tensor | None:
         """Return the vector, float32 of shape (d,), that `target` had to send in the step of the record, or None when
         this peer does not hold that step's parameters, or does not know what the target had submitted before.
 
         Args:
             link: what the target was last seen to submit before that step.
+            continuing: whether its momentum has to continue that; else it only has to be what it has committed to.
 
         Raises:
             Withheld: the target shows no momentum, or another than it has committed to, or not what it submitted last.
@@ -151,7 +186,8 @@ class Executor:
         roster, rules, base = record.seats.roster, self._rules, None
         if rules.verification.momentum > 0:
             base = await self._shown(target, roster.step, record.said.commits[target].momentum)
-            if not await self._run(partial(continues, base, link, rules.wire, rules.aggregation)):
+            goes_on = not continuing or await self._run(partial(continues, base, link, rules.wire, rules.aggregation))
+            if not goes_on:
                 if link is None:
                     return None
                 raise Withheld

@@ -31,7 +31,7 @@ class Trainer(Protocol):
     """A training state, and what the rounds of a run ask of it.
 
     A trainer knows which global step its state belongs to: `contribute` and `load` say so, and `apply` moves it on by
-    one. With the parameters from before the last `apply` it repeats what others did in the step before.
+    one. With the parameters from before the last two it repeats what others did in the two steps before.
     """
 
     async def contribute(self, seed: bytes, step: int, behaviour: Behaviour) -> Contribution:
@@ -46,7 +46,7 @@ class Trainer(Protocol):
 
         Args:
             seed: 32 bytes, the peer's public seed of the step.
-            step: the global step that the current state belongs to, or the one before it.
+            step: the global step that the current state belongs to, or one of the two before it.
             base: with momentum, the peer's m of the step before, float32 on the CPU, shape (d,); None for zeros, with
                 which a peer begins. Without momentum it is not looked at.
 
@@ -58,13 +58,13 @@ class Trainer(Protocol):
     def momentum_base(self, step: int) -> bytes | None:
         """Return the 4 d float32 bytes of the base of the contribution to `step`, for others that recompute it.
 
-        None without momentum, and for all but the last two steps in which this peer computed.
+        None without momentum, and for all but the last three steps in which this peer computed.
         """
 
     def submitted(self, step: int) -> bytes | None:
         """Return the 4 d float32 bytes of the contribution to `step`, for others that examine failed attempts at it.
 
-        None for all but the last two steps in which this peer computed.
+        None for all but the last three steps in which this peer computed.
         """
 
     async def apply(self, aggregate: torch.Tensor) -> bytes:

@@ -106,12 +106,10 @@ class TaskTrainer:
         """
 
         def compute() -> torch.Tensor | None:
-            if self._step == step:
-                parameters: AbstractContextManager[None] = nullcontext()
-            elif self._step == step + 1 and self._state.holds_previous:
-                parameters = self._state.previously()
-            else:
+            back = -1 if self._step is None else self._step - step
+            if not 0 <= back <= self._state.held:
                 return None
+            parameters: AbstractContextManager[None] = self._state.previously(back) if back else nullcontext()
             with parameters:
                 gradient, _ = self._gradient(self._task.batch(seed, self._manifest.batch_size), seed)
             return submission(gradient, base, self._momentum.mu)

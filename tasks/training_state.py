@@ -24,6 +24,9 @@ _MOST_RECORD = 1 << 20
 # Fixed, because a scale that adapts to past overflows would make a gradient depend on more than batch and parameters.
 _FLOAT16_LOSS_SCALE = 1024.0
 
+_MOST_HELD = 2
+"""Updates that one can go back."""
+
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
@@ -60,7 +63,7 @@ class TrainingState:
     The same calls with the same arguments give the same bytes on one machine, whatever ran before; honest peers on
     machines of one kind (same libraries, same instruction set, same number of threads) stay bit-equal.
 
-    The parameters from before the last `apply` are kept, so that a gradient of the step before can be computed again.
+    The parameters from before the last two `apply` are kept, so that gradients of those steps can be computed again.
 
     Attributes:
         task: what is trained.
@@ -91,8 +94,8 @@ class TrainingState:
         self._codec = StateCodec(task, self.model, self._optimizer, self._scheduler)
         self._parameters = [parameter for _, parameter in self.model.named_parameters()]
         # Allocated by the first `apply`: a state that is only stored or evaluated does without.
-        self._before: list[torch.Tensor] = []
-        self._holds_previous = False
+        self._before: list[list[torch.Tensor]] = []
+        self._held = 0
         self.dimension = sum(parameter.numel() for parameter in self._parameters)
 
     @property
@@ -101,31 +104,34 @@ class TrainingState:
         return int(self._scheduler.last_epoch)
 
     @property
-    def holds_previous(self) -> bool:
-        """Whether the parameters from before the last `apply` are known: it has run since the state was taken over."""
-        return self._holds_previous
+    def held(self) -> int:
+        """How many updates one can go back: two at most, and no more than `apply` has run since the state was taken
+        over."""
+        return self._held
 
     def forget_previous(self) -> None:
-        """Counts the parameters from before the last `apply` as unknown until the next one."""
-        self._holds_previous = False
+        """Counts the parameters from before the last updates as unknown until the next ones."""
+        self._held = 0
 
     @contextmanager
-    def previously(self) -> Iterator[None]:
-        """Inside, the parameters are those from before the last `apply`; afterwards all is as it was, bit by bit.
+    def previously(self, back: int = 1) -> Iterator[None]:
+        """Inside, the parameters are those from before the last `back` updates; afterwards all is as it was, bit by
+        bit.
 
         Inside, only `gradient` and `flat_parameters` make sense: buffers do not move in training, but the optimizer's
         state and the schedule have moved on.
 
         Raises:
-            ValueError: the previous parameters are not known (see `holds_previous`).
+            ValueError: those parameters are not known (see `held`).
         """
-        if not self._holds_previous:
-            raise ValueError("the parameters from before the last update are not known")
-        self._exchange()
+        if not 0 < back <= self._held:
+            raise ValueError(f"the parameters from before the last {back} updates are not known")
+        before = self._before[back - 1]
+        self._exchange(before)
         try:
             yield
         finally:
-            self._exchange()
+            self._exchange(before)
 
     def gradient(self, batch: Batch, seed: bytes, max_grad_norm: float | None = None) -> tuple[torch.Tensor, float]:
         """The gradient of the batch's mean loss at the current parameters, which stay as they are.
@@ -274,15 +280,17 @@ class TrainingState:
     @torch.no_grad()
     def _keep_parameters(self) -> None:
         values = [parameter.detach() for parameter in self._parameters]
-        if not self._before:
-            self._before = [torch.empty_like(value) for value in values]
-        torch._foreach_copy_(self._before, values)
-        self._holds_previous = True
+        if len(self._before) < _MOST_HELD:
+            self._before.insert(0, [torch.empty_like(value) for value in values])
+        else:
+            self._before.insert(0, self._before.pop())
+        torch._foreach_copy_(self._before[0], values)
+        self._held = min(self._held + 1, _MOST_HELD)
 
-    def _exchange(self) -> None:
-        """Current and previous parameters change places: no number is copied, so none can change."""
+    def _exchange(self, before: list[torch.Tensor]) -> None:
+        """Current and earlier parameters change places: no number is copied, so none can change."""
         for index, parameter in enumerate(self._parameters):
-            parameter.data, self._before[index] = self._before[index], parameter.data
+            parameter.data, before[index] = before[index], parameter.data
 
     def _autocast(self) -> AbstractContextManager[Any]:
         match self._precision:

@@ -10,8 +10,10 @@ import torch
 from btard.hashing import Payload
 from btard.identity import Envelope, PeerId
 from btard.round.attempt.attempt import Attempt
+from btard.round.attempt.debts import Debt
 from btard.round.attempt.pledges import NO_PLEDGES, Pledges
 from btard.round.evidence.evidence import Evidence
+from btard.round.messages.opening import Opening
 from btard.round.roster import Roster
 from btard.vectors.momentum import Link
 from btard.vectors.partition import Partition
@@ -143,6 +145,24 @@ class Examine:
     pledges: Pledges = NO_PLEDGES
 
 
+@dataclass(frozen=True)
+class SketchVector:
+    """Measure a vector, float32 of shape (d,), along the direction of an opening; `VectorSketched` answers."""
+
+    step: int
+    direction: bytes
+    vector: torch.Tensor = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class CheckOpening:
+    """Recompute what a validator had to, and compare with what it opens in `step`; `OpeningChecked` answers."""
+
+    step: int
+    debt: Debt
+    opening: Opening
+
+
 class OutcomeKind(StrEnum):
     """Why this peer cannot go on."""
 
@@ -203,10 +223,10 @@ class Voided:
     left: tuple[PeerId, ...]
 
 
-Work = EncodeParts | AggregateRows | MeasureRows | InspectRow | AggregateAgain
+Work = EncodeParts | AggregateRows | MeasureRows | InspectRow | AggregateAgain | SketchVector
 """What a pure function does: `execute`."""
 
-Task = ComputeGradient | Examine | Work
+Task = ComputeGradient | Examine | CheckOpening | Work
 """What takes time, and is answered."""
 
 Action = Send | SendPart | Task | Finished | Stopped | Voided

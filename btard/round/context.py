@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from btard.identity import Envelope, IdentityKey, MessageKind, PeerId
 from btard.round.actions import Action, Examine, Send
 from btard.round.attempt.attempt import Attempt
+from btard.round.attempt.debts import NO_DEBTS, Debts
 from btard.round.attempt.pledges import NO_PLEDGES, Pledges
 from btard.round.attempt.seats import Seats
 from btard.round.decisions import Decisions
@@ -30,6 +31,7 @@ class StepContext:
         certificate: makes the message that proves the end of the step before; None if this peer did not see it.
         pace: how fast the members are.
         pledges: what the targets of this step committed to in failed attempts at the step before.
+        debts: what the validators of the step before owe in this one.
     """
 
     rules: StepRules
@@ -43,6 +45,7 @@ class StepContext:
     links: Mapping[PeerId, Link] = field(default_factory=dict)
     certificate: Callable[[], bytes] | None = None
     pledges: Mapping[PeerId, Pledges] = field(default_factory=dict)
+    debts: Debts = NO_DEBTS
 
     @property
     def number(self) -> int:

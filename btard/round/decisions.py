@@ -12,6 +12,7 @@ from btard.hashing import Payload
 from btard.identity import Envelope, IdentityKey, PeerId
 from btard.round.messages.accusations import Charge, Opinion, Report
 from btard.round.messages.bodies import Commit, Phase, Reveal, Scalars
+from btard.round.messages.opening import Opening
 from btard.round.roster import Roster
 from btard.vocabulary import WireType
 
@@ -83,6 +84,15 @@ class Decisions:
     def commit(self, step: int, commit: Commit, view: View) -> Commit | None:
         """Return the commitment to broadcast, or None to broadcast none."""
         return commit
+
+    def seal(self, step: int, seal: bytes) -> bytes:
+        """Return what to commit to as a validator of this step: the honest seal over what was recomputed, 32 bytes, or
+        nothing. Called once an attempt."""
+        return seal
+
+    def opening(self, step: int, opening: Opening | None) -> Opening | None:
+        """Return what to open, as a validator of the step before, of what was sealed then; None for nothing."""
+        return opening
 
     def part(self, step: int, receiver: PeerId, payload: Payload) -> Payload | None:
         """Return the bytes of an own part to send to its owner, a witness or a relay, or None to send nothing."""

@@ -293,7 +293,7 @@ def _charges(evidence: Evidence) -> list[tuple[PeerId, Charge]]:
 
 def _part_in_question(evidence: Evidence) -> int:
     offence, accused = evidence.offence, evidence.accused
-    named = [c.part for _, c in _charges(evidence) if (OFFENCES[c.kind], c.accused) == (offence, accused)]
+    named = [c.part for _, c in _charges(evidence) if (OFFENCES.get(c.kind), c.accused) == (offence, accused)]
     if not named:
         raise Unproven("the accusation names another peer or offence")
     return named[0]

@@ -11,7 +11,7 @@ from typing import Any
 from btard.hashing import tagged_digest
 from btard.identity.codec import encode
 from btard.identity.envelope import RUN_ID_SIZE
-from btard.verification.thresholds import Thresholds, gradient
+from btard.verification.thresholds import SCALARS, Thresholds, gradient, opening
 from btard.vocabulary import Eliminate, Validation, WireType
 
 NONCE_SIZE = 16
@@ -75,6 +75,11 @@ class VerificationRules:
     def gradient(self) -> Thresholds:
         """Limits of the relative distance of a vector."""
         return gradient(accuse=self.accuse, convict=self.convict)
+
+    @property
+    def opening(self) -> Thresholds:
+        """Limits of what a validator's opening may be off by (`numbers_excess`)."""
+        return SCALARS if self.validation is Validation.EXACT else opening(accuse=self.accuse)
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,13 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache, partial
 
+import torch
+
 from btard.identity import Envelope, Heading, IdentityKey, Malformed, MessageKind, PeerId
 from btard.identity.envelope import MAX_HEADER, STEP_KINDS
 from btard.round.actions import Action, Finished, OutcomeKind, Send, Stopped
 from btard.round.attempt.attempt import Attempt
+from btard.round.attempt.debts import NO_DEBTS, owed_after
 from btard.round.attempt.pledges import Pledges, pledges_of
 from btard.round.context import StepContext
 from btard.round.decisions import Decisions
@@ -68,6 +71,8 @@ class Session:
         self.links: dict[PeerId, Link] = {}
         self._next_links: dict[PeerId, Link] = {}
         self.pledges: dict[PeerId, Pledges] = {}
+        self._debts = NO_DEBTS
+        self._sent: torch.Tensor | None = None
         self.roster: Roster | None = None
         self.machine: StepMachine | None = None
         self._last: Aftermath | None = None
@@ -119,6 +124,7 @@ class Session:
             self.links,
             certificate=proves,
             pledges=self.pledges,
+            debts=self._debts if previous is not None else NO_DEBTS,
         )
         self.machine = self.machine_type(context, self._pool)
         actions = self.machine.start(now)
@@ -293,6 +299,7 @@ class Session:
                 self._shown.clear()
                 if self.previous is not None:
                     self.previous.carried.release()
+                self._keep_debts(self.machine, action)
                 self.previous = self.machine.attempt
                 self._keep_links(self.previous)
                 self.pledges = self._pledged(self.machine, action)
@@ -301,7 +308,19 @@ class Session:
                 self._adrift = True
                 self.previous = self._last = None
                 self.links, self._next_links, self.pledges = {}, {}, {}
+                self._debts, self._sent = NO_DEBTS, None
         return self._tampered(actions) if self._tampers else actions
+
+    def _keep_debts(self, machine: StepMachine, result: Finished) -> None:
+        """Note what the validators of a step that has finished owe in the next one, and the vector that this peer has
+        part in: recomputed as a validator, or sent as the target of one.
+        """
+        record, drawn = self.previous, result.roster.validators.values()
+        self._debts = NO_DEBTS
+        if record is not None and record.seats.roster.step == result.step - 1:
+            vector = machine.own.recomputed if machine.attempt.seats.target is not None else self._sent
+            self._debts = owed_after(record, machine.attempt, machine.standing.judged, vector)
+        self._sent = machine.own.submitted if self._key.peer_id in drawn else None
 
     def _keep_links(self, previous: Attempt) -> None:
         """Remember what everyone submitted, which the next vectors are built on, and what that was built on."""

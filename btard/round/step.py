@@ -31,7 +31,7 @@ from btard.round.phases.course import Course
 from btard.round.phases.phase import PhaseOfParts, StepStage
 from btard.round.proof import make_evidence
 from btard.round.work import answers
-from btard.round.work.examination import Finding
+from btard.round.work.own import OwnWork
 from btard.round.work.rows import Aggregated
 from btard.vectors.buffers import BufferPool
 
@@ -47,15 +47,16 @@ class StepMachine:
         over: whether the step has ended for this peer; every arrival asks.
         aftermath: once the step is finished, what is still to be done in it.
         settled: how the attempts before this one failed, by number.
+        standing: what followed from that.
+        own: what this peer's own work has come to.
     """
 
     def __init__(self, context: StepContext, pool: BufferPool | None = None) -> None:
         """Make ready for `start`; with a pool, its memory is used again."""
         self._context = context
         self._pool = pool
-        self._gradient: answers.GradientComputed | None = None
-        self._examined: Finding | None = None
-        self._standing = Standing(context.roster.members)
+        self.own = OwnWork()
+        self.standing = Standing(context.roster.members)
         self.settled: dict[int, Settlement] = {}
         self._accusation: Charge | None = None
         self._intake = Intake()
@@ -66,14 +67,13 @@ class StepMachine:
         self._new_attempt(0, context.roster.members)
 
     def _new_attempt(self, number: int, members: tuple[PeerId, ...]) -> None:
-        context, standing = self._context, self._standing
+        context, standing = self._context, self.standing
         self.attempt = Attempt(context.seats(number, members), pool=self._pool)
         self._exchange = Exchange(context, self.attempt)
         left = {peer: leave for peer, leave in self._left.items() if peer in members}
         self._settlement = Settlement(context, self.attempt, self._exchange, standing.judged, left)
         self._heard = self._settlement.heard
-        examined = self._examined is not None
-        commit = CommitPhase(context, self.attempt, standing.decided, examined=examined, gradient=self._gradient)
+        commit = CommitPhase(context, self.attempt, standing.decided, self.own)
         self._course = Course(context, self.attempt, self._exchange, commit)
         self._charge = self._accusation if self._accusation and self._may_charge(self._accusation) else None
         self._patience = Patience(context.rules, self.attempt.seats.check_seconds, context.pace)
@@ -123,7 +123,7 @@ class StepMachine:
         actions: list[Action] = []
         match answer:
             case answers.GradientComputed():
-                self._gradient = answer  # later attempts send it, too
+                self.own.gradient = answer
                 return [] if settlement.frozen else self._course.commit.computed(answer)
             case answers.PartsEncoded(_, parts, digests) if self._course.commit.busy() and not settlement.frozen:
                 actions = self._course.commit.encoded(parts, digests)
@@ -135,8 +135,13 @@ class StepMachine:
                 looking.inspected(author, part, row)
             case answers.AggregateCompared(_, part, excess) if looking is not None:
                 looking.compared(part, excess)
-            case answers.TargetExamined(_, target, finding):
-                actions = self._target_examined(target, finding)
+            case answers.TargetExamined():
+                actions = self._target_examined(answer)
+            case answers.VectorSketched():
+                self.own.sketch = answer.sketch
+                actions = [] if settlement.frozen else self._course.commit.publish()
+            case answers.OpeningChecked(_, validator, opinion) if settlement.court is not None:
+                settlement.court.opening_checked(validator, opinion)
             case _:
                 return []
         return self._advance(now, actions)
@@ -148,10 +153,11 @@ class StepMachine:
             return []
         return self._course.gather.aggregate_ready(result.payload)
 
-    def _target_examined(self, target: PeerId, finding: Finding) -> list[Action]:
+    def _target_examined(self, answer: answers.TargetExamined) -> list[Action]:
         actions: list[Action] = []
-        if target == self.attempt.seats.target and self._examined is None:
-            self._examined = finding
+        target, finding = answer.target, answer.finding
+        if target == self.attempt.seats.target and self.own.examined is None:
+            self.own.examined = answer
             found, view = charge_of(target, finding), self.attempt.view
             charge = self._context.behaviour.charge(self._context.number, Phase.COMMIT, found, view)
             if charge is not None and self._may_charge(charge):
@@ -164,7 +170,7 @@ class StepMachine:
 
     def _may_charge(self, charge: Charge) -> bool:
         seats = self.attempt.seats
-        heard = (seats.me, charge) in self._standing.judged
+        heard = (seats.me, charge) in self.standing.judged
         return not heard and charge.accused in seats.known and seats.me in seats.voters
 
     def wants(self, heading: Heading | Envelope) -> bool:
@@ -207,10 +213,7 @@ class StepMachine:
                     self._patience.others_have_passed(now, wait=False)
                 return self._exchange.on_pull(now, envelope)
             case MessageKind.FORWARD:
-                found = self._exchange.on_forward(envelope)
-                for inner in found:
-                    self.attempt.file(inner)
-                return [a for inner in found for a in self._exchange.answer_version(envelope.author, inner)]
+                return self._exchange.take_up(envelope)
             case MessageKind.REPORT | MessageKind.VOTE | MessageKind.RELAY:
                 return self._settle(now, self._settlement, envelope)
             case MessageKind.OVERDUE:
@@ -267,7 +270,7 @@ class StepMachine:
         if self.stage is StepStage.SETTLING:
             settlement = self._settlement
             if settlement.court is not None and settlement.stage is SettlementStage.COURT:
-                actions += follow(now, settlement.court, self._course, self._exchange, self._standing)
+                actions += follow(now, settlement.court, self._course, self._exchange, self.standing)
             actions += settlement.advance(now)
             actions += self._resolve(now)
         return actions
@@ -308,17 +311,14 @@ class StepMachine:
 
     def _calm(self, now: float) -> bool:
         """Whether nothing says that waiting may be in vain: then a phase only has to be complete."""
-        attempt, phase = self.attempt, self._course.phase
-        unusual = attempt.alarm or self._charge is not None or self._heard.disturbed
+        unusual = self.attempt.alarm or self._charge is not None or self._heard.disturbed
         if unusual or now >= self._patience.deadline:
             return False
-        if phase is self._course.commit:
-            return len(attempt.said.commits) < len(attempt.seats.members) and not self._course.commit.passed_elsewhere()
-        return phase is not self._course.agree or len(attempt.said.digests) < len(attempt.seats.members)
+        return self._course.waits()
 
     def _next_phase(self, now: float) -> list[Action]:
-        course, standing, finished = self._course, self._standing, self._course.phase.phase
-        if finished in (Phase.MEASURE, Phase.CHECK):
+        course, standing, finished = self._course, self.standing, self._course.phase.phase
+        if course.may_accuse:
             behaviour, view = self._context.behaviour, self.attempt.view
             charge = behaviour.charge(self._context.number, finished, course.charge(), view)
             if charge is not None and self._may_charge(charge) and self._hearing.concerns(charge):
@@ -348,7 +348,7 @@ class StepMachine:
             return []
         if settlement.finished:
             return self._finish_after_all(now)
-        self._standing = self._standing.after(resolution)
+        self.standing = self.standing.after(resolution)
         verdicts = tuple(Verdict(b.peer, make_evidence(b, attempt, context.previous)) for b in resolution.bans)
         what = (resolution.suspended, verdicts, resolution.left)
         actions: list[Action] = [Voided(context.number, attempt.seats.number, *what)]

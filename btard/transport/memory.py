@@ -17,6 +17,7 @@ from btard.hashing import Payload, digest
 from btard.identity import Envelope, IdentityKey, Malformed, PeerId
 from btard.round.actions import (
     Action,
+    CheckOpening,
     ComputeGradient,
     Examine,
     Finished,
@@ -144,7 +145,7 @@ class SimulatedPeer:
                     self.network.deliver_all(self.peer_id, peers, methodcaller("receive", self.peer_id, data), delay)
                 case SendPart():
                     self.send_part(action.peer, action.envelope, action.payload)
-                case ComputeGradient() | Examine():
+                case ComputeGradient() | Examine() | CheckOpening():
                     self._work_later(action)
                 case Finished():
                     self.note(action)
@@ -163,7 +164,7 @@ class SimulatedPeer:
         """Do what the session asks for, and answer."""
         self.perform(self.session.answer(self.network.now, execute(work, self.rules)))
 
-    def _work_later(self, task: ComputeGradient | Examine) -> None:
+    def _work_later(self, task: ComputeGradient | Examine | CheckOpening) -> None:
         """Do what takes as long as computing a gradient."""
 
         def computed() -> None:

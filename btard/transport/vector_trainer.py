@@ -12,6 +12,9 @@ from btard.tensors import bytes_of
 from btard.trainer import Contribution, contribute
 from btard.vectors.momentum import Momentum, submission
 
+_HELD = 2
+"""Vectors that are kept from before the last steps."""
+
 Gradient = Callable[[bytes, torch.Tensor], torch.Tensor]
 """(seed, parameters) -> the gradient of a public seed, float32 of shape (d,)."""
 
@@ -44,12 +47,12 @@ class VectorTrainer:
         self._momentum = Momentum(momentum, len(parameters))
         self._learning_rate = learning_rate
         self._step = step
-        self._before: torch.Tensor | None = None
+        self._before: tuple[torch.Tensor, ...] = ()
 
     async def contribute(self, seed: bytes, step: int, behaviour: Behaviour) -> Contribution:
         """See `Trainer`. A batch is a seed here, and whether its labels are spoiled."""
         if self._step != step:
-            self._step, self._before = step, None
+            self._step, self._before = step, ()
         return contribute(
             (seed, False),
             step,
@@ -70,11 +73,11 @@ class VectorTrainer:
 
     async def recompute(self, seed: bytes, step: int, base: torch.Tensor | None) -> torch.Tensor | None:
         """See `Trainer`."""
-        if self._step == step:
-            parameters: torch.Tensor | None = self.parameters
-        else:
-            parameters = self._before if self._step == step + 1 else None
-        return None if parameters is None else submission(self.gradient(seed, parameters), base, self._momentum.mu)
+        held = (self.parameters, *self._before)
+        back = -1 if self._step is None else self._step - step
+        if not 0 <= back < len(held):
+            return None
+        return submission(self.gradient(seed, held[back]), base, self._momentum.mu)
 
     def momentum_base(self, step: int) -> bytes | None:
         """See `Trainer`."""
@@ -86,7 +89,7 @@ class VectorTrainer:
 
     async def apply(self, aggregate: torch.Tensor) -> bytes:
         """See `Trainer`."""
-        self._before = self.parameters
+        self._before = (self.parameters, *self._before)[:_HELD]
         self.parameters = self.parameters - self._learning_rate * aggregate
         if self._step is not None:
             self._step += 1
@@ -99,6 +102,6 @@ class VectorTrainer:
     async def load(self, data: bytes, step: int | None) -> bytes:
         """See `Trainer`; the data are the float32 bytes of the parameters."""
         self.parameters = torch.frombuffer(bytearray(data), dtype=torch.float32)
-        self._step, self._before = step, None
+        self._step, self._before = step, ()
         self._momentum.reset()
         return await self.digest()

@@ -16,8 +16,8 @@ from btard.hashing import digest
 from btard.identity import Malformed
 from btard.tensors import bytes_of
 
-_KEPT = 2
-"""Steps whose base and vector are kept: the current one and the one before it."""
+_KEPT = 3
+"""Steps whose base and vector are kept: the current one and, for those that recompute them, the two before it."""
 
 
 def submission(gradient: torch.Tensor, base: torch.Tensor | None, momentum: float) -> torch.Tensor:

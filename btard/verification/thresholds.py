@@ -79,3 +79,9 @@ def gradient(*, accuse: float, convict: float) -> Thresholds:
     """GRADIENT; of the relative `sketch_distance`. The run's rules choose both limits, `btard calibrate` measures
     them: honest gradients differ by a tenth of `accuse` at most."""
     return Thresholds(acquit=convict / 2, convict=convict, accuse=accuse)
+
+
+def opening(*, accuse: float) -> Thresholds:
+    """FALSE_OPENING where machines may differ; of `numbers_excess`: twice the limits of GRADIENT, so that a validator
+    that has rightly let its target pass is not convicted for it."""
+    return Thresholds(acquit=accuse / 2, convict=accuse, accuse=2 * accuse)

@@ -13,18 +13,20 @@ from btard.behaviour import Behaviour
 from btard.executor import Executor, Withheld
 from btard.hashing import digest
 from btard.identity import Envelope, MessageKind, PeerId
-from btard.round.actions import ComputeGradient, EncodeParts, Examine
+from btard.round.actions import CheckOpening, ComputeGradient, EncodeParts, Examine
 from btard.round.attempt.attempt import Attempt
+from btard.round.attempt.debts import Debt
 from btard.round.attempt.pledges import Pledges
 from btard.round.attempt.seats import Seats
 from btard.round.messages.accusations import Opinion
 from btard.round.messages.bodies import Commit
 from btard.round.roster import Roster
 from btard.round.rules import VerificationRules
-from btard.round.work.answers import GradientComputed, PartsEncoded, TargetExamined
-from btard.round.work.examination import UNKNOWN, UNSEEN, Finding
+from btard.round.work.answers import GradientComputed, OpeningChecked, PartsEncoded, TargetExamined
+from btard.round.work.examination import UNKNOWN, UNSEEN, Finding, Recomputed
 from btard.round.work.execute import execute
 from btard.round.work.rows import encode_parts
+from btard.round.work.seals import opening_of, seal_of, sketch
 from btard.tensors import bytes_of
 from btard.transport.memory import at_once
 from btard.transport.vector_trainer import VectorTrainer
@@ -129,9 +131,11 @@ class Looking(Executor):
         self.findings = findings
         self.looks: list[PeerId] = []
 
-    async def look(self, record: Attempt, target: PeerId, link: Link | None, pledges: Pledges) -> Finding:
+    async def look(
+        self, record: Attempt, target: PeerId, link: Link | None, pledges: Pledges
+    ) -> tuple[Finding, Recomputed | None]:
         self.looks.append(target)
-        return self.findings[len(self.looks) - 1]
+        return self.findings[len(self.looks) - 1], None
 
 
 @pytest.mark.parametrize(
@@ -156,6 +160,57 @@ def test_a_step_that_either_missed_gives_no_opinion() -> None:
 def test_a_true_vector_is_found_innocent() -> None:
     answer = at_once(executor().carry_out(Examine(1, TARGET, RECORD, None)))
     assert isinstance(answer, TargetExamined) and answer.finding.opinion is Opinion.INNOCENT
+
+
+def test_what_was_recomputed_can_be_sealed() -> None:
+    answer = at_once(executor().carry_out(Examine(1, TARGET, RECORD, None)))
+    assert isinstance(answer, TargetExamined) and answer.recomputed is not None
+    assert answer.recomputed.digest == digest(bytes_of(answer.recomputed.vector)) and torch.equal(
+        answer.recomputed.vector, TRUE
+    )
+
+
+def test_what_cannot_be_judged_can_be_sealed() -> None:
+    base = torch.arange(float(RULES.dimension))
+    record = promising(digest(bytes_of(base)))
+    asking = executor(momentum=0.5, shown=bytes(bytes_of(base)))
+    answer = at_once(asking.carry_out(Examine(1, TARGET, record, None)))
+    assert isinstance(answer, TargetExamined) and answer.finding == UNKNOWN and answer.recomputed is not None
+    assert torch.equal(answer.recomputed.vector, base.mul(0.5).add_(TRUE.mul(0.5)))
+
+
+DIRECTION = bytes(range(32))
+SALT = digest(b"salt")
+
+
+def checked(opened: torch.Tensor, sealed: torch.Tensor, asked: Executor | None = None) -> Opinion:
+    """What a judge finds about a validator that opens one vector, and has sealed one."""
+    seal = seal_of(SALT, digest(bytes_of(sealed)))
+    debt = Debt(ROSTER.members[2], TARGET, seal, DIRECTION, RECORD)
+    task = CheckOpening(2, debt, opening_of(SALT, sketch(DIRECTION, opened)))
+    answer = at_once((asked or executor(validation=Validation.EXACT)).carry_out(task))
+    assert isinstance(answer, OpeningChecked) and (answer.step, answer.validator) == (2, ROSTER.members[2])
+    return answer.opinion
+
+
+def test_a_judge_recomputes_what_a_validator_opens() -> None:
+    assert checked(TRUE, TRUE) is Opinion.INNOCENT
+    assert checked(LIE, LIE) is Opinion.GUILTY
+    assert checked(TRUE, LIE) is Opinion.GUILTY, "the seal was of something else"
+    tolerant = executor()
+    assert checked(TRUE * (1 + 1e-3), LIE, tolerant) is Opinion.INNOCENT
+    assert checked(LIE, LIE, tolerant) is Opinion.GUILTY
+
+
+def test_a_judge_that_is_shown_no_momentum_is_unsure() -> None:
+    assert checked(TRUE, TRUE, executor(momentum=0.5, shown=None)) is Opinion.UNSURE
+
+
+def test_a_judge_without_the_old_parameters_is_unsure() -> None:
+    asked = executor()
+    for _ in range(3):
+        at_once(asked._trainer.apply(ZEROS))
+    assert checked(LIE, LIE, asked) is Opinion.UNSURE
 
 
 def test_a_trainer_that_does_not_hold_the_state_knows_nothing() -> None:

@@ -7,9 +7,11 @@ import random
 
 import pytest
 
-from btard.behaviour import Behaviour
+from btard.behaviour import Behaviour, View
 from btard.byzantine.selection import make_behaviour
 from btard.byzantine.settings import BehaviourSettings
+from btard.round.messages.accusations import Charge
+from btard.round.messages.bodies import Phase
 from btard.round.proof import verify
 from btard.round.rules import VerificationRules
 from btard.transport.memory import NetworkConditions
@@ -78,6 +80,38 @@ def test_seven_of_sixteen_that_shield_each_other_are_all_banned() -> None:
     swarm = mixed(dict.fromkeys(range(7), "SHIELDING_VALIDATOR"), peers=16, steps=70)
     assert check_justice(swarm) == swarm.liars
     assert all(len(peer.finished()) == 70 for peer in swarm.honest)
+
+
+@pytest.mark.parametrize("kind", ["none", "quiet"])
+def test_seven_of_sixteen_that_validate_nothing_are_all_banned(kind: str) -> None:
+    """But the last ones only once an honest peer is their target."""
+    late = (0.01, 1.5) if kind == "quiet" else (0.01, 0.01)
+    swarm = mixed(dict.fromkeys(range(7), "LAZY_VALIDATOR"), peers=16, steps=70, delay=late)
+    assert check_justice(swarm) == swarm.liars
+    assert all(len(peer.finished()) == 70 for peer in swarm.honest)
+
+
+def test_idle_validators_among_other_liars_are_banned() -> None:
+    names = {1: "LAZY_VALIDATOR", 2: "SHIELDING_VALIDATOR", 4: "LAZY_VALIDATOR", 6: "PERJURY"}
+    swarm = mixed(names, peers=10, steps=40)
+    assert check_justice(swarm) == {1, 2, 4}
+    assert all(len(peer.finished()) == 40 for peer in swarm.honest)
+
+
+def test_an_idle_validator_is_spared_by_colluders() -> None:
+    """Only its target knows what it should have opened."""
+
+    class Patron(Behaviour):
+        def charge(self, step: int, phase: Phase, honest: Charge | None, view: View) -> Charge | None:
+            return None if phase is Phase.COMMIT else honest
+
+    rules = dataclasses.replace(RULES, verification=VerificationRules(validators=1.0))
+    idle = make_behaviour(BehaviourSettings(attack_type="LAZY_VALIDATOR", attack_start=1), seed=b"\x01")
+    swarm = Swarm(4, steps=16, behaviours={0: idle, 1: Patron(), 2: Patron(), 3: Patron()}, rules=rules)
+    for peer in swarm.peers:
+        peer.begin(swarm.genesis)
+    swarm.network.run(done=lambda: all(len(peer.finished()) == 16 for peer in swarm.peers))
+    assert all(len(peer.finished()) == 16 and not verdicts(peer) for peer in swarm.peers)
 
 
 @pytest.mark.parametrize("name", ["SIGN_FLIPPING", "SELF_COVER", "FALSE_PRODUCT"])

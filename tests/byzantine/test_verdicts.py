@@ -128,7 +128,8 @@ CASES: dict[str, Case] = {
     "FALSE_ELIMINATE": SUSPENDED,
     # It shows nobody what it sent in the attempt that it has made fail.
     "GAMBLER": Case((Offence.FALSE_ACCUSATION, Offence.GRADIENT), steps=20),
-    "LAZY_VALIDATOR": NOTHING,
+    # One that is drawn for another has nobody that minds.
+    "LAZY_VALIDATOR": Case((Offence.FALSE_OPENING,), steps=14),
     "PERJURY": NOTHING,
     "EQUIVOCATE_REPORT": Case((Offence.EQUIVOCATION,)),
     "EQUIVOCATE_VOTE": Case((Offence.EQUIVOCATION, Offence.FALSE_ACCUSATION)),

@@ -12,16 +12,16 @@ from btard.behaviour import Behaviour
 from btard.hashing import Payload, digest
 from btard.identity import Envelope, IdentityKey, Malformed, MessageKind, PeerId
 from btard.identity.codec import decode, encode
-from btard.round.actions import Action, ComputeGradient, Examine, Task
+from btard.round.actions import Action, CheckOpening, ComputeGradient, Examine, Task
 from btard.round.delivery.exchange import MOST_PULLS
 from btard.round.evidence import file as evidence_file
-from btard.round.messages.accusations import Relay, Report, Vote
+from btard.round.messages.accusations import Opinion, Relay, Report, Vote
 from btard.round.messages.bodies import Aggregate, Commit, Digest, Leave, PartHeader, Reveal, Scalars
 from btard.round.messages.requests import Certificate, Forward, Pull
 from btard.round.proof import Unproven, verify
 from btard.round.roster import Roster
 from btard.round.session import Session
-from btard.round.work.answers import Answer, GradientComputed, TargetExamined
+from btard.round.work.answers import Answer, GradientComputed, OpeningChecked, TargetExamined
 from btard.round.work.examination import UNKNOWN
 from btard.round.work.execute import execute
 from btard.tensors import bytes_of
@@ -153,6 +153,8 @@ class World:
                 answer: Answer = GradientComputed(roster.step, self.vector)
             case Examine(step, target):
                 answer = TargetExamined(step, target, UNKNOWN)
+            case CheckOpening(step, debt):
+                answer = OpeningChecked(step, debt.validator, Opinion.UNSURE)
             case action:
                 answer = execute(action, self.rules)
         self.do(self.session.answer(self.now, answer))

@@ -7,6 +7,15 @@ import pytest
 from btard.cli.main import main
 
 REPLAYS = {
+    "judges that looked at a row of a part forgot that its aggregate was charged, too": [
+        "--peers 7 --steps 2 --seed 2018 --task none --dimension 40 --newcomers-at 1 --sybils 2 "
+        "--rule coordinate_median --validators 2.0 --byzantine 2 --attack WRONG_COMMIT_LENGTH,SELF_COVER",
+    ],
+    "an honest auditor or witness was out that had been told another commitment than the others": [
+        "--peers 7 --steps 8 --seed 1128 --task none --dimension 40 --rejoin none --newcomers-at 1 "
+        "--rule coordinate_median --validators 2.0 --probation 3 --byzantine 2 --attack EMPTY_LISTS,UNDEAD "
+        "--attack-start 1 --attack-every 3 --attack-proba 0.5",
+    ],
     "a certificate of an attempt came just after its settlement, and was ignored": [
         "--peers 6 --steps 4 --seed 100 --task none --dimension 16 --byzantine 1 --attack REFUSE_BAN "
         "--attack-proba 0.5 --validators 0.5 --validation tolerant",

@@ -10,18 +10,22 @@ from tests.mutants.planted.events import EVENTS
 from tests.mutants.planted.evidence import EVIDENCE
 from tests.mutants.planted.executor import EXECUTOR
 from tests.mutants.planted.manifest import MANIFEST
+from tests.mutants.planted.openings import OPENINGS
 from tests.mutants.planted.records import RECORDS
 from tests.mutants.planted.rules import RULES
 from tests.mutants.planted.second_try import SECOND_TRY
 from tests.mutants.planted.settings import SETTINGS
 from tests.mutants.planted.step import STEP
 from tests.mutants.planted.thresholds import THRESHOLDS
+from tests.mutants.planted.two_faces import TWO_FACES
 from tests.mutants.planted.waiting import WAITING
 
 MUTANTS = (
     STEP
     + EXECUTOR
     + SECOND_TRY
+    + OPENINGS
+    + TWO_FACES
     + THRESHOLDS
     + RULES
     + EVIDENCE

@@ -155,7 +155,7 @@ async def test_a_validator_that_missed_the_last_vector_says_nothing(bench: Bench
 
 async def test_a_validator_without_the_parameters_says_nothing(bench: Bench) -> None:
     zeros = bytes(4 * bench.manifest.dimension)
-    for step in range(2):
+    for step in range(3):
         vector = (await bench.mine.contribute(bytes(32), STEP + step, Behaviour())).vector
         await bench.mine.apply(vector)
     assert await bench.recompute(zeros, digest(zeros), None) is None

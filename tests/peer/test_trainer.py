@@ -166,8 +166,9 @@ def test_a_device_that_is_not_there_is_refused_in_one_sentence(monkeypatch: pyte
 
 @pytest.mark.parametrize("max_grad_norm", [None, 0.1])
 async def test_others_recompute_what_a_peer_sent(small_task: Task, max_grad_norm: float | None) -> None:
-    """Of the current step, and of the one before it, with the state none the worse."""
+    """Of the current step, and of the two before it, with the state none the worse."""
     mine, theirs = pair(small_task, max_grad_norm=max_grad_norm)
+    last = None
     for step in range(3):
         sent = (await mine.contribute(SEED, step, HONEST)).vector
         own = (await theirs.contribute(OTHER, step, HONEST)).vector
@@ -177,6 +178,8 @@ async def test_others_recompute_what_a_peer_sent(small_task: Task, max_grad_norm
         assert same(await theirs.recompute(SEED, step), sent)
         assert same(await theirs.recompute(OTHER, step), own)
         assert not same(await theirs.recompute(SEED, step + 1), sent)
+        assert last is None or same(await theirs.recompute(SEED, step - 1), last)
+        last = sent
         assert await theirs.digest() == state
 
 
@@ -184,18 +187,19 @@ async def test_a_state_that_is_not_held_recomputes_nothing(trainer: TaskTrainer)
     assert await trainer.recompute(SEED, 1) is None
     sent = [(await trainer.contribute(SEED, 0, HONEST)).vector]
     await trainer.apply(sent[0])
-    sent.append((await trainer.contribute(SEED, 1, HONEST)).vector)
-    await trainer.apply(sent[1])
-    assert [await trainer.recompute(SEED, step) for step in (0, 3)] == [None, None]
-    assert same(await trainer.recompute(SEED, 1), sent[1])
+    for step in (1, 2):
+        sent.append((await trainer.contribute(SEED, step, HONEST)).vector)
+        await trainer.apply(sent[step])
+    assert [await trainer.recompute(SEED, step) for step in (0, 4)] == [None, None]
+    assert same(await trainer.recompute(SEED, 1), sent[1]) and same(await trainer.recompute(SEED, 2), sent[2])
 
     newcomer = another(seed=9)
     data, _ = await trainer.serialize()
     await newcomer.apply(sent[0])
-    await newcomer.load(data, 2)
-    assert await newcomer.recompute(SEED, 1) is None
-    expected = await trainer.recompute(SEED, 2)
-    assert expected is not None and same(await newcomer.recompute(SEED, 2), expected)
+    await newcomer.load(data, 3)
+    assert await newcomer.recompute(SEED, 2) is None
+    expected = await trainer.recompute(SEED, 3)
+    assert expected is not None and same(await newcomer.recompute(SEED, 3), expected)
 
     await newcomer.load(data)
     assert [await newcomer.recompute(SEED, step) for step in range(4)] == [None] * 4
@@ -253,7 +257,7 @@ async def test_a_chain_of_momentum_is_recomputed_link_by_link() -> None:
             assert mine.momentum_base(step - 1) is not None
             assert not same(await theirs.recompute(SEED, step), sent)
         base = sent.numpy().tobytes()
-    assert mine.momentum_base(1) is None
+    assert mine.momentum_base(0) is None and mine.momentum_base(1) is not None
 
 
 async def test_a_liars_chain_goes_on_from_its_lie() -> None:

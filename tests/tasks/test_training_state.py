@@ -109,21 +109,34 @@ def test_the_parameters_before_the_last_update_come_and_go(task: Task) -> None:
     assert torch.equal(again, own)
 
 
+def test_the_parameters_before_the_last_two_updates_are_held(task: Task) -> None:
+    state, before = trained(task, 3), {back: trained(task, 3 - back) for back in (1, 2)}
+    current = state.digest()
+    for back in (2, 1, 2):
+        with state.previously(back):
+            assert torch.equal(state.flat_parameters(), before[back].flat_parameters())
+        assert state.digest() == current
+    assert state.held == 2
+    for back in (0, 3):
+        with pytest.raises(ValueError, match="not known"), state.previously(back):
+            pass
+
+
 def test_previous_parameters_are_of_the_own_last_update_or_none(digits: DigitsTask) -> None:
     state, data = TrainingState(digits, seed=1), trained(digits, 2).state_bytes()
-    assert not state.holds_previous
+    assert state.held == 0
     with pytest.raises(ValueError, match="not known"), state.previously():
         pass
     with pytest.raises(ValueError, match="not finite"):
         state.apply(torch.full((state.dimension,), float("nan")))
-    assert not state.holds_previous
+    assert state.held == 0
     state.apply(torch.ones(state.dimension))
-    assert state.holds_previous
+    assert state.held == 1
     with pytest.raises(UserError):
         state.load_state_bytes(data[:-1])
-    assert state.holds_previous
+    assert state.held == 1
     state.load_state_bytes(data)
-    assert not state.holds_previous
+    assert state.held == 0
 
 
 @pytest.mark.parametrize(

@@ -153,9 +153,11 @@ class Attempt:
         if not right:
             if sender == author:
                 self.carried.note_broken(kind, author)
+            if kind is _PART and sender == author and digest == announced:
+                said.headers.setdefault((author, part), envelope)  # which contradicts what this peer was told
             return None
         self.carried.take(item, buffer)
-        if kind is _PART and (author, part) not in said.headers:
+        if kind is _PART:
             said.note_header(author, part, envelope)
         return item
 

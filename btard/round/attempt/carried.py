@@ -117,3 +117,4 @@ class Carried:
         """Let go of the aggregates of a finished attempt, which nobody will ask about any more."""
         if self._pool is not None and not self.in_flight:
             self._pool.give(self.flat)
+        self.__dict__.pop("flat", None)  # what was signed is kept for a step more

@@ -46,6 +46,10 @@ _SILENT = {
 """Faults that are the lack of a message, which other members may have."""
 
 
+_Seconds = defaultdict[Phase, float]
+"""By the phase in which they were waited."""
+
+
 class Exchange:
     """Answers and sends requests. What a peer does not hold yet, it passes on once it comes.
 
@@ -287,6 +291,13 @@ class Exchange:
                 found.append(inner)
         return found
 
+    def take_up(self, envelope: Envelope) -> list[Action]:
+        """File the messages that a member passes on, and show it other versions of them; raises Malformed."""
+        found = self.on_forward(envelope)
+        for inner in found:
+            self.attempt.file(inner)
+        return [action for inner in found for action in self.answer_version(envelope.author, inner)]
+
     @property
     def waits(self) -> bool:
         """Whether something that was asked for has not come."""
@@ -299,8 +310,8 @@ class Exchange:
         A member is not blamed for the time in which it was waiting itself, in an earlier phase, for what this peer has
         not got either. In a later one it waits for those that wait for it.
         """
-        late: defaultdict[PeerId, Counter[Phase]] = defaultdict(Counter)
-        held: defaultdict[PeerId, Counter[Phase]] = defaultdict(Counter)
+        late: defaultdict[PeerId, _Seconds] = defaultdict(lambda: defaultdict(float))
+        held: defaultdict[PeerId, _Seconds] = defaultdict(lambda: defaultdict(float))
         for item, asked in self._asked.items():
             seconds = min(now, self._arrival(item)) - patience.blames_from(self._waited_in(item), asked)
             of, phase = late[item[1]], self._phase_of(item)
@@ -341,7 +352,7 @@ class Exchange:
         return max(committed, asked) + patience.allowance(self._asked_in[item])
 
 
-def _beyond(late: Counter[Phase], held: Counter[Phase]) -> float:
+def _beyond(late: _Seconds, held: _Seconds) -> float:
     """Return the seconds for which a member was late, less those for which others held it up before, each once."""
     total = excused = 0.0
     for phase in Phase:

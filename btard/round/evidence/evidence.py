@@ -28,6 +28,7 @@ class Offence(StrEnum):
 
     GRADIENT = "sent a vector that is not the gradient of its public seed"
     COVER_UP = "accepted false scalars about a row that it held"
+    FALSE_OPENING = "opened other numbers than those of the vector that it had to recompute"
     FALSE_ACCUSATION = "accused a peer that had done nothing wrong"
     ELIMINATED = "was party to a dispute that nobody else can decide"
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 
 from btard.identity import Envelope, MessageKind, PeerId
-from btard.round.actions import Action
+from btard.round.actions import Action, CheckOpening
 from btard.round.aggregates import aggregate_limits
 from btard.round.attempt.attempt import Attempt
 from btard.round.context import StepContext
@@ -64,6 +64,7 @@ class Court:
         self._opinions: dict[PeerId, Opinion] = {}
         self._accomplices: dict[PeerId, tuple[PeerId, ...]] = {}
         self._looking: set[Item] = set()
+        self._rechecked: set[PeerId] = set()
         self._collecting: set[int] = set()
         self._collection = Collection(attempt, exchange)
         self.urges_at = math.inf
@@ -110,7 +111,7 @@ class Court:
         """How long looking may take: a whole gradient is computed for some charges, and all
         rows of a part are collected for others."""
         rules = self._seats.rules
-        computing = any(charge.kind.about_last_step for charge in self.charges.values())
+        computing = any(charge.kind.recomputes for charge in self.charges.values())
         collecting = any(self._is_about_rows(charge) for charge in self.charges.values())
         looking = self._seats.check_seconds if collecting else rules.scatter_seconds
         looking = max(looking, 2 * rules.delay_bound_seconds)
@@ -129,11 +130,15 @@ class Court:
             actions += self._exchange.urge(now, self._collection.wanted(), everyone=True)
         for accuser, charge in self.charges.items():
             item = (MessageKind.PART, charge.accused, charge.part)
-            if accuser in self._opinions or item in self._looking:
+            if accuser in self._opinions:
                 continue
-            if not charge.kind.needs_exhibit:
+            if charge.kind.about_opening:
+                actions += self._look_at_opening(accuser, charge)
+            elif not charge.kind.needs_exhibit:
                 self._calculate(accuser, charge)
-            elif charge.kind is ChargeKind.FALSE_SCALARS and not self._has_scalars(charge.accused):
+            elif item in self._looking or (
+                charge.kind is ChargeKind.FALSE_SCALARS and not self._has_scalars(charge.accused)
+            ):
                 continue
             elif charge.accused == self._seats.me and charge.kind is not ChargeKind.FALSE_SCALARS:
                 self._opinions[accuser] = Opinion.INNOCENT
@@ -170,7 +175,30 @@ class Court:
         kind = self.charges[accuser].kind
         if kind is ChargeKind.WRONG_SUM:
             return Phase.MEASURE
-        return Phase.COMMIT if kind.about_last_step else self._phases[accuser]
+        return Phase.COMMIT if kind.about_last_step or kind.about_opening else self._phases[accuser]
+
+    def _look_at_opening(self, accuser: PeerId, charge: Charge) -> list[Action]:
+        """Judge a validator that owes its accuser an opening: by recomputing, where it gives one."""
+        debts, commit = self._context.debts, self._said.commits.get(charge.accused)
+        debt, false = debts.between(charge.accused, accuser), charge.kind is ChargeKind.FALSE_OPENING
+        if debt is None:
+            self._opinions[accuser] = Opinion.INNOCENT if debts.known else Opinion.UNSURE
+        elif commit is None:
+            return []
+        elif not debt.is_paid_by(commit.opening):
+            self._opinions[accuser] = Opinion.UNSURE if false else Opinion.GUILTY
+        elif not false:
+            self._opinions[accuser] = Opinion.INNOCENT
+        elif commit.opening is not None and charge.accused not in self._rechecked:
+            self._rechecked.add(charge.accused)
+            return [CheckOpening(self._context.number, debt, commit.opening)]
+        return []
+
+    def opening_checked(self, validator: PeerId, opinion: Opinion) -> None:
+        """What a validator opens has been compared with an own recomputation."""
+        for accuser, charge in self.charges.items():
+            if charge.kind is ChargeKind.FALSE_OPENING and charge.accused == validator:
+                self._opinions.setdefault(accuser, opinion)
 
     def inspected(self, author: PeerId, part: int, row: Inspected) -> None:
         """A row has been measured."""

@@ -113,8 +113,12 @@ def resolve(attempt: Attempt, testimony: Testimony) -> Resolution:
         own = testimony.charges.get(charge.accused)
         excused = own is not None and (own.kind, own.part) == (ChargeKind.FALSE_SCALARS, charge.part)
         silent = _had_no_say(attempt, testimony, charge) and not excused
-        if guilty and silent and not misled and charge.accused in remaining():
+        if misled or not guilty or charge.accused not in remaining():
+            continue
+        if silent:
             suspended[charge.accused] = "the products around its aggregate do not add up, and it has not said why"
+        elif charge.kind is ChargeKind.NO_OPENING:
+            suspended[charge.accused] = "did not open what it had to recompute"
     for peer in remaining():
         if _withholds(attempt, testimony, peer):
             suspended[peer] = "did not show what its vector was built on, or the vector"
@@ -196,7 +200,7 @@ def admissible(
         charge = report.charge
         if charge is None or author not in seats.voters or (author, charge) in seen:
             continue
-        if charge.kind.about_last_step and charge.part:
+        if (charge.kind.about_last_step or charge.kind.about_opening) and charge.part:
             continue  # one charge has one form, so that it is heard once
         momentum = seats.rules.verification.momentum > 0 or seats.rules.verification.validation is Validation.TOLERANT
         drawn = seats.roster.validators.get(author) == charge.accused
@@ -215,7 +219,9 @@ OFFENCES = {
     ChargeKind.WRONG_AGGREGATE: Offence.WRONG_AGGREGATE,
     ChargeKind.GRADIENT: Offence.GRADIENT,
     ChargeKind.WITHHELD: Offence.GRADIENT,
+    ChargeKind.FALSE_OPENING: Offence.FALSE_OPENING,
 }
+"""What a charge convicts of; silence is no offence, and has none."""
 
 
 def _judgements(attempt: Attempt, testimony: Testimony) -> list[Ban]:
@@ -224,10 +230,10 @@ def _judgements(attempt: Attempt, testimony: Testimony) -> list[Ban]:
     bans: list[Ban] = []
     for accuser, charge in testimony.charges.items():
         signed = (testimony.signed[accuser],)
-        offence = OFFENCES[charge.kind]
-        guilty = _condemning(attempt, testimony, accuser, offence, charge.accused)
+        offence = OFFENCES.get(charge.kind)
+        guilty = [] if offence is None else _condemning(attempt, testimony, accuser, offence, charge.accused)
         innocent = _condemning(attempt, testimony, accuser, Offence.FALSE_ACCUSATION, accuser)
-        if seats.is_majority(len(guilty)) and not _had_no_say(attempt, testimony, charge):
+        if offence and seats.is_majority(len(guilty)) and not _had_no_say(attempt, testimony, charge):
             vouched = (testimony.signed[charge.accused],) if offence is Offence.WRONG_SUM else ()
             bans.append(Ban(charge.accused, offence, signed + tuple(guilty) + vouched, charge, accuser))
         if seats.is_majority(len(innocent)):
@@ -255,7 +261,7 @@ def condemns(vote: Vote, offence: Offence, accused: PeerId, accuser: PeerId, cha
             return guilty and accused in ballot.accomplices
         case Offence.WRONG_SUM if _excuses(vote, charge):
             return False
-    return guilty and accused == charge.accused and OFFENCES[charge.kind] is offence
+    return guilty and accused == charge.accused and OFFENCES.get(charge.kind) is offence
 
 
 def _excuses(vote: Vote, charge: Charge) -> bool:

@@ -25,7 +25,7 @@ def proofs(attempt: Attempt, phase: Phase, false_reveals: Iterable[tuple[Envelop
         return []
     pairs = list(said.contradictions.values())
     # A header that contradicts the commitment gives the alarm once its payload is there.
-    if phase <= Phase.GATHER and (attempt.alarm or attempt.carried.in_flight):
+    if phase <= Phase.CHECK and (attempt.alarm or attempt.carried.in_flight):
         pairs += said.mismatches()
     if phase is Phase.REVEAL:
         pairs += false_reveals

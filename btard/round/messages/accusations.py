@@ -55,6 +55,8 @@ class ChargeKind(IntEnum):
     WRONG_AGGREGATE: a part whose aggregate is not the fixed point of the rows (verification 3, after re-collection).
     WITHHELD: the target does not show the momentum that its vector of the step before was built on.
     GRADIENT: a vector that is not the gradient of its seed, in the step before, or false scalars about it.
+    FALSE_OPENING: a validator of the step before that opens, in this attempt, what its target's vector does not give.
+    NO_OPENING: one that opens nothing, or has sealed nothing.
     """
 
     FALSE_SCALARS = 1
@@ -64,11 +66,23 @@ class ChargeKind(IntEnum):
     WRONG_AGGREGATE = 5
     GRADIENT = 6
     WITHHELD = 7
+    FALSE_OPENING = 8
+    NO_OPENING = 9
 
     @property
     def about_last_step(self) -> bool:
-        """Whether it is about the step before, for which a vector has to be recomputed."""
+        """Whether it is about the step before, whatever is said in this one."""
         return self in (ChargeKind.GRADIENT, ChargeKind.WITHHELD)
+
+    @property
+    def about_opening(self) -> bool:
+        """Whether it is about what a validator of the step before owes its target, whose charge it is."""
+        return self in (ChargeKind.FALSE_OPENING, ChargeKind.NO_OPENING)
+
+    @property
+    def recomputes(self) -> bool:
+        """Whether a judge has to recompute a vector."""
+        return self.about_last_step or self is ChargeKind.FALSE_OPENING
 
     @property
     def needs_exhibit(self) -> bool:
@@ -91,7 +105,7 @@ class Charge:
     Attributes:
         kind: of what.
         accused: the peer.
-        part: the part in question; 0 for GRADIENT.
+        part: the part in question; 0 where it is about a whole vector.
     """
 
     kind: ChargeKind

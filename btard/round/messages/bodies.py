@@ -9,7 +9,8 @@ from btard.hashing import DIGEST_SIZE
 from btard.identity import Envelope, Malformed, MessageKind, PeerId
 from btard.identity.codec import Reader, ascending, encode
 from btard.identity.envelope import MAX_ENVELOPE
-from btard.round.messages.reading import read_once
+from btard.round.messages.opening import Opening
+from btard.round.messages.reading import digest_or_nothing, digests_of, read_once
 from btard.round.roster import read_peers
 from btard.vocabulary import MAX_PEERS
 
@@ -43,6 +44,8 @@ class Commit:
         momentum: digest of the momentum that the vector was built on, or nothing where the run uses none.
         candidates: newcomers that the author would admit, ascending.
         laggards: members that the author would leave out, since it has waited too long for them lately; ascending.
+        seal: of a validator, a salted digest of its recomputation; else nothing.
+        opening: of one that was a validator in the step before, what it has sealed then.
     """
 
     attempt_id: bytes
@@ -53,21 +56,14 @@ class Commit:
     momentum: bytes
     candidates: tuple[PeerId, ...]
     laggards: tuple[PeerId, ...] = ()
+    seal: bytes = b""
+    opening: Opening | None = None
 
     def encode(self) -> bytes:
         """Return the canonical bytes."""
-        return encode(
-            [
-                self.attempt_id,
-                self.parameters,
-                self.decided,
-                list(self.parts),
-                self.share,
-                self.momentum,
-                [bytes(peer) for peer in self.candidates],
-                [bytes(peer) for peer in self.laggards],
-            ]
-        )
+        named = [self.attempt_id, self.parameters, self.decided, list(self.parts), self.share, self.momentum]
+        peers = [[bytes(peer) for peer in peers] for peers in (self.candidates, self.laggards)]
+        return encode([*named, *peers, self.seal, None if self.opening is None else self.opening.pack()])
 
     @classmethod
     def decode(cls, body: bytes) -> Commit:
@@ -77,26 +73,21 @@ class Commit:
     @classmethod
     def _read(cls, body: bytes) -> Commit:
         fields = Reader(body, limit=MAX_ENVELOPE)
-        fields.fields(8)
+        fields.fields(10)
         commit = cls(
             fields.blob(DIGEST_SIZE),
             fields.blob(DIGEST_SIZE),
             fields.blob(DIGEST_SIZE),
             tuple(fields.blobs(DIGEST_SIZE, most=MAX_PEERS)),
             fields.blob(DIGEST_SIZE),
-            _digest_or_nothing(fields),
+            digest_or_nothing(fields),
             read_peers(fields, most=MAX_CANDIDATES),
             read_peers(fields, most=MAX_CANDIDATES),
+            digest_or_nothing(fields),
+            Opening.read(fields),
         )
         fields.end()
         return commit
-
-
-def _digest_or_nothing(fields: Reader) -> bytes:
-    value = fields.blob(most=DIGEST_SIZE)
-    if value and len(value) != DIGEST_SIZE:
-        raise Malformed("expected a digest or nothing")
-    return value
 
 
 @dataclass(frozen=True)
@@ -145,7 +136,7 @@ class Aggregate:
 
     @classmethod
     def _read(cls, body: bytes) -> Aggregate:
-        return cls(*_digests(body, 1))
+        return cls(*digests_of(body, 1))
 
 
 @dataclass(frozen=True)
@@ -166,7 +157,7 @@ class Reveal:
 
     @classmethod
     def _read(cls, body: bytes) -> Reveal:
-        return cls(*_digests(body, 2))
+        return cls(*digests_of(body, 2))
 
 
 @dataclass(frozen=True)
@@ -210,16 +201,6 @@ class Scalars:
         return scalars
 
 
-def _digests(body: bytes, count: int) -> list[bytes]:
-    """Read a body of so many digests."""
-    fields = Reader(body, limit=256)
-    digests = fields.blobs(DIGEST_SIZE, most=count)
-    fields.end()
-    if len(digests) != count:
-        raise Malformed(f"expected {count} fields")
-    return digests
-
-
 @dataclass(frozen=True)
 class Digest:
     """Broadcast: the author holds every message of the attempt, and nothing in them is wrong.
@@ -247,7 +228,7 @@ class Digest:
 
     @classmethod
     def _read(cls, body: bytes) -> Digest:
-        return cls(*_digests(body, 4))
+        return cls(*digests_of(body, 4))
 
 
 BROADCAST_FORMS: dict[MessageKind, type[Commit | Reveal | Scalars | Digest]] = {

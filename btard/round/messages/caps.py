@@ -15,6 +15,7 @@ from btard.identity.envelope import MAX_ENVELOPE, MAX_HEADER, SIGNATURE_SIZE
 from btard.identity.peer_id import PEER_ID_SIZE
 from btard.round.messages.accusations import MAX_OVERDUE
 from btard.round.messages.bodies import MAX_CANDIDATES
+from btard.verification.openings import BLOCKS
 
 FRAME = 192
 """Bytes; the most that a message takes beside its body: run, step, attempt, kind, author, signature."""
@@ -70,7 +71,8 @@ class Caps:
 
     @property
     def _commit(self) -> int:
-        return 6 * _DIGEST + self.members * _DIGEST + 2 * MAX_CANDIDATES * _ID + FRAME
+        opened = 2 * _DIGEST + BLOCKS * _FLOAT + 8
+        return 6 * _DIGEST + self.members * _DIGEST + 2 * MAX_CANDIDATES * _ID + opened + FRAME
 
     @property
     def _overdue(self) -> int:

@@ -1,10 +1,14 @@
-"""Bodies that are read again and again: once is enough."""
+"""Bodies that are read again and again: once is enough; and what several of them hold."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
 from typing import TypeVar
+
+from btard.hashing import DIGEST_SIZE
+from btard.identity import Malformed
+from btard.identity.codec import Reader
 
 _SHORT = 16 << 10
 """Bytes; bodies up to this size are remembered: a message is looked at several times, in simulations by every peer."""
@@ -22,3 +26,21 @@ def read_once(read: Callable[[bytes], M], body: bytes) -> M:
 def remembered(read: Callable[[bytes], M], body: bytes) -> M:
     """See `read_once`."""
     return read(body)
+
+
+def digests_of(body: bytes, count: int) -> list[bytes]:
+    """Read a body of so many digests; raises Malformed."""
+    fields = Reader(body, limit=256)
+    digests = fields.blobs(DIGEST_SIZE, most=count)
+    fields.end()
+    if len(digests) != count:
+        raise Malformed(f"expected {count} fields")
+    return digests
+
+
+def digest_or_nothing(fields: Reader) -> bytes:
+    """Read a digest, or no bytes; raises Malformed."""
+    value = fields.blob(most=DIGEST_SIZE)
+    if value and len(value) != DIGEST_SIZE:
+        raise Malformed("expected a digest or nothing")
+    return value

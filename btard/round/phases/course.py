@@ -52,9 +52,21 @@ class Course:
     def charge(self) -> Charge | None:
         """Return what the current phase, which is complete, accuses a peer of."""
         match self.phase:
-            case MeasurePhase() | CheckPhase():
+            case CommitPhase() | MeasurePhase() | CheckPhase():
                 return self.phase.charge()
         return None
+
+    @property
+    def may_accuse(self) -> bool:
+        """Whether the current phase is one after which a peer may accuse; after COMMIT only where there is a reason."""
+        return isinstance(self.phase, MeasurePhase | CheckPhase) or self.charge() is not None
+
+    def waits(self) -> bool:
+        """Whether the current phase clearly lacks somebody's message."""
+        said, members = self._attempt.said, len(self._attempt.seats.members)
+        if self.phase is self.commit:
+            return len(said.commits) < members and not self.commit.passed_elsewhere()
+        return self.phase is not self.agree or len(said.digests) < members
 
     def go_on(self, banned: Collection[PeerId], redraws: int) -> bool:
         """Go on to the next phase, if there is one, and return whether there is.

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 import torch
 
 from btard.identity import PeerId
-from btard.round.work.examination import Finding
+from btard.round.messages.accusations import Opinion
+from btard.round.work.examination import Finding, Recomputed
 from btard.round.work.rows import Aggregated, Inspected, Measured
+from btard.round.work.seals import Sketch
 
 
 @dataclass(frozen=True)
@@ -83,12 +85,36 @@ class AggregateCompared(_OfAttempt):
 
 @dataclass(frozen=True)
 class TargetExamined(_OfStep):
-    """To `Examine`, asked for in `step`."""
+    """To `Examine`, asked for in `step`; `recomputed` is None where nothing could be."""
 
     target: PeerId
     finding: Finding
+    recomputed: Recomputed | None = field(default=None, repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class VectorSketched(_OfStep):
+    """To `SketchVector`."""
+
+    sketch: Sketch
+
+
+@dataclass(frozen=True)
+class OpeningChecked(_OfStep):
+    """To `CheckOpening`: what a judge finds about a validator."""
+
+    validator: PeerId
+    opinion: Opinion
 
 
 Answer = (
-    GradientComputed | PartsEncoded | RowsAggregated | RowsMeasured | RowInspected | AggregateCompared | TargetExamined
+    GradientComputed
+    | PartsEncoded
+    | RowsAggregated
+    | RowsMeasured
+    | RowInspected
+    | AggregateCompared
+    | TargetExamined
+    | VectorSketched
+    | OpeningChecked
 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
@@ -44,6 +44,19 @@ class Finding:
     distance: float
     accomplices: tuple[PeerId, ...] = ()
     withheld: bool = False
+
+
+@dataclass(frozen=True)
+class Recomputed:
+    """A vector of the step before, recomputed.
+
+    Attributes:
+        vector: float32 of shape (d,).
+        digest: of its bytes.
+    """
+
+    vector: torch.Tensor = field(repr=False, compare=False)
+    digest: bytes
 
 
 UNKNOWN = Finding(Opinion.UNSURE, False, math.inf)

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from btard.round.actions import AggregateAgain, AggregateRows, EncodeParts, InspectRow, MeasureRows, Work
+from btard.round.actions import (
+    AggregateAgain,
+    AggregateRows,
+    EncodeParts,
+    InspectRow,
+    MeasureRows,
+    SketchVector,
+    Work,
+)
 from btard.round.rules import StepRules
 from btard.round.work.answers import (
     AggregateCompared,
@@ -11,8 +19,10 @@ from btard.round.work.answers import (
     RowInspected,
     RowsAggregated,
     RowsMeasured,
+    VectorSketched,
 )
 from btard.round.work.rows import aggregate_rows, compare_again, encode_parts, inspect_row, measure_rows
+from btard.round.work.seals import sketch
 
 
 def execute(action: Work, rules: StepRules) -> Answer:
@@ -29,3 +39,5 @@ def execute(action: Work, rules: StepRules) -> Answer:
             return RowInspected(attempt, author, part, inspect_row(action, aggregation))
         case AggregateAgain(attempt, part=part):
             return AggregateCompared(attempt, part, compare_again(action, aggregation))
+        case SketchVector(step, direction, vector):
+            return VectorSketched(step, sketch(direction, vector))

@@ -61,7 +61,7 @@ def verdicts(resolution: Resolution) -> dict[int, Offence]:
     return {PEERS.index(ban.peer): ban.offence for ban in resolution.bans}
 
 
-@pytest.mark.parametrize("kind", [kind for kind in ChargeKind if kind is not ChargeKind.WITHHELD])
+@pytest.mark.parametrize("kind", [kind for kind in OFFENCES if kind is not ChargeKind.WITHHELD])
 def test_more_than_half_must_find_guilty(kind: ChargeKind) -> None:
     charge = Charge(kind, PEERS[1], 0)
     guilty = ballots((0, charge, Opinion.GUILTY))
@@ -72,6 +72,22 @@ def test_more_than_half_must_find_guilty(kind: ChargeKind) -> None:
     (ban,) = resolution.bans
     assert (ban.charge, ban.accuser) == (charge, PEERS[0])
     assert {envelope.kind for envelope in ban.envelopes} == {MessageKind.REPORT, MessageKind.VOTE}
+
+
+@pytest.mark.parametrize("guilty, out", [(3, {1}), (2, {0})])
+def test_what_is_not_opened_suspends_by_more_than_half(guilty: int, out: set[int]) -> None:
+    charge = Charge(ChargeKind.NO_OPENING, PEERS[1], 0)
+    votes = dict.fromkeys(range(2, 2 + guilty), ballots((0, charge, Opinion.GUILTY)))
+    resolution = judged(votes, {0: charge})
+    assert verdicts(resolution) == {} and who(resolution)[1].keys() == out
+    innocent = dict.fromkeys((2, 3, 4), ballots((0, charge, Opinion.INNOCENT)))
+    assert verdicts(judged(innocent, {0: charge})) == {0: Offence.FALSE_ACCUSATION}
+
+
+@pytest.mark.parametrize("kind", [ChargeKind.FALSE_OPENING, ChargeKind.NO_OPENING])
+def test_a_charge_about_an_opening_names_no_part(kind: ChargeKind) -> None:
+    said = {PEERS[0]: dataclasses.replace(report(), charge=Charge(kind, PEERS[1], 1))}
+    assert admissible(ATTEMPT, said, ()) == {}
 
 
 def test_half_of_the_votes_convict_nobody() -> None:

@@ -79,7 +79,9 @@ class CrowdExecutor(Executor):
     async def contribution(self, roster: Roster) -> Contribution:
         return await self.contributing()
 
-    async def required(self, record: Attempt, target: PeerId, link: Link | None) -> torch.Tensor | None:
+    async def required(
+        self, record: Attempt, target: PeerId, link: Link | None, *, continuing: bool = True
+    ) -> torch.Tensor | None:
         return await self.crowd.recompute(record, target, link)
 
 

@@ -144,7 +144,7 @@ async def test_what_this_peer_cannot_know_is_no_accusation(worker: ThreadPoolExe
 
     async def recompute(record: Attempt, peer: PeerId, link: Link | None) -> torch.Tensor | None:
         looks.append(peer)
-        return None
+        return None if peer == target else crowd.gradient(peer, record.seats.roster)
 
     recomputing(crowd, recompute)
     assert await steps_until_validated(crowd, target) == [[]] * 5

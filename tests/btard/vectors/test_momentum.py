@@ -86,6 +86,7 @@ def test_a_chain_with_a_gap_and_a_repetition() -> None:
     assert chain.base_bytes(3) == bytes(4 * D) and chain.base_bytes(6) == data(vector(1))
     assert chain.base_bytes(4) is None
     chain.submitted(7, last, vector(4))
+    chain.submitted(8, chain.base(8), vector(5))
     assert [chain.base_bytes(step) for step in (3, 6, 7)] == [None, data(vector(1)), data(vector(3))]
 
 
@@ -113,12 +114,12 @@ def test_without_momentum_no_base_is_kept() -> None:
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
-def test_the_vectors_of_the_last_two_steps_are_kept(momentum: float) -> None:
+def test_the_vectors_of_the_last_three_steps_are_kept(momentum: float) -> None:
     chain = Momentum(momentum, D)
-    for step in (3, 4, 4, 7):
+    for step in (2, 3, 4, 4, 7):
         chain.submitted(step, chain.base(step), vector(step))
-    kept = [chain.vector_bytes(step) for step in (3, 4, 5, 7)]
-    assert kept == [None, data(vector(4)), None, data(vector(7))]
+    kept = [chain.vector_bytes(step) for step in (2, 3, 4, 5, 7)]
+    assert kept == [None, data(vector(3)), data(vector(4)), None, data(vector(7))]
     chain.reset()
     assert chain.vector_bytes(7) is None
 

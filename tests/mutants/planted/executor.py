@@ -39,8 +39,8 @@ EXECUTOR = (
     Mutant(
         "the own vector is forgotten when an attempt fails",
         "btard/round/step.py",
-        "self._gradient = answer  # later attempts send it, too",
-        "pass",
+        "                self.own.gradient = answer",
+        "                pass",
         f"{_ROUND}/test_step_alarms.py::test_a_vector_is_computed_once_for_all_attempts_of_a_step[before]",
     ),
     Mutant(

@@ -108,7 +108,7 @@ SECOND_TRY = (
         "btard/vectors/momentum.py",
         "_Submission(step, base, promised, vector))[-_KEPT:]",
         "_Submission(step, base, promised, vector))[-1:]",
-        "tests/btard/vectors/test_momentum.py::test_the_vectors_of_the_last_two_steps_are_kept",
+        "tests/btard/vectors/test_momentum.py::test_the_vectors_of_the_last_three_steps_are_kept",
     ),
     Mutant(
         "that a vector is withheld is heard only where the run has momentum",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import pytest
 
@@ -11,7 +12,7 @@ from btard.identity import Envelope, MessageKind
 from btard.round.attempt.attempt import Attempt
 from btard.round.attempt.seats import Seats, attempt_id_of
 from btard.round.draw import Audit
-from btard.round.messages.bodies import PartHeader, Reveal
+from btard.round.messages.bodies import Commit, PartHeader, Reveal
 from btard.round.roster import Roster, first_randomness
 from tests.btard.round.swarm import RULES, keys
 
@@ -89,3 +90,23 @@ def test_a_peer_among_few_has_parts_that_cover_everything(count: int) -> None:
     few = PEERS[:count]
     made = Attempt(Seats(RULES, roster(members=few), 0, few, few[0]))
     assert sum(made.seats.partition.length(part) for part in range(made.seats.partition.count)) == 4 * RULES.dimension
+
+
+def test_a_row_asked_for_convicts_an_author_of_two_faces() -> None:
+    """This peer was told another commitment than those that the row fits: without a proof it would complain alone."""
+    made = attempt()
+    author, part = KEYS[2], (made.seats.my_part or 0) + 1
+    length, others = made.seats.partition.length(part), tuple(digest(bytes([i])) for i in range(6))
+    told = Commit(made.seats.attempt_id, bytes(32), bytes(32), others, bytes(32), b"", ())
+    sign = functools.partial(Envelope.sign, author, run=RULES.run, step=3, attempt=0)
+    made.file(sign(kind=MessageKind.COMMIT, body=told.encode()))
+    row = bytes(length)
+    header = sign(kind=MessageKind.PART, body=PartHeader(part, digest(row)).encode())
+    for holder in (PEERS[2], PEERS[3]):
+        made.carried.ask((holder,), (MessageKind.PART, PEERS[2], part))
+        assert made.accept(holder, header, length) is not None
+        assert made.complete(holder, header, digest(row)) is None and made.alarm is (holder == PEERS[2])
+        convicted = [(commit.author, shown) for commit, shown in made.said.mismatches()]
+        assert convicted == ([(PEERS[2], header)] if holder == PEERS[2] else [])
+        made = attempt()
+        made.file(sign(kind=MessageKind.COMMIT, body=told.encode()))

@@ -10,19 +10,22 @@ import torch
 
 from btard.behaviour import Behaviour
 from btard.identity import Envelope, MessageKind, PeerId
-from btard.round.actions import Action, Examine, InspectRow, Send
+from btard.round.actions import Action, CheckOpening, Examine, InspectRow, Send
 from btard.round.attempt.attempt import Attempt
+from btard.round.attempt.debts import NO_DEBTS, Debt, Debts
 from btard.round.context import StepContext
 from btard.round.delivery.exchange import Exchange
 from btard.round.failure.court import Court
 from btard.round.messages.accusations import Ballot, Charge, ChargeKind, Opinion, Vote
 from btard.round.messages.bodies import Phase
+from btard.round.messages.opening import Opening
 from btard.round.messages.requests import Pull
 from btard.round.pace import Pace
 from btard.round.rules import StepRules
 from btard.round.work.examination import Finding
 from btard.round.work.rows import inspect_row
 from btard.vectors.partition import to_wire
+from btard.verification.openings import BLOCKS
 from tests.btard.round.scene import PEERS, Scene
 from tests.btard.round.swarm import RULES, keys
 
@@ -46,6 +49,7 @@ class Hall:
         scene: Scene | None = None,
         record: Attempt | None = None,
         behaviour: Behaviour | None = None,
+        debts: Debts = NO_DEBTS,
     ) -> None:
         self.scene = scene or Scene()
         attempt = self.attempt = self.scene.attempt
@@ -59,6 +63,7 @@ class Hall:
             (),
             record,
             Pace(RULES.delay_bound_seconds),
+            debts=debts,
         )
         phases = dict.fromkeys(dict(charges), Phase.CHECK)
         self.court = Court(self.step, attempt, Exchange(self.step, attempt), dict(charges), phases, {})
@@ -202,6 +207,21 @@ def test_numbers_that_are_not_those_of_the_row_convict(off: str) -> None:
     assert hall.opinion() is Opinion.GUILTY
 
 
+def test_two_charges_about_one_part_are_both_judged() -> None:
+    scene = Scene()
+    owner, part = scene.attempt.seats.owners[2], 2
+    scene.attempt.results.excess[part] = 99.0
+    charges = [Charge(kind, owner, part) for kind in (ChargeKind.FALSE_SCALARS, ChargeKind.WRONG_AGGREGATE)]
+    accusers = [peer for peer in PEERS if peer != owner][:2]
+    hall = Hall(*zip(accusers, charges, strict=True), scene=scene)
+    hall.hold(owner, part)
+    hall.look(hall.court.open(0.0))
+    hall.court.advance(1.0)
+    assert hall.court.decided
+    found = {ballot.accuser: ballot.opinion for ballot in hall.ballots()}
+    assert found == dict(zip(accusers, (Opinion.INNOCENT, Opinion.GUILTY), strict=True))
+
+
 def test_a_row_without_randomness_or_numbers_proves_nothing() -> None:
     for missing in ("randomness", "scalars"):
         hall = Hall((PEERS[1], Charge(ChargeKind.FALSE_SCALARS, PEERS[2], 3)))
@@ -263,3 +283,75 @@ def test_a_finding_about_one_is_none_about_another() -> None:
     hall.court.open(0.0)
     hall.court.examined(PEERS[3], FOUND)
     assert not hall.court.decided
+
+
+VALIDATOR, TARGET = PEERS[2], PEERS[1]
+OPENED = Opening(bytes(32), (1.0,) * BLOCKS)
+FALSE, MISSING = (Charge(kind, VALIDATOR, 0) for kind in (ChargeKind.FALSE_OPENING, ChargeKind.NO_OPENING))
+
+
+def owing(*, seal: bytes = bytes(32), known: bool = True) -> Debts:
+    """One validator owes its target an opening."""
+    return Debts((Debt(VALIDATOR, TARGET, seal, bytes(32), Scene().attempt),), known)
+
+
+def opened_in(scene: Scene, opening: Opening | None) -> Scene:
+    """Let the validator open this."""
+    commits = scene.attempt.said.commits
+    commits[VALIDATOR] = dataclasses.replace(commits[VALIDATOR], opening=opening)
+    return scene
+
+
+@pytest.mark.parametrize("found", list(Opinion))
+def test_an_opening_is_judged_by_recomputing(found: Opinion) -> None:
+    debts = owing()
+    hall = Hall((TARGET, FALSE), scene=opened_in(Scene(), OPENED), debts=debts)
+    assert hall.court.seconds() == RULES.commit_seconds
+    assert hall.court.open(0.0) == [CheckOpening(hall.step.number, debts.owed[0], OPENED)]
+    assert hall.court.advance(1.0) == [] and not hall.court.decided, "once"
+    hall.court.opening_checked(PEERS[3], Opinion.GUILTY)
+    assert not hall.court.decided, "that was another one's"
+    hall.court.opening_checked(VALIDATOR, found)
+    assert hall.court.decided and hall.opinion() is found
+    assert hall.court.furthest is Phase.COMMIT
+
+
+@pytest.mark.parametrize(
+    "seal, opening, said",
+    [
+        (bytes(32), None, Opinion.GUILTY),
+        (b"", OPENED, Opinion.GUILTY),
+        (b"", None, Opinion.GUILTY),
+        (bytes(32), OPENED, Opinion.INNOCENT),
+    ],
+)
+def test_whether_anything_is_opened_is_seen_at_once(seal: bytes, opening: Opening | None, said: Opinion) -> None:
+    hall = Hall((TARGET, MISSING), scene=opened_in(Scene(), opening), debts=owing(seal=seal))
+    assert hall.court.open(0.0) == []
+    assert hall.court.decided and hall.opinion() is said
+
+
+def test_what_is_not_opened_is_not_false() -> None:
+    hall = Hall((TARGET, FALSE), scene=opened_in(Scene(), None), debts=owing())
+    assert hall.court.open(0.0) == [] and hall.opinion() is Opinion.UNSURE
+
+
+@pytest.mark.parametrize("charge", [FALSE, MISSING], ids=["false", "missing"])
+@pytest.mark.parametrize("known", [True, False])
+def test_nobody_else_has_a_claim_to_an_opening(charge: Charge, known: bool) -> None:
+    debts = dataclasses.replace(owing(), known=known)
+    hall = Hall((PEERS[3], charge), scene=opened_in(Scene(), None), debts=debts)
+    assert hall.court.open(0.0) == [] and hall.court.decided
+    assert hall.opinion() is (Opinion.INNOCENT if known else Opinion.UNSURE)
+
+
+def test_a_commitment_that_has_not_come_is_waited_for() -> None:
+    scene = Scene()
+    commit = opened_in(scene, OPENED).attempt.said.commits.pop(VALIDATOR)
+    hall = Hall((TARGET, FALSE), (PEERS[3], FALSE), scene=scene, debts=owing())
+    assert hall.court.open(0.0) == [] and not hall.court.decided
+    scene.attempt.said.commits[VALIDATOR] = commit
+    assert len(hall.court.advance(1.0)) == 1
+    hall.court.opening_checked(VALIDATOR, Opinion.GUILTY)
+    opinions = {ballot.accuser: ballot.opinion for ballot in hall.ballots()}
+    assert opinions == {TARGET: Opinion.GUILTY, PEERS[3]: Opinion.INNOCENT}
