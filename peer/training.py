@@ -116,7 +116,7 @@ class TrainingLoop:
                 continue
             state = await self._apply(outcome)
             self._finished_step(roster, outcome, time.perf_counter() - started)
-            reason = self.behaviour.leaves(roster.step)
+            reason = self.behaviour.leaves(roster.step, outcome.roster)
             if reason is not None:
                 return await self._leave(roster.step, reason)
             roster = outcome.roster

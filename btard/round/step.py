@@ -80,7 +80,7 @@ class StepMachine:
         self.attempt = Attempt(context.seats(number, members), pool=self._pool)
         self._exchange = Exchange(context, self.attempt)
         left = {peer: leave for peer, leave in self._left.items() if peer in members}
-        self._settlement = Settlement(context, self.attempt, self._exchange, standing.judged, left)
+        self._settlement = Settlement(context, self.attempt, self._exchange, standing, left)
         self._heard = self._settlement.heard
         examined = self._examined is not None
         commit = CommitPhase(context, self.attempt, standing.decided, examined=examined, gradient=self._gradient)
@@ -173,9 +173,7 @@ class StepMachine:
         return actions
 
     def _may_charge(self, charge: Charge) -> bool:
-        seats = self.attempt.seats
-        heard = (seats.me, charge) in self._standing.judged
-        return not heard and charge.accused in seats.known and seats.me in seats.voters
+        return self._standing.hears(self.attempt.seats, self.attempt.seats.me, charge)
 
     def wants(self, heading: Heading | Envelope) -> bool:
         """Whether a message of this step is worth reading."""

@@ -199,7 +199,7 @@ class SimulatedPeer:
     def finish(self, result: Finished) -> None:
         """Take the step of an aggregate, and begin the next one."""
         self._state = at_once(self.trainer.apply(from_wire(result.flat, self.rules.wire)))
-        reason = self.behaviour.leaves(result.step)
+        reason = self.behaviour.leaves(result.step, result.roster)
         if reason is not None:
             self.leave(reason)
         elif result.step < self.last_step:

@@ -6,6 +6,7 @@ from tests.mutants.planted.adversary import ADVERSARY
 from tests.mutants.planted.agreement import AGREEMENT
 from tests.mutants.planted.cost import COST
 from tests.mutants.planted.door import DOOR
+from tests.mutants.planted.drawn import DRAWN
 from tests.mutants.planted.events import EVENTS
 from tests.mutants.planted.evidence import EVIDENCE
 from tests.mutants.planted.executor import EXECUTOR
@@ -21,6 +22,7 @@ MUTANTS = (
     STEP
     + EXECUTOR
     + SECOND_TRY
+    + DRAWN
     + THRESHOLDS
     + RULES
     + EVIDENCE

@@ -112,9 +112,9 @@ SECOND_TRY = (
     ),
     Mutant(
         "that a vector is withheld is heard only where the run has momentum",
-        "btard/round/failure/resolve.py",
-        "momentum > 0 or seats.rules.verification.validation is Validation.TOLERANT",
-        "momentum > 0",
+        "btard/round/failure/standing.py",
+        "(rules.momentum > 0 or rules.validation is Validation.TOLERANT)",
+        "rules.momentum > 0",
         f"{_SECOND}::test_a_lie_that_is_not_shown_costs_the_place[0.0-nothing]",
     ),
 )
