@@ -219,6 +219,8 @@ class TrainingLoop:
             logger.warning("nobody could prove the ban of %s; most of the roster hold it all the same", peer.short)
 
     async def _apply(self, outcome: Finished) -> bytes:
+        if not outcome.submitted:
+            self.trainer.withdraw(outcome.step)
         return await self.trainer.apply(from_wire(outcome.flat, self.manifest.wire))
 
     def _joined(self, roster: Roster) -> None:

@@ -177,6 +177,7 @@ class Finished:
         flat: the aggregated vector's wire bytes.
         roster: of the next step.
         certificate: one signed digest a member.
+        submitted: whether this peer has committed to a vector; it may have computed one and become a validator.
     """
 
     step: int
@@ -184,6 +185,7 @@ class Finished:
     flat: memoryview
     roster: Roster
     certificate: tuple[Envelope, ...]
+    submitted: bool = True
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,7 @@ class StepMachine:
         self._context = context
         self._pool = pool
         self._gradient: answers.GradientComputed | None = None
-        self._examined: Finding | None = None
+        self._examined: set[PeerId] = set()
         self._standing = Standing(context.roster.members)
         self.settled: dict[int, Settlement] = {}
         self._accusation: Charge | None = None
@@ -82,7 +82,7 @@ class StepMachine:
         left = {peer: leave for peer, leave in self._left.items() if peer in members}
         self._settlement = Settlement(context, self.attempt, self._exchange, standing, left)
         self._heard = self._settlement.heard
-        examined = self._examined is not None
+        examined = self.attempt.seats.target in self._examined | standing.banned
         commit = CommitPhase(context, self.attempt, standing.decided, examined=examined, gradient=self._gradient)
         self._course = Course(context, self.attempt, self._exchange, commit)
         self._charge = self._accusation if self._accusation and self._may_charge(self._accusation) else None
@@ -160,8 +160,8 @@ class StepMachine:
 
     def _target_examined(self, target: PeerId, finding: Finding) -> list[Action]:
         actions: list[Action] = []
-        if target == self.attempt.seats.target and self._examined is None:
-            self._examined = finding
+        if target == self.attempt.seats.target and target not in self._examined:
+            self._examined.add(target)
             found, view = charge_of(target, finding), self.attempt.view
             charge = self._context.behaviour.charge(self._context.number, Phase.COMMIT, found, view)
             if charge is not None and self._may_charge(charge):

@@ -84,6 +84,10 @@ class VectorTrainer:
         """See `Trainer`."""
         return self._momentum.vector_bytes(step)
 
+    def withdraw(self, step: int) -> None:
+        """See `Trainer`."""
+        self._momentum.withdraw(step)
+
     async def apply(self, aggregate: torch.Tensor) -> bytes:
         """See `Trainer`."""
         self._before = self.parameters

@@ -51,7 +51,7 @@ class Standing:
         heard = (accuser, charge) in self.judged or charge.accused in self.banned
         if heard or not form or accuser not in seats.voters or accuser == charge.accused:
             return False
-        member, drawn = charge.accused in seats.known, seats.roster.validators.get(accuser) == charge.accused
+        member, drawn = charge.accused in seats.known, seats.validators.get(accuser) == charge.accused
         if charge.kind is not ChargeKind.WITHHELD:
             return member or (drawn and charge.kind.about_last_step)
         rules = seats.rules.verification

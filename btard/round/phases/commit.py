@@ -45,7 +45,7 @@ class CommitPhase:
     def enter(self) -> list[Action]:
         """Ask for the own vector, once a step, and for its parts as soon as it is there; or for the examination."""
         seats = self._seats
-        if seats.me in seats.submitters:
+        if seats.me in seats.submitting:
             if self._gradient is not None:
                 return self.computed(self._gradient)
             return [ComputeGradient(seats.roster)] if seats.number == 0 else []
@@ -54,8 +54,10 @@ class CommitPhase:
         return self._commit((), b"")
 
     def computed(self, gradient: GradientComputed) -> list[Action]:
-        """Ask for the parts of the own vector."""
+        """Ask for the parts of the own vector; a peer that has become a validator has no use for it."""
         self._gradient = gradient
+        if self._seats.me not in self._seats.submitting:
+            return []
         context, number = self._context, self._seats.number
         vector = context.behaviour.vector(context.number, number, gradient.vector)
         return [EncodeParts(number, self._seats.partition.count, vector)]

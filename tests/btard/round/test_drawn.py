@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Container
 
 import pytest
+import torch
 
 from btard.behaviour import Behaviour, LeaveReason
 from btard.byzantine.control.hasty_validator import HastyValidator
 from btard.byzantine.gradients.sign_flipping import SignFlipping
 from btard.byzantine.membership.drawn_and_gone import DrawnAndGone
 from btard.byzantine.settings import BehaviourSettings, Escape
-from btard.identity import IdentityKey
+from btard.identity import IdentityKey, PeerId
+from btard.round.actions import Examine
+from btard.round.attempt.seats import Seats
+from btard.round.draw import Audit
 from btard.round.evidence.evidence import Offence
 from btard.round.evidence.file import from_json, to_json
 from btard.round.messages.accusations import Fault
 from btard.round.messages.bodies import Phase
 from btard.round.proof import Unproven, verify
 from btard.round.roster import Roster
+from btard.round.step import StepMachine
+from btard.round.work.answers import GradientComputed
 from btard.transport.memory import SimulatedPeer
+from btard.vocabulary import Validation
 from tests.btard.round.bans import verified
-from tests.btard.round.swarm import Swarm, offences, one_of, suspended, verdicts, voids
+from tests.btard.round.swarm import Swarm, keys, offences, one_of, suspended, verdicts, voids
 
 COUNT, GONE, STEPS = 8, 3, 14
 ALWAYS = BehaviourSettings(attack_start=0)
@@ -129,3 +137,94 @@ def test_only_the_vector_is_proven_of_one_that_is_gone() -> None:
         if offence is not Offence.GRADIENT:
             with pytest.raises(Unproven):
                 verify(dataclasses.replace(verdict.evidence, offence=offence))
+
+
+class Deserts(Behaviour):
+    """Honest, but gone as soon as it is drawn as the validator of one of these."""
+
+    def __init__(self, targets: Container[PeerId]) -> None:
+        self.targets = targets
+
+    def attach(self, key: IdentityKey) -> None:
+        self.me = key.peer_id
+
+    def leaves(self, step: int, following: Roster) -> LeaveReason | None:
+        return LeaveReason.SHUTDOWN if following.validators.get(self.me) in self.targets else None
+
+
+PEERS = tuple(key.peer_id for key in keys(COUNT))
+
+
+def deserted(deserters: dict[int, Behaviour], others: dict[int, Behaviour], seed: int, **rules: object) -> Swarm:
+    """Return a swarm that has run, of which the deserters are honest."""
+    behaviours = {**deserters, **others}
+    swarm = Swarm(COUNT, steps=STEPS, seed=seed, behaviours=behaviours, rules=verified(validators=2.0, **rules))
+    swarm.liars = set(others)
+    swarm.run().check_agreement()
+    assert all(len(peer.finished()) == STEPS for peer in swarm.honest), [peer.stopped for peer in swarm.honest]
+    assert not any(map(suspended, swarm.honest))
+    return swarm
+
+
+@pytest.mark.parametrize("validation", list(Validation))
+@pytest.mark.parametrize(
+    "liar, momentum",
+    [(SignFlipping, 0.0), (SignFlipping, 0.9), (DrawnAndGone, 0.0)],
+    ids=["stays", "with momentum", "leaves"],
+)
+def test_a_validator_that_leaves_does_not_save_its_target(
+    liar: type[SignFlipping], momentum: float, validation: Validation
+) -> None:
+    """All are gone as soon as they are drawn for the liar; there is always another one."""
+    for seed in range(4):
+        deserters: dict[int, Behaviour] = {i: Deserts({PEERS[GONE]}) for i in range(COUNT)}
+        swarm = deserted(deserters, {GONE: liar(ALWAYS, b"")}, seed, momentum=momentum, validation=validation)
+        check_banned(swarm)
+        (deserter,) = (peer.peer_id for i, peer in enumerate(swarm.peers) if peer.crashed and i != GONE)
+        rosters = [result.roster for result in swarm.honest[0].finished()]
+        assert next(roster for roster in rosters if deserter not in roster.members).banned == {PEERS[GONE]}
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+@pytest.mark.parametrize("seed", range(6))
+def test_honest_deputies_and_their_targets_lose_nothing(momentum: float, seed: int) -> None:
+    """A deputy has computed a vector that it does not send; the next one that it sends is not built on it."""
+    deserters: dict[int, Behaviour] = {i: Deserts(PEERS) for i in (1, 4, 6)}
+    swarm = deserted(deserters, {}, seed, momentum=momentum)
+    assert any(peer.crashed for peer in swarm.peers)
+    for peer in swarm.honest:
+        assert not offences(peer)
+        assert [void.attempt for void in voids(peer)] == [0] * len(voids(peer)), "a goodbye is all that disturbs"
+
+
+def test_a_deputy_looks_at_each_target_that_comes_to_it() -> None:
+    """When a second validator goes, the first deputy gets its target, and hands the other one on."""
+    swarm = Swarm(COUNT, steps=2)
+    roster = dataclasses.replace(swarm.genesis, audits=(Audit(PEERS[0], PEERS[1]), Audit(PEERS[2], PEERS[3])))
+    later, last = (tuple(peer for peer in PEERS if peer not in gone) for gone in (PEERS[2:3], PEERS[:3:2]))
+    (deputy,) = (peer for peer in swarm.peers if targets_of(roster, later).get(peer.peer_id) == PEERS[3])
+    assert targets_of(roster, last)[deputy.peer_id] == PEERS[1]
+    deputy.begin(roster)
+    machine = deputy.session.machine
+    assert machine is not None
+    machine._new_attempt(1, later)
+    assert examining(machine) == [PEERS[3]]
+    vector = GradientComputed(roster.step, torch.zeros(swarm.rules.dimension))
+    assert machine.answer(0.0, vector) == [], "it sends nothing in this attempt"
+    machine._examined.add(PEERS[3])
+    machine._new_attempt(2, later)
+    assert examining(machine) == []
+    machine._new_attempt(3, last)
+    assert examining(machine) == [PEERS[1]]
+    machine._standing = dataclasses.replace(machine._standing, banned=frozenset({PEERS[1]}))
+    machine._new_attempt(4, last)
+    assert examining(machine) == [], "there is nothing left to find out"
+
+
+def targets_of(roster: Roster, members: tuple[PeerId, ...]) -> dict[PeerId, PeerId]:
+    return Seats(verified(), roster, 1, members, members[-1]).validators
+
+
+def examining(machine: StepMachine) -> list[PeerId]:
+    """Return the targets that a peer examines when it begins an attempt."""
+    return [action.target for action in machine._begin(0.0) if isinstance(action, Examine)]

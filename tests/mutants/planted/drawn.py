@@ -8,6 +8,8 @@ _STANDING = "btard/round/failure/standing.py"
 _RESOLVE = "btard/round/failure/resolve.py"
 _DRAWN = "tests/btard/round/test_drawn.py"
 _COURT = "tests/btard/round/test_settle_court.py"
+_DRAW = "tests/btard/round/test_draw.py"
+_DESERTED = f"{_DRAWN}::test_a_validator_that_leaves_does_not_save_its_target"
 _LEAVES = f"{_DRAWN}::test_a_liar_that_leaves_when_it_is_drawn_is_banned[0-goodbye]"
 
 DRAWN = (
@@ -66,5 +68,61 @@ DRAWN = (
         "sorted(set(seats.roster.members) - testimony.banned)",
         "sorted(seats.known)",
         f"{_COURT}::test_those_that_have_left_pay_for_the_step_before",
+    ),
+    Mutant(
+        "an audit goes with its validator",
+        "btard/round/draw.py",
+        "if len(stay) == len(audits):",
+        "if True:",
+        f"{_DESERTED}[stays-exact]",
+    ),
+    Mutant(
+        "all voters may have to stand in for validators",
+        "btard/round/draw.py",
+        "room = max(0, len(voters) - 2 - len(stay))",
+        "room = len(voters)",
+        f"{_DRAW}::test_deputies_are_drawn",
+    ),
+    Mutant(
+        "a target examines for another",
+        "btard/round/draw.py",
+        "sorted(set(voters) - drawn)",
+        "sorted(voters)",
+        f"{_DRAW}::test_no_audit_goes_with_its_validator",
+    ),
+    Mutant(
+        "deputies may not say what they find",
+        _STANDING,
+        "seats.validators.get(accuser) == charge.accused",
+        "seats.roster.validators.get(accuser) == charge.accused",
+        f"{_DESERTED}[leaves-exact]",
+    ),
+    Mutant(
+        "a deputy sends the vector that it has computed",
+        "btard/round/phases/commit.py",
+        "if self._seats.me not in self._seats.submitting:",
+        "if False:",
+        f"{_DRAWN}::test_a_deputy_looks_at_each_target_that_comes_to_it",
+    ),
+    Mutant(
+        "a peer that has examined one target does not look at another",
+        "btard/round/step.py",
+        "examined = self.attempt.seats.target in self._examined | standing.banned",
+        "examined = bool(self._examined)",
+        f"{_DRAWN}::test_a_deputy_looks_at_each_target_that_comes_to_it",
+    ),
+    Mutant(
+        "a deputy goes on from a vector that nobody was sent",
+        "btard/transport/memory.py",
+        "if not result.submitted:",
+        "if False:",
+        f"{_DRAWN}::test_honest_deputies_and_their_targets_lose_nothing",
+    ),
+    Mutant(
+        "a deputy examines one that is banned already",
+        "btard/round/step.py",
+        "examined = self.attempt.seats.target in self._examined | standing.banned",
+        "examined = self.attempt.seats.target in self._examined",
+        f"{_DRAWN}::test_a_deputy_looks_at_each_target_that_comes_to_it",
     ),
 )
