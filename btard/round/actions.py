@@ -134,6 +134,7 @@ class Examine:
         record: the attempt that finished the step before; None if this peer took no part in it.
         link: what the target was last seen to submit before that; None if nothing.
         pledges: what the target committed to in attempts at that step that failed when r^t may have been known.
+        accusers: peers that have charged the target, and have been shown what that rests on.
     """
 
     step: int
@@ -141,6 +142,7 @@ class Examine:
     record: Attempt | None = field(repr=False)
     link: Link | None
     pledges: Pledges = NO_PLEDGES
+    accusers: tuple[PeerId, ...] = ()
 
 
 class OutcomeKind(StrEnum):

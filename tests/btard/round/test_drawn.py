@@ -104,6 +104,26 @@ def test_a_liar_that_is_suspended_first_is_banned_later(seed: int) -> None:
     assert all(suspended(peer) == {gone} for peer in swarm.honest)
 
 
+class ShowsOnce(SignFlipping):
+    """Shows its validator what its vector was built on, and its judges nothing."""
+
+    shown = -1
+
+    def shown_momentum(self, step: int, base: bytes | None) -> bytes | None:
+        if step == self.shown:
+            return None
+        self.shown = step
+        return base
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_was_shown_to_the_validator_alone_convicts(seed: int) -> None:
+    """Else a liar would have an honest accuser lose its place, by a goodbye at the right moment."""
+    swarm = swarm_of({GONE: ShowsOnce(ALWAYS, b"")}, seed, momentum=0.9)
+    check_banned(swarm)
+    assert not any(map(suspended, swarm.honest))
+
+
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 @pytest.mark.parametrize("seed", range(4))
 def test_an_honest_peer_that_leaves_is_found_innocent(momentum: float, seed: int) -> None:

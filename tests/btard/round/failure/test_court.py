@@ -218,7 +218,8 @@ FOUND = Finding(Opinion.GUILTY, True, 1.0, (PEERS[3],))
 def test_a_gradient_is_recomputed_by_everyone() -> None:
     record = Scene().attempt
     hall = Hall((PEERS[1], LIE), (PEERS[4], LIE), record=record)
-    assert hall.court.open(0.0) == [Examine(hall.step.number, PEERS[2], record, None)], "once"
+    asked = Examine(hall.step.number, PEERS[2], record, None, accusers=(PEERS[1], PEERS[4]))
+    assert hall.court.open(0.0) == [asked], "once, and what it shows nobody its accusers may"
     assert not hall.court.decided
     assert hall.court.seconds() == RULES.commit_seconds
     hall.court.examined(PEERS[2], FOUND)
