@@ -67,7 +67,7 @@ class Trainer(Protocol):
         None for all but the last two steps in which this peer computed.
         """
 
-    def withdraw(self, step: int) -> None:
+    async def withdraw(self, step: int) -> None:
         """Take the contribution to `step` back: nobody was sent it, so no later one is built on it."""
 
     async def apply(self, aggregate: torch.Tensor) -> bytes:

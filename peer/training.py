@@ -220,7 +220,7 @@ class TrainingLoop:
 
     async def _apply(self, outcome: Finished) -> bytes:
         if not outcome.submitted:
-            self.trainer.withdraw(outcome.step)
+            await self.trainer.withdraw(outcome.step)
         return await self.trainer.apply(from_wire(outcome.flat, self.manifest.wire))
 
     def _joined(self, roster: Roster) -> None:

@@ -208,7 +208,7 @@ class SimulatedPeer:
     def finish(self, result: Finished) -> None:
         """Take the step of an aggregate, and begin the next one."""
         if not result.submitted:
-            self.trainer.withdraw(result.step)
+            at_once(self.trainer.withdraw(result.step))
         self._state = at_once(self.trainer.apply(from_wire(result.flat, self.rules.wire)))
         reason = self.behaviour.leaves(result.step, result.roster)
         if reason is not None:

@@ -84,7 +84,7 @@ class VectorTrainer:
         """See `Trainer`."""
         return self._momentum.vector_bytes(step)
 
-    def withdraw(self, step: int) -> None:
+    async def withdraw(self, step: int) -> None:
         """See `Trainer`."""
         self._momentum.withdraw(step)
 

@@ -167,4 +167,11 @@ DRAWN = (
         "        if sender not in self._head.roster.members and not question.peer:",
         "tests/peer/test_serving.py::test_what_a_target_has_shown_is_handed_on",
     ),
+    Mutant(
+        "what is still being computed cannot be taken back",
+        "peer/trainer.py",
+        "await self._work(lambda: self._momentum.withdraw(step))",
+        "self._momentum.withdraw(step)",
+        "tests/peer/test_trainer.py::test_what_nobody_was_sent_is_no_link_of_a_chain",
+    ),
 )
