@@ -23,6 +23,9 @@ from btard.round.work.examination import UNKNOWN, Finding, opinion_on
 from btard.round.work.rows import Inspected
 from btard.verification.thresholds import LENGTH, SCALARS, SUM
 
+_ASKED = 2
+"""Accusers that a judge asks for what a target has shown them, its validator first: each may send a whole vector."""
+
 
 class Court:
     """This peer's part in judging the charges of one failed attempt.
@@ -86,7 +89,9 @@ class Court:
         if self._context.previous is None:
             self._settle_unknown(targets)
         else:
-            actions += [self._context.examine(target, tuple(by)) for target, by in sorted(targets.items())]
+            for target, by in sorted(targets.items()):
+                by.sort(key=lambda accuser: self._seats.validators.get(accuser) != target)
+                actions.append(self._context.examine(target, tuple(by[:_ASKED])))
         return actions + self.advance(now)
 
     def _must_aggregate(self, charge: Charge) -> bool:

@@ -230,6 +230,13 @@ def test_a_gradient_is_recomputed_by_everyone() -> None:
     ]
 
 
+def test_a_judge_asks_the_validator_before_other_accusers() -> None:
+    hall = Hall(*((peer, LIE) for peer in (PEERS[1], PEERS[3], PEERS[4])), record=Scene().attempt)
+    hall.attempt.seats.validators[PEERS[4]] = PEERS[2]
+    (asked,) = hall.court.open(0.0)
+    assert isinstance(asked, Examine) and asked.accusers == (PEERS[4], PEERS[1]), "each may send a whole vector"
+
+
 def test_a_judge_that_missed_the_last_step_is_unsure_about_it() -> None:
     hall = Hall((PEERS[1], LIE))
     assert hall.court.open(0.0) == []
