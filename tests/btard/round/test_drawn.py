@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import random
 from collections.abc import Container
 
 import pytest
@@ -25,7 +26,7 @@ from btard.round.proof import Unproven, verify
 from btard.round.roster import Roster
 from btard.round.step import StepMachine
 from btard.round.work.answers import GradientComputed
-from btard.transport.memory import SimulatedPeer
+from btard.transport.memory import NetworkConditions, SimulatedPeer
 from btard.vocabulary import Validation
 from tests.btard.round.bans import verified
 from tests.btard.round.swarm import Swarm, keys, offences, one_of, suspended, verdicts, voids
@@ -248,3 +249,41 @@ def targets_of(roster: Roster, members: tuple[PeerId, ...]) -> dict[PeerId, Peer
 def examining(machine: StepMachine) -> list[PeerId]:
     """Return the targets that a peer examines when it begins an attempt."""
     return [action.target for action in machine._begin(0.0) if isinstance(action, Examine)]
+
+
+class Shy(DrawnAndGone):
+    """Is gone, too, when it is drawn as the validator of another liar."""
+
+    def leaves(self, step: int, following: Roster) -> LeaveReason | None:
+        shielded = following.validators.get(self.me) in {PEERS[1], PEERS[GONE], PEERS[6]}
+        return LeaveReason.SHUTDOWN if shielded else super().leaves(step, following)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_goodbyes_and_deaths_at_any_time_harm_nobody_honest(seed: int) -> None:
+    draw = random.Random(seed)
+    rules = verified(
+        validators=draw.choice([1.0, 2.0, 3.0]),
+        momentum=draw.choice([0.0, 0.0, 0.9]),
+        validation=draw.choice(list(Validation)),
+    )
+    kinds = [draw.choice([Shy, DrawnAndGone, SignFlipping]) for _ in range(2)]
+    liars = dict(zip(draw.sample((1, GONE, 6), 2), (kind(escape_of(draw), b"") for kind in kinds), strict=True))
+    delay = NetworkConditions(draw.choice([(0.01, 0.01), (0.01, 0.2)]))
+    swarm = Swarm(COUNT, steps=10, seed=seed, behaviours=liars, rules=rules, conditions=delay)
+    for peer in swarm.peers:
+        peer.compute_seconds = draw.choice([0.01, 0.1, 0.3])
+    leaver = swarm.peers[draw.choice([0, 2, 4])]
+    goes = (lambda: leaver.leave(LeaveReason.SHUTDOWN)) if draw.random() < 0.6 else leaver.crash
+    swarm.network.at(draw.uniform(0.0, 4.0), goes)
+    swarm.run().check_agreement()
+    guilty = {PEERS[i] for i in liars}
+    for peer in swarm.honest:
+        assert len(peer.finished()) == 10, peer.stopped
+        assert set(offences(peer).values()) <= {Offence.GRADIENT} and offences(peer).keys() <= guilty
+        assert suspended(peer) <= guilty | {leaver.peer_id}
+        assert all(verify(verdict.evidence) for verdict in verdicts(peer))
+
+
+def escape_of(draw: random.Random) -> BehaviourSettings:
+    return BehaviourSettings(attack_start=draw.choice([0, 2]), escape=draw.choice(list(Escape)))
