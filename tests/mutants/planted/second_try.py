@@ -43,15 +43,15 @@ SECOND_TRY = (
     Mutant(
         "a vector that is not shown is innocent",
         _EXAMINATION,
-        "    if sent is None:\n        return UNSEEN",
-        "    if sent is None:\n        return Finding(Opinion.INNOCENT, False, 0.0)",
+        "is_pledged(pledged, shown, rules):\n        return UNSEEN",
+        "is_pledged(pledged, shown, rules):\n        return Finding(Opinion.INNOCENT, False, 0.0)",
         f"{_SECOND}::test_a_lie_that_is_not_shown_costs_the_place[0.0-nothing]",
     ),
     Mutant(
         "a vector is believed that its author has not committed to",
         _EXAMINATION,
-        "rules.aggregation)[1] != hashes for hashes in pledged):",
-        'rules.aggregation)[1] == b"" for hashes in pledged):',
+        "rules.aggregation)[1] == hashes for hashes in pledged)",
+        'rules.aggregation)[1] != b"" for hashes in pledged)',
         f"{_LOOKED_AT}::test_one_vector_has_to_explain_all_attempts",
     ),
     Mutant(
