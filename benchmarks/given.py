@@ -8,15 +8,15 @@ from concurrent import futures
 import torch
 
 from btard.behaviour import Behaviour
-from btard.executor import Executor
+from btard.executor import Executor, Exhibit, Fits
 from btard.identity import PeerId
+from btard.round.actions import Examine
 from btard.round.attempt.attempt import Attempt
 from btard.round.roster import Roster
 from btard.round.rules import StepRules
 from btard.trainer import Contribution
 from btard.transport.driver import in_worker
 from btard.transport.vector_trainer import VectorTrainer
-from btard.vectors.momentum import Link
 
 
 class GivenVectors(Executor):
@@ -44,17 +44,14 @@ class GivenVectors(Executor):
     async def contribution(self, roster: Roster) -> Contribution:
         return Contribution(await self._own(), b"")
 
-    async def required(self, record: Attempt, target: PeerId, link: Link | None) -> torch.Tensor | None:
-        return self._of(target)
+    async def required(self, record: Attempt, task: Examine) -> torch.Tensor | None:
+        return self._of(task.target)
 
 
 class ShowingNothing:
     """Peers that nobody examines on more than what they have published."""
 
-    async def momentum(self, target: PeerId, step: int) -> None:
-        return None
-
-    async def vector(self, target: PeerId, step: int) -> None:
+    async def exhibit(self, what: Exhibit, target: PeerId, step: int, fits: Fits, accusers: Sequence[PeerId]) -> None:
         return None
 
     async def commits(self, target: PeerId, step: int, holders: Sequence[PeerId], most_bytes: int) -> Sequence[bytes]:

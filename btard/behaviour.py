@@ -94,6 +94,6 @@ class Behaviour(Decisions):
         """Return the evidence file of a ban for a peer that asks for it, or None to show none."""
         return evidence
 
-    def leaves(self, step: int) -> LeaveReason | None:
-        """Whether the peer leaves after this step, and why."""
+    def leaves(self, step: int, following: Roster) -> LeaveReason | None:
+        """Whether the peer leaves after this step, and why; `following` is the roster of the next one."""
         return None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from enum import StrEnum
 from functools import partial
 from typing import Protocol, TypeVar
 
@@ -18,7 +19,6 @@ from btard.hashing import digest
 from btard.identity import Malformed, PeerId
 from btard.round.actions import CheckOpening, ComputeGradient, Examine, Task
 from btard.round.attempt.attempt import Attempt
-from btard.round.attempt.pledges import Pledges
 from btard.round.messages.accusations import Opinion
 from btard.round.roster import Roster
 from btard.round.rules import StepRules
@@ -32,6 +32,7 @@ from btard.round.work.examination import (
     continues,
     examine,
     examine_shown,
+    is_pledged,
     opinion_on,
     unlike,
     worst,
@@ -40,21 +41,34 @@ from btard.round.work.execute import execute
 from btard.round.work.seals import opening_excess, sketch
 from btard.tensors import bytes_of
 from btard.trainer import Contribution, Trainer
-from btard.vectors.momentum import Link, base_from_bytes
+from btard.vectors.momentum import base_from_bytes
 from btard.vocabulary import Validation
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
+class Exhibit(StrEnum):
+    """What a target shows of a step, 4 d float32 bytes each."""
+
+    BASE = "base"
+    """What its vector was built on, where the run has momentum."""
+    VECTOR = "vector"
+    """What it sent in all attempts."""
+
+
+Fits = Callable[[bytes], Awaitable[bool]]
+"""Whether bytes are what the target has committed to."""
+
+
 class Material(Protocol):
     """What peers, this one included, show of a step to a peer that examines somebody's vector of it."""
 
-    async def momentum(self, target: PeerId, step: int) -> bytes | None:
-        """Return the 4 d float32 bytes that the target's vector was built on, None if it shows none."""
-
-    async def vector(self, target: PeerId, step: int) -> bytes | None:
-        """Return the 4 d float32 bytes of the vector that the target sent in all attempts, None if it shows none."""
+    async def exhibit(
+        self, what: Exhibit, target: PeerId, step: int, fits: Fits, accusers: Sequence[PeerId]
+    ) -> bytes | None:
+        """Return the first bytes that fit, shown by the target or by accusers that it has shown them to; None if nobody
+        shows such."""
 
     async def commits(self, target: PeerId, step: int, holders: Sequence[PeerId], most_bytes: int) -> Sequence[bytes]:
         """Return what the holders show of the target's commitments in failed attempts (`Pledges.encode`)."""
@@ -88,6 +102,7 @@ class Executor:
         self._trainer = trainer
         self._material = material
         self._run = run
+        self._exhibits: dict[tuple[Exhibit, PeerId, int], bytes] = {}
 
     async def carry_out(self, task: Task) -> Answer:
         """Do what is asked for, and return the answer; raises what the trainer and the work raise."""
@@ -111,42 +126,58 @@ class Executor:
         record, target = task.record, task.target
         if record is None or target not in record.said.commits or target not in record.seats.submitters:
             return UNKNOWN, None
-        finding, made = await self.look(record, target, task.link, task.pledges)
+        step = record.seats.roster.step
+        self._exhibits = {place: data for place, data in self._exhibits.items() if place[2] == step}
+        finding, made = await self.look(record, task)
         if finding.accuse or finding.withheld:
-            finding, made = await self.look(
-                record, target, task.link, task.pledges
-            )  # only what can be reproduced is worth an accusation
+            finding, made = await self.look(record, task)  # only what can be reproduced is worth an accusation
+        if not finding.accuse:
+            for what in Exhibit:
+                self._exhibits.pop((what, target, step), None)
         return finding, made
 
-    async def look(
-        self, record: Attempt, target: PeerId, link: Link | None, pledges: Pledges
-    ) -> tuple[Finding, Recomputed | None]:
+    def exhibit_of(self, what: Exhibit, target: PeerId, step: int) -> bytes | None:
+        """Return what a target has shown this peer of the step before, which has found it guilty: judges may not be
+        shown it by the target itself. None for anything else."""
+        return self._exhibits.get((what, target, step))
+
+    async def _shown(self, what: Exhibit, record: Attempt, task: Examine, fits: Fits) -> bytes | None:
+        place = (what, task.target, record.seats.roster.step)
+        if place not in self._exhibits:
+            shown = await self._material.exhibit(*place, fits, task.accusers)
+            if shown is None:
+                return None
+            self._exhibits[place] = shown
+        return self._exhibits[place]
+
+    async def look(self, record: Attempt, task: Examine) -> tuple[Finding, Recomputed | None]:
         """Recompute a vector once, and compare it with all that its author has committed to, and what it published."""
         try:
-            vector = await self.required(record, target, link)
+            vector = await self.required(record, task)
         except Withheld:
             return UNSEEN, None
         if vector is None:
-            return UNKNOWN, await self._sealable(record, target)
+            return UNKNOWN, await self._sealable(record, task)
         made = await self._recomputed(vector)
-        found = await self._run(partial(examine, record, target, vector))
-        return worst((found, *await self._look_back(record, target, pledges, vector))), made
+        found = await self._run(partial(examine, record, task.target, vector))
+        return worst((found, *await self._look_back(record, task, vector))), made
 
     async def _recomputed(self, vector: torch.Tensor) -> Recomputed:
         return Recomputed(vector, await self._run(lambda: digest(bytes_of(vector))))
 
-    async def _sealable(self, record: Attempt, target: PeerId) -> Recomputed | None:
+    async def _sealable(self, record: Attempt, task: Examine) -> Recomputed | None:
         """Return the vector that the target's own commitment gives, where nothing can be said about that."""
         if not self._rules.verification.momentum:
             return None
-        vector = await self.required(record, target, None, continuing=False)
+        vector = await self.required(record, task, continuing=False)
         return None if vector is None else await self._recomputed(vector)
 
     async def _check_opening(self, task: CheckOpening) -> Opinion:
         """Judge a validator by the own recomputation of what it had to recompute."""
         debt, rules = task.debt, self._rules
+        asked = Examine(task.step, debt.target, debt.record, None)
         try:
-            vector = await self.required(debt.record, debt.target, None, continuing=False)
+            vector = await self.required(debt.record, asked, continuing=False)
         except Withheld:
             return Opinion.UNSURE
         if vector is None:
@@ -154,10 +185,9 @@ class Executor:
         made = await self._run(partial(sketch, debt.direction, vector))
         return opinion_on(rules.verification.opening, opening_excess(task.opening, debt.seal, made, rules))
 
-    async def _look_back(
-        self, record: Attempt, target: PeerId, pledges: Pledges, vector: torch.Tensor
-    ) -> tuple[Finding, ...]:
+    async def _look_back(self, record: Attempt, task: Examine, vector: torch.Tensor) -> tuple[Finding, ...]:
         """Compare a recomputed vector with what its author committed to in failed attempts."""
+        target, pledges = task.target, task.pledges
         if not pledges.owed:
             return ()
         rules, material, seats = self._rules, self._material, record.seats
@@ -167,39 +197,45 @@ class Executor:
             return ()
         if rules.verification.validation is Validation.EXACT:
             return (CAUGHT,)
-        shown = await material.vector(target, seats.roster.step)
+
+        async def fits(data: bytes) -> bool:
+            return await self._run(partial(is_pledged, different, data, rules))
+
+        shown = await self._shown(Exhibit.VECTOR, record, task, fits)
         return (await self._run(partial(examine_shown, different, shown, vector, rules)),)
 
-    async def required(
-        self, record: Attempt, target: PeerId, link: Link | None, *, continuing: bool = True
-    ) -> torch.Tensor | None:
-        """Return the vector, float32 of shape (d,), that `target` had to send in the step of the record, or None when
+    async def required(self, record: Attempt, task: Examine, *, continuing: bool = True) -> torch.Tensor | None:
+        """Return the vector, float32 of shape (d,), that the target had to send in the step of the record, or None when
         this peer does not hold that step's parameters, or does not know what the target had submitted before.
 
         Args:
-            link: what the target was last seen to submit before that step.
             continuing: whether its momentum has to continue that; else it only has to be what it has committed to.
 
         Raises:
             Withheld: the target shows no momentum, or another than it has committed to, or not what it submitted last.
         """
-        roster, rules, base = record.seats.roster, self._rules, None
+        roster, rules, target, base = record.seats.roster, self._rules, task.target, None
         if rules.verification.momentum > 0:
-            base = await self._shown(target, roster.step, record.said.commits[target].momentum)
-            goes_on = not continuing or await self._run(partial(continues, base, link, rules.wire, rules.aggregation))
-            if not goes_on:
+            base = await self._base(record, task)
+            link, wire, aggregation = task.link, rules.wire, rules.aggregation
+            if continuing and not await self._run(partial(continues, base, link, wire, aggregation)):
                 if link is None:
                     return None
                 raise Withheld
         return await self._trainer.recompute(roster.batch_seed(target), roster.step, base)
 
-    async def _shown(self, target: PeerId, step: int, promised: bytes) -> torch.Tensor:
-        """Return the momentum that the target has committed to, shown by itself; raises Withheld."""
-        data = await self._material.momentum(target, step)
-        if data is None or digest(data) != promised:
+    async def _base(self, record: Attempt, task: Examine) -> torch.Tensor:
+        """Return the momentum that the target has committed to; raises Withheld."""
+        promised = record.said.commits[task.target].momentum
+
+        async def fits(data: bytes) -> bool:
+            return await self._run(partial(digest, data)) == promised
+
+        data = await self._shown(Exhibit.BASE, record, task, fits)
+        if data is None:
             raise Withheld
         try:
             return base_from_bytes(data, self._rules.dimension)
         except Malformed as error:
-            logger.info("%s shows no momentum of step %d: %s", target.short, step, error)
+            logger.info("%s shows no momentum of step %d: %s", task.target.short, record.seats.roster.step, error)
             raise Withheld from None

@@ -67,6 +67,9 @@ class Trainer(Protocol):
         None for all but the last three steps in which this peer computed.
         """
 
+    async def withdraw(self, step: int) -> None:
+        """Take the contribution to `step` back: nobody was sent it, so no later one is built on it."""
+
     async def apply(self, aggregate: torch.Tensor) -> bytes:
         """Take a step along an aggregate, float32 of shape (d,), and return the new state's digest."""
 

@@ -49,7 +49,7 @@ class Attacker(Behaviour):
         self.roster = roster
         return seed
 
-    def leaves(self, step: int) -> LeaveReason | None:
+    def leaves(self, step: int, following: Roster) -> LeaveReason | None:
         return LeaveReason.LOTTERY if self.schedule.caught(step) else None
 
     def victim(self, step: int, peers: Iterable[PeerId]) -> PeerId:

@@ -25,12 +25,12 @@ Liars = Annotated[int, Field(ge=0), Option("how many of the peers lie", unit="pe
 
 
 class Escape(StrEnum):
-    """How an attacker makes an attempt fail."""
+    """How an attacker gets away from an audit."""
 
     CHARGE = "charge"
     """A charge that nobody can judge."""
     SILENCE = "silence"
-    """It signs no digest."""
+    """It falls silent."""
     GOODBYE = "goodbye"
     """It leaves."""
 
@@ -181,7 +181,7 @@ class AttackDetails(Settings):
     ] = 1
     escape: Annotated[
         Escape,
-        Option("how GAMBLER makes an attempt fail", group=Group.BYZANTINE, env=("ESCAPE",)),
+        Option("how GAMBLER makes an attempt fail, or DRAWN_AND_GONE leaves", group=Group.BYZANTINE, env=("ESCAPE",)),
     ] = Escape.CHARGE
     collude_at: Annotated[
         str | None,

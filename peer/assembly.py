@@ -152,7 +152,7 @@ def _assemble(local: Local, learnt: Learnt) -> TrainingLoop:
     neighbours = Neighbours(node, local.key, manifest, local.named, rosters, door, knocker)
     node.records.know(neighbours.knows)
     reception.open(Rooms(door, rosters.newest_bytes, neighbours.directory))
-    server = StateServer(reception, trainer, local.behaviour, bans, driver.commits_of)
+    server = StateServer(reception, trainer, local.behaviour, bans, driver.commits_of, driver.exhibit_of)
     node.transport.serve_with(server.answer, is_large)
     training = TrainingLoop(
         key=local.key,

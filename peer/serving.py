@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from btard.behaviour import Behaviour
 from btard.errors import UserError
+from btard.executor import Exhibit
 from btard.hashing import Payload
 from btard.identity import Malformed, PeerId
 from btard.peer.trainer import TaskTrainer
@@ -26,9 +27,11 @@ class StateServer:
         behaviour: Behaviour,
         bans: BanBook,
         commits_of: Callable[[PeerId, int], bytes | None],
+        exhibit_of: Callable[[Exhibit, PeerId, int], bytes | None],
     ) -> None:
-        """`commits_of`: see `Session.commits_of`."""
+        """`commits_of`: see `Session.commits_of`; `exhibit_of`: see `Executor.exhibit_of`."""
         self._commits_of = commits_of
+        self._exhibit_of = exhibit_of
         self._reception = reception
         self._trainer = trainer
         self._behaviour = behaviour
@@ -68,6 +71,8 @@ class StateServer:
             return self._behaviour.served_state(found[0]) if found else None
         if sender not in self._head.roster.members:
             return None  # nobody else has a use for what has to be made first
+        if question.want in (Want.BASE, Want.VECTOR) and question.peer:
+            return self._exhibit(question)
         if question.want is Want.BASE:
             return self._behaviour.shown_momentum(question.step, self._trainer.momentum_base(question.step))
         if question.want is Want.COMMITS:
@@ -85,6 +90,13 @@ class StateServer:
     def _commits(self, peer: str, step: int) -> bytes | None:
         try:
             return self._commits_of(PeerId.parse(peer), step)
+        except UserError:
+            return None
+
+    def _exhibit(self, question: Question) -> bytes | None:
+        """Return what another peer has shown this one."""
+        try:
+            return self._exhibit_of(Exhibit(question.want), PeerId.parse(question.peer), question.step)
         except UserError:
             return None
 

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
+from btard.executor import Exhibit, Fits
 from btard.identity import PeerId
 from btard.peer.trainer import TaskTrainer
 from btard.swarm.manifest import RunManifest
@@ -23,17 +24,27 @@ class ShownMaterial:
         self._manifest = manifest
         self._transport = transport
 
-    async def momentum(self, target: PeerId, step: int) -> bytes | None:
-        """See `btard.executor.Material`."""
-        if target == self._transport.peer_id:
-            return self._trainer.momentum_base(step)
-        return await self._vector(target, Question(want=Want.BASE, step=step))
-
-    async def vector(self, target: PeerId, step: int) -> bytes | None:
-        """See `btard.executor.Material`."""
-        if target == self._transport.peer_id:
-            return self._trainer.submitted(step)
-        return await self._vector(target, Question(want=Want.VECTOR, step=step))
+    async def exhibit(
+        self, what: Exhibit, target: PeerId, step: int, fits: Fits, accusers: Sequence[PeerId]
+    ) -> bytes | None:
+        """See `btard.executor.Material`; all are asked at once, so that a silent one costs the others no time."""
+        want, me = Want(what), self._transport.peer_id
+        if target == me:
+            own = self._trainer.momentum_base(step) if what is Exhibit.BASE else self._trainer.submitted(step)
+            return own if own is not None and await fits(own) else None
+        second = Question(want=want, step=step, peer=str(target))
+        asked = [self._vector(target, Question(want=want, step=step))]
+        asked += [self._vector(accuser, second) for accuser in accusers if accuser != me]
+        tasks = [asyncio.ensure_future(each) for each in asked]
+        try:
+            for done in asyncio.as_completed(tasks):
+                shown = await done
+                if shown is not None and await fits(shown):
+                    return shown
+        finally:
+            for task in tasks:
+                task.cancel()
+        return None
 
     async def commits(self, target: PeerId, step: int, holders: Sequence[PeerId], most_bytes: int) -> Sequence[bytes]:
         """See `btard.executor.Material`; all are asked at once, and have as long as a message may take."""
@@ -41,9 +52,9 @@ class ShownMaterial:
         asked = [self._ask(holder, question, most_bytes, patience) for holder in holders]
         return [data for data in await asyncio.gather(*asked) if data is not None]
 
-    async def _vector(self, target: PeerId, question: Question) -> bytes | None:
+    async def _vector(self, holder: PeerId, question: Question) -> bytes | None:
         limit, timeout = 4 * self._manifest.dimension, self._manifest.deadlines.scatter
-        return await self._ask(target, question, limit, timeout)
+        return await self._ask(holder, question, limit, timeout)
 
     async def _ask(self, peer: PeerId, question: Question, limit: int, timeout_seconds: float) -> bytes | None:
         try:

@@ -124,6 +124,10 @@ class TaskTrainer:
         """See `btard.trainer.Trainer`."""
         return self._momentum.vector_bytes(step)
 
+    async def withdraw(self, step: int) -> None:
+        """See `btard.trainer.Trainer`; what is still being computed is waited for."""
+        await self._work(lambda: self._momentum.withdraw(step))
+
     def _gradient(self, batch: Batch, seed: bytes) -> tuple[torch.Tensor, float]:
         """The one way to a true gradient, for the own and for those of others; with the batch's loss."""
         return self._state.gradient(batch, seed, self._manifest.max_grad_norm)

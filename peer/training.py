@@ -116,7 +116,7 @@ class TrainingLoop:
                 continue
             state = await self._apply(outcome)
             self._finished_step(roster, outcome, time.perf_counter() - started)
-            reason = self.behaviour.leaves(roster.step)
+            reason = self.behaviour.leaves(roster.step, outcome.roster)
             if reason is not None:
                 return await self._leave(roster.step, reason)
             roster = outcome.roster
@@ -219,6 +219,8 @@ class TrainingLoop:
             logger.warning("nobody could prove the ban of %s; most of the roster hold it all the same", peer.short)
 
     async def _apply(self, outcome: Finished) -> bytes:
+        if not outcome.submitted:
+            await self.trainer.withdraw(outcome.step)
         return await self.trainer.apply(from_wire(outcome.flat, self.manifest.wire))
 
     def _joined(self, roster: Roster) -> None:

@@ -124,8 +124,8 @@ _LARGE = frozenset({Want.STATE, Want.SNAPSHOT, Want.BASE, Want.VECTOR})
 class Question(BaseModel):
     """Asks for the manifest, for the coordinator's newest roster, for the addresses of the members, for being named as
     a candidate, for the head, for the training state before `step` while it lasts or a snapshot of it, for the momentum
-    that the vector of `step` was built on, for that vector, for what `peer` committed to in failed attempts at
-    `step`, or for the evidence of the ban of `peer`."""
+    that the vector of `step` was built on or for that vector, the own ones or those of a `peer` that has been found
+    guilty, for what `peer` committed to in failed attempts at `step`, or for the evidence of the ban of `peer`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

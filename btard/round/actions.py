@@ -136,6 +136,7 @@ class Examine:
         record: the attempt that finished the step before; None if this peer took no part in it.
         link: what the target was last seen to submit before that; None if nothing.
         pledges: what the target committed to in attempts at that step that failed when r^t may have been known.
+        accusers: peers that have charged the target, and have been shown what that rests on.
     """
 
     step: int
@@ -143,6 +144,7 @@ class Examine:
     record: Attempt | None = field(repr=False)
     link: Link | None
     pledges: Pledges = NO_PLEDGES
+    accusers: tuple[PeerId, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -197,6 +199,7 @@ class Finished:
         flat: the aggregated vector's wire bytes.
         roster: of the next step.
         certificate: one signed digest a member.
+        submitted: whether this peer has committed to a vector; it may have computed one and become a validator.
     """
 
     step: int
@@ -204,6 +207,7 @@ class Finished:
     flat: memoryview
     roster: Roster
     certificate: tuple[Envelope, ...]
+    submitted: bool = True
 
 
 @dataclass(frozen=True)

@@ -61,10 +61,10 @@ class StepContext:
         """Return the seats in the attempt of this number and these members."""
         return Seats(self.rules, self.roster, number, members, self.key.peer_id)
 
-    def examine(self, target: PeerId) -> Examine:
-        """Return the action that examines what a peer submitted in the step before."""
+    def examine(self, target: PeerId, accusers: tuple[PeerId, ...] = ()) -> Examine:
+        """Return the action that examines what a peer submitted in the step before; a judge names its accusers."""
         pledges = self.pledges.get(target, NO_PLEDGES)
-        return Examine(self.number, target, self.previous, self.links.get(target), pledges)
+        return Examine(self.number, target, self.previous, self.links.get(target), pledges, accusers)
 
     def sign(self, attempt: int, kind: MessageKind, body: bytes) -> Envelope:
         """Return a signed message of this step."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import torch
 
@@ -47,6 +47,7 @@ class View:
         attempt: counts the attempts of the step from 0.
         validators: the mean number of validators that a step draws.
         randomness: r^t, 32 bytes, once all shares are revealed.
+        targets: the target of each validator of the attempt.
     """
 
     roster: Roster
@@ -60,6 +61,7 @@ class View:
     attempt: int = 0
     validators: float = 0.0
     randomness: bytes = b""
+    targets: Mapping[PeerId, PeerId] = field(default_factory=dict)
 
     @property
     def my_part(self) -> int | None:

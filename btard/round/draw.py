@@ -7,7 +7,7 @@ each other.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import count
@@ -73,6 +73,30 @@ def draw_audits(
     targets = ranking(randomness, "target", workers)[:count]
     validators = ranking(randomness, "validator", [peer for peer in eligible if peer not in targets])
     return tuple(sorted(Audit(v, t) for v, t in zip(validators, targets, strict=False)))
+
+
+def seat_audits(
+    randomness: bytes, audits: tuple[Audit, ...], members: Collection[PeerId], voters: Collection[PeerId]
+) -> tuple[Audit, ...]:
+    """Return the audits of one attempt: those whose validator is no member go to others, so that none is lost with it.
+
+    Args:
+        randomness: that of the roster.
+        audits: those of the roster.
+        members: of the attempt.
+        voters: those of the members that may validate.
+
+    Returns:
+        Ascending by validator. At least two voters are no validators; an audit for which none is left over lapses.
+    """
+    stay = [audit for audit in audits if audit.validator in members]
+    if len(stay) == len(audits):
+        return audits
+    drawn = {peer for audit in audits for peer in (audit.validator, audit.target)}
+    room = max(0, len(voters) - 2 - len(stay))
+    deputies = ranking(randomness, "deputy", sorted(set(voters) - drawn))[:room]
+    lost = [audit.target for audit in audits if audit.validator not in members]
+    return tuple(sorted([*stay, *(Audit(v, t) for v, t in zip(deputies, lost, strict=False))]))
 
 
 def draw_witnessed(randomness: bytes, owners: Iterable[PeerId], rate: float) -> tuple[PeerId, ...]:

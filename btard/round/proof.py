@@ -28,6 +28,7 @@ _BY_SIGNATURE = frozenset(
 _BY_ARITHMETIC = frozenset(
     {Offence.FALSE_SCALARS, Offence.NOT_FINITE, Offence.TOO_LONG, Offence.WRONG_SUM, Offence.WRONG_AGGREGATE}
 )
+_OF_LAST_STEP = frozenset({Offence.GRADIENT, Offence.COVER_UP})
 _OF_VECTORS: dict[MessageKind, type[Commit | Scalars]] = {MessageKind.COMMIT: Commit, MessageKind.SCALARS: Scalars}
 """What members have said of their vectors."""
 
@@ -114,7 +115,10 @@ def verify(evidence: Evidence) -> str:
         if not envelope.is_genuine():
             raise Unproven(f"a signature of {envelope.author} does not verify")
     scene = evidence.scene
-    if evidence.accused not in scene.members:
+    # Where it lied in the step before, it may have left since.
+    targets = {audit.target for audit in scene.roster.audits}
+    those = targets.union(scene.roster.members) if evidence.offence in _OF_LAST_STEP else scene.members
+    if evidence.accused not in those:
         raise Unproven("the accused was no member of the attempt")
     if not set(scene.members) <= set(scene.roster.members) or not scene.roster.is_majority(scene.members):
         raise Unproven("the attempt had no majority of the roster")

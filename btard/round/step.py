@@ -71,9 +71,9 @@ class StepMachine:
         self.attempt = Attempt(context.seats(number, members), pool=self._pool)
         self._exchange = Exchange(context, self.attempt)
         left = {peer: leave for peer, leave in self._left.items() if peer in members}
-        self._settlement = Settlement(context, self.attempt, self._exchange, standing.judged, left)
+        self._settlement = Settlement(context, self.attempt, self._exchange, standing, left)
         self._heard = self._settlement.heard
-        commit = CommitPhase(context, self.attempt, standing.decided, self.own)
+        commit = CommitPhase(context, self.attempt, standing.decided, self.own, standing.banned)
         self._course = Course(context, self.attempt, self._exchange, commit)
         self._charge = self._accusation if self._accusation and self._may_charge(self._accusation) else None
         self._patience = Patience(context.rules, self.attempt.seats.check_seconds, context.pace)
@@ -156,8 +156,8 @@ class StepMachine:
     def _target_examined(self, answer: answers.TargetExamined) -> list[Action]:
         actions: list[Action] = []
         target, finding = answer.target, answer.finding
-        if target == self.attempt.seats.target and self.own.examined is None:
-            self.own.examined = answer
+        if target == self.attempt.seats.target and target not in self.own.examined:
+            self.own.examined[target] = answer
             found, view = charge_of(target, finding), self.attempt.view
             charge = self._context.behaviour.charge(self._context.number, Phase.COMMIT, found, view)
             if charge is not None and self._may_charge(charge):
@@ -169,9 +169,7 @@ class StepMachine:
         return actions
 
     def _may_charge(self, charge: Charge) -> bool:
-        seats = self.attempt.seats
-        heard = (seats.me, charge) in self.standing.judged
-        return not heard and charge.accused in seats.known and seats.me in seats.voters
+        return self.standing.hears(self.attempt.seats, self.attempt.seats.me, charge)
 
     def wants(self, heading: Heading | Envelope) -> bool:
         """Whether a message of this step is worth reading."""

@@ -10,7 +10,7 @@ from concurrent import futures
 from time import thread_time
 from typing import NamedTuple, Protocol, TypeVar
 
-from btard.executor import Executor, Run
+from btard.executor import Executor, Exhibit, Run
 from btard.identity import PeerId
 from btard.round.actions import (
     Action,
@@ -147,6 +147,10 @@ class SessionDriver:
     def commits_of(self, target: PeerId, step: int) -> bytes | None:
         """See `Session.commits_of`."""
         return self._session.commits_of(target, step)
+
+    def exhibit_of(self, what: Exhibit, target: PeerId, step: int) -> bytes | None:
+        """See `Executor.exhibit_of`."""
+        return self._executor.exhibit_of(what, target, step)
 
     def on_message(self, sender: PeerId, data: bytes) -> None:
         """See `Inbox`."""

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, TypeVar
 import torch
 
 from btard.behaviour import Behaviour
-from btard.executor import Executor
+from btard.executor import Executor, Exhibit, Fits
 from btard.hashing import Payload, digest
 from btard.identity import Envelope, IdentityKey, Malformed, PeerId
 from btard.round.actions import (
@@ -182,15 +182,24 @@ class SimulatedPeer:
         alive = isinstance(found, SimulatedPeer) and not found.crashed and self.network.connects(self.peer_id, peer)
         return found if alive and isinstance(found, SimulatedPeer) else None
 
-    async def momentum(self, target: PeerId, step: int) -> bytes | None:
+    async def exhibit(
+        self, what: Exhibit, target: PeerId, step: int, fits: Fits, accusers: Sequence[PeerId]
+    ) -> bytes | None:
         """See `btard.executor.Material`."""
-        peer = self._reached(target)
-        return None if peer is None else peer.behaviour.shown_momentum(step, peer.trainer.momentum_base(step))
+        for holder in (target, *accusers):
+            peer = self._reached(holder)
+            shown = None if peer is None else peer.shows(what, target, step)
+            if shown is not None and await fits(shown):
+                return shown
+        return None
 
-    async def vector(self, target: PeerId, step: int) -> bytes | None:
-        """See `btard.executor.Material`."""
-        peer = self._reached(target)
-        return None if peer is None else peer.behaviour.shown_vector(step, peer.trainer.submitted(step))
+    def shows(self, what: Exhibit, target: PeerId, step: int) -> bytes | None:
+        """Return what this peer shows of what a target, itself perhaps, has computed in a step."""
+        if target != self.peer_id:
+            return self.executor.exhibit_of(what, target, step)
+        if what is Exhibit.BASE:
+            return self.behaviour.shown_momentum(step, self.trainer.momentum_base(step))
+        return self.behaviour.shown_vector(step, self.trainer.submitted(step))
 
     async def commits(self, target: PeerId, step: int, holders: Sequence[PeerId], most_bytes: int) -> Sequence[bytes]:
         """See `btard.executor.Material`."""
@@ -199,8 +208,10 @@ class SimulatedPeer:
 
     def finish(self, result: Finished) -> None:
         """Take the step of an aggregate, and begin the next one."""
+        if not result.submitted:
+            at_once(self.trainer.withdraw(result.step))
         self._state = at_once(self.trainer.apply(from_wire(result.flat, self.rules.wire)))
-        reason = self.behaviour.leaves(result.step)
+        reason = self.behaviour.leaves(result.step, result.roster)
         if reason is not None:
             self.leave(reason)
         elif result.step < self.last_step:

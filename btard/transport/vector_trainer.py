@@ -87,6 +87,10 @@ class VectorTrainer:
         """See `Trainer`."""
         return self._momentum.vector_bytes(step)
 
+    async def withdraw(self, step: int) -> None:
+        """See `Trainer`."""
+        self._momentum.withdraw(step)
+
     async def apply(self, aggregate: torch.Tensor) -> bytes:
         """See `Trainer`."""
         self._before = (self.parameters, *self._before)[:_HELD]

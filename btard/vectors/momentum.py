@@ -98,6 +98,10 @@ class Momentum:
         promised = b"" if base is None else digest(bytes_of(base))
         self._links = (*earlier, _Submission(step, base, promised, vector))[-_KEPT:]
 
+    def withdraw(self, step: int) -> None:
+        """Take back what was noted for `step`: the peer has sent nothing in it after all."""
+        self._links = tuple(link for link in self._links if link.step != step)
+
     def reset(self) -> None:
         """Begin a new chain, as a peer does that joins."""
         self._links = ()

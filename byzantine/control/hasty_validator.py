@@ -15,7 +15,7 @@ class HastyValidator(Attacker):
     name = "HASTY_VALIDATOR"
 
     def charge(self, step: int, phase: Phase, honest: Charge | None, view: View) -> Charge | None:
-        target = view.roster.validators.get(self.me)
+        target = view.targets.get(self.me)
         if phase is not Phase.COMMIT or target is None or not self.attacks(step):
             return honest
         return Charge(ChargeKind.GRADIENT, target, 0)

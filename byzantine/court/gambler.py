@@ -52,8 +52,8 @@ class Gambler(ShieldingValidator):
 
     def _refuses(self, step: int, escape: Escape, view: View) -> bool:
         """Whether this peer is the one to void an attempt, in this way: an honest validator is drawn for a colluder."""
-        validators, voters = view.roster.validators, view.roster.voters
-        submitters = [peer for peer in view.members if peer not in validators]
+        voters = view.roster.voters
+        submitters = [peer for peer in view.members if peer not in view.targets]
         liars = self.colluders.intersection(submitters)
         first = min(liars, default=None)
         if self.settings.escape is not escape or view.attempt >= self.settings.gambles or self.me != first:

@@ -16,6 +16,6 @@ class IdleGradient(Attacker):
     name = "IDLE_GRADIENT"
 
     def commit(self, step: int, commit: Commit, view: View) -> Commit | None:
-        if not self.attacks(step) or view.me not in view.roster.validators:
+        if not self.attacks(step) or view.me not in view.targets:
             return commit
         return dataclasses.replace(commit, parts=tuple(digest(owner) for owner in view.owners))

@@ -78,7 +78,7 @@ _HOLDS: dict[Fact, Callable[[Occasion, int], bool]] = {
     ),
     Fact.TO_FIRST: _is_among_first,
     Fact.TO_OWNER: lambda occasion, n: occasion.receiver in occasion.seats.part_of,
-    Fact.TO_VALIDATOR: lambda occasion, n: occasion.receiver in occasion.seats.roster.validators,
+    Fact.TO_VALIDATOR: lambda occasion, n: occasion.receiver in occasion.seats.validators,
     Fact.ABOUT_HONEST: lambda occasion, n: (
         occasion.charge is not None and occasion.charge.accused not in occasion.ring.insiders
     ),

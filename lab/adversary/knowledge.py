@@ -76,8 +76,7 @@ class Ring:
 
     def judged(self, seats: Seats) -> bool:
         """Whether an honest member examines in this step what a colluder has submitted in the step before."""
-        found = seats.roster.validators.items()
-        return any(t in self.insiders and v not in self.insiders and v in seats.known for v, t in found)
+        return any(t in self.insiders and v not in self.insiders for v, t in seats.validators.items())
 
     def drawn(self, purpose: str, step: int, peers: Iterable[PeerId]) -> list[PeerId]:
         """Return the peers in an order that the colluders draw in a step for one purpose."""

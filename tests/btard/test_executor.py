@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from btard.behaviour import Behaviour
-from btard.executor import Executor, Withheld
+from btard.executor import Executor, Exhibit, Fits, Withheld
 from btard.hashing import digest
 from btard.identity import Envelope, MessageKind, PeerId
 from btard.round.actions import CheckOpening, ComputeGradient, EncodeParts, Examine
@@ -53,12 +53,14 @@ class Showing:
     momentums: bytes | None = None
     vectors: bytes | None = None
     commitments: tuple[bytes, ...] = ()
+    asked: int = 0
 
-    async def momentum(self, target: PeerId, step: int) -> bytes | None:
-        return self.momentums
-
-    async def vector(self, target: PeerId, step: int) -> bytes | None:
-        return self.vectors
+    async def exhibit(
+        self, what: Exhibit, target: PeerId, step: int, fits: Fits, accusers: Sequence[PeerId]
+    ) -> bytes | None:
+        shown = self.momentums if what is Exhibit.BASE else self.vectors
+        self.asked += 1
+        return shown if shown is not None and await fits(shown) else None
 
     async def commits(self, target: PeerId, step: int, holders: Sequence[PeerId], most_bytes: int) -> Sequence[bytes]:
         return self.commitments
@@ -95,7 +97,16 @@ def promising(momentum: bytes) -> Attempt:
     return record
 
 
+def with_momentum(base: bytes) -> Attempt:
+    """Return the record of a first step whose vectors are built on this, the zeros."""
+    rules = dataclasses.replace(RULES, verification=VerificationRules(momentum=0.5))
+    record = Swarm(5, steps=1, rules=rules).run().peers[0].session.previous
+    assert record is not None and record.said.commits[TARGET].momentum == digest(base)
+    return record
+
+
 RECORD = finished_attempt()
+EXAMINE = Examine(1, TARGET, RECORD, None)
 
 
 def test_an_honest_contribution_is_the_gradient_of_the_own_seed() -> None:
@@ -129,12 +140,11 @@ class Looking(Executor):
 
     def __init__(self, findings: list[Finding]) -> None:
         self.findings = findings
+        self._exhibits = {}
         self.looks: list[PeerId] = []
 
-    async def look(
-        self, record: Attempt, target: PeerId, link: Link | None, pledges: Pledges
-    ) -> tuple[Finding, Recomputed | None]:
-        self.looks.append(target)
+    async def look(self, record: Attempt, task: Examine) -> tuple[Finding, Recomputed | None]:
+        self.looks.append(task.target)
         return self.findings[len(self.looks) - 1], None
 
 
@@ -217,14 +227,14 @@ def test_a_trainer_that_does_not_hold_the_state_knows_nothing() -> None:
     later = dataclasses.replace(ROSTER, step=5)
     record = finished_attempt()
     record.seats = Seats(record.seats.rules, later, 0, later.members, ME)
-    assert at_once(executor().required(record, TARGET, None)) is None
+    assert at_once(executor().required(record, EXAMINE)) is None
 
 
 @pytest.mark.parametrize("shown", [None, b"", bytes(4 * RULES.dimension)], ids=["nothing", "empty", "zeros"])
 def test_a_momentum_that_is_not_the_promised_one_is_withheld(shown: bytes | None) -> None:
     record = promising(digest(b"another"))
     with pytest.raises(Withheld):
-        at_once(executor(momentum=0.5, shown=shown).required(record, TARGET, None))
+        at_once(executor(momentum=0.5, shown=shown).required(record, EXAMINE))
 
 
 @pytest.mark.parametrize("known", ["what was submitted", "something else", "nothing"])
@@ -234,12 +244,12 @@ def test_a_shown_momentum_must_continue_what_was_submitted(known: str) -> None:
     record = promising(digest(shown))
     submitted = base if known == "what was submitted" else -base
     link = Link(3, encode_parts(submitted, 3, RULES.wire, RULES.aggregation)[1]) if known != "nothing" else None
-    asking = executor(momentum=0.5, shown=shown)
+    asking, task = executor(momentum=0.5, shown=shown), dataclasses.replace(EXAMINE, link=link)
     if known == "something else":
         with pytest.raises(Withheld):
-            at_once(asking.required(record, TARGET, link))
+            at_once(asking.required(record, task))
         return
-    vector = at_once(asking.required(record, TARGET, link))
+    vector = at_once(asking.required(record, task))
     expected = base.mul(0.5).add_(seeded_gradient(ROSTER.batch_seed(TARGET), ZEROS).mul(0.5))
     assert vector is None if known == "nothing" else vector is not None and torch.equal(vector, expected)
 
@@ -289,6 +299,28 @@ def test_another_vector_has_to_be_shown_where_machines_differ(shown: torch.Tenso
     showing = Showing(vectors=None if shown is None else bytes(bytes_of(shown)))
     found = found_under(Validation.TOLERANT, pledges(TRUE, LIE), showing)
     assert (found.accuse, found.withheld) == (said == "guilty", said == "withheld")
+
+
+def test_what_proves_a_lie_is_kept_for_the_judges() -> None:
+    showing, pledged = Showing(vectors=bytes(bytes_of(LIE))), pledges(LIE)
+    looking = executor(showing=showing)
+    task = dataclasses.replace(EXAMINE, pledges=pledged)
+    at_once(looking.carry_out(task))
+    assert looking.exhibit_of(Exhibit.VECTOR, TARGET, 0) == showing.vectors
+    assert showing.asked == 1, "the second look is at the same"
+    assert looking.exhibit_of(Exhibit.VECTOR, ME, 0) is looking.exhibit_of(Exhibit.BASE, TARGET, 0) is None
+    later = promising(b"")
+    later.seats = Seats(later.seats.rules, dataclasses.replace(ROSTER, step=1), 0, ROSTER.members, ME)
+    at_once(looking.carry_out(Examine(2, TARGET, later, None)))
+    assert looking.exhibit_of(Exhibit.VECTOR, TARGET, 0) is None, "the next step has targets of its own"
+
+
+def test_nothing_is_kept_of_the_innocent() -> None:
+    base = bytes(bytes_of(ZEROS))
+    looking = executor(momentum=0.5, shown=base)
+    answer = at_once(looking.carry_out(dataclasses.replace(EXAMINE, record=with_momentum(base))))
+    assert isinstance(answer, TargetExamined) and answer.finding.opinion is Opinion.INNOCENT
+    assert looking.exhibit_of(Exhibit.BASE, TARGET, 0) is None
 
 
 @pytest.mark.parametrize("validation", list(Validation))

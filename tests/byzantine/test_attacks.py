@@ -12,9 +12,11 @@ from btard.byzantine.gradients.constant_direction import ConstantDirection
 from btard.byzantine.gradients.label_flipping import LabelFlipping
 from btard.byzantine.gradients.sign_flipping import SignFlipping
 from btard.byzantine.settings import BehaviourSettings
+from btard.round.roster import Roster
 
 START = 5
 SETTINGS = BehaviourSettings(attack_start=START)
+ROSTER = Roster(START + 1, (), frozenset(), bytes(32))
 
 
 def gradient(size: int = 1000, seed: int = 0) -> torch.Tensor:
@@ -28,7 +30,7 @@ def test_before_the_attack_everything_is_honest(attack: type[Attacker]) -> None:
     assert behaviour.gradient(START - 1, vector) is vector
     assert behaviour.batch(START - 1, "batch", str.upper) == "batch"
     assert behaviour.reported_loss(START - 1, 2.0) == 2.0
-    assert behaviour.leaves(START - 1) is None
+    assert behaviour.leaves(START - 1, ROSTER) is None
 
 
 def test_sign_flipping() -> None:
@@ -81,7 +83,7 @@ def test_label_flipping() -> None:
 def test_a_caught_attacker_leaves_by_the_lottery() -> None:
     attacker = SignFlipping(BehaviourSettings(attack_start=START, check_proba=1.0), b"seed")
     assert attacker.attacks(START)
-    assert attacker.leaves(START) is LeaveReason.LOTTERY
+    assert attacker.leaves(START, ROSTER) is LeaveReason.LOTTERY
 
 
 def test_none_is_the_honest_behaviour() -> None:

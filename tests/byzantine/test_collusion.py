@@ -9,7 +9,7 @@ import pytest
 
 from btard.behaviour import Behaviour, View
 from btard.byzantine.selection import make_behaviour
-from btard.byzantine.settings import BehaviourSettings
+from btard.byzantine.settings import BehaviourSettings, Escape
 from btard.round.messages.accusations import Charge
 from btard.round.messages.bodies import Phase
 from btard.round.proof import verify
@@ -74,6 +74,20 @@ def test_pairs(names: tuple[str, str]) -> None:
     guilty = {i for i, name in zip((1, 4), names, strict=True) if CASES[name].offences}
     assert guilty <= banned
     assert all(len(peer.finished()) == 20 for peer in swarm.honest)
+
+
+@pytest.mark.parametrize("escape", [Escape.GOODBYE, Escape.SILENCE])
+def test_seven_of_sixteen_that_leave_when_drawn_are_banned(escape: Escape) -> None:
+    swarm = mixed(dict.fromkeys(range(7), "DRAWN_AND_GONE"), peers=16, steps=60, escape=escape)
+    assert check_justice(swarm) == swarm.liars
+    check_nobody_honest_is_out(swarm)
+
+
+@pytest.mark.parametrize("other", ["SHIELDING_VALIDATOR", "PERJURY", "NO_REVEAL", "FALSE_ELIMINATE", "HALF_SILENCE"])
+def test_no_company_helps_those_that_leave_when_they_are_drawn(other: str) -> None:
+    swarm = mixed({1: "DRAWN_AND_GONE", 4: "DRAWN_AND_GONE", 6: other}, peers=8, steps=20)
+    assert {1, 4} <= check_justice(swarm)
+    check_nobody_honest_is_out(swarm)
 
 
 def test_seven_of_sixteen_that_shield_each_other_are_all_banned() -> None:

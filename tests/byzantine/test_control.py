@@ -20,9 +20,8 @@ from btard.byzantine.settings import BehaviourSettings
 from btard.executor import Executor
 from btard.hashing import digest
 from btard.identity import Envelope, MessageKind, PeerId
-from btard.round.actions import Stopped, Voided
+from btard.round.actions import Examine, Stopped, Voided
 from btard.round.attempt.attempt import Attempt
-from btard.round.attempt.pledges import Pledges
 from btard.round.evidence.evidence import Offence
 from btard.round.evidence.file import to_json
 from btard.round.messages.accusations import Opinion
@@ -31,7 +30,6 @@ from btard.round.rules import VerificationRules
 from btard.round.work.examination import Finding
 from btard.swarm.bans import BanBook
 from btard.transport.memory import SimulatedPeer
-from btard.vectors.momentum import Link
 from btard.vocabulary import WireType
 from tests.btard.round.bans import evidence_of
 from tests.btard.round.swarm import RULES, Swarm, keys, verdicts, voids
@@ -48,8 +46,8 @@ class Imprecise(Executor):
 
     error = 1e-3
 
-    async def required(self, record: Attempt, target: PeerId, link: Link | None) -> torch.Tensor | None:
-        true = await super().required(record, target, link)
+    async def required(self, record: Attempt, task: Examine) -> torch.Tensor | None:
+        true = await super().required(record, task)
         assert true is not None
         noise = torch.randn(true.shape, generator=torch.Generator().manual_seed(record.seats.me[-1]))
         return true + self.error * true.norm() * noise / noise.norm()
@@ -102,9 +100,9 @@ class Unsteady(Executor):
 
     looks = 0
 
-    async def look(self, record: Attempt, target: PeerId, link: Link | None, pledges: Pledges) -> Finding:
+    async def look(self, record: Attempt, task: Examine) -> Finding:
         self.looks += 1
-        found = await super().look(record, target, link, pledges)
+        found = await super().look(record, task)
         return dataclasses.replace(found, opinion=Opinion.GUILTY, accuse=True) if self.looks % 2 else found
 
 

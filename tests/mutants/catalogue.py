@@ -6,6 +6,7 @@ from tests.mutants.planted.adversary import ADVERSARY
 from tests.mutants.planted.agreement import AGREEMENT
 from tests.mutants.planted.cost import COST
 from tests.mutants.planted.door import DOOR
+from tests.mutants.planted.drawn import DRAWN
 from tests.mutants.planted.events import EVENTS
 from tests.mutants.planted.evidence import EVIDENCE
 from tests.mutants.planted.executor import EXECUTOR
@@ -26,6 +27,7 @@ MUTANTS = (
     + SECOND_TRY
     + OPENINGS
     + TWO_FACES
+    + DRAWN
     + THRESHOLDS
     + RULES
     + EVIDENCE

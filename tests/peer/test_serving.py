@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from btard.behaviour import Behaviour
+from btard.executor import Exhibit
 from btard.hashing import digest
 from btard.identity import IdentityKey, PeerId
 from btard.peer.serving import StateServer
@@ -52,6 +53,11 @@ def held(target: PeerId, step: int) -> bytes | None:
     return b"commits" if (target, step) == (PEERS[1], 4) else None
 
 
+def shown(what: Exhibit, target: PeerId, step: int) -> bytes | None:
+    """What one target has shown this peer."""
+    return f"its {what}".encode() if (target, step) == (PEERS[1], 4) else None
+
+
 class Poisons(Behaviour):
     def served_state(self, state: bytes) -> bytes:
         return b"poison"
@@ -82,7 +88,7 @@ def bans(tmp_path: Path) -> BanBook:
 
 @pytest.fixture
 def server(counted: CountedTrainer, bans: BanBook) -> StateServer:
-    made = StateServer(Reception(MANIFEST), counted, Behaviour(), bans, held)  # type: ignore[arg-type]
+    made = StateServer(Reception(MANIFEST), counted, Behaviour(), bans, held, shown)  # type: ignore[arg-type]
     made.stand(ROSTER, STATE)
     return made
 
@@ -96,7 +102,7 @@ async def ask(
 
 async def test_before_the_first_step_only_the_manifest_is_told(counted: CountedTrainer, bans: BanBook) -> None:
     counted.bases[5] = b"base"
-    fresh = StateServer(Reception(MANIFEST), counted, Behaviour(), bans, held)  # type: ignore[arg-type]
+    fresh = StateServer(Reception(MANIFEST), counted, Behaviour(), bans, held, shown)  # type: ignore[arg-type]
     answers = {want: await ask(fresh, want, 5) for want in Want}
     assert answers == dict.fromkeys(Want) | {Want.MANIFEST: MANIFEST.encode()}
 
@@ -124,6 +130,17 @@ async def test_only_members_get_what_has_to_be_made(server: StateServer, counted
     assert await ask(server, Want.COMMITS, 4, str(PEERS[1]), sender=stranger) is None
     assert counted.calls == 0
     assert await ask(server, Want.BASE, 5) == b"base"
+
+
+async def test_what_a_target_has_shown_is_handed_on(server: StateServer, counted: CountedTrainer) -> None:
+    counted.bases[4] = counted.vectors[4] = b"own"
+    target, other = str(PEERS[1]), str(PEERS[2])
+    for want, handed in ((Want.BASE, b"its base"), (Want.VECTOR, b"its vector")):
+        assert await ask(server, want, 4, target) == handed
+        assert [await ask(server, want, 4, peer) for peer in (other, "nobody")] == [None, None]
+        assert await ask(server, want, 5, target) is None
+        assert await ask(server, want, 4, target, sender=IdentityKey.generate().peer_id) is None
+        assert await ask(server, want, 4) == b"own"
 
 
 async def test_newcomers_of_one_step_share_one_serialisation(server: StateServer, counted: CountedTrainer) -> None:
@@ -162,7 +179,7 @@ async def test_snapshots_stay_as_they_were_and_the_oldest_goes(server: StateServ
 
 
 async def test_a_behaviour_may_poison_served_states_but_not_kept_ones(counted: CountedTrainer, bans: BanBook) -> None:
-    server = StateServer(Reception(MANIFEST), counted, Poisons(), bans, held)  # type: ignore[arg-type]
+    server = StateServer(Reception(MANIFEST), counted, Poisons(), bans, held, shown)  # type: ignore[arg-type]
     await server.keep_snapshot(5)
     server.stand(ROSTER, STATE)
     assert await ask(server, Want.STATE, 5) == await ask(server, Want.SNAPSHOT, 5) == b"poison"
@@ -190,14 +207,14 @@ async def test_held_commitments_of_a_target_are_shown(server: StateServer) -> No
 
 async def test_a_behaviour_may_show_no_vector(counted: CountedTrainer, bans: BanBook) -> None:
     counted.vectors[4] = b"vector"
-    server = StateServer(Reception(MANIFEST), counted, Hides(), bans, held)  # type: ignore[arg-type]
+    server = StateServer(Reception(MANIFEST), counted, Hides(), bans, held, shown)  # type: ignore[arg-type]
     server.stand(ROSTER, STATE)
     assert await ask(server, Want.VECTOR, 4) is None
 
 
 async def test_a_behaviour_may_show_no_momentum(counted: CountedTrainer, bans: BanBook) -> None:
     counted.bases[4] = b"base"
-    server = StateServer(Reception(MANIFEST), counted, Hides(), bans, held)  # type: ignore[arg-type]
+    server = StateServer(Reception(MANIFEST), counted, Hides(), bans, held, shown)  # type: ignore[arg-type]
     server.stand(ROSTER, STATE)
     assert await ask(server, Want.BASE, 4) is None
 
@@ -250,7 +267,7 @@ def reception(door: Slow) -> Reception:
 async def test_newcomers_are_answered_before_the_first_step(
     counted: CountedTrainer, bans: BanBook, reception: Reception, door: Slow
 ) -> None:
-    server = StateServer(reception, counted, Behaviour(), bans, held)  # type: ignore[arg-type]
+    server = StateServer(reception, counted, Behaviour(), bans, held, shown)  # type: ignore[arg-type]
     assert await ask(server, Want.ROSTER) == b"signed"
     assert await ask(server, Want.ADDRESSES) == DIRECTORY.encode()
     knocking = Question(want=Want.KNOCK, knock=KNOCK).encode()
@@ -260,13 +277,15 @@ async def test_newcomers_are_answered_before_the_first_step(
 
 
 async def test_a_behaviour_may_lie_to_newcomers(counted: CountedTrainer, bans: BanBook, reception: Reception) -> None:
-    server = StateServer(reception, counted, Tells(), bans, held)  # type: ignore[arg-type]
+    server = StateServer(reception, counted, Tells(), bans, held, shown)  # type: ignore[arg-type]
     assert await ask(server, Want.MANIFEST) == await ask(server, Want.ROSTER) == b"something else"
     assert await server.answer(PEERS[4], Question(want=Want.KNOCK, knock=KNOCK).encode()) is None
 
 
 async def test_a_behaviour_may_show_other_evidence(counted: CountedTrainer, bans: BanBook) -> None:
-    honest, forger = (StateServer(Reception(MANIFEST), counted, made, bans, held) for made in (Behaviour(), Forges()))  # type: ignore[arg-type]
+    honest, forger = (
+        StateServer(Reception(MANIFEST), counted, made, bans, held, shown) for made in (Behaviour(), Forges())
+    )  # type: ignore[arg-type]
     for server in (honest, forger):
         server.stand(ROSTER, STATE)
     assert await ask(honest, Want.BAN, peer=str(PEERS[0])) is None

@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from btard.behaviour import Behaviour
-from btard.executor import Executor, Withheld
+from btard.executor import Executor, Exhibit, Withheld
 from btard.hashing import digest
 from btard.peer.shown_material import ShownMaterial
 from btard.peer.trainer import Gradient, TaskTrainer
+from btard.round.actions import Examine
 from btard.round.attempt.attempt import Attempt
 from btard.round.attempt.seats import Seats
 from btard.round.messages.bodies import Commit
@@ -67,7 +68,7 @@ class Bench:
     async def recompute(self, shown: Answer, promised: bytes, link: Link | None) -> torch.Tensor | None:
         """Let the validator ask a target that shows this."""
         transport = TableTransport({TARGET: shown}, peer_id=ME)
-        found = await self.executor(transport).required(self.record(promised), TARGET, link)
+        found = await self.executor(transport).required(self.record(promised), Examine(STEP + 1, TARGET, None, link))
         (asked,) = transport.asked
         assert asked == (TARGET, Question(want=Want.BASE, step=STEP).encode(), 4 * self.manifest.dimension)
         return found
@@ -172,7 +173,7 @@ async def test_the_parameters_of_the_step_before_are_kept(bench: Bench) -> None:
 async def test_without_momentum_nobody_is_asked() -> None:
     bench = await bench_with(0.0)
     transport = TableTransport({}, peer_id=ME)
-    found = await bench.executor(transport).required(bench.record(b""), TARGET, None)
+    found = await bench.executor(transport).required(bench.record(b""), Examine(STEP + 1, TARGET, None, None))
     assert found is not None and data(found) == data((await bench.submit(STEP)).vector)
     assert transport.asked == []
 
@@ -183,29 +184,51 @@ async def test_a_judge_of_itself_asks_its_own_trainer(bench: Bench) -> None:
     record = bench.record(b"")
     record.said.commits[ME] = commit(record, made.momentum)
     executor = bench.executor(transport)
-    found = await executor.required(record, ME, None)
+    found = await executor.required(record, Examine(STEP + 1, ME, None, None))
     assert found is not None and data(found) == data(made.vector) and transport.asked == []
     record.said.commits[ME] = commit(record, digest(b"another"))
     with pytest.raises(Withheld):
-        await executor.required(record, ME, None)
+        await bench.executor(transport).required(record, Examine(STEP + 1, ME, None, None))
+
+
+async def anything(data: bytes) -> bool:
+    return True
+
+
+async def test_what_the_target_does_not_show_its_accusers_do(bench: Bench) -> None:
+    """They are asked at once, and what does not fit is not taken, whichever shows it."""
+
+    async def fits(data: bytes) -> bool:
+        return data == b"true"
+
+    answers = {TARGET: b"false", PEERS[2]: FetchError("too slow"), PEERS[3]: b"true"}
+    transport = TableTransport(answers, peer_id=ME)
+    material = bench.material(transport)
+    assert await material.exhibit(Exhibit.BASE, TARGET, STEP, fits, (ME, PEERS[2], PEERS[3])) == b"true"
+    question = Question(want=Want.BASE, step=STEP, peer=str(TARGET)).encode()
+    assert {(peer, asked) for peer, asked, _ in transport.asked[1:]} == {(PEERS[2], question), (PEERS[3], question)}
+    assert await material.exhibit(Exhibit.BASE, TARGET, STEP, fits, ()) is None
 
 
 async def test_a_vector_is_asked_of_its_author(bench: Bench) -> None:
     made = await bench.submit(STEP)
     transport = TableTransport({TARGET: data(made.vector)}, peer_id=ME)
-    assert await bench.material(transport).vector(TARGET, STEP) == bench.theirs.submitted(STEP) == data(made.vector)
+    found = await bench.material(transport).exhibit(Exhibit.VECTOR, TARGET, STEP, anything, ())
+    assert found == bench.theirs.submitted(STEP) == data(made.vector)
     assert transport.asked == [(TARGET, Question(want=Want.VECTOR, step=STEP).encode(), 4 * bench.manifest.dimension)]
 
 
 async def test_the_own_vector_is_the_trainer_s(bench: Bench) -> None:
     made = await bench.mine.contribute(SEED, STEP, Behaviour())
     transport = TableTransport({}, peer_id=ME)
-    assert await bench.material(transport).vector(ME, STEP) == data(made.vector) and transport.asked == []
+    material = bench.material(transport)
+    assert await material.exhibit(Exhibit.VECTOR, ME, STEP, anything, (TARGET,)) == data(made.vector)
+    assert transport.asked == []
 
 
 async def test_a_vector_that_does_not_come_is_none(bench: Bench) -> None:
     transport = TableTransport({TARGET: FetchError("the peer is busy")}, peer_id=ME)
-    assert await bench.material(transport).vector(TARGET, STEP) is None
+    assert await bench.material(transport).exhibit(Exhibit.VECTOR, TARGET, STEP, anything, ()) is None
 
 
 async def test_commitments_are_asked_of_everybody(bench: Bench) -> None:

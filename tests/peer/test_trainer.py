@@ -260,6 +260,22 @@ async def test_a_chain_of_momentum_is_recomputed_link_by_link() -> None:
     assert mine.momentum_base(0) is None and mine.momentum_base(1) is not None
 
 
+async def test_what_nobody_was_sent_is_no_link_of_a_chain() -> None:
+    """It is taken back even if it is still being computed."""
+    mine, theirs = pair(load_task("digits", "tiny"), momentum=0.9)
+    first = (await mine.contribute(SEED, 0, HONEST)).vector
+    for trainer in (mine, theirs):
+        await trainer.apply(first)
+    unsent = asyncio.ensure_future(mine.contribute(SEED, 1, HONEST))
+    await asyncio.sleep(0)
+    await mine.withdraw(1)
+    for trainer in (mine, theirs):
+        await trainer.apply(first)
+    made = await mine.contribute(SEED, 2, HONEST)
+    assert unsent.done() and made.momentum == digest(bytes_of(first))
+    assert same(await theirs.recompute(SEED, 2, first), made.vector)
+
+
 async def test_a_liars_chain_goes_on_from_its_lie() -> None:
     class Flips(Behaviour):
         def gradient(self, step: int, gradient: torch.Tensor) -> torch.Tensor:

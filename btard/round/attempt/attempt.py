@@ -63,6 +63,7 @@ class Attempt:
             seats.number,
             seats.rules.verification.validators,
             self.results.randomness,
+            seats.validators,
         )
 
     def file(self, envelope: Envelope) -> None:

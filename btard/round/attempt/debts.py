@@ -80,10 +80,10 @@ def owed_after(
     """
     seats, said = sealed.seats, sealed.said
     owed = []
-    for audit in seats.roster.audits:
-        excused = (audit.validator, Charge(ChargeKind.WITHHELD, audit.target, 0)) in judged
-        if excused or not {audit.validator, audit.target} <= seats.known:
+    for validator, target in seats.validators.items():
+        excused = (validator, Charge(ChargeKind.WITHHELD, target, 0)) in judged
+        if excused or target not in seats.known:
             continue
-        seal, direction = said.commits[audit.validator].seal, direction_of(sealed.results.randomness, audit.validator)
-        owed.append(Debt(audit.validator, audit.target, seal, direction, record))
+        seal, direction = said.commits[validator].seal, direction_of(sealed.results.randomness, validator)
+        owed.append(Debt(validator, target, seal, direction, record))
     return Debts(tuple(owed), True, vector)

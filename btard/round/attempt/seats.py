@@ -9,7 +9,7 @@ from btard.aggregation.rule import FixedPoint
 from btard.hashing import tagged_digest
 from btard.identity import PeerId
 from btard.round.aggregates import part_equation, part_tau
-from btard.round.draw import enough_auditors, ranking
+from btard.round.draw import enough_auditors, ranking, seat_audits
 from btard.round.messages.caps import Caps, caps_of
 from btard.round.roster import Roster
 from btard.round.rules import StepRules
@@ -33,6 +33,7 @@ class Seats:
         others: the members but this peer, beginning after it, so that not all begin with the same receiver.
         attempt_id: the 32 bytes that name the attempt in what its members sign.
         voters: the members whose word counts.
+        validators: the target of each validator; for one of the roster that is no member a deputy examines its target.
         submitters: the members that commit to a gradient, all but validators; `submitting` is the set of them.
         workers: the submitters whose gradients count: all but newcomers on probation.
         owners: the workers in the order of the parts that they own, which r^{t-1} draws.
@@ -56,8 +57,10 @@ class Seats:
         self.attempt_id: Final = attempt_id_of(rules, roster, number, members)
         self.known: Final = frozenset(members)
         self.voters: Final = roster.voters & self.known
-        validators, newcomers = roster.validators, roster.newcomers
-        self.submitters: Final = tuple(peer for peer in members if peer not in validators)
+        audits = seat_audits(roster.randomness, roster.audits, self.known, self.voters)
+        self.validators: Final = {audit.validator: audit.target for audit in audits}
+        newcomers = roster.newcomers
+        self.submitters: Final = tuple(peer for peer in members if peer not in self.validators)
         self.submitting: Final = frozenset(self.submitters)
         self.workers: Final = tuple(peer for peer in self.submitters if peer not in newcomers)
         self.owners: Final = tuple(ranking(roster.randomness, "owner", self.workers))
@@ -65,7 +68,7 @@ class Seats:
         self.my_part: Final = self.part_of.get(me)
         self.partition: Final = Partition(rules.dimension, max(1, len(self.owners)), rules.wire)
         self.tau: Final = part_tau(rules.aggregation, self.partition.count)
-        self.target: Final = validators.get(me)
+        self.target: Final = self.validators.get(me)
         self.caps: Final[Caps] = caps_of(len(roster.members))
 
     @cached_property

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 
 from btard.identity import Envelope, MessageKind, PeerId
 from btard.round.actions import Action, CheckOpening
@@ -22,6 +23,9 @@ from btard.round.phases.measure import column_excess, row_excess
 from btard.round.work.examination import UNKNOWN, Finding, opinion_on
 from btard.round.work.rows import Inspected
 from btard.verification.thresholds import LENGTH, SCALARS, SUM
+
+_ASKED = 2
+"""Accusers that a judge asks for what a target has shown them, its validator first: each may send a whole vector."""
 
 
 class Court:
@@ -72,14 +76,14 @@ class Court:
     def open(self, now: float) -> list[Action]:
         """Ask for what has to be looked at."""
         actions: list[Action] = []
-        targets = set()
+        targets: dict[PeerId, list[PeerId]] = defaultdict(list)
         for accuser, charge in self.charges.items():
             if charge.kind.needs_exhibit:
                 item = (MessageKind.PART, charge.accused, charge.part)
                 if self._carried.holds(item) is None:
                     actions += self._exchange.pull(item, [accuser])
             elif charge.kind.about_last_step:
-                targets.add(charge.accused)
+                targets[charge.accused].append(accuser)
         for teller, told in self._lists.items():
             for kind, author in differing(self._attempt, told) if teller != self._seats.me else ():
                 self._versions[kind, author] = teller
@@ -87,7 +91,9 @@ class Court:
         if self._context.previous is None:
             self._settle_unknown(targets)
         else:
-            actions += [self._context.examine(target) for target in sorted(targets)]
+            for target, by in sorted(targets.items()):
+                by.sort(key=lambda accuser: self._seats.validators.get(accuser) != target)
+                actions.append(self._context.examine(target, tuple(by[:_ASKED])))
         return actions + self.advance(now)
 
     def _must_aggregate(self, charge: Charge) -> bool:
@@ -220,7 +226,7 @@ class Court:
                 self._opinions[accuser] = finding.opinion
                 self._accomplices[accuser] = finding.accomplices
 
-    def _settle_unknown(self, targets: set[PeerId]) -> None:
+    def _settle_unknown(self, targets: Iterable[PeerId]) -> None:
         for target in targets:
             self.examined(target, UNKNOWN)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from btard.identity import Envelope, Heading, Malformed, MessageKind, PeerId
 from btard.round.attempt.attempt import Attempt
 from btard.round.failure.overdue import Impatience
-from btard.round.failure.resolve import admissible, gives_reason, is_proof
+from btard.round.failure.resolve import gives_reason, is_proof
+from btard.round.failure.standing import Standing, admissible
 from btard.round.failure.told import Told, told_in
-from btard.round.messages.accusations import Charge
 from btard.round.messages.attachments import ECHOED, SHOWN
 
 
@@ -21,13 +21,11 @@ class Heard:
         reasons: the reports that say why the attempt has failed.
     """
 
-    def __init__(
-        self, attempt: Attempt, judged: frozenset[tuple[PeerId, Charge]], left: dict[PeerId, Envelope]
-    ) -> None:
-        """Begin to listen; `judged` are charges that need not be heard again."""
+    def __init__(self, attempt: Attempt, standing: Standing, left: dict[PeerId, Envelope]) -> None:
+        """Begin to listen; `standing` is what earlier failures have led to."""
         self.attempt = attempt
         self._seats = attempt.seats
-        self._judged = judged
+        self._standing = standing
         self._reports: dict[PeerId, Told] = {}
         self._read: dict[bytes, Told | None] = {}
         self.reasons: list[Envelope] = []
@@ -95,7 +93,7 @@ class Heard:
         """Note whether a report says why the attempt has failed."""
         author = told.envelope.author
         reports = {peer: one.report for peer, one in self._reports.items()} | {author: told.report}
-        charges = admissible(self.attempt, reports, self._judged)
+        charges = admissible(self.attempt, reports, self._standing)
         proves = is_proof(self.attempt, told.attached)
         if gives_reason(self.attempt, author, told.report, charges, proves=proves):
             self.reasons.append(told.envelope)

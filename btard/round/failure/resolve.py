@@ -19,7 +19,6 @@ from btard.round.messages.accusations import Charge, ChargeKind, Opinion, Report
 from btard.round.messages.attachments import ECHOED
 from btard.round.messages.bodies import Commit, Leave, LeaveReason, PartHeader, Phase, contradict
 from btard.round.phases.reveal import is_false_reveal
-from btard.vocabulary import Validation
 
 
 @dataclass(frozen=True)
@@ -63,6 +62,7 @@ class Testimony:
         attached: the signed messages of this attempt that each author's report carries, contradicting reports included.
         charges: those that the court has heard, by accuser.
         votes: one a voter, decoded and signed.
+        banned: by earlier attempts at the step.
     """
 
     reports: Mapping[PeerId, Report]
@@ -70,6 +70,7 @@ class Testimony:
     attached: Mapping[PeerId, Sequence[Envelope]]
     charges: Mapping[PeerId, Charge] = field(default_factory=dict)
     votes: Mapping[PeerId, tuple[Envelope, Vote]] = field(default_factory=dict)
+    banned: frozenset[PeerId] = frozenset()
 
 
 def resolve(attempt: Attempt, testimony: Testimony) -> Resolution:
@@ -134,7 +135,7 @@ def resolve(attempt: Attempt, testimony: Testimony) -> Resolution:
     return Resolution(
         members=members,
         suspended=tuple(sorted((peer, why) for peer, why in suspended.items() if peer not in bans)),
-        bans=tuple(bans[peer] for peer in seats.members if peer in bans),
+        bans=tuple(bans[peer] for peer in sorted(bans)),
         left=tuple(sorted(left - bans.keys())),
         redraw=seats.is_majority(sum(reports[peer].phase >= Phase.REVEAL for peer in voters & reports.keys())),
         judged=frozenset() if misled else frozenset(testimony.charges.items()),
@@ -186,31 +187,6 @@ def leavers(envelopes: Iterable[Envelope]) -> set[PeerId]:
     return {envelope.author for envelope in envelopes if envelope.kind is MessageKind.LEAVE}
 
 
-def admissible(
-    attempt: Attempt, reports: Mapping[PeerId, Report], judged: Iterable[tuple[PeerId, Charge]]
-) -> dict[PeerId, Charge]:
-    """Return the charges that the court has to hear, by accuser: of voters, against other members, not heard before.
-
-    That a momentum is withheld only the drawn validator may say: it pays nothing for being wrong.
-    """
-    seats = attempt.seats
-    seen = set(judged)
-    found = {}
-    for author, report in sorted(reports.items()):
-        charge = report.charge
-        if charge is None or author not in seats.voters or (author, charge) in seen:
-            continue
-        if (charge.kind.about_last_step or charge.kind.about_opening) and charge.part:
-            continue  # one charge has one form, so that it is heard once
-        momentum = seats.rules.verification.momentum > 0 or seats.rules.verification.validation is Validation.TOLERANT
-        drawn = seats.roster.validators.get(author) == charge.accused
-        if charge.kind is ChargeKind.WITHHELD and not (momentum and drawn):
-            continue
-        if charge.accused in seats.known and charge.accused != author and charge.part < seats.partition.count:
-            found[author] = charge
-    return found
-
-
 OFFENCES = {
     ChargeKind.FALSE_SCALARS: Offence.FALSE_SCALARS,
     ChargeKind.NOT_FINITE: Offence.NOT_FINITE,
@@ -225,7 +201,7 @@ OFFENCES = {
 
 
 def _judgements(attempt: Attempt, testimony: Testimony) -> list[Ban]:
-    """Return the bans that a majority of votes decides."""
+    """Return the bans that a majority of votes decides, also of peers that lied in the step before and have left."""
     seats = attempt.seats
     bans: list[Ban] = []
     for accuser, charge in testimony.charges.items():
@@ -238,7 +214,7 @@ def _judgements(attempt: Attempt, testimony: Testimony) -> list[Ban]:
             bans.append(Ban(charge.accused, offence, signed + tuple(guilty) + vouched, charge, accuser))
         if seats.is_majority(len(innocent)):
             bans.append(Ban(accuser, Offence.FALSE_ACCUSATION, signed + tuple(innocent), charge, accuser))
-        for accomplice in sorted(seats.known):
+        for accomplice in sorted(set(seats.roster.members) - testimony.banned):
             votes = _condemning(attempt, testimony, accuser, Offence.COVER_UP, accomplice)
             if seats.is_majority(len(votes)):
                 bans.append(Ban(accomplice, Offence.COVER_UP, signed + tuple(votes), charge, accuser))

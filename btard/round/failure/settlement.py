@@ -19,7 +19,8 @@ from btard.round.delivery.exchange import Exchange
 from btard.round.failure.court import Court
 from btard.round.failure.disputes import outvoted
 from btard.round.failure.heard import Heard, signed_in
-from btard.round.failure.resolve import Resolution, Testimony, admissible, convict, leavers, resolve, tells_two_stories
+from btard.round.failure.resolve import Resolution, Testimony, convict, leavers, resolve, tells_two_stories
+from btard.round.failure.standing import Standing, admissible
 from btard.round.failure.stories import state_of, told_by_all
 from btard.round.failure.told import Told, finishes, fitting
 from btard.round.messages.accusations import Charge, Fault, Relay, Report, Vote
@@ -58,21 +59,21 @@ class Settlement:
         context: StepContext,
         attempt: Attempt,
         exchange: Exchange,
-        judged: frozenset[tuple[PeerId, Charge]],
+        standing: Standing,
         left: dict[PeerId, Envelope],
     ) -> None:
         """Begin to listen.
 
         Args:
-            judged: charges that need not be heard again.
+            standing: what earlier failures have led to.
             left: goodbyes of members, by author.
         """
         self._context = context
         self.attempt = attempt
         self._seats = attempt.seats
         self._exchange = exchange
-        self._judged = judged
-        self.heard = Heard(attempt, judged, left)
+        self._standing = standing
+        self.heard = Heard(attempt, standing, left)
         self.court: Court | None = None
         self.stage = SettlementStage.COLLECTING
         self.finished: tuple[Envelope, ...] = ()
@@ -273,7 +274,7 @@ class Settlement:
         proven = convict(self.attempt, (e for attached in self._attached.values() for e in attached))
         out = outvoted(self.attempt, reports) | {ban.peer for ban in proven}
         self.finished = finishes(self.attempt, self._told.values(), out)
-        charges = {} if self.finished else admissible(self.attempt, reports, self._judged)
+        charges = {} if self.finished else admissible(self.attempt, reports, self._standing)
         lists = {} if self.finished else {author: report.told for author, report in reports.items() if report.told}
         if not (charges or lists) or self._seats.me not in self._told:
             self._resolve()
@@ -325,6 +326,7 @@ class Settlement:
                 attached=shown,
                 charges={} if self.court is None else self.court.charges,
                 votes=votes,
+                banned=self._standing.banned,
             ),
         )
 

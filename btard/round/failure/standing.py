@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from btard.hashing import tagged_digest
 from btard.identity import PeerId
 from btard.round.actions import OutcomeKind
 from btard.round.attempt.attempt import Attempt
+from btard.round.attempt.seats import Seats
 from btard.round.failure.resolve import Resolution
-from btard.round.messages.accusations import Charge
+from btard.round.messages.accusations import Charge, ChargeKind, Report
+from btard.vocabulary import Validation
 
 
 @dataclass(frozen=True)
@@ -37,10 +40,34 @@ class Standing:
             self.redraws + resolution.redraw,
         )
 
+    def hears(self, seats: Seats, accuser: PeerId, charge: Charge) -> bool:
+        """Whether the court of an attempt hears a charge: of a voter, against another member, not heard before.
+
+        What a target sent its validator may charge whether or not the target is a member any more: no goodbye outruns
+        an audit. That something is withheld only the validator may say, of a member: it pays nothing for being wrong,
+        and a peer that is gone can show nothing.
+        """
+        earlier = charge.kind.about_last_step or charge.kind.about_opening
+        form = charge.part < seats.partition.count and not (earlier and charge.part)
+        heard = (accuser, charge) in self.judged or charge.accused in self.banned
+        if heard or not form or accuser not in seats.voters or accuser == charge.accused:
+            return False
+        member, drawn = charge.accused in seats.known, seats.validators.get(accuser) == charge.accused
+        if charge.kind is not ChargeKind.WITHHELD:
+            return member or (drawn and charge.kind.about_last_step)
+        rules = seats.rules.verification
+        return member and drawn and (rules.momentum > 0 or rules.validation is Validation.TOLERANT)
+
     @property
     def decided(self) -> bytes:
         """What follows from the failures beside the membership, as a digest."""
         return tagged_digest("btard decided", self.redraws.to_bytes(2, "big"), b"".join(sorted(self.banned)))
+
+
+def admissible(attempt: Attempt, reports: Mapping[PeerId, Report], standing: Standing) -> dict[PeerId, Charge]:
+    """Return the charges that the court has to hear, by accuser."""
+    charges = [(author, report.charge) for author, report in sorted(reports.items())]
+    return {a: charge for a, charge in charges if charge is not None and standing.hears(attempt.seats, a, charge)}
 
 
 def end_of_road(attempt: Attempt, resolution: Resolution) -> tuple[OutcomeKind, str] | None:

@@ -106,7 +106,11 @@ def _report_fault(outer: Envelope, report: Report) -> str | None:
     named |= {waiters.peer for waiters in report.overdue}
     if outer.author not in members or not named <= members or outer.author in named:
         return "speaks of others than the other members that it names"
-    if report.charge is not None and (report.charge.accused not in members or report.charge.part >= len(members)):
+    charge = report.charge
+    # The target of an audit may be no member any more.
+    if charge is not None and not (
+        charge.part < len(members) and (charge.accused in members or charge.kind.about_last_step)
+    ):
         return "accuses somebody, or of a part, that is not among the members that it names"
     place = Attachments(outer.run, outer.step, outer.attempt, members)
     for data in report.attached:

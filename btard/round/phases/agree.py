@@ -75,6 +75,7 @@ class AgreePhase:
             flat=attempt.carried.flat,
             roster=self.following,
             certificate=certificate,
+            submitted=attempt.seats.me in attempt.seats.submitting,
         )
 
 

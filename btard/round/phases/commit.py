@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 
 from btard.identity import MessageKind, PeerId
 from btard.round.actions import Action, ComputeGradient, EncodeParts, SketchVector
@@ -26,9 +27,12 @@ class CommitPhase:
 
     phase = Phase.COMMIT
 
-    def __init__(self, context: StepContext, attempt: Attempt, decided: bytes, own: OwnWork) -> None:
+    def __init__(
+        self, context: StepContext, attempt: Attempt, decided: bytes, own: OwnWork, banned: Collection[PeerId] = ()
+    ) -> None:
         self._context = context
         self._decided = decided
+        self._banned = banned
         self._attempt = attempt
         self._seats = attempt.seats
         self._said = attempt.said
@@ -51,16 +55,19 @@ class CommitPhase:
 
     def _ask_vector(self) -> list[Action]:
         seats = self._seats
-        if seats.me in seats.submitters:
+        if seats.me in seats.submitting:
             if self._own.gradient is not None:
                 return self.computed(self._own.gradient)
             return [ComputeGradient(seats.roster)] if seats.number == 0 else []
-        if self._own.examined is None and seats.target is not None:
-            return [self._context.examine(seats.target)]
+        target = seats.target
+        if target is not None and target not in self._own.examined and target not in self._banned:
+            return [self._context.examine(target)]
         return self._commit((), b"")
 
     def computed(self, gradient: GradientComputed) -> list[Action]:
-        """Ask for the parts of the own vector."""
+        """Ask for the parts of the own vector; a peer that has become a validator has no use for it."""
+        if self._seats.me not in self._seats.submitting:
+            return []
         context, number = self._context, self._seats.number
         vector = context.behaviour.vector(context.number, number, gradient.vector)
         return [EncodeParts(number, self._seats.partition.count, vector)]
@@ -99,10 +106,10 @@ class CommitPhase:
 
     def _seal(self) -> bytes:
         """Return the seal over what this peer has recomputed as a validator."""
-        context, answer = self._context, self._own.examined
-        if self._seats.target is None:
+        context, target = self._context, self._seats.target
+        if target is None:
             return b""
-        made = None if answer is None else answer.recomputed
+        made = self._own.recomputed(target)
         seal = b"" if made is None else seal_of(salt_of(context.key, context.roster), made.digest)
         return context.behaviour.seal(context.number, seal)
 

@@ -130,15 +130,19 @@ def examine_shown(pledged: Sequence[Hashes], shown: bytes | None, vector: torch.
         pledged: what the target has committed to that is not the recomputed vector; not none.
         shown: the vector that the target shows, 4 d bytes; None for none.
     """
-    try:
-        sent = None if shown is None else vector_from_bytes(shown, len(vector))
-    except Malformed:
-        sent = None
-    if sent is None:
+    if shown is None or not is_pledged(pledged, shown, rules):
         return UNSEEN
-    if any(encode_parts(sent, len(hashes), rules.wire, rules.aggregation)[1] != hashes for hashes in pledged):
-        return UNSEEN
+    sent = vector_from_bytes(shown, len(vector))
     return worst([_distant(sent, vector, count, rules) for count in sorted({len(hashes) for hashes in pledged})])
+
+
+def is_pledged(pledged: Sequence[Hashes], shown: bytes, rules: StepRules) -> bool:
+    """Whether bytes are a vector that is all of what a target has committed to."""
+    try:
+        sent = vector_from_bytes(shown, rules.dimension)
+    except Malformed:
+        return False
+    return all(encode_parts(sent, len(hashes), rules.wire, rules.aggregation)[1] == hashes for hashes in pledged)
 
 
 def _distant(sent: torch.Tensor, vector: torch.Tensor, count: int, rules: StepRules) -> Finding:

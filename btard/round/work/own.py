@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
-from btard.round.work.answers import GradientComputed, TargetExamined
+from btard.identity import PeerId
+from btard.round.work.answers import GradientComputed, Recomputed, TargetExamined
 from btard.round.work.seals import Sketch
 
 
 @dataclass
 class OwnWork:
-    """None where something is not done yet, or not this peer's to do.
+    """None, or nothing, where something is not done yet, or not this peer's to do.
 
     Attributes:
         gradient: what it submits.
-        examined: what it has found as a validator.
+        examined: what it has found as a validator, by target: another one, where it takes an audit over.
         sketch: of the vector by which it opens, as a validator of the step before, or compares, as the target of one.
     """
 
     gradient: GradientComputed | None = None
-    examined: TargetExamined | None = None
+    examined: dict[PeerId, TargetExamined] = field(default_factory=dict)
     sketch: Sketch | None = None
 
     @property
@@ -29,8 +30,7 @@ class OwnWork:
         """The vector that this peer had to submit."""
         return None if self.gradient is None else self.gradient.vector
 
-    @property
-    def recomputed(self) -> torch.Tensor | None:
-        """The target's vector of the step before, as this peer has recomputed it."""
-        made = None if self.examined is None else self.examined.recomputed
-        return None if made is None else made.vector
+    def recomputed(self, target: PeerId) -> Recomputed | None:
+        """Return the target's vector of the step before, as this peer has recomputed it."""
+        answer = self.examined.get(target)
+        return None if answer is None else answer.recomputed

@@ -15,6 +15,7 @@ from btard.identity import Envelope, MessageKind, PeerId
 from btard.round.evidence.evidence import Evidence, Offence
 from btard.round.messages.accusations import Charge, ChargeKind
 from btard.round.messages.bodies import Commit, Phase, Reveal, Scalars
+from btard.round.roster import Roster
 from btard.round.rules import AggregationRules, StepRules, VerificationRules
 from btard.transport.memory import SimulatedPeer
 from btard.vectors.partition import to_wire
@@ -51,7 +52,7 @@ class OtherShare(Behaviour):
 
 
 class Lottery(Behaviour):
-    def leaves(self, step: int) -> LeaveReason | None:
+    def leaves(self, step: int, following: Roster) -> LeaveReason | None:
         return LeaveReason.LOTTERY
 
 

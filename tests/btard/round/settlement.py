@@ -32,10 +32,12 @@ def attempt_of(
     newcomers: Sequence[int] = (),
     audits: tuple[Audit, ...] = (),
     verification: VerificationRules = RULES.verification,
+    gone: Sequence[PeerId] = (),
 ) -> Attempt:
-    """Return attempt 1 of step 3, without anything received; `newcomers` (by number) have no vote."""
+    """Return attempt 1 of step 3, without anything received; `newcomers` (by number) have no vote, and those that are
+    `gone` are members of the roster alone."""
     probation = tuple((PEERS[i], 9) for i in sorted(newcomers))
-    roster = Roster(3, tuple(members), frozenset(), first_randomness(0, 3), audits, probation)
+    roster = Roster(3, (*members, *gone), frozenset(), first_randomness(0, 3), audits, probation)
     rules = replace(RULES, verification=verification)
     return Attempt(Seats(rules, roster, 1, tuple(members), members[0]))
 
@@ -82,6 +84,7 @@ def settled(
     attempt: Attempt = ATTEMPT,
     charges: Mapping[int, Charge] = {},
     votes: Mapping[int, Vote] = {},
+    banned: frozenset[PeerId] = frozenset(),
 ) -> Resolution:
     testimony = Testimony(
         reports={PEERS[i]: r for i, r in reports.items()},
@@ -89,6 +92,7 @@ def settled(
         attached={PEERS[i]: tuple(found) for i, found in attached.items()},
         charges={PEERS[i]: charge for i, charge in charges.items()},
         votes={PEERS[i]: (signed(i, MessageKind.VOTE, vote.encode()), vote) for i, vote in votes.items()},
+        banned=banned,
     )
     return resolve(attempt, testimony)
 

@@ -13,6 +13,7 @@ from btard.hashing import digest
 from btard.identity import PeerId
 from btard.round.draw import (
     RELAYS,
+    Audit,
     all_accomplices,
     draw_auditors,
     draw_audits,
@@ -21,6 +22,7 @@ from btard.round.draw import (
     how_many,
     ranking,
     relays_between,
+    seat_audits,
     witness_of,
 )
 from tests.btard.round.swarm import keys
@@ -72,6 +74,31 @@ def test_an_aborted_draw_adds_one_pair(r: bytes, extra: int) -> None:
 def test_more_pairs_keep_the_targets_that_fewer_would_have(r: bytes, extra: int) -> None:
     few, many = draw_audits(r, PEERS, PEERS, 1.0, extra), draw_audits(r, PEERS, PEERS, 1.0, extra + 1)
     assert {audit.target for audit in few} < {audit.target for audit in many}
+
+
+@given(randomness, st.floats(0, 8), st.sets(st.sampled_from(PEERS)), st.sets(st.sampled_from(PEERS)))
+def test_no_audit_goes_with_its_validator(r: bytes, rate: float, gone: set[PeerId], newcomers: set[PeerId]) -> None:
+    drawn = draw_audits(r, PEERS, PEERS, rate, 0)
+    members, validators = set(PEERS) - gone, {audit.validator for audit in drawn}
+    voters = (members - newcomers) | (validators - gone)
+    seated = seat_audits(r, drawn, members, voters)
+    assert seat_audits(r, drawn, set(PEERS), set(PEERS)) == drawn
+    stay = {audit for audit in drawn if audit.validator not in gone}
+    assert stay <= set(seated) and seated == tuple(sorted(seated))
+    deputies = {audit.validator for audit in set(seated) - stay}
+    free = voters - {peer for audit in drawn for peer in (audit.validator, audit.target)}
+    assert deputies <= free and len(deputies) == len(seated) - len(stay)
+    assert len({audit.target for audit in seated}) == len(seated)
+    lost, room = len(drawn) - len(stay), len(voters) - 2 - len(stay)
+    assert len(deputies) == min(lost, len(free), max(0, room)), "as many as there can be, and two voters work"
+
+
+def test_deputies_are_drawn() -> None:
+    drawn = (Audit(PEERS[0], PEERS[1]),)
+    chosen = Counter(seat_audits(r, drawn, PEERS[1:], PEERS[1:])[0].validator for r in DRAWS)
+    assert set(chosen) == set(PEERS[2:]) and max(chosen.values()) < 150
+    assert seat_audits(DRAWS[0], drawn, PEERS[1:4], PEERS[1:4]) != ()
+    assert seat_audits(DRAWS[0], drawn, PEERS[1:3], PEERS[1:3]) == (), "it lapses"
 
 
 def test_only_voters_validate_and_newcomers_are_targets_too() -> None:

@@ -11,7 +11,8 @@ from btard.behaviour import LeaveReason
 from btard.identity import Envelope, MessageKind, PeerId
 from btard.round.draw import Audit
 from btard.round.evidence.evidence import Offence
-from btard.round.failure.resolve import OFFENCES, Resolution, admissible
+from btard.round.failure.resolve import OFFENCES, Resolution
+from btard.round.failure.standing import Standing, admissible
 from btard.round.messages.accusations import Ballot, Charge, ChargeKind, Opinion, Report, Vote
 from btard.round.messages.bodies import Leave, Phase, Scalars
 from btard.round.rules import VerificationRules
@@ -33,6 +34,7 @@ from tests.btard.round.settlement import (
 SHOWN = Charge(ChargeKind.FALSE_SCALARS, PEERS[1], 0)
 SUM = Charge(ChargeKind.WRONG_SUM, PEERS[1], 2)
 LIE = Charge(ChargeKind.GRADIENT, PEERS[1], 0)
+FRESH = Standing(FIVE)
 
 
 def ballots(*cast: tuple[int, Charge, Opinion], accomplices: Sequence[int] = ()) -> Vote:
@@ -230,8 +232,9 @@ def charging(*charges: tuple[int, Charge]) -> dict[PeerId, Report]:
 
 def test_the_court_hears_each_accuser_once() -> None:
     reports = charging((0, LIE), (2, SUM), (3, LIE))
-    assert admissible(ATTEMPT, reports, ()) == {PEERS[0]: LIE, PEERS[2]: SUM, PEERS[3]: LIE}
-    assert admissible(ATTEMPT, reports, {(PEERS[0], LIE), (PEERS[2], LIE)}) == {PEERS[2]: SUM, PEERS[3]: LIE}
+    assert admissible(ATTEMPT, reports, FRESH) == {PEERS[0]: LIE, PEERS[2]: SUM, PEERS[3]: LIE}
+    heard = Standing(FIVE, judged=frozenset({(PEERS[0], LIE), (PEERS[2], LIE)}))
+    assert admissible(ATTEMPT, reports, heard) == {PEERS[2]: SUM, PEERS[3]: LIE}
 
 
 @pytest.mark.parametrize(
@@ -245,11 +248,11 @@ def test_the_court_hears_each_accuser_once() -> None:
     ],
 )
 def test_what_no_court_hears(author: int, charge: Charge) -> None:
-    assert admissible(ATTEMPT, charging((author, charge)), ()) == {}
+    assert admissible(ATTEMPT, charging((author, charge)), FRESH) == {}
 
 
 def test_newcomers_accuse_nobody() -> None:
-    assert admissible(CROWD, charging((5, LIE), (4, LIE)), ()) == {PEERS[4]: LIE}
+    assert admissible(CROWD, charging((5, LIE), (4, LIE)), FRESH) == {PEERS[4]: LIE}
 
 
 _WITHHELD = Charge(ChargeKind.WITHHELD, PEERS[1], 0)
@@ -263,11 +266,42 @@ _DRAWN = (Audit(PEERS[3], PEERS[1]),)
 )
 def test_only_the_drawn_validator_may_charge_what_is_withheld(verification: VerificationRules) -> None:
     drawn = attempt_of(FIVE, audits=_DRAWN, verification=verification)
-    assert admissible(drawn, charging((0, _WITHHELD), (3, _WITHHELD)), ()) == {PEERS[3]: _WITHHELD}
+    assert admissible(drawn, charging((0, _WITHHELD), (3, _WITHHELD)), FRESH) == {PEERS[3]: _WITHHELD}
     again = dataclasses.replace(_WITHHELD, part=1)
-    assert admissible(drawn, charging((3, again)), ()) == {}, "the same charge in another form"
+    assert admissible(drawn, charging((3, again)), FRESH) == {}, "the same charge in another form"
 
 
 def test_where_nothing_has_to_be_shown_nothing_is_withheld() -> None:
     drawn = attempt_of(FIVE, audits=_DRAWN, verification=VerificationRules(validation=Validation.EXACT))
-    assert admissible(drawn, charging((3, _WITHHELD)), ()) == {}
+    assert admissible(drawn, charging((3, _WITHHELD)), FRESH) == {}
+
+
+def test_a_drawn_target_is_charged_wherever_it_has_gone() -> None:
+    """By its own validator, and of a vector alone."""
+    left = attempt_of(FIVE[2:], audits=_DRAWN, gone=FIVE[:2])
+    assert admissible(left, charging((2, LIE), (3, LIE)), FRESH) == {PEERS[3]: LIE}
+    assert admissible(left, charging((3, dataclasses.replace(LIE, accused=PEERS[0]))), FRESH) == {}
+    for kind in ChargeKind:
+        heard = admissible(left, charging((3, Charge(kind, PEERS[1], 0))), FRESH)
+        assert bool(heard) is (kind is ChargeKind.GRADIENT), "it can show nothing, and does nothing in this step"
+
+
+def test_nobody_is_charged_that_is_banned_already() -> None:
+    banned = Standing(FIVE, banned=frozenset({PEERS[1]}))
+    for attempt in (attempt_of(FIVE[2:], audits=_DRAWN, gone=FIVE[:2]), attempt_of(FIVE, audits=_DRAWN)):
+        assert admissible(attempt, charging((3, LIE)), FRESH) == {PEERS[3]: LIE}
+        assert admissible(attempt, charging((3, LIE)), banned) == {}
+
+
+def test_those_that_have_left_pay_for_the_step_before() -> None:
+    left = attempt_of(FIVE[1:4], audits=(Audit(PEERS[3], PEERS[0]),), gone=(PEERS[0], PEERS[4]))
+    charge = dataclasses.replace(LIE, accused=PEERS[0])
+    said = dict.fromkeys((1, 2), report(reaction=True, members=FIVE[1:4]))
+    said[3] = dataclasses.replace(report(members=FIVE[1:4]), charge=charge)
+    vote = Vote(left.seats.attempt_id, (Ballot(PEERS[3], charge, Opinion.GUILTY, (PEERS[2], PEERS[4])),))
+    votes = dict.fromkeys((1, 2, 3), vote)
+    paid = {0: Offence.GRADIENT, 2: Offence.COVER_UP, 4: Offence.COVER_UP}
+    resolution = settled(said, attempt=left, charges={3: charge}, votes=votes)
+    assert (verdicts(resolution), who(resolution)) == (paid, ([1, 3], {}))
+    again = settled(said, attempt=left, charges={3: charge}, votes=votes, banned=frozenset({PEERS[4]}))
+    assert verdicts(again) == {0: Offence.GRADIENT, 2: Offence.COVER_UP}, "once is enough"

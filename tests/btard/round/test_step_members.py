@@ -9,6 +9,7 @@ import pytest
 from btard.behaviour import Behaviour, LeaveReason
 from btard.identity import Envelope, IdentityKey, MessageKind, PeerId
 from btard.round.messages.bodies import MAX_CANDIDATES
+from btard.round.roster import Roster
 from btard.tensors import bytes_of
 from btard.transport.memory import SimulatedPeer
 from tests.btard.round.swarm import Swarm, one_of, voids
@@ -20,7 +21,7 @@ class Leaves(Behaviour):
     def __init__(self, reason: LeaveReason) -> None:
         self.reason = reason
 
-    def leaves(self, step: int) -> LeaveReason | None:
+    def leaves(self, step: int, following: Roster) -> LeaveReason | None:
         return self.reason
 
 

@@ -17,7 +17,7 @@ from btard.behaviour import Behaviour
 from btard.executor import Executor
 from btard.hashing import Payload, digest
 from btard.identity import IdentityKey, PeerId
-from btard.round.actions import Finished, Stopped, Voided
+from btard.round.actions import Examine, Finished, Stopped, Voided
 from btard.round.attempt.attempt import Attempt
 from btard.round.roster import Roster, first_randomness
 from btard.round.rules import AggregationRules, StepRules
@@ -79,10 +79,8 @@ class CrowdExecutor(Executor):
     async def contribution(self, roster: Roster) -> Contribution:
         return await self.contributing()
 
-    async def required(
-        self, record: Attempt, target: PeerId, link: Link | None, *, continuing: bool = True
-    ) -> torch.Tensor | None:
-        return await self.crowd.recompute(record, target, link)
+    async def required(self, record: Attempt, task: Examine, *, continuing: bool = True) -> torch.Tensor | None:
+        return await self.crowd.recompute(record, task.target, task.link)
 
 
 @dataclass

@@ -107,6 +107,20 @@ def test_a_reset_begins_anew() -> None:
     assert (chain.digest, chain.base_bytes(0)) == (b"", None)
 
 
+def test_what_nobody_was_sent_is_taken_back() -> None:
+    chain = Momentum(0.9, D)
+    for step in (0, 1):
+        chain.submitted(step, chain.base(step), vector(step))
+    chain.withdraw(1)
+    assert chain.vector_bytes(1) is chain.base_bytes(1) is None
+    base = chain.base(2)
+    assert base is not None and torch.equal(base, vector(0))
+    chain.withdraw(0)
+    chain.withdraw(7)
+    base = chain.base(2)
+    assert base is not None and not base.any()
+
+
 def test_without_momentum_no_base_is_kept() -> None:
     chain = Momentum(0.0, D)
     chain.submitted(0, chain.base(0), vector(1))

@@ -43,15 +43,15 @@ SECOND_TRY = (
     Mutant(
         "a vector that is not shown is innocent",
         _EXAMINATION,
-        "    if sent is None:\n        return UNSEEN",
-        "    if sent is None:\n        return Finding(Opinion.INNOCENT, False, 0.0)",
+        "is_pledged(pledged, shown, rules):\n        return UNSEEN",
+        "is_pledged(pledged, shown, rules):\n        return Finding(Opinion.INNOCENT, False, 0.0)",
         f"{_SECOND}::test_a_lie_that_is_not_shown_costs_the_place[0.0-nothing]",
     ),
     Mutant(
         "a vector is believed that its author has not committed to",
         _EXAMINATION,
-        "rules.aggregation)[1] != hashes for hashes in pledged):",
-        'rules.aggregation)[1] == b"" for hashes in pledged):',
+        "rules.aggregation)[1] == hashes for hashes in pledged)",
+        'rules.aggregation)[1] != b"" for hashes in pledged)',
         f"{_LOOKED_AT}::test_one_vector_has_to_explain_all_attempts",
     ),
     Mutant(
@@ -112,9 +112,9 @@ SECOND_TRY = (
     ),
     Mutant(
         "that a vector is withheld is heard only where the run has momentum",
-        "btard/round/failure/resolve.py",
-        "momentum > 0 or seats.rules.verification.validation is Validation.TOLERANT",
-        "momentum > 0",
+        "btard/round/failure/standing.py",
+        "(rules.momentum > 0 or rules.validation is Validation.TOLERANT)",
+        "rules.momentum > 0",
         f"{_SECOND}::test_a_lie_that_is_not_shown_costs_the_place[0.0-nothing]",
     ),
 )

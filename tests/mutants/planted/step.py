@@ -163,9 +163,9 @@ STEP = (
     ),
     Mutant(
         "a charge is heard again and again",
-        "btard/round/failure/resolve.py",
-        "if charge is None or author not in seats.voters or (author, charge) in seen:",
-        "if charge is None or author not in seats.voters:",
+        "btard/round/failure/standing.py",
+        "heard = (accuser, charge) in self.judged or charge.accused in self.banned",
+        "heard = charge.accused in self.banned",
         f"{ROUND}/test_settle_court.py::test_the_court_hears_each_accuser_once",
     ),
     Mutant(

@@ -45,6 +45,16 @@ def test_validators_send_nothing_and_newcomers_own_nothing() -> None:
     assert made.seats.partition.count == 4
 
 
+def test_a_deputy_sits_the_attempt_out_and_examines_the_target() -> None:
+    drawn = roster(audits=(Audit(PEERS[1], PEERS[2]),), probation=((PEERS[4], 9),))
+    there = tuple(peer for peer in PEERS if peer != PEERS[1])
+    seats = [Seats(RULES, drawn, 1, there, me) for me in there]
+    (deputy,) = (each for each in seats if each.target is not None)
+    assert deputy.target == PEERS[2] and deputy.me in {PEERS[0], PEERS[3], PEERS[5]}
+    assert all(each.validators == {deputy.me: PEERS[2]} for each in seats)
+    assert deputy.me not in seats[0].submitters and deputy.my_part is None and deputy.me in deputy.voters
+
+
 def test_the_attempt_id_names_run_roster_number_and_members() -> None:
     plain = attempt_id_of(RULES, roster(), 0, PEERS)
     others = [

@@ -247,7 +247,8 @@ FOUND = Finding(Opinion.GUILTY, True, 1.0, (PEERS[3],))
 def test_a_gradient_is_recomputed_by_everyone() -> None:
     record = Scene().attempt
     hall = Hall((PEERS[1], LIE), (PEERS[4], LIE), record=record)
-    assert hall.court.open(0.0) == [Examine(hall.step.number, PEERS[2], record, None)], "once"
+    asked = Examine(hall.step.number, PEERS[2], record, None, accusers=(PEERS[1], PEERS[4]))
+    assert hall.court.open(0.0) == [asked], "once, and what it shows nobody its accusers may"
     assert not hall.court.decided
     assert hall.court.seconds() == RULES.commit_seconds
     hall.court.examined(PEERS[2], FOUND)
@@ -256,6 +257,13 @@ def test_a_gradient_is_recomputed_by_everyone() -> None:
     assert [(b.accuser, b.opinion, b.accomplices) for b in hall.ballots()] == [
         (accuser, Opinion.GUILTY, expected) for accuser in sorted((PEERS[1], PEERS[4]))
     ]
+
+
+def test_a_judge_asks_the_validator_before_other_accusers() -> None:
+    hall = Hall(*((peer, LIE) for peer in (PEERS[1], PEERS[3], PEERS[4])), record=Scene().attempt)
+    hall.attempt.seats.validators[PEERS[4]] = PEERS[2]
+    (asked,) = hall.court.open(0.0)
+    assert isinstance(asked, Examine) and asked.accusers == (PEERS[4], PEERS[1]), "each may send a whole vector"
 
 
 def test_a_judge_that_missed_the_last_step_is_unsure_about_it() -> None:
