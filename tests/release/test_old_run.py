@@ -32,7 +32,7 @@ RUN_ID = "84a5f757c55f08f6138673b5f1b53def"
 HONEST = "12D3KooWAi3GGRX5N697uH37fsPeU9G6Y5LPuGqUDrgL12t6bzCY"
 LIAR = "12D3KooWJJmgv8cHBgyhqj2Vy9i6mGCBfTNGKdBqdDotKNQJkVX4"
 LIE = "sent a vector that is not the gradient of its public seed"
-STATE = "9deee74d7c5d4d72152144b9e7f081ee527fa123ebc4937bc2f1d7d1eebc710e"
+STATE = "e2d4f48e4aeb43b1dff40c76191119224abf0463f65371f832c0c6b98161ad1b"
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def run(tmp_path: Path) -> Path:
 def test_its_evidence_is_proven(holder: str, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["verdict", "--json", "--run", str(run / holder), str(run / holder / "bans")]) == 0
     told = json.loads(capsys.readouterr().out)
-    assert (told["proven"], told["peer"], told["step"], told["offence"]) == (True, LIAR, 6, "GRADIENT")
+    assert (told["proven"], told["peer"], told["step"], told["offence"]) == (True, LIAR, 13, "GRADIENT")
 
 
 def test_its_evidence_does_not_survive_a_change(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -64,23 +64,23 @@ def test_its_page_is_replayed(run: Path) -> None:
     shown = page["run"]
     assert (shown["run_id"], shown["state"], shown["step"], shown["alive"]) == (RUN_ID, "finished", 24, 5)
     (ban,) = page["bans"]
-    assert (ban["peer"], ban["step"], ban["proven"], ban["words"]) == (LIAR, 6, True, LIE)
-    assert page["verdicts"]["found"] == {"differs": 1, "same": 6}
+    assert (ban["peer"], ban["step"], ban["proven"], ban["words"]) == (LIAR, 13, True, LIE)
+    assert page["verdicts"]["found"] == {"differs": 1, "same": 8}
     assert len(model.curves()["rows"]) == 25
 
 
 @pytest.mark.parametrize("holder", ["coordinator", "peer-0", "peer-5"])
 def test_its_roster_is_explained(holder: str, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["roster", str(run / holder)]) == 0
-    assert re.search(rf"step +6 +banned +{LIAR} .*{LIE}", capsys.readouterr().out)
+    assert re.search(rf"step +13 +banned +{LIAR} .*{LIE}", capsys.readouterr().out)
 
 
 def test_its_results_are_summarised(run: Path) -> None:
     result = read_run(run, until=25)
-    assert sorted(result.losses) == list(range(25))
-    assert (result.attack_start, result.banned_liars, result.banned_honest, result.liars) == (4, (6,), (), 1)
+    assert sorted(set(range(25)) - result.losses.keys()) == [13], "in which the honest peer that is kept validates"
+    assert (result.attack_start, result.banned_liars, result.banned_honest, result.liars) == (4, (13,), (), 1)
     summary = Summary.model_validate_json((run / "summary.json").read_bytes())
-    assert (summary.steps, summary.survivors, [ban.step for ban in summary.bans]) == (25, 5, [6])
+    assert (summary.steps, summary.survivors, [ban.step for ban in summary.bans]) == (25, 5, [13])
 
 
 def test_the_table_of_its_peers_is_shown(run: Path) -> None:
@@ -89,7 +89,7 @@ def test_the_table_of_its_peers_is_shown(run: Path) -> None:
     status = RunStatus([honest, liar], Member("coordinator", run / "coordinator", PeerId.parse(HONEST)), 25)
     status.refresh()
     shown = {name: (peer.state, peer.step) for name, peer in status.peers.items()}
-    assert shown == {"peer-0": (PeerState.FINISHED, 24), "peer-5": (PeerState.BANNED, 5)}
+    assert shown == {"peer-0": (PeerState.FINISHED, 24), "peer-5": (PeerState.BANNED, 12)}
 
 
 def test_its_peers_know_where_they_were(run: Path) -> None:

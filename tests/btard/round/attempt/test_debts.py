@@ -32,7 +32,7 @@ def sealed(members: tuple[PeerId, ...] = PEERS, seal: bytes = SEAL) -> Attempt:
     attempt.results.randomness = R
     for peer in members:
         own = seal if peer == FIRST.validator else b""
-        attempt.said.commits[peer] = Commit(attempt.seats.attempt_id, R, R, (), R, b"", (), own)
+        attempt.said.commits[peer] = Commit(attempt.seats.attempt_id, R, R, (), R, b"", (), (), own)
     return attempt
 
 

@@ -61,6 +61,7 @@ bodies = st.one_of(
         digests,
         digests | st.just(b""),
         peers,
+        peers,
         digests | st.just(b""),
         st.none() | st.builds(Opening, digests, st.tuples(*[st.floats(allow_nan=False)] * BLOCKS)),
     ),
@@ -123,6 +124,8 @@ SCALARS = Scalars(D, (0.5, -1.0), (1.0, 2.0), (0, 1))
         dataclasses.replace(COMMIT, candidates=(PEERS[1], PEERS[0])),
         dataclasses.replace(COMMIT, candidates=(PEERS[0], PEERS[0])),
         dataclasses.replace(COMMIT, candidates=tuple(PEERS[: MAX_CANDIDATES + 1])),
+        dataclasses.replace(COMMIT, laggards=(PEERS[1], PEERS[0])),
+        dataclasses.replace(COMMIT, laggards=tuple(PEERS[: MAX_CANDIDATES + 1])),
         dataclasses.replace(COMMIT, seal=D[:-1]),
         dataclasses.replace(COMMIT, opening=Opening(D[:-1], (1.0,) * BLOCKS)),
         dataclasses.replace(COMMIT, opening=Opening(D, (1.0,) * (BLOCKS - 1))),
@@ -171,7 +174,18 @@ def test_leaving_has_two_reasons(reason: Any) -> None:
 def test_the_largest_bodies_fit_their_limits() -> None:
     everyone = tuple(PEERS[:MAX_PEERS])
     for body in (
-        Commit(D, D, D, (D,) * MAX_PEERS, D, D, everyone[:MAX_CANDIDATES], D, Opening(D, (1e300,) * BLOCKS)),
+        Commit(
+            D,
+            D,
+            D,
+            (D,) * MAX_PEERS,
+            D,
+            D,
+            everyone[:MAX_CANDIDATES],
+            everyone[:MAX_CANDIDATES],
+            D,
+            Opening(D, (1e300,) * BLOCKS),
+        ),
         Scalars(D, (0.1,) * MAX_PEERS, (1e300,) * MAX_PEERS, tuple(range(MAX_PEERS))),
         Pull(tuple((MessageKind.PART, peer, MAX_PEERS - 1) for peer in everyone)),
     ):

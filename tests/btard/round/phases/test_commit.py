@@ -16,6 +16,7 @@ from btard.round.attempt.seats import Seats
 from btard.round.context import StepContext
 from btard.round.messages.accusations import Charge, ChargeKind
 from btard.round.messages.opening import Opening
+from btard.round.pace import Pace
 from btard.round.phases.commit import CommitPhase
 from btard.round.work.own import OwnWork
 from btard.round.work.seals import Sketch, opening_of, seal_of, sketch
@@ -46,7 +47,17 @@ def charge(
         attempt.said.commits[peer] = commit
     previous = Attempt(Seats(RULES, dataclasses.replace(record.seats.roster, step=4), 0, before, ME))
     debts = Debts((Debt(VALIDATOR, target, seal, DIRECTION, record),), True)
-    context = StepContext(RULES, attempt.seats.roster, keys(5)[0], Behaviour(), bytes(32), (), previous, debts=debts)
+    context = StepContext(
+        RULES,
+        attempt.seats.roster,
+        keys(5)[0],
+        Behaviour(),
+        bytes(32),
+        (),
+        previous,
+        Pace(RULES.delay_bound_seconds),
+        debts=debts,
+    )
     return CommitPhase(context, attempt, b"", OwnWork(sketch=own)).charge()
 
 
