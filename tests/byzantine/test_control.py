@@ -27,7 +27,7 @@ from btard.round.evidence.file import to_json
 from btard.round.messages.accusations import Opinion
 from btard.round.messages.bodies import Commit
 from btard.round.rules import VerificationRules
-from btard.round.work.examination import Finding
+from btard.round.work.examination import Finding, Recomputed
 from btard.swarm.bans import BanBook
 from btard.transport.memory import SimulatedPeer
 from btard.vocabulary import WireType
@@ -100,10 +100,10 @@ class Unsteady(Executor):
 
     looks = 0
 
-    async def look(self, record: Attempt, task: Examine) -> Finding:
+    async def look(self, record: Attempt, task: Examine) -> tuple[Finding, Recomputed | None]:
         self.looks += 1
-        found = await super().look(record, task)
-        return dataclasses.replace(found, opinion=Opinion.GUILTY, accuse=True) if self.looks % 2 else found
+        found, made = await super().look(record, task)
+        return dataclasses.replace(found, opinion=Opinion.GUILTY, accuse=True) if self.looks % 2 else found, made
 
 
 class Fleeting(SimulatedPeer):

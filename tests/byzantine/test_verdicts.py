@@ -100,7 +100,7 @@ CASES: dict[str, Case] = {
     "SELF_COVER": Case((Offence.FALSE_SCALARS, Offence.GRADIENT, Offence.MALFORMED), steps=20),
     "SMALL_SHIFT": Case((Offence.FALSE_SCALARS, Offence.GRADIENT), steps=12),
     "WITHIN_TOLERANCE": NOTHING,
-    "COLLUDER_COVER": Case((Offence.COVER_UP, Offence.GRADIENT), steps=12),
+    "COLLUDER_COVER": Case((Offence.COVER_UP, Offence.GRADIENT), steps=12, seed=1),
     "AGGREGATE_TWO_FACED": NOTHING,
     "EQUIVOCATE_AGGREGATE": Case((Offence.EQUIVOCATION,)),
     "LARGER_PART": SUSPENDED,
@@ -148,7 +148,7 @@ CASES: dict[str, Case] = {
     "SILENCE": SUSPENDED,
     "HALF_SILENCE": NOTHING,
     "LATE_COMMIT": NOTHING,
-    "FLOOD": Case(seed=1),  # else one of them is drawn as a witness, and has no request left
+    "FLOOD": Case(seed=0),  # else one of them is drawn as a witness, and has no request left
     "IDLE_GRADIENT": NOTHING,
     # Membership.
     "STALE_STATE": SUSPENDED,

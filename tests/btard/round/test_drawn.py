@@ -25,7 +25,8 @@ from btard.round.messages.bodies import Phase
 from btard.round.proof import Unproven, verify
 from btard.round.roster import Roster
 from btard.round.step import StepMachine
-from btard.round.work.answers import GradientComputed
+from btard.round.work.answers import GradientComputed, TargetExamined
+from btard.round.work.examination import UNKNOWN
 from btard.transport.memory import NetworkConditions, SimulatedPeer
 from btard.vocabulary import Validation
 from tests.btard.round.bans import verified
@@ -232,12 +233,12 @@ def test_a_deputy_looks_at_each_target_that_comes_to_it() -> None:
     assert examining(machine) == [PEERS[3]]
     vector = GradientComputed(roster.step, torch.zeros(swarm.rules.dimension))
     assert machine.answer(0.0, vector) == [], "it sends nothing in this attempt"
-    machine._examined.add(PEERS[3])
+    machine.own.examined[PEERS[3]] = TargetExamined(roster.step, PEERS[3], UNKNOWN)
     machine._new_attempt(2, later)
     assert examining(machine) == []
     machine._new_attempt(3, last)
     assert examining(machine) == [PEERS[1]]
-    machine._standing = dataclasses.replace(machine._standing, banned=frozenset({PEERS[1]}))
+    machine.standing = dataclasses.replace(machine.standing, banned=frozenset({PEERS[1]}))
     machine._new_attempt(4, last)
     assert examining(machine) == [], "there is nothing left to find out"
 

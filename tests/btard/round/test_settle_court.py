@@ -89,7 +89,7 @@ def test_what_is_not_opened_suspends_by_more_than_half(guilty: int, out: set[int
 @pytest.mark.parametrize("kind", [ChargeKind.FALSE_OPENING, ChargeKind.NO_OPENING])
 def test_a_charge_about_an_opening_names_no_part(kind: ChargeKind) -> None:
     said = {PEERS[0]: dataclasses.replace(report(), charge=Charge(kind, PEERS[1], 1))}
-    assert admissible(ATTEMPT, said, ()) == {}
+    assert admissible(ATTEMPT, said, Standing(PEERS)) == {}
 
 
 def test_half_of_the_votes_convict_nobody() -> None:

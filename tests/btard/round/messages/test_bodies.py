@@ -172,7 +172,7 @@ def test_leaving_has_two_reasons(reason: Any) -> None:
 
 
 def test_the_largest_bodies_fit_their_limits() -> None:
-    everyone = tuple(PEERS[:MAX_PEERS])
+    everyone, some = tuple(PEERS[:MAX_PEERS]), tuple(PEERS[:MAX_CANDIDATES])
     for body in (
         Commit(
             D,
@@ -181,8 +181,8 @@ def test_the_largest_bodies_fit_their_limits() -> None:
             (D,) * MAX_PEERS,
             D,
             D,
-            everyone[:MAX_CANDIDATES],
-            everyone[:MAX_CANDIDATES],
+            some,
+            some,
             D,
             Opening(D, (1e300,) * BLOCKS),
         ),
