@@ -53,7 +53,6 @@ ROOMS = {
         {"roster"},
         {"rules"},
         {"messages"},
-        {"pace"},
         {"evidence"},
         {"decisions"},
         {"admission"},

@@ -14,13 +14,13 @@ from btard.identity.envelope import MAX_HEADER, STEP_KINDS
 from btard.round.actions import Action, Finished, OutcomeKind, Send, Stopped
 from btard.round.attempt.attempt import Attempt
 from btard.round.attempt.debts import NO_DEBTS, owed_after
+from btard.round.attempt.pace import Pace
 from btard.round.attempt.pledges import Pledges, pledges_of
 from btard.round.context import StepContext
 from btard.round.decisions import Decisions
 from btard.round.failure.aftermath import SETTLING, Aftermath
 from btard.round.messages.bodies import Leave, LeaveReason
 from btard.round.messages.requests import Certificate
-from btard.round.pace import Pace
 from btard.round.roster import Roster
 from btard.round.rules import StepRules
 from btard.round.step import StepMachine
@@ -127,14 +127,14 @@ class Session:
             debts=self._debts if previous is not None else NO_DEBTS,
         )
         self.machine = self.machine_type(context, self._pool)
-        actions = self.machine.start(now)
+        actions = self._remember(self.machine.start(now))
         early, self._early, self._early_bytes = self._early, {}, 0
         for envelope in (e for envelopes in early.values() for e in envelopes):
             if envelope.step == roster.step:
                 actions += self._hear(now, envelope, envelope)
             elif envelope.step > roster.step:
                 self._keep_early(envelope, envelope)
-        return self._remember(actions)
+        return actions
 
     def on_message(self, now: float, sender: PeerId, data: bytes | Envelope) -> list[Action]:
         """A control message came from the neighbour `sender`.

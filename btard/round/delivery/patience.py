@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
+from btard.round.attempt.pace import Pace
 from btard.round.messages.bodies import Phase
-from btard.round.pace import Pace
 from btard.round.rules import StepRules
 
 _URGE_AFTER = 0.5

@@ -35,13 +35,6 @@ DRAWN = (
         _LEAVES,
     ),
     Mutant(
-        "evidence convicts members alone",
-        "btard/round/proof.py",
-        "those = scene.roster.members if evidence.offence in _OF_LAST_STEP else scene.members",
-        "those = scene.members",
-        _LEAVES,
-    ),
-    Mutant(
         "one that has left is charged with what it cannot show any more",
         _STANDING,
         "return member and drawn and (",
@@ -105,25 +98,11 @@ DRAWN = (
         f"{_DRAWN}::test_a_deputy_looks_at_each_target_that_comes_to_it",
     ),
     Mutant(
-        "a peer that has examined one target does not look at another",
-        "btard/round/step.py",
-        "examined = self.attempt.seats.target in self._examined | standing.banned",
-        "examined = bool(self._examined)",
-        f"{_DRAWN}::test_a_deputy_looks_at_each_target_that_comes_to_it",
-    ),
-    Mutant(
         "a deputy goes on from a vector that nobody was sent",
         "btard/transport/memory.py",
         "if not result.submitted:",
         "if False:",
         f"{_DRAWN}::test_honest_deputies_and_their_targets_lose_nothing",
-    ),
-    Mutant(
-        "a deputy examines one that is banned already",
-        "btard/round/step.py",
-        "examined = self.attempt.seats.target in self._examined | standing.banned",
-        "examined = self.attempt.seats.target in self._examined",
-        f"{_DRAWN}::test_a_deputy_looks_at_each_target_that_comes_to_it",
     ),
     Mutant(
         "what a target shows its validator alone convinces nobody",

@@ -32,20 +32,6 @@ OPENINGS = (
         "tests/btard/round/phases/test_commit.py::test_nothing_is_charged_that_most_cannot_know_of",
     ),
     Mutant(
-        "a charge about an opening may be heard in many forms",
-        "btard/round/failure/resolve.py",
-        "if (charge.kind.about_last_step or charge.kind.about_opening) and charge.part:",
-        "if charge.kind.about_last_step and charge.part:",
-        "tests/btard/round/test_settle_court.py::test_a_charge_about_an_opening_names_no_part",
-    ),
-    Mutant(
-        "the direction of an opening is known before the seal",
-        _DEBTS,
-        "direction_of(sealed.results.randomness, audit.validator)",
-        "direction_of(seats.roster.randomness, audit.validator)",
-        f"{_OWED}::test_every_validator_owes_its_target",
-    ),
-    Mutant(
         "all validators of a step open along one direction",
         _NUMBERS,
         '"btard opening direction", randomness, validator)',
@@ -88,13 +74,6 @@ OPENINGS = (
         f"{_SWARM}::test_seal_and_opening_are_the_same_in_all_attempts",
     ),
     Mutant(
-        "a validator that was shown nothing owes an opening",
-        _DEBTS,
-        "if excused or not {",
-        "if not {",
-        f"{_OWED}::test_one_that_was_shown_nothing_owes_nothing",
-    ),
-    Mutant(
         "a validator that has sealed nothing may open anything",
         _DEBTS,
         "return bool(self.seal) and opening is not None",
@@ -135,13 +114,6 @@ OPENINGS = (
         "return self in (ChargeKind.GRADIENT, ChargeKind.WITHHELD)",
         "return self in (ChargeKind.GRADIENT, ChargeKind.WITHHELD, ChargeKind.FALSE_OPENING)",
         f"{_SWARM}::test_an_opening_told_to_one_turns_against_its_author",
-    ),
-    Mutant(
-        "a validator that cannot judge a momentum seals nothing",
-        "btard/executor.py",
-        "return UNKNOWN, await self._sealable(record, target)",
-        "return UNKNOWN, None",
-        f"{_EXECUTOR}::test_what_cannot_be_judged_can_be_sealed",
     ),
     Mutant(
         "a judge has forgotten the parameters that a validator had",

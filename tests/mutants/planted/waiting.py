@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.mutants.mutant import Mutant
 
-PACE, TRIES = "btard/round/pace.py", "tests/btard/round/test_pace.py"
+PACE, TRIES = "btard/round/attempt/pace.py", "tests/btard/round/attempt/test_pace.py"
 OVERDUE, DELAYS = "btard/round/failure/overdue.py", "tests/btard/round/failure/test_overdue.py"
 LONG = "tests/byzantine/test_waiting.py"
 ADMISSION = "tests/btard/round/test_admission.py"

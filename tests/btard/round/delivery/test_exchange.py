@@ -15,6 +15,7 @@ from btard.hashing import Payload, digest
 from btard.identity import Envelope, Malformed, MessageKind, PeerId
 from btard.round.actions import Send, SendPart
 from btard.round.attempt.attempt import Attempt
+from btard.round.attempt.pace import Pace
 from btard.round.attempt.seats import Seats
 from btard.round.context import StepContext
 from btard.round.delivery.exchange import MOST_PULLS, Exchange
@@ -22,7 +23,6 @@ from btard.round.delivery.patience import Patience
 from btard.round.draw import Audit, relays_between
 from btard.round.messages.bodies import Commit, PartHeader, Phase, Reveal
 from btard.round.messages.requests import Forward, Item, Pull
-from btard.round.pace import Pace
 from btard.round.work.rows import encode_parts
 from btard.transport.memory import SimulatedPeer
 from tests.btard.round.swarm import RULES, Swarm, keys, voids

@@ -13,6 +13,7 @@ from btard.identity import Envelope, MessageKind, PeerId
 from btard.round.actions import Action, CheckOpening, Examine, InspectRow, Send
 from btard.round.attempt.attempt import Attempt
 from btard.round.attempt.debts import NO_DEBTS, Debt, Debts
+from btard.round.attempt.pace import Pace
 from btard.round.context import StepContext
 from btard.round.delivery.exchange import Exchange
 from btard.round.failure.court import Court
@@ -20,7 +21,6 @@ from btard.round.messages.accusations import Ballot, Charge, ChargeKind, Opinion
 from btard.round.messages.bodies import Phase
 from btard.round.messages.opening import Opening
 from btard.round.messages.requests import Pull
-from btard.round.pace import Pace
 from btard.round.rules import StepRules
 from btard.round.work.examination import Finding
 from btard.round.work.rows import inspect_row

@@ -10,6 +10,7 @@ from btard.behaviour import Behaviour, View
 from btard.hashing import Payload
 from btard.identity import MessageKind, PeerId
 from btard.round.actions import AggregateAgain, Work
+from btard.round.attempt.pace import Pace
 from btard.round.attempt.seats import Seats
 from btard.round.delivery.patience import Patience
 from btard.round.draw import draw_auditors, enough_auditors
@@ -17,7 +18,6 @@ from btard.round.evidence.evidence import Offence
 from btard.round.evidence.file import from_json, to_json
 from btard.round.messages.accusations import Charge, ChargeKind, Opinion
 from btard.round.messages.bodies import Phase
-from btard.round.pace import Pace
 from btard.round.proof import verify
 from btard.round.rules import StepRules, VerificationRules
 from btard.transport.memory import SimulatedPeer

@@ -12,11 +12,11 @@ from btard.hashing import digest
 from btard.identity import PeerId
 from btard.round.attempt.attempt import Attempt
 from btard.round.attempt.debts import Debt, Debts
+from btard.round.attempt.pace import Pace
 from btard.round.attempt.seats import Seats
 from btard.round.context import StepContext
 from btard.round.messages.accusations import Charge, ChargeKind
 from btard.round.messages.opening import Opening
-from btard.round.pace import Pace
 from btard.round.phases.commit import CommitPhase
 from btard.round.work.own import OwnWork
 from btard.round.work.seals import Sketch, opening_of, seal_of, sketch

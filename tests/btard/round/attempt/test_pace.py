@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from btard.round.attempt.pace import Pace
 from btard.round.delivery.patience import Patience
 from btard.round.messages.bodies import Phase
-from btard.round.pace import Pace
 from tests.btard.round.swarm import RULES, keys
 
 PEERS = tuple(key.peer_id for key in keys(4))
