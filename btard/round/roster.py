@@ -29,7 +29,7 @@ _FIRST_WAIT = 4
 """Steps that the first absence beyond the free ones costs; each further one costs twice as many."""
 
 _MOST_ABSENCES = 32
-_MAX_ABSENT = 64
+_MAX_ABSENT = 24
 """Peers whose absences are remembered; of more, those with the fewest are forgotten."""
 
 _KEY_SIZE = 32
