@@ -319,8 +319,7 @@ class Session:
         self._debts = NO_DEBTS
         if record is not None and record.seats.roster.step == result.step - 1:
             target = machine.attempt.seats.target
-            made = None if target is None else machine.own.recomputed(target)
-            vector = self._sent if target is None else None if made is None else made.vector
+            vector = self._sent if target is None else machine.own.vector_of(target)
             self._debts = owed_after(record, machine.attempt, machine.standing.judged, vector)
         self._sent = machine.own.submitted if self._key.peer_id in drawn else None
 

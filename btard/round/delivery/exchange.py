@@ -74,7 +74,7 @@ class Exchange:
         self._answered: set[tuple[PeerId, Item]] = set()
         self._collectors: dict[int, frozenset[PeerId]] = {}
         self._asked_in: dict[Item, Phase] = {}
-        self._waits: dict[tuple[PeerId, Item], float] = {}
+        self._waiting_since: dict[tuple[PeerId, Item], float] = {}
         self._served: dict[tuple[PeerId, Item], float] = {}
 
     def _send(self, kind: MessageKind, body: bytes, receivers: Iterable[PeerId]) -> Send:
@@ -208,7 +208,7 @@ class Exchange:
                 held.append(item)
                 continue
             self._waiting[item].append(asker)
-            self._waits[asker, item] = now
+            self._waiting_since[asker, item] = now
             author = item[1]
             if author != self._seats.me and item not in self._asked:
                 absent[author].append(item)
@@ -299,7 +299,7 @@ class Exchange:
         return [action for inner in found for action in self.answer_version(envelope.author, inner)]
 
     @property
-    def waits(self) -> bool:
+    def is_waiting(self) -> bool:
         """Whether something that was asked for has not come."""
         return len(self._came) < len(self._asked)
 
@@ -316,7 +316,7 @@ class Exchange:
             seconds = min(now, self._arrival(item)) - patience.blames_from(self._waited_in(item), asked)
             of, phase = late[item[1]], self._phase_of(item)
             of[phase] = max(of[phase], seconds)
-        for (asker, item), since in self._waits.items():
+        for (asker, item), since in self._waiting_since.items():
             of, phase = held[asker], self._phase_of(item)
             of[phase] = max(of[phase], self._served.get((asker, item), now) - since)
         found = {peer: _beyond(of, held[peer]) for peer, of in late.items()}

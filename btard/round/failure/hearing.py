@@ -8,7 +8,8 @@ from btard.identity import MessageKind
 from btard.round.actions import Action, Send
 from btard.round.attempt.attempt import Attempt
 from btard.round.context import StepContext
-from btard.round.messages.accusations import HEARING, Charge, ChargeKind, Overdue
+from btard.round.failure.overdue import HEARING
+from btard.round.messages.accusations import Charge, ChargeKind, Overdue
 from btard.round.messages.requests import Forward
 from btard.round.phases.course import Course
 from btard.round.phases.measure import MeasurePhase

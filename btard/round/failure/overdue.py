@@ -18,8 +18,11 @@ from btard.round.attempt.seats import Seats
 from btard.round.context import StepContext
 from btard.round.delivery.exchange import Exchange
 from btard.round.delivery.patience import Patience
-from btard.round.messages.accusations import HEARING, MAX_OVERDUE, Overdue, Report, Waiters
+from btard.round.messages.accusations import MAX_OVERDUE, Overdue, Report, Waiters
 from btard.vocabulary import Eliminate
+
+HEARING = 2
+"""Times the bound on delay that a member waits for an answer before it accuses: so long do both messages take."""
 
 _LOOKS = 8
 """How often, within the longest wait, it is looked at for whom this peer has waited."""
@@ -54,17 +57,24 @@ class Impatience:
         """Whether anybody has said anything."""
         return bool(self._said)
 
+    def _overdue(self) -> list[PeerId]:
+        """Return the other members for which most voters have waited too long, ascending."""
+        seats, said = self._seats, self._said
+        return sorted(peer for peer in said if peer != seats.me and seats.is_majority(len(said[peer])))
+
+    @property
+    def agreed(self) -> bool:
+        """Whether most voters have waited too long for another member."""
+        return bool(self._overdue())
+
     @property
     def proven(self) -> tuple[Waiters, ...]:
         """The other members for which most voters have waited too long, ascending, as a report shows it."""
-        seats, named = self._seats, sorted(self._said.keys() - {self._seats.me})
-        most = {peer: self._said[peer] for peer in named if seats.is_majority(len(self._said[peer]))}
-        places = {peer: place for place, peer in enumerate(seats.members)}
-        shown = (
-            Waiters(peer, tuple(sorted((places[author], signature) for author, signature in said.items())))
-            for peer, said in most.items()
+        places = {peer: place for place, peer in enumerate(self._seats.members)}
+        return tuple(
+            Waiters(peer, tuple(sorted((places[author], signed) for author, signed in self._said[peer].items())))
+            for peer in self._overdue()[:MAX_OVERDUE]
         )
-        return tuple(shown)[:MAX_OVERDUE]
 
     def said_by(self, author: PeerId) -> set[PeerId]:
         """Return the members of which a voter has said it."""
@@ -82,7 +92,7 @@ def lose_patience(
     if most is None or pairs or seats.me not in seats.voters:
         return []
     waited = exchange.waited(now, patience)
-    if exchange.waits:
+    if exchange.is_waiting:
         patience.look_again(now + most / _LOOKS)
     actions: list[Action] = []
     for peer in sorted((waited.keys() & context.settled_in) - impatience.said_by(seats.me)):

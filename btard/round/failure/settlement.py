@@ -116,7 +116,7 @@ class Settlement:
     @property
     def reasoned(self) -> bool:
         """Whether others are known to have given the attempt up for a reason."""
-        return bool(self.heard.reasons or self.heard.impatience.proven) or self._reports.certified
+        return bool(self.heard.reasons or self.heard.impatience.agreed) or self._reports.certified
 
     @property
     def wakes_at(self) -> float:

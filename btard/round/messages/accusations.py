@@ -21,9 +21,6 @@ TOLD_SIZE = 64
 """Bytes of what one member has told, in a list of all: 16 of the digest of each of four messages."""
 
 
-HEARING = 2
-"""Times the bound on delay that a member waits for an answer before it accuses: so long do both messages take."""
-
 MAX_OVERDUE = 8
 """Members for which one report proves that most have waited too long: of more, all reports say so by their `late`."""
 

@@ -34,3 +34,8 @@ class OwnWork:
         """Return the target's vector of the step before, as this peer has recomputed it."""
         answer = self.examined.get(target)
         return None if answer is None else answer.recomputed
+
+    def vector_of(self, target: PeerId) -> torch.Tensor | None:
+        """Return that vector alone, float32 of shape (d,)."""
+        made = self.recomputed(target)
+        return None if made is None else made.vector

@@ -167,4 +167,25 @@ DRAWN = (
         "pass",
         "tests/btard/round/failure/test_court.py::test_a_judge_asks_the_validator_before_other_accusers",
     ),
+    Mutant(
+        "evidence convicts members alone",
+        "btard/round/proof.py",
+        "those = targets.union(scene.roster.members) if evidence.offence in _OF_LAST_STEP else scene.members",
+        "those = scene.members",
+        _LEAVES,
+    ),
+    Mutant(
+        "a peer that has examined one target does not look at another",
+        "btard/round/phases/commit.py",
+        "target is not None and target not in self._own.examined and",
+        "target is not None and not self._own.examined and",
+        f"{_DRAWN}::test_a_deputy_looks_at_each_target_that_comes_to_it",
+    ),
+    Mutant(
+        "a deputy examines one that is banned already",
+        "btard/round/phases/commit.py",
+        " and target not in self._banned:",
+        ":",
+        f"{_DRAWN}::test_a_deputy_looks_at_each_target_that_comes_to_it",
+    ),
 )

@@ -122,4 +122,40 @@ OPENINGS = (
         "_MOST_HELD = 1",
         "tests/tasks/test_training_state.py::test_the_parameters_before_the_last_two_updates_are_held",
     ),
+    Mutant(
+        "a charge about an opening may be heard in many forms",
+        "btard/round/failure/standing.py",
+        "earlier = charge.kind.about_last_step or charge.kind.about_opening",
+        "earlier = charge.kind.about_last_step",
+        "tests/btard/round/test_settle_court.py::test_a_charge_about_an_opening_names_no_part[8]",
+    ),
+    Mutant(
+        "the direction of an opening is known before the seal",
+        _DEBTS,
+        "direction_of(sealed.results.randomness, validator)",
+        "direction_of(seats.roster.randomness, validator)",
+        f"{_OWED}::test_every_validator_owes_its_target",
+    ),
+    Mutant(
+        "a validator that was shown nothing owes an opening",
+        _DEBTS,
+        "if excused or target not in",
+        "if target not in",
+        f"{_OWED}::test_one_that_was_shown_nothing_owes_nothing",
+    ),
+    Mutant(
+        "a validator that cannot judge a momentum seals nothing",
+        "btard/executor.py",
+        "return UNKNOWN, await self._sealable(record, task)",
+        "return UNKNOWN, None",
+        f"{_EXECUTOR}::test_what_cannot_be_judged_can_be_sealed",
+    ),
+    Mutant(
+        "an audit that a deputy has taken over is not opened",
+        _DEBTS,
+        "for validator, target in seats.validators.items():",
+        "for validator, target in seats.roster.validators.items():\n"
+        "        if validator not in seats.known:\n            continue",
+        f"{_OWED}::test_the_deputy_of_a_validator_that_is_out_owes_in_its_place",
+    ),
 )

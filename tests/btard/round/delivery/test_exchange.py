@@ -355,7 +355,7 @@ def test_a_member_that_does_not_answer_is_waited_for() -> None:
     made, _ = exchange()
     waits = measured(Phase.SCATTER, Phase.GATHER)
     made.urge(1.0, [OWED], everyone=True)
-    assert made.waits
+    assert made.is_waiting
     assert made.waited(1.0, waits) == {}
     assert made.waited(5.0, waits) == {PEERS[2]: pytest.approx(5.0 - 1.0 - 0.1)}
 
