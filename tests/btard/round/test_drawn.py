@@ -208,7 +208,7 @@ def test_a_validator_that_leaves_does_not_save_its_target(
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(12))
 def test_honest_deputies_and_their_targets_lose_nothing(momentum: float, seed: int) -> None:
     """A deputy has computed a vector that it does not send; the next one that it sends is not built on it."""
     deserters: dict[int, Behaviour] = {i: Deserts(PEERS) for i in (1, 4, 6)}

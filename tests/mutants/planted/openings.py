@@ -50,7 +50,7 @@ OPENINGS = (
         "btard/verification/thresholds.py",
         "Thresholds(acquit=accuse / 2, convict=accuse, accuse=2 * accuse)",
         "Thresholds(acquit=accuse / 20, convict=accuse / 10, accuse=accuse / 5)",
-        f"{_SWARM}::test_machines_that_differ_within_the_band_convict_nobody[0.02]",
+        f"{_SWARM}::test_machines_that_differ_within_the_band_convict_nobody[0.008]",
     ),
     Mutant(
         "a seal over other bytes is opened where machines are alike",

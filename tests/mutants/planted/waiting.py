@@ -63,8 +63,8 @@ WAITING = (
     Mutant(
         "nothing is forgiven to a member that is a little late in each step",
         PACE,
-        "if seconds > free and peer in members",
-        "if seconds > 0 and peer in members",
+        "seconds - free for peer, seconds in waited.items() if seconds > free and peer in members",
+        "seconds for peer, seconds in waited.items() if peer in members",
         f"{TRIES}::test_a_member_that_is_waited_for_is_named_and_forgiven",
     ),
     Mutant(
