@@ -11,6 +11,8 @@ from btard.lab.invariants import Invariants
 from btard.lab.settings import Rejoin, SimulateSettings, WorkloadName
 from btard.lab.simulation import Simulation
 from btard.round.actions import Finished
+from btard.transport.memory import NetworkConditions
+from tests.btard.round.swarm import RULES, Swarm
 
 STEPS, PEERS, SEED = 60, 8, 3
 
@@ -76,6 +78,20 @@ def test_an_honest_member_at_half_the_speed_stays() -> None:
     simulation = simulate(slower=2.0)
     assert members(simulation) == set(range(PEERS))
     assert isinstance(simulation.peers[0].history[-1], Finished)
+
+
+@pytest.mark.parametrize(("count", "most"), [(8, 0.5), (8, 0.95), (5, 0.95)])
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_slower_network_costs_nobody_its_place(count: int, most: float, seed: int) -> None:
+    swarm = Swarm(count, steps=1000, seed=seed)
+    for peer in swarm.peers:
+        peer.begin(swarm.genesis)
+    swarm.network.run(until=2.0 + 0.07 * seed)
+    before = len(swarm.peers[0].finished())
+    swarm.network.conditions = NetworkConditions(delay=(0.001, most * RULES.delay_bound_seconds))
+    swarm.network.run(until=swarm.network.now + 30.0)
+    assert [peer.stopped for peer in swarm.peers] == [None] * count
+    assert all(len(peer.finished()) >= before + 2 for peer in swarm.peers)
 
 
 def test_a_member_five_times_slower_is_left_out_and_told() -> None:

@@ -6,7 +6,6 @@ shrink it. All of this is one peer's own measurement: it decides when that peer 
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections import defaultdict, deque
 from collections.abc import Collection, Mapping
@@ -36,16 +35,16 @@ _FIRST_STEPS = 4
 """Steps in which nothing is held against anybody."""
 
 _FORGIVEN = 0.5
-"""Usual lengths of a step for which a member may be waited for in every one."""
+"""Lengths of a step for which a member may be waited for in every one."""
 
 _TOO_SLOW = 4.0
-"""Usual lengths of a step for which a member may have been waited for, lately."""
+"""Lengths of a step for which a member may have been waited for, lately."""
 
-_TOO_SLOW_FLOOR = 0.25
-"""Of the bound on delay: for so long a member may have been waited for in any case."""
+_SHORTEST_STEP = 1 / 16
+"""Of the bound on delay: no step counts as shorter when it is judged for how long a member has been waited for."""
 
 _OVERDUE = 3.0
-"""Usual lengths of a step for which a member may keep others waiting in one attempt."""
+"""Lengths of a step for which a member may keep others waiting in one attempt."""
 
 _OVERDUE_FLOOR = 0.5
 """Of the bound on delay: for so long a member may keep others waiting in any case."""
@@ -54,20 +53,25 @@ _OVERDUE_FLOOR = 0.5
 class Pace:
     """The lengths of phases, and for how long each member has been waited for; it lasts as long as the run.
 
+    A member is judged by the length of the very step in which it is late, if that is longer than usual: when messages
+    take long, or all compute for longer, half of the members are late, too, and that blames nobody.
+
     Attributes:
-        waited: seconds for which each member has been waited for lately, beyond what it may take.
+        waited: lengths of a step for which each member has been waited for lately, beyond what it may take.
     """
 
     def __init__(self, delay_bound_seconds: float) -> None:
         """Begin with nothing measured."""
         self._delay_bound_seconds = delay_bound_seconds
         self._lengths: defaultdict[Phase, deque[float]] = defaultdict(lambda: deque(maxlen=_WINDOW))
+        self._now: dict[Phase, float] = {}
         self._steps = 0
         self.waited: dict[PeerId, float] = {}
 
     def measure(self, phase: Phase, seconds: float) -> None:
         """Half of what a phase waits for has come after so many seconds."""
         self._lengths[phase].append(seconds)
+        self._now[phase] = seconds
 
     def usual(self, phase: Phase) -> float | None:
         """Return the usual length of a phase in seconds, None before anything has been measured: before the phase has
@@ -91,11 +95,22 @@ class Pace:
         travel = _LAST * self._longest_travel()
         return max(_FLOOR * self._delay_bound_seconds, _ASK_AFTER * max(usual, travel))
 
+    def _step(self) -> float | None:
+        """Return the usual length of a step or that of this one so far, whichever is longer, in seconds."""
+        usual = self.usual_step()
+        return None if usual is None else max(usual, sum(self._now.values()))
+
     def most_wait(self) -> float | None:
         """Return for how many seconds a member may keep this peer waiting in one attempt, None before anything has been
         measured."""
-        usual = self.usual_step()
-        return None if usual is None else max(_OVERDUE_FLOOR * self._delay_bound_seconds, _OVERDUE * usual)
+        step = self._step()
+        return None if step is None else max(_OVERDUE_FLOOR * self._delay_bound_seconds, _OVERDUE * step)
+
+    def beyond_most(self, members: Collection[PeerId], waited: Mapping[PeerId, float]) -> dict[PeerId, float]:
+        """Return for how many seconds each member has been waited for longer than half of them were: for so long all
+        were late, so it was the network, or this peer."""
+        common = statistics.median_low([waited.get(peer, 0.0) for peer in members] or [0.0])
+        return {peer: waited[peer] - common for peer in members if waited.get(peer, 0.0) > common}
 
     def step_over(self, members: Collection[PeerId], waited: Mapping[PeerId, float]) -> None:
         """A step of these members is over, in which some were waited for, beyond what each phase may take.
@@ -103,16 +118,14 @@ class Pace:
         A member that is held up by another is late before those that are not, so a little is forgiven in every step;
         and in the first ones, in which hardly anybody knows how long anything takes.
         """
+        step = max(_SHORTEST_STEP * self._delay_bound_seconds, self._step() or 0.0)
+        self._now = {}
         self._steps += 1
-        free = _FORGIVEN * (self.usual_step() or 0.0) if self._steps > _FIRST_STEPS else math.inf
-        kept = {peer: (1 - _FORGET) * seconds for peer, seconds in self.waited.items() if peer in members}
-        late = {peer: seconds - free for peer, seconds in waited.items() if seconds > free and peer in members}
-        self.waited = kept | {peer: kept.get(peer, 0.0) + seconds for peer, seconds in late.items()}
+        kept = {peer: (1 - _FORGET) * steps for peer, steps in self.waited.items() if peer in members}
+        late = {peer: seconds / step - _FORGIVEN for peer, seconds in self.beyond_most(members, waited).items()}
+        counted = late.items() if self._steps > _FIRST_STEPS else ()
+        self.waited = kept | {peer: kept.get(peer, 0.0) + steps for peer, steps in counted if steps > 0}
 
     def laggards(self) -> tuple[PeerId, ...]:
         """Return the members that this peer would leave out, ascending: it has waited too long for them lately."""
-        usual = self.usual_step()
-        if usual is None:
-            return ()
-        most = max(_TOO_SLOW_FLOOR * self._delay_bound_seconds, _TOO_SLOW * usual)
-        return tuple(sorted(peer for peer, seconds in self.waited.items() if seconds > most))
+        return tuple(sorted(peer for peer, steps in self.waited.items() if steps > _TOO_SLOW))

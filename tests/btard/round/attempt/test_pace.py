@@ -95,6 +95,26 @@ def test_a_member_that_is_waited_for_is_named_and_forgiven() -> None:
     assert pace.laggards() == ()
 
 
+def test_a_step_that_is_long_for_all_is_judged_by_its_own_length() -> None:
+    pace = measured()
+    usual = pace.most_wait()
+    assert usual is not None
+    pace.measure(Phase.COMMIT, 20.0)
+    assert pace.most_wait() == 60.0
+    pace.step_over(PEERS, {SLOW: 20.0, OTHER: 12.0})
+    assert pace.laggards() == ()
+    assert pace.most_wait() == usual, "the next step is judged by its own length"
+
+
+def test_what_half_of_the_members_share_is_held_against_nobody() -> None:
+    pace = measured()
+    for _ in range(20):
+        pace.step_over(PEERS, dict.fromkeys(PEERS[:3], 20.0))
+    assert pace.laggards() == ()
+    pace.step_over(PEERS, dict.fromkeys(PEERS[:2], 20.0))
+    assert pace.laggards() == tuple(sorted(PEERS[:2]))
+
+
 def test_nothing_is_held_against_anybody_in_the_first_steps() -> None:
     pace = measured(steps=3)
     pace.step_over(PEERS, {SLOW: 100.0})
