@@ -43,6 +43,9 @@ _TOO_SLOW = 4.0
 _SHORTEST_STEP = 1 / 16
 """Of the bound on delay: no step counts as shorter when it is judged for how long a member has been waited for."""
 
+_FEW = 3
+"""At most one in so many members is blamed for being late at the same time."""
+
 _OVERDUE = 3.0
 """Lengths of a step for which a member may keep others waiting in one attempt."""
 
@@ -54,7 +57,8 @@ class Pace:
     """The lengths of phases, and for how long each member has been waited for; it lasts as long as the run.
 
     A member is judged by the length of the very step in which it is late, if that is longer than usual: when messages
-    take long, or all compute for longer, half of the members are late, too, and that blames nobody.
+    take long, or all compute for longer, half of the members are late, too, and that blames nobody. Nor are more than a
+    third of them blamed at once.
 
     Attributes:
         waited: lengths of a step for which each member has been waited for lately, beyond what it may take.
@@ -107,9 +111,10 @@ class Pace:
         return None if step is None else max(_OVERDUE_FLOOR * self._delay_bound_seconds, _OVERDUE * step)
 
     def beyond_most(self, members: Collection[PeerId], waited: Mapping[PeerId, float]) -> dict[PeerId, float]:
-        """Return for how many seconds each member has been waited for longer than half of them were: for so long all
-        were late, so it was the network, or this peer."""
-        common = statistics.median_low([waited.get(peer, 0.0) for peer in members] or [0.0])
+        """Return for how many seconds each member has been waited for longer than all but a third of them: what more
+        are late by is not held against any, so that an accident of many costs nobody its place."""
+        seconds = sorted(waited.get(peer, 0.0) for peer in members)
+        common = seconds[-1 - len(seconds) // _FEW] if seconds else 0.0
         return {peer: waited[peer] - common for peer in members if waited.get(peer, 0.0) > common}
 
     def step_over(self, members: Collection[PeerId], waited: Mapping[PeerId, float]) -> None:
