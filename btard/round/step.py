@@ -383,7 +383,7 @@ class StepMachine:
     def _finish(self, now: float, finished: Finished) -> list[Action]:
         self.over = True
         waited = self._exchange.waited(now, self._patience)
-        self._context.pace.step_over(self._context.settled_in.intersection(finished.roster.members), waited)
+        self._context.pace.step_over(finished.roster.members, waited)
         self.aftermath = Aftermath(self.attempt, self._settlement, self._intake)
         return [finished]
 

@@ -308,11 +308,14 @@ class Exchange:
         together.
 
         A member is not blamed for the time in which it was waiting itself, in an earlier phase, for what this peer has
-        not got either. In a later one it waits for those that wait for it.
+        not got either. In a later one it waits for those that wait for it. Nor is one that was not there in the step
+        before blamed for a late commitment: it may have had to load the state.
         """
         late: defaultdict[PeerId, _Seconds] = defaultdict(lambda: defaultdict(float))
         held: defaultdict[PeerId, _Seconds] = defaultdict(lambda: defaultdict(float))
         for item, asked in self._asked.items():
+            if item[0] is MessageKind.COMMIT and item[1] not in self._context.settled_in:
+                continue
             seconds = min(now, self._arrival(item)) - patience.blames_from(self._waited_in(item), asked)
             of, phase = late[item[1]], self._phase_of(item)
             of[phase] = max(of[phase], seconds)

@@ -85,8 +85,7 @@ def lose_patience(
     now: float, context: StepContext, exchange: Exchange, patience: Patience, impatience: Impatience
 ) -> list[Action]:
     """Tell everybody for which members this peer has waited too long, each once; but not in the paper's mode, in which
-    no testimony decides who is to blame. One that was not there in the step before has the whole deadline: it may have
-    to load the state."""
+    no testimony decides who is to blame."""
     most, seats = context.pace.most_wait(), exchange.attempt.seats
     pairs = seats.rules.verification.eliminate is Eliminate.MUTUAL
     if most is None or pairs or seats.me not in seats.voters:
@@ -95,7 +94,7 @@ def lose_patience(
     if exchange.is_waiting:
         patience.look_again(now + most / _LOOKS)
     actions: list[Action] = []
-    for peer in sorted((waited.keys() & context.settled_in) - impatience.said_by(seats.me)):
+    for peer in sorted(waited.keys() - impatience.said_by(seats.me)):
         if waited[peer] > impatience.most_wait(peer, most):
             envelope = context.sign(seats.number, MessageKind.OVERDUE, Overdue(seats.attempt_id, peer).encode())
             impatience.add(envelope)

@@ -125,6 +125,17 @@ def test_a_dead_member_costs_seconds_and_not_the_deadlines() -> None:
         assert swarm.network.now < 3 * RULES.delay_bound_seconds, moment
 
 
+def test_only_a_late_commitment_is_forgiven_in_the_first_step() -> None:
+    loading, dead = Swarm(COUNT, steps=2), Swarm(COUNT, steps=2)
+    loading.peers[3].compute_seconds = 0.9 * RULES.commit_seconds
+    loading.network.at(1.0, lambda: setattr(loading.peers[3], "compute_seconds", 0.1))
+    dead.network.at(0.125, dead.peers[3].crash)
+    for swarm in (loading, dead):
+        swarm.run()
+    assert all(len(peer.finished()) == 2 and not voids(peer) for peer in loading.peers)
+    assert dead.network.now < 3 * RULES.delay_bound_seconds
+
+
 class Slanders(Behaviour):
     """Says of an honest member that it is late: to all, or to one of them; and would leave it out."""
 
