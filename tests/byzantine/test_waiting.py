@@ -37,7 +37,7 @@ def simulate(
 ) -> Simulation:
     """Run a swarm whose last two peers behave so, late by so many seconds, and whose first one computes so many times
     slower."""
-    named |= {"byzantine": 2, "attack": list(attack), "attack_start": 1} if attack else {}
+    named = {"byzantine": 2, "attack": list(attack), "attack_start": 1} | named if attack else named
     settings = SimulateSettings(peers=PEERS, steps=steps, seed=seed, task=WorkloadName.NONE, **named)
     simulation = Simulation(settings)
     simulation.listeners.append(Invariants(simulation))
@@ -65,6 +65,13 @@ def test_nobody_makes_a_run_last_three_times_as_long(attack: str) -> None:
     simulation = simulate(attack)
     assert simulation.network.now <= MOST * honest_seconds(SEED)
     assert all(peer.steps_done == STEPS for peer in simulation.honest)
+
+
+@pytest.mark.parametrize("seed", [3, 5, 7, 11])
+@pytest.mark.parametrize("attack", ["HALF_SILENCE", "SLOW"])
+def test_liars_of_the_first_step_cost_no_honest_member_its_place(attack: str, seed: int) -> None:
+    simulation = simulate(attack, attack_start=0, seed=seed, steps=20)
+    assert all(peer.stopped is None and peer.steps_done == 20 for peer in simulation.honest)
 
 
 @pytest.mark.parametrize("late", [0.15, 0.6])

@@ -1,7 +1,9 @@
 """How fast the members of a run are, by what this peer has seen: when to ask for what is late, and who is too slow.
 
-A phase's usual length is the time in which half of what it waits for comes, so that a minority can neither stretch nor
-shrink it. All of this is one peer's own measurement: it decides when that peer asks, and which members it names.
+A phase's usual length is the time in which half of what it waits for comes. Liars that each keep a few members waiting
+may hold up most of them together, until those ask for what is late. So in the first steps, in which hardly anything has
+been measured, only the shortest time counts: otherwise all would ask later each time. All of this is one peer's own
+measurement: it decides when that peer asks, and which members it names.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from btard.identity import PeerId
 from btard.round.messages.bodies import Phase
 
 _WINDOW = 16
-"""Steps of which a phase's usual length is the median."""
+"""Steps of which a phase's usual length is the median, or the shortest while there are few."""
 
 _ASK_AFTER = 2.0
 """Times the usual length of a phase after which what has not come is asked for."""
@@ -43,8 +45,11 @@ _TOO_SLOW = 4.0
 _SHORTEST_STEP = 1 / 16
 """Of the bound on delay: no step counts as shorter when it is judged for how long a member has been waited for."""
 
+_AT_ONCE = 2.0
+"""Lengths of a step that are held against a member in one step: nobody loses its place for one or two slow steps."""
+
 _FEW = 3
-"""At most one in so many members is blamed for being late at the same time."""
+"""At most one in so many members is overdue at the same time."""
 
 _OVERDUE = 3.0
 """Lengths of a step for which a member may keep others waiting in one attempt."""
@@ -57,8 +62,8 @@ class Pace:
     """The lengths of phases, and for how long each member has been waited for; it lasts as long as the run.
 
     A member is judged by the length of the very step in which it is late, if that is longer than usual: when messages
-    take long, or all compute for longer, half of the members are late, too, and that blames nobody. Nor are more than a
-    third of them blamed at once.
+    take long, or all compute for longer, half of the members are late, too, and that blames nobody. Nor is half
+    of the members ever blamed for one step.
 
     Attributes:
         waited: lengths of a step for which each member has been waited for lately, beyond what it may take.
@@ -81,11 +86,16 @@ class Pace:
         """Return the usual length of a phase in seconds, None before anything has been measured: before the phase has
         been, it is that of computing and committing."""
         lengths = self._lengths.get(Phase.SCATTER if phase is Phase.CHECK else phase) or self._lengths[Phase.COMMIT]
-        return statistics.median(lengths) if lengths else None
+        return self._typical(lengths) if lengths else None
+
+    def _typical(self, lengths: Collection[float]) -> float:
+        return statistics.median(lengths) if self._steps >= _FIRST_STEPS else min(lengths)
 
     def _longest_travel(self) -> float:
-        """Return the usual length of the longest phase in which nothing but messages travel."""
-        return max((statistics.median(self._lengths[phase]) for phase in _TRAVEL if self._lengths[phase]), default=0.0)
+        """Return the usual length of the longest phase in which nothing but messages travel; of the middle one before
+        enough has been measured."""
+        lengths = [self._typical(self._lengths[phase]) for phase in _TRAVEL if self._lengths[phase]] or [0.0]
+        return max(lengths) if self._steps >= _FIRST_STEPS else statistics.median_low(lengths)
 
     def usual_step(self) -> float | None:
         """Return how long half of the members usually take for a step, in seconds."""
@@ -110,12 +120,10 @@ class Pace:
         step = self._step()
         return None if step is None else max(_OVERDUE_FLOOR * self._delay_bound_seconds, _OVERDUE * step)
 
-    def beyond_most(self, members: Collection[PeerId], waited: Mapping[PeerId, float]) -> dict[PeerId, float]:
+    def overdue(self, members: Collection[PeerId], waited: Mapping[PeerId, float]) -> dict[PeerId, float]:
         """Return for how many seconds each member has been waited for longer than all but a third of them: what more
-        are late by is not held against any, so that an accident of many costs nobody its place."""
-        seconds = sorted(waited.get(peer, 0.0) for peer in members)
-        common = seconds[-1 - len(seconds) // _FEW] if seconds else 0.0
-        return {peer: waited[peer] - common for peer in members if waited.get(peer, 0.0) > common}
+        are late by at once is an accident, and the deadlines decide."""
+        return _beyond(members, waited, len(members) // _FEW)
 
     def step_over(self, members: Collection[PeerId], waited: Mapping[PeerId, float]) -> None:
         """A step of these members is over, in which some were waited for, beyond what each phase may take.
@@ -127,10 +135,18 @@ class Pace:
         self._now = {}
         self._steps += 1
         kept = {peer: (1 - _FORGET) * steps for peer, steps in self.waited.items() if peer in members}
-        late = {peer: seconds / step - _FORGIVEN for peer, seconds in self.beyond_most(members, waited).items()}
+        late_ones = _beyond(members, waited, (len(members) - 1) // 2)
+        late = {peer: min(_AT_ONCE, seconds / step - _FORGIVEN) for peer, seconds in late_ones.items()}
         counted = late.items() if self._steps > _FIRST_STEPS else ()
         self.waited = kept | {peer: kept.get(peer, 0.0) + steps for peer, steps in counted if steps > 0}
 
     def laggards(self) -> tuple[PeerId, ...]:
         """Return the members that this peer would leave out, ascending: it has waited too long for them lately."""
         return tuple(sorted(peer for peer, steps in self.waited.items() if steps > _TOO_SLOW))
+
+
+def _beyond(members: Collection[PeerId], waited: Mapping[PeerId, float], most: int) -> dict[PeerId, float]:
+    """Return for how many seconds members were waited for longer than all but `most` of them, which are so many."""
+    seconds = sorted((waited.get(peer, 0.0) for peer in members), reverse=True)
+    common = seconds[min(most, len(seconds) - 1)] if seconds else 0.0
+    return {peer: waited[peer] - common for peer in members if waited.get(peer, 0.0) > common}

@@ -90,7 +90,7 @@ def lose_patience(
     pairs = seats.rules.verification.eliminate is Eliminate.MUTUAL
     if most is None or pairs or seats.me not in seats.voters:
         return []
-    waited = context.pace.beyond_most(seats.members, exchange.waited(now, patience))
+    waited = context.pace.overdue(seats.members, exchange.waited(now, patience))
     if exchange.is_waiting:
         patience.look_again(now + most / _LOOKS)
     actions: list[Action] = []

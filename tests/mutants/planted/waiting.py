@@ -13,9 +13,16 @@ WAITING = (
     Mutant(
         "a single slow step makes the next ones slow",
         PACE,
-        "return statistics.median(lengths) if lengths else None",
-        "return max(lengths) if lengths else None",
+        "statistics.median(lengths) if self._steps",
+        "max(lengths) if self._steps",
         f"{TRIES}::test_one_long_step_changes_hardly_anything",
+    ),
+    Mutant(
+        "the first steps teach all to ask later in each step",
+        PACE,
+        "statistics.median(lengths) if self._steps >= _FIRST_STEPS else min(lengths)",
+        "statistics.median(lengths)",
+        f"{TRIES}::test_in_the_first_steps_the_shortest_time_counts",
     ),
     Mutant(
         "a phase is measured by its end, which a minority can put off",
@@ -63,8 +70,8 @@ WAITING = (
     Mutant(
         "nothing is forgiven to a member that is a little late in each step",
         PACE,
-        "seconds / step - _FORGIVEN for peer, seconds",
-        "seconds / step for peer, seconds",
+        "seconds / step - _FORGIVEN)",
+        "seconds / step)",
         f"{TRIES}::test_a_member_that_is_waited_for_is_named_and_forgiven",
     ),
     Mutant(
@@ -79,14 +86,28 @@ WAITING = (
         PACE,
         "return None if usual is None else max(usual, sum(self._now.values()))",
         "return usual",
-        f"{LONG}::test_a_slower_network_costs_nobody_its_place",
+        f"{TRIES}::test_a_step_that_is_long_for_all_is_judged_by_its_own_length",
     ),
     Mutant(
-        "members are blamed however many are late",
+        "members are left out however many are late",
         PACE,
-        "common = seconds[-1 - len(seconds) // _FEW] if seconds else 0.0",
-        "common = 0.0",
-        f"{TRIES}::test_what_more_than_a_third_share_is_held_against_nobody",
+        "(len(members) - 1) // 2",
+        "len(members)",
+        f"{TRIES}::test_what_half_of_the_members_share_is_held_against_nobody",
+    ),
+    Mutant(
+        "members are overdue however many are late",
+        PACE,
+        "len(members) // _FEW",
+        "len(members)",
+        f"{TRIES}::test_no_more_than_a_third_are_overdue_at_once",
+    ),
+    Mutant(
+        "a member loses its place for one slow step",
+        PACE,
+        "min(_AT_ONCE, seconds / step - _FORGIVEN)",
+        "seconds / step - _FORGIVEN",
+        f"{TRIES}::test_one_or_two_slow_steps_cost_no_place",
     ),
     Mutant(
         "laggards that most name keep their places",

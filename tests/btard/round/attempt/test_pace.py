@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from btard.identity import PeerId
 from btard.round.attempt.pace import Pace
 from btard.round.delivery.patience import Patience
 from btard.round.messages.bodies import Phase
@@ -25,6 +26,12 @@ def measured(commit: float = 1.0, travel: float = 0.1, steps: int = 8) -> Pace:
     return pace
 
 
+def slow_steps(pace: Pace, waited: dict[PeerId, float], steps: int = 3) -> None:
+    """Let some steps be over in which members were waited for."""
+    for _ in range(steps):
+        pace.step_over(PEERS, waited)
+
+
 def test_nothing_is_usual_before_it_has_been_measured() -> None:
     pace = Pace(BOUND)
     assert pace.usual(Phase.COMMIT) is pace.usual_step() is pace.most_wait() is pace.asks_after(Phase.AGREE) is None
@@ -37,6 +44,18 @@ def test_one_long_step_changes_hardly_anything() -> None:
     pace = measured()
     pace.measure(Phase.COMMIT, 1000.0)
     assert pace.usual(Phase.COMMIT) == 1.0
+
+
+def test_in_the_first_steps_the_shortest_time_counts() -> None:
+    pace = Pace(BOUND)
+    for travel in (0.1, 0.5, 0.9):
+        for phase in (Phase.COMMIT, Phase.SCATTER, Phase.REVEAL):
+            pace.measure(phase, travel)
+        pace.measure(Phase.AGREE, 2.0)
+        assert pace.asks_after(Phase.REVEAL) == pytest.approx(0.35)
+        pace.step_over(PEERS, {})
+    pace.step_over(PEERS, {})
+    assert pace.asks_after(Phase.REVEAL) == pytest.approx(7.0)
 
 
 def test_what_is_late_is_asked_for_after_twice_the_usual_time() -> None:
@@ -88,7 +107,7 @@ def test_a_member_that_is_waited_for_is_named_and_forgiven() -> None:
     for _ in range(200):
         pace.step_over(PEERS, {SLOW: 0.49 * usual})
     assert pace.laggards() == (), "a little is forgiven in every step"
-    pace.step_over(PEERS, {SLOW: 20.0, OTHER: 1.0})
+    slow_steps(pace, {SLOW: 20.0, OTHER: 1.0})
     assert pace.laggards() == (SLOW,)
     for _ in range(60):
         pace.step_over(PEERS, {})
@@ -106,26 +125,41 @@ def test_a_step_that_is_long_for_all_is_judged_by_its_own_length() -> None:
     assert pace.most_wait() == usual, "the next step is judged by its own length"
 
 
-def test_what_more_than_a_third_share_is_held_against_nobody() -> None:
+def test_one_or_two_slow_steps_cost_no_place() -> None:
     pace = measured()
-    for _ in range(20):
-        pace.step_over(PEERS, {SLOW: 20.5, OTHER: 20.0})
+    slow_steps(pace, {SLOW: 1000.0}, steps=2)
     assert pace.laggards() == ()
-    pace.step_over(PEERS, {SLOW: 20.5, OTHER: 0.5})
+    slow_steps(pace, {SLOW: 1000.0}, steps=1)
     assert pace.laggards() == (SLOW,)
 
 
-def test_nothing_is_held_against_anybody_in_the_first_steps() -> None:
-    pace = measured(steps=3)
-    pace.step_over(PEERS, {SLOW: 100.0})
+def test_what_half_of_the_members_share_is_held_against_nobody() -> None:
+    pace = measured()
+    slow_steps(pace, {SLOW: 20.5, OTHER: 20.0}, steps=20)
     assert pace.laggards() == ()
-    pace.step_over(PEERS, {SLOW: 100.0})
+    slow_steps(pace, {SLOW: 20.5, OTHER: 0.5})
+    assert pace.laggards() == (SLOW,)
+
+
+def test_no_more_than_a_third_are_overdue_at_once() -> None:
+    pace, members = measured(), tuple(key.peer_id for key in keys(7))
+    two, three = (dict.fromkeys(members[:count], 9.0) for count in (2, 3))
+    assert pace.overdue(members, two) == two
+    assert pace.overdue(members, three) == {}
+    assert pace.overdue(members, three | {members[0]: 12.0}) == {members[0]: 3.0}
+
+
+def test_nothing_is_held_against_anybody_in_the_first_steps() -> None:
+    pace = measured(steps=1)
+    slow_steps(pace, {SLOW: 100.0}, steps=3)
+    assert pace.laggards() == ()
+    slow_steps(pace, {SLOW: 100.0})
     assert pace.laggards() == (SLOW,)
 
 
 def test_what_a_member_owed_goes_with_it() -> None:
     pace = measured()
-    pace.step_over(PEERS, {SLOW: 100.0})
+    slow_steps(pace, {SLOW: 100.0})
     pace.step_over(PEERS[1:], {})
     pace.step_over(PEERS, {})
     assert pace.laggards() == ()
