@@ -9,6 +9,13 @@ TESTS = "tests/btard/transport/libp2p"
 
 RECORDS: tuple[Mutant, ...] = (
     Mutant(
+        "an answer to a call that was given up ends hivemind's reader",
+        f"{LIBP2P}/view.py",
+        "waits is not None and not waits.done()",
+        "waits is not None",
+        f"{TESTS}/test_view.py::test_an_answer_to_a_cancelled_call_ends_nothing",
+    ),
+    Mutant(
         "a record is stored under any key",
         f"{LIBP2P}/record_rules.py",
         "if key != key_of(envelope).to_bytes():",
