@@ -23,6 +23,10 @@ from btard.lab.adversary.search import Search, Winner, carriers
 from btard.program import guarded
 
 _FOUND_BROKEN = 3
+
+_SAFE = (Aim.HONEST_OUT, Aim.FORKS)
+"""Aims that no strategy may come nearer to."""
+
 _SEEDS = 2**40
 _PROGRAM = "python -m btard.lab.adversary"
 
@@ -111,7 +115,8 @@ def _hunt(arguments: argparse.Namespace) -> int:
     for winner in winners:
         _tell(winner)
     _save(Hunt(seed, arena, search.plays, seconds, tuple(winners)), output)
-    return _FOUND_BROKEN if search.broken else 0
+    unsafe = any(winner.holds and winner.aim in _SAFE for winner in winners)
+    return _FOUND_BROKEN if search.broken or unsafe else 0
 
 
 def _tell(winner: Winner) -> None:
@@ -151,7 +156,8 @@ def _replay(path: Path) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Search or replay as the words say, and return the exit code: 2 for bad input, 3 when a play breaks or differs."""
+    """Search or replay as the words say, and return the exit code: 2 for bad input, 3 when a play breaks or
+    differs, an honest peer loses its place, or a step ends in two ways."""
 
     def run() -> int:
         arguments = _parser().parse_args(argv)

@@ -48,9 +48,6 @@ _SHORTEST_STEP = 1 / 16
 _AT_ONCE = 2.0
 """Lengths of a step that are held against a member in one step: nobody loses its place for one or two slow steps."""
 
-_FEW = 3
-"""At most one in so many members is overdue at the same time."""
-
 _OVERDUE = 3.0
 """Lengths of a step for which a member may keep others waiting in one attempt."""
 
@@ -120,11 +117,6 @@ class Pace:
         step = self._step()
         return None if step is None else max(_OVERDUE_FLOOR * self._delay_bound_seconds, _OVERDUE * step)
 
-    def overdue(self, members: Collection[PeerId], waited: Mapping[PeerId, float]) -> dict[PeerId, float]:
-        """Return for how many seconds each member has been waited for longer than all but a third of them: what more
-        are late by at once is an accident, and the deadlines decide."""
-        return _beyond(members, waited, len(members) // _FEW)
-
     def step_over(self, members: Collection[PeerId], waited: Mapping[PeerId, float]) -> None:
         """A step of these members is over, in which some were waited for, beyond what each phase may take.
 
@@ -135,18 +127,18 @@ class Pace:
         self._now = {}
         self._steps += 1
         kept = {peer: (1 - _FORGET) * steps for peer, steps in self.waited.items() if peer in members}
-        late_ones = _beyond(members, waited, (len(members) - 1) // 2)
-        late = {peer: min(_AT_ONCE, seconds / step - _FORGIVEN) for peer, seconds in late_ones.items()}
-        counted = late.items() if self._steps > _FIRST_STEPS else ()
-        self.waited = kept | {peer: kept.get(peer, 0.0) + steps for peer, steps in counted if steps > 0}
+        seconds = beyond_most(members, waited) if self._steps > _FIRST_STEPS else {}
+        late = {peer: min(_AT_ONCE, each / step - _FORGIVEN) for peer, each in seconds.items()}
+        self.waited = kept | {peer: kept.get(peer, 0.0) + steps for peer, steps in late.items() if steps > 0}
 
     def laggards(self) -> tuple[PeerId, ...]:
         """Return the members that this peer would leave out, ascending: it has waited too long for them lately."""
         return tuple(sorted(peer for peer, steps in self.waited.items() if steps > _TOO_SLOW))
 
 
-def _beyond(members: Collection[PeerId], waited: Mapping[PeerId, float], most: int) -> dict[PeerId, float]:
-    """Return for how many seconds members were waited for longer than all but `most` of them, which are so many."""
-    seconds = sorted((waited.get(peer, 0.0) for peer in members), reverse=True)
-    common = seconds[min(most, len(seconds) - 1)] if seconds else 0.0
+def beyond_most(members: Collection[PeerId], waited: Mapping[PeerId, float]) -> dict[PeerId, float]:
+    """Return for how many seconds each member has been waited for longer than half of them were: what half of
+    them are late by is an accident, and the deadlines decide."""
+    seconds = sorted(waited.get(peer, 0.0) for peer in members)
+    common = seconds[len(seconds) // 2] if seconds else 0.0
     return {peer: waited[peer] - common for peer in members if waited.get(peer, 0.0) > common}

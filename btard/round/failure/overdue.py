@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from btard.identity import Envelope, Malformed, MessageKind, PeerId
 from btard.round.actions import Action, Send
 from btard.round.attempt.attempt import Attempt
+from btard.round.attempt.pace import beyond_most
 from btard.round.attempt.seats import Seats
 from btard.round.context import StepContext
 from btard.round.delivery.exchange import Exchange
@@ -90,7 +91,7 @@ def lose_patience(
     pairs = seats.rules.verification.eliminate is Eliminate.MUTUAL
     if most is None or pairs or seats.me not in seats.voters:
         return []
-    waited = context.pace.overdue(seats.members, exchange.waited(now, patience))
+    waited = beyond_most(seats.members, exchange.waited(now, patience))
     if exchange.is_waiting:
         patience.look_again(now + most / _LOOKS)
     actions: list[Action] = []

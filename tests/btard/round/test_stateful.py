@@ -18,7 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from btard.behaviour import Behaviour, Outgoing, View
 from btard.hashing import Payload, digest
 from btard.identity import Envelope, MessageKind, PeerId
-from btard.round.actions import OutcomeKind, Voided
+from btard.round.actions import Finished, OutcomeKind, Stopped, Voided
 from btard.round.messages.accusations import Charge, ChargeKind, Opinion
 from btard.round.messages.bodies import Commit, Phase, Reveal, Scalars
 from btard.round.proof import verify
@@ -99,6 +99,17 @@ LIES = (
 peers = st.integers(0, COUNT - 1)
 
 
+class Patient(SimulatedPeer):
+    """Computes for long from a step on."""
+
+    slow_from = STEPS
+
+    def note(self, event: Finished | Stopped | Voided) -> None:
+        super().note(event)
+        if isinstance(event, Finished) and event.step + 1 >= self.slow_from:
+            self.compute_seconds = 15.0
+
+
 class Trouble(RuleBasedStateMachine):
     """Eight peers of which two lie; at most one honest one dies, so that the honest keep their majority."""
 
@@ -106,7 +117,7 @@ class Trouble(RuleBasedStateMachine):
     def begin(self, seed: int) -> None:
         """Let all begin."""
         self.fickle = {i: Fickle() for i in LIARS}
-        self.swarm = Swarm(COUNT, steps=STEPS, seed=seed, behaviours=dict(self.fickle))
+        self.swarm = Swarm(COUNT, steps=STEPS, seed=seed, behaviours=dict(self.fickle), peer_type=Patient)
         self.faulty = False
         self.seen: dict[PeerId, int] = {}
         self.liars = {self.swarm.peers[i].peer_id for i in LIARS}
@@ -202,8 +213,10 @@ class Trouble(RuleBasedStateMachine):
             fickle.lie = ""
         self.swarm.network.conditions = NetworkConditions()
         self.swarm.network.partition()
+        begun = max(len(peer.finished()) for peer in self.swarm.peers)
         for peer in self.swarm.peers:
-            peer.compute_seconds = 15.0  # so that all deadlines pass within a few steps
+            assert isinstance(peer, Patient)
+            peer.slow_from = begun + 1  # so that all deadlines pass within a few steps
         before = {peer.peer_id: len(peer.finished()) for peer in self.honest}
         self.swarm.network.run(until=self.swarm.network.now + 300.0)
         going = [peer for peer in self.honest if peer.stopped is None and not peer.crashed]

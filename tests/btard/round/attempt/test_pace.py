@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from btard.identity import PeerId
-from btard.round.attempt.pace import Pace
+from btard.round.attempt.pace import Pace, beyond_most
 from btard.round.delivery.patience import Patience
 from btard.round.messages.bodies import Phase
 from tests.btard.round.swarm import RULES, keys
@@ -141,12 +141,13 @@ def test_what_half_of_the_members_share_is_held_against_nobody() -> None:
     assert pace.laggards() == (SLOW,)
 
 
-def test_no_more_than_a_third_are_overdue_at_once() -> None:
-    pace, members = measured(), tuple(key.peer_id for key in keys(7))
-    two, three = (dict.fromkeys(members[:count], 9.0) for count in (2, 3))
-    assert pace.overdue(members, two) == two
-    assert pace.overdue(members, three) == {}
-    assert pace.overdue(members, three | {members[0]: 12.0}) == {members[0]: 3.0}
+@pytest.mark.parametrize("count", [3, 4, 7, 8])
+def test_fewer_than_half_of_the_members_are_late_at_once(count: int) -> None:
+    members = tuple(key.peer_id for key in keys(count))
+    few, many = (dict.fromkeys(members[:late], 9.0) for late in ((count - 1) // 2, (count + 1) // 2))
+    assert beyond_most(members, few) == few
+    assert beyond_most(members, many) == {}
+    assert beyond_most(members, many | {members[0]: 12.0}) == {members[0]: 3.0}
 
 
 def test_nothing_is_held_against_anybody_in_the_first_steps() -> None:
