@@ -15,8 +15,8 @@ from btard.round.delivery.exchange import Exchange
 from btard.round.delivery.intake import TIMELESS, Intake
 from btard.round.delivery.patience import Patience
 from btard.round.failure.aftermath import Aftermath
-from btard.round.failure.following import follow
-from btard.round.failure.hearing import Hearing, spoilt_column
+from btard.round.failure.court.following import follow
+from btard.round.failure.court.hearing import Hearing, spoilt_column
 from btard.round.failure.overdue import lose_patience
 from btard.round.failure.settlement import Settlement, SettlementStage
 from btard.round.failure.standing import Standing, end_of_road

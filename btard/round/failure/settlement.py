@@ -16,7 +16,7 @@ from btard.round.actions import Action, Send
 from btard.round.attempt.attempt import Attempt
 from btard.round.context import StepContext
 from btard.round.delivery.exchange import Exchange
-from btard.round.failure.court import Court
+from btard.round.failure.court.court import Court
 from btard.round.failure.disputes import outvoted
 from btard.round.failure.heard import Heard, signed_in
 from btard.round.failure.resolve import Resolution, Testimony, convict, leavers, resolve, tells_two_stories

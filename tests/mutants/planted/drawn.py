@@ -106,7 +106,7 @@ DRAWN = (
     ),
     Mutant(
         "what a target shows its validator alone convinces nobody",
-        "btard/round/failure/court.py",
+        "btard/round/failure/court/court.py",
         "self._context.examine(target, tuple(by[:_ASKED]))",
         "self._context.examine(target)",
         f"{_DRAWN}::test_what_was_shown_to_the_validator_alone_convicts",
@@ -155,17 +155,17 @@ DRAWN = (
     ),
     Mutant(
         "a judge asks all accusers for a vector each",
-        "btard/round/failure/court.py",
+        "btard/round/failure/court/court.py",
         "tuple(by[:_ASKED])",
         "tuple(by)",
-        "tests/btard/round/failure/test_court.py::test_a_judge_asks_the_validator_before_other_accusers",
+        "tests/btard/round/failure/court/test_court.py::test_a_judge_asks_the_validator_before_other_accusers",
     ),
     Mutant(
         "a judge asks accusers that were shown nothing before the validator",
-        "btard/round/failure/court.py",
+        "btard/round/failure/court/court.py",
         "by.sort(key=lambda accuser: self._seats.validators.get(accuser) != target)",
         "pass",
-        "tests/btard/round/failure/test_court.py::test_a_judge_asks_the_validator_before_other_accusers",
+        "tests/btard/round/failure/court/test_court.py::test_a_judge_asks_the_validator_before_other_accusers",
     ),
     Mutant(
         "evidence convicts members alone",

@@ -66,7 +66,7 @@ EVIDENCE = (
     ),
     Mutant(
         "judges decide although peers have computed on different numbers",
-        "btard/round/failure/court.py",
+        "btard/round/failure/court/court.py",
         "if (misled or accuser in unlike) and not charge.kind.about_last_step:",
         "if False:",
         f"{HONEST}::test_nothing_said_or_added_by_liars_convicts_an_honest_peer[tells one alone]",

@@ -5,12 +5,12 @@ from __future__ import annotations
 from tests.mutants.mutant import Mutant
 
 _COMMIT = "btard/round/phases/commit.py"
-_COURT = "btard/round/failure/court.py"
+_COURT = "btard/round/failure/court/court.py"
 _DEBTS = "btard/round/attempt/debts.py"
 _SEALS = "btard/round/work/seals.py"
 _NUMBERS = "btard/verification/openings.py"
 _SWARM = "tests/btard/round/test_openings.py"
-_IN_COURT = "tests/btard/round/failure/test_court.py"
+_IN_COURT = "tests/btard/round/failure/court/test_court.py"
 _OWED = "tests/btard/round/attempt/test_debts.py"
 _SEALED = "tests/btard/round/work/test_seals.py"
 _MEASURED = "tests/btard/verification/test_openings.py"

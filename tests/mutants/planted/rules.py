@@ -6,7 +6,7 @@ from tests.mutants.mutant import Mutant
 
 AUDITS = "tests/btard/round/phases/test_audits.py"
 CHECK = "btard/round/phases/check.py"
-COURT = "btard/round/failure/court.py"
+COURT = "btard/round/failure/court/court.py"
 DRAWS = "tests/btard/round/test_draw.py"
 ONE_OF_SEVEN = f"{AUDITS}::test_a_wrong_aggregate_is_found_at_once_and_proven[0.05-coordinate_median]"
 

@@ -373,16 +373,16 @@ STEP = (
     ),
     Mutant(
         "judges do not go on to see what the accuser has seen",
-        "btard/round/failure/following.py",
+        "btard/round/failure/court/following.py",
         "while not court.followed:",
         "while False:",
-        f"{ROUND}/failure/test_following.py::test_judges_that_lack_a_number_get_it_from_its_accuser",
+        f"{ROUND}/failure/court/test_following.py::test_judges_that_lack_a_number_get_it_from_its_accuser",
     ),
     Mutant(
         "a judge does not ask for the version that the accuser was told",
-        "btard/round/failure/court.py",
+        "btard/round/failure/court/court.py",
         "for kind, author in differing(self._attempt, told) if teller != self._seats.me else ():",
         "for kind, author in ():",
-        f"{ROUND}/failure/test_following.py::test_an_accuser_that_was_told_another_story_goes_free",
+        f"{ROUND}/failure/court/test_following.py::test_an_accuser_that_was_told_another_story_goes_free",
     ),
 )

@@ -21,9 +21,9 @@ TWO_FACES = (
     ),
     Mutant(
         "a judge that looks at a row forgets what else is charged about it",
-        "btard/round/failure/court.py",
+        "btard/round/failure/court/court.py",
         "            if accuser in self._opinions:",
         "            if accuser in self._opinions or item in self._looking:",
-        "tests/btard/round/failure/test_court.py::test_two_charges_about_one_part_are_both_judged",
+        "tests/btard/round/failure/court/test_court.py::test_two_charges_about_one_part_are_both_judged",
     ),
 )

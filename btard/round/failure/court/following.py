@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from btard.round.actions import Action
 from btard.round.delivery.exchange import Exchange
-from btard.round.failure.court import Court
+from btard.round.failure.court.court import Court
 from btard.round.failure.standing import Standing
 from btard.round.phases.course import Course
 from btard.round.phases.phase import PhaseOfParts

@@ -16,7 +16,7 @@ from btard.round.attempt.debts import NO_DEBTS, Debt, Debts
 from btard.round.attempt.pace import Pace
 from btard.round.context import StepContext
 from btard.round.delivery.exchange import Exchange
-from btard.round.failure.court import Court
+from btard.round.failure.court.court import Court
 from btard.round.messages.accusations import Ballot, Charge, ChargeKind, Opinion, Vote
 from btard.round.messages.bodies import Phase
 from btard.round.messages.opening import Opening

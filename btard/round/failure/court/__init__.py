@@ -1,0 +1,1 @@
+"""The court of a failed attempt: who is heard before a charge, how judges see what accusers saw, and how they vote."""
