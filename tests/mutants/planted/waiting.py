@@ -25,6 +25,13 @@ WAITING = (
         f"{TRIES}::test_in_the_first_steps_the_shortest_time_counts",
     ),
     Mutant(
+        "a peer that has finished is asked for what is on its way",
+        "btard/round/delivery/patience.py",
+        "Phase.AGREE: _LAST_PHASE}",
+        "}",
+        f"{TRIES}::test_signatures_are_asked_for_later_than_other_messages",
+    ),
+    Mutant(
         "a phase is measured by its end, which a minority can put off",
         "btard/round/delivery/patience.py",
         "        if phase in self._halfway:\n            return\n",

@@ -83,6 +83,16 @@ def test_the_first_measure_counts_at_once() -> None:
     assert patience.deadline == 11.0
 
 
+def test_signatures_are_asked_for_later_than_other_messages() -> None:
+    patience = Patience(RULES, RULES.scatter_seconds, measured())
+    patience.begin(0.0, Phase.COMMIT, 20.0)
+    patience.begin(1.0, Phase.SCATTER, RULES.scatter_seconds)
+    patience.begin(2.0, Phase.REVEAL, RULES.agree_seconds)
+    reveals = patience.deadline - 2.0
+    patience.begin(3.0, Phase.AGREE, RULES.agree_seconds)
+    assert patience.deadline - 3.0 == pytest.approx(2 * reveals)
+
+
 def test_nobody_is_blamed_while_half_of_the_members_are_late() -> None:
     patience = Patience(RULES, RULES.scatter_seconds, measured())
     patience.begin(0.0, Phase.COMMIT, 20.0)
