@@ -335,7 +335,7 @@ class StepMachine:
         return is_lost(missing, self._heard, busy=self._course.phase.busy())
 
     def _freeze(self, now: float, missing: dict[PeerId, Fault], proven: list[Envelope]) -> list[Action]:
-        late = self._exchange.late(min(now, self._reasoned_at), self._patience)
+        late = self._exchange.account.late(min(now, self._reasoned_at), self._patience)
         phase, over = self._course.reached(self._charge), now >= self._patience.ends
         return give_up(now, self._context, self._settlement, Grounds(phase, missing, proven, self._charge, late, over))
 
@@ -382,7 +382,7 @@ class StepMachine:
 
     def _finish(self, now: float, finished: Finished) -> list[Action]:
         self.over = True
-        waited = self._exchange.waited(now, self._patience)
+        waited = self._exchange.account.waited(now, self._patience)
         self._context.pace.step_over(finished.roster.members, waited)
         self.aftermath = Aftermath(self.attempt, self._settlement, self._intake)
         return [finished]

@@ -8,9 +8,8 @@ most: their reports say which (`late`).
 
 from __future__ import annotations
 
-import math
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from btard.identity import Envelope, Heading, MessageKind, PeerId
 from btard.round.actions import Action, Send, SendPart
@@ -18,9 +17,10 @@ from btard.round.attempt.attempt import Attempt
 from btard.round.context import StepContext
 from btard.round.delivery.patience import Patience
 from btard.round.delivery.sending import send_aggregate, send_part
+from btard.round.delivery.waiting import WaitingAccount
 from btard.round.draw import relays_between
 from btard.round.messages.accusations import Fault
-from btard.round.messages.bodies import BROADCASTS, Phase
+from btard.round.messages.bodies import BROADCASTS
 from btard.round.messages.requests import Forward, Item, Pull
 
 MOST_PULLS = 8
@@ -28,14 +28,6 @@ MOST_PULLS = 8
 
 _FRAME = 16 << 10
 """Bytes; more than the list takes that messages are forwarded in."""
-
-_PHASES = {
-    MessageKind.COMMIT: Phase.COMMIT,
-    MessageKind.AGGREGATE: Phase.GATHER,
-    MessageKind.REVEAL: Phase.REVEAL,
-    MessageKind.SCALARS: Phase.MEASURE,
-    MessageKind.DIGEST: Phase.AGREE,
-}
 
 _SILENT = {
     Fault.NO_COMMIT: MessageKind.COMMIT,
@@ -46,15 +38,12 @@ _SILENT = {
 """Faults that are the lack of a message, which other members may have."""
 
 
-_Seconds = defaultdict[Phase, float]
-"""By the phase in which they were waited."""
-
-
 class Exchange:
     """Answers and sends requests. What a peer does not hold yet, it passes on once it comes.
 
     Attributes:
         attempt: what it is about.
+        account: of what was late.
     """
 
     def __init__(self, context: StepContext, attempt: Attempt) -> None:
@@ -67,15 +56,10 @@ class Exchange:
         self._seen: set[tuple[PeerId, Item]] = set()
         self._count: Counter[PeerId] = Counter()
         self._urged: set[tuple[Item, bool]] = set()
-        self._asked: dict[Item, float] = {}
-        self._came: dict[Item, float] = {}
-        self._committed: dict[PeerId, float] = {}
+        self.account = WaitingAccount(context, attempt)
         self._broadcasts: set[Item] = set()
         self._answered: set[tuple[PeerId, Item]] = set()
         self._collectors: dict[int, frozenset[PeerId]] = {}
-        self._asked_in: dict[Item, Phase] = {}
-        self._waiting_since: dict[tuple[PeerId, Item], float] = {}
-        self._served: dict[tuple[PeerId, Item], float] = {}
 
     def _send(self, kind: MessageKind, body: bytes, receivers: Iterable[PeerId]) -> Send:
         return Send(tuple(receivers), self._context.sign(self._seats.number, kind, body).encode())
@@ -127,7 +111,7 @@ class Exchange:
         if not fresh or not seats.others:
             return []
         for item in fresh:
-            self._note_asked(item, now)
+            self.account.note_asked(item, now)
             if item[0] in BROADCASTS:
                 self._broadcasts.add(item)
             else:
@@ -156,17 +140,6 @@ class Exchange:
         """Ask all members at once for what a phase lacks; `wanted` as for `urge_for`."""
         silent = [(_SILENT[fault], peer, 0) for peer, fault in missing.items() if fault in _SILENT]
         return self.urge(now, silent if wanted is None else wanted, everyone=True)
-
-    def _note_asked(self, item: Item, now: float) -> None:
-        """Note when all were asked for an item, and in which phase: rows of a part that is aggregated already are asked
-        for only to be checked."""
-        if item in self._asked:
-            return
-        self._asked[item] = now
-        kind, _, part = item
-        if kind is MessageKind.PART:
-            aggregated = self._seats.owners[part] in self._carried.gathered
-            self._asked_in[item] = Phase.CHECK if aggregated else Phase.SCATTER
 
     def _owed(self, item: Item) -> bool:
         """Whether the attempt makes its author send this."""
@@ -208,9 +181,9 @@ class Exchange:
                 held.append(item)
                 continue
             self._waiting[item].append(asker)
-            self._waiting_since[asker, item] = now
+            self.account.note_asker(asker, item, now)
             author = item[1]
-            if author != self._seats.me and item not in self._asked:
+            if author != self._seats.me and not self.account.has_asked(item):
                 absent[author].append(item)
         messages = [item for item in held if item[0] in BROADCASTS]
         if messages:
@@ -220,7 +193,7 @@ class Exchange:
                 actions += self._send_part(item, asker)
         for author, items in absent.items():
             for item in items:
-                self._note_asked(item, now)
+                self.account.note_asked(item, now)
                 if item[0] in BROADCASTS:
                     self._broadcasts.add(item)
                 else:
@@ -253,16 +226,10 @@ class Exchange:
     def serve(self, now: float) -> list[Action]:
         """Pass what has come on to those that wait for it, and note when what this peer has asked for came."""
         actions: list[Action] = []
-        if not self._asked and not self._waiting:
-            return actions
-        for item in [item for item in self._asked if item not in self._came]:
-            if self._has(item):
-                self._came[item] = now
-            if item[1] in self._said.commits:
-                self._committed.setdefault(item[1], now)
+        self.account.note_arrivals(now, self._has)
         for item in [item for item in self._waiting if self._has(item)]:
             askers = self._waiting.pop(item)
-            self._served.update(((asker, item), now) for asker in askers)
+            self.account.note_served(askers, item, now)
             if item[0] in BROADCASTS:
                 actions += self._forward([item], askers)
             else:
@@ -297,69 +264,3 @@ class Exchange:
         for inner in found:
             self.attempt.file(inner)
         return [action for inner in found for action in self.answer_version(envelope.author, inner)]
-
-    @property
-    def is_waiting(self) -> bool:
-        """Whether something that was asked for has not come."""
-        return len(self._came) < len(self._asked)
-
-    def waited(self, now: float, patience: Patience) -> dict[PeerId, float]:
-        """Return for how long, in seconds, members have kept this peer and others waiting in the attempt, all phases
-        together.
-
-        A member is not blamed for the time in which it was waiting itself, in an earlier phase, for what this peer has
-        not got either. In a later one it waits for those that wait for it. Nor is one that was not there in the step
-        before blamed for a late commitment: it may have had to load the state.
-        """
-        late: defaultdict[PeerId, _Seconds] = defaultdict(lambda: defaultdict(float))
-        held: defaultdict[PeerId, _Seconds] = defaultdict(lambda: defaultdict(float))
-        for item, asked in self._asked.items():
-            if item[0] is MessageKind.COMMIT and item[1] not in self._context.settled_in:
-                continue
-            seconds = min(now, self._arrival(item)) - patience.blames_from(self._waited_in(item), asked)
-            of, phase = late[item[1]], self._phase_of(item)
-            of[phase] = max(of[phase], seconds)
-        for (asker, item), since in self._waiting_since.items():
-            of, phase = held[asker], self._phase_of(item)
-            of[phase] = max(of[phase], self._served.get((asker, item), now) - since)
-        found = {peer: _beyond(of, held[peer]) for peer, of in late.items()}
-        return {peer: seconds for peer, seconds in found.items() if seconds > 0}
-
-    def _phase_of(self, item: Item) -> Phase:
-        """Return the phase in which an item travels."""
-        kind = item[0]
-        return self._asked_in.get(item, Phase.SCATTER) if kind is MessageKind.PART else _PHASES[kind]
-
-    def _waited_in(self, item: Item) -> Phase:
-        """Return the phase in which this peer is held up by an item that is late: of another owner's part it is the
-        phase in which that one is missed."""
-        phase = self._phase_of(item)
-        return Phase.GATHER if phase is Phase.SCATTER and item[2] != self._seats.my_part else phase
-
-    def late(self, until: float, patience: Patience) -> Collection[PeerId]:
-        """Return the peers of which something that was asked for came too late or never, as far as is known at a
-        time: not before its author must have had it, and had time to answer."""
-        return {item[1] for item in self._asked if self._deadline(item, patience) < min(until, self._arrival(item))}
-
-    def _arrival(self, item: Item) -> float:
-        return self._came.get(item, math.inf)
-
-    def _deadline(self, item: Item, patience: Patience) -> float:
-        kind, author, _ = item
-        asked = self._asked[item]
-        if kind is not MessageKind.PART:
-            phase = _PHASES[kind]
-            return max(patience.due(phase), asked + patience.allowance(phase))
-        # A peer that has committed holds its parts, and need not wait for anybody to show them.
-        committed = self._committed.get(author, math.inf)
-        return max(committed, asked) + patience.allowance(self._asked_in[item])
-
-
-def _beyond(late: _Seconds, held: _Seconds) -> float:
-    """Return the seconds for which a member was late, less those for which others held it up before, each once."""
-    total = excused = 0.0
-    for phase in Phase:
-        used = min(excused, late[phase])
-        total += late[phase] - used
-        excused += held[phase] - used
-    return total

@@ -91,8 +91,8 @@ def lose_patience(
     pairs = seats.rules.verification.eliminate is Eliminate.MUTUAL
     if most is None or pairs or seats.me not in seats.voters:
         return []
-    waited = beyond_most(seats.members, exchange.waited(now, patience))
-    if exchange.is_waiting:
+    waited = beyond_most(seats.members, exchange.account.waited(now, patience))
+    if exchange.account.is_waiting:
         patience.look_again(now + most / _LOOKS)
     actions: list[Action] = []
     for peer in sorted(waited.keys() - impatience.said_by(seats.me)):

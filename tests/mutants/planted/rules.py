@@ -118,7 +118,7 @@ RULES: tuple[Mutant, ...] = (
     ),
     Mutant(
         "a peer asked for a row that is checked has no more time than one part takes",
-        "btard/round/delivery/exchange.py",
+        "btard/round/delivery/waiting.py",
         "self._asked_in[item] = Phase.CHECK if aggregated else Phase.SCATTER",
         "self._asked_in[item] = Phase.SCATTER",
         "tests/btard/round/delivery/test_exchange.py::test_rows_that_are_checked_have_the_time_of_their_phase",

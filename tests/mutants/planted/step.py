@@ -325,13 +325,13 @@ STEP = (
     Mutant(
         "members that are asked for what they do not hold do not ask its author",
         "btard/round/delivery/exchange.py",
-        "if author != self._seats.me and item not in self._asked:",
+        "if author != self._seats.me and not self.account.has_asked(item):",
         "if False:",
         f"{ROUND}/delivery/test_exchange.py::test_a_peer_that_lacks_a_part_asks_its_author_once",
     ),
     Mutant(
         "somebody is late before it must have had what is asked for",
-        "btard/round/delivery/exchange.py",
+        "btard/round/delivery/waiting.py",
         "return max(patience.due(phase), asked + patience.allowance(phase))",
         "return asked",
         f"{ROUND}/delivery/test_exchange.py::test_a_peer_is_called_late_only_after_it_has_had_its_time",

@@ -62,14 +62,14 @@ WAITING = (
     ),
     Mutant(
         "a member is blamed though it waits for others itself",
-        "btard/round/delivery/exchange.py",
+        "btard/round/delivery/waiting.py",
         "        used = min(excused, late[phase])\n",
         "        used = 0.0\n",
         "tests/btard/round/delivery/test_exchange.py::test_a_member_held_up_by_another_is_not_blamed",
     ),
     Mutant(
         "waiting in a later phase excuses what is owed in an earlier one",
-        "btard/round/delivery/exchange.py",
+        "btard/round/delivery/waiting.py",
         "        excused += held[phase] - used\n",
         "        excused += held[phase] - used + sum(held[later] for later in Phase if later > phase)\n",
         "tests/btard/round/delivery/test_exchange.py::test_waiting_for_what_comes_later_excuses_nothing",
@@ -160,7 +160,7 @@ WAITING = (
     ),
     Mutant(
         "a newcomer that loads the state is overdue",
-        "btard/round/delivery/exchange.py",
+        "btard/round/delivery/waiting.py",
         "if item[0] is MessageKind.COMMIT and item[1] not in self._context.settled_in:",
         "if False:",
         "tests/btard/round/test_step_members.py::test_a_newcomer_that_loads_late_misses_no_commitment",

@@ -177,7 +177,7 @@ def test_nobody_is_asked_for_what_it_does_not_owe() -> None:
     for kind in (MessageKind.PART, MessageKind.AGGREGATE, MessageKind.SCALARS):
         assert idle.on_pull(0.0, asked(1, kind, 2, 0)) == [], "a validator submits nothing"
     assert idle.on_pull(0.0, asked(1, MessageKind.REVEAL, 2, 0))
-    assert not made._asked and set(idle._asked) == {(MessageKind.REVEAL, PEERS[2], 0)}
+    assert not made.account.is_waiting and set(idle.account._asked) == {(MessageKind.REVEAL, PEERS[2], 0)}
 
 
 def test_an_aggregate_that_is_not_ready_is_not_sent_twice() -> None:
@@ -232,14 +232,14 @@ def test_a_peer_is_called_late_only_after_it_has_had_its_time() -> None:
     waits, item = patience(0.0), (MessageKind.REVEAL, PEERS[2], 0)
     due = waits.due(Phase.REVEAL)
     made.on_pull(1.0, asked(1, *numbered(item)))
-    assert made.late(due, waits) == set()
-    assert made.late(due + 0.1, waits) == {PEERS[2]}
-    assert made.late(math.inf, Patience(RULES, RULES.scatter_seconds, Pace(RULES.delay_bound_seconds))) == set(), (
-        "before the barrier nothing is due"
-    )
+    assert made.account.late(due, waits) == set()
+    assert made.account.late(due + 0.1, waits) == {PEERS[2]}
+    assert (
+        made.account.late(math.inf, Patience(RULES, RULES.scatter_seconds, Pace(RULES.delay_bound_seconds))) == set()
+    ), "before the barrier nothing is due"
     attempt.file(reveal(2))
     made.serve(due - 0.1)
-    assert made.late(math.inf, waits) == set()
+    assert made.account.late(math.inf, waits) == set()
 
 
 def test_a_late_item_stays_late_but_a_peer_asked_late_has_time() -> None:
@@ -248,10 +248,10 @@ def test_a_late_item_stays_late_but_a_peer_asked_late_has_time() -> None:
     due = waits.due(Phase.REVEAL)
     made.on_pull(due, asked(1, *numbered(item)))
     allowed = due + waits.allowance(Phase.REVEAL)
-    assert made.late(allowed, waits) == set()
+    assert made.account.late(allowed, waits) == set()
     attempt.file(reveal(2))
     made.serve(allowed + 0.1)
-    assert made.late(math.inf, waits) == {PEERS[2]}
+    assert made.account.late(math.inf, waits) == {PEERS[2]}
 
 
 def test_rows_that_are_checked_have_the_time_of_their_phase() -> None:
@@ -265,8 +265,8 @@ def test_rows_that_are_checked_have_the_time_of_their_phase() -> None:
     made.serve(1.0)
     for author, phase in ((2, Phase.CHECK), (3, Phase.SCATTER)):
         allowed = 1.0 + waits.allowance(phase)
-        assert PEERS[author] not in made.late(allowed, waits)
-        assert PEERS[author] in made.late(allowed + 0.1, waits)
+        assert PEERS[author] not in made.account.late(allowed, waits)
+        assert PEERS[author] in made.account.late(allowed + 0.1, waits)
 
 
 def test_a_part_is_not_late_before_its_author_has_committed() -> None:
@@ -274,12 +274,12 @@ def test_a_part_is_not_late_before_its_author_has_committed() -> None:
     waits = patience(0.0)
     made.on_pull(1.0, asked(1, MessageKind.PART, 2, 5))
     made.serve(50.0)
-    assert made.late(100.0, waits) == set()
+    assert made.account.late(100.0, waits) == set()
     attempt.said.commits[PEERS[2]] = attempt.said.commits[PEERS[0]]
     made.serve(100.0)
     allowed = 100.0 + waits.allowance(Phase.SCATTER)
-    assert made.late(allowed, waits) == set()
-    assert made.late(allowed + 0.1, waits) == {PEERS[2]}
+    assert made.account.late(allowed, waits) == set()
+    assert made.account.late(allowed + 0.1, waits) == {PEERS[2]}
 
 
 def numbered(item: Item) -> tuple[MessageKind, int, int]:
@@ -302,10 +302,10 @@ def test_late_parts_are_urged_once() -> None:
     (sent,) = made.urge(0.0, [item], everyone=False)
     assert isinstance(sent, Send)
     assert set(sent.peers) == set(relays_between(attempt.seats.attempt_id, PEERS[2], PEERS[0], PEERS))
-    assert made.urge(0.0, [item], everyone=False) == [] and not made._asked
+    assert made.urge(0.0, [item], everyone=False) == [] and not made.account.is_waiting
     (sent,) = made.urge(0.0, [item], everyone=True)
     assert isinstance(sent, Send) and set(sent.peers) == set(attempt.seats.others)
-    assert made.urge(0.0, [item], everyone=True) == [] and set(made._asked) == {item}
+    assert made.urge(0.0, [item], everyone=True) == [] and set(made.account._asked) == {item}
 
 
 class Spoils(Behaviour):
@@ -355,9 +355,9 @@ def test_a_member_that_does_not_answer_is_waited_for() -> None:
     made, _ = exchange()
     waits = measured(Phase.SCATTER, Phase.GATHER)
     made.urge(1.0, [OWED], everyone=True)
-    assert made.is_waiting
-    assert made.waited(1.0, waits) == {}
-    assert made.waited(5.0, waits) == {PEERS[2]: pytest.approx(5.0 - 1.0 - 0.1)}
+    assert made.account.is_waiting
+    assert made.account.waited(1.0, waits) == {}
+    assert made.account.waited(5.0, waits) == {PEERS[2]: pytest.approx(5.0 - 1.0 - 0.1)}
 
 
 def test_a_member_held_up_by_another_is_not_blamed() -> None:
@@ -366,10 +366,10 @@ def test_a_member_held_up_by_another_is_not_blamed() -> None:
     waits = measured(Phase.SCATTER, Phase.GATHER)
     made.on_pull(1.0, asked(2, MessageKind.PART, 4, OWNED))
     made.urge(1.0, [OWED], everyone=True)
-    assert made.waited(5.0, waits).keys() == {PEERS[4]}
+    assert made.account.waited(5.0, waits).keys() == {PEERS[4]}
     attempt.carried.rows[PEERS[4], OWNED] = memoryview(bytes(4))
     made.serve(5.0)
-    assert made.waited(9.0, waits)[PEERS[2]] == pytest.approx(9.0 - 1.0 - 0.1 - 4.0)
+    assert made.account.waited(9.0, waits)[PEERS[2]] == pytest.approx(9.0 - 1.0 - 0.1 - 4.0)
 
 
 def test_waiting_for_what_comes_later_excuses_nothing() -> None:
@@ -377,4 +377,4 @@ def test_waiting_for_what_comes_later_excuses_nothing() -> None:
     waits = measured(Phase.SCATTER, Phase.GATHER)
     made.on_pull(1.0, asked(2, *numbered(LATE_SHARE)))
     made.urge(1.0, [OWED], everyone=True)
-    assert made.waited(5.0, waits)[PEERS[2]] == pytest.approx(5.0 - 1.0 - 0.1)
+    assert made.account.waited(5.0, waits)[PEERS[2]] == pytest.approx(5.0 - 1.0 - 0.1)

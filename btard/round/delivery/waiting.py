@@ -1,0 +1,139 @@
+"""What has kept a peer and others waiting: when it asked for what, when that came, and who waited for it."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable
+
+from btard.identity import MessageKind, PeerId
+from btard.round.attempt.attempt import Attempt
+from btard.round.context import StepContext
+from btard.round.delivery.patience import Patience
+from btard.round.messages.bodies import Phase
+from btard.round.messages.requests import Item
+
+_PHASES = {
+    MessageKind.COMMIT: Phase.COMMIT,
+    MessageKind.AGGREGATE: Phase.GATHER,
+    MessageKind.REVEAL: Phase.REVEAL,
+    MessageKind.SCALARS: Phase.MEASURE,
+    MessageKind.DIGEST: Phase.AGREE,
+}
+
+_Seconds = defaultdict[Phase, float]
+"""By the phase in which they were waited."""
+
+
+class WaitingAccount:
+    """What was asked for in one attempt, and how long it took."""
+
+    def __init__(self, context: StepContext, attempt: Attempt) -> None:
+        """Begin with nothing asked for."""
+        self._context = context
+        self._seats = attempt.seats
+        self._said = attempt.said
+        self._carried = attempt.carried
+        self._asked: dict[Item, float] = {}
+        self._asked_in: dict[Item, Phase] = {}
+        self._came: dict[Item, float] = {}
+        self._committed: dict[PeerId, float] = {}
+        self._waiting_since: dict[tuple[PeerId, Item], float] = {}
+        self._served: dict[tuple[PeerId, Item], float] = {}
+
+    def has_asked(self, item: Item) -> bool:
+        """Whether all, or its author, were asked for an item."""
+        return item in self._asked
+
+    def note_asked(self, item: Item, now: float) -> None:
+        """Note when all, or its author, were asked for an item, and in which phase: rows of a part that is aggregated
+        already are asked for only to be checked."""
+        if item in self._asked:
+            return
+        self._asked[item] = now
+        kind, _, part = item
+        if kind is MessageKind.PART:
+            aggregated = self._seats.owners[part] in self._carried.gathered
+            self._asked_in[item] = Phase.CHECK if aggregated else Phase.SCATTER
+
+    def note_asker(self, asker: PeerId, item: Item, now: float) -> None:
+        """A member asks for what this peer has not got either."""
+        self._waiting_since[asker, item] = now
+
+    def note_served(self, askers: Iterable[PeerId], item: Item, now: float) -> None:
+        """Members get what they have waited for."""
+        self._served.update(((asker, item), now) for asker in askers)
+
+    def note_arrivals(self, now: float, has: Callable[[Item], bool]) -> None:
+        """Note what has come of that which was asked for."""
+        for item in [item for item in self._asked if item not in self._came]:
+            if has(item):
+                self._came[item] = now
+            if item[1] in self._said.commits:
+                self._committed.setdefault(item[1], now)
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether something that was asked for has not come."""
+        return len(self._came) < len(self._asked)
+
+    def waited(self, now: float, patience: Patience) -> dict[PeerId, float]:
+        """Return for how long, in seconds, members have kept this peer and others waiting in the attempt, all phases
+        together.
+
+        A member is not blamed for the time in which it was waiting itself, in an earlier phase, for what this peer has
+        not got either. In a later one it waits for those that wait for it. Nor is one that was not there in the step
+        before blamed for a late commitment: it may have had to load the state.
+        """
+        late: defaultdict[PeerId, _Seconds] = defaultdict(lambda: defaultdict(float))
+        held: defaultdict[PeerId, _Seconds] = defaultdict(lambda: defaultdict(float))
+        for item, asked in self._asked.items():
+            if item[0] is MessageKind.COMMIT and item[1] not in self._context.settled_in:
+                continue
+            seconds = min(now, self._arrival(item)) - patience.blames_from(self._waited_in(item), asked)
+            of, phase = late[item[1]], self._phase_of(item)
+            of[phase] = max(of[phase], seconds)
+        for (asker, item), since in self._waiting_since.items():
+            of, phase = held[asker], self._phase_of(item)
+            of[phase] = max(of[phase], self._served.get((asker, item), now) - since)
+        found = {peer: _beyond(of, held[peer]) for peer, of in late.items()}
+        return {peer: seconds for peer, seconds in found.items() if seconds > 0}
+
+    def _phase_of(self, item: Item) -> Phase:
+        """Return the phase in which an item travels."""
+        kind = item[0]
+        return self._asked_in.get(item, Phase.SCATTER) if kind is MessageKind.PART else _PHASES[kind]
+
+    def _waited_in(self, item: Item) -> Phase:
+        """Return the phase in which this peer is held up by an item that is late: of another owner's part it is the
+        phase in which that one is missed."""
+        phase = self._phase_of(item)
+        return Phase.GATHER if phase is Phase.SCATTER and item[2] != self._seats.my_part else phase
+
+    def late(self, until: float, patience: Patience) -> Collection[PeerId]:
+        """Return the peers of which something that was asked for came too late or never, as far as is known at a
+        time: not before its author must have had it, and had time to answer."""
+        return {item[1] for item in self._asked if self._deadline(item, patience) < min(until, self._arrival(item))}
+
+    def _arrival(self, item: Item) -> float:
+        return self._came.get(item, math.inf)
+
+    def _deadline(self, item: Item, patience: Patience) -> float:
+        kind, author, _ = item
+        asked = self._asked[item]
+        if kind is not MessageKind.PART:
+            phase = _PHASES[kind]
+            return max(patience.due(phase), asked + patience.allowance(phase))
+        # A peer that has committed holds its parts, and need not wait for anybody to show them.
+        committed = self._committed.get(author, math.inf)
+        return max(committed, asked) + patience.allowance(self._asked_in[item])
+
+
+def _beyond(late: _Seconds, held: _Seconds) -> float:
+    """Return the seconds for which a member was late, less those for which others held it up before, each once."""
+    total = excused = 0.0
+    for phase in Phase:
+        used = min(excused, late[phase])
+        total += late[phase] - used
+        excused += held[phase] - used
+    return total
