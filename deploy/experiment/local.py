@@ -12,6 +12,7 @@ from btard.configuration import to_yaml
 from btard.deploy.experiment.plan import ExperimentFile, RunSpec
 from btard.deploy.experiment.results import RunProgress
 from btard.deploy.experiment.runner import emptied
+from btard.deploy.local.interrupt import Interrupt
 from btard.deploy.local.settings import SwarmSettings
 from btard.errors import UserError
 from btard.vocabulary import CHECKPOINT_FILE
@@ -28,23 +29,26 @@ class LocalBackend:
         config = target.with_suffix(".yaml")
         config.write_text(to_yaml(swarm_settings(experiment, spec, target, initial)), encoding="utf-8")
         log = target.with_suffix(".txt")
-        with log.open("w") as output:
-            # A session of its own, so that Ctrl-C reaches this process alone, which ends the swarm in order.
-            swarm = subprocess.Popen(
-                [sys.executable, "-m", "btard.cli.main", "swarm", "--config", str(config)],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        try:
-            progress = RunProgress(target)
-            while swarm.poll() is None and not _over(spec, progress, target):
-                time.sleep(_LOOK)
-        finally:
-            if swarm.poll() is None:
-                swarm.send_signal(signal.SIGINT)
-            swarm.wait()
+        with Interrupt().listening() as interrupt:
+            with log.open("w") as output:
+                # A session of its own, so that Ctrl-C reaches this process alone, which ends the swarm in order.
+                swarm = subprocess.Popen(
+                    [sys.executable, "-m", "btard.cli.main", "swarm", "--config", str(config)],
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
+            try:
+                progress = RunProgress(target)
+                while swarm.poll() is None and interrupt.number is None and not _over(spec, progress, target):
+                    time.sleep(_LOOK)
+            finally:
+                if swarm.poll() is None:
+                    swarm.send_signal(signal.SIGINT)
+                swarm.wait()
+            if interrupt.number is not None:
+                raise KeyboardInterrupt
         if not _over(spec, RunProgress(target), target):
             last = (log.read_text(errors="replace").strip().splitlines() or ["it said nothing"])[-1]
             raise UserError(f"the run {spec.name} ended before step {spec.until}: {last}")

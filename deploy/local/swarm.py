@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import signal
 import socket
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +11,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from btard.configuration import to_yaml
+from btard.deploy.local.interrupt import Interrupt, SwarmInterrupted
 from btard.deploy.local.live_table import LiveView
 from btard.deploy.local.messages import Ended, EndWave, Started, Wave
 from btard.deploy.local.nursery_client import NurseryClient, last_lines
@@ -41,10 +38,6 @@ _LAST_WORDS_SECONDS = 30.0
 """Seconds that peers may take to leave after the coordinator has finished."""
 
 
-class SwarmInterrupted(Exception):
-    """A signal has come."""
-
-
 @dataclass(frozen=True)
 class SwarmOutcome:
     """A swarm that has run to its end."""
@@ -53,39 +46,6 @@ class SwarmOutcome:
     curve: Curve
     directory: Path
     figure: Path
-
-
-class _Interrupt:
-    """Turns SIGINT and SIGTERM into something that `select` sees, so that no code is cut in the middle."""
-
-    def __init__(self) -> None:
-        self._read, self._write = os.pipe()
-        os.set_blocking(self._write, False)
-        os.set_blocking(self._read, False)
-        self.number: int | None = None
-
-    def fileno(self) -> int:
-        return self._read
-
-    def _note(self, number: int, _: object) -> None:
-        self.number = number
-        with contextlib.suppress(BlockingIOError):
-            os.write(self._write, b"x")
-
-    @contextlib.contextmanager
-    def listening(self) -> Iterator[_Interrupt]:
-        before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield self
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-            os.close(self._read)
-            os.close(self._write)
-
-    def check(self) -> None:
-        if self.number is not None:
-            raise SwarmInterrupted
 
 
 def run_swarm(settings: SwarmSettings, console: Console) -> SwarmOutcome:
@@ -98,7 +58,7 @@ def run_swarm(settings: SwarmSettings, console: Console) -> SwarmOutcome:
     plan = make_plan(settings)
     (plan.directory / CONFIG_FILE).write_text(to_yaml(settings), encoding="utf-8")
     console.print(f"run directory {_shown(plan.directory)}", highlight=False, soft_wrap=True)
-    with _Interrupt().listening() as interrupt:
+    with Interrupt().listening() as interrupt:
         try:
             outcome = _Swarm(plan, console, interrupt).run()
             interrupt.check()  # what comes while the summary is drawn must stop whatever would follow this run
@@ -109,7 +69,7 @@ def run_swarm(settings: SwarmSettings, console: Console) -> SwarmOutcome:
 
 
 class _Swarm:
-    def __init__(self, plan: SwarmPlan, console: Console, interrupt: _Interrupt) -> None:
+    def __init__(self, plan: SwarmPlan, console: Console, interrupt: Interrupt) -> None:
         self._plan = plan
         self._console = console
         self._interrupt = interrupt
