@@ -47,8 +47,7 @@ class LocalBackend:
                 if swarm.poll() is None:
                     swarm.send_signal(signal.SIGINT)
                 swarm.wait()
-            if interrupt.number is not None:
-                raise KeyboardInterrupt
+            interrupt.check()
         if not _over(spec, RunProgress(target), target):
             last = (log.read_text(errors="replace").strip().splitlines() or ["it said nothing"])[-1]
             raise UserError(f"the run {spec.name} ended before step {spec.until}: {last}")

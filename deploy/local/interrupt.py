@@ -8,10 +8,6 @@ import signal
 from collections.abc import Iterator
 
 
-class SwarmInterrupted(Exception):
-    """A signal has come."""
-
-
 class Interrupt:
     """Turns SIGINT and SIGTERM into something that `select` sees, so that no code is cut in the middle.
 
@@ -48,6 +44,6 @@ class Interrupt:
             os.close(self._write)
 
     def check(self) -> None:
-        """Raise SwarmInterrupted if a signal has come."""
+        """Raise KeyboardInterrupt if a signal has come."""
         if self.number is not None:
-            raise SwarmInterrupted
+            raise KeyboardInterrupt

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from btard.configuration import to_yaml
-from btard.deploy.local.interrupt import Interrupt, SwarmInterrupted
+from btard.deploy.local.interrupt import Interrupt
 from btard.deploy.local.live_table import LiveView
 from btard.deploy.local.messages import Ended, EndWave, Started, Wave
 from btard.deploy.local.nursery_client import NurseryClient, last_lines
@@ -63,9 +63,9 @@ def run_swarm(settings: SwarmSettings, console: Console) -> SwarmOutcome:
             outcome = _Swarm(plan, console, interrupt).run()
             interrupt.check()  # what comes while the summary is drawn must stop whatever would follow this run
             return outcome
-        except SwarmInterrupted:
+        except KeyboardInterrupt:
             console.print("interrupted: every process of the swarm has ended")
-            raise KeyboardInterrupt from None
+            raise
 
 
 class _Swarm:

@@ -22,7 +22,7 @@ from btard.lab.adversary.scores import HONEST_SCORE, Aim
 from btard.lab.adversary.search import Search, Winner, carriers
 from btard.program import guarded
 
-_FOUND_BROKEN = 3
+_FOUND_WRONG = 3
 
 _SAFE = (Aim.HONEST_OUT, Aim.FORKS)
 """Aims that no strategy may come nearer to."""
@@ -116,7 +116,7 @@ def _hunt(arguments: argparse.Namespace) -> int:
         _tell(winner)
     _save(Hunt(seed, arena, search.plays, seconds, tuple(winners)), output)
     unsafe = any(winner.holds and winner.aim in _SAFE for winner in winners)
-    return _FOUND_BROKEN if search.broken or unsafe else 0
+    return _FOUND_WRONG if search.broken or unsafe else 0
 
 
 def _tell(winner: Winner) -> None:
@@ -152,7 +152,7 @@ def _replay(path: Path) -> int:
         same = same and scores == winner.scores
         print(f"{winner.aim}: {winner.strategy}")
         print(f"    seed {winner.seed}, {'exactly as saved' if scores == winner.scores else 'not as saved'}: {scores}")
-    return 0 if same else _FOUND_BROKEN
+    return 0 if same else _FOUND_WRONG
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -63,21 +63,21 @@ class Pace:
     of the members ever blamed for one step.
 
     Attributes:
-        waited: lengths of a step for which each member has been waited for lately, beyond what it may take.
+        held_against: lengths of a step for which each member has been waited for lately, beyond what it may take.
     """
 
     def __init__(self, delay_bound_seconds: float) -> None:
         """Begin with nothing measured."""
         self._delay_bound_seconds = delay_bound_seconds
         self._lengths: defaultdict[Phase, deque[float]] = defaultdict(lambda: deque(maxlen=_WINDOW))
-        self._now: dict[Phase, float] = {}
-        self._steps = 0
-        self.waited: dict[PeerId, float] = {}
+        self._this_step: dict[Phase, float] = {}
+        self._steps_over = 0
+        self.held_against: dict[PeerId, float] = {}
 
     def measure(self, phase: Phase, seconds: float) -> None:
         """Half of what a phase waits for has come after so many seconds."""
         self._lengths[phase].append(seconds)
-        self._now[phase] = seconds
+        self._this_step[phase] = seconds
 
     def usual(self, phase: Phase) -> float | None:
         """Return the usual length of a phase in seconds, None before anything has been measured: before the phase has
@@ -86,13 +86,13 @@ class Pace:
         return self._typical(lengths) if lengths else None
 
     def _typical(self, lengths: Collection[float]) -> float:
-        return statistics.median(lengths) if self._steps >= _FIRST_STEPS else min(lengths)
+        return statistics.median(lengths) if self._steps_over >= _FIRST_STEPS else min(lengths)
 
     def _longest_travel(self) -> float:
         """Return the usual length of the longest phase in which nothing but messages travel; of the middle one before
         enough has been measured."""
         lengths = [self._typical(self._lengths[phase]) for phase in _TRAVEL if self._lengths[phase]] or [0.0]
-        return max(lengths) if self._steps >= _FIRST_STEPS else statistics.median_low(lengths)
+        return max(lengths) if self._steps_over >= _FIRST_STEPS else statistics.median_low(lengths)
 
     def usual_step(self) -> float | None:
         """Return how long half of the members usually take for a step, in seconds."""
@@ -106,16 +106,16 @@ class Pace:
         travel = _LAST * self._longest_travel()
         return max(_FLOOR * self._delay_bound_seconds, _ASK_AFTER * max(usual, travel))
 
-    def _step(self) -> float | None:
+    def _length(self) -> float | None:
         """Return the usual length of a step or that of this one so far, whichever is longer, in seconds."""
         usual = self.usual_step()
-        return None if usual is None else max(usual, sum(self._now.values()))
+        return None if usual is None else max(usual, sum(self._this_step.values()))
 
     def most_wait(self) -> float | None:
         """Return for how many seconds a member may keep this peer waiting in one attempt, None before anything has been
         measured."""
-        step = self._step()
-        return None if step is None else max(_OVERDUE_FLOOR * self._delay_bound_seconds, _OVERDUE * step)
+        length = self._length()
+        return None if length is None else max(_OVERDUE_FLOOR * self._delay_bound_seconds, _OVERDUE * length)
 
     def step_over(self, members: Collection[PeerId], waited: Mapping[PeerId, float]) -> None:
         """A step of these members is over, in which some were waited for, beyond what each phase may take.
@@ -123,22 +123,25 @@ class Pace:
         A member that is held up by another is late before those that are not, so a little is forgiven in every step;
         and in the first ones, in which hardly anybody knows how long anything takes.
         """
-        step = max(_SHORTEST_STEP * self._delay_bound_seconds, self._step() or 0.0)
-        self._now = {}
-        self._steps += 1
-        kept = {peer: (1 - _FORGET) * steps for peer, steps in self.waited.items() if peer in members}
-        seconds = beyond_most(members, waited) if self._steps > _FIRST_STEPS else {}
-        late = {peer: min(_AT_ONCE, each / step - _FORGIVEN) for peer, each in seconds.items()}
-        self.waited = kept | {peer: kept.get(peer, 0.0) + steps for peer, steps in late.items() if steps > 0}
+        length = max(_SHORTEST_STEP * self._delay_bound_seconds, self._length() or 0.0)
+        self._this_step = {}
+        self._steps_over += 1
+        kept = {peer: (1 - _FORGET) * lengths for peer, lengths in self.held_against.items() if peer in members}
+        seconds = beyond_most(members, waited) if self._steps_over > _FIRST_STEPS else {}
+        late = {peer: min(_AT_ONCE, each / length - _FORGIVEN) for peer, each in seconds.items()}
+        self.held_against = kept | {
+            peer: kept.get(peer, 0.0) + lengths for peer, lengths in late.items() if lengths > 0
+        }
 
     def laggards(self) -> tuple[PeerId, ...]:
         """Return the members that this peer would leave out, ascending: it has waited too long for them lately."""
-        return tuple(sorted(peer for peer, steps in self.waited.items() if steps > _TOO_SLOW))
+        return tuple(sorted(peer for peer, lengths in self.held_against.items() if lengths > _TOO_SLOW))
 
 
 def beyond_most(members: Collection[PeerId], waited: Mapping[PeerId, float]) -> dict[PeerId, float]:
     """Return for how many seconds each member has been waited for longer than half of them were: what half of
     them are late by is an accident, and the deadlines decide."""
-    seconds = sorted(waited.get(peer, 0.0) for peer in members)
-    common = seconds[len(seconds) // 2] if seconds else 0.0
+    if not (members and waited):
+        return {}  # as it is almost always, and this is asked at every event
+    common = sorted(waited.get(peer, 0.0) for peer in members)[len(members) // 2]
     return {peer: waited[peer] - common for peer in members if waited.get(peer, 0.0) > common}

@@ -17,7 +17,7 @@ _URGE_ALL_AFTER = 0.75
 _THIRD_PEERS_TAKE = 3
 """Times the wait before drawn members are asked after which all are: a drawn one may have to ask the author."""
 
-_LAST_PHASE = 2.0
+_SIGNATURES = 2.0
 """Times as long as elsewhere before what is late in AGREE is asked for: peers are furthest apart there, and a peer
 that has finished answers with all digests."""
 
@@ -62,6 +62,7 @@ class Patience:
         self._halfway: dict[Phase, float] = {}
         self._again = math.inf
         self._check_seconds = check_seconds
+        self._longer = {Phase.CHECK: check_seconds / rules.scatter_seconds, Phase.AGREE: _SIGNATURES}
         self._apart = _APART * rules.delay_bound_seconds
         self._due: dict[Phase, float] = {}
         self._seen_passing = False
@@ -94,8 +95,7 @@ class Patience:
     def _asks_after(self, phase: Phase) -> float:
         """Return how long to wait in a phase by what has been measured, infinite before anything has."""
         seconds = self._pace.asks_after(phase)
-        times = {Phase.CHECK: self._check_seconds / self._rules.scatter_seconds, Phase.AGREE: _LAST_PHASE}
-        return math.inf if seconds is None else times.get(phase, 1.0) * seconds
+        return math.inf if seconds is None else self._longer.get(phase, 1.0) * seconds
 
     def note_halfway(self, now: float, phase: Phase, seconds: float) -> None:
         """Half of what the current phase waits for, which may take so many seconds, has come: the first time counts."""

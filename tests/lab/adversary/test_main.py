@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 
 from btard.lab.adversary.__main__ import main
+from btard.lab.adversary.scores import Aim
+from btard.lab.adversary.search import Search, Winner
 
 SMALL = ("--peers", "4", "--byzantine", "1", "--steps", "2", "--workers", "1", "--fresh", "2", "--seed", "4")
 
@@ -29,6 +32,22 @@ def test_a_replay_that_differs_is_told(tmp_path: Path, capsys: pytest.CaptureFix
     path.write_text(text.replace('"voided": ', '"voided": 9'))
     assert main(["--replay", str(path)]) == 3
     assert "not as saved" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("aim", "holds", "code"),
+    [(Aim.HONEST_OUT, True, 3), (Aim.FORKS, True, 3), (Aim.FORKS, False, 0), (Aim.TIME, True, 0)],
+)
+def test_only_harm_that_nobody_may_do_is_a_failure(
+    aim: Aim, holds: bool, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = Search.winners
+
+    def winners(search: Search, fresh: int) -> list[Winner]:
+        return [dataclasses.replace(winner, aim=aim, holds=holds) for winner in found(search, fresh)]
+
+    monkeypatch.setattr(Search, "winners", winners)
+    assert main([*SMALL, "--seconds", "1", "--aims", "time", "--output", str(tmp_path / "found.json")]) == code
 
 
 @pytest.mark.parametrize(

@@ -114,9 +114,16 @@ ADVERSARY: tuple[Mutant, ...] = (
         f"{TESTS}/test_search.py::test_a_winner_must_hold_in_fresh_swarms",
     ),
     Mutant(
+        "a search that puts honest peers out ends well",
+        f"{LAB}/__main__.py",
+        "if search.broken or unsafe else 0",
+        "if search.broken else 0",
+        f"{TESTS}/test_main.py::test_only_harm_that_nobody_may_do_is_a_failure[honest-out-True-3]",
+    ),
+    Mutant(
         "a replay compares nothing",
         f"{LAB}/__main__.py",
-        "return 0 if same else _FOUND_BROKEN",
+        "return 0 if same else _FOUND_WRONG",
         "return 0",
         f"{TESTS}/test_main.py::test_a_replay_that_differs_is_told",
     ),
