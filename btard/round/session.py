@@ -128,6 +128,7 @@ class Session:
         )
         self.machine = self.machine_type(context, self._pool)
         actions = self._remember(self.machine.start(now))
+        actions += self._of_last(now, [])
         early, self._early, self._early_bytes = self._early, {}, 0
         for envelope in (e for envelopes in early.values() for e in envelopes):
             if envelope.step == roster.step:
@@ -177,12 +178,16 @@ class Session:
         """Take part in agreeing on the end of a step that this peer has finished, and others have not."""
         last = self._last
         envelope = _genuine(data) if last is not None and last.wants(heading) else None
-        return [] if last is None or envelope is None else self._of_last(last.hear(now, envelope))
+        return [] if last is None or envelope is None else self._of_last(now, last.hear(now, envelope))
 
-    def _of_last(self, actions: list[Action]) -> list[Action]:
-        """Where the others have agreed on another end of the last step, this one has no place any more."""
-        if any(isinstance(action, Stopped) for action in actions) and self.machine is not None:
-            self.machine.abandon()
+    def _of_last(self, now: float, actions: list[Action]) -> list[Action]:
+        """Stand as long as the end of the last step is being agreed on: members that have not finished it cannot begin
+        this one. Where the others have agreed on another end, this one has no place any more."""
+        machine, last = self.machine, self._last
+        if machine is not None and any(isinstance(action, Stopped) for action in actions):
+            machine.abandon()
+        elif machine is not None and last is not None:
+            actions += machine.stand(now, still=last.contested)
         return self._remember(actions)
 
     def _show_certificate(self, asker: PeerId) -> list[Action]:
@@ -256,9 +261,7 @@ class Session:
     def on_part_failed(self, now: float, sender: PeerId, header: bytes) -> list[Action]:
         """An accepted payload will not come."""
         envelope = self._part_header(header)
-        if envelope is None or self.machine is None:
-            return []
-        return self._remember(self.machine.on_part_failed(now, sender, envelope))
+        return self._remember(self.machine.on_part_failed(now, sender, envelope)) if envelope and self.machine else []
 
     def _part_header(self, header: bytes | Envelope) -> Envelope | None:
         """Return the header of a part of this step, of any author: third peers pass on what did not arrive directly."""
@@ -277,7 +280,7 @@ class Session:
         if self.machine is None:
             return []
         last = self._last
-        late = self._of_last(last.tick(now)) if last is not None and now >= last.deadline else []
+        late = self._of_last(now, last.tick(now)) if last is not None and now >= last.deadline else []
         return [*late, *self._ask(now), *self._remember(self.machine.tick(now))]
 
     def answer(self, now: float, answer: Answer) -> list[Action]:
@@ -375,7 +378,7 @@ class Session:
         """
         if self.roster is None or self.machine is None:
             return []
-        others = tuple(peer for peer in self.roster.members if peer != self._key.peer_id)
+        others = tuple(sorted(set(self.roster.members) - {self._key.peer_id}))
         steps = range(self.roster.step + self.machine.over, self.roster.step + 2)
         sign = partial(Envelope.sign, self._key, run=self._rules.run, kind=MessageKind.LEAVE)
         return [Send(others, sign(step=step, body=Leave(reason).encode()).encode()) for step in steps]

@@ -199,7 +199,7 @@ class StepMachine:
             elif envelope.attempt == seats.number:
                 return self._file(now, envelope)
             elif envelope.attempt in self.settled and envelope.kind is MessageKind.RELAY:
-                return self._settle(now, self.settled[envelope.attempt], envelope)
+                return self.settled[envelope.attempt].hear_from(now, envelope, self._intake)
         except Malformed:
             self._intake.mute(envelope)
         return []
@@ -213,16 +213,10 @@ class StepMachine:
             case MessageKind.FORWARD:
                 return self._exchange.take_up(envelope)
             case MessageKind.REPORT | MessageKind.VOTE | MessageKind.RELAY:
-                return self._settle(now, self._settlement, envelope)
+                return self._settlement.hear_from(now, envelope, self._intake)
             case MessageKind.OVERDUE:
                 self._heard.impatience.add(envelope)
         return []
-
-    def _settle(self, now: float, settlement: Settlement, envelope: Envelope) -> list[Action]:
-        actions = settlement.hear(now, envelope)
-        if settlement.forged:
-            self._intake.mute(envelope)
-        return actions
 
     def accept_part(self, sender: PeerId, envelope: Envelope, length: int) -> memoryview | None:
         """A payload is announced under this header: return its buffer, or None to refuse it."""
@@ -260,11 +254,10 @@ class StepMachine:
     def _advance(self, now: float, actions: list[Action]) -> list[Action]:
         self._unread = False
         actions += self._exchange.serve(now)
-        while self.stage is StepStage.RUNNING:
-            done, goes_on = self._run(now)
+        going_on = not self._patience.paused
+        while going_on and self.stage is StepStage.RUNNING:
+            done, going_on = self._run(now)
             actions += done
-            if not goes_on:
-                return actions
         if self.stage is StepStage.SETTLING:
             settlement = self._settlement
             if settlement.court is not None and settlement.stage is SettlementStage.COURT:
@@ -319,9 +312,9 @@ class StepMachine:
         if course.may_accuse:
             behaviour, view = self._context.behaviour, self.attempt.view
             charge = behaviour.charge(self._context.number, finished, course.charge(), view)
-            if charge is not None and self._may_charge(charge) and self._hearing.concerns(charge):
-                return self._hearing.open(now, self._context, self.attempt, charge)
             if charge is not None and self._may_charge(charge):
+                if self._hearing.concerns(charge):
+                    return self._hearing.open(now, self._context, self.attempt, charge)
                 self._charge = charge
                 return []
         if course.go_on(standing.banned, standing.redraws):
@@ -382,10 +375,21 @@ class StepMachine:
 
     def _finish(self, now: float, finished: Finished) -> list[Action]:
         self.over = True
-        waited = self._exchange.account.waited(now, self._patience)
-        self._context.pace.step_over(finished.roster.members, waited)
-        self.aftermath = Aftermath(self.attempt, self._settlement, self._intake)
+        pace, settlement = self._context.pace, self._settlement
+        pace.step_over(finished.roster.members, self._exchange.account.waited(now, self._patience))
+        pace.spoilt(settlement.spoilers)
+        self.aftermath = Aftermath(self.attempt, settlement, self._intake, pace)
         return [finished]
+
+    def stand(self, now: float, *, still: bool) -> list[Action]:
+        """Stand still in the first phase, which other members may not have reached, or go on: its time begins again."""
+        committing = self._course.phase is self._course.commit and self.attempt.seats.number == 0
+        if still and committing and self.stage is StepStage.RUNNING:
+            self._patience.pause()
+        elif not still and self._patience.paused and not self.over:
+            self._patience.begin(now, Phase.COMMIT, self._course.commit.seconds())
+            return self._advance(now, [])
+        return []
 
     def abandon(self) -> None:
         """Ignore everything from now on: the step before has ended in another way."""

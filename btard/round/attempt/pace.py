@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import statistics
 from collections import defaultdict, deque
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from btard.identity import PeerId
 from btard.round.messages.bodies import Phase
@@ -41,6 +41,10 @@ _FORGIVEN = 0.5
 
 _TOO_SLOW = 4.0
 """Lengths of a step for which a member may have been waited for, lately."""
+
+_SPOILS = 2 * _TOO_SLOW
+"""Lengths of a step that are held against a member that made the others agree on the end of a step for nothing: for so
+many that it is named in each of the next steps, as not all know of it at once."""
 
 _SHORTEST_STEP = 1 / 16
 """Of the bound on delay: no step counts as shorter when it is judged for how long a member has been waited for."""
@@ -132,6 +136,10 @@ class Pace:
         self.held_against = kept | {
             peer: kept.get(peer, 0.0) + lengths for peer, lengths in late.items() if lengths > 0
         }
+
+    def spoilt(self, peers: Iterable[PeerId]) -> None:
+        """These members have made the others agree on the end of a step that was finished all the same."""
+        self.held_against |= dict.fromkeys(peers, _SPOILS)
 
     def laggards(self) -> tuple[PeerId, ...]:
         """Return the members that this peer would leave out, ascending: it has waited too long for them lately."""

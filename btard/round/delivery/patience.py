@@ -47,6 +47,7 @@ class Patience:
         ends: when the current phase must be over.
         deadline: when something is to be done about what is missing; every arrival asks for it.
         barrier: when the commit phase began or, once it is over, ended.
+        paused: until a phase begins again there is nothing to be done.
     """
 
     def __init__(self, rules: StepRules, check_seconds: float, pace: Pace) -> None:
@@ -70,18 +71,24 @@ class Patience:
         self.ends = math.inf
         self.deadline = math.inf
         self.barrier = 0.0
+        self.paused = False
 
     def begin(self, now: float, phase: Phase, seconds: float) -> None:
         """A phase begins that may take so long."""
         if phase in (Phase.COMMIT, Phase.SCATTER):
             self.barrier = now
             self._due = {phase: now + seconds} if phase is Phase.COMMIT else self._due | self._schedule(now)
+        self.paused = False
         self.ends = self._due[phase] + self._grace(phase, seconds)
         self._entered[phase] = now
         self._again = math.inf
         if phase is Phase.CHECK:
             self._halfway[phase] = now
         self._plan_requests(phase, seconds)
+
+    def pause(self) -> None:
+        """Wait for nothing until a phase begins."""
+        self.paused, self.deadline = True, math.inf
 
     def _plan_requests(self, phase: Phase, seconds: float) -> None:
         """Plan when to ask for what is late in a phase, by what has been measured so far."""
@@ -169,7 +176,8 @@ class Patience:
             self._set_deadline()
 
     def _set_deadline(self) -> None:
-        self.deadline = min([self.ends, self._again, *(at for at, _ in self._urges[:1])])
+        if not self.paused:
+            self.deadline = min([self.ends, self._again, *(at for at, _ in self._urges[:1])])
 
     def last_end(self, *, committing: bool) -> float:
         """Return when every other member that still waits for something must have given the attempt up, too."""

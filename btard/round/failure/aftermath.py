@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 
-from btard.identity import Envelope, Heading, Malformed, MessageKind
+from btard.identity import Envelope, Heading, MessageKind
 from btard.round.actions import Action, OutcomeKind, Stopped
 from btard.round.attempt.attempt import Attempt
+from btard.round.attempt.pace import Pace
 from btard.round.delivery.intake import Intake
 from btard.round.failure.settlement import Settlement
 from btard.round.messages.bodies import Phase
@@ -22,20 +23,22 @@ class Aftermath:
     delay, it says so by a Stopped action.
     """
 
-    def __init__(self, attempt: Attempt, settlement: Settlement, intake: Intake) -> None:
+    def __init__(self, attempt: Attempt, settlement: Settlement, intake: Intake, pace: Pace) -> None:
         """Begin to listen; the settlement may have ended already, and then only answers others."""
+        self._pace = pace
         self._attempt = attempt
         self._settlement = settlement
         self._intake = intake
 
     @property
-    def _contested(self) -> bool:
+    def contested(self) -> bool:
+        """Whether the end of the step is being agreed on: until then, members that have not finished it stand."""
         return self._settlement.frozen and self._settlement.resolution is None
 
     @property
     def deadline(self) -> float:
         """When `tick` wants to be called."""
-        return self._settlement.wakes_at if self._contested else math.inf
+        return self._settlement.wakes_at if self.contested else math.inf
 
     def wants(self, heading: Heading | Envelope) -> bool:
         """Whether a message of the step is worth reading."""
@@ -45,13 +48,7 @@ class Aftermath:
     def hear(self, now: float, envelope: Envelope) -> list[Action]:
         """A member's message that this peer `wants` came, with its signature verified."""
         settlement, attempt = self._settlement, self._attempt
-        try:
-            actions = settlement.hear(now, envelope)
-        except Malformed:
-            self._intake.mute(envelope)
-            return []
-        if settlement.forged:
-            self._intake.mute(envelope)
+        actions = settlement.hear_from(now, envelope, self._intake)
         if settlement.reasoned and not settlement.frozen:
             shown = [attempt.said.signed[MessageKind.DIGEST, peer] for peer in attempt.seats.members]
             actions += settlement.freeze(now, Phase.AGREE, {}, shown, None)
@@ -59,11 +56,14 @@ class Aftermath:
 
     def tick(self, now: float) -> list[Action]:
         """Time has passed."""
-        if not self._contested:
+        if not self.contested:
             return []
         settlement, seats = self._settlement, self._attempt.seats
         actions = settlement.advance(now)
-        if settlement.resolution is None or settlement.finished:
+        if settlement.resolution is None:
+            return actions
+        if settlement.finished:
+            self._pace.spoilt(settlement.spoilers)
             return actions
         why = "the members have agreed on another end of the step"
         return [*actions, Stopped(seats.roster.step, OutcomeKind.OUT_OF_SYNC, why)]

@@ -11,11 +11,12 @@ from btard.agreement.messages import Package, Signatures, Statement
 from btard.agreement.terms import Terms
 from btard.agreement.wire import pack, unpack
 from btard.hashing import tagged_digest
-from btard.identity import Envelope, MessageKind, PeerId
+from btard.identity import Envelope, Malformed, MessageKind, PeerId
 from btard.round.actions import Action, Send
 from btard.round.attempt.attempt import Attempt
 from btard.round.context import StepContext
 from btard.round.delivery.exchange import Exchange
+from btard.round.delivery.intake import Intake
 from btard.round.failure.court.court import Court
 from btard.round.failure.disputes import outvoted
 from btard.round.failure.heard import Heard, signed_in
@@ -104,11 +105,6 @@ class Settlement:
         return Agreement(terms, seats.me, signatures, dispensable)
 
     @property
-    def forged(self) -> bool:
-        """Whether the last relay held what its author cannot have verified."""
-        return self._reports.forged or (self._votes is not None and self._votes.forged)
-
-    @property
     def frozen(self) -> bool:
         """Whether the attempt is given up."""
         return self.stage is not SettlementStage.COLLECTING
@@ -117,6 +113,14 @@ class Settlement:
     def reasoned(self) -> bool:
         """Whether others are known to have given the attempt up for a reason."""
         return bool(self.heard.reasons or self.heard.impatience.agreed) or self._reports.certified
+
+    @property
+    def spoilers(self) -> tuple[PeerId, ...]:
+        """The members to blame where an attempt is finished after all: its failure would cost them their place."""
+        if self.resolution is None or not self.finished:
+            return ()
+        resolution = self.resolution
+        return (*(peer for peer, _ in resolution.suspended), *(ban.peer for ban in resolution.bans))
 
     @property
     def wakes_at(self) -> float:
@@ -169,6 +173,17 @@ class Settlement:
             case MessageKind.VOTE:
                 return self._hear_votes(now, envelope.author, Package((_statement(envelope),)))
         return self._hear_relay(now, envelope)
+
+    def hear_from(self, now: float, envelope: Envelope, intake: Intake) -> list[Action]:
+        """As `hear`; an author whose message is malformed, or forged, is muted."""
+        try:
+            actions = self.hear(now, envelope)
+        except Malformed:
+            intake.mute(envelope)
+            return []
+        if self._reports.forged or (self._votes is not None and self._votes.forged):
+            intake.mute(envelope)
+        return actions
 
     def _hear_report(self, now: float, envelope: Envelope) -> list[Action]:
         new = self.heard.add_report(envelope, learns=not self.frozen)

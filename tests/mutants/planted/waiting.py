@@ -6,6 +6,7 @@ from tests.mutants.mutant import Mutant
 
 PACE, TRIES = "btard/round/attempt/pace.py", "tests/btard/round/attempt/test_pace.py"
 OVERDUE, DELAYS = "btard/round/failure/overdue.py", "tests/btard/round/failure/test_overdue.py"
+CONTESTED = "tests/lab/adversary/test_contested.py"
 LONG = "tests/byzantine/test_waiting.py"
 ADMISSION = "tests/btard/round/test_admission.py"
 
@@ -157,6 +158,20 @@ WAITING = (
         "return usual + self._hearing_seconds if peer in self._hearing else usual",
         "return usual",
         f"{DELAYS}::test_a_word_of_oneself_asks_for_patience",
+    ),
+    Mutant(
+        "members are blamed while they agree on the end of the step before",
+        "btard/round/session.py",
+        "actions += machine.stand(now, still=last.contested)",
+        "pass",
+        f"{CONTESTED}::test_a_contested_end_costs_no_honest_peer_its_place[3]",
+    ),
+    Mutant(
+        "to contest a finished step is free",
+        "btard/round/attempt/pace.py",
+        "self.held_against |= dict.fromkeys(peers, _SPOILS)",
+        "pass",
+        f"{CONTESTED}::test_contesting_a_finished_step_costs_the_place",
     ),
     Mutant(
         "a newcomer that loads the state is overdue",
