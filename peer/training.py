@@ -115,7 +115,7 @@ class TrainingLoop:
                 self._joined(roster)
                 continue
             state = await self._apply(outcome)
-            self._finished_step(roster, outcome, time.perf_counter() - started)
+            self._finished_step(roster, outcome, state, time.perf_counter() - started)
             reason = self.behaviour.leaves(roster.step, outcome.roster)
             if reason is not None:
                 return await self._leave(roster.step, reason)
@@ -239,7 +239,7 @@ class TrainingLoop:
             )
         )
 
-    def _finished_step(self, roster: Roster, outcome: Finished, seconds: float) -> None:
+    def _finished_step(self, roster: Roster, outcome: Finished, state: bytes, seconds: float) -> None:
         step = roster.step
         target = roster.validators.get(self.key.peer_id)
         gradient = self.trainer.computed(step)
@@ -260,6 +260,7 @@ class TrainingLoop:
                 attempt=outcome.attempt,
                 roster=roster.digest.hex(),
                 validates=None if target is None else str(target),
+                state=state.hex(),
             )
         )
         for peer in sorted(set(outcome.roster.members) - set(roster.members)):
@@ -289,7 +290,7 @@ class TrainingLoop:
             logger.warning("step %d: %s is left out: %s", event.step, peer.short, reason)
             self.reporter.excluded(event.step, peer, reason)
         for peer in (*(peer for peer, _ in event.suspended), *event.left):
-            self.neighbours.gone(peer, event.step)
+            self.neighbours.gone(peer)
         for verdict in event.verdicts:
             logger.warning("step %d: %s is banned: it %s", event.step, verdict.peer.short, verdict.evidence.offence)
             self.bans.add(verdict.evidence)

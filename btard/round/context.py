@@ -57,6 +57,11 @@ class StepContext:
         """The members that took part in the step before; none in the first step, or as far as this peer has seen."""
         return frozenset() if self.previous is None else self.previous.seats.known
 
+    @property
+    def settled(self) -> bool:
+        """Whether this peer took part in the step before, so that others expect it to be ready as soon as they are."""
+        return self.key.peer_id in self.settled_in
+
     def seats(self, number: int, members: tuple[PeerId, ...]) -> Seats:
         """Return the seats in the attempt of this number and these members."""
         return Seats(self.rules, self.roster, number, members, self.key.peer_id)

@@ -19,6 +19,7 @@ from btard.round.attempt.pledges import Pledges, pledges_of
 from btard.round.context import StepContext
 from btard.round.decisions import Decisions
 from btard.round.failure.aftermath import SETTLING, Aftermath
+from btard.round.failure.overdue import at_work
 from btard.round.messages.bodies import Leave, LeaveReason
 from btard.round.messages.requests import Certificate
 from btard.round.roster import Roster
@@ -370,6 +371,10 @@ class Session:
         return Envelope.sign(
             self._key, run=envelope.run, step=envelope.step, attempt=envelope.attempt, kind=envelope.kind, body=body
         )
+
+    def tell_at_work(self, roster: Roster) -> list[Action]:
+        """Tell the other members of a step that this peer has not begun that it will."""
+        return [at_work(self._rules, roster, self._key)]
 
     def leave(self, reason: LeaveReason) -> list[Action]:
         """Tell the members that this peer is gone from the step after the last one that it finished.

@@ -76,7 +76,8 @@ class StepMachine:
         commit = CommitPhase(context, self.attempt, standing.decided, self.own, standing.banned)
         self._course = Course(context, self.attempt, self._exchange, commit)
         self._charge = self._accusation if self._accusation and self._may_charge(self._accusation) else None
-        self._patience = Patience(context.rules, self.attempt.seats.check_seconds, context.pace)
+        seconds, settled = self.attempt.seats.check_seconds, context.settled
+        self._patience = Patience(context.rules, seconds, context.pace, settled=settled)
         self._reasoned_at = math.inf
         self._hearing = Hearing()
 
@@ -108,10 +109,9 @@ class StepMachine:
         return self._advance(now, self._begin(now))
 
     def _begin(self, now: float) -> list[Action]:
-        seats = self.attempt.seats
-        reason = refusal(seats.rules.aggregation, len(seats.workers))
-        if reason is not None:
-            return self._stop(OutcomeKind.NO_MAJORITY, f"{len(seats.workers)} workers cannot aggregate: {reason}")
+        workers = len(self.attempt.seats.workers)
+        if (reason := refusal(self._context.rules.aggregation, workers)) is not None:
+            return self._stop(OutcomeKind.NO_MAJORITY, f"{workers} workers cannot aggregate: {reason}")
         return self._enter(now)
 
     def answer(self, now: float, answer: answers.Answer) -> list[Action]:
@@ -215,7 +215,8 @@ class StepMachine:
             case MessageKind.REPORT | MessageKind.VOTE | MessageKind.RELAY:
                 return self._settlement.hear_from(now, envelope, self._intake)
             case MessageKind.OVERDUE:
-                self._heard.impatience.add(envelope)
+                if self._heard.add_overdue(envelope):
+                    self._exchange.account.note_at_work(envelope.author, now)
         return []
 
     def accept_part(self, sender: PeerId, envelope: Envelope, length: int) -> memoryview | None:
@@ -294,8 +295,10 @@ class StepMachine:
         if not self._must_freeze(now, missing, proven):
             wanted = phase.wanted() if isinstance(phase, PhaseOfParts) else None
             actions += self._exchange.urge_for(now, missing, wanted, self._patience)
+            working = phase is self._course.commit and phase.busy()
             impatience = self._heard.impatience
-            return actions + lose_patience(now, self._context, self._exchange, self._patience, impatience), False
+            actions += lose_patience(now, self._context, self._exchange, self._patience, impatience, working=working)
+            return actions, False
         if phase is self._course.commit and self._course.commit.outvoted():
             return actions + self._stop(OutcomeKind.OUT_OF_SYNC, "most members hold another training state"), False
         return actions + self._freeze(now, missing, proven), True
@@ -310,8 +313,8 @@ class StepMachine:
     def _next_phase(self, now: float) -> list[Action]:
         course, standing, finished = self._course, self.standing, self._course.phase.phase
         if course.may_accuse:
-            behaviour, view = self._context.behaviour, self.attempt.view
-            charge = behaviour.charge(self._context.number, finished, course.charge(), view)
+            view, decide = self.attempt.view, self._context.behaviour.charge
+            charge = decide(self._context.number, finished, course.charge(), view)
             if charge is not None and self._may_charge(charge):
                 if self._hearing.concerns(charge):
                     return self._hearing.open(now, self._context, self.attempt, charge)
@@ -323,9 +326,8 @@ class StepMachine:
         return self._finish(now, course.agree.finished())
 
     def _must_freeze(self, now: float, missing: dict[PeerId, Fault], proven: list[Envelope]) -> bool:
-        if proven or self._charge or self._settlement.reasoned or self._hearing.ended(now, self._patience.ends):
-            return True
-        return is_lost(missing, self._heard, busy=self._course.phase.busy())
+        why = proven or self._charge or self._settlement.reasoned or self._hearing.ended(now, self._patience.ends)
+        return bool(why) or is_lost(missing, self._heard, busy=self._course.phase.busy())
 
     def _freeze(self, now: float, missing: dict[PeerId, Fault], proven: list[Envelope]) -> list[Action]:
         late = self._exchange.account.late(min(now, self._reasoned_at), self._patience)
@@ -334,20 +336,18 @@ class StepMachine:
 
     def _resolve(self, now: float) -> list[Action]:
         settlement, attempt, context = self._settlement, self.attempt, self._context
-        resolution = settlement.resolution
-        if resolution is None:
+        if (resolution := settlement.resolution) is None:
             return []
         if settlement.finished:
             return self._finish_after_all(now)
         self.standing = self.standing.after(resolution)
         verdicts = tuple(Verdict(b.peer, make_evidence(b, attempt, context.previous)) for b in resolution.bans)
-        what = (resolution.suspended, verdicts, resolution.left)
-        actions: list[Action] = [Voided(context.number, attempt.seats.number, *what)]
-        end = end_of_road(attempt, resolution)
-        if end is not None:
+        number, suspended, left = attempt.seats.number, resolution.suspended, resolution.left
+        actions: list[Action] = [Voided(context.number, number, suspended, verdicts, left)]
+        if (end := end_of_road(attempt, resolution)) is not None:
             return actions + self._stop(*end)
-        self.settled[attempt.seats.number] = settlement
-        self._new_attempt(attempt.seats.number + 1, resolution.members)
+        self.settled[number] = settlement
+        self._new_attempt(number + 1, resolution.members)
         self.attempt.said.accuse_still(attempt.said.malformed.values())
         actions += self._begin(now)
         for envelope in self._intake.next_attempt():

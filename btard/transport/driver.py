@@ -140,6 +140,10 @@ class SessionDriver:
                     self._observer.on_examined(step, target, finding)
         self._perform(self._session.answer(self._now, answer))
 
+    def tell_at_work(self, roster: Roster) -> None:
+        """Tell the other members of a step that this peer loads the state, and will commit."""
+        self._perform(self._session.tell_at_work(roster))
+
     def leave(self, reason: LeaveReason) -> None:
         """Tell the other members goodbye."""
         self._perform(self._session.leave(reason))

@@ -247,6 +247,13 @@ def free_port() -> int:
         return port
 
 
+def listens(port: int) -> bool:
+    """Return whether somebody listens on a TCP port of the loopback interface."""
+    with socket.socket() as probe:
+        probe.settimeout(1.0)
+        return probe.connect_ex((HOST, port)) == 0
+
+
 def _member(seed: int, directory: Path, name: str, attack: str) -> Member:
     key = local_key(seed, name)
     member = Member(name, directory / name, key.peer_id, attack)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from btard.deploy.local.interrupt import Interrupt
 from btard.deploy.local.live_table import LiveView
 from btard.deploy.local.messages import Ended, EndWave, Started, Wave
 from btard.deploy.local.nursery_client import NurseryClient, last_lines
-from btard.deploy.local.plan import HOST, SwarmPlan, make_plan
+from btard.deploy.local.plan import SwarmPlan, listens, make_plan
 from btard.deploy.local.settings import SwarmSettings
 from btard.deploy.local.status import RunStatus
 from btard.deploy.local.summary import Summary, summarise
@@ -110,7 +109,7 @@ class _Swarm:
         self._running.add(self._plan.coordinator.name)
         nursery.start(self._plan.start_coordinator())
         deadline = time.monotonic() + _COORDINATOR_TIMEOUT_SECONDS
-        while not _listens(self._plan.port):
+        while not listens(self._plan.port):
             self._watch(nursery, _CONNECT_TICK)
             if time.monotonic() > deadline:
                 log = _shown(self._plan.coordinator.log)
@@ -196,12 +195,6 @@ def report(outcome: SwarmOutcome, console: Console) -> None:
     """Print what a run came to and where it is kept."""
     console.print(outcome.summary.sentence, highlight=False, soft_wrap=True)
     console.print(f"figure {_shown(outcome.figure)}", highlight=False, soft_wrap=True)
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.settimeout(1.0)
-        return probe.connect_ex((HOST, port)) == 0
 
 
 def _shown(path: Path) -> str:

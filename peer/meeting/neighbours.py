@@ -26,7 +26,6 @@ _EAGER_SECONDS, _CALM_SECONDS = 0.5, 5.0
 _ANNOUNCE_AGAIN_SECONDS = 3.0
 _ASK_AGAIN_SECONDS = 3.0
 _REREAD_SECONDS = 60.0
-_WAIT_AFTER_SUSPENSION = 10
 
 
 class Neighbours:
@@ -59,7 +58,6 @@ class Neighbours:
         self._members: frozenset[PeerId] = frozenset()
         self._told = {peer: maddrs for peer, maddrs in named.items() if peer != key.peer_id}
         self._signed: dict[PeerId, tuple[str, ...]] = {}
-        self._not_before: dict[PeerId, int] = {}
         self._announce_at = -math.inf
         self._reread_at = -math.inf
         self._ask_at = -math.inf
@@ -130,9 +128,8 @@ class Neighbours:
         own = {self._key.peer_id: self._node.maddrs}
         return Directory(self._told | self._signed | own, tuple(self._door.waiting()))
 
-    def gone(self, peer: PeerId, step: int) -> None:
-        """A peer was left out or has left: admit it only some steps later, and only after it has knocked again."""
-        self._not_before[peer] = step + _WAIT_AFTER_SUSPENSION
+    def gone(self, peer: PeerId) -> None:
+        """A peer was left out or has left: admit it only after it has knocked again."""
         self._door.forget(peer)
 
     def announce_again(self) -> None:
@@ -141,8 +138,7 @@ class Neighbours:
 
     def candidates(self, roster: Roster) -> tuple[PeerId, ...]:
         """Return the peers that this one admits after the step of `roster`, ascending; ask when the step begins."""
-        waiting = [peer for peer in self._door.waiting() if self._not_before.get(peer, 0) <= roster.step]
-        return self._doorstep.names(roster, waiting)
+        return self._doorstep.names(roster, self._door.waiting())
 
     @property
     def _others(self) -> frozenset[PeerId]:

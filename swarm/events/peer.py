@@ -57,6 +57,7 @@ class StepFinished(Event):
         attempt: the number of the one that succeeded.
         roster: digest of the roster.
         validates: whom this peer has examined in the step, None if it was no validator.
+        state: digest of the training state after the step; honest peers of one kind of machine hold the same.
     """
 
     event: Literal["step"] = "step"
@@ -69,6 +70,7 @@ class StepFinished(Event):
     attempt: int
     roster: str
     validates: str | None = None
+    state: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from btard.round.attempt.pace import Pace
+from btard.round.messages.accusations import MOST_SIGNS_OF_LIFE
 from btard.round.messages.bodies import Phase
 from btard.round.rules import StepRules
 
@@ -32,6 +33,20 @@ has what it missed after two more. One more for an answer to arrive, and one to 
 """
 
 
+_SIGNS_OF_LIFE = 4
+"""How often within the bound on delay a member that others cannot expect to be ready says that it is at work."""
+
+
+def signs_every(rules: StepRules) -> float:
+    """Return after how many seconds a member that loads the state, or computes its first vector, says so again."""
+    return max(rules.delay_bound_seconds / _SIGNS_OF_LIFE, rules.commit_seconds / MOST_SIGNS_OF_LIFE)
+
+
+def lives_for(rules: StepRules) -> float:
+    """Return for how many seconds a member that has said that it is at work is believed to be."""
+    return _SIGNS_OF_LIFE * signs_every(rules)
+
+
 class Patience:
     """The deadlines of one attempt, in seconds of the driver's clock.
 
@@ -50,13 +65,15 @@ class Patience:
         paused: until a phase begins again there is nothing to be done.
     """
 
-    def __init__(self, rules: StepRules, check_seconds: float, pace: Pace) -> None:
+    def __init__(self, rules: StepRules, check_seconds: float, pace: Pace, *, settled: bool = True) -> None:
         """Begin an attempt.
 
         Args:
             check_seconds: how long CHECK may take, which depends on how much is checked.
             pace: how long phases usually take.
+            settled: whether this peer is expected to commit as soon as others; else it has to say that it is at work.
         """
+        self._settled = settled
         self._rules = rules
         self._pace = pace
         self._entered: dict[Phase, float] = {}
@@ -81,7 +98,7 @@ class Patience:
         self.paused = False
         self.ends = self._due[phase] + self._grace(phase, seconds)
         self._entered[phase] = now
-        self._again = math.inf
+        self._again = math.inf if self._settled or phase is not Phase.COMMIT else now
         if phase is Phase.CHECK:
             self._halfway[phase] = now
         self._plan_requests(phase, seconds)
@@ -114,10 +131,15 @@ class Patience:
         if first:
             self._plan_requests(phase, seconds)
 
-    def look_again(self, at: float) -> None:
-        """Be called once more at a time, whatever comes."""
-        self._again = at
+    def look_again(self, now: float, at: float) -> None:
+        """Be called once more at a time, or before, whatever comes."""
+        self._again = min(at, self._again) if self._again > now else at
         self._set_deadline()
+
+    @property
+    def began(self) -> float:
+        """When the first phase began."""
+        return self._entered[Phase.COMMIT]
 
     def blames_from(self, phase: Phase, asked: float) -> float:
         """Return from when on an author keeps others waiting that was asked for something of a phase at a time: that
@@ -186,6 +208,8 @@ class Patience:
 
     def takes_late(self, now: float) -> tuple[bool, bool]:
         """Return whether it is time to ask drawn members for what is late, and all members; each once a phase."""
+        if now >= self._again:
+            self._again = math.inf
         passed = [everyone for at, everyone in self._urges if now >= at]
         self._urges = self._urges[len(passed) :]
         self._set_deadline()

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable
 from btard.identity import MessageKind, PeerId
 from btard.round.attempt.attempt import Attempt
 from btard.round.context import StepContext
-from btard.round.delivery.patience import Patience
+from btard.round.delivery.patience import Patience, lives_for
 from btard.round.messages.bodies import Phase
 from btard.round.messages.requests import Item
 
@@ -40,6 +40,11 @@ class WaitingAccount:
         self._committed: dict[PeerId, float] = {}
         self._waiting_since: dict[tuple[PeerId, Item], float] = {}
         self._served: dict[tuple[PeerId, Item], float] = {}
+        self._at_work: dict[PeerId, float] = {}
+
+    def note_at_work(self, peer: PeerId, now: float) -> None:
+        """A member says that it has not committed, but will: it loads the state, or computes its first vector."""
+        self._at_work[peer] = now
 
     def has_asked(self, item: Item) -> bool:
         """Whether all, or its author, were asked for an item."""
@@ -83,14 +88,15 @@ class WaitingAccount:
 
         A member is not blamed for the time in which it was waiting itself, in an earlier phase, for what this peer has
         not got either. In a later one it waits for those that wait for it. Nor is one that was not there in the step
-        before blamed for a late commitment: it may have had to load the state.
+        before blamed for a late commitment for as long as it says that it is at work: it may have to load the state.
         """
         late: defaultdict[PeerId, _Seconds] = defaultdict(lambda: defaultdict(float))
         held: defaultdict[PeerId, _Seconds] = defaultdict(lambda: defaultdict(float))
         for item, asked in self._asked.items():
+            since = patience.blames_from(self._waited_in(item), asked)
             if item[0] is MessageKind.COMMIT and item[1] not in self._context.settled_in:
-                continue
-            seconds = min(now, self._arrival(item)) - patience.blames_from(self._waited_in(item), asked)
+                since = max(since, self._at_work.get(item[1], patience.began) + lives_for(self._context.rules))
+            seconds = min(now, self._arrival(item)) - since
             of, phase = late[item[1]], self._phase_of(item)
             of[phase] = max(of[phase], seconds)
         for (asker, item), since in self._waiting_since.items():

@@ -48,6 +48,11 @@ class Heard:
         """Keep a well-formed goodbye."""
         self.left.setdefault(envelope.author, envelope)
 
+    def add_overdue(self, envelope: Envelope) -> bool:
+        """Keep a genuine word about a member that is overdue; return whether its author, which has not committed yet,
+        says that it is at work. Raises Malformed."""
+        return self.impatience.add(envelope, committed=envelope.author in self.attempt.said.commits)
+
     def add_report(self, envelope: Envelope, *, learns: bool) -> list[Envelope]:
         """Keep a report that its author has signed, and those that it shows because they are its reason.
 

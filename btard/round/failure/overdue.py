@@ -8,18 +8,21 @@ that gives somebody the time to answer before it accuses says so of itself, and 
 from __future__ import annotations
 
 import contextlib
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 
-from btard.identity import Envelope, Malformed, MessageKind, PeerId
+from btard.identity import Envelope, IdentityKey, Malformed, MessageKind, PeerId
 from btard.round.actions import Action, Send
 from btard.round.attempt.attempt import Attempt
 from btard.round.attempt.pace import beyond_most
-from btard.round.attempt.seats import Seats
+from btard.round.attempt.seats import Seats, attempt_id_of
 from btard.round.context import StepContext
 from btard.round.delivery.exchange import Exchange
-from btard.round.delivery.patience import Patience
+from btard.round.delivery.patience import Patience, signs_every
 from btard.round.messages.accusations import MAX_OVERDUE, Overdue, Report, Waiters
+from btard.round.roster import Roster
+from btard.round.rules import StepRules
 from btard.vocabulary import Eliminate
 
 HEARING = 2
@@ -30,7 +33,11 @@ _LOOKS = 8
 
 
 class Impatience:
-    """What voters have said of members for which they have waited too long, in one attempt."""
+    """What voters have said of members for which they have waited too long, in one attempt.
+
+    Attributes:
+        tells_at: when this peer says again that it is at work, if it has to.
+    """
 
     def __init__(self, seats: Seats) -> None:
         """Begin with nothing said."""
@@ -38,16 +45,25 @@ class Impatience:
         self._hearing_seconds = HEARING * seats.rules.delay_bound_seconds
         self._said: defaultdict[PeerId, dict[PeerId, bytes]] = defaultdict(dict)
         self._hearing: set[PeerId] = set()
+        self.tells_at = -math.inf
 
-    def add(self, envelope: Envelope) -> None:
-        """Keep a voter's genuine word; raises Malformed."""
+    def add(self, envelope: Envelope, *, committed: bool = True) -> bool:
+        """Keep a voter's genuine word; raises Malformed.
+
+        Args:
+            committed: whether the author has committed in this attempt; else it says of itself that it is at work.
+
+        Returns:
+            Whether that is what it says.
+        """
         said, author, seats = envelope.read(Overdue), envelope.author, self._seats
-        if author not in seats.voters or said.peer not in seats.known or said.attempt_id != seats.attempt_id:
-            return
+        if said.peer not in seats.known or said.attempt_id != seats.attempt_id:
+            return False
         if said.peer == author:
-            self._hearing.add(author)
-        else:
+            self._hearing |= {author} if committed else set()
+        elif author in seats.voters:
             self._said[said.peer].setdefault(author, envelope.signature)
+        return said.peer == author and not committed
 
     def most_wait(self, peer: PeerId, usual: float) -> float:
         """Return for how many seconds a member may keep others waiting that may do so for `usual` ones."""
@@ -82,19 +98,50 @@ class Impatience:
         return {peer for peer, said in self._said.items() if author in said}
 
 
+def at_work(rules: StepRules, roster: Roster, key: IdentityKey) -> Send:
+    """Return what a member tells all others of a step that it has not begun: it loads the state."""
+    body = Overdue(attempt_id_of(rules, roster, 0, roster.members), key.peer_id).encode()
+    envelope = Envelope.sign(key, run=rules.run, step=roster.step, kind=MessageKind.OVERDUE, body=body)
+    return Send(tuple(peer for peer in roster.members if peer != key.peer_id), envelope.encode())
+
+
+def _tell_of_work(
+    now: float, context: StepContext, seats: Seats, patience: Patience, impatience: Impatience
+) -> list[Action]:
+    """Tell all others, now and then, that this peer computes: they have not seen yet how long that takes it."""
+    if now < impatience.tells_at:
+        return []
+    impatience.tells_at = now + signs_every(context.rules)
+    patience.look_again(now, impatience.tells_at)
+    word = context.sign(seats.number, MessageKind.OVERDUE, Overdue(seats.attempt_id, seats.me).encode())
+    return [Send(seats.others, word.encode())]
+
+
 def lose_patience(
-    now: float, context: StepContext, exchange: Exchange, patience: Patience, impatience: Impatience
+    now: float,
+    context: StepContext,
+    exchange: Exchange,
+    patience: Patience,
+    impatience: Impatience,
+    *,
+    working: bool,
 ) -> list[Action]:
     """Tell everybody for which members this peer has waited too long, each once; but not in the paper's mode, in which
-    no testimony decides who is to blame."""
+    no testimony decides who is to blame. And that it is at work itself, where others cannot know.
+
+    Args:
+        working: whether this peer has not come so far as to commit.
+    """
     most, seats = context.pace.most_wait(), exchange.attempt.seats
     pairs = seats.rules.verification.eliminate is Eliminate.MUTUAL
+    actions: list[Action] = []
+    if working and not context.settled and not pairs:
+        actions += _tell_of_work(now, context, seats, patience, impatience)
     if most is None or pairs or seats.me not in seats.voters:
-        return []
+        return actions
     waited = beyond_most(seats.members, exchange.account.waited(now, patience))
     if exchange.account.is_waiting:
-        patience.look_again(now + most / _LOOKS)
-    actions: list[Action] = []
+        patience.look_again(now, now + most / _LOOKS)
     for peer in sorted(waited.keys() - impatience.said_by(seats.me)):
         if waited[peer] > impatience.most_wait(peer, most):
             envelope = context.sign(seats.number, MessageKind.OVERDUE, Overdue(seats.attempt_id, peer).encode())

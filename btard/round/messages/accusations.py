@@ -21,6 +21,9 @@ TOLD_SIZE = 64
 """Bytes of what one member has told, in a list of all: 16 of the digest of each of four messages."""
 
 
+MOST_SIGNS_OF_LIFE = 128
+"""Times that a member says that it is at work while a commitment may take, at most."""
+
 MAX_OVERDUE = 8
 """Members for which one report proves that most have waited too long: of more, all reports say so by their `late`."""
 
@@ -123,7 +126,8 @@ class Charge:
 @dataclass(frozen=True)
 class Overdue:
     """Broadcast: the author has waited for a member for so long in this attempt that it would go on without it; or, of
-    the author itself, that others will have to wait for it, as it hears somebody before it accuses."""
+    the author itself, that others have to wait for it: before it has committed, as it loads the state or computes its
+    first vector; later, as it hears somebody before it accuses."""
 
     attempt_id: bytes
     peer: PeerId

@@ -13,7 +13,7 @@ from btard.hashing import DIGEST_SIZE
 from btard.identity import MessageKind
 from btard.identity.envelope import MAX_ENVELOPE, MAX_HEADER, SIGNATURE_SIZE
 from btard.identity.peer_id import PEER_ID_SIZE
-from btard.round.messages.accusations import MAX_OVERDUE
+from btard.round.messages.accusations import MAX_OVERDUE, MOST_SIGNS_OF_LIFE
 from btard.round.messages.bodies import MAX_CANDIDATES
 from btard.verification.openings import BLOCKS
 
@@ -113,7 +113,7 @@ class Caps:
         """
         many = 64 + 8 * self.members
         numerous = {MessageKind.PULL: many, MessageKind.FORWARD: many, MessageKind.RELAY: 32 + 12 * self.members}
-        numerous[MessageKind.OVERDUE] = self.members
+        numerous[MessageKind.OVERDUE] = self.members + 2 * MOST_SIGNS_OF_LIFE
         return dict.fromkeys(self.body, _FEW) | numerous
 
 

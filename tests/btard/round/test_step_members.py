@@ -8,6 +8,7 @@ import pytest
 
 from btard.behaviour import Behaviour, LeaveReason
 from btard.identity import Envelope, IdentityKey, MessageKind, PeerId
+from btard.round.delivery.patience import lives_for
 from btard.round.messages.bodies import MAX_CANDIDATES
 from btard.round.roster import Roster
 from btard.tensors import bytes_of
@@ -119,16 +120,48 @@ def test_two_goodbyes_in_one_step_are_both_believed() -> None:
         assert peer.finished()[-1].roster.banned == gone
 
 
-def test_a_newcomer_that_loads_late_misses_no_commitment() -> None:
+def test_a_newcomer_that_says_it_loads_is_waited_for() -> None:
     swarm = visited(admitted_by=5)
     newcomer, crowd = swarm.peers[-1], swarm.peers[:-1]
-    first = crowd[0].finished()[0]
+    first, began = crowd[0].finished()[0], swarm.network.now
 
     def enter() -> None:
         newcomer.take_over(bytes(bytes_of(crowd[0].parameters)), first.roster.step)
         newcomer.begin(first.roster)
 
-    swarm.network.at(swarm.network.now + 5.0, enter)
+    def say() -> None:
+        newcomer.perform(newcomer.session.tell_at_work(first.roster))
+
+    loads_seconds = 9
+    for second in range(loads_seconds):
+        swarm.network.at(began + second, say)
+    swarm.network.at(began + loads_seconds, enter)
     swarm.network.run(done=swarm.done)
     assert [result.step for result in newcomer.finished()] == [1, 2]
     assert not any(voids(peer) for peer in crowd)
+
+
+def test_a_newcomer_that_says_nothing_is_soon_left_out() -> None:
+    swarm = visited(admitted_by=5)
+    newcomer, crowd = swarm.peers[-1], swarm.peers[:-1]
+    began = swarm.network.now
+    newcomer.crash()
+    swarm.network.run(done=lambda: all(len(peer.finished()) == 2 for peer in crowd))
+    assert all(newcomer.peer_id not in peer.finished()[1].roster.members for peer in crowd)
+    assert swarm.network.now - began < lives_for(swarm.rules) + swarm.rules.delay_bound_seconds
+
+
+def test_a_peer_dead_in_the_first_step_is_soon_left_out() -> None:
+    swarm = Swarm(5, steps=2)
+    swarm.peers[2].crash()
+    swarm.run()
+    swarm.check_agreement()
+    assert all(len(peer.finished()) == 2 for peer in swarm.honest)
+    assert swarm.network.now < lives_for(swarm.rules) + swarm.rules.delay_bound_seconds
+
+
+def test_a_long_first_computation_costs_no_place() -> None:
+    swarm = Swarm(5, steps=1)
+    swarm.peers[2].compute_seconds = 4 * lives_for(swarm.rules)
+    swarm.run()
+    assert len(swarm.peers[2].finished()) == 1 and not any(voids(peer) for peer in swarm.peers)

@@ -7,6 +7,7 @@ from tests.mutants.mutant import Mutant
 PACE, TRIES = "btard/round/attempt/pace.py", "tests/btard/round/attempt/test_pace.py"
 OVERDUE, DELAYS = "btard/round/failure/overdue.py", "tests/btard/round/failure/test_overdue.py"
 CONTESTED = "tests/lab/adversary/test_contested.py"
+MEMBERS = "tests/btard/round/test_step_members.py"
 LONG = "tests/byzantine/test_waiting.py"
 ADMISSION = "tests/btard/round/test_admission.py"
 
@@ -176,9 +177,23 @@ WAITING = (
     Mutant(
         "a newcomer that loads the state is overdue",
         "btard/round/delivery/waiting.py",
-        "if item[0] is MessageKind.COMMIT and item[1] not in self._context.settled_in:",
+        "self._at_work[peer] = now",
+        "pass",
+        f"{MEMBERS}::test_a_newcomer_that_says_it_loads_is_waited_for",
+    ),
+    Mutant(
+        "a newcomer that says nothing is waited for",
+        "btard/round/delivery/waiting.py",
+        "self._at_work.get(item[1], patience.began)",
+        "now",
+        f"{MEMBERS}::test_a_newcomer_that_says_nothing_is_soon_left_out",
+    ),
+    Mutant(
+        "nobody says that it computes its first vector",
+        OVERDUE,
+        "if working and not context.settled and not pairs:",
         "if False:",
-        "tests/btard/round/test_step_members.py::test_a_newcomer_that_loads_late_misses_no_commitment",
+        f"{MEMBERS}::test_a_long_first_computation_costs_no_place",
     ),
     Mutant(
         "a member that is out may divide the voters by speaking while they vote",
