@@ -18,7 +18,7 @@ from btard.round.failure.aftermath import Aftermath
 from btard.round.failure.court.following import follow
 from btard.round.failure.court.hearing import Hearing, spoilt_column
 from btard.round.failure.overdue import lose_patience
-from btard.round.failure.settlement import Settlement, SettlementStage
+from btard.round.failure.settlement import Settlement, SettlementStage, heard
 from btard.round.failure.standing import Standing, end_of_road
 from btard.round.failure.stopping import Grounds, charge_of, give_up, is_lost, proofs
 from btard.round.messages.accusations import Charge, Fault
@@ -199,7 +199,7 @@ class StepMachine:
             elif envelope.attempt == seats.number:
                 return self._file(now, envelope)
             elif envelope.attempt in self.settled and envelope.kind is MessageKind.RELAY:
-                return self._settle(now, self.settled[envelope.attempt], envelope)
+                return heard(now, self.settled[envelope.attempt], self._intake, envelope)
         except Malformed:
             self._intake.mute(envelope)
         return []
@@ -213,16 +213,10 @@ class StepMachine:
             case MessageKind.FORWARD:
                 return self._exchange.take_up(envelope)
             case MessageKind.REPORT | MessageKind.VOTE | MessageKind.RELAY:
-                return self._settle(now, self._settlement, envelope)
+                return heard(now, self._settlement, self._intake, envelope)
             case MessageKind.OVERDUE:
                 self._heard.impatience.add(envelope)
         return []
-
-    def _settle(self, now: float, settlement: Settlement, envelope: Envelope) -> list[Action]:
-        actions = settlement.hear(now, envelope)
-        if settlement.forged:
-            self._intake.mute(envelope)
-        return actions
 
     def accept_part(self, sender: PeerId, envelope: Envelope, length: int) -> memoryview | None:
         """A payload is announced under this header: return its buffer, or None to refuse it."""

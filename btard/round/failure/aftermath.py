@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 
-from btard.identity import Envelope, Heading, Malformed, MessageKind
+from btard.identity import Envelope, Heading, MessageKind
 from btard.round.actions import Action, OutcomeKind, Stopped
 from btard.round.attempt.attempt import Attempt
 from btard.round.delivery.intake import Intake
-from btard.round.failure.settlement import Settlement
+from btard.round.failure.settlement import Settlement, heard
 from btard.round.messages.bodies import Phase
 
 SETTLING = frozenset({MessageKind.REPORT, MessageKind.RELAY, MessageKind.VOTE})
@@ -45,13 +45,7 @@ class Aftermath:
     def hear(self, now: float, envelope: Envelope) -> list[Action]:
         """A member's message that this peer `wants` came, with its signature verified."""
         settlement, attempt = self._settlement, self._attempt
-        try:
-            actions = settlement.hear(now, envelope)
-        except Malformed:
-            self._intake.mute(envelope)
-            return []
-        if settlement.forged:
-            self._intake.mute(envelope)
+        actions = heard(now, settlement, self._intake, envelope)
         if settlement.reasoned and not settlement.frozen:
             shown = [attempt.said.signed[MessageKind.DIGEST, peer] for peer in attempt.seats.members]
             actions += settlement.freeze(now, Phase.AGREE, {}, shown, None)

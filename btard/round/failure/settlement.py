@@ -11,11 +11,12 @@ from btard.agreement.messages import Package, Signatures, Statement
 from btard.agreement.terms import Terms
 from btard.agreement.wire import pack, unpack
 from btard.hashing import tagged_digest
-from btard.identity import Envelope, MessageKind, PeerId
+from btard.identity import Envelope, Malformed, MessageKind, PeerId
 from btard.round.actions import Action, Send
 from btard.round.attempt.attempt import Attempt
 from btard.round.context import StepContext
 from btard.round.delivery.exchange import Exchange
+from btard.round.delivery.intake import Intake
 from btard.round.failure.court.court import Court
 from btard.round.failure.disputes import outvoted
 from btard.round.failure.heard import Heard, signed_in
@@ -329,6 +330,18 @@ class Settlement:
                 banned=self._standing.banned,
             ),
         )
+
+
+def heard(now: float, settlement: Settlement, intake: Intake, envelope: Envelope) -> list[Action]:
+    """Let a settlement hear a message, and mute its author if that has carried what it cannot have verified."""
+    try:
+        actions = settlement.hear(now, envelope)
+    except Malformed:
+        intake.mute(envelope)
+        return []
+    if settlement.forged:
+        intake.mute(envelope)
+    return actions
 
 
 def _statement(envelope: Envelope) -> Statement:
