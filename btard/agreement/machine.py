@@ -71,6 +71,7 @@ class Agreement:
                 member's statement is among what is decided unless a quorum can do without it.
         """
         self._terms, self._me = terms, me
+        self._others = tuple(peer for peer in terms.members if peer != me)
         self._signatures, self._dispensable = signatures, dispensable
         self._ledger = Ledger(terms, signatures, votes=me in terms.voters)
         self._votes: dict[PeerId, VectorVote] = {}
@@ -101,10 +102,6 @@ class Agreement:
     def decided(self) -> dict[PeerId, tuple[Statement, ...]]:
         """What the decision names, by author: one statement, or of those that have said two things two."""
         return {} if self.decision is None else self._ledger.named(self.decision)
-
-    @property
-    def _others(self) -> tuple[PeerId, ...]:
-        return tuple(peer for peer in self._terms.members if peer != self._me)
 
     @property
     def deadline(self) -> float:
@@ -210,7 +207,9 @@ class Agreement:
 
     def _give(self, receivers: Iterable[PeerId], items: Sequence[Spoken], now: float) -> list[Out]:
         """Send what the receivers have not endorsed, once, with the endorsements that it needs when it arrives."""
-        ledger, outs = self._ledger, []
+        if not items:
+            return []  # as mostly
+        ledger, outs = self._ledger, list[Out]()
         needed = min(int(self._at(now) / self._terms.window_seconds) + 1, self._terms.faults + 1)
         for peer in receivers:
             known = ledger.endorsed_by(peer)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 from btard.hashing import tagged_digest
 from btard.identity import PeerId
@@ -25,9 +26,8 @@ class Signatures:
     read: Callable[[PeerId, bytes], bytes | None]
 
 
-@dataclass(frozen=True)
-class Spoken:
-    """What voters endorse: that a member has said something.
+class Spoken(NamedTuple):
+    """What voters endorse: that a member has said something. A tuple, as nothing else is looked up so often.
 
     Attributes:
         author: the member; None for a certificate.

@@ -127,4 +127,11 @@ EVIDENCE = (
         "self._path",
         "tests/peer/test_progress.py::test_a_peer_that_dies_while_it_writes_knows_the_step_before",
     ),
+    Mutant(
+        "a peer that has lost its memory takes part in the step in which it died",
+        "btard/round/admission.py",
+        "peer in roster.members and last_begun < roster.step",
+        "peer in roster.members",
+        "tests/peer/test_lost_memory.py::test_a_loss_of_memory_costs_one_place_and_divides_nobody[court]",
+    ),
 )

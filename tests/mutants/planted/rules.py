@@ -121,7 +121,7 @@ RULES: tuple[Mutant, ...] = (
         "btard/round/delivery/waiting.py",
         "self._asked_in[item] = Phase.CHECK if aggregated else Phase.SCATTER",
         "self._asked_in[item] = Phase.SCATTER",
-        "tests/btard/round/delivery/test_exchange.py::test_rows_that_are_checked_have_the_time_of_their_phase",
+        "tests/btard/round/delivery/test_waiting.py::test_rows_that_are_checked_have_the_time_of_their_phase",
     ),
     Mutant(
         "the number of auditors is no rule of the run",

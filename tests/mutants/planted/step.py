@@ -334,7 +334,7 @@ STEP = (
         "btard/round/delivery/waiting.py",
         "return max(patience.due(phase), asked + patience.allowance(phase))",
         "return asked",
-        f"{ROUND}/delivery/test_exchange.py::test_a_peer_is_called_late_only_after_it_has_had_its_time",
+        f"{ROUND}/delivery/test_waiting.py::test_a_peer_is_called_late_only_after_it_has_had_its_time",
     ),
     Mutant(
         "a report that gives no reason makes others give up",

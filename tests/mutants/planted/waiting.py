@@ -67,14 +67,14 @@ WAITING = (
         "btard/round/delivery/waiting.py",
         "        used = min(excused, late[phase])\n",
         "        used = 0.0\n",
-        "tests/btard/round/delivery/test_exchange.py::test_a_member_held_up_by_another_is_not_blamed",
+        "tests/btard/round/delivery/test_waiting.py::test_a_member_held_up_by_another_is_not_blamed",
     ),
     Mutant(
         "waiting in a later phase excuses what is owed in an earlier one",
         "btard/round/delivery/waiting.py",
         "        excused += held[phase] - used\n",
         "        excused += held[phase] - used + sum(held[later] for later in Phase if later > phase)\n",
-        "tests/btard/round/delivery/test_exchange.py::test_waiting_for_what_comes_later_excuses_nothing",
+        "tests/btard/round/delivery/test_waiting.py::test_waiting_for_what_comes_later_excuses_nothing",
     ),
     Mutant(
         "nothing is forgiven to a member that is a little late in each step",

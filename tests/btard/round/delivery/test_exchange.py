@@ -4,64 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import math
-from collections.abc import Iterable
 
 import pytest
-import torch
 
 from btard.behaviour import Behaviour
 from btard.hashing import Payload, digest
 from btard.identity import Envelope, Malformed, MessageKind, PeerId
 from btard.round.actions import Send, SendPart
 from btard.round.attempt.attempt import Attempt
-from btard.round.attempt.pace import Pace
 from btard.round.attempt.seats import Seats
-from btard.round.context import StepContext
 from btard.round.delivery.exchange import MOST_PULLS, Exchange
-from btard.round.delivery.patience import Patience
 from btard.round.draw import Audit, relays_between
-from btard.round.messages.bodies import Commit, PartHeader, Phase, Reveal
-from btard.round.messages.requests import Forward, Item, Pull
-from btard.round.work.rows import encode_parts
+from btard.round.messages.bodies import PartHeader
+from btard.round.messages.requests import Forward, Pull
 from btard.transport.memory import SimulatedPeer
+from tests.btard.round.delivery.scene import COUNT, KEYS, PEERS, ROSTER, asked, exchange, hold, reveal, signed
 from tests.btard.round.swarm import RULES, Swarm, keys, voids
-
-COUNT = 12
-KEYS = keys(COUNT)
-PEERS = tuple(key.peer_id for key in KEYS)
-ROSTER = Swarm(COUNT).genesis
-D = bytes(32)
-OWNED = Seats(RULES, ROSTER, 0, PEERS, PEERS[0]).part_of[PEERS[2]]
-"""The part that the third peer owns."""
-
-
-def exchange(me: int = 0) -> tuple[Exchange, Attempt]:
-    """Return the exchange of a peer that has committed to zeros."""
-    attempt = Attempt(Seats(RULES, ROSTER, 0, PEERS, PEERS[me]))
-    step = StepContext(RULES, ROSTER, KEYS[me], Behaviour(), D, (), None, Pace(RULES.delay_bound_seconds))
-    parts, digests = encode_parts(torch.zeros(RULES.dimension), COUNT, RULES.wire, RULES.aggregation)
-    for part, payload in enumerate(parts):
-        attempt.carried.rows[PEERS[me], part] = payload
-    attempt.said.commits[PEERS[me]] = Commit(attempt.seats.attempt_id, D, D, digests, D, b"", ())
-    return Exchange(step, attempt), attempt
-
-
-def hold(attempt: Attempt, author: int, parts: Iterable[int]) -> None:
-    """Let the peer hold parts of another."""
-    for part in parts:
-        attempt.carried.rows[PEERS[author], part] = memoryview(bytearray(16))
-        header = PartHeader(part, D).encode()
-        attempt.said.headers[PEERS[author], part] = signed(author, MessageKind.PART, header)
-
-
-def signed(author: int, kind: MessageKind, body: bytes) -> Envelope:
-    return Envelope.sign(KEYS[author], run=RULES.run, step=0, kind=kind, body=body)
-
-
-def asked(author: int, kind: MessageKind, owner: int, part: int) -> Envelope:
-    body = Pull(((kind, PEERS[owner], part),)).encode()
-    return Envelope.sign(KEYS[author], run=RULES.run, step=0, kind=MessageKind.PULL, body=body)
 
 
 def test_an_item_that_is_held_is_sent_to_each_asker() -> None:
@@ -186,10 +144,6 @@ def test_an_aggregate_that_is_not_ready_is_not_sent_twice() -> None:
     assert made.on_pull(0.0, asked(1, item[0], item[1], item[2])) == [] and not made._waiting
 
 
-def reveal(author: int) -> Envelope:
-    return signed(author, MessageKind.REVEAL, Reveal(D, D).encode())
-
-
 def test_a_message_is_passed_on_as_its_author_signed_it() -> None:
     made, attempt = exchange()
     attempt.file(reveal(2))
@@ -219,72 +173,6 @@ def test_a_forward_must_be_genuine_and_asked_for(change: str) -> None:
     body = Forward((b"junk" if change == "junk" else inner,)).encode()
     with contextlib.suppress(Malformed):
         assert made.on_forward(signed(0, MessageKind.FORWARD, body)) == []
-
-
-def patience(barrier: float) -> Patience:
-    made = Patience(RULES, RULES.scatter_seconds, Pace(RULES.delay_bound_seconds))
-    made.begin(barrier, Phase.SCATTER, RULES.scatter_seconds)
-    return made
-
-
-def test_a_peer_is_called_late_only_after_it_has_had_its_time() -> None:
-    made, attempt = exchange()
-    waits, item = patience(0.0), (MessageKind.REVEAL, PEERS[2], 0)
-    due = waits.due(Phase.REVEAL)
-    made.on_pull(1.0, asked(1, *numbered(item)))
-    assert made.account.late(due, waits) == set()
-    assert made.account.late(due + 0.1, waits) == {PEERS[2]}
-    assert (
-        made.account.late(math.inf, Patience(RULES, RULES.scatter_seconds, Pace(RULES.delay_bound_seconds))) == set()
-    ), "before the barrier nothing is due"
-    attempt.file(reveal(2))
-    made.serve(due - 0.1)
-    assert made.account.late(math.inf, waits) == set()
-
-
-def test_a_late_item_stays_late_but_a_peer_asked_late_has_time() -> None:
-    made, attempt = exchange()
-    waits, item = patience(0.0), (MessageKind.REVEAL, PEERS[2], 0)
-    due = waits.due(Phase.REVEAL)
-    made.on_pull(due, asked(1, *numbered(item)))
-    allowed = due + waits.allowance(Phase.REVEAL)
-    assert made.account.late(allowed, waits) == set()
-    attempt.file(reveal(2))
-    made.serve(allowed + 0.1)
-    assert made.account.late(math.inf, waits) == {PEERS[2]}
-
-
-def test_rows_that_are_checked_have_the_time_of_their_phase() -> None:
-    made, attempt = exchange()
-    waits = Patience(RULES, 5 * RULES.scatter_seconds, Pace(RULES.delay_bound_seconds))
-    waits.begin(0.0, Phase.SCATTER, RULES.scatter_seconds)
-    attempt.said.commits.update(dict.fromkeys(PEERS, attempt.said.commits[PEERS[0]]))
-    attempt.carried.gathered.add(attempt.seats.owners[5])
-    made.on_pull(1.0, asked(1, MessageKind.PART, 2, 5))
-    made.on_pull(1.0, asked(1, MessageKind.PART, 3, 6))
-    made.serve(1.0)
-    for author, phase in ((2, Phase.CHECK), (3, Phase.SCATTER)):
-        allowed = 1.0 + waits.allowance(phase)
-        assert PEERS[author] not in made.account.late(allowed, waits)
-        assert PEERS[author] in made.account.late(allowed + 0.1, waits)
-
-
-def test_a_part_is_not_late_before_its_author_has_committed() -> None:
-    made, attempt = exchange()
-    waits = patience(0.0)
-    made.on_pull(1.0, asked(1, MessageKind.PART, 2, 5))
-    made.serve(50.0)
-    assert made.account.late(100.0, waits) == set()
-    attempt.said.commits[PEERS[2]] = attempt.said.commits[PEERS[0]]
-    made.serve(100.0)
-    allowed = 100.0 + waits.allowance(Phase.SCATTER)
-    assert made.account.late(allowed, waits) == set()
-    assert made.account.late(allowed + 0.1, waits) == {PEERS[2]}
-
-
-def numbered(item: Item) -> tuple[MessageKind, int, int]:
-    kind, author, part = item
-    return kind, PEERS.index(author), part
 
 
 def test_a_part_is_asked_for_once_and_never_of_oneself() -> None:
@@ -336,45 +224,3 @@ def test_a_part_comes_through_third_peers_and_costs_no_attempt(instead: bytes | 
         assert len(peer.finished()) == 2
         assert not voids(peer)
     assert sum(peer.relayed for peer in swarm.peers if isinstance(peer, Counts)) >= 1
-
-
-def measured(*phases: Phase) -> Patience:
-    """Return the patience of a peer that has gone through these phases, a tenth of a second each, since time 0."""
-    made = Patience(RULES, RULES.scatter_seconds, Pace(RULES.delay_bound_seconds))
-    for number, phase in enumerate(phases):
-        made.begin(0.1 * number, phase, 5.0)
-        made.note_halfway(0.1 * number + 0.1, phase, 5.0)
-    return made
-
-
-OWED = (MessageKind.AGGREGATE, PEERS[2], OWNED)
-LATE_SHARE = (MessageKind.REVEAL, PEERS[3], 0)
-
-
-def test_a_member_that_does_not_answer_is_waited_for() -> None:
-    made, _ = exchange()
-    waits = measured(Phase.SCATTER, Phase.GATHER)
-    made.urge(1.0, [OWED], everyone=True)
-    assert made.account.is_waiting
-    assert made.account.waited(1.0, waits) == {}
-    assert made.account.waited(5.0, waits) == {PEERS[2]: pytest.approx(5.0 - 1.0 - 0.1)}
-
-
-def test_a_member_held_up_by_another_is_not_blamed() -> None:
-    """The owner asks for a part that this peer has not got either: so its author keeps both waiting."""
-    made, attempt = exchange()
-    waits = measured(Phase.SCATTER, Phase.GATHER)
-    made.on_pull(1.0, asked(2, MessageKind.PART, 4, OWNED))
-    made.urge(1.0, [OWED], everyone=True)
-    assert made.account.waited(5.0, waits).keys() == {PEERS[4]}
-    attempt.carried.rows[PEERS[4], OWNED] = memoryview(bytes(4))
-    made.serve(5.0)
-    assert made.account.waited(9.0, waits)[PEERS[2]] == pytest.approx(9.0 - 1.0 - 0.1 - 4.0)
-
-
-def test_waiting_for_what_comes_later_excuses_nothing() -> None:
-    made, _ = exchange()
-    waits = measured(Phase.SCATTER, Phase.GATHER)
-    made.on_pull(1.0, asked(2, *numbered(LATE_SHARE)))
-    made.urge(1.0, [OWED], everyone=True)
-    assert made.account.waited(5.0, waits)[PEERS[2]] == pytest.approx(5.0 - 1.0 - 0.1)
