@@ -98,7 +98,8 @@ class Patience:
         self.paused = False
         self.ends = self._due[phase] + self._grace(phase, seconds)
         self._entered[phase] = now
-        self._again = math.inf if self._settled or phase is not Phase.COMMIT else now
+        tells = phase is Phase.COMMIT and not self._settled
+        self._again = now + signs_every(self._rules) if tells else math.inf
         if phase is Phase.CHECK:
             self._halfway[phase] = now
         self._plan_requests(phase, seconds)

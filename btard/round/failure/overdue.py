@@ -109,9 +109,10 @@ def _tell_of_work(
     now: float, context: StepContext, seats: Seats, patience: Patience, impatience: Impatience
 ) -> list[Action]:
     """Tell all others, now and then, that this peer computes: they have not seen yet how long that takes it."""
-    if now < impatience.tells_at:
+    every = signs_every(context.rules)
+    if now < max(patience.began + every, impatience.tells_at):
         return []
-    impatience.tells_at = now + signs_every(context.rules)
+    impatience.tells_at = now + every
     patience.look_again(now, impatience.tells_at)
     word = context.sign(seats.number, MessageKind.OVERDUE, Overdue(seats.attempt_id, seats.me).encode())
     return [Send(seats.others, word.encode())]
