@@ -50,12 +50,12 @@ class Progress:
         except OSError as error:
             logger.error("cannot write %s: %s; do not restart this peer within a step", self._path, error.strerror)
 
-    def saw(self, step: int) -> None:
-        """Note the newest step that a majority reports, as the first that this peer hears of after a restart: it may
-        have begun that one."""
+    def saw(self, step: int, *, member: bool) -> None:
+        """Note the newest step that a majority reports, as the first that this peer hears of after a restart: as a
+        member it may have begun that one. One that has lost its place has not, and later ones begin before its eyes."""
         if self.restarted:
             self.restarted = False
-            if step > self.step:
+            if member and step > self.step:
                 self.begin(step)
 
 

@@ -89,7 +89,8 @@ class TrainingLoop:
             logger.info("the run is over")
             return ExitCode.FINISHED
         await self.neighbours.locate(roster.members, self.manifest.deadlines.settle)
-        if may_begin(roster, self.key.peer_id, self.progress.step) and await self._is_beginning(roster):
+        new = not self.progress.restarted and may_begin(roster, self.key.peer_id, self.progress.step)
+        if new and await self._is_beginning(roster):
             state = await self._first_state()
         else:
             entered = await self._enter(roster)
@@ -183,8 +184,7 @@ class TrainingLoop:
                     logger.error("this peer's key is banned from the run; it cannot come back")
                     return ExitCode.BANNED
                 digest = state_digest(newest, heads, newest.step)
-                if me in newest.members:
-                    self.progress.saw(newest.step)
+                self.progress.saw(newest.step, member=me in newest.members)
                 if may_begin(newest, me, self.progress.step) and digest is not None:
                     await self._verify_bans(newest, heads)
                     sources = [peer for peer, head in heads.items() if head.state == digest]

@@ -155,7 +155,8 @@ class Forgetful(Swarm):
         self._progress = self._opened()
         newest = newest_roster(self.genesis, self._heads())
         beginning = newest is None or newest.step == 0
-        if beginning and may_begin(self.genesis, old.peer_id, self._progress.step):
+        new = not self._progress.restarted and may_begin(self.genesis, old.peer_id, self._progress.step)
+        if new and beginning:
             self._mortal.begin(self.genesis)
         else:
             self._enter(self.genesis)
@@ -175,8 +176,7 @@ class Forgetful(Swarm):
         newest = newest_roster(trusted, heads)
         if newest is not None and me not in newest.banned:
             state = state_digest(newest, heads, newest.step)
-            if me in newest.members:
-                self._progress.saw(newest.step)
+            self._progress.saw(newest.step, member=me in newest.members)
             if may_begin(newest, me, self._progress.step) and state is not None:
                 source = next(
                     peer for peer in self.peers if peer.peer_id in heads and heads[peer.peer_id].state == state

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from btard.behaviour import Behaviour
+from tests.btard.round.swarm import voids
 from tests.btard.round.test_second_try import Charges
 from tests.btard.round.test_views import Mute
 from tests.peer.forgetful import Disk, Forgetful, Loss
@@ -19,6 +20,9 @@ from tests.peer.forgetful import Disk, Forgetful, Loss
 STEP = 1
 PAUSES = (0.001, 0.3, 2.0)
 """Seconds until it is started again: before its silence is noticed, while the others agree on it, and after that."""
+
+DISKS = (Disk.KEPT, Disk.TORN)
+"""A lost file is not among them: the peer cannot know then that it was here, as if its key ran twice."""
 
 LIARS: dict[str, tuple[int, Callable[[], dict[int, Behaviour]]]] = {
     "undisturbed": (4, dict),
@@ -42,14 +46,29 @@ def moments(story: str, peer: int, directory: Path) -> int:
 def test_a_loss_of_memory_costs_one_place_and_divides_nobody(story: str, tmp_path: Path) -> None:
     every = 3 if story == "undisturbed" else 8
     for number, moment in enumerate(range(0, moments(story, 0, tmp_path), every)):
-        loss = Loss(number % 4, STEP, moment, PAUSES[number % len(PAUSES)], Disk.KEPT)
+        loss = Loss(number % 4, STEP, moment, PAUSES[number % len(PAUSES)], DISKS[number % len(DISKS)])
         lost(story, loss, tmp_path).check()
 
 
+@pytest.mark.parametrize("moment", [1, 9, 17])
+def test_one_that_comes_back_late_loses_its_place_once(moment: int, tmp_path: Path) -> None:
+    swarm = lost("undisturbed", Loss(1, STEP, moment, 6.0, Disk.KEPT), tmp_path, steps=40)
+    swarm.check()
+    assert len(voids(swarm.peers[0])) == 1
+
+
+@pytest.mark.parametrize("moment", [1, 9, 17])
+def test_a_torn_file_lets_nobody_begin_the_run_again(moment: int, tmp_path: Path) -> None:
+    swarm = lost("undisturbed", Loss(1, 0, moment, 0.001, Disk.TORN), tmp_path)
+    swarm.check()
+    assert swarm.events[0].step > 0, "it takes no part in the step in which it died"
+
+
 @pytest.mark.slow
+@pytest.mark.parametrize("disk", DISKS)
 @pytest.mark.parametrize("pause", PAUSES)
 @pytest.mark.parametrize("peer", range(4))
 @pytest.mark.parametrize("story", LIARS)
-def test_so_it_is_at_every_moment_of_the_step(story: str, peer: int, pause: float, tmp_path: Path) -> None:
+def test_so_it_is_at_every_moment_of_the_step(story: str, peer: int, pause: float, disk: Disk, tmp_path: Path) -> None:
     for moment in range(moments(story, peer, tmp_path)):
-        lost(story, Loss(peer, STEP, moment, pause, Disk.KEPT), tmp_path).check()
+        lost(story, Loss(peer, STEP, moment, pause, disk), tmp_path).check()

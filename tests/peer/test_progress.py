@@ -54,14 +54,23 @@ def test_what_a_restarted_peer_first_hears_of_may_be_begun(tmp_path: Path) -> No
     path = tmp_path / "progress"
     Progress(path, "a" * 32).begin(4)
     stale = Progress(path, "a" * 32)
-    stale.saw(7)
+    stale.saw(7, member=True)
     assert stale.step == 7 and Progress(path, "a" * 32).step == 7
-    stale.saw(9)
+    stale.saw(9, member=True)
     assert stale.step == 7, "only the first counts: later ones have begun without it"
     path.write_bytes(b"")
     torn = Progress(path, "a" * 32)
-    torn.saw(7)
+    torn.saw(7, member=True)
     assert torn.step == 7
+
+
+def test_one_that_has_lost_its_place_may_begin_when_it_is_back(tmp_path: Path) -> None:
+    path = tmp_path / "progress"
+    Progress(path, "a" * 32).begin(4)
+    gone = Progress(path, "a" * 32)
+    gone.saw(7, member=False)
+    gone.saw(8, member=True)
+    assert gone.step == 4
 
 
 @pytest.mark.parametrize("content", [None, b"b" * 32 + b" 5"])
@@ -70,7 +79,7 @@ def test_a_peer_that_is_new_in_the_run_may_begin_at_once(tmp_path: Path, content
     if content is not None:
         path.write_bytes(content)
     fresh = Progress(path, "a" * 32)
-    fresh.saw(7)
+    fresh.saw(7, member=True)
     assert fresh.step == -1
 
 
