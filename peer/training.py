@@ -21,6 +21,7 @@ from btard.peer.telemetry.reporting import Reporter
 from btard.peer.trainer import TaskTrainer
 from btard.round.actions import Finished, OutcomeKind, Stopped, Voided
 from btard.round.admission import may_begin
+from btard.round.delivery.patience import signs_every
 from btard.round.evidence.evidence import Evidence
 from btard.round.evidence.file import rules_fingerprint
 from btard.round.roster import Roster
@@ -83,7 +84,9 @@ class TrainingLoop:
     async def run(self) -> ExitCode:
         """Train until the run is over, or this peer is banned or alone."""
         # Those that the user named may be members of a run that has begun, or the coordinator that begins it.
-        self.knocker.knock_at({self.coordinator, *self.named})
+        # After a restart this peer looks first: it can tell steps that it has not begun only by having seen them begin.
+        if not self.progress.restarted:
+            self.knocker.knock_at({self.coordinator, *self.named})
         roster, over = await self.rosters.wait_for_first()
         if over:
             logger.info("the run is over")
@@ -156,6 +159,20 @@ class TrainingLoop:
             logger.info("took over the training state before step %d from %s", question.step, server.short)
         return server is not None
 
+    async def _take_over(self, roster: Roster, sources: list[PeerId], digest: bytes) -> bool:
+        """Fetch the state of a step that waits for this peer; the others are told that it is at work."""
+
+        async def tell() -> None:
+            while True:
+                self.driver.tell_at_work(roster)
+                await asyncio.sleep(signs_every(self.manifest.step_rules))
+
+        telling = asyncio.ensure_future(tell())
+        try:
+            return await self._download(sources, Question(want=Want.STATE, step=roster.step), digest)
+        finally:
+            telling.cancel()
+
     async def _enter(self, trusted: Roster) -> tuple[Roster, bytes] | ExitCode:
         """Wait until the members count this peer in, then take over the state that most of them hold.
 
@@ -172,7 +189,8 @@ class TrainingLoop:
                 logger.info("the run is over")
                 return ExitCode.FINISHED
             self.neighbours.stand(trusted.members)
-            self.knocker.knock_at(trusted.members)
+            if not self.progress.restarted:
+                self.knocker.knock_at(trusted.members)
             heads = await ask_heads(
                 self.node.transport, trusted.members, timeout_seconds=self.manifest.deadlines.settle
             )
@@ -188,7 +206,7 @@ class TrainingLoop:
                 if may_begin(newest, me, self.progress.step) and digest is not None:
                     await self._verify_bans(newest, heads)
                     sources = [peer for peer, head in heads.items() if head.state == digest]
-                    if await self._download(sources, Question(want=Want.STATE, step=newest.step), digest):
+                    if await self._take_over(newest, sources, digest):
                         self.neighbours.eager = False
                         return newest, digest
             elif record is not None:
