@@ -53,7 +53,7 @@ def find_task(name: str) -> "type[Task]":
     entry = _entry(name)
     found = TASKS.load(entry)
 
-    from btard.tasks.base import Task  # which imports torch, as every task does
+    from btard.tasks.base import Task
 
     if not (isinstance(found, type) and issubclass(found, Task)):
         raise UserError(f"the task {name} of the package {package_of(entry)} is no subclass of btard.tasks.base.Task")

@@ -212,7 +212,7 @@ def make_plan(settings: SwarmSettings) -> SwarmPlan:
     Raises:
         UserError: an unknown task or attack; a directory that is in use or not writable; a port that is taken.
     """
-    # Its size and settings are the coordinator's to check: a task imports torch, for which nobody should wait here.
+
     chosen_task(settings.task)
     for attack in settings.attack:
         _check_attack(attack)

@@ -1,5 +1,6 @@
 """Tokenizers: trained from a corpus or loaded, and the quick encoder for characters."""
 
+import re
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -14,6 +15,12 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 from btard.errors import UserError
 
 TOKENIZER_FILE = "tokenizer.json"
+
+_LONG_WORD = re.compile(r"\S{257,}")
+_MOST_OF_LONG_WORDS = 4 << 20
+"""Characters of long words that byte pairs are learnt from. A trainer keeps each distinct word in memory, some 30 bytes
+a character; of ordinary words there are few however long a corpus is, but one without blanks has nothing but long ones.
+"""
 
 
 class TokenizerKind(StrEnum):
@@ -120,10 +127,22 @@ def train(request: TokenizerRequest, texts: Iterator[str]) -> Encoder:
         initial_alphabet=alphabet,
         show_progress=False,
     )
-    tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.train_from_iterator(_with_few_long_words(texts), trainer)
     if tokenizer.get_vocab_size() <= len(request.specials):
         raise UserError("the corpus is empty; give a text file or data set with at least one document")
     return LibraryEncoder(tokenizer)
+
+
+def _with_few_long_words(texts: Iterator[str]) -> Iterator[str]:
+    """The texts without the long words that follow the first four million characters of them."""
+    left = _MOST_OF_LONG_WORDS
+
+    def kept(word: re.Match[str]) -> str:
+        nonlocal left
+        left -= len(word[0])
+        return word[0] if left >= 0 else " "
+
+    return (_LONG_WORD.sub(kept, text) for text in texts)
 
 
 def load(path: Path, request: TokenizerRequest) -> Encoder:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.mutants.planted.adversary import ADVERSARY
 from tests.mutants.planted.agreement import AGREEMENT
+from tests.mutants.planted.corpora import CORPORA
 from tests.mutants.planted.cost import COST
 from tests.mutants.planted.door import DOOR
 from tests.mutants.planted.drawn import DRAWN
@@ -35,6 +36,7 @@ MUTANTS = (
     + DOOR
     + COST
     + MANIFEST
+    + CORPORA
     + EVENTS
     + SETTINGS
     + AGREEMENT
