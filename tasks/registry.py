@@ -62,13 +62,14 @@ def find_task(name: str) -> "type[Task]":
     return found
 
 
-def check_task(task: str | Named, size: str) -> None:
-    """Check a task's name, size and settings, and import it, but load no data.
+def check_task(task: str | Named, size: str) -> Named:
+    """Check a task's name, size and settings, and import it, but load no data; return it with all its settings.
 
     Raises:
         UserError: one is unknown, with the known ones in the sentence; or a setting has no value that it can have.
     """
-    _settings(task, size)
+    found, settings = _settings(task, size)
+    return Named(found.name, settings.values)
 
 
 def load_task(

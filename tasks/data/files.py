@@ -16,6 +16,8 @@ from btard.errors import UserError
 
 CorpusFile = Path | zipfile.Path
 
+TOKENIZER_FILE = "tokenizer.json"
+
 _CHUNK_BYTES = 1 << 20
 
 
@@ -51,6 +53,18 @@ def check_ordinary(path: Path) -> None:
         raise UserError(f"{path} cannot be read: {error.strerror}") from None
     if not stat.S_ISREG(mode):
         raise UserError(f"{path} is no ordinary file; a corpus is a file, or a folder of files")
+
+
+def find_tokenizer(path: Path) -> Path:
+    """Return the file of a tokenizer: the path itself, or the one of that name in a folder.
+
+    Raises:
+        UserError: there is none.
+    """
+    file = path / TOKENIZER_FILE if path.is_dir() else path
+    if not file.is_file():
+        raise UserError(f"there is no tokenizer at {path}; give a {TOKENIZER_FILE} or a folder that holds one")
+    return file
 
 
 def files_below(folder: Path) -> list[Path]:

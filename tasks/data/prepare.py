@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from btard.errors import UserError
 from btard.tasks.data.building import building_folder
-from btard.tasks.data.files import expanded
+from btard.tasks.data.files import TOKENIZER_FILE, expanded
 from btard.tasks.data.hub import HubAccess, pinned
 from btard.tasks.data.progress import PreparationProgress, PreparationStage, ProgressListener
 from btard.tasks.data.sources import Source, TokenRows, corpus_identity, open_source
@@ -27,7 +27,7 @@ from btard.tasks.data.tokenised import (
     TokenisedCorpus,
     fingerprint,
 )
-from btard.tasks.data.vocabulary import TOKENIZER_FILE, Encoder, TokenizerRequest, load, train
+from btard.tasks.data.vocabulary import Encoder, TokenizerRequest, load, train
 
 DEFAULT_CACHE = Path("~/.cache/btard/data")
 

@@ -17,8 +17,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from tokenizers import Tokenizer
 
 from btard.errors import UserError
+from btard.tasks.data.files import TOKENIZER_FILE
 from btard.tasks.data.spec import DataSpec
-from btard.tasks.data.vocabulary import TOKENIZER_FILE
 
 FORMAT_VERSION = 1
 TOKENS_FILE = "tokens.npy"

@@ -13,8 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 from btard.errors import UserError
-
-TOKENIZER_FILE = "tokenizer.json"
+from btard.tasks.data.files import find_tokenizer
 
 _LONG_WORD = re.compile(r"\S{257,}")
 _MOST_OF_LONG_WORDS = 4 << 20
@@ -151,9 +150,7 @@ def load(path: Path, request: TokenizerRequest) -> Encoder:
     Raises:
         UserError: it is missing, damaged or lacks a special token.
     """
-    file = path / TOKENIZER_FILE if path.is_dir() else path
-    if not file.is_file():
-        raise UserError(f"there is no tokenizer at {path}; give a {TOKENIZER_FILE} or a folder that holds one")
+    file = find_tokenizer(path)
     try:
         # The library reports every damage with a bare Exception.
         tokenizer = Tokenizer.from_file(str(file))

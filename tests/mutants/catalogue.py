@@ -11,6 +11,7 @@ from tests.mutants.planted.drawn import DRAWN
 from tests.mutants.planted.events import EVENTS
 from tests.mutants.planted.evidence import EVIDENCE
 from tests.mutants.planted.executor import EXECUTOR
+from tests.mutants.planted.facts import FACTS
 from tests.mutants.planted.manifest import MANIFEST
 from tests.mutants.planted.openings import OPENINGS
 from tests.mutants.planted.records import RECORDS
@@ -37,6 +38,7 @@ MUTANTS = (
     + COST
     + MANIFEST
     + CORPORA
+    + FACTS
     + EVENTS
     + SETTINGS
     + AGREEMENT
