@@ -82,9 +82,10 @@ def prepare(
     try:
         return _prepared(pinned(spec, allowed), request, parent, progress or (lambda _: None), allowed)
     except OSError as error:
+        reason = error.strerror or f"not all could be written ({error})"  # numpy tells no reason
         raise UserError(
-            f"the corpus cannot be prepared: {error.filename or parent}: {error.strerror or error}; data must be "
-            "readable, and --cache-dir writable, with room for the tokens"
+            f"the corpus cannot be prepared: {error.filename or parent}: {reason}; data must be readable, and "
+            "--cache-dir writable, with room for the tokens"
         ) from error
 
 

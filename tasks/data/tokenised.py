@@ -98,6 +98,8 @@ class TokenisedCorpus:
             self.boundaries: npt.NDArray[np.uint16] | None = None
             if self.meta.layout is Layout.PAIRS:
                 self.boundaries = np.load(folder / BOUNDARIES_FILE)
+        except PermissionError as error:
+            raise UserError(f"the tokenised data in {folder} cannot be read: {error.strerror}") from error
         except (OSError, ValueError, ValidationError) as error:
             reason = "its meta.json is invalid" if isinstance(error, ValidationError) else error
             raise UserError(

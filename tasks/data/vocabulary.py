@@ -16,9 +16,10 @@ from btard.errors import UserError
 from btard.tasks.data.files import find_tokenizer
 
 _LONG_WORD = re.compile(r"\S{257,}")
-_MOST_OF_LONG_WORDS = 4 << 20
+_MOST_OF_LONG_WORDS = 1 << 18
 """Characters of long words that byte pairs are learnt from. A trainer keeps each distinct word in memory, some 30 bytes
-a character; of ordinary words there are few however long a corpus is, but one without blanks has nothing but long ones.
+a character, and goes through those with a pair to merge it; of ordinary words there are few however long a corpus is,
+but one without blanks has nothing but long ones.
 """
 
 
@@ -133,13 +134,14 @@ def train(request: TokenizerRequest, texts: Iterator[str]) -> Encoder:
 
 
 def _with_few_long_words(texts: Iterator[str]) -> Iterator[str]:
-    """The texts without the long words that follow the first four million characters of them."""
+    """The texts with the first quarter of a million characters of their long words, and without the rest of these."""
     left = _MOST_OF_LONG_WORDS
 
     def kept(word: re.Match[str]) -> str:
         nonlocal left
-        left -= len(word[0])
-        return word[0] if left >= 0 else " "
+        begun = word[0][:left]
+        left -= len(begun)
+        return begun or " "
 
     return (_LONG_WORD.sub(kept, text) for text in texts)
 

@@ -157,8 +157,15 @@ CORPORA = (
     Mutant(
         "what another process writes is removed",
         "tasks/data/building.py",
-        "fcntl.flock(lock, fcntl.LOCK_EX)",
-        "fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_UN)",
+        "fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)",
+        "fcntl.flock(lock, fcntl.LOCK_UN)",
         f"{_DATA}/test_building.py::test_only_what_a_killed_process_left_is_removed",
+    ),
+    Mutant(
+        "a form in the cache that may not be read is to be deleted",
+        "tasks/data/tokenised.py",
+        "except PermissionError as error:",
+        "except NotImplementedError as error:",
+        f"{_DATA}/test_tokenised.py::test_a_form_that_may_not_be_read_is_not_called_damaged",
     ),
 )

@@ -61,7 +61,7 @@ def test_an_empty_corpus_is_refused(kind: TokenizerKind) -> None:
 
 def test_long_words_are_learnt_from_within_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a corpus without blanks only the beginning is learnt from; ordinary words all count."""
-    monkeypatch.setattr(vocabulary, "_MOST_OF_LONG_WORDS", 1000)
+    monkeypatch.setattr(vocabulary, "_MOST_OF_LONG_WORDS", 500)
     wanted = request(TokenizerKind.UNCASED_WORD_PIECES)
     texts = ["early" * 100, "late" * 200, *["often"] * 3]
     learnt = train(wanted, iter(texts)).tokenizer.get_vocab()
