@@ -6,14 +6,8 @@ from collections.abc import Callable
 from typing import cast
 
 from btard.behaviour import Behaviour
+from btard.byzantine.installed import BEHAVIOURS, check_installed
 from btard.byzantine.settings import BehaviourSettings
-from btard.errors import UserError
-from btard.plugins import Plugins
-
-BEHAVIOURS_GROUP = "btard.behaviours"
-"""Each entry point of this group is an attack type and a callable (settings, seed) -> Behaviour."""
-
-BEHAVIOURS = Plugins(BEHAVIOURS_GROUP, "ATTACK_TYPE", "behaviour is installed, not even NONE")
 
 BehaviourFactory = Callable[[BehaviourSettings, bytes], Behaviour]
 
@@ -29,8 +23,7 @@ def make_behaviour(settings: BehaviourSettings, *, seed: bytes) -> Behaviour:
         UserError: no installed package knows the name, several do, or the one that does cannot be imported.
     """
     name = settings.attack_type
+    check_installed(name, "ATTACK_TYPE")
     entry = BEHAVIOURS.find(name)
-    if entry is None:
-        known = ", ".join(BEHAVIOURS.names())
-        raise UserError(f"ATTACK_TYPE is {name!r}, but must be one of those installed: {known}")
+    assert entry is not None
     return cast(BehaviourFactory, BEHAVIOURS.load(entry))(settings, seed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -33,20 +34,27 @@ def main(argv: Sequence[str]) -> int:
 
     settings = load_settings(CalibrateSettings, argv, program="btard calibrate")
 
-    from rich.console import Console
-    from rich.progress import Progress
-
     from btard.errors import UserError
-    from btard.peer.trainer import chosen_device
-    from btard.swarm.calibration import CalibrationWork, measure, table, tolerance
-    from btard.tasks.data.hub import HubAccess
-    from btard.tasks.data.spec import DataSpec
+    from btard.swarm.local_facts import check_corpus, check_device
     from btard.tasks.registry import check_task, load_task
-    from btard.tasks.training_state import best_device
 
     check_task(settings.task, settings.size)
     if settings.output.is_dir() or not settings.output.absolute().parent.is_dir():
         raise UserError(f"--output is {settings.output}, but must be a file in a folder that exists")
+    if not os.access(settings.output if settings.output.exists() else settings.output.absolute().parent, os.W_OK):
+        raise UserError(f"--output is {settings.output}, which cannot be written")
+    check_corpus(settings.data, settings.tokenizer, settings.cache_dir)
+    check_device(settings.device)
+
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from btard.peer.trainer import chosen_device
+    from btard.swarm.calibration import CalibrationWork, measure, table, tolerance
+    from btard.tasks.data.hub import HubAccess
+    from btard.tasks.data.spec import DataSpec
+    from btard.tasks.training_state import best_device
+
     spec = DataSpec.parse(settings.data, settings.tokenizer)
     work = CalibrationWork(
         task=load_task(settings.task, settings.size, spec, settings.cache_dir, access=HubAccess(None, signed_in=True)),

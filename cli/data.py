@@ -6,6 +6,7 @@ from pathlib import Path
 
 from btard.configuration.named import written
 from btard.configuration.options import settings_of
+from btard.swarm.local_facts import check_corpus
 from btard.tasks.data.spec import DataSpec
 from btard.tasks.registry import TASKS, check_task, find_task, load_task
 
@@ -22,6 +23,7 @@ def main(argv: list[str]) -> int:
     if arguments.command == "tasks":
         return _list(arguments.names or TASKS.names())
     check_task(arguments.task, arguments.size)
+    check_corpus(arguments.data, arguments.tokenizer, arguments.cache_dir)
     return _prepare(arguments)
 
 

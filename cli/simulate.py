@@ -18,6 +18,14 @@ def main(argv: Sequence[str]) -> int:
 
     settings = load_settings(SimulateSettings, argv, program="btard simulate")
 
+    from btard.byzantine.installed import check_installed
+    from btard.swarm.local_facts import check_can_be_made
+
+    for attack in settings.attack:
+        check_installed(attack, "--attack")
+    if settings.output is not None:
+        check_can_be_made(settings.output, "--output")
+
     import json
     import sys
 

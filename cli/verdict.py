@@ -28,13 +28,18 @@ def main(argv: Sequence[str]) -> int:
     arguments = parser.parse_args(argv)
 
     from btard.errors import UserError
-    from btard.round.evidence.file import load, rules_fingerprint
-    from btard.round.proof import Unproven, verify
 
     run = None if arguments.run is None else KnownRun.read(arguments.run)
     files = [file for path in arguments.files for file in (sorted(path.glob("*.json")) if path.is_dir() else [path])]
     if not files:
         raise UserError(f"{arguments.files[0]} holds no evidence; give a file, or a folder named bans")
+    for file in files:
+        if not file.exists():
+            raise UserError(f"cannot read {file}: No such file or directory")
+    # These import torch, for which a mistyped name does not wait.
+    from btard.round.evidence.file import load, rules_fingerprint
+    from btard.round.proof import Unproven, verify
+
     unproven = 0
     for file in files:
         evidence = load(file)

@@ -28,9 +28,11 @@ def run(argv: Sequence[str]) -> int:
     """
     settings = load_settings(CoordinatorSettings, argv, program=PROGRAM)
     configure_logging(settings.log_format)
-    # Everything below takes seconds to import, for which --help and mistyped flags do not wait; the ports come first.
+    # What follows these takes seconds to import, for which --help and mistakes do not wait.
+    from btard.coordinator.local_facts import check_local_facts
     from btard.coordinator.ports import take_ports
 
+    check_local_facts(settings)
     ports = take_ports(settings)
     import uvloop
 

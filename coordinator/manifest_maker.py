@@ -16,8 +16,8 @@ from btard.coordinator.settings import DEFAULT_TAU, CoordinatorSettings
 from btard.errors import UserError
 from btard.round.aggregates import check_aggregation
 from btard.round.rules import NONCE_SIZE, AggregationRules
-from btard.swarm.calibration import Tolerance
 from btard.swarm.manifest import Deadlines, RunManifest, RunTerms
+from btard.swarm.tolerance import Tolerance
 from btard.tasks.base import Schedule, Task
 from btard.tasks.data.hub import HubAccess, pinned
 from btard.tasks.data.public import PublicData
@@ -200,17 +200,7 @@ def _thresholds(settings: CoordinatorSettings, task: str) -> dict[str, float]:
     """
     if settings.tolerance is None:
         return {}
-    try:
-        measured = Tolerance.model_validate_json(settings.tolerance.read_bytes())
-    except OSError as error:
-        raise UserError(f"cannot read {settings.tolerance}: {error.strerror}; btard calibrate writes it") from None
-    except ValidationError:
-        raise UserError(f"{settings.tolerance} is no tolerance file; btard calibrate writes one") from None
-    if (measured.task, measured.size) != (task, settings.size):
-        raise UserError(
-            f"{settings.tolerance} was measured for {measured.task} {measured.size}, but the run trains "
-            f"{task} {settings.size}; run btard calibrate for it"
-        )
+    measured = Tolerance.read(settings.tolerance, task, settings.size)
     return {"accuse": measured.accuse, "convict": measured.convict}
 
 

@@ -13,6 +13,7 @@ from btard.errors import UserError
 from btard.identity import Malformed
 from btard.round.roster import Roster
 from btard.swarm.events.reading import EVENTS_FILE
+from btard.swarm.local_facts import make_writable
 from btard.swarm.manifest import RunManifest
 from btard.swarm.records.record import RosterRecord
 from btard.vocabulary import CHECKPOINT_FILE
@@ -38,13 +39,7 @@ class RunDirectory:
         self.summary_file = path / "summary.json"
         self.bans = path / "bans"
         self.checkpoints = path / "checkpoints"
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-            probe = path / f".writable.{os.getpid()}"
-            probe.touch()
-            probe.unlink()
-        except OSError as error:
-            raise UserError(f"cannot write into {path}: {error.strerror}; give a writable --directory") from None
+        make_writable(path)
 
     def write_text(self, path: Path, text: str) -> None:
         """Replace a file of the directory; raises OSError."""

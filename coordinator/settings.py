@@ -21,6 +21,7 @@ from btard.configuration.shared.training import (
     CorpusSettings,
     GradientSettings,
     RateSettings,
+    check_warmup,
 )
 from btard.swarm.telemetry.settings import DashboardSettings, TelemetrySettings
 from btard.vocabulary import MAX_FIRST_ROSTER, MAX_STEPS, WireType
@@ -93,8 +94,5 @@ class CoordinatorSettings(
 
     @model_validator(mode="after")
     def _warmup_fits(self) -> Self:
-        if self.warmup_steps is not None and self.total_steps is not None and self.warmup_steps >= self.total_steps:
-            raise ValueError(
-                f"the warm-up of {self.warmup_steps} steps must be shorter than the run of {self.total_steps} steps"
-            )
+        check_warmup(self.warmup_steps, self.total_steps)
         return self

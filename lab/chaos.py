@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 
-from btard.byzantine.selection import BEHAVIOURS_GROUP
+from btard.byzantine.installed import BEHAVIOURS_GROUP
 from btard.errors import UserError
 from btard.lab.invariants import Violation, run_checked
 from btard.lab.settings import Rejoin, SimulateSettings, WorkloadName

@@ -35,20 +35,22 @@ def run(argv: Sequence[str]) -> int:
     """
     settings = load_settings(PeerSettings, argv, program="btard-peer")
     configure_logging(settings.log_format)
-    key = _prepare_directory(settings)
-    MOMENT.peer = str(key.peer_id)
-    # Everything below imports torch and hivemind, for which --help and mistyped flags do not wait.
-    import uvloop
+    from btard.peer.local_facts import check_local_facts
 
-    from btard.byzantine.selection import make_behaviour
-
-    behaviour = make_behaviour(settings, seed=bytes(key.peer_id))
-
+    check_local_facts(settings)
     endpoint = None
     if settings.metrics is not None:
         from btard.swarm.telemetry.endpoint import MetricsEndpoint
 
         endpoint = MetricsEndpoint(settings.metrics, settings.metrics_token_file)
+    key = _prepare_directory(settings)
+    MOMENT.peer = str(key.peer_id)
+    # Everything below imports torch and hivemind, for which --help and mistakes do not wait.
+    import uvloop
+
+    from btard.byzantine.selection import make_behaviour
+
+    behaviour = make_behaviour(settings, seed=bytes(key.peer_id))
     return uvloop.run(_main(settings, key, behaviour, endpoint))
 
 

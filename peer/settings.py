@@ -9,7 +9,7 @@ from pydantic import Field
 
 from btard.byzantine.settings import BehaviourSettings
 from btard.configuration import Group, Option, Settings
-from btard.configuration.shared.network import InitialPeers, PortSettings
+from btard.configuration.shared.network import InitialPeers, Multiaddress, PortSettings
 from btard.configuration.shared.protocol import TauSettings
 from btard.configuration.shared.training import CacheDirectory, ComputeDevice
 from btard.swarm.telemetry.settings import TelemetrySettings
@@ -53,7 +53,7 @@ class PeerSettings(PortSettings, MachineSettings, TauSettings, TelemetrySettings
 
     initial_peers: Annotated[InitialPeers, Field(min_length=1)]
     announce: Annotated[
-        list[str],
+        list[Multiaddress],
         Field(default_factory=list),
         Option("multiaddresses to tell others, instead of those that are found", group=Group.NETWORK),
     ]

@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from blake3 import blake3
-from pydantic import BaseModel, ConfigDict
 
 from btard.errors import UserError
+from btard.swarm.tolerance import Tolerance
 from btard.tasks.base import Batch, Task
 from btard.tasks.training_state import TrainingState
 from btard.vectors.momentum import submission
@@ -79,44 +79,6 @@ class Spread:
     def worst(self) -> float:
         """The largest distance."""
         return max(self.distances)
-
-
-class Tolerance(BaseModel):
-    """What a run may be told about honest differences; the content of the file that `btard calibrate` writes.
-
-    Attributes:
-        task, size: what was measured; another model has other differences.
-        numerics: the machine that measured: torch, processor, instruction set, arithmetic.
-        samples: how many gradients were compared.
-        worst: the largest relative distance between two honest vectors.
-        accuse: a validator accuses a peer whose vector is farther from its own than this, relatively.
-        convict: a member of the court convicts beyond this; smaller, so that the court follows honest accusers.
-        exact: whether all variants were bit-equal, so that vectors may be compared by their hashes.
-        reason: why these numbers.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    task: str
-    size: str
-    numerics: str
-    samples: int
-    worst: float
-    accuse: float
-    convict: float
-    exact: bool
-    reason: str
-
-    def write(self, path: Path) -> None:
-        """Write the file.
-
-        Raises:
-            UserError: it cannot be written.
-        """
-        try:
-            path.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        except OSError as error:
-            raise UserError(f"cannot write {path}: {error.strerror}") from None
 
 
 def measure(work: CalibrationWork, samples: int, progress: Callable[[int], None] = lambda done: None) -> list[Spread]:

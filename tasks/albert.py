@@ -1,14 +1,12 @@
 """ALBERT from scratch: fill in masked tokens and tell whether two segments are in order."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import nn
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR
 
 from btard.tasks.base import IGNORED_LABEL, Batch, Schedule, flipped_labels
 from btard.tasks.data.prepare import TokenisedRequest
@@ -19,6 +17,10 @@ from btard.tasks.settings import TaskSettings
 from btard.tasks.text import TextShape, TextTask
 
 if TYPE_CHECKING:
+    import torch
+    from torch import nn
+    from torch.optim import Optimizer
+    from torch.optim.lr_scheduler import LambdaLR
     from transformers import AlbertConfig
 
 _SPECIALS = ("<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]")
@@ -94,7 +96,7 @@ class AlbertTask(TextTask):
         self._padding, _, self._start, self._separator, self._mask = numbers
         self._ordinary = np.setdiff1d(np.arange(corpus.meta.vocabulary_size, dtype=np.int64), numbers)
 
-    def config(self) -> "AlbertConfig":
+    def config(self) -> AlbertConfig:
         """The model's configuration; without dropout, as version 2 of the published models."""
         # Importing transformers takes seconds, which preparing data need not pay.
         from transformers import AlbertConfig
@@ -137,6 +139,8 @@ class AlbertTask(TextTask):
         )
 
     def _assemble(self, chosen: npt.NDArray[np.int64], draws: SeededDraws) -> Batch:
+        import torch
+
         swapped = draws.integers("order", len(chosen), 2)
         tokens, segments = self._paired(chosen, swapped)
         inputs, labels = self._masked(tokens, draws)

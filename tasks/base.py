@@ -1,16 +1,16 @@
-"""What every task offers: a model, an optimizer, batches from a seed, a loss, and a held-out part."""
+"""What every task offers: a model, an optimizer, batches from a seed, a loss, and a held-out part.
+
+Torch is imported where it is used: what only asks for sizes and settings need not wait for it.
+"""
+
+from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Self
-
-import torch
-from torch import nn
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from btard.configuration.named import Named
 from btard.errors import UserError
@@ -20,6 +20,12 @@ from btard.tasks.data.progress import ProgressListener
 from btard.tasks.data.spec import DataSpec, SourceKind
 from btard.tasks.randomness import SeededDraws, seeded_torch
 from btard.tasks.settings import TaskSettings
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+    from torch.optim import Optimizer
+    from torch.optim.lr_scheduler import LambdaLR
 
 IGNORED_LABEL = -100
 """The label of a position that does not count in the loss."""
@@ -37,11 +43,11 @@ class Batch:
     tensors: Mapping[str, torch.Tensor]
     samples: int
 
-    def to(self, device: torch.device) -> "Batch":
+    def to(self, device: torch.device) -> Batch:
         """The same batch on another device."""
         return Batch({name: tensor.to(device) for name, tensor in self.tensors.items()}, self.samples)
 
-    def replaced(self, **tensors: torch.Tensor) -> "Batch":
+    def replaced(self, **tensors: torch.Tensor) -> Batch:
         """The same batch with some tensors exchanged."""
         return Batch({**self.tensors, **tensors}, self.samples)
 
@@ -80,6 +86,8 @@ class Schedule:
 
     def scheduler(self, optimizer: Optimizer) -> LambdaLR:
         """The scheduler that applies this schedule; the optimizer must have been built with `learning_rate`."""
+        from torch.optim.lr_scheduler import LambdaLR
+
         return LambdaLR(optimizer, self.factor)
 
 
@@ -185,6 +193,8 @@ class Task(ABC):
 
     def build_model(self, seed: int) -> nn.Module:
         """A new model on the CPU, float32, in training mode: the same bytes for the same seed."""
+        import torch
+
         with seeded_torch(seed, torch.device("cpu")):
             return self._construct_model().train()
 
@@ -199,6 +209,8 @@ class Task(ABC):
 
     def evaluate(self, model: nn.Module) -> float:
         """The loss on the held-out part, without dropout; the model keeps its mode."""
+        import torch
+
         device = next(model.parameters()).device
         was_training = model.training
         model.eval()
@@ -220,6 +232,8 @@ def _with_settings(data_fingerprint: str, settings: TaskSettings) -> str:
 
 def flipped_labels(labels: torch.Tensor, classes: int) -> torch.Tensor:
     """Labels moved to the next class, `(label + 1) mod classes`; ignored positions stay ignored. Any shape, int64."""
+    import torch
+
     return torch.where(labels == IGNORED_LABEL, labels, (labels + 1) % classes)
 
 

@@ -1,19 +1,22 @@
 """A small convolutional network on scikit-learn's 8 x 8 digits: learns in seconds, for tests and quick studies."""
 
-from typing import Self
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
-import torch
 from blake3 import blake3
-from torch import nn
-from torch.nn import functional
-from torch.optim import SGD, Optimizer
-from torch.optim.lr_scheduler import LambdaLR
 
 from btard.errors import UserError
 from btard.tasks.base import Batch, DataRequest, Schedule, Task
 from btard.tasks.randomness import SeededDraws
 from btard.tasks.settings import TaskSettings
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+    from torch.optim import Optimizer
+    from torch.optim.lr_scheduler import LambdaLR
 
 CLASSES = 10
 _HELD_OUT_EVERY = 5
@@ -27,6 +30,8 @@ class DigitsTask(Task):
     late_imports = ("sklearn.datasets:load_digits",)
 
     def __init__(self) -> None:
+        import torch
+
         try:
             from sklearn.datasets import load_digits
         except ImportError:
@@ -53,6 +58,8 @@ class DigitsTask(Task):
         return cls()
 
     def _construct_model(self) -> nn.Module:
+        from torch import nn
+
         return nn.Sequential(
             nn.Conv2d(1, 16, 3, padding=1),
             nn.ReLU(),
@@ -65,11 +72,15 @@ class DigitsTask(Task):
         )
 
     def build_optimizer(self, model: nn.Module, schedule: Schedule | None = None) -> tuple[Optimizer, LambdaLR]:
+        from torch.optim import SGD
+
         chosen = schedule or self.schedule
         optimizer = SGD(model.parameters(), lr=chosen.learning_rate, momentum=0.9, foreach=False)
         return optimizer, chosen.scheduler(optimizer)
 
     def batch(self, seed: bytes, batch_size: int) -> Batch:
+        import torch
+
         chosen = torch.from_numpy(SeededDraws(seed).integers("samples", batch_size, len(self._labels)))
         return Batch({"images": self._images[chosen], "labels": self._labels[chosen]}, batch_size)
 
@@ -81,6 +92,8 @@ class DigitsTask(Task):
 
     def accuracy(self, model: nn.Module) -> float:
         """The share of held-out digits that the model names rightly, in [0, 1]; the model keeps its mode."""
+        import torch
+
         batch = self._held_out.to(next(model.parameters()).device)
         was_training = model.training
         model.eval()
@@ -91,4 +104,6 @@ class DigitsTask(Task):
             model.train(was_training)
 
     def _loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
+        from torch.nn import functional
+
         return functional.cross_entropy(model(batch.tensors["images"]), batch.tensors["labels"])

@@ -1,15 +1,12 @@
 """GPT-2 from scratch: predict the next token."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import nn
-from torch.nn import functional
-from torch.optim import AdamW, Optimizer
-from torch.optim.lr_scheduler import LambdaLR
 
 from btard.tasks.base import IGNORED_LABEL, Batch, Schedule, decay_groups, flipped_labels
 from btard.tasks.data.prepare import TokenisedRequest
@@ -19,6 +16,10 @@ from btard.tasks.randomness import SeededDraws
 from btard.tasks.text import TextShape, TextTask
 
 if TYPE_CHECKING:
+    import torch
+    from torch import nn
+    from torch.optim import Optimizer
+    from torch.optim.lr_scheduler import LambdaLR
     from transformers import GPT2Config
 
 
@@ -78,7 +79,7 @@ class GptTask(TextTask):
     sizes = tuple(_SHAPES)
     late_imports = ("transformers:GPT2LMHeadModel",)
 
-    def config(self) -> "GPT2Config":
+    def config(self) -> GPT2Config:
         """The model's configuration."""
         # Importing transformers takes seconds, which preparing data need not pay.
         from transformers import GPT2Config
@@ -108,6 +109,9 @@ class GptTask(TextTask):
         return GPT2LMHeadModel(self.config())
 
     def build_optimizer(self, model: nn.Module, schedule: Schedule | None = None) -> tuple[Optimizer, LambdaLR]:
+        """AdamW, which spares biases and normalisation weights the decay, and its scheduler."""
+        from torch.optim import AdamW
+
         chosen = schedule or self.schedule
         groups = decay_groups(model.named_parameters(), weight_decay=0.1)
         optimizer = AdamW(groups, lr=chosen.learning_rate, betas=(0.9, 0.95), eps=1e-8, foreach=False)
@@ -117,10 +121,14 @@ class GptTask(TextTask):
         return batch.replaced(labels=flipped_labels(batch.tensors["labels"], self.corpus.meta.vocabulary_size))
 
     def _assemble(self, chosen: npt.NDArray[np.int64], draws: SeededDraws) -> Batch:
+        import torch
+
         tokens = torch.from_numpy(self.corpus.tokens[chosen].astype(np.int64))
         return Batch({"input_ids": tokens, "labels": tokens.clone()}, len(chosen))
 
     def _loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
+        from torch.nn import functional
+
         logits = model(input_ids=batch.tensors["input_ids"]).logits[:, :-1]
         targets = batch.tensors["labels"][:, 1:]
         return functional.cross_entropy(

@@ -5,14 +5,19 @@ So the draws are the output stream of BLAKE3 under a name for what is drawn, rea
 generators of torch and numpy may change their streams between versions.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Lock
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from blake3 import blake3
+
+if TYPE_CHECKING:
+    import torch
 
 SEED_BYTES = 32
 """Length of every seed in bytes."""
@@ -56,6 +61,8 @@ def seeded_torch(seed: int, device: torch.device) -> Iterator[None]:
 
     The generators belong to the whole process, so threads take turns.
     """
+    import torch
+
     devices = [device] if device.type == "cuda" else []
     with _TORCH_GENERATOR, torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)

@@ -53,7 +53,7 @@ def find_task(name: str) -> "type[Task]":
     entry = _entry(name)
     found = TASKS.load(entry)
 
-    from btard.tasks.base import Task  # which imports torch, as every task does
+    from btard.tasks.base import Task
 
     if not (isinstance(found, type) and issubclass(found, Task)):
         raise UserError(f"the task {name} of the package {package_of(entry)} is no subclass of btard.tasks.base.Task")
@@ -62,13 +62,14 @@ def find_task(name: str) -> "type[Task]":
     return found
 
 
-def check_task(task: str | Named, size: str) -> None:
-    """Check a task's name, size and settings, and import it, but load no data.
+def check_task(task: str | Named, size: str) -> Named:
+    """Check a task's name, size and settings, and import it, but load no data; return it with all its settings.
 
     Raises:
         UserError: one is unknown, with the known ones in the sentence; or a setting has no value that it can have.
     """
-    _settings(task, size)
+    found, settings = _settings(task, size)
+    return Named(found.name, settings.values)
 
 
 def load_task(

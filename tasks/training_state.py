@@ -6,20 +6,17 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import torch
 from blake3 import blake3
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import JsonValue
 
 from btard.errors import UserError
 from btard.tasks.base import Batch, Schedule, Task
+from btard.tasks.checkpoint_record import CHECKPOINT_FORMAT, CheckpointRecord, read_inside
 from btard.tasks.state_codec import StateCodec
 from btard.vocabulary import CHECKPOINT_FILE, Precision
-
-_CHECKPOINT_FORMAT = 1
-_MOST_RECORD = 1 << 20
-
 
 # Fixed, because a scale that adapts to past overflows would make a gradient depend on more than batch and parameters.
 _FLOAT16_LOSS_SCALE = 1024.0
@@ -39,22 +36,6 @@ class Checkpoint:
 
     step: int
     extra: dict[str, JsonValue] = field(default_factory=dict)
-
-
-_Word = Annotated[str, Field(max_length=100)]
-
-
-class _CheckpointRecord(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    format: int
-    task: _Word
-    size: _Word
-    fingerprint: _Word
-    step: Annotated[int, Field(ge=0, lt=2**62)]
-    state_file: Annotated[str, Field(pattern=r"^state-[0-9a-f]{16}\.safetensors$")]
-    state_digest: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-    extra: dict[str, JsonValue]
 
 
 class TrainingState:
@@ -226,8 +207,8 @@ class TrainingState:
         folder.mkdir(parents=True, exist_ok=True)
         data = self.state_bytes()
         digest = blake3(data).hexdigest()
-        record = _CheckpointRecord(
-            format=_CHECKPOINT_FORMAT,
+        record = CheckpointRecord(
+            format=CHECKPOINT_FORMAT,
             task=self.task.name,
             size=self.task.size,
             fingerprint=self.task.fingerprint,
@@ -249,22 +230,10 @@ class TrainingState:
         Raises:
             UserError: none there, damaged, or of another task, size or data; the own state is unchanged.
         """
+        record = CheckpointRecord.read(folder)
+        record.check(folder, self.task.name, self.task.size, self.task.fingerprint)
         try:
-            record = _CheckpointRecord.model_validate_json(_read_inside(folder, CHECKPOINT_FILE, _MOST_RECORD))
-        except FileNotFoundError:
-            raise UserError(f"there is no checkpoint in {folder}: {CHECKPOINT_FILE} is missing") from None
-        except (OSError, ValidationError) as error:
-            raise UserError(f"the checkpoint in {folder} is damaged: {CHECKPOINT_FILE} cannot be read") from error
-        for what, found, own in (
-            ("format", record.format, _CHECKPOINT_FORMAT),
-            ("task", record.task, self.task.name),
-            ("size", record.size, self.task.size),
-            ("data fingerprint", record.fingerprint, self.task.fingerprint),
-        ):
-            if found != own:
-                raise UserError(f"the checkpoint in {folder} has {what} {found}, but this run has {own}")
-        try:
-            data = _read_inside(folder, record.state_file, self._codec.most_bytes)
+            data = read_inside(folder, record.state_file, self._codec.most_bytes)
         except OSError as error:
             raise UserError(f"the checkpoint in {folder} is damaged: {record.state_file} cannot be read") from error
         if blake3(data).hexdigest() != record.state_digest:
@@ -305,23 +274,6 @@ class TrainingState:
 def best_device() -> torch.device:
     """CUDA if there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def _read_inside(folder: Path, name: str, most: int) -> bytes:
-    """Return a file of a folder that somebody else may have made.
-
-    Raises:
-        OSError: it cannot be read.
-        UserError: it lies elsewhere, is no ordinary file, or is longer than `most` bytes.
-    """
-    path = Path(os.path.realpath(folder / name, strict=True))
-    if path.parent != folder.resolve() or not path.is_file():
-        raise UserError(f"the checkpoint in {folder} is damaged: {name} is no file in this folder")
-    with path.open("rb") as stream:
-        data = stream.read(most + 1)
-    if len(data) > most:
-        raise UserError(f"the checkpoint in {folder} is damaged: {name} has more than {most:,} bytes")
-    return data
 
 
 def _write_atomically(path: Path, data: bytes) -> None:

@@ -70,7 +70,7 @@ ROOMS = {
     ],
     "btard.peer": [
         {"progress", "settings"},
-        {"meeting", "trainer"},
+        {"local_facts", "meeting", "trainer"},
         {"serving", "shown_material", "telemetry", "visit"},
         {"doctor", "training"},
         {"assembly"},
@@ -79,12 +79,15 @@ ROOMS = {
     "btard.coordinator": [
         {"dashboard", "run_directory", "settings"},
         {"manifest_maker", "network", "ports", "telemetry"},
+        {"local_facts"},
         {"run"},
         {"assembly"},
         {"daemon"},
     ],
     "btard.swarm": [
+        {"tolerance"},
         {"calibration", "http", "manifest", "questions", "records"},
+        {"local_facts"},
         {"bans", "door", "events", "state_sync", "telemetry"},
     ],
 }

@@ -7,7 +7,6 @@ import re
 from collections.abc import Sequence
 
 from btard.errors import UserError
-from btard.transport.libp2p.discover import split_maddr
 
 _NAME = re.compile(r"^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$")
 _MADDR = re.compile(r"^/(?P<kind>ip4|ip6|dns|dns4|dns6|dnsaddr)/(?P<host>[^/]+)/tcp/(?P<port>\d+)")
@@ -53,6 +52,9 @@ def host_port(maddrs: Sequence[str]) -> str:
     """Return the `host:port` at which others best reach full multiaddresses; one beyond this machine is preferred."""
     found = [match for match in map(_MADDR.match, maddrs) if match]
     if not found:
+        # Imports hivemind, for which nobody waits that only wants to know whether an address is one.
+        from btard.transport.libp2p.discover import split_maddr
+
         return split_maddr(maddrs[0])[1] if maddrs else "unknown"
     best = next((match for match in found if not _is_local(match["host"])), found[0])
     host = f"[{best['host']}]" if best["kind"] == "ip6" else best["host"]

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import socket
 from dataclasses import dataclass
 from datetime import datetime
-from importlib.metadata import entry_points
 from pathlib import Path
 
+from btard.byzantine.installed import check_installed
 from btard.configuration import installed_settings
 from btard.configuration.options import settings_of
+from btard.coordinator.local_facts import check_rule
 from btard.deploy.local.messages import Start, Wave
 from btard.deploy.local.settings import SwarmSettings
 from btard.errors import UserError
@@ -19,7 +19,9 @@ from btard.hashing import tagged_digest
 from btard.identity import IdentityKey, PeerId
 from btard.round.rules import NONCE_SIZE
 from btard.swarm.events.reading import EVENTS_FILE
-from btard.tasks.registry import chosen_task, import_target
+from btard.swarm.local_facts import check_ports, check_served
+from btard.tasks.checkpoint_record import CheckpointRecord
+from btard.tasks.registry import check_task, chosen_task, import_target
 
 HOST = "127.0.0.1"
 COORDINATOR = "coordinator"
@@ -30,7 +32,6 @@ HONEST = "NONE"
 REFRESH_SECONDS = 0.5
 """Seconds between the coordinator's looks at the swarm: short, since short runs wait for its first and last one."""
 
-_BEHAVIOURS = "btard.behaviours"
 _COORDINATOR_TARGET = "btard.coordinator.daemon:run"
 _SINGLE_THREADED = {
     "OMP_NUM_THREADS": "1",
@@ -210,12 +211,11 @@ def make_plan(settings: SwarmSettings) -> SwarmPlan:
     """Check the settings, make the directories and write the keys.
 
     Raises:
-        UserError: an unknown task or attack; a directory that is in use or not writable; a port that is taken.
+        UserError: what the coordinator or a peer would refuse, as far as it is known before they start; a directory
+            that is in use or not writable; a port that is taken.
     """
-    # Its size and settings are the coordinator's to check: a task imports torch, for which nobody should wait here.
-    chosen_task(settings.task)
-    for attack in settings.attack:
-        _check_attack(attack)
+
+    _check_local_facts(settings)
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
     directory = (settings.directory or Path("runs") / f"{settings.experiment}-{stamp}").absolute()
     honest = settings.peers - settings.byzantine
@@ -232,6 +232,20 @@ def make_plan(settings: SwarmSettings) -> SwarmPlan:
     except OSError as error:
         raise UserError(f"cannot write into {directory}: {error.strerror}; give another --directory") from None
     return SwarmPlan(settings, directory, settings.port or free_port(), coordinator, tuple(peers))
+
+
+def _check_local_facts(settings: SwarmSettings) -> None:
+    """Check at once what programs of the swarm would say minutes later, each in a log of its own; raises UserError."""
+    task = check_task(settings.task, settings.size)
+    for attack in settings.attack:
+        check_installed(attack, "--attack")
+    if settings.initial_state is not None:
+        record = CheckpointRecord.read(settings.initial_state)
+        record.check(settings.initial_state, task.name, settings.size)
+        record.check_step(settings.initial_state, settings.steps, "--steps")
+    check_ports(HOST, {"--port": settings.port}, {"--dashboard": settings.dashboard}, None)
+    check_served(settings.dashboard, settings.dashboard_token_file, "--dashboard")
+    check_rule(settings.rule, settings.tau, settings.peers, settings.auditors)
 
 
 def local_key(seed: int, name: str) -> IdentityKey:
@@ -275,11 +289,3 @@ def _start(member: Member, target: str, argv: list[str], environment: dict[str, 
         identity=str(member.identity),
         wave=wave,
     )
-
-
-def _check_attack(name: str) -> None:
-    known = sorted(entry_points(group=_BEHAVIOURS).names)
-    if name not in known:
-        close = difflib.get_close_matches(name, known, n=1)
-        hint = f"; perhaps {close[0]} was meant" if close else ""
-        raise UserError(f"--attack is {name!r}, but must be one of those installed: {', '.join(known)}{hint}")

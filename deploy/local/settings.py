@@ -25,6 +25,7 @@ from btard.configuration.shared.training import (
     ModelSettings,
     RateSettings,
     Steps,
+    check_warmup,
 )
 from btard.swarm.telemetry.settings import DashboardSettings
 
@@ -80,6 +81,11 @@ class SwarmSettings(
     ] = 15.0
     agree_timeout: AgreeTimeout = 10.0
     settle_timeout: SettleTimeout = 3.0
+
+    @model_validator(mode="after")
+    def _warmup_fits(self) -> Self:
+        check_warmup(self.warmup_steps, self.steps)
+        return self
 
     @model_validator(mode="after")
     def _somebody_is_honest(self) -> Self:

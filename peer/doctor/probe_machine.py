@@ -128,7 +128,7 @@ def probe_tolerance(path: Path, here: str, manifest: RunManifest | None) -> Tole
     """Return what `btard calibrate` has left in a file."""
     from pydantic import ValidationError
 
-    from btard.swarm.calibration import Tolerance
+    from btard.swarm.tolerance import Tolerance
     from btard.vocabulary import Validation
 
     facts = ToleranceFacts(path, None, here)

@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field
 
 from btard.configuration import Group, Option
-from btard.configuration.shared.network import HopSettings, PortSettings
+from btard.configuration.shared.network import HopSettings, PeerAddress, PortSettings
 from btard.configuration.shared.output import JsonSettings
 from btard.peer.settings import MachineSettings
 
@@ -17,7 +17,7 @@ class DoctorSettings(PortSettings, HopSettings, MachineSettings, JsonSettings):
     """Settings of `btard doctor`, which tests what a peer needs on this machine and on the way into a swarm."""
 
     initial_peers: Annotated[
-        list[str],
+        list[PeerAddress],
         Field(default_factory=list),
         Option(
             "the swarm to reach, as btard-peer takes it; with none only this machine is tested", group=Group.NETWORK

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from btard.errors import UserError
+from btard.tasks.data.names import is_hub_file
 from btard.tasks.data.spec import DataSpec, SourceKind
 from btard.tasks.data.tables import GIB, Table, too_large, training_files
 
@@ -106,7 +107,7 @@ def open_hub(spec: DataSpec, access: HubAccess) -> Table:
     """
     described_as = f"the data set {spec.location}:{spec.configuration}" if spec.configuration else spec.location
     known = HUB.listing(spec.location, spec.revision, signed_in=access.signed_in)
-    files = training_files(known.sizes, spec.configuration, described_as)
+    files = training_files(filter(is_hub_file, known.sizes), spec.configuration, described_as)
     _check_size(described_as, [known.sizes[name] for name in files], access.most_bytes)
     paths = HUB.fetch(spec.location, known.revision, files, signed_in=access.signed_in)
     _check_size(described_as, [path.stat().st_size for path in paths], access.most_bytes)

@@ -8,6 +8,7 @@ from pydantic import AfterValidator
 _WORD = r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,94}[A-Za-z0-9_])?"
 _NAME = re.compile(f"{_WORD}/{_WORD}")
 _CONFIGURATION = re.compile(_WORD)
+_FILE = re.compile(r"(?:[A-Za-z0-9_][A-Za-z0-9_.=+,-]*/)*[A-Za-z0-9_][A-Za-z0-9_.=+,-]*")
 _REVISION = re.compile("[0-9a-f]{40}")
 
 
@@ -24,6 +25,11 @@ def is_configuration(text: str) -> bool:
 def is_revision(text: str) -> bool:
     """Whether this is a commit: 40 hex digits."""
     return _REVISION.fullmatch(text) is not None
+
+
+def is_hub_file(text: str) -> bool:
+    """Whether this is the name of a file relative to a Hub data set: no `..`, no address, no blank."""
+    return _FILE.fullmatch(text) is not None
 
 
 def _hub_name(text: str) -> str:

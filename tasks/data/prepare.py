@@ -1,10 +1,7 @@
 """Writes the tokenised form of a corpus, once, into a cache folder."""
 
 import re
-import shutil
-import tempfile
 from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +10,13 @@ from blake3 import blake3
 from pydantic import BaseModel, ConfigDict
 
 from btard.errors import UserError
+from btard.tasks.data.building import building_folder
+from btard.tasks.data.files import TOKENIZER_FILE, expanded
 from btard.tasks.data.hub import HubAccess, pinned
 from btard.tasks.data.progress import PreparationProgress, PreparationStage, ProgressListener
-from btard.tasks.data.sources import Piece, Source, TextSource, TokenRows, corpus_identity, open_source
+from btard.tasks.data.sources import Source, TokenRows, corpus_identity, open_source
 from btard.tasks.data.spec import DataSpec
+from btard.tasks.data.text_files import Piece, TextSource
 from btard.tasks.data.tokenised import (
     BOUNDARIES_FILE,
     FORMAT_VERSION,
@@ -27,14 +27,18 @@ from btard.tasks.data.tokenised import (
     TokenisedCorpus,
     fingerprint,
 )
-from btard.tasks.data.vocabulary import TOKENIZER_FILE, Encoder, TokenizerRequest, load, train
+from btard.tasks.data.vocabulary import Encoder, TokenizerRequest, load, train
 
 DEFAULT_CACHE = Path("~/.cache/btard/data")
 
 _HELD_OUT_SHARE = 20
 _SENTENCE_END = re.compile(r"(?<=[.!?;:])\s+|\n\s*\n\s*")
 _PIECES_AT_ONCE = 64
+_CHARACTERS_AT_ONCE = 1 << 21
 _REPORTS = 200
+
+_READING = 2
+"""Rises when the same corpus comes to other tokens than in the version before: what that has cached is not used."""
 
 
 class TokenisedRequest(BaseModel):
@@ -62,7 +66,8 @@ def prepare(
 ) -> TokenisedCorpus:
     """The tokenised form of a corpus, from the cache or written into it.
 
-    Any number of processes may ask for the same at once: each writes a folder of its own, the first to rename it wins.
+    Its name in the cache follows from what is in the corpus, so another corpus has another one wherever it lies. Any
+    number of processes may ask for the same at once: each writes a folder of its own, the first to rename it wins.
 
     Args:
         cache_dir: parent folder of tokenised forms, `~/.cache/btard/data` by default.
@@ -72,29 +77,31 @@ def prepare(
     Raises:
         UserError: the corpus or the tokenizer is missing, empty or unreadable, or the cached form is damaged.
     """
-    parent = (cache_dir or DEFAULT_CACHE).expanduser()
+    parent = expanded(cache_dir or DEFAULT_CACHE, "--cache-dir")
     allowed = access or HubAccess()
     try:
         return _prepared(pinned(spec, allowed), request, parent, progress or (lambda _: None), allowed)
     except OSError as error:
+        reason = error.strerror or f"not all could be written ({error})"  # numpy tells no reason
         raise UserError(
-            f"the corpus cannot be prepared: {error.filename or parent}: {error.strerror or error}; data must be "
-            "readable, and --cache-dir writable, with room for the tokens"
+            f"the corpus cannot be prepared: {error.filename or parent}: {reason}; data must be readable, and "
+            "--cache-dir writable, with room for the tokens"
         ) from error
 
 
 def _prepared(
     spec: DataSpec, request: TokenisedRequest, parent: Path, progress: ProgressListener, access: HubAccess
 ) -> TokenisedCorpus:
-    final = parent / _request_hash(spec, request)
+    identity = corpus_identity(spec)
+    final = parent / _request_hash(spec, identity, request)
     if not final.exists():
-        parent.mkdir(parents=True, exist_ok=True)
-        building = Path(tempfile.mkdtemp(prefix=".building-", dir=parent))
-        try:
+        with building_folder(parent) as building:
             _write(building, spec, request, progress, access)
+            if corpus_identity(spec) != identity:
+                raise UserError(
+                    f"{spec.location} was changed while it was read; prepare it again when nothing writes to it"
+                )
             _publish(building, final)
-        finally:
-            shutil.rmtree(building, ignore_errors=True)
     return TokenisedCorpus(final)
 
 
@@ -108,9 +115,9 @@ def _publish(building: Path, final: Path) -> None:
             raise
 
 
-def _request_hash(spec: DataSpec, request: TokenisedRequest) -> str:
-    digest = blake3(f"btard request {FORMAT_VERSION}\n{request.model_dump_json()}\n".encode())
-    digest.update(f"{spec.kind}\n{corpus_identity(spec)}\n".encode())
+def _request_hash(spec: DataSpec, identity: str, request: TokenisedRequest) -> str:
+    digest = blake3(f"btard request {FORMAT_VERSION}.{_READING}\n{request.model_dump_json()}\n".encode())
+    digest.update(f"{spec.kind}\n{identity}\n".encode())
     if spec.tokenizer is not None:
         encoder = load(Path(spec.tokenizer), request.tokenizer)
         digest.update(encoder.tokenizer.to_str().encode())
@@ -202,7 +209,7 @@ def _given_segments(
     marks = [vocabulary[token] for token in request.tokenizer.specials if token != "<unk>"]
     vocabulary_size = encoder.tokenizer.get_vocab_size()
     for done, row in enumerate(source.rows(), start=1):
-        rows = [np.asarray(segment, dtype=np.int64) for segment in row.segments]
+        rows = row.segments
         if any(len(tokens) and not 0 <= tokens.min() <= tokens.max() < vocabulary_size for tokens in rows):
             raise UserError(
                 f"row {done} of the data set has tokens outside the tokenizer's {vocabulary_size}; name the tokenizer "
@@ -231,7 +238,16 @@ def _reported(source: TextSource, stage: PreparationStage, progress: ProgressLis
 
 
 def _grouped(pieces: Iterator[Piece]) -> Iterator[list[Piece]]:
-    while group := list(islice(pieces, _PIECES_AT_ONCE)):
+    """Pieces that are encoded together, few enough of them that their tokens fit into memory."""
+    group: list[Piece] = []
+    characters = 0
+    for piece in pieces:
+        group.append(piece)
+        characters += len(piece.text)
+        if len(group) == _PIECES_AT_ONCE or characters >= _CHARACTERS_AT_ONCE:
+            yield group
+            group, characters = [], 0
+    if group:
         yield group
 
 

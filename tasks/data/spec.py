@@ -7,10 +7,13 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from btard.errors import UserError
+from btard.tasks.data.files import expanded, files_below
 from btard.tasks.data.names import Configuration, Revision, is_configuration, is_hub_name, is_revision
-from btard.tasks.data.tables import has_tables
+from btard.tasks.data.tables import FORMATS, format_of
 
 HUB_PREFIX = "hub:"
+TEXT_ENDING = ".txt"
+_OTHER_TABLES = ("tsv", "ndjson", "arrow", "feather", "orc", "xls", "xlsx")
 
 
 class SourceKind(StrEnum):
@@ -21,7 +24,7 @@ class SourceKind(StrEnum):
     TEXT = "text"
     """A UTF-8 text file, or a folder with .txt files (one document each)."""
     TABLES = "tables"
-    """A folder of parquet, JSON or CSV files; a column `text`, or `input_ids` if it is tokenised."""
+    """A parquet, JSON or CSV file, or a folder of them; a column `text`, or `input_ids` if it is tokenised."""
     SAVED = "saved"
     """A data set that `datasets` wrote with `save_to_disk`; columns as those of TABLES."""
     HUB = "hub"
@@ -66,9 +69,11 @@ class DataSpec(BaseModel):
         Raises:
             UserError: neither of these.
         """
+        if tokenizer is not None:
+            tokenizer = str(expanded(tokenizer, "the tokenizer"))
         if source == SourceKind.BUILTIN:
             return cls(tokenizer=tokenizer)
-        path = Path(source).expanduser()
+        path = expanded(source, "the data source")
         if source and not source.startswith(HUB_PREFIX) and _exists(path):
             return cls(kind=_kind_of(path), location=str(path.resolve()), tokenizer=tokenizer)
         rest, at, revision = source.removeprefix(HUB_PREFIX).partition("@")
@@ -82,7 +87,7 @@ class DataSpec(BaseModel):
                 revision=revision or None,
                 tokenizer=tokenizer,
             )
-        if source.startswith(HUB_PREFIX) and name and _exists(Path(name).expanduser()):
+        if source.startswith(HUB_PREFIX) and name and _exists(expanded(name, "the data source")):
             raise UserError(f"{source!r} names no Hub data set, which is OWNER/NAME; give a path without {HUB_PREFIX}")
         raise UserError(
             f"the data source {source!r} is neither 'builtin', an existing file or folder, nor a Hub data set "
@@ -91,18 +96,44 @@ class DataSpec(BaseModel):
 
 
 def is_saved_dataset(folder: Path) -> bool:
-    """Whether `datasets` wrote this folder with `save_to_disk`."""
+    """Whether `datasets` wrote this folder with `save_to_disk`; raises OSError where it cannot be looked at."""
     return (folder / "state.json").is_file() or (folder / "dataset_dict.json").is_file()
 
 
 def _exists(path: Path) -> bool:
     try:
-        return path.exists()
-    except (OSError, ValueError):  # too long for a path, or with a NUL
+        path.stat()
+    except PermissionError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from None
+    except (OSError, ValueError):  # not there, too long for a path, or with a NUL
         return False
+    return True
 
 
 def _kind_of(path: Path) -> SourceKind:
-    if is_saved_dataset(path):
-        return SourceKind.SAVED
-    return SourceKind.TABLES if path.is_dir() and has_tables(path) else SourceKind.TEXT
+    """Look at names alone; raises UserError where they do not tell what is meant."""
+    if not path.is_dir():
+        return _kind_of_file(path)
+    try:
+        if is_saved_dataset(path):
+            return SourceKind.SAVED
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from None
+    names = [file.name for file in files_below(path)]
+    tables = [name for name in names if format_of(name)]
+    texts = [name for name in names if name.endswith(TEXT_ENDING)]
+    if tables and texts:
+        raise UserError(
+            f"the folder {path} has files of text, such as {texts[0]}, and of rows, such as {tables[0]}; name one of "
+            "them, or put one kind into a folder of its own"
+        )
+    return SourceKind.TABLES if tables else SourceKind.TEXT
+
+
+def _kind_of_file(path: Path) -> SourceKind:
+    if format_of(path.name):
+        return SourceKind.TABLES
+    ending = path.name.removesuffix(".gz").rpartition(".")[2]
+    if ending in _OTHER_TABLES:
+        raise UserError(f"{path} has rows in a form that is not read; convert it to {', '.join(FORMATS)}")
+    return SourceKind.TEXT

@@ -11,49 +11,51 @@ import json
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, TextIO
 
 from btard.errors import UserError
 
 GIB = 1 << 30
-_FORMATS = ("parquet", "jsonl", "json", "csv")
+FORMATS = ("parquet", "jsonl", "json", "csv")
 """Where a data set has several, the first of these is read."""
 
 _ASIDE = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json")
-_NAME = re.compile(r"(?:[A-Za-z0-9_][A-Za-z0-9_.=+,-]*/)*[A-Za-z0-9_][A-Za-z0-9_.=+,-]*")
 _TRAIN = re.compile(r"(?<![a-z])train(?:ing)?(?![a-z])")
 _OTHER_SPLITS = re.compile(r"(?<![a-z])(?:test|testing|eval|evaluation|dev|val|valid|validation)(?![a-z])")
+_BLANKS = re.compile(r"[ \t\r\n]*")
+_DECODER = json.JSONDecoder()
 _BATCH_ROWS = 256
-_MOST_LINE = 64 << 20
-_MOST_ARRAY = 512 << 20
+_BATCH_BYTES = 32 << 20
+_MOST_ROW = 16 << 20
+_CHUNK = 1 << 20
+_LONGEST_WORD = 16
+"""Characters of the longest word of JSON, such as a part of a number, that a chunk may have cut."""
 
 
 def format_of(name: str) -> str | None:
     """Return the format of a file by its name, None for one that is not read."""
     last = name.rsplit("/", 1)[-1].removesuffix(".gz")
     known = last.rpartition(".")[2] if "." in last and last not in _ASIDE else ""
-    return known if known in _FORMATS and not (known == "parquet" and name.endswith(".gz")) else None
+    return known if known in FORMATS and not (known == "parquet" and name.endswith(".gz")) else None
 
 
-def has_tables(folder: Path) -> bool:
-    """Whether a folder has files of rows and no text files, which are read rather."""
-    files = [file.name for file in folder.rglob("*") if file.is_file()]
-    return any(map(format_of, files)) and not any(name.endswith(".txt") for name in files)
-
-
-def training_files(names: Iterable[str], configuration: str | None, described_as: str) -> list[str]:
+def training_files(
+    names: Iterable[str], configuration: str | None, described_as: str, choose: str = "choose one as its configuration"
+) -> list[str]:
     """Return the files of a data set's training part, ascending.
 
     Args:
-        names: all files of the data set, relative to it. Those with unusual names are passed over.
+        names: all files of the data set, relative to it.
         configuration: the folder that is wanted, None where there is only one.
         described_as: the data set, for sentences.
+        choose: what to do where there are several, for the sentence.
 
     Raises:
         UserError: there are none, or the configuration is not known or not clear.
     """
-    usable = sorted(name for name in names if _NAME.fullmatch(name) and format_of(name))
+    usable = sorted(name for name in names if format_of(name))
     if configuration is not None:
         folders = sorted({part for name in usable for part in name.split("/")[:-1]})
         usable = [name for name in usable if configuration in name.split("/")[:-1]]
@@ -65,12 +67,12 @@ def training_files(names: Iterable[str], configuration: str | None, described_as
         if not chosen:
             raise UserError(f"{described_as} has no split 'train' (it has {_listed(usable)})")
     if not chosen:
-        raise UserError(f"{described_as} has no {', '.join(_FORMATS)} files")
-    best = min((format_of(name) or "" for name in chosen), key=_FORMATS.index)
+        raise UserError(f"{described_as} has no {', '.join(FORMATS)} files")
+    best = min((format_of(name) or "" for name in chosen), key=FORMATS.index)
     chosen = [name for name in chosen if format_of(name) == best]
     homes = sorted({name.rpartition("/")[0] for name in chosen})
     if configuration is None and len(homes) > 1:
-        raise UserError(f"{described_as} has several parts ({_listed(homes)}): choose one as its configuration")
+        raise UserError(f"{described_as} has several parts ({_listed(homes)}): {choose}")
     return chosen
 
 
@@ -132,7 +134,7 @@ class Table:
                 yield from _parquet(file, self._columns, allowance)
             case "csv":
                 with _opened(file) as stream:
-                    yield from (self._selected(row) for row in csv.DictReader(allowance.lines(stream)))
+                    yield from (self._selected(row) for row in _csv(stream, allowance))
             case _:
                 with _opened(file) as stream:
                     yield from (self._selected(row) for row in _json(stream, allowance))
@@ -158,19 +160,19 @@ class Allowance:
             raise UserError(too_large(self._described_as, None, self._most))
 
     def lines(self, stream: TextIO) -> Iterator[str]:
-        """Yield the lines of a file, each of which fits into memory."""
-        while line := stream.readline(_MOST_LINE):
+        """Yield the lines of a file; raises ValueError for one that is too long to be a row, or no text."""
+        while line := stream.readline(_MOST_ROW):
             self.take(len(line))
-            if len(line) == _MOST_LINE:
-                raise ValueError(f"a line is longer than {_MOST_LINE >> 20} MiB")
+            if len(line) == _MOST_ROW:
+                raise ValueError(f"a line is longer than {_MOST_ROW >> 20} MiB")
+            if "\0" in line:
+                raise ValueError("it has NUL characters, as UTF-16 has; convert it to UTF-8, for example with iconv")
             yield line
 
-    def whole(self, stream: TextIO) -> str:
-        """Return the rest of a file; raises ValueError if it is too long to be read at once."""
-        text = stream.read(_MOST_ARRAY + 1)
+    def read(self, stream: TextIO, characters: int) -> str:
+        """Return what follows in a file, no more than so many characters."""
+        text = stream.read(characters)
         self.take(len(text))
-        if len(text) > _MOST_ARRAY:
-            raise ValueError(f"an array is longer than {_MOST_ARRAY >> 20} MiB; use a line for each row")
         return text
 
 
@@ -186,26 +188,122 @@ def _opened(file: Path) -> TextIO:
     return file.open(encoding="utf-8-sig", newline="")
 
 
+def _csv(stream: TextIO, allowance: Allowance) -> Iterator[dict[str, str | None]]:
+    """Yield the rows below the line of names; a field that a short row lacks is None."""
+    csv.field_size_limit(_MOST_ROW)
+    rows = csv.reader(allowance.lines(stream), strict=True)
+    names = next(rows, [])
+    if len(set(names)) < len(names):
+        raise ValueError("two columns have the same name")
+    for row in rows:
+        if len(row) > len(names):
+            raise ValueError(
+                f"line {rows.line_num} has {len(row)} fields, but the first has {len(names)} names; put text with "
+                "commas in quotes"
+            )
+        if row:
+            yield dict(zip_longest(names, row))
+
+
 def _json(stream: TextIO, allowance: Allowance) -> Iterator[Any]:
     """Yield the rows of a file that is an array, or has a row a line."""
-    lines = allowance.lines(stream)
-    first = next((line for line in lines if line.strip()), "")
-    if first.lstrip().startswith("["):
-        yield from json.loads(first + allowance.whole(stream))
+    start = stream.read(1)
+    while start.isspace():
+        start = stream.read(1)
+    if start == "[":
+        yield from _Array(stream, allowance).elements()
         return
-    if first:
-        yield json.loads(first)
-    yield from (json.loads(line) for line in lines if line.strip())
+    for line in allowance.lines(stream):
+        if (whole := start + line).strip():
+            yield json.loads(whole)
+        start = ""
+
+
+class _Array:
+    """Reads an array of JSON an element at a time."""
+
+    def __init__(self, stream: TextIO, allowance: Allowance) -> None:
+        """`stream`: of the file behind the opening bracket."""
+        self._text = ""
+        self._at = 0
+        self._stream = stream
+        self._allowance = allowance
+
+    def elements(self) -> Iterator[Any]:
+        """Yield them; raises ValueError for what is no array, or an element that is too long to be a row."""
+        if self._next() != "]":
+            yield self._element()
+            while self._next() == ",":
+                self._at += 1
+                self._next()
+                yield self._element()
+        if self._next() != "]":
+            raise ValueError("an array has no end" if not self._next() else "a comma is missing in an array")
+        self._at += 1
+        if self._next():
+            raise ValueError("something follows behind the array")
+
+    def _next(self) -> str:
+        """The next character that is no blank, empty at the end; it stays where it is."""
+        while True:
+            rest = _BLANKS.match(self._text, self._at)
+            self._at = rest.end() if rest else self._at
+            if self._at < len(self._text):
+                return self._text[self._at]
+            if not self._more():
+                return ""
+
+    def _element(self) -> Any:
+        while True:
+            try:
+                found, end = _DECODER.raw_decode(self._text, self._at)
+            except json.JSONDecodeError as error:
+                is_cut = error.msg.startswith("Unterminated") or error.pos > len(self._text) - _LONGEST_WORD
+                if not (is_cut and self._more()):
+                    raise
+                continue
+            self._check_length(end - self._at)
+            self._at = end
+            return found
+
+    def _more(self) -> bool:
+        """Read on, twice as far each time, so that a long element is looked at a few times only."""
+        left = self._text[self._at :]
+        self._check_length(len(left))
+        chunk = self._allowance.read(self._stream, max(_CHUNK, len(left)))
+        self._text, self._at = left + chunk, 0
+        return bool(chunk)
+
+    @staticmethod
+    def _check_length(characters: int) -> None:
+        if characters > _MOST_ROW:
+            raise ValueError(f"an element of an array is longer than {_MOST_ROW >> 20} MiB")
 
 
 def _parquet(file: Path, columns: Collection[str] | None, allowance: Allowance) -> Iterator[Mapping[str, Any]]:
     from pyarrow import parquet
 
     with parquet.ParquetFile(file) as opened:
-        wanted = None if columns is None else [name for name in opened.schema_arrow.names if name in columns]
-        for batch in opened.iter_batches(batch_size=_BATCH_ROWS, columns=wanted):
-            allowance.take(batch.nbytes)
-            yield from batch.to_pylist()
+        described, schema = opened.metadata, opened.schema
+        wanted = [name for name in opened.schema_arrow.names if columns is None or name in columns]
+    leaves = [schema.column(number) for number in range(len(schema))]
+    texts = [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY" and leaf.path in wanted]
+    groups = [described.row_group(number) for number in range(described.num_row_groups)]
+    longest = max((group.total_byte_size / max(1, group.num_rows) for group in groups), default=1.0)
+    at_once = int(min(max(_BATCH_BYTES / max(1.0, longest), 1), _BATCH_ROWS))
+    # As dictionaries, a long text that is repeated is in memory once, however often a stranger's file repeats it.
+    with parquet.ParquetFile(file, read_dictionary=texts) as opened:
+        for batch in opened.iter_batches(batch_size=at_once, columns=wanted):
+            yield from _batch_rows(batch, allowance)
+
+
+def _batch_rows(batch: Any, allowance: Allowance) -> Iterator[Mapping[str, Any]]:
+    repeated = [hasattr(column, "dictionary") for column in batch.columns]
+    allowance.take(sum(column.nbytes for column, shared in zip(batch.columns, repeated, strict=True) if not shared))
+    for number in range(batch.num_rows):
+        values = [column[number].as_py() for column in batch.columns]
+        allowance.take(sum(len(value or "") for value, shared in zip(values, repeated, strict=True) if shared))
+        yield dict(zip(batch.schema.names, values, strict=True))
 
 
 def _first_line(error: BaseException) -> str:

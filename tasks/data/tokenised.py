@@ -17,8 +17,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from tokenizers import Tokenizer
 
 from btard.errors import UserError
+from btard.tasks.data.files import TOKENIZER_FILE
 from btard.tasks.data.spec import DataSpec
-from btard.tasks.data.vocabulary import TOKENIZER_FILE
 
 FORMAT_VERSION = 1
 TOKENS_FILE = "tokens.npy"
@@ -98,6 +98,8 @@ class TokenisedCorpus:
             self.boundaries: npt.NDArray[np.uint16] | None = None
             if self.meta.layout is Layout.PAIRS:
                 self.boundaries = np.load(folder / BOUNDARIES_FILE)
+        except PermissionError as error:
+            raise UserError(f"the tokenised data in {folder} cannot be read: {error.strerror}") from error
         except (OSError, ValueError, ValidationError) as error:
             reason = "its meta.json is invalid" if isinstance(error, ValidationError) else error
             raise UserError(

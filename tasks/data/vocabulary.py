@@ -1,5 +1,6 @@
 """Tokenizers: trained from a corpus or loaded, and the quick encoder for characters."""
 
+import re
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -12,8 +13,14 @@ from pydantic import BaseModel, ConfigDict
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 from btard.errors import UserError
+from btard.tasks.data.files import find_tokenizer
 
-TOKENIZER_FILE = "tokenizer.json"
+_LONG_WORD = re.compile(r"\S{257,}")
+_MOST_OF_LONG_WORDS = 1 << 18
+"""Characters of long words that byte pairs are learnt from. A trainer keeps each distinct word in memory, some 30 bytes
+a character, and goes through those with a pair to merge it; of ordinary words there are few however long a corpus is,
+but one without blanks has nothing but long ones.
+"""
 
 
 class TokenizerKind(StrEnum):
@@ -120,10 +127,23 @@ def train(request: TokenizerRequest, texts: Iterator[str]) -> Encoder:
         initial_alphabet=alphabet,
         show_progress=False,
     )
-    tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.train_from_iterator(_with_few_long_words(texts), trainer)
     if tokenizer.get_vocab_size() <= len(request.specials):
         raise UserError("the corpus is empty; give a text file or data set with at least one document")
     return LibraryEncoder(tokenizer)
+
+
+def _with_few_long_words(texts: Iterator[str]) -> Iterator[str]:
+    """The texts with the first quarter of a million characters of their long words, and without the rest of these."""
+    left = _MOST_OF_LONG_WORDS
+
+    def kept(word: re.Match[str]) -> str:
+        nonlocal left
+        begun = word[0][:left]
+        left -= len(begun)
+        return begun or " "
+
+    return (_LONG_WORD.sub(kept, text) for text in texts)
 
 
 def load(path: Path, request: TokenizerRequest) -> Encoder:
@@ -132,9 +152,7 @@ def load(path: Path, request: TokenizerRequest) -> Encoder:
     Raises:
         UserError: it is missing, damaged or lacks a special token.
     """
-    file = path / TOKENIZER_FILE if path.is_dir() else path
-    if not file.is_file():
-        raise UserError(f"there is no tokenizer at {path}; give a {TOKENIZER_FILE} or a folder that holds one")
+    file = find_tokenizer(path)
     try:
         # The library reports every damage with a bare Exception.
         tokenizer = Tokenizer.from_file(str(file))

@@ -15,7 +15,8 @@ from btard.behaviour import Behaviour
 from btard.byzantine.gradients.constant_direction import ConstantDirection
 from btard.byzantine.gradients.label_flipping import LabelFlipping
 from btard.byzantine.gradients.sign_flipping import SignFlipping
-from btard.byzantine.selection import BEHAVIOURS_GROUP, make_behaviour
+from btard.byzantine.installed import BEHAVIOURS_GROUP
+from btard.byzantine.selection import make_behaviour
 from btard.byzantine.settings import BehaviourSettings
 from btard.configuration import load_settings
 from btard.errors import UserError

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from btard.behaviour import Behaviour
-from btard.byzantine.selection import BEHAVIOURS_GROUP, make_behaviour
+from btard.byzantine.installed import BEHAVIOURS_GROUP
+from btard.byzantine.selection import make_behaviour
 from btard.byzantine.settings import BehaviourSettings
 from btard.round.actions import Stopped
 from btard.round.evidence.evidence import Offence

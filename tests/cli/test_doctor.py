@@ -80,7 +80,7 @@ def test_a_taken_port_and_a_misleading_address_are_named(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["--initial-peers", "nonsense"], "'nonsense' is no address"),
+        (["--initial-peers", "nonsense"], "--initial-peers is 'nonsense', but must be an address"),
         (["--announce", "not an address"], "--announce is 'not an address'"),
         (["--host", "nowhere"], "--host is 'nowhere'"),
         (["--prot", "1"], "perhaps --port was meant"),

@@ -118,7 +118,7 @@ def test_help_names_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
         ([], "--experiment is missing"),
         ([*QUICK, "--task", "chess"], "there is no task 'chess'"),
         ([*QUICK, "--host", "nowhere"], "--host is 'nowhere'"),
-        ([*QUICK, "--data", "builtin", "--tokenizer", "x"], "the task digits has only its built-in data"),
+        ([*QUICK, "--data", "builtin", "--tokenizer", "x"], "there is no tokenizer at x"),
         ([*QUICK, "--initial-state", "/nonexistent"], "there is no checkpoint in /nonexistent"),
         ([*QUICK, "--peer", "3"], "there is no flag --peer; perhaps --peers was meant"),
         (
@@ -164,5 +164,5 @@ def test_a_port_in_use(tmp_path: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        with pytest.raises(UserError, match="already in use"):
+        with pytest.raises(UserError, match=f"--dht-port cannot listen on 127.0.0.1:{port}: port {port} is in use"):
             run([*QUICK, "--dht-port", str(port), "--directory", str(tmp_path / "run")])

@@ -12,7 +12,7 @@ from btard.coordinator.manifest_maker import PreparedRun, prepare_run
 from btard.coordinator.run_directory import RunDirectory
 from btard.coordinator.settings import DEFAULT_TAU
 from btard.errors import UserError
-from btard.swarm.calibration import Tolerance
+from btard.swarm.tolerance import Tolerance
 from btard.tasks.data import hub
 from btard.tasks.data.public import PublicData, PublicKind
 from btard.tasks.data.spec import DataSpec

@@ -20,6 +20,8 @@ from btard.deploy.local.settings import SwarmSettings
 from btard.deploy.local.summary import Summary
 from btard.deploy.local.swarm import run_swarm
 from btard.errors import UserError
+from btard.tasks.registry import load_task
+from btard.tasks.training_state import TrainingState
 from tests.deploy.standins import ROOT, environment, eventually, gone
 
 STEPS = 10
@@ -157,9 +159,13 @@ def test_a_coordinator_that_dies_is_named_and_the_swarm_ended(tmp_path: Path) ->
 
 @pytest.mark.swarm
 def test_what_the_coordinator_refuses_is_told(tmp_path: Path) -> None:
-    result = run(tmp_path, "--warmup-steps", "500")
+    """A state that is cut is known when it is loaded, and not before."""
+    TrainingState(load_task("digits", "tiny"), 0).save_checkpoint(tmp_path / "checkpoint", 1)
+    (state,) = (tmp_path / "checkpoint").glob("*.safetensors")
+    state.write_bytes(state.read_bytes()[:-1])
+    result = run(tmp_path / "run", "--initial-state", str(tmp_path / "checkpoint"))
     assert result.returncode == 2
-    assert "the warm-up of 500 steps must be shorter than the run of 10 steps" in result.stderr
+    assert f"{state.name} was cut or changed" in result.stderr
 
 
 def plan_of(tmp_path: Path, *words: str) -> object:
@@ -177,11 +183,24 @@ def plan_of(tmp_path: Path, *words: str) -> object:
         ),
         (["--byzantine", "8"], "8 Byzantine peers of 8 leave nobody honest"),
         (["--peers", "0"], "--peers is 0, but must be a whole number"),
+        (["--warmup-steps", "500", "--steps", "100"], "the warm-up of 500 steps must be shorter than the run of 100"),
+        (["--task", "gpt:width=3"], "the task gpt has no setting 'width'"),
+        (["--size", "huge"], "the task gpt has no size 'huge'; it has tiny, small"),
+        (["--rule", "trimmed_mean:share=0.9"], "trimmed_mean cannot be 'trimmed_mean:share=0.9'"),
+        (["--auditors", "3"], "a sum proves what centered_clip gives, so nobody audits it"),
+        (["--rule", "centered_clip:tau=1", "--tau", "2"], "contradicts a tau of 2"),
+        (["--initial-state", "/nonexistent/x"], "there is no checkpoint in /nonexistent/x"),
+        (
+            ["--dashboard", ":0", "--dashboard-token-file", "/nonexistent/x"],
+            "--dashboard-token-file /nonexistent/x can",
+        ),
+        (["--dashboard", ":8099", "--port", "8099"], "--port and --dashboard both name port 8099"),
     ],
 )
 def test_nonsense_is_refused_in_a_sentence(tmp_path: Path, words: list[str], sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
-        plan_of(tmp_path, *words)
+        plan_of(tmp_path / "run", *words)
+    assert not (tmp_path / "run").exists()
 
 
 def test_attacks_are_dealt_in_turn_and_keys_come_from_the_seed(tmp_path: Path) -> None:

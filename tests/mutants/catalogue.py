@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from tests.mutants.planted.adversary import ADVERSARY
 from tests.mutants.planted.agreement import AGREEMENT
+from tests.mutants.planted.corpora import CORPORA
 from tests.mutants.planted.cost import COST
 from tests.mutants.planted.door import DOOR
 from tests.mutants.planted.drawn import DRAWN
 from tests.mutants.planted.events import EVENTS
 from tests.mutants.planted.evidence import EVIDENCE
 from tests.mutants.planted.executor import EXECUTOR
+from tests.mutants.planted.facts import FACTS
 from tests.mutants.planted.manifest import MANIFEST
 from tests.mutants.planted.openings import OPENINGS
 from tests.mutants.planted.records import RECORDS
@@ -35,6 +37,8 @@ MUTANTS = (
     + DOOR
     + COST
     + MANIFEST
+    + CORPORA
+    + FACTS
     + EVENTS
     + SETTINGS
     + AGREEMENT

@@ -2,16 +2,43 @@
 
 from __future__ import annotations
 
+import ipaddress
+import re
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, field_validator
 
 from btard.configuration.groups import Group
 from btard.configuration.options import Option, Port
 from btard.configuration.settings import Settings
 
+_HOST_PORT = re.compile(r"^(?:\[[0-9A-Fa-f:.]+\]|[^\s/:\[\]]+):(?P<port>[0-9]{1,5})$")
+_TCP = re.compile(r"^/(?:ip4|ip6|dns|dns4|dns6|dnsaddr)/[^/\s]+/tcp/\d+(?:/\S*)?$")
+_FULL = re.compile(r"^(?:/[^/\s]+)+/p2p/[1-9A-HJ-NP-Za-km-z]{40,64}$")
+
+
+def _peer_address(text: str) -> str:
+    match = _HOST_PORT.match(text)
+    if not _FULL.match(text) and not (match and 0 < int(match["port"]) < 65536):
+        raise ValueError("must be an address: write host:port, [v6]:port or /ip4/.../tcp/.../p2p/12D3Koo...")
+    return text
+
+
+PeerAddress = Annotated[str, AfterValidator(_peer_address)]
+"""Where a peer is, as people write it; only its form is looked at."""
+
+
+def _multiaddress(text: str) -> str:
+    if not _TCP.match(text):
+        raise ValueError("must be a multiaddress, such as /ip4/203.0.113.5/tcp/31337")
+    return text
+
+
+Multiaddress = Annotated[str, AfterValidator(_multiaddress)]
+"""Where others reach a program; only its form is looked at."""
+
 InitialPeers = Annotated[
-    list[str],
+    list[PeerAddress],
     Option(
         "where to find the swarm: host:port, [v6]:port, a DNS name with a port, or full multiaddresses",
         group=Group.NETWORK,
@@ -29,6 +56,14 @@ class HostSettings(Settings):
         Option("addresses or multiaddresses to tell others, instead of those that are found", group=Group.NETWORK),
     ]
     public: Annotated[bool, Option("use NAT port mapping, AutoNAT and relays", group=Group.NETWORK)] = False
+
+    @field_validator("host")
+    @classmethod
+    def _is_an_ip_address(cls, text: str) -> str:
+        try:
+            return str(ipaddress.ip_address("127.0.0.1" if text == "localhost" else text.strip("[]")))
+        except ValueError:
+            raise ValueError("must be an IP address of this machine, or 0.0.0.0 for all of them") from None
 
 
 class PortSettings(HostSettings):

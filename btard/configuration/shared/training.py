@@ -78,6 +78,16 @@ class GradientSettings(Settings):
     seed: Annotated[Seed, Option("seed of the initial weights and of all batches", group=Group.TRAINING)] = 1337
 
 
+def check_warmup(warmup_steps: int | None, total_steps: int | None) -> None:
+    """Check that a warm-up ends before its run does, as far as both are known.
+
+    Raises:
+        ValueError: it does not.
+    """
+    if warmup_steps is not None and total_steps is not None and warmup_steps >= total_steps:
+        raise ValueError(f"the warm-up of {warmup_steps} steps must be shorter than the run of {total_steps} steps")
+
+
 class RateSettings(Settings):
     """How fast weights move."""
 

@@ -147,14 +147,14 @@ MANIFEST = (
     ),
     Mutant(
         "a checkpoint's links are followed out of it",
-        "tasks/training_state.py",
+        "tasks/checkpoint_record.py",
         "if path.parent != folder.resolve() or not path.is_file():",
         "if not path.is_file():",
         "tests/tasks/test_hostile_states.py::test_a_checkpoint_s_links_are_not_followed_out_of_it",
     ),
     Mutant(
         "a checkpoint's file is read whatever its size",
-        "tasks/training_state.py",
+        "tasks/checkpoint_record.py",
         "data = stream.read(most + 1)",
         "data = stream.read(most)",
         "tests/tasks/test_hostile_states.py::test_a_checkpoint_s_files_are_read_within_what_is_expected",

@@ -36,7 +36,7 @@ from btard.peer.doctor.probe_machine import (
     probe_numerics,
     probe_tolerance,
 )
-from btard.swarm.calibration import Tolerance
+from btard.swarm.tolerance import Tolerance
 from btard.vocabulary import Device
 from tests.peer.helpers import run_manifest
 

@@ -90,6 +90,12 @@ def test_a_data_set_that_unpacks_to_too_much_is_refused(remote: StandIn) -> None
         list(open_hub(SPEC, HubAccess(most_bytes=5_000)))
 
 
+def test_files_with_odd_names_are_passed_over(remote: StandIn) -> None:
+    odd = ["../train.jsonl", "/train.jsonl", ".x/train.jsonl", "a/../train.jsonl", "http://host/train.jsonl"]
+    remote.told |= dict.fromkeys((*odd, "a\ntrain.jsonl", "t*rain.jsonl", "a train.jsonl"), 1)
+    assert texts(SPEC, HubAccess()) == {"from the Hub"}
+
+
 def test_the_account_is_used_only_for_what_its_owner_named(remote: StandIn) -> None:
     texts(SPEC, HubAccess())
     assert {signed_in for *_, signed_in in remote.asked} == {False}

@@ -1,9 +1,11 @@
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import datasets
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,7 +18,7 @@ from btard.tasks.data.prepare import TokenisedRequest, pair_boundaries, prepare
 from btard.tasks.data.progress import PreparationProgress, PreparationStage
 from btard.tasks.data.spec import DataSpec, SourceKind
 from btard.tasks.data.tokenised import Layout
-from btard.tasks.data.vocabulary import TokenizerKind, TokenizerRequest
+from btard.tasks.data.vocabulary import CharacterEncoder, TokenizerKind, TokenizerRequest
 from btard.tasks.settings import TaskSettings
 
 
@@ -81,6 +83,42 @@ def test_a_changed_corpus_is_prepared_anew(tmp_path: Path) -> None:
     before = prepare(write(tmp_path / "in", "old words. " * 20), request(), tmp_path / "cache")
     after = prepare(write(tmp_path / "in", "new words. " * 20), request(), tmp_path / "cache")
     assert after.meta.fingerprint != before.meta.fingerprint
+
+
+def test_the_same_corpus_elsewhere_is_not_prepared_again(tmp_path: Path) -> None:
+    texts = ("old words. " * 20, "more of them. " * 20)
+    first = prepare(write(tmp_path / "in", *texts), request(), tmp_path / "cache")
+    again = prepare(write(tmp_path / "elsewhere", *texts), request(), tmp_path / "cache")
+    assert again.folder == first.folder
+    other = prepare(write(tmp_path / "other", *reversed(texts)), request(), tmp_path / "cache")
+    assert other.folder != first.folder
+
+
+def test_a_corpus_that_changes_while_it_is_read_is_refused(tmp_path: Path) -> None:
+    spec = write(tmp_path / "in", "old words. " * 20)
+
+    def change(progress: PreparationProgress) -> None:
+        if progress.stage is PreparationStage.TOKENS and progress.done == 0:
+            write(tmp_path / "in", "new words. " * 20)
+
+    with pytest.raises(UserError, match="in was changed while it was read"):
+        prepare(spec, request(), tmp_path / "cache", change)
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_few_characters_are_encoded_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long the documents are; so memory does not grow with them."""
+    most = []
+    encode = CharacterEncoder.encode
+
+    def watched(self: CharacterEncoder, texts: Sequence[str]) -> list[npt.NDArray[np.int64]]:
+        most.append(sum(map(len, texts)))
+        return encode(self, texts)
+
+    monkeypatch.setattr(CharacterEncoder, "encode", watched)
+    prepare(write(tmp_path / "in", "words " * 1_000_000), request(), tmp_path / "cache")
+    assert sum(most) == 6_000_000
+    assert max(most) < 3_000_000
 
 
 @pytest.mark.parametrize(

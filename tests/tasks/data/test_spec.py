@@ -81,3 +81,30 @@ def test_a_hub_name_is_never_a_path_even_if_one_is_there(tmp_path: Path, monkeyp
     for path in ("hub:owner", f"hub:{tmp_path}"):
         with pytest.raises(UserError, match="give a path without hub:"):
             DataSpec.parse(path)
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json", "a.csv", "a.parquet", "a.jsonl.gz"])
+def test_a_file_of_rows_is_no_prose(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("")
+    assert DataSpec.parse(str(tmp_path / name)).kind is SourceKind.TABLES
+
+
+@pytest.mark.parametrize("name", ["a.tsv", "a.ndjson", "a.arrow", "a.tsv.gz"])
+def test_rows_in_another_form_are_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("")
+    with pytest.raises(UserError, match=f"{name} has rows in a form that is not read; convert it to parquet, jsonl"):
+        DataSpec.parse(str(tmp_path / name))
+
+
+def test_text_and_rows_in_one_folder_are_not_guessed(tmp_path: Path) -> None:
+    for name in ("README.txt", "train.jsonl"):
+        (tmp_path / name).write_text("")
+    with pytest.raises(UserError, match=r"files of text, such as README.txt, and of rows, such as train.jsonl; name"):
+        DataSpec.parse(str(tmp_path))
+
+
+@pytest.mark.parametrize("path", ["~nobody-has-this-name/x", "bad\udcff.txt"])
+def test_a_path_that_cannot_be_one_is_a_sentence(path: str) -> None:
+    for arguments in ((path,), ("builtin", path)):
+        with pytest.raises(UserError, match=r"home folder is not known here|must be a path in UTF-8"):
+            DataSpec.parse(*arguments)

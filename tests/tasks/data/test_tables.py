@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import resource
 from pathlib import Path
 
 import pyarrow as pa
@@ -9,6 +10,7 @@ import pytest
 from pyarrow import parquet
 
 from btard.errors import UserError
+from btard.tasks.data import tables
 from btard.tasks.data.tables import Table, training_files
 
 ROWS = [{"text": "one", "more": 1}, {"text": None, "more": 2}, {"text": "ü three", "more": 3}]
@@ -52,6 +54,53 @@ def test_what_is_unpacked_counts_against_the_limit(tmp_path: Path, name: str) ->
     assert len(Table([file], "it", most=1 << 20)) == 3
 
 
+def test_an_array_is_read_an_element_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever the chunks end: within words, escapes, numbers and blanks."""
+    rows = [{"text": f'"\u00fc\\{number}', "more": [number * 1.5, True, None]} for number in range(50)]
+    for chunk in (1, 2, 3, 7, 1 << 20):
+        monkeypatch.setattr(tables, "_CHUNK", chunk)
+        for indent in (None, 1):
+            (tmp_path / "a.json").write_text(" \n" + json.dumps(rows, indent=indent) + "\n ")
+            assert list(Table([tmp_path / "a.json"], "it")) == rows
+    (tmp_path / "a.json").write_text(" [ ] ")
+    assert list(Table([tmp_path / "a.json"], "it")) == []
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json", "a.csv"])
+def test_a_row_is_never_too_long_for_memory(tmp_path: Path, name: str) -> None:
+    row = "text\n" + "x" * (17 << 20) if name == "a.csv" else json.dumps({"text": "x" * (17 << 20)})
+    (tmp_path / name).write_text(f"[{row}]" if name == "a.json" else row)
+    with pytest.raises(UserError, match=r"cannot be read: (a line|an element of an array) is longer than 16 MiB"):
+        list(Table([tmp_path / name], "it"))
+
+
+def test_a_long_field_of_csv_is_read(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("text,more\n" + "x y " * 100_000 + "\n")
+    assert list(Table([tmp_path / "a.csv"], "it")) == [{"text": "x y " * 100_000, "more": None}]
+
+
+def test_a_repeated_text_of_parquet_is_in_memory_once(tmp_path: Path) -> None:
+    """A few kilobytes of a stranger's stand for gigabytes; the limit is reached before they are unpacked."""
+    long = pa.array(["x" * (4 << 20)]).dictionary_encode()
+    column = pa.DictionaryArray.from_arrays(pa.array([0] * 1024, pa.int32()), long.dictionary)
+    parquet.write_table(pa.table({"text": column}), tmp_path / "train.parquet", store_schema=False)
+    assert (tmp_path / "train.parquet").stat().st_size < 1 << 20
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(UserError, match="unpacks to more"):
+        list(Table([tmp_path / "train.parquet"], "it", most=16 << 20))
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200 << 10
+
+
+def test_lists_of_parquet_are_read(tmp_path: Path) -> None:
+    rows = [{"input_ids": [1, 2], "text": "a"}, {"input_ids": None, "text": None}]
+    parquet.write_table(pa.Table.from_pylist(rows), tmp_path / "a.parquet")
+    assert list(Table([tmp_path / "a.parquet"], "it")) == rows
+    assert list(Table([tmp_path / "a.parquet"], "it", columns=["input_ids"])) == [
+        {"input_ids": [1, 2]},
+        {"input_ids": None},
+    ]
+
+
 def test_a_packed_bomb_is_not_unpacked(tmp_path: Path) -> None:
     bomb = tmp_path / "train.jsonl.gz"
     with gzip.open(bomb, "wb", compresslevel=1) as stream:
@@ -75,6 +124,16 @@ def test_a_packed_bomb_is_not_unpacked(tmp_path: Path) -> None:
         ("a.jsonl.gz", b"no gzip"),
         ("a.json", b"[1, 2]"),
         ("a.json", b"[" * 100_000),
+        ("a.json", b'[{"text": "a"} {"text": "b"}]'),
+        ("a.json", b'[{"text": "a"}'),
+        ("a.json", b'[{"text": "a"},]'),
+        ("a.json", b'[{"text": "a"}] {"text": "b"}'),
+        ("a.json", b'[{"text": "a'),
+        ("a.jsonl", '{"text": "a"}\n'.encode("utf-16-le")),
+        ("a.csv", "text\na\n".encode("utf-16-le")),
+        ("a.csv", b"text\nHello, world\n"),
+        ("a.csv", b'text\n"never closed\nmore\n'),
+        ("a.csv", b"text,text\na,b\n"),
     ],
 )
 def test_a_damaged_file_is_named_in_one_sentence(tmp_path: Path, name: str, content: bytes) -> None:
@@ -95,8 +154,7 @@ def test_a_damaged_file_is_named_in_one_sentence(tmp_path: Path, name: str, cont
         (["train.csv", "train.parquet"], None, ["train.parquet"]),
         (["training.jsonl", "constraints.jsonl"], None, ["training.jsonl"]),
         (["default/train/0000.parquet", "default/test/0000.parquet"], None, ["default/train/0000.parquet"]),
-        (["../train.jsonl", "/train.jsonl", ".x/train.jsonl", "a/../train.jsonl", "train.jsonl"], None, 1),
-        (["http://host/train.jsonl", "a\ntrain.jsonl", "t*rain.jsonl", "train.jsonl"], None, 1),
+        (["train (1).jsonl", "train §.jsonl"], None, ["train (1).jsonl", "train §.jsonl"]),
     ],
 )
 def test_the_training_part_is_found_by_names(

@@ -64,3 +64,14 @@ def test_a_false_meta_file_is_refused(folder: Path, change: dict[str, object], s
     file.write_text(json.dumps({**json.loads(file.read_text()), **change}))
     with pytest.raises(UserError, match=says):
         TokenisedCorpus(folder)
+
+
+def test_a_form_that_may_not_be_read_is_not_called_damaged(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system's answer is played, since root may read everything."""
+
+    def refuse(path: Path) -> bytes:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    with pytest.raises(UserError, match=f"^the tokenised data in {folder} cannot be read: Permission denied$"):
+        TokenisedCorpus(folder)

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from btard.errors import UserError
+from btard.tasks.data import vocabulary
 from btard.tasks.data.vocabulary import CharacterEncoder, LibraryEncoder, TokenizerKind, TokenizerRequest, load, train
 
 
@@ -56,6 +57,16 @@ def test_training_repeats_and_numbers_special_tokens_first(kind: TokenizerKind) 
 def test_an_empty_corpus_is_refused(kind: TokenizerKind) -> None:
     with pytest.raises(UserError, match="the corpus is empty"):
         train(request(kind), iter([""]))
+
+
+def test_long_words_are_learnt_from_within_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a corpus without blanks only the beginning is learnt from; ordinary words all count."""
+    monkeypatch.setattr(vocabulary, "_MOST_OF_LONG_WORDS", 500)
+    wanted = request(TokenizerKind.UNCASED_WORD_PIECES)
+    texts = ["early" * 100, "late" * 200, *["often"] * 3]
+    learnt = train(wanted, iter(texts)).tokenizer.get_vocab()
+    assert {"early", "\u2581often"} <= set(learnt)
+    assert "late" not in learnt
 
 
 def test_a_tokenizer_is_loaded_from_a_file_or_its_folder(tmp_path: Path) -> None:
