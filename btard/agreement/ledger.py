@@ -97,7 +97,7 @@ class Ledger:
             return False
         if at > self._until(len(self._support(item, along))):
             return False
-        if len({vote.voter for vote in certificate.votes} & terms.voters) < terms.quorum:
+        if not terms.suffices({vote.voter for vote in certificate.votes}, {one.voter for one in certificate.farewells}):
             return False
         if not own:
             self._verify_votes(certificate)
@@ -111,6 +111,8 @@ class Ledger:
         for vote in certificate.votes:
             if vote.vector != digest or not self._signatures.verify(vote.voter, signed, vote.signature):
                 raise Malformed("a certificate with a false vote")
+        if not all(self._signatures.parts(one.voter, one.body) for one in certificate.farewells):
+            raise Malformed("a certificate with a false farewell")
 
     def endorse(self, endorsement: Endorsement, *, own: bool = False) -> bool:
         """Take an endorsement in, if it is of a voter and says something new; returns whether it is one too many.

@@ -10,6 +10,7 @@ from enum import Enum, auto
 from btard.agreement.ledger import Ledger
 from btard.agreement.messages import (
     Endorsement,
+    Farewell,
     Package,
     Signatures,
     Spoken,
@@ -25,6 +26,9 @@ from btard.identity import Malformed, PeerId
 
 Dispensable = Callable[[Mapping[PeerId, Statement]], frozenset[PeerId]]
 """The members whose statements may be done without, going by those of the members that have said one thing."""
+
+Farewells = Callable[[], Mapping[PeerId, bytes]]
+"""The members that are known to have bidden farewell, and the message by which each has."""
 
 _LEAST_PATIENCE = 0.1
 """Of the bound: how long a voter waits at least for echoes that are behind those of a quorum."""
@@ -62,22 +66,25 @@ class Agreement:
             stood behind it was looked at.
     """
 
-    def __init__(self, terms: Terms, me: PeerId, signatures: Signatures, dispensable: Dispensable) -> None:
+    def __init__(
+        self, terms: Terms, me: PeerId, signatures: Signatures, dispensable: Dispensable, farewells: Farewells = dict
+    ) -> None:
         """Begin to listen.
 
         Args:
+            farewells: asked whenever votes are counted.
             dispensable: whose silence lets this member go on before the first window is over, and whose word it then
                 leaves out, whether it comes in time or not: so nobody divides voters by speaking late. An honest
                 member's statement is among what is decided unless a quorum can do without it.
         """
         self._terms, self._me = terms, me
         self._others = tuple(peer for peer in terms.members if peer != me)
-        self._signatures, self._dispensable = signatures, dispensable
+        self._signatures, self._dispensable, self._farewells = signatures, dispensable, farewells
         self._ledger = Ledger(terms, signatures, votes=me in terms.voters)
         self._votes: dict[PeerId, VectorVote] = {}
         self._asked: set[tuple[PeerId, Spoken]] = set()
         self._given: set[tuple[PeerId, Spoken]] = set()
-        self._weighed = -1
+        self._weighed = (-1, 0)
         self._clock = math.inf
         self._begun = math.inf
         self._quorum_heard = math.inf
@@ -237,15 +244,16 @@ class Agreement:
 
     def _weigh(self) -> None:
         """Find out what may be done without, whenever more has come."""
-        if self.stage is not AgreementStage.LISTENING and self._weighed != len(self._ledger.accepted):
-            self._weighed = len(self._ledger.accepted)
+        known = (len(self._ledger.accepted), len(self._farewells()))
+        if self.stage is not AgreementStage.LISTENING and self._weighed != known:
+            self._weighed = known
             self._ledger.leave_out(self._dispensable(self._ledger.statements))
 
     def _echo(self, now: float) -> list[Out]:
         """Endorse what has come once nothing more is waited for."""
         ledger, terms = self._ledger, self._terms
         statements = ledger.statements
-        if self._quorum_heard == math.inf and len(terms.voters & statements.keys()) >= terms.quorum:
+        if self._quorum_heard == math.inf and terms.suffices(statements.keys(), self._farewells().keys()):
             self._quorum_heard = now
         over = now >= self._clock + terms.window_seconds
         if not (ledger.complete or over):
@@ -270,10 +278,10 @@ class Agreement:
     def _vote(self, now: float) -> list[Out]:
         """Vote once all voters that speak, or later a quorum, have echoed the same; at the end of voting anyhow."""
         terms, end = self._terms, self._clock + self._terms.vote_until
-        alike = self._ledger.alike()
-        spoken = terms.voters & {item.author for item in self._ledger.accepted} - self._ledger.without
+        alike, gone = self._ledger.alike(), self._farewells().keys()
+        spoken = terms.voters & {item.author for item in self._ledger.accepted} - self._ledger.without - gone
         self._impatient = self._impatient or now >= self._patient_until
-        enough = len(alike) >= terms.quorum and (alike >= spoken or self._impatient)
+        enough = terms.suffices(alike, gone) and (alike >= spoken or self._impatient)
         if not enough and now < end:
             return []
         self.stage = AgreementStage.VOTED
@@ -293,12 +301,17 @@ class Agreement:
         return outs
 
     def _certify(self, now: float) -> list[Out]:
-        """Certify what this member holds once a quorum has voted for it; before, nothing is hashed."""
-        quorum = self._terms.quorum
-        if len(self._votes) < quorum:
+        """Certify what this member holds once enough have voted for it; before, nothing is hashed."""
+        terms, gone = self._terms, self._farewells()
+        if not terms.suffices(self._votes.keys(), gone.keys()):
             return []
         mine = self._ledger.own_digest
-        votes = tuple(vote for vote in self._votes.values() if vote.vector == mine)[:quorum]
-        certificate = VectorCertificate(tuple(self._ledger.proposal.items()), votes)
-        certified = len(votes) == quorum and self._ledger.certify(self._at(now), certificate, own=True)
+        votes = tuple(vote for vote in self._votes.values() if vote.vector == mine)[: terms.quorum]
+        voted = {vote.voter for vote in votes}
+        if not terms.suffices(voted, gone.keys()):
+            return []
+        needed = () if len(votes) == terms.quorum else sorted(terms.voters - voted)
+        farewells = tuple(Farewell(voter, gone[voter]) for voter in needed)
+        certificate = VectorCertificate(tuple(self._ledger.proposal.items()), votes, farewells)
+        certified = self._ledger.certify(self._at(now), certificate, own=True)
         return self._pass_on([certificate.item], now) if certified else []

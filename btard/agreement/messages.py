@@ -19,11 +19,13 @@ class Signatures:
         sign: makes a signature of 32 bytes that say what is signed.
         verify: whether a signature (last) of these 32 bytes is that peer's.
         read: the 32-byte digest of what a statement's body says, if that member has signed it for this agreement.
+        parts: whether by these bytes that member says that it has nothing more to say here.
     """
 
     sign: Callable[[bytes], bytes]
     verify: Callable[[PeerId, bytes, bytes], bool]
     read: Callable[[PeerId, bytes], bytes | None]
+    parts: Callable[[PeerId, bytes], bool] = lambda peer, body: False
 
 
 class Spoken(NamedTuple):
@@ -88,11 +90,20 @@ def vector_of(members: Iterable[PeerId], items: Iterable[Spoken]) -> Vector:
 
 
 @dataclass(frozen=True)
+class Farewell:
+    """A voter has said, by a message that it has signed, that it has nothing more to say: its vote is not needed."""
+
+    voter: PeerId
+    body: bytes
+
+
+@dataclass(frozen=True)
 class VectorCertificate:
-    """A quorum of votes for one vector."""
+    """A quorum of votes for one vector; or those of all voters but the ones that have bidden farewell."""
 
     vector: tuple[tuple[PeerId, bytes], ...]
     votes: tuple[VectorVote, ...]
+    farewells: tuple[Farewell, ...] = ()
 
     @cached_property
     def item(self) -> Spoken:

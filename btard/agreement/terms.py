@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -43,6 +44,12 @@ class Terms:
     def quorum(self) -> int:
         """q: the least number of votes of which two sets have an honest voter in common, 2 q > v + f."""
         return (len(self.voters) + self.faults) // 2 + 1
+
+    def suffices(self, voted: Collection[PeerId], gone: Collection[PeerId]) -> bool:
+        """Whether the votes of these are a certificate where those have bidden farewell: a quorum; or all others, if
+        they are most voters."""
+        voting = self.voters.intersection(voted)
+        return len(voting) >= self.quorum or (2 * len(voting) > len(self.voters) and self.voters <= voting.union(gone))
 
     @property
     def window_seconds(self) -> float:

@@ -9,6 +9,7 @@ from btard.agreement.messages import (
     NOTHING,
     TWO_THINGS,
     Endorsement,
+    Farewell,
     Package,
     Spoken,
     Statement,
@@ -22,6 +23,9 @@ from btard.identity.peer_id import SIGNATURE_SIZE
 
 T = TypeVar("T")
 
+MOST_OF_FAREWELL = 512
+"""Bytes."""
+
 
 def pack(package: Package, members: Sequence[PeerId]) -> bytes:
     """Return the canonical bytes of a package about these members, ascending."""
@@ -34,11 +38,14 @@ def pack(package: Package, members: Sequence[PeerId]) -> bytes:
     def votes(of: Sequence[VectorVote]) -> list[object]:
         return [[place[vote.voter], vote.vector, vote.signature] for vote in of]
 
-    certificate = package.certificate
+    def certified(of: VectorCertificate) -> list[object]:
+        farewells = [[place[one.voter], one.body] for one in of.farewells]
+        return [[digest for _, digest in of.vector], votes(of.votes), *([farewells] if farewells else [])]
+
     return encode(
         [
             [[place[one.author], one.digest, one.body] for one in package.statements],
-            None if certificate is None else [[digest for _, digest in certificate.vector], votes(certificate.votes)],
+            None if package.certificate is None else certified(package.certificate),
             [[place[one.voter], items(one.items), one.signature] for one in package.endorsements],
             votes(package.votes),
             items(package.wanted),
@@ -74,6 +81,10 @@ def unpack(data: bytes, members: Sequence[PeerId], *, limit: int) -> Package:
         fields.fields(3)
         return Endorsement(peer(), items(), fields.blob(SIGNATURE_SIZE))
 
+    def farewell() -> Farewell:
+        fields.fields(2)
+        return Farewell(peer(), fields.blob(most=MOST_OF_FAREWELL))
+
     def entry() -> bytes:
         digest = fields.blob(most=DIGEST_SIZE)
         if len(digest) != DIGEST_SIZE and digest not in (NOTHING, TWO_THINGS):
@@ -81,11 +92,17 @@ def unpack(data: bytes, members: Sequence[PeerId], *, limit: int) -> Package:
         return digest
 
     def certificate() -> VectorCertificate:
-        fields.fields(2)
+        parts = fields.items(most=3)
+        if parts < 2:
+            raise Malformed("a certificate has a vector and votes")
         vector = several(entry, count)
         if len(vector) != count:
             raise Malformed("a vector says something of every member")
-        return VectorCertificate(tuple(zip(members, vector, strict=True)), several(vote, count))
+        votes = several(vote, count)
+        farewells = several(farewell, count) if parts == 3 else ()
+        if parts == 3 and not farewells:
+            raise Malformed("no farewells are not written")
+        return VectorCertificate(tuple(zip(members, vector, strict=True)), votes, farewells)
 
     def several(read: Callable[[], T], most: int) -> tuple[T, ...]:
         return tuple(read() for _ in range(fields.items(most=most)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from btard.identity import Envelope, Heading, Malformed, MessageKind, PeerId
 from btard.round.attempt.attempt import Attempt
 from btard.round.failure.overdue import Impatience
@@ -9,6 +11,7 @@ from btard.round.failure.resolve import gives_reason, is_proof
 from btard.round.failure.standing import Standing, admissible
 from btard.round.failure.told import Told, told_in
 from btard.round.messages.attachments import ECHOED, SHOWN
+from btard.round.messages.bodies import Leave
 
 
 class Heard:
@@ -44,6 +47,10 @@ class Heard:
             self._read[digest] = told_in(self.attempt, envelope)
         return self._read[digest]
 
+    def farewells(self) -> Mapping[PeerId, bytes]:
+        """Return the goodbyes as they travel, by author."""
+        return {author: goodbye.encode() for author, goodbye in self.left.items()}
+
     def add_goodbye(self, envelope: Envelope) -> None:
         """Keep a well-formed goodbye."""
         self.left.setdefault(envelope.author, envelope)
@@ -74,6 +81,8 @@ class Heard:
                 said.accuse_malformed(envelope)
             return []
         self._reports[envelope.author] = told
+        for goodbye in (e for e in told.attached if e.kind is MessageKind.LEAVE):
+            self.add_goodbye(goodbye)
         said.compare(e for e in told.attached if e.kind in SHOWN and e.attempt == number)
         if learns:
             self.attempt.learn(e for e in told.attached if e.kind in ECHOED)
@@ -102,6 +111,19 @@ class Heard:
         proves = is_proof(self.attempt, told.attached)
         if gives_reason(self.attempt, author, told.report, charges, proves=proves):
             self.reasons.append(told.envelope)
+
+
+def has_left(attempt: Attempt, author: PeerId, body: bytes) -> bool:
+    """Whether these bytes are that member's goodbye in this step, or before it began."""
+    seats = attempt.seats
+    try:
+        goodbye = Envelope.decode(body)
+        goodbye.verify()
+        goodbye.read(Leave)
+    except Malformed:
+        return False
+    place = (goodbye.run, goodbye.step, goodbye.kind, goodbye.author)
+    return place == (seats.rules.run, seats.roster.step, MessageKind.LEAVE, author)
 
 
 def signed_in(attempt: Attempt, kind: MessageKind, author: PeerId, body: bytes) -> bytes | None:

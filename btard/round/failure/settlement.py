@@ -19,7 +19,7 @@ from btard.round.delivery.exchange import Exchange
 from btard.round.delivery.intake import Intake
 from btard.round.failure.court.court import Court
 from btard.round.failure.disputes import outvoted
-from btard.round.failure.heard import Heard, signed_in
+from btard.round.failure.heard import Heard, has_left, signed_in
 from btard.round.failure.resolve import Resolution, Testimony, convict, leavers, resolve, tells_two_stories
 from btard.round.failure.standing import Standing, admissible
 from btard.round.failure.stories import state_of, told_by_all
@@ -85,6 +85,7 @@ class Settlement:
         self._told: dict[PeerId, Told] = {}
         self._attached: dict[PeerId, tuple[Envelope, ...]] = {}
         self._court_ends = 0.0
+        self._parted = 0
 
     def _agreement(self, *, votes: bool, voters: frozenset[PeerId], dispensable: Dispensable) -> Agreement:
         # Of all members, those without a report too: relays are read before it is known who has reported.
@@ -101,8 +102,9 @@ class Settlement:
             self._context.key.sign,
             lambda peer, content, signature: peer.has_signed(content, signature),
             lambda author, body: signed_in(self.attempt, kind, author, body),
+            lambda author, body: has_left(self.attempt, author, body),
         )
-        return Agreement(terms, seats.me, signatures, dispensable)
+        return Agreement(terms, seats.me, signatures, dispensable, self.heard.farewells)
 
     @property
     def frozen(self) -> bool:
@@ -236,11 +238,13 @@ class Settlement:
         return [first, *(Package(tuple(more), endorsements=package.endorsements) for more in portions[1:])]
 
     def _may_do_without(self, statements: Mapping[PeerId, Statement]) -> frozenset[PeerId]:
-        """Return the members whose reports may be done without: those that have left, and those that are late for most
+        """Return the members whose reports may be done without: those that have left, but of those that have reported
+        first only where another report tells of it, so that all leave out the same; and those that are late for most
         voters where nothing that they say can be news: so many have not signed everything that nobody can have
         finished, or all have signed the same."""
         told = self._read({author: Envelope.decode(one.body) for author, one in statements.items()})
         gone = leavers(envelope for one in told.values() for envelope in one.attached)
+        gone |= self.heard.left.keys() - statements.keys()
         out = outvoted(self.attempt, {author: one.report for author, one in told.items()})
         prompt = {author: one for author, one in told.items() if author not in out}
         unsigned = [author for author, one in prompt.items() if one.digest is None]
@@ -260,7 +264,7 @@ class Settlement:
             before = self.stage
             match before:
                 case SettlementStage.REPORTS:
-                    if now >= self._reports.deadline:
+                    if now >= self._reports.deadline or self._parted != len(self.heard.left):
                         actions += self._send(self._reports.tick(now), votes=False)
                     if self._reports.decision is not None:
                         actions += self._hold_court(now)
@@ -268,13 +272,14 @@ class Settlement:
                     actions += self._sit(now)
                 case SettlementStage.VOTES:
                     assert self._votes is not None
-                    if now >= self._votes.deadline:
+                    if now >= self._votes.deadline or self._parted != len(self.heard.left):
                         actions += self._send(self._votes.tick(now), votes=True)
                     if self._votes.decision is not None:
                         self._resolve()
                 case SettlementStage.COLLECTING | SettlementStage.RESOLVED:
                     pass
             if self.stage is before:
+                self._parted = len(self.heard.left)
                 return actions
 
     def _hold_court(self, now: float) -> list[Action]:

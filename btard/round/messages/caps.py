@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
+from btard.agreement.wire import MOST_OF_FAREWELL
 from btard.hashing import DIGEST_SIZE
 from btard.identity import MessageKind
 from btard.identity.envelope import MAX_ENVELOPE, MAX_HEADER, SIGNATURE_SIZE
@@ -62,7 +63,7 @@ class Caps:
     def echoes(self) -> int:
         """The most that a relay holds beside statements: endorsements of all voters and a certificate."""
         n = self.members
-        return 512 + n * (n * (_DIGEST + 6) + FRAME) + n * (_DIGEST + FRAME)
+        return 512 + n * (n * (_DIGEST + 6) + FRAME) + n * (_DIGEST + FRAME + MOST_OF_FAREWELL)
 
     @property
     def attached(self) -> int:
