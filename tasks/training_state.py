@@ -12,6 +12,7 @@ import torch
 from blake3 import blake3
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
+from btard.durable import write_durably
 from btard.errors import UserError
 from btard.tasks.base import Batch, Schedule, Task
 from btard.tasks.state_codec import StateCodec
@@ -237,8 +238,8 @@ class TrainingState:
             extra=extra or {},
         )
         # The record names its state file, so replacing the record is the one moment at which the checkpoint changes.
-        _write_atomically(folder / record.state_file, data)
-        _write_atomically(folder / CHECKPOINT_FILE, record.model_dump_json(indent=2).encode())
+        write_durably(folder / record.state_file, data)
+        write_durably(folder / CHECKPOINT_FILE, record.model_dump_json(indent=2).encode())
         for old in folder.glob("state-*.safetensors"):
             if old.name != record.state_file:
                 old.unlink(missing_ok=True)
@@ -322,15 +323,3 @@ def _read_inside(folder: Path, name: str, most: int) -> bytes:
     if len(data) > most:
         raise UserError(f"the checkpoint in {folder} is damaged: {name} has more than {most:,} bytes")
     return data
-
-
-def _write_atomically(path: Path, data: bytes) -> None:
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with unfinished.open("wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
