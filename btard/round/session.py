@@ -20,6 +20,7 @@ from btard.round.context import StepContext
 from btard.round.decisions import Decisions
 from btard.round.failure.aftermath import SETTLING, Aftermath
 from btard.round.messages.bodies import Leave, LeaveReason
+from btard.round.messages.reading import genuine
 from btard.round.messages.requests import Certificate
 from btard.round.roster import Roster
 from btard.round.rules import StepRules
@@ -167,7 +168,7 @@ class Session:
         assert machine is not None
         if not machine.wants(heading):
             return []
-        envelope = _genuine(data)
+        envelope = genuine(data)
         if envelope is None:
             return []
         actions = machine.on_envelope(now, envelope)
@@ -176,7 +177,7 @@ class Session:
     def _hear_last(self, now: float, heading: Heading | Envelope, data: bytes | Envelope) -> list[Action]:
         """Take part in agreeing on the end of a step that this peer has finished, and others have not."""
         last = self._last
-        envelope = _genuine(data) if last is not None and last.wants(heading) else None
+        envelope = genuine(data) if last is not None and last.wants(heading) else None
         return [] if last is None or envelope is None else self._of_last(last.hear(now, envelope))
 
     def _of_last(self, actions: list[Action]) -> list[Action]:
@@ -184,6 +185,13 @@ class Session:
         if any(isinstance(action, Stopped) for action in actions) and self.machine is not None:
             self.machine.abandon()
         return self._remember(actions)
+
+    def abandon(self, reason: str) -> list[Action]:
+        """Give up the current step, for a reason that no message of it tells."""
+        if self.machine is None or self.machine.over or self.roster is None:
+            return []
+        self.machine.abandon()
+        return self._remember([Stopped(self.roster.step, OutcomeKind.NO_MAJORITY, reason)])
 
     def _show_certificate(self, asker: PeerId) -> list[Action]:
         """Answer late peers with the certificate of the last step."""
@@ -379,16 +387,6 @@ class Session:
         steps = range(self.roster.step + self.machine.over, self.roster.step + 2)
         sign = partial(Envelope.sign, self._key, run=self._rules.run, kind=MessageKind.LEAVE)
         return [Send(others, sign(step=step, body=Leave(reason).encode()).encode()) for step in steps]
-
-
-def _genuine(data: bytes | Envelope) -> Envelope | None:
-    """Return a message if its author has signed it."""
-    try:
-        envelope = data if isinstance(data, Envelope) else Envelope.decode(data)
-        envelope.verify()
-    except Malformed:
-        return None
-    return envelope
 
 
 @lru_cache(maxsize=1024)
