@@ -170,33 +170,20 @@ class Reunion:
         """Return the votes of an incarnation."""
         return tuple(one for rounds in self._votes.values() for one in rounds.get(number, ()))
 
-    def _branch(self) -> Reopening:
-        """Return the last incarnation that has begun, as far as votes show, and where."""
-        numbers = sorted({number for rounds in self._votes.values() for number in rounds}, reverse=True)
-        for number in numbers:
-            tally = self._tally(number, spent=True)
-            if tally is not None:
-                return Reopening(number, tally[0])
-        return Reopening(0, Place(0, b"", b""))
-
     def remembered(self) -> list[Place]:
         """Return the places that more than half of the voters remember, the newest first.
 
-        What an author remembers from an earlier incarnation than the last one counts up to where that has begun: what
-        came after it was lost, and has been done in another way since.
+        Of an author what it remembers from the last incarnation that it has taken part in counts alone: what came in an
+        earlier one after that had begun was lost, and has been done in another way since.
         """
-        branch, counted = self._branch(), Counter[Place]()
+        counted = Counter[Place]()
         for author in self.roster.voters:
             kept = self._memories.get(author, {})
             if len(kept) > MOST_MEMORIES:
                 continue  # it says something else to everybody
-            places = {
-                place
-                for envelope in kept.values()
-                for place in envelope.read(Memory).places
-                if envelope.step >= branch.incarnation or place.step <= branch.place.step
-            }
-            counted.update(places)
+            last = max((envelope.step for envelope in kept.values()), default=0)
+            newest = (envelope.read(Memory) for envelope in kept.values() if envelope.step == last)
+            counted.update({place for memory in newest for place in memory.places})
         return sorted((p for p, count in counted.items() if 2 * count > len(self.roster.voters)), reverse=True)
 
     def candidates(self) -> list[Place]:
