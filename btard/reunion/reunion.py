@@ -219,7 +219,7 @@ class Reunion:
             self._best, self._best_since = (number, place), now
         stood = now >= self._best_since + (1 + self._luck) * self._window_seconds
         mine = self._votes.get(self._me, {}).get(number, ())
-        agrees = place in at_hand and (not votes or any(one.read(Place) == place for one in mine))
+        agrees = place in at_hand and (not votes or any(one.read(Place) <= place for one in mine))
         return Reopening(number, place) if agrees and (count >= quorum(len(self.roster.voters)) or stood) else None
 
 

@@ -13,6 +13,7 @@ from tests.mutants.planted.executor import EXECUTOR
 from tests.mutants.planted.manifest import MANIFEST
 from tests.mutants.planted.openings import OPENINGS
 from tests.mutants.planted.records import RECORDS
+from tests.mutants.planted.reunion import REUNION
 from tests.mutants.planted.rules import RULES
 from tests.mutants.planted.second_try import SECOND_TRY
 from tests.mutants.planted.settings import SETTINGS
@@ -40,4 +41,5 @@ MUTANTS = (
     + AGREEMENT
     + ADVERSARY
     + WAITING
+    + REUNION
 )

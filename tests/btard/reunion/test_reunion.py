@@ -50,6 +50,11 @@ def test_fewer_wait_for_ever() -> None:
     assert Meeting([Back(0, 20), Back(1, 20)]).run(1000) == []
 
 
+def test_votes_of_fewer_decide_nothing() -> None:
+    third = signed_memory(KEYS[2], memory(20, 11))
+    assert Meeting([Back(0, 20), Back(1, 20)], lambda peer, now: [third]).run(100) == []
+
+
 def test_a_bare_majority_decides_with_peers_that_come_later() -> None:
     meeting = Meeting([Back(0, 20), Back(1, 20)])
     meeting.run(100)
@@ -88,7 +93,8 @@ def test_places_that_nobody_has_stood_in_count_for_nothing() -> None:
         liars = KEYS[3:5]
         return [*(signed_memory(key, Memory((place(20), LIE))) for key in liars), *(vote(k, 1, LIE) for k in liars)]
 
-    assert decided(Meeting([Back(number, 20) for number in range(3)], forge)) == Reopening(1, place(20))
+    back = [Back(number, 20, has=(place(20), LIE)) for number in range(3)]
+    assert decided(Meeting(back, forge)) == Reopening(1, place(20)), "whatever state a liar serves"
 
 
 def test_a_vote_said_twice_counts_for_none() -> None:
@@ -148,7 +154,8 @@ def test_what_was_lost_does_not_come_back() -> None:
     other = [place(step, branch=1) for step in (19, 20)]
     new = Memory((*memory(18, 10).places, *other))
     lost = memory(24, 15)
-    back = [Back(number, 20, remembers=new, incarnation=1, proof=proof) for number in range(3)]
+    has = (*new.places, place(24))
+    back = [Back(number, 20, remembers=new, incarnation=1, proof=proof, has=has) for number in range(3)]
     old = [signed_memory(KEYS[number], lost) for number in range(5)]
     assert decided(Meeting(back, lambda peer, now: old)) == Reopening(2, other[-1])
 
