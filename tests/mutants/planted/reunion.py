@@ -143,4 +143,11 @@ REUNION = (
         "SHARE = 0.2",
         f"{_CHECKPOINTS}::test_what_keeping_costs_decides_how_often",
     ),
+    Mutant(
+        "the coordinator does not follow a run that has gone back",
+        "coordinator/run/follower.py",
+        "trusted, again = self.trusted, incarnation > self.incarnation",
+        "trusted, again = self.trusted, False",
+        "tests/coordinator/run/test_follower.py::test_another_incarnation_may_go_back_but_not_an_old_one",
+    ),
 )
