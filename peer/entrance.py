@@ -62,6 +62,8 @@ class Entrance:
     give_up_after_seconds: float
     incarnation: int = 0
     on_ban: Callable[[Evidence], None] = lambda evidence: None
+    _heard: bool = False
+    _deadline: float = 0.0
 
     async def begin(self, roster: Roster) -> tuple[Roster, bytes] | ExitCode:
         """Return the first step to begin and the digest of its state, which this peer holds then.
@@ -118,41 +120,57 @@ class Entrance:
         self.neighbours.eager = True
         self.door.close()
         self.server.pause()
+        self._heard, self._deadline = False, time.monotonic() + self._patience(trusted)
         if reunite:
             self.returning.gather(trusted)
-        patience = self._patience(trusted)
-        deadline = time.monotonic() + patience
-        while True:
-            record = await self.rosters.look()
-            if record is not None and record.finished:
-                logger.info("the run is over")
-                return ExitCode.FINISHED
-            self.neighbours.stand(trusted.members)
-            self.knocker.knock_at(trusted.members)
-            heads = await ask_heads(self.transport, trusted.members, timeout_seconds=self.manifest.deadlines.settle)
-            stand = newest_stand(trusted, heads)
-            if stand is not None:
-                deadline = time.monotonic() + patience
-                trusted = stand[1]
-                if self.me in trusted.banned:
-                    logger.error("this peer's key is banned from the run; it cannot come back")
-                    return ExitCode.BANNED
-                state = await self._take_over(*stand, heads)
-                if state is not None:
-                    return trusted, state
-            elif record is not None:
-                trusted = _later(trusted, record)
-            if reunite and stand is None:
-                again = await self.returning.turn()
-                if again is not None:
-                    self._begin_again(again.incarnation)
-                    return again.roster, again.state
-            if time.monotonic() > deadline:
-                logger.error(
-                    "no majority of the roster answers for %.0f s: this peer is cut off, or the run has ended", patience
-                )
-                return ExitCode.NO_MAJORITY
-            await asyncio.sleep(_REJOIN_POLL_SECONDS)
+        looking = asyncio.ensure_future(self.rosters.look())
+        try:
+            while True:
+                if looking.done():
+                    record = looking.result()
+                    looking = asyncio.ensure_future(self.rosters.look())
+                    if record is not None and record.finished:
+                        logger.info("the run is over")
+                        return ExitCode.FINISHED
+                    trusted = trusted if record is None or self._heard else _later(trusted, record)
+                entered = await self._try(trusted, reunite=reunite)
+                if not isinstance(entered, Roster):
+                    return entered
+                trusted = entered
+                if time.monotonic() > self._deadline:
+                    return self._give_up(trusted)
+                await asyncio.sleep(_REJOIN_POLL_SECONDS)
+        finally:
+            looking.cancel()
+
+    async def _try(self, trusted: Roster, *, reunite: bool) -> Roster | tuple[Roster, bytes] | ExitCode:
+        """Look once; return the roster to trust from now on where this peer cannot go on yet."""
+        self.neighbours.stand(trusted.members)
+        self.knocker.knock_at(trusted.members)
+        # One after the other would take too long: a reunion counts on everybody's looking around every few seconds.
+        asked = ask_heads(self.transport, trusted.members, timeout_seconds=self.manifest.deadlines.settle)
+        heads, again = await asyncio.gather(asked, self.returning.turn() if reunite else _nothing())
+        stand = newest_stand(trusted, heads)
+        if again is not None and (stand is None or stand[0] < again.incarnation):
+            self._begin_again(again.incarnation)
+            return again.roster, again.state
+        self._heard = stand is not None
+        if stand is None:
+            return trusted
+        incarnation, newest = stand
+        self._deadline = time.monotonic() + self._patience(newest)
+        if self.me in newest.banned:
+            logger.error("this peer's key is banned from the run; it cannot come back")
+            return ExitCode.BANNED
+        state = await self._take_over(incarnation, newest, heads)
+        return newest if state is None else (newest, state)
+
+    def _give_up(self, trusted: Roster) -> ExitCode:
+        logger.error(
+            "no majority of the roster answers for %.0f s: this peer is cut off, or the run has ended",
+            self._patience(trusted),
+        )
+        return ExitCode.NO_MAJORITY
 
     def _patience(self, trusted: Roster) -> float:
         """Return how long no majority may answer: a newcomer has come to the wrong place, a member waits."""
@@ -188,6 +206,10 @@ class Entrance:
             self.on_ban(evidence)
         for peer in unproven:
             logger.warning("nobody could prove the ban of %s; most of the roster hold it all the same", peer.short)
+
+
+async def _nothing() -> None:
+    return None
 
 
 def _later(trusted: Roster, record: RosterRecord) -> Roster:

@@ -31,7 +31,7 @@ from btard.vocabulary import MAX_INCARNATIONS, MAX_PEERS
 logger = logging.getLogger(__name__)
 
 TURN_SECONDS = 1.0
-"""Seconds between two looks at what the others show."""
+"""Seconds between two looks at what the others show, beside the bound on delay, in which those must answer."""
 
 TELL_SECONDS = 10.0
 """Seconds between two lines about which voters are missing."""
@@ -113,7 +113,7 @@ class Returning:
             trusted,
             memory,
             max(number, self._progress.incarnation),
-            window_seconds=2 * (TURN_SECONDS + self._manifest.deadlines.settle),
+            window_seconds=2 * (TURN_SECONDS + 2 * self._manifest.deadlines.settle),
             luck=random.random(),
             proof=proof,
         )

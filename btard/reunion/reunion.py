@@ -109,25 +109,25 @@ class Reunion:
         self.roster = roster
 
     def hear(self, now: float, envelopes: Iterable[Envelope]) -> None:
-        """Take in what another peer shows, its own messages and those of others; what does not count is passed over."""
-        for envelope in envelopes:
-            fits = envelope.run == self._run and 0 <= envelope.step < MAX_INCARNATIONS and envelope.attempt == 0
-            if not fits or envelope.author not in self.roster.voters:
-                continue
-            try:
+        """Take in what another peer shows, its own messages and those of others; what does not count is passed over.
+        Nothing is looked at behind the first that is malformed or not signed: an honest peer shows no such thing."""
+        try:
+            for envelope in envelopes:
+                fits = envelope.run == self._run and 0 <= envelope.step < MAX_INCARNATIONS and envelope.attempt == 0
+                if not fits or envelope.author not in self.roster.voters:
+                    continue
                 if envelope.kind is MessageKind.MEMORY:
-                    envelope.read(Memory)
                     self._keep_memory(envelope)
                 elif envelope.kind is MessageKind.RESUME:
-                    envelope.read(Place)
                     self._keep_vote(now, envelope)
-            except Malformed:
-                continue
+        except Malformed:
+            pass
         self.incarnation = max(self.incarnation, self._proven() - 1)
 
     def _keep_memory(self, envelope: Envelope) -> None:
         kept = self._memories.setdefault(envelope.author, {})
         if envelope.content_digest() not in kept and len(kept) <= MOST_MEMORIES:
+            envelope.read(Memory)
             envelope.verify()
             kept[envelope.content_digest()] = envelope
 
@@ -138,6 +138,7 @@ class Reunion:
         late = len(rounds) >= MOST_ROUNDS and envelope.step < min(rounds)
         if known or len(pair) > 1 or late:
             return
+        envelope.read(Place)
         envelope.verify()
         rounds[envelope.step] = (*pair, envelope)
         if len(rounds) > MOST_ROUNDS:
