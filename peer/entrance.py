@@ -63,6 +63,7 @@ class Entrance:
     incarnation: int = 0
     on_ban: Callable[[Evidence], None] = lambda evidence: None
     _heard: bool = False
+    _standing: frozenset[PeerId] = frozenset()
     _deadline: float = 0.0
 
     async def begin(self, roster: Roster) -> tuple[Roster, bytes] | ExitCode:
@@ -120,7 +121,7 @@ class Entrance:
         self.neighbours.eager = True
         self.door.close()
         self.server.pause()
-        self._heard, self._deadline = False, time.monotonic() + self._patience(trusted)
+        self._heard, self._standing, self._deadline = False, frozenset(), time.monotonic() + self._patience(trusted)
         if reunite:
             self.returning.gather(trusted)
         looking = asyncio.ensure_future(self.rosters.look())
@@ -149,7 +150,8 @@ class Entrance:
         self.knocker.knock_at(trusted.members)
         # One after the other would take too long: a reunion counts on everybody's looking around every few seconds.
         asked = ask_heads(self.transport, trusted.members, timeout_seconds=self.manifest.deadlines.settle)
-        heads, again = await asyncio.gather(asked, self.returning.turn() if reunite else _nothing())
+        heads, again = await asyncio.gather(asked, self.returning.turn(self._standing) if reunite else _nothing())
+        self._standing = frozenset(heads)
         stand = newest_stand(trusted, heads)
         if again is not None and (stand is None or stand[0] < again.incarnation):
             self._begin_again(again.incarnation)

@@ -7,7 +7,7 @@ import logging
 import math
 import random
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -155,8 +155,12 @@ class Returning:
         kept = None if place is None else await asyncio.to_thread(self._checkpoints.load, place)
         return None if kept is None else kept.state
 
-    async def turn(self) -> Resumption | None:
-        """Look once at what the others show; returns how the run goes on as soon as that is decided."""
+    async def turn(self, standing: Collection[PeerId]) -> Resumption | None:
+        """Look once at what the others show; returns how the run goes on as soon as that is decided.
+
+        Args:
+            standing: members that have said lately that they are in a step; while most are, the run goes on by itself.
+        """
         reunion = self._reunion
         assert reunion is not None
         if self._live is None:
@@ -166,7 +170,9 @@ class Returning:
             reunion.hear(time.monotonic(), gathering.envelopes)
             self._rosters.update((roster.digest, roster) for roster, _ in gathering.kept)
         self._follow(reunion)
-        self._tell_missing(reunion, answers)
+        if reunion.roster.is_majority(standing):
+            return None
+        self._tell_missing(reunion, {*answers, *standing})
         await self._fetch_better(reunion, answers)
         if self._begun_before is None and reunion.roster.is_majority({*answers, self._key.peer_id}):
             self._begun_before = reunion.begun

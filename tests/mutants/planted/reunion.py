@@ -150,4 +150,32 @@ REUNION = (
         "trusted, again = self.trusted, False",
         "tests/coordinator/run/test_follower.py::test_another_incarnation_may_go_back_but_not_an_old_one",
     ),
+    Mutant(
+        "a false state takes the place of the own one",
+        "peer/returning.py",
+        "elif before is not None and self._live is not None:",
+        "elif False:",
+        "tests/peer/test_returning.py::test_a_false_state_is_dropped_and_the_own_put_back",
+    ),
+    Mutant(
+        "a peer begins again while most stand in a step",
+        "peer/returning.py",
+        "if reunion.roster.is_majority(standing):",
+        "if False:",
+        "tests/peer/test_returning.py::test_nobody_goes_on_while_most_stand_in_a_step",
+    ),
+    Mutant(
+        "two of five bring a step to its end by looking for others",
+        "peer/returning.py",
+        "return not roster.is_majority(roster.voters - gone)",
+        "return len(gone) > 1",
+        "tests/peer/test_returning.py::test_a_voter_that_looks_for_others_has_left_its_step",
+    ),
+    Mutant(
+        "the votes by which an incarnation has begun are forgotten",
+        "peer/returning.py",
+        "self._keep_proof(decision.incarnation, reunion.proof(decision.incarnation))",
+        "pass",
+        "tests/peer/test_returning.py::test_a_state_that_one_keeps_serves_all",
+    ),
 )
