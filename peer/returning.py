@@ -26,7 +26,7 @@ from btard.swarm.manifest import RunManifest
 from btard.swarm.questions import MAX_GATHERED, MAX_GATHERING, MAX_KEPT, Gathering, Question, Want
 from btard.swarm.state_sync import download_state
 from btard.transport.libp2p import FetchError, Libp2pTransport
-from btard.vocabulary import MAX_INCARNATIONS, MAX_PEERS
+from btard.vocabulary import MAX_INCARNATIONS
 
 logger = logging.getLogger(__name__)
 
@@ -96,6 +96,7 @@ class Returning:
         """The trainer holds the state before the step of a roster, which has this digest."""
         self._live = Place(roster.step, roster.digest, state)
         self._rosters = {roster.digest: roster}
+        self._askers = {peer: asked for peer, asked in self._askers.items() if peer in roster.voters}
 
     def gather(self, trusted: Roster) -> None:
         """Begin to meet the voters of a roster."""
@@ -131,7 +132,7 @@ class Returning:
 
     def show(self, asker: PeerId, question: Question) -> bytes | None:
         """Return what this peer knows of a reunion, for a member, which looks for the incarnation `question.step`."""
-        if len(self._askers) < MAX_PEERS or asker in self._askers:
+        if any(asker in roster.voters for roster in self._rosters.values()):
             self._askers[asker] = time.monotonic(), question.step
         reunion = self._reunion
         if reunion is None or asker not in reunion.roster.members:
@@ -168,7 +169,9 @@ class Returning:
         answers = await self._ask(reunion)
         for gathering in answers.values():
             reunion.hear(time.monotonic(), gathering.envelopes)
-            self._rosters.update((roster.digest, roster) for roster, _ in gathering.kept)
+        wanted = {place.roster for place in reunion.remembered()}
+        shown = (roster for gathering in answers.values() for roster, _ in gathering.kept)
+        self._rosters.update((roster.digest, roster) for roster in shown if roster.digest in wanted)
         self._follow(reunion)
         if reunion.roster.is_majority(standing):
             return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from btard.peer.keeping.progress import Progress
 from btard.peer.keeping.record import KeptState
 from btard.peer.returning import Resumption, Returning
 from btard.peer.trainer import TaskTrainer
-from btard.swarm.questions import Question, Want
+from btard.swarm.questions import Gathering, Question, Want
 from btard.tasks.registry import load_task
 from btard.transport.libp2p import FetchError
 from btard.vocabulary import Device
@@ -166,9 +166,26 @@ async def test_a_voter_that_looks_for_others_has_left_its_step(peers: Peers) -> 
     for number in (1, 2):
         watching.show(PEERS[number], question)
     assert not watching.is_deserted(ROSTER, 0), "two of five may be liars"
+    watching.show(PEERS[5], question)
+    assert not watching.is_deserted(ROSTER, 0), "a stranger has no voice"
     watching.show(PEERS[3], question)
     assert watching.is_deserted(ROSTER, 0)
     assert not watching.is_deserted(ROSTER, 1), "they look for this very incarnation"
+
+
+async def test_rosters_that_nobody_remembers_are_not_kept(peers: Peers) -> None:
+    await peers.make(keeping={0})
+    (one,) = peers.start(0)
+
+    class Liar:
+        def show(self, asker: PeerId, question: Question) -> bytes:
+            made = [(replace(ROSTER, step=number), bytes(32)) for number in range(6, 9)]
+            return Gathering((), tuple(made)).encode()
+
+    liar: Any = Liar()
+    peers.wire.there[PEERS[1]] = liar
+    await one.turn(())
+    assert one._rosters == {ROSTER.digest: ROSTER}
 
 
 async def test_strangers_are_shown_nothing(peers: Peers) -> None:
