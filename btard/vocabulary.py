@@ -23,6 +23,9 @@ MAX_BATCH = 2**20
 MAX_STEPS = 2**40
 """Steps of a run."""
 
+MAX_INCARNATIONS = 2**31
+"""Of a run: how often most of its peers may be gone."""
+
 SEEDS = 2**63
 """Seeds are whole numbers below this one."""
 

@@ -89,6 +89,10 @@ def prepare_run(settings: CoordinatorSettings, directory: RunDirectory) -> Prepa
     nonce = settings.nonce or (stored.nonce if stored is not None else secrets.token_hex(NONCE_SIZE))
     digest = None if initial is None else state.digest().hex()
     manifest = _manifest(settings, state, spec, schedule, nonce, start_step, digest, rule, tau)
+    if settings.same_randomness:
+        logger.warning(
+            "--same-randomness: after a pause liars know what a repeated step draws; use it to compare experiments only"
+        )
     if stored is not None:
         _check_same(manifest, stored, directory.path)
     else:
@@ -166,6 +170,7 @@ def _manifest(
                 "eliminate": settings.eliminate.value,
                 "probation": settings.probation,
                 "auditors": settings.auditors,
+                "same_randomness": settings.same_randomness,
                 "peers": settings.peers,
                 "deadlines": Deadlines(
                     commit=settings.commit_timeout,

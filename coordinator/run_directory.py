@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from btard.durable import write_durably
 from btard.errors import UserError
 from btard.identity import Malformed
 from btard.round.roster import Roster
@@ -42,13 +42,8 @@ class RunDirectory:
         make_writable(path)
 
     def write_text(self, path: Path, text: str) -> None:
-        """Replace a file of the directory; raises OSError."""
-        unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            unfinished.write_text(text, encoding="utf-8")
-            unfinished.replace(path)
-        finally:
-            unfinished.unlink(missing_ok=True)
+        """Replace a file of the directory, durably; raises OSError."""
+        write_durably(path, text.encode())
 
     def load_manifest(self) -> RunManifest | None:
         """Return the manifest of the run that was begun here, None for a new directory; raises UserError if damaged."""

@@ -79,6 +79,14 @@ class CoordinatorSettings(
             "file of thresholds that btard calibrate has measured; none for 0.05 and 0.025", group=Group.VERIFICATION
         ),
     ] = None
+    same_randomness: Annotated[
+        bool,
+        Option(
+            "let a step that is repeated after most peers were gone draw what it drew before: only to compare an "
+            "experiment with one that was not interrupted, since liars then know the draw",
+            group=Group.VERIFICATION,
+        ),
+    ] = False
     scatter_timeout: Annotated[
         Deadline, Option("time to send the parts to their owners", unit="seconds", group=Group.DEADLINES)
     ] = 60.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -16,11 +17,15 @@ from btard.behaviour import Behaviour, LeaveReason
 from btard.executor import Executor
 from btard.identity import Envelope, IdentityKey, PeerId
 from btard.logs import adopt_libraries
+from btard.peer.entrance import Entrance
+from btard.peer.keeping.cadence import Cadence
+from btard.peer.keeping.checkpoints import Checkpoints
+from btard.peer.keeping.progress import Progress
 from btard.peer.meeting.joining import check_local_settings, find_manifest, load_run_task
 from btard.peer.meeting.knocking import Knocker
 from btard.peer.meeting.neighbours import Neighbours
 from btard.peer.meeting.rosters import Rosters
-from btard.peer.progress import Progress
+from btard.peer.returning import Returning
 from btard.peer.serving import StateServer
 from btard.peer.settings import PeerSettings
 from btard.peer.shown_material import ShownMaterial
@@ -29,6 +34,7 @@ from btard.peer.telemetry.recorder import Recorder, begin_wandb
 from btard.peer.telemetry.reporting import Reporter
 from btard.peer.trainer import TaskTrainer
 from btard.peer.training import TrainingLoop
+from btard.round.rules import StepRules
 from btard.round.session import Session
 from btard.swarm.bans import BanBook
 from btard.swarm.door.door import Door, call_over
@@ -47,6 +53,9 @@ logger = logging.getLogger("btard.peer")
 
 BANS_FOLDER = "bans"
 """Evidence of bans, in the directory of a peer or a coordinator."""
+
+PROGRESS_FILE, INCARNATION_FILE, STATES_FOLDER = "progress", "incarnation", "states"
+"""In the directory of a peer: where it stands; by which votes the run's incarnation has begun; its training states."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +117,7 @@ async def train(local: Local, has_failed: Callable[[], bool]) -> int:
             each.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.gather(*background)
+        await training.checkpoints.close()
         learnt.trainer.close()
         training.events.close()
         await asyncio.get_running_loop().run_in_executor(None, training.recorder.close)
@@ -144,6 +154,13 @@ def _assemble(local: Local, learnt: Learnt) -> TrainingLoop:
     node, manifest, coordinator, trainer = local.node, learnt.manifest, learnt.coordinator, learnt.trainer
     directory = local.settings.directory
     driver = _attach_driver(local, learnt)
+    settings = local.settings
+    checkpoints = Checkpoints(
+        directory / STATES_FOLDER, manifest.run, Cadence(settings.checkpoint_interval), settings.keep_every
+    )
+    progress = Progress(directory / PROGRESS_FILE, manifest.run_id, traces=bool(checkpoints.places))
+    proof_file = directory / INCARNATION_FILE
+    returning = Returning(local.key, manifest, node.transport, trainer, checkpoints, progress, proof_file)
     bans = BanBook(directory / BANS_FOLDER, manifest.step_rules)
     reception = Reception(learnt.signed)
     rosters = Rosters(node.records, node.transport, coordinator, manifest.run, local.named)
@@ -152,8 +169,27 @@ def _assemble(local: Local, learnt: Learnt) -> TrainingLoop:
     neighbours = Neighbours(node, local.key, manifest, local.named, rosters, door, knocker)
     node.records.know(neighbours.knows)
     reception.open(Rooms(door, rosters.newest_bytes, neighbours.directory))
-    server = StateServer(reception, trainer, local.behaviour, bans, driver.commits_of, driver.exhibit_of)
+    server = StateServer(reception, trainer, local.behaviour, bans, driver.commits_of, driver.exhibit_of, returning)
     node.transport.serve_with(server.answer, is_large)
+    node.transport.is_member = lambda peer: peer == coordinator or driver.is_member(peer) or returning.awaits(peer)
+    entrance = Entrance(
+        me=local.key.peer_id,
+        manifest=manifest,
+        transport=node.transport,
+        trainer=trainer,
+        rosters=rosters,
+        neighbours=neighbours,
+        door=door,
+        knocker=knocker,
+        server=server,
+        bans=bans,
+        progress=progress,
+        returning=returning,
+        at_work=driver.tell_at_work,
+        reborn=lambda number: driver.go_on(*_session(local, learnt, manifest.step_rules.reborn(number))),
+        join_timeout_seconds=settings.join_timeout,
+        give_up_after_seconds=math.inf if settings.give_up_after is None else settings.give_up_after,
+    )
     training = TrainingLoop(
         key=local.key,
         coordinator=coordinator,
@@ -173,25 +209,32 @@ def _assemble(local: Local, learnt: Learnt) -> TrainingLoop:
         recorder=Recorder(_meter(local, learnt), learnt.wandb, ValidationWatch(manifest.validators)),
         server=server,
         bans=bans,
-        progress=Progress(directory / "progress", manifest.run_id),
+        progress=progress,
+        checkpoints=checkpoints,
+        returning=returning,
+        entrance=entrance,
         events=EventLog(directory / EVENTS_FILE),
-        join_timeout_seconds=local.settings.join_timeout,
     )
     driver.attach(training)
+    entrance.on_ban = training.tell_ban
     return training
 
 
 def _attach_driver(local: Local, learnt: Learnt) -> SessionDriver:
     """Return the driver of this peer's steps, which the transport brings what arrives."""
     transport, rules = local.node.transport, learnt.manifest.step_rules
-    session = Session(rules, local.key, local.behaviour, BufferPool())
-    material = ShownMaterial(learnt.trainer, learnt.manifest, transport)
-    run = in_worker(learnt.trainer.worker)
-    executor = Executor(rules, local.key.peer_id, local.behaviour, learnt.trainer, material, run)
+    session, executor = _session(local, learnt, rules)
     driver = SessionDriver(session, transport, executor, transport.charge)
-    transport.is_member = lambda peer: peer == learnt.coordinator or session.is_member(peer)
     transport.attach(driver)
     return driver
+
+
+def _session(local: Local, learnt: Learnt, rules: StepRules) -> tuple[Session, Executor]:
+    """Return a peer that has not begun, in the incarnation of the run that the rules name."""
+    material = ShownMaterial(learnt.trainer, learnt.manifest, local.node.transport)
+    run = in_worker(learnt.trainer.worker)
+    executor = Executor(rules, local.key.peer_id, local.behaviour, learnt.trainer, material, run)
+    return Session(rules, local.key, local.behaviour, BufferPool()), executor
 
 
 def _meter(local: Local, learnt: Learnt) -> PeerMeter:

@@ -10,6 +10,7 @@ from btard.errors import UserError
 from btard.executor import Exhibit
 from btard.hashing import Payload
 from btard.identity import Malformed, PeerId
+from btard.peer.returning import Returning
 from btard.peer.trainer import TaskTrainer
 from btard.round.roster import Roster
 from btard.swarm.bans import BanBook
@@ -28,6 +29,7 @@ class StateServer:
         bans: BanBook,
         commits_of: Callable[[PeerId, int], bytes | None],
         exhibit_of: Callable[[Exhibit, PeerId, int], bytes | None],
+        returning: Returning,
     ) -> None:
         """`commits_of`: see `Session.commits_of`; `exhibit_of`: see `Executor.exhibit_of`."""
         self._commits_of = commits_of
@@ -36,15 +38,21 @@ class StateServer:
         self._trainer = trainer
         self._behaviour = behaviour
         self._bans = bans
+        self._returning = returning
         self._head: Head | None = None
+        self._paused = False
         self._snapshots: dict[int, tuple[bytes, bytes]] = {}
         self._current: asyncio.Task[tuple[bytes, bytes]] | None = None
 
-    def stand(self, roster: Roster, state: bytes) -> None:
+    def stand(self, roster: Roster, state: bytes, incarnation: int = 0) -> None:
         """The peer is in the step of `roster`, its training state has the digest `state`."""
         snapshots = tuple((step, digest) for step, (_, digest) in sorted(self._snapshots.items()))
-        self._head = Head(roster, state, snapshots)
-        self._current = None
+        self._head = Head(roster, state, snapshots, incarnation)
+        self._current, self._paused = None, False
+
+    def pause(self) -> None:
+        """The peer is in no step: it says so by not saying where it stands."""
+        self._paused = True
 
     async def keep_snapshot(self, step: int) -> None:
         """Keep a copy of the current state, the one before `step`, for the coordinator; the oldest one goes."""
@@ -60,10 +68,15 @@ class StateServer:
             return None
         if question.want in FOR_NEWCOMERS:
             return self._behaviour.told_newcomer(question.want, await self._reception.answer(sender, question))
+        if question.want is Want.REUNION:
+            return self._returning.show(sender, question)
+        if question.want is Want.STATE and (self._head is None or self._paused):
+            state = await self._returning.state_of(sender, question.step)
+            return None if state is None else self._behaviour.served_state(state)
         if self._head is None:
             return None
         if question.want is Want.HEAD:
-            return self._head.encode()
+            return None if self._paused else self._head.encode()
         if question.want is Want.BAN:
             return self._evidence(question.peer)
         if question.want is Want.SNAPSHOT:

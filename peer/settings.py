@@ -62,8 +62,42 @@ class PeerSettings(PortSettings, MachineSettings, TauSettings, TelemetrySettings
         Field(gt=0),
         Option("how long an initial peer and the manifest may take to answer", unit="seconds", group=Group.NETWORK),
     ] = 60.0
+    give_up_after: Annotated[
+        float | None,
+        Field(gt=0),
+        Option(
+            "how long a peer that was a member waits for more than half of the roster's voters, none for ever",
+            unit="seconds",
+            group=Group.NETWORK,
+        ),
+    ] = None
+    checkpoint_every: Annotated[
+        str,
+        Field(pattern="^(auto|[0-9]{1,9})$"),
+        Option(
+            "steps between two training states that this peer keeps for a restart, 0 for none; auto keeps them so that "
+            "it takes 2 % of the time at most",
+            unit="steps",
+            group=Group.CHECKPOINTS,
+        ),
+    ] = "auto"
+    keep_every: Annotated[
+        int,
+        Field(ge=0),
+        Option(
+            "of the states that are older than the newest two, keep those before multiples of so many steps, 0 for "
+            "none",
+            unit="steps",
+            group=Group.CHECKPOINTS,
+        ),
+    ] = 0
     threads: Annotated[
         int,
         Field(ge=0),
         Option("threads of computation, 0 for torch's own choice", unit="threads", group=Group.MACHINE),
     ] = 0
+
+    @property
+    def checkpoint_interval(self) -> int | None:
+        """Steps between two states that are kept, None for what follows from the time that it takes."""
+        return None if self.checkpoint_every == "auto" else int(self.checkpoint_every)

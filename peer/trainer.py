@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,14 +15,16 @@ import torch
 
 from btard.behaviour import Behaviour
 from btard.errors import UserError
+from btard.identity import Malformed
 from btard.swarm.calibration import numerics
 from btard.swarm.manifest import RunManifest
 from btard.tasks.base import Batch, Schedule, Task
 from btard.tasks.training_state import TrainingState
 from btard.trainer import Contribution, contribute
-from btard.vectors.momentum import Momentum, submission
+from btard.vectors.momentum import KeptLink, Momentum, submission
 from btard.vocabulary import Device, Precision
 
+logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
@@ -155,6 +158,30 @@ class TaskTrainer:
     async def serialize(self) -> tuple[bytes, bytes]:
         """Return the current state's bytes and its digest."""
         return await self._work(lambda: (self._state.state_bytes(), self._state.digest()))
+
+    async def keep(self) -> tuple[bytes, bytes, KeptLink | None]:
+        """Return the current state's bytes and its digest, and the last link of the own momentum, for this disk."""
+        return await self._work(lambda: (self._state.state_bytes(), self._state.digest(), self._momentum.last()))
+
+    async def go_on(self, data: bytes, link: KeptLink | None, step: int) -> bytes:
+        """Go on from what `keep` gave, and return the digest.
+
+        Raises:
+            UserError: the bytes are no state of this run; the own state is unchanged.
+        """
+
+        def take_over() -> bytes:
+            self._state.load_state_bytes(data)
+            self._step = step
+            self._momentum.reset()
+            if link is not None:
+                try:
+                    self._momentum.go_on(link)
+                except Malformed as error:
+                    logger.warning("the momentum that was kept is not taken up: %s", error)
+            return self._state.digest()
+
+        return await self._work(take_over)
 
     async def load(self, data: bytes, step: int | None = None) -> bytes:
         """See `btard.trainer.Trainer`; the data are what `serialize` gave.

@@ -5,28 +5,33 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
 from btard.behaviour import Behaviour, LeaveReason
-from btard.identity import IdentityKey, Malformed, PeerId
+from btard.identity import IdentityKey, PeerId
+from btard.peer.entrance import Entrance
+from btard.peer.keeping.checkpoints import Checkpoints
+from btard.peer.keeping.progress import Progress
+from btard.peer.keeping.record import KeptState
 from btard.peer.meeting.knocking import Knocker
 from btard.peer.meeting.neighbours import Neighbours
 from btard.peer.meeting.rosters import Rosters
-from btard.peer.progress import Progress
+from btard.peer.returning import Returning
 from btard.peer.serving import StateServer
 from btard.peer.telemetry.meter import PeerStep
 from btard.peer.telemetry.recorder import Recorder
 from btard.peer.telemetry.reporting import Reporter
 from btard.peer.trainer import TaskTrainer
 from btard.round.actions import Finished, OutcomeKind, Stopped, Voided
-from btard.round.admission import may_begin
-from btard.round.delivery.patience import signs_every
+from btard.round.aggregates import refusal
 from btard.round.evidence.evidence import Evidence
 from btard.round.evidence.file import rules_fingerprint
 from btard.round.roster import Roster
 from btard.round.work.examination import Finding
-from btard.swarm.bans import BanBook, ask_evidence
+from btard.swarm.bans import BanBook
 from btard.swarm.door.door import Door
 from btard.swarm.events.log import EventLog
 from btard.swarm.events.peer import (
@@ -41,9 +46,6 @@ from btard.swarm.events.peer import (
     StepsDone,
 )
 from btard.swarm.manifest import RunManifest
-from btard.swarm.questions import Head, Question, Want
-from btard.swarm.records.record import RosterRecord
-from btard.swarm.state_sync import ask_heads, download_state, newest_roster, state_digest
 from btard.transport.driver import SessionDriver
 from btard.transport.libp2p import Libp2pNode
 from btard.vectors.partition import from_wire
@@ -51,8 +53,9 @@ from btard.vocabulary import ExitCode
 
 logger = logging.getLogger(__name__)
 
-_REJOIN_POLL_SECONDS = 0.5
+_END_POLL_SECONDS = 0.5
 _LINGER_SECONDS = 120.0
+_WATCH_SECONDS = 1.0
 _GOODBYE_SECONDS = 3.0
 
 
@@ -77,164 +80,92 @@ class TrainingLoop:
     server: StateServer
     bans: BanBook
     progress: Progress
+    checkpoints: Checkpoints
+    returning: Returning
+    entrance: Entrance
     events: EventLog[PeerEvent]
-    join_timeout_seconds: float
     _publishing: asyncio.Future[None] | None = None
 
     async def run(self) -> ExitCode:
         """Train until the run is over, or this peer is banned or alone."""
         # Those that the user named may be members of a run that has begun, or the coordinator that begins it.
         # After a restart this peer looks first: it can tell steps that it has not begun only by having seen them begin.
-        if not self.progress.restarted:
-            self.knocker.knock_at({self.coordinator, *self.named})
+        self.knocker.knock_at({self.coordinator} if self.progress.restarted else {self.coordinator, *self.named})
         roster, over = await self.rosters.wait_for_first()
         if over:
             logger.info("the run is over")
             return ExitCode.FINISHED
+        remembered = self.progress.roster
+        if remembered is not None and remembered.step > roster.step:
+            roster = remembered
         await self.neighbours.locate(roster.members, self.manifest.deadlines.settle)
-        new = not self.progress.restarted and may_begin(roster, self.key.peer_id, self.progress.step)
-        if new and await self._is_beginning(roster):
-            state = await self._first_state()
-        else:
-            entered = await self._enter(roster)
-            if isinstance(entered, ExitCode):
-                return entered
-            roster, state = entered
+        entered = await self.entrance.begin(roster)
+        if isinstance(entered, ExitCode):
+            return entered
+        roster, state = entered
         self._joined(roster)
         while roster.step < self.manifest.total_steps:
             await self._stand(roster, state)
             self.recorder.begins(roster)
-            self.progress.begin(roster.step)
+            self.progress.begin(roster, state, self.entrance.incarnation)
             started = time.perf_counter()
-            outcome = await self.driver.run_step(roster, state, self.neighbours.candidates(roster))
+            async with self._watched(roster):
+                outcome = await self.driver.run_step(roster, state, self.neighbours.candidates(roster))
             if isinstance(outcome, Stopped):
                 self._stopped(outcome)
                 self.recorder.stopped(outcome)
                 if outcome.kind is OutcomeKind.BANNED:
                     return ExitCode.BANNED
-                entered = await self._enter(roster)
+                if self._is_too_small(roster):
+                    return ExitCode.NO_MAJORITY
+                entered = await self.entrance.enter(roster, reunite=outcome.kind is OutcomeKind.NO_MAJORITY)
                 if isinstance(entered, ExitCode):
                     return entered
                 roster, state = entered
                 self._joined(roster)
                 continue
             state = await self._apply(outcome)
-            self._finished_step(roster, outcome, state, time.perf_counter() - started)
+            seconds = time.perf_counter() - started
+            self.checkpoints.step_took(seconds)
+            self._finished_step(roster, outcome, state, seconds)
             reason = self.behaviour.leaves(roster.step, outcome.roster)
             if reason is not None:
                 return await self._leave(roster.step, reason)
             roster = outcome.roster
         return await self._end(roster, state)
 
-    async def _is_beginning(self, roster: Roster) -> bool:
-        """Whether the run begins now with this peer: it may also have begun, and this peer have been started again."""
-        if roster.step != self.manifest.start_step:
-            return False
-        heads = await ask_heads(self.node.transport, roster.members, timeout_seconds=self.manifest.deadlines.settle)
-        newest = newest_roster(roster, heads)
-        return newest is None or newest.step == roster.step
+    @asynccontextmanager
+    async def _watched(self, roster: Roster) -> AsyncIterator[None]:
+        """Inside, a step is given up as soon as most members have begun to look for each other."""
 
-    async def _first_state(self) -> bytes:
-        """Return the digest of the state that the run starts from; a resumed one is fetched from the coordinator."""
-        if self.manifest.state_digest is None:
-            return await self.trainer.digest()
-        expected = bytes.fromhex(self.manifest.state_digest)
-        question = Question(want=Want.STATE, step=self.manifest.start_step)
-        while not await self._download([self.coordinator], question, expected):
-            logger.warning("waiting for the coordinator to serve the initial state")
-            await asyncio.sleep(_REJOIN_POLL_SECONDS)
-        return expected
+        async def watch() -> None:
+            while not self.returning.is_deserted(roster, self.entrance.incarnation):  # noqa: ASYNC110 - what others ask sets no event
+                await asyncio.sleep(_WATCH_SECONDS)
+            self.driver.abandon("most members have come back from a restart, and wait for the others")
 
-    async def _download(self, sources: list[PeerId], question: Question, expected: bytes) -> bool:
-        server = await download_state(
-            self.node.transport,
-            sources,
-            question,
-            partial(self.trainer.load, step=question.step),
-            expected,
-            limit=self.trainer.most_state_bytes,
-            timeout_seconds=self.manifest.deadlines.commit,
-        )
-        if server is not None:
-            logger.info("took over the training state before step %d from %s", question.step, server.short)
-        return server is not None
-
-    async def _take_over(self, roster: Roster, sources: list[PeerId], digest: bytes) -> bool:
-        """Fetch the state of a step that waits for this peer; the others are told that it is at work."""
-
-        async def tell() -> None:
-            while True:
-                self.driver.tell_at_work(roster)
-                await asyncio.sleep(signs_every(self.manifest.step_rules))
-
-        telling = asyncio.ensure_future(tell())
+        watching = asyncio.ensure_future(watch())
         try:
-            return await self._download(sources, Question(want=Want.STATE, step=roster.step), digest)
+            yield
         finally:
-            telling.cancel()
+            watching.cancel()
 
-    async def _enter(self, trusted: Roster) -> tuple[Roster, bytes] | ExitCode:
-        """Wait until the members count this peer in, then take over the state that most of them hold.
-
-        Args:
-            trusted: the last roster known; more than half of it is believed.
-        """
-        self.neighbours.eager = True
-        self.door.close()
-        me = self.key.peer_id
-        deadline = time.monotonic() + self.join_timeout_seconds
-        while True:
-            record = await self.rosters.look()
-            if record is not None and record.finished:
-                logger.info("the run is over")
-                return ExitCode.FINISHED
-            self.neighbours.stand(trusted.members)
-            if not self.progress.restarted:
-                self.knocker.knock_at(trusted.members)
-            heads = await ask_heads(
-                self.node.transport, trusted.members, timeout_seconds=self.manifest.deadlines.settle
-            )
-            newest = newest_roster(trusted, heads)
-            if newest is not None:
-                deadline = time.monotonic() + self.join_timeout_seconds
-                trusted = newest
-                if me in newest.banned:
-                    logger.error("this peer's key is banned from the run; it cannot come back")
-                    return ExitCode.BANNED
-                digest = state_digest(newest, heads, newest.step)
-                self.progress.saw(newest.step, member=me in newest.members)
-                if may_begin(newest, me, self.progress.step) and digest is not None:
-                    await self._verify_bans(newest, heads)
-                    sources = [peer for peer, head in heads.items() if head.state == digest]
-                    if await self._take_over(newest, sources, digest):
-                        self.neighbours.eager = False
-                        return newest, digest
-            elif record is not None:
-                trusted = _later(trusted, record)
-            if time.monotonic() > deadline:
-                logger.error(
-                    "no majority of the roster answers for %.0f s: this peer is cut off, or the run has ended",
-                    self.join_timeout_seconds,
-                )
-                return ExitCode.NO_MAJORITY
-            await asyncio.sleep(_REJOIN_POLL_SECONDS)
+    def _is_too_small(self, roster: Roster) -> bool:
+        """Whether the run's rule cannot aggregate even if all are there: then nobody is waited for."""
+        workers = len(roster.voters) - len(roster.audits)
+        return refusal(self.manifest.step_rules.aggregation, workers) is not None
 
     async def _stand(self, roster: Roster, state: bytes) -> None:
         if self.manifest.wants_snapshot(roster.step):
             await self.server.keep_snapshot(roster.step)
-        self.server.stand(roster, state)
+        self.server.stand(roster, state, self.entrance.incarnation)
+        self.returning.stands(roster, state)
+        await self.checkpoints.consider(roster.step, partial(self._keep, roster))
         self.neighbours.stand(roster.members)
         self.door.open(roster.members, roster.banned)
 
-    async def _verify_bans(self, roster: Roster, heads: dict[PeerId, Head]) -> None:
-        """Ask the members for the evidence of bans that this peer did not see, and check it."""
-        ask = partial(ask_evidence, self.node.transport, timeout_seconds=self.manifest.deadlines.settle)
-        verified, unproven = await self.bans.verify_all(ask, roster.banned, heads)
-        for evidence, basis in verified:
-            logger.info("verified: %s %s; %s", evidence.accused.short, evidence.offence, basis)
-            self._tell_ban(evidence)
-        for peer in unproven:
-            logger.warning("nobody could prove the ban of %s; most of the roster hold it all the same", peer.short)
+    async def _keep(self, roster: Roster) -> KeptState:
+        state, digest, link = await self.trainer.keep()
+        return KeptState(self.manifest.run, roster, digest, state, link)
 
     async def _apply(self, outcome: Finished) -> bytes:
         if not outcome.submitted:
@@ -254,6 +185,7 @@ class TrainingLoop:
                 banned=tuple(sorted(map(str, roster.banned))),
                 roster=roster.digest.hex(),
                 rules=rules_fingerprint(self.manifest.step_rules),
+                incarnation=self.entrance.incarnation,
             )
         )
 
@@ -312,7 +244,7 @@ class TrainingLoop:
         for verdict in event.verdicts:
             logger.warning("step %d: %s is banned: it %s", event.step, verdict.peer.short, verdict.evidence.offence)
             self.bans.add(verdict.evidence)
-            self._tell_ban(verdict.evidence)
+            self.tell_ban(verdict.evidence)
         self.events.write(
             AttemptVoided(
                 step=event.step,
@@ -323,7 +255,8 @@ class TrainingLoop:
             )
         )
 
-    def _tell_ban(self, evidence: Evidence) -> None:
+    def tell_ban(self, evidence: Evidence) -> None:
+        """Log a ban, and publish it."""
         path = self.bans.path_of(evidence.accused)
         self.events.write(
             PeerBanned(
@@ -371,15 +304,5 @@ class TrainingLoop:
             record = await self.rosters.look()
             if record is not None and record.finished:
                 break
-            await asyncio.sleep(_REJOIN_POLL_SECONDS)
+            await asyncio.sleep(_END_POLL_SECONDS)
         return ExitCode.FINISHED
-
-
-def _later(trusted: Roster, record: RosterRecord) -> Roster:
-    """Return the coordinator's roster if it is newer than the one that this peer knows."""
-    try:
-        published = record.unpack()
-    except Malformed as error:
-        logger.warning("the coordinator's roster cannot be read: %s", error)
-        return trusted
-    return published if published.step > trusted.step else trusted

@@ -62,7 +62,7 @@ class BanBook:
 
     Args:
         directory: where evidence files are written; those that are there already and prove a ban are taken up.
-        rules: of the run; evidence under other rules is worthless.
+        rules: of the run; evidence under other rules is worthless, but for the incarnation.
     """
 
     def __init__(self, directory: Path, rules: StepRules) -> None:
@@ -170,6 +170,6 @@ class BanBook:
         return evidence, self._check(evidence, banned)
 
     def _check(self, evidence: Evidence, banned: PeerId) -> str:
-        if evidence.accused != banned or evidence.rules != self._rules:
+        if evidence.accused != banned or evidence.rules.reborn(0) != self._rules:
             raise Unproven("it is about another peer or run")
         return verify(evidence)

@@ -115,6 +115,7 @@ class RunTerms(BaseModel):
         max_part_norm: longest vector in BTARD-Clipped-SGD (see AggregationRules.max_norm); None: no limit.
         validators, validation, accuse, convict, eliminate, probation: see VerificationRules.
         auditors: see VerificationRules; left out of the JSON where it is None.
+        same_randomness: see StepRules; left out of the JSON where it is false.
         metrics_period: seconds between two publications of a peer's metrics.
     """
 
@@ -155,6 +156,7 @@ class RunTerms(BaseModel):
     eliminate: Eliminate = Eliminate.SUSPEND
     probation: Annotated[int, Field(ge=0, lt=2**31)] = 0
     auditors: Annotated[int, Field(ge=1, le=MAX_FIRST_ROSTER)] | None = None
+    same_randomness: bool = False
 
     @model_serializer(mode="wrap")
     def _leave_out_what_is_empty(self, serialise: SerializerFunctionWrapHandler) -> dict[str, object]:
@@ -163,6 +165,8 @@ class RunTerms(BaseModel):
             written.pop("task_settings", None)
         if self.auditors is None:
             written.pop("auditors", None)
+        if not self.same_randomness:
+            written.pop("same_randomness", None)
         return written
 
     @model_validator(mode="after")
@@ -213,6 +217,7 @@ class RunTerms(BaseModel):
                 momentum=self.momentum,
                 auditors=self.auditors,
             ),
+            same_randomness=self.same_randomness or None,
         )
 
     def wants_snapshot(self, step: int) -> bool:

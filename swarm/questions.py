@@ -15,13 +15,23 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from btard.hashing import DIGEST_SIZE
-from btard.identity import Malformed, PeerId
+from btard.identity import Envelope, Malformed, PeerId
 from btard.identity.codec import as_bytes, as_fields, as_int, as_list, as_text, decode, encode
 from btard.round.roster import Roster, peer_id
 from btard.transport.dialable import only_dialable
+from btard.vocabulary import MAX_INCARNATIONS
 
 MAX_HEAD = 128 << 10
 """Bytes of an answered head."""
+
+MAX_GATHERING = 16 << 20
+"""Bytes of an answered gathering."""
+
+MAX_GATHERED = 16 << 10
+"""Messages in a gathering."""
+
+MAX_KEPT = 4
+"""States that a gathering offers."""
 
 MAX_SNAPSHOTS = 2
 """Snapshots that a peer keeps."""
@@ -61,6 +71,7 @@ class Want(StrEnum):
     VECTOR = "vector"
     COMMITS = "commits"
     BAN = "ban"
+    REUNION = "reunion"
 
 
 FOR_NEWCOMERS = frozenset({Want.MANIFEST, Want.ROSTER, Want.ADDRESSES, Want.KNOCK})
@@ -125,7 +136,8 @@ class Question(BaseModel):
     """Asks for the manifest, for the coordinator's newest roster, for the addresses of the members, for being named as
     a candidate, for the head, for the training state before `step` while it lasts or a snapshot of it, for the momentum
     that the vector of `step` was built on or for that vector, the own ones or those of a `peer` that has been found
-    guilty, for what `peer` committed to in failed attempts at `step`, or for the evidence of the ban of `peer`."""
+    guilty, for what `peer` committed to in failed attempts at `step`, for the evidence of the ban of `peer`, or, by a
+    member that would begin the incarnation `step`, for what those that come back have signed, unless it is `known`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -133,6 +145,7 @@ class Question(BaseModel):
     step: Annotated[int, Field(ge=0, lt=2**62)] = 0
     peer: Annotated[str, Field(max_length=64)] = ""
     knock: Knock | None = None
+    known: Annotated[str, Field(max_length=64)] = ""
 
     def encode(self) -> bytes:
         """Return the bytes to send."""
@@ -163,25 +176,31 @@ class Head:
         roster: of the step that it is in.
         state: digest of its training state before that step.
         snapshots: (step, digest of the state before it), ascending.
+        incarnation: of the run; left out of the bytes where it is 0.
     """
 
     roster: Roster
     state: bytes
     snapshots: tuple[tuple[int, bytes], ...]
+    incarnation: int = 0
 
     def encode(self) -> bytes:
         """Return the canonical bytes."""
-        return encode([self.roster.pack(), self.state, [[step, digest] for step, digest in self.snapshots]])
+        snapshots = [[step, digest] for step, digest in self.snapshots]
+        later = [self.incarnation] if self.incarnation else []
+        return encode([self.roster.pack(), self.state, snapshots, *later])
 
     @classmethod
     def decode(cls, data: bytes) -> Head:
         """Read bytes from the network; raises Malformed."""
-        roster, state, snapshots = as_fields(decode(data, limit=MAX_HEAD), 3)
+        told = as_list(decode(data, limit=MAX_HEAD), most=4)
+        roster, state, snapshots = as_fields(told[:3], 3)
         pairs = [as_fields(item, 2) for item in as_list(snapshots, most=MAX_SNAPSHOTS)]
         return cls(
             Roster.unpack(roster),
             as_bytes(state, DIGEST_SIZE),
             tuple((as_int(step, 0, 2**62), as_bytes(digest, DIGEST_SIZE)) for step, digest in pairs),
+            as_int(told[3], 1, MAX_INCARNATIONS) if len(told) > 3 else 0,
         )
 
 
@@ -223,4 +242,32 @@ class Directory:
                 for peer, maddrs in pairs
             },
             tuple(peer_id(peer) for peer in as_list(waiting, most=MAX_SHOWN_WAITING)),
+        )
+
+
+@dataclass(frozen=True)
+class Gathering:
+    """What a member that has come back, or waits for others, shows: what members have signed, and what it keeps.
+
+    Attributes:
+        envelopes: MEMORY and RESUME messages of any authors; none where the asker has them all.
+        kept: (roster, digest of the state before its step), of the states that it can serve.
+    """
+
+    envelopes: tuple[Envelope, ...]
+    kept: tuple[tuple[Roster, bytes], ...]
+
+    def encode(self) -> bytes:
+        """Return the canonical bytes."""
+        kept = [[roster.pack(), state] for roster, state in self.kept]
+        return encode([[envelope.encode() for envelope in self.envelopes], kept])
+
+    @classmethod
+    def decode(cls, data: bytes) -> Gathering:
+        """Read bytes from the network; raises Malformed. Signatures are not looked at."""
+        shown, kept = as_fields(decode(data, limit=MAX_GATHERING), 2)
+        pairs = [as_fields(item, 2) for item in as_list(kept, most=MAX_KEPT)]
+        return cls(
+            tuple(Envelope.parse(as_bytes(item)) for item in as_list(shown, most=MAX_GATHERED)),
+            tuple((Roster.unpack(roster), as_bytes(state, DIGEST_SIZE)) for roster, state in pairs),
         )

@@ -34,15 +34,21 @@ async def ask_heads(
     return dict(answer for answer in answers if answer is not None)
 
 
-def newest_roster(trusted: Roster, heads: dict[PeerId, Head]) -> Roster | None:
-    """Return the newest roster that more than half of the trusted one's voters stand in, or None.
+def newest_stand(trusted: Roster, heads: dict[PeerId, Head]) -> tuple[int, Roster] | None:
+    """Return the newest incarnation and roster that more than half of the trusted one's voters stand in, or None.
 
     Members are rarely all in one step: a peer in a later one has finished the earlier, so a roster counts as
     supported by all whose head is at its step and the same; ties go to the later step.
     """
-    votes = Counter(head.roster for peer, head in heads.items() if peer in trusted.voters)
-    supported = [roster for roster, count in votes.items() if 2 * count > len(trusted.voters)]
-    return max(supported, key=lambda roster: roster.step, default=None)
+    votes = Counter((head.incarnation, head.roster) for peer, head in heads.items() if peer in trusted.voters)
+    supported = [stand for stand, count in votes.items() if 2 * count > len(trusted.voters)]
+    return max(supported, key=lambda stand: (stand[0], stand[1].step), default=None)
+
+
+def newest_roster(trusted: Roster, heads: dict[PeerId, Head]) -> Roster | None:
+    """Return the roster alone."""
+    newest = newest_stand(trusted, heads)
+    return None if newest is None else newest[1]
 
 
 def state_digest(trusted: Roster, heads: dict[PeerId, Head], step: int) -> bytes | None:

@@ -12,6 +12,7 @@ import torch
 from blake3 import blake3
 from pydantic import JsonValue
 
+from btard.durable import write_durably
 from btard.errors import UserError
 from btard.tasks.base import Batch, Schedule, Task
 from btard.tasks.checkpoint_record import CHECKPOINT_FORMAT, CheckpointRecord, read_inside
@@ -218,8 +219,8 @@ class TrainingState:
             extra=extra or {},
         )
         # The record names its state file, so replacing the record is the one moment at which the checkpoint changes.
-        _write_atomically(folder / record.state_file, data)
-        _write_atomically(folder / CHECKPOINT_FILE, record.model_dump_json(indent=2).encode())
+        write_durably(folder / record.state_file, data)
+        write_durably(folder / CHECKPOINT_FILE, record.model_dump_json(indent=2).encode())
         for old in folder.glob("state-*.safetensors"):
             if old.name != record.state_file:
                 old.unlink(missing_ok=True)
@@ -274,15 +275,3 @@ class TrainingState:
 def best_device() -> torch.device:
     """CUDA if there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def _write_atomically(path: Path, data: bytes) -> None:
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with unfinished.open("wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)

@@ -62,11 +62,11 @@ class MessageKind(IntEnum):
     GENESIS = 18
     METRICS = 19
     BANS = 20
+    MEMORY = 21
+    RESUME = 22
 
 
-RECORD_KINDS = frozenset(
-    {MessageKind.MANIFEST, MessageKind.JOIN, MessageKind.GENESIS, MessageKind.METRICS, MessageKind.BANS}
-)
+RECORD_KINDS = frozenset(kind for kind in MessageKind if kind >= MessageKind.MANIFEST)
 """What is published outside of any step."""
 
 STEP_KINDS = frozenset(MessageKind) - RECORD_KINDS

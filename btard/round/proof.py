@@ -205,7 +205,7 @@ def _verify_arithmetic(evidence: Evidence) -> str:
         return _verify_aggregate(evidence, attempt, part)
     if len(said.reveals) != len(seats.members):
         raise Unproven("shares of the randomness are missing")
-    results.randomness = combine(seats.attempt_id, (said.reveals[peer].share for peer in seats.members))
+    results.randomness = combine(seats.draw_id, (said.reveals[peer].share for peer in seats.members))
     for peer in seats.members:
         if is_false_reveal(said.signed[MessageKind.COMMIT, peer], said.signed[MessageKind.REVEAL, peer]):
             raise Unproven(f"the share of {peer} is not the one that it committed to")

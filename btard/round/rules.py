@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from enum import StrEnum
 from functools import cached_property
 from typing import Any
@@ -93,6 +93,11 @@ class StepRules:
         commit_seconds, scatter_seconds, gather_seconds, agree_seconds: deadlines of the phases; the first includes
             computing the gradient.
         delay_bound_seconds: what one signed message may take to reach everyone.
+        incarnation: which life of the run this is: 1 after all of its peers, or most, were gone for the first time, and
+            so on; None for the first one. Each has a name of its own, so nobody signs two things under one name, and
+            what was revealed before tells nothing of what will be drawn.
+        same_randomness: whether a step that is repeated in a later incarnation draws what it drew before, so that an
+            experiment can be compared with one that was not interrupted. Liars then know the draw.
     """
 
     nonce: bytes
@@ -105,6 +110,12 @@ class StepRules:
     delay_bound_seconds: float
     aggregation: AggregationRules
     verification: VerificationRules = field(default_factory=VerificationRules)
+    incarnation: int | None = None
+    same_randomness: bool | None = None
+
+    def reborn(self, incarnation: int) -> StepRules:
+        """Return the rules of another incarnation of this run, 0 being the first one."""
+        return replace(self, incarnation=incarnation or None)
 
     @cached_property
     def run(self) -> bytes:
@@ -125,7 +136,7 @@ SIGNED_NAMES = {
 }
 """Under which names fields enter the run's name, and files: those that the first version gave them."""
 
-ADDED_NAMES = frozenset({"auditors"})
+ADDED_NAMES = frozenset({"auditors", "incarnation", "same_randomness"})
 """Fields that the first version lacked: they enter the run's name, and files, only where they are not None."""
 
 

@@ -21,6 +21,7 @@ from btard.round.decisions import Decisions
 from btard.round.failure.aftermath import SETTLING, Aftermath
 from btard.round.failure.overdue import at_work
 from btard.round.messages.bodies import Leave, LeaveReason
+from btard.round.messages.reading import genuine
 from btard.round.messages.requests import Certificate
 from btard.round.roster import Roster
 from btard.round.rules import StepRules
@@ -169,7 +170,7 @@ class Session:
         assert machine is not None
         if not machine.wants(heading):
             return []
-        envelope = _genuine(data)
+        envelope = genuine(data)
         if envelope is None:
             return []
         actions = machine.on_envelope(now, envelope)
@@ -178,7 +179,7 @@ class Session:
     def _hear_last(self, now: float, heading: Heading | Envelope, data: bytes | Envelope) -> list[Action]:
         """Take part in agreeing on the end of a step that this peer has finished, and others have not."""
         last = self._last
-        envelope = _genuine(data) if last is not None and last.wants(heading) else None
+        envelope = genuine(data) if last is not None and last.wants(heading) else None
         return [] if last is None or envelope is None else self._of_last(now, last.hear(now, envelope))
 
     def _of_last(self, now: float, actions: list[Action]) -> list[Action]:
@@ -191,12 +192,17 @@ class Session:
             actions += machine.stand(now, still=last.contested)
         return self._remember(actions)
 
+    def abandon(self, reason: str) -> list[Action]:
+        """Give up the current step, for a reason that no message of it tells."""
+        if self.machine is None or self.machine.over or self.roster is None:
+            return []
+        self.machine.abandon()
+        return self._remember([Stopped(self.roster.step, OutcomeKind.NO_MAJORITY, reason)])
+
     def _show_certificate(self, asker: PeerId) -> list[Action]:
         """Answer late peers with the certificate of the last step."""
         self._shown[asker] += 1
-        if self._shown[asker] > _MOST_SHOWN:
-            return []
-        return [Send((asker,), self._certificate())]
+        return [Send((asker,), self._certificate())] if self._shown[asker] <= _MOST_SHOWN else []
 
     def _note_ahead(self, now: float, sender: PeerId) -> None:
         """A member has finished the step that this peer is in: what is missing may have been lost with its sender.
@@ -291,8 +297,7 @@ class Session:
     def _remember(self, actions: list[Action]) -> list[Action]:
         """Keep what a finished step leaves: its certificate, for members that have not finished it, and its last
         attempt, for the validators and the court of the next one."""
-        if self.machine is not None and self.machine.over:
-            self._ask_at = math.inf
+        self._ask_at = math.inf if self.machine is not None and self.machine.over else self._ask_at
         for action in actions:
             if isinstance(action, Finished) and self.roster is not None and self.machine is not None:
                 self._last = self.machine.aftermath
@@ -384,19 +389,10 @@ class Session:
         if self.roster is None or self.machine is None:
             return []
         others = tuple(sorted(set(self.roster.members) - {self._key.peer_id}))
+        body = Leave(reason).encode()
+        sign = partial(Envelope.sign, self._key, run=self._rules.run, kind=MessageKind.LEAVE, body=body)
         steps = range(self.roster.step + self.machine.over, self.roster.step + 2)
-        sign = partial(Envelope.sign, self._key, run=self._rules.run, kind=MessageKind.LEAVE)
-        return [Send(others, sign(step=step, body=Leave(reason).encode()).encode()) for step in steps]
-
-
-def _genuine(data: bytes | Envelope) -> Envelope | None:
-    """Return a message if its author has signed it."""
-    try:
-        envelope = data if isinstance(data, Envelope) else Envelope.decode(data)
-        envelope.verify()
-    except Malformed:
-        return None
-    return envelope
+        return [Send(others, sign(step=step).encode()) for step in steps]
 
 
 @lru_cache(maxsize=1024)

@@ -100,6 +100,20 @@ class SessionDriver:
         self._outcome: asyncio.Future[Finished | Stopped] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
+    def go_on(self, session: Session, executor: Executor) -> None:
+        """Drive another session from now on, between two steps."""
+        self._session, self._executor = session, executor
+        self._watch()
+
+    def abandon(self, reason: str) -> None:
+        """Give up the step that is going on: most members are in it no more."""
+        if self._outcome is not None and not self._outcome.done():
+            self._perform(self._session.abandon(reason))
+
+    def is_member(self, peer: PeerId) -> bool:
+        """See `Session.is_member`."""
+        return self._session.is_member(peer)
+
     def attach(self, observer: Observer) -> None:
         """Let this one be told what happens."""
         self._observer = observer

@@ -61,6 +61,16 @@ class Link:
 
 
 @dataclass(frozen=True)
+class KeptLink:
+    """The last link of a chain as it is kept on a disk: what was submitted in `step`, and its base, 4 d float32 bytes
+    each."""
+
+    step: int
+    base: bytes
+    vector: bytes
+
+
+@dataclass(frozen=True)
 class _Submission:
     step: int
     base: torch.Tensor | None
@@ -105,6 +115,18 @@ class Momentum:
     def reset(self) -> None:
         """Begin a new chain, as a peer does that joins."""
         self._links = ()
+
+    def last(self) -> KeptLink | None:
+        """Return the last link for a disk; None without momentum, and at the start of the chain."""
+        link = self._links[-1] if self._links else None
+        if link is None or link.base is None:
+            return None
+        return KeptLink(link.step, bytes(bytes_of(link.base)), bytes(bytes_of(link.submitted)))
+
+    def go_on(self, kept: KeptLink) -> None:
+        """Go on with a chain that was kept; raises Malformed for vectors of another length."""
+        base, vector = (vector_from_bytes(data, self._dimension) for data in (kept.base, kept.vector))
+        self._links = (_Submission(kept.step, base, digest(kept.base), vector),)
 
     @property
     def digest(self) -> bytes:

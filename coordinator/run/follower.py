@@ -21,7 +21,7 @@ from btard.swarm.events.log import EventLog
 from btard.swarm.manifest import RunManifest
 from btard.swarm.questions import Head
 from btard.swarm.records.record import Join, read_records
-from btard.swarm.state_sync import newest_roster
+from btard.swarm.state_sync import newest_stand
 from btard.transport.base import PeerAddress
 
 logger = logging.getLogger(__name__)
@@ -39,6 +39,7 @@ class Follower:
 
     Attributes:
         trusted: the newest roster that a majority of its predecessor stood in.
+        incarnation: of the run, as far as members tell.
         heads: where the members stood at the last refresh, of those that answered.
     """
 
@@ -54,6 +55,7 @@ class Follower:
         self._redialled = 0.0
         self._redialling: asyncio.Task[None] | None = None
         self.trusted = trusted
+        self.incarnation = 0
         self.heads: dict[PeerId, Head] = {}
 
     @property
@@ -78,11 +80,14 @@ class Follower:
             self._redialled = now
             # Not waited for: dialling the dead takes long, and a swarm that is lost sight of cannot be followed again.
             self._redialling = asyncio.create_task(self._redial(missing))
-        newest = newest_roster(self.trusted, self.heads)
-        if newest is None or not self._follows(newest):
+        stand = newest_stand(self.trusted, self.heads)
+        if stand is None or not self._follows(*stand):
             return False
+        incarnation, newest = stand
+        if incarnation > self.incarnation:
+            logger.info("most peers are back: the run goes on from step %d, incarnation %d", newest.step, incarnation)
         self._note_changes(newest)
-        self.trusted = newest
+        self.incarnation, self.trusted = stand
         return True
 
     async def close(self) -> None:
@@ -91,12 +96,14 @@ class Follower:
             self._redialling.cancel()
             await asyncio.gather(self._redialling, return_exceptions=True)
 
-    def _follows(self, newest: Roster) -> bool:
-        """Whether a roster can come after the trusted one: later, within the run, and with all bans kept."""
-        trusted = self.trusted
-        if newest.step <= trusted.step:
+    def _follows(self, incarnation: int, newest: Roster) -> bool:
+        """Whether a roster can come after the trusted one: later, within the run, and with all bans kept, but for those
+        of steps that were lost with an incarnation."""
+        trusted, again = self.trusted, incarnation > self.incarnation
+        if incarnation < self.incarnation or (newest.step <= trusted.step and not again):
             return False
-        if newest.step > self._manifest.total_steps or not newest.members or not trusted.banned <= newest.banned:
+        kept = again or trusted.banned <= newest.banned
+        if newest.step > self._manifest.total_steps or not newest.members or not kept:
             logger.error("a majority stands in a roster of step %d that cannot be; ignoring it", newest.step)
             return False
         return True
@@ -122,8 +129,8 @@ class Follower:
             self._log.write(SwarmSilent(step=self.trusted.step))
         self._told = now
         logger.warning(
-            "no peer answers since %s; waiting for them. Ctrl-C ends; --initial-state with a checkpoint and another "
-            "--directory begins anew from there",
+            "no peer answers since %s; waiting for them: started again in their directories, they go on. Ctrl-C ends; "
+            "--initial-state with a checkpoint and another --directory begins anew from there",
             time.strftime("%H:%M:%S", time.localtime(self._heard_at)),
         )
 

@@ -32,6 +32,9 @@ HONEST = "NONE"
 REFRESH_SECONDS = 0.5
 """Seconds between the coordinator's looks at the swarm: short, since short runs wait for its first and last one."""
 
+GIVE_UP_SECONDS = 60.0
+"""Seconds after which a peer ends when most are gone: the launcher starts none of them again."""
+
 _COORDINATOR_TARGET = "btard.coordinator.daemon:run"
 _SINGLE_THREADED = {
     "OMP_NUM_THREADS": "1",
@@ -144,6 +147,7 @@ class SwarmPlan:
             *("--initial-peers", f"/ip4/{HOST}/tcp/{self.port}/p2p/{self.coordinator.peer_id}"),
             *("--directory", str(peer.directory), "--host", HOST),
             *("--device", "cpu", "--threads", str(settings.threads)),
+            *("--give-up-after", str(GIVE_UP_SECONDS)),
         ]
         attack: dict[str, str] = {}
         if not peer.honest:

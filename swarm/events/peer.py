@@ -18,6 +18,7 @@ class JoinedRun(Event):
         members, banned: of the roster of that step.
         roster: digest of the roster.
         rules: fingerprint of the rules that the run's steps are judged by.
+        incarnation: of the run; it goes up by one when most peers were gone.
     """
 
     event: Literal["joined"] = "joined"
@@ -27,6 +28,7 @@ class JoinedRun(Event):
     banned: tuple[str, ...]
     roster: str
     rules: str
+    incarnation: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

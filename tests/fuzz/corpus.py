@@ -7,6 +7,7 @@ from btard.agreement.wire import pack
 from btard.behaviour import LeaveReason
 from btard.identity import Envelope, MessageKind
 from btard.identity.codec import encode
+from btard.reunion.messages import Memory, Place
 from btard.round.evidence import file as evidence_file
 from btard.round.evidence.evidence import Evidence, Offence, Scene
 from btard.round.messages.accusations import Ballot, Charge, ChargeKind, Fault, Opinion, Relay, Report, Vote
@@ -46,6 +47,8 @@ def decoder_seeds() -> list[bytes]:
         report,
         vote,
         Relay(False, pack(Package((Statement(said[0].author, said[0].content_digest(), messages[0][1]),)), PEERS)),
+        Place(5, bytes(32), bytes(32)),
+        Memory((Place(4, bytes(32), bytes(32)), Place(5, bytes(32), bytes(32)))),
     ]
     seeds += [bytes([BODIES.index(type(body))]) + body.encode() for body in bodies]
     seeds.append(bytes([len(BODIES)]) + encode(swarm.genesis.pack()))

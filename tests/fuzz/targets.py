@@ -12,6 +12,7 @@ from btard.behaviour import Behaviour
 from btard.hashing import Payload, digest
 from btard.identity import Envelope, IdentityKey, Malformed, MessageKind, PeerId
 from btard.identity.codec import decode, encode
+from btard.reunion.messages import Memory, Place
 from btard.round.actions import Action, CheckOpening, ComputeGradient, Examine, Task
 from btard.round.delivery.exchange import MOST_PULLS
 from btard.round.evidence import file as evidence_file
@@ -34,6 +35,7 @@ PEERS = tuple(key.peer_id for key in KEYS)
 STRANGER = IdentityKey.from_seed(digest(b"stranger"))
 BODIES = (
     Commit, PartHeader, Aggregate, Reveal, Scalars, Pull, Digest, Leave, Certificate, Report, Vote, Relay, Forward,
+    Memory, Place,
 )  # fmt: skip
 MOST_EVENTS = 120
 

@@ -15,6 +15,7 @@ from tests.mutants.planted.facts import FACTS
 from tests.mutants.planted.manifest import MANIFEST
 from tests.mutants.planted.openings import OPENINGS
 from tests.mutants.planted.records import RECORDS
+from tests.mutants.planted.reunion import REUNION
 from tests.mutants.planted.rules import RULES
 from tests.mutants.planted.second_try import SECOND_TRY
 from tests.mutants.planted.settings import SETTINGS
@@ -44,4 +45,5 @@ MUTANTS = (
     + AGREEMENT
     + ADVERSARY
     + WAITING
+    + REUNION
 )

@@ -18,9 +18,9 @@ import torch
 from btard.behaviour import Behaviour
 from btard.hashing import digest
 from btard.identity import PeerId
-from btard.peer.progress import Progress
+from btard.peer.keeping.progress import Progress
 from btard.round.actions import Action, Finished, Send, Stopped, Voided
-from btard.round.admission import Doorstep, may_begin
+from btard.round.admission import Doorstep
 from btard.round.roster import Roster
 from btard.swarm.questions import Head
 from btard.swarm.state_sync import newest_roster, state_digest
@@ -96,7 +96,7 @@ class Forgetful(Swarm):
         self._progress = self._opened()
 
     def _opened(self) -> Progress:
-        return Progress(self._file, self.rules.run.hex())
+        return Progress(self._file, self.rules.run.hex(), traces=self.died)
 
     def _member(self, *arguments: Any, **named: Any) -> SimulatedPeer:
         return _Member(self, *arguments, **named)
@@ -113,7 +113,7 @@ class Forgetful(Swarm):
     def begins(self, peer: SimulatedPeer, roster: Roster) -> None:
         """A peer is about to begin a step."""
         if peer is self._mortal:
-            self._progress.begin(roster.step)
+            self._progress.begin(roster, _state(peer))
         waiting = {self._mortal.peer_id} if self._waiting else set()
         peer.candidates = self._doorsteps[peer.peer_id].names(roster, waiting)
 
@@ -155,7 +155,7 @@ class Forgetful(Swarm):
         self._progress = self._opened()
         newest = newest_roster(self.genesis, self._heads())
         beginning = newest is None or newest.step == 0
-        new = not self._progress.restarted and may_begin(self.genesis, old.peer_id, self._progress.step)
+        new = not self._progress.restarted and self._progress.may_begin(self.genesis, old.peer_id, 0)
         if new and beginning:
             self._mortal.begin(self.genesis)
         else:
@@ -166,7 +166,7 @@ class Forgetful(Swarm):
         for peer in self.peers:
             roster = peer.session.roster
             if roster is not None and not peer.crashed and peer is not self._mortal and peer.stopped is None:
-                heads[peer.peer_id] = Head(roster, digest(bytes(bytes_of(peer.parameters))), ())
+                heads[peer.peer_id] = Head(roster, _state(peer), ())
         return heads
 
     def _enter(self, trusted: Roster) -> None:
@@ -176,8 +176,8 @@ class Forgetful(Swarm):
         newest = newest_roster(trusted, heads)
         if newest is not None and me not in newest.banned:
             state = state_digest(newest, heads, newest.step)
-            self._progress.saw(newest.step, member=me in newest.members)
-            if may_begin(newest, me, self._progress.step) and state is not None:
+            self._progress.saw(newest, state, new=me not in newest.members)
+            if self._progress.may_begin(newest, me, 0) and state is not None:
                 source = next(
                     peer for peer in self.peers if peer.peer_id in heads and heads[peer.peer_id].state == state
                 )
@@ -238,3 +238,7 @@ class _Member(SimulatedPeer):
 
 def _each(action: Action) -> Sequence[Action]:
     return [replace(action, peers=(peer,)) for peer in action.peers] if isinstance(action, Send) else [action]
+
+
+def _state(peer: SimulatedPeer) -> bytes:
+    return digest(bytes(bytes_of(peer.parameters)))

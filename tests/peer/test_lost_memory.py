@@ -21,8 +21,7 @@ STEP = 1
 PAUSES = (0.001, 0.3, 2.0)
 """Seconds until it is started again: before its silence is noticed, while the others agree on it, and after that."""
 
-DISKS = (Disk.KEPT, Disk.TORN)
-"""A lost file is not among them: the peer cannot know then that it was here, as if its key ran twice."""
+DISKS = tuple(Disk)
 
 LIARS: dict[str, tuple[int, Callable[[], dict[int, Behaviour]]]] = {
     "undisturbed": (4, dict),

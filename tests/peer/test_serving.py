@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -58,6 +59,19 @@ def shown(what: Exhibit, target: PeerId, step: int) -> bytes | None:
     return f"its {what}".encode() if (target, step) == (PEERS[1], 4) else None
 
 
+class Apart:
+    """Meets nobody."""
+
+    def show(self, asker: PeerId, question: Question) -> None:
+        """Show nothing."""
+
+    async def state_of(self, asker: PeerId, step: int) -> None:
+        """Have no state."""
+
+
+APART: Any = Apart()
+
+
 class Poisons(Behaviour):
     def served_state(self, state: bytes) -> bytes:
         return b"poison"
@@ -88,7 +102,7 @@ def bans(tmp_path: Path) -> BanBook:
 
 @pytest.fixture
 def server(counted: CountedTrainer, bans: BanBook) -> StateServer:
-    made = StateServer(Reception(MANIFEST), counted, Behaviour(), bans, held, shown)  # type: ignore[arg-type]
+    made = StateServer(Reception(MANIFEST), counted, Behaviour(), bans, held, shown, APART)  # type: ignore[arg-type]
     made.stand(ROSTER, STATE)
     return made
 
@@ -102,7 +116,7 @@ async def ask(
 
 async def test_before_the_first_step_only_the_manifest_is_told(counted: CountedTrainer, bans: BanBook) -> None:
     counted.bases[5] = b"base"
-    fresh = StateServer(Reception(MANIFEST), counted, Behaviour(), bans, held, shown)  # type: ignore[arg-type]
+    fresh = StateServer(Reception(MANIFEST), counted, Behaviour(), bans, held, shown, APART)  # type: ignore[arg-type]
     answers = {want: await ask(fresh, want, 5) for want in Want}
     assert answers == dict.fromkeys(Want) | {Want.MANIFEST: MANIFEST.encode()}
 
@@ -179,7 +193,7 @@ async def test_snapshots_stay_as_they_were_and_the_oldest_goes(server: StateServ
 
 
 async def test_a_behaviour_may_poison_served_states_but_not_kept_ones(counted: CountedTrainer, bans: BanBook) -> None:
-    server = StateServer(Reception(MANIFEST), counted, Poisons(), bans, held, shown)  # type: ignore[arg-type]
+    server = StateServer(Reception(MANIFEST), counted, Poisons(), bans, held, shown, APART)  # type: ignore[arg-type]
     await server.keep_snapshot(5)
     server.stand(ROSTER, STATE)
     assert await ask(server, Want.STATE, 5) == await ask(server, Want.SNAPSHOT, 5) == b"poison"
@@ -207,14 +221,14 @@ async def test_held_commitments_of_a_target_are_shown(server: StateServer) -> No
 
 async def test_a_behaviour_may_show_no_vector(counted: CountedTrainer, bans: BanBook) -> None:
     counted.vectors[4] = b"vector"
-    server = StateServer(Reception(MANIFEST), counted, Hides(), bans, held, shown)  # type: ignore[arg-type]
+    server = StateServer(Reception(MANIFEST), counted, Hides(), bans, held, shown, APART)  # type: ignore[arg-type]
     server.stand(ROSTER, STATE)
     assert await ask(server, Want.VECTOR, 4) is None
 
 
 async def test_a_behaviour_may_show_no_momentum(counted: CountedTrainer, bans: BanBook) -> None:
     counted.bases[4] = b"base"
-    server = StateServer(Reception(MANIFEST), counted, Hides(), bans, held, shown)  # type: ignore[arg-type]
+    server = StateServer(Reception(MANIFEST), counted, Hides(), bans, held, shown, APART)  # type: ignore[arg-type]
     server.stand(ROSTER, STATE)
     assert await ask(server, Want.BASE, 4) is None
 
@@ -267,7 +281,7 @@ def reception(door: Slow) -> Reception:
 async def test_newcomers_are_answered_before_the_first_step(
     counted: CountedTrainer, bans: BanBook, reception: Reception, door: Slow
 ) -> None:
-    server = StateServer(reception, counted, Behaviour(), bans, held, shown)  # type: ignore[arg-type]
+    server = StateServer(reception, counted, Behaviour(), bans, held, shown, APART)  # type: ignore[arg-type]
     assert await ask(server, Want.ROSTER) == b"signed"
     assert await ask(server, Want.ADDRESSES) == DIRECTORY.encode()
     knocking = Question(want=Want.KNOCK, knock=KNOCK).encode()
@@ -277,14 +291,14 @@ async def test_newcomers_are_answered_before_the_first_step(
 
 
 async def test_a_behaviour_may_lie_to_newcomers(counted: CountedTrainer, bans: BanBook, reception: Reception) -> None:
-    server = StateServer(reception, counted, Tells(), bans, held, shown)  # type: ignore[arg-type]
+    server = StateServer(reception, counted, Tells(), bans, held, shown, APART)  # type: ignore[arg-type]
     assert await ask(server, Want.MANIFEST) == await ask(server, Want.ROSTER) == b"something else"
     assert await server.answer(PEERS[4], Question(want=Want.KNOCK, knock=KNOCK).encode()) is None
 
 
 async def test_a_behaviour_may_show_other_evidence(counted: CountedTrainer, bans: BanBook) -> None:
     honest, forger = (
-        StateServer(Reception(MANIFEST), counted, made, bans, held, shown) for made in (Behaviour(), Forges())
+        StateServer(Reception(MANIFEST), counted, made, bans, held, shown, APART) for made in (Behaviour(), Forges())
     )  # type: ignore[arg-type]
     for server in (honest, forger):
         server.stand(ROSTER, STATE)

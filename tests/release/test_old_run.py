@@ -23,7 +23,7 @@ from btard.deploy.local.plan import Member
 from btard.deploy.local.status import PeerState, RunStatus
 from btard.deploy.local.summary import Summary
 from btard.identity import PeerId
-from btard.peer.progress import Progress
+from btard.peer.keeping.progress import Progress
 from btard.swarm.bans import BanBook
 from btard.tasks.registry import load_task
 from btard.tasks.training_state import TrainingState

@@ -12,15 +12,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from btard.hashing import digest
-from btard.identity import Malformed, PeerId
+from btard.identity import Envelope, Malformed, MessageKind, PeerId
 from btard.identity.codec import decode, encode
 from btard.swarm.questions import (
     MAX_DIRECTORY,
     MAX_HEAD,
+    MAX_KEPT,
     MAX_MADDRS,
     MAX_REPLY,
     MAX_SHOWN_WAITING,
     Directory,
+    Gathering,
     Head,
     Knock,
     Question,
@@ -30,6 +32,7 @@ from btard.swarm.questions import (
 )
 from btard.transport.libp2p import Limits
 from btard.vocabulary import MAX_PEERS
+from tests.btard.round.swarm import keys
 from tests.peer.helpers import ROSTER
 
 STATE = digest(b"state")
@@ -163,12 +166,12 @@ def test_what_is_no_question_is_malformed(data: bytes) -> None:
 
 @given(st.binary(max_size=80))
 def test_junk_is_neither_a_question_nor_a_head(data: bytes) -> None:
-    for kind in (Question, Head, Directory):
+    for kind in (Question, Head, Directory, Gathering):
         with pytest.raises(Malformed):
             kind.decode(data)
 
 
-@pytest.mark.parametrize("head", [HEAD, Head(ROSTER, STATE, ())])
+@pytest.mark.parametrize("head", [HEAD, Head(ROSTER, STATE, ()), Head(ROSTER, STATE, (), 3)])
 def test_a_head_goes_round(head: Head) -> None:
     assert Head.decode(head.encode()) == head
 
@@ -206,6 +209,39 @@ def test_a_damaged_head_is_malformed_or_another_one(data: st.DataObject) -> None
     damaged[data.draw(st.integers(0, len(damaged) - 1))] ^= data.draw(st.integers(1, 255))
     with contextlib.suppress(Malformed):
         assert Head.decode(bytes(damaged)) != HEAD
+
+
+@pytest.mark.parametrize("incarnation", [0, -1, 2**31 + 1, None, "1"])
+def test_a_head_of_no_incarnation_is_malformed(incarnation: Any) -> None:
+    with pytest.raises(Malformed):
+        Head.decode(encode([*decode(HEAD.encode(), limit=MAX_HEAD), incarnation]))
+    with pytest.raises(Malformed):
+        Head.decode(encode([*decode(HEAD.encode(), limit=MAX_HEAD), 1, 1]))
+
+
+MESSAGE = Envelope.sign(keys(1)[0], run=bytes(16), step=0, kind=MessageKind.MEMORY, body=b"body")
+GATHERING = Gathering((MESSAGE,), ((ROSTER, STATE),))
+
+
+@pytest.mark.parametrize("gathering", [GATHERING, Gathering((), ())])
+def test_a_gathering_goes_round(gathering: Gathering) -> None:
+    assert Gathering.decode(gathering.encode()) == gathering
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        [[b"no message"], []],
+        [[], [[ROSTER.pack(), STATE]] * (MAX_KEPT + 1)],
+        [[], [[ROSTER.pack(), b"short"]]],
+        [[], [[ROSTER.pack()]]],
+        [[MESSAGE.encode(), 7], []],
+        [None, []],
+    ],
+)
+def test_what_is_no_gathering_is_malformed(fields: Any) -> None:
+    with pytest.raises(Malformed):
+        Gathering.decode(encode(fields))
 
 
 def test_only_what_is_as_long_as_the_model_needs_a_slot() -> None:

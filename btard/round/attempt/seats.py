@@ -72,6 +72,14 @@ class Seats:
         self.caps: Final[Caps] = caps_of(len(roster.members))
 
     @cached_property
+    def draw_id(self) -> bytes:
+        """The 32 bytes that shares and r^t are bound to: the attempt's id, unless the run repeats its draws in another
+        incarnation."""
+        if self.rules.incarnation is None or not self.rules.same_randomness:
+            return self.attempt_id
+        return attempt_id_of(self.rules.reborn(0), self.roster, self.number, self.members)
+
+    @cached_property
     def equation(self) -> FixedPoint | None:
         """The equation that the aggregate of a part solves; None where rows have to be aggregated once more to know."""
         return part_equation(self.rules.aggregation, self.partition.count)

@@ -22,7 +22,7 @@ from btard.round.evidence.evidence import Evidence, Offence, Scene
 from btard.round.roster import Roster
 from btard.round.rules import ADDED_NAMES, NONCE_SIZE, SIGNED_NAMES, StepRules
 from btard.version import PROTOCOL_VERSION
-from btard.vocabulary import MAX_PEERS
+from btard.vocabulary import MAX_INCARNATIONS, MAX_PEERS
 
 _FORMAT_NAME = "btard evidence"
 FORMAT = f"{_FORMAT_NAME} {PROTOCOL_VERSION}"
@@ -165,9 +165,10 @@ def _words(evidence: Evidence) -> str:
 
 def _pack_rules(rules: StepRules) -> dict[str, Any]:
     fields: dict[str, Any] = _RULES.dump_python(rules, mode="json", exclude={"nonce"})
-    for name in ADDED_NAMES:
-        if fields["verification"][name] is None:
-            del fields["verification"][name]
+    for group in (fields, fields["verification"]):
+        for name in ADDED_NAMES & group.keys():
+            if group[name] is None:
+                del group[name]
     named = {SIGNED_NAMES.get(name, name): value for name, value in fields.items()}
     return {"run": rules.run.hex(), "nonce": rules.nonce.hex(), **named}
 
@@ -184,6 +185,8 @@ def _unpack_rules(fields: dict[str, Any]) -> StepRules:
         and 0 < aggregation.reference_peers <= MAX_PEERS
         and 0 < aggregation.tau < math.inf
         and (aggregation.max_norm is None or 0 < aggregation.max_norm < math.inf)
+        and (rules.incarnation is None or 0 < rules.incarnation < MAX_INCARNATIONS)
+        and rules.same_randomness is not False
         and (rules.verification.auditors is None or 0 < rules.verification.auditors <= MAX_PEERS)
         and canonical(aggregation.rule) == aggregation.rule
     )
@@ -195,8 +198,8 @@ def _unpack_rules(fields: dict[str, Any]) -> StepRules:
 
 
 def rules_fingerprint(rules: StepRules) -> str:
-    """Return the hex digest by which logs name the rules of a run."""
-    return fingerprint(json.dumps(_pack_rules(rules), sort_keys=True).encode())
+    """Return the hex digest by which logs name the rules of a run, the same in all of its incarnations."""
+    return fingerprint(json.dumps(_pack_rules(rules.reborn(0)), sort_keys=True).encode())
 
 
 def _pack_scene(scene: Scene) -> _SceneModel:

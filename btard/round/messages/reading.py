@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import TypeVar
 
 from btard.hashing import DIGEST_SIZE
-from btard.identity import Malformed
+from btard.identity import Envelope, Malformed
 from btard.identity.codec import Reader
 
 _SHORT = 16 << 10
@@ -44,3 +44,13 @@ def digest_or_nothing(fields: Reader) -> bytes:
     if value and len(value) != DIGEST_SIZE:
         raise Malformed("expected a digest or nothing")
     return value
+
+
+def genuine(data: bytes | Envelope) -> Envelope | None:
+    """Return a message if its author has signed it."""
+    try:
+        envelope = data if isinstance(data, Envelope) else Envelope.decode(data)
+        envelope.verify()
+    except Malformed:
+        return None
+    return envelope

@@ -94,7 +94,7 @@ class CommitPhase:
         if self._vector is None or waits or self._committed:
             return []
         digests, momentum = self._vector
-        share, salt = secret_share(context.key, seats.attempt_id)
+        share, salt = secret_share(context.key, seats.draw_id)
         sealed = share_commitment(seats.me, seats.attempt_id, share, salt)
         laggards = tuple(peer for peer in context.pace.laggards() if peer in seats.known)[:MAX_CANDIDATES]
         promises = (seats.attempt_id, context.parameters, self._decided, digests, sealed, momentum)

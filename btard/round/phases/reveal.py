@@ -33,7 +33,7 @@ class RevealPhase:
     def enter(self) -> list[Action]:
         """Open the own share."""
         attempt, context = self._attempt, self._context
-        reveal = Reveal(*secret_share(context.key, self._seats.attempt_id))
+        reveal = Reveal(*secret_share(context.key, self._seats.draw_id))
         return context.publish(
             attempt, MessageKind.REVEAL, context.behaviour.reveal(context.number, reveal, attempt.view)
         )
@@ -65,7 +65,7 @@ class RevealPhase:
     def draw(self) -> None:
         """Combine the shares to r^t; the phase must be complete and without false shares."""
         shares = (self._said.reveals[peer].share for peer in self._seats.members)
-        self._results.randomness = combine(self._seats.attempt_id, shares)
+        self._results.randomness = combine(self._seats.draw_id, shares)
 
     def seconds(self) -> float:
         """How long the phase may take."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from btard.coordinator.run import follower as module
@@ -61,6 +63,16 @@ async def test_a_ban_is_for_ever(network: MemoryNetwork, follower: Follower) -> 
     network.stand(head(roster(3, 1, 2, 4, banned=[3])), 1, 2, 4)
     assert await follower.refresh()
     network.stand(head(roster(4, 1, 2, 3, 4)), 1, 2, 4)
+    assert not await follower.refresh()
+
+
+async def test_another_incarnation_may_go_back_but_not_an_old_one(network: MemoryNetwork, follower: Follower) -> None:
+    network.stand(head(roster(9, 1, 2, 4, banned=[3])), 1, 2, 4)
+    assert await follower.refresh()
+    network.stand(replace(head(roster(7, 1, 2, 3, 4)), incarnation=1), 1, 2, 4)
+    assert await follower.refresh()
+    assert (follower.trusted.step, follower.incarnation) == (7, 1)
+    network.stand(head(roster(12, 1, 2, 3, 4)), 1, 2, 4)
     assert not await follower.refresh()
 
 

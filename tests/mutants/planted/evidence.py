@@ -109,7 +109,7 @@ EVIDENCE = (
     Mutant(
         "a book of bans takes up evidence of another run",
         "swarm/bans.py",
-        "if evidence.accused != banned or evidence.rules != self._rules:",
+        "if evidence.accused != banned or evidence.rules.reborn(0) != self._rules:",
         "if evidence.accused != banned:",
         "tests/swarm/test_bans.py::test_files_of_another_run_or_without_proof_are_left_out",
     ),
@@ -122,10 +122,10 @@ EVIDENCE = (
     ),
     Mutant(
         "a peer that dies while it notes a step may begin that step again, and contradict itself",
-        "peer/progress.py",
-        'self._path.with_name(f".{self._path.name}.{os.getpid()}")',
-        "self._path",
-        "tests/peer/test_progress.py::test_a_peer_that_dies_while_it_writes_knows_the_step_before",
+        "btard/durable.py",
+        'path.with_name(f".{path.name}.{os.getpid()}")',
+        "path",
+        "tests/peer/keeping/test_progress.py::test_a_peer_that_dies_while_it_writes_knows_the_step_before",
     ),
     Mutant(
         "a peer that has lost its memory takes part in the step in which it died",

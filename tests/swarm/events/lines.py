@@ -13,11 +13,14 @@ A, B, C = (f"12D3KooW{letter * 44}" for letter in "ABC")
 DIGEST = "5c" * 32
 
 PEER_LINES: dict[str, dict[str, Any]] = {
-    "joined": {"peer": A, "step": 3, "members": [A, B], "banned": [C], "roster": DIGEST, "rules": DIGEST},
+    "joined": {
+        **{"peer": A, "step": 3, "members": [A, B], "banned": [C], "roster": DIGEST, "rules": DIGEST},
+        **{"incarnation": 1},
+    },
     "admitted": {"peer": B, "step": 7, "probation": 27},
     "step": {
         **{"step": 3, "loss": 2.25, "seconds": 1.5, "members": 8, "newcomers": 1, "attacks": False, "attempt": 0},
-        **{"roster": DIGEST, "validates": B},
+        **{"roster": DIGEST, "validates": B, "state": DIGEST},
     },
     "void": {"step": 4, "attempt": 0, "suspended": [[A, "was late"]], "banned": [[B, "lied"]], "left": [C]},
     "banned": {"peer": B, "step": 4, "reason": "lied", "offence": "GRADIENT", "evidence": "/run/bans/4.json"},

@@ -60,7 +60,7 @@ def test_what_is_no_event_is_none(line: bytes, parse: Any) -> None:
 
 def test_a_version_before_newcomers_is_read() -> None:
     line = peer_line("step")
-    del line["newcomers"], line["validates"]
+    del line["newcomers"], line["validates"], line["state"]
     assert parse_peer(json.dumps(line).encode()) is not None
 
 

@@ -221,5 +221,5 @@ def test_two_statements_contradict_where_honest_peers_make_one(kind: MessageKind
 def test_of_what_somebody_may_say_twice_nothing_is_on_the_list() -> None:
     assert {kind.name for kind in set(MessageKind) - SIGNED_ONCE} == {
         *("RELAY", "LEAVE", "CERTIFICATE", "ASK", "PULL", "FORWARD", "OVERDUE"),
-        *("MANIFEST", "JOIN", "GENESIS", "METRICS", "BANS"),
+        *("MANIFEST", "JOIN", "GENESIS", "METRICS", "BANS", "MEMORY", "RESUME"),
     }

@@ -1,0 +1,129 @@
+"""The training states that a peer keeps in a folder: the newest two, and every n-th."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from btard.durable import force_names, write_durably
+from btard.identity import Malformed
+from btard.peer.keeping.cadence import Cadence
+from btard.peer.keeping.record import KeptState
+from btard.reunion.messages import Place
+from btard.round.roster import Roster
+
+logger = logging.getLogger(__name__)
+
+NEWEST = 2
+"""States that are always kept."""
+
+_PATTERN = "step-*.state"
+
+
+class Checkpoints:
+    """Writes states in the background, and reads those of earlier starts.
+
+    Attributes:
+        places: what is kept, newest first; a file that is damaged is not among them.
+        rosters: of these places.
+    """
+
+    def __init__(self, folder: Path, run: bytes, cadence: Cadence, keep_every: int) -> None:
+        """Look at what is there already.
+
+        Args:
+            run: 16 bytes; files of other runs are left alone.
+            keep_every: of the older states those at multiples of so many steps stay, 0 for none.
+        """
+        self._folder = folder
+        self._run = run
+        self._cadence = cadence
+        self._keep_every = keep_every
+        self._files: dict[Place, Path] = {}
+        self.rosters: dict[Place, Roster] = {}
+        self._writing: asyncio.Task[None] | None = None
+        self._complains = True
+        for path in sorted(folder.glob(_PATTERN)) if folder.is_dir() else ():
+            kept = self._read(path)
+            if kept is not None:
+                self._take(kept, path)
+
+    @property
+    def places(self) -> list[Place]:
+        """What is kept, newest first."""
+        return sorted(self._files, reverse=True)
+
+    def _read(self, path: Path) -> KeptState | None:
+        try:
+            kept = KeptState.decode(path.read_bytes())
+        except (OSError, Malformed) as error:
+            logger.warning("leaving %s out: %s", path, error)
+            return None
+        return kept if kept.run == self._run else None
+
+    def load(self, place: Place) -> KeptState | None:
+        """Return a state that is kept, None where it is not there any more, or damaged by now."""
+        path = self._files.get(place)
+        kept = None if path is None else self._read(path)
+        if kept is None or kept.place != place:
+            self._files.pop(place, None)
+            self.rosters.pop(place, None)
+            return None
+        return kept
+
+    def step_took(self, seconds: float) -> None:
+        """A step has taken so long."""
+        self._cadence.took(seconds)
+
+    async def consider(self, step: int, make: Callable[[], Awaitable[KeptState]]) -> None:
+        """Keep the state before a step if it is time to: what `make` returns, which is waited for; then it is written
+        in the background."""
+        if not self._cadence.is_due(step) or (self._writing is not None and not self._writing.done()):
+            return
+        started = time.perf_counter()
+        kept = await make()
+        self._writing = asyncio.ensure_future(self._write(kept, started))
+
+    async def _write(self, kept: KeptState, started: float) -> None:
+        try:
+            await asyncio.get_running_loop().run_in_executor(None, self.keep, kept)
+        except OSError as error:
+            if self._complains:
+                logger.error("cannot keep the training state in %s: %s", self._folder, error.strerror)
+            self._complains = False
+        self._cadence.cost(time.perf_counter() - started)
+
+    def keep(self, kept: KeptState) -> None:
+        """Write a state, and let go of those that it makes superfluous; raises OSError."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        path = self._folder / f"step-{kept.roster.step:012d}.state"
+        write_durably(path, kept.encode())
+        for place in [place for place, file in self._files.items() if file == path]:
+            del self._files[place], self.rosters[place]
+        self._take(kept, path)
+        for place in self.places[NEWEST:]:
+            if not self._keep_every or place.step % self._keep_every:
+                self._remove(place)
+
+    def go_back(self, place: Place) -> None:
+        """The run goes on from here: states of later steps are of a past that is lost."""
+        for later in [kept for kept in self._files if kept.step > place.step]:
+            self._remove(later)
+        if self._folder.is_dir():
+            force_names(self._folder)
+
+    def _take(self, kept: KeptState, path: Path) -> None:
+        self._files[kept.place] = path
+        self.rosters[kept.place] = kept.roster
+
+    def _remove(self, place: Place) -> None:
+        del self.rosters[place]
+        self._files.pop(place).unlink(missing_ok=True)
+
+    async def close(self) -> None:
+        """Wait until what is being written is on the disk."""
+        if self._writing is not None:
+            await self._writing

@@ -1,0 +1,113 @@
+"""Real swarms that are killed, without a word, and started again in place: they go on."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Iterable, Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from btard.deploy.local.plan import free_port, local_key
+from tests.peer.test_daemon import Program, events, steps, until
+
+STEPS = 150
+NAMES = tuple("abcde")
+NONCE = "5a" * 16
+WORDS = (
+    f"--experiment test --task digits --size tiny --host 127.0.0.1 --peers {len(NAMES)} --total-steps {STEPS} "
+    f"--seed 7 --nonce {NONCE} --refresh-period 0.5 --same-randomness"
+)
+
+
+class Swarm:
+    """A coordinator and its peers, each in its folder, under keys that are the same in each swarm."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.started: list[Program] = []
+        self.running: dict[str, Program] = {}
+        for name in ("coordinator", *NAMES):
+            (folder / name).mkdir(parents=True)
+            local_key(7, name).save(folder / name / "identity.key")
+
+    def start(self, names: Iterable[str]) -> None:
+        """Start programs, each with the words that it had before."""
+        for name in names:
+            if name == "coordinator":
+                words = ("btard-coordinator", "--dht-port", str(self.port), *WORDS.split())
+            else:
+                address = f"/ip4/127.0.0.1/tcp/{self.port}/p2p/{local_key(7, 'coordinator').peer_id}"
+                words = ("btard-peer", "--initial-peers", address, "--host", "127.0.0.1", "--threads", "1")
+            log = self.folder / f"{name}-{len(self.started)}.log"
+            program = self.running[name] = Program(log, *words, "--directory", self.folder / name)
+            self.started.append(program)
+            if name == "coordinator":
+                until(partial(_listens, program), program)
+
+    def kill(self, names: Iterable[str]) -> None:
+        """Kill programs as a power cut does; what p2pd they leave dies by itself."""
+        for name in names:
+            program = self.running.pop(name)
+            program.process.send_signal(signal.SIGKILL)
+            program.process.wait()
+
+    def wait_for(self, step: int) -> None:
+        """Wait until all peers have finished a step."""
+        until(lambda: all(self.newest(name) >= step for name in NAMES), *self.running.values())
+
+    def newest(self, name: str) -> int:
+        """Return the last step that a peer has finished."""
+        return max((event["step"] for event in steps(self.folder / name)), default=-1)
+
+    def end(self) -> str:
+        """Wait until the run is over, and return the digest of the last state."""
+        coordinator = self.running["coordinator"]
+        assert coordinator.process.wait(240) == 0, coordinator.log.read_text()[-3000:]
+        folder = self.folder / "coordinator" / "checkpoints" / f"step-{STEPS:06d}"
+        digest: str = json.loads((folder / "checkpoint.json").read_text())["state_digest"]
+        return digest
+
+    def logs(self) -> str:
+        """Return all that all programs have said."""
+        return "".join(program.log.read_text() for program in self.started)
+
+
+def _listens(coordinator: Program) -> bool:
+    return "join with" in coordinator.log.read_text()
+
+
+@pytest.fixture
+def swarms(tmp_path: Path) -> Iterator[tuple[Swarm, Swarm]]:
+    made = Swarm(tmp_path / "killed"), Swarm(tmp_path / "unbroken")
+    yield made
+    for program in (program for swarm in made for program in reversed(swarm.started)):
+        if program.process.poll() is None:
+            program.process.kill()
+            program.process.wait()
+
+
+@pytest.mark.slow
+@pytest.mark.swarm
+def test_a_swarm_that_was_killed_twice_comes_to_the_same(swarms: tuple[Swarm, Swarm]) -> None:
+    killed, unbroken = swarms
+    killed.start(("coordinator", *NAMES))
+    killed.wait_for(20)
+    killed.kill("cde")
+    killed.start("cde")
+    killed.wait_for(max(map(killed.newest, NAMES)) + 15)
+    killed.kill(("coordinator", *NAMES))
+    newest = max(map(killed.newest, NAMES))
+    assert newest < STEPS - 1
+    killed.start(("coordinator", *NAMES))
+    digest = killed.end()
+    for name in NAMES:
+        lives = [event["incarnation"] for event in events(killed.folder / name) if event["event"] == "joined"]
+        assert lives[0] == 0 and lives[-1] == 2 and lives == sorted(lives), lives
+        assert killed.newest(name) == STEPS - 1
+    assert "Traceback" not in killed.logs()
+    unbroken.start(("coordinator", *NAMES))
+    assert digest == unbroken.end(), "the same keys, the same seed, the same draws"
