@@ -20,7 +20,7 @@ from btard.logs import adopt_libraries
 from btard.peer.entrance import Entrance
 from btard.peer.keeping.cadence import Cadence
 from btard.peer.keeping.checkpoints import Checkpoints
-from btard.peer.keeping.progress import Progress
+from btard.peer.keeping.progress import PROGRESS_FILE, Progress
 from btard.peer.meeting.joining import check_local_settings, find_manifest, load_run_task
 from btard.peer.meeting.knocking import Knocker
 from btard.peer.meeting.neighbours import Neighbours
@@ -54,7 +54,7 @@ logger = logging.getLogger("btard.peer")
 BANS_FOLDER = "bans"
 """Evidence of bans, in the directory of a peer or a coordinator."""
 
-PROGRESS_FILE, INCARNATION_FILE, STATES_FOLDER = "progress", "incarnation", "states"
+INCARNATION_FILE, STATES_FOLDER = "incarnation", "states"
 """In the directory of a peer: where it stands; by which votes the run's incarnation has begun; its training states."""
 
 

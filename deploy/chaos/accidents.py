@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 
 from btard.deploy.chaos.programs import Program, Programs
+from btard.peer.keeping.progress import PROGRESS_FILE
 
 
 class Accident(StrEnum):
@@ -17,27 +18,33 @@ class Accident(StrEnum):
     """The Python process of a peer dies at once (SIGKILL), and its p2pd with it."""
     KILL_P2PD = "kill-p2pd"
     """The p2pd of a peer dies at once; the peer notices, and leaves."""
+    KILL_TWO = "kill-two"
+    """Two peers die at once."""
+    KILL_MOST = "kill-most"
+    """More than half of the peers die at once."""
+    KILL_COORDINATOR = "kill-coordinator"
+    """The coordinator dies at once."""
+    TEAR = "tear"
+    """A peer dies, and the file in which it notes what it has begun is torn."""
     GOODBYE = "goodbye"
     """A peer is asked to end (SIGTERM), and says goodbye."""
     STOP = "stop"
-    """A peer stands still for 20 s (SIGSTOP), as behind a closed lid."""
-    KILL_COORDINATOR = "kill-coordinator"
-    """The coordinator dies at once."""
-    KILL_TWO = "kill-two"
-    """Two peers die at once."""
+    """A peer stands still (SIGSTOP), as behind a closed lid."""
 
 
 STOPPED_SECONDS = 20.0
-"""How long a stopped process stands still."""
+"""How long a stopped process stands still, where nothing else is said."""
 
 
 def hit_by(accident: Accident, swarm: Programs, chance: random.Random) -> Sequence[Program]:
     """Draw the processes that it hits."""
     match accident:
         case Accident.KILL_COORDINATOR:
-            return [program for program in swarm.all.values() if program not in swarm.peers and program.pid is not None]
+            return [swarm.coordinator] if swarm.coordinator.pid is not None else []
         case Accident.KILL_TWO:
             return chance.sample(swarm.running(), 2)
+        case Accident.KILL_MOST:
+            return chance.sample(swarm.running(), len(swarm.peers) // 2 + 1)
         case _:
             return chance.sample(swarm.running(), 1)
 
@@ -45,26 +52,32 @@ def hit_by(accident: Accident, swarm: Programs, chance: random.Random) -> Sequen
 def strike(accident: Accident, swarm: Programs, hit: Sequence[Program]) -> None:
     """Have it happen."""
     for program in hit:
-        name = program.member.name
         match accident:
-            case Accident.KILL | Accident.KILL_TWO | Accident.KILL_COORDINATOR:
-                swarm.send(name, signal.SIGKILL)
             case Accident.KILL_P2PD:
-                swarm.send(name, signal.SIGKILL, p2pd=True)
+                swarm.send(program, signal.SIGKILL, p2pd=True)
             case Accident.GOODBYE:
-                swarm.send(name, signal.SIGTERM)
+                swarm.send(program, signal.SIGTERM)
             case Accident.STOP:
-                swarm.send(name, signal.SIGSTOP)
-                swarm.send(name, signal.SIGSTOP, p2pd=True)
+                swarm.send(program, signal.SIGSTOP)
+                swarm.send(program, signal.SIGSTOP, p2pd=True)
+            case _:
+                swarm.send(program, signal.SIGKILL)
 
 
 def mend(accident: Accident, swarm: Programs, hit: Sequence[Program]) -> None:
-    """Have the processes run again."""
-    names = [program.member.name for program in hit]
+    """Have the processes run again, with the words that they had."""
     if accident is Accident.STOP:
-        for name in names:
-            swarm.send(name, signal.SIGCONT, p2pd=True)
-            swarm.send(name, signal.SIGCONT)
+        for program in hit:
+            swarm.send(program, signal.SIGCONT, p2pd=True)
+            swarm.send(program, signal.SIGCONT)
         return
     swarm.wait(lambda: all(program.pid is None for program in hit), 30.0)
-    swarm.restart(names)
+    if accident is Accident.TEAR:
+        for program in hit:
+            _tear(program)
+    swarm.restart([program.member.name for program in hit])
+
+
+def _tear(program: Program) -> None:
+    path = program.member.directory / PROGRESS_FILE
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])

@@ -37,7 +37,8 @@ class Program:
         lost: when and why it lost its place, each time.
         members: of the last step that it finished, those on probation included.
         banned: peers that it has seen banned.
-        states: digest of the training state after each step.
+        states: digest of the training state after each step, by incarnation of the run and step.
+        incarnation: of the run, in which it was counted in last.
     """
 
     member: Member
@@ -48,7 +49,8 @@ class Program:
     lost: list[tuple[float, str]] = field(default_factory=list)
     members: int = 0
     banned: set[str] = field(default_factory=set)
-    states: dict[int, str | None] = field(default_factory=dict)
+    states: dict[tuple[int, int], str] = field(default_factory=dict)
+    incarnation: int = 0
 
     @property
     def step(self) -> int:
@@ -62,9 +64,11 @@ class Program:
             case StepFinished():
                 self.steps.append((when, event.step))
                 self.members = event.members
-                self.states[event.step] = event.state
+                if event.state is not None:
+                    self.states[self.incarnation, event.step] = event.state
             case JoinedRun():
                 self.joined.append(when)
+                self.incarnation = event.incarnation
             case PlaceLost():
                 self.lost.append((when, event.reason))
             case PeerBanned():
@@ -93,6 +97,11 @@ class Programs:
         """Those that train."""
         return [program for name, program in self.all.items() if name != COORDINATOR]
 
+    @property
+    def coordinator(self) -> Program:
+        """The one that does not train."""
+        return self.all[COORDINATOR]
+
     def running(self) -> list[Program]:
         """Return the peers whose process runs."""
         return [program for program in self.peers if program.pid is not None]
@@ -112,12 +121,11 @@ class Programs:
         if COORDINATOR in names and not self.wait(lambda: listens(self._plan.port), _START_SECONDS):
             raise UserError(f"the coordinator does not listen: {last_lines(self._plan.coordinator.log)}")
 
-    def send(self, name: str, number: signal.Signals, *, p2pd: bool = False) -> None:
+    def send(self, program: Program, number: signal.Signals, *, p2pd: bool = False) -> None:
         """Send a signal to a process, or to its p2pd."""
-        pid = self.all[name].pid
-        if pid is None:
+        if program.pid is None:
             return
-        for each in children(pid) if p2pd else [pid]:
+        for each in children(program.pid) if p2pd else [program.pid]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(each, number)
 
@@ -143,8 +151,8 @@ class Programs:
 
     def wait_for_steps(self, count: int, among: Collection[Program], seconds: float) -> bool:
         """Wait until each of these has finished so many steps more."""
-        goals = {program.member.name: program.step + count for program in among}
-        return self.wait(lambda: all(v.step >= goals[v.member.name] for v in among), seconds)
+        goals = {program.member.name: len(program.steps) + count for program in among}
+        return self.wait(lambda: all(len(each.steps) >= goals[each.member.name] for each in among), seconds)
 
 
 def children(pid: int) -> list[int]:

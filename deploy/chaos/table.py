@@ -7,12 +7,13 @@ python -m btard.deploy.chaos.table --accident kill --times 20 --peers 5 --deadli
 from __future__ import annotations
 
 import argparse
+import contextlib
 import random
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from btard.deploy.chaos.accidents import STOPPED_SECONDS, Accident, hit_by, mend
 from btard.deploy.chaos.programs import Program, Programs
 from btard.deploy.chaos.standstill import stood, usual_step_seconds
 from btard.deploy.local.nursery_client import NurseryClient
-from btard.deploy.local.plan import make_plan
+from btard.deploy.local.plan import SwarmPlan, make_plan
 from btard.deploy.local.settings import SwarmSettings
 from btard.errors import UserError
 from btard.program import guarded
@@ -74,6 +75,16 @@ def settings_for(peers: int, seed: int, directory: Path, deadlines: str) -> Swar
     )
 
 
+@contextlib.contextmanager
+def running(plan: SwarmPlan) -> Iterator[Programs]:
+    """Inside, a swarm runs; on leaving every process of it is ended."""
+    with NurseryClient(plan.preload, plan.environment(), plan.directory / "nursery.log") as nursery:
+        nursery.wait_ready()
+        swarm = Programs(plan, nursery)
+        swarm.start()
+        yield swarm
+
+
 def strike_once(accident: Accident, swarm: Programs, chance: random.Random) -> Strike:
     """Have an accident happen at a random moment, wait until the others go on, and until those that it hit are back.
 
@@ -121,10 +132,7 @@ def main(argv: Sequence[str]) -> int:
     chance = random.Random(given.seed)
     with tempfile.TemporaryDirectory(prefix="btard-table-") as folder:
         plan = make_plan(settings_for(given.peers, given.seed, Path(folder) / "run", given.deadlines))
-        with NurseryClient(plan.preload, plan.environment(), plan.directory / "nursery.log") as nursery:
-            nursery.wait_ready()
-            swarm = Programs(plan, nursery)
-            swarm.start()
+        with running(plan) as swarm:
             if not swarm.wait(lambda: all(program.step >= 20 for program in swarm.peers), _LONGEST_SECONDS):
                 raise UserError("the swarm does not train")
             strikes = []

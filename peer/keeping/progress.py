@@ -16,6 +16,9 @@ from btard.vocabulary import MAX_INCARNATIONS
 
 logger = logging.getLogger(__name__)
 
+PROGRESS_FILE = "progress"
+"""In the directory of a peer."""
+
 _LATE_PLACES = 64
 """The last places, which are all remembered."""
 

@@ -8,8 +8,7 @@ import pytest
 
 from btard.deploy.chaos.accidents import Accident
 from btard.deploy.chaos.programs import Programs
-from btard.deploy.chaos.table import settings_for, strike_once
-from btard.deploy.local.nursery_client import NurseryClient
+from btard.deploy.chaos.table import running, settings_for, strike_once
 from btard.deploy.local.plan import make_plan
 
 pytestmark = pytest.mark.slow
@@ -21,10 +20,7 @@ PEERS = 5
 def swarm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Programs]:
     directory: Path = tmp_path_factory.mktemp("chaos") / "run"
     plan = make_plan(settings_for(PEERS, 1, directory, "swarm"))
-    with NurseryClient(plan.preload, plan.environment(), directory / "nursery.log") as nursery:
-        nursery.wait_ready()
-        programs = Programs(plan, nursery)
-        programs.start()
+    with running(plan) as programs:
         assert programs.wait(lambda: all(peer.step >= 20 for peer in programs.peers), 120)
         yield programs
 

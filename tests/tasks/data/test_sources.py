@@ -92,7 +92,7 @@ def test_unreadable_text_is_refused_in_a_sentence(tmp_path: Path) -> None:
     [
         ("words".encode("utf-16-le"), "has NUL characters, as UTF-16 without a mark has; convert it to UTF-8"),
         ("words".encode("utf-16"), "is UTF-16; convert it to UTF-8, for example with iconv -f UTF-16 -t UTF-8"),
-        (gzip.compress(b"words"), "is packed by gzip; unpack it"),
+        (gzip.compress(b"words", mtime=0), "is packed by gzip; unpack it"),
         (b"PAR1\xff\xffPAR1", "is parquet; give it the ending .parquet"),
         (b"PK\x03\x04\xff", "is a zip archive; unpack it"),
         (b"%PDF-1.7 \xff", "is a PDF"),
