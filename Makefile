@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test test-slow helm soak adversary mutants fuzz lint bench-deps release test-wheel image test-images clean
+.PHONY: install demo test test-slow helm soak adversary chaos mutants fuzz lint bench-deps release test-wheel image test-images clean
 
 install: $(STAMP)
 
@@ -47,6 +47,10 @@ $(HELM): tests/deploy/kubernetes/get_helm.py | $(STAMP)
 SECONDS ?= 60
 soak: $(STAMP)
 	@$(BIN)/python -m btard.lab.soak --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
+
+# Has accidents happen to eight real peers and a coordinator: `make chaos SECONDS=900 SEED=1`.
+chaos: $(STAMP)
+	@$(BIN)/python -m btard.deploy.chaos --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
 # Looks for the strategies of liars that hurt a swarm most: `make adversary SECONDS=3600 SEED=1`; FRESH=20 confirms them in fewer swarms.
 adversary: $(STAMP)

@@ -153,10 +153,11 @@ class Entrance:
         # One after the other would take too long: a reunion counts on everybody's looking around every few seconds.
         asked = ask_heads(self.transport, trusted.members, timeout_seconds=self.manifest.deadlines.settle)
         heads, again = await asyncio.gather(asked, self.returning.turn(self._standing) if reunite else _nothing())
-        # Not before: after a restart a peer may begin only a step that it has seen begin, or that was not there before.
-        self.knocker.knock_at(trusted.members)
         self._standing = frozenset(heads)
         stand = newest_stand(trusted, heads)
+        if stand is not None or not self.progress.restarted:
+            # After a restart it may begin only a step that was not there when it looked; so it looks before it knocks.
+            self.knocker.knock_at(trusted.members)
         if again is not None and (stand is None or stand[0] < again.incarnation):
             self._begin_again(again.incarnation)
             return again.roster, again.state

@@ -96,13 +96,18 @@ def strike_once(accident: Accident, swarm: Programs, chance: random.Random) -> S
     swarm.look(chance.random() * 2 * usual_step_seconds(others[0].steps, time.time()))
     since, step = time.time(), usual_step_seconds(others[0].steps, time.time())
     strike(accident, swarm, hit)
+    at_once = 2 * len(others) <= len(swarm.peers)  # the others cannot go on without them
+    mended = time.time()
+    if at_once:
+        mend(accident, swarm, hit)
     if not swarm.wait_for_steps(_STEPS_AFTER, others, _LONGEST_SECONDS):
         raise UserError(f"the others stand still {_LONGEST_SECONDS:g} s after {accident}; see {swarm.directory}")
     stood_seconds = stood([program.steps for program in others], since, time.time())
     if accident is Accident.STOP:
         swarm.wait(lambda: time.time() > since + STOPPED_SECONDS, STOPPED_SECONDS)
-    mended = time.time()
-    mend(accident, swarm, hit)
+    if not at_once:
+        mended = time.time()
+        mend(accident, swarm, hit)
     trained = [program for program in hit if program in swarm.peers]
     back = swarm.wait(lambda: all(_is_back(program, mended) for program in trained), _LONGEST_SECONDS)
     returned = max((max(program.joined) - mended for program in trained), default=0.0) if back else None
