@@ -38,8 +38,8 @@ CHAOS_BUGS: tuple[Mutant, ...] = (
     Mutant(
         "a restarted peer skips the step that lets it in again",
         "peer/keeping/progress.py",
-        "        if new:\n",
-        "        if False:\n",
+        "        if new:\n            self.restarted = False\n            return\n",
+        "        if new:\n            return\n",
         "tests/peer/test_lost_memory.py::test_one_that_comes_back_late_loses_its_place_once[9]",
     ),
 )
