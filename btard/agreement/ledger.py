@@ -176,8 +176,8 @@ class Ledger:
     def _until(self, support: set[PeerId]) -> float:
         """Return until when a certificate that these have endorsed is accepted.
 
-        What one of the honest has endorsed all voters accept. A member without a vote passes a certificate on with no endorsement
-        of its own, so it must have any other a window earlier.
+        What one of the honest has endorsed all voters accept. A member without a vote passes a certificate on
+        with no endorsement of its own, so it must have any other a window earlier.
         """
         if self._has_vote:
             return self._terms.certificate_until(len(support))

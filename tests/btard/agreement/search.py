@@ -2,9 +2,9 @@
 
     python -m tests.btard.agreement.search --stories 100000 --seed 1
 
-Stories are drawn, one a number, from 3 to 16 members: who votes, lies, dies, leaves or is silent, when each begins, how long
-each message takes, what may be done without, and up to a few lies a liar. Lies come mostly at the edges of windows. The
-first story that fails is printed, in full and by its number; `--stories 1 --seed NUMBER` replays it.
+Stories are drawn, one a number, from 3 to 16 members: who votes, lies, dies, leaves or is silent, when each begins,
+how long each message takes, what may be done without, and up to a few lies a liar. Lies come mostly at the edges of
+windows. The first story that fails is printed, in full and by its number; `--stories 1 --seed NUMBER` replays it.
 """
 
 from __future__ import annotations
