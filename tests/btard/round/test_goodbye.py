@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import random
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import pytest
 
@@ -131,3 +133,40 @@ def test_one_that_has_finished_shows_it_to_the_others(confidant: int) -> None:
     swarm = Swarm(COUNT, steps=3, behaviours={LEAVER: Denies(told)}, rules=SHORT).run()
     swarm.check_agreement()
     assert all(len(peer.finished()) == 3 for peer in swarm.honest), [peer.stopped for peer in swarm.honest]
+
+
+def depart(count: int, leavers: int, after: float, within: float, seed: int) -> Swarm:
+    """Return a swarm of which so many leave, the first after so many seconds, and all within so many more."""
+    swarm = Swarm(count, steps=4, seed=seed, conditions=NetworkConditions(delay=(0.005, 0.02)))
+    for number in random.Random(seed).sample(range(count), leavers):
+        later = random.Random(100 * seed + number).random() * within
+        swarm.network.at(after + later, partial(swarm.peers[number].leave, LeaveReason.SHUTDOWN))
+    return swarm.run()
+
+
+def check_departure(count: int, leavers: int, moment: int, within: float) -> None:
+    """They leave at one of 24 moments, from the middle of the first step to that of the second."""
+    swarm = depart(count, leavers, 0.12 + 0.011 * moment, within, moment)
+    swarm.check_agreement()
+    assert len(swarm.honest) == count - leavers
+    assert all(len(peer.finished()) == 4 for peer in swarm.honest), [peer.stopped for peer in swarm.honest]
+    assert not {peer.peer_id for peer in swarm.honest} & set().union(*map(suspended, swarm.honest))
+    assert swarm.network.now < 2, "four steps take one second if nobody leaves"
+
+
+CROWDS = [(5, 2), (7, 2), (7, 3), (16, 2), (16, 7)]
+
+
+@pytest.mark.parametrize("count, leavers", CROWDS)
+@pytest.mark.parametrize("within", [0.0, 0.1, 0.3])
+def test_just_under_half_may_leave_at_some_moments(count: int, leavers: int, within: float) -> None:
+    for moment in (3, 7, 19):
+        check_departure(count, leavers, moment, within)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("count, leavers", CROWDS)
+@pytest.mark.parametrize("within", [0.0, 0.05, 0.1, 0.2, 0.3])
+def test_just_under_half_may_leave_at_any_moment(count: int, leavers: int, within: float) -> None:
+    for moment in range(24):
+        check_departure(count, leavers, moment, within)
