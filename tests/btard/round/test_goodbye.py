@@ -170,3 +170,14 @@ def test_just_under_half_may_leave_at_some_moments(count: int, leavers: int, wit
 def test_just_under_half_may_leave_at_any_moment(count: int, leavers: int, within: float) -> None:
     for moment in range(24):
         check_departure(count, leavers, moment, within)
+
+
+def test_a_goodbye_counts_in_a_step_that_is_finished() -> None:
+    """A peer that has finished may be needed to agree on how others end the step: it must know who has left."""
+    swarm = Swarm(5, steps=1).run()
+    stays, leaver = swarm.peers[0].session, swarm.peers[LEAVER]
+    goodbye, _ = leaver.session.leave(LeaveReason.SHUTDOWN)
+    assert isinstance(goodbye, Send)
+    assert stays.on_message(swarm.network.now, leaver.peer_id, goodbye.data) == []
+    assert stays._last is not None
+    assert stays._last._settlement.heard.farewells() == {leaver.peer_id: goodbye.data}
