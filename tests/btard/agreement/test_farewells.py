@@ -85,7 +85,7 @@ def certificate(*farewells: Farewell) -> VectorCertificate:
 GOODBYES = tuple(Farewell(peer, farewell(peer)) for peer in FIVE[3:])
 
 
-def test_a_certificate_shows_the_goodbyes_of_those_that_have_not_voted() -> None:
+def test_a_certificate_shows_the_goodbyes_of_the_others() -> None:
     assert ledger().certify(0.0, certificate(*GOODBYES))
     assert not ledger().certify(0.0, certificate(GOODBYES[0]))
     assert not ledger().certify(0.0, certificate())
@@ -129,7 +129,7 @@ def test_a_member_without_a_vote_needs_no_word_of_the_gone() -> None:
     tell(Story(6, 5, (4,), (0.0,) * 6, leaving=((0, 0), (1, 0))))
 
 
-def test_half_of_those_that_stay_endorse_for_a_member_without_a_vote() -> None:
+def test_a_goodbye_makes_earlier_endorsements_enough() -> None:
     """The endorsements have come before the goodbyes."""
     kept = Ledger(terms_of(6, 5), Signatures(signer(peers(6)[5]), verify, read, parts), votes=False)
     told = statement(FIVE[0], b"said")

@@ -155,7 +155,7 @@ AGREEMENT = (
         "btard/agreement/terms.py",
         "(2 * len(voting) > len(self.voters) and self.voters <= voting.union(gone))",
         "2 * len(voting) > len(self.voters)",
-        f"{FAREWELLS}::test_a_certificate_shows_the_goodbyes_of_those_that_have_not_voted",
+        f"{FAREWELLS}::test_a_certificate_shows_the_goodbyes_of_the_others",
     ),
     Mutant(
         "a member without a vote counts endorsements of the gone",
@@ -176,7 +176,7 @@ AGREEMENT = (
         "btard/agreement/ledger.py",
         "            self._reconsider(self._spare.values())\n",
         "",
-        f"{FAREWELLS}::test_half_of_those_that_stay_endorse_for_a_member_without_a_vote",
+        f"{FAREWELLS}::test_a_goodbye_makes_earlier_endorsements_enough",
     ),
     Mutant(
         "farewells in a certificate are not verified",
