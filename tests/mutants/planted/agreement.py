@@ -234,11 +234,4 @@ AGREEMENT = (
         "range(self.roster.step + self.machine.over, self.roster.step + 2)",
         "tests/btard/round/test_session.py::test_a_goodbye_is_for_the_steps_that_others_may_be_in",
     ),
-    Mutant(
-        "a certificate is shown that nobody can check",
-        "btard/round/phases/agree.py",
-        "certificate if len(certificate) == len(attempt.seats.members) else ()",
-        "certificate",
-        f"{GOODBYE}::test_one_that_dies_after_its_digest_delays_nobody_else",
-    ),
 )
