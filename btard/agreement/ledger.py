@@ -37,12 +37,14 @@ class Ledger:
         accepted: statements by item, of each author at most two.
         endorsements: what voters have endorsed, each endorsement once, by voter.
         certificate: the one that has been accepted.
+        gone: voters that are known to have bidden farewell.
         without: members whose statements are left out of what this member votes for.
     """
 
     def __init__(self, terms: Terms, signatures: Signatures, *, votes: bool) -> None:
         """Begin with nothing; `votes` tells whether this member has a vote."""
         self._terms, self._has_vote = terms, votes
+        self.gone: frozenset[PeerId] = frozenset()
         self._signatures = signatures
         self._endorsers: dict[Spoken, dict[PeerId, None]] = {}
         self._by_voter: dict[PeerId, dict[Spoken, None]] = {}
@@ -71,8 +73,8 @@ class Ledger:
         item, author, terms = statement.item, statement.author, self._terms
         if item in self.accepted or author not in terms.speakers:
             return False
-        count = len(self._support(item, along))
-        in_time = at <= terms.statement_until(count) if self._has_vote else count > terms.faults
+        support = self._support(item, along)
+        in_time = at <= terms.statement_until(len(support)) if self._has_vote else terms.vouches(support, self.gone)
         accept = in_time and self._of_author[author] < _MOST_OF_ONE
         early = not self._has_vote and sum(kept.author == author for kept in self._spare) < _MOST_OF_ONE
         if not (accept or early or item in self._endorsers):
@@ -95,7 +97,7 @@ class Ledger:
         terms, item = self._terms, certificate.item
         if self.certificate is not None:
             return False
-        if at > self._until(len(self._support(item, along))):
+        if at > self._until(self._support(item, along)):
             return False
         if not terms.suffices({vote.voter for vote in certificate.votes}, {one.voter for one in certificate.farewells}):
             return False
@@ -141,11 +143,20 @@ class Ledger:
             self._by_voter.setdefault(voter, {})[item] = None
             self._endorsers.setdefault(item, {})[voter] = None
             self._said[voter, item.author] += 1
-        if not self._has_vote:
-            authors = {item.author for item in items}
-            for kept in [one for one in self._spare.values() if one.author in authors]:
-                if len(self._support(kept.item, ())) > self._terms.faults:
-                    self._accept(kept)
+        authors = {item.author for item in items}
+        self._reconsider(one for one in self._spare.values() if one.author in authors)
+
+    def part(self, gone: frozenset[PeerId]) -> None:
+        """Count these as gone."""
+        if gone != self.gone:
+            self.gone = gone
+            self._reconsider(self._spare.values())
+
+    def _reconsider(self, spare: Iterable[Statement]) -> None:
+        """Without a vote, accept of these what enough have endorsed by now."""
+        for kept in [] if self._has_vote else list(spare):
+            if self._terms.vouches(self._support(kept.item, ()), self.gone):
+                self._accept(kept)
 
     def _support(self, item: Spoken, along: Iterable[Endorsement]) -> set[PeerId]:
         """Return the voters that have endorsed an item, by what comes along with it too.
@@ -162,15 +173,16 @@ class Ledger:
             if item in one.items and one.voter not in self._endorsers.get(item, ()):
                 self._count(one, [item])
 
-    def _until(self, count: int) -> float:
-        """Return until when a certificate with so many endorsements is accepted.
+    def _until(self, support: set[PeerId]) -> float:
+        """Return until when a certificate that these have endorsed is accepted.
 
-        What f + 1 have endorsed all voters accept. A member without a vote passes a certificate on with no endorsement
-        of its own, so it must have any other a window earlier.
+        What one of the honest has endorsed all voters accept. A member without a vote passes a certificate on
+        with no endorsement of its own, so it must have any other a window earlier.
         """
         if self._has_vote:
-            return self._terms.certificate_until(count)
-        return math.inf if count > self._terms.faults else self._terms.certificate_until(count - 1)
+            return self._terms.certificate_until(len(support))
+        vouched = self._terms.vouches(support, self.gone)
+        return math.inf if vouched else self._terms.certificate_until(len(support) - 1)
 
     def _accept(self, statement: Statement) -> None:
         if self._of_author[statement.author] == _MOST_OF_ONE:

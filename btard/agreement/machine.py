@@ -143,6 +143,7 @@ class Agreement:
     def hear(self, now: float, sender: PeerId, message: Package) -> list[Out]:
         """A member's message came."""
         self.forged = False
+        self._ledger.part(self._terms.voters & self._farewells().keys())
         given = self._give((sender,), [item for item in message.wanted if item in self._ledger.accepted], now)
         if self.stage is AgreementStage.DECIDED:
             return given
@@ -247,6 +248,7 @@ class Agreement:
         known = (len(self._ledger.accepted), len(self._farewells()))
         if self.stage is not AgreementStage.LISTENING and self._weighed != known:
             self._weighed = known
+            self._ledger.part(self._terms.voters & self._farewells().keys())
             self._ledger.leave_out(self._dispensable(self._ledger.statements))
 
     def _echo(self, now: float) -> list[Out]:

@@ -51,6 +51,14 @@ class Terms:
         voting = self.voters.intersection(voted)
         return len(voting) >= self.quorum or (2 * len(voting) > len(self.voters) and self.voters <= voting.union(gone))
 
+    def vouches(self, endorsed: Collection[PeerId], gone: Collection[PeerId]) -> bool:
+        """Whether an honest voter is among those that have endorsed something where those have bidden farewell: they
+        are more than may lie; or they are half of those that have not, of whom fewer than half lie."""
+        if len(endorsed) > self.faults:
+            return True
+        staying = self.voters.difference(gone)
+        return bool(staying) and 2 * len(staying.intersection(endorsed)) >= len(staying)
+
     @property
     def window_seconds(self) -> float:
         """Two bounds: one for a start that is later than another's, one for the message."""

@@ -198,7 +198,7 @@ class Finished:
     Attributes:
         flat: the aggregated vector's wire bytes.
         roster: of the next step.
-        certificate: one signed digest a member.
+        certificate: one signed digest a member; nothing if the members agree that fewer are enough.
         submitted: whether this peer has committed to a vector; it may have computed one and become a validator.
     """
 

@@ -113,7 +113,7 @@ class Session:
         previous = self.previous
         if previous is not None and previous.seats.roster.step != roster.step - 1:
             previous = None
-        proves = self._certificate if previous is not None else None
+        proves = self._certificate if previous is not None and self._last_certificate else None
         context = StepContext(
             self._rules,
             roster,
@@ -200,9 +200,9 @@ class Session:
         return self._remember([Stopped(self.roster.step, OutcomeKind.NO_MAJORITY, reason)])
 
     def _show_certificate(self, asker: PeerId) -> list[Action]:
-        """Answer late peers with the certificate of the last step."""
-        self._shown[asker] += 1
-        return [Send((asker,), self._certificate())] if self._shown[asker] <= _MOST_SHOWN else []
+        """Answer late peers with the certificate of the last step, if it has one."""
+        self._shown[asker] += bool(self._last_certificate)
+        return [Send((asker,), self._certificate())] if 0 < self._shown[asker] <= _MOST_SHOWN else []
 
     def _note_ahead(self, now: float, sender: PeerId) -> None:
         """A member has finished the step that this peer is in: what is missing may have been lost with its sender.
@@ -382,16 +382,16 @@ class Session:
         return [at_work(self._rules, roster, self._key)]
 
     def leave(self, reason: LeaveReason) -> list[Action]:
-        """Tell the members that this peer is gone from the step after the last one that it finished.
+        """Tell the members that this peer is gone from the step that it is in, and from the one before and the next.
 
-        In the middle of a step it says so of the next one, too: some may have finished this one already.
+        Some may be ahead; others may still agree on the end of a step that this peer has finished.
         """
         if self.roster is None or self.machine is None:
             return []
         others = tuple(sorted(set(self.roster.members) - {self._key.peer_id}))
         body = Leave(reason).encode()
         sign = partial(Envelope.sign, self._key, run=self._rules.run, kind=MessageKind.LEAVE, body=body)
-        steps = range(self.roster.step + self.machine.over, self.roster.step + 2)
+        steps = range(self.roster.step if self._last is None else self._last_step, self.roster.step + 2)
         return [Send(others, sign(step=step).encode()) for step in steps]
 
 

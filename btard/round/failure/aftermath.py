@@ -12,8 +12,8 @@ from btard.round.delivery.intake import Intake
 from btard.round.failure.settlement import Settlement
 from btard.round.messages.bodies import Phase
 
-SETTLING = frozenset({MessageKind.REPORT, MessageKind.RELAY, MessageKind.VOTE})
-"""Kinds of messages by which the members agree on how an attempt ends."""
+SETTLING = frozenset({MessageKind.REPORT, MessageKind.RELAY, MessageKind.VOTE, MessageKind.LEAVE})
+"""Kinds of messages by which the members agree on how an attempt ends, and on whose word is not waited for."""
 
 
 class Aftermath:
@@ -42,8 +42,8 @@ class Aftermath:
 
     def wants(self, heading: Heading | Envelope) -> bool:
         """Whether a message of the step is worth reading."""
-        ours = heading.attempt == self._attempt.seats.number and heading.kind in SETTLING
-        return ours and self._intake.wants(self._attempt, heading)
+        timely = heading.attempt == self._attempt.seats.number or heading.kind is MessageKind.LEAVE
+        return timely and heading.kind in SETTLING and self._intake.wants(self._attempt, heading)
 
     def hear(self, now: float, envelope: Envelope) -> list[Action]:
         """A member's message that this peer `wants` came, with its signature verified."""

@@ -12,6 +12,7 @@ from btard.round.failure.standing import Standing, admissible
 from btard.round.failure.told import Told, told_in
 from btard.round.messages.attachments import ECHOED, SHOWN
 from btard.round.messages.bodies import Leave
+from btard.round.messages.form import form_fault
 
 
 class Heard:
@@ -52,8 +53,9 @@ class Heard:
         return {author: goodbye.encode() for author, goodbye in self.left.items()}
 
     def add_goodbye(self, envelope: Envelope) -> None:
-        """Keep a well-formed goodbye."""
-        self.left.setdefault(envelope.author, envelope)
+        """Keep a goodbye, if it is well-formed: one that is not makes a certificate false."""
+        if form_fault(envelope) is None:
+            self.left.setdefault(envelope.author, envelope)
 
     def add_overdue(self, envelope: Envelope) -> bool:
         """Keep a genuine word about a member that is overdue; return whether its author, which has not committed yet,
@@ -118,7 +120,6 @@ def has_left(attempt: Attempt, author: PeerId, body: bytes) -> bool:
     seats = attempt.seats
     try:
         goodbye = Envelope.decode(body)
-        goodbye.verify()
         goodbye.read(Leave)
     except Malformed:
         return False

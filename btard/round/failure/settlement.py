@@ -168,8 +168,12 @@ class Settlement:
         return self._send(self._reports.start(now, _statement(envelope)), votes=False)
 
     def hear(self, now: float, envelope: Envelope) -> list[Action]:
-        """A member's REPORT, VOTE or RELAY of this attempt came, with its signature verified; raises Malformed."""
+        """A member's REPORT, VOTE or RELAY of this attempt came, or its LEAVE, with its signature verified; raises
+        Malformed."""
         match envelope.kind:
+            case MessageKind.LEAVE:
+                self.heard.add_goodbye(envelope)
+                return []
             case MessageKind.REPORT:
                 return self._hear_report(now, envelope)
             case MessageKind.VOTE:

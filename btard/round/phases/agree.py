@@ -67,14 +67,15 @@ class AgreePhase:
         return self.finished_by(tuple(self.attempt.said.signed[MessageKind.DIGEST, peer] for peer in members))
 
     def finished_by(self, certificate: tuple[Envelope, ...]) -> Finished:
-        """Return the step's result under a certificate for this very digest."""
+        """Return the step's result under a certificate for this very digest; one that fewer have signed than are
+        members proves nothing to others, which must not take its sender for a liar."""
         attempt = self.attempt
         return Finished(
             step=attempt.seats.roster.step,
             attempt=attempt.seats.number,
             flat=attempt.carried.flat,
             roster=self.following,
-            certificate=certificate,
+            certificate=certificate if len(certificate) == len(attempt.seats.members) else (),
             submitted=attempt.seats.me in attempt.seats.submitting,
         )
 

@@ -6,7 +6,9 @@ Places are positions in the order of all members. The alphabet:
 reached a liar. `Mark`: a liar's endorsement of a statement that does not come along. `Echo`: a liar endorses exactly
 what one honest member holds, or the one that is told. `Junk`: it endorses as many things as count, which nobody has
 said. `Vote`: it votes for what one honest member holds, or the one that is told. `Certify`: a certificate of what most
-honest members have voted for, with endorsements of it by some liars. `Want`: it asks for all that is known.
+honest members have voted for, or of what fewer have, with endorsements of it by some liars, and the goodbyes of those
+whose votes it lacks. `Want`: it asks for all that is known. `Bye`: a liar says goodbye, to those that are told alone,
+and goes on.
 """
 
 from __future__ import annotations
@@ -14,9 +16,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from btard.agreement.messages import Endorsement, Package, Spoken, Statement, VectorCertificate, VectorVote
+from btard.agreement.messages import Endorsement, Farewell, Package, Spoken, Statement, VectorCertificate, VectorVote
 from btard.identity import PeerId
-from tests.btard.agreement.model import World, endorsement, statement, vote
+from tests.btard.agreement.model import World, endorsement, farewell, statement, vote
 
 
 @dataclass
@@ -58,13 +60,16 @@ class Knowledge:
         known = self._endorsements.get(item, {}) if honest else {}
         return (*(endorsement(self.member(liar), [item]) for liar in liars), *known.values())
 
-    def certificate(self) -> VectorCertificate | None:
-        """Return a certificate of what most have voted for, if liars' votes are enough to make it one."""
-        if not self._votes:
+    def certificate(self, rank: int = 0) -> VectorCertificate | None:
+        """Return a certificate of what most have voted for, or fewer by `rank`, if liars' votes are enough to make it
+        one, or the goodbyes of those that have left."""
+        if len(self._votes) <= rank:
             return None
-        best = max(self._votes, key=lambda digest: len(self._votes[digest]))
-        votes = self._votes[best] | {liar: vote(liar, best) for liar in self.liars if liar in self.world.terms.voters}
-        return VectorCertificate(tuple(self.world.voted[best].items()), tuple(votes.values()))
+        best = sorted(self._votes, key=lambda digest: -len(self._votes[digest]))[rank]
+        voters = self.world.terms.voters
+        votes = self._votes[best] | {liar: vote(liar, best) for liar in self.liars if liar in voters}
+        gone = tuple(Farewell(peer, farewell(peer)) for peer in sorted(voters & self.world.parted - votes.keys()))
+        return VectorCertificate(tuple(self.world.voted[best].items()), tuple(votes.values()), gone)
 
 
 @dataclass(frozen=True)
@@ -121,9 +126,10 @@ class Vote:
 @dataclass(frozen=True)
 class Certify:
     chain: tuple[int, ...] = ()
+    rank: int = 0
 
     def package(self, known: Knowledge) -> Package:
-        certificate = known.certificate()
+        certificate = known.certificate(self.rank)
         chain = () if certificate is None else known.chain(certificate.item, self.chain, honest=False)
         return Package(certificate=certificate, endorsements=chain)
 
@@ -135,7 +141,17 @@ class Want:
         return Package(wanted=tuple(items))
 
 
-Said = Show | Mark | Echo | Junk | Vote | Certify | Want
+@dataclass(frozen=True)
+class Bye:
+    liar: int
+
+    def package(self, known: Knowledge) -> Package:
+        author = known.member(self.liar)
+        known.world.goodbyes[known.member(known.told)][author] = farewell(author)
+        return Package()
+
+
+Said = Show | Mark | Echo | Junk | Vote | Certify | Want | Bye
 
 
 @dataclass(frozen=True)

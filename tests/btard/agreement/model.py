@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -48,6 +48,15 @@ def read(author: PeerId, body: bytes) -> bytes | None:
     return digest(body) if body[:1] == author[:1] else None
 
 
+def farewell(author: PeerId) -> bytes:
+    """Return the goodbye of a member."""
+    return author[:1] + b"goodbye"
+
+
+def parts(author: PeerId, body: bytes) -> bool:
+    return body == farewell(author)
+
+
 def statement(author: PeerId, said: bytes) -> Statement:
     body = author[:1] + said
     return Statement(author, digest(body), body)
@@ -77,6 +86,11 @@ class World:
         prompted: whether the first message that comes makes a member begin, if it has not.
         clocks: when windows begin to count at a member; at its start if it is not named.
         mortal: which of its messages, each to one receiver, a member sends no more: it is dead from then on.
+        leaving: after how many of its messages, each to one receiver, a member says goodbye to each other one, and is
+            gone; what it sends at that moment it sends to all.
+        tardy: how much longer than other messages a goodbye takes.
+        parted: the members that have left.
+        goodbyes: the goodbyes that a member knows of, by author.
         voted: the vectors that honest members have voted for, by digest.
         heard: of every message that an honest member sends to a liar: (time, receiver, message).
         messages, bodies: how many messages honest members have sent to honest ones; how many statements, to anyone.
@@ -89,6 +103,10 @@ class World:
     prompted: bool = True
     clocks: dict[PeerId, float] = field(default_factory=dict)
     mortal: dict[PeerId, int] = field(default_factory=dict)
+    leaving: dict[PeerId, int] = field(default_factory=dict)
+    tardy: Delay = lambda sender, receiver: 0.0
+    parted: set[PeerId] = field(default_factory=set)
+    goodbyes: dict[PeerId, dict[PeerId, bytes]] = field(default_factory=dict)
     machines: dict[PeerId, Agreement] = field(default_factory=dict)
     voted: dict[bytes, Vector] = field(default_factory=dict)
     heard: list[tuple[float, PeerId, Package]] = field(default_factory=list)
@@ -102,9 +120,17 @@ class World:
         self._number = itertools.count()
         self._bodies: dict[PeerId, bytes | None] = {}
         self._begun: set[PeerId] = set()
+        self._sent: dict[PeerId, int] = dict.fromkeys(self.honest, 0)
         self._ticks: dict[PeerId, float] = {}
         for peer in self.honest:
-            self.machines[peer] = Agreement(self.terms, peer, Signatures(signer(peer), verify, read), self.dispensable)
+            gone = self.goodbyes[peer] = {}
+            signatures = Signatures(signer(peer), verify, read, parts)
+            dispensable = partial(self._without, gone)
+            self.machines[peer] = Agreement(self.terms, peer, signatures, dispensable, partial(dict, gone))
+
+    def _without(self, gone: Mapping[PeerId, bytes], statements: Mapping[PeerId, Statement]) -> frozenset[PeerId]:
+        """Those that have left without a word may be done without, as far as one knows."""
+        return self.dispensable(statements) | (gone.keys() - statements.keys())
 
     def at(self, time: float, act: Callable[[], None], *, tick: bool = False) -> None:
         heapq.heappush(self._queue, (time, tick, next(self._number), act))
@@ -115,20 +141,22 @@ class World:
         self.at(time, lambda: self._begin(peer))
 
     def alive(self, peer: PeerId) -> bool:
-        """Return whether a member is honest, and has not died."""
-        return peer in self.machines and self.mortal.get(peer, 1) > 0
+        """Return whether a member is honest, and has neither died nor left."""
+        return peer in self.machines and self.mortal.get(peer, 1) > 0 and peer not in self.parted
 
     def _begin(self, peer: PeerId) -> None:
         if peer not in self._begun and self.alive(peer):
             self._begun.add(peer)
+            if self.leaving.get(peer) == 0:
+                self._leave(peer)
+                return
             body, machine = self._bodies[peer], self.machines[peer]
             own = None if body is None else statement(peer, body)
             self._perform(peer, machine.start(self.now, own, self.clocks.get(peer)))
 
     def settle(self, dispensable: Dispensable) -> None:
         """Let the honest do without what is missing where this says so."""
-        for machine in self.machines.values():
-            machine._dispensable = dispensable
+        self.dispensable = dispensable
 
     def terms_vector(self) -> dict[PeerId, bytes]:
         """Return what the honest say; nothing of liars."""
@@ -156,6 +184,7 @@ class World:
                 ledger = self.machines[peer]._ledger
                 self.voted[ledger.own_digest] = ledger.proposal
             for receiver in out.receivers:
+                self._sent[peer] += 1
                 self.bodies += len(out.message.statements)
                 if peer in self.mortal:
                     self.mortal[peer] -= 1
@@ -167,6 +196,9 @@ class World:
                     self.at(arrival, partial(self._hear, receiver, peer, out.message))
                 else:
                     self.heard.append((self.now, receiver, out.message))
+        if self._sent[peer] >= self.leaving.get(peer, FRUITLESS):
+            self._leave(peer)
+            return
         machine = self.machines[peer]
         if machine.decision is not None:
             self.decided_at.setdefault(peer, self.now)
@@ -175,6 +207,19 @@ class World:
             if self._ticks.get(peer) != machine.deadline:
                 self._ticks[peer] = machine.deadline
                 self.at(machine.deadline, partial(self._tick, peer), tick=True)
+
+    def _leave(self, peer: PeerId) -> None:
+        self.parted.add(peer)
+        for other in self.honest:
+            if other != peer:
+                arrival = self.now + self.delay(peer, other) + self.tardy(peer, other)
+                self.at(arrival, partial(self._part, other, peer))
+
+    def _part(self, peer: PeerId, author: PeerId) -> None:
+        """A member has a goodbye, and looks what follows, if it has begun."""
+        self.goodbyes[peer][author] = farewell(author)
+        if peer in self._begun and self.alive(peer):
+            self._perform(peer, self.machines[peer].tick(self.now))
 
     def _tick(self, peer: PeerId) -> None:
         machine = self.machines[peer]

@@ -2,9 +2,9 @@
 
     python -m tests.btard.agreement.search --stories 100000 --seed 1
 
-Stories are drawn, one a number, from 3 to 16 members: who votes, lies, dies or is silent, when each begins, how long
-each message takes, what may be done without, and up to a few lies a liar. Lies come mostly at the edges of windows. The
-first story that fails is printed, in full and by its number; `--stories 1 --seed NUMBER` replays it.
+Stories are drawn, one a number, from 3 to 16 members: who votes, lies, dies, leaves or is silent, when each begins,
+how long each message takes, what may be done without, and up to a few lies a liar. Lies come mostly at the edges of
+windows. The first story that fails is printed, in full and by its number; `--stories 1 --seed NUMBER` replays it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import time
 from collections import Counter
 from dataclasses import replace
 
-from tests.btard.agreement.lies import Certify, Echo, Junk, Lie, Mark, Said, Show, Vote, Want
+from tests.btard.agreement.lies import Bye, Certify, Echo, Junk, Lie, Mark, Said, Show, Vote, Want
 from tests.btard.agreement.model import BOUND
 from tests.btard.agreement.story import Story, check, played
 
@@ -35,10 +35,11 @@ def drawn(number: int) -> Story:
     voters = count if chance.random() < 0.6 else chance.randint(1, count)
     faults = (voters - 1) // 2
     faulty = chance.sample(range(voters), chance.choice([faults, chance.randint(0, faults)]))
+    leaving = _leaving(chance, voters, count, faulty) if chance.random() < 0.5 else ()
     dying = chance.randint(0, len(faulty)) if chance.random() < 0.25 else 0
     dead, liars = faulty[:dying], faulty[dying:]
     for place in range(voters, count):
-        if chance.random() < 0.3:
+        if chance.random() < 0.3 and place not in dict(leaving):
             chance.choice([dead, liars]).append(place)
     honest = [place for place in range(count) if place not in liars]
     starts = tuple(chance.choice([0.0, 0.0, BOUND / 3, BOUND / 2, LATEST]) for _ in range(count))
@@ -59,7 +60,17 @@ def drawn(number: int) -> Story:
         else (),
         chance.random() < 0.5,
         chance.random() < 0.5,
+        leaving,
+        chance.choice([0.0, 0.0, BOUND, WINDOW]),
     )
+
+
+def _leaving(chance: random.Random, voters: int, count: int, faulty: list[int]) -> tuple[tuple[int, int], ...]:
+    """Have some leave, fewer than half of the voters; let fewer lie than are honest and stay."""
+    going = chance.sample(range(voters), chance.choice([(voters - 1) // 2, chance.randint(0, (voters - 1) // 2)]))
+    faulty[:] = [place for place in faulty if place not in going][: (voters - len(going) - 1) // 2]
+    going += [place for place in range(voters, count) if chance.random() < 0.2]
+    return tuple((place, chance.choice([0, 0, chance.randint(1, 6 * count)])) for place in sorted(going))
 
 
 def _slow(chance: random.Random, honest: list[int]) -> frozenset[tuple[int, int]]:
@@ -121,6 +132,9 @@ def _said(chance: random.Random, honest: list[int], liars: list[int]) -> Said:
         Mark(liar, author, chance.choice(BODIES)),
         Junk(liar),
         Want(),
+        Certify(chain, 1),
+        Bye(liar),
+        Bye(liar),
     ]
     return chance.choice(said)
 

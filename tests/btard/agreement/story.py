@@ -23,6 +23,8 @@ class Story:
         count: members; the first `voters` of them vote.
         liars, silent, mortal: members by place. Silent ones are honest and say nothing of their own. Mortal ones die
             instead of sending that message of theirs, each message to one receiver counted.
+        leaving: members by place, and how many messages each sends before it says goodbye.
+        tardy: how much longer than other messages goodbyes take at most, seconds.
         starts: when each member begins, seconds.
         clock: when windows begin to count: at each member so much later than the earliest start, and than its own
             start by its place in `starts`. None: at its start.
@@ -47,6 +49,8 @@ class Story:
     out: tuple[int, ...] = ()
     doubts: bool = False
     prompted: bool = False
+    leaving: tuple[tuple[int, int], ...] = ()
+    tardy: float = 0.0
 
 
 def said(peer: PeerId) -> bytes:
@@ -61,6 +65,9 @@ def played(story: Story) -> World:
     honest = tuple(peer for place, peer in enumerate(everyone) if place not in story.liars)
     made = World(terms, honest, _delay(story), prompted=story.prompted)
     made.mortal |= {everyone[place]: messages for place, messages in story.mortal}
+    made.leaving |= {everyone[place]: messages for place, messages in story.leaving}
+    late = random.Random(story.drawn or 0)
+    made.tardy = lambda sender, receiver: late.choice((0.0, 0.0, story.tardy / 3, story.tardy))
     if story.out:
         made.settle(_dispensable(story, made))
     for place, peer in enumerate(everyone):
@@ -125,7 +132,7 @@ def check(story: Story, made: World) -> None:
                 assert len(set(held)) == 2, "two things are decided, and not both are held"
             elif digest != NOTHING:
                 assert held == [digest], "what is decided is not held"
-    if not (story.liars or story.mortal or story.silent or story.out) and story.slowest <= BOUND / 2:
+    if not (story.liars or story.mortal or story.silent or story.out or story.leaving) and story.slowest <= BOUND / 2:
         last = max(made.machines[peer]._begun for peer in alive)
         assert max(made.decided_at.values()) <= last + 3 * story.slowest + 1e-9, (
             "the prompt need more than three messages"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import random
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import pytest
 
@@ -95,6 +97,8 @@ def test_one_that_dies_after_its_digest_delays_nobody_else(told: tuple[int, ...]
     stayed = [peer for number, peer in enumerate(swarm.peers) if number != LEAVER]
     assert all(len(peer.finished()) == 4 for peer in stayed), [peer.stopped for peer in stayed]
     assert all(event.attempt == 0 for peer in stayed for event in peer.finished()[: STEP + 1])
+    shown = {len(peer.finished()[STEP].certificate) for peer in stayed}
+    assert shown <= {0, COUNT}, "a certificate of fewer cannot be checked"
 
 
 class Denies(Behaviour):
@@ -131,3 +135,54 @@ def test_one_that_has_finished_shows_it_to_the_others(confidant: int) -> None:
     swarm = Swarm(COUNT, steps=3, behaviours={LEAVER: Denies(told)}, rules=SHORT).run()
     swarm.check_agreement()
     assert all(len(peer.finished()) == 3 for peer in swarm.honest), [peer.stopped for peer in swarm.honest]
+
+
+def depart(count: int, leavers: int, after: float, within: float, seed: int) -> Swarm:
+    """Return a swarm of which so many leave, the first after so many seconds, and all within so many more."""
+    swarm = Swarm(count, steps=4, seed=seed, conditions=NetworkConditions(delay=(0.005, 0.02)))
+    for number in random.Random(seed).sample(range(count), leavers):
+        later = random.Random(100 * seed + number).random() * within
+        swarm.network.at(after + later, partial(swarm.peers[number].leave, LeaveReason.SHUTDOWN))
+    return swarm.run()
+
+
+def check_departure(count: int, leavers: int, moment: int, within: float) -> None:
+    """They leave at one of 24 moments, from the middle of the first step to that of the second."""
+    swarm = depart(count, leavers, STEP_SECONDS * (0.5 + 0.045 * moment), within, moment)
+    swarm.check_agreement()
+    assert len(swarm.honest) == count - leavers
+    assert all(len(peer.finished()) == 4 for peer in swarm.honest), [peer.stopped for peer in swarm.honest]
+    assert not {peer.peer_id for peer in swarm.honest} & set().union(*map(suspended, swarm.honest))
+    assert swarm.network.now < 2, "four steps take one second if nobody leaves"
+
+
+STEP_SECONDS = 0.23050683845805375
+"""What a step of five takes; exactly so, since the worst moments are short."""
+
+CROWDS = [(5, 2), (7, 2), (7, 3), (16, 2), (16, 7)]
+
+
+@pytest.mark.parametrize("count, leavers", CROWDS)
+@pytest.mark.parametrize("within", [0.0, 0.1, 0.3])
+def test_just_under_half_may_leave_at_some_moments(count: int, leavers: int, within: float) -> None:
+    for moment in (3, 7, 19):
+        check_departure(count, leavers, moment, within)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("count, leavers", CROWDS)
+@pytest.mark.parametrize("within", [0.0, 0.05, 0.1, 0.2, 0.3])
+def test_just_under_half_may_leave_at_any_moment(count: int, leavers: int, within: float) -> None:
+    for moment in range(24):
+        check_departure(count, leavers, moment, within)
+
+
+def test_a_goodbye_counts_in_a_step_that_is_finished() -> None:
+    """A peer that has finished may be needed to agree on how others end the step: it must know who has left."""
+    swarm = Swarm(5, steps=1).run()
+    stays, leaver = swarm.peers[0].session, swarm.peers[LEAVER]
+    goodbye, _ = leaver.session.leave(LeaveReason.SHUTDOWN)
+    assert isinstance(goodbye, Send)
+    assert stays.on_message(swarm.network.now, leaver.peer_id, goodbye.data) == []
+    assert stays._last is not None
+    assert stays._last._settlement.heard.farewells() == {leaver.peer_id: goodbye.data}

@@ -5,6 +5,8 @@ from __future__ import annotations
 from tests.mutants.mutant import Mutant
 
 FOLDER = "tests/btard/agreement"
+FAREWELLS, WIRE = f"{FOLDER}/test_farewells.py", f"{FOLDER}/test_wire.py"
+HEARD, GOODBYE = "tests/btard/round/failure/test_heard.py", "tests/btard/round/test_goodbye.py"
 TESTS, ATTACKS = f"{FOLDER}/test_machine.py", f"{FOLDER}/test_attacks.py"
 
 AGREEMENT = (
@@ -103,7 +105,7 @@ AGREEMENT = (
         "statements are kept that come with endorsements beyond the limit",
         "btard/agreement/ledger.py",
         "if not (accept or early or item in self._endorsers):",
-        "if not (accept or early or count):",
+        "if not (accept or early or support):",
         f"{ATTACKS}::test_what_is_kept_for_a_certificate_is_bounded",
     ),
     Mutant(
@@ -126,5 +128,110 @@ AGREEMENT = (
         "if self._me not in self._terms.voters or not items or self.stage is AgreementStage.LISTENING:",
         "if self._me not in self._terms.voters or not items:",
         f"{FOLDER}/test_memory.py::test_a_member_that_only_listens_endorses_nothing",
+    ),
+    Mutant(
+        "members wait for votes of those that have said goodbye",
+        "btard/agreement/terms.py",
+        "self.voters <= voting.union(gone)",
+        "self.voters <= voting",
+        f"{FAREWELLS}::test_all_that_stay_are_enough_if_they_are_most",
+    ),
+    Mutant(
+        "the votes of fewer than most voters certify a vector",
+        "btard/agreement/terms.py",
+        "(2 * len(voting) > len(self.voters) and self.voters <=",
+        "(self.voters <=",
+        f"{FAREWELLS}::test_all_that_stay_are_enough_if_they_are_most",
+    ),
+    Mutant(
+        "the votes of half of the voters certify a vector",
+        "btard/agreement/terms.py",
+        "2 * len(voting) > len(self.voters) and",
+        "2 * len(voting) >= len(self.voters) and",
+        f"{FAREWELLS}::test_half_of_four_are_not_most",
+    ),
+    Mutant(
+        "one that stays need not vote if most have",
+        "btard/agreement/terms.py",
+        "(2 * len(voting) > len(self.voters) and self.voters <= voting.union(gone))",
+        "2 * len(voting) > len(self.voters)",
+        f"{FAREWELLS}::test_a_certificate_shows_the_goodbyes_of_the_others",
+    ),
+    Mutant(
+        "a member without a vote counts endorsements of the gone",
+        "btard/agreement/terms.py",
+        "2 * len(staying.intersection(endorsed)) >=",
+        "2 * len(endorsed) >=",
+        f"{FAREWELLS}::test_an_honest_one_is_among_half_of_those_that_stay",
+    ),
+    Mutant(
+        "a member without a vote needs endorsements of the gone",
+        "btard/agreement/terms.py",
+        "return bool(staying) and 2 * len(staying.intersection(endorsed)) >= len(staying)",
+        "return False",
+        f"{FAREWELLS}::test_a_member_without_a_vote_needs_no_word_of_the_gone",
+    ),
+    Mutant(
+        "what has been endorsed before a goodbye is not looked at again",
+        "btard/agreement/ledger.py",
+        "            self._reconsider(self._spare.values())\n",
+        "",
+        f"{FAREWELLS}::test_a_goodbye_makes_earlier_endorsements_enough",
+    ),
+    Mutant(
+        "farewells in a certificate are not verified",
+        "btard/agreement/ledger.py",
+        "if not all(self._signatures.parts(one.voter, one.body) for one in certificate.farewells):",
+        "if False:",
+        f"{FAREWELLS}::test_a_false_farewell_makes_a_certificate_false",
+    ),
+    Mutant(
+        "a certificate without farewells has two forms",
+        "btard/agreement/wire.py",
+        "if parts == 3 and not farewells:",
+        "if False:",
+        f"{WIRE}::test_malformed_certificates_are_refused",
+    ),
+    Mutant(
+        "a farewell may be of any length",
+        "btard/agreement/wire.py",
+        "fields.blob(most=MOST_OF_FAREWELL)",
+        "fields.blob(most=limit)",
+        f"{WIRE}::test_malformed_certificates_are_refused",
+    ),
+    Mutant(
+        "a goodbye in another step is one in this",
+        "btard/round/failure/heard.py",
+        "place == (seats.rules.run, seats.roster.step, MessageKind.LEAVE, author)",
+        "place[::2] + place[3:] == (seats.rules.run, MessageKind.LEAVE, author)",
+        f"{HEARD}::test_what_is_no_goodbye_of_the_step_is_refused",
+    ),
+    Mutant(
+        "anybody says goodbye for another",
+        "btard/round/failure/heard.py",
+        "goodbye = Envelope.decode(body)",
+        "goodbye = Envelope.parse(body)",
+        f"{HEARD}::test_what_is_no_goodbye_of_the_step_is_refused",
+    ),
+    Mutant(
+        "a goodbye of a wrong form makes an honest certificate false",
+        "btard/round/failure/heard.py",
+        "        if form_fault(envelope) is None:\n            self.left",
+        "        if True:\n            self.left",
+        f"{HEARD}::test_a_goodbye_of_a_wrong_form_is_not_kept",
+    ),
+    Mutant(
+        "a goodbye is not heard in a step that is finished",
+        "btard/round/failure/aftermath.py",
+        "MessageKind.VOTE, MessageKind.LEAVE})",
+        "MessageKind.VOTE})",
+        f"{GOODBYE}::test_a_goodbye_counts_in_a_step_that_is_finished",
+    ),
+    Mutant(
+        "one that leaves says nothing to those that still settle the step before",
+        "btard/round/session.py",
+        "range(self.roster.step if self._last is None else self._last_step, self.roster.step + 2)",
+        "range(self.roster.step + self.machine.over, self.roster.step + 2)",
+        "tests/btard/round/test_session.py::test_a_goodbye_is_for_the_steps_that_others_may_be_in",
     ),
 )
