@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
@@ -77,7 +78,8 @@ class Entrance:
         """
         fresh = not self.progress.restarted and self.progress.may_begin(roster, self.me, 0)
         if fresh and await self._is_beginning(roster):
-            return roster, await self._first_state()
+            async with self._at_work(roster):
+                return roster, await self._first_state()
         return await self.enter(roster, reunite=True)
 
     async def _is_beginning(self, roster: Roster) -> bool:
@@ -194,17 +196,24 @@ class Entrance:
         await self._verify_bans(roster, heads)
         sources = [peer for peer, head in heads.items() if head.state == digest]
         self._begin_again(incarnation)
-        telling = asyncio.ensure_future(self._tell_at_work(roster))
-        try:
+        async with self._at_work(roster):
             taken = await self._download(sources, Question(want=Want.STATE, step=roster.step), digest)
-        finally:
-            telling.cancel()
         return digest if taken else None
 
-    async def _tell_at_work(self, roster: Roster) -> None:
-        while True:
-            self.at_work(roster)
-            await asyncio.sleep(signs_every(self.manifest.step_rules))
+    @asynccontextmanager
+    async def _at_work(self, roster: Roster) -> AsyncIterator[None]:
+        """Inside, the other members of a step are told that this peer loads the state."""
+
+        async def tell() -> None:
+            while True:
+                self.at_work(roster)
+                await asyncio.sleep(signs_every(self.manifest.step_rules))
+
+        telling = asyncio.ensure_future(tell())
+        try:
+            yield
+        finally:
+            telling.cancel()
 
     def _begin_again(self, incarnation: int) -> None:
         self.neighbours.eager = False

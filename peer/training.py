@@ -192,6 +192,8 @@ class TrainingLoop:
     def _finished_step(self, roster: Roster, outcome: Finished, state: bytes, seconds: float) -> None:
         step = roster.step
         target = roster.validators.get(self.key.peer_id)
+        # Without a certificate the step was finished by what the members have agreed on.
+        signed = len(outcome.certificate or outcome.roster.members)
         gradient = self.trainer.computed(step)
         loss = None if gradient is None else self.reporter.add(step, gradient)
         stages = self.driver.stages.seconds
@@ -204,7 +206,7 @@ class TrainingLoop:
                 step=step,
                 loss=loss,
                 seconds=round(seconds, 4),
-                members=len(outcome.certificate),
+                members=signed,
                 newcomers=len(roster.newcomers.intersection(envelope.author for envelope in outcome.certificate)),
                 attacks=attacks,
                 attempt=outcome.attempt,
@@ -222,7 +224,7 @@ class TrainingLoop:
             "step %d: %s, %d members, %.2f s%s",
             step,
             did if loss is None else f"loss {loss:.4f}",
-            len(outcome.certificate),
+            signed,
             seconds,
             f", attacked ({self.behaviour.name})" if attacks else "",
         )

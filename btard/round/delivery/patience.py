@@ -47,6 +47,12 @@ def lives_for(rules: StepRules) -> float:
     return _SIGNS_OF_LIFE * signs_every(rules)
 
 
+def begins_within(rules: StepRules) -> float:
+    """Return within how many seconds all members begin the first step of a run, or say that they are at work: each
+    learns of the roster, of where the others are, and of whether the run begins, one after the other."""
+    return _APART * rules.delay_bound_seconds
+
+
 class Patience:
     """The deadlines of one attempt, in seconds of the driver's clock.
 

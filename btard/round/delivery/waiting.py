@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable
 from btard.identity import MessageKind, PeerId
 from btard.round.attempt.attempt import Attempt
 from btard.round.context import StepContext
-from btard.round.delivery.patience import Patience, lives_for
+from btard.round.delivery.patience import Patience, begins_within, lives_for
 from btard.round.messages.bodies import Phase
 from btard.round.messages.requests import Item
 
@@ -95,7 +95,7 @@ class WaitingAccount:
         for item, asked in self._asked.items():
             since = patience.blames_from(self._waited_in(item), asked)
             if item[0] is MessageKind.COMMIT and item[1] not in self._context.settled_in:
-                since = max(since, self._at_work.get(item[1], patience.began) + lives_for(self._context.rules))
+                since = max(since, self._at_work.get(item[1], patience.began) + self._silence())
             seconds = min(now, self._arrival(item)) - since
             of, phase = late[item[1]], self._phase_of(item)
             of[phase] = max(of[phase], seconds)
@@ -104,6 +104,11 @@ class WaitingAccount:
             of[phase] = max(of[phase], self._served.get((asker, item), now) - since)
         found = {peer: _beyond(of, held[peer]) for peer, of in late.items()}
         return {peer: seconds for peer, seconds in found.items() if seconds > 0}
+
+    def _silence(self) -> float:
+        """Return for how many seconds a member may say nothing that others cannot expect to be ready."""
+        rules = self._context.rules
+        return lives_for(rules) if self._context.settled_in else begins_within(rules)
 
     def _phase_of(self, item: Item) -> Phase:
         """Return the phase in which an item travels."""

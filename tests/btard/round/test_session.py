@@ -15,6 +15,7 @@ from btard.identity.envelope import MAX_HEADER, STEP_KINDS
 from btard.round.actions import ComputeGradient, EncodeParts, Finished, OutcomeKind, Send, SendPart
 from btard.round.attempt.attempt import Attempt
 from btard.round.attempt.seats import Seats
+from btard.round.delivery.patience import signs_every
 from btard.round.messages.accusations import Report
 from btard.round.messages.bodies import Aggregate, Commit, Leave, PartHeader
 from btard.round.messages.requests import Certificate
@@ -81,7 +82,7 @@ def test_nothing_is_asked_or_due_before_the_first_step() -> None:
 def test_a_step_begins_with_a_request_for_a_gradient() -> None:
     fresh = session(begun=False)
     assert fresh.begin(5.0, ROSTER, STATE) == [ComputeGradient(ROSTER)]
-    assert fresh.deadline == 5.0 + 0.75 * RULES.commit_seconds, "when it asks for what is late"
+    assert fresh.deadline == 5.0 + signs_every(RULES), "when it says that it is at work"
 
 
 def test_a_peer_that_begins_late_misses_nothing() -> None:
@@ -160,6 +161,7 @@ def test_the_waiting_room_is_empty_once_the_next_step_begins() -> None:
 )
 def test_what_does_not_belong_to_the_step_changes_nothing(sender: PeerId, data: bytes) -> None:
     begun = committed()
+    assert begun.tick(1.0) == []
     before = begun.deadline
     assert begun.on_message(1.0, sender, data) == []
     assert not begun.wants_tick or begun.tick(1.0) == []

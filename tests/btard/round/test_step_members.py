@@ -8,7 +8,7 @@ import pytest
 
 from btard.behaviour import Behaviour, LeaveReason
 from btard.identity import Envelope, IdentityKey, MessageKind, PeerId
-from btard.round.delivery.patience import lives_for
+from btard.round.delivery.patience import begins_within, lives_for
 from btard.round.messages.bodies import MAX_CANDIDATES
 from btard.round.roster import Roster
 from btard.tensors import bytes_of
@@ -157,11 +157,11 @@ def test_a_peer_dead_in_the_first_step_is_soon_left_out() -> None:
     swarm.run()
     swarm.check_agreement()
     assert all(len(peer.finished()) == 2 for peer in swarm.honest)
-    assert swarm.network.now < lives_for(swarm.rules) + swarm.rules.delay_bound_seconds
+    assert swarm.network.now < begins_within(swarm.rules) + swarm.rules.delay_bound_seconds < swarm.rules.commit_seconds
 
 
 def test_a_long_first_computation_costs_no_place() -> None:
     swarm = Swarm(5, steps=1)
-    swarm.peers[2].compute_seconds = 4 * lives_for(swarm.rules)
+    swarm.peers[2].compute_seconds = swarm.rules.commit_seconds
     swarm.run()
     assert len(swarm.peers[2].finished()) == 1 and not any(voids(peer) for peer in swarm.peers)

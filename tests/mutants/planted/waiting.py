@@ -184,8 +184,8 @@ WAITING = (
     Mutant(
         "a newcomer that says nothing is waited for",
         "btard/round/delivery/waiting.py",
-        "self._at_work.get(item[1], patience.began)",
-        "now",
+        "self._at_work.get(item[1], patience.began) + self._silence()",
+        "math.inf",
         f"{MEMBERS}::test_a_newcomer_that_says_nothing_is_soon_left_out",
     ),
     Mutant(
