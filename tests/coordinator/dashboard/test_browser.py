@@ -34,8 +34,8 @@ import sys
 from pathlib import Path
 from btard.cli.main import main
 from btard.deploy.local import swarm
-gate, listens = Path(sys.argv.pop(1)), swarm._listens
-swarm._listens = lambda port: gate.exists() and listens(port)
+gate, listens = Path(sys.argv.pop(1)), swarm.listens
+swarm.listens = lambda port: gate.exists() and listens(port)
 sys.exit(main())
 """
 """`btard` whose peers start once a file is there: what the page shows of a run that has not begun can be looked at."""
