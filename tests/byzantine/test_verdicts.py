@@ -33,6 +33,7 @@ class Case:
 
     Attributes:
         offences: each liar is banned for one of these; with none, nobody is banned.
+        drops: whether most name the liars as too slow, so that they are in no later roster.
         spared: how many liars may get away, where chance or luck of the order decides.
         suspends: whether liars lose their place without a ban.
         liars: their positions.
@@ -45,6 +46,7 @@ class Case:
 
     offences: tuple[Offence, ...] = ()
     spared: int = 0
+    drops: bool = False
     suspends: bool = False
     liars: tuple[int, ...] = LIARS
     steps: int = 5
@@ -58,6 +60,7 @@ NOTHING = Case()
 GRADIENT = Case((Offence.GRADIENT,), steps=14)
 MALFORMED = Case((Offence.MALFORMED,))
 SUSPENDED = Case(suspends=True)
+DROPPED = Case(drops=True)
 ACCUSER = Case((Offence.FALSE_ACCUSATION,))
 
 CASES: dict[str, Case] = {
@@ -159,7 +162,7 @@ CASES: dict[str, Case] = {
     "FORGED_EVIDENCE": NOTHING,
     # It signed the true digest for itself, and shows it when the others complain.
     "REFUSE_BAN": Case((Offence.EQUIVOCATION,)),
-    "EQUIVOCATE_DIGEST": NOTHING,
+    "EQUIVOCATE_DIGEST": DROPPED,
     "DRAWN_AND_GONE": GRADIENT,
     "UNDEAD": Case((Offence.EQUIVOCATION, Offence.PART_MISMATCH, Offence.FALSE_REVEAL), seed=1),
 }
@@ -201,6 +204,8 @@ def check(swarm: Swarm, case: Case) -> None:
         if case.suspends:
             assert len(gone & liars) >= len(liars) - case.spared
             assert not gone & set(roster.members), "nobody is named as a candidate here"
+        elif case.drops:
+            assert liars.isdisjoint(roster.members), "they have made the others wait for nothing"
         elif not case.offences:
             assert not gone and not any(isinstance(event, Stopped) for p in swarm.peers for event in p.history)
 

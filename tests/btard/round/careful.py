@@ -22,13 +22,15 @@ class Careful(SimulatedPeer):
     def perform(self, actions: Sequence[Action]) -> None:
         machine = self.session.machine
         if machine is not None and type(self.behaviour) is Behaviour:
-            caps = machine.attempt.seats.caps
+            previous = self.session.previous
             for action in actions:
                 if not isinstance(action, Send):
                     continue
                 said = Envelope.decode(action.data)
                 assert form_fault(said) is None, f"{said.kind.name}: {form_fault(said)}"
                 assert said.kind is not MessageKind.REPORT or machine.attempt.said.malformation(said) is None
+                late = previous is not None and said.step == previous.seats.roster.step
+                caps = (previous if late and previous is not None else machine.attempt).seats.caps
                 assert said.size <= caps.body[said.kind], f"{said.kind.name} of {said.size} bytes"
                 for peer in action.peers:
                     place = (peer, said.step, said.attempt, said.kind)
