@@ -25,7 +25,11 @@ def swarm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Programs]:
         yield programs
 
 
-@pytest.mark.parametrize("accident", list(Accident))
+# What the others stand for when two of five, or most, are gone at once is decided by time: docs/reliability.md.
+SINGLE = [accident for accident in Accident if accident not in (Accident.KILL_TWO, Accident.KILL_MOST)]
+
+
+@pytest.mark.parametrize("accident", SINGLE)
 def test_the_others_go_on_and_those_hit_come_back(swarm: Programs, accident: Accident) -> None:
     strike = strike_once(accident, swarm, random.Random(accident.value))
     longest_seconds = 30.0  # half a minute on a machine that does other things, too; far below any deadline's end
