@@ -176,4 +176,4 @@ def test_output_that_cannot_be_written_is_told(tmp_path: Path, capsys: pytest.Ca
     (tmp_path / "file").touch()
     words = ["simulate", "--peers", "4", "--steps", "1", "--task", "none", "--output", str(tmp_path / "file")]
     assert main(words) == 2
-    assert "cannot be written" in capsys.readouterr().err
+    assert "give a writable --output" in capsys.readouterr().err

@@ -76,8 +76,8 @@ AGREEMENT = (
     Mutant(
         "a member without a vote accepts a certificate as late as voters do",
         "btard/agreement/ledger.py",
-        "self._terms.certificate_until(count - 1)",
-        "self._terms.certificate_until(count)",
+        "self._terms.certificate_until(len(support) - 1)",
+        "self._terms.certificate_until(len(support))",
         f"{ATTACKS}::test_a_late_certificate_divides_no_member_without_a_vote",
     ),
     Mutant(

@@ -202,7 +202,7 @@ DOOR: tuple[Mutant, ...] = (
         "peer/meeting/neighbours.py",
         "        self._door.forget(peer)\n",
         "",
-        "tests/peer/meeting/test_neighbours.py::test_a_suspended_peer_that_knocks_is_named_ten_steps_later",
+        "tests/peer/meeting/test_neighbours.py::test_a_suspended_peer_is_named_once_it_knocks_again",
     ),
     Mutant(
         "the DHT node keeps records of any author",

@@ -140,8 +140,8 @@ RULES: tuple[Mutant, ...] = (
     Mutant(
         "a step goes on with too few rows for its rule",
         "btard/round/step.py",
-        "        if reason is not None:\n            return self._stop(",
-        "        if False:\n            return self._stop(",
+        "if (reason := refusal(self._context.rules.aggregation, workers)) is not None:",
+        "if (reason := refusal(self._context.rules.aggregation, workers)) is False:",
         "tests/lab/test_rules.py::test_a_run_stops_when_too_few_workers_are_left_for_its_rule",
     ),
     Mutant(

@@ -15,7 +15,7 @@ SECOND_TRY = (
     Mutant(
         "a failed attempt is forgotten",
         "btard/round/step.py",
-        "self.settled[attempt.seats.number] = settlement",
+        "self.settled[number] = settlement",
         "pass",
         f"{_SECOND}::test_however_the_attempt_is_made_to_fail[share]",
     ),
