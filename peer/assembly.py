@@ -185,7 +185,7 @@ def _assemble(local: Local, learnt: Learnt) -> TrainingLoop:
         bans=bans,
         progress=progress,
         returning=returning,
-        at_work=driver.tell_at_work,
+        tell_at_work=driver.tell_at_work,
         reborn=lambda number: driver.go_on(*_session(local, learnt, manifest.step_rules.reborn(number))),
         join_timeout_seconds=settings.join_timeout,
         give_up_after_seconds=math.inf if settings.give_up_after is None else settings.give_up_after,

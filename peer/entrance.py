@@ -40,7 +40,7 @@ class Entrance:
     """Finds out which step this peer may begin, and on which state, until it may begin one.
 
     Attributes:
-        at_work: tells the other members of a step, which wait for this peer, that it loads the state.
+        tell_at_work: tells the other members of a step, which wait for this peer, that it loads the state.
         reborn: lets all that is said in steps name another incarnation of the run.
         join_timeout_seconds: how long a newcomer waits for most voters.
         give_up_after_seconds: how long a peer does that has been a member.
@@ -60,7 +60,7 @@ class Entrance:
     bans: BanBook
     progress: Progress
     returning: Returning
-    at_work: Callable[[Roster], None]
+    tell_at_work: Callable[[Roster], None]
     reborn: Callable[[int], None]
     join_timeout_seconds: float
     give_up_after_seconds: float
@@ -206,7 +206,7 @@ class Entrance:
 
         async def tell() -> None:
             while True:
-                self.at_work(roster)
+                self.tell_at_work(roster)
                 await asyncio.sleep(signs_every(self.manifest.step_rules))
 
         telling = asyncio.ensure_future(tell())

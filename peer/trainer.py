@@ -163,7 +163,7 @@ class TaskTrainer:
         """Return the current state's bytes and its digest, and the last link of the own momentum, for this disk."""
         return await self._work(lambda: (self._state.state_bytes(), self._state.digest(), self._momentum.last()))
 
-    async def go_on(self, data: bytes, link: KeptLink | None, step: int) -> bytes:
+    async def go_on(self, data: bytes, link: KeptLink | None, step: int | None) -> bytes:
         """Go on from what `keep` gave, and return the digest.
 
         Raises:
@@ -189,14 +189,7 @@ class TaskTrainer:
         Raises:
             UserError: the bytes are no state of this run; the own state is unchanged.
         """
-
-        def take_over() -> bytes:
-            self._state.load_state_bytes(data)
-            self._step = step
-            self._momentum.reset()
-            return self._state.digest()
-
-        return await self._work(take_over)
+        return await self.go_on(data, None, step)
 
     @property
     def numerics(self) -> str:

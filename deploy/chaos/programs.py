@@ -14,7 +14,7 @@ from btard.deploy.local.messages import Ended, Started
 from btard.deploy.local.nursery_client import NurseryClient, last_lines
 from btard.deploy.local.plan import COORDINATOR, Member, SwarmPlan, listens
 from btard.errors import UserError
-from btard.swarm.events.peer import JoinedRun, PeerBanned, PeerEvent, PlaceLost, StepFinished
+from btard.swarm.events.peer import JoinedRun, PeerBanned, PeerEvent, StepFinished
 from btard.swarm.events.reading import parse_peer
 from btard.swarm.events.tail import Tail
 
@@ -31,10 +31,8 @@ class Program:
 
     Attributes:
         pid: None while it does not run.
-        code: how it ended last.
         steps: (when, number) of the steps that it has finished, in seconds since the epoch.
         joined: when it was counted in, each time.
-        lost: when and why it lost its place, each time.
         members: of the last step that it finished, those on probation included.
         banned: peers that it has seen banned.
         states: digest of the training state after each step, by incarnation of the run and step.
@@ -43,10 +41,8 @@ class Program:
 
     member: Member
     pid: int | None = None
-    code: int | None = None
     steps: list[tuple[float, int]] = field(default_factory=list)
     joined: list[float] = field(default_factory=list)
-    lost: list[tuple[float, str]] = field(default_factory=list)
     members: int = 0
     banned: set[str] = field(default_factory=set)
     states: dict[tuple[int, int], str] = field(default_factory=dict)
@@ -69,8 +65,6 @@ class Program:
             case JoinedRun():
                 self.joined.append(when)
                 self.incarnation = event.incarnation
-            case PlaceLost():
-                self.lost.append((when, event.reason))
             case PeerBanned():
                 self.banned.add(event.peer)
             case _:
@@ -135,7 +129,7 @@ class Programs:
             if isinstance(report, Started):
                 self.all[report.name].pid = report.pid
             elif isinstance(report, Ended):
-                self.all[report.name].pid, self.all[report.name].code = None, report.code
+                self.all[report.name].pid = None
         for name, tail in self._tails.items():
             for event in tail.read_all():
                 self.all[name].feed(event)

@@ -122,11 +122,8 @@ class Progress:
         """
         if not self.restarted:
             return
-        if new:
-            self.restarted = False
-            return
         self.restarted = False
-        if (incarnation, roster.step) > (self.incarnation, self.step):
+        if not new and (incarnation, roster.step) > (self.incarnation, self.step):
             if self.roster is None and state is not None:
                 self.roster, self._places = roster, (Place(roster.step, roster.digest, state),)
             self._note((incarnation, roster.step))

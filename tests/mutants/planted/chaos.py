@@ -38,8 +38,8 @@ CHAOS_BUGS: tuple[Mutant, ...] = (
     Mutant(
         "a restarted peer skips the step that lets it in again",
         "peer/keeping/progress.py",
-        "        if new:\n            self.restarted = False\n            return\n",
-        "        if new:\n            return\n",
+        "        if not self.restarted:\n",
+        "        if not self.restarted or new:\n",
         "tests/peer/test_lost_memory.py::test_one_that_comes_back_late_loses_its_place_once[9]",
     ),
 )
