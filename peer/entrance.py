@@ -125,7 +125,6 @@ class Entrance:
         """
         self.neighbours.eager = True
         self.door.close()
-        self.server.pause()
         self._heard, self._standing, self._deadline = False, frozenset(), time.monotonic() + self._patience(trusted)
         if reunite:
             self.returning.gather(trusted)
@@ -152,10 +151,11 @@ class Entrance:
     async def _try(self, trusted: Roster, *, reunite: bool) -> Roster | tuple[Roster, bytes] | ExitCode:
         """Look once; return the roster to trust from now on where this peer cannot go on yet."""
         self.neighbours.stand(trusted.members)
+        self.server.wait(trusted, self.incarnation)
         # One after the other would take too long: a reunion counts on everybody's looking around every few seconds.
         asked = ask_heads(self.transport, trusted.members, timeout_seconds=self.manifest.deadlines.settle)
         heads, again = await asyncio.gather(asked, self.returning.turn(self._standing) if reunite else _nothing())
-        self._standing = frozenset(heads)
+        self._standing = frozenset(peer for peer, head in heads.items() if not head.waits)
         stand = newest_stand(trusted, heads)
         if stand is not None or not self.progress.restarted:
             # After a restart it may begin only a step that was not there when it looked; so it looks before it knocks.
@@ -194,7 +194,7 @@ class Entrance:
         if digest is None or not self.progress.may_begin(roster, me, incarnation):
             return None
         await self._verify_bans(roster, heads)
-        sources = [peer for peer, head in heads.items() if head.state == digest]
+        sources = [peer for peer, head in heads.items() if head.state == digest and not head.waits]
         self._begin_again(incarnation)
         async with self._at_work(roster):
             taken = await self._download(sources, Question(want=Want.STATE, step=roster.step), digest)

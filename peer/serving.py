@@ -8,7 +8,7 @@ from collections.abc import Callable
 from btard.behaviour import Behaviour
 from btard.errors import UserError
 from btard.executor import Exhibit
-from btard.hashing import Payload
+from btard.hashing import DIGEST_SIZE, Payload
 from btard.identity import Malformed, PeerId
 from btard.peer.returning import Returning
 from btard.peer.trainer import TaskTrainer
@@ -40,19 +40,21 @@ class StateServer:
         self._bans = bans
         self._returning = returning
         self._head: Head | None = None
-        self._paused = False
+        self._waiting: Head | None = None
         self._snapshots: dict[int, tuple[bytes, bytes]] = {}
         self._current: asyncio.Task[tuple[bytes, bytes]] | None = None
 
     def stand(self, roster: Roster, state: bytes, incarnation: int = 0) -> None:
         """The peer is in the step of `roster`, its training state has the digest `state`."""
-        snapshots = tuple((step, digest) for step, (_, digest) in sorted(self._snapshots.items()))
-        self._head = Head(roster, state, snapshots, incarnation)
-        self._current, self._paused = None, False
+        self._head = Head(roster, state, self._kept(), incarnation)
+        self._current = self._waiting = None
 
-    def pause(self) -> None:
-        """The peer is in no step: it says so by not saying where it stands."""
-        self._paused = True
+    def wait(self, roster: Roster, incarnation: int) -> None:
+        """The peer is in no step; `roster` is the newest that it trusts."""
+        self._waiting = Head(roster, bytes(DIGEST_SIZE), self._kept(), incarnation, waits=True)
+
+    def _kept(self) -> tuple[tuple[int, bytes], ...]:
+        return tuple((step, digest) for step, (_, digest) in sorted(self._snapshots.items()))
 
     async def keep_snapshot(self, step: int) -> None:
         """Keep a copy of the current state, the one before `step`, for the coordinator; the oldest one goes."""
@@ -70,13 +72,14 @@ class StateServer:
             return self._behaviour.told_newcomer(question.want, await self._reception.answer(sender, question))
         if question.want is Want.REUNION:
             return self._returning.show(sender, question)
-        if question.want is Want.STATE and (self._head is None or self._paused):
+        if question.want is Want.HEAD:
+            head = self._waiting or self._head
+            return None if head is None else head.encode()
+        if question.want is Want.STATE and (self._head is None or self._waiting is not None):
             state = await self._returning.state_of(sender, question.step)
             return None if state is None else self._behaviour.served_state(state)
         if self._head is None:
             return None
-        if question.want is Want.HEAD:
-            return None if self._paused else self._head.encode()
         if question.want is Want.BAN:
             return self._evidence(question.peer)
         if question.want is Want.SNAPSHOT:

@@ -176,31 +176,32 @@ class Head:
         roster: of the step that it is in.
         state: digest of its training state before that step.
         snapshots: (step, digest of the state before it), ascending.
-        incarnation: of the run; left out of the bytes where it is 0.
+        incarnation: of the run.
+        waits: whether it is in no step, but waits at this roster, for more than half of its voters or to be let in.
     """
 
     roster: Roster
     state: bytes
     snapshots: tuple[tuple[int, bytes], ...]
     incarnation: int = 0
+    waits: bool = False
 
     def encode(self) -> bytes:
         """Return the canonical bytes."""
         snapshots = [[step, digest] for step, digest in self.snapshots]
-        later = [self.incarnation] if self.incarnation else []
-        return encode([self.roster.pack(), self.state, snapshots, *later])
+        return encode([self.roster.pack(), self.state, snapshots, self.incarnation, int(self.waits)])
 
     @classmethod
     def decode(cls, data: bytes) -> Head:
         """Read bytes from the network; raises Malformed."""
-        told = as_list(decode(data, limit=MAX_HEAD), most=4)
-        roster, state, snapshots = as_fields(told[:3], 3)
+        roster, state, snapshots, incarnation, waits = as_fields(decode(data, limit=MAX_HEAD), 5)
         pairs = [as_fields(item, 2) for item in as_list(snapshots, most=MAX_SNAPSHOTS)]
         return cls(
             Roster.unpack(roster),
             as_bytes(state, DIGEST_SIZE),
             tuple((as_int(step, 0, 2**62), as_bytes(digest, DIGEST_SIZE)) for step, digest in pairs),
-            as_int(told[3], 1, MAX_INCARNATIONS) if len(told) > 3 else 0,
+            as_int(incarnation, 0, MAX_INCARNATIONS),
+            bool(as_int(waits, 0, 1)),
         )
 
 

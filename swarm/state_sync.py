@@ -40,7 +40,8 @@ def newest_stand(trusted: Roster, heads: dict[PeerId, Head]) -> tuple[int, Roste
     Members are rarely all in one step: a peer in a later one has finished the earlier, so a roster counts as
     supported by all whose head is at its step and the same; ties go to the later step.
     """
-    votes = Counter((head.incarnation, head.roster) for peer, head in heads.items() if peer in trusted.voters)
+    standing = {peer: head for peer, head in heads.items() if peer in trusted.voters and not head.waits}
+    votes = Counter((head.incarnation, head.roster) for head in standing.values())
     supported = [stand for stand, count in votes.items() if 2 * count > len(trusted.voters)]
     return max(supported, key=lambda stand: (stand[0], stand[1].step), default=None)
 
@@ -56,7 +57,7 @@ def state_digest(trusted: Roster, heads: dict[PeerId, Head], step: int) -> bytes
     votes: Counter[bytes] = Counter()
     for peer, head in heads.items():
         known = dict(head.snapshots)
-        if head.roster.step == step:
+        if head.roster.step == step and not head.waits:
             known[step] = head.state
         if peer in trusted.voters and step in known:
             votes[known[step]] += 1

@@ -52,11 +52,17 @@ class Follower:
         self._heard = time.monotonic()
         self._heard_at = time.time()
         self._told = 0.0
+        self._told_waiting = 0.0
         self._redialled = 0.0
         self._redialling: asyncio.Task[None] | None = None
         self.trusted = trusted
         self.incarnation = 0
         self.heads: dict[PeerId, Head] = {}
+
+    @property
+    def waiting(self) -> frozenset[PeerId]:
+        """Members that answered, and are in no step."""
+        return frozenset(peer for peer, head in self.heads.items() if head.waits)
 
     @property
     def silent_for(self) -> float:
@@ -72,6 +78,7 @@ class Follower:
             if self._told:
                 logger.info("peers answer again")
             self._heard, self._heard_at, self._told = now, time.time(), 0.0
+            self._tell_waiting(now)
         else:
             self._tell_silence(now)
         missing = [peer for peer in members if peer not in self.heads]
@@ -132,6 +139,25 @@ class Follower:
             "no peer answers since %s; waiting for them: started again in their directories, they go on. Ctrl-C ends; "
             "--initial-state with a checkpoint and another --directory begins anew from there",
             time.strftime("%H:%M:%S", time.localtime(self._heard_at)),
+        )
+
+    def _tell_waiting(self, now: float) -> None:
+        """Tell why no step ends, where too few voters are in one."""
+        voters = self.trusted.voters
+        standing = voters & (self.heads.keys() - self.waiting)
+        if not self.waiting or self.trusted.is_majority(standing):
+            self._told_waiting = 0.0
+            return
+        if self._told_waiting and now - self._told_waiting < _SILENCE_AGAIN_SECONDS:
+            return
+        self._told_waiting = now
+        here = len(voters & self.heads.keys())
+        logger.warning(
+            "the run waits: %d of the %d voters of step %d answer, more than half have to be in a step; peers that are "
+            "started again in their directories bring it on",
+            here,
+            len(voters),
+            self.trusted.step,
         )
 
     async def _redial(self, missing: list[PeerId]) -> None:

@@ -175,7 +175,7 @@ class Supervisor:
             if await follower.refresh():
                 self._remember(follower.trusted)
                 self._publisher.announce(follower.trusted)
-            self._meter.followed(follower.trusted, len(follower.heads))
+            self._meter.followed(follower.trusted, len(follower.heads), len(follower.waiting))
             self._watch.look(follower.trusted)
             if follower.trusted.step > self._manifest.start_step:
                 self._initial.release()

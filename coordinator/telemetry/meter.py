@@ -73,6 +73,9 @@ class SwarmMeter:
             "btard_swarm_validated", "1 while validators can be drawn of that roster, 0 while nobody is validated."
         )
         self._alive = gauge("btard_swarm_alive_peers", "Members that answered when they were last asked.")
+        self._waiting = gauge(
+            "btard_swarm_waiting_peers", "Members that answered and are in no step: they wait for the others."
+        )
         self._banned = gauge("btard_swarm_banned_peers", "Keys that the newest trusted roster bans.")
         self._reported = gauge("btard_swarm_reported_step", "Newest step whose reports have been summarised.")
         self._reporting = gauge("btard_swarm_reporting_peers", "Members whose report of the reported step came.")
@@ -121,8 +124,8 @@ class SwarmMeter:
         for found in Found:
             self._examined.labels(label(found))
 
-    def followed(self, trusted: Roster, alive: int) -> None:
-        """The members were asked where they stand, and so many answered."""
+    def followed(self, trusted: Roster, alive: int, waiting: int) -> None:
+        """The members were asked where they stand: so many answered, and so many of these are in no step."""
         if self._trusted_step != trusted.step:
             self._trusted_step = MOMENT.step = trusted.step
             self._step.set(trusted.step)
@@ -131,6 +134,7 @@ class SwarmMeter:
         self._probation.set(len(trusted.newcomers))
         self._banned.set(len(trusted.banned))
         self._alive.set(alive)
+        self._waiting.set(waiting)
         self._validated.set(nobody_is_validated(len(trusted.voters), self._rate) is None)
 
     def log(self, summary: StepSummary) -> None:

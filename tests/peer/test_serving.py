@@ -126,6 +126,17 @@ async def test_where_a_peer_stands(server: StateServer) -> None:
     assert answer is not None and Head.decode(answer) == Head(ROSTER, STATE, ())
 
 
+async def test_a_peer_that_waits_says_so_until_it_stands_again(server: StateServer) -> None:
+    server.wait(ROSTER, 2)
+    answer = await ask(server, Want.HEAD)
+    assert answer is not None
+    told = Head.decode(answer)
+    assert (told.roster, told.incarnation, told.waits) == (ROSTER, 2, True)
+    server.stand(ROSTER, STATE, 3)
+    answer = await ask(server, Want.HEAD)
+    assert answer is not None and not Head.decode(answer).waits
+
+
 @pytest.mark.parametrize("data", [b"", b"garbage", b'{"want":"all"}', b"\xff" * 1000])
 async def test_what_is_no_question_gets_no_answer(server: StateServer, data: bytes) -> None:
     assert await server.answer(PEERS[1], data) is None

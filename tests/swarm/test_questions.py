@@ -171,7 +171,9 @@ def test_junk_is_neither_a_question_nor_a_head(data: bytes) -> None:
             kind.decode(data)
 
 
-@pytest.mark.parametrize("head", [HEAD, Head(ROSTER, STATE, ()), Head(ROSTER, STATE, (), 3)])
+@pytest.mark.parametrize(
+    "head", [HEAD, Head(ROSTER, STATE, ()), Head(ROSTER, STATE, (), 3), Head(ROSTER, STATE, (), 1, True)]
+)
 def test_a_head_goes_round(head: Head) -> None:
     assert Head.decode(head.encode()) == head
 

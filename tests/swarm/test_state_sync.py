@@ -45,6 +45,13 @@ def test_a_roster_is_believed_with_most_trusted_peers_in_it() -> None:
     assert newest_roster(ROSTER, {}) is None
 
 
+def test_peers_that_wait_stand_nowhere_and_hold_what_they_keep() -> None:
+    waiting = Head(ROSTER, STATE, ((2, LIE),), waits=True)
+    assert newest_roster(ROSTER, heads(HERE, HERE, waiting)) is None
+    assert state_digest(ROSTER, heads(HERE, HERE, waiting), 5) is None
+    assert state_digest(ROSTER, heads(waiting, waiting, waiting), 2) == LIE
+
+
 def test_a_minority_cannot_invent_a_roster_however_new() -> None:
     assert newest_roster(ROSTER, heads(LYING, LYING, HERE, HERE, HERE)) == ROSTER
     assert newest_roster(ROSTER, heads(LYING, LYING, HERE, HERE)) is None

@@ -8,6 +8,7 @@ import pytest
 
 from btard.coordinator.run import follower as module
 from btard.coordinator.run.follower import Follower
+from btard.swarm.questions import Head
 from tests.coordinator.conftest import Log
 from tests.coordinator.swarm import MemoryNetwork, head, identity, ids, manifest, roster
 
@@ -93,3 +94,23 @@ async def test_silence_is_told_once_and_the_lost_are_dialled(
     assert await follower.refresh()
     assert follower.silent_for < 5
     await follower.close()
+
+
+async def test_a_run_that_waits_is_told_once_and_is_not_silent(
+    network: MemoryNetwork, follower: Follower, log: Log, caplog: pytest.LogCaptureFixture
+) -> None:
+    waiting = Head(roster(0, 1, 2, 3, 4), bytes(32), (), waits=True)
+    network.stand(waiting, 1, 2)
+    for _ in range(2):
+        assert not await follower.refresh()
+    assert len(follower.waiting) == 2 and follower.silent_for < 5 and log.named("silent") == []
+    assert caplog.text.count("the run waits: 2 of the 4 voters of step 0 answer") == 1
+    network.stand(head(roster(0, 1, 2, 3, 4)), 1, 2, 3, 4)
+    await follower.refresh()
+    assert not follower.waiting
+    network.stand(waiting, 1)
+    await follower.refresh()
+    assert caplog.text.count("the run waits") == 1, "one waits to be let in, the others train"
+    network.stand(waiting, 2, 3, 4)
+    await follower.refresh()
+    assert caplog.text.count("the run waits: 4 of the 4") == 1

@@ -59,16 +59,16 @@ def test_before_the_first_roster_nothing_is_claimed(registry: CollectorRegistry,
 
 
 def test_the_roster_and_the_steps(registry: CollectorRegistry, meter: SwarmMeter) -> None:
-    meter.followed(roster(7, 1, 2, 3, banned=[4]), 2)
+    meter.followed(roster(7, 1, 2, 3, banned=[4]), 2, 2)
     began = read(registry)["btard_swarm_step_timestamp_seconds"]
-    meter.followed(roster(7, 1, 2, 3, banned=[4]), 3)
+    meter.followed(roster(7, 1, 2, 3, banned=[4]), 3, 1)
     meter.log(StepSummary(5, 1.5, 1.25, 2, 3, 8, 25.0, 2))
     meter.log(StepSummary(6, math.inf, None, 3, 3, 12, 1e300, 3))
     found = read(registry)
     assert found["btard_swarm_step_timestamp_seconds"] == began, "the roster has not moved"
     assert MOMENT.step == 7
-    told = ("step", "members", "alive_peers", "banned_peers", "reported_step", "reporting_peers")
-    assert [found[f"btard_swarm_{name}"] for name in told] == [7, 3, 3, 1, 6, 3]
+    told = ("step", "members", "alive_peers", "waiting_peers", "banned_peers", "reported_step", "reporting_peers")
+    assert [found[f"btard_swarm_{name}"] for name in told] == [7, 3, 3, 1, 1, 6, 3]
     assert (found["btard_swarm_summarised_steps_total"], found["btard_swarm_samples_total"]) == (2, 20)
     lies = ('loss{statistic="mean"}', 'loss{statistic="median"}', "samples_per_second")
     assert all(math.isnan(found[f"btard_swarm_{name}"]) for name in lies)
@@ -79,7 +79,7 @@ def test_whether_anybody_is_validated() -> None:
         registry = CollectorRegistry()
         meter = SwarmMeter(registry, manifest(validators=validators))
         assert math.isnan(read(registry)["btard_swarm_validated"])
-        meter.followed(roster(7, *range(members)), members)
+        meter.followed(roster(7, *range(members)), members, 0)
         assert read(registry)["btard_swarm_validated"] == shown
 
 
@@ -197,7 +197,7 @@ def test_hostile_records_make_no_series(
         for turn in range(50):
             keys = range(1 + 4 * turn, 5 + 4 * turn)
             trusted = roster(turn + 1, *list(keys)[:2])
-            meter.followed(trusted, 2)
+            meter.followed(trusted, 2, 0)
             board.take(dict(hostile(number, rng) for number in keys), trusted)
             meter.details(kept.latest)
         board.flush(trusted)

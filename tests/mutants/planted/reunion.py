@@ -11,6 +11,20 @@ _CHECKPOINTS = "tests/peer/keeping/test_checkpoints.py"
 
 REUNION = (
     Mutant(
+        "a peer that waits stands in a step",
+        "swarm/state_sync.py",
+        "if peer in trusted.voters and not head.waits",
+        "if peer in trusted.voters",
+        "tests/swarm/test_state_sync.py::test_peers_that_wait_stand_nowhere_and_hold_what_they_keep",
+    ),
+    Mutant(
+        "the coordinator takes a run that waits for a silent one",
+        "peer/serving.py",
+        "head = self._waiting or self._head",
+        "head = self._head if self._waiting is None else None",
+        "tests/peer/test_serving.py::test_a_peer_that_waits_says_so_until_it_stands_again",
+    ),
+    Mutant(
         "half of the voters decide where a run goes on",
         "btard/reunion/reunion.py",
         "return found[0] if found and 2 * found[0][1] > len(self.roster.voters) else None",
