@@ -65,13 +65,15 @@ class Material(Protocol):
     """What peers, this one included, show of a step to a peer that examines somebody's vector of it."""
 
     async def exhibit(
-        self, what: Exhibit, target: PeerId, step: int, fits: Fits, accusers: Sequence[PeerId]
+        self, what: Exhibit, target: PeerId, step: int, fits: Fits, accusers: Sequence[PeerId], within_seconds: float
     ) -> bytes | None:
         """Return the first bytes that fit, shown by the target or by accusers that it has shown them to; None if nobody
-        shows such."""
+        shows such in time."""
 
-    async def commits(self, target: PeerId, step: int, holders: Sequence[PeerId], most_bytes: int) -> Sequence[bytes]:
-        """Return what the holders show of the target's commitments in failed attempts (`Pledges.encode`)."""
+    async def commits(
+        self, target: PeerId, step: int, holders: Sequence[PeerId], most_bytes: int, within_seconds: float
+    ) -> Sequence[bytes]:
+        """Return what the holders show in time of the target's commitments in failed attempts (`Pledges.encode`)."""
 
 
 class Run(Protocol):
@@ -144,7 +146,7 @@ class Executor:
     async def _shown(self, what: Exhibit, record: Attempt, task: Examine, fits: Fits) -> bytes | None:
         place = (what, task.target, record.seats.roster.step)
         if place not in self._exhibits:
-            shown = await self._material.exhibit(*place, fits, task.accusers)
+            shown = await self._material.exhibit(*place, fits, task.accusers, task.within_seconds)
             if shown is None:
                 return None
             self._exhibits[place] = shown
@@ -191,7 +193,8 @@ class Executor:
         if not pledges.owed:
             return ()
         rules, material, seats = self._rules, self._material, record.seats
-        told = await material.commits(target, seats.roster.step, seats.others, pledges.most_bytes)
+        within, most = task.within_seconds, pledges.most_bytes
+        told = await material.commits(target, seats.roster.step, seats.others, most, within)
         different = await self._run(partial(unlike, pledges.signed_by(target, told), vector, rules))
         if not different:
             return ()

@@ -25,7 +25,7 @@ class ShownMaterial:
         self._transport = transport
 
     async def exhibit(
-        self, what: Exhibit, target: PeerId, step: int, fits: Fits, accusers: Sequence[PeerId]
+        self, what: Exhibit, target: PeerId, step: int, fits: Fits, accusers: Sequence[PeerId], within_seconds: float
     ) -> bytes | None:
         """See `btard.executor.Material`; all are asked at once, so that a silent one costs the others no time."""
         want, me = Want(what), self._transport.peer_id
@@ -33,8 +33,8 @@ class ShownMaterial:
             own = self._trainer.momentum_base(step) if what is Exhibit.BASE else self._trainer.submitted(step)
             return own if own is not None and await fits(own) else None
         second = Question(want=want, step=step, peer=str(target))
-        asked = [self._vector(target, Question(want=want, step=step))]
-        asked += [self._vector(accuser, second) for accuser in accusers if accuser != me]
+        asked = [self._vector(target, Question(want=want, step=step), within_seconds)]
+        asked += [self._vector(accuser, second, within_seconds) for accuser in accusers if accuser != me]
         tasks = [asyncio.ensure_future(each) for each in asked]
         try:
             for done in asyncio.as_completed(tasks):
@@ -46,14 +46,17 @@ class ShownMaterial:
                 task.cancel()
         return None
 
-    async def commits(self, target: PeerId, step: int, holders: Sequence[PeerId], most_bytes: int) -> Sequence[bytes]:
-        """See `btard.executor.Material`; all are asked at once, and have as long as a message may take."""
-        question, patience = Question(want=Want.COMMITS, step=step, peer=str(target)), self._manifest.deadlines.settle
+    async def commits(
+        self, target: PeerId, step: int, holders: Sequence[PeerId], most_bytes: int, within_seconds: float
+    ) -> Sequence[bytes]:
+        """See `btard.executor.Material`; all are asked at once, and have no longer than a message may take."""
+        question = Question(want=Want.COMMITS, step=step, peer=str(target))
+        patience = min(self._manifest.deadlines.settle, within_seconds)
         asked = [self._ask(holder, question, most_bytes, patience) for holder in holders]
         return [data for data in await asyncio.gather(*asked) if data is not None]
 
-    async def _vector(self, holder: PeerId, question: Question) -> bytes | None:
-        limit, timeout = 4 * self._manifest.dimension, self._manifest.deadlines.scatter
+    async def _vector(self, holder: PeerId, question: Question, within_seconds: float) -> bytes | None:
+        limit, timeout = 4 * self._manifest.dimension, min(self._manifest.deadlines.scatter, within_seconds)
         return await self._ask(holder, question, limit, timeout)
 
     async def _ask(self, peer: PeerId, question: Question, limit: int, timeout_seconds: float) -> bytes | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -137,6 +138,7 @@ class Examine:
         link: what the target was last seen to submit before that; None if nothing.
         pledges: what the target committed to in attempts at that step that failed when r^t may have been known.
         accusers: peers that have charged the target, and have been shown what that rests on.
+        within_seconds: how long one answer may take.
     """
 
     step: int
@@ -145,6 +147,7 @@ class Examine:
     link: Link | None
     pledges: Pledges = NO_PLEDGES
     accusers: tuple[PeerId, ...] = ()
+    within_seconds: float = math.inf
 
 
 @dataclass(frozen=True)

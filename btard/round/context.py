@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -67,9 +68,11 @@ class StepContext:
         return Seats(self.rules, self.roster, number, members, self.key.peer_id)
 
     def examine(self, target: PeerId, accusers: tuple[PeerId, ...] = ()) -> Examine:
-        """Return the action that examines what a peer submitted in the step before; a judge names its accusers."""
+        """Return the action that examines what a peer submitted in the step before; a judge names its accusers. A
+        validator, for which the others wait, waits itself for no answer so long that it would be late."""
         pledges = self.pledges.get(target, NO_PLEDGES)
-        return Examine(self.number, target, self.previous, self.links.get(target), pledges, accusers)
+        within = math.inf if accusers else self.pace.answer_within()
+        return Examine(self.number, target, self.previous, self.links.get(target), pledges, accusers, within)
 
     def sign(self, attempt: int, kind: MessageKind, body: bytes) -> Envelope:
         """Return a signed message of this step."""

@@ -270,8 +270,7 @@ class StepMachine:
     def _run(self, now: float) -> tuple[list[Action], bool]:
         """Look at the phase once. Returns what is to be done, and whether it has ended, or the attempt has."""
         phase, actions = self._course.phase, list[Action]()
-        if phase.halfway():
-            self._patience.note_halfway(now, phase.phase, phase.seconds())
+        self._exchange.account.note_progress(now, phase, self._patience)
         if phase is self._course.check:
             actions += self._course.check.advance()
         if now >= self._hearing.until:

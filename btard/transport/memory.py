@@ -183,9 +183,9 @@ class SimulatedPeer:
         return found if alive and isinstance(found, SimulatedPeer) else None
 
     async def exhibit(
-        self, what: Exhibit, target: PeerId, step: int, fits: Fits, accusers: Sequence[PeerId]
+        self, what: Exhibit, target: PeerId, step: int, fits: Fits, accusers: Sequence[PeerId], within_seconds: float
     ) -> bytes | None:
-        """See `btard.executor.Material`."""
+        """See `btard.executor.Material`; whatever is shown at all is shown at once."""
         for holder in (target, *accusers):
             peer = self._reached(holder)
             shown = None if peer is None else peer.shows(what, target, step)
@@ -201,7 +201,9 @@ class SimulatedPeer:
             return self.behaviour.shown_momentum(step, self.trainer.momentum_base(step))
         return self.behaviour.shown_vector(step, self.trainer.submitted(step))
 
-    async def commits(self, target: PeerId, step: int, holders: Sequence[PeerId], most_bytes: int) -> Sequence[bytes]:
+    async def commits(
+        self, target: PeerId, step: int, holders: Sequence[PeerId], most_bytes: int, within_seconds: float
+    ) -> Sequence[bytes]:
         """See `btard.executor.Material`."""
         reached = [peer for peer in map(self._reached, holders) if peer is not None]
         return [data for data in (peer.session.commits_of(target, step) for peer in reached) if data is not None]

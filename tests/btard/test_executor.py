@@ -56,13 +56,15 @@ class Showing:
     asked: int = 0
 
     async def exhibit(
-        self, what: Exhibit, target: PeerId, step: int, fits: Fits, accusers: Sequence[PeerId]
+        self, what: Exhibit, target: PeerId, step: int, fits: Fits, accusers: Sequence[PeerId], within_seconds: float
     ) -> bytes | None:
         shown = self.momentums if what is Exhibit.BASE else self.vectors
         self.asked += 1
         return shown if shown is not None and await fits(shown) else None
 
-    async def commits(self, target: PeerId, step: int, holders: Sequence[PeerId], most_bytes: int) -> Sequence[bytes]:
+    async def commits(
+        self, target: PeerId, step: int, holders: Sequence[PeerId], most_bytes: int, within_seconds: float
+    ) -> Sequence[bytes]:
         return self.commitments
 
 
@@ -278,7 +280,7 @@ def found_under(validation: Validation, pledged: Pledges, showing: Showing) -> F
 
 def test_without_failed_attempts_nobody_is_asked() -> None:
     class Silent(Showing):
-        async def commits(self, target, step, holders, most_bytes):  # type: ignore[no-untyped-def]
+        async def commits(self, target, step, holders, most_bytes, within_seconds):  # type: ignore[no-untyped-def]
             raise AssertionError
 
     assert found_under(Validation.TOLERANT, Pledges(), Silent()).opinion is Opinion.INNOCENT

@@ -67,9 +67,11 @@ class TableTransport:
     answers: Mapping[PeerId, Answer | Callable[[bytes], Awaitable[bytes | None]]]
     peer_id: PeerId = PEERS[5]
     asked: list[tuple[PeerId, bytes, int]] = field(default_factory=list)
+    patience: list[float] = field(default_factory=list)
 
     async def fetch(self, peer: PeerId, request: bytes, *, limit: int, timeout_seconds: float) -> bytes:
         """See `Libp2pTransport.fetch`."""
+        self.patience.append(timeout_seconds)
         self.asked.append((peer, request, limit))
         answer = self.answers.get(peer, FetchError("unreachable"))
         if callable(answer):

@@ -204,16 +204,16 @@ async def test_what_the_target_does_not_show_its_accusers_do(bench: Bench) -> No
     answers = {TARGET: b"false", PEERS[2]: FetchError("too slow"), PEERS[3]: b"true"}
     transport = TableTransport(answers, peer_id=ME)
     material = bench.material(transport)
-    assert await material.exhibit(Exhibit.BASE, TARGET, STEP, fits, (ME, PEERS[2], PEERS[3])) == b"true"
+    assert await material.exhibit(Exhibit.BASE, TARGET, STEP, fits, (ME, PEERS[2], PEERS[3]), 9.0) == b"true"
     question = Question(want=Want.BASE, step=STEP, peer=str(TARGET)).encode()
     assert {(peer, asked) for peer, asked, _ in transport.asked[1:]} == {(PEERS[2], question), (PEERS[3], question)}
-    assert await material.exhibit(Exhibit.BASE, TARGET, STEP, fits, ()) is None
+    assert await material.exhibit(Exhibit.BASE, TARGET, STEP, fits, (), 9.0) is None
 
 
 async def test_a_vector_is_asked_of_its_author(bench: Bench) -> None:
     made = await bench.submit(STEP)
     transport = TableTransport({TARGET: data(made.vector)}, peer_id=ME)
-    found = await bench.material(transport).exhibit(Exhibit.VECTOR, TARGET, STEP, anything, ())
+    found = await bench.material(transport).exhibit(Exhibit.VECTOR, TARGET, STEP, anything, (), 9.0)
     assert found == bench.theirs.submitted(STEP) == data(made.vector)
     assert transport.asked == [(TARGET, Question(want=Want.VECTOR, step=STEP).encode(), 4 * bench.manifest.dimension)]
 
@@ -222,18 +222,36 @@ async def test_the_own_vector_is_the_trainer_s(bench: Bench) -> None:
     made = await bench.mine.contribute(SEED, STEP, Behaviour())
     transport = TableTransport({}, peer_id=ME)
     material = bench.material(transport)
-    assert await material.exhibit(Exhibit.VECTOR, ME, STEP, anything, (TARGET,)) == data(made.vector)
+    assert await material.exhibit(Exhibit.VECTOR, ME, STEP, anything, (TARGET,), 9.0) == data(made.vector)
     assert transport.asked == []
 
 
 async def test_a_vector_that_does_not_come_is_none(bench: Bench) -> None:
     transport = TableTransport({TARGET: FetchError("the peer is busy")}, peer_id=ME)
-    assert await bench.material(transport).exhibit(Exhibit.VECTOR, TARGET, STEP, anything, ()) is None
+    assert await bench.material(transport).exhibit(Exhibit.VECTOR, TARGET, STEP, anything, (), 9.0) is None
 
 
 async def test_commitments_are_asked_of_everybody(bench: Bench) -> None:
     transport = TableTransport({TARGET: b"one", PEERS[2]: FetchError("too slow"), PEERS[3]: b"other"}, peer_id=ME)
-    found = await bench.material(transport).commits(TARGET, STEP, PEERS[1:4], 99)
+    found = await bench.material(transport).commits(TARGET, STEP, PEERS[1:4], 99, 9.0)
     question = Question(want=Want.COMMITS, step=STEP, peer=str(TARGET)).encode()
     assert found == [b"one", b"other"]
     assert transport.asked == [(peer, question, 99) for peer in PEERS[1:4]]
+
+
+async def test_nobody_waits_longer_for_an_answer_than_it_may(bench: Bench) -> None:
+    transport = TableTransport({}, peer_id=ME)
+    material, deadlines = bench.material(transport), bench.manifest.deadlines
+    for within in (0.25, float("inf")):
+        await material.exhibit(Exhibit.BASE, TARGET, STEP, anything, (), within)
+        await material.commits(TARGET, STEP, [TARGET], 99, within)
+    assert transport.patience == [0.25, 0.25, deadlines.scatter, deadlines.settle]
+
+
+async def test_a_validator_waits_as_long_as_its_task_says(bench: Bench) -> None:
+    transport = TableTransport({}, peer_id=ME)
+    with pytest.raises(Withheld):
+        await bench.executor(transport).required(
+            bench.record(digest(b"promised")), Examine(STEP + 1, TARGET, None, None, within_seconds=0.5)
+        )
+    assert transport.patience == [0.5]

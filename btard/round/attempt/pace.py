@@ -8,6 +8,7 @@ measurement: it decides when that peer asks, and which members it names.
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections import defaultdict, deque
 from collections.abc import Collection, Iterable, Mapping
@@ -57,6 +58,10 @@ _OVERDUE = 3.0
 
 _OVERDUE_FLOOR = 0.5
 """Of the bound on delay: for so long a member may keep others waiting in any case."""
+
+
+_ANSWERS = 4
+"""Answers that a validator may have to wait for, one after the other, before it commits."""
 
 
 class Pace:
@@ -120,6 +125,12 @@ class Pace:
         measured."""
         length = self._length()
         return None if length is None else max(_OVERDUE_FLOOR * self._delay_bound_seconds, _OVERDUE * length)
+
+    def answer_within(self) -> float:
+        """Return for how many seconds this peer may wait for an answer while the others wait for it, infinite before
+        anything has been measured: it may have to ask four times, one after the other."""
+        most = self.most_wait()
+        return math.inf if most is None else most / _ANSWERS
 
     def step_over(self, members: Collection[PeerId], waited: Mapping[PeerId, float]) -> None:
         """A step of these members is over, in which some were waited for, beyond what each phase may take.

@@ -84,6 +84,7 @@ class Patience:
         self._pace = pace
         self._entered: dict[Phase, float] = {}
         self._halfway: dict[Phase, float] = {}
+        self._few_late: dict[Phase, float] = {}
         self._again = math.inf
         self._check_seconds = check_seconds
         self._longer = {Phase.CHECK: check_seconds / rules.scatter_seconds, Phase.AGREE: _SIGNATURES}
@@ -107,7 +108,7 @@ class Patience:
         tells = phase is Phase.COMMIT and not self._settled
         self._again = now + signs_every(self._rules) if tells else math.inf
         if phase is Phase.CHECK:
-            self._halfway[phase] = now
+            self._few_late[phase] = now
         self._plan_requests(phase, seconds)
 
     def pause(self) -> None:
@@ -133,10 +134,20 @@ class Patience:
         if phase in self._halfway:
             return
         self._halfway[phase] = now
+        self.note_few_late(now, phase)
         first = self._pace.usual(phase) is None
         self._pace.measure(phase, now - self._entered[phase])
         if first:
             self._plan_requests(phase, seconds)
+
+    def note_few_late(self, now: float, phase: Phase) -> None:
+        """Fewer than half of the members keep this peer waiting in a phase, or half of what it waits for has come: so
+        not all are slow. The first time counts."""
+        self._few_late.setdefault(phase, now)
+
+    def may_blame(self, phase: Phase) -> bool:
+        """Whether that has been noted."""
+        return phase in self._few_late
 
     def look_again(self, now: float, at: float) -> None:
         """Be called once more at a time, or before, whatever comes."""
@@ -150,12 +161,12 @@ class Patience:
 
     def blames_from(self, phase: Phase, asked: float) -> float:
         """Return from when on an author keeps others waiting that was asked for something of a phase at a time: that
-        is never before this peer has waited for it in vain, and half of the members have not kept it waiting: all may
+        is never before this peer has waited for it in vain, and half of the members do not keep it waiting: all may
         be slow; and it is a usual length after the request."""
         usual = self._pace.usual(phase)
-        if usual is None or phase not in self._halfway:
+        if usual is None or phase not in self._few_late:
             return math.inf
-        return max(asked, self._halfway[phase], self._entered[phase] + self._asks_after(phase)) + usual
+        return max(asked, self._few_late[phase], self._entered[phase] + self._asks_after(phase)) + usual
 
     def _schedule(self, barrier: float) -> dict[Phase, float]:
         """Return when the phases after the barrier are due."""

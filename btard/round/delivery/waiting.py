@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Protocol
 
 from btard.identity import MessageKind, PeerId
 from btard.round.attempt.attempt import Attempt
 from btard.round.context import StepContext
 from btard.round.delivery.patience import Patience, begins_within, lives_for
+from btard.round.messages.accusations import Fault
 from btard.round.messages.bodies import Phase
 from btard.round.messages.requests import Item
 
@@ -20,6 +22,22 @@ _PHASES = {
     MessageKind.SCALARS: Phase.MEASURE,
     MessageKind.DIGEST: Phase.AGREE,
 }
+
+
+class Expected(Protocol):
+    """What a phase waits for: see `btard.round.phases.phase`."""
+
+    phase: Phase
+
+    def halfway(self) -> bool:
+        """Whether half of it has come."""
+
+    def missing(self) -> Mapping[PeerId, Fault]:
+        """Return of whom something has not."""
+
+    def seconds(self) -> float:
+        """How long the phase may take."""
+
 
 _Seconds = defaultdict[Phase, float]
 """By the phase in which they were waited."""
@@ -64,6 +82,17 @@ class WaitingAccount:
     def note_asker(self, asker: PeerId, item: Item, now: float) -> None:
         """A member asks for what this peer has not got either."""
         self._waiting_since[asker, item] = now
+
+    def note_progress(self, now: float, phase: Expected, patience: Patience) -> None:
+        """Note when half of what a phase waits for has come, and when fewer than half of the members are late. One
+        that waits itself, in an earlier phase, for what this peer has not got either, is not."""
+        if phase.halfway():
+            patience.note_halfway(now, phase.phase, phase.seconds())
+        elif self.is_waiting and not patience.may_blame(phase.phase):
+            waiting = self._waiting_since.keys() - self._served.keys()
+            held_up = {asker for asker, item in waiting if self._phase_of(item) < phase.phase}
+            if 2 * len(phase.missing().keys() - held_up) < len(self._seats.members):
+                patience.note_few_late(now, phase.phase)
 
     def note_served(self, askers: Iterable[PeerId], item: Item, now: float) -> None:
         """Members get what they have waited for."""

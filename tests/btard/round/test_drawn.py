@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
-from collections.abc import Container
+from collections.abc import Container, Sequence
 
 import pytest
 import torch
@@ -15,7 +15,7 @@ from btard.byzantine.gradients.sign_flipping import SignFlipping
 from btard.byzantine.membership.drawn_and_gone import DrawnAndGone
 from btard.byzantine.settings import BehaviourSettings, Escape
 from btard.identity import IdentityKey, PeerId
-from btard.round.actions import Examine
+from btard.round.actions import Action, Examine
 from btard.round.attempt.seats import Seats
 from btard.round.draw import Audit
 from btard.round.evidence.evidence import Offence
@@ -30,7 +30,7 @@ from btard.round.work.examination import UNKNOWN
 from btard.transport.memory import NetworkConditions, SimulatedPeer
 from btard.vocabulary import Validation
 from tests.btard.round.bans import verified
-from tests.btard.round.swarm import Swarm, keys, offences, one_of, suspended, verdicts, voids
+from tests.btard.round.swarm import RULES, Swarm, keys, offences, one_of, suspended, verdicts, voids
 
 COUNT, GONE, STEPS = 8, 3, 14
 ALWAYS = BehaviourSettings(attack_start=0)
@@ -288,3 +288,21 @@ def test_goodbyes_and_deaths_at_any_time_harm_nobody_honest(seed: int) -> None:
 
 def escape_of(draw: random.Random) -> BehaviourSettings:
     return BehaviourSettings(attack_start=draw.choice([0, 2]), escape=draw.choice(list(Escape)))
+
+
+class Watched(SimulatedPeer):
+    """Notes what it is asked to examine."""
+
+    asked: list[Examine]
+
+    def perform(self, actions: Sequence[Action]) -> None:
+        noted = self.__dict__.setdefault("asked", [])
+        noted += [action for action in actions if isinstance(action, Examine)]
+        super().perform(actions)
+
+
+def test_a_validator_has_no_more_time_for_an_answer_than_others_give_it() -> None:
+    """A target that is silent would else make its validator late, and the others leave that one out."""
+    swarm = Swarm(6, steps=5, peer_type=Watched).run()
+    asked = [task for peer in swarm.peers for task in peer.asked]  # type: ignore[attr-defined]
+    assert len(asked) >= 4 and all(task.within_seconds < RULES.delay_bound_seconds for task in asked)

@@ -174,3 +174,30 @@ def test_what_a_member_owed_goes_with_it() -> None:
     pace.step_over(PEERS[1:], {})
     pace.step_over(PEERS, {})
     assert pace.laggards() == ()
+
+
+def test_few_that_are_late_may_be_blamed_before_half_has_come() -> None:
+    patience = Patience(RULES, RULES.scatter_seconds, measured())
+    patience.begin(0.0, Phase.COMMIT, 20.0)
+    patience.note_few_late(4.0, Phase.COMMIT)
+    patience.note_few_late(9.0, Phase.COMMIT)
+    assert patience.may_blame(Phase.COMMIT) and patience.blames_from(Phase.COMMIT, asked=2.0) == 5.0
+    assert not patience.may_blame(Phase.SCATTER)
+
+
+def test_that_few_are_late_measures_no_phase() -> None:
+    pace = measured()
+    patience = Patience(RULES, RULES.scatter_seconds, pace)
+    patience.begin(0.0, Phase.COMMIT, 20.0)
+    patience.note_few_late(0.1, Phase.COMMIT)
+    assert pace.usual(Phase.COMMIT) == 1.0
+    patience.note_halfway(15.0, Phase.COMMIT, 20.0)
+    assert patience.blames_from(Phase.COMMIT, asked=2.0) == 3.0, "the first time counts"
+
+
+def test_four_answers_in_a_row_do_not_make_a_validator_late() -> None:
+    pace = Pace(BOUND)
+    assert pace.answer_within() == float("inf")
+    for pace in (measured(), measured(commit=0.01, travel=0.001)):
+        most = pace.most_wait()
+        assert most is not None and 4 * pace.answer_within() == pytest.approx(most)

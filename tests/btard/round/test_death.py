@@ -1,0 +1,82 @@
+"""Honest peers that die at any event of a step: the others go on soon, together, and nobody else pays."""
+
+from __future__ import annotations
+
+import itertools
+import random
+
+import pytest
+
+from btard.agreement.terms import Terms
+from tests.btard.round.mortal import PATIENT, Death, MortalSwarm
+from tests.btard.round.swarm import keys
+
+BOUND = PATIENT.delay_bound_seconds
+MOST_MOMENTS = 200
+
+
+def stood(count: int, death: Death, seed: int = 0) -> float | None:
+    """Return for how many seconds the others stood; None if the moment has not come."""
+    swarm = MortalSwarm(count, death, seed=seed)
+    swarm.run()
+    swarm.check()
+    return None if swarm.died_at is None else swarm.stood_seconds
+
+
+def most_of(count: int, dead: int) -> float:
+    """Return for how many seconds so many deaths may stop a swarm: see docs/reliability.md."""
+    members = tuple(key.peer_id for key in keys(count))
+    terms = Terms(b"", members, frozenset(members), BOUND)
+    return 4 * BOUND if count - dead >= terms.quorum else 3 * BOUND + terms.most_seconds
+
+
+def die_at_every_event(count: int, place: int, step: int, seed: int) -> None:
+    for moment in range(1, MOST_MOMENTS):
+        seconds = stood(count, Death((place,), step, moment), seed)
+        if seconds is None:
+            assert moment > 10 * (step > 0)
+            return
+        assert seconds < 3 * BOUND, (count, place, step, moment, seed)
+    raise AssertionError("the step never ends")
+
+
+@pytest.mark.parametrize("count, place, step, seed", [(4, 1, 1, 0), (5, 2, 3, 115)])
+def test_one_death_at_any_event_costs_seconds(count: int, place: int, step: int, seed: int) -> None:
+    die_at_every_event(count, place, step, seed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [4, 5, 6, 7])
+def test_so_does_the_death_of_any_member(count: int) -> None:
+    for place, step in itertools.product(range(count), (1, 6)):
+        die_at_every_event(count, place, step, seed=count)
+
+
+@pytest.mark.parametrize("place", range(4))
+def test_a_death_in_the_first_step_of_a_run_is_noticed_too(place: int) -> None:
+    """Nothing has been measured, and a member that has said nothing may still be loading."""
+    for moment in range(1, 40, 3):
+        seconds = stood(4, Death((place,), 0, moment))
+        assert seconds is None or seconds < 9 * BOUND, (place, moment)
+
+
+def two_die(count: int, seed: int) -> None:
+    luck = random.Random(1000 * count + seed)
+    first, second = luck.sample(range(count), 2)
+    apart = luck.choice([0.0, 0.01, 0.1, 1.0]) * luck.random()
+    death = Death((first, second), luck.choice([1, 2, 5]), luck.randint(1, 45), apart)
+    seconds = stood(count, death, seed)
+    assert seconds is None or seconds < most_of(count, 2), (count, death, seed)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_two_deaths_at_once_cost_what_the_closed_form_says(seed: int) -> None:
+    two_die(8, seed)
+    two_die(5, seed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [5, 6, 7, 8, 11])
+def test_so_do_many_pairs(count: int) -> None:
+    for seed in range(100, 200):
+        two_die(count, seed)
