@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import pytest
 
-from btard.identity import MessageKind
+from btard.identity import MessageKind, PeerId
 from btard.round.attempt.pace import Pace
 from btard.round.delivery.patience import Patience
+from btard.round.messages.accusations import Fault
 from btard.round.messages.bodies import Phase
-from tests.btard.round.delivery.scene import OWNED, PEERS, asked, exchange, numbered, reveal
+from tests.btard.round.delivery.scene import COUNT, OWNED, PEERS, asked, exchange, numbered, reveal
 from tests.btard.round.swarm import RULES
 
 
@@ -115,3 +117,56 @@ def test_waiting_for_what_comes_later_excuses_nothing() -> None:
     made.on_pull(1.0, asked(2, *numbered(LATE_SHARE)))
     made.urge(1.0, [OWED], everyone=True)
     assert made.account.waited(5.0, waits)[PEERS[2]] == pytest.approx(5.0 - 1.0 - 0.1)
+
+
+@dataclass(frozen=True)
+class Gathering:
+    """A phase that waits for the aggregates of so many members."""
+
+    late: int
+    phase: Phase = Phase.GATHER
+
+    def halfway(self) -> bool:
+        return False
+
+    def missing(self) -> dict[PeerId, Fault]:
+        return dict.fromkeys(PEERS[-self.late :], Fault.NO_AGGREGATE)
+
+    def seconds(self) -> float:
+        return RULES.gather_seconds
+
+
+def entered_gather() -> Patience:
+    made = measured(Phase.SCATTER)
+    made.begin(1.0, Phase.GATHER, RULES.gather_seconds)
+    return made
+
+
+def test_fewer_than_half_of_the_members_may_be_blamed() -> None:
+    made, _ = exchange()
+    made.urge(1.0, [OWED], everyone=True)
+    for late, may in ((COUNT // 2, False), (COUNT // 2 - 1, True)):
+        waits = entered_gather()
+        made.account.note_progress(2.0, Gathering(late), waits)
+        assert waits.may_blame(Phase.GATHER) is may, late
+
+
+def test_members_that_wait_themselves_are_not_among_the_late() -> None:
+    """One that is dead had sent parts to some: others lack its aggregate, and those of all owners that wait for it."""
+    made, _ = exchange()
+    owner, waits = COUNT - 1, entered_gather()
+    part = made.attempt.seats.part_of[PEERS[owner]]
+    made.on_pull(1.0, asked(owner, MessageKind.PART, COUNT - 2, part))
+    made.account.note_progress(2.0, Gathering(COUNT // 2), waits)
+    assert waits.may_blame(Phase.GATHER)
+    waits = entered_gather()
+    made.account.note_progress(2.0, Gathering(COUNT // 2 + 1), waits)
+    assert not waits.may_blame(Phase.GATHER)
+
+
+def test_an_asker_of_this_phase_is_among_the_late() -> None:
+    made, _ = exchange()
+    waits = entered_gather()
+    made.on_pull(1.0, asked(COUNT - 1, *numbered(OWED)))
+    made.account.note_progress(2.0, Gathering(COUNT // 2), waits)
+    assert not waits.may_blame(Phase.GATHER)
