@@ -53,7 +53,7 @@ WAITING = (
         "        if usual is None or phase not in self._few_late:\n            return math.inf\n"
         "        return max(asked, self._few_late[phase], ",
         "        if usual is None:\n            return math.inf\n        return max(asked, ",
-        f"{DELAYS}::test_when_all_are_slow_nobody_is_late",
+        f"{TRIES}::test_nobody_is_blamed_while_half_of_the_members_are_late",
     ),
     Mutant(
         "nobody is blamed before half of a phase has come",
