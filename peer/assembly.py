@@ -45,6 +45,7 @@ from btard.swarm.manifest import RunManifest
 from btard.swarm.questions import is_large
 from btard.swarm.telemetry.validation_watch import ValidationWatch
 from btard.swarm.telemetry.wandb_run import WandbRun
+from btard.swarm.transfer.arrival import ARRIVING_FILE
 from btard.transport.driver import SessionDriver, in_worker
 from btard.transport.libp2p import Libp2pNode
 from btard.vectors.buffers import BufferPool
@@ -159,8 +160,8 @@ def _assemble(local: Local, learnt: Learnt) -> TrainingLoop:
         directory / STATES_FOLDER, manifest.run, Cadence(settings.checkpoint_interval), settings.keep_every
     )
     progress = Progress(directory / PROGRESS_FILE, manifest.run_id, traces=bool(checkpoints.places))
-    proof_file = directory / INCARNATION_FILE
-    returning = Returning(local.key, manifest, node.transport, trainer, checkpoints, progress, proof_file)
+    proof_file, arriving = directory / INCARNATION_FILE, directory / ARRIVING_FILE
+    returning = Returning(local.key, manifest, node.transport, trainer, checkpoints, progress, proof_file, arriving)
     bans = BanBook(directory / BANS_FOLDER, manifest.step_rules)
     reception = Reception(learnt.signed)
     rosters = Rosters(node.records, node.transport, coordinator, manifest.run, local.named)
