@@ -21,7 +21,7 @@ from btard.errors import UserError
 from btard.hashing import Payload
 from btard.outline import Outline
 from btard.tasks.base import Task
-from btard.tasks.state_form import LENGTH, TensorEntry, bytes_of_tensor, entries_of, header_of, tensor_at
+from btard.tasks.state_form import LENGTH, TensorEntry, bytes_of_tensor, entries_of, header_of, read_into, tensor_at
 
 _COUNTERS = "counters"
 _MODEL = "model/"
@@ -181,18 +181,20 @@ class StateCodec:
     def _take_over(
         self, data: Payload, entries: Mapping[str, TensorEntry], counters: Mapping[str, Any], stepped: bool
     ) -> None:
-        self._optimizer.state.clear()
         for name, tensor in (*self._model.named_parameters(), *self._model.named_buffers()):
-            tensor.copy_(tensor_at(data, entries[_MODEL + name]))
-        if stepped:
-            for parameter, name in self._names.items():
-                self._optimizer.state[parameter] = {
+            read_into(tensor, data, entries[_MODEL + name])
+        if not stepped:
+            self._optimizer.state.clear()
+        for parameter, name in self._names.items() if stepped else ():
+            held = self._optimizer.state[parameter]
+            for key, slot in self._slots.items():
+                entry = entries[f"{_OPTIMIZER}{key}/{name}"]
+                if key in held:
+                    # What is there already is written over: to make all of it anew would take its memory twice.
+                    read_into(held[key], data, entry)
+                else:
                     # torch keeps step counts on the CPU wherever the parameter is.
-                    key: tensor_at(data, entries[f"{_OPTIMIZER}{key}/{name}"]).to(
-                        "cpu" if slot.shape == () else parameter.device
-                    )
-                    for key, slot in self._slots.items()
-                }
+                    held[key] = tensor_at(data, entry).to("cpu" if slot.shape == () else parameter.device)
         for group, found in zip(self._optimizer.param_groups, counters["groups"], strict=True):
             group.update({key: found[key] for key in _MOVING_GROUP_KEYS & found.keys()})
         for key in _MOVING_SCHEDULER_KEYS:

@@ -108,5 +108,13 @@ def _counts(value: object) -> TypeGuard[list[int]]:
 def tensor_at(data: Payload, entry: TensorEntry) -> torch.Tensor:
     """Return a tensor of `entries_of` as a copy, on the CPU."""
     tensor = torch.empty(entry.shape, dtype=entry.dtype)
-    bytes_of_tensor(tensor)[:] = memoryview(data)[entry.start : entry.end]
+    read_into(tensor, data, entry)
     return tensor
+
+
+def read_into(tensor: torch.Tensor, data: Payload, entry: TensorEntry) -> None:
+    """Let a tensor of the same shape and type, on any device, take over the numbers of one of `entries_of`."""
+    if tensor.device.type == "cpu" and tensor.is_contiguous():
+        bytes_of_tensor(tensor.detach())[:] = memoryview(data)[entry.start : entry.end]
+    else:
+        tensor.detach().copy_(tensor_at(data, entry))
