@@ -25,6 +25,7 @@ from btard.peer.meeting.joining import check_local_settings, find_manifest, load
 from btard.peer.meeting.knocking import Knocker
 from btard.peer.meeting.neighbours import Neighbours
 from btard.peer.meeting.rosters import Rosters
+from btard.peer.own_pace import OwnPace
 from btard.peer.returning import Returning
 from btard.peer.serving import StateServer
 from btard.peer.settings import PeerSettings
@@ -214,6 +215,7 @@ def _assemble(local: Local, learnt: Learnt) -> TrainingLoop:
         checkpoints=checkpoints,
         returning=returning,
         entrance=entrance,
+        own_pace=OwnPace(manifest.slowest),
         events=EventLog(directory / EVENTS_FILE),
     )
     driver.attach(training)

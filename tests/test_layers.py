@@ -72,7 +72,7 @@ ROOMS = {
         {"session"},
     ],
     "btard.peer": [
-        {"keeping", "settings"},
+        {"keeping", "own_pace", "settings"},
         {"local_facts", "meeting", "trainer"},
         {"returning", "shown_material", "telemetry", "visit"},
         {"serving"},

@@ -13,6 +13,34 @@ ADMISSION = "tests/btard/round/test_admission.py"
 
 WAITING = (
     Mutant(
+        "every run has the same measure of slowness",
+        PACE,
+        "self._slowest = slowest",
+        "self._slowest = SLOWEST",
+        f"{TRIES}::test_a_run_says_how_slow_is_too_slow",
+    ),
+    Mutant(
+        "the account over several steps ignores how slow is too slow",
+        PACE,
+        " * self._slowest / SLOWEST",
+        "",
+        f"{TRIES}::test_a_run_says_how_slow_is_too_slow",
+    ),
+    Mutant(
+        "the usual measure of slowness changes the names of runs",
+        "swarm/manifest.py",
+        "slowest=None if self.slowest == SLOWEST else self.slowest",
+        "slowest=self.slowest",
+        "tests/swarm/test_manifest.py::test_how_slow_is_too_slow_is_a_rule_unless_it_is_the_usual",
+    ),
+    Mutant(
+        "a peer that is no slower than others is told that it is",
+        "peer/own_pace.py",
+        "or own <= usual_seconds",
+        "",
+        "tests/peer/test_own_pace.py::test_a_peer_that_is_no_slower_is_told_no_figures",
+    ),
+    Mutant(
         "a single slow step makes the next ones slow",
         PACE,
         "statistics.median(lengths) if self._steps_over",
