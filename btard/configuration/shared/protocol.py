@@ -37,6 +37,16 @@ Probation = Annotated[
     Option("steps in which a newcomer's gradients are checked and not used", unit="steps", group=Group.VERIFICATION),
 ]
 
+Slowest = Annotated[
+    float,
+    Field(ge=LEAST_SLOWEST, le=MOST_SLOWEST),
+    Option(
+        "a member is left out that keeps most others waiting for more than so many times the time that half of the "
+        "members take for a step, but never for less than half of the time that one small message may travel",
+        group=Group.DEADLINES,
+    ),
+]
+
 
 class TauSettings(Settings):
     """The clipping radius of CenteredClip under both of its published names."""
@@ -102,12 +112,4 @@ class DeadlineSettings(Settings):
     commit_timeout: CommitTimeout = 120.0
     agree_timeout: AgreeTimeout = 20.0
     settle_timeout: SettleTimeout = 5.0
-    slowest: Annotated[
-        float,
-        Field(ge=LEAST_SLOWEST, le=MOST_SLOWEST),
-        Option(
-            "a member is left out that keeps most others waiting for more than so many times the time that half of the "
-            "members take for a step, but never for less than half of --settle-timeout",
-            group=Group.DEADLINES,
-        ),
-    ] = SLOWEST
+    slowest: Slowest = SLOWEST

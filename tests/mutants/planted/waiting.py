@@ -34,6 +34,13 @@ WAITING = (
         "tests/swarm/test_manifest.py::test_how_slow_is_too_slow_is_a_rule_unless_it_is_the_usual",
     ),
     Mutant(
+        "evidence may name a measure of slowness that no run can have",
+        "btard/round/evidence/file.py",
+        "LEAST_SLOWEST <= rules.slowest <= MOST_SLOWEST",
+        "True",
+        "tests/btard/round/evidence/test_file.py::test_a_field_that_cannot_be_is_malformed",
+    ),
+    Mutant(
         "a peer that is no slower than others is told that it is",
         "peer/own_pace.py",
         "or own <= usual_seconds",
