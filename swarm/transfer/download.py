@@ -258,7 +258,7 @@ async def download_state(
                 return None
         assert download.arrival is not None
         logger.info(
-            "the training state is here, from %d peers in %.1f s", len(download.served), time.monotonic() - began
+            "the training state is here after %.1f s, sources: %d", time.monotonic() - began, len(download.served)
         )
         whole = await asyncio.to_thread(download.arrival.whole)
         download.arrival.remove()  # the bytes stay as long as they are looked at

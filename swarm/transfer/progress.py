@@ -35,7 +35,7 @@ def display() -> Iterator[Show]:
         bars.BarColumn(),
         bars.DownloadColumn(),
         bars.TransferSpeedColumn(),
-        bars.TextColumn("from {task.fields[sources]} peers"),
+        bars.TextColumn("sources: {task.fields[sources]}"),
     )
     with bars.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         shown = bar.add_task("", total=None, sources=0)
@@ -59,7 +59,7 @@ class LogLines:
         if seconds < TELL_SECONDS:
             return
         logger.info(
-            "training state: %.0f of %.0f MB are here, %.1f MB/s from %d peers",
+            "training state: %.0f of %.0f MB are here, %.1f MB/s, sources: %d",
             done / _MEGA,
             total / _MEGA,
             (done - self._told) / seconds / _MEGA,

@@ -25,8 +25,8 @@ def test_a_line_every_ten_seconds_with_megabytes_and_rate(caplog: pytest.LogCapt
         now = 100.0 + second
         lines.show(20_000_000 + 5_000_000 * second, 200_000_000, 4)
     assert caplog.messages == [
-        "training state: 70 of 200 MB are here, 5.0 MB/s from 4 peers",
-        "training state: 120 of 200 MB are here, 5.0 MB/s from 4 peers",
+        "training state: 70 of 200 MB are here, 5.0 MB/s, sources: 4",
+        "training state: 120 of 200 MB are here, 5.0 MB/s, sources: 4",
     ]
     assert TELL_SECONDS == 10.0
 
@@ -37,4 +37,4 @@ def test_a_bar_is_for_terminals_only(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("TERM", "xterm")
         with display() as show:
             show(50, 200, 3)
-        assert ("from 3 peers" in stream.getvalue()) == drawn
+        assert ("sources: 3" in stream.getvalue()) == drawn
