@@ -13,6 +13,7 @@ from typing import TypeVar
 
 import torch
 
+from btard.hashing import Payload
 from btard.round.decisions import Decisions, Outgoing, View
 from btard.round.messages.bodies import LeaveReason
 from btard.round.roster import Roster
@@ -81,8 +82,8 @@ class Behaviour(Decisions):
         """Return the loss to publish, or None to publish none."""
         return loss
 
-    def served_state(self, state: bytes) -> bytes:
-        """Return the training state to hand to a newcomer that asks."""
+    def served_state(self, state: Payload) -> Payload:
+        """Return what to hand to a newcomer that asks for the training state: it comes in chunks."""
         return state
 
     def told_newcomer(self, question: str, answer: bytes | None) -> bytes | None:

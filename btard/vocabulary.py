@@ -26,6 +26,12 @@ MAX_STEPS = 2**40
 MAX_INCARNATIONS = 2**31
 """Of a run: how often most of its peers may be gone."""
 
+SLOWEST = 3.0
+"""Lengths of a usual step for which a member may keep the others waiting, unless a run says otherwise."""
+
+LEAST_SLOWEST, MOST_SLOWEST = 1.5, 100.0
+"""What a run may say: below, honest peers differ; above, the deadlines decide."""
+
 SEEDS = 2**63
 """Seeds are whole numbers below this one."""
 

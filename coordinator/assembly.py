@@ -95,7 +95,7 @@ async def serve(plan: CoordinatorPlan) -> int:
             await page.enter_async_context(plan.ports.metrics.serving(registry))
         supervisor = Supervisor(
             prepared,
-            NodeNetwork(node, reception.manifest),
+            NodeNetwork(node, reception.manifest, directory.arriving),
             key,
             directory,
             log,

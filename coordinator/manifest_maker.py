@@ -170,6 +170,7 @@ def _manifest(
                 "eliminate": settings.eliminate.value,
                 "probation": settings.probation,
                 "auditors": settings.auditors,
+                "slowest": settings.slowest,
                 "same_randomness": settings.same_randomness,
                 "peers": settings.peers,
                 "deadlines": Deadlines(

@@ -16,6 +16,7 @@ from btard.swarm.events.reading import EVENTS_FILE
 from btard.swarm.local_facts import make_writable
 from btard.swarm.manifest import RunManifest
 from btard.swarm.records.record import RosterRecord
+from btard.swarm.transfer.arrival import ARRIVING_FILE
 from btard.vocabulary import CHECKPOINT_FILE
 
 
@@ -39,6 +40,7 @@ class RunDirectory:
         self.summary_file = path / "summary.json"
         self.bans = path / "bans"
         self.checkpoints = path / "checkpoints"
+        self.arriving = path / ARRIVING_FILE
         make_writable(path)
 
     def write_text(self, path: Path, text: str) -> None:

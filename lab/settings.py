@@ -18,10 +18,11 @@ from btard.configuration.shared.output import JsonSettings
 from btard.configuration.shared.protocol import (
     AggregationSettings,
     Probation,
+    Slowest,
     ValidationMode,
     VerificationSettings,
 )
-from btard.vocabulary import MAX_BATCH, MAX_PEERS, Validation
+from btard.vocabulary import MAX_BATCH, MAX_PEERS, SLOWEST, Validation
 
 
 class WorkloadName(StrEnum):
@@ -110,6 +111,7 @@ class SimulateSettings(RuleSettings, AggregationSettings, VerificationSettings, 
     ] = 1.0
     validation: ValidationMode = Validation.EXACT
     probation: Annotated[Probation, Field(le=10**6)] = 0
+    slowest: Slowest = SLOWEST
 
     check: Annotated[
         bool, Option("check after every step what must hold, and stop when something does not", group=Group.OUTPUT)

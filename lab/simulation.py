@@ -29,7 +29,7 @@ from btard.round.rules import NONCE_SIZE, AggregationRules, StepRules, Verificat
 from btard.tensors import bytes_of
 from btard.transport.memory import Network, NetworkConditions, Traffic
 from btard.transport.vector_trainer import VectorTrainer
-from btard.vocabulary import WireType
+from btard.vocabulary import SLOWEST, WireType
 
 _LEAST_DELAY_BOUND_SECONDS = 2.0
 _COMPUTE_SECONDS = 0.1
@@ -268,4 +268,5 @@ def step_rules(settings: SimulateSettings, workload: Workload) -> StepRules:
             momentum=settings.momentum,
             auditors=settings.auditors,
         ),
+        slowest=None if settings.slowest == SLOWEST else settings.slowest,
     )

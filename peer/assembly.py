@@ -25,6 +25,7 @@ from btard.peer.meeting.joining import check_local_settings, find_manifest, load
 from btard.peer.meeting.knocking import Knocker
 from btard.peer.meeting.neighbours import Neighbours
 from btard.peer.meeting.rosters import Rosters
+from btard.peer.own_pace import OwnPace
 from btard.peer.returning import Returning
 from btard.peer.serving import StateServer
 from btard.peer.settings import PeerSettings
@@ -45,6 +46,7 @@ from btard.swarm.manifest import RunManifest
 from btard.swarm.questions import is_large
 from btard.swarm.telemetry.validation_watch import ValidationWatch
 from btard.swarm.telemetry.wandb_run import WandbRun
+from btard.swarm.transfer.arrival import ARRIVING_FILE
 from btard.transport.driver import SessionDriver, in_worker
 from btard.transport.libp2p import Libp2pNode
 from btard.vectors.buffers import BufferPool
@@ -159,8 +161,8 @@ def _assemble(local: Local, learnt: Learnt) -> TrainingLoop:
         directory / STATES_FOLDER, manifest.run, Cadence(settings.checkpoint_interval), settings.keep_every
     )
     progress = Progress(directory / PROGRESS_FILE, manifest.run_id, traces=bool(checkpoints.places))
-    proof_file = directory / INCARNATION_FILE
-    returning = Returning(local.key, manifest, node.transport, trainer, checkpoints, progress, proof_file)
+    proof_file, arriving = directory / INCARNATION_FILE, directory / ARRIVING_FILE
+    returning = Returning(local.key, manifest, node.transport, trainer, checkpoints, progress, proof_file, arriving)
     bans = BanBook(directory / BANS_FOLDER, manifest.step_rules)
     reception = Reception(learnt.signed)
     rosters = Rosters(node.records, node.transport, coordinator, manifest.run, local.named)
@@ -213,6 +215,7 @@ def _assemble(local: Local, learnt: Learnt) -> TrainingLoop:
         checkpoints=checkpoints,
         returning=returning,
         entrance=entrance,
+        own_pace=OwnPace(manifest.slowest),
         events=EventLog(directory / EVENTS_FILE),
     )
     driver.attach(training)

@@ -26,7 +26,8 @@ from btard.swarm.door.door import Door
 from btard.swarm.manifest import RunManifest
 from btard.swarm.questions import Head, Question, Want
 from btard.swarm.records.record import RosterRecord
-from btard.swarm.state_sync import ask_heads, download_state, newest_roster, newest_stand, state_digest
+from btard.swarm.state_sync import ask_heads, newest_roster, newest_stand, state_digest
+from btard.swarm.transfer.download import download_state
 from btard.transport.libp2p import Libp2pTransport
 from btard.vocabulary import ExitCode
 
@@ -108,11 +109,12 @@ class Entrance:
             question,
             partial(self.trainer.load, step=question.step),
             expected,
+            arriving=self.returning.arriving,
             limit=self.trainer.most_state_bytes,
             timeout_seconds=self.manifest.deadlines.commit,
         )
         if server is not None:
-            logger.info("took over the training state before step %d from %s", question.step, server.short)
+            logger.info("took over the training state before step %d, most of it from %s", question.step, server.short)
         return server is not None
 
     async def enter(self, trusted: Roster, *, reunite: bool) -> tuple[Roster, bytes] | ExitCode:

@@ -16,6 +16,7 @@ from btard.durable import sealed, unsealed, write_durably
 from btard.errors import UserError
 from btard.identity import Envelope, IdentityKey, Malformed, PeerId
 from btard.identity.codec import as_bytes, as_fields, as_int, as_list, decode, encode
+from btard.outline import Outlined
 from btard.peer.keeping.checkpoints import Checkpoints
 from btard.peer.keeping.progress import Progress
 from btard.peer.trainer import TaskTrainer
@@ -24,7 +25,7 @@ from btard.reunion.reunion import Reunion
 from btard.round.roster import Roster
 from btard.swarm.manifest import RunManifest
 from btard.swarm.questions import MAX_GATHERED, MAX_GATHERING, MAX_KEPT, Gathering, Question, Want
-from btard.swarm.state_sync import download_state
+from btard.swarm.transfer.download import download_state
 from btard.transport.libp2p import FetchError, Libp2pTransport
 from btard.vocabulary import MAX_INCARNATIONS
 
@@ -55,6 +56,7 @@ class Returning:
 
     Attributes:
         roster: of the reunion that is going on, or the last one; None before the first.
+        arriving: the file in which states of others arrive.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class Returning:
         checkpoints: Checkpoints,
         progress: Progress,
         proof_file: Path,
+        arriving: Path,
     ) -> None:
         self._key = key
         self._manifest = manifest
@@ -74,6 +77,7 @@ class Returning:
         self._checkpoints = checkpoints
         self._progress = progress
         self._proof_file = proof_file
+        self.arriving = arriving
         self._reunion: Reunion | None = None
         self._live: Place | None = None
         self._rosters: dict[bytes, Roster] = {}
@@ -146,15 +150,20 @@ class Returning:
             kept.insert(0, (self._rosters[self._live.roster], self._live.state))
         return kept[:MAX_KEPT]
 
-    async def state_of(self, asker: PeerId, step: int) -> bytes | None:
-        """Return the state before a step, serialised, if this peer has it, for a member."""
-        if self.roster is None or asker not in self.roster.members:
+    def place_of(self, asker: PeerId, step: int) -> Place | None:
+        """Return the place at a step whose state this peer has, for a member."""
+        if not self.awaits(asker):
             return None
         if self._live is not None and self._live.step == step:
-            return (await self._trainer.serialize())[0]
-        place = next((place for place in self._checkpoints.places if place.step == step), None)
-        kept = None if place is None else await asyncio.to_thread(self._checkpoints.load, place)
-        return None if kept is None else kept.state
+            return self._live
+        return next((place for place in self._checkpoints.places if place.step == step), None)
+
+    async def state_at(self, place: Place) -> Outlined | None:
+        """Return the state of a place, if it still is here."""
+        if place == self._live:
+            return await self._trainer.serialize()
+        kept = await asyncio.to_thread(self._checkpoints.load, place)
+        return None if kept is None else await asyncio.to_thread(Outlined.of, kept.state)
 
     async def turn(self, standing: Collection[PeerId]) -> Resumption | None:
         """Look once at what the others show; returns how the run goes on as soon as that is decided.
@@ -259,20 +268,18 @@ class Returning:
                 self._not_before[place] = time.monotonic() + _RETRY_SECONDS
 
     async def _download(self, place: Place, sources: list[PeerId]) -> bool:
-        before = await self._trainer.keep() if self._live is not None else None
         found = await download_state(
             self._transport,
             sources,
             Question(want=Want.STATE, step=place.step),
             partial(self._trainer.load, step=place.step),
             place.state,
+            arriving=self.arriving,
             limit=self._trainer.most_state_bytes,
             timeout_seconds=self._manifest.deadlines.commit,
         )
         if found is not None:
             self._live = place
-        elif before is not None and self._live is not None:
-            await self._trainer.go_on(before[0], before[2], self._live.step)
         return found is not None
 
     async def _stand_at(self, place: Place) -> bool:

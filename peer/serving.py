@@ -1,21 +1,23 @@
-"""Answers what others ask of this peer: the run's manifest, where it stands, its state, its snapshots."""
+"""Answers what others ask of this peer: the run's manifest, where it stands, chunks of its state and snapshots."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
+from functools import partial
 
 from btard.behaviour import Behaviour
 from btard.errors import UserError
 from btard.executor import Exhibit
 from btard.hashing import DIGEST_SIZE, Payload
 from btard.identity import Malformed, PeerId
+from btard.outline import Outlined
 from btard.peer.returning import Returning
 from btard.peer.trainer import TaskTrainer
 from btard.round.roster import Roster
 from btard.swarm.bans import BanBook
 from btard.swarm.door.reception import Reception
 from btard.swarm.questions import FOR_NEWCOMERS, MAX_SNAPSHOTS, Head, Question, Want
+from btard.swarm.transfer.shelf import Shelf
 
 
 class StateServer:
@@ -41,20 +43,21 @@ class StateServer:
         self._returning = returning
         self._head: Head | None = None
         self._waiting: Head | None = None
-        self._snapshots: dict[int, tuple[bytes, bytes]] = {}
-        self._current: asyncio.Task[tuple[bytes, bytes]] | None = None
+        self._snapshots: dict[int, Outlined] = {}
+        self._shelf = Shelf()
 
     def stand(self, roster: Roster, state: bytes, incarnation: int = 0) -> None:
         """The peer is in the step of `roster`, its training state has the digest `state`."""
-        self._head = Head(roster, state, self._kept(), incarnation)
-        self._current = self._waiting = None
+        self._head = Head(roster, state, self._snapshots_kept(), incarnation)
+        self._waiting = None
+        self._shelf.tidy()
 
     def wait(self, roster: Roster, incarnation: int) -> None:
         """The peer is in no step; `roster` is the newest that it trusts."""
-        self._waiting = Head(roster, bytes(DIGEST_SIZE), self._kept(), incarnation, waits=True)
+        self._waiting = Head(roster, bytes(DIGEST_SIZE), self._snapshots_kept(), incarnation, waits=True)
 
-    def _kept(self) -> tuple[tuple[int, bytes], ...]:
-        return tuple((step, digest) for step, (_, digest) in sorted(self._snapshots.items()))
+    def _snapshots_kept(self) -> tuple[tuple[int, bytes], ...]:
+        return tuple((step, kept.outline.digest) for step, kept in sorted(self._snapshots.items()))
 
     async def keep_snapshot(self, step: int) -> None:
         """Keep a copy of the current state, the one before `step`, for the coordinator; the oldest one goes."""
@@ -75,16 +78,17 @@ class StateServer:
         if question.want is Want.HEAD:
             head = self._waiting or self._head
             return None if head is None else head.encode()
+        if question.want is Want.CHUNK:
+            return self._chunk(sender, question)
         if question.want is Want.STATE and (self._head is None or self._waiting is not None):
-            state = await self._returning.state_of(sender, question.step)
-            return None if state is None else self._behaviour.served_state(state)
+            return await self._kept(sender, question.step)
         if self._head is None:
             return None
         if question.want is Want.BAN:
             return self._evidence(question.peer)
         if question.want is Want.SNAPSHOT:
             found = self._snapshots.get(question.step)
-            return self._behaviour.served_state(found[0]) if found else None
+            return found.outline.encode() if found else None
         if sender not in self._head.roster.members:
             return None  # nobody else has a use for what has to be made first
         if question.want in (Want.BASE, Want.VECTOR) and question.peer:
@@ -97,11 +101,30 @@ class StateServer:
             return self._sent(question.step)
         if question.step != self._head.roster.step:
             return None
-        if self._current is None:
-            # Several newcomers of one step share one serialisation.
-            self._current = asyncio.ensure_future(self._trainer.serialize())
-        data, _ = await asyncio.shield(self._current)
-        return self._behaviour.served_state(data)
+        outline = await self._shelf.outline(self._head.state, self._trainer.serialize)
+        return None if outline is None else outline.encode()
+
+    async def _kept(self, sender: PeerId, step: int) -> bytes | None:
+        """Return the outline of a state that a member needs to come back, while this peer stands nowhere."""
+        place = self._returning.place_of(sender, step)
+        if place is None:
+            return None
+        outline = await self._shelf.outline(place.state, partial(self._returning.state_at, place))
+        return None if outline is None else outline.encode()
+
+    def _chunk(self, sender: PeerId, question: Question) -> Payload | None:
+        try:
+            digest = bytes.fromhex(question.known)
+        except ValueError:
+            return None
+        kept = next((kept for kept in self._snapshots.values() if kept.outline.digest == digest), None)
+        if kept is not None:
+            chunk = kept.chunk(question.chunk)
+        elif self._returning.awaits(sender) or (self._head is not None and sender in self._head.roster.members):
+            chunk = self._shelf.chunk(digest, question.chunk)
+        else:
+            chunk = None
+        return None if chunk is None else self._behaviour.served_state(chunk)
 
     def _commits(self, peer: str, step: int) -> bytes | None:
         try:

@@ -15,7 +15,9 @@ import torch
 
 from btard.behaviour import Behaviour
 from btard.errors import UserError
+from btard.hashing import Payload
 from btard.identity import Malformed
+from btard.outline import Outlined
 from btard.swarm.calibration import numerics
 from btard.swarm.manifest import RunManifest
 from btard.tasks.base import Batch, Schedule, Task
@@ -155,15 +157,20 @@ class TaskTrainer:
         """Return the current state's digest."""
         return await self._work(self._state.digest)
 
-    async def serialize(self) -> tuple[bytes, bytes]:
-        """Return the current state's bytes and its digest."""
-        return await self._work(lambda: (self._state.state_bytes(), self._state.digest()))
+    async def serialize(self) -> Outlined:
+        """Return the current state's bytes, with the digests of their chunks."""
+        return await self._work(lambda: Outlined.of(self._state.state_bytes()))
 
     async def keep(self) -> tuple[bytes, bytes, KeptLink | None]:
         """Return the current state's bytes and its digest, and the last link of the own momentum, for this disk."""
-        return await self._work(lambda: (self._state.state_bytes(), self._state.digest(), self._momentum.last()))
 
-    async def go_on(self, data: bytes, link: KeptLink | None, step: int | None) -> bytes:
+        def kept() -> tuple[bytes, bytes, KeptLink | None]:
+            made = Outlined.of(self._state.state_bytes())
+            return made.data, made.outline.digest, self._momentum.last()
+
+        return await self._work(kept)
+
+    async def go_on(self, data: Payload, link: KeptLink | None, step: int | None) -> bytes:
         """Go on from what `keep` gave, and return the digest.
 
         Raises:
@@ -183,7 +190,7 @@ class TaskTrainer:
 
         return await self._work(take_over)
 
-    async def load(self, data: bytes, step: int | None = None) -> bytes:
+    async def load(self, data: Payload, step: int | None = None) -> bytes:
         """See `btard.trainer.Trainer`; the data are what `serialize` gave.
 
         Raises:

@@ -19,6 +19,7 @@ from btard.peer.keeping.record import KeptState
 from btard.peer.meeting.knocking import Knocker
 from btard.peer.meeting.neighbours import Neighbours
 from btard.peer.meeting.rosters import Rosters
+from btard.peer.own_pace import OwnPace
 from btard.peer.returning import Returning
 from btard.peer.serving import StateServer
 from btard.peer.telemetry.meter import PeerStep
@@ -84,6 +85,7 @@ class TrainingLoop:
     returning: Returning
     entrance: Entrance
     events: EventLog[PeerEvent]
+    own_pace: OwnPace
     _publishing: asyncio.Future[None] | None = None
 
     async def run(self) -> ExitCode:
@@ -195,6 +197,8 @@ class TrainingLoop:
         # Without a certificate the step was finished by what the members have agreed on.
         signed = len(outcome.certificate or outcome.roster.members)
         gradient = self.trainer.computed(step)
+        if gradient is not None:
+            self.own_pace.computed(gradient.seconds)
         loss = None if gradient is None else self.reporter.add(step, gradient)
         stages = self.driver.stages.seconds
         self.reporter.finished(step, stages)
@@ -277,8 +281,11 @@ class TrainingLoop:
             logger.error("step %d: this peer is banned: %s; the evidence is %s", outcome.step, outcome.reason, evidence)
             self.events.write(PlaceLost(step=outcome.step, kind=outcome.kind, reason=outcome.reason))
             return
-        logger.warning("step %d: this peer is %s (%s); joining again", outcome.step, outcome.kind, outcome.reason)
-        self.events.write(PlaceLost(step=outcome.step, kind=outcome.kind, reason=outcome.reason))
+        reason = outcome.reason
+        if outcome.kind is OutcomeKind.SUSPENDED:
+            reason += self.own_pace.beside(self.driver.usual_seconds)
+        logger.warning("step %d: this peer is %s (%s); joining again", outcome.step, outcome.kind, reason)
+        self.events.write(PlaceLost(step=outcome.step, kind=outcome.kind, reason=reason))
 
     async def _leave(self, step: int, reason: LeaveReason) -> ExitCode:
         await self.say_goodbye(reason)

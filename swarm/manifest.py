@@ -29,11 +29,14 @@ from btard.round.rules import AggregationRules, StepRules, VerificationRules
 from btard.tasks.data.public import PublicData
 from btard.version import PROTOCOL_VERSION
 from btard.vocabulary import (
+    LEAST_SLOWEST,
     MAX_BATCH,
     MAX_FIRST_ROSTER,
     MAX_STEPS,
     MAX_VALIDATORS,
+    MOST_SLOWEST,
     SEEDS,
+    SLOWEST,
     Eliminate,
     Validation,
     WireType,
@@ -115,6 +118,7 @@ class RunTerms(BaseModel):
         max_part_norm: longest vector in BTARD-Clipped-SGD (see AggregationRules.max_norm); None: no limit.
         validators, validation, accuse, convict, eliminate, probation: see VerificationRules.
         auditors: see VerificationRules; left out of the JSON where it is None.
+        slowest: see StepRules; left out of the JSON where it is the default.
         same_randomness: see StepRules; left out of the JSON where it is false.
         metrics_period: seconds between two publications of a peer's metrics.
     """
@@ -156,6 +160,7 @@ class RunTerms(BaseModel):
     eliminate: Eliminate = Eliminate.SUSPEND
     probation: Annotated[int, Field(ge=0, lt=2**31)] = 0
     auditors: Annotated[int, Field(ge=1, le=MAX_FIRST_ROSTER)] | None = None
+    slowest: Annotated[float, Field(ge=LEAST_SLOWEST, le=MOST_SLOWEST)] = SLOWEST
     same_randomness: bool = False
 
     @model_serializer(mode="wrap")
@@ -165,6 +170,8 @@ class RunTerms(BaseModel):
             written.pop("task_settings", None)
         if self.auditors is None:
             written.pop("auditors", None)
+        if self.slowest == SLOWEST:
+            written.pop("slowest", None)
         if not self.same_randomness:
             written.pop("same_randomness", None)
         return written
@@ -217,6 +224,7 @@ class RunTerms(BaseModel):
                 momentum=self.momentum,
                 auditors=self.auditors,
             ),
+            slowest=None if self.slowest == SLOWEST else self.slowest,
             same_randomness=self.same_randomness or None,
         )
 

@@ -1,8 +1,9 @@
 """What can be asked of a peer directly: the run's manifest, where it stands, its training state, evidence of bans.
 
-A question is small JSON; answers are canonical bytes or a serialised state. One peer's answer proves nothing: the asker
-compares the answers of more than half of a roster that it trusts (see `state_sync`). The manifest and the coordinator's
-newest roster carry the coordinator's signature; which coordinator is meant, only a peer that the user named may say.
+A question is small JSON; answers are canonical bytes, or a chunk of a serialised state. One peer's answer proves
+nothing: the asker compares the answers of more than half of a roster that it trusts (see `state_sync`). The manifest
+and the coordinator's newest roster carry the coordinator's signature; which coordinator is meant, only a peer that the
+user named may say.
 """
 
 from __future__ import annotations
@@ -67,6 +68,7 @@ class Want(StrEnum):
     HEAD = "head"
     STATE = "state"
     SNAPSHOT = "snapshot"
+    CHUNK = "chunk"
     BASE = "base"
     VECTOR = "vector"
     COMMITS = "commits"
@@ -129,15 +131,16 @@ _WORDS = {
 }
 
 
-_LARGE = frozenset({Want.STATE, Want.SNAPSHOT, Want.BASE, Want.VECTOR})
+_LARGE = frozenset({Want.STATE, Want.SNAPSHOT, Want.CHUNK, Want.BASE, Want.VECTOR})
 
 
 class Question(BaseModel):
     """Asks for the manifest, for the coordinator's newest roster, for the addresses of the members, for being named as
-    a candidate, for the head, for the training state before `step` while it lasts or a snapshot of it, for the momentum
-    that the vector of `step` was built on or for that vector, the own ones or those of a `peer` that has been found
-    guilty, for what `peer` committed to in failed attempts at `step`, for the evidence of the ban of `peer`, or, by a
-    member that would begin the incarnation `step`, for what those that come back have signed, unless it is `known`."""
+    a candidate, for the head, for the outline of the training state before `step` while it lasts or of a snapshot of
+    it, for the chunk of this number of the state whose digest is `known`, for the momentum that the vector of `step`
+    was built on or for that vector, the own ones or those of a `peer` that has been found guilty, for what `peer`
+    committed to in failed attempts at `step`, for the evidence of the ban of `peer`, or, by a member that would begin
+    the incarnation `step`, for what those that come back have signed, unless it is `known`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -146,6 +149,7 @@ class Question(BaseModel):
     peer: Annotated[str, Field(max_length=64)] = ""
     knock: Knock | None = None
     known: Annotated[str, Field(max_length=64)] = ""
+    chunk: Annotated[int, Field(ge=0, lt=2**20)] = 0
 
     def encode(self) -> bytes:
         """Return the bytes to send."""

@@ -1,13 +1,12 @@
-"""Believing a swarm rather than a peer: heads that more than half of a trusted roster give, states that match them."""
+"""Believing a swarm rather than a peer: what more than half of a trusted roster give as their heads."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 
-from btard.errors import UserError
 from btard.identity import Malformed, PeerId
 from btard.round.roster import Roster
 from btard.swarm.questions import MAX_HEAD, Head, Question, Want
@@ -62,39 +61,3 @@ def state_digest(trusted: Roster, heads: dict[PeerId, Head], step: int) -> bytes
         if peer in trusted.voters and step in known:
             votes[known[step]] += 1
     return next((digest for digest, count in votes.items() if 2 * count > len(trusted.voters)), None)
-
-
-async def download_state(
-    transport: Libp2pTransport,
-    sources: Iterable[PeerId],
-    question: Question,
-    load: Callable[[bytes], Awaitable[bytes]],
-    expected: bytes,
-    *,
-    limit: int,
-    timeout_seconds: float,
-) -> PeerId | None:
-    """Load the training state from the first source whose bytes have the expected digest.
-
-    Args:
-        sources: peers to ask, in this order.
-        question: for a state or a snapshot.
-        load: loads the bytes and returns the digest of the result; raises UserError for bad bytes.
-        expected: digest that the state must have.
-        limit: most bytes accepted.
-        timeout_seconds: seconds for each source.
-
-    Returns:
-        The peer that served it, or None when nobody did.
-    """
-    for peer in sources:
-        try:
-            data = await transport.fetch(peer, question.encode(), limit=limit, timeout_seconds=timeout_seconds)
-            digest = await load(data)
-        except (FetchError, UserError) as error:
-            logger.warning("no state from %s: %s", peer.short, error)
-            continue
-        if digest == expected:
-            return peer
-        logger.warning("%s serves a state that is not the one that its roster holds; trying the next", peer.short)
-    return None

@@ -2,49 +2,34 @@
 
 A state is a table of named tensors (parameters, buffers, optimizer moments) and counters (learning rates, steps). Bytes
 come from strangers, so they are safetensors and JSON, never pickle. Size, names, shapes and types are compared with
-what the receiver's own task would have before any tensor is made, and all else before anything is changed.
+what the receiver's own task would have before any tensor is made, and all else before anything is changed. Tensors are
+then taken over one after the other, so that a state that is read from a file is never whole in memory twice.
 """
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from blake3 import blake3
-from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors
-from safetensors.torch import save as save_tensors
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from btard.errors import UserError
+from btard.hashing import Payload
+from btard.outline import Outline
 from btard.tasks.base import Task
+from btard.tasks.state_form import LENGTH, TensorEntry, bytes_of_tensor, entries_of, header_of, read_into, tensor_at
 
 _COUNTERS = "counters"
 _MODEL = "model/"
 _OPTIMIZER = "optimizer/"
 _MOVING_GROUP_KEYS = frozenset({"lr", "step"})
 _MOST_COUNTERS = 64 << 10
-_LENGTH = 8
 _PER_TENSOR = 256
 """Bytes of a tensor's entry in the header, beside its name."""
-
-_DTYPES = {
-    "BOOL": torch.bool,
-    "U8": torch.uint8,
-    "I8": torch.int8,
-    "I16": torch.int16,
-    "I32": torch.int32,
-    "I64": torch.int64,
-    "F16": torch.float16,
-    "BF16": torch.bfloat16,
-    "F32": torch.float32,
-    "F64": torch.float64,
-}
-"""The types of the safetensors format."""
 
 _Layout = dict[str, tuple[tuple[int, ...], torch.dtype]]
 _SCHEDULER_KEYS = ("last_epoch", "_step_count", "base_lrs", "_last_lr")
@@ -72,10 +57,11 @@ class StateCodec:
         self._scheduler = scheduler
         self._names = {parameter: name for name, parameter in model.named_parameters()}
         self._slots = _optimizer_slots(task)
+        self._headers: dict[tuple[int, int], bytes] = {}
         layout = self._expected(stepped=True)
         self._most_header = sum(len(json.dumps(name)) + _PER_TENSOR for name in layout) + _PER_TENSOR
         tensors = sum(math.prod(shape) * dtype.itemsize for shape, dtype in layout.values())
-        self.most_bytes = _LENGTH + self._most_header + tensors + _MOST_COUNTERS
+        self.most_bytes = LENGTH + self._most_header + tensors + _MOST_COUNTERS
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """All tensors by name in canonical order: parameters, buffers, then the optimizer's, by parameter."""
@@ -98,63 +84,57 @@ class StateCodec:
             "scheduler": {key: _plain(getattr(self._scheduler, key)) for key in _SCHEDULER_KEYS},
         }
 
-    def digest(self) -> bytes:
-        """32 bytes of BLAKE3 over name, dtype, shape and bytes of all tensors in canonical order, and the counters."""
-        digest = blake3(b"btard state 1")
-        for name, tensor in self.tensors().items():
-            header = f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode()
-            digest.update(len(header).to_bytes(8, "little") + header)
-            digest.update(tensor.contiguous().cpu().reshape(-1).view(torch.uint8).numpy().data)
-        digest.update(_canonical_json(self.counters()))
-        return digest.digest()
-
-    def encode(self) -> bytes:
-        """The state as safetensors; the counters are canonical JSON in a uint8 tensor."""
-        table = {name: tensor.contiguous().cpu() for name, tensor in self.tensors().items()}
+    def pieces(self) -> Iterator[memoryview | bytes]:
+        """The encoded state piece by piece, for the most part the tensors' own memory: use each before the next."""
+        table = self.tensors()
         counters = bytearray(_canonical_json(self.counters()))
         table[_COUNTERS] = torch.frombuffer(counters, dtype=torch.uint8)
-        return save_tensors(table)
+        # Shapes and types never change, only how many tensors there are, once the optimizer remembers some.
+        form = len(table), len(counters)
+        if form not in self._headers:
+            self._headers[form] = header_of(table)
+        yield self._headers[form]
+        for tensor in table.values():
+            yield bytes_of_tensor(tensor)
 
-    def decode(self, data: bytes) -> None:
+    def outline(self) -> Outline:
+        """The digests of the chunks of the encoded state, which is not made for that."""
+        return Outline.of(self.pieces())
+
+    def encode(self) -> bytes:
+        """The state as safetensors; the counters are canonical JSON in a uint8 tensor, the last one."""
+        return b"".join(self.pieces())
+
+    def decode(self, data: Payload) -> None:
         """Takes over an encoded state; the own state is unchanged unless all of it fits.
 
         Raises:
             UserError: damaged bytes, or names, shapes, dtypes or settings that differ from the own state's.
         """
-        told = self._layout_told(data)
-        stepped = any(name.startswith(_OPTIMIZER) for name in told)
+        entries = self._entries_told(data)
+        counters = entries.pop(_COUNTERS, None)
+        stepped = any(name.startswith(_OPTIMIZER) for name in entries)
+        told = {name: (entry.shape, entry.dtype) for name, entry in entries.items()}
         self._check_layout(told, self._expected(stepped))
-        try:
-            table = load_tensors(data)
-        except (SafetensorError, ValueError, KeyError, TypeError, OverflowError) as error:
-            raise UserError(f"the training state is damaged, it is not valid safetensors: {error}") from error
-        counters = self._checked_counters(table.pop(_COUNTERS, None))
-        self._check_layout({name: (tuple(t.shape), t.dtype) for name, t in table.items()}, self._expected(stepped))
-        self._take_over(table, counters, stepped)
+        checked = self._checked_counters(None if counters is None else tensor_at(data, counters))
+        self._take_over(data, entries, checked, stepped)
 
-    def _layout_told(self, data: bytes) -> _Layout:
-        """Return the shapes and types that the header of an encoded state tells, the counters' left out.
+    def _entries_told(self, data: Payload) -> dict[str, TensorEntry]:
+        """Return what the header of an encoded state tells.
 
         Raises:
-            UserError: more bytes than a state of this task has, or no header.
+            UserError: more bytes than a state of this task has, or no header that fits them.
         """
         if len(data) > self.most_bytes:
             raise UserError(
                 f"the training state has {len(data):,} bytes, but one of this task and size has {self.most_bytes:,} at "
                 "most; it belongs to another task or size"
             )
-        length = int.from_bytes(data[:_LENGTH], "little")
-        try:
-            if length > min(self._most_header, len(data) - _LENGTH):
-                raise ValueError(f"its header would have {length:,} bytes")
-            header = json.loads(bytes(data[_LENGTH : _LENGTH + length]))
-            told = {name: (tuple(map(int, entry["shape"])), _DTYPES[entry["dtype"]]) for name, entry in header.items()}
-        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
-            raise UserError(f"the training state is damaged, it is not valid safetensors: {error}") from error
-        counters = told.pop(_COUNTERS, None)
-        if counters is not None and math.prod(counters[0]) > _MOST_COUNTERS:
+        entries = entries_of(data, self._most_header)
+        counters = entries.get(_COUNTERS)
+        if counters is not None and counters.end - counters.start > _MOST_COUNTERS:
             raise UserError(f"the training state has more than {_MOST_COUNTERS:,} bytes of counters")
-        return told
+        return entries
 
     def _expected(self, stepped: bool) -> _Layout:
         expected = {_MODEL + name: (tuple(t.shape), t.dtype) for name, t in self._model.named_parameters()}
@@ -198,17 +178,23 @@ class StateCodec:
         return counters
 
     @torch.no_grad()
-    def _take_over(self, table: Mapping[str, torch.Tensor], counters: Mapping[str, Any], stepped: bool) -> None:
+    def _take_over(
+        self, data: Payload, entries: Mapping[str, TensorEntry], counters: Mapping[str, Any], stepped: bool
+    ) -> None:
         for name, tensor in (*self._model.named_parameters(), *self._model.named_buffers()):
-            tensor.copy_(table[_MODEL + name])
-        self._optimizer.state.clear()
-        if stepped:
-            for parameter, name in self._names.items():
-                self._optimizer.state[parameter] = {
+            read_into(tensor, data, entries[_MODEL + name])
+        if not stepped:
+            self._optimizer.state.clear()
+        for parameter, name in self._names.items() if stepped else ():
+            held = self._optimizer.state[parameter]
+            for key, slot in self._slots.items():
+                entry = entries[f"{_OPTIMIZER}{key}/{name}"]
+                if key in held:
+                    # What is there already is written over: to make all of it anew would take its memory twice.
+                    read_into(held[key], data, entry)
+                else:
                     # torch keeps step counts on the CPU wherever the parameter is.
-                    key: table[f"{_OPTIMIZER}{key}/{name}"].clone().to("cpu" if slot.shape == () else parameter.device)
-                    for key, slot in self._slots.items()
-                }
+                    held[key] = tensor_at(data, entry).to("cpu" if slot.shape == () else parameter.device)
         for group, found in zip(self._optimizer.param_groups, counters["groups"], strict=True):
             group.update({key: found[key] for key in _MOVING_GROUP_KEYS & found.keys()})
         for key in _MOVING_SCHEDULER_KEYS:

@@ -14,6 +14,7 @@ from pydantic import JsonValue
 
 from btard.durable import write_durably
 from btard.errors import UserError
+from btard.hashing import Payload
 from btard.tasks.base import Batch, Schedule, Task
 from btard.tasks.checkpoint_record import CHECKPOINT_FORMAT, CheckpointRecord, read_inside
 from btard.tasks.state_codec import StateCodec
@@ -178,8 +179,9 @@ class TrainingState:
         return torch.cat([parameter.detach().reshape(-1) for parameter in self._parameters]).float().cpu()
 
     def digest(self) -> bytes:
-        """32 bytes of BLAKE3 over parameters, buffers, optimizer state and step counters in a fixed order."""
-        return self._codec.digest()
+        """32 bytes that follow from parameters, buffers, optimizer state and step counters: those of the outline of
+        `state_bytes`."""
+        return self._codec.outline().digest
 
     def state_bytes(self) -> bytes:
         """The whole state as safetensors, about three times the parameters' size with Adam or LAMB."""
@@ -190,7 +192,7 @@ class TrainingState:
         """No serialised state of this task and size is longer."""
         return self._codec.most_bytes
 
-    def load_state_bytes(self, data: bytes) -> None:
+    def load_state_bytes(self, data: Payload) -> None:
         """Takes over a state that `state_bytes` of the same task wrote; afterwards the digests are equal.
 
         Raises:

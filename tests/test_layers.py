@@ -38,6 +38,7 @@ ROOMS = {
         {"program"},
         {"configuration"},
         {"identity"},
+        {"outline"},
         {"agreement"},
         {"aggregation"},
         {"vectors"},
@@ -71,7 +72,7 @@ ROOMS = {
         {"session"},
     ],
     "btard.peer": [
-        {"keeping", "settings"},
+        {"keeping", "own_pace", "settings"},
         {"local_facts", "meeting", "trainer"},
         {"returning", "shown_material", "telemetry", "visit"},
         {"serving"},
@@ -92,7 +93,7 @@ ROOMS = {
         {"tolerance"},
         {"calibration", "http", "manifest", "questions", "records"},
         {"local_facts"},
-        {"bans", "door", "events", "state_sync", "telemetry"},
+        {"bans", "door", "events", "state_sync", "telemetry", "transfer"},
     ],
 }
 """Files and folders directly in a folder, in rows from the bottom: each imports only from rows before its own."""

@@ -12,7 +12,7 @@ from btard.hashing import tagged_digest
 from btard.identity.codec import encode
 from btard.identity.envelope import RUN_ID_SIZE
 from btard.verification.thresholds import SCALARS, Thresholds, gradient, opening
-from btard.vocabulary import Eliminate, Validation, WireType
+from btard.vocabulary import SLOWEST, Eliminate, Validation, WireType
 
 NONCE_SIZE = 16
 """Random bytes that keep two runs with equal rules apart."""
@@ -93,6 +93,7 @@ class StepRules:
         commit_seconds, scatter_seconds, gather_seconds, agree_seconds: deadlines of the phases; the first includes
             computing the gradient.
         delay_bound_seconds: what one signed message may take to reach everyone.
+        slowest: lengths of a usual step for which a member may keep the others waiting; None for the default, SLOWEST.
         incarnation: which life of the run this is: 1 after all of its peers, or most, were gone for the first time, and
             so on; None for the first one. Each has a name of its own, so nobody signs two things under one name, and
             what was revealed before tells nothing of what will be drawn.
@@ -110,8 +111,14 @@ class StepRules:
     delay_bound_seconds: float
     aggregation: AggregationRules
     verification: VerificationRules = field(default_factory=VerificationRules)
+    slowest: float | None = None
     incarnation: int | None = None
     same_randomness: bool | None = None
+
+    @property
+    def patience(self) -> float:
+        """Lengths of a usual step for which a member may keep the others waiting."""
+        return SLOWEST if self.slowest is None else self.slowest
 
     def reborn(self, incarnation: int) -> StepRules:
         """Return the rules of another incarnation of this run, 0 being the first one."""
@@ -136,7 +143,7 @@ SIGNED_NAMES = {
 }
 """Under which names fields enter the run's name, and files: those that the first version gave them."""
 
-ADDED_NAMES = frozenset({"auditors", "incarnation", "same_randomness"})
+ADDED_NAMES = frozenset({"auditors", "slowest", "incarnation", "same_randomness"})
 """Fields that the first version lacked: they enter the run's name, and files, only where they are not None."""
 
 

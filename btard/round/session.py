@@ -58,7 +58,7 @@ class Session:
         behaviour.attach(key)
         self._pool = pool
         self._tampers = type(behaviour).transmit is not Decisions.transmit
-        self._pace = Pace(rules.delay_bound_seconds)
+        self.pace = Pace(rules.delay_bound_seconds, rules.patience)
         self._early: dict[PeerId, list[Envelope]] = {}
         self._early_bytes = 0
         self._adrift = True
@@ -122,7 +122,7 @@ class Session:
             parameters,
             candidates,
             previous,
-            self._pace,
+            self.pace,
             self.links,
             certificate=proves,
             pledges=self.pledges,

@@ -25,7 +25,7 @@ from btard.round.actions import (
     Task,
     Voided,
 )
-from btard.round.messages.bodies import LeaveReason
+from btard.round.messages.bodies import LeaveReason, Phase
 from btard.round.roster import Roster
 from btard.round.session import Session
 from btard.round.work.answers import PartsEncoded, RowsAggregated, RowsMeasured, TargetExamined
@@ -99,6 +99,11 @@ class SessionDriver:
         self._observer: Observer | None = None
         self._outcome: asyncio.Future[Finished | Stopped] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def usual_seconds(self) -> float | None:
+        """In how many seconds half of the members commit, by the clock of this peer; None before that is known."""
+        return self._session.pace.usual(Phase.COMMIT)
 
     def go_on(self, session: Session, executor: Executor) -> None:
         """Drive another session from now on, between two steps."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from btard.behaviour import View
 from btard.byzantine.attacker import Attacker
 from btard.byzantine.settings import BehaviourSettings
+from btard.hashing import Payload
 from btard.round.messages.bodies import Commit
 
 
@@ -21,9 +22,9 @@ class PoisonedState(Attacker):
         self._poisons = self.attacks(step)
         return commit
 
-    def served_state(self, state: bytes) -> bytes:
+    def served_state(self, state: Payload) -> Payload:
         if not self._poisons:
             return state
         poisoned = bytearray(state)
-        poisoned[::4096] = bytes(byte ^ 0x40 for byte in state[::4096])
+        poisoned[::4096] = bytes(byte ^ 0x40 for byte in poisoned[::4096])
         return bytes(poisoned)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Protocol
 
+from btard.hashing import Payload
 from btard.identity import Envelope, MessageKind, PeerId
 from btard.swarm.bans import ask_evidence
 from btard.swarm.door.door import call_over
 from btard.swarm.questions import Head, Question
-from btard.swarm.state_sync import ask_heads, download_state
+from btard.swarm.state_sync import ask_heads
+from btard.swarm.transfer.download import download_state
 from btard.transport.base import PeerAddress
 from btard.transport.libp2p import DaemonError, Libp2pNode, RecordError
 
@@ -45,20 +48,22 @@ class SwarmNetwork(Protocol):
         self,
         sources: Sequence[PeerId],
         question: Question,
-        load: Callable[[bytes], Awaitable[bytes]],
+        load: Callable[[Payload], Awaitable[bytes]],
         expected: bytes,
         *,
         limit: int,
         timeout_seconds: float,
     ) -> PeerId | None:
-        """Load a state from the first source that serves the expected one; see `swarm.state_sync.download_state`."""
+        """Load a state from those that serve the expected one; see `swarm.transfer.download.download_state`."""
 
 
 class NodeNetwork:
     """The network of a Libp2pNode."""
 
-    def __init__(self, node: Libp2pNode, manifest: bytes) -> None:
+    def __init__(self, node: Libp2pNode, manifest: bytes, arriving: Path) -> None:
+        """`arriving` is the file in which states arrive."""
         self._node = node
+        self._arriving = arriving
         self._manifest = manifest
 
     async def publish(self, envelope: Envelope, ttl_seconds: float) -> None:
@@ -97,15 +102,22 @@ class NodeNetwork:
         self,
         sources: Sequence[PeerId],
         question: Question,
-        load: Callable[[bytes], Awaitable[bytes]],
+        load: Callable[[Payload], Awaitable[bytes]],
         expected: bytes,
         *,
         limit: int,
         timeout_seconds: float,
     ) -> PeerId | None:
-        """Load a state from the first source that serves the expected one."""
+        """Load a state from those that serve the expected one."""
         return await download_state(
-            self._node.transport, sources, question, load, expected, limit=limit, timeout_seconds=timeout_seconds
+            self._node.transport,
+            sources,
+            question,
+            load,
+            expected,
+            arriving=self._arriving,
+            limit=limit,
+            timeout_seconds=timeout_seconds,
         )
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from btard.hashing import Payload
 from btard.identity import Envelope, IdentityKey, Malformed, MessageKind, PeerId
+from btard.outline import Outlined
 from btard.swarm.door.reception import Reception
 from btard.swarm.manifest import RunManifest
 from btard.swarm.questions import FOR_NEWCOMERS, Question, Want
@@ -19,15 +21,20 @@ class InitialState:
 
     def __init__(self, start_step: int, data: bytes | None) -> None:
         self._start_step = start_step
-        self._data = data
+        self._state = None if data is None else Outlined.of(data)
 
-    def at(self, step: int) -> bytes | None:
-        """Return the state before `step`, None for every other step than the first."""
-        return self._data if step == self._start_step else None
+    def outline(self, step: int) -> bytes | None:
+        """Return the outline of the state before `step`, None for every other step than the first."""
+        return None if self._state is None or step != self._start_step else self._state.outline.encode()
+
+    def chunk(self, digest: str, index: int) -> Payload | None:
+        """Return a chunk of the state with this digest."""
+        here = self._state is not None and self._state.outline.digest.hex() == digest
+        return self._state.chunk(index) if self._state is not None and here else None
 
     def release(self) -> None:
         """Free the memory: the swarm has moved on, and peers serve what newcomers need."""
-        self._data = None
+        self._state = None
 
 
 class CoordinatorServer:
@@ -37,7 +44,7 @@ class CoordinatorServer:
         self._reception = reception
         self._initial = initial
 
-    async def serve(self, peer: PeerId, request: bytes) -> bytes | None:
+    async def serve(self, peer: PeerId, request: bytes) -> Payload | None:
         """Answer a fetch, or None to refuse."""
         try:
             question = Question.decode(request)
@@ -45,4 +52,6 @@ class CoordinatorServer:
             return None
         if question.want in FOR_NEWCOMERS:
             return await self._reception.answer(peer, question)
-        return self._initial.at(question.step) if question.want is Want.STATE else None
+        if question.want is Want.CHUNK:
+            return self._initial.chunk(question.known, question.chunk)
+        return self._initial.outline(question.step) if question.want is Want.STATE else None

@@ -15,6 +15,7 @@ from pydantic import JsonValue
 from btard.coordinator.network.network import SwarmNetwork
 from btard.coordinator.run_directory import RunDirectory
 from btard.errors import UserError
+from btard.hashing import Payload
 from btard.identity import PeerId
 from btard.round.roster import Roster
 from btard.swarm.events.coordinator import CheckpointMissed, CheckpointSaved, CoordinatorEvent
@@ -152,10 +153,10 @@ class CheckpointKeeper:
             )
         )
 
-    async def _load(self, data: bytes) -> bytes:
+    async def _load(self, data: Payload) -> bytes:
         return await asyncio.to_thread(self._load_now, data)
 
-    def _load_now(self, data: bytes) -> bytes:
+    def _load_now(self, data: Payload) -> bytes:
         try:
             self._state.load_state_bytes(data)
         except Exception as error:  # a stranger's bytes: whatever they provoke is that stranger's failure

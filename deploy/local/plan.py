@@ -201,6 +201,7 @@ class SwarmPlan:
             "--gather-timeout": s.exchange_timeout,
             "--agree-timeout": s.agree_timeout,
             "--settle-timeout": s.settle_timeout,
+            "--slowest": s.slowest,
             "--refresh-period": REFRESH_SECONDS,
             "--dashboard": s.dashboard,
             "--dashboard-token-file": s.dashboard_token_file.absolute() if s.dashboard_token_file else None,

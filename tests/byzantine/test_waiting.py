@@ -101,6 +101,12 @@ def test_a_slower_network_costs_nobody_its_place(count: int, most: float, seed: 
     assert all(len(peer.finished()) >= before + 2 for peer in swarm.peers)
 
 
+@pytest.mark.parametrize(("slower", "slowest", "stays"), [(5.0, 12.0, True), (4.0, 3.0, True), (4.0, 1.5, False)])
+def test_a_run_says_how_slow_a_member_may_be(slower: float, slowest: float, stays: bool) -> None:
+    simulation = simulate(slower=slower, rejoin=Rejoin.NONE, steps=20, slowest=slowest)
+    assert members(simulation) == set(range(0 if stays else 1, PEERS))
+
+
 def test_a_member_five_times_slower_is_left_out_and_told() -> None:
     simulation = simulate(slower=5.0, rejoin=Rejoin.NONE, steps=20)
     assert members(simulation) == set(range(1, PEERS))

@@ -22,6 +22,7 @@ from tests.mutants.planted.second_try import SECOND_TRY
 from tests.mutants.planted.settings import SETTINGS
 from tests.mutants.planted.step import STEP
 from tests.mutants.planted.thresholds import THRESHOLDS
+from tests.mutants.planted.transfer import TRANSFER
 from tests.mutants.planted.two_faces import TWO_FACES
 from tests.mutants.planted.waiting import WAITING
 
@@ -48,4 +49,5 @@ MUTANTS = (
     + WAITING
     + REUNION
     + CHAOS_BUGS
+    + TRANSFER
 )

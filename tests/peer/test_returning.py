@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from btard.identity import PeerId
+from btard.outline import Outlined
 from btard.peer.keeping.cadence import Cadence
 from btard.peer.keeping.checkpoints import Checkpoints
 from btard.peer.keeping.progress import Progress
@@ -34,19 +35,30 @@ class Wire:
     there: dict[PeerId, Returning] = field(default_factory=dict)
     lies: dict[PeerId, bytes] = field(default_factory=dict)
     served: list[PeerId] = field(default_factory=list)
+    handed: dict[PeerId, Outlined | None] = field(default_factory=dict)
 
     async def fetch(self, asker: PeerId, peer: PeerId, request: bytes) -> bytes:
         question = Question.decode(request)
         if peer not in self.there:
             raise FetchError("unreachable")
-        if question.want is Want.STATE:
-            self.served.append(peer)
-            answer = self.lies.get(peer) or await self.there[peer].state_of(asker, question.step)
-        else:
+        if question.want is Want.REUNION:
             answer = self.there[peer].show(asker, question)
+        else:
+            answer = await self.state(asker, peer, question)
         if answer is None:
             raise FetchError("the peer has no answer")
         return answer
+
+    async def state(self, asker: PeerId, peer: PeerId, question: Question) -> bytes | None:
+        """Return what a peer answers that is asked for a state, or for its only chunk."""
+        if question.want is Want.STATE:
+            self.served.append(peer)
+            place = self.there[peer].place_of(asker, question.step)
+            self.handed[peer] = None if place is None else await self.there[peer].state_at(place)
+        handed = self.handed.get(peer)
+        if handed is None:
+            return None
+        return handed.outline.encode() if question.want is Want.STATE else self.lies.get(peer, handed.data)
 
 
 @dataclass
@@ -74,7 +86,7 @@ class Peers:
     async def make(self, keeping: set[int]) -> None:
         trained = self.trainer()
         self.digest = await trained.apply(torch.ones(MANIFEST.dimension))
-        self.state, _ = await trained.serialize()
+        self.state = (await trained.serialize()).data
         for number in range(5):
             folder = self.folder / str(number)
             folder.mkdir(parents=True)
@@ -100,6 +112,7 @@ class Peers:
                 Checkpoints(folder / "states", RUN, Cadence(1), 0),
                 Progress(folder / "progress", RUN.hex()),
                 folder / "incarnation",
+                folder / "arriving.state",
             )
             returning.gather(ROSTER)
             self.wire.there[PEERS[number]] = returning
@@ -144,11 +157,11 @@ async def test_nobody_goes_on_while_most_stand_in_a_step(peers: Peers) -> None:
         assert await asyncio.gather(*(one.turn(PEERS[1:4]) for one in back)) == [None] * 4
 
 
-async def test_a_false_state_is_dropped_and_the_own_put_back(peers: Peers) -> None:
+async def test_a_false_state_is_dropped_and_the_own_stays(peers: Peers) -> None:
     await peers.make(keeping={2})
     liar = peers.trainer()
     await liar.apply(torch.full((MANIFEST.dimension,), 2.0))
-    peers.wire.lies = {PEERS[2]: (await liar.serialize())[0]}
+    peers.wire.lies = {PEERS[2]: (await liar.serialize()).data}
     back = peers.start(0, 1, 2, 3)
     first = await back[0]._trainer.digest()
     found = await turns(back)
@@ -192,5 +205,8 @@ async def test_strangers_are_shown_nothing(peers: Peers) -> None:
     await peers.make(keeping={0})
     (one,) = peers.start(0)
     assert one.show(PEERS[5], Question(want=Want.REUNION, step=1)) is None
-    assert await one.state_of(PEERS[5], ROSTER.step) is None
-    assert await one.state_of(PEERS[1], ROSTER.step) == peers.state
+    assert one.place_of(PEERS[5], ROSTER.step) is one.place_of(PEERS[1], ROSTER.step + 1) is None
+    place = one.place_of(PEERS[1], ROSTER.step)
+    assert place is not None
+    kept = await one.state_at(place)
+    assert kept is not None and (kept.data, kept.outline.digest) == (peers.state, peers.digest)

@@ -10,9 +10,11 @@ import pytest
 
 from btard.behaviour import Behaviour
 from btard.executor import Exhibit
-from btard.hashing import digest
+from btard.hashing import Payload
 from btard.identity import IdentityKey, PeerId
+from btard.outline import Outline, Outlined
 from btard.peer.serving import StateServer
+from btard.reunion.messages import Place
 from btard.round.evidence.evidence import Offence
 from btard.round.evidence.file import to_json
 from btard.swarm.bans import BanBook
@@ -23,7 +25,7 @@ from tests.btard.round.bans import evidence_of
 from tests.btard.round.swarm import RULES
 from tests.peer.helpers import KEYS, PEERS, ROSTER, run_manifest, signed_manifest
 
-STATE = digest(b"state 5")
+STATE = Outlined.of(b"state 5").outline.digest
 MANIFEST = signed_manifest(KEYS[0], run_manifest().model_dump_json().encode())
 
 
@@ -42,11 +44,10 @@ class CountedTrainer:
     def submitted(self, step: int) -> bytes | None:
         return self.vectors.get(step)
 
-    async def serialize(self) -> tuple[bytes, bytes]:
+    async def serialize(self) -> Outlined:
         self.calls += 1
         await asyncio.sleep(0)
-        data = f"state {self.step}".encode()
-        return data, digest(data)
+        return Outlined.of(f"state {self.step}".encode())
 
 
 def held(target: PeerId, step: int) -> bytes | None:
@@ -65,7 +66,11 @@ class Apart:
     def show(self, asker: PeerId, question: Question) -> None:
         """Show nothing."""
 
-    async def state_of(self, asker: PeerId, step: int) -> None:
+    def awaits(self, peer: PeerId) -> bool:
+        """Know nobody."""
+        return False
+
+    def place_of(self, asker: PeerId, step: int) -> None:
         """Have no state."""
 
 
@@ -73,7 +78,7 @@ APART: Any = Apart()
 
 
 class Poisons(Behaviour):
-    def served_state(self, state: bytes) -> bytes:
+    def served_state(self, state: Payload) -> Payload:
         return b"poison"
 
 
@@ -114,6 +119,20 @@ async def ask(
     return None if answer is None else bytes(answer)
 
 
+async def fetched(
+    server: StateServer, want: Want, step: int, digest: bytes = b"", *, sender: PeerId = PEERS[1]
+) -> bytes | None:
+    """Return the one chunk of a state that an asker gets, None where it gets no outline, or no chunk."""
+    answer = await ask(server, want, step, sender=sender)
+    if answer is None:
+        return None
+    outline = Outline.decode(answer, 100)
+    assert len(outline) == 1
+    question = Question(want=Want.CHUNK, known=(digest or outline.digest).hex())
+    chunk = await server.answer(sender, question.encode())
+    return None if chunk is None else bytes(chunk)
+
+
 async def test_before_the_first_step_only_the_manifest_is_told(counted: CountedTrainer, bans: BanBook) -> None:
     counted.bases[5] = b"base"
     fresh = StateServer(Reception(MANIFEST), counted, Behaviour(), bans, held, shown, APART)  # type: ignore[arg-type]
@@ -143,7 +162,7 @@ async def test_what_is_no_question_gets_no_answer(server: StateServer, data: byt
 
 
 async def test_the_state_of_this_step_and_of_no_other(server: StateServer) -> None:
-    assert await ask(server, Want.STATE, 5) == b"state 5"
+    assert await fetched(server, Want.STATE, 5) == b"state 5"
     assert await ask(server, Want.STATE, 4) is await ask(server, Want.STATE, 6) is None
 
 
@@ -169,7 +188,7 @@ async def test_what_a_target_has_shown_is_handed_on(server: StateServer, counted
 
 
 async def test_newcomers_of_one_step_share_one_serialisation(server: StateServer, counted: CountedTrainer) -> None:
-    answers = await asyncio.gather(*(ask(server, Want.STATE, 5) for _ in range(5)))
+    answers = await asyncio.gather(*(fetched(server, Want.STATE, 5) for _ in range(5)))
     assert answers == [b"state 5"] * 5
     assert counted.calls == 1
 
@@ -177,9 +196,45 @@ async def test_newcomers_of_one_step_share_one_serialisation(server: StateServer
 async def test_the_next_step_has_its_own_state(server: StateServer, counted: CountedTrainer) -> None:
     await ask(server, Want.STATE, 5)
     counted.step = 6
-    server.stand(ROSTER.successor(ROSTER.members, (), (), randomness=STATE), digest(b"state 6"))
-    assert await ask(server, Want.STATE, 6) == b"state 6"
+    server.stand(ROSTER.successor(ROSTER.members, (), (), randomness=STATE), Outlined.of(b"state 6").outline.digest)
+    assert await fetched(server, Want.STATE, 6) == b"state 6"
     assert await ask(server, Want.STATE, 5) is None
+    assert await fetched(server, Want.STATE, 6, STATE) == b"state 5", "for those that have begun to fetch it"
+
+
+async def test_a_state_that_has_moved_on_is_not_handed_out(server: StateServer, counted: CountedTrainer) -> None:
+    counted.step = 6
+    assert await ask(server, Want.STATE, 5) is None
+
+
+async def test_chunks_are_for_members_and_of_what_was_outlined(server: StateServer) -> None:
+    question = Question(want=Want.CHUNK, known=STATE.hex())
+    assert await server.answer(PEERS[1], question.encode()) is None
+    assert await fetched(server, Want.STATE, 5) == b"state 5"
+    assert await server.answer(IdentityKey.generate().peer_id, question.encode()) is None
+    for other in ({"chunk": 1}, {"chunk": 2**20 - 1}, {"known": ""}, {"known": "no digest"}, {"known": "00" * 32}):
+        assert await server.answer(PEERS[1], question.model_copy(update=other).encode()) is None
+
+
+async def test_a_member_of_a_reunion_gets_what_is_kept(counted: CountedTrainer, bans: BanBook) -> None:
+    class Meeting(Apart):
+        asked = 0
+
+        def awaits(self, peer: PeerId) -> bool:
+            return peer == PEERS[1]
+
+        def place_of(self, asker: PeerId, step: int) -> Any:
+            return Place(5, bytes(32), STATE) if self.awaits(asker) and step == 5 else None
+
+        async def state_at(self, place: Place) -> Outlined:
+            self.asked += 1
+            return Outlined.of(b"state 5")
+
+    meeting: Any = Meeting()
+    made = StateServer(Reception(MANIFEST), counted, Behaviour(), bans, held, shown, meeting)  # type: ignore[arg-type]
+    assert [await fetched(made, Want.STATE, 5) for _ in range(3)] == [b"state 5"] * 3
+    assert (meeting.asked, counted.calls) == (1, 0)
+    assert await ask(made, Want.STATE, 4) is await fetched(made, Want.STATE, 5, sender=PEERS[2]) is None
 
 
 async def test_an_asker_that_stops_waiting_costs_others_no_answer(server: StateServer) -> None:
@@ -187,7 +242,7 @@ async def test_an_asker_that_stops_waiting_costs_others_no_answer(server: StateS
     patient = asyncio.ensure_future(ask(server, Want.STATE, 5))
     await asyncio.sleep(0)
     impatient.cancel()
-    assert await patient == b"state 5"
+    assert await patient == Outlined.of(b"state 5").outline.encode()
     assert impatient.cancelled()
 
 
@@ -196,10 +251,13 @@ async def test_snapshots_stay_as_they_were_and_the_oldest_goes(server: StateServ
         counted.step = step
         await server.keep_snapshot(step)
     server.stand(ROSTER, STATE)
-    assert [await ask(server, Want.SNAPSHOT, step) for step in (5, 6, 7)] == [None, b"state 6", b"state 7"]
+    assert [await fetched(server, Want.SNAPSHOT, step) for step in (5, 6, 7)] == [None, b"state 6", b"state 7"]
+    coordinator = IdentityKey.generate().peer_id
+    assert await fetched(server, Want.SNAPSHOT, 6, sender=coordinator) == b"state 6", "which is no member"
     answer = await ask(server, Want.HEAD)
     assert answer is not None
-    assert Head.decode(answer).snapshots == ((6, digest(b"state 6")), (7, digest(b"state 7")))
+    digests = [Outlined.of(f"state {step}".encode()).outline.digest for step in (6, 7)]
+    assert Head.decode(answer).snapshots == ((6, digests[0]), (7, digests[1]))
     assert len(Head.decode(answer).snapshots) == MAX_SNAPSHOTS
 
 
@@ -207,7 +265,7 @@ async def test_a_behaviour_may_poison_served_states_but_not_kept_ones(counted: C
     server = StateServer(Reception(MANIFEST), counted, Poisons(), bans, held, shown, APART)  # type: ignore[arg-type]
     await server.keep_snapshot(5)
     server.stand(ROSTER, STATE)
-    assert await ask(server, Want.STATE, 5) == await ask(server, Want.SNAPSHOT, 5) == b"poison"
+    assert await fetched(server, Want.STATE, 5) == await fetched(server, Want.SNAPSHOT, 5) == b"poison"
     answer = await ask(server, Want.HEAD)
     assert answer is not None and Head.decode(answer).snapshots == ((5, STATE),)
 

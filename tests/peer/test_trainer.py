@@ -105,7 +105,8 @@ async def test_the_largest_numbers_do_not_stop_a_peer(trainer: TaskTrainer) -> N
 
 async def test_a_state_goes_round(trainer: TaskTrainer) -> None:
     await trainer.apply((await trainer.contribute(SEED, 0, HONEST)).vector)
-    data, state = await trainer.serialize()
+    made = await trainer.serialize()
+    data, state = made.data, made.outline.digest
     newcomer = another(seed=9)
     assert state == await trainer.digest() != await newcomer.digest()
     assert await newcomer.load(data) == state == await newcomer.digest()
@@ -115,7 +116,7 @@ async def test_a_state_goes_round(trainer: TaskTrainer) -> None:
 
 
 async def test_a_state_that_is_none_is_refused_and_changes_nothing(trainer: TaskTrainer) -> None:
-    data, state = await trainer.serialize()
+    data, state, _ = await trainer.keep()
     broken = (b"", b"garbage", data[:-1], data[: len(data) // 2], b"\x80\x04pickle", b"\xff" * 64, bytes(8) + data)
     for bad in broken:
         with pytest.raises(UserError):
@@ -194,7 +195,7 @@ async def test_a_state_that_is_not_held_recomputes_nothing(trainer: TaskTrainer)
     assert same(await trainer.recompute(SEED, 1), sent[1]) and same(await trainer.recompute(SEED, 2), sent[2])
 
     newcomer = another(seed=9)
-    data, _ = await trainer.serialize()
+    data = (await trainer.serialize()).data
     await newcomer.apply(sent[0])
     await newcomer.load(data, 3)
     assert await newcomer.recompute(SEED, 2) is None
@@ -294,7 +295,7 @@ async def test_a_liars_chain_goes_on_from_its_lie() -> None:
 async def test_a_peer_that_joins_begins_a_new_chain() -> None:
     mine, _ = pair(load_task("digits", "tiny"), momentum=0.5)
     first = (await mine.contribute(SEED, 0, HONEST)).vector
-    data, _ = await mine.serialize()
+    data = (await mine.serialize()).data
     assert not same((await mine.contribute(SEED, 1, HONEST)).vector, first)
     await mine.load(data, 2)
     assert mine.momentum_base(1) is None

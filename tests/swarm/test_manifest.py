@@ -33,6 +33,7 @@ def changed(**fields: Any) -> bytes:
         MANIFEST,
         run_manifest(max_grad_norm=None, start_step=3, state_digest="ab" * 32, checkpoint_at=(4, 9)),
         run_manifest(momentum=0.9),
+        run_manifest(slowest=2.5),
         run_manifest(task_settings={"width": 3, "bias": True, "noise": 0.5, "shade": "light"}),
         run_manifest(deadlines=Deadlines(commit=1.5, settle=0.1), seed=2**63 - 1, peers=256),
     ],
@@ -86,6 +87,9 @@ def test_a_manifest_goes_round(manifest: RunManifest) -> None:
         {"convict": 0.05},
         {"eliminate": "both"},
         {"probation": -1},
+        {"slowest": 1.4},
+        {"slowest": 101},
+        {"slowest": None},
         {"max_part_norm": 0},
         {"task_settings": None},
         {"task_settings": []},
@@ -115,6 +119,16 @@ def test_a_task_without_settings_leaves_no_trace() -> None:
     with_settings = run_manifest(task_settings={"width": 3})
     assert json.loads(with_settings.model_dump_json())["task_settings"] == {"width": 3}
     assert str(with_settings.chosen_task) == "digits:width=3" and str(MANIFEST.chosen_task) == "digits"
+
+
+def test_how_slow_is_too_slow_is_a_rule_unless_it_is_the_usual() -> None:
+    body = json.loads(MANIFEST.model_dump_json())
+    assert "slowest" not in body and MANIFEST.slowest == 3.0
+    assert run_manifest(slowest=3).run == MANIFEST.run, "runs without it keep their names"
+    patient = run_manifest(slowest=6)
+    assert json.loads(patient.model_dump_json())["slowest"] == 6.0
+    assert patient.run != MANIFEST.run and patient.step_rules.patience == 6.0
+    assert (MANIFEST.step_rules.slowest, MANIFEST.step_rules.patience) == (None, 3.0)
 
 
 def test_a_setting_keeps_its_type() -> None:

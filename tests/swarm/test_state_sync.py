@@ -1,14 +1,12 @@
-"""Believing a swarm: heads count by majority of a trusted roster, and only the state that they name is taken over."""
+"""Believing a swarm: heads count by majority of a trusted roster."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
 
-from btard.errors import UserError
 from btard.hashing import digest
 from btard.swarm.questions import MAX_HEAD, Head, Question, Want
-from btard.swarm.state_sync import ask_heads, download_state, newest_roster, state_digest
+from btard.swarm.state_sync import ask_heads, newest_roster, state_digest
 from btard.transport.libp2p import FetchError
 from tests.peer.helpers import PEERS, ROSTER, TableTransport
 
@@ -16,7 +14,6 @@ STATE, LIE = digest(b"state"), digest(b"lie")
 NEXT = ROSTER.successor(PEERS[:5], (), (), randomness=digest(b"r"))
 FALSE = dataclasses.replace(NEXT, members=PEERS[3:], step=99)
 HERE, THERE, LYING = Head(ROSTER, STATE, ()), Head(NEXT, STATE, ()), Head(FALSE, LIE, ())
-QUESTION = Question(want=Want.STATE, step=5)
 
 
 def heads(*given: Head | None) -> dict:  # type: ignore[type-arg]
@@ -82,53 +79,3 @@ def test_snapshots_vote_for_their_step() -> None:
     assert state_digest(ROSTER, heads(kept, kept, HERE), 2) is None
     twice = dataclasses.replace(HERE, snapshots=((5, LIE),))
     assert state_digest(ROSTER, heads(twice, twice, twice), 5) == STATE, "one peer has one vote"
-
-
-Load = Callable[[bytes], object]
-
-
-async def download(answers: dict, sources: Sequence = PEERS, limit: int = 100) -> tuple:  # type: ignore[type-arg]
-    """Return the peer that served the state, what was loaded, and the peers that were asked."""
-    transport, loaded = TableTransport(answers), []
-
-    async def load(data: bytes) -> bytes:
-        if data == b"pickle":
-            raise UserError("the training state is damaged")
-        loaded.append(data)
-        return digest(data)
-
-    server = await download_state(
-        transport,  # type: ignore[arg-type]
-        sources,
-        QUESTION,
-        load,
-        STATE,
-        limit=limit,
-        timeout_seconds=1.0,
-    )
-    return server, loaded, [peer for peer, _, _ in transport.asked]
-
-
-async def test_the_first_source_with_the_right_state_serves() -> None:
-    answers = dict.fromkeys(PEERS, b"state")
-    assert await download(answers) == (PEERS[0], [b"state"], [PEERS[0]])
-
-
-async def test_a_faulty_source_leads_to_the_next_source() -> None:
-    answers = {PEERS[0]: b"lie", PEERS[1]: b"pickle", PEERS[3]: bytes(101), PEERS[4]: b"state"}
-    assert await download(answers) == (PEERS[4], [b"lie", b"state"], list(PEERS[:5]))
-
-
-async def test_nobody_serves() -> None:
-    assert await download({PEERS[0]: b"lie"}) == (None, [b"lie"], list(PEERS))
-    assert await download({}, sources=()) == (None, [], [])
-
-
-async def test_the_question_and_the_limit_travel() -> None:
-    transport = TableTransport({PEERS[0]: b"state"})
-
-    async def load(data: bytes) -> bytes:
-        return digest(data)
-
-    await download_state(transport, PEERS[:1], QUESTION, load, STATE, limit=7, timeout_seconds=1.0)  # type: ignore[arg-type]
-    assert transport.asked == [(PEERS[0], QUESTION.encode(), 7)]

@@ -15,7 +15,9 @@ import torch
 from safetensors.torch import load, save
 
 from btard.errors import UserError
+from btard.outline import Outlined
 from btard.tasks.digits import DigitsTask
+from btard.tasks.state_form import entries_of
 from btard.tasks.training_state import TrainingState
 from btard.vocabulary import CHECKPOINT_FILE
 from tests.tasks.helpers import trained
@@ -90,11 +92,45 @@ def test_a_state_that_is_too_long_is_refused_before_it_is_read(
 
 def test_no_tensor_is_made_of_a_header_that_does_not_fit(digits: DigitsTask, monkeypatch: pytest.MonkeyPatch) -> None:
     victim = TrainingState(digits, seed=3)
-    monkeypatch.setattr("btard.tasks.state_codec.load_tensors", lambda data: pytest.fail("tensors were made"))
+    monkeypatch.setattr("btard.tasks.state_codec.tensor_at", lambda data, entry: pytest.fail("tensors were made"))
     table = load(trained(digits, 1).state_bytes())
     table["model/more"] = torch.zeros(1)
     with pytest.raises(UserError, match="'model/more' too many"):
         victim.load_state_bytes(save(table))
+
+
+@pytest.mark.parametrize(
+    ("places", "length"),
+    [
+        ([(0, 4), (4, 8), (8, 13)], 13),  # longer than its numbers
+        ([(0, 4), (0, 4), (4, 8)], 8),
+        ([(0, 4), (2, 8), (8, 12)], 12),
+        ([(0, 4), (8, 12), (12, 16)], 16),
+        ([(4, 8), (8, 12), (12, 16)], 16),
+        ([(0, 4), (4, 8), (8, 12)], 13),  # the bytes go on
+        ([(0, 4), (4, 8), (8, 12)], 11),
+        ([(0, 4), (4, 8), (8, 8)], 8),
+        ([(-4, 0), (0, 4), (4, 8)], 8),
+        ([(0, 4), (4, 8), (2**62, 2**62 + 4)], 12),
+        ([(0, 4), (4, 8), (8, 12, 16)], 12),
+        ([(0, 4), (4, 8), (8.0, 12.0)], 12),
+        ([(4, 8), (0, 4), (False, True)], 8),
+    ],
+)
+def test_tensors_neither_overlap_nor_leave_gaps(places: list[tuple[int, ...]], length: int) -> None:
+    entries = {f"{number}": tensor(offsets=place) for number, place in enumerate(places)}  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="is damaged"):
+        entries_of(framed(json.dumps(entries).encode(), bytes(length)), 1000)
+
+
+def test_the_library_reads_what_is_written_here(digits: DigitsTask) -> None:
+    """And the other way round: checkpoints of earlier releases are the library's."""
+    state, victim = trained(digits, 3), TrainingState(digits, seed=3)
+    table = load(state.state_bytes())
+    assert list(table) and all(torch.equal(table[name], value) for name, value in state._codec.tensors().items())
+    victim.load_state_bytes(save(table))
+    assert victim.digest() == state.digest()
+    assert Outlined.of(state.state_bytes()).outline.digest == state.digest()
 
 
 @pytest.mark.parametrize("steps", [0, 3])

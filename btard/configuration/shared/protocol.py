@@ -9,7 +9,7 @@ from pydantic import Field
 from btard.configuration.groups import Group
 from btard.configuration.options import Option
 from btard.configuration.settings import Settings
-from btard.vocabulary import MAX_VALIDATORS, Eliminate, Validation
+from btard.vocabulary import LEAST_SLOWEST, MAX_VALIDATORS, MOST_SLOWEST, SLOWEST, Eliminate, Validation
 
 Deadline = Annotated[float, Field(gt=0, le=86400)]
 """A time that is waited, a day at most; give its Option the unit `seconds`."""
@@ -35,6 +35,16 @@ Probation = Annotated[
     int,
     Field(ge=0, lt=2**31),
     Option("steps in which a newcomer's gradients are checked and not used", unit="steps", group=Group.VERIFICATION),
+]
+
+Slowest = Annotated[
+    float,
+    Field(ge=LEAST_SLOWEST, le=MOST_SLOWEST),
+    Option(
+        "a member is left out that keeps most others waiting for more than so many times the time that half of the "
+        "members take for a step, but never for less than half of the time that one small message may travel",
+        group=Group.DEADLINES,
+    ),
 ]
 
 
@@ -102,3 +112,4 @@ class DeadlineSettings(Settings):
     commit_timeout: CommitTimeout = 120.0
     agree_timeout: AgreeTimeout = 20.0
     settle_timeout: SettleTimeout = 5.0
+    slowest: Slowest = SLOWEST

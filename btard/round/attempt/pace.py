@@ -15,6 +15,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 from btard.identity import PeerId
 from btard.round.messages.bodies import Phase
+from btard.vocabulary import SLOWEST
 
 _WINDOW = 16
 """Steps of which a phase's usual length is the median, or the shortest while there are few."""
@@ -53,9 +54,6 @@ _SHORTEST_STEP = 1 / 16
 _AT_ONCE = 2.0
 """Lengths of a step that are held against a member in one step: nobody loses its place for one or two slow steps."""
 
-_OVERDUE = 3.0
-"""Lengths of a step for which a member may keep others waiting in one attempt."""
-
 _OVERDUE_FLOOR = 0.5
 """Of the bound on delay: for so long a member may keep others waiting in any case."""
 
@@ -67,6 +65,9 @@ _ANSWERS = 4
 class Pace:
     """The lengths of phases, and for how long each member has been waited for; it lasts as long as the run.
 
+    For `slowest` lengths of a step a member may keep others waiting in one attempt. What is held against it over
+    several is counted in lengths that are longer or shorter by the same measure.
+
     A member is judged by the length of the very step in which it is late, if that is longer than usual: when messages
     take long, or all compute for longer, half of the members are late, too, and that blames nobody. Nor is half
     of the members ever blamed for one step.
@@ -75,9 +76,10 @@ class Pace:
         held_against: lengths of a step for which each member has been waited for lately, beyond what it may take.
     """
 
-    def __init__(self, delay_bound_seconds: float) -> None:
+    def __init__(self, delay_bound_seconds: float, slowest: float = SLOWEST) -> None:
         """Begin with nothing measured."""
         self._delay_bound_seconds = delay_bound_seconds
+        self._slowest = slowest
         self._lengths: defaultdict[Phase, deque[float]] = defaultdict(lambda: deque(maxlen=_WINDOW))
         self._this_step: dict[Phase, float] = {}
         self._steps_over = 0
@@ -124,7 +126,7 @@ class Pace:
         """Return for how many seconds a member may keep this peer waiting in one attempt, None before anything has been
         measured."""
         length = self._length()
-        return None if length is None else max(_OVERDUE_FLOOR * self._delay_bound_seconds, _OVERDUE * length)
+        return None if length is None else max(_OVERDUE_FLOOR * self._delay_bound_seconds, self._slowest * length)
 
     def answer_within(self) -> float:
         """Return for how many seconds this peer may wait for an answer while the others wait for it, infinite before
@@ -138,7 +140,7 @@ class Pace:
         A member that is held up by another is late before those that are not, so a little is forgiven in every step;
         and in the first ones, in which hardly anybody knows how long anything takes.
         """
-        length = max(_SHORTEST_STEP * self._delay_bound_seconds, self._length() or 0.0)
+        length = max(_SHORTEST_STEP * self._delay_bound_seconds, self._length() or 0.0) * self._slowest / SLOWEST
         self._this_step = {}
         self._steps_over += 1
         kept = {peer: (1 - _FORGET) * lengths for peer, lengths in self.held_against.items() if peer in members}

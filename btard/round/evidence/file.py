@@ -22,7 +22,7 @@ from btard.round.evidence.evidence import Evidence, Offence, Scene
 from btard.round.roster import Roster
 from btard.round.rules import ADDED_NAMES, NONCE_SIZE, SIGNED_NAMES, StepRules
 from btard.version import PROTOCOL_VERSION
-from btard.vocabulary import MAX_INCARNATIONS, MAX_PEERS
+from btard.vocabulary import LEAST_SLOWEST, MAX_INCARNATIONS, MAX_PEERS, MOST_SLOWEST, SLOWEST
 
 _FORMAT_NAME = "btard evidence"
 FORMAT = f"{_FORMAT_NAME} {PROTOCOL_VERSION}"
@@ -187,6 +187,8 @@ def _unpack_rules(fields: dict[str, Any]) -> StepRules:
         and (aggregation.max_norm is None or 0 < aggregation.max_norm < math.inf)
         and (rules.incarnation is None or 0 < rules.incarnation < MAX_INCARNATIONS)
         and rules.same_randomness is not False
+        and (rules.slowest is None or LEAST_SLOWEST <= rules.slowest <= MOST_SLOWEST)
+        and rules.slowest != SLOWEST
         and (rules.verification.auditors is None or 0 < rules.verification.auditors <= MAX_PEERS)
         and canonical(aggregation.rule) == aggregation.rule
     )

@@ -6,7 +6,7 @@
 from btard.transport.libp2p.control import DaemonError
 from btard.transport.libp2p.daemon import remove_leftovers
 from btard.transport.libp2p.discover import NoAnswer, resolve_initial_peer, resolve_initial_peers
-from btard.transport.libp2p.fetch import FetchError
+from btard.transport.libp2p.fetch import Busy, FetchError
 from btard.transport.libp2p.node import Libp2pNode
 from btard.transport.libp2p.records import RecordError, Records
 from btard.transport.libp2p.settings import Counters, Limits
@@ -14,6 +14,7 @@ from btard.transport.libp2p.transport import Libp2pTransport
 from btard.transport.libp2p.twin import KeyInUse
 
 __all__ = [
+    "Busy",
     "Counters",
     "DaemonError",
     "FetchError",

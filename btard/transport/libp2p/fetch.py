@@ -46,6 +46,10 @@ class Unreachable(FetchError):
     """No stream could be opened to the peer."""
 
 
+class Busy(FetchError):
+    """The peer asks to be asked again later."""
+
+
 class FetchServer:
     """Answers what others fetch from us.
 
@@ -213,21 +217,21 @@ async def fetch(
     """
     answer: asyncio.Future[bytearray] = asyncio.get_running_loop().create_future()
 
-    def fail(reason: str) -> None:
+    def fail(error: FetchError) -> None:
         if not answer.done():
-            answer.set_exception(FetchError(reason))
+            answer.set_exception(error)
 
     def parse(_: Pipe) -> Parser:
         status = bytearray(1)
         yield from fill(memoryview(status))
         if status[0] != _OK:
-            fail({_REFUSED: "the peer has no answer", _BUSY: "the peer is busy"}.get(status[0], "no valid answer"))
+            fail(_refusal(status[0]))
             return
         head = bytearray(_ANSWER.size)
         yield from fill(memoryview(head))
         (length,) = _ANSWER.unpack(head)
         if length > limit:
-            fail(f"the answer has {length} bytes where at most {limit} are allowed")
+            fail(FetchError(f"the answer has {length} bytes where at most {limit} are allowed"))
             return
         data = bytearray(length)
         yield from fill(memoryview(data))
@@ -242,7 +246,7 @@ async def fetch(
                 FETCH_PROTOCOL,
                 parse,
                 min(open_timeout_seconds, timeout_seconds),
-                lambda _: fail("the peer closed the stream"),
+                lambda _: fail(FetchError("the peer closed the stream")),
             )
             await pipe.write(_REQUEST.pack(len(request)) + request, timeout_seconds)
             return bytes(await answer)
@@ -258,3 +262,9 @@ async def fetch(
             pipe.abort()
         if answer.done() and not answer.cancelled():
             answer.exception()  # else asyncio reports an exception of a fetch that timed out as never retrieved
+
+
+def _refusal(status: int) -> FetchError:
+    if status == _BUSY:
+        return Busy("the peer is busy")
+    return FetchError("the peer has no answer" if status == _REFUSED else "no valid answer")

@@ -301,7 +301,7 @@ class Watched(SimulatedPeer):
         super().perform(actions)
 
 
-def test_a_validator_has_no_more_time_for_an_answer_than_others_give_it() -> None:
+def test_a_validator_waits_for_no_answer_till_it_is_late() -> None:
     """A target that is silent would else make its validator late, and the others leave that one out."""
     swarm = Swarm(6, steps=5, peer_type=Watched).run()
     asked = [task for peer in swarm.peers for task in peer.asked]  # type: ignore[attr-defined]

@@ -275,8 +275,8 @@ async def test_the_initial_state_is_kept_until_the_swarm_has_moved(
     supervisor = supervise(prepared, network, directory, log, initial=initial)
     task = asyncio.ensure_future(supervisor.run())
     await until(lambda: announced(network))
-    assert initial._data is not None
+    assert initial._state is not None
     network.stand(head(roster(1, 1, 2)), 1, 2)
-    await until(lambda: initial._data is None)
+    await until(lambda: initial._state is None)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)

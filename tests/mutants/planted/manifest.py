@@ -134,8 +134,8 @@ MANIFEST = (
     Mutant(
         "tensors are made of a state before its header is compared",
         "tasks/state_codec.py",
-        "        self._check_layout(told, self._expected(stepped))\n        try:\n",
-        "        try:\n",
+        "        self._check_layout(told, self._expected(stepped))\n",
+        "",
         "tests/tasks/test_hostile_states.py::test_no_tensor_is_made_of_a_header_that_does_not_fit",
     ),
     Mutant(

@@ -165,13 +165,6 @@ REUNION = (
         "tests/coordinator/run/test_follower.py::test_another_incarnation_may_go_back_but_not_an_old_one",
     ),
     Mutant(
-        "a false state takes the place of the own one",
-        "peer/returning.py",
-        "elif before is not None and self._live is not None:",
-        "elif False:",
-        "tests/peer/test_returning.py::test_a_false_state_is_dropped_and_the_own_put_back",
-    ),
-    Mutant(
         "a peer begins again while most stand in a step",
         "peer/returning.py",
         "if reunion.roster.is_majority(standing):",

@@ -13,6 +13,41 @@ ADMISSION = "tests/btard/round/test_admission.py"
 
 WAITING = (
     Mutant(
+        "every run has the same measure of slowness",
+        PACE,
+        "self._slowest = slowest",
+        "self._slowest = SLOWEST",
+        f"{TRIES}::test_a_run_says_how_slow_is_too_slow",
+    ),
+    Mutant(
+        "the account over several steps ignores how slow is too slow",
+        PACE,
+        " * self._slowest / SLOWEST",
+        "",
+        f"{TRIES}::test_a_run_says_how_slow_is_too_slow",
+    ),
+    Mutant(
+        "the usual measure of slowness changes the names of runs",
+        "swarm/manifest.py",
+        "slowest=None if self.slowest == SLOWEST else self.slowest",
+        "slowest=self.slowest",
+        "tests/swarm/test_manifest.py::test_how_slow_is_too_slow_is_a_rule_unless_it_is_the_usual",
+    ),
+    Mutant(
+        "evidence may name a measure of slowness that no run can have",
+        "btard/round/evidence/file.py",
+        "LEAST_SLOWEST <= rules.slowest <= MOST_SLOWEST",
+        "True",
+        "tests/btard/round/evidence/test_file.py::test_a_field_that_cannot_be_is_malformed",
+    ),
+    Mutant(
+        "a peer that is no slower than others is told that it is",
+        "peer/own_pace.py",
+        "or own <= usual_seconds",
+        "",
+        "tests/peer/test_own_pace.py::test_a_peer_that_is_no_slower_is_told_no_figures",
+    ),
+    Mutant(
         "a single slow step makes the next ones slow",
         PACE,
         "statistics.median(lengths) if self._steps_over",
@@ -88,7 +123,7 @@ WAITING = (
         "btard/round/context.py",
         "within = math.inf if accusers else self.pace.answer_within()",
         "within = math.inf",
-        "tests/btard/round/test_drawn.py::test_a_validator_has_no_more_time_for_an_answer_than_others_give_it",
+        "tests/btard/round/test_drawn.py::test_a_validator_waits_for_no_answer_till_it_is_late",
     ),
     Mutant(
         "a validator waits for an answer as long as a part may take",

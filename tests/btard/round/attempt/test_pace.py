@@ -8,6 +8,7 @@ from btard.identity import PeerId
 from btard.round.attempt.pace import Pace, beyond_most
 from btard.round.delivery.patience import Patience
 from btard.round.messages.bodies import Phase
+from btard.vocabulary import SLOWEST
 from tests.btard.round.swarm import RULES, keys
 
 PEERS = tuple(key.peer_id for key in keys(4))
@@ -15,9 +16,9 @@ BOUND = RULES.delay_bound_seconds
 SLOW, OTHER = PEERS[:2]
 
 
-def measured(commit: float = 1.0, travel: float = 0.1, steps: int = 8) -> Pace:
+def measured(commit: float = 1.0, travel: float = 0.1, steps: int = 8, slowest: float = SLOWEST) -> Pace:
     """Return the pace of a swarm whose steps take so long."""
-    pace = Pace(BOUND)
+    pace = Pace(BOUND, slowest)
     for _ in range(steps):
         pace.measure(Phase.COMMIT, commit)
         for phase in (Phase.SCATTER, Phase.GATHER, Phase.REVEAL, Phase.MEASURE, Phase.AGREE):
@@ -149,6 +150,22 @@ def test_what_half_of_the_members_share_is_held_against_nobody() -> None:
     assert pace.laggards() == ()
     slow_steps(pace, {SLOW: 20.5, OTHER: 0.5})
     assert pace.laggards() == (SLOW,)
+
+
+def test_a_run_says_how_slow_is_too_slow() -> None:
+    usual = measured().usual_step()
+    assert usual is not None
+    for slowest in (2.0, SLOWEST, 6.0):
+        pace = measured(slowest=slowest)
+        assert pace.most_wait() == pytest.approx(slowest * usual)
+        late = usual * slowest / SLOWEST
+        slow_steps(pace, {SLOW: 0.49 * late}, steps=200)
+        assert pace.laggards() == (), "what is forgiven in every step grows with it"
+        slow_steps(pace, {SLOW: 0.75 * late}, steps=40)
+        assert pace.laggards() == (SLOW,)
+    assert Pace(100.0, 2.0).most_wait() is None
+    short = measured(commit=0.01, travel=0.001, slowest=2.0)
+    assert short.most_wait() == BOUND / 2, "for so long a member may keep others waiting in any run"
 
 
 @pytest.mark.parametrize("count", [3, 4, 7, 8])
