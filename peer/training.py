@@ -91,7 +91,7 @@ class TrainingLoop:
         # Those that the user named may be members of a run that has begun, or the coordinator that begins it.
         # After a restart this peer looks first: it can tell steps that it has not begun only by having seen them begin.
         self.knocker.knock_at({self.coordinator} if self.progress.restarted else {self.coordinator, *self.named})
-        roster, over = await self.rosters.wait_for_first()
+        roster, over = await self.rosters.wait_for_first(self.manifest.peers)
         if over:
             logger.info("the run is over")
             return ExitCode.FINISHED

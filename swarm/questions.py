@@ -19,7 +19,7 @@ from btard.identity import Envelope, Malformed, PeerId
 from btard.identity.codec import as_bytes, as_fields, as_int, as_list, as_text, decode, encode
 from btard.round.roster import Roster, peer_id
 from btard.transport.dialable import only_dialable
-from btard.vocabulary import MAX_INCARNATIONS
+from btard.vocabulary import MAX_FIRST_ROSTER, MAX_INCARNATIONS
 
 MAX_HEAD = 128 << 10
 """Bytes of an answered head."""
@@ -42,8 +42,8 @@ MAX_REPLY = 32
 MAX_DIRECTORY = 128 << 10
 """Bytes of an answered directory."""
 
-MAX_SHOWN_WAITING = 64
-"""Keys at the door that a directory names."""
+MAX_SHOWN_WAITING = MAX_FIRST_ROSTER
+"""Keys at the door that a directory names: all that the first roster may wait for."""
 
 MAX_MADDRS = 8
 """Addresses that a caller may name."""

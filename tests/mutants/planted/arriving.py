@@ -28,4 +28,25 @@ ARRIVING: tuple[Mutant, ...] = (
         "        if True:\n",
         "tests/btard/transport/libp2p/test_node.py::test_an_initial_peer_may_come_late_if_there_is_patience",
     ),
+    Mutant(
+        "the coordinator tells only once how many the first roster waits for",
+        "coordinator/run/welcome.py",
+        "tell_at = time.monotonic() + TELL_PERIOD_SECONDS",
+        "tell_at = math.inf",
+        "tests/coordinator/run/test_welcome.py::test_how_many_are_here_is_told_again_and_again",
+    ),
+    Mutant(
+        "a peer waits for the first roster without a word",
+        "peer/meeting/rosters.py",
+        'logger.info("%s", awaited(len(directory.waiting), wanted))',
+        "pass",
+        "tests/peer/meeting/test_rosters.py::test_a_waiting_peer_tells_how_many_are_here",
+    ),
+    Mutant(
+        "the page counts as waiting what has gone again",
+        "coordinator/dashboard/model.py",
+        'self._run["awaited"] = awaited(event.here, event.wanted)',
+        "pass",
+        "tests/coordinator/dashboard/test_model.py::test_a_run_begins",
+    ),
 )
