@@ -24,8 +24,9 @@ from btard.aggregation import canonical
 from btard.configuration.named import Named
 from btard.configuration.rule import MOST_RULE
 from btard.errors import UserError
-from btard.identity import Envelope, Malformed
+from btard.identity import Envelope, Malformed, PeerId
 from btard.round.rules import AggregationRules, StepRules, VerificationRules
+from btard.swarm.members import MAX_LISTED, MemberList
 from btard.tasks.data.public import PublicData
 from btard.version import PROTOCOL_VERSION
 from btard.vocabulary import (
@@ -39,8 +40,8 @@ from btard.vocabulary import (
     WireType,
 )
 
-MAX_MANIFEST = 16 << 10
-"""Bytes."""
+MAX_MANIFEST = (16 << 10) + 56 * MAX_LISTED
+"""Bytes: a list of members has up to 55 for each, all the rest is small."""
 
 MAX_MANIFEST_ENVELOPE = MAX_MANIFEST + 256
 """Bytes of a manifest with the coordinator's signature."""
@@ -116,6 +117,8 @@ class RunTerms(BaseModel):
         validators, validation, accuse, convict, eliminate, probation: see VerificationRules.
         auditors: see VerificationRules; left out of the JSON where it is None.
         same_randomness: see StepRules; left out of the JSON where it is false.
+        members: the only keys that may become members; none for all. Left out of the JSON where there are none. No rule
+            of a step, so the run's name does not follow from it: a list binds the members that admit others.
         metrics_period: seconds between two publications of a peer's metrics.
     """
 
@@ -157,6 +160,7 @@ class RunTerms(BaseModel):
     probation: Annotated[int, Field(ge=0, lt=2**31)] = 0
     auditors: Annotated[int, Field(ge=1, le=MAX_FIRST_ROSTER)] | None = None
     same_randomness: bool = False
+    members: MemberList = ()
 
     @model_serializer(mode="wrap")
     def _leave_out_what_is_empty(self, serialise: SerializerFunctionWrapHandler) -> dict[str, object]:
@@ -167,6 +171,8 @@ class RunTerms(BaseModel):
             written.pop("auditors", None)
         if not self.same_randomness:
             written.pop("same_randomness", None)
+        if not self.members:
+            written.pop("members", None)
         return written
 
     @model_validator(mode="after")
@@ -219,6 +225,14 @@ class RunTerms(BaseModel):
             ),
             same_randomness=self.same_randomness or None,
         )
+
+    def admits(self, peer: PeerId) -> bool:
+        """Whether a peer may become a member as far as its key is concerned."""
+        return not self.members or str(peer) in self._listed
+
+    @cached_property
+    def _listed(self) -> frozenset[str]:
+        return frozenset(self.members)
 
     def wants_snapshot(self, step: int) -> bool:
         """Whether the state before this step (after the last one, for `total_steps`) is to be kept as a checkpoint."""

@@ -102,6 +102,7 @@ class Reply(StrEnum):
     OTHER_RUN = "other run"
     OTHER_DATA = "other data"
     OTHER_PROTOCOL = "other protocol"
+    NOT_LISTED = "not listed"
 
     @property
     def words(self) -> str:
@@ -126,6 +127,7 @@ _WORDS = {
     Reply.OTHER_RUN: "it wants to join another run",
     Reply.OTHER_DATA: "it trains on other data",
     Reply.OTHER_PROTOCOL: "it speaks another version of the protocol",
+    Reply.NOT_LISTED: "its key is not on the run's list of members",
 }
 
 

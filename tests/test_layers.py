@@ -89,7 +89,7 @@ ROOMS = {
         {"daemon"},
     ],
     "btard.swarm": [
-        {"tolerance"},
+        {"members", "tolerance"},
         {"calibration", "http", "manifest", "questions", "records"},
         {"local_facts"},
         {"bans", "door", "events", "state_sync", "telemetry"},

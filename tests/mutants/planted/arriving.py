@@ -29,6 +29,27 @@ ARRIVING: tuple[Mutant, ...] = (
         "tests/btard/transport/libp2p/test_node.py::test_an_initial_peer_may_come_late_if_there_is_patience",
     ),
     Mutant(
+        "a closed run takes in keys that it does not list",
+        "swarm/door/door.py",
+        "            (not manifest.admits(sender), Reply.NOT_LISTED),\n",
+        "",
+        "tests/swarm/door/test_door.py::test_the_door_of_a_closed_run_knows_its_list",
+    ),
+    Mutant(
+        "a peer that is not on the list waits for ever at every door",
+        "peer/meeting/joining.py",
+        "    if not manifest.admits(me):\n",
+        "    if False:\n",
+        "tests/peer/meeting/test_joining.py::test_a_key_that_a_closed_run_does_not_list_is_refused",
+    ),
+    Mutant(
+        "the manifest of an open run changes its bytes",
+        "swarm/manifest.py",
+        "        if not self.members:\n",
+        "        if False:\n",
+        "tests/swarm/test_manifest.py::test_a_list_of_members_is_left_out_where_there_is_none",
+    ),
+    Mutant(
         "the coordinator tells only once how many the first roster waits for",
         "coordinator/run/welcome.py",
         "tell_at = time.monotonic() + TELL_PERIOD_SECONDS",
