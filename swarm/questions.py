@@ -72,6 +72,7 @@ class Want(StrEnum):
     COMMITS = "commits"
     BAN = "ban"
     REUNION = "reunion"
+    PROBE = "probe"
 
 
 FOR_NEWCOMERS = frozenset({Want.MANIFEST, Want.ROSTER, Want.ADDRESSES, Want.KNOCK})
@@ -139,7 +140,8 @@ class Question(BaseModel):
     a candidate, for the head, for the training state before `step` while it lasts or a snapshot of it, for the momentum
     that the vector of `step` was built on or for that vector, the own ones or those of a `peer` that has been found
     guilty, for what `peer` committed to in failed attempts at `step`, for the evidence of the ban of `peer`, or, by a
-    member that would begin the incarnation `step`, for what those that come back have signed, unless it is `known`."""
+    member that would begin the incarnation `step`, for what those that come back have signed, unless it is `known`; or
+    for the gradient by which machines are compared (`probe`)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

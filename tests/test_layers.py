@@ -73,7 +73,7 @@ ROOMS = {
     "btard.peer": [
         {"keeping", "settings"},
         {"local_facts", "meeting", "trainer"},
-        {"returning", "shown_material", "telemetry", "visit"},
+        {"comparing", "returning", "shown_material", "telemetry", "visit"},
         {"serving"},
         {"entrance"},
         {"doctor", "training"},
@@ -92,7 +92,7 @@ ROOMS = {
         {"members", "tolerance"},
         {"calibration", "http", "manifest", "questions", "records"},
         {"local_facts"},
-        {"bans", "door", "events", "state_sync", "telemetry"},
+        {"bans", "door", "events", "probe", "state_sync", "telemetry"},
     ],
 }
 """Files and folders directly in a folder, in rows from the bottom: each imports only from rows before its own."""
