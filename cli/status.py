@@ -73,8 +73,8 @@ def headline(found: Overview) -> str:
     """Return the run in two lines."""
     if found.finished:
         where = f"finished after step {found.step}"
-    elif found.step is None:
-        where = f"waiting for its first roster, {len(found.peers)} at the door"
+    elif found.awaited is not None:
+        where = found.awaited
     else:
         where = f"step {found.step} of {found.total_steps}, {found.members} members"
     loss = f", median loss {found.loss:.4f}" if found.loss is not None else ""

@@ -7,6 +7,7 @@ from btard.coordinator.settings import DEFAULT_TAU, CoordinatorSettings
 from btard.errors import UserError
 from btard.round.rules import AggregationRules
 from btard.swarm.local_facts import check_can_be_made, check_corpus, check_ports, check_wandb
+from btard.swarm.members import read_members
 from btard.swarm.tolerance import Tolerance
 from btard.tasks.checkpoint_record import CheckpointRecord
 from btard.tasks.registry import check_task
@@ -43,6 +44,8 @@ def check_local_facts(settings: CoordinatorSettings) -> None:
     check_corpus(settings.data, settings.tokenizer, settings.cache_dir)
     if settings.tolerance is not None:
         Tolerance.read(settings.tolerance, str(task), settings.size)
+    if settings.members is not None:
+        read_members(settings.members, settings.peers)
     if settings.initial_state is not None:
         record = CheckpointRecord.read(settings.initial_state)
         record.check(settings.initial_state, task.name, settings.size)

@@ -17,6 +17,7 @@ from btard.errors import UserError
 from btard.round.aggregates import check_aggregation
 from btard.round.rules import NONCE_SIZE, AggregationRules
 from btard.swarm.manifest import Deadlines, RunManifest, RunTerms
+from btard.swarm.members import read_members, shown
 from btard.swarm.tolerance import Tolerance
 from btard.tasks.base import Schedule, Task
 from btard.tasks.data.hub import HubAccess, pinned
@@ -172,6 +173,7 @@ def _manifest(
                 "auditors": settings.auditors,
                 "slowest": settings.slowest,
                 "same_randomness": settings.same_randomness,
+                "members": () if settings.members is None else read_members(settings.members, settings.peers),
                 "peers": settings.peers,
                 "deadlines": Deadlines(
                     commit=settings.commit_timeout,
@@ -223,11 +225,14 @@ def _check_same(wanted: RunManifest, stored: RunManifest, path: Path) -> None:
             name = next(field for field in Deadlines.model_fields if getattr(mine, field) != getattr(theirs, field))
             mine, theirs = getattr(mine, name), getattr(theirs, name)
             setting = f"{name}_timeout"
+        here, there = _shown(mine, name), _shown(theirs, name)
         raise UserError(
-            f"--{setting.replace('_', '-')} contradicts the run that was begun in {path} ({name} is {_shown(mine)}, "
-            f"there it is {_shown(theirs)}): give the same settings to go on, or another --directory for a new run"
+            f"--{setting.replace('_', '-')} contradicts the run that was begun in {path} ({name} is {here}, "
+            f"there it is {there}): give the same settings to go on, or another --directory for a new run"
         )
 
 
-def _shown(value: object) -> str:
+def _shown(value: object, name: str) -> str:
+    if name == "members" and isinstance(value, tuple):
+        return shown(value)
     return value.model_dump_json(exclude_defaults=True) if isinstance(value, PublicData) else str(value)

@@ -67,6 +67,13 @@ class CoordinatorSettings(
             group=Group.TRAINING,
         ),
     ] = 5
+    members: Annotated[
+        Path | None,
+        Option(
+            "file of the peer ids that may become members, one a line, comments behind #; none admits everybody",
+            group=Group.TRAINING,
+        ),
+    ] = None
     total_steps: Annotated[
         int | None,
         Field(ge=1, le=MAX_STEPS),

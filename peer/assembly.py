@@ -21,7 +21,7 @@ from btard.peer.entrance import Entrance
 from btard.peer.keeping.cadence import Cadence
 from btard.peer.keeping.checkpoints import Checkpoints
 from btard.peer.keeping.progress import PROGRESS_FILE, Progress
-from btard.peer.meeting.joining import check_local_settings, find_manifest, load_run_task
+from btard.peer.meeting.joining import check_listed, check_local_settings, find_manifest, load_run_task
 from btard.peer.meeting.knocking import Knocker
 from btard.peer.meeting.neighbours import Neighbours
 from btard.peer.meeting.rosters import Rosters
@@ -131,6 +131,7 @@ async def _learn(local: Local) -> Learnt:
     if settings.threads:
         torch.set_num_threads(settings.threads)
     signed, manifest = await find_manifest(local.node.transport, local.named, settings.join_timeout)
+    check_listed(me, signed.author, manifest)
     check_local_settings(settings, manifest)
     loop = asyncio.get_running_loop()
     task = await loop.run_in_executor(None, load_run_task, settings, manifest)

@@ -130,6 +130,7 @@ class Peer:
             announce_maddrs=settings.announce,
             public=settings.public,
             startup_timeout_seconds=settings.join_timeout,
+            patience_seconds=settings.join_timeout,
             on_failure=fail,
         )
         try:
@@ -139,18 +140,25 @@ class Peer:
             await node.close()
 
     async def _resolve(self) -> list[str]:
-        """Return the initial peers' multiaddresses; a coordinator that is just starting may need some patience."""
+        """Return the initial peers' multiaddresses, once one of them answers: a coordinator may start after its peers.
+
+        Raises:
+            UserError: none has within `--join-timeout`.
+        """
         from btard.transport.libp2p import NoAnswer, resolve_initial_peers
 
         settings, loop = self._settings, asyncio.get_running_loop()
         deadline = loop.time() + settings.join_timeout
+        told = ""
         while True:
             try:
                 return await resolve_initial_peers(settings.initial_peers, min(settings.join_timeout, 10.0))
             except NoAnswer as error:
                 if loop.time() > deadline:
                     raise
-                logger.warning("%s; trying for %.0f s more", error, deadline - loop.time())
+                if str(error) != told:
+                    told = str(error)
+                    logger.warning("%s; trying for %.0f s more", told, deadline - loop.time())
             await asyncio.sleep(_RESOLVE_POLL_SECONDS)
 
 

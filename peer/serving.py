@@ -73,6 +73,8 @@ class StateServer:
             return None
         if question.want in FOR_NEWCOMERS:
             return self._behaviour.told_newcomer(question.want, await self._reception.answer(sender, question))
+        if question.want is Want.PROBE:
+            return (await self._trainer.probe()).encode()
         if question.want is Want.REUNION:
             return self._returning.show(sender, question)
         if question.want is Want.HEAD:

@@ -20,6 +20,7 @@ from btard.identity import Malformed
 from btard.outline import Outlined
 from btard.swarm.calibration import numerics
 from btard.swarm.manifest import RunManifest
+from btard.swarm.probe import Arithmetic, Probe, probe_seed
 from btard.tasks.base import Batch, Schedule, Task
 from btard.tasks.training_state import TrainingState
 from btard.trainer import Contribution, contribute
@@ -68,6 +69,19 @@ class TaskTrainer:
         self._computed: tuple[int, Gradient] | None = None
         self._momentum = Momentum(manifest.momentum, manifest.dimension)
         self.worker = ThreadPoolExecutor(1, thread_name_prefix="compute")
+        # The first work of all, on the weights that the seed gives: no state has been loaded yet.
+        self._probe = self.worker.submit(self._measure_probe)
+
+    async def probe(self) -> Probe:
+        """Return the gradient by which this machine is compared with others."""
+        return await asyncio.wrap_future(self._probe)
+
+    def _measure_probe(self) -> Probe:
+        run, device = self._manifest.run, self._state.device
+        seed = probe_seed(run)
+        # Not scaled down: the length may be what differs.
+        vector, _ = self._state.gradient(self._task.batch(seed, self._manifest.batch_size), seed)
+        return Probe.of(vector, run, Arithmetic.here(device, Precision(self._manifest.precision)))
 
     async def _work(self, function: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self.worker, function)

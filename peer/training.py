@@ -12,6 +12,7 @@ from functools import partial
 
 from btard.behaviour import Behaviour, LeaveReason
 from btard.identity import IdentityKey, PeerId
+from btard.peer.comparing import compare_numerics
 from btard.peer.entrance import Entrance
 from btard.peer.keeping.checkpoints import Checkpoints
 from btard.peer.keeping.progress import Progress
@@ -89,11 +90,15 @@ class TrainingLoop:
     _publishing: asyncio.Future[None] | None = None
 
     async def run(self) -> ExitCode:
-        """Train until the run is over, or this peer is banned or alone."""
+        """Train until the run is over, or this peer is banned or alone.
+
+        Raises:
+            UserError: the members would take this machine's gradients for lies.
+        """
         # Those that the user named may be members of a run that has begun, or the coordinator that begins it.
         # After a restart this peer looks first: it can tell steps that it has not begun only by having seen them begin.
         self.knocker.knock_at({self.coordinator} if self.progress.restarted else {self.coordinator, *self.named})
-        roster, over = await self.rosters.wait_for_first()
+        roster, over = await self.rosters.wait_for_first(self.manifest.peers)
         if over:
             logger.info("the run is over")
             return ExitCode.FINISHED
@@ -101,6 +106,8 @@ class TrainingLoop:
         if remembered is not None and remembered.step > roster.step:
             roster = remembered
         await self.neighbours.locate(roster.members, self.manifest.deadlines.settle)
+        if not self.progress.restarted:
+            await compare_numerics(self.node.transport, self.key, self.trainer, self.manifest, roster)
         entered = await self.entrance.begin(roster)
         if isinstance(entered, ExitCode):
             return entered

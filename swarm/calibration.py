@@ -166,12 +166,21 @@ def relative_distance(vector: torch.Tensor, reference: torch.Tensor) -> float:
 
 def numerics(device: torch.device, precision: Precision) -> str:
     """Return what decides how numbers are rounded here, in words."""
-    arithmetic = {Precision.FLOAT32: "float32", Precision.BFLOAT16: "bfloat16", Precision.FLOAT16: "float16"}[precision]
+    name, instructions = processor(device)
+    where = name if device.type == "cuda" else f"{name}, {instructions}"
+    return f"torch {torch.__version__}, {where}, {arithmetic(precision)}"
+
+
+def arithmetic(precision: Precision) -> str:
+    """Return the numbers that forward and backward compute with."""
+    return {Precision.FLOAT32: "float32", Precision.BFLOAT16: "bfloat16", Precision.FLOAT16: "float16"}[precision]
+
+
+def processor(device: torch.device) -> tuple[str, str]:
+    """Return the name of a device, and the instruction set that torch uses there, or the version of CUDA."""
     if device.type == "cuda":
-        processor = torch.cuda.get_device_name(device)
-    else:
-        processor = f"{_cpu_model()}, {platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
-    return f"torch {torch.__version__}, {processor}, {arithmetic}"
+        return torch.cuda.get_device_name(device), f"CUDA {torch.version.cuda}"
+    return _cpu_model(), f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
 
 
 class _DoubleModel:

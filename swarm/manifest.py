@@ -24,8 +24,9 @@ from btard.aggregation import canonical
 from btard.configuration.named import Named
 from btard.configuration.rule import MOST_RULE
 from btard.errors import UserError
-from btard.identity import Envelope, Malformed
+from btard.identity import Envelope, Malformed, PeerId
 from btard.round.rules import AggregationRules, StepRules, VerificationRules
+from btard.swarm.members import MAX_LISTED, MemberList
 from btard.tasks.data.public import PublicData
 from btard.version import PROTOCOL_VERSION
 from btard.vocabulary import (
@@ -42,8 +43,8 @@ from btard.vocabulary import (
     WireType,
 )
 
-MAX_MANIFEST = 16 << 10
-"""Bytes."""
+MAX_MANIFEST = (16 << 10) + 56 * MAX_LISTED
+"""Bytes: a list of members has up to 55 for each, all the rest is small."""
 
 MAX_MANIFEST_ENVELOPE = MAX_MANIFEST + 256
 """Bytes of a manifest with the coordinator's signature."""
@@ -120,6 +121,8 @@ class RunTerms(BaseModel):
         auditors: see VerificationRules; left out of the JSON where it is None.
         slowest: see StepRules; left out of the JSON where it is the default.
         same_randomness: see StepRules; left out of the JSON where it is false.
+        members: the only keys that may become members; none for all. Left out of the JSON where there are none. No rule
+            of a step, so the run's name does not follow from it: a list binds the members that admit others.
         metrics_period: seconds between two publications of a peer's metrics.
     """
 
@@ -162,6 +165,7 @@ class RunTerms(BaseModel):
     auditors: Annotated[int, Field(ge=1, le=MAX_FIRST_ROSTER)] | None = None
     slowest: Annotated[float, Field(ge=LEAST_SLOWEST, le=MOST_SLOWEST)] = SLOWEST
     same_randomness: bool = False
+    members: MemberList = ()
 
     @model_serializer(mode="wrap")
     def _leave_out_what_is_empty(self, serialise: SerializerFunctionWrapHandler) -> dict[str, object]:
@@ -174,6 +178,8 @@ class RunTerms(BaseModel):
             written.pop("slowest", None)
         if not self.same_randomness:
             written.pop("same_randomness", None)
+        if not self.members:
+            written.pop("members", None)
         return written
 
     @model_validator(mode="after")
@@ -227,6 +233,14 @@ class RunTerms(BaseModel):
             slowest=None if self.slowest == SLOWEST else self.slowest,
             same_randomness=self.same_randomness or None,
         )
+
+    def admits(self, peer: PeerId) -> bool:
+        """Whether a peer may become a member as far as its key is concerned."""
+        return not self.members or str(peer) in self._listed
+
+    @cached_property
+    def _listed(self) -> frozenset[str]:
+        return frozenset(self.members)
 
     def wants_snapshot(self, step: int) -> bool:
         """Whether the state before this step (after the last one, for `total_steps`) is to be kept as a checkpoint."""

@@ -20,7 +20,7 @@ from btard.identity import Envelope, Malformed, PeerId
 from btard.identity.codec import as_bytes, as_fields, as_int, as_list, as_text, decode, encode
 from btard.round.roster import Roster, peer_id
 from btard.transport.dialable import only_dialable
-from btard.vocabulary import MAX_INCARNATIONS
+from btard.vocabulary import MAX_FIRST_ROSTER, MAX_INCARNATIONS
 
 MAX_HEAD = 128 << 10
 """Bytes of an answered head."""
@@ -43,8 +43,8 @@ MAX_REPLY = 32
 MAX_DIRECTORY = 128 << 10
 """Bytes of an answered directory."""
 
-MAX_SHOWN_WAITING = 64
-"""Keys at the door that a directory names."""
+MAX_SHOWN_WAITING = MAX_FIRST_ROSTER
+"""Keys at the door that a directory names: all that the first roster may wait for."""
 
 MAX_MADDRS = 8
 """Addresses that a caller may name."""
@@ -74,6 +74,7 @@ class Want(StrEnum):
     COMMITS = "commits"
     BAN = "ban"
     REUNION = "reunion"
+    PROBE = "probe"
 
 
 FOR_NEWCOMERS = frozenset({Want.MANIFEST, Want.ROSTER, Want.ADDRESSES, Want.KNOCK})
@@ -104,6 +105,7 @@ class Reply(StrEnum):
     OTHER_RUN = "other run"
     OTHER_DATA = "other data"
     OTHER_PROTOCOL = "other protocol"
+    NOT_LISTED = "not listed"
 
     @property
     def words(self) -> str:
@@ -128,6 +130,7 @@ _WORDS = {
     Reply.OTHER_RUN: "it wants to join another run",
     Reply.OTHER_DATA: "it trains on other data",
     Reply.OTHER_PROTOCOL: "it speaks another version of the protocol",
+    Reply.NOT_LISTED: "its key is not on the run's list of members",
 }
 
 
@@ -140,7 +143,8 @@ class Question(BaseModel):
     it, for the chunk of this number of the state whose digest is `known`, for the momentum that the vector of `step`
     was built on or for that vector, the own ones or those of a `peer` that has been found guilty, for what `peer`
     committed to in failed attempts at `step`, for the evidence of the ban of `peer`, or, by a member that would begin
-    the incarnation `step`, for what those that come back have signed, unless it is `known`."""
+    the incarnation `step`, for what those that come back have signed, unless it is `known`; or for the gradient by
+    which machines are compared (`probe`)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -74,7 +74,7 @@ ROOMS = {
     "btard.peer": [
         {"keeping", "own_pace", "settings"},
         {"local_facts", "meeting", "trainer"},
-        {"returning", "shown_material", "telemetry", "visit"},
+        {"comparing", "returning", "shown_material", "telemetry", "visit"},
         {"serving"},
         {"entrance"},
         {"doctor", "training"},
@@ -90,10 +90,10 @@ ROOMS = {
         {"daemon"},
     ],
     "btard.swarm": [
-        {"tolerance"},
+        {"members", "tolerance"},
         {"calibration", "http", "manifest", "questions", "records"},
         {"local_facts"},
-        {"bans", "door", "events", "state_sync", "telemetry", "transfer"},
+        {"bans", "door", "events", "probe", "state_sync", "telemetry", "transfer"},
     ],
 }
 """Files and folders directly in a folder, in rows from the bottom: each imports only from rows before its own."""

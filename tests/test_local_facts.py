@@ -95,6 +95,9 @@ def test_a_coordinator_looks_before_it_begins(folder: Path, busy: str) -> None:
         --cache-dir file => --cache-dir is file, but must be a folder
         --tolerance nowhere => cannot read nowhere
         --tolerance file => file is no tolerance file
+        --members nowhere => --members nowhere cannot be read: No such file or directory
+        --members folder => --members folder cannot be read: Is a directory
+        --members file => --members file, line 1: '{{}}' is no peer id
         --directory file => --directory is file, but
     """
     refused("btard-coordinator --experiment x --host 127.0.0.1 --directory run", rows, folder)

@@ -21,6 +21,7 @@ from btard.swarm.events.coordinator import (
     CoordinatorStarted,
     CoordinatorStopped,
     FirstRoster,
+    FirstRosterAwaited,
     MemberBanned,
     MemberExcluded,
     MemberJoined,
@@ -32,6 +33,7 @@ from btard.swarm.events.coordinator import (
     SwarmSilent,
     ValidationResumed,
     ValidationStopped,
+    awaited,
 )
 from btard.transport.stages import Stage
 
@@ -58,7 +60,7 @@ class RunModel:
 
     def __init__(self) -> None:
         self.series = Series()
-        self._run: dict[str, Any] = {"state": "starting", "step": None, "alive": 0, "unvalidated": None}
+        self._run: dict[str, Any] = {"state": "starting", "step": None, "alive": 0, "unvalidated": None, "awaited": ""}
         self._members: set[str] = set()
         self._rosters: deque[tuple[int, frozenset[str]]] = deque(maxlen=_MAX_ROSTERS)
         self._peers: OrderedDict[str, dict[str, Any]] = OrderedDict()
@@ -123,12 +125,17 @@ class RunModel:
         match event:
             case CoordinatorStarted():
                 self._run["state"] = "waiting" if not self._members else "running"
+                if not self._members and (wanted := self._run.get("peers")):
+                    self._run["awaited"] = awaited(0, wanted)
                 self._run.setdefault("started", time)
                 self._run["rules"] = _text(event.rules)
             case PeerWelcomed():
                 self._change(event.peer, "waiting", None)
+                self._run["awaited"] = awaited(event.count, event.wanted)
+            case FirstRosterAwaited():
+                self._run["awaited"] = awaited(event.here, event.wanted)
             case FirstRoster() | RosterChanged():
-                self._run["state"] = "running"
+                self._run |= {"state": "running", "awaited": ""}
                 members = [_text(peer) for peer in event.members]
                 self._roster(members, _step(event.step), first=isinstance(event, FirstRoster))
             case MemberJoined():

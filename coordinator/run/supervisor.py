@@ -157,7 +157,6 @@ class Supervisor:
         return await self._finish(follower)
 
     async def _genesis(self) -> Roster:
-        logger.info("waiting for %d peers", self._manifest.peers)
         roster = await self._welcome.first_roster()
         self._addresses.learn({peer: m for peer, m in self._welcome.door.waiting().items() if peer in roster.members})
         self._remember(roster)

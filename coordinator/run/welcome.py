@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
+import time
 
 from btard.coordinator.network.network import SwarmNetwork
 from btard.identity import PeerId
 from btard.round.roster import Roster, first_randomness
 from btard.swarm.door.door import Door
-from btard.swarm.events.coordinator import CoordinatorEvent, PeerRefused, PeerWelcomed
+from btard.swarm.events.coordinator import CoordinatorEvent, FirstRosterAwaited, PeerRefused, PeerWelcomed, awaited
 from btard.swarm.events.log import EventLog
 from btard.swarm.manifest import RunManifest
 
@@ -17,6 +19,9 @@ logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.3
 """Seconds between two looks at the waiting peers."""
+
+TELL_PERIOD_SECONDS = 10.0
+"""Seconds between two lines that tell how many are there."""
 
 MAX_REFUSALS = 1024
 """Refusals that are told; of a flood of made-up peers the rest is refused silently."""
@@ -36,6 +41,7 @@ class Welcome:
         self._log = log
         self._waiting: tuple[PeerId, ...] = ()
         self._welcomed: set[PeerId] = set()
+        self._told = 0
         self._refused: set[tuple[PeerId, str]] = set()
         self.door = Door(manifest, network.call, network.connected, tell=self._refuse)
 
@@ -44,9 +50,13 @@ class Welcome:
         manifest = self._manifest
         self.door.open((), ())
         calling = asyncio.ensure_future(self.door.run())
+        tell_at = -math.inf
         try:
             while True:
                 members = await self.look()
+                if not members and time.monotonic() >= tell_at:
+                    tell_at = time.monotonic() + TELL_PERIOD_SECONDS
+                    self._tell_awaited()
                 if len(members) >= manifest.peers:
                     randomness = first_randomness(manifest.seed, manifest.start_step)
                     return Roster(manifest.start_step, tuple(sorted(members)), frozenset(), randomness)
@@ -74,11 +84,19 @@ class Welcome:
         there = await asyncio.gather(*(self.door.call_back(peer) for peer in chosen))
         return chosen if all(there) else ()
 
+    def _tell_awaited(self) -> None:
+        here, wanted = len(self._waiting), self._manifest.peers
+        logger.info("%s", awaited(here, wanted))
+        if here != self._told:
+            self._told = here
+            self._log.write(FirstRosterAwaited(here=here, wanted=wanted))
+
     def _take_in(self, peer: PeerId, count: int) -> None:
         wanted = self._manifest.peers
         logger.info("welcomed %s (%d of %d)", peer, count, wanted)
         if peer not in self._welcomed and len(self._welcomed) < _MEMORY:
             self._welcomed.add(peer)
+            self._told = count
             self._log.write(PeerWelcomed(peer=str(peer), count=count, wanted=wanted))
 
     def _refuse(self, peer: PeerId, reason: str, detail: str = "") -> None:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import socket
 
 from btard.peer.doctor.check_network import Answer, Hop
-from btard.transport.libp2p.discover import NoAnswer, resolve_initial_peer, split_host_port, split_maddr
-
-_TCP = re.compile(r"^/(?P<kind>ip4|ip6|dns|dns4|dns6)/(?P<host>[^/]+)/tcp/(?P<port>[0-9]{1,5})(?:/|$)")
+from btard.transport.libp2p.discover import NoAnswer, resolve_initial_peer, split_host_port, split_maddr, tcp_of
 
 
 async def probe_address(text: str, timeout_seconds: float) -> Answer:
@@ -22,11 +19,11 @@ async def probe_address(text: str, timeout_seconds: float) -> Answer:
     if text.startswith("/"):
         peer, rest = split_maddr(text)
         wanted = str(peer)
-        match = _TCP.match(rest)
-        if match is None or "/p2p-circuit" in rest:
+        place = tcp_of(rest)
+        if place is None:
             # A relayed or another transport's address: p2pd alone can go there.
             return Answer(text, Hop.PEER, shown=wanted, wanted=wanted, maddr=text)
-        host, port = match["host"], int(match["port"])
+        host, port = place
     else:
         host, port = split_host_port(text)
     loop = asyncio.get_running_loop()

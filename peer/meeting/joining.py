@@ -137,6 +137,16 @@ def check_local_settings(settings: PeerSettings, manifest: RunManifest) -> None:
         )
 
 
+def check_listed(me: PeerId, coordinator: PeerId, manifest: RunManifest) -> None:
+    """Check that the run admits this peer's key; raises UserError."""
+    if not manifest.admits(me):
+        raise UserError(
+            f"this peer's key, {me}, is not among the {len(manifest.members)} that the run {manifest.experiment} "
+            f"admits; ask the owner of its coordinator, {coordinator}, to add it to the file of --members, or use a "
+            "--directory whose key is listed"
+        )
+
+
 def load_run_task(settings: PeerSettings, manifest: RunManifest) -> Task:
     """Return the run's task with this machine's data.
 

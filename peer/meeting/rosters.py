@@ -12,12 +12,17 @@ from collections.abc import Coroutine, Iterable
 from typing import Any
 
 from btard.identity import Envelope, Malformed, MessageKind, PeerId
+from btard.peer.meeting.knocking import ask_directory
 from btard.round.roster import Roster
+from btard.swarm.events.coordinator import awaited
 from btard.swarm.questions import Question, Want
 from btard.swarm.records.record import MAX_BODY, RosterRecord
 from btard.transport.libp2p import FetchError, Libp2pTransport, Records
 
 logger = logging.getLogger(__name__)
+
+TELL_PERIOD_SECONDS = 10.0
+"""Seconds between two lines that tell how many the first roster waits for."""
 
 POLL_SECONDS = 0.5
 """Seconds between two looks for the first roster."""
@@ -72,17 +77,32 @@ class Rosters:
             await asyncio.gather(*pending, return_exceptions=True)
         return self._newest[1] if self._newest is not None else None
 
-    async def wait_for_first(self) -> tuple[Roster, bool]:
-        """Wait for the first roster of the run.
+    async def wait_for_first(self, wanted: int) -> tuple[Roster, bool]:
+        """Wait for the first roster of the run, and tell again and again how many of `wanted` members are there.
 
         Returns:
             The newest roster that the coordinator knows, and whether the run is over.
         """
+        telling = asyncio.ensure_future(self._tell_awaited(wanted))
+        try:
+            while True:
+                record = await self.look()
+                if record is not None:
+                    return record.unpack(), record.finished
+                await asyncio.sleep(POLL_SECONDS)
+        finally:
+            telling.cancel()
+            await asyncio.gather(telling, return_exceptions=True)
+
+    async def _tell_awaited(self, wanted: int) -> None:
+        """Tell until cancelled; only the coordinator's door counts before the first roster."""
         while True:
-            record = await self.look()
-            if record is not None:
-                return record.unpack(), record.finished
-            await asyncio.sleep(POLL_SECONDS)
+            await asyncio.sleep(TELL_PERIOD_SECONDS)
+            directory = await ask_directory(self._transport, self._coordinator)
+            if directory is None:
+                logger.info("waiting for the first roster: the coordinator does not say how many are here")
+            else:
+                logger.info("%s", awaited(len(directory.waiting), wanted))
 
     def _consider(self, envelope: Envelope) -> None:
         if envelope.author != self._coordinator:

@@ -16,6 +16,7 @@ from btard.round.draw import nobody_is_validated
 from btard.round.evidence.evidence import Offence
 from btard.round.roster import Roster
 from btard.swarm.bans import BanEntry
+from btard.swarm.events.coordinator import awaited
 
 MAX_ROWS = 1024
 """Peers that are shown; anyone can announce itself."""
@@ -75,6 +76,7 @@ class Overview:
         loss: median of the losses that members tell of their latest step.
         samples_per_second: sum over the members.
         unvalidated: why no validators can be drawn of the newest roster; None where they can, or the run is over.
+        awaited: how many the first roster waits for, in words; None after it.
     """
 
     experiment: str
@@ -90,6 +92,7 @@ class Overview:
     peers: tuple[PeerRow, ...]
     bans: tuple[BanRow, ...]
     unvalidated: str | None
+    awaited: str | None
 
     def as_json(self) -> dict[str, Any]:
         """Return what `--json` prints."""
@@ -122,6 +125,7 @@ def overview(sight: Sight) -> Overview:
         unvalidated=None
         if roster is None or sight.finished
         else nobody_is_validated(len(roster.voters), manifest.validators),
+        awaited=None if roster is not None else awaited(len(waiting), manifest.peers),
     )
 
 

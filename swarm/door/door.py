@@ -236,6 +236,7 @@ class Door:
             return Reply.MEMBER
         for wrong, reply in (
             (sender in self._banned, Reply.BANNED),
+            (not manifest.admits(sender), Reply.NOT_LISTED),
             (knock.run != manifest.run_id, Reply.OTHER_RUN),
             (knock.protocol != manifest.protocol, Reply.OTHER_PROTOCOL),
             (knock.fingerprint != manifest.fingerprint, Reply.OTHER_DATA),

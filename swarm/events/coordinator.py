@@ -9,6 +9,11 @@ from btard.swarm.events.event import Event
 from btard.swarm.records.details import Found
 
 
+def awaited(here: int, wanted: int) -> str:
+    """Return in words how far the first roster has come, as logs, page and `btard status` tell it."""
+    return f"waiting for the first roster: {here} of {wanted} {'is' if here == 1 else 'are'} here"
+
+
 @dataclass(frozen=True, kw_only=True)
 class CoordinatorStarted(Event):
     """The first line of each start.
@@ -36,6 +41,15 @@ class PeerWelcomed(Event):
     event: Literal["welcomed"] = "welcomed"
     peer: str
     count: int
+    wanted: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class FirstRosterAwaited(Event):
+    """So many peers wait for the first roster, where `wanted` are needed; written when no welcome has told it."""
+
+    event: Literal["awaited"] = "awaited"
+    here: int
     wanted: int
 
 
@@ -234,6 +248,7 @@ class CoordinatorStopped(Event):
 CoordinatorEvent = (
     CoordinatorStarted
     | PeerWelcomed
+    | FirstRosterAwaited
     | PeerRefused
     | FirstRoster
     | RosterChanged

@@ -22,7 +22,7 @@ def test_a_waiting_coordinator_as_table_and_json(address: str) -> None:
             [BIN / "btard", "status", "--initial-peers", address, *words], capture_output=True, text=True, check=True
         ).stdout
 
-    assert "test (digits tiny): waiting for its first roster, 0 at the door" in status()
+    assert "test (digits tiny): waiting for the first roster: 0 of 2 are here" in status()
     found = json.loads(status("--json"))
     assert (found["experiment"], found["step"], found["peers"], found["bans"]) == ("test", None, [], [])
 

@@ -97,7 +97,7 @@ async def wait_for_genesis(node: Libp2pNode, named: PeerId) -> tuple[Roster, boo
     knocker.knock_at([named])
     knocking = asyncio.ensure_future(knocker.run())
     try:
-        return await Rosters(node.records, node.transport, named, manifest.run, [named]).wait_for_first()
+        return await Rosters(node.records, node.transport, named, manifest.run, [named]).wait_for_first(manifest.peers)
     finally:
         knocking.cancel()
         await asyncio.gather(knocking, return_exceptions=True)

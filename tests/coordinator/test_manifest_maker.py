@@ -18,7 +18,7 @@ from btard.tasks.data.public import PublicData, PublicKind
 from btard.tasks.data.spec import DataSpec
 from btard.tasks.registry import load_task
 from btard.tasks.training_state import TrainingState
-from tests.coordinator.swarm import settings
+from tests.coordinator.swarm import identity, settings
 from tests.tasks.data.test_hub import COMMIT, StandIn
 
 
@@ -63,6 +63,23 @@ def test_the_same_nonce_and_the_same_rules_are_the_same_run(tmp_path: Path) -> N
     assert prepare(tmp_path / "c", nonce=nonce, tau=3.0).manifest.run_id != name
     with pytest.raises(UserError, match="--nonce contradicts"):
         prepare(tmp_path / "a", nonce="cd" * 16)
+
+
+def test_a_closed_run_publishes_its_list_and_keeps_to_it(tmp_path: Path) -> None:
+    listed = [str(identity(number).peer_id) for number in range(3)]
+    file = tmp_path / "members"
+    file.write_text("\n".join(listed))
+    run = prepare(tmp_path / "run", members=file)
+    assert run.manifest.members == tuple(sorted(listed))
+    file.write_text("\n".join([*listed, "# as before"]))
+    assert prepare(tmp_path / "run", members=file).resumed
+    file.write_text("\n".join(listed[:2]))
+    with pytest.raises(UserError, match=r"--members contradicts .* 2 keys from .*, there it is 3 keys from"):
+        prepare(tmp_path / "run", members=file)
+    with pytest.raises(UserError, match="members is none, there it is 3 keys"):
+        prepare(tmp_path / "run")
+    with pytest.raises(UserError, match="lists 2 keys, but the first roster needs 3"):
+        prepare(tmp_path / "other", members=file, peers=3)
 
 
 def test_a_corpus_of_the_coordinators_own_is_not_named(tmp_path: Path) -> None:

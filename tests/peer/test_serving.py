@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from btard.behaviour import Behaviour
 from btard.executor import Exhibit
@@ -20,12 +21,15 @@ from btard.round.evidence.file import to_json
 from btard.swarm.bans import BanBook
 from btard.swarm.door.door import Door
 from btard.swarm.door.reception import Reception, Rooms
+from btard.swarm.probe import Arithmetic, Probe
 from btard.swarm.questions import MAX_SNAPSHOTS, Directory, Head, Knock, Question, Reply, Want
+from btard.vocabulary import Precision
 from tests.btard.round.bans import evidence_of
 from tests.btard.round.swarm import RULES
-from tests.peer.helpers import KEYS, PEERS, ROSTER, run_manifest, signed_manifest
+from tests.peer.helpers import KEYS, PEERS, ROSTER, RUN, run_manifest, signed_manifest
 
 STATE = Outlined.of(b"state 5").outline.digest
+PROBE = Probe.of(torch.ones(3), RUN, Arithmetic.here(torch.device("cpu"), Precision.FLOAT32))
 MANIFEST = signed_manifest(KEYS[0], run_manifest().model_dump_json().encode())
 
 
@@ -43,6 +47,9 @@ class CountedTrainer:
 
     def submitted(self, step: int) -> bytes | None:
         return self.vectors.get(step)
+
+    async def probe(self) -> Probe:
+        return PROBE
 
     async def serialize(self) -> Outlined:
         self.calls += 1
@@ -133,11 +140,11 @@ async def fetched(
     return None if chunk is None else bytes(chunk)
 
 
-async def test_before_the_first_step_only_the_manifest_is_told(counted: CountedTrainer, bans: BanBook) -> None:
+async def test_before_the_first_step_only_what_all_may_know_is_told(counted: CountedTrainer, bans: BanBook) -> None:
     counted.bases[5] = b"base"
     fresh = StateServer(Reception(MANIFEST), counted, Behaviour(), bans, held, shown, APART)  # type: ignore[arg-type]
     answers = {want: await ask(fresh, want, 5) for want in Want}
-    assert answers == dict.fromkeys(Want) | {Want.MANIFEST: MANIFEST.encode()}
+    assert answers == dict.fromkeys(Want) | {Want.MANIFEST: MANIFEST.encode(), Want.PROBE: PROBE.encode()}
 
 
 async def test_where_a_peer_stands(server: StateServer) -> None:

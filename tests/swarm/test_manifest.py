@@ -10,13 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from btard.identity import Malformed
+from btard.identity import Malformed, PeerId
 from btard.round.rules import AggregationRules, VerificationRules
 from btard.swarm.manifest import MAX_MANIFEST, Deadlines, RunManifest
+from btard.swarm.members import MAX_LISTED
 from btard.vocabulary import Eliminate, Validation
 from tests.peer.helpers import KEYS, NONCE, RUN, run_manifest, signed_manifest
 
 MANIFEST = run_manifest()
+LISTED = tuple(sorted(str(key.peer_id) for key in KEYS[:3]))
 
 
 def read(body: bytes, *, run: bytes = RUN) -> RunManifest:
@@ -34,6 +36,7 @@ def changed(**fields: Any) -> bytes:
         run_manifest(max_grad_norm=None, start_step=3, state_digest="ab" * 32, checkpoint_at=(4, 9)),
         run_manifest(momentum=0.9),
         run_manifest(slowest=2.5),
+        run_manifest(members=LISTED),
         run_manifest(task_settings={"width": 3, "bias": True, "noise": 0.5, "shade": "light"}),
         run_manifest(deadlines=Deadlines(commit=1.5, settle=0.1), seed=2**63 - 1, peers=256),
     ],
@@ -77,6 +80,13 @@ def test_a_manifest_goes_round(manifest: RunManifest) -> None:
         {"unknown": 1},
         {"checkpoint_every": -1},
         {"metrics_period": 0},
+        {"members": [*LISTED, "nonsense"]},
+        {"members": LISTED[::-1]},
+        {"members": [LISTED[0], LISTED[0]]},
+        {"members": ["1" + LISTED[0]]},
+        {"members": "12D3"},
+        {"members": None},
+        {"members": [str(PeerId.from_public_key(n.to_bytes(32, "big"))) for n in range(MAX_LISTED + 1)]},
         {"momentum": 1.0},
         {"momentum": -0.1},
         {"momentum": float("nan")},
@@ -181,6 +191,20 @@ def test_a_manifest_that_is_too_long_is_not_read() -> None:
 def test_a_run_that_its_rules_do_not_name_is_malformed(fields: dict[str, Any]) -> None:
     with pytest.raises(Malformed, match=r"it names the run [0-9a-f]{32}, but its rules and its nonce make the run"):
         read(changed(**fields))
+
+
+def test_a_list_of_members_is_left_out_where_there_is_none() -> None:
+    assert b"members" not in MANIFEST.model_dump_json().encode()
+    assert all(MANIFEST.admits(key.peer_id) for key in KEYS)
+    closed = run_manifest(members=LISTED)
+    assert closed.run == MANIFEST.run and json.loads(closed.model_dump_json())["members"] == list(LISTED)
+    assert [closed.admits(key.peer_id) for key in KEYS] == [True] * 3 + [False] * 3
+
+
+def test_the_longest_list_of_members_fits() -> None:
+    longest = tuple(sorted(str(PeerId.from_public_key(n.to_bytes(32, "big"))) for n in range(MAX_LISTED)))
+    manifest = run_manifest(members=longest, checkpoint_at=tuple(range(10**8, 10**8 + 1024)))
+    assert read(manifest.model_dump_json().encode(), run=manifest.run) == manifest
 
 
 def test_only_rules_of_a_step_make_another_run() -> None:

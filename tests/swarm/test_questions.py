@@ -121,7 +121,7 @@ def test_a_directory_tells_a_few_addresses_of_as_many_as_fit() -> None:
     )  # not to be dialled, but long
     assert len(longest.encode()) <= MAX_DIRECTORY
     found = Directory.decode(longest.encode())
-    assert len(found.addresses) > 50 and len(found.waiting) == MAX_SHOWN_WAITING
+    assert len(found.addresses) > 40 and len(found.waiting) == MAX_SHOWN_WAITING
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ _MULTISTREAM = "/multistream/1.0.0"
 _TLS = "/tls/1.0.0"
 _NO = "na"
 _MAX_HANDSHAKE = 64 << 10
+_TCP = re.compile(r"^/(?P<kind>ip4|ip6|dns|dns4|dns6)/(?P<host>[^/]+)/tcp/(?P<port>[0-9]{1,5})(?:/|$)")
 _HOST_PORT = re.compile(r"^(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[^\s/:\[\]]+)):(?P<port>[0-9]{1,5})$")
 
 
@@ -35,8 +36,16 @@ class NoAnswer(UserError):
     """No libp2p peer answers at an address that is well written: it may do so later."""
 
 
+class WrongPeer(UserError):
+    """Another peer answers at a full multiaddress than the one that it names."""
+
+
 class _NotFound(Exception):
     """No libp2p peer answers at the address; the message says why."""
+
+
+class _Unproved(_NotFound):
+    """A libp2p peer answers, but does not prove its id in a way that is read here."""
 
 
 def split_maddr(text: str) -> tuple[PeerId, str]:
@@ -55,6 +64,12 @@ def split_maddr(text: str) -> tuple[PeerId, str]:
     return PeerId.parse(peer), address
 
 
+def tcp_of(address: str) -> tuple[str, int] | None:
+    """Return host and port of a multiaddress without its peer id; None if only p2pd can go there (a relay)."""
+    match = _TCP.match(address)
+    return None if match is None or "/p2p-circuit" in address else (match["host"], int(match["port"]))
+
+
 def split_host_port(text: str) -> tuple[str, int]:
     """Return the two halves of `host:port` or `[v6]:port`; raises UserError."""
     match = _HOST_PORT.match(text)
@@ -68,20 +83,21 @@ async def resolve_initial_peer(text: str, timeout_seconds: float = 10.0) -> list
     """Return full multiaddresses of the peer at `text`; trust on first use, as this module's docstring says.
 
     Args:
-        text: `host:port`, `name:port`, `[v6]:port`, or a full multiaddress, which is returned as it is.
+        text: `host:port`, `name:port`, `[v6]:port`, or a full multiaddress, which is returned as it is once its peer
+            answers there, or at once if only p2pd can go there.
         timeout_seconds: seconds for all addresses that a name has.
 
     Raises:
         UserError: the text is malformed.
-        NoAnswer: no libp2p peer with an Ed25519 key answers there in time.
+        WrongPeer: another peer answers at a full multiaddress.
+        NoAnswer: no libp2p peer answers there in time, or at `host:port` none with TLS and an Ed25519 key.
     """
-    if text.startswith("/"):
-        split_maddr(text)
-        return [text]
-    host, port = split_host_port(text)
     try:
         async with asyncio.timeout(timeout_seconds):
-            return await _resolve(host, port)
+            if text.startswith("/"):
+                await _meet(text)
+                return [text]
+            return await _resolve(*split_host_port(text))
     except TimeoutError:
         raise NoAnswer(f"{text} did not answer within {timeout_seconds:g} s; is a coordinator running there?") from None
     except _NotFound as error:
@@ -91,30 +107,51 @@ async def resolve_initial_peer(text: str, timeout_seconds: float = 10.0) -> list
 async def resolve_initial_peers(texts: Sequence[str], timeout_seconds: float = 10.0) -> list[str]:
     """Return the full multiaddresses of those of `texts` that answer, in their order.
 
+    Of full multiaddresses those that do not answer yet are returned, too, once any of `texts` has answered: their peers
+    may come back.
+
     Args:
         texts: addresses as `resolve_initial_peer` takes them, asked at the same time.
         timeout_seconds: seconds for all of them.
 
     Raises:
         NoAnswer: there are some and none answers; the message names each failure.
-        UserError: the same, but at least one is malformed.
+        UserError: the same, but at least one is malformed, or other peers answer at all of them.
     """
     results = await asyncio.gather(
         *(resolve_initial_peer(text, timeout_seconds) for text in texts), return_exceptions=True
     )
     found: list[str] = []
     failures: list[UserError] = []
-    for result in results:
+    for text, result in zip(texts, results, strict=True):
+        if isinstance(result, NoAnswer) and text.startswith("/"):
+            found.append(text)
         if isinstance(result, UserError):
             failures.append(result)
         elif isinstance(result, BaseException):
             raise result
         else:
-            found += [maddr for maddr in result if maddr not in found]
-    if texts and not found:
-        kind = NoAnswer if all(isinstance(failure, NoAnswer) for failure in failures) else UserError
+            found += result
+    if texts and len(failures) == len(texts):
+        late = any(isinstance(failure, NoAnswer) for failure in failures)
+        wrong = not all(isinstance(failure, NoAnswer | WrongPeer) for failure in failures)
+        kind = NoAnswer if late and not wrong else UserError
         raise kind(f"no initial peer can be found: {'; '.join(map(str, failures))}")
-    return found
+    return list(dict.fromkeys(found))
+
+
+async def _meet(maddr: str) -> None:
+    """Return when the peer of a full multiaddress answers there; a peer without TLS cannot be told from another."""
+    peer, address = split_maddr(maddr)
+    place = tcp_of(address)
+    if place is None:
+        return
+    try:
+        (found,) = await _resolve(*place)
+    except _Unproved:
+        return
+    if (other := split_maddr(found)[0]) != peer:
+        raise WrongPeer(f"another peer answers at {maddr}: {other}; check the address, or the coordinator's key")
 
 
 async def _resolve(host: str, port: int) -> list[str]:
@@ -124,16 +161,18 @@ async def _resolve(host: str, port: int) -> list[str]:
     except OSError as error:
         raise _NotFound(f"the name does not resolve ({error.strerror or error})") from None
     failures: list[str] = []
+    unproved = False
     for address in dict.fromkeys(str(info[4][0]) for info in infos):
         try:
             peer = await _ask_peer_id(address, port)
         except (OSError, _NotFound) as error:
             # Only the last address of a name may be blamed: a name often has a dead IPv6 and a live IPv4 address.
             failures.append(f"{address} {_reason(error)}")
+            unproved = unproved or isinstance(error, _Unproved)
             continue
         kind = "ip6" if ipaddress.ip_address(address).version == 6 else "ip4"
         return [f"/{kind}/{address}/tcp/{port}/p2p/{peer}"]
-    raise _NotFound(", ".join(failures))
+    raise (_Unproved if unproved else _NotFound)(", ".join(failures))
 
 
 def _reason(error: Exception) -> str:
@@ -161,7 +200,7 @@ async def _select_tls(reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     await writer.drain()
     await _read_line(reader, _MULTISTREAM)
     if await _read_line(reader, _TLS, _NO) == _NO:
-        raise _NotFound("is a libp2p peer without TLS; give its full multiaddress with /p2p/12D3Koo...")
+        raise _Unproved("is a libp2p peer without TLS; give its full multiaddress with /p2p/12D3Koo...")
 
 
 async def _read_line(reader: asyncio.StreamReader, *expected: str) -> str:
@@ -215,7 +254,7 @@ def peer_of_certificate(der: bytes) -> PeerId:
         # An Ed25519 peer id is an identity multihash (0x00, length) of this very protobuf.
         peer = PeerId(bytes([0, len(public_key)]) + public_key)
     except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension, UnsupportedAlgorithm, AssertionError):
-        raise _NotFound("is no peer with an Ed25519 key") from None
+        raise _Unproved("is no peer with an Ed25519 key") from None
     if not peer.has_signed(_SIGNED_PREFIX + spki, signature):
         raise _NotFound("shows a certificate that its peer id did not sign")
     return peer

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -30,6 +31,7 @@ from btard.vocabulary import HEARTBEAT_FILE
 logger = logging.getLogger(__name__)
 
 _PING_PAUSE = 0.2
+_DIAL_PAUSE = 1.0
 _LOOK_ROUND = 3.0
 
 LOOPBACK = ("/ip4/127.0.0.1/tcp/0",)
@@ -67,6 +69,7 @@ class Libp2pNode:
         public: bool = False,
         tls: bool = True,
         startup_timeout_seconds: float = 30.0,
+        patience_seconds: float = 0.0,
         serve: Serve | None = None,
         inbox: Inbox | None = None,
         limits: Limits | None = None,
@@ -83,6 +86,7 @@ class Libp2pNode:
             public: use NAT port mapping, AutoNAT and relays.
             tls: offer TLS beside Noise; without it `host:port` discovery cannot find this node.
             startup_timeout_seconds: seconds for each of p2pd's start and joining.
+            patience_seconds: seconds for which initial peers are dialled again while none of them answers.
             serve: answers fetches.
             inbox: what arrives is delivered to it; may be attached to the transport later.
             limits: deadlines and bounds of the transport.
@@ -112,7 +116,7 @@ class Libp2pNode:
             with _joining(startup_timeout_seconds):
                 maddrs = await _own_maddrs(daemon, startup_timeout_seconds)
                 await transport.start(startup_timeout_seconds)
-                reached = await _dial(transport, daemon.peer_id, initial_peers, startup_timeout_seconds)
+                reached = await _dial(transport, initial_peers, startup_timeout_seconds, patience_seconds)
                 dht, rules = await _start_dht(daemon, parts, startup_timeout_seconds, client=client)
                 anchors = frozenset(split_maddr(maddr)[0] for maddr in reached)
                 records = Records(dht, IdentityKey.load(identity_path), rules, anchors)
@@ -175,11 +179,13 @@ async def _own_maddrs(daemon: Daemon, timeout_seconds: float) -> tuple[str, ...]
 
 
 async def _dial(
-    transport: Libp2pTransport, own: PeerId, initial_peers: Sequence[str], timeout_seconds: float
+    transport: Libp2pTransport, initial_peers: Sequence[str], timeout_seconds: float, patience_seconds: float
 ) -> list[str]:
-    """Return those initial peers that answered; raises UserError when there are some and none answered."""
+    """Return those initial peers that answered; raises UserError when there are some and none answers in patience."""
     others = [(text, *split_maddr(text)) for text in initial_peers]
-    others = [entry for entry in others if entry[1] != own]
+    others = [entry for entry in others if entry[1] != transport.peer_id]
+    deadline = time.monotonic() + patience_seconds
+    told = False
 
     async def dial(peer: PeerId, maddr: str) -> str | None:
         try:
@@ -190,12 +196,19 @@ async def _dial(
             return " ".join(str(error).split()) or f"no answer within {timeout_seconds:g} s"
         return None
 
-    failures = await asyncio.gather(*(dial(peer, maddr) for _, peer, maddr in others))
-    reached = [entry[0] for entry, failure in zip(others, failures, strict=True) if failure is None]
-    if others and not reached:
+    while True:
+        failures = await asyncio.gather(*(dial(peer, maddr) for _, peer, maddr in others))
+        reached = [entry[0] for entry, failure in zip(others, failures, strict=True) if failure is None]
+        if reached or not others:
+            return reached
         each = "; ".join(f"{entry[0]}: {failure}" for entry, failure in zip(others, failures, strict=True))
-        raise UserError(f"no initial peer is reachable ({each}); check the addresses and that one of them runs")
-    return reached
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise UserError(f"no initial peer is reachable ({each}); check the addresses and that one of them runs")
+        if not told:
+            told = True
+            logger.warning("no initial peer is reachable (%s); trying for %.0f s more", each, left)
+        await asyncio.sleep(min(_DIAL_PAUSE, left))
 
 
 async def _meet(dht: RecordNode, initial_peers: Sequence[str], timeout_seconds: float) -> None:

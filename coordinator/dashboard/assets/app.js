@@ -50,7 +50,7 @@ function showRun() {
   // Only a change is written: a screen reader tells what is written.
   if ($("unvalidated").textContent !== words) $("unvalidated").textContent = words;
   const total = run.total_steps || 1, done = run.step === null ? 0 : run.step + 1;
-  $("progress-words").textContent = run.step === null ? "no step yet" : `step ${run.step}; the last one is ${total - 1}`;
+  $("progress-words").textContent = run.step === null ? run.awaited || "no step yet" : `step ${run.step}; the last one is ${total - 1}`;
   $("progress").value = Math.min(1, done / total);
 }
 

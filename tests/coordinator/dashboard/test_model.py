@@ -51,11 +51,18 @@ VERIFIED = {
 
 
 def test_a_run_begins() -> None:
-    model = fed(STARTED)
+    model = RunModel()
+    model.feed_manifest({"peers": 3})
+    feed(model, STARTED)
     assert view(model)["run"]["state"] == "waiting"
-    feed(model, {"event": "welcomed", "peer": A})
+    assert view(model)["run"]["awaited"] == "waiting for the first roster: 0 of 3 are here"
+    feed(model, {"event": "welcomed", "peer": A, "count": 1, "wanted": 3})
     assert states(model) == {A: "waiting"}
+    assert view(model)["run"]["awaited"] == "waiting for the first roster: 1 of 3 is here"
+    feed(model, {"event": "awaited", "here": 2, "wanted": 3})
+    assert view(model)["run"]["awaited"] == "waiting for the first roster: 2 of 3 are here"
     feed(model, GENESIS)
+    assert view(model)["run"]["awaited"] == ""
     assert states(model) == {A: "member", B: "member", C: "member"}
     assert view(model)["run"]["alive"] == 3 and view(model)["run"]["state"] == "running"
 

@@ -22,6 +22,7 @@ KNOCK = knock(RUN)
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "POLL_SECONDS", 0.005)
+    monkeypatch.setattr(module, "TELL_PERIOD_SECONDS", 0.02)
     monkeypatch.setattr(door, "LOOK_PERIOD_SECONDS", 0.005)
     monkeypatch.setattr(door, "_NEW_A_SECOND", 10_000)
 
@@ -59,6 +60,22 @@ async def test_the_first_roster(welcome: Welcome, log: Log) -> None:
     assert welcome.door.knock(identity(3).peer_id, KNOCK) is Reply.ELSEWHERE
 
 
+async def test_how_many_are_here_is_told_again_and_again(
+    welcome: Welcome, log: Log, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    await until(lambda: "waiting for the first roster: 0 of 2 are here" in caplog.text)
+    welcome.door.knock(identity(5).peer_id, KNOCK)
+    await until(lambda: caplog.text.count("waiting for the first roster: 1 of 2 is here") > 1)
+    welcome.door.forget(identity(5).peer_id)
+    await until(lambda: log.named("awaited"))
+    assert [(entry["here"], entry["wanted"]) for entry in log.named("awaited")] == [(0, 2)], "a welcome told of the one"
+    for number in (2, 3):
+        welcome.door.knock(identity(number).peer_id, KNOCK)
+    await formed(welcome)
+    assert "2 of 2" not in caplog.text.replace("(2 of 2)", ""), "nothing is waited for any more"
+
+
 async def test_a_resumed_run_begins_at_its_step(log: Log) -> None:
     run = manifest(start_step=50, state_digest="00" * 32)
     welcome = Welcome(MemoryNetwork(run), run, log)
@@ -85,7 +102,7 @@ async def test_refused_once_each_with_the_reason(network: MemoryNetwork, welcome
         welcome.door.knock(identity(4).peer_id, knock(RUN, run="22" * 16))
     await until(lambda: len(log.named("refused")) == 4)
     reasons = {entry["peer"]: entry["reason"] for entry in log.named("refused")}
-    assert len(log.read()) == len(reasons) == 4
+    assert len(log.named("refused")) == len(reasons) == 4
     assert reasons[str(identity(1).peer_id)] == "it trains on other data"
     assert "another version" in reasons[str(identity(2).peer_id)]
     assert "does not answer when it is called back" in reasons[str(identity(3).peer_id)]

@@ -12,7 +12,7 @@ import pytest
 from btard.errors import UserError
 from btard.identity import Envelope, MessageKind, PeerId
 from btard.peer.meeting import joining
-from btard.peer.meeting.joining import check_local_settings, find_manifest, load_run_task
+from btard.peer.meeting.joining import check_listed, check_local_settings, find_manifest, load_run_task
 from btard.peer.settings import PeerSettings
 from btard.swarm.manifest import PROTOCOL_VERSION
 from btard.swarm.questions import Question, Want
@@ -215,3 +215,13 @@ def test_more_than_the_owner_allows_is_told_first(
 def test_what_the_owner_allows_is_taken() -> None:
     assert load_run_task(local(max_batch=2**20), run_manifest(batch_size=2**20)).name == "digits"
     assert load_run_task(local(), run_manifest(batch_size=256)).name == "digits"
+
+
+def test_a_key_that_a_closed_run_does_not_list_is_refused() -> None:
+    closed = run_manifest(members=tuple(sorted(map(str, PEERS[:3]))))
+    for manifest, peer in ((MANIFEST, PEERS[5]), (closed, PEERS[2])):
+        check_listed(peer, PEERS[0], manifest)
+    with pytest.raises(UserError) as caught:
+        check_listed(PEERS[5], PEERS[0], closed)
+    said = str(caught.value)
+    assert str(PEERS[5]) in said and f"coordinator, {PEERS[0]}, to add it to the file of --members" in said

@@ -12,9 +12,10 @@ from btard.identity import Envelope, MessageKind, PeerId
 from btard.peer.meeting import rosters as module
 from btard.peer.meeting.rosters import Rosters
 from btard.round.roster import Roster
-from btard.swarm.questions import Question, Want
+from btard.swarm.questions import Directory, Question, Want
 from btard.swarm.records.record import RosterRecord
 from btard.transport.libp2p import FetchError
+from tests.coordinator.swarm import until
 from tests.peer.helpers import KEYS, PEERS, ROSTER, RUN, TableRecords, TableTransport
 
 LATER = replace(ROSTER, step=9)
@@ -117,7 +118,7 @@ async def test_the_first_roster_is_waited_for(over: bool) -> None:
 
     look, transport = rosters()
     transport.answers = {PEERS[2]: answer}
-    assert await asyncio.wait_for(look.wait_for_first(), 20) == (ROSTER, over)
+    assert await asyncio.wait_for(look.wait_for_first(5), 20) == (ROSTER, over)
 
 
 async def test_the_own_key_is_not_asked() -> None:
@@ -125,3 +126,26 @@ async def test_the_own_key_is_not_asked() -> None:
     named: list[PeerId] = [PEERS[0], PEERS[1]]
     await Rosters(TableRecords(), transport, PEERS[0], RUN, named).look()  # type: ignore[arg-type]
     assert {peer for peer, _, _ in transport.asked} == {PEERS[1]}
+
+
+async def test_a_waiting_peer_tells_how_many_are_here(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "TELL_PERIOD_SECONDS", 0.01)
+    caplog.set_level("INFO")
+
+    async def coordinator(request: bytes) -> bytes | None:
+        here = Directory({}, tuple(sorted(PEERS[3:5])))
+        return here.encode() if Question.decode(request).want is Want.ADDRESSES else None
+
+    look, transport = rosters()
+    transport.answers = {PEERS[0]: coordinator}
+    waiting = asyncio.ensure_future(look.wait_for_first(4))
+    await until(lambda: caplog.text.count("waiting for the first roster: 2 of 4 are here") > 1)
+    transport.answers = {}
+    await until(lambda: "the coordinator does not say how many are here" in caplog.text)
+    transport.answers = {PEERS[0]: signed(ROSTER, 1).encode()}
+    await asyncio.wait_for(waiting, 20)
+    told = len(caplog.records)
+    await asyncio.sleep(0.05)
+    assert len(caplog.records) == told

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from btard.cli.status import headline
 from btard.peer.visit.overview import Role, overview
 from btard.peer.visit.sight import Sight
 from btard.round.draw import Audit
@@ -56,6 +57,13 @@ def test_roles_come_from_the_roster() -> None:
     assert [row.role for row in found.peers] == [Role.MEMBER, Role.VALIDATOR, Role.PROBATION, Role.MEMBER]
     assert [row.until for row in found.peers] == [None, None, 20, None]
     assert (found.step, found.members, found.loss) == (7, 4, None)
+
+
+def test_before_the_first_roster_it_is_told_how_many_are_here() -> None:
+    found = overview(sight(roster=None, waiting=frozenset(PEERS[2:4])))
+    assert found.awaited == "waiting for the first roster: 2 of 5 are here"
+    assert found.awaited in headline(found)
+    assert overview(sight()).awaited is None
 
 
 def test_the_number_of_voters_tells_that_nobody_is_validated() -> None:

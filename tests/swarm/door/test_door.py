@@ -11,6 +11,7 @@ import pytest
 from btard.identity import PeerId
 from btard.swarm.door import door as module
 from btard.swarm.door.door import KEPT_SECONDS, MOST_AT_DOOR, MOST_GUESTS, Door, call_over
+from btard.swarm.manifest import RunManifest
 from btard.swarm.questions import Knock, Question, Reply, Want
 from btard.transport.libp2p import FetchError
 from tests.peer.helpers import KEYS, PEERS, TableTransport, run_manifest, signed_manifest
@@ -44,10 +45,10 @@ class Street:
     async def connections(self) -> set[PeerId] | None:
         return self.connected
 
-    def door(self) -> Door:
+    def door(self, manifest: RunManifest = MANIFEST) -> Door:
         """An open door of two members, one of which bans a third."""
         door = Door(
-            MANIFEST,
+            manifest,
             self.call,
             self.connections,
             tell=lambda peer, why, _: self.refused.append((peer, why)),
@@ -309,3 +310,12 @@ async def test_only_the_manifest_of_this_run_is_the_right_answer() -> None:
     assert "bytes where at most" in str(await call_over(transport, mine, PEERS[2]))
     assert await call_over(transport, mine, PEERS[3]) == "the peer has no answer"
     assert {Question.decode(request).want for _, request, _ in transport.asked} == {Want.MANIFEST}
+
+
+async def test_the_door_of_a_closed_run_knows_its_list(street: Street) -> None:
+    door = street.door(run_manifest(members=tuple(sorted(map(str, PEERS[:4])))))
+    assert door.knock(PEERS[3], KNOCK) is Reply.WAIT
+    assert door.knock(PEERS[4], KNOCK) is Reply.NOT_LISTED
+    await street.look(door)
+    assert street.called == [PEERS[3]] and list(door.waiting()) == [PEERS[3]]
+    assert street.refused == [(PEERS[4], "its key is not on the run's list of members")]

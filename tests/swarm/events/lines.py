@@ -34,6 +34,7 @@ COORDINATOR_LINES: dict[str, dict[str, Any]] = {
         **{"addresses": ["/ip4/127.0.0.1/tcp/1"], "resumed": False},
     },
     "welcomed": {"peer": A, "count": 1, "wanted": 2},
+    "awaited": {"here": 1, "wanted": 2},
     "refused": {"peer": A, "reason": "its key is banned"},
     "genesis": {"step": 0, "members": [A, B]},
     "roster": {"step": 5, "members": [A]},

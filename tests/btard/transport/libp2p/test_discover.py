@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from btard.errors import UserError
 from btard.identity import IdentityKey
-from btard.transport.libp2p import Libp2pNode, resolve_initial_peer, resolve_initial_peers
+from btard.transport.libp2p import Libp2pNode, NoAnswer, resolve_initial_peer, resolve_initial_peers
 from btard.transport.libp2p.discover import _NotFound, peer_of_certificate
 from tests.btard.transport.libp2p.conftest import Swarm, until
 
@@ -69,12 +69,45 @@ async def test_ipv6_finds_the_peer(swarm: Swarm) -> None:
 
 async def test_a_dead_first_peer_does_not_hide_a_live_second(swarm: Swarm) -> None:
     a, _ = await swarm.node()
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        dead = f"127.0.0.1:{closed.getsockname()[1]}"
+    dead = f"127.0.0.1:{closed_port()}"
     live = f"127.0.0.1:{port_of(a)}"
     assert await resolve_initial_peers([dead, live]) == list(a.maddrs)
     with pytest.raises(UserError, match=f"{dead}.*refuses"):
         await resolve_initial_peers([dead])
+
+
+def closed_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        return int(closed.getsockname()[1])
+
+
+async def test_a_full_multiaddress_has_to_answer_too(swarm: Swarm) -> None:
+    a, _ = await swarm.node()
+    late = f"/ip4/127.0.0.1/tcp/{closed_port()}/p2p/{IdentityKey.generate().peer_id}"
+    with pytest.raises(NoAnswer, match=f"{late}.*refuses"):
+        await resolve_initial_peers([late])
+    assert await resolve_initial_peers([late, f"127.0.0.1:{port_of(a)}"]) == [late, *a.maddrs]
+
+
+async def test_another_peer_at_a_full_multiaddress_is_named(swarm: Swarm) -> None:
+    a, _ = await swarm.node()
+    wanted = IdentityKey.generate().peer_id
+    wrong = f"{a.maddrs[0].partition('/p2p/')[0]}/p2p/{wanted}"
+    with pytest.raises(UserError, match=f"another peer answers at {wrong}: {a.peer_id}") as caught:
+        await resolve_initial_peers([wrong])
+    assert not isinstance(caught.value, NoAnswer), "nothing to wait for"
+    late = f"127.0.0.1:{closed_port()}"
+    with pytest.raises(NoAnswer):
+        await resolve_initial_peers([wrong, late])
+    assert await resolve_initial_peers([wrong, a.maddrs[0]]) == [a.maddrs[0]]
+
+
+async def test_what_only_p2pd_can_reach_is_left_to_it(swarm: Swarm) -> None:
+    a, _ = await swarm.node(tls=False)
+    peer, port = IdentityKey.generate().peer_id, closed_port()
+    relayed = f"/ip4/127.0.0.1/tcp/{port}/p2p/{peer}/p2p-circuit/p2p/{a.peer_id}"
+    for maddr in (a.maddrs[0], relayed, f"/ip4/127.0.0.1/udp/{port}/quic-v1/p2p/{peer}"):
+        assert await resolve_initial_peers([maddr]) == [maddr]
 
 
 async def test_a_peer_without_tls_is_named(swarm: Swarm) -> None:

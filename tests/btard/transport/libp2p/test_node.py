@@ -199,6 +199,22 @@ async def test_an_unreachable_initial_peer_is_one_sentence(swarm: Swarm, tmp_pat
     await c.close()
 
 
+async def test_an_initial_peer_may_come_late_if_there_is_patience(
+    swarm: Swarm, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    a, _ = await swarm.node()
+    (maddr,) = a.maddrs
+    await a.close()
+    joining = asyncio.ensure_future(Libp2pNode.create(tmp_path / "key", [maddr], patience_seconds=DEADLINE))
+    await until(lambda: "trying for" in caplog.text)
+    again = await Libp2pNode.create(swarm.identities[0], host_maddrs=[maddr.partition("/p2p/")[0]])
+    node = await joining
+    assert node.records.met == [again.peer_id]
+    assert caplog.text.count("trying for") == 1
+    await node.close()
+    await again.close()
+
+
 async def test_an_unwritable_identity_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot use the key file"):
