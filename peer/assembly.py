@@ -20,6 +20,7 @@ from btard.logs import adopt_libraries
 from btard.peer.entrance import Entrance
 from btard.peer.keeping.cadence import Cadence
 from btard.peer.keeping.checkpoints import Checkpoints
+from btard.peer.keeping.held import HeldStates
 from btard.peer.keeping.progress import PROGRESS_FILE, Progress
 from btard.peer.meeting.joining import check_local_settings, find_manifest, load_run_task
 from btard.peer.meeting.knocking import Knocker
@@ -54,8 +55,9 @@ logger = logging.getLogger("btard.peer")
 BANS_FOLDER = "bans"
 """Evidence of bans, in the directory of a peer or a coordinator."""
 
-INCARNATION_FILE, STATES_FOLDER = "incarnation", "states"
-"""In the directory of a peer: where it stands; by which votes the run's incarnation has begun; its training states."""
+INCARNATION_FILE, STATES_FOLDER, HELD_FOLDER = "incarnation", "states", "held"
+"""In the directory of a peer: by which votes the run's incarnation has begun; its training states; those that the
+coordinator has not stored yet."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,7 @@ async def train(local: Local, has_failed: Callable[[], bool]) -> int:
     training = _assemble(local, learnt)
     work = (training.neighbours, training.knocker, training.door, training.reporter)
     background = [asyncio.ensure_future(each.run()) for each in work]
+    background.append(asyncio.ensure_future(training.held.run(training.rosters.look)))
     try:
         return await training.run()
     except asyncio.CancelledError:
@@ -169,7 +172,20 @@ def _assemble(local: Local, learnt: Learnt) -> TrainingLoop:
     neighbours = Neighbours(node, local.key, manifest, local.named, rosters, door, knocker)
     node.records.know(neighbours.knows)
     reception.open(Rooms(door, rosters.newest_bytes, neighbours.directory))
-    server = StateServer(reception, trainer, local.behaviour, bans, driver.commits_of, driver.exhibit_of, returning)
+    held = HeldStates(directory / HELD_FOLDER, manifest.run, manifest.total_steps)
+    counters = node.transport.counters
+    reporter = Reporter(node.records, local.key, manifest, local.behaviour, counters, trainer.numerics)
+    server = StateServer(
+        reception,
+        trainer,
+        local.behaviour,
+        bans,
+        driver.commits_of,
+        driver.exhibit_of,
+        returning,
+        held,
+        reporter.since,
+    )
     node.transport.serve_with(server.answer, is_large)
     node.transport.is_member = lambda peer: peer == coordinator or driver.is_member(peer) or returning.awaits(peer)
     entrance = Entrance(
@@ -203,14 +219,13 @@ def _assemble(local: Local, learnt: Learnt) -> TrainingLoop:
         door=door,
         knocker=knocker,
         rosters=rosters,
-        reporter=Reporter(
-            node.records, local.key, manifest, local.behaviour, node.transport.counters, trainer.numerics
-        ),
+        reporter=reporter,
         recorder=Recorder(_meter(local, learnt), learnt.wandb, ValidationWatch(manifest.validators)),
         server=server,
         bans=bans,
         progress=progress,
         checkpoints=checkpoints,
+        held=held,
         returning=returning,
         entrance=entrance,
         events=EventLog(directory / EVENTS_FILE),

@@ -10,12 +10,14 @@ from btard.errors import UserError
 from btard.executor import Exhibit
 from btard.hashing import Payload
 from btard.identity import Malformed, PeerId
+from btard.peer.keeping.held import HeldStates
+from btard.peer.keeping.record import KeptState
 from btard.peer.returning import Returning
 from btard.peer.trainer import TaskTrainer
 from btard.round.roster import Roster
 from btard.swarm.bans import BanBook
 from btard.swarm.door.reception import Reception
-from btard.swarm.questions import FOR_NEWCOMERS, MAX_SNAPSHOTS, Head, Question, Want
+from btard.swarm.questions import FOR_NEWCOMERS, Head, Question, Want
 
 
 class StateServer:
@@ -30,8 +32,11 @@ class StateServer:
         commits_of: Callable[[PeerId, int], bytes | None],
         exhibit_of: Callable[[Exhibit, PeerId, int], bytes | None],
         returning: Returning,
+        held: HeldStates,
+        reports_since: Callable[[int], bytes],
     ) -> None:
-        """`commits_of`: see `Session.commits_of`; `exhibit_of`: see `Executor.exhibit_of`."""
+        """`commits_of`: see `Session.commits_of`; `exhibit_of`: see `Executor.exhibit_of`; `reports_since`: see
+        `Reporter.since`."""
         self._commits_of = commits_of
         self._exhibit_of = exhibit_of
         self._reception = reception
@@ -41,24 +46,23 @@ class StateServer:
         self._returning = returning
         self._head: Head | None = None
         self._paused = False
-        self._snapshots: dict[int, tuple[bytes, bytes]] = {}
+        self._held = held
+        self._reports_since = reports_since
         self._current: asyncio.Task[tuple[bytes, bytes]] | None = None
 
     def stand(self, roster: Roster, state: bytes, incarnation: int = 0) -> None:
         """The peer is in the step of `roster`, its training state has the digest `state`."""
-        snapshots = tuple((step, digest) for step, (_, digest) in sorted(self._snapshots.items()))
-        self._head = Head(roster, state, snapshots, incarnation)
+        self._head = Head(roster, state, tuple(sorted(self._held.digests.items())), incarnation)
         self._current, self._paused = None, False
 
     def pause(self) -> None:
         """The peer is in no step: it says so by not saying where it stands."""
         self._paused = True
 
-    async def keep_snapshot(self, step: int) -> None:
-        """Keep a copy of the current state, the one before `step`, for the coordinator; the oldest one goes."""
-        self._snapshots[step] = await self._trainer.serialize()
-        for old in sorted(self._snapshots)[:-MAX_SNAPSHOTS]:
-            del self._snapshots[old]
+    async def hold(self, run: bytes, roster: Roster) -> None:
+        """Hold a copy of the current state, the one before the step of `roster`, for the coordinator of a run."""
+        state, digest = await self._trainer.serialize()
+        await self._held.hold(KeptState(run, roster, digest, state))
 
     async def answer(self, sender: PeerId, data: bytes) -> Payload | None:
         """Answer a question, or None to refuse."""
@@ -70,6 +74,8 @@ class StateServer:
             return self._behaviour.told_newcomer(question.want, await self._reception.answer(sender, question))
         if question.want is Want.REUNION:
             return self._returning.show(sender, question)
+        if question.want is Want.REPORTS:
+            return self._reports_since(question.step)
         if question.want is Want.STATE and (self._head is None or self._paused):
             state = await self._returning.state_of(sender, question.step)
             return None if state is None else self._behaviour.served_state(state)
@@ -80,8 +86,8 @@ class StateServer:
         if question.want is Want.BAN:
             return self._evidence(question.peer)
         if question.want is Want.SNAPSHOT:
-            found = self._snapshots.get(question.step)
-            return self._behaviour.served_state(found[0]) if found else None
+            found = await self._held.load(question.step)
+            return None if found is None else self._behaviour.served_state(found)
         if sender not in self._head.roster.members:
             return None  # nobody else has a use for what has to be made first
         if question.want in (Want.BASE, Want.VECTOR) and question.peer:

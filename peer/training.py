@@ -14,6 +14,7 @@ from btard.behaviour import Behaviour, LeaveReason
 from btard.identity import IdentityKey, PeerId
 from btard.peer.entrance import Entrance
 from btard.peer.keeping.checkpoints import Checkpoints
+from btard.peer.keeping.held import HeldStates
 from btard.peer.keeping.progress import Progress
 from btard.peer.keeping.record import KeptState
 from btard.peer.meeting.knocking import Knocker
@@ -46,6 +47,7 @@ from btard.swarm.events.peer import (
     StepsDone,
 )
 from btard.swarm.manifest import RunManifest
+from btard.swarm.records.record import RosterRecord
 from btard.transport.driver import SessionDriver
 from btard.transport.libp2p import Libp2pNode
 from btard.vectors.partition import from_wire
@@ -55,6 +57,7 @@ logger = logging.getLogger(__name__)
 
 _END_POLL_SECONDS = 0.5
 _LINGER_SECONDS = 120.0
+_TELL_SECONDS = 10.0
 _WATCH_SECONDS = 1.0
 _GOODBYE_SECONDS = 3.0
 
@@ -81,6 +84,7 @@ class TrainingLoop:
     bans: BanBook
     progress: Progress
     checkpoints: Checkpoints
+    held: HeldStates
     returning: Returning
     entrance: Entrance
     events: EventLog[PeerEvent]
@@ -156,7 +160,7 @@ class TrainingLoop:
 
     async def _stand(self, roster: Roster, state: bytes) -> None:
         if self.manifest.wants_snapshot(roster.step):
-            await self.server.keep_snapshot(roster.step)
+            await self.server.hold(self.manifest.run, roster)
         self.server.stand(roster, state, self.entrance.incarnation)
         self.returning.stands(roster, state)
         await self.checkpoints.consider(roster.step, partial(self._keep, roster))
@@ -296,15 +300,29 @@ class TrainingLoop:
         await self.node.transport.flush(min(_GOODBYE_SECONDS, self.manifest.deadlines.settle))
 
     async def _end(self, roster: Roster, state: bytes) -> ExitCode:
-        """Stay until the coordinator has the last checkpoint, so that somebody has it."""
+        """Stay until the coordinator has stored the last state: until then this peer's copy may be the only one."""
         await self._stand(roster, state)
         self.events.write(StepsDone(step=roster.step))
-        logger.info("the run's %d steps are done; waiting for the coordinator's last checkpoint", roster.step)
+        logger.info("the run's %d steps are done; waiting for the coordinator to store the last state", roster.step)
         await self.reporter.publish()
-        deadline = time.monotonic() + _LINGER_SECONDS
-        while time.monotonic() < deadline:
+        began = told = time.monotonic()
+        patience = max(_LINGER_SECONDS, self.entrance.give_up_after_seconds)
+        while time.monotonic() - began < patience:
             record = await self.rosters.look()
             if record is not None and record.finished:
-                break
+                return self._released(record, roster.step)
+            if time.monotonic() - told >= _TELL_SECONDS:
+                told = time.monotonic()
+                where = self.held.where(roster.step)
+                logger.warning("waiting for the coordinator to store the state after the last step, which is %s", where)
             await asyncio.sleep(_END_POLL_SECONDS)
-        return ExitCode.FINISHED
+        logger.error("nobody has stored the state after the last step; it is %s", self.held.where(roster.step))
+        return ExitCode.FAILED
+
+    def _released(self, record: RosterRecord, step: int) -> ExitCode:
+        """The coordinator says that the run is over: it has stored the last state, or given it up."""
+        self.held.release(record.stored)
+        if record.stored >= step:
+            return ExitCode.FINISHED
+        logger.error("the coordinator has not stored the state after the last step; it is %s", self.held.where(step))
+        return ExitCode.FAILED

@@ -33,8 +33,8 @@ MAX_GATHERED = 16 << 10
 MAX_KEPT = 4
 """States that a gathering offers."""
 
-MAX_SNAPSHOTS = 2
-"""Snapshots that a peer keeps."""
+MAX_SNAPSHOTS = 64
+"""Snapshots that a peer offers."""
 
 MAX_REPLY = 32
 """Bytes of the answer to a knock."""
@@ -72,6 +72,7 @@ class Want(StrEnum):
     COMMITS = "commits"
     BAN = "ban"
     REUNION = "reunion"
+    REPORTS = "reports"
 
 
 FOR_NEWCOMERS = frozenset({Want.MANIFEST, Want.ROSTER, Want.ADDRESSES, Want.KNOCK})
@@ -136,8 +137,9 @@ class Question(BaseModel):
     """Asks for the manifest, for the coordinator's newest roster, for the addresses of the members, for being named as
     a candidate, for the head, for the training state before `step` while it lasts or a snapshot of it, for the momentum
     that the vector of `step` was built on or for that vector, the own ones or those of a `peer` that has been found
-    guilty, for what `peer` committed to in failed attempts at `step`, for the evidence of the ban of `peer`, or, by a
-    member that would begin the incarnation `step`, for what those that come back have signed, unless it is `known`."""
+    guilty, for what `peer` committed to in failed attempts at `step`, for the evidence of the ban of `peer`, for what it
+    reports of the steps from `step` on, or, by a member that would begin the incarnation `step`, for what those that
+    come back have signed, unless it is `known`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
-from btard.identity import Envelope, MessageKind, PeerId
+from btard.identity import Envelope, Malformed, MessageKind, PeerId
 from btard.swarm.bans import ask_evidence
 from btard.swarm.door.door import call_over
-from btard.swarm.questions import Head, Question
+from btard.swarm.questions import Head, Question, Want
+from btard.swarm.records.record import MAX_ANSWERED_REPORTS, LocalMetrics, Reports
 from btard.swarm.state_sync import ask_heads, download_state
 from btard.transport.base import PeerAddress
-from btard.transport.libp2p import DaemonError, Libp2pNode, RecordError
+from btard.transport.libp2p import DaemonError, FetchError, Libp2pNode, RecordError
+
+logger = logging.getLogger(__name__)
 
 HEAD_TIMEOUT_SECONDS = 5.0
 """Seconds in which a peer must say where it stands."""
+
+
+_TRIES = 2
 
 
 class SwarmNetwork(Protocol):
@@ -40,6 +48,9 @@ class SwarmNetwork(Protocol):
 
     async def evidence(self, source: PeerId, banned: PeerId) -> bytes | None:
         """Return the evidence of a ban that a member shows, unchecked; None if it shows none."""
+
+    async def reports(self, since: Mapping[PeerId, int]) -> dict[PeerId, list[LocalMetrics]]:
+        """Return what peers report of their earliest steps from one on, for each of them; silent ones are left out."""
 
     async def download(
         self,
@@ -92,6 +103,24 @@ class NodeNetwork:
     async def evidence(self, source: PeerId, banned: PeerId) -> bytes | None:
         """Return the evidence of a ban that a member shows, unchecked; None if it shows none."""
         return await ask_evidence(self._node.transport, source, banned, timeout_seconds=HEAD_TIMEOUT_SECONDS)
+
+    async def reports(self, since: Mapping[PeerId, int]) -> dict[PeerId, list[LocalMetrics]]:
+        """Return what peers report of their earliest steps from one on, for each of them; silent ones are left out."""
+
+        async def ask(peer: PeerId, step: int) -> list[LocalMetrics] | None:
+            question = Question(want=Want.REPORTS, step=step).encode()
+            for _ in range(_TRIES):  # nobody else has them, and they are not asked for again
+                try:
+                    answer = await self._node.transport.fetch(
+                        peer, question, limit=MAX_ANSWERED_REPORTS, timeout_seconds=HEAD_TIMEOUT_SECONDS
+                    )
+                    return Reports.decode(answer).steps
+                except (FetchError, Malformed) as error:
+                    logger.debug("no reports from %s: %s", peer.short, error)
+            return None
+
+        answers = await asyncio.gather(*(ask(peer, step) for peer, step in since.items()))
+        return {peer: steps for peer, steps in zip(since, answers, strict=True) if steps is not None}
 
     async def download(
         self,

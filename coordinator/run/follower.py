@@ -58,11 +58,6 @@ class Follower:
         self.incarnation = 0
         self.heads: dict[PeerId, Head] = {}
 
-    @property
-    def silent_for(self) -> float:
-        """Seconds since a member answered."""
-        return time.monotonic() - self._heard
-
     async def refresh(self) -> bool:
         """Ask the members where they stand; returns whether the trusted roster has advanced."""
         members = self.trusted.members

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +13,21 @@ from btard.behaviour import Behaviour
 from btard.executor import Exhibit
 from btard.hashing import digest
 from btard.identity import IdentityKey, PeerId
+from btard.peer.keeping.held import HeldStates
 from btard.peer.serving import StateServer
 from btard.round.evidence.evidence import Offence
 from btard.round.evidence.file import to_json
+from btard.round.roster import Roster
 from btard.swarm.bans import BanBook
 from btard.swarm.door.door import Door
 from btard.swarm.door.reception import Reception, Rooms
-from btard.swarm.questions import MAX_SNAPSHOTS, Directory, Head, Knock, Question, Reply, Want
+from btard.swarm.questions import Directory, Head, Knock, Question, Reply, Want
 from tests.btard.round.bans import evidence_of
 from tests.btard.round.swarm import RULES
-from tests.peer.helpers import KEYS, PEERS, ROSTER, run_manifest, signed_manifest
+from tests.peer.helpers import KEYS, PEERS, ROSTER, RUN, run_manifest, signed_manifest
 
 STATE = digest(b"state 5")
+STATES = [b"state 5", b"state 6", b"state 7"]
 MANIFEST = signed_manifest(KEYS[0], run_manifest().model_dump_json().encode())
 
 
@@ -49,6 +53,11 @@ class CountedTrainer:
         return data, digest(data)
 
 
+def at(step: int) -> Roster:
+    """The roster of a step."""
+    return replace(ROSTER, step=step)
+
+
 def held(target: PeerId, step: int) -> bytes | None:
     """What this peer holds of the commitments of one target to one step."""
     return b"commits" if (target, step) == (PEERS[1], 4) else None
@@ -70,6 +79,18 @@ class Apart:
 
 
 APART: Any = Apart()
+
+
+def reports(step: int) -> bytes:
+    """What this peer reports from a step on."""
+    return b"reports since %d" % step
+
+
+def serve(reception: Reception, counted: CountedTrainer, behaviour: Behaviour, bans: BanBook) -> StateServer:
+    """Return a server that holds its states beside its evidence of bans."""
+    states = HeldStates(bans.directory / "held", RUN, 100)
+    trainer: Any = counted
+    return StateServer(reception, trainer, behaviour, bans, held, shown, APART, states, reports)
 
 
 class Poisons(Behaviour):
@@ -102,7 +123,7 @@ def bans(tmp_path: Path) -> BanBook:
 
 @pytest.fixture
 def server(counted: CountedTrainer, bans: BanBook) -> StateServer:
-    made = StateServer(Reception(MANIFEST), counted, Behaviour(), bans, held, shown, APART)  # type: ignore[arg-type]
+    made = serve(Reception(MANIFEST), counted, Behaviour(), bans)
     made.stand(ROSTER, STATE)
     return made
 
@@ -116,9 +137,10 @@ async def ask(
 
 async def test_before_the_first_step_only_the_manifest_is_told(counted: CountedTrainer, bans: BanBook) -> None:
     counted.bases[5] = b"base"
-    fresh = StateServer(Reception(MANIFEST), counted, Behaviour(), bans, held, shown, APART)  # type: ignore[arg-type]
+    fresh = serve(Reception(MANIFEST), counted, Behaviour(), bans)
     answers = {want: await ask(fresh, want, 5) for want in Want}
-    assert answers == dict.fromkeys(Want) | {Want.MANIFEST: MANIFEST.encode()}
+    told = {Want.MANIFEST: MANIFEST.encode(), Want.REPORTS: b"reports since 5"}
+    assert answers == dict.fromkeys(Want) | told
 
 
 async def test_where_a_peer_stands(server: StateServer) -> None:
@@ -180,21 +202,24 @@ async def test_an_asker_that_stops_waiting_costs_others_no_answer(server: StateS
     assert impatient.cancelled()
 
 
-async def test_snapshots_stay_as_they_were_and_the_oldest_goes(server: StateServer, counted: CountedTrainer) -> None:
+async def test_snapshots_stay_as_they_were(server: StateServer, counted: CountedTrainer) -> None:
     for step in (5, 6, 7):
         counted.step = step
-        await server.keep_snapshot(step)
-    server.stand(ROSTER, STATE)
-    assert [await ask(server, Want.SNAPSHOT, step) for step in (5, 6, 7)] == [None, b"state 6", b"state 7"]
+        await server.hold(RUN, at(step))
+    server.stand(at(7), STATE)
+    assert [await ask(server, Want.SNAPSHOT, step) for step in (4, 5, 6, 7)] == [None, *STATES]
     answer = await ask(server, Want.HEAD)
     assert answer is not None
-    assert Head.decode(answer).snapshots == ((6, digest(b"state 6")), (7, digest(b"state 7")))
-    assert len(Head.decode(answer).snapshots) == MAX_SNAPSHOTS
+    assert Head.decode(answer).snapshots == tuple((step, digest(f"state {step}".encode())) for step in (5, 6, 7))
+
+
+async def test_earlier_reports_are_told(server: StateServer) -> None:
+    assert await ask(server, Want.REPORTS, 3) == b"reports since 3"
 
 
 async def test_a_behaviour_may_poison_served_states_but_not_kept_ones(counted: CountedTrainer, bans: BanBook) -> None:
-    server = StateServer(Reception(MANIFEST), counted, Poisons(), bans, held, shown, APART)  # type: ignore[arg-type]
-    await server.keep_snapshot(5)
+    server = serve(Reception(MANIFEST), counted, Poisons(), bans)
+    await server.hold(RUN, at(5))
     server.stand(ROSTER, STATE)
     assert await ask(server, Want.STATE, 5) == await ask(server, Want.SNAPSHOT, 5) == b"poison"
     answer = await ask(server, Want.HEAD)
@@ -221,14 +246,14 @@ async def test_held_commitments_of_a_target_are_shown(server: StateServer) -> No
 
 async def test_a_behaviour_may_show_no_vector(counted: CountedTrainer, bans: BanBook) -> None:
     counted.vectors[4] = b"vector"
-    server = StateServer(Reception(MANIFEST), counted, Hides(), bans, held, shown, APART)  # type: ignore[arg-type]
+    server = serve(Reception(MANIFEST), counted, Hides(), bans)
     server.stand(ROSTER, STATE)
     assert await ask(server, Want.VECTOR, 4) is None
 
 
 async def test_a_behaviour_may_show_no_momentum(counted: CountedTrainer, bans: BanBook) -> None:
     counted.bases[4] = b"base"
-    server = StateServer(Reception(MANIFEST), counted, Hides(), bans, held, shown, APART)  # type: ignore[arg-type]
+    server = serve(Reception(MANIFEST), counted, Hides(), bans)
     server.stand(ROSTER, STATE)
     assert await ask(server, Want.BASE, 4) is None
 
@@ -281,7 +306,7 @@ def reception(door: Slow) -> Reception:
 async def test_newcomers_are_answered_before_the_first_step(
     counted: CountedTrainer, bans: BanBook, reception: Reception, door: Slow
 ) -> None:
-    server = StateServer(reception, counted, Behaviour(), bans, held, shown, APART)  # type: ignore[arg-type]
+    server = serve(reception, counted, Behaviour(), bans)
     assert await ask(server, Want.ROSTER) == b"signed"
     assert await ask(server, Want.ADDRESSES) == DIRECTORY.encode()
     knocking = Question(want=Want.KNOCK, knock=KNOCK).encode()
@@ -291,15 +316,13 @@ async def test_newcomers_are_answered_before_the_first_step(
 
 
 async def test_a_behaviour_may_lie_to_newcomers(counted: CountedTrainer, bans: BanBook, reception: Reception) -> None:
-    server = StateServer(reception, counted, Tells(), bans, held, shown, APART)  # type: ignore[arg-type]
+    server = serve(reception, counted, Tells(), bans)
     assert await ask(server, Want.MANIFEST) == await ask(server, Want.ROSTER) == b"something else"
     assert await server.answer(PEERS[4], Question(want=Want.KNOCK, knock=KNOCK).encode()) is None
 
 
 async def test_a_behaviour_may_show_other_evidence(counted: CountedTrainer, bans: BanBook) -> None:
-    honest, forger = (
-        StateServer(Reception(MANIFEST), counted, made, bans, held, shown, APART) for made in (Behaviour(), Forges())
-    )  # type: ignore[arg-type]
+    honest, forger = (serve(Reception(MANIFEST), counted, made, bans) for made in (Behaviour(), Forges()))
     for server in (honest, forger):
         server.stand(ROSTER, STATE)
     assert await ask(honest, Want.BAN, peer=str(PEERS[0])) is None
