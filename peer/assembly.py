@@ -22,6 +22,7 @@ from btard.peer.keeping.cadence import Cadence
 from btard.peer.keeping.checkpoints import Checkpoints
 from btard.peer.keeping.held import HeldStates
 from btard.peer.keeping.progress import PROGRESS_FILE, Progress
+from btard.peer.meeting.descent import Descent
 from btard.peer.meeting.joining import check_local_settings, find_manifest, load_run_task
 from btard.peer.meeting.knocking import Knocker
 from btard.peer.meeting.neighbours import Neighbours
@@ -167,11 +168,12 @@ def _assemble(local: Local, learnt: Learnt) -> TrainingLoop:
     bans = BanBook(directory / BANS_FOLDER, manifest.step_rules)
     reception = Reception(learnt.signed)
     rosters = Rosters(node.records, node.transport, coordinator, manifest.run, local.named)
+    descent = Descent(node.transport, manifest.step_rules, rosters, {*local.named} - {coordinator})
     door = Door(manifest, partial(call_over, node.transport, reception.manifest), node.transport.connected)
     knocker = Knocker(node.transport, manifest, node.maddrs)
     neighbours = Neighbours(node, local.key, manifest, local.named, rosters, door, knocker)
     node.records.know(neighbours.knows)
-    reception.open(Rooms(door, rosters.newest_bytes, neighbours.directory))
+    reception.open(Rooms(door, rosters.newest_bytes, neighbours.directory, descent.shown))
     held = HeldStates(directory / HELD_FOLDER, manifest.run, manifest.total_steps)
     counters = node.transport.counters
     reporter = Reporter(node.records, local.key, manifest, local.behaviour, counters, trainer.numerics)
@@ -194,6 +196,7 @@ def _assemble(local: Local, learnt: Learnt) -> TrainingLoop:
         transport=node.transport,
         trainer=trainer,
         rosters=rosters,
+        descent=descent,
         neighbours=neighbours,
         door=door,
         knocker=knocker,
@@ -219,6 +222,7 @@ def _assemble(local: Local, learnt: Learnt) -> TrainingLoop:
         door=door,
         knocker=knocker,
         rosters=rosters,
+        descent=descent,
         reporter=reporter,
         recorder=Recorder(_meter(local, learnt), learnt.wandb, ValidationWatch(manifest.validators)),
         server=server,

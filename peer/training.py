@@ -17,6 +17,7 @@ from btard.peer.keeping.checkpoints import Checkpoints
 from btard.peer.keeping.held import HeldStates
 from btard.peer.keeping.progress import Progress
 from btard.peer.keeping.record import KeptState
+from btard.peer.meeting.descent import Descent
 from btard.peer.meeting.knocking import Knocker
 from btard.peer.meeting.neighbours import Neighbours
 from btard.peer.meeting.rosters import Rosters
@@ -46,6 +47,7 @@ from btard.swarm.events.peer import (
     StepFinished,
     StepsDone,
 )
+from btard.swarm.lineage import Link
 from btard.swarm.manifest import RunManifest
 from btard.swarm.records.record import RosterRecord
 from btard.transport.driver import SessionDriver
@@ -78,6 +80,7 @@ class TrainingLoop:
     door: Door
     knocker: Knocker
     rosters: Rosters
+    descent: Descent
     reporter: Reporter
     recorder: Recorder
     server: StateServer
@@ -99,6 +102,7 @@ class TrainingLoop:
         if over:
             logger.info("the run is over")
             return ExitCode.FINISHED
+        roster = await self.descent.newest(roster)
         remembered = self.progress.roster
         if remembered is not None and remembered.step > roster.step:
             roster = remembered
@@ -128,6 +132,7 @@ class TrainingLoop:
                 roster, state = entered
                 self._joined(roster)
                 continue
+            self.descent.lengthen(Link(self.entrance.incarnation, roster, outcome.roster, outcome.certificate))
             state = await self._apply(outcome)
             seconds = time.perf_counter() - started
             self.checkpoints.step_took(seconds)

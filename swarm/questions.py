@@ -73,9 +73,10 @@ class Want(StrEnum):
     BAN = "ban"
     REUNION = "reunion"
     REPORTS = "reports"
+    LINEAGE = "lineage"
 
 
-FOR_NEWCOMERS = frozenset({Want.MANIFEST, Want.ROSTER, Want.ADDRESSES, Want.KNOCK})
+FOR_NEWCOMERS = frozenset({Want.MANIFEST, Want.ROSTER, Want.LINEAGE, Want.ADDRESSES, Want.KNOCK})
 """What a peer asks that is no member yet; the answers are small."""
 
 
@@ -134,12 +135,12 @@ _LARGE = frozenset({Want.STATE, Want.SNAPSHOT, Want.BASE, Want.VECTOR})
 
 
 class Question(BaseModel):
-    """Asks for the manifest, for the coordinator's newest roster, for the addresses of the members, for being named as
-    a candidate, for the head, for the training state before `step` while it lasts or a snapshot of it, for the momentum
-    that the vector of `step` was built on or for that vector, the own ones or those of a `peer` that has been found
-    guilty, for what `peer` committed to in failed attempts at `step`, for the evidence of the ban of `peer`, for what it
-    reports of the steps from `step` on, or, by a member that would begin the incarnation `step`, for what those that
-    come back have signed, unless it is `known`."""
+    """Asks for the manifest, for the coordinator's newest roster, for the chain from there to where the swarm is, for
+    the addresses of the members, for being named as a candidate, for the head, for the training state before `step`
+    while it lasts or a snapshot of it, for the momentum that the vector of `step` was built on or for that vector, the
+    own ones or those of a `peer` that has been found guilty, for what `peer` committed to in failed attempts at `step`,
+    for the evidence of the ban of `peer`, for the reports of the steps from `step` on, or, by a member that would begin
+    the incarnation `step`, for what those that come back have signed, unless it is `known`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -10,6 +10,7 @@ from typing import Protocol
 from btard.identity import Envelope, Malformed, MessageKind, PeerId
 from btard.swarm.bans import ask_evidence
 from btard.swarm.door.door import call_over
+from btard.swarm.lineage import Link, ask_chains
 from btard.swarm.questions import Head, Question, Want
 from btard.swarm.records.record import MAX_ANSWERED_REPORTS, LocalMetrics, Reports
 from btard.swarm.state_sync import ask_heads, download_state
@@ -48,6 +49,9 @@ class SwarmNetwork(Protocol):
 
     async def evidence(self, source: PeerId, banned: PeerId) -> bytes | None:
         """Return the evidence of a ban that a member shows, unchecked; None if it shows none."""
+
+    async def chains(self, peers: Iterable[PeerId]) -> list[tuple[Link, ...]]:
+        """Return the chains from this coordinator's roster to where the swarm is that some peers show, unchecked."""
 
     async def reports(self, since: Mapping[PeerId, int]) -> dict[PeerId, list[LocalMetrics]]:
         """Return what peers report of their earliest steps from one on, for each of them; silent ones are left out."""
@@ -103,6 +107,10 @@ class NodeNetwork:
     async def evidence(self, source: PeerId, banned: PeerId) -> bytes | None:
         """Return the evidence of a ban that a member shows, unchecked; None if it shows none."""
         return await ask_evidence(self._node.transport, source, banned, timeout_seconds=HEAD_TIMEOUT_SECONDS)
+
+    async def chains(self, peers: Iterable[PeerId]) -> list[tuple[Link, ...]]:
+        """Return the chains from this coordinator's roster to where the swarm is that some peers show, unchecked."""
+        return await ask_chains(self._node.transport, peers)
 
     async def reports(self, since: Mapping[PeerId, int]) -> dict[PeerId, list[LocalMetrics]]:
         """Return what peers report of their earliest steps from one on, for each of them; silent ones are left out."""

@@ -42,11 +42,17 @@ class Rosters:
         self._run = run
         self._asked = sorted({coordinator, *named} - {transport.peer_id})
         self._newest: tuple[Envelope, RosterRecord] | None = None
+        self._base: Roster | None = None
 
     @property
     def coordinator(self) -> PeerId:
         """Whose rosters these are."""
         return self._coordinator
+
+    @property
+    def base(self) -> Roster | None:
+        """The newest roster seen; None before the first."""
+        return self._base
 
     async def newest_bytes(self) -> bytes | None:
         """Return the newest roster seen, as the coordinator has signed it; None before the first."""
@@ -91,11 +97,11 @@ class Rosters:
             return
         try:
             record = RosterRecord.read(envelope, self._run, MessageKind.GENESIS)
-            record.unpack()
+            base = record.unpack()
         except Malformed as error:
             logger.warning("the coordinator's roster cannot be read: %s", error)
             return
-        self._newest = envelope, record
+        self._newest, self._base = (envelope, record), base
 
     async def _in_dht(self) -> Envelope | None:
         found = await self._records.read(self._run, MessageKind.GENESIS, [self._coordinator])

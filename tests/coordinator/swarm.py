@@ -13,6 +13,7 @@ from btard.coordinator.settings import CoordinatorSettings
 from btard.errors import UserError
 from btard.identity import Envelope, IdentityKey, MessageKind, PeerId
 from btard.round.roster import Roster, first_randomness
+from btard.swarm.lineage import Link
 from btard.swarm.manifest import RunManifest
 from btard.swarm.questions import Head, Knock, Question
 from btard.swarm.records.record import MAX_REPORTS, Join, LocalMetrics, Metrics
@@ -100,6 +101,8 @@ class MemoryNetwork:
         self.evidence_files: dict[PeerId, bytes] = {}
         self.published = asyncio.Event()
         self.remembered: dict[PeerId, list[LocalMetrics]] = {}
+        self.shown_chains: dict[PeerId, tuple[Link, ...]] = {}
+        self.linked: set[PeerId] | None = None
         self.asked: list[dict[PeerId, int]] = []
 
     def join(self, number: int) -> PeerId:
@@ -152,11 +155,15 @@ class MemoryNetwork:
         return "no route" if peer in self.unreachable else None
 
     async def connected(self) -> set[PeerId] | None:
-        return None
+        return self.linked
 
     async def evidence(self, source: PeerId, banned: PeerId) -> bytes | None:
         """What `self.evidence_files` holds for a banned peer, whichever member is asked."""
         return self.evidence_files.get(banned)
+
+    async def chains(self, peers: Iterable[PeerId]) -> list[tuple[Link, ...]]:
+        """What `self.shown_chains` holds of those that are asked."""
+        return [self.shown_chains[peer] for peer in peers if peer in self.shown_chains]
 
     async def reports(self, since: Mapping[PeerId, int]) -> dict[PeerId, list[LocalMetrics]]:
         """The earliest of what `self.remembered` holds, as many as a peer answers with."""
