@@ -14,6 +14,7 @@ from btard.behaviour import Behaviour, LeaveReason
 from btard.identity import IdentityKey, PeerId
 from btard.peer.entrance import Entrance
 from btard.peer.keeping.checkpoints import Checkpoints
+from btard.peer.keeping.handing_over import hand_over
 from btard.peer.keeping.held import HeldStates
 from btard.peer.keeping.progress import Progress
 from btard.peer.keeping.record import KeptState
@@ -49,7 +50,6 @@ from btard.swarm.events.peer import (
 )
 from btard.swarm.lineage import Link
 from btard.swarm.manifest import RunManifest
-from btard.swarm.records.record import RosterRecord
 from btard.transport.driver import SessionDriver
 from btard.transport.libp2p import Libp2pNode
 from btard.vectors.partition import from_wire
@@ -57,9 +57,7 @@ from btard.vocabulary import ExitCode
 
 logger = logging.getLogger(__name__)
 
-_END_POLL_SECONDS = 0.5
 _LINGER_SECONDS = 120.0
-_TELL_SECONDS = 10.0
 _WATCH_SECONDS = 1.0
 _GOODBYE_SECONDS = 3.0
 
@@ -310,24 +308,5 @@ class TrainingLoop:
         self.events.write(StepsDone(step=roster.step))
         logger.info("the run's %d steps are done; waiting for the coordinator to store the last state", roster.step)
         await self.reporter.publish()
-        began = told = time.monotonic()
-        patience = max(_LINGER_SECONDS, self.entrance.give_up_after_seconds)
-        while time.monotonic() - began < patience:
-            record = await self.rosters.look()
-            if record is not None and record.finished:
-                return self._released(record, roster.step)
-            if time.monotonic() - told >= _TELL_SECONDS:
-                told = time.monotonic()
-                where = self.held.where(roster.step)
-                logger.warning("waiting for the coordinator to store the state after the last step, which is %s", where)
-            await asyncio.sleep(_END_POLL_SECONDS)
-        logger.error("nobody has stored the state after the last step; it is %s", self.held.where(roster.step))
-        return ExitCode.FAILED
-
-    def _released(self, record: RosterRecord, step: int) -> ExitCode:
-        """The coordinator says that the run is over: it has stored the last state, or given it up."""
-        self.held.release(record.stored)
-        if record.stored >= step:
-            return ExitCode.FINISHED
-        logger.error("the coordinator has not stored the state after the last step; it is %s", self.held.where(step))
-        return ExitCode.FAILED
+        patience_seconds = max(_LINGER_SECONDS, self.entrance.give_up_after_seconds)
+        return await hand_over(self.held, self.rosters.look, roster.step, patience_seconds)

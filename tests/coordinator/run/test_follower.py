@@ -10,6 +10,7 @@ from btard.coordinator.run import follower as module
 from btard.coordinator.run.follower import Follower
 from tests.coordinator.conftest import Log
 from tests.coordinator.swarm import MemoryNetwork, head, identity, ids, manifest, roster
+from tests.swarm.chains import chain, history
 
 RUN = manifest(peers=4)
 
@@ -92,3 +93,26 @@ async def test_silence_is_told_once_and_the_lost_are_dialled(
     network.stand(head(roster(2, 1, 2, 3, 4)), 1, 2, 3, 4)
     assert await follower.refresh()
     await follower.close()
+
+
+@pytest.mark.parametrize("other_run", [False, True])
+async def test_members_that_came_after_all_known_ones_are_found(
+    network: MemoryNetwork, log: Log, other_run: bool
+) -> None:
+    """This coordinator was away while everybody whom it knew has left."""
+    rosters = history(20)
+    follower = Follower(network, RUN, rosters[0], log)
+    later = rosters[-1].members[0]
+    rules = replace(RUN.step_rules, nonce=bytes(16)) if other_run else RUN.step_rules
+    network.shown_chains = {later: chain(rosters, rosters[0], rules)}
+    network.linked = {later}
+    assert await follower.refresh() is not other_run
+    assert follower.trusted == rosters[0 if other_run else -1]
+
+
+async def test_chains_are_asked_for_only_where_most_known_members_are_gone(
+    network: MemoryNetwork, follower: Follower, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network.stand(head(roster(9, 1, 2, 3, 4)), 1, 2, 3)
+    monkeypatch.setattr(network, "chains", None)
+    assert await follower.refresh()
