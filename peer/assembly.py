@@ -14,6 +14,7 @@ import torch
 from prometheus_client import CollectorRegistry
 
 from btard.behaviour import Behaviour, LeaveReason
+from btard.errors import UserError
 from btard.executor import Executor
 from btard.identity import Envelope, IdentityKey, PeerId
 from btard.logs import adopt_libraries
@@ -22,6 +23,7 @@ from btard.peer.keeping.cadence import Cadence
 from btard.peer.keeping.checkpoints import Checkpoints
 from btard.peer.keeping.held import HeldStates
 from btard.peer.keeping.progress import PROGRESS_FILE, Progress
+from btard.peer.meeting.acquaintances import Acquaintances, Memory
 from btard.peer.meeting.descent import Descent
 from btard.peer.meeting.joining import check_local_settings, find_manifest, load_run_task
 from btard.peer.meeting.knocking import Knocker
@@ -67,6 +69,7 @@ class Local:
 
     Attributes:
         named: the peers that the user named, with their addresses.
+        acquaintances: members of the run that this peer was in before, if they stand for the named peers.
     """
 
     settings: PeerSettings
@@ -75,6 +78,7 @@ class Local:
     node: Libp2pNode
     named: dict[PeerId, tuple[str, ...]]
     registry: CollectorRegistry
+    acquaintances: Acquaintances | None = None
 
 
 @dataclass(frozen=True)
@@ -133,6 +137,8 @@ async def _learn(local: Local) -> Learnt:
     if settings.threads:
         torch.set_num_threads(settings.threads)
     signed, manifest = await find_manifest(local.node.transport, local.named, settings.join_timeout)
+    if local.acquaintances is not None and not local.acquaintances.belong_to(signed):
+        raise UserError("the members of this peer's last run tell of another one; give --initial-peers that answer")
     check_local_settings(settings, manifest)
     loop = asyncio.get_running_loop()
     task = await loop.run_in_executor(None, load_run_task, settings, manifest)
@@ -171,7 +177,8 @@ def _assemble(local: Local, learnt: Learnt) -> TrainingLoop:
     descent = Descent(node.transport, manifest.step_rules, rosters, {*local.named} - {coordinator})
     door = Door(manifest, partial(call_over, node.transport, reception.manifest), node.transport.connected)
     knocker = Knocker(node.transport, manifest, node.maddrs)
-    neighbours = Neighbours(node, local.key, manifest, local.named, rosters, door, knocker)
+    memory = Memory(directory, learnt.signed, settings.initial_peers)
+    neighbours = Neighbours(node, local.key, manifest, local.named, rosters, door, knocker, memory)
     node.records.know(neighbours.knows)
     reception.open(Rooms(door, rosters.newest_bytes, neighbours.directory, descent.shown))
     held = HeldStates(directory / HELD_FOLDER, manifest.run, manifest.total_steps)

@@ -33,7 +33,7 @@ MAX_GATHERED = 16 << 10
 MAX_KEPT = 4
 """States that a gathering offers."""
 
-MAX_SNAPSHOTS = 64
+MAX_SNAPSHOTS = 256
 """Snapshots that a peer offers."""
 
 MAX_REPLY = 32
