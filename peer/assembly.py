@@ -23,7 +23,7 @@ from btard.peer.keeping.cadence import Cadence
 from btard.peer.keeping.checkpoints import Checkpoints
 from btard.peer.keeping.held import HeldStates
 from btard.peer.keeping.progress import PROGRESS_FILE, Progress
-from btard.peer.meeting.acquaintances import Acquaintances, Memory
+from btard.peer.meeting.acquaintances import AcquaintanceBook, Acquaintances
 from btard.peer.meeting.descent import Descent
 from btard.peer.meeting.joining import check_local_settings, find_manifest, load_run_task
 from btard.peer.meeting.knocking import Knocker
@@ -172,29 +172,12 @@ def _assemble(local: Local, learnt: Learnt) -> TrainingLoop:
     proof_file = directory / INCARNATION_FILE
     returning = Returning(local.key, manifest, node.transport, trainer, checkpoints, progress, proof_file)
     bans = BanBook(directory / BANS_FOLDER, manifest.step_rules)
-    reception = Reception(learnt.signed)
-    rosters = Rosters(node.records, node.transport, coordinator, manifest.run, local.named)
-    descent = Descent(node.transport, manifest.step_rules, rosters, {*local.named} - {coordinator})
-    door = Door(manifest, partial(call_over, node.transport, reception.manifest), node.transport.connected)
-    knocker = Knocker(node.transport, manifest, node.maddrs)
-    memory = Memory(directory, learnt.signed, settings.initial_peers)
-    neighbours = Neighbours(node, local.key, manifest, local.named, rosters, door, knocker, memory)
-    node.records.know(neighbours.knows)
-    reception.open(Rooms(door, rosters.newest_bytes, neighbours.directory, descent.shown))
+    meeting = _meet(local, learnt)
     held = HeldStates(directory / HELD_FOLDER, manifest.run, manifest.total_steps)
     counters = node.transport.counters
     reporter = Reporter(node.records, local.key, manifest, local.behaviour, counters, trainer.numerics)
-    server = StateServer(
-        reception,
-        trainer,
-        local.behaviour,
-        bans,
-        driver.commits_of,
-        driver.exhibit_of,
-        returning,
-        held,
-        reporter.since,
-    )
+    answers = driver.commits_of, driver.exhibit_of, returning, held, reporter.since
+    server = StateServer(meeting.reception, trainer, local.behaviour, bans, *answers)
     node.transport.serve_with(server.answer, is_large)
     node.transport.is_member = lambda peer: peer == coordinator or driver.is_member(peer) or returning.awaits(peer)
     entrance = Entrance(
@@ -202,11 +185,11 @@ def _assemble(local: Local, learnt: Learnt) -> TrainingLoop:
         manifest=manifest,
         transport=node.transport,
         trainer=trainer,
-        rosters=rosters,
-        descent=descent,
-        neighbours=neighbours,
-        door=door,
-        knocker=knocker,
+        rosters=meeting.rosters,
+        descent=meeting.descent,
+        neighbours=meeting.neighbours,
+        door=meeting.door,
+        knocker=meeting.knocker,
         server=server,
         bans=bans,
         progress=progress,
@@ -225,11 +208,11 @@ def _assemble(local: Local, learnt: Learnt) -> TrainingLoop:
         driver=driver,
         trainer=trainer,
         behaviour=local.behaviour,
-        neighbours=neighbours,
-        door=door,
-        knocker=knocker,
-        rosters=rosters,
-        descent=descent,
+        neighbours=meeting.neighbours,
+        door=meeting.door,
+        knocker=meeting.knocker,
+        rosters=meeting.rosters,
+        descent=meeting.descent,
         reporter=reporter,
         recorder=Recorder(_meter(local, learnt), learnt.wandb, ValidationWatch(manifest.validators)),
         server=server,
@@ -244,6 +227,32 @@ def _assemble(local: Local, learnt: Learnt) -> TrainingLoop:
     driver.attach(training)
     entrance.on_ban = training.tell_ban
     return training
+
+
+@dataclass(frozen=True)
+class _Meeting:
+    """How this peer gets in, and how others do here."""
+
+    reception: Reception
+    rosters: Rosters
+    descent: Descent
+    door: Door
+    knocker: Knocker
+    neighbours: Neighbours
+
+
+def _meet(local: Local, learnt: Learnt) -> _Meeting:
+    node, manifest, coordinator = local.node, learnt.manifest, learnt.coordinator
+    reception = Reception(learnt.signed)
+    rosters = Rosters(node.records, node.transport, coordinator, manifest.run, local.named)
+    descent = Descent(node.transport, manifest.step_rules, rosters, {*local.named} - {coordinator})
+    door = Door(manifest, partial(call_over, node.transport, reception.manifest), node.transport.connected)
+    knocker = Knocker(node.transport, manifest, node.maddrs)
+    book = AcquaintanceBook(local.settings.directory, learnt.signed, local.settings.initial_peers)
+    neighbours = Neighbours(node, local.key, manifest, local.named, rosters, door, knocker, book)
+    node.records.know(neighbours.knows)
+    reception.open(Rooms(door, rosters.newest_bytes, neighbours.directory, descent.shown))
+    return _Meeting(reception, rosters, descent, door, knocker, neighbours)
 
 
 def _attach_driver(local: Local, learnt: Learnt) -> SessionDriver:

@@ -48,7 +48,7 @@ from btard.swarm.events.peer import (
     StepFinished,
     StepsDone,
 )
-from btard.swarm.lineage import Link
+from btard.swarm.lineage import ChainLink
 from btard.swarm.manifest import RunManifest
 from btard.transport.driver import SessionDriver
 from btard.transport.libp2p import Libp2pNode
@@ -130,7 +130,7 @@ class TrainingLoop:
                 roster, state = entered
                 self._joined(roster)
                 continue
-            self.descent.lengthen(Link(self.entrance.incarnation, roster, outcome.roster, outcome.certificate))
+            self.descent.lengthen(ChainLink(self.entrance.incarnation, roster, outcome.roster, outcome.certificate))
             state = await self._apply(outcome)
             seconds = time.perf_counter() - started
             self.checkpoints.step_took(seconds)

@@ -36,7 +36,7 @@ Stand = tuple[int, Roster]
 
 
 @dataclass(frozen=True)
-class Link:
+class ChainLink:
     """The end of a step.
 
     Attributes:
@@ -63,7 +63,7 @@ class Link:
             raise Malformed("another roster was signed")
 
 
-def extended(links: Sequence[Link], base: Roster, new: Link) -> tuple[Link, ...]:
+def extended(links: Sequence[ChainLink], base: Roster, new: ChainLink) -> tuple[ChainLink, ...]:
     """Return the shortest chain from the coordinator's roster to the newest step.
 
     Args:
@@ -80,7 +80,7 @@ def extended(links: Sequence[Link], base: Roster, new: Link) -> tuple[Link, ...]
     return tuple(kept)
 
 
-def followed(links: Iterable[Link], trusted: Stand, rules: StepRules) -> tuple[Stand, tuple[Link, ...]]:
+def followed(links: Iterable[ChainLink], trusted: Stand, rules: StepRules) -> tuple[Stand, tuple[ChainLink, ...]]:
     """Return what a chain leads to from a trusted roster, and the links that lead there; false ones lead nowhere."""
     used = []
     for link in links:
@@ -96,7 +96,7 @@ def followed(links: Iterable[Link], trusted: Stand, rules: StepRules) -> tuple[S
     return trusted, tuple(used)
 
 
-def to_bytes(links: Iterable[Link]) -> bytes:
+def to_bytes(links: Iterable[ChainLink]) -> bytes:
     """Return the canonical bytes of a chain."""
     return encode(
         [
@@ -106,16 +106,16 @@ def to_bytes(links: Iterable[Link]) -> bytes:
     )
 
 
-def from_bytes(data: bytes) -> tuple[Link, ...]:
+def from_bytes(data: bytes) -> tuple[ChainLink, ...]:
     """Read bytes from the network; raises Malformed. Signatures are not looked at."""
     return tuple(map(_link, as_list(decode(data, limit=MAX_LINEAGE), most=MAX_LINKS)))
 
 
-async def ask_chains(transport: Libp2pTransport, peers: Iterable[PeerId]) -> list[tuple[Link, ...]]:
+async def ask_chains(transport: Libp2pTransport, peers: Iterable[PeerId]) -> list[tuple[ChainLink, ...]]:
     """Return the chains that some peers show, unchecked; ends in a few seconds."""
     question = Question(want=Want.LINEAGE).encode()
 
-    async def ask(peer: PeerId) -> tuple[Link, ...]:
+    async def ask(peer: PeerId) -> tuple[ChainLink, ...]:
         try:
             answer = await transport.fetch(peer, question, limit=MAX_LINEAGE, timeout_seconds=_ANSWER_SECONDS)
             return from_bytes(answer)
@@ -126,8 +126,8 @@ async def ask_chains(transport: Libp2pTransport, peers: Iterable[PeerId]) -> lis
     return [chain for chain in await asyncio.gather(*map(ask, peers)) if chain]
 
 
-def _link(value: object) -> Link:
+def _link(value: object) -> ChainLink:
     incarnation, roster, following, signed = as_fields(value, 4)
     envelopes = tuple(Envelope.parse(as_bytes(each)) for each in as_list(signed, most=MAX_PEERS))
     number = as_int(incarnation, 0, MAX_INCARNATIONS)
-    return Link(number, Roster.unpack(roster), Roster.unpack(following), envelopes)
+    return ChainLink(number, Roster.unpack(roster), Roster.unpack(following), envelopes)

@@ -92,7 +92,7 @@ ROOMS = {
         {"tolerance"},
         {"calibration", "http", "manifest", "questions", "records"},
         {"local_facts"},
-        {"bans", "door", "events", "state_sync", "telemetry"},
+        {"bans", "door", "events", "lineage", "state_sync", "telemetry"},
     ],
 }
 """Files and folders directly in a folder, in rows from the bottom: each imports only from rows before its own."""

@@ -9,8 +9,9 @@ from typing import Protocol
 
 from btard.identity import Envelope, Malformed, MessageKind, PeerId
 from btard.swarm.bans import ask_evidence
+from btard.swarm.door.asking import ask_directory
 from btard.swarm.door.door import call_over
-from btard.swarm.lineage import Link, ask_chains
+from btard.swarm.lineage import ChainLink, ask_chains
 from btard.swarm.questions import Head, Question, Want
 from btard.swarm.records.record import MAX_ANSWERED_REPORTS, LocalMetrics, Reports
 from btard.swarm.state_sync import ask_heads, download_state
@@ -50,7 +51,10 @@ class SwarmNetwork(Protocol):
     async def evidence(self, source: PeerId, banned: PeerId) -> bytes | None:
         """Return the evidence of a ban that a member shows, unchecked; None if it shows none."""
 
-    async def chains(self, peers: Iterable[PeerId]) -> list[tuple[Link, ...]]:
+    async def addresses(self, peer: PeerId) -> Mapping[PeerId, tuple[str, ...]]:
+        """Return where a member believes the others to be."""
+
+    async def chains(self, peers: Iterable[PeerId]) -> list[tuple[ChainLink, ...]]:
         """Return the chains from this coordinator's roster to where the swarm is that some peers show, unchecked."""
 
     async def reports(self, since: Mapping[PeerId, int]) -> dict[PeerId, list[LocalMetrics]]:
@@ -108,7 +112,12 @@ class NodeNetwork:
         """Return the evidence of a ban that a member shows, unchecked; None if it shows none."""
         return await ask_evidence(self._node.transport, source, banned, timeout_seconds=HEAD_TIMEOUT_SECONDS)
 
-    async def chains(self, peers: Iterable[PeerId]) -> list[tuple[Link, ...]]:
+    async def addresses(self, peer: PeerId) -> Mapping[PeerId, tuple[str, ...]]:
+        """Return where a member believes the others to be."""
+        directory = await ask_directory(self._node.transport, peer)
+        return {} if directory is None else directory.addresses
+
+    async def chains(self, peers: Iterable[PeerId]) -> list[tuple[ChainLink, ...]]:
         """Return the chains from this coordinator's roster to where the swarm is that some peers show, unchecked."""
         return await ask_chains(self._node.transport, peers)
 

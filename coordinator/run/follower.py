@@ -147,12 +147,11 @@ class Follower:
         )
 
     async def _redial(self, missing: list[PeerId]) -> None:
-        """Dial members that do not answer at the addresses that they announce: they may only have lost the link."""
+        """Dial members that do not answer where they announce to be, or where one that answers says that they are: they
+        may only have lost the link, or this coordinator never had one."""
         run = self._manifest.run
         joins = read_records(await self._network.read(run, MessageKind.JOIN, missing), Join, run, MessageKind.JOIN)
-        await asyncio.gather(
-            *(
-                self._network.reach(PeerAddress(peer, tuple(join.maddrs)))
-                for peer, join in list(joins.items())[:_REDIALS_AT_ONCE]
-            )
-        )
+        told = await self._network.addresses(random.choice(sorted(self.heads))) if self.heads else {}
+        known = dict(told) | {peer: tuple(join.maddrs) for peer, join in joins.items()}
+        addresses = [PeerAddress(peer, known[peer]) for peer in missing if known.get(peer)]
+        await asyncio.gather(*map(self._network.reach, addresses[:_REDIALS_AT_ONCE]))

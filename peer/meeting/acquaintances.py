@@ -83,7 +83,7 @@ class Acquaintances(BaseModel):
         return (self.run, self.coordinator) == (manifest.run.hex(), str(manifest.author))
 
 
-class Memory:
+class AcquaintanceBook:
     """Writes down where the members are, whenever that has changed."""
 
     def __init__(self, directory: Path, manifest: Envelope, named: Sequence[str]) -> None:

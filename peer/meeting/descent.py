@@ -10,7 +10,7 @@ from btard.identity import PeerId
 from btard.peer.meeting.rosters import Rosters
 from btard.round.roster import Roster
 from btard.round.rules import StepRules
-from btard.swarm.lineage import Link, ask_chains, extended, followed, to_bytes
+from btard.swarm.lineage import ChainLink, ask_chains, extended, followed, to_bytes
 from btard.transport.libp2p import Libp2pTransport
 
 logger = logging.getLogger(__name__)
@@ -31,10 +31,10 @@ class Descent:
         self._rules = rules
         self._rosters = rosters
         self._named = sorted(set(named) - {transport.peer_id})
-        self._shown: tuple[tuple[Link, ...], bytes] = (), b""
-        self.links: tuple[Link, ...] = ()
+        self._shown: tuple[tuple[ChainLink, ...], bytes] = (), b""
+        self.links: tuple[ChainLink, ...] = ()
 
-    def lengthen(self, new: Link) -> None:
+    def lengthen(self, new: ChainLink) -> None:
         """This peer has finished a step."""
         base = self._rosters.base
         if base is not None and new.certificate:

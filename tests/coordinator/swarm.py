@@ -13,7 +13,7 @@ from btard.coordinator.settings import CoordinatorSettings
 from btard.errors import UserError
 from btard.identity import Envelope, IdentityKey, MessageKind, PeerId
 from btard.round.roster import Roster, first_randomness
-from btard.swarm.lineage import Link
+from btard.swarm.lineage import ChainLink
 from btard.swarm.manifest import RunManifest
 from btard.swarm.questions import Head, Knock, Question
 from btard.swarm.records.record import MAX_REPORTS, Join, LocalMetrics, Metrics
@@ -101,7 +101,8 @@ class MemoryNetwork:
         self.evidence_files: dict[PeerId, bytes] = {}
         self.published = asyncio.Event()
         self.remembered: dict[PeerId, list[LocalMetrics]] = {}
-        self.shown_chains: dict[PeerId, tuple[Link, ...]] = {}
+        self.shown_chains: dict[PeerId, tuple[ChainLink, ...]] = {}
+        self.told: dict[PeerId, tuple[str, ...]] = {}
         self.linked: set[PeerId] | None = None
         self.asked: list[dict[PeerId, int]] = []
 
@@ -161,7 +162,11 @@ class MemoryNetwork:
         """What `self.evidence_files` holds for a banned peer, whichever member is asked."""
         return self.evidence_files.get(banned)
 
-    async def chains(self, peers: Iterable[PeerId]) -> list[tuple[Link, ...]]:
+    async def addresses(self, peer: PeerId) -> Mapping[PeerId, tuple[str, ...]]:
+        """What `self.told` holds, whichever member is asked."""
+        return self.told
+
+    async def chains(self, peers: Iterable[PeerId]) -> list[tuple[ChainLink, ...]]:
         """What `self.shown_chains` holds of those that are asked."""
         return [self.shown_chains[peer] for peer in peers if peer in self.shown_chains]
 

@@ -128,7 +128,7 @@ def test_a_coordinator_that_was_away_has_missed_nothing(tmp_path: Path, started:
 
 @pytest.mark.slow
 @pytest.mark.swarm
-def test_a_swarm_of_newcomers_is_found_again_and_the_lost_named(tmp_path: Path, started: list[Swarm]) -> None:
+def test_a_swarm_of_newcomers_is_found_again(tmp_path: Path, started: list[Swarm]) -> None:
     """All whom the coordinator knew leave while it is away; newcomers come in through newcomers."""
     swarm = Swarm(tmp_path, peers=3, total_steps=900)
     started.append(swarm)

@@ -11,7 +11,7 @@ from btard.round.attempt.seats import attempt_id_of
 from btard.round.messages.bodies import Digest
 from btard.round.roster import Roster, first_randomness
 from btard.round.rules import StepRules
-from btard.swarm.lineage import Link, extended
+from btard.swarm.lineage import ChainLink, extended
 from tests.btard.round.swarm import RULES, keys
 
 KEYS = {key.peer_id: key for key in keys(40)}
@@ -25,7 +25,7 @@ def roster(step: int, numbers: Iterable[int]) -> Roster:
 
 def link(
     before: Roster, after: Roster, *, incarnation: int = 0, said: Roster | None = None, of: StepRules = RULES
-) -> Link:
+) -> ChainLink:
     """The end of a step that those have signed that are in both rosters; what they signed may be another one."""
     rules = of.reborn(incarnation)
     members = tuple(peer for peer in before.members if peer in after.members)
@@ -33,7 +33,7 @@ def link(
     body = Digest(named, digest(b"t"), digest(b"x"), (said or after).digest).encode()
     made = {"run": rules.run, "step": before.step, "kind": MessageKind.DIGEST, "attempt": 0}
     signed = tuple(Envelope.sign(KEYS[peer], **made, body=body) for peer in members)  # type: ignore[arg-type]
-    return Link(incarnation, before, after, signed)
+    return ChainLink(incarnation, before, after, signed)
 
 
 def history(steps: int, size: int = 5) -> list[Roster]:
@@ -41,9 +41,9 @@ def history(steps: int, size: int = 5) -> list[Roster]:
     return [roster(step, range(step, step + size)) for step in range(steps + 1)]
 
 
-def chain(rosters: Sequence[Roster], base: Roster, of: StepRules = RULES) -> tuple[Link, ...]:
+def chain(rosters: Sequence[Roster], base: Roster, of: StepRules = RULES) -> tuple[ChainLink, ...]:
     """What a peer keeps that has seen all of these."""
-    links: tuple[Link, ...] = ()
+    links: tuple[ChainLink, ...] = ()
     for before, after in pairwise(rosters):
         links = extended(links, base, link(before, after, of=of))
     return links

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from btard.identity import Malformed
-from btard.swarm.lineage import MAX_LINKS, Link, extended, followed, from_bytes, to_bytes
+from btard.swarm.lineage import MAX_LINKS, ChainLink, extended, followed, from_bytes, to_bytes
 from tests.btard.round.swarm import RULES
 from tests.swarm.chains import chain, history, link, roster
 
@@ -26,7 +26,7 @@ def test_a_chain_is_no_longer_than_changes_of_half_the_voters() -> None:
     assert len(chain(history(30), history(30)[0])) == 15
 
 
-def test_a_chain_begins_anew_at_a_newer_roster_of_the_coordinator() -> None:
+def test_a_chain_begins_anew_at_a_newer_signed_roster() -> None:
     rosters = history(12)
     old = chain(rosters[:11], rosters[0])
     links = extended(old, rosters[9], link(rosters[11], rosters[12]))
@@ -70,7 +70,7 @@ NEXT = roster(1, range(5))
         pytest.param(replace(link(BASE, NEXT), certificate=()), id="signed by nobody"),
     ],
 )
-def test_what_most_have_not_signed_leads_nowhere(false: Link) -> None:
+def test_what_most_have_not_signed_leads_nowhere(false: ChainLink) -> None:
     assert followed([false], (0, BASE), RULES) == ((0, BASE), ())
     true = link(BASE, NEXT)
     assert followed([false, true], (0, BASE), RULES) == ((0, NEXT), (true,))

@@ -9,7 +9,7 @@ import pytest
 from btard.coordinator.run import follower as module
 from btard.coordinator.run.follower import Follower
 from tests.coordinator.conftest import Log
-from tests.coordinator.swarm import MemoryNetwork, head, identity, ids, manifest, roster
+from tests.coordinator.swarm import MADDR, MemoryNetwork, head, identity, ids, manifest, roster
 from tests.swarm.chains import chain, history
 
 RUN = manifest(peers=4)
@@ -110,9 +110,19 @@ async def test_members_that_came_after_all_known_ones_are_found(
     assert follower.trusted == rosters[0 if other_run else -1]
 
 
-async def test_chains_are_asked_for_only_where_most_known_members_are_gone(
+async def test_no_chain_is_asked_for_while_most_members_are_known(
     network: MemoryNetwork, follower: Follower, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     network.stand(head(roster(9, 1, 2, 3, 4)), 1, 2, 3)
     monkeypatch.setattr(network, "chains", None)
     assert await follower.refresh()
+
+
+async def test_members_are_dialled_where_others_say_that_they_are(network: MemoryNetwork, follower: Follower) -> None:
+    network.stand(head(roster(9, 1, 2, 3, 4)), 1, 2, 3)
+    lost = identity(4).peer_id
+    network.told = {lost: (MADDR,), identity(9).peer_id: (MADDR,)}
+    await follower.refresh()
+    assert follower._redialling is not None
+    await follower._redialling
+    assert network.dialled == [lost]

@@ -204,7 +204,7 @@ def long(directory: RunDirectory) -> Bench:
     return Bench(directory, LONG)
 
 
-def test_steps_that_were_missed_are_asked_for_until_all_are_there(long: Bench) -> None:
+def test_missed_steps_are_asked_for_until_all_are_there(long: Bench) -> None:
     for number in (1, 2, 3):
         long.remember(number, range(5))
     long.catch_up(5)
@@ -226,7 +226,7 @@ def test_records_that_go_back_far_enough_are_enough(long: Bench) -> None:
     assert long.catch_up(MAX_METRICS + 40) == []
 
 
-def test_who_came_later_is_counted_in_the_steps_since(long: Bench) -> None:
+def test_a_newcomer_is_counted_in_the_steps_since(long: Bench) -> None:
     for number in (1, 2):
         long.remember(number, range(600))
     long.remember(3, range(560, 600))
@@ -258,7 +258,7 @@ def test_a_roster_of_before_the_restart_loses_nothing(long: Bench) -> None:
 
 
 @pytest.mark.parametrize("told", [[], [7], list(range(300, 600)), [10**6], list(range(100))])
-def test_a_liar_that_is_asked_ends_nothing_and_holds_up_nobody(long: Bench, told: list[int]) -> None:
+def test_a_liar_that_is_asked_holds_up_nobody(long: Bench, told: list[int]) -> None:
     for number in (1, 2):
         long.remember(number, range(700))
     liar = long.network.report(3, *(metrics(step) for step in range(600, 600 + MAX_METRICS)))

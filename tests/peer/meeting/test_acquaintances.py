@@ -9,7 +9,7 @@ import pytest
 
 from btard.identity import IdentityKey
 from btard.peer.meeting import acquaintances as module
-from btard.peer.meeting.acquaintances import ACQUAINTANCES_FILE, MAX_ACQUAINTANCES, Acquaintances, Memory
+from btard.peer.meeting.acquaintances import ACQUAINTANCES_FILE, MAX_ACQUAINTANCES, AcquaintanceBook, Acquaintances
 from btard.transport.libp2p import NoAnswer
 from tests.peer.helpers import KEYS, PEERS, signed_manifest
 
@@ -18,9 +18,9 @@ NAMED = ("host:31337",)
 WHERE = ("/ip4/10.0.0.1/tcp/41", "/ip6/::1/tcp/42", "/dns4/host/tcp/43")
 
 
-def noted(directory: Path, named: Sequence[str] = NAMED) -> Memory:
+def noted(directory: Path, named: Sequence[str] = NAMED) -> AcquaintanceBook:
     """Peers 1 to 3 are known, and peer 4 is not."""
-    memory = Memory(directory, MANIFEST, named)
+    memory = AcquaintanceBook(directory, MANIFEST, named)
     memory.note(PEERS[1:5], {peer: (address,) for peer, address in zip(PEERS[1:4], WHERE, strict=True)})
     return memory
 
@@ -48,7 +48,7 @@ async def test_members_that_answer_are_found_again(tmp_path: Path, answering: di
     assert [maddr.rpartition("/")[2] for maddr in await known.alive()] == [str(PEERS[1]), str(PEERS[2])]
 
 
-async def test_who_else_answers_there_is_not_taken_for_them(tmp_path: Path, answering: dict[str, str]) -> None:
+async def test_another_peer_at_the_address_is_not_taken_for_them(tmp_path: Path, answering: dict[str, str]) -> None:
     noted(tmp_path)
     known = Acquaintances.read(tmp_path, NAMED)
     answering |= {"10.0.0.1:41": str(IdentityKey.generate().peer_id), "host:43": str(PEERS[3])}
@@ -90,6 +90,6 @@ def test_it_is_written_when_something_has_changed(tmp_path: Path) -> None:
 
 def test_a_bounded_number_is_remembered(tmp_path: Path) -> None:
     peers = [IdentityKey.generate().peer_id for _ in range(MAX_ACQUAINTANCES + 5)]
-    Memory(tmp_path, MANIFEST, NAMED).note(peers, dict.fromkeys(peers, WHERE[:1]))
+    AcquaintanceBook(tmp_path, MANIFEST, NAMED).note(peers, dict.fromkeys(peers, WHERE[:1]))
     known = Acquaintances.read(tmp_path, NAMED)
     assert known is not None and len(known.maddrs) == MAX_ACQUAINTANCES

@@ -7,7 +7,7 @@ from typing import Any
 from btard.identity import Envelope
 from btard.peer.meeting.descent import Descent
 from btard.round.roster import Roster
-from btard.swarm.lineage import Link, followed, from_bytes, to_bytes
+from btard.swarm.lineage import ChainLink, followed, from_bytes, to_bytes
 from btard.swarm.questions import Question, Want
 from btard.transport.libp2p import FetchError
 from tests.btard.round.swarm import RULES
@@ -49,7 +49,7 @@ async def test_what_liars_show_changes_nothing() -> None:
         assert await made.newest(ROSTERS[0]) == ROSTERS[-1]
 
 
-async def test_who_knows_a_newer_roster_stays_there() -> None:
+async def test_a_newer_roster_that_is_known_is_kept() -> None:
     newer = roster(99, range(5))
     made, _ = descent(p1=to_bytes(SHOWN))
     assert await made.newest(newer) == newer
@@ -76,5 +76,5 @@ async def test_a_newcomer_hands_the_way_on_and_makes_it_longer() -> None:
 async def test_a_step_that_fewer_have_signed_makes_no_link() -> None:
     unsigned: tuple[Envelope, ...] = ()
     made, _ = descent()
-    made.lengthen(Link(0, ROSTERS[0], ROSTERS[1], unsigned))
+    made.lengthen(ChainLink(0, ROSTERS[0], ROSTERS[1], unsigned))
     assert made.links == () and made.shown() is None
