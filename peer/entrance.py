@@ -158,7 +158,7 @@ class Entrance:
         if record is not None and record.finished:
             return None
         newest = trusted if record is None else _later(trusted, record)
-        return newest if self._heard else await self.descent.newest(newest)
+        return newest if self._heard else await self.descent.newest(newest, self._standing)
 
     async def _try(self, trusted: Roster, *, reunite: bool) -> Roster | tuple[Roster, bytes] | ExitCode:
         """Look once; return the roster to trust from now on where this peer cannot go on yet."""

@@ -52,6 +52,7 @@ class StateServer:
 
     def stand(self, roster: Roster, state: bytes, incarnation: int = 0) -> None:
         """The peer is in the step of `roster`, its training state has the digest `state`."""
+        self._held.go_back(roster.step + 1)
         self._head = Head(roster, state, tuple(sorted(self._held.digests.items())), incarnation)
         self._current, self._paused = None, False
 

@@ -90,7 +90,9 @@ class NodeNetwork:
 
     async def heads(self, peers: Iterable[PeerId]) -> dict[PeerId, Head]:
         """Return where the peers stand; those that do not answer are left out."""
-        return await ask_heads(self._node.transport, peers, timeout_seconds=HEAD_TIMEOUT_SECONDS)
+        heads = await ask_heads(self._node.transport, peers, timeout_seconds=HEAD_TIMEOUT_SECONDS)
+        self._node.records.seek(heads)
+        return heads
 
     async def reach(self, address: PeerAddress) -> str | None:
         """Dial a peer: None if it answered, else why not."""

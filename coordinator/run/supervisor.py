@@ -50,6 +50,7 @@ ADDRESS_PERIOD_SECONDS = 15.0
 """Seconds between two looks at the members' addresses."""
 
 _END_POLL_SECONDS = 0.3
+_SHOWN_RANGES = 20
 
 
 class Supervisor:
@@ -92,13 +93,14 @@ class Supervisor:
             patience_seconds=patience_seconds,
             sinks=(meter, *sinks),
             details=details,
-            missed=self._tell_missed_reports,
+            missed=self._miss_reports,
         )
         self._watch = ValidationWatch(run.manifest.validators, self._tell_validation)
         self._follower: Follower | None = None
         self._checking: asyncio.Task[None] | None = None
         self._announced = self._logged_step = -1
         self._disk_complains = True
+        self._unreported: list[tuple[int, int]] = []
 
     async def run(self) -> ExitCode:
         """Return when the run is over; cancel to end before.
@@ -235,11 +237,26 @@ class Supervisor:
         while gaps:
             gaps = self._board.take_earlier(records, gaps, await self._network.reports(gaps), trusted)
         self._board.take(records, trusted)
+        self._tell_missed_reports()
         self._meter.details(self._details.latest)
 
-    def _tell_missed_reports(self, first: int, last: int) -> None:
-        logger.warning("nobody has shown what the peers report of the steps %d to %d", first, last)
+    def _miss_reports(self, first: int, last: int) -> None:
+        self._unreported.append((first, last))
         self._log.write(ReportsMissed(first=first, last=last))
+
+    def _tell_missed_reports(self) -> None:
+        """Tell in one line of what nobody has reported since the last time."""
+        lost, self._unreported = self._unreported, []
+        if lost:
+            ranges = ", ".join(
+                str(first) if first == last else f"{first}-{last}" for first, last in lost[:_SHOWN_RANGES]
+            )
+            logger.warning(
+                "nobody has shown what the peers report of %d steps: %s%s",
+                sum(last - first + 1 for first, last in lost),
+                ranges,
+                ", and more" if len(lost) > _SHOWN_RANGES else "",
+            )
 
     def _log_status(self, follower: Follower) -> None:
         latest = self._board.latest
@@ -268,6 +285,7 @@ class Supervisor:
         # Peers publish their last metrics on their way out.
         await self._read_metrics(follower)
         self._board.flush(trusted)
+        self._tell_missed_reports()
         saved = self._keeper.saved
         final = saved if saved is not None and saved.step == trusted.step else None
         loss = final.evaluation_loss if final is not None else None

@@ -71,10 +71,9 @@ class HeldStates:
         return kept if kept.run == self._run and path == self.path(kept.roster.step) else None
 
     async def hold(self, kept: KeptState) -> None:
-        """Hold a state; those of later steps are of a past that is lost."""
+        """Hold a state."""
         step = kept.roster.step
-        for later in [held for held in self.digests if held >= step]:
-            self._let_go(later)
+        self.go_back(step)
         self._memory[step], self.digests[step] = kept, kept.digest
         for old in sorted(self._memory)[:-IN_MEMORY]:
             if old <= self._stored:
@@ -85,6 +84,11 @@ class HeldStates:
         if step == self._last_step:
             await self._write(step)
         self._keep_within_bounds()
+
+    def go_back(self, step: int) -> None:
+        """This peer comes to a step: states of it and of later ones are of a past that is lost."""
+        for later in [held for held in self.digests if held >= step]:
+            self._let_go(later)
 
     async def _write(self, step: int) -> None:
         data = self._memory[step].encode()

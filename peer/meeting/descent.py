@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+import random
+from collections.abc import Collection, Iterable
 
 from btard.identity import PeerId
 from btard.peer.meeting.rosters import Rosters
@@ -14,6 +15,8 @@ from btard.swarm.lineage import ChainLink, ask_chains, extended, followed, to_by
 from btard.transport.libp2p import Libp2pTransport
 
 logger = logging.getLogger(__name__)
+
+_OTHERS_AT_ONCE = 2
 
 
 class Descent:
@@ -40,13 +43,20 @@ class Descent:
         if base is not None and new.certificate:
             self.links = extended(self.links, base, new)
 
-    async def newest(self, trusted: Roster) -> Roster:
-        """Return the newest roster that the named peers' chains lead to from the coordinator's, or the trusted one if
-        that is newer; bounded by seconds."""
+    async def newest(self, trusted: Roster, others: Collection[PeerId] = ()) -> Roster:
+        """Return the newest roster that chains lead to from the coordinator's, or the trusted one if it is newer.
+
+        Ends in a few seconds.
+
+        Args:
+            trusted: what this peer knows.
+            others: peers of which some are asked beside the named ones.
+        """
         base = self._rosters.base
         if base is None:
             return trusted
-        for chain in await ask_chains(self._transport, self._named):
+        some = random.sample(sorted(others), min(len(others), _OTHERS_AT_ONCE))
+        for chain in await ask_chains(self._transport, {*self._named, *some}):
             (_, found), used = await asyncio.to_thread(followed, chain, (0, base), self._rules)
             if found.step > trusted.step:
                 trusted, self.links = found, used

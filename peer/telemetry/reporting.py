@@ -23,7 +23,7 @@ from btard.transport.stages import Stage
 
 logger = logging.getLogger(__name__)
 
-MAX_KEPT = 16384
+MAX_KEPT = 8192
 """Steps whose reports are kept in memory, for a coordinator that was away."""
 
 _TTL_SECONDS = 600.0

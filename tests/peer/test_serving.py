@@ -213,6 +213,15 @@ async def test_snapshots_stay_as_they_were(server: StateServer, counted: Counted
     assert Head.decode(answer).snapshots == tuple((step, digest(f"state {step}".encode())) for step in (5, 6, 7))
 
 
+async def test_a_past_that_is_lost_is_offered_no_more(server: StateServer, counted: CountedTrainer) -> None:
+    for step in (5, 6, 7):
+        counted.step = step
+        await server.hold(RUN, at(step))
+    server.stand(at(6), STATE, 1)
+    answer = await ask(server, Want.HEAD)
+    assert answer is not None and [step for step, _ in Head.decode(answer).snapshots] == [5, 6]
+
+
 async def test_earlier_reports_are_told(server: StateServer) -> None:
     assert await ask(server, Want.REPORTS, 3) == b"reports since 3"
 

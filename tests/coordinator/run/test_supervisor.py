@@ -225,6 +225,7 @@ async def test_an_end_without_the_last_checkpoint(
     directory: RunDirectory,
     log: Log,
     monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """The members answer, but none of them has the state any more."""
     monkeypatch.setattr(checkpoints, "UNOFFERED_SECONDS", -1.0)
@@ -237,6 +238,7 @@ async def test_an_end_without_the_last_checkpoint(
     assert json.loads(directory.summary_file.read_text())["final_checkpoint"] is None
     record = announced(network)
     assert record is not None and record.finished and record.stored < 20
+    assert "nobody has shown what the peers report of 20 steps: 0-19" in caplog.text
 
 
 async def test_peers_that_die_at_the_end_are_waited_for(

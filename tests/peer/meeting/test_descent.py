@@ -78,3 +78,8 @@ async def test_a_step_that_fewer_have_signed_makes_no_link() -> None:
     made, _ = descent()
     made.lengthen(ChainLink(0, ROSTERS[0], ROSTERS[1], unsigned))
     assert made.links == () and made.shown() is None
+
+
+async def test_other_members_show_the_way_as_well() -> None:
+    made, _ = descent(p3=to_bytes(SHOWN))
+    assert await made.newest(ROSTERS[0], PEERS[3:4]) == ROSTERS[-1]
