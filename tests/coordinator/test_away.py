@@ -161,10 +161,7 @@ def test_a_swarm_of_newcomers_is_found_again(tmp_path: Path, started: list[Swarm
     named = set(range(20, back, 20))
     assert swarm.saved() >= {step for step in named if step > first["f"]}, "most voters have held them"
     assert named <= swarm.saved() | given_up and not swarm.saved() & given_up
-    assert (
-        f"nobody has shown what the peers report of {len(missed)} steps: "
-        in swarm.running["coordinator"].log.read_text()
-    )
+    assert "nobody has shown what the peers report of" in swarm.running["coordinator"].log.read_text()
     for name in sorted(swarm.running, reverse=True):
         swarm.end(name)
     swarm.check_logs()

@@ -45,8 +45,9 @@ def test_steps_that_were_lost_are_left_out() -> None:
     rosters = history(6)
     links = chain(rosters, rosters[0])
     again = link(rosters[2], replace(rosters[3], randomness=bytes(32)), incarnation=1)
-    found, _ = followed(extended(links, rosters[0], again), (0, rosters[0]), RULES)
-    assert found == (1, again.following)
+    left = extended(links, rosters[0], again)
+    assert followed(left, (0, rosters[0]), RULES)[0] == (1, again.following)
+    assert max(each.following.step for each in left) == 3
 
 
 def test_a_chain_has_an_end() -> None:
