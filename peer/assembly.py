@@ -62,6 +62,9 @@ INCARNATION_FILE, STATES_FOLDER, HELD_FOLDER = "incarnation", "states", "held"
 """In the directory of a peer: by which votes the run's incarnation has begun; its training states; those that the
 coordinator has not stored yet."""
 
+_ACQUAINTED_SECONDS = 8.0
+"""Seconds in which members of the last start must tell of the run, before the initial peers are tried again."""
+
 
 @dataclass(frozen=True)
 class Local:
@@ -136,7 +139,9 @@ async def _learn(local: Local) -> Learnt:
     settings, me = local.settings, local.key.peer_id
     if settings.threads:
         torch.set_num_threads(settings.threads)
-    signed, manifest = await find_manifest(local.node.transport, local.named, settings.join_timeout)
+    # Members that were started again at the same moment know no run yet either.
+    patience_seconds = settings.join_timeout if local.acquaintances is None else _ACQUAINTED_SECONDS
+    signed, manifest = await find_manifest(local.node.transport, local.named, patience_seconds)
     if local.acquaintances is not None and not local.acquaintances.belong_to(signed):
         raise UserError("the members of this peer's last run tell of another one; give --initial-peers that answer")
     check_local_settings(settings, manifest)

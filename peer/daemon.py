@@ -113,6 +113,7 @@ class Peer:
 
     async def _join(self, registry: CollectorRegistry) -> int:
         from btard.peer.assembly import Local, train
+        from btard.peer.meeting.joining import NoRunAnnounced
 
         adopt_libraries()
         task = asyncio.current_task()
@@ -122,12 +123,18 @@ class Peer:
             if task is not None:
                 task.cancel()
 
-        node, named, acquaintances = await self._meet(fail)
-        try:
-            local = Local(self._settings, self._key, self._behaviour, node, named, registry, acquaintances)
-            return await train(local, lambda: self.failure is not None)
-        finally:
-            await node.close()
+        deadline = asyncio.get_running_loop().time() + self._settings.join_timeout
+        while True:
+            node, named, acquaintances = await self._meet(fail)
+            try:
+                local = Local(self._settings, self._key, self._behaviour, node, named, registry, acquaintances)
+                return await train(local, lambda: self.failure is not None)
+            except NoRunAnnounced:
+                if acquaintances is None or asyncio.get_running_loop().time() > deadline:
+                    raise
+                logger.warning("the members of the last start tell of no run; trying the initial peers again")
+            finally:
+                await node.close()
 
     async def _meet(
         self, fail: Callable[[str], None]

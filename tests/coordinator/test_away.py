@@ -111,7 +111,7 @@ def started(tmp_path: Path) -> Iterator[list[Swarm]]:
 @pytest.mark.slow
 @pytest.mark.swarm
 def test_a_coordinator_that_was_away_has_missed_nothing(tmp_path: Path, started: list[Swarm]) -> None:
-    swarm = Swarm(tmp_path, peers=4, total_steps=400)
+    swarm = Swarm(tmp_path, peers=4, every=10, total_steps=800)
     started.append(swarm)
     for name in ("coordinator", "a", "b", "c", "d"):
         swarm.start(name)
@@ -119,7 +119,11 @@ def test_a_coordinator_that_was_away_has_missed_nothing(tmp_path: Path, started:
     swarm.kill("coordinator")
     swarm.wait_for("a", 120)
     swarm.start("e", through="b")
-    swarm.wait_for("e", swarm.step_of("a") + 20)
+    swarm.wait_for("e", swarm.step_of("a") + 5)
+    swarm.kill("c")
+    again = swarm.start("c")
+    swarm.wait_for("c", swarm.step_of("a") + 5)
+    assert "joining by the members of the last start" in again.log.read_text()
     swarm.start("coordinator")
     swarm.finish()
     assert swarm.summarised == list(range(swarm.total)) and swarm.told("reports_missed") == []

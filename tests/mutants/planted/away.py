@@ -79,7 +79,7 @@ AWAY: tuple[Mutant, ...] = (
         "btard/transport/libp2p/records.py",
         "self._protocol.lost.setdefault(node)",
         "pass",
-        "tests/btard/transport/libp2p/test_records.py::test_a_node_that_nobody_knows_is_told_whom_to_ask",
+        "tests/btard/transport/libp2p/test_records.py::test_a_lone_node_learns_which_connected_peer_to_ask",
     ),
     Mutant(
         "a state is held no longer than two newer ones",

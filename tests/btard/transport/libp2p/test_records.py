@@ -121,7 +121,7 @@ async def test_a_node_that_comes_is_handed_what_it_is_to_keep(swarm: Swarm) -> N
             await asyncio.sleep(0.02)
 
 
-async def test_a_node_that_nobody_knows_is_told_whom_to_ask(swarm: Swarm) -> None:
+async def test_a_lone_node_learns_which_connected_peer_to_ask(swarm: Swarm) -> None:
     """All through which it might have come in are gone, but it has a connection."""
     a, _ = await swarm.node()
     await a.records.publish(record(a), 60)
