@@ -14,13 +14,17 @@ import torch
 from prometheus_client import CollectorRegistry
 
 from btard.behaviour import Behaviour, LeaveReason
+from btard.errors import UserError
 from btard.executor import Executor
 from btard.identity import Envelope, IdentityKey, PeerId
 from btard.logs import adopt_libraries
 from btard.peer.entrance import Entrance
 from btard.peer.keeping.cadence import Cadence
 from btard.peer.keeping.checkpoints import Checkpoints
+from btard.peer.keeping.held import HeldStates
 from btard.peer.keeping.progress import PROGRESS_FILE, Progress
+from btard.peer.meeting.acquaintances import AcquaintanceBook, Acquaintances
+from btard.peer.meeting.descent import Descent
 from btard.peer.meeting.joining import check_listed, check_local_settings, find_manifest, load_run_task
 from btard.peer.meeting.knocking import Knocker
 from btard.peer.meeting.neighbours import Neighbours
@@ -56,8 +60,12 @@ logger = logging.getLogger("btard.peer")
 BANS_FOLDER = "bans"
 """Evidence of bans, in the directory of a peer or a coordinator."""
 
-INCARNATION_FILE, STATES_FOLDER = "incarnation", "states"
-"""In the directory of a peer: where it stands; by which votes the run's incarnation has begun; its training states."""
+INCARNATION_FILE, STATES_FOLDER, HELD_FOLDER = "incarnation", "states", "held"
+"""In the directory of a peer: by which votes the run's incarnation has begun; its training states; those that the
+coordinator has not stored yet."""
+
+_ACQUAINTED_SECONDS = 8.0
+"""Seconds in which members of the last start must tell of the run, before the initial peers are tried again."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +74,7 @@ class Local:
 
     Attributes:
         named: the peers that the user named, with their addresses.
+        acquaintances: members of the run that this peer was in before, if they stand for the named peers.
     """
 
     settings: PeerSettings
@@ -74,6 +83,7 @@ class Local:
     node: Libp2pNode
     named: dict[PeerId, tuple[str, ...]]
     registry: CollectorRegistry
+    acquaintances: Acquaintances | None = None
 
 
 @dataclass(frozen=True)
@@ -108,6 +118,7 @@ async def train(local: Local, has_failed: Callable[[], bool]) -> int:
     training = _assemble(local, learnt)
     work = (training.neighbours, training.knocker, training.door, training.reporter)
     background = [asyncio.ensure_future(each.run()) for each in work]
+    background.append(asyncio.ensure_future(training.held.run(training.rosters.look)))
     try:
         return await training.run()
     except asyncio.CancelledError:
@@ -130,7 +141,11 @@ async def _learn(local: Local) -> Learnt:
     settings, me = local.settings, local.key.peer_id
     if settings.threads:
         torch.set_num_threads(settings.threads)
-    signed, manifest = await find_manifest(local.node.transport, local.named, settings.join_timeout)
+    # Members that were started again at the same moment know no run yet either.
+    patience_seconds = settings.join_timeout if local.acquaintances is None else _ACQUAINTED_SECONDS
+    signed, manifest = await find_manifest(local.node.transport, local.named, patience_seconds)
+    if local.acquaintances is not None and not local.acquaintances.belong_to(signed):
+        raise UserError("the members of this peer's last run tell of another one; give --initial-peers that answer")
     check_listed(me, signed.author, manifest)
     check_local_settings(settings, manifest)
     loop = asyncio.get_running_loop()
@@ -165,14 +180,12 @@ def _assemble(local: Local, learnt: Learnt) -> TrainingLoop:
     proof_file, arriving = directory / INCARNATION_FILE, directory / ARRIVING_FILE
     returning = Returning(local.key, manifest, node.transport, trainer, checkpoints, progress, proof_file, arriving)
     bans = BanBook(directory / BANS_FOLDER, manifest.step_rules)
-    reception = Reception(learnt.signed)
-    rosters = Rosters(node.records, node.transport, coordinator, manifest.run, local.named)
-    door = Door(manifest, partial(call_over, node.transport, reception.manifest), node.transport.connected)
-    knocker = Knocker(node.transport, manifest, node.maddrs)
-    neighbours = Neighbours(node, local.key, manifest, local.named, rosters, door, knocker)
-    node.records.know(neighbours.knows)
-    reception.open(Rooms(door, rosters.newest_bytes, neighbours.directory))
-    server = StateServer(reception, trainer, local.behaviour, bans, driver.commits_of, driver.exhibit_of, returning)
+    meeting = _meet(local, learnt)
+    held = HeldStates(directory / HELD_FOLDER, manifest.run, manifest.total_steps)
+    counters = node.transport.counters
+    reporter = Reporter(node.records, local.key, manifest, local.behaviour, counters, trainer.numerics)
+    answers = driver.commits_of, driver.exhibit_of, returning, held, reporter.since
+    server = StateServer(meeting.reception, trainer, local.behaviour, bans, *answers)
     node.transport.serve_with(server.answer, is_large)
     node.transport.is_member = lambda peer: peer == coordinator or driver.is_member(peer) or returning.awaits(peer)
     entrance = Entrance(
@@ -180,10 +193,11 @@ def _assemble(local: Local, learnt: Learnt) -> TrainingLoop:
         manifest=manifest,
         transport=node.transport,
         trainer=trainer,
-        rosters=rosters,
-        neighbours=neighbours,
-        door=door,
-        knocker=knocker,
+        rosters=meeting.rosters,
+        descent=meeting.descent,
+        neighbours=meeting.neighbours,
+        door=meeting.door,
+        knocker=meeting.knocker,
         server=server,
         bans=bans,
         progress=progress,
@@ -202,18 +216,18 @@ def _assemble(local: Local, learnt: Learnt) -> TrainingLoop:
         driver=driver,
         trainer=trainer,
         behaviour=local.behaviour,
-        neighbours=neighbours,
-        door=door,
-        knocker=knocker,
-        rosters=rosters,
-        reporter=Reporter(
-            node.records, local.key, manifest, local.behaviour, node.transport.counters, trainer.numerics
-        ),
+        neighbours=meeting.neighbours,
+        door=meeting.door,
+        knocker=meeting.knocker,
+        rosters=meeting.rosters,
+        descent=meeting.descent,
+        reporter=reporter,
         recorder=Recorder(_meter(local, learnt), learnt.wandb, ValidationWatch(manifest.validators)),
         server=server,
         bans=bans,
         progress=progress,
         checkpoints=checkpoints,
+        held=held,
         returning=returning,
         entrance=entrance,
         own_pace=OwnPace(manifest.slowest),
@@ -222,6 +236,32 @@ def _assemble(local: Local, learnt: Learnt) -> TrainingLoop:
     driver.attach(training)
     entrance.on_ban = training.tell_ban
     return training
+
+
+@dataclass(frozen=True)
+class _Meeting:
+    """How this peer gets in, and how others do here."""
+
+    reception: Reception
+    rosters: Rosters
+    descent: Descent
+    door: Door
+    knocker: Knocker
+    neighbours: Neighbours
+
+
+def _meet(local: Local, learnt: Learnt) -> _Meeting:
+    node, manifest, coordinator = local.node, learnt.manifest, learnt.coordinator
+    reception = Reception(learnt.signed)
+    rosters = Rosters(node.records, node.transport, coordinator, manifest.run, local.named)
+    descent = Descent(node.transport, manifest.step_rules, rosters, {*local.named} - {coordinator})
+    door = Door(manifest, partial(call_over, node.transport, reception.manifest), node.transport.connected)
+    knocker = Knocker(node.transport, manifest, node.maddrs)
+    book = AcquaintanceBook(local.settings.directory, learnt.signed, local.settings.initial_peers)
+    neighbours = Neighbours(node, local.key, manifest, local.named, rosters, door, knocker, book)
+    node.records.know(neighbours.knows)
+    reception.open(Rooms(door, rosters.newest_bytes, neighbours.directory, descent.shown))
+    return _Meeting(reception, rosters, descent, door, knocker, neighbours)
 
 
 def _attach_driver(local: Local, learnt: Learnt) -> SessionDriver:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
     from btard.behaviour import Behaviour
+    from btard.peer.meeting.acquaintances import Acquaintances
     from btard.swarm.telemetry.endpoint import MetricsEndpoint
+    from btard.transport.libp2p import Libp2pNode
 
 logger = logging.getLogger("btard.peer")
 
@@ -111,11 +113,9 @@ class Peer:
 
     async def _join(self, registry: CollectorRegistry) -> int:
         from btard.peer.assembly import Local, train
-        from btard.transport.libp2p import Libp2pNode
+        from btard.peer.meeting.joining import NoRunAnnounced
 
         adopt_libraries()
-        settings = self._settings
-        maddrs = await self._resolve()
         task = asyncio.current_task()
 
         def fail(reason: str) -> None:
@@ -123,7 +123,42 @@ class Peer:
             if task is not None:
                 task.cancel()
 
-        node = await Libp2pNode.create(
+        deadline = asyncio.get_running_loop().time() + self._settings.join_timeout
+        while True:
+            node, named, acquaintances = await self._meet(fail)
+            try:
+                local = Local(self._settings, self._key, self._behaviour, node, named, registry, acquaintances)
+                return await train(local, lambda: self.failure is not None)
+            except NoRunAnnounced:
+                if acquaintances is None or asyncio.get_running_loop().time() > deadline:
+                    raise
+                logger.warning("the members of the last start tell of no run; trying the initial peers again")
+            finally:
+                await node.close()
+
+    async def _meet(
+        self, fail: Callable[[str], None]
+    ) -> tuple[Libp2pNode, dict[PeerId, tuple[str, ...]], Acquaintances | None]:
+        """Join the swarm of the initial peers; if none of them answers, by the members that this peer knew last."""
+        from btard.peer.meeting.acquaintances import Acquaintances
+        from btard.transport.libp2p import KeyInUse
+
+        known = Acquaintances.read(self._settings.directory, self._settings.initial_peers)
+        maddrs, used = await self._resolve(known)
+        try:
+            return await self._create(maddrs, fail), _by_peer(maddrs), used
+        except UserError as error:
+            alive = [] if known is None or isinstance(error, KeyInUse) else await known.alive()
+            if not alive:
+                raise
+            logger.warning("%s; joining by the members of the last start", error)
+        return await self._create(alive, fail), _by_peer(alive), known
+
+    async def _create(self, maddrs: Sequence[str], fail: Callable[[str], None]) -> Libp2pNode:
+        from btard.transport.libp2p import Libp2pNode
+
+        settings = self._settings
+        return await Libp2pNode.create(
             _identity_path(settings.directory),
             maddrs,
             host_maddrs=[f"/ip{6 if ':' in settings.host else 4}/{settings.host}/tcp/{settings.port}"],
@@ -133,14 +168,10 @@ class Peer:
             patience_seconds=settings.join_timeout,
             on_failure=fail,
         )
-        try:
-            local = Local(settings, self._key, self._behaviour, node, _by_peer(maddrs), registry)
-            return await train(local, lambda: self.failure is not None)
-        finally:
-            await node.close()
 
-    async def _resolve(self) -> list[str]:
-        """Return the initial peers' multiaddresses, once one of them answers: a coordinator may start after its peers.
+    async def _resolve(self, known: Acquaintances | None) -> tuple[list[str], Acquaintances | None]:
+        """Return the multiaddresses of initial peers, once one of them answers, or of members that this peer knew last
+        if none does: a coordinator may start after its peers.
 
         Raises:
             UserError: none has within `--join-timeout`.
@@ -152,8 +183,11 @@ class Peer:
         told = ""
         while True:
             try:
-                return await resolve_initial_peers(settings.initial_peers, min(settings.join_timeout, 10.0))
+                return await resolve_initial_peers(settings.initial_peers, min(settings.join_timeout, 10.0)), None
             except NoAnswer as error:
+                if known is not None and (alive := await known.alive()):
+                    logger.warning("%s; joining by the members of the last start", error)
+                    return alive, known
                 if loop.time() > deadline:
                     raise
                 if str(error) != told:

@@ -12,6 +12,7 @@ from functools import partial
 
 from btard.identity import Malformed, PeerId
 from btard.peer.keeping.progress import Progress
+from btard.peer.meeting.descent import Descent
 from btard.peer.meeting.knocking import Knocker
 from btard.peer.meeting.neighbours import Neighbours
 from btard.peer.meeting.rosters import Rosters
@@ -54,6 +55,7 @@ class Entrance:
     transport: Libp2pTransport
     trainer: TaskTrainer
     rosters: Rosters
+    descent: Descent
     neighbours: Neighbours
     door: Door
     knocker: Knocker
@@ -130,16 +132,16 @@ class Entrance:
         self._heard, self._standing, self._deadline = False, frozenset(), time.monotonic() + self._patience(trusted)
         if reunite:
             self.returning.gather(trusted)
-        looking = asyncio.ensure_future(self.rosters.look())
+        looking = asyncio.ensure_future(self._look(trusted))
         try:
             while True:
                 if looking.done():
-                    record = looking.result()
-                    looking = asyncio.ensure_future(self.rosters.look())
-                    if record is not None and record.finished:
+                    found = looking.result()
+                    if found is None:
                         logger.info("the run is over")
                         return ExitCode.FINISHED
-                    trusted = trusted if record is None or self._heard else _later(trusted, record)
+                    trusted = found if found.step > trusted.step and not self._heard else trusted
+                    looking = asyncio.ensure_future(self._look(trusted))
                 entered = await self._try(trusted, reunite=reunite)
                 if not isinstance(entered, Roster):
                     return entered
@@ -149,6 +151,15 @@ class Entrance:
                 await asyncio.sleep(_REJOIN_POLL_SECONDS)
         finally:
             looking.cancel()
+
+    async def _look(self, trusted: Roster) -> Roster | None:
+        """Return the newest roster that the coordinator has signed, or to which a chain leads; None for a run that is
+        over."""
+        record = await self.rosters.look()
+        if record is not None and record.finished:
+            return None
+        newest = trusted if record is None else _later(trusted, record)
+        return newest if self._heard else await self.descent.newest(newest, self._standing)
 
     async def _try(self, trusted: Roster, *, reunite: bool) -> Roster | tuple[Roster, bytes] | ExitCode:
         """Look once; return the roster to trust from now on where this peer cannot go on yet."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from functools import partial
 
@@ -11,12 +12,14 @@ from btard.executor import Exhibit
 from btard.hashing import DIGEST_SIZE, Payload
 from btard.identity import Malformed, PeerId
 from btard.outline import Outlined
+from btard.peer.keeping.held import HeldStates
+from btard.peer.keeping.record import KeptState
 from btard.peer.returning import Returning
 from btard.peer.trainer import TaskTrainer
 from btard.round.roster import Roster
 from btard.swarm.bans import BanBook
 from btard.swarm.door.reception import Reception
-from btard.swarm.questions import FOR_NEWCOMERS, MAX_SNAPSHOTS, Head, Question, Want
+from btard.swarm.questions import FOR_NEWCOMERS, Head, Question, Want
 from btard.swarm.transfer.shelf import Shelf
 
 
@@ -32,8 +35,11 @@ class StateServer:
         commits_of: Callable[[PeerId, int], bytes | None],
         exhibit_of: Callable[[Exhibit, PeerId, int], bytes | None],
         returning: Returning,
+        held: HeldStates,
+        reports_since: Callable[[int], bytes],
     ) -> None:
-        """`commits_of`: see `Session.commits_of`; `exhibit_of`: see `Executor.exhibit_of`."""
+        """`commits_of`: see `Session.commits_of`; `exhibit_of`: see `Executor.exhibit_of`; `reports_since`: see
+        `Reporter.since`."""
         self._commits_of = commits_of
         self._exhibit_of = exhibit_of
         self._reception = reception
@@ -43,27 +49,29 @@ class StateServer:
         self._returning = returning
         self._head: Head | None = None
         self._waiting: Head | None = None
-        self._snapshots: dict[int, Outlined] = {}
-        self._shelf = Shelf()
+        self._held = held
+        self._reports_since = reports_since
+        self._shelf, self._held_shelf = Shelf(), Shelf()  # what strangers may ask for moves nothing of the members'
 
     def stand(self, roster: Roster, state: bytes, incarnation: int = 0) -> None:
         """The peer is in the step of `roster`, its training state has the digest `state`."""
-        self._head = Head(roster, state, self._snapshots_kept(), incarnation)
+        self._held.go_back(roster.step + 1)
+        self._head = Head(roster, state, self._snapshots(), incarnation)
         self._waiting = None
         self._shelf.tidy()
+        self._held_shelf.tidy()
 
     def wait(self, roster: Roster, incarnation: int) -> None:
         """The peer is in no step; `roster` is the newest that it trusts."""
-        self._waiting = Head(roster, bytes(DIGEST_SIZE), self._snapshots_kept(), incarnation, waits=True)
+        self._waiting = Head(roster, bytes(DIGEST_SIZE), self._snapshots(), incarnation, waits=True)
 
-    def _snapshots_kept(self) -> tuple[tuple[int, bytes], ...]:
-        return tuple((step, kept.outline.digest) for step, kept in sorted(self._snapshots.items()))
+    def _snapshots(self) -> tuple[tuple[int, bytes], ...]:
+        return tuple(sorted(self._held.digests.items()))
 
-    async def keep_snapshot(self, step: int) -> None:
-        """Keep a copy of the current state, the one before `step`, for the coordinator; the oldest one goes."""
-        self._snapshots[step] = await self._trainer.serialize()
-        for old in sorted(self._snapshots)[:-MAX_SNAPSHOTS]:
-            del self._snapshots[old]
+    async def hold(self, run: bytes, roster: Roster) -> None:
+        """Hold a copy of the current state, the one before the step of `roster`, for the coordinator of a run."""
+        state = await self._trainer.serialize()
+        await self._held.hold(KeptState(run, roster, state.outline.digest, state.data))
 
     async def answer(self, sender: PeerId, data: bytes) -> Payload | None:
         """Answer a question, or None to refuse."""
@@ -80,6 +88,8 @@ class StateServer:
         if question.want is Want.HEAD:
             head = self._waiting or self._head
             return None if head is None else head.encode()
+        if question.want is Want.REPORTS:
+            return self._reports_since(question.step)
         if question.want is Want.CHUNK:
             return self._chunk(sender, question)
         if question.want is Want.STATE and (self._head is None or self._waiting is not None):
@@ -89,8 +99,7 @@ class StateServer:
         if question.want is Want.BAN:
             return self._evidence(question.peer)
         if question.want is Want.SNAPSHOT:
-            found = self._snapshots.get(question.step)
-            return found.outline.encode() if found else None
+            return await self._snapshot(question.step)
         if sender not in self._head.roster.members:
             return None  # nobody else has a use for what has to be made first
         if question.want in (Want.BASE, Want.VECTOR) and question.peer:
@@ -114,15 +123,28 @@ class StateServer:
         outline = await self._shelf.outline(place.state, partial(self._returning.state_at, place))
         return None if outline is None else outline.encode()
 
+    async def _snapshot(self, step: int) -> bytes | None:
+        """Return the outline of a state that is held for the coordinator."""
+        digest = self._held.digests.get(step)
+        if digest is None:
+            return None
+
+        async def load() -> Outlined | None:
+            state = await self._held.load(step)
+            return None if state is None else await asyncio.to_thread(Outlined.of, state)
+
+        outline = await self._held_shelf.outline(digest, load)
+        return None if outline is None else outline.encode()
+
     def _chunk(self, sender: PeerId, question: Question) -> Payload | None:
         try:
             digest = bytes.fromhex(question.known)
         except ValueError:
             return None
-        kept = next((kept for kept in self._snapshots.values() if kept.outline.digest == digest), None)
-        if kept is not None:
-            chunk = kept.chunk(question.chunk)
-        elif self._returning.awaits(sender) or (self._head is not None and sender in self._head.roster.members):
+        chunk = self._held_shelf.chunk(digest, question.chunk)
+        if chunk is not None:
+            return self._behaviour.served_state(chunk)
+        if self._returning.awaits(sender) or (self._head is not None and sender in self._head.roster.members):
             chunk = self._shelf.chunk(digest, question.chunk)
         else:
             chunk = None

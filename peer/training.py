@@ -15,8 +15,11 @@ from btard.identity import IdentityKey, PeerId
 from btard.peer.comparing import compare_numerics
 from btard.peer.entrance import Entrance
 from btard.peer.keeping.checkpoints import Checkpoints
+from btard.peer.keeping.handing_over import hand_over
+from btard.peer.keeping.held import HeldStates
 from btard.peer.keeping.progress import Progress
 from btard.peer.keeping.record import KeptState
+from btard.peer.meeting.descent import Descent
 from btard.peer.meeting.knocking import Knocker
 from btard.peer.meeting.neighbours import Neighbours
 from btard.peer.meeting.rosters import Rosters
@@ -47,6 +50,7 @@ from btard.swarm.events.peer import (
     StepFinished,
     StepsDone,
 )
+from btard.swarm.lineage import ChainLink
 from btard.swarm.manifest import RunManifest
 from btard.transport.driver import SessionDriver
 from btard.transport.libp2p import Libp2pNode
@@ -55,7 +59,6 @@ from btard.vocabulary import ExitCode
 
 logger = logging.getLogger(__name__)
 
-_END_POLL_SECONDS = 0.5
 _LINGER_SECONDS = 120.0
 _WATCH_SECONDS = 1.0
 _GOODBYE_SECONDS = 3.0
@@ -77,12 +80,14 @@ class TrainingLoop:
     door: Door
     knocker: Knocker
     rosters: Rosters
+    descent: Descent
     reporter: Reporter
     recorder: Recorder
     server: StateServer
     bans: BanBook
     progress: Progress
     checkpoints: Checkpoints
+    held: HeldStates
     returning: Returning
     entrance: Entrance
     events: EventLog[PeerEvent]
@@ -102,6 +107,7 @@ class TrainingLoop:
         if over:
             logger.info("the run is over")
             return ExitCode.FINISHED
+        roster = await self.descent.newest(roster)
         remembered = self.progress.roster
         if remembered is not None and remembered.step > roster.step:
             roster = remembered
@@ -133,6 +139,7 @@ class TrainingLoop:
                 roster, state = entered
                 self._joined(roster)
                 continue
+            self.descent.lengthen(ChainLink(self.entrance.incarnation, roster, outcome.roster, outcome.certificate))
             state = await self._apply(outcome)
             seconds = time.perf_counter() - started
             self.checkpoints.step_took(seconds)
@@ -165,7 +172,7 @@ class TrainingLoop:
 
     async def _stand(self, roster: Roster, state: bytes) -> None:
         if self.manifest.wants_snapshot(roster.step):
-            await self.server.keep_snapshot(roster.step)
+            await self.server.hold(self.manifest.run, roster)
         self.server.stand(roster, state, self.entrance.incarnation)
         self.returning.stands(roster, state)
         await self.checkpoints.consider(roster.step, partial(self._keep, roster))
@@ -310,15 +317,10 @@ class TrainingLoop:
         await self.node.transport.flush(min(_GOODBYE_SECONDS, self.manifest.deadlines.settle))
 
     async def _end(self, roster: Roster, state: bytes) -> ExitCode:
-        """Stay until the coordinator has the last checkpoint, so that somebody has it."""
+        """Stay until the coordinator has stored the last state: until then this peer's copy may be the only one."""
         await self._stand(roster, state)
         self.events.write(StepsDone(step=roster.step))
-        logger.info("the run's %d steps are done; waiting for the coordinator's last checkpoint", roster.step)
+        logger.info("the run's %d steps are done; waiting for the coordinator to store the last state", roster.step)
         await self.reporter.publish()
-        deadline = time.monotonic() + _LINGER_SECONDS
-        while time.monotonic() < deadline:
-            record = await self.rosters.look()
-            if record is not None and record.finished:
-                break
-            await asyncio.sleep(_END_POLL_SECONDS)
-        return ExitCode.FINISHED
+        patience_seconds = max(_LINGER_SECONDS, self.entrance.give_up_after_seconds)
+        return await hand_over(self.held, self.rosters.look, roster.step, patience_seconds)

@@ -34,8 +34,8 @@ MAX_GATHERED = 16 << 10
 MAX_KEPT = 4
 """States that a gathering offers."""
 
-MAX_SNAPSHOTS = 2
-"""Snapshots that a peer keeps."""
+MAX_SNAPSHOTS = 256
+"""Snapshots that a peer offers."""
 
 MAX_REPLY = 32
 """Bytes of the answer to a knock."""
@@ -75,9 +75,11 @@ class Want(StrEnum):
     BAN = "ban"
     REUNION = "reunion"
     PROBE = "probe"
+    REPORTS = "reports"
+    LINEAGE = "lineage"
 
 
-FOR_NEWCOMERS = frozenset({Want.MANIFEST, Want.ROSTER, Want.ADDRESSES, Want.KNOCK})
+FOR_NEWCOMERS = frozenset({Want.MANIFEST, Want.ROSTER, Want.LINEAGE, Want.ADDRESSES, Want.KNOCK})
 """What a peer asks that is no member yet; the answers are small."""
 
 
@@ -138,13 +140,14 @@ _LARGE = frozenset({Want.STATE, Want.SNAPSHOT, Want.CHUNK, Want.BASE, Want.VECTO
 
 
 class Question(BaseModel):
-    """Asks for the manifest, for the coordinator's newest roster, for the addresses of the members, for being named as
-    a candidate, for the head, for the outline of the training state before `step` while it lasts or of a snapshot of
-    it, for the chunk of this number of the state whose digest is `known`, for the momentum that the vector of `step`
-    was built on or for that vector, the own ones or those of a `peer` that has been found guilty, for what `peer`
-    committed to in failed attempts at `step`, for the evidence of the ban of `peer`, or, by a member that would begin
-    the incarnation `step`, for what those that come back have signed, unless it is `known`; or for the gradient by
-    which machines are compared (`probe`)."""
+    """Asks for the manifest, for the coordinator's newest roster, for the chain from there to where the swarm is, for
+    the addresses of the members, for being named as a candidate, for the head, for the outline of the training state
+    before `step` while it lasts or of a snapshot of it, for the chunk of this number of the state whose digest is
+    `known`, for the momentum that the vector of `step` was built on or for that vector, the own ones or those of a
+    `peer` that has been found guilty, for what `peer` committed to in failed attempts at `step`, for the evidence of
+    the ban of `peer`, for the reports of the steps from `step` on, or, by a member that would begin the incarnation
+    `step`, for what those that come back have signed, unless it is `known`; or for the gradient by which machines are
+    compared (`probe`)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -93,7 +93,7 @@ ROOMS = {
         {"members", "tolerance"},
         {"calibration", "http", "manifest", "questions", "records"},
         {"local_facts"},
-        {"bans", "door", "events", "probe", "state_sync", "telemetry", "transfer"},
+        {"bans", "door", "events", "lineage", "probe", "state_sync", "telemetry", "transfer"},
     ],
 }
 """Files and folders directly in a folder, in rows from the bottom: each imports only from rows before its own."""

@@ -15,6 +15,7 @@ from btard.coordinator.dashboard.series import Series, finite, short, shorts
 from btard.swarm.events.coordinator import (
     BanUnproven,
     BanVerified,
+    CheckpointDelayed,
     CheckpointMissed,
     CheckpointSaved,
     CoordinatorEvent,
@@ -160,7 +161,7 @@ class RunModel:
             case CheckpointSaved():
                 loss = short(finite(event.evaluation_loss))
                 self._checkpoint({"step": event.step, "loss": loss, "digest": _text(event.digest)[:64], "missed": None})
-            case CheckpointMissed():
+            case CheckpointMissed() | CheckpointDelayed():
                 self._checkpoint({"step": event.step, "loss": None, "digest": "", "missed": _text(event.reason)})
             case ValidationStopped():
                 self._run["unvalidated"] = {"step": event.step, "words": _text(event.words)}

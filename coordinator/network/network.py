@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from btard.hashing import Payload
-from btard.identity import Envelope, MessageKind, PeerId
+from btard.identity import Envelope, Malformed, MessageKind, PeerId
 from btard.swarm.bans import ask_evidence
+from btard.swarm.door.asking import ask_directory
 from btard.swarm.door.door import call_over
-from btard.swarm.questions import Head, Question
+from btard.swarm.lineage import ChainLink, ask_chains
+from btard.swarm.questions import Head, Question, Want
+from btard.swarm.records.record import MAX_ANSWERED_REPORTS, LocalMetrics, Reports
 from btard.swarm.state_sync import ask_heads
 from btard.swarm.transfer.download import download_state
 from btard.transport.base import PeerAddress
-from btard.transport.libp2p import DaemonError, Libp2pNode, RecordError
+from btard.transport.libp2p import DaemonError, FetchError, Libp2pNode, RecordError
+
+logger = logging.getLogger(__name__)
 
 HEAD_TIMEOUT_SECONDS = 5.0
 """Seconds in which a peer must say where it stands."""
+
+
+_TRIES = 2
 
 
 class SwarmNetwork(Protocol):
@@ -43,6 +53,15 @@ class SwarmNetwork(Protocol):
 
     async def evidence(self, source: PeerId, banned: PeerId) -> bytes | None:
         """Return the evidence of a ban that a member shows, unchecked; None if it shows none."""
+
+    async def addresses(self, peer: PeerId) -> Mapping[PeerId, tuple[str, ...]]:
+        """Return where a member believes the others to be."""
+
+    async def chains(self, peers: Iterable[PeerId]) -> list[tuple[ChainLink, ...]]:
+        """Return the chains from this coordinator's roster to where the swarm is that some peers show, unchecked."""
+
+    async def reports(self, since: Mapping[PeerId, int]) -> dict[PeerId, list[LocalMetrics]]:
+        """Return what peers report of their earliest steps from one on, for each of them; silent ones are left out."""
 
     async def download(
         self,
@@ -76,7 +95,9 @@ class NodeNetwork:
 
     async def heads(self, peers: Iterable[PeerId]) -> dict[PeerId, Head]:
         """Return where the peers stand; those that do not answer are left out."""
-        return await ask_heads(self._node.transport, peers, timeout_seconds=HEAD_TIMEOUT_SECONDS)
+        heads = await ask_heads(self._node.transport, peers, timeout_seconds=HEAD_TIMEOUT_SECONDS)
+        self._node.records.seek(heads)
+        return heads
 
     async def reach(self, address: PeerAddress) -> str | None:
         """Dial a peer: None if it answered, else why not."""
@@ -97,6 +118,33 @@ class NodeNetwork:
     async def evidence(self, source: PeerId, banned: PeerId) -> bytes | None:
         """Return the evidence of a ban that a member shows, unchecked; None if it shows none."""
         return await ask_evidence(self._node.transport, source, banned, timeout_seconds=HEAD_TIMEOUT_SECONDS)
+
+    async def addresses(self, peer: PeerId) -> Mapping[PeerId, tuple[str, ...]]:
+        """Return where a member believes the others to be."""
+        directory = await ask_directory(self._node.transport, peer)
+        return {} if directory is None else directory.addresses
+
+    async def chains(self, peers: Iterable[PeerId]) -> list[tuple[ChainLink, ...]]:
+        """Return the chains from this coordinator's roster to where the swarm is that some peers show, unchecked."""
+        return await ask_chains(self._node.transport, peers)
+
+    async def reports(self, since: Mapping[PeerId, int]) -> dict[PeerId, list[LocalMetrics]]:
+        """Return what peers report of their earliest steps from one on, for each of them; silent ones are left out."""
+
+        async def ask(peer: PeerId, step: int) -> list[LocalMetrics] | None:
+            question = Question(want=Want.REPORTS, step=step).encode()
+            for _ in range(_TRIES):  # nobody else has them, and they are not asked for again
+                try:
+                    answer = await self._node.transport.fetch(
+                        peer, question, limit=MAX_ANSWERED_REPORTS, timeout_seconds=HEAD_TIMEOUT_SECONDS
+                    )
+                    return Reports.decode(answer).steps
+                except (FetchError, Malformed) as error:
+                    logger.debug("no reports from %s: %s", peer.short, error)
+            return None
+
+        answers = await asyncio.gather(*(ask(peer, step) for peer, step in since.items()))
+        return {peer: steps for peer, steps in zip(since, answers, strict=True) if steps is not None}
 
     async def download(
         self,

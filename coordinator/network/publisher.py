@@ -33,9 +33,10 @@ class Publisher:
         self._published = asyncio.Event()
         self._too_large = False
 
-    def announce(self, roster: Roster, *, finished: bool = False) -> None:
-        """Publish this roster from now on."""
-        envelope = RosterRecord.of(roster, finished=finished).sign(self._key, self._run, MessageKind.GENESIS)
+    def announce(self, roster: Roster, *, finished: bool = False, stored: int = -1) -> None:
+        """Publish this roster from now on, and up to which step nobody has to hold states any more."""
+        record = RosterRecord.of(roster, finished=finished, stored=stored)
+        envelope = record.sign(self._key, self._run, MessageKind.GENESIS)
         if len(envelope.body) > MAX_BODY:
             # The swarm goes on; newcomers begin from the last roster that fitted.
             if not self._too_large:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import time
 
 from btard.coordinator.network.network import SwarmNetwork
@@ -18,6 +19,7 @@ from btard.swarm.events.coordinator import (
     SwarmSilent,
 )
 from btard.swarm.events.log import EventLog
+from btard.swarm.lineage import followed
 from btard.swarm.manifest import RunManifest
 from btard.swarm.questions import Head
 from btard.swarm.records.record import Join, read_records
@@ -30,6 +32,8 @@ SILENCE_SECONDS = 10.0
 """Seconds without any answer after which the swarm counts as silent."""
 
 _SILENCE_AGAIN_SECONDS = 60.0
+_CHAIN_PERIOD_SECONDS = 5.0
+_CHAINS_AT_ONCE = 4
 _REDIAL_PERIOD_SECONDS = 10.0
 _REDIALS_AT_ONCE = 32
 
@@ -54,6 +58,7 @@ class Follower:
         self._told = 0.0
         self._told_waiting = 0.0
         self._redialled = 0.0
+        self._asked_chains = 0.0
         self._redialling: asyncio.Task[None] | None = None
         self.trusted = trusted
         self.incarnation = 0
@@ -63,11 +68,6 @@ class Follower:
     def waiting(self) -> frozenset[PeerId]:
         """Members that answered, and are in no step."""
         return frozenset(peer for peer, head in self.heads.items() if head.waits)
-
-    @property
-    def silent_for(self) -> float:
-        """Seconds since a member answered."""
-        return time.monotonic() - self._heard
 
     async def refresh(self) -> bool:
         """Ask the members where they stand; returns whether the trusted roster has advanced."""
@@ -87,7 +87,7 @@ class Follower:
             self._redialled = now
             # Not waited for: dialling the dead takes long, and a swarm that is lost sight of cannot be followed again.
             self._redialling = asyncio.create_task(self._redial(missing))
-        stand = newest_stand(self.trusted, self.heads)
+        stand = newest_stand(self.trusted, self.heads) or await self._by_chain(now)
         if stand is None or not self._follows(*stand):
             return False
         incarnation, newest = stand
@@ -102,6 +102,18 @@ class Follower:
         if self._redialling is not None:
             self._redialling.cancel()
             await asyncio.gather(self._redialling, return_exceptions=True)
+
+    async def _by_chain(self, now: float) -> tuple[int, Roster] | None:
+        """Most of the members that this coordinator knew may be gone: those that came after them show whom they follow.
+        Any peer may show it, since it is signed."""
+        if now - self._asked_chains < _CHAIN_PERIOD_SECONDS:
+            return None
+        self._asked_chains = now
+        others = sorted((await self._network.connected() or set()) | self.heads.keys())
+        stand: tuple[int, Roster] = self.incarnation, self.trusted
+        for chain in await self._network.chains(random.sample(others, min(len(others), _CHAINS_AT_ONCE))):
+            stand, _ = await asyncio.to_thread(followed, chain, stand, self._manifest.step_rules)
+        return stand if stand[1] is not self.trusted else None
 
     def _follows(self, incarnation: int, newest: Roster) -> bool:
         """Whether a roster can come after the trusted one: later, within the run, and with all bans kept, but for those
@@ -161,12 +173,11 @@ class Follower:
         )
 
     async def _redial(self, missing: list[PeerId]) -> None:
-        """Dial members that do not answer at the addresses that they announce: they may only have lost the link."""
+        """Dial members that do not answer where they announce to be, or where one that answers says that they are: they
+        may only have lost the link, or this coordinator never had one."""
         run = self._manifest.run
         joins = read_records(await self._network.read(run, MessageKind.JOIN, missing), Join, run, MessageKind.JOIN)
-        await asyncio.gather(
-            *(
-                self._network.reach(PeerAddress(peer, tuple(join.maddrs)))
-                for peer, join in list(joins.items())[:_REDIALS_AT_ONCE]
-            )
-        )
+        told = await self._network.addresses(random.choice(sorted(self.heads))) if self.heads else {}
+        known = dict(told) | {peer: tuple(join.maddrs) for peer, join in joins.items()}
+        addresses = [PeerAddress(peer, known[peer]) for peer in missing if known.get(peer)]
+        await asyncio.gather(*map(self._network.reach, addresses[:_REDIALS_AT_ONCE]))

@@ -28,6 +28,7 @@ from btard.swarm.door.reception import Reception, Rooms
 from btard.swarm.events.coordinator import (
     CoordinatorEvent,
     FirstRoster,
+    ReportsMissed,
     RunFinished,
     ValidationResumed,
     ValidationStopped,
@@ -39,14 +40,8 @@ from btard.vocabulary import ExitCode
 
 logger = logging.getLogger(__name__)
 
-END_PATIENCE_SECONDS = 120.0
-"""Seconds after the last step in which its checkpoint must be had."""
-
 BAN_PATIENCE_SECONDS = 20.0
 """Seconds after the last checkpoint in which peers may still show the evidence of bans."""
-
-END_SILENCE_SECONDS = 20.0
-"""Seconds without an answer after the last step, when peers are free to go."""
 
 FAREWELL_SECONDS = 15.0
 """Seconds that peers have for reading that the run is over."""
@@ -55,6 +50,7 @@ ADDRESS_PERIOD_SECONDS = 15.0
 """Seconds between two looks at the members' addresses."""
 
 _END_POLL_SECONDS = 0.3
+_SHOWN_RANGES = 20
 
 
 class Supervisor:
@@ -92,13 +88,19 @@ class Supervisor:
         self._meter = meter
         self._details = details = DetailsBoard(directory, log)
         self._board = MetricsBoard(
-            run.manifest, directory, patience_seconds=patience_seconds, sinks=(meter, *sinks), details=details
+            run.manifest,
+            directory,
+            patience_seconds=patience_seconds,
+            sinks=(meter, *sinks),
+            details=details,
+            missed=self._miss_reports,
         )
         self._watch = ValidationWatch(run.manifest.validators, self._tell_validation)
         self._follower: Follower | None = None
         self._checking: asyncio.Task[None] | None = None
-        self._logged_step = -1
+        self._announced = self._logged_step = -1
         self._disk_complains = True
+        self._unreported: list[tuple[int, int]] = []
 
     async def run(self) -> ExitCode:
         """Return when the run is over; cancel to end before.
@@ -151,7 +153,7 @@ class Supervisor:
             trusted = await self._genesis()
         else:
             logger.info("following the run from step %d with %d members", trusted.step, len(trusted.members))
-        self._publisher.announce(trusted)
+        self._announce(trusted)
         follower = self._follower = Follower(self._network, self._manifest, trusted, self._log)
         await self._follow(follower)
         return await self._finish(follower)
@@ -165,30 +167,31 @@ class Supervisor:
         return roster
 
     async def _follow(self, follower: Follower) -> None:
-        """Return when the last checkpoint is saved or given up."""
+        """Return when the run's steps are done, and all its checkpoints are saved or given up."""
         loop = asyncio.get_running_loop()
-        total = self._manifest.total_steps
-        ended: float | None = None
         while True:
             began = loop.time()
             if await follower.refresh():
                 self._remember(follower.trusted)
-                self._publisher.announce(follower.trusted)
+                self._announce(follower.trusted)
             self._meter.followed(follower.trusted, len(follower.heads), len(follower.waiting))
             self._watch.look(follower.trusted)
             if follower.trusted.step > self._manifest.start_step:
                 self._initial.release()
             self._check_bans(follower.trusted)
             self._keeper.consider(follower.trusted, follower.heads)
-            if follower.trusted.step >= total:
-                ended = began if ended is None else ended
-                if loop.time() - ended > END_PATIENCE_SECONDS or follower.silent_for > END_SILENCE_SECONDS:
-                    self._keeper.miss(total, "the peers are gone, or do not agree on the last state")
-                if self._keeper.done_with(total):
-                    await self._check_last_bans(follower.trusted)
-                    return
-            pause = self._refresh_seconds if ended is None else min(self._refresh_seconds, _END_POLL_SECONDS)
+            if self._keeper.stored != self._announced:
+                self._announce(follower.trusted)
+            ended = follower.trusted.step >= self._manifest.total_steps
+            if ended and self._keeper.is_done(follower.trusted):
+                await self._check_last_bans(follower.trusted)
+                return
+            pause = min(self._refresh_seconds, _END_POLL_SECONDS) if ended else self._refresh_seconds
             await asyncio.sleep(max(0.0, began + pause - loop.time()))
+
+    def _announce(self, trusted: Roster, *, finished: bool = False) -> None:
+        self._announced = self._keeper.stored
+        self._publisher.announce(trusted, finished=finished, stored=self._announced)
 
     def _tell_validation(self, step: int, words: str | None) -> None:
         if words is None:
@@ -229,8 +232,30 @@ class Supervisor:
     async def _read_metrics(self, follower: Follower) -> None:
         trusted = follower.trusted
         records = await self._network.read(self._manifest.run, MessageKind.METRICS, trusted.members)
+        gaps = self._board.gaps(records, trusted)
+        while gaps:
+            gaps = self._board.take_earlier(records, gaps, await self._network.reports(gaps), trusted)
         self._board.take(records, trusted)
+        self._tell_missed_reports()
         self._meter.details(self._details.latest)
+
+    def _miss_reports(self, first: int, last: int) -> None:
+        self._unreported.append((first, last))
+        self._log.write(ReportsMissed(first=first, last=last))
+
+    def _tell_missed_reports(self) -> None:
+        """Tell in one line of what nobody has reported since the last time."""
+        lost, self._unreported = self._unreported, []
+        if lost:
+            ranges = ", ".join(
+                str(first) if first == last else f"{first}-{last}" for first, last in lost[:_SHOWN_RANGES]
+            )
+            logger.warning(
+                "nobody has shown what the peers report of %d steps: %s%s",
+                sum(last - first + 1 for first, last in lost),
+                ranges,
+                ", and more" if len(lost) > _SHOWN_RANGES else "",
+            )
 
     def _log_status(self, follower: Follower) -> None:
         latest = self._board.latest
@@ -249,7 +274,7 @@ class Supervisor:
     async def _finish(self, follower: Follower) -> ExitCode:
         """Tell the peers that they may go, and write what the run came to."""
         trusted = follower.trusted
-        self._publisher.announce(trusted, finished=True)
+        self._announce(trusted, finished=True)
         if not await self._publisher.flush(FAREWELL_SECONDS):
             logger.warning("could not tell the peers that the run is over; they will find out by waiting")
         loop = asyncio.get_running_loop()
@@ -259,6 +284,7 @@ class Supervisor:
         # Peers publish their last metrics on their way out.
         await self._read_metrics(follower)
         self._board.flush(trusted)
+        self._tell_missed_reports()
         saved = self._keeper.saved
         final = saved if saved is not None and saved.step == trusted.step else None
         loss = final.evaluation_loss if final is not None else None

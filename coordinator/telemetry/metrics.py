@@ -13,6 +13,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Protocol
 
+from pydantic import ValidationError
+
 from btard.coordinator.run_directory import RunDirectory
 from btard.coordinator.telemetry.peer_details import DetailsBoard
 from btard.errors import UserError
@@ -21,7 +23,7 @@ from btard.round.roster import Roster
 from btard.swarm.events.log import JsonLines
 from btard.swarm.events.tail import json_object, last_lines
 from btard.swarm.manifest import RunManifest
-from btard.swarm.records.record import LocalMetrics, Metrics, read_records
+from btard.swarm.records.record import MAX_METRICS, MAX_REPORTS, LocalMetrics, Metrics, read_records
 
 logger = logging.getLogger(__name__)
 
@@ -84,8 +86,15 @@ class MetricsBoard:
         sinks: tuple[Sink, ...] = (),
         clock: Callable[[], float] = time.monotonic,
         details: DetailsBoard | None = None,
+        missed: Callable[[int, int], None] = lambda first, last: None,
     ) -> None:
-        """`patience_seconds`: how long a finished step waits for reports; `details` takes the rest of them."""
+        """Learn from the files what a former start has written.
+
+        Args:
+            patience_seconds: how long a finished step waits for reports.
+            details: takes the rest of them.
+            missed: is told of steps, from a first one to a last one, of which nobody has reported.
+        """
         self._manifest = manifest
         self._patience_seconds = patience_seconds
         self._sinks = sinks
@@ -93,7 +102,8 @@ class MetricsBoard:
         self._details = details
         self._open: dict[int, _Tally] = {}
         self._last: OrderedDict[PeerId, int] = OrderedDict()
-        self._closed = -1
+        self._closed = manifest.start_step - 1
+        self._missed = missed
         self._remember(directory)
         self._lines = JsonLines(directory.metrics)
         self._steps = JsonLines(directory.steps)
@@ -101,17 +111,77 @@ class MetricsBoard:
 
     def _remember(self, directory: RunDirectory) -> None:
         """Learn from the files of a former start what was written already: peers' records repeat it."""
-        for line in last_lines(directory.metrics, json_object):
-            peer, step = line.get("peer"), line.get("step")
-            if isinstance(peer, str) and isinstance(step, int):
-                try:
-                    self._last[PeerId.parse(peer)] = step
-                except UserError:
-                    continue
         for line in last_lines(directory.steps, json_object):
             step = line.get("step")
             if isinstance(step, int):
                 self._closed = max(self._closed, step)
+        for line in last_lines(directory.metrics, json_object):
+            try:
+                peer, report = PeerId.parse(str(line.get("peer"))), _report_of(line)
+            except (UserError, ValidationError):
+                continue
+            self._last[peer] = report.step
+            self._count(peer, report)
+
+    def gaps(self, envelopes: dict[PeerId, Envelope], trusted: Roster) -> dict[PeerId, int]:
+        """Return the members whose records do not go back to what they reported last, and since when they do not."""
+        found = {}
+        for peer, metrics in self._records_of(envelopes, trusted).items():
+            first = min(report.step for report in metrics.steps)
+            expected = max(self._last.get(peer, -1), self._closed) + 1
+            if len(metrics.steps) == MAX_METRICS and expected < first <= trusted.step + MAX_AHEAD:
+                found[peer] = expected
+        return found
+
+    def take_earlier(
+        self,
+        envelopes: dict[PeerId, Envelope],
+        asked: dict[PeerId, int],
+        told: dict[PeerId, list[LocalMetrics]],
+        trusted: Roster,
+    ) -> dict[PeerId, int]:
+        """Note what members have told of earlier steps, and close the steps that all of them have come to.
+
+        Args:
+            envelopes: the records that have the gaps.
+            asked: the members with gaps, and the first step that each was asked for.
+            told: what those of them have answered that did.
+            trusted: the roster of the step that is not over yet.
+
+        Returns:
+            The members that have more to tell, with the first step to ask for.
+        """
+        last_plausible = self._last_plausible(trusted)
+        more: dict[PeerId, int] = {}
+        for peer, reports in told.items():
+            over = [report for report in reports if asked[peer] <= report.step <= last_plausible]
+            for report in sorted(over, key=lambda report: report.step):
+                if self._last.get(peer, -1) < report.step:
+                    self._note(peer, report)
+            if len(over) == MAX_REPORTS and self._last.get(peer, -1) >= asked[peer] + MAX_REPORTS - 1:
+                more[peer] = self._last[peer] + 1
+        left = self.gaps(envelopes, trusted)
+        more = {peer: step for peer, step in more.items() if peer in left}
+        come_to = min(more.values(), default=None)
+        if come_to is not None:
+            self._note_records(self._records_of(envelopes, trusted), come_to - 1)
+            for step in sorted(step for step in self._open if step < min(come_to, trusted.step)):
+                self._close(step, trusted)
+        return more
+
+    def _last_plausible(self, trusted: Roster) -> int:
+        return min(trusted.step + MAX_AHEAD, self._manifest.total_steps - 1)
+
+    def _records_of(self, envelopes: dict[PeerId, Envelope], trusted: Roster) -> dict[PeerId, Metrics]:
+        members = set(trusted.members)
+        mine = {peer: envelope for peer, envelope in envelopes.items() if peer in members}
+        return read_records(mine, Metrics, self._manifest.run, MessageKind.METRICS)
+
+    def _note_records(self, records: dict[PeerId, Metrics], last_step: int) -> None:
+        for peer, metrics in records.items():
+            for report in sorted(metrics.steps, key=lambda report: report.step):
+                if self._last.get(peer, self._manifest.start_step - 1) < report.step <= last_step:
+                    self._note(peer, report)
 
     def take(self, envelopes: dict[PeerId, Envelope], trusted: Roster) -> None:
         """Note what is new in the records of members, and close the steps that are complete or waited for long enough.
@@ -119,22 +189,19 @@ class MetricsBoard:
         Members alone are listened to, and only about steps that can have happened; a step that is too far ahead stays
         unread, so that an early look costs nothing.
         """
-        manifest = self._manifest
-        members = set(trusted.members)
-        mine = {peer: envelope for peer, envelope in envelopes.items() if peer in members}
-        last_plausible = min(trusted.step + MAX_AHEAD, manifest.total_steps - 1)
-        records = read_records(mine, Metrics, manifest.run, MessageKind.METRICS)
+        last_plausible = self._last_plausible(trusted)
+        records = self._records_of(envelopes, trusted)
         if self._details is not None:
             self._details.take(records, trusted, last_plausible)
-        for peer, metrics in records.items():
-            for report in sorted(metrics.steps, key=lambda report: report.step):
-                if self._last.get(peer, manifest.start_step - 1) < report.step <= last_plausible:
-                    self._note(peer, report)
+        self._note_records(records, last_plausible)
         self._close_steps(trusted)
 
     def flush(self, trusted: Roster) -> None:
-        """Close every step that is over, complete or not."""
+        """Close every step that is over, complete or not; no reports come any more."""
         self._close_steps(trusted, wait=False)
+        if self._closed < trusted.step - 1:
+            self._missed(self._closed + 1, trusted.step - 1)
+            self._closed = trusted.step - 1
 
     def close(self) -> None:
         """Close the files."""
@@ -157,6 +224,9 @@ class MetricsBoard:
                 "mini_steps": report.mini_steps,
             }
         )
+        self._count(peer, report)
+
+    def _count(self, peer: PeerId, report: LocalMetrics) -> None:
         if report.step > self._closed and (report.step in self._open or len(self._open) < MAX_OPEN):
             self._open.setdefault(report.step, _Tally(self._clock())).reports[peer] = report
 
@@ -169,9 +239,13 @@ class MetricsBoard:
             complete = all(self._last.get(peer, -1) >= step for peer in trusted.members)
             if wait and not complete and now - tally.since < self._patience_seconds:
                 break
-            del self._open[step]
-            self._closed = step
-            self._summarise(step, list(tally.reports.values()), len(trusted.members))
+            self._close(step, trusted)
+
+    def _close(self, step: int, trusted: Roster) -> None:
+        if step > self._closed + 1:
+            self._missed(self._closed + 1, step - 1)
+        self._closed = step
+        self._summarise(step, list(self._open.pop(step).reports.values()), len(trusted.members))
 
     def _summarise(self, step: int, reports: list[LocalMetrics], alive: int) -> None:
         losses = [report.loss for report in reports if report.loss is not None]
@@ -190,6 +264,12 @@ class MetricsBoard:
         self._steps.append({"time": round(time.time(), 3), **asdict(summary)})
         for sink in self._sinks:
             sink.log(summary)
+
+
+def _report_of(line: dict[str, object]) -> LocalMetrics:
+    """Return the report of a line of `metrics.jsonl`; raises ValidationError."""
+    named = {name: line.get("samples" if name == "samples_accumulated" else name) for name in LocalMetrics.model_fields}
+    return LocalMetrics.model_validate(named)
 
 
 def status_line(summary: StepSummary, answering: int) -> str:

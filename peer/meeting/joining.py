@@ -31,6 +31,10 @@ _ANSWER_SECONDS = 5.0
 """Seconds in which a named peer must answer; one that does not is asked again."""
 
 
+class NoRunAnnounced(UserError):
+    """None of the peers that were asked tells of a run: it may do so later."""
+
+
 async def find_manifest(
     transport: Libp2pTransport, named: Collection[PeerId], timeout_seconds: float
 ) -> tuple[Envelope, RunManifest]:
@@ -46,7 +50,8 @@ async def find_manifest(
         The manifest as its coordinator has signed it, to be handed on, and what it says.
 
     Raises:
-        UserError: none answers, they tell of different runs, or the run cannot be served.
+        NoRunAnnounced: none answers.
+        UserError: they tell of different runs, or the run cannot be served.
     """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + timeout_seconds
@@ -68,7 +73,7 @@ async def find_manifest(
         await asyncio.sleep(POLL_SECONDS)
     if not told:
         said = "; ".join(f"{peer}: {failures[peer]}" for peer in named)
-        raise UserError(
+        raise NoRunAnnounced(
             f"no run is announced within {timeout_seconds:g} s by the initial peers, and nobody else is asked ({said});"
             " check that a btard-coordinator runs at the address"
         )

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable
 
 from btard.identity import Malformed, PeerId
 from btard.swarm.manifest import RunManifest
-from btard.swarm.questions import MAX_DIRECTORY, MAX_MADDRS, MAX_REPLY, Directory, Knock, Question, Reply, Want
+from btard.swarm.questions import MAX_MADDRS, MAX_REPLY, Knock, Question, Reply, Want
 from btard.transport.libp2p import FetchError, Libp2pTransport
 
 logger = logging.getLogger(__name__)
@@ -27,18 +27,6 @@ RENEW_SECONDS = 15.0
 _ANSWER_SECONDS = 5.0
 _AT_ONCE = 32
 _PAUSE_SECONDS = 0.25
-
-
-async def ask_directory(transport: Libp2pTransport, peer: PeerId) -> Directory | None:
-    """Return where a peer believes the others to be, None if it does not say; ends in a few seconds."""
-    question = Question(want=Want.ADDRESSES).encode()
-    try:
-        return Directory.decode(
-            await transport.fetch(peer, question, limit=MAX_DIRECTORY, timeout_seconds=_ANSWER_SECONDS)
-        )
-    except (FetchError, Malformed) as error:
-        logger.debug("%s tells no addresses: %s", peer.short, error)
-        return None
 
 
 class Knocker:

@@ -9,10 +9,12 @@ import time
 from collections.abc import Iterable, Mapping
 
 from btard.identity import IdentityKey, MessageKind, PeerId
-from btard.peer.meeting.knocking import Knocker, ask_directory
+from btard.peer.meeting.acquaintances import AcquaintanceBook
+from btard.peer.meeting.knocking import Knocker
 from btard.peer.meeting.rosters import Rosters
 from btard.round.admission import Doorstep
 from btard.round.roster import Roster
+from btard.swarm.door.asking import ask_directory
 from btard.swarm.door.door import Door
 from btard.swarm.manifest import RunManifest
 from btard.swarm.questions import MAX_MADDRS, Directory
@@ -47,6 +49,7 @@ class Neighbours:
         rosters: Rosters,
         door: Door,
         knocker: Knocker,
+        book: AcquaintanceBook,
     ) -> None:
         self._node = node
         self._key = key
@@ -54,6 +57,7 @@ class Neighbours:
         self._rosters = rosters
         self._door = door
         self._knocker = knocker
+        self._book = book
         self._named = frozenset((*named, rosters.coordinator)) - {key.peer_id}
         self._members: frozenset[PeerId] = frozenset()
         self._told = {peer: maddrs for peer, maddrs in named.items() if peer != key.peer_id}
@@ -84,6 +88,7 @@ class Neighbours:
                 await self._read_joins(self._others)
             else:
                 await self._read_joins(self._others - self._signed.keys())
+            self._book.note(self._others, self._told | self._signed)
             await asyncio.sleep(_EAGER_SECONDS if self.eager else _CALM_SECONDS)
 
     def stand(self, members: Iterable[PeerId]) -> None:

@@ -12,8 +12,8 @@ from collections.abc import Coroutine, Iterable
 from typing import Any
 
 from btard.identity import Envelope, Malformed, MessageKind, PeerId
-from btard.peer.meeting.knocking import ask_directory
 from btard.round.roster import Roster
+from btard.swarm.door.asking import ask_directory
 from btard.swarm.events.coordinator import awaited
 from btard.swarm.questions import Question, Want
 from btard.swarm.records.record import MAX_BODY, RosterRecord
@@ -47,11 +47,17 @@ class Rosters:
         self._run = run
         self._asked = sorted({coordinator, *named} - {transport.peer_id})
         self._newest: tuple[Envelope, RosterRecord] | None = None
+        self._base: Roster | None = None
 
     @property
     def coordinator(self) -> PeerId:
         """Whose rosters these are."""
         return self._coordinator
+
+    @property
+    def base(self) -> Roster | None:
+        """The newest roster seen; None before the first."""
+        return self._base
 
     async def newest_bytes(self) -> bytes | None:
         """Return the newest roster seen, as the coordinator has signed it; None before the first."""
@@ -111,11 +117,11 @@ class Rosters:
             return
         try:
             record = RosterRecord.read(envelope, self._run, MessageKind.GENESIS)
-            record.unpack()
+            base = record.unpack()
         except Malformed as error:
             logger.warning("the coordinator's roster cannot be read: %s", error)
             return
-        self._newest = envelope, record
+        self._newest, self._base = (envelope, record), base
 
     async def _in_dht(self) -> Envelope | None:
         found = await self._records.read(self._run, MessageKind.GENESIS, [self._coordinator])

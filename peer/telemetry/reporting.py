@@ -17,11 +17,14 @@ from btard.round.messages.accusations import Opinion
 from btard.round.work.examination import Finding
 from btard.swarm.manifest import RunManifest
 from btard.swarm.records.details import MAX_REASON, MAX_TOLD, Examination, Exclusion, Found, PeerDetails
-from btard.swarm.records.record import MAX_METRICS, LocalMetrics, Metrics
+from btard.swarm.records.record import MAX_METRICS, MAX_REPORTS, LocalMetrics, Metrics, Reports
 from btard.transport.libp2p import Counters, RecordError, Records
 from btard.transport.stages import Stage
 
 logger = logging.getLogger(__name__)
+
+MAX_KEPT = 8192
+"""Steps whose reports are kept in memory, for a coordinator that was away."""
 
 _TTL_SECONDS = 600.0
 
@@ -47,7 +50,7 @@ class Reporter:
         self._key = key
         self._manifest = manifest
         self._behaviour = behaviour
-        self._steps: deque[LocalMetrics] = deque(maxlen=MAX_METRICS)
+        self._steps: deque[LocalMetrics] = deque(maxlen=MAX_KEPT)
         self._counters = counters
         self._version, self._numerics = printable(__version__)[:32], printable(numerics)[:160]
         self._examined: deque[Examination] = deque(maxlen=MAX_TOLD)
@@ -87,6 +90,10 @@ class Reporter:
         )
         return told
 
+    def since(self, step: int) -> bytes:
+        """Return `Reports` of the earliest steps from `step` on that this peer remembers."""
+        return Reports(steps=[report for report in self._steps if report.step >= step][:MAX_REPORTS]).encode()
+
     async def run(self) -> None:
         """Publish until cancelled."""
         while True:
@@ -99,7 +106,7 @@ class Reporter:
         if not self._steps or max(self._steps[-1].step, latest) == self._published:
             return
         latest = max(self._steps[-1].step, latest)
-        record = Metrics(steps=list(self._steps), details=self._details())
+        record = Metrics(steps=list(self._steps)[-MAX_METRICS:], details=self._details())
         envelope = record.sign(self._key, self._manifest.run, MessageKind.METRICS)
         try:
             await self._records.publish(envelope, _TTL_SECONDS)

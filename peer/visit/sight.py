@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 from btard.identity import MessageKind, PeerId
 from btard.peer.meeting.joining import find_manifest
-from btard.peer.meeting.knocking import ask_directory
 from btard.peer.meeting.rosters import Rosters
 from btard.round.roster import Roster
 from btard.swarm.bans import Bans
+from btard.swarm.door.asking import ask_directory
 from btard.swarm.manifest import RunManifest
 from btard.swarm.records.record import Join, Metrics, read_records
 from btard.transport.libp2p import Libp2pNode

@@ -22,11 +22,13 @@ class Rooms:
         door: tells a caller whether it is taken in.
         roster: returns the bytes of the newest roster as the coordinator has signed it, None before the first.
         directory: returns where the others are.
+        lineage: returns the chain from that roster to where the swarm is, None where the roster is the newest.
     """
 
     door: Door
     roster: Callable[[], Awaitable[bytes | None]]
     directory: Callable[[], Directory]
+    lineage: Callable[[], bytes | None] = lambda: None
 
 
 class Reception:
@@ -53,6 +55,8 @@ class Reception:
         match question.want:
             case Want.ROSTER:
                 return await rooms.roster()
+            case Want.LINEAGE:
+                return rooms.lineage()
             case Want.ADDRESSES:
                 return self._directory(rooms)
             case Want.KNOCK if question.knock is not None:

@@ -211,6 +211,24 @@ class CheckpointSaved(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class CheckpointDelayed(Event):
+    """The state before a step cannot be written; it is tried again, and the members hold it until then."""
+
+    event: Literal["checkpoint_delayed"] = "checkpoint_delayed"
+    step: int
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportsMissed(Event):
+    """Nobody has shown what the peers report of the steps from `first` to `last`: they have no line in the files."""
+
+    event: Literal["reports_missed"] = "reports_missed"
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class CheckpointMissed(Event):
     """The state before a step is given up."""
 
@@ -264,7 +282,9 @@ CoordinatorEvent = (
     | DashboardOpened
     | SwarmSilent
     | CheckpointSaved
+    | CheckpointDelayed
     | CheckpointMissed
+    | ReportsMissed
     | RunFinished
     | CoordinatorStopped
 )

@@ -96,21 +96,55 @@ class Metrics(Record):
     details: PeerDetails | None = None
 
 
+MAX_REPORTS = 256
+"""Steps in one answer about earlier steps."""
+
+MAX_ANSWERED_REPORTS = 64 << 10
+"""Bytes of such an answer."""
+
+
+class Reports(BaseModel):
+    """What a peer answers about steps that its METRICS record does not go back to.
+
+    Attributes:
+        steps: ascending; none where it knows of none from the step on that was asked for.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    steps: Annotated[list[LocalMetrics], Field(max_length=MAX_REPORTS)]
+
+    def encode(self) -> bytes:
+        """Return the bytes to send."""
+        return self.model_dump_json().encode()
+
+    @classmethod
+    def decode(cls, data: bytes) -> Reports:
+        """Read bytes from the network; raises Malformed."""
+        try:
+            return cls.model_validate_json(data)
+        except ValidationError as error:
+            raise Malformed(f"no reports: {error.errors()[0]['msg']}") from None
+
+
 class RosterRecord(Record):
     """The newest roster that the coordinator knows; the first one, of step `start_step`, begins the run.
 
     Attributes:
         roster: canonical bytes in hex.
         finished: the run is over and its last checkpoint is saved; peers may go.
+        stored: nobody has to hold the states at the manifest's steps up to this one any more: the coordinator has
+            stored them, or has named those that it could not have.
     """
 
     roster: str
     finished: bool = False
+    stored: Annotated[int, Field(ge=-1, lt=2**62)] = -1
 
     @classmethod
-    def of(cls, roster: Roster, *, finished: bool = False) -> RosterRecord:
+    def of(cls, roster: Roster, *, finished: bool = False, stored: int = -1) -> RosterRecord:
         """Return the record of a roster."""
-        return cls(roster=encode(roster.pack()).hex(), finished=finished)
+        return cls(roster=encode(roster.pack()).hex(), finished=finished, stored=stored)
 
     def unpack(self) -> Roster:
         """Return the roster; raises Malformed."""

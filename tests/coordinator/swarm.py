@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,10 @@ from btard.coordinator.settings import CoordinatorSettings
 from btard.errors import UserError
 from btard.identity import Envelope, IdentityKey, MessageKind, PeerId
 from btard.round.roster import Roster, first_randomness
+from btard.swarm.lineage import ChainLink
 from btard.swarm.manifest import RunManifest
 from btard.swarm.questions import Head, Knock, Question
-from btard.swarm.records.record import Join, LocalMetrics, Metrics
+from btard.swarm.records.record import MAX_REPORTS, Join, LocalMetrics, Metrics
 from btard.transport.base import PeerAddress
 from btard.transport.libp2p import RecordError
 
@@ -99,6 +100,11 @@ class MemoryNetwork:
         self.failing = 0
         self.evidence_files: dict[PeerId, bytes] = {}
         self.published = asyncio.Event()
+        self.remembered: dict[PeerId, list[LocalMetrics]] = {}
+        self.shown_chains: dict[PeerId, tuple[ChainLink, ...]] = {}
+        self.told: dict[PeerId, tuple[str, ...]] = {}
+        self.linked: set[PeerId] | None = None
+        self.asked: list[dict[PeerId, int]] = []
 
     def join(self, number: int) -> PeerId:
         """Let a peer announce itself."""
@@ -125,7 +131,7 @@ class MemoryNetwork:
         for peer in ids(*numbers):
             self.states[peer, step] = data
             old = self.standing[peer]
-            self.standing[peer] = replace(old, snapshots=(*old.snapshots, (step, digest))[-2:])
+            self.standing[peer] = replace(old, snapshots=(*old.snapshots, (step, digest)))
 
     async def publish(self, envelope: Envelope, ttl_seconds: float) -> None:
         if self.failing:
@@ -150,11 +156,28 @@ class MemoryNetwork:
         return "no route" if peer in self.unreachable else None
 
     async def connected(self) -> set[PeerId] | None:
-        return None
+        return self.linked
 
     async def evidence(self, source: PeerId, banned: PeerId) -> bytes | None:
         """What `self.evidence_files` holds for a banned peer, whichever member is asked."""
         return self.evidence_files.get(banned)
+
+    async def addresses(self, peer: PeerId) -> Mapping[PeerId, tuple[str, ...]]:
+        """What `self.told` holds, whichever member is asked."""
+        return self.told
+
+    async def chains(self, peers: Iterable[PeerId]) -> list[tuple[ChainLink, ...]]:
+        """What `self.shown_chains` holds of those that are asked."""
+        return [self.shown_chains[peer] for peer in peers if peer in self.shown_chains]
+
+    async def reports(self, since: Mapping[PeerId, int]) -> dict[PeerId, list[LocalMetrics]]:
+        """The earliest of what `self.remembered` holds, as many as a peer answers with."""
+        self.asked.append(dict(since))
+        return {
+            peer: [report for report in self.remembered[peer] if report.step >= step][:MAX_REPORTS]
+            for peer, step in since.items()
+            if peer in self.remembered
+        }
 
     async def download(
         self,

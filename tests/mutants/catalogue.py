@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.mutants.planted.adversary import ADVERSARY
 from tests.mutants.planted.agreement import AGREEMENT
 from tests.mutants.planted.arriving import ARRIVING
+from tests.mutants.planted.away import AWAY
 from tests.mutants.planted.chaos import CHAOS_BUGS
 from tests.mutants.planted.corpora import CORPORA
 from tests.mutants.planted.cost import COST
@@ -52,4 +53,5 @@ MUTANTS = (
     + CHAOS_BUGS
     + TRANSFER
     + ARRIVING
+    + AWAY
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +15,23 @@ from btard.executor import Exhibit
 from btard.hashing import Payload
 from btard.identity import IdentityKey, PeerId
 from btard.outline import Outline, Outlined
+from btard.peer.keeping.held import HeldStates
 from btard.peer.serving import StateServer
 from btard.reunion.messages import Place
 from btard.round.evidence.evidence import Offence
 from btard.round.evidence.file import to_json
+from btard.round.roster import Roster
 from btard.swarm.bans import BanBook
-from btard.swarm.door.door import Door
-from btard.swarm.door.reception import Reception, Rooms
+from btard.swarm.door.reception import Reception
 from btard.swarm.probe import Arithmetic, Probe
-from btard.swarm.questions import MAX_SNAPSHOTS, Directory, Head, Knock, Question, Reply, Want
+from btard.swarm.questions import Head, Question, Want
 from btard.vocabulary import Precision
 from tests.btard.round.bans import evidence_of
 from tests.btard.round.swarm import RULES
 from tests.peer.helpers import KEYS, PEERS, ROSTER, RUN, run_manifest, signed_manifest
 
 STATE = Outlined.of(b"state 5").outline.digest
+STATES = [b"state 5", b"state 6", b"state 7"]
 PROBE = Probe.of(torch.ones(3), RUN, Arithmetic.here(torch.device("cpu"), Precision.FLOAT32))
 MANIFEST = signed_manifest(KEYS[0], run_manifest().model_dump_json().encode())
 
@@ -57,6 +60,11 @@ class CountedTrainer:
         return Outlined.of(f"state {self.step}".encode())
 
 
+def at(step: int) -> Roster:
+    """The roster of a step."""
+    return replace(ROSTER, step=step)
+
+
 def held(target: PeerId, step: int) -> bytes | None:
     """What this peer holds of the commitments of one target to one step."""
     return b"commits" if (target, step) == (PEERS[1], 4) else None
@@ -82,6 +90,20 @@ class Apart:
 
 
 APART: Any = Apart()
+
+
+def reports(step: int) -> bytes:
+    """What this peer reports from a step on."""
+    return b"reports since %d" % step
+
+
+def serve(
+    reception: Reception, counted: CountedTrainer, behaviour: Behaviour, bans: BanBook, returning: Any = APART
+) -> StateServer:
+    """Return a server that holds its states beside its evidence of bans."""
+    states = HeldStates(bans.directory / "held", RUN, 100)
+    trainer: Any = counted
+    return StateServer(reception, trainer, behaviour, bans, held, shown, returning, states, reports)
 
 
 class Poisons(Behaviour):
@@ -114,7 +136,7 @@ def bans(tmp_path: Path) -> BanBook:
 
 @pytest.fixture
 def server(counted: CountedTrainer, bans: BanBook) -> StateServer:
-    made = StateServer(Reception(MANIFEST), counted, Behaviour(), bans, held, shown, APART)  # type: ignore[arg-type]
+    made = serve(Reception(MANIFEST), counted, Behaviour(), bans)
     made.stand(ROSTER, STATE)
     return made
 
@@ -142,9 +164,10 @@ async def fetched(
 
 async def test_before_the_first_step_only_what_all_may_know_is_told(counted: CountedTrainer, bans: BanBook) -> None:
     counted.bases[5] = b"base"
-    fresh = StateServer(Reception(MANIFEST), counted, Behaviour(), bans, held, shown, APART)  # type: ignore[arg-type]
+    fresh = serve(Reception(MANIFEST), counted, Behaviour(), bans)
     answers = {want: await ask(fresh, want, 5) for want in Want}
-    assert answers == dict.fromkeys(Want) | {Want.MANIFEST: MANIFEST.encode(), Want.PROBE: PROBE.encode()}
+    told = {Want.MANIFEST: MANIFEST.encode(), Want.PROBE: PROBE.encode(), Want.REPORTS: b"reports since 5"}
+    assert answers == dict.fromkeys(Want) | told
 
 
 async def test_where_a_peer_stands(server: StateServer) -> None:
@@ -238,7 +261,7 @@ async def test_a_member_of_a_reunion_gets_what_is_kept(counted: CountedTrainer, 
             return Outlined.of(b"state 5")
 
     meeting: Any = Meeting()
-    made = StateServer(Reception(MANIFEST), counted, Behaviour(), bans, held, shown, meeting)  # type: ignore[arg-type]
+    made = serve(Reception(MANIFEST), counted, Behaviour(), bans, meeting)
     assert [await fetched(made, Want.STATE, 5) for _ in range(3)] == [b"state 5"] * 3
     assert (meeting.asked, counted.calls) == (1, 0)
     assert await ask(made, Want.STATE, 4) is await fetched(made, Want.STATE, 5, sender=PEERS[2]) is None
@@ -253,24 +276,36 @@ async def test_an_asker_that_stops_waiting_costs_others_no_answer(server: StateS
     assert impatient.cancelled()
 
 
-async def test_snapshots_stay_as_they_were_and_the_oldest_goes(server: StateServer, counted: CountedTrainer) -> None:
+async def test_snapshots_stay_as_they_were(server: StateServer, counted: CountedTrainer) -> None:
     for step in (5, 6, 7):
         counted.step = step
-        await server.keep_snapshot(step)
-    server.stand(ROSTER, STATE)
-    assert [await fetched(server, Want.SNAPSHOT, step) for step in (5, 6, 7)] == [None, b"state 6", b"state 7"]
+        await server.hold(RUN, at(step))
+    server.stand(at(7), STATE)
+    assert [await fetched(server, Want.SNAPSHOT, step) for step in (4, 5, 6, 7)] == [None, *STATES]
     coordinator = IdentityKey.generate().peer_id
     assert await fetched(server, Want.SNAPSHOT, 6, sender=coordinator) == b"state 6", "which is no member"
     answer = await ask(server, Want.HEAD)
     assert answer is not None
-    digests = [Outlined.of(f"state {step}".encode()).outline.digest for step in (6, 7)]
-    assert Head.decode(answer).snapshots == ((6, digests[0]), (7, digests[1]))
-    assert len(Head.decode(answer).snapshots) == MAX_SNAPSHOTS
+    digests = tuple((step, Outlined.of(f"state {step}".encode()).outline.digest) for step in (5, 6, 7))
+    assert Head.decode(answer).snapshots == digests
+
+
+async def test_a_past_that_is_lost_is_offered_no_more(server: StateServer, counted: CountedTrainer) -> None:
+    for step in (5, 6, 7):
+        counted.step = step
+        await server.hold(RUN, at(step))
+    server.stand(at(6), STATE, 1)
+    answer = await ask(server, Want.HEAD)
+    assert answer is not None and [step for step, _ in Head.decode(answer).snapshots] == [5, 6]
+
+
+async def test_earlier_reports_are_told(server: StateServer) -> None:
+    assert await ask(server, Want.REPORTS, 3) == b"reports since 3"
 
 
 async def test_a_behaviour_may_poison_served_states_but_not_kept_ones(counted: CountedTrainer, bans: BanBook) -> None:
-    server = StateServer(Reception(MANIFEST), counted, Poisons(), bans, held, shown, APART)  # type: ignore[arg-type]
-    await server.keep_snapshot(5)
+    server = serve(Reception(MANIFEST), counted, Poisons(), bans)
+    await server.hold(RUN, at(5))
     server.stand(ROSTER, STATE)
     assert await fetched(server, Want.STATE, 5) == await fetched(server, Want.SNAPSHOT, 5) == b"poison"
     answer = await ask(server, Want.HEAD)
@@ -297,14 +332,14 @@ async def test_held_commitments_of_a_target_are_shown(server: StateServer) -> No
 
 async def test_a_behaviour_may_show_no_vector(counted: CountedTrainer, bans: BanBook) -> None:
     counted.vectors[4] = b"vector"
-    server = StateServer(Reception(MANIFEST), counted, Hides(), bans, held, shown, APART)  # type: ignore[arg-type]
+    server = serve(Reception(MANIFEST), counted, Hides(), bans)
     server.stand(ROSTER, STATE)
     assert await ask(server, Want.VECTOR, 4) is None
 
 
 async def test_a_behaviour_may_show_no_momentum(counted: CountedTrainer, bans: BanBook) -> None:
     counted.bases[4] = b"base"
-    server = StateServer(Reception(MANIFEST), counted, Hides(), bans, held, shown, APART)  # type: ignore[arg-type]
+    server = serve(Reception(MANIFEST), counted, Hides(), bans)
     server.stand(ROSTER, STATE)
     assert await ask(server, Want.BASE, 4) is None
 
@@ -317,65 +352,8 @@ async def test_the_evidence_of_a_ban_and_of_nothing_else(server: StateServer, ba
         assert await ask(server, Want.BAN, peer=other) is None
 
 
-class Tells(Behaviour):
-    """Tells every newcomer something else, and refuses knocks."""
-
-    def told_newcomer(self, question: str, answer: bytes | None) -> bytes | None:
-        return None if question == Want.KNOCK else b"something else"
-
-
-class Slow(Door):
-    """Takes in everybody."""
-
-    def __init__(self) -> None:
-        self.knocks: list[PeerId] = []
-
-    def knock(self, sender: PeerId, knock: Knock) -> Reply:
-        self.knocks.append(sender)
-        return Reply.WAIT
-
-
-DIRECTORY = Directory({PEERS[2]: ("/ip4/1.2.3.4/tcp/5",)})
-KNOCK = Knock(run="0" * 32, protocol=1, fingerprint="0" * 64, maddrs=[])
-
-
-@pytest.fixture
-def door() -> Slow:
-    return Slow()
-
-
-@pytest.fixture
-def reception(door: Slow) -> Reception:
-    async def roster() -> bytes | None:
-        return b"signed"
-
-    made = Reception(MANIFEST)
-    made.open(Rooms(door, roster, lambda: DIRECTORY))
-    return made
-
-
-async def test_newcomers_are_answered_before_the_first_step(
-    counted: CountedTrainer, bans: BanBook, reception: Reception, door: Slow
-) -> None:
-    server = StateServer(reception, counted, Behaviour(), bans, held, shown, APART)  # type: ignore[arg-type]
-    assert await ask(server, Want.ROSTER) == b"signed"
-    assert await ask(server, Want.ADDRESSES) == DIRECTORY.encode()
-    knocking = Question(want=Want.KNOCK, knock=KNOCK).encode()
-    assert await server.answer(PEERS[4], knocking) == Reply.WAIT.encode()
-    assert door.knocks == [PEERS[4]], "the connection names the caller"
-    assert await ask(server, Want.KNOCK) is None, "there is no knock in the question"
-
-
-async def test_a_behaviour_may_lie_to_newcomers(counted: CountedTrainer, bans: BanBook, reception: Reception) -> None:
-    server = StateServer(reception, counted, Tells(), bans, held, shown, APART)  # type: ignore[arg-type]
-    assert await ask(server, Want.MANIFEST) == await ask(server, Want.ROSTER) == b"something else"
-    assert await server.answer(PEERS[4], Question(want=Want.KNOCK, knock=KNOCK).encode()) is None
-
-
 async def test_a_behaviour_may_show_other_evidence(counted: CountedTrainer, bans: BanBook) -> None:
-    honest, forger = (
-        StateServer(Reception(MANIFEST), counted, made, bans, held, shown, APART) for made in (Behaviour(), Forges())
-    )  # type: ignore[arg-type]
+    honest, forger = (serve(Reception(MANIFEST), counted, made, bans) for made in (Behaviour(), Forges()))
     for server in (honest, forger):
         server.stand(ROSTER, STATE)
     assert await ask(honest, Want.BAN, peer=str(PEERS[0])) is None

@@ -192,7 +192,7 @@ def test_the_head_of_the_largest_roster_fits() -> None:
         (0, []),
         (1, b"short"),
         (2, None),
-        (2, [[1, STATE]] * 3),
+        (2, [[1, STATE]] * 257),
         (2, [[1]]),
         (2, [[-1, STATE]]),
         (2, [[1, b"short"]]),

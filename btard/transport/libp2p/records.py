@@ -64,6 +64,14 @@ class Records:
         storage.forget_unknown()
         table.forget_unknown()
 
+    def seek(self, peers: Iterable[PeerId]) -> None:
+        """Ask these peers at the next search whether they are nodes, if this node does not know them: they answer over
+        streams, but none of the nodes that this one began with may be left."""
+        table = self._protocol.routing_table
+        for peer in peers:
+            if (node := PeerID(bytes(peer))) not in table:
+                self._protocol.lost.setdefault(node)
+
     @property
     def met(self) -> list[PeerId]:
         """The peers that are nodes of the DHT as far as this one knows, ascending."""

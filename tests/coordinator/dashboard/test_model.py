@@ -102,6 +102,7 @@ def test_exclusions_findings_and_checkpoints_are_listed() -> None:
         {"event": "excluded", "peer": C, "step": 3, "reason": "it was silent"},
         {"event": "examined", "validator": A, "peer": B, "step": 8, "found": "differs"},
         {"event": "examined", "validator": A, "peer": C, "step": 9, "found": "same"},
+        {"event": "checkpoint_delayed", "step": 10, "reason": "no space"},
         {"event": "checkpoint", "step": 10, "digest": "ff", "evaluation_loss": 0.5},
         {"event": "checkpoint_missed", "step": 20, "reason": "no majority"},
     )

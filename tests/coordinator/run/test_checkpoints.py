@@ -15,7 +15,7 @@ from btard.tasks.base import Task
 from btard.tasks.registry import load_task
 from btard.tasks.training_state import TrainingState
 from tests.coordinator.conftest import Log
-from tests.coordinator.swarm import MemoryNetwork, head, manifest, roster, until
+from tests.coordinator.swarm import MemoryNetwork, head, ids, manifest, roster, until
 
 RUN = manifest(checkpoint_at=(10,), peers=3)
 HERE = roster(12, 1, 2, 3)
@@ -64,7 +64,7 @@ async def test_a_majoritys_checkpoint_is_saved_with_its_loss(
     network.keep(10, bytes(32), b"lies", 3)
     keeper.consider(HERE, network.standing)
     await finish(keeper)
-    assert keeper.done_with(10)
+    assert keeper.is_done(HERE)
     loaded = TrainingState(task, 0, device=CPU)
     found = loaded.load_checkpoint(directory.checkpoint(10))
     assert (found.step, loaded.digest()) == (10, trained.digest())
@@ -118,10 +118,10 @@ async def test_given_up_after_some_attempts(
         keeper.consider(HERE, network.standing)
         await finish(keeper)
     assert len(log.named("checkpoint_missed")) == 1
-    assert keeper.done_with(10)
+    assert keeper.is_done(HERE)
 
 
-async def test_a_disk_that_takes_nothing(
+async def test_a_disk_that_takes_nothing_is_waited_for(
     keeper: CheckpointKeeper,
     network: MemoryNetwork,
     trained: TrainingState,
@@ -129,12 +129,81 @@ async def test_a_disk_that_takes_nothing(
     log: Log,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "MAX_ATTEMPTS", 1)
+    monkeypatch.setattr(module, "DISK_RETRY_SECONDS", 0.0)
     directory.checkpoints.write_text("a file where a folder should be")
     network.keep(10, trained.digest(), trained.state_bytes(), 1, 2, 3)
+    for _ in range(MAX_ATTEMPTS + 2):
+        keeper.consider(HERE, network.standing)
+        await finish(keeper)
+    assert not keeper.is_done(HERE) and keeper.stored < 10
+    assert log.named("checkpoint_missed") == []
+    (delayed,) = log.named("checkpoint_delayed")
+    assert (delayed["step"], "cannot be written" in delayed["reason"]) == (10, True)
+    directory.checkpoints.unlink()
     keeper.consider(HERE, network.standing)
     await finish(keeper)
-    assert "cannot be written" in log.named("checkpoint_missed")[0]["reason"]
+    assert keeper.is_done(HERE) and keeper.stored == HERE.step
+
+
+EVERY = manifest(checkpoint_every=5, peers=3, total_steps=40)
+
+
+@pytest.fixture
+def many(task: Task, network: MemoryNetwork, directory: RunDirectory, log: Log) -> CheckpointKeeper:
+    return CheckpointKeeper(network, EVERY, TrainingState(task, 7, device=CPU), directory, log)
+
+
+async def test_all_that_are_offered_are_saved_one_after_the_other(
+    many: CheckpointKeeper, network: MemoryNetwork, trained: TrainingState, log: Log
+) -> None:
+    here = roster(33, 1, 2, 3)
+    network.stand(head(here), 1, 2, 3)
+    for step in range(5, 31, 5):
+        network.keep(step, trained.digest(), trained.state_bytes(), 1, 2, 3)
+    many.consider(here, network.standing)
+    await finish(many)
+    assert [event["step"] for event in log.named("checkpoint")] == list(range(5, 31, 5))
+    assert many.is_done(here) and many.stored == 33
+
+
+async def test_what_most_do_not_hold_any_more_is_named(
+    many: CheckpointKeeper,
+    network: MemoryNetwork,
+    trained: TrainingState,
+    log: Log,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "UNOFFERED_SECONDS", -1.0)
+    here = roster(12, 1, 2, 3)
+    network.stand(head(here), 1)
+    many.consider(here, {peer: network.standing[peer] for peer in ids(1)})
+    assert log.named("checkpoint_missed") == [], "fewer than most have answered"
+    network.stand(head(here), 1, 2, 3)
+    network.keep(10, trained.digest(), trained.state_bytes(), 1, 2, 3)
+    many.consider(here, network.standing)
+    await finish(many)
+    assert [event["step"] for event in log.named("checkpoint_missed")] == [5]
+    assert [event["step"] for event in log.named("checkpoint")] == [10]
+    assert many.is_done(here) and many.stored == 12
+
+
+async def test_what_is_not_stored_yet_is_to_be_held(
+    many: CheckpointKeeper, network: MemoryNetwork, trained: TrainingState
+) -> None:
+    here = roster(12, 1, 2, 3)
+    network.stand(head(here), 1, 2, 3)
+    network.keep(10, trained.digest(), trained.state_bytes(), 1, 2, 3)
+    many.consider(here, network.standing)
+    await finish(many)
+    many.consider(here, network.standing)
+    assert many.stored == 4 and not many.is_done(here)
+
+
+async def test_members_keep_a_last_state_that_was_given_up(many: CheckpointKeeper) -> None:
+    last = roster(40, 1, 2, 3)
+    for step in range(5, 41, 5):
+        many.miss(step, "gone")
+    assert many.is_done(last) and many.stored == 39
 
 
 async def test_what_is_on_disk_is_not_asked_again(

@@ -10,7 +10,8 @@ from btard.coordinator.run import follower as module
 from btard.coordinator.run.follower import Follower
 from btard.swarm.questions import Head
 from tests.coordinator.conftest import Log
-from tests.coordinator.swarm import MemoryNetwork, head, identity, ids, manifest, roster
+from tests.coordinator.swarm import MADDR, MemoryNetwork, head, identity, ids, manifest, roster
+from tests.swarm.chains import chain, history
 
 RUN = manifest(peers=4)
 
@@ -92,7 +93,6 @@ async def test_silence_is_told_once_and_the_lost_are_dialled(
     assert set(network.dialled) == {lost}
     network.stand(head(roster(2, 1, 2, 3, 4)), 1, 2, 3, 4)
     assert await follower.refresh()
-    assert follower.silent_for < 5
     await follower.close()
 
 
@@ -103,7 +103,7 @@ async def test_a_run_that_waits_is_told_once_and_is_not_silent(
     network.stand(waiting, 1, 2)
     for _ in range(2):
         assert not await follower.refresh()
-    assert len(follower.waiting) == 2 and follower.silent_for < 5 and log.named("silent") == []
+    assert len(follower.waiting) == 2 and log.named("silent") == []
     assert caplog.text.count("the run waits: 2 of the 4 voters of step 0 answer") == 1
     network.stand(head(roster(0, 1, 2, 3, 4)), 1, 2, 3, 4)
     await follower.refresh()
@@ -114,3 +114,36 @@ async def test_a_run_that_waits_is_told_once_and_is_not_silent(
     network.stand(waiting, 2, 3, 4)
     await follower.refresh()
     assert caplog.text.count("the run waits: 4 of the 4") == 1
+
+
+@pytest.mark.parametrize("other_run", [False, True])
+async def test_members_that_came_after_all_known_ones_are_found(
+    network: MemoryNetwork, log: Log, other_run: bool
+) -> None:
+    """This coordinator was away while everybody whom it knew has left."""
+    rosters = history(20)
+    follower = Follower(network, RUN, rosters[0], log)
+    later = rosters[-1].members[0]
+    rules = replace(RUN.step_rules, nonce=bytes(16)) if other_run else RUN.step_rules
+    network.shown_chains = {later: chain(rosters, rosters[0], rules)}
+    network.linked = {later}
+    assert await follower.refresh() is not other_run
+    assert follower.trusted == rosters[0 if other_run else -1]
+
+
+async def test_no_chain_is_asked_for_while_most_members_are_known(
+    network: MemoryNetwork, follower: Follower, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network.stand(head(roster(9, 1, 2, 3, 4)), 1, 2, 3)
+    monkeypatch.setattr(network, "chains", None)
+    assert await follower.refresh()
+
+
+async def test_members_are_dialled_where_others_say_that_they_are(network: MemoryNetwork, follower: Follower) -> None:
+    network.stand(head(roster(9, 1, 2, 3, 4)), 1, 2, 3)
+    lost = identity(4).peer_id
+    network.told = {lost: (MADDR,), identity(9).peer_id: (MADDR,)}
+    await follower.refresh()
+    assert follower._redialling is not None
+    await follower._redialling
+    assert network.dialled == [lost]

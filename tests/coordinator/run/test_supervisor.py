@@ -14,9 +14,9 @@ from prometheus_client import CollectorRegistry
 from btard.behaviour import LeaveReason
 from btard.coordinator.manifest_maker import PreparedRun, prepare_run
 from btard.coordinator.network.serving import InitialState, sign_manifest
+from btard.coordinator.run import checkpoints, welcome
 from btard.coordinator.run import follower as following
 from btard.coordinator.run import supervisor as module
-from btard.coordinator.run import welcome
 from btard.coordinator.run.supervisor import Supervisor
 from btard.coordinator.run_directory import RunDirectory
 from btard.coordinator.telemetry.meter import SwarmMeter
@@ -87,7 +87,8 @@ async def finish_run(run: PreparedRun, network: MemoryNetwork, banned: Iterable[
     for number in (1, 2):
         network.report(number, *(metrics(step) for step in range(total)))
     network.stand(head(roster(total, 1, 2, banned=banned), run.state.digest()), 1, 2)
-    network.keep(total, run.state.digest(), run.state.state_bytes(), 1, 2)
+    for step in (10, total):
+        network.keep(step, run.state.digest(), run.state.state_bytes(), 1, 2)
     await until(lambda: (record := announced(network)) is not None and record.finished)
     network.standing.clear()
 
@@ -224,12 +225,36 @@ async def test_an_end_without_the_last_checkpoint(
     directory: RunDirectory,
     log: Log,
     monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(module, "END_SILENCE_SECONDS", 0.0)
+    """The members answer, but none of them has the state any more."""
+    monkeypatch.setattr(checkpoints, "UNOFFERED_SECONDS", -1.0)
+    monkeypatch.setattr(module, "FAREWELL_SECONDS", 0.1)
     directory.save_roster(roster(20, 1, 2))
+    network.stand(head(roster(20, 1, 2)), 1, 2)
     assert await asyncio.wait_for(supervise(run, network, directory, log).run(), 20) is ExitCode.FAILED
-    assert [entry["event"] for entry in log.read()] == ["unvalidated", "checkpoint_missed", "finished"]
+    told = [entry["event"] for entry in log.read()]
+    assert told == ["unvalidated", "checkpoint_missed", "checkpoint_missed", "reports_missed", "finished"]
     assert json.loads(directory.summary_file.read_text())["final_checkpoint"] is None
+    record = announced(network)
+    assert record is not None and record.finished and record.stored < 20
+    assert "nobody has shown what the peers report of 20 steps: 0-19" in caplog.text
+
+
+async def test_peers_that_die_at_the_end_are_waited_for(
+    run: PreparedRun, network: MemoryNetwork, directory: RunDirectory, log: Log
+) -> None:
+    directory.save_roster(roster(20, 1, 2))
+    task = asyncio.ensure_future(supervise(run, network, directory, log).run())
+    await until(lambda: announced(network))
+    await asyncio.wait({task}, timeout=0.3)
+    assert not task.done() and not directory.finished
+    network.stand(head(roster(20, 1, 2), run.state.digest()), 1, 2)
+    for step in (10, 20):
+        network.keep(step, run.state.digest(), run.state.state_bytes(), 1, 2)
+    await until(lambda: (record := announced(network)) is not None and record.finished)
+    network.standing.clear()
+    assert await asyncio.wait_for(task, 20) is ExitCode.FINISHED
 
 
 async def test_dead_peers_are_waited_for(

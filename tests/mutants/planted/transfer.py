@@ -131,8 +131,8 @@ TRANSFER = (
     Mutant(
         "strangers are sent chunks",
         "peer/serving.py",
-        "elif self._returning.awaits(sender) or (self._head is not None and sender in self._head.roster.members):",
-        "elif True:",
+        "if self._returning.awaits(sender) or (self._head is not None and sender in self._head.roster.members):",
+        "if True:",
         f"{_SERVING}::test_chunks_are_for_members_and_of_what_was_outlined",
     ),
     Mutant(

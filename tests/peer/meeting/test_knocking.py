@@ -11,7 +11,8 @@ import pytest
 
 from btard.identity import PeerId
 from btard.peer.meeting import knocking as module
-from btard.peer.meeting.knocking import Knocker, ask_directory
+from btard.peer.meeting.knocking import Knocker
+from btard.swarm.door.asking import ask_directory
 from btard.swarm.questions import Directory, Question, Reply, Want
 from btard.transport.libp2p import FetchError
 from tests.coordinator.swarm import until

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -59,6 +59,7 @@ class Scene:
     def __init__(self) -> None:
         self.records = Records()
         self.remembered: dict[PeerId, tuple[str, ...]] = {}
+        self.noted: dict[PeerId, tuple[str, ...]] = {}
         self.transport: Any = TableTransport({}, ME)
         self.transport.remember = self._remember
         node: Any = SimpleNamespace(records=self.records, transport=self.transport, maddrs=(maddr(0),))
@@ -66,7 +67,11 @@ class Scene:
         self.door = Door(MANIFEST, self._call, self._connected)
         self.knocker = Knocker(self.transport, MANIFEST, [maddr(0)])
         named = {NAMED: (maddr(4),)}
-        self.neighbours = Neighbours(node, KEYS[0], MANIFEST, named, rosters, self.door, self.knocker)
+        memory: Any = self
+        self.neighbours = Neighbours(node, KEYS[0], MANIFEST, named, rosters, self.door, self.knocker, memory)
+
+    def note(self, members: Iterable[PeerId], known: Mapping[PeerId, tuple[str, ...]]) -> None:
+        self.noted = {peer: known[peer] for peer in members if peer in known}
 
     def _remember(self, address: PeerAddress) -> None:
         if "nonsense" in address.maddrs:

@@ -11,12 +11,13 @@ from pydantic import ValidationError
 
 from btard.behaviour import Behaviour
 from btard.identity import Envelope, MessageKind
+from btard.peer.telemetry import reporting as module
 from btard.peer.telemetry.reporting import Reporter
 from btard.peer.trainer import Gradient
 from btard.round.messages.accusations import Opinion
 from btard.round.work.examination import UNKNOWN, UNSEEN, Finding
 from btard.swarm.records.details import MAX_REASON, MAX_TOLD, Found, PeerDetails
-from btard.swarm.records.record import MAX_BODY, MAX_METRICS, Metrics
+from btard.swarm.records.record import MAX_ANSWERED_REPORTS, MAX_BODY, MAX_METRICS, MAX_REPORTS, Metrics, Reports
 from btard.transport.libp2p import Counters, Records
 from btard.transport.stages import Stage
 from tests.peer.helpers import KEYS, PEERS, RUN, run_manifest
@@ -137,3 +138,23 @@ def test_what_does_not_fit_the_schema_is_refused(lie: dict[str, Any]) -> None:
     PeerDetails.model_validate(true)
     with pytest.raises(ValidationError):
         PeerDetails.model_validate(true | lie)
+
+
+def test_earlier_steps_are_remembered_beside_the_record(kept: Kept) -> None:
+    ours = reporter(kept)
+    for step in range(MAX_METRICS + 500):
+        ours.add(step, GRADIENT)
+    asyncio.run(ours.publish())
+    assert [each.step for each in kept.latest.steps] == list(range(500, MAX_METRICS + 500))
+    told = ours.since(100)
+    assert len(told) <= MAX_ANSWERED_REPORTS
+    assert [each.step for each in Reports.decode(told).steps] == list(range(100, 100 + MAX_REPORTS))
+    assert Reports.decode(ours.since(10**6)).steps == []
+
+
+def test_what_is_remembered_is_bounded(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_KEPT", 100)
+    ours = reporter(kept)
+    for step in range(150):
+        ours.add(step, GRADIENT)
+    assert Reports.decode(ours.since(0)).steps[0].step == 50

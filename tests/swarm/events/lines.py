@@ -53,7 +53,9 @@ COORDINATOR_LINES: dict[str, dict[str, Any]] = {
     "dashboard": {"address": "http://127.0.0.1:8080"},
     "silent": {"step": 9},
     "checkpoint": {"step": 10, "digest": DIGEST, "evaluation_loss": 0.5, "folder": "/run/step-10", "source": A},
+    "checkpoint_delayed": {"step": 20, "reason": "it cannot be written: no space"},
     "checkpoint_missed": {"step": 20, "reason": "no majority"},
+    "reports_missed": {"first": 11, "last": 19},
     "finished": {"step": 20, "members": 4, "banned": [B], "evaluation_loss": 0.25},
     "stopped": {"reason": "interrupted"},
 }

@@ -13,6 +13,7 @@ from hivemind.p2p import PeerID
 from hivemind.utils.timed_storage import ValueWithExpiration
 
 from btard.identity import Envelope, IdentityKey, MessageKind, PeerId
+from btard.transport.base import PeerAddress
 from btard.transport.libp2p import Libp2pNode, RecordError
 from btard.transport.libp2p.newest import NewestRecords
 from btard.transport.libp2p.record_rules import (
@@ -117,6 +118,19 @@ async def test_a_node_that_comes_is_handed_what_it_is_to_keep(swarm: Swarm) -> N
     c, _ = await swarm.node(a)
     async with asyncio.timeout(30):
         while record_key(RUN, KIND, b.peer_id) not in c.dht.protocol.storage:  # noqa: ASYNC110 - another node's doing
+            await asyncio.sleep(0.02)
+
+
+async def test_a_lone_node_learns_which_connected_peer_to_ask(swarm: Swarm) -> None:
+    """All through which it might have come in are gone, but it has a connection."""
+    a, _ = await swarm.node()
+    await a.records.publish(record(a), 60)
+    alone, _ = await swarm.node()
+    await alone.transport.connect(PeerAddress(a.peer_id, a.maddrs))
+    assert await body_seen(alone, a.peer_id) is None
+    alone.records.seek([a.peer_id])
+    async with asyncio.timeout(30):
+        while await body_seen(alone, a.peer_id) != b"body":  # noqa: ASYNC110 - another node's doing
             await asyncio.sleep(0.02)
 
 
