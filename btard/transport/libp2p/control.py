@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +25,22 @@ _MAX_REPLY = 1 << 20
 _MAX_VARINT = 4
 
 
+_P2P, _CIRCUIT = b"\xa5\x03", b"\xa2\x02"
+"""Codes of the parts `/p2p/...` and `/p2p-circuit` of a multiaddress."""
+
+_OVER = re.compile(r"/p2p/(?P<relay>[1-9A-HJ-NP-Za-km-z]{1,128})/p2p-circuit$")
+
+
 class DaemonError(Exception):
     """p2pd refused a request, or did not answer in time."""
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A peer to which a connection stands, and over which other peer; None for one that needs none."""
+
+    peer: PeerId
+    relay: PeerId | None
 
 
 def varint(value: int) -> bytes:
@@ -53,6 +69,16 @@ def read_message(store: Callable[[bytes], None]) -> Parser:
     store(bytes(data))
 
 
+def relay_in(*addresses: bytes) -> PeerId | None:
+    """Return over which peer a connection goes, by its multiaddress; None for a direct one."""
+    for address in addresses:
+        with contextlib.suppress(ValueError):
+            match = _OVER.search(str(Multiaddr(address)))
+            if match is not None:
+                return PeerId.parse(match["relay"])
+    return None
+
+
 class ControlSocket:
     """Requests to the p2pd that listens on `path`."""
 
@@ -70,11 +96,16 @@ class ControlSocket:
 
     async def connect(self, peer: PeerId, maddrs: Sequence[str], timeout_seconds: float) -> None:
         """Dial a peer at these multiaddresses (without `/p2p/...`); raises DaemonError when none answers in time."""
-        connect = p2pd_pb2.ConnectRequest(
-            peer=bytes(peer),
-            addrs=[Multiaddr(text).to_bytes() for text in maddrs],
-            timeout=max(1, int(timeout_seconds)),
-        )
+        await self._connect(peer, [Multiaddr(text).to_bytes() for text in maddrs], timeout_seconds)
+
+    async def connect_over(self, peer: PeerId, relays: Sequence[PeerId], timeout_seconds: float) -> None:
+        """Connect to a peer over one of these neighbours; raises DaemonError when none leads to it in time."""
+        # hivemind writes the id inside an address in another form than p2pd reads.
+        ids = [_P2P + varint(len(relay)) + bytes(relay) for relay in relays]
+        await self._connect(peer, [each + _CIRCUIT for each in ids], timeout_seconds)
+
+    async def _connect(self, peer: PeerId, addresses: Sequence[bytes], timeout_seconds: float) -> None:
+        connect = p2pd_pb2.ConnectRequest(peer=bytes(peer), addrs=addresses, timeout=max(1, int(timeout_seconds)))
         await self._ask(p2pd_pb2.Request(type=p2pd_pb2.Request.CONNECT, connect=connect), timeout_seconds)
 
     async def disconnect(self, peer: PeerId, timeout_seconds: float) -> None:
@@ -88,11 +119,19 @@ class ControlSocket:
         Raises:
             DaemonError: no answer within `timeout_seconds`, or more than fit into one.
         """
+        return {neighbour.peer for neighbour in await self.neighbours(timeout_seconds)}
+
+    async def neighbours(self, timeout_seconds: float) -> list[Neighbour]:
+        """Return the peers with Ed25519 keys to which a connection stands, once for each.
+
+        Raises:
+            DaemonError: no answer within `timeout_seconds`, or more than fit into one.
+        """
         reply = await self._ask(p2pd_pb2.Request(type=p2pd_pb2.Request.LIST_PEERS), timeout_seconds)
-        found = set()
+        found = []
         for info in reply.peers:
             with contextlib.suppress(ValueError):
-                found.add(PeerId(info.id))
+                found.append(Neighbour(PeerId(info.id), relay_in(*info.addrs)))
         return found
 
     async def protect(self, peer: PeerId, weight: int, timeout_seconds: float) -> None:
@@ -137,6 +176,7 @@ class ControlSocket:
         if reply.streamInfo.peer != bytes(peer):
             pipe.abort()
             raise DaemonError("p2pd opened a stream to another peer")
+        pipe.relay = relay_in(reply.streamInfo.addr)
         return pipe
 
     async def _ask(self, request: Any, timeout_seconds: float) -> Any:

@@ -41,6 +41,15 @@ _END_TIMEOUT_SECONDS = 10
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
+_MOST_CIRCUITS = 256
+"""Of each peer that is reached over this one, and peers that may be."""
+
+_RELAY_BUFFER = 64 << 10
+"""Bytes, twice a circuit."""
+
+_RELAYED_BYTES = 1 << 40
+"""In each direction of a circuit, before it is closed and opened anew."""
+
 _ENVIRONMENT = {
     "GOLOG_LOG_LEVEL": "error",
     "GOLOG_LOG_FMT": "json",
@@ -73,7 +82,6 @@ class Daemon:
         host_maddrs: Sequence[str],
         announce_maddrs: Sequence[str] = (),
         public: bool = False,
-        relays: Sequence[str] = (),
         tls: bool = True,
         timeout_seconds: float = 30.0,
     ) -> Daemon:
@@ -83,8 +91,7 @@ class Daemon:
             identity_path: the Ed25519 key file.
             host_maddrs: where to listen; port 0 takes a free one.
             announce_maddrs: addresses told to others instead of the ones found.
-            public: use NAT port mapping, AutoNAT and relays, which a swarm on one network does not need.
-            relays: full multiaddresses of peers that may relay to us, when `public`.
+            public: use NAT port mapping, hole punching, and AutoNAT, which a swarm on one network does not need.
             tls: offer TLS beside Noise.
             timeout_seconds: seconds until the daemon must answer.
 
@@ -100,7 +107,7 @@ class Daemon:
             _refuse_taken(host_maddrs)
             directory = Path(tempfile.mkdtemp(prefix=_DIRECTORY_PREFIX))
             _record(lock, directory, None)
-            arguments = _arguments(directory, identity_path, host_maddrs, announce_maddrs, public, relays, tls)
+            arguments = _arguments(directory, identity_path, host_maddrs, announce_maddrs, public, tls)
             process = await asyncio.create_subprocess_exec(
                 *arguments,
                 stdin=asyncio.subprocess.DEVNULL,
@@ -216,7 +223,6 @@ def _arguments(
     host_maddrs: Sequence[str],
     announce_maddrs: Sequence[str],
     public: bool,
-    relays: Sequence[str],
     tls: bool,
 ) -> list[str]:
     with importlib.resources.as_file(importlib.resources.files("hivemind.hivemind_cli") / "p2pd") as binary:
@@ -228,10 +234,16 @@ def _arguments(
         f"-hostAddrs={','.join(host_maddrs)}",
         f"-autonat={switch}",
         f"-natPortMap={switch}",
-        f"-relay={switch}",
-        # Without relays of our own, p2pd would look for some among the bootstrap peers of the public IPFS network.
-        f"-autoRelay={int(public and bool(relays))}",
-        f"-relayService={switch}",
+        # Reservations are made by `relays.py`: p2pd itself would look for relays in the public IPFS network.
+        "-relay=1",
+        "-relayService=1",
+        # Else p2pd relays 128 KiB and two minutes, for as long as no AutoNAT has told it that it can be dialled.
+        "-forceReachabilityPublic=1",
+        f"-relayMaxCircuits={_MOST_CIRCUITS}",
+        f"-relayMaxReservations={_MOST_CIRCUITS}",
+        f"-relayBufferSize={_RELAY_BUFFER}",
+        f"-relayDataLimit={_RELAYED_BYTES}",
+        "-relayTimeLimit=24h",
         f"-tls={int(tls)}",
         "-dhtServer=1",
         "-connManager=1",
@@ -239,8 +251,6 @@ def _arguments(
     ]
     if announce_maddrs:
         arguments.append(f"-announceAddrs={','.join(announce_maddrs)}")
-    if public and relays:
-        arguments.append(f"-trustedRelays={','.join(relays)}")
     return arguments
 
 

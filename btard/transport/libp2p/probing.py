@@ -113,11 +113,11 @@ def dial_request(own: PeerId, maddrs: Sequence[str]) -> bytes:
 
 def read_dial_response(data: bytes) -> DialBack:
     """Read the protobuf Message{dialResponse: {status, statusText}}; raises ValueError."""
-    response = next((value for number, value in _fields(data) if number == 3 and isinstance(value, bytes)), None)
+    response = next((value for number, value in message_fields(data) if number == 3 and isinstance(value, bytes)), None)
     if response is None:
         raise ValueError("no answer to a request to dial")
     status, words = _OK, ""
-    for number, value in _fields(response):
+    for number, value in message_fields(response):
         if number == 1 and isinstance(value, int):
             status = value
         elif number == 2 and isinstance(value, bytes):
@@ -130,7 +130,7 @@ def _field(number: int, value: bytes) -> bytes:
     return bytes([number << 3 | _BYTES]) + varint(len(value)) + value
 
 
-def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
+def message_fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
     """Yield (number, value) of a protobuf message of numbers and bytes; raises ValueError for anything else."""
     position = 0
     while position < len(data):

@@ -14,6 +14,8 @@ class Limits:
 
     open_timeout: float = 10.0
     """Dialling a peer and opening a stream to it."""
+    head_start: float = 1.0
+    """Dialling a peer directly, before a third peer is asked to pass on what is said."""
     stall_timeout: float = 15.0
     """No byte moved in the middle of a message or part: the stream is closed."""
     part_timeout: float = 600.0
