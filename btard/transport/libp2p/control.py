@@ -53,8 +53,8 @@ def varint(value: int) -> bytes:
     return bytes(out)
 
 
-def read_message(store: Callable[[bytes], None]) -> Parser:
-    """Parse one length-prefixed message from p2pd and hand its bytes to `store`."""
+def read_message(store: Callable[[bytes], None], *, most: int = _MAX_REPLY) -> Parser:
+    """Parse one length-prefixed message of at most so many bytes, and hand them to `store`."""
     length = 0
     byte = memoryview(bytearray(1))
     for position in range(_MAX_VARINT):
@@ -62,8 +62,8 @@ def read_message(store: Callable[[bytes], None]) -> Parser:
         length |= (byte[0] & 0x7F) << (7 * position)
         if byte[0] < 0x80:
             break
-    if length > _MAX_REPLY:
-        raise StreamViolation(f"p2pd announces a message of {length} bytes")
+    if length > most:
+        raise StreamViolation(f"a message of {length} bytes is announced")
     data = bytearray(length)
     yield from fill(memoryview(data))
     store(bytes(data))

@@ -41,15 +41,6 @@ _END_TIMEOUT_SECONDS = 10
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
-_MOST_CIRCUITS = 256
-"""Of each peer that is reached over this one, and peers that may be."""
-
-_RELAY_BUFFER = 64 << 10
-"""Bytes, twice a circuit."""
-
-_RELAYED_BYTES = 1 << 40
-"""In each direction of a circuit, before it is closed and opened anew."""
-
 _ENVIRONMENT = {
     "GOLOG_LOG_LEVEL": "error",
     "GOLOG_LOG_FMT": "json",
@@ -234,16 +225,8 @@ def _arguments(
         f"-hostAddrs={','.join(host_maddrs)}",
         f"-autonat={switch}",
         f"-natPortMap={switch}",
-        # Reservations are made by `relays.py`: p2pd itself would look for relays in the public IPFS network.
         "-relay=1",
-        "-relayService=1",
-        # Else p2pd relays 128 KiB and two minutes, for as long as no AutoNAT has told it that it can be dialled.
-        "-forceReachabilityPublic=1",
-        f"-relayMaxCircuits={_MOST_CIRCUITS}",
-        f"-relayMaxReservations={_MOST_CIRCUITS}",
-        f"-relayBufferSize={_RELAY_BUFFER}",
-        f"-relayDataLimit={_RELAYED_BYTES}",
-        "-relayTimeLimit=24h",
+        "-relayService=0",  # `relaying.py` takes the place of p2pd's own
         f"-tls={int(tls)}",
         "-dhtServer=1",
         "-connManager=1",

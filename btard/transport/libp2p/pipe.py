@@ -135,6 +135,13 @@ class Pipe(asyncio.BufferedProtocol):
             self._drained.set_result(None)
         self._drained = None
 
+    def when_drained(self, call: Callable[[], None]) -> None:
+        """Call once what waits to be written has shrunk, or is lost; at once if it has."""
+        if self._drained is None:
+            call()
+        else:
+            self._drained.add_done_callback(lambda _: call())
+
     def abort(self) -> None:
         """Close at once; what is not yet written is lost."""
         self.lost = True

@@ -107,8 +107,8 @@ async def read_clock(dht: DHTNode, peer: PeerId, timeout_seconds: float) -> Cloc
 
 def dial_request(own: PeerId, maddrs: Sequence[str]) -> bytes:
     """Return the protobuf Message{type: DIAL, dial: {peer: {id, addrs}}}."""
-    peer = _field(1, bytes(own)) + b"".join(_field(2, Multiaddr(maddr).to_bytes()) for maddr in maddrs)
-    return bytes([1 << 3 | _VARINT, 0]) + _field(2, _field(1, peer))
+    peer = message_field(1, bytes(own)) + b"".join(message_field(2, Multiaddr(maddr).to_bytes()) for maddr in maddrs)
+    return bytes([1 << 3 | _VARINT, 0]) + message_field(2, message_field(1, peer))
 
 
 def read_dial_response(data: bytes) -> DialBack:
@@ -126,7 +126,8 @@ def read_dial_response(data: bytes) -> DialBack:
     return DialBack(reach, words)
 
 
-def _field(number: int, value: bytes) -> bytes:
+def message_field(number: int, value: bytes) -> bytes:
+    """Return a field of bytes of a protobuf message."""
     return bytes([number << 3 | _BYTES]) + varint(len(value)) + value
 
 

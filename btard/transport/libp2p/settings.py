@@ -49,6 +49,11 @@ class Limits:
     openings_burst: float = 512.0
     """Streams that a peer may open at once."""
 
+    circuits: int = 256
+    """Connections of members to peers that they cannot dial which this one passes on."""
+    stranger_circuits: int = 16
+    """The same of strangers, together."""
+
     message_rate: int = 32 << 20
     """Bytes a second of control messages read from one member, or from all strangers; the rest waits unread."""
     work_share: float = 0.05

@@ -32,6 +32,7 @@ from btard.transport.libp2p.incoming import (
 )
 from btard.transport.libp2p.outgoing import Item, Lane, expect_nothing
 from btard.transport.libp2p.pipe import Pipe
+from btard.transport.libp2p.relaying import HOP_PROTOCOL, RelayServer
 from btard.transport.libp2p.relays import Relays
 from btard.transport.libp2p.settings import Counters, Limits
 
@@ -58,7 +59,8 @@ class Libp2pTransport:
         self._bulk: dict[PeerId, Lane] = {}
         self._addresses: dict[PeerId, tuple[str, ...]] = {}
         self._relays = Relays(daemon.control, daemon.peer_id, self._incoming.gates.stranger)
-        self._reserving: asyncio.Task[None] | None = None
+        self._relaying = RelayServer(daemon.control, self._incoming.gates, self._limits)
+        self._incoming.add_protocol(HOP_PROTOCOL, self._relaying.parse)
         self._listener: asyncio.AbstractServer | None = None
         self._sweeper: asyncio.Task[None] | None = None
         self._dropping: dict[PeerId, asyncio.Task[None]] = {}
@@ -112,23 +114,22 @@ class Libp2pTransport:
         path = self._daemon.directory / "streams.sock"
         loop = asyncio.get_running_loop()
         self._listener = await loop.create_unix_server(self._incoming.make_pipe, path=str(path), backlog=512)
-        protocols = [CONTROL_PROTOCOL, BULK_PROTOCOL, FETCH_PROTOCOL]
+        protocols = [CONTROL_PROTOCOL, BULK_PROTOCOL, FETCH_PROTOCOL, HOP_PROTOCOL]
         await self._daemon.control.register(protocols, path, timeout_seconds)
         self._sweeper = asyncio.create_task(self._sweep())
-        self._reserving = asyncio.create_task(self._relays.run())
 
     async def close(self) -> None:
         """Drop what is queued and close all streams. May be called twice."""
         self._closed = True
-        for task in (self._sweeper, self._reserving):
-            if task is not None:
-                await _end(task)
+        if self._sweeper is not None:
+            await _end(self._sweeper)
         for task in self._dropping.values():
             task.cancel()
         await asyncio.gather(*self._dropping.values(), return_exceptions=True)
         lanes = [*self._control.values(), *self._bulk.values()]
         await asyncio.gather(*(lane.close() for lane in lanes))
         await self._server.close()
+        await self._relaying.close()
         self._incoming.close()
         if self._listener is not None:
             self._listener.close()
