@@ -146,6 +146,11 @@ async def _learn(local: Local) -> Learnt:
         manifest.tau,
         me,
     )
+    if settings.client_mode:
+        logger.info(
+            "client mode: this peer computes and sends gradients, which are checked as everybody's; it owns no part, "
+            "validates nothing and has no vote, and at most half of the members may be clients"
+        )
     return Learnt(signed, manifest, trainer, wandb)
 
 
@@ -165,7 +170,7 @@ def _assemble(local: Local, learnt: Learnt) -> TrainingLoop:
     reception = Reception(learnt.signed)
     rosters = Rosters(node.records, node.transport, coordinator, manifest.run, local.named)
     door = Door(manifest, partial(call_over, node.transport, reception.manifest), node.transport.connected)
-    knocker = Knocker(node.transport, manifest, node.maddrs)
+    knocker = Knocker(node.transport, manifest, node.maddrs, client=settings.client_mode)
     neighbours = Neighbours(node, local.key, manifest, local.named, rosters, door, knocker)
     node.records.know(neighbours.knows)
     reception.open(Rooms(door, rosters.newest_bytes, neighbours.directory))

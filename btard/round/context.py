@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from btard.identity import Envelope, IdentityKey, MessageKind, PeerId
 from btard.round.actions import Action, Examine, Send
+from btard.round.admission import Candidates
 from btard.round.attempt.attempt import Attempt
 from btard.round.attempt.debts import NO_DEBTS, Debts
 from btard.round.attempt.pace import Pace
@@ -25,7 +26,7 @@ class StepContext:
 
     Attributes:
         parameters: digest of the training state x^t.
-        candidates: newcomers that this peer would admit, ascending.
+        candidates: newcomers that this peer would admit.
         previous: the attempt that finished the step before, if this peer took part in it.
         links: what peers were last seen to submit before that, where the run has momentum.
         certificate: makes the message that proves the end of the step before; None if this peer did not see it.
@@ -39,7 +40,7 @@ class StepContext:
     key: IdentityKey
     behaviour: Decisions
     parameters: bytes
-    candidates: tuple[PeerId, ...]
+    candidates: Candidates
     previous: Attempt | None
     pace: Pace
     links: Mapping[PeerId, Link] = field(default_factory=dict)

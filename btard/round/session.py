@@ -12,6 +12,7 @@ import torch
 from btard.identity import Envelope, Heading, IdentityKey, Malformed, MessageKind, PeerId
 from btard.identity.envelope import MAX_HEADER, STEP_KINDS
 from btard.round.actions import Action, Finished, OutcomeKind, Send, Stopped
+from btard.round.admission import NOBODY, Candidates
 from btard.round.attempt.attempt import Attempt
 from btard.round.attempt.debts import NO_DEBTS, owed_after
 from btard.round.attempt.pace import Pace
@@ -103,7 +104,7 @@ class Session:
             deadline = min(deadline, self._last.deadline)
         return deadline if deadline < self._ask_at else self._ask_at
 
-    def begin(self, now: float, roster: Roster, parameters: bytes, candidates: tuple[PeerId, ...] = ()) -> list[Action]:
+    def begin(self, now: float, roster: Roster, parameters: bytes, candidates: Candidates = NOBODY) -> list[Action]:
         """Begin the step of `roster`, on the training state whose digest is `parameters`."""
         self.roster = roster
         if self._key.peer_id not in roster.members:
@@ -273,10 +274,7 @@ class Session:
     def _part_header(self, header: bytes | Envelope) -> Envelope | None:
         """Return the header of a part of this step, of any author: third peers pass on what did not arrive directly."""
         try:
-            if isinstance(header, Envelope):
-                envelope = header
-            else:
-                envelope = _parse_header(bytes(header))
+            envelope = header if isinstance(header, Envelope) else _parse_header(bytes(header))
         except Malformed:
             return None
         ours = envelope.run == self._rules.run and self.roster is not None and envelope.step == self.roster.step

@@ -25,6 +25,7 @@ from btard.round.actions import (
     Task,
     Voided,
 )
+from btard.round.admission import NOBODY, Candidates
 from btard.round.messages.bodies import LeaveReason
 from btard.round.roster import Roster
 from btard.round.session import Session
@@ -118,7 +119,7 @@ class SessionDriver:
         """Let this one be told what happens."""
         self._observer = observer
 
-    async def run_step(self, roster: Roster, state: bytes, candidates: tuple[PeerId, ...] = ()) -> Finished | Stopped:
+    async def run_step(self, roster: Roster, state: bytes, candidates: Candidates = NOBODY) -> Finished | Stopped:
         """Take part in the step of `roster`.
 
         Args:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 
 from btard.coordinator.network.network import SwarmNetwork
 from btard.identity import PeerId
@@ -49,7 +50,9 @@ class Welcome:
                 members = await self.look()
                 if len(members) >= manifest.peers:
                     randomness = first_randomness(manifest.seed, manifest.start_step)
-                    return Roster(manifest.start_step, tuple(sorted(members)), frozenset(), randomness)
+                    clients = tuple(sorted(self.door.clients().intersection(members)))
+                    roster = Roster(manifest.start_step, tuple(sorted(members)), frozenset(), randomness)
+                    return replace(roster, clients=clients)
                 await asyncio.wait({calling}, timeout=POLL_SECONDS)
                 if calling.done():
                     calling.result()
@@ -68,11 +71,17 @@ class Welcome:
             if peer not in self._waiting:
                 self._take_in(peer, count)
         self._waiting = waiting
-        chosen = waiting[: self._manifest.peers]
+        chosen = self._choose(waiting)
         if len(chosen) < self._manifest.peers:
             return ()
         there = await asyncio.gather(*(self.door.call_back(peer) for peer in chosen))
         return chosen if all(there) else ()
+
+    def _choose(self, waiting: tuple[PeerId, ...]) -> tuple[PeerId, ...]:
+        """Return those that the first roster takes, at most half of them clients, in the order in which they came."""
+        clients, wanted = self.door.clients(), self._manifest.peers
+        taken = [peer for peer in waiting if peer in clients][: wanted // 2]
+        return tuple(peer for peer in waiting if peer not in clients or peer in taken)[:wanted]
 
     def _take_in(self, peer: PeerId, count: int) -> None:
         wanted = self._manifest.peers

@@ -19,6 +19,7 @@ from hivemind.proto import p2pd_pb2
 from hivemind.utils.multiaddr import Multiaddr
 
 from btard.identity import PeerId
+from btard.identity.peer_id import PEER_ID_SIZE
 from btard.transport.libp2p.pipe import Parser, Pipe, StreamLost, StreamViolation, fill
 
 _MAX_REPLY = 1 << 20
@@ -28,6 +29,7 @@ _MAX_VARINT = 4
 _P2P, _CIRCUIT = b"\xa5\x03", b"\xa2\x02"
 """Codes of the parts `/p2p/...` and `/p2p-circuit` of a multiaddress."""
 
+_OVER_BYTES = 3 + PEER_ID_SIZE + 2
 _OVER = re.compile(r"/p2p/(?P<relay>[1-9A-HJ-NP-Za-km-z]{1,128})/p2p-circuit$")
 
 
@@ -69,13 +71,25 @@ def read_message(store: Callable[[bytes], None], *, most: int = _MAX_REPLY) -> P
     store(bytes(data))
 
 
+def _address(text: str) -> bytes:
+    """Return a multiaddress, perhaps over a relay, as p2pd reads it: hivemind writes the id in it in another form."""
+    match = _OVER.search(text)
+    if match is None:
+        return Multiaddr(text).to_bytes()
+    return Multiaddr(text[: match.start()]).to_bytes() + _through(PeerId.parse(match["relay"]))
+
+
+def _through(relay: PeerId) -> bytes:
+    return _P2P + varint(len(relay)) + bytes(relay) + _CIRCUIT
+
+
 def relay_in(*addresses: bytes) -> PeerId | None:
     """Return over which peer a connection goes, by its multiaddress; None for a direct one."""
     for address in addresses:
-        with contextlib.suppress(ValueError):
-            match = _OVER.search(str(Multiaddr(address)))
-            if match is not None:
-                return PeerId.parse(match["relay"])
+        last = address[-_OVER_BYTES:]
+        if last[:3] == _P2P + varint(PEER_ID_SIZE) and last[-2:] == _CIRCUIT:
+            with contextlib.suppress(ValueError):
+                return PeerId(last[3:-2])
     return None
 
 
@@ -96,13 +110,11 @@ class ControlSocket:
 
     async def connect(self, peer: PeerId, maddrs: Sequence[str], timeout_seconds: float) -> None:
         """Dial a peer at these multiaddresses (without `/p2p/...`); raises DaemonError when none answers in time."""
-        await self._connect(peer, [Multiaddr(text).to_bytes() for text in maddrs], timeout_seconds)
+        await self._connect(peer, [_address(text) for text in maddrs], timeout_seconds)
 
     async def connect_over(self, peer: PeerId, relays: Sequence[PeerId], timeout_seconds: float) -> None:
         """Connect to a peer over one of these neighbours; raises DaemonError when none leads to it in time."""
-        # hivemind writes the id inside an address in another form than p2pd reads.
-        ids = [_P2P + varint(len(relay)) + bytes(relay) for relay in relays]
-        await self._connect(peer, [each + _CIRCUIT for each in ids], timeout_seconds)
+        await self._connect(peer, [_through(relay) for relay in relays], timeout_seconds)
 
     async def _connect(self, peer: PeerId, addresses: Sequence[bytes], timeout_seconds: float) -> None:
         connect = p2pd_pb2.ConnectRequest(peer=bytes(peer), addrs=addresses, timeout=max(1, int(timeout_seconds)))

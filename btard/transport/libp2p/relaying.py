@@ -84,7 +84,7 @@ class RelayServer:
             return circuit.near.write_now(_hop_status(_OK))  # a reservation, which nobody needs here
         seconds = self._limits.head_start
         try:
-            far = await self._reach(circuit, wanted, seconds)
+            far = await self._reach(circuit, sender, wanted, seconds)
             gate = self._gates.of(sender, asks=True)
             far.on_read = lambda _, size, spent: gate.spend(spent)
             await far.write(_stop_connect(sender), seconds)
@@ -95,10 +95,11 @@ class RelayServer:
             logger.debug("no circuit from %s to %s: %s", sender.short, wanted.short, error)
             self._refuse(circuit.near, _NOT_HERE)
 
-    async def _reach(self, circuit: _Circuit, wanted: PeerId, seconds: float) -> Pipe:
-        """Return a stream to a peer to which a direct connection stands; raises DaemonError."""
+    async def _reach(self, circuit: _Circuit, sender: PeerId, wanted: PeerId, seconds: float) -> Pipe:
+        """Return a stream to another peer to which a direct connection stands; raises DaemonError."""
         neighbours = await self._control.neighbours(seconds)
-        if not any(one.peer == wanted and one.relay is None for one in neighbours):
+        direct = {one.peer for one in neighbours if one.relay is None}
+        if wanted not in direct - {sender}:
             raise DaemonError("no connection")
         far = await self._control.open_stream(
             wanted, _STOP_PROTOCOL, lambda _: circuit.answer(), seconds, lambda _: circuit.end()

@@ -54,7 +54,7 @@ class Relays:
             with suppress(DaemonError):
                 await self._control.connect_over(peer, batch, seconds)
                 return
-        raise DaemonError(f"it cannot be dialled, and none of {len(asked)} neighbours leads to it")
+        raise DaemonError(f"none of {len(asked)} neighbours leads to it")
 
     def note(self, peer: PeerId, relay: PeerId | None) -> None:
         """A stream to a peer was opened, over a relay or directly: say so when that is news."""

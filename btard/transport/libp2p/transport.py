@@ -306,7 +306,7 @@ class Libp2pTransport:
                 while waiting and all(not way.done() or way.exception() is not None for way in ways):
                     _, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             if all(not way.done() or way.exception() is not None for way in ways):
-                ways[0].result()
+                raise DaemonError("; ".join(str(way.exception()) for way in ways if way.done()))
         finally:
             await asyncio.gather(*map(_end, ways))
 

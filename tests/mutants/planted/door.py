@@ -11,8 +11,8 @@ DOOR: tuple[Mutant, ...] = (
     Mutant(
         "new keys come in without limit",
         "btard/round/admission.py",
-        "min(room - len(returning), places(roster, len(stay)))",
-        "room - len(returning)",
+        "full = len(joined) >= room or (is_new and not fresh)",
+        "full = len(joined) >= room",
         f"{ADMISSION}::test_the_quota_holds_when_peers_come_leave_or_are_banned",
     ),
     Mutant(
