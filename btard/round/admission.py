@@ -6,7 +6,6 @@ A key costs nothing. So the maker of most keys would soon be the majority, if al
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
 
 from btard.identity import PeerId
 from btard.round.draw import ranking
@@ -44,22 +43,6 @@ def places(roster: Roster, members: int) -> int:
     """
     recent = sum(first > roster.step + 1 - ADMISSION_WINDOW for first in roster.arrivals)
     return max(0, quota(members - recent) - recent)
-
-
-@dataclass(frozen=True)
-class Candidates:
-    """Peers that a member would admit.
-
-    Attributes:
-        peers: ascending.
-        clients: those of them that come as clients, ascending.
-    """
-
-    peers: tuple[PeerId, ...] = ()
-    clients: tuple[PeerId, ...] = ()
-
-
-NOBODY = Candidates()
 
 
 def room_for_client(members: int, clients: int) -> bool:

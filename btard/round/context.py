@@ -7,14 +7,13 @@ from dataclasses import dataclass, field
 
 from btard.identity import Envelope, IdentityKey, MessageKind, PeerId
 from btard.round.actions import Action, Examine, Send
-from btard.round.admission import Candidates
 from btard.round.attempt.attempt import Attempt
 from btard.round.attempt.debts import NO_DEBTS, Debts
 from btard.round.attempt.pace import Pace
 from btard.round.attempt.pledges import NO_PLEDGES, Pledges
 from btard.round.attempt.seats import Seats
 from btard.round.decisions import Decisions
-from btard.round.messages.bodies import Commit, Digest, Reveal, Scalars
+from btard.round.messages.bodies import Candidates, Commit, Digest, Reveal, Scalars
 from btard.round.roster import Roster
 from btard.round.rules import StepRules
 from btard.vectors.momentum import Link

@@ -12,7 +12,6 @@ import torch
 from btard.identity import Envelope, Heading, IdentityKey, Malformed, MessageKind, PeerId
 from btard.identity.envelope import MAX_HEADER, STEP_KINDS
 from btard.round.actions import Action, Finished, OutcomeKind, Send, Stopped
-from btard.round.admission import NOBODY, Candidates
 from btard.round.attempt.attempt import Attempt
 from btard.round.attempt.debts import NO_DEBTS, owed_after
 from btard.round.attempt.pace import Pace
@@ -21,7 +20,7 @@ from btard.round.context import StepContext
 from btard.round.decisions import Decisions
 from btard.round.failure.aftermath import SETTLING, Aftermath
 from btard.round.failure.overdue import at_work
-from btard.round.messages.bodies import Leave, LeaveReason
+from btard.round.messages.bodies import NOBODY, Candidates, Leave, LeaveReason
 from btard.round.messages.reading import genuine
 from btard.round.messages.requests import Certificate
 from btard.round.roster import Roster

@@ -25,8 +25,7 @@ from btard.round.actions import (
     Task,
     Voided,
 )
-from btard.round.admission import NOBODY, Candidates
-from btard.round.messages.bodies import LeaveReason
+from btard.round.messages.bodies import NOBODY, Candidates, LeaveReason
 from btard.round.roster import Roster
 from btard.round.session import Session
 from btard.round.work.answers import PartsEncoded, RowsAggregated, RowsMeasured, TargetExamined

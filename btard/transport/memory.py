@@ -27,8 +27,7 @@ from btard.round.actions import (
     Voided,
     Work,
 )
-from btard.round.admission import Candidates
-from btard.round.messages.bodies import LeaveReason
+from btard.round.messages.bodies import Candidates, LeaveReason
 from btard.round.roster import Roster
 from btard.round.rules import StepRules
 from btard.round.session import Session

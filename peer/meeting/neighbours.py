@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping
 from btard.identity import IdentityKey, MessageKind, PeerId
 from btard.peer.meeting.knocking import Knocker, ask_directory
 from btard.peer.meeting.rosters import Rosters
-from btard.round.admission import Candidates, Doorstep
+from btard.round.admission import Doorstep
+from btard.round.messages.bodies import Candidates
 from btard.round.roster import Roster
 from btard.swarm.door.door import Door
 from btard.swarm.manifest import RunManifest

@@ -64,9 +64,8 @@ class Seats:
         self.submitting: Final = frozenset(self.submitters)
         self.workers: Final = tuple(peer for peer in self.submitters if peer not in newcomers)
         self.working: Final = frozenset(self.workers)
-        self.owners: Final = tuple(
-            ranking(roster.randomness, "owner", (peer for peer in self.workers if peer not in roster.clients))
-        )
+        may_own = tuple(peer for peer in self.workers if peer not in roster.clients)
+        self.owners: Final = tuple(ranking(roster.randomness, "owner", may_own))
         self.part_of: Final = {peer: part for part, peer in enumerate(self.owners)}
         self.my_part: Final = self.part_of.get(me)
         self.partition: Final = Partition(rules.dimension, max(1, len(self.owners)), rules.wire)

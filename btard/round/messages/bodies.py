@@ -96,6 +96,22 @@ class Commit:
 
 
 @dataclass(frozen=True)
+class Candidates:
+    """Peers that a member would admit.
+
+    Attributes:
+        peers: ascending.
+        clients: those of them that come as clients, ascending.
+    """
+
+    peers: tuple[PeerId, ...] = ()
+    clients: tuple[PeerId, ...] = ()
+
+
+NOBODY = Candidates()
+
+
+@dataclass(frozen=True)
 class PartHeader:
     """Ahead of a part on its way to its owner. Signed, so that a digest other than the committed one is proof."""
 

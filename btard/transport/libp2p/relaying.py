@@ -1,8 +1,8 @@
 """Passing on what two peers say that cannot dial each other: this peer's side of libp2p's circuits (version 2).
 
 p2pd has a relay of its own, for anybody, without a bound on what that costs, and with limits that depend on what its
-threads do first. So this one takes its place. It needs no reservations: it passes on to whom it has a direct connection
-with, mostly for members, and what it reads for somebody is paid by that peer's budget, as all that it sends.
+threads do first. So this one takes its place. It needs no reservations: it passes on to peers that it has a direct
+connection with, mostly for members, and what it reads for a peer is paid by that one's budget, as all that it sends.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class RelayServer:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def parse(self, pipe: Pipe, sender: PeerId) -> Parser:
-        """Read what a peer wants of a relay, and pass on what it says to whom it wants to reach."""
+        """Read what a peer wants of a relay, and pass on what it says to the one that it wants to reach."""
         loop = asyncio.get_running_loop()
         pipe.expects, pipe.deadline = Expects.REST, loop.time() + self._limits.request_timeout
         asked = bytearray()
@@ -172,7 +172,7 @@ class _Circuit:
 
 
 def _wanted(asked: bytes) -> PeerId | None:
-    """Return whom a HopMessage wants to reach, None for a wish to be reached; raises ValueError."""
+    """Return the peer that a HopMessage wants to reach, None for a wish to be reached; raises ValueError."""
     fields = dict(message_fields(asked))
     if fields.get(_TYPE) == _RESERVE:
         return None

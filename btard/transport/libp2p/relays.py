@@ -1,7 +1,7 @@
 """Peers that cannot dial each other, such as two behind NATs of their own, talk over a third that both can dial.
 
 libp2p's circuits (version 2) carry such a connection: it is encrypted and authenticated from end to end, so the relay
-can but delay it or close it. Who asks a neighbour for a circuit here; what a relay does is in `relaying`.
+can but delay it or close it. This is the side of a peer that wants a circuit; what a relay does is in `relaying`.
 """
 
 from __future__ import annotations

@@ -39,8 +39,8 @@ DOOR: tuple[Mutant, ...] = (
     Mutant(
         "a peer that left on probation comes back without counting",
         "btard/round/roster.py",
-        "sorted(self.voters - voters)",
-        "sorted(set(self.members) - voters)",
+        "sorted(self.established - established)",
+        "sorted(set(self.members) - established)",
         f"{ADMISSION}::test_a_peer_that_leaves_on_probation_is_new_again",
     ),
     Mutant(
@@ -53,8 +53,8 @@ DOOR: tuple[Mutant, ...] = (
     Mutant(
         "a peer banned on its second probation is remembered as one that may return",
         "btard/round/roster.py",
-        "if peer not in voters and peer not in all_banned)",
-        "if peer not in voters)",
+        "if peer not in established and peer not in all_banned)",
+        "if peer not in established)",
         f"{ADMISSION}::test_a_former_member_that_is_banned_is_forgotten",
     ),
     Mutant(

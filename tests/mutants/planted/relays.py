@@ -40,8 +40,8 @@ RELAYS: tuple[Mutant, ...] = (
     Mutant(
         "a client owns a part",
         "btard/round/attempt/seats.py",
-        "if peer not in roster.clients",
-        "if peer",
+        "peer for peer in self.workers if peer not in roster.clients",
+        "self.workers",
         f"{_CLIENTS}::test_clients_send_and_own_nothing",
     ),
     Mutant(
