@@ -59,6 +59,20 @@ RELAYS: tuple[Mutant, ...] = (
         f"{_CLIENTS}::test_at_most_half_of_the_members_are_clients",
     ),
     Mutant(
+        "a door takes in any number of clients",
+        "swarm/door/door.py",
+        "(knock.client and not self._takes_clients, Reply.TOO_MANY_CLIENTS),",
+        "",
+        "tests/swarm/door/test_door.py::test_a_client_is_taken_in_while_there_is_room_for_one",
+    ),
+    Mutant(
+        "a first roster has any number of clients",
+        "coordinator/run/welcome.py",
+        "[: wanted // 2]",
+        "",
+        "tests/coordinator/run/test_welcome.py::test_at_most_half_of_the_first_roster_are_clients",
+    ),
+    Mutant(
         "a client that comes in is a full member",
         "btard/round/phases/agree.py",
         "        clients=clients,\n",
