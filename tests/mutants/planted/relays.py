@@ -17,10 +17,10 @@ RELAYS: tuple[Mutant, ...] = (
         f"{_RELAYS}::test_hidden_peers_answer_questions_over_a_third",
     ),
     Mutant(
-        "a relay passes on what comes before both sides are joined",
+        "a peer may speak to a relay before the circuit is joined",
         _RELAYING,
-        "if other is None or not self.joined:",
-        "if other is None:",
+        'raise StreamViolation("speaks before the circuit is joined")',
+        "continue",
         f"{_RELAYS}::test_a_peer_that_speaks_too_soon_is_cut_off",
     ),
     Mutant(
