@@ -59,7 +59,7 @@ class Invariants:
         self._logs: dict[PeerId, Log] = {}
         self._rosters: dict[int, Roster] = {0: simulation.genesis}
         self._verified: set[bytes] = set()
-        self._had_vote: set[PeerId] = set(simulation.genesis.voters)
+        self._counted: set[PeerId] = set(simulation.genesis.established)
         self._new: list[int] = []
         self._newest = simulation.genesis.step
         self.checks = 0
@@ -113,9 +113,9 @@ class Invariants:
         joined = set(after.members).difference(before.members)
         if not joined.isdisjoint(before.banned):
             self._fail("I8", f"somebody that is banned is a member in step {after.step}")
-        new = joined - self._had_vote
+        new = joined - self._counted
         self._new += [after.step] * len(new)
-        self._had_vote |= after.voters
+        self._counted |= after.established
         recent = sum(step > after.step - _WINDOW for step in self._new)
         if new and recent > max(1, len(before.members) // _ONE_IN):
             self._fail("I8", f"{recent} beside {len(before.members)} members within {_WINDOW} steps, by {after.step}")

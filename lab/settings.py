@@ -80,6 +80,16 @@ class SimulateSettings(RuleSettings, AggregationSettings, VerificationSettings, 
 
     byzantine: Annotated[Liars, Field(le=MAX_PEERS)] = 0
     attack_start: AttackStart = 0
+    clients: Annotated[
+        int,
+        Field(ge=0, le=MAX_PEERS),
+        Option(
+            "how many of the peers are clients, which own no part, validate nothing and have no vote: the Byzantine "
+            "ones first",
+            unit="peers",
+            group=Group.SWARM,
+        ),
+    ] = 0
     sybils: Annotated[
         int,
         Field(ge=0, le=MAX_PEERS),
@@ -137,6 +147,8 @@ class SimulateSettings(RuleSettings, AggregationSettings, VerificationSettings, 
     def _is_possible(self) -> Self:
         if self.byzantine >= self.peers:
             raise ValueError(f"--byzantine is {self.byzantine} of {self.peers} peers, but at least one must be honest")
+        if 2 * self.clients > self.peers:
+            raise ValueError(f"--clients is {self.clients} of {self.peers} peers, but at most half may be clients")
         return self
 
     @property

@@ -159,7 +159,10 @@ class Simulation:
         for number in range(settings.peers):
             self._make_peer(number < settings.peers - settings.byzantine)
         members = tuple(sorted(peer.peer_id for peer in self.peers))
-        self.genesis = Roster(0, members, frozenset(), first_randomness(settings.seed, 0))
+        clients = tuple(sorted(peer.peer_id for peer in self.peers[settings.peers - settings.clients :]))
+        self.genesis = Roster(0, members, frozenset(), first_randomness(settings.seed, 0), clients=clients)
+        for peer in self.peers:
+            peer.clients = clients
 
     def _make_peer(self, honest: bool) -> LabPeer:
         settings, number = self.settings, len(self.peers)

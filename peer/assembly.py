@@ -164,6 +164,11 @@ async def _learn(local: Local) -> Learnt:
         manifest.tau,
         me,
     )
+    if settings.client_mode:
+        logger.info(
+            "client mode: this peer computes and sends gradients, which are checked as everybody's; it owns no part, "
+            "validates nothing and has no vote, and at most half of the members may be clients"
+        )
     return Learnt(signed, manifest, trainer, wandb)
 
 
@@ -256,7 +261,7 @@ def _meet(local: Local, learnt: Learnt) -> _Meeting:
     rosters = Rosters(node.records, node.transport, coordinator, manifest.run, local.named)
     descent = Descent(node.transport, manifest.step_rules, rosters, {*local.named} - {coordinator})
     door = Door(manifest, partial(call_over, node.transport, reception.manifest), node.transport.connected)
-    knocker = Knocker(node.transport, manifest, node.maddrs)
+    knocker = Knocker(node.transport, manifest, node.maddrs, client=local.settings.client_mode)
     book = AcquaintanceBook(local.settings.directory, learnt.signed, local.settings.initial_peers)
     neighbours = Neighbours(node, local.key, manifest, local.named, rosters, door, knocker, book)
     node.records.know(neighbours.knows)

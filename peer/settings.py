@@ -71,6 +71,14 @@ class PeerSettings(PortSettings, MachineSettings, TauSettings, TelemetrySettings
             group=Group.NETWORK,
         ),
     ] = None
+    client_mode: Annotated[
+        bool,
+        Option(
+            "take part as a client: compute and send gradients, own no part, validate nothing, have no vote; for peers "
+            "that others cannot dial",
+            group=Group.NETWORK,
+        ),
+    ] = False
     checkpoint_every: Annotated[
         str,
         Field(pattern="^(auto|[0-9]{1,9})$"),

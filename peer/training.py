@@ -177,7 +177,7 @@ class TrainingLoop:
         self.returning.stands(roster, state)
         await self.checkpoints.consider(roster.step, partial(self._keep, roster))
         self.neighbours.stand(roster.members)
-        self.door.open(roster.members, roster.banned)
+        self.door.open(roster.members, roster.banned, len(roster.clients))
 
     async def _keep(self, roster: Roster) -> KeptState:
         state, digest, link = await self.trainer.keep()

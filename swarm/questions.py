@@ -84,7 +84,8 @@ FOR_NEWCOMERS = frozenset({Want.MANIFEST, Want.ROSTER, Want.LINEAGE, Want.ADDRES
 
 
 class Knock(BaseModel):
-    """What a newcomer says at the door of a member: what it is fit for, and where it can be dialled."""
+    """What a newcomer says at the door of a member: what it is fit for, where it can be dialled, whether it comes as a
+    client."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -94,6 +95,7 @@ class Knock(BaseModel):
     maddrs: Annotated[
         list[Annotated[str, Field(max_length=_MAX_MADDR)]], Field(max_length=MAX_MADDRS), AfterValidator(only_dialable)
     ]
+    client: bool = False
 
 
 class Reply(StrEnum):
@@ -104,6 +106,7 @@ class Reply(StrEnum):
     ELSEWHERE = "elsewhere"
     BUSY = "busy"
     BANNED = "banned"
+    TOO_MANY_CLIENTS = "too many clients"
     OTHER_RUN = "other run"
     OTHER_DATA = "other data"
     OTHER_PROTOCOL = "other protocol"
@@ -129,6 +132,7 @@ _WORDS = {
     Reply.ELSEWHERE: "it knocks at a peer that names nobody now",
     Reply.BUSY: "too many wait at this door",
     Reply.BANNED: "its key is banned",
+    Reply.TOO_MANY_CLIENTS: "half of the members are clients already; it can come without --client-mode, or wait",
     Reply.OTHER_RUN: "it wants to join another run",
     Reply.OTHER_DATA: "it trains on other data",
     Reply.OTHER_PROTOCOL: "it speaks another version of the protocol",

@@ -5,7 +5,7 @@ A key costs nothing. So the maker of most keys would soon be the majority, if al
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from btard.identity import PeerId
 from btard.round.draw import ranking
@@ -45,7 +45,19 @@ def places(roster: Roster, members: int) -> int:
     return max(0, quota(members - recent) - recent)
 
 
-def admit(roster: Roster, finished: Iterable[PeerId], named: Iterable[PeerId], randomness: bytes) -> tuple[PeerId, ...]:
+def room_for_client(members: int, clients: int) -> bool:
+    """Return whether one more client may come in beside so many members, of which so many are clients: at most half of
+    all members are, so that those that own parts, vote and validate are never fewer."""
+    return 2 * (clients + 1) <= members + 1
+
+
+def admit(
+    roster: Roster,
+    finished: Iterable[PeerId],
+    named: Iterable[PeerId],
+    randomness: bytes,
+    clients: Collection[PeerId] = (),
+) -> tuple[PeerId, ...]:
     """Return the peers that come in after a step: those that return, and as many new keys as there are places for. One
     that has lost its place too often lately has to wait first.
 
@@ -54,15 +66,21 @@ def admit(roster: Roster, finished: Iterable[PeerId], named: Iterable[PeerId], r
         finished: the members that have finished it.
         named: the candidates of most voters.
         randomness: r^t, which was unknown when they were named.
+        clients: those of the named peers that come as clients, for whom there has to be room, too.
     """
     stay = set(finished)
     room = MAX_PEERS - len(stay)
     barred = roster.banned | roster.kept_out(roster.step + 1)
     order = ranking(randomness, "admission", sorted(set(named) - stay - set(roster.members) - barred))
     former = set(roster.former)
-    returning = [peer for peer in order if peer in former][:room]
-    new = [peer for peer in order if peer not in former]
-    return (*returning, *new[: min(room - len(returning), places(roster, len(stay)))])
+    fresh, joined, there = places(roster, len(stay)), list[PeerId](), len(stay.intersection(roster.clients))
+    for peer in sorted(order, key=lambda peer: peer not in former):
+        is_new, is_client = peer not in former, peer in clients
+        full = len(joined) >= room or (is_new and not fresh)
+        if not full and (not is_client or room_for_client(len(stay) + len(joined), there)):
+            joined.append(peer)
+            fresh, there = fresh - is_new, there + is_client
+    return tuple(joined)
 
 
 def order(roster: Roster, waiting: Iterable[PeerId]) -> list[PeerId]:

@@ -14,7 +14,7 @@ from btard.round.attempt.pace import Pace
 from btard.round.attempt.pledges import NO_PLEDGES, Pledges
 from btard.round.attempt.seats import Seats
 from btard.round.decisions import Decisions
-from btard.round.messages.bodies import Commit, Digest, Reveal, Scalars
+from btard.round.messages.bodies import Candidates, Commit, Digest, Reveal, Scalars
 from btard.round.roster import Roster
 from btard.round.rules import StepRules
 from btard.vectors.momentum import Link
@@ -26,7 +26,7 @@ class StepContext:
 
     Attributes:
         parameters: digest of the training state x^t.
-        candidates: newcomers that this peer would admit, ascending.
+        candidates: newcomers that this peer would admit.
         previous: the attempt that finished the step before, if this peer took part in it.
         links: what peers were last seen to submit before that, where the run has momentum.
         certificate: makes the message that proves the end of the step before; None if this peer did not see it.
@@ -40,7 +40,7 @@ class StepContext:
     key: IdentityKey
     behaviour: Decisions
     parameters: bytes
-    candidates: tuple[PeerId, ...]
+    candidates: Candidates
     previous: Attempt | None
     pace: Pace
     links: Mapping[PeerId, Link] = field(default_factory=dict)

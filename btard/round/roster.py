@@ -32,6 +32,9 @@ _MOST_ABSENCES = 32
 _MAX_ABSENT = 24
 """Peers whose absences are remembered; of more, those with the fewest are forgotten."""
 
+_FIELDS = 9
+"""Of a packed roster without clients."""
+
 _KEY_SIZE = 32
 _LAST_STEP = 2**62
 
@@ -74,9 +77,11 @@ class Roster:
             has no vote.
         arrivals: the first steps of the new keys that came in within the last ADMISSION_WINDOW steps, ascending, one
             entry a key.
-        former: keys that have had a vote and have none now, and are not banned: a returning one is not new. In the
-            order in which they lost it, the latest last; of more than MAX_FORMER the earliest are forgotten.
+        former: keys that have been members beyond their probation and are so no more, nor banned: a returning one is
+            not new. In the order in which they lost their place, the latest last; of more than MAX_FORMER the earliest
+            are forgotten.
         absences: of peers that have lost their place lately, ascending by peer.
+        clients: the members that own no part and have no vote, as long as they stay (see `admission`), ascending.
     """
 
     step: int
@@ -88,6 +93,7 @@ class Roster:
     arrivals: tuple[int, ...] = ()
     former: tuple[PeerId, ...] = ()
     absences: tuple[Absence, ...] = ()
+    clients: tuple[PeerId, ...] = ()
 
     @cached_property
     def digest(self) -> bytes:
@@ -103,6 +109,7 @@ class Roster:
             b"".join(step.to_bytes(8, "big") for step in self.arrivals),
             b"".join(self.former),
             b"".join(a.peer + a.count.to_bytes(1, "big") + a.since.to_bytes(8, "big") for a in self.absences),
+            *([b"".join(self.clients)] if self.clients else []),
         )
 
     @cached_property
@@ -113,6 +120,11 @@ class Roster:
     @cached_property
     def voters(self) -> frozenset[PeerId]:
         """The members whose word counts."""
+        return self.established.difference(self.clients)
+
+    @cached_property
+    def established(self) -> frozenset[PeerId]:
+        """The members whose gradients count: all that are not on probation."""
         return frozenset(self.members) - self.newcomers
 
     @cached_property
@@ -141,6 +153,7 @@ class Roster:
         randomness: bytes,
         audits: tuple[Audit, ...] = (),
         probation_steps: int = 0,
+        clients: Iterable[PeerId] = (),
     ) -> Roster:
         """Return the roster of the next step: all that finished this one or are admitted, less the banned ones.
 
@@ -151,6 +164,7 @@ class Roster:
             randomness: r^t.
             audits: of the next step.
             probation_steps: how long joining peers have no vote.
+            clients: those of the joining peers that own no part and never vote.
         """
         step = self.step + 1
         all_banned = self.banned | frozenset(banned)
@@ -163,11 +177,14 @@ class Roster:
         probation = tuple((peer, until[peer]) for peer in following if peer in until)
         new = fresh - all_banned - set(self.former)
         arrivals = (*(first for first in self.arrivals if first > step - ADMISSION_WINDOW), *[step] * len(new))
-        voters = set(following) - until.keys()
-        lost = (*self.former, *sorted(self.voters - voters))
-        former = tuple(peer for peer in lost if peer not in voters and peer not in all_banned)[-MAX_FORMER:]
+        established = set(following) - until.keys()
+        lost = (*self.former, *sorted(self.established - established))
+        former = tuple(peer for peer in lost if peer not in established and peer not in all_banned)[-MAX_FORMER:]
+        without = sorted((stayed.intersection(self.clients) | fresh.intersection(clients)).intersection(following))
         absences = self._absences_after(set(self.members) - set(following), all_banned)
-        return Roster(step, following, all_banned, randomness, audits, probation, arrivals, former, absences)
+        return Roster(
+            step, following, all_banned, randomness, audits, probation, arrivals, former, absences, tuple(without)
+        )
 
     def _absences_after(self, lost: set[PeerId], banned: frozenset[PeerId]) -> tuple[Absence, ...]:
         step = self.step + 1
@@ -195,12 +212,16 @@ class Roster:
                 [absence.count for absence in self.absences],
                 [absence.since for absence in self.absences],
             ],
+            *([_pack_keys(self.clients)] if self.clients else []),
         ]
 
     @classmethod
     def unpack(cls, value: object) -> Roster:
         """Read `pack`'s fields; raises Malformed."""
-        step, members, banned, randomness, audits, probation, arrivals, former, absences = as_fields(value, 9)
+        fields = as_list(value, most=_FIELDS + 1)
+        step, members, banned, randomness, audits, probation, arrivals, former, absences = as_fields(
+            fields[:_FIELDS], 9
+        )
         step = as_int(step, 0, _LAST_STEP)
         pairs = _keys(audits, most=2 * MAX_PEERS)
         if len(pairs) % 2:
@@ -223,11 +244,22 @@ class Roster:
             tuple(first),
             tuple(_keys(former, most=MAX_FORMER)),
             _absences(absences, step),
+            _clients(fields[_FIELDS:]),
         )
+        if not set(roster.clients) <= set(roster.members):
+            raise Malformed("a client that is no member")
         remembered = set(roster.former)
-        if len(remembered) != len(roster.former) or not remembered.isdisjoint(roster.voters | roster.banned):
-            raise Malformed("a former voter twice, or one that votes or is banned")
+        if len(remembered) != len(roster.former) or not remembered.isdisjoint(roster.established | roster.banned):
+            raise Malformed("a former member twice, or one that counts or is banned")
         return roster
+
+
+def _clients(rest: list[object]) -> tuple[PeerId, ...]:
+    """Read the clients of a roster that has any: without, there is no such field."""
+    clients = _key_set(rest[0]) if rest else ()
+    if rest and not clients:
+        raise Malformed("an empty list of clients")
+    return clients
 
 
 def _absences(value: object, step: int) -> tuple[Absence, ...]:

@@ -20,7 +20,7 @@ from btard.round.context import StepContext
 from btard.round.decisions import Decisions
 from btard.round.failure.aftermath import SETTLING, Aftermath
 from btard.round.failure.overdue import at_work
-from btard.round.messages.bodies import Leave, LeaveReason
+from btard.round.messages.bodies import NOBODY, Candidates, Leave, LeaveReason
 from btard.round.messages.reading import genuine
 from btard.round.messages.requests import Certificate
 from btard.round.roster import Roster
@@ -103,7 +103,7 @@ class Session:
             deadline = min(deadline, self._last.deadline)
         return deadline if deadline < self._ask_at else self._ask_at
 
-    def begin(self, now: float, roster: Roster, parameters: bytes, candidates: tuple[PeerId, ...] = ()) -> list[Action]:
+    def begin(self, now: float, roster: Roster, parameters: bytes, candidates: Candidates = NOBODY) -> list[Action]:
         """Begin the step of `roster`, on the training state whose digest is `parameters`."""
         self.roster = roster
         if self._key.peer_id not in roster.members:
@@ -273,10 +273,7 @@ class Session:
     def _part_header(self, header: bytes | Envelope) -> Envelope | None:
         """Return the header of a part of this step, of any author: third peers pass on what did not arrive directly."""
         try:
-            if isinstance(header, Envelope):
-                envelope = header
-            else:
-                envelope = _parse_header(bytes(header))
+            envelope = header if isinstance(header, Envelope) else _parse_header(bytes(header))
         except Malformed:
             return None
         ours = envelope.run == self._rules.run and self.roster is not None and envelope.step == self.roster.step

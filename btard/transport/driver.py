@@ -25,7 +25,7 @@ from btard.round.actions import (
     Task,
     Voided,
 )
-from btard.round.messages.bodies import LeaveReason, Phase
+from btard.round.messages.bodies import NOBODY, Candidates, LeaveReason, Phase
 from btard.round.roster import Roster
 from btard.round.session import Session
 from btard.round.work.answers import PartsEncoded, RowsAggregated, RowsMeasured, TargetExamined
@@ -123,7 +123,7 @@ class SessionDriver:
         """Let this one be told what happens."""
         self._observer = observer
 
-    async def run_step(self, roster: Roster, state: bytes, candidates: tuple[PeerId, ...] = ()) -> Finished | Stopped:
+    async def run_step(self, roster: Roster, state: bytes, candidates: Candidates = NOBODY) -> Finished | Stopped:
         """Take part in the step of `roster`.
 
         Args:

@@ -27,7 +27,7 @@ from btard.round.actions import (
     Voided,
     Work,
 )
-from btard.round.messages.bodies import LeaveReason
+from btard.round.messages.bodies import Candidates, LeaveReason
 from btard.round.roster import Roster
 from btard.round.rules import StepRules
 from btard.round.session import Session
@@ -85,6 +85,7 @@ class SimulatedPeer:
     compute_seconds: float = 0.1
     last_step: int = 0
     candidates: tuple[PeerId, ...] = ()
+    clients: tuple[PeerId, ...] = ()
     crashed: bool = False
     history: list[Finished | Stopped | Voided] = field(default_factory=list)
     traffic: Traffic = field(default_factory=Traffic)
@@ -126,7 +127,8 @@ class SimulatedPeer:
         """Begin a step: compute, then take part."""
         if self._state is None:
             self._state = at_once(self.trainer.digest())
-        self.perform(self.session.begin(self.network.now, roster, self._state, self.candidates))
+        named = Candidates(self.candidates, tuple(peer for peer in self.candidates if peer in self.clients))
+        self.perform(self.session.begin(self.network.now, roster, self._state, named))
 
     def honest_vector(self, roster: Roster) -> torch.Tensor:
         """Return what this peer has to submit in a step, float32 of shape (d,)."""

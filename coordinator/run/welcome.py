@@ -6,6 +6,7 @@ import asyncio
 import logging
 import math
 import time
+from dataclasses import replace
 
 from btard.coordinator.network.network import SwarmNetwork
 from btard.identity import PeerId
@@ -59,7 +60,9 @@ class Welcome:
                     self._tell_awaited()
                 if len(members) >= manifest.peers:
                     randomness = first_randomness(manifest.seed, manifest.start_step)
-                    return Roster(manifest.start_step, tuple(sorted(members)), frozenset(), randomness)
+                    clients = tuple(sorted(self.door.clients().intersection(members)))
+                    roster = Roster(manifest.start_step, tuple(sorted(members)), frozenset(), randomness)
+                    return replace(roster, clients=clients)
                 await asyncio.wait({calling}, timeout=POLL_SECONDS)
                 if calling.done():
                     calling.result()
@@ -78,7 +81,7 @@ class Welcome:
             if peer not in self._waiting:
                 self._take_in(peer, count)
         self._waiting = waiting
-        chosen = waiting[: self._manifest.peers]
+        chosen = self._choose(waiting)
         if len(chosen) < self._manifest.peers:
             return ()
         there = await asyncio.gather(*(self.door.call_back(peer) for peer in chosen))
@@ -90,6 +93,12 @@ class Welcome:
         if here != self._told:
             self._told = here
             self._log.write(FirstRosterAwaited(here=here, wanted=wanted))
+
+    def _choose(self, waiting: tuple[PeerId, ...]) -> tuple[PeerId, ...]:
+        """Return those that the first roster takes, at most half of them clients, in the order in which they came."""
+        clients, wanted = self.door.clients(), self._manifest.peers
+        taken = [peer for peer in waiting if peer in clients][: wanted // 2]
+        return tuple(peer for peer in waiting if peer not in clients or peer in taken)[:wanted]
 
     def _take_in(self, peer: PeerId, count: int) -> None:
         wanted = self._manifest.peers

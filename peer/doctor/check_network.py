@@ -19,6 +19,9 @@ MAX_SKEW_SECONDS = 10.0
 _MADDR = re.compile(r"^/(?P<kind>ip4|ip6|dns|dns4|dns6|dnsaddr)/(?P<host>[^/]+)/(?:tcp|udp)/\d+")
 
 
+_CLIENT = "--client-mode, which needs no address: such a peer owns no part, validates nothing and has no vote"
+
+
 class Hop(StrEnum):
     """The last hop on the way to an address that was reached; the next one failed."""
 
@@ -132,7 +135,9 @@ def check_announced(facts: AddressFacts) -> CheckResult:
         away = "in the public internet" if needed is Scope.WORLD else "on other machines"
         remedy = "the public address of a forwarded port, or use --public" if needed is Scope.WORLD else "one of a LAN"
         return failed(
-            name, f"{source} only {kind} addresses ({shown}), but peers are {away}; give --announce with {remedy}"
+            name,
+            f"{source} only {kind} addresses ({shown}), but peers are {away}; give --announce with {remedy}, or take "
+            f"part with {_CLIENT}",
         )
     return ok(name, f"{source} {shown}, which fits where the other peers are")
 
@@ -156,7 +161,7 @@ def check_dial_back(answer: DialBack | None, own: Sequence[str]) -> CheckResult:
             return failed(
                 name,
                 f"the initial peer cannot dial this machine at {asked} ({answer.words}): a NAT or firewall is in "
-                "between; forward the port and give --announce, or use --public",
+                f"between; forward the port and give --announce, use --public, or take part with {_CLIENT}",
             )
         case Reach.REFUSED:
             return untested(

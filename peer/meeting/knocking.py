@@ -33,10 +33,13 @@ class Knocker:
     """Knocks at the doors that it is told.
 
     Attributes:
+        client: whether this peer comes as a client.
         heard: whether a door has taken this peer in since it began to knock.
     """
 
-    def __init__(self, transport: Libp2pTransport, manifest: RunManifest, maddrs: Collection[str]) -> None:
+    def __init__(
+        self, transport: Libp2pTransport, manifest: RunManifest, maddrs: Collection[str], *, client: bool = False
+    ) -> None:
         self._transport = transport
         self._question = Question(
             want=Want.KNOCK,
@@ -45,8 +48,10 @@ class Knocker:
                 protocol=manifest.protocol,
                 fingerprint=manifest.fingerprint,
                 maddrs=list(maddrs)[:MAX_MADDRS],
+                client=client,
             ),
         ).encode()
+        self.client = client
         self._due: dict[PeerId, float] = {}
         self._told: set[Reply] = set()
         self.heard = False

@@ -13,6 +13,7 @@ from btard.peer.meeting.acquaintances import AcquaintanceBook
 from btard.peer.meeting.knocking import Knocker
 from btard.peer.meeting.rosters import Rosters
 from btard.round.admission import Doorstep
+from btard.round.messages.bodies import Candidates
 from btard.round.roster import Roster
 from btard.swarm.door.asking import ask_directory
 from btard.swarm.door.door import Door
@@ -141,9 +142,10 @@ class Neighbours:
         """Publish a new JOIN record at the next look."""
         self._announce_at = -math.inf
 
-    def candidates(self, roster: Roster) -> tuple[PeerId, ...]:
-        """Return the peers that this one admits after the step of `roster`, ascending; ask when the step begins."""
-        return self._doorstep.names(roster, self._door.waiting())
+    def candidates(self, roster: Roster) -> Candidates:
+        """Return the peers that this one admits after the step of `roster`; ask when the step begins."""
+        named, clients = self._doorstep.names(roster, self._door.waiting()), self._door.clients()
+        return Candidates(named, tuple(peer for peer in named if peer in clients))
 
     @property
     def _others(self) -> frozenset[PeerId]:
@@ -155,7 +157,10 @@ class Neighbours:
 
     async def _announce(self) -> None:
         join = Join(
-            fingerprint=self._manifest.fingerprint, maddrs=list(self._node.maddrs[:MAX_MADDRS]), time=time.time()
+            fingerprint=self._manifest.fingerprint,
+            maddrs=list(self._node.maddrs[:MAX_MADDRS]),
+            time=time.time(),
+            client=self._knocker.client,
         )
         try:
             await self._node.records.publish(

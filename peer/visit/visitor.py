@@ -31,7 +31,7 @@ async def visiting(
         timeout_seconds: seconds for each hop: finding out which peer answers there, starting p2pd, dialling.
         host_maddrs: where p2pd listens.
         announce_maddrs: addresses to tell others instead of those found.
-        public: use NAT port mapping, AutoNAT and relays.
+        public: use NAT port mapping, hole punching and AutoNAT.
 
     Raises:
         UserError: names the hop that failed.

@@ -19,6 +19,7 @@ from functools import partial
 
 from btard.hashing import tagged_digest
 from btard.identity import PeerId
+from btard.round.admission import room_for_client
 from btard.swarm.manifest import RunManifest
 from btard.swarm.questions import Knock, Question, Reply, Want
 from btard.transport.libp2p import FetchError, Libp2pTransport
@@ -78,6 +79,7 @@ class Caller:
         failures: calls without the right answer since the last good one.
         waits_since: when it first answered; None while it has not.
         is_guest: whether it may use the DHT meanwhile.
+        is_client: whether it comes as a client.
     """
 
     maddrs: tuple[str, ...]
@@ -87,6 +89,7 @@ class Caller:
     failures: int = 0
     waits_since: float | None = None
     is_guest: bool = False
+    is_client: bool = False
 
 
 class Door:
@@ -114,6 +117,7 @@ class Door:
         self._calling: dict[PeerId, asyncio.Task[bool]] = {}
         self._members: frozenset[PeerId] = frozenset()
         self._banned: frozenset[PeerId] = frozenset()
+        self._clients = 0
         self._open = False
         self._secret = os.urandom(32)
         self._secret_since = clock()
@@ -121,9 +125,9 @@ class Door:
         self._refilled = clock()
         self._random = random.Random(os.urandom(32))
 
-    def open(self, members: Iterable[PeerId], banned: Iterable[PeerId]) -> None:
-        """Take in callers from now on, but for these two."""
-        self._open = True
+    def open(self, members: Iterable[PeerId], banned: Iterable[PeerId], clients: int = 0) -> None:
+        """Take in callers from now on, but for these two; so many of the members are clients."""
+        self._open, self._clients = True, clients
         self._members, self._banned = frozenset(members), frozenset(banned)
         for peer in self._members | self._banned:
             self._callers.pop(peer, None)
@@ -146,6 +150,10 @@ class Door:
         waiting = [(c.waits_since, peer, c.maddrs) for peer, c in self._callers.items() if c.waits_since is not None]
         return {peer: maddrs for _, peer, maddrs in sorted(waiting)}
 
+    def clients(self) -> frozenset[PeerId]:
+        """Return the callers that come as clients."""
+        return frozenset(peer for peer, caller in self._callers.items() if caller.is_client)
+
     def forget(self, peer: PeerId) -> None:
         """Count nothing that this peer has said so far."""
         self._callers.pop(peer, None)
@@ -164,7 +172,7 @@ class Door:
         if caller is None:
             return self._take_in(sender, knock, now)
         if now - caller.knocked >= _KNOCK_PAUSE_SECONDS:
-            caller.knocked, caller.maddrs = now, tuple(knock.maddrs)
+            caller.knocked, caller.maddrs, caller.is_client = now, tuple(knock.maddrs), knock.client
         return Reply.WAIT
 
     async def run(self) -> None:
@@ -237,6 +245,7 @@ class Door:
         for wrong, reply in (
             (sender in self._banned, Reply.BANNED),
             (not manifest.admits(sender), Reply.NOT_LISTED),
+            (knock.client and not self._takes_clients, Reply.TOO_MANY_CLIENTS),
             (knock.run != manifest.run_id, Reply.OTHER_RUN),
             (knock.protocol != manifest.protocol, Reply.OTHER_PROTOCOL),
             (knock.fingerprint != manifest.fingerprint, Reply.OTHER_DATA),
@@ -245,6 +254,11 @@ class Door:
                 self._not_welcome(sender, reply.words)
                 return reply
         return Reply.WAIT
+
+    @property
+    def _takes_clients(self) -> bool:
+        """Whether there is room for a client beside the members; before there are any, nobody knows."""
+        return not self._members or room_for_client(len(self._members), self._clients)
 
     def _take_in(self, sender: PeerId, knock: Knock, now: float) -> Reply:
         rank = self._rank(sender)
@@ -259,7 +273,7 @@ class Door:
         if last is not None:
             del self._callers[last]
             self._last = None
-        self._callers[sender] = Caller(tuple(knock.maddrs), rank, now, now)
+        self._callers[sender] = Caller(tuple(knock.maddrs), rank, now, now, is_client=knock.client)
         return Reply.WAIT
 
     def _last_of_all(self) -> PeerId:

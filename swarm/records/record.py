@@ -54,11 +54,13 @@ class Join(Record):
         fingerprint: of its data.
         maddrs: full multiaddresses at which it can be dialled; those of another form are left out.
         time: when it was signed, seconds since the epoch.
+        client: whether it comes as a client.
     """
 
     fingerprint: Text
     maddrs: Annotated[list[Text], Field(max_length=8), AfterValidator(only_dialable)]
     time: Annotated[float, Field(allow_inf_nan=False)]
+    client: bool = False
 
 
 class LocalMetrics(BaseModel):

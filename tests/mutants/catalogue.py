@@ -18,6 +18,7 @@ from tests.mutants.planted.facts import FACTS
 from tests.mutants.planted.manifest import MANIFEST
 from tests.mutants.planted.openings import OPENINGS
 from tests.mutants.planted.records import RECORDS
+from tests.mutants.planted.relays import RELAYS
 from tests.mutants.planted.reunion import REUNION
 from tests.mutants.planted.rules import RULES
 from tests.mutants.planted.second_try import SECOND_TRY
@@ -40,6 +41,7 @@ MUTANTS = (
     + EVIDENCE
     + RECORDS
     + DOOR
+    + RELAYS
     + COST
     + MANIFEST
     + CORPORA

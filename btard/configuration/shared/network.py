@@ -55,7 +55,7 @@ class HostSettings(Settings):
         Field(default_factory=list),
         Option("addresses or multiaddresses to tell others, instead of those that are found", group=Group.NETWORK),
     ]
-    public: Annotated[bool, Option("use NAT port mapping, AutoNAT and relays", group=Group.NETWORK)] = False
+    public: Annotated[bool, Option("use NAT port mapping, hole punching and AutoNAT", group=Group.NETWORK)] = False
 
     @field_validator("host")
     @classmethod

@@ -102,7 +102,7 @@ class Attempt:
             return None
         if envelope.kind is _PART:
             part = envelope.read(PartHeader).part
-            direct = sender == author and part == seats.my_part and author in seats.part_of
+            direct = sender == author and part == seats.my_part and author in seats.working
             present = (author, part) in carried.rows
         else:
             envelope.read(Aggregate)

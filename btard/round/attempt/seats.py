@@ -35,8 +35,8 @@ class Seats:
         voters: the members whose word counts.
         validators: the target of each validator; for one of the roster that is no member a deputy examines its target.
         submitters: the members that commit to a gradient, all but validators; `submitting` is the set of them.
-        workers: the submitters whose gradients count: all but newcomers on probation.
-        owners: the workers in the order of the parts that they own, which r^{t-1} draws.
+        workers: the submitters whose gradients count: all but newcomers on probation; `working` is the set of them.
+        owners: the workers that are no clients, in the order of the parts that they own, which r^{t-1} draws.
         part_of: the part of each owner.
         my_part: the part of this peer, None for one that owns none.
         partition: how a vector is cut into parts, one an owner.
@@ -63,7 +63,9 @@ class Seats:
         self.submitters: Final = tuple(peer for peer in members if peer not in self.validators)
         self.submitting: Final = frozenset(self.submitters)
         self.workers: Final = tuple(peer for peer in self.submitters if peer not in newcomers)
-        self.owners: Final = tuple(ranking(roster.randomness, "owner", self.workers))
+        self.working: Final = frozenset(self.workers)
+        may_own = tuple(peer for peer in self.workers if peer not in roster.clients)
+        self.owners: Final = tuple(ranking(roster.randomness, "owner", may_own))
         self.part_of: Final = {peer: part for part, peer in enumerate(self.owners)}
         self.my_part: Final = self.part_of.get(me)
         self.partition: Final = Partition(rules.dimension, max(1, len(self.owners)), rules.wire)

@@ -145,7 +145,7 @@ class Exchange:
         """Whether the attempt makes its author send this."""
         seats, (kind, author, part) = self._seats, item
         if kind is MessageKind.PART:
-            return author in seats.part_of and part < seats.partition.count
+            return author in seats.working and part < seats.partition.count
         if kind is MessageKind.AGGREGATE:
             return seats.part_of.get(author) == part
         return author in (seats.submitters if kind is MessageKind.SCALARS else seats.known)

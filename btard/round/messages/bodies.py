@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum, StrEnum
 
 from btard.hashing import DIGEST_SIZE
@@ -43,6 +43,7 @@ class Commit:
         share: commitment to the share of r^t.
         momentum: digest of the momentum that the vector was built on, or nothing where the run uses none.
         candidates: newcomers that the author would admit, ascending.
+        clients: those of them that it would admit as clients, ascending.
         laggards: members that the author would leave out, since it has waited too long for them lately; ascending.
         seal: of a validator, a salted digest of its recomputation; else nothing.
         opening: of one that was a validator in the step before, what it has sealed then.
@@ -58,12 +59,14 @@ class Commit:
     laggards: tuple[PeerId, ...] = ()
     seal: bytes = b""
     opening: Opening | None = None
+    clients: tuple[PeerId, ...] = ()
 
     def encode(self) -> bytes:
-        """Return the canonical bytes."""
+        """Return the canonical bytes. Clients are a number in which each candidate has one bit."""
+        clients = sum(1 << place for place, peer in enumerate(self.candidates) if peer in self.clients)
         named = [self.attempt_id, self.parameters, self.decided, list(self.parts), self.share, self.momentum]
         peers = [[bytes(peer) for peer in peers] for peers in (self.candidates, self.laggards)]
-        return encode([*named, *peers, self.seal, None if self.opening is None else self.opening.pack()])
+        return encode([*named, *peers, self.seal, None if self.opening is None else self.opening.pack(), clients])
 
     @classmethod
     def decode(cls, body: bytes) -> Commit:
@@ -73,7 +76,7 @@ class Commit:
     @classmethod
     def _read(cls, body: bytes) -> Commit:
         fields = Reader(body, limit=MAX_ENVELOPE)
-        fields.fields(10)
+        fields.fields(11)
         commit = cls(
             fields.blob(DIGEST_SIZE),
             fields.blob(DIGEST_SIZE),
@@ -86,8 +89,26 @@ class Commit:
             digest_or_nothing(fields),
             Opening.read(fields),
         )
+        clients = fields.number(0, (1 << len(commit.candidates)) - 1)
         fields.end()
-        return commit
+        named = tuple(peer for place, peer in enumerate(commit.candidates) if clients >> place & 1)
+        return replace(commit, clients=named) if named else commit
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Peers that a member would admit.
+
+    Attributes:
+        peers: ascending.
+        clients: those of them that come as clients, ascending.
+    """
+
+    peers: tuple[PeerId, ...] = ()
+    clients: tuple[PeerId, ...] = ()
+
+
+NOBODY = Candidates()
 
 
 @dataclass(frozen=True)

@@ -87,9 +87,10 @@ def next_roster(attempt: Attempt, banned: frozenset[PeerId], redraws: int) -> Ro
     seats, results, commits = attempt.seats, attempt.results, attempt.said.commits
     rules = seats.rules.verification
     named = _of_most(seats, (commits[peer].candidates for peer in seats.voters))
+    clients = _of_most(seats, (commits[peer].clients for peer in seats.voters))
     slow = _of_most(seats, (commits[peer].laggards for peer in seats.voters))
     members = tuple(peer for peer in seats.members if peer not in slow)
-    joined = admit(seats.roster, members, named - banned - slow, results.randomness)
+    joined = admit(seats.roster, members, named - banned - slow, results.randomness, clients)
     audits = draw_audits(results.randomness, sorted(seats.voters - slow), seats.submitters, rules.validators, redraws)
     return seats.roster.successor(
         members,
@@ -98,6 +99,7 @@ def next_roster(attempt: Attempt, banned: frozenset[PeerId], redraws: int) -> Ro
         randomness=results.randomness,
         audits=audits,
         probation_steps=rules.probation,
+        clients=clients,
     )
 
 

@@ -98,7 +98,8 @@ class CommitPhase:
         sealed = share_commitment(seats.me, seats.attempt_id, share, salt)
         laggards = tuple(peer for peer in context.pace.laggards() if peer in seats.known)[:MAX_CANDIDATES]
         promises = (seats.attempt_id, context.parameters, self._decided, digests, sealed, momentum)
-        commit = Commit(*promises, context.candidates, laggards, self._seal(), self._opening())
+        named = context.candidates
+        commit = Commit(*promises, named.peers, laggards, self._seal(), self._opening(), named.clients)
         self._committed = True
         return context.publish(
             attempt, MessageKind.COMMIT, context.behaviour.commit(context.number, commit, attempt.view)

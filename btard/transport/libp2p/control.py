@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +19,30 @@ from hivemind.proto import p2pd_pb2
 from hivemind.utils.multiaddr import Multiaddr
 
 from btard.identity import PeerId
+from btard.identity.peer_id import PEER_ID_SIZE
 from btard.transport.libp2p.pipe import Parser, Pipe, StreamLost, StreamViolation, fill
 
 _MAX_REPLY = 1 << 20
 _MAX_VARINT = 4
 
 
+_P2P, _CIRCUIT = b"\xa5\x03", b"\xa2\x02"
+"""Codes of the parts `/p2p/...` and `/p2p-circuit` of a multiaddress."""
+
+_OVER_BYTES = 3 + PEER_ID_SIZE + 2
+_OVER = re.compile(r"/p2p/(?P<relay>[1-9A-HJ-NP-Za-km-z]{1,128})/p2p-circuit$")
+
+
 class DaemonError(Exception):
     """p2pd refused a request, or did not answer in time."""
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A peer to which a connection stands, and over which other peer; None for one that needs none."""
+
+    peer: PeerId
+    relay: PeerId | None
 
 
 def varint(value: int) -> bytes:
@@ -37,8 +55,8 @@ def varint(value: int) -> bytes:
     return bytes(out)
 
 
-def read_message(store: Callable[[bytes], None]) -> Parser:
-    """Parse one length-prefixed message from p2pd and hand its bytes to `store`."""
+def read_message(store: Callable[[bytes], None], *, most: int = _MAX_REPLY) -> Parser:
+    """Parse one length-prefixed message of at most so many bytes, and hand them to `store`."""
     length = 0
     byte = memoryview(bytearray(1))
     for position in range(_MAX_VARINT):
@@ -46,11 +64,33 @@ def read_message(store: Callable[[bytes], None]) -> Parser:
         length |= (byte[0] & 0x7F) << (7 * position)
         if byte[0] < 0x80:
             break
-    if length > _MAX_REPLY:
-        raise StreamViolation(f"p2pd announces a message of {length} bytes")
+    if length > most:
+        raise StreamViolation(f"a message of {length} bytes is announced")
     data = bytearray(length)
     yield from fill(memoryview(data))
     store(bytes(data))
+
+
+def _address(text: str) -> bytes:
+    """Return a multiaddress, perhaps over a relay, as p2pd reads it: hivemind writes the id in it in another form."""
+    match = _OVER.search(text)
+    if match is None:
+        return Multiaddr(text).to_bytes()
+    return Multiaddr(text[: match.start()]).to_bytes() + _through(PeerId.parse(match["relay"]))
+
+
+def _through(relay: PeerId) -> bytes:
+    return _P2P + varint(len(relay)) + bytes(relay) + _CIRCUIT
+
+
+def relay_in(*addresses: bytes) -> PeerId | None:
+    """Return over which peer a connection goes, by its multiaddress; None for a direct one."""
+    for address in addresses:
+        last = address[-_OVER_BYTES:]
+        if last[:3] == _P2P + varint(PEER_ID_SIZE) and last[-2:] == _CIRCUIT:
+            with contextlib.suppress(ValueError):
+                return PeerId(last[3:-2])
+    return None
 
 
 class ControlSocket:
@@ -70,11 +110,14 @@ class ControlSocket:
 
     async def connect(self, peer: PeerId, maddrs: Sequence[str], timeout_seconds: float) -> None:
         """Dial a peer at these multiaddresses (without `/p2p/...`); raises DaemonError when none answers in time."""
-        connect = p2pd_pb2.ConnectRequest(
-            peer=bytes(peer),
-            addrs=[Multiaddr(text).to_bytes() for text in maddrs],
-            timeout=max(1, int(timeout_seconds)),
-        )
+        await self._connect(peer, [_address(text) for text in maddrs], timeout_seconds)
+
+    async def connect_over(self, peer: PeerId, relays: Sequence[PeerId], timeout_seconds: float) -> None:
+        """Connect to a peer over one of these neighbours; raises DaemonError when none leads to it in time."""
+        await self._connect(peer, [_through(relay) for relay in relays], timeout_seconds)
+
+    async def _connect(self, peer: PeerId, addresses: Sequence[bytes], timeout_seconds: float) -> None:
+        connect = p2pd_pb2.ConnectRequest(peer=bytes(peer), addrs=addresses, timeout=max(1, int(timeout_seconds)))
         await self._ask(p2pd_pb2.Request(type=p2pd_pb2.Request.CONNECT, connect=connect), timeout_seconds)
 
     async def disconnect(self, peer: PeerId, timeout_seconds: float) -> None:
@@ -88,11 +131,19 @@ class ControlSocket:
         Raises:
             DaemonError: no answer within `timeout_seconds`, or more than fit into one.
         """
+        return {neighbour.peer for neighbour in await self.neighbours(timeout_seconds)}
+
+    async def neighbours(self, timeout_seconds: float) -> list[Neighbour]:
+        """Return the peers with Ed25519 keys to which a connection stands, once for each.
+
+        Raises:
+            DaemonError: no answer within `timeout_seconds`, or more than fit into one.
+        """
         reply = await self._ask(p2pd_pb2.Request(type=p2pd_pb2.Request.LIST_PEERS), timeout_seconds)
-        found = set()
+        found = []
         for info in reply.peers:
             with contextlib.suppress(ValueError):
-                found.add(PeerId(info.id))
+                found.append(Neighbour(PeerId(info.id), relay_in(*info.addrs)))
         return found
 
     async def protect(self, peer: PeerId, weight: int, timeout_seconds: float) -> None:
@@ -137,6 +188,7 @@ class ControlSocket:
         if reply.streamInfo.peer != bytes(peer):
             pipe.abort()
             raise DaemonError("p2pd opened a stream to another peer")
+        pipe.relay = relay_in(reply.streamInfo.addr)
         return pipe
 
     async def _ask(self, request: Any, timeout_seconds: float) -> Any:

@@ -73,7 +73,6 @@ class Daemon:
         host_maddrs: Sequence[str],
         announce_maddrs: Sequence[str] = (),
         public: bool = False,
-        relays: Sequence[str] = (),
         tls: bool = True,
         timeout_seconds: float = 30.0,
     ) -> Daemon:
@@ -83,8 +82,7 @@ class Daemon:
             identity_path: the Ed25519 key file.
             host_maddrs: where to listen; port 0 takes a free one.
             announce_maddrs: addresses told to others instead of the ones found.
-            public: use NAT port mapping, AutoNAT and relays, which a swarm on one network does not need.
-            relays: full multiaddresses of peers that may relay to us, when `public`.
+            public: use NAT port mapping, hole punching, and AutoNAT, which a swarm on one network does not need.
             tls: offer TLS beside Noise.
             timeout_seconds: seconds until the daemon must answer.
 
@@ -100,7 +98,7 @@ class Daemon:
             _refuse_taken(host_maddrs)
             directory = Path(tempfile.mkdtemp(prefix=_DIRECTORY_PREFIX))
             _record(lock, directory, None)
-            arguments = _arguments(directory, identity_path, host_maddrs, announce_maddrs, public, relays, tls)
+            arguments = _arguments(directory, identity_path, host_maddrs, announce_maddrs, public, tls)
             process = await asyncio.create_subprocess_exec(
                 *arguments,
                 stdin=asyncio.subprocess.DEVNULL,
@@ -216,7 +214,6 @@ def _arguments(
     host_maddrs: Sequence[str],
     announce_maddrs: Sequence[str],
     public: bool,
-    relays: Sequence[str],
     tls: bool,
 ) -> list[str]:
     with importlib.resources.as_file(importlib.resources.files("hivemind.hivemind_cli") / "p2pd") as binary:
@@ -228,10 +225,8 @@ def _arguments(
         f"-hostAddrs={','.join(host_maddrs)}",
         f"-autonat={switch}",
         f"-natPortMap={switch}",
-        f"-relay={switch}",
-        # Without relays of our own, p2pd would look for some among the bootstrap peers of the public IPFS network.
-        f"-autoRelay={int(public and bool(relays))}",
-        f"-relayService={switch}",
+        "-relay=1",
+        "-relayService=0",  # `relaying.py` takes the place of p2pd's own
         f"-tls={int(tls)}",
         "-dhtServer=1",
         "-connManager=1",
@@ -239,8 +234,6 @@ def _arguments(
     ]
     if announce_maddrs:
         arguments.append(f"-announceAddrs={','.join(announce_maddrs)}")
-    if public and relays:
-        arguments.append(f"-trustedRelays={','.join(relays)}")
     return arguments
 
 

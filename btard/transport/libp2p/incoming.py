@@ -28,6 +28,9 @@ CONTROL_PROTOCOL = f"/btard/{PROTOCOL_VERSION}/control"
 BULK_PROTOCOL = f"/btard/{PROTOCOL_VERSION}/bulk"
 FETCH_PROTOCOL = f"/btard/{PROTOCOL_VERSION}/fetch"
 
+_SENT = frozenset({CONTROL_PROTOCOL, BULK_PROTOCOL})
+"""On which a peer needs one stream at a time; a request has one of its own."""
+
 MESSAGE_PREFIX = struct.Struct(">I")
 """Length of a control message."""
 PART_PREFIX = struct.Struct(">IQ")
@@ -121,7 +124,7 @@ class IncomingStreams:
 
     def _pass(self, pipe: Pipe, sender: PeerId, protocol: str) -> Gate:
         """Let the budget of whatever the sender is now pay for a stream."""
-        gate, former = self.gates.of(sender, asks=protocol == FETCH_PROTOCOL), self._gate.get(pipe)
+        gate, former = self.gates.of(sender, asks=protocol not in _SENT), self._gate.get(pipe)
         if former is not gate:
             if former is not None:
                 former.remove(pipe)
@@ -162,12 +165,12 @@ class IncomingStreams:
 
     def _make_room(self, sender: PeerId, same: list[Pipe], protocol: str) -> None:
         """Close what makes a peer's streams, or those of all strangers, too many."""
-        if protocol != FETCH_PROTOCOL:
+        if protocol in _SENT:
             for old in same[: -self._limits.streams_per_peer]:
                 # The newest is the live one after a peer's restart, and a flood of streams hurts only its sender.
                 old.abort()
         if self.gates.stranger(sender):
-            theirs = self.gates.of(sender, asks=protocol == FETCH_PROTOCOL).pipes
+            theirs = self.gates.of(sender, asks=protocol not in _SENT).pipes
             excess = len(theirs) - self._limits.stranger_streams
             # A peer with something to say has said it long before the others are through with opening theirs.
             for old in [pipe for pipe in theirs if pipe.expects is not Expects.NOTHING][: max(0, excess)]:

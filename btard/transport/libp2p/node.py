@@ -83,7 +83,7 @@ class Libp2pNode:
             initial_peers: full multiaddresses (see `discover`); none starts a new swarm.
             host_maddrs: multiaddresses to listen on; port 0 takes a free one.
             announce_maddrs: multiaddresses to tell others instead of those found.
-            public: use NAT port mapping, AutoNAT and relays.
+            public: use NAT port mapping, hole punching, and AutoNAT.
             tls: offer TLS beside Noise; without it `host:port` discovery cannot find this node.
             startup_timeout_seconds: seconds for each of p2pd's start and joining.
             patience_seconds: seconds for which initial peers are dialled again while none of them answers.
@@ -98,14 +98,13 @@ class Libp2pNode:
             UserError: the port is in use, the identity is unusable or in use, no initial peer is reachable.
         """
         if not client:
-            await refuse_twin(identity_path, initial_peers, public=public)
+            await refuse_twin(identity_path, initial_peers)
         async with contextlib.AsyncExitStack() as parts:
             daemon = await Daemon.start(
                 identity_path,
                 host_maddrs=host_maddrs,
                 announce_maddrs=announce_maddrs,
                 public=public,
-                relays=initial_peers,
                 tls=tls,
                 timeout_seconds=startup_timeout_seconds,
             )

@@ -18,6 +18,8 @@ from math import inf
 from time import thread_time
 from typing import cast
 
+from btard.identity import PeerId
+
 logger = logging.getLogger(__name__)
 
 Parser = Generator[memoryview, int, None]
@@ -66,6 +68,8 @@ class Pipe(asyncio.BufferedProtocol):
         self._transport: asyncio.Transport | None = None
         self._closed: asyncio.Future[None] = self._loop.create_future()
         self.lost = False
+        self.relay: PeerId | None = None
+        """Over which peer an own stream goes; None for a direct connection."""
         self.expects = Expects.FRAME
         """Set by the parser."""
         self.deadline = inf
@@ -130,6 +134,13 @@ class Pipe(asyncio.BufferedProtocol):
         if self._drained is not None and not self._drained.done():
             self._drained.set_result(None)
         self._drained = None
+
+    def when_drained(self, call: Callable[[], None]) -> None:
+        """Call once what waits to be written has shrunk, or is lost; at once if it has."""
+        if self._drained is None:
+            call()
+        else:
+            self._drained.add_done_callback(lambda _: call())
 
     def abort(self) -> None:
         """Close at once; what is not yet written is lost."""

@@ -107,17 +107,17 @@ async def read_clock(dht: DHTNode, peer: PeerId, timeout_seconds: float) -> Cloc
 
 def dial_request(own: PeerId, maddrs: Sequence[str]) -> bytes:
     """Return the protobuf Message{type: DIAL, dial: {peer: {id, addrs}}}."""
-    peer = _field(1, bytes(own)) + b"".join(_field(2, Multiaddr(maddr).to_bytes()) for maddr in maddrs)
-    return bytes([1 << 3 | _VARINT, 0]) + _field(2, _field(1, peer))
+    peer = message_field(1, bytes(own)) + b"".join(message_field(2, Multiaddr(maddr).to_bytes()) for maddr in maddrs)
+    return bytes([1 << 3 | _VARINT, 0]) + message_field(2, message_field(1, peer))
 
 
 def read_dial_response(data: bytes) -> DialBack:
     """Read the protobuf Message{dialResponse: {status, statusText}}; raises ValueError."""
-    response = next((value for number, value in _fields(data) if number == 3 and isinstance(value, bytes)), None)
+    response = next((value for number, value in message_fields(data) if number == 3 and isinstance(value, bytes)), None)
     if response is None:
         raise ValueError("no answer to a request to dial")
     status, words = _OK, ""
-    for number, value in _fields(response):
+    for number, value in message_fields(response):
         if number == 1 and isinstance(value, int):
             status = value
         elif number == 2 and isinstance(value, bytes):
@@ -126,11 +126,12 @@ def read_dial_response(data: bytes) -> DialBack:
     return DialBack(reach, words)
 
 
-def _field(number: int, value: bytes) -> bytes:
+def message_field(number: int, value: bytes) -> bytes:
+    """Return a field of bytes of a protobuf message."""
     return bytes([number << 3 | _BYTES]) + varint(len(value)) + value
 
 
-def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
+def message_fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
     """Yield (number, value) of a protobuf message of numbers and bytes; raises ValueError for anything else."""
     position = 0
     while position < len(data):

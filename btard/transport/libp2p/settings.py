@@ -14,6 +14,8 @@ class Limits:
 
     open_timeout: float = 10.0
     """Dialling a peer and opening a stream to it."""
+    head_start: float = 1.0
+    """Dialling a peer directly, before a third peer is asked to pass on what is said."""
     stall_timeout: float = 15.0
     """No byte moved in the middle of a message or part: the stream is closed."""
     part_timeout: float = 600.0
@@ -46,6 +48,11 @@ class Limits:
     """Streams a second that a peer may open in the long run; one that opens more is disconnected."""
     openings_burst: float = 512.0
     """Streams that a peer may open at once."""
+
+    circuits: int = 256
+    """Connections of members to peers that they cannot dial which this one passes on."""
+    stranger_circuits: int = 16
+    """The same of strangers, together."""
 
     message_rate: int = 32 << 20
     """Bytes a second of control messages read from one member, or from all strangers; the rest waits unread."""

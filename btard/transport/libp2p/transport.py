@@ -11,6 +11,7 @@ import contextlib
 import logging
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from hivemind.utils.multiaddr import Multiaddr
 
@@ -31,6 +32,8 @@ from btard.transport.libp2p.incoming import (
 )
 from btard.transport.libp2p.outgoing import Item, Lane, expect_nothing
 from btard.transport.libp2p.pipe import Pipe
+from btard.transport.libp2p.relaying import HOP_PROTOCOL, RelayServer
+from btard.transport.libp2p.relays import Relays
 from btard.transport.libp2p.settings import Counters, Limits
 
 logger = logging.getLogger(__name__)
@@ -55,6 +58,9 @@ class Libp2pTransport:
         self._control: dict[PeerId, Lane] = {}
         self._bulk: dict[PeerId, Lane] = {}
         self._addresses: dict[PeerId, tuple[str, ...]] = {}
+        self._relays = Relays(daemon.control, daemon.peer_id, self._incoming.gates.stranger)
+        self._relaying = RelayServer(daemon.control, self._incoming.gates, self._limits)
+        self._incoming.add_protocol(HOP_PROTOCOL, self._relaying.parse)
         self._listener: asyncio.AbstractServer | None = None
         self._sweeper: asyncio.Task[None] | None = None
         self._dropping: dict[PeerId, asyncio.Task[None]] = {}
@@ -108,7 +114,7 @@ class Libp2pTransport:
         path = self._daemon.directory / "streams.sock"
         loop = asyncio.get_running_loop()
         self._listener = await loop.create_unix_server(self._incoming.make_pipe, path=str(path), backlog=512)
-        protocols = [CONTROL_PROTOCOL, BULK_PROTOCOL, FETCH_PROTOCOL]
+        protocols = [CONTROL_PROTOCOL, BULK_PROTOCOL, FETCH_PROTOCOL, HOP_PROTOCOL]
         await self._daemon.control.register(protocols, path, timeout_seconds)
         self._sweeper = asyncio.create_task(self._sweep())
 
@@ -116,15 +122,14 @@ class Libp2pTransport:
         """Drop what is queued and close all streams. May be called twice."""
         self._closed = True
         if self._sweeper is not None:
-            self._sweeper.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._sweeper
+            await _end(self._sweeper)
         for task in self._dropping.values():
             task.cancel()
         await asyncio.gather(*self._dropping.values(), return_exceptions=True)
         lanes = [*self._control.values(), *self._bulk.values()]
         await asyncio.gather(*(lane.close() for lane in lanes))
         await self._server.close()
+        await self._relaying.close()
         self._incoming.close()
         if self._listener is not None:
             self._listener.close()
@@ -197,16 +202,17 @@ class Libp2pTransport:
         """
         control, open_timeout = self._daemon.control, self._limits.open_timeout
         deadline = asyncio.get_running_loop().time() + timeout_seconds
+        first = self._limits.head_start if peer in self._addresses else open_timeout
         try:
             return await fetch(
-                control, peer, request, limit=limit, timeout_seconds=timeout_seconds, open_timeout_seconds=open_timeout
+                control, peer, request, limit=limit, timeout_seconds=timeout_seconds, open_timeout_seconds=first
             )
         except Unreachable:
             left = deadline - asyncio.get_running_loop().time()
             if peer not in self._addresses or left <= 0:
                 raise
         try:
-            await control.connect(peer, self._addresses[peer], min(open_timeout, left))
+            await self._reach(peer, min(open_timeout, left))
         except DaemonError as error:
             raise Unreachable(str(error)) from None
         left = max(0.0, deadline - asyncio.get_running_loop().time())
@@ -265,14 +271,44 @@ class Libp2pTransport:
 
     async def _opened(self, protocol: str, peer: PeerId) -> Pipe:
         control, timeout = self._daemon.control, self._limits.open_timeout
+        opening = asyncio.ensure_future(control.open_stream(peer, protocol, expect_nothing, timeout))
         try:
-            return await control.open_stream(peer, protocol, expect_nothing, timeout)
-        except DaemonError:
-            maddrs = self._addresses.get(peer)
-            if maddrs is None:
-                raise
-        await control.connect(peer, maddrs, timeout)
-        return await control.open_stream(peer, protocol, expect_nothing, timeout)
+            await asyncio.wait({opening}, timeout=self._limits.head_start)
+            if opening.done() and opening.exception() is None:
+                return self._noted(peer, opening.result())
+            if opening.done() and peer not in self._addresses:
+                opening.result()
+        finally:
+            await _end(opening)
+        await self._reach(peer, timeout)
+        return self._noted(peer, await control.open_stream(peer, protocol, expect_nothing, timeout))
+
+    def _noted(self, peer: PeerId, pipe: Pipe) -> Pipe:
+        self._relays.note(peer, pipe.relay)
+        return pipe
+
+    async def _reach(self, peer: PeerId, timeout_seconds: float) -> None:
+        """Connect to a peer: directly where that can be done, else over a third peer.
+
+        What is sent to an address behind a NAT is mostly lost without an answer; so the direct way only has a head
+        start.
+
+        Raises:
+            DaemonError: it can be reached in neither way.
+        """
+        maddrs = self._addresses.get(peer, ())
+        ways = [asyncio.ensure_future(self._daemon.control.connect(peer, maddrs, timeout_seconds))]
+        try:
+            await asyncio.wait(ways, timeout=self._limits.head_start)
+            if not ways[0].done() or ways[0].exception() is not None:
+                ways.append(asyncio.ensure_future(self._relays.connect(peer, timeout_seconds)))
+                waiting = set(ways)
+                while waiting and all(not way.done() or way.exception() is not None for way in ways):
+                    _, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            if all(not way.done() or way.exception() is not None for way in ways):
+                raise DaemonError("; ".join(str(way.exception()) for way in ways if way.done()))
+        finally:
+            await asyncio.gather(*map(_end, ways))
 
     async def _sweep(self) -> None:
         loop = asyncio.get_running_loop()
@@ -282,3 +318,13 @@ class Libp2pTransport:
             self._incoming.sweep(now)
             for lane in (*self._control.values(), *self._bulk.values()):
                 lane.sweep(now)
+
+
+async def _end(task: asyncio.Future[Any]) -> None:
+    """Cancel what is not over, and let nobody hear of how it ended; a stream that nobody wants is closed."""
+    if not task.done():
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+    elif not task.cancelled():
+        task.exception()

@@ -81,7 +81,6 @@ async def refuse_twin(
     identity_path: Path,
     initial_peers: Sequence[str],
     *,
-    public: bool = False,
     timeout_seconds: float = LOOK_TIMEOUT_SECONDS,
 ) -> None:
     """Raise KeyInUse if an initial peer finds the key of `identity_path` in use now; without initial peers, nothing.
@@ -89,7 +88,6 @@ async def refuse_twin(
     Args:
         identity_path: the Ed25519 key file; nothing is asked about one that is not there yet.
         initial_peers: full multiaddresses; those that cannot be reached are not asked.
-        public: initial peers may be behind relays.
         timeout_seconds: seconds for everything.
     """
     if not initial_peers or not identity_path.exists():  # noqa: ASYNC240 - as quick as reading it
@@ -97,7 +95,7 @@ async def refuse_twin(
     own = IdentityKey.load(identity_path).peer_id
     try:
         async with asyncio.timeout(timeout_seconds):
-            in_use = await _look(own, initial_peers, public)
+            in_use = await _look(own, initial_peers)
     except (TimeoutError, DaemonError) as error:
         logger.debug("nobody could be asked about the key: %s", error)
         return
@@ -108,14 +106,9 @@ async def refuse_twin(
         )
 
 
-async def _look(own: PeerId, initial_peers: Sequence[str], public: bool) -> bool:
+async def _look(own: PeerId, initial_peers: Sequence[str]) -> bool:
     with tempfile.TemporaryDirectory(prefix="btard-look-") as directory:
-        daemon = await Daemon.start(
-            Path(directory) / "identity.key",
-            host_maddrs=["/ip4/127.0.0.1/tcp/0"],
-            public=public,
-            relays=initial_peers,
-        )
+        daemon = await Daemon.start(Path(directory) / "identity.key", host_maddrs=["/ip4/127.0.0.1/tcp/0"])
         try:
             p2p = await attach_p2p(daemon)
             try:

@@ -93,6 +93,16 @@ async def test_more_than_enough_peers(welcome: Welcome) -> None:
     assert len((await formed(welcome)).members) == RUN.peers
 
 
+async def test_at_most_half_of_the_first_roster_are_clients(welcome: Welcome, log: Log) -> None:
+    for number in (1, 2):
+        welcome.door.knock(identity(number).peer_id, KNOCK.model_copy(update={"client": True}))
+    await until(lambda: len(log.named("welcomed")) == 2)
+    welcome.door.knock(identity(3).peer_id, KNOCK)
+    roster = await formed(welcome)
+    assert len(roster.members) == RUN.peers == 2 and identity(3).peer_id in roster.members
+    assert len(roster.clients) == 1 and roster.voters == {identity(3).peer_id}
+
+
 async def test_refused_once_each_with_the_reason(network: MemoryNetwork, welcome: Welcome, log: Log) -> None:
     network.unreachable.add(identity(3).peer_id)
     for _ in range(3):

@@ -11,8 +11,8 @@ DOOR: tuple[Mutant, ...] = (
     Mutant(
         "new keys come in without limit",
         "btard/round/admission.py",
-        "min(room - len(returning), places(roster, len(stay)))",
-        "room - len(returning)",
+        "full = len(joined) >= room or (is_new and not fresh)",
+        "full = len(joined) >= room",
         f"{ADMISSION}::test_the_quota_holds_when_peers_come_leave_or_are_banned",
     ),
     Mutant(
@@ -39,8 +39,8 @@ DOOR: tuple[Mutant, ...] = (
     Mutant(
         "a peer that left on probation comes back without counting",
         "btard/round/roster.py",
-        "sorted(self.voters - voters)",
-        "sorted(set(self.members) - voters)",
+        "sorted(self.established - established)",
+        "sorted(set(self.members) - established)",
         f"{ADMISSION}::test_a_peer_that_leaves_on_probation_is_new_again",
     ),
     Mutant(
@@ -53,8 +53,8 @@ DOOR: tuple[Mutant, ...] = (
     Mutant(
         "a peer banned on its second probation is remembered as one that may return",
         "btard/round/roster.py",
-        "if peer not in voters and peer not in all_banned)",
-        "if peer not in voters)",
+        "if peer not in established and peer not in all_banned)",
+        "if peer not in established)",
         f"{ADMISSION}::test_a_former_member_that_is_banned_is_forgotten",
     ),
     Mutant(

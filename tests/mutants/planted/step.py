@@ -227,8 +227,8 @@ STEP = (
     Mutant(
         "the owners of the parts never change",
         "btard/round/attempt/seats.py",
-        'tuple(ranking(roster.randomness, "owner", self.workers))',
-        "self.workers",
+        'tuple(ranking(roster.randomness, "owner", may_own))',
+        "may_own",
         f"{ROUND}/attempt/test_attempt.py::test_ownership_rotates_with_the_randomness",
     ),
     Mutant(

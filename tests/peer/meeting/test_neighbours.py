@@ -14,6 +14,7 @@ from btard.peer.meeting import neighbours as module
 from btard.peer.meeting.knocking import Knocker
 from btard.peer.meeting.neighbours import Neighbours
 from btard.peer.meeting.rosters import Rosters
+from btard.round.messages.bodies import NOBODY
 from btard.swarm.door.door import Door
 from btard.swarm.questions import Directory, Knock, Question, Reply, Want
 from btard.swarm.records.record import Join
@@ -184,12 +185,14 @@ async def test_a_directory_names_the_peers_that_wait(scene: Scene) -> None:
 
 
 async def test_a_peer_that_waits_at_the_door_is_named(scene: Scene) -> None:
-    assert scene.neighbours.candidates(ROSTER) == ()
+    assert scene.neighbours.candidates(ROSTER) == NOBODY
     await scene.wait(3, 5)
     named = {
         peer
         for step in (5, 6, 7)
-        for peer in scene.neighbours.candidates(ROSTER.__class__(step, PEERS[:2], frozenset({PEERS[3]}), bytes(32)))
+        for peer in scene.neighbours.candidates(
+            ROSTER.__class__(step, PEERS[:2], frozenset({PEERS[3]}), bytes(32))
+        ).peers
     }
     assert named == {PEERS[5]}
 
@@ -197,7 +200,7 @@ async def test_a_peer_that_waits_at_the_door_is_named(scene: Scene) -> None:
 async def test_a_suspended_peer_is_named_once_it_knocks_again(scene: Scene) -> None:
     def is_named(step: int) -> bool:
         roster = ROSTER.__class__(step, PEERS[:2], frozenset(), bytes(32))
-        return PEERS[3] in scene.neighbours.candidates(roster)
+        return PEERS[3] in scene.neighbours.candidates(roster).peers
 
     await scene.wait(3)
     scene.neighbours.gone(PEERS[3])

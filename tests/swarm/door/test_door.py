@@ -129,6 +129,22 @@ async def test_a_refused_caller_is_told_why(
     assert street.refused == ([(peer, reply.words)] if reply is not Reply.MEMBER else [])
 
 
+async def test_a_client_is_taken_in_while_there_is_room_for_one(street: Street) -> None:
+    door, client = street.door(), KNOCK.model_copy(update={"client": True})
+    for members, clients, reply in ((5, 2, Reply.WAIT), (4, 2, Reply.TOO_MANY_CLIENTS), (0, 0, Reply.WAIT)):
+        door.open([stranger(number) for number in range(members)], (), clients)
+        assert door.knock(PEERS[3], client) is reply
+        assert door.knock(PEERS[3], KNOCK) is Reply.WAIT
+    assert "half of the members are clients" in Reply.TOO_MANY_CLIENTS.words
+
+
+async def test_a_caller_comes_as_what_it_has_said_last(street: Street) -> None:
+    door, client = street.door(), KNOCK.model_copy(update={"client": True})
+    door.knock(PEERS[3], client)
+    door.knock(PEERS[4], KNOCK)
+    assert door.clients() == {PEERS[3]}
+
+
 async def test_a_closed_door_sends_everybody_elsewhere(street: Street) -> None:
     door = street.door()
     door.close()

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import socket
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -227,7 +228,7 @@ async def test_a_connection_counts_in_both_directions(swarm: Swarm) -> None:
 
 def test_the_address_behind_a_relay_keeps_the_relay() -> None:
     peer, relay = (PeerId.from_public_key(bytes([number]) * 32) for number in (1, 2))
-    transport = Libp2pTransport(cast(Any, None))
+    transport = Libp2pTransport(cast(Any, SimpleNamespace(control=None, peer_id=relay)))
     direct, relayed = "/ip4/1.2.3.4/tcp/5", f"/ip4/1.2.3.4/tcp/6/p2p/{relay}/p2p-circuit"
     transport.remember(PeerAddress(peer, (f"{direct}/p2p/{peer}", f"{relayed}/p2p/{peer}", direct)))
     assert transport._addresses[peer] == (direct, relayed, direct)
