@@ -132,7 +132,7 @@ _WORDS = {
     Reply.ELSEWHERE: "it knocks at a peer that names nobody now",
     Reply.BUSY: "too many wait at this door",
     Reply.BANNED: "its key is banned",
-    Reply.TOO_MANY_CLIENTS: "it comes as a client, and half of the members are clients; it may come without --client-mode",
+    Reply.TOO_MANY_CLIENTS: "it is a client, and half of the members are clients; it may come without --client-mode",
     Reply.OTHER_RUN: "it wants to join another run",
     Reply.OTHER_DATA: "it trains on other data",
     Reply.OTHER_PROTOCOL: "it speaks another version of the protocol",
