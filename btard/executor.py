@@ -7,9 +7,11 @@ Simulated peers supply what never waits, and run all of this in one go.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from enum import StrEnum
 from functools import partial
+from time import monotonic
 from typing import Protocol, TypeVar
 
 import torch
@@ -47,6 +49,9 @@ from btard.vocabulary import Validation
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
+_HOLDERS = 0.25
+"""Of the time that is left: so long may those take that hold a target's commitments."""
+
 
 class Exhibit(StrEnum):
     """What a target shows of a step, 4 d float32 bytes each."""
@@ -80,6 +85,18 @@ class Run(Protocol):
     """Where heavy work is done: `await run(function)` returns what the function does."""
 
     def __call__(self, work: Callable[[], T], /) -> Awaitable[T]: ...
+
+
+class Patience:
+    """For how many seconds answers may be waited for, all of them together."""
+
+    def __init__(self, seconds: float = math.inf) -> None:
+        self._until = monotonic() + seconds
+
+    @property
+    def left(self) -> float:
+        """Seconds, never below 0."""
+        return max(0.0, self._until - monotonic())
 
 
 class Withheld(Exception):
@@ -130,9 +147,12 @@ class Executor:
             return UNKNOWN, None
         step = record.seats.roster.step
         self._exhibits = {place: data for place, data in self._exhibits.items() if place[2] == step}
-        finding, made = await self.look(record, task)
+        patience = Patience(task.within_seconds)
+        finding, made = await self.look(record, task, patience)
         if finding.accuse or finding.withheld:
-            finding, made = await self.look(record, task)  # only what can be reproduced is worth an accusation
+            finding, made = await self.look(
+                record, task, patience
+            )  # only what can be reproduced is worth an accusation
         if not finding.accuse:
             for what in Exhibit:
                 self._exhibits.pop((what, target, step), None)
@@ -143,35 +163,37 @@ class Executor:
         shown it by the target itself. None for anything else."""
         return self._exhibits.get((what, target, step))
 
-    async def _shown(self, what: Exhibit, record: Attempt, task: Examine, fits: Fits) -> bytes | None:
+    async def _shown(
+        self, what: Exhibit, record: Attempt, task: Examine, fits: Fits, patience: Patience
+    ) -> bytes | None:
         place = (what, task.target, record.seats.roster.step)
         if place not in self._exhibits:
-            shown = await self._material.exhibit(*place, fits, task.accusers, task.within_seconds)
+            shown = await self._material.exhibit(*place, fits, task.accusers, patience.left)
             if shown is None:
                 return None
             self._exhibits[place] = shown
         return self._exhibits[place]
 
-    async def look(self, record: Attempt, task: Examine) -> tuple[Finding, Recomputed | None]:
+    async def look(self, record: Attempt, task: Examine, patience: Patience) -> tuple[Finding, Recomputed | None]:
         """Recompute a vector once, and compare it with all that its author has committed to, and what it published."""
         try:
-            vector = await self.required(record, task)
+            vector = await self.required(record, task, patience)
         except Withheld:
             return UNSEEN, None
         if vector is None:
-            return UNKNOWN, await self._sealable(record, task)
+            return UNKNOWN, await self._sealable(record, task, patience)
         made = await self._recomputed(vector)
         found = await self._run(partial(examine, record, task.target, vector))
-        return worst((found, *await self._look_back(record, task, vector))), made
+        return worst((found, *await self._look_back(record, task, vector, patience))), made
 
     async def _recomputed(self, vector: torch.Tensor) -> Recomputed:
         return Recomputed(vector, await self._run(lambda: digest(bytes_of(vector))))
 
-    async def _sealable(self, record: Attempt, task: Examine) -> Recomputed | None:
+    async def _sealable(self, record: Attempt, task: Examine, patience: Patience) -> Recomputed | None:
         """Return the vector that the target's own commitment gives, where nothing can be said about that."""
         if not self._rules.verification.momentum:
             return None
-        vector = await self.required(record, task, continuing=False)
+        vector = await self.required(record, task, patience, continuing=False)
         return None if vector is None else await self._recomputed(vector)
 
     async def _check_opening(self, task: CheckOpening) -> Opinion:
@@ -179,7 +201,7 @@ class Executor:
         debt, rules = task.debt, self._rules
         asked = Examine(task.step, debt.target, debt.record, None)
         try:
-            vector = await self.required(debt.record, asked, continuing=False)
+            vector = await self.required(debt.record, asked, Patience(), continuing=False)
         except Withheld:
             return Opinion.UNSURE
         if vector is None:
@@ -187,13 +209,16 @@ class Executor:
         made = await self._run(partial(sketch, debt.direction, vector))
         return opinion_on(rules.verification.opening, opening_excess(task.opening, debt.seal, made, rules))
 
-    async def _look_back(self, record: Attempt, task: Examine, vector: torch.Tensor) -> tuple[Finding, ...]:
+    async def _look_back(
+        self, record: Attempt, task: Examine, vector: torch.Tensor, patience: Patience
+    ) -> tuple[Finding, ...]:
         """Compare a recomputed vector with what its author committed to in failed attempts."""
         target, pledges = task.target, task.pledges
         if not pledges.owed:
             return ()
         rules, material, seats = self._rules, self._material, record.seats
-        within, most = task.within_seconds, pledges.most_bytes
+        # A holder that is silent must not use up what the target has to show its vector.
+        most, within = pledges.most_bytes, _HOLDERS * patience.left
         told = await material.commits(target, seats.roster.step, seats.others, most, within)
         different = await self._run(partial(unlike, pledges.signed_by(target, told), vector, rules))
         if not different:
@@ -204,10 +229,12 @@ class Executor:
         async def fits(data: bytes) -> bool:
             return await self._run(partial(is_pledged, different, data, rules))
 
-        shown = await self._shown(Exhibit.VECTOR, record, task, fits)
+        shown = await self._shown(Exhibit.VECTOR, record, task, fits, patience)
         return (await self._run(partial(examine_shown, different, shown, vector, rules)),)
 
-    async def required(self, record: Attempt, task: Examine, *, continuing: bool = True) -> torch.Tensor | None:
+    async def required(
+        self, record: Attempt, task: Examine, patience: Patience, *, continuing: bool = True
+    ) -> torch.Tensor | None:
         """Return the vector, float32 of shape (d,), that the target had to send in the step of the record, or None when
         this peer does not hold that step's parameters, or does not know what the target had submitted before.
 
@@ -219,7 +246,7 @@ class Executor:
         """
         roster, rules, target, base = record.seats.roster, self._rules, task.target, None
         if rules.verification.momentum > 0:
-            base = await self._base(record, task)
+            base = await self._base(record, task, patience)
             link, wire, aggregation = task.link, rules.wire, rules.aggregation
             if continuing and not await self._run(partial(continues, base, link, wire, aggregation)):
                 if link is None:
@@ -227,14 +254,14 @@ class Executor:
                 raise Withheld
         return await self._trainer.recompute(roster.batch_seed(target), roster.step, base)
 
-    async def _base(self, record: Attempt, task: Examine) -> torch.Tensor:
+    async def _base(self, record: Attempt, task: Examine, patience: Patience) -> torch.Tensor:
         """Return the momentum that the target has committed to; raises Withheld."""
         promised = record.said.commits[task.target].momentum
 
         async def fits(data: bytes) -> bool:
             return await self._run(partial(digest, data)) == promised
 
-        data = await self._shown(Exhibit.BASE, record, task, fits)
+        data = await self._shown(Exhibit.BASE, record, task, fits, patience)
         if data is None:
             raise Withheld
         try:

@@ -138,7 +138,7 @@ class Examine:
         link: what the target was last seen to submit before that; None if nothing.
         pledges: what the target committed to in attempts at that step that failed when r^t may have been known.
         accusers: peers that have charged the target, and have been shown what that rests on.
-        within_seconds: how long one answer may take.
+        within_seconds: how long answers may take, all together.
     """
 
     step: int

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from btard.behaviour import Behaviour
-from btard.executor import Executor, Exhibit, Fits, Withheld
+from btard.executor import Executor, Exhibit, Fits, Patience, Withheld
 from btard.hashing import digest
 from btard.identity import Envelope, MessageKind, PeerId
 from btard.round.actions import CheckOpening, ComputeGradient, EncodeParts, Examine
@@ -145,7 +145,7 @@ class Looking(Executor):
         self._exhibits = {}
         self.looks: list[PeerId] = []
 
-    async def look(self, record: Attempt, task: Examine) -> tuple[Finding, Recomputed | None]:
+    async def look(self, record: Attempt, task: Examine, patience: Patience) -> tuple[Finding, Recomputed | None]:
         self.looks.append(task.target)
         return self.findings[len(self.looks) - 1], None
 
@@ -229,14 +229,14 @@ def test_a_trainer_that_does_not_hold_the_state_knows_nothing() -> None:
     later = dataclasses.replace(ROSTER, step=5)
     record = finished_attempt()
     record.seats = Seats(record.seats.rules, later, 0, later.members, ME)
-    assert at_once(executor().required(record, EXAMINE)) is None
+    assert at_once(executor().required(record, EXAMINE, Patience())) is None
 
 
 @pytest.mark.parametrize("shown", [None, b"", bytes(4 * RULES.dimension)], ids=["nothing", "empty", "zeros"])
 def test_a_momentum_that_is_not_the_promised_one_is_withheld(shown: bytes | None) -> None:
     record = promising(digest(b"another"))
     with pytest.raises(Withheld):
-        at_once(executor(momentum=0.5, shown=shown).required(record, EXAMINE))
+        at_once(executor(momentum=0.5, shown=shown).required(record, EXAMINE, Patience()))
 
 
 @pytest.mark.parametrize("known", ["what was submitted", "something else", "nothing"])
@@ -249,9 +249,9 @@ def test_a_shown_momentum_must_continue_what_was_submitted(known: str) -> None:
     asking, task = executor(momentum=0.5, shown=shown), dataclasses.replace(EXAMINE, link=link)
     if known == "something else":
         with pytest.raises(Withheld):
-            at_once(asking.required(record, task))
+            at_once(asking.required(record, task, Patience()))
         return
-    vector = at_once(asking.required(record, task))
+    vector = at_once(asking.required(record, task, Patience()))
     expected = base.mul(0.5).add_(seeded_gradient(ROSTER.batch_seed(TARGET), ZEROS).mul(0.5))
     assert vector is None if known == "nothing" else vector is not None and torch.equal(vector, expected)
 
@@ -343,3 +343,41 @@ def test_pure_work_is_answered_with_its_attempt() -> None:
 def test_work_in_a_simulation_must_not_wait() -> None:
     with pytest.raises(RuntimeError, match="must not wait"):
         at_once(asyncio.sleep(0))
+
+
+class Watching(Showing):
+    """Shows nothing, takes a second for it, and notes how long it may take."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        super().__init__()
+        self.now = 0.0
+        self.within: list[float] = []
+        monkeypatch.setattr("btard.executor.monotonic", lambda: self.now)
+
+    async def exhibit(
+        self, what: Exhibit, target: PeerId, step: int, fits: Fits, accusers: Sequence[PeerId], within_seconds: float
+    ) -> bytes | None:
+        self.within.append(within_seconds)
+        self.now += 1.0
+        return None
+
+    async def commits(
+        self, target: PeerId, step: int, holders: Sequence[PeerId], most_bytes: int, within_seconds: float
+    ) -> Sequence[bytes]:
+        self.within.append(within_seconds)
+        return ()
+
+
+def test_all_answers_together_have_the_time_of_the_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    watching = Watching(monkeypatch)
+    asking = executor(momentum=0.5, showing=watching)
+    for within in (1.5, 0.5, float("inf")):
+        at_once(asking.carry_out(Examine(1, TARGET, promising(digest(b"base")), None, within_seconds=within)))
+    assert watching.within == [1.5, 0.5, 0.5, 0.0, float("inf"), float("inf")], "it looks twice"
+
+
+def test_silent_holders_leave_the_target_most_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    watching = Watching(monkeypatch)
+    looking = executor(validation=Validation.TOLERANT, showing=watching)
+    at_once(looking.carry_out(Examine(1, TARGET, RECORD, None, pledges(LIE), within_seconds=4.0)))
+    assert watching.within[:2] == [1.0, 4.0]

@@ -58,8 +58,9 @@ _OVERDUE_FLOOR = 0.5
 """Of the bound on delay: for so long a member may keep others waiting in any case."""
 
 
-_ANSWERS = 4
-"""Answers that a validator may have to wait for, one after the other, before it commits."""
+_ANSWERS = 0.75
+"""Of the time for which a member may keep others waiting: so long may a validator wait for what its target has to show.
+The vector of its target is as long as what that sends in SCATTER, which is a part of a step."""
 
 
 class Pace:
@@ -129,10 +130,10 @@ class Pace:
         return None if length is None else max(_OVERDUE_FLOOR * self._delay_bound_seconds, self._slowest * length)
 
     def answer_within(self) -> float:
-        """Return for how many seconds this peer may wait for an answer while the others wait for it, infinite before
-        anything has been measured: it may have to ask four times, one after the other."""
+        """Return for how many seconds this peer may wait for answers while the others wait for it, infinite before
+        anything has been measured."""
         most = self.most_wait()
-        return math.inf if most is None else most / _ANSWERS
+        return math.inf if most is None else _ANSWERS * most
 
     def step_over(self, members: Collection[PeerId], waited: Mapping[PeerId, float]) -> None:
         """A step of these members is over, in which some were waited for, beyond what each phase may take.

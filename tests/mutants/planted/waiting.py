@@ -126,6 +126,20 @@ WAITING = (
         "tests/btard/round/test_drawn.py::test_a_validator_waits_for_no_answer_till_it_is_late",
     ),
     Mutant(
+        "each look at a silent target has the whole time again",
+        "btard/executor.py",
+        "return max(0.0, self._until - monotonic())",
+        "return max(0.0, self._until)",
+        "tests/btard/test_executor.py::test_all_answers_together_have_the_time_of_the_task",
+    ),
+    Mutant(
+        "silent holders use up the time of the target",
+        "btard/executor.py",
+        "most, within = pledges.most_bytes, _HOLDERS * patience.left",
+        "most, within = pledges.most_bytes, patience.left",
+        "tests/btard/test_executor.py::test_silent_holders_leave_the_target_most_of_the_time",
+    ),
+    Mutant(
         "a validator waits for an answer as long as a part may take",
         "peer/shown_material.py",
         "min(self._manifest.deadlines.scatter, within_seconds)",

@@ -212,9 +212,9 @@ def test_that_few_are_late_measures_no_phase() -> None:
     assert patience.blames_from(Phase.COMMIT, asked=2.0) == 3.0, "the first time counts"
 
 
-def test_four_answers_in_a_row_do_not_make_a_validator_late() -> None:
+def test_answers_do_not_make_a_validator_late() -> None:
     pace = Pace(BOUND)
     assert pace.answer_within() == float("inf")
     for pace in (measured(), measured(commit=0.01, travel=0.001)):
         most = pace.most_wait()
-        assert most is not None and 4 * pace.answer_within() == pytest.approx(most)
+        assert most is not None and pace.answer_within() == pytest.approx(0.75 * most)
