@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from btard.agreement.terms import Terms
 from btard.identity import Envelope, IdentityKey, MessageKind, PeerId
 from btard.round.actions import Action, Examine, Send
 from btard.round.attempt.attempt import Attempt
@@ -62,6 +63,15 @@ class StepContext:
     def settled(self) -> bool:
         """Whether this peer took part in the step before, so that others expect it to be ready as soon as they are."""
         return self.key.peer_id in self.settled_in
+
+    @property
+    def others_stand_seconds(self) -> float:
+        """For how many seconds the others may stand before they begin, without this peer's knowing why: they may have
+        to agree on the end of the step before. 0 for a peer that took part in that, and in the first step of a run."""
+        roster = self.roster
+        if self.previous is not None or not (roster.arrivals or roster.former or roster.absences):
+            return 0.0
+        return Terms(b"", roster.members, roster.voters, self.rules.delay_bound_seconds).most_seconds
 
     def seats(self, number: int, members: tuple[PeerId, ...]) -> Seats:
         """Return the seats in the attempt of this number and these members."""

@@ -76,8 +76,8 @@ class StepMachine:
         commit = CommitPhase(context, self.attempt, standing.decided, self.own, standing.banned)
         self._course = Course(context, self.attempt, self._exchange, commit)
         self._charge = self._accusation if self._accusation and self._may_charge(self._accusation) else None
-        seconds, settled = self.attempt.seats.check_seconds, context.settled
-        self._patience = Patience(context.rules, seconds, context.pace, settled=settled)
+        seconds, settled, stand = self.attempt.seats.check_seconds, context.settled, context.others_stand_seconds
+        self._patience = Patience(context.rules, seconds, context.pace, settled=settled, others_stand_seconds=stand)
         self._reasoned_at = math.inf
         self._hearing = Hearing()
 

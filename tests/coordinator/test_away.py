@@ -185,7 +185,8 @@ def test_peers_wait_for_a_coordinator_whose_disk_is_full(tmp_path: Path, started
             lambda peer=peer: re.search(r"waiting for the coordinator to store .* is in (\S+)", peer.log.read_text()),
             peer,
         )
-    assert swarm.saved() == set() and swarm.told("checkpoint_delayed") and swarm.told("checkpoint_missed") == []
+    until(lambda: swarm.told("checkpoint_delayed"), coordinator)
+    assert swarm.saved() == set() and swarm.told("checkpoint_missed") == []
     assert all(program.process.poll() is None for program in (coordinator, *peers))
     assert all((tmp_path / name / "held" / f"step-{swarm.total:012d}.state").exists() for name in "ab")
     resource.prlimit(coordinator.process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))

@@ -53,6 +53,28 @@ def test_seven_of_sixteen_colluding_do_no_harm(name: str, every: int) -> None:
     check(run_one(settings))
 
 
+def test_a_newcomer_waits_for_those_that_agree_on_the_step_before() -> None:
+    """They take (f + 5) windows here, longer than its first phase; it cannot know, and would complain alone."""
+    settings = SimulateSettings(
+        peers=7,
+        byzantine=2,
+        attack=["EQUIVOCATE_DIGEST"],
+        attack_proba=0.5,
+        steps=4,
+        seed=1981,
+        task="none",
+        dimension=5,
+        rejoin="none",
+        newcomers=2,
+        newcomers_at=0,
+        delay="0-0.3",
+        momentum=0.9,
+        clip=3.0,
+        validators=0.0,
+    )
+    check(run_one(settings))
+
+
 def test_the_scenarios_of_a_seed_stay_the_same() -> None:
     names = attack_names()
     assert draw(7, names) == draw(7, names) != draw(8, names)

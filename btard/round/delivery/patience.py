@@ -71,15 +71,25 @@ class Patience:
         paused: until a phase begins again there is nothing to be done.
     """
 
-    def __init__(self, rules: StepRules, check_seconds: float, pace: Pace, *, settled: bool = True) -> None:
+    def __init__(
+        self,
+        rules: StepRules,
+        check_seconds: float,
+        pace: Pace,
+        *,
+        settled: bool = True,
+        others_stand_seconds: float = 0.0,
+    ) -> None:
         """Begin an attempt.
 
         Args:
             check_seconds: how long CHECK may take, which depends on how much is checked.
             pace: how long phases usually take.
             settled: whether this peer is expected to commit as soon as others; else it has to say that it is at work.
+            others_stand_seconds: how much longer COMMIT lasts, since the others may not have begun.
         """
         self._settled = settled
+        self._others_stand_seconds = others_stand_seconds
         self._rules = rules
         self._pace = pace
         self._entered: dict[Phase, float] = {}
@@ -104,6 +114,8 @@ class Patience:
             self._due = {phase: now + seconds} if phase is Phase.COMMIT else self._due | self._schedule(now)
         self.paused = False
         self.ends = self._due[phase] + self._grace(phase, seconds)
+        if phase is Phase.COMMIT:
+            self.ends += self._others_stand_seconds
         self._entered[phase] = now
         tells = phase is Phase.COMMIT and not self._settled
         self._again = now + signs_every(self._rules) if tells else math.inf

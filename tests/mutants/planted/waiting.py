@@ -91,6 +91,13 @@ WAITING = (
         f"{TRIES}::test_nobody_is_blamed_while_half_of_the_members_are_late",
     ),
     Mutant(
+        "a newcomer does not wait for those that still agree on the step before",
+        "btard/round/delivery/patience.py",
+        "            self.ends += self._others_stand_seconds",
+        "            pass",
+        "tests/lab/test_chaos.py::test_a_newcomer_waits_for_those_that_agree_on_the_step_before",
+    ),
+    Mutant(
         "nobody is blamed before half of a phase has come",
         "btard/round/delivery/waiting.py",
         "elif self.is_waiting and not patience.may_blame(phase.phase):",
