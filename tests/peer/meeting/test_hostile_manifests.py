@@ -54,7 +54,8 @@ def fed(machine: Path, cache: Path, body: bytes, **own: Any) -> Touched:
     """Let a peer take a manifest as it takes one from the network, and load what it names."""
     settings = PeerSettings(initial_peers=["localhost:1"], cache_dir=cache, **own)
     canaries = [file for file in machine.rglob("*") if file.is_file()]
-    with watching([*canaries, Path("/etc/passwd")]) as touched:
+    # Not /etc/passwd: the kernel does not tell which process has opened it, and all do. Python's own opening is seen.
+    with watching(canaries) as touched:
         try:
             load_run_task(settings, RunManifest.from_envelope(signed_manifest(KEYS[0], body)))
         except (Malformed, UserError) as refusal:
