@@ -87,14 +87,14 @@ class Run(Protocol):
     def __call__(self, work: Callable[[], T], /) -> Awaitable[T]: ...
 
 
-class Patience:
+class TimeLeft:
     """For how many seconds answers may be waited for, all of them together."""
 
     def __init__(self, seconds: float = math.inf) -> None:
         self._until = monotonic() + seconds
 
     @property
-    def left(self) -> float:
+    def seconds(self) -> float:
         """Seconds, never below 0."""
         return max(0.0, self._until - monotonic())
 
@@ -147,11 +147,11 @@ class Executor:
             return UNKNOWN, None
         step = record.seats.roster.step
         self._exhibits = {place: data for place, data in self._exhibits.items() if place[2] == step}
-        patience = Patience(task.within_seconds)
-        finding, made = await self.look(record, task, patience)
+        time_left = TimeLeft(task.within_seconds)
+        finding, made = await self.look(record, task, time_left)
         if finding.accuse or finding.withheld:
             finding, made = await self.look(
-                record, task, patience
+                record, task, time_left
             )  # only what can be reproduced is worth an accusation
         if not finding.accuse:
             for what in Exhibit:
@@ -164,36 +164,36 @@ class Executor:
         return self._exhibits.get((what, target, step))
 
     async def _shown(
-        self, what: Exhibit, record: Attempt, task: Examine, fits: Fits, patience: Patience
+        self, what: Exhibit, record: Attempt, task: Examine, fits: Fits, time_left: TimeLeft
     ) -> bytes | None:
         place = (what, task.target, record.seats.roster.step)
         if place not in self._exhibits:
-            shown = await self._material.exhibit(*place, fits, task.accusers, patience.left)
+            shown = await self._material.exhibit(*place, fits, task.accusers, time_left.seconds)
             if shown is None:
                 return None
             self._exhibits[place] = shown
         return self._exhibits[place]
 
-    async def look(self, record: Attempt, task: Examine, patience: Patience) -> tuple[Finding, Recomputed | None]:
+    async def look(self, record: Attempt, task: Examine, time_left: TimeLeft) -> tuple[Finding, Recomputed | None]:
         """Recompute a vector once, and compare it with all that its author has committed to, and what it published."""
         try:
-            vector = await self.required(record, task, patience)
+            vector = await self.required(record, task, time_left)
         except Withheld:
             return UNSEEN, None
         if vector is None:
-            return UNKNOWN, await self._sealable(record, task, patience)
+            return UNKNOWN, await self._sealable(record, task, time_left)
         made = await self._recomputed(vector)
         found = await self._run(partial(examine, record, task.target, vector))
-        return worst((found, *await self._look_back(record, task, vector, patience))), made
+        return worst((found, *await self._look_back(record, task, vector, time_left))), made
 
     async def _recomputed(self, vector: torch.Tensor) -> Recomputed:
         return Recomputed(vector, await self._run(lambda: digest(bytes_of(vector))))
 
-    async def _sealable(self, record: Attempt, task: Examine, patience: Patience) -> Recomputed | None:
+    async def _sealable(self, record: Attempt, task: Examine, time_left: TimeLeft) -> Recomputed | None:
         """Return the vector that the target's own commitment gives, where nothing can be said about that."""
         if not self._rules.verification.momentum:
             return None
-        vector = await self.required(record, task, patience, continuing=False)
+        vector = await self.required(record, task, time_left, continuing=False)
         return None if vector is None else await self._recomputed(vector)
 
     async def _check_opening(self, task: CheckOpening) -> Opinion:
@@ -201,7 +201,7 @@ class Executor:
         debt, rules = task.debt, self._rules
         asked = Examine(task.step, debt.target, debt.record, None)
         try:
-            vector = await self.required(debt.record, asked, Patience(), continuing=False)
+            vector = await self.required(debt.record, asked, TimeLeft(), continuing=False)
         except Withheld:
             return Opinion.UNSURE
         if vector is None:
@@ -210,7 +210,7 @@ class Executor:
         return opinion_on(rules.verification.opening, opening_excess(task.opening, debt.seal, made, rules))
 
     async def _look_back(
-        self, record: Attempt, task: Examine, vector: torch.Tensor, patience: Patience
+        self, record: Attempt, task: Examine, vector: torch.Tensor, time_left: TimeLeft
     ) -> tuple[Finding, ...]:
         """Compare a recomputed vector with what its author committed to in failed attempts."""
         target, pledges = task.target, task.pledges
@@ -218,7 +218,7 @@ class Executor:
             return ()
         rules, material, seats = self._rules, self._material, record.seats
         # A holder that is silent must not use up what the target has to show its vector.
-        most, within = pledges.most_bytes, _HOLDERS * patience.left
+        most, within = pledges.most_bytes, _HOLDERS * time_left.seconds
         told = await material.commits(target, seats.roster.step, seats.others, most, within)
         different = await self._run(partial(unlike, pledges.signed_by(target, told), vector, rules))
         if not different:
@@ -229,11 +229,11 @@ class Executor:
         async def fits(data: bytes) -> bool:
             return await self._run(partial(is_pledged, different, data, rules))
 
-        shown = await self._shown(Exhibit.VECTOR, record, task, fits, patience)
+        shown = await self._shown(Exhibit.VECTOR, record, task, fits, time_left)
         return (await self._run(partial(examine_shown, different, shown, vector, rules)),)
 
     async def required(
-        self, record: Attempt, task: Examine, patience: Patience, *, continuing: bool = True
+        self, record: Attempt, task: Examine, time_left: TimeLeft, *, continuing: bool = True
     ) -> torch.Tensor | None:
         """Return the vector, float32 of shape (d,), that the target had to send in the step of the record, or None when
         this peer does not hold that step's parameters, or does not know what the target had submitted before.
@@ -246,7 +246,7 @@ class Executor:
         """
         roster, rules, target, base = record.seats.roster, self._rules, task.target, None
         if rules.verification.momentum > 0:
-            base = await self._base(record, task, patience)
+            base = await self._base(record, task, time_left)
             link, wire, aggregation = task.link, rules.wire, rules.aggregation
             if continuing and not await self._run(partial(continues, base, link, wire, aggregation)):
                 if link is None:
@@ -254,14 +254,14 @@ class Executor:
                 raise Withheld
         return await self._trainer.recompute(roster.batch_seed(target), roster.step, base)
 
-    async def _base(self, record: Attempt, task: Examine, patience: Patience) -> torch.Tensor:
+    async def _base(self, record: Attempt, task: Examine, time_left: TimeLeft) -> torch.Tensor:
         """Return the momentum that the target has committed to; raises Withheld."""
         promised = record.said.commits[task.target].momentum
 
         async def fits(data: bytes) -> bool:
             return await self._run(partial(digest, data)) == promised
 
-        data = await self._shown(Exhibit.BASE, record, task, fits, patience)
+        data = await self._shown(Exhibit.BASE, record, task, fits, time_left)
         if data is None:
             raise Withheld
         try:

@@ -73,7 +73,8 @@ class SwarmNetwork(Protocol):
         limit: int,
         timeout_seconds: float,
     ) -> PeerId | None:
-        """Load a state from those that serve the expected one; see `swarm.transfer.download.download_state`."""
+        """Load a state from those that serve the expected one; see `swarm.transfer.download.download_state`. Raises
+        OSError where the own disk does not take it."""
 
 
 class NodeNetwork:
@@ -166,6 +167,7 @@ class NodeNetwork:
             arriving=self._arriving,
             limit=limit,
             timeout_seconds=timeout_seconds,
+            raises_disk_errors=True,
         )
 
 

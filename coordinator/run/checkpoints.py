@@ -175,13 +175,13 @@ class CheckpointKeeper:
         step = offer.step
         timeout = _BASE_TIMEOUT_SECONDS + self._limit / _SLOWEST
         question = Question(want=Want.SNAPSHOT, step=step)
-        source = await self._network.download(
-            offer.sources, question, self._load, offer.digest, limit=self._limit, timeout_seconds=timeout
-        )
-        if source is None:
-            self._failed(step, "no peer served the state that the majority names")
-            return True
         try:
+            source = await self._network.download(
+                offer.sources, question, self._load, offer.digest, limit=self._limit, timeout_seconds=timeout
+            )
+            if source is None:
+                self._failed(step, "no peer served the state that the majority names")
+                return True
             evaluation = await asyncio.to_thread(self._write, step)
         except OSError as error:
             self._cannot_write(step, f"it cannot be written: {error.strerror}")

@@ -236,6 +236,7 @@ async def download_state(
     arriving: Path,
     limit: int,
     timeout_seconds: float,
+    raises_disk_errors: bool = False,
 ) -> PeerId | None:
     """Fetch the training state with the expected digest from several sources at once, and load it.
 
@@ -247,6 +248,7 @@ async def download_state(
         arriving: the file in which it arrives; what is left there by an interruption is not fetched again.
         limit: most bytes accepted.
         timeout_seconds: seconds for all of it but the loading.
+        raises_disk_errors: whether an OSError of the own disk is raised; else it is told, and the state not had.
 
     Returns:
         The peer that served most of it, or None where it could not be had.
@@ -264,6 +266,8 @@ async def download_state(
         download.arrival.remove()  # the bytes stay as long as they are looked at
         digest = await load(whole)
     except OSError as error:
+        if raises_disk_errors:
+            raise
         logger.error("no training state can be kept in %s: %s", arriving, error.strerror)
         return None
     except UserError as error:

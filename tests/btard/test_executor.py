@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from btard.behaviour import Behaviour
-from btard.executor import Executor, Exhibit, Fits, Patience, Withheld
+from btard.executor import Executor, Exhibit, Fits, TimeLeft, Withheld
 from btard.hashing import digest
 from btard.identity import Envelope, MessageKind, PeerId
 from btard.round.actions import CheckOpening, ComputeGradient, EncodeParts, Examine
@@ -145,7 +145,7 @@ class Looking(Executor):
         self._exhibits = {}
         self.looks: list[PeerId] = []
 
-    async def look(self, record: Attempt, task: Examine, patience: Patience) -> tuple[Finding, Recomputed | None]:
+    async def look(self, record: Attempt, task: Examine, time_left: TimeLeft) -> tuple[Finding, Recomputed | None]:
         self.looks.append(task.target)
         return self.findings[len(self.looks) - 1], None
 
@@ -229,14 +229,14 @@ def test_a_trainer_that_does_not_hold_the_state_knows_nothing() -> None:
     later = dataclasses.replace(ROSTER, step=5)
     record = finished_attempt()
     record.seats = Seats(record.seats.rules, later, 0, later.members, ME)
-    assert at_once(executor().required(record, EXAMINE, Patience())) is None
+    assert at_once(executor().required(record, EXAMINE, TimeLeft())) is None
 
 
 @pytest.mark.parametrize("shown", [None, b"", bytes(4 * RULES.dimension)], ids=["nothing", "empty", "zeros"])
 def test_a_momentum_that_is_not_the_promised_one_is_withheld(shown: bytes | None) -> None:
     record = promising(digest(b"another"))
     with pytest.raises(Withheld):
-        at_once(executor(momentum=0.5, shown=shown).required(record, EXAMINE, Patience()))
+        at_once(executor(momentum=0.5, shown=shown).required(record, EXAMINE, TimeLeft()))
 
 
 @pytest.mark.parametrize("known", ["what was submitted", "something else", "nothing"])
@@ -249,9 +249,9 @@ def test_a_shown_momentum_must_continue_what_was_submitted(known: str) -> None:
     asking, task = executor(momentum=0.5, shown=shown), dataclasses.replace(EXAMINE, link=link)
     if known == "something else":
         with pytest.raises(Withheld):
-            at_once(asking.required(record, task, Patience()))
+            at_once(asking.required(record, task, TimeLeft()))
         return
-    vector = at_once(asking.required(record, task, Patience()))
+    vector = at_once(asking.required(record, task, TimeLeft()))
     expected = base.mul(0.5).add_(seeded_gradient(ROSTER.batch_seed(TARGET), ZEROS).mul(0.5))
     assert vector is None if known == "nothing" else vector is not None and torch.equal(vector, expected)
 

@@ -17,7 +17,7 @@ from btard.byzantine.membership.poisoned_state import PoisonedState
 from btard.byzantine.membership.sybil_crowd import SybilCrowd
 from btard.byzantine.membership.sybil_sleeper import SybilSleeper
 from btard.byzantine.settings import BehaviourSettings
-from btard.executor import Executor
+from btard.executor import Executor, TimeLeft
 from btard.hashing import digest
 from btard.identity import Envelope, MessageKind, PeerId
 from btard.round.actions import Examine, Stopped, Voided
@@ -46,8 +46,10 @@ class Imprecise(Executor):
 
     error = 1e-3
 
-    async def required(self, record: Attempt, task: Examine) -> torch.Tensor | None:
-        true = await super().required(record, task)
+    async def required(
+        self, record: Attempt, task: Examine, time_left: TimeLeft, *, continuing: bool = True
+    ) -> torch.Tensor | None:
+        true = await super().required(record, task, time_left, continuing=continuing)
         assert true is not None
         noise = torch.randn(true.shape, generator=torch.Generator().manual_seed(record.seats.me[-1]))
         return true + self.error * true.norm() * noise / noise.norm()
@@ -100,9 +102,9 @@ class Unsteady(Executor):
 
     looks = 0
 
-    async def look(self, record: Attempt, task: Examine) -> tuple[Finding, Recomputed | None]:
+    async def look(self, record: Attempt, task: Examine, time_left: TimeLeft) -> tuple[Finding, Recomputed | None]:
         self.looks += 1
-        found, made = await super().look(record, task)
+        found, made = await super().look(record, task, time_left)
         return dataclasses.replace(found, opinion=Opinion.GUILTY, accuse=True) if self.looks % 2 else found, made
 
 

@@ -53,7 +53,7 @@ def test_seven_of_sixteen_colluding_do_no_harm(name: str, every: int) -> None:
     check(run_one(settings))
 
 
-def test_a_newcomer_waits_for_those_that_agree_on_the_step_before() -> None:
+def test_a_newcomer_waits_while_others_end_the_step_before() -> None:
     """They take (f + 5) windows here, longer than its first phase; it cannot know, and would complain alone."""
     settings = SimulateSettings(
         peers=7,

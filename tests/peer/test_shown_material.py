@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from btard.behaviour import Behaviour
-from btard.executor import Executor, Exhibit, Patience, Withheld
+from btard.executor import Executor, Exhibit, TimeLeft, Withheld
 from btard.hashing import digest
 from btard.peer.shown_material import ShownMaterial
 from btard.peer.trainer import Gradient, TaskTrainer
@@ -69,7 +69,7 @@ class Bench:
         """Let the validator ask a target that shows this."""
         transport = TableTransport({TARGET: shown}, peer_id=ME)
         found = await self.executor(transport).required(
-            self.record(promised), Examine(STEP + 1, TARGET, None, link), Patience()
+            self.record(promised), Examine(STEP + 1, TARGET, None, link), TimeLeft()
         )
         (asked,) = transport.asked
         assert asked == (TARGET, Question(want=Want.BASE, step=STEP).encode(), 4 * self.manifest.dimension)
@@ -176,7 +176,7 @@ async def test_without_momentum_nobody_is_asked() -> None:
     bench = await bench_with(0.0)
     transport = TableTransport({}, peer_id=ME)
     found = await bench.executor(transport).required(
-        bench.record(b""), Examine(STEP + 1, TARGET, None, None), Patience()
+        bench.record(b""), Examine(STEP + 1, TARGET, None, None), TimeLeft()
     )
     assert found is not None and data(found) == data((await bench.submit(STEP)).vector)
     assert transport.asked == []
@@ -188,11 +188,11 @@ async def test_a_judge_of_itself_asks_its_own_trainer(bench: Bench) -> None:
     record = bench.record(b"")
     record.said.commits[ME] = commit(record, made.momentum)
     executor = bench.executor(transport)
-    found = await executor.required(record, Examine(STEP + 1, ME, None, None), Patience())
+    found = await executor.required(record, Examine(STEP + 1, ME, None, None), TimeLeft())
     assert found is not None and data(found) == data(made.vector) and transport.asked == []
     record.said.commits[ME] = commit(record, digest(b"another"))
     with pytest.raises(Withheld):
-        await bench.executor(transport).required(record, Examine(STEP + 1, ME, None, None), Patience())
+        await bench.executor(transport).required(record, Examine(STEP + 1, ME, None, None), TimeLeft())
 
 
 async def anything(data: bytes) -> bool:
@@ -256,6 +256,6 @@ async def test_a_validator_waits_as_long_as_its_task_says(bench: Bench) -> None:
     transport = TableTransport({}, peer_id=ME)
     with pytest.raises(Withheld):
         await bench.executor(transport).required(
-            bench.record(digest(b"promised")), Examine(STEP + 1, TARGET, None, None), Patience(0.5)
+            bench.record(digest(b"promised")), Examine(STEP + 1, TARGET, None, None), TimeLeft(0.5)
         )
     assert 0.4 < transport.patience[0] <= 0.5

@@ -14,7 +14,7 @@ import torch
 
 from benchmarks.given import ShowingNothing
 from btard.behaviour import Behaviour
-from btard.executor import Executor
+from btard.executor import Executor, TimeLeft
 from btard.hashing import Payload, digest
 from btard.identity import IdentityKey, PeerId
 from btard.round.actions import Examine, Finished, Stopped, Voided
@@ -79,7 +79,9 @@ class CrowdExecutor(Executor):
     async def contribution(self, roster: Roster) -> Contribution:
         return await self.contributing()
 
-    async def required(self, record: Attempt, task: Examine, *, continuing: bool = True) -> torch.Tensor | None:
+    async def required(
+        self, record: Attempt, task: Examine, time_left: TimeLeft, *, continuing: bool = True
+    ) -> torch.Tensor | None:
         return await self.crowd.recompute(record, task.target, task.link)
 
 

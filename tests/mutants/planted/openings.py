@@ -146,7 +146,7 @@ OPENINGS = (
     Mutant(
         "a validator that cannot judge a momentum seals nothing",
         "btard/executor.py",
-        "return UNKNOWN, await self._sealable(record, task)",
+        "return UNKNOWN, await self._sealable(record, task, time_left)",
         "return UNKNOWN, None",
         f"{_EXECUTOR}::test_what_cannot_be_judged_can_be_sealed",
     ),

@@ -95,7 +95,7 @@ WAITING = (
         "btard/round/delivery/patience.py",
         "            self.ends += self._others_stand_seconds",
         "            pass",
-        "tests/lab/test_chaos.py::test_a_newcomer_waits_for_those_that_agree_on_the_step_before",
+        "tests/lab/test_chaos.py::test_a_newcomer_waits_while_others_end_the_step_before",
     ),
     Mutant(
         "nobody is blamed before half of a phase has come",
@@ -142,8 +142,8 @@ WAITING = (
     Mutant(
         "silent holders use up the time of the target",
         "btard/executor.py",
-        "most, within = pledges.most_bytes, _HOLDERS * patience.left",
-        "most, within = pledges.most_bytes, patience.left",
+        "most, within = pledges.most_bytes, _HOLDERS * time_left.seconds",
+        "most, within = pledges.most_bytes, time_left.seconds",
         "tests/btard/test_executor.py::test_silent_holders_leave_the_target_most_of_the_time",
     ),
     Mutant(
