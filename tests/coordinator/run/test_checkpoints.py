@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -140,6 +141,25 @@ async def test_a_disk_that_takes_nothing_is_waited_for(
     (delayed,) = log.named("checkpoint_delayed")
     assert (delayed["step"], "cannot be written" in delayed["reason"]) == (10, True)
     directory.checkpoints.unlink()
+    keeper.consider(HERE, network.standing)
+    await finish(keeper)
+    assert keeper.is_done(HERE) and keeper.stored == HERE.step
+
+
+async def test_a_disk_on_which_no_state_can_arrive_is_waited_for(
+    keeper: CheckpointKeeper, network: MemoryNetwork, trained: TrainingState, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def full(*asked: object, **how: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(module, "DISK_RETRY_SECONDS", 0.0)
+    network.keep(10, trained.digest(), trained.state_bytes(), 1, 2, 3)
+    with monkeypatch.context() as patch:
+        patch.setattr(network, "download", full)
+        for _ in range(MAX_ATTEMPTS + 2):
+            keeper.consider(HERE, network.standing)
+            await finish(keeper)
+    assert log.named("checkpoint_missed") == [] and len(log.named("checkpoint_delayed")) == 1
     keeper.consider(HERE, network.standing)
     await finish(keeper)
     assert keeper.is_done(HERE) and keeper.stored == HERE.step

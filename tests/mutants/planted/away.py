@@ -12,6 +12,13 @@ KNOWN = "tests/peer/meeting/test_acquaintances.py"
 
 AWAY: tuple[Mutant, ...] = (
     Mutant(
+        "a full disk on which a state arrives costs checkpoints",
+        "coordinator/run/checkpoints.py",
+        '            self._cannot_write(step, f"it cannot be written: {error.strerror}")',
+        "            self._failed(step, str(error.strerror))",
+        "tests/coordinator/run/test_checkpoints.py::test_a_disk_on_which_no_state_can_arrive_is_waited_for",
+    ),
+    Mutant(
         "a chain leads where fewer than most of those trusted have signed",
         "swarm/lineage.py",
         "if not later or not trusted[1].is_majority(link.signers):",
