@@ -17,10 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from btard.hashing import tagged_digest
-from btard.identity import PeerId
-from btard.lab.waits import interval_of_mean
-from btard.round.draw import draw_audits
+from btard.lab.waits import drawn_names, interval_of_mean, until_all_are_out
 from btard.round.roster import Roster, first_randomness
 
 
@@ -65,24 +62,12 @@ def expected_steps(mix: Mix, validators: float) -> float:
 
 def draws_alone(mix: Mix, validators: float, seed: int) -> int:
     """Return how many steps it takes in one run of the protocol's own draws, without any message."""
-    head = seed.to_bytes(8, "big")
-    names = [
-        PeerId.from_public_key(tagged_digest("btard drawn client", head, number.to_bytes(8, "big")))
-        for number in range(mix.members)
-    ]
+    names = drawn_names(mix.members, seed, "btard drawn client")
     voting = mix.honest_voters + mix.lying_voters
     liars = frozenset(names[mix.honest_voters : voting] + names[mix.members - mix.lying_clients :])
     clients = tuple(sorted(names[voting:]))
     roster = Roster(0, tuple(sorted(names)), frozenset(), first_randomness(seed, 0), clients=clients)
-    while True:
-        caught = {audit.target for audit in roster.audits if audit.validator not in liars} & liars
-        left = [member for member in roster.members if member not in caught]
-        if liars.isdisjoint(left):
-            return roster.step
-        randomness = tagged_digest("btard simulated draw", roster.randomness)
-        submitters = [member for member in left if member not in roster.validators]
-        audits = draw_audits(randomness, sorted(roster.voters - caught), submitters, validators, 0)
-        roster = roster.successor(left, (), caught, randomness=randomness, audits=audits)
+    return until_all_are_out(roster, liars, validators)
 
 
 def measured(mix: Mix, validators: float, runs: int) -> tuple[int, ...]:

@@ -118,9 +118,13 @@ def draws_alone(peers: int, attackers: int, validators: int, seed: int) -> int:
     Every attacker attacks in every step. A target that is drawn at the end of a step is validated in the next one, and
     banned there; honest validators find what there is to find, Byzantine ones say nothing.
     """
-    members = _members(peers, seed)
-    liars = frozenset(members[:attackers])
+    members = drawn_names(peers, seed)
     roster = Roster(0, tuple(sorted(members)), frozenset(), first_randomness(seed, 0))
+    return until_all_are_out(roster, frozenset(members[:attackers]), validators)
+
+
+def until_all_are_out(roster: Roster, liars: frozenset[PeerId], validators: float) -> int:
+    """Return the step at which no liar is left, going by the protocol's own draws from a first roster on."""
     while True:
         caught = {audit.target for audit in roster.audits if audit.validator not in liars} & liars
         left = [member for member in roster.members if member not in caught]
@@ -128,17 +132,14 @@ def draws_alone(peers: int, attackers: int, validators: int, seed: int) -> int:
             return roster.step
         randomness = tagged_digest("btard simulated draw", roster.randomness)
         submitters = [member for member in left if member not in roster.validators]
-        audits = draw_audits(randomness, left, submitters, validators, 0)
+        audits = draw_audits(randomness, sorted(roster.voters - caught), submitters, validators, 0)
         roster = roster.successor(left, (), caught, randomness=randomness, audits=audits)
 
 
-def _members(peers: int, seed: int) -> list[PeerId]:
-    """Names that nobody has a key for: there are no messages to sign."""
+def drawn_names(peers: int, seed: int, tag: str = "btard drawn name") -> list[PeerId]:
+    """Return names that nobody has a key for: there are no messages to sign."""
     head = seed.to_bytes(8, "big")
-    return [
-        PeerId.from_public_key(tagged_digest("btard drawn name", head, number.to_bytes(8, "big")))
-        for number in range(peers)
-    ]
+    return [PeerId.from_public_key(tagged_digest(tag, head, number.to_bytes(8, "big"))) for number in range(peers)]
 
 
 def simulate_draws(peers: int, attackers: int, validators: int, runs: int, first_seed: int = 0) -> Result:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from btard.deploy.local.plan import free_port
-from tests.peer.test_daemon import Program, events, steps, until
+from tests.peer.test_daemon import Program, events, kill_all, steps, until
 
 
 class Swarm:
@@ -102,10 +102,7 @@ class Swarm:
 def started(tmp_path: Path) -> Iterator[list[Swarm]]:
     made: list[Swarm] = []
     yield made
-    for program in (program for swarm in made for program in reversed(swarm.programs)):
-        if program.process.poll() is None:
-            program.process.kill()
-            program.process.wait()
+    kill_all(program for swarm in made for program in reversed(swarm.programs))
 
 
 @pytest.mark.slow

@@ -19,7 +19,7 @@ from btard.behaviour import Behaviour
 from btard.hashing import digest
 from btard.identity import PeerId
 from btard.peer.keeping.progress import Progress
-from btard.round.actions import Action, Finished, Send, Stopped, Voided
+from btard.round.actions import Action, Finished, Stopped, Voided
 from btard.round.admission import Doorstep
 from btard.round.roster import Roster
 from btard.swarm.questions import Head
@@ -27,7 +27,7 @@ from btard.swarm.state_sync import newest_roster, state_digest
 from btard.tensors import bytes_of
 from btard.transport.memory import NetworkConditions, SimulatedPeer
 from btard.transport.vector_trainer import VectorTrainer
-from tests.btard.round.swarm import RULES, Swarm, offences, seeded_gradient, suspended
+from tests.btard.round.swarm import RULES, Swarm, offences, one_by_one, seeded_gradient, suspended
 
 SHORT = replace(
     RULES, commit_seconds=3.0, scatter_seconds=1.5, gather_seconds=1.5, agree_seconds=1.5, delay_bound_seconds=0.5
@@ -216,9 +216,7 @@ class _Member(SimulatedPeer):
         if self.crashed or self._ends():
             return
         for action in actions:
-            for one in (
-                [replace(action, peers=(peer,)) for peer in action.peers] if isinstance(action, Send) else [action]
-            ):
+            for one in one_by_one(action):
                 if not self.crashed:
                     super().perform([one])
                 if self.crashed or self._ends():
@@ -234,10 +232,6 @@ class _Member(SimulatedPeer):
     def note(self, event: Finished | Stopped | Voided) -> None:
         super().note(event)
         self._swarm.happened(self, event)
-
-
-def _each(action: Action) -> Sequence[Action]:
-    return [replace(action, peers=(peer,)) for peer in action.peers] if isinstance(action, Send) else [action]
 
 
 def _state(peer: SimulatedPeer) -> bytes:

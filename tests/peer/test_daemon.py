@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,14 @@ def until(condition: Callable[[], Any], *programs: Program) -> Any:
     return found
 
 
+def kill_all(programs: Iterable[Program]) -> None:
+    """End the programs that still run."""
+    for program in programs:
+        if program.process.poll() is None:
+            program.process.kill()
+            program.process.wait(DEADLINE)
+
+
 def events(directory: Path) -> list[dict[str, Any]]:
     """Return what a peer has logged; the last line may not be whole yet."""
     log = directory / "events.jsonl"
@@ -64,10 +72,7 @@ def steps(directory: Path) -> list[dict[str, Any]]:
 def programs(tmp_path: Path) -> Iterator[list[Program]]:
     started: list[Program] = []
     yield started
-    for program in reversed(started):
-        if program.process.poll() is None:
-            program.process.kill()
-            program.process.wait(DEADLINE)
+    kill_all(reversed(started))
 
 
 @pytest.mark.swarm

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from btard.deploy.local.plan import free_port, local_key
-from tests.peer.test_daemon import Program, events, steps, until
+from tests.peer.test_daemon import Program, events, kill_all, steps, until
 
 STEPS = 150
 NAMES = tuple("abcde")
@@ -84,10 +84,7 @@ def _listens(coordinator: Program) -> bool:
 def swarms(tmp_path: Path) -> Iterator[tuple[Swarm, Swarm]]:
     made = Swarm(tmp_path / "killed"), Swarm(tmp_path / "unbroken")
     yield made
-    for program in (program for swarm in made for program in reversed(swarm.started)):
-        if program.process.poll() is None:
-            program.process.kill()
-            program.process.wait()
+    kill_all(program for swarm in made for program in reversed(swarm.started))
 
 
 @pytest.mark.slow

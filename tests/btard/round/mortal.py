@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from btard.round.actions import Action, Finished, Send, Stopped, Voided
+from btard.round.actions import Action, Finished, Stopped, Voided
 from btard.transport.memory import NetworkConditions, SimulatedPeer
-from tests.btard.round.swarm import RULES, Swarm, suspended
+from tests.btard.round.swarm import RULES, Swarm, one_by_one, suspended
 
 PATIENT = replace(
     RULES,
@@ -109,8 +109,7 @@ class _Member(SimulatedPeer):
 
     def perform(self, actions: Sequence[Action]) -> None:
         for action in actions:
-            each = [replace(action, peers=(peer,)) for peer in action.peers] if isinstance(action, Send) else [action]
-            for one in each:
+            for one in one_by_one(action):
                 if self.crashed:
                     return
                 super().perform([one])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +12,7 @@ import torch
 from btard.behaviour import Behaviour
 from btard.hashing import tagged_digest
 from btard.identity import IdentityKey, PeerId
-from btard.round.actions import Finished, Verdict, Voided
+from btard.round.actions import Action, Finished, Send, Verdict, Voided
 from btard.round.evidence.evidence import Offence
 from btard.round.roster import Roster, first_randomness
 from btard.round.rules import AggregationRules, StepRules, VerificationRules
@@ -114,6 +114,11 @@ class Swarm:
                 first = steps.setdefault(result.step, result)
                 assert bytes(result.flat) == bytes(first.flat), f"two results of step {result.step}, seed {self.seed}"
                 assert result.roster == first.roster, f"two rosters after step {result.step}, seed {self.seed}"
+
+
+def one_by_one(action: Action) -> Sequence[Action]:
+    """Return an action as one for each of its receivers, if it is a message."""
+    return [replace(action, peers=(peer,)) for peer in action.peers] if isinstance(action, Send) else [action]
 
 
 def one_of(kind: PeerType, position: int) -> PeerType:

@@ -117,16 +117,18 @@ def test_a_newcomer_comes_in_as_what_most_name_it(as_client: int, told: bool) ->
     assert following.clients == ((newcomer,) if told else ())
 
 
-def played(attack: str, peers: int, clients: int, liars: int) -> Simulation:
+def played(
+    attack: str, peers: int, clients: int, liars: int, *, attack_start: int = 1, steps: int = 8, seed: int = 1
+) -> Simulation:
     """Run a swarm whose liars are clients first; raises Violation when anything does not hold that must."""
     settings = SimulateSettings(
         peers=peers,
         clients=clients,
         byzantine=liars,
         attack=[attack],
-        attack_start=1,
-        steps=8,
-        seed=1,
+        attack_start=attack_start,
+        steps=steps,
+        seed=seed,
         cut=[],
         task=WorkloadName.NONE,
         dimension=64,
@@ -145,18 +147,6 @@ def test_no_lie_of_clients_harms_the_others(attack: str) -> None:
 
 
 def test_clients_that_flip_their_signs_are_all_banned() -> None:
-    settings = SimulateSettings(
-        peers=8,
-        clients=4,
-        byzantine=3,
-        attack=["SIGN_FLIPPING"],
-        steps=60,
-        seed=2,
-        cut=[],
-        task=WorkloadName.NONE,
-        dimension=64,
-    )
-    simulation = Simulation(settings)
-    run_checked(simulation)
+    simulation = played("SIGN_FLIPPING", peers=8, clients=4, liars=3, attack_start=0, steps=60, seed=2)
     banned = set(chain.from_iterable(peer.finished()[-1].roster.banned for peer in simulation.honest))
     assert banned == {peer.peer_id for peer in simulation.peers if not peer.honest}

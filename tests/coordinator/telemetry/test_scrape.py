@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.peer.test_daemon import Program, events, until
+from tests.peer.test_daemon import Program, events, kill_all, until
 from tests.swarm.telemetry.families import values
 
 TOKEN = "a-token-of-some-length"
@@ -24,10 +24,7 @@ PEERS = ("a", "b")
 def programs(tmp_path: Path) -> Iterator[list[Program]]:
     started: list[Program] = []
     yield started
-    for program in reversed(started):
-        if program.process.poll() is None:
-            program.process.kill()
-            program.process.wait()
+    kill_all(reversed(started))
 
 
 def endpoint(program: Program) -> str:
