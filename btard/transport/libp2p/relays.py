@@ -37,7 +37,7 @@ class Relays:
         self._control = control
         self._me = me
         self._is_stranger = is_stranger
-        self._over: dict[PeerId, PeerId] = {}
+        self._relayed: set[PeerId] = set()
 
     async def connect(self, peer: PeerId, timeout_seconds: float) -> None:
         """Connect to a peer over one of the neighbours.
@@ -57,12 +57,16 @@ class Relays:
         raise DaemonError(f"none of {len(asked)} neighbours leads to it")
 
     def note(self, peer: PeerId, relay: PeerId | None) -> None:
-        """A stream to a peer was opened, over a relay or directly: say so when that is news."""
-        if relay is None:
-            self._over.pop(peer, None)
-        elif self._over.get(peer) != relay:
-            logger.info("%s can only be reached over a relay: %s passes on what is said", peer.short, relay.short)
-            self._over[peer] = relay
+        """A stream to a peer was opened, over a relay or directly: say so when that is news.
+
+        Another relay is none: two peers that connect at the same time have a circuit each, and streams take either.
+        """
+        if relay is None and peer in self._relayed:
+            logger.info("%s is reached directly again", peer.short)
+            self._relayed.discard(peer)
+        elif relay is not None and peer not in self._relayed:
+            logger.info("%s is reached over a relay: %s passes on what is said", peer.short, relay.short)
+            self._relayed.add(peer)
 
     def _ranked(self, target: PeerId, neighbours: Iterable[PeerId]) -> list[PeerId]:
         """Return the neighbours in the order in which they are asked: another one for each pair of peers, so that all

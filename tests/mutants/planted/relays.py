@@ -33,8 +33,8 @@ RELAYS: tuple[Mutant, ...] = (
     Mutant(
         "it is said at every stream that a relay is needed",
         "btard/transport/libp2p/relays.py",
-        "elif self._over.get(peer) != relay:",
-        "else:",
+        "elif relay is not None and peer not in self._relayed:",
+        "elif relay is not None:",
         f"{_RELAYS}::test_hidden_peers_talk_over_a_third",
     ),
     Mutant(
