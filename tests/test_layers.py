@@ -11,10 +11,11 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 MAY_IMPORT = {
-    "cli": {"deploy", "lab", "coordinator", "peer", "swarm", "byzantine", "tasks", "btard"},
-    "deploy": {"lab", "coordinator", "peer", "swarm", "byzantine", "tasks", "btard"},
-    "lab": {"byzantine", "tasks", "btard"},
+    "cli": {"deploy", "lab", "coordinator", "pipeline", "peer", "swarm", "byzantine", "tasks", "btard"},
+    "deploy": {"lab", "coordinator", "pipeline", "peer", "swarm", "byzantine", "tasks", "btard"},
+    "lab": {"pipeline", "byzantine", "tasks", "btard"},
     "coordinator": {"swarm", "tasks", "btard"},
+    "pipeline": {"peer", "swarm", "byzantine", "tasks", "btard"},
     "peer": {"swarm", "byzantine", "tasks", "btard"},
     "swarm": {"byzantine", "tasks", "btard"},
     "byzantine": {"tasks", "btard"},

@@ -22,7 +22,7 @@ from tests.release.conftest import ROOT, Release, listed
 def installed() -> list[str]:
     """Return what is installed: all files of the folder btard and of those that are linked there, as named below it."""
     links = {path.name for path in (ROOT / "btard").iterdir() if path.is_symlink()}
-    assert links >= {"byzantine", "cli", "coordinator", "deploy", "lab", "peer", "swarm", "tasks"}
+    assert links >= {"byzantine", "cli", "coordinator", "deploy", "lab", "peer", "pipeline", "swarm", "tasks"}
     files = [path for path in listed() if not (ROOT / path).is_symlink()]
     linked = [f"btard/{path}" for path in files if path.parts[0] in links]
     return sorted([*linked, *(str(path) for path in files if path.parts[0] == "btard")])

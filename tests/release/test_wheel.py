@@ -13,7 +13,7 @@ import pytest
 
 from tests.release.conftest import ROOT, Release
 
-FOREIGN = ("byzantine", "cli", "coordinator", "deploy", "lab", "peer", "swarm", "tasks")
+FOREIGN = ("byzantine", "cli", "coordinator", "deploy", "lab", "peer", "pipeline", "swarm", "tasks")
 
 
 def call(*words: str | Path, cwd: Path, path: list[Path] | None = None, timeout: float = 240) -> str:
