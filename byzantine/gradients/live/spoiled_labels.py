@@ -6,13 +6,18 @@ from collections.abc import Callable
 from typing import TypeVar, cast
 
 from btard.byzantine.attacker import Attacker
+from btard.byzantine.gradients.attack import DataAttack
 from btard.byzantine.gradients.blunt.labels import FlippedLabels, RandomLabels, ShuffledLabels
 from btard.byzantine.settings import BehaviourSettings
 from btard.tasks.base import Batch
 
 B = TypeVar("B")
 
-_KINDS = {"LABEL_FLIPPING": FlippedLabels, "LABEL_SHUFFLE": ShuffledLabels, "RANDOM_LABEL": RandomLabels}
+_KINDS: dict[str, Callable[[], DataAttack]] = {
+    "LABEL_FLIPPING": FlippedLabels,
+    "LABEL_SHUFFLE": ShuffledLabels,
+    "RANDOM_LABEL": RandomLabels,
+}
 
 
 class SpoiledLabels(Attacker):
