@@ -107,6 +107,7 @@ class ImagesTask(Task):
         return model.eval() if self._chosen.legacy_eval else model
 
     def build_optimizer(self, model: nn.Module, schedule: Schedule | None = None) -> tuple[Optimizer, LambdaLR]:
+        """SGD as the settings say."""
         from torch.optim import SGD
 
         chosen = schedule or self.schedule
@@ -129,6 +130,7 @@ class ImagesTask(Task):
         return self._batch(moved(images[chosen], self._steps, draws), labels[chosen])
 
     def label_flipped(self, batch: Batch) -> Batch:
+        """The batch with the labels that `label_flip` makes of its own."""
         labels = batch.tensors["labels"]
         match self._chosen.label_flip:
             case LabelFlip.MIRRORED:
