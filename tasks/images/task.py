@@ -122,6 +122,7 @@ class ImagesTask(Task):
         return optimizer, chosen.scheduler(optimizer)
 
     def batch(self, seed: bytes, batch_size: int) -> Batch:
+        """Images drawn with repetition, then moved as the transform says, all by the seed."""
         import torch
 
         draws = SeededDraws(seed)
