@@ -48,10 +48,16 @@ class Combiner:
     def __init__(self, settings: ExperimentSettings, dimension: int) -> None:
         """Raises UserError when there is no such rule, or it cannot make one vector of so many."""
         self.rule: Rule = make_rule(settings.rule)
+        self._now, self._seed = self.rule, settings.seed
         self._butterfly = settings.topology is Topology.BUTTERFLY
         self._device = device_of(settings.rule_device)
         self._dimension = dimension
         self._check(settings.workers, settings.f)
+
+    def begin(self, step: int) -> None:
+        """Let a rule that draws make the draws of a step."""
+        at = getattr(self.rule, "at", None)
+        self._now = self.rule if at is None else at(step, self._seed)
 
     def _check(self, n: int, f: int) -> None:
         refusal = self.rule.check(n, f)
@@ -109,8 +115,8 @@ class Combiner:
         )
 
     def _one(self, rows: Sequence[torch.Tensor], f: int) -> Combined:
-        if isinstance(self.rule, CenteredClip):
-            clip = centered_clip(rows, tau=self.rule.tau)
+        if isinstance(self._now, CenteredClip):
+            clip = centered_clip(rows, tau=self._now.tau)
             return Combined(clip.value, clip.residual, 0, None, clip.n_clipped, clip.iterations)
-        found = self.rule.aggregate(rows, n_byzantine=f)
+        found = self._now.aggregate(rows, n_byzantine=f)
         return Combined(found.value, found.residual, 0, getattr(found, "selected", None))
