@@ -44,6 +44,8 @@ def _run(words: Sequence[str]) -> int:
     experiment = Experiment(settings).run()
     for row in experiment.evaluations.itertuples():
         print(f"step {row.step:>6}  accuracy {row.accuracy:.4f}  loss {row.loss:.4f}")
+    if experiment.diverged is not None:
+        print(f"diverged: no vector was finite in step {experiment.diverged}")
     if len(experiment.bans):
         print(f"banned: {', '.join(f'{ban.worker} at step {ban.step}' for ban in experiment.bans.itertuples())}")
     if experiment.directory is not None:

@@ -17,6 +17,10 @@ from btard.vectors.partition import Partition
 from btard.vocabulary import WireType
 
 
+class Diverged(UserError):
+    """No worker's vector is finite any more: there is nothing left to train."""
+
+
 @dataclass(frozen=True)
 class Combined:
     """What the rule has made of a step's vectors.
@@ -70,7 +74,8 @@ class Combiner:
         Rows that are not finite are left out, and count among the f.
 
         Raises:
-            UserError: no row is finite, or the rule cannot make one of those that are left.
+            Diverged: no row is finite.
+            UserError: the rule cannot make one of those that are left.
         """
         home = rows[0].device
         moved = {id(row): row.to(self._device) for row in rows}
@@ -81,7 +86,7 @@ class Combiner:
             finite = dict(zip(moved, finite_rows(list(moved.values())), strict=True))
         kept = [index for index, row in enumerate(rows) if finite[id(row)]]
         if not kept:
-            raise UserError("no worker's vector is finite any more: a lower --learning-rate or a --gradient-clip helps")
+            raise Diverged("no worker's vector is finite any more: a lower --learning-rate or a --gradient-clip helps")
         out = len(rows) - len(kept)
         found = self._all([there[index] for index in kept], max(0, f - out), home)
         selected = None if found.selected is None else tuple(kept[index] for index in found.selected)

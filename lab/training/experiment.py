@@ -17,6 +17,7 @@ from btard.errors import UserError
 from btard.lab.metrics.sinks import Wishes, make_sinks
 from btard.lab.metrics.tables import Row, TableName, Tables
 from btard.lab.training import checkpoint
+from btard.lab.training.aggregation import Diverged
 from btard.lab.training.attackers.crew import MakeAttack, installed_attack
 from btard.lab.training.choices import Topology
 from btard.lab.training.protocol import ProtocolTraining
@@ -44,6 +45,7 @@ class Experiment:
         settings: of the run.
         training: model, momenta and attackers.
         tables: all that was measured.
+        diverged: the step in which no vector was finite any more, so that training has ended; None otherwise.
         interrupted: whether `run` has ended before its last step, because it was told to.
     """
 
@@ -74,6 +76,7 @@ class Experiment:
         self.training = make(settings, self._origin_seed, make_attack, task)
         self.tables = Tables()
         self.interrupted = False
+        self.diverged: int | None = None
         self._evaluated = -1
         self._directory: LabDirectory | None = None
 
@@ -184,11 +187,17 @@ class Experiment:
                 self._save()
             if step >= last or self.interrupted:
                 return
-            self._record(training.advance())
+            try:
+                self._record(training.advance())
+            except Diverged:
+                self.diverged = step
+                self._evaluate_if_due()
+                return
 
     def _evaluate_if_due(self) -> None:
         step, every = self.training.step, self.settings.evaluate_every
-        if not every or step == self._evaluated or (step % every and step < self.settings.steps):
+        ends = step >= self.settings.steps or self.diverged is not None
+        if not every or step == self._evaluated or (step % every and not ends):
             return
         accuracy, loss = evaluate(self.training.problem, self.settings, self._origin_seed)
         row: Row = {"step": step, "accuracy": accuracy, "loss": loss, "parameters": checksum(self.parameters)}
@@ -231,14 +240,14 @@ class Experiment:
             checkpoint.save(self._directory.path, state, self.settings.digest)
 
     def _end(self) -> None:
-        done = self.training.step >= self.settings.steps
+        done = self.training.step >= self.settings.steps or self.diverged is not None
         if self._directory is None or not (done or self.interrupted):
             return
         if not done and self.settings.topology is not Topology.BTARD:
             self._save()
         self.tables.close()
         status = LabStatus.COMPLETE if done else LabStatus.INTERRUPTED
-        self._directory.note(status, step=self.training.step, batched=self.training.batched)
+        self._directory.note(status, step=self.training.step, batched=self.training.batched, diverged=self.diverged)
         if done:
             self._directory.complete()
 

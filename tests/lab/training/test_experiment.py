@@ -79,11 +79,21 @@ def test_settings_of_a_run_can_be_read_back(tmp_path: Path) -> None:
 
 def test_a_failed_run_keeps_its_log_and_its_place_is_free(tmp_path: Path) -> None:
     for number in range(2):
-        with pytest.raises(UserError, match="finite"):
-            experiment(output=tmp_path / "run", learning_rate=1e30).run()
+        made = experiment(output=tmp_path / "run")
+        made.training.problem.task.evaluation_batch = lambda: 1 // 0  # type: ignore[method-assign]
+        with pytest.raises(ZeroDivisionError):
+            made.run()
         kept = tmp_path / ("run.failed" + (".1" if number else ""))
-        assert read_manifest(kept)["status"] == "failed" and "UserError" in (kept / "run.log").read_text()
+        assert read_manifest(kept)["status"] == "failed" and "ZeroDivisionError" in (kept / "run.log").read_text()
     assert not (tmp_path / "run.pending").exists()
+
+
+def test_a_run_that_diverges_ends_there_and_says_so(tmp_path: Path) -> None:
+    made = experiment(output=tmp_path / "run", learning_rate=1e30).run()
+    manifest = read_manifest(tmp_path / "run")
+    assert made.diverged is not None and 0 < made.diverged < 12
+    assert (manifest["status"], manifest["diverged"]) == ("complete", made.diverged)
+    assert list(made.steps.step) == list(range(made.diverged)) and made.evaluations.step.iloc[-1] == made.diverged
 
 
 def test_a_place_that_is_taken_is_refused(tmp_path: Path) -> None:
