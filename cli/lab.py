@@ -39,6 +39,13 @@ def _run(words: Sequence[str]) -> int:
 
     settings = load_settings(ExperimentSettings, words, program="btard lab run")
 
+    from btard.swarm.local_facts import check_can_be_made
+    from btard.tasks.registry import chosen_task
+
+    chosen_task(settings.task)
+    if settings.output is not None:
+        check_can_be_made(settings.output, "--output")
+
     from btard.lab.training.experiment import Experiment
 
     experiment = Experiment(settings).run()

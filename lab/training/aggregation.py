@@ -52,7 +52,7 @@ class Combiner:
     def __init__(self, settings: ExperimentSettings, dimension: int) -> None:
         """Raises UserError when there is no such rule, or it cannot make one vector of so many."""
         self.rule: Rule = make_rule(settings.rule)
-        self._now, self._seed = self.rule, settings.seed
+        self._now, self._seed, self._text = self.rule, settings.seed, settings.rule
         self._butterfly = settings.topology is Topology.BUTTERFLY
         self._device = device_of(settings.rule_device)
         self._dimension = dimension
@@ -75,7 +75,7 @@ class Combiner:
 
         Raises:
             Diverged: no row is finite.
-            UserError: the rule cannot make one of those that are left.
+            UserError: the rule cannot make one of those that are left, or not where they are.
         """
         home = rows[0].device
         moved = {id(row): row.to(self._device) for row in rows}
@@ -88,7 +88,12 @@ class Combiner:
         if not kept:
             raise Diverged("no worker's vector is finite any more: a lower --learning-rate or a --gradient-clip helps")
         out = len(rows) - len(kept)
-        found = self._all([there[index] for index in kept], max(0, f - out), home)
+        try:
+            found = self._all([there[index] for index in kept], max(0, f - out), home)
+        except BadRow as error:
+            raise UserError(
+                f"the rule {self._text} cannot be used with --rule-device {self._device}: {error}"
+            ) from error
         selected = None if found.selected is None else tuple(kept[index] for index in found.selected)
         return replace(found, left_out=out, selected=selected)
 
