@@ -13,12 +13,12 @@ def main(argv: Sequence[str], program: str) -> int:
         UserError: no such file, or a run failed; the same command goes on.
     """
     from btard.configuration import load_settings
-    from btard.deploy.experiment.settings import ExperimentSettings
+    from btard.deploy.experiment.settings import FleetExperimentSettings
     from btard.errors import UserError
 
     words = list(argv)
     file = words.pop(0) if words and not words[0].startswith("-") else None
-    settings = load_settings(ExperimentSettings, words, program=f"{program} FILE")
+    settings = load_settings(FleetExperimentSettings, words, program=f"{program} FILE")
     if file is None:
         raise UserError(f"{program} needs the experiment's file first; deploy/aws/examples has one")
 

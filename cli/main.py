@@ -32,6 +32,7 @@ COMMANDS = {
     "replay": Command("btard.cli.replay", "show a run that is over as a page in the browser"),
     "roster": Command("btard.cli.roster", "tell why the roster of a run is as it is"),
     "simulate": Command("btard.cli.simulate", "run the protocol among simulated peers, some of whom lie"),
+    "lab": Command("btard.cli.lab", "train among simulated workers, some of whom lie, and measure it"),
     "data": Command("btard.cli.data", "list the tasks, and prepare the data that they train on"),
     "calibrate": Command("btard.cli.calibrate", "measure how far honest gradients differ on this machine"),
     "deploy": Command("btard.cli.deploy", "run on AWS: machines are started, replaced and ended"),

@@ -191,6 +191,17 @@ class Task(ABC):
     def _loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
         """The scalar mean loss of the batch; may draw from torch's generator (dropout)."""
 
+    def training_samples(self) -> Batch | None:
+        """All training samples in a fixed order, on the CPU, where the task holds them as they are trained on.
+
+        None, the default, where batches are made in another way; then `batch` is the only source of them.
+        """
+        return None
+
+    def drawn_loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
+        """The scalar loss of the model on the batch, dropout drawn from torch's generator as it is."""
+        return self._loss(model, batch)
+
     def build_model(self, seed: int) -> nn.Module:
         """A new model on the CPU, float32, in training mode: the same bytes for the same seed."""
         import torch

@@ -84,6 +84,9 @@ class DigitsTask(Task):
         chosen = torch.from_numpy(SeededDraws(seed).integers("samples", batch_size, len(self._labels)))
         return Batch({"images": self._images[chosen], "labels": self._labels[chosen]}, batch_size)
 
+    def training_samples(self) -> Batch:
+        return Batch({"images": self._images, "labels": self._labels}, len(self._labels))
+
     def label_flipped(self, batch: Batch) -> Batch:
         return batch.replaced(labels=CLASSES - 1 - batch.tensors["labels"])
 

@@ -10,7 +10,7 @@ from btard.deploy.aws.settings import Consent
 from btard.deploy.experiment.plan import Where
 
 
-class ExperimentSettings(Settings):
+class FleetExperimentSettings(Settings):
     """Settings of `btard deploy aws experiment`; the first word is the experiment's file."""
 
     directory: Annotated[

@@ -1,0 +1,65 @@
+"""`btard lab`: experiments in one process, and what they can be made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from btard.errors import UserError
+from btard.vocabulary import ExitCode
+
+_USAGE = """usage: btard lab COMMAND ...
+
+  run    train among simulated workers, some of whom lie
+  list   the installed rules, attacks and tasks
+
+`btard lab run --help` tells more."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run a command of the laboratory, and return its exit code.
+
+    Raises:
+        UserError: there is no such command, or its words are wrong.
+    """
+    name, *rest = argv or ["--help"]
+    if name in ("-h", "--help"):
+        print(_USAGE)
+        return ExitCode.FINISHED
+    match name:
+        case "run":
+            return _run(rest)
+        case "list":
+            return _list(rest)
+    raise UserError(f"there is no command {name!r}; btard lab --help lists the commands")
+
+
+def _run(words: Sequence[str]) -> int:
+    from btard.configuration import load_settings
+    from btard.lab.training.settings import ExperimentSettings
+
+    settings = load_settings(ExperimentSettings, words, program="btard lab run")
+
+    from btard.lab.training.experiment import Experiment
+
+    experiment = Experiment(settings).run()
+    for row in experiment.evaluations.itertuples():
+        print(f"step {row.step:>6}  accuracy {row.accuracy:.4f}  loss {row.loss:.4f}")
+    if len(experiment.bans):
+        print(f"banned: {', '.join(f'{ban.worker} at step {ban.step}' for ban in experiment.bans.itertuples())}")
+    if experiment.directory is not None:
+        print(f"files: {experiment.directory}")
+    return ExitCode.INTERRUPTED if experiment.interrupted else ExitCode.FINISHED
+
+
+def _list(words: Sequence[str]) -> int:
+    if words:
+        raise UserError(f"btard lab list takes nothing, not {' '.join(words)}")
+
+    from btard.byzantine.gradients.registry import attack_names  # type: ignore[import-not-found,unused-ignore]
+
+    from btard.configuration.rule import RULES
+    from btard.tasks.registry import TASKS
+
+    for title, names in (("rules", RULES.names()), ("attacks", attack_names()), ("tasks", TASKS.names())):
+        print(f"{title}: {', '.join(names)}")
+    return ExitCode.FINISHED

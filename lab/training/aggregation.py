@@ -1,0 +1,116 @@
+"""From many vectors to one: the rule on whole vectors, or on every part of a butterfly."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+
+from btard.aggregation import BadRow, CenteredClip, Rule, centered_clip, make_rule
+from btard.aggregation.rows import finite_rows
+from btard.errors import UserError
+from btard.lab.training.choices import Topology
+from btard.lab.training.settings import ExperimentSettings
+from btard.lab.training.workers.problem import device_of
+from btard.vectors.partition import Partition
+from btard.vocabulary import WireType
+
+
+@dataclass(frozen=True)
+class Combined:
+    """What the rule has made of a step's vectors.
+
+    Attributes:
+        value: (d,) float32, shared with no row.
+        residual: the largest of all parts.
+        left_out: how many rows were not finite.
+        selected: positions of the rows that the value is the average of; None where it is not of single rows.
+        clipped: the most rows that were clipped in a part; None for a rule that clips none.
+        iterations: the most that a part took; None for a rule in closed form.
+    """
+
+    value: torch.Tensor
+    residual: float
+    left_out: int
+    selected: tuple[int, ...] | None = None
+    clipped: int | None = None
+    iterations: int | None = None
+
+
+class Combiner:
+    """The rule of an experiment, and the shape in which workers apply it.
+
+    Attributes:
+        rule: the rule.
+    """
+
+    def __init__(self, settings: ExperimentSettings, dimension: int) -> None:
+        """Raises UserError when there is no such rule, or it cannot make one vector of so many."""
+        self.rule: Rule = make_rule(settings.rule)
+        self._butterfly = settings.topology is Topology.BUTTERFLY
+        self._device = device_of(settings.rule_device)
+        self._dimension = dimension
+        self._check(settings.workers, settings.f)
+
+    def _check(self, n: int, f: int) -> None:
+        refusal = self.rule.check(n, f)
+        if refusal is not None:
+            raise UserError(f"{refusal}: change --rule, --workers or --declared")
+
+    def combine(self, rows: Sequence[torch.Tensor], f: int) -> Combined:
+        """Return what the rule makes of rows (d,) float32, f of which may lie; the same row may occur several times.
+
+        Rows that are not finite are left out, and count among the f.
+
+        Raises:
+            UserError: no row is finite, or the rule cannot make one of those that are left.
+        """
+        home = rows[0].device
+        moved = {id(row): row.to(self._device) for row in rows}
+        there = [moved[id(row)] for row in rows]
+        try:
+            return self._all(there, f, home)
+        except BadRow:
+            finite = dict(zip(moved, finite_rows(list(moved.values())), strict=True))
+        kept = [index for index, row in enumerate(rows) if finite[id(row)]]
+        if not kept:
+            raise UserError("no worker's vector is finite any more: a lower --learning-rate or a --gradient-clip helps")
+        out = len(rows) - len(kept)
+        found = self._all([there[index] for index in kept], max(0, f - out), home)
+        selected = None if found.selected is None else tuple(kept[index] for index in found.selected)
+        return replace(found, left_out=out, selected=selected)
+
+    def _all(self, rows: Sequence[torch.Tensor], f: int, home: torch.device) -> Combined:
+        self._check(len(rows), f)
+        if self._butterfly:
+            return self._of_parts(rows, f, home)
+        found = self._one(rows, f)
+        return replace(found, value=found.value.to(home))
+
+    def _of_parts(self, rows: Sequence[torch.Tensor], f: int, home: torch.device) -> Combined:
+        partition = Partition(self._dimension, len(rows), WireType.FLOAT32)
+        value, parts = torch.empty(self._dimension, device=home), []
+        for part in range(min(partition.count, self._dimension)):
+            start, end = partition.bounds(part)
+            views = {id(row): row[start:end] for row in rows}
+            found = self._one([views[id(row)] for row in rows], f)
+            value[start:end] = found.value
+            parts.append(found)
+        clipped = [part.clipped for part in parts if part.clipped is not None]
+        iterations = [part.iterations for part in parts if part.iterations is not None]
+        return Combined(
+            value,
+            max(part.residual for part in parts),
+            0,
+            None,
+            max(clipped, default=None),
+            max(iterations, default=None),
+        )
+
+    def _one(self, rows: Sequence[torch.Tensor], f: int) -> Combined:
+        if isinstance(self.rule, CenteredClip):
+            clip = centered_clip(rows, tau=self.rule.tau)
+            return Combined(clip.value, clip.residual, 0, None, clip.n_clipped, clip.iterations)
+        found = self.rule.aggregate(rows, n_byzantine=f)
+        return Combined(found.value, found.residual, 0, getattr(found, "selected", None))

@@ -1,0 +1,1 @@
+"""Workers that lie: `groups` reads which there are and when they attack, `crew` makes what they send and bans them."""

@@ -1,0 +1,247 @@
+"""One experiment from its settings to its tables; it can be interrupted, resumed and forked."""
+
+from __future__ import annotations
+
+import math
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import torch
+
+from btard.errors import UserError
+from btard.lab.metrics.sinks import make_sinks
+from btard.lab.metrics.tables import Row, TableName, Tables
+from btard.lab.training import checkpoint
+from btard.lab.training.attackers.crew import MakeAttack, installed_attack
+from btard.lab.training.choices import Topology
+from btard.lab.training.run_directory import LabDirectory, LabStatus
+from btard.lab.training.settings import ExperimentSettings
+from btard.lab.training.step import StepResult, Training
+from btard.lab.training.workers.evaluation import checksum, evaluate
+
+if TYPE_CHECKING:
+    import pandas
+
+_FLOAT_BYTES = 4
+
+_FIXED = ("workers", "task", "size", "heterogeneity", "momentum", "momentum_at", "topology", "study_past", "batch_size")
+"""Settings that a fork cannot change: its state is made of them."""
+
+
+class Experiment:
+    """A training.
+
+        experiment = Experiment(ExperimentSettings(task="digits", workers=11, steps=300)).run()
+        experiment.evaluations
+
+    Attributes:
+        settings: of the run.
+        training: model, momenta and attackers.
+        tables: all that was measured.
+        interrupted: whether `run` has ended before its last step, because it was told to.
+    """
+
+    def __init__(
+        self,
+        settings: ExperimentSettings,
+        *,
+        make_attack: MakeAttack = installed_attack,
+        origin_seed: int | None = None,
+    ) -> None:
+        """Make model and workers.
+
+        Args:
+            make_attack: makes attacks from their texts.
+            origin_seed: decides first weights and which samples each worker has; the settings' seed if not given.
+
+        Raises:
+            UserError: task, rule, attack or another name is unknown, or they do not fit each other.
+        """
+        if settings.topology is Topology.BTARD:
+            raise UserError("--topology btard is run by btard.lab.training.protocol")
+        self.settings = settings
+        self._make_attack = make_attack
+        self._origin_seed = settings.seed if origin_seed is None else origin_seed
+        self.training = Training(settings, self._origin_seed, make_attack)
+        self.tables = Tables()
+        self.interrupted = False
+        self._evaluated = -1
+        self._directory: LabDirectory | None = None
+
+    @property
+    def parameters(self) -> torch.Tensor:
+        """The parameters (d,), float32; the next step changes them."""
+        return self.training.problem.parameters
+
+    @property
+    def study(self) -> pandas.DataFrame:
+        """The 24 numbers of every step."""
+        return self.tables.frame(TableName.STUDY)
+
+    @property
+    def evaluations(self) -> pandas.DataFrame:
+        """Accuracy and loss on what is held out."""
+        return self.tables.frame(TableName.EVALUATIONS)
+
+    @property
+    def steps(self) -> pandas.DataFrame:
+        """What was measured of every step."""
+        return self.tables.frame(TableName.STEPS)
+
+    @property
+    def bans(self) -> pandas.DataFrame:
+        """Which workers were banned, and when."""
+        return self.tables.frame(TableName.BANS)
+
+    @property
+    def directory(self) -> Path | None:
+        """Where the files are, None for a run without an output or one that has not begun."""
+        return None if self._directory is None else self._directory.path
+
+    def run(self, until: int | None = None) -> Experiment:
+        """Train until all steps are done, or `until` steps in all; then `run` may be called again to go on.
+
+        With an output directory it first goes on from the newest checkpoint in it, if a run was interrupted. SIGINT and
+        SIGTERM end it after a step, with everything written and a checkpoint; a second one ends it at once.
+
+        Raises:
+            UserError: the output cannot be used, or training cannot go on; its files are then kept as `.failed`.
+        """
+        last = self.settings.steps if until is None else min(until, self.settings.steps)
+        self._open()
+        try:
+            with self._interruptible():
+                self._train(last)
+        except Exception as error:
+            self.tables.close()
+            if self._directory is not None:
+                self._directory.note(LabStatus.FAILED, step=self.training.step, error=str(error))
+                self._directory.failed(error)
+            raise
+        self._end()
+        return self
+
+    def fork(self, **changes: object) -> Experiment:
+        """Return another experiment that goes on from this one's state with other settings, such as attack and seed.
+
+        What was measured stays here. The seed decides what is drawn from now on; weights and samples stay.
+
+        Raises:
+            UserError: the settings contradict each other or cannot be changed on the way.
+        """
+        settings = self.settings.changed(**{"output": None, **changes})
+        for name in _FIXED:
+            if getattr(settings, name) != getattr(self.settings, name):
+                raise UserError(f"a fork cannot change {name}: its state depends on it")
+        forked = Experiment(settings, make_attack=self._make_attack, origin_seed=self._origin_seed)
+        forked.training.restore(self.training.state(), crew=False)
+        forked._evaluated = self._evaluated
+        return forked
+
+    def _open(self) -> None:
+        if self.settings.output is None or self._directory is not None:
+            return
+        self._directory = LabDirectory(self.settings, self.settings.output)
+        found = self._directory.newest_checkpoint
+        self.tables.sinks += make_sinks(self.settings, self._directory.path, self.tables)
+        if found is not None and self.training.step == 0:
+            state = checkpoint.load(found, self.settings.digest)
+            self.training.restore(state["training"])
+            self._evaluated = state["evaluated"]
+            self.tables.replay(state["tables"])
+            self._directory.log(f"goes on after step {self.training.step}")
+        self._directory.note(LabStatus.RUNNING)
+
+    def _train(self, last: int) -> None:
+        training, settings = self.training, self.settings
+        while True:
+            step = training.step
+            self._evaluate_if_due()
+            if settings.checkpoint_every and step and step % settings.checkpoint_every == 0:
+                self._save()
+            if step >= last or self.interrupted:
+                return
+            self._record(training.advance())
+
+    def _evaluate_if_due(self) -> None:
+        step, every = self.training.step, self.settings.evaluate_every
+        if not every or step == self._evaluated or (step % every and step < self.settings.steps):
+            return
+        accuracy, loss = evaluate(self.training.problem, self.settings, self._origin_seed)
+        row: Row = {"step": step, "accuracy": accuracy, "loss": loss, "parameters": checksum(self.parameters)}
+        self.tables.write(TableName.EVALUATIONS, row)
+        self._evaluated = step
+        if self._directory is not None:
+            self._directory.log(f"step {step}: accuracy {accuracy:.4f}, loss {loss:.4f}")
+
+    def _record(self, result: StepResult) -> None:
+        step, combined = self.training.step - 1, result.combined
+        if result.study is not None:
+            self.tables.write(TableName.STUDY, result.study)
+        sent = float(_FLOAT_BYTES * len(self.parameters))
+        if self.settings.topology is Topology.BUTTERFLY:
+            sent = 2 * sent * (result.members - 1) / result.members
+        self.tables.write(
+            TableName.STEPS,
+            {
+                "step": step,
+                "loss": result.loss,
+                "learning_rate": result.rate,
+                "members": result.members,
+                "attacking": len(result.attacking),
+                "left_out": combined.left_out,
+                "clipped": math.nan if combined.clipped is None else float(combined.clipped),
+                "iterations": math.nan if combined.iterations is None else float(combined.iterations),
+                "residual": combined.residual,
+                "sent": sent,
+                "received": sent,
+            },
+        )
+        for worker in result.banned:
+            self.tables.write(TableName.BANS, {"step": step, "worker": worker, "reason": "lottery", "honest": 0})
+
+    def _save(self) -> None:
+        if self._directory is not None:
+            state = {
+                "training": self.training.state(),
+                "evaluated": self._evaluated,
+                "tables": self.tables.state(),
+            }
+            checkpoint.save(self._directory.path, state, self.settings.digest)
+
+    def _end(self) -> None:
+        done = self.training.step >= self.settings.steps
+        if self._directory is None or not (done or self.interrupted):
+            return
+        if not done:
+            self._save()
+        self.tables.close()
+        status = LabStatus.COMPLETE if done else LabStatus.INTERRUPTED
+        self._directory.note(status, step=self.training.step, batched=self.training.batched)
+        if done:
+            self._directory.complete()
+
+    @contextmanager
+    def _interruptible(self) -> Iterator[None]:
+        """Inside, signals ask for an end after the step; only the main thread can listen to them."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+        def stop(number: int, _frame: FrameType | None) -> None:
+            self.interrupted = True
+            signal.signal(number, before[signal.Signals(number)])
+
+        for number in before:
+            signal.signal(number, stop)
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)

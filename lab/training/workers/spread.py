@@ -1,0 +1,93 @@
+"""How training samples are dealt to workers: the same to all, or each its own share of labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from btard.configuration.named import Named
+from btard.errors import UserError
+
+_KINDS: Mapping[str, Mapping[str, tuple[float, float, float]]] = {
+    "iid": {},
+    "dirichlet": {"alpha": (1.0, 1e-6, 1e9)},
+    "gamma": {"similarity": (0.5, 0.0, 1.0)},
+    "sorted": {},
+}
+"""The parameters of each kind: default, least and most."""
+
+Indices = NDArray[np.int64]
+
+
+def check_spread(text: str) -> tuple[str, dict[str, float]]:
+    """Return kind and parameters of a spread.
+
+    Raises:
+        ValueError: it has another form; a phrase that begins with "must".
+    """
+    try:
+        chosen = Named.parse(text, "the heterogeneity")
+    except UserError:
+        raise ValueError("must be NAME or NAME:KEY=VALUE") from None
+    if chosen.name not in _KINDS:
+        raise ValueError(f"must be one of {', '.join(_KINDS)}")
+    known = _KINDS[chosen.name]
+    found = {key: default for key, (default, _, _) in known.items()}
+    for key, value in chosen.values.items():
+        if key not in known:
+            raise ValueError(f"must have no {key!r}: {chosen.name} has {', '.join(known) or 'no parameters'}")
+        try:
+            found[key] = float(value)
+        except ValueError:
+            raise ValueError(f"must give {key} a number, not {value!r}") from None
+        _, least, most = known[key]
+        if not least <= found[key] <= most:
+            raise ValueError(f"must have {key} from {least:g} to {most:g}")
+    return chosen.name, found
+
+
+def deal(text: str, labels: Indices, workers: int, draws: np.random.Generator) -> list[Indices] | None:
+    """Return the samples of each worker, at least one, or None where all draw from all.
+
+    `dirichlet`: each class is cut in shares drawn from Dirichlet(alpha) (Hsu, Qi, Brown, arXiv 1909.06335). `gamma`: a
+    share `similarity` of all samples is dealt evenly, the rest in the order of labels (Karimireddy et al., arXiv
+    1910.06378). `sorted`: all in the order of labels.
+
+    Args:
+        text: as `check_spread` reads it.
+        labels: (N,) of the training samples.
+        draws: decides the rest.
+    """
+    kind, parameters = check_spread(text)
+    if kind == "iid":
+        return None
+    if len(labels) < workers:
+        raise UserError(f"{len(labels)} training samples cannot be dealt to {workers} workers")
+    if kind == "dirichlet":
+        return _dirichlet(labels, workers, parameters["alpha"], draws)
+    even = round(len(labels) * parameters.get("similarity", 0.0))
+    shuffled = draws.permutation(len(labels))
+    rest = shuffled[even:][np.argsort(labels[shuffled[even:]], kind="stable")]
+    pairs = zip(np.array_split(shuffled[:even], workers), np.array_split(rest, workers), strict=True)
+    return _nobody_without([np.concatenate(pair) for pair in pairs])
+
+
+def _dirichlet(labels: Indices, workers: int, alpha: float, draws: np.random.Generator) -> list[Indices]:
+    shares: list[list[Indices]] = [[] for _ in range(workers)]
+    for label in np.unique(labels):
+        members = draws.permutation(np.flatnonzero(labels == label))
+        cuts = (np.cumsum(draws.dirichlet(np.full(workers, alpha)))[:-1] * len(members)).astype(np.int64)
+        for share, piece in zip(shares, np.split(members, cuts), strict=True):
+            share.append(piece)
+    return _nobody_without([np.concatenate(share) for share in shares])
+
+
+def _nobody_without(shares: list[Indices]) -> list[Indices]:
+    """Let workers without a sample have one of those that have most: a worker must compute on something."""
+    for index, share in enumerate(shares):
+        if not len(share):
+            richest = max(range(len(shares)), key=lambda other: len(shares[other]))
+            shares[index], shares[richest] = shares[richest][-1:], shares[richest][:-1]
+    return shares
