@@ -133,6 +133,16 @@ class AttackDetails(Settings):
             env=("ATTACK_DIRECTORY",),
         ),
     ] = None
+    attack_parameters: Annotated[
+        str,
+        Field(max_length=200),
+        Option(
+            "parameters of the published attacks, in place of their own, as in factor=1.5,negative=true; "
+            f"{document('laboratory/attacks')} lists them",
+            group=Group.BYZANTINE,
+            env=("ATTACK_PARAMETERS",),
+        ),
+    ] = ""
     noise_relative: Annotated[
         bool,
         Option(

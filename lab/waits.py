@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from btard.behaviour import Behaviour, View
-from btard.byzantine.gradients.sign_flipping import SignFlipping
+from btard.byzantine.gradients.live.alone import SignFlipping
 from btard.byzantine.settings import BehaviourSettings
 from btard.hashing import tagged_digest
 from btard.identity import PeerId

@@ -8,7 +8,7 @@ import torch
 
 from btard.behaviour import LeaveReason, Outgoing, View
 from btard.byzantine.court.shielding_validator import ShieldingValidator
-from btard.byzantine.gradients.sign_flipping import SCALE
+from btard.byzantine.gradients.blunt.sign_flip import SCALE
 from btard.byzantine.settings import Escape
 from btard.identity import Envelope, MessageKind, PeerId
 from btard.round.draw import draw_audits

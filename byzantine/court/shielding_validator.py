@@ -6,7 +6,7 @@ import torch
 
 from btard.behaviour import View
 from btard.byzantine.conspirator import Conspirator
-from btard.byzantine.gradients.sign_flipping import SCALE
+from btard.byzantine.gradients.blunt.sign_flip import SCALE
 from btard.round.messages.accusations import Charge, Opinion
 from btard.round.messages.bodies import Phase
 

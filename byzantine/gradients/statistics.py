@@ -1,24 +1,15 @@
-"""The formulas of the published attacks that are made of honest gradients."""
+"""What attackers make of the vectors that they know."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from statistics import NormalDist
 
 import torch
 
 
-def mean(gradients: Sequence[torch.Tensor]) -> torch.Tensor:
-    """Return the mean of vectors of shape (d,), at least one."""
-    return torch.stack(list(gradients)).mean(0)
-
-
-def deviation(gradients: Sequence[torch.Tensor]) -> torch.Tensor:
-    """Return the unbiased standard deviation of every coordinate; zeros for a single vector."""
-    if len(gradients) < 2:
-        return torch.zeros_like(gradients[0])
-    return torch.stack(list(gradients)).std(0)
+def deviation(known: torch.Tensor) -> torch.Tensor:
+    """Return the unbiased standard deviation (d,) of every coordinate of (k, d) vectors; zeros for a single one."""
+    return known.std(0) if len(known) > 1 else torch.zeros_like(known[0])
 
 
 def most_deviations(peers: int, attackers: int) -> float:
@@ -34,28 +25,3 @@ def most_deviations(peers: int, attackers: int) -> float:
         return 0.0
     # Attackers that are a majority need nobody: infinitely many deviations, as far as a double goes.
     return NormalDist().inv_cdf(min(share, 1 - 2.0**-53))
-
-
-def relocated(
-    average: torch.Tensor,
-    history: torch.Tensor,
-    *,
-    angle: float,
-    length: float,
-    relocation: float = 1.0,
-    weight: float = 0.9,
-) -> torch.Tensor:
-    """Return the vector of ROP.
-
-    A perturbation of the given length stands at `angle` degrees to a reference between `history` and the average
-    (`weight` of the first), and starts at a place between them (`relocation` of the first). Within the plane of the
-    reference and the vector of ones, so that all attackers push the same way.
-    """
-    reference = weight * history + (1 - weight) * average
-    size = reference.norm()
-    along = reference / size if size > 0 else reference
-    across = torch.ones_like(along) - along.sum() * along
-    if across.norm() > 0:
-        across = across / across.norm()
-    turned = math.sin(math.radians(angle)) * across + math.cos(math.radians(angle)) * along
-    return relocation * history + (1 - relocation) * average + length * turned

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from btard.behaviour import LeaveReason
-from btard.byzantine.gradients.sign_flipping import SignFlipping
+from btard.byzantine.gradients.live.alone import SignFlipping
 from btard.byzantine.settings import Escape
 from btard.round.roster import Roster
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from btard.byzantine.gradients.sign_flipping import SignFlipping
+from btard.byzantine.gradients.live.alone import SignFlipping
 
 
 class SybilSleeper(SignFlipping):

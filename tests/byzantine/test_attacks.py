@@ -6,11 +6,9 @@ import pytest
 import torch
 
 from btard.behaviour import Behaviour, LeaveReason
-from btard.byzantine.attacker import Attacker
 from btard.byzantine.control.honest import honest
-from btard.byzantine.gradients.constant_direction import ConstantDirection
-from btard.byzantine.gradients.label_flipping import LabelFlipping
-from btard.byzantine.gradients.sign_flipping import SignFlipping
+from btard.byzantine.gradients.live.alone import ConstantDirection, SignFlipping
+from btard.byzantine.selection import make_behaviour
 from btard.byzantine.settings import BehaviourSettings
 from btard.round.roster import Roster
 
@@ -19,13 +17,17 @@ SETTINGS = BehaviourSettings(attack_start=START)
 ROSTER = Roster(START + 1, (), frozenset(), bytes(32))
 
 
+def made(name: str) -> Behaviour:
+    return make_behaviour(SETTINGS.model_copy(update={"attack_type": name}), seed=b"seed")
+
+
 def gradient(size: int = 1000, seed: int = 0) -> torch.Tensor:
     return torch.randn(size, generator=torch.Generator().manual_seed(seed))
 
 
-@pytest.mark.parametrize("attack", [SignFlipping, ConstantDirection, LabelFlipping])
-def test_before_the_attack_everything_is_honest(attack: type[Attacker]) -> None:
-    behaviour, vector = attack(SETTINGS, b"seed"), gradient()
+@pytest.mark.parametrize("attack", ["SIGN_FLIPPING", "CONSTANT_DIRECTION", "LABEL_FLIPPING"])
+def test_before_the_attack_everything_is_honest(attack: str) -> None:
+    behaviour, vector = made(attack), gradient()
     assert not behaviour.attacks(START - 1)
     assert behaviour.gradient(START - 1, vector) is vector
     assert behaviour.batch(START - 1, "batch", str.upper) == "batch"
@@ -74,7 +76,7 @@ def test_the_direction_follows_the_size_of_the_gradient() -> None:
 
 
 def test_label_flipping() -> None:
-    attacker, vector = LabelFlipping(SETTINGS, b"seed"), gradient()
+    attacker, vector = made("LABEL_FLIPPING"), gradient()
     assert attacker.batch(START, "batch", str.upper) == "BATCH"
     assert attacker.reported_loss(START, 2.0) is None
     assert attacker.gradient(START, vector) is vector, "the gradient of the wrong batch is sent as it is"

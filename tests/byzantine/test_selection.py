@@ -12,9 +12,8 @@ import pytest
 
 from btard import plugins
 from btard.behaviour import Behaviour
-from btard.byzantine.gradients.constant_direction import ConstantDirection
-from btard.byzantine.gradients.label_flipping import LabelFlipping
-from btard.byzantine.gradients.sign_flipping import SignFlipping
+from btard.byzantine.gradients.live.alone import ConstantDirection, SignFlipping
+from btard.byzantine.gradients.live.spoiled_labels import SpoiledLabels
 from btard.byzantine.installed import BEHAVIOURS_GROUP
 from btard.byzantine.selection import make_behaviour
 from btard.byzantine.settings import BehaviourSettings
@@ -74,7 +73,7 @@ for name in ("BROKEN", "NOVEL"):
         ("NONE", Behaviour),
         ("SIGN_FLIPPING", SignFlipping),
         ("CONSTANT_DIRECTION", ConstantDirection),
-        ("LABEL_FLIPPING", LabelFlipping),
+        ("LABEL_FLIPPING", SpoiledLabels),
     ],
 )
 def test_our_own_are_found_by_the_published_variable(name: str, expected: type[Behaviour]) -> None:

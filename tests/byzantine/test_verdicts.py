@@ -58,6 +58,7 @@ class Case:
 
 NOTHING = Case()
 GRADIENT = Case((Offence.GRADIENT,), steps=14)
+A_LITTLE_OFF = dataclasses.replace(GRADIENT, liars=(1, 4, 6), spared=1, steps=16)
 MALFORMED = Case((Offence.MALFORMED,))
 SUSPENDED = Case(suspends=True)
 DROPPED = Case(drops=True)
@@ -74,11 +75,21 @@ CASES: dict[str, Case] = {
     "CONSTANT_DIRECTION": GRADIENT,
     "LABEL_FLIPPING": GRADIENT,
     "LABEL_SHUFFLE": GRADIENT,
+    "RANDOM_LABEL": GRADIENT,
     "DELAYED_GRADIENT": dataclasses.replace(GRADIENT, settings={"delay_steps": 3}),
     "RANDOM_NOISE": GRADIENT,
     "INNER_PRODUCT": GRADIENT,
+    "EMPIRE": GRADIENT,
+    "BULYAN": GRADIENT,
+    "FANG_KRUM": GRADIENT,
+    "FANG_TRIMMED_MEAN": GRADIENT,
     # The colluder that computes first knows no gradient but its own, whose mean is no lie.
-    "ALIE": dataclasses.replace(GRADIENT, liars=(1, 4, 6), spared=1, steps=16),
+    "ALIE": A_LITTLE_OFF,
+    "LITTLE": A_LITTLE_OFF,
+    "MIN_MAX": A_LITTLE_OFF,
+    "MIN_SUM": A_LITTLE_OFF,
+    # The one that is copied sends the truth, and so does the first, which knows only itself.
+    "MIMIC": dataclasses.replace(A_LITTLE_OFF, spared=2),
     "ROP": GRADIENT,
     "WRONG_SEED": GRADIENT,
     "COPY_GRADIENT": GRADIENT,

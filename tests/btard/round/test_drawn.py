@@ -11,7 +11,7 @@ import torch
 
 from btard.behaviour import Behaviour, LeaveReason
 from btard.byzantine.control.hasty_validator import HastyValidator
-from btard.byzantine.gradients.sign_flipping import SignFlipping
+from btard.byzantine.gradients.live.alone import SignFlipping
 from btard.byzantine.membership.drawn_and_gone import DrawnAndGone
 from btard.byzantine.settings import BehaviourSettings, Escape
 from btard.identity import IdentityKey, PeerId

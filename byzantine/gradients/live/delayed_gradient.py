@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from btard.byzantine.attacker import Attacker
-from btard.byzantine.gradients.past import Past
+from btard.byzantine.gradients.live.past import Past
 from btard.byzantine.settings import BehaviourSettings
 
 
