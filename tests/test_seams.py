@@ -176,7 +176,7 @@ def test_nothing_but_its_line_knows_a_rule_or_a_task() -> None:
     files = [path for top in MAY_IMPORT for path in (ROOT / top).rglob("*.py")]
     found = {(name, str(path.relative_to(ROOT))) for path in files for name in imported(path) if name in modules}
     assert {(name, path) for name, path in found if modules[name] != "btard.behaviours"} == {
-        ("btard.aggregation.centered_clip", "btard/aggregation/__init__.py"),
+        ("btard.aggregation.clipping.centered_clip", "btard/aggregation/__init__.py"),
         ("btard.tasks.digits", "lab/workload.py"),
     }
     knowing = {path.split("/")[0] for name, path in found if modules[name] == "btard.behaviours"}

@@ -22,6 +22,7 @@ class BadRow(ValueError):
     def __init__(self, index: int, reason: str) -> None:
         super().__init__(f"row {index} {reason}")
         self.index = index
+        self.reason = reason
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,13 @@ class CheckedRows:
     @cached_property
     def rows(self) -> tuple[torch.Tensor, ...]:
         return self.separate if self.block is None else self.block.unbind(0)
+
+    @cached_property
+    def firsts(self) -> NDArray[np.intp]:
+        """(n,): for each row the position of the first one in the same memory, its own unless a tensor was given more
+        than once."""
+        seen: dict[_Place, int] = {}
+        return np.array([seen.setdefault(_place(row), index) for index, row in enumerate(self.rows)], dtype=np.intp)
 
     @property
     def stacked(self) -> torch.Tensor:
@@ -140,10 +148,22 @@ def _check_form(index: int, row: torch.Tensor, shape: torch.Size) -> None:
 def _magnitudes(rows: torch.Tensor | Sequence[torch.Tensor]) -> NDArray[np.float64]:
     """(n,) float64: `magnitude_of` each row. A block of short rows is looked at in one go."""
     if not isinstance(rows, torch.Tensor) or rows.ndim != 2 or not 0 < rows.shape[1] <= _SHORT:
-        return np.array([magnitude_of(row) for row in rows])
+        known: dict[_Place, float] = {}
+        for row in rows:
+            if _place(row) not in known:
+                known[_place(row)] = magnitude_of(row)
+        return np.array([known[_place(row)] for row in rows])
     low, high = torch.aminmax(rows.detach(), dim=1)
     found: NDArray[np.float64] = torch.maximum(-low, high).double().numpy()
     return found
+
+
+_Place = tuple[int, torch.Size, tuple[int, ...]]
+"""Where a row lies in memory, and how; rows in one place are the same row."""
+
+
+def _place(row: torch.Tensor) -> _Place:
+    return row.data_ptr(), row.shape, row.stride()
 
 
 def magnitude_of(row: torch.Tensor) -> float:

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from btard import plugins
 from btard.aggregation import AggregationResult, CenteredClip, Rows, Rule, canonical, make_rule, rule_and_tau
-from btard.aggregation.trimmed_mean import TrimmedMean
+from btard.aggregation.coordinate.trimmed_mean import TrimmedMean
 from btard.errors import UserError
 
 

@@ -153,14 +153,14 @@ RULES: tuple[Mutant, ...] = (
     ),
     Mutant(
         "the median of an even number of rows is the lower one of the two",
-        "btard/aggregation/coordinate_median.py",
+        "btard/aggregation/coordinate/coordinate_median.py",
         "columns[(n - 1) // 2], columns[n // 2]",
         "columns[(n - 1) // 2], columns[(n - 1) // 2]",
         "tests/btard/aggregation/test_rules.py::test_the_median_is_that_of_every_coordinate[3-4]",
     ),
     Mutant(
         "the trimmed mean cuts off at one end only",
-        "btard/aggregation/trimmed_mean.py",
+        "btard/aggregation/coordinate/trimmed_mean.py",
         "kept = columns[n_byzantine : n - n_byzantine]",
         "kept = columns[n_byzantine:]",
         "tests/btard/aggregation/test_rules.py::test_the_trimmed_mean_is_the_mean_without_extremes[0.2-5]",

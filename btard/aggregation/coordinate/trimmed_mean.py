@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from pydantic import Field
 
+from btard.aggregation.coordinate.sorted_rows import sorted_columns
 from btard.aggregation.rows import Rows, check_rows
-from btard.aggregation.rule import AggregationResult, Rule
-from btard.aggregation.sorted_rows import sorted_columns
+from btard.aggregation.rule import AggregationResult, Grain, Rule
 
 _ROUNDED = 1e-9
 """What a product of a share and a number of rows may be short of a whole number by rounding."""
@@ -24,8 +24,10 @@ class TrimmedMean(Rule):
     """The mean without the largest and smallest values of every coordinate.
 
     Attributes:
-        share: of the rows, how many values are cut off at either end, rounded down: so many rows may lie.
+        share: of the rows, how many may lie in a swarm, rounded down; elsewhere the caller declares how many.
     """
+
+    grain = Grain.COORDINATE
 
     share: Annotated[float, Field(ge=0, lt=0.5)] = 0.25
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from btard.aggregation.rows import Rows, check_rows
-from btard.aggregation.rule import AggregationResult, FixedPoint, Rule
+from btard.aggregation.rule import AggregationResult, FixedPoint, Grain, Rule
 
 # The float64 sums of this many columns stay in cache while the rows are added to them.
 _COLUMNS = 65536
@@ -17,6 +17,8 @@ _COLUMNS = 65536
 @dataclass(frozen=True)
 class Mean(Rule):
     """The arithmetic mean, summed in float64. It tolerates no Byzantine row."""
+
+    grain = Grain.COORDINATE
 
     @torch.no_grad()
     def aggregate(self, rows: Rows, *, n_byzantine: int) -> AggregationResult:
@@ -29,7 +31,7 @@ class Mean(Rule):
             for row in checked.rows:
                 total += row[start:stop]
             value[start:stop] = total / len(checked.rows)
-        return AggregationResult(value)
+        return AggregationResult(value, selected=tuple(range(len(checked))))
 
     def tolerated(self, n: int) -> int:
         """Return 0: one row moves the mean anywhere."""
