@@ -57,6 +57,8 @@ def _run(ray: Any, orders: Sequence[Order], jobs: int, stopped: Callable[[], boo
         while waiting and len(under_way) < _AHEAD * jobs:
             order = waiting.pop()
             under_way[remote.remote(order.settings_json)] = order
+        if not under_way:
+            return
         ready, _ = ray.wait(list(under_way), timeout=_WAIT_SECONDS)
         for reference in ready:
             order = under_way.pop(reference)
