@@ -118,7 +118,8 @@ class Curvature:
         """Take over what `state` has returned."""
         if state:
             self._sum = state["sum"].clone()
-            self._past = deque(state["past"].clone().unbind(0))
+            # Each in memory of its own: how products round depends on where vectors begin.
+            self._past = deque(row.clone() for row in state["past"])
 
 
 def study_row(

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING
 import torch
 
 from btard.errors import UserError
-from btard.lab.metrics.sinks import make_sinks
+from btard.lab.metrics.sinks import Wishes, make_sinks
 from btard.lab.metrics.tables import Row, TableName, Tables
 from btard.lab.training import checkpoint
 from btard.lab.training.attackers.crew import MakeAttack, installed_attack
 from btard.lab.training.choices import Topology
+from btard.lab.training.published import published_config
 from btard.lab.training.run_directory import LabDirectory, LabStatus
 from btard.lab.training.settings import ExperimentSettings
 from btard.lab.training.step import StepResult, Training
@@ -148,7 +149,7 @@ class Experiment:
             return
         self._directory = LabDirectory(self.settings, self.settings.output)
         found = self._directory.newest_checkpoint
-        self.tables.sinks += make_sinks(self.settings, self._directory.path, self.tables)
+        self.tables.sinks += make_sinks(self._wishes(), self._directory.path, self.tables)
         if found is not None and self.training.step == 0:
             state = checkpoint.load(found, self.settings.digest)
             self.training.restore(state["training"])
@@ -156,6 +157,18 @@ class Experiment:
             self.tables.replay(state["tables"])
             self._directory.log(f"goes on after step {self.training.step}")
         self._directory.note(LabStatus.RUNNING)
+
+    def _wishes(self) -> Wishes:
+        s = self.settings
+        return Wishes(
+            formats=s.format,
+            settings=s.model_dump(mode="json"),
+            digest=s.digest,
+            config=published_config(s),
+            tensorboard=s.tensorboard,
+            wandb=s.wandb,
+            project=s.wandb_project,
+        )
 
     def _train(self, last: int) -> None:
         training, settings = self.training, self.settings

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from btard.errors import UserError
 from btard.lab.metrics.study import Curvature, VectorGroup, VectorSpread, group_of, study_row
 from btard.lab.training.aggregation import Combined, Combiner
 from btard.lab.training.attackers.crew import Crew, MakeAttack, installed_attack
@@ -286,7 +287,16 @@ class Training:
         }
 
     def restore(self, state: Mapping[str, Any], *, crew: bool = True) -> None:
-        """Take over what `state` has returned, attackers included if so asked."""
+        """Take over what `state` has returned, attackers included if so asked.
+
+        Raises:
+            UserError: fewer workers compute there than here.
+        """
+        if len(state["rows"]) < self._computing:
+            raise UserError(
+                f"the state has {len(state['rows'])} workers that compute, but {self._computing} are needed: begin with "
+                "a run whose workers are all honest, or whose attackers compute, too"
+            )
         self.step, self.points, self.batched = state["step"], state["points"], state["batched"]
         self.problem.parameters.copy_(state["parameters"])
         self._origin.copy_(state["origin"])
