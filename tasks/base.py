@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
     from torch.optim.lr_scheduler import LambdaLR
 
+_STATISTICS_BATCHES = 8
+_STATISTICS_SAMPLES = 128
+
 IGNORED_LABEL = -100
 """The label of a position that does not count in the loss."""
 
@@ -115,6 +118,26 @@ class DataRequest:
         """
         if self.spec.kind is not SourceKind.BUILTIN or self.spec.tokenizer is not None:
             raise UserError(f"the task {task} has only its built-in data; leave out the data source and the tokenizer")
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What a model is worth on the held-out part.
+
+    Attributes:
+        loss: the mean over the samples.
+        correct: how many answers are right.
+        total: of how many; 0 for a task without right answers.
+    """
+
+    loss: float
+    correct: int
+    total: int
+
+    @property
+    def accuracy(self) -> float | None:
+        """The share of right answers, in [0, 1]; None for a task without right answers."""
+        return self.correct / self.total if self.total else None
 
 
 class Task(ABC):
@@ -206,8 +229,12 @@ class Task(ABC):
         """A new model on the CPU, float32, in training mode: the same bytes for the same seed."""
         import torch
 
+        from btard.tasks.batch_statistics import freeze_statistics
+
         with seeded_torch(seed, torch.device("cpu")):
-            return self._construct_model().train()
+            model = self._construct_model().train()
+        freeze_statistics(model)
+        return model
 
     def loss(self, model: nn.Module, batch: Batch, seed: bytes) -> torch.Tensor:
         """The scalar loss of the model on the batch, dropout drawn from the 32-byte seed, so that it can be repeated.
@@ -218,18 +245,52 @@ class Task(ABC):
         with seeded_torch(SeededDraws(seed).torch_seed("dropout"), device):
             return self._loss(model, batch)
 
+    def correct(self, model: nn.Module, batch: Batch) -> tuple[int, int] | None:
+        """How many answers to a batch are right, and of how many; None for a task without right answers.
+
+        The model answers in the mode that it is in; batch and model must be on the same device.
+        """
+        return None
+
+    def evaluation_batches(self) -> Iterable[Batch]:
+        """The held-out samples in batches that a model takes at once; all of them in one if not overridden."""
+        yield self.evaluation_batch()
+
+    def statistics_batches(self) -> Iterable[Batch]:
+        """Training samples of a public seed, from which statistics of batch normalisation are computed to evaluate."""
+        for number in range(_STATISTICS_BATCHES):
+            seed = tagged_digest("btard evaluation statistics", number.to_bytes(8, "big"))
+            yield self.batch(seed, _STATISTICS_SAMPLES)
+
     def evaluate(self, model: nn.Module) -> float:
-        """The loss on the held-out part, without dropout; the model keeps its mode."""
+        """The loss on the held-out part, without dropout; the model keeps its mode and its buffers."""
+        return self.evaluated(model).loss
+
+    def evaluated(self, model: nn.Module) -> Evaluation:
+        """Loss and right answers on the held-out part, without dropout; the model keeps its mode and its buffers."""
         import torch
 
+        from btard.tasks.batch_statistics import recomputed_statistics
+
         device = next(model.parameters()).device
+        public = (batch.to(device) for batch in self.statistics_batches())
         was_training = model.training
         model.eval()
         try:
-            with torch.no_grad():
-                return float(self._loss(model, self.evaluation_batch().to(device)))
+            with torch.no_grad(), recomputed_statistics(model, public, lambda batch: self._loss(model, batch)):
+                return self._evaluated(model, (batch.to(device) for batch in self.evaluation_batches()))
         finally:
             model.train(was_training)
+
+    def _evaluated(self, model: nn.Module, batches: Iterable[Batch]) -> Evaluation:
+        losses, samples, right, answers = 0.0, 0, 0, 0
+        for batch in batches:
+            losses += float(self._loss(model, batch)) * batch.samples
+            samples += batch.samples
+            found = self.correct(model, batch)
+            if found is not None:
+                right, answers = right + found[0], answers + found[1]
+        return Evaluation(losses / samples, right, answers)
 
 
 def _with_settings(data_fingerprint: str, settings: TaskSettings) -> str:

@@ -6,10 +6,11 @@ import pytest
 import torch
 
 from btard.tasks.albert import AlbertTask
-from btard.tasks.base import DataRequest
+from btard.tasks.base import DataRequest, Task
 from btard.tasks.data.spec import DataSpec, SourceKind
 from btard.tasks.digits import DigitsTask
 from btard.tasks.gpt import GptTask
+from btard.tasks.registry import load_task
 from btard.tasks.settings import TaskSettings
 
 torch.set_num_threads(1)
@@ -54,7 +55,17 @@ def digits() -> DigitsTask:
     return DigitsTask()
 
 
-@pytest.fixture(params=["gpt", "albert", "digits"])
-def task(request: pytest.FixtureRequest) -> GptTask | AlbertTask | DigitsTask:
+@pytest.fixture(scope="session")
+def images() -> Task:
+    return load_task("images:model=empire_cnn,transform=crop_flip_normalise", "tiny")
+
+
+@pytest.fixture(scope="session")
+def regression() -> Task:
+    return load_task("regression", "tiny")
+
+
+@pytest.fixture(params=["gpt", "albert", "digits", "images", "regression"])
+def task(request: pytest.FixtureRequest) -> Task:
     """Each task in its smallest size."""
     return request.getfixturevalue(request.param)

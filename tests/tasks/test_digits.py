@@ -10,8 +10,10 @@ from tests.tasks.helpers import seed_of, trained
 
 
 def test_it_learns(digits: DigitsTask) -> None:
-    assert digits.accuracy(trained(digits, 0).model) < 0.3
-    assert digits.accuracy(trained(digits, 300, batch_size=16).model) > 0.9
+    before, after = (digits.evaluated(trained(digits, steps, batch_size=16).model) for steps in (0, 300))
+    assert before.accuracy is not None and before.accuracy < 0.3
+    assert after.accuracy is not None and after.accuracy > 0.9
+    assert after.total == digits.evaluation_batch().samples
 
 
 def test_label_flipping_mirrors_the_digits(digits: DigitsTask) -> None:

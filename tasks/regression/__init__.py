@@ -1,0 +1,1 @@
+"""Regression on rows of numbers: `task` is the task, `sets` finds data by name, `libsvm` reads files."""
