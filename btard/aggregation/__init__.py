@@ -7,7 +7,10 @@ input is accepted.
 """
 
 from btard.aggregation.any_rows import aggregate_any
+from btard.aggregation.before.pre_aggregator import PreAggregator
 from btard.aggregation.clipping.centered_clip import CenteredClip, CenteredClipResult, centered_clip
+from btard.aggregation.composed import Composed
+from btard.aggregation.mixture import Mixture
 from btard.aggregation.registry import canonical, make_rule, rule_and_tau
 from btard.aggregation.rows import BadRow, Rows, finite_rows
 from btard.aggregation.rule import AggregationResult, FixedPoint, Grain, Proof, Rule
@@ -17,8 +20,11 @@ __all__ = [
     "BadRow",
     "CenteredClip",
     "CenteredClipResult",
+    "Composed",
     "FixedPoint",
     "Grain",
+    "Mixture",
+    "PreAggregator",
     "Proof",
     "Rows",
     "Rule",

@@ -27,18 +27,22 @@ class BadRow(ValueError):
 
 @dataclass(frozen=True)
 class CheckedRows:
-    """n >= 1 finite float32 CPU rows of one length d.
+    """n >= 1 float32 CPU rows of one length d; `check_rows` vouches that they are finite.
 
     `block` is the (n, d) tensor when the rows came as one, so that a chunk of all of them is one operation; rows in
-    `separate` buffers are left where they are. `magnitude` is (n,) float64: the largest absolute coordinate of each.
+    `separate` buffers are left where they are.
     """
 
     separate: tuple[torch.Tensor, ...]
     block: torch.Tensor | None
-    magnitude: NDArray[np.float64]
 
     def __len__(self) -> int:
-        return len(self.magnitude)
+        return len(self.separate) if self.block is None else len(self.block)
+
+    @cached_property
+    def magnitude(self) -> NDArray[np.float64]:
+        """(n,) float64: the largest absolute coordinate of each row; NaN or infinity when one of them is."""
+        return _magnitudes(self.separate if self.block is None else self.block)
 
     @property
     def dimension(self) -> int:
@@ -68,6 +72,16 @@ def check_rows(rows: Rows) -> CheckedRows:
     Raises BadRow for a row that is not one-dimensional, not float32, not on the CPU, of another length than the first
     row, or not finite; ValueError when there are no rows or a single tensor is not two-dimensional.
     """
+    formed = formed_rows(rows)
+    broken = np.flatnonzero(~np.isfinite(formed.magnitude))
+    if broken.size:
+        raise BadRow(int(broken[0]), "has a coordinate that is NaN or infinite")
+    return formed
+
+
+def formed_rows(rows: Rows) -> CheckedRows:
+    """Check all that `check_rows` does but whether the numbers are finite, which takes a pass over them: for callers
+    that see it from what they compute anyway."""
     if isinstance(rows, np.ndarray):
         rows = torch.from_numpy(rows)
     if isinstance(rows, torch.Tensor):
@@ -86,11 +100,7 @@ def check_rows(rows: Rows) -> CheckedRows:
         raise ValueError("there are no rows to aggregate")
     if rows[0].shape[0] == 0:
         raise ValueError("rows must have at least one coordinate")
-    magnitude = _magnitudes(views if block is None else block)
-    broken = np.flatnonzero(~np.isfinite(magnitude))
-    if broken.size:
-        raise BadRow(int(broken[0]), "has a coordinate that is NaN or infinite")
-    return CheckedRows(tuple(views), block, magnitude)
+    return CheckedRows(tuple(views), block)
 
 
 def check_weights(weights: Sequence[float] | torch.Tensor | NDArray[np.float64] | None, n: int) -> NDArray[np.float64]:

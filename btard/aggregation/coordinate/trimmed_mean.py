@@ -7,11 +7,11 @@ import math
 from dataclasses import dataclass
 from typing import Annotated
 
-import numpy as np
 import torch
 from pydantic import Field
 
 from btard.aggregation.coordinate.sorted_rows import sorted_columns
+from btard.aggregation.coordinate.windows import mean_between
 from btard.aggregation.rows import Rows, check_rows
 from btard.aggregation.rule import AggregationResult, Grain, Rule
 
@@ -42,11 +42,7 @@ class TrimmedMean(Rule):
         value = torch.empty(checked.dimension)
         result = value.numpy()
         for piece, columns in sorted_columns(checked):
-            kept = columns[n_byzantine : n - n_byzantine]
-            total = np.zeros(len(kept[0]))
-            for column in kept:  # one after the other, in float64: every machine rounds alike
-                total += column
-            result[piece] = total / len(kept)
+            result[piece] = mean_between(columns, n_byzantine)
         return AggregationResult(value)
 
     def check(self, n: int, f: int) -> str | None:

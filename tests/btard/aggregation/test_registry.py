@@ -64,7 +64,7 @@ def test_a_rule_of_another_package_is_found() -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("medain", "'medain'.*centered_clip, coordinate_median, .*mean, .*trimmed_mean"),
+        ("medain", "'medain'.*centered_clip, .*coordinate_median, .*mean, .*trimmed_mean"),
         ("trimmed_mean:shear=0.4", "trimmed_mean has no parameter 'shear'; its parameters are: share"),
         ("mean:share=0.4", "mean has no parameter 'share'; it has none"),
         ("trimmed_mean:share=half", "share is 'half'.*number"),
