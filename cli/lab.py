@@ -11,6 +11,7 @@ _USAGE = """usage: btard lab COMMAND ...
 
   run     train among simulated workers, some of whom lie
   sweep   do the runs of a grid that are missing, in parallel
+  reproduce  do a published study again, and report it beside the published figures
   list    the installed rules, attacks and tasks
 
 `btard lab run --help` tells more."""
@@ -31,6 +32,8 @@ def main(argv: Sequence[str]) -> int:
             return _run(rest)
         case "sweep":
             return _sweep(rest)
+        case "reproduce":
+            return _reproduce(rest)
         case "list":
             return _list(rest)
     raise UserError(f"there is no command {name!r}; btard lab --help lists the commands")
@@ -64,6 +67,17 @@ def _sweep(words: Sequence[str]) -> int:
     from btard.lab.sweep.whole import sweep
 
     return sweep(read_grid(settings.grid), settings).exit_code
+
+
+def _reproduce(words: Sequence[str]) -> int:
+    from btard.configuration import load_settings
+    from btard.lab.reproductions.command import ReproduceSettings, known_reproductions, reproduce, reproduction_of
+
+    name, *rest = words or [""]
+    if not name or name.startswith("-"):
+        raise UserError(f"btard lab reproduce needs a study: one of {', '.join(known_reproductions())}")
+    settings = load_settings(ReproduceSettings, rest, program=f"btard lab reproduce {name}")
+    return reproduce(reproduction_of(name), settings)
 
 
 def _list(words: Sequence[str]) -> int:
