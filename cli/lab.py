@@ -9,8 +9,11 @@ from btard.vocabulary import ExitCode
 
 _USAGE = """usage: btard lab COMMAND ...
 
-  run    train among simulated workers, some of whom lie
-  list   the installed rules, attacks and tasks
+  run     train among simulated workers, some of whom lie
+  sweep   do the runs of a grid that are missing, in parallel
+  study   report what the runs of a sweep show, in tables and figures
+  reproduce  do a published study again, and report it beside the published figures
+  list    the installed rules, attacks and tasks
 
 `btard lab run --help` tells more."""
 
@@ -28,6 +31,12 @@ def main(argv: Sequence[str]) -> int:
     match name:
         case "run":
             return _run(rest)
+        case "sweep":
+            return _sweep(rest)
+        case "study":
+            return _study(rest)
+        case "reproduce":
+            return _reproduce(rest)
         case "list":
             return _list(rest)
     raise UserError(f"there is no command {name!r}; btard lab --help lists the commands")
@@ -60,12 +69,46 @@ def _run(words: Sequence[str]) -> int:
     return ExitCode.INTERRUPTED if experiment.interrupted else ExitCode.FINISHED
 
 
+def _sweep(words: Sequence[str]) -> int:
+    from btard.configuration import load_settings
+    from btard.lab.sweep.settings import SweepSettings
+
+    settings = load_settings(SweepSettings, words, program="btard lab sweep")
+
+    from btard.lab.sweep.grid import read_grid
+    from btard.lab.sweep.whole import sweep
+
+    return sweep(read_grid(settings.grid), settings).exit_code
+
+
+def _study(words: Sequence[str]) -> int:
+    from btard.configuration import load_settings
+    from btard.lab.sweep.settings import StudySettings
+
+    settings = load_settings(StudySettings, words, program="btard lab study")
+
+    from btard.lab.sweep.report import study
+
+    print(f"report: {study(settings.output)}")
+    return ExitCode.FINISHED
+
+
+def _reproduce(words: Sequence[str]) -> int:
+    from btard.configuration import load_settings
+    from btard.lab.reproductions.command import ReproduceSettings, known_reproductions, reproduce, reproduction_of
+
+    name, *rest = words or [""]
+    if not name or name.startswith("-"):
+        raise UserError(f"btard lab reproduce needs a study: one of {', '.join(known_reproductions())}")
+    settings = load_settings(ReproduceSettings, rest, program=f"btard lab reproduce {name}")
+    return reproduce(reproduction_of(name), settings)
+
+
 def _list(words: Sequence[str]) -> int:
     if words:
         raise UserError(f"btard lab list takes nothing, not {' '.join(words)}")
 
     from btard.byzantine.gradients.registry import attack_names  # type: ignore[import-not-found,unused-ignore]
-
     from btard.configuration.rule import RULES
     from btard.tasks.registry import TASKS
 

@@ -16,7 +16,7 @@ import pytest
 from tests.test_layers import MAY_IMPORT, imported
 
 ROOT = Path(__file__).parents[1]
-GROUPS = ("btard.rules", "btard.tasks", "btard.behaviours")
+GROUPS = ("btard.rules", "btard.pre_aggregators", "btard.tasks", "btard.behaviours")
 
 RULE = '''
     """The mean of the middle values of every coordinate."""
@@ -170,13 +170,16 @@ def test_a_real_swarm_runs_a_strangers_task_rule_and_liar(stranger: Path) -> Non
 
 
 def test_nothing_but_its_line_knows_a_rule_or_a_task() -> None:
-    """A behaviour may be another's base, and a study may use one."""
+    """A behaviour may be another's base, and a study may use one; a rule may be made of another."""
     entries = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]
     modules = {target.split(":")[0]: group for group in GROUPS for target in entries[group].values()}
     files = [path for top in MAY_IMPORT for path in (ROOT / top).rglob("*.py")]
     found = {(name, str(path.relative_to(ROOT))) for path in files for name in imported(path) if name in modules}
-    assert {(name, path) for name, path in found if modules[name] != "btard.behaviours"} == {
-        ("btard.aggregation.centered_clip", "btard/aggregation/__init__.py"),
+    rules = {(name, path) for name, path in found if modules[name] == "btard.rules"}
+    assert {path for _, path in rules if path.count("/") != 3 or not path.startswith("btard/aggregation/")} == {
+        "btard/aggregation/__init__.py"
+    }
+    assert {(name, path) for name, path in found if modules[name] not in ("btard.behaviours", "btard.rules")} == {
         ("btard.tasks.digits", "lab/workload.py"),
     }
     knowing = {path.split("/")[0] for name, path in found if modules[name] == "btard.behaviours"}

@@ -1,26 +1,34 @@
 """The aggregation rules by name, our own and those of installed packages, made from what a user writes.
 
-A rule is written `name` or `name:key=value,key=value`. A run keeps this text in one form (`canonical`): keys in
-alphabetical order, and no parameter that has its default.
+A rule is written `name` or `name:key=value,key=value`, behind pre-aggregators `nnm+name`, and a mixture of rules
+`name@2~name`. A run keeps this text in one form (`canonical`): keys in alphabetical order, and no parameter that has
+its default.
 """
 
 from __future__ import annotations
 
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from functools import lru_cache
+from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from btard.aggregation.before.pre_aggregator import PreAggregator
+from btard.aggregation.composed import Composed
+from btard.aggregation.mixture import Mixture
 from btard.aggregation.rule import Rule
 from btard.configuration.named import Named
-from btard.configuration.rule import RULES, chosen_rule
+from btard.configuration.rule import PRE_AGGREGATORS, RULES, chosen_rule
+from btard.configuration.rule_text import Chain, joined
 from btard.errors import UserError
-from btard.plugins import package_of
+from btard.plugins import Plugins, package_of
 
 CENTERED_CLIP = "centered_clip"
 """The rule whose radius has a setting of its own, `tau`, and is kept beside the rule's text."""
 
 _TAU = "tau"
+
+Made = TypeVar("Made", Rule, PreAggregator)
 
 
 @lru_cache(maxsize=64)
@@ -30,46 +38,65 @@ def make_rule(text: str) -> Rule:
     Raises:
         UserError: no such rule or parameter, or a value that it cannot have; the sentence lists what there is.
     """
-    chosen = chosen_rule(text)
-    name, made = chosen.name, _class_of(chosen.name)
+    chains = chosen_rule(text)
+    rules = tuple(_of_chain(chain, text) for chain in chains)
+    return rules[0] if len(rules) == 1 else Mixture(rules, tuple(chain.frequency for chain in chains))
+
+
+def _of_chain(chain: Chain, text: str) -> Rule:
+    final = _made(chain.links[-1], RULES, Rule, text)  # type: ignore[type-abstract]
+    before = tuple(_made(link, PRE_AGGREGATORS, PreAggregator, text) for link in chain.links[:-1])  # type: ignore[type-abstract]
+    return Composed(before, final) if before else final
+
+
+def _made(chosen: Named, plugins: Plugins, kind: type[Made], text: str) -> Made:
+    """Return what is installed under a name, with parameters; `text` is all that the user has written."""
+    name, made = chosen.name, _class_of(chosen.name, plugins, kind)
     known = sorted(field.name for field in fields(made))  # type: ignore[arg-type]
     for key in chosen.values:
         if key not in known:
             has = f"its parameters are: {', '.join(known)}" if known else "it has none"
-            raise UserError(f"the aggregation rule {name} has no parameter {key!r}; {has}")
+            raise UserError(f"{plugins.kind} {name} has no parameter {key!r}; {has}")
     try:
-        rule: Rule = TypeAdapter(made).validate_python(dict(chosen.values))
+        found: Made = TypeAdapter(made).validate_python(dict(chosen.values))
     except ValidationError as error:
         report = error.errors(include_url=False)[0]
         reason = report["msg"].removeprefix("Value error, ")
         where = f"{report['loc'][0]} is {report['input']!r}: " if report["loc"] else ""
-        raise UserError(f"the aggregation rule {name} cannot be {text!r}: {where}{reason}") from None
-    return rule
+        raise UserError(f"{plugins.kind} {name} cannot be {text!r}: {where}{reason}") from None
+    return found
 
 
-def _class_of(name: str) -> type[Rule]:
-    entry = RULES.find(name)
+def _class_of(name: str, plugins: Plugins, kind: type[Made]) -> type[Made]:
+    entry = plugins.find(name)
     assert entry is not None
-    found = RULES.load(entry)
-    if not (isinstance(found, type) and issubclass(found, Rule) and is_dataclass(found)):
+    found = plugins.load(entry)
+    if not (isinstance(found, type) and issubclass(found, kind) and is_dataclass(found)):
         package = package_of(entry)
-        raise UserError(f"the aggregation rule {name} of the package {package} is no dataclass that inherits Rule")
+        raise UserError(f"{plugins.kind} {name} of the package {package} is no dataclass that inherits {kind.__name__}")
     return found
 
 
 def canonical(text: str) -> str:
     """Return the one form in which a run keeps a rule; raises UserError as `make_rule` does."""
-    return str(_kept(text))
+    chains = chosen_rule(text)
+    alone = len(chains) == 1 and len(chains[0].links) == 1
+    kept = []
+    for chain in chains:
+        before = tuple(_kept(link, _made(link, PRE_AGGREGATORS, PreAggregator, text)) for link in chain.links[:-1])  # type: ignore[type-abstract]
+        rule = _made(chain.links[-1], RULES, Rule, text)  # type: ignore[type-abstract]
+        final = _kept(chain.links[-1], rule, but_tau=alone)
+        kept.append(replace(chain, links=(*before, final), frequency=chain.frequency if len(chains) > 1 else 1.0))
+    return joined(tuple(kept))
 
 
-def _kept(text: str) -> Named:
-    rule, name = make_rule(text), chosen_rule(text).name
-    values = {
-        field.name: getattr(rule, field.name)
-        for field in fields(rule)  # type: ignore[arg-type]
-        if (name, field.name) != (CENTERED_CLIP, _TAU) and getattr(rule, field.name) != field.default
-    }
-    return Named(name, values)
+def _kept(link: Named, made: Rule | PreAggregator, *, but_tau: bool = False) -> Named:
+    """Return a link with those values of its parameters that are not defaults."""
+    own = fields(made)  # type: ignore[arg-type]
+    values = {field.name: getattr(made, field.name) for field in own if getattr(made, field.name) != field.default}
+    if but_tau and link.name == CENTERED_CLIP:
+        values.pop(_TAU, None)
+    return Named(link.name, values)
 
 
 def rule_and_tau(text: str, tau: float | None, default: float) -> tuple[str, float]:
@@ -80,11 +107,18 @@ def rule_and_tau(text: str, tau: float | None, default: float) -> tuple[str, flo
         default: the radius where neither says one.
 
     Raises:
-        UserError: as `make_rule`, or the text and `tau` contradict each other.
+        UserError: as `make_rule`, or the text and `tau` contradict each other, or `tau` is set for a centered_clip that
+            is part of something, whose radius only its text says.
     """
-    chosen, kept = chosen_rule(text), canonical(text)
-    if chosen.name == CENTERED_CLIP and _TAU in chosen.values:
-        written = float(chosen.values[_TAU])
+    chains, kept = chosen_rule(text), canonical(text)
+    last = [chain.links[-1] for chain in chains if chain.links[-1].name == CENTERED_CLIP]
+    if last and (len(chains) > 1 or len(chains[0].links) > 1):
+        if tau is not None:
+            raise UserError(
+                f"a tau of {tau:g} says nothing of {text}: give the radius there, as centered_clip:tau={tau:g}"
+            )
+    elif last and _TAU in last[0].values:
+        written = float(last[0].values[_TAU])
         if tau is not None and tau != written:
             raise UserError(f"the aggregation rule {text} contradicts a tau of {tau:g}: give one of the two")
         return kept, written

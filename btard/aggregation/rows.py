@@ -22,22 +22,27 @@ class BadRow(ValueError):
     def __init__(self, index: int, reason: str) -> None:
         super().__init__(f"row {index} {reason}")
         self.index = index
+        self.reason = reason
 
 
 @dataclass(frozen=True)
 class CheckedRows:
-    """n >= 1 finite float32 CPU rows of one length d.
+    """n >= 1 float32 CPU rows of one length d; `check_rows` vouches that they are finite.
 
     `block` is the (n, d) tensor when the rows came as one, so that a chunk of all of them is one operation; rows in
-    `separate` buffers are left where they are. `magnitude` is (n,) float64: the largest absolute coordinate of each.
+    `separate` buffers are left where they are.
     """
 
     separate: tuple[torch.Tensor, ...]
     block: torch.Tensor | None
-    magnitude: NDArray[np.float64]
 
     def __len__(self) -> int:
-        return len(self.magnitude)
+        return len(self.separate) if self.block is None else len(self.block)
+
+    @cached_property
+    def magnitude(self) -> NDArray[np.float64]:
+        """(n,) float64: the largest absolute coordinate of each row; NaN or infinity when one of them is."""
+        return _magnitudes(self.separate if self.block is None else self.block)
 
     @property
     def dimension(self) -> int:
@@ -47,6 +52,13 @@ class CheckedRows:
     @cached_property
     def rows(self) -> tuple[torch.Tensor, ...]:
         return self.separate if self.block is None else self.block.unbind(0)
+
+    @cached_property
+    def firsts(self) -> NDArray[np.intp]:
+        """(n,): for each row the position of the first one in the same memory, its own unless a tensor was given more
+        than once."""
+        seen: dict[_Place, int] = {}
+        return np.array([seen.setdefault(_place(row), index) for index, row in enumerate(self.rows)], dtype=np.intp)
 
     @property
     def stacked(self) -> torch.Tensor:
@@ -60,6 +72,16 @@ def check_rows(rows: Rows) -> CheckedRows:
     Raises BadRow for a row that is not one-dimensional, not float32, not on the CPU, of another length than the first
     row, or not finite; ValueError when there are no rows or a single tensor is not two-dimensional.
     """
+    formed = formed_rows(rows)
+    broken = np.flatnonzero(~np.isfinite(formed.magnitude))
+    if broken.size:
+        raise BadRow(int(broken[0]), "has a coordinate that is NaN or infinite")
+    return formed
+
+
+def formed_rows(rows: Rows) -> CheckedRows:
+    """Check all that `check_rows` does but whether the numbers are finite, which takes a pass over them: for callers
+    that see it from what they compute anyway."""
     if isinstance(rows, np.ndarray):
         rows = torch.from_numpy(rows)
     if isinstance(rows, torch.Tensor):
@@ -78,11 +100,7 @@ def check_rows(rows: Rows) -> CheckedRows:
         raise ValueError("there are no rows to aggregate")
     if rows[0].shape[0] == 0:
         raise ValueError("rows must have at least one coordinate")
-    magnitude = _magnitudes(views if block is None else block)
-    broken = np.flatnonzero(~np.isfinite(magnitude))
-    if broken.size:
-        raise BadRow(int(broken[0]), "has a coordinate that is NaN or infinite")
-    return CheckedRows(tuple(views), block, magnitude)
+    return CheckedRows(tuple(views), block)
 
 
 def check_weights(weights: Sequence[float] | torch.Tensor | NDArray[np.float64] | None, n: int) -> NDArray[np.float64]:
@@ -140,10 +158,22 @@ def _check_form(index: int, row: torch.Tensor, shape: torch.Size) -> None:
 def _magnitudes(rows: torch.Tensor | Sequence[torch.Tensor]) -> NDArray[np.float64]:
     """(n,) float64: `magnitude_of` each row. A block of short rows is looked at in one go."""
     if not isinstance(rows, torch.Tensor) or rows.ndim != 2 or not 0 < rows.shape[1] <= _SHORT:
-        return np.array([magnitude_of(row) for row in rows])
+        known: dict[_Place, float] = {}
+        for row in rows:
+            if _place(row) not in known:
+                known[_place(row)] = magnitude_of(row)
+        return np.array([known[_place(row)] for row in rows])
     low, high = torch.aminmax(rows.detach(), dim=1)
     found: NDArray[np.float64] = torch.maximum(-low, high).double().numpy()
     return found
+
+
+_Place = tuple[int, torch.Size, tuple[int, ...]]
+"""Where a row lies in memory, and how; rows in one place are the same row."""
+
+
+def _place(row: torch.Tensor) -> _Place:
+    return row.data_ptr(), row.shape, row.stride()
 
 
 def magnitude_of(row: torch.Tensor) -> float:

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 import torch
 
-from btard.aggregation import BadRow, CenteredClip, FixedPoint, Rule, finite_rows, make_rule
+from btard.aggregation import BadRow, CenteredClip, FixedPoint, Proof, Rule, finite_rows, make_rule
 from btard.errors import UserError
 from btard.hashing import Payload
 from btard.round.rules import AggregationRules
@@ -46,6 +46,8 @@ def part_tau(rules: AggregationRules, parts: int) -> float:
 def refusal(rules: AggregationRules, rows: int) -> str | None:
     """Return why the rule cannot make one row of so many, or None if it can."""
     rule = make_rule(rules.rule)
+    if rule.proof is Proof.NONE:
+        return "nobody could verify what it gives, so only the laboratory runs it"
     return rule.check(rows, rule.tolerated(rows))
 
 

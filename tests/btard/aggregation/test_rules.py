@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from btard.aggregation import BadRow, CenteredClip, centered_clip, make_rule
-from btard.aggregation.coordinate_median import CoordinateMedian
-from btard.aggregation.mean import Mean
-from btard.aggregation.trimmed_mean import TrimmedMean
+from btard.aggregation.coordinate.coordinate_median import CoordinateMedian
+from btard.aggregation.coordinate.mean import Mean
+from btard.aggregation.coordinate.trimmed_mean import TrimmedMean
 from btard.configuration.rule import RULES
 
 LARGEST = torch.finfo(torch.float32).max

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from btard.aggregation import centered_clip
-from btard.aggregation.mean import Mean
+from btard.aggregation.coordinate.mean import Mean
 from btard.vectors.partition import Partition, dtype_of, from_wire, to_wire
 from btard.verification.projection import Measure, Projection
 from btard.verification.scalars import (

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from btard.aggregation import CenteredClip, centered_clip, make_rule
-from btard.aggregation.mean import Mean
+from btard.aggregation.coordinate.mean import Mean
 from btard.round.actions import AggregateAgain
 from btard.round.rules import AggregationRules
 from btard.round.work.rows import compare_again, encode_parts, row_length_excess

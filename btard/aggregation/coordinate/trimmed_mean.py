@@ -7,13 +7,13 @@ import math
 from dataclasses import dataclass
 from typing import Annotated
 
-import numpy as np
 import torch
 from pydantic import Field
 
+from btard.aggregation.coordinate.sorted_rows import sorted_columns
+from btard.aggregation.coordinate.windows import mean_between
 from btard.aggregation.rows import Rows, check_rows
-from btard.aggregation.rule import AggregationResult, Rule
-from btard.aggregation.sorted_rows import sorted_columns
+from btard.aggregation.rule import AggregationResult, Grain, Rule
 
 _ROUNDED = 1e-9
 """What a product of a share and a number of rows may be short of a whole number by rounding."""
@@ -24,8 +24,10 @@ class TrimmedMean(Rule):
     """The mean without the largest and smallest values of every coordinate.
 
     Attributes:
-        share: of the rows, how many values are cut off at either end, rounded down: so many rows may lie.
+        share: of the rows, how many may lie in a swarm, rounded down; elsewhere the caller declares how many.
     """
+
+    grain = Grain.COORDINATE
 
     share: Annotated[float, Field(ge=0, lt=0.5)] = 0.25
 
@@ -40,11 +42,7 @@ class TrimmedMean(Rule):
         value = torch.empty(checked.dimension)
         result = value.numpy()
         for piece, columns in sorted_columns(checked):
-            kept = columns[n_byzantine : n - n_byzantine]
-            total = np.zeros(len(kept[0]))
-            for column in kept:  # one after the other, in float64: every machine rounds alike
-                total += column
-            result[piece] = total / len(kept)
+            result[piece] = mean_between(columns, n_byzantine)
         return AggregationResult(value)
 
     def check(self, n: int, f: int) -> str | None:

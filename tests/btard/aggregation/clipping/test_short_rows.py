@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from btard.aggregation import centered_clip, finite_rows
-from btard.aggregation.short_rows import MOST_NUMBERS, solve_short
+from btard.aggregation.clipping.short_rows import MOST_NUMBERS, solve_short
 
-long_way = import_module("btard.aggregation.centered_clip")
+long_way = import_module("btard.aggregation.clipping.centered_clip")
 
 
 def rows_with_liars(n: int, d: int, liars: int, lie: float, seed: int = 0) -> torch.Tensor:

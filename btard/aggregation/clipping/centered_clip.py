@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from btard.aggregation.chunks import Deviations, ShiftedRows
-from btard.aggregation.fixed_point import Geometry, Solution, clip_factors, solve
+from btard.aggregation.clipping.fixed_point import Geometry, Solution, clip_factors, solve
+from btard.aggregation.clipping.short_rows import MOST_NUMBERS, solve_short
 from btard.aggregation.rows import CheckedRows, Rows, check_rows, check_weights
 from btard.aggregation.rule import AggregationResult, FixedPoint, Rule
-from btard.aggregation.short_rows import MOST_NUMBERS, solve_short
 
 SOLVER_RESIDUAL = 1e-6
 """Relative residual to which the equation is solved; a verifier of a result allows for it."""

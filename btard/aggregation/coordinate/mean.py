@@ -7,29 +7,23 @@ from dataclasses import dataclass
 
 import torch
 
+from btard.aggregation.averages import mean_of
 from btard.aggregation.rows import Rows, check_rows
-from btard.aggregation.rule import AggregationResult, FixedPoint, Rule
-
-# The float64 sums of this many columns stay in cache while the rows are added to them.
-_COLUMNS = 65536
+from btard.aggregation.rule import AggregationResult, FixedPoint, Grain, Rule
 
 
 @dataclass(frozen=True)
 class Mean(Rule):
     """The arithmetic mean, summed in float64. It tolerates no Byzantine row."""
 
+    grain = Grain.COORDINATE
+
     @torch.no_grad()
     def aggregate(self, rows: Rows, *, n_byzantine: int) -> AggregationResult:
         """Return the mean of every coordinate, whatever is said to lie."""
         checked = check_rows(rows)
-        value = torch.empty(checked.dimension)
-        for start in range(0, checked.dimension, _COLUMNS):
-            stop = min(start + _COLUMNS, checked.dimension)
-            total = torch.zeros(stop - start, dtype=torch.float64)
-            for row in checked.rows:
-                total += row[start:stop]
-            value[start:stop] = total / len(checked.rows)
-        return AggregationResult(value)
+        every = tuple(range(len(checked)))
+        return AggregationResult(mean_of(checked, every), selected=every)
 
     def tolerated(self, n: int) -> int:
         """Return 0: one row moves the mean anywhere."""

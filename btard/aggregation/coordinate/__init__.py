@@ -1,0 +1,1 @@
+"""Rules that treat every coordinate by itself; most begin with its values in ascending order (`sorted_rows`)."""

@@ -1,0 +1,32 @@
+"""Phocas: the mean of the values nearest to the trimmed mean (Xie, Koyejo, Gupta, arXiv 1805.09682)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from btard.aggregation.coordinate.windows import around, mean_between
+from btard.aggregation.rows import Rows, check_rows
+from btard.aggregation.rule import AggregationResult, Grain, Rule
+
+
+@dataclass(frozen=True)
+class Phocas(Rule):
+    """Of every coordinate, the mean of the n - f values that lie nearest to its trimmed mean; n >= 2f + 1."""
+
+    grain = Grain.COORDINATE
+
+    @torch.no_grad()
+    def aggregate(self, rows: Rows, *, n_byzantine: int) -> AggregationResult:
+        """Return that mean."""
+        checked = check_rows(rows)
+        refusal = self.check(len(checked), n_byzantine)
+        if refusal:
+            raise ValueError(refusal)
+        keep = len(checked) - n_byzantine
+        return AggregationResult(around(checked, lambda columns: mean_between(columns, n_byzantine), keep))
+
+    def check(self, n: int, f: int) -> str | None:
+        """Refuse when nothing is left."""
+        return None if n > 2 * f else f"phocas needs {2 * f + 1} rows where {f} may lie, and there are {n}"

@@ -1,0 +1,84 @@
+"""The runs of a sweep as tables: one row a run, and one row a run and step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from btard.errors import UserError
+from btard.lab.metrics.tables import TableName
+from btard.lab.training.settings import ExperimentSettings
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a complete run has left.
+
+    Attributes:
+        labels: what sets it apart, its seed included.
+        settings: of the run, but for its output.
+        tables: by name.
+    """
+
+    directory: Path
+    labels: Mapping[str, object]
+    settings: ExperimentSettings
+    tables: Mapping[TableName, pd.DataFrame]
+
+
+def read_result(directory: Path, settings: ExperimentSettings, labels: Mapping[str, object]) -> RunResult:
+    """Read a run's tables, whichever format they have.
+
+    Raises:
+        UserError: a table is missing or cannot be read.
+    """
+    return RunResult(directory, labels, settings, {name: _table(directory, name) for name in TableName})
+
+
+def _table(directory: Path, name: TableName) -> pd.DataFrame:
+    for path, read in ((directory / f"{name}.parquet", pd.read_parquet), (directory / f"{name}.csv", pd.read_csv)):
+        if path.exists():
+            try:
+                return read(path)
+            except (OSError, ValueError) as error:
+                raise UserError(f"the table {path} cannot be read: {error}") from None
+    raise UserError(f"{directory} has no table {name}, neither as parquet nor as CSV")
+
+
+def runs_frame(results: Iterable[RunResult]) -> pd.DataFrame:
+    """Return one row a run: its labels, and what it came to.
+
+    `final` and `best` accuracy (share), `final_loss` (nats), `steps`, `bans`, `honest_bans`, and `last_ban`: the step
+    of the last ban, nan without one.
+    """
+    rows = []
+    for result in results:
+        evaluations, bans = result.tables[TableName.EVALUATIONS], result.tables[TableName.BANS]
+        last = evaluations.iloc[-1] if len(evaluations) else None
+        rows.append(
+            {
+                **result.labels,
+                "final": float("nan") if last is None else float(last["accuracy"]),
+                "best": float(evaluations["accuracy"].max()) if len(evaluations) else float("nan"),
+                "final_loss": float("nan") if last is None else float(last["loss"]),
+                "steps": len(result.tables[TableName.STEPS]),
+                "bans": len(bans),
+                "honest_bans": int(bans["honest"].sum()) if len(bans) else 0,
+                "last_ban": float(bans["step"].max()) if len(bans) else float("nan"),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def steps_frame(results: Iterable[RunResult], table: TableName) -> pd.DataFrame:
+    """Return the rows of one table of all runs, each with the labels of its run before it."""
+    frames = []
+    for result in results:
+        frame = result.tables[table].copy()
+        for place, (key, value) in enumerate(result.labels.items()):
+            frame.insert(place, key, value)
+        frames.append(frame)
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()

@@ -1,0 +1,95 @@
+"""How long a sweep takes, from a few steps of its dearest kinds of runs."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from btard.errors import UserError
+from btard.lab.sweep.grid import PlannedRun
+from btard.lab.training.experiment import Experiment
+from btard.lab.training.settings import ExperimentSettings
+
+_STEPS = 4
+_MOST_PROBES = 12
+
+_CHEAP = frozenset(
+    {
+        "seed",
+        "steps",
+        "learning_rate",
+        "learning_rate_decay",
+        "learning_rate_decay_delta",
+        "learning_rate_schedule",
+        "momentum",
+        "weight_decay",
+        "dampening",
+        "evaluate_every",
+        "attack_start",
+        "attack_stop",
+        "output",
+    }
+)
+"""Settings that hardly change how long a step takes."""
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a sweep is expected to take.
+
+    Attributes:
+        seconds: of all runs together, one at a time.
+        probed, kinds: how many kinds of runs were tried, of how many; the others are taken for their mean.
+    """
+
+    seconds: float
+    probed: int
+    kinds: int
+
+
+def forecast(runs: Sequence[PlannedRun]) -> Forecast:
+    """Time a few steps and one evaluation of each kind of run, of the most frequent ones if there are many kinds."""
+    kinds: dict[str, list[PlannedRun]] = defaultdict(list)
+    for run in runs:
+        kinds[_kind(run.settings)].append(run)
+    largest = sorted(kinds.values(), key=len, reverse=True)
+    costs = [_probed(group[0].settings) for group in largest[:_MOST_PROBES]]
+    total, work = 0.0, 0
+    for group, (step, evaluation) in zip(largest, costs, strict=False):
+        total += sum(_seconds(run.settings, step, evaluation) for run in group)
+        work += len(group)
+    mean = total / work if work else 0.0
+    return Forecast(total + mean * (len(runs) - work), len(costs), len(kinds))
+
+
+def _kind(settings: ExperimentSettings) -> str:
+    return settings.model_dump_json(exclude=set(_CHEAP))
+
+
+def _seconds(settings: ExperimentSettings, step: float, evaluation: float) -> float:
+    evaluations = settings.steps // settings.evaluate_every + 1 if settings.evaluate_every else 0
+    return step * settings.steps + evaluation * evaluations
+
+
+def _probed(settings: ExperimentSettings) -> tuple[float, float]:
+    try:
+        return _step_seconds(settings)
+    except UserError:
+        return 0.0, 0.0  # it ends at once, and the sweep will say why
+
+
+def _step_seconds(settings: ExperimentSettings) -> tuple[float, float]:
+    """Return (seconds of a step, seconds of an evaluation); first steps, which choose how to compute, do not count."""
+    short = settings.changed(steps=3 * _STEPS, evaluate_every=0, checkpoint_every=0, output=None)
+    experiment = Experiment(short).run(until=2 * _STEPS)
+    begun = time.perf_counter()
+    experiment.run(until=3 * _STEPS)
+    step = (time.perf_counter() - begun) / _STEPS
+    if not settings.evaluate_every:
+        return step, 0.0
+    measured = Experiment(settings.changed(steps=1, evaluate_every=1, checkpoint_every=0, output=None))
+    begun = time.perf_counter()
+    measured.run(until=0)
+    return step, time.perf_counter() - begun
