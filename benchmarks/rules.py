@@ -122,7 +122,7 @@ RIVALS: dict[str, tuple[Rival, ...]] = {
     "sign_majority": (),
     "centered_clip:tau=1000": (),
 }
-"""Differences of definition: byzfl's median is the lower one, its Krum counts the row itself among n - f neighbours, its
+"""Differences of definition: byzfl's median is the lower one, its Krum counts a row among its n - f neighbours, its
 geometric median smooths with 0.1, and its CAF draws the start of one step of the power method."""
 
 
