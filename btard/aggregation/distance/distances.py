@@ -25,7 +25,10 @@ _LEAST, _MOST = 2.0**-80, 2.0**100
 """Squared lengths between which products of float32 numbers neither overflow nor lose digits that count."""
 
 _COLUMNS = 64 * _BLOCK
-"""Of rows that are copied together chunk by chunk."""
+"""Of rows in separate buffers, which are copied together chunk by chunk."""
+
+_WIDE_BLOCK, _WIDE_COLUMNS = 2048, 65536
+"""Likewise in float64."""
 
 
 @dataclass(frozen=True)
@@ -99,18 +102,20 @@ def _expanded(rows: CheckedRows, products: Matrix, rounding: float) -> tuple[Mat
 def _in_float64(rows: CheckedRows) -> tuple[Matrix, float]:
     """Return the products of the rows seen from the first one, and the most by which a product is off, as a share of
     what `_expanded` doubles. Seen from one of them, rows that lie far from zero lose no digits."""
-    firsts = np.unique(rows.firsts)
-    given, origin = [rows.rows[first] for first in firsts], rows.rows[0]
-    scratch = torch.empty(len(given), min(_COLUMNS, rows.dimension), dtype=torch.float64)
+    firsts, d = np.unique(rows.firsts), rows.dimension
+    given, origin = [rows.rows[first].numpy() for first in firsts], rows.rows[0].numpy()
+    width = min(_WIDE_COLUMNS, -(-d // _WIDE_BLOCK) * _WIDE_BLOCK)
+    scratch = torch.zeros(len(given), width, dtype=torch.float64)
     total = torch.zeros(len(given), len(given), dtype=torch.float64)
-    for start in range(0, rows.dimension, _COLUMNS):
-        chunk = scratch[:, : min(_COLUMNS, rows.dimension - start)]
-        near = origin[start : start + _COLUMNS].double()
-        for row, into in zip(given, chunk.unbind(0), strict=True):
-            torch.sub(row[start : start + _COLUMNS].double(), near, out=into)
-        total += chunk @ chunk.T
+    for start in range(0, d, width):
+        length = min(width, d - start)
+        for row, into in zip(given, scratch.numpy(), strict=True):
+            piece = slice(start, start + length)
+            np.subtract(row[piece], origin[piece], out=into[:length], dtype=np.float64)
+        scratch[:, length:] = 0
+        total += _block_products(scratch, _WIDE_BLOCK)
     symmetric: Matrix = ((total + total.T) / 2).numpy()
-    return symmetric, (_COLUMNS + rows.dimension / _COLUMNS + 8) * 2.0**-52
+    return symmetric, (_WIDE_BLOCK + d / _WIDE_BLOCK + 8) * 2.0**-52
 
 
 def _in_float32(rows: CheckedRows, firsts: NDArray[np.intp]) -> Matrix:
@@ -134,7 +139,7 @@ def _in_float32(rows: CheckedRows, firsts: NDArray[np.intp]) -> Matrix:
     return symmetric
 
 
-def _block_products(chunk: torch.Tensor) -> torch.Tensor:
-    """Return the (k, k) float64 inner products of (k, columns) float32 rows, columns a multiple of the block."""
-    blocks = chunk.unflatten(1, (-1, _BLOCK)).transpose(0, 1)
+def _block_products(chunk: torch.Tensor, block: int = _BLOCK) -> torch.Tensor:
+    """Return the (k, k) float64 inner products of (k, columns) rows, columns a multiple of the block."""
+    blocks = chunk.unflatten(1, (-1, block)).transpose(0, 1)
     return torch.bmm(blocks, blocks.transpose(1, 2)).sum(0, dtype=torch.float64)
