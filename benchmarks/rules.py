@@ -24,7 +24,7 @@ import torch
 
 from btard.aggregation import make_rule
 
-BENCH = Path(os.environ.get("BTARD_BENCH", Path(__file__).resolve().parent.parent / ".bench"))
+BENCH = Path(__file__).resolve().parent.parent / ".bench"
 Contestant = Callable[[torch.Tensor], torch.Tensor]
 
 
