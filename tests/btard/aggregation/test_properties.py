@@ -89,7 +89,7 @@ def test_one_liar_more_than_declared_breaks_rules_that_count(name: str) -> None:
 def test_one_tensor_given_again_is_as_good_as_copies(name: str) -> None:
     for scale in (1.0, 1e25):
         rows, rule = list(honest(N - F).unbind(0)), make_rule(name)
-        lie = scale * (sum(rows) / len(rows) + 0.3)
+        lie = scale * (torch.stack(rows).mean(0) + 0.3)
         shared = rule.aggregate([*rows, *[lie] * F], n_byzantine=F)
         copied = rule.aggregate([*rows, *(lie.clone() for _ in range(F))], n_byzantine=F)
         assert shared.selected == copied.selected
