@@ -8,7 +8,8 @@ from concurrent import futures
 import torch
 
 from btard.behaviour import Behaviour
-from btard.executor import Executor, Exhibit, Fits
+from btard.executor import Executor
+from btard.exhibits import Exhibit, Fits
 from btard.identity import PeerId
 from btard.round.actions import Examine
 from btard.round.attempt.attempt import Attempt

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from btard.behaviour import Behaviour
-from btard.executor import Exhibit
+from btard.exhibits import Exhibit
 from btard.hashing import Payload
 from btard.identity import IdentityKey, PeerId
 from btard.outline import Outline, Outlined
@@ -117,10 +117,10 @@ class Forges(Behaviour):
 
 
 class Hides(Behaviour):
-    def shown_momentum(self, step: int, base: bytes | None) -> bytes | None:
+    def shown_momentum(self, step: int, asker: PeerId, base: bytes | None) -> bytes | None:
         return None
 
-    def shown_vector(self, step: int, vector: bytes | None) -> bytes | None:
+    def shown_vector(self, step: int, asker: PeerId, vector: bytes | None) -> bytes | None:
         return None
 
 

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from btard.behaviour import Behaviour
-from btard.executor import Executor, Exhibit, TimeLeft, Withheld
+from btard.executor import Executor, TimeLeft, Withheld
+from btard.exhibits import Exhibit
 from btard.hashing import digest
 from btard.peer.shown_material import ShownMaterial
 from btard.peer.trainer import Gradient, TaskTrainer

@@ -75,7 +75,7 @@ class ShowsLate(Behaviour):
     def __init__(self) -> None:
         self._asked = 0
 
-    def shown_momentum(self, step: int, base: bytes | None) -> bytes | None:
+    def shown_momentum(self, step: int, asker: PeerId, base: bytes | None) -> bytes | None:
         self._asked += 1
         return None if self._asked <= 2 else base
 

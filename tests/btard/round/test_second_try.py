@@ -45,14 +45,14 @@ class FirstLies(Behaviour):
 class ShowsIt(FirstLies):
     """Shows what it sent in the first attempt."""
 
-    def shown_vector(self, step: int, vector: bytes | None) -> bytes | None:
+    def shown_vector(self, step: int, asker: PeerId, vector: bytes | None) -> bytes | None:
         if vector is None or step != 1:
             return vector
         return bytes(bytes_of(-1000.0 * torch.frombuffer(bytearray(vector), dtype=torch.float32)))
 
 
 class ShowsNothing(FirstLies):
-    def shown_vector(self, step: int, vector: bytes | None) -> bytes | None:
+    def shown_vector(self, step: int, asker: PeerId, vector: bytes | None) -> bytes | None:
         return None
 
 
