@@ -14,14 +14,13 @@ from time import monotonic
 import torch
 
 from btard.behaviour import Behaviour
-from btard.exhibits import Exhibit, Fits, Material, Run, Witness
+from btard.exhibits import Exhibit, Fits, Material, Relaying, Run, Witness
 from btard.hashing import digest
 from btard.identity import Malformed, PeerId
 from btard.round.actions import CheckOpening, ComputeGradient, Examine, Recall, Task
 from btard.round.attempt.attempt import Attempt
 from btard.round.attempt.pledges import Pledges
 from btard.round.messages.accusations import Opinion
-from btard.round.relaying import Relaying
 from btard.round.roster import Roster
 from btard.round.rules import StepRules
 from btard.round.work.answers import Answer, GradientComputed, OpeningChecked, Recalled, TargetExamined

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 from typing import Protocol, TypeVar
@@ -20,6 +21,7 @@ from btard.round.actions import Examine, Recall
 from btard.round.attempt.attempt import Attempt
 from btard.round.messages.accusations import Opinion
 from btard.round.rules import StepRules
+from btard.round.session import Session
 from btard.round.work.examination import continues, is_pledged
 from btard.vectors.momentum import base_from_bytes
 
@@ -143,6 +145,30 @@ class Witness:
         if await self._run(partial(continues, base, known.link, rules.wire, rules.aggregation)):
             return Opinion.INNOCENT
         return Opinion.UNSURE if known.link is None else Opinion.GUILTY
+
+
+@dataclass(frozen=True)
+class Relaying:
+    """A session as it looks to one that asks on behalf of others; `now` is the driver's clock."""
+
+    session: Session
+    now: Callable[[], float]
+
+    def begin(self, asker: PeerId, target: PeerId, step: int) -> bool:
+        """Whether to ask a target about a step on behalf of a peer. The time that it takes from now on is not held
+        against its validator."""
+        machine, previous = self.session.machine, self.session.previous
+        if machine is None or machine.over or previous is None or previous.seats.roster.step != step:
+            return False
+        if machine.attempt.seats.validators.get(asker) != target:
+            return False
+        machine.exchange.account.note_relaying(asker, target, self.now())
+        return True
+
+    def end(self, asker: PeerId, target: PeerId) -> None:
+        """The target has answered, or has had its time."""
+        if self.session.machine is not None:
+            self.session.machine.exchange.account.note_relayed(asker, target, self.now())
 
 
 async def _anything(data: bytes) -> bool:

@@ -47,6 +47,7 @@ ROOMS = {
         {"reunion"},
         {"behaviour"},
         {"trainer"},
+        {"exhibits"},
         {"executor"},
         {"transport"},
     ],

@@ -156,10 +156,10 @@ class StepMachine:
     def _target_examined(self, answer: answers.TargetExamined) -> list[Action]:
         actions, target, finding = list[Action](), answer.target, answer.finding
         if target == self.attempt.seats.target and target not in self.own.examined:
-            if asks := self._course.commit.ask_others(target, finding, self.standing):
+            found, decide = charge_of(target, finding), self._context.behaviour.charge
+            if found and self._may_charge(found) and (asks := self._course.commit.ask_others(target, finding)):
                 return asks
             self.own.examined[target] = answer
-            found, decide = charge_of(target, finding), self._context.behaviour.charge
             charge = decide(self._context.number, Phase.COMMIT, found, self.attempt.view)
             if charge is not None and self._may_charge(charge):
                 self._charge = self._accusation = charge
@@ -232,10 +232,10 @@ class StepMachine:
         """An accepted payload is complete. Returns whether it is not what was announced and committed to."""
         if self.over or envelope.attempt != self.attempt.seats.number:
             return False
-        self._unread = useless = True
+        self._unread = True
         with contextlib.suppress(Malformed):
-            useless = self.attempt.complete(sender, envelope, digest) is None
-        return useless
+            return self.attempt.complete(sender, envelope, digest) is None
+        return True
 
     def on_part_failed(self, now: float, sender: PeerId, envelope: Envelope) -> list[Action]:
         """An accepted payload will not come."""

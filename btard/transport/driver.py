@@ -11,7 +11,7 @@ from time import thread_time
 from typing import NamedTuple, Protocol, TypeVar
 
 from btard.executor import Executor
-from btard.exhibits import Exhibit, Run
+from btard.exhibits import Exhibit, Relaying, Run
 from btard.identity import PeerId
 from btard.round.actions import (
     Action,
@@ -27,7 +27,6 @@ from btard.round.actions import (
     Voided,
 )
 from btard.round.messages.bodies import NOBODY, Candidates, LeaveReason, Phase
-from btard.round.relaying import Relaying
 from btard.round.roster import Roster
 from btard.round.session import Session
 from btard.round.work.answers import PartsEncoded, RowsAggregated, RowsMeasured, TargetExamined

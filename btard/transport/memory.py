@@ -13,7 +13,7 @@ import torch
 
 from btard.behaviour import Behaviour
 from btard.executor import Executor
-from btard.exhibits import Exhibit, Fits
+from btard.exhibits import Exhibit, Fits, Relaying
 from btard.hashing import Payload, digest
 from btard.identity import Envelope, IdentityKey, Malformed, PeerId
 from btard.round.actions import (
@@ -30,7 +30,6 @@ from btard.round.actions import (
     Work,
 )
 from btard.round.messages.bodies import Candidates, LeaveReason
-from btard.round.relaying import Relaying
 from btard.round.roster import Roster
 from btard.round.rules import StepRules
 from btard.round.session import Session

@@ -9,18 +9,17 @@ import pytest
 import torch
 
 from btard.behaviour import Behaviour
-from btard.exhibits import Exhibit, Fits, Witness
+from btard.exhibits import Exhibit, Fits, Relaying, Witness
 from btard.hashing import digest
 from btard.identity import PeerId
 from btard.round.actions import Examine, Recall
 from btard.round.attempt.attempt import Attempt
 from btard.round.messages.accusations import Opinion
-from btard.round.relaying import Relaying
 from btard.round.work.rows import encode_parts
 from btard.tensors import bytes_of
 from btard.transport.memory import at_once
 from btard.vectors.momentum import Link
-from tests.btard.round.swarm import RULES
+from tests.btard.round.swarm import RULES, Swarm
 from tests.btard.test_executor import (
     EXAMINE,
     LIE,
@@ -128,6 +127,26 @@ class Asked(Relaying):
 
     def end(self, asker: PeerId, target: PeerId) -> None:
         self.__dict__["over"] += 1
+
+
+def test_a_target_is_asked_for_its_own_validator_alone() -> None:
+    """And its time is counted until it answers."""
+    swarm = Swarm(8, steps=2)
+    for peer in swarm.peers:
+        peer.begin(swarm.genesis)
+    swarm.network.run(done=lambda: all(peer.finished() for peer in swarm.peers))
+    for peer in swarm.peers:
+        peer.session.begin(0.0, peer.finished()[-1].roster, bytes(32))
+    roster = swarm.peers[0].finished()[-1].roster
+    (audit,) = roster.audits
+    relay = next(peer for peer in swarm.peers if peer.peer_id not in (audit.validator, audit.target))
+    relaying = Relaying(relay.session, lambda: 1.0)
+    strangers = [peer for peer in roster.members if peer != audit.validator]
+    assert not any(relaying.begin(peer, audit.target, 0) for peer in strangers)
+    assert not relaying.begin(audit.validator, relay.peer_id, 0), "of nobody else"
+    assert not relaying.begin(audit.validator, audit.target, 1), "and about no other step"
+    assert relaying.begin(audit.validator, audit.target, 0)
+    relaying.end(audit.validator, audit.target)
 
 
 class KeepsIt(Behaviour):

@@ -1,4 +1,4 @@
-"""Who pays where a validator says that its target shows nothing: a target that does not, or a validator that lies."""
+"""Targets that do not show what they must, and validators that say so of others: they pay, and nobody else."""
 
 from __future__ import annotations
 

@@ -9,7 +9,6 @@ from btard.identity import MessageKind, PeerId
 from btard.round.actions import Action, ComputeGradient, EncodeParts, SketchVector
 from btard.round.attempt.attempt import Attempt
 from btard.round.context import StepContext
-from btard.round.failure.standing import Standing
 from btard.round.messages.accusations import Charge, ChargeKind, Fault
 from btard.round.messages.bodies import MAX_CANDIDATES, Commit, Phase
 from btard.round.messages.opening import Opening
@@ -74,14 +73,12 @@ class CommitPhase:
         vector = context.behaviour.vector(context.number, number, gradient.vector)
         return [EncodeParts(number, self._seats.partition.count, vector)]
 
-    def ask_others(self, target: PeerId, finding: Finding, standing: Standing) -> list[Action]:
-        """Look once more, by what voters are shown, where a target has shown nothing, and may be charged with it."""
-        context, charge, asked = self._context, Charge(ChargeKind.WITHHELD, target, 0), self._own.asked_through
-        charged = finding.withheld and standing.hears(self._seats, self._seats.me, charge)
-        if not charged or target in asked:
+    def ask_others(self, target: PeerId, finding: Finding) -> list[Action]:
+        """Look once more, by what all voters are shown, where a target has shown nothing."""
+        if not finding.withheld or target in self._own.asked_through:
             return []
-        asked.add(target)
-        return [context.examine_through(target, self._seats.voters)]
+        self._own.asked_through.add(target)
+        return [self._context.examine_through(target, self._seats.voters)]
 
     def encoded(self, parts: tuple[memoryview, ...], digests: tuple[bytes, ...]) -> list[Action]:
         """Commit to the own parts."""
