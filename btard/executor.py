@@ -14,7 +14,7 @@ from time import monotonic
 import torch
 
 from btard.behaviour import Behaviour
-from btard.exhibits import Exhibit, Fits, Material, Relaying, Run, Witness
+from btard.exhibits import Exhibit, Fits, GoBetween, Material, Relaying, Run
 from btard.hashing import digest
 from btard.identity import Malformed, PeerId
 from btard.round.actions import CheckOpening, ComputeGradient, Examine, Recall, Task
@@ -87,7 +87,7 @@ class Executor:
         self._run = run
         self._exhibits: dict[tuple[Exhibit, PeerId, int], bytes] = {}
         self._pledged: dict[PeerId, Pledges] = {}
-        self.witness = Witness(rules, material, run)
+        self.go_between = GoBetween(rules, material, run)
 
     async def carry_out(self, task: Task) -> Answer:
         """Do what is asked for, and return the answer; raises what the trainer and the work raise."""
@@ -100,7 +100,7 @@ class Executor:
                 pledges = self._pledged.pop(task.target, task.pledges)
                 return TargetExamined(task.step, task.target, found, again, pledges)
             case Recall(known, accuser):
-                return Recalled(task.step, accuser, known.target, await self.witness.recall(task))
+                return Recalled(task.step, accuser, known.target, await self.go_between.recall(task))
             case CheckOpening():
                 return OpeningChecked(task.step, task.debt.validator, await self._check_opening(task))
             case _:
@@ -143,7 +143,7 @@ class Executor:
         shown = self.exhibit_of(what, target, step)
         if shown is None and relaying.begin(asker, target, step):
             try:
-                shown = await self.witness.ask(asker, what, target, step)
+                shown = await self.go_between.ask(asker, what, target, step)
             finally:
                 relaying.end(asker, target)
         return self._behaviour.passed_on(step, asker, target, shown)

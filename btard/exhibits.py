@@ -62,7 +62,7 @@ class Run(Protocol):
     def __call__(self, work: Callable[[], T], /) -> Awaitable[T]: ...
 
 
-class Witness:
+class GoBetween:
     """What validators have let this peer ask their targets for, and what it was shown: it passes that on, whatever it
     is, and judges by it."""
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from btard.behaviour import Behaviour
-from btard.exhibits import Exhibit, Fits, Relaying, Witness
+from btard.exhibits import Exhibit, Fits, GoBetween, Relaying
 from btard.hashing import digest
 from btard.identity import PeerId
 from btard.round.actions import Examine, Recall
@@ -41,29 +41,29 @@ SHOWN = bytes(bytes_of(BASE))
 WITH_MOMENTUM = dataclasses.replace(RULES, verification=dataclasses.replace(RULES.verification, momentum=0.5))
 
 
-def witness(showing: Showing, *asked: Exhibit, momentum: bool = True, asker: PeerId = VALIDATOR) -> Witness:
+def go_between(showing: Showing, *asked: Exhibit, momentum: bool = True, asker: PeerId = VALIDATOR) -> GoBetween:
     """Return what has asked the target for these on behalf of its validator, and was shown this."""
-    made = Witness(WITH_MOMENTUM if momentum else RULES, showing, here)
+    made = GoBetween(WITH_MOMENTUM if momentum else RULES, showing, here)
     for what in asked:
         at_once(made.ask(asker, what, TARGET, 0))
     return made
 
 
-def said(made: Witness, record: Attempt, **known: object) -> Opinion:
+def said(made: GoBetween, record: Attempt, **known: object) -> Opinion:
     task = Recall(dataclasses.replace(EXAMINE, record=record, **known), VALIDATOR)  # type: ignore[arg-type]
     return at_once(made.recall(task))
 
 
 @pytest.mark.parametrize("shown", [SHOWN, None, b"", bytes(len(SHOWN))], ids=["it", "nothing", "empty", "another"])
 def test_what_was_asked_for_and_not_shown_is_withheld(shown: bytes | None) -> None:
-    made = witness(Showing(shown), Exhibit.BASE)
+    made = go_between(Showing(shown), Exhibit.BASE)
     link = Link(3, encode_parts(BASE, 3, RULES.wire, RULES.aggregation)[1])
     assert said(made, promising(digest(SHOWN)), link=link) is (Opinion.INNOCENT if shown == SHOWN else Opinion.GUILTY)
 
 
 def test_what_a_validator_lets_nobody_ask_for_is_not_withheld() -> None:
-    assert said(witness(Showing(None)), promising(digest(SHOWN))) is Opinion.INNOCENT
-    by_another = witness(Showing(None), Exhibit.BASE, asker=OTHER)
+    assert said(go_between(Showing(None)), promising(digest(SHOWN))) is Opinion.INNOCENT
+    by_another = go_between(Showing(None), Exhibit.BASE, asker=OTHER)
     assert said(by_another, promising(digest(SHOWN))) is Opinion.INNOCENT
 
 
@@ -73,12 +73,12 @@ def test_a_momentum_that_continues_nothing_is_no_momentum(
     submitted: torch.Tensor | None, opinion: Opinion, asked: tuple[Exhibit, ...]
 ) -> None:
     link = None if submitted is None else Link(3, encode_parts(submitted, 3, RULES.wire, RULES.aggregation)[1])
-    assert said(witness(Showing(SHOWN), *asked), promising(digest(SHOWN)), link=link) is opinion
+    assert said(go_between(Showing(SHOWN), *asked), promising(digest(SHOWN)), link=link) is opinion
 
 
 def test_a_momentum_with_infinity_in_it_is_no_momentum() -> None:
     shown = bytes(bytes_of(BASE / 0))
-    assert said(witness(Showing(shown), Exhibit.BASE), promising(digest(shown))) is Opinion.GUILTY
+    assert said(go_between(Showing(shown), Exhibit.BASE), promising(digest(shown))) is Opinion.GUILTY
 
 
 @pytest.mark.parametrize("shown, opinion", [(LIE, Opinion.INNOCENT), (TRUE, Opinion.GUILTY), (None, Opinion.GUILTY)])
@@ -86,12 +86,12 @@ def test_a_vector_has_to_be_that_of_all_failed_attempts(shown: torch.Tensor | No
     """Whether it is a lie is another question, on which machines may differ."""
     told = pledges(LIE)
     vector = None if shown is None else bytes(bytes_of(shown))
-    made = witness(Showing(vectors=vector, commitments=(told.encode(),)), Exhibit.VECTOR, momentum=False)
+    made = go_between(Showing(vectors=vector, commitments=(told.encode(),)), Exhibit.VECTOR, momentum=False)
     assert said(made, RECORD, pledges=dataclasses.replace(told, commits=())) is opinion
 
 
 def test_one_that_was_not_there_is_unsure() -> None:
-    made = witness(Showing(None), Exhibit.BASE)
+    made = go_between(Showing(None), Exhibit.BASE)
     assert at_once(made.recall(Recall(Examine(1, TARGET, None, None), VALIDATOR))) is Opinion.UNSURE
 
 
@@ -110,7 +110,7 @@ class Counting(Showing):
 
 def test_a_target_is_asked_once_and_has_its_time() -> None:
     showing = Counting(SHOWN)
-    made = witness(showing, *[Exhibit.BASE] * 3)
+    made = go_between(showing, *[Exhibit.BASE] * 3)
     assert showing.within == (RULES.showing_seconds,)
     assert at_once(made.ask(VALIDATOR, Exhibit.BASE, TARGET, 0)) == SHOWN
     assert at_once(made.ask(VALIDATOR, Exhibit.BASE, TARGET, 1)) == SHOWN and len(showing.within) == 2
