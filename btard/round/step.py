@@ -306,22 +306,21 @@ class StepMachine:
     def _calm(self, now: float) -> bool:
         """Whether nothing says that waiting may be in vain: then a phase only has to be complete."""
         unusual = self.attempt.alarm or self._charge is not None or self._heard.disturbed
-        if unusual or now >= self._patience.deadline:
-            return False
-        return self._course.waits()
+        return not unusual and now < self._patience.deadline and self._course.waits()
 
     def _next_phase(self, now: float) -> list[Action]:
         course, standing, finished = self._course, self.standing, self._course.phase.phase
+        shares = self._hearing.share(now, self._context, self.attempt, course)
         if course.may_accuse:
             view, decide = self.attempt.view, self._context.behaviour.charge
             charge = decide(self._context.number, finished, course.charge(), view)
             if charge is not None and self._may_charge(charge):
                 if self._hearing.concerns(charge):
-                    return self._hearing.open(now, self._context, self.attempt, charge)
+                    return shares + self._hearing.open(now, self._context, self.attempt, charge)
                 self._charge = charge
-                return []
+                return shares
         if course.go_on(standing.banned, standing.redraws):
-            return self._enter(now)
+            return shares + self._enter(now)
         assert course.agree is not None
         return self._finish(now, course.agree.finished())
 

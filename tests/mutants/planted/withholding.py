@@ -1,4 +1,4 @@
-"""Bugs by which a target need not show what it must, or a validator may say so of one that does."""
+"""Bugs by which a peer pays for what another has kept from it, or from all."""
 
 from __future__ import annotations
 
@@ -79,5 +79,19 @@ WITHHOLDING = (
         "            self.pledges[answer.target] = answer.pledges",
         "            pass",
         "tests/btard/round/test_second_try.py::test_a_validator_shows_judges_what_it_was_told",
+    ),
+    Mutant(
+        "an owner is blamed for a number that nobody has told it",
+        "btard/round/failure/court/court.py",
+        "return Opinion.UNSURE if unheard and found is Opinion.GUILTY else found",
+        "return found",
+        "tests/byzantine/test_framing.py::test_an_accomplice_that_accuses_at_once_pays_itself",
+    ),
+    Mutant(
+        "an accuser keeps the numbers of a sum to itself",
+        "btard/round/failure/court/hearing.py",
+        "        return [Send(seats.others, shared.encode())]",
+        "        return []",
+        "tests/byzantine/test_framing.py::test_a_liar_that_frames_owners_is_banned_alone",
     ),
 )

@@ -46,13 +46,15 @@ class Court:
         charges: Mapping[PeerId, Charge],
         phases: Mapping[PeerId, Phase],
         lists: Mapping[PeerId, bytes],
+        informed: bool = True,
     ) -> None:
         """Begin to judge.
 
         Args:
             charges: by accuser.
-            phases: how far each accuser was.
+            phases: how far each member was.
             lists: what members were told, by those that say so.
+            informed: whether this peer has given all members the numbers of a sum that is off, long enough ago.
         """
         self._context = context
         self._attempt = attempt
@@ -64,6 +66,7 @@ class Court:
         self.charges = charges
         self._phases = phases
         self._lists = lists
+        self._informed = informed
         self._versions: dict[tuple[MessageKind, PeerId], PeerId] = {}
         self.followed = all(charge.kind.about_last_step for charge in charges.values())
         self._opinions: dict[PeerId, Opinion] = {}
@@ -274,7 +277,10 @@ class Court:
             return Opinion.INNOCENT if self.followed and self._seats.equation is not None else Opinion.UNSURE
         if not results.aggregate_norms or any(peer not in self._said.scalars for peer in self._seats.workers):
             return Opinion.UNSURE
-        return opinion_on(SUM, column_excess(attempt, part))
+        found = opinion_on(SUM, column_excess(attempt, part))
+        # An owner that stands in MEASURE may lack the number that spoils its sum, if nobody has given it that.
+        unheard = not self._informed and self._phases.get(charge.accused, Phase.COMMIT) <= Phase.MEASURE
+        return Opinion.UNSURE if unheard and found is Opinion.GUILTY else found
 
     @property
     def decided(self) -> bool:
