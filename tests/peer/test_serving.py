@@ -70,8 +70,9 @@ def held(target: PeerId, step: int) -> bytes | None:
     return b"commits" if (target, step) == (PEERS[1], 4) else None
 
 
-def shown(what: Exhibit, target: PeerId, step: int) -> bytes | None:
-    """What one target has shown this peer."""
+async def shown(asker: PeerId, what: Exhibit, target: PeerId, step: int) -> bytes | None:
+    """What one target has shown this peer, or shows it for one that asks."""
+    assert asker in ROSTER.members
     return f"its {what}".encode() if (target, step) == (PEERS[1], 4) else None
 
 
