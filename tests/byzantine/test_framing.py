@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 import pytest
 
+from btard.byzantine.scalars.frame_owner import FrameOwner
+from btard.byzantine.settings import BehaviourSettings
+from btard.identity import Envelope, Heading, MessageKind
 from btard.lab.invariants import run_checked
 from btard.lab.peer import LabPeer
 from btard.lab.settings import SimulateSettings
 from btard.lab.simulation import Simulation
+from btard.round.actions import Action, Send
 from btard.round.failure.court.hearing import Hearing
 from btard.round.messages.accusations import Charge
+from btard.round.messages.requests import Forward
 from btard.round.step import StepMachine
+from btard.transport.memory import SimulatedPeer
+from tests.btard.round.swarm import Swarm
 
 DELAYS = ["0.01", "0.01-0.4", "0.1-1.9"]
 """Seconds; the last ones come close to the bound."""
@@ -80,3 +88,27 @@ def test_all_that_frame_or_spoil_lose_their_places(delay: str) -> None:
     simulation = run(["FRAME_OWNER", "WRONG_AGGREGATE", "HALF_SILENCE"], delay, 1, RashPeer)
     out = Counter(gone.peer.number for gone in (*simulation.chronicle.bans, *simulation.chronicle.suspensions))
     assert out and set(out) <= {5, 6, 7}
+
+
+class Watched(SimulatedPeer):
+    """Notes for how many peers it gives numbers to others."""
+
+    def perform(self, actions: Sequence[Action]) -> None:
+        noted = self.__dict__.setdefault("given", [])
+        for action in actions:
+            sent = Envelope.decode(action.data) if isinstance(action, Send) and len(action.peers) > 1 else None
+            if sent is not None and sent.kind is MessageKind.FORWARD:
+                inside = {Heading.read(data).kind for data in Forward.decode(sent.body).envelopes}
+                noted += [len(action.peers)] if inside == {MessageKind.SCALARS} else []
+        super().perform(actions)
+
+
+def test_all_that_find_a_sum_off_give_all_its_numbers() -> None:
+    """The owner of the sum is not told one of them, and neither may its judges be."""
+    framing = FrameOwner(BehaviourSettings(attack_start=0), b"")
+    swarm = Swarm(8, steps=2, behaviours={3: framing}, peer_type=Watched).run()
+    given = [peer.__dict__["given"] for peer in swarm.honest]
+    assert sorted(map(len, given)) == [0, *[1] * 6], "each once, but the owner, which knows the liar"
+    assert all(receivers == 7 for numbers in given for receivers in numbers)
+    calm = Swarm(8, steps=2, peer_type=Watched).run()
+    assert not any(peer.__dict__["given"] for peer in calm.peers)
