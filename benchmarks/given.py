@@ -8,7 +8,8 @@ from concurrent import futures
 import torch
 
 from btard.behaviour import Behaviour
-from btard.executor import Executor, Exhibit, Fits
+from btard.executor import Executor, TimeLeft
+from btard.exhibits import Exhibit, Fits
 from btard.identity import PeerId
 from btard.round.actions import Examine
 from btard.round.attempt.attempt import Attempt
@@ -44,15 +45,21 @@ class GivenVectors(Executor):
     async def contribution(self, roster: Roster) -> Contribution:
         return Contribution(await self._own(), b"")
 
-    async def required(self, record: Attempt, task: Examine) -> torch.Tensor | None:
+    async def required(
+        self, record: Attempt, task: Examine, time_left: TimeLeft, *, continuing: bool = True
+    ) -> torch.Tensor | None:
         return self._of(task.target)
 
 
 class ShowingNothing:
     """Peers that nobody examines on more than what they have published."""
 
-    async def exhibit(self, what: Exhibit, target: PeerId, step: int, fits: Fits, accusers: Sequence[PeerId]) -> None:
+    async def exhibit(
+        self, what: Exhibit, target: PeerId, step: int, fits: Fits, accusers: Sequence[PeerId], within_seconds: float
+    ) -> None:
         return None
 
-    async def commits(self, target: PeerId, step: int, holders: Sequence[PeerId], most_bytes: int) -> Sequence[bytes]:
+    async def commits(
+        self, target: PeerId, step: int, holders: Sequence[PeerId], most_bytes: int, within_seconds: float
+    ) -> Sequence[bytes]:
         return ()

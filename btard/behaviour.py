@@ -14,6 +14,7 @@ from typing import TypeVar
 import torch
 
 from btard.hashing import Payload
+from btard.identity import PeerId
 from btard.round.decisions import Decisions, Outgoing, View
 from btard.round.messages.bodies import LeaveReason
 from btard.round.roster import Roster
@@ -69,14 +70,19 @@ class Behaviour(Decisions):
         """
         return base
 
-    def shown_momentum(self, step: int, base: bytes | None) -> bytes | None:
-        """Return the momentum of a step, 4 d bytes, for a peer that recomputes its vector, or None to show none."""
+    def shown_momentum(self, step: int, asker: PeerId, base: bytes | None) -> bytes | None:
+        """Return the momentum of a step, 4 d bytes, for a peer that recomputes its vector, or that asks for
+        one that does; or None to show none."""
         return base
 
-    def shown_vector(self, step: int, vector: bytes | None) -> bytes | None:
+    def shown_vector(self, step: int, asker: PeerId, vector: bytes | None) -> bytes | None:
         """Return the vector of a step, 4 d float32 bytes, for a peer that examines the failed attempts of that step, or
-        None to show none."""
+        that asks for it on behalf of one that does; or None to show none."""
         return vector
+
+    def passed_on(self, step: int, asker: PeerId, target: PeerId, shown: bytes | None) -> bytes | None:
+        """Return what to show a validator, or a judge, of what its target has shown this peer; None for nothing."""
+        return shown
 
     def reported_loss(self, step: int, loss: float) -> float | None:
         """Return the loss to publish, or None to publish none."""

@@ -8,23 +8,22 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Awaitable, Callable, Sequence
-from enum import StrEnum
 from functools import partial
 from time import monotonic
-from typing import Protocol, TypeVar
 
 import torch
 
 from btard.behaviour import Behaviour
+from btard.exhibits import Exhibit, Fits, GoBetween, Material, Relaying, Run
 from btard.hashing import digest
 from btard.identity import Malformed, PeerId
-from btard.round.actions import CheckOpening, ComputeGradient, Examine, Task
+from btard.round.actions import CheckOpening, ComputeGradient, Examine, Recall, Task
 from btard.round.attempt.attempt import Attempt
+from btard.round.attempt.pledges import Pledges
 from btard.round.messages.accusations import Opinion
 from btard.round.roster import Roster
 from btard.round.rules import StepRules
-from btard.round.work.answers import Answer, GradientComputed, OpeningChecked, TargetExamined
+from btard.round.work.answers import Answer, GradientComputed, OpeningChecked, Recalled, TargetExamined
 from btard.round.work.examination import (
     CAUGHT,
     UNKNOWN,
@@ -47,44 +46,9 @@ from btard.vectors.momentum import base_from_bytes
 from btard.vocabulary import Validation
 
 logger = logging.getLogger(__name__)
-T = TypeVar("T")
 
 _HOLDERS = 0.25
 """Of the time that is left: so long may those take that hold a target's commitments."""
-
-
-class Exhibit(StrEnum):
-    """What a target shows of a step, 4 d float32 bytes each."""
-
-    BASE = "base"
-    """What its vector was built on, where the run has momentum."""
-    VECTOR = "vector"
-    """What it sent in all attempts."""
-
-
-Fits = Callable[[bytes], Awaitable[bool]]
-"""Whether bytes are what the target has committed to."""
-
-
-class Material(Protocol):
-    """What peers, this one included, show of a step to a peer that examines somebody's vector of it."""
-
-    async def exhibit(
-        self, what: Exhibit, target: PeerId, step: int, fits: Fits, accusers: Sequence[PeerId], within_seconds: float
-    ) -> bytes | None:
-        """Return the first bytes that fit, shown by the target or by accusers that it has shown them to; None if nobody
-        shows such in time."""
-
-    async def commits(
-        self, target: PeerId, step: int, holders: Sequence[PeerId], most_bytes: int, within_seconds: float
-    ) -> Sequence[bytes]:
-        """Return what the holders show in time of the target's commitments in failed attempts (`Pledges.encode`)."""
-
-
-class Run(Protocol):
-    """Where heavy work is done: `await run(function)` returns what the function does."""
-
-    def __call__(self, work: Callable[[], T], /) -> Awaitable[T]: ...
 
 
 class TimeLeft:
@@ -122,6 +86,8 @@ class Executor:
         self._material = material
         self._run = run
         self._exhibits: dict[tuple[Exhibit, PeerId, int], bytes] = {}
+        self._pledged: dict[PeerId, Pledges] = {}
+        self.go_between = GoBetween(rules, material, run)
 
     async def carry_out(self, task: Task) -> Answer:
         """Do what is asked for, and return the answer; raises what the trainer and the work raise."""
@@ -130,7 +96,11 @@ class Executor:
                 made = await self.contribution(roster)
                 return GradientComputed(roster.step, made.vector, made.momentum)
             case Examine():
-                return TargetExamined(task.step, task.target, *await self._examine(task))
+                found, again = await self._examine(task)
+                pledges = self._pledged.pop(task.target, task.pledges)
+                return TargetExamined(task.step, task.target, found, again, pledges)
+            case Recall(known, accuser):
+                return Recalled(task.step, accuser, known.target, await self.go_between.recall(task))
             case CheckOpening():
                 return OpeningChecked(task.step, task.debt.validator, await self._check_opening(task))
             case _:
@@ -153,15 +123,30 @@ class Executor:
             finding, made = await self.look(
                 record, task, time_left
             )  # only what can be reproduced is worth an accusation
-        if not finding.accuse:
+        if not (finding.accuse or finding.withheld):
             for what in Exhibit:
                 self._exhibits.pop((what, target, step), None)
         return finding, made
 
     def exhibit_of(self, what: Exhibit, target: PeerId, step: int) -> bytes | None:
-        """Return what a target has shown this peer of the step before, which has found it guilty: judges may not be
-        shown it by the target itself. None for anything else."""
+        """Return what a target has shown this peer of the step before, which accuses it: judges may not be shown it by
+        the target itself. None for anything else."""
         return self._exhibits.get((what, target, step))
+
+    async def shows(self, relaying: Relaying, asker: PeerId, what: Exhibit, target: PeerId, step: int) -> bytes | None:
+        """Return what this peer can show another of what a third has to show: what that one has shown it, or shows it
+        now, if the asker is its validator and may have it asked. None for nothing.
+
+        Args:
+            relaying: knows who may.
+        """
+        shown = self.exhibit_of(what, target, step)
+        if shown is None and relaying.begin(asker, target, step):
+            try:
+                shown = await self.go_between.ask(asker, what, target, step)
+            finally:
+                relaying.end(asker, target)
+        return self._behaviour.passed_on(step, asker, target, shown)
 
     async def _shown(
         self, what: Exhibit, record: Attempt, task: Examine, fits: Fits, time_left: TimeLeft
@@ -220,17 +205,18 @@ class Executor:
         # A holder that is silent must not use up what the target has to show its vector.
         most, within = pledges.most_bytes, _HOLDERS * time_left.seconds
         told = await material.commits(target, seats.roster.step, seats.others, most, within)
-        different = await self._run(partial(unlike, pledges.signed_by(target, told), vector, rules))
-        if not different:
+        self._pledged[target] = pledges = pledges.heard(target, told)
+        signed = pledges.vectors
+        if not await self._run(partial(unlike, signed, vector, rules)):
             return ()
-        if rules.verification.validation is Validation.EXACT:
+        if rules.verification.validation is Validation.EXACT or pledges.contradictory:
             return (CAUGHT,)
 
         async def fits(data: bytes) -> bool:
-            return await self._run(partial(is_pledged, different, data, rules))
+            return await self._run(partial(is_pledged, signed, data, rules))
 
         shown = await self._shown(Exhibit.VECTOR, record, task, fits, time_left)
-        return (await self._run(partial(examine_shown, different, shown, vector, rules)),)
+        return (await self._run(partial(examine_shown, signed, shown, vector, rules)),)
 
     async def required(
         self, record: Attempt, task: Examine, time_left: TimeLeft, *, continuing: bool = True

@@ -189,7 +189,7 @@ def _assemble(local: Local, learnt: Learnt) -> TrainingLoop:
     held = HeldStates(directory / HELD_FOLDER, manifest.run, manifest.total_steps)
     counters = node.transport.counters
     reporter = Reporter(node.records, local.key, manifest, local.behaviour, counters, trainer.numerics)
-    answers = driver.commits_of, driver.exhibit_of, returning, held, reporter.since
+    answers = driver.commits_of, driver.shows, returning, held, reporter.since
     server = StateServer(meeting.reception, trainer, local.behaviour, bans, *answers)
     node.transport.serve_with(server.answer, is_large)
     node.transport.is_member = lambda peer: peer == coordinator or driver.is_member(peer) or returning.awaits(peer)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 from btard.behaviour import Behaviour
 from btard.errors import UserError
-from btard.executor import Exhibit
+from btard.exhibits import Exhibit
 from btard.hashing import DIGEST_SIZE, Payload
 from btard.identity import Malformed, PeerId
 from btard.outline import Outlined
@@ -33,15 +33,15 @@ class StateServer:
         behaviour: Behaviour,
         bans: BanBook,
         commits_of: Callable[[PeerId, int], bytes | None],
-        exhibit_of: Callable[[Exhibit, PeerId, int], bytes | None],
+        shows: Callable[[PeerId, Exhibit, PeerId, int], Awaitable[bytes | None]],
         returning: Returning,
         held: HeldStates,
         reports_since: Callable[[int], bytes],
     ) -> None:
-        """`commits_of`: see `Session.commits_of`; `exhibit_of`: see `Executor.exhibit_of`; `reports_since`: see
+        """`commits_of`: see `Session.commits_of`; `shows`: see `SessionDriver.shows`; `reports_since`: see
         `Reporter.since`."""
         self._commits_of = commits_of
-        self._exhibit_of = exhibit_of
+        self._shows = shows
         self._reception = reception
         self._trainer = trainer
         self._behaviour = behaviour
@@ -103,13 +103,13 @@ class StateServer:
         if sender not in self._head.roster.members:
             return None  # nobody else has a use for what has to be made first
         if question.want in (Want.BASE, Want.VECTOR) and question.peer:
-            return self._exhibit(question)
+            return await self._exhibit(sender, question)
         if question.want is Want.BASE:
-            return self._behaviour.shown_momentum(question.step, self._trainer.momentum_base(question.step))
+            return self._behaviour.shown_momentum(question.step, sender, self._trainer.momentum_base(question.step))
         if question.want is Want.COMMITS:
             return self._commits(question.peer, question.step)
         if question.want is Want.VECTOR:
-            return self._sent(question.step)
+            return self._sent(sender, question.step)
         if question.step != self._head.roster.step:
             return None
         outline = await self._shelf.outline(self._head.state, self._trainer.serialize)
@@ -156,17 +156,18 @@ class StateServer:
         except UserError:
             return None
 
-    def _exhibit(self, question: Question) -> bytes | None:
-        """Return what another peer has shown this one."""
+    async def _exhibit(self, sender: PeerId, question: Question) -> bytes | None:
+        """Return what another peer has shown this one, or shows it for its validator."""
         try:
-            return self._exhibit_of(Exhibit(question.want), PeerId.parse(question.peer), question.step)
+            target = PeerId.parse(question.peer)
         except UserError:
             return None
+        return await self._shows(sender, Exhibit(question.want), target, question.step)
 
-    def _sent(self, step: int) -> bytes | None:
+    def _sent(self, sender: PeerId, step: int) -> bytes | None:
         """Return the own vector of a step, once that is over: before all have committed to theirs nobody may see it."""
         over = self._head is not None and step < self._head.roster.step
-        return self._behaviour.shown_vector(step, self._trainer.submitted(step)) if over else None
+        return self._behaviour.shown_vector(step, sender, self._trainer.submitted(step)) if over else None
 
     def _evidence(self, peer: str) -> bytes | None:
         try:

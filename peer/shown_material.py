@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
-from btard.executor import Exhibit, Fits
+from btard.exhibits import Exhibit, Fits
 from btard.identity import PeerId
 from btard.peer.trainer import TaskTrainer
 from btard.swarm.manifest import RunManifest
@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 
 class ShownMaterial:
-    """What peers show of a step: a `btard.executor.Material`. This peer's own comes from its trainer."""
+    """What peers show of a step: a `btard.exhibits.Material`. This peer's own comes from its trainer."""
 
     def __init__(self, trainer: TaskTrainer, manifest: RunManifest, transport: Libp2pTransport) -> None:
         self._trainer = trainer
@@ -27,7 +27,7 @@ class ShownMaterial:
     async def exhibit(
         self, what: Exhibit, target: PeerId, step: int, fits: Fits, accusers: Sequence[PeerId], within_seconds: float
     ) -> bytes | None:
-        """See `btard.executor.Material`; all are asked at once, so that a silent one costs the others no time."""
+        """See `btard.exhibits.Material`; all are asked at once, so that a silent one costs the others no time."""
         want, me = Want(what), self._transport.peer_id
         if target == me:
             own = self._trainer.momentum_base(step) if what is Exhibit.BASE else self._trainer.submitted(step)
@@ -49,14 +49,15 @@ class ShownMaterial:
     async def commits(
         self, target: PeerId, step: int, holders: Sequence[PeerId], most_bytes: int, within_seconds: float
     ) -> Sequence[bytes]:
-        """See `btard.executor.Material`; all are asked at once, and have no longer than a message may take."""
+        """See `btard.exhibits.Material`; all are asked at once, and have no longer than a message may take."""
         question = Question(want=Want.COMMITS, step=step, peer=str(target))
         patience = min(self._manifest.deadlines.settle, within_seconds)
         asked = [self._ask(holder, question, most_bytes, patience) for holder in holders]
         return [data for data in await asyncio.gather(*asked) if data is not None]
 
     async def _vector(self, holder: PeerId, question: Question, within_seconds: float) -> bytes | None:
-        limit, timeout = 4 * self._manifest.dimension, min(self._manifest.deadlines.scatter, within_seconds)
+        longest = 2 * self._manifest.step_rules.showing_seconds  # of one that asks the target first
+        limit, timeout = 4 * self._manifest.dimension, min(longest, within_seconds)
         return await self._ask(holder, question, limit, timeout)
 
     async def _ask(self, peer: PeerId, question: Question, limit: int, timeout_seconds: float) -> bytes | None:

@@ -48,6 +48,7 @@ ROOMS = {
         {"reunion"},
         {"behaviour"},
         {"trainer"},
+        {"exhibits"},
         {"executor"},
         {"transport"},
     ],

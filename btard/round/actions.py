@@ -137,7 +137,8 @@ class Examine:
         record: the attempt that finished the step before; None if this peer took no part in it.
         link: what the target was last seen to submit before that; None if nothing.
         pledges: what the target committed to in attempts at that step that failed when r^t may have been known.
-        accusers: peers that have charged the target, and have been shown what that rests on.
+        accusers: peers that have charged the target, and have been shown what that rests on; for its validator those
+            that ask the target on its behalf.
         within_seconds: how long answers may take, all together.
     """
 
@@ -148,6 +149,24 @@ class Examine:
     pledges: Pledges = NO_PLEDGES
     accusers: tuple[PeerId, ...] = ()
     within_seconds: float = math.inf
+
+
+@dataclass(frozen=True)
+class Recall:
+    """Say whether a target withholds what it must show: `Recalled` answers.
+
+    Attributes:
+        examine: what is known of the target.
+        accuser: its validator, which says so, and must have asked this peer to ask the target.
+    """
+
+    examine: Examine
+    accuser: PeerId
+
+    @property
+    def step(self) -> int:
+        """The global step in which this is asked."""
+        return self.examine.step
 
 
 @dataclass(frozen=True)
@@ -233,7 +252,7 @@ class Voided:
 Work = EncodeParts | AggregateRows | MeasureRows | InspectRow | AggregateAgain | SketchVector
 """What a pure function does: `execute`."""
 
-Task = ComputeGradient | Examine | CheckOpening | Work
+Task = ComputeGradient | Examine | Recall | CheckOpening | Work
 """What takes time, and is answered."""
 
 Action = Send | SendPart | Task | Finished | Stopped | Voided

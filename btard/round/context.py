@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 from btard.agreement.terms import Terms
 from btard.identity import Envelope, IdentityKey, MessageKind, PeerId
-from btard.round.actions import Action, Examine, Send
+from btard.round.actions import Action, Examine, Recall, Send
 from btard.round.attempt.attempt import Attempt
 from btard.round.attempt.debts import NO_DEBTS, Debts
 from btard.round.attempt.pace import Pace
@@ -81,8 +81,18 @@ class StepContext:
         """Return the action that examines what a peer submitted in the step before; a judge names its accusers. A
         validator, for which the others wait, waits itself for no answer so long that it would be late."""
         pledges = self.pledges.get(target, NO_PLEDGES)
-        within = math.inf if accusers else self.pace.answer_within()
+        within = math.inf if accusers else min(self.pace.answer_within(), self.rules.showing_seconds)
         return Examine(self.number, target, self.previous, self.links.get(target), pledges, accusers, within)
+
+    def examine_through(self, target: PeerId, voters: Iterable[PeerId]) -> Examine:
+        """Return the action of a validator whose target has shown it nothing: voters ask that one on its behalf, and
+        may take as long as the target may, and as long again to pass it on."""
+        relays = tuple(sorted(peer for peer in voters if peer not in (target, self.key.peer_id)))
+        return replace(self.examine(target), accusers=relays, within_seconds=2 * self.rules.showing_seconds)
+
+    def recall(self, target: PeerId, accuser: PeerId) -> Recall:
+        """Return the action of a judge of what a target withholds."""
+        return Recall(self.examine(target), accuser)
 
     def sign(self, attempt: int, kind: MessageKind, body: bytes) -> Envelope:
         """Return a signed message of this step."""

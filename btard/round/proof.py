@@ -52,7 +52,7 @@ def make_evidence(ban: Ban, attempt: Attempt, previous: Attempt | None) -> Evide
     aggregates: list[tuple[int, bytes]] = []
     charge = ban.charge
     past = None
-    if charge is not None and charge.kind in (ChargeKind.GRADIENT, ChargeKind.WITHHELD) and previous is not None:
+    if charge is not None and charge.kind is ChargeKind.GRADIENT and previous is not None:
         past = scene_of(previous)
         wanted = (MessageKind.COMMIT, MessageKind.SCALARS)
         envelopes += [

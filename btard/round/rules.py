@@ -120,6 +120,12 @@ class StepRules:
         """Lengths of a usual step for which a member may keep the others waiting."""
         return SLOWEST if self.slowest is None else self.slowest
 
+    @property
+    def showing_seconds(self) -> float:
+        """For how many seconds a peer that asks a target for what that must show waits for it: the request and the
+        answer travel, and a vector takes as long as SCATTER may."""
+        return 2 * self.delay_bound_seconds + self.scatter_seconds
+
     def reborn(self, incarnation: int) -> StepRules:
         """Return the rules of another incarnation of this run, 0 being the first one."""
         return replace(self, incarnation=incarnation or None)

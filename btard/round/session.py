@@ -26,7 +26,7 @@ from btard.round.messages.requests import Certificate
 from btard.round.roster import Roster
 from btard.round.rules import StepRules
 from btard.round.step import StepMachine
-from btard.round.work.answers import Answer
+from btard.round.work.answers import Answer, TargetExamined
 from btard.vectors.buffers import BufferPool
 from btard.vectors.momentum import Link
 
@@ -289,6 +289,8 @@ class Session:
 
     def answer(self, now: float, answer: Answer) -> list[Action]:
         """The answer to an action of this step has come; one to an action of another step or attempt is ignored."""
+        if isinstance(answer, TargetExamined) and answer.pledges.owed and answer.step == self._last_step + 1:
+            self.pledges[answer.target] = answer.pledges  # judges must hear of all that a charge may rest on
         return self._remember(self.machine.answer(now, answer)) if self.machine else []
 
     def _remember(self, actions: list[Action]) -> list[Action]:
@@ -326,7 +328,7 @@ class Session:
         if record is not None and record.seats.roster.step == result.step - 1:
             target = machine.attempt.seats.target
             vector = self._sent if target is None else machine.own.vector_of(target)
-            self._debts = owed_after(record, machine.attempt, machine.standing.judged, vector)
+            self._debts = owed_after(record, machine.attempt, vector)
         self._sent = machine.own.submitted if self._key.peer_id in drawn else None
 
     def _keep_links(self, previous: Attempt) -> None:

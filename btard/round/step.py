@@ -46,6 +46,7 @@ class StepMachine:
     Attributes:
         over: whether the step has ended for this peer; every arrival asks.
         aftermath: once the step is finished, what is still to be done in it.
+        exchange: answers and sends requests in the current attempt.
         settled: how the attempts before this one failed, by number.
         standing: what followed from that.
         own: what this peer's own work has come to.
@@ -61,20 +62,19 @@ class StepMachine:
         self._accusation: Charge | None = None
         self._intake = Intake()
         self._left: dict[PeerId, Envelope] = {}
-        self.over = False
+        self.over = self._unread = False
         self.aftermath: Aftermath | None = None
-        self._unread = False
         self._new_attempt(0, context.roster.members)
 
     def _new_attempt(self, number: int, members: tuple[PeerId, ...]) -> None:
         context, standing = self._context, self.standing
         self.attempt = Attempt(context.seats(number, members), pool=self._pool)
-        self._exchange = Exchange(context, self.attempt)
+        self.exchange = Exchange(context, self.attempt)
         left = {peer: leave for peer, leave in self._left.items() if peer in members}
-        self._settlement = Settlement(context, self.attempt, self._exchange, standing, left)
+        self._settlement = Settlement(context, self.attempt, self.exchange, standing, left)
         self._heard = self._settlement.heard
         commit = CommitPhase(context, self.attempt, standing.decided, self.own, standing.banned)
-        self._course = Course(context, self.attempt, self._exchange, commit)
+        self._course = Course(context, self.attempt, self.exchange, commit)
         self._charge = self._accusation if self._accusation and self._may_charge(self._accusation) else None
         seconds, settled, stand = self.attempt.seats.check_seconds, context.settled, context.others_stand_seconds
         self._patience = Patience(context.rules, seconds, context.pace, settled=settled, others_stand_seconds=stand)
@@ -90,7 +90,7 @@ class StepMachine:
 
     @property
     def wants_tick(self) -> bool:
-        """Whether the machine wants a `tick` as soon as all that has arrived is handed over."""
+        """Whether a `tick` is wanted as soon as all that has arrived is handed over."""
         return self._unread and not self.over
 
     @property
@@ -131,17 +131,17 @@ class StepMachine:
                 actions = self._aggregated(result)
             case answers.RowsMeasured(_, result):
                 actions = self._course.measure.measured(result)
-            case answers.RowInspected(_, author, part, row) if looking is not None:
+            case answers.RowInspected(_, author, part, row) if looking:
                 looking.inspected(author, part, row)
-            case answers.AggregateCompared(_, part, excess) if looking is not None:
+            case answers.AggregateCompared(_, part, excess) if looking:
                 looking.compared(part, excess)
             case answers.TargetExamined():
                 actions = self._target_examined(answer)
             case answers.VectorSketched():
                 self.own.sketch = answer.sketch
                 actions = [] if settlement.frozen else self._course.commit.publish()
-            case answers.OpeningChecked(_, validator, opinion) if settlement.court is not None:
-                settlement.court.opening_checked(validator, opinion)
+            case answers.OpeningChecked() | answers.Recalled() if settlement.court is not None:
+                settlement.court.answered(answer)
             case _:
                 return []
         return self._advance(now, actions)
@@ -154,12 +154,13 @@ class StepMachine:
         return self._course.gather.aggregate_ready(result.payload)
 
     def _target_examined(self, answer: answers.TargetExamined) -> list[Action]:
-        actions: list[Action] = []
-        target, finding = answer.target, answer.finding
+        actions, target, finding = list[Action](), answer.target, answer.finding
         if target == self.attempt.seats.target and target not in self.own.examined:
+            found, decide = charge_of(target, finding), self._context.behaviour.charge
+            if found and self._may_charge(found) and (asks := self._course.commit.ask_others(target, finding)):
+                return asks
             self.own.examined[target] = answer
-            found, view = charge_of(target, finding), self.attempt.view
-            charge = self._context.behaviour.charge(self._context.number, Phase.COMMIT, found, view)
+            charge = decide(self._context.number, Phase.COMMIT, found, self.attempt.view)
             if charge is not None and self._may_charge(charge):
                 self._charge = self._accusation = charge
             elif self._course.commit.busy() and not self._settlement.frozen:
@@ -209,14 +210,14 @@ class StepMachine:
             case MessageKind.PULL:
                 if self._course.phase is self._course.commit and not envelope.read(Pull).early:
                     self._patience.others_have_passed(now, wait=False)
-                return self._exchange.on_pull(now, envelope)
+                return self.exchange.on_pull(now, envelope)
             case MessageKind.FORWARD:
-                return self._exchange.take_up(envelope)
+                return self.exchange.take_up(envelope)
             case MessageKind.REPORT | MessageKind.VOTE | MessageKind.RELAY:
                 return self._settlement.hear_from(now, envelope, self._intake)
             case MessageKind.OVERDUE:
                 if self._heard.add_overdue(envelope):
-                    self._exchange.account.note_at_work(envelope.author, now)
+                    self.exchange.account.note_at_work(envelope.author, now)
         return []
 
     def accept_part(self, sender: PeerId, envelope: Envelope, length: int) -> memoryview | None:
@@ -254,7 +255,7 @@ class StepMachine:
 
     def _advance(self, now: float, actions: list[Action]) -> list[Action]:
         self._unread = False
-        actions += self._exchange.serve(now)
+        actions += self.exchange.serve(now)
         going_on = not self._patience.paused
         while going_on and self.stage is StepStage.RUNNING:
             done, going_on = self._run(now)
@@ -262,7 +263,7 @@ class StepMachine:
         if self.stage is StepStage.SETTLING:
             settlement = self._settlement
             if settlement.court is not None and settlement.stage is SettlementStage.COURT:
-                actions += follow(now, settlement.court, self._course, self._exchange, self.standing)
+                actions += follow(now, settlement.court, self._course, self.exchange, self.standing)
             actions += settlement.advance(now)
             actions += self._resolve(now)
         return actions
@@ -270,7 +271,7 @@ class StepMachine:
     def _run(self, now: float) -> tuple[list[Action], bool]:
         """Look at the phase once. Returns what is to be done, and whether it has ended, or the attempt has."""
         phase, actions = self._course.phase, list[Action]()
-        self._exchange.account.note_progress(now, phase, self._patience)
+        self.exchange.account.note_progress(now, phase, self._patience)
         if phase is self._course.check:
             actions += self._course.check.advance()
         if now >= self._hearing.until:
@@ -279,8 +280,8 @@ class StepMachine:
         if not ready and phase is not self._course.check and self._calm(now):
             return actions, False
         reasoned = self._settlement.reasoned
-        if self._reasoned_at == math.inf and reasoned:
-            self._reasoned_at = now
+        if reasoned:
+            self._reasoned_at = min(now, self._reasoned_at)
         if phase is self._course.commit and self._course.commit.passed_elsewhere():
             self._patience.others_have_passed(now, wait=True)
         if reasoned and ready and self._charge is None:
@@ -293,10 +294,10 @@ class StepMachine:
         missing = phase.missing()
         if not self._must_freeze(now, missing, proven):
             wanted = phase.wanted() if isinstance(phase, PhaseOfParts) else None
-            actions += self._exchange.urge_for(now, missing, wanted, self._patience)
+            actions += self.exchange.urge_for(now, missing, wanted, self._patience)
             working = phase is self._course.commit and phase.busy()
             impatience = self._heard.impatience
-            actions += lose_patience(now, self._context, self._exchange, self._patience, impatience, working=working)
+            actions += lose_patience(now, self._context, self.exchange, self._patience, impatience, working=working)
             return actions, False
         if phase is self._course.commit and self._course.commit.outvoted():
             return actions + self._stop(OutcomeKind.OUT_OF_SYNC, "most members hold another training state"), False
@@ -305,22 +306,21 @@ class StepMachine:
     def _calm(self, now: float) -> bool:
         """Whether nothing says that waiting may be in vain: then a phase only has to be complete."""
         unusual = self.attempt.alarm or self._charge is not None or self._heard.disturbed
-        if unusual or now >= self._patience.deadline:
-            return False
-        return self._course.waits()
+        return not unusual and now < self._patience.deadline and self._course.waits()
 
     def _next_phase(self, now: float) -> list[Action]:
         course, standing, finished = self._course, self.standing, self._course.phase.phase
+        shares = self._hearing.share(now, self._context, self.attempt, course)
         if course.may_accuse:
             view, decide = self.attempt.view, self._context.behaviour.charge
             charge = decide(self._context.number, finished, course.charge(), view)
             if charge is not None and self._may_charge(charge):
                 if self._hearing.concerns(charge):
-                    return self._hearing.open(now, self._context, self.attempt, charge)
+                    return shares + self._hearing.open(now, self._context, self.attempt, charge)
                 self._charge = charge
-                return []
+                return shares
         if course.go_on(standing.banned, standing.redraws):
-            return self._enter(now)
+            return shares + self._enter(now)
         assert course.agree is not None
         return self._finish(now, course.agree.finished())
 
@@ -329,7 +329,7 @@ class StepMachine:
         return bool(why) or is_lost(missing, self._heard, busy=self._course.phase.busy())
 
     def _freeze(self, now: float, missing: dict[PeerId, Fault], proven: list[Envelope]) -> list[Action]:
-        late = self._exchange.account.late(min(now, self._reasoned_at), self._patience)
+        late = self.exchange.account.late(min(now, self._reasoned_at), self._patience)
         phase, over = self._course.reached(self._charge), now >= self._patience.ends
         return give_up(now, self._context, self._settlement, Grounds(phase, missing, proven, self._charge, late, over))
 
@@ -341,8 +341,8 @@ class StepMachine:
             return self._finish_after_all(now)
         self.standing = self.standing.after(resolution)
         verdicts = tuple(Verdict(b.peer, make_evidence(b, attempt, context.previous)) for b in resolution.bans)
-        number, suspended, left = attempt.seats.number, resolution.suspended, resolution.left
-        actions: list[Action] = [Voided(context.number, number, suspended, verdicts, left)]
+        number = attempt.seats.number
+        actions: list[Action] = [Voided(context.number, number, resolution.suspended, verdicts, resolution.left)]
         if (end := end_of_road(attempt, resolution)) is not None:
             return actions + self._stop(*end)
         self.settled[number] = settlement
@@ -374,10 +374,10 @@ class StepMachine:
 
     def _finish(self, now: float, finished: Finished) -> list[Action]:
         self.over = True
-        pace, settlement = self._context.pace, self._settlement
-        pace.step_over(finished.roster.members, self._exchange.account.waited(now, self._patience))
-        pace.spoilt(settlement.spoilers)
-        self.aftermath = Aftermath(self.attempt, settlement, self._intake, pace)
+        pace, waited = self._context.pace, self.exchange.account.held_against(now, self._patience)
+        pace.step_over(finished.roster.members, waited)
+        pace.spoilt(self._settlement.spoilers)
+        self.aftermath = Aftermath(self.attempt, self._settlement, self._intake, pace)
         return [finished]
 
     def stand(self, now: float, *, still: bool) -> list[Action]:

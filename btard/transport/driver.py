@@ -10,7 +10,8 @@ from concurrent import futures
 from time import thread_time
 from typing import NamedTuple, Protocol, TypeVar
 
-from btard.executor import Executor, Exhibit, Run
+from btard.executor import Executor
+from btard.exhibits import Exhibit, Relaying, Run
 from btard.identity import PeerId
 from btard.round.actions import (
     Action,
@@ -171,9 +172,10 @@ class SessionDriver:
         """See `Session.commits_of`."""
         return self._session.commits_of(target, step)
 
-    def exhibit_of(self, what: Exhibit, target: PeerId, step: int) -> bytes | None:
-        """See `Executor.exhibit_of`."""
-        return self._executor.exhibit_of(what, target, step)
+    async def shows(self, asker: PeerId, what: Exhibit, target: PeerId, step: int) -> bytes | None:
+        """See `Executor.shows`."""
+        relaying = Relaying(self._session, lambda: self._now)
+        return await self._executor.shows(relaying, asker, what, target, step)
 
     def on_message(self, sender: PeerId, data: bytes) -> None:
         """See `Inbox`."""

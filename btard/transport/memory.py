@@ -12,7 +12,8 @@ from typing import Any, ClassVar, TypeVar
 import torch
 
 from btard.behaviour import Behaviour
-from btard.executor import Executor, Exhibit, Fits
+from btard.executor import Executor
+from btard.exhibits import Exhibit, Fits, Relaying
 from btard.hashing import Payload, digest
 from btard.identity import Envelope, IdentityKey, Malformed, PeerId
 from btard.round.actions import (
@@ -21,6 +22,7 @@ from btard.round.actions import (
     ComputeGradient,
     Examine,
     Finished,
+    Recall,
     Send,
     SendPart,
     Stopped,
@@ -147,7 +149,7 @@ class SimulatedPeer:
                     self.network.deliver_all(self.peer_id, peers, methodcaller("receive", self.peer_id, data), delay)
                 case SendPart():
                     self.send_part(action.peer, action.envelope, action.payload)
-                case ComputeGradient() | Examine() | CheckOpening():
+                case ComputeGradient() | Examine() | Recall() | CheckOpening():
                     self._work_later(action)
                 case Finished():
                     self.note(action)
@@ -166,7 +168,7 @@ class SimulatedPeer:
         """Do what the session asks for, and answer."""
         self.perform(self.session.answer(self.network.now, execute(work, self.rules)))
 
-    def _work_later(self, task: ComputeGradient | Examine | CheckOpening) -> None:
+    def _work_later(self, task: ComputeGradient | Examine | Recall | CheckOpening) -> None:
         """Do what takes as long as computing a gradient."""
 
         def computed() -> None:
@@ -187,26 +189,27 @@ class SimulatedPeer:
     async def exhibit(
         self, what: Exhibit, target: PeerId, step: int, fits: Fits, accusers: Sequence[PeerId], within_seconds: float
     ) -> bytes | None:
-        """See `btard.executor.Material`; whatever is shown at all is shown at once."""
+        """See `btard.exhibits.Material`; whatever is shown at all is shown at once."""
         for holder in (target, *accusers):
             peer = self._reached(holder)
-            shown = None if peer is None else peer.shows(what, target, step)
+            shown = None if peer is None else await peer.shows(self.peer_id, what, target, step)
             if shown is not None and await fits(shown):
                 return shown
         return None
 
-    def shows(self, what: Exhibit, target: PeerId, step: int) -> bytes | None:
-        """Return what this peer shows of what a target, itself perhaps, has computed in a step."""
+    async def shows(self, asker: PeerId, what: Exhibit, target: PeerId, step: int) -> bytes | None:
+        """Return what this peer shows another of what a target, itself perhaps, has computed in a step."""
         if target != self.peer_id:
-            return self.executor.exhibit_of(what, target, step)
+            relaying = Relaying(self.session, lambda: self.network.now)
+            return await self.executor.shows(relaying, asker, what, target, step)
         if what is Exhibit.BASE:
-            return self.behaviour.shown_momentum(step, self.trainer.momentum_base(step))
-        return self.behaviour.shown_vector(step, self.trainer.submitted(step))
+            return self.behaviour.shown_momentum(step, asker, self.trainer.momentum_base(step))
+        return self.behaviour.shown_vector(step, asker, self.trainer.submitted(step))
 
     async def commits(
         self, target: PeerId, step: int, holders: Sequence[PeerId], most_bytes: int, within_seconds: float
     ) -> Sequence[bytes]:
-        """See `btard.executor.Material`."""
+        """See `btard.exhibits.Material`."""
         reached = [peer for peer in map(self._reached, holders) if peer is not None]
         return [data for data in (peer.session.commits_of(target, step) for peer in reached) if data is not None]
 

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from btard.behaviour import Behaviour
-from btard.executor import Executor, Exhibit, Fits, TimeLeft, Withheld
+from btard.executor import Executor, TimeLeft, Withheld
+from btard.exhibits import Exhibit, Fits
 from btard.hashing import digest
 from btard.identity import Envelope, MessageKind, PeerId
 from btard.round.actions import CheckOpening, ComputeGradient, EncodeParts, Examine
@@ -142,7 +143,7 @@ class Looking(Executor):
 
     def __init__(self, findings: list[Finding]) -> None:
         self.findings = findings
-        self._exhibits = {}
+        self._exhibits, self._pledged = {}, {}
         self.looks: list[PeerId] = []
 
     async def look(self, record: Attempt, task: Examine, time_left: TimeLeft) -> tuple[Finding, Recomputed | None]:
@@ -299,8 +300,21 @@ def test_another_vector_in_a_failed_attempt_is_guilty() -> None:
 @pytest.mark.parametrize("shown, said", [(LIE, "guilty"), (TRUE, "withheld"), (None, "withheld")])
 def test_another_vector_has_to_be_shown_where_machines_differ(shown: torch.Tensor | None, said: str) -> None:
     showing = Showing(vectors=None if shown is None else bytes(bytes_of(shown)))
-    found = found_under(Validation.TOLERANT, pledges(TRUE, LIE), showing)
+    found = found_under(Validation.TOLERANT, pledges(LIE, LIE), showing)
     assert (found.accuse, found.withheld) == (said == "guilty", said == "withheld")
+
+
+def test_two_vectors_in_one_step_are_a_lie_whatever_is_shown() -> None:
+    showing = Showing(vectors=bytes(bytes_of(TRUE)))
+    found = found_under(Validation.TOLERANT, pledges(TRUE, LIE), showing)
+    assert (found.opinion, found.accuse, found.withheld, showing.asked) == (Opinion.GUILTY, True, False, 0)
+
+
+def test_a_judge_can_ask_a_validator_for_all_that_it_was_told() -> None:
+    told = pledges(LIE)
+    mine, showing = dataclasses.replace(told, commits=()), Showing(commitments=(told.encode(),))
+    answer = at_once(executor(showing=showing).carry_out(dataclasses.replace(EXAMINE, pledges=mine)))
+    assert isinstance(answer, TargetExamined) and answer.pledges == told
 
 
 def test_what_proves_a_lie_is_kept_for_the_judges() -> None:

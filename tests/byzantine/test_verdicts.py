@@ -99,6 +99,8 @@ CASES: dict[str, Case] = {
     # The first vector of a chain is built on zeros, which -1000 times are zeros.
     "OTHER_MOMENTUM": Case(suspends=True, steps=14, momentum=0.9),
     "WITHHOLD_MOMENTUM": Case(suspends=True, steps=14, momentum=0.9),
+    # What it keeps from its validator another voter gets, and passes on.
+    "WITHHOLD_FROM_SOME": Case(steps=14, momentum=0.9),
     "NAN_ROW": Case((Offence.NOT_FINITE,)),
     # Parts.
     "PART_MISMATCH": Case((Offence.PART_MISMATCH,)),
@@ -140,6 +142,7 @@ CASES: dict[str, Case] = {
     "FALSE_ACCUSATION": ACCUSER,
     "ACCUSATION_FLOOD": ACCUSER,
     "QUARREL": ACCUSER,
+    "DENY_SHOWN": Case(suspends=True, steps=14, momentum=0.9),
     "FALSE_ELIMINATE": SUSPENDED,
     # It shows nobody what it sent in the attempt that it has made fail.
     "GAMBLER": Case((Offence.FALSE_ACCUSATION, Offence.GRADIENT), steps=20),

@@ -186,7 +186,7 @@ class World:
         assert max(len(heard._reports), len(heard.left)) <= COUNT
         assert len(machine._settlement._reports._ledger.accepted) <= 2 * COUNT
         assert len(machine._settlement._early) <= (4 + 32 + 12 * COUNT) * COUNT
-        assert sum(map(len, machine._exchange._waiting.values())) <= COUNT * (6 * COUNT + MOST_PULLS)
+        assert sum(map(len, machine.exchange._waiting.values())) <= COUNT * (6 * COUNT + MOST_PULLS)
 
 
 def events(data: bytes) -> None:

@@ -29,11 +29,13 @@ from tests.mutants.planted.thresholds import THRESHOLDS
 from tests.mutants.planted.transfer import TRANSFER
 from tests.mutants.planted.two_faces import TWO_FACES
 from tests.mutants.planted.waiting import WAITING
+from tests.mutants.planted.withholding import WITHHOLDING
 
 MUTANTS = (
     STEP
     + EXECUTOR
     + SECOND_TRY
+    + WITHHOLDING
     + OPENINGS
     + TWO_FACES
     + DRAWN

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from btard.behaviour import Behaviour
-from btard.executor import Exhibit
+from btard.exhibits import Exhibit
 from btard.hashing import Payload
 from btard.identity import IdentityKey, PeerId
 from btard.outline import Outline, Outlined
@@ -70,8 +70,9 @@ def held(target: PeerId, step: int) -> bytes | None:
     return b"commits" if (target, step) == (PEERS[1], 4) else None
 
 
-def shown(what: Exhibit, target: PeerId, step: int) -> bytes | None:
-    """What one target has shown this peer."""
+async def shown(asker: PeerId, what: Exhibit, target: PeerId, step: int) -> bytes | None:
+    """What one target has shown this peer, or shows it for one that asks."""
+    assert asker in ROSTER.members
     return f"its {what}".encode() if (target, step) == (PEERS[1], 4) else None
 
 
@@ -117,10 +118,10 @@ class Forges(Behaviour):
 
 
 class Hides(Behaviour):
-    def shown_momentum(self, step: int, base: bytes | None) -> bytes | None:
+    def shown_momentum(self, step: int, asker: PeerId, base: bytes | None) -> bytes | None:
         return None
 
-    def shown_vector(self, step: int, vector: bytes | None) -> bytes | None:
+    def shown_vector(self, step: int, asker: PeerId, vector: bytes | None) -> bytes | None:
         return None
 
 

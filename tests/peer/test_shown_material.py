@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from btard.behaviour import Behaviour
-from btard.executor import Executor, Exhibit, TimeLeft, Withheld
+from btard.executor import Executor, TimeLeft, Withheld
+from btard.exhibits import Exhibit
 from btard.hashing import digest
 from btard.peer.shown_material import ShownMaterial
 from btard.peer.trainer import Gradient, TaskTrainer
@@ -249,7 +250,7 @@ async def test_nobody_waits_longer_for_an_answer_than_it_may(bench: Bench) -> No
     for within in (0.25, float("inf")):
         await material.exhibit(Exhibit.BASE, TARGET, STEP, anything, (), within)
         await material.commits(TARGET, STEP, [TARGET], 99, within)
-    assert transport.patience == [0.25, 0.25, deadlines.scatter, deadlines.settle]
+    assert transport.patience == [0.25, 0.25, 2 * bench.manifest.step_rules.showing_seconds, deadlines.settle]
 
 
 async def test_a_validator_waits_as_long_as_its_task_says(bench: Bench) -> None:

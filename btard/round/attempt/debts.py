@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import torch
 
 from btard.identity import PeerId
 from btard.round.attempt.attempt import Attempt
-from btard.round.messages.accusations import Charge, ChargeKind
 from btard.round.messages.opening import Opening
 from btard.verification.openings import direction_of
 
@@ -64,25 +62,21 @@ NO_DEBTS = Debts()
 """Of a peer that was not in the two steps before."""
 
 
-def owed_after(
-    record: Attempt, sealed: Attempt, judged: Collection[tuple[PeerId, Charge]], vector: torch.Tensor | None
-) -> Debts:
+def owed_after(record: Attempt, sealed: Attempt, vector: torch.Tensor | None) -> Debts:
     """Return what is owed once a step is over.
 
-    A validator owes nothing if it or its target is out; nor if it was heard in court because its target showed it
-    nothing: it had nothing to seal.
+    A validator owes nothing if it or its target is out. One whose target showed it nothing had nothing to seal, but
+    then the charge of that has cost one of the two its place.
 
     Args:
         record: the attempt that finished the step before.
         sealed: the attempt that finished the step.
-        judged: charges that were heard in the step, by accuser.
         vector: this peer's part in it, see `Debts`.
     """
     seats, said = sealed.seats, sealed.said
     owed = []
     for validator, target in seats.validators.items():
-        excused = (validator, Charge(ChargeKind.WITHHELD, target, 0)) in judged
-        if excused or target not in seats.known:
+        if target not in seats.known:
             continue
         seal, direction = said.commits[validator].seal, direction_of(sealed.results.randomness, validator)
         owed.append(Debt(validator, target, seal, direction, record))

@@ -59,10 +59,20 @@ class WaitingAccount:
         self._waiting_since: dict[tuple[PeerId, Item], float] = {}
         self._served: dict[tuple[PeerId, Item], float] = {}
         self._at_work: dict[PeerId, float] = {}
+        self._relaying: dict[tuple[PeerId, PeerId], tuple[float, float]] = {}
 
     def note_at_work(self, peer: PeerId, now: float) -> None:
         """A member says that it has not committed, but will: it loads the state, or computes its first vector."""
         self._at_work[peer] = now
+
+    def note_relaying(self, asker: PeerId, target: PeerId, now: float) -> None:
+        """This peer begins to ask a target on behalf of its validator, which has to wait for the answer as it does."""
+        self._relaying.setdefault((asker, target), (now, math.inf))
+
+    def note_relayed(self, asker: PeerId, target: PeerId, now: float) -> None:
+        """The target has answered, or has had its time."""
+        since, until = self._relaying.get((asker, target), (now, math.inf))
+        self._relaying[asker, target] = since, min(until, now)
 
     def has_asked(self, item: Item) -> bool:
         """Whether all, or its author, were asked for an item."""
@@ -116,7 +126,8 @@ class WaitingAccount:
         together.
 
         A member is not blamed for the time in which it was waiting itself, in an earlier phase, for what this peer has
-        not got either. In a later one it waits for those that wait for it. Nor is one that was not there in the step
+        not got either. In a later one it waits for those that wait for it. Nor is a validator blamed for the time in
+        which its target let this peer wait that asked on its behalf. Nor is one that was not there in the step
         before blamed for a late commitment for as long as it says that it is at work: it may have to load the state.
         """
         late: defaultdict[PeerId, _Seconds] = defaultdict(lambda: defaultdict(float))
@@ -132,7 +143,17 @@ class WaitingAccount:
             of, phase = held[asker], self._phase_of(item)
             of[phase] = max(of[phase], self._served.get((asker, item), now) - since)
         found = {peer: _beyond(of, held[peer]) for peer, of in late.items()}
+        for (asker, _), (since, until) in self._relaying.items():
+            found[asker] = found.get(asker, 0.0) - (min(now, until) - since)
         return {peer: seconds for peer, seconds in found.items() if seconds > 0}
+
+    def held_against(self, now: float, patience: Patience) -> dict[PeerId, float]:
+        """Return the same as it is held against members over several steps: a target pays for the time in which it was
+        asked on its validator's behalf. It does not lose its place for it at once, as it may have to answer all."""
+        seconds = self.waited(now, patience)
+        for (_, target), (since, until) in self._relaying.items():
+            seconds[target] = seconds.get(target, 0.0) + min(now, until) - since
+        return seconds
 
     def _silence(self) -> float:
         """Return for how many seconds a member may say nothing that others cannot expect to be ready."""

@@ -1,4 +1,4 @@
-"""Disputes in which one member says that it has not got what another should have sent: what most testify decides.
+"""Disputes in which one member says that it has not got what another should have sent: what most recall decides.
 
 An honest peer complains only after it has asked all members for what it misses and has waited until every one of them
 that had it in time has passed it on. So if it has not come, no honest member had it in time, and all of them say so

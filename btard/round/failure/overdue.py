@@ -25,8 +25,13 @@ from btard.round.roster import Roster
 from btard.round.rules import StepRules
 from btard.vocabulary import Eliminate
 
-HEARING = 2
-"""Times the bound on delay that a member waits for an answer before it accuses: so long do both messages take."""
+HEARING = 4
+"""Times the bound on delay that a member waits before it accuses the owner of a sum: others have the numbers one later,
+and then must have had them for INFORMED, though a liar may let the attempt fail one before the charge."""
+
+INFORMED = 2
+"""Times the bound on delay for which a judge has had the numbers of a sum before it blames a silent owner: it has
+given them to that owner, which has them one later, and may hear of the charge one before the judge."""
 
 _LOOKS = 8
 """How often, within the longest wait, it is looked at for whom this peer has waited."""

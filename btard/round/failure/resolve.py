@@ -114,15 +114,14 @@ def resolve(attempt: Attempt, testimony: Testimony) -> Resolution:
         own = testimony.charges.get(charge.accused)
         excused = own is not None and (own.kind, own.part) == (ChargeKind.FALSE_SCALARS, charge.part)
         silent = _had_no_say(attempt, testimony, charge) and not excused
-        if misled or not guilty or charge.accused not in remaining():
+        if not guilty or charge.accused not in remaining() or (misled and not charge.kind.about_last_step):
             continue
-        if silent:
+        if charge.kind is ChargeKind.WITHHELD:
+            suspended[charge.accused] = "did not show what its vector was built on, or the vector"
+        elif silent:
             suspended[charge.accused] = "the products around its aggregate do not add up, and it has not said why"
         elif charge.kind is ChargeKind.NO_OPENING:
             suspended[charge.accused] = "did not open what it had to recompute"
-    for peer in remaining():
-        if _withholds(attempt, testimony, peer):
-            suspended[peer] = "did not show what its vector was built on, or the vector"
 
     disputes = Disputes(attempt, testimony.reports, attached, set(remaining()))
     disputes.decide(proven=bool(bans))
@@ -194,7 +193,6 @@ OFFENCES = {
     ChargeKind.WRONG_SUM: Offence.WRONG_SUM,
     ChargeKind.WRONG_AGGREGATE: Offence.WRONG_AGGREGATE,
     ChargeKind.GRADIENT: Offence.GRADIENT,
-    ChargeKind.WITHHELD: Offence.GRADIENT,
     ChargeKind.FALSE_OPENING: Offence.FALSE_OPENING,
 }
 """What a charge convicts of; silence is no offence, and has none."""
@@ -230,7 +228,7 @@ def condemns(vote: Vote, offence: Offence, accused: PeerId, accuser: PeerId, cha
     guilty = ballot.opinion is Opinion.GUILTY
     match offence:
         case Offence.FALSE_ACCUSATION:
-            # A judge that says it has been shown no momentum cannot know what others have been shown.
+            # That a target has shown something, no stranger can see: it costs a place, as silence does.
             blamed = accused == accuser and charge.kind is not ChargeKind.WITHHELD
             return blamed and ballot.opinion is Opinion.INNOCENT
         case Offence.COVER_UP:
@@ -300,20 +298,11 @@ def vouches(report: Report, members: tuple[PeerId, ...]) -> bool:
 
 def _falls(attempt: Attempt, testimony: Testimony, accuser: PeerId, *, misled: bool) -> bool:
     """Whether an accusation is one that an honest peer does not raise: that would convince all honest judges, which are
-    a majority. That something is withheld is the exception, as others may have been shown it."""
+    a majority."""
     charge = testimony.charges[accuser]
-    if charge.kind is ChargeKind.WITHHELD or (misled and not charge.kind.about_last_step):
+    if misled and not charge.kind.about_last_step:
         return False
     return not attempt.seats.is_majority(len(_votes(attempt, testimony, accuser, Opinion.GUILTY)))
-
-
-def _withholds(attempt: Attempt, testimony: Testimony, peer: PeerId) -> bool:
-    """Whether a peer is accused of withholding its momentum, and no majority has seen it."""
-    accusers = [a for a, c in testimony.charges.items() if c.kind is ChargeKind.WITHHELD and c.accused == peer]
-    return any(
-        not attempt.seats.is_majority(len(_votes(attempt, testimony, accuser, Opinion.INNOCENT)))
-        for accuser in accusers
-    )
 
 
 def convict(attempt: Attempt, envelopes: Iterable[Envelope]) -> tuple[Ban, ...]:

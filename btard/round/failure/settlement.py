@@ -20,6 +20,7 @@ from btard.round.delivery.intake import Intake
 from btard.round.failure.court.court import Court
 from btard.round.failure.disputes import outvoted
 from btard.round.failure.heard import Heard, has_left, signed_in
+from btard.round.failure.overdue import INFORMED
 from btard.round.failure.resolve import Resolution, Testimony, convict, leavers, resolve, tells_two_stories
 from btard.round.failure.standing import Standing, admissible
 from btard.round.failure.stories import state_of, told_by_all
@@ -85,6 +86,7 @@ class Settlement:
         self._told: dict[PeerId, Told] = {}
         self._attached: dict[PeerId, tuple[Envelope, ...]] = {}
         self._court_ends = 0.0
+        self._informed = False
         self._parted = 0
 
     def _agreement(self, *, votes: bool, voters: frozenset[PeerId], dispensable: Dispensable) -> Agreement:
@@ -147,6 +149,7 @@ class Settlement:
     ) -> list[Action]:
         """Give the attempt up and report why, and which peers were late; `shown` is what the report attaches."""
         seats, heard = self._seats, self.heard
+        self._informed = now - self.attempt.results.shared_at >= INFORMED * seats.rules.delay_bound_seconds
         reaction = bool(heard.reasons) and not (complaints or charge)
         overdue = () if heard.reasons else heard.impatience.proven
         reasons = sorted(heard.reasons, key=lambda reason: len(reason.body))[:1]
@@ -304,8 +307,8 @@ class Settlement:
             self._resolve()
             return []
         self.stage = SettlementStage.COURT
-        phases = {author: reports[author].phase for author in charges}
-        self.court = Court(self._context, self.attempt, self._exchange, charges, phases, lists)
+        phases = {author: report.phase for author, report in reports.items()}
+        self.court = Court(self._context, self.attempt, self._exchange, charges, phases, lists, self._informed)
         self._court_ends = now + self.court.seconds()
         voters = self._seats.voters & self._told.keys()
         self._votes = self._agreement(votes=True, voters=voters, dispensable=lambda statements: frozenset())

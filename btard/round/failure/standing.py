@@ -44,8 +44,8 @@ class Standing:
         """Whether the court of an attempt hears a charge: of a voter, against another member, not heard before.
 
         What a target sent its validator may charge whether or not the target is a member any more: no goodbye outruns
-        an audit. That something is withheld only the validator may say, of a member: it pays nothing for being wrong,
-        and a peer that is gone can show nothing.
+        an audit. That something is withheld only the validator may say, of a member: voters ask nobody on behalf of
+        others, and a peer that is gone can show nothing.
         """
         earlier = charge.kind.about_last_step or charge.kind.about_opening
         form = charge.part < seats.partition.count and not (earlier and charge.part)

@@ -53,7 +53,7 @@ class Grounds:
 
 def give_up(now: float, context: StepContext, settlement: Settlement, grounds: Grounds) -> list[Action]:
     """Report why; a member that may not have begun the step is shown before that the step before is over, since it has
-    to testify as soon as it hears of the failure."""
+    to recall as soon as it hears of the failure."""
     attempt, actions = settlement.attempt, list[Action]()
     signed, seats = attempt.said.signed, attempt.seats
     unheard = tuple(peer for peer in seats.others if (MessageKind.COMMIT, peer) not in signed)

@@ -14,6 +14,7 @@ from btard.round.messages.bodies import MAX_CANDIDATES, Commit, Phase
 from btard.round.messages.opening import Opening
 from btard.round.randomness import secret_share, share_commitment
 from btard.round.work.answers import GradientComputed
+from btard.round.work.examination import Finding
 from btard.round.work.own import OwnWork
 from btard.round.work.seals import opening_excess, opening_of, salt_of, seal_of
 
@@ -71,6 +72,13 @@ class CommitPhase:
         context, number = self._context, self._seats.number
         vector = context.behaviour.vector(context.number, number, gradient.vector)
         return [EncodeParts(number, self._seats.partition.count, vector)]
+
+    def ask_others(self, target: PeerId, finding: Finding) -> list[Action]:
+        """Look once more, by what all voters are shown, where a target has shown nothing."""
+        if not finding.withheld or target in self._own.asked_through:
+            return []
+        self._own.asked_through.add(target)
+        return [self._context.examine_through(target, self._seats.voters)]
 
     def encoded(self, parts: tuple[memoryview, ...], digests: tuple[bytes, ...]) -> list[Action]:
         """Commit to the own parts."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
 
 from btard.identity import MessageKind, PeerId
 from btard.round.actions import Action, MeasureRows
@@ -100,10 +101,15 @@ class MeasurePhase:
                 excess = row_excess(attempt, peer, seats.my_part, results.column[peer])
                 if peer != seats.me and SCALARS.accuses(excess):
                     return Charge(ChargeKind.FALSE_SCALARS, peer, seats.my_part)
-        for part in self._suspect_sums():
-            if seats.owners[part] != seats.me and SUM.accuses(column_excess(attempt, part)):
-                return Charge(ChargeKind.WRONG_SUM, seats.owners[part], part)
+        for part in self.spoilt_sums(SUM.accuses):
+            return Charge(ChargeKind.WRONG_SUM, seats.owners[part], part)
         return None
+
+    def spoilt_sums(self, off: Callable[[float], bool]) -> Iterator[int]:
+        """Yield the parts of others whose products add up to something that is `off`, by its excess."""
+        for part in self._suspect_sums():
+            if self._seats.owners[part] != self._seats.me and off(column_excess(self._attempt, part)):
+                yield part
 
     def _suspect_sums(self) -> tuple[int, ...]:
         """Return the parts whose products do not clearly add up to zero, where they must."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import torch
 
 from btard.identity import PeerId
+from btard.round.attempt.pledges import NO_PLEDGES, Pledges
 from btard.round.messages.accusations import Opinion
 from btard.round.work.examination import Finding, Recomputed
 from btard.round.work.rows import Aggregated, Inspected, Measured
@@ -85,11 +86,22 @@ class AggregateCompared(_OfAttempt):
 
 @dataclass(frozen=True)
 class TargetExamined(_OfStep):
-    """To `Examine`, asked for in `step`; `recomputed` is None where nothing could be."""
+    """To `Examine`, asked for in `step`; `recomputed` is None where nothing could be, `pledges` are all that this peer
+    has heard of."""
 
     target: PeerId
     finding: Finding
     recomputed: Recomputed | None = field(default=None, repr=False, compare=False)
+    pledges: Pledges = field(default=NO_PLEDGES, repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class Recalled(_OfStep):
+    """To `Recall`: whether the target withholds what the accuser says."""
+
+    accuser: PeerId
+    target: PeerId
+    opinion: Opinion
 
 
 @dataclass(frozen=True)
@@ -115,6 +127,7 @@ Answer = (
     | RowInspected
     | AggregateCompared
     | TargetExamined
+    | Recalled
     | VectorSketched
     | OpeningChecked
 )

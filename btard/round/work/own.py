@@ -17,6 +17,7 @@ class OwnWork:
 
     Attributes:
         gradient: what it submits.
+        asked_through: targets that showed this peer nothing, for which it has let others ask.
         examined: what it has found as a validator, by target: another one, where it takes an audit over.
         sketch: of the vector by which it opens, as a validator of the step before, or compares, as the target of one.
     """
@@ -24,6 +25,7 @@ class OwnWork:
     gradient: GradientComputed | None = None
     examined: dict[PeerId, TargetExamined] = field(default_factory=dict)
     sketch: Sketch | None = None
+    asked_through: set[PeerId] = field(default_factory=set)
 
     @property
     def submitted(self) -> torch.Tensor | None:

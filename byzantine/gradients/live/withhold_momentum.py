@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from btard.byzantine.attacker import Attacker
+from btard.identity import PeerId
 
 
 class WithholdMomentum(Attacker):
@@ -10,5 +11,5 @@ class WithholdMomentum(Attacker):
 
     name = "WITHHOLD_MOMENTUM"
 
-    def shown_momentum(self, step: int, base: bytes | None) -> bytes | None:
+    def shown_momentum(self, step: int, asker: PeerId, base: bytes | None) -> bytes | None:
         return None if self.attacks(step) else base

@@ -136,7 +136,7 @@ class World:
         heapq.heappush(self._queue, (time, tick, next(self._number), act))
 
     def start(self, peer: PeerId, time: float, body: bytes | None) -> None:
-        """Let a member testify at this time, or when it first hears of the agreement if messages prompt it."""
+        """Let a member recall at this time, or when it first hears of the agreement if messages prompt it."""
         self._bodies[peer] = body
         self.at(time, lambda: self._begin(peer))
 

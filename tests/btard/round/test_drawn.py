@@ -111,7 +111,7 @@ class ShowsOnce(SignFlipping):
 
     shown = -1
 
-    def shown_momentum(self, step: int, base: bytes | None) -> bytes | None:
+    def shown_momentum(self, step: int, asker: PeerId, base: bytes | None) -> bytes | None:
         if step == self.shown:
             return None
         self.shown = step

@@ -16,6 +16,7 @@ from btard.hashing import digest
 from btard.identity import Envelope, IdentityKey, MessageKind, PeerId
 from btard.round.actions import Finished
 from btard.round.attempt.attempt import Attempt
+from btard.round.attempt.pledges import pledges_of
 from btard.round.attempt.seats import Seats
 from btard.round.draw import Audit
 from btard.round.evidence.evidence import Offence
@@ -24,6 +25,8 @@ from btard.round.messages.accusations import Charge, ChargeKind
 from btard.round.messages.bodies import Commit, Phase
 from btard.round.proof import verify
 from btard.round.rules import VerificationRules
+from btard.round.work.answers import TargetExamined
+from btard.round.work.examination import UNKNOWN
 from btard.tensors import bytes_of
 from btard.transport.memory import SimulatedPeer
 from btard.vocabulary import Validation
@@ -45,14 +48,14 @@ class FirstLies(Behaviour):
 class ShowsIt(FirstLies):
     """Shows what it sent in the first attempt."""
 
-    def shown_vector(self, step: int, vector: bytes | None) -> bytes | None:
+    def shown_vector(self, step: int, asker: PeerId, vector: bytes | None) -> bytes | None:
         if vector is None or step != 1:
             return vector
         return bytes(bytes_of(-1000.0 * torch.frombuffer(bytearray(vector), dtype=torch.float32)))
 
 
 class ShowsNothing(FirstLies):
-    def shown_vector(self, step: int, vector: bytes | None) -> bytes | None:
+    def shown_vector(self, step: int, asker: PeerId, vector: bytes | None) -> bytes | None:
         return None
 
 
@@ -221,6 +224,20 @@ def test_a_lie_told_to_one_validator_turns_against_its_author() -> None:
     assert fooled and fooled <= first.validators.keys(), "a validator that was lied to examines the liar"
     for peer in swarm.honest:
         assert offences(peer) == {swarm.peers[LIAR].peer_id: Offence.GRADIENT}
+
+
+def test_a_validator_shows_judges_what_it_was_told() -> None:
+    """An accomplice may tell a validator of a commitment, and the judges nothing: they would not believe it."""
+    session = swarm_of({}, Validation.EXACT, steps=1).peers[0].session
+    assert session.previous is not None
+    target, step = session.previous.seats.members[LIAR], session._last_step
+    told = pledges_of([session.previous], target)
+    assert told.commits and session.commits_of(target, step) is None
+    unknown = TargetExamined(step + 2, target, UNKNOWN, None, told)
+    session.answer(0.0, unknown)
+    assert session.commits_of(target, step) is None, "that is about another step"
+    session.answer(0.0, dataclasses.replace(unknown, step=step + 1))
+    assert session.commits_of(target, step) == told.encode()
 
 
 def test_attempts_after_the_one_that_finished_do_not_count() -> None:

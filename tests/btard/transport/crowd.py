@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,6 +15,7 @@ import torch
 from benchmarks.given import ShowingNothing
 from btard.behaviour import Behaviour
 from btard.executor import Executor, TimeLeft
+from btard.exhibits import Exhibit, Fits
 from btard.hashing import Payload, digest
 from btard.identity import IdentityKey, PeerId
 from btard.round.actions import Examine, Finished, Stopped, Voided
@@ -66,6 +67,19 @@ class LoopTransport:
 Contributing = Callable[[], Awaitable[Contribution]]
 
 
+class CrowdMaterial(ShowingNothing):
+    """Nobody shows anything of its own, but all ask each other."""
+
+    def __init__(self, crowd: Crowd, me: PeerId) -> None:
+        self.crowd, self.me = crowd, me
+
+    async def exhibit(
+        self, what: Exhibit, target: PeerId, step: int, fits: Fits, accusers: Sequence[PeerId], within_seconds: float
+    ) -> None:
+        for accuser in accusers:
+            assert await self.crowd.drivers[accuser].shows(self.me, what, target, step) is None
+
+
 class CrowdExecutor(Executor):
     """What a peer of a crowd computes is given, and so is what others had to."""
 
@@ -73,7 +87,7 @@ class CrowdExecutor(Executor):
 
     def __init__(self, crowd: Crowd, me: PeerId) -> None:
         trainer = VectorTrainer(lambda seed, parameters: parameters, torch.empty(0))
-        super().__init__(crowd.rules, me, Behaviour(), trainer, ShowingNothing(), in_worker(crowd.worker))
+        super().__init__(crowd.rules, me, Behaviour(), trainer, CrowdMaterial(crowd, me), in_worker(crowd.worker))
         self.crowd = crowd
 
     async def contribution(self, roster: Roster) -> Contribution:
@@ -82,6 +96,8 @@ class CrowdExecutor(Executor):
     async def required(
         self, record: Attempt, task: Examine, time_left: TimeLeft, *, continuing: bool = True
     ) -> torch.Tensor | None:
+        if self._rules.verification.momentum:
+            await self._shown(Exhibit.BASE, record, task, anything, time_left)
         return await self.crowd.recompute(record, task.target, task.link)
 
 
@@ -162,6 +178,10 @@ def ready(vector: torch.Tensor, momentum: bytes = b"") -> Contributing:
         return Contribution(vector, momentum)
 
     return contribution
+
+
+async def anything(data: bytes) -> bool:
+    return True
 
 
 async def never() -> Contribution:

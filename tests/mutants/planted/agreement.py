@@ -234,4 +234,11 @@ AGREEMENT = (
         "range(self.roster.step + self.machine.over, self.roster.step + 2)",
         "tests/btard/round/test_session.py::test_a_goodbye_is_for_the_steps_that_others_may_be_in",
     ),
+    Mutant(
+        "what fewer than all have signed is shown as a certificate",
+        "btard/round/phases/agree.py",
+        "certificate=certificate if len(certificate) == len(attempt.seats.members) else (),",
+        "certificate=certificate,",
+        "tests/btard/round/phases/test_agree.py::test_only_what_all_members_have_signed_is_shown_to_others",
+    ),
 )

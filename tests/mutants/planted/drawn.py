@@ -128,7 +128,7 @@ DRAWN = (
     Mutant(
         "everything is kept that was ever shown",
         "btard/executor.py",
-        "        if not finding.accuse:\n            for what in Exhibit:",
+        "        if not (finding.accuse or finding.withheld):\n            for what in Exhibit:",
         "        if False:\n            for what in Exhibit:",
         "tests/btard/test_executor.py::test_nothing_is_kept_of_the_innocent",
     ),

@@ -72,11 +72,11 @@ EVIDENCE = (
         f"{HONEST}::test_nothing_said_or_added_by_liars_convicts_an_honest_peer[tells one alone]",
     ),
     Mutant(
-        "a validator that has been shown no momentum is a false accuser when others have",
+        "what no stranger can see proves a false accusation",
         "btard/round/failure/resolve.py",
         "blamed = accused == accuser and charge.kind is not ChargeKind.WITHHELD",
         "blamed = accused == accuser",
-        f"{HONEST}::test_nothing_said_or_added_by_liars_convicts_an_honest_peer[shows late]",
+        "tests/btard/round/test_proof_votes.py::test_an_accuser_shown_no_momentum_is_no_false_accuser",
     ),
     Mutant(
         "an owner is convicted of a sum of numbers that it may not have seen",

@@ -137,13 +137,6 @@ OPENINGS = (
         f"{_OWED}::test_every_validator_owes_its_target",
     ),
     Mutant(
-        "a validator that was shown nothing owes an opening",
-        _DEBTS,
-        "if excused or target not in",
-        "if target not in",
-        f"{_OWED}::test_one_that_was_shown_nothing_owes_nothing",
-    ),
-    Mutant(
         "a validator that cannot judge a momentum seals nothing",
         "btard/executor.py",
         "return UNKNOWN, await self._sealable(record, task, time_left)",

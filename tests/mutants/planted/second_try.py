@@ -29,8 +29,8 @@ SECOND_TRY = (
     Mutant(
         "judges go by what they were told themselves",
         "btard/executor.py",
-        "pledges.signed_by(target, told)",
-        "pledges.signed_by(target, ())",
+        "pledges.heard(target, told)\n        signed",
+        "pledges.heard(target, ())\n        signed",
         f"{_SECOND}::test_a_lie_told_to_one_validator_turns_against_its_author",
     ),
     Mutant(

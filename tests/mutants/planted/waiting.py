@@ -128,7 +128,7 @@ WAITING = (
     Mutant(
         "a silent target makes its validator late",
         "btard/round/context.py",
-        "within = math.inf if accusers else self.pace.answer_within()",
+        "within = math.inf if accusers else min(self.pace.answer_within(), self.rules.showing_seconds)",
         "within = math.inf",
         "tests/btard/round/test_drawn.py::test_a_validator_waits_for_no_answer_till_it_is_late",
     ),
@@ -149,8 +149,8 @@ WAITING = (
     Mutant(
         "a validator waits for an answer as long as a part may take",
         "peer/shown_material.py",
-        "min(self._manifest.deadlines.scatter, within_seconds)",
-        "self._manifest.deadlines.scatter",
+        "min(longest, within_seconds)",
+        "longest",
         "tests/peer/test_shown_material.py::test_nobody_waits_longer_for_an_answer_than_it_may",
     ),
     Mutant(

@@ -20,6 +20,7 @@ from btard.round.messages.requests import Item
 from btard.round.phases.check import inspection
 from btard.round.phases.collection import Collection
 from btard.round.phases.measure import column_excess, row_excess
+from btard.round.work.answers import OpeningChecked, Recalled
 from btard.round.work.examination import UNKNOWN, Finding, opinion_on
 from btard.round.work.rows import Inspected
 from btard.verification.thresholds import LENGTH, SCALARS, SUM
@@ -45,13 +46,15 @@ class Court:
         charges: Mapping[PeerId, Charge],
         phases: Mapping[PeerId, Phase],
         lists: Mapping[PeerId, bytes],
+        informed: bool = True,
     ) -> None:
         """Begin to judge.
 
         Args:
             charges: by accuser.
-            phases: how far each accuser was.
+            phases: how far each member was.
             lists: what members were told, by those that say so.
+            informed: whether this peer has given all members the numbers of a sum that is off, long enough ago.
         """
         self._context = context
         self._attempt = attempt
@@ -63,6 +66,7 @@ class Court:
         self.charges = charges
         self._phases = phases
         self._lists = lists
+        self._informed = informed
         self._versions: dict[tuple[MessageKind, PeerId], PeerId] = {}
         self.followed = all(charge.kind.about_last_step for charge in charges.values())
         self._opinions: dict[PeerId, Opinion] = {}
@@ -82,6 +86,8 @@ class Court:
                 item = (MessageKind.PART, charge.accused, charge.part)
                 if self._carried.holds(item) is None:
                     actions += self._exchange.pull(item, [accuser])
+            elif charge.kind is ChargeKind.WITHHELD:
+                actions += self._recall(accuser, charge.accused)
             elif charge.kind.about_last_step:
                 targets[charge.accused].append(accuser)
         for teller, told in self._lists.items():
@@ -95,6 +101,18 @@ class Court:
                 by.sort(key=lambda accuser: self._seats.validators.get(accuser) != target)
                 actions.append(self._context.examine(target, tuple(by[:_ASKED])))
         return actions + self.advance(now)
+
+    def _recall(self, accuser: PeerId, target: PeerId) -> list[Action]:
+        """Say whether a target withholds what its validator says; that one knows."""
+        if accuser == self._seats.me:
+            self._opinions[accuser] = Opinion.GUILTY
+        elif target == self._seats.me:
+            self._opinions[accuser] = Opinion.INNOCENT
+        elif self._context.previous is None:
+            self._opinions[accuser] = Opinion.UNSURE
+        else:
+            return [self._context.recall(target, accuser)]
+        return []
 
     def _must_aggregate(self, charge: Charge) -> bool:
         """Whether the rows of a part have to be aggregated once more to judge a charge."""
@@ -200,11 +218,17 @@ class Court:
             return [CheckOpening(self._context.number, debt, commit.opening)]
         return []
 
-    def opening_checked(self, validator: PeerId, opinion: Opinion) -> None:
-        """What a validator opens has been compared with an own recomputation."""
-        for accuser, charge in self.charges.items():
-            if charge.kind is ChargeKind.FALSE_OPENING and charge.accused == validator:
-                self._opinions.setdefault(accuser, opinion)
+    def answered(self, answer: OpeningChecked | Recalled) -> None:
+        """What a validator opens has been compared with an own recomputation; or this peer says what a target has shown
+        it on an accuser's behalf."""
+        match answer:
+            case OpeningChecked(_, accused, opinion):
+                accusers = [a for a, c in self.charges.items() if c == Charge(ChargeKind.FALSE_OPENING, accused, 0)]
+            case Recalled(_, accuser, accused, opinion):
+                charged = self.charges.get(accuser) == Charge(ChargeKind.WITHHELD, accused, 0)
+                accusers = [accuser] if charged else []
+        for accuser in accusers:
+            self._opinions.setdefault(accuser, opinion)
 
     def inspected(self, author: PeerId, part: int, row: Inspected) -> None:
         """A row has been measured."""
@@ -222,7 +246,7 @@ class Court:
     def examined(self, target: PeerId, finding: Finding) -> None:
         """A vector of the step before has been recomputed."""
         for accuser, charge in self.charges.items():
-            if charge.kind.about_last_step and charge.accused == target:
+            if charge.kind is ChargeKind.GRADIENT and charge.accused == target:
                 self._opinions[accuser] = finding.opinion
                 self._accomplices[accuser] = finding.accomplices
 
@@ -253,7 +277,10 @@ class Court:
             return Opinion.INNOCENT if self.followed and self._seats.equation is not None else Opinion.UNSURE
         if not results.aggregate_norms or any(peer not in self._said.scalars for peer in self._seats.workers):
             return Opinion.UNSURE
-        return opinion_on(SUM, column_excess(attempt, part))
+        found = opinion_on(SUM, column_excess(attempt, part))
+        # An owner that stands in MEASURE may lack the number that spoils its sum, if nobody has given it that.
+        unheard = not self._informed and self._phases.get(charge.accused, Phase.COMMIT) <= Phase.MEASURE
+        return Opinion.UNSURE if unheard and found is Opinion.GUILTY else found
 
     @property
     def decided(self) -> bool:

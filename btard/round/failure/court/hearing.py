@@ -13,6 +13,7 @@ from btard.round.messages.accusations import Charge, ChargeKind, Overdue
 from btard.round.messages.requests import Forward
 from btard.round.phases.course import Course
 from btard.round.phases.measure import MeasurePhase
+from btard.verification.thresholds import SUM
 
 
 class Hearing:
@@ -30,14 +31,24 @@ class Hearing:
         """Whether the accused of a charge has to be heard, and has not been."""
         return charge.kind is ChargeKind.WRONG_SUM and self._charge is None
 
-    def open(self, now: float, context: StepContext, attempt: Attempt, charge: Charge) -> list[Action]:
-        """Give the owner all numbers of its column, and wait for as long as its answer takes; the others are told."""
-        self._charge, self.until = charge, now + HEARING * context.rules.delay_bound_seconds
-        signed, seats = attempt.said.signed, attempt.seats
-        numbers = tuple(signed[MessageKind.SCALARS, peer].encode() for peer in seats.workers)
+    def share(self, now: float, context: StepContext, attempt: Attempt, course: Course) -> list[Action]:
+        """Give all members the numbers of a sum that is off, once all are here: its owner may lack one, and so may its
+        judges."""
+        measured, seats = course.phase, attempt.seats
+        spoilt = isinstance(measured, MeasurePhase) and any(True for _ in measured.spoilt_sums(SUM.convicts))
+        if not spoilt or attempt.results.shared_at < math.inf:
+            return []
+        attempt.results.shared_at = now
+        numbers = tuple(attempt.said.signed[MessageKind.SCALARS, peer].encode() for peer in seats.workers)
         shared = context.sign(seats.number, MessageKind.FORWARD, Forward(numbers).encode())
+        return [Send(seats.others, shared.encode())]
+
+    def open(self, now: float, context: StepContext, attempt: Attempt, charge: Charge) -> list[Action]:
+        """Wait for as long as the owner's answer may take; the others are told."""
+        self._charge, self.until = charge, now + HEARING * context.rules.delay_bound_seconds
+        seats = attempt.seats
         plea = context.sign(seats.number, MessageKind.OVERDUE, Overdue(seats.attempt_id, seats.me).encode())
-        return [Send(seats.others, plea.encode()), Send((charge.accused,), shared.encode())]
+        return [Send(seats.others, plea.encode())]
 
     def ended(self, now: float, ends: float) -> bool:
         """Whether a phase that ends at a time has ended: not as long as somebody is heard."""

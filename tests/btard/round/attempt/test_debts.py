@@ -10,7 +10,6 @@ from btard.round.attempt.attempt import Attempt
 from btard.round.attempt.debts import NO_DEBTS, owed_after
 from btard.round.attempt.seats import Seats
 from btard.round.draw import Audit
-from btard.round.messages.accusations import Charge, ChargeKind
 from btard.round.messages.bodies import Commit
 from btard.round.messages.opening import Opening
 from btard.round.roster import Roster, first_randomness
@@ -36,7 +35,7 @@ def sealed(members: tuple[PeerId, ...] = PEERS, seal: bytes = SEAL) -> Attempt:
 
 
 def test_every_validator_owes_its_target() -> None:
-    debts = owed_after(RECORD, sealed(), (), VECTOR)
+    debts = owed_after(RECORD, sealed(), VECTOR)
     assert [(debt.validator, debt.target, debt.seal) for debt in debts.owed] == [
         (FIRST.validator, FIRST.target, SEAL),
         (SECOND.validator, SECOND.target, b""),
@@ -50,30 +49,19 @@ def test_every_validator_owes_its_target() -> None:
 
 
 def test_nothing_is_owed_to_those_that_are_out() -> None:
-    debts = owed_after(RECORD, sealed(tuple(peer for peer in PEERS if peer != FIRST.target)), (), None)
+    debts = owed_after(RECORD, sealed(tuple(peer for peer in PEERS if peer != FIRST.target)), None)
     assert [debt.validator for debt in debts.owed] == [SECOND.validator]
 
 
 def test_the_deputy_of_a_validator_that_is_out_owes_in_its_place() -> None:
-    debts = owed_after(RECORD, sealed(tuple(peer for peer in PEERS if peer != FIRST.validator)), (), None)
+    debts = owed_after(RECORD, sealed(tuple(peer for peer in PEERS if peer != FIRST.validator)), None)
     owing = {debt.validator: debt.target for debt in debts.owed}
     assert FIRST.validator not in owing and sorted(owing.values()) == sorted((FIRST.target, SECOND.target))
 
 
-def test_one_that_was_shown_nothing_owes_nothing() -> None:
-    heard = (FIRST.validator, Charge(ChargeKind.WITHHELD, FIRST.target, 0))
-    assert [debt.validator for debt in owed_after(RECORD, sealed(), {heard}, None).owed] == [SECOND.validator]
-    others = {
-        (FIRST.validator, Charge(ChargeKind.GRADIENT, FIRST.target, 0)),
-        (FIRST.validator, Charge(ChargeKind.WITHHELD, SECOND.target, 0)),
-        (PEERS[2], Charge(ChargeKind.WITHHELD, FIRST.target, 0)),
-    }
-    assert len(owed_after(RECORD, sealed(), others, None).owed) == 2
-
-
 def test_a_debt_is_paid_by_what_was_sealed_and_is_opened() -> None:
     opening = Opening(R, (0.0,) * BLOCKS)
-    first, second = owed_after(RECORD, sealed(), (), None).owed
+    first, second = owed_after(RECORD, sealed(), None).owed
     assert first.is_paid_by(opening) and not first.is_paid_by(None) and not second.is_paid_by(opening)
 
 

@@ -53,7 +53,7 @@ def test_what_was_committed_to_is_kept_once() -> None:
     for failed in (first, second):
         failed.file(commit(failed))
     kept = pledges_of([first, second], TARGET)
-    assert len(kept.commits) == 2 and kept.signed_by(TARGET, ()) == (TRUTH,)
+    assert len(kept.commits) == 2 and kept.heard(TARGET, ()).vectors == (TRUTH,)
     assert kept.owed == {first.seats.attempt_id: 4, second.seats.attempt_id: 4}
 
 
@@ -66,8 +66,21 @@ def test_peers_that_submit_nothing_owe_nothing() -> None:
 
 def test_what_others_were_told_counts_as_well() -> None:
     lie = shown(commit(FAILED, LIE))
-    assert pledges(TRUTH).signed_by(TARGET, [lie, lie]) == (TRUTH, LIE)
-    assert pledges().signed_by(TARGET, [lie]) == (LIE,)
+    assert pledges(TRUTH).heard(TARGET, [lie, lie]).vectors == (TRUTH, LIE)
+    assert pledges().heard(TARGET, [lie]).vectors == (LIE,)
+
+
+def test_what_a_peer_was_told_it_can_show_to_judges() -> None:
+    told = pledges().heard(TARGET, [shown(commit(FAILED, LIE))])
+    assert pledges(TRUTH).heard(TARGET, [told.encode()]).vectors == (TRUTH, LIE)
+
+
+def test_no_more_is_kept_than_contradicts_itself() -> None:
+    third = tuple(reversed(LIE))
+    heard = pledges(TRUTH).heard(TARGET, [shown(commit(FAILED, LIE)), shown(commit(FAILED, third))])
+    assert heard.vectors == (TRUTH, LIE) and heard.contradictory
+    assert not pledges(TRUTH).contradictory and not pledges().contradictory
+    assert len(heard.encode()) < heard.most_bytes
 
 
 def test_nobody_can_put_words_into_a_target_s_mouth() -> None:
@@ -80,21 +93,21 @@ def test_nobody_can_put_words_into_a_target_s_mouth() -> None:
         shown(other),
         shown(foreign),
         shown(commit(FAILED, LIE[:3])),
-        shown(commit(FAILED, LIE), commit(FAILED, LIE)),
+        shown(*[commit(FAILED, LIE)] * 3),
         encode([b"none"]),
         encode([1]),
         encode([commit(FAILED, LIE).encode(), b""]),
         b"",
         b"\xff",
     ):
-        assert pledges(TRUTH).signed_by(TARGET, [told]) == (TRUTH,)
+        assert pledges(TRUTH).heard(TARGET, [told]).vectors == (TRUTH,)
 
 
 def test_one_bad_answer_hides_no_other() -> None:
-    assert pledges().signed_by(TARGET, [b"", shown(commit(FAILED, LIE)), b"\xff"]) == (LIE,)
+    assert pledges().heard(TARGET, [b"", shown(commit(FAILED, LIE)), b"\xff"]).vectors == (LIE,)
 
 
 def test_honest_answers_are_within_the_bound() -> None:
     kept = pledges(TRUTH)
     assert len(kept.encode()) < kept.most_bytes
-    assert kept.signed_by(TARGET, [bytes(kept.most_bytes + 1)]) == (TRUTH,)
+    assert kept.heard(TARGET, [bytes(kept.most_bytes + 1)]).vectors == (TRUTH,)

@@ -170,3 +170,20 @@ def test_an_asker_of_this_phase_is_among_the_late() -> None:
     made.on_pull(1.0, asked(COUNT - 1, *numbered(OWED)))
     made.account.note_progress(2.0, Gathering(COUNT // 2), waits)
     assert not waits.may_blame(Phase.GATHER)
+
+
+def test_a_target_pays_for_the_time_that_its_validator_waits() -> None:
+    made, _ = exchange()
+    waits, item = patience(0.0), (MessageKind.REVEAL, PEERS[1], 0)
+    waits.note_halfway(0.5, Phase.SCATTER, RULES.scatter_seconds)
+    waits.begin(1.0, Phase.REVEAL, RULES.agree_seconds)
+    waits.note_halfway(1.5, Phase.REVEAL, RULES.agree_seconds)
+    made.on_pull(2.0, asked(3, *numbered(item)))
+    alone = made.account.waited(12.0, waits)[PEERS[1]]
+    made.account.note_relaying(PEERS[1], PEERS[2], 4.0)
+    made.account.note_relaying(PEERS[1], PEERS[2], 5.0)
+    assert made.account.waited(12.0, waits)[PEERS[1]] == alone - 8.0
+    made.account.note_relayed(PEERS[1], PEERS[2], 6.0)
+    made.account.note_relayed(PEERS[1], PEERS[2], 7.0)
+    assert made.account.waited(12.0, waits) == {PEERS[1]: alone - 2.0}, "it may have to answer everybody"
+    assert made.account.held_against(12.0, waits) == {PEERS[1]: alone - 2.0, PEERS[2]: 2.0}

@@ -12,7 +12,7 @@ from btard.identity import Envelope, IdentityKey, Malformed, MessageKind, PeerId
 from btard.identity.codec import Reader, encode
 from btard.round.attempt.attempt import Attempt
 from btard.round.attempt.seats import Seats
-from btard.round.failure.overdue import Impatience, kept_waiting, proves_delay
+from btard.round.failure.overdue import HEARING, Impatience, kept_waiting, proves_delay
 from btard.round.messages.accusations import MAX_OVERDUE, Overdue, Report, Waiters
 from btard.round.messages.bodies import Commit, Phase
 from btard.round.roster import Roster
@@ -73,7 +73,7 @@ def test_a_member_does_not_prove_its_own_delay() -> None:
 def test_a_word_of_oneself_asks_for_patience() -> None:
     heard = said(LATE)
     assert heard.proven == () and heard.said_by(MEMBERS[LATE]) == set()
-    assert heard.most_wait(MEMBERS[LATE], 1.0) == 1.0 + 2 * RULES.delay_bound_seconds
+    assert heard.most_wait(MEMBERS[LATE], 1.0) == 1.0 + HEARING * RULES.delay_bound_seconds
     assert heard.most_wait(MEMBERS[1], 1.0) == 1.0
 
 

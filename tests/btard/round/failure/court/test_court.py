@@ -10,7 +10,7 @@ import torch
 
 from btard.behaviour import Behaviour
 from btard.identity import Envelope, MessageKind, PeerId
-from btard.round.actions import Action, CheckOpening, Examine, InspectRow, Send
+from btard.round.actions import Action, CheckOpening, Examine, InspectRow, Recall, Send
 from btard.round.attempt.attempt import Attempt
 from btard.round.attempt.debts import NO_DEBTS, Debt, Debts
 from btard.round.attempt.pace import Pace
@@ -22,6 +22,7 @@ from btard.round.messages.bodies import Phase
 from btard.round.messages.opening import Opening
 from btard.round.messages.requests import Pull
 from btard.round.rules import StepRules
+from btard.round.work.answers import OpeningChecked, Recalled
 from btard.round.work.examination import Finding
 from btard.round.work.rows import inspect_row
 from btard.vectors.partition import to_wire
@@ -293,6 +294,34 @@ def test_a_finding_about_one_is_none_about_another() -> None:
     assert not hall.court.decided
 
 
+UNSHOWN = Charge(ChargeKind.WITHHELD, PEERS[2], 0)
+
+
+@pytest.mark.parametrize("found", list(Opinion))
+def test_a_judge_says_what_it_was_shown_for_a_validator(found: Opinion) -> None:
+    record = Scene().attempt
+    hall = Hall((PEERS[1], UNSHOWN), record=record)
+    asked = Recall(Examine(hall.step.number, PEERS[2], record, None), PEERS[1])
+    (action,) = hall.court.open(0.0)
+    assert isinstance(action, Recall)
+    found_in = dataclasses.replace(action.examine, within_seconds=math.inf)
+    assert dataclasses.replace(action, examine=found_in) == asked
+    for accuser, target in ((PEERS[3], PEERS[2]), (PEERS[1], PEERS[3])):
+        hall.court.answered(Recalled(hall.step.number, accuser, target, Opinion.GUILTY))
+    hall.court.examined(PEERS[2], FOUND)
+    assert not hall.court.decided, "what it has submitted is another question"
+    hall.court.answered(Recalled(hall.step.number, PEERS[1], PEERS[2], found))
+    assert hall.court.decided and hall.opinion() is found
+
+
+def test_the_two_that_differ_need_not_remember() -> None:
+    for accuser, target, said in ((ME, PEERS[2], Opinion.GUILTY), (PEERS[1], ME, Opinion.INNOCENT)):
+        hall = Hall((accuser, Charge(ChargeKind.WITHHELD, target, 0)), record=Scene().attempt)
+        assert hall.court.open(0.0) == [] and hall.opinion() is said
+    absent = Hall((PEERS[1], UNSHOWN))
+    assert absent.court.open(0.0) == [] and absent.court.decided and absent.opinion() is Opinion.UNSURE
+
+
 VALIDATOR, TARGET = PEERS[2], PEERS[1]
 OPENED = Opening(bytes(32), (1.0,) * BLOCKS)
 FALSE, MISSING = (Charge(kind, VALIDATOR, 0) for kind in (ChargeKind.FALSE_OPENING, ChargeKind.NO_OPENING))
@@ -317,9 +346,9 @@ def test_an_opening_is_judged_by_recomputing(found: Opinion) -> None:
     assert hall.court.seconds() == RULES.commit_seconds
     assert hall.court.open(0.0) == [CheckOpening(hall.step.number, debts.owed[0], OPENED)]
     assert hall.court.advance(1.0) == [] and not hall.court.decided, "once"
-    hall.court.opening_checked(PEERS[3], Opinion.GUILTY)
+    hall.court.answered(OpeningChecked(hall.step.number, PEERS[3], Opinion.GUILTY))
     assert not hall.court.decided, "that was another one's"
-    hall.court.opening_checked(VALIDATOR, found)
+    hall.court.answered(OpeningChecked(hall.step.number, VALIDATOR, found))
     assert hall.court.decided and hall.opinion() is found
     assert hall.court.furthest is Phase.COMMIT
 
@@ -360,6 +389,6 @@ def test_a_commitment_that_has_not_come_is_waited_for() -> None:
     assert hall.court.open(0.0) == [] and not hall.court.decided
     scene.attempt.said.commits[VALIDATOR] = commit
     assert len(hall.court.advance(1.0)) == 1
-    hall.court.opening_checked(VALIDATOR, Opinion.GUILTY)
+    hall.court.answered(OpeningChecked(hall.step.number, VALIDATOR, Opinion.GUILTY))
     opinions = {ballot.accuser: ballot.opinion for ballot in hall.ballots()}
     assert opinions == {TARGET: Opinion.GUILTY, PEERS[3]: Opinion.INNOCENT}
