@@ -108,7 +108,7 @@ def _list(words: Sequence[str]) -> int:
     if words:
         raise UserError(f"btard lab list takes nothing, not {' '.join(words)}")
 
-    from btard.byzantine.gradients.registry import attack_names  # type: ignore[import-not-found,unused-ignore]
+    from btard.byzantine.gradients.registry import attack_names
     from btard.configuration.rule import RULES
     from btard.tasks.registry import TASKS
 

@@ -60,8 +60,7 @@ class Combiner:
 
     def begin(self, step: int) -> None:
         """Let a rule that draws make the draws of a step."""
-        at = getattr(self.rule, "at", None)
-        self._now = self.rule if at is None else at(step, self._seed)
+        self._now = self.rule.at(step, self._seed)
 
     def _check(self, n: int, f: int) -> None:
         refusal = self.rule.check(n, f)
@@ -129,4 +128,4 @@ class Combiner:
             clip = centered_clip(rows, tau=self._now.tau)
             return Combined(clip.value, clip.residual, 0, None, clip.n_clipped, clip.iterations)
         found = self._now.aggregate(rows, n_byzantine=f)
-        return Combined(found.value, found.residual, 0, getattr(found, "selected", None))
+        return Combined(found.value, found.residual, 0, found.selected)

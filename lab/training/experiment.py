@@ -199,7 +199,7 @@ class Experiment:
         ends = step >= self.settings.steps or self.diverged is not None
         if not every or step == self._evaluated or (step % every and not ends):
             return
-        accuracy, loss = evaluate(self.training.problem, self.settings, self._origin_seed)
+        accuracy, loss = evaluate(self.training.problem, self.settings)
         row: Row = {"step": step, "accuracy": accuracy, "loss": loss, "parameters": checksum(self.parameters)}
         self.tables.write(TableName.EVALUATIONS, row)
         self._evaluated = step

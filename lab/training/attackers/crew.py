@@ -24,7 +24,7 @@ Combine = Callable[[Sequence[torch.Tensor]], torch.Tensor]
 
 def installed_attack(text: str) -> Attack:
     """Return the attack that a text names; raises UserError when none is installed under its name."""
-    from btard.byzantine.gradients.registry import make_attack  # type: ignore[import-not-found,unused-ignore]
+    from btard.byzantine.gradients.registry import make_attack
 
     made: Attack = make_attack(text)
     return made

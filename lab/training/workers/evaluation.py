@@ -3,38 +3,36 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
 from btard.hashing import digest
 from btard.lab.training.settings import ExperimentSettings
-from btard.lab.training.workers.normalisation import statistics_from
 from btard.lab.training.workers.problem import Problem
-from btard.lab.training.workers.samplers import seed_of
 from btard.tasks.base import Batch
+from btard.tasks.batch_statistics import recomputed_statistics
 from btard.tensors import bytes_of
 
-_STATISTICS_BATCHES = 16
-"""Batches that running statistics are the mean of."""
 
-_STATISTICS_SAMPLES = 64
-
-
-def evaluate(problem: Problem, settings: ExperimentSettings, origin_seed: int) -> tuple[float, float]:
+def evaluate(problem: Problem, settings: ExperimentSettings) -> tuple[float, float]:
     """Return accuracy (nan for a task without labels) and mean loss on held-out samples.
 
-    The model is in evaluation mode. Its batch normalisation uses the statistics of training batches that a public seed
-    draws, or means 0 and variances 1 with `legacy_eval`.
+    The model is in evaluation mode. Its batch normalisation uses the statistics of the task's public batches, as live
+    evaluations do, or means 0 and variances 1 with `legacy_eval`.
     """
     held_out = problem.task.evaluation_batch()
     size = settings.evaluation_batch_size
     most = held_out.samples if not settings.evaluation_batches else settings.evaluation_batches * size
     right, total, losses = 0, 0, 0.0
-    statistics = (
-        problem.task.batch(seed_of("statistics", origin_seed, number), _STATISTICS_SAMPLES).to(problem.device).tensors
-        for number in range(_STATISTICS_BATCHES)
-    )
-    with statistics_from(problem.loss, statistics):
+    public = () if settings.legacy_eval else problem.task.statistics_batches()
+    with (
+        _evaluating(problem),
+        recomputed_statistics(
+            problem.model, (batch.to(problem.device) for batch in public), lambda batch: problem.loss(batch.tensors)
+        ),
+    ):
         for start in range(0, min(most, held_out.samples), size):
             stop = min(start + size, most, held_out.samples)
             pieces = {name: tensor[start:stop].to(problem.device) for name, tensor in held_out.tensors.items()}
@@ -45,6 +43,18 @@ def evaluate(problem: Problem, settings: ExperimentSettings, origin_seed: int) -
             total += batch.samples
     accuracy = right / total if right >= 0 else math.nan
     return accuracy, losses / total
+
+
+@contextmanager
+def _evaluating(problem: Problem) -> Iterator[None]:
+    """Inside, the model is in evaluation mode, and nothing is differentiated."""
+    was_training = problem.loss.training
+    problem.loss.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        problem.loss.train(was_training)
 
 
 def checksum(parameters: torch.Tensor) -> str:

@@ -12,7 +12,6 @@ from btard.configuration.named import Named
 from btard.errors import UserError
 from btard.lab.training.settings import ExperimentSettings
 from btard.lab.training.workers.initialisers import initialise
-from btard.lab.training.workers.normalisation import without_running_statistics
 from btard.tasks.base import Batch, Task
 from btard.tasks.randomness import seeded_torch
 from btard.tasks.registry import chosen_task, find_task, load_task
@@ -78,8 +77,6 @@ class Problem:
         with seeded_torch(weights_seed, torch.device("cpu")):
             initialise(model, settings.initialiser, settings.initialiser_of_vectors)
         model.to(self.device).train(not settings.legacy_eval)
-        if not settings.legacy_eval:
-            without_running_statistics(model)
         self.loss = Loss(self.task, model, settings.loss).train(not settings.legacy_eval)
         self.parameters, self.places = _flattened(self.loss)
         self._right = counter(settings.criterion)

@@ -195,7 +195,7 @@ def test_a_sleeper_looks_honest_until_it_wakes() -> None:
         followed = [next(i for i, row in enumerate(known) if torch.equal(row, one)) for one in sent]
         assert len(set(followed)) == ATTACKERS
     known = rows(5)
-    assert torch.equal(attack.vectors(knowing(known, step=5)), known.mean(0) - 2 * known.std(0))
+    assert torch.allclose(attack.vectors(knowing(known, step=5)), known.mean(0) - 2 * known.std(0), atol=1e-5)
 
 
 def test_a_sleeper_learns_while_it_sleeps() -> None:

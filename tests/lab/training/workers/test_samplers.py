@@ -1,14 +1,12 @@
-"""Batches are shuffled without repetition, shares go by labels, and statistics are nobody's state."""
+"""Batches are shuffled without repetition, and shares go by labels."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from btard.errors import UserError
-from btard.lab.training.workers.normalisation import statistics_from, without_running_statistics
 from btard.lab.training.workers.problem import counter
 from btard.lab.training.workers.samplers import FromSeeds, Shuffled, make_sampler
 from btard.lab.training.workers.spread import deal
@@ -71,19 +69,6 @@ def test_tasks_without_samples_in_memory_draw_by_seed() -> None:
     assert torch.equal(first, again) and not torch.equal(first, later) and not torch.equal(first[0], first[1])
     with pytest.raises(UserError, match="does not show"):
         make_sampler(task, settings(heterogeneity="sorted"), 0)
-
-
-def test_statistics_are_the_mean_of_the_batches_given() -> None:
-    model = nn.Sequential(nn.BatchNorm1d(3), nn.Dropout(0.5))
-    without_running_statistics(model)
-    data = [torch.randn(16, 3) * 2 + 5 for _ in range(4)]
-    with statistics_from(model, data):
-        norm = model[0]
-        assert isinstance(norm, nn.BatchNorm1d) and norm.running_mean is not None and norm.running_var is not None
-        assert torch.allclose(norm.running_mean, torch.stack([batch.mean(0) for batch in data]).mean(0), atol=1e-5)
-        assert torch.allclose(norm.running_var, torch.stack([batch.var(0) for batch in data]).mean(0), atol=1e-5)
-        assert not model.training
-    assert model.training and model[0].running_mean is None  # type: ignore[union-attr]
 
 
 def test_criteria_count_right_answers() -> None:
