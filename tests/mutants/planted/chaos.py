@@ -29,6 +29,20 @@ CHAOS_BUGS: tuple[Mutant, ...] = (
         f"{TESTS}/test_storm.py::test_steps_that_were_lost_are_told",
     ),
     Mutant(
+        "memory that grows in a storm is not missed",
+        f"{CHAOS}/storm.py",
+        "if grown > _MOST_GROWN:",
+        "if False:",
+        f"{TESTS}/test_storm.py::test_memory_that_grows_is_told",
+    ),
+    Mutant(
+        "sockets that a swarm leaves are not looked for",
+        f"{CHAOS}/storm.py",
+        'temporary.glob("*")',
+        'temporary.glob("")',
+        f"{TESTS}/test_storm.py::test_what_a_swarm_leaves_is_found",
+    ),
+    Mutant(
         "a swarm that stands for ever has not stood",
         f"{CHAOS}/standstill.py",
         "*(when for when in ends if when >= since), until]",
