@@ -39,6 +39,9 @@ _SETTLES_SECONDS = 120.0
 _STEPS_AFTER = 10
 _WARM_STEPS = 20
 
+_KEPT_BY_TORCH = "torchinductor_"
+"""Of temporary files: a user's cache, of which torch makes one for all programs."""
+
 Tell = Callable[[str], None]
 
 
@@ -114,7 +117,8 @@ class Storm:
         hit = hit_by(accident, swarm, chance)
         away = chance.uniform(*(_STOPPED_SECONDS if accident is Accident.STOP else _AWAY_SECONDS))
         names = ", ".join(program.member.name for program in hit)
-        self._tell(f"step {max(peer.step for peer in swarm.peers)}: {accident} of {names} for {away:.0f} s")
+        where = f"step {max(peer.step for peer in swarm.peers)}, {swarm.memory_bytes >> 20} MiB"
+        self._tell(f"{where}: {accident} of {names} for {away:.0f} s")
         self.accidents[accident] += 1
         struck = time.monotonic()
         strike(accident, swarm, hit)
@@ -154,4 +158,5 @@ def left_behind(directory: Path, temporary: Path) -> list[str]:
             continue
         if f"{directory}/" in words:
             found.append(f"still runs: {words.strip()}")
-    return found + [f"is left: {path}" for path in sorted(temporary.glob("*"))]
+    left = (path for path in sorted(temporary.glob("*")) if not path.name.startswith(_KEPT_BY_TORCH))
+    return found + [f"is left: {path}" for path in left]

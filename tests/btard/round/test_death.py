@@ -75,6 +75,12 @@ def test_two_deaths_at_once_cost_what_the_closed_form_says(seed: int) -> None:
     two_die(5, seed)
 
 
+def test_a_second_death_that_nobody_waited_for_is_noticed() -> None:
+    """Both die after they have sent all that the phase waits for, but for one message of the first one."""
+    seconds = stood(8, Death((3, 6), 2, 26), seed=3)
+    assert seconds is not None and seconds < 1.5 * BOUND
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("count", [5, 6, 7, 8, 11])
 def test_so_do_many_pairs(count: int) -> None:
