@@ -1,5 +1,5 @@
-"""Simulated peers that die at a chosen moment of a step, as a machine does that loses its power; or that stand still, or lose
-their connections, for a while."""
+"""Simulated peers that die at a chosen moment of a step, as a machine does that loses its power; or that stand still,
+or lose their connections, for a while."""
 
 from __future__ import annotations
 
@@ -166,8 +166,8 @@ class MortalSwarm(Swarm):
             assert not verdicts(peer), (self.death, self.seed, peer.history)
 
     def _check_those_away(self) -> None:
-        """One that was away for longer than the bound on delay may have finished a step that the others repeat, but goes
-        no further."""
+        """One that was away for longer than the bound on delay may have finished a step that the others repeat, but
+        goes no further."""
         for peer in (self.peers[place] for place in self.death.peers):
             if peer.crashed:
                 continue
