@@ -271,9 +271,7 @@ def _check_goes_on(settings: SwarmSettings, directory: Path) -> None:
     changed = sorted(name for name in now if name not in _MAY_CHANGE and before.get(name) != now[name])
     if changed:
         flags = ", ".join("--" + name.replace("_", "-") for name in changed)
-        raise UserError(
-            f"{directory} holds a run with another {flags}: to go on with it add --config {config}, or {way}"
-        )
+        raise UserError(f"{directory} holds a run with another {flags}: give --config {config} to go on, or {way}")
 
 
 def _check_local_facts(settings: SwarmSettings) -> None:
