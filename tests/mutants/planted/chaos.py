@@ -24,8 +24,8 @@ CHAOS_BUGS: tuple[Mutant, ...] = (
     Mutant(
         "steps that a storm has cost are not missed",
         f"{CHAOS}/storm.py",
-        "if weather.lost > _MOST_LOST and",
-        "if False and",
+        "if weather.lost > _MOST_LOST:",
+        "if False:",
         f"{TESTS}/test_storm.py::test_steps_that_were_lost_are_told",
     ),
     Mutant(
