@@ -28,7 +28,8 @@ _MOST_LOST = 0.25
 """The share of the steps that the accidents may cost."""
 
 _MOST_GROWN = 0.03
-"""The share by which the memory of all processes together may be more after the storm than before it."""
+"""The share by which the memory of all processes together may be more after the storm than in the first half of it, in
+which processes grow warm."""
 
 _FAIR_SECONDS = 300.0
 """In a shorter storm a single accident weighs too much for its share to tell anything, and memory is not warm."""
@@ -52,7 +53,7 @@ class Weather:
     Attributes:
         accidents: how often each has happened.
         steps: that the run has done in the storm, of `expected` by its speed in the calm before.
-        grown: the share by which the memory of all processes together is more than in the calm before.
+        grown: the share by which the memory of all processes together is more than in the first half.
         wrong: what must not be, in sentences; nothing where all holds.
     """
 
@@ -84,9 +85,11 @@ class Storm:
         if not swarm.wait(lambda: all(peer.step >= _WARM_STEPS for peer in swarm.peers), _SETTLES_SECONDS):
             return Weather(self.accidents, 0, 0.0, ("the swarm does not begin to train",))
         speed = self._calm(_CALM_SHARE * seconds)
-        memory_bytes = swarm.memory_bytes
+        warm_bytes = swarm.memory_bytes
         began, done, ends = time.monotonic(), self._done(), time.monotonic() + (1 - _CALM_SHARE) * seconds
         while time.monotonic() < ends:
+            if time.monotonic() < (began + ends) / 2 and self._is_whole():
+                warm_bytes = swarm.memory_bytes
             self._strike(ends)
         steps, expected = self._done() - done, speed * (time.monotonic() - began)
         if not swarm.wait(self._is_whole, _SETTLES_SECONDS):
@@ -94,7 +97,7 @@ class Storm:
             wrong.append(f"not all are members {_SETTLES_SECONDS:g} s after the storm: {away} count fewer")
         if not swarm.wait_for_steps(_STEPS_AFTER, swarm.peers, _SETTLES_SECONDS):
             wrong.append("the run does not go on after the storm")
-        grown = swarm.memory_bytes / memory_bytes - 1.0
+        grown = swarm.memory_bytes / warm_bytes - 1.0
         weather = Weather(self.accidents, steps, expected, (), grown)
         if seconds >= _FAIR_SECONDS:
             if weather.lost > _MOST_LOST:
