@@ -90,6 +90,8 @@ def churn(peers: int, seconds: float, seed: int) -> Churned:
         SimulateSettings(
             peers=peers,
             byzantine=0,
+            attack=[],
+            cut=[],
             seed=seed,
             steps=10**6,
             task=WorkloadName.NONE,
