@@ -90,7 +90,7 @@ def churn(peers: int, seconds: float, seed: int) -> Churned:
         SimulateSettings(
             peers=peers,
             byzantine=0,
-            attack=[],
+            attack=["SIGN_FLIPPING"],
             cut=[],
             seed=seed,
             steps=10**6,
