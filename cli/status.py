@@ -76,11 +76,14 @@ def headline(found: Overview) -> str:
     elif found.awaited is not None:
         where = found.awaited
     else:
+        clients = sum(row.role == "client" for row in found.peers)
         where = f"step {found.step} of {found.total_steps}, {found.members} members"
+        where += f", {clients} of them clients" if clients else ""
     loss = f", median loss {found.loss:.4f}" if found.loss is not None else ""
     return (
         f"{found.experiment} ({found.task}): {where}{loss}, {found.samples_per_second:.1f} samples/s\n"
         f"coordinator {found.coordinator}"
+        + (f"; only {found.listed} listed keys are admitted" if found.listed is not None else "")
     )
 
 

@@ -50,6 +50,10 @@ class Admissions:
         if self._settings.rejoin is Rejoin.ALL or (self._settings.rejoin is Rejoin.HONEST and peer.honest):
             self._ask(peer)
 
+    def newcomer(self) -> None:
+        """Let one more honest peer ask to be admitted."""
+        self._ask(self._make_peer(True))
+
     def _ask(self, peer: LabPeer) -> None:
         self._waiting[peer.peer_id] = peer
 

@@ -101,6 +101,11 @@ class Agreement:
         return item in self._ledger.accepted
 
     @property
+    def spoken(self) -> frozenset[PeerId]:
+        """The members of which something has been accepted."""
+        return frozenset(item.author for item in self._ledger.accepted if item.author is not None)
+
+    @property
     def certified(self) -> bool:
         """Whether others are known to have decided."""
         return self._ledger.certificate is not None
@@ -150,7 +155,8 @@ class Agreement:
         return given + self._take_in(now, message) + self._ask() + self._advance(now)
 
     def tick(self, now: float) -> list[Out]:
-        """Time has passed."""
+        """Time has passed, or what may be done without has changed."""
+        self._weighed = (-1, 0)
         return [] if self.stage in (AgreementStage.LISTENING, AgreementStage.DECIDED) else self._advance(now)
 
     def _at(self, now: float) -> float:

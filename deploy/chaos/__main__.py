@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from btard.deploy.chaos.storm import Storm, left_behind
-from btard.deploy.chaos.table import running, settings_for
+from btard.deploy.chaos.table import running, settings_for, temporary_files
 from btard.deploy.local.plan import make_plan
 from btard.program import guarded
 
@@ -37,9 +37,10 @@ def main(argv: Sequence[str]) -> int:
         plan = make_plan(settings_for(given.peers, given.seed, directory, given.deadlines))
         with running(plan) as swarm:
             weather = Storm(swarm, given.seed, _tell).blow(given.seconds)
-        wrong = [*weather.wrong, *(f"still runs: {words}" for words in left_behind(directory))]
+        wrong = [*weather.wrong, *left_behind(directory, temporary_files(directory))]
     happened = ", ".join(f"{count} x {accident}" for accident, count in sorted(weather.accidents.items()))
     print(f"{happened}: {weather.steps} steps of {weather.expected:.0f}, {weather.lost:.0%} lost")
+    print(f"memory {weather.grown:+.1%}")
     for each in wrong:
         print(f"wrong: {each}")
     return _FOUND_WRONG if wrong else 0

@@ -87,6 +87,12 @@ class Programs:
         return self._plan.directory
 
     @property
+    def memory_bytes(self) -> int:
+        """What all processes take together, with their p2pd; what several share counts once."""
+        pids = [self._nursery.pid, *(program.pid for program in self.all.values() if program.pid is not None)]
+        return sum(pss_bytes(pid) for pid in {*pids, *(child for pid in pids for child in children(pid))})
+
+    @property
     def peers(self) -> list[Program]:
         """Those that train."""
         return [program for name, program in self.all.items() if name != COORDINATOR]
@@ -114,6 +120,12 @@ class Programs:
         self.wait(lambda: all(self.all[name].pid is not None for name in names), _START_SECONDS)
         if COORDINATOR in names and not self.wait(lambda: listens(self._plan.port), _START_SECONDS):
             raise UserError(f"the coordinator does not listen: {last_lines(self._plan.coordinator.log)}")
+
+    def put_aside(self, program: Program) -> None:
+        """Move the directory of a process that does not run out of the way, key included."""
+        old = program.member.directory
+        old.rename(old.with_name(f"{old.name}-put-aside-{len(program.joined)}"))
+        self._tails[program.member.name] = Tail[PeerEvent](program.member.events, parse_peer)
 
     def send(self, program: Program, number: signal.Signals, *, p2pd: bool = False) -> None:
         """Send a signal to a process, or to its p2pd."""
@@ -156,3 +168,12 @@ def children(pid: int) -> list[int]:
         with contextlib.suppress(OSError):
             found += map(int, task.read_text().split())
     return found
+
+
+def pss_bytes(pid: int) -> int:
+    """Return the memory of a process in which pages that n processes share count as an n-th; 0 if it is gone."""
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) << 10
+    return 0

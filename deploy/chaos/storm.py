@@ -6,7 +6,7 @@ import random
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from btard.deploy.chaos.accidents import Accident, hit_by, mend, strike
@@ -27,14 +27,21 @@ _CALM_SHARE = 0.15
 _MOST_LOST = 0.25
 """The share of the steps that the accidents may cost."""
 
+_MOST_GROWN = 0.03
+"""The share by which the memory of all processes together may be more after the storm than in the first half of it, in
+which processes grow warm."""
+
 _FAIR_SECONDS = 300.0
-"""In a shorter storm a single accident weighs too much for its share to tell anything."""
+"""In a shorter storm a single accident weighs too much for its share to tell anything, and memory is not warm."""
 
 _SETTLES_SECONDS = 120.0
 """Within this time after the storm all are members again."""
 
 _STEPS_AFTER = 10
 _WARM_STEPS = 20
+
+_KEPT_BY_TORCH = "torchinductor_"
+"""Of temporary files: a user's cache, of which torch makes one for all programs."""
 
 Tell = Callable[[str], None]
 
@@ -46,6 +53,7 @@ class Weather:
     Attributes:
         accidents: how often each has happened.
         steps: that the run has done in the storm, of `expected` by its speed in the calm before.
+        grown: the share by which the memory of all processes together is more than in the first half.
         wrong: what must not be, in sentences; nothing where all holds.
     """
 
@@ -53,6 +61,7 @@ class Weather:
     steps: int
     expected: float
     wrong: tuple[str, ...]
+    grown: float = 0.0
 
     @property
     def lost(self) -> float:
@@ -76,8 +85,11 @@ class Storm:
         if not swarm.wait(lambda: all(peer.step >= _WARM_STEPS for peer in swarm.peers), _SETTLES_SECONDS):
             return Weather(self.accidents, 0, 0.0, ("the swarm does not begin to train",))
         speed = self._calm(_CALM_SHARE * seconds)
+        warm_bytes = swarm.memory_bytes
         began, done, ends = time.monotonic(), self._done(), time.monotonic() + (1 - _CALM_SHARE) * seconds
         while time.monotonic() < ends:
+            if time.monotonic() < (began + ends) / 2 and self._is_whole():
+                warm_bytes = swarm.memory_bytes
             self._strike(ends)
         steps, expected = self._done() - done, speed * (time.monotonic() - began)
         if not swarm.wait(self._is_whole, _SETTLES_SECONDS):
@@ -85,10 +97,14 @@ class Storm:
             wrong.append(f"not all are members {_SETTLES_SECONDS:g} s after the storm: {away} count fewer")
         if not swarm.wait_for_steps(_STEPS_AFTER, swarm.peers, _SETTLES_SECONDS):
             wrong.append("the run does not go on after the storm")
-        weather = Weather(self.accidents, steps, expected, ())
-        if weather.lost > _MOST_LOST and seconds >= _FAIR_SECONDS:
-            wrong.append(f"{weather.lost:.0%} of the steps were lost, more than {_MOST_LOST:.0%}")
-        return Weather(self.accidents, steps, expected, (*wrong, *self._found()))
+        grown = swarm.memory_bytes / warm_bytes - 1.0
+        weather = Weather(self.accidents, steps, expected, (), grown)
+        if seconds >= _FAIR_SECONDS:
+            if weather.lost > _MOST_LOST:
+                wrong.append(f"{weather.lost:.0%} of the steps were lost, more than {_MOST_LOST:.0%}")
+            if grown > _MOST_GROWN:
+                wrong.append(f"memory has grown by {grown:.1%}, more than {_MOST_GROWN:.0%}")
+        return replace(weather, wrong=(*wrong, *self._found()))
 
     def _calm(self, seconds: float) -> float:
         """Return the steps a second of a swarm to which nothing happens."""
@@ -104,7 +120,8 @@ class Storm:
         hit = hit_by(accident, swarm, chance)
         away = chance.uniform(*(_STOPPED_SECONDS if accident is Accident.STOP else _AWAY_SECONDS))
         names = ", ".join(program.member.name for program in hit)
-        self._tell(f"step {max(peer.step for peer in swarm.peers)}: {accident} of {names} for {away:.0f} s")
+        where = f"step {max(peer.step for peer in swarm.peers)}, {swarm.memory_bytes >> 20} MiB"
+        self._tell(f"{where}: {accident} of {names} for {away:.0f} s")
         self.accidents[accident] += 1
         struck = time.monotonic()
         strike(accident, swarm, hit)
@@ -134,8 +151,8 @@ class Storm:
         return found + [f"states differ after step {step} of incarnation {life}" for life, step in unlike[:3]]
 
 
-def left_behind(directory: Path) -> list[str]:
-    """Return the command lines of processes that still run in a swarm's directory."""
+def left_behind(directory: Path, temporary: Path) -> list[str]:
+    """Return what a swarm that has ended has left: processes that run in its directory, and its temporary files."""
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
@@ -143,5 +160,6 @@ def left_behind(directory: Path) -> list[str]:
         except OSError:
             continue
         if f"{directory}/" in words:
-            found.append(words.strip())
-    return found
+            found.append(f"still runs: {words.strip()}")
+    left = (path for path in sorted(temporary.glob("*")) if not path.name.startswith(_KEPT_BY_TORCH))
+    return found + [f"is left: {path}" for path in left]

@@ -75,10 +75,18 @@ def settings_for(peers: int, seed: int, directory: Path, deadlines: str) -> Swar
     )
 
 
+def temporary_files(directory: Path) -> Path:
+    """Return the folder of the temporary files and sockets of the processes of a swarm."""
+    return directory / "tmp"
+
+
 @contextlib.contextmanager
 def running(plan: SwarmPlan) -> Iterator[Programs]:
-    """Inside, a swarm runs; on leaving every process of it is ended."""
-    with NurseryClient(plan.preload, plan.environment(), plan.directory / "nursery.log") as nursery:
+    """Inside, a swarm runs; on leaving every process of it is ended. What it puts among temporary files is its own."""
+    temporary = temporary_files(plan.directory)
+    temporary.mkdir(parents=True)
+    environment = plan.environment() | {"TMPDIR": str(temporary)}
+    with NurseryClient(plan.preload, environment, plan.directory / "nursery.log") as nursery:
         nursery.wait_ready()
         swarm = Programs(plan, nursery)
         swarm.start()
@@ -103,12 +111,12 @@ def strike_once(accident: Accident, swarm: Programs, chance: random.Random) -> S
     if not swarm.wait_for_steps(_STEPS_AFTER, others, _LONGEST_SECONDS):
         raise UserError(f"the others stand still {_LONGEST_SECONDS:g} s after {accident}; see {swarm.directory}")
     stood_seconds = stood([program.steps for program in others], since, time.time())
-    if accident is Accident.STOP:
+    if accident in (Accident.STOP, Accident.FILL_DISK, Accident.FILL_COORDINATOR_DISK):
         swarm.wait(lambda: time.time() > since + STOPPED_SECONDS, STOPPED_SECONDS)
     if not at_once:
         mended = time.time()
         mend(accident, swarm, hit)
-    trained = [program for program in hit if program in swarm.peers]
+    trained = hit if accident.sends_away else ()
     back = swarm.wait(lambda: all(_is_back(program, mended) for program in trained), _LONGEST_SECONDS)
     returned = max((max(program.joined) - mended for program in trained), default=0.0) if back else None
     swarm.wait_for_steps(_STEPS_AFTER, swarm.running(), _LONGEST_SECONDS)

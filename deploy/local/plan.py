@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+import yaml
+
 from btard.byzantine.installed import check_installed
 from btard.configuration import installed_settings
 from btard.configuration.options import settings_of
@@ -34,6 +36,12 @@ REFRESH_SECONDS = 0.5
 
 GIVE_UP_SECONDS = 60.0
 """Seconds after which a peer ends when most are gone: the launcher starts none of them again."""
+
+CONFIG_FILE = "config.yaml"
+"""In the directory of a run: its settings."""
+
+_MAY_CHANGE = frozenset({"directory", "port", "dashboard", "dashboard_token_file"})
+"""Settings that a run may go on with others of."""
 
 _COORDINATOR_TARGET = "btard.coordinator.daemon:run"
 _SINGLE_THREADED = {
@@ -217,7 +225,7 @@ def make_plan(settings: SwarmSettings) -> SwarmPlan:
 
     Raises:
         UserError: what the coordinator or a peer would refuse, as far as it is known before they start; a directory
-            that is in use or not writable; a port that is taken.
+            that holds another run or is not writable; a port that is taken.
     """
 
     _check_local_facts(settings)
@@ -227,8 +235,7 @@ def make_plan(settings: SwarmSettings) -> SwarmPlan:
     attacks = [HONEST] * honest + [settings.attack[i % len(settings.attack)] for i in range(settings.byzantine)]
     width = len(str(settings.peers - 1))
     try:
-        if (directory / COORDINATOR / EVENTS_FILE).exists():
-            raise UserError(f"{directory} holds a run already; give another --directory, or leave it away")
+        _check_goes_on(settings, directory)
         coordinator = _member(settings.seed, directory, COORDINATOR, HONEST)
         peers = [
             _member(settings.seed, directory, f"peer-{number:0{width}}", attack)
@@ -237,6 +244,34 @@ def make_plan(settings: SwarmSettings) -> SwarmPlan:
     except OSError as error:
         raise UserError(f"cannot write into {directory}: {error.strerror}; give another --directory") from None
     return SwarmPlan(settings, directory, settings.port or free_port(), coordinator, tuple(peers))
+
+
+def _check_goes_on(settings: SwarmSettings, directory: Path) -> None:
+    """Look whether a directory is free, or holds a run of these settings that is not over: it goes on where it was.
+
+    Raises:
+        UserError: neither.
+        OSError: it cannot be read.
+    """
+    if not (directory / COORDINATOR / EVENTS_FILE).exists():
+        return
+    from btard.coordinator.run_directory import RunDirectory  # which imports torch: seconds
+
+    way = "give another --directory, or leave it away"
+    if RunDirectory(directory / COORDINATOR).finished:
+        raise UserError(f"{directory} holds a run that is over; {way}")
+    config = directory / CONFIG_FILE
+    try:
+        before = yaml.safe_load(config.read_text(encoding="utf-8"))
+    except (FileNotFoundError, yaml.YAMLError):
+        before = None
+    now = settings.model_dump(mode="json")
+    if not isinstance(before, dict):
+        raise UserError(f"{directory} holds a run, but {config} does not say by which settings; {way}")
+    changed = sorted(name for name in now if name not in _MAY_CHANGE and before.get(name) != now[name])
+    if changed:
+        flags = ", ".join("--" + name.replace("_", "-") for name in changed)
+        raise UserError(f"{directory} holds a run with another {flags}: give --config {config} to go on, or {way}")
 
 
 def _check_local_facts(settings: SwarmSettings) -> None:

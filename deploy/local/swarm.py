@@ -14,7 +14,7 @@ from btard.deploy.local.interrupt import Interrupt
 from btard.deploy.local.live_table import LiveView
 from btard.deploy.local.messages import Ended, EndWave, Started, Wave
 from btard.deploy.local.nursery_client import NurseryClient, last_lines
-from btard.deploy.local.plan import SwarmPlan, listens, make_plan
+from btard.deploy.local.plan import CONFIG_FILE, SwarmPlan, listens, make_plan
 from btard.deploy.local.settings import SwarmSettings
 from btard.deploy.local.status import RunStatus
 from btard.deploy.local.summary import Summary, summarise
@@ -23,8 +23,6 @@ from btard.vocabulary import ExitCode
 
 if TYPE_CHECKING:
     from btard.deploy.local.figure import Curve
-
-CONFIG_FILE = "config.yaml"
 
 _TICK_SECONDS = 0.25
 """Seconds between looks at the files of events."""

@@ -6,9 +6,10 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 from btard.errors import UserError
-from btard.identity import PeerId
+from btard.identity import IdentityKey, PeerId
 from btard.peer.doctor.check_machine import (
     check_device,
     check_directory,
@@ -27,6 +28,7 @@ from btard.peer.doctor.check_network import (
     check_dial_back,
     check_own_address,
 )
+from btard.peer.doctor.check_run import check_computes_alike, check_listed
 from btard.peer.doctor.finding import CheckOutcome, CheckResult, failed, ok, untested
 from btard.peer.doctor.probe_machine import (
     p2pd_path,
@@ -45,6 +47,7 @@ from btard.peer.visit.sight import Sight, look
 from btard.peer.visit.visitor import visiting
 from btard.printable import printable
 from btard.swarm.manifest import RunManifest
+from btard.swarm.records.details import MOST_NUMERICS
 from btard.transport.libp2p import Libp2pNode
 from btard.transport.libp2p.probing import ask_dial_back, read_clock
 from btard.version import PROTOCOL_VERSION
@@ -66,6 +69,7 @@ class Checkup:
         self._listen = listen
         self._announce = announce
         self._manifest: RunManifest | None = None
+        self._told: list[str] = []
 
     async def run(self) -> AsyncIterator[CheckResult]:
         """Yield the findings as they come; bounded by a few times `--timeout`, and by loading the run's data.
@@ -98,6 +102,8 @@ class Checkup:
         yield check_device(numerics)
         if numerics.torch:
             yield check_tolerance(probe_tolerance(settings.tolerance, numerics.numerics, self._manifest))
+            if self._manifest is not None:
+                yield check_computes_alike(printable(numerics.numerics)[:MOST_NUMERICS], self._told)
 
     async def _visit(self, reached: list[Answer]) -> AsyncIterator[CheckResult]:
         settings = self._settings
@@ -126,8 +132,9 @@ class Checkup:
             except UserError as error:
                 yield failed("run", str(error))
             else:
-                self._manifest = sight.manifest
+                self._manifest, self._told = sight.manifest, _numerics_of_members(sight)
                 yield ok("run", _about(sight))
+                yield check_listed(sight.manifest, _own_key(settings.directory))
                 yield await self._data(sight.manifest)
         else:
             yield untested("run", "no run was looked at; give --initial-peers to test the way into one")
@@ -169,9 +176,22 @@ class Checkup:
         return ClockFacts(tuple(reading for reading in readings if reading is not None))
 
 
+def _own_key(directory: Path) -> PeerId | None:
+    path = directory / "identity.key"
+    return IdentityKey.load(path).peer_id if path.exists() else None
+
+
+def _numerics_of_members(sight: Sight) -> list[str]:
+    members = sight.roster.members if sight.roster is not None else ()
+    told = (record.details for peer, record in sight.metrics.items() if peer in members)
+    return [details.numerics for details in told if details is not None]
+
+
 def _about(sight: Sight) -> str:
-    """What is announced there, and which versions run it."""
+    """What is announced there, how many take part as clients, and which versions run it."""
     run = f"the run {printable(sight.manifest.experiment)} speaks protocol {PROTOCOL_VERSION}, as this version does"
+    if sight.roster is not None and sight.roster.clients:
+        run += f"; {len(sight.roster.clients)} of {len(sight.roster.members)} members are clients"
     told = Counter(record.details.version for record in sight.metrics.values() if record.details is not None)
     if not told:
         return run

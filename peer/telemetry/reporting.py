@@ -16,7 +16,7 @@ from btard.printable import printable
 from btard.round.messages.accusations import Opinion
 from btard.round.work.examination import Finding
 from btard.swarm.manifest import RunManifest
-from btard.swarm.records.details import MAX_REASON, MAX_TOLD, Examination, Exclusion, Found, PeerDetails
+from btard.swarm.records.details import MAX_REASON, MAX_TOLD, MOST_NUMERICS, Examination, Exclusion, Found, PeerDetails
 from btard.swarm.records.record import MAX_METRICS, MAX_REPORTS, LocalMetrics, Metrics, Reports
 from btard.transport.libp2p import Counters, RecordError, Records
 from btard.transport.stages import Stage
@@ -52,7 +52,7 @@ class Reporter:
         self._behaviour = behaviour
         self._steps: deque[LocalMetrics] = deque(maxlen=MAX_KEPT)
         self._counters = counters
-        self._version, self._numerics = printable(__version__)[:32], printable(numerics)[:160]
+        self._version, self._numerics = printable(__version__)[:32], printable(numerics)[:MOST_NUMERICS]
         self._examined: deque[Examination] = deque(maxlen=MAX_TOLD)
         self._excluded: deque[Exclusion] = deque(maxlen=MAX_TOLD)
         self._finished: tuple[int, Mapping[Stage, float]] | None = None

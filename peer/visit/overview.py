@@ -14,7 +14,6 @@ from btard.peer.visit.sight import Sight
 from btard.printable import printable
 from btard.round.draw import nobody_is_validated
 from btard.round.evidence.evidence import Offence
-from btard.round.roster import Roster
 from btard.swarm.bans import BanEntry
 from btard.swarm.events.coordinator import awaited
 
@@ -29,9 +28,12 @@ class Role(StrEnum):
 
     MEMBER = "member"
     VALIDATOR = "validator"
+    CLIENT = "client"
     PROBATION = "probation"
     WAITING = "waiting"
     """It has knocked at the door of a peer that was asked, and is no member."""
+    NOT_LISTED = "not listed"
+    """It waits, and cannot come in: the run is closed, and its key is not on the list."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,7 @@ class Overview:
         samples_per_second: sum over the members.
         unvalidated: why no validators can be drawn of the newest roster; None where they can, or the run is over.
         awaited: how many the first roster waits for, in words; None after it.
+        listed: how many keys the run admits, None for all.
     """
 
     experiment: str
@@ -93,6 +96,7 @@ class Overview:
     bans: tuple[BanRow, ...]
     unvalidated: str | None
     awaited: str | None
+    listed: int | None
 
     def as_json(self) -> dict[str, Any]:
         """Return what `--json` prints."""
@@ -106,7 +110,7 @@ def overview(sight: Sight) -> Overview:
     banned = roster.banned if roster is not None else frozenset()
     waiting = sorted(sight.waiting.difference(members, banned))
     rows = tuple(_row(sight, peer) for peer in [*members, *waiting][:MAX_ROWS])
-    telling = [row for row in rows if row.role is not Role.WAITING]
+    telling = [row for row in rows if row.role not in (Role.WAITING, Role.NOT_LISTED)]
     losses = [row.loss for row in telling if row.loss is not None]
     manifest = sight.manifest
     return Overview(
@@ -126,6 +130,7 @@ def overview(sight: Sight) -> Overview:
         if roster is None or sight.finished
         else nobody_is_validated(len(roster.voters), manifest.validators),
         awaited=None if roster is not None else awaited(len(waiting), manifest.peers),
+        listed=len(manifest.members) or None,
     )
 
 
@@ -135,7 +140,7 @@ def _row(sight: Sight, peer: PeerId) -> PeerRow:
     details = told.details if told is not None else None
     return PeerRow(
         peer=str(peer),
-        role=_role(sight.roster, peer),
+        role=_role(sight, peer),
         until=dict(sight.roster.probation).get(peer) if sight.roster is not None else None,
         step=latest.step if latest is not None else None,
         loss=latest.loss if latest is not None else None,
@@ -146,11 +151,14 @@ def _row(sight: Sight, peer: PeerId) -> PeerRow:
     )
 
 
-def _role(roster: Roster | None, peer: PeerId) -> Role:
+def _role(sight: Sight, peer: PeerId) -> Role:
+    roster = sight.roster
     if roster is None or peer not in roster.members:
-        return Role.WAITING
+        return Role.WAITING if sight.manifest.admits(peer) else Role.NOT_LISTED
     if peer in roster.newcomers:
         return Role.PROBATION
+    if peer in roster.clients:
+        return Role.CLIENT
     return Role.VALIDATOR if peer in roster.validators else Role.MEMBER
 
 

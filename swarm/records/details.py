@@ -15,6 +15,9 @@ MAX_TOLD = 8
 MAX_REASON = 160
 """Characters of the reason of an exclusion."""
 
+MOST_NUMERICS = 160
+"""Characters of what decides how numbers are rounded."""
+
 _Count = Annotated[int, Field(ge=0, lt=2**62)]
 _Seconds = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
 
@@ -74,7 +77,7 @@ class PeerDetails(_Part):
     """
 
     version: Annotated[str, Field(max_length=32), _Words]
-    numerics: Annotated[str, Field(max_length=160), _Words]
+    numerics: Annotated[str, Field(max_length=MOST_NUMERICS), _Words]
     bytes_sent: _Count
     bytes_received: _Count
     step: _Count

@@ -14,8 +14,8 @@ import pytest
 import yaml
 from rich.console import Console
 
-from btard.configuration import load_settings
-from btard.deploy.local.plan import free_port, local_key, make_plan
+from btard.configuration import load_settings, to_yaml
+from btard.deploy.local.plan import CONFIG_FILE, SwarmPlan, free_port, local_key, make_plan
 from btard.deploy.local.settings import SwarmSettings
 from btard.deploy.local.summary import Summary
 from btard.deploy.local.swarm import run_swarm
@@ -157,6 +157,46 @@ def test_a_coordinator_that_dies_is_named_and_the_swarm_ended(tmp_path: Path) ->
     assert_nothing_left(tmp_path, started, directories)
 
 
+def steps_of(directory: Path, event: str) -> list[int]:
+    """The steps that a peer tells of in events of a name."""
+    lines = (directory / "peer-0" / "events.jsonl").read_text().splitlines()
+    return [told["step"] for told in map(json.loads, lines) if told["event"] == event]
+
+
+@pytest.mark.slow
+@pytest.mark.swarm
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_the_same_command_goes_on_with_a_run_that_was_ended(tmp_path: Path, number: signal.Signals) -> None:
+    """All say goodbye, or none can."""
+    launcher = launch(tmp_path, "--steps", "150")
+    try:
+        eventually(lambda: training(tmp_path) and max(steps_of(tmp_path, "step")) >= 20, "step 20", 120)
+        launcher.send_signal(number)
+        launcher.communicate(timeout=60)
+    finally:
+        launcher.kill()
+    eventually(lambda: not processes_of(tmp_path), "the end of the last process")
+    result = run(tmp_path, "--steps", "150")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert Summary.model_validate_json((tmp_path / "summary.json").read_text()).steps == 150
+    assert steps_of(tmp_path, "joined")[-1] > 0, "it begins where it was"
+    again = run(tmp_path, "--steps", "150")
+    assert again.returncode == 2 and "holds a run that is over; give another --directory" in again.stderr
+
+
+def test_a_run_goes_on_by_its_own_settings_only(tmp_path: Path) -> None:
+    words = ["--task", "digits", "--size", "tiny"]
+    plan = plan_of(tmp_path, *words)
+    assert isinstance(plan, SwarmPlan)
+    plan.coordinator.events.write_text("")
+    with pytest.raises(UserError, match="does not say by which settings"):
+        plan_of(tmp_path, *words)
+    (tmp_path / CONFIG_FILE).write_text(to_yaml(plan.settings))
+    assert plan_of(tmp_path, *words, "--port", str(free_port())) is not None
+    with pytest.raises(UserError, match=r"holds a run with another --steps: give --config .*\.yaml to go on"):
+        plan_of(tmp_path, *words, "--steps", "300")
+
+
 @pytest.mark.swarm
 def test_what_the_coordinator_refuses_is_told(tmp_path: Path) -> None:
     """A state that is cut is known when it is loaded, and not before."""
@@ -232,7 +272,7 @@ def test_variables_for_the_swarm_do_not_turn_honest_peers(tmp_path: Path, monkey
 def test_a_directory_with_a_run_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "coordinator").mkdir()
     (tmp_path / "coordinator" / "events.jsonl").touch()
-    with pytest.raises(UserError, match="holds a run already"):
+    with pytest.raises(UserError, match=r"holds a run, but .*config\.yaml does not say by which settings"):
         run_swarm(SwarmSettings.model_validate({"directory": tmp_path}), Console(quiet=True))
 
 

@@ -111,5 +111,5 @@ class DeadlineSettings(Settings):
 
     commit_timeout: CommitTimeout = 120.0
     agree_timeout: AgreeTimeout = 20.0
-    settle_timeout: SettleTimeout = 5.0
+    settle_timeout: SettleTimeout = 3.5
     slowest: Slowest = SLOWEST

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from btard.identity import Envelope, IdentityKey, Malformed, MessageKind, PeerId
 from btard.round.actions import Action, Send
@@ -79,15 +79,11 @@ class Impatience:
         """Whether anybody has said anything."""
         return bool(self._said)
 
-    def _overdue(self) -> list[PeerId]:
-        """Return the other members for which most voters have waited too long, ascending."""
+    @property
+    def overdue(self) -> list[PeerId]:
+        """The other members for which most voters have waited too long, ascending."""
         seats, said = self._seats, self._said
         return sorted(peer for peer in said if peer != seats.me and seats.is_majority(len(said[peer])))
-
-    @property
-    def agreed(self) -> bool:
-        """Whether most voters have waited too long for another member."""
-        return bool(self._overdue())
 
     @property
     def proven(self) -> tuple[Waiters, ...]:
@@ -95,7 +91,7 @@ class Impatience:
         places = {peer: place for place, peer in enumerate(self._seats.members)}
         return tuple(
             Waiters(peer, tuple(sorted((places[author], signed) for author, signed in self._said[peer].items())))
-            for peer in self._overdue()[:MAX_OVERDUE]
+            for peer in self.overdue[:MAX_OVERDUE]
         )
 
     def said_by(self, author: PeerId) -> set[PeerId]:
@@ -150,10 +146,25 @@ def lose_patience(
         patience.look_again(now, now + most / _LOOKS)
     for peer in sorted(waited.keys() - impatience.said_by(seats.me)):
         if waited[peer] > impatience.most_wait(peer, most):
-            envelope = context.sign(seats.number, MessageKind.OVERDUE, Overdue(seats.attempt_id, peer).encode())
-            impatience.add(envelope)
-            actions.append(Send(seats.others, envelope.encode()))
+            actions.append(_say(context, seats, impatience, peer))
     return actions
+
+
+def miss_reports(
+    context: StepContext, seats: Seats, impatience: Impatience, silent: Collection[PeerId]
+) -> list[Action]:
+    """Tell everybody of which members this peer has had no report for too long; but not where half of the members say
+    nothing: then all may be slow."""
+    pairs = seats.rules.verification.eliminate is Eliminate.MUTUAL
+    if pairs or seats.me not in seats.voters or 2 * len(silent) >= len(seats.members):
+        return []
+    return [_say(context, seats, impatience, peer) for peer in sorted(set(silent) - impatience.said_by(seats.me))]
+
+
+def _say(context: StepContext, seats: Seats, impatience: Impatience, peer: PeerId) -> Send:
+    envelope = context.sign(seats.number, MessageKind.OVERDUE, Overdue(seats.attempt_id, peer).encode())
+    impatience.add(envelope)
+    return Send(seats.others, envelope.encode())
 
 
 def kept_waiting(attempt: Attempt, reports: Mapping[PeerId, Report]) -> set[tuple[PeerId, PeerId]]:

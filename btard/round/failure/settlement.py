@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from enum import Enum, auto
@@ -20,7 +21,7 @@ from btard.round.delivery.intake import Intake
 from btard.round.failure.court.court import Court
 from btard.round.failure.disputes import outvoted
 from btard.round.failure.heard import Heard, has_left, signed_in
-from btard.round.failure.overdue import INFORMED
+from btard.round.failure.overdue import INFORMED, miss_reports
 from btard.round.failure.resolve import Resolution, Testimony, convict, leavers, resolve, tells_two_stories
 from btard.round.failure.standing import Standing, admissible
 from btard.round.failure.stories import state_of, told_by_all
@@ -88,6 +89,8 @@ class Settlement:
         self._court_ends = 0.0
         self._informed = False
         self._parted = 0
+        self._misses_at = math.inf
+        self._absent: frozenset[PeerId] = frozenset()
 
     def _agreement(self, *, votes: bool, voters: frozenset[PeerId], dispensable: Dispensable) -> Agreement:
         # Of all members, those without a report too: relays are read before it is known who has reported.
@@ -116,7 +119,7 @@ class Settlement:
     @property
     def reasoned(self) -> bool:
         """Whether others are known to have given the attempt up for a reason."""
-        return bool(self.heard.reasons or self.heard.impatience.agreed) or self._reports.certified
+        return bool(self.heard.reasons or self.heard.impatience.overdue) or self._reports.certified
 
     @property
     def spoilers(self) -> tuple[PeerId, ...]:
@@ -136,7 +139,7 @@ class Settlement:
             case SettlementStage.VOTES:
                 assert self._votes is not None
                 return self._votes.deadline
-        return self._reports.deadline
+        return min(self._reports.deadline, self._misses_at)
 
     def freeze(
         self,
@@ -168,6 +171,7 @@ class Settlement:
         report = self._context.behaviour.report(self._context.number, report, self.attempt.view)
         envelope = self._context.sign(seats.number, MessageKind.REPORT, report.encode())
         self.stage = SettlementStage.REPORTS
+        self._misses_at = now + (self._context.pace.most_wait() or math.inf)
         return self._send(self._reports.start(now, _statement(envelope)), votes=False)
 
     def hear(self, now: float, envelope: Envelope) -> list[Action]:
@@ -247,17 +251,26 @@ class Settlement:
     def _may_do_without(self, statements: Mapping[PeerId, Statement]) -> frozenset[PeerId]:
         """Return the members whose reports may be done without: those that have left, but of those that have reported
         first only where another report tells of it, so that all leave out the same; and those that are late for most
-        voters where nothing that they say can be news: so many have not signed everything that nobody can have
-        finished, or all have signed the same."""
+        voters, or have not reported for most, where nothing that they say can be news: half of the voters, and so an
+        honest one, have not signed everything, so nobody can have finished; or all have signed the same."""
         told = self._read({author: Envelope.decode(one.body) for author, one in statements.items()})
         gone = leavers(envelope for one in told.values() for envelope in one.attached)
         gone |= self.heard.left.keys() - statements.keys()
         out = outvoted(self.attempt, {author: one.report for author, one in told.items()})
         prompt = {author: one for author, one in told.items() if author not in out}
-        unsigned = [author for author, one in prompt.items() if one.digest is None]
-        if self._seats.roster.is_majority(unsigned) or finishes(self.attempt, prompt.values(), out):
-            return frozenset(gone | out)
+        roster = self._seats.roster
+        unsigned = {author for author, one in prompt.items() if one.digest is None}
+        if not roster.is_majority(roster.voters - unsigned) or finishes(self.attempt, prompt.values(), out):
+            gone |= out.union(self.heard.impatience.overdue) - (self._reports.spoken - out)
         return frozenset(gone)
+
+    def _miss(self, now: float) -> list[Action]:
+        """Say of which members no report has come for too long, once."""
+        if now < self._misses_at:
+            return []
+        self._misses_at = math.inf
+        silent = set(self._seats.others) - self._reports.spoken - self.heard.left.keys()
+        return miss_reports(self._context, self._seats, self.heard.impatience, silent)
 
     def _read(self, envelopes: Mapping[PeerId, Envelope]) -> dict[PeerId, Told]:
         """Return the reports that count: well-formed, and of this membership."""
@@ -267,11 +280,13 @@ class Settlement:
     def advance(self, now: float) -> list[Action]:
         """Go on as far as what has arrived, or the time, allows."""
         actions: list[Action] = []
+        absent = frozenset(self.heard.left).union(self.heard.impatience.overdue)
         while True:
             before = self.stage
             match before:
                 case SettlementStage.REPORTS:
-                    if now >= self._reports.deadline or self._parted != len(self.heard.left):
+                    actions += self._miss(now)
+                    if now >= self._reports.deadline or self._absent != absent:
                         actions += self._send(self._reports.tick(now), votes=False)
                     if self._reports.decision is not None:
                         actions += self._hold_court(now)
@@ -279,14 +294,14 @@ class Settlement:
                     actions += self._sit(now)
                 case SettlementStage.VOTES:
                     assert self._votes is not None
-                    if now >= self._votes.deadline or self._parted != len(self.heard.left):
+                    if now >= self._votes.deadline or self._absent != absent:
                         actions += self._send(self._votes.tick(now), votes=True)
                     if self._votes.decision is not None:
                         self._resolve()
                 case SettlementStage.COLLECTING | SettlementStage.RESOLVED:
                     pass
             if self.stage is before:
-                self._parted = len(self.heard.left)
+                self._absent = absent
                 return actions
 
     def _hold_court(self, now: float) -> list[Action]:

@@ -58,6 +58,8 @@ def seeded_gradient(seed: bytes, parameters: torch.Tensor) -> torch.Tensor:
 class Swarm:
     """`count` simulated peers, of which those named in `behaviours` (by position) are not honest."""
 
+    network_type: type[Network] = Network
+
     def __init__(
         self,
         count: int,
@@ -71,7 +73,7 @@ class Swarm:
         tau: float = 1.0,
         peer_type: PeerType = SimulatedPeer,
     ) -> None:
-        self.network = Network(seed, conditions or NetworkConditions())
+        self.network = self.network_type(seed, conditions or NetworkConditions())
         self.rules = rules = rules_of(count, rules, rule, tau)
         self.seed = seed
         behaviours = behaviours or {}

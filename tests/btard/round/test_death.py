@@ -75,6 +75,19 @@ def test_two_deaths_at_once_cost_what_the_closed_form_says(seed: int) -> None:
     two_die(5, seed)
 
 
+def test_a_second_death_that_nobody_waited_for_is_noticed() -> None:
+    """Both die after they have sent all that the phase waits for, but for one message of the first one."""
+    seconds = stood(8, Death((3, 6), 2, 26), seed=3)
+    assert seconds is not None and seconds < 1.5 * BOUND
+
+
+def test_a_silent_member_that_may_have_finished_is_waited_for() -> None:
+    """It was to show its row to a witness, which has signed nothing; the others have, and cannot know whether that is
+    true."""
+    seconds = stood(5, Death((2,), 3, 25), seed=115)
+    assert seconds is not None and 2 * BOUND < seconds < 3 * BOUND
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("count", [5, 6, 7, 8, 11])
 def test_so_do_many_pairs(count: int) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from btard.deploy.chaos import storm as module
-from btard.deploy.chaos.accidents import Accident
-from btard.deploy.chaos.programs import Program
+from btard.deploy.chaos.accidents import Accident, mend, strike
+from btard.deploy.chaos.programs import Program, pss_bytes
 from btard.deploy.chaos.storm import Storm, left_behind
 from btard.deploy.local.plan import Member
 from btard.identity import IdentityKey
@@ -39,10 +39,15 @@ class Standins:
         ]
         self.coordinator = Program(Member("coordinator", directory, self.peers[0].member.peer_id), pid=1)
         self.now, self.slow_from = 0.0, slow_from
+        self.leaks = False
         self.sent: list[str] = []
 
     def running(self) -> list[Program]:
         return self.peers
+
+    @property
+    def memory_bytes(self) -> int:
+        return 1000 + (self.peers[0].step // 10 if self.leaks else 0)
 
     def wait(self, condition: object, seconds: float) -> bool:
         assert callable(condition)
@@ -72,7 +77,7 @@ def standins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Standins:
     return made
 
 
-def blown(standins: Standins, seconds: float = 400.0) -> module.Weather:
+def blown(standins: Standins, seconds: float = 600.0) -> module.Weather:
     return Storm(standins, 1, lambda words: None).blow(seconds)  # type: ignore[arg-type]
 
 
@@ -88,6 +93,12 @@ def test_steps_that_were_lost_are_told(standins: Standins) -> None:
     weather = blown(standins)
     assert weather.lost > 0.5
     assert [words for words in weather.wrong if "of the steps were lost" in words]
+
+
+def test_memory_that_grows_is_told(standins: Standins) -> None:
+    assert blown(standins).grown == 0
+    standins.leaks = True
+    assert [words for words in blown(standins).wrong if "memory has grown" in words]
 
 
 def test_states_that_differ_are_told_by_incarnation(standins: Standins) -> None:
@@ -106,12 +117,54 @@ def test_a_ban_is_told(standins: Standins) -> None:
     assert any("somebody banned" in words for words in blown(standins).wrong)
 
 
-def test_a_process_that_still_runs_is_found(tmp_path: Path) -> None:
-    waits = [sys.executable, "-c", "import sys; sys.stdin.read()", f"{tmp_path}/run/peer-0"]
+def test_what_a_swarm_leaves_is_found(tmp_path: Path) -> None:
+    directory, temporary = tmp_path / "run", tmp_path / "tmp"
+    waits = [sys.executable, "-c", "import sys; sys.stdin.read()", f"{directory}/peer-0"]
     with subprocess.Popen(waits, stdin=subprocess.PIPE) as process:
         deadline = time.monotonic() + 20
-        while not left_behind(tmp_path / "run") and time.monotonic() < deadline:
+        while not left_behind(directory, temporary) and time.monotonic() < deadline:
             pass
-        assert len(left_behind(tmp_path / "run")) == 1
+        assert len(left_behind(directory, temporary)) == 1
         process.kill()
-    assert left_behind(tmp_path / "run") == []
+    assert left_behind(directory, temporary) == []
+    (temporary / "btard-p2pd-1").mkdir(parents=True)
+    assert left_behind(directory, temporary) == [f"is left: {temporary}/btard-p2pd-1"]
+
+
+def test_memory_is_that_of_a_process(tmp_path: Path) -> None:
+    holds = "import sys; held = bytes(range(256)) * (1 << 17); print(flush=True); sys.stdin.read()"
+    with subprocess.Popen([sys.executable, "-c", holds], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        assert 32 << 20 <= pss_bytes(process.pid) <= 64 << 20
+        process.kill()
+    assert pss_bytes(process.pid) == 0
+
+
+WRITES = """import sys
+for line in sys.stdin:
+    try:
+        with open(sys.argv[1], "a") as file:
+            file.write(line)
+        print("yes", flush=True)
+    except OSError:
+        print("no", flush=True)
+"""
+
+
+def test_a_full_disk_takes_nothing_until_it_is_mended(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    with subprocess.Popen(
+        [sys.executable, "-c", WRITES, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin is not None and process.stdout is not None
+        member = Member("peer-0", tmp_path, IdentityKey.from_seed(bytes(32)).peer_id)
+        hit = [Program(member, pid=process.pid)]
+        said = []
+        for change in (lambda *_: None, strike, mend):
+            change(Accident.FILL_DISK, None, hit)  # type: ignore[arg-type]
+            process.stdin.write("line\n")
+            process.stdin.flush()
+            said.append(process.stdout.readline())
+        process.stdin.close()
+    assert said == ["yes\n", "no\n", "yes\n"] and path.read_text() == "line\nline\n"

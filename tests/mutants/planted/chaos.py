@@ -24,9 +24,23 @@ CHAOS_BUGS: tuple[Mutant, ...] = (
     Mutant(
         "steps that a storm has cost are not missed",
         f"{CHAOS}/storm.py",
-        "if weather.lost > _MOST_LOST and",
-        "if False and",
+        "if weather.lost > _MOST_LOST:",
+        "if False:",
         f"{TESTS}/test_storm.py::test_steps_that_were_lost_are_told",
+    ),
+    Mutant(
+        "memory that grows in a storm is not missed",
+        f"{CHAOS}/storm.py",
+        "if grown > _MOST_GROWN:",
+        "if False:",
+        f"{TESTS}/test_storm.py::test_memory_that_grows_is_told",
+    ),
+    Mutant(
+        "sockets that a swarm leaves are not looked for",
+        f"{CHAOS}/storm.py",
+        'temporary.glob("*")',
+        'temporary.glob("")',
+        f"{TESTS}/test_storm.py::test_what_a_swarm_leaves_is_found",
     ),
     Mutant(
         "a swarm that stands for ever has not stood",

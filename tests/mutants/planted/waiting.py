@@ -105,6 +105,27 @@ WAITING = (
         "tests/btard/round/test_death.py::test_one_death_at_any_event_costs_seconds",
     ),
     Mutant(
+        "nobody misses the report of a member that died unnoticed",
+        "btard/round/failure/settlement.py",
+        "self._misses_at = now + (self._context.pace.most_wait() or math.inf)",
+        "self._misses_at = math.inf",
+        "tests/btard/round/test_death.py::test_a_second_death_that_nobody_waited_for_is_noticed",
+    ),
+    Mutant(
+        "a silent member that may have finished is not waited for",
+        "btard/round/failure/settlement.py",
+        "if not roster.is_majority(roster.voters - unsigned) or",
+        "if told or",
+        "tests/btard/round/test_death.py::test_a_silent_member_that_may_have_finished_is_waited_for",
+    ),
+    Mutant(
+        "most members may be called silent",
+        OVERDUE,
+        " or 2 * len(silent) >= len(seats.members)",
+        "",
+        f"{DELAYS}::test_silence_of_fewer_than_half_is_told_once",
+    ),
+    Mutant(
         "members that wait themselves are among the late",
         "btard/round/delivery/waiting.py",
         "phase.missing().keys() - held_up)",

@@ -124,3 +124,18 @@ def test_a_strangers_text_cannot_steer_the_terminal() -> None:
     found = overview(sight())
     assert found.experiment == "a?[31mb"
     assert json.loads(json.dumps(found.as_json()))["peers"][2]["role"] == "probation"
+
+
+def test_clients_are_told_from_members_that_vote() -> None:
+    roster = Roster(7, MEMBERS, frozenset(), first_randomness(0, 7), clients=(MEMBERS[3],))
+    found = overview(sight(roster=roster))
+    assert [row.role for row in found.peers] == [Role.MEMBER, Role.MEMBER, Role.MEMBER, Role.CLIENT]
+    assert "4 members, 1 of them clients" in headline(found)
+
+
+def test_those_that_a_closed_group_leaves_outside_are_named() -> None:
+    closed = run_manifest().model_copy(update={"members": tuple(sorted(map(str, MEMBERS)))})
+    found = overview(sight(manifest=closed, waiting=frozenset({WAITING})))
+    assert found.peers[-1].role is Role.NOT_LISTED and found.listed == 4
+    assert headline(found).endswith("; only 4 listed keys are admitted")
+    assert overview(sight()).listed is None and "listed" not in headline(overview(sight()))

@@ -10,11 +10,14 @@ import pytest
 from btard.behaviour import Behaviour, Outgoing, View
 from btard.identity import Envelope, IdentityKey, Malformed, MessageKind, PeerId
 from btard.identity.codec import Reader, encode
+from btard.round.actions import Send
 from btard.round.attempt.attempt import Attempt
+from btard.round.attempt.pace import Pace
 from btard.round.attempt.seats import Seats
-from btard.round.failure.overdue import HEARING, Impatience, kept_waiting, proves_delay
+from btard.round.context import StepContext
+from btard.round.failure.overdue import HEARING, Impatience, kept_waiting, miss_reports, proves_delay
 from btard.round.messages.accusations import MAX_OVERDUE, Overdue, Report, Waiters
-from btard.round.messages.bodies import Commit, Phase
+from btard.round.messages.bodies import NOBODY, Commit, Phase
 from btard.round.roster import Roster
 from tests.btard.round.swarm import RULES, Swarm, keys, voids
 
@@ -55,6 +58,16 @@ def test_most_voters_prove_it_and_fewer_do_not() -> None:
     attempt = Attempt(seats(me=1))
     assert proves_delay(attempt, report(shown))
     assert kept_waiting(attempt, {MEMBERS[0]: report(shown)}) == {(MEMBERS[i], MEMBERS[LATE]) for i in range(4)}
+
+
+def test_silence_of_fewer_than_half_is_told_once() -> None:
+    context = StepContext(RULES, ROSTER, KEYS[0], Behaviour(), b"", NOBODY, None, Pace(RULES.delay_bound_seconds))
+    heard = Impatience(seats())
+    assert miss_reports(context, seats(), heard, MEMBERS[3:]) == [], "four of seven are silent: all may be slow"
+    told = miss_reports(context, seats(), heard, MEMBERS[4:])
+    assert [send.peers for send in told if isinstance(send, Send)] == [seats().others] * 3
+    assert heard.said_by(MEMBERS[0]) == set(MEMBERS[4:])
+    assert miss_reports(context, seats(), heard, MEMBERS[4:]) == []
 
 
 def test_newcomers_and_other_attempts_count_for_nothing() -> None:
