@@ -49,6 +49,12 @@ class _Training(RuleSettings):
         str, Option("what is trained: an installed task, with its settings as NAME:KEY=VALUE", group=Group.TASK)
     ] = "digits"
     size: Annotated[str | None, Option("the task's size, none for its smallest", group=Group.TASK)] = None
+    data: Annotated[
+        str, Option("builtin, a path, or a Hub data set, for a task that takes others than its own", group=Group.TASK)
+    ] = "builtin"
+    tokenizer: Annotated[
+        str | None, Option("path of a tokenizer.json; with none one is trained from the data", group=Group.TASK)
+    ] = None
     cache_dir: Annotated[Path | None, Option("where the task's data are kept", group=Group.TASK)] = None
     loss: Annotated[
         str,

@@ -19,14 +19,19 @@ class ImageModel(StrEnum):
     LOGISTIC = "logistic"
     MNIST_NET = "mnist_net"
     EMPIRE_CNN = "empire_cnn"
+    NARROW_CNN = "narrow_cnn"
     RESNET18 = "resnet18"
     WRN_28_10 = "wrn_28_10"
 
+
+_NARROW = 8
+"""Channels of the first convolutions in the network that two processor cores train among 25 workers."""
 
 _SMALLEST_SIDE = {
     ImageModel.SIMPLES_CONV: 16,
     ImageModel.MNIST_NET: 16,
     ImageModel.EMPIRE_CNN: 4,
+    ImageModel.NARROW_CNN: 4,
     ImageModel.RESNET18: 8,
     ImageModel.WRN_28_10: 4,
 }
@@ -65,6 +70,8 @@ def image_model(name: ImageModel, channels: int, side: int, classes: int) -> nn.
             return mnist_net(channels, side, classes)
         case ImageModel.EMPIRE_CNN:
             return empire_cnn(channels, side, classes)
+        case ImageModel.NARROW_CNN:
+            return empire_cnn(channels, side, classes, width=_NARROW)
         case ImageModel.RESNET18:
             return resnet18(channels, classes)
         case ImageModel.WRN_28_10:

@@ -108,7 +108,12 @@ def data_sets(scale: Scale) -> list[DataSet]:
             return [*small, *(_convolutions(data, 5) for data in ("cifar10", "cifar100")), _appendix(5)]
         case Scale.SMALL:
             fashion = _small_net("fashion_mnist", 1)
-            return [replace(fashion, base={**fashion.base, "evaluate_every": 25})]
+            whole = replace(fashion, base={**fashion.base, "evaluate_every": 25})
+            narrow = _convolutions("fashion_mnist", 1)
+            task = "images:data=fashion_mnist,legacy_eval=true,model=narrow_cnn"
+            base = {**narrow.base, "task": task, "steps": 200, "evaluate_every": 50}
+            few = replace(narrow, name="fashion_narrow", base=base, rates=narrow.rates[:1], nesterov=(False,))
+            return [whole, few]
         case Scale.SMOKE:
             digits = _small_net("digits", 1)
             base = {**digits.base, "batch_size": 16, "steps": 60, "evaluate_every": 10}

@@ -13,6 +13,7 @@ from btard.errors import UserError
 from btard.lab.training.settings import ExperimentSettings
 from btard.lab.training.workers.initialisers import initialise
 from btard.tasks.base import Batch, Task
+from btard.tasks.data.spec import DataSpec
 from btard.tasks.randomness import seeded_torch
 from btard.tasks.registry import chosen_task, find_task, load_task
 
@@ -109,7 +110,8 @@ class Problem:
 
 def _loaded(settings: ExperimentSettings) -> Task:
     size = settings.size or find_task(chosen_task(settings.task).name).sizes[0]
-    return load_task(settings.task, size, cache_dir=settings.cache_dir)
+    spec = DataSpec.parse(settings.data, settings.tokenizer)
+    return load_task(settings.task, size, spec, settings.cache_dir)
 
 
 def device_of(device: str) -> torch.device:

@@ -28,7 +28,7 @@ def test_every_configuration_can_be_run(scale: Scale) -> None:
 
 
 def test_an_unattacked_run_has_as_many_honest_workers() -> None:
-    (fashion,) = data_sets(Scale.SMALL)
+    fashion = data_sets(Scale.SMALL)[0]
     found = list(cases(fashion, LEGACY))
     honest = {case["workers"] - case.get("attackers", 0) for case in found}
     assert honest == {27, 39}

@@ -49,6 +49,7 @@ def wide_resnet_count(channels: int, classes: int, depth: int, widening: int) ->
         (ImageModel.MNIST_NET, 1, 28, 10, 21_840),
         (ImageModel.EMPIRE_CNN, 3, 32, 10, 1_310_922),
         (ImageModel.EMPIRE_CNN, 3, 32, 100, 2_384_036),
+        (ImageModel.NARROW_CNN, 1, 28, 10, 16_978),
         (ImageModel.RESNET18, 3, 32, 10, 11_173_962),
         (ImageModel.RESNET18, 3, 32, 100, resnet18_count(3, 100)),
         (ImageModel.WRN_28_10, 3, 32, 10, 36_479_194),
