@@ -7,6 +7,7 @@ from tests.mutants.planted.agreement import AGREEMENT
 from tests.mutants.planted.arriving import ARRIVING
 from tests.mutants.planted.away import AWAY
 from tests.mutants.planted.chaos import CHAOS_BUGS
+from tests.mutants.planted.codecs import CODECS
 from tests.mutants.planted.corpora import CORPORA
 from tests.mutants.planted.cost import COST
 from tests.mutants.planted.door import DOOR
@@ -56,4 +57,5 @@ MUTANTS = (
     + TRANSFER
     + ARRIVING
     + AWAY
+    + CODECS
 )
