@@ -11,7 +11,7 @@ import torch
 from btard.errors import UserError
 from btard.pipeline.caches.activations import ActivationCache
 from btard.pipeline.caches.delta import DeltaReceiver, DeltaSender, Diverged
-from btard.pipeline.codecs.codec import Codec
+from btard.pipeline.codecs.codec import Codec, Lossy
 from btard.pipeline.codecs.delta import DeltaCodec
 
 
@@ -98,8 +98,9 @@ def open_sender(
         limit_bytes: of that cache.
 
     Raises:
-        UserError: the cache cannot be made.
+        UserError: the cache cannot be made, or the codec wants dimensions that activations do not have.
     """
+    _check_dims(codec, sample_shape)
     if isinstance(codec, Codec):
         return _Stateless(codec)
     return DeltaSender(codec, ActivationCache(directory, codec.entry_size(sample_shape), limit_bytes))
@@ -109,9 +110,17 @@ def open_receiver(
     codec: Codec | DeltaCodec, sample_shape: Sequence[int], directory: Path, limit_bytes: int
 ) -> BoundaryReceiver:
     """Return the receiving end of a boundary; see `open_sender`."""
+    _check_dims(codec, sample_shape)
     if isinstance(codec, Codec):
         return _Stateless(codec)
     return DeltaReceiver(codec, ActivationCache(directory, codec.entry_size(sample_shape), limit_bytes))
+
+
+def _check_dims(codec: Codec | DeltaCodec, sample_shape: Sequence[int]) -> None:
+    if isinstance(codec, Lossy) and max(codec.quantiser.dims) > len(sample_shape):
+        raise UserError(
+            f"the codec has dims={codec.dims}, but activations here have dimensions 0 to {len(sample_shape)}"
+        )
 
 
 def check_sample_ids(codec: Codec | DeltaCodec, text: str, what: str, *, has_sample_ids: bool) -> None:

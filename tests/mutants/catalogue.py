@@ -16,6 +16,7 @@ from tests.mutants.planted.events import EVENTS
 from tests.mutants.planted.evidence import EVIDENCE
 from tests.mutants.planted.executor import EXECUTOR
 from tests.mutants.planted.facts import FACTS
+from tests.mutants.planted.link import LINK
 from tests.mutants.planted.manifest import MANIFEST
 from tests.mutants.planted.openings import OPENINGS
 from tests.mutants.planted.records import RECORDS
@@ -58,4 +59,5 @@ MUTANTS = (
     + ARRIVING
     + AWAY
     + CODECS
+    + LINK
 )

@@ -286,3 +286,10 @@ def test_differences_need_samples_that_come_again() -> None:
         check_sample_ids(make_codec("delta"), "delta", "--forward-codec", has_sample_ids=False)
     check_sample_ids(make_codec("delta"), "delta", "--forward-codec", has_sample_ids=True)
     check_sample_ids(make_codec("fp16"), "fp16", "--forward-codec", has_sample_ids=False)
+
+
+@pytest.mark.parametrize("text", ["fixpoint:dims=03", "delta:dims=3"])
+def test_scales_over_dimensions_that_are_not_there_are_told(text: str, tmp_path: Path) -> None:
+    for opened in (open_sender, open_receiver):
+        with pytest.raises(UserError, match="activations here have dimensions 0 to 2"):
+            opened(make_codec(text), SHAPE, tmp_path, 1 << 20)
