@@ -25,6 +25,12 @@ _LEAST = 2.0**-100
 """A scale below this is zero: a number of levels divided by it must be finite."""
 
 _MOST_BFLOAT16 = 0x7F7F << 16
+_LARGEST = 2.0**127
+"""A scale from here on may have been rounded down, since there is none above it."""
+
+_INTEGERS = 1.5 * 2**23
+"""A float32 this large has no fraction: adding it rounds, half to even, and leaves an integer in its last bits."""
+
 _MOST_FLOAT16 = 65504.0
 _LEGACY_EPSILON = 1e-6
 SCALE_BYTES = 2
@@ -138,7 +144,7 @@ class Quantiser:
     def _levels(self) -> _Levels:
         if self.grid is Grid.LEGACY:
             half = 1 << (self.bits - 1)
-            return _Levels(2 * half - 1, half, half)
+            return _Levels(2 * half - 1, float(half), float(half))
         top = (1 << self.bits) - 2 or 1
         return _Levels(top, top / 2, top / 2)
 
@@ -206,18 +212,25 @@ class Quantiser:
         each = len(flat) // samples
         rows = min(each, max(1, _CHUNK // width))
         counted = torch.empty((rows, width), device=values.device)
-        whole = torch.empty((rows, width), dtype=torch.int32, device=values.device)
+        # Of a scale that is a maximum no value is too large, but for the largest scale and what a draw adds.
+        exact = self.grid is Grid.SYMMETRIC and self.scale is Scale.MAX and float(scales.max()) < _LARGEST
+        clips = seeds is not None or not exact
         dice = None if seeds is None else _Dice(rows * width, values.device)
         for first in (sample * each + row for sample in range(samples) for row in range(0, each, rows)):
             last = min(first + rows, (first // each + 1) * each)
             part = torch.mul(
                 flat[first:last], inverse if len(inverse) == 1 else inverse[first:last], out=counted[: last - first]
-            ).add_(levels.zero)
-            if dice is None or seeds is None:
-                part.round_()  # of two that are as near, the even one
+            )
+            if clips:
+                part.clamp_(-levels.zero, levels.top - levels.zero)
+            if dice is not None and seeds is not None:
+                dice.throw(part.add_(levels.zero).view(-1), seeds[first // each], first % each * width)
+                part.add_(_INTEGERS)
+            elif levels.zero.is_integer():
+                part.add_(_INTEGERS + levels.zero)
             else:
-                dice.throw(part.view(-1), seeds[first // each], first % each * width)
-            coded[first:last].copy_(whole[: last - first].copy_(part.clamp_(0, levels.top)))
+                part.add_(levels.zero).add_(_INTEGERS)
+            coded[first:last].copy_(part.view(torch.int32))  # the lowest byte
         return codes
 
 

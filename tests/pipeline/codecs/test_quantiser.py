@@ -134,3 +134,11 @@ def test_a_code_that_is_no_level_is_refused() -> None:
     data = Quantiser(4).encode(torch.ones(1, 64, 1))
     with pytest.raises(Malformed, match="no level"):
         Quantiser(4).decode(data[:2] + b"\xff" * (len(data) - 2), (1, 64, 1))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("seeds", [None, [1, 2]])
+def test_a_gpu_writes_the_same_bytes(seeds: list[int] | None) -> None:
+    values = torch.randn(2, 300, 170, generator=torch.Generator().manual_seed(5))
+    for bits in range(1, 9):
+        assert Quantiser(bits).encode(values.cuda(), seeds) == Quantiser(bits).encode(values, seeds)
