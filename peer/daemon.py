@@ -14,6 +14,7 @@ from btard.errors import UserError
 from btard.identity import IdentityKey, PeerId
 from btard.logs import MOMENT, adopt_libraries, configure_logging
 from btard.peer.settings import PeerSettings
+from btard.transport.shaping import LinkConditions, Shaper
 from btard.vocabulary import ExitCode
 
 if TYPE_CHECKING:
@@ -158,7 +159,7 @@ class Peer:
         from btard.transport.libp2p import Libp2pNode
 
         settings = self._settings
-        return await Libp2pNode.create(
+        node = await Libp2pNode.create(
             _identity_path(settings.directory),
             maddrs,
             host_maddrs=[f"/ip{6 if ':' in settings.host else 4}/{settings.host}/tcp/{settings.port}"],
@@ -168,6 +169,9 @@ class Peer:
             patience_seconds=settings.join_timeout,
             on_failure=fail,
         )
+        if settings.link is not None:
+            node.transport.shape(Shaper(LinkConditions.parse(settings.link), bytes(self._key.peer_id)))
+        return node
 
     async def _resolve(self, known: Acquaintances | None) -> tuple[list[str], Acquaintances | None]:
         """Return the multiaddresses of initial peers, once one of them answers, or of members that this peer knew last

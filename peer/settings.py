@@ -13,7 +13,16 @@ from btard.configuration.shared.network import InitialPeers, Multiaddress, PortS
 from btard.configuration.shared.protocol import TauSettings
 from btard.configuration.shared.training import CacheDirectory, ComputeDevice
 from btard.swarm.telemetry.settings import TelemetrySettings
+from btard.transport.shaping import LinkText
 from btard.vocabulary import Device
+
+OutgoingLink = Annotated[
+    LinkText | None,
+    Option(
+        "send messages and parts as slowly as over such a link: rate, latency, jitter, loss, as 100mbit,40ms,5ms,1%",
+        group=Group.NETWORK,
+    ),
+]
 
 
 class MachineSettings(Settings):
@@ -79,6 +88,7 @@ class PeerSettings(PortSettings, MachineSettings, TauSettings, TelemetrySettings
             group=Group.NETWORK,
         ),
     ] = False
+    link: OutgoingLink = None
     checkpoint_every: Annotated[
         str,
         Field(pattern="^(auto|[0-9]{1,9})$"),

@@ -146,7 +146,8 @@ class SimulatedPeer:
             match action:
                 case Send(peers, data, delay):
                     self.traffic.control_sent += len(data) * len(peers)
-                    self.network.deliver_all(self.peer_id, peers, methodcaller("receive", self.peer_id, data), delay)
+                    arrive = methodcaller("receive", self.peer_id, data)
+                    self.network.deliver_all(self.peer_id, peers, arrive, delay, len(data))
                 case SendPart():
                     self.send_part(action.peer, action.envelope, action.payload)
                 case ComputeGradient() | Examine() | Recall() | CheckOpening():
@@ -249,7 +250,7 @@ class SimulatedPeer:
                 to.session.on_part(me, header, digest(buffer))
                 to.network.touch(to)
 
-        self.network.deliver(me, receiver, arrive)
+        self.network.deliver(me, receiver, arrive, size=frame + size)
 
     def receive(self, sender: PeerId, data: bytes) -> None:
         """A control message arrives."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from btard.identity import PeerId
+from btard.transport.shaping import LinkConditions, Shaper
 
 
 class Host(Protocol):
@@ -42,10 +43,12 @@ class NetworkConditions:
     Attributes:
         delay: (least, most) seconds a message travels, drawn uniformly; a wide range reorders.
         loss: probability that a message or a part is lost.
+        link: every peer's way out, in place of delay and loss; None where bytes take no time.
     """
 
     delay: tuple[float, float] = (0.01, 0.01)
     loss: float = 0.0
+    link: LinkConditions | None = None
 
 
 class Network:
@@ -61,6 +64,8 @@ class Network:
         self._order = itertools.count()
         self._touched: list[Host] = []
         self._islands: dict[PeerId, int] = {}
+        self._seed = seed
+        self._shapers: dict[PeerId, Shaper] = {}
 
     def at(self, when: float, event: Callable[[], None]) -> None:
         """Let `event` happen at a time of the virtual clock."""
@@ -72,13 +77,21 @@ class Network:
         """Cut the network into groups that cannot reach each other; peers in no group form one. No group: heal."""
         self._islands = {peer: number for number, group in enumerate(groups, 1) for peer in group}
 
-    def deliver(self, sender: PeerId, receiver: PeerId, arrive: Arrival, wait: float = 0.0) -> None:
-        """Let something arrive after its delay, unless it is lost or cut off then."""
-        self.deliver_all(sender, (receiver,), arrive, wait)
+    def deliver(self, sender: PeerId, receiver: PeerId, arrive: Arrival, wait: float = 0.0, size: int = 0) -> None:
+        """Let something of `size` bytes arrive after its delay, unless it is lost or cut off then."""
+        self.deliver_all(sender, (receiver,), arrive, wait, size)
 
-    def deliver_all(self, sender: PeerId, receivers: Sequence[PeerId], arrive: Arrival, wait: float = 0.0) -> None:
+    def deliver_all(
+        self, sender: PeerId, receivers: Sequence[PeerId], arrive: Arrival, wait: float = 0.0, size: int = 0
+    ) -> None:
         """Let the same thing arrive at several peers: one event if chance has no say in it, else one for each."""
         conditions, start = self.conditions, self.now + wait
+        if conditions.link is not None:
+            if wait > 0:  # the link is free until then
+                self.at(start, lambda: self.deliver_all(sender, receivers, arrive, size=size))
+            else:
+                self._over_link(conditions.link, sender, receivers, arrive, size)
+            return
         least, most = conditions.delay
         if least == most and not conditions.loss:
             self._deliver_at(start + least, sender, receivers, arrive)
@@ -86,6 +99,17 @@ class Network:
         for receiver in receivers:
             if self.random.random() >= conditions.loss:
                 self._deliver_at(start + self.random.uniform(least, most), sender, (receiver,), arrive)
+
+    def _over_link(
+        self, link: LinkConditions, sender: PeerId, receivers: Sequence[PeerId], arrive: Arrival, size: int
+    ) -> None:
+        shaper = self._shapers.get(sender)
+        if shaper is None:
+            shaper = self._shapers[sender] = Shaper(link, self._seed.to_bytes(8, "big") + bytes(sender))
+        for receiver in receivers:
+            when = shaper.departure(self.now, size)
+            if when is not None:
+                self._deliver_at(when, sender, (receiver,), arrive)
 
     def _deliver_at(self, when: float, sender: PeerId, receivers: Sequence[PeerId], arrive: Arrival) -> None:
         """Add to the last deliveries that were planned if they are at the same time, and nothing else is since."""

@@ -156,6 +156,7 @@ class SwarmPlan:
             *("--directory", str(peer.directory), "--host", HOST),
             *("--device", "cpu", "--threads", str(settings.threads)),
             *("--give-up-after", str(GIVE_UP_SECONDS)),
+            *(() if settings.link is None else ("--link", settings.link)),
         ]
         attack: dict[str, str] = {}
         if not peer.honest:

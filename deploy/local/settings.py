@@ -27,6 +27,7 @@ from btard.configuration.shared.training import (
     Steps,
     check_warmup,
 )
+from btard.peer.settings import OutgoingLink
 from btard.swarm.telemetry.settings import DashboardSettings
 
 MOST_PEERS = 64
@@ -68,6 +69,7 @@ class SwarmSettings(
             group=Group.SWARM,
         ),
     ] = 0
+    link: OutgoingLink = None
     steps: Steps = 250
     batch_size: BatchSize = 16
     byzantine: Liars = 3

@@ -7,6 +7,7 @@ from tests.mutants.planted.agreement import AGREEMENT
 from tests.mutants.planted.arriving import ARRIVING
 from tests.mutants.planted.away import AWAY
 from tests.mutants.planted.chaos import CHAOS_BUGS
+from tests.mutants.planted.codecs import CODECS
 from tests.mutants.planted.corpora import CORPORA
 from tests.mutants.planted.cost import COST
 from tests.mutants.planted.door import DOOR
@@ -16,6 +17,7 @@ from tests.mutants.planted.evidence import EVIDENCE
 from tests.mutants.planted.executor import EXECUTOR
 from tests.mutants.planted.facts import FACTS
 from tests.mutants.planted.laboratory import LABORATORY
+from tests.mutants.planted.link import LINK
 from tests.mutants.planted.manifest import MANIFEST
 from tests.mutants.planted.openings import OPENINGS
 from tests.mutants.planted.records import RECORDS
@@ -60,4 +62,6 @@ MUTANTS = (
     + ARRIVING
     + AWAY
     + LABORATORY
+    + CODECS
+    + LINK
 )

@@ -30,11 +30,13 @@ from btard.transport.libp2p.incoming import (
     PART_PREFIX,
     IncomingStreams,
 )
+from btard.transport.libp2p.link import LinkQueue
 from btard.transport.libp2p.outgoing import Item, Lane, expect_nothing
 from btard.transport.libp2p.pipe import Pipe
 from btard.transport.libp2p.relaying import HOP_PROTOCOL, RelayServer
 from btard.transport.libp2p.relays import Relays
 from btard.transport.libp2p.settings import Counters, Limits
+from btard.transport.shaping import Shaper
 
 logger = logging.getLogger(__name__)
 
@@ -64,6 +66,7 @@ class Libp2pTransport:
         self._listener: asyncio.AbstractServer | None = None
         self._sweeper: asyncio.Task[None] | None = None
         self._dropping: dict[PeerId, asyncio.Task[None]] = {}
+        self._link: LinkQueue | None = None
         self._closed = False
 
     @property
@@ -105,6 +108,10 @@ class Libp2pTransport:
         """Let a peer's budget pay for processor time that its messages have cost later than when they were read."""
         self._incoming.gates.of(peer, asks=False).spend(seconds)
 
+    def shape(self, shaper: Shaper) -> None:
+        """Send messages and parts as slowly as a link would from now on; what is fetched and served is as before."""
+        self._link = LinkQueue(shaper, most_items=self._limits.queue_messages)
+
     async def start(self, timeout_seconds: float = 10.0) -> None:
         """Begin to receive.
 
@@ -121,6 +128,8 @@ class Libp2pTransport:
     async def close(self) -> None:
         """Drop what is queued and close all streams. May be called twice."""
         self._closed = True
+        if self._link is not None:
+            self._link.clear()
         if self._sweeper is not None:
             await _end(self._sweeper)
         for task in self._dropping.values():
@@ -139,7 +148,7 @@ class Libp2pTransport:
         if self._closed or len(data) > MAX_ENVELOPE or peer == self.peer_id:
             self._dropped("messages_dropped", None)
             return
-        self._lane(peer, bulk=False).put(self._item(MESSAGE_PREFIX.pack(len(data)) + data, b""))
+        self._put(peer, MESSAGE_PREFIX.pack(len(data)) + data, b"", bulk=False)
 
     def send_part(self, peer: PeerId, header: bytes, payload: Payload) -> None:
         """Queue a part; the payload is not copied, so it must not change until it is sent or `abandon_parts`."""
@@ -147,19 +156,34 @@ class Libp2pTransport:
             self._dropped("parts_dropped", None)
             return
         head = PART_PREFIX.pack(len(header), len(payload)) + header
-        self._lane(peer, bulk=True).put(self._item(head, payload))
+        self._put(peer, head, payload, bulk=True)
+
+    def _put(self, peer: PeerId, head: bytes, payload: Payload, *, bulk: bool) -> None:
+        """Hand something to its lane, now or when the link has let it through."""
+
+        def put() -> None:
+            self._lane(peer, bulk=bulk).put(self._item(head, payload))
+
+        if self._link is None:
+            put()
+        else:
+            counter = "parts_dropped" if bulk else "messages_dropped"
+            drop = partial(self._dropped, counter, None)
+            self._link.send(peer, len(head) + len(payload), bulk=bulk, put=put, drop=drop)
 
     def abandon_parts(self) -> None:
         """Forget every part that has not left yet: afterwards their buffers may be changed."""
+        if self._link is not None:
+            self._link.clear(bulk_only=True)
         for lane in self._bulk.values():
             lane.clear()
 
     async def flush(self, timeout_seconds: float) -> None:
         """Wait until p2pd has read the control messages queued so far, or `timeout_seconds`."""
-        lanes = list(self._control.values())
+        lanes, link = self._control, self._link
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_seconds):
-                while not all(lane.empty for lane in lanes):  # noqa: ASYNC110 - rare, and an event for it in each lane
+                while (link is not None and link.messages_wait) or not all(lane.empty for lane in lanes.values()):  # noqa: ASYNC110 - rare, and an event for it in each lane
                     await asyncio.sleep(_FLUSH_POLL)
 
     async def connect(self, address: PeerAddress) -> None:
@@ -183,6 +207,8 @@ class Libp2pTransport:
     async def disconnect(self, peer: PeerId) -> None:
         """Drop what is queued for a peer, and close every stream from and to it."""
         self._addresses.pop(peer, None)
+        if self._link is not None:
+            self._link.clear(peer=peer)
         lanes = [lanes.pop(peer) for lanes in (self._control, self._bulk) if peer in lanes]
         await asyncio.gather(*(lane.close() for lane in lanes))
         self._incoming.drop_peer(peer)

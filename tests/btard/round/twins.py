@@ -97,10 +97,10 @@ class _SenderOnly:
         self.before = self.network.__dict__.get("deliver_all")
         network, twin = self.network, self.twin
 
-        def deliver_all(sender, receivers, arrive, wait=0.0):  # type: ignore[no-untyped-def]
+        def deliver_all(sender, receivers, arrive, wait=0.0, size=0):  # type: ignore[no-untyped-def]
             chosen = tuple(peer for peer in receivers if network.hears(twin, peer))
             if chosen:
-                Network.deliver_all(network, sender, chosen, arrive, wait)
+                Network.deliver_all(network, sender, chosen, arrive, wait, size)
 
         network.deliver_all = deliver_all  # type: ignore[method-assign]
 

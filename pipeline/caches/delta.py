@@ -1,0 +1,156 @@
+"""The two ends of a boundary with a delta codec.
+
+A message holds, for each sample of a micro-batch, whether it comes raw, and a checksum of what the sender keeps of it
+from now on. A receiver that comes to another checksum has lost a message, or computes otherwise; it says so, and the
+sender sends the micro-batch raw once, after which both keep the same again.
+
+    frame | bit for each sample: raw | 8 bytes for each sample: checksum | codes of the others | float16 of those raw
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from btard.hashing import digest
+from btard.identity import Malformed
+from btard.pipeline.caches.activations import ActivationCache
+from btard.pipeline.codecs.codec import framed, numbers, unframed
+from btard.pipeline.codecs.delta import DeltaCodec
+from btard.pipeline.codecs.stateless import as_half
+
+CHECKSUM_BYTES = 8
+"""Against accidents: a sender that lies about what it keeps is sent to, or sends, raw for ever."""
+
+_DELTAS = 4
+
+
+@dataclass(frozen=True)
+class Diverged:
+    """The two sides do not keep the same: the whole micro-batch is to be sent once more, raw.
+
+    Attributes:
+        samples: those whose checksums differ, or that the receiver has not seen.
+    """
+
+    samples: tuple[int, ...]
+
+
+class DeltaSender:
+    """The sending end; see `boundary.BoundarySender`."""
+
+    def __init__(self, codec: DeltaCodec, cache: ActivationCache) -> None:
+        self._codec = codec
+        self._cache = cache
+
+    def encode(
+        self, samples: Sequence[int], values: torch.Tensor, seeds: Sequence[int], raw: Collection[int] = ()
+    ) -> bytes:
+        """See `boundary.BoundarySender`."""
+        values = values.detach().float().cpu()
+        before = [None if sample in raw else self._cache.get(sample) for sample in samples]
+        old = [place for place, entry in enumerate(before) if entry is not None]
+        new = [place for place, entry in enumerate(before) if entry is None]
+        halves = as_half(values[new])
+        activations = torch.empty_like(values)
+        activations[new] = halves.float()
+        codes = b""
+        if old:
+            shape = values.shape[1:]
+            kept = torch.stack([self._codec.restore(entry, shape) for entry in before if entry is not None])
+            chosen = self._codec.chosen([seeds[place] for place in old])
+            codes = self._codec.quantiser.encode(values[old] - kept, chosen)
+            activations[old] = kept + self._codec.quantiser.decode(codes, kept.shape)
+        entries = [self._codec.keep(activation) for activation in activations]
+        for sample, entry in zip(samples, entries, strict=True):
+            self._cache.stage(sample, entry)
+        flags = _flags(new, len(samples))
+        payload = b"".join([flags, *map(_checksum, entries), codes, halves.contiguous().numpy().tobytes()])
+        return framed(_DELTAS, values.shape, payload)
+
+    def commit(self) -> None:
+        self._cache.commit()
+
+    def roll_back(self) -> None:
+        self._cache.roll_back()
+
+    def close(self) -> None:
+        self._cache.close()
+
+
+class DeltaReceiver:
+    """The receiving end; see `boundary.BoundaryReceiver`."""
+
+    def __init__(self, codec: DeltaCodec, cache: ActivationCache) -> None:
+        self._codec = codec
+        self._cache = cache
+
+    def decode(self, data: bytes | memoryview, samples: Sequence[int], shape: Sequence[int]) -> torch.Tensor | Diverged:
+        """See `boundary.BoundaryReceiver`."""
+        message = _Message.read(data, shape, self._codec)
+        before = {place: self._cache.get(samples[place]) for place in message.old}
+        unseen = [samples[place] for place, entry in before.items() if entry is None]
+        activations = torch.empty(*shape)
+        activations[message.new] = message.raw
+        if message.old:
+            changes = self._codec.quantiser.decode(message.codes, (len(message.old), *shape[1:]))
+            if unseen:
+                return Diverged(tuple(unseen))
+            kept = torch.stack([self._codec.restore(entry, shape[1:]) for entry in before.values() if entry])
+            activations[message.old] = kept + changes
+        entries = [self._codec.keep(activation) for activation in activations]
+        wrong = [place for place, entry in enumerate(entries) if _checksum(entry) != message.checksums[place]]
+        if set(wrong) & set(message.new):
+            raise Malformed("a raw activation contradicts its checksum")
+        if wrong:
+            return Diverged(tuple(samples[place] for place in wrong))
+        for sample, entry in zip(samples, entries, strict=True):
+            self._cache.stage(sample, entry)
+        now = torch.stack([self._codec.restore(entry, shape[1:]) for entry in entries])
+        return self._codec.consumed(activations, now)
+
+    def commit(self) -> None:
+        self._cache.commit()
+
+    def roll_back(self) -> None:
+        self._cache.roll_back()
+
+    def close(self) -> None:
+        self._cache.close()
+
+
+@dataclass(frozen=True)
+class _Message:
+    """A message, cut into its parts; `old` and `new` are places in the micro-batch, those of `new` came raw."""
+
+    old: list[int]
+    new: list[int]
+    checksums: list[bytes]
+    codes: memoryview
+    raw: torch.Tensor
+
+    @classmethod
+    def read(cls, data: bytes | memoryview, shape: Sequence[int], codec: DeltaCodec) -> _Message:
+        """Cut a stranger's bytes; raises Malformed."""
+        payload, count = unframed(data, _DELTAS, shape), shape[0]
+        head = -(-count // 8)
+        flags, body = payload[:head], payload[head + CHECKSUM_BYTES * count :]
+        sums = bytes(payload[head : head + CHECKSUM_BYTES * count])
+        new = [place for place in range(count) if place // 8 < len(flags) and flags[place // 8] >> place % 8 & 1]
+        old = sorted(set(range(count)) - set(new))
+        size = codec.quantiser.wire_size((len(old), *shape[1:])) if old else 0
+        if bytes(flags) != _flags(new, count) or len(sums) != CHECKSUM_BYTES * count or len(body) < size:
+            raise Malformed("not a micro-batch of activations")
+        checksums = [sums[at : at + CHECKSUM_BYTES] for at in range(0, len(sums), CHECKSUM_BYTES)]
+        raw = numbers(body[size:], (len(new), *shape[1:]), torch.float16)
+        return cls(old, new, checksums, body[:size], raw)
+
+
+def _flags(places: Sequence[int], count: int) -> bytes:
+    return sum(1 << place for place in places).to_bytes(-(-count // 8), "little")
+
+
+def _checksum(entry: bytes) -> bytes:
+    return digest(entry)[:CHECKSUM_BYTES]
