@@ -136,7 +136,10 @@ class ModelStage(nn.Module):
 
 
 def tied_names(cut: Cut) -> dict[str, tuple[tuple[int, str], ...]]:
-    """Return for each tensor with several copies, by its first name: stage and name of every copy, stages ascending."""
+    """Return for each tensor with several copies, by its first name: stage and name of every copy.
+
+    Stages ascend, and within one the first name leads: what is first does not depend on the cut.
+    """
     with torch.device("meta"):
         names = list(cut.family.construct(cut.config).state_dict())
     ties = cut.family.ties(cut.config)
@@ -145,7 +148,11 @@ def tied_names(cut: Cut) -> dict[str, tuple[tuple[int, str], ...]]:
         for stage in range(cut.stages):
             if cut.holds(stage, name):
                 copies.setdefault(ties.get(name, name), []).append((stage, name))
-    return {name: tuple(sorted(places)) for name, places in copies.items() if len(places) > 1}
+    return {
+        first: tuple(sorted(places, key=lambda place: (place[0], place[1] != first)))
+        for first, places in copies.items()
+        if len(places) > 1
+    }
 
 
 def stage_names(cut: Cut, stage: int) -> list[str]:
