@@ -34,6 +34,7 @@ COMMANDS = {
     "simulate": Command("btard.cli.simulate", "run the protocol among simulated peers, some of whom lie"),
     "data": Command("btard.cli.data", "list the tasks, and prepare the data that they train on"),
     "calibrate": Command("btard.cli.calibrate", "measure how far honest gradients differ on this machine"),
+    "pipeline": Command("btard.cli.pipeline", "cut a model too large for one peer into stages"),
     "deploy": Command("btard.cli.deploy", "run on AWS: machines are started, replaced and ended"),
     "docs": Command("btard.cli.docs", None),
 }

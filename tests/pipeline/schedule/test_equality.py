@@ -26,14 +26,6 @@ PLAN = OptimizerPlan(OptimizerKind.ADAMW, Schedule(1e-2, 1, 9), max_grad_norm=0.
 TEXT_FAMILIES = ("gpt2", "opt", "bloom")
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> object:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def batches(name: str, step: int) -> list:
     return [tiny_batch(name, 100 * step + number) for number in range(MICRO_BATCHES)]
 
