@@ -18,13 +18,17 @@ class PartitionSettings(Settings):
     split: Annotated[
         str | None,
         Option(
-            "blocks of each stage, as 2-3-1; with none they are shared so that all stages take as long", group=Group.TASK
+            "blocks of each stage, as 2-3-1; with none they are shared so that all stages take as long",
+            group=Group.TASK,
         ),
     ] = None
     sequence: Annotated[
-        int, Field(ge=2, le=65536), Option("length of the sample on which blocks are measured", unit="tokens", group=Group.TASK)
+        int,
+        Field(ge=2, le=65536),
+        Option("longest sample on which blocks are measured", unit="tokens", group=Group.TASK),
     ] = 64
     keep_dropout: Annotated[
-        bool, Option("leave the model's dropout as it is; activations can then not be compared exactly", group=Group.TASK)
+        bool,
+        Option("leave the model's dropout as it is; activations can then not be compared exactly", group=Group.TASK),
     ] = False
     out: Annotated[Path, Option("folder for the stages, new or empty", group=Group.OUTPUT)]

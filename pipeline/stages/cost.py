@@ -52,13 +52,14 @@ def measure_costs(
     Args:
         config: of the model.
         state: all weights.
-        sequence: tokens of the sample.
+        sequence: tokens of the sample, if the model takes as many.
         repeats: how often each part is measured.
         clock: seconds.
     """
     family = family_of(config)
     whole = ModelStage(Cut(config, Split((family.depth(config),)), ActivationCheck.TOLERANT), 0, state)
-    model, tokens = whole.part, torch.zeros((1, sequence), dtype=torch.long)
+    most = getattr(config, "max_position_embeddings", sequence)  # BLOOM has no table of positions
+    model, tokens = whole.part, torch.zeros((1, min(sequence, most)), dtype=torch.long)
     classifies = not family.head
     batch = Batch({"input_ids": tokens, "labels": tokens[:, 0] if classifies else tokens}, 1)
     hidden = family.embed(model, batch).detach()

@@ -46,7 +46,9 @@ class Cut:
         if sum(self.split.blocks) != depth:
             raise UserError(f"the split {self.split} has {sum(self.split.blocks)} blocks, but the model has {depth}")
         if self.check is ActivationCheck.EXACT and self.family.has_dropout(self.config):
-            raise UserError("activations cannot be compared bit for bit under dropout; set every dropout of the model to 0")
+            raise UserError(
+                "activations cannot be compared bit for bit under dropout; set every dropout of the model to 0"
+            )
 
     @property
     def family(self) -> Family:

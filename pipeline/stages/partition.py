@@ -56,7 +56,9 @@ class PartitionManifest(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     version: Annotated[int, Field(ge=1, le=1)] = 1
-    blocks: Annotated[tuple[Annotated[int, Field(ge=1, le=MAX_BLOCKS)], ...], Field(min_length=1, max_length=MAX_STAGES)]
+    blocks: Annotated[
+        tuple[Annotated[int, Field(ge=1, le=MAX_BLOCKS)], ...], Field(min_length=1, max_length=MAX_STAGES)
+    ]
     config: Hex
     stages: Annotated[tuple[StageFile, ...], Field(min_length=1, max_length=MAX_STAGES)]
 
