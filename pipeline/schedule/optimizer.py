@@ -8,7 +8,6 @@ from enum import StrEnum
 
 from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
-from torch.optim.lr_scheduler import LambdaLR
 
 from btard.tasks.base import Schedule, decay_groups
 
@@ -37,16 +36,14 @@ class OptimizerPlan:
     weight_decay: float = 0.01
     max_grad_norm: float | None = 1.0
 
-    def build(self, weights: Mapping[str, nn.Parameter]) -> tuple[Optimizer, LambdaLR]:
-        """Return the optimizer of these weights, and its scheduler; both work on each weight alone."""
+    def build(self, weights: Mapping[str, nn.Parameter]) -> Optimizer:
+        """Return the optimizer of these weights, which works on each weight alone."""
         rate = self.schedule.learning_rate
-        optimizer: Optimizer
         match self.kind:
             case OptimizerKind.ADAMW:
                 groups = decay_groups(weights.items(), self.weight_decay)
-                optimizer = AdamW(groups, lr=rate, betas=(0.9, 0.999), eps=1e-8, foreach=False)
+                return AdamW(groups, lr=rate, betas=(0.9, 0.999), eps=1e-8, foreach=False)
             case OptimizerKind.ADAM:
-                optimizer = Adam(weights.values(), lr=rate, betas=(0.9, 0.999), eps=1e-8, foreach=False)
+                return Adam(weights.values(), lr=rate, betas=(0.9, 0.999), eps=1e-8, foreach=False)
             case OptimizerKind.SGD:
-                optimizer = SGD(weights.values(), lr=rate, foreach=False)
-        return optimizer, self.schedule.scheduler(optimizer)
+                return SGD(weights.values(), lr=rate, foreach=False)

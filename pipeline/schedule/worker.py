@@ -20,7 +20,7 @@ class _Pending:
     output: torch.Tensor | None
 
 
-@dataclass
+@dataclass(eq=False)
 class StageWorker:
     """A stage that trains.
 
@@ -37,7 +37,7 @@ class StageWorker:
 
     def __post_init__(self) -> None:
         self._weights = self.stage.weights()
-        self.optimizer, self.scheduler = self.plan.build(self._weights)
+        self._optimizer, self._steps = self.plan.build(self._weights), 0
         self._ties = tuple(tied_names(self.stage.cut).values())
         here = self.stage.number
         self._tied = [name for places in self._ties for stage, name in places if stage == here]
@@ -73,14 +73,14 @@ class StageWorker:
     def discard(self) -> None:
         """Forget the micro-batches under way and all gradients."""
         self._pending.clear()
-        self.optimizer.zero_grad(set_to_none=True)
+        self._optimizer.zero_grad(set_to_none=True)
 
     def tied_gradients(self) -> dict[str, torch.Tensor]:
         """Return the gradients of the weights that have copies, by their names here; zeros where none has come."""
         return {name: _gradient(self._weights[name]) for name in self._tied}
 
     def set_tied(self, copies: Mapping[tuple[int, str], torch.Tensor]) -> None:
-        """Give every copy the sum of all.
+        """Give every copy the sum of all. A weight of which one copy is missing keeps its value in this step.
 
         Args:
             copies: the gradient of each, by stage and name.
@@ -88,7 +88,8 @@ class StageWorker:
         for places in self._ties:
             for stage, name in places:
                 if stage == self.stage.number:
-                    self._weights[name].grad = tied_gradient([copies[place] for place in places])
+                    known = all(place in copies for place in places)
+                    self._weights[name].grad = tied_gradient([copies[place] for place in places]) if known else None
 
     def norms(self) -> dict[str, torch.Tensor]:
         """Return the norm of each gradient by its name in the whole model; a weight with copies counts where it is first."""
@@ -98,17 +99,20 @@ class StageWorker:
     def step(self, norms: Mapping[str, torch.Tensor]) -> None:
         """Clip by the norms of all stages, change the weights, and begin anew."""
         if self.plan.max_grad_norm is not None:
-            factor = clip_factor(total_norm(norms), self.plan.max_grad_norm)
+            clip = clip_factor(total_norm(norms), self.plan.max_grad_norm)
             for weight in self._weights.values():
                 if weight.grad is not None:
-                    weight.grad.mul_(factor)
-        self.optimizer.step()
+                    weight.grad.mul_(clip)
+        factor = self.plan.schedule.factor(self._steps)
+        for group in self._optimizer.param_groups:
+            group["lr"] = self.plan.schedule.learning_rate * factor
+        self._optimizer.step()
         self.freeze()
 
     def freeze(self) -> None:
         """End a step without a change of the weights."""
         self.discard()
-        self.scheduler.step()
+        self._steps += 1
 
 
 def _gradient(weight: torch.nn.Parameter) -> torch.Tensor:

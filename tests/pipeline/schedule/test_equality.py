@@ -58,7 +58,8 @@ def in_one_process(name: str, *, tie: bool = False, plan: OptimizerPlan = PLAN) 
     model.train()
     weights: dict[str, nn.Parameter] = dict(model.named_parameters())
     ties = family.ties(config)
-    optimizer, scheduler = plan.build(weights)
+    optimizer = plan.build(weights)
+    scheduler = plan.schedule.scheduler(optimizer)
     for step in range(STEPS):
         for batch in batches(name, step):
             (model(**batch.tensors).loss * (1.0 / MICRO_BATCHES)).backward()
