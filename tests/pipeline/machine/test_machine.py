@@ -21,6 +21,9 @@ from btard.transport.virtual import NetworkConditions
 from tests.pipeline.tiny import tiny_batch, tiny_config, tiny_state
 
 PLAN = OptimizerPlan(OptimizerKind.ADAMW, Schedule(1e-2, 1, 50), max_grad_norm=0.05)
+SEED = bytes([13]) * 32
+"""With which each of six stages that may lie does so, and none in two steps of six."""
+
 JITTER = NetworkConditions(delay=(0.001, 0.5))
 
 
