@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 COMMANDS = {
     "partition": "cut a model of Hugging Face into stages, one file each",
+    "run": "train a small model in simulated stages, some of which lie",
 }
 
 
@@ -27,7 +28,7 @@ def main(argv: Sequence[str]) -> int:
         close = difflib.get_close_matches(name, COMMANDS, n=1)
         hint = f"perhaps {close[0]} was meant" if close else f"there are {', '.join(COMMANDS)}"
         raise UserError(f"btard pipeline has no command {name!r}; {hint}")
-    return _partition(rest)
+    return _partition(rest) if name == "partition" else _run(rest)
 
 
 def _usage() -> str:
@@ -64,4 +65,58 @@ def _partition(words: list[str]) -> int:
         raise UserError(f"--out is {settings.out}, which cannot be written: {error.strerror}") from None
     for number, (blocks, stage) in enumerate(zip(split.blocks, manifest.stages, strict=True)):
         print(f"stage {number}  {blocks} blocks  {stage.weights} weights  {stage.file}")
+    return 0
+
+
+def _run(words: list[str]) -> int:
+    from btard.configuration import load_settings
+    from btard.pipeline.settings import LieName, TrialSettings
+
+    settings = load_settings(TrialSettings, words, program="btard pipeline run")
+
+    import torch
+
+    from btard.hashing import tagged_digest
+    from btard.pipeline.defence.attacks import MessageLie, StageAttack
+    from btard.pipeline.schedule.optimizer import OptimizerKind, OptimizerPlan
+    from btard.pipeline.schedule.order import Order
+    from btard.pipeline.stages.split import Split
+    from btard.pipeline.trial import Trial, run_trial
+    from btard.tasks.base import Schedule
+    from btard.tasks.registry import load_task
+    from btard.tasks.text import TextTask
+
+    def lie(name: LieName) -> MessageLie | None:
+        return None if name is LieName.NONE else MessageLie(name.value)
+
+    attack = StageAttack(
+        settings.attack_rate,
+        lie(settings.forward_attack),
+        lie(settings.backward_attack),
+        tagged_digest("btard pipeline lies", settings.seed.to_bytes(8, "big")),
+    )
+    trial = Trial(
+        family=settings.family.value,
+        split=Split.parse(settings.split),
+        optimizer=OptimizerPlan(
+            OptimizerKind(settings.optimizer.value), Schedule(settings.learning_rate, 10, settings.steps + 50)
+        ),
+        steps=settings.steps,
+        micro_batches=settings.micro_batches,
+        micro_batch_size=settings.micro_batch_size,
+        order=Order(settings.order.value),
+        checked=settings.check,
+        trusted_relay=settings.trusted_relay,
+        attack=attack,
+        seed=settings.seed,
+    )
+    task = load_task("gpt", "tiny")
+    assert isinstance(task, TextTask)
+    torch.set_num_threads(1)  # several round differently from one call to the next
+    outcome = run_trial(trial, task)
+    print(f"loss on held-out text        {outcome.first_loss:.3f} before, {outcome.final_loss:.3f} after")
+    print(f"perplexity                   {outcome.perplexity:.4g}")
+    print(f"steps in which a stage lied  {outcome.attacked} of {settings.steps}")
+    print(f"of these noticed             {outcome.noticed}")
+    print(f"false alarms                 {outcome.false_alarms}")
     return 0

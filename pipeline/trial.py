@@ -10,7 +10,7 @@ from functools import lru_cache
 import torch
 
 from btard.hashing import tagged_digest
-from btard.pipeline.defence.attacks import Attack
+from btard.pipeline.defence.attacks import StageAttack
 from btard.pipeline.machine.assembly import assemble
 from btard.pipeline.machine.machine import StageMachine
 from btard.pipeline.machine.memory import run_stages
@@ -52,7 +52,7 @@ class Trial:
     order: Order
     checked: bool
     trusted_relay: bool
-    attack: Attack
+    attack: StageAttack
     seed: int
 
 
@@ -97,7 +97,9 @@ def run_trial(trial: Trial, task: TextTask) -> TrialOutcome:
     @lru_cache(maxsize=4)
     def batches(step: int) -> tuple[Batch, ...]:
         numbers = range(step * trial.micro_batches, (step + 1) * trial.micro_batches)
-        seeds = [tagged_digest("btard pipeline batch", trial.seed.to_bytes(8), n.to_bytes(8)) for n in numbers]
+        seeds = [
+            tagged_digest("btard pipeline batch", trial.seed.to_bytes(8, "big"), n.to_bytes(8, "big")) for n in numbers
+        ]
         return tuple(task.batch(seed, trial.micro_batch_size) for seed in seeds)
 
     machines = assemble(

@@ -32,7 +32,7 @@ DRIFT_SHARE = 0.05
 
 
 @dataclass(frozen=True)
-class Attack:
+class StageAttack:
     """When stages lie, and how; all stages of an experiment share it.
 
     Attributes:
@@ -80,5 +80,5 @@ class Attack:
                 return honest + DRIFT_SHARE * honest.std()
 
 
-HONEST = Attack(0.0)
+HONEST = StageAttack(0.0)
 """No stage ever lies."""

@@ -1,7 +1,7 @@
 """Which stages a step passes by, and which do not learn from it, once a stage has raised an alarm.
 
-Lu et al., "Position: Exploring the Robustness of Pipeline-Parallelism-Based Decentralized Training", ICML 2024. Stage e checks
-stage e - 1 against its duplicate of it, on what stage e - 2 has sent to both.
+Lu et al., "Position: Exploring the Robustness of Pipeline-Parallelism-Based Decentralized Training", ICML 2024. Stage e
+checks stage e - 1 against its duplicate of it, on what stage e - 2 has sent to both.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ def recovery(stages: int, alarmed: int, *, trusted_relay: bool) -> Recovery:
     """Return what follows from an alarm.
 
     With a relay that all trust, what stage e - 2 has sent is known, so either e - 1 has lied or e accuses it falsely.
-    Without one e - 2 may have sent them different values, and is a suspect too. The one stage more that is frozen has its
-    duplicate on a skipped stage, and would else differ from it.
+    Without one e - 2 may have sent them different values, and is a suspect too. The one stage more that is frozen has
+    its duplicate on a skipped stage, and would else differ from it.
 
     Args:
         stages: how many there are; the first and the last are never passed by.

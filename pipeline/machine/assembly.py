@@ -9,7 +9,7 @@ import torch
 from btard.hashing import tagged_digest
 from btard.identity import IdentityKey
 from btard.identity.envelope import RUN_ID_SIZE
-from btard.pipeline.defence.attacks import HONEST, Attack
+from btard.pipeline.defence.attacks import HONEST, StageAttack
 from btard.pipeline.machine.machine import StageMachine
 from btard.pipeline.machine.plan import PipelinePlan
 from btard.pipeline.schedule.optimizer import OptimizerPlan
@@ -28,7 +28,7 @@ def assemble(
     order: Order = Order.GPIPE,
     checked: bool = True,
     trusted_relay: bool = False,
-    attack: Attack = HONEST,
+    attack: StageAttack = HONEST,
     seed: int = 0,
     step_seconds: float = 600.0,
 ) -> list[StageMachine]:
@@ -56,7 +56,7 @@ def assemble(
         run=named[:RUN_ID_SIZE],
         roster=tuple(key.peer_id for key in keys),
         order=order,
-        shape=(*sample[0].tensors["input_ids"].shape, int(cut.config.hidden_size)),  # type: ignore[arg-type]
+        shape=(*sample[0].tensors["input_ids"].shape, int(cut.config.hidden_size)),
         micro_batches=len(sample),
         batches=batches,
         checked=checked,

@@ -15,7 +15,7 @@ OF_MICRO_BATCHES = frozenset({StageMessageKind.ACTIVATION, StageMessageKind.GRAD
 
 
 @dataclass
-class Inbox:
+class StageInbox:
     """The messages of the current step, and of the next one.
 
     A peer that is fast may be a step ahead, or redo a step before this one knows of the alarm. Nothing is kept of any

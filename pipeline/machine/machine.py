@@ -1,9 +1,9 @@
 """A stage of a pipeline as a state machine: messages and deadlines in, messages and reports out.
 
-A step: activations go forward and gradients back by the schedule; then every stage tells all others its gradients of tied
-weights and the norms of its gradients, and steps once it has those of all. Each stage from the second on holds a duplicate
-of the stage before it, and computes on what that stage was sent: if a bit differs it raises an alarm. The last stage tells
-all which alarm came first; the suspects are passed by, and the step is done anew without checks.
+A step: activations go forward and gradients back by the schedule; then every stage tells all others its gradients of
+tied weights and the norms of its gradients, and steps once it has those of all. Each stage from the third on holds a
+duplicate of the stage before it, and computes on what that stage was sent: if a bit differs it raises an alarm. The
+last stage tells all which alarm came first; the suspects are passed by, and the step is done anew without checks.
 """
 
 from __future__ import annotations
@@ -16,15 +16,14 @@ import torch
 
 from btard.hashing import digest
 from btard.identity import IdentityKey, Malformed, PeerId
-from btard.pipeline.defence.attacks import HONEST, Attack
+from btard.pipeline.defence.attacks import HONEST, StageAttack
 from btard.pipeline.defence.recovery import NO_ALARM, Recovery, recovery
-from btard.pipeline.machine.inbox import Inbox
+from btard.pipeline.machine.inbox import StageInbox
 from btard.pipeline.machine.messages import StageMessage, StageMessageKind, from_payload, to_payload
 from btard.pipeline.machine.plan import PipelinePlan, SendStage, StageEffect, StageReport, StageStalled
-from btard.pipeline.schedule.exchange import Exchange
+from btard.pipeline.schedule.exchange import StepExchange
 from btard.pipeline.schedule.order import BackwardPass, ForwardPass, OptimizerStep, StageAction
 from btard.pipeline.schedule.worker import StageWorker
-
 
 MAX_ALARM = 512
 """Bytes of a signed alarm."""
@@ -54,15 +53,15 @@ class StageMachine:
         key: IdentityKey,
         worker: StageWorker,
         duplicate: StageWorker | None = None,
-        attack: Attack = HONEST,
+        attack: StageAttack = HONEST,
     ) -> None:
         self.plan, self.worker, self.duplicate = plan, worker, duplicate
         self.number, self.stages = worker.stage.number, worker.stage.cut.stages
         self.deadline = inf
         if (duplicate is not None) != (plan.checked and self.number >= 2):
             raise ValueError("the stages from the third on hold a duplicate exactly if activations are checked")
-        self._key, self._attack, self._exchange = key, attack, Exchange(worker.stage.cut)
-        self._inbox = Inbox(plan.run, plan.roster, plan.micro_batches, self._sizes)
+        self._key, self._attack, self._exchange = key, attack, StepExchange(worker.stage.cut)
+        self._inbox = StageInbox(plan.run, plan.roster, plan.micro_batches, self._sizes)
         self._phase, self._attempt = _Phase.OVER, 0
         self._out: list[StageEffect] = []
         self._todo: list[StageAction] = []
@@ -112,7 +111,7 @@ class StageMachine:
         self._losses: list[float] = []
         self._own: dict[StageMessageKind, torch.Tensor] = {}
         self._learning = [stage for stage in range(self.stages) if stage not in chosen.frozen]
-        # The duplicate is computed with while its stage learns, in the first attempt to check and in both to stay equal.
+        # The duplicate is computed with while its stage learns: first to check it, then to stay equal to it.
         self._follower = self.duplicate if self.number - 1 in self._learning else None
         workers = [self.worker] if self.duplicate is None else [self.worker, self.duplicate]
         for worker in workers:
@@ -270,7 +269,9 @@ class StageMachine:
         rows = self._told(StageMessageKind.TIED)
         if rows is None:
             return False
-        copies = {place: part for n, row in rows.items() for place, part in self._exchange.tied_gradients(n, row).items()}
+        copies = {
+            place: part for n, row in rows.items() for place, part in self._exchange.tied_gradients(n, row).items()
+        }
         for worker, learns in self._here.items():
             if learns:
                 worker.set_tied(copies)
@@ -282,7 +283,9 @@ class StageMachine:
         rows = self._told(StageMessageKind.NORMS)
         if rows is None:
             return False
-        return self._finish({name: norm for n, row in rows.items() for name, norm in self._exchange.norms(n, row).items()})
+        return self._finish(
+            {name: norm for n, row in rows.items() for name, norm in self._exchange.norms(n, row).items()}
+        )
 
     def _finish(self, norms: Mapping[str, torch.Tensor]) -> bool:
         """Step with these norms where something is learnt, and end the step."""

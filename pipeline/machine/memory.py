@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from operator import methodcaller
 
 from btard.identity import PeerId
 from btard.pipeline.machine.machine import StageMachine
@@ -52,18 +54,18 @@ class SimulatedStage:
                     self.sent_bytes += len(data) * len(stages)
                     receivers = [self.machine.plan.roster[stage] for stage in stages]
                     sender = self.peer_id
-                    self.network.deliver_all(
-                        sender,
-                        receivers,
-                        lambda to, data=data: to.perform(to.machine.on_message(sender, data)),
-                    )
+                    self.network.deliver_all(sender, receivers, methodcaller("receive", sender, data))
                 case StageReport(step):
                     self.reports.append(effect)
                     if step < self.last_step:
-                        self.network.at(self.network.now, lambda step=step: self.begin(step + 1))  # type: ignore[misc]
+                        self.network.at(self.network.now, partial(self.begin, step + 1))
                 case StageStalled():
                     self.stalled = effect
         self.network.touch(self)
+
+    def receive(self, sender: PeerId, data: bytes) -> None:
+        """A message arrives."""
+        self.perform(self.machine.on_message(sender, data))
 
     def watch(self) -> None:
         """Ask for a tick at the machine's deadline, as it stands now."""

@@ -1,7 +1,7 @@
 """What stages send each other: a short signed header, and the numbers whose digest it holds.
 
-The header says in which run, step and attempt its author sends what of which micro-batch; its signature makes it evidence
-that the author has sent these numbers, without the numbers.
+The header says in which run, step and attempt its author sends what of which micro-batch; its signature makes it
+evidence that the author has sent these numbers, without the numbers.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import torch
 from btard.pipeline.stages.model_stage import Cut, tied_names
 
 
-class Exchange:
+class StepExchange:
     """Which numbers each stage of a cut tells, in which order.
 
     Attributes:

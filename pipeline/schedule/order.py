@@ -1,7 +1,7 @@
 """The order of a stage's work in one step: GPipe and one-forward-one-backward.
 
-Both go backward through micro-batches in ascending order, and so sum their gradients in that order: the result of a step
-does not depend on the schedule.
+Both go backward through micro-batches in ascending order, and so sum their gradients in that order: the result of a
+step does not depend on the schedule.
 """
 
 from __future__ import annotations

@@ -27,7 +27,8 @@ def total_norm(norms: Mapping[str, torch.Tensor]) -> torch.Tensor:
     """Return the L2 norm over all stages from that of each tensor.
 
     Args:
-        norms: by the name in the whole model, each tied weight once, under its first name. They are taken in the order of
+        norms: by the name in the whole model, each tied weight once, under its first name. They are taken in the order
+        of
             their names: a norm of norms of stages would depend on the cut.
     """
     return torch.linalg.vector_norm(torch.stack([norms[name] for name in sorted(norms)]))

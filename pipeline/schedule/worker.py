@@ -56,7 +56,7 @@ class StageWorker:
         with torch.set_grad_enabled(not self.checkpointing):
             output = self.stage(batch, given)
         self._pending[micro_batch] = _Pending(batch, given, None if self.checkpointing else output)
-        return output.detach()  # type: ignore[no-any-return]
+        return output.detach()
 
     def backward(self, micro_batch: int, gradient: torch.Tensor) -> torch.Tensor | None:
         """Add a micro-batch's gradients to the weights', and return what the stage before is sent; None from the first.
@@ -92,7 +92,7 @@ class StageWorker:
                     self._weights[name].grad = tied_gradient([copies[place] for place in places]) if known else None
 
     def norms(self) -> dict[str, torch.Tensor]:
-        """Return the norm of each gradient by its name in the whole model; a weight with copies counts where it is first."""
+        """Return the norm of each gradient by its name; a weight with copies counts where it is first."""
         counted = [name for name in self._weights if name not in self._counted_elsewhere]
         return {name: gradient_norm(_gradient(self._weights[name])) for name in counted}
 

@@ -26,6 +26,7 @@ class Bloom(Family):
     dropouts = ("hidden_dropout", "attention_dropout")
 
     def tiny(self, vocabulary: int, blocks: int, sequence: int) -> BloomConfig:
+        """Return a model with two heads and a hidden size of 32."""
         return BloomConfig(
             vocab_size=vocabulary,
             hidden_size=32,
@@ -42,6 +43,7 @@ class Bloom(Family):
         return hidden
 
     def context(self, model: PreTrainedModel, hidden: torch.Tensor, batch: Batch) -> Context:
+        """Return the causal mask, and alibi for it."""
         mask = batch.tensors.get("attention_mask")
         counted = torch.ones(hidden.shape[:2], dtype=torch.long, device=hidden.device) if mask is None else mask
         causal = create_causal_mask(

@@ -28,6 +28,7 @@ class DebertaV2(Family):
     dropouts = ("hidden_dropout_prob", "attention_probs_dropout_prob", "pooler_dropout", "cls_dropout")
 
     def tiny(self, vocabulary: int, blocks: int, sequence: int) -> DebertaV2Config:
+        """Return a model with relative positions, their normalisation and the convolution, with a hidden size of 32."""
         return DebertaV2Config(
             vocab_size=vocabulary,
             hidden_size=32,
@@ -54,6 +55,7 @@ class DebertaV2(Family):
         return hidden
 
     def context(self, model: PreTrainedModel, hidden: torch.Tensor, batch: Batch) -> Context:
+        """Return masks, relative positions and the table that all blocks share."""
         encoder, mask = model.deberta.encoder, _mask(hidden, batch)
         return {
             "mask": mask,
@@ -63,6 +65,7 @@ class DebertaV2(Family):
         }
 
     def apply(self, model: PreTrainedModel, block: int, hidden: torch.Tensor, context: Context) -> torch.Tensor:
+        """Apply a block, and the convolution behind the first."""
         given = dict(context)
         mask, encoder = given.pop("mask"), model.deberta.encoder
         changed: torch.Tensor = block_of(model, self.blocks, block)(hidden, **given)[0]

@@ -71,7 +71,8 @@ class Family(ABC):
         """Return the mean loss of a batch from the activation after the last block."""
 
     def repair(self, model: PreTrainedModel) -> None:
-        """Compute the buffers that no file holds."""
+        """Compute the buffers that no file holds; most families have none."""
+        return
 
     def depth(self, config: PretrainedConfig) -> int:
         """Return how many blocks there are."""
@@ -90,7 +91,7 @@ class Family(ABC):
         return changed
 
     def construct(self, config: PretrainedConfig) -> PreTrainedModel:
-        """Return the whole model on torch's default device; head and embedding are two tensors even if they are tied."""
+        """Return the whole model on torch's default device; head and embedding are two tensors even if tied."""
         untied = copy.deepcopy(config)
         untied.tie_word_embeddings = False
         untied.use_cache = False

@@ -25,6 +25,7 @@ class Gpt2(Family):
     dropouts = ("resid_pdrop", "embd_pdrop", "attn_pdrop")
 
     def tiny(self, vocabulary: int, blocks: int, sequence: int) -> GPT2Config:
+        """Return a model with two heads and a hidden size of 32."""
         return GPT2Config(
             vocab_size=vocabulary,
             n_positions=sequence,
@@ -44,6 +45,7 @@ class Gpt2(Family):
         return hidden
 
     def context(self, model: PreTrainedModel, hidden: torch.Tensor, batch: Batch) -> Context:
+        """Return the causal mask, None where torch makes it itself, and the positions."""
         positions = _positions(hidden)
         mask = create_causal_mask(
             config=model.config,

@@ -1,4 +1,4 @@
-"""OPT in stages, with what only OPT-350m has: narrow embeddings between projections, and normalisation behind each half."""
+"""OPT in stages, with what only OPT-350m has: narrow embeddings with projections, normalisation behind each half."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ class Opt(Family):
     dropouts = ("dropout", "attention_dropout", "layerdrop")
 
     def tiny(self, vocabulary: int, blocks: int, sequence: int) -> OPTConfig:
+        """Return a model as OPT-350m is, with projections, two heads and a hidden size of 32."""
         return OPTConfig(
             vocab_size=vocabulary,
             hidden_size=32,
@@ -46,6 +47,7 @@ class Opt(Family):
         )
 
     def embed(self, model: PreTrainedModel, batch: Batch) -> torch.Tensor:
+        """Return embeddings through their projection, with positions added."""
         body, tokens = model.model.decoder, batch.tensors["input_ids"]
         embedded, positions = body.embed_tokens(tokens), _positions(tokens, batch)
         if body.project_in is not None:
@@ -54,6 +56,7 @@ class Opt(Family):
         return hidden
 
     def context(self, model: PreTrainedModel, hidden: torch.Tensor, batch: Batch) -> Context:
+        """Return the causal mask, None where torch makes it itself, and the positions."""
         mask = create_causal_mask(
             config=model.config,
             inputs_embeds=hidden,
@@ -67,6 +70,7 @@ class Opt(Family):
         return changed
 
     def loss(self, model: PreTrainedModel, hidden: torch.Tensor, batch: Batch) -> torch.Tensor:
+        """Return the loss behind the last normalisation and projection, where the model has them."""
         body = model.model.decoder
         if body.final_layer_norm is not None:
             hidden = body.final_layer_norm(hidden)

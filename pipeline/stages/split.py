@@ -72,7 +72,8 @@ class Split:
         _check_enough(len(costs), stages)
         before = [0.0, *accumulate(costs)]
         # slowest[k]: of the best split of the first k blocks among the stages so far, with that split.
-        slowest: list[tuple[float, tuple[int, ...]]] = [(0.0, ())] + [(inf, ())] * len(costs)
+        impossible: tuple[float, tuple[int, ...]] = (inf, ())
+        slowest = [(0.0, impossible[1])] + [impossible] * len(costs)
         for stage in range(stages):
             extra = (first if stage == 0 else 0.0) + (last if stage == stages - 1 else 0.0)
             slowest = [
@@ -82,7 +83,7 @@ class Split:
                         for start in range(end)
                         if len(slowest[start][1]) == stage
                     ),
-                    default=(inf, ()),
+                    default=impossible,
                 )
                 for end in range(len(costs) + 1)
             ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from btard.pipeline.defence.attacks import HONEST, Attack, MessageLie
+from btard.pipeline.defence.attacks import HONEST, MessageLie, StageAttack
 from btard.pipeline.defence.recovery import recovery
 from btard.pipeline.machine.assembly import assemble
 from btard.pipeline.machine.machine import StageMachine
@@ -82,7 +82,7 @@ def test_messages_change_no_bit(name: str, tie: bool, order: Order, checked: boo
 @pytest.mark.parametrize("lie", list(MessageLie))
 @pytest.mark.parametrize("trusted_relay", [True, False])
 def test_every_forward_lie_is_noticed_and_passed_by(trusted_relay: bool, lie: MessageLie) -> None:
-    attack = Attack(0.7, lie, seed=SEED)
+    attack = StageAttack(0.7, lie, seed=SEED)
     machines = machines_of(attack=attack, trusted_relay=trusted_relay)
     steps = 6
     stages = run_stages(machines, steps, conditions=JITTER)
@@ -90,14 +90,17 @@ def test_every_forward_lie_is_noticed_and_passed_by(trusted_relay: bool, lie: Me
     assert set(liars) == {None, 1, 2, 3, 4}
     for stage in stages:
         assert [report.alarm for report in stage.reports] == [None if k is None else k + 1 for k in liars]
-        frozen = [k is not None and stage.machine.number in recovery(6, k + 1, trusted_relay=trusted_relay).frozen for k in liars]
+        frozen = [
+            k is not None and stage.machine.number in recovery(6, k + 1, trusted_relay=trusted_relay).frozen
+            for k in liars
+        ]
         assert [not report.stepped for report in stage.reports] == frozen
     assert_duplicates_equal(machines)
 
 
 @pytest.mark.parametrize("name", ["gpt2", "deberta-v2"])
 def test_copies_of_tied_weights_stay_equal_through_alarms(name: str) -> None:
-    machines = machines_of(name, tie=name == "gpt2", attack=Attack(0.6, MessageLie.REVERSE))
+    machines = machines_of(name, tie=name == "gpt2", attack=StageAttack(0.6, MessageLie.REVERSE))
     stages = run_stages(machines, 6)
     assert all(len(stage.reports) == 6 for stage in stages)
     assert_duplicates_equal(machines)
@@ -107,7 +110,7 @@ def test_copies_of_tied_weights_stay_equal_through_alarms(name: str) -> None:
 
 
 def test_frozen_stages_keep_their_weights() -> None:
-    attack = Attack(1.0, MessageLie.REVERSE)
+    attack = StageAttack(1.0, MessageLie.REVERSE)
     machines = machines_of(attack=attack, trusted_relay=True)
     before = [{name: weight.clone() for name, weight in weights(machine.worker).items()} for machine in machines]
     run_stages(machines, 1)
@@ -121,13 +124,13 @@ def test_frozen_stages_keep_their_weights() -> None:
 
 def test_unchecked_lies_go_through() -> None:
     honest = run_stages(machines_of(checked=False), 2)
-    lied = run_stages(machines_of(checked=False, attack=Attack(1.0, MessageLie.REVERSE)), 2)
+    lied = run_stages(machines_of(checked=False, attack=StageAttack(1.0, MessageLie.REVERSE)), 2)
     assert all(report.alarm is None for report in lied[-1].reports)
     assert [r.loss for r in lied[-1].reports] != [r.loss for r in honest[-1].reports]
 
 
-def test_a_backward_lie_is_not_noticed_but_keeps_duplicates_equal() -> None:
-    machines = machines_of(attack=Attack(1.0, backward=MessageLie.NOISE))
+def test_a_backward_lie_is_not_noticed() -> None:
+    machines = machines_of(attack=StageAttack(1.0, backward=MessageLie.NOISE))
     stages = run_stages(machines, 2)
     assert all(report.alarm is None for report in stages[-1].reports)
     with pytest.raises(AssertionError):

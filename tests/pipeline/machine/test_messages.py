@@ -9,7 +9,7 @@ import torch
 
 from btard.hashing import digest
 from btard.identity import IdentityKey, Malformed
-from btard.pipeline.machine.inbox import Inbox
+from btard.pipeline.machine.inbox import StageInbox
 from btard.pipeline.machine.messages import StageHeader, StageMessage, StageMessageKind, from_payload, to_payload
 
 KEYS = [IdentityKey.from_seed(bytes([number]) * 32) for number in range(3)]
@@ -24,8 +24,8 @@ def message(kind: StageMessageKind = StageMessageKind.ACTIVATION, *, step: int =
     return StageMessage.sign(KEYS[1], given.pop("run"), place, kind, **given)
 
 
-def inbox() -> Inbox:
-    return Inbox(RUN, ROSTER, 2, lambda kind, stage: (24, 24), step=4)
+def inbox() -> StageInbox:
+    return StageInbox(RUN, ROSTER, 2, lambda kind, stage: (24, 24), step=4)
 
 
 def test_numbers_come_back_as_they_were() -> None:
@@ -44,7 +44,8 @@ def test_a_message_comes_back_as_it_was() -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"step": 5}, {"attempt": 1}, {"kind": StageMessageKind.GRADIENT}, {"micro_batch": 1}, {"run": bytes([1] * 16)}]
+    "change",
+    [{"step": 5}, {"attempt": 1}, {"kind": StageMessageKind.GRADIENT}, {"micro_batch": 1}, {"run": bytes([1] * 16)}],
 )
 def test_the_signature_covers_every_field(change: dict) -> None:
     sent = message()

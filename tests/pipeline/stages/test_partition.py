@@ -82,7 +82,7 @@ def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no config\.json"):
         read_model(tmp_path)
     tiny_config("gpt2").save_pretrained(tmp_path)
-    with pytest.raises(UserError, match="cannot|no model"):
+    with pytest.raises(UserError, match=r"cannot|no model"):
         read_model(tmp_path)
 
 
