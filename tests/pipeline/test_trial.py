@@ -28,7 +28,7 @@ def test_the_defence_keeps_an_attacked_model_near_a_clean_one(capsys: pytest.Cap
     assert clean["attacked"] == clean["false"] == 0
 
     lost = tried(capsys, *LIES, "--no-check")
-    assert lost["final"] > lost["first"] - 0.3
+    assert lost["final"] > clean["final"] + 0.4
     assert lost["attacked"] > 20 and lost["noticed"] == 0
 
     defended = tried(capsys, *LIES)
