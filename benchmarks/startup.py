@@ -18,7 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from btard.cli import deploy, main
+from btard.cli import deploy, main, pipeline
 
 SCRIPTS = {"btard": "btard.cli.main", "btard-peer": "btard.cli.peer", "btard-coordinator": "btard.cli.coordinator"}
 """The console scripts, and the modules whose `main` they call."""
@@ -36,6 +36,7 @@ def programs() -> list[str]:
         *(f"btard {name}" for name in main.COMMANDS),
         *(f"btard key {name}" for name in ("show", "backup", "restore")),
         *(f"btard data {name}" for name in ("tasks", "prepare")),
+        *(f"btard pipeline {name}" for name in pipeline.COMMANDS),
         "btard deploy aws",
         *(f"btard deploy aws {name}" for name in deploy.COMMANDS),
     ]

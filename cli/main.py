@@ -35,6 +35,7 @@ COMMANDS = {
     "lab": Command("btard.cli.lab", "train among simulated workers, some of whom lie, and measure it"),
     "data": Command("btard.cli.data", "list the tasks, and prepare the data that they train on"),
     "calibrate": Command("btard.cli.calibrate", "measure how far honest gradients differ on this machine"),
+    "pipeline": Command("btard.cli.pipeline", "cut a model too large for one peer into stages"),
     "deploy": Command("btard.cli.deploy", "run on AWS: machines are started, replaced and ended"),
     "docs": Command("btard.cli.docs", None),
 }

@@ -26,6 +26,7 @@ from tests.mutants.planted.reunion import REUNION
 from tests.mutants.planted.rules import RULES
 from tests.mutants.planted.second_try import SECOND_TRY
 from tests.mutants.planted.settings import SETTINGS
+from tests.mutants.planted.stages import STAGES
 from tests.mutants.planted.step import STEP
 from tests.mutants.planted.thresholds import THRESHOLDS
 from tests.mutants.planted.transfer import TRANSFER
@@ -64,4 +65,5 @@ MUTANTS = (
     + LABORATORY
     + CODECS
     + LINK
+    + STAGES
 )

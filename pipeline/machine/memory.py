@@ -1,0 +1,89 @@
+"""All stages of a pipeline in one process, on a virtual clock: each a peer of a simulated network."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from operator import methodcaller
+
+from btard.identity import PeerId
+from btard.pipeline.machine.machine import StageMachine
+from btard.pipeline.machine.plan import SendStage, StageEffect, StageReport, StageStalled
+from btard.transport.virtual import Network, NetworkConditions
+
+
+@dataclass
+class SimulatedStage:
+    """One stage in a simulated network.
+
+    Attributes:
+        network: carries its messages.
+        machine: the stage.
+        last_step: after which it rests.
+        reports: of its steps so far.
+        stalled: why it stopped, if it did.
+        sent_bytes: to all receivers.
+    """
+
+    network: Network
+    machine: StageMachine
+    last_step: int
+    crashed: bool = False
+    touched: bool = False
+    reports: list[StageReport] = field(default_factory=list)
+    stalled: StageStalled | None = None
+    sent_bytes: int = 0
+    _watched: float = math.inf
+
+    @property
+    def peer_id(self) -> PeerId:
+        """The stage's peer."""
+        return self.machine.plan.roster[self.machine.number]
+
+    def begin(self, step: int) -> None:
+        """Begin a step."""
+        self.perform(self.machine.begin(self.network.now, step))
+
+    def perform(self, effects: Sequence[StageEffect]) -> None:
+        """Carry out what the stage wants."""
+        for effect in effects:
+            match effect:
+                case SendStage(stages, data):
+                    self.sent_bytes += len(data) * len(stages)
+                    receivers = [self.machine.plan.roster[stage] for stage in stages]
+                    sender = self.peer_id
+                    self.network.deliver_all(sender, receivers, methodcaller("receive", sender, data))
+                case StageReport(step):
+                    self.reports.append(effect)
+                    if step < self.last_step:
+                        self.network.at(self.network.now, partial(self.begin, step + 1))
+                case StageStalled():
+                    self.stalled = effect
+        self.network.touch(self)
+
+    def receive(self, sender: PeerId, data: bytes) -> None:
+        """A message arrives."""
+        self.perform(self.machine.on_message(sender, data))
+
+    def watch(self) -> None:
+        """Ask for a tick at the machine's deadline, as it stands now."""
+        deadline = self.machine.deadline
+        if deadline not in (self._watched, math.inf):
+            self._watched = deadline
+            self.network.at(deadline, lambda: self.perform(self.machine.tick(self.network.now)))
+
+
+def run_stages(
+    machines: Sequence[StageMachine], steps: int, *, seed: int = 0, conditions: NetworkConditions | None = None
+) -> list[SimulatedStage]:
+    """Train some steps in a simulated network, and return the stages; `conditions` are those of the network's links."""
+    network = Network(seed, conditions or NetworkConditions())
+    stages = [SimulatedStage(network, machine, steps - 1) for machine in machines]
+    for stage in stages:
+        network.peers[stage.peer_id] = stage
+    for stage in stages:
+        stage.begin(0)
+    network.run(done=lambda: all(len(stage.reports) == steps or stage.stalled for stage in stages))
+    return stages

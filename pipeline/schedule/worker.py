@@ -1,0 +1,119 @@
+"""What a stage computes: forward and backward passes of micro-batches, and its part of a step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+
+from btard.pipeline.schedule.optimizer import OptimizerPlan
+from btard.pipeline.schedule.reduction import clip_factor, gradient_norm, tied_gradient, total_norm
+from btard.pipeline.stages.model_stage import ModelStage, tied_names
+from btard.tasks.base import Batch
+
+
+@dataclass(slots=True)
+class _Pending:
+    batch: Batch
+    given: torch.Tensor | None
+    output: torch.Tensor | None
+
+
+@dataclass(eq=False)
+class StageWorker:
+    """A stage that trains.
+
+    Attributes:
+        stage: the weights.
+        plan: how they follow the gradients.
+        checkpointing: whether a micro-batch's activations inside the stage are computed again when they are needed.
+    """
+
+    stage: ModelStage
+    plan: OptimizerPlan
+    checkpointing: bool = False
+    _pending: dict[int, _Pending] = field(default_factory=dict, init=False)
+
+    def __post_init__(self) -> None:
+        self._weights = self.stage.weights()
+        self._optimizer, self._steps = self.plan.build(self._weights), 0
+        self._ties = tuple(tied_names(self.stage.cut).values())
+        here = self.stage.number
+        self._tied = [name for places in self._ties for stage, name in places if stage == here]
+        self._counted_elsewhere = {name for places in self._ties for stage, name in places[1:] if stage == here}
+
+    def forward(self, micro_batch: int, batch: Batch, given: torch.Tensor | None) -> torch.Tensor:
+        """Return what the next stage is sent, or the loss of the micro-batch.
+
+        Args:
+            micro_batch: its number in the step.
+            batch: its samples.
+            given: what the stage before has sent; None for the first stage.
+        """
+        if given is not None:
+            given = given.detach().requires_grad_(True)
+        with torch.set_grad_enabled(not self.checkpointing):
+            output = self.stage(batch, given)
+        self._pending[micro_batch] = _Pending(batch, given, None if self.checkpointing else output)
+        return output.detach()
+
+    def backward(self, micro_batch: int, gradient: torch.Tensor) -> torch.Tensor | None:
+        """Add a micro-batch's gradients to the weights', and return what the stage before is sent; None from the first.
+
+        Args:
+            micro_batch: its number, of one that went forward and not yet backward.
+            gradient: of the step's loss by what the stage has put out; of a loss, its weight among the micro-batches.
+        """
+        pending = self._pending.pop(micro_batch)
+        output = self.stage(pending.batch, pending.given) if pending.output is None else pending.output
+        output.backward(gradient)
+        return None if pending.given is None else pending.given.grad
+
+    def discard(self) -> None:
+        """Forget the micro-batches under way and all gradients."""
+        self._pending.clear()
+        self._optimizer.zero_grad(set_to_none=True)
+
+    def tied_gradients(self) -> dict[str, torch.Tensor]:
+        """Return the gradients of the weights that have copies, by their names here; zeros where none has come."""
+        return {name: _gradient(self._weights[name]) for name in self._tied}
+
+    def set_tied(self, copies: Mapping[tuple[int, str], torch.Tensor]) -> None:
+        """Give every copy the sum of all. A weight of which one copy is missing keeps its value in this step.
+
+        Args:
+            copies: the gradient of each, by stage and name.
+        """
+        for places in self._ties:
+            for stage, name in places:
+                if stage == self.stage.number:
+                    known = all(place in copies for place in places)
+                    self._weights[name].grad = tied_gradient([copies[place] for place in places]) if known else None
+
+    def norms(self) -> dict[str, torch.Tensor]:
+        """Return the norm of each gradient by its name; a weight with copies counts where it is first."""
+        counted = [name for name in self._weights if name not in self._counted_elsewhere]
+        return {name: gradient_norm(_gradient(self._weights[name])) for name in counted}
+
+    def step(self, norms: Mapping[str, torch.Tensor]) -> None:
+        """Clip by the norms of all stages, change the weights, and begin anew."""
+        if self.plan.max_grad_norm is not None:
+            clip = clip_factor(total_norm(norms), self.plan.max_grad_norm)
+            for weight in self._weights.values():
+                if weight.grad is not None:
+                    weight.grad.mul_(clip)
+        factor = self.plan.schedule.factor(self._steps)
+        for group in self._optimizer.param_groups:
+            group["lr"] = self.plan.schedule.learning_rate * factor
+        self._optimizer.step()
+        self.freeze()
+
+    def freeze(self) -> None:
+        """End a step without a change of the weights."""
+        self.discard()
+        self._steps += 1
+
+
+def _gradient(weight: torch.nn.Parameter) -> torch.Tensor:
+    return torch.zeros_like(weight) if weight.grad is None else weight.grad

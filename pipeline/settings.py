@@ -1,0 +1,104 @@
+"""What the commands of `btard pipeline` are told."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from btard.configuration import Group, Option, Settings
+from btard.vocabulary import SEEDS
+
+
+class LieName(StrEnum):
+    """What a stage says in place of a tensor; none leaves it."""
+
+    NONE = "none"
+    REVERSE = "reverse"
+    RANDOM = "random"
+    NOISE = "noise"
+    DRIFT = "drift"
+
+
+class TrialFamily(StrEnum):
+    """Models that a trial can train."""
+
+    GPT2 = "gpt2"
+    OPT = "opt"
+    BLOOM = "bloom"
+
+
+class TrialOrder(StrEnum):
+    """How forward and backward passes alternate."""
+
+    GPIPE = "gpipe"
+    ONE_FORWARD_ONE_BACKWARD = "1f1b"
+
+
+class TrialOptimizer(StrEnum):
+    """How weights follow gradients."""
+
+    ADAMW = "adamw"
+    ADAM = "adam"
+    SGD = "sgd"
+
+
+_Rate = Annotated[float, Field(gt=0, le=10)]
+
+
+class PartitionSettings(Settings):
+    """Settings of `btard pipeline partition`, which cuts a model into stages."""
+
+    model: Annotated[Path, Option("folder with a model of Hugging Face", group=Group.TASK)]
+    stages: Annotated[int, Field(ge=1, le=1024), Option("how many stages", unit="stages", group=Group.TASK)] = 2
+    split: Annotated[
+        str | None,
+        Option(
+            "blocks of each stage, as 2-3-1; with none they are shared so that all stages take as long",
+            group=Group.TASK,
+        ),
+    ] = None
+    sequence: Annotated[
+        int,
+        Field(ge=2, le=65536),
+        Option("longest sample on which blocks are measured", unit="tokens", group=Group.TASK),
+    ] = 64
+    keep_dropout: Annotated[
+        bool,
+        Option("leave the model's dropout as it is; activations can then not be compared exactly", group=Group.TASK),
+    ] = False
+    out: Annotated[Path, Option("folder for the stages, new or empty", group=Group.OUTPUT)]
+
+
+class TrialSettings(Settings):
+    """Settings of `btard pipeline run`, which trains a small model in stages, all simulated in this process."""
+
+    family: Annotated[TrialFamily, Option("the model's family", group=Group.TASK)] = TrialFamily.GPT2
+    split: Annotated[str, Option("blocks of each stage, as 2-3-1", group=Group.TASK)] = "1-1-1-1-1-1"
+    steps: Annotated[int, Field(ge=1, le=100_000), Option("how many", unit="steps", group=Group.TRAINING)] = 60
+    micro_batches: Annotated[
+        int, Field(ge=1, le=1024), Option("of a step", unit="micro-batches", group=Group.TRAINING)
+    ] = 2
+    micro_batch_size: Annotated[
+        int, Field(ge=1, le=1024), Option("samples of a micro-batch", unit="samples", group=Group.TRAINING)
+    ] = 4
+    order: Annotated[TrialOrder, Option("how forward and backward passes alternate", group=Group.TRAINING)] = (
+        TrialOrder.ONE_FORWARD_ONE_BACKWARD
+    )
+    optimizer: Annotated[TrialOptimizer, Option("of every stage", group=Group.TRAINING)] = TrialOptimizer.ADAMW
+    learning_rate: Annotated[_Rate, Option("at its peak, after 10 steps", group=Group.TRAINING)] = 5e-3
+    seed: Annotated[int, Field(ge=0, lt=SEEDS), Option("of weights, batches and lies", group=Group.TRAINING)] = 1
+    check: Annotated[
+        bool, Option("compare stages with duplicates, and pass by those under suspicion", group=Group.VERIFICATION)
+    ] = True
+    trusted_relay: Annotated[
+        bool,
+        Option("activations come over a relay that all trust, so fewer stages are suspects", group=Group.VERIFICATION),
+    ] = False
+    attack_rate: Annotated[
+        float, Field(ge=0, le=1), Option("probability that one stage lies in a step", group=Group.BYZANTINE)
+    ] = 0.0
+    forward_attack: Annotated[LieName, Option("what becomes of activations", group=Group.BYZANTINE)] = LieName.REVERSE
+    backward_attack: Annotated[LieName, Option("what becomes of gradients", group=Group.BYZANTINE)] = LieName.NONE

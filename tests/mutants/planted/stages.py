@@ -1,0 +1,98 @@
+"""Bugs in how models are trained in stages, and in how stages that lie are passed by."""
+
+from __future__ import annotations
+
+from tests.mutants.mutant import Mutant
+
+_MACHINE = "tests/pipeline/machine/test_machine.py"
+_MESSAGES = "tests/pipeline/machine/test_messages.py"
+_EQUALITY = "tests/pipeline/schedule/test_equality.py"
+_VERDICT = "tests/pipeline/machine/test_verdict.py"
+_INBOX = "pipeline/machine/inbox.py"
+
+STAGES: tuple[Mutant, ...] = (
+    Mutant(
+        "a stage does not compare what it is sent with its duplicate",
+        "pipeline/machine/machine.py",
+        "digest(to_payload(wanted)) != given.header.payload",
+        "False",
+        f"{_MACHINE}::test_every_forward_lie_is_noticed_and_passed_by",
+    ),
+    Mutant(
+        "the stage with a duplicate on a skipped one still learns",
+        "pipeline/defence/recovery.py",
+        "alarmed - suspects - 1, alarmed",
+        "alarmed - suspects, alarmed",
+        "tests/pipeline/defence/test_recovery.py::test_six_stages_recover_as_enumerated",
+    ),
+    Mutant(
+        "a tied weight is held on one side of a frozen stage only",
+        "pipeline/schedule/worker.py",
+        "known = all(place in copies for place in places)",
+        "known = True",
+        f"{_MACHINE}::test_copies_of_tied_weights_stay_equal_through_alarms",
+    ),
+    Mutant(
+        "the first copy of a tied weight depends on the cut",
+        "pipeline/stages/model_stage.py",
+        "(place[0], place[1] != first)",
+        "place",
+        f"{_EQUALITY}::test_a_pipelined_step_equals_a_loop",
+    ),
+    Mutant(
+        "the numbers of a stage's message need not be the signed ones",
+        "pipeline/machine/messages.py",
+        "if digest(message.payload) != header.payload:",
+        "if False:",
+        f"{_MESSAGES}::test_other_numbers_than_the_signed_ones_are_refused",
+    ),
+    Mutant(
+        "a stage's inbox verifies no signature",
+        _INBOX,
+        "message.verify(sender)",
+        "pass",
+        f"{_MESSAGES}::test_an_inbox_refuses_a_forged_signature",
+    ),
+    Mutant(
+        "a stage may speak for another one",
+        _INBOX,
+        " or self.roster[header.stage] != sender",
+        "",
+        f"{_MESSAGES}::test_an_inbox_refuses_what_no_honest_stage_sends",
+    ),
+    Mutant(
+        "a stage's inbox keeps messages of any step",
+        _INBOX,
+        "not self.step <= header.step <= self.step + 1 or place in self._held",
+        "place in self._held",
+        f"{_MESSAGES}::test_an_inbox_holds_this_step_and_the_next",
+    ),
+    Mutant(
+        "a stage's message may have any number of numbers",
+        _INBOX,
+        "if not least <= len(message.payload) <= most:",
+        "if False:",
+        f"{_MESSAGES}::test_an_inbox_refuses_what_no_honest_stage_sends",
+    ),
+    Mutant(
+        "a judge believes every alarm",
+        "pipeline/machine/verdict.py",
+        "return alarmed if digest(to_payload(again)) == case.said.header.payload else alarmed - 1",
+        "return alarmed - 1",
+        f"{_VERDICT}::test_a_false_accuser_is_named",
+    ),
+    Mutant(
+        "a judge takes activations that the accuser has made up",
+        "pipeline/machine/verdict.py",
+        "message.verify(roster[author])",
+        "pass",
+        f"{_VERDICT}::test_an_accusation_without_evidence_falls_on_the_accuser",
+    ),
+    Mutant(
+        "a stage's weights are not compared with their digest",
+        "pipeline/stages/partition.py",
+        "if digest(data).hex() != wanted:",
+        "if False:",
+        "tests/pipeline/stages/test_partition.py::test_a_changed_file_is_refused",
+    ),
+)
