@@ -132,20 +132,26 @@ class Simulation:
         *,
         make_attacker: Callable[[SimulateSettings, int, int, str], Behaviour] = attacker,
         attacker_type: type[LabPeer] = LabPeer,
+        make_honest: Callable[[int], Behaviour] = lambda number: Behaviour(),
+        workload: Workload | None = None,
     ) -> None:
         """Make the peers.
 
         Args:
             make_attacker: makes the Byzantine behaviours; see `attacker`, which makes those that the settings name.
             attacker_type: of the Byzantine peers, for lies that no decision of a behaviour is about.
+            make_honest: makes the behaviour of an honest peer from its number.
+            workload: what is trained, in place of what the settings name.
 
         Raises:
             UserError: an attack is not installed.
         """
         self.settings = settings
-        self.workload = make_workload(settings)
+        self.workload = make_workload(settings) if workload is None else workload
         self._make_attacker = make_attacker
         self._attacker_type = attacker_type
+        self._make_honest = make_honest
+        self._begun = False
         self.network = Network(settings.seed, NetworkConditions(settings.delays, settings.loss))
         self.rules = step_rules(settings, self.workload)
         self.chronicle = Chronicle()
@@ -167,7 +173,11 @@ class Simulation:
     def _make_peer(self, honest: bool) -> LabPeer:
         settings, number = self.settings, len(self.peers)
         key = tagged_digest("btard simulated key", settings.seed.to_bytes(8, "big"), number.to_bytes(8, "big"))
-        behaviour = Behaviour() if honest else self._make_attacker(settings, number, next(self._turns), self._meeting)
+        behaviour = (
+            self._make_honest(number)
+            if honest
+            else self._make_attacker(settings, number, next(self._turns), self._meeting)
+        )
         make = LabPeer if honest else self._attacker_type
         peer = make(
             self.network,
@@ -203,14 +213,20 @@ class Simulation:
     def run(self, until: Callable[[], bool] = lambda: False) -> Simulation:
         """Run until every honest peer has done its steps, or none can go on, or `until` says so."""
         torch.set_num_threads(1)  # vectors are short, and simulations run side by side
-        started = time.perf_counter()
-        for peer in self.peers:
-            peer.begin(self.genesis)
-        self._plan_cuts()
-        with _rare_collections():
-            self.network.run(done=lambda: until() or not self._goes_on())
-        self.wall_seconds = time.perf_counter() - started
+        self.go_on(done=until)
         return self
+
+    def go_on(self, done: Callable[[], bool]) -> None:
+        """Begin, or go on where this has returned, until `done`, or as `run`; the caller chooses torch's threads."""
+        started = time.perf_counter()
+        if not self._begun:
+            self._begun = True
+            for peer in self.peers:
+                peer.begin(self.genesis)
+            self._plan_cuts()
+        with _rare_collections():
+            self.network.run(done=lambda: done() or not self._goes_on())
+        self.wall_seconds += time.perf_counter() - started
 
     def _goes_on(self) -> bool:
         """Whether an honest peer is in the middle of its steps. It is asked after every event, so the one that was

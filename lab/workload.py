@@ -82,7 +82,7 @@ def _quadratic(settings: SimulateSettings) -> Workload:
 
     return Workload(
         start=torch.zeros(dimension),
-        gradient=_cached(computed),
+        gradient=cached(computed),
         learning_rate=0.1,
         tau=2.0 * _NOISE * settings.peers**-0.5,
         loss=lambda parameters: 0.5 * float(torch.linalg.vector_norm(parameters - goal)) ** 2,
@@ -114,16 +114,16 @@ def _digits(settings: SimulateSettings) -> Workload:
 
     return Workload(
         start=start,
-        gradient=_cached(computed),
+        gradient=cached(computed),
         learning_rate=_RATE_OF_DIGITS,
         tau=settings.peers**-0.5,
-        spoiled=_cached(lambda seed, parameters: computed(seed, parameters, wrong=True)),
+        spoiled=cached(lambda seed, parameters: computed(seed, parameters, wrong=True)),
         loss=loss,
     )
 
 
-def _cached(gradient: Gradient) -> Gradient:
-    """Keep the last gradients; the key is what they depend on."""
+def cached(gradient: Gradient) -> Gradient:
+    """Return the same gradient, which keeps its last results; the key is what they depend on."""
     kept: dict[tuple[bytes, bytes], torch.Tensor] = {}
 
     def look_up(seed: bytes, parameters: torch.Tensor) -> torch.Tensor:

@@ -121,7 +121,7 @@ class DataRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Evaluation:
+class HeldOutResult:
     """What a model is worth on the held-out part.
 
     Attributes:
@@ -266,7 +266,7 @@ class Task(ABC):
         """The loss on the held-out part, without dropout; the model keeps its mode and its buffers."""
         return self.evaluated(model).loss
 
-    def evaluated(self, model: nn.Module) -> Evaluation:
+    def evaluated(self, model: nn.Module) -> HeldOutResult:
         """Loss and right answers on the held-out part, without dropout; the model keeps its mode and its buffers."""
         import torch
 
@@ -282,7 +282,7 @@ class Task(ABC):
         finally:
             model.train(was_training)
 
-    def _evaluated(self, model: nn.Module, batches: Iterable[Batch]) -> Evaluation:
+    def _evaluated(self, model: nn.Module, batches: Iterable[Batch]) -> HeldOutResult:
         losses, samples, right, answers = 0.0, 0, 0, 0
         for batch in batches:
             losses += float(self._loss(model, batch)) * batch.samples
@@ -290,7 +290,7 @@ class Task(ABC):
             found = self.correct(model, batch)
             if found is not None:
                 right, answers = right + found[0], answers + found[1]
-        return Evaluation(losses / samples, right, answers)
+        return HeldOutResult(losses / samples, right, answers)
 
 
 def _with_settings(data_fingerprint: str, settings: TaskSettings) -> str:

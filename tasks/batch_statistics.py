@@ -64,6 +64,7 @@ def _recompute(layers: list[_BatchNorm], batches: Iterable[Batch], forward: Call
             forward(batch)
             count += 1
             for layer, (mean, variance) in zip(layers, sums, strict=True):
+                assert layer.running_mean is not None and layer.running_var is not None
                 mean += layer.running_mean
                 variance += layer.running_var
     finally:

@@ -15,7 +15,7 @@ from pydantic import JsonValue
 from btard.durable import write_durably
 from btard.errors import UserError
 from btard.hashing import Payload
-from btard.tasks.base import Batch, Schedule, Task
+from btard.tasks.base import Batch, HeldOutResult, Schedule, Task
 from btard.tasks.checkpoint_record import CHECKPOINT_FORMAT, CheckpointRecord, read_inside
 from btard.tasks.state_codec import StateCodec
 from btard.vocabulary import CHECKPOINT_FILE, Precision
@@ -246,8 +246,12 @@ class TrainingState:
 
     def evaluate(self) -> float:
         """The loss on the task's fixed held-out part, without dropout."""
+        return self.evaluated().loss
+
+    def evaluated(self) -> HeldOutResult:
+        """Loss and right answers on the task's fixed held-out part, without dropout."""
         with self._autocast():
-            return self.task.evaluate(self.model)
+            return self.task.evaluated(self.model)
 
     @torch.no_grad()
     def _keep_parameters(self) -> None:

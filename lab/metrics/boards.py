@@ -10,6 +10,7 @@ from typing import Any
 
 from btard.errors import UserError
 from btard.lab.metrics.tables import Row, TableName, TableSink
+from btard.vocabulary import WandbMode
 
 _TAGS: Mapping[TableName, Mapping[str, str]] = {
     TableName.STEPS: {
@@ -63,13 +64,18 @@ class TensorBoardFiles(TableSink):
 class WandbBoard(TableSink):
     """A run at Weights & Biases, or in the folder `wandb` to be sent later."""
 
-    def __init__(self, mode: str, project: str, directory: Path, name: str, settings: Mapping[str, Any]) -> None:
+    def __init__(self, mode: WandbMode, project: str, directory: Path, name: str, settings: Mapping[str, Any]) -> None:
         """Raises UserError when wandb does not let the run begin."""
         import wandb
 
         try:
             self._run = wandb.init(
-                mode=mode, project=project, dir=str(directory), name=name, config=dict(settings), reinit="create_new"
+                mode="offline" if mode is WandbMode.OFFLINE else "online",
+                project=project,
+                dir=str(directory),
+                name=name,
+                config=dict(settings),
+                reinit="create_new",
             )
         except Exception as error:  # wandb raises its own kinds for keys, networks and folders
             raise UserError(

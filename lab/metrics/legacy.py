@@ -1,7 +1,7 @@
 """The published files of a run, byte for byte in their form: `study`, `eval`, `config` and `config.json`.
 
-A table's header begins with "# ", fields are separated by tabs, every row is preceded by a newline, so that the last line
-has no end. Numbers of float32 are written as %.8e, not a number as nan.
+A table's header begins with "# ", fields are separated by tabs, every row is preceded by a newline, so that the last
+line has no end. Numbers of float32 are written as %.8e, not a number as nan.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ class LegacyFiles(TableSink):
         self._evaluations.write(header(_EVALUATION_COLUMNS))
 
     def write(self, table: TableName, row: Row) -> None:
+        """Write rows of study and evaluations; the published program has no other."""
         if table is TableName.STUDY:
             self._study.write(line([row[name] for name in STUDY_COLUMNS]))
             self._study.flush()

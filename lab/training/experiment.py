@@ -19,16 +19,16 @@ from btard.lab.metrics.tables import Row, TableName, Tables
 from btard.lab.training import checkpoint
 from btard.lab.training.attackers.crew import MakeAttack, installed_attack
 from btard.lab.training.choices import Topology
+from btard.lab.training.protocol import ProtocolTraining
 from btard.lab.training.published import published_config
 from btard.lab.training.run_directory import LabDirectory, LabStatus
 from btard.lab.training.settings import ExperimentSettings
 from btard.lab.training.step import StepResult, Training
 from btard.lab.training.workers.evaluation import checksum, evaluate
+from btard.tasks.base import Task
 
 if TYPE_CHECKING:
     import pandas
-
-_FLOAT_BYTES = 4
 
 _FIXED = ("workers", "task", "size", "heterogeneity", "momentum", "momentum_at", "topology", "study_past", "batch_size")
 """Settings that a fork cannot change: its state is made of them."""
@@ -52,23 +52,26 @@ class Experiment:
         settings: ExperimentSettings,
         *,
         make_attack: MakeAttack = installed_attack,
+        task: Task | None = None,
         origin_seed: int | None = None,
     ) -> None:
         """Make model and workers.
 
         Args:
             make_attack: makes attacks from their texts.
+            task: in place of the one that the settings name.
             origin_seed: decides first weights and which samples each worker has; the settings' seed if not given.
 
         Raises:
             UserError: task, rule, attack or another name is unknown, or they do not fit each other.
         """
-        if settings.topology is Topology.BTARD:
-            raise UserError("--topology btard is run by btard.lab.training.protocol")
         self.settings = settings
         self._make_attack = make_attack
         self._origin_seed = settings.seed if origin_seed is None else origin_seed
-        self.training = Training(settings, self._origin_seed, make_attack)
+        make: type[Training] | type[ProtocolTraining] = Training
+        if settings.topology is Topology.BTARD:
+            make = ProtocolTraining
+        self.training = make(settings, self._origin_seed, make_attack, task)
         self.tables = Tables()
         self.interrupted = False
         self._evaluated = -1
@@ -139,7 +142,9 @@ class Experiment:
         for name in _FIXED:
             if getattr(settings, name) != getattr(self.settings, name):
                 raise UserError(f"a fork cannot change {name}: its state depends on it")
-        forked = Experiment(settings, make_attack=self._make_attack, origin_seed=self._origin_seed)
+        forked = Experiment(
+            settings, make_attack=self._make_attack, task=self.training.problem.task, origin_seed=self._origin_seed
+        )
         forked.training.restore(self.training.state(), crew=False)
         forked._evaluated = self._evaluated
         return forked
@@ -196,9 +201,6 @@ class Experiment:
         step, combined = self.training.step - 1, result.combined
         if result.study is not None:
             self.tables.write(TableName.STUDY, result.study)
-        sent = float(_FLOAT_BYTES * len(self.parameters))
-        if self.settings.topology is Topology.BUTTERFLY:
-            sent = 2 * sent * (result.members - 1) / result.members
         self.tables.write(
             TableName.STEPS,
             {
@@ -211,12 +213,13 @@ class Experiment:
                 "clipped": math.nan if combined.clipped is None else float(combined.clipped),
                 "iterations": math.nan if combined.iterations is None else float(combined.iterations),
                 "residual": combined.residual,
-                "sent": sent,
-                "received": sent,
+                "sent": result.sent,
+                "received": result.received,
             },
         )
-        for worker in result.banned:
-            self.tables.write(TableName.BANS, {"step": step, "worker": worker, "reason": "lottery", "honest": 0})
+        for ban in result.bans:
+            row: Row = {"step": step, "worker": ban.worker, "reason": ban.reason, "honest": int(ban.honest)}
+            self.tables.write(TableName.BANS, row)
 
     def _save(self) -> None:
         if self._directory is not None:
@@ -231,7 +234,7 @@ class Experiment:
         done = self.training.step >= self.settings.steps
         if self._directory is None or not (done or self.interrupted):
             return
-        if not done:
+        if not done and self.settings.topology is not Topology.BTARD:
             self._save()
         self.tables.close()
         status = LabStatus.COMPLETE if done else LabStatus.INTERRUPTED

@@ -308,11 +308,16 @@ class ExperimentSettings(_Liars):
             "--weight-decay, --l1 and --l2": self.weight_decay + self.l1 + self.l2 > 0,
             "--heterogeneity": self.heterogeneity != "iid",
             "--checkpoint-every": self.checkpoint_every > 0,
-            "--dampening": self.dampening > 0,
+            "--learning-rate-schedule": self.learning_rate_schedule is not None,
+            "--learning-rate-decay, which must be 0": self.learning_rate_decay > 0,
+            "--declared": self.declared is not None,
         }
-        return [
+        found = [
             f"--topology btard is the whole protocol, which has no {flag}" for flag, given in refused.items() if given
         ]
+        if self.momentum != self.dampening:
+            found.append(f"--topology btard keeps momentum as mu m + (1 - mu) g: add --dampening {self.momentum:g}")
+        return found
 
     @property
     def f(self) -> int:

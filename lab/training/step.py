@@ -13,14 +13,26 @@ from btard.errors import UserError
 from btard.lab.metrics.study import Curvature, VectorGroup, VectorSpread, group_of, study_row
 from btard.lab.training.aggregation import Combined, Combiner
 from btard.lab.training.attackers.crew import Crew, MakeAttack, installed_attack
-from btard.lab.training.choices import Batching, MomentumAt
+from btard.lab.training.choices import Batching, MomentumAt, Topology
 from btard.lab.training.settings import ExperimentSettings
 from btard.lab.training.workers.gradients import Backward, Batched, Gradients, OneByOne
 from btard.lab.training.workers.problem import Problem
 from btard.lab.training.workers.samplers import Tensors, make_sampler, seed_of
+from btard.tasks.base import Task
+
+_FLOAT_BYTES = 4
 
 _TRIALS = 3
 """Steps that each way to compute gradients is timed on; the fastest counts, so that a first call does not."""
+
+
+@dataclass(frozen=True)
+class BanNote:
+    """A worker that was banned: why, and whether it had never attacked."""
+
+    worker: int
+    reason: str
+    honest: bool
 
 
 @dataclass(frozen=True)
@@ -31,18 +43,22 @@ class StepResult:
         loss: mean of the honest workers' losses, penalties included.
         rate: the learning rate.
         combined: what the rule made of it.
-        attacking, banned: workers that attacked, and of these those that were banned for it.
+        attacking: workers that attacked.
+        bans: workers that were banned.
         members: how many workers submitted.
         study: the 24 numbers, None if they are not measured.
+        sent, received: bytes of an honest worker.
     """
 
     loss: float
     rate: float
     combined: Combined
     attacking: list[int]
-    banned: list[int]
+    bans: list[BanNote]
     members: int
     study: dict[str, float] | None
+    sent: float
+    received: float
 
 
 class Training:
@@ -56,14 +72,18 @@ class Training:
     """
 
     def __init__(
-        self, settings: ExperimentSettings, origin_seed: int, make_attack: MakeAttack = installed_attack
+        self,
+        settings: ExperimentSettings,
+        origin_seed: int,
+        make_attack: MakeAttack = installed_attack,
+        task: Task | None = None,
     ) -> None:
         """Args: `origin_seed` decides first weights and which samples each worker has.
 
         Raises UserError where task, rule, attack or another name is unknown, or they do not fit each other.
         """
         self.settings = settings
-        self.problem = Problem(settings, origin_seed)
+        self.problem = Problem(settings, origin_seed, task)
         self.combiner = Combiner(settings, len(self.problem.parameters))
         self.crew = Crew(settings, make_attack)
         self._sampler = make_sampler(self.problem.task, settings, origin_seed)
@@ -107,7 +127,11 @@ class Training:
         self._update(combined.value, rate)
         self.points += settings.batch_size * settings.local_steps * len(honest)
         self.step += 1
-        return StepResult(loss, rate, combined, attacking, crew.draw_bans(self.step - 1), len(members), study)
+        bans = [BanNote(worker, "lottery", False) for worker in crew.draw_bans(self.step - 1)]
+        sent = float(_FLOAT_BYTES * len(self.problem.parameters))
+        if settings.topology is Topology.BUTTERFLY:
+            sent *= 2 * (len(members) - 1) / len(members)
+        return StepResult(loss, rate, combined, attacking, bans, len(members), study, sent, sent)
 
     def _combine(self, rows: Any) -> torch.Tensor:
         return self.combiner.combine(rows, self.settings.f).value
@@ -294,8 +318,8 @@ class Training:
         """
         if len(state["rows"]) < self._computing:
             raise UserError(
-                f"the state has {len(state['rows'])} workers that compute, but {self._computing} are needed: begin with "
-                "a run whose workers are all honest, or whose attackers compute, too"
+                f"the state has {len(state['rows'])} workers that compute, but {self._computing} are needed: begin "
+                "with a run whose workers are all honest, or whose attackers compute, too"
             )
         self.step, self.points, self.batched = state["step"], state["points"], state["batched"]
         self.problem.parameters.copy_(state["parameters"])

@@ -44,6 +44,9 @@ class ImagesSettings(TaskSettings):
     loss: Annotated[ClassLoss, Option("what is minimised")] = ClassLoss.NLL
     transform: Annotated[Transform, Option("what is done to images")] = Transform.PUBLISHED
     label_flip: Annotated[LabelFlip, Option("which labels attackers on labels use")] = LabelFlip.MIRRORED
+    top_k: Annotated[
+        int, Field(ge=1, le=100), Option("an image counts as right whose class is among so many first", unit="answers")
+    ] = 1
     momentum: Annotated[float, Field(ge=0, le=0.999), Option("of the optimizer, which is SGD")] = 0.9
     nesterov: Annotated[bool, Option("whether its momentum is Nesterov's")] = False
     weight_decay: Annotated[float, Field(ge=0, le=1), Option("of the optimizer")] = 0.0
@@ -107,6 +110,7 @@ class ImagesTask(Task):
         return model.eval() if self._chosen.legacy_eval else model
 
     def build_optimizer(self, model: nn.Module, schedule: Schedule | None = None) -> tuple[Optimizer, LambdaLR]:
+        """SGD as the settings say."""
         from torch.optim import SGD
 
         chosen = schedule or self.schedule
@@ -121,6 +125,7 @@ class ImagesTask(Task):
         return optimizer, chosen.scheduler(optimizer)
 
     def batch(self, seed: bytes, batch_size: int) -> Batch:
+        """Images drawn with repetition, then moved as the transform says, all by the seed."""
         import torch
 
         draws = SeededDraws(seed)
@@ -129,6 +134,7 @@ class ImagesTask(Task):
         return self._batch(moved(images[chosen], self._steps, draws), labels[chosen])
 
     def label_flipped(self, batch: Batch) -> Batch:
+        """The batch with the labels that `label_flip` makes of its own."""
         labels = batch.tensors["labels"]
         match self._chosen.label_flip:
             case LabelFlip.MIRRORED:
@@ -149,8 +155,9 @@ class ImagesTask(Task):
         return () if self._chosen.legacy_eval else super().statistics_batches()
 
     def correct(self, model: nn.Module, batch: Batch) -> tuple[int, int]:
-        """How many images the model gives their class."""
-        return int((model(batch.tensors["images"]).argmax(1) == batch.tensors["labels"]).sum()), batch.samples
+        """How many images have their class among the first `top_k` that the model gives them."""
+        answers = model(batch.tensors["images"]).topk(min(self._chosen.top_k, self.classes)).indices
+        return int((answers == batch.tensors["labels"][:, None]).sum()), batch.samples
 
     def _loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
         return self._chosen.loss.of(model(batch.tensors["images"]), batch.tensors["labels"])

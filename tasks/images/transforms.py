@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from btard.tasks.images.sets import ImageData
 from btard.tasks.randomness import SeededDraws
+
+if TYPE_CHECKING:
+    import torch
 
 _MARGIN = 4
 """Pixels that an image may be shifted by, to either side; what comes in is black."""
@@ -78,6 +81,8 @@ def value_table(data: ImageData, normalise: bool) -> torch.Tensor:
 
     A table, computed in double precision, has the same bits everywhere; a division on another device may not.
     """
+    import torch
+
     means, deviations = _NORMS[data]
     scaled = np.arange(256) / 255.0
     if not normalise:
@@ -88,6 +93,8 @@ def value_table(data: ImageData, normalise: bool) -> torch.Tensor:
 
 def moved(images: torch.Tensor, steps: Steps, draws: SeededDraws) -> torch.Tensor:
     """Return images (n, channels, side, side), uint8, shifted and mirrored as the draws say."""
+    import torch
+
     if steps.crop:
         images = _shifted(images, draws)
     if steps.flip:
@@ -97,6 +104,8 @@ def moved(images: torch.Tensor, steps: Steps, draws: SeededDraws) -> torch.Tenso
 
 
 def _shifted(images: torch.Tensor, draws: SeededDraws) -> torch.Tensor:
+    import torch
+
     n, _, side, _ = images.shape
     padded = torch.nn.functional.pad(images, (_MARGIN,) * 4)
     places = torch.arange(side)
@@ -110,5 +119,7 @@ def _shifted(images: torch.Tensor, draws: SeededDraws) -> torch.Tensor:
 
 def valued(images: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
     """Return (n, channels, side, side) float32 of bytes."""
+    import torch
+
     channels = torch.arange(len(table))[:, None, None]
     return table[channels, images.long()]

@@ -87,6 +87,7 @@ class RegressionTask(Task):
                 return simples_linear(features)
 
     def build_optimizer(self, model: nn.Module, schedule: Schedule | None = None) -> tuple[Optimizer, LambdaLR]:
+        """SGD with the momentum of the settings."""
         from torch.optim import SGD
 
         chosen = schedule or self.schedule

@@ -12,6 +12,7 @@ from btard.byzantine.conspirator import Conspirator
 from btard.byzantine.control.drift import Drift
 from btard.byzantine.gradients.live.delayed_gradient import DelayedGradient
 from btard.byzantine.gradients.live.past import Past
+from btard.byzantine.gradients.live.published import Published
 from btard.byzantine.gradients.live.random_noise import RandomNoise
 from btard.byzantine.gradients.statistics import deviation, most_deviations
 from btard.byzantine.selection import make_behaviour
@@ -82,6 +83,48 @@ def test_too_few_attackers_cannot_hide(peers: int, attackers: int) -> None:
 
 def test_a_majority_of_attackers_needs_nobody() -> None:
     assert 8.0 < most_deviations(8, 6) < math.inf
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "times"),
+    [("EMPIRE", "", -0.1), ("EMPIRE", "factor=3", -2.0), ("INNER_PRODUCT", "factor=0.5,negative=true", 0.5)],
+)
+def test_published_attacks_take_other_parameters(name: str, parameters: str, times: float) -> None:
+    (alone,) = gang(name, 1, attack_parameters=parameters)
+    torch.testing.assert_close(alone.gradient(0, vector(0)), times * vector(0), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "said"),
+    [
+        ("LITTLE", "factor=-16", "which attackers in a swarm cannot try out"),
+        ("LITTLE", "size=3", "the attack little has no parameter 'size'"),
+        ("MIN_MAX", "direction", "must be NAME or NAME:KEY=VALUE"),
+        ("MIMIC", "warmup=-1", "warmup is '-1'"),
+    ],
+)
+def test_other_parameters_are_told_at_once(name: str, parameters: str, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        made(name, b"", attack_parameters=parameters)
+
+
+def test_a_colluder_sends_its_own_row() -> None:
+    """FANG_TRIMMED_MEAN draws a vector for each colluder."""
+    members = gang("FANG_TRIMMED_MEAN", 3)
+    sent = [one.gradient(0, vector(0)) for one in members]
+    assert len({bytes(one.numpy().tobytes()) for one in sent}) == 3
+    alone, expected = vector(0), 2.0
+    for one in sent:
+        stretched = one / alone
+        assert float(stretched.max()) <= expected + 1e-5 and float(stretched.min()) >= 1 / expected - 1e-5
+
+
+def test_an_attack_with_a_memory_learns_while_it_rests() -> None:
+    (attacker,) = gang("MIMIC", 1, attack_start=4, attack_parameters="warmup=3")
+    assert isinstance(attacker, Published)
+    for step in range(4):
+        assert torch.equal(attacker.gradient(step, vector(step)), vector(step))
+    assert attacker.attack.state()["counters"].tolist() == [3, 0]
 
 
 @pytest.mark.parametrize("epsilon", [0.1, 0.6])

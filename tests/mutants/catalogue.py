@@ -15,6 +15,7 @@ from tests.mutants.planted.events import EVENTS
 from tests.mutants.planted.evidence import EVIDENCE
 from tests.mutants.planted.executor import EXECUTOR
 from tests.mutants.planted.facts import FACTS
+from tests.mutants.planted.laboratory import LABORATORY
 from tests.mutants.planted.manifest import MANIFEST
 from tests.mutants.planted.openings import OPENINGS
 from tests.mutants.planted.records import RECORDS
@@ -56,4 +57,5 @@ MUTANTS = (
     + TRANSFER
     + ARRIVING
     + AWAY
+    + LABORATORY
 )

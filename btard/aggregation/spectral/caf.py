@@ -19,6 +19,9 @@ class CovarianceFilter(Rule):
     """A weighted mean. Rows begin with the weight 1; again and again, each loses the more the farther it lies in the
     direction of the largest spread, tau_i: c_i (1 - tau_i / max tau), until n - 2f is left of all weights. Of the means
     on the way, that with the smallest spread is the result. It needs no bound on the spread; n >= 2f + 1.
+
+    The maximum is over rows that still have weight, so that each round takes all of it from one row more: over all
+    rows, one far row without weight would keep the others as they are for ever.
     """
 
     @torch.no_grad()
@@ -37,10 +40,10 @@ class CovarianceFilter(Rule):
             spread, along = largest_spread(squared, shares)
             if spread < least:
                 best, least = shares, spread
-            farthest = along.max()
+            farthest = along[weights > 0].max()
             if spread <= 0 or farthest <= 0:
                 break
-            weights = weights * (1 - along / farthest)
+            weights = weights * np.maximum(1 - along / farthest, 0.0)
             if weights.sum() <= n - 2 * f:
                 break
         return AggregationResult(weighted_mean(checked, best))

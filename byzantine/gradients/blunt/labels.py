@@ -38,6 +38,7 @@ class RandomLabels(DataAttack):
     """Every label is drawn from those that occur in the batch or among its flipped labels, each as likely."""
 
     def spoiled(self, batch: Batch, label_flipped: Flip, generator: torch.Generator) -> Batch:
+        """Return the batch with drawn labels; ignored places stay ignored."""
         flipped = label_flipped(batch).tensors
         drawn = {}
         for name, labels in _labels(batch, label_flipped).items():

@@ -78,7 +78,8 @@ def _made(settings: BehaviourSettings) -> GradientAttack:
     chosen = Named.parse(_PUBLISHED[settings.attack_type](settings), "the attack")
     given = settings.attack_parameters
     if given:
-        chosen = Named(chosen.name, {**chosen.values, **Named.parse(f"x:{given}", "ATTACK_PARAMETERS").values})
+        own = Named.parse(f"{chosen.name}:{given}", f"the attack with ATTACK_PARAMETERS={given}")
+        chosen = Named(chosen.name, {**chosen.values, **own.values})
     attack = make_gradient_attack(str(chosen))
     if isinstance(attack, AlongLine) and attack.factor < 0:
         raise UserError(

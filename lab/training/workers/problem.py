@@ -70,10 +70,9 @@ class Problem:
         device: of the model.
     """
 
-    def __init__(self, settings: ExperimentSettings, weights_seed: int) -> None:
-        """Load the task, and make its model; raises UserError as the registry of tasks does."""
-        name = chosen_task(settings.task).name
-        self.task = load_task(settings.task, settings.size or find_task(name).sizes[0], cache_dir=settings.cache_dir)
+    def __init__(self, settings: ExperimentSettings, weights_seed: int, task: Task | None = None) -> None:
+        """Make the model of a task, which is loaded if not given; raises UserError as the registry of tasks does."""
+        self.task = task or _loaded(settings)
         self.device = device_of(settings.device)
         model = self.task.build_model(weights_seed)
         with seeded_torch(weights_seed, torch.device("cpu")):
@@ -84,7 +83,6 @@ class Problem:
         self.loss = Loss(self.task, model, settings.loss).train(not settings.legacy_eval)
         self.parameters, self.places = _flattened(self.loss)
         self._right = counter(settings.criterion)
-        self.task.evaluation_batch()
 
     @property
     def model(self) -> nn.Module:
@@ -110,6 +108,11 @@ class Problem:
             return None
         outputs, right = outputs_of(self.task, self.model, batch)
         return int(self._right(outputs, right))
+
+
+def _loaded(settings: ExperimentSettings) -> Task:
+    size = settings.size or find_task(chosen_task(settings.task).name).sizes[0]
+    return load_task(settings.task, size, cache_dir=settings.cache_dir)
 
 
 def device_of(device: str) -> torch.device:

@@ -89,9 +89,10 @@ def caf(x: Rows, f: int) -> NDArray[np.float64]:
         if values[-1] < least:
             best, least = mean, values[-1]
         along = ((x - mean) @ vectors[:, -1]) ** 2
-        if along.max() <= 1e-300:
+        farthest = along[weights > 0].max()
+        if farthest <= 1e-300:
             return best
-        weights = weights * (1 - along / along.max())
+        weights = weights * np.maximum(1 - along / farthest, 0)
         if weights.sum() <= n - 2 * f:
             return best
 

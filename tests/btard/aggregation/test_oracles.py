@@ -53,8 +53,7 @@ ORACLES: dict[str, oracles.Oracle] = {
     ),
 }
 
-LEAST = {"krum": (2, 3), "multi_krum": (2, 3), "bulyan": (4, 3)}
-SIZES = [(4, 0, 3), (5, 1, 2), (7, 1, 40), (11, 2, 5), (11, 4, 300), (16, 3, 1000), (23, 5, 7)]
+SIZES = [(4, 0, 3), (5, 1, 2), (7, 1, 40), (11, 2, 5), (11, 4, 100), (16, 3, 200), (19, 4, 7)]
 
 
 def random_rows(n: int, f: int, d: int) -> torch.Tensor:
@@ -83,12 +82,15 @@ def possible(name: str, n: int, f: int) -> bool:
     return make_rule(name).check(n, f) is None
 
 
-@pytest.mark.parametrize("name", ORACLES)
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    # Of rows at 1e30, the covariance of the textbook has no digits left for the others.
+    [(name, kind) for name in ORACLES for kind in KINDS if (name, kind) != ("caf", "far")],
+)
 def test_every_rule_is_what_its_textbook_says(name: str, kind: str) -> None:
     tried = 0
     for n, f, d in SIZES:
-        if not possible(name, n, f) or (name == "caf" and kind == "far"):
+        if not possible(name, n, f):
             continue
         rows = rows_of(kind, n, f, d)
         expected = ORACLES[name](rows.double().numpy(), f)
@@ -132,12 +134,12 @@ def test_divide_and_conquer_leaves_out_what_spreads_most() -> None:
 
 
 def test_the_geometric_median_has_the_least_sum_of_distances() -> None:
-    for n, f, d in [(3, 1, 2), (5, 2, 40), (16, 3, 5000), (16, 7, 70_000)]:
+    for n, f, d in [(3, 1, 2), (5, 2, 40), (16, 7, 5000)]:
         rows = random_rows(n, f, d)
         rows[n - f :] += 30.0
         x = rows.double()
         v = x.mean(0)
-        for _ in range(3000):
+        for _ in range(300):
             weights = 1 / (x - v).norm(dim=1).clamp(min=1e-9)
             v = (weights @ x) / weights.sum()
         found = make_rule("geometric_median").aggregate(rows, n_byzantine=f).value

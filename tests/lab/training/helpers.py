@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from btard.byzantine.gradients.attack import DataAttack, GradientAttack, Knowledge
+from btard.hashing import digest
 from btard.lab.training import Experiment, ExperimentSettings
 from btard.tasks.base import Batch
 
@@ -82,3 +84,10 @@ def experiment(**chosen: Any) -> Experiment:
 
 def run(**chosen: Any) -> Experiment:
     return experiment(**chosen).run()
+
+
+def files_of(directory: Path) -> dict[str, str]:
+    """The digests of all that a run leaves but its notes of times and places, and its checkpoints."""
+    names = {path.name for path in directory.iterdir() if path.is_file()}
+    kept = names - {"manifest.json", "run.log", "settings.yaml", "config", "config.json"}
+    return {name: digest((directory / name).read_bytes()).hex() for name in kept if not name.endswith(".pt")}

@@ -10,10 +10,9 @@ import pytest
 import torch
 
 from btard.errors import UserError
-from btard.hashing import digest
 from btard.lab.training import Experiment, ExperimentSettings
 from btard.lab.training.run_directory import read_manifest
-from tests.lab.training.helpers import experiment, make_attack, settings
+from tests.lab.training.helpers import experiment, files_of, make_attack, settings
 
 EVERYTHING: dict[str, Any] = {
     "attackers": 3,
@@ -26,13 +25,6 @@ EVERYTHING: dict[str, Any] = {
     "format": ["csv", "legacy"],
     "study_past": 4,
 }
-
-
-def files(directory: Path) -> dict[str, str]:
-    """The digests of all that a run leaves but its notes of times and places."""
-    names = {path.name for path in directory.iterdir() if path.is_file()}
-    kept = names - {"manifest.json", "run.log", "settings.yaml", "config", "config.json"}
-    return {name: digest((directory / name).read_bytes()).hex() for name in kept if not name.endswith(".pt")}
 
 
 def interrupted_at(step: int, made: Experiment) -> Experiment:
@@ -57,7 +49,7 @@ def test_a_resumed_run_leaves_the_same_bytes(tmp_path: Path, more: dict[str, Any
     first = interrupted_at(7, experiment(**chosen, output=tmp_path / "broken")).run()
     assert first.interrupted and first.training.step == 8 and first.directory == tmp_path / "broken.pending"
     second = experiment(**chosen, output=tmp_path / "broken").run()
-    assert files(tmp_path / "broken") == files(tmp_path / "whole") and len(files(tmp_path / "whole")) == 6
+    assert files_of(tmp_path / "broken") == files_of(tmp_path / "whole") and len(files_of(tmp_path / "whole")) == 6
     assert torch.equal(whole.parameters, second.parameters)
 
 
@@ -67,7 +59,7 @@ def test_a_killed_run_goes_on_from_its_newest_checkpoint(tmp_path: Path) -> None
     killed = experiment(**chosen, output=tmp_path / "broken")
     killed.run(until=8)  # its files have eight rows; its newest checkpoint is of step 5
     experiment(**chosen, output=tmp_path / "broken").run()
-    assert files(tmp_path / "broken") == files(tmp_path / "whole")
+    assert files_of(tmp_path / "broken") == files_of(tmp_path / "whole")
 
 
 def test_a_complete_run_has_its_name_and_says_so(tmp_path: Path) -> None:

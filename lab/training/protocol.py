@@ -1,0 +1,171 @@
+"""The same training by the whole BTARD protocol: simulated peers that commit, aggregate, check each other and ban."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from btard.aggregation import CenteredClip
+from btard.errors import UserError
+from btard.lab.peer import Event, LabPeer
+from btard.lab.settings import SimulateSettings
+from btard.lab.simulation import Simulation
+from btard.lab.training.aggregation import Combined, Combiner
+from btard.lab.training.attackers.camp import Camp, spoiling_draws
+from btard.lab.training.attackers.crew import MakeAttack, installed_attack
+from btard.lab.training.settings import ExperimentSettings
+from btard.lab.training.step import BanNote, StepResult
+from btard.lab.training.workers.problem import Problem
+from btard.lab.workload import Workload, cached
+from btard.round.actions import Finished
+from btard.tasks.base import Task
+from btard.tasks.randomness import SeededDraws, seeded_torch
+
+_NO_STATE = "--topology btard runs from its first step to its last: it can be neither forked nor resumed"
+
+
+class ProtocolTraining:
+    """Simulated peers of the protocol that train an experiment's task. Momentum is mu m + (1 - mu) g, as in a swarm.
+
+    Attributes:
+        problem: task and model; its parameters are those of the newest step that an honest peer has finished.
+        step: how many steps are done.
+        points: samples of honest vectors so far.
+        batched: always False.
+        simulation: the swarm.
+    """
+
+    batched = False
+
+    def __init__(
+        self,
+        settings: ExperimentSettings,
+        origin_seed: int,
+        make_attack: MakeAttack = installed_attack,
+        task: Task | None = None,
+    ) -> None:
+        """Raises UserError where task, rule, attack or another name is unknown, or they do not fit each other."""
+        self.settings = settings
+        self.problem = Problem(settings, origin_seed, task)
+        combiner = Combiner(settings, len(self.problem.parameters))
+        self.camp = Camp(settings, make_attack, lambda rows: combiner.combine(rows, settings.f).value)
+        self.step = self.points = 0
+        self._losses: dict[bytes, float] = {}
+        self._weights = list(self.problem.loss.parameters())
+        rule = combiner.rule
+        workload = Workload(
+            start=self.problem.parameters.clone(),
+            gradient=cached(lambda seed, parameters: self._gradient(seed, parameters, spoiled=False)),
+            spoiled=cached(lambda seed, parameters: self._gradient(seed, parameters, spoiled=True)),
+            learning_rate=settings.learning_rate,
+            tau=rule.tau if isinstance(rule, CenteredClip) else CenteredClip().tau,
+        )
+        simulated = SimulateSettings(
+            peers=settings.workers,
+            byzantine=settings.attackers,
+            attack=["NONE"],
+            cut=[],
+            steps=settings.steps,
+            seed=settings.seed,
+            rule=settings.rule,
+            momentum=settings.momentum,
+            validators=settings.validators,
+        )
+        self.simulation = Simulation(
+            simulated,
+            workload=workload,
+            make_honest=self.camp.member,
+            make_attacker=lambda _settings, number, _turn, _meeting: self.camp.member(number),
+        )
+        self.simulation.listeners.append(self)
+        self._roster = self.simulation.genesis
+        self._result: StepResult | None = None
+        self._told = 0
+        self._bytes = (0, 0)
+
+    def _gradient(self, seed: bytes, parameters: torch.Tensor, *, spoiled: bool) -> torch.Tensor:
+        """Return the gradient of a public seed at parameters (d,), as every peer computes it."""
+        problem = self.problem
+        batch = problem.task.batch(seed, self.settings.batch_size)
+        attack = self.camp.spoils
+        if spoiled and attack is not None:
+            batch = attack.spoiled(batch, problem.task.label_flipped, spoiling_draws(seed))
+        problem.parameters.copy_(parameters)
+        with seeded_torch(SeededDraws(seed).torch_seed("dropout"), problem.device):
+            loss = problem.loss(batch.to(problem.device).tensors)
+        if not spoiled:
+            self._losses[seed] = float(loss.detach())
+        found = torch.autograd.grad(loss, self._weights, allow_unused=True, materialize_grads=True)
+        return torch.cat([piece.reshape(-1) for piece in found]).cpu()
+
+    def advance(self) -> StepResult:
+        """Let the swarm go on until an honest peer has finished one more step.
+
+        Raises:
+            UserError: no honest peer can go on.
+        """
+        self._result = None
+        self.simulation.go_on(done=lambda: self._result is not None)
+        if self._result is None:
+            stops = self.simulation.chronicle.stops
+            raise UserError(f"the swarm has halted in step {self.step}: {stops[-1][2] if stops else 'nobody goes on'}")
+        result = self._result
+        self.step += 1
+        parameters = self.simulation.chronicle.parameters
+        assert parameters is not None
+        self.problem.parameters.copy_(parameters)
+        return result
+
+    def happened(self, peer: LabPeer, event: Event) -> None:
+        """See `Listener`."""
+
+    def moved(self, peer: LabPeer, result: Finished) -> None:
+        """Note what came of a step, when the first honest peer has finished it; see `Listener`."""
+        if not peer.honest or result.step != self.step or self._result is not None:
+            return
+        settings, before = self.settings, self._roster
+        submit = self.camp.submitters(before)
+        honest = settings.workers - settings.attackers
+        peers = {number: peer_id for peer_id, number in self.camp.peers.items()}
+        liars = [number for gang in self.camp.gangs for number in self.camp.attacking(gang, result.step, submit)]
+        losses = [self._losses.get(before.batch_seed(peers[n]), math.nan) for n in submit if n < honest]
+        self._losses.clear()
+        self.points += settings.batch_size * (len(submit) - len(liars))
+        self._roster = result.roster
+        sent, received = self._traffic()
+        self._result = StepResult(
+            loss=sum(losses) / len(losses) if losses else math.nan,
+            rate=settings.learning_rate,
+            combined=Combined(torch.empty(0), 0.0, 0),
+            attacking=liars,
+            bans=self._new_bans(),
+            members=len(submit),
+            study=None,
+            sent=sent,
+            received=received,
+        )
+
+    def _new_bans(self) -> list[BanNote]:
+        bans = self.simulation.chronicle.bans[self._told :]
+        self._told += len(bans)
+        return [BanNote(ban.peer.number, ban.offence.name, ban.peer.honest) for ban in bans]
+
+    def _traffic(self) -> tuple[float, float]:
+        """Return the bytes that an honest peer has sent and received since the last step, control messages included."""
+        total = self.simulation.traffic
+        now = (total.control_sent + total.parts_sent, total.control_received + total.parts_received)
+        peers = len(self.simulation.honest)
+        sent, received = ((new - old) / peers for new, old in zip(now, self._bytes, strict=True))
+        self._bytes = now
+        return sent, received
+
+    def state(self) -> dict[str, Any]:
+        """Raises UserError: there is no state to go on from."""
+        raise UserError(_NO_STATE)
+
+    def restore(self, state: Mapping[str, Any], *, crew: bool = True) -> None:
+        """Raises UserError, as `state`."""
+        raise UserError(_NO_STATE)

@@ -1,0 +1,66 @@
+"""Training in the laboratory and its attackers: what a run leaves is what its settings say."""
+
+from __future__ import annotations
+
+from tests.mutants.mutant import Mutant
+
+_GRADIENTS = "tests/byzantine/gradients"
+
+LABORATORY = (
+    Mutant(
+        "batch normalisation remembers the own batches of a peer",
+        "tasks/base.py",
+        "        freeze_statistics(model)\n",
+        "",
+        "tests/tasks/images/test_task.py::test_peers_with_normalisation_agree_after_a_step",
+    ),
+    Mutant(
+        "an evaluation leaves its statistics behind",
+        "tasks/batch_statistics.py",
+        "                    buffer.copy_(buffers[name])\n",
+        "                    pass\n",
+        "tests/tasks/test_batch_statistics.py::test_everything_is_as_before_afterwards",
+    ),
+    Mutant(
+        "a packed file may unpack to any length",
+        "tasks/data/bounded.py",
+        "    if len(data) > most_bytes:\n",
+        "    if False:\n",
+        "tests/tasks/images/test_sets.py::test_an_archive_that_unpacks_to_too_much_is_refused",
+    ),
+    Mutant(
+        "an idx file is believed about its shape",
+        "tasks/images/idx.py",
+        "    if len(data) - header != math.prod(shape):\n",
+        "    if len(data) - header < 0:\n",
+        "tests/tasks/images/test_sets.py::test_other_bytes_are_no_idx_file",
+    ),
+    Mutant(
+        "a search for the factor goes below zero",
+        "byzantine/gradients/crafted/line_search.py",
+        "_not_below_zero(tried - step, tried)",
+        "tried - step",
+        f"{_GRADIENTS}/test_line_search.py::test_it_never_goes_below_zero",
+    ),
+    Mutant(
+        "min_max stops at the mean of the bounds",
+        "byzantine/gradients/crafted/min_max.py",
+        "        return min(factors)\n",
+        "        return sum(factors) / len(factors)\n",
+        f"{_GRADIENTS}/test_crafted.py::test_distances_stay_within_those_of_honest_workers",
+    ),
+    Mutant(
+        "a delayed gradient is a step too young",
+        "byzantine/gradients/blunt/delayed.py",
+        "if step < knowledge.step - self.delay]",
+        "if step <= knowledge.step - self.delay]",
+        f"{_GRADIENTS}/test_blunt.py::test_delayed_means_are_as_old_as_stated",
+    ),
+    Mutant(
+        "an attack with a memory sleeps until its first step",
+        "byzantine/gradients/live/published.py",
+        "            self.attack.observe(knowledge)\n",
+        "",
+        "tests/byzantine/test_gradients.py::test_an_attack_with_a_memory_learns_while_it_rests",
+    ),
+)
