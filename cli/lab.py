@@ -50,6 +50,8 @@ def _run(words: Sequence[str]) -> int:
     experiment = Experiment(settings).run()
     for row in experiment.evaluations.itertuples():
         print(f"step {row.step:>6}  accuracy {row.accuracy:.4f}  loss {row.loss:.4f}")
+    if experiment.diverged is not None:
+        print(f"diverged in step {experiment.diverged}: a lower --learning-rate or a --gradient-clip helps")
     if len(experiment.bans):
         print(f"banned: {', '.join(f'{ban.worker} at step {ban.step}' for ban in experiment.bans.itertuples())}")
     if experiment.directory is not None:

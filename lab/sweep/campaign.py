@@ -93,7 +93,7 @@ def run_missing(runs: Sequence[PlannedRun], shelf: Shelf, engine: Engine, listen
     missing = shelf.missing(runs)
     tally = Tally(refused=sum(run.refusal is not None for run in runs))
     tally.done_before = len(runs) - len(missing) - tally.refused
-    orders = [Order(run.settings.model_dump_json(exclude_unset=True), shelf.place(run)) for run in missing]
+    orders = [Order(run.settings.model_dump_json(exclude_unset=True), shelf.place(run), run.origin) for run in missing]
     with _noted_signals() as stopped:
         for ended, (order, outcome) in enumerate(engine(orders, stopped), 1):
             match outcome.end:

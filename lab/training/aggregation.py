@@ -17,6 +17,10 @@ from btard.vectors.partition import Partition
 from btard.vocabulary import WireType
 
 
+class Diverged(UserError):
+    """Training has left the finite numbers: no honest worker can be heard any more, whatever follows."""
+
+
 @dataclass(frozen=True)
 class Combined:
     """What the rule has made of a step's vectors.
@@ -64,7 +68,8 @@ class Combiner:
         Rows that are not finite are left out, and count among the f.
 
         Raises:
-            UserError: no row is finite, or the rule cannot make one of those that are left.
+            Diverged: no row is finite, or more than f are not and the rule cannot make one of those that are left.
+            UserError: the rule cannot make one of so many.
         """
         home = rows[0].device
         moved = {id(row): row.to(self._device) for row in rows}
@@ -75,8 +80,10 @@ class Combiner:
             finite = dict(zip(moved, finite_rows(list(moved.values())), strict=True))
         kept = [index for index, row in enumerate(rows) if finite[id(row)]]
         if not kept:
-            raise UserError("no worker's vector is finite any more: a lower --learning-rate or a --gradient-clip helps")
+            raise Diverged("no worker's vector is finite any more: a lower --learning-rate or a --gradient-clip helps")
         out = len(rows) - len(kept)
+        if out > f and self.rule.check(len(kept), 0) is not None:
+            raise Diverged(f"{out} workers' vectors are not finite any more, more than the rule allows for")
         found = self._all([there[index] for index in kept], max(0, f - out), home)
         selected = None if found.selected is None else tuple(kept[index] for index in found.selected)
         return replace(found, left_out=out, selected=selected)

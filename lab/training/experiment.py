@@ -17,6 +17,7 @@ from btard.errors import UserError
 from btard.lab.metrics.sinks import Wishes, make_sinks
 from btard.lab.metrics.tables import Row, TableName, Tables
 from btard.lab.training import checkpoint
+from btard.lab.training.aggregation import Diverged
 from btard.lab.training.attackers.crew import MakeAttack, installed_attack
 from btard.lab.training.choices import Topology
 from btard.lab.training.protocol import ProtocolTraining
@@ -30,7 +31,7 @@ from btard.tasks.base import Task
 if TYPE_CHECKING:
     import pandas
 
-_FIXED = ("workers", "task", "size", "heterogeneity", "momentum", "momentum_at", "topology", "study_past", "batch_size")
+_FIXED = ("workers", "task", "size", "heterogeneity", "momentum", "momentum_at", "study_past", "batch_size")
 """Settings that a fork cannot change: its state is made of them."""
 
 
@@ -45,6 +46,8 @@ class Experiment:
         training: model, momenta and attackers.
         tables: all that was measured.
         interrupted: whether `run` has ended before its last step, because it was told to.
+        diverged: the step in which training has left the finite numbers, None if it has not. The run is complete then:
+            its remaining evaluations are those of the model as it is.
     """
 
     def __init__(
@@ -74,6 +77,7 @@ class Experiment:
         self.training = make(settings, self._origin_seed, make_attack, task)
         self.tables = Tables()
         self.interrupted = False
+        self.diverged: int | None = None
         self._evaluated = -1
         self._directory: LabDirectory | None = None
 
@@ -184,7 +188,21 @@ class Experiment:
                 self._save()
             if step >= last or self.interrupted:
                 return
-            self._record(training.advance())
+            try:
+                result = training.advance()
+            except Diverged as error:
+                self._diverge(str(error))
+                return
+            self._record(result)
+
+    def _diverge(self, reason: str) -> None:
+        """Measure the model as often as is left; nothing moves it any more."""
+        self.diverged = self.training.step
+        if self._directory is not None:
+            self._directory.log(f"step {self.diverged}: has diverged: {reason}")
+        while self.training.step < self.settings.steps:
+            self.training.step += 1
+            self._evaluate_if_due()
 
     def _evaluate_if_due(self) -> None:
         step, every = self.training.step, self.settings.evaluate_every
@@ -238,7 +256,7 @@ class Experiment:
             self._save()
         self.tables.close()
         status = LabStatus.COMPLETE if done else LabStatus.INTERRUPTED
-        self._directory.note(status, step=self.training.step, batched=self.training.batched)
+        self._directory.note(status, step=self.training.step, batched=self.training.batched, diverged=self.diverged)
         if done:
             self._directory.complete()
 

@@ -40,6 +40,10 @@ def interrupted_at(step: int, made: Experiment) -> Experiment:
     return made
 
 
+def halting() -> Any:
+    raise UserError("the swarm has halted")
+
+
 @pytest.mark.parametrize(
     "more", [{}, {"momentum_at": "update", "nesterov": True, "batched": "on", "legacy_eval": True}]
 )
@@ -79,8 +83,10 @@ def test_settings_of_a_run_can_be_read_back(tmp_path: Path) -> None:
 
 def test_a_failed_run_keeps_its_log_and_its_place_is_free(tmp_path: Path) -> None:
     for number in range(2):
-        with pytest.raises(UserError, match="finite"):
-            experiment(output=tmp_path / "run", learning_rate=1e30).run()
+        broken = experiment(output=tmp_path / "run")
+        broken.training.advance = halting  # type: ignore[method-assign]
+        with pytest.raises(UserError, match="halted"):
+            broken.run()
         kept = tmp_path / ("run.failed" + (".1" if number else ""))
         assert read_manifest(kept)["status"] == "failed" and "UserError" in (kept / "run.log").read_text()
     assert not (tmp_path / "run.pending").exists()
@@ -145,3 +151,22 @@ def test_checkpoints_of_other_settings_are_refused(tmp_path: Path) -> None:
 def test_an_experiment_can_be_made_of_its_settings_alone() -> None:
     assert len(Experiment(settings(steps=1)).run().steps) == 1
     assert make_attack("poison") is not None
+
+
+def test_a_run_that_diverges_is_complete_at_chance(tmp_path: Path) -> None:
+    made = experiment(learning_rate=1e30, steps=40, evaluate_every=10, output=tmp_path / "run").run()
+    assert made.diverged is not None and made.diverged < 40
+    assert made.evaluations["step"].tolist() == [0, 10, 20, 30, 40] and len(made.steps) == made.diverged
+    assert (made.evaluations["accuracy"].iloc[1:] < 0.2).all() and made.evaluations["loss"].iloc[1:].isna().all()
+    assert read_manifest(tmp_path / "run")["diverged"] == made.diverged
+
+
+def test_rows_that_lie_with_no_numbers_are_no_divergence() -> None:
+    made = experiment(attackers=3, attack="poison", declared=0).run()
+    assert made.diverged is None and made.evaluations["accuracy"].iloc[-1] > 0.2
+
+
+def test_a_fork_may_exchange_the_server_for_a_butterfly() -> None:
+    base = experiment(steps=6).run(until=3)
+    forked = base.fork(topology="butterfly").run()
+    assert torch.allclose(base.run().parameters, forked.parameters, atol=1e-6)
