@@ -47,9 +47,10 @@ def reproduction_of(name: str) -> Reproduction:
 
 def known_reproductions() -> dict[str, Reproduction]:
     """Return all reproductions by name."""
+    from btard.lab.reproductions.mnist import Mnist
     from btard.lab.reproductions.momentum.study import Momentum
 
-    return {made.name: made for made in (Momentum(),)}
+    return {made.name: made for made in (Momentum(), Mnist())}
 
 
 def reproduce(reproduction: Reproduction, settings: ReproduceSettings) -> ExitCode:
