@@ -31,6 +31,10 @@ class ReproduceSettings(CampaignSettings):
             group=Group.MEASUREMENT,
         ),
     ] = Scale.SMOKE
+    data: Annotated[
+        Path | None,
+        Option("folder of data sets that no package brings, such as CIFAR-10 at the paper scale", group=Group.TASK),
+    ] = None
 
 
 def reproduction_of(name: str) -> Reproduction:
@@ -47,10 +51,14 @@ def reproduction_of(name: str) -> Reproduction:
 
 def known_reproductions() -> dict[str, Reproduction]:
     """Return all reproductions by name."""
+    from btard.lab.reproductions.albert import Albert
+    from btard.lab.reproductions.breakdown import Breakdown
+    from btard.lab.reproductions.centered_clip import CenteredClipping
     from btard.lab.reproductions.mnist import Mnist
     from btard.lab.reproductions.momentum.study import Momentum
+    from btard.lab.reproductions.resnet.study import Resnet
 
-    return {made.name: made for made in (Momentum(), Mnist())}
+    return {made.name: made for made in (Momentum(), Mnist(), Resnet(), Albert(), CenteredClipping(), Breakdown())}
 
 
 def reproduce(reproduction: Reproduction, settings: ReproduceSettings) -> ExitCode:
@@ -62,6 +70,8 @@ def reproduce(reproduction: Reproduction, settings: ReproduceSettings) -> ExitCo
     directory = settings.output / f"{reproduction.name}-{settings.scale}"
     sweeps: dict[str, Sweep] = {}
     for grid in reproduction.grids(settings.scale):
+        if settings.data is not None:
+            grid = grid.model_copy(update={"base": {**grid.base, "cache_dir": str(settings.data)}})
         print(f"{grid.name}:", flush=True)
         done = sweep(grid, settings.model_copy(update={"output": directory / grid.name}))
         if done.tally.interrupted:
