@@ -45,13 +45,20 @@ def _run(words: Sequence[str]) -> int:
 
     settings = load_settings(ExperimentSettings, words, program="btard lab run")
 
+    from btard.swarm.local_facts import check_can_be_made
+    from btard.tasks.registry import chosen_task
+
+    chosen_task(settings.task)
+    if settings.output is not None:
+        check_can_be_made(settings.output, "--output")
+
     from btard.lab.training.experiment import Experiment
 
     experiment = Experiment(settings).run()
     for row in experiment.evaluations.itertuples():
         print(f"step {row.step:>6}  accuracy {row.accuracy:.4f}  loss {row.loss:.4f}")
     if experiment.diverged is not None:
-        print(f"diverged in step {experiment.diverged}: a lower --learning-rate or a --gradient-clip helps")
+        print(f"diverged: no vector was finite in step {experiment.diverged}")
     if len(experiment.bans):
         print(f"banned: {', '.join(f'{ban.worker} at step {ban.step}' for ban in experiment.bans.itertuples())}")
     if experiment.directory is not None:

@@ -148,6 +148,9 @@ def test_other_commands_look_before_they_begin(folder: Path) -> None:
     rows = """
         simulate --attack NOPE => --attack is 'NOPE', but must be one of those installed
         simulate --output file => --output is file, but
+        lab run --output file => --output is file, but
+        lab run --task chess => there is no task 'chess'
+        lab run --attackers 2 => --attackers is 2, but no --attack says what they do
         calibrate --device cuda => --device is cuda, but this machine has no CUDA device
         calibrate --output nowhere/x => --output is nowhere/x, but must be a file in a folder that exists
         calibrate --data nowhere => the data source 'nowhere' is neither

@@ -52,10 +52,16 @@ class Combiner:
     def __init__(self, settings: ExperimentSettings, dimension: int) -> None:
         """Raises UserError when there is no such rule, or it cannot make one vector of so many."""
         self.rule: Rule = make_rule(settings.rule)
+        self._now, self._seed, self._text = self.rule, settings.seed, settings.rule
         self._butterfly = settings.topology is Topology.BUTTERFLY
         self._device = device_of(settings.rule_device)
         self._dimension = dimension
         self._check(settings.workers, settings.f)
+
+    def begin(self, step: int) -> None:
+        """Let a rule that draws make the draws of a step."""
+        at = getattr(self.rule, "at", None)
+        self._now = self.rule if at is None else at(step, self._seed)
 
     def _check(self, n: int, f: int) -> None:
         refusal = self.rule.check(n, f)
@@ -69,7 +75,7 @@ class Combiner:
 
         Raises:
             Diverged: no row is finite, or more than f are not and the rule cannot make one of those that are left.
-            UserError: the rule cannot make one of so many.
+            UserError: the rule cannot make one of so many, or not where they are.
         """
         home = rows[0].device
         moved = {id(row): row.to(self._device) for row in rows}
@@ -84,7 +90,12 @@ class Combiner:
         out = len(rows) - len(kept)
         if out > f and self.rule.check(len(kept), 0) is not None:
             raise Diverged(f"{out} workers' vectors are not finite any more, more than the rule allows for")
-        found = self._all([there[index] for index in kept], max(0, f - out), home)
+        try:
+            found = self._all([there[index] for index in kept], max(0, f - out), home)
+        except BadRow as error:
+            raise UserError(
+                f"the rule {self._text} cannot be used with --rule-device {self._device}: {error}"
+            ) from error
         selected = None if found.selected is None else tuple(kept[index] for index in found.selected)
         return replace(found, left_out=out, selected=selected)
 
@@ -116,8 +127,8 @@ class Combiner:
         )
 
     def _one(self, rows: Sequence[torch.Tensor], f: int) -> Combined:
-        if isinstance(self.rule, CenteredClip):
-            clip = centered_clip(rows, tau=self.rule.tau)
+        if isinstance(self._now, CenteredClip):
+            clip = centered_clip(rows, tau=self._now.tau)
             return Combined(clip.value, clip.residual, 0, None, clip.n_clipped, clip.iterations)
-        found = self.rule.aggregate(rows, n_byzantine=f)
+        found = self._now.aggregate(rows, n_byzantine=f)
         return Combined(found.value, found.residual, 0, getattr(found, "selected", None))

@@ -249,7 +249,7 @@ class Experiment:
             checkpoint.save(self._directory.path, state, self.settings.digest)
 
     def _end(self) -> None:
-        done = self.training.step >= self.settings.steps
+        done = self.training.step >= self.settings.steps or self.diverged is not None
         if self._directory is None or not (done or self.interrupted):
             return
         if not done and self.settings.topology is not Topology.BTARD:

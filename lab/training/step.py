@@ -110,6 +110,7 @@ class Training:
         """Make one step. Raises UserError when no vector is finite, or the rule cannot be followed any more."""
         settings, crew, rate = self.settings, self.crew, self._rate(self.step)
         attacking = crew.decide(self.step)
+        self.combiner.begin(self.step)
         sampled, losses = self._compute(rate)
         forged = crew.forge(self.step, self._rows, self.problem.parameters, self._combine)
         gone = crew.gone

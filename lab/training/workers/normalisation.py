@@ -17,7 +17,11 @@ def _norms(model: nn.Module) -> list[_Norm]:
 
 def without_running_statistics(model: nn.Module) -> None:
     """Let layers of batch normalisation use every batch's own statistics, and remember none."""
-    for norm in _norms(model):
+    _forget(_norms(model))
+
+
+def _forget(norms: Iterable[_Norm]) -> None:
+    for norm in norms:
         norm.track_running_stats = False
         norm.running_mean = norm.running_var = norm.num_batches_tracked = None
 
@@ -48,4 +52,4 @@ def statistics_from(loss: nn.Module, batches: Iterable[Mapping[str, torch.Tensor
             yield
     finally:
         loss.train(was_training)
-        without_running_statistics(loss)
+        _forget(norms)

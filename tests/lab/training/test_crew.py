@@ -78,3 +78,16 @@ def test_a_butterfly_aggregates_every_part_by_itself() -> None:
         run(**chosen, rule=clip).parameters, run(**chosen, rule=clip, topology="butterfly").parameters
     )
     assert parts.steps.sent[0] == pytest.approx(2 * 4 * len(parts.parameters) * 6 / 7)
+
+
+def test_a_rule_that_draws_draws_anew_in_each_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, asked = experiment(steps=3), []
+    rule = made.training.combiner.rule
+
+    def at(self: object, step: int, seed: int) -> object:
+        asked.append((step, seed))
+        return rule
+
+    monkeypatch.setattr(type(rule), "at", at, raising=False)
+    made.run()
+    assert asked == [(0, 0), (1, 0), (2, 0)]
