@@ -67,9 +67,9 @@ fuzz: $(STAMP)
 		PYTHONPATH=.fuzz $(BIN)/python -m tests.fuzz.run $$target -max_total_time=$(SECONDS) -print_final_stats=1 -verbosity=0 || exit 1; \
 	done
 
-# What benchmarks/aggregation.py compares with; outside .venv, since byzfl's own requirements would break it.
+# What benchmarks/aggregation.py and benchmarks/rules.py compare with; outside .venv, since byzfl's own requirements would break it.
 bench-deps: $(STAMP)
-	$(BIN)/pip install --quiet --no-deps --target .bench byzfl==0.0.11 byzpy==0.1.4
+	$(BIN)/pip install --quiet --no-deps --target .bench byzfl==0.0.11 byzpy==0.1.4 torchjd==0.18.0
 
 # The wheel and the source archive in dist/; test-wheel installs a wheel in an empty environment and runs the demo there.
 release: $(STAMP)

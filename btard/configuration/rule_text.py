@@ -10,7 +10,7 @@ from typing import Self
 from btard.configuration.named import Named
 from btard.errors import UserError
 
-_THEN = re.compile(r"(?<!=)\+(?=[a-zA-Z_])")
+_THEN = re.compile(r"(?<!=)\+(?=\s*[a-zA-Z_])")
 """A plus before a name; that of a number like 1e+30 stands before a digit."""
 
 _OR, _AS_OFTEN_AS = "~", "@"

@@ -21,6 +21,7 @@ from btard.lab.simulation import Simulation
 from btard.round.evidence.evidence import Offence
 
 RECOMPUTED = ["coordinate_median", "trimmed_mean:share=0.49"]
+COMPOSED = ["nnm+trimmed_mean", "bucketing:size=2+krum", "adaptive_clipping+mean"]
 
 
 def simulated(**named: object) -> Simulation:
@@ -35,7 +36,7 @@ def offences(simulation: Simulation) -> dict[int, Offence]:
     return {ban.peer.number: ban.offence for ban in simulation.chronicle.bans}
 
 
-@pytest.mark.parametrize("rule", RULES.names())
+@pytest.mark.parametrize("rule", [*RULES.names(), *COMPOSED])
 @pytest.mark.parametrize("peers, validators", [(2, 0.0), (5, 1.0), (9, 2.0)])
 def test_honest_swarms_run_under_every_rule(rule: str, peers: int, validators: float) -> None:
     run = simulated(rule=rule, peers=peers, steps=4, validators=validators, newcomers=1, newcomers_at=1, probation=1)
@@ -73,6 +74,20 @@ def test_what_rounding_may_do_is_no_offence(rule: str) -> None:
 def test_validators_find_false_gradients_under_any_rule(rule: str) -> None:
     run = simulated(rule=rule, peers=7, byzantine=2, attack=["SIGN_FLIPPING"], steps=40, validators=2.0, seed=1)
     assert offences(run) == {5: Offence.GRADIENT, 6: Offence.GRADIENT}
+
+
+@pytest.mark.parametrize("rule", ["krum", "bulyan:legacy=true", "nnm+trimmed_mean", "geometric_median"])
+@pytest.mark.parametrize("attack", ["WRONG_AGGREGATE", "WITHIN_TOLERANCE"])
+def test_only_wrong_owners_are_out_under_rules_of_rows(rule: str, attack: str) -> None:
+    run = simulated(rule=rule, peers=8, byzantine=2, attack=[attack], steps=2, validators=0.0, seed=3)
+    wrong = dict.fromkeys((6, 7), Offence.WRONG_AGGREGATE)
+    assert offences(run) == ({} if attack == "WITHIN_TOLERANCE" else wrong)
+
+
+def test_a_swarm_refuses_a_rule_that_needs_the_step() -> None:
+    words = "4 peers cannot aggregate by krum~coordinate_median: nobody could verify what it gives"
+    with pytest.raises(UserError, match=words):
+        simulated(rule="krum~median", peers=4, steps=1)
 
 
 @dataclass(frozen=True)

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 
+from btard.aggregation.averages import means_of
 from btard.aggregation.before.pre_aggregator import PreAggregator
 from btard.aggregation.distance.choice import Choice, decided, lowest
 from btard.aggregation.distance.distances import Distances, measured
-from btard.aggregation.rows import CheckedRows, Rows
-
-_COLUMNS = 16384
+from btard.aggregation.rows import Rows
 
 
 @dataclass(frozen=True)
@@ -32,7 +30,7 @@ class NearestNeighbourMixing(PreAggregator):
         flat = decided(distances, lambda known: _neighbours(known, keep))
         neighbours = [tuple(sorted(flat[row * keep : (row + 1) * keep])) for row in range(n)]
         different = sorted(set(neighbours))
-        means = dict(zip(different, _means(distances.rows, different), strict=True))
+        means = dict(zip(different, means_of(distances.rows, different), strict=True))
         return [means[each] for each in neighbours]
 
     def check(self, n: int, f: int) -> str | None:
@@ -56,23 +54,3 @@ def _neighbours(distances: Distances, keep: int) -> Choice:
         chosen += nearest.positions
         unsure += [row] if nearest.unsure else []
     return Choice(tuple(chosen), tuple(unsure))
-
-
-def _means(rows: CheckedRows, groups: Sequence[tuple[int, ...]]) -> list[torch.Tensor]:
-    """Return the (d,) float32 mean of each group of rows, summed in float64 in the order of positions."""
-    means = list(torch.empty(len(groups), rows.dimension).unbind(0))
-    width = min(_COLUMNS, rows.dimension)
-    wide, total = np.empty((len(rows), width)), np.empty(width)
-    arrays = [row.numpy() for row in rows.rows]
-    for start in range(0, rows.dimension, width):
-        piece = slice(start, min(start + width, rows.dimension))
-        length = piece.stop - start
-        for array, into in zip(arrays, wide, strict=True):
-            into[:length] = array[piece]
-        for group, mean in zip(groups, means, strict=True):
-            sums = total[:length]
-            sums[:] = wide[group[0], :length]
-            for position in group[1:]:
-                sums += wide[position, :length]
-            mean.numpy()[piece] = sums / len(group)
-    return means

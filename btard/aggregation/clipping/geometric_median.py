@@ -8,9 +8,9 @@ from typing import Annotated, Self
 
 from pydantic import Field
 
-from btard.aggregation.clipping.centered_clip import SOLVER_RESIDUAL, centered_clip
+from btard.aggregation.clipping.centered_clip import centered_clip
 from btard.aggregation.rows import Rows
-from btard.aggregation.rule import AggregationResult, FixedPoint, Rule
+from btard.aggregation.rule import AggregationResult, Rule
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,8 @@ class GeometricMedian(Rule):
     fewer than half of the rows lie.
 
     Where no row is nearer than the radius, the minimum is where sum_i (x_i - v) / ||x_i - v|| = 0: CenteredClip's
-    equation with a radius below all distances, times the radius.
+    equation with a radius below all distances, times the radius. What peers publish to prove CenteredClip says little
+    with so small a radius, so auditors aggregate again.
 
     Attributes:
         smoothing: a length: nearer rows pull in proportion to their distance instead of with full force.
@@ -31,11 +32,6 @@ class GeometricMedian(Rule):
         """Return the minimum; how many rows may lie makes no difference."""
         result = centered_clip(rows, tau=self.smoothing)
         return AggregationResult(result.value, result.residual)
-
-    @property
-    def equation(self) -> FixedPoint:
-        """CenteredClip's, with the smoothing as its radius."""
-        return FixedPoint(radius=self.smoothing, residual=SOLVER_RESIDUAL)
 
     def scaled(self, factor: float) -> Self:
         """Return the rule with a smoothing that grows with the parts."""

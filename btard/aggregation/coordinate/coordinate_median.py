@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from btard.aggregation.coordinate.sorted_rows import sorted_columns
+from btard.aggregation.coordinate.sorted_rows import by_sorted_values
 from btard.aggregation.coordinate.windows import lower_middle, middle
 from btard.aggregation.rows import Rows, check_rows
 from btard.aggregation.rule import AggregationResult, Grain, Rule
@@ -30,11 +30,7 @@ class CoordinateMedian(Rule):
     def aggregate(self, rows: Rows, *, n_byzantine: int) -> AggregationResult:
         """Return the middle of every coordinate; how many rows may lie makes no difference."""
         checked = check_rows(rows)
-        value = torch.empty(checked.dimension)
-        result, chosen = value.numpy(), lower_middle if self.legacy else middle
-        for piece, columns in sorted_columns(checked):
-            result[piece] = chosen(columns)
-        return AggregationResult(value)
+        return AggregationResult(by_sorted_values(checked, lower_middle if self.legacy else middle))
 
     def upper_bound(self, n: int, f: int) -> float | None:
         """Return 1 / sqrt(n - f) (El-Mhamdi, Guerraoui, Rouault, ICLR 2021)."""

@@ -10,7 +10,7 @@ from typing import Annotated
 import torch
 from pydantic import Field
 
-from btard.aggregation.coordinate.sorted_rows import sorted_columns
+from btard.aggregation.coordinate.sorted_rows import by_sorted_values
 from btard.aggregation.coordinate.windows import mean_between
 from btard.aggregation.rows import Rows, check_rows
 from btard.aggregation.rule import AggregationResult, Grain, Rule
@@ -39,11 +39,7 @@ class TrimmedMean(Rule):
         refusal = self.check(n, n_byzantine)
         if refusal:
             raise ValueError(refusal)
-        value = torch.empty(checked.dimension)
-        result = value.numpy()
-        for piece, columns in sorted_columns(checked):
-            result[piece] = mean_between(columns, n_byzantine)
-        return AggregationResult(value)
+        return AggregationResult(by_sorted_values(checked, lambda columns: mean_between(columns, n_byzantine)))
 
     def check(self, n: int, f: int) -> str | None:
         """Refuse when nothing is left."""

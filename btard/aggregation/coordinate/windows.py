@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from btard.aggregation.coordinate.sorted_rows import sorted_columns
+from btard.aggregation.coordinate.sorted_rows import by_sorted_values
 from btard.aggregation.rows import CheckedRows
 
 Wide = NDArray[np.float64]
@@ -64,8 +64,4 @@ def nearest_mean(columns: Sorted, centre: Wide, keep: int) -> Wide:
 
 def around(rows: CheckedRows, centre: Centre, keep: int) -> torch.Tensor:
     """Return (d,) float32: of every coordinate, the mean of the `keep` values that lie nearest to its centre."""
-    value = torch.empty(rows.dimension)
-    result = value.numpy()
-    for piece, columns in sorted_columns(rows):
-        result[piece] = nearest_mean(columns, centre(columns), keep)
-    return value
+    return by_sorted_values(rows, lambda columns: nearest_mean(columns, centre(columns), keep))

@@ -20,19 +20,22 @@ Vector = NDArray[np.float64]
 @dataclass(frozen=True)
 class Choice:
     """Which rows were chosen: `positions`, in the order of the choice. `unsure` are those whose numbers lie too closely
-    together for it to count; empty if it does."""
+    together for it to count, and `unsure_pairs` such pairs of rows; both are empty if it does."""
 
     positions: tuple[int, ...]
     unsure: tuple[int, ...] = ()
+    unsure_pairs: tuple[tuple[int, int], ...] = ()
 
 
 def decided(distances: Distances, choose: Callable[[Distances], Choice]) -> tuple[int, ...]:
     """Return what `choose` chooses once it is sure. It is, at the latest, when all distances are exact."""
     while True:
         choice = choose(distances)
-        if not choice.unsure:
+        pairs = [(row, other) for row in choice.unsure for other in range(len(distances.rows))]
+        pairs += choice.unsure_pairs
+        if not pairs:
             return choice.positions
-        distances = distances.refined(list(choice.unsure))
+        distances = distances.refined(pairs)
 
 
 def lowest(low: Vector, high: Vector, count: int, alike: NDArray[np.intp]) -> Choice:

@@ -69,11 +69,12 @@ def _closest(distances: Distances, f: int) -> Choice:
     low, high = distances.bounds
     close = squared == diameter
     close |= (low <= high[close].max()) & (high >= low[close].min()) & (distances.slack > 0)
-    pairs = np.argwhere(np.triu(close, 1))
-    firsts = distances.rows.firsts
-    different = {tuple(sorted((int(firsts[a]), int(firsts[b])))) for a, b in pairs}
-    if len(different) > 1 and distances.slack[close].any():
-        return Choice((), tuple(sorted({int(a) for a, b in pairs if distances.slack[a, b] > 0})))
+    pairs = [(int(a), int(b)) for a, b in np.argwhere(np.triu(close, 1))]
+    firsts = distances.rows.firsts.tolist()
+    if len({tuple(sorted((firsts[a], firsts[b]))) for a, b in pairs}) > 1:
+        unsure = tuple((a, b) for a, b in pairs if distances.slack[a, b] > 0)
+        if unsure:
+            return Choice((), unsure_pairs=unsure)
     return Choice(_first_choice(_farther(squared, diameter), f))
 
 

@@ -6,6 +6,8 @@ choose one row here and the other one there, and an attacker can make rows that 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -16,55 +18,69 @@ _COLUMNS = 4096
 _LANES = 64
 """Partial sums of a row; a chunk is folded in halves until so many are left."""
 
+_PAIRS = 16
+"""Pairs that are subtracted at once: their differences stay in the second-level cache."""
 
-def squares_around(rows: CheckedRows, origin: torch.Tensor | None = None) -> NDArray[np.float64]:
+Vector = NDArray[np.float64]
+Matrix = NDArray[np.float64]
+
+
+def squares_around(rows: CheckedRows, origin: torch.Tensor | None = None) -> Vector:
     """Return the (n,) squared distances of all rows from a (d,) float32 origin, or from zero.
 
     They are off by a few units of float64's rounding, never overflow, and are 0 exactly for rows that equal the origin.
     """
     firsts, places = np.unique(rows.firsts, return_inverse=True)
-    given = [rows.rows[first] for first in firsts]
-    block = rows.block if len(given) == len(rows) else None
-    scratch = torch.empty(len(given), _COLUMNS, dtype=torch.float64)
-    lanes = torch.zeros(len(given), _LANES, dtype=torch.float64)
+    given = [rows.rows[first].numpy() for first in firsts]
+    wide, lanes = np.empty((len(given), _COLUMNS)), np.zeros((len(given), _LANES))
     for start in range(0, rows.dimension, _COLUMNS):
-        stop = min(start + _COLUMNS, rows.dimension)
-        chunk = scratch[:, : stop - start]
-        if block is not None:
-            chunk.copy_(block[:, start:stop])
-        else:
-            for row, into in zip(given, chunk.unbind(0), strict=True):
-                into.copy_(row[start:stop])
+        length = _load(given, start, wide)
         if origin is not None:
-            chunk.sub_(origin[start:stop].double())
-        scratch[:, stop - start :] = 0
-        scratch.mul_(scratch)
-        lanes += _folded(scratch, _LANES)
-    squares: NDArray[np.float64] = _folded(lanes, 1)[:, 0].numpy()
+            wide[:, :length] -= origin[start : start + length].double().numpy()
+        lanes += _folded(np.multiply(wide, wide, out=wide), _LANES)
+    squares: Vector = _folded(lanes, 1)[:, 0]
     return squares[places]
 
 
-def _folded(values: torch.Tensor, width: int) -> torch.Tensor:
+def squares_between(rows: CheckedRows, pairs: Sequence[tuple[int, int]]) -> Vector:
+    """Return (len(pairs),) the squared distances of pairs of rows, each as exactly as `squares_around` has it."""
+    used = sorted({position for pair in pairs for position in pair})
+    given = [rows.rows[position].numpy() for position in used]
+    left, right = (np.array([used.index(pair[side]) for pair in pairs], dtype=np.intp) for side in (0, 1))
+    wide, lanes = np.empty((len(given), _COLUMNS)), np.zeros((len(pairs), _LANES))
+    for start in range(0, rows.dimension, _COLUMNS):
+        _load(given, start, wide)
+        for first in range(0, len(pairs), _PAIRS):
+            some = slice(first, first + _PAIRS)
+            apart = wide[left[some]]
+            apart -= wide[right[some]]
+            lanes[some] += _folded(np.multiply(apart, apart, out=apart), _LANES)
+    squares: Vector = _folded(lanes, 1)[:, 0]
+    return squares
+
+
+def all_squares(rows: CheckedRows) -> Matrix:
+    """Return the (n, n) squared distances of all pairs of rows."""
+    upper = np.zeros((len(rows), len(rows)))
+    above = np.triu_indices(len(rows), 1)
+    upper[above] = squares_between(rows, list(zip(*(side.tolist() for side in above), strict=True)))
+    return upper + upper.T
+
+
+def _load(given: Sequence[NDArray[np.float32]], start: int, wide: Matrix) -> int:
+    """Copy a chunk of every row, filled up with zeros to the whole width, and return how many columns it has."""
+    for row, into in zip(given, wide, strict=True):
+        chunk = row[start : start + _COLUMNS]
+        into[: len(chunk)] = chunk
+    length = min(_COLUMNS, len(given[0]) - start) if given else 0
+    wide[:, length:] = 0
+    return length
+
+
+def _folded(values: Matrix, width: int) -> Matrix:
     """Return (n, columns), both powers of two, summed to (n, width) by adding the second half to the first."""
     while values.shape[1] > width:
         half = values.shape[1] // 2
         values[:, :half] += values[:, half:]
         values = values[:, :half]
     return values
-
-
-def all_squares(rows: CheckedRows) -> NDArray[np.float64]:
-    """Return the (n, n) squared distances of all pairs of rows, each exactly as `squares_around` has it."""
-    n = len(rows)
-    wide, apart = (torch.empty(n, _COLUMNS, dtype=torch.float64) for _ in range(2))
-    lanes = torch.zeros(n, n, _LANES, dtype=torch.float64)
-    for start in range(0, rows.dimension, _COLUMNS):
-        stop = min(start + _COLUMNS, rows.dimension)
-        for row, into in zip(rows.rows, wide.unbind(0), strict=True):
-            into[: stop - start].copy_(row[start:stop])
-        wide[:, stop - start :] = 0
-        for position in range(n - 1):
-            others = torch.sub(wide[position + 1 :], wide[position], out=apart[position + 1 :])
-            lanes[position, position + 1 :] += _folded(others.mul_(others), _LANES)
-    upper: NDArray[np.float64] = _folded(lanes.view(n * n, _LANES), 1).view(n, n).numpy()
-    return upper + upper.T

@@ -73,7 +73,7 @@ def lower_median(x: Rows) -> NDArray[np.float64]:
 def mda_rows(x: Rows, f: int) -> list[int]:
     apart = distances(x)
     subsets = itertools.combinations(range(len(x)), len(x) - f)
-    return list(min(subsets, key=lambda chosen: (apart[np.ix_(chosen, chosen)].max(), chosen)))
+    return list(min(subsets, key=lambda chosen: (apart[list(chosen)][:, list(chosen)].max(), chosen)))
 
 
 def nearest_rows(x: Rows, origin: NDArray[np.float64], count: int) -> list[int]:

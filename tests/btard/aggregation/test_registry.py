@@ -78,6 +78,15 @@ def test_a_rule_of_another_package_is_found() -> None:
         ("picky:count=0", "count is '0'"),
         ("no_rule", "no dataclass that inherits Rule"),
         ("gone", "gone cannot be imported"),
+        ("krum+nnm", "pre-aggregator 'krum' of it must be one of those installed: .*bucketing, nnm"),
+        ("nnm+medain", "aggregation rule 'medain' of it must be one of those installed: .*krum"),
+        ("nnm+", "'nnm\\+'"),
+        ("bucketing:size=0+krum", "pre-aggregator bucketing cannot be .*size is '0'"),
+        ("nnm:size=2+krum", "pre-aggregator nnm has no parameter 'size'; it has none"),
+        ("krum@0~mean", "what follows the @ must be a number above zero"),
+        ("krum@often~mean", "what follows the @ must be a number above zero"),
+        ("krum~", "NAME or NAME:KEY=VALUE"),
+        ("aksel:mode=half", "mode is 'half'"),
     ],
 )
 @pytest.mark.usefixtures("elsewhere")
@@ -101,6 +110,30 @@ def test_a_run_keeps_a_rule_in_one_form() -> None:
     assert canonical("trimmed_mean:share=.40") == "trimmed_mean:share=0.4"
     assert canonical("trimmed_mean:share=0.25") == canonical("trimmed_mean") == "trimmed_mean"
     assert canonical("centered_clip:tau=3") == "centered_clip"
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("median", "coordinate_median"),
+        ("nnm + trmean", "nnm+trimmed_mean"),
+        ("bucketing:size=2+krum:m=1", "bucketing+krum:m=1"),
+        ("static_clipping:norm=1e30+static_clipping+average", "static_clipping:norm=1e+30+static_clipping+mean"),
+        ("nnm+centered_clip:tau=3", "nnm+centered_clip:tau=3.0"),
+        ("krum@3.0~nnm+median@1~mda@.5", "krum@3~nnm+coordinate_median~mda@0.5"),
+        ("krum:legacy=1,m=2@7", "krum:legacy=true,m=2"),
+        ("aksel:mode=n-f", "aksel:mode=n-f"),
+    ],
+)
+def test_rules_that_are_put_together_have_one_form(text: str, kept: str) -> None:
+    assert canonical(text) == kept == canonical(kept)
+    assert make_rule(kept) == make_rule(text)
+
+
+def test_a_radius_of_a_part_of_a_rule_stands_in_its_text() -> None:
+    assert rule_and_tau("nnm+centered_clip:tau=3", None, 0.5) == ("nnm+centered_clip:tau=3.0", 0.5)
+    with pytest.raises(UserError, match=r"a tau of 2 says nothing of nnm\+centered_clip"):
+        rule_and_tau("nnm+centered_clip", 2.0, 0.5)
 
 
 def test_the_radius_may_be_a_parameter_or_a_setting() -> None:

@@ -165,4 +165,25 @@ RULES: tuple[Mutant, ...] = (
         "kept = columns[cut:]",
         "tests/btard/aggregation/test_rules.py::test_the_trimmed_mean_is_the_mean_without_extremes[0.2-5]",
     ),
+    Mutant(
+        "rows are chosen by distances that may be off by more than what tells them apart",
+        "btard/aggregation/distance/choice.py",
+        "        if not pairs:",
+        "        if True:",
+        "tests/btard/aggregation/test_oracles.py::test_rules_that_select_rows_say_which[parallel-krum]",
+    ),
+    Mutant(
+        "a swarm runs a rule that nobody can verify",
+        "btard/round/aggregates.py",
+        "if rule.proof is Proof.NONE:",
+        "if False:",
+        "tests/lab/test_rules.py::test_a_swarm_refuses_a_rule_that_needs_the_step",
+    ),
+    Mutant(
+        "liars whose rows are left out are declared among the others once more",
+        "btard/aggregation/any_rows.py",
+        "max(0, n_byzantine - out)",
+        "n_byzantine",
+        "tests/btard/aggregation/test_any_rows.py::test_more_bad_rows_than_declared_leave_no_liar",
+    ),
 )
