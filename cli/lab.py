@@ -11,6 +11,7 @@ _USAGE = """usage: btard lab COMMAND ...
 
   run     train among simulated workers, some of whom lie
   sweep   do the runs of a grid that are missing, in parallel
+  study   report what the runs of a sweep show, in tables and figures
   reproduce  do a published study again, and report it beside the published figures
   list    the installed rules, attacks and tasks
 
@@ -32,6 +33,8 @@ def main(argv: Sequence[str]) -> int:
             return _run(rest)
         case "sweep":
             return _sweep(rest)
+        case "study":
+            return _study(rest)
         case "reproduce":
             return _reproduce(rest)
         case "list":
@@ -76,6 +79,18 @@ def _sweep(words: Sequence[str]) -> int:
     from btard.lab.sweep.whole import sweep
 
     return sweep(read_grid(settings.grid), settings).exit_code
+
+
+def _study(words: Sequence[str]) -> int:
+    from btard.configuration import load_settings
+    from btard.lab.sweep.settings import StudySettings
+
+    settings = load_settings(StudySettings, words, program="btard lab study")
+
+    from btard.lab.sweep.report import study
+
+    print(f"report: {study(settings.output)}")
+    return ExitCode.FINISHED
 
 
 def _reproduce(words: Sequence[str]) -> int:

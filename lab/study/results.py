@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-import yaml
 
 from btard.errors import UserError
 from btard.lab.metrics.tables import TableName
-
-SETTINGS_FILE = "settings.yaml"
+from btard.lab.training.settings import ExperimentSettings
 
 
 @dataclass(frozen=True)
@@ -21,21 +19,23 @@ class RunResult:
 
     Attributes:
         labels: what sets it apart, its seed included.
+        settings: of the run, but for its output.
         tables: by name.
     """
 
     directory: Path
     labels: Mapping[str, object]
+    settings: ExperimentSettings
     tables: Mapping[TableName, pd.DataFrame]
 
 
-def read_result(directory: Path, labels: Mapping[str, object]) -> RunResult:
+def read_result(directory: Path, settings: ExperimentSettings, labels: Mapping[str, object]) -> RunResult:
     """Read a run's tables, whichever format they have.
 
     Raises:
         UserError: a table is missing or cannot be read.
     """
-    return RunResult(directory, labels, {name: _table(directory, name) for name in TableName})
+    return RunResult(directory, labels, settings, {name: _table(directory, name) for name in TableName})
 
 
 def _table(directory: Path, name: TableName) -> pd.DataFrame:
@@ -46,21 +46,6 @@ def _table(directory: Path, name: TableName) -> pd.DataFrame:
             except (OSError, ValueError) as error:
                 raise UserError(f"the table {path} cannot be read: {error}") from None
     raise UserError(f"{directory} has no table {name}, neither as parquet nor as CSV")
-
-
-def read_settings(directory: Path) -> dict[str, object]:
-    """Read the settings that a run has left.
-
-    Raises:
-        UserError: they cannot be read.
-    """
-    try:
-        found = yaml.safe_load((directory / SETTINGS_FILE).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"{directory} holds no run of the laboratory: {error}") from None
-    if not isinstance(found, dict):
-        raise UserError(f"{directory} holds no run of the laboratory: its {SETTINGS_FILE} lists no settings")
-    return found
 
 
 def runs_frame(results: Iterable[RunResult]) -> pd.DataFrame:

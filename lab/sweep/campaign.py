@@ -72,7 +72,7 @@ def tune(grid: Grid, shelf: Shelf, engine: Engine, listener: Listener) -> tuple[
     if tally.interrupted:
         return [], tally
     results = [
-        read_result(shelf.place(run), {**run.labels, "seed": run.settings.seed})
+        read_result(shelf.place(run), run.settings, {**run.labels, "seed": run.settings.seed})
         for run in runs
         if shelf.place(run).exists()
     ]

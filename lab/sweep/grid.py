@@ -161,6 +161,21 @@ def read_grid(path: Path) -> Grid:
         raise UserError(f"the grid {path} cannot be used: {where + ': ' if where else ''}{reason}") from None
 
 
+def read_chosen(path: Path, grid: Grid) -> list[tuple[Labels, object]]:
+    """Return what trials have chosen for each group, from the file that a sweep has written; nothing without one.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    if grid.tune is None or not path.exists():
+        return []
+    try:
+        told = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return [({k: v for k, v in one.items() if k != grid.tune.setting}, one[grid.tune.setting]) for one in told]
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, yaml.YAMLError) as error:
+        raise UserError(f"{path} is not what a sweep has written, remove it and sweep again: {error}") from None
+
+
 def planned(grid: Grid, chosen: Sequence[tuple[Labels, object]] = ()) -> list[PlannedRun]:
     """Return all runs of a grid, seed by seed within each combination.
 

@@ -56,6 +56,14 @@ class CampaignSettings(Settings):
         return max(1, (os.cpu_count() or 1) // self.at_a_time)
 
 
+class StudySettings(Settings):
+    """Settings of `btard lab study`."""
+
+    output: Annotated[Path, Option("directory of a sweep; the report goes there, too", group=Group.OUTPUT)] = Path(
+        "runs/lab"
+    )
+
+
 class SweepSettings(CampaignSettings):
     """Settings of `btard lab sweep`."""
 

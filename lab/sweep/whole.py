@@ -73,7 +73,7 @@ def sweep(grid: Grid, settings: CampaignSettings, engine: Engine | None = None) 
 def complete_results(runs: Sequence[PlannedRun], shelf: Shelf) -> list[RunResult]:
     """Return what the complete runs have left."""
     return [
-        read_result(shelf.place(run), {**run.labels, "seed": run.settings.seed})
+        read_result(shelf.place(run), run.settings, {**run.labels, "seed": run.settings.seed})
         for run in runs
         if run.refusal is None and shelf.place(run).exists()
     ]

@@ -13,6 +13,7 @@ from btard.lab.study.results import read_result
 from btard.lab.sweep.engines import engine_of
 from btard.lab.sweep.running import Order, RunEnd, carry_out
 from btard.lab.sweep.settings import CampaignSettings, SweepEngine
+from btard.lab.training.settings import ExperimentSettings
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'btard[ray]'")
 
@@ -52,7 +53,7 @@ def test_a_cluster_brings_back_what_runs_leave(tmp_path: Path, address: str) -> 
     assert carry_out(here).end is RunEnd.COMPLETE
     for name in ("evaluations.csv", "study.csv"):
         assert (here.output / name).read_bytes() == (orders[1].output / name).read_bytes()
-    assert len(read_result(orders[0].output, {}).tables) == 4
+    assert len(read_result(orders[0].output, ExperimentSettings(), {}).tables) == 4
 
 
 def test_a_cluster_that_is_told_to_stop_begins_nothing(tmp_path: Path, address: str) -> None:
