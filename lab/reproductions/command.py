@@ -33,7 +33,10 @@ class ReproduceSettings(CampaignSettings):
     ] = Scale.SMOKE
     data: Annotated[
         Path | None,
-        Option("folder of data sets that no package brings, such as CIFAR-10 at the paper scale", group=Group.TASK),
+        Option(
+            "folder of the data set of all runs, in place of the one that a package brings; CIFAR-10 needs one",
+            group=Group.TASK,
+        ),
     ] = None
 
 
@@ -71,7 +74,7 @@ def reproduce(reproduction: Reproduction, settings: ReproduceSettings) -> ExitCo
     sweeps: dict[str, Sweep] = {}
     for grid in reproduction.grids(settings.scale):
         if settings.data is not None:
-            grid = grid.model_copy(update={"base": {**grid.base, "cache_dir": str(settings.data)}})
+            grid = grid.model_copy(update={"base": {**grid.base, "data": str(settings.data)}})
         print(f"{grid.name}:", flush=True)
         done = sweep(grid, settings.model_copy(update={"output": directory / grid.name}))
         if done.tally.interrupted:

@@ -49,6 +49,10 @@ class _Training(RuleSettings):
         str, Option("what is trained: an installed task, with its settings as NAME:KEY=VALUE", group=Group.TASK)
     ] = "digits"
     size: Annotated[str | None, Option("the task's size, none for its smallest", group=Group.TASK)] = None
+    data: Annotated[
+        str,
+        Option("builtin for what the task brings along, or a path, such as the folder of CIFAR-10", group=Group.TASK),
+    ] = "builtin"
     cache_dir: Annotated[Path | None, Option("where the task's data are kept", group=Group.TASK)] = None
     loss: Annotated[
         str,

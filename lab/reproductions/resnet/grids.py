@@ -14,7 +14,8 @@ Case = dict[str, Any]
 
 WORKERS = 16
 
-BTARD, BTARD_LOOSE, WHOLE = "BTARD tau 1 (lottery)", "BTARD tau 10 (lottery)", "BTARD (whole protocol)"
+BTARD, BTARD_LOOSE = "BTARD tau 1 (lottery)", "BTARD tau 10 (lottery)"
+WHOLE = "BTARD tau 0.1 (whole protocol)"
 NO_DEFENCE, CLIP_AT_SERVER = "no defence", "CenteredClip at a server"
 
 _AT_SERVER: dict[str, Case] = {
@@ -27,7 +28,7 @@ _BUTTERFLY: dict[str, Case] = {
     BTARD: {"rule": "centered_clip:tau=1", "topology": "butterfly", "bans": "lottery"},
     BTARD_LOOSE: {"rule": "centered_clip:tau=10", "topology": "butterfly", "bans": "lottery"},
 }
-_PROTOCOL: dict[str, Case] = {WHOLE: {"rule": "centered_clip:tau=1", "topology": "btard", "bans": "verdict"}}
+_PROTOCOL: dict[str, Case] = {WHOLE: {"rule": "centered_clip:tau=0.1", "topology": "btard", "bans": "verdict"}}
 SERVER_RULES = tuple(name for name in _AT_SERVER if name != NO_DEFENCE)
 
 Schedule = tuple[int, int]
@@ -105,7 +106,7 @@ def forked_data(scale: Scale) -> list[Data]:
         case Scale.SMOKE:
             return [Data("digits", _DIGITS, [(HARD, 1)], 160, 60, 80, 10)]
         case Scale.SMALL:
-            digits = Data("digits", _DIGITS, [(HARD, 5), ((3, 1), 3), ((7, 10), 3)], 400, 150, 200, 10)
+            digits = Data("digits", _DIGITS, [(HARD, 5), ((3, 1), 2), ((7, 10), 2)], 500, 150, 200, 10)
             return [digits, Data("fashion", _FASHION, [(HARD, 5)], 400, 150, 200, 50)]
         case Scale.PAPER:
             seeds = [(schedule, 5) for schedule in SCHEDULES]

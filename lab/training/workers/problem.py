@@ -14,6 +14,7 @@ from btard.lab.training.settings import ExperimentSettings
 from btard.lab.training.workers.initialisers import initialise
 from btard.lab.training.workers.normalisation import without_running_statistics
 from btard.tasks.base import Batch, Task
+from btard.tasks.data.spec import DataSpec
 from btard.tasks.randomness import seeded_torch
 from btard.tasks.registry import chosen_task, find_task, load_task
 
@@ -112,7 +113,7 @@ class Problem:
 
 def _loaded(settings: ExperimentSettings) -> Task:
     size = settings.size or find_task(chosen_task(settings.task).name).sizes[0]
-    return load_task(settings.task, size, cache_dir=settings.cache_dir)
+    return load_task(settings.task, size, DataSpec.parse(settings.data), settings.cache_dir)
 
 
 def device_of(device: str) -> torch.device:
