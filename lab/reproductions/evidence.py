@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -98,7 +99,7 @@ def attack_curves(
     Returns:
         The figure, None without a finite number to draw.
     """
-    named = [RunResult(run.directory, {**run.labels, "series": naming(run.labels)}, run.tables) for run in results]
+    named = [replace(run, labels={**run.labels, "series": naming(run.labels)}) for run in results]
     frame = steps_frame(named, TableName.EVALUATIONS)
     frame = frame[frame[value].map(math.isfinite)] if len(frame) else frame
     if frame.empty:

@@ -58,10 +58,10 @@ class Resnet(Reproduction):
             "Grids called forked are the published simulation: 16 workers with batches of 8, SGD at 0.01 with "
             "Nesterov's momentum 0.9, weight decay 0.0005 and a cosine schedule; CenteredClip on parts of a butterfly, "
             "and a lottery in place of the protocol, which makes an attacker honest with probability (1/n)(n - b)/n "
-            "after each attack. All runs of a grid go on from one state, trained without attackers; seeds differ in what is "
-            "drawn after it.",
-            "Grids called protocol are the whole protocol: commitments, one validator a step on average, verdicts, and "
-            "banned peers that leave, with momentum at workers and SGD at 0.1 without weight decay, beside rules at a "
+            "after each attack. All runs of a grid go on from one state, trained without attackers; seeds differ in what "
+            "is drawn after it.",
+            "Grids called protocol are the whole protocol: commitments, one validator a step on average, verdicts, "
+            "and banned peers that leave, with momentum at workers and SGD at 0.1 without weight decay, beside rules at a "
             "server with the same. They begin with their first step, since the protocol cannot be forked. There, the "
             "past of delayed gradients begins with the attack.",
             "CenteredClip is solved to its fixed point everywhere. In a butterfly, tau is compared to the length of a "
