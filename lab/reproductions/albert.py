@@ -86,9 +86,11 @@ class Albert(Reproduction):
     title = "Gorbunov, Borzunov, Diskin, Ryabinin: Secure Distributed Training at Scale, ICML 2022 (ALBERT)"
 
     def grids(self, scale: Scale) -> list[Grid]:
+        """See `Reproduction`."""
         return [_grid(model) for model in _models(scale)]
 
     def scaled_down(self, scale: Scale) -> list[str]:
+        """See `Reproduction`."""
         said = [
             "As published: 16 peers of which 7 attack from some step on, CenteredClip with tau 0.125 on parts of a "
             "butterfly, and a lottery that bans an attacker after each attack with probability (1/n)(n - b)/(n - 1); a "
@@ -113,6 +115,7 @@ class Albert(Reproduction):
         return said
 
     def findings(self, sweeps: Mapping[str, Sweep], scale: Scale, directory: Path) -> Findings:
+        """See `Reproduction`."""
         trends, sections = [], []
         for model in _models(scale):
             results = sweeps[model.name].results

@@ -68,6 +68,7 @@ class Breakdown(Reproduction):
     title = "Breakdown of rules by the share of attackers, 51 workers (a study of this laboratory)"
 
     def grids(self, scale: Scale) -> list[Grid]:
+        """See `Reproduction`."""
         size = _SIZES[scale]
         base = {
             "task": size.task,
@@ -94,6 +95,7 @@ class Breakdown(Reproduction):
         return [Grid(name="shares", base=base, cases=cases, seeds=list(range(1, size.seeds + 1)))]
 
     def scaled_down(self, scale: Scale) -> list[str]:
+        """See `Reproduction`."""
         size = _SIZES[scale]
         said = [
             f"{WORKERS} workers, of which 0, {', '.join(map(str, size.liars))} attack from the first step on; "
@@ -107,6 +109,7 @@ class Breakdown(Reproduction):
         return said
 
     def findings(self, sweeps: Mapping[str, Sweep], scale: Scale, directory: Path) -> Findings:
+        """See `Reproduction`."""
         done = sweeps["shares"]
         frame = shares_frame(done.results, done.refused)
         if frame.empty:

@@ -74,6 +74,7 @@ class CenteredClipping(Reproduction):
     title = "Karimireddy, He, Jaggi: Learning from History for Byzantine Robust Optimization, ICML 2021"
 
     def grids(self, scale: Scale) -> list[Grid]:
+        """See `Reproduction`."""
         size = _SIZES[scale]
         base = {
             "task": size.task,
@@ -96,6 +97,7 @@ class CenteredClipping(Reproduction):
         return [Grid(name="rules", base=base, cases=cases, seeds=list(range(1, size.seeds + 1)))]
 
     def scaled_down(self, scale: Scale) -> list[str]:
+        """See `Reproduction`."""
         size = _SIZES[scale]
         said = [
             "Momentum is (1 - beta) g + beta m at every worker, with beta of 0, 0.9 and 0.99, and the rate is the same "
@@ -112,6 +114,7 @@ class CenteredClipping(Reproduction):
         return said
 
     def findings(self, sweeps: Mapping[str, Sweep], scale: Scale, directory: Path) -> Findings:
+        """See `Reproduction`."""
         results = sweeps["rules"].results
         frame = named_frame(results)
         if frame.empty:

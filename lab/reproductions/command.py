@@ -58,10 +58,10 @@ def known_reproductions() -> dict[str, Reproduction]:
     from btard.lab.reproductions.breakdown import Breakdown
     from btard.lab.reproductions.centered_clip import CenteredClipping
     from btard.lab.reproductions.mnist import Mnist
-    from btard.lab.reproductions.momentum.study import Momentum
+    from btard.lab.reproductions.momentum.study import MomentumStudy
     from btard.lab.reproductions.resnet.study import Resnet
 
-    return {made.name: made for made in (Momentum(), Mnist(), Resnet(), Albert(), CenteredClipping(), Breakdown())}
+    return {made.name: made for made in (MomentumStudy(), Mnist(), Resnet(), Albert(), CenteredClipping(), Breakdown())}
 
 
 def reproduce(reproduction: Reproduction, settings: ReproduceSettings) -> ExitCode:

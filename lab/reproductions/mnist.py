@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,6 +82,7 @@ class Mnist(Reproduction):
     title = "BTARD on MNIST: two new attacks, six workers on one device (course project)"
 
     def grids(self, scale: Scale) -> list[Grid]:
+        """See `Reproduction`."""
         size = _SIZES[scale]
         base = {
             "task": size.data,
@@ -112,6 +113,7 @@ class Mnist(Reproduction):
         ]
 
     def scaled_down(self, scale: Scale) -> list[str]:
+        """See `Reproduction`."""
         size = _SIZES[scale]
         said = [
             "As published: six workers, CenteredClip with tau 5 on each part of a butterfly, SGD with a rate of 0.05, "
@@ -142,6 +144,7 @@ class Mnist(Reproduction):
         return said
 
     def findings(self, sweeps: Mapping[str, Sweep], scale: Scale, directory: Path) -> Findings:
+        """See `Reproduction`."""
         frames = {name: points_frame(one.results) for name, one in sweeps.items()}
         sections = [
             Section(
@@ -216,7 +219,7 @@ def _bans(frame: pd.DataFrame, scenario: str) -> pd.DataFrame:
     return table.assign(attack=table["attack"].map(ATTACKS), scenario=scenario)
 
 
-def _figures(results: list[RunResult], scenario: str, scale: Scale, directory: Path) -> Section:
+def _figures(results: Sequence[RunResult], scenario: str, scale: Scale, directory: Path) -> Section:
     size = _SIZES[scale]
     name = ATTACKS[WORST]
     drawn = attack_curves(

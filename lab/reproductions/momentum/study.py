@@ -30,16 +30,18 @@ _ENOUGH_PAIRS = 8
 _SHORT = {text: name for name, text in LEGACY.items()} | {UNATTACKED: "no attack"}
 
 
-class Momentum(Reproduction):
+class MomentumStudy(Reproduction):
     """The study of distributed momentum, on the rules and models that the published figures came from."""
 
     name = "momentum"
     title = "El-Mhamdi, Guerraoui, Rouault: Distributed Momentum for Byzantine-resilient SGD, ICLR 2021"
 
     def grids(self, scale: Scale) -> list[Grid]:
+        """See `Reproduction`."""
         return grids(scale)
 
     def scaled_down(self, scale: Scale) -> list[str]:
+        """See `Reproduction`."""
         counts = configurations(Scale.PAPER)
         appendix = counts.pop("appendix")
         published = sum(counts.values())
@@ -70,6 +72,7 @@ class Momentum(Reproduction):
         return said
 
     def findings(self, sweeps: Mapping[str, Sweep], scale: Scale, directory: Path) -> Findings:
+        """See `Reproduction`."""
         tables = {name: pairs(runs_frame(one.results)) for name, one in sweeps.items() if one.results}
         legacy = {name: table for name, table in tables.items() if name.endswith("-legacy")}
         everything = pd.concat(legacy.values(), ignore_index=True)

@@ -79,7 +79,7 @@ class Data:
 
 
 @dataclass(frozen=True)
-class Protocol:
+class WholeProtocol:
     """Runs of the whole protocol, and of rules at a server, on one data set, from their first step on."""
 
     name: str
@@ -114,18 +114,18 @@ def forked_data(scale: Scale) -> list[Data]:
             return [Data("cifar10", task, seeds, 5100, 1, 1001, 50, batched="off")]
 
 
-def protocol_data(scale: Scale) -> list[Protocol]:
+def protocol_data(scale: Scale) -> list[WholeProtocol]:
     """Return what is trained by the whole protocol at a scale."""
     match scale:
         case Scale.SMOKE:
-            return [Protocol("digits", _DIGITS, 80, 20, 1, 10, attacks=("sign flip", "IPM 0.6", "ALIE"))]
+            return [WholeProtocol("digits", _DIGITS, 80, 20, 1, 10, attacks=("sign flip", "IPM 0.6", "ALIE"))]
         case Scale.SMALL:
             return [
-                Protocol("digits", _DIGITS, 200, 50, 5, 10),
-                Protocol("fashion", _FASHION, 200, 50, 5, 50),
+                WholeProtocol("digits", _DIGITS, 200, 50, 5, 10),
+                WholeProtocol("fashion", _FASHION, 200, 50, 5, 50),
             ]
         case Scale.PAPER:
-            return [Protocol("cifar10", "images:data=cifar10,model=resnet18", 5100, 1000, 5, 50)]
+            return [WholeProtocol("cifar10", "images:data=cifar10,model=resnet18", 5100, 1000, 5, 50)]
 
 
 def forked_grid(data: Data, schedule: Schedule, seeds: int) -> Grid:
@@ -161,7 +161,7 @@ def forked_grid(data: Data, schedule: Schedule, seeds: int) -> Grid:
     )
 
 
-def protocol_grid(data: Protocol) -> Grid:
+def protocol_grid(data: WholeProtocol) -> Grid:
     """Return the grid of the whole protocol on one data set. Its momentum is at workers, so that of all others is."""
     attackers, _ = HARD
     rules = {**_PROTOCOL, **_AT_SERVER}

@@ -25,6 +25,8 @@ from btard.lab.reproductions.resnet.grids import (
     NO_DEFENCE,
     SERVER_RULES,
     WHOLE,
+    Data,
+    WholeProtocol,
     attack_name,
     defence_of,
     forked_data,
@@ -51,18 +53,20 @@ class Resnet(Reproduction):
     title = "Gorbunov, Borzunov, Diskin, Ryabinin: Secure Distributed Training at Scale, ICML 2022 (ResNet-18)"
 
     def grids(self, scale: Scale) -> list[Grid]:
+        """See `Reproduction`."""
         return grids(scale)
 
     def scaled_down(self, scale: Scale) -> list[str]:
+        """See `Reproduction`."""
         said = [
             "Grids called forked are the published simulation: 16 workers with batches of 8, SGD at 0.01 with "
             "Nesterov's momentum 0.9, weight decay 0.0005 and a cosine schedule; CenteredClip on parts of a butterfly, "
             "and a lottery in place of the protocol, which makes an attacker honest with probability (1/n)(n - b)/n "
-            "after each attack. All runs of a grid go on from one state, trained without attackers; seeds differ in what "
-            "is drawn after it.",
+            "after each attack. All runs of a grid go on from one state, trained without attackers; seeds differ in "
+            "what is drawn after it.",
             "Grids called protocol are the whole protocol: commitments, one validator a step on average, verdicts, "
-            "and banned peers that leave, with momentum at workers and SGD at 0.1 without weight decay, beside rules at a "
-            "server with the same. They begin with their first step, since the protocol cannot be forked. There, the "
+            "and banned peers that leave, with momentum at workers and SGD at 0.1 without weight decay, beside rules "
+            "at a server with the same. They begin with their first step, since the protocol cannot be forked. There, the "
             "past of delayed gradients begins with the attack.",
             "CenteredClip is solved to its fixed point everywhere. In a butterfly, tau is compared to the length of a "
             "part, of which there are 16: for models as small as these, tau 1 and 10 as published are far beyond what "
@@ -88,7 +92,8 @@ class Resnet(Reproduction):
         return said
 
     def findings(self, sweeps: Mapping[str, Sweep], scale: Scale, directory: Path) -> Findings:
-        windows = {
+        """See `Reproduction`."""
+        windows: dict[str, Data | WholeProtocol] = {
             **{
                 f"forked-{data.name}-{b}-every-{e}": data for data in forked_data(scale) for (b, e), _ in data.schedules
             },
