@@ -62,7 +62,7 @@ class _Size:
 
 _SIZES = {
     Scale.SMOKE: _Size("images:data=digits,model=simples_full", 15, 6, 16, 60, 1, 10),
-    Scale.SMALL: _Size("images:data=mnist_5k,model=simples_full", 25, 11, 32, 250, 3, 25),
+    Scale.SMALL: _Size("images:data=mnist_5k,model=simples_full", 25, 11, 32, 500, 3, 50),
     Scale.PAPER: _Size("images:data=mnist,model=simples_conv", 25, 11, 32, 600, 5, 30),
 }
 

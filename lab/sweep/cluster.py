@@ -49,7 +49,8 @@ def on_cluster(address: str | None, jobs: int | None) -> Engine:
 
 def _run(ray: Any, orders: Sequence[Order], jobs: int, stopped: Callable[[], bool]) -> Iterator[tuple[Order, Outcome]]:
     remote = ray.remote(num_cpus=1, max_retries=0)(_away)
-    waiting, under_way = list(reversed(orders)), {}
+    waiting = list(reversed(orders))
+    under_way: dict[Any, Order] = {}
     while waiting or under_way:
         if stopped():
             waiting.clear()

@@ -204,7 +204,8 @@ def _overview(table: pd.DataFrame, directory: Path) -> Section | None:
 
 def _ratio_section(sweeps: Mapping[str, Sweep], directory: Path) -> Section | None:
     runs = _attacked(sweeps, "worker")
-    rows, counts = [], []
+    rows: list[pd.DataFrame] = []
+    counts = []
     for run in runs:
         table = _ratios(run)
         most = make_rule(str(run.labels["rule"])).upper_bound(
