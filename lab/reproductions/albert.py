@@ -35,7 +35,7 @@ ATTACKS = {
     "label_flip": "label flip",
 }
 NEAR_NATS = 0.1
-_LEARNT_NATS = 0.5
+_LEARNT_NATS = 0.25
 
 _DEFENDED: dict[str, Any] = {"rule": "centered_clip:tau=0.125", "topology": "butterfly", "bans": "lottery"}
 _OPEN: dict[str, Any] = {"rule": "mean", "topology": "server", "bans": "off"}
@@ -49,6 +49,7 @@ class _Model:
         steps, fork, start: of all runs, of the state that they fork from, and of the attack.
         attacks: which of the published ones.
         undefended: whether sign flip is also run without any defence.
+        learns: whether it gets beyond the plateau of token frequencies, so that an attack can take something.
     """
 
     name: str
@@ -59,6 +60,7 @@ class _Model:
     seeds: int
     attacks: Sequence[str] = tuple(ATTACKS)
     undefended: bool = True
+    learns: bool = True
     size: str | None = None
     learning_rate: float = 0.1
 
@@ -68,12 +70,12 @@ def _models(scale: Scale) -> list[_Model]:
         case Scale.SMOKE:
             return [
                 _Model("gpt", "gpt", 90, 40, 50, 1),
-                _Model("albert", "albert", 30, 10, 15, 1, attacks=[SIGN_FLIP], undefended=False),
+                _Model("albert", "albert", 30, 10, 15, 1, attacks=[SIGN_FLIP], undefended=False, learns=False),
             ]
         case Scale.SMALL:
             return [
                 _Model("gpt", "gpt", 700, 200, 250, 3),
-                _Model("albert", "albert", 400, 150, 200, 1, attacks=[SIGN_FLIP], undefended=False),
+                _Model("albert", "albert", 400, 150, 200, 1, attacks=[SIGN_FLIP], undefended=False, learns=False),
             ]
         case Scale.PAPER:
             return [_Model("albert", "albert", 5000, 950, 1000, 3, size="large")]
@@ -106,9 +108,9 @@ class Albert(Reproduction):
         ]
         if scale is not Scale.PAPER:
             said.append(
-                "Tiny ALBERT stays on the plateau where it predicts how often each token occurs, for as long as these "
-                "runs last: whether it recovers cannot be seen, since it has nothing to lose. So recovery is measured "
-                "on a tiny GPT, which learns within these steps."
+                "Tiny ALBERT gets no farther in so few steps than a plateau on which it predicts how often each token "
+                "occurs: whether it recovers cannot be seen, since it has nothing to lose. So recovery is measured on "
+                "a tiny GPT, which learns within these steps."
             )
         if scale is Scale.SMOKE:
             said.append("The smoke scale shows that everything works, and decides no trend.")
@@ -122,7 +124,7 @@ class Albert(Reproduction):
             frame = losses_frame(results, model.start)
             if frame.empty:
                 continue
-            trends += loss_trends(frame, model.name, decides=scale is not Scale.SMOKE)
+            trends += loss_trends(frame, model.name, decides=scale is not Scale.SMOKE, learns=model.learns)
             drawn = attack_curves(
                 results,
                 _line,
@@ -209,20 +211,22 @@ def recovery_steps(table: pd.DataFrame, start: int) -> float:
     return math.nan if later.empty else float(later["step"].iloc[0] - start)
 
 
-def loss_trends(frame: pd.DataFrame, model: str, *, decides: bool) -> list[Trend]:
+def loss_trends(frame: pd.DataFrame, model: str, *, decides: bool, learns: bool = True) -> list[Trend]:
     """Judge the claims by the runs of one model.
 
     Args:
         frame: as `losses_frame` gives it.
         decides: whether its runs are enough to decide anything.
+        learns: whether the model gets beyond the plateau of token frequencies.
     """
     by_run = dict(tuple(frame.groupby("run")))
     plain = by_run.get("no attack")
     if plain is None:
         return []
     learnt = summary((plain["at_fork"] - plain["final_loss"]).tolist())
-    if learnt.mean < _LEARNT_NATS:
-        text = f"the unattacked run gains {learnt.mean:.2f} nats after the fork: nothing that an attack could take"
+    if not learns or learnt.mean < _LEARNT_NATS:
+        text = f"the unattacked run gains {learnt.mean:.2f} nats after the fork"
+        text += ", as far as the plateau of token frequencies" * (not learns) + ": nothing that an attack could take"
         return [Trend(f"{model}: training recovers from all attacks", "recovers", text, Verdict.UNDECIDED)]
     attacked = {name: rows for name, rows in by_run.items() if name in ATTACKS.values()}
     costs = {name: difference(rows, plain, "final_loss") for name, rows in attacked.items()}

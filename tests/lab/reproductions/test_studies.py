@@ -95,6 +95,7 @@ def test_a_model_that_has_nothing_to_lose_decides_nothing() -> None:
     learns = frame.assign(at_fork=4.0)
     learns.loc[learns["run"] == "sign flip", "final_loss"] = [3.01, 3.02]
     assert albert.loss_trends(learns, "gpt", decides=True)[0].verdict is Verdict.SHOWN
+    assert verdicts(albert.loss_trends(learns, "albert", decides=True, learns=False)) == [Verdict.UNDECIDED]
 
 
 @pytest.mark.parametrize(
