@@ -38,7 +38,7 @@ RULES = {
     "coordinate median": "coordinate_median",
     "geometric median": "geometric_median",
     "trimmed mean": "trimmed_mean",
-    "centered clip": "centered_clip:tau=1",
+    "centered clip": "centered_clip:tau=0.3",
 }
 ATTACKS = {"sign flip": "sign_flip:scale=10", "ALIE": "alie"}
 BANS = {"off": "no bans", "lottery": "lottery"}
@@ -101,7 +101,7 @@ class Breakdown(Reproduction):
             f"{WORKERS} workers, of which 0, {', '.join(map(str, size.liars))} attack from the first step on; "
             f"{size.task}, batches of {size.batch}, {size.steps} steps, momentum 0.9 at workers, {size.seeds} seeds.",
             "Bans are drawn by the published lottery, with probability (1/n)(n - b)/n after each attack, and a banned "
-            "worker leaves. A rule that is told how many lie is told the truth. A rule is refused where its proof asks "
+            "worker leaves. CenteredClip has tau 0.3; nothing is tuned. A rule that is told how many lie is told the truth. A rule is refused where its proof asks "
             "for more workers: such cells are crossed out.",
         ]
         if scale is Scale.SMOKE:
