@@ -20,9 +20,9 @@ from btard.lab.reproductions.evidence import (
     spread_table,
     told,
 )
-from btard.lab.reproductions.reproduction import Findings, Reproduction, Scale, Trend, Verdict
+from btard.lab.reproductions.reproduction import Findings, Judgement, Reproduction, Scale, Trend
 from btard.lab.study.html import Section
-from btard.lab.study.results import RunResult, runs_frame
+from btard.lab.study.results import CompleteRun, runs_frame
 from btard.lab.study.statistics import MeanOverSeeds, summary
 from btard.lab.sweep.grid import Fork, Grid
 from btard.lab.sweep.whole import Sweep
@@ -181,7 +181,7 @@ def _line(labels: Mapping[str, object]) -> str:
     return name if labels["rule"] == _DEFENDED["rule"] else f"{name}, no defence"
 
 
-def losses_frame(results: Sequence[RunResult], start: int) -> pd.DataFrame:
+def losses_frame(results: Sequence[CompleteRun], start: int) -> pd.DataFrame:
     """Return one row a run: `run` names it, `at_fork`, `worst` and `final_loss` are held-out losses in nats, and
     `recovery` is how many steps after the start of the attack the loss is near that of the fork for good, nan if it
     never is."""
@@ -227,7 +227,7 @@ def loss_trends(frame: pd.DataFrame, model: str, *, decides: bool, learns: bool 
     if not learns or learnt.mean < _LEARNT_NATS:
         text = f"the unattacked run gains {learnt.mean:.2f} nats after the fork"
         text += ", as far as the plateau of token frequencies" * (not learns) + ": nothing that an attack could take"
-        return [Trend(f"{model}: training recovers from all attacks", "recovers", text, Verdict.UNDECIDED)]
+        return [Trend(f"{model}: training recovers from all attacks", "recovers", text, Judgement.UNDECIDED)]
     attacked = {name: rows for name, rows in by_run.items() if name in ATTACKS.values()}
     costs = {name: difference(rows, plain, "final_loss") for name, rows in attacked.items()}
     found = [
@@ -245,9 +245,9 @@ def loss_trends(frame: pd.DataFrame, model: str, *, decides: bool, learns: bool 
         if len(finite):
             gap += f", the others end at {finite.mean():.2f} nats, unattacked {plain['final_loss'].mean():.2f}"
         gone = (lost["final_loss"].isna() | (lost["final_loss"] > plain["final_loss"].max() + _LEARNT_NATS)).all()
-        verdict = Verdict.SHOWN if gone else Verdict.NOT_SHOWN
+        verdict = Judgement.SHOWN if gone else Judgement.NOT_SHOWN
         found.append(Trend(f"{model}: without defence, sign flip ends training", "diverges", gap, verdict))
-    return found if decides else [Trend(one.claim, one.published, one.found, Verdict.UNDECIDED) for one in found]
+    return found if decides else [Trend(one.claim, one.published, one.found, Judgement.UNDECIDED) for one in found]
 
 
 def _negative(found: MeanOverSeeds) -> MeanOverSeeds:

@@ -20,12 +20,12 @@ from btard.lab.reproductions.evidence import (
     spread_table,
     told,
 )
-from btard.lab.reproductions.reproduction import Findings, Reproduction, Scale, Trend, Verdict
+from btard.lab.reproductions.reproduction import Findings, Judgement, Reproduction, Scale, Trend
 from btard.lab.study.canvas import Exported
 from btard.lab.study.curves import Band, Lines, draw_lines
 from btard.lab.study.heat import draw_heat
 from btard.lab.study.html import Section
-from btard.lab.study.results import RunResult
+from btard.lab.study.results import CompleteRun
 from btard.lab.study.statistics import over_seeds, summary
 from btard.lab.sweep.grid import Grid, PlannedRun
 from btard.lab.sweep.whole import Sweep
@@ -126,7 +126,7 @@ class Breakdown(Reproduction):
         )
 
 
-def shares_frame(results: Sequence[RunResult], refused: Sequence[PlannedRun]) -> pd.DataFrame:
+def shares_frame(results: Sequence[CompleteRun], refused: Sequence[PlannedRun]) -> pd.DataFrame:
     """Return one row a run: `rule`, `attack`, `policy` of bans, `share` of attackers, `seed`, and `final` accuracy in
     points, nan where the rule refuses."""
     done = points_frame(results)
@@ -162,17 +162,17 @@ def trends(frame: pd.DataFrame, *, decides: bool) -> list[Trend]:
         mean = attacked[attacked["rule"] == "mean"]
         if len(mean) and attack == "sign flip":
             lowest = summary(mean.loc[mean["share"] == mean["share"].min(), "final"].tolist())
-            lost = Verdict.SHOWN if lowest.high < _LOST_POINTS else Verdict.NOT_SHOWN
+            lost = Judgement.SHOWN if lowest.high < _LOST_POINTS else Judgement.NOT_SHOWN
             found.append(
                 Trend(
                     f"{attack}: the mean breaks down at the least share (below {_LOST_POINTS:g} points)",
                     "one attacker is enough",
                     str(lowest),
-                    Verdict.UNDECIDED if math.isnan(lowest.high) else lost,
+                    Judgement.UNDECIDED if math.isnan(lowest.high) else lost,
                 )
             )
         found.append(_bans_help(frame, attack))
-    return found if decides else [Trend(one.claim, one.published, one.found, Verdict.UNDECIDED) for one in found]
+    return found if decides else [Trend(one.claim, one.published, one.found, Judgement.UNDECIDED) for one in found]
 
 
 def _bans_help(frame: pd.DataFrame, attack: str) -> Trend:

@@ -20,10 +20,10 @@ from btard.lab.reproductions.evidence import (
     spread_table,
     told,
 )
-from btard.lab.reproductions.reproduction import Findings, Reproduction, Scale, Trend, Verdict
+from btard.lab.reproductions.reproduction import Findings, Judgement, Reproduction, Scale, Trend
 from btard.lab.study.heat import draw_heat
 from btard.lab.study.html import Section
-from btard.lab.study.results import RunResult
+from btard.lab.study.results import CompleteRun
 from btard.lab.study.statistics import over_seeds
 from btard.lab.sweep.grid import Grid
 from btard.lab.sweep.whole import Sweep
@@ -140,7 +140,7 @@ def _attack(labels: Mapping[str, object]) -> str:
     return {text: name for name, text in ATTACKS.items()}.get(found, found)
 
 
-def named_frame(results: Sequence[RunResult]) -> pd.DataFrame:
+def named_frame(results: Sequence[CompleteRun]) -> pd.DataFrame:
     """Return one row a run, accuracies in points, with the names of its rule and attack."""
     frame = points_frame(results)
     if frame.empty:
@@ -186,7 +186,7 @@ def trends(frame: pd.DataFrame, *, decides: bool) -> list[Trend]:
                 all_of([is_above(gain, _HELPS_POINTS) for gain in gains.values()]),
             )
         )
-    return found if decides else [Trend(one.claim, one.published, one.found, Verdict.UNDECIDED) for one in found]
+    return found if decides else [Trend(one.claim, one.published, one.found, Judgement.UNDECIDED) for one in found]
 
 
 def _overview(frame: pd.DataFrame, directory: Path) -> Section:
@@ -208,7 +208,7 @@ def _overview(frame: pd.DataFrame, directory: Path) -> Section:
     return Section("Final accuracy", ["Points, mean over seeds."], [table], figures)
 
 
-def _curves(results: Sequence[RunResult], steps: int, directory: Path) -> Section:
+def _curves(results: Sequence[CompleteRun], steps: int, directory: Path) -> Section:
     figures = []
     plain = [run for run in results if attack_of(run.labels) == UNATTACKED]
     for attack, text in ATTACKS.items():

@@ -10,10 +10,10 @@ from pathlib import Path
 import pandas as pd
 
 from btard.lab.metrics.tables import TableName
-from btard.lab.reproductions.reproduction import Verdict
+from btard.lab.reproductions.reproduction import Judgement
 from btard.lab.study.canvas import Exported
 from btard.lab.study.curves import Band, Lines, draw_lines
-from btard.lab.study.results import RunResult, runs_frame, steps_frame
+from btard.lab.study.results import CompleteRun, runs_frame, steps_frame
 from btard.lab.study.statistics import MeanOverSeeds, over_seeds, paired
 
 UNATTACKED = "none"
@@ -23,7 +23,7 @@ Naming = Callable[[Mapping[str, object]], str]
 """From the labels of a run to the name of its line in figures and its row in tables."""
 
 
-def points_frame(results: Sequence[RunResult]) -> pd.DataFrame:
+def points_frame(results: Sequence[CompleteRun]) -> pd.DataFrame:
     """Return one row a run, as `runs_frame`, with `final` and `best` in points, and an attack in every row."""
     frame = runs_frame(results)
     if frame.empty:
@@ -52,34 +52,34 @@ def told(found: MeanOverSeeds, unit: str = "points") -> str:
     return f"{found.mean:+.2f} {unit}, 95 % from {found.low:+.2f} to {found.high:+.2f} ({found.seeds} seeds)"
 
 
-def is_above(found: MeanOverSeeds, margin: float = 0.0) -> Verdict:
+def is_above(found: MeanOverSeeds, margin: float = 0.0) -> Judgement:
     """Judge whether a difference exceeds a margin: by its interval, so one seed decides nothing."""
     if math.isnan(found.low):
-        return Verdict.UNDECIDED
+        return Judgement.UNDECIDED
     if found.low > margin:
-        return Verdict.SHOWN
-    return Verdict.NOT_SHOWN if found.high < margin else Verdict.UNDECIDED
+        return Judgement.SHOWN
+    return Judgement.NOT_SHOWN if found.high < margin else Judgement.UNDECIDED
 
 
-def is_within(found: MeanOverSeeds, margin: float) -> Verdict:
+def is_within(found: MeanOverSeeds, margin: float) -> Judgement:
     """Judge whether a difference is smaller than a margin either way."""
     if math.isnan(found.low):
-        return Verdict.UNDECIDED
+        return Judgement.UNDECIDED
     if -margin <= found.low and found.high <= margin:
-        return Verdict.SHOWN
-    return Verdict.NOT_SHOWN if found.low > margin or found.high < -margin else Verdict.UNDECIDED
+        return Judgement.SHOWN
+    return Judgement.NOT_SHOWN if found.low > margin or found.high < -margin else Judgement.UNDECIDED
 
 
-def all_of(verdicts: Sequence[Verdict]) -> Verdict:
+def all_of(verdicts: Sequence[Judgement]) -> Judgement:
     """Judge a claim that says several things at once: shown if all are, not shown if one is not."""
-    if Verdict.NOT_SHOWN in verdicts:
-        return Verdict.NOT_SHOWN
-    shown = bool(verdicts) and all(verdict is Verdict.SHOWN for verdict in verdicts)
-    return Verdict.SHOWN if shown else Verdict.UNDECIDED
+    if Judgement.NOT_SHOWN in verdicts:
+        return Judgement.NOT_SHOWN
+    shown = bool(verdicts) and all(verdict is Judgement.SHOWN for verdict in verdicts)
+    return Judgement.SHOWN if shown else Judgement.UNDECIDED
 
 
 def attack_curves(
-    results: Sequence[RunResult],
+    results: Sequence[CompleteRun],
     naming: Naming,
     directory: Path,
     name: str,
@@ -117,7 +117,7 @@ def attack_curves(
     return draw_lines(frame, lines, directory, name)
 
 
-def ban_steps(runs: Sequence[RunResult]) -> list[float]:
+def ban_steps(runs: Sequence[CompleteRun]) -> list[float]:
     """Return the steps of all bans in the run with the lowest seed."""
     if not runs:
         return []

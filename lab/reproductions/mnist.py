@@ -21,9 +21,9 @@ from btard.lab.reproductions.evidence import (
     spread_table,
     told,
 )
-from btard.lab.reproductions.reproduction import Findings, Reproduction, Scale, Trend, Verdict
+from btard.lab.reproductions.reproduction import Findings, Judgement, Reproduction, Scale, Trend
 from btard.lab.study.html import Section
-from btard.lab.study.results import RunResult
+from btard.lab.study.results import CompleteRun
 from btard.lab.sweep.grid import Grid
 from btard.lab.sweep.whole import Sweep
 
@@ -194,13 +194,13 @@ def trends(frame: pd.DataFrame, *, decides: bool) -> list[Trend]:
             "Constant direction has the lowest mean of all attacks in the aggressive scenario",
             "97.76, others 98.31 to 98.45 (by one of three seeds)",
             "; ".join(f"{ATTACKS[attack]} above it by {told(gap)}" for attack, gap in gaps.items()),
-            lowest if decides else Verdict.UNDECIDED,
+            lowest if decides else Judgement.UNDECIDED,
         ),
         Trend(
             f"All other attacks end within {_MARGIN_POINTS:g} point of the baseline",
             "within 0.25 points",
             "; ".join(f"{ATTACKS[attack]}: {told(cost)}" for attack, cost in costs.items()),
-            near if decides else Verdict.UNDECIDED,
+            near if decides else Judgement.UNDECIDED,
         ),
     ]
 
@@ -219,7 +219,7 @@ def _bans(frame: pd.DataFrame, scenario: str) -> pd.DataFrame:
     return table.assign(attack=table["attack"].map(ATTACKS), scenario=scenario)
 
 
-def _figures(results: Sequence[RunResult], scenario: str, scale: Scale, directory: Path) -> Section:
+def _figures(results: Sequence[CompleteRun], scenario: str, scale: Scale, directory: Path) -> Section:
     size = _SIZES[scale]
     name = ATTACKS[WORST]
     drawn = attack_curves(

@@ -9,7 +9,7 @@ from btard.lab.sweep.grid import PlannedRun
 from btard.lab.sweep.versions import run_key
 
 
-class Shelf:
+class RunShelf:
     """A directory with a directory for each run, `NAME-KEY`. The key stands for settings and code, so a run of older
     code is not taken for one of today's.
 

@@ -12,11 +12,11 @@ from btard.aggregation import make_rule
 from btard.lab.metrics.tables import TableName
 from btard.lab.reproductions.momentum.grids import LEGACY, UNATTACKED, data_sets, grids
 from btard.lab.reproductions.momentum.pairs import learned, loss_table, pairs, recovery_table
-from btard.lab.reproductions.reproduction import Findings, Reproduction, Scale, Trend, Verdict
+from btard.lab.reproductions.reproduction import Findings, Judgement, Reproduction, Scale, Trend
 from btard.lab.study.canvas import Exported
 from btard.lab.study.curves import Band, Lines, draw_lines
 from btard.lab.study.html import Section
-from btard.lab.study.results import RunResult, runs_frame, steps_frame
+from btard.lab.study.results import CompleteRun, runs_frame, steps_frame
 from btard.lab.study.spread import draw_spread
 from btard.lab.sweep.grid import Grid
 from btard.lab.sweep.whole import Sweep
@@ -108,10 +108,10 @@ def _share(part: int, of: int) -> str:
     return f"{part} of {of} ({100 * part / of:.1f} %)" if of else "no such pair"
 
 
-def _verdict(holds: bool, count: int) -> Verdict:
+def _verdict(holds: bool, count: int) -> Judgement:
     if count < _ENOUGH_PAIRS:
-        return Verdict.UNDECIDED
-    return Verdict.SHOWN if holds else Verdict.NOT_SHOWN
+        return Judgement.UNDECIDED
+    return Judgement.SHOWN if holds else Judgement.NOT_SHOWN
 
 
 def _trends(fair: pd.DataFrame, everything: pd.DataFrame, ratio: tuple[int, int]) -> list[Trend]:
@@ -152,12 +152,12 @@ def _trends(fair: pd.DataFrame, everything: pd.DataFrame, ratio: tuple[int, int]
     ]
 
 
-def _attacked(sweeps: Mapping[str, Sweep], place: str) -> list[RunResult]:
+def _attacked(sweeps: Mapping[str, Sweep], place: str) -> list[CompleteRun]:
     found = [run for name, one in sweeps.items() if name.endswith("-legacy") for run in one.results]
     return [run for run in found if run.labels["rule"] != UNATTACKED and run.labels["momentum_at"] == place]
 
 
-def _ratios(run: RunResult) -> pd.DataFrame:
+def _ratios(run: CompleteRun) -> pd.DataFrame:
     """Return squares of deviation over norm, of what is sampled and of what honest workers submit, by step."""
     study = run.tables[TableName.STUDY]
     return pd.DataFrame(

@@ -19,7 +19,7 @@ from btard.lab.reproductions.evidence import (
     spread_table,
     told,
 )
-from btard.lab.reproductions.reproduction import Findings, Reproduction, Scale, Trend, Verdict
+from btard.lab.reproductions.reproduction import Findings, Judgement, Reproduction, Scale, Trend
 from btard.lab.reproductions.resnet.grids import (
     BTARD,
     NO_DEFENCE,
@@ -35,7 +35,7 @@ from btard.lab.reproductions.resnet.grids import (
 )
 from btard.lab.study.heat import draw_heat
 from btard.lab.study.html import Section
-from btard.lab.study.results import RunResult
+from btard.lab.study.results import CompleteRun
 from btard.lab.study.statistics import over_seeds, summary, worst
 from btard.lab.sweep.grid import Grid
 from btard.lab.sweep.whole import Sweep
@@ -111,7 +111,7 @@ class Resnet(Reproduction):
         return Findings(trends, sections)
 
 
-def named_frame(results: Sequence[RunResult]) -> pd.DataFrame:
+def named_frame(results: Sequence[CompleteRun]) -> pd.DataFrame:
     """Return one row a run, accuracies in points, with the names of its defence and attack."""
     frame = points_frame(results)
     if frame.empty:
@@ -132,18 +132,18 @@ def grid_trends(frame: pd.DataFrame, grid: str, *, decides: bool) -> list[Trend]
     cells = dict(tuple(frame.groupby(["defence", "attack"])))
     found: list[Trend] = []
 
-    def judged(claim: str, published: str, text: str, verdict: Verdict) -> None:
-        found.append(Trend(f"{grid}: {claim}", published, text, verdict if decides else Verdict.UNDECIDED))
+    def judged(claim: str, published: str, text: str, verdict: Judgement) -> None:
+        found.append(Trend(f"{grid}: {claim}", published, text, verdict if decides else Judgement.UNDECIDED))
 
     lost = cells.get((NO_DEFENCE, _SIGN_FLIP))
     if lost is not None:
         level = summary(lost["final"].tolist())
-        below = Verdict.SHOWN if level.high < _LOST_POINTS else Verdict.NOT_SHOWN
+        below = Judgement.SHOWN if level.high < _LOST_POINTS else Judgement.NOT_SHOWN
         judged(
             f"without defence, sign flip ends training (below {_LOST_POINTS:g} points)",
             "about 10 and stays there",
             str(level),
-            Verdict.UNDECIDED if math.isnan(level.high) else below,
+            Judgement.UNDECIDED if math.isnan(level.high) else below,
         )
     plain = cells.get((ours, UNATTACKED))
     if plain is not None:
@@ -174,18 +174,18 @@ def _ban_trend(frame: pd.DataFrame, grid: str, ours: str, *, decides: bool) -> T
     honest = int(attacked["honest_bans"].sum())
     whole = int((attacked["bans"] - attacked["honest_bans"] >= attacked["attackers"]).sum())
     text = f"all attackers banned in {whole} of {len(attacked)} runs, honest workers banned: {honest}"
-    verdict = Verdict.SHOWN if whole == len(attacked) and not honest else Verdict.NOT_SHOWN
+    verdict = Judgement.SHOWN if whole == len(attacked) and not honest else Judgement.NOT_SHOWN
     claim = f"{grid}: {ours} bans all attackers before the end, and nobody else"
-    return Trend(claim, "all banned", text, verdict if decides and len(attacked) else Verdict.UNDECIDED)
+    return Trend(claim, "all banned", text, verdict if decides and len(attacked) else Judgement.UNDECIDED)
 
 
-def lowest_points(run: RunResult, start: int) -> float:
+def lowest_points(run: CompleteRun, start: int) -> float:
     """Return the lowest accuracy from the start of the attack on, in points."""
     table = run.tables[TableName.EVALUATIONS]
     return 100 * float(table.loc[table["step"] >= start, "accuracy"].min())
 
 
-def _overview(frame: pd.DataFrame, results: Sequence[RunResult], name: str, start: int, directory: Path) -> Section:
+def _overview(frame: pd.DataFrame, results: Sequence[CompleteRun], name: str, start: int, directory: Path) -> Section:
     frame = frame.assign(lowest=[lowest_points(run, start) for run in results])
     final = over_seeds(frame, ["defence", "attack"], "final")
     figures = []
@@ -214,7 +214,7 @@ def _overview(frame: pd.DataFrame, results: Sequence[RunResult], name: str, star
     return Section(f"What each attack leaves: {name}", [about], tables, figures)
 
 
-def _curves(results: Sequence[RunResult], name: str, window: tuple[int, int], directory: Path) -> Section:
+def _curves(results: Sequence[CompleteRun], name: str, window: tuple[int, int], directory: Path) -> Section:
     marked = WHOLE if any(defence_of(run.labels) == WHOLE for run in results) else BTARD
     figures = []
     for attack in dict.fromkeys(attack_name(run.labels) for run in results):

@@ -17,8 +17,8 @@ from btard.lab.reproductions.evidence import (
     spread_table,
     told,
 )
-from btard.lab.reproductions.reproduction import Verdict
-from btard.lab.study.results import RunResult
+from btard.lab.reproductions.reproduction import Judgement
+from btard.lab.study.results import CompleteRun
 from btard.lab.training.settings import ExperimentSettings
 
 
@@ -34,38 +34,38 @@ def test_a_difference_is_of_pairs_with_the_same_seed() -> None:
 @pytest.mark.parametrize(
     ("values", "margin", "verdict"),
     [
-        ([2, 2.1, 1.9], 0, Verdict.SHOWN),
-        ([-2, -2.1, -1.9], 0, Verdict.NOT_SHOWN),
-        ([-1, 1, 2], 0, Verdict.UNDECIDED),
-        ([2, 2.1, 1.9], 5, Verdict.NOT_SHOWN),
-        ([20], 0, Verdict.UNDECIDED),
+        ([2, 2.1, 1.9], 0, Judgement.SHOWN),
+        ([-2, -2.1, -1.9], 0, Judgement.NOT_SHOWN),
+        ([-1, 1, 2], 0, Judgement.UNDECIDED),
+        ([2, 2.1, 1.9], 5, Judgement.NOT_SHOWN),
+        ([20], 0, Judgement.UNDECIDED),
     ],
 )
-def test_a_claim_of_more_is_judged_by_its_interval(values: list[float], margin: float, verdict: Verdict) -> None:
+def test_a_claim_of_more_is_judged_by_its_interval(values: list[float], margin: float, verdict: Judgement) -> None:
     assert is_above(difference(frame(*values), frame(*[0] * len(values))), margin) is verdict
 
 
 @pytest.mark.parametrize(
     ("values", "verdict"),
     [
-        ([0.1, -0.1, 0.2], Verdict.SHOWN),
-        ([5, 5.1, 5.2], Verdict.NOT_SHOWN),
-        ([0, 0, 3], Verdict.UNDECIDED),
-        ([0.1], Verdict.UNDECIDED),
+        ([0.1, -0.1, 0.2], Judgement.SHOWN),
+        ([5, 5.1, 5.2], Judgement.NOT_SHOWN),
+        ([0, 0, 3], Judgement.UNDECIDED),
+        ([0.1], Judgement.UNDECIDED),
     ],
 )
-def test_a_claim_of_nearness_is_judged_by_its_interval(values: list[float], verdict: Verdict) -> None:
+def test_a_claim_of_nearness_is_judged_by_its_interval(values: list[float], verdict: Judgement) -> None:
     assert is_within(difference(frame(*values), frame(*[0] * len(values))), 1.0) is verdict
 
 
 def test_a_claim_of_several_things_needs_all_of_them() -> None:
-    assert all_of([Verdict.SHOWN, Verdict.SHOWN]) is Verdict.SHOWN
-    assert all_of([Verdict.SHOWN, Verdict.UNDECIDED]) is Verdict.UNDECIDED
-    assert all_of([Verdict.UNDECIDED, Verdict.NOT_SHOWN]) is Verdict.NOT_SHOWN
-    assert all_of([]) is Verdict.UNDECIDED
+    assert all_of([Judgement.SHOWN, Judgement.SHOWN]) is Judgement.SHOWN
+    assert all_of([Judgement.SHOWN, Judgement.UNDECIDED]) is Judgement.UNDECIDED
+    assert all_of([Judgement.UNDECIDED, Judgement.NOT_SHOWN]) is Judgement.NOT_SHOWN
+    assert all_of([]) is Judgement.UNDECIDED
 
 
-def result(seed: int, attack: str | None, accuracies: list[float], bans: list[int]) -> RunResult:
+def result(seed: int, attack: str | None, accuracies: list[float], bans: list[int]) -> CompleteRun:
     evaluations = pd.DataFrame({"step": [0, 10], "accuracy": accuracies, "loss": [2.0, float("nan")]})
     tables = {
         TableName.EVALUATIONS: evaluations,
@@ -73,7 +73,7 @@ def result(seed: int, attack: str | None, accuracies: list[float], bans: list[in
         TableName.BANS: pd.DataFrame({"step": bans, "worker": bans, "honest": [0] * len(bans)}),
     }
     labels = {"seed": seed} if attack is None else {"seed": seed, "attack": attack}
-    return RunResult(Path(), labels, ExperimentSettings(), tables)
+    return CompleteRun(Path(), labels, ExperimentSettings(), tables)
 
 
 RUNS = [result(1, None, [0.1, 0.9], []), result(2, "alie", [0.1, 0.7], [4]), result(1, "alie", [0.1, 0.5], [3, 6])]

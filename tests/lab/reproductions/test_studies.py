@@ -9,7 +9,7 @@ import pytest
 
 from btard.lab.reproductions import albert, breakdown, centered_clip, mnist
 from btard.lab.reproductions.command import ReproduceSettings, known_reproductions, reproduce, reproduction_of
-from btard.lab.reproductions.reproduction import Scale, Verdict
+from btard.lab.reproductions.reproduction import Judgement, Scale
 from btard.lab.reproductions.resnet.grids import BTARD, NO_DEFENCE, SERVER_RULES, WHOLE, attack_name, defence_of
 from btard.lab.reproductions.resnet.study import grid_trends
 from btard.lab.sweep.grid import planned
@@ -63,17 +63,17 @@ def table(rows: dict[tuple[str, ...], list[float]], *columns: str, **more: Any) 
     return pd.DataFrame(found)
 
 
-def verdicts(trends: list[Any]) -> list[Verdict]:
+def verdicts(trends: list[Any]) -> list[Judgement]:
     return [trend.verdict for trend in trends]
 
 
-@pytest.mark.parametrize(("worst", "verdict"), [(90.0, Verdict.SHOWN), (98.9, Verdict.NOT_SHOWN)])
-def test_constant_direction_is_lowest_only_if_it_is(worst: float, verdict: Verdict) -> None:
+@pytest.mark.parametrize(("worst", "verdict"), [(90.0, Judgement.SHOWN), (98.9, Judgement.NOT_SHOWN)])
+def test_constant_direction_is_lowest_only_if_it_is(worst: float, verdict: Judgement) -> None:
     near = [98.0, 98.1, 98.2]
     rows = {("none",): near, (mnist.WORST,): [worst, worst + 0.1, worst + 0.2], ("label_flip",): near}
     found = mnist.trends(table(rows, "attack"), decides=True)
-    assert verdicts(found) == [verdict, Verdict.SHOWN]
-    assert set(verdicts(mnist.trends(table(rows, "attack"), decides=False))) == {Verdict.UNDECIDED}
+    assert verdicts(found) == [verdict, Judgement.SHOWN]
+    assert set(verdicts(mnist.trends(table(rows, "attack"), decides=False))) == {Judgement.UNDECIDED}
 
 
 def test_btard_is_judged_against_its_own_unattacked_runs() -> None:
@@ -81,21 +81,21 @@ def test_btard_is_judged_against_its_own_unattacked_runs() -> None:
     rows = {(BTARD, "none"): good, (BTARD, "sign flip"): good, (NO_DEFENCE, "sign flip"): lost}
     rows |= {(rule, "sign flip"): poor for rule in SERVER_RULES}
     frame = table(rows, "defence", "attack", bans=7, honest_bans=0, attackers=7.0)
-    assert verdicts(grid_trends(frame, "grid", decides=True)) == [Verdict.SHOWN] * 4
+    assert verdicts(grid_trends(frame, "grid", decides=True)) == [Judgement.SHOWN] * 4
     rows[BTARD, "sign flip"] = lost
     frame = table(rows, "defence", "attack", bans=7, honest_bans=1, attackers=7.0)
-    assert verdicts(grid_trends(frame, "grid", decides=True)) == [Verdict.SHOWN] + [Verdict.NOT_SHOWN] * 3
+    assert verdicts(grid_trends(frame, "grid", decides=True)) == [Judgement.SHOWN] + [Judgement.NOT_SHOWN] * 3
 
 
 def test_a_model_that_has_nothing_to_lose_decides_nothing() -> None:
     rows = {("no attack",): [3.0, 3.0], ("sign flip",): [3.0, 3.1]}
     frame = table(rows, "run").rename(columns={"final": "final_loss"}).assign(at_fork=3.1)
     (only,) = albert.loss_trends(frame, "albert", decides=True)
-    assert only.verdict is Verdict.UNDECIDED and "nothing that an attack could take" in only.found
+    assert only.verdict is Judgement.UNDECIDED and "nothing that an attack could take" in only.found
     learns = frame.assign(at_fork=4.0)
     learns.loc[learns["run"] == "sign flip", "final_loss"] = [3.01, 3.02]
-    assert albert.loss_trends(learns, "gpt", decides=True)[0].verdict is Verdict.SHOWN
-    assert verdicts(albert.loss_trends(learns, "albert", decides=True, learns=False)) == [Verdict.UNDECIDED]
+    assert albert.loss_trends(learns, "gpt", decides=True)[0].verdict is Judgement.SHOWN
+    assert verdicts(albert.loss_trends(learns, "albert", decides=True, learns=False)) == [Judgement.UNDECIDED]
 
 
 @pytest.mark.parametrize(
@@ -114,10 +114,10 @@ def test_momentum_and_clipping_are_judged_under_alie() -> None:
         rows[rule, centered_clip.ALIE, 0.0] = low
         rows |= {(rule, centered_clip.ALIE, mu): high for mu in (0.9, 0.99)}
     found = centered_clip.trends(table(rows, "rule", "attack", "momentum"), decides=True)
-    assert verdicts(found) == [Verdict.SHOWN] * 7
+    assert verdicts(found) == [Judgement.SHOWN] * 7
     rows[centered_clip.CLIP, centered_clip.ALIE, 0.9] = low
     found = centered_clip.trends(table(rows, "rule", "attack", "momentum"), decides=True)
-    assert verdicts(found)[0] is Verdict.NOT_SHOWN and verdicts(found)[1] is Verdict.SHOWN
+    assert verdicts(found)[0] is Judgement.NOT_SHOWN and verdicts(found)[1] is Judgement.SHOWN
 
 
 def test_bans_are_compared_at_the_largest_share_of_a_rule() -> None:
@@ -128,7 +128,7 @@ def test_bans_are_compared_at_the_largest_share_of_a_rule() -> None:
     rows["krum", "ALIE", "no bans", 0.49] = rows["krum", "ALIE", "lottery", 0.49] = [math.nan, math.nan]
     frame = table(rows, "rule", "attack", "policy", "share")
     found = breakdown.trends(frame, decides=True)
-    assert "krum: +60.00" in found[-1].found and found[-1].verdict is Verdict.SHOWN
+    assert "krum: +60.00" in found[-1].found and found[-1].verdict is Judgement.SHOWN
 
 
 @pytest.mark.slow
