@@ -103,7 +103,7 @@ class Breakdown(Reproduction):
             "Bans are drawn by the published lottery, with probability (1/n)(n - b)/n after each attack, and a "
             "banned worker leaves. CenteredClip has tau 0.3; nothing is tuned. A rule that is told how many lie "
             "is told the truth. A rule is refused where its proof asks for more workers: such cells are crossed "
-            "out.",
+            "out. Bans by verdicts need the whole protocol, which this study leaves out.",
         ]
         if scale is Scale.SMOKE:
             said.append("It shows that everything works, and decides nothing.")
