@@ -31,6 +31,13 @@ class ReproduceSettings(CampaignSettings):
             group=Group.MEASUREMENT,
         ),
     ] = Scale.SMOKE
+    data: Annotated[
+        Path | None,
+        Option(
+            "folder of the data set of all runs, in place of the one that a package brings; CIFAR-10 needs one",
+            group=Group.TASK,
+        ),
+    ] = None
 
 
 def reproduction_of(name: str) -> Reproduction:
@@ -47,9 +54,14 @@ def reproduction_of(name: str) -> Reproduction:
 
 def known_reproductions() -> dict[str, Reproduction]:
     """Return all reproductions by name."""
-    from btard.lab.reproductions.momentum.study import Momentum
+    from btard.lab.reproductions.albert import Albert
+    from btard.lab.reproductions.breakdown import Breakdown
+    from btard.lab.reproductions.centered_clip import CenteredClipping
+    from btard.lab.reproductions.mnist import Mnist
+    from btard.lab.reproductions.momentum.study import MomentumStudy
+    from btard.lab.reproductions.resnet.study import Resnet
 
-    return {made.name: made for made in (Momentum(),)}
+    return {made.name: made for made in (MomentumStudy(), Mnist(), Resnet(), Albert(), CenteredClipping(), Breakdown())}
 
 
 def reproduce(reproduction: Reproduction, settings: ReproduceSettings) -> ExitCode:
@@ -61,6 +73,8 @@ def reproduce(reproduction: Reproduction, settings: ReproduceSettings) -> ExitCo
     directory = settings.output / f"{reproduction.name}-{settings.scale}"
     sweeps: dict[str, Sweep] = {}
     for grid in reproduction.grids(settings.scale):
+        if settings.data is not None:
+            grid = grid.model_copy(update={"base": {**grid.base, "data": str(settings.data)}})
         print(f"{grid.name}:", flush=True)
         done = sweep(grid, settings.model_copy(update={"output": directory / grid.name}))
         if done.tally.interrupted:

@@ -23,7 +23,7 @@ class Scale(StrEnum):
     PAPER = "paper"
 
 
-class Verdict(StrEnum):
+class Judgement(StrEnum):
     """Whether our runs show a published trend."""
 
     SHOWN = "shown"
@@ -44,7 +44,7 @@ class Trend:
     claim: str
     published: str
     found: str
-    verdict: Verdict
+    verdict: Judgement
 
 
 @dataclass(frozen=True)

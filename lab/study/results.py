@@ -14,7 +14,7 @@ from btard.lab.training.settings import ExperimentSettings
 
 
 @dataclass(frozen=True)
-class RunResult:
+class CompleteRun:
     """What a complete run has left.
 
     Attributes:
@@ -29,13 +29,13 @@ class RunResult:
     tables: Mapping[TableName, pd.DataFrame]
 
 
-def read_result(directory: Path, settings: ExperimentSettings, labels: Mapping[str, object]) -> RunResult:
+def read_result(directory: Path, settings: ExperimentSettings, labels: Mapping[str, object]) -> CompleteRun:
     """Read a run's tables, whichever format they have.
 
     Raises:
         UserError: a table is missing or cannot be read.
     """
-    return RunResult(directory, labels, settings, {name: _table(directory, name) for name in TableName})
+    return CompleteRun(directory, labels, settings, {name: _table(directory, name) for name in TableName})
 
 
 def _table(directory: Path, name: TableName) -> pd.DataFrame:
@@ -48,7 +48,7 @@ def _table(directory: Path, name: TableName) -> pd.DataFrame:
     raise UserError(f"{directory} has no table {name}, neither as parquet nor as CSV")
 
 
-def runs_frame(results: Iterable[RunResult]) -> pd.DataFrame:
+def runs_frame(results: Iterable[CompleteRun]) -> pd.DataFrame:
     """Return one row a run: its labels, and what it came to.
 
     `final` and `best` accuracy (share), `final_loss` (nats), `steps`, `bans`, `honest_bans`, and `last_ban`: the step
@@ -73,7 +73,7 @@ def runs_frame(results: Iterable[RunResult]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def steps_frame(results: Iterable[RunResult], table: TableName) -> pd.DataFrame:
+def steps_frame(results: Iterable[CompleteRun], table: TableName) -> pd.DataFrame:
     """Return the rows of one table of all runs, each with the labels of its run before it."""
     frames = []
     for result in results:

@@ -15,7 +15,7 @@ from btard.errors import UserError
 from btard.lab.study.results import read_result, runs_frame
 from btard.lab.sweep.grid import Grid, Labels, PlannedRun, planned
 from btard.lab.sweep.running import Order, Outcome, RunEnd
-from btard.lab.sweep.shelf import Shelf
+from btard.lab.sweep.shelf import RunShelf
 from btard.lab.sweep.tuning import chosen, trials
 
 GRID_FILE = "grid.yaml"
@@ -26,7 +26,7 @@ Engine = Callable[[Sequence[Order], Callable[[], bool]], Iterator[tuple[Order, O
 
 
 @dataclass
-class Tally:
+class SweepTally:
     """What became of the runs of a sweep.
 
     Attributes:
@@ -45,7 +45,7 @@ Listener = Callable[[Outcome, int, int], None]
 """Is told of each run that ends: what became of it, how many have ended, of how many."""
 
 
-def prepare(grid: Grid, output: Path) -> Shelf:
+def prepare(grid: Grid, output: Path) -> RunShelf:
     """Make the directory of a sweep, or find it again.
 
     Raises:
@@ -60,13 +60,15 @@ def prepare(grid: Grid, output: Path) -> Shelf:
         write_durably(path, text.encode())
     except OSError as error:
         raise UserError(f"--output is {output}, which cannot be written: {error.strerror}") from None
-    return Shelf(output)
+    return RunShelf(output)
 
 
-def tune(grid: Grid, shelf: Shelf, engine: Engine, listener: Listener) -> tuple[list[tuple[Labels, object]], Tally]:
+def tune(
+    grid: Grid, shelf: RunShelf, engine: Engine, listener: Listener
+) -> tuple[list[tuple[Labels, object]], SweepTally]:
     """Run the trials that are missing, and return what they choose for each group; nothing for a grid without any."""
     if grid.tune is None:
-        return [], Tally()
+        return [], SweepTally()
     runs = planned(trials(grid))
     tally = run_missing(runs, shelf, engine, listener)
     if tally.interrupted:
@@ -88,12 +90,12 @@ def tune(grid: Grid, shelf: Shelf, engine: Engine, listener: Listener) -> tuple[
     return found, tally
 
 
-def run_missing(runs: Sequence[PlannedRun], shelf: Shelf, engine: Engine, listener: Listener) -> Tally:
+def run_missing(runs: Sequence[PlannedRun], shelf: RunShelf, engine: Engine, listener: Listener) -> SweepTally:
     """Run what is neither complete nor refused. SIGINT and SIGTERM end it after the steps that are under way."""
     missing = shelf.missing(runs)
-    tally = Tally(refused=sum(run.refusal is not None for run in runs))
+    tally = SweepTally(refused=sum(run.refusal is not None for run in runs))
     tally.done_before = len(runs) - len(missing) - tally.refused
-    orders = [Order(run.settings.model_dump_json(exclude_unset=True), shelf.place(run)) for run in missing]
+    orders = [Order(run.settings.model_dump_json(exclude_unset=True), shelf.place(run), run.origin) for run in missing]
     with _noted_signals() as stopped:
         for ended, (order, outcome) in enumerate(engine(orders, stopped), 1):
             match outcome.end:

@@ -10,6 +10,7 @@ from typing import Any
 
 from btard.errors import UserError
 from btard.lab.sweep.campaign import Engine
+from btard.lab.sweep.forks import Origin
 from btard.lab.sweep.running import Order, Outcome, RunEnd, carry_out
 
 _WAIT_SECONDS = 0.5
@@ -57,7 +58,7 @@ def _run(ray: Any, orders: Sequence[Order], jobs: int, stopped: Callable[[], boo
                 ray.cancel(reference, force=True)
         while waiting and len(under_way) < _AHEAD * jobs:
             order = waiting.pop()
-            under_way[remote.remote(order.settings_json)] = order
+            under_way[remote.remote(order.settings_json, order.origin)] = order
         if not under_way:
             return
         ready, _ = ray.wait(list(under_way), timeout=_WAIT_SECONDS)
@@ -78,10 +79,10 @@ def _received(ray: Any, reference: Any, order: Order, was_stopped: bool) -> Outc
     return outcome
 
 
-def _away(settings_json: str) -> tuple[Outcome, Files]:
+def _away(settings_json: str, origin: Origin | None) -> tuple[Outcome, Files]:
     """Do a run in a temporary folder of whichever machine this is, and return all that it leaves."""
     with tempfile.TemporaryDirectory(prefix="btard-lab-") as folder:
-        outcome = carry_out(Order(settings_json, Path(folder) / "run"))
+        outcome = carry_out(Order(settings_json, Path(folder) / "run", origin))
         (left,) = list(Path(folder).iterdir()) or [Path(folder)]
         files = {str(path.relative_to(left)): path.read_bytes() for path in left.rglob("*") if path.is_file()}
         return replace(outcome), files

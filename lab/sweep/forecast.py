@@ -58,7 +58,7 @@ def forecast(runs: Sequence[PlannedRun]) -> Forecast:
     costs = [_probed(group[0].settings) for group in largest[:_MOST_PROBES]]
     total, work = 0.0, 0
     for group, (step, evaluation) in zip(largest, costs, strict=False):
-        total += sum(_seconds(run.settings, step, evaluation) for run in group)
+        total += sum(_seconds(run, step, evaluation) for run in group)
         work += len(group)
     mean = total / work if work else 0.0
     return Forecast(total + mean * (len(runs) - work), len(costs), len(kinds))
@@ -68,9 +68,9 @@ def _kind(settings: ExperimentSettings) -> str:
     return settings.model_dump_json(exclude=set(_CHEAP))
 
 
-def _seconds(settings: ExperimentSettings, step: float, evaluation: float) -> float:
-    evaluations = settings.steps // settings.evaluate_every + 1 if settings.evaluate_every else 0
-    return step * settings.steps + evaluation * evaluations
+def _seconds(run: PlannedRun, step: float, evaluation: float) -> float:
+    every, steps = run.settings.evaluate_every, run.settings.steps - (run.origin.step if run.origin else 0)
+    return step * steps + evaluation * (steps // every + 1 if every else 0)
 
 
 def _probed(settings: ExperimentSettings) -> tuple[float, float]:

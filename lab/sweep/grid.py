@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from btard.aggregation import make_rule
 from btard.errors import UserError
+from btard.lab.sweep.forks import Origin
 from btard.lab.training.settings import ExperimentSettings
 
 MAX_RUNS = 1_000_000
@@ -43,6 +44,20 @@ class Tuning(BaseModel):
     steps: Annotated[int, Field(ge=1)] | None = None
 
 
+class Fork(BaseModel):
+    """One training that all runs of a grid go on from: the base, unattacked, by its rule.
+
+    Attributes:
+        at: how many of its steps are done then.
+        seed: of this training; it decides weights and samples of all runs, whose own seeds decide the rest.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    at: Annotated[int, Field(ge=1)]
+    seed: int = 1
+
+
 class Grid(BaseModel):
     """A file of `btard lab sweep`.
 
@@ -53,6 +68,7 @@ class Grid(BaseModel):
         axes: settings whose values are all combined with each other and with the cases.
         seeds: every combination is run once for each; a number n stands for 1 to n.
         tune: what is chosen before.
+        fork: what all runs go on from; without it each begins anew.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -63,6 +79,7 @@ class Grid(BaseModel):
     axes: dict[str, Annotated[list[Any], Field(min_length=1)]] = {}
     seeds: Annotated[list[int], Field(min_length=1)] = [1]
     tune: Tuning | None = None
+    fork: Fork | None = None
 
     @field_validator("seeds", mode="before")
     @classmethod
@@ -78,6 +95,10 @@ class Grid(BaseModel):
             raise ValueError(f"{key} is no setting of btard lab run that a grid can set")
         for key in sorted((cases & self.axes.keys()) | (tuned & (cases | self.axes.keys()))):
             raise ValueError(f"{key} is varied twice")
+        if self.fork is not None and self.tune is not None:
+            raise ValueError("fork and tune cannot be combined: the origin is trained before anything is chosen")
+        if self.fork is not None and "attack" in self.base:
+            raise ValueError("fork begins with a base without attack: move it to the cases or axes")
         return self
 
     @property
@@ -98,12 +119,19 @@ class PlannedRun:
     Attributes:
         settings: complete, but for the output.
         labels: what sets its combination apart, by setting.
+        origin: what it forks from, None for a run that begins anew.
         refusal: why its rule cannot be used among so many workers; None where it can.
     """
 
     settings: ExperimentSettings
     labels: Labels
     refusal: str | None = None
+    origin: Origin | None = None
+
+    @property
+    def digest(self) -> str:
+        """Hex digest of all that decides what is measured."""
+        return self.settings.digest if self.origin is None else self.origin.key(self.settings.digest)
 
     @property
     def name(self) -> str:
@@ -162,7 +190,7 @@ def planned(grid: Grid, chosen: Sequence[tuple[Labels, object]] = ()) -> list[Pl
         count *= len(values)
     if count > MAX_RUNS:
         raise UserError(f"the grid {grid.name} has {count} runs, but at most {MAX_RUNS} are possible")
-    runs, seen = [], set()
+    runs, seen, origin = [], set(), _origin(grid)
     for combination in grid.combinations():
         given = {**grid.base, **combination}
         for labels, value in chosen:
@@ -173,8 +201,15 @@ def planned(grid: Grid, chosen: Sequence[tuple[Labels, object]] = ()) -> list[Pl
             if settings.digest in seen:
                 raise UserError(f"the grid {grid.name} has the same run twice: {_told(combination)}")
             seen.add(settings.digest)
-            runs.append(PlannedRun(settings, combination, _refusal(settings)))
+            runs.append(PlannedRun(settings, combination, _refusal(settings), origin))
     return runs
+
+
+def _origin(grid: Grid) -> Origin | None:
+    if grid.fork is None:
+        return None
+    settings = _settings(grid, {**grid.base, "study": False, "evaluate_every": 0}, grid.fork.seed)
+    return Origin(settings.model_dump_json(exclude_unset=True), grid.fork.at)
 
 
 def _settings(grid: Grid, given: Mapping[str, Any], seed: int) -> ExperimentSettings:

@@ -16,12 +16,12 @@ from btard.lab.study.canvas import Exported
 from btard.lab.study.curves import Lines, draw_lines
 from btard.lab.study.heat import draw_heat
 from btard.lab.study.html import Section, write_html
-from btard.lab.study.results import RunResult, runs_frame, steps_frame
+from btard.lab.study.results import CompleteRun, runs_frame, steps_frame
 from btard.lab.study.spread import Shape, draw_spread
 from btard.lab.study.statistics import over_seeds, paired, worst
 from btard.lab.sweep.campaign import CHOSEN_FILE, GRID_FILE
 from btard.lab.sweep.grid import Grid, planned, read_chosen, read_grid
-from btard.lab.sweep.shelf import Shelf
+from btard.lab.sweep.shelf import RunShelf
 from btard.lab.sweep.whole import Sweep, complete_results
 
 REPORT = "report.html"
@@ -42,7 +42,7 @@ def study(directory: Path) -> Path:
         raise UserError(f"{directory} holds no sweep: it has no {GRID_FILE}; btard lab sweep makes one")
     grid = read_grid(directory / GRID_FILE)
     runs = planned(grid, read_chosen(directory / CHOSEN_FILE, grid))
-    shelf = Shelf(directory)
+    shelf = RunShelf(directory)
     found = Sweep(complete_results(runs, shelf), [run for run in runs if run.refusal is not None])
     if not found.results:
         raise UserError(f"no run of the sweep in {directory} is complete: btard lab sweep runs what is missing")
@@ -159,7 +159,7 @@ def _pair_sections(runs: pd.DataFrame, grid: Grid, value: str, label: str) -> li
     return [Section("Paired", words, [pd.DataFrame(rows, columns=columns)])] if rows else []
 
 
-def _curves(results: Sequence[RunResult], grid: Grid, value: str, label: str, directory: Path) -> list[Exported]:
+def _curves(results: Sequence[CompleteRun], grid: Grid, value: str, label: str, directory: Path) -> list[Exported]:
     column = "accuracy" if value == _FINAL else "loss"
     frame = _filled(steps_frame(results, TableName.EVALUATIONS), grid)
     varied = grid.varied
@@ -198,7 +198,7 @@ def _bans(runs: pd.DataFrame, varied: Sequence[str], directory: Path) -> Section
     )
 
 
-def _ratio(results: Sequence[RunResult]) -> Section | None:
+def _ratio(results: Sequence[CompleteRun]) -> Section | None:
     """Return in which share of steps the variance-norm ratio of what is submitted suffices for the rule's bound."""
     rows = []
     for run in results:

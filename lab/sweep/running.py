@@ -12,6 +12,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from btard.errors import UserError
+from btard.lab.sweep.forks import Origin, forked
 from btard.lab.training.settings import ExperimentSettings
 
 
@@ -25,10 +26,11 @@ class RunEnd(StrEnum):
 
 @dataclass(frozen=True)
 class Order:
-    """A run that is to be done: its settings as text, since they travel, and where its files go."""
+    """A run that is to be done: its settings as text, since they travel, where its files go, and what it forks from."""
 
     settings_json: str
     output: Path
+    origin: Origin | None = None
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,10 @@ def carry_out(order: Order) -> Outcome:
 
     try:
         settings = ExperimentSettings.model_validate_json(order.settings_json).changed(output=order.output)
-        experiment = Experiment(settings).run()
+        begun = Experiment(settings) if order.origin is None else forked(order.origin, settings)
+        if begun is None:
+            return Outcome(RunEnd.INTERRUPTED)
+        experiment = begun.run()
     except Exception as error:
         reason = str(error) if isinstance(error, UserError) else "".join(traceback.format_exception_only(error)).strip()
         return Outcome(RunEnd.FAILED, reason)

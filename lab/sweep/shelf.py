@@ -9,7 +9,7 @@ from btard.lab.sweep.grid import PlannedRun
 from btard.lab.sweep.versions import run_key
 
 
-class Shelf:
+class RunShelf:
     """A directory with a directory for each run, `NAME-KEY`. The key stands for settings and code, so a run of older
     code is not taken for one of today's.
 
@@ -23,7 +23,7 @@ class Shelf:
 
     def place(self, run: PlannedRun) -> Path:
         """Where a run's files lie once it is complete."""
-        return self.directory / "runs" / f"{run.name}-{run_key(run.settings.digest)}"
+        return self.directory / "runs" / f"{run.name}-{run_key(run.digest)}"
 
     def missing(self, runs: Iterable[PlannedRun]) -> list[PlannedRun]:
         """Return the runs that are neither complete nor refused by their rule, in their order."""

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from btard.lab.sweep.campaign import Listener, Tally
+from btard.lab.sweep.campaign import Listener, SweepTally
 from btard.lab.sweep.forecast import Forecast
 from btard.lab.sweep.running import Outcome, RunEnd
 
@@ -62,7 +62,7 @@ def forecast_sentence(found: Forecast, runs: int, jobs: int) -> str:
     return f"{runs} runs, {jobs} at a time: about {duration(found.seconds / jobs)} ({tried})"
 
 
-def tally_sentence(tally: Tally) -> str:
+def tally_sentence(tally: SweepTally) -> str:
     """Return what became of a sweep's runs, in words."""
     parts = [f"{tally.completed} runs completed"]
     for count, words in (

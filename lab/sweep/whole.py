@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from btard.lab.study.results import RunResult, read_result
-from btard.lab.sweep.campaign import Engine, Tally, prepare, run_missing, tune
+from btard.lab.study.results import CompleteRun, read_result
+from btard.lab.sweep.campaign import Engine, SweepTally, prepare, run_missing, tune
 from btard.lab.sweep.engines import engine_of
 from btard.lab.sweep.forecast import forecast
 from btard.lab.sweep.grid import Grid, PlannedRun, planned
 from btard.lab.sweep.settings import CampaignSettings
-from btard.lab.sweep.shelf import Shelf
+from btard.lab.sweep.shelf import RunShelf
 from btard.lab.sweep.telling import forecast_sentence, tally_sentence, told
 from btard.vocabulary import ExitCode
 
@@ -26,9 +26,9 @@ class Sweep:
         tally: of this time.
     """
 
-    results: Sequence[RunResult] = ()
+    results: Sequence[CompleteRun] = ()
     refused: Sequence[PlannedRun] = ()
-    tally: Tally = field(default_factory=Tally)
+    tally: SweepTally = field(default_factory=SweepTally)
 
     @property
     def exit_code(self) -> ExitCode:
@@ -47,7 +47,7 @@ def sweep(grid: Grid, settings: CampaignSettings, engine: Engine | None = None) 
     Raises:
         UserError: the grid or the output cannot be used, or the engine is not there.
     """
-    shelf = Shelf(settings.output) if settings.dry_run else prepare(grid, settings.output)
+    shelf = RunShelf(settings.output) if settings.dry_run else prepare(grid, settings.output)
     runs = planned(grid)
     missing = shelf.missing(runs)
     if settings.estimate and missing:
@@ -70,7 +70,7 @@ def sweep(grid: Grid, settings: CampaignSettings, engine: Engine | None = None) 
     return Sweep(complete_results(runs, shelf), [run for run in runs if run.refusal is not None], tally)
 
 
-def complete_results(runs: Sequence[PlannedRun], shelf: Shelf) -> list[RunResult]:
+def complete_results(runs: Sequence[PlannedRun], shelf: RunShelf) -> list[CompleteRun]:
     """Return what the complete runs have left."""
     return [
         read_result(shelf.place(run), run.settings, {**run.labels, "seed": run.settings.seed})

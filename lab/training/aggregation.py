@@ -18,7 +18,7 @@ from btard.vocabulary import WireType
 
 
 class Diverged(UserError):
-    """No worker's vector is finite any more: there is nothing left to train."""
+    """Training has left the finite numbers: no honest worker can be heard any more, whatever follows."""
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,8 @@ class Combiner:
         Rows that are not finite are left out, and count among the f.
 
         Raises:
-            Diverged: no row is finite.
-            UserError: the rule cannot make one of those that are left, or not where they are.
+            Diverged: no row is finite, or more than f are not and the rule cannot make one of those that are left.
+            UserError: the rule cannot make one of so many, or not where they are.
         """
         home = rows[0].device
         moved = {id(row): row.to(self._device) for row in rows}
@@ -87,6 +87,8 @@ class Combiner:
         if not kept:
             raise Diverged("no worker's vector is finite any more: a lower --learning-rate or a --gradient-clip helps")
         out = len(rows) - len(kept)
+        if out > f and self.rule.check(len(kept), 0) is not None:
+            raise Diverged(f"{out} workers' vectors are not finite any more, more than the rule allows for")
         try:
             found = self._all([there[index] for index in kept], max(0, f - out), home)
         except BadRow as error:

@@ -31,7 +31,7 @@ from btard.tasks.base import Task
 if TYPE_CHECKING:
     import pandas
 
-_FIXED = ("workers", "task", "size", "heterogeneity", "momentum", "momentum_at", "topology", "study_past", "batch_size")
+_FIXED = ("workers", "task", "size", "heterogeneity", "momentum", "momentum_at", "study_past", "batch_size")
 """Settings that a fork cannot change: its state is made of them."""
 
 
@@ -45,8 +45,9 @@ class Experiment:
         settings: of the run.
         training: model, momenta and attackers.
         tables: all that was measured.
-        diverged: the step in which no vector was finite any more, so that training has ended; None otherwise.
         interrupted: whether `run` has ended before its last step, because it was told to.
+        diverged: the step in which training has left the finite numbers, None if it has not. The run is complete then:
+            its remaining evaluations are those of the model as it is.
     """
 
     def __init__(
@@ -188,16 +189,24 @@ class Experiment:
             if step >= last or self.interrupted:
                 return
             try:
-                self._record(training.advance())
-            except Diverged:
-                self.diverged = step
-                self._evaluate_if_due()
+                result = training.advance()
+            except Diverged as error:
+                self._diverge(str(error))
                 return
+            self._record(result)
+
+    def _diverge(self, reason: str) -> None:
+        """Measure the model as often as is left; nothing moves it any more."""
+        self.diverged = self.training.step
+        if self._directory is not None:
+            self._directory.log(f"step {self.diverged}: has diverged: {reason}")
+        while self.training.step < self.settings.steps:
+            self.training.step += 1
+            self._evaluate_if_due()
 
     def _evaluate_if_due(self) -> None:
         step, every = self.training.step, self.settings.evaluate_every
-        ends = step >= self.settings.steps or self.diverged is not None
-        if not every or step == self._evaluated or (step % every and not ends):
+        if not every or step == self._evaluated or (step % every and step < self.settings.steps):
             return
         accuracy, loss = evaluate(self.training.problem, self.settings)
         row: Row = {"step": step, "accuracy": accuracy, "loss": loss, "parameters": checksum(self.parameters)}

@@ -12,11 +12,11 @@ from btard.aggregation import make_rule
 from btard.lab.metrics.tables import TableName
 from btard.lab.reproductions.momentum.grids import LEGACY, UNATTACKED, data_sets, grids
 from btard.lab.reproductions.momentum.pairs import learned, loss_table, pairs, recovery_table
-from btard.lab.reproductions.reproduction import Findings, Reproduction, Scale, Trend, Verdict
+from btard.lab.reproductions.reproduction import Findings, Judgement, Reproduction, Scale, Trend
 from btard.lab.study.canvas import Exported
 from btard.lab.study.curves import Band, Lines, draw_lines
 from btard.lab.study.html import Section
-from btard.lab.study.results import RunResult, runs_frame, steps_frame
+from btard.lab.study.results import CompleteRun, runs_frame, steps_frame
 from btard.lab.study.spread import draw_spread
 from btard.lab.sweep.grid import Grid
 from btard.lab.sweep.whole import Sweep
@@ -30,16 +30,18 @@ _ENOUGH_PAIRS = 8
 _SHORT = {text: name for name, text in LEGACY.items()} | {UNATTACKED: "no attack"}
 
 
-class Momentum(Reproduction):
+class MomentumStudy(Reproduction):
     """The study of distributed momentum, on the rules and models that the published figures came from."""
 
     name = "momentum"
     title = "El-Mhamdi, Guerraoui, Rouault: Distributed Momentum for Byzantine-resilient SGD, ICLR 2021"
 
     def grids(self, scale: Scale) -> list[Grid]:
+        """See `Reproduction`."""
         return grids(scale)
 
     def scaled_down(self, scale: Scale) -> list[str]:
+        """See `Reproduction`."""
         counts = configurations(Scale.PAPER)
         appendix = counts.pop("appendix")
         published = sum(counts.values())
@@ -72,6 +74,7 @@ class Momentum(Reproduction):
         return said
 
     def findings(self, sweeps: Mapping[str, Sweep], scale: Scale, directory: Path) -> Findings:
+        """See `Reproduction`."""
         tables = {name: pairs(runs_frame(one.results)) for name, one in sweeps.items() if one.results}
         legacy = {name: table for name, table in tables.items() if name.endswith("-legacy")}
         everything = pd.concat(legacy.values(), ignore_index=True)
@@ -107,10 +110,10 @@ def _share(part: int, of: int) -> str:
     return f"{part} of {of} ({100 * part / of:.1f} %)" if of else "no such pair"
 
 
-def _verdict(holds: bool, count: int) -> Verdict:
+def _verdict(holds: bool, count: int) -> Judgement:
     if count < _ENOUGH_PAIRS:
-        return Verdict.UNDECIDED
-    return Verdict.SHOWN if holds else Verdict.NOT_SHOWN
+        return Judgement.UNDECIDED
+    return Judgement.SHOWN if holds else Judgement.NOT_SHOWN
 
 
 def _trends(fair: pd.DataFrame, everything: pd.DataFrame, ratio: tuple[int, int]) -> list[Trend]:
@@ -151,12 +154,12 @@ def _trends(fair: pd.DataFrame, everything: pd.DataFrame, ratio: tuple[int, int]
     ]
 
 
-def _attacked(sweeps: Mapping[str, Sweep], place: str) -> list[RunResult]:
+def _attacked(sweeps: Mapping[str, Sweep], place: str) -> list[CompleteRun]:
     found = [run for name, one in sweeps.items() if name.endswith("-legacy") for run in one.results]
     return [run for run in found if run.labels["rule"] != UNATTACKED and run.labels["momentum_at"] == place]
 
 
-def _ratios(run: RunResult) -> pd.DataFrame:
+def _ratios(run: CompleteRun) -> pd.DataFrame:
     """Return squares of deviation over norm, of what is sampled and of what honest workers submit, by step."""
     study = run.tables[TableName.STUDY]
     return pd.DataFrame(

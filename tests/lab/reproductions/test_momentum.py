@@ -7,7 +7,7 @@ import pytest
 
 from btard.lab.reproductions.momentum.grids import LEGACY, cases, data_sets
 from btard.lab.reproductions.momentum.pairs import learned, loss_table, pairs, recovery_table
-from btard.lab.reproductions.momentum.study import Momentum, configurations
+from btard.lab.reproductions.momentum.study import MomentumStudy, configurations
 from btard.lab.reproductions.reproduction import Scale
 from btard.lab.sweep.grid import planned
 
@@ -15,13 +15,13 @@ from btard.lab.sweep.grid import planned
 def test_the_published_grid_has_as_many_runs() -> None:
     counts = configurations(Scale.PAPER)
     assert counts == {"mnist": 184, "fashion_mnist": 184, "cifar10": 184, "cifar100": 184, "appendix": 22}
-    legacy = [grid for grid in Momentum().grids(Scale.PAPER) if grid.name.endswith("-legacy")]
+    legacy = [grid for grid in MomentumStudy().grids(Scale.PAPER) if grid.name.endswith("-legacy")]
     assert sum(len(grid.cases) * len(grid.seeds) for grid in legacy) == 3680 + 110
 
 
 @pytest.mark.parametrize("scale", Scale)
 def test_every_configuration_can_be_run(scale: Scale) -> None:
-    for grid in Momentum().grids(scale):
+    for grid in MomentumStudy().grids(scale):
         runs = planned(grid.model_copy(update={"seeds": [1]}))
         assert not [run for run in runs if run.refusal], grid.name
         assert len({run.settings.digest for run in runs}) == len(grid.cases)
@@ -83,7 +83,7 @@ def test_the_smoke_reproduction_writes_its_report(tmp_path: Path) -> None:
     from btard.vocabulary import ExitCode
 
     settings = ReproduceSettings(output=tmp_path, estimate=False)
-    assert reproduce(Momentum(), settings) is ExitCode.FINISHED
+    assert reproduce(MomentumStudy(), settings) is ExitCode.FINISHED
     report = (tmp_path / "momentum-smoke" / "report.html").read_text()
     assert "736 configurations and 3680 runs" in report and report.count("<svg") >= 9
     assert "shown" in report and "digits" in report

@@ -8,7 +8,7 @@ import pytest
 
 from btard.errors import UserError
 from btard.lab.metrics.tables import SCHEMA, TableName
-from btard.lab.study.results import RunResult
+from btard.lab.study.results import CompleteRun
 from btard.lab.sweep.campaign import prepare
 from btard.lab.sweep.grid import Grid, planned
 from btard.lab.sweep.report import sections_of, study
@@ -23,7 +23,7 @@ GRID = Grid(
 )
 
 
-def result(run: Any, accuracy: float) -> RunResult:
+def result(run: Any, accuracy: float) -> CompleteRun:
     """A run that has come to an accuracy, with a ban."""
     tables = {name: pd.DataFrame(columns=[column.name for column in SCHEMA[name]]) for name in TableName}
     rows = [{"step": step, "accuracy": accuracy * step / 4, "loss": 1.0, "parameters": "0"} for step in (0, 4)]
@@ -31,7 +31,7 @@ def result(run: Any, accuracy: float) -> RunResult:
     tables[TableName.BANS] = pd.DataFrame([{"step": 3, "worker": 9, "reason": "lottery", "honest": 0}])
     study_row = dict.fromkeys([column.name for column in SCHEMA[TableName.STUDY]], 0.001)
     tables[TableName.STUDY] = pd.DataFrame([{**study_row, "Honest gradient norm": 1.0}])
-    return RunResult(Path("/nowhere"), {**run.labels, "seed": run.settings.seed}, run.settings, tables)
+    return CompleteRun(Path("/nowhere"), {**run.labels, "seed": run.settings.seed}, run.settings, tables)
 
 
 @pytest.fixture

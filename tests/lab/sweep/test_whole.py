@@ -117,3 +117,27 @@ def test_what_is_tuned_is_what_runs_use(tmp_path: Path) -> None:
     assert [(one["rule"], one["learning_rate"]) for one in told] == [("mean", 0.2), ("coordinate_median", 0.2)]
     for result in found.results:
         assert yaml.safe_load((result.directory / "settings.yaml").read_text())["learning_rate"] == 0.2
+
+
+FORKED: dict[str, Any] = {
+    "base": {**BASE, "steps": 6},
+    "axes": {},
+    "cases": [{"attackers": 1, "attack": "sign_flip", "attack_start": 4}, {"topology": "butterfly"}],
+    "fork": {"at": 2},
+}
+
+
+def test_forks_go_on_from_one_state_and_are_resumed(tmp_path: Path) -> None:
+    found = sweep(grid(**FORKED), settings(tmp_path), here)
+    assert found.tally.completed == 4
+    tables = [result.tables["evaluations"] for result in found.results]
+    assert all(table["step"].tolist() == [2, 4, 6] for table in tables)
+    assert len({table["parameters"].iloc[0] for table in tables}) == 1, "all begin with the same weights"
+    assert sweep(grid(**FORKED), settings(tmp_path), here).tally.completed == 0
+    later = sweep(grid(**{**FORKED, "fork": {"at": 3}}), settings(tmp_path), here)
+    assert later.tally.completed == 4, "a fork of another step is another run"
+
+
+def test_a_fork_of_an_attacked_base_is_refused() -> None:
+    with pytest.raises(ValueError, match="without attack"):
+        grid(**{**FORKED, "base": {**BASE, "attackers": 1, "attack": "nan"}})

@@ -88,14 +88,6 @@ def test_a_failed_run_keeps_its_log_and_its_place_is_free(tmp_path: Path) -> Non
     assert not (tmp_path / "run.pending").exists()
 
 
-def test_a_run_that_diverges_ends_there_and_says_so(tmp_path: Path) -> None:
-    made = experiment(output=tmp_path / "run", learning_rate=1e30).run()
-    manifest = read_manifest(tmp_path / "run")
-    assert made.diverged is not None and 0 < made.diverged < 12
-    assert (manifest["status"], manifest["diverged"]) == ("complete", made.diverged)
-    assert list(made.steps.step) == list(range(made.diverged)) and made.evaluations.step.iloc[-1] == made.diverged
-
-
 def test_a_place_that_is_taken_is_refused(tmp_path: Path) -> None:
     experiment(output=tmp_path / "run").run()
     with pytest.raises(UserError, match="exists"):
@@ -155,3 +147,23 @@ def test_checkpoints_of_other_settings_are_refused(tmp_path: Path) -> None:
 def test_an_experiment_can_be_made_of_its_settings_alone() -> None:
     assert len(Experiment(settings(steps=1)).run().steps) == 1
     assert make_attack("poison") is not None
+
+
+def test_a_run_that_diverges_is_complete_at_chance(tmp_path: Path) -> None:
+    made = experiment(learning_rate=1e30, steps=40, evaluate_every=10, output=tmp_path / "run").run()
+    assert made.diverged is not None and made.diverged < 40
+    assert made.evaluations["step"].tolist() == [0, 10, 20, 30, 40] and len(made.steps) == made.diverged
+    assert (made.evaluations["accuracy"].iloc[1:] < 0.2).all() and made.evaluations["loss"].iloc[1:].isna().all()
+    manifest = read_manifest(tmp_path / "run")
+    assert (manifest["status"], manifest["diverged"]) == ("complete", made.diverged)
+
+
+def test_rows_that_lie_with_no_numbers_are_no_divergence() -> None:
+    made = experiment(attackers=3, attack="poison", declared=0).run()
+    assert made.diverged is None and made.evaluations["accuracy"].iloc[-1] > 0.2
+
+
+def test_a_fork_may_exchange_the_server_for_a_butterfly() -> None:
+    base = experiment(steps=6).run(until=3)
+    forked = base.fork(topology="butterfly").run()
+    assert torch.allclose(base.run().parameters, forked.parameters, atol=1e-6)
