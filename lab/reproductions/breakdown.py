@@ -100,10 +100,11 @@ class Breakdown(Reproduction):
         said = [
             f"{WORKERS} workers, of which 0, {', '.join(map(str, size.liars))} attack from the first step on; "
             f"{size.task}, batches of {size.batch}, {size.steps} steps, momentum 0.9 at workers, {size.seeds} seeds.",
-            "Bans are drawn by the published lottery, with probability (1/n)(n - b)/n after each attack, and a "
-            "banned worker leaves. CenteredClip has tau 0.3; nothing is tuned. A rule that is told how many lie "
-            "is told the truth. A rule is refused where its proof asks for more workers: such cells are crossed "
-            "out. Bans by verdicts need the whole protocol, which this study leaves out.",
+            "Bans are drawn by the published lottery, with probability (1/n)(n - b)/n after each attack, and a banned "
+            "worker leaves. CenteredClip has tau 0.3, taken after 1 had done badly in a smoke run; nothing is "
+            "searched for. A rule that is told how many lie is told the truth. A rule is refused where its proof asks "
+            "for more workers: such cells are crossed out. Bans by verdicts need the whole protocol, which this "
+            "study leaves out.",
         ]
         if scale is Scale.SMOKE:
             said.append("It shows that everything works, and decides nothing.")

@@ -102,10 +102,10 @@ class CenteredClipping(Reproduction):
         said = [
             "Momentum is (1 - beta) g + beta m at every worker, with beta of 0, 0.9 and 0.99, and the rate is the same "
             "for all: no rule and no beta has a rate of its own.",
-            "CenteredClip has tau 0.3 for every beta, not tuned, and is solved to its fixed point without a start "
-            "from the step before, while the paper makes a few iterations from that start. The numbers of workers "
-            "and attackers, model and steps are choices of this laboratory: only claims of direction are judged, "
-            "not figures.",
+            "CenteredClip has tau 0.3 for every beta, taken after 1 had done badly in a smoke run, and is solved to "
+            "its fixed point without a start from the step before, while the paper makes a few iterations from that "
+            "start. The numbers of workers and attackers, model and steps are choices of this laboratory: only claims "
+            "of direction are judged, not figures.",
             f"{size.workers} workers of which {size.attackers} attack from the first step on, {size.task}, batches of "
             f"{size.batch}, {size.steps} steps, {size.seeds} seeds. Samples are dealt evenly, so mimic has little to "
             "gain: its aim is workers whose samples differ.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -50,7 +51,7 @@ def run_locally(
                 return
             for pipe in wait([worker.pipe for worker in busy], timeout=_POLL_SECONDS):
                 worker = next(one for one in busy if one.pipe is pipe)
-                order, outcome = _told(worker)
+                order, outcome = _told(worker, asked_to_stop)
                 if not worker.process.is_alive() and waiting:
                     workers[workers.index(worker)] = _started(threads)
                 yield order, outcome
@@ -67,7 +68,7 @@ def _started(threads: int) -> _Worker:
     return _Worker(process, ours)
 
 
-def _told(worker: _Worker) -> tuple[Order, Outcome]:
+def _told(worker: _Worker, asked_to_stop: bool) -> tuple[Order, Outcome]:
     order = worker.order
     assert order is not None
     worker.order = None
@@ -76,6 +77,8 @@ def _told(worker: _Worker) -> tuple[Order, Outcome]:
     except (EOFError, ConnectionError):
         worker.process.join()
         code = worker.process.exitcode
+        if asked_to_stop and code == -signal.SIGTERM:  # it came before the run listened to it
+            return order, Outcome(RunEnd.INTERRUPTED)
         return order, Outcome(RunEnd.FAILED, f"its process ended with exit code {code}")
 
 

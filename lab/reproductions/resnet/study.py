@@ -69,8 +69,10 @@ class Resnet(Reproduction):
             "at a server with the same. They begin with their first step, since the protocol cannot be forked. There, "
             "the past of delayed gradients begins with the attack.",
             "CenteredClip is solved to its fixed point everywhere. In a butterfly, tau is compared to the length of a "
-            "part, of which there are 16: for models as small as these, tau 1 and 10 as published are far beyond what "
-            "an honest part measures, so lies pull hard until their senders are banned. The protocol runs with 0.1.",
+            "part, of which there are 16: for models as small as these, tau 1 and 10 as published seem far beyond "
+            "what an honest part measures, so lies pull hard until their senders are banned. The protocol runs with "
+            "0.1, taken after 1 had failed in a smoke run of one seed; the other rules were not given such a second "
+            "try.",
         ]
         for data in forked_data(scale):
             said.append(
