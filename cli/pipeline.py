@@ -79,7 +79,7 @@ def _run(words: list[str]) -> int:
     from btard.hashing import tagged_digest
     from btard.pipeline.defence.attacks import MessageLie, StageAttack
     from btard.pipeline.schedule.optimizer import OptimizerKind, OptimizerPlan
-    from btard.pipeline.schedule.order import Order
+    from btard.pipeline.schedule.order import PipelineOrder
     from btard.pipeline.stages.split import Split
     from btard.pipeline.trial import Trial, run_trial
     from btard.tasks.base import Schedule
@@ -104,7 +104,7 @@ def _run(words: list[str]) -> int:
         steps=settings.steps,
         micro_batches=settings.micro_batches,
         micro_batch_size=settings.micro_batch_size,
-        order=Order(settings.order.value),
+        order=PipelineOrder(settings.order.value),
         checked=settings.check,
         trusted_relay=settings.trusted_relay,
         attack=attack,

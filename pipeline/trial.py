@@ -16,7 +16,7 @@ from btard.pipeline.machine.machine import StageMachine
 from btard.pipeline.machine.memory import run_stages
 from btard.pipeline.machine.plan import StageReport
 from btard.pipeline.schedule.optimizer import OptimizerPlan
-from btard.pipeline.schedule.order import Order
+from btard.pipeline.schedule.order import PipelineOrder
 from btard.pipeline.stages.family import families
 from btard.pipeline.stages.model_stage import Cut
 from btard.pipeline.stages.split import Split
@@ -49,7 +49,7 @@ class Trial:
     steps: int
     micro_batches: int
     micro_batch_size: int
-    order: Order
+    order: PipelineOrder
     checked: bool
     trusted_relay: bool
     attack: StageAttack

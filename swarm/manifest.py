@@ -89,7 +89,7 @@ class Deadlines(BaseModel):
     scatter: Seconds = 60.0
     gather: Seconds = 60.0
     agree: Seconds = 20.0
-    settle: Seconds = 5.0
+    settle: Seconds = 3.5
 
 
 class RunTerms(BaseModel):

@@ -8,7 +8,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from btard.byzantine.settings import Liars
+from btard.byzantine.settings import AttackStart, Liars
 from btard.configuration import Group, Option, Probability, Seed
 from btard.configuration.messages import user_error
 from btard.configuration.options import settings_of
@@ -176,10 +176,15 @@ class _Liars(_Training):
         ),
     ] = None
     knowledge: Annotated[Insight, Option("whose vectors attackers know", group=Group.BYZANTINE)] = Insight.OMNISCIENT
-    attack_start: Annotated[Count, Option("first step of the attack", unit="steps", group=Group.BYZANTINE)] = 0
+    attack_start: AttackStart = 0
     attack_stop: Annotated[
         Count | None,
-        Option("first step without the attack again, none for no end", unit="steps", group=Group.BYZANTINE),
+        Option(
+            "first step without the attack again, none for no end",
+            unit="steps",
+            group=Group.BYZANTINE,
+            env=("ATTACK_STOP",),
+        ),
     ] = None
     attack_every: Annotated[
         Positive, Option("attack only every so many steps", unit="steps", group=Group.BYZANTINE)

@@ -5,6 +5,6 @@
 
 from btard.pipeline.caches.activations import ActivationCache
 from btard.pipeline.caches.boundary import BoundaryReceiver, BoundarySender, open_receiver, open_sender
-from btard.pipeline.caches.delta import Diverged
+from btard.pipeline.caches.delta import CachesDiffer
 
-__all__ = ["ActivationCache", "BoundaryReceiver", "BoundarySender", "Diverged", "open_receiver", "open_sender"]
+__all__ = ["ActivationCache", "BoundaryReceiver", "BoundarySender", "CachesDiffer", "open_receiver", "open_sender"]

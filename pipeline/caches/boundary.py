@@ -10,7 +10,7 @@ import torch
 
 from btard.errors import UserError
 from btard.pipeline.caches.activations import ActivationCache
-from btard.pipeline.caches.delta import DeltaReceiver, DeltaSender, Diverged
+from btard.pipeline.caches.delta import CachesDiffer, DeltaReceiver, DeltaSender
 from btard.pipeline.codecs.codec import Codec, Lossy
 from btard.pipeline.codecs.delta import DeltaCodec
 
@@ -27,7 +27,7 @@ class BoundarySender(Protocol):
             samples: ids, one for each index of dimension 0.
             values: float32, of shape (samples, ...).
             seeds: `rounding_seed` of each sample.
-            raw: samples that are sent raw: all of them after `Diverged`, or where a boundary is new.
+            raw: samples that are sent raw: all of them after `CachesDiffer`, or where a boundary is new.
 
         Raises:
             NotFinite: a value is an infinity or a NaN; nothing has changed.
@@ -46,7 +46,9 @@ class BoundarySender(Protocol):
 class BoundaryReceiver(Protocol):
     """The end of a boundary that receives micro-batches; it commits and rolls back with the sender."""
 
-    def decode(self, data: bytes | memoryview, samples: Sequence[int], shape: Sequence[int]) -> torch.Tensor | Diverged:
+    def decode(
+        self, data: bytes | memoryview, samples: Sequence[int], shape: Sequence[int]
+    ) -> torch.Tensor | CachesDiffer:
         """Return what the next stage computes with, float32 of the expected shape; or that a raw send is needed.
 
         Raises:

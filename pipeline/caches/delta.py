@@ -28,7 +28,7 @@ _DELTAS = 4
 
 
 @dataclass(frozen=True)
-class Diverged:
+class CachesDiffer:
     """The two sides do not keep the same: the whole micro-batch is to be sent once more, raw.
 
     Attributes:
@@ -87,7 +87,9 @@ class DeltaReceiver:
         self._codec = codec
         self._cache = cache
 
-    def decode(self, data: bytes | memoryview, samples: Sequence[int], shape: Sequence[int]) -> torch.Tensor | Diverged:
+    def decode(
+        self, data: bytes | memoryview, samples: Sequence[int], shape: Sequence[int]
+    ) -> torch.Tensor | CachesDiffer:
         """See `boundary.BoundaryReceiver`."""
         message = _Message.read(data, shape, self._codec)
         before = {place: self._cache.get(samples[place]) for place in message.old}
@@ -97,7 +99,7 @@ class DeltaReceiver:
         if message.old:
             changes = self._codec.quantiser.decode(message.codes, (len(message.old), *shape[1:]))
             if unseen:
-                return Diverged(tuple(unseen))
+                return CachesDiffer(tuple(unseen))
             kept = torch.stack([self._codec.restore(entry, shape[1:]) for entry in before.values() if entry])
             activations[message.old] = kept + changes
         entries = [self._codec.keep(activation) for activation in activations]
@@ -105,7 +107,7 @@ class DeltaReceiver:
         if set(wrong) & set(message.new):
             raise Malformed("a raw activation contradicts its checksum")
         if wrong:
-            return Diverged(tuple(samples[place] for place in wrong))
+            return CachesDiffer(tuple(samples[place] for place in wrong))
         for sample, entry in zip(samples, entries, strict=True):
             self._cache.stage(sample, entry)
         now = torch.stack([self._codec.restore(entry, shape[1:]) for entry in entries])

@@ -13,7 +13,7 @@ import torch
 from pydantic import Field
 
 from btard.identity import Malformed
-from btard.pipeline.codecs.quantiser import Grid, NotFinite, Quantiser, Rounding, Scale
+from btard.pipeline.codecs.quantiser import LevelGrid, NotFinite, Quantiser, Rounding, ScaleMethod
 
 MOST_DIMENSIONS = 8
 
@@ -60,11 +60,11 @@ class Lossy:
     """The parameters of a codec with a quantiser."""
 
     bits: Annotated[int, Field(ge=1, le=8)] = 4
-    scale: Scale = Scale.MAX
+    scale: ScaleMethod = ScaleMethod.MAX
     dims: Annotated[str, Field(pattern="^[0-7]{1,8}$")] = "01"
     """Dimensions over which values share a scale, a digit each."""
     rounding: Rounding = Rounding.STOCHASTIC
-    grid: Grid = Grid.SYMMETRIC
+    grid: LevelGrid = LevelGrid.SYMMETRIC
 
     @property
     def quantiser(self) -> Quantiser:

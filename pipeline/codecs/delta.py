@@ -15,7 +15,7 @@ import torch
 from pydantic import Field
 
 from btard.pipeline.codecs.codec import Lossy
-from btard.pipeline.codecs.quantiser import Grid, Quantiser, Scale
+from btard.pipeline.codecs.quantiser import LevelGrid, Quantiser, ScaleMethod
 from btard.pipeline.codecs.stateless import as_half
 
 
@@ -84,4 +84,4 @@ class DeltaLowbits(Lossy):
         return activation
 
     def _cache(self, shape: Sequence[int]) -> Quantiser:
-        return Quantiser(self.cache_bits, Scale.MAX, tuple(range(max(1, len(shape) - 1))), Grid.SYMMETRIC)
+        return Quantiser(self.cache_bits, ScaleMethod.MAX, tuple(range(max(1, len(shape) - 1))), LevelGrid.SYMMETRIC)

@@ -1,7 +1,7 @@
 """From tensors to codes of 1 to 8 bits with shared scales, and back.
 
 Wang et al., 'Fine-tuning Language Models over Slow Networks using Activation Compression with Guarantees' (2022), use
-such a quantiser for activations and gradients between stages. Ours differs where theirs is biased: see `Grid`.
+such a quantiser for activations and gradients between stages. Ours differs where theirs is biased: see `LevelGrid`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _LEGACY_EPSILON = 1e-6
 SCALE_BYTES = 2
 
 
-class Scale(StrEnum):
+class ScaleMethod(StrEnum):
     """What the outermost levels stand for, of the values that share a scale."""
 
     MAX = "max"
@@ -45,7 +45,7 @@ class Scale(StrEnum):
     """Twice the root mean square, which 95 % of normal values stay below; the others are clipped."""
 
 
-class Grid(StrEnum):
+class LevelGrid(StrEnum):
     """Which levels the codes stand for."""
 
     SYMMETRIC = "symmetric"
@@ -89,9 +89,9 @@ class Quantiser:
     """
 
     bits: int
-    scale: Scale = Scale.MAX
+    scale: ScaleMethod = ScaleMethod.MAX
     dims: tuple[int, ...] = (0, 1)
-    grid: Grid = Grid.SYMMETRIC
+    grid: LevelGrid = LevelGrid.SYMMETRIC
 
     def wire_size(self, shape: Sequence[int]) -> int:
         """Return the bytes of a tensor of this shape: its scales, then its codes."""
@@ -142,7 +142,7 @@ class Quantiser:
 
     @property
     def _levels(self) -> _Levels:
-        if self.grid is Grid.LEGACY:
+        if self.grid is LevelGrid.LEGACY:
             half = 1 << (self.bits - 1)
             return _Levels(2 * half - 1, float(half), float(half))
         top = (1 << self.bits) - 2 or 1
@@ -157,9 +157,9 @@ class Quantiser:
         """Return what the scales would be with all bits of float32; NaN and infinity where the values have them."""
         self._scale_shape(values.shape)
         match self.scale:
-            case Scale.MAX:
+            case ScaleMethod.MAX:
                 found = self._largest(values).view(self._scale_shape(values.shape))
-            case Scale.L2:
+            case ScaleMethod.L2:
                 count = math.prod(values.shape[dim] for dim in self.dims)
                 norm = torch.linalg.vector_norm(values, dim=self.dims, keepdim=True, dtype=torch.float64)
                 found = (norm * (2 / math.sqrt(count))).float()
@@ -179,17 +179,17 @@ class Quantiser:
 
     def _to_wire(self, scales: torch.Tensor) -> torch.Tensor:
         """Return scales as the 16 bits that travel, int16."""
-        if self.grid is Grid.LEGACY:
+        if self.grid is LevelGrid.LEGACY:
             return scales.clamp(max=_MOST_FLOAT16).half().view(torch.int16)
         bits = scales.where(scales >= _LEAST, 0.0).view(torch.int32)
         return ((bits + 0xFFFF) & -0x10000).clamp_(max=_MOST_BFLOAT16).bitwise_right_shift_(16).to(torch.int16)
 
     def _from_wire(self, wire: torch.Tensor) -> torch.Tensor:
-        return wire.view(torch.float16 if self.grid is Grid.LEGACY else torch.bfloat16).float()
+        return wire.view(torch.float16 if self.grid is LevelGrid.LEGACY else torch.bfloat16).float()
 
     def _inverse(self, scales: torch.Tensor) -> torch.Tensor:
         """Return by what values are multiplied to be counted in steps."""
-        if self.grid is Grid.LEGACY:
+        if self.grid is LevelGrid.LEGACY:
             return self._levels.per_scale / (scales + _LEGACY_EPSILON)
         return torch.where(scales > 0, self._levels.per_scale / scales, 0.0)
 
@@ -213,7 +213,7 @@ class Quantiser:
         rows = min(each, max(1, _CHUNK // width))
         counted = torch.empty((rows, width), device=values.device)
         # Of a scale that is a maximum no value is too large, but for the largest scale and what a draw adds.
-        exact = self.grid is Grid.SYMMETRIC and self.scale is Scale.MAX and float(scales.max()) < _LARGEST
+        exact = self.grid is LevelGrid.SYMMETRIC and self.scale is ScaleMethod.MAX and float(scales.max()) < _LARGEST
         clips = seeds is not None or not exact
         dice = None if seeds is None else _Dice(rows * width, values.device)
         for first in (sample * each + row for sample in range(samples) for row in range(0, each, rows)):

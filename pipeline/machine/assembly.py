@@ -13,7 +13,7 @@ from btard.pipeline.defence.attacks import HONEST, StageAttack
 from btard.pipeline.machine.machine import StageMachine
 from btard.pipeline.machine.plan import PipelinePlan
 from btard.pipeline.schedule.optimizer import OptimizerPlan
-from btard.pipeline.schedule.order import Order
+from btard.pipeline.schedule.order import PipelineOrder
 from btard.pipeline.schedule.worker import StageWorker
 from btard.pipeline.stages.model_stage import Cut, ModelStage
 from btard.tasks.base import Batch
@@ -25,7 +25,7 @@ def assemble(
     optimizer: OptimizerPlan,
     batches: Callable[[int], Sequence[Batch]],
     *,
-    order: Order = Order.GPIPE,
+    order: PipelineOrder = PipelineOrder.GPIPE,
     checked: bool = True,
     trusted_relay: bool = False,
     attack: StageAttack = HONEST,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from btard.identity import PeerId
-from btard.pipeline.schedule.order import Order
+from btard.pipeline.schedule.order import PipelineOrder
 from btard.tasks.base import Batch
 
 
@@ -64,7 +64,7 @@ class PipelinePlan:
 
     run: bytes
     roster: tuple[PeerId, ...]
-    order: Order
+    order: PipelineOrder
     shape: tuple[int, int, int]
     micro_batches: int
     batches: Callable[[int], Sequence[Batch]]

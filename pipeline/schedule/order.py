@@ -32,7 +32,7 @@ class OptimizerStep:
 StageAction = ForwardPass | BackwardPass | OptimizerStep
 
 
-class Order(StrEnum):
+class PipelineOrder(StrEnum):
     """How forward and backward passes alternate."""
 
     GPIPE = "gpipe"
@@ -51,7 +51,7 @@ class Order(StrEnum):
             raise ValueError(f"no stage {stage} of {stages} runs {micro_batches} micro-batches {accumulate} times")
         plan: list[StageAction] = []
         # GPipe is 1F1B with a warm-up as long as the batch.
-        warmup = micro_batches if self is Order.GPIPE else min(stages - stage, micro_batches)
+        warmup = micro_batches if self is PipelineOrder.GPIPE else min(stages - stage, micro_batches)
         for start in range(0, accumulate * micro_batches, micro_batches):
             plan += [ForwardPass(start + number) for number in range(warmup)]
             for number in range(micro_batches):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from btard.pipeline.schedule.order import BackwardPass, ForwardPass, OptimizerStep, Order, StageAction
+from btard.pipeline.schedule.order import BackwardPass, ForwardPass, OptimizerStep, PipelineOrder, StageAction
 from btard.pipeline.schedule.worker import StageWorker
 from btard.tasks.base import Batch
 
@@ -23,7 +23,7 @@ class StagesTogether:
     """
 
     workers: Sequence[StageWorker]
-    order: Order
+    order: PipelineOrder
     accumulate: int = 1
     _losses: dict[int, float] = field(default_factory=dict, init=False)
 

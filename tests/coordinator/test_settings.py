@@ -47,9 +47,8 @@ def test_checkpoint_steps(words: tuple[str, ...], steps: tuple[int, ...]) -> Non
         (["--checkpoint-at", "-3"], "--checkpoint-at"),
         (["--peers", "0"], "--peers is 0, but must be a whole number of peers from 1 to 256"),
         (
-            ["--rule", "median"],
-            "--rule is 'median', but must be one of those installed: centered_clip, coordinate_median, mean, "
-            "trimmed_mean",
+            ["--rule", "middle"],
+            "--rule is 'middle', but must be one of those installed: aksel, bulyan, caf, centered_clip, ",
         ),
         (["--momentum", "1"], "--momentum is 1, but must be a number at least 0 and below 1"),
         (["--refresh-period", "0"], "--refresh-period is 0"),

@@ -227,7 +227,7 @@ def test_what_a_round_and_the_aggregation_need() -> None:
         rules.gather_seconds,
         rules.agree_seconds,
         rules.delay_bound_seconds,
-    ) == (120.0, 60.0, 60.0, 20.0, 5.0)
+    ) == (120.0, 60.0, 60.0, 20.0, 3.5)
     assert rules.aggregation == AggregationRules(MANIFEST.rule, 1.0, 5, 3.0)
     assert rules.verification == VerificationRules(1.5, Validation.EXACT, 0.2, 0.1, Eliminate.MUTUAL, 7, 0.5)
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from btard.errors import UserError
 from btard.identity import Malformed
-from btard.pipeline.caches import ActivationCache, BoundaryReceiver, Diverged, open_receiver, open_sender
+from btard.pipeline.caches import ActivationCache, BoundaryReceiver, CachesDiffer, open_receiver, open_sender
 from btard.pipeline.caches.boundary import check_sample_ids
 from btard.pipeline.caches.delta import DeltaReceiver, DeltaSender
 from btard.pipeline.codecs import NotFinite, make_codec
@@ -52,7 +52,7 @@ class Boundary:
     def send(self, samples: list[int], values: torch.Tensor) -> torch.Tensor:
         """Send, and once more raw if the receiver asks for it."""
         answer = self.receiver.decode(self.encode(samples, values), samples, values.shape)
-        if isinstance(answer, Diverged):
+        if isinstance(answer, CachesDiffer):
             self.raw_sends += 1
             answer = self.receiver.decode(self.encode(samples, values, samples), samples, values.shape)
         assert isinstance(answer, torch.Tensor)
@@ -118,7 +118,7 @@ def test_a_first_visit_is_raw_and_later_ones_small(text: str) -> None:
         ends.commit()
         later = ends.encode([0, 1, 2, 3], sent + 0.01 * activations(4, 1))
         assert len(later) < len(first) / 2
-        assert not isinstance(ends.receiver.decode(later, [0, 1, 2, 3], sent.shape), Diverged)
+        assert not isinstance(ends.receiver.decode(later, [0, 1, 2, 3], sent.shape), CachesDiffer)
 
 
 def test_differences_err_less_than_codes_of_the_whole() -> None:
@@ -142,7 +142,7 @@ def test_a_lost_message_costs_one_raw_send(text: str) -> None:
         ends.commit()
         assert not ends.equal(range(3))
         third = ends.encode([0, 1, 2], sent)
-        assert ends.receiver.decode(third, [0, 1, 2], sent.shape) == Diverged((0, 1, 2))
+        assert ends.receiver.decode(third, [0, 1, 2], sent.shape) == CachesDiffer((0, 1, 2))
         received = ends.receiver.decode(ends.encode([0, 1, 2], sent, [0, 1, 2]), [0, 1, 2], sent.shape)
         assert isinstance(received, torch.Tensor) and error(received, sent) < 4e-4
         ends.commit()
@@ -156,7 +156,7 @@ def test_a_sample_the_receiver_never_saw_is_asked_for() -> None:
         ends.encode([5], activations(1))  # lost
         ends.commit()
         answer = ends.receiver.decode(ends.encode([5], activations(1)), [5], (1, *SHAPE))
-        assert answer == Diverged((5,))
+        assert answer == CachesDiffer((5,))
 
 
 def test_seen_and_new_samples_share_a_micro_batch() -> None:
@@ -251,8 +251,8 @@ def test_strange_bytes_leave_no_trace(place: int, noise: bytes, grows: bool) -> 
         try:
             answer = ends.receiver.decode(changed, [0, 1], (2, *SHAPE))
         except Malformed:
-            answer = Diverged(())
-        if isinstance(answer, Diverged):
+            answer = CachesDiffer(())
+        if isinstance(answer, CachesDiffer):
             assert ends.caches[1].get(0) == before and not ends.caches[1].seen(1)
         else:
             assert ends.equal(range(2)), "a change below the precision of what is kept"

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from btard.identity import Malformed
-from btard.pipeline.codecs.quantiser import Grid, NotFinite, Quantiser, Scale
+from btard.pipeline.codecs.quantiser import LevelGrid, NotFinite, Quantiser, ScaleMethod
 
 PUBLISHED = {1: 0.90, 2: 0.445, 3: 0.217, 4: 0.109, 6: 0.027, 8: 0.0067}
 
@@ -22,11 +22,11 @@ def relative_error(quantiser: Quantiser, values: torch.Tensor) -> float:
 @pytest.mark.parametrize(("bits", "error"), PUBLISHED.items())
 def test_the_legacy_grid_has_the_published_errors(bits: int, error: float) -> None:
     values = torch.randn(1, 192, 400, generator=torch.Generator().manual_seed(0))
-    assert relative_error(Quantiser(bits, grid=Grid.LEGACY), values) == pytest.approx(error, rel=0.03)
+    assert relative_error(Quantiser(bits, grid=LevelGrid.LEGACY), values) == pytest.approx(error, rel=0.03)
 
 
 def test_the_legacy_grid_takes_one_for_seven_eighths() -> None:
-    assert float(round_trip(Quantiser(4, grid=Grid.LEGACY), torch.ones(1, 1, 1))) == 0.875
+    assert float(round_trip(Quantiser(4, grid=LevelGrid.LEGACY), torch.ones(1, 1, 1))) == 0.875
 
 
 @pytest.mark.parametrize("bits", range(1, 9))
@@ -45,19 +45,19 @@ def test_no_value_is_off_by_more_than_half_a_step(bits: int) -> None:
     assert bool((error <= largest / ((1 << bits) - 2) * 1.0001).all())
 
 
-@pytest.mark.parametrize("grid", Grid)
+@pytest.mark.parametrize("grid", LevelGrid)
 @pytest.mark.parametrize("size", [1e-38, 1e-6, 7e4, 1e30, 3.4e38])
-def test_values_of_any_size_stay_finite(grid: Grid, size: float) -> None:
+def test_values_of_any_size_stay_finite(grid: LevelGrid, size: float) -> None:
     values = torch.tensor([[[1.0, -1.0], [0.5, 0.0]]]) * size
     decoded = round_trip(Quantiser(8, dims=(0, 1, 2), grid=grid), values)
     assert bool(torch.isfinite(decoded).all())
-    if grid is Grid.SYMMETRIC and size > 1e-30:
+    if grid is LevelGrid.SYMMETRIC and size > 1e-30:
         torch.testing.assert_close(decoded, values, rtol=0.02, atol=size / 100)
 
 
-@pytest.mark.parametrize("scale", Scale)
+@pytest.mark.parametrize("scale", ScaleMethod)
 @pytest.mark.parametrize("wrong", [float("nan"), float("inf"), -float("inf")])
-def test_what_is_not_finite_is_not_sent(scale: Scale, wrong: float) -> None:
+def test_what_is_not_finite_is_not_sent(scale: ScaleMethod, wrong: float) -> None:
     values = torch.zeros(1, 3, 2)
     values[0, 1, 1] = wrong
     with pytest.raises(NotFinite):
@@ -71,7 +71,7 @@ def test_zeros_are_exact() -> None:
 
 def test_l2_clips_what_is_rare_and_resolves_the_rest() -> None:
     values = torch.randn(1, 4096, 4, generator=torch.Generator().manual_seed(2))
-    assert relative_error(Quantiser(3, Scale.L2), values) < relative_error(Quantiser(3, Scale.MAX), values)
+    assert relative_error(Quantiser(3, ScaleMethod.L2), values) < relative_error(Quantiser(3, ScaleMethod.MAX), values)
 
 
 @pytest.mark.parametrize("dims", [(0,), (1,), (2,), (0, 2), (0, 1), (0, 1, 2)])

@@ -11,7 +11,7 @@ from btard.pipeline.machine.assembly import assemble
 from btard.pipeline.machine.machine import StageMachine
 from btard.pipeline.machine.memory import run_stages
 from btard.pipeline.schedule.optimizer import OptimizerKind, OptimizerPlan
-from btard.pipeline.schedule.order import Order
+from btard.pipeline.schedule.order import PipelineOrder
 from btard.pipeline.schedule.together import StagesTogether
 from btard.pipeline.schedule.worker import StageWorker
 from btard.pipeline.stages.model_stage import Cut, ModelStage
@@ -61,14 +61,14 @@ def assert_duplicates_equal(machines: list[StageMachine]) -> None:
 
 
 @pytest.mark.parametrize("checked", [True, False])
-@pytest.mark.parametrize("order", list(Order))
+@pytest.mark.parametrize("order", list(PipelineOrder))
 @pytest.mark.parametrize(("name", "tie"), [("gpt2", True), ("opt", False), ("bloom", True), ("deberta-v2", False)])
-def test_messages_change_no_bit(name: str, tie: bool, order: Order, checked: bool) -> None:
+def test_messages_change_no_bit(name: str, tie: bool, order: PipelineOrder, checked: bool) -> None:
     machines = machines_of(name, "1-2-1", tie=tie, order=order, checked=checked)
     stages = run_stages(machines, 3, conditions=JITTER)
     cut = cut_of(name, "1-2-1", tie=tie)
     together = StagesTogether(
-        [StageWorker(ModelStage(cut, n, tiny_state(cut.config)), PLAN) for n in range(3)], Order.GPIPE
+        [StageWorker(ModelStage(cut, n, tiny_state(cut.config)), PLAN) for n in range(3)], PipelineOrder.GPIPE
     )
     losses = [together.step(batches_of(name)(step)) for step in range(3)]
     assert [report.loss for report in stages[-1].reports] == losses

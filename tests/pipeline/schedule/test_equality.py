@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from btard.pipeline.schedule.optimizer import OptimizerKind, OptimizerPlan
-from btard.pipeline.schedule.order import Order
+from btard.pipeline.schedule.order import PipelineOrder
 from btard.pipeline.schedule.together import StagesTogether, finish_step
 from btard.pipeline.schedule.worker import StageWorker
 from btard.pipeline.stages.family import families
@@ -31,7 +31,7 @@ def batches(name: str, step: int) -> list:
 
 
 def pipelined(
-    name: str, split: str, order: Order, *, tie: bool = False, plan: OptimizerPlan = PLAN, **how: object
+    name: str, split: str, order: PipelineOrder, *, tie: bool = False, plan: OptimizerPlan = PLAN, **how: object
 ) -> dict[str, torch.Tensor]:
     """Return all weights after some steps in stages; a copy of a tied weight under its own name."""
     config = tiny_config(name, tie=tie)
@@ -84,11 +84,11 @@ def assert_equal(stages: dict[str, torch.Tensor], whole: dict[str, torch.Tensor]
         assert torch.equal(weight, whole[key.partition(":")[2]]), key
 
 
-@pytest.mark.parametrize("order", list(Order))
+@pytest.mark.parametrize("order", list(PipelineOrder))
 @pytest.mark.parametrize("split", ["4", "1-3", "2-1-1"])
 @pytest.mark.parametrize("tie", [False, True], ids=["untied", "tied"])
 @pytest.mark.parametrize("name", TEXT_FAMILIES)
-def test_a_pipelined_step_equals_a_loop(name: str, tie: bool, split: str, order: Order) -> None:
+def test_a_pipelined_step_equals_a_loop(name: str, tie: bool, split: str, order: PipelineOrder) -> None:
     assert_equal(pipelined(name, split, order, tie=tie), in_one_process(name, tie=tie))
 
 
@@ -96,26 +96,26 @@ def test_a_pipelined_step_equals_a_loop(name: str, tie: bool, split: str, order:
 def test_a_step_equals_a_loop_under_other_optimizers(kind: OptimizerKind) -> None:
     plan = OptimizerPlan(kind, PLAN.schedule, max_grad_norm=None)
     whole = in_one_process("gpt2", plan=plan)
-    assert_equal(pipelined("gpt2", "1-2-1", Order.ONE_FORWARD_ONE_BACKWARD, plan=plan), whole)
+    assert_equal(pipelined("gpt2", "1-2-1", PipelineOrder.ONE_FORWARD_ONE_BACKWARD, plan=plan), whole)
 
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_checkpointing_and_accumulation_change_no_bit(name: str) -> None:
-    plain = pipelined(name, "1-2-1", Order.GPIPE)
+    plain = pipelined(name, "1-2-1", PipelineOrder.GPIPE)
     for how in ({"checkpointing": True}, {"accumulate": 2}):
-        other = pipelined(name, "1-2-1", Order.ONE_FORWARD_ONE_BACKWARD, **how)
+        other = pipelined(name, "1-2-1", PipelineOrder.ONE_FORWARD_ONE_BACKWARD, **how)
         assert all(torch.equal(plain[key], other[key]) for key in plain)
 
 
-@pytest.mark.parametrize("order", list(Order))
-def test_a_table_of_all_stages_of_one_equals_a_loop(order: Order) -> None:
+@pytest.mark.parametrize("order", list(PipelineOrder))
+def test_a_table_of_all_stages_of_one_equals_a_loop(order: PipelineOrder) -> None:
     assert_equal(pipelined("deberta-v2", "4", order), in_one_process("deberta-v2"))
 
 
 @pytest.mark.parametrize("split", ["1-3", "2-1-1"])
 def test_copies_of_a_shared_table_stay_equal_and_near_a_loop(split: str) -> None:
     """Each stage sends the table's gradient through its normalisation first, so rounding depends on the cut."""
-    stages, whole = pipelined("deberta-v2", split, Order.GPIPE), in_one_process("deberta-v2")
+    stages, whole = pipelined("deberta-v2", split, PipelineOrder.GPIPE), in_one_process("deberta-v2")
     for key, weight in stages.items():
         name = key.partition(":")[2]
         assert torch.allclose(weight, whole[name], atol=2e-3), key
@@ -135,7 +135,7 @@ def test_a_shared_table_equals_a_loop_with_as_many_copies(split: str) -> None:
                 hidden = worker.stage(batch, hidden)
             (hidden * (1.0 / MICRO_BATCHES)).backward()
         finish_step(workers)
-    stages = pipelined("deberta-v2", split, Order.ONE_FORWARD_ONE_BACKWARD)
+    stages = pipelined("deberta-v2", split, PipelineOrder.ONE_FORWARD_ONE_BACKWARD)
     for worker in workers:
         for name, weight in worker.stage.weights().items():
             assert torch.equal(stages[f"{worker.stage.number}:{name}"], weight), name
