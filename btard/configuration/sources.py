@@ -158,5 +158,8 @@ def _split(entries: Sequence[Any]) -> list[Any]:
 
 
 def _meant(word: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.7)
+    names = list(known)
+    # A variable with our prefix too many, or too few, is meant rather than one that is spelt alike.
+    close = [name for name in names if name.removeprefix(ENV_PREFIX) == word.removeprefix(ENV_PREFIX)]
+    close = close or difflib.get_close_matches(word, names, n=1, cutoff=0.7)
     return f"; perhaps {close[0]} was meant" if close else ""
