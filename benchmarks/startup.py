@@ -37,6 +37,7 @@ def programs() -> list[str]:
         *(f"btard key {name}" for name in ("show", "backup", "restore")),
         *(f"btard data {name}" for name in ("tasks", "prepare")),
         *(f"btard pipeline {name}" for name in pipeline.COMMANDS),
+        *(f"btard lab {name}" for name in ("run", "sweep", "study", "reproduce")),
         "btard deploy aws",
         *(f"btard deploy aws {name}" for name in deploy.COMMANDS),
     ]

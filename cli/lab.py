@@ -95,12 +95,17 @@ def _study(words: Sequence[str]) -> int:
 
 def _reproduce(words: Sequence[str]) -> int:
     from btard.configuration import load_settings
-    from btard.lab.reproductions.command import ReproduceSettings, known_reproductions, reproduce, reproduction_of
+    from btard.lab.reproductions.settings import ReproduceSettings
 
-    name, *rest = words or [""]
-    if not name or name.startswith("-"):
-        raise UserError(f"btard lab reproduce needs a study: one of {', '.join(known_reproductions())}")
-    settings = load_settings(ReproduceSettings, rest, program=f"btard lab reproduce {name}")
+    name, *rest = words or ["--help"]
+    program = "btard lab reproduce"
+    if name.startswith("-"):
+        load_settings(ReproduceSettings, ["--help"] if name in ("-h", "--help") else words, program=f"{program} STUDY")
+        raise UserError(f"{program} needs a study before its settings: see btard lab list")
+    settings = load_settings(ReproduceSettings, rest, program=f"{program} {name}")
+
+    from btard.lab.reproductions.command import reproduce, reproduction_of
+
     return reproduce(reproduction_of(name), settings)
 
 
@@ -110,8 +115,15 @@ def _list(words: Sequence[str]) -> int:
 
     from btard.byzantine.gradients.registry import attack_names
     from btard.configuration.rule import RULES
+    from btard.lab.reproductions.command import known_reproductions
     from btard.tasks.registry import TASKS
 
-    for title, names in (("rules", RULES.names()), ("attacks", attack_names()), ("tasks", TASKS.names())):
+    studies = known_reproductions()
+    for title, names in (
+        ("rules", RULES.names()),
+        ("attacks", attack_names()),
+        ("tasks", TASKS.names()),
+        ("studies", studies),
+    ):
         print(f"{title}: {', '.join(names)}")
     return ExitCode.FINISHED

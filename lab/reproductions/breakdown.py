@@ -20,7 +20,8 @@ from btard.lab.reproductions.evidence import (
     spread_table,
     told,
 )
-from btard.lab.reproductions.reproduction import Findings, Judgement, Reproduction, Scale, Trend
+from btard.lab.reproductions.reproduction import Findings, Judgement, Reproduction, Trend
+from btard.lab.reproductions.settings import Scale
 from btard.lab.study.canvas import Exported
 from btard.lab.study.curves import Band, Lines, draw_lines
 from btard.lab.study.heat import draw_heat

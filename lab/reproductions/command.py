@@ -3,41 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
 import pandas as pd
 
-from btard.configuration import Group, Option
 from btard.errors import UserError
-from btard.lab.reproductions.reproduction import Reproduction, Scale
+from btard.lab.reproductions.reproduction import Reproduction
+from btard.lab.reproductions.settings import ReproduceSettings, Scale
 from btard.lab.study.html import Section, write_html
-from btard.lab.sweep.settings import CampaignSettings
 from btard.lab.sweep.whole import Sweep, sweep
 from btard.vocabulary import ExitCode
 
 REPORT = "report.html"
-
-
-class ReproduceSettings(CampaignSettings):
-    """Settings of `btard lab reproduce`."""
-
-    output: Annotated[Path, Option("directory of runs, figures and the report", group=Group.OUTPUT)] = Path(
-        "runs/reproductions"
-    )
-    scale: Annotated[
-        Scale,
-        Option(
-            "smoke in three minutes, small in an hour on two cores, paper as published",
-            group=Group.MEASUREMENT,
-        ),
-    ] = Scale.SMOKE
-    data: Annotated[
-        Path | None,
-        Option(
-            "folder of the data set of all runs, in place of the one that a package brings; CIFAR-10 needs one",
-            group=Group.TASK,
-        ),
-    ] = None
 
 
 def reproduction_of(name: str) -> Reproduction:

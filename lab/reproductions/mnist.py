@@ -21,7 +21,8 @@ from btard.lab.reproductions.evidence import (
     spread_table,
     told,
 )
-from btard.lab.reproductions.reproduction import Findings, Judgement, Reproduction, Scale, Trend
+from btard.lab.reproductions.reproduction import Findings, Judgement, Reproduction, Trend
+from btard.lab.reproductions.settings import Scale
 from btard.lab.study.html import Section
 from btard.lab.study.results import CompleteRun
 from btard.lab.sweep.grid import Grid

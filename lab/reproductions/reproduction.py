@@ -9,18 +9,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import ClassVar
 
+from btard.lab.reproductions.settings import Scale
 from btard.lab.study.html import Section
 from btard.lab.sweep.grid import Grid
 from btard.lab.sweep.whole import Sweep
-
-
-class Scale(StrEnum):
-    """How much of a study is done: SMOKE shows in minutes that everything works, SMALL shows trends in an hour on two
-    cores, PAPER is what was published."""
-
-    SMOKE = "smoke"
-    SMALL = "small"
-    PAPER = "paper"
 
 
 class Judgement(StrEnum):

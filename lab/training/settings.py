@@ -24,8 +24,8 @@ from btard.lab.training.choices import (
     TableFormat,
     Topology,
 )
+from btard.lab.training.heterogeneity import check_spread
 from btard.lab.training.learning_rate import COSINE, Rate, cosine, decaying, listed
-from btard.lab.training.workers.spread import check_spread
 from btard.vocabulary import MAX_BATCH, Device, WandbMode
 
 MAX_WORKERS = 4096

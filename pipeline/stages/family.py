@@ -116,8 +116,10 @@ def next_token_loss(logits: torch.Tensor, batch: Batch) -> torch.Tensor:
         logits: (samples, sequence, vocabulary).
         batch: `labels`, int64, (samples, sequence), `IGNORED_LABEL` where none counts.
     """
-    rows = logits[:, :-1].reshape(-1, logits.shape[-1]).float()
-    return functional.cross_entropy(rows, batch.tensors["labels"][:, 1:].reshape(-1), ignore_index=IGNORED_LABEL)
+    # The last position has no next token, but is in the sum: without it, torch adds in another order than transformers.
+    following = functional.pad(batch.tensors["labels"], (0, 1), value=IGNORED_LABEL)[:, 1:]
+    rows = logits.reshape(-1, logits.shape[-1]).float()
+    return functional.cross_entropy(rows, following.reshape(-1), ignore_index=IGNORED_LABEL)
 
 
 def block_of(model: PreTrainedModel, path: str, block: int) -> nn.Module:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from btard.lab.reproductions.reproduction import Scale
+from btard.lab.reproductions.settings import Scale
 from btard.lab.sweep.grid import Grid
 
 Case = dict[str, Any]

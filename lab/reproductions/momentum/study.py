@@ -12,7 +12,8 @@ from btard.aggregation import make_rule
 from btard.lab.metrics.tables import TableName
 from btard.lab.reproductions.momentum.grids import LEGACY, UNATTACKED, data_sets, grids
 from btard.lab.reproductions.momentum.pairs import learned, loss_table, pairs, recovery_table
-from btard.lab.reproductions.reproduction import Findings, Judgement, Reproduction, Scale, Trend
+from btard.lab.reproductions.reproduction import Findings, Judgement, Reproduction, Trend
+from btard.lab.reproductions.settings import Scale
 from btard.lab.study.canvas import Exported
 from btard.lab.study.curves import Band, Lines, draw_lines
 from btard.lab.study.html import Section

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from btard.lab.reproductions.evidence import attack_of
-from btard.lab.reproductions.reproduction import Scale
+from btard.lab.reproductions.settings import Scale
 from btard.lab.sweep.grid import Fork, Grid
 
 Case = dict[str, Any]

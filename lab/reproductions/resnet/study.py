@@ -19,7 +19,7 @@ from btard.lab.reproductions.evidence import (
     spread_table,
     told,
 )
-from btard.lab.reproductions.reproduction import Findings, Judgement, Reproduction, Scale, Trend
+from btard.lab.reproductions.reproduction import Findings, Judgement, Reproduction, Trend
 from btard.lab.reproductions.resnet.grids import (
     BTARD,
     NO_DEFENCE,
@@ -33,6 +33,7 @@ from btard.lab.reproductions.resnet.grids import (
     grids,
     protocol_data,
 )
+from btard.lab.reproductions.settings import Scale
 from btard.lab.study.heat import draw_heat
 from btard.lab.study.html import Section
 from btard.lab.study.results import CompleteRun

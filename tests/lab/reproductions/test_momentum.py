@@ -8,7 +8,7 @@ import pytest
 from btard.lab.reproductions.momentum.grids import LEGACY, cases, data_sets
 from btard.lab.reproductions.momentum.pairs import learned, loss_table, pairs, recovery_table
 from btard.lab.reproductions.momentum.study import MomentumStudy, configurations
-from btard.lab.reproductions.reproduction import Scale
+from btard.lab.reproductions.settings import Scale
 from btard.lab.sweep.grid import planned
 
 
@@ -79,7 +79,8 @@ def test_the_published_tables_count_pairs(table: pd.DataFrame) -> None:
 
 @pytest.mark.slow
 def test_the_smoke_reproduction_writes_its_report(tmp_path: Path) -> None:
-    from btard.lab.reproductions.command import ReproduceSettings, reproduce
+    from btard.lab.reproductions.command import reproduce
+    from btard.lab.reproductions.settings import ReproduceSettings
     from btard.vocabulary import ExitCode
 
     settings = ReproduceSettings(output=tmp_path, estimate=False)

@@ -8,10 +8,11 @@ import pandas as pd
 import pytest
 
 from btard.lab.reproductions import albert, breakdown, centered_clip, mnist
-from btard.lab.reproductions.command import ReproduceSettings, known_reproductions, reproduce, reproduction_of
-from btard.lab.reproductions.reproduction import Judgement, Scale
+from btard.lab.reproductions.command import known_reproductions, reproduce, reproduction_of
+from btard.lab.reproductions.reproduction import Judgement
 from btard.lab.reproductions.resnet.grids import BTARD, NO_DEFENCE, SERVER_RULES, WHOLE, attack_name, defence_of
 from btard.lab.reproductions.resnet.study import grid_trends
+from btard.lab.reproductions.settings import ReproduceSettings, Scale
 from btard.lab.sweep.grid import planned
 from btard.vocabulary import ExitCode
 
