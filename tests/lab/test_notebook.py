@@ -14,7 +14,8 @@ NOTEBOOK = Path(__file__).parents[2] / "docs" / "laboratory" / "laboratory.ipynb
 pytestmark = pytest.mark.slow
 
 
-def test_the_notebook_runs_from_top_to_bottom() -> None:
+def test_the_notebook_runs_from_top_to_bottom(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # threads that share cores with other tests mostly wait for each other
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     NotebookClient(notebook, timeout=600, kernel_name="python3").execute()
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
