@@ -38,7 +38,7 @@ def test_one_that_is_away_at_any_event_costs_seconds(fate: Fate, seconds: float)
 @pytest.mark.parametrize(("fate", "seconds"), AWAY)
 def test_so_does_any_member_that_is_away(count: int, fate: Fate, seconds: float) -> None:
     for place in range(count):
-        away_at_every_event(count, place, 6, count, fate, seconds, every=1 if count < 6 else 3)
+        away_at_every_event(count, place, 6, count, fate, seconds, every=2 if count < 6 else 5)
 
 
 def test_one_that_stands_for_a_moment_keeps_its_place() -> None:
