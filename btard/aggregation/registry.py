@@ -11,13 +11,11 @@ from dataclasses import fields, is_dataclass, replace
 from functools import lru_cache
 from typing import TypeVar
 
-from pydantic import TypeAdapter, ValidationError
-
 from btard.aggregation.before.pre_aggregator import PreAggregator
 from btard.aggregation.composed import Composed
 from btard.aggregation.mixture import Mixture
 from btard.aggregation.rule import Rule
-from btard.configuration.named import Named
+from btard.configuration.named import Named, constructed
 from btard.configuration.rule import PRE_AGGREGATORS, RULES, chosen_rule
 from btard.configuration.rule_text import Chain, joined
 from btard.errors import UserError
@@ -51,20 +49,9 @@ def _of_chain(chain: Chain, text: str) -> Rule:
 
 def _made(chosen: Named, plugins: Plugins, kind: type[Made], text: str) -> Made:
     """Return what is installed under a name, with parameters; `text` is all that the user has written."""
-    name, made = chosen.name, _class_of(chosen.name, plugins, kind)
-    known = sorted(field.name for field in fields(made))  # type: ignore[arg-type]
-    for key in chosen.values:
-        if key not in known:
-            has = f"its parameters are: {', '.join(known)}" if known else "it has none"
-            raise UserError(f"{plugins.kind} {name} has no parameter {key!r}; {has}")
-    try:
-        found: Made = TypeAdapter(made).validate_python(dict(chosen.values))
-    except ValidationError as error:
-        report = error.errors(include_url=False)[0]
-        reason = report["msg"].removeprefix("Value error, ")
-        where = f"{report['loc'][0]} is {report['input']!r}: " if report["loc"] else ""
-        raise UserError(f"{plugins.kind} {name} cannot be {text!r}: {where}{reason}") from None
-    return found
+    who = f"{plugins.kind} {chosen.name}"
+    made = _class_of(chosen.name, plugins, kind)
+    return constructed(made, chosen, lacks=who, refused=f"{who} cannot be {text!r}: ")
 
 
 def _class_of(name: str, plugins: Plugins, kind: type[Made]) -> type[Made]:

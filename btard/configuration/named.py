@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Self
+from dataclasses import dataclass, field, fields
+from typing import Any, Self, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
 
 from btard.errors import UserError
+
+T = TypeVar("T")
 
 _KEY = re.compile("[a-z][a-z0-9_]*")
 
@@ -56,3 +60,28 @@ class Named:
 def written(key: str, value: Value) -> str:
     """Return one setting as a user types it: `KEY=VALUE`."""
     return f"{key}={str(value).lower() if isinstance(value, bool) else value}"
+
+
+def constructed(kind: type[T], chosen: Named, *, lacks: str, refused: str) -> T:
+    """Return an instance of a dataclass whose fields are the settings of what is chosen.
+
+    Args:
+        lacks: begins the sentence about a setting that there is not, up to "has no parameter".
+        refused: begins the sentence about a value that cannot be, up to the value.
+
+    Raises:
+        UserError: there is no such setting, or a value cannot be; the sentence lists what there is.
+    """
+    own: Any = kind
+    known = sorted(one.name for one in fields(own))
+    for key in chosen.values:
+        if key not in known:
+            has = f"its parameters are: {', '.join(known)}" if known else "it has none"
+            raise UserError(f"{lacks} has no parameter {key!r}; {has}")
+    try:
+        return TypeAdapter(kind).validate_python(dict(chosen.values))
+    except ValidationError as error:
+        report = error.errors(include_url=False)[0]
+        reason = report["msg"].removeprefix("Value error, ")
+        where = f"{report['loc'][0]} is {report['input']!r}: " if report["loc"] else ""
+        raise UserError(f"{refused}{where}{reason}") from None

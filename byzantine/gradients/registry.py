@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import Any
-
-from pydantic import TypeAdapter, ValidationError
 
 from btard.byzantine.gradients.attack import DataAttack, GradientAttack
 from btard.byzantine.gradients.blunt.delayed import Delayed
@@ -23,7 +20,7 @@ from btard.byzantine.gradients.crafted.mimic import Mimic
 from btard.byzantine.gradients.crafted.min_max import MinMax, MinSum
 from btard.byzantine.gradients.crafted.rop import RelocatedPerturbation
 from btard.byzantine.gradients.crafted.sleeper import Sleeper
-from btard.configuration.named import Named
+from btard.configuration.named import Named, constructed
 from btard.errors import UserError
 
 Attack = GradientAttack | DataAttack
@@ -68,18 +65,8 @@ def make_attack(text: str) -> Attack:
     made = _ATTACKS.get(chosen.name)
     if made is None:
         raise UserError(f"the attack is {text!r}, but must be one of these: {', '.join(attack_names())}")
-    known = sorted(field.name for field in fields(made))
-    for key in chosen.values:
-        if key not in known:
-            has = f"its parameters are: {', '.join(known)}" if known else "it has none"
-            raise UserError(f"the attack {chosen.name} has no parameter {key!r}; {has}")
-    try:
-        attack: Attack = TypeAdapter(made).validate_python(dict(chosen.values))
-    except ValidationError as error:
-        report = error.errors(include_url=False)[0]
-        reason = report["msg"].removeprefix("Value error, ")
-        where = f"{report['loc'][0]} is {report['input']!r}: " if report["loc"] else ""
-        raise UserError(f"the attack {chosen.name} cannot be {text!r}: {where}{reason}") from None
+    who = f"the attack {chosen.name}"
+    attack: Attack = constructed(made, chosen, lacks=who, refused=f"{who} cannot be {text!r}: ")
     return attack
 
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 
-from pydantic import TypeAdapter, ValidationError
-
-from btard.configuration.named import Named
+from btard.configuration.named import Named, constructed
 from btard.errors import UserError
 from btard.pipeline.codecs.codec import Codec
 from btard.pipeline.codecs.delta import Delta, DeltaCodec, DeltaLowbits
@@ -46,14 +44,5 @@ def _made(chosen: Named, text: str, what: str) -> Plain | Fp16 | Fixpoint | Delt
     kind = _CODECS.get(chosen.name)
     if kind is None:
         raise UserError(f"{what} is {text!r}, but there is no codec {chosen.name!r}; there are: {', '.join(_CODECS)}")
-    known = sorted(field.name for field in fields(kind))
-    for key in chosen.values:
-        if key not in known:
-            has = f"its parameters are: {', '.join(known)}" if known else "it has none"
-            raise UserError(f"{what} is {text!r}, but {chosen.name} has no parameter {key!r}; {has}")
-    try:
-        return TypeAdapter(kind).validate_python(dict(chosen.values))
-    except ValidationError as error:
-        report = error.errors(include_url=False)[0]
-        wrong = f"{report['loc'][0]} is {report['input']!r}: {report['msg']}"
-        raise UserError(f"{what} is {text!r}, but {wrong}") from None
+    begun = f"{what} is {text!r}, but "
+    return constructed(kind, chosen, lacks=f"{begun}{chosen.name}", refused=begun)
