@@ -57,6 +57,12 @@ def signed_manifest(key: IdentityKey, body: bytes, *, run: bytes = RUN) -> Envel
     return Envelope.sign(key, run=run, step=0, kind=MessageKind.MANIFEST, body=body)
 
 
+def with_false_signature(envelope: Envelope) -> bytes:
+    """Return an envelope's bytes, in whose signature one bit differs."""
+    encoded = envelope.encode()
+    return encoded[:-1] + bytes([encoded[-1] ^ 1])
+
+
 Answer = bytes | Exception
 
 

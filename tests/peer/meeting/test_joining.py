@@ -20,7 +20,7 @@ from btard.tasks.data.public import PublicData, PublicKind
 from btard.tasks.data.spec import DataSpec
 from btard.tasks.registry import load_task
 from btard.transport.libp2p import FetchError
-from tests.peer.helpers import KEYS, PEERS, RUN, TableTransport, run_manifest, signed_manifest
+from tests.peer.helpers import KEYS, PEERS, RUN, TableTransport, run_manifest, signed_manifest, with_false_signature
 
 MANIFEST = run_manifest()
 BODY = MANIFEST.model_dump_json().encode()
@@ -107,7 +107,7 @@ async def test_a_named_peer_that_comes_late_is_heard_too() -> None:
     [
         (b"", rf"{PEERS[0]}: \S+"),
         (Envelope.sign(KEYS[0], run=RUN, step=0, kind=MessageKind.JOIN, body=BODY).encode(), "answers with a JOIN"),
-        (signed_manifest(KEYS[0], BODY).encode()[:-1] + b"\0", "signature"),
+        (with_false_signature(signed_manifest(KEYS[0], BODY)), "signature"),
         (bytes(1 << 20), "1048576 bytes where at most"),
     ],
 )

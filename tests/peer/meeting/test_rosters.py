@@ -16,7 +16,7 @@ from btard.swarm.questions import Directory, Question, Want
 from btard.swarm.records.record import RosterRecord
 from btard.transport.libp2p import FetchError
 from tests.coordinator.swarm import until
-from tests.peer.helpers import KEYS, PEERS, ROSTER, RUN, TableRecords, TableTransport
+from tests.peer.helpers import KEYS, PEERS, ROSTER, RUN, TableRecords, TableTransport, with_false_signature
 
 LATER = replace(ROSTER, step=9)
 
@@ -85,7 +85,7 @@ async def test_nobody_goes_back_behind_what_was_seen() -> None:
         signed(LATER, 9, run=bytes(16)),
         signed(LATER, 9, kind="JOIN"),
         Envelope.sign(KEYS[0], run=RUN, step=9, kind=MessageKind.GENESIS, body=b'{"roster":"00"}'),
-        signed(LATER, 9).encode()[:-1] + b"\0",
+        with_false_signature(signed(LATER, 9)),
         bytes(1 << 20),
         b"",
         FetchError("the peer is busy"),
