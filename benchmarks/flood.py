@@ -26,7 +26,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from benchmarks.transport import PATIENCE_SECONDS, cpu_seconds
+from benchmarks.usage import PATIENCE_SECONDS, cpu_seconds
 
 _VALUES = 8 << 20
 _PIECE = 1 << 20

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from benchmarks.transport import PATIENCE_SECONDS
+from benchmarks.usage import PATIENCE_SECONDS
 from btard.identity import IdentityKey, PeerId
 from btard.transport.base import PeerAddress
 from btard.transport.libp2p import Libp2pNode

@@ -10,7 +10,7 @@ import torch
 
 from benchmarks.given import GivenVectors
 from benchmarks.loopback import LoopbackPeer
-from benchmarks.transport import PATIENCE_SECONDS
+from benchmarks.usage import PATIENCE_SECONDS
 from btard.behaviour import Behaviour
 from btard.hashing import digest
 from btard.round.actions import Finished

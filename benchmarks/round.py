@@ -25,7 +25,8 @@ from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any
 
-from benchmarks.transport import PATIENCE_SECONDS, cpu_seconds, hivemind, measure, memory_and_processes
+from benchmarks.transport import hivemind, measure
+from benchmarks.usage import PATIENCE_SECONDS, cpu_seconds, memory_and_processes
 
 
 async def run_round(

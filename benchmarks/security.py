@@ -26,7 +26,8 @@ from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Barrier
 from typing import TYPE_CHECKING
 
-from benchmarks.transport import PATIENCE_SECONDS, RoundInbox, cpu_seconds, measure, memory_and_processes
+from benchmarks.transport import RoundInbox, measure
+from benchmarks.usage import PATIENCE_SECONDS, cpu_seconds, memory_and_processes
 
 if TYPE_CHECKING:
     from benchmarks.loopback import LoopbackPeer

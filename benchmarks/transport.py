@@ -23,10 +23,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 
-PATIENCE_SECONDS = 180.0
-"""Seconds after which a round or a start counts as failed."""
+from benchmarks.usage import PATIENCE_SECONDS, cpu_seconds, memory_and_processes
 
 
 class RoundInbox:
@@ -97,19 +95,6 @@ async def run_ours(index: int, peers: int, values: int, rounds: int, pipe: Conne
         cpu = cpu_seconds(os.getpid()) - before[0], cpu_seconds(me.node.daemon_pid) - before[1]
         pipe.send((*cpu, *memory_and_processes()))
         await asyncio.to_thread(barrier.wait, PATIENCE_SECONDS)
-
-
-def cpu_seconds(pid: int) -> float:
-    """Return the processor time that a process has used, user and system."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def memory_and_processes() -> tuple[float, int]:
-    """Return the PSS in MB of this process and all that it has started, and how many they are."""
-    own = psutil.Process()
-    family = [own, *own.children(recursive=True)]
-    return sum(process.memory_full_info().pss for process in family) / 1e6, len(family)
 
 
 def ours(index: int, peers: int, values: int, rounds: int, pipe: Connection, barrier: Barrier) -> None:
