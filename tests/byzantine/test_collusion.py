@@ -17,6 +17,7 @@ from btard.round.rules import VerificationRules
 from btard.transport.memory import NetworkConditions
 from tests.btard.round.swarm import RULES, Swarm, seeded_gradient, verdicts
 from tests.byzantine.test_verdicts import CASES
+from tests.quick import quick
 
 _UNFIT = {"CRASH", "NONE"}
 
@@ -76,27 +77,30 @@ def test_pairs(names: tuple[str, str]) -> None:
     assert all(len(peer.finished()) == 20 for peer in swarm.honest)
 
 
-@pytest.mark.parametrize("escape", [Escape.GOODBYE, Escape.SILENCE])
+@pytest.mark.parametrize("escape", quick(1, [Escape.GOODBYE, Escape.SILENCE]))
 def test_seven_of_sixteen_that_leave_when_drawn_are_banned(escape: Escape) -> None:
     swarm = mixed(dict.fromkeys(range(7), "DRAWN_AND_GONE"), peers=16, steps=60, escape=escape)
     assert check_justice(swarm) == swarm.liars
     check_nobody_honest_is_out(swarm)
 
 
-@pytest.mark.parametrize("other", ["SHIELDING_VALIDATOR", "PERJURY", "NO_REVEAL", "FALSE_ELIMINATE", "HALF_SILENCE"])
+@pytest.mark.parametrize(
+    "other", quick(2, ["SHIELDING_VALIDATOR", "PERJURY", "NO_REVEAL", "FALSE_ELIMINATE", "HALF_SILENCE"])
+)
 def test_no_company_helps_those_that_leave_when_they_are_drawn(other: str) -> None:
     swarm = mixed({1: "DRAWN_AND_GONE", 4: "DRAWN_AND_GONE", 6: other}, peers=8, steps=20)
     assert {1, 4} <= check_justice(swarm)
     check_nobody_honest_is_out(swarm)
 
 
+@pytest.mark.slow
 def test_seven_of_sixteen_that_shield_each_other_are_all_banned() -> None:
     swarm = mixed(dict.fromkeys(range(7), "SHIELDING_VALIDATOR"), peers=16, steps=70)
     assert check_justice(swarm) == swarm.liars
     assert all(len(peer.finished()) == 70 for peer in swarm.honest)
 
 
-@pytest.mark.parametrize("kind", ["none", "quiet"])
+@pytest.mark.parametrize("kind", quick(1, ["none", "quiet"]))
 def test_seven_of_sixteen_that_validate_nothing_are_all_banned(kind: str) -> None:
     """But the last ones only once an honest peer is their target."""
     late = (0.01, 1.5) if kind == "quiet" else (0.01, 0.01)
@@ -162,7 +166,7 @@ def test_a_quarter_of_the_roster_cannot_stop_a_run(name: str) -> None:
         check_nobody_honest_is_out(mixed({1: name, 4: name}, peers=8, steps=3, seed=seed))
 
 
-@pytest.mark.parametrize("name", _DISPUTES)
+@pytest.mark.parametrize("name", quick(1, _DISPUTES))
 @pytest.mark.parametrize(
     "peers, liars, seeds", [(8, (1, 4, 6), 8), (16, tuple(range(7)), 2)], ids=["3 of 8", "7 of 16"]
 )

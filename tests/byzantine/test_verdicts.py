@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -182,11 +183,15 @@ CASES: dict[str, Case] = {
 }
 
 
-def swarm_of(name: str, case: Case, **settings: object) -> Swarm:
-    """Return a swarm whose liars attack from START on, with two validators a step."""
+def behaviour(name: str, case: Case, number: int, **settings: object) -> Behaviour:
+    """Return the behaviour of a peer that attacks from START on."""
     given = {"attack_start": START, "collude_patience": 0.0, "collude_at": f"memory:{name}"} | dict(case.settings)
     values = BehaviourSettings.model_validate(given | settings | {"attack_type": name})
-    behaviours: dict[int, Behaviour] = {i: make_behaviour(values, seed=bytes([case.seed, i])) for i in case.liars}
+    return make_behaviour(values, seed=bytes([case.seed, number]))
+
+
+def swarm_of(behaviours: dict[int, Behaviour], case: Case) -> Swarm:
+    """Return a swarm with two validators a step."""
     verification = VerificationRules(validators=2.0, momentum=case.momentum)
     aggregation = dataclasses.replace(RULES.aggregation, max_norm=case.clip)
     rules = dataclasses.replace(RULES, verification=verification, aggregation=aggregation)
@@ -231,24 +236,41 @@ def test_every_installed_behaviour_has_a_case() -> None:
 
 @pytest.mark.parametrize("name", sorted(CASES))
 def test_verdict(name: str) -> None:
-    swarm = swarm_of(name, CASES[name])
-    check(swarm.run(), CASES[name])
+    case = CASES[name]
+    swarm = swarm_of({i: behaviour(name, case, number=i) for i in case.liars}, case)
+    check(swarm.run(), case)
     liars = [peer.behaviour for i, peer in enumerate(swarm.peers) if i in swarm.liars]
     assert all(not liar.attacks(START - 1) for liar in liars)
 
 
 @pytest.mark.parametrize("name", sorted(CASES))
 def test_the_behaviour_carries_its_name(name: str) -> None:
-    behaviour = make_behaviour(BehaviourSettings(attack_type=name), seed=b"")
-    assert behaviour.name == name
-    assert (type(behaviour).__module__.startswith("btard.byzantine.")) is (name != "NONE")
+    made = make_behaviour(BehaviourSettings(attack_type=name), seed=b"")
+    assert made.name == name
+    assert (type(made).__module__.startswith("btard.byzantine.")) is (name != "NONE")
 
 
-@pytest.mark.parametrize("name", sorted(set(CASES) - {"CRASH", "SYBIL_CROWD"}))
-def test_before_its_schedule_nobody_lies(name: str) -> None:
-    case = Case(liars=CASES[name].liars, steps=3, momentum=CASES[name].momentum, clip=CASES[name].clip)
-    swarm = swarm_of(name, case, attack_start=10**6).run()
+def _companies() -> Iterator[tuple[str, ...]]:
+    """Yield all behaviours in companies for runs of the same rules, in which one peer is honest."""
+    names = sorted(set(CASES) - {"CRASH", "SYBIL_CROWD"}, key=lambda name: (_rules(name), name))
+    for _, alike in itertools.groupby(names, key=_rules):
+        rest = list(alike)
+        while rest:
+            yield tuple(rest[: PEERS - 1])
+            del rest[: PEERS - 1]
+
+
+def _rules(name: str) -> tuple[float, float]:
+    return CASES[name].momentum, CASES[name].clip or 0.0
+
+
+@pytest.mark.parametrize("names", _companies(), ids=" ".join)
+def test_before_its_schedule_nobody_lies(names: tuple[str, ...]) -> None:
+    case = Case(liars=(), steps=3, momentum=CASES[names[0]].momentum, clip=CASES[names[0]].clip)
+    early = {i: behaviour(name, case, attack_start=10**6, number=i) for i, name in enumerate(names)}
+    swarm = swarm_of(early, case).run()
     check(swarm, case)
+    assert all(len(peer.finished()) == case.steps for peer in swarm.peers)
     vectors = {bytes(peer.finished()[-1].flat) for peer in swarm.peers}
     honest = Swarm(PEERS, steps=3, seed=swarm.seed, rules=swarm.rules).run()
     assert vectors == {bytes(honest.peers[0].finished()[-1].flat)}

@@ -13,6 +13,7 @@ from btard.lab.simulation import Simulation
 from btard.round.actions import Finished
 from btard.transport.memory import NetworkConditions
 from tests.btard.round.swarm import RULES, Swarm
+from tests.quick import quick
 
 STEPS, PEERS, SEED = 60, 8, 3
 
@@ -60,14 +61,14 @@ def members(simulation: Simulation) -> set[int]:
     return {peer.number for peer in simulation.peers if peer.peer_id in newest.members}
 
 
-@pytest.mark.parametrize("attack", WAITING)
+@pytest.mark.parametrize("attack", quick(3, WAITING))
 def test_nobody_makes_a_run_last_three_times_as_long(attack: str) -> None:
     simulation = simulate(attack)
     assert simulation.network.now <= MOST * honest_seconds(SEED)
     assert all(peer.steps_done == STEPS for peer in simulation.honest)
 
 
-@pytest.mark.parametrize("seed", [3, 5, 7, 11])
+@pytest.mark.parametrize("seed", quick(1, [3, 5, 7, 11]))
 @pytest.mark.parametrize("attack", ["HALF_SILENCE", "SLOW"])
 def test_liars_of_the_first_step_cost_no_honest_member_its_place(attack: str, seed: int) -> None:
     simulation = simulate(attack, attack_start=0, seed=seed, steps=20)
@@ -88,7 +89,7 @@ def test_an_honest_member_at_half_the_speed_stays() -> None:
 
 
 @pytest.mark.parametrize(("count", "most"), [(8, 0.5), (8, 0.95), (5, 0.95)])
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", quick(1, [1, 2]))
 def test_a_slower_network_costs_nobody_its_place(count: int, most: float, seed: int) -> None:
     swarm = Swarm(count, steps=1000, seed=seed)
     for peer in swarm.peers:

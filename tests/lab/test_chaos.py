@@ -1,6 +1,6 @@
 """Two thousand short scenarios: every attack alone, in pairs and more, on good and bad networks, checked at each step.
 
-A quarter of them is among the quick tests, the rest among the slow ones. A seed that fails is printed with the command
+The first of them are among the quick tests, the rest among the slow ones. A seed that fails is printed with the command
 that repeats it. `make soak` runs others for as long as told.
 """
 
@@ -11,17 +11,16 @@ import pytest
 from btard.lab.chaos import Tally, attack_names, draw, run_one
 from btard.lab.settings import SimulateSettings
 from btard.lab.soak import run_seed
+from tests.quick import quick
 
-CHUNKS, QUICK, RUNS = 40, 10, 50
+CHUNKS, QUICK, RUNS = 80, 6, 25
 
 
 def check(tally: Tally) -> None:
     assert not tally.violations, "\n\n".join(["what must hold does not:", *tally.violations])
 
 
-@pytest.mark.parametrize(
-    "chunk", [*range(QUICK), *(pytest.param(chunk, marks=pytest.mark.slow) for chunk in range(QUICK, CHUNKS))]
-)
+@pytest.mark.parametrize("chunk", quick(QUICK, range(CHUNKS)))
 def test_whatever_attackers_and_networks_do_the_invariants_hold(chunk: int) -> None:
     names, total = attack_names(), Tally()
     for seed in range(chunk * RUNS, (chunk + 1) * RUNS):
