@@ -9,11 +9,11 @@ import pytest
 
 
 def quick(count: int, cases: Iterable[Any]) -> list[Any]:
-    """Return the cases for `parametrize`, of which all but the first `count` are left to the slow tests."""
-    return [case if place < count else _slow(case) for place, case in enumerate(cases)]
+    """Return the cases for `parametrize`; all but `count` of them, evenly spread, are left to the slow tests."""
+    all_of_them = list(cases)
+    chosen = {place * len(all_of_them) // count for place in range(count)}
+    return [case if place in chosen else _slow(case) for place, case in enumerate(all_of_them)]
 
 
 def _slow(case: Any) -> Any:
-    if isinstance(case, tuple):
-        return pytest.param(*case, marks=pytest.mark.slow)
-    return pytest.param(case, marks=pytest.mark.slow)
+    return pytest.param(*(case if isinstance(case, tuple) else (case,)), marks=pytest.mark.slow)

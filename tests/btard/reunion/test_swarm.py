@@ -22,6 +22,7 @@ from btard.tensors import bytes_of
 from btard.transport.memory import SimulatedPeer
 from btard.vectors.momentum import KeptLink
 from tests.btard.round.swarm import RULES, Swarm
+from tests.quick import quick
 
 TURN = 1.0
 WINDOW = 6.0
@@ -229,7 +230,7 @@ class Flips(Behaviour):
         return -gradient
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", quick(5, range(20)))
 def test_a_swarm_is_killed_again_and_again(seed: int) -> None:
     drawn = random.Random(seed)
     killed = Killed(at=drawn.uniform(0.02, 2.0), steps=60, seed=seed)

@@ -17,6 +17,7 @@ from btard.round.messages.accusations import Fault, Report
 from btard.round.messages.bodies import LeaveReason, Phase
 from btard.transport.memory import NetworkConditions, SimulatedPeer
 from tests.btard.round.swarm import RULES, Swarm, keys, one_of, suspended
+from tests.quick import quick
 
 COUNT, LEAVER, STEP = 5, 2, 1
 SHORT = dataclasses.replace(
@@ -76,7 +77,7 @@ def swarm_of(leaver: type[SimulatedPeer], computing: float, seed: int) -> Swarm:
 MOMENTS = list(itertools.product([(0,), (1,), (2,), (3,), (0, 1)], [0.01, 0.03], [0.0, 0.02], [0.005, 0.05]))
 
 
-@pytest.mark.parametrize("first, hold, later, computing", MOMENTS)
+@pytest.mark.parametrize("first, hold, later, computing", quick(12, MOMENTS))
 def test_a_goodbye_at_the_digest_divides_nobody(
     first: tuple[int, ...], hold: float, later: float, computing: float
 ) -> None:
@@ -162,7 +163,7 @@ STEP_SECONDS = 0.23050683845805375
 CROWDS = [(5, 2), (7, 2), (7, 3), (16, 2), (16, 7)]
 
 
-@pytest.mark.parametrize("count, leavers", CROWDS)
+@pytest.mark.parametrize("count, leavers", quick(2, CROWDS))
 @pytest.mark.parametrize("within", [0.0, 0.1, 0.3])
 def test_just_under_half_may_leave_at_some_moments(count: int, leavers: int, within: float) -> None:
     for moment in (3, 7, 19):

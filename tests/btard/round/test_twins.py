@@ -15,6 +15,7 @@ from btard.round.evidence.evidence import Offence
 from btard.round.proof import verify
 from btard.transport.memory import NetworkConditions
 from tests.btard.round.twins import Hearing, Twins, TwinSwarm
+from tests.quick import quick
 
 ALIKE, OTHERWISE = 0.0, 1e-6
 PATIENT = NetworkConditions()
@@ -42,7 +43,7 @@ def check(swarm: TwinSwarm, label: str) -> None:
         assert len(done) >= len(swarm.honest) - 1, (label, [peer.stopped for peer in swarm.honest])
 
 
-@pytest.mark.parametrize("count", [4, 5, 6, 7])
+@pytest.mark.parametrize("count", quick(2, [4, 5, 6, 7]))
 @pytest.mark.parametrize("conditions", [PATIENT, SHAKY], ids=["patient", "shaky"])
 def test_nobody_pays_for_an_identity_that_runs_twice(count: int, conditions: NetworkConditions) -> None:
     for number, (hears, heard, late, rounding) in list(enumerate(CASES))[::THINNED]:
