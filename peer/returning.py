@@ -162,7 +162,7 @@ class Returning:
         """Return the state of a place, if it still is here."""
         if place == self._live:
             return await self._trainer.serialize()
-        kept = await asyncio.to_thread(self._checkpoints.load, place)
+        kept = await self._checkpoints.load(place)
         return None if kept is None else await asyncio.to_thread(Outlined.of, kept.state)
 
     async def turn(self, standing: Collection[PeerId]) -> Resumption | None:
@@ -199,7 +199,7 @@ class Returning:
             return None
         if not await self._stand_at(decision.place):
             return None
-        self._checkpoints.go_back(decision.place)
+        await self._checkpoints.go_back(decision.place)
         self._keep_proof(decision.incarnation, reunion.proof(decision.incarnation))
         logger.info("most voters are back: going on with step %d, incarnation %d", roster.step, decision.incarnation)
         return Resumption(decision.incarnation, roster, decision.place.state)
@@ -288,7 +288,7 @@ class Returning:
         if live is not None and (live.step, live.state) == (place.step, place.state):
             self._live = place
             return True
-        kept = await asyncio.to_thread(self._checkpoints.load, place)
+        kept = await self._checkpoints.load(place)
         if kept is None:
             return False
         try:
