@@ -23,6 +23,7 @@ from btard.peer.keeping.cadence import Cadence
 from btard.peer.keeping.checkpoints import Checkpoints
 from btard.peer.keeping.held import HeldStates
 from btard.peer.keeping.progress import PROGRESS_FILE, Progress
+from btard.peer.keeping.reports import REPORTS_FILE, KeptReports
 from btard.peer.meeting.acquaintances import AcquaintanceBook, Acquaintances
 from btard.peer.meeting.descent import Descent
 from btard.peer.meeting.joining import check_listed, check_local_settings, find_manifest, load_run_task
@@ -121,6 +122,7 @@ async def train(local: Local, has_failed: Callable[[], bool]) -> int:
     async with contextlib.AsyncExitStack() as parts:
         parts.push_async_callback(asyncio.to_thread, training.recorder.close)
         parts.callback(training.events.close)
+        parts.callback(training.reporter.close)
         parts.callback(learnt.trainer.close)
         parts.push_async_callback(training.checkpoints.close)
         parts.callback(local.node.transport.serve_with, None)  # nobody is answered by a trainer that has ended
@@ -203,7 +205,8 @@ def _assemble(local: Local, learnt: Learnt) -> TrainingLoop:
     meeting = _meet(local, learnt)
     held = HeldStates(directory / HELD_FOLDER, manifest.run, manifest.total_steps)
     counters = node.transport.counters
-    reporter = Reporter(node.records, local.key, manifest, local.behaviour, counters, trainer.numerics)
+    reports = KeptReports(directory / REPORTS_FILE, manifest.run_id)
+    reporter = Reporter(node.records, local.key, manifest, local.behaviour, counters, trainer.numerics, reports)
     answers = driver.commits_of, driver.shows, returning, held, reporter.since
     server = StateServer(meeting.reception, trainer, local.behaviour, bans, *answers)
     node.transport.serve_with(server.answer, is_large)

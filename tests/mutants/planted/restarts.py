@@ -56,4 +56,25 @@ RESTARTS: tuple[Mutant, ...] = (
         "unfinished = path",
         "tests/btard/identity/test_keys.py::test_a_key_has_its_name_once_it_is_on_the_disk",
     ),
+    Mutant(
+        "reports are lost with the peer that has made them",
+        "peer/keeping/reports.py",
+        "self._file.append(self._line(report))",
+        "pass",
+        "tests/peer/keeping/test_reports.py::test_a_killed_peer_knows_what_it_has_reported",
+    ),
+    Mutant(
+        "the file of reports grows without end",
+        "peer/keeping/reports.py",
+        "if self._lines >= 2 * MAX_KEPT:",
+        "if False:",
+        "tests/peer/keeping/test_reports.py::test_the_file_is_bounded",
+    ),
+    Mutant(
+        "reports of steps that are lost stay beside the new ones",
+        "peer/keeping/reports.py",
+        "while self._kept and self._kept[-1].step >= report.step:",
+        "while False:",
+        "tests/peer/keeping/test_reports.py::test_steps_that_were_lost_are_reported_anew",
+    ),
 )
