@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -137,7 +137,7 @@ async def train(local: Local, has_failed: Callable[[], bool]) -> int:
 
 def _background(training: TrainingLoop) -> list[asyncio.Task[None]]:
     """Begin what goes on beside the steps."""
-    work = {
+    work: dict[str, Callable[[], Awaitable[None]]] = {
         "announcing this peer and finding the members": training.neighbours.run,
         "knocking": training.knocker.run,
         "calling back peers at the door": training.door.run,
