@@ -58,8 +58,9 @@ def main(argv: Sequence[str]) -> int:
 
     console = Console(markup=False, highlight=False, soft_wrap=True)
     console.print(headline(found))
-    if found.unvalidated is not None:
-        console.print(found.unvalidated)
+    for words in (found.paused, found.unvalidated):
+        if words is not None:
+            console.print(words)
     if found.peers:
         console.print(table(found))
         for letter, words in zip(ascii_uppercase, classes(found), strict=False):

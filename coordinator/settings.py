@@ -20,6 +20,7 @@ from btard.configuration.shared.training import (
     CheckpointSettings,
     CorpusSettings,
     GradientSettings,
+    MembersFile,
     RateSettings,
     check_warmup,
 )
@@ -67,13 +68,7 @@ class CoordinatorSettings(
             group=Group.TRAINING,
         ),
     ] = 5
-    members: Annotated[
-        Path | None,
-        Option(
-            "file of the peer ids that may become members, one a line, comments behind #; none admits everybody",
-            group=Group.TRAINING,
-        ),
-    ] = None
+    members: MembersFile = None
     total_steps: Annotated[
         int | None,
         Field(ge=1, le=MAX_STEPS),

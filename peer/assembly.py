@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -23,6 +23,7 @@ from btard.peer.keeping.cadence import Cadence
 from btard.peer.keeping.checkpoints import Checkpoints
 from btard.peer.keeping.held import HeldStates
 from btard.peer.keeping.progress import PROGRESS_FILE, Progress
+from btard.peer.keeping.reports import REPORTS_FILE, KeptReports
 from btard.peer.meeting.acquaintances import AcquaintanceBook, Acquaintances
 from btard.peer.meeting.descent import Descent
 from btard.peer.meeting.joining import check_listed, check_local_settings, find_manifest, load_run_task
@@ -50,6 +51,7 @@ from btard.swarm.manifest import RunManifest
 from btard.swarm.questions import is_large
 from btard.swarm.telemetry.validation_watch import ValidationWatch
 from btard.swarm.telemetry.wandb_run import WandbRun
+from btard.swarm.tending import tend
 from btard.swarm.transfer.arrival import ARRIVING_FILE
 from btard.transport.driver import SessionDriver, in_worker
 from btard.transport.libp2p import Libp2pNode
@@ -116,24 +118,39 @@ async def train(local: Local, has_failed: Callable[[], bool]) -> int:
     """
     learnt = await _learn(local)
     training = _assemble(local, learnt)
-    work = (training.neighbours, training.knocker, training.door, training.reporter)
-    background = [asyncio.ensure_future(each.run()) for each in work]
-    background.append(asyncio.ensure_future(training.held.run(training.rosters.look)))
-    try:
-        return await training.run()
-    except asyncio.CancelledError:
-        if not has_failed():
-            await training.say_goodbye(LeaveReason.SHUTDOWN)
-        raise
-    finally:
-        for each in background:
-            each.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.gather(*background)
-        await training.checkpoints.close()
-        learnt.trainer.close()
-        training.events.close()
-        await asyncio.get_running_loop().run_in_executor(None, training.recorder.close)
+    # Whatever one of them raises, the others are ended, the last first.
+    async with contextlib.AsyncExitStack() as parts:
+        parts.push_async_callback(asyncio.to_thread, training.recorder.close)
+        parts.callback(training.events.close)
+        parts.callback(training.reporter.close)
+        parts.callback(learnt.trainer.close)
+        parts.push_async_callback(training.checkpoints.close)
+        parts.callback(local.node.transport.serve_with, None)  # nobody is answered by a trainer that has ended
+        parts.push_async_callback(_end, _background(training))
+        try:
+            return await training.run()
+        except asyncio.CancelledError:
+            if not has_failed():
+                await training.say_goodbye(LeaveReason.SHUTDOWN)
+            raise
+
+
+def _background(training: TrainingLoop) -> list[asyncio.Task[None]]:
+    """Begin what goes on beside the steps."""
+    work: dict[str, Callable[[], Awaitable[None]]] = {
+        "announcing this peer and finding the members": training.neighbours.run,
+        "knocking": training.knocker.run,
+        "calling back peers at the door": training.door.run,
+        "publishing metrics": training.reporter.run,
+        "letting go of states that are stored": partial(training.held.run, training.rosters.look),
+    }
+    return [asyncio.create_task(tend(what, each)) for what, each in work.items()]
+
+
+async def _end(background: list[asyncio.Task[None]]) -> None:
+    for each in background:
+        each.cancel()
+    await asyncio.gather(*background, return_exceptions=True)
 
 
 async def _learn(local: Local) -> Learnt:
@@ -188,7 +205,8 @@ def _assemble(local: Local, learnt: Learnt) -> TrainingLoop:
     meeting = _meet(local, learnt)
     held = HeldStates(directory / HELD_FOLDER, manifest.run, manifest.total_steps)
     counters = node.transport.counters
-    reporter = Reporter(node.records, local.key, manifest, local.behaviour, counters, trainer.numerics)
+    reports = KeptReports(directory / REPORTS_FILE, manifest.run_id)
+    reporter = Reporter(node.records, local.key, manifest, local.behaviour, counters, trainer.numerics, reports)
     answers = driver.commits_of, driver.shows, returning, held, reporter.since
     server = StateServer(meeting.reception, trainer, local.behaviour, bans, *answers)
     node.transport.serve_with(server.answer, is_large)

@@ -23,6 +23,7 @@ from btard.peer.trainer import TaskTrainer
 from btard.reunion.messages import Memory, Place
 from btard.reunion.reunion import Reunion
 from btard.round.roster import Roster
+from btard.swarm.events.coordinator import pausing
 from btard.swarm.manifest import RunManifest
 from btard.swarm.questions import MAX_GATHERED, MAX_GATHERING, MAX_KEPT, Gathering, Question, Want
 from btard.swarm.transfer.download import download_state
@@ -37,7 +38,6 @@ TURN_SECONDS = 1.0
 TELL_SECONDS = 10.0
 """Seconds between two lines about which voters are missing."""
 
-_SHOWN_MISSING = 10
 _RETRY_SECONDS = 10.0
 _ASKED_SECONDS = 5.0
 
@@ -162,7 +162,7 @@ class Returning:
         """Return the state of a place, if it still is here."""
         if place == self._live:
             return await self._trainer.serialize()
-        kept = await asyncio.to_thread(self._checkpoints.load, place)
+        kept = await self._checkpoints.load(place)
         return None if kept is None else await asyncio.to_thread(Outlined.of, kept.state)
 
     async def turn(self, standing: Collection[PeerId]) -> Resumption | None:
@@ -199,7 +199,7 @@ class Returning:
             return None
         if not await self._stand_at(decision.place):
             return None
-        self._checkpoints.go_back(decision.place)
+        await self._checkpoints.go_back(decision.place)
         self._keep_proof(decision.incarnation, reunion.proof(decision.incarnation))
         logger.info("most voters are back: going on with step %d, incarnation %d", roster.step, decision.incarnation)
         return Resumption(decision.incarnation, roster, decision.place.state)
@@ -235,16 +235,7 @@ class Returning:
         if now - self._told_at < TELL_SECONDS:
             return
         self._told_at = now
-        names = ", ".join(peer.short for peer in missing[:_SHOWN_MISSING])
-        more = f" and {len(missing) - _SHOWN_MISSING} more" if len(missing) > _SHOWN_MISSING else ""
-        logger.warning(
-            "step %d waits for more than half of its %d voters: %d are here; missing: %s%s",
-            reunion.roster.step,
-            len(voters),
-            len(voters) - len(missing),
-            names or "nobody, but they do not agree yet",
-            more,
-        )
+        logger.warning("%s", pausing(reunion.roster.step, len(voters), [str(peer) for peer in missing]))
 
     def _holds(self, place: Place) -> bool:
         live = self._live
@@ -288,7 +279,7 @@ class Returning:
         if live is not None and (live.step, live.state) == (place.step, place.state):
             self._live = place
             return True
-        kept = await asyncio.to_thread(self._checkpoints.load, place)
+        kept = await self._checkpoints.load(place)
         if kept is None:
             return False
         try:

@@ -139,6 +139,8 @@ def test_a_swarm_looks_before_it_starts_anything(folder: Path, busy: str) -> Non
         --task gpt:width=3 => the task gpt has no setting 'width'
         --size huge => the task gpt has no size 'huge'
         --attack NOPE => --attack is 'NOPE', but must be one of those installed
+        --members nowhere => --members nowhere cannot be read: No such file or directory
+        --members file => --members file, line 1: '{{}}' is no peer id
         --directory file/below => file/below: Not a directory
     """
     refused("btard swarm --directory run", rows, folder)

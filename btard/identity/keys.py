@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from pathlib import Path
 
 from nacl.signing import SigningKey
 
+from btard.durable import force_names
 from btard.errors import UserError
 from btard.identity.peer_id import PeerId
 
@@ -15,6 +17,18 @@ _PREFIX = bytes.fromhex("08011240")
 """The libp2p PrivateKey protobuf {1: Ed25519, 2: 64 bytes (seed, public key)}."""
 
 _SIZE = len(_PREFIX) + 64
+
+
+def _give_name(unfinished: Path, path: Path) -> None:
+    """Let a file have its name if no other has it; raises OSError."""
+    try:
+        os.link(unfinished, path)
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS):
+            raise
+        if path.exists():  # a file system without links
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from None
+        unfinished.rename(path)
 
 
 class IdentityKey:
@@ -77,15 +91,25 @@ class IdentityKey:
         return key
 
     def save(self, path: Path) -> None:
-        """Write the key in libp2p's format with mode 600; a file that exists is never overwritten.
+        """Write the key in libp2p's format with mode 600; a file that exists is never overwritten. It has its name once
+        it is whole on the disk, so that a power cut leaves no torn key.
 
         Raises:
-            OSError: the file exists or cannot be written.
+            OSError: the file exists or cannot be written; nothing is left then.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(self.file_bytes)
+        unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+        unfinished.unlink(missing_ok=True)
+        try:
+            descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(self.file_bytes)
+                file.flush()
+                os.fsync(descriptor)
+            _give_name(unfinished, path)
+        finally:
+            unfinished.unlink(missing_ok=True)
+        force_names(path.parent)
 
     @property
     def file_bytes(self) -> bytes:

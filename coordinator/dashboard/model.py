@@ -31,10 +31,13 @@ from btard.swarm.events.coordinator import (
     PeerWelcomed,
     RosterChanged,
     RunFinished,
+    RunPaused,
+    RunWentOn,
     SwarmSilent,
     ValidationResumed,
     ValidationStopped,
     awaited,
+    pausing,
 )
 from btard.transport.stages import Stage
 
@@ -62,6 +65,7 @@ class RunModel:
     def __init__(self) -> None:
         self.series = Series()
         self._run: dict[str, Any] = {"state": "starting", "step": None, "alive": 0, "unvalidated": None, "awaited": ""}
+        self._run["paused"] = ""
         self._members: set[str] = set()
         self._rosters: deque[tuple[int, frozenset[str]]] = deque(maxlen=_MAX_ROSTERS)
         self._peers: OrderedDict[str, dict[str, Any]] = OrderedDict()
@@ -125,6 +129,7 @@ class RunModel:
             self._run["time"] = max(time, self._run.get("time") or 0.0)
         match event:
             case CoordinatorStarted():
+                self._run["paused"] = ""  # what a former start has seen may be over
                 self._run["state"] = "waiting" if not self._members else "running"
                 if not self._members and (wanted := self._run.get("peers")):
                     self._run["awaited"] = awaited(0, wanted)
@@ -169,6 +174,11 @@ class RunModel:
                 self._run["unvalidated"] = None
             case SwarmSilent():
                 self._run["state"] = "silent"
+            case RunPaused():
+                missing = [_text(peer) for peer in event.missing]
+                self._run["paused"] = pausing(event.step, event.voters, missing)
+            case RunWentOn():
+                self._run["paused"] = ""
             case RunFinished():
                 self._end("finished", event.evaluation_loss)
             case CoordinatorStopped():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 import time
 
@@ -16,7 +17,10 @@ from btard.swarm.events.coordinator import (
     MemberJoined,
     MemberLeft,
     RosterChanged,
+    RunPaused,
+    RunWentOn,
     SwarmSilent,
+    pausing,
 )
 from btard.swarm.events.log import EventLog
 from btard.swarm.lineage import followed
@@ -30,6 +34,9 @@ logger = logging.getLogger(__name__)
 
 SILENCE_SECONDS = 10.0
 """Seconds without any answer after which the swarm counts as silent."""
+
+PAUSE_PERIOD_SECONDS = 10.0
+"""Seconds between two lines about the voters that are missing."""
 
 _SILENCE_AGAIN_SECONDS = 60.0
 _CHAIN_PERIOD_SECONDS = 5.0
@@ -56,7 +63,8 @@ class Follower:
         self._heard = time.monotonic()
         self._heard_at = time.time()
         self._told = 0.0
-        self._told_waiting = 0.0
+        self._told_waiting = -math.inf
+        self._missing: tuple[str, ...] | None = None
         self._redialled = 0.0
         self._asked_chains = 0.0
         self._redialling: asyncio.Task[None] | None = None
@@ -154,23 +162,22 @@ class Follower:
         )
 
     def _tell_waiting(self, now: float) -> None:
-        """Tell why no step ends, where too few voters are in one."""
-        voters = self.trusted.voters
-        standing = voters & (self.heads.keys() - self.waiting)
-        if not self.waiting or self.trusted.is_majority(standing):
-            self._told_waiting = 0.0
+        """Tell why no step ends, where too few voters are in one: in an event whenever others are missing, in the log
+        every ten seconds."""
+        trusted, voters = self.trusted, self.trusted.voters
+        if not self.waiting or trusted.is_majority(voters & (self.heads.keys() - self.waiting)):
+            if self._missing is not None:
+                self._log.write(RunWentOn(step=trusted.step))
+            self._missing, self._told_waiting = None, -math.inf
             return
-        if self._told_waiting and now - self._told_waiting < _SILENCE_AGAIN_SECONDS:
-            return
-        self._told_waiting = now
-        here = len(voters & self.heads.keys())
-        logger.warning(
-            "the run waits: %d of the %d voters of step %d answer, more than half have to be in a step; peers that are "
-            "started again in their directories bring it on",
-            here,
-            len(voters),
-            self.trusted.step,
-        )
+        missing = tuple(sorted(map(str, voters - self.heads.keys())))
+        if missing != self._missing:
+            self._missing = missing
+            self._log.write(RunPaused(step=trusted.step, voters=len(voters), missing=missing))
+        if now - self._told_waiting >= PAUSE_PERIOD_SECONDS:
+            self._told_waiting = now
+            said = pausing(trusted.step, len(voters), missing)
+            logger.warning("%s; peers that are started again in their directories bring it on", said)
 
     async def _redial(self, missing: list[PeerId]) -> None:
         """Dial members that do not answer where they announce to be, or where one that answers says that they are: they

@@ -22,6 +22,7 @@ from btard.identity import IdentityKey, PeerId
 from btard.round.rules import NONCE_SIZE
 from btard.swarm.events.reading import EVENTS_FILE
 from btard.swarm.local_facts import check_ports, check_served
+from btard.swarm.members import read_members
 from btard.tasks.checkpoint_record import CheckpointRecord
 from btard.tasks.registry import check_task, chosen_task, import_target
 
@@ -214,6 +215,7 @@ class SwarmPlan:
             "--refresh-period": REFRESH_SECONDS,
             "--dashboard": s.dashboard,
             "--dashboard-token-file": s.dashboard_token_file.absolute() if s.dashboard_token_file else None,
+            "--members": s.members.absolute() if s.members else None,
         }
         if s.initial_state is not None:
             given["--initial-state"] = s.initial_state.absolute()
@@ -234,17 +236,31 @@ def make_plan(settings: SwarmSettings) -> SwarmPlan:
     directory = (settings.directory or Path("runs") / f"{settings.experiment}-{stamp}").absolute()
     honest = settings.peers - settings.byzantine
     attacks = [HONEST] * honest + [settings.attack[i % len(settings.attack)] for i in range(settings.byzantine)]
-    width = len(str(settings.peers - 1))
     try:
         _check_goes_on(settings, directory)
         coordinator = _member(settings.seed, directory, COORDINATOR, HONEST)
-        peers = [
-            _member(settings.seed, directory, f"peer-{number:0{width}}", attack)
-            for number, attack in enumerate(attacks)
-        ]
+        names = _peer_names(settings.peers)
+        peers = [_member(settings.seed, directory, name, attack) for name, attack in zip(names, attacks, strict=True)]
     except OSError as error:
         raise UserError(f"cannot write into {directory}: {error.strerror}; give another --directory") from None
     return SwarmPlan(settings, directory, settings.port or free_port(), coordinator, tuple(peers))
+
+
+def _peer_names(count: int) -> list[str]:
+    width = len(str(count - 1))
+    return [f"peer-{number:0{width}}" for number in range(count)]
+
+
+def _check_listed(settings: SwarmSettings, path: Path) -> None:
+    """Check that a closed group has room for the swarm's own peers; raises UserError, which says what is missing."""
+    listed = read_members(path, 1)
+    own = {name: str(local_key(settings.seed, name).peer_id) for name in _peer_names(settings.peers)}
+    missing = [f"{peer} # {name}" for name, peer in own.items() if peer not in listed]
+    if missing:
+        raise UserError(
+            f"--members {path} lists {len(own) - len(missing)} of the {len(own)} peers that this swarm starts with "
+            f"--seed {settings.seed}; add these lines: {', '.join(missing)}"
+        )
 
 
 def _check_goes_on(settings: SwarmSettings, directory: Path) -> None:
@@ -284,6 +300,8 @@ def _check_local_facts(settings: SwarmSettings) -> None:
         record = CheckpointRecord.read(settings.initial_state)
         record.check(settings.initial_state, task.name, settings.size)
         record.check_step(settings.initial_state, settings.steps, "--steps")
+    if settings.members is not None:
+        _check_listed(settings, settings.members)
     check_ports(HOST, {"--port": settings.port}, {"--dashboard": settings.dashboard}, None)
     check_served(settings.dashboard, settings.dashboard_token_file, "--dashboard")
     check_rule(settings.rule, settings.tau, settings.peers, settings.auditors)

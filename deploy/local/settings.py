@@ -22,6 +22,7 @@ from btard.configuration.shared.protocol import (
 from btard.configuration.shared.training import (
     BatchSize,
     CheckpointSettings,
+    MembersFile,
     ModelSettings,
     RateSettings,
     Steps,
@@ -72,6 +73,7 @@ class SwarmSettings(
     link: OutgoingLink = None
     steps: Steps = 250
     batch_size: BatchSize = 16
+    members: MembersFile = None
     byzantine: Liars = 3
     attack_start: AttackStart = 20
     commit_timeout: CommitTimeout = 20.0

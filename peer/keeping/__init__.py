@@ -1,4 +1,4 @@
 """What a peer keeps on its disk: `progress` where it has stood, `checkpoints` its training state, `cadence` says when.
 
-`record` is what a checkpoint is made of.
+`record` is what a checkpoint is made of; `reports` keeps what was reported of the last steps.
 """

@@ -64,13 +64,12 @@ class Checkpoints:
             return None
         return kept if kept.run == self._run else None
 
-    def load(self, place: Place) -> KeptState | None:
+    async def load(self, place: Place) -> KeptState | None:
         """Return a state that is kept, None where it is not there any more, or damaged by now."""
         path = self._files.get(place)
-        kept = None if path is None else self._read(path)
+        kept = None if path is None else await asyncio.to_thread(self._read, path)
         if kept is None or kept.place != place:
-            self._files.pop(place, None)
-            self.rosters.pop(place, None)
+            self._forget(place)
             return None
         return kept
 
@@ -89,7 +88,9 @@ class Checkpoints:
 
     async def _write(self, kept: KeptState, started: float) -> None:
         try:
-            await asyncio.get_running_loop().run_in_executor(None, self.keep, kept)
+            # The thread has the disk alone: what is kept is looked up from the event loop at any time.
+            await asyncio.to_thread(self._write_file, kept)
+            self._note_written(kept)
         except OSError as error:
             if self._complains:
                 logger.error("cannot keep the training state in %s: %s", self._folder, error.strerror)
@@ -98,32 +99,55 @@ class Checkpoints:
 
     def keep(self, kept: KeptState) -> None:
         """Write a state, and let go of those that it makes superfluous; raises OSError."""
+        self._write_file(kept)
+        self._note_written(kept)
+
+    def _path(self, kept: KeptState) -> Path:
+        return self._folder / f"step-{kept.roster.step:012d}.state"
+
+    def _write_file(self, kept: KeptState) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
-        path = self._folder / f"step-{kept.roster.step:012d}.state"
-        write_durably(path, kept.encode())
+        write_durably(self._path(kept), kept.encode())
+
+    def _note_written(self, kept: KeptState) -> None:
+        path = self._path(kept)
         for place in [place for place, file in self._files.items() if file == path]:
-            del self._files[place], self.rosters[place]
+            self._forget(place)
         self._take(kept, path)
         for place in self.places[NEWEST:]:
             if not self._keep_every or place.step % self._keep_every:
                 self._remove(place)
 
-    def go_back(self, place: Place) -> None:
-        """The run goes on from here: states of later steps are of a past that is lost."""
+    async def go_back(self, place: Place) -> None:
+        """The run goes on from here: states of later steps are of a past that is lost, also one that is being
+        written."""
+        await self.close()
         for later in [kept for kept in self._files if kept.step > place.step]:
             self._remove(later)
-        if self._folder.is_dir():
-            force_names(self._folder)
+        try:
+            if self._folder.is_dir():
+                force_names(self._folder)
+        except OSError as error:
+            logger.error("states of steps that are lost may come back in %s: %s", self._folder, error.strerror)
 
     def _take(self, kept: KeptState, path: Path) -> None:
         self._files[kept.place] = path
         self.rosters[kept.place] = kept.roster
 
+    def _forget(self, place: Place) -> Path | None:
+        self.rosters.pop(place, None)
+        return self._files.pop(place, None)
+
     def _remove(self, place: Place) -> None:
-        del self.rosters[place]
-        self._files.pop(place).unlink(missing_ok=True)
+        """Remove a file; one that the disk does not let go is not kept any more all the same."""
+        path = self._forget(place)
+        try:
+            if path is not None:
+                path.unlink(missing_ok=True)
+        except OSError as error:
+            logger.error("cannot remove %s: %s", path, error.strerror)
 
     async def close(self) -> None:
         """Wait until what is being written is on the disk."""
         if self._writing is not None:
-            await self._writing
+            await asyncio.shield(self._writing)

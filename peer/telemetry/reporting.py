@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from btard import __version__
 from btard.behaviour import Behaviour
 from btard.identity import IdentityKey, MessageKind, PeerId
+from btard.peer.keeping.reports import KeptReports
 from btard.peer.trainer import Gradient
 from btard.printable import printable
 from btard.round.messages.accusations import Opinion
@@ -23,9 +24,6 @@ from btard.transport.stages import Stage
 
 logger = logging.getLogger(__name__)
 
-MAX_KEPT = 8192
-"""Steps whose reports are kept in memory, for a coordinator that was away."""
-
 _TTL_SECONDS = 600.0
 
 
@@ -35,6 +33,7 @@ class Reporter:
     Args:
         counters: of the peer's transport.
         numerics: what decides how numbers are rounded here.
+        reports: those of the last steps, also of an earlier start.
     """
 
     def __init__(
@@ -45,18 +44,20 @@ class Reporter:
         behaviour: Behaviour,
         counters: Counters,
         numerics: str,
+        reports: KeptReports,
     ) -> None:
         self._records = records
         self._key = key
         self._manifest = manifest
         self._behaviour = behaviour
-        self._steps: deque[LocalMetrics] = deque(maxlen=MAX_KEPT)
+        self._reports = reports
         self._counters = counters
         self._version, self._numerics = printable(__version__)[:32], printable(numerics)[:MOST_NUMERICS]
         self._examined: deque[Examination] = deque(maxlen=MAX_TOLD)
         self._excluded: deque[Exclusion] = deque(maxlen=MAX_TOLD)
         self._finished: tuple[int, Mapping[Stage, float]] | None = None
-        self._samples = 0
+        last = reports.last
+        self._samples = 0 if last is None else last.samples_accumulated
         self._published = -1
 
     def finished(self, step: int, stages: Mapping[Stage, float]) -> None:
@@ -79,7 +80,7 @@ class Reporter:
         self._samples += self._manifest.batch_size
         loss = self._behaviour.reported_loss(step, gradient.loss)
         told = loss if loss is not None and math.isfinite(loss) else None
-        self._steps.append(
+        self._reports.add(
             LocalMetrics(
                 step=step,
                 samples_per_second=self._manifest.batch_size / max(gradient.seconds, 1e-9),
@@ -92,7 +93,11 @@ class Reporter:
 
     def since(self, step: int) -> bytes:
         """Return `Reports` of the earliest steps from `step` on that this peer remembers."""
-        return Reports(steps=[report for report in self._steps if report.step >= step][:MAX_REPORTS]).encode()
+        return Reports(steps=[report for report in self._reports if report.step >= step][:MAX_REPORTS]).encode()
+
+    def close(self) -> None:
+        """Close the file of reports."""
+        self._reports.close()
 
     async def run(self) -> None:
         """Publish until cancelled."""
@@ -102,11 +107,10 @@ class Reporter:
 
     async def publish(self) -> None:
         """Publish what is new."""
-        latest = self._finished[0] if self._finished is not None else -1
-        if not self._steps or max(self._steps[-1].step, latest) == self._published:
+        finished, last = self._finished[0] if self._finished is not None else -1, self._reports.last
+        if last is None or (latest := max(last.step, finished)) == self._published:
             return
-        latest = max(self._steps[-1].step, latest)
-        record = Metrics(steps=list(self._steps)[-MAX_METRICS:], details=self._details())
+        record = Metrics(steps=list(self._reports)[-MAX_METRICS:], details=self._details())
         envelope = record.sign(self._key, self._manifest.run, MessageKind.METRICS)
         try:
             await self._records.publish(envelope, _TTL_SECONDS)

@@ -15,7 +15,7 @@ from btard.printable import printable
 from btard.round.draw import nobody_is_validated
 from btard.round.evidence.evidence import Offence
 from btard.swarm.bans import BanEntry
-from btard.swarm.events.coordinator import awaited
+from btard.swarm.events.coordinator import awaited, pausing
 
 MAX_ROWS = 1024
 """Peers that are shown; anyone can announce itself."""
@@ -79,6 +79,7 @@ class Overview:
         samples_per_second: sum over the members.
         unvalidated: why no validators can be drawn of the newest roster; None where they can, or the run is over.
         awaited: how many the first roster waits for, in words; None after it.
+        paused: which voters the run waits for, in words; None while it goes on, and where no member says that it waits.
         listed: how many keys the run admits, None for all.
     """
 
@@ -96,6 +97,7 @@ class Overview:
     bans: tuple[BanRow, ...]
     unvalidated: str | None
     awaited: str | None
+    paused: str | None
     listed: int | None
 
     def as_json(self) -> dict[str, Any]:
@@ -130,8 +132,17 @@ def overview(sight: Sight) -> Overview:
         if roster is None or sight.finished
         else nobody_is_validated(len(roster.voters), manifest.validators),
         awaited=None if roster is not None else awaited(len(waiting), manifest.peers),
+        paused=_paused(sight),
         listed=len(manifest.members) or None,
     )
+
+
+def _paused(sight: Sight) -> str | None:
+    roster, heads = sight.roster, sight.heads
+    waiting = {peer for peer, head in heads.items() if head.waits}
+    if roster is None or sight.finished or not waiting or roster.is_majority(roster.voters & (heads.keys() - waiting)):
+        return None
+    return pausing(roster.step, len(roster.voters), [str(peer) for peer in roster.voters - heads.keys()])
 
 
 def _row(sight: Sight, peer: PeerId) -> PeerRow:

@@ -7,8 +7,10 @@ are that peer's own words and prove nothing; which peers wait is what the asked 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from btard.identity import MessageKind, PeerId
 from btard.peer.meeting.joining import find_manifest
@@ -17,8 +19,14 @@ from btard.round.roster import Roster
 from btard.swarm.bans import Bans
 from btard.swarm.door.asking import ask_directory
 from btard.swarm.manifest import RunManifest
+from btard.swarm.questions import Head
 from btard.swarm.records.record import Join, Metrics, read_records
-from btard.transport.libp2p import Libp2pNode
+from btard.swarm.state_sync import ask_heads
+from btard.transport.base import PeerAddress
+from btard.transport.libp2p import DaemonError, Libp2pNode
+
+_HEAD_SECONDS = 3.0
+"""Seconds in which members must say where they stand; those that are silent may be gone."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +40,7 @@ class Sight:
         waiting: peers at the doors of the peers that were asked.
         finished: whether the run is over.
         joins, metrics, bans: by author.
+        heads: where members say that they stand, of those that answer.
     """
 
     time: float
@@ -43,6 +52,7 @@ class Sight:
     joins: dict[PeerId, Join]
     metrics: dict[PeerId, Metrics]
     bans: dict[PeerId, Bans]
+    heads: dict[PeerId, Head] = field(default_factory=dict)
 
 
 async def look(node: Libp2pNode, known: set[PeerId], timeout_seconds: float) -> Sight:
@@ -62,6 +72,8 @@ async def look(node: Libp2pNode, known: set[PeerId], timeout_seconds: float) -> 
     joins, metrics, bans = await asyncio.gather(
         *(records.read(run, kind, members) for kind in (MessageKind.JOIN, MessageKind.METRICS, MessageKind.BANS))
     )
+    told = read_records(joins, Join, run, MessageKind.JOIN)
+    heads = await _heads(node, members, told) if record is not None and not record.finished else {}
     return Sight(
         time=time.time(),
         coordinator=coordinator,
@@ -69,7 +81,15 @@ async def look(node: Libp2pNode, known: set[PeerId], timeout_seconds: float) -> 
         roster=newest,
         waiting=frozenset(waiting.difference(members)),
         finished=record is not None and record.finished,
-        joins=read_records(joins, Join, run, MessageKind.JOIN),
+        joins=told,
         metrics=read_records(metrics, Metrics, run, MessageKind.METRICS),
         bans=read_records(bans, Bans, run, MessageKind.BANS),
+        heads=heads,
     )
+
+
+async def _heads(node: Libp2pNode, members: Sequence[PeerId], joins: Mapping[PeerId, Join]) -> dict[PeerId, Head]:
+    for peer, join in joins.items():
+        with contextlib.suppress(DaemonError):
+            node.transport.remember(PeerAddress(peer, tuple(join.maddrs)))
+    return await ask_heads(node.transport, members, timeout_seconds=_HEAD_SECONDS)

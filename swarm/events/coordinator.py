@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,6 +13,28 @@ from btard.swarm.records.details import Found
 def awaited(here: int, wanted: int) -> str:
     """Return in words how far the first roster has come, as logs, page and `btard status` tell it."""
     return f"waiting for the first roster: {here} of {wanted} {'is' if here == 1 else 'are'} here"
+
+
+_SHOWN_MISSING = 10
+_TAIL = 6
+"""Last characters of a peer id, by which people tell peers apart."""
+
+
+def pausing(step: int, voters: int, missing: Collection[str]) -> str:
+    """Return in words which voters a run waits for, as logs, page and `btard status` tell it.
+
+    Args:
+        step: that cannot go on.
+        voters: how many its roster has.
+        missing: ids of those that are not here.
+    """
+    names = ", ".join(peer[-_TAIL:] for peer in sorted(missing)[:_SHOWN_MISSING])
+    more = f" and {len(missing) - _SHOWN_MISSING} more" if len(missing) > _SHOWN_MISSING else ""
+    here = voters - len(missing)
+    return (
+        f"step {step} waits for more than half of its {voters} voters: {here} {'is' if here == 1 else 'are'} here; "
+        f"missing: {names or 'nobody, but they do not agree yet'}{more}"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,6 +207,24 @@ class DashboardOpened(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class RunPaused(Event):
+    """A step cannot go on: too few of its `voters` are in it; those that are missing do not answer."""
+
+    event: Literal["paused"] = "paused"
+    step: int
+    voters: int
+    missing: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunWentOn(Event):
+    """Most voters are in a step again."""
+
+    event: Literal["went_on"] = "went_on"
+    step: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class SwarmSilent(Event):
     """No member answers any more."""
 
@@ -280,6 +321,8 @@ CoordinatorEvent = (
     | ValidationStopped
     | ValidationResumed
     | DashboardOpened
+    | RunPaused
+    | RunWentOn
     | SwarmSilent
     | CheckpointSaved
     | CheckpointDelayed

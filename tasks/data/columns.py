@@ -29,16 +29,17 @@ class TokenRow:
 
 
 def text_of(row: Mapping[str, Any], number: int, described_as: str) -> str | None:
-    """Return the text of a row, without the blanks around it; None for null, for a missing one and for blanks alone.
+    """Return the text of a row, without the blanks around it; None for null, and for blanks alone.
 
     Args:
         number: of the row, from 1, for the sentence.
         described_as: the data set, for the sentence.
 
     Raises:
-        UserError: the column holds something else than text, or what is no Unicode text.
+        UserError: there is no such column in this row, or it holds something else than text, or what is no Unicode
+            text.
     """
-    value = row.get(TEXT)
+    value = _of(row, TEXT, number, described_as)
     if value is None:
         return None
     if not isinstance(value, str):
@@ -64,9 +65,10 @@ def tokens_of(row: Mapping[str, Any], number: int, described_as: str) -> TokenRo
     order, because the batches' seeds decide about swaps.
 
     Raises:
-        UserError: a column holds something else than whole numbers, or the columns do not fit together.
+        UserError: there are none in this row, a column holds something else than whole numbers, or the columns do not
+            fit together.
     """
-    if row.get(TOKENS) is None:
+    if _of(row, TOKENS, number, described_as) is None:
         return None
     tokens = _numbers(row, TOKENS, number, described_as)
     kinds = np.zeros_like(tokens) if row.get(SEGMENTS) is None else _numbers(row, SEGMENTS, number, described_as)
@@ -77,6 +79,15 @@ def tokens_of(row: Mapping[str, Any], number: int, described_as: str) -> TokenRo
         raise UserError(f"row {number} of {described_as} has {swapped!r} in {SWAPPED!r}, which must hold 0 or 1")
     first, second = tokens[kinds == 0], tokens[kinds == 1]
     return TokenRow((second, first) if swapped else (first, second))
+
+
+def _of(row: Mapping[str, Any], name: str, number: int, described_as: str) -> Any:
+    if name not in row:
+        raise UserError(
+            f"row {number} of {described_as} has no column {name!r}, which others have; give it one, null for none, or "
+            "leave the row out"
+        )
+    return row[name]
 
 
 def _numbers(row: Mapping[str, Any], name: str, number: int, described_as: str) -> npt.NDArray[np.int64]:

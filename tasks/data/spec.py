@@ -1,5 +1,6 @@
 """Names a corpus and a tokenizer, as the owner of a machine does by its flags; see `public` for what strangers may."""
 
+import errno
 from enum import StrEnum
 from pathlib import Path
 from typing import Self
@@ -105,7 +106,11 @@ def _exists(path: Path) -> bool:
         path.stat()
     except PermissionError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from None
-    except (OSError, ValueError):  # not there, too long for a path, or with a NUL
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ELOOP) and path.is_symlink():
+            raise UserError(f"{path} is a link to nothing; name the file that is meant") from None
+        return False
+    except ValueError:  # a NUL
         return False
     return True
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from btard.errors import UserError
+from btard.tasks.data.text_files import LONGEST_MARK, what_it_is
 
 GIB = 1 << 30
 FORMATS = ("parquet", "jsonl", "json", "csv")
@@ -125,6 +126,8 @@ class Table:
                 yield from self._rows_of(file, allowance)
             except UserError:
                 raise
+            except UnicodeDecodeError:
+                raise UserError(f"{self._described_as}: {file.name} cannot be read: it {_encoded(file)}") from None
             except Exception as error:  # the formats' parsers have no common base
                 raise UserError(f"{self._described_as}: {file.name} cannot be read: {_first_line(error)}") from error
 
@@ -142,7 +145,7 @@ class Table:
     def _selected(self, row: Any) -> Mapping[str, Any]:
         if not isinstance(row, dict):
             raise ValueError("a row is no object with columns")
-        return row if self._columns is None else {name: row.get(name) for name in self._columns}
+        return row if self._columns is None else {name: row[name] for name in self._columns if name in row}
 
 
 class Allowance:
@@ -182,10 +185,17 @@ def too_large(described_as: str, size: int | None, most: int) -> str:
     return f"{described_as} {has}, but --max-data allows {most / GIB:g} GiB on this machine; raise it to take it"
 
 
-def _opened(file: Path) -> TextIO:
+def _opened(file: Path) -> io.TextIOWrapper:
     if file.name.endswith(".gz"):
         return io.TextIOWrapper(gzip.open(file, "rb"), encoding="utf-8-sig", newline="")
     return file.open(encoding="utf-8-sig", newline="")
+
+
+def _encoded(file: Path) -> str:
+    if format_of(file.name) == "parquet":
+        return "has text that is not UTF-8"
+    with _opened(file) as stream:
+        return what_it_is(stream.buffer.read(LONGEST_MARK))
 
 
 def _csv(stream: TextIO, allowance: Allowance) -> Iterator[dict[str, str | None]]:
@@ -213,9 +223,13 @@ def _json(stream: TextIO, allowance: Allowance) -> Iterator[Any]:
     if start == "[":
         yield from _Array(stream, allowance).elements()
         return
-    for line in allowance.lines(stream):
+    for number, line in enumerate(allowance.lines(stream), 1):
         if (whole := start + line).strip():
-            yield json.loads(whole)
+            try:
+                row = json.loads(whole)
+            except (ValueError, RecursionError) as error:
+                raise ValueError(f"line {number} is no row of JSON: {_first_line(error)}") from None
+            yield row
         start = ""
 
 

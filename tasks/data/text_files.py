@@ -14,13 +14,22 @@ _BLANKS = (" ", "\t", "\n")
 
 _OTHERS = (
     (b"\x1f\x8b", "is packed by gzip; unpack it"),
+    (b"BZh", "is packed by bzip2; unpack it"),
+    (b"\xfd7zXZ", "is packed by xz; unpack it"),
+    (b"\x28\xb5\x2f\xfd", "is packed by zstd; unpack it"),
     (b"PK\x03\x04", "is a zip archive; unpack it"),
     (b"PAR1", "is parquet; give it the ending .parquet"),
     (b"%PDF", "is a PDF; write its text to a file, for example with pdftotext"),
+    # Before UTF-16, whose mark is the beginning of this one.
+    (b"\xff\xfe\x00\x00", "is UTF-32; convert it to UTF-8, for example with iconv -f UTF-32 -t UTF-8"),
+    (b"\x00\x00\xfe\xff", "is UTF-32; convert it to UTF-8, for example with iconv -f UTF-32 -t UTF-8"),
     (b"\xff\xfe", "is UTF-16; convert it to UTF-8, for example with iconv -f UTF-16 -t UTF-8"),
     (b"\xfe\xff", "is UTF-16; convert it to UTF-8, for example with iconv -f UTF-16 -t UTF-8"),
 )
 """What files begin with that are often taken for text, and what to do with them."""
+
+LONGEST_MARK = 6
+"""Bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +93,9 @@ class TextFiles(TextSource):
                 with file.open("r", encoding="utf-8-sig") as stream:
                     for text, last in cut(stream):
                         if "\0" in text:
-                            raise UserError(_no_text(file, "has NUL characters, as UTF-16 without a mark has"))
+                            raise UserError(
+                                _no_text(file, "has NUL characters, as UTF-16 or UTF-32 without a mark has")
+                            )
                         yield Piece(text, ends_document=last, units=len(text))
             except UnicodeDecodeError:
                 raise UserError(_no_text(file, "is not UTF-8 text")) from None
@@ -114,6 +125,15 @@ def _next(stream: TextIO, left: str) -> tuple[str, str]:
 
 def _no_text(file: CorpusFile, otherwise: str) -> str:
     with file.open("rb") as stream:
-        head = stream.read(4)
+        return f"{file} {what_it_is(stream.read(LONGEST_MARK), otherwise)}"
+
+
+def what_it_is(head: bytes, otherwise: str = "is not UTF-8 text") -> str:
+    """Return what a file is that is no text, and what to do about it, as the end of a sentence about it.
+
+    Args:
+        head: the first LONGEST_MARK bytes of the file.
+        otherwise: what to say where they do not tell.
+    """
     words = next((words for mark, words in _OTHERS if head.startswith(mark)), None)
-    return f"{file} {words or f'{otherwise}; convert it to UTF-8, for example with iconv'}, or leave it out"
+    return f"{words or f'{otherwise}; convert it to UTF-8, for example with iconv'}, or leave it out"

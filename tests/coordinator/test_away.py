@@ -83,6 +83,11 @@ class Swarm:
         lines = (self.folder / "coordinator" / "steps.jsonl").read_text().splitlines()
         return [json.loads(line)["step"] for line in lines]
 
+    def reported_by(self, peer: str) -> set[int]:
+        """The steps of which the coordinator has a peer's report."""
+        lines = map(json.loads, (self.folder / "coordinator" / "metrics.jsonl").read_text().splitlines())
+        return {line["step"] for line in lines if line["peer"] == peer}
+
     @property
     def named(self) -> list[int]:
         """The steps whose states are wanted."""
@@ -125,6 +130,9 @@ def test_a_coordinator_that_was_away_has_missed_nothing(tmp_path: Path, started:
     swarm.finish()
     assert swarm.summarised == list(range(swarm.total)) and swarm.told("reports_missed") == []
     assert swarm.saved() == set(swarm.named) and swarm.told("checkpoint_missed") == []
+    c = next(event["peer"] for event in events(tmp_path / "c") if event["event"] == "joined")
+    told = {event["step"] for event in steps(tmp_path / "c") if event["loss"] is not None}
+    assert told <= swarm.reported_by(c), "what it has reported outlives a peer that was killed"
     for name in "abcde":
         assert list((tmp_path / name / "held").glob("*")) == [], "what is stored is let go"
     swarm.check_logs()

@@ -284,3 +284,21 @@ def test_a_signal_at_the_very_end_is_not_lost(tmp_path: Path, monkeypatch: pytes
 
 def test_a_free_port_is_a_port() -> None:
     assert 1024 < free_port() < 65536
+
+
+def test_a_closed_group_lists_the_own_peers_of_a_swarm(tmp_path: Path) -> None:
+    listed = tmp_path / "listed"
+    words = [*WORDS, "--directory", str(tmp_path / "run"), "--members", str(listed)]
+    keys = {name: str(local_key(0, name).peer_id) for name in (f"peer-{number}" for number in range(4))}
+    outsider = str(local_key(0, "a friend's machine").peer_id)
+    listed.write_text(f"{keys['peer-0']}\n{outsider}\n{keys['peer-2']}\n")
+    settings = load_settings(SwarmSettings, words, program="btard swarm")
+    with pytest.raises(UserError) as caught:
+        make_plan(settings)
+    said = str(caught.value)
+    assert "lists 2 of the 4 peers" in said and not (tmp_path / "run").exists()
+    assert said.endswith(f"{keys['peer-1']} # peer-1, {keys['peer-3']} # peer-3")
+    with listed.open("a") as file:
+        file.write("\n".join(said.rpartition("lines: ")[2].split(", ")))
+    start = make_plan(settings).start_coordinator()
+    assert start.argv[start.argv.index("--members") + 1] == str(listed)

@@ -22,6 +22,7 @@ from tests.mutants.planted.manifest import MANIFEST
 from tests.mutants.planted.openings import OPENINGS
 from tests.mutants.planted.records import RECORDS
 from tests.mutants.planted.relays import RELAYS
+from tests.mutants.planted.restarts import RESTARTS
 from tests.mutants.planted.reunion import REUNION
 from tests.mutants.planted.rules import RULES
 from tests.mutants.planted.second_try import SECOND_TRY
@@ -66,4 +67,5 @@ MUTANTS = (
     + CODECS
     + LINK
     + STAGES
+    + RESTARTS
 )

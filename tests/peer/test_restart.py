@@ -65,8 +65,7 @@ class Swarm:
 
     def end(self) -> str:
         """Wait until the run is over, and return the digest of the last state."""
-        coordinator = self.running["coordinator"]
-        assert coordinator.process.wait(240) == 0, coordinator.log.read_text()[-3000:]
+        assert self.running["coordinator"].process.wait(240) == 0
         folder = self.folder / "coordinator" / "checkpoints" / f"step-{STEPS:06d}"
         digest: str = json.loads((folder / "checkpoint.json").read_text())["state_digest"]
         return digest
@@ -85,6 +84,8 @@ def swarms(tmp_path: Path) -> Iterator[tuple[Swarm, Swarm]]:
     made = Swarm(tmp_path / "killed"), Swarm(tmp_path / "unbroken")
     yield made
     kill_all(program for swarm in made for program in reversed(swarm.started))
+    for program in (*made[0].started, *made[1].started):  # pytest shows it where the test has failed
+        print(f"--- the end of {program.log}\n{program.log.read_text()[-3000:]}")
 
 
 @pytest.mark.slow

@@ -36,6 +36,15 @@ BatchSize = Annotated[
 Steps = Annotated[int, Field(ge=1, le=MAX_STEPS), Option("how long to train", unit="steps", group=Group.TRAINING)]
 
 
+MembersFile = Annotated[
+    Path | None,
+    Option(
+        "file of the peer ids that may become members, one a line, comments behind #; none admits everybody",
+        group=Group.TRAINING,
+    ),
+]
+
+
 class ModelSettings(Settings):
     """What is trained."""
 

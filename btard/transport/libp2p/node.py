@@ -6,10 +6,11 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 from hivemind.p2p import PeerID
+from hivemind.p2p.p2p_daemon_bindings.utils import P2PDaemonError
 
 from btard.errors import UserError
 from btard.identity import IdentityKey, PeerId
@@ -112,7 +113,7 @@ class Libp2pNode:
             transport = Libp2pTransport(daemon, serve=serve, limits=limits)
             parts.push_async_callback(transport.close)
             transport.attach(inbox)
-            with _joining(startup_timeout_seconds):
+            async with _joining(daemon, startup_timeout_seconds):
                 maddrs = await _own_maddrs(daemon, startup_timeout_seconds)
                 await transport.start(startup_timeout_seconds)
                 reached = await _dial(transport, initial_peers, startup_timeout_seconds, patience_seconds)
@@ -145,13 +146,31 @@ class Libp2pNode:
         await self._parts.aclose()
 
 
-@contextlib.contextmanager
-def _joining(timeout_seconds: float) -> Iterator[None]:
-    """Tell the user what the network says; raises UserError."""
+@contextlib.asynccontextmanager
+async def _joining(daemon: Daemon, timeout_seconds: float) -> AsyncIterator[None]:
+    """Tell the user what the network says; raises UserError, also as soon as p2pd ends: hivemind's calls through one
+    that has ended never return."""
+    task = asyncio.current_task()
+    assert task is not None
+    ended: str | None = None
+
+    async def watch() -> None:
+        nonlocal ended
+        ended = await daemon.wait()
+        task.cancel()
+
+    watching = asyncio.ensure_future(watch())
     try:
         yield
-    except (TimeoutError, DaemonError) as error:
-        raise UserError(f"could not join the swarm within {timeout_seconds:g} s: {error}") from None
+    except (DaemonError, P2PDaemonError, EOFError, OSError) as error:
+        said = ended or str(error) or type(error).__name__
+        raise UserError(f"could not join the swarm within {timeout_seconds:g} s: {said}") from None
+    except asyncio.CancelledError:
+        if ended is None or task.uncancel() > 0:
+            raise
+        raise UserError(f"the network daemon p2pd (pid {daemon.pid}) {ended} while joining; start again") from None
+    finally:
+        watching.cancel()
 
 
 async def _start_dht(
@@ -228,7 +247,7 @@ async def _meet(dht: RecordNode, initial_peers: Sequence[str], timeout_seconds: 
     if peers:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LOOK_ROUND):
-                await dht.find_nearest_nodes([dht.node_id])
+                await dht.nearest([dht.node_id])
 
 
 class _Flooded:

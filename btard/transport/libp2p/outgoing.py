@@ -96,9 +96,8 @@ class Lane:
         pipe = self._pipe
         if pipe is None or self._items or item.size > _SHORT or not pipe.ready:
             return False
-        pipe.write_now(item.head)
-        if item.payload:
-            pipe.write_now(item.payload)
+        if not pipe.write_now(item.head) or (item.payload and not pipe.write_now(item.payload)):
+            return False  # it broke under the head: the whole goes over another stream
         self._used = True
         self._on_sent(item)
         return True

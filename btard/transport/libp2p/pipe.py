@@ -181,15 +181,15 @@ class Pipe(asyncio.BufferedProtocol):
         open_ = not self.lost and self._transport is not None and not self._transport.is_closing()
         return open_ and self._drained is None
 
-    def write_now(self, view: bytes | bytearray | memoryview) -> None:
+    def write_now(self, view: bytes | bytearray | memoryview) -> bool:
         """Hand bytes to the socket, which keeps what it cannot take yet: what is short, while the stream is `ready`.
 
-        Raises:
-            StreamLost: the stream is closed.
+        Returns whether the stream was open before. It may break under any bytes, those before these included.
         """
         if self.lost or self._transport is None or self._transport.is_closing():
-            raise StreamLost("the stream is closed")
+            return False
         self._transport.write(view)
+        return True
 
     async def write(self, view: bytes | bytearray | memoryview, period_seconds: float, least: int = 1) -> None:
         """Write all of `view` without copying it; so it must not change for a while after this returns.
@@ -205,7 +205,8 @@ class Pipe(asyncio.BufferedProtocol):
         """
         whole = memoryview(view)
         for start in range(0, len(whole), WRITE_CHUNK):
-            self.write_now(whole[start : start + WRITE_CHUNK])
+            if not self.write_now(whole[start : start + WRITE_CHUNK]):
+                raise StreamLost("the stream is closed")
             if self._drained is not None:
                 await self._wait_for(self._drained, period_seconds, least)
                 if self.lost:

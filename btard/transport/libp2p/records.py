@@ -162,12 +162,7 @@ class Records:
         if not keys:
             return {}
         await self._dht.seek_lost()
-        try:
-            found: dict[DHTID, dict[DHTID, PeerID]] = await self._dht.find_nearest_nodes(keys, exclude_self=True)
-        except AssertionError:  # hivemind's search, when one of its workers fails
-            logger.warning("a search in the DHT failed", exc_info=True)
-            return {}
-        return found
+        return await self._dht.nearest(keys)
 
     async def _nodes_near(self, key: DHTID) -> list[PeerID]:
         found = await self._search([key])

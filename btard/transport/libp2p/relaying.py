@@ -79,9 +79,11 @@ class RelayServer:
         try:
             wanted = _wanted(asked)
         except ValueError:
-            return self._refuse(circuit.near, _MALFORMED)
+            self._refuse(circuit.near, _MALFORMED)
+            return
         if wanted is None:
-            return circuit.near.write_now(_hop_status(_OK))  # a reservation, which nobody needs here
+            circuit.near.write_now(_hop_status(_OK))  # a reservation, which nobody needs here
+            return
         seconds = self._limits.head_start
         try:
             far = await self._reach(circuit, sender, wanted, seconds)
@@ -110,8 +112,7 @@ class RelayServer:
         return far
 
     def _refuse(self, pipe: Pipe, status: int) -> None:
-        if not pipe.lost:
-            pipe.write_now(_hop_status(status))
+        if pipe.write_now(_hop_status(status)):
             pipe.close()
 
 
@@ -153,9 +154,7 @@ class _Circuit:
             other = to()
             if other is None or not self.joined:
                 raise StreamViolation("speaks before the circuit is joined")
-            try:
-                other.write_now(bytes(piece[:count]))
-            except StreamLost:
+            if not other.write_now(bytes(piece[:count])):
                 return self.end()
             if other.unwritten > _BACKLOG:
                 source = self.near if other is self.far else self.far

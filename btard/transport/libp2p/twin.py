@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hivemind.p2p import P2P, P2PContext, PeerID, ServicerBase
+from hivemind.p2p.p2p_daemon_bindings.utils import P2PDaemonError
 from hivemind.proto import dht_pb2
 
 from btard.errors import UserError
@@ -96,7 +97,7 @@ async def refuse_twin(
     try:
         async with asyncio.timeout(timeout_seconds):
             in_use = await _look(own, initial_peers)
-    except (TimeoutError, DaemonError) as error:
+    except (DaemonError, P2PDaemonError, EOFError, OSError) as error:
         logger.debug("nobody could be asked about the key: %s", error)
         return
     if in_use:

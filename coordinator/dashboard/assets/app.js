@@ -39,6 +39,11 @@ function fill(table, columns, rows, nothing) {
   [scroller.scrollLeft, scroller.scrollTop] = place;
 }
 
+function tell(id, words) {
+  // Only a change is written: a screen reader tells what is written.
+  if ($(id).textContent !== words) $(id).textContent = words;
+}
+
 function showRun() {
   const run = view.run;
   document.title = `${run.experiment || "BTARD"}: step ${run.step ?? "–"}`;
@@ -46,9 +51,8 @@ function showRun() {
   $("state").textContent = run.state;
   $("state").className = "badge " + (STATE[run.state] || "");
   $("what").textContent = run.task ? `${run.task} ${run.size}, ${run.rule}, first roster of ${run.peers}` : "";
-  const words = run.unvalidated ? `From step ${run.unvalidated.step} on ${run.unvalidated.words}.` : "";
-  // Only a change is written: a screen reader tells what is written.
-  if ($("unvalidated").textContent !== words) $("unvalidated").textContent = words;
+  tell("unvalidated", run.unvalidated ? `From step ${run.unvalidated.step} on ${run.unvalidated.words}.` : "");
+  tell("paused", run.paused ? `The run pauses: ${run.paused}.` : "");
   const total = run.total_steps || 1, done = run.step === null ? 0 : run.step + 1;
   $("progress-words").textContent = run.step === null ? run.awaited || "no step yet" : `step ${run.step}; the last one is ${total - 1}`;
   $("progress").value = Math.min(1, done / total);

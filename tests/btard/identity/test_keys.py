@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import stat
 from pathlib import Path
 
@@ -127,3 +129,38 @@ def test_the_file_is_libp2ps(path: Path) -> None:
     theirs = PeerID(b"\x00" + bytes([len(public)]) + public)  # the identity multihash, as for every short public key
     assert theirs.to_bytes() == bytes(key.peer_id)
     assert theirs.to_base58() == str(key.peer_id)
+
+
+def test_a_key_has_its_name_once_it_is_on_the_disk(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    forced: list[bool] = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: forced.append(path.exists()))
+    IdentityKey.load_or_create(path)
+    assert forced == [False, True]  # the file, and then its name
+    assert [each.name for each in path.parent.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_file_systems_without_links_will_do(path: Path, monkeypatch: pytest.MonkeyPatch, there: bool) -> None:
+    def refuse(source: Path, target: Path) -> None:
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "link", refuse)
+    if there:
+        path.parent.mkdir()
+        path.touch()
+        with pytest.raises(FileExistsError):
+            IdentityKey.generate().save(path)
+        assert path.read_bytes() == b""
+    else:
+        assert IdentityKey.load_or_create(path).peer_id == IdentityKey.load(path).peer_id
+
+
+def test_a_full_disk_leaves_no_torn_key(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as full:
+        full.setattr(os, "fsync", refuse)
+        assert "No space left" in refusal(path)
+    assert list(path.parent.iterdir()) == []
+    assert IdentityKey.load_or_create(path).peer_id == IdentityKey.load(path).peer_id

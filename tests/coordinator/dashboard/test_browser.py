@@ -206,7 +206,19 @@ def test_that_nobody_is_validated_stands_on_the_page(browser: Any, tmp_path: Pat
         assert watcher.page.is_visible("#unvalidated") and watcher.complaints == []
     (tmp_path / "events.jsonl").write_text(json.dumps(begun) + "\n")
     with replayed(tmp_path) as url:
-        assert not Watcher(browser, url).page.is_visible("#unvalidated")
+        page = Watcher(browser, url).page
+        assert not page.is_visible("#unvalidated") and not page.is_visible("#paused")
+
+
+def test_a_pause_stands_on_the_page(browser: Any, tmp_path: Path) -> None:
+    pause = coordinator_line("paused", time=2.0, step=4, voters=3, missing=["AAAAAAB", "<b>CCC"])
+    (tmp_path / "manifest.json").write_text("{}")
+    (tmp_path / "events.jsonl").write_text(json.dumps(pause) + "\n")
+    with replayed(tmp_path) as url:
+        watcher = Watcher(browser, url)
+        words = "The run pauses: step 4 waits for more than half of its 3 voters: 1 is here; missing: <b>CCC, AAAAAB."
+        expect(watcher.page.locator("#paused")).to_have_text(words)
+        assert watcher.complaints == []
 
 
 @contextmanager

@@ -240,3 +240,16 @@ def test_no_line_breaks_the_view(events: list[dict[str, Any]], step: Any, peer: 
     model.feed_manifest({"experiment": step, "total_steps": peer})
     view(model)
     json.dumps(model.curves(), allow_nan=False)
+
+
+def test_a_pause_says_who_is_missing_until_it_is_over() -> None:
+    pause = {"event": "paused", "step": 4, "voters": 3, "missing": [B, "\x1b" + C]}
+    model = fed(STARTED, GENESIS, pause)
+    words = view(model)["run"]["paused"]
+    assert words.startswith("step 4 waits for more than half of its 3 voters: 1 is here; missing: ")
+    assert "\x1b" not in words and B[-6:] in words and C[-6:] in words
+    feed(model, {"event": "went_on", "step": 4})
+    assert view(model)["run"]["paused"] == ""
+    feed(model, pause)
+    feed(model, STARTED)
+    assert view(model)["run"]["paused"] == ""

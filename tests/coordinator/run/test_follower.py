@@ -96,24 +96,28 @@ async def test_silence_is_told_once_and_the_lost_are_dialled(
     await follower.close()
 
 
-async def test_a_run_that_waits_is_told_once_and_is_not_silent(
+async def test_a_run_that_waits_says_who_is_missing(
     network: MemoryNetwork, follower: Follower, log: Log, caplog: pytest.LogCaptureFixture
 ) -> None:
     waiting = Head(roster(0, 1, 2, 3, 4), bytes(32), (), waits=True)
+    third, fourth = sorted(str(peer) for peer in ids(3, 4))
     network.stand(waiting, 1, 2)
     for _ in range(2):
         assert not await follower.refresh()
     assert len(follower.waiting) == 2 and log.named("silent") == []
-    assert caplog.text.count("the run waits: 2 of the 4 voters of step 0 answer") == 1
+    said = f"step 0 waits for more than half of its 4 voters: 2 are here; missing: {third[-6:]}, {fourth[-6:]};"
+    assert caplog.text.count(said) == 1
+    assert [(event["voters"], event["missing"]) for event in log.named("paused")] == [(4, [third, fourth])]
     network.stand(head(roster(0, 1, 2, 3, 4)), 1, 2, 3, 4)
     await follower.refresh()
-    assert not follower.waiting
+    assert not follower.waiting and len(log.named("went_on")) == 1
     network.stand(waiting, 1)
     await follower.refresh()
-    assert caplog.text.count("the run waits") == 1, "one waits to be let in, the others train"
+    assert len(log.named("paused")) == 1, "one waits to be let in, the others train"
     network.stand(waiting, 2, 3, 4)
     await follower.refresh()
-    assert caplog.text.count("the run waits: 4 of the 4") == 1
+    assert caplog.text.count("4 are here; missing: nobody, but they do not agree yet") == 1
+    assert [event["missing"] for event in log.named("paused")] == [[third, fourth], []]
 
 
 @pytest.mark.parametrize("other_run", [False, True])

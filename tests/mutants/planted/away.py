@@ -202,7 +202,7 @@ AWAY: tuple[Mutant, ...] = (
     ),
     Mutant(
         "a peer remembers no more reports than it publishes",
-        "peer/telemetry/reporting.py",
+        "peer/keeping/reports.py",
         "deque(maxlen=MAX_KEPT)",
         "deque(maxlen=MAX_METRICS)",
         "tests/peer/telemetry/test_reporting.py::test_earlier_steps_are_remembered_beside_the_record",

@@ -8,6 +8,20 @@ _DATA = "tests/tasks/data"
 
 CORPORA = (
     Mutant(
+        "a row that lacks the column of text is left out",
+        "tasks/data/tables.py",
+        "{name: row[name] for name in self._columns if name in row}",
+        "{name: row.get(name) for name in self._columns}",
+        f"{_DATA}/test_tables.py::test_a_row_lacks_what_it_lacks",
+    ),
+    Mutant(
+        "UTF-32 is taken for UTF-16",
+        "tasks/data/text_files.py",
+        'b"\\xff\\xfe\\x00\\x00"',
+        'b"\\xff\\xfe\\x00\\x01"',
+        f"{_DATA}/test_sources.py::test_what_is_no_text_is_called_by_its_name",
+    ),
+    Mutant(
         "a tokenised form is found by the name of its corpus",
         "tasks/data/sources.py",
         "    return open_source(spec).identity\n",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -11,7 +12,8 @@ from pydantic import ValidationError
 
 from btard.behaviour import Behaviour
 from btard.identity import Envelope, MessageKind
-from btard.peer.telemetry import reporting as module
+from btard.peer.keeping import reports as module
+from btard.peer.keeping.reports import REPORTS_FILE, KeptReports
 from btard.peer.telemetry.reporting import Reporter
 from btard.peer.trainer import Gradient
 from btard.round.messages.accusations import Opinion
@@ -29,7 +31,8 @@ GRADIENT = Gradient(torch.zeros(1), b"", 1.5, 0.1)
 class Kept:
     """Stands for the DHT."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self.envelopes: list[Envelope] = []
 
     async def publish(self, envelope: Envelope, ttl_seconds: float) -> None:
@@ -41,13 +44,14 @@ class Kept:
 
 
 @pytest.fixture
-def kept() -> Kept:
-    return Kept()
+def kept(tmp_path: Path) -> Kept:
+    return Kept(tmp_path)
 
 
 def reporter(kept: Kept, counters: Counters | None = None) -> Reporter:
-    records = cast(Records, kept)
-    return Reporter(records, KEYS[0], run_manifest(), Behaviour(), counters or Counters(), "torch, a machine")
+    manifest, told = run_manifest(), counters or Counters()
+    reports = KeptReports(kept.folder / REPORTS_FILE, manifest.run_id)
+    return Reporter(cast(Records, kept), KEYS[0], manifest, Behaviour(), told, "torch, a machine", reports)
 
 
 def test_a_step_is_told_with_its_stages_and_the_traffic(kept: Kept) -> None:
@@ -150,6 +154,20 @@ def test_earlier_steps_are_remembered_beside_the_record(kept: Kept) -> None:
     assert len(told) <= MAX_ANSWERED_REPORTS
     assert [each.step for each in Reports.decode(told).steps] == list(range(100, 100 + MAX_REPORTS))
     assert Reports.decode(ours.since(10**6)).steps == []
+
+
+def test_reports_outlive_the_peer(kept: Kept) -> None:
+    ours = reporter(kept)
+    for step in range(MAX_METRICS + 10):
+        ours.add(step, GRADIENT)
+    samples = (MAX_METRICS + 10) * run_manifest().batch_size
+    again = reporter(kept)
+    assert [each.step for each in Reports.decode(again.since(0)).steps] == list(range(MAX_METRICS + 10))
+    asyncio.run(again.publish())
+    assert [each.step for each in kept.latest.steps] == list(range(10, MAX_METRICS + 10))
+    again.add(MAX_METRICS + 10, GRADIENT)
+    asyncio.run(again.publish())
+    assert kept.latest.steps[-1].samples_accumulated == samples + run_manifest().batch_size
 
 
 def test_what_is_remembered_is_bounded(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from btard.peer.visit.sight import Sight
 from btard.round.draw import Audit
 from btard.round.roster import Roster, first_randomness
 from btard.swarm.bans import BanEntry, Bans
+from btard.swarm.questions import Head
 from btard.swarm.records.record import Join, LocalMetrics, Metrics
 from tests.peer.helpers import PEERS, run_manifest
 
@@ -64,6 +65,19 @@ def test_before_the_first_roster_it_is_told_how_many_are_here() -> None:
     assert found.awaited == "waiting for the first roster: 2 of 5 are here"
     assert found.awaited in headline(found)
     assert overview(sight()).awaited is None
+
+
+def test_a_pause_says_who_is_missing() -> None:
+    four = Roster(7, MEMBERS, frozenset(), first_randomness(0, 7))
+    waits, stands = (Head(four, bytes(32), (), waits=waits) for waits in (True, False))
+    found = overview(sight(roster=four, heads=dict.fromkeys(MEMBERS[:2], waits)))
+    names = ", ".join(peer[-6:] for peer in sorted(map(str, MEMBERS[2:])))
+    assert found.paused == f"step 7 waits for more than half of its 4 voters: 2 are here; missing: {names}"
+    assert found.as_json()["paused"] == found.paused
+    going_on = dict.fromkeys(MEMBERS[:3], stands) | {MEMBERS[3]: waits}
+    for heads in ({}, going_on, dict.fromkeys(MEMBERS[:2], stands)):
+        assert overview(sight(roster=four, heads=heads)).paused is None
+    assert overview(sight(roster=four, finished=True, heads=dict.fromkeys(MEMBERS, waits))).paused is None
 
 
 def test_the_number_of_voters_tells_that_nobody_is_validated() -> None:

@@ -51,6 +51,8 @@ COORDINATOR_LINES: dict[str, dict[str, Any]] = {
     "unvalidated": {"step": 4, "words": "3 voters"},
     "validated": {"step": 9},
     "dashboard": {"address": "http://127.0.0.1:8080"},
+    "paused": {"step": 9, "voters": 4, "missing": [B, C]},
+    "went_on": {"step": 9},
     "silent": {"step": 9},
     "checkpoint": {"step": 10, "digest": DIGEST, "evaluation_loss": 0.5, "folder": "/run/step-10", "source": A},
     "checkpoint_delayed": {"step": 20, "reason": "it cannot be written: no space"},

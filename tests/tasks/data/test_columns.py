@@ -26,8 +26,15 @@ def test_only_text_is_text(value: object, kind: str) -> None:
 
 
 def test_null_and_blanks_are_no_document() -> None:
-    assert [text_of(row, 1, "it") for row in ({"text": None}, {}, {"text": " \n"})] == [None] * 3
+    assert [text_of(row, 1, "it") for row in ({"text": None}, {"text": " \n"})] == [None] * 2
     assert text_of({"text": " two words\n"}, 1, "it") == "two words"
+
+
+def test_a_row_without_the_column_is_not_left_out() -> None:
+    with pytest.raises(UserError, match="row 9 of it has no column 'text', which others have"):
+        text_of({"txt": "words"}, 9, "it")
+    with pytest.raises(UserError, match="row 9 of it has no column 'input_ids', which others have"):
+        tokens_of({"token_type_ids": [0]}, 9, "it")
 
 
 def test_half_a_surrogate_pair_is_no_text() -> None:

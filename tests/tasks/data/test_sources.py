@@ -1,5 +1,7 @@
+import bz2
 import gzip
 import json
+import lzma
 import re
 from pathlib import Path
 
@@ -90,9 +92,18 @@ def test_unreadable_text_is_refused_in_a_sentence(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        ("words".encode("utf-16-le"), "has NUL characters, as UTF-16 without a mark has; convert it to UTF-8"),
+        (
+            "words".encode("utf-16-le"),
+            "has NUL characters, as UTF-16 or UTF-32 without a mark has; convert it to UTF-8",
+        ),
         ("words".encode("utf-16"), "is UTF-16; convert it to UTF-8, for example with iconv -f UTF-16 -t UTF-8"),
+        ("words".encode("utf-32"), "is UTF-32; convert it to UTF-8, for example with iconv -f UTF-32 -t UTF-8"),
+        (b"\0\0\xfe\xff" + "words".encode("utf-32-be"), "is UTF-32"),
+        ("words".encode("utf-32-le"), "has NUL characters, as UTF-16 or UTF-32 without a mark has"),
         (gzip.compress(b"words", mtime=0), "is packed by gzip; unpack it"),
+        (bz2.compress(b"words"), "is packed by bzip2; unpack it"),
+        (lzma.compress(b"words"), "is packed by xz; unpack it"),
+        (b"\x28\xb5\x2f\xfd\x04", "is packed by zstd; unpack it"),
         (b"PAR1\xff\xffPAR1", "is parquet; give it the ending .parquet"),
         (b"PK\x03\x04\xff", "is a zip archive; unpack it"),
         (b"%PDF-1.7 \xff", "is a PDF"),

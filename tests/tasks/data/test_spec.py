@@ -38,6 +38,13 @@ def test_a_relative_path_is_kept_absolute(tmp_path: Path, monkeypatch: pytest.Mo
     assert DataSpec.parse("a.txt").location == str((tmp_path / "a.txt").resolve())
 
 
+@pytest.mark.parametrize("target", ["nowhere", "link.txt"])
+def test_a_link_to_nothing_is_called_that(tmp_path: Path, target: str) -> None:
+    (tmp_path / "link.txt").symlink_to(target)
+    with pytest.raises(UserError, match=r"link\.txt is a link to nothing"):
+        DataSpec.parse(str(tmp_path / "link.txt"))
+
+
 @pytest.mark.parametrize(
     "source",
     [

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 import resource
 from pathlib import Path
 
@@ -177,3 +178,25 @@ def test_the_training_part_is_found_by_names(
 def test_an_unclear_training_part_is_refused(names: list[str], configuration: str | None, says: str) -> None:
     with pytest.raises(UserError, match=says):
         training_files(names, configuration, "it")
+
+
+@pytest.mark.parametrize("name", ["rows.jsonl", "rows.jsonl.gz", "rows.csv", "rows.json"])
+def test_rows_of_another_encoding_are_called_by_its_name(tmp_path: Path, name: str) -> None:
+    content = lines().encode("utf-16")
+    (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    says = f"{name} cannot be read: it is UTF-16; convert it to UTF-8, for example with iconv -f UTF-16 -t UTF-8"
+    with pytest.raises(UserError, match=re.escape(says)):
+        list(Table([tmp_path / name], "it"))
+
+
+def test_a_line_that_is_no_json_is_named(tmp_path: Path) -> None:
+    for torn in ('{"text": "abc', "{'text': 1}", '{"text": ' + "[" * 10**5):
+        (tmp_path / "rows.jsonl").write_text(lines() + torn)
+        with pytest.raises(UserError, match="line 4 is no row of JSON") as caught:
+            list(Table([tmp_path / "rows.jsonl"], "it"))
+        assert "\n" not in str(caught.value)
+
+
+def test_a_row_lacks_what_it_lacks(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text(lines() + '{"more": 3}\n')
+    assert list(Table([tmp_path / "rows.jsonl"], "it", columns=["text"]))[2:] == [{"text": "ü three"}, {}]

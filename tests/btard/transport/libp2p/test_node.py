@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import signal
 import socket
 import sys
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
 from btard.errors import UserError
 from btard.transport.libp2p import DaemonError, Libp2pNode, remove_leftovers
-from btard.transport.libp2p.dht import RecordProtocol
+from btard.transport.libp2p import node as node_module
+from btard.transport.libp2p.daemon import Daemon
+from btard.transport.libp2p.dht import RecordNode, RecordProtocol
 from btard.transport.libp2p.watchdog import Watchdog
 from tests.btard.transport.libp2p.conftest import DEADLINE, Swarm, until
 
@@ -219,3 +223,44 @@ async def test_an_unwritable_identity_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot use the key file"):
         await Libp2pNode.create(tmp_path / "file" / "key")
+
+
+@pytest.mark.parametrize("stage", ["_own_maddrs", "_dial", "_start_dht", "_meet"])
+async def test_a_daemon_that_dies_while_joining_is_told(
+    swarm: Swarm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    """hivemind's calls to a p2pd that has died raise anything, or never return."""
+    first, _ = await swarm.node()
+    begun = getattr(node_module, stage)
+    started: list[Daemon] = []
+    start = Daemon.start
+
+    async def remembered(*arguments: Any, **options: Any) -> Daemon:
+        started.append(await start(*arguments, **options))
+        return started[-1]
+
+    async def dies_first(*arguments: Any, **options: Any) -> Any:
+        os.kill(started[-1].pid, signal.SIGKILL)
+        return await begun(*arguments, **options)
+
+    monkeypatch.setattr(Daemon, "start", remembered)
+    monkeypatch.setattr(node_module, stage, dies_first)
+    joining = asyncio.ensure_future(Libp2pNode.create(tmp_path / "key", first.maddrs))
+    await asyncio.wait({joining}, timeout=DEADLINE)
+    joining.cancel()
+    (ended,) = await asyncio.gather(joining, return_exceptions=True)
+    said = str(ended) if isinstance(ended, UserError) else repr(ended)
+    del joining, ended
+    gc.collect()  # what hivemind leaves would be collected while pytest reads sources, which this Python forbids
+    assert said.startswith("could not join the swarm") or f"p2pd (pid {started[-1].pid}) was killed" in said
+    assert gone(started[-1].pid) and not started[-1].directory.exists()
+
+
+async def test_a_search_that_fails_ends_nothing(swarm: Swarm, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(*arguments: Any, **options: Any) -> None:
+        raise AssertionError  # as hivemind's does when one of its workers has failed
+
+    first, _ = await swarm.node()
+    monkeypatch.setattr(RecordNode, "find_nearest_nodes", fail)
+    second, _ = await swarm.node(first)
+    assert await second.dht.nearest([second.dht.node_id]) == {}

@@ -12,11 +12,11 @@ from typing import Any, cast
 import pytest
 
 from btard.hashing import digest
-from btard.identity import PeerId
+from btard.identity import IdentityKey, PeerId
 from btard.identity.envelope import MAX_ENVELOPE
 from btard.transport.base import PeerAddress
 from btard.transport.libp2p import Libp2pTransport, Limits
-from btard.transport.libp2p.outgoing import expect_nothing
+from btard.transport.libp2p.outgoing import Item, Lane, expect_nothing
 from btard.transport.libp2p.pipe import WRITE_CHUNK, Pipe, StreamLost
 from tests.btard.transport.libp2p.conftest import DEADLINE, Recorder, Swarm, until
 
@@ -170,6 +170,37 @@ async def test_a_reader_below_the_rate_is_given_up() -> None:
     with pytest.raises(StreamLost, match="less than 4194304 bytes"):
         writing.result()
     theirs.close()
+
+
+async def test_a_stream_that_breaks_under_a_head_is_replaced() -> None:
+    """p2pd closes the stream of a peer that was killed at any moment: what is sent just then raises nothing."""
+    loop = asyncio.get_running_loop()
+    pairs = [socket.socketpair() for _ in range(2)]
+    opened = iter(pairs)
+
+    async def open_stream(_: PeerId) -> Pipe:
+        ours, _ = next(opened)
+        return (await loop.create_unix_connection(lambda: Pipe(expect_nothing), sock=ours))[1]
+
+    sent: list[Item] = []
+    lane = Lane(
+        IdentityKey.from_seed(bytes(32)).peer_id,
+        open_stream,
+        Limits(backoff=0.01),
+        most_items=9,
+        most_bytes=None,
+        on_sent=sent.append,
+        on_dropped=lambda item: pytest.fail(f"dropped: {item}"),
+    )
+    first, second = (Item(head, b"payload", loop.time() + DEADLINE) for head in (b"first", b"second"))
+    lane.put(first)
+    await until(lambda: sent == [first])
+    pairs[0][1].close()
+    lane.put(second)  # in the same turn of the loop, so that nobody has noticed yet
+    await until(lambda: sent == [first, second])
+    assert await loop.run_in_executor(None, pairs[1][1].recv, 100) == b"secondpayload"
+    await lane.close()
+    pairs[1][1].close()
 
 
 async def test_a_sender_that_stops_in_mid_part_is_given_up(swarm: Swarm) -> None:
