@@ -90,7 +90,9 @@ class Agreement:
         self._ledger = Ledger(terms, signatures, votes=me in terms.voters)
         self._poll = Poll(terms, self._ledger.has_signed)
         self._voted: Vector = {}
-        self._shown = self._has_voted_again = False
+        self._patience_seconds = _LEAST_PATIENCE * terms.bound_seconds
+        self._shown_at = math.inf
+        self._has_voted_again = False
         self._asked: set[tuple[PeerId, Spoken]] = set()
         self._given: set[tuple[PeerId, Spoken]] = set()
         self._weighed = (-1, 0)
@@ -137,22 +139,18 @@ class Agreement:
                 until = start + terms.vote_until(VoteRound.FIRST) if self._impatient else self._patient_until
             case AgreementStage.VOTED:
                 until = start + terms.most_seconds if self._ledger.certificate is None else math.inf
-        until = min(until, self._sure_at)
+        until = min(until, self._follows_at)
         return until if self._pushed else min(until, start + terms.window_seconds)
 
     @property
-    def _sure_at(self) -> float:
-        """When this member votes again, if nothing comes."""
-        majority = self._poll.majority
-        if majority is None or not self._may_vote_again:
+    def _follows_at(self) -> float:
+        """When this member shows the majority that it has seen, or votes for it again, if nothing comes."""
+        majority, certified = self._poll.majority, self._ledger.certificate is not None
+        if majority is None or certified or self._poll.contested or self._has_voted_again:
             return math.inf
-        at = majority.seen_at + self._terms.window_seconds
-        return at if at <= self._clock + self._terms.vote_until(VoteRound.SECOND) else math.inf
-
-    @property
-    def _may_vote_again(self) -> bool:
-        voting = self._me in self._terms.voters and not self._has_voted_again
-        return voting and not self._poll.contested and self._ledger.certificate is None
+        shown, until = self._shown_at < math.inf, self._clock + self._terms.vote_until(VoteRound.SECOND)
+        at = self._shown_at + self._terms.window_seconds if shown else majority.seen_at + self._patience_seconds
+        return at if self._me in self._terms.voters and at <= until else math.inf
 
     def start(self, now: float, own: Statement | None, clock: float | None = None) -> list[Out]:
         """Say something, or nothing, and begin to count the windows.
@@ -286,7 +284,8 @@ class Agreement:
             return self._name(now)
         self.stage = AgreementStage.ECHOING
         taken = max(0.0, self._quorum_heard - self._begun) if self._quorum_heard < math.inf else 0.0
-        self._patient_until = now + min(max(2 * taken, _LEAST_PATIENCE * terms.bound_seconds), terms.window_seconds)
+        self._patience_seconds = min(max(2 * taken, self._patience_seconds), terms.window_seconds)
+        self._patient_until = now + self._patience_seconds
         return self._endorse_rest()
 
     def _name(self, now: float) -> list[Out]:
@@ -306,9 +305,8 @@ class Agreement:
         that knows of a majority for something else keeps its vote."""
         terms, end = self._terms, self._clock + self._terms.vote_until(VoteRound.FIRST)
         alike = self._ledger.alike()
-        spoken = terms.voters & {item.author for item in self._ledger.accepted} - self._ledger.without
         self._impatient = self._impatient or now >= self._patient_until
-        enough = terms.is_majority(alike) and (alike >= spoken - set(self._farewells()) or self._impatient)
+        enough = terms.is_majority(alike) and (alike >= self._voting() or self._impatient)
         if not enough and now < end:
             return []
         self.stage = AgreementStage.VOTED
@@ -324,21 +322,30 @@ class Agreement:
         self._poll.count(now, vote)
         return vote
 
+    def _voting(self) -> frozenset[PeerId]:
+        """Return the voters that are known to take part."""
+        spoken = {item.author for item in self._ledger.accepted}
+        return self._terms.voters.intersection(spoken) - self._ledger.without - set(self._farewells())
+
     def _vote_again(self, now: float) -> list[Out]:
-        """Show all the first majority that this voter has seen; vote for it again where no other vector can have as
-        many, or, by the time at which another majority must have been heard of, where none has."""
-        majority = self._poll.majority
-        if majority is None or self._me not in self._terms.voters or self._ledger.certificate is not None:
+        """Show all the first majority that this voter has seen, once those that take part have voted, or after a
+        moment; vote for it again where no other vector can have as many, or, by the time at which another majority must
+        have been heard of, where none has."""
+        majority, poll, terms = self._poll.majority, self._poll, self._terms
+        if majority is None or poll.contested or self._me not in terms.voters or self._has_voted_again:
             return []
-        votes = () if self._shown else majority.votes
-        self._shown = True
-        late = now > self._clock + self._terms.vote_until(VoteRound.SECOND)
-        if self._may_vote_again and self.stage is not AgreementStage.LISTENING and not late:
-            voted = self._poll.voted_for(VoteRound.FIRST, majority.vector)
-            sure = self._terms.suffices(voted.keys(), self._farewells())
-            if sure or now >= majority.seen_at + self._terms.window_seconds:
-                self._has_voted_again = True
-                votes = (*votes, self._cast(now, VoteRound.SECOND, majority.vector))
+        if self._ledger.certificate is not None or self.stage is AgreementStage.LISTENING:
+            return []
+        voted = poll.voted_for(VoteRound.FIRST, majority.vector).keys()
+        votes = tuple[VectorVote, ...]()
+        if self._shown_at == math.inf:
+            if not (voted >= self._voting() or now >= majority.seen_at + self._patience_seconds):
+                return []
+            self._shown_at, votes = now, majority.votes
+        sure = terms.suffices(voted, self._farewells()) or now >= self._shown_at + terms.window_seconds
+        if sure and now <= self._clock + terms.vote_until(VoteRound.SECOND):
+            self._has_voted_again = True
+            votes = (*votes, self._cast(now, VoteRound.SECOND, majority.vector))
         outs = [Out(self._others, Package(votes=votes))] if votes else []
         return outs + self._decide(now)
 

@@ -28,15 +28,22 @@ AGREEMENT = (
     Mutant(
         "a voter votes again before it can have heard of another majority",
         "btard/agreement/machine.py",
-        "if sure or now >= majority.seen_at + self._terms.window_seconds:",
-        "if sure or now >= majority.seen_at + self._terms.bound_seconds:",
+        "or now >= self._shown_at + terms.window_seconds",
+        "or now >= self._shown_at + terms.bound_seconds",
         f"{VOTES}::test_a_mere_majority_is_followed_after_a_window",
+    ),
+    Mutant(
+        "a majority is shown while those that take part still vote",
+        "btard/agreement/machine.py",
+        "if not (voted >= self._voting() or now",
+        "if not (True or now",
+        f"{VOTES}::test_a_majority_is_shown_after_a_moment",
     ),
     Mutant(
         "a majority is kept to oneself",
         "btard/agreement/machine.py",
-        "votes = () if self._shown else majority.votes",
-        "votes = ()",
+        "self._shown_at, votes = now, majority.votes",
+        "self._shown_at, votes = now, ()",
         f"{VOTES}::test_a_mere_majority_is_followed_after_a_window",
     ),
     Mutant(
