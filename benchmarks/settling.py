@@ -65,10 +65,11 @@ def sent(peers: int, attack: str, liars: int = 1, bounds: float = 0.0) -> tuple[
 def most(n: int, liars: int, undisturbed: float) -> float:
     """Return the most bytes of messages that an honest peer of n sends in a failed attempt, by docs/protocol.md."""
     f = (n - 1) // 2
-    q = (n + f) // 2 + 1
+    m, q = n // 2 + 1, (n + f) // 2 + 1
+    certain = max(q, n - m + f + 1)
     total = undisturbed
     for statement in (664 + 145 * n, 168 + 127 * liars):
-        total += (n - 1) * (statement + 244 + (211 + 36 * n) + (250 + 36 * n + 100 * q))
+        total += (n - 1) * (statement + 244 + (211 + 36 * n) + (390 + 70 * m) + (250 + 36 * n + 70 * certain))
         passed_on = 2 * (n - 1) * (statement + 260 + 136 * (f + 1))
         total += liars * (passed_on + n * statement + 260 + (f + 1) * (100 + 36 * n))
     return total

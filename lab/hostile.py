@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from btard.agreement.messages import Endorsement, Package, Spoken, Statement, VectorVote
+from btard.agreement.messages import Endorsement, Package, Spoken, Statement, VectorVote, VoteRound
 from btard.agreement.wire import pack
 from btard.behaviour import Behaviour, LeaveReason
 from btard.hashing import digest, tagged_digest
@@ -208,7 +208,10 @@ def _endorsements(listener: Victim) -> Iterator[Specimen]:
     items = tuple(Spoken(peer, bytes([i]) * 32) for peer in members for i in range(2))
     for what, package in (
         ("forged endorsements", Package(endorsements=tuple(Endorsement(p, items, bytes(64)) for p in members))),
-        ("forged votes", Package(votes=tuple(VectorVote(peer, bytes(32), bytes(64)) for peer in members))),
+        (
+            "forged votes",
+            Package(votes=tuple(VectorVote(peer, VoteRound.FIRST, bytes(32), bytes(64)) for peer in members)),
+        ),
         ("more wanted than there is", Package(wanted=items)),
     ):
         body = Relay(False, pack(package, members)).encode()

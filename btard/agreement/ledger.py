@@ -15,6 +15,7 @@ from btard.agreement.messages import (
     Statement,
     Vector,
     VectorCertificate,
+    VectorVote,
     endorsement_bytes,
     vector_digest,
     vector_of,
@@ -99,7 +100,8 @@ class Ledger:
             return False
         if at > self._until(self._support(item, along)):
             return False
-        if not terms.suffices({vote.voter for vote in certificate.votes}, {one.voter for one in certificate.farewells}):
+        rounds = {vote.round for vote in certificate.votes}
+        if len(rounds) != 1 or not terms.certifies(*rounds, {vote.voter for vote in certificate.votes}):
             return False
         if not own:
             self._verify_votes(certificate)
@@ -108,13 +110,14 @@ class Ledger:
         return True
 
     def _verify_votes(self, certificate: VectorCertificate) -> None:
-        digest = certificate.item.digest
-        signed = vote_bytes(self._terms.topic, digest)
         for vote in certificate.votes:
-            if vote.vector != digest or not self._signatures.verify(vote.voter, signed, vote.signature):
+            if vote.vector != certificate.item.digest or not self.has_signed(vote):
                 raise Malformed("a certificate with a false vote")
-        if not all(self._signatures.parts(one.voter, one.body) for one in certificate.farewells):
-            raise Malformed("a certificate with a false farewell")
+
+    def has_signed(self, vote: VectorVote) -> bool:
+        """Whether a vote's author has signed it for this agreement."""
+        signed = vote_bytes(self._terms.topic, vote.round, vote.vector)
+        return self._signatures.verify(vote.voter, signed, vote.signature)
 
     def endorse(self, endorsement: Endorsement, *, own: bool = False) -> bool:
         """Take an endorsement in, if it is of a voter and says something new; returns whether it is one too many.

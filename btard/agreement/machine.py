@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
 from btard.agreement.ledger import Ledger
 from btard.agreement.messages import (
     Endorsement,
-    Farewell,
     Package,
     Signatures,
     Spoken,
@@ -18,17 +17,20 @@ from btard.agreement.messages import (
     Vector,
     VectorCertificate,
     VectorVote,
+    VoteRound,
     endorsement_bytes,
+    vector_digest,
     vote_bytes,
 )
+from btard.agreement.poll import Poll
 from btard.agreement.terms import Terms
 from btard.identity import Malformed, PeerId
 
 Dispensable = Callable[[Mapping[PeerId, Statement]], frozenset[PeerId]]
 """The members whose statements may be done without, going by those of the members that have said one thing."""
 
-Farewells = Callable[[], Mapping[PeerId, bytes]]
-"""The members that are known to have bidden farewell, and the message by which each has."""
+Farewells = Callable[[], Collection[PeerId]]
+"""The members that are known to have bidden farewell."""
 
 _LEAST_PATIENCE = 0.1
 """Of the bound: how long a voter waits at least for echoes that are behind those of a quorum."""
@@ -67,7 +69,12 @@ class Agreement:
     """
 
     def __init__(
-        self, terms: Terms, me: PeerId, signatures: Signatures, dispensable: Dispensable, farewells: Farewells = dict
+        self,
+        terms: Terms,
+        me: PeerId,
+        signatures: Signatures,
+        dispensable: Dispensable,
+        farewells: Farewells = frozenset,
     ) -> None:
         """Begin to listen.
 
@@ -81,7 +88,11 @@ class Agreement:
         self._others = tuple(peer for peer in terms.members if peer != me)
         self._signatures, self._dispensable, self._farewells = signatures, dispensable, farewells
         self._ledger = Ledger(terms, signatures, votes=me in terms.voters)
-        self._votes: dict[PeerId, VectorVote] = {}
+        self._poll = Poll(terms, self._ledger.has_signed)
+        self._voted: Vector = {}
+        self._patience_seconds = _LEAST_PATIENCE * terms.bound_seconds
+        self._shown_at = math.inf
+        self._has_voted_again = False
         self._asked: set[tuple[PeerId, Spoken]] = set()
         self._given: set[tuple[PeerId, Spoken]] = set()
         self._weighed = (-1, 0)
@@ -123,12 +134,23 @@ class Agreement:
             case AgreementStage.LISTENING | AgreementStage.DECIDED:
                 return math.inf
             case AgreementStage.HEARING:
-                return start + (terms.window_seconds if self._named else terms.bound_seconds)
+                until = start + (terms.window_seconds if self._named else terms.bound_seconds)
             case AgreementStage.ECHOING:
-                until = start + terms.vote_until if self._impatient else self._patient_until
+                until = start + terms.vote_until(VoteRound.FIRST) if self._impatient else self._patient_until
             case AgreementStage.VOTED:
                 until = start + terms.most_seconds if self._ledger.certificate is None else math.inf
+        until = min(until, self._follows_at)
         return until if self._pushed else min(until, start + terms.window_seconds)
+
+    @property
+    def _follows_at(self) -> float:
+        """When this member shows the majority that it has seen, or votes for it again, if nothing comes."""
+        majority, certified = self._poll.majority, self._ledger.certificate is not None
+        if majority is None or certified or self._poll.contested or self._has_voted_again:
+            return math.inf
+        shown, until = self._shown_at < math.inf, self._clock + self._terms.vote_until(VoteRound.SECOND)
+        at = self._shown_at + self._terms.window_seconds if shown else majority.seen_at + self._patience_seconds
+        return at if self._me in self._terms.voters and at <= until else math.inf
 
     def start(self, now: float, own: Statement | None, clock: float | None = None) -> list[Out]:
         """Say something, or nothing, and begin to count the windows.
@@ -148,7 +170,7 @@ class Agreement:
     def hear(self, now: float, sender: PeerId, message: Package) -> list[Out]:
         """A member's message came."""
         self.forged = False
-        self._ledger.part(self._terms.voters & self._farewells().keys())
+        self._ledger.part(self._terms.voters.intersection(self._farewells()))
         given = self._give((sender,), [item for item in message.wanted if item in self._ledger.accepted], now)
         if self.stage is AgreementStage.DECIDED:
             return given
@@ -162,29 +184,20 @@ class Agreement:
     def _at(self, now: float) -> float:
         return max(0.0, now - self._clock)
 
-    def _count(self, vote: VectorVote) -> None:
-        new = vote.voter in self._terms.voters and vote.voter not in self._votes
-        if not new:
-            return
-        if not self._signatures.verify(vote.voter, vote_bytes(self._terms.topic, vote.vector), vote.signature):
-            raise Malformed("a vote that its author has not signed")
-        self._votes[vote.voter] = vote
-
     def _take_in(self, now: float, message: Package) -> list[Out]:
         new: list[Spoken] = []
         try:
-            self._read(self._at(now), message, new)
+            self._read(now, message, new)
         except Malformed:
             self.forged = True  # what was accepted before is passed on all the same
         if self.stage in (AgreementStage.LISTENING, AgreementStage.HEARING):
             new = [item for item in new if item.author is None]  # the own echo names the rest
         return self._pass_on(new, now)
 
-    def _read(self, at: float, message: Package, new: list[Spoken]) -> None:
+    def _read(self, now: float, message: Package, new: list[Spoken]) -> None:
         """Accept what a message holds, and add what is new of it; raises Malformed at the first false signature."""
-        for vote in message.votes:
-            self._count(vote)
-        ledger = self._ledger
+        self._poll.hear(now, message.votes)
+        ledger, at = self._ledger, self._at(now)
         along = [endorsement for endorsement in message.endorsements if ledger.endorse(endorsement)]
         for statement in message.statements:
             if ledger.offer(at, statement, along):
@@ -247,28 +260,32 @@ class Agreement:
             outs += self._give(voters, list(self._ledger.accepted), now)
         if self.stage is AgreementStage.ECHOING:
             outs += self._vote(now)
-        return outs + self._decide(now)
+        outs += self._decide(now)
+        if self.decision is None:
+            outs += self._vote_again(now)
+        return outs
 
     def _weigh(self) -> None:
         """Find out what may be done without, whenever more has come."""
         known = (len(self._ledger.accepted), len(self._farewells()))
         if self.stage is not AgreementStage.LISTENING and self._weighed != known:
             self._weighed = known
-            self._ledger.part(self._terms.voters & self._farewells().keys())
+            self._ledger.part(self._terms.voters.intersection(self._farewells()))
             self._ledger.leave_out(self._dispensable(self._ledger.statements))
 
     def _echo(self, now: float) -> list[Out]:
         """Endorse what has come once nothing more is waited for."""
         ledger, terms = self._ledger, self._terms
         statements = ledger.statements
-        if self._quorum_heard == math.inf and terms.suffices(statements.keys(), self._farewells().keys()):
+        if self._quorum_heard == math.inf and terms.suffices(statements.keys(), self._farewells()):
             self._quorum_heard = now
         over = now >= self._clock + terms.window_seconds
         if not (ledger.complete or over):
             return self._name(now)
         self.stage = AgreementStage.ECHOING
         taken = max(0.0, self._quorum_heard - self._begun) if self._quorum_heard < math.inf else 0.0
-        self._patient_until = now + min(max(2 * taken, _LEAST_PATIENCE * terms.bound_seconds), terms.window_seconds)
+        self._patience_seconds = min(max(2 * taken, self._patience_seconds), terms.window_seconds)
+        self._patient_until = now + self._patience_seconds
         return self._endorse_rest()
 
     def _name(self, now: float) -> list[Out]:
@@ -284,20 +301,53 @@ class Agreement:
         return [Out(self._others, Package(endorsements=echo))] if echo else []
 
     def _vote(self, now: float) -> list[Out]:
-        """Vote once all voters that speak, or later a quorum, have echoed the same; at the end of voting anyhow."""
-        terms, end = self._terms, self._clock + self._terms.vote_until
-        alike, gone = self._ledger.alike(), self._farewells().keys()
-        spoken = terms.voters & {item.author for item in self._ledger.accepted} - self._ledger.without - gone
+        """Vote once all voters that speak, or later most voters, have echoed the same; at the end of voting anyhow. One
+        that knows of a majority for something else keeps its vote."""
+        terms, end = self._terms, self._clock + self._terms.vote_until(VoteRound.FIRST)
+        alike = self._ledger.alike()
         self._impatient = self._impatient or now >= self._patient_until
-        enough = terms.suffices(alike, gone) and (alike >= spoken or self._impatient)
+        enough = terms.is_majority(alike) and (alike >= self._voting() or self._impatient)
         if not enough and now < end:
             return []
         self.stage = AgreementStage.VOTED
-        if self._me not in terms.voters or now > end:
+        vector, majority = self._ledger.own_digest, self._poll.majority
+        if self._me not in terms.voters or now > end or (majority is not None and majority.vector != vector):
             return []
-        vector = self._ledger.own_digest
-        self._votes[self._me] = VectorVote(self._me, vector, self._signatures.sign(vote_bytes(terms.topic, vector)))
-        return [Out(self._others, Package(votes=(self._votes[self._me],)))]
+        self._voted = self._ledger.proposal
+        return [Out(self._others, Package(votes=(self._cast(now, VoteRound.FIRST, vector),)))]
+
+    def _cast(self, now: float, round_: VoteRound, vector: bytes) -> VectorVote:
+        signature = self._signatures.sign(vote_bytes(self._terms.topic, round_, vector))
+        vote = VectorVote(self._me, round_, vector, signature)
+        self._poll.count(now, vote)
+        return vote
+
+    def _voting(self) -> frozenset[PeerId]:
+        """Return the voters that are known to take part."""
+        spoken = {item.author for item in self._ledger.accepted}
+        return self._terms.voters.intersection(spoken) - self._ledger.without - set(self._farewells())
+
+    def _vote_again(self, now: float) -> list[Out]:
+        """Show all the first majority that this voter has seen, once those that take part have voted, or after a
+        moment; vote for it again where no other vector can have as many, or, by the time at which another majority must
+        have been heard of, where none has."""
+        majority, poll, terms = self._poll.majority, self._poll, self._terms
+        if majority is None or poll.contested or self._me not in terms.voters or self._has_voted_again:
+            return []
+        if self._ledger.certificate is not None or self.stage is AgreementStage.LISTENING:
+            return []
+        voted = poll.voted_for(VoteRound.FIRST, majority.vector).keys()
+        votes = tuple[VectorVote, ...]()
+        if self._shown_at == math.inf:
+            if not (voted >= self._voting() or now >= majority.seen_at + self._patience_seconds):
+                return []
+            self._shown_at, votes = now, majority.votes
+        sure = terms.suffices(voted, self._farewells()) or now >= self._shown_at + terms.window_seconds
+        if sure and now <= self._clock + terms.vote_until(VoteRound.SECOND):
+            self._has_voted_again = True
+            votes = (*votes, self._cast(now, VoteRound.SECOND, majority.vector))
+        outs = [Out(self._others, Package(votes=votes))] if votes else []
+        return outs + self._decide(now)
 
     def _decide(self, now: float) -> list[Out]:
         outs, ledger = self._certify(now), self._ledger
@@ -309,17 +359,14 @@ class Agreement:
         return outs
 
     def _certify(self, now: float) -> list[Out]:
-        """Certify what this member holds once enough have voted for it; before, nothing is hashed."""
-        terms, gone = self._terms, self._farewells()
-        if not terms.suffices(self._votes.keys(), gone.keys()):
+        """Certify what this member has voted for, or holds, once enough have; before, nothing is hashed."""
+        votes = self._poll.certified()
+        if not votes or self._ledger.certificate is not None:
             return []
-        mine = self._ledger.own_digest
-        votes = tuple(vote for vote in self._votes.values() if vote.vector == mine)[: terms.quorum]
-        voted = {vote.voter for vote in votes}
-        if not terms.suffices(voted, gone.keys()):
+        known = [self._voted, self._ledger.proposal]
+        vector = next((each for each in known if each and vector_digest(each) == votes[0].vector), None)
+        if vector is None:
             return []
-        needed = () if len(votes) == terms.quorum else sorted(terms.voters - voted)
-        farewells = tuple(Farewell(voter, gone[voter]) for voter in needed)
-        certificate = VectorCertificate(tuple(self._ledger.proposal.items()), votes, farewells)
+        certificate = VectorCertificate(tuple(vector.items()), votes)
         certified = self._ledger.certify(self._at(now), certificate, own=True)
         return self._pass_on([certificate.item], now) if certified else []

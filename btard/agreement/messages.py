@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from enum import IntEnum
 from functools import cached_property
 from typing import NamedTuple
 
@@ -19,13 +20,11 @@ class Signatures:
         sign: makes a signature of 32 bytes that say what is signed.
         verify: whether a signature (last) of these 32 bytes is that peer's.
         read: the 32-byte digest of what a statement's body says, if that member has signed it for this agreement.
-        parts: whether by these bytes that member says that it has nothing more to say here.
     """
 
     sign: Callable[[bytes], bytes]
     verify: Callable[[PeerId, bytes, bytes], bool]
     read: Callable[[PeerId, bytes], bytes | None]
-    parts: Callable[[PeerId, bytes], bool] = lambda peer, body: False
 
 
 class Spoken(NamedTuple):
@@ -63,11 +62,19 @@ class Endorsement:
     signature: bytes
 
 
+class VoteRound(IntEnum):
+    """FIRST: the voter holds the vector. SECOND: it knows that no other vector can have a majority of second votes."""
+
+    FIRST = 0
+    SECOND = 1
+
+
 @dataclass(frozen=True)
 class VectorVote:
-    """A voter holds this vector: `vector_digest` of everything that it has accepted. It says so once."""
+    """A voter's vote for a vector, of which it gives the `vector_digest`: one in each round."""
 
     voter: PeerId
+    round: VoteRound
     vector: bytes
     signature: bytes
 
@@ -90,20 +97,11 @@ def vector_of(members: Iterable[PeerId], items: Iterable[Spoken]) -> Vector:
 
 
 @dataclass(frozen=True)
-class Farewell:
-    """A voter has said, by a message that it has signed, that it has nothing more to say: its vote is not needed."""
-
-    voter: PeerId
-    body: bytes
-
-
-@dataclass(frozen=True)
 class VectorCertificate:
-    """A quorum of votes for one vector; or those of all voters but the ones that have bidden farewell."""
+    """Votes of one round for one vector, as many as `Terms.certifies` wants: no other vector can have a certificate."""
 
     vector: tuple[tuple[PeerId, bytes], ...]
     votes: tuple[VectorVote, ...]
-    farewells: tuple[Farewell, ...] = ()
 
     @cached_property
     def item(self) -> Spoken:
@@ -135,6 +133,6 @@ def endorsement_bytes(topic: bytes, items: tuple[Spoken, ...]) -> bytes:
     return tagged_digest("btard endorsement", topic, *fields)
 
 
-def vote_bytes(topic: bytes, vector: bytes) -> bytes:
+def vote_bytes(topic: bytes, round_: VoteRound, vector: bytes) -> bytes:
     """Return what a voter signs to vote for a vector."""
-    return tagged_digest("btard agreement vote", topic, vector)
+    return tagged_digest("btard agreement vote", topic, bytes((round_,)), vector)

@@ -9,12 +9,13 @@ from btard.agreement.messages import (
     NOTHING,
     TWO_THINGS,
     Endorsement,
-    Farewell,
     Package,
     Spoken,
     Statement,
     VectorCertificate,
     VectorVote,
+    VoteRound,
+    vector_digest,
 )
 from btard.hashing import DIGEST_SIZE
 from btard.identity import Malformed, PeerId
@@ -23,8 +24,8 @@ from btard.identity.peer_id import SIGNATURE_SIZE
 
 T = TypeVar("T")
 
-MOST_OF_FAREWELL = 512
-"""Bytes."""
+_MOST_VECTORS = 3
+"""That one message holds votes for: a voter's own votes in both rounds, and those of most voters for one vector."""
 
 
 def pack(package: Package, members: Sequence[PeerId]) -> bytes:
@@ -36,11 +37,16 @@ def pack(package: Package, members: Sequence[PeerId]) -> bytes:
         return [[place[item.author] for item in of], [item.digest for item in of]]
 
     def votes(of: Sequence[VectorVote]) -> list[object]:
-        return [[place[vote.voter], vote.vector, vote.signature] for vote in of]
+        groups: dict[tuple[VoteRound, bytes], list[VectorVote]] = {}
+        for vote in of:
+            groups.setdefault((vote.round, vote.vector), []).append(vote)
+        return [[int(round_), vector, *signed(group)] for (round_, vector), group in groups.items()]
 
     def certified(of: VectorCertificate) -> list[object]:
-        farewells = [[place[one.voter], one.body] for one in of.farewells]
-        return [[digest for _, digest in of.vector], votes(of.votes), *([farewells] if farewells else [])]
+        return [[digest for _, digest in of.vector], int(of.votes[0].round), *signed(of.votes)]
+
+    def signed(of: Sequence[VectorVote]) -> list[object]:
+        return [[place[vote.voter] for vote in of], [vote.signature for vote in of]]
 
     return encode(
         [
@@ -73,17 +79,29 @@ def unpack(data: bytes, members: Sequence[PeerId], *, limit: int) -> Package:
         fields.fields(3)
         return Statement(peer(), fields.blob(DIGEST_SIZE), fields.blob(most=limit))
 
-    def vote() -> VectorVote:
-        fields.fields(3)
-        return VectorVote(peer(), fields.blob(DIGEST_SIZE), fields.blob(SIGNATURE_SIZE))
+    def round_() -> VoteRound:
+        return VoteRound(fields.number(0, VoteRound.SECOND))
+
+    def signed(round_: VoteRound, vector: bytes) -> tuple[VectorVote, ...]:
+        places = [fields.number(0, count - 1) for _ in range(fields.items(most=count))]
+        signatures = fields.blobs(SIGNATURE_SIZE, most=len(places))
+        if not places or len(signatures) != len(places):
+            raise Malformed("expected a signature for each vote, and a vote at least")
+        return tuple(VectorVote(members[p], round_, vector, s) for p, s in zip(places, signatures, strict=True))
+
+    def votes() -> tuple[VectorVote, ...]:
+        found: dict[tuple[VoteRound, bytes], tuple[VectorVote, ...]] = {}
+        for _ in range(fields.items(most=_MOST_VECTORS)):
+            fields.fields(4)
+            group = round_(), fields.blob(DIGEST_SIZE)
+            if group in found:
+                raise Malformed("votes for one vector stand together")
+            found[group] = signed(*group)
+        return tuple(vote for group in found.values() for vote in group)
 
     def endorsement() -> Endorsement:
         fields.fields(3)
         return Endorsement(peer(), items(), fields.blob(SIGNATURE_SIZE))
-
-    def farewell() -> Farewell:
-        fields.fields(2)
-        return Farewell(peer(), fields.blob(most=MOST_OF_FAREWELL))
 
     def entry() -> bytes:
         digest = fields.blob(most=DIGEST_SIZE)
@@ -92,17 +110,12 @@ def unpack(data: bytes, members: Sequence[PeerId], *, limit: int) -> Package:
         return digest
 
     def certificate() -> VectorCertificate:
-        parts = fields.items(most=3)
-        if parts < 2:
-            raise Malformed("a certificate has a vector and votes")
+        fields.fields(4)
         vector = several(entry, count)
         if len(vector) != count:
             raise Malformed("a vector says something of every member")
-        votes = several(vote, count)
-        farewells = several(farewell, count) if parts == 3 else ()
-        if parts == 3 and not farewells:
-            raise Malformed("no farewells are not written")
-        return VectorCertificate(tuple(zip(members, vector, strict=True)), votes, farewells)
+        named = tuple(zip(members, vector, strict=True))
+        return VectorCertificate(named, signed(round_(), vector_digest(dict(named))))
 
     def several(read: Callable[[], T], most: int) -> tuple[T, ...]:
         return tuple(read() for _ in range(fields.items(most=most)))
@@ -112,7 +125,7 @@ def unpack(data: bytes, members: Sequence[PeerId], *, limit: int) -> Package:
         several(statement, 2 * count),
         None if fields.none() else certificate(),
         several(endorsement, count * (count + 2)),
-        several(vote, count),
+        votes(),
         items(),
     )
     fields.end()

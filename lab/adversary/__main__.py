@@ -18,14 +18,11 @@ from pydantic import TypeAdapter, ValidationError
 
 from btard.errors import UserError
 from btard.lab.adversary.play import Arena, play
-from btard.lab.adversary.scores import HONEST_SCORE, Aim
+from btard.lab.adversary.scores import HONEST_SCORE, MOST_SCORE, Aim
 from btard.lab.adversary.search import Search, Winner, carriers
 from btard.program import guarded
 
 _FOUND_WRONG = 3
-
-_SAFE = (Aim.HONEST_OUT, Aim.FORKS)
-"""Aims that no strategy may come nearer to."""
 
 _SEEDS = 2**40
 _PROGRAM = "python -m btard.lab.adversary"
@@ -64,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--peers", type=int, default=arena.peers, help=f"in a swarm (default: {arena.peers})")
     parser.add_argument("--byzantine", type=int, default=arena.byzantine, help=f"(default: {arena.byzantine})")
     parser.add_argument("--steps", type=int, default=arena.steps, help=f"of a swarm (default: {arena.steps})")
+    parser.add_argument("--long-steps", type=int, default=arena.long_steps, help="of one that measures time")
     parser.add_argument("--validators", type=float, default=arena.validators, help="mean a step (default: 1)")
     parser.add_argument("--delay", default=arena.delay, help=f"of messages, in seconds (default: {arena.delay})")
     parser.add_argument("--workers", type=int, default=2, help="processes (default: 2)")
@@ -77,6 +75,7 @@ def _arena(arguments: argparse.Namespace) -> Arena:
         peers=arguments.peers,
         byzantine=arguments.byzantine,
         steps=arguments.steps,
+        long_steps=arguments.long_steps,
         validators=arguments.validators,
         delay=arguments.delay,
     )
@@ -115,13 +114,14 @@ def _hunt(arguments: argparse.Namespace) -> int:
     for winner in winners:
         _tell(winner)
     _save(Hunt(seed, arena, search.plays, seconds, tuple(winners)), output)
-    unsafe = any(winner.holds and winner.aim in _SAFE for winner in winners)
-    return _FOUND_WRONG if search.broken or unsafe else 0
+    return _FOUND_WRONG if search.broken or any(winner.exceeds for winner in winners) else 0
 
 
 def _tell(winner: Winner) -> None:
     fresh, aim = winner.fresh, winner.aim
     verdict = f"{'holds' if winner.holds else 'does not hold'} against the {HONEST_SCORE[aim]:g} of honest peers"
+    if winner.exceeds:
+        verdict += f", and exceeds the {MOST_SCORE[aim]:g} that is promised"
     print(f"{aim}: {fresh.mean:.4g} ± {fresh.error:.2g} in {fresh.plays} fresh swarms, {verdict}")
     print(f"    {winner.strategy}")
     print(
@@ -148,7 +148,7 @@ def _replay(path: Path) -> int:
         raise UserError(f"--replay is {path}, which no search has written") from None
     same = True
     for winner in hunt.winners:
-        scores = play(winner.strategy, hunt.arena, winner.seed)
+        scores = play(winner.strategy, hunt.arena.measuring(winner.aim), winner.seed)
         same = same and scores == winner.scores
         print(f"{winner.aim}: {winner.strategy}")
         print(f"    seed {winner.seed}, {'exactly as saved' if scores == winner.scores else 'not as saved'}: {scores}")
@@ -157,7 +157,7 @@ def _replay(path: Path) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Search or replay as the words say, and return the exit code: 2 for bad input, 3 when a play breaks or
-    differs, an honest peer loses its place, or a step ends in two ways."""
+    differs, an honest peer loses its place, a step ends in two ways, or a run lasts longer than is promised."""
 
     def run() -> int:
         arguments = _parser().parse_args(argv)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from btard.lab.adversary.colluder import Colluder
 from btard.lab.adversary.colluding_peer import ColludingPeer
 from btard.lab.adversary.knowledge import Ring
-from btard.lab.adversary.scores import UNDONE_SECONDS, RunCost, Scores, Watcher
+from btard.lab.adversary.scores import UNDONE_SECONDS, Aim, RunCost, Scores, Watcher
 from btard.lab.adversary.strategy import Strategy
 from btard.lab.settings import Rejoin, SimulateSettings, WorkloadName
 from btard.lab.simulation import Simulation
@@ -20,6 +20,10 @@ class Arena:
 
     Attributes:
         peers, byzantine: how many peers, and how many of them collude.
+        steps: of a run.
+        long_steps: of a run in which time is measured: who keeps others waiting loses its place for it, and so pays
+            once.
+        until_alone: whether a run ends once no colluder is a member; what is left is a run of honest peers.
         validators: mean number a step.
         task: what is trained, `dimension` numbers.
         delay: seconds that a message travels: a number, or a range.
@@ -28,6 +32,8 @@ class Arena:
     peers: int = 7
     byzantine: int = 3
     steps: int = 8
+    long_steps: int = 100
+    until_alone: bool = False
     validators: float = 1.0
     task: WorkloadName = WorkloadName.NONE
     dimension: int = 16
@@ -49,6 +55,10 @@ class Arena:
             rejoin=Rejoin.NONE,
         )
 
+    def measuring(self, aim: Aim) -> Arena:
+        """Return the arena in which an aim is measured."""
+        return replace(self, steps=self.long_steps, until_alone=True) if aim is Aim.TIME else self
+
 
 def play(strategy: Strategy, arena: Arena, seed: int) -> Scores:
     """Return what a strategy achieves; the same arguments give the same scores."""
@@ -67,5 +77,8 @@ def _run(strategy: Strategy, arena: Arena, seed: int) -> Watcher:
     )
     watcher = Watcher(simulation, ring)
     latest = arena.steps * UNDONE_SECONDS
-    simulation.run(until=lambda: simulation.network.now > latest)
+    chronicle = simulation.chronicle
+    simulation.run(
+        until=lambda: simulation.network.now > latest or (arena.until_alone and chronicle.all_out is not None)
+    )
     return watcher

@@ -34,6 +34,9 @@ class Aim(StrEnum):
 HONEST_SCORE = {Aim.HONEST_OUT: 0.0, Aim.POISON: 0.0, Aim.TIME: 1.0, Aim.BYTES: 1.0, Aim.FORKS: 0.0}
 """What a strategy without lies scores."""
 
+MOST_SCORE = {Aim.HONEST_OUT: 0.0, Aim.TIME: 3.0, Aim.FORKS: 0.0}
+"""What the protocol promises that no strategy exceeds, in the mean over swarms."""
+
 
 @dataclass(frozen=True)
 class RunCost:
@@ -133,17 +136,19 @@ class Watcher:
     def moved(self, peer: LabPeer, result: Finished) -> None:
         """Nothing more."""
 
-    def cost(self) -> RunCost:
-        """Return what the run has cost, once it is over."""
+    def cost(self, left_seconds: float = UNDONE_SECONDS) -> RunCost:
+        """Return what the run has cost, once it is over; `left_seconds` is what a step costs that no colluder was there
+        for, and that has not been played."""
         simulation = self._simulation
         done, traffic = simulation.chronicle.finished + 1, simulation.traffic
         steps = simulation.settings.steps
-        seconds = simulation.network.now + UNDONE_SECONDS * (steps - done)
+        left = UNDONE_SECONDS if simulation.chronicle.all_out is None else left_seconds
+        seconds = simulation.network.now + left * (steps - done)
         return RunCost(seconds / steps, (traffic.control_sent + traffic.control_received) / max(1, done))
 
     def scores(self, honest: RunCost) -> Scores:
         """Return the scores, once the run is over; `honest` is what the same run costs without lies."""
-        chronicle, cost = self._simulation.chronicle, self.cost()
+        chronicle, cost = self._simulation.chronicle, self.cost(honest.seconds)
         behind = {number for number, step in self._stopped if step <= chronicle.finished}
         banned = {chronicle.peers[who].number for who in self._banned if chronicle.peers[who].honest}
         return Scores(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import statistics
 import time
@@ -14,7 +15,7 @@ from itertools import cycle
 from btard.lab.adversary.mutation import simpler
 from btard.lab.adversary.play import Arena, play
 from btard.lab.adversary.population import Candidate, Population
-from btard.lab.adversary.scores import HONEST_SCORE, Aim, Scores
+from btard.lab.adversary.scores import HONEST_SCORE, MOST_SCORE, Aim, Scores
 from btard.lab.adversary.strategy import Strategy, to_json
 from btard.lab.soak import TooLongError, limited
 
@@ -80,6 +81,11 @@ class Winner:
     seed: int
     scores: Scores
 
+    @property
+    def exceeds(self) -> bool:
+        """Whether it does more than the protocol promises that no strategy does."""
+        return self.holds and self.fresh.mean > MOST_SCORE.get(self.aim, math.inf)
+
 
 def _carry_out(task: Task) -> Scores | Broken:
     """Play once, within bounded time; what goes wrong is told, not raised."""
@@ -111,6 +117,7 @@ class Search:
 
     Attributes:
         plays: how many swarms have been run.
+        populations: the candidates of the aims that are measured in one arena.
         broken: plays that ended in an exception.
     """
 
@@ -120,7 +127,7 @@ class Search:
         self.arena = arena
         self.plays = 0
         self.broken: list[Broken] = []
-        self.population = Population()
+        self.populations = {arena.measuring(aim): Population() for aim in aims}
         self._seed = seed
         self._chance = random.Random(seed)
         self._carry_out = carry_out
@@ -143,41 +150,47 @@ class Search:
     def step(self) -> None:
         """One generation: children of the best for the aim whose turn it is, and the best once more, in a new swarm."""
         aim = next(self._turns)
+        arena, population = self.arena.measuring(aim), self.population(aim)
         first = self._seed * _SEEDS_OF_A_SEARCH + _SEEDS_OF_A_GENERATION * self._generation
-        again = [each.strategy for each in self.population.best(aim, _AGAIN)]
-        children = self.population.children(aim, _CHILDREN, self._chance)
-        self._play([(strategy, self.arena, first) for strategy in (*again, *children)])
-        self.population.forget_echoes(first)
+        again = [each.strategy for each in population.best(aim, _AGAIN)]
+        children = population.children(aim, _CHILDREN, self._chance)
+        self._play([(strategy, arena, first) for strategy in (*again, *children)])
+        population.forget_echoes(first)
         self._doubt(aim, first + 1)
-        self.population.prune()
+        population.prune()
         self._generation += 1
         for each in self._aims:
             self._note_best(each)
 
+    def population(self, aim: Aim) -> Population:
+        """Return the candidates for an aim."""
+        return self.populations[self.arena.measuring(aim)]
+
     def _doubt(self, aim: Aim, first: int) -> None:
         """Play what comes first by few plays some more times."""
         for round_ in range(_ROUNDS):
-            best = self.population.best(aim, 1)
+            best = self.population(aim).best(aim, 1)
             if not best or len(best[0].plays) >= _DOUBTED:
                 return
             seeds = range(first + round_ * _MORE, first + (round_ + 1) * _MORE)
-            self._play([(best[0].strategy, self.arena, seed) for seed in seeds])
+            self._play([(best[0].strategy, self.arena.measuring(aim), seed) for seed in seeds])
 
     def _play(self, tasks: Sequence[Task]) -> None:
         broken = []
-        for (strategy, _, seed), result in zip(tasks, self._carry_out(tasks), strict=True):
+        for (strategy, arena, seed), result in zip(tasks, self._carry_out(tasks), strict=True):
             self.plays += 1
             if isinstance(result, Broken):
                 broken.append(result)
                 self._tell(str(result))
             else:
-                self.population.add(strategy, seed, result)
+                self.populations[arena].add(strategy, seed, result)
         for each in broken:
-            self.population.remove(each.strategy)
+            for population in self.populations.values():
+                population.remove(each.strategy)
         self.broken += broken
 
     def _note_best(self, aim: Aim) -> None:
-        best = self.population.best(aim, 1)
+        best = self.population(aim).best(aim, 1)
         if best and (aim not in self._found or self._found[aim][0] != best[0].strategy):
             self._found[aim] = (best[0].strategy, self.plays, self.seconds())
             self._tell(
@@ -186,12 +199,12 @@ class Search:
 
     def winners(self, fresh: int) -> list[Winner]:
         """Play the best of each aim in fresh swarms, and return those that there are."""
-        found = [(aim, self.population.best(aim, 1)) for aim in self._aims]
+        found = [(aim, self.population(aim).best(aim, 1)) for aim in self._aims]
         return [winner for aim, best in found if best for winner in self._confirm(aim, best[0], fresh)]
 
-    def _scored(self, strategy: Strategy, first: int, count: int) -> dict[int, Scores]:
+    def _scored(self, strategy: Strategy, aim: Aim, first: int, count: int) -> dict[int, Scores]:
         """Return the scores in so many swarms, by seed; what breaks is noted."""
-        tasks = [(strategy, self.arena, first + i) for i in range(count)]
+        tasks = [(strategy, self.arena.measuring(aim), first + i) for i in range(count)]
         results = list(self._carry_out(tasks))
         self.broken += [result for result in results if isinstance(result, Broken)]
         return {seed: each for (_, _, seed), each in zip(tasks, results, strict=True) if isinstance(each, Scores)}
@@ -199,17 +212,17 @@ class Search:
     def _simplified(self, strategy: Strategy, aim: Aim) -> Strategy:
         """Return a strategy without what makes no difference for an aim, in a few swarms."""
         first = self._seed * _SEEDS_OF_A_SEARCH + _SIMPLER
-        needed = _total(self._scored(strategy, first, _DOUBTED), aim)
+        needed = _total(self._scored(strategy, aim, first, _DOUBTED), aim)
         shorter = simpler(strategy)
         while shorter:
             tried = shorter.pop(0)
-            if tried.clauses and _total(self._scored(tried, first, _DOUBTED), aim) >= needed:
+            if tried.clauses and _total(self._scored(tried, aim, first, _DOUBTED), aim) >= needed:
                 strategy, shorter = tried, simpler(tried)
         return strategy
 
     def _confirm(self, aim: Aim, best: Candidate, count: int) -> Iterator[Winner]:
         strategy = self._simplified(best.strategy, aim)
-        scores = self._scored(strategy, self._seed * _SEEDS_OF_A_SEARCH + _FRESH, count)
+        scores = self._scored(strategy, aim, self._seed * _SEEDS_OF_A_SEARCH + _FRESH, count)
         if not scores:
             return
         values = [each.of(aim) for each in scores.values()]

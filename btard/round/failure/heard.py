@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from btard.identity import Envelope, Heading, Malformed, MessageKind, PeerId
 from btard.round.attempt.attempt import Attempt
 from btard.round.failure.overdue import Impatience
@@ -11,7 +9,6 @@ from btard.round.failure.resolve import gives_reason, is_proof
 from btard.round.failure.standing import Standing, admissible
 from btard.round.failure.told import Told, told_in
 from btard.round.messages.attachments import ECHOED, SHOWN
-from btard.round.messages.bodies import Leave
 from btard.round.messages.form import form_fault
 
 
@@ -48,12 +45,8 @@ class Heard:
             self._read[digest] = told_in(self.attempt, envelope)
         return self._read[digest]
 
-    def farewells(self) -> Mapping[PeerId, bytes]:
-        """Return the goodbyes as they travel, by author."""
-        return {author: goodbye.encode() for author, goodbye in self.left.items()}
-
     def add_goodbye(self, envelope: Envelope) -> None:
-        """Keep a goodbye, if it is well-formed: one that is not makes a certificate false."""
+        """Keep a goodbye of the step, if it is well-formed."""
         if form_fault(envelope) is None:
             self.left.setdefault(envelope.author, envelope)
 
@@ -113,18 +106,6 @@ class Heard:
         proves = is_proof(self.attempt, told.attached)
         if gives_reason(self.attempt, author, told.report, charges, proves=proves):
             self.reasons.append(told.envelope)
-
-
-def has_left(attempt: Attempt, author: PeerId, body: bytes) -> bool:
-    """Whether these bytes are that member's goodbye in this step, or before it began."""
-    seats = attempt.seats
-    try:
-        goodbye = Envelope.decode(body)
-        goodbye.read(Leave)
-    except Malformed:
-        return False
-    place = (goodbye.run, goodbye.step, goodbye.kind, goodbye.author)
-    return place == (seats.rules.run, seats.roster.step, MessageKind.LEAVE, author)
 
 
 def signed_in(attempt: Attempt, kind: MessageKind, author: PeerId, body: bytes) -> bytes | None:

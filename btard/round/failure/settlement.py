@@ -20,7 +20,7 @@ from btard.round.delivery.exchange import Exchange
 from btard.round.delivery.intake import Intake
 from btard.round.failure.court.court import Court
 from btard.round.failure.disputes import outvoted
-from btard.round.failure.heard import Heard, has_left, signed_in
+from btard.round.failure.heard import Heard, signed_in
 from btard.round.failure.overdue import INFORMED, miss_reports
 from btard.round.failure.resolve import Resolution, Testimony, convict, leavers, resolve, tells_two_stories
 from btard.round.failure.standing import Standing, admissible
@@ -107,9 +107,8 @@ class Settlement:
             self._context.key.sign,
             lambda peer, content, signature: peer.has_signed(content, signature),
             lambda author, body: signed_in(self.attempt, kind, author, body),
-            lambda author, body: has_left(self.attempt, author, body),
         )
-        return Agreement(terms, seats.me, signatures, dispensable, self.heard.farewells)
+        return Agreement(terms, seats.me, signatures, dispensable, self.heard.left.keys)
 
     @property
     def frozen(self) -> bool:

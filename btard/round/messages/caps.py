@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
-from btard.agreement.wire import MOST_OF_FAREWELL
 from btard.hashing import DIGEST_SIZE
 from btard.identity import MessageKind
 from btard.identity.envelope import MAX_ENVELOPE, MAX_HEADER, SIGNATURE_SIZE
@@ -61,9 +60,9 @@ class Caps:
 
     @property
     def echoes(self) -> int:
-        """The most that a relay holds beside statements: endorsements of all voters and a certificate."""
+        """The most that a relay holds beside statements: endorsements of all voters, a certificate, votes."""
         n = self.members
-        return 512 + n * (n * (_DIGEST + 6) + FRAME) + n * (_DIGEST + FRAME + MOST_OF_FAREWELL)
+        return 512 + n * (n * (_DIGEST + 6) + FRAME) + n * (_DIGEST + FRAME)
 
     @property
     def attached(self) -> int:

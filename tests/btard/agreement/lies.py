@@ -5,10 +5,10 @@ Places are positions in the order of all members. The alphabet:
 `Show`: a statement, with endorsements of it by some liars, and perhaps by all honest voters whose endorsements have
 reached a liar. `Mark`: a liar's endorsement of a statement that does not come along. `Echo`: a liar endorses exactly
 what one honest member holds, or the one that is told. `Junk`: it endorses as many things as count, which nobody has
-said. `Vote`: it votes for what one honest member holds, or the one that is told. `Certify`: a certificate of what most
-honest members have voted for, or of what fewer have, with endorsements of it by some liars, and the goodbyes of those
-whose votes it lacks. `Want`: it asks for all that is known. `Bye`: a liar says goodbye, to those that are told alone,
-and goes on.
+said. `Vote`: it votes for what one honest member holds, or the one that is told, in either round. `Prove`: the votes
+for what most honest members have voted for, or fewer, with those of all liars. `Certify`: a certificate of the same,
+with endorsements of it by some liars. `Want`: it asks for all that is known. `Bye`: a liar says goodbye, to those that are
+told alone, and goes on.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from btard.agreement.messages import Endorsement, Farewell, Package, Spoken, Statement, VectorCertificate, VectorVote
+from btard.agreement.messages import Endorsement, Package, Spoken, Statement, VectorCertificate, VectorVote, VoteRound
 from btard.identity import PeerId
-from tests.btard.agreement.model import World, endorsement, farewell, statement, vote
+from tests.btard.agreement.model import World, endorsement, statement, vote
 
 
 @dataclass
@@ -31,14 +31,14 @@ class Knowledge:
     read: int = 0
 
     def __post_init__(self) -> None:
-        self._votes: dict[bytes, dict[PeerId, VectorVote]] = {}
+        self._votes: dict[tuple[VoteRound, bytes], dict[PeerId, VectorVote]] = {}
         self._endorsements: dict[Spoken, dict[PeerId, Endorsement]] = {}
 
     def listen(self) -> None:
         """Take in what has come since."""
         for _, _, package in self.world.heard[self.read :]:
             for one in package.votes:
-                self._votes.setdefault(one.vector, {})[one.voter] = one
+                self._votes.setdefault((one.round, one.vector), {})[one.voter] = one
             for each in package.endorsements:
                 for item in each.items:
                     self._endorsements.setdefault(item, {})[each.voter] = each
@@ -60,16 +60,23 @@ class Knowledge:
         known = self._endorsements.get(item, {}) if honest else {}
         return (*(endorsement(self.member(liar), [item]) for liar in liars), *known.values())
 
-    def certificate(self, rank: int = 0) -> VectorCertificate | None:
-        """Return a certificate of what most have voted for, or fewer by `rank`, if liars' votes are enough to make it
-        one, or the goodbyes of those that have left."""
-        if len(self._votes) <= rank:
-            return None
-        best = sorted(self._votes, key=lambda digest: -len(self._votes[digest]))[rank]
+    def votes(self, rank: int, round_: VoteRound) -> tuple[VectorVote, ...]:
+        """Return the votes in a round for what most honest voters have voted for in it, or fewer by `rank`, with those
+        of all liars."""
+        cast = {vector: votes for (voted, vector), votes in self._votes.items() if voted is round_}
+        if len(cast) <= rank:
+            return ()
+        best = sorted(cast, key=lambda digest: -len(cast[digest]))[rank]
         voters = self.world.terms.voters
-        votes = self._votes[best] | {liar: vote(liar, best) for liar in self.liars if liar in voters}
-        gone = tuple(Farewell(peer, farewell(peer)) for peer in sorted(voters & self.world.parted - votes.keys()))
-        return VectorCertificate(tuple(self.world.voted[best].items()), tuple(votes.values()), gone)
+        return tuple((cast[best] | {liar: vote(liar, best, round_) for liar in self.liars if liar in voters}).values())
+
+    def certificate(self, rank: int = 0, round_: VoteRound = VoteRound.FIRST) -> VectorCertificate | None:
+        """Return a certificate of such votes, if they are enough."""
+        votes = self.votes(rank, round_)
+        vector = self.world.voted.get(votes[0].vector) if votes else None
+        if vector is None or not self.world.terms.certifies(round_, [one.voter for one in votes]):
+            return None
+        return VectorCertificate(tuple(vector.items()), votes)
 
 
 @dataclass(frozen=True)
@@ -118,18 +125,29 @@ class Junk:
 class Vote:
     liar: int
     of: int | None = None
+    round: VoteRound = VoteRound.FIRST
 
     def package(self, known: Knowledge) -> Package:
-        return Package(votes=(vote(known.member(self.liar), known.digest(self.of)),))
+        return Package(votes=(vote(known.member(self.liar), known.digest(self.of), self.round),))
+
+
+@dataclass(frozen=True)
+class Prove:
+    rank: int = 0
+    round: VoteRound = VoteRound.FIRST
+
+    def package(self, known: Knowledge) -> Package:
+        return Package(votes=known.votes(self.rank, self.round))
 
 
 @dataclass(frozen=True)
 class Certify:
     chain: tuple[int, ...] = ()
     rank: int = 0
+    round: VoteRound = VoteRound.FIRST
 
     def package(self, known: Knowledge) -> Package:
-        certificate = known.certificate(self.rank)
+        certificate = known.certificate(self.rank, self.round)
         chain = () if certificate is None else known.chain(certificate.item, self.chain, honest=False)
         return Package(certificate=certificate, endorsements=chain)
 
@@ -146,12 +164,11 @@ class Bye:
     liar: int
 
     def package(self, known: Knowledge) -> Package:
-        author = known.member(self.liar)
-        known.world.goodbyes[known.member(known.told)][author] = farewell(author)
+        known.world.goodbyes[known.member(known.told)].add(known.member(self.liar))
         return Package()
 
 
-Said = Show | Mark | Echo | Junk | Vote | Certify | Want | Bye
+Said = Show | Mark | Echo | Junk | Vote | Prove | Certify | Want | Bye
 
 
 @dataclass(frozen=True)

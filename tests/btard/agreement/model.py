@@ -20,6 +20,7 @@ from btard.agreement.messages import (
     Statement,
     Vector,
     VectorVote,
+    VoteRound,
     endorsement_bytes,
     vote_bytes,
 )
@@ -48,15 +49,6 @@ def read(author: PeerId, body: bytes) -> bytes | None:
     return digest(body) if body[:1] == author[:1] else None
 
 
-def farewell(author: PeerId) -> bytes:
-    """Return the goodbye of a member."""
-    return author[:1] + b"goodbye"
-
-
-def parts(author: PeerId, body: bytes) -> bool:
-    return body == farewell(author)
-
-
 def statement(author: PeerId, said: bytes) -> Statement:
     body = author[:1] + said
     return Statement(author, digest(body), body)
@@ -67,8 +59,12 @@ def endorsement(voter: PeerId, items: Iterable[Spoken]) -> Endorsement:
     return Endorsement(voter, signed, signer(voter)(endorsement_bytes(TOPIC, signed)))
 
 
-def vote(voter: PeerId, vector: bytes) -> VectorVote:
-    return VectorVote(voter, vector, signer(voter)(vote_bytes(TOPIC, vector)))
+def vote(voter: PeerId, vector: bytes, round_: VoteRound = VoteRound.FIRST) -> VectorVote:
+    return VectorVote(voter, round_, vector, signer(voter)(vote_bytes(TOPIC, round_, vector)))
+
+
+def _same(known: set[PeerId]) -> set[PeerId]:
+    return known
 
 
 Delay = Callable[[PeerId, PeerId], float]
@@ -90,7 +86,7 @@ class World:
             gone; what it sends at that moment it sends to all.
         tardy: how much longer than other messages a goodbye takes.
         parted: the members that have left.
-        goodbyes: the goodbyes that a member knows of, by author.
+        goodbyes: of which members a member knows that they have left.
         voted: the vectors that honest members have voted for, by digest.
         heard: of every message that an honest member sends to a liar: (time, receiver, message).
         messages, bodies: how many messages honest members have sent to honest ones; how many statements, to anyone.
@@ -106,7 +102,7 @@ class World:
     leaving: dict[PeerId, int] = field(default_factory=dict)
     tardy: Delay = lambda sender, receiver: 0.0
     parted: set[PeerId] = field(default_factory=set)
-    goodbyes: dict[PeerId, dict[PeerId, bytes]] = field(default_factory=dict)
+    goodbyes: dict[PeerId, set[PeerId]] = field(default_factory=dict)
     machines: dict[PeerId, Agreement] = field(default_factory=dict)
     voted: dict[bytes, Vector] = field(default_factory=dict)
     heard: list[tuple[float, PeerId, Package]] = field(default_factory=list)
@@ -123,14 +119,14 @@ class World:
         self._sent: dict[PeerId, int] = dict.fromkeys(self.honest, 0)
         self._ticks: dict[PeerId, float] = {}
         for peer in self.honest:
-            gone = self.goodbyes[peer] = {}
-            signatures = Signatures(signer(peer), verify, read, parts)
+            gone = self.goodbyes[peer] = set()
+            signatures = Signatures(signer(peer), verify, read)
             dispensable = partial(self._without, gone)
-            self.machines[peer] = Agreement(self.terms, peer, signatures, dispensable, partial(dict, gone))
+            self.machines[peer] = Agreement(self.terms, peer, signatures, dispensable, partial(_same, gone))
 
-    def _without(self, gone: Mapping[PeerId, bytes], statements: Mapping[PeerId, Statement]) -> frozenset[PeerId]:
+    def _without(self, gone: set[PeerId], statements: Mapping[PeerId, Statement]) -> frozenset[PeerId]:
         """Those that have left without a word may be done without, as far as one knows."""
-        return self.dispensable(statements) | (gone.keys() - statements.keys())
+        return self.dispensable(statements) | (gone - statements.keys())
 
     def at(self, time: float, act: Callable[[], None], *, tick: bool = False) -> None:
         heapq.heappush(self._queue, (time, tick, next(self._number), act))
@@ -217,7 +213,7 @@ class World:
 
     def _part(self, peer: PeerId, author: PeerId) -> None:
         """A member has a goodbye, and looks what follows, if it has begun."""
-        self.goodbyes[peer][author] = farewell(author)
+        self.goodbyes[peer].add(author)
         if peer in self._begun and self.alive(peer):
             self._perform(peer, self.machines[peer].tick(self.now))
 

@@ -16,7 +16,8 @@ import time
 from collections import Counter
 from dataclasses import replace
 
-from tests.btard.agreement.lies import Bye, Certify, Echo, Junk, Lie, Mark, Said, Show, Vote, Want
+from btard.agreement.messages import VoteRound
+from tests.btard.agreement.lies import Bye, Certify, Echo, Junk, Lie, Mark, Prove, Said, Show, Vote, Want
 from tests.btard.agreement.model import BOUND
 from tests.btard.agreement.story import Story, check, played
 
@@ -84,6 +85,8 @@ def _lies(chance: random.Random, count: int, honest: list[int], liars: list[int]
     lies: list[Lie] = []
     if not liars:
         return lies
+    if chance.random() < 0.3:
+        return _divided(chance, honest, liars)
     if chance.random() < 0.5:  # take part at first, so that something is certified
         shown, early = chance.random() < 0.7, chance.choice([0.0, 1.5 * BOUND, WINDOW - JUST])
         for liar in liars:
@@ -98,6 +101,30 @@ def _lies(chance: random.Random, count: int, honest: list[int], liars: list[int]
         seconds = chance.choice([0.0, chance.random() * WINDOW]) if chance.random() < 0.35 else max(0.0, edge)
         told = tuple(chance.sample(honest, chance.choice([1, 1, 1, chance.randint(1, len(honest))])))
         lies.append(Lie(seconds, told, _said(chance, honest, liars)))
+    return lies
+
+
+def _divided(chance: random.Random, honest: list[int], liars: list[int]) -> list[Lie]:
+    """Have some of the honest vote for one thing and some for another, and show each a majority for its own."""
+    first = tuple(chance.sample(honest, chance.randint(1, len(honest))))
+    others = tuple(place for place in honest if place not in first)
+    lies = [Lie(0.0, told, Show(liars[0], body)) for told, body in ((first, b"x"), (others, b"y")) if told]
+    lies += [Lie(0.0, tuple(honest), Show(liar, b"x")) for liar in liars[1:]]
+    for place in honest:
+        echoed = chance.choice([0.0, 0.0, 0.05, 0.3, 1.1]) * BOUND
+        voted = echoed + chance.choice([0.11, 0.11, 0.5, 1.2]) * BOUND
+        again = voted + chance.choice([WINDOW, WINDOW + JUST, BOUND, 0.5 * BOUND])
+        for liar in liars:
+            lies.append(Lie(echoed, (place,), Echo(liar)))
+            lies += [Lie(voted, (place,), Vote(liar))] if chance.random() < 0.8 else []
+            lies += [Lie(again, (place,), Vote(liar, None, VoteRound.SECOND))] if chance.random() < 0.8 else []
+        for _ in range(chance.randint(0, 2)):
+            shown = Prove(chance.randint(0, 1), chance.choice([VoteRound.FIRST, VoteRound.FIRST, VoteRound.SECOND]))
+            lies.append(Lie(chance.random() * 2 * WINDOW, (place,), shown))
+    if chance.random() < 0.3:
+        chain = tuple(liars[: chance.randint(0, len(liars))])
+        late = WINDOW * (4 + len(chain)) - JUST
+        lies.append(Lie(late, (chance.choice(honest),), Certify(chain, chance.randint(0, 1), VoteRound.SECOND)))
     return lies
 
 
@@ -133,6 +160,13 @@ def _said(chance: random.Random, honest: list[int], liars: list[int]) -> Said:
         Junk(liar),
         Want(),
         Certify(chain, 1),
+        Certify(chain, chance.randint(0, 1), VoteRound.SECOND),
+        Certify((), 0, VoteRound.SECOND),
+        Vote(liar, of, VoteRound.SECOND),
+        Prove(0),
+        Prove(1),
+        Prove(1),
+        Prove(chance.randint(0, 1), VoteRound.SECOND),
         Bye(liar),
         Bye(liar),
     ]
@@ -156,7 +190,7 @@ def main() -> None:
             print(f"story {number}: {wrong}\n{story}")
             sys.exit(1)
         certified += any(machine._ledger.certificate is not None for machine in world.machines.values())
-        if (number - asked.seed + 1) % 50_000 == 0:
+        if (number - asked.seed + 1) % 10_000 == 0:
             print(f"{number - asked.seed + 1} stories, {time.monotonic() - began:.0f} s", flush=True)
     took = time.monotonic() - began
     print(f"{asked.stories} stories hold, {certified} of them by a certificate, in {took:.0f} s")

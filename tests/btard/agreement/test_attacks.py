@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from btard.agreement.ledger import Ledger
 from btard.agreement.machine import Agreement
 from btard.agreement.messages import (
     NOTHING,
@@ -11,6 +14,7 @@ from btard.agreement.messages import (
     Signatures,
     Spoken,
     VectorCertificate,
+    VoteRound,
     vector_digest,
 )
 from btard.agreement.terms import Terms
@@ -50,14 +54,22 @@ def junk(voter: PeerId, count: int) -> Endorsement:
     return endorsement(voter, [Spoken(voter, bytes([number]) * 32) for number in range(count)])
 
 
+def ledger(*, votes: bool) -> tuple[Ledger, Terms]:
+    """Return what one of four members, three of which vote, accepts."""
+    everyone = peers(4)
+    terms = Terms(TOPIC, everyone, frozenset(everyone[:3]), BOUND)
+    return Ledger(terms, Signatures(signer(everyone[0]), verify, read), votes=votes), terms
+
+
 def test_junk_uses_up_no_place_of_true_endorsements() -> None:
     """One member has heard too many endorsements of a liar to count another: those that come with a statement count."""
-    made = world(3, 3, liars=(2,))
-    first, second, liar = made.terms.members
+    kept, terms = ledger(votes=True)
+    liar = terms.members[2]
     hidden = statement(liar, b"hidden")
-    made.lie(JUST, second, Package(endorsements=(junk(liar, 7),)))
-    made.lie(2 * made.terms.window_seconds - JUST, first, Package((hidden,), None, (endorsement(liar, [hidden.item]),)))
-    assert decided(made)[liar] == hidden.digest
+    chain = endorsement(liar, [hidden.item])
+    assert not kept.endorse(junk(liar, 9)) and kept.endorse(chain)
+    assert not kept.offer(2 * terms.window_seconds - JUST, hidden)
+    assert kept.offer(2 * terms.window_seconds - JUST, hidden, [chain])
 
 
 def test_a_member_without_a_vote_accepts_what_voters_do() -> None:
@@ -68,32 +80,18 @@ def test_a_member_without_a_vote_accepts_what_voters_do() -> None:
     assert decided(made)[liar] == NOTHING
 
 
-def test_a_late_certificate_divides_no_member_without_a_vote() -> None:
-    """The liar keeps its vote until all voters hold more than what was voted for, and shows a certificate to one."""
-    made = world(4, 3, liars=(2,), delay=JUST)
-    first, second, liar, voteless = made.terms.members
-    window = made.terms.window_seconds
-    bodies = {peer: said(peer) for peer in (first, second, voteless)}
-    vector = {peer: statement(peer, bodies[peer]).digest if peer in bodies else NOTHING for peer in made.terms.members}
-    made.settle(lambda statements: frozenset({liar} if len(statements) >= 3 else ()))
-    echo = endorsement(liar, [statement(peer, bodies[peer]).item for peer in bodies])
-    for peer in (first, second):
-        made.lie(2 * JUST, peer, Package(endorsements=(echo,)))
-    hidden = statement(liar, b"hidden")
-    made.lie(2 * window - JUST, first, Package((hidden,), None, (endorsement(liar, [hidden.item]),)))
-
-    def show() -> None:
-        votes = {one.voter: one for _, _, package in made.heard for one in package.votes}
-        assert {one.vector for one in votes.values()} == {vector_digest(vector)}
-        last = vote(liar, vector_digest(vector))
-        made.lie(
-            4 * window - JUST,
-            voteless,
-            Package(certificate=VectorCertificate(tuple(vector.items()), (*votes.values(), last))),
-        )
-
-    made.at(4 * window - 2 * JUST, show)
-    assert decided(made)[liar] == hidden.digest
+@pytest.mark.parametrize("votes", [True, False])
+def test_a_late_certificate_divides_no_member_without_a_vote(votes: bool) -> None:
+    """A voter that accepts one endorses it, so others accept it a window later; a member without a vote cannot."""
+    kept, terms = ledger(votes=votes)
+    vector = dict.fromkeys(terms.members, NOTHING)
+    cast = tuple(vote(peer, vector_digest(vector), VoteRound.SECOND) for peer in terms.members[1:3])
+    certificate = VectorCertificate(tuple(vector.items()), cast)
+    first = terms.certificate_until(0)
+    assert not kept.certify(first + JUST, certificate)
+    assert kept.certify(first - JUST, certificate) is votes
+    if not votes:
+        assert kept.certify(first - JUST, certificate, [endorsement(terms.members[0], [certificate.item])])
 
 
 def test_a_certified_third_statement_is_held() -> None:

@@ -7,23 +7,11 @@ from itertools import product
 import pytest
 
 from btard.agreement.ledger import Ledger
-from btard.agreement.messages import Farewell, Signatures, VectorCertificate, vector_digest
+from btard.agreement.messages import Signatures
 from btard.agreement.terms import Terms
-from btard.identity import Malformed, PeerId
+from btard.identity import PeerId
 from tests.btard.agreement.lies import Bye, Certify, Lie, Mark, Said, Show, Vote
-from tests.btard.agreement.model import (
-    BOUND,
-    TOPIC,
-    endorsement,
-    farewell,
-    parts,
-    peers,
-    read,
-    signer,
-    statement,
-    verify,
-    vote,
-)
+from tests.btard.agreement.model import BOUND, TOPIC, endorsement, peers, read, signer, statement, verify
 from tests.btard.agreement.story import Story, played, tell
 from tests.quick import quick
 
@@ -71,36 +59,9 @@ def test_an_honest_one_is_among_half_of_those_that_stay(
     assert terms_of(5).vouches([FIVE[i] for i in endorsed], [FIVE[i] for i in gone]) is enough
 
 
-def ledger() -> Ledger:
-    signatures = Signatures(signer(FIVE[0]), verify, read, parts)
-    return Ledger(terms_of(5), signatures, votes=True)
-
-
-def certificate(*farewells: Farewell) -> VectorCertificate:
-    """Return three votes of five, and these goodbyes."""
-    vector = {peer: statement(peer, b"said").digest for peer in FIVE}
-    votes = tuple(vote(peer, vector_digest(vector)) for peer in FIVE[:3])
-    return VectorCertificate(tuple(vector.items()), votes, farewells)
-
-
-GOODBYES = tuple(Farewell(peer, farewell(peer)) for peer in FIVE[3:])
-
-
-def test_a_certificate_shows_the_goodbyes_of_the_others() -> None:
-    assert ledger().certify(0.0, certificate(*GOODBYES))
-    assert not ledger().certify(0.0, certificate(GOODBYES[0]))
-    assert not ledger().certify(0.0, certificate())
-
-
-@pytest.mark.parametrize("body", [b"", farewell(FIVE[3]), farewell(FIVE[4]) + b"!"])
-def test_a_false_farewell_makes_a_certificate_false(body: bytes) -> None:
-    with pytest.raises(Malformed, match="farewell"):
-        ledger().certify(0.0, certificate(GOODBYES[0], Farewell(FIVE[4], body)))
-
-
 @pytest.mark.parametrize("count, leaving", [(5, 2), (7, 3), (16, 7)])
 def test_just_under_half_may_leave_at_once(count: int, leaving: int) -> None:
-    """The others decide three messages after the last goodbye."""
+    """The others decide four messages after the last goodbye."""
     story = Story(
         count,
         count,
@@ -132,7 +93,7 @@ def test_a_member_without_a_vote_needs_no_word_of_the_gone() -> None:
 
 def test_a_goodbye_makes_earlier_endorsements_enough() -> None:
     """The endorsements have come before the goodbyes."""
-    kept = Ledger(terms_of(6, 5), Signatures(signer(peers(6)[5]), verify, read, parts), votes=False)
+    kept = Ledger(terms_of(6, 5), Signatures(signer(peers(6)[5]), verify, read), votes=False)
     told = statement(FIVE[0], b"said")
     for voter in FIVE[:2]:
         kept.endorse(endorsement(voter, [told.item]))

@@ -11,7 +11,22 @@ from btard.lab.adversary.__main__ import main
 from btard.lab.adversary.scores import Aim
 from btard.lab.adversary.search import Search, Winner
 
-SMALL = ("--peers", "4", "--byzantine", "1", "--steps", "2", "--workers", "1", "--fresh", "2", "--seed", "4")
+SMALL = (
+    "--peers",
+    "4",
+    "--byzantine",
+    "1",
+    "--steps",
+    "2",
+    "--long-steps",
+    "60",
+    "--workers",
+    "1",
+    "--fresh",
+    "2",
+    "--seed",
+    "4",
+)
 
 
 def test_what_is_found_replays_exactly(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -35,16 +50,26 @@ def test_a_replay_that_differs_is_told(tmp_path: Path, capsys: pytest.CaptureFix
 
 
 @pytest.mark.parametrize(
-    ("aim", "holds", "code"),
-    [(Aim.HONEST_OUT, True, 3), (Aim.FORKS, True, 3), (Aim.FORKS, False, 0), (Aim.TIME, True, 0)],
+    ("aim", "holds", "mean", "code"),
+    [
+        (Aim.HONEST_OUT, True, 0.1, 3),
+        (Aim.FORKS, True, 0.1, 3),
+        (Aim.FORKS, False, 0.1, 0),
+        (Aim.TIME, True, 2.9, 0),
+        (Aim.TIME, True, 3.1, 3),
+        (Aim.BYTES, True, 9.0, 0),
+    ],
 )
 def test_only_harm_that_nobody_may_do_is_a_failure(
-    aim: Aim, holds: bool, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    aim: Aim, holds: bool, mean: float, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = Search.winners
 
     def winners(search: Search, fresh: int) -> list[Winner]:
-        return [dataclasses.replace(winner, aim=aim, holds=holds) for winner in found(search, fresh)]
+        return [
+            dataclasses.replace(winner, aim=aim, holds=holds, fresh=dataclasses.replace(winner.fresh, mean=mean))
+            for winner in found(search, fresh)
+        ]
 
     monkeypatch.setattr(Search, "winners", winners)
     assert main([*SMALL, "--seconds", "1", "--aims", "time", "--output", str(tmp_path / "found.json")]) == code

@@ -7,9 +7,73 @@ from tests.mutants.mutant import Mutant
 FOLDER = "tests/btard/agreement"
 FAREWELLS, WIRE = f"{FOLDER}/test_farewells.py", f"{FOLDER}/test_wire.py"
 HEARD, GOODBYE = "tests/btard/round/failure/test_heard.py", "tests/btard/round/test_goodbye.py"
+VOTES = f"{FOLDER}/test_poll.py"
 TESTS, ATTACKS = f"{FOLDER}/test_machine.py", f"{FOLDER}/test_attacks.py"
 
 AGREEMENT = (
+    Mutant(
+        "a quorum of first votes certifies a vector beside which another may have a majority",
+        "btard/agreement/terms.py",
+        "{VoteRound.FIRST: self.certain,",
+        "{VoteRound.FIRST: self.quorum,",
+        f"{VOTES}::test_two_sets_of_votes_never_certify_two_vectors",
+    ),
+    Mutant(
+        "a voter that knows of two majorities votes for one of them",
+        "btard/agreement/poll.py",
+        "            self.contested = True\n",
+        "",
+        f"{VOTES}::test_one_that_knows_of_two_majorities_votes_for_neither",
+    ),
+    Mutant(
+        "a voter votes again before it can have heard of another majority",
+        "btard/agreement/machine.py",
+        "or now >= self._shown_at + terms.window_seconds",
+        "or now >= self._shown_at + terms.bound_seconds",
+        f"{VOTES}::test_a_mere_majority_is_followed_after_a_window",
+    ),
+    Mutant(
+        "a majority is shown while those that take part still vote",
+        "btard/agreement/machine.py",
+        "if not (voted >= self._voting() or now",
+        "if not (True or now",
+        f"{VOTES}::test_a_majority_is_shown_after_a_moment",
+    ),
+    Mutant(
+        "a majority is kept to oneself",
+        "btard/agreement/machine.py",
+        "self._shown_at, votes = now, majority.votes",
+        "self._shown_at, votes = now, ()",
+        f"{VOTES}::test_a_mere_majority_is_followed_after_a_window",
+    ),
+    Mutant(
+        "a majority that is shown does not count if its voters have said something else before",
+        "btard/agreement/poll.py",
+        "if self._is_new_majority(together):\n                for",
+        "if False:\n                for",
+        f"{VOTES}::test_what_voters_said_before_hides_no_majority",
+    ),
+    Mutant(
+        "the votes of a majority that is shown are not verified",
+        "btard/agreement/poll.py",
+        "                for vote in together.values():\n                    self._verify(vote)\n",
+        "",
+        f"{VOTES}::test_a_false_majority_is_refused",
+    ),
+    Mutant(
+        "votes that are kept back make an agreement last until its end",
+        "btard/agreement/machine.py",
+        "enough = terms.is_majority(alike) and",
+        "enough = terms.suffices(alike, self._farewells()) and",
+        f"{VOTES}::test_votes_that_are_kept_back_cost_one_window",
+    ),
+    Mutant(
+        "votes for one vector are written apart",
+        "btard/agreement/wire.py",
+        "if group in found:",
+        "if False:",
+        f"{WIRE}::test_malformed_votes_are_refused",
+    ),
     Mutant(
         "a statement that few have endorsed is accepted as late as any",
         "btard/agreement/terms.py",
@@ -20,9 +84,9 @@ AGREEMENT = (
     Mutant(
         "the votes of liars certify a vector",
         "btard/agreement/terms.py",
-        "return (len(self.voters) + self.faults) // 2 + 1",
-        "return self.faults",
-        f"{TESTS}::test_liars_cannot_certify_another_vector",
+        "VoteRound.SECOND: self.majority}[round_]",
+        "VoteRound.SECOND: self.faults}[round_]",
+        f"{VOTES}::test_two_sets_of_votes_never_certify_two_vectors",
     ),
     Mutant(
         "what is accepted late is kept to oneself",
@@ -137,25 +201,18 @@ AGREEMENT = (
         f"{FAREWELLS}::test_all_that_stay_are_enough_if_they_are_most",
     ),
     Mutant(
-        "the votes of fewer than most voters certify a vector",
+        "fewer than most voters need no others where these have left",
         "btard/agreement/terms.py",
         "(2 * len(voting) > len(self.voters) and self.voters <=",
         "(self.voters <=",
         f"{FAREWELLS}::test_all_that_stay_are_enough_if_they_are_most",
     ),
     Mutant(
-        "the votes of half of the voters certify a vector",
+        "half of the voters need no others where these have left",
         "btard/agreement/terms.py",
         "2 * len(voting) > len(self.voters) and",
         "2 * len(voting) >= len(self.voters) and",
         f"{FAREWELLS}::test_half_of_four_are_not_most",
-    ),
-    Mutant(
-        "one that stays need not vote if most have",
-        "btard/agreement/terms.py",
-        "(2 * len(voting) > len(self.voters) and self.voters <= voting.union(gone))",
-        "2 * len(voting) > len(self.voters)",
-        f"{FAREWELLS}::test_a_certificate_shows_the_goodbyes_of_the_others",
     ),
     Mutant(
         "a member without a vote counts endorsements of the gone",
@@ -179,42 +236,7 @@ AGREEMENT = (
         f"{FAREWELLS}::test_a_goodbye_makes_earlier_endorsements_enough",
     ),
     Mutant(
-        "farewells in a certificate are not verified",
-        "btard/agreement/ledger.py",
-        "if not all(self._signatures.parts(one.voter, one.body) for one in certificate.farewells):",
-        "if False:",
-        f"{FAREWELLS}::test_a_false_farewell_makes_a_certificate_false",
-    ),
-    Mutant(
-        "a certificate without farewells has two forms",
-        "btard/agreement/wire.py",
-        "if parts == 3 and not farewells:",
-        "if False:",
-        f"{WIRE}::test_malformed_certificates_are_refused",
-    ),
-    Mutant(
-        "a farewell may be of any length",
-        "btard/agreement/wire.py",
-        "fields.blob(most=MOST_OF_FAREWELL)",
-        "fields.blob(most=limit)",
-        f"{WIRE}::test_malformed_certificates_are_refused",
-    ),
-    Mutant(
-        "a goodbye in another step is one in this",
-        "btard/round/failure/heard.py",
-        "place == (seats.rules.run, seats.roster.step, MessageKind.LEAVE, author)",
-        "place[::2] + place[3:] == (seats.rules.run, MessageKind.LEAVE, author)",
-        f"{HEARD}::test_what_is_no_goodbye_of_the_step_is_refused",
-    ),
-    Mutant(
-        "anybody says goodbye for another",
-        "btard/round/failure/heard.py",
-        "goodbye = Envelope.decode(body)",
-        "goodbye = Envelope.parse(body)",
-        f"{HEARD}::test_what_is_no_goodbye_of_the_step_is_refused",
-    ),
-    Mutant(
-        "a goodbye of a wrong form makes an honest certificate false",
+        "a goodbye of a wrong form is kept",
         "btard/round/failure/heard.py",
         "        if form_fault(envelope) is None:\n            self.left",
         "        if True:\n            self.left",
