@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -134,6 +135,20 @@ def finite_rows(rows: Rows) -> list[bool]:
         rows = [_as_tensor(index, row) for index, row in enumerate(rows)]
     found: list[bool] = np.isfinite(_magnitudes(rows)).tolist()
     return found
+
+
+def side_by_side(rows: Sequence[torch.Tensor]) -> torch.Tensor | None:
+    """Return the (n, d) view of rows of one length that lie in one piece of memory at equal steps, or None."""
+    first, *others = rows
+    if first.stride(0) != 1 or not others:
+        return None
+    places = [row.storage_offset() for row in rows]
+    step, memory = places[1] - places[0], first.untyped_storage().data_ptr()
+    if step < len(first) or any(later - place != step for place, later in pairwise(places)):
+        return None
+    if any(row.untyped_storage().data_ptr() != memory or row.stride(0) != 1 for row in others):
+        return None
+    return torch.as_strided(first, (len(rows), len(first)), (step, 1))
 
 
 def _as_tensor(index: int, row: object) -> torch.Tensor:

@@ -91,7 +91,9 @@ class Training:
         self._computing = settings.workers if self.crew.compute else self._honest
         parameters = self.problem.parameters
         self._origin = parameters.clone()
-        self._rows = torch.zeros(self._computing, len(parameters), device=parameters.device)
+        # A lie beside the true vectors: rules go through rows of one block several times as fast as through others.
+        self._block = torch.zeros(self._computing + 1, len(parameters), device=parameters.device)
+        self._rows = self._block[: self._computing]
         self._momentum = torch.zeros_like(parameters)
         self._curvature = Curvature(settings.momentum, settings.study_past)
         self._rate = settings.rate
@@ -115,6 +117,9 @@ class Training:
         forged = crew.forge(self.step, self._rows, self.problem.parameters, self._combine)
         gone = crew.gone
         members = [worker for worker in range(settings.workers) if worker not in gone]
+        if len({id(lie) for lie in forged.values()}) == 1:
+            lie = self._block[self._computing].copy_(next(iter(forged.values())))
+            forged = dict.fromkeys(forged, lie)
         rows = self._rows.unbind(0)
         submitted = [forged[worker] if worker in forged else rows[worker] for worker in members]
         f = max(0, settings.f - len(gone))

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from btard.aggregation.distance.ordered import squares_between
-from btard.aggregation.rows import CheckedRows, Rows, check_rows, formed_rows, magnitude_of
+from btard.aggregation.rows import CheckedRows, Rows, check_rows, formed_rows, magnitude_of, side_by_side
 
 Matrix = NDArray[np.float64]
 
@@ -65,11 +65,11 @@ class Distances:
             some = sorted({int(firsts[a]) for a in rough})
             for place, found, off in zip(some, *_in_float64(self.rows, some), strict=True):
                 # What has been measured in one order stays.
-                for a in np.flatnonzero(firsts == place):
-                    better = slack[a] > 0
-                    squared[a, better] = squared[better, a] = found[better]
-                    slack[a, better] = slack[better, a] = off[better]
-                    precise[a] = precise[:, a] = True
+                for same in np.flatnonzero(firsts == place).tolist():
+                    better = slack[same] > 0
+                    squared[same, better] = squared[better, same] = found[better]
+                    slack[same, better] = slack[better, same] = off[better]
+                    precise[same] = precise[:, same] = True
             return type(self)(self.rows, squared, slack, precise)
         ordered = {(min(firsts[a], firsts[b]), max(firsts[a], firsts[b])) for a, b in pairs}
         wanted = sorted((int(a), int(b)) for a, b in ordered if slack[a, b] > 0)
@@ -149,11 +149,12 @@ def _in_float32(rows: CheckedRows, firsts: NDArray[np.intp]) -> Matrix:
     k, d = len(firsts), rows.dimension
     total = torch.zeros(k, k, dtype=torch.float64)
     whole = 0
-    if rows.block is not None and k == len(rows) and rows.block.stride(1) == 1:
+    given = [rows.rows[first] for first in firsts]
+    block = side_by_side(given)
+    if block is not None:
         whole = d // _BLOCK * _BLOCK
         for start in range(0, whole, _BLOCK_COLUMNS):
-            total += _block_products(rows.block[:, start : min(start + _BLOCK_COLUMNS, whole)])
-    given = [rows.rows[first] for first in firsts]
+            total += _block_products(block[:, start : min(start + _BLOCK_COLUMNS, whole)])
     scratch = torch.empty(k, min(_COLUMNS, -(-(d - whole) // _BLOCK) * _BLOCK))
     for start in range(whole, d, _COLUMNS):
         stop = min(start + _COLUMNS, d)
