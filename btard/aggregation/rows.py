@@ -172,6 +172,8 @@ def _check_form(index: int, row: torch.Tensor, shape: torch.Size) -> None:
 
 def _magnitudes(rows: torch.Tensor | Sequence[torch.Tensor]) -> NDArray[np.float64]:
     """(n,) float64: `magnitude_of` each row. A block of short rows is looked at in one go."""
+    if not isinstance(rows, torch.Tensor) and rows and 0 < rows[0].numel() <= _SHORT and _alike(rows):
+        rows = torch.stack(list(rows))
     if not isinstance(rows, torch.Tensor) or rows.ndim != 2 or not 0 < rows.shape[1] <= _SHORT:
         known: dict[_Place, float] = {}
         for row in rows:
@@ -181,6 +183,12 @@ def _magnitudes(rows: torch.Tensor | Sequence[torch.Tensor]) -> NDArray[np.float
     low, high = torch.aminmax(rows.detach(), dim=1)
     found: NDArray[np.float64] = torch.maximum(-low, high).double().numpy()
     return found
+
+
+def _alike(rows: Sequence[torch.Tensor]) -> bool:
+    """Whether all are flat float32 of one length on the CPU."""
+    form = rows[0].shape, torch.float32, torch.device("cpu")
+    return rows[0].ndim == 1 and all((row.shape, row.dtype, row.device) == form for row in rows)
 
 
 _Place = tuple[int, torch.Size, tuple[int, ...]]

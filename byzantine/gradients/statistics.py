@@ -6,7 +6,6 @@ from statistics import NormalDist
 
 import torch
 
-
 _NUMBERS = 1 << 18
 """Of all vectors, whose differences from the mean stay in the second-level cache."""
 

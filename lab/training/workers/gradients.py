@@ -11,6 +11,7 @@ from torch.func import functional_call, grad_and_value, vmap
 
 from btard.lab.training.workers.problem import Problem
 from btard.lab.training.workers.samplers import Tensors
+from btard.tasks.randomness import seed_torch
 
 _MOST_BYTES = 256 << 20
 """Of the gradients that are computed in one go."""
@@ -55,14 +56,6 @@ class Backward(ABC):
         """
 
 
-def seed_draws(seed: int, device: torch.device) -> None:
-    """Seed torch's generators of the CPU and of a device. `torch.manual_seed` does so for every kind of device, and
-    notes the stack for each that is not there: 2 ms."""
-    torch.default_generator.manual_seed(seed)
-    if device.type == "cuda":
-        torch.cuda.manual_seed(seed)
-
-
 class OneByOne(Backward):
     """A backward pass for each worker."""
 
@@ -80,7 +73,7 @@ class OneByOne(Backward):
         for index, seed in enumerate(seeds):
             if points is not None:
                 problem.parameters.copy_(points if points.dim() == 1 else points[index])
-            seed_draws(seed, problem.device)
+            seed_torch(seed, problem.device)
             loss = problem.loss({name: tensor[index] for name, tensor in tensors.items()})
             found.append(torch.autograd.grad(loss, self._weights, allow_unused=True, materialize_grads=True))
             losses.append(loss.detach())
@@ -117,7 +110,7 @@ class Batched(Backward):
     def gradients(self, points: torch.Tensor | None, tensors: Tensors, seeds: list[int]) -> Gradients:
         """Return the gradients of k workers; see `Backward`."""
         problem = self._problem
-        seed_draws(seeds[0], problem.device)
+        seed_torch(seeds[0], problem.device)
         weights = problem.weights(problem.parameters if points is None else points)
         found, losses = (self._own if points is not None and points.dim() == 2 else self._shared)(weights, tensors)
         pieces = [(place.columns, found[place.name].reshape(len(seeds), -1)) for place in problem.places]
