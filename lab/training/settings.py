@@ -21,6 +21,7 @@ from btard.lab.training.choices import (
     Batching,
     Insight,
     MomentumAt,
+    ServerOptimizer,
     TableFormat,
     Topology,
 )
@@ -93,6 +94,10 @@ class _Training(RuleSettings):
     ] = "iid"
     momentum: Annotated[float, Field(ge=0, lt=1), Option("mu, 0 for none", group=Group.TRAINING)] = 0.9
     momentum_at: Annotated[MomentumAt, Option("where momentum is kept", group=Group.TRAINING)] = MomentumAt.UPDATE
+    optimizer: Annotated[
+        ServerOptimizer,
+        Option("what moves the model: sgd as published, or Adam or LAMB by the aggregate", group=Group.TRAINING),
+    ] = ServerOptimizer.SGD
     nesterov: Annotated[bool, Option("take gradients at the point where momentum leads", group=Group.TRAINING)] = False
     dampening: Annotated[
         float, Field(ge=0, lt=1), Option("what a new gradient is damped by in the momentum", group=Group.TRAINING)
@@ -290,6 +295,13 @@ class ExperimentSettings(_Liars):
             found.append(f"--attack-stop is {self.attack_stop}, but must come after --attack-start {self.attack_start}")
         if self.nesterov and not self.momentum:
             found.append("--nesterov needs a --momentum above 0")
+        own = self.optimizer is not ServerOptimizer.SGD
+        if own and self.momentum and self.momentum_at is not MomentumAt.WORKER:
+            found.append(
+                f"--optimizer {self.optimizer} keeps moments of its own: add --momentum 0, or --momentum-at worker"
+            )
+        if self.optimizer is ServerOptimizer.LAMB and self.weight_decay:
+            found.append("--optimizer lamb decays weights by itself, by 0.01: leave out --weight-decay")
         if self.learning_rate_schedule not in (None, COSINE) and chosen & {"learning_rate", "learning_rate_decay"}:
             found.append(
                 "--learning-rate-schedule lists all rates: leave out --learning-rate and --learning-rate-decay"
@@ -322,6 +334,8 @@ class ExperimentSettings(_Liars):
             "--learning-rate-schedule": self.learning_rate_schedule is not None,
             "--learning-rate-decay, which must be 0": self.learning_rate_decay > 0,
             "--declared": self.declared is not None,
+            f"--optimizer {self.optimizer}": self.optimizer is not ServerOptimizer.SGD,
+            "--study": self.study and "study" in self.model_fields_set,
         }
         found = [
             f"--topology btard is the whole protocol, which has no {flag}" for flag, given in refused.items() if given
