@@ -81,7 +81,7 @@ def tune(
     frame = runs_frame(results)
     if frame.empty:
         raise UserError(f"no trial of the grid {grid.name} has come to an end: see {shelf.directory / 'runs'}")
-    for key in grid.tune.by:
+    for key in grid.tune.grouped_by:
         if key not in frame:
             frame[key] = grid.base.get(key)
     found = chosen(grid, frame.assign(score=frame["best"].fillna(-frame["final_loss"])))

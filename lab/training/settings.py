@@ -8,7 +8,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from btard.byzantine.settings import AttackStart, Liars
+from btard.byzantine.settings import AttackEvery, AttackProba, AttackStart, Liars
 from btard.configuration import Group, Option, Probability, Seed
 from btard.configuration.messages import user_error
 from btard.configuration.options import settings_of
@@ -191,12 +191,8 @@ class _Liars(_Training):
             env=("ATTACK_STOP",),
         ),
     ] = None
-    attack_every: Annotated[
-        Positive, Option("attack only every so many steps", unit="steps", group=Group.BYZANTINE)
-    ] = 1
-    attack_probability: Annotated[
-        Probability, Option("how likely each of these steps is attacked", unit="probability", group=Group.BYZANTINE)
-    ] = 1.0
+    attack_every: AttackEvery = 1
+    attack_proba: AttackProba = 1.0
     bans: Annotated[BanPolicy, Option("what bans attackers", group=Group.BYZANTINE)] = BanPolicy.OFF
     banned: Annotated[AfterBan, Option("what becomes of a banned worker", group=Group.BYZANTINE)] = (
         AfterBan.TURNS_HONEST
@@ -352,7 +348,7 @@ class ExperimentSettings(_Liars):
     @property
     def groups(self) -> list[AttackGroup]:
         """The groups of attackers, as they are written."""
-        times = Times(self.attack_start, self.attack_stop, self.attack_every, self.attack_probability)
+        times = Times(self.attack_start, self.attack_stop, self.attack_every, self.attack_proba)
         return [] if self.attack is None else read_groups(self.attack, times)
 
     @property

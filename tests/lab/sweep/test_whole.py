@@ -109,6 +109,15 @@ def test_each_group_gets_the_value_that_is_best_for_it() -> None:
     assert chosen(tuned, frame) == [({"rule": "mean"}, 0.1), ({"rule": "coordinate_median"}, 0.5)]
 
 
+def test_a_radius_can_be_tuned_in_the_rule(tmp_path: Path) -> None:
+    """Of two radii, one is so large that a liar is not clipped."""
+    radii = ["centered_clip:tau=1000000000.0", "centered_clip:tau=1"]
+    base = {**BASE, "rule": radii[0], "steps": 12, "attack": "sign_flip:scale=1000", "attackers": 1}
+    tuned = grid(base=base, axes={}, seeds=1, tune={"setting": "rule", "values": radii})
+    found = sweep(tuned, settings(tmp_path), here)
+    assert [result.settings.rule for result in found.results] == radii[1:]
+
+
 def test_what_is_tuned_is_what_runs_use(tmp_path: Path) -> None:
     base = {key: value for key, value in BASE.items() if key != "learning_rate"}
     tuned = grid(base=base, seeds=1, tune={"values": [1e-9, 0.2], "by": ["rule"], "steps": 30})
