@@ -31,7 +31,7 @@ from btard.vocabulary import MAX_BATCH, Device, WandbMode
 
 MAX_WORKERS = 4096
 
-_WITHOUT_EFFECT = {"output", "format", "checkpoint_every", "tensorboard", "wandb", "wandb_project", "device"}
+_WITHOUT_EFFECT = {"output", "rows_in", "format", "checkpoint_every", "tensorboard", "wandb", "wandb_project", "device"}
 """Settings that change nothing that is measured."""
 
 Count = Annotated[int, Field(ge=0)]
@@ -145,6 +145,13 @@ class _Training(RuleSettings):
         Batching,
         Option("compute many workers' gradients at once; auto times both ways on the first steps", group=Group.MACHINE),
     ] = Batching.AUTO
+    rows_in: Annotated[
+        Path | None,
+        Option(
+            "directory for a file of the workers' vectors, where there are more than memory holds; none for memory",
+            group=Group.MACHINE,
+        ),
+    ] = None
     device: Annotated[Device, Option("where gradients are computed", group=Group.MACHINE)] = Device.CPU
     rule_device: Annotated[Device, Option("where vectors are aggregated", group=Group.MACHINE)] = Device.CPU
 
@@ -304,6 +311,8 @@ class ExperimentSettings(_Liars):
             )
         if self.local_steps > 1 and self.nesterov:
             found.append("--local-steps above 1 cannot be combined with --nesterov")
+        if self.rows_in is not None and self.device is not Device.CPU:
+            found.append("--rows-in keeps vectors in a file, which only --device cpu can compute with")
         if self.checkpoint_every and self.output is None:
             found.append("--checkpoint-every needs an --output to keep checkpoints in")
         if (self.tensorboard or self.wandb is not WandbMode.OFF) and self.output is None:
@@ -331,6 +340,7 @@ class ExperimentSettings(_Liars):
             "--learning-rate-decay, which must be 0": self.learning_rate_decay > 0,
             "--declared": self.declared is not None,
             f"--optimizer {self.optimizer}": self.optimizer is not ServerOptimizer.SGD,
+            "--rows-in": self.rows_in is not None,
             "--study": self.study and "study" in self.model_fields_set,
         }
         found = [

@@ -15,6 +15,7 @@ from btard.lab.training.aggregation import Combined, Combiner
 from btard.lab.training.attackers.crew import Crew, MakeAttack, installed_attack
 from btard.lab.training.choices import Batching, MomentumAt, ServerOptimizer, Topology
 from btard.lab.training.optimizer import MomentOptimizer
+from btard.lab.training.row_memory import zero_rows
 from btard.lab.training.settings import ExperimentSettings
 from btard.lab.training.workers.gradients import Backward, Batched, Gradients, OneByOne
 from btard.lab.training.workers.problem import Problem
@@ -93,7 +94,7 @@ class Training:
         parameters = self.problem.parameters
         self._origin = parameters.clone()
         # A lie beside the true vectors: rules go through rows of one block several times as fast as through others.
-        self._block = torch.zeros(self._computing + 1, len(parameters), device=parameters.device)
+        self._block = zero_rows(self._computing + 1, parameters, settings.rows_in)
         self._rows = self._block[: self._computing]
         self._momentum = torch.zeros_like(parameters)
         self._optimizer: MomentOptimizer | None = None
