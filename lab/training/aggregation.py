@@ -83,7 +83,7 @@ class Combiner:
             out = len(rows) - len(some)
             if out > f and self.rule.check(len(some), 0) is not None:
                 raise Diverged(f"{out} workers' vectors are not finite any more, more than the rule allows for")
-            return self._all(some, declared, home)
+            return self._all([torch.as_tensor(row) for row in some], declared, home)
 
         try:
             found, kept = of_finite_rows(make, [moved[id(row)] for row in rows], f)
@@ -98,7 +98,7 @@ class Combiner:
         selected = None if found.selected is None else tuple(kept[index] for index in found.selected)
         return replace(found, left_out=len(rows) - len(kept), selected=selected)
 
-    def _all(self, rows: Rows, f: int, home: torch.device) -> Combined:
+    def _all(self, rows: Sequence[torch.Tensor], f: int, home: torch.device) -> Combined:
         self._check(len(rows), f)
         if self._butterfly:
             return self._of_parts(rows, f, home)

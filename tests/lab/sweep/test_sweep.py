@@ -11,12 +11,12 @@ import yaml
 from btard.errors import UserError
 from btard.lab.study.results import runs_frame
 from btard.lab.sweep import versions
-from btard.lab.sweep.campaign import CHOSEN_FILE
 from btard.lab.sweep.grid import Grid
+from btard.lab.sweep.missing_runs import CHOSEN_FILE
 from btard.lab.sweep.running import Order, Outcome, carry_out
-from btard.lab.sweep.settings import CampaignSettings
+from btard.lab.sweep.settings import ManyRunsSettings
+from btard.lab.sweep.sweep import sweep
 from btard.lab.sweep.tuning import chosen
-from btard.lab.sweep.whole import sweep
 from btard.vocabulary import ExitCode
 
 BASE = {"task": "digits", "workers": 5, "steps": 4, "evaluate_every": 2, "learning_rate": 0.1, "batched": "off"}
@@ -27,8 +27,8 @@ def grid(**changes: Any) -> Grid:
     return Grid(**{**given, **changes})
 
 
-def settings(output: Path, **changes: Any) -> CampaignSettings:
-    return CampaignSettings(output=output, **{"jobs": 2, "estimate": False, **changes})
+def settings(output: Path, **changes: Any) -> ManyRunsSettings:
+    return ManyRunsSettings(output=output, **{"jobs": 2, "estimate": False, **changes})
 
 
 def here(orders: Sequence[Order], stopped: Callable[[], bool]) -> Iterator[tuple[Order, Outcome]]:
