@@ -76,7 +76,7 @@ def _sweep(words: Sequence[str]) -> int:
     settings = load_settings(SweepSettings, words, program="btard lab sweep")
 
     from btard.lab.sweep.grid import read_grid
-    from btard.lab.sweep.whole import sweep
+    from btard.lab.sweep.sweep import sweep
 
     return sweep(read_grid(settings.grid), settings).exit_code
 

@@ -55,6 +55,19 @@ class SeededDraws:
         return int(self.bits(label, 1)[0] >> np.uint64(1))
 
 
+def seed_torch(seed: int, device: torch.device) -> None:
+    """Start torch's generators of the CPU and of a device from `seed`, which is below 2^64.
+
+    `torch.manual_seed` starts those of every kind of device, and notes the stack for each kind that is not there, which
+    takes longer than the gradient of a small net.
+    """
+    import torch
+
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(seed)
+
+
 @contextmanager
 def seeded_torch(seed: int, device: torch.device) -> Iterator[None]:
     """Inside, torch's own generators (dropout, initial weights) start from `seed`; afterwards they are as before.
@@ -65,5 +78,5 @@ def seeded_torch(seed: int, device: torch.device) -> Iterator[None]:
 
     devices = [device] if device.type == "cuda" else []
     with _TORCH_GENERATOR, torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed)
+        seed_torch(seed, device)
         yield

@@ -5,8 +5,9 @@ A swarm bans the author of such a row; the laboratory leaves it out and goes on.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -14,6 +15,12 @@ from numpy.typing import NDArray
 
 from btard.aggregation.rows import BadRow, Rows, finite_rows
 from btard.aggregation.rule import AggregationResult, Rule
+
+Made = TypeVar("Made")
+
+
+class NoFiniteRow(ValueError):
+    """There is nothing to aggregate."""
 
 
 def aggregate_any(rule: Rule, rows: Rows, *, n_byzantine: int) -> AggregationResult:
@@ -31,19 +38,33 @@ def aggregate_any(rule: Rule, rows: Rows, *, n_byzantine: int) -> AggregationRes
         BadRow: a row has a wrong shape, type or device.
         ValueError: no row is finite, or the rule refuses those that are left.
     """
+    result, kept = of_finite_rows(lambda some, f: rule.aggregate(some, n_byzantine=f), rows, n_byzantine)
+    if result.selected is not None:
+        result = replace(result, selected=tuple(kept[position] for position in result.selected))
+    return _in_own_memory(result, rows)
+
+
+def of_finite_rows(make: Callable[[Rows, int], Made], rows: Rows, f: int) -> tuple[Made, Sequence[int]]:
+    """Return what is made of all rows or, where not all are finite, of those that are, and their positions.
+
+    Args:
+        make: makes something of rows of which so many may lie; raises BadRow where one is not finite.
+        f: how many of all rows may lie; each that is left out is one of them.
+
+    Raises:
+        NoFiniteRow: no row is finite.
+        BadRow: `make` refuses one that is.
+    """
     try:
-        return _in_own_memory(rule.aggregate(rows, n_byzantine=n_byzantine), rows)
+        return make(rows, f), range(len(rows))
     except BadRow:
-        good = [index for index, finite in enumerate(finite_rows(rows)) if finite]
-    if not good:
-        raise ValueError(f"none of the {len(rows)} rows is finite, so there is nothing to aggregate")
-    out = len(rows) - len(good)
+        kept = [index for index, finite in enumerate(finite_rows(rows)) if finite]
+    if not kept:
+        raise NoFiniteRow(f"none of the {len(rows)} rows is finite, so there is nothing to aggregate")
     try:
-        result = rule.aggregate([rows[index] for index in good], n_byzantine=max(0, n_byzantine - out))  # type: ignore[arg-type]
+        return make([rows[index] for index in kept], max(0, f - len(rows) + len(kept))), kept  # type: ignore[arg-type]
     except BadRow as refusal:
-        raise BadRow(good[refusal.index], refusal.reason) from None
-    selected = None if result.selected is None else tuple(good[index] for index in result.selected)
-    return _in_own_memory(replace(result, selected=selected), rows)
+        raise BadRow(kept[refusal.index], refusal.reason) from None
 
 
 def _in_own_memory(

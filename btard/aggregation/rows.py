@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -136,6 +137,20 @@ def finite_rows(rows: Rows) -> list[bool]:
     return found
 
 
+def side_by_side(rows: Sequence[torch.Tensor]) -> torch.Tensor | None:
+    """Return the (n, d) view of rows of one length that lie in one piece of memory at equal steps, or None."""
+    first, *others = rows
+    if first.stride(0) != 1 or not others:
+        return None
+    places = [row.storage_offset() for row in rows]
+    step, memory = places[1] - places[0], first.untyped_storage().data_ptr()
+    if step < len(first) or any(later - place != step for place, later in pairwise(places)):
+        return None
+    if any(row.untyped_storage().data_ptr() != memory or row.stride(0) != 1 for row in others):
+        return None
+    return torch.as_strided(first, (len(rows), len(first)), (step, 1))
+
+
 def _as_tensor(index: int, row: object) -> torch.Tensor:
     if isinstance(row, np.ndarray):
         return torch.from_numpy(row)
@@ -157,6 +172,8 @@ def _check_form(index: int, row: torch.Tensor, shape: torch.Size) -> None:
 
 def _magnitudes(rows: torch.Tensor | Sequence[torch.Tensor]) -> NDArray[np.float64]:
     """(n,) float64: `magnitude_of` each row. A block of short rows is looked at in one go."""
+    if not isinstance(rows, torch.Tensor) and rows and 0 < rows[0].numel() <= _SHORT and _alike(rows):
+        rows = torch.stack(list(rows))
     if not isinstance(rows, torch.Tensor) or rows.ndim != 2 or not 0 < rows.shape[1] <= _SHORT:
         known: dict[_Place, float] = {}
         for row in rows:
@@ -166,6 +183,12 @@ def _magnitudes(rows: torch.Tensor | Sequence[torch.Tensor]) -> NDArray[np.float
     low, high = torch.aminmax(rows.detach(), dim=1)
     found: NDArray[np.float64] = torch.maximum(-low, high).double().numpy()
     return found
+
+
+def _alike(rows: Sequence[torch.Tensor]) -> bool:
+    """Whether all are flat float32 of one length on the CPU."""
+    form = rows[0].shape, torch.float32, torch.device("cpu")
+    return rows[0].ndim == 1 and all((row.shape, row.dtype, row.device) == form for row in rows)
 
 
 _Place = tuple[int, torch.Size, tuple[int, ...]]

@@ -39,6 +39,13 @@ def user_error(error: ValidationError, settings: Mapping[str, Setting], given: M
     return UserError(f"{label} is {_shown(report['input'])}, but {rule}")
 
 
+def first_reason(error: ValidationError) -> str:
+    """Return the first complaint about something that has no flags: where it is, and what is wrong there."""
+    report = error.errors(include_url=False)[0]
+    where = ".".join(map(str, report["loc"]))
+    return f"{where + ': ' if where else ''}{_reason(report['msg'])}"
+
+
 def _reason(message: str) -> str:
     return message.removeprefix("Value error, ")
 

@@ -26,7 +26,7 @@ from btard.lab.study.html import Section
 from btard.lab.study.results import CompleteRun, runs_frame
 from btard.lab.study.statistics import MeanOverSeeds, summary
 from btard.lab.sweep.grid import Fork, Grid
-from btard.lab.sweep.whole import Sweep
+from btard.lab.sweep.sweep import Sweep
 
 PEERS, ATTACKERS = 16, 7
 SIGN_FLIP = "sign_flip:scale=1000"

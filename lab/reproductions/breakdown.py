@@ -29,7 +29,7 @@ from btard.lab.study.html import Section
 from btard.lab.study.results import CompleteRun
 from btard.lab.study.statistics import over_seeds, summary
 from btard.lab.sweep.grid import Grid, PlannedRun
-from btard.lab.sweep.whole import Sweep
+from btard.lab.sweep.sweep import Sweep
 
 WORKERS = 51
 RULES = {

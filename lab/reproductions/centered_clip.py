@@ -27,7 +27,7 @@ from btard.lab.study.html import Section
 from btard.lab.study.results import CompleteRun
 from btard.lab.study.statistics import over_seeds
 from btard.lab.sweep.grid import Grid
-from btard.lab.sweep.whole import Sweep
+from btard.lab.sweep.sweep import Sweep
 
 CLIP = "centered clip"
 RULES = {

@@ -10,7 +10,7 @@ from btard.errors import UserError
 from btard.lab.reproductions.reproduction import Reproduction
 from btard.lab.reproductions.settings import ReproduceSettings, Scale
 from btard.lab.study.html import Section, write_html
-from btard.lab.sweep.whole import Sweep, sweep
+from btard.lab.sweep.sweep import Sweep, sweep
 from btard.vocabulary import ExitCode
 
 REPORT = "report.html"

@@ -26,7 +26,7 @@ from btard.lab.reproductions.settings import Scale
 from btard.lab.study.html import Section
 from btard.lab.study.results import CompleteRun
 from btard.lab.sweep.grid import Grid
-from btard.lab.sweep.whole import Sweep
+from btard.lab.sweep.sweep import Sweep
 
 WORST = "constant_direction:scale=1000"
 

@@ -12,7 +12,7 @@ from typing import ClassVar
 from btard.lab.reproductions.settings import Scale
 from btard.lab.study.html import Section
 from btard.lab.sweep.grid import Grid
-from btard.lab.sweep.whole import Sweep
+from btard.lab.sweep.sweep import Sweep
 
 
 class Judgement(StrEnum):

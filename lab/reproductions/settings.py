@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 from btard.configuration import Group, Option
-from btard.lab.sweep.settings import CampaignSettings
+from btard.lab.sweep.settings import ManyRunsSettings
 
 
 class Scale(StrEnum):
@@ -19,7 +19,7 @@ class Scale(StrEnum):
     PAPER = "paper"
 
 
-class ReproduceSettings(CampaignSettings):
+class ReproduceSettings(ManyRunsSettings):
     """Settings of `btard lab reproduce`."""
 
     output: Annotated[Path, Option("directory of runs, figures and the report", group=Group.OUTPUT)] = Path(

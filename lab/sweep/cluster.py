@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from btard.errors import UserError
-from btard.lab.sweep.campaign import Engine
 from btard.lab.sweep.forks import Origin
+from btard.lab.sweep.missing_runs import Engine
 from btard.lab.sweep.running import Order, Outcome, RunEnd, carry_out
 
 _WAIT_SECONDS = 0.5

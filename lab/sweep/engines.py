@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from btard.lab.sweep.campaign import Engine
+from btard.lab.sweep.missing_runs import Engine
 from btard.lab.sweep.running import Order, Outcome
-from btard.lab.sweep.settings import CampaignSettings, SweepEngine
+from btard.lab.sweep.settings import ManyRunsSettings, SweepEngine
 
 
-def engine_of(settings: CampaignSettings) -> Engine:
+def engine_of(settings: ManyRunsSettings) -> Engine:
     """Return what carries out runs where the settings say.
 
     Raises:

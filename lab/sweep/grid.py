@@ -13,6 +13,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from btard.aggregation import make_rule
+from btard.configuration.messages import first_reason, user_error
+from btard.configuration.options import settings_of
 from btard.errors import UserError
 from btard.lab.sweep.forks import Origin
 from btard.lab.training.settings import ExperimentSettings
@@ -42,6 +44,11 @@ class Tuning(BaseModel):
     by: list[str] = ["rule", "attack"]
     seeds: Annotated[list[int], Field(min_length=1)] = [1001]
     steps: Annotated[int, Field(ge=1)] | None = None
+
+    @property
+    def grouped_by(self) -> list[str]:
+        """`by` without the setting itself, which differs within a group."""
+        return [key for key in self.by if key != self.setting]
 
 
 class Fork(BaseModel):
@@ -155,10 +162,7 @@ def read_grid(path: Path) -> Grid:
     try:
         return Grid.model_validate(found)
     except ValidationError as error:
-        report = error.errors(include_url=False)[0]
-        where = ".".join(map(str, report["loc"]))
-        reason = report["msg"].removeprefix("Value error, ")
-        raise UserError(f"the grid {path} cannot be used: {where + ': ' if where else ''}{reason}") from None
+        raise UserError(f"the grid {path} cannot be used: {first_reason(error)}") from None
 
 
 def read_chosen(path: Path, grid: Grid) -> list[tuple[Labels, object]]:
@@ -216,13 +220,9 @@ def _settings(grid: Grid, given: Mapping[str, Any], seed: int) -> ExperimentSett
     try:
         return ExperimentSettings.model_validate({**given, "seed": seed})
     except ValidationError as error:
-        report = error.errors(include_url=False)[0]
-        where = ".".join(map(str, report["loc"]))
-        reason = report["msg"].removeprefix("Value error, ")
         told = _told({key: given[key] for key in grid.varied if key in given})
-        raise UserError(
-            f"the grid {grid.name} has a run that cannot be ({told}): {where + ': ' if where else ''}{reason}"
-        ) from None
+        reason = user_error(error, settings_of(ExperimentSettings), {})
+        raise UserError(f"the grid {grid.name} has a run that cannot be ({told}): {reason}") from None
 
 
 def _refusal(settings: ExperimentSettings) -> str | None:

@@ -19,10 +19,10 @@ from btard.lab.study.html import Section, write_html
 from btard.lab.study.results import CompleteRun, runs_frame, steps_frame
 from btard.lab.study.spread import Shape, draw_spread
 from btard.lab.study.statistics import over_seeds, paired, worst
-from btard.lab.sweep.campaign import CHOSEN_FILE, GRID_FILE
 from btard.lab.sweep.grid import Grid, planned, read_chosen, read_grid
-from btard.lab.sweep.shelf import RunShelf
-from btard.lab.sweep.whole import Sweep, complete_results
+from btard.lab.sweep.missing_runs import CHOSEN_FILE, GRID_FILE
+from btard.lab.sweep.sweep import Sweep, complete_results
+from btard.lab.sweep.sweep_folder import SweepFolder
 
 REPORT = "report.html"
 MOST_SERIES = 10
@@ -42,8 +42,8 @@ def study(directory: Path) -> Path:
         raise UserError(f"{directory} holds no sweep: it has no {GRID_FILE}; btard lab sweep makes one")
     grid = read_grid(directory / GRID_FILE)
     runs = planned(grid, read_chosen(directory / CHOSEN_FILE, grid))
-    shelf = RunShelf(directory)
-    found = Sweep(complete_results(runs, shelf), [run for run in runs if run.refusal is not None])
+    folder = SweepFolder(directory)
+    found = Sweep(complete_results(runs, folder), [run for run in runs if run.refusal is not None])
     if not found.results:
         raise UserError(f"no run of the sweep in {directory} is complete: btard lab sweep runs what is missing")
     sections = sections_of(grid, found, directory / "figures")

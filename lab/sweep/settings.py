@@ -21,7 +21,7 @@ class SweepEngine(StrEnum):
     RAY = "ray"
 
 
-class CampaignSettings(Settings):
+class ManyRunsSettings(Settings):
     """Where the runs of a sweep happen, and how many at a time; what sweeps and reproductions share."""
 
     output: Annotated[
@@ -64,7 +64,7 @@ class StudySettings(Settings):
     )
 
 
-class SweepSettings(CampaignSettings):
+class SweepSettings(ManyRunsSettings):
     """Settings of `btard lab sweep`."""
 
     grid: Annotated[

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from btard.lab.sweep.campaign import Listener, SweepTally
-from btard.lab.sweep.forecast import Forecast
+from btard.lab.sweep.estimate import SweepEstimate
+from btard.lab.sweep.missing_runs import Listener, SweepTally
 from btard.lab.sweep.running import Outcome, RunEnd
 
 _LINE_SECONDS = 10.0
@@ -56,7 +56,7 @@ def _lines(what: str) -> Iterator[Listener]:
     yield tell
 
 
-def forecast_sentence(found: Forecast, runs: int, jobs: int) -> str:
+def estimate_sentence(found: SweepEstimate, runs: int, jobs: int) -> str:
     """Return how long a sweep takes, in words."""
     tried = f"{found.probed} of {found.kinds} kinds of runs were timed"
     return f"{runs} runs, {jobs} at a time: about {duration(found.seconds / jobs)} ({tried})"

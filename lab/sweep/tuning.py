@@ -40,7 +40,7 @@ def chosen(grid: Grid, results: pd.DataFrame) -> list[tuple[Labels, object]]:
     assert grid.tune is not None
     tune = grid.tune
     found: list[tuple[Labels, object]] = []
-    for labels in _groups(grid, tune.by):
+    for labels in _groups(grid, tune.grouped_by):
         mine = results
         for key, value in labels.items():
             mine = mine[_equals(mine[key], value)]
@@ -54,7 +54,7 @@ def _groups(grid: Grid, by: Sequence[str]) -> Iterable[Mapping[str, object]]:
     seen: list[dict[str, object]] = []
     for combination in grid.combinations():
         given = {**grid.base, **combination}
-        labels = {key: given.get(key) for key in by if key in given}
+        labels = {key: given[key] for key in by if key in given}
         if labels not in seen:
             seen.append(labels)
     return seen

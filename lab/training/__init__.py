@@ -1,9 +1,9 @@
 """The laboratory's training engine: hundreds of workers in one process, some of whom lie, on any task and rule.
 
 `settings` says what a run is, with the words of `choices`; `experiment` runs it, `step` is one step, `aggregation` the
-way to one vector, `learning_rate` the schedule. `checkpoint` is the state that a run goes on from, `run_directory` what
-it leaves, `published` its settings as published. `protocol` is the same training by the whole BTARD protocol. `workers`
-compute, `attackers` lie.
+way to one vector, `learning_rate` the schedule, `optimizer` Adam and LAMB, `row_memory` where vectors lie. `checkpoint`
+is the state that a run goes on from, `run_directory` what it leaves, `published` its settings as published. `protocol`
+is the same training by the whole BTARD protocol. `workers` compute, `attackers` lie.
 """
 
 from __future__ import annotations

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from btard.aggregation import BadRow, CenteredClip, Rule, centered_clip, make_rule
-from btard.aggregation.rows import finite_rows
+from btard.aggregation import BadRow, CenteredClip, Rows, Rule, centered_clip, make_rule
+from btard.aggregation.any_rows import NoFiniteRow, of_finite_rows
 from btard.errors import UserError
 from btard.lab.training.choices import Topology
 from btard.lab.training.settings import ExperimentSettings
@@ -78,25 +78,25 @@ class Combiner:
         """
         home = rows[0].device
         moved = {id(row): row.to(self._device) for row in rows}
-        there = [moved[id(row)] for row in rows]
+
+        def make(some: Rows, declared: int) -> Combined:
+            out = len(rows) - len(some)
+            if out > f and self.rule.check(len(some), 0) is not None:
+                raise Diverged(f"{out} workers' vectors are not finite any more, more than the rule allows for")
+            return self._all([torch.as_tensor(row) for row in some], declared, home)
+
         try:
-            return self._all(there, f, home)
-        except BadRow:
-            finite = dict(zip(moved, finite_rows(list(moved.values())), strict=True))
-        kept = [index for index, row in enumerate(rows) if finite[id(row)]]
-        if not kept:
-            raise Diverged("no worker's vector is finite any more: a lower --learning-rate or a --gradient-clip helps")
-        out = len(rows) - len(kept)
-        if out > f and self.rule.check(len(kept), 0) is not None:
-            raise Diverged(f"{out} workers' vectors are not finite any more, more than the rule allows for")
-        try:
-            found = self._all([there[index] for index in kept], max(0, f - out), home)
+            found, kept = of_finite_rows(make, [moved[id(row)] for row in rows], f)
+        except NoFiniteRow:
+            raise Diverged(
+                "no worker's vector is finite any more: a lower --learning-rate or a --gradient-clip helps"
+            ) from None
         except BadRow as error:
             raise UserError(
                 f"the rule {self._text} cannot be used with --rule-device {self._device}: {error}"
             ) from error
         selected = None if found.selected is None else tuple(kept[index] for index in found.selected)
-        return replace(found, left_out=out, selected=selected)
+        return replace(found, left_out=len(rows) - len(kept), selected=selected)
 
     def _all(self, rows: Sequence[torch.Tensor], f: int, home: torch.device) -> Combined:
         self._check(len(rows), f)

@@ -23,6 +23,14 @@ class MomentumAt(StrEnum):
     WORKER = "worker"
 
 
+class ServerOptimizer(StrEnum):
+    """What moves the model: the published step with its momentum, or an optimizer that keeps moments of its own."""
+
+    SGD = "sgd"
+    ADAM = "adam"
+    LAMB = "lamb"
+
+
 class Topology(StrEnum):
     """How vectors become one: SERVER applies the rule to whole ones, BUTTERFLY to every part, BTARD is the protocol."""
 

@@ -31,7 +31,17 @@ from btard.tasks.base import Task
 if TYPE_CHECKING:
     import pandas
 
-_FIXED = ("workers", "task", "size", "heterogeneity", "momentum", "momentum_at", "study_past", "batch_size")
+_FIXED = (
+    "workers",
+    "task",
+    "size",
+    "heterogeneity",
+    "momentum",
+    "optimizer",
+    "momentum_at",
+    "study_past",
+    "batch_size",
+)
 """Settings that a fork cannot change: its state is made of them."""
 
 

@@ -14,8 +14,8 @@ from btard.lab.peer import Event, LabPeer
 from btard.lab.settings import SimulateSettings
 from btard.lab.simulation import Simulation
 from btard.lab.training.aggregation import Combined, Combiner
-from btard.lab.training.attackers.camp import Camp, spoiling_draws
 from btard.lab.training.attackers.crew import MakeAttack, installed_attack
+from btard.lab.training.attackers.protocol_attackers import Colluders, spoiling_draws
 from btard.lab.training.settings import ExperimentSettings
 from btard.lab.training.step import BanNote, StepResult
 from btard.lab.training.workers.problem import Problem
@@ -51,7 +51,7 @@ class ProtocolTraining:
         self.settings = settings
         self.problem = Problem(settings, origin_seed, task)
         combiner = Combiner(settings, len(self.problem.parameters))
-        self.camp = Camp(settings, make_attack, lambda rows: combiner.combine(rows, settings.f).value)
+        self.colluders = Colluders(settings, make_attack, lambda rows: combiner.combine(rows, settings.f).value)
         self.step = self.points = 0
         self._losses: dict[bytes, float] = {}
         self._weights = list(self.problem.loss.parameters())
@@ -77,8 +77,8 @@ class ProtocolTraining:
         self.simulation = Simulation(
             simulated,
             workload=workload,
-            make_honest=self.camp.member,
-            make_attacker=lambda _settings, number, _turn, _meeting: self.camp.member(number),
+            make_honest=self.colluders.member,
+            make_attacker=lambda _settings, number, _turn, _meeting: self.colluders.member(number),
         )
         self.simulation.listeners.append(self)
         self._roster = self.simulation.genesis
@@ -90,7 +90,7 @@ class ProtocolTraining:
         """Return the gradient of a public seed at parameters (d,), as every peer computes it."""
         problem = self.problem
         batch = problem.task.batch(seed, self.settings.batch_size)
-        attack = self.camp.spoils
+        attack = self.colluders.spoils
         if spoiled and attack is not None:
             batch = attack.spoiled(batch, problem.task.label_flipped, spoiling_draws(seed))
         problem.parameters.copy_(parameters)
@@ -127,10 +127,12 @@ class ProtocolTraining:
         if not peer.honest or result.step != self.step or self._result is not None:
             return
         settings, before = self.settings, self._roster
-        submit = self.camp.submitters(before)
+        submit = self.colluders.submitters(before)
         honest = settings.workers - settings.attackers
-        peers = {number: peer_id for peer_id, number in self.camp.peers.items()}
-        liars = [number for gang in self.camp.gangs for number in self.camp.attacking(gang, result.step, submit)]
+        peers = {number: peer_id for peer_id, number in self.colluders.peers.items()}
+        liars = [
+            number for gang in self.colluders.gangs for number in self.colluders.attacking(gang, result.step, submit)
+        ]
         losses = [self._losses.get(before.batch_seed(peers[n]), math.nan) for n in submit if n < honest]
         self._losses.clear()
         self.points += settings.batch_size * (len(submit) - len(liars))

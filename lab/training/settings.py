@@ -8,7 +8,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from btard.byzantine.settings import AttackStart, Liars
+from btard.byzantine.settings import AttackEvery, AttackProba, AttackStart, Liars
 from btard.configuration import Group, Option, Probability, Seed
 from btard.configuration.messages import user_error
 from btard.configuration.options import settings_of
@@ -21,6 +21,7 @@ from btard.lab.training.choices import (
     Batching,
     Insight,
     MomentumAt,
+    ServerOptimizer,
     TableFormat,
     Topology,
 )
@@ -30,7 +31,7 @@ from btard.vocabulary import MAX_BATCH, Device, WandbMode
 
 MAX_WORKERS = 4096
 
-_WITHOUT_EFFECT = {"output", "format", "checkpoint_every", "tensorboard", "wandb", "wandb_project", "device"}
+_WITHOUT_EFFECT = {"output", "rows_in", "format", "checkpoint_every", "tensorboard", "wandb", "wandb_project", "device"}
 """Settings that change nothing that is measured."""
 
 Count = Annotated[int, Field(ge=0)]
@@ -93,6 +94,10 @@ class _Training(RuleSettings):
     ] = "iid"
     momentum: Annotated[float, Field(ge=0, lt=1), Option("mu, 0 for none", group=Group.TRAINING)] = 0.9
     momentum_at: Annotated[MomentumAt, Option("where momentum is kept", group=Group.TRAINING)] = MomentumAt.UPDATE
+    optimizer: Annotated[
+        ServerOptimizer,
+        Option("what moves the model: sgd as published, or Adam or LAMB by the aggregate", group=Group.TRAINING),
+    ] = ServerOptimizer.SGD
     nesterov: Annotated[bool, Option("take gradients at the point where momentum leads", group=Group.TRAINING)] = False
     dampening: Annotated[
         float, Field(ge=0, lt=1), Option("what a new gradient is damped by in the momentum", group=Group.TRAINING)
@@ -140,6 +145,13 @@ class _Training(RuleSettings):
         Batching,
         Option("compute many workers' gradients at once; auto times both ways on the first steps", group=Group.MACHINE),
     ] = Batching.AUTO
+    rows_in: Annotated[
+        Path | None,
+        Option(
+            "directory for a file of the workers' vectors, where there are more than memory holds; none for memory",
+            group=Group.MACHINE,
+        ),
+    ] = None
     device: Annotated[Device, Option("where gradients are computed", group=Group.MACHINE)] = Device.CPU
     rule_device: Annotated[Device, Option("where vectors are aggregated", group=Group.MACHINE)] = Device.CPU
 
@@ -186,12 +198,8 @@ class _Liars(_Training):
             env=("ATTACK_STOP",),
         ),
     ] = None
-    attack_every: Annotated[
-        Positive, Option("attack only every so many steps", unit="steps", group=Group.BYZANTINE)
-    ] = 1
-    attack_probability: Annotated[
-        Probability, Option("how likely each of these steps is attacked", unit="probability", group=Group.BYZANTINE)
-    ] = 1.0
+    attack_every: AttackEvery = 1
+    attack_proba: AttackProba = 1.0
     bans: Annotated[BanPolicy, Option("what bans attackers", group=Group.BYZANTINE)] = BanPolicy.OFF
     banned: Annotated[AfterBan, Option("what becomes of a banned worker", group=Group.BYZANTINE)] = (
         AfterBan.TURNS_HONEST
@@ -290,12 +298,21 @@ class ExperimentSettings(_Liars):
             found.append(f"--attack-stop is {self.attack_stop}, but must come after --attack-start {self.attack_start}")
         if self.nesterov and not self.momentum:
             found.append("--nesterov needs a --momentum above 0")
+        own = self.optimizer is not ServerOptimizer.SGD
+        if own and self.momentum and self.momentum_at is not MomentumAt.WORKER:
+            found.append(
+                f"--optimizer {self.optimizer} keeps moments of its own: add --momentum 0, or --momentum-at worker"
+            )
+        if self.optimizer is ServerOptimizer.LAMB and self.weight_decay:
+            found.append("--optimizer lamb decays weights by itself, by 0.01: leave out --weight-decay")
         if self.learning_rate_schedule not in (None, COSINE) and chosen & {"learning_rate", "learning_rate_decay"}:
             found.append(
                 "--learning-rate-schedule lists all rates: leave out --learning-rate and --learning-rate-decay"
             )
         if self.local_steps > 1 and self.nesterov:
             found.append("--local-steps above 1 cannot be combined with --nesterov")
+        if self.rows_in is not None and self.device is not Device.CPU:
+            found.append("--rows-in keeps vectors in a file, which only --device cpu can compute with")
         if self.checkpoint_every and self.output is None:
             found.append("--checkpoint-every needs an --output to keep checkpoints in")
         if (self.tensorboard or self.wandb is not WandbMode.OFF) and self.output is None:
@@ -322,6 +339,9 @@ class ExperimentSettings(_Liars):
             "--learning-rate-schedule": self.learning_rate_schedule is not None,
             "--learning-rate-decay, which must be 0": self.learning_rate_decay > 0,
             "--declared": self.declared is not None,
+            f"--optimizer {self.optimizer}": self.optimizer is not ServerOptimizer.SGD,
+            "--rows-in": self.rows_in is not None,
+            "--study": self.study and "study" in self.model_fields_set,
         }
         found = [
             f"--topology btard is the whole protocol, which has no {flag}" for flag, given in refused.items() if given
@@ -338,7 +358,7 @@ class ExperimentSettings(_Liars):
     @property
     def groups(self) -> list[AttackGroup]:
         """The groups of attackers, as they are written."""
-        times = Times(self.attack_start, self.attack_stop, self.attack_every, self.attack_probability)
+        times = Times(self.attack_start, self.attack_stop, self.attack_every, self.attack_proba)
         return [] if self.attack is None else read_groups(self.attack, times)
 
     @property

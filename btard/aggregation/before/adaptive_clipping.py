@@ -11,8 +11,8 @@ import torch
 
 from btard.aggregation.before.pre_aggregator import PreAggregator
 from btard.aggregation.before.shortened import shortened
-from btard.aggregation.distance.ordered import squares_around
-from btard.aggregation.rows import Rows, check_rows
+from btard.aggregation.distance.nearest import distance_bounds, settle
+from btard.aggregation.rows import Rows, formed_rows
 
 
 @dataclass(frozen=True)
@@ -24,14 +24,17 @@ class AdaptiveClipping(PreAggregator):
     @torch.no_grad()
     def prepared(self, rows: Rows, *, n_byzantine: int) -> Sequence[torch.Tensor]:
         """Return the n rows, the longest of them cut down."""
-        checked = check_rows(rows)
-        n, f = len(checked), n_byzantine
+        formed = formed_rows(rows)
+        n, f = len(formed), n_byzantine
         refusal = self.check(n, f)
         if refusal:
             raise ValueError(refusal)
-        lengths = np.sqrt(squares_around(checked))
         clipped = 2 * f * (n - f) // n
-        return shortened(checked, lengths, float(np.sort(lengths)[n - clipped - 1]))
+        low, high = distance_bounds(formed, None)
+        # What may be among the longest, or the next one, is measured exactly; all others are shorter.
+        settle(formed, None, np.flatnonzero(high >= np.sort(low)[n - clipped - 1]).tolist(), low, high)
+        lengths = np.sqrt(low)
+        return shortened(formed, lengths, float(np.sort(lengths)[n - clipped - 1]))
 
     def check(self, n: int, f: int) -> str | None:
         """Refuse too few rows."""

@@ -110,11 +110,13 @@ def centered_clip(
         geometry = Geometry(shifted.gram(), shifted.scale)
         solution = solve(geometry, tau=tau, weights=normalised, tol=tol / 10, max_iterations=max_iterations)
         iterations += solution.iterations
-        value = shifted.combine(solution.p)
+        multipliers, unit = _multipliers(solution, normalised, np.ones(len(rows)))
+        value, deviations = shifted.combine(solution.p, multipliers / unit)
         # Distances are only as good as the origin is close: the value itself is the origin to measure and go on from.
-        shifted = ShiftedRows(rows, value)
-        multipliers, unit = _multipliers(solution, normalised, shifted.scale)
-        deviations = shifted.measure(multipliers / unit)
+        before, shifted = shifted, shifted.seen_from(value)
+        if not (before.plain and shifted.plain):
+            multipliers, unit = _multipliers(solution, normalised, shifted.scale)
+            deviations = shifted.measure(multipliers / unit)
         residual, floor = _residual(deviations, multipliers, unit, tau, normalised)
         progress = best is None or residual < best.residual / 2 or (deviations.distance < nearest / 2).any()
         if best is None or residual < best.residual:

@@ -9,7 +9,7 @@ import torch
 
 from btard.aggregation.coordinate.coordinate_median import CoordinateMedian
 from btard.aggregation.distance.nearest import mean_of_nearest
-from btard.aggregation.rows import Rows, check_rows
+from btard.aggregation.rows import Rows, formed_rows
 from btard.aggregation.rule import AggregationResult, Rule
 
 
@@ -38,13 +38,13 @@ class Aksel(Rule):
     @torch.no_grad()
     def aggregate(self, rows: Rows, *, n_byzantine: int) -> AggregationResult:
         """Return the mean of the rows nearest to the median."""
-        checked = check_rows(rows)
-        n = len(checked)
+        formed = formed_rows(rows)
+        n = len(formed)
         refusal = self.check(n, n_byzantine)
         if refusal:
             raise ValueError(refusal)
         centre = CoordinateMedian(self.legacy).aggregate(rows, n_byzantine=n_byzantine).value
-        return mean_of_nearest(checked, centre, (n + 1) // 2 if self.mode is Nearest.MID else n - n_byzantine)
+        return mean_of_nearest(formed, centre, (n + 1) // 2 if self.mode is Nearest.MID else n - n_byzantine)
 
     def check(self, n: int, f: int) -> str | None:
         """Refuse too few rows."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from btard.aggregation.distance.nearest import mean_of_nearest
-from btard.aggregation.rows import Rows, check_rows
+from btard.aggregation.rows import Rows, formed_rows
 from btard.aggregation.rule import AggregationResult, Rule
 
 
@@ -19,11 +19,11 @@ class ComparativeElimination(Rule):
     @torch.no_grad()
     def aggregate(self, rows: Rows, *, n_byzantine: int) -> AggregationResult:
         """Return the mean of the shortest rows."""
-        checked = check_rows(rows)
-        refusal = self.check(len(checked), n_byzantine)
+        formed = formed_rows(rows)
+        refusal = self.check(len(formed), n_byzantine)
         if refusal:
             raise ValueError(refusal)
-        return mean_of_nearest(checked, None, len(checked) - n_byzantine)
+        return mean_of_nearest(formed, None, len(formed) - n_byzantine)
 
     def check(self, n: int, f: int) -> str | None:
         """Refuse to leave out all rows."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from btard.aggregation.distance.ordered import squares_between
-from btard.aggregation.rows import CheckedRows, Rows, check_rows, formed_rows, magnitude_of
+from btard.aggregation.rows import CheckedRows, Rows, check_rows, formed_rows, magnitude_of, side_by_side
 
 Matrix = NDArray[np.float64]
 
@@ -27,8 +27,11 @@ _LEAST, _MOST = 2.0**-80, 2.0**100
 _COLUMNS = 64 * _BLOCK
 """Of rows in separate buffers, which are copied together chunk by chunk."""
 
-_WIDE_BLOCK, _WIDE_COLUMNS = 2048, 65536
-"""Likewise in float64."""
+_BLOCK_COLUMNS = 512 * _BLOCK
+"""Of rows in one buffer: the products of so many columns stay in cache until they are summed."""
+
+_WIDE_COLUMNS = 16384
+"""Likewise in float64, where so many products are summed in a row."""
 
 
 @dataclass(frozen=True)
@@ -39,32 +42,42 @@ class Distances:
         rows: the rows, of which every number is finite.
         squared: (n, n) float64, symmetric, zero on the diagonal.
         slack: (n, n) float64: the most by which each is off; 0 where it has the same bits on every machine.
-        precise: whether they were measured in float64, which leaves little slack.
+        precise: (n, n) bool: whether each was measured in float64, which leaves little slack.
     """
 
     rows: CheckedRows
     squared: Matrix
     slack: Matrix
-    precise: bool
+    precise: NDArray[np.bool_]
 
     @property
     def bounds(self) -> tuple[Matrix, Matrix]:
         """Below and above every squared distance."""
         return np.maximum(self.squared - self.slack, 0.0), self.squared + self.slack
 
-    def refined(self, pairs: Iterable[tuple[int, int]]) -> Self:
-        """Return them measured in float64 or, if they were, with these pairs of rows measured in one order."""
-        if not self.precise:
-            return type(self)(self.rows, *_expanded(self.rows, *_in_float64(self.rows)), True)
-        firsts = self.rows.firsts.tolist()
+    def refined(self, pairs: Sequence[tuple[int, int]]) -> Self:
+        """Return them with these pairs of rows, and all others of each first one, measured in float64 or, if these
+        were, with the pairs measured in one order."""
+        rough = {a for a, b in pairs if self.slack[a, b] > 0 and not self.precise[a, b]}
+        squared, slack, precise = self.squared.copy(), self.slack.copy(), self.precise.copy()
+        firsts = self.rows.firsts
+        if rough:
+            some = sorted({int(firsts[a]) for a in rough})
+            for place, found, off in zip(some, *_in_float64(self.rows, some), strict=True):
+                # What has been measured in one order stays.
+                for same in np.flatnonzero(firsts == place).tolist():
+                    better = slack[same] > 0
+                    squared[same, better] = squared[better, same] = found[better]
+                    slack[same, better] = slack[better, same] = off[better]
+                    precise[same] = precise[:, same] = True
+            return type(self)(self.rows, squared, slack, precise)
         ordered = {(min(firsts[a], firsts[b]), max(firsts[a], firsts[b])) for a, b in pairs}
-        wanted = sorted((a, b) for a, b in ordered if self.slack[a, b] > 0)
-        squared, slack = self.squared.copy(), self.slack.copy()
+        wanted = sorted((int(a), int(b)) for a, b in ordered if slack[a, b] > 0)
         for (a, b), exact in zip(wanted, squares_between(self.rows, wanted).tolist(), strict=True):
-            some = np.ix_(self.rows.firsts == a, self.rows.firsts == b)
-            squared[some], squared.T[some] = exact, exact
-            slack[some], slack.T[some] = 0.0, 0.0
-        return type(self)(self.rows, squared, slack, True)
+            both = np.ix_(firsts == a, firsts == b)
+            squared[both], squared.T[both] = exact, exact
+            slack[both], slack.T[both] = 0.0, 0.0
+        return type(self)(self.rows, squared, slack, precise)
 
 
 @torch.no_grad()
@@ -82,16 +95,19 @@ def measured(rows: Rows) -> Distances:
     plain = (squares >= _LEAST) & (squares <= _MOST)
     zero = [square == 0 and magnitude_of(formed.rows[at]) == 0 for square, at in zip(squares, firsts, strict=True)]
     if not (plain | zero).all():
-        checked = check_rows(rows)
-        return Distances(checked, *_expanded(checked, *_in_float64(checked)), True)
-    return Distances(formed, *_expanded(formed, products, _ROUNDING), False)
+        every = range(len(check_rows(rows)))
+        open_ = np.full((len(every), len(every)), np.inf)
+        np.fill_diagonal(open_, 0.0)
+        unknown = Distances(formed, np.zeros_like(open_), open_, np.zeros_like(open_, dtype=np.bool_))
+        return unknown.refined([(a, b) for a in every for b in every])
+    return Distances(formed, *_expanded(formed, products), np.zeros((len(formed), len(formed)), dtype=np.bool_))
 
 
-def _expanded(rows: CheckedRows, products: Matrix, rounding: float) -> tuple[Matrix, Matrix]:
+def _expanded(rows: CheckedRows, products: Matrix) -> tuple[Matrix, Matrix]:
     """Return the (n, n) squared distances and their slack, from the products of rows in different places."""
     squares = products.diagonal()
     sums = np.add.outer(squares, squares)
-    squared, slack = np.maximum(sums - 2 * products, 0.0), 2 * rounding * sums
+    squared, slack = np.maximum(sums - 2 * products, 0.0), 2 * _ROUNDING * sums
     np.fill_diagonal(squared, 0.0)
     np.fill_diagonal(slack, 0.0)
     _, places = np.unique(rows.firsts, return_inverse=True)
@@ -99,23 +115,33 @@ def _expanded(rows: CheckedRows, products: Matrix, rounding: float) -> tuple[Mat
     return squared[whole], slack[whole]
 
 
-def _in_float64(rows: CheckedRows) -> tuple[Matrix, float]:
-    """Return the products of the rows seen from the first one, and the most by which a product is off, as a share of
-    what `_expanded` doubles. Seen from one of them, rows that lie far from zero lose no digits."""
-    firsts, d = np.unique(rows.firsts), rows.dimension
-    given, origin = [rows.rows[first].numpy() for first in firsts], rows.rows[0].numpy()
-    width = min(_WIDE_COLUMNS, -(-d // _WIDE_BLOCK) * _WIDE_BLOCK)
-    scratch = torch.zeros(len(given), width, dtype=torch.float64)
-    total = torch.zeros(len(given), len(given), dtype=torch.float64)
+def _in_float64(rows: CheckedRows, some: Sequence[int]) -> tuple[Matrix, Matrix]:
+    """Return (k, n) the squared distances of k different rows from all, and their slack.
+
+    The rows are seen from the first of the k: those that lie far from zero then lose no digits.
+    """
+    firsts, places = np.unique(rows.firsts, return_inverse=True)
+    given, d = [rows.rows[first] for first in firsts], rows.dimension
+    chosen = torch.from_numpy(np.searchsorted(firsts, some))
+    origin = rows.rows[some[0]]
+    width = min(_WIDE_COLUMNS, d)
+    memory = torch.empty(len(given), width, dtype=torch.float64)
+    products = torch.zeros(len(some), len(given), dtype=torch.float64)
+    squares = torch.zeros(len(given), dtype=torch.float64)
     for start in range(0, d, width):
-        length = min(width, d - start)
-        for row, into in zip(given, scratch.numpy(), strict=True):
-            piece = slice(start, start + length)
-            np.subtract(row[piece], origin[piece], out=into[:length], dtype=np.float64)
-        scratch[:, length:] = 0
-        total += _block_products(scratch, _WIDE_BLOCK)
-    symmetric: Matrix = ((total + total.T) / 2).numpy()
-    return symmetric, (_WIDE_BLOCK + d / _WIDE_BLOCK + 8) * 2.0**-52
+        stop = min(start + width, d)
+        chunk = memory[:, : stop - start]
+        for row, into in zip(given, chunk.unbind(0), strict=True):
+            into.copy_(row[start:stop])
+        chunk -= origin[start:stop].double()
+        products.addmm_(chunk[chosen], chunk.T)
+        squares += torch.linalg.vector_norm(chunk, dim=1).square()
+    sums = (squares[chosen][:, None] + squares).numpy()
+    squared = np.maximum(sums - 2 * products.numpy(), 0.0)
+    # Products are off by the terms that are summed, twice over; sums of the two squares bound twice the product.
+    slack = 2 * (2 * _WIDE_COLUMNS + d / _WIDE_COLUMNS + 8) * 2.0**-53 * sums
+    squared[torch.arange(len(some)), chosen] = slack[torch.arange(len(some)), chosen] = 0.0
+    return squared[:, places], slack[:, places]
 
 
 def _in_float32(rows: CheckedRows, firsts: NDArray[np.intp]) -> Matrix:
@@ -123,10 +149,12 @@ def _in_float32(rows: CheckedRows, firsts: NDArray[np.intp]) -> Matrix:
     k, d = len(firsts), rows.dimension
     total = torch.zeros(k, k, dtype=torch.float64)
     whole = 0
-    if rows.block is not None and k == len(rows) and rows.block.stride(1) == 1:
-        whole = d // _BLOCK * _BLOCK
-        total += _block_products(rows.block[:, :whole])
     given = [rows.rows[first] for first in firsts]
+    block = side_by_side(given)
+    if block is not None:
+        whole = d // _BLOCK * _BLOCK
+        for start in range(0, whole, _BLOCK_COLUMNS):
+            total += _block_products(block[:, start : min(start + _BLOCK_COLUMNS, whole)])
     scratch = torch.empty(k, min(_COLUMNS, -(-(d - whole) // _BLOCK) * _BLOCK))
     for start in range(whole, d, _COLUMNS):
         stop = min(start + _COLUMNS, d)
@@ -139,7 +167,7 @@ def _in_float32(rows: CheckedRows, firsts: NDArray[np.intp]) -> Matrix:
     return symmetric
 
 
-def _block_products(chunk: torch.Tensor, block: int = _BLOCK) -> torch.Tensor:
+def _block_products(chunk: torch.Tensor) -> torch.Tensor:
     """Return the (k, k) float64 inner products of (k, columns) rows, columns a multiple of the block."""
-    blocks = chunk.unflatten(1, (-1, block)).transpose(0, 1)
+    blocks = chunk.unflatten(1, (-1, _BLOCK)).transpose(0, 1)
     return torch.bmm(blocks, blocks.transpose(1, 2)).sum(0, dtype=torch.float64)

@@ -10,7 +10,7 @@ import torch
 from pydantic import Field
 
 from btard.aggregation.distance.nearest import mean_of_nearest
-from btard.aggregation.rows import Rows, check_rows
+from btard.aggregation.rows import Rows, formed_rows
 from btard.aggregation.rule import AggregationResult, Rule
 
 
@@ -29,11 +29,11 @@ class Monna(Rule):
     @torch.no_grad()
     def aggregate(self, rows: Rows, *, n_byzantine: int) -> AggregationResult:
         """Return the mean of the rows nearest to the pivot."""
-        checked = check_rows(rows)
-        refusal = self.check(len(checked), n_byzantine)
+        formed = formed_rows(rows)
+        refusal = self.check(len(formed), n_byzantine)
         if refusal:
             raise ValueError(refusal)
-        return mean_of_nearest(checked, checked.rows[self.pivot], len(checked) - n_byzantine)
+        return mean_of_nearest(formed, formed.rows[self.pivot], len(formed) - n_byzantine)
 
     def check(self, n: int, f: int) -> str | None:
         """Refuse too few rows."""

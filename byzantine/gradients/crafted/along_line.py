@@ -55,7 +55,7 @@ class AlongLine(GradientAttack):
         if self.negative:
             direction = -direction
         factor = self.factor if self.factor >= 0 else self._searched(knowledge, start, direction)
-        return start + factor * direction
+        return torch.add(start, direction, alpha=factor)
 
     def _searched(self, knowledge: Knowledge, start: torch.Tensor, direction: torch.Tensor) -> float:
         aggregate, honest = knowledge.aggregate, knowledge.known.mean(0)

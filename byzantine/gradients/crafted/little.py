@@ -8,7 +8,7 @@ import torch
 
 from btard.byzantine.gradients.attack import GradientAttack, Knowledge
 from btard.byzantine.gradients.crafted.along_line import AlongLine
-from btard.byzantine.gradients.statistics import deviation, most_deviations
+from btard.byzantine.gradients.statistics import mean_and_deviation, most_deviations
 
 
 @dataclass
@@ -16,7 +16,7 @@ class Little(AlongLine):
     """mean + factor sigma, with sigma the unbiased deviation of every coordinate. The paper's sign is `negative`."""
 
     def line(self, known: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        return known.mean(0), deviation(known)
+        return mean_and_deviation(known)
 
 
 @dataclass

@@ -20,7 +20,7 @@ from btard.lab.study.html import Section
 from btard.lab.study.results import CompleteRun, runs_frame, steps_frame
 from btard.lab.study.spread import draw_spread
 from btard.lab.sweep.grid import Grid
-from btard.lab.sweep.whole import Sweep
+from btard.lab.sweep.sweep import Sweep
 
 _CHANCE_POINTS = {"cifar100": 1.0}
 _OTHERWISE_POINTS = 10.0

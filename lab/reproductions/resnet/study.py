@@ -39,7 +39,7 @@ from btard.lab.study.html import Section
 from btard.lab.study.results import CompleteRun
 from btard.lab.study.statistics import over_seeds, summary, worst
 from btard.lab.sweep.grid import Grid
-from btard.lab.sweep.whole import Sweep
+from btard.lab.sweep.sweep import Sweep
 
 _CHANCE_POINTS = 10.0
 _LOST_POINTS = 20.0

@@ -11,6 +11,7 @@ from torch.func import functional_call, grad_and_value, vmap
 
 from btard.lab.training.workers.problem import Problem
 from btard.lab.training.workers.samplers import Tensors
+from btard.tasks.randomness import seed_torch
 
 _MOST_BYTES = 256 << 20
 """Of the gradients that are computed in one go."""
@@ -72,7 +73,7 @@ class OneByOne(Backward):
         for index, seed in enumerate(seeds):
             if points is not None:
                 problem.parameters.copy_(points if points.dim() == 1 else points[index])
-            torch.manual_seed(seed)
+            seed_torch(seed, problem.device)
             loss = problem.loss({name: tensor[index] for name, tensor in tensors.items()})
             found.append(torch.autograd.grad(loss, self._weights, allow_unused=True, materialize_grads=True))
             losses.append(loss.detach())
@@ -109,7 +110,7 @@ class Batched(Backward):
     def gradients(self, points: torch.Tensor | None, tensors: Tensors, seeds: list[int]) -> Gradients:
         """Return the gradients of k workers; see `Backward`."""
         problem = self._problem
-        torch.manual_seed(seeds[0])
+        seed_torch(seeds[0], problem.device)
         weights = problem.weights(problem.parameters if points is None else points)
         found, losses = (self._own if points is not None and points.dim() == 2 else self._shared)(weights, tensors)
         pieces = [(place.columns, found[place.name].reshape(len(seeds), -1)) for place in problem.places]

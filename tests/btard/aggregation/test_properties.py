@@ -217,3 +217,22 @@ def test_a_cover_is_found_where_there_is_one() -> None:
     assert [can_be_covered(star, most) for most in (0, 1)] == [False, True]
     assert [can_be_covered(everybody, most) for most in (4, 5)] == [False, True]
     assert can_be_covered([0, 0], 0)
+
+
+@pytest.mark.parametrize("name", ["cge", "monna:pivot=3", "adaptive_clipping+mean"])
+def test_what_float32_cannot_order_is_measured(name: str) -> None:
+    """Lengths from zero, and distances from a row of zeros, differ in their last digits."""
+    rows = honest(8, 5000)
+    rows[3] = 0
+    for position, other in ((0, 7), (2, 5), (4, 6)):
+        rows[other] = rows[position].flip(0)
+        rows[other, 17] *= 1 + 2.0**-20
+    squares = rows.double().square().sum(1)
+    nearest = squares.argsort(stable=True)
+    if name.startswith("adaptive"):
+        most = squares[nearest[4]].sqrt()
+        factors = (most / squares.sqrt()).clamp(max=1.0)
+        expected = (rows.double() * factors[:, None]).float().double().mean(0)
+    else:
+        expected = rows[nearest[:6].sort().values].double().mean(0)
+    assert torch.equal(make_rule(name).aggregate(rows, n_byzantine=2).value, expected.float())

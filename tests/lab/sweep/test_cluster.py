@@ -12,7 +12,7 @@ import pytest
 from btard.lab.study.results import read_result
 from btard.lab.sweep.engines import engine_of
 from btard.lab.sweep.running import Order, RunEnd, carry_out
-from btard.lab.sweep.settings import CampaignSettings, SweepEngine
+from btard.lab.sweep.settings import ManyRunsSettings, SweepEngine
 from btard.lab.training.settings import ExperimentSettings
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'btard[ray]'")
@@ -43,7 +43,7 @@ def order(output: Path, **changes: Any) -> Order:
 def test_a_cluster_brings_back_what_runs_leave(tmp_path: Path, address: str) -> None:
     orders = [order(tmp_path / f"run{seed}", seed=seed) for seed in range(3)]
     wrong = order(tmp_path / "wrong", loss="no_such_loss")
-    settings = CampaignSettings(output=tmp_path, engine=SweepEngine.RAY, ray_address=address)
+    settings = ManyRunsSettings(output=tmp_path, engine=SweepEngine.RAY, ray_address=address)
     found = dict(engine_of(settings)([*orders, wrong], lambda: False))
     assert len(ray.nodes()) == NODES and ray.cluster_resources()["CPU"] == NODES
     assert {found[one].end for one in orders} == {RunEnd.COMPLETE}
@@ -58,5 +58,5 @@ def test_a_cluster_brings_back_what_runs_leave(tmp_path: Path, address: str) -> 
 
 def test_a_cluster_that_is_told_to_stop_begins_nothing(tmp_path: Path, address: str) -> None:
     orders = [order(tmp_path / f"run{seed}", seed=seed) for seed in range(3)]
-    settings = CampaignSettings(output=tmp_path, engine=SweepEngine.RAY, ray_address=address)
+    settings = ManyRunsSettings(output=tmp_path, engine=SweepEngine.RAY, ray_address=address)
     assert list(engine_of(settings)(orders, lambda: True)) == []

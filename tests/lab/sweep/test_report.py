@@ -9,10 +9,10 @@ import pytest
 from btard.errors import UserError
 from btard.lab.metrics.tables import SCHEMA, TableName
 from btard.lab.study.results import CompleteRun
-from btard.lab.sweep.campaign import prepare
 from btard.lab.sweep.grid import Grid, planned
+from btard.lab.sweep.missing_runs import prepare
 from btard.lab.sweep.report import sections_of, study
-from btard.lab.sweep.whole import Sweep
+from btard.lab.sweep.sweep import Sweep
 
 GRID = Grid(
     name="made",

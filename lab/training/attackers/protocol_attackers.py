@@ -25,26 +25,26 @@ Combine = Callable[[list[torch.Tensor]], torch.Tensor]
 class Overheard(Behaviour):
     """An honest peer whose vectors attackers know."""
 
-    def __init__(self, camp: Camp, number: int) -> None:
-        self.camp, self.number = camp, number
+    def __init__(self, colluders: Colluders, number: int) -> None:
+        self.colluders, self.number = colluders, number
 
     def attach(self, key: IdentityKey) -> None:
-        self.camp.peers[key.peer_id] = self.number
+        self.colluders.peers[key.peer_id] = self.number
 
     def foretell(self, step: int, vector: torch.Tensor) -> None:
-        self.camp.tell(step, self.number, vector)
+        self.colluders.tell(step, self.number, vector)
 
 
 class LabLiar(Overheard):
     """A peer that sends what its gang's attack makes of what they know."""
 
-    def __init__(self, camp: Camp, number: int, gang: Gang) -> None:
-        super().__init__(camp, number)
+    def __init__(self, colluders: Colluders, number: int, gang: Gang) -> None:
+        super().__init__(colluders, number)
         self.gang = gang
         self.roster: Roster | None = None
 
     def attacks(self, step: int) -> bool:
-        return self.gang.times.attacks(step, self.camp.settings.seed, self.number)
+        return self.gang.times.attacks(step, self.colluders.settings.seed, self.number)
 
     def batch_seed(self, roster: Roster, seed: bytes) -> bytes:
         self.roster = roster
@@ -57,7 +57,7 @@ class LabLiar(Overheard):
     def gradient(self, step: int, gradient: torch.Tensor) -> torch.Tensor:
         if self.roster is None or not self.attacks(step):
             return gradient
-        return self.camp.lies(self.gang, step, self.roster).get(self.number, gradient)
+        return self.colluders.lies(self.gang, step, self.roster).get(self.number, gradient)
 
 
 class Gang:
@@ -69,7 +69,7 @@ class Gang:
         self.vectors: dict[int, torch.Tensor] = {}
 
 
-class Camp:
+class Colluders:
     """What attackers know together.
 
     Attributes:

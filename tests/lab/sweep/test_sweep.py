@@ -11,12 +11,12 @@ import yaml
 from btard.errors import UserError
 from btard.lab.study.results import runs_frame
 from btard.lab.sweep import versions
-from btard.lab.sweep.campaign import CHOSEN_FILE
 from btard.lab.sweep.grid import Grid
+from btard.lab.sweep.missing_runs import CHOSEN_FILE
 from btard.lab.sweep.running import Order, Outcome, carry_out
-from btard.lab.sweep.settings import CampaignSettings
+from btard.lab.sweep.settings import ManyRunsSettings
+from btard.lab.sweep.sweep import sweep
 from btard.lab.sweep.tuning import chosen
-from btard.lab.sweep.whole import sweep
 from btard.vocabulary import ExitCode
 
 BASE = {"task": "digits", "workers": 5, "steps": 4, "evaluate_every": 2, "learning_rate": 0.1, "batched": "off"}
@@ -27,8 +27,8 @@ def grid(**changes: Any) -> Grid:
     return Grid(**{**given, **changes})
 
 
-def settings(output: Path, **changes: Any) -> CampaignSettings:
-    return CampaignSettings(output=output, **{"jobs": 2, "estimate": False, **changes})
+def settings(output: Path, **changes: Any) -> ManyRunsSettings:
+    return ManyRunsSettings(output=output, **{"jobs": 2, "estimate": False, **changes})
 
 
 def here(orders: Sequence[Order], stopped: Callable[[], bool]) -> Iterator[tuple[Order, Outcome]]:
@@ -107,6 +107,15 @@ def test_each_group_gets_the_value_that_is_best_for_it() -> None:
     rows = [("mean", 0.5, 0.2), ("mean", 0.1, 0.9), ("coordinate_median", 0.5, 0.7), ("coordinate_median", 0.1, 0.7)]
     frame = pd.DataFrame(rows, columns=["rule", "learning_rate", "score"])
     assert chosen(tuned, frame) == [({"rule": "mean"}, 0.1), ({"rule": "coordinate_median"}, 0.5)]
+
+
+def test_a_radius_can_be_tuned_in_the_rule(tmp_path: Path) -> None:
+    """Of two radii, one is so large that a liar is not clipped."""
+    radii = ["centered_clip:tau=1000000000.0", "centered_clip:tau=1"]
+    base = {**BASE, "rule": radii[0], "steps": 12, "attack": "sign_flip:scale=1000", "attackers": 1}
+    tuned = grid(base=base, axes={}, seeds=1, tune={"setting": "rule", "values": radii})
+    found = sweep(tuned, settings(tmp_path), here)
+    assert [result.settings.rule for result in found.results] == radii[1:]
 
 
 def test_what_is_tuned_is_what_runs_use(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from btard.errors import UserError
 from btard.lab.study.results import read_result, runs_frame
 from btard.lab.sweep.grid import Grid, Labels, PlannedRun, planned
 from btard.lab.sweep.running import Order, Outcome, RunEnd
-from btard.lab.sweep.shelf import RunShelf
+from btard.lab.sweep.sweep_folder import SweepFolder
 from btard.lab.sweep.tuning import chosen, trials
 
 GRID_FILE = "grid.yaml"
@@ -45,7 +45,7 @@ Listener = Callable[[Outcome, int, int], None]
 """Is told of each run that ends: what became of it, how many have ended, of how many."""
 
 
-def prepare(grid: Grid, output: Path) -> RunShelf:
+def prepare(grid: Grid, output: Path) -> SweepFolder:
     """Make the directory of a sweep, or find it again.
 
     Raises:
@@ -60,42 +60,42 @@ def prepare(grid: Grid, output: Path) -> RunShelf:
         write_durably(path, text.encode())
     except OSError as error:
         raise UserError(f"--output is {output}, which cannot be written: {error.strerror}") from None
-    return RunShelf(output)
+    return SweepFolder(output)
 
 
 def tune(
-    grid: Grid, shelf: RunShelf, engine: Engine, listener: Listener
+    grid: Grid, folder: SweepFolder, engine: Engine, listener: Listener
 ) -> tuple[list[tuple[Labels, object]], SweepTally]:
     """Run the trials that are missing, and return what they choose for each group; nothing for a grid without any."""
     if grid.tune is None:
         return [], SweepTally()
     runs = planned(trials(grid))
-    tally = run_missing(runs, shelf, engine, listener)
+    tally = run_missing(runs, folder, engine, listener)
     if tally.interrupted:
         return [], tally
     results = [
-        read_result(shelf.place(run), run.settings, {**run.labels, "seed": run.settings.seed})
+        read_result(folder.place(run), run.settings, {**run.labels, "seed": run.settings.seed})
         for run in runs
-        if shelf.place(run).exists()
+        if folder.place(run).exists()
     ]
     frame = runs_frame(results)
     if frame.empty:
-        raise UserError(f"no trial of the grid {grid.name} has come to an end: see {shelf.directory / 'runs'}")
-    for key in grid.tune.by:
+        raise UserError(f"no trial of the grid {grid.name} has come to an end: see {folder.path / 'runs'}")
+    for key in grid.tune.grouped_by:
         if key not in frame:
             frame[key] = grid.base.get(key)
     found = chosen(grid, frame.assign(score=frame["best"].fillna(-frame["final_loss"])))
     told = [{**labels, grid.tune.setting: value} for labels, value in found]
-    write_durably(shelf.directory / CHOSEN_FILE, yaml.safe_dump(told, sort_keys=False).encode())
+    write_durably(folder.path / CHOSEN_FILE, yaml.safe_dump(told, sort_keys=False).encode())
     return found, tally
 
 
-def run_missing(runs: Sequence[PlannedRun], shelf: RunShelf, engine: Engine, listener: Listener) -> SweepTally:
+def run_missing(runs: Sequence[PlannedRun], folder: SweepFolder, engine: Engine, listener: Listener) -> SweepTally:
     """Run what is neither complete nor refused. SIGINT and SIGTERM end it after the steps that are under way."""
-    missing = shelf.missing(runs)
+    missing = folder.missing(runs)
     tally = SweepTally(refused=sum(run.refusal is not None for run in runs))
     tally.done_before = len(runs) - len(missing) - tally.refused
-    orders = [Order(run.settings.model_dump_json(exclude_unset=True), shelf.place(run), run.origin) for run in missing]
+    orders = [Order(run.settings.model_dump_json(exclude_unset=True), folder.place(run), run.origin) for run in missing]
     with _noted_signals() as stopped:
         for ended, (order, outcome) in enumerate(engine(orders, stopped), 1):
             match outcome.end:

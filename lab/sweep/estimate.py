@@ -36,7 +36,7 @@ _CHEAP = frozenset(
 
 
 @dataclass(frozen=True)
-class Forecast:
+class SweepEstimate:
     """What a sweep is expected to take.
 
     Attributes:
@@ -49,7 +49,7 @@ class Forecast:
     kinds: int
 
 
-def forecast(runs: Sequence[PlannedRun]) -> Forecast:
+def estimated(runs: Sequence[PlannedRun]) -> SweepEstimate:
     """Time a few steps and one evaluation of each kind of run, of the most frequent ones if there are many kinds."""
     kinds: dict[str, list[PlannedRun]] = defaultdict(list)
     for run in runs:
@@ -61,7 +61,7 @@ def forecast(runs: Sequence[PlannedRun]) -> Forecast:
         total += sum(_seconds(run, step, evaluation) for run in group)
         work += len(group)
     mean = total / work if work else 0.0
-    return Forecast(total + mean * (len(runs) - work), len(costs), len(kinds))
+    return SweepEstimate(total + mean * (len(runs) - work), len(costs), len(kinds))
 
 
 def _kind(settings: ExperimentSettings) -> str:

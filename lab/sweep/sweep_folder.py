@@ -9,21 +9,21 @@ from btard.lab.sweep.grid import PlannedRun
 from btard.lab.sweep.versions import run_key
 
 
-class RunShelf:
+class SweepFolder:
     """A directory with a directory for each run, `NAME-KEY`. The key stands for settings and code, so a run of older
     code is not taken for one of today's.
 
     Attributes:
-        directory: of the whole sweep.
+        path: of the whole sweep.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, path: Path) -> None:
         """Name the directory; it need not exist."""
-        self.directory = directory
+        self.path = path
 
     def place(self, run: PlannedRun) -> Path:
         """Where a run's files lie once it is complete."""
-        return self.directory / "runs" / f"{run.name}-{run_key(run.digest)}"
+        return self.path / "runs" / f"{run.name}-{run_key(run.digest)}"
 
     def missing(self, runs: Iterable[PlannedRun]) -> list[PlannedRun]:
         """Return the runs that are neither complete nor refused by their rule, in their order."""
