@@ -70,7 +70,7 @@ def _partition(words: list[str]) -> int:
 
 def _run(words: list[str]) -> int:
     from btard.configuration import load_settings
-    from btard.pipeline.settings import LieName, TrialSettings
+    from btard.pipeline.settings import LieName, TrialCheck, TrialRecovery, TrialSettings
 
     settings = load_settings(TrialSettings, words, program="btard pipeline run")
 
@@ -78,6 +78,8 @@ def _run(words: list[str]) -> int:
 
     from btard.hashing import tagged_digest
     from btard.pipeline.defence.attacks import MessageLie, StageAttack
+    from btard.pipeline.defence.comparison import Comparison
+    from btard.pipeline.machine.plan import AfterAlarm, CheckMode
     from btard.pipeline.schedule.optimizer import OptimizerKind, OptimizerPlan
     from btard.pipeline.schedule.order import PipelineOrder
     from btard.pipeline.stages.split import Split
@@ -94,6 +96,7 @@ def _run(words: list[str]) -> int:
         lie(settings.forward_attack),
         lie(settings.backward_attack),
         tagged_digest("btard pipeline lies", settings.seed.to_bytes(8, "big")),
+        each_attempt=settings.after_alarm is TrialRecovery.RESTART,
     )
     trial = Trial(
         family=settings.family.value,
@@ -105,10 +108,21 @@ def _run(words: list[str]) -> int:
         micro_batches=settings.micro_batches,
         micro_batch_size=settings.micro_batch_size,
         order=PipelineOrder(settings.order.value),
-        checked=settings.check,
-        trusted_relay=settings.trusted_relay,
         attack=attack,
         seed=settings.seed,
+        epoch_samples=settings.epoch_samples or None,
+        plan={
+            "checked": settings.check is not TrialCheck.NONE,
+            "mode": CheckMode.DRAWN if settings.check is TrialCheck.DRAWN else CheckMode.LIVE,
+            "trusted_relay": settings.trusted_relay,
+            "share": settings.share,
+            "comparison": Comparison(settings.relative_error, settings.code_share),
+            "after_alarm": AfterAlarm(settings.after_alarm.value),
+            "ban": settings.ban,
+            "forward_codec": settings.forward_codec,
+            "backward_codec": settings.backward_codec,
+            "raw_steps": settings.raw_steps,
+        },
     )
     task = load_task("gpt", "tiny")
     assert isinstance(task, TextTask)
@@ -119,4 +133,6 @@ def _run(words: list[str]) -> int:
     print(f"steps in which a stage lied  {outcome.attacked} of {settings.steps}")
     print(f"of these noticed             {outcome.noticed}")
     print(f"false alarms                 {outcome.false_alarms}")
+    print(f"peers banned                 {len(outcome.banned)}")
+    print(f"megabytes sent               {outcome.sent_bytes / 1e6:.1f}")
     return 0
