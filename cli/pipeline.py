@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from btard.pipeline.machine.plan import StageBanned
 
 COMMANDS = {
     "partition": "cut a model of Hugging Face into stages, one file each",
@@ -128,11 +133,25 @@ def _run(words: list[str]) -> int:
     assert isinstance(task, TextTask)
     torch.set_num_threads(1)  # several round differently from one call to the next
     outcome = run_trial(trial, task)
+    if settings.evidence is not None:
+        _save_bans(settings.evidence, outcome.bans)
     print(f"loss on held-out text        {outcome.first_loss:.3f} before, {outcome.final_loss:.3f} after")
     print(f"perplexity                   {outcome.perplexity:.4g}")
     print(f"steps in which a stage lied  {outcome.attacked} of {settings.steps}")
     print(f"of these noticed             {outcome.noticed}")
     print(f"false alarms                 {outcome.false_alarms}")
-    print(f"peers banned                 {len(outcome.banned)}")
+    print(f"peers banned                 {len(outcome.bans)}")
     print(f"megabytes sent               {outcome.sent_bytes / 1e6:.1f}")
     return 0
+
+
+def _save_bans(folder: Path, bans: Sequence[StageBanned]) -> None:
+    from btard.errors import UserError
+    from btard.pipeline.justice.evidence import StageEvidence
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for ban in bans:
+            (folder / StageEvidence.from_json(ban.evidence).file_name).write_bytes(ban.evidence)
+    except OSError as error:
+        raise UserError(f"--evidence is {folder}, which cannot be written: {error.strerror}") from None

@@ -153,3 +153,6 @@ class TrialSettings(Settings):
     ] = 0.0
     forward_attack: Annotated[LieName, Option("what becomes of activations", group=Group.BYZANTINE)] = LieName.REVERSE
     backward_attack: Annotated[LieName, Option("what becomes of gradients", group=Group.BYZANTINE)] = LieName.NONE
+    evidence: Annotated[
+        Path | None, Option("folder for the proof of each ban, for btard verdict", group=Group.OUTPUT)
+    ] = None

@@ -17,7 +17,7 @@ from btard.pipeline.epochs import SampleOrder
 from btard.pipeline.machine.assembly import assemble, stage_key
 from btard.pipeline.machine.machine import StageMachine
 from btard.pipeline.machine.memory import run_stages
-from btard.pipeline.machine.plan import StageReport
+from btard.pipeline.machine.plan import StageBanned, StageReport
 from btard.pipeline.schedule.optimizer import OptimizerPlan
 from btard.pipeline.schedule.order import PipelineOrder
 from btard.pipeline.stages.family import families
@@ -70,7 +70,7 @@ class TrialOutcome:
         attacked: steps in which a stage lied.
         noticed: of these, steps in which the alarm names the liar.
         false_alarms: alarms in steps in which none lied, or about another stage.
-        banned: stages whose peers were banned, in that order; others took their seats.
+        bans: in their order; other peers took the seats.
         sent_bytes: by all stages.
     """
 
@@ -80,7 +80,7 @@ class TrialOutcome:
     attacked: int
     noticed: int
     false_alarms: int
-    banned: Sequence[int] = ()
+    bans: Sequence[StageBanned] = ()
     sent_bytes: int = 0
 
     @property
@@ -139,7 +139,7 @@ def run_trial(trial: Trial, task: TextTask) -> TrialOutcome:
         attacked=sum(liar is not None for liar in liars),
         noticed=sum(liar is not None and liar == name for liar, name in zip(liars, named, strict=True)),
         false_alarms=sum(name is not None and liar != name for liar, name in zip(liars, named, strict=True)),
-        banned=[ban.stage for ban in stages[-1].bans],
+        bans=stages[-1].bans,
         sent_bytes=sum(stage.sent_bytes for stage in stages),
     )
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -94,6 +93,11 @@ class StageEvidence:
         elif found != Judgement(self.stage, self.offence):
             raise Malformed(f"the case shows that stage {found.liar} {found.offence}")
 
+    @property
+    def file_name(self) -> str:
+        """The name of the file: step, peer, offence."""
+        return f"step-{self.step:06d}-{self.peer.short}-{self.offence.name.lower().replace('_', '-')}.json"
+
     def to_json(self) -> bytes:
         """Return the file's bytes."""
         return (
@@ -144,15 +148,6 @@ class StageEvidence:
         ):
             raise Malformed("its words or its peer are not those of what it proves")
         return evidence
-
-
-def is_stage_evidence(data: bytes) -> bool:
-    """Whether a file says of itself that it is about a stage of a pipeline."""
-    try:
-        told: Any = json.loads(data)
-    except (ValueError, RecursionError):
-        return False
-    return isinstance(told, dict) and str(told.get("format", "")).startswith("btard stage evidence")
 
 
 class _EvidenceModel(BaseModel):
