@@ -104,6 +104,7 @@ def run_stages(
     seed: int = 0,
     conditions: NetworkConditions | None = None,
     fill: SeatFiller | None = None,
+    first: int = 0,
 ) -> list[SimulatedStage]:
     """Train some steps in a simulated network, and return the stages.
 
@@ -113,12 +114,13 @@ def run_stages(
         seed: of the network.
         conditions: of its links.
         fill: finds new peers for the seats of those that were banned.
+        first: number of the first step.
     """
     network = Network(seed, conditions or NetworkConditions())
-    stages = [SimulatedStage(network, machine, steps - 1, fill=fill) for machine in machines]
+    stages = [SimulatedStage(network, machine, first + steps - 1, fill=fill) for machine in machines]
     for stage in stages:
         network.peers[stage.peer_id] = stage
     for stage in stages:
-        stage.begin(0)
+        stage.begin(first)
     network.run(done=lambda: all(len(stage.reports) == steps or stage.stalled for stage in stages))
     return stages
