@@ -48,3 +48,7 @@ class Comparison:
         apart = difference.abs()
         share = float((apart > 0).double().mean())
         return share <= self.code_share and bool((apart <= 1.001 * levels.double() + 1e-12).all())
+
+
+EXACT = Comparison()
+"""Every bit counts."""

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from btard.hashing import digest
 from btard.identity import Malformed
 from btard.identity.codec import as_bytes, as_fields, as_list, decode, encode
+from btard.pipeline.justice.accusation import Accusation, Claim, place_of
 from btard.pipeline.justice.case import MAX_CASE, CasePiece, StageCase
 from btard.pipeline.justice.judgement import CaseUnfounded, check_piece, retrial_of, tied_copies
-from btard.pipeline.machine.accusation import Accusation, Claim, place_of
 from btard.pipeline.machine.messages import MAX_MICRO_BATCHES, SignedHeader, StageMessage, StageMessageKind
-from btard.pipeline.machine.rows import transcript
 from btard.pipeline.machine.shown import ShownMessage
 from btard.pipeline.schedule.state import StageState
+from btard.pipeline.step.rows import transcript
 
 
 @dataclass(frozen=True, slots=True)

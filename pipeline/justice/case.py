@@ -13,7 +13,7 @@ from btard.identity import IdentityKey, Malformed, PeerId
 from btard.identity.codec import as_bytes, as_fields, as_int, as_list, as_text, decode, encode
 from btard.identity.peer_id import SIGNATURE_SIZE
 from btard.pipeline.caches.shared import SendForm
-from btard.pipeline.machine.facts import PlanFacts
+from btard.pipeline.justice.facts import PlanFacts
 from btard.pipeline.machine.messages import MAX_MICRO_BATCHES, SignedHeader, StageMessage
 from btard.pipeline.stages.split import MAX_STAGES
 from btard.tasks.base import Batch

@@ -15,13 +15,13 @@ import torch
 from btard.hashing import digest
 from btard.identity import Malformed, PeerId
 from btard.pipeline.codecs import NotFinite
+from btard.pipeline.justice.accusation import Accusation, Claim
 from btard.pipeline.justice.case import CasePiece, FiledCase, StageCase
 from btard.pipeline.justice.retrial import Retrial, back_codec, shown_boundary
-from btard.pipeline.machine.accusation import Accusation, Claim
 from btard.pipeline.machine.messages import NOTHING, SignedHeader, StageMessage, StageMessageKind
-from btard.pipeline.machine.rows import transcript
-from btard.pipeline.machine.sealing import Pledge, batches_digest
 from btard.pipeline.schedule.state import StageState, state_digest
+from btard.pipeline.step.rows import transcript
+from btard.pipeline.step.sealing import Pledge, batches_digest
 from btard.tasks.randomness import SeededDraws
 
 

@@ -12,12 +12,12 @@ from btard.pipeline.caches.shared import SharedBoundary, ShownEntries, stateless
 from btard.pipeline.codecs import Codec
 from btard.pipeline.codecs.stateless import Plain
 from btard.pipeline.justice.case import CasePiece, Crossing
-from btard.pipeline.machine.channels import backward_seeds, forward_seeds
-from btard.pipeline.machine.facts import PlanFacts
+from btard.pipeline.justice.facts import PlanFacts
 from btard.pipeline.schedule.exchange import StepExchange
 from btard.pipeline.schedule.state import weights_from_bytes
 from btard.pipeline.schedule.worker import StageWorker
 from btard.pipeline.stages.model_stage import ModelStage
+from btard.pipeline.step.channels import backward_seeds, forward_seeds
 from btard.tasks.base import Batch
 
 

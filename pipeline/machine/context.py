@@ -11,14 +11,14 @@ from btard.identity import IdentityKey, PeerId
 from btard.identity.codec import encode
 from btard.pipeline.defence.behaviour import StageBehaviour, StagePlace
 from btard.pipeline.defence.statistics import BorderStatistics
-from btard.pipeline.machine.channels import Channels
 from btard.pipeline.machine.inbox import StageInbox
-from btard.pipeline.machine.lineup import Lineup
 from btard.pipeline.machine.messages import NOTHING, StageMessage, StageMessageKind
 from btard.pipeline.machine.plan import PipelinePlan, SendStage, StageEffect
 from btard.pipeline.machine.sizes import MessageSizes
 from btard.pipeline.schedule.exchange import StepExchange
 from btard.pipeline.schedule.worker import StageWorker
+from btard.pipeline.step.channels import Channels
+from btard.pipeline.step.lineup import Lineup
 from btard.tasks.base import Batch
 
 _Sent = tuple[int, int, StageMessageKind, int]

@@ -16,22 +16,22 @@ from btard.identity import IdentityKey, Malformed, PeerId
 from btard.identity.codec import Reader
 from btard.pipeline.defence.attacks import HONEST
 from btard.pipeline.defence.behaviour import StageBehaviour
+from btard.pipeline.justice.accusation import Accusation, Claim
+from btard.pipeline.justice.auditing import Auditing
 from btard.pipeline.justice.case import StageCase
-from btard.pipeline.machine.accusation import Accusation, Claim
-from btard.pipeline.machine.auditing import Auditing
-from btard.pipeline.machine.cases import CaseWriter
-from btard.pipeline.machine.causes import Causes
+from btard.pipeline.justice.cases import CaseWriter
+from btard.pipeline.justice.court import Court
+from btard.pipeline.justice.facts import PlanFacts
+from btard.pipeline.justice.following import Following
 from btard.pipeline.machine.context import StageContext
-from btard.pipeline.machine.court import Court
-from btard.pipeline.machine.facts import PlanFacts
-from btard.pipeline.machine.following import Following
 from btard.pipeline.machine.messages import MAX_ATTEMPTS, StageMessage, StageMessageKind
-from btard.pipeline.machine.passes import BoundaryDiffers, Passes, PassOutcome, Waiting
 from btard.pipeline.machine.plan import PipelinePlan, StageEffect, StageReport, StageStalled
-from btard.pipeline.machine.rows import RowExchange
-from btard.pipeline.machine.sealing import Sealing
 from btard.pipeline.machine.sizes import MAX_ALARM
 from btard.pipeline.schedule.worker import StageWorker
+from btard.pipeline.step.causes import Causes
+from btard.pipeline.step.passes import BoundaryDiffers, Passes, PassOutcome, Waiting
+from btard.pipeline.step.rows import RowExchange
+from btard.pipeline.step.sealing import Sealing
 
 
 class _Phase(Enum):

@@ -14,7 +14,6 @@ from btard.pipeline.machine.machine import StageMachine
 from btard.pipeline.machine.plan import SendStage, StageBanned, StageEffect, StageReport, StageStalled
 from btard.transport.virtual import Network, NetworkConditions
 
-
 SeatFiller = Callable[[int, PeerId], tuple[IdentityKey, StageBehaviour]]
 """Returns for a seat and the peer that has lost it the next one's key and behaviour: to all stages the same."""
 

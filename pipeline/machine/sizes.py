@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from btard.pipeline.machine.accusation import MAX_ACCUSATION
+from btard.pipeline.justice.accusation import MAX_ACCUSATION
 from btard.pipeline.machine.messages import MAX_MICRO_BATCHES, MAX_SIGNED_HEADER, MAX_STAGE_HEADER, StageMessageKind
 from btard.pipeline.machine.plan import PipelinePlan
 from btard.pipeline.schedule.exchange import StepExchange

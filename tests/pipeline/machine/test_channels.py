@@ -7,10 +7,10 @@ import pytest
 from btard.errors import UserError
 from btard.pipeline.defence.attacks import MessageLie, StageAttack
 from btard.pipeline.defence.recovery import Recovery
-from btard.pipeline.machine.lineup import Lineup
 from btard.pipeline.machine.machine import StageMachine
 from btard.pipeline.machine.memory import run_stages
 from btard.pipeline.machine.plan import CheckMode
+from btard.pipeline.step.lineup import Lineup
 from tests.pipeline.machine.test_machine import JITTER, SEED, assert_duplicates_equal, machines_of
 
 CODES = {"forward_codec": "delta:bits=4", "backward_codec": "fixpoint:bits=8"}

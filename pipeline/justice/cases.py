@@ -6,14 +6,14 @@ from collections.abc import Iterable, Mapping
 
 from btard.hashing import digest
 from btard.pipeline.caches.shared import SendForm
+from btard.pipeline.justice.accusation import Accusation, Claim
 from btard.pipeline.justice.audit import StepRecord
 from btard.pipeline.justice.case import CasePiece, Crossing, StageCase
-from btard.pipeline.machine.accusation import Accusation, Claim
 from btard.pipeline.machine.context import StageContext
 from btard.pipeline.machine.messages import SignedHeader, StageMessage, StageMessageKind
-from btard.pipeline.machine.passes import Passes
-from btard.pipeline.machine.sealing import Sealing
 from btard.pipeline.schedule.state import StageState
+from btard.pipeline.step.passes import Passes
+from btard.pipeline.step.sealing import Sealing
 
 _NOT_CROSSED = Crossing(SendForm.PLAIN, {})
 

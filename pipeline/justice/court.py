@@ -9,10 +9,10 @@ from btard.hashing import tagged_digest
 from btard.identity import Malformed, PeerId
 from btard.identity.codec import as_bytes, as_fields, as_int, decode, encode
 from btard.identity.peer_id import SIGNATURE_SIZE
+from btard.pipeline.justice.accusation import Accusation
 from btard.pipeline.justice.case import MAX_CASE, FiledCase, StageCase
 from btard.pipeline.justice.evidence import StageEvidence, StageVerdict
 from btard.pipeline.justice.judgement import Judgement, StageOffence, draw_judges, judge
-from btard.pipeline.machine.accusation import Accusation
 from btard.pipeline.machine.context import StageContext
 from btard.pipeline.machine.messages import StageMessage, StageMessageKind
 from btard.pipeline.machine.parcels import open_parcel, send_parcel

@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 from btard.identity import Malformed
 from btard.pipeline.defence.recovery import Recovery, recovery
-from btard.pipeline.machine.accusation import Accusation, Claim
+from btard.pipeline.justice.accusation import Accusation, Claim
 from btard.pipeline.machine.context import StageContext
-from btard.pipeline.machine.lineup import Lineup
 from btard.pipeline.machine.messages import StageMessage, StageMessageKind
 from btard.pipeline.machine.plan import AfterAlarm, PipelinePlan
+from btard.pipeline.step.lineup import Lineup
 
 CAUSES = (StageMessageKind.ALARM, StageMessageKind.RAW)
 
@@ -73,7 +73,8 @@ def suspects(stages: int, accuser: int, accusation: Accusation, plan: PipelinePl
     """Return which stages an alarm passes by, and which do not learn.
 
     A stage that checks the one before it may be wrong, or lie, or have been sent something else than that one (see
-    `recovery`). Any other alarm is about the accused and its accuser alone; one that shows two faces, about the accused.
+    `recovery`). Any other alarm is about the accused and its accuser alone; one that shows two faces, about the
+    accused.
     """
     accused = accusation.accused
     if plan.duplicates and accuser == accused + 1 and accused >= 1 and accusation.claim is not Claim.TWO_FACED:

@@ -12,8 +12,8 @@ from btard.pipeline.caches.delta import CachesDiffer
 from btard.pipeline.caches.shared import SendForm, SharedBoundary, largest_message, stateless_same
 from btard.pipeline.codecs import Codec, make_codec, rounding_seed
 from btard.pipeline.codecs.stateless import Plain
-from btard.pipeline.machine.lineup import Lineup
 from btard.pipeline.machine.plan import PipelinePlan
+from btard.pipeline.step.lineup import Lineup
 
 _RAW = SharedBoundary(Plain(), None)
 

@@ -7,15 +7,15 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
+from btard.pipeline.justice.accusation import Accusation, Claim
 from btard.pipeline.justice.case import StageCase
+from btard.pipeline.justice.cases import CaseWriter
 from btard.pipeline.justice.retrial import Retrial
-from btard.pipeline.machine.accusation import Accusation, Claim
-from btard.pipeline.machine.cases import CaseWriter
 from btard.pipeline.machine.context import StageContext
 from btard.pipeline.machine.messages import StageMessage, StageMessageKind
-from btard.pipeline.machine.passes import Passes
-from btard.pipeline.machine.sealing import Pledge, Sealing
 from btard.pipeline.schedule.state import StageState
+from btard.pipeline.step.passes import Passes
+from btard.pipeline.step.sealing import Pledge, Sealing
 
 
 @dataclass
@@ -47,9 +47,8 @@ class Following:
                 continue
             if message is None or not sealing.is_ours(message):
                 self.wanted.append((StageMessageKind.PLEDGE, stage, 0))
-            elif Pledge.decode(message.payload).state != expected[stage]:
-                if not context.behaviour.tolerates(context.place(), stage):
-                    return Accusation(Claim.STATE, message.signed), self._case(stage, message, sealing)
+            elif not self._accepts(message, expected[stage]):
+                return Accusation(Claim.STATE, message.signed), self._case(stage, message, sealing)
         return not self.wanted
 
     def remember(
@@ -79,6 +78,11 @@ class Following:
         """Another peer has a stage's seat."""
         self._expected.pop(stage, None)
         self._cases.pop(stage, None)
+
+    def _accepts(self, pledge: StageMessage, state: bytes) -> bool:
+        context = self.context
+        right = Pledge.decode(pledge.payload).state == state
+        return right or context.behaviour.tolerates(context.place(), pledge.header.stage)
 
     def _case(self, stage: int, said: StageMessage, sealing: Sealing) -> StageCase | None:
         """Return the case about a wrong pledge, None where nothing of the step before was computed here."""

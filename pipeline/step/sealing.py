@@ -1,8 +1,9 @@
 """How a step becomes binding: pledges before it, seals after its rows, and the draw that the seals make.
 
-A stage pledges what it holds and the end of a chain of hashes before a step; each attempt's seal uncovers one more link.
-A stage sends it once it has what it needs to step: by then all have said what they have to say, so no liar knows before
-its lie by which stage it will be checked. A stage that withholds its seal, because it dislikes the draw, loses its seat.
+A stage pledges what it holds and the end of a chain of hashes before a step; each attempt's seal uncovers one more
+link. A stage sends it once it has what it needs to step: by then all have said what they have to say, so no liar knows
+before its lie by which stage it will be checked. A stage that withholds its seal, because it dislikes the draw, is
+missed, and loses its seat as any that is lost.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ from dataclasses import dataclass, field
 from btard.hashing import DIGEST_SIZE, digest, tagged_digest
 from btard.identity import IdentityKey
 from btard.identity.codec import encode
+from btard.pipeline.justice.facts import PlanFacts
 from btard.pipeline.machine.context import StageContext
-from btard.pipeline.machine.facts import PlanFacts
-from btard.pipeline.machine.lineup import Lineup
 from btard.pipeline.machine.messages import MAX_ATTEMPTS, StageMessage, StageMessageKind
 from btard.pipeline.machine.plan import CheckMode
+from btard.pipeline.step.lineup import Lineup
 from btard.tasks.base import Batch
 from btard.tasks.randomness import SeededDraws
 from btard.tensors import bytes_of

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import torch
 
 from btard.hashing import tagged_digest
-from btard.pipeline.machine.accusation import Accusation, Claim
+from btard.pipeline.justice.accusation import Accusation, Claim
 from btard.pipeline.machine.context import StageContext
 from btard.pipeline.machine.messages import StageMessageKind, to_payload
 

@@ -9,14 +9,14 @@ from btard.identity import Malformed
 from btard.identity.codec import as_bytes, as_list, decode, encode
 from btard.pipeline.justice.audit import Finding, StepRecord, find_wrong
 from btard.pipeline.justice.case import MAX_CASE, CasePiece, StageCase
+from btard.pipeline.justice.cases import CaseWriter
 from btard.pipeline.justice.judgement import CaseUnfounded
-from btard.pipeline.machine.cases import CaseWriter
 from btard.pipeline.machine.context import StageContext
 from btard.pipeline.machine.messages import StageMessage, StageMessageKind
 from btard.pipeline.machine.parcels import open_parcel, send_parcel
-from btard.pipeline.machine.passes import Passes
-from btard.pipeline.machine.sealing import Sealing
 from btard.pipeline.machine.shown import ShownMessage
+from btard.pipeline.step.passes import Passes
+from btard.pipeline.step.sealing import Sealing
 
 _ROWS = StageMessageKind.TIED, StageMessageKind.NORMS
 
@@ -125,7 +125,7 @@ class Auditing:
 
     def _witnessed(self, audited: int) -> dict[tuple[StageMessageKind, int], ShownMessage] | None:
         """Return what the audited stage has sent its neighbours, None while one of them has not shown it."""
-        context, lineup, found = self.context, self.context.lineup, {}
+        lineup, found = self.context.lineup, dict[tuple[StageMessageKind, int], ShownMessage]()
         neighbours = (
             (lineup.before(audited), StageMessageKind.GRADIENT),
             (lineup.after(audited), StageMessageKind.ACTIVATION),
