@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from btard.pipeline.machine.plan import StageBanned
 
 COMMANDS = {
     "partition": "cut a model of Hugging Face into stages, one file each",
@@ -70,7 +75,7 @@ def _partition(words: list[str]) -> int:
 
 def _run(words: list[str]) -> int:
     from btard.configuration import load_settings
-    from btard.pipeline.settings import LieName, TrialSettings
+    from btard.pipeline.settings import LieName, TrialCheck, TrialRecovery, TrialSettings
 
     settings = load_settings(TrialSettings, words, program="btard pipeline run")
 
@@ -78,6 +83,8 @@ def _run(words: list[str]) -> int:
 
     from btard.hashing import tagged_digest
     from btard.pipeline.defence.attacks import MessageLie, StageAttack
+    from btard.pipeline.defence.comparison import Comparison
+    from btard.pipeline.machine.plan import AfterAlarm, CheckMode
     from btard.pipeline.schedule.optimizer import OptimizerKind, OptimizerPlan
     from btard.pipeline.schedule.order import PipelineOrder
     from btard.pipeline.stages.split import Split
@@ -94,6 +101,7 @@ def _run(words: list[str]) -> int:
         lie(settings.forward_attack),
         lie(settings.backward_attack),
         tagged_digest("btard pipeline lies", settings.seed.to_bytes(8, "big")),
+        each_attempt=settings.after_alarm is TrialRecovery.RESTART,
     )
     trial = Trial(
         family=settings.family.value,
@@ -105,18 +113,45 @@ def _run(words: list[str]) -> int:
         micro_batches=settings.micro_batches,
         micro_batch_size=settings.micro_batch_size,
         order=PipelineOrder(settings.order.value),
-        checked=settings.check,
-        trusted_relay=settings.trusted_relay,
         attack=attack,
         seed=settings.seed,
+        epoch_samples=settings.epoch_samples or None,
+        plan={
+            "checked": settings.check is not TrialCheck.NONE,
+            "mode": CheckMode.DRAWN if settings.check is TrialCheck.DRAWN else CheckMode.LIVE,
+            "trusted_relay": settings.trusted_relay,
+            "share": settings.share,
+            "comparison": Comparison(settings.relative_error, settings.code_share),
+            "after_alarm": AfterAlarm(settings.after_alarm.value),
+            "ban": settings.ban,
+            "forward_codec": settings.forward_codec,
+            "backward_codec": settings.backward_codec,
+            "raw_steps": settings.raw_steps,
+        },
     )
     task = load_task("gpt", "tiny")
     assert isinstance(task, TextTask)
     torch.set_num_threads(1)  # several round differently from one call to the next
     outcome = run_trial(trial, task)
+    if settings.evidence is not None:
+        _save_bans(settings.evidence, outcome.bans)
     print(f"loss on held-out text        {outcome.first_loss:.3f} before, {outcome.final_loss:.3f} after")
     print(f"perplexity                   {outcome.perplexity:.4g}")
     print(f"steps in which a stage lied  {outcome.attacked} of {settings.steps}")
     print(f"of these noticed             {outcome.noticed}")
     print(f"false alarms                 {outcome.false_alarms}")
+    print(f"peers banned                 {len(outcome.bans)}")
+    print(f"megabytes sent               {outcome.sent_bytes / 1e6:.1f}")
     return 0
+
+
+def _save_bans(folder: Path, bans: Sequence[StageBanned]) -> None:
+    from btard.errors import UserError
+    from btard.pipeline.justice.evidence import StageEvidence
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for ban in bans:
+            (folder / StageEvidence.from_json(ban.evidence).file_name).write_bytes(ban.evidence)
+    except OSError as error:
+        raise UserError(f"--evidence is {folder}, which cannot be written: {error.strerror}") from None

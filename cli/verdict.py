@@ -42,6 +42,11 @@ def main(argv: Sequence[str]) -> int:
 
     unproven = 0
     for file in files:
+        about_stage = judged_stage(file)
+        if about_stage is not None:
+            unproven += not about_stage["proven"]
+            print(json.dumps(about_stage) if arguments.json else _sentence(about_stage))
+            continue
         evidence = load(file)
         roster = evidence.scene.roster
         problem, basis = "", ""
@@ -63,6 +68,44 @@ def main(argv: Sequence[str]) -> int:
         }
         print(json.dumps(facts) if arguments.json else _sentence(facts))
     return _UNPROVEN if unproven else 0
+
+
+def judged_stage(file: Path) -> dict[str, object] | None:
+    """Return what a file about a stage of a pipeline proves, None if it is about something else; raises UserError."""
+    from btard.errors import UserError
+    from btard.identity import Malformed
+    from btard.round.evidence.file import MAX_FILE
+
+    try:
+        data = file.read_bytes() if file.stat().st_size <= MAX_FILE else b""
+    except OSError as error:
+        raise UserError(f"cannot read {file}: {error.strerror}") from None
+    if b"btard stage evidence" not in data[:4096]:
+        return None
+    import torch
+
+    from btard.pipeline.justice.evidence import StageEvidence
+
+    try:
+        evidence = StageEvidence.from_json(data)
+    except Malformed as error:
+        raise UserError(f"{file} is no evidence of a ban: {error}") from None
+    torch.set_num_threads(1)  # several round differently from one call to the next
+    problem = ""
+    try:
+        evidence.check()
+    except Malformed as error:
+        problem = str(error)
+    judge = evidence.roster[evidence.verdict.judge] if evidence.verdict.judge < len(evidence.roster) else "nobody"
+    return {
+        "file": str(file),
+        "proven": not problem,
+        "peer": str(evidence.peer),
+        "step": evidence.step,
+        "offence": evidence.offence.name,
+        "words": f"in step {evidence.step} it, as stage {evidence.stage}, {evidence.offence}",
+        "basis": problem or f"by computing its step again, as {judge} has",
+    }
 
 
 def _sentence(facts: dict[str, object]) -> str:

@@ -45,6 +45,21 @@ class TrialOptimizer(StrEnum):
     SGD = "sgd"
 
 
+class TrialCheck(StrEnum):
+    """How stages check each other."""
+
+    LIVE = "live"
+    DRAWN = "drawn"
+    NONE = "none"
+
+
+class TrialRecovery(StrEnum):
+    """How a step goes on after an alarm."""
+
+    SKIP = "skip"
+    RESTART = "restart"
+
+
 _Rate = Annotated[float, Field(gt=0, le=10)]
 
 
@@ -90,9 +105,45 @@ class TrialSettings(Settings):
     optimizer: Annotated[TrialOptimizer, Option("of every stage", group=Group.TRAINING)] = TrialOptimizer.ADAMW
     learning_rate: Annotated[_Rate, Option("at its peak, after 10 steps", group=Group.TRAINING)] = 5e-3
     seed: Annotated[int, Field(ge=0, lt=SEEDS), Option("of weights, batches and lies", group=Group.TRAINING)] = 1
+    epoch_samples: Annotated[
+        int,
+        Field(ge=0),
+        Option("training samples that come again in every epoch; 0 draws from all", unit="samples", group=Group.TASK),
+    ] = 0
+    forward_codec: Annotated[str, Option("of activations, as delta:bits=4", group=Group.TRAINING)] = "none"
+    backward_codec: Annotated[str, Option("of gradients, as fixpoint:bits=8", group=Group.TRAINING)] = "none"
+    raw_steps: Annotated[
+        int, Field(ge=0), Option("first ones, in which nothing is compressed", unit="steps", group=Group.TRAINING)
+    ] = 0
     check: Annotated[
-        bool, Option("compare stages with duplicates, and pass by those under suspicion", group=Group.VERIFICATION)
-    ] = True
+        TrialCheck,
+        Option(
+            "live: each middle stage has a duplicate at the next one; drawn: some steps of stages are done again",
+            group=Group.VERIFICATION,
+        ),
+    ] = TrialCheck.LIVE
+    share: Annotated[
+        float,
+        Field(ge=0, le=1),
+        Option(
+            "probability that a stage's step is done again: of the ends if live, of all if drawn",
+            group=Group.VERIFICATION,
+        ),
+    ] = 0.01
+    relative_error: Annotated[
+        float,
+        Field(ge=0, lt=1),
+        Option("most by which two computations may differ and count as the same", group=Group.VERIFICATION),
+    ] = 0.0
+    code_share: Annotated[
+        float,
+        Field(ge=0, lt=1),
+        Option("most entries of which codes may differ by one, and count as the same", group=Group.VERIFICATION),
+    ] = 0.0
+    after_alarm: Annotated[
+        TrialRecovery, Option("pass by the suspects, or do the whole step again", group=Group.VERIFICATION)
+    ] = TrialRecovery.SKIP
+    ban: Annotated[bool, Option("liars lose their seats to others", group=Group.VERIFICATION)] = True
     trusted_relay: Annotated[
         bool,
         Option("activations come over a relay that all trust, so fewer stages are suspects", group=Group.VERIFICATION),
@@ -102,3 +153,6 @@ class TrialSettings(Settings):
     ] = 0.0
     forward_attack: Annotated[LieName, Option("what becomes of activations", group=Group.BYZANTINE)] = LieName.REVERSE
     backward_attack: Annotated[LieName, Option("what becomes of gradients", group=Group.BYZANTINE)] = LieName.NONE
+    evidence: Annotated[
+        Path | None, Option("folder for the proof of each ban, for btard verdict", group=Group.OUTPUT)
+    ] = None

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any
 
 import torch
 
-from btard.hashing import tagged_digest
+from btard.identity import IdentityKey, PeerId
 from btard.pipeline.defence.attacks import StageAttack
-from btard.pipeline.machine.assembly import assemble
+from btard.pipeline.defence.behaviour import StageBehaviour
+from btard.pipeline.epochs import SampleOrder
+from btard.pipeline.machine.assembly import assemble, stage_key
 from btard.pipeline.machine.machine import StageMachine
 from btard.pipeline.machine.memory import run_stages
-from btard.pipeline.machine.plan import StageReport
+from btard.pipeline.machine.plan import StageBanned, StageReport
 from btard.pipeline.schedule.optimizer import OptimizerPlan
 from btard.pipeline.schedule.order import PipelineOrder
 from btard.pipeline.stages.family import families
@@ -37,10 +40,10 @@ class Trial:
         micro_batches: of a step.
         micro_batch_size: samples of each.
         order: how passes alternate.
-        checked: whether stages are compared with their duplicates.
-        trusted_relay: whether activations come over a relay that all trust.
         attack: how stages lie.
         seed: of weights and batches.
+        epoch_samples: training samples that come again in every epoch, in another order; None draws from all.
+        plan: what else a `PipelinePlan` has: checks, codecs.
     """
 
     family: str
@@ -50,10 +53,10 @@ class Trial:
     micro_batches: int
     micro_batch_size: int
     order: PipelineOrder
-    checked: bool
-    trusted_relay: bool
     attack: StageAttack
     seed: int
+    epoch_samples: int | None = None
+    plan: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,8 @@ class TrialOutcome:
         attacked: steps in which a stage lied.
         noticed: of these, steps in which the alarm names the liar.
         false_alarms: alarms in steps in which none lied, or about another stage.
+        bans: in their order; other peers took the seats.
+        sent_bytes: by all stages.
     """
 
     reports: Sequence[StageReport]
@@ -75,6 +80,8 @@ class TrialOutcome:
     attacked: int
     noticed: int
     false_alarms: int
+    bans: Sequence[StageBanned] = ()
+    sent_bytes: int = 0
 
     @property
     def perplexity(self) -> float:
@@ -94,13 +101,11 @@ def run_trial(trial: Trial, task: TextTask) -> TrialOutcome:
     config = family.tiny(task.corpus.meta.vocabulary_size, sum(trial.split.blocks), sequence)
     cut = Cut(config, trial.split)
 
+    order = SampleOrder(trial.seed, trial.micro_batches, trial.micro_batch_size, trial.epoch_samples)
+
     @lru_cache(maxsize=4)
     def batches(step: int) -> tuple[Batch, ...]:
-        numbers = range(step * trial.micro_batches, (step + 1) * trial.micro_batches)
-        seeds = [
-            tagged_digest("btard pipeline batch", trial.seed.to_bytes(8, "big"), n.to_bytes(8, "big")) for n in numbers
-        ]
-        return tuple(task.batch(seed, trial.micro_batch_size) for seed in seeds)
+        return order.batches(task, step)
 
     machines = assemble(
         cut,
@@ -108,15 +113,25 @@ def run_trial(trial: Trial, task: TextTask) -> TrialOutcome:
         trial.optimizer,
         batches,
         order=trial.order,
-        checked=trial.checked,
-        trusted_relay=trial.trusted_relay,
         attack=trial.attack,
         seed=trial.seed,
+        samples=None if trial.epoch_samples is None else order.samples,
+        **trial.plan,
     )
     first = held_out_loss(machines, held_out)
-    reports = run_stages(machines, trial.steps, seed=trial.seed)[-1].reports
-    liars = [trial.attack.liar(step, cut.stages) for step in range(trial.steps)]
-    named = [None if report.alarm is None else report.alarm - 1 for report in reports]
+
+    def next_peer(seat: int, last: PeerId) -> tuple[IdentityKey, StageBehaviour]:
+        key = stage_key(trial.seed, seat)
+        for incarnation in range(1, 256):
+            if key.peer_id == last:
+                return stage_key(trial.seed, seat, incarnation=incarnation), trial.attack
+            key = stage_key(trial.seed, seat, incarnation=incarnation)
+        raise RuntimeError(f"seat {seat} has lost 256 peers")
+
+    stages = run_stages(machines, trial.steps, seed=trial.seed, fill=next_peer)
+    reports = stages[-1].reports
+    liars = [trial.attack.liar(step, cut.stages) for step in range(len(reports))]
+    named = [report.accused[0] if report.accused else None for report in reports]
     return TrialOutcome(
         reports=reports,
         first_loss=first,
@@ -124,6 +139,8 @@ def run_trial(trial: Trial, task: TextTask) -> TrialOutcome:
         attacked=sum(liar is not None for liar in liars),
         noticed=sum(liar is not None and liar == name for liar, name in zip(liars, named, strict=True)),
         false_alarms=sum(name is not None and liar != name for liar, name in zip(liars, named, strict=True)),
+        bans=stages[-1].bans,
+        sent_bytes=sum(stage.sent_bytes for stage in stages),
     )
 
 

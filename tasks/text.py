@@ -1,7 +1,7 @@
 """What language-model tasks share: samples from a tokenised corpus, and a held-out part."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar, Self
@@ -63,6 +63,11 @@ class TextTask(Task):
     def batch(self, seed: bytes, batch_size: int) -> Batch:
         draws = SeededDraws(seed)
         return self._assemble(draws.integers("samples", batch_size, self.corpus.training_samples), draws)
+
+    def batch_of(self, samples: Sequence[int]) -> Batch:
+        """Return the training samples with these numbers, taken modulo how many there are."""
+        chosen = np.asarray(samples, dtype=np.int64) % self.corpus.training_samples
+        return self._assemble(chosen, SeededDraws(blake3(b"btard chosen samples").digest()))
 
     def evaluation_batch(self) -> Batch:
         return self._evaluation_batch

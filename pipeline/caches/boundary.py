@@ -33,6 +33,11 @@ class BoundarySender(Protocol):
             NotFinite: a value is an infinity or a NaN; nothing has changed.
         """
 
+    def preview(
+        self, samples: Sequence[int], values: torch.Tensor, seeds: Sequence[int], raw: Collection[int] = ()
+    ) -> bytes:
+        """Return the same bytes, and change nothing: for a stage that compares them with what it was sent."""
+
     def commit(self) -> None:
         """Keep what was sent in this step: its result was accepted."""
 
@@ -76,6 +81,11 @@ class _Stateless:
     ) -> bytes:
         return self._codec.encode(values, seeds)
 
+    def preview(
+        self, samples: Sequence[int], values: torch.Tensor, seeds: Sequence[int], raw: Collection[int] = ()
+    ) -> bytes:
+        return self._codec.encode(values, seeds)
+
     def decode(self, data: bytes | memoryview, samples: Sequence[int], shape: Sequence[int]) -> torch.Tensor:
         return self._codec.decode(data, shape)
 
@@ -102,7 +112,7 @@ def open_sender(
     Raises:
         UserError: the cache cannot be made, or the codec wants dimensions that activations do not have.
     """
-    _check_dims(codec, sample_shape)
+    check_dims(codec, sample_shape)
     if isinstance(codec, Codec):
         return _Stateless(codec)
     return DeltaSender(codec, ActivationCache(directory, codec.entry_size(sample_shape), limit_bytes))
@@ -112,13 +122,14 @@ def open_receiver(
     codec: Codec | DeltaCodec, sample_shape: Sequence[int], directory: Path, limit_bytes: int
 ) -> BoundaryReceiver:
     """Return the receiving end of a boundary; see `open_sender`."""
-    _check_dims(codec, sample_shape)
+    check_dims(codec, sample_shape)
     if isinstance(codec, Codec):
         return _Stateless(codec)
     return DeltaReceiver(codec, ActivationCache(directory, codec.entry_size(sample_shape), limit_bytes))
 
 
-def _check_dims(codec: Codec | DeltaCodec, sample_shape: Sequence[int]) -> None:
+def check_dims(codec: Codec | DeltaCodec, sample_shape: Sequence[int]) -> None:
+    """Check that activations have the dimensions that a codec wants; raises UserError."""
     if isinstance(codec, Lossy) and max(codec.quantiser.dims) > len(sample_shape):
         raise UserError(
             f"the codec has dims={codec.dims}, but activations here have dimensions 0 to {len(sample_shape)}"

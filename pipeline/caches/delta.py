@@ -9,15 +9,16 @@ sender sends the micro-batch raw once, after which both keep the same again.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 
 from btard.hashing import digest
 from btard.identity import Malformed
-from btard.pipeline.caches.activations import ActivationCache
-from btard.pipeline.codecs.codec import framed, numbers, unframed
+from btard.pipeline.codecs.codec import frame_size, framed, numbers, unframed
 from btard.pipeline.codecs.delta import DeltaCodec
 from btard.pipeline.codecs.stateless import as_half
 
@@ -38,10 +39,29 @@ class CachesDiffer:
     samples: tuple[int, ...]
 
 
+class EntryStore(Protocol):
+    """What is kept of each sample: `activations.ActivationCache`, or what a third party was shown of one."""
+
+    def get(self, sample: int) -> bytes | None:
+        """Return a sample's newest entry; None for one that was not seen."""
+
+    def stage(self, sample: int, entry: bytes) -> None:
+        """Remember a sample's entry for this step."""
+
+    def commit(self) -> None:
+        """Keep what this step has staged."""
+
+    def roll_back(self) -> None:
+        """Forget what this step has staged."""
+
+    def close(self) -> None:
+        """Give memory and disk back."""
+
+
 class DeltaSender:
     """The sending end; see `boundary.BoundarySender`."""
 
-    def __init__(self, codec: DeltaCodec, cache: ActivationCache) -> None:
+    def __init__(self, codec: DeltaCodec, cache: EntryStore) -> None:
         self._codec = codec
         self._cache = cache
 
@@ -49,6 +69,21 @@ class DeltaSender:
         self, samples: Sequence[int], values: torch.Tensor, seeds: Sequence[int], raw: Collection[int] = ()
     ) -> bytes:
         """See `boundary.BoundarySender`."""
+        data, entries = self._written(samples, values, seeds, raw)
+        for sample, entry in zip(samples, entries, strict=True):
+            self._cache.stage(sample, entry)
+        return data
+
+    def preview(
+        self, samples: Sequence[int], values: torch.Tensor, seeds: Sequence[int], raw: Collection[int] = ()
+    ) -> bytes:
+        """See `boundary.BoundarySender`."""
+        return self._written(samples, values, seeds, raw)[0]
+
+    def _written(
+        self, samples: Sequence[int], values: torch.Tensor, seeds: Sequence[int], raw: Collection[int]
+    ) -> tuple[bytes, list[bytes]]:
+        """Return a micro-batch's bytes, and what is kept of each sample after it."""
         values = values.detach().float().cpu()
         before = [None if sample in raw else self._cache.get(sample) for sample in samples]
         old = [place for place, entry in enumerate(before) if entry is not None]
@@ -64,11 +99,9 @@ class DeltaSender:
             codes = self._codec.quantiser.encode(values[old] - kept, chosen)
             activations[old] = kept + self._codec.quantiser.decode(codes, kept.shape)
         entries = [self._codec.keep(activation) for activation in activations]
-        for sample, entry in zip(samples, entries, strict=True):
-            self._cache.stage(sample, entry)
         flags = _flags(new, len(samples))
         payload = b"".join([flags, *map(_checksum, entries), codes, halves.contiguous().numpy().tobytes()])
-        return framed(_DELTAS, values.shape, payload)
+        return framed(_DELTAS, values.shape, payload), entries
 
     def commit(self) -> None:
         self._cache.commit()
@@ -83,7 +116,7 @@ class DeltaSender:
 class DeltaReceiver:
     """The receiving end; see `boundary.BoundaryReceiver`."""
 
-    def __init__(self, codec: DeltaCodec, cache: ActivationCache) -> None:
+    def __init__(self, codec: DeltaCodec, cache: EntryStore) -> None:
         self._codec = codec
         self._cache = cache
 
@@ -91,6 +124,32 @@ class DeltaReceiver:
         self, data: bytes | memoryview, samples: Sequence[int], shape: Sequence[int]
     ) -> torch.Tensor | CachesDiffer:
         """See `boundary.BoundaryReceiver`."""
+        found = self._read(data, samples, shape)
+        if isinstance(found, CachesDiffer):
+            return found
+        activations, entries = found
+        for sample, entry in zip(samples, entries, strict=True):
+            self._cache.stage(sample, entry)
+        return activations
+
+    def preview(
+        self, data: bytes | memoryview, samples: Sequence[int], shape: Sequence[int]
+    ) -> torch.Tensor | CachesDiffer:
+        """Return the same, and change nothing; raises Malformed."""
+        found = self._read(data, samples, shape)
+        return found if isinstance(found, CachesDiffer) else found[0]
+
+    def spacing(self, data: bytes | memoryview, shape: Sequence[int]) -> torch.Tensor:
+        """Return how far apart the levels of each entry are, 0 in samples that came raw; raises Malformed."""
+        message, levels = _Message.read(data, shape, self._codec), torch.zeros(*shape)
+        if message.old:
+            levels[message.old] = self._codec.quantiser.spacing(message.codes, (len(message.old), *shape[1:]))
+        return levels
+
+    def _read(
+        self, data: bytes | memoryview, samples: Sequence[int], shape: Sequence[int]
+    ) -> tuple[torch.Tensor, list[bytes]] | CachesDiffer:
+        """Return what the next stage computes with, and what is kept of each sample after it."""
         message = _Message.read(data, shape, self._codec)
         before = {place: self._cache.get(samples[place]) for place in message.old}
         unseen = [samples[place] for place, entry in before.items() if entry is None]
@@ -108,10 +167,8 @@ class DeltaReceiver:
             raise Malformed("a raw activation contradicts its checksum")
         if wrong:
             return CachesDiffer(tuple(samples[place] for place in wrong))
-        for sample, entry in zip(samples, entries, strict=True):
-            self._cache.stage(sample, entry)
         now = torch.stack([self._codec.restore(entry, shape[1:]) for entry in entries])
-        return self._codec.consumed(activations, now)
+        return self._codec.consumed(activations, now), entries
 
     def commit(self) -> None:
         self._cache.commit()
@@ -148,6 +205,12 @@ class _Message:
         checksums = [sums[at : at + CHECKSUM_BYTES] for at in range(0, len(sums), CHECKSUM_BYTES)]
         raw = numbers(body[size:], (len(new), *shape[1:]), torch.float16)
         return cls(old, new, checksums, body[:size], raw)
+
+
+def most_bytes(codec: DeltaCodec, shape: Sequence[int]) -> int:
+    """Return how many bytes a message about a micro-batch of this shape has at most: all samples raw, and more."""
+    head = frame_size(shape) + -(-shape[0] // 8) + CHECKSUM_BYTES * shape[0]
+    return head + codec.quantiser.wire_size(shape) + 2 * math.prod(shape)
 
 
 def _flags(places: Sequence[int], count: int) -> bytes:

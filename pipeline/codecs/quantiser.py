@@ -140,6 +140,13 @@ class Quantiser:
             part.sub_(levels.zero).mul_(steps if len(steps) == 1 else steps[first : first + rows])
         return result
 
+    def spacing(self, data: bytes | memoryview, shape: Sequence[int]) -> torch.Tensor:
+        """Return how far apart the levels of each entry are, float32 of `shape`, of bytes that `decode` takes."""
+        scale_shape = self._scale_shape(shape)
+        head = bytearray(data[: SCALE_BYTES * math.prod(scale_shape)])
+        scales = self._from_wire(torch.frombuffer(head, dtype=torch.int16).view(scale_shape))
+        return (scales / self._levels.per_scale).expand(*shape)
+
     @property
     def _levels(self) -> _Levels:
         if self.grid is LevelGrid.LEGACY:

@@ -67,3 +67,7 @@ class Fixpoint(Lossy, Codec):
 
     def wire_size(self, shape: Sequence[int]) -> int:
         return frame_size(shape) + self.quantiser.wire_size(shape)
+
+    def spacing(self, data: bytes | memoryview, shape: Sequence[int]) -> torch.Tensor:
+        """Return how far apart the levels of each entry are, of bytes that `decode` takes; float32 of `shape`."""
+        return self.quantiser.spacing(unframed(data, _CODES, shape), shape)

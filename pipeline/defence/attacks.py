@@ -11,6 +11,7 @@ from enum import StrEnum
 
 import torch
 
+from btard.pipeline.defence.behaviour import StageBehaviour, StagePlace
 from btard.tasks.randomness import SeededDraws
 
 
@@ -32,7 +33,7 @@ DRIFT_SHARE = 0.05
 
 
 @dataclass(frozen=True)
-class StageAttack:
+class StageAttack(StageBehaviour):
     """When stages lie, and how; all stages of an experiment share it.
 
     Attributes:
@@ -40,44 +41,51 @@ class StageAttack:
         forward: what becomes of activations; None leaves them.
         backward: what becomes of gradients; None leaves them.
         seed: 32 bytes from which everything is drawn.
+        fixed: the one stage that lies; None draws another one in each iteration, never the first or the last.
+        each_attempt: whether another one is drawn when an iteration is repeated.
     """
 
     rate: float
     forward: MessageLie | None = None
     backward: MessageLie | None = None
     seed: bytes = bytes(32)
+    fixed: int | None = None
+    each_attempt: bool = False
 
-    def liar(self, step: int, stages: int) -> int | None:
-        """Return the stage that lies in a step, None where none does."""
+    def liar(self, step: int, stages: int, attempt: int = 0) -> int | None:
+        """Return the stage that lies in an attempt at a step, None where none does."""
         if stages <= 2:
             return None
         draws = SeededDraws(self.seed)
-        lies = draws.uniform(f"lies {step}", 1)[0] < self.rate
-        return 1 + int(draws.integers(f"liar {step}", 1, stages - 2)[0]) if lies else None
+        label = f"{step} {attempt}" if attempt and self.each_attempt else f"{step}"
+        if draws.uniform(f"lies {label}", 1)[0] >= self.rate:
+            return None
+        return 1 + int(draws.integers(f"liar {label}", 1, stages - 2)[0]) if self.fixed is None else self.fixed
 
-    def activation(self, step: int, stages: int, stage: int, micro_batch: int, honest: torch.Tensor) -> torch.Tensor:
-        """Return what a stage sends forward in place of an activation, float32 of its shape."""
-        return self._said(self.forward, f"forward {step} {micro_batch}", step, stages, stage, honest)
+    def activation(self, place: StagePlace, honest: torch.Tensor) -> torch.Tensor:
+        return self._said(self.forward, "forward", place, honest)
 
-    def gradient(self, step: int, stages: int, stage: int, micro_batch: int, honest: torch.Tensor) -> torch.Tensor:
-        """Return what a stage sends back in place of a gradient, float32 of its shape."""
-        return self._said(self.backward, f"backward {step} {micro_batch}", step, stages, stage, honest)
+    def gradient(self, place: StagePlace, honest: torch.Tensor) -> torch.Tensor:
+        return self._said(self.backward, "backward", place, honest)
 
-    def _said(
-        self, lie: MessageLie | None, label: str, step: int, stages: int, stage: int, honest: torch.Tensor
-    ) -> torch.Tensor:
-        if lie is None or self.liar(step, stages) != stage:
+    def _said(self, lie: MessageLie | None, way: str, place: StagePlace, honest: torch.Tensor) -> torch.Tensor:
+        if lie is None or self.liar(place.step, place.stages, place.attempt) != place.stage:
             return honest
-        draw = torch.Generator().manual_seed(SeededDraws(self.seed).torch_seed(label))
-        match lie:
-            case MessageLie.REVERSE:
-                return -honest
-            case MessageLie.RANDOM:
-                return torch.rand(honest.shape, generator=draw)
-            case MessageLie.NOISE:
-                return torch.randn(honest.shape, generator=draw)
-            case MessageLie.DRIFT:
-                return honest + DRIFT_SHARE * honest.std()
+        return told(lie, honest, SeededDraws(self.seed).torch_seed(f"{way} {place.step} {place.micro_batch}"))
+
+
+def told(lie: MessageLie, honest: torch.Tensor, seed: int) -> torch.Tensor:
+    """Return what a lie makes of a tensor, float32 of its shape."""
+    draw = torch.Generator().manual_seed(seed)
+    match lie:
+        case MessageLie.REVERSE:
+            return -honest
+        case MessageLie.RANDOM:
+            return torch.rand(honest.shape, generator=draw)
+        case MessageLie.NOISE:
+            return torch.randn(honest.shape, generator=draw)
+        case MessageLie.DRIFT:
+            return honest + DRIFT_SHARE * honest.std()
 
 
 HONEST = StageAttack(0.0)

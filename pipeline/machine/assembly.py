@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 
 from btard.hashing import tagged_digest
 from btard.identity import IdentityKey
 from btard.identity.envelope import RUN_ID_SIZE
-from btard.pipeline.defence.attacks import HONEST, StageAttack
+from btard.pipeline.defence.attacks import HONEST
+from btard.pipeline.defence.behaviour import StageBehaviour
 from btard.pipeline.machine.machine import StageMachine
 from btard.pipeline.machine.plan import PipelinePlan
 from btard.pipeline.schedule.optimizer import OptimizerPlan
@@ -26,11 +28,10 @@ def assemble(
     batches: Callable[[int], Sequence[Batch]],
     *,
     order: PipelineOrder = PipelineOrder.GPIPE,
-    checked: bool = True,
-    trusted_relay: bool = False,
-    attack: StageAttack = HONEST,
+    attack: StageBehaviour = HONEST,
+    attackers: Mapping[int, StageBehaviour] | None = None,
     seed: int = 0,
-    step_seconds: float = 600.0,
+    **plan_options: Any,
 ) -> list[StageMachine]:
     """Return the machines of all stages, each with the duplicate that it holds.
 
@@ -40,18 +41,15 @@ def assemble(
         optimizer: of all stages.
         batches: the micro-batches of a step, all of one shape.
         order: how passes alternate.
-        checked: whether activations are compared with those of duplicates.
-        trusted_relay: whether they come over a relay that all trust.
         attack: how stages lie.
+        attackers: how single stages lie, in place of `attack`.
         seed: of the keys and the run's name.
-        step_seconds: until a step has stalled, on the driver's clock.
+        plan_options: all else that `PipelinePlan` has.
     """
     named = tagged_digest("btard pipeline of one process", seed.to_bytes(8, "big"))
-    keys = [
-        IdentityKey.from_seed(tagged_digest("btard pipeline stage", named, bytes([stage >> 8, stage & 255])))
-        for stage in range(cut.stages)
-    ]
+    keys = [stage_key(seed, stage) for stage in range(cut.stages)]
     sample = batches(0)
+    workers = [StageWorker(ModelStage(cut, stage, state), optimizer) for stage in range(cut.stages)]
     plan = PipelinePlan(
         run=named[:RUN_ID_SIZE],
         roster=tuple(key.peer_id for key in keys),
@@ -59,15 +57,24 @@ def assemble(
         shape=(*sample[0].tensors["input_ids"].shape, int(cut.config.hidden_size)),
         micro_batches=len(sample),
         batches=batches,
-        checked=checked,
-        trusted_relay=trusted_relay,
-        step_seconds=step_seconds,
+        first_states=tuple(worker.state().digest for worker in workers),
+        **plan_options,
     )
 
-    def worker(stage: int) -> StageWorker:
-        return StageWorker(ModelStage(cut, stage, state), optimizer)
+    def duplicate(stage: int) -> StageWorker | None:
+        if not plan.duplicates or stage < 2:
+            return None
+        return StageWorker(ModelStage(cut, stage - 1, state), optimizer)
 
+    behaviours = [(attackers or {}).get(stage, attack) for stage in range(cut.stages)]
     return [
-        StageMachine(plan, key, worker(stage), worker(stage - 1) if checked and stage >= 2 else None, attack)
-        for stage, key in enumerate(keys)
+        StageMachine(plan, key, workers[stage], duplicate(stage), behaviours[stage]) for stage, key in enumerate(keys)
     ]
+
+
+def stage_key(seed: int, stage: int, *, incarnation: int = 0) -> IdentityKey:
+    """Return the key of a stage's peer; one that comes after another was banned is of a later incarnation."""
+    named = tagged_digest("btard pipeline of one process", seed.to_bytes(8, "big"))
+    return IdentityKey.from_seed(
+        tagged_digest("btard pipeline stage", named, bytes([stage >> 8, stage & 255, incarnation]))
+    )

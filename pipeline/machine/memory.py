@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from operator import methodcaller
 
-from btard.identity import PeerId
+from btard.identity import IdentityKey, PeerId
+from btard.pipeline.defence.behaviour import StageBehaviour
 from btard.pipeline.machine.machine import StageMachine
-from btard.pipeline.machine.plan import SendStage, StageEffect, StageReport, StageStalled
+from btard.pipeline.machine.plan import SendStage, StageBanned, StageEffect, StageReport, StageStalled
 from btard.transport.virtual import Network, NetworkConditions
+
+SeatFiller = Callable[[int, PeerId], tuple[IdentityKey, StageBehaviour]]
+"""Returns for a seat and the peer that has lost it the next one's key and behaviour: to all stages the same."""
 
 
 @dataclass
@@ -25,6 +29,8 @@ class SimulatedStage:
         reports: of its steps so far.
         stalled: why it stopped, if it did.
         sent_bytes: to all receivers.
+        fill: finds new peers for empty seats; None leaves them empty.
+        bans: of which it has seen proof.
     """
 
     network: Network
@@ -35,6 +41,8 @@ class SimulatedStage:
     reports: list[StageReport] = field(default_factory=list)
     stalled: StageStalled | None = None
     sent_bytes: int = 0
+    fill: SeatFiller | None = None
+    bans: list[StageBanned] = field(default_factory=list)
     _watched: float = math.inf
 
     @property
@@ -57,11 +65,24 @@ class SimulatedStage:
                     self.network.deliver_all(sender, receivers, methodcaller("receive", sender, data))
                 case StageReport(step):
                     self.reports.append(effect)
+                    if self.fill is not None:
+                        self._fill_seats(self.fill)
                     if step < self.last_step:
                         self.network.at(self.network.now, partial(self.begin, step + 1))
                 case StageStalled():
                     self.stalled = effect
+                case StageBanned():
+                    self.bans.append(effect)
         self.network.touch(self)
+
+    def _fill_seats(self, fill: SeatFiller) -> None:
+        """Let waiting peers take the seats that are empty since this step; here they go on with what was there."""
+        for seat in sorted(self.machine.context.vacant):
+            key, behaviour = fill(seat, self.machine.plan.roster[seat])
+            if seat == self.machine.number:
+                self.machine.context.key, self.machine.context.behaviour = key, behaviour
+                self.network.peers[key.peer_id] = self
+            self.machine.reseat(seat, key.peer_id)
 
     def receive(self, sender: PeerId, data: bytes) -> None:
         """A message arrives."""
@@ -76,14 +97,29 @@ class SimulatedStage:
 
 
 def run_stages(
-    machines: Sequence[StageMachine], steps: int, *, seed: int = 0, conditions: NetworkConditions | None = None
+    machines: Sequence[StageMachine],
+    steps: int,
+    *,
+    seed: int = 0,
+    conditions: NetworkConditions | None = None,
+    fill: SeatFiller | None = None,
+    first: int = 0,
 ) -> list[SimulatedStage]:
-    """Train some steps in a simulated network, and return the stages; `conditions` are those of the network's links."""
+    """Train some steps in a simulated network, and return the stages.
+
+    Args:
+        machines: of all stages.
+        steps: how many.
+        seed: of the network.
+        conditions: of its links.
+        fill: finds new peers for the seats of those that were banned.
+        first: number of the first step.
+    """
     network = Network(seed, conditions or NetworkConditions())
-    stages = [SimulatedStage(network, machine, steps - 1) for machine in machines]
+    stages = [SimulatedStage(network, machine, first + steps - 1, fill=fill) for machine in machines]
     for stage in stages:
         network.peers[stage.peer_id] = stage
     for stage in stages:
-        stage.begin(0)
+        stage.begin(first)
     network.run(done=lambda: all(len(stage.reports) == steps or stage.stalled for stage in stages))
     return stages

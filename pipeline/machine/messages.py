@@ -1,7 +1,7 @@
-"""What stages send each other: a short signed header, and the numbers whose digest it holds.
+"""What stages send each other: a short signed header, and the bytes whose digest it holds.
 
-The header says in which run, step and attempt its author sends what of which micro-batch; its signature makes it
-evidence that the author has sent these numbers, without the numbers.
+The header says in which run, step and attempt its author sends what of which micro-batch, what it has computed that
+from, and what it keeps of the samples' last visit. Its signature makes it evidence, without the bytes.
 """
 
 from __future__ import annotations
@@ -22,15 +22,20 @@ from btard.tensors import bytes_of
 from btard.vocabulary import MAX_STEPS
 
 MAX_MICRO_BATCHES = 1 << 16
+MAX_ATTEMPTS = 256
 MAX_STAGE_HEADER = 256
+MAX_SIGNED_HEADER = MAX_STAGE_HEADER + SIGNATURE_SIZE + 16
 MAX_STAGE_PAYLOAD = 1 << 30
-"""Bytes of the largest activation or gradient that travels at once."""
+"""Bytes of the largest activation, gradient or state that travels at once."""
 
-_DOMAIN = b"btard pipeline message 1\0"
+NOTHING = bytes(DIGEST_SIZE)
+"""In place of a digest where there is nothing to digest."""
+
+_DOMAIN = b"btard pipeline message 2\0"
 
 
 class StageMessageKind(IntEnum):
-    """What the numbers are."""
+    """What the bytes are."""
 
     ACTIVATION = 1
     GRADIENT = 2
@@ -39,9 +44,31 @@ class StageMessageKind(IntEnum):
     NORMS = 4
     """The norm of each of the author's gradients."""
     ALARM = 5
-    """No numbers: the author has computed another activation than the stage before it has sent."""
-    REDO = 6
-    """The alarm that all act upon, as its author signed it; from the last stage alone."""
+    """An `Accusation`: a stage has said something else than its author computes."""
+    RAW = 6
+    """The author keeps other activations of a boundary than its sender; the micro-batch is the boundary's source."""
+    REDO = 7
+    """The ALARM or RAW that all act upon, as its author signed it; from the last stage alone."""
+    PLEDGE = 8
+    """Before a step: digests of what the author holds, and of its share of the step's randomness."""
+    SEAL = 9
+    """That share, once the author has what it needs to step."""
+    ACCEPT = 10
+    """The step counts, and which seats are empty from the next one on; from the last stage alone."""
+    ECHO = 11
+    """A header of a neighbour of the author, for a stage that checks that neighbour."""
+    RECORD = 12
+    """All that a stage has computed a step from, for the stage that is drawn to compute it again."""
+    AUDITED = 13
+    """The author has computed a stage's step again, and found it right; the micro-batch is the stage."""
+    CASE = 14
+    """All that a third stage needs to say which of two has lied."""
+    VERDICT = 15
+    """That stage's finding, with the case."""
+    ASK = 16
+    """The author lacks a message of the receiver."""
+    WITNESS = 17
+    """The headers that a stage has sent a neighbour, for the stage that is drawn to check it; the micro-batch is it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +78,13 @@ class StageHeader:
     Attributes:
         run: the run's name.
         step: of the optimizer.
-        attempt: 0, or 1 after an alarm.
-        kind: what the numbers are.
+        attempt: 0, or more after alarms.
+        kind: what the bytes are.
         stage: the author's.
         micro_batch: its number in the step; 0 where a message concerns all.
-        payload: digest of the numbers as they travel.
+        payload: digest of the bytes as they travel.
+        basis: digest of the bytes from which the author has computed them.
+        kept: digest of what the author keeps of the samples' last visit, where it sends differences from that.
     """
 
     run: bytes
@@ -65,38 +94,68 @@ class StageHeader:
     stage: int
     micro_batch: int
     payload: bytes
+    basis: bytes = NOTHING
+    kept: bytes = NOTHING
 
     def encode(self) -> bytes:
         """Return the canonical bytes."""
         numbers = [self.step, self.attempt, int(self.kind), self.stage, self.micro_batch]
-        return encode([self.run, *numbers, self.payload])
+        return encode([self.run, *numbers, self.payload, self.basis, self.kept])
 
     @classmethod
     def decode(cls, data: bytes) -> StageHeader:
         """Read bytes from the network; raises Malformed."""
         fields = Reader(data, limit=MAX_STAGE_HEADER)
-        fields.fields(7)
-        run, step, attempt = fields.blob(RUN_ID_SIZE), fields.number(0, MAX_STEPS), fields.number(0, 1)
+        fields.fields(9)
+        run, step, attempt = fields.blob(RUN_ID_SIZE), fields.number(0, MAX_STEPS), fields.number(0, MAX_ATTEMPTS - 1)
         kind = StageMessageKind(fields.number(min(StageMessageKind), max(StageMessageKind)))
         stage, micro_batch = fields.number(0, MAX_STAGES - 1), fields.number(0, MAX_MICRO_BATCHES - 1)
-        header = cls(run, step, attempt, kind, stage, micro_batch, fields.blob(DIGEST_SIZE))
+        digests = [fields.blob(DIGEST_SIZE) for _ in range(3)]
         fields.end()
-        return header
+        return cls(run, step, attempt, kind, stage, micro_batch, *digests)
+
+
+@dataclass(frozen=True, slots=True)
+class SignedHeader:
+    """A header and its author's signature: what a message leaves behind as evidence."""
+
+    header: StageHeader
+    signature: bytes
+
+    def encode(self) -> bytes:
+        """Return the canonical bytes."""
+        return encode([self.header.encode(), self.signature])
+
+    @classmethod
+    def decode(cls, data: bytes) -> SignedHeader:
+        """Read bytes from the network; raises Malformed."""
+        fields = Reader(data, limit=MAX_SIGNED_HEADER)
+        fields.fields(2)
+        signed = cls(StageHeader.decode(fields.blob(most=MAX_STAGE_HEADER)), fields.blob(SIGNATURE_SIZE))
+        fields.end()
+        return signed
+
+    def verify(self, author: PeerId) -> None:
+        """Check that a peer has signed it; raises Malformed."""
+        if not author.has_signed(_DOMAIN + self.header.encode(), self.signature):
+            raise Malformed("the signature does not verify")
 
 
 @dataclass(frozen=True, slots=True)
 class StageMessage:
-    """A header, its author's signature, and the numbers.
+    """A header, its author's signature, and the bytes.
 
     Attributes:
         header: what is signed.
         signature: of the author's key.
-        payload: float32, little-endian; of a REDO the alarm.
+        payload: of an activation or a gradient what the boundary's codec has written; of rows float32, little-endian.
+        attached: the signed header of the message whose digest is the basis; empty where there is none.
     """
 
     header: StageHeader
     signature: bytes
     payload: bytes
+    attached: bytes = b""
 
     @classmethod
     def sign(
@@ -108,35 +167,51 @@ class StageMessage:
         stage: int,
         micro_batch: int = 0,
         payload: bytes = b"",
+        *,
+        source: StageMessage | None = None,
+        kept: bytes = NOTHING,
     ) -> StageMessage:
-        """Return a message that a key has signed; `place` is step and attempt."""
-        header = StageHeader(run, *place, kind, stage, micro_batch, digest(payload))
-        return cls(header, key.sign(_DOMAIN + header.encode()), payload)
+        """Return a message that a key has signed.
+
+        Args:
+            place: step and attempt.
+            source: the message from which the author has computed this one.
+            kept: see `StageHeader`.
+        """
+        basis = NOTHING if source is None else source.header.payload
+        header = StageHeader(run, *place, kind, stage, micro_batch, digest(payload), basis, kept)
+        attached = b"" if source is None else source.signed.encode()
+        return cls(header, key.sign(_DOMAIN + header.encode()), payload, attached)
+
+    @property
+    def signed(self) -> SignedHeader:
+        """The message without its bytes."""
+        return SignedHeader(self.header, self.signature)
 
     def encode(self) -> bytes:
         """Return the canonical bytes."""
-        return encode([self.header.encode(), self.signature, self.payload])
+        return encode([self.header.encode(), self.signature, self.payload, self.attached])
 
     @classmethod
     def decode(cls, data: bytes, *, most: int = MAX_STAGE_PAYLOAD) -> StageMessage:
-        """Read bytes from the network, and check that the numbers are those of the header.
+        """Read bytes from the network, and check that the payload is that of the header.
 
         Raises:
-            Malformed: they are not, there are more than `most` bytes of them, or the bytes are not canonical.
+            Malformed: it is not, there are more than `most` bytes of it, or the bytes are not canonical.
         """
-        fields = Reader(data, limit=most + 2 * MAX_STAGE_HEADER)
-        fields.fields(3)
+        fields = Reader(data, limit=most + 2 * MAX_STAGE_HEADER + MAX_SIGNED_HEADER)
+        fields.fields(4)
         header = StageHeader.decode(fields.blob(most=MAX_STAGE_HEADER))
-        message = cls(header, fields.blob(SIGNATURE_SIZE), fields.blob(most=most))
+        signature, payload = fields.blob(SIGNATURE_SIZE), fields.blob(most=most)
+        message = cls(header, signature, payload, fields.blob(most=MAX_SIGNED_HEADER))
         fields.end()
         if digest(message.payload) != header.payload:
-            raise Malformed("the numbers are not those that were signed")
+            raise Malformed("the bytes are not those that were signed")
         return message
 
     def verify(self, author: PeerId) -> None:
         """Check that a peer has signed the header; raises Malformed."""
-        if not author.has_signed(_DOMAIN + self.header.encode(), self.signature):
-            raise Malformed("the signature does not verify")
+        self.signed.verify(author)
 
 
 def to_payload(tensor: torch.Tensor) -> bytes:

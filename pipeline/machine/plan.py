@@ -2,12 +2,34 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
 
 from btard.identity import PeerId
+from btard.pipeline.defence.comparison import EXACT, Comparison
 from btard.pipeline.schedule.order import PipelineOrder
 from btard.tasks.base import Batch
+
+
+class CheckMode(StrEnum):
+    """How stages check each other."""
+
+    LIVE = "live"
+    """Each stage from the third on trains a duplicate of the one before; the first and the last are drawn."""
+    DRAWN = "drawn"
+    """A stage drawn for a step gets the record of another one, and computes its step again."""
+
+
+class AfterAlarm(StrEnum):
+    """How a step goes on after an alarm."""
+
+    SKIP = "skip"
+    """The suspects are passed by."""
+    RESTART = "restart"
+    """All do it again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,15 +46,21 @@ class StageReport:
 
     Attributes:
         step: its number.
-        loss: the mean over its micro-batches; None but at the last stage.
-        alarm: the stage that raised the alarm acted upon; None if there was none.
+        loss: the mean over its micro-batches; None but at the last stage, and where the step was given up.
+        alarm: the stage that raised the first alarm acted upon; None if there was none.
         stepped: whether the weights may have changed.
+        accused: the stages accused, an alarm each.
+        attempts: how often the step was begun.
+        audits: stages whose step was computed again by another one.
     """
 
     step: int
     loss: float | None
     alarm: int | None
     stepped: bool
+    accused: tuple[int, ...] = ()
+    attempts: int = 1
+    audits: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +71,24 @@ class StageStalled:
     waiting: str
 
 
-StageEffect = SendStage | StageReport | StageStalled
+@dataclass(frozen=True, slots=True)
+class StageBanned:
+    """A stage has lied, and its peer is out: the outside finds another one for the seat.
+
+    Attributes:
+        step: in which it has lied.
+        stage: its seat.
+        peer: the liar.
+        evidence: the bytes of a file that proves it.
+    """
+
+    step: int
+    stage: int
+    peer: PeerId
+    evidence: bytes
+
+
+StageEffect = SendStage | StageReport | StageStalled | StageBanned
 
 
 @dataclass(frozen=True)
@@ -57,9 +102,22 @@ class PipelinePlan:
         shape: of an activation of one micro-batch.
         micro_batches: of a step.
         batches: the micro-batches of a step, which follow from a public seed.
-        checked: whether activations are compared with those of duplicates.
+        checked: whether stages check each other.
         trusted_relay: whether all activations come over a relay that all trust.
         step_seconds: until a step that is not over has stalled.
+        mode: how they check.
+        share: probability that a stage's step is computed again: of the ends in `LIVE`, of all in `DRAWN`.
+        comparison: when two computations are the same.
+        after_alarm: how a step goes on after an alarm.
+        ban: whether liars lose their seats.
+        forward_codec: of activations, as `make_codec` reads it.
+        backward_codec: of gradients; one that remembers nothing.
+        raw_steps: of the first steps, in which nothing is compressed.
+        samples: ids of the samples of each micro-batch of a step; None where none comes again.
+        cache_directory: for what delta codecs keep.
+        cache_bytes: of one boundary at one stage.
+        retry_seconds: after which a stage asks again for what has not come.
+        first_states: digest of each stage's state before the first step; empty where they are not known.
     """
 
     run: bytes
@@ -71,3 +129,28 @@ class PipelinePlan:
     checked: bool = True
     trusted_relay: bool = False
     step_seconds: float = 600.0
+    mode: CheckMode = CheckMode.LIVE
+    share: float = 0.01
+    comparison: Comparison = EXACT
+    after_alarm: AfterAlarm = AfterAlarm.SKIP
+    ban: bool = True
+    forward_codec: str = "none"
+    backward_codec: str = "none"
+    raw_steps: int = 0
+    samples: Callable[[int], Sequence[Sequence[int]]] | None = None
+    cache_directory: Path = Path(tempfile.gettempdir())
+    cache_bytes: int = 1 << 30
+    retry_seconds: float = 30.0
+    first_states: tuple[bytes, ...] = ()
+
+    @property
+    def duplicates(self) -> bool:
+        """Whether stages from the third on hold a duplicate of the one before."""
+        return self.checked and self.mode is CheckMode.LIVE
+
+    def ids(self, step: int) -> list[list[int]]:
+        """Return the samples of each micro-batch; numbers that never come again where they have no ids."""
+        if self.samples is not None:
+            return [list(samples) for samples in self.samples(step)]
+        each, first = self.shape[0], step * self.micro_batches * self.shape[0]
+        return [[first + number * each + place for place in range(each)] for number in range(self.micro_batches)]

@@ -18,8 +18,7 @@ class StepExchange:
     """
 
     def __init__(self, cut: Cut) -> None:
-        with torch.device("meta"):
-            whole = {name: tuple(tensor.shape) for name, tensor in cut.family.construct(cut.config).named_parameters()}
+        whole = {name: tuple(weight.shape) for name, weight in cut.outline.named_parameters()}
         self.ties = tuple(tied_names(cut).values())
         again = {place for places in self.ties for place in places[1:]}
         self._tied: list[dict[str, tuple[int, ...]]] = []
@@ -54,3 +53,9 @@ class StepExchange:
     def norms(self, stage: int, row: torch.Tensor) -> dict[str, torch.Tensor]:
         """Return from a row what `norm_row` has put there."""
         return dict(zip(self._norms[stage], row, strict=True))
+
+    @staticmethod
+    def read_row(payload: bytes) -> torch.Tensor:
+        """Return a row of float32 from its bytes; bytes that do not fill a number are left away."""
+        whole = len(payload) // 4 * 4
+        return torch.frombuffer(bytearray(payload[:whole]), dtype=torch.float32) if whole else torch.empty(0)

@@ -9,6 +9,13 @@ import torch
 
 from btard.pipeline.schedule.optimizer import OptimizerPlan
 from btard.pipeline.schedule.reduction import clip_factor, gradient_norm, tied_gradient, total_norm
+from btard.pipeline.schedule.state import (
+    StageState,
+    optimizer_from_bytes,
+    optimizer_to_bytes,
+    weights_from_bytes,
+    weights_to_bytes,
+)
 from btard.pipeline.stages.model_stage import ModelStage, tied_names
 from btard.tasks.base import Batch
 
@@ -108,6 +115,26 @@ class StageWorker:
             group["lr"] = self.plan.schedule.learning_rate * factor
         self._optimizer.step()
         self.freeze()
+
+    def state(self) -> StageState:
+        """Return what is held between two steps."""
+        kept = [dict(self._optimizer.state.get(weight, {})) for weight in self._weights.values()]
+        weights = weights_to_bytes(dict(self.stage.part.state_dict()))
+        return StageState(weights, optimizer_to_bytes(self._steps, kept))
+
+    def load(self, state: StageState) -> None:
+        """Take over what another holder of this stage held; raises Malformed."""
+        weights = weights_from_bytes(self.stage.cut, self.stage.number, state.weights)
+        shapes = [weight.shape for weight in self._weights.values()]
+        self._steps, kept = optimizer_from_bytes(state.optimizer, shapes)
+        with torch.no_grad():
+            for name, tensor in self.stage.part.state_dict().items():
+                tensor.copy_(weights[name])
+        for weight, tensors in zip(self._weights.values(), kept, strict=True):
+            self._optimizer.state[weight] = {key: tensor.clone() for key, tensor in tensors.items()}
+            if not tensors:
+                del self._optimizer.state[weight]
+        self.discard()
 
     def freeze(self) -> None:
         """End a step without a change of the weights."""

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 from transformers import PretrainedConfig, PreTrainedModel
+from transformers.initialization import no_init_weights
 
 from btard.errors import UserError
 from btard.tasks.base import IGNORED_LABEL, Batch
@@ -96,6 +97,11 @@ class Family(ABC):
         untied.tie_word_embeddings = False
         untied.use_cache = False
         return self.architecture(untied)
+
+    def outline(self, config: PretrainedConfig) -> PreTrainedModel:
+        """Return the whole model without any numbers, on torch's device `meta`."""
+        with torch.device("meta"), no_init_weights():
+            return self.construct(config)
 
     def ties(self, config: PretrainedConfig) -> dict[str, str]:
         """Return which names are copies of another name's tensor."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 
 import torch
 from torch import nn
@@ -50,7 +51,7 @@ class Cut:
                 "activations cannot be compared bit for bit under dropout; set every dropout of the model to 0"
             )
 
-    @property
+    @cached_property
     def family(self) -> Family:
         """What is special to this architecture."""
         return family_of(self.config)
@@ -59,6 +60,16 @@ class Cut:
     def stages(self) -> int:
         """How many stages there are."""
         return self.split.stages
+
+    @cached_property
+    def outline(self) -> PreTrainedModel:
+        """The whole model, without any numbers; read only."""
+        return self.family.outline(self.config)
+
+    @cached_property
+    def shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """The shape of every tensor of the whole model by its name, in the model's order; read only."""
+        return {name: tuple(tensor.shape) for name, tensor in self.outline.state_dict().items()}
 
     def holds(self, stage: int, name: str) -> bool:
         """Whether a stage holds the tensor or module of this name in the whole model."""
@@ -92,8 +103,7 @@ class ModelStage(nn.Module):
         """
         super().__init__()
         self.cut, self.number = cut, number
-        with torch.device("meta"):
-            self.part: PreTrainedModel = cut.family.construct(cut.config)
+        self.part: PreTrainedModel = cut.family.outline(cut.config)
         _prune(self.part, cut, number)
         names = list(self.part.state_dict())
         if missing := [name for name in names if name not in state]:
@@ -142,11 +152,9 @@ def tied_names(cut: Cut) -> dict[str, tuple[tuple[int, str], ...]]:
 
     Stages ascend, and within one the first name leads: what is first does not depend on the cut.
     """
-    with torch.device("meta"):
-        names = list(cut.family.construct(cut.config).state_dict())
     ties = cut.family.ties(cut.config)
     copies: dict[str, list[tuple[int, str]]] = {}
-    for name in names:
+    for name in cut.shapes:
         for stage in range(cut.stages):
             if cut.holds(stage, name):
                 copies.setdefault(ties.get(name, name), []).append((stage, name))
@@ -159,8 +167,7 @@ def tied_names(cut: Cut) -> dict[str, tuple[tuple[int, str], ...]]:
 
 def stage_names(cut: Cut, stage: int) -> list[str]:
     """Return the names of the tensors that a stage holds, in the order of the whole model."""
-    with torch.device("meta"):
-        return [name for name in cut.family.construct(cut.config).state_dict() if cut.holds(stage, name)]
+    return [name for name in cut.shapes if cut.holds(stage, name)]
 
 
 def _prune(model: PreTrainedModel, cut: Cut, stage: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from btard.pipeline.defence.attacks import HONEST, MessageLie, StageAttack
+from btard.pipeline.defence.behaviour import StagePlace
 
 HONEST_VALUES = torch.linspace(-1, 1, 1000)
 
@@ -23,11 +24,11 @@ def test_only_the_liar_lies_and_the_same_way_again() -> None:
         attack = StageAttack(1.0, lie, lie)
         liar = attack.liar(5, 6)
         assert liar is not None
-        said = attack.activation(5, 6, liar, 0, HONEST_VALUES)
+        said = attack.activation(StagePlace(5, 0, 6, liar), HONEST_VALUES)
         assert not torch.equal(said, HONEST_VALUES) and said.shape == HONEST_VALUES.shape
-        assert torch.equal(said, attack.activation(5, 6, liar, 0, HONEST_VALUES))
-        assert attack.activation(5, 6, liar % 4 + 1, 0, HONEST_VALUES) is HONEST_VALUES
-        assert not torch.equal(attack.gradient(5, 6, liar, 0, HONEST_VALUES), HONEST_VALUES)
+        assert torch.equal(said, attack.activation(StagePlace(5, 0, 6, liar), HONEST_VALUES))
+        assert attack.activation(StagePlace(5, 0, 6, liar % 4 + 1), HONEST_VALUES) is HONEST_VALUES
+        assert not torch.equal(attack.gradient(StagePlace(5, 0, 6, liar), HONEST_VALUES), HONEST_VALUES)
 
 
 def test_lies_are_what_their_names_say() -> None:
@@ -36,7 +37,7 @@ def test_lies_are_what_their_names_say() -> None:
         attack = StageAttack(1.0, lie)
         liar = attack.liar(0, 3)
         assert liar == 1
-        said[lie] = attack.activation(0, 3, 1, 0, HONEST_VALUES)
+        said[lie] = attack.activation(StagePlace(0, 0, 3, 1), HONEST_VALUES)
     assert torch.equal(said[MessageLie.REVERSE], -HONEST_VALUES)
     assert said[MessageLie.RANDOM].min() >= 0 and said[MessageLie.RANDOM].max() < 1
     assert 0.9 < float(said[MessageLie.NOISE].std()) < 1.1
@@ -46,4 +47,4 @@ def test_lies_are_what_their_names_say() -> None:
 
 def test_backward_lies_leave_activations_alone() -> None:
     attack = StageAttack(1.0, backward=MessageLie.NOISE)
-    assert attack.activation(0, 3, 1, 0, HONEST_VALUES) is HONEST_VALUES
+    assert attack.activation(StagePlace(0, 0, 3, 1), HONEST_VALUES) is HONEST_VALUES

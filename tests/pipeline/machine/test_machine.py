@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from btard.pipeline.defence.attacks import HONEST, MessageLie, StageAttack
+from btard.pipeline.defence.attacks import MessageLie, StageAttack
 from btard.pipeline.defence.recovery import recovery
 from btard.pipeline.machine.assembly import assemble
 from btard.pipeline.machine.machine import StageMachine
@@ -83,7 +83,7 @@ def test_messages_change_no_bit(name: str, tie: bool, order: PipelineOrder, chec
 @pytest.mark.parametrize("trusted_relay", [True, False])
 def test_every_forward_lie_is_noticed_and_passed_by(trusted_relay: bool, lie: MessageLie) -> None:
     attack = StageAttack(0.7, lie, seed=SEED)
-    machines = machines_of(attack=attack, trusted_relay=trusted_relay)
+    machines = machines_of(attack=attack, trusted_relay=trusted_relay, ban=False)
     steps = 6
     stages = run_stages(machines, steps, conditions=JITTER)
     liars = [attack.liar(step, 6) for step in range(steps)]
@@ -100,7 +100,7 @@ def test_every_forward_lie_is_noticed_and_passed_by(trusted_relay: bool, lie: Me
 
 @pytest.mark.parametrize("name", ["gpt2", "deberta-v2"])
 def test_copies_of_tied_weights_stay_equal_through_alarms(name: str) -> None:
-    machines = machines_of(name, tie=name == "gpt2", attack=StageAttack(0.6, MessageLie.REVERSE))
+    machines = machines_of(name, tie=name == "gpt2", attack=StageAttack(0.6, MessageLie.REVERSE), ban=False)
     stages = run_stages(machines, 6)
     assert all(len(stage.reports) == 6 for stage in stages)
     assert_duplicates_equal(machines)
@@ -129,19 +129,20 @@ def test_unchecked_lies_go_through() -> None:
     assert [r.loss for r in lied[-1].reports] != [r.loss for r in honest[-1].reports]
 
 
-def test_a_backward_lie_is_not_noticed() -> None:
-    machines = machines_of(attack=StageAttack(1.0, backward=MessageLie.NOISE))
-    stages = run_stages(machines, 2)
-    assert all(report.alarm is None for report in stages[-1].reports)
-    with pytest.raises(AssertionError):
-        clean = machines_of(attack=HONEST)
-        run_stages(clean, 2)
-        assert_same(machines[0].worker, clean[0].worker)
+@pytest.mark.parametrize("lie", list(MessageLie))
+def test_every_backward_lie_is_noticed_and_passed_by(lie: MessageLie) -> None:
+    attack = StageAttack(0.7, backward=lie, seed=SEED)
+    machines = machines_of(attack=attack, ban=False)
+    stages = run_stages(machines, 6, conditions=JITTER)
+    liars = [attack.liar(step, 6) for step in range(6)]
+    for stage in stages:
+        assert [report.accused for report in stage.reports] == [() if k is None else (k,) for k in liars]
+    assert_duplicates_equal(machines)
 
 
 def test_a_stage_that_hears_nothing_stalls_at_its_deadline() -> None:
-    machines = machines_of(split="1-1-1", step_seconds=5.0)
+    machines = machines_of(split="1-1-1", step_seconds=5.0, checked=False)
     stages = run_stages(machines, 2, conditions=NetworkConditions(loss=1.0))
     assert stages[0].network.now == 5.0
     assert all(stage.stalled is not None and stage.reports == [] for stage in stages)
-    assert stages[1].stalled is not None and "ForwardPass(micro_batch=0)" in stages[1].stalled.waiting
+    assert stages[1].stalled is not None and "activation 0 of stage 0" in stages[1].stalled.waiting

@@ -1,0 +1,156 @@
+"""Every boundary that a stage has to do with: activations and gradients become messages there, and tensors again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from btard.errors import UserError
+from btard.pipeline.caches.boundary import check_sample_ids
+from btard.pipeline.caches.delta import CachesDiffer
+from btard.pipeline.caches.shared import SendForm, SharedBoundary, largest_message, stateless_same
+from btard.pipeline.codecs import Codec, make_codec, rounding_seed
+from btard.pipeline.codecs.stateless import Plain
+from btard.pipeline.machine.plan import PipelinePlan
+from btard.pipeline.step.lineup import Lineup
+
+_RAW = SharedBoundary(Plain(), None)
+
+
+class Channels:
+    """The boundaries of one stage: where it sends, where it receives, and where the stage that it checks receives.
+
+    A boundary is named by the stage that sends activations there.
+    """
+
+    def __init__(self, plan: PipelinePlan, number: int, stages: int) -> None:
+        """Open the boundaries.
+
+        Raises:
+            UserError: a codec does not fit, or its cache cannot be made.
+        """
+        self._plan = plan
+        self._forward = make_codec(plan.forward_codec, "the forward codec")
+        backward = make_codec(plan.backward_codec, "the backward codec")
+        if not isinstance(backward, Codec):
+            raise UserError(
+                f"the backward codec is {plan.backward_codec!r}, but gradients of a sample have no earlier visit to "
+                "differ from; choose none, fp16 or fixpoint"
+            )
+        self._backward = backward
+        check_sample_ids(
+            self._forward, plan.forward_codec, "the forward codec", has_sample_ids=plan.samples is not None
+        )
+        first = number - 2 if plan.duplicates else number - 1
+        here = [source for source in range(max(first, 0), number + 1) if source < stages - 1]
+        self._boundaries = {source: self._open() for source in here}
+
+    def begin(self, step: int) -> None:
+        """Go on to a step."""
+        self._step, self._ids = step, self._plan.ids(step)
+
+    def write(
+        self, lineup: Lineup, source: int, number: int, values: torch.Tensor, *, keep: bool
+    ) -> tuple[bytes, bytes]:
+        """Return what a stage sends forward, and the digest of what is kept of the samples before.
+
+        Args:
+            source: the stage that sends.
+            number: of the micro-batch.
+            values: float32, of the plan's shape.
+            keep: whether it is sent, or only compared with what was.
+
+        Raises:
+            NotFinite: a value is an infinity or a NaN.
+        """
+        boundary, form, ids = self._at(lineup, source), self.form(lineup, source), self._ids[number]
+        before = boundary.kept(ids, form)
+        seeds = forward_seeds(self._plan.run, self._step, source, ids)
+        return boundary.encode(ids, values, seeds, form, keep=keep), before
+
+    def read(self, lineup: Lineup, source: int, number: int, data: bytes, kept: bytes) -> torch.Tensor | CachesDiffer:
+        """Return what a stage computes with that is sent this by the stage `source`; raises Malformed."""
+        boundary, form, ids = self._at(lineup, source), self.form(lineup, source), self._ids[number]
+        if boundary.kept(ids, form) != kept:
+            return CachesDiffer(tuple(ids))
+        return boundary.decode(data, ids, self._plan.shape, form)
+
+    def same(self, lineup: Lineup, source: int, number: int, own: bytes, told: bytes) -> bool:
+        """Whether two messages forward count as the same computation; raises Malformed."""
+        form, ids = self.form(lineup, source), self._ids[number]
+        return self._at(lineup, source).same(own, told, ids, self._plan.shape, form, self._plan.comparison)
+
+    def form(self, lineup: Lineup, source: int) -> SendForm:
+        """Return how a stage sends forward."""
+        if not lineup.keeps(source):
+            return SendForm.PLAIN
+        return SendForm.RAW if self._step < self._plan.raw_steps or source in lineup.raw else SendForm.CODED
+
+    def samples(self, number: int) -> list[int]:
+        """Return the samples of a micro-batch."""
+        return list(self._ids[number])
+
+    def crossing(self, lineup: Lineup, source: int, number: int) -> tuple[SendForm, dict[int, bytes]]:
+        """Return how a stage sends a micro-batch forward, and what is kept of its samples if that matters."""
+        form = self.form(lineup, source)
+        return form, self._at(lineup, source).entries(self._ids[number]) if form is SendForm.CODED else {}
+
+    def write_back(self, source: int, number: int, values: torch.Tensor) -> bytes:
+        """Return the bytes of a gradient that a stage sends back; raises NotFinite."""
+        return self._back.encode(values, backward_seeds(self._plan.run, self._step, source, self._ids[number]))
+
+    def read_back(self, data: bytes) -> torch.Tensor:
+        """Return the gradient that was sent back; raises Malformed."""
+        return self._back.decode(data, self._plan.shape)
+
+    def same_back(self, own: bytes, told: bytes) -> bool:
+        """Whether two gradients that were sent back count as the same computation; raises Malformed."""
+        return stateless_same(self._back, own, told, self._plan.shape, self._plan.comparison)
+
+    def largest(self) -> int:
+        """Return the most bytes that a micro-batch takes in either direction."""
+        return max(largest_message(self._forward, self._plan.shape), largest_message(self._backward, self._plan.shape))
+
+    def commit(self) -> None:
+        """Keep what this step has left at all boundaries."""
+        for boundary in self._boundaries.values():
+            boundary.commit()
+
+    def roll_back(self) -> None:
+        """Forget what this step has left at all boundaries."""
+        for boundary in self._boundaries.values():
+            boundary.roll_back()
+
+    def forget(self, source: int) -> None:
+        """Begin anew where a stage sends: one of those that keep something there is another peer now."""
+        if source in self._boundaries:
+            self._boundaries[source].close()
+            self._boundaries[source] = self._open()
+
+    def close(self) -> None:
+        """Give memory and disk back."""
+        for boundary in self._boundaries.values():
+            boundary.close()
+
+    def _open(self) -> SharedBoundary:
+        plan = self._plan
+        return SharedBoundary.open(self._forward, plan.shape[1:], plan.cache_directory, plan.cache_bytes)
+
+    def _at(self, lineup: Lineup, source: int) -> SharedBoundary:
+        # A boundary that is new because a stage is passed by has no past on either side.
+        return self._boundaries[source] if lineup.keeps(source) else _RAW
+
+    @property
+    def _back(self) -> Codec:
+        return Plain() if self._step < self._plan.raw_steps else self._backward
+
+
+def forward_seeds(run: bytes, step: int, source: int, samples: Sequence[int]) -> list[int]:
+    """Return the seeds by which a stage rounds what it sends forward."""
+    return [rounding_seed(run, step, f"{source} forward", sample) for sample in samples]
+
+
+def backward_seeds(run: bytes, step: int, source: int, samples: Sequence[int]) -> list[int]:
+    """Return the seeds by which a stage rounds what it sends back."""
+    return [rounding_seed(run, step, f"{source} backward", sample) for sample in samples]
