@@ -114,8 +114,8 @@ def _run(words: list[str]) -> int:
     assert isinstance(task, TextTask)
     torch.set_num_threads(1)  # several round differently from one call to the next
     outcome = run_trial(trial, task)
-    print(f"loss on held-out text        {outcome.first_loss:.3f} before, {outcome.final_loss:.3f} after")
-    print(f"perplexity                   {outcome.perplexity:.4g}")
+    print(f"loss on held-out text        {outcome.before.loss:.3f} before, {outcome.after.loss:.3f} after")
+    print(f"perplexity                   {outcome.after.perplexity:.4g}")
     print(f"steps in which a stage lied  {outcome.attacked} of {settings.steps}")
     print(f"of these noticed             {outcome.noticed}")
     print(f"false alarms                 {outcome.false_alarms}")

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import torch
@@ -12,9 +11,10 @@ import torch
 from btard.hashing import tagged_digest
 from btard.pipeline.defence.attacks import StageAttack
 from btard.pipeline.machine.assembly import assemble
-from btard.pipeline.machine.machine import StageMachine
 from btard.pipeline.machine.memory import run_stages
 from btard.pipeline.machine.plan import StageReport
+from btard.pipeline.measures.scores import Scores, held_out_scores
+from btard.pipeline.measures.traffic import Traffic, metered
 from btard.pipeline.schedule.optimizer import OptimizerPlan
 from btard.pipeline.schedule.order import PipelineOrder
 from btard.pipeline.stages.family import families
@@ -41,6 +41,7 @@ class Trial:
         trusted_relay: whether activations come over a relay that all trust.
         attack: how stages lie.
         seed: of weights and batches.
+        state: all weights at the start; None draws them.
     """
 
     family: str
@@ -54,6 +55,7 @@ class Trial:
     trusted_relay: bool
     attack: StageAttack
     seed: int
+    state: Mapping[str, torch.Tensor] | None = None
 
 
 @dataclass(frozen=True)
@@ -61,25 +63,44 @@ class TrialOutcome:
     """What came of it.
 
     Attributes:
+        cut: the model and its stages.
         reports: of the last stage, one for each step.
-        first_loss: on held-out samples before the first step.
-        final_loss: after the last one.
-        attacked: steps in which a stage lied.
-        noticed: of these, steps in which the alarm names the liar.
-        false_alarms: alarms in steps in which none lied, or about another stage.
+        liars: the stage that lied, by step; None where none did.
+        before, after: scores on held-out samples before the first step, and after the last one.
+        traffic: bytes by sender and receiver.
     """
 
+    cut: Cut
     reports: Sequence[StageReport]
-    first_loss: float
-    final_loss: float
-    attacked: int
-    noticed: int
-    false_alarms: int
+    liars: Sequence[int | None]
+    before: Scores
+    after: Scores
+    traffic: Traffic = field(default_factory=Traffic)
 
     @property
-    def perplexity(self) -> float:
-        """Of held-out text, e to the final loss; infinite where that cannot be written."""
-        return math.exp(self.final_loss) if self.final_loss < 700 else math.inf
+    def attacked(self) -> int:
+        """Steps in which a stage lied."""
+        return sum(liar is not None for liar in self.liars)
+
+    @property
+    def noticed(self) -> int:
+        """Of these, steps in which the alarm names the liar."""
+        return sum(liar is not None and liar == name for liar, name in self._named)
+
+    @property
+    def false_alarms(self) -> int:
+        """Alarms in steps in which none lied, or about another stage."""
+        return sum(name is not None and liar != name for liar, name in self._named)
+
+    @property
+    def skipped(self) -> int:
+        """Steps in which stages were passed by."""
+        return sum(report.alarm is not None for report in self.reports)
+
+    @property
+    def _named(self) -> list[tuple[int | None, int | None]]:
+        named = [None if report.alarm is None else report.alarm - 1 for report in self.reports]
+        return list(zip(self.liars, named, strict=True))
 
 
 def run_trial(trial: Trial, task: TextTask) -> TrialOutcome:
@@ -88,50 +109,51 @@ def run_trial(trial: Trial, task: TextTask) -> TrialOutcome:
     Raises:
         UserError: the model cannot be cut so.
     """
-    held_out = task.evaluation_batch()
-    sequence = int(held_out.tensors["input_ids"].shape[1])
-    family = families()[trial.family]
-    config = family.tiny(task.corpus.meta.vocabulary_size, sum(trial.split.blocks), sequence)
-    cut = Cut(config, trial.split)
-
-    @lru_cache(maxsize=4)
-    def batches(step: int) -> tuple[Batch, ...]:
-        numbers = range(step * trial.micro_batches, (step + 1) * trial.micro_batches)
-        seeds = [
-            tagged_digest("btard pipeline batch", trial.seed.to_bytes(8, "big"), n.to_bytes(8, "big")) for n in numbers
-        ]
-        return tuple(task.batch(seed, trial.micro_batch_size) for seed in seeds)
-
+    cut = trial_cut(trial.family, trial.split, task)
     machines = assemble(
         cut,
-        draw_weights(config, trial.seed),
+        draw_weights(cut.config, trial.seed) if trial.state is None else trial.state,
         trial.optimizer,
-        batches,
+        public_batches(task, trial.seed, trial.micro_batches, trial.micro_batch_size),
         order=trial.order,
         checked=trial.checked,
         trusted_relay=trial.trusted_relay,
         attack=trial.attack,
         seed=trial.seed,
     )
-    first = held_out_loss(machines, held_out)
-    reports = run_stages(machines, trial.steps, seed=trial.seed)[-1].reports
-    liars = [trial.attack.liar(step, cut.stages) for step in range(trial.steps)]
-    named = [None if report.alarm is None else report.alarm - 1 for report in reports]
+    stages = [machine.worker.stage for machine in machines]
+    before = held_out_scores(stages, task.evaluation_batches())
+    counted, traffic = metered(machines)
+    reports = run_stages(counted, trial.steps, seed=trial.seed)[-1].reports
     return TrialOutcome(
+        cut=cut,
         reports=reports,
-        first_loss=first,
-        final_loss=held_out_loss(machines, held_out),
-        attacked=sum(liar is not None for liar in liars),
-        noticed=sum(liar is not None and liar == name for liar, name in zip(liars, named, strict=True)),
-        false_alarms=sum(name is not None and liar != name for liar, name in zip(liars, named, strict=True)),
+        liars=[trial.attack.liar(step, cut.stages) for step in range(trial.steps)],
+        before=before,
+        after=held_out_scores(stages, task.evaluation_batches()),
+        traffic=traffic,
     )
 
 
-def held_out_loss(machines: Sequence[StageMachine], batch: Batch) -> float:
-    """Return the loss of all stages in a row, none of which lies."""
-    hidden = None
-    with torch.no_grad():
-        for machine in machines:
-            hidden = machine.worker.stage(batch, hidden)
-    assert hidden is not None
-    return float(hidden)
+def trial_cut(family: str, split: Split, task: TextTask) -> Cut:
+    """Return the tiny model of a family for a task's tokens, cut into stages.
+
+    Raises:
+        UserError: the model cannot be cut so.
+    """
+    sequence = int(task.evaluation_batch().tensors["input_ids"].shape[1])
+    return Cut(families()[family].tiny(task.vocabulary_size, sum(split.blocks), sequence), split)
+
+
+def public_batches(
+    task: TextTask, seed: int, micro_batches: int, micro_batch_size: int
+) -> Callable[[int], tuple[Batch, ...]]:
+    """Return what gives the micro-batches of a step: samples drawn anew for each, which follow from the seed."""
+
+    @lru_cache(maxsize=4)
+    def batches(step: int) -> tuple[Batch, ...]:
+        numbers = range(step * micro_batches, (step + 1) * micro_batches)
+        seeds = [tagged_digest("btard pipeline batch", seed.to_bytes(8, "big"), n.to_bytes(8, "big")) for n in numbers]
+        return tuple(task.batch(seed, micro_batch_size) for seed in seeds)
+
+    return batches
