@@ -40,10 +40,11 @@ def known_reproductions() -> dict[str, Study]:
     from btard.lab.reproductions.mnist import Mnist
     from btard.lab.reproductions.momentum.study import MomentumStudy
     from btard.lab.reproductions.resnet.study import Resnet
+    from btard.lab.reproductions.staged.ac_sgd import AcSgd
     from btard.lab.reproductions.staged.attack import PipelineAttack
 
     grids: list[Study] = [MomentumStudy(), Mnist(), Resnet(), Albert(), CenteredClipping(), Breakdown()]
-    return {made.name: made for made in [*grids, PipelineAttack()]}
+    return {made.name: made for made in [*grids, PipelineAttack(), AcSgd()]}
 
 
 def reproduce(reproduction: Study, settings: ReproduceSettings) -> ExitCode:

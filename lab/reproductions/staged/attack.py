@@ -25,8 +25,8 @@ SKIPS = {StageDefence.RELAY: 3.0, StageDefence.STRANGERS: 5.0}
 """Defences that pass stages by, and within how many percent of clean perplexity they are to stay."""
 
 _SIZES = {
-    Scale.SMOKE: (200, 40, (0.3, 0.7), 1),
-    Scale.SMALL: (400, 300, (0.3, 0.5, 0.7), 3),
+    Scale.SMOKE: (150, 30, (0.3, 0.7), 1),
+    Scale.SMALL: (400, 150, (0.3, 0.5, 0.7), 3),
     Scale.PAPER: (4000, 3000, (0.3, 0.5, 0.7), 5),
 }
 """Steps of the origin and of a run, rates, and seeds."""
@@ -76,8 +76,8 @@ class PipelineAttack(StagedStudy):
         said = [
             "The model is GPT-2 with six blocks of hidden size 32, one in each of six stages, on the built-in text "
             "by characters; published: GPT-2 of 0.35 to 1.5 billion weights, OPT and BLOOM, six virtual stages, "
-            "WikiText-2 and arXiv abstracts. At most one stage lies in an iteration, never the first or the last, about all "
-            "micro-batches, and another one each time, as published.",
+            "WikiText-2 and arXiv abstracts. At most one stage lies in an iteration, never the first or the last, about "
+            "all micro-batches, and another one each time, as published.",
             f"Runs go on from the laboratory's own checkpoint ({origin} steps of 32 samples) for {steps} iterations of "
             f"8 samples; {seeds} seeds; rates {', '.join(f'{rate:g}' for rate in rates)}. Some begin from scratch.",
             "The published damage of ten times the perplexity and more needs pretrained models: one that has learnt "

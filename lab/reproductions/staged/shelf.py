@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import os
 import signal
 import traceback
 from collections.abc import Sequence
@@ -76,7 +75,6 @@ def run_missing(runs: Sequence[StagedRun], home: Path, settings: ReproduceSettin
 
 def _begin() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's goes to the whole group, and the parent waits for us
-    os.nice(5)
 
 
 def _do(run: StagedRun, home: Path) -> str:
