@@ -4,6 +4,13 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from btard.pipeline.settings import TrialSettings
+    from btard.pipeline.trial import Trial, TrialOutcome
 
 COMMANDS = {
     "partition": "cut a model of Hugging Face into stages, one file each",
@@ -73,6 +80,7 @@ def _run(words: list[str]) -> int:
     from btard.pipeline.settings import LieName, TrialSettings
 
     settings = load_settings(TrialSettings, words, program="btard pipeline run")
+    _check_output(settings)
 
     import torch
 
@@ -119,4 +127,53 @@ def _run(words: list[str]) -> int:
     print(f"steps in which a stage lied  {outcome.attacked} of {settings.steps}")
     print(f"of these noticed             {outcome.noticed}")
     print(f"false alarms                 {outcome.false_alarms}")
+    if settings.output is not None:
+        _leave(settings, settings.output, trial, outcome)
     return 0
+
+
+def _check_output(settings: TrialSettings) -> None:
+    """Check before a long training that what it is to leave can be written.
+
+    Raises:
+        UserError: it cannot.
+    """
+    from btard.errors import UserError
+    from btard.vocabulary import WandbMode
+
+    if settings.output is None:
+        if settings.xlsx or settings.tensorboard or settings.wandb is not WandbMode.OFF:
+            raise UserError("--xlsx, --tensorboard and --wandb need an --output to write into")
+        return
+
+    from btard.swarm.local_facts import check_can_be_made
+
+    check_can_be_made(settings.output, "--output")
+    if settings.xlsx:
+        from btard.pipeline.measures.files import check_workbooks
+
+        check_workbooks()
+
+
+def _leave(settings: TrialSettings, directory: Path, trial: Trial, outcome: TrialOutcome) -> None:
+    """Write what a trial has found into a directory, and on the boards that are wished for."""
+    from btard.lab.metrics.sinks import Wishes, make_sinks
+    from btard.lab.metrics.tables import TableName, Tables
+    from btard.pipeline.measures.files import write_trial
+    from btard.pipeline.measures.pace import trial_step
+    from btard.pipeline.measures.timeline import simulate_step
+    from btard.transport.shaping import LinkConditions
+
+    timeline = simulate_step(trial_step(trial, outcome.cut, outcome.sequence, LinkConditions.parse(settings.link)))
+    print(f"a step over {settings.link}  {timeline.seconds:.3g} s, {100 * timeline.bubble:.0f} % of it waiting")
+    told = settings.model_dump(mode="json")
+    paths = write_trial(directory, told, outcome, timeline, workbook=settings.xlsx)
+    wishes = Wishes((), told, "", {}, settings.tensorboard, settings.wandb, "btard-pipeline")
+    sinks = make_sinks(wishes, directory, Tables())
+    for sink in sinks:
+        for report in outcome.reports:
+            if report.loss is not None:
+                sink.write(TableName.STEPS, {"step": report.step, "loss": report.loss})
+        sink.write(TableName.EVALUATIONS, {"step": len(outcome.reports), "loss": outcome.after.loss})
+        sink.close()
+    print(f"files: {directory} ({', '.join(path.name for path in paths)})")

@@ -9,7 +9,8 @@ from typing import Annotated
 from pydantic import Field
 
 from btard.configuration import Group, Option, Settings
-from btard.vocabulary import SEEDS
+from btard.transport.shaping import LinkText
+from btard.vocabulary import SEEDS, WandbMode
 
 
 class LieName(StrEnum):
@@ -102,3 +103,14 @@ class TrialSettings(Settings):
     ] = 0.0
     forward_attack: Annotated[LieName, Option("what becomes of activations", group=Group.BYZANTINE)] = LieName.REVERSE
     backward_attack: Annotated[LieName, Option("what becomes of gradients", group=Group.BYZANTINE)] = LieName.NONE
+    link: Annotated[
+        LinkText,
+        Option("every stage's way out, in the timeline of a step: rate, latency, jitter, loss", group=Group.MACHINE),
+    ] = "1gbit"
+    output: Annotated[
+        Path | None,
+        Option("directory of scores (JSON), steps and links (CSV) and the trace of a step", group=Group.OUTPUT),
+    ] = None
+    xlsx: Annotated[bool, Option("also write the tables as sheets of one file", group=Group.OUTPUT)] = False
+    tensorboard: Annotated[bool, Option("also write events for TensorBoard", group=Group.OUTPUT)] = False
+    wandb: Annotated[WandbMode, Option("also log to Weights & Biases", group=Group.OUTPUT)] = WandbMode.OFF

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any
 
 import torch
 
@@ -42,6 +43,7 @@ class Trial:
         attack: how stages lie.
         seed: of weights and batches.
         state: all weights at the start; None draws them.
+        options: what else all stages of `assemble` are told, by name.
     """
 
     family: str
@@ -56,6 +58,7 @@ class Trial:
     attack: StageAttack
     seed: int
     state: Mapping[str, torch.Tensor] | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,7 @@ class TrialOutcome:
 
     Attributes:
         cut: the model and its stages.
+        sequence: tokens of a sample.
         reports: of the last stage, one for each step.
         liars: the stage that lied, by step; None where none did.
         before, after: scores on held-out samples before the first step, and after the last one.
@@ -71,6 +75,7 @@ class TrialOutcome:
     """
 
     cut: Cut
+    sequence: int
     reports: Sequence[StageReport]
     liars: Sequence[int | None]
     before: Scores
@@ -120,6 +125,7 @@ def run_trial(trial: Trial, task: TextTask) -> TrialOutcome:
         trusted_relay=trial.trusted_relay,
         attack=trial.attack,
         seed=trial.seed,
+        **trial.options,
     )
     stages = [machine.worker.stage for machine in machines]
     before = held_out_scores(stages, task.evaluation_batches())
@@ -127,6 +133,7 @@ def run_trial(trial: Trial, task: TextTask) -> TrialOutcome:
     reports = run_stages(counted, trial.steps, seed=trial.seed)[-1].reports
     return TrialOutcome(
         cut=cut,
+        sequence=int(task.evaluation_batch().tensors["input_ids"].shape[1]),
         reports=reports,
         liars=[trial.attack.liar(step, cut.stages) for step in range(trial.steps)],
         before=before,

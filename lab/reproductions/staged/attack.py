@@ -76,8 +76,8 @@ class PipelineAttack(StagedStudy):
         said = [
             "The model is GPT-2 with six blocks of hidden size 32, one in each of six stages, on the built-in text "
             "by characters; published: GPT-2 of 0.35 to 1.5 billion weights, OPT and BLOOM, six virtual stages, "
-            "WikiText-2 and arXiv abstracts. At most one stage lies in an iteration, never the first or the last, about "
-            "all micro-batches, and another one each time, as published.",
+            "WikiText-2 and arXiv abstracts. At most one stage lies in an iteration, never the first or the last, "
+            "about all micro-batches, and another one each time, as published.",
             f"Runs go on from the laboratory's own checkpoint ({origin} steps of 32 samples) for {steps} iterations of "
             f"8 samples; {seeds} seeds; rates {', '.join(f'{rate:g}' for rate in rates)}. Some begin from scratch.",
             "The published damage of ten times the perplexity and more needs pretrained models: one that has learnt "
@@ -226,16 +226,22 @@ def _over(frame: pd.DataFrame, defence: StageDefence) -> dict[str, MeanOverSeeds
 
 
 def _against_restart(worst: pd.DataFrame) -> Trend:
-    gains = []
-    restarted = worst[worst["defence"] == str(StageDefence.RESTART)].set_index(["forward", "seed"])["over"]
-    for defence in SKIPS:
-        skipping = worst[worst["defence"] == str(defence)].set_index(["forward", "seed"])["over"]
-        gains.append((defence, summary((restarted - skipping).to_list())))
+    """What a lie says does not matter to either: it is thrown away. So one kind of lie is enough."""
+    rows = worst[worst["forward"] == str(LIES[0])].set_index(["defence", "seed"])["over"]
+    gains = {}
+    for defence in (StageDefence.RESTART, *SKIPS):
+        if str(defence) in rows:
+            gains[defence] = rows.xs(str(defence))
+    restarted = gains.pop(StageDefence.RESTART, pd.Series(dtype=float))
+    found = {defence: summary((restarted - skipping).dropna().to_list()) for defence, skipping in gains.items()}
     return Trend(
         "After as many iterations, passing stages by is better than restarting",
         "lower loss at most iterations",
-        "; ".join(f"{defence}: lower by {told(gain, 'percent of clean perplexity')}" for defence, gain in gains),
-        all_of([is_above(gain) for _, gain in gains]),
+        "; ".join(
+            f"restart is above {defence} by {told(gain, 'percent of clean perplexity')}"
+            for defence, gain in found.items()
+        ),
+        all_of([is_above(gain) for gain in found.values()]),
     )
 
 

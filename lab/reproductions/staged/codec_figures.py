@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,6 +13,7 @@ from btard.lab.reproductions.staged.codec_run import BoundaryCodecs
 from btard.pipeline.caches import BoundaryReceiver, BoundarySender, CachesDiffer, open_receiver, open_sender
 from btard.pipeline.codecs.quantiser import LevelGrid, Quantiser
 from btard.pipeline.codecs.registry import make_codec
+from btard.pipeline.measures.pace import message_bytes
 from btard.pipeline.measures.timeline import StageWork, StepShape, simulate_step, work_for
 from btard.pipeline.schedule.order import PipelineOrder
 from btard.transport.shaping import PRESETS, LinkConditions
@@ -69,23 +69,9 @@ def visits_frame(visits: int = 6, bits: int = 4) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def message_bytes(codecs: BoundaryCodecs, shape: Sequence[int] = SHAPE) -> tuple[int, int]:
-    """Return the bytes of an activation, of a sample that was seen before, and of a gradient."""
-    values = torch.randn(tuple(shape), generator=torch.Generator().manual_seed(3))
-    sizes = []
-    for text in (codecs.forward, codecs.backward):
-        with TemporaryDirectory() as folder:
-            sender = open_sender(make_codec(text), tuple(shape[1:]), Path(folder), 1 << 28)
-            samples = list(range(shape[0]))
-            sender.encode(samples, values, samples)
-            sizes.append(len(sender.encode(samples, values, samples)))
-            sender.close()
-    return sizes[0], sizes[1]
-
-
 def published_step(codecs: BoundaryCodecs, link: str, work: StageWork, micro_batches: int = MICRO_BATCHES) -> StepShape:
     """Return a step of the published setting: 8 stages, GPipe, micro-batches of one sequence."""
-    forward, backward = message_bytes(codecs)
+    forward, backward = message_bytes(codecs.forward, SHAPE), message_bytes(codecs.backward, SHAPE)
     return StepShape(PipelineOrder.GPIPE, micro_batches, [work] * STAGES, forward, backward, LinkConditions.parse(link))
 
 
