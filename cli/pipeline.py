@@ -89,10 +89,8 @@ def _run(words: list[str]) -> int:
     from btard.pipeline.schedule.optimizer import OptimizerKind, OptimizerPlan
     from btard.pipeline.schedule.order import PipelineOrder
     from btard.pipeline.stages.split import Split
-    from btard.pipeline.trial import Trial, run_trial
+    from btard.pipeline.trial import Trial, run_trial, trial_task
     from btard.tasks.base import Schedule
-    from btard.tasks.registry import load_task
-    from btard.tasks.text import TextTask
 
     def lie(name: LieName) -> MessageLie | None:
         return None if name is LieName.NONE else MessageLie(name.value)
@@ -118,12 +116,15 @@ def _run(words: list[str]) -> int:
         attack=attack,
         seed=settings.seed,
     )
-    task = load_task("gpt", "tiny")
-    assert isinstance(task, TextTask)
+    task = trial_task(settings.task, settings.data)
     torch.set_num_threads(1)  # several round differently from one call to the next
     outcome = run_trial(trial, task)
     print(f"loss on held-out text        {outcome.before.loss:.3f} before, {outcome.after.loss:.3f} after")
-    print(f"perplexity                   {outcome.after.perplexity:.4g}")
+    if outcome.after.accuracy is None:
+        print(f"perplexity                   {outcome.after.perplexity:.4g}")
+    else:
+        scores = f"{outcome.after.accuracy:.3f}, {outcome.after.f1:.3f}, {outcome.after.matthews:.3f}"
+        print(f"accuracy, F1, Matthews       {scores}")
     print(f"steps in which a stage lied  {outcome.attacked} of {settings.steps}")
     print(f"of these noticed             {outcome.noticed}")
     print(f"false alarms                 {outcome.false_alarms}")
@@ -174,6 +175,8 @@ def _leave(settings: TrialSettings, directory: Path, trial: Trial, outcome: Tria
         for report in outcome.reports:
             if report.loss is not None:
                 sink.write(TableName.STEPS, {"step": report.step, "loss": report.loss})
-        sink.write(TableName.EVALUATIONS, {"step": len(outcome.reports), "loss": outcome.after.loss})
+        after = {"loss": outcome.after.loss, "accuracy": outcome.after.accuracy}
+        known = {name: value for name, value in after.items() if value is not None}
+        sink.write(TableName.EVALUATIONS, {"step": len(outcome.reports), **known})
         sink.close()
     print(f"files: {directory} ({', '.join(path.name for path in paths)})")

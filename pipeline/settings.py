@@ -29,6 +29,7 @@ class TrialFamily(StrEnum):
     GPT2 = "gpt2"
     OPT = "opt"
     BLOOM = "bloom"
+    DEBERTA_V2 = "deberta-v2"
 
 
 class TrialOrder(StrEnum):
@@ -77,6 +78,17 @@ class TrialSettings(Settings):
     """Settings of `btard pipeline run`, which trains a small model in stages, all simulated in this process."""
 
     family: Annotated[TrialFamily, Option("the model's family", group=Group.TASK)] = TrialFamily.GPT2
+    task: Annotated[
+        str,
+        Option("gpt for text; sentences, or sentences:data=sst2 and the like, for classes", group=Group.TASK),
+    ] = "gpt"
+    data: Annotated[
+        str,
+        Option(
+            "corpus: builtin, a file or folder, hub:OWNER/NAME, or wikitext-2, wikitext-103, openwebtext, arxiv",
+            group=Group.TASK,
+        ),
+    ] = "builtin"
     split: Annotated[str, Option("blocks of each stage, as 2-3-1", group=Group.TASK)] = "1-1-1-1-1-1"
     steps: Annotated[int, Field(ge=1, le=100_000), Option("how many", unit="steps", group=Group.TRAINING)] = 60
     micro_batches: Annotated[

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from btard.errors import UserError
 from btard.hashing import tagged_digest
 from btard.pipeline.defence.attacks import StageAttack
 from btard.pipeline.machine.assembly import assemble
@@ -23,7 +24,13 @@ from btard.pipeline.stages.model_stage import Cut
 from btard.pipeline.stages.split import Split
 from btard.pipeline.stages.weights import draw_weights
 from btard.tasks.base import Batch
+from btard.tasks.data.known import corpus_of
+from btard.tasks.registry import chosen_task, find_task, load_task
+from btard.tasks.sentences.task import SentencesTask
 from btard.tasks.text import TextTask
+
+StagedTask = TextTask | SentencesTask
+"""What a pipeline can train: the next token of text, or classes of sentences."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +38,7 @@ class Trial:
     """What is tried.
 
     Attributes:
-        family: of the model, one that predicts the next token.
+        family: of the model; one that predicts the next token for text, one that classifies for sentences.
         split: blocks of each stage.
         optimizer: of all stages.
         steps: to be trained.
@@ -108,7 +115,7 @@ class TrialOutcome:
         return list(zip(self.liars, named, strict=True))
 
 
-def run_trial(trial: Trial, task: TextTask) -> TrialOutcome:
+def run_trial(trial: Trial, task: StagedTask) -> TrialOutcome:
     """Train as a trial says, each stage a simulated peer, and measure.
 
     Raises:
@@ -142,18 +149,44 @@ def run_trial(trial: Trial, task: TextTask) -> TrialOutcome:
     )
 
 
-def trial_cut(family: str, split: Split, task: TextTask) -> Cut:
+def trial_task(task: str, data: str) -> StagedTask:
+    """Return the tiny size of a task with its data.
+
+    Args:
+        task: as `btard.tasks.registry.load_task` reads it.
+        data: as `btard.tasks.data.known.corpus_of` reads it.
+
+    Raises:
+        UserError: there is none of this name, it has no stages, or its data cannot be had.
+    """
+    found = find_task(chosen_task(task).name)
+    if not issubclass(found, TextTask | SentencesTask):
+        raise UserError(f"the task {task} cannot be cut into stages; gpt and sentences can")
+    made = load_task(task, "tiny", corpus_of(data))
+    assert isinstance(made, TextTask | SentencesTask)
+    return made
+
+
+def trial_cut(family: str, split: Split, task: StagedTask) -> Cut:
     """Return the tiny model of a family for a task's tokens, cut into stages.
 
     Raises:
-        UserError: the model cannot be cut so.
+        UserError: the model cannot be cut so, or has no answers of the task's kind.
     """
+    chosen = families()[family]
+    classifies = isinstance(task, SentencesTask)
+    if classifies != (not chosen.head):
+        fitting = [name for name, known in families().items() if classifies != bool(known.head)]
+        raise UserError(f"the family {family} cannot train the task {task.name}; {', '.join(fitting)} can")
     sequence = int(task.evaluation_batch().tensors["input_ids"].shape[1])
-    return Cut(families()[family].tiny(task.vocabulary_size, sum(split.blocks), sequence), split)
+    config = chosen.tiny(task.vocabulary_size, sum(split.blocks), sequence)
+    if isinstance(task, SentencesTask):
+        config.num_labels = task.classes
+    return Cut(config, split)
 
 
 def public_batches(
-    task: TextTask, seed: int, micro_batches: int, micro_batch_size: int
+    task: StagedTask, seed: int, micro_batches: int, micro_batch_size: int
 ) -> Callable[[int], tuple[Batch, ...]]:
     """Return what gives the micro-batches of a step: samples drawn anew for each, which follow from the seed."""
 

@@ -24,6 +24,12 @@ LIES = (MessageLie.REVERSE, MessageLie.RANDOM)
 SKIPS = {StageDefence.RELAY: 3.0, StageDefence.STRANGERS: 5.0}
 """Defences that pass stages by, and within how many percent of clean perplexity they are to stay."""
 
+_DEFENCES = {
+    MessageLie.REVERSE: tuple(StageDefence),
+    MessageLie.RANDOM: (StageDefence.NONE, StageDefence.RELAY),
+}
+"""Against each lie. Where stages are passed by, or an iteration is thrown away, what a lie said leaves no trace."""
+
 _SIZES = {
     Scale.SMOKE: (150, 30, (0.3, 0.7), 1),
     Scale.SMALL: (400, 150, (0.3, 0.5, 0.7), 3),
@@ -54,13 +60,13 @@ class PipelineAttack(StagedStudy):
         scratch: dict[str, Any] = {"origin": None, "learning_rate": _FROM_SCRATCH_RATE}
         lying = [
             {**tuned, "rate": rate, "forward": lie, "defence": defence}
-            for rate in rates
-            for lie in LIES
-            for defence in StageDefence
+            for rate in sorted(rates, reverse=True)
+            for lie, defences in _DEFENCES.items()
+            for defence in defences
         ]
         back = [
             {**tuned, "rate": rates[-1], "backward": MessageLie.NOISE, "defence": defence}
-            for defence in (StageDefence.NONE, *SKIPS)
+            for defence in (StageDefence.NONE, StageDefence.RELAY)
         ]
         worst: dict[str, Any] = {"rate": rates[-1], "forward": MessageLie.REVERSE}
         fresh = [scratch, *({**scratch, **worst, "defence": defence} for defence in (StageDefence.NONE, *SKIPS))]

@@ -20,7 +20,7 @@ from btard.pipeline.stages.split import Split
 from btard.pipeline.stages.weights import draw_weights
 from btard.pipeline.trial import public_batches, trial_cut
 from btard.tasks.base import Schedule
-from btard.tasks.data.spec import DataSpec
+from btard.tasks.data.known import corpus_of
 from btard.tasks.registry import load_task
 from btard.tasks.text import TextTask
 
@@ -81,6 +81,6 @@ def text_task(data: str) -> TextTask:
     Raises:
         UserError: the corpus cannot be had.
     """
-    task = load_task("gpt", "tiny", DataSpec.parse(data))
+    task = load_task("gpt", "tiny", corpus_of(data))
     assert isinstance(task, TextTask)
     return task
