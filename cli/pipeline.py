@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from btard.pipeline.machine.plan import StageBanned
+    from btard.pipeline.settings import TrialSettings
+    from btard.pipeline.trial import Trial, TrialOutcome
 
 COMMANDS = {
     "partition": "cut a model of Hugging Face into stages, one file each",
@@ -78,6 +81,7 @@ def _run(words: list[str]) -> int:
     from btard.pipeline.settings import LieName, TrialCheck, TrialRecovery, TrialSettings
 
     settings = load_settings(TrialSettings, words, program="btard pipeline run")
+    _check_output(settings)
 
     import torch
 
@@ -88,10 +92,8 @@ def _run(words: list[str]) -> int:
     from btard.pipeline.schedule.optimizer import OptimizerKind, OptimizerPlan
     from btard.pipeline.schedule.order import PipelineOrder
     from btard.pipeline.stages.split import Split
-    from btard.pipeline.trial import Trial, run_trial
+    from btard.pipeline.trial import Trial, run_trial, trial_task
     from btard.tasks.base import Schedule
-    from btard.tasks.registry import load_task
-    from btard.tasks.text import TextTask
 
     def lie(name: LieName) -> MessageLie | None:
         return None if name is LieName.NONE else MessageLie(name.value)
@@ -129,20 +131,74 @@ def _run(words: list[str]) -> int:
             "raw_steps": settings.raw_steps,
         },
     )
-    task = load_task("gpt", "tiny")
-    assert isinstance(task, TextTask)
+    task = trial_task(settings.task, settings.data)
     torch.set_num_threads(1)  # several round differently from one call to the next
     outcome = run_trial(trial, task)
-    if settings.evidence is not None:
-        _save_bans(settings.evidence, outcome.bans)
-    print(f"loss on held-out text        {outcome.first_loss:.3f} before, {outcome.final_loss:.3f} after")
-    print(f"perplexity                   {outcome.perplexity:.4g}")
+    print(f"loss on held-out text        {outcome.before.loss:.3f} before, {outcome.after.loss:.3f} after")
+    if outcome.after.accuracy is None:
+        print(f"perplexity                   {outcome.after.perplexity:.4g}")
+    else:
+        scores = f"{outcome.after.accuracy:.3f}, {outcome.after.f1:.3f}, {outcome.after.matthews:.3f}"
+        print(f"accuracy, F1, Matthews       {scores}")
     print(f"steps in which a stage lied  {outcome.attacked} of {settings.steps}")
     print(f"of these noticed             {outcome.noticed}")
     print(f"false alarms                 {outcome.false_alarms}")
     print(f"peers banned                 {len(outcome.bans)}")
-    print(f"megabytes sent               {outcome.sent_bytes / 1e6:.1f}")
+    print(f"megabytes sent               {sum(outcome.traffic.values()) / 1e6:.1f}")
+    if settings.evidence is not None:
+        _save_bans(settings.evidence, outcome.bans)
+    if settings.output is not None:
+        _leave(settings, settings.output, trial, outcome)
     return 0
+
+
+def _check_output(settings: TrialSettings) -> None:
+    """Check before a long training that what it is to leave can be written.
+
+    Raises:
+        UserError: it cannot.
+    """
+    from btard.errors import UserError
+    from btard.vocabulary import WandbMode
+
+    if settings.output is None:
+        if settings.xlsx or settings.tensorboard or settings.wandb is not WandbMode.OFF:
+            raise UserError("--xlsx, --tensorboard and --wandb need an --output to write into")
+        return
+
+    from btard.swarm.local_facts import check_can_be_made
+
+    check_can_be_made(settings.output, "--output")
+    if settings.xlsx:
+        from btard.pipeline.measures.files import check_workbooks
+
+        check_workbooks()
+
+
+def _leave(settings: TrialSettings, directory: Path, trial: Trial, outcome: TrialOutcome) -> None:
+    """Write what a trial has found into a directory, and on the boards that are wished for."""
+    from btard.lab.metrics.sinks import Wishes, make_sinks
+    from btard.lab.metrics.tables import TableName, Tables
+    from btard.pipeline.measures.files import write_trial
+    from btard.pipeline.measures.pace import trial_step
+    from btard.pipeline.measures.timeline import simulate_step
+    from btard.transport.shaping import LinkConditions
+
+    timeline = simulate_step(trial_step(trial, outcome.cut, outcome.sequence, LinkConditions.parse(settings.link)))
+    print(f"a step over {settings.link}  {timeline.seconds:.3g} s, {100 * timeline.bubble:.0f} % of it waiting")
+    told = settings.model_dump(mode="json")
+    paths = write_trial(directory, told, outcome, timeline, workbook=settings.xlsx)
+    wishes = Wishes((), told, "", {}, settings.tensorboard, settings.wandb, "btard-pipeline")
+    sinks = make_sinks(wishes, directory, Tables())
+    for sink in sinks:
+        for report in outcome.reports:
+            if report.loss is not None:
+                sink.write(TableName.STEPS, {"step": report.step, "loss": report.loss})
+        after = {"loss": outcome.after.loss, "accuracy": outcome.after.accuracy}
+        known = {name: value for name, value in after.items() if value is not None}
+        sink.write(TableName.EVALUATIONS, {"step": len(outcome.reports), **known})
+        sink.close()
+    print(f"files: {directory} ({', '.join(path.name for path in paths)})")
 
 
 def _save_bans(folder: Path, bans: Sequence[StageBanned]) -> None:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache, partial
 
 import numpy as np
 
+from btard.errors import UserError
 from btard.hashing import tagged_digest
 from btard.tasks.base import Batch
 from btard.tasks.randomness import SeededDraws
+from btard.tasks.sentences.task import SentencesTask
 from btard.tasks.text import TextTask
+
+StagedTask = TextTask | SentencesTask
+"""What a pipeline can train: the next token of text, or classes of sentences."""
 
 
 @dataclass(frozen=True)
@@ -37,12 +44,28 @@ class SampleOrder:
         chosen = [int(orders[place // self.epoch][place % self.epoch]) for place in places]
         return [chosen[start : start + self.size] for start in range(0, each, self.size)]
 
-    def batches(self, task: TextTask, step: int) -> tuple[Batch, ...]:
-        """Return the micro-batches of a step."""
+    def of(self, task: StagedTask) -> Callable[[int], tuple[Batch, ...]]:
+        """Return what gives the micro-batches of a step; stages of one process share it.
+
+        Raises:
+            UserError: the task has no numbered samples, or fewer than an epoch.
+        """
         if self.epoch is None:
-            numbers = range(step * self.micro_batches, (step + 1) * self.micro_batches)
-            return tuple(task.batch(self._seed("batch", number), self.size) for number in numbers)
-        return tuple(task.batch_of(ids) for ids in self.samples(step))
+            return lru_cache(maxsize=4)(partial(self._drawn, task))
+        if not isinstance(task, TextTask):
+            raise UserError(f"epochs need samples with numbers, which the task {task.name} has not; text has")
+        if self.epoch > task.corpus.training_samples:
+            raise UserError(
+                f"an epoch of {self.epoch} samples is longer than the corpus, which has {task.corpus.training_samples}"
+            )
+        return lru_cache(maxsize=4)(partial(self._numbered, task))
+
+    def _drawn(self, task: StagedTask, step: int) -> tuple[Batch, ...]:
+        numbers = range(step * self.micro_batches, (step + 1) * self.micro_batches)
+        return tuple(task.batch(self._seed("batch", number), self.size) for number in numbers)
+
+    def _numbered(self, task: TextTask, step: int) -> tuple[Batch, ...]:
+        return tuple(task.numbered(np.array(numbers, dtype=np.int64)) for numbers in self.samples(step))
 
     def _order(self, epoch: int) -> list[int]:
         assert self.epoch is not None

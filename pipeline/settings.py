@@ -9,7 +9,8 @@ from typing import Annotated
 from pydantic import Field
 
 from btard.configuration import Group, Option, Settings
-from btard.vocabulary import SEEDS
+from btard.transport.shaping import LinkText
+from btard.vocabulary import SEEDS, WandbMode
 
 
 class LieName(StrEnum):
@@ -28,6 +29,7 @@ class TrialFamily(StrEnum):
     GPT2 = "gpt2"
     OPT = "opt"
     BLOOM = "bloom"
+    DEBERTA_V2 = "deberta-v2"
 
 
 class TrialOrder(StrEnum):
@@ -91,6 +93,17 @@ class TrialSettings(Settings):
     """Settings of `btard pipeline run`, which trains a small model in stages, all simulated in this process."""
 
     family: Annotated[TrialFamily, Option("the model's family", group=Group.TASK)] = TrialFamily.GPT2
+    task: Annotated[
+        str,
+        Option("gpt for text; sentences, or sentences:data=sst2 and the like, for classes", group=Group.TASK),
+    ] = "gpt"
+    data: Annotated[
+        str,
+        Option(
+            "corpus: builtin, a file or folder, hub:OWNER/NAME, or wikitext-2, wikitext-103, openwebtext, arxiv",
+            group=Group.TASK,
+        ),
+    ] = "builtin"
     split: Annotated[str, Option("blocks of each stage, as 2-3-1", group=Group.TASK)] = "1-1-1-1-1-1"
     steps: Annotated[int, Field(ge=1, le=100_000), Option("how many", unit="steps", group=Group.TRAINING)] = 60
     micro_batches: Annotated[
@@ -156,3 +169,14 @@ class TrialSettings(Settings):
     evidence: Annotated[
         Path | None, Option("folder for the proof of each ban, for btard verdict", group=Group.OUTPUT)
     ] = None
+    link: Annotated[
+        LinkText,
+        Option("every stage's way out, in the timeline of a step: rate, latency, jitter, loss", group=Group.MACHINE),
+    ] = "1gbit"
+    output: Annotated[
+        Path | None,
+        Option("directory of scores (JSON), steps and links (CSV) and the trace of a step", group=Group.OUTPUT),
+    ] = None
+    xlsx: Annotated[bool, Option("also write the tables as sheets of one file", group=Group.OUTPUT)] = False
+    tensorboard: Annotated[bool, Option("also write events for TensorBoard", group=Group.OUTPUT)] = False
+    wandb: Annotated[WandbMode, Option("also log to Weights & Biases", group=Group.OUTPUT)] = WandbMode.OFF

@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any
 
 import torch
 
+from btard.errors import UserError
 from btard.identity import IdentityKey, PeerId
 from btard.pipeline.defence.attacks import StageAttack
 from btard.pipeline.defence.behaviour import StageBehaviour
-from btard.pipeline.epochs import SampleOrder
+from btard.pipeline.epochs import SampleOrder, StagedTask
 from btard.pipeline.machine.assembly import assemble, stage_key
-from btard.pipeline.machine.machine import StageMachine
-from btard.pipeline.machine.memory import run_stages
+from btard.pipeline.machine.memory import SeatFiller, run_stages
 from btard.pipeline.machine.plan import StageBanned, StageReport
+from btard.pipeline.measures.scores import Scores, held_out_scores
 from btard.pipeline.schedule.optimizer import OptimizerPlan
 from btard.pipeline.schedule.order import PipelineOrder
 from btard.pipeline.stages.family import families
 from btard.pipeline.stages.model_stage import Cut
 from btard.pipeline.stages.split import Split
 from btard.pipeline.stages.weights import draw_weights
-from btard.tasks.base import Batch
+from btard.tasks.data.known import corpus_of
+from btard.tasks.registry import chosen_task, find_task, load_task
+from btard.tasks.sentences.task import SentencesTask
 from btard.tasks.text import TextTask
+
+Traffic = Mapping[tuple[int, int], int]
+"""Bytes by (stage that sends, stage that receives)."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,7 @@ class Trial:
     """What is tried.
 
     Attributes:
-        family: of the model, one that predicts the next token.
+        family: of the model; one that predicts the next token for text, one that classifies for sentences.
         split: blocks of each stage.
         optimizer: of all stages.
         steps: to be trained.
@@ -42,6 +46,7 @@ class Trial:
         order: how passes alternate.
         attack: how stages lie.
         seed: of weights and batches.
+        state: all weights at the start; None draws them.
         epoch_samples: training samples that come again in every epoch, in another order; None draws from all.
         plan: what else a `PipelinePlan` has: checks, codecs.
     """
@@ -55,6 +60,7 @@ class Trial:
     order: PipelineOrder
     attack: StageAttack
     seed: int
+    state: Mapping[str, torch.Tensor] | None = None
     epoch_samples: int | None = None
     plan: Mapping[str, Any] = field(default_factory=dict)
 
@@ -64,91 +70,128 @@ class TrialOutcome:
     """What came of it.
 
     Attributes:
+        cut: the model and its stages.
+        sequence: tokens of a sample.
         reports: of the last stage, one for each step.
-        first_loss: on held-out samples before the first step.
-        final_loss: after the last one.
-        attacked: steps in which a stage lied.
-        noticed: of these, steps in which the alarm names the liar.
-        false_alarms: alarms in steps in which none lied, or about another stage.
+        liars: the stage that lied, by step; None where none did.
+        before, after: scores on held-out samples before the first step, and after the last one.
         bans: in their order; other peers took the seats.
-        sent_bytes: by all stages.
+        traffic: of all steps.
     """
 
+    cut: Cut
+    sequence: int
     reports: Sequence[StageReport]
-    first_loss: float
-    final_loss: float
-    attacked: int
-    noticed: int
-    false_alarms: int
-    bans: Sequence[StageBanned] = ()
-    sent_bytes: int = 0
+    liars: Sequence[int | None]
+    before: Scores
+    after: Scores
+    bans: Sequence[StageBanned]
+    traffic: Traffic
 
     @property
-    def perplexity(self) -> float:
-        """Of held-out text, e to the final loss; infinite where that cannot be written."""
-        return math.exp(self.final_loss) if self.final_loss < 700 else math.inf
+    def attacked(self) -> int:
+        """Steps in which a stage lied."""
+        return sum(liar is not None for liar in self.liars)
+
+    @property
+    def noticed(self) -> int:
+        """Of these, steps in which the alarm names the liar."""
+        return sum(liar is not None and liar == name for liar, name in self._named)
+
+    @property
+    def false_alarms(self) -> int:
+        """Alarms in steps in which none lied, or about another stage."""
+        return sum(name is not None and liar != name for liar, name in self._named)
+
+    @property
+    def skipped(self) -> int:
+        """Steps in which stages were passed by."""
+        return sum(report.alarm is not None for report in self.reports)
+
+    @property
+    def _named(self) -> list[tuple[int | None, int | None]]:
+        named = [report.accused[0] if report.accused else None for report in self.reports]
+        return list(zip(self.liars, named, strict=True))
 
 
-def run_trial(trial: Trial, task: TextTask) -> TrialOutcome:
+def run_trial(trial: Trial, task: StagedTask) -> TrialOutcome:
     """Train as a trial says, each stage a simulated peer, and measure.
 
     Raises:
         UserError: the model cannot be cut so.
     """
-    held_out = task.evaluation_batch()
-    sequence = int(held_out.tensors["input_ids"].shape[1])
-    family = families()[trial.family]
-    config = family.tiny(task.corpus.meta.vocabulary_size, sum(trial.split.blocks), sequence)
-    cut = Cut(config, trial.split)
-
+    cut = trial_cut(trial.family, trial.split, task)
     order = SampleOrder(trial.seed, trial.micro_batches, trial.micro_batch_size, trial.epoch_samples)
-
-    @lru_cache(maxsize=4)
-    def batches(step: int) -> tuple[Batch, ...]:
-        return order.batches(task, step)
-
     machines = assemble(
         cut,
-        draw_weights(config, trial.seed),
+        draw_weights(cut.config, trial.seed) if trial.state is None else trial.state,
         trial.optimizer,
-        batches,
+        order.of(task),
         order=trial.order,
         attack=trial.attack,
         seed=trial.seed,
         samples=None if trial.epoch_samples is None else order.samples,
         **trial.plan,
     )
-    first = held_out_loss(machines, held_out)
-
-    def next_peer(seat: int, last: PeerId) -> tuple[IdentityKey, StageBehaviour]:
-        key = stage_key(trial.seed, seat)
-        for incarnation in range(1, 256):
-            if key.peer_id == last:
-                return stage_key(trial.seed, seat, incarnation=incarnation), trial.attack
-            key = stage_key(trial.seed, seat, incarnation=incarnation)
-        raise RuntimeError(f"seat {seat} has lost 256 peers")
-
-    stages = run_stages(machines, trial.steps, seed=trial.seed, fill=next_peer)
+    before = held_out_scores([machine.worker.stage for machine in machines], task.evaluation_batches())
+    stages = run_stages(machines, trial.steps, seed=trial.seed, fill=_newcomers(trial))
     reports = stages[-1].reports
-    liars = [trial.attack.liar(step, cut.stages) for step in range(len(reports))]
-    named = [report.accused[0] if report.accused else None for report in reports]
     return TrialOutcome(
+        cut=cut,
+        sequence=int(task.evaluation_batch().tensors["input_ids"].shape[1]),
         reports=reports,
-        first_loss=first,
-        final_loss=held_out_loss(machines, held_out),
-        attacked=sum(liar is not None for liar in liars),
-        noticed=sum(liar is not None and liar == name for liar, name in zip(liars, named, strict=True)),
-        false_alarms=sum(name is not None and liar != name for liar, name in zip(liars, named, strict=True)),
+        liars=[trial.attack.liar(step, cut.stages) for step in range(len(reports))],
+        before=before,
+        after=held_out_scores([machine.worker.stage for machine in machines], task.evaluation_batches()),
         bans=stages[-1].bans,
-        sent_bytes=sum(stage.sent_bytes for stage in stages),
+        traffic={(stage.machine.number, to): sent for stage in stages for to, sent in stage.sent_bytes.items()},
     )
 
 
-def held_out_loss(machines: Sequence[StageMachine], batch: Batch) -> float:
-    """Return the loss of all stages in a row, none of which lies."""
-    hidden = None
-    with torch.no_grad():
-        for machine in machines:
-            hidden = machine.worker.stage(batch, hidden)
-    assert hidden is not None
-    return float(hidden)
+def _newcomers(trial: Trial) -> SeatFiller:
+    """Return what names the next peer of a seat: a key of its own, and the same attack."""
+
+    def next_peer(seat: int, last: PeerId) -> tuple[IdentityKey, StageBehaviour]:
+        keys = [stage_key(trial.seed, seat), *(stage_key(trial.seed, seat, incarnation=n) for n in range(1, 256))]
+        place = next(place for place, key in enumerate(keys) if key.peer_id == last)
+        if place + 1 == len(keys):
+            raise RuntimeError(f"seat {seat} has lost {len(keys)} peers")
+        return keys[place + 1], trial.attack
+
+    return next_peer
+
+
+def trial_task(task: str, data: str) -> StagedTask:
+    """Return the tiny size of a task with its data.
+
+    Args:
+        task: as `btard.tasks.registry.load_task` reads it.
+        data: as `btard.tasks.data.known.corpus_of` reads it.
+
+    Raises:
+        UserError: there is none of this name, it has no stages, or its data cannot be had.
+    """
+    found = find_task(chosen_task(task).name)
+    if not issubclass(found, TextTask | SentencesTask):
+        raise UserError(f"the task {task} cannot be cut into stages; gpt and sentences can")
+    made = load_task(task, "tiny", corpus_of(data))
+    assert isinstance(made, TextTask | SentencesTask)
+    return made
+
+
+def trial_cut(family: str, split: Split, task: StagedTask) -> Cut:
+    """Return the tiny model of a family for a task's tokens, cut into stages.
+
+    Raises:
+        UserError: the model cannot be cut so, or has no answers of the task's kind.
+    """
+    chosen = families()[family]
+    classifies = isinstance(task, SentencesTask)
+    if classifies != (not chosen.head):
+        fitting = [name for name, known in families().items() if classifies != bool(known.head)]
+        raise UserError(f"the family {family} cannot train the task {task.name}; {', '.join(fitting)} can")
+    sequence = int(task.evaluation_batch().tensors["input_ids"].shape[1])
+    config = chosen.tiny(task.vocabulary_size, sum(split.blocks), sequence)
+    if isinstance(task, SentencesTask):
+        config.num_labels = task.classes
+    return Cut(config, split)

@@ -1,7 +1,7 @@
 """What language-model tasks share: samples from a tokenised corpus, and a held-out part."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar, Self
@@ -60,14 +60,24 @@ class TextTask(Task):
         wanted = cls.shapes[size].tokenised()
         return cls(size, prepare(data.spec, wanted, data.cache_dir, data.progress, data.access), settings)
 
+    @property
+    def vocabulary_size(self) -> int:
+        """How many tokens there are."""
+        return self.corpus.meta.vocabulary_size
+
     def batch(self, seed: bytes, batch_size: int) -> Batch:
         draws = SeededDraws(seed)
         return self._assemble(draws.integers("samples", batch_size, self.corpus.training_samples), draws)
 
-    def batch_of(self, samples: Sequence[int]) -> Batch:
-        """Return the training samples with these numbers, taken modulo how many there are."""
-        chosen = np.asarray(samples, dtype=np.int64) % self.corpus.training_samples
-        return self._assemble(chosen, SeededDraws(blake3(b"btard chosen samples").digest()))
+    def numbered(self, chosen: npt.NDArray[np.int64]) -> Batch:
+        """The training samples with these numbers, from 0; what is drawn beside them is the same at every visit.
+
+        Raises:
+            ValueError: one of them is no training sample.
+        """
+        if len(chosen) and not 0 <= chosen.min() <= chosen.max() < self.corpus.training_samples:
+            raise ValueError(f"there are {self.corpus.training_samples} training samples")
+        return self._assemble(chosen, SeededDraws(blake3(b"btard numbered samples" + chosen.tobytes()).digest()))
 
     def evaluation_batch(self) -> Batch:
         return self._evaluation_batch

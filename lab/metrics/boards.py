@@ -29,8 +29,8 @@ _TAGS: Mapping[TableName, Mapping[str, str]] = {
 
 
 def scalars(table: TableName, row: Row) -> dict[str, float]:
-    """Return what a board shows of a row, by tag; numbers that are not finite are left out."""
-    values = {tag: float(row[column]) for column, tag in _TAGS.get(table, {}).items()}
+    """Return what a board shows of a row, by tag; what it lacks, and numbers that are not finite, are left out."""
+    values = {tag: float(row[column]) for column, tag in _TAGS.get(table, {}).items() if column in row}
     return {tag: value for tag, value in values.items() if math.isfinite(value)}
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import pandas as pd
 
 from btard.errors import UserError
-from btard.lab.reproductions.reproduction import Reproduction
+from btard.lab.reproductions.reproduction import Findings, Reproduction
 from btard.lab.reproductions.settings import ReproduceSettings, Scale
+from btard.lab.reproductions.staged.study import StagedStudy
 from btard.lab.study.html import Section, write_html
 from btard.lab.sweep.sweep import Sweep, sweep
 from btard.vocabulary import ExitCode
@@ -16,7 +17,10 @@ from btard.vocabulary import ExitCode
 REPORT = "report.html"
 
 
-def reproduction_of(name: str) -> Reproduction:
+Study = Reproduction | StagedStudy
+
+
+def reproduction_of(name: str) -> Study:
     """Return a reproduction by its name.
 
     Raises:
@@ -28,7 +32,7 @@ def reproduction_of(name: str) -> Reproduction:
     return known[name]
 
 
-def known_reproductions() -> dict[str, Reproduction]:
+def known_reproductions() -> dict[str, Study]:
     """Return all reproductions by name."""
     from btard.lab.reproductions.albert import Albert
     from btard.lab.reproductions.breakdown import Breakdown
@@ -36,16 +40,24 @@ def known_reproductions() -> dict[str, Reproduction]:
     from btard.lab.reproductions.mnist import Mnist
     from btard.lab.reproductions.momentum.study import MomentumStudy
     from btard.lab.reproductions.resnet.study import Resnet
+    from btard.lab.reproductions.staged.ac_sgd import AcSgd
+    from btard.lab.reproductions.staged.attack import PipelineAttack
 
-    return {made.name: made for made in (MomentumStudy(), Mnist(), Resnet(), Albert(), CenteredClipping(), Breakdown())}
+    grids: list[Study] = [MomentumStudy(), Mnist(), Resnet(), Albert(), CenteredClipping(), Breakdown()]
+    return {made.name: made for made in [*grids, PipelineAttack(), AcSgd()]}
 
 
-def reproduce(reproduction: Reproduction, settings: ReproduceSettings) -> ExitCode:
+def reproduce(reproduction: Study, settings: ReproduceSettings) -> ExitCode:
     """Do the runs of a reproduction that are missing, and write its report.
 
     Returns:
         FAILED if a run failed, INTERRUPTED if it was ended before.
+
+    Raises:
+        UserError: the settings ask for what this study does not have.
     """
+    if isinstance(reproduction, StagedStudy):
+        return _reproduce_staged(reproduction, settings)
     directory = settings.output / f"{reproduction.name}-{settings.scale}"
     sweeps: dict[str, Sweep] = {}
     for grid in reproduction.grids(settings.scale):
@@ -64,27 +76,51 @@ def reproduce(reproduction: Reproduction, settings: ReproduceSettings) -> ExitCo
     return ExitCode.FAILED if failed else ExitCode.FINISHED
 
 
+def _reproduce_staged(study: StagedStudy, settings: ReproduceSettings) -> ExitCode:
+    from btard.lab.reproductions.staged.shelf import run_missing
+
+    home = settings.output / f"{study.name}-{settings.scale}"
+    data = "builtin" if settings.data is None else str(settings.data)
+    if not settings.dry_run:
+        study.prepare(settings.scale, data, home)
+    tally = run_missing(study.runs(settings.scale, data), home, settings)
+    if tally.interrupted:
+        return ExitCode.INTERRUPTED
+    if settings.dry_run:
+        return ExitCode.FINISHED
+    for name, reason in tally.failed:
+        print(f"failed: {name}: {reason}")
+    counts = pd.DataFrame([(len(tally.results), len(tally.failed))], columns=["complete runs", "failed"])
+    found = study.findings(tally.results, settings.scale, home / "figures")
+    path = _write(study, found, settings.scale, home, counts, len(tally.failed))
+    print(f"report: {path}")
+    return ExitCode.FAILED if tally.failed else ExitCode.FINISHED
+
+
 def write_report(reproduction: Reproduction, sweeps: dict[str, Sweep], scale: Scale, directory: Path) -> Path:
     """Write the report of runs that are there: trends first, then what was scaled down, then everything else."""
     found = reproduction.findings(sweeps, scale, directory / "figures")
+    counts = pd.DataFrame(
+        [(name, len(one.results), len(one.refused), len(one.tally.failed)) for name, one in sweeps.items()],
+        columns=["grid", "complete runs", "refused", "failed"],
+    )
+    return _write(reproduction, found, scale, directory, counts, sum(len(one.tally.failed) for one in sweeps.values()))
+
+
+def _write(study: Study, found: Findings, scale: Scale, directory: Path, counts: pd.DataFrame, lost: int) -> Path:
     trends = pd.DataFrame(
         [(trend.claim, trend.published, trend.found, str(trend.verdict)) for trend in found.trends],
         columns=["claim", "published", "found here", "verdict"],
     )
     print(trends.to_string(index=False))
-    lost = sum(len(one.tally.failed) for one in sweeps.values())
-    about = [f"Scale: {scale}.", *reproduction.scaled_down(scale)]
+    about = [f"Scale: {scale}.", *study.scaled_down(scale)]
     if lost:
         about.append(f"{lost} runs failed and are missing in all figures and tables.")
-    counts = pd.DataFrame(
-        [(name, len(one.results), len(one.refused), len(one.tally.failed)) for name, one in sweeps.items()],
-        columns=["grid", "complete runs", "refused", "failed"],
-    )
     sections = [
         Section("Trend by trend", tables=[trends]),
         Section("What was run", about, [counts]),
         *found.sections,
     ]
     path = directory / REPORT
-    write_html(path, f"Reproduction: {reproduction.title} ({scale})", sections)
+    write_html(path, f"Reproduction: {study.title} ({scale})", sections)
     return path

@@ -26,12 +26,12 @@ _GROUPS = ("btard.rules", "btard.tasks", "btard.behaviours")
 
 
 @cache
-def code_version() -> str:
+def code_version(decides: tuple[str, ...] = _DECIDES) -> str:
     """Return 16 hex digits that change with any file that decides a run's numbers, with torch, and with installed
-    packages that bring rules, tasks or behaviours."""
+    packages that bring rules, tasks or behaviours; `decides` names files and folders below the package."""
     root = Path(btard.__file__).parent
     pieces = [torch.__version__.encode()]
-    for place in _DECIDES:
+    for place in decides:
         path = root / place
         for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
             pieces += [str(file.relative_to(root)).encode(), file.read_bytes()]
@@ -44,6 +44,6 @@ def code_version() -> str:
     return tagged_digest("btard lab code", *pieces, *(package.encode() for package in sorted(packages))).hex()[:16]
 
 
-def run_key(settings_digest: str) -> str:
-    """Return 12 hex digits for settings and code together."""
-    return tagged_digest("btard lab run", settings_digest.encode(), code_version().encode()).hex()[:12]
+def run_key(settings_digest: str, decides: tuple[str, ...] = _DECIDES) -> str:
+    """Return 12 hex digits for settings and code together; see `code_version`."""
+    return tagged_digest("btard lab run", settings_digest.encode(), code_version(decides).encode()).hex()[:12]

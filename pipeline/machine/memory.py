@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -28,7 +29,7 @@ class SimulatedStage:
         last_step: after which it rests.
         reports: of its steps so far.
         stalled: why it stopped, if it did.
-        sent_bytes: to all receivers.
+        sent_bytes: by receiving stage.
         fill: finds new peers for empty seats; None leaves them empty.
         bans: of which it has seen proof.
     """
@@ -40,7 +41,7 @@ class SimulatedStage:
     touched: bool = False
     reports: list[StageReport] = field(default_factory=list)
     stalled: StageStalled | None = None
-    sent_bytes: int = 0
+    sent_bytes: Counter[int] = field(default_factory=Counter)
     fill: SeatFiller | None = None
     bans: list[StageBanned] = field(default_factory=list)
     _watched: float = math.inf
@@ -59,7 +60,7 @@ class SimulatedStage:
         for effect in effects:
             match effect:
                 case SendStage(stages, data):
-                    self.sent_bytes += len(data) * len(stages)
+                    self.sent_bytes.update(dict.fromkeys(stages, len(data)))
                     receivers = [self.machine.plan.roster[stage] for stage in stages]
                     sender = self.peer_id
                     self.network.deliver_all(sender, receivers, methodcaller("receive", sender, data))

@@ -9,7 +9,7 @@ from transformers import BloomConfig, BloomForCausalLM, PreTrainedModel
 from transformers.masking_utils import create_causal_mask
 from transformers.models.bloom.modeling_bloom import build_alibi_tensor
 
-from btard.pipeline.stages.family import Context, Family, block_of, next_token_loss
+from btard.pipeline.stages.family import Context, Family, block_of
 from btard.tasks.base import Batch
 
 
@@ -55,5 +55,6 @@ class Bloom(Family):
         changed: torch.Tensor = block_of(model, self.blocks, block)(hidden, **context)[0]
         return changed
 
-    def loss(self, model: PreTrainedModel, hidden: torch.Tensor, batch: Batch) -> torch.Tensor:
-        return next_token_loss(model.lm_head(model.transformer.ln_f(hidden)), batch)
+    def logits(self, model: PreTrainedModel, hidden: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = model.lm_head(model.transformer.ln_f(hidden))
+        return found

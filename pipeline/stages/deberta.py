@@ -73,9 +73,12 @@ class DebertaV2(Family):
             changed = encoder.conv(hidden, changed, mask)
         return changed
 
+    def logits(self, model: PreTrainedModel, hidden: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = model.classifier(model.dropout(model.pooler(hidden)))
+        return found
+
     def loss(self, model: PreTrainedModel, hidden: torch.Tensor, batch: Batch) -> torch.Tensor:
-        logits = model.classifier(model.dropout(model.pooler(hidden)))
-        return functional.cross_entropy(logits.float(), batch.tensors["labels"])
+        return functional.cross_entropy(self.logits(model, hidden).float(), batch.tensors["labels"])
 
     def repair(self, model: PreTrainedModel) -> None:
         embeddings = model.deberta.embeddings

@@ -68,8 +68,13 @@ class Family(ABC):
         """Return the activation after a block, of the same shape."""
 
     @abstractmethod
+    def logits(self, model: PreTrainedModel, hidden: torch.Tensor) -> torch.Tensor:
+        """Return what the model says, from the activation after the last block: (samples, sequence, vocabulary), or
+        (samples, classes)."""
+
     def loss(self, model: PreTrainedModel, hidden: torch.Tensor, batch: Batch) -> torch.Tensor:
-        """Return the mean loss of a batch from the activation after the last block."""
+        """Return the mean loss of a batch from the activation after the last block: that of the next token."""
+        return next_token_loss(self.logits(model, hidden), batch)
 
     def repair(self, model: PreTrainedModel) -> None:
         """Compute the buffers that no file holds; most families have none."""

@@ -8,7 +8,7 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedModel
 from transformers.masking_utils import create_causal_mask
 
-from btard.pipeline.stages.family import Context, Family, block_of, next_token_loss
+from btard.pipeline.stages.family import Context, Family, block_of
 from btard.tasks.base import Batch
 
 
@@ -60,8 +60,9 @@ class Gpt2(Family):
         changed: torch.Tensor = block_of(model, self.blocks, block)(hidden, None, **context)
         return changed
 
-    def loss(self, model: PreTrainedModel, hidden: torch.Tensor, batch: Batch) -> torch.Tensor:
-        return next_token_loss(model.lm_head(model.transformer.ln_f(hidden)), batch)
+    def logits(self, model: PreTrainedModel, hidden: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = model.lm_head(model.transformer.ln_f(hidden))
+        return found
 
 
 def _positions(tokens: torch.Tensor) -> torch.Tensor:

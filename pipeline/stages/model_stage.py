@@ -134,13 +134,22 @@ class ModelStage(nn.Module):
             batch: `input_ids` and `labels`, and perhaps `attention_mask`.
             hidden: the activation of the stage before, (samples, sequence, hidden); None for the first stage.
         """
+        hidden = self._through_blocks(batch, hidden)
+        return self.cut.family.loss(self.part, hidden, batch) if self.is_last else hidden
+
+    def logits(self, batch: Batch, hidden: torch.Tensor | None) -> torch.Tensor:
+        """Return what the last stage says of a batch, before any loss: (samples, sequence, vocabulary), or (samples,
+        classes); see `forward` for the arguments."""
+        return self.cut.family.logits(self.part, self._through_blocks(batch, hidden))
+
+    def _through_blocks(self, batch: Batch, hidden: torch.Tensor | None) -> torch.Tensor:
         family = self.cut.family
         if hidden is None:
             hidden = family.embed(self.part, batch)
         context = family.context(self.part, hidden, batch)
         for block in self.cut.split.span(self.number):
             hidden = family.apply(self.part, block, hidden, context)
-        return family.loss(self.part, hidden, batch) if self.is_last else hidden
+        return hidden
 
     def weights(self) -> dict[str, nn.Parameter]:
         """Return the stage's parameters by their names in the whole model."""

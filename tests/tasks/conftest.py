@@ -65,7 +65,12 @@ def regression() -> Task:
     return load_task("regression", "tiny")
 
 
-@pytest.fixture(params=["gpt", "albert", "digits", "images", "regression"])
+@pytest.fixture(scope="session")
+def sentences() -> Task:
+    return load_task("sentences", "tiny")
+
+
+@pytest.fixture(params=["gpt", "albert", "digits", "images", "regression", "sentences"])
 def task(request: pytest.FixtureRequest) -> Task:
     """Each task in its smallest size."""
     return request.getfixturevalue(request.param)

@@ -1,0 +1,49 @@
+"""Runs of models in stages are done once, in processes, and a failed one is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from btard.errors import UserError
+from btard.lab.reproductions.settings import ReproduceSettings
+from btard.lab.reproductions.staged.run import StagedRun
+from btard.lab.reproductions.staged.shelf import run_missing
+from btard.lab.sweep.settings import SweepEngine
+
+
+class Doubling(StagedRun):
+    """Doubles its seed, and leaves a file for each time it is run."""
+
+    @property
+    def name(self) -> str:
+        return f"doubling-{self.seed}"
+
+    def carry_out(self, home: Path) -> dict[str, int]:
+        if self.seed < 0:
+            raise UserError("a negative seed cannot be doubled")
+        (home / f"{self.name}-{len(list(home.glob(f'{self.name}-*')))}").touch()
+        return {"twice": 2 * self.seed}
+
+
+def test_runs_are_kept_and_a_failure_is_told(tmp_path: Path) -> None:
+    good, bad = [Doubling(seed=seed) for seed in (3, 5)], Doubling(seed=-1)
+    settings = ReproduceSettings(output=tmp_path, jobs=1)
+    tally = run_missing([*good, bad], tmp_path, settings)
+    assert tally.failed == [("doubling--1", "a negative seed cannot be doubled")] and not tally.interrupted
+    again = run_missing(good, tmp_path, settings)
+    for found in (tally, again):
+        assert [result.found for result in found.results] == [{"twice": 6}, {"twice": 10}]
+    assert not again.failed
+    assert sorted(path.name for path in tmp_path.glob("doubling-*")) == ["doubling-3-0", "doubling-5-0"]
+
+
+def test_a_dry_run_only_says_what_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run_missing([Doubling(seed=3)], tmp_path, ReproduceSettings(output=tmp_path, dry_run=True))
+    assert capsys.readouterr().out == "doubling-3: missing\n" and not list(tmp_path.iterdir())
+
+
+def test_a_cluster_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="happen in processes of this machine"):
+        run_missing([], tmp_path, ReproduceSettings(output=tmp_path, engine=SweepEngine.RAY))
