@@ -23,6 +23,7 @@ from btard.configuration.shared.training import (
     RateSettings,
     check_warmup,
 )
+from btard.coordinator.pipeline.settings import PipelineSettings
 from btard.swarm.telemetry.settings import DashboardSettings, TelemetrySettings
 from btard.vocabulary import MAX_FIRST_ROSTER, MAX_STEPS, WireType
 
@@ -35,6 +36,7 @@ class CoordinatorSettings(
     CorpusSettings,
     GradientSettings,
     RateSettings,
+    PipelineSettings,
     RuleSettings,
     AggregationSettings,
     VerificationSettings,

@@ -216,10 +216,10 @@ class Occupant:
         asked = [c for (stage, step), c in self._claims.items() if stage == self.stage and step > self._agreed[1]]
         return [self._tell(self._others(), NoteKind.CLAIM, claim) for claim in asked]
 
-    def stance(self, states: Sequence[bytes], report: bytes = b"") -> Stance:
+    def stance(self, states: Sequence[bytes], reports: Sequence[bytes] = ()) -> Stance:
         """Return where this peer stands, given the digests of the states that it can show."""
         number = 0 if self.seating is None else self.seating.number
-        return Stance(number, self.phase, self.step, tuple(states), tuple(self._claims.values()), report)
+        return Stance(number, self.phase, self.step, tuple(states), tuple(self._claims.values()), tuple(reports))
 
     def _holds(self, number: int) -> bool:
         return self.seating is not None and self.seating.number == number

@@ -20,10 +20,13 @@ MAX_NOTE = 512
 MAX_STATES = 16
 """States that a peer can show at once."""
 
-MAX_REPORT = 4096
-"""Bytes of what a stage reports of its last step."""
+MAX_REPORT = 256
+"""Bytes of what a stage reports of a step."""
 
-MAX_STANCE = 1024 + MAX_STATES * 256 + MAX_REPORT
+MAX_REPORTS = 16
+"""Steps that a stance reports of."""
+
+MAX_STANCE = 1024 + MAX_STATES * 256 + MAX_REPORTS * (MAX_REPORT + 8)
 """Bytes of a stance."""
 
 _DOMAIN = b"btard pipeline state 1\0"
@@ -153,7 +156,7 @@ class Stance:
         step: that it is in.
         states: digests of the states that it can show.
         claims: signed words for those that were made in this seating.
-        report: what its stage reports of its last step, signed; empty if there is nothing.
+        reports: what its stage reports of its last steps, each signed.
     """
 
     number: int
@@ -161,13 +164,14 @@ class Stance:
     step: int
     states: tuple[bytes, ...] = ()
     claims: tuple[StateClaim, ...] = ()
-    report: bytes = b""
+    reports: tuple[bytes, ...] = ()
 
     def encode(self) -> bytes:
         """Return the canonical bytes."""
         claims = [claim.encode() for claim in self.claims[:MAX_STATES]]
         states = list(self.states[:MAX_STATES])
-        return encode([self.number, int(self.phase), self.step, states, claims, self.report])
+        reports = list(self.reports[-MAX_REPORTS:])
+        return encode([self.number, int(self.phase), self.step, states, claims, reports])
 
     @classmethod
     def decode(cls, data: bytes) -> Stance:
@@ -180,6 +184,6 @@ class Stance:
         states = tuple(fields.blobs(DIGEST_SIZE, most=MAX_STATES))
         count = fields.items(most=MAX_STATES)
         claims = tuple(StateClaim.decode(fields.blob(most=MAX_NOTE)) for _ in range(count))
-        stance = cls(number, phase, step, states, claims, fields.blob(most=MAX_REPORT))
+        reports = tuple(fields.blob(most=MAX_REPORT) for _ in range(fields.items(most=MAX_REPORTS)))
         fields.end()
-        return stance
+        return cls(number, phase, step, states, claims, reports)

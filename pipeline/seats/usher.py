@@ -90,11 +90,11 @@ class Usher:
         if self.seating is None:
             if len(here) < self.plan.stages:
                 return None
-            seats = tuple(here[: self.plan.stages])
-            return self._seat(now, 0, seats, (DRAWN,) * self.plan.stages, waiting)
+            first = tuple(here[: self.plan.stages])
+            return self._seat(now, 0, first, (DRAWN,) * self.plan.stages, waiting)
         if self.seating.over:
             return None
-        lost, stands_still = self._lost(now), self._stands_still()
+        lost, stands_still = self.lost(now), self._stands_still()
         if not lost and not stands_still:
             return None
         alive = {peer for peer, (when, _) in self._heard.items() if now - when <= self.plan.silent_seconds}
@@ -134,7 +134,7 @@ class Usher:
         self._forgetful = False
         return self.seating
 
-    def _lost(self, now: float) -> list[int]:
+    def lost(self, now: float) -> list[int]:
         """Return the stages whose peers are gone or banned, or have not loaded in time."""
         assert self.seating is not None
         lost = []
@@ -194,4 +194,3 @@ class Usher:
         except Malformed:
             return False
         return True
-

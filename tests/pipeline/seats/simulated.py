@@ -171,7 +171,8 @@ class Peer:
                 case ForgetStates(before):
                     self.states = {state: kept for state, kept in self.states.items() if kept[0] >= before}
                 case TellPeers(peers, note):
-                    self.send(peers, lambda host, data=note.encode(): host.noted(self.peer_id, data))
+                    told = note.encode()
+                    self.send(peers, lambda host, data=told: host.noted(self.peer_id, data))
                 case LeaveRun():
                     pass
 
