@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from btard.pipeline.settings import TrialSettings
 
 COMMANDS = {
     "partition": "cut a model of Hugging Face into stages, one file each",
-    "run": "train a small model in simulated stages, some of which lie",
+    "run": "train a small model in stages, simulated ones that may lie, or real processes",
 }
 
 
@@ -70,9 +74,11 @@ def _partition(words: list[str]) -> int:
 
 def _run(words: list[str]) -> int:
     from btard.configuration import load_settings
-    from btard.pipeline.settings import LieName, TrialSettings
+    from btard.pipeline.settings import LieName, StageProcess, TrialSettings
 
     settings = load_settings(TrialSettings, words, program="btard pipeline run")
+    if settings.processes is StageProcess.REAL:
+        return _run_processes(settings)
 
     import torch
 
@@ -119,4 +125,16 @@ def _run(words: list[str]) -> int:
     print(f"steps in which a stage lied  {outcome.attacked} of {settings.steps}")
     print(f"of these noticed             {outcome.noticed}")
     print(f"false alarms                 {outcome.false_alarms}")
+    return 0
+
+
+def _run_processes(settings: TrialSettings) -> int:
+    from btard.deploy.pipeline.run import run_processes
+
+    processes = run_processes(settings, print)
+    summary = processes.summary()
+    assert summary is not None
+    print(f"loss of the last step  {summary['training_loss']:.4f}")
+    print(f"seatings               {summary['seatings']}")
+    print(f"states                 {summary['final_checkpoint']}")
     return 0

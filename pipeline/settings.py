@@ -9,6 +9,7 @@ from typing import Annotated
 from pydantic import Field
 
 from btard.configuration import Group, Option, Settings
+from btard.transport.shaping import LinkText
 from btard.vocabulary import SEEDS
 
 
@@ -45,6 +46,13 @@ class TrialOptimizer(StrEnum):
     SGD = "sgd"
 
 
+class StageProcess(StrEnum):
+    """What runs the stages of a trial."""
+
+    VIRTUAL = "virtual"
+    REAL = "real"
+
+
 _Rate = Annotated[float, Field(gt=0, le=10)]
 
 
@@ -73,7 +81,7 @@ class PartitionSettings(Settings):
 
 
 class TrialSettings(Settings):
-    """Settings of `btard pipeline run`, which trains a small model in stages, all simulated in this process."""
+    """Settings of `btard pipeline run`, which trains a small model in stages: simulated ones, or processes."""
 
     family: Annotated[TrialFamily, Option("the model's family", group=Group.TASK)] = TrialFamily.GPT2
     split: Annotated[str, Option("blocks of each stage, as 2-3-1", group=Group.TASK)] = "1-1-1-1-1-1"
@@ -102,3 +110,35 @@ class TrialSettings(Settings):
     ] = 0.0
     forward_attack: Annotated[LieName, Option("what becomes of activations", group=Group.BYZANTINE)] = LieName.REVERSE
     backward_attack: Annotated[LieName, Option("what becomes of gradients", group=Group.BYZANTINE)] = LieName.NONE
+    processes: Annotated[
+        StageProcess,
+        Option("virtual stages in this process, or real ones over loopback, each in its own", group=Group.PIPELINE),
+    ] = StageProcess.VIRTUAL
+    spare: Annotated[
+        int,
+        Field(ge=0, le=64),
+        Option("of real processes, how many wait for a stage to be lost", unit="peers", group=Group.PIPELINE),
+    ] = 1
+    keep_every: Annotated[
+        int,
+        Field(ge=1, le=1 << 20),
+        Option("of real processes, steps from one state that is kept to the next", unit="steps", group=Group.PIPELINE),
+    ] = 10
+    lost_after: Annotated[
+        float,
+        Field(gt=0, le=86400),
+        Option("of real processes, time in which a peer must answer", unit="seconds", group=Group.PIPELINE),
+    ] = 10.0
+    stage_timeout: Annotated[
+        float,
+        Field(gt=0, le=86400),
+        Option("of real processes, time until a step stands still", unit="seconds", group=Group.PIPELINE),
+    ] = 120.0
+    link: Annotated[
+        LinkText | None,
+        Option("of real processes, each one's way out: rate, latency, jitter, loss", group=Group.NETWORK),
+    ] = None
+    directory: Annotated[
+        Path | None,
+        Option("of real processes, where the run is written; runs/pipeline-TIME if not given", group=Group.OUTPUT),
+    ] = None

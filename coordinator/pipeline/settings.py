@@ -53,7 +53,7 @@ class PipelineSettings(Settings):
         Option(
             "steps from one state of all stages that is kept for a loss to the next", unit="steps", group=Group.PIPELINE
         ),
-    ] = 1
+    ] = 10
     stage_timeout: Annotated[
         Deadline, Option("time until a step that is not over stands still", unit="seconds", group=Group.PIPELINE)
     ] = 120.0
