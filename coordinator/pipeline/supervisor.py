@@ -18,7 +18,7 @@ from btard.identity import IdentityKey, Malformed, PeerId
 from btard.pipeline.live.gate import SEATING_MARK
 from btard.pipeline.seats.seating import Seating
 from btard.pipeline.seats.statements import MAX_STANCE, Stance
-from btard.pipeline.seats.usher import Usher, UsherPlan
+from btard.pipeline.seats.usher import Errand, Usher, UsherPlan
 from btard.swarm.door.door import Door, call_over
 from btard.swarm.door.reception import Reception, Rooms
 from btard.swarm.events.coordinator import (
@@ -31,6 +31,7 @@ from btard.swarm.events.coordinator import (
 )
 from btard.swarm.events.log import EventLog
 from btard.swarm.questions import Directory, Question, Want
+from btard.transport.base import PeerAddress
 from btard.transport.libp2p import FetchError, Libp2pNode
 from btard.vocabulary import ExitCode
 
@@ -38,6 +39,9 @@ logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.5
 """Seconds between two looks at the peers."""
+
+CLOSED_SECONDS = 2.0
+"""Seconds after which a stage is lost whose connection has been closed, and that cannot be dialled."""
 
 FAREWELL_SECONDS = 15.0
 """Seconds that peers have for reading that the run is over."""
@@ -72,6 +76,7 @@ class PipelineSupervisor:
         reception.open(Rooms(self._door, self._newest_seating, self._where))
         self._asking: dict[PeerId, asyncio.Task[None]] = {}
         self._figures = StageFigures(run.manifest, directory)
+        self._unconnected: dict[PeerId, float] = {}
         self._welcomed: set[PeerId] = set()
         self._refused: set[tuple[PeerId, str]] = set()
         self._awaited: tuple[int, ...] = ()
@@ -103,11 +108,14 @@ class PipelineSupervisor:
         loop = asyncio.get_running_loop()
         if self._usher.seating is not None:
             self._tell(self._usher.seating)
+            for peer, maddrs in self._usher.seating.directory.addresses.items():
+                self._node.transport.remember(PeerAddress(peer, maddrs))
         while True:
             waiting = self._welcome()
             self._usher.forget(waiting)
-            self._ask([*waiting, *self._seats()])
+            self._ask(waiting)
             now = loop.time()
+            await self._notice_closed_connections(now)
             seating = self._usher.look(now, waiting)
             if seating is not None:
                 self._seat(seating)
@@ -128,16 +136,36 @@ class PipelineSupervisor:
         self._welcomed &= waiting.keys()
         return waiting
 
-    def _ask(self, peers: Iterable[PeerId]) -> None:
-        """Ask each peer where it stands that is not being asked already: a slow one keeps none waiting."""
-        for peer in dict.fromkeys(peers):
-            if peer not in self._asking:
-                self._asking[peer] = asyncio.ensure_future(self._ask_one(peer))
+    async def _notice_closed_connections(self, now: float) -> None:
+        """Let the stages go whose connections have been closed for a while, although they are asked all the time."""
+        connected = await self._node.transport.connected()
+        if connected is None:
+            return
+        away = [peer for peer in self._seats() if peer not in connected]
+        self._unconnected = {peer: self._unconnected.get(peer, now) for peer in away}
+        for peer, since in self._unconnected.items():
+            if now - since > CLOSED_SECONDS:
+                self._usher.gone(peer)
 
-    async def _ask_one(self, peer: PeerId) -> None:
+    def _ask(self, waiting: Iterable[PeerId]) -> None:
+        """Ask each peer where it stands that is not being asked already: a slow one keeps none waiting.
+
+        Those without a seat are told on this occasion which state to keep.
+        """
+        seats = self._seats()
+        idle = [peer for peer in waiting if peer not in seats]
+        for peer in (*seats, *idle):
+            if peer not in self._asking:
+                errand = self._usher.errand(idle.index(peer)) if peer in idle else None
+                self._asking[peer] = asyncio.ensure_future(self._ask_one(peer, errand))
+
+    async def _ask_one(self, peer: PeerId, errand: Errand | None) -> None:
+        question = Question(want=Want.STANCE)
+        if errand is not None:
+            question = Question(want=Want.STANCE, step=errand.step, known=errand.state.hex(), chunk=errand.stage)
         try:
             answer = await self._node.transport.fetch(
-                peer, Question(want=Want.STANCE).encode(), limit=MAX_STANCE, timeout_seconds=self._ask_seconds
+                peer, question.encode(), limit=MAX_STANCE, timeout_seconds=self._ask_seconds
             )
             stance = Stance.decode(answer)
         except (FetchError, Malformed) as error:
@@ -156,6 +184,8 @@ class PipelineSupervisor:
         """Write a seating down, so that a restart does not go back behind it, then tell all."""
         data = seating.sign(self._key)
         write_durably(self._directory.seating_file, data)
+        maddrs = [_full(peer, told[0]) for peer, told in seating.directory.addresses.items() if told]
+        self._directory.save_addresses(maddrs)
         self._tell(seating)
         for peer in dict.fromkeys([*seating.seats, *self._door.waiting()]):
             self._send(peer, data)
@@ -257,3 +287,7 @@ class PipelineSupervisor:
             present = {peer for peer, here in zip(present, answers, strict=True) if here}
             if present:
                 await asyncio.sleep(POLL_SECONDS)
+
+
+def _full(peer: PeerId, maddr: str) -> str:
+    return maddr if maddr.endswith(f"/p2p/{peer}") else f"{maddr}/p2p/{peer}"

@@ -20,7 +20,8 @@ from btard.identity import IdentityKey, Malformed, PeerId
 from btard.pipeline.live.build import StageBuilder
 from btard.pipeline.live.driver import StageDriver
 from btard.pipeline.live.gate import NOTE_MARK, StageGate, header_of
-from btard.pipeline.live.states import StageState, StateShelf
+from btard.pipeline.live.keeping import StateKeeper
+from btard.pipeline.live.states import StageState
 from btard.pipeline.machine.machine import StageMachine
 from btard.pipeline.machine.plan import SendStage, StageEffect, StageReport, StageStalled
 from btard.pipeline.seats.occupant import (
@@ -39,11 +40,11 @@ from btard.pipeline.seats.report import StepReport
 from btard.pipeline.seats.seating import DRAWN, Seating
 from btard.pipeline.seats.stage_state import KeptWorker
 from btard.pipeline.seats.statements import MAX_REPORTS, StateClaim
+from btard.pipeline.seats.usher import Errand
 from btard.swarm.door.reception import Reception
 from btard.swarm.events.log import EventLog
 from btard.swarm.events.peer import PeerEvent, StageStepFinished, StageTaken
 from btard.swarm.questions import FOR_NEWCOMERS, Question, Want
-from btard.swarm.transfer.download import download_state
 from btard.transport.base import PeerAddress
 from btard.transport.libp2p import DaemonError, Libp2pTransport
 from btard.vocabulary import ExitCode
@@ -52,8 +53,6 @@ logger = logging.getLogger("btard.peer")
 
 TICK_SECONDS = 1.0
 """Seconds between two looks at what others may have missed."""
-
-_FETCH_SECONDS, _FETCH_PAUSE_SECONDS = 600.0, 0.5
 
 
 @dataclass
@@ -90,10 +89,10 @@ class LivePeer:
     ) -> None:
         manifest = builder.manifest
         self._key, self._coordinator, self._builder, self._transport = key, coordinator, builder, transport
-        self._reception, self._directory, self._events = reception, directory, events
+        self._reception, self._events = reception, events
         plan = KeepingPlan(manifest.run, coordinator, manifest.total_steps, builder.terms.keep_every)
         self._occupant = Occupant(plan, key)
-        self._shelf = StateShelf()
+        self._keeper = StateKeeper(transport, directory, builder.most_state_bytes)
         self._gate = StageGate(
             coordinator,
             builder.most_message_bytes,
@@ -108,7 +107,6 @@ class LivePeer:
         self._work: set[asyncio.Task[None]] = set()
         self._over: asyncio.Future[None] | None = None
         self._sent = 0
-        self._fetched_bytes = 0
         self._tally = _Tally()
         self._reports: deque[bytes] = deque(maxlen=MAX_REPORTS)
 
@@ -159,7 +157,7 @@ class LivePeer:
                 case KeepState(claim, owner):
                     self._start(self._keep_state(claim, owner))
                 case ForgetStates(before):
-                    self._shelf.forget(before)
+                    self._keeper.shelf.forget(before)
                 case TellPeers(peers, note):
                     for peer in peers:
                         self._transport.send(peer, NOTE_MARK + note.encode())
@@ -241,7 +239,7 @@ class LivePeer:
         """Run the own stage until another seating comes."""
         if former is not None:
             await asyncio.gather(former, return_exceptions=True)
-        self._fetched_bytes = 0
+        before = self._keeper.fetched_bytes
         machine = None if stage is None else await self._load(seating, stage)
         logger.info(
             "seating %d: %s, from step %d",
@@ -255,7 +253,7 @@ class LivePeer:
                 number=seating.number,
                 stage=stage,
                 step=seating.step,
-                fetched=self._fetched_bytes,
+                fetched=self._keeper.fetched_bytes - before,
             )
         )
         if machine is not None:
@@ -269,41 +267,9 @@ class LivePeer:
         states: dict[int, Payload | None] = {}
         for number in self._builder.held_by(stage):
             wanted = seating.states[number]
-            states[number] = None if wanted == DRAWN else await self._state(seating, number, wanted)
+            states[number] = None if wanted == DRAWN else await self._keeper.get(seating, number)
         build = partial(self._builder.machine, seating, self._key, stage, states)
         return await asyncio.get_running_loop().run_in_executor(self._worker, build)
-
-    async def _state(self, seating: Seating, stage: int, wanted: bytes) -> Payload:
-        """Return a state, however long it takes to find a peer that has it."""
-        while (held := self._shelf.get(wanted)) is None:
-            sources = [peer for peer in (*seating.seats, *_addresses(seating)) if peer != self._key.peer_id]
-            if await self._fetch(stage, seating.step, wanted, dict.fromkeys(sources)):
-                continue
-            logger.warning("no peer shows the state of stage %d before step %d; asking again", stage, seating.step)
-            await asyncio.sleep(_FETCH_PAUSE_SECONDS)
-        return held.data
-
-    async def _fetch(self, stage: int, step: int, wanted: bytes, sources: Iterable[PeerId]) -> bool:
-        """Fetch a state onto the shelf; whether it is there."""
-
-        async def load(data: Payload) -> bytes:
-            state = await asyncio.to_thread(StageState.of, stage, step, data)
-            self._shelf.put(state)
-            return state.digest
-
-        source = await download_state(
-            self._transport,
-            sources,
-            Question(want=Want.STATE, known=wanted.hex()),
-            load,
-            wanted,
-            arriving=self._directory / f"stage-{wanted[:8].hex()}.arriving",
-            limit=self._builder.most_state_bytes,
-            timeout_seconds=_FETCH_SECONDS,
-        )
-        held = self._shelf.get(wanted)
-        self._fetched_bytes += 0 if held is None else held.outline.size
-        return source is not None
 
     async def _make_state(self, number: int, step: int) -> None:
         driver, stage = self._driver, self._occupant.stage
@@ -316,12 +282,11 @@ class LivePeer:
             return StageState.of(stage, step, worker.state_bytes())
 
         state = await asyncio.get_running_loop().run_in_executor(self._worker, make)
-        self._shelf.put(state)
+        self._keeper.shelf.put(state)
         self._perform(self._occupant.on_made(number, step, state.digest))
 
     async def _keep_state(self, claim: StateClaim, owner: PeerId) -> None:
-        held = self._shelf.get(claim.state) is not None
-        if held or await self._fetch(claim.stage, claim.step, claim.state, [owner]):
+        if await self._keeper.fetch(claim.stage, claim.step, claim.state, [owner]):
             self._perform(self._occupant.on_kept(claim))
         else:
             self._perform(self._occupant.on_unkept(claim))
@@ -334,16 +299,26 @@ class LivePeer:
             return None
         if question.want in FOR_NEWCOMERS:
             return await self._reception.answer(sender, question)
-        if not self._is_member(sender):
-            return None
         match question.want:
-            case Want.STANCE:
-                return self._occupant.stance(self._shelf.digests, self._reports).encode()
+            case Want.STANCE if sender == self._coordinator:
+                self._run_errand(question)
+                return self._occupant.stance(self._keeper.shelf.digests, self._reports).encode()
             case Want.STATE:
-                return self._shelf.outline(question.known)
+                return self._keeper.shelf.outline(question.known)
             case Want.CHUNK:
-                return self._shelf.chunk(question.known, question.chunk)
+                return self._keeper.shelf.chunk(question.known, question.chunk)
         return None
+
+    def _run_errand(self, question: Question) -> None:
+        """Keep the state that the coordinator names, while this peer has no seat."""
+        seating = self._occupant.seating
+        if seating is None or self._occupant.stage is not None or not question.known:
+            return
+        try:
+            errand = Errand(question.chunk, question.step, bytes.fromhex(question.known))
+        except ValueError:
+            return
+        self._start(self._keeper.run_errand(seating, errand))
 
 
 def _addresses(seating: Seating) -> dict[PeerId, tuple[str, ...]]:

@@ -11,6 +11,9 @@ from btard.pipeline.seats.seating import DRAWN, Seating
 from btard.pipeline.seats.statements import SeatPhase, Stance, StateClaim
 from btard.swarm.questions import Directory
 
+_MOST_STEPS = 8
+"""Steps whose states are remembered; no peer holds more."""
+
 
 @dataclass(frozen=True, slots=True)
 class UsherPlan:
@@ -29,6 +32,15 @@ class UsherPlan:
     load_seconds: float = 600.0
 
 
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """What a peer without a seat is asked to keep: the state of a stage before a step, by its digest."""
+
+    stage: int
+    step: int
+    state: bytes
+
+
 @dataclass
 class Usher:
     """Decides who sits where; it reads no clock and sends nothing.
@@ -43,6 +55,8 @@ class Usher:
     seating: Seating | None = None
     banned: set[PeerId] = field(default_factory=set)
     _heard: dict[PeerId, tuple[float, Stance]] = field(default_factory=dict)
+    _claimed: dict[int, dict[int, bytes]] = field(default_factory=dict)
+    """By step and stage the digests of states that were made in this seating, also of peers that are gone."""
     _since: float = -inf
     _stalls: tuple[int, int] = (-1, 0)
     """The step at which all stood still last, and how often they have."""
@@ -54,7 +68,25 @@ class Usher:
         before, seating = self._stance(peer), self.seating
         if before is not None and seating is not None and peer in seating.seats:
             self._forgetful |= stance.number < before.number == seating.number
-        self._heard[peer] = (now, replace(stance, claims=tuple(c for c in stance.claims if self._is_true(c))))
+        self._heard[peer] = (now, replace(stance, claims=()))
+        for claim in stance.claims:
+            if self._is_true(claim):
+                self._claimed.setdefault(claim.step, {}).setdefault(claim.stage, claim.state)
+        for step in sorted(self._claimed)[:-_MOST_STEPS]:
+            del self._claimed[step]
+
+    def gone(self, peer: PeerId) -> None:
+        """The connection to a peer is closed, and it does not answer another one: it is lost at once."""
+        if peer in self._heard:
+            self._heard[peer] = (-inf, self._heard[peer][1])
+
+    def errand(self, place: int) -> Errand | None:
+        """Return what the peer at a place in the line of those that wait is to keep; None if there is nothing yet."""
+        if self.seating is None:
+            return None
+        step, states = self._newest_states({*self._heard})
+        stage = place % self.plan.stages
+        return None if states[stage] == DRAWN else Errand(stage, step, states[stage])
 
     def forget(self, peers: Iterable[PeerId]) -> None:
         """Keep no answers but those of these peers and of stages."""
@@ -87,6 +119,8 @@ class Usher:
             waiting: the peers that are here, those that came first in front, and where each can be dialled.
         """
         here = [peer for peer in waiting if peer not in self.banned]
+        if self._since == -inf:
+            self._since = now  # a coordinator that was started anew has heard of nobody yet
         if self.seating is None:
             if len(here) < self.plan.stages:
                 return None
@@ -131,7 +165,7 @@ class Usher:
         known = {} if self.seating is None else self.seating.directory.addresses
         directory = Directory({**{peer: known[peer] for peer in seats if peer in known}, **waiting})
         self.seating, self._since = Seating(self.plan.run, number, step, seats, states, False, directory), now
-        self._forgetful = False
+        self._forgetful, self._claimed = False, {}
         return self.seating
 
     def lost(self, now: float) -> list[int]:
@@ -169,12 +203,9 @@ class Usher:
         If a state that all would need is lost everywhere, training begins anew.
         """
         assert self.seating is not None
-        stances = [stance for peer, (_, stance) in sorted(self._heard.items()) if peer in holders]
+        stances = [stance for peer, (_, stance) in self._heard.items() if peer in holders]
         held = {state for stance in stances for state in stance.states} | {DRAWN}
-        options: dict[int, dict[int, bytes]] = {self.seating.step: dict(enumerate(self.seating.states))}
-        for claim in (claim for stance in stances for claim in stance.claims):
-            if claim.state in held:
-                options.setdefault(claim.step, {}).setdefault(claim.stage, claim.state)
+        options = {self.seating.step: dict(enumerate(self.seating.states)), **self._claimed}
         for step, states in sorted(options.items(), reverse=True):
             if len(states) == self.plan.stages and held.issuperset(states.values()):
                 return step, tuple(states[stage] for stage in range(self.plan.stages))

@@ -82,6 +82,10 @@ class World:
         for peer in self.peers:
             if not peer.crashed:
                 usher.hear(now, peer.peer_id, peer.occupant.stance([*peer.states]))
+        idle = [peer for peer in self.peers if not peer.crashed and peer.occupant.stage is None]
+        for place, peer in enumerate(idle):
+            if (errand := usher.errand(place)) is not None:
+                peer.fetch(errand.state, lambda: None)
         self.on_poll()
         seating = usher.look(now, here)
         if usher.is_finished:

@@ -83,14 +83,26 @@ def test_a_mute_stage_loses_its_seat_in_the_end() -> None:
     assert_undisturbed(world, "1-1-1")
 
 
-def test_training_begins_anew_when_a_state_is_lost_everywhere() -> None:
-    world = World.of(6, "1-1-1-1", 6)
-
+def lose_neighbours(world: World) -> None:
     def kill() -> None:
         if world.losses and max(world.losses) >= 3 and len(world.seatings) == 1:
             world.occupant_of(1).crashed = world.occupant_of(2).crashed = True
 
     world.on_poll = kill
+
+
+def test_a_state_is_with_those_that_wait_when_neighbours_go() -> None:
+    world = World.of(8, "1-1-1-1", 6)
+    lose_neighbours(world)
+    world.run()
+    assert world.seatings[1].step > 0
+    assert_undisturbed(world, "1-1-1-1")
+
+
+def test_training_begins_anew_when_a_state_is_lost_everywhere() -> None:
+    world = World.of(4, "1-1-1-1", 6)
+    lose_neighbours(world)
+    world.network.at(100.0, lambda: [world.add(number) for number in (8, 9)] and None)
     world.run()
     assert world.seatings[1].step == 0
     assert_undisturbed(world, "1-1-1-1")
