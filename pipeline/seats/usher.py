@@ -218,7 +218,7 @@ class Usher:
         seating = self.seating
         if seating is None or claim.number != seating.number or claim.run != self.plan.run:
             return False
-        if claim.stage >= len(seating.seats) or claim.step <= seating.step:
+        if claim.stage >= len(seating.seats) or claim.step <= seating.step or claim.state == DRAWN:
             return False
         try:
             claim.verify(seating.seats[claim.stage])
