@@ -14,7 +14,7 @@ MAY_IMPORT = {
     "cli": {"deploy", "lab", "coordinator", "pipeline", "peer", "swarm", "byzantine", "tasks", "btard"},
     "deploy": {"lab", "coordinator", "pipeline", "peer", "swarm", "byzantine", "tasks", "btard"},
     "lab": {"pipeline", "byzantine", "tasks", "btard"},
-    "coordinator": {"swarm", "tasks", "btard"},
+    "coordinator": {"pipeline", "swarm", "tasks", "btard"},
     "pipeline": {"peer", "swarm", "byzantine", "tasks", "btard"},
     "peer": {"swarm", "byzantine", "tasks", "btard"},
     "swarm": {"byzantine", "tasks", "btard"},

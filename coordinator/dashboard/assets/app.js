@@ -153,6 +153,22 @@ function showStages() {
   }), "No peer has told yet.");
 }
 
+function showPipeline() {
+  const rows = view.pipeline || [], most = Math.max(1e-9, ...rows.map((row) => row.seconds || 0));
+  $("pipeline").hidden = !rows.length;
+  $("line").replaceChildren(...rows.map((row) => {
+    const bar = make("i", { class: "s0", "aria-hidden": "true" });
+    bar.style.width = `${(100 * (row.seconds || 0)) / most}%`;
+    const checks = row.checks === null ? "" : `${plain(row.checks)} checks, ${plain(row.alarms || 0)} alarms`;
+    return make("li", { class: row.alarms ? "bad" : null },
+      make("p", {}, make("strong", {}, `Stage ${row.stage}`), ` ${row.blocks === 1 ? "1 block" : `${row.blocks} blocks`}`),
+      make("p", {}, row.peer ? shortId(row.peer) : "no peer", row.step === null ? "" : `, step ${row.step}`),
+      make("p", {}, seconds(row.seconds), make("span", { class: "stack" }, bar)),
+      make("p", {}, `${bytes(row.sent_bytes)} sent, ${bytes(row.received_bytes)} received`),
+      make("p", { class: "note" }, checks));
+  }));
+}
+
 function showRoster() {
   const order = { member: 0, waiting: 1, left: 2, unknown: 3, banned: 4 };
   const rows = view.peers.rows.slice().sort((a, b) => order[a.state] - order[b.state] || (a.id < b.id ? -1 : 1));
@@ -182,6 +198,7 @@ function show(changed) {
   if (any("curves", "window", "bans", "exclusions")) showCurves();
   if (any("bans", "exclusions")) showBans();
   if (any("peers")) { showStages(); showRoster(); }
+  if (any("pipeline")) showPipeline();
   if (any("verdicts")) showVerdicts();
   if (any("checkpoints")) showCheckpoints();
 }
