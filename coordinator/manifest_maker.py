@@ -118,7 +118,7 @@ class _Model:
 def _model(settings: CoordinatorSettings, task: Task, schedule: Schedule) -> _Model:
     if settings.pipeline is not None:
         # It imports transformers, for which other runs need not wait.
-        from btard.coordinator.pipeline.terms import pipeline_terms
+        from btard.coordinator.pipeline_terms import pipeline_terms
 
         terms, dimension = pipeline_terms(settings, task)
         return _Model(dimension, pipeline=terms)

@@ -23,7 +23,7 @@ from btard.configuration.shared.training import (
     RateSettings,
     check_warmup,
 )
-from btard.coordinator.pipeline.settings import PipelineSettings
+from btard.coordinator.pipeline_settings import PipelineSettings
 from btard.swarm.telemetry.settings import DashboardSettings, TelemetrySettings
 from btard.vocabulary import MAX_FIRST_ROSTER, MAX_STEPS, WireType
 

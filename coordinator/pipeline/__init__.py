@@ -1,1 +1,1 @@
-"""The coordinator of a run whose model is cut into stages: what it is told, seats and follows, and what it saves."""
+"""The coordinator of a run whose model is cut into stages: what it seats and follows, and what it saves."""

@@ -31,7 +31,7 @@ PRELOAD = (
     "btard.coordinator.daemon",
     "btard.coordinator.assembly",
     "btard.coordinator.pipeline.supervisor",
-    "btard.coordinator.pipeline.terms",
+    "btard.coordinator.pipeline_terms",
     "btard.byzantine.selection",
     "uvloop",
     "hivemind",

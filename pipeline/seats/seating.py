@@ -1,4 +1,4 @@
-"""Who runs which stage, from the start of which step: signed by the coordinator, under a number that rises."""
+"""Which peer runs which stage, from the start of which step: what the coordinator signs, under a rising number."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _DOMAIN = b"btard pipeline seating 1\0"
 
 @dataclass(frozen=True)
 class Seating:
-    """Who sits where.
+    """Which peer has which seat.
 
     Attributes:
         run: the run's name, 16 bytes.

@@ -43,7 +43,7 @@ class Errand:
 
 @dataclass
 class Usher:
-    """Decides who sits where; it reads no clock and sends nothing.
+    """Decides which peer has which seat; it reads no clock and sends nothing.
 
     Attributes:
         plan: what it goes by.

@@ -24,6 +24,7 @@ from tests.mutants.planted.records import RECORDS
 from tests.mutants.planted.relays import RELAYS
 from tests.mutants.planted.reunion import REUNION
 from tests.mutants.planted.rules import RULES
+from tests.mutants.planted.seats import SEATS
 from tests.mutants.planted.second_try import SECOND_TRY
 from tests.mutants.planted.settings import SETTINGS
 from tests.mutants.planted.stages import STAGES
@@ -66,4 +67,5 @@ MUTANTS = (
     + CODECS
     + LINK
     + STAGES
+    + SEATS
 )

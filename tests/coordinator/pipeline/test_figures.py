@@ -13,8 +13,8 @@ from btard.identity import IdentityKey
 from btard.pipeline.seats.report import StepReport
 from btard.pipeline.seats.seating import DRAWN, Seating
 from btard.pipeline.seats.statements import SeatPhase, Stance
-from tests.coordinator.pipeline.test_terms import TERMS
 from tests.coordinator.swarm import manifest
+from tests.coordinator.test_pipeline_terms import TERMS
 
 KEYS = [IdentityKey.from_seed(bytes([number + 1]) * 32) for number in range(3)]
 RUN = manifest(pipeline=TERMS)

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,20 @@ def undisturbed(manifest: RunManifest) -> list[float]:
     return [report.loss or 0.0 for report in run_stages(machines, manifest.total_steps)[-1].reports]
 
 
+def tell_standstill(processes: StageProcesses, stage: int, name: str) -> None:
+    """Kill a stage, and tell how long training stood; `-s` shows it."""
+    assert processes.seating is not None
+    number, before, killed = processes.seating.number, processes.step, time.monotonic()
+    processes.kill(name)
+    assert processes.wait(lambda: processes.seating is not None and processes.seating.number > number, 120)
+    seated, went_back_to = time.monotonic(), processes.seating.step
+    assert processes.wait(lambda: processes.step > before, 120)
+    print(
+        f"\nstage {stage} killed in step {before + 1}: another peer has its seat after {seated - killed:.1f} s, all go on "
+        f"from step {went_back_to}, and step {before + 1} is over after {time.monotonic() - killed:.1f} s"
+    )
+
+
 @pytest.mark.swarm
 @pytest.mark.slow
 def test_three_processes_killed_in_turn_change_no_bit(tmp_path: Path) -> None:
@@ -57,7 +72,7 @@ def test_three_processes_killed_in_turn_change_no_bit(tmp_path: Path) -> None:
             at = processes.step + 7
             assert processes.wait(lambda at=at: processes.step >= at, 240), f"no step {at}"
             victims.append(processes.name_of(stage))
-            processes.kill(victims[-1])
+            tell_standstill(processes, stage, victims[-1])
         assert processes.wait(lambda: not processes.pids, 300), "the run does not end"
         processes.look()
     assert len(set(victims)) == 3

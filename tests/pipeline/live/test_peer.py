@@ -25,8 +25,8 @@ from btard.swarm.questions import Question, Want
 from btard.tasks.registry import load_task
 from btard.transport.libp2p import FetchError, Libp2pNode
 from tests.btard.transport.libp2p.conftest import Swarm
-from tests.coordinator.pipeline.test_terms import TERMS
 from tests.coordinator.swarm import manifest
+from tests.coordinator.test_pipeline_terms import TERMS
 from tests.ending import end_all
 
 pytestmark = pytest.mark.swarm
