@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from btard.deploy.local.nursery_client import NurseryClient
+from btard.deploy.local.plan import Member
 from btard.deploy.pipeline.processes import PRELOAD, StageProcesses, StageProcessesPlan, environment
 from btard.deploy.pipeline.run import coordinator_words
 from btard.errors import UserError
@@ -37,9 +38,10 @@ def undisturbed(manifest: RunManifest) -> list[float]:
     """Return the losses of the same run in one process, over simulated messages."""
     torch.set_num_threads(1)
     builder = StageBuilder(manifest, load_task(manifest.chosen_task, manifest.size))
-    keys = [IdentityKey.from_seed(bytes([number + 1]) * 32) for number in range(STAGES)]
-    seating = Seating(manifest.run, 1, 0, tuple(key.peer_id for key in keys), (DRAWN,) * STAGES)
-    states = [dict.fromkeys(builder.held_by(stage)) for stage in range(STAGES)]
+    stages = builder.terms.stages
+    keys = [IdentityKey.from_seed(bytes([number + 1]) * 32) for number in range(stages)]
+    seating = Seating(manifest.run, 1, 0, tuple(key.peer_id for key in keys), (DRAWN,) * stages)
+    states = [dict.fromkeys(builder.held_by(stage)) for stage in range(stages)]
     machines = [builder.machine(seating, key, stage, states[stage]) for stage, key in enumerate(keys)]
     return [report.loss or 0.0 for report in run_stages(machines, manifest.total_steps)[-1].reports]
 
@@ -53,8 +55,8 @@ def tell_standstill(processes: StageProcesses, stage: int, name: str) -> None:
     seated, went_back_to = time.monotonic(), processes.seating.step
     assert processes.wait(lambda: processes.step > before, 120)
     print(
-        f"\nstage {stage} killed in step {before + 1}: another peer has its seat after {seated - killed:.1f} s, all go on "
-        f"from step {went_back_to}, and step {before + 1} is over after {time.monotonic() - killed:.1f} s"
+        f"\nstage {stage} killed in step {before + 1}: another peer has its seat after {seated - killed:.1f} s, "
+        f"all go on from step {went_back_to}, step {before + 1} is over after {time.monotonic() - killed:.1f} s"
     )
 
 
@@ -83,6 +85,39 @@ def test_three_processes_killed_in_turn_change_no_bit(tmp_path: Path) -> None:
     assert all(processes.losses[step] == losses[step] for step in processes.losses), "a step went another way"
     assert processes.seating is not None and processes.seating.number == 5
     assert losses[-1] < 0.8 * losses[0], "nothing was learnt"
+
+
+@pytest.mark.swarm
+@pytest.mark.slow
+def test_training_goes_on_while_the_coordinator_is_away(tmp_path: Path) -> None:
+    told = settings(tmp_path / "run", split="1-1", spare=1, steps=400)
+    plan = StageProcessesPlan.make(tmp_path / "run", 3, coordinator_words(told), told.seed)
+    with NurseryClient(PRELOAD, environment(), plan.directory / "nursery.log") as nursery:
+        nursery.wait_ready()
+        processes = StageProcesses(plan, nursery)
+        processes.start()
+        assert processes.wait(lambda: processes.step >= 5, 240)
+        processes.kill("coordinator")
+        assert processes.wait(lambda: "coordinator" in processes.codes, 60)
+        last = next(peer for peer in plan.peers if peer.name == processes.name_of(1))
+        before = steps_of(last)
+        assert processes.wait(lambda: steps_of(last) > before + 20, 120), "training stands"
+        del processes.codes["coordinator"]
+        nursery.start(plan.start_of(plan.coordinator))
+        away = processes.step
+        assert processes.wait(lambda: processes.step > away + 20, 120), "the coordinator does not follow"
+        assert processes.seating is not None and processes.seating.number == 1
+        tell_standstill(processes, 0, processes.name_of(0))
+        assert processes.wait(lambda: not processes.pids, 300), "the run does not end"
+        processes.look()
+    assert processes.codes["coordinator"] == 0
+    manifest = RunManifest.model_validate_json((plan.coordinator.directory / "manifest.json").read_bytes())
+    assert processes.losses[399] == undisturbed(manifest)[-1]
+
+
+def steps_of(peer: Member) -> int:
+    """Return how many steps a peer has told of in its log."""
+    return peer.events.read_text().count('"event":"stage"')
 
 
 @pytest.mark.swarm
