@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from btard.configuration import Group, Option, Settings
 from btard.configuration.shared.protocol import Deadline
+from btard.errors import UserError
 from btard.pipeline.settings import TrialFamily, TrialOptimizer, TrialOrder
-from btard.swarm.pipeline_terms import MOST_MICRO_BATCHES
+from btard.pipeline.stages.split import Split
+from btard.swarm.pipeline_terms import MOST_MICRO_BATCHES, MOST_STAGES
 
 
 class PipelineSettings(Settings):
@@ -61,6 +63,17 @@ class PipelineSettings(Settings):
         Deadline,
         Option("time in which a peer must answer, or another takes its stage", unit="seconds", group=Group.PIPELINE),
     ] = 10.0
+
+    @field_validator("pipeline")
+    @classmethod
+    def _is_a_split(cls, text: str | None) -> str | None:
+        try:
+            stages = 0 if text is None else Split.parse(text).stages
+        except UserError as error:
+            raise ValueError(str(error)) from None
+        if stages > MOST_STAGES:
+            raise ValueError(f"has {stages} stages, but a run has at most {MOST_STAGES}")
+        return text
 
     @model_validator(mode="after")
     def _belongs_to_a_pipeline(self) -> Self:

@@ -156,6 +156,11 @@ class StageBuilder:
         """Bytes that a stage may have sent another which that has not looked at: all of two steps, each done twice."""
         return 4 * (2 * self.terms.micro_batches + 3) * self.most_message_bytes
 
+    @property
+    def most_waiting(self) -> int:
+        """Messages that a stage may have for another one at once: all of a step, and those of its end."""
+        return 2 * self.terms.micro_batches + 8
+
     @cached_property
     def most_state_bytes(self) -> int:
         """Bytes that the state of a stage has at most."""

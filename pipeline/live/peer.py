@@ -116,6 +116,7 @@ class LivePeer:
         transport.attach(self._gate)
         transport.serve_with(self._answer, _is_large)
         transport.is_member = self._is_member
+        transport.let_wait(self._builder.most_waiting, self._builder.terms.step_seconds)
         self._over = asyncio.get_running_loop().create_future()
         ticking = asyncio.ensure_future(self._tick())
         self._work.add(ticking)

@@ -2,7 +2,7 @@
 // Keeps the page as the run is. All texts may be a stranger's: they go in as text, never as markup.
 
 const $ = (id) => document.getElementById(id);
-const view = { curves: { stride: 1, rows: [] } };
+const view = { pipeline: [], curves: { stride: 1, rows: [] } };
 const known = { bans: null, end: false };
 const FOUND = { same: "the same", differs: "it differs", withheld: "momentum withheld", unknown: "could not tell" };
 const STATE = { member: "good", waiting: "", banned: "bad", left: "warn", running: "good", finished: "good", silent: "warn", stopped: "warn" };
@@ -45,7 +45,7 @@ function showRun() {
   $("experiment").textContent = run.experiment || "BTARD";
   $("state").textContent = run.state;
   $("state").className = "badge " + (STATE[run.state] || "");
-  $("what").textContent = run.task ? `${run.task} ${run.size}, ${run.rule}, first roster of ${run.peers}` : "";
+  $("what").textContent = run.task ? `${run.task} ${run.size}, ` + (view.pipeline.length ? `${view.pipeline.length} stages` : `${run.rule}, first roster of ${run.peers}`) : "";
   const words = run.unvalidated ? `From step ${run.unvalidated.step} on ${run.unvalidated.words}.` : "";
   // Only a change is written: a screen reader tells what is written.
   if ($("unvalidated").textContent !== words) $("unvalidated").textContent = words;
@@ -154,7 +154,7 @@ function showStages() {
 }
 
 function showPipeline() {
-  const rows = view.pipeline || [], most = Math.max(1e-9, ...rows.map((row) => row.seconds || 0));
+  const rows = view.pipeline, most = Math.max(1e-9, ...rows.map((row) => row.seconds || 0));
   $("pipeline").hidden = !rows.length;
   $("line").replaceChildren(...rows.map((row) => {
     const bar = make("i", { class: "s0", "aria-hidden": "true" });
@@ -193,7 +193,7 @@ function showCheckpoints() {
 
 function show(changed) {
   const any = (...names) => names.some((name) => name in changed);
-  if (any("run")) showRun();
+  if (any("run", "pipeline")) showRun();
   if (any("run", "peers", "bans", "checkpoints")) showNumbers();
   if (any("curves", "window", "bans", "exclusions")) showCurves();
   if (any("bans", "exclusions")) showBans();

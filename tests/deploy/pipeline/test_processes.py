@@ -30,8 +30,15 @@ STAGES, SPARE, STEPS = 4, 3, 60
 
 
 def settings(directory: Path, **changes) -> TrialSettings:
-    given = {"split": "1-1-1-1", "steps": STEPS, "keep_every": 2, "lost_after": 4.0, "stage_timeout": 60.0}
-    return TrialSettings(processes=StageProcess.REAL, spare=SPARE, directory=directory, **given | changes)
+    given = {
+        "split": "1-1-1-1",
+        "spare": SPARE,
+        "steps": STEPS,
+        "keep_every": 2,
+        "lost_after": 4.0,
+        "stage_timeout": 60.0,
+    }
+    return TrialSettings(processes=StageProcess.REAL, directory=directory, **given | changes)
 
 
 def undisturbed(manifest: RunManifest) -> list[float]:

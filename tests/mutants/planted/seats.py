@@ -173,6 +173,13 @@ SEATS: tuple[Mutant, ...] = (
         "tests/pipeline/live/test_driver.py::test_drivers_train_as_simulated_stages_do",
     ),
     Mutant(
+        "what waits for a stage on a slow link is dropped",
+        "btard/transport/libp2p/transport.py",
+        "queue_parts=max(parts, limits.queue_parts)",
+        "queue_parts=limits.queue_parts",
+        "tests/btard/transport/libp2p/test_streams.py::test_more_parts_wait_for_a_peer_if_they_are_let",
+    ),
+    Mutant(
         "the page shows what other peers say of a stage",
         "coordinator/pipeline/figures.py",
         "(report.run, report.number, report.stage) != (self._run, seating.number, stage)",

@@ -20,6 +20,7 @@ from btard.pipeline.seats.statements import MAX_STANCE, NoteKind, SeatNote, Seat
 from btard.pipeline.seats.usher import Usher, UsherPlan
 from btard.swarm.door.reception import Reception
 from btard.swarm.events.log import EventLog
+from btard.swarm.manifest import RunManifest
 from btard.swarm.pipeline_terms import PipelineTerms
 from btard.swarm.questions import Question, Want
 from btard.tasks.registry import load_task
@@ -32,15 +33,21 @@ from tests.ending import end_all
 pytestmark = pytest.mark.swarm
 
 TASK = load_task("gpt", "tiny")
-TERMS_OF_TWO = PipelineTerms(**{**TERMS, "blocks": (1, 1)})
-STEPS = 6
-RUN = manifest(
-    task="gpt",
-    pipeline=TERMS_OF_TWO.model_dump(),
-    dimension=numbers_of(cut_of(TERMS_OF_TWO, TASK)),
-    total_steps=STEPS,
-    fingerprint=TASK.fingerprint,
-)
+
+
+def run_of(steps: int, **changes: Any) -> RunManifest:
+    """Return a run of two stages."""
+    terms = PipelineTerms(**{**TERMS, "blocks": (1, 1), **changes})
+    return manifest(
+        task="gpt",
+        pipeline=terms.model_dump(),
+        dimension=numbers_of(cut_of(terms, TASK)),
+        total_steps=steps,
+        fingerprint=TASK.fingerprint,
+    )
+
+
+RUN = run_of(6)
 
 
 @pytest.fixture
@@ -52,19 +59,19 @@ async def swarm(tmp_path: Path) -> AsyncIterator[Swarm]:
         await made.close()
 
 
-def undisturbed() -> list[float | None]:
-    builder = StageBuilder(RUN, TASK)
+def undisturbed(run: RunManifest) -> list[float | None]:
+    builder = StageBuilder(run, TASK)
     keys = [IdentityKey.from_seed(bytes([number + 1]) * 32) for number in range(2)]
-    seating = Seating(RUN.run, 1, 0, tuple(key.peer_id for key in keys), (DRAWN,) * 2)
+    seating = Seating(run.run, 1, 0, tuple(key.peer_id for key in keys), (DRAWN,) * 2)
     machines = [builder.machine(seating, key, stage, {stage: None}) for stage, key in enumerate(keys)]
-    return [report.loss for report in run_stages(machines, STEPS)[-1].reports]
+    return [report.loss for report in run_stages(machines, run.total_steps)[-1].reports]
 
 
 class Pipeline:
     """A coordinator by hand, and peers in this process."""
 
-    def __init__(self, swarm: Swarm, directory: Path) -> None:
-        self.swarm, self.directory = swarm, directory
+    def __init__(self, swarm: Swarm, directory: Path, run: RunManifest = RUN) -> None:
+        self.swarm, self.directory, self.run = swarm, directory, run
         self.running: list[asyncio.Task[int]] = []
         self.nodes: list[Libp2pNode] = []
         self.logs: list[Path] = []
@@ -72,8 +79,8 @@ class Pipeline:
     async def start(self, peers: int) -> None:
         self.coordinator, _ = await self.swarm.node()
         self.key = IdentityKey.load(self.swarm.identities[0])
-        body = RUN.model_dump_json().encode()
-        self.signed = Envelope.sign(self.key, run=RUN.run, step=0, kind=MessageKind.MANIFEST, body=body)
+        body = self.run.model_dump_json().encode()
+        self.signed = Envelope.sign(self.key, run=self.run.run, step=0, kind=MessageKind.MANIFEST, body=body)
         for _ in range(peers):
             node, _ = await self.swarm.node(self.coordinator)
             self.nodes.append(node)
@@ -81,7 +88,7 @@ class Pipeline:
             peer = LivePeer(
                 IdentityKey.load(self.swarm.identities[-1]),
                 self.coordinator.peer_id,
-                StageBuilder(RUN, TASK),
+                StageBuilder(self.run, TASK),
                 node.transport,
                 Reception(self.signed),
                 self.directory,
@@ -101,7 +108,7 @@ class Pipeline:
             self.coordinator.transport.send(node.peer_id, SEATING_MARK + seating.sign(self.key))
 
     async def train(self) -> None:
-        usher = Usher(UsherPlan(RUN.run, 2, silent_seconds=60.0))
+        usher = Usher(UsherPlan(self.run.run, 2, silent_seconds=60.0))
         here = {node.peer_id: tuple(m.split("/p2p/")[0] for m in node.maddrs) for node in self.nodes}
         async with asyncio.timeout(120):
             while not usher.is_finished:
@@ -119,14 +126,15 @@ class Pipeline:
         return [line["loss"] for line in told if line["event"] == "stage" and line["stage"] == 1]
 
 
-async def test_two_stages_over_libp2p_train_as_simulated_ones(swarm: Swarm, tmp_path: Path) -> None:
-    pipeline = Pipeline(swarm, tmp_path)
+@pytest.mark.parametrize("run", [RUN, run_of(2, order="gpipe", micro_batches=9)], ids=["1f1b", "gpipe"])
+async def test_two_stages_over_libp2p_train_as_simulated_ones(swarm: Swarm, tmp_path: Path, run: RunManifest) -> None:
+    pipeline = Pipeline(swarm, tmp_path, run)
     await pipeline.start(2)
     try:
         await pipeline.train()
     finally:
         await end_all(pipeline.running)
-    assert pipeline.losses() == undisturbed()
+    assert pipeline.losses() == undisturbed(pipeline.run)
 
 
 async def test_strangers_and_nonsense_change_nothing(swarm: Swarm, tmp_path: Path) -> None:
@@ -161,4 +169,4 @@ async def test_strangers_and_nonsense_change_nothing(swarm: Swarm, tmp_path: Pat
         await pipeline.train()
     finally:
         await end_all([annoying, *pipeline.running])
-    assert pipeline.losses() == undisturbed()
+    assert pipeline.losses() == undisturbed(pipeline.run)
