@@ -168,8 +168,8 @@ SEATS: tuple[Mutant, ...] = (
     Mutant(
         "what arrives before the first step is lost",
         "pipeline/live/driver.py",
-        "while not self._steps and not (self._begun and self._arrived):",
-        "while not self._steps and not self._arrived:",
+        "self._arrived.append((sender, data))",
+        "self._arrived.extend([(sender, data)] * self._begun)",
         "tests/pipeline/live/test_driver.py::test_drivers_train_as_simulated_stages_do",
     ),
     Mutant(

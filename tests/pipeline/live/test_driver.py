@@ -68,8 +68,9 @@ async def test_drivers_train_as_simulated_stages_do() -> None:
     try:
         room.drivers[0].begin(0)
         # The first stage may be far ahead of the others' beginning: what it says waits.
-        while not room.drivers[1]._arrived:  # noqa: ASYNC110 - a thread computes meanwhile
-            await asyncio.sleep(0.01)
+        async with asyncio.timeout(30):
+            while not room.drivers[1]._arrived:  # noqa: ASYNC110 - a thread computes meanwhile
+                await asyncio.sleep(0.01)
         for driver in room.drivers[1:]:
             driver.begin(0)
         async with asyncio.timeout(60):

@@ -93,11 +93,11 @@ def test_only_its_keeper_says_that_a_state_is_kept() -> None:
     assert not any(isinstance(effect, BeginStep) for effect in effects), "the states before step 1 are not agreed"
     one.on_note(PEERS[0], note(NoteKind.CLAIM, claim(0, 1)))
     one.on_kept(claim(0, 1))
+    assert one.on_note(PEERS[0], note(NoteKind.KEPT, claim(2, 1))) == []
     for sender in (0, 1):
         assert one.on_note(PEERS[sender], note(NoteKind.KEPT, claim(1, 1))) == []
     assert one.on_note(PEERS[2], note(NoteKind.KEPT, replace(claim(1, 1), state=DRAWN))) == []
-    assert one.on_note(PEERS[2], note(NoteKind.KEPT, claim(1, 1))) == []
-    assert any(isinstance(effect, BeginStep) for effect in one.on_note(PEERS[0], note(NoteKind.KEPT, claim(2, 1))))
+    assert any(isinstance(effect, BeginStep) for effect in one.on_note(PEERS[2], note(NoteKind.KEPT, claim(1, 1))))
 
 
 def test_states_are_made_every_n_th_step_and_at_the_end() -> None:
