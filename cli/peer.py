@@ -9,7 +9,7 @@ from btard.cli.program import call, guarded
 
 def main() -> int:
     """Run the daemon with the words of the command line and return its exit code."""
-    return guarded("btard-peer", lambda: call("btard.peer.daemon", "run", sys.argv[1:]))
+    return guarded("btard-peer", lambda: call("btard.pipeline.live.daemon", "run", sys.argv[1:]))
 
 
 if __name__ == "__main__":

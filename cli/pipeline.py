@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 COMMANDS = {
     "partition": "cut a model of Hugging Face into stages, one file each",
-    "run": "train a small model in simulated stages, some of which lie",
+    "run": "train a small model in stages, simulated ones that may lie, or real processes",
 }
 
 
@@ -78,10 +78,12 @@ def _partition(words: list[str]) -> int:
 
 def _run(words: list[str]) -> int:
     from btard.configuration import load_settings
-    from btard.pipeline.settings import LieName, TrialCheck, TrialRecovery, TrialSettings
+    from btard.pipeline.settings import LieName, StageProcess, TrialCheck, TrialRecovery, TrialSettings
 
     settings = load_settings(TrialSettings, words, program="btard pipeline run")
     _check_output(settings)
+    if settings.processes is StageProcess.REAL:
+        return _run_processes(settings)
 
     import torch
 
@@ -152,6 +154,18 @@ def _run(words: list[str]) -> int:
     return 0
 
 
+def _run_processes(settings: TrialSettings) -> int:
+    from btard.deploy.pipeline.run import run_processes
+
+    processes = run_processes(settings, print)
+    summary = processes.summary()
+    assert summary is not None
+    print(f"loss of the last step  {summary['training_loss']:.4f}")
+    print(f"seatings               {summary['seatings']}")
+    print(f"states                 {summary['final_checkpoint']}")
+    return 0
+
+
 def _check_output(settings: TrialSettings) -> None:
     """Check before a long training that what it is to leave can be written.
 
@@ -184,8 +198,9 @@ def _leave(settings: TrialSettings, directory: Path, trial: Trial, outcome: Tria
     from btard.pipeline.measures.timeline import simulate_step
     from btard.transport.shaping import LinkConditions
 
-    timeline = simulate_step(trial_step(trial, outcome.cut, outcome.sequence, LinkConditions.parse(settings.link)))
-    print(f"a step over {settings.link}  {timeline.seconds:.3g} s, {100 * timeline.bubble:.0f} % of it waiting")
+    link = settings.link or "1gbit"
+    timeline = simulate_step(trial_step(trial, outcome.cut, outcome.sequence, LinkConditions.parse(link)))
+    print(f"a step over {link}  {timeline.seconds:.3g} s, {100 * timeline.bubble:.0f} % of it waiting")
     told = settings.model_dump(mode="json")
     paths = write_trial(directory, told, outcome, timeline, workbook=settings.xlsx)
     wishes = Wishes((), told, "", {}, settings.tensorboard, settings.wandb, "btard-pipeline")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +30,7 @@ from btard.round.evidence.file import rules_fingerprint
 from btard.swarm.door.reception import Reception
 from btard.swarm.events.coordinator import CoordinatorStarted, CoordinatorStopped, DashboardOpened
 from btard.transport.libp2p import KeyInUse, Libp2pNode
-from btard.vocabulary import WandbMode
+from btard.vocabulary import ExitCode, WandbMode
 
 logger = logging.getLogger("btard.coordinator")
 
@@ -93,6 +94,14 @@ async def serve(plan: CoordinatorPlan) -> int:
             log.write(DashboardOpened(address=plan.ports.dashboard.address.url))
         if plan.ports.metrics is not None:
             await page.enter_async_context(plan.ports.metrics.serving(registry))
+        if manifest.pipeline is not None:
+            # It imports transformers, for which other runs need not wait.
+            from btard.coordinator.pipeline.supervisor import PipelineSupervisor
+
+            stages = PipelineSupervisor(prepared, node, key, directory, log, reception)
+            node.records.know(stages.is_member)
+            node.transport.is_member = stages.is_member
+            return await _supervise(stages.run(), failure, ending)
         supervisor = Supervisor(
             prepared,
             NodeNetwork(node, reception.manifest, directory.arriving),
@@ -107,7 +116,7 @@ async def serve(plan: CoordinatorPlan) -> int:
         )
         node.records.know(supervisor.knows)
         node.transport.is_member = supervisor.is_member
-        return await _supervise(supervisor, failure, ending)
+        return await _supervise(supervisor.run(), failure, ending)
 
 
 async def _start_node(plan: CoordinatorPlan, server: CoordinatorServer, failure: asyncio.Future[str]) -> Libp2pNode:
@@ -138,9 +147,9 @@ async def _start_node(plan: CoordinatorPlan, server: CoordinatorServer, failure:
         return await create([])
 
 
-async def _supervise(supervisor: Supervisor, failure: asyncio.Future[str], ending: Ending) -> int:
-    """Run the supervisor until it is done or the network has failed."""
-    working = asyncio.ensure_future(supervisor.run())
+async def _supervise(supervising: Coroutine[Any, Any, ExitCode], failure: asyncio.Future[str], ending: Ending) -> int:
+    """Run a supervisor until it is done or the network has failed."""
+    working = asyncio.ensure_future(supervising)
     try:
         either: set[asyncio.Future[Any]] = {working, failure}
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)

@@ -18,6 +18,7 @@ from btard.round.aggregates import check_aggregation
 from btard.round.rules import NONCE_SIZE, AggregationRules
 from btard.swarm.manifest import Deadlines, RunManifest, RunTerms
 from btard.swarm.members import read_members, shown
+from btard.swarm.pipeline_terms import PipelineTerms
 from btard.swarm.tolerance import Tolerance
 from btard.tasks.base import Schedule, Task
 from btard.tasks.data.hub import HubAccess, pinned
@@ -53,13 +54,13 @@ class PreparedRun:
 
     Attributes:
         manifest: of the run.
-        state: a training state on the CPU, to load checkpoints into.
+        state: a training state on the CPU, to load checkpoints into; None of a run in stages.
         initial: serialised state at `start_step` that peers download; None when they draw it from the seed.
         resumed: whether the run was begun before.
     """
 
     manifest: RunManifest
-    state: TrainingState
+    state: TrainingState | None
     initial: bytes | None
     resumed: bool
 
@@ -81,15 +82,9 @@ def prepare_run(settings: CoordinatorSettings, directory: RunDirectory) -> Prepa
     spec = pinned(_as_before(DataSpec.parse(settings.data, settings.tokenizer), stored), access)
     task = load_task(settings.task, settings.size, spec, settings.cache_dir, access=access)
     schedule = _schedule(settings, task)
-    state = TrainingState(task, settings.seed, schedule, device=torch.device("cpu"))
-    initial: bytes | None = None
-    start_step = 0
-    if settings.initial_state is not None:
-        start_step = state.load_checkpoint(settings.initial_state).step
-        initial = state.state_bytes()
+    model = _model(settings, task, schedule)
     nonce = settings.nonce or (stored.nonce if stored is not None else secrets.token_hex(NONCE_SIZE))
-    digest = None if initial is None else state.digest().hex()
-    manifest = _manifest(settings, state, spec, schedule, nonce, start_step, digest, rule, tau)
+    manifest = _manifest(settings, model, task, spec, schedule, nonce, rule, tau)
     if settings.same_randomness:
         logger.warning(
             "--same-randomness: after a pause liars know what a repeated step draws; use it to compare experiments only"
@@ -101,7 +96,37 @@ def prepare_run(settings: CoordinatorSettings, directory: RunDirectory) -> Prepa
             directory.write_text(directory.manifest_file, manifest.model_dump_json(indent=2) + "\n")
         except OSError as error:
             raise UserError(f"cannot write {directory.manifest_file}: {error.strerror}") from None
-    return PreparedRun(manifest, state, initial, resumed=stored is not None)
+    return PreparedRun(manifest, model.state, model.initial, resumed=stored is not None)
+
+
+@dataclass(frozen=True)
+class _Model:
+    """What is trained, and where it begins.
+
+    Attributes:
+        state, initial: see `PreparedRun`.
+        pipeline: how it is cut; None where every peer has all of it.
+    """
+
+    dimension: int
+    state: TrainingState | None = None
+    initial: bytes | None = None
+    start_step: int = 0
+    pipeline: PipelineTerms | None = None
+
+
+def _model(settings: CoordinatorSettings, task: Task, schedule: Schedule) -> _Model:
+    if settings.pipeline is not None:
+        # It imports transformers, for which other runs need not wait.
+        from btard.coordinator.pipeline_terms import pipeline_terms
+
+        terms, dimension = pipeline_terms(settings, task)
+        return _Model(dimension, pipeline=terms)
+    state = TrainingState(task, settings.seed, schedule, device=torch.device("cpu"))
+    if settings.initial_state is None:
+        return _Model(state.dimension, state)
+    start_step = state.load_checkpoint(settings.initial_state).step
+    return _Model(state.dimension, state, state.state_bytes(), start_step)
 
 
 def _as_before(spec: DataSpec, stored: RunManifest | None) -> DataSpec:
@@ -129,15 +154,15 @@ def _schedule(settings: CoordinatorSettings, task: Task) -> Schedule:
 
 def _manifest(
     settings: CoordinatorSettings,
-    state: TrainingState,
+    model: _Model,
+    task: Task,
     spec: DataSpec,
     schedule: Schedule,
     nonce: str,
-    start_step: int,
-    state_digest: str | None,
     rule: str,
     tau: float,
 ) -> RunManifest:
+    start_step = model.start_step
     if start_step >= schedule.total_steps:
         raise UserError(
             f"the checkpoint of --initial-state is at step {start_step}, but the run has only {schedule.total_steps} "
@@ -148,12 +173,12 @@ def _manifest(
             {
                 "nonce": nonce,
                 "experiment": settings.experiment,
-                "task": state.task.name,
+                "task": task.name,
                 "size": settings.size,
-                "task_settings": state.task.settings.values,
+                "task_settings": task.settings.values,
                 "data": PublicData.of(spec),
-                "fingerprint": state.task.fingerprint,
-                "dimension": state.dimension,
+                "fingerprint": task.fingerprint,
+                "dimension": model.dimension,
                 "batch_size": settings.batch_size,
                 "learning_rate": schedule.learning_rate,
                 "warmup_steps": schedule.warmup_steps,
@@ -167,14 +192,15 @@ def _manifest(
                 "max_part_norm": settings.clip,
                 "validators": _validators(settings),
                 "validation": settings.validation.value,
-                **_thresholds(settings, state.task.label),
+                **_thresholds(settings, task.label),
                 "eliminate": settings.eliminate.value,
                 "probation": settings.probation,
                 "auditors": settings.auditors,
                 "slowest": settings.slowest,
                 "same_randomness": settings.same_randomness,
                 "members": () if settings.members is None else read_members(settings.members, settings.peers),
-                "peers": settings.peers,
+                "peers": settings.peers if model.pipeline is None else model.pipeline.stages,
+                "pipeline": model.pipeline,
                 "deadlines": Deadlines(
                     commit=settings.commit_timeout,
                     scatter=settings.scatter_timeout,
@@ -184,7 +210,7 @@ def _manifest(
                 ),
                 "seed": settings.seed,
                 "start_step": start_step,
-                "state_digest": state_digest,
+                "state_digest": None if model.state is None or model.initial is None else model.state.digest().hex(),
                 "checkpoint_every": settings.checkpoint_every,
                 "checkpoint_at": settings.checkpoint_steps,
                 "metrics_period": settings.metrics_period,

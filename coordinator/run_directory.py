@@ -36,6 +36,7 @@ class RunDirectory:
         self.peers_file = path / "peers.json"
         self.manifest_file = path / "manifest.json"
         self.roster_file = path / "roster.json"
+        self.seating_file = path / "seating"
         self.addresses_file = path / "addresses.json"
         self.summary_file = path / "summary.json"
         self.bans = path / "bans"

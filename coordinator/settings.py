@@ -24,8 +24,9 @@ from btard.configuration.shared.training import (
     RateSettings,
     check_warmup,
 )
+from btard.coordinator.pipeline_settings import PipelineSettings
 from btard.swarm.telemetry.settings import DashboardSettings, TelemetrySettings
-from btard.vocabulary import MAX_FIRST_ROSTER, MAX_STEPS, WireType
+from btard.vocabulary import MAX_FIRST_ROSTER, MAX_STEPS, Precision, WireType
 
 DEFAULT_TAU = 0.01
 """Clipping radius of a part when neither a flag nor the environment gives one."""
@@ -36,6 +37,7 @@ class CoordinatorSettings(
     CorpusSettings,
     GradientSettings,
     RateSettings,
+    PipelineSettings,
     RuleSettings,
     AggregationSettings,
     VerificationSettings,
@@ -105,4 +107,15 @@ class CoordinatorSettings(
     @model_validator(mode="after")
     def _warmup_fits(self) -> Self:
         check_warmup(self.warmup_steps, self.total_steps)
+        return self
+
+    @model_validator(mode="after")
+    def _fits_a_pipeline(self) -> Self:
+        for given, flag in (
+            (self.precision is not Precision.FLOAT32, "precision"),
+            (self.initial_state is not None, "initial-state"),
+            (self.checkpoint_every or self.checkpoint_steps, "checkpoint-every or --checkpoint-at"),
+        ):
+            if self.pipeline is not None and given:
+                raise ValueError(f"--{flag} is not of runs in stages; leave it away, or leave --pipeline away")
         return self

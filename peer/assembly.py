@@ -107,16 +107,26 @@ class Learnt:
         return self.signed.author
 
 
-async def train(local: Local, has_failed: Callable[[], bool]) -> int:
+TakeStage = Callable[[Local, Envelope, RunManifest], Awaitable[int]]
+"""Takes part in a run whose model is cut into stages, until it is over, and returns the exit code."""
+
+
+async def train(local: Local, has_failed: Callable[[], bool], take_stage: TakeStage | None = None) -> int:
     """Learn the run, train until it is over, and return the exit code; cancel to leave before.
 
     Args:
         has_failed: whether the network has, so that nobody is left to be told goodbye.
+        take_stage: takes part in runs of stages; None where this program does not.
 
     Raises:
         UserError: no run at the named peers, or one that this peer cannot serve.
     """
-    learnt = await _learn(local)
+    signed, manifest = await _find(local)
+    if manifest.pipeline is not None:
+        if take_stage is None:
+            raise UserError("the run's model is cut into stages, which btard-peer takes; start that program")
+        return await take_stage(local, signed, manifest)
+    learnt = await _learn(local, signed, manifest)
     training = _assemble(local, learnt)
     # Whatever one of them raises, the others are ended, the last first.
     async with contextlib.AsyncExitStack() as parts:
@@ -153,18 +163,24 @@ async def _end(background: list[asyncio.Task[None]]) -> None:
     await asyncio.gather(*background, return_exceptions=True)
 
 
-async def _learn(local: Local) -> Learnt:
-    """Find the manifest, and load what it names."""
-    settings, me = local.settings, local.key.peer_id
-    if settings.threads:
-        torch.set_num_threads(settings.threads)
+async def _find(local: Local) -> tuple[Envelope, RunManifest]:
+    """Find the manifest of a run that this peer may join."""
+    settings = local.settings
     # Members that were started again at the same moment know no run yet either.
     patience_seconds = settings.join_timeout if local.acquaintances is None else _ACQUAINTED_SECONDS
     signed, manifest = await find_manifest(local.node.transport, local.named, patience_seconds)
     if local.acquaintances is not None and not local.acquaintances.belong_to(signed):
         raise UserError("the members of this peer's last run tell of another one; give --initial-peers that answer")
-    check_listed(me, signed.author, manifest)
+    check_listed(local.key.peer_id, signed.author, manifest)
     check_local_settings(settings, manifest)
+    return signed, manifest
+
+
+async def _learn(local: Local, signed: Envelope, manifest: RunManifest) -> Learnt:
+    """Load what the manifest names."""
+    settings, me = local.settings, local.key.peer_id
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
     loop = asyncio.get_running_loop()
     task = await loop.run_in_executor(None, load_run_task, settings, manifest)
     trainer = await loop.run_in_executor(None, TaskTrainer, task, manifest, settings.device)

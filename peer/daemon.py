@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
     from btard.behaviour import Behaviour
+    from btard.peer.assembly import TakeStage
     from btard.peer.meeting.acquaintances import Acquaintances
     from btard.swarm.telemetry.endpoint import MetricsEndpoint
     from btard.transport.libp2p import Libp2pNode
@@ -30,8 +31,12 @@ logger = logging.getLogger("btard.peer")
 _RESOLVE_POLL_SECONDS = 1.0
 
 
-def run(argv: Sequence[str]) -> int:
+def run(argv: Sequence[str], take_stage: TakeStage | None = None) -> int:
     """Run a peer until the run is over, and return its exit code (see docs/operations.md).
+
+    Args:
+        argv: the words of the command line.
+        take_stage: takes part in runs whose model is cut into stages; None refuses them.
 
     Raises:
         UserError: bad settings, no run at the address, a run that this peer cannot serve.
@@ -54,7 +59,7 @@ def run(argv: Sequence[str]) -> int:
     from btard.byzantine.selection import make_behaviour
 
     behaviour = make_behaviour(settings, seed=bytes(key.peer_id))
-    return uvloop.run(_main(settings, key, behaviour, endpoint))
+    return uvloop.run(_main(Peer(settings, key, behaviour, endpoint, take_stage)))
 
 
 def _prepare_directory(settings: PeerSettings) -> IdentityKey:
@@ -71,12 +76,9 @@ def _identity_path(directory: Path) -> Path:
     return directory / "identity.key"
 
 
-async def _main(
-    settings: PeerSettings, key: IdentityKey, behaviour: Behaviour, endpoint: MetricsEndpoint | None
-) -> int:
+async def _main(peer: Peer) -> int:
     """Run the peer's task until it ends, a signal comes, or the network fails."""
     loop = asyncio.get_running_loop()
-    peer = Peer(settings, key, behaviour, endpoint)
     task = asyncio.ensure_future(peer.run())
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, task.cancel)
@@ -93,12 +95,18 @@ class Peer:
     """One peer, from the first address to the last step."""
 
     def __init__(
-        self, settings: PeerSettings, key: IdentityKey, behaviour: Behaviour, endpoint: MetricsEndpoint | None
+        self,
+        settings: PeerSettings,
+        key: IdentityKey,
+        behaviour: Behaviour,
+        endpoint: MetricsEndpoint | None,
+        take_stage: TakeStage | None = None,
     ) -> None:
         self._settings = settings
         self._key = key
         self._behaviour = behaviour
         self._endpoint = endpoint
+        self._take_stage = take_stage
         self.failure: str | None = None
 
     async def run(self) -> int:
@@ -129,7 +137,7 @@ class Peer:
             node, named, acquaintances = await self._meet(fail)
             try:
                 local = Local(self._settings, self._key, self._behaviour, node, named, registry, acquaintances)
-                return await train(local, lambda: self.failure is not None)
+                return await train(local, lambda: self.failure is not None, self._take_stage)
             except NoRunAnnounced:
                 if acquaintances is None or asyncio.get_running_loop().time() > deadline:
                     raise

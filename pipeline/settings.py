@@ -62,6 +62,13 @@ class TrialRecovery(StrEnum):
     RESTART = "restart"
 
 
+class StageProcess(StrEnum):
+    """What runs the stages of a trial."""
+
+    VIRTUAL = "virtual"
+    REAL = "real"
+
+
 _Rate = Annotated[float, Field(gt=0, le=10)]
 
 
@@ -90,7 +97,7 @@ class PartitionSettings(Settings):
 
 
 class TrialSettings(Settings):
-    """Settings of `btard pipeline run`, which trains a small model in stages, all simulated in this process."""
+    """Settings of `btard pipeline run`, which trains a small model in stages: simulated ones, or processes."""
 
     family: Annotated[TrialFamily, Option("the model's family", group=Group.TASK)] = TrialFamily.GPT2
     task: Annotated[
@@ -166,16 +173,46 @@ class TrialSettings(Settings):
     ] = 0.0
     forward_attack: Annotated[LieName, Option("what becomes of activations", group=Group.BYZANTINE)] = LieName.REVERSE
     backward_attack: Annotated[LieName, Option("what becomes of gradients", group=Group.BYZANTINE)] = LieName.NONE
+    processes: Annotated[
+        StageProcess,
+        Option("virtual stages in this process, or real ones over loopback, each in its own", group=Group.PIPELINE),
+    ] = StageProcess.VIRTUAL
+    spare: Annotated[
+        int,
+        Field(ge=0, le=64),
+        Option("of real processes, how many wait for a stage to be lost", unit="peers", group=Group.PIPELINE),
+    ] = 1
+    keep_every: Annotated[
+        int,
+        Field(ge=1, le=1 << 20),
+        Option("of real processes, steps from one state that is kept to the next", unit="steps", group=Group.PIPELINE),
+    ] = 10
+    lost_after: Annotated[
+        float,
+        Field(gt=0, le=86400),
+        Option("of real processes, time in which a peer must answer", unit="seconds", group=Group.PIPELINE),
+    ] = 10.0
+    stage_timeout: Annotated[
+        float,
+        Field(gt=0, le=86400),
+        Option("of real processes, time until a step stands still", unit="seconds", group=Group.PIPELINE),
+    ] = 120.0
     evidence: Annotated[
         Path | None, Option("folder for the proof of each ban, for btard verdict", group=Group.OUTPUT)
     ] = None
     link: Annotated[
-        LinkText,
-        Option("every stage's way out, in the timeline of a step: rate, latency, jitter, loss", group=Group.MACHINE),
-    ] = "1gbit"
+        LinkText | None,
+        Option(
+            "every stage's way out: rate, latency, jitter, loss; virtual stages reckon with it, 1gbit if not given",
+            group=Group.NETWORK,
+        ),
+    ] = None
     output: Annotated[
         Path | None,
-        Option("directory of scores (JSON), steps and links (CSV) and the trace of a step", group=Group.OUTPUT),
+        Option(
+            "directory of scores (JSON), steps and links (CSV) and the trace of a step; of real processes, the run's",
+            group=Group.OUTPUT,
+        ),
     ] = None
     xlsx: Annotated[bool, Option("also write the tables as sheets of one file", group=Group.OUTPUT)] = False
     tensorboard: Annotated[bool, Option("also write events for TensorBoard", group=Group.OUTPUT)] = False

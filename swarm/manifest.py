@@ -27,6 +27,7 @@ from btard.errors import UserError
 from btard.identity import Envelope, Malformed, PeerId
 from btard.round.rules import AggregationRules, StepRules, VerificationRules
 from btard.swarm.members import MAX_LISTED, MemberList
+from btard.swarm.pipeline_terms import PipelineTerms
 from btard.tasks.data.public import PublicData
 from btard.version import PROTOCOL_VERSION
 from btard.vocabulary import (
@@ -123,6 +124,7 @@ class RunTerms(BaseModel):
         same_randomness: see StepRules; left out of the JSON where it is false.
         members: the only keys that may become members; none for all. Left out of the JSON where there are none. No rule
             of a step, so the run's name does not follow from it: a list binds the members that admit others.
+        pipeline: how the model is cut into stages that peers take; left out of the JSON where every peer has all of it.
         metrics_period: seconds between two publications of a peer's metrics.
     """
 
@@ -166,6 +168,7 @@ class RunTerms(BaseModel):
     slowest: Annotated[float, Field(ge=LEAST_SLOWEST, le=MOST_SLOWEST)] = SLOWEST
     same_randomness: bool = False
     members: MemberList = ()
+    pipeline: PipelineTerms | None = None
 
     @model_serializer(mode="wrap")
     def _leave_out_what_is_empty(self, serialise: SerializerFunctionWrapHandler) -> dict[str, object]:
@@ -180,6 +183,8 @@ class RunTerms(BaseModel):
             written.pop("same_randomness", None)
         if not self.members:
             written.pop("members", None)
+        if self.pipeline is None:
+            written.pop("pipeline", None)
         return written
 
     @model_validator(mode="after")

@@ -77,6 +77,7 @@ class Want(StrEnum):
     PROBE = "probe"
     REPORTS = "reports"
     LINEAGE = "lineage"
+    STANCE = "stance"
 
 
 FOR_NEWCOMERS = frozenset({Want.MANIFEST, Want.ROSTER, Want.LINEAGE, Want.ADDRESSES, Want.KNOCK})
@@ -150,8 +151,9 @@ class Question(BaseModel):
     `known`, for the momentum that the vector of `step` was built on or for that vector, the own ones or those of a
     `peer` that has been found guilty, for what `peer` committed to in failed attempts at `step`, for the evidence of
     the ban of `peer`, for the reports of the steps from `step` on, or, by a member that would begin the incarnation
-    `step`, for what those that come back have signed, unless it is `known`; or for the gradient by which machines are
-    compared (`probe`)."""
+    `step`, for what those that come back have signed, unless it is `known`; for the gradient by which machines are
+    compared (`probe`); or, in a pipeline, for where the peer stands, or for the outline of the stage's state that is
+    `known`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

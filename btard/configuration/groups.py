@@ -20,6 +20,7 @@ class Group(StrEnum):
     LIMITS = "Limits"
     TASK = "Task"
     TRAINING = "Training"
+    PIPELINE = "Pipeline"
     AGGREGATION = "Aggregation"
     VERIFICATION = "Verification"
     DEADLINES = "Deadlines"

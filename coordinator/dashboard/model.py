@@ -33,6 +33,8 @@ from btard.swarm.events.coordinator import (
     RunFinished,
     RunPaused,
     RunWentOn,
+    StageAwaited,
+    StagesSeated,
     SwarmSilent,
     ValidationResumed,
     ValidationStopped,
@@ -75,6 +77,7 @@ class RunModel:
         self._found: Counter[str] = Counter()
         self._checkpoints: OrderedDict[int, dict[str, Any]] = OrderedDict()
         self._attack: int | None = None
+        self._pipeline: list[dict[str, Any]] = []
 
     def feed_manifest(self, manifest: Mapping[str, Any]) -> None:
         """Take in `manifest.json`."""
@@ -122,6 +125,13 @@ class RunModel:
                 rate=short(finite(told.get("samples_per_second"))),
             )
 
+    def feed_pipeline(self, told: Mapping[str, Any]) -> None:
+        """Take in `stages.json`, which a run in stages has."""
+        rows = told.get("stages")
+        self._pipeline = (
+            [_stage(row) for row in rows[:MAX_PEERS] if isinstance(row, dict)] if isinstance(rows, list) else []
+        )
+
     def feed_event(self, event: CoordinatorEvent) -> None:
         """Take in an event of the coordinator's log."""
         time = finite(event.time)
@@ -144,6 +154,12 @@ class RunModel:
                 self._run |= {"state": "running", "awaited": ""}
                 members = [_text(peer) for peer in event.members]
                 self._roster(members, _step(event.step), first=isinstance(event, FirstRoster))
+            case StagesSeated():
+                self._run |= {"state": "running", "awaited": "", "unvalidated": None}
+                self._roster([_text(peer) for peer in event.seats], _step(event.step), first=True)
+            case StageAwaited():
+                words = ", ".join(map(str, event.stages))
+                self._run["unvalidated"] = {"step": event.step, "words": f"training waits for peers of stages {words}"}
             case MemberJoined():
                 self._change(event.peer, "member", event.step)
             case MemberLeft():
@@ -198,6 +214,7 @@ class RunModel:
                 "machines": machines,
                 "rows": [self._row(peer, row, machines) for peer, row in self._peers.items()],
             },
+            "pipeline": self._pipeline,
             "bans": list(self._bans.values()),
             "exclusions": list(self._exclusions),
             "verdicts": {"found": dict(self._found), "rows": list(self._verdicts)},
@@ -293,3 +310,10 @@ def _text(value: object) -> str:
 
 def _step(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**62 else None
+
+
+def _stage(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the page shows of a stage."""
+    names = ("stage", "blocks", "step", "sent_bytes", "received_bytes", "checks", "alarms")
+    numbers = {name: _step(row.get(name)) for name in names}
+    return {**numbers, "peer": _text(row.get("peer")), "seconds": short(finite(row.get("seconds")))}

@@ -44,6 +44,8 @@ class RunSource:
             model.feed_manifest(manifest)
         if peers := self._changed("peers.json"):
             model.feed_peers(peers)
+        if stages := self._changed("stages.json"):
+            model.feed_pipeline(stages)
         for event in self._events.read():
             model.feed_event(event)
         for line in self._steps.read():

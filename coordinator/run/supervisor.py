@@ -83,6 +83,7 @@ class Supervisor:
         self._welcome = Welcome(network, run.manifest, log)
         reception.open(Rooms(self._welcome.door, self._newest_roster, self._where))
         self._bans = BanKeeper(network, BanBook(directory.bans, run.manifest.step_rules), log)
+        assert run.state is not None, "a run in stages has another supervisor"
         self._keeper = CheckpointKeeper(network, run.manifest, run.state, directory, log)
         patience_seconds = 3 * run.manifest.metrics_period + refresh_seconds
         self._meter = meter

@@ -52,7 +52,7 @@ _SINGLE_THREADED = {
     "TOKENIZERS_PARALLELISM": "false",
     "JE_ARROW_MALLOC_CONF": "background_thread:false",
 }
-_PEER_TARGET = "btard.peer.daemon:run"
+_PEER_TARGET = "btard.pipeline.live.daemon:run"
 _COMMON = [
     "btard.peer.daemon",
     "btard.peer.assembly",

@@ -104,6 +104,38 @@ class RosterChanged(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class StagesSeated(Event):
+    """Each stage of a pipeline has a peer from now on.
+
+    Attributes:
+        number: of the seating; a higher one holds.
+        step: from whose start all stages go on.
+        seats: the peer of each stage.
+        changed: the stages whose peer is another one than before.
+    """
+
+    event: Literal["seating"] = "seating"
+    number: int
+    step: int
+    seats: tuple[str, ...]
+    changed: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageAwaited(Event):
+    """A stage has lost its peer, and none is there to take its seat.
+
+    Attributes:
+        step: that the pipeline is in.
+        stages: those without a peer.
+    """
+
+    event: Literal["unseated"] = "unseated"
+    step: int
+    stages: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class MemberJoined(Event):
     """A peer has become a member, seen in the roster of a step."""
 
@@ -311,6 +343,8 @@ CoordinatorEvent = (
     | PeerRefused
     | FirstRoster
     | RosterChanged
+    | StagesSeated
+    | StageAwaited
     | MemberJoined
     | MemberLeft
     | MemberBanned

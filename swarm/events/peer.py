@@ -143,5 +143,54 @@ class StepsDone(Event):
     step: int
 
 
-PeerEvent = JoinedRun | PeerAdmitted | StepFinished | AttemptVoided | PeerBanned | LeftRun | PlaceLost | StepsDone
+@dataclass(frozen=True, kw_only=True)
+class StageTaken(Event):
+    """This peer runs a stage of a pipeline from now on, or waits for one.
+
+    Attributes:
+        number: of the seating.
+        stage: None for a peer that waits.
+        step: from whose start all go on.
+        fetched: bytes of states that came from others for it.
+    """
+
+    event: Literal["seated"] = "seated"
+    peer: str
+    number: int
+    stage: int | None
+    step: int
+    fetched: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageStepFinished(Event):
+    """The stage of this peer has finished a step.
+
+    Attributes:
+        loss: the mean over the micro-batches; None but at the last stage.
+        seconds: from the step's beginning to its end.
+        alarm: the stage whose alarm was acted upon, None if there was none.
+    """
+
+    event: Literal["stage"] = "stage"
+    number: int
+    stage: int
+    step: int
+    loss: float | None
+    seconds: float
+    alarm: int | None = None
+
+
+PeerEvent = (
+    JoinedRun
+    | PeerAdmitted
+    | StepFinished
+    | AttemptVoided
+    | PeerBanned
+    | LeftRun
+    | PlaceLost
+    | StepsDone
+    | StageTaken
+    | StageStepFinished
+)
 """All that the log of a peer may hold."""

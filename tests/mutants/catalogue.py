@@ -25,6 +25,7 @@ from tests.mutants.planted.relays import RELAYS
 from tests.mutants.planted.restarts import RESTARTS
 from tests.mutants.planted.reunion import REUNION
 from tests.mutants.planted.rules import RULES
+from tests.mutants.planted.seats import SEATS
 from tests.mutants.planted.second_try import SECOND_TRY
 from tests.mutants.planted.settings import SETTINGS
 from tests.mutants.planted.stages import STAGES
@@ -68,4 +69,5 @@ MUTANTS = (
     + LINK
     + STAGES
     + RESTARTS
+    + SEATS
 )

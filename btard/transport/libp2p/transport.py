@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -111,6 +112,13 @@ class Libp2pTransport:
     def shape(self, shaper: Shaper) -> None:
         """Send messages and parts as slowly as a link would from now on; what is fetched and served is as before."""
         self._link = LinkQueue(shaper, most_items=self._limits.queue_messages)
+
+    def let_wait(self, parts: int, seconds: float) -> None:
+        """Let up to so many parts wait for each peer, and all for so long, where the limits allow less."""
+        limits = self._limits
+        self._limits = replace(
+            limits, queue_parts=max(parts, limits.queue_parts), send_ttl=max(seconds, limits.send_ttl)
+        )
 
     async def start(self, timeout_seconds: float = 10.0) -> None:
         """Begin to receive.

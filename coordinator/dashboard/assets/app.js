@@ -2,7 +2,7 @@
 // Keeps the page as the run is. All texts may be a stranger's: they go in as text, never as markup.
 
 const $ = (id) => document.getElementById(id);
-const view = { curves: { stride: 1, rows: [] } };
+const view = { pipeline: [], curves: { stride: 1, rows: [] } };
 const known = { bans: null, end: false };
 const FOUND = { same: "the same", differs: "it differs", withheld: "momentum withheld", unknown: "could not tell" };
 const STATE = { member: "good", waiting: "", banned: "bad", left: "warn", running: "good", finished: "good", silent: "warn", stopped: "warn" };
@@ -50,7 +50,7 @@ function showRun() {
   $("experiment").textContent = run.experiment || "BTARD";
   $("state").textContent = run.state;
   $("state").className = "badge " + (STATE[run.state] || "");
-  $("what").textContent = run.task ? `${run.task} ${run.size}, ${run.rule}, first roster of ${run.peers}` : "";
+  $("what").textContent = run.task ? `${run.task} ${run.size}, ` + (view.pipeline.length ? `${view.pipeline.length} stages` : `${run.rule}, first roster of ${run.peers}`) : "";
   tell("unvalidated", run.unvalidated ? `From step ${run.unvalidated.step} on ${run.unvalidated.words}.` : "");
   tell("paused", run.paused ? `The run pauses: ${run.paused}.` : "");
   const total = run.total_steps || 1, done = run.step === null ? 0 : run.step + 1;
@@ -157,6 +157,22 @@ function showStages() {
   }), "No peer has told yet.");
 }
 
+function showPipeline() {
+  const rows = view.pipeline, most = Math.max(1e-9, ...rows.map((row) => row.seconds || 0));
+  $("pipeline").hidden = !rows.length;
+  $("line").replaceChildren(...rows.map((row) => {
+    const bar = make("i", { class: "s0", "aria-hidden": "true" });
+    bar.style.width = `${(100 * (row.seconds || 0)) / most}%`;
+    const checks = row.checks === null ? "" : `${plain(row.checks)} checks, ${plain(row.alarms || 0)} alarms`;
+    return make("li", { class: row.alarms ? "bad" : null },
+      make("p", {}, make("strong", {}, `Stage ${row.stage}`), ` ${row.blocks === 1 ? "1 block" : `${row.blocks} blocks`}`),
+      make("p", {}, row.peer ? shortId(row.peer) : "no peer", row.step === null ? "" : `, step ${row.step}`),
+      make("p", {}, seconds(row.seconds), make("span", { class: "stack" }, bar)),
+      make("p", {}, `${bytes(row.sent_bytes)} sent, ${bytes(row.received_bytes)} received`),
+      make("p", { class: "note" }, checks));
+  }));
+}
+
 function showRoster() {
   const order = { member: 0, waiting: 1, left: 2, unknown: 3, banned: 4 };
   const rows = view.peers.rows.slice().sort((a, b) => order[a.state] - order[b.state] || (a.id < b.id ? -1 : 1));
@@ -181,11 +197,12 @@ function showCheckpoints() {
 
 function show(changed) {
   const any = (...names) => names.some((name) => name in changed);
-  if (any("run")) showRun();
+  if (any("run", "pipeline")) showRun();
   if (any("run", "peers", "bans", "checkpoints")) showNumbers();
   if (any("curves", "window", "bans", "exclusions")) showCurves();
   if (any("bans", "exclusions")) showBans();
   if (any("peers")) { showStages(); showRoster(); }
+  if (any("pipeline")) showPipeline();
   if (any("verdicts")) showVerdicts();
   if (any("checkpoints")) showCheckpoints();
 }

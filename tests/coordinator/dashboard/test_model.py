@@ -253,3 +253,27 @@ def test_a_pause_says_who_is_missing_until_it_is_over() -> None:
     feed(model, pause)
     feed(model, STARTED)
     assert view(model)["run"]["paused"] == ""
+
+
+def test_stages_stand_in_their_order_with_their_peers() -> None:
+    model = fed({"event": "seating", "number": 1, "step": 4, "seats": [A, B], "changed": [0, 1]})
+    assert view(model)["pipeline"] == []
+    row = {"stage": 0, "blocks": 2, "peer": A, "step": 4, "seconds": 0.5, "sent_bytes": 10, "received_bytes": 20}
+    model.feed_pipeline(
+        {"stages": [{**row, "checks": 6, "alarms": 1}, {"stage": 1, "blocks": 1, "peer": "b\u202e"}, 7]}
+    )
+    first, second = view(model)["pipeline"]
+    assert first == {**row, "checks": 6, "alarms": 1}
+    assert (second["peer"], second["step"], second["seconds"]) == ("b\ufffd", None, None)
+    assert states(model) == {A: "member", B: "member"}
+    feed(model, {"event": "unseated", "step": 4, "stages": [1]})
+    assert view(model)["run"]["unvalidated"]["words"] == "training waits for peers of stages 1"
+    feed(model, {"event": "seating", "number": 2, "step": 4, "seats": [A, C], "changed": [1]})
+    assert view(model)["run"]["unvalidated"] is None
+
+
+def test_a_damaged_file_of_stages_shows_none() -> None:
+    model = RunModel()
+    for wrong in ({}, {"stages": 7}, {"stages": [None, []]}):
+        model.feed_pipeline(wrong)
+        assert view(model)["pipeline"] == []

@@ -39,7 +39,7 @@ async def test_a_page_is_told_everything_and_then_what_changes(serve: Serve) -> 
         name, view = await message(reader)
         assert name == "all"
         assert set(view) == {
-            *("run", "peers", "bans", "exclusions", "verdicts", "checkpoints", "window", "curves"),
+            *("run", "peers", "pipeline", "bans", "exclusions", "verdicts", "checkpoints", "window", "curves"),
         }
         page.tell(event="checkpoint", step=5, digest="ab", evaluation_loss=1.5)
         name, changed = await message(reader)

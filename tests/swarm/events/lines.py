@@ -27,6 +27,8 @@ PEER_LINES: dict[str, dict[str, Any]] = {
     "left": {"step": 9, "reason": "shutdown"},
     "stopped": {"step": 5, "kind": "suspended", "reason": "was late"},
     "finished": {"step": 20},
+    "seated": {"peer": A, "number": 2, "stage": 1, "step": 12, "fetched": 4096},
+    "stage": {"number": 2, "stage": 3, "step": 12, "loss": 2.25, "seconds": 1.5, "alarm": None},
 }
 COORDINATOR_LINES: dict[str, dict[str, Any]] = {
     "started": {
@@ -38,6 +40,8 @@ COORDINATOR_LINES: dict[str, dict[str, Any]] = {
     "refused": {"peer": A, "reason": "its key is banned"},
     "genesis": {"step": 0, "members": [A, B]},
     "roster": {"step": 5, "members": [A]},
+    "seating": {"number": 2, "step": 5, "seats": [A, B], "changed": [1]},
+    "unseated": {"step": 5, "stages": [1]},
     "joined": {"peer": A, "step": 6},
     "left": {"peer": A, "step": 6},
     "banned": {"peer": B, "step": 6},

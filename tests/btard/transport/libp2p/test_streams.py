@@ -97,6 +97,16 @@ async def test_messages_overtake_parts(swarm: Swarm) -> None:
     assert len(inbox.parts) < 4
 
 
+async def test_more_parts_wait_for_a_peer_if_they_are_let(swarm: Swarm) -> None:
+    a, inbox = await swarm.node()
+    b, _ = await swarm.node(a)
+    b.transport.let_wait(150, 90.0)
+    for number in range(150):
+        b.transport.send_part(a.peer_id, b"%d" % number, b"x")
+    await until(lambda: len(inbox.parts) == 150)
+    assert b.transport.counters.parts_dropped == 0
+
+
 async def test_a_refused_part_is_read_past(swarm: Swarm) -> None:
     a, inbox = await swarm.node(inbox=Recorder(most=1000))
     b, _ = await swarm.node(a)

@@ -1,0 +1,1 @@
+"""A pipeline of real processes on this machine, over loopback: `btard pipeline run --processes real`."""

@@ -1,0 +1,5 @@
+"""Stages on real sockets and the real clock.
+
+`build` makes of a manifest what a stage computes, `gate` takes in what arrives, `driver` runs one stage machine,
+`states` holds what may be asked for, and `peer` puts them together for `btard-peer`.
+"""

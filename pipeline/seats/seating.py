@@ -1,0 +1,105 @@
+"""Which peer runs which stage, from the start of which step: what the coordinator signs, under a rising number."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from btard.hashing import DIGEST_SIZE, tagged_digest
+from btard.identity import IdentityKey, Malformed, PeerId
+from btard.identity.codec import Reader, encode
+from btard.identity.envelope import RUN_ID_SIZE
+from btard.identity.peer_id import PEER_ID_SIZE, SIGNATURE_SIZE
+from btard.pipeline.stages.split import MAX_STAGES
+from btard.swarm.questions import MAX_DIRECTORY, Directory
+from btard.vocabulary import MAX_STEPS
+
+DRAWN = bytes(DIGEST_SIZE)
+"""In place of a state's digest: the weights that follow from the run's seed, and a new optimizer."""
+
+MAX_SEATING = 256 + MAX_STAGES * (PEER_ID_SIZE + DIGEST_SIZE + 8) + MAX_DIRECTORY
+"""Bytes of a signed seating."""
+
+MAX_SEATINGS = 1 << 31
+
+_DOMAIN = b"btard pipeline seating 1\0"
+
+
+@dataclass(frozen=True)
+class Seating:
+    """Which peer has which seat.
+
+    Attributes:
+        run: the run's name, 16 bytes.
+        number: of two seatings the one with the higher number holds.
+        step: all stages go on from its start.
+        seats: the peer of each stage, no peer twice.
+        states: the digest of each stage's state before `step`, or `DRAWN`.
+        over: whether the run has ended, so that peers may leave.
+        directory: where the peers can be dialled, those that wait for a seat among them.
+    """
+
+    run: bytes
+    number: int
+    step: int
+    seats: tuple[PeerId, ...]
+    states: tuple[bytes, ...]
+    over: bool = False
+    directory: Directory = field(default_factory=lambda: Directory({}), compare=False)
+
+    def stage_of(self, peer: PeerId) -> int | None:
+        """Return the stage of a peer, None if it has no seat."""
+        return self.seats.index(peer) if peer in self.seats else None
+
+    @property
+    def messages_run(self) -> bytes:
+        """The name under which stages sign their messages: what was said in another seating counts nothing."""
+        return tagged_digest("btard pipeline messages", self.run, self.number.to_bytes(8, "big"))[:RUN_ID_SIZE]
+
+    def keeper(self, stage: int) -> int | None:
+        """Return the stage whose peer keeps a copy of a stage's state; None where there is one stage only."""
+        return (stage + 1) % len(self.seats) if len(self.seats) > 1 else None
+
+    def sign(self, key: IdentityKey) -> bytes:
+        """Return it as it travels, signed by the coordinator."""
+        body = self._body()
+        return encode([body, key.sign(_DOMAIN + body)])
+
+    def _body(self) -> bytes:
+        seats, states = list(self.seats), list(self.states)
+        return encode([self.run, self.number, self.step, seats, states, int(self.over), self.directory.encode()])
+
+    @classmethod
+    def decode(cls, data: bytes, run: bytes, coordinator: PeerId) -> Seating:
+        """Read a seating of a run as its coordinator has signed it.
+
+        Raises:
+            Malformed: no such seating, or another peer's.
+        """
+        fields = Reader(data, limit=MAX_SEATING)
+        fields.fields(2)
+        body, signature = fields.blob(most=MAX_SEATING), fields.blob(SIGNATURE_SIZE)
+        fields.end()
+        seating = cls._read(body)
+        if seating.run != run:
+            raise Malformed("a seating of another run")
+        if not coordinator.has_signed(_DOMAIN + body, signature):
+            raise Malformed("the coordinator has not signed this seating")
+        return seating
+
+    @classmethod
+    def _read(cls, body: bytes) -> Seating:
+        fields = Reader(body, limit=MAX_SEATING)
+        fields.fields(7)
+        run, number = fields.blob(RUN_ID_SIZE), fields.number(1, MAX_SEATINGS)
+        step = fields.number(0, MAX_STEPS)
+        try:
+            seats = tuple(PeerId.of(raw) for raw in fields.blobs(PEER_ID_SIZE, most=MAX_STAGES))
+        except ValueError as error:
+            raise Malformed(str(error)) from None
+        states = tuple(fields.blobs(DIGEST_SIZE, most=MAX_STAGES))
+        over = bool(fields.number(0, 1))
+        directory = Directory.decode(fields.blob(most=MAX_DIRECTORY))
+        fields.end()
+        if not 1 <= len(seats) == len(states) or len(set(seats)) < len(seats):
+            raise Malformed("a seating needs one peer and one state for each stage")
+        return cls(run, number, step, seats, states, over, directory)

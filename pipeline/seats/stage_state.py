@@ -1,0 +1,67 @@
+"""A stage's whole state as bytes: weights, what its optimizer remembers, and how many steps it has taken."""
+
+from __future__ import annotations
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+
+from btard.errors import UserError
+from btard.hashing import Payload
+from btard.pipeline.schedule.worker import StageWorker
+
+_STEPS = "steps"
+_MOMENTS = frozenset({"step", "exp_avg", "exp_avg_sq", "momentum_buffer"})
+"""What optimizers of stages remember of a weight."""
+
+
+class KeptWorker(StageWorker):
+    """A stage that trains, and whose state can be taken out and put back, bit for bit."""
+
+    def state_bytes(self) -> bytes:
+        """Return the state between two steps; equal states have equal bytes."""
+        tensors = {_STEPS: torch.tensor(self._steps, dtype=torch.int64)}
+        for name, weight in self._weights.items():
+            tensors[f"weight {name}"] = weight.detach()
+            for kind, moment in self._optimizer.state.get(weight, {}).items():
+                if isinstance(moment, torch.Tensor):
+                    tensors[f"{kind} {name}"] = moment
+        return save({name: tensor.contiguous().clone() for name, tensor in tensors.items()})
+
+    def load_bytes(self, data: Payload) -> None:
+        """Go on from a state; micro-batches under way are forgotten.
+
+        Raises:
+            UserError: it is the state of another stage, or none.
+        """
+        try:
+            tensors = load(bytes(data))
+        except SafetensorError as error:
+            raise UserError(f"the state of a stage cannot be read: {error}") from None
+        weights = {name: tensors.pop(f"weight {name}", None) for name in self._weights}
+        steps = tensors.pop(_STEPS, None)
+        if steps is None or steps.dtype != torch.int64 or steps.shape != () or int(steps) < 0:
+            raise UserError("the state of a stage does not say how many steps it has taken")
+        for name, weight in self._weights.items():
+            _check(name, weights[name], weight)
+        moments: dict[str, dict[str, torch.Tensor]] = {}
+        for place, tensor in tensors.items():
+            kind, _, name = place.partition(" ")
+            if kind not in _MOMENTS or name not in self._weights:
+                raise UserError(f"the state of a stage has {place[:100]!r}, which the stage does not have")
+            if kind != "step" or tensor.shape != ():
+                _check(name, tensor, self._weights[name])
+            moments.setdefault(name, {})[kind] = tensor
+        self.discard()
+        self._steps = int(steps)
+        self._optimizer.state.clear()
+        with torch.no_grad():
+            for name, weight in self._weights.items():
+                weight.copy_(weights[name])
+                if name in moments:
+                    self._optimizer.state[weight] = moments[name]
+
+
+def _check(name: str, tensor: torch.Tensor | None, weight: torch.Tensor) -> None:
+    if tensor is None or tensor.dtype != torch.float32 or tensor.shape != weight.shape:
+        raise UserError(f"the state of a stage has no {name} of the right shape")

@@ -1,0 +1,227 @@
+"""The coordinator's part in a pipeline: which peer sits where, and from which step all go on after a loss."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from math import inf
+
+from btard.identity import Malformed, PeerId
+from btard.pipeline.seats.seating import DRAWN, Seating
+from btard.pipeline.seats.statements import SeatPhase, Stance, StateClaim
+from btard.swarm.questions import Directory
+
+_MOST_STEPS = 8
+"""Steps whose states are remembered; no peer holds more."""
+
+
+@dataclass(frozen=True, slots=True)
+class UsherPlan:
+    """What the usher goes by.
+
+    Attributes:
+        run: the run's name.
+        stages: how many there are.
+        silent_seconds: after which a peer that does not answer is lost.
+        load_seconds: in which a stage must be ready to compute.
+    """
+
+    run: bytes
+    stages: int
+    silent_seconds: float = 10.0
+    load_seconds: float = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """What a peer without a seat is asked to keep: the state of a stage before a step, by its digest."""
+
+    stage: int
+    step: int
+    state: bytes
+
+
+@dataclass
+class Usher:
+    """Decides which peer has which seat; it reads no clock and sends nothing.
+
+    Attributes:
+        plan: what it goes by.
+        seating: the newest one, None before the first.
+        banned: peers that get no seat any more.
+    """
+
+    plan: UsherPlan
+    seating: Seating | None = None
+    banned: set[PeerId] = field(default_factory=set)
+    _heard: dict[PeerId, tuple[float, Stance]] = field(default_factory=dict)
+    _claimed: dict[int, dict[int, bytes]] = field(default_factory=dict)
+    """By step and stage the digests of states that were made in this seating, also of peers that are gone."""
+    _since: float = -inf
+    _stalls: tuple[int, int] = (-1, 0)
+    """The step at which all stood still last, and how often they have."""
+    _forgetful: bool = False
+    """Whether a peer with a seat has been started anew, so that the others wait for it in vain."""
+
+    def hear(self, now: float, peer: PeerId, stance: Stance) -> None:
+        """A peer has answered where it stands; claims that their authors have not signed are left out."""
+        before, seating = self._stance(peer), self.seating
+        if before is not None and seating is not None and peer in seating.seats:
+            self._forgetful |= stance.number < before.number == seating.number
+        self._heard[peer] = (now, replace(stance, claims=()))
+        for claim in stance.claims:
+            if self._is_true(claim):
+                self._claimed.setdefault(claim.step, {}).setdefault(claim.stage, claim.state)
+        for step in sorted(self._claimed)[:-_MOST_STEPS]:
+            del self._claimed[step]
+
+    def gone(self, peer: PeerId) -> None:
+        """The connection to a peer is closed, and it does not answer another one: it is lost at once."""
+        if peer in self._heard:
+            self._heard[peer] = (-inf, self._heard[peer][1])
+
+    def errand(self, place: int) -> Errand | None:
+        """Return what the peer at a place in the line of those that wait is to keep; None if there is nothing yet."""
+        if self.seating is None:
+            return None
+        step, states = self._newest_states({*self._heard})
+        stage = place % self.plan.stages
+        return None if states[stage] == DRAWN else Errand(stage, step, states[stage])
+
+    def forget(self, peers: Iterable[PeerId]) -> None:
+        """Keep no answers but those of these peers and of stages."""
+        kept = {*peers, *(() if self.seating is None else self.seating.seats)}
+        self._heard = {peer: heard for peer, heard in self._heard.items() if peer in kept}
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether every stage has gone through the last step, and all last states are kept."""
+        seating = self.seating
+        if seating is None:
+            return False
+        stances = [self._stance(peer) for peer in seating.seats]
+        return all(s is not None and s.phase is SeatPhase.FINISHED and s.number == seating.number for s in stances)
+
+    def final_states(self) -> tuple[int, tuple[bytes, ...]]:
+        """Return the step before which the newest state of every stage is held, and the states' digests."""
+        assert self.seating is not None
+        return self._newest_states({*self._heard})
+
+    def holders(self, state: bytes) -> list[PeerId]:
+        """Return the peers that say that they can show a state."""
+        return [peer for peer, (_, stance) in self._heard.items() if state in stance.states]
+
+    def look(self, now: float, waiting: Mapping[PeerId, tuple[str, ...]]) -> Seating | None:
+        """Return a new seating if one is needed and can be made.
+
+        Args:
+            now: seconds, of the clock that `hear` is told of.
+            waiting: the peers that are here, those that came first in front, and where each can be dialled.
+        """
+        here = [peer for peer in waiting if peer not in self.banned]
+        if self._since == -inf:
+            self._since = now  # a coordinator that was started anew has heard of nobody yet
+        if self.seating is None:
+            if len(here) < self.plan.stages:
+                return None
+            first = tuple(here[: self.plan.stages])
+            return self._seat(now, 0, first, (DRAWN,) * self.plan.stages, waiting)
+        if self.seating.over:
+            return None
+        lost, stands_still = self.lost(now), self._stands_still()
+        if not lost and not stands_still:
+            return None
+        alive = {peer for peer, (when, _) in self._heard.items() if now - when <= self.plan.silent_seconds}
+        free = [peer for peer in here if peer not in self.seating.seats and peer in alive]
+        if len(free) < len(lost):
+            return None
+        step, states = self._newest_states(alive - self.banned)
+        suspects = list(lost)
+        if not lost and free:
+            suspects = self._suspect(step)
+        seats = list(self.seating.seats)
+        for stage in suspects:
+            # A peer that has the state already need not fetch it.
+            free.sort(key=lambda peer: states[stage] not in self._heard[peer][1].states)
+            seats[stage] = free.pop(0)
+        return self._seat(now, step, tuple(seats), states, waiting)
+
+    def end(self, now: float) -> Seating:
+        """Return the seating that tells all that the run is over."""
+        assert self.seating is not None
+        step, states = self.final_states()
+        self.seating = replace(self.seating, number=self.seating.number + 1, step=step, states=states, over=True)
+        return self.seating
+
+    def _seat(
+        self,
+        now: float,
+        step: int,
+        seats: tuple[PeerId, ...],
+        states: tuple[bytes, ...],
+        waiting: Mapping[PeerId, tuple[str, ...]],
+    ) -> Seating:
+        number = 1 if self.seating is None else self.seating.number + 1
+        known = {} if self.seating is None else self.seating.directory.addresses
+        directory = Directory({**{peer: known[peer] for peer in seats if peer in known}, **waiting})
+        self.seating, self._since = Seating(self.plan.run, number, step, seats, states, False, directory), now
+        self._forgetful, self._claimed = False, {}
+        return self.seating
+
+    def lost(self, now: float) -> list[int]:
+        """Return the stages whose peers are gone or banned, or have not loaded in time."""
+        assert self.seating is not None
+        lost = []
+        for stage, peer in enumerate(self.seating.seats):
+            heard_at, stance = self._heard.get(peer, (self._since, None))
+            loads = stance is None or stance.number < self.seating.number or stance.phase is SeatPhase.LOADING
+            silent = now - heard_at > self.plan.silent_seconds
+            if peer in self.banned or silent or (loads and now - self._since > self.plan.load_seconds):
+                lost.append(stage)
+        return lost
+
+    def _stands_still(self) -> bool:
+        assert self.seating is not None
+        stances = [self._stance(peer) for peer in self.seating.seats]
+        if self._forgetful:
+            return True
+        return any(s is not None and s.phase is SeatPhase.STALLED and s.number == self.seating.number for s in stances)
+
+    def _suspect(self, step: int) -> list[int]:
+        """Return the stage that leaves after a standstill: none the first time, then each in turn.
+
+        A message may have been lost once; a stage that is mute although it answers must go sooner or later.
+        """
+        at, often = self._stalls
+        often = often + 1 if at == step else 1
+        self._stalls = (step, often)
+        return [] if often == 1 else [(often - 2) % self.plan.stages]
+
+    def _newest_states(self, holders: set[PeerId]) -> tuple[int, tuple[bytes, ...]]:
+        """Return the newest step before which somebody here holds every stage's state, and the states' digests.
+
+        If a state that all would need is lost everywhere, training begins anew.
+        """
+        assert self.seating is not None
+        stances = [stance for peer, (_, stance) in self._heard.items() if peer in holders]
+        held = {state for stance in stances for state in stance.states} | {DRAWN}
+        options = {self.seating.step: dict(enumerate(self.seating.states)), **self._claimed}
+        for step, states in sorted(options.items(), reverse=True):
+            if len(states) == self.plan.stages and held.issuperset(states.values()):
+                return step, tuple(states[stage] for stage in range(self.plan.stages))
+        return 0, (DRAWN,) * self.plan.stages
+
+    def _stance(self, peer: PeerId) -> Stance | None:
+        return self._heard[peer][1] if peer in self._heard else None
+
+    def _is_true(self, claim: StateClaim) -> bool:
+        seating = self.seating
+        if seating is None or claim.number != seating.number or claim.run != self.plan.run:
+            return False
+        if claim.stage >= len(seating.seats) or claim.step <= seating.step or claim.state == DRAWN:
+            return False
+        try:
+            claim.verify(seating.seats[claim.stage])
+        except Malformed:
+            return False
+        return True

@@ -1,0 +1,62 @@
+"""What a manifest says of a run whose model is cut into stages."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+MOST_STAGES = 256
+"""Stages of a run; as many peers as a first roster may have."""
+
+MOST_BLOCKS = 4096
+MOST_MICRO_BATCHES = 1024
+
+_Seconds = Annotated[float, Field(gt=0, le=86400)]
+
+
+class PipelineTerms(BaseModel):
+    """The model, how it is cut, and how a step goes.
+
+    The samples of a micro-batch are the run's `batch_size`; learning rate, clipping, seed and data are the run's own.
+
+    Attributes:
+        family: the architecture.
+        blocks: of each stage, first stage first.
+        order: how forward and backward passes alternate.
+        optimizer: of every stage.
+        micro_batches: of a step.
+        tied: whether head and embedding are one weight, with a copy at each end.
+        checked: whether activations are compared with those of duplicates.
+        trusted_relay: whether all activations come over a relay that all trust.
+        keep_every: steps from one state that is kept to the next.
+        step_seconds: until a step that is not over stands still.
+        silent_seconds: until a peer that does not answer the coordinator has lost its seat.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    family: Annotated[str, Field(pattern="^(gpt2|opt|bloom)$")]
+    blocks: Annotated[
+        tuple[Annotated[int, Field(ge=1, le=MOST_BLOCKS)], ...], Field(min_length=1, max_length=MOST_STAGES)
+    ]
+    order: Annotated[str, Field(pattern="^(gpipe|1f1b)$")]
+    optimizer: Annotated[str, Field(pattern="^(adamw|adam|sgd)$")]
+    micro_batches: Annotated[int, Field(ge=1, le=MOST_MICRO_BATCHES)]
+    tied: bool
+    checked: bool
+    trusted_relay: bool
+    keep_every: Annotated[int, Field(ge=1, le=1 << 20)]
+    step_seconds: _Seconds
+    silent_seconds: _Seconds
+
+    @model_validator(mode="after")
+    def _fits(self) -> PipelineTerms:
+        if sum(self.blocks) > MOST_BLOCKS:
+            raise ValueError(f"the stages have {sum(self.blocks)} blocks, but at most {MOST_BLOCKS} are allowed")
+        return self
+
+    @property
+    def stages(self) -> int:
+        """How many stages there are."""
+        return len(self.blocks)

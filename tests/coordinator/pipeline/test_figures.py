@@ -1,0 +1,76 @@
+"""What stages report is kept if their peers have signed it, each step once."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from typing import Any
+
+from btard.coordinator.pipeline.figures import StageFigures
+from btard.coordinator.run_directory import RunDirectory
+from btard.identity import IdentityKey
+from btard.pipeline.seats.report import StepReport
+from btard.pipeline.seats.seating import DRAWN, Seating
+from btard.pipeline.seats.statements import SeatPhase, Stance
+from tests.coordinator.swarm import manifest
+from tests.coordinator.test_pipeline_terms import TERMS
+
+KEYS = [IdentityKey.from_seed(bytes([number + 1]) * 32) for number in range(3)]
+RUN = manifest(pipeline=TERMS)
+SEATING = Seating(RUN.run, 1, 0, tuple(key.peer_id for key in KEYS[:2]), (DRAWN,) * 2)
+
+
+def report(stage: int, step: int, **changes: Any) -> bytes:
+    loss = 2.5 if stage == 1 else math.nan
+    told = StepReport(RUN.run, 1, stage, step, 0.5, loss, 100, 200, 2, None)
+    return replace(told, **changes).signed(KEYS[stage])
+
+
+def stance(*reports: bytes) -> Stance:
+    return Stance(1, SeatPhase.TRAINING, 0, reports=reports)
+
+
+def lines(directory: RunDirectory, name: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (directory.path / name).read_text().splitlines()]
+
+
+def test_each_step_of_a_stage_is_written_once(directory: RunDirectory) -> None:
+    figures = StageFigures(RUN, directory)
+    figures.seated(SEATING)
+    figures.take(SEATING, SEATING.seats[1], stance(report(1, 0), report(1, 1)))
+    figures.take(SEATING, SEATING.seats[1], stance(report(1, 0), report(1, 1), report(1, 2, alarm=1)))
+    figures.take(SEATING, SEATING.seats[0], stance(report(0, 2)))
+    figures.close()
+    assert [(line["stage"], line["step"]) for line in lines(directory, "stages.jsonl")] == [
+        (1, 0),
+        (1, 1),
+        (1, 2),
+        (0, 2),
+    ]
+    assert [(line["step"], line["loss"]) for line in lines(directory, "steps.jsonl")] == [(0, 2.5), (1, 2.5), (2, 2.5)]
+    assert figures.loss == 2.5
+    rows = json.loads((directory.path / "stages.json").read_text())["stages"]
+    assert [(row["stage"], row["step"], row["checks"], row["alarms"]) for row in rows] == [(0, 2, 2, 0), (1, 2, 6, 1)]
+
+
+def test_steps_that_are_done_again_are_written_again(directory: RunDirectory) -> None:
+    figures = StageFigures(RUN, directory)
+    figures.seated(SEATING)
+    figures.take(SEATING, SEATING.seats[1], stance(report(1, 0), report(1, 1)))
+    again = replace(SEATING, number=2, step=1)
+    figures.seated(again)
+    figures.take(again, SEATING.seats[1], stance(report(1, 1), report(1, 1, number=2)))
+    figures.close()
+    assert [(line["number"], line["step"]) for line in lines(directory, "stages.jsonl")] == [(1, 0), (1, 1), (2, 1)]
+
+
+def test_a_report_of_another_stage_or_peer_is_left_out(directory: RunDirectory) -> None:
+    figures = StageFigures(RUN, directory)
+    figures.seated(SEATING)
+    other = StepReport(RUN.run, 1, 0, 0, 0.5, 2.5, 100, 200, 2, None).signed(KEYS[1])
+    figures.take(SEATING, SEATING.seats[0], stance(report(1, 0)))
+    figures.take(SEATING, SEATING.seats[1], stance(other, report(1, 0, run=bytes(16)), b"nonsense"))
+    figures.take(SEATING, KEYS[2].peer_id, stance(report(1, 0)))
+    figures.close()
+    assert lines(directory, "stages.jsonl") == [] and figures.loss is None
