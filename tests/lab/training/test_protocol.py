@@ -38,7 +38,7 @@ def test_verdicts_ban_the_attackers_alone(attack: str) -> None:
 @pytest.mark.parametrize("knowledge", ["omniscient", "colluders"])
 def test_attackers_know_what_they_are_said_to_know(knowledge: str) -> None:
     made = experiment(**CHOSEN, attack="opposite", knowledge=knowledge, steps=2).run()
-    seen = made.training.camp.gangs[0].attack.seen  # type: ignore[union-attr]
+    seen = made.training.colluders.gangs[0].attack.seen  # type: ignore[union-attr]
     honest, own = 5, 2
     assert all(1 <= len(each.known) <= (honest if knowledge == "omniscient" else own) for each in seen)
     assert seen[0].aggregate(seen[0].known[0]).shape == made.parameters.shape

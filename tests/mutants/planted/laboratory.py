@@ -43,6 +43,13 @@ LABORATORY = (
         f"{_GRADIENTS}/test_line_search.py::test_it_never_goes_below_zero",
     ),
     Mutant(
+        "forks share the moments of one optimizer",
+        "lab/training/optimizer.py",
+        "deepcopy(state)",
+        "state",
+        "tests/lab/training/test_optimizer.py::test_a_fork_takes_moments_along_and_keeps_the_optimizer",
+    ),
+    Mutant(
         "min_max stops at the mean of the bounds",
         "byzantine/gradients/crafted/min_max.py",
         "        return min(factors)\n",

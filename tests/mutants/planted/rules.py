@@ -173,6 +173,20 @@ RULES: tuple[Mutant, ...] = (
         "tests/btard/aggregation/test_oracles.py::test_rules_that_select_rows_say_which[parallel-krum]",
     ),
     Mutant(
+        "the nearest rows are chosen by sums that may be off by more than what tells them apart",
+        "btard/aggregation/distance/nearest.py",
+        "_ROUNDING = (_BLOCK + 8) * 2.0**-24",
+        "_ROUNDING = 0.0",
+        "tests/btard/aggregation/test_properties.py::test_what_float32_cannot_order_is_measured[cge]",
+    ),
+    Mutant(
+        "the mean passes on numbers that are not finite",
+        "btard/aggregation/coordinate/mean.py",
+        "        if not np.isfinite(magnitude_of(value)):\n",
+        "        if False:\n",
+        "tests/btard/aggregation/test_rules.py::test_every_rule_refuses_bad_rows[mean]",
+    ),
+    Mutant(
         "a swarm runs a rule that nobody can verify",
         "btard/round/aggregates.py",
         "if rule.proof is Proof.NONE:",
@@ -182,8 +196,8 @@ RULES: tuple[Mutant, ...] = (
     Mutant(
         "liars whose rows are left out are declared among the others once more",
         "btard/aggregation/any_rows.py",
-        "max(0, n_byzantine - out)",
-        "n_byzantine",
+        "max(0, f - len(rows) + len(kept))",
+        "f",
         "tests/btard/aggregation/test_any_rows.py::test_more_bad_rows_than_declared_leave_no_liar",
     ),
 )
