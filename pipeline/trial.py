@@ -15,7 +15,7 @@ from btard.pipeline.defence.attacks import StageAttack
 from btard.pipeline.machine.assembly import assemble
 from btard.pipeline.machine.memory import run_stages
 from btard.pipeline.machine.plan import StageReport
-from btard.pipeline.measures.scores import Scores, held_out_scores
+from btard.pipeline.measures.scores import HeldOutScores, held_out_scores
 from btard.pipeline.measures.traffic import Traffic, metered
 from btard.pipeline.schedule.optimizer import OptimizerPlan
 from btard.pipeline.schedule.order import PipelineOrder
@@ -85,8 +85,8 @@ class TrialOutcome:
     sequence: int
     reports: Sequence[StageReport]
     liars: Sequence[int | None]
-    before: Scores
-    after: Scores
+    before: HeldOutScores
+    after: HeldOutScores
     traffic: Traffic = field(default_factory=Traffic)
 
     @property

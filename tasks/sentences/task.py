@@ -143,6 +143,7 @@ class SentencesTask(Task):
         return DebertaV2ForSequenceClassification(self.config())
 
     def build_optimizer(self, model: nn.Module, schedule: Schedule | None = None) -> tuple[Optimizer, LambdaLR]:
+        """AdamW, which spares biases and normalisation weights the decay, and its scheduler."""
         from torch.optim import AdamW
 
         chosen = schedule or self.schedule

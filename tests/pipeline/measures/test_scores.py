@@ -60,4 +60,4 @@ def test_stages_in_a_row_have_the_loss_of_the_model(family: str) -> None:
 
 
 def test_a_loss_beyond_all_bounds_is_an_infinite_perplexity() -> None:
-    assert scores.Scores(1e4).perplexity == math.inf
+    assert scores.HeldOutScores(1e4).perplexity == math.inf
