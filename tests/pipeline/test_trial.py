@@ -7,6 +7,7 @@ import re
 import pytest
 
 from btard.cli.pipeline import main
+from btard.errors import UserError
 
 STEPS = 40
 LIES = ("--attack-rate", "0.7")
@@ -41,3 +42,25 @@ def test_gradients_that_lie_are_not_noticed(capsys: pytest.CaptureFixture[str]) 
     lies = (*LIES, "--forward-attack", "none", "--backward-attack", "noise")
     found = tried(capsys, "--split", "1-1-1", *lies)
     assert found["attacked"] > 20 and found["noticed"] == found["false"] == 0
+
+
+def test_classes_are_scored_as_classes(capsys: pytest.CaptureFixture[str]) -> None:
+    words = "run --family deberta-v2 --task sentences --split 1-1-1 --steps 2 --attack-rate 1"
+    assert main(words.split()) == 0
+    said = capsys.readouterr().out
+    assert re.search(r"accuracy, F1, Matthews +0\.\d+, 0\.\d+, -?0\.\d+\n", said) and "perplexity" not in said
+    assert re.search(r"of these noticed +2\n", said)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("--task sentences", "the family gpt2 cannot train the task sentences; deberta-v2 can"),
+        ("--family deberta-v2", "the family deberta-v2 cannot train the task gpt; gpt2, opt, bloom can"),
+        ("--task digits", "cannot be cut into stages; gpt and sentences can"),
+        ("--data wikitext-9", "neither 'builtin'"),
+    ],
+)
+def test_a_task_that_a_family_cannot_train_is_refused(words: str, sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence):
+        main(["run", *words.split()])
