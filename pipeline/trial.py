@@ -16,7 +16,7 @@ from btard.pipeline.epochs import SampleOrder, StagedTask
 from btard.pipeline.machine.assembly import assemble, stage_key
 from btard.pipeline.machine.memory import SeatFiller, run_stages
 from btard.pipeline.machine.plan import StageBanned, StageReport
-from btard.pipeline.measures.scores import Scores, held_out_scores
+from btard.pipeline.measures.scores import HeldOutScores, held_out_scores
 from btard.pipeline.schedule.optimizer import OptimizerPlan
 from btard.pipeline.schedule.order import PipelineOrder
 from btard.pipeline.stages.family import families
@@ -83,8 +83,8 @@ class TrialOutcome:
     sequence: int
     reports: Sequence[StageReport]
     liars: Sequence[int | None]
-    before: Scores
-    after: Scores
+    before: HeldOutScores
+    after: HeldOutScores
     bans: Sequence[StageBanned]
     traffic: Traffic
 

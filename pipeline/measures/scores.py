@@ -19,7 +19,7 @@ _MOST_NATS = 700.0
 
 
 @dataclass(frozen=True)
-class Scores:
+class HeldOutScores:
     """Of a model on held-out samples.
 
     Attributes:
@@ -39,7 +39,7 @@ class Scores:
         return math.exp(self.loss) if self.loss < _MOST_NATS else math.inf
 
 
-def held_out_scores(stages: Sequence[ModelStage], batches: Iterable[Batch]) -> Scores:
+def held_out_scores(stages: Sequence[ModelStage], batches: Iterable[Batch]) -> HeldOutScores:
     """Return what all stages in a row are worth, none of which lies or rounds."""
     losses: list[torch.Tensor] = []
     said: list[torch.Tensor] = []
@@ -58,9 +58,9 @@ def held_out_scores(stages: Sequence[ModelStage], batches: Iterable[Batch]) -> S
                 wanted.append(labels)
     loss = float(torch.cat(losses).double().mean())
     if not said:
-        return Scores(loss)
+        return HeldOutScores(loss)
     table = confusion(torch.cat(wanted).numpy(), torch.cat(said).numpy())
-    return Scores(loss, accuracy(table), f1(table), matthews(table))
+    return HeldOutScores(loss, accuracy(table), f1(table), matthews(table))
 
 
 def sequence_losses(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

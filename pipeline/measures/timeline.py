@@ -54,7 +54,7 @@ class StepShape:
 
 
 @dataclass(frozen=True, slots=True)
-class Slot:
+class TimelineSlot:
     """One thing that a stage did; times in seconds from the start of the step."""
 
     stage: int
@@ -74,7 +74,7 @@ class Timeline:
     """A step: all its slots, in the order in which they began at each stage."""
 
     stages: int
-    slots: Sequence[Slot]
+    slots: Sequence[TimelineSlot]
 
     @property
     def seconds(self) -> float:
@@ -96,7 +96,7 @@ def simulate_step(shape: StepShape) -> Timeline:
 @dataclass
 class _Simulation:
     shape: StepShape
-    slots: list[Slot] = field(default_factory=list)
+    slots: list[TimelineSlot] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         shape, stages = self.shape, len(self.shape.work)
@@ -129,20 +129,20 @@ class _Simulation:
                 size, sent = self.shape.backward_bytes, SlotKind.SEND_GRADIENT
             case OptimizerStep():
                 return
-        self.slots.append(Slot(stage, kind, number, now, seconds))
+        self.slots.append(TimelineSlot(stage, kind, number, now, seconds))
         self._free[stage] = now + seconds
         heapq.heappush(self._events, (now + seconds, stage))
         if 0 <= towards < len(self._free):
-            arrival = self._send(Slot(stage, sent, number, now + seconds, 0.0), size)
+            arrival = self._send(TimelineSlot(stage, sent, number, now + seconds, 0.0), size)
             self._arrived[towards, action] = arrival
             heapq.heappush(self._events, (arrival, towards))
 
-    def _send(self, slot: Slot, size: int) -> float:
+    def _send(self, slot: TimelineSlot, size: int) -> float:
         """Put a message on its sender's way out, again if it is lost, and return when it arrives."""
         way, taken = self._ways[slot.stage], size / self.shape.link.rate
         while True:
             left = way.occupy(slot.start, size)
-            self.slots.append(Slot(slot.stage, slot.kind, slot.micro_batch, left - taken, taken))
+            self.slots.append(TimelineSlot(slot.stage, slot.kind, slot.micro_batch, left - taken, taken))
             arrival = way.arrival()
             if arrival is not None:
                 return arrival

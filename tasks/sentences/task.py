@@ -103,7 +103,7 @@ class SentencesTask(Task):
         """
         self.classes, self.sequence = settings.data.classes, int(tokens.shape[1])
         self.vocabulary_size = int(encoder.tokenizer.get_vocab_size())
-        self._padding = int(encoder.tokenizer.token_to_id(PADDING))
+        self._padding = _number(encoder, PADDING)
         digest = blake3(f"btard sentences 1 {self.sequence} {encoder.tokenizer.to_str()}".encode())
         digest.update(tokens.astype("<i8").tobytes() + labels.astype("<i8").tobytes())
         super().__init__(size, digest.hexdigest(), _SHAPES[size].schedule, settings)
@@ -143,6 +143,7 @@ class SentencesTask(Task):
         return DebertaV2ForSequenceClassification(self.config())
 
     def build_optimizer(self, model: nn.Module, schedule: Schedule | None = None) -> tuple[Optimizer, LambdaLR]:
+        """AdamW, which spares biases and normalisation weights the decay, and its scheduler."""
         from torch.optim import AdamW
 
         chosen = schedule or self.schedule
@@ -187,12 +188,18 @@ class SentencesTask(Task):
         return functional.cross_entropy(said.float(), batch.tensors["labels"])
 
 
+def _number(encoder: Encoder, mark: str) -> int:
+    number = encoder.tokenizer.token_to_id(mark)
+    assert number is not None  # it was asked for when the tokenizer was made
+    return int(number)
+
+
 def _tokens(encoder: Encoder, texts: list[tuple[str, ...]], sequence: int) -> npt.NDArray[np.int64]:
     """Return the tokens of samples, (samples, sequence): a start, then each text and an end, then padding.
 
     Of a pair whose texts are too long each keeps as much as the other.
     """
-    start, end, padding = (int(encoder.tokenizer.token_to_id(mark)) for mark in (START, END, PADDING))
+    start, end, padding = (_number(encoder, mark) for mark in (START, END, PADDING))
     encoded = iter(encoder.encode([text for sample in texts for text in sample]))
     found = np.full((len(texts), sequence), padding, dtype=np.int64)
     for row, sample in zip(found, texts, strict=True):

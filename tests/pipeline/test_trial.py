@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from btard.cli.pipeline import main
+from btard.errors import UserError
 from btard.pipeline.defence.attacks import HONEST
 from btard.pipeline.justice.evidence import StageEvidence
 from btard.pipeline.schedule.optimizer import OptimizerKind, OptimizerPlan
@@ -92,3 +93,25 @@ def test_differences_train_as_floats_do() -> None:
     apart = [abs(one / other - 1) for one, other in zip(delta, plain, strict=True)]
     assert max(apart[1:]) < 0.01, apart
     assert direct[-1] / plain[-1] - 1 > 5 * apart[-1]
+
+
+def test_classes_are_scored_as_classes(capsys: pytest.CaptureFixture[str]) -> None:
+    words = "run --family deberta-v2 --task sentences --split 1-1-1 --steps 2 --attack-rate 1"
+    assert main(words.split()) == 0
+    said = capsys.readouterr().out
+    assert re.search(r"accuracy, F1, Matthews +0\.\d+, 0\.\d+, -?0\.\d+\n", said) and "perplexity" not in said
+    assert re.search(r"of these noticed +2\n", said)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("--task sentences", "the family gpt2 cannot train the task sentences; deberta-v2 can"),
+        ("--family deberta-v2", "the family deberta-v2 cannot train the task gpt; gpt2, opt, bloom can"),
+        ("--task digits", "cannot be cut into stages; gpt and sentences can"),
+        ("--data wikitext-9", "neither 'builtin'"),
+    ],
+)
+def test_a_task_that_a_family_cannot_train_is_refused(words: str, sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence):
+        main(["run", *words.split()])

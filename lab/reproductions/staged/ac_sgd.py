@@ -22,7 +22,7 @@ from btard.lab.reproductions.staged.codec_figures import (
     visits_frame,
 )
 from btard.lab.reproductions.staged.codec_run import BoundaryCodecs, CodecRun
-from btard.lab.reproductions.staged.origin import Origin
+from btard.lab.reproductions.staged.origin import TrainedOrigin
 from btard.lab.reproductions.staged.run import StagedResult, StagedRun
 from btard.lab.reproductions.staged.study import StagedStudy
 from btard.lab.study.curves import Band, Lines, draw_lines
@@ -63,7 +63,7 @@ class AcSgd(StagedStudy):
 
     def prepare(self, scale: Scale, data: str, home: Path) -> None:
         """Train the checkpoint."""
-        Origin(steps=_SIZES[scale][0], data=data).weights(home)
+        TrainedOrigin(steps=_SIZES[scale][0], data=data).weights(home)
 
     def runs(self, scale: Scale, data: str) -> list[StagedRun]:
         """See `StagedStudy`."""
@@ -72,7 +72,7 @@ class AcSgd(StagedStudy):
             CodecRun(
                 seed=seed,
                 data=data,
-                origin=Origin(steps=steps, data=data),
+                origin=TrainedOrigin(steps=steps, data=data),
                 codecs=codecs,
                 samples=samples,
                 epochs=epochs,

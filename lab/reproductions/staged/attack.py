@@ -12,7 +12,7 @@ from btard.lab.reproductions.evidence import all_of, is_above, is_within, spread
 from btard.lab.reproductions.reproduction import Findings, Judgement, Trend
 from btard.lab.reproductions.settings import Scale
 from btard.lab.reproductions.staged.attack_run import AttackRun, StageDefence
-from btard.lab.reproductions.staged.origin import Origin
+from btard.lab.reproductions.staged.origin import TrainedOrigin
 from btard.lab.reproductions.staged.run import StagedResult, StagedRun
 from btard.lab.reproductions.staged.study import StagedStudy
 from btard.lab.study.curves import Lines, draw_lines
@@ -127,8 +127,8 @@ class PipelineAttack(StagedStudy):
         return Findings(attack_trends(frame, decides=scale is not Scale.SMOKE), sections)
 
 
-def _origin(scale: Scale, data: str) -> Origin:
-    return Origin(steps=_SIZES[scale][0], data=data)
+def _origin(scale: Scale, data: str) -> TrainedOrigin:
+    return TrainedOrigin(steps=_SIZES[scale][0], data=data)
 
 
 def attack_frame(results: Sequence[StagedResult]) -> pd.DataFrame:

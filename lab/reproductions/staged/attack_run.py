@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from btard.hashing import tagged_digest
-from btard.lab.reproductions.staged.origin import Origin, text_task
+from btard.lab.reproductions.staged.origin import TrainedOrigin, text_task
 from btard.lab.reproductions.staged.run import StagedRun
 from btard.pipeline.defence.attacks import MessageLie, StageAttack
 from btard.pipeline.schedule.optimizer import OptimizerKind, OptimizerPlan
@@ -42,7 +42,7 @@ class AttackRun(StagedRun):
 
     split: str = "1-1-1-1-1-1"
     steps: int
-    origin: Origin | None
+    origin: TrainedOrigin | None
     rate: float = 0.0
     forward: MessageLie | None = None
     backward: MessageLie | None = None

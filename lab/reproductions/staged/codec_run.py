@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict
 
-from btard.lab.reproductions.staged.origin import Origin, text_task
+from btard.lab.reproductions.staged.origin import TrainedOrigin, text_task
 from btard.lab.reproductions.staged.run import StagedRun
 from btard.pipeline.caches import BoundaryReceiver, BoundarySender, CachesDiffer, open_receiver, open_sender
 from btard.pipeline.codecs.registry import make_codec
@@ -60,7 +60,7 @@ class CodecRun(StagedRun):
     """
 
     split: str = "2-2-2"
-    origin: Origin
+    origin: TrainedOrigin
     codecs: BoundaryCodecs
     samples: int
     epochs: int

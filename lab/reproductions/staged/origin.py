@@ -28,7 +28,7 @@ from btard.tasks.text import TextTask
 _MICRO_BATCHES, _MICRO_BATCH_SIZE = 4, 8
 
 
-class Origin(BaseModel):
+class TrainedOrigin(BaseModel):
     """A training from drawn weights, without any lie.
 
     Attributes:
@@ -69,7 +69,7 @@ class Origin(BaseModel):
         }
 
 
-def workers_of(cut: Cut, origin: Origin) -> list[StageWorker]:
+def workers_of(cut: Cut, origin: TrainedOrigin) -> list[StageWorker]:
     """Return the stages of a new model, with an optimizer that follows the origin's schedule."""
     schedule = Schedule(origin.learning_rate, min(20, origin.steps), origin.steps + 50)
     state, plan = draw_weights(cut.config, origin.seed), OptimizerPlan(OptimizerKind.ADAMW, schedule)

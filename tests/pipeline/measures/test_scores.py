@@ -50,7 +50,7 @@ def test_stages_in_a_row_have_the_loss_of_the_model(family: str) -> None:
         for split in (Split((4,)), Split((1, 2, 1)))
     )
     found = scores.held_out_scores(parts, [batch])
-    assert found.loss == pytest.approx(float(whole[0](batch, None)), rel=1e-5)
+    assert found.loss == pytest.approx(whole[0](batch, None).item(), rel=1e-5)
     assert found.perplexity == pytest.approx(math.exp(found.loss))
     assert (found.matthews is None) == (family != "deberta-v2")
     halves = [
@@ -60,4 +60,4 @@ def test_stages_in_a_row_have_the_loss_of_the_model(family: str) -> None:
 
 
 def test_a_loss_beyond_all_bounds_is_an_infinite_perplexity() -> None:
-    assert scores.Scores(1e4).perplexity == math.inf
+    assert scores.HeldOutScores(1e4).perplexity == math.inf

@@ -23,7 +23,7 @@ def test_plays_are_comedies_and_tragedies() -> None:
     assert found.labels[next(n for n, (text,) in enumerate(found.texts) if "HAMLET" in text)] == 1
 
 
-def test_pairs_come_with_their_classes_and_unknown_ones_are_left_out(tmp_path: Path) -> None:
+def test_pairs_come_with_those_classes_that_are_known(tmp_path: Path) -> None:
     rows = '"is it?",it is,0\nwhy,"no, never",1\nwhen,later,-1\n'
     found = read_labelled(SentenceSet.QNLI, written(tmp_path / "qnli.csv", f"question,sentence,label\n{rows}"))
     assert found.texts == [("is it?", "it is"), ("why", "no, never")]

@@ -19,11 +19,11 @@ from btard.lab.reproductions.staged.codec_figures import (
     visits_frame,
 )
 from btard.lab.reproductions.staged.codec_run import BoundaryCodecs, CodecRun
-from btard.lab.reproductions.staged.origin import Origin
+from btard.lab.reproductions.staged.origin import TrainedOrigin
 from btard.lab.reproductions.staged.run import StagedResult
 from btard.pipeline.measures.timeline import simulate_step
 
-ORIGIN = Origin(steps=1)
+ORIGIN = TrainedOrigin(steps=1)
 
 
 def run_with(codecs: BoundaryCodecs, seed: int = 1) -> CodecRun:

@@ -12,11 +12,11 @@ from btard.lab.reproductions.reproduction import Judgement, Trend
 from btard.lab.reproductions.settings import Scale
 from btard.lab.reproductions.staged.attack import PipelineAttack, attack_frame, attack_trends
 from btard.lab.reproductions.staged.attack_run import AttackRun, StageDefence
-from btard.lab.reproductions.staged.origin import Origin
+from btard.lab.reproductions.staged.origin import TrainedOrigin
 from btard.lab.reproductions.staged.run import StagedResult
 from btard.pipeline.defence.attacks import MessageLie
 
-ORIGIN = Origin(steps=2)
+ORIGIN = TrainedOrigin(steps=2)
 
 
 def result(defence: StageDefence, perplexity: float, seed: int, **how: Any) -> StagedResult:
