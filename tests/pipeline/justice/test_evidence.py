@@ -86,7 +86,7 @@ def test_a_case_that_proves_nothing_falls_on_its_author(lied: StageEvidence) -> 
         {"pieces": []},
         {"weights": case.weights[:-4] + b"\1\2\3\4"},
         {"weights": case.weights[:-4]},
-        {"optimizer": bytes(32)},
+        {"optimizer_digest": bytes(32)},
         {"batches": case.batches[:1]},
         {"batches": case.batches[::-1]},
         {"samples": [[5, 6], [7, 8]]},
