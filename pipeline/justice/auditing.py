@@ -107,7 +107,9 @@ class Auditing:
             self.right[audited] = case
             return True
         said = found.said or self._whole(audited, found)
-        return found, replace(case, said=said, optimizer=digest(case.optimizer), pieces=self._relevant(case, found))
+        return found, replace(
+            case, said=said, optimizer=b"", optimizer_digest=digest(case.optimizer), pieces=self._relevant(case, found)
+        )
 
     def _whole(self, audited: int, found: Finding) -> StageMessage | None:
         """Return the message in question with its bytes, which only matter where bits may differ."""

@@ -107,10 +107,11 @@ class StageCase:
         batches: all micro-batches of the step.
         samples: the ids of their samples.
         weights: of the accused before the step.
-        optimizer: what its optimizer remembered, or only the digest of that.
+        optimizer: what its optimizer remembered; empty where the digest of that is enough.
         pieces: the micro-batches that matter.
         tied: what all stages have told of their tied weights.
         norms: what all have told of their norms.
+        optimizer_digest: of what its optimizer remembered, where that itself is left out.
     """
 
     facts: PlanFacts
@@ -123,6 +124,7 @@ class StageCase:
     pieces: Sequence[CasePiece] = ()
     tied: Sequence[StageMessage] = ()
     norms: Sequence[StageMessage] = ()
+    optimizer_digest: bytes = b""
 
     def encode(self) -> bytes:
         """Return the canonical bytes."""
@@ -138,14 +140,15 @@ class StageCase:
                 [piece.pack() for piece in self.pieces],
                 [message.encode() for message in self.tied],
                 [message.encode() for message in self.norms],
+                self.optimizer_digest,
             ]
         )
 
     @classmethod
     def decode(cls, data: bytes) -> StageCase:
         """Read bytes of a stranger; raises Malformed."""
-        facts, pledge, said, batches, samples, weights, optimizer, pieces, tied, norms = as_fields(
-            decode(data, limit=MAX_CASE), 10
+        facts, pledge, said, batches, samples, weights, optimizer, pieces, tied, norms, known = as_fields(
+            decode(data, limit=MAX_CASE), 11
         )
         return cls(
             PlanFacts.decode(as_bytes(facts, most=1 << 20)),
@@ -161,6 +164,7 @@ class StageCase:
             [CasePiece.unpack(piece) for piece in as_list(pieces, most=MAX_MICRO_BATCHES)],
             _messages(tied),
             _messages(norms),
+            as_bytes(known, most=DIGEST_SIZE),
         )
 
 

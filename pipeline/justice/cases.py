@@ -44,7 +44,7 @@ class CaseWriter:
             numbers = [accusation.said.header.micro_batch]
         gradients = accusation.claim is not Claim.ACTIVATION
         pieces = [self._piece(passes, self.context.number - 1, number, gradients=gradients) for number in numbers]
-        return self.case(accusation, state.weights, digest(state.optimizer), pieces)
+        return self.case(accusation, state.weights, pieces, digest(state.optimizer))
 
     def whole(self, passes: Passes, stage: int, state: StageState) -> StageCase:
         """Return all of the step of this stage or of the one before, with its state before."""
@@ -70,9 +70,11 @@ class CaseWriter:
         said = accusation.said.header
         outward = passes.crossings.get((said.stage, said.micro_batch), _NOT_CROSSED)
         piece = CasePiece(said.micro_batch, None, None, accusation.said, None, _NOT_CROSSED, outward)
-        return self.case(accusation, b"", b"", [piece])
+        return self.case(accusation, b"", [piece])
 
-    def case(self, accusation: Accusation, weights: bytes, optimizer: bytes, pieces: list[CasePiece]) -> StageCase:
+    def case(
+        self, accusation: Accusation, weights: bytes, pieces: list[CasePiece], optimizer: bytes = b""
+    ) -> StageCase:
         """Return a case about the current step."""
         context, said = self.context, accusation.said.header
         pledge = self.context.inbox.find(0, StageMessageKind.PLEDGE, said.stage)
@@ -83,9 +85,9 @@ class CaseWriter:
             list(context.batches),
             context.plan.ids(context.step),
             weights,
-            optimizer,
-            pieces,
-            list(self.rows(StageMessageKind.TIED).values()),
+            pieces=pieces,
+            tied=list(self.rows(StageMessageKind.TIED).values()),
+            optimizer_digest=optimizer,
         )
 
     def rows(self, kind: StageMessageKind) -> Mapping[int, StageMessage]:

@@ -260,7 +260,7 @@ def retrial_of(case: StageCase, accused: int, step: int) -> Retrial:
         Malformed: a signature does not verify, or the weights are of another size.
     """
     pledge = _check_pledge(case, accused, step)
-    optimizer = case.optimizer if len(case.optimizer) == len(NOTHING) else digest(case.optimizer)
+    optimizer = digest(case.optimizer) if case.optimizer else case.optimizer_digest
     if state_digest(digest(case.weights), optimizer) != pledge.state:
         raise CaseUnfounded("the weights are not those that the accused has pledged")
     return Retrial(case.facts, accused, step, case.weights)

@@ -16,6 +16,7 @@ from tests.mutants.planted.events import EVENTS
 from tests.mutants.planted.evidence import EVIDENCE
 from tests.mutants.planted.executor import EXECUTOR
 from tests.mutants.planted.facts import FACTS
+from tests.mutants.planted.justice import JUSTICE
 from tests.mutants.planted.laboratory import LABORATORY
 from tests.mutants.planted.link import LINK
 from tests.mutants.planted.manifest import MANIFEST
@@ -70,4 +71,5 @@ MUTANTS = (
     + STAGES
     + RESTARTS
     + SEATS
+    + JUSTICE
 )

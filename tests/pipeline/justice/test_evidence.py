@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,10 +13,12 @@ from btard.cli import main as program
 from btard.cli import verdict
 from btard.errors import UserError
 from btard.identity import IdentityKey, Malformed
+from btard.pipeline.caches.shared import SendForm
 from btard.pipeline.defence.attacks import MessageLie
 from btard.pipeline.defence.behaviours import LyingChecker, Persistent
-from btard.pipeline.justice.case import FiledCase, StageCase
+from btard.pipeline.justice.case import Crossing, FiledCase, StageCase
 from btard.pipeline.justice.evidence import StageEvidence, StageVerdict
+from btard.pipeline.justice.facts import PlanFacts
 from btard.pipeline.justice.judgement import Judgement, StageOffence, judge
 from btard.pipeline.machine.assembly import stage_key
 from btard.pipeline.machine.memory import run_stages
@@ -81,19 +84,23 @@ def test_a_case_that_proves_nothing_falls_on_its_author(lied: StageEvidence) -> 
     (piece,) = case.pieces
     assert piece.given is not None
     other = replace(piece, given=replace(piece.given, payload=piece.given.payload[:-1] + b"\0"))
-    for changes in (
+    told: tuple[dict[str, Any], ...] = (
         {"pledge": None},
         {"pieces": []},
         {"weights": case.weights[:-4] + b"\1\2\3\4"},
         {"weights": case.weights[:-4]},
-        {"optimizer": bytes(32)},
+        {"optimizer_digest": bytes(32)},
         {"batches": case.batches[:1]},
         {"batches": case.batches[::-1]},
         {"samples": [[5, 6], [7, 8]]},
         {"pieces": [replace(piece, given=None)]},
         {"pieces": [replace(piece, activation=piece.given.signed)]},
         {"pieces": [replace(piece, number=1)]},
-    ):
+        {"pieces": [replace(piece, given=replace(piece.given, signature=bytes(64)))]},
+        {"pieces": [replace(piece, inward=Crossing(SendForm.RAW, {}))]},
+        {"facts": PlanFacts(case.facts.model.model_copy(update={"relative_error": 0.001}))},
+    )
+    for changes in told:
         found = judge(filed_again(lied, **changes), lied.alarm, lied.roster)
         assert found == Judgement(2, StageOffence.NO_CASE), changes
     with pytest.raises(Malformed):

@@ -109,3 +109,31 @@ def test_an_inbox_refuses_a_forged_signature() -> None:
     assert digest(forged.payload) == forged.header.payload
     with pytest.raises(Malformed, match="does not verify"):
         inbox().accept(ROSTER[1], forged.encode())
+
+
+def test_what_a_message_was_computed_from_is_signed() -> None:
+    def computed(source: StageMessage, attached: bytes | None = None) -> bytes:
+        kind = StageMessageKind.ACTIVATION
+        sent = StageMessage.sign(KEYS[1], RUN, (4, 0), kind, 1, 0, NUMBERS, source=source)
+        return (sent if attached is None else replace(sent, attached=attached)).encode()
+
+    def given(**how: int) -> StageMessage:
+        place = (how.get("step", 4), how.get("attempt", 0))
+        kind = StageMessageKind(how.get("kind", StageMessageKind.ACTIVATION))
+        return StageMessage.sign(KEYS[how.get("key", 0)], RUN, place, kind, 0, how.get("number", 0), NUMBERS[::-1])
+
+    other = StageMessage.sign(KEYS[0], RUN, (4, 0), StageMessageKind.ACTIVATION, 0, 0, NUMBERS)
+    assert inbox().accept(ROSTER[1], computed(given())) is not None
+    for wrong in (
+        computed(given(step=3)),
+        computed(given(attempt=1)),
+        computed(given(number=1)),
+        computed(given(kind=StageMessageKind.NORMS)),
+        computed(given(key=2)),
+        computed(given(), other.signed.encode()),
+        computed(given(), b""),
+        computed(given(), b"x"),
+        replace(message(StageMessageKind.NORMS), attached=other.signed.encode()).encode(),
+    ):
+        with pytest.raises(Malformed):
+            inbox().accept(ROSTER[1], wrong)

@@ -118,6 +118,13 @@ def test_a_stage_that_looks_strange_is_looked_at() -> None:
     assert [ban.stage for ban in stages[0].bans] == [2]
 
 
+def test_the_last_stage_alone_bans_nobody() -> None:
+    machines = machines_of(split="1-1-1", step_seconds=10.0)
+    machines[-1]._court.banned.add(1)
+    stages = run_stages(machines, 1)
+    assert machines[0].context.vacant == frozenset() and stages[0].stalled is not None
+
+
 class Louder(StageBehaviour):
     """Sends a million times what it has computed."""
 
