@@ -125,14 +125,14 @@ ADVERSARY: tuple[Mutant, ...] = (
         f"{LAB}/scores.py",
         "Aim.TIME: 3.0, ",
         "",
-        f"{TESTS}/test_main.py::test_only_harm_that_nobody_may_do_is_a_failure",
+        f"{TESTS}/test_main.py::test_only_harm_that_nobody_may_do_is_a_failure[time-True-3.1-3]",
     ),
     Mutant(
         "a search that puts honest peers out ends well",
         f"{LAB}/__main__.py",
         "if search.broken or any(winner.exceeds for winner in winners) else 0",
         "if search.broken else 0",
-        f"{TESTS}/test_main.py::test_only_harm_that_nobody_may_do_is_a_failure[honest-out-True-3]",
+        f"{TESTS}/test_main.py::test_only_harm_that_nobody_may_do_is_a_failure[honest-out-True-0.1-3]",
     ),
     Mutant(
         "a replay compares nothing",
