@@ -101,7 +101,7 @@ class Ledger:
         if at > self._until(self._support(item, along)):
             return False
         rounds = {vote.round for vote in certificate.votes}
-        if len(rounds) != 1 or not terms.certifies(*rounds, {vote.voter for vote in certificate.votes}):
+        if len(rounds) != 1 or not terms.certifies(rounds.pop(), {vote.voter for vote in certificate.votes}):
             return False
         if not own:
             self._verify_votes(certificate)

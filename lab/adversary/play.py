@@ -19,7 +19,8 @@ class Arena:
     """The swarm that strategies are played in.
 
     Attributes:
-        peers, byzantine: how many peers, and how many of them collude.
+        peers, byzantine: how many peers, and how many of them collude. One may sit a step out as a validator, and of
+            the others, too, more than half have to be honest: of eight, three may collude.
         steps: of a run.
         long_steps: of a run in which time is measured: who keeps others waiting loses its place for it, and so pays
             once.
@@ -29,7 +30,7 @@ class Arena:
         delay: seconds that a message travels: a number, or a range.
     """
 
-    peers: int = 7
+    peers: int = 8
     byzantine: int = 3
     steps: int = 8
     long_steps: int = 100

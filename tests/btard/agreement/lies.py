@@ -7,8 +7,8 @@ reached a liar. `Mark`: a liar's endorsement of a statement that does not come a
 what one honest member holds, or the one that is told. `Junk`: it endorses as many things as count, which nobody has
 said. `Vote`: it votes for what one honest member holds, or the one that is told, in either round. `Prove`: the votes
 for what most honest members have voted for, or fewer, with those of all liars. `Certify`: a certificate of the same,
-with endorsements of it by some liars. `Want`: it asks for all that is known. `Bye`: a liar says goodbye, to those that are
-told alone, and goes on.
+with endorsements of it by some liars. `Want`: it asks for all that is known. `Bye`: a liar says goodbye, to those that
+are told alone, and goes on.
 """
 
 from __future__ import annotations

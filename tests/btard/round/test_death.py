@@ -27,7 +27,7 @@ def most_of(count: int, dead: int) -> float:
     """Return for how many seconds so many deaths may stop a swarm: see docs/reliability.md."""
     members = tuple(key.peer_id for key in keys(count))
     terms = Terms(b"", members, frozenset(members), BOUND)
-    return 4 * BOUND if count - dead >= terms.quorum else 3 * BOUND + terms.most_seconds
+    return 4 * BOUND if count - dead >= terms.quorum else 4 * BOUND + terms.window_seconds
 
 
 def die_at_every_event(count: int, place: int, step: int, seed: int) -> None:

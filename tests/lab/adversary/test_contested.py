@@ -29,7 +29,7 @@ def test_a_contested_end_costs_no_honest_peer_its_place(seed: int) -> None:
 
 def test_contesting_a_finished_step_costs_the_place() -> None:
     liars, delay_bound_seconds, shortest_step_seconds = 3, 2.0, 0.15
-    agreement_seconds = (liars + 5) * 2 * delay_bound_seconds
+    agreement_seconds = 2.5 * delay_bound_seconds
     arena = Arena()
     # Each of them can have its own such step; they have two, and all eight while nobody loses its place.
     assert play(CONTEST, arena, 1).time < liars * agreement_seconds / (arena.steps * shortest_step_seconds)

@@ -13,7 +13,7 @@ from btard.lab.adversary.conditions import Condition, Fact
 from btard.lab.adversary.knowledge import Ring
 from btard.lab.adversary.lies import Delay, FallSilent, Poison, Twist, Withhold
 from btard.lab.adversary.play import Arena, play
-from btard.lab.adversary.scores import HONEST_SCORE, Aim
+from btard.lab.adversary.scores import HONEST_SCORE, MOST_SCORE, Aim
 from btard.lab.adversary.strategy import Clause, Strategy, from_json, to_json
 from btard.lab.simulation import Simulation
 from tests.lab.adversary.known import GAMBLERS, POISONERS, QUARREL, QUARREL_IN_TURN
@@ -88,6 +88,14 @@ def test_colluders_that_vanish_when_caught_harm_nobody() -> None:
     strategy = Strategy((Clause(Poison(Twist.TURN, 2.0)), Clause(FallSilent(MessageKind.REPORT))))
     scores = play(strategy, Arena(), 2)
     assert (scores.done, scores.honest_out, scores.bans, scores.voided) == (Arena().steps, 0, 1, 1)
+
+
+def test_a_place_is_paid_for_once_in_a_long_run() -> None:
+    """Each colluder makes one attempt fail, and keeps back what lets the others agree at once."""
+    strategy = Strategy((*QUARREL.clauses, Clause(Withhold(MessageKind.RELAY))))
+    short, long = (play(strategy, arena, 1) for arena in (Arena(), Arena().measuring(Aim.TIME)))
+    assert long.time < MOST_SCORE[Aim.TIME] < short.time
+    assert (short.done, short.bans, long.bans) == (8, 3, 3) and long.done < 8, "what follows is as without them"
 
 
 def test_a_step_that_is_never_done_outweighs_any_delay() -> None:

@@ -88,7 +88,7 @@ ADVERSARY: tuple[Mutant, ...] = (
     Mutant(
         "a step that is never done costs no time",
         f"{LAB}/scores.py",
-        "seconds = simulation.network.now + UNDONE_SECONDS * (steps - done)",
+        "seconds = simulation.network.now + left * (steps - done)",
         "seconds = simulation.network.now",
         f"{TESTS}/test_play.py::test_a_step_that_is_never_done_outweighs_any_delay",
     ),
@@ -114,11 +114,25 @@ ADVERSARY: tuple[Mutant, ...] = (
         f"{TESTS}/test_search.py::test_a_winner_must_hold_in_fresh_swarms",
     ),
     Mutant(
+        "time is measured in runs as short as any",
+        f"{LAB}/play.py",
+        "replace(self, steps=self.long_steps, until_alone=True) if aim is Aim.TIME else self",
+        "self",
+        f"{TESTS}/test_play.py::test_a_place_is_paid_for_once_in_a_long_run",
+    ),
+    Mutant(
+        "a run that lasts longer than is promised ends well",
+        f"{LAB}/scores.py",
+        "Aim.TIME: 3.0, ",
+        "",
+        f"{TESTS}/test_main.py::test_only_harm_that_nobody_may_do_is_a_failure[time-True-3.1-3]",
+    ),
+    Mutant(
         "a search that puts honest peers out ends well",
         f"{LAB}/__main__.py",
-        "if search.broken or unsafe else 0",
+        "if search.broken or any(winner.exceeds for winner in winners) else 0",
         "if search.broken else 0",
-        f"{TESTS}/test_main.py::test_only_harm_that_nobody_may_do_is_a_failure[honest-out-True-3]",
+        f"{TESTS}/test_main.py::test_only_harm_that_nobody_may_do_is_a_failure[honest-out-True-0.1-3]",
     ),
     Mutant(
         "a replay compares nothing",
