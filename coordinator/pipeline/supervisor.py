@@ -183,12 +183,18 @@ class PipelineSupervisor:
     def _seat(self, seating: Seating) -> None:
         """Write a seating down, so that a restart does not go back behind it, then tell all."""
         data = seating.sign(self._key)
-        write_durably(self._directory.seating_file, data)
-        maddrs = [_full(peer, told[0]) for peer, told in seating.directory.addresses.items() if told]
-        self._directory.save_addresses(maddrs)
+        self._remember(seating, data)
         self._tell(seating)
         for peer in dict.fromkeys([*seating.seats, *self._door.waiting()]):
             self._send(peer, data)
+
+    def _remember(self, seating: Seating, data: bytes) -> None:
+        maddrs = [_full(peer, told[0]) for peer, told in seating.directory.addresses.items() if told]
+        try:
+            write_durably(self._directory.seating_file, data)
+            self._directory.save_addresses(maddrs)
+        except OSError as error:
+            logger.error("cannot remember seating %d for a restart: %s", seating.number, error.strerror)
 
     def _tell(self, seating: Seating) -> None:
         former = self._figures.seats

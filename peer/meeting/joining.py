@@ -180,8 +180,9 @@ def check_sizes(settings: PeerSettings, manifest: RunManifest) -> None:
     Raises:
         UserError: it does; the sentence names the number and the setting.
     """
+    micro_batches = 1 if manifest.pipeline is None else manifest.pipeline.micro_batches
     for what, asked, allowed, setting in (
-        ("batches of {:,} samples", manifest.batch_size, settings.max_batch, "max-batch"),
+        ("batches of {:,} samples", manifest.batch_size * micro_batches, settings.max_batch, "max-batch"),
         ("a model of {:,} numbers", manifest.dimension, settings.max_dimension, "max-dimension"),
     ):
         if asked > allowed:

@@ -69,7 +69,7 @@ class LivePeer:
 
     Args:
         key: the peer's.
-        coordinator: who signs seatings.
+        coordinator: the peer that signs seatings.
         builder: makes stages.
         transport: of the peer's node, which this takes over.
         reception: answers newcomers and the coordinator about the manifest.
@@ -136,8 +136,10 @@ class LivePeer:
         self._worker.shutdown(wait=False, cancel_futures=True)
 
     def _is_member(self, peer: PeerId) -> bool:
+        if peer == self._coordinator or self._occupant.seating is None:
+            return peer == self._coordinator
         seating = self._occupant.seating
-        return peer == self._coordinator or (seating is not None and peer in {*seating.seats, *_addresses(seating)})
+        return peer in seating.seats or peer in seating.directory.addresses
 
     async def _tick(self) -> None:
         while True:
@@ -227,7 +229,7 @@ class LivePeer:
         """Leave the seat that this peer had, and load the stage of the new one."""
         former, self._driver = self._sitting, None
         self._gate.sit(seating)
-        for peer, maddrs in _addresses(seating).items():
+        for peer, maddrs in seating.directory.addresses.items():
             if peer != self._key.peer_id:
                 with contextlib.suppress(DaemonError):
                     self._transport.remember(PeerAddress(peer, maddrs))
@@ -320,10 +322,6 @@ class LivePeer:
         except ValueError:
             return
         self._start(self._keeper.run_errand(seating, errand))
-
-
-def _addresses(seating: Seating) -> dict[PeerId, tuple[str, ...]]:
-    return dict(seating.directory.addresses)
 
 
 def _is_large(data: bytes) -> bool:

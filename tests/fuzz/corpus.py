@@ -7,13 +7,17 @@ from btard.agreement.wire import pack
 from btard.behaviour import LeaveReason
 from btard.identity import Envelope, MessageKind
 from btard.identity.codec import encode
+from btard.pipeline.machine.messages import StageHeader, StageMessageKind
+from btard.pipeline.seats.seating import Seating
+from btard.pipeline.seats.statements import NoteKind, SeatNote, SeatPhase, Stance, StateClaim
 from btard.reunion.messages import Memory, Place
 from btard.round.evidence import file as evidence_file
 from btard.round.evidence.evidence import Evidence, Offence, Scene
 from btard.round.messages.accusations import Ballot, Charge, ChargeKind, Fault, Opinion, Relay, Report, Vote
 from btard.round.messages.bodies import Aggregate, Commit, Digest, Leave, PartHeader, Phase, Reveal, Scalars
 from btard.round.messages.requests import Certificate, Forward, Pull
-from tests.fuzz.targets import BODIES, PEERS, recording
+from btard.swarm.questions import Directory
+from tests.fuzz.targets import BODIES, KEYS, PEERS, recording
 
 _KINDS = {
     MessageKind.COMMIT: Commit,
@@ -57,7 +61,24 @@ def decoder_seeds() -> list[bytes]:
         Offence.EQUIVOCATION, said[0].author, swarm.peers[0].rules, Scene(swarm.genesis, 0, PEERS), (said[0],)
     )
     seeds.append(bytes([len(BODIES) + 2]) + evidence_file.to_json(evidence))
-    return seeds
+    return seeds + pipeline_seeds(len(BODIES) + 3)
+
+
+def pipeline_seeds(first: int) -> list[bytes]:
+    """Return an input for each decoder of a pipeline, the first of which has this number."""
+    run, key = bytes(16), KEYS[0]
+    claim = StateClaim(run, 3, 1, 12, bytes(32)).signed(key)
+    bodies = [
+        StageHeader(run, 12, 0, StageMessageKind.ACTIVATION, 1, 3, bytes(32)),
+        claim,
+        SeatNote(NoteKind.CLAIM, 3, claim),
+        Stance(3, SeatPhase.TRAINING, 12, (bytes(32),), (claim,), (b"report",)),
+    ]
+    seating = Seating(
+        run, 3, 12, PEERS, (bytes(32),) * len(PEERS), False, Directory({PEERS[0]: ("/ip4/1.2.3.4/tcp/5",)})
+    )
+    encoded = [body.encode() for body in bodies] + [seating._body()]
+    return [bytes([first + number]) + data for number, data in enumerate(encoded)]
 
 
 def event_seeds() -> list[bytes]:

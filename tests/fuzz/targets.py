@@ -12,6 +12,9 @@ from btard.behaviour import Behaviour
 from btard.hashing import Payload, digest
 from btard.identity import Envelope, IdentityKey, Malformed, MessageKind, PeerId
 from btard.identity.codec import decode, encode
+from btard.pipeline.machine.messages import StageHeader
+from btard.pipeline.seats.seating import Seating
+from btard.pipeline.seats.statements import SeatNote, Stance, StateClaim
 from btard.reunion.messages import Memory, Place
 from btard.round.actions import Action, CheckOpening, ComputeGradient, Examine, Task
 from btard.round.delivery.exchange import MOST_PULLS
@@ -67,7 +70,17 @@ def body_of(kind: type) -> Callable[[bytes], None]:
     return read
 
 
-DECODERS: tuple[Callable[[bytes], None], ...] = (*map(body_of, BODIES), roster, envelope, evidence)
+def seating(data: bytes) -> None:
+    """Read what a coordinator signs of a pipeline, without its signature."""
+    Seating._read(data)
+
+
+STAGE_BODIES = (StageHeader, StateClaim, SeatNote, Stance)
+"""What peers of a pipeline tell each other."""
+
+DECODERS: tuple[Callable[[bytes], None], ...] = (
+    *map(body_of, BODIES), roster, envelope, evidence, *map(body_of, STAGE_BODIES), seating,
+)  # fmt: skip
 
 
 def decoders(data: bytes) -> None:

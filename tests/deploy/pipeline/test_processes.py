@@ -96,6 +96,26 @@ def test_three_processes_killed_in_turn_change_no_bit(tmp_path: Path) -> None:
 
 @pytest.mark.swarm
 @pytest.mark.slow
+def test_two_neighbours_killed_at_once_leave_their_states(tmp_path: Path) -> None:
+    told = settings(tmp_path / "run", split="1-1-1", steps=90, keep_every=15)
+    plan = StageProcessesPlan.make(tmp_path / "run", 6, coordinator_words(told), told.seed)
+    with NurseryClient(PRELOAD, environment(), plan.directory / "nursery.log") as nursery:
+        nursery.wait_ready()
+        processes = StageProcesses(plan, nursery)
+        processes.start()
+        assert processes.wait(lambda: processes.step >= 40, 240)
+        for stage in (1, 2):
+            processes.kill(processes.name_of(stage))
+        assert processes.wait(lambda: processes.seating is not None and processes.seating.number > 1, 60)
+        assert processes.seating is not None and processes.seating.step > 0, "the states of the two are lost"
+        assert processes.wait(lambda: not processes.pids, 300), "the run does not end"
+        processes.look()
+    manifest = RunManifest.model_validate_json((plan.coordinator.directory / "manifest.json").read_bytes())
+    assert processes.losses[89] == undisturbed(manifest)[-1]
+
+
+@pytest.mark.swarm
+@pytest.mark.slow
 def test_training_goes_on_while_the_coordinator_is_away(tmp_path: Path) -> None:
     told = settings(tmp_path / "run", split="1-1", spare=1, steps=400)
     plan = StageProcessesPlan.make(tmp_path / "run", 3, coordinator_words(told), told.seed)

@@ -195,6 +195,12 @@ def test_a_corpus_of_the_coordinators_own_has_to_be_given(tmp_path: Path) -> Non
     assert load_run_task(local(cache_dir=tmp_path, data=str(corpus)), own).fingerprint == task.fingerprint
 
 
+STAGES = {
+    **{"family": "gpt2", "blocks": [1, 1], "order": "1f1b", "optimizer": "adamw", "micro_batches": 3, "tied": False},
+    **{"checked": True, "trusted_relay": False, "keep_every": 1, "step_seconds": 60.0, "silent_seconds": 10.0},
+}
+
+
 @pytest.mark.parametrize(
     ("changed", "allowed", "says"),
     [
@@ -202,6 +208,7 @@ def test_a_corpus_of_the_coordinators_own_has_to_be_given(tmp_path: Path) -> Non
         ({"batch_size": 257}, {}, "batches of 257 samples"),
         ({"dimension": 2**39}, {}, "a model of 549,755,813,888 numbers, but --max-dimension allows 1,073,741,824"),
         ({"batch_size": 9}, {"max_batch": 8}, "batches of 9 samples, but --max-batch allows 8"),
+        ({"batch_size": 9, "pipeline": STAGES}, {"max_batch": 20}, "batches of 27 samples, but --max-batch allows 20"),
     ],
 )
 def test_more_than_the_owner_allows_is_told_first(
