@@ -92,7 +92,7 @@ ROOMS = {
         {"daemon"},
     ],
     "btard.swarm": [
-        {"members", "tending", "tolerance"},
+        {"addresses", "members", "tending", "tolerance"},
         {"calibration", "http", "manifest", "questions", "records"},
         {"local_facts"},
         {"bans", "door", "events", "lineage", "probe", "state_sync", "telemetry", "transfer"},

@@ -117,7 +117,8 @@ def test_a_peer_looks_before_it_begins(folder: Path, busy: str) -> None:
         --port {busy} => --port cannot listen on 127.0.0.1:{busy}
         --port 8099 --metrics :8099 => --port and --metrics both name port 8099
         --host example.org => --host is 'example.org', but must be an IP address
-        --announce 203.0.113.5 => --announce is '203.0.113.5', but must be a multiaddress
+        --announce 203.0.113.5 => --announce needs a full multiaddress, or a port to listen on that is known
+        --announce two,words! --port 9 => --announce is 'words!', but must be an IP address, a DNS name or
         --initial-peers coordinator => --initial-peers is 'coordinator', but must be an address: write host:port
         --initial-peers host:70000 => --initial-peers is 'host:70000', but must be an address
         --initial-peers /ip4/203.0.113.5/tcp/1 => is '/ip4/203.0.113.5/tcp/1', but must be an address

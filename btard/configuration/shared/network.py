@@ -13,7 +13,6 @@ from btard.configuration.options import Option, Port
 from btard.configuration.settings import Settings
 
 _HOST_PORT = re.compile(r"^(?:\[[0-9A-Fa-f:.]+\]|[^\s/:\[\]]+):(?P<port>[0-9]{1,5})$")
-_TCP = re.compile(r"^/(?:ip4|ip6|dns|dns4|dns6|dnsaddr)/[^/\s]+/tcp/\d+(?:/\S*)?$")
 _FULL = re.compile(r"^(?:/[^/\s]+)+/p2p/[1-9A-HJ-NP-Za-km-z]{40,64}$")
 
 
@@ -27,15 +26,6 @@ def _peer_address(text: str) -> str:
 PeerAddress = Annotated[str, AfterValidator(_peer_address)]
 """Where a peer is, as people write it; only its form is looked at."""
 
-
-def _multiaddress(text: str) -> str:
-    if not _TCP.match(text):
-        raise ValueError("must be a multiaddress, such as /ip4/203.0.113.5/tcp/31337")
-    return text
-
-
-Multiaddress = Annotated[str, AfterValidator(_multiaddress)]
-"""Where others reach a program; only its form is looked at."""
 
 InitialPeers = Annotated[
     list[PeerAddress],

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from btard.coordinator.network.addresses import announce_maddrs, host_port, listen_maddrs
 from btard.errors import UserError
+from btard.swarm.addresses import announce_maddrs, host_port, listen_maddrs
 
 PEER = "/p2p/12D3KooWJZiaDPeqjLozabpjtqTFq8MbFbsco2i5C8TrABh5EiV8"
 
