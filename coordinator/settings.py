@@ -22,6 +22,7 @@ from btard.configuration.shared.training import (
     GradientSettings,
     MembersFile,
     RateSettings,
+    check_checkpoints,
     check_warmup,
 )
 from btard.swarm.telemetry.settings import DashboardSettings, TelemetrySettings
@@ -105,4 +106,9 @@ class CoordinatorSettings(
     @model_validator(mode="after")
     def _warmup_fits(self) -> Self:
         check_warmup(self.warmup_steps, self.total_steps)
+        return self
+
+    @model_validator(mode="after")
+    def _checkpoints_are_reached(self) -> Self:
+        check_checkpoints(self.checkpoint_at, self.total_steps)
         return self
