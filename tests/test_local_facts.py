@@ -130,6 +130,7 @@ def test_a_peer_looks_before_it_begins(folder: Path, busy: str) -> None:
         --initial-peers host:70000 => --initial-peers is 'host:70000', but must be an address
         --initial-peers /ip4/203.0.113.5/tcp/1 => is '/ip4/203.0.113.5/tcp/1', but must be an address
         --directory file => cannot write into file
+        --initial-peers a..b:31337 => --initial-peers is 'a..b:31337', but must name a machine
     """
     if Path("/dev/nvidia0").exists():
         rows = "\n".join(row for row in rows.splitlines() if "cuda" not in row)

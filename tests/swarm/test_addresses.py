@@ -39,7 +39,10 @@ def test_announce_takes_addresses_names_and_multiaddresses() -> None:
     ]
 
 
-@pytest.mark.parametrize(("word", "port"), [("/nonsense", 5), ("two words", 5), ("203.0.113.5:7", 5), ("a.b", 0)])
+@pytest.mark.parametrize(
+    ("word", "port"),
+    [("/nonsense", 5), ("two words", 5), ("203.0.113.5:7", 5), ("a.b", 0), ("a..b", 5), ("a" * 64, 5)],
+)
 def test_announcements_that_nobody_can_dial(word: str, port: int) -> None:
     with pytest.raises(UserError, match="--announce"):
         announce_maddrs([word], port)

@@ -20,6 +20,11 @@ def _peer_address(text: str) -> str:
     match = _HOST_PORT.match(text)
     if not _FULL.match(text) and not (match and 0 < int(match["port"]) < 65536):
         raise ValueError("must be an address: write host:port, [v6]:port or /ip4/.../tcp/.../p2p/12D3Koo...")
+    try:
+        if match and not text.startswith("["):
+            text.rpartition(":")[0].encode("idna")
+    except UnicodeError:
+        raise ValueError("must name a machine: no part of a name is empty or longer than 63 letters") from None
     return text
 
 

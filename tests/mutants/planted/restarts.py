@@ -77,4 +77,11 @@ RESTARTS: tuple[Mutant, ...] = (
         "while False:",
         "tests/peer/keeping/test_reports.py::test_steps_that_were_lost_are_reported_anew",
     ),
+    Mutant(
+        "a name that no machine can have ends a peer that starts again",
+        "btard/transport/libp2p/discover.py",
+        "    except UnicodeError:\n        raise _NotFound",
+        "    except ZeroDivisionError:\n        raise _NotFound",
+        "tests/btard/transport/libp2p/test_discover.py::test_what_is_no_name_of_a_machine_is_told",
+    ),
 )
