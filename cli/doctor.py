@@ -25,9 +25,9 @@ def main(argv: Sequence[str]) -> int:
 
     import uvloop
 
-    from btard.coordinator.network.addresses import announce_maddrs, listen_maddrs
     from btard.peer.doctor.examination import Checkup
     from btard.peer.doctor.finding import CheckOutcome
+    from btard.swarm.addresses import announce_maddrs, listen_maddrs
 
     listen = listen_maddrs(settings.host, settings.port)
     announce = announce_maddrs(settings.announce, settings.port)

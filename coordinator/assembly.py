@@ -14,7 +14,6 @@ from prometheus_client import CollectorRegistry
 from btard.configuration import to_yaml
 from btard.coordinator.manifest_maker import PreparedRun
 from btard.coordinator.network.address_book import remembered_addresses
-from btard.coordinator.network.addresses import host_port
 from btard.coordinator.network.network import NodeNetwork
 from btard.coordinator.network.serving import CoordinatorServer, InitialState, sign_manifest
 from btard.coordinator.ports import Ports
@@ -27,6 +26,7 @@ from btard.errors import UserError
 from btard.identity import IdentityKey
 from btard.logs import MOMENT, adopt_libraries
 from btard.round.evidence.file import rules_fingerprint
+from btard.swarm.addresses import host_port
 from btard.swarm.door.reception import Reception
 from btard.swarm.events.coordinator import CoordinatorStarted, CoordinatorStopped, DashboardOpened
 from btard.transport.libp2p import KeyInUse, Libp2pNode

@@ -38,8 +38,8 @@ def run(argv: Sequence[str]) -> int:
 
     from btard.coordinator.assembly import CoordinatorPlan, serve
     from btard.coordinator.manifest_maker import prepare_run
-    from btard.coordinator.network.addresses import announce_maddrs, listen_maddrs
     from btard.coordinator.run_directory import RunDirectory
+    from btard.swarm.addresses import announce_maddrs, listen_maddrs
 
     listen = listen_maddrs(settings.host, settings.dht_port)
     announce = announce_maddrs(settings.announce, settings.dht_port)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from btard.coordinator.network.addresses import announce_maddrs
 from btard.coordinator.settings import DEFAULT_TAU, CoordinatorSettings
 from btard.errors import UserError
 from btard.round.rules import AggregationRules
+from btard.swarm.addresses import announce_maddrs
 from btard.swarm.local_facts import check_can_be_made, check_corpus, check_ports, check_wandb
 from btard.swarm.members import read_members
 from btard.swarm.tolerance import Tolerance

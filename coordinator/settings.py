@@ -22,6 +22,7 @@ from btard.configuration.shared.training import (
     GradientSettings,
     MembersFile,
     RateSettings,
+    check_checkpoints,
     check_warmup,
 )
 from btard.coordinator.pipeline_settings import PipelineSettings
@@ -118,4 +119,9 @@ class CoordinatorSettings(
         ):
             if self.pipeline is not None and given:
                 raise ValueError(f"--{flag} is not of runs in stages; leave it away, or leave --pipeline away")
+        return self
+
+    @model_validator(mode="after")
+    def _checkpoints_are_reached(self) -> Self:
+        check_checkpoints(self.checkpoint_at, self.total_steps)
         return self

@@ -14,6 +14,7 @@ from btard.errors import UserError
 from btard.identity import IdentityKey, PeerId
 from btard.logs import MOMENT, adopt_libraries, configure_logging
 from btard.peer.settings import PeerSettings
+from btard.swarm.addresses import announce_maddrs, listen_maddrs
 from btard.transport.shaping import LinkConditions, Shaper
 from btard.vocabulary import ExitCode
 
@@ -170,8 +171,8 @@ class Peer:
         node = await Libp2pNode.create(
             _identity_path(settings.directory),
             maddrs,
-            host_maddrs=[f"/ip{6 if ':' in settings.host else 4}/{settings.host}/tcp/{settings.port}"],
-            announce_maddrs=settings.announce,
+            host_maddrs=listen_maddrs(settings.host, settings.port),
+            announce_maddrs=announce_maddrs(settings.announce, settings.port),
             public=settings.public,
             startup_timeout_seconds=settings.join_timeout,
             patience_seconds=settings.join_timeout,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from btard.byzantine.installed import check_installed
 from btard.peer.settings import PeerSettings
+from btard.swarm.addresses import announce_maddrs
 from btard.swarm.local_facts import check_can_be_made, check_corpus, check_device, check_ports, check_wandb
 
 _IN_MEMORY = "memory:"
@@ -17,6 +18,7 @@ def check_local_facts(settings: PeerSettings) -> None:
     Raises:
         UserError: something is missing, taken, or contradicts something else.
     """
+    announce_maddrs(settings.announce, settings.port)
     check_installed(settings.attack_type, "ATTACK_TYPE")
     if settings.attack_directory is not None:
         check_can_be_made(settings.attack_directory, "ATTACK_DIRECTORY")

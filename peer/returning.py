@@ -247,8 +247,10 @@ class Returning:
         return [place for place in reunion.remembered() if self._holds(place) and place.roster in self._rosters]
 
     async def _fetch_better(self, reunion: Reunion, answers: dict[PeerId, Gathering]) -> None:
-        """Get the newest state that most remember, if another member has it and this one has not."""
-        for place in reunion.candidates():
+        """Get the newest state that most remember, if another member has it and this one has not; once most have voted,
+        the one of their place."""
+        chosen = reunion.chosen
+        for place in reunion.candidates() if chosen is None else [chosen]:
             if self._holds(place) and place.roster in self._rosters:
                 return
             offering = [peer for peer, shown in answers.items() if _offers(shown, place)]

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from btard.byzantine.settings import BehaviourSettings
 from btard.configuration import Group, Option, Settings
-from btard.configuration.shared.network import InitialPeers, Multiaddress, PortSettings
+from btard.configuration.shared.network import InitialPeers, PortSettings
 from btard.configuration.shared.protocol import TauSettings
 from btard.configuration.shared.training import CacheDirectory, ComputeDevice
 from btard.swarm.telemetry.settings import TelemetrySettings
@@ -61,11 +61,6 @@ class PeerSettings(PortSettings, MachineSettings, TauSettings, TelemetrySettings
     """Settings of `btard-peer`. What the run is, the peer learns from the coordinator's manifest."""
 
     initial_peers: Annotated[InitialPeers, Field(min_length=1)]
-    announce: Annotated[
-        list[Multiaddress],
-        Field(default_factory=list),
-        Option("multiaddresses to tell others, instead of those that are found", group=Group.NETWORK),
-    ]
     join_timeout: Annotated[
         float,
         Field(gt=0),

@@ -48,7 +48,7 @@ def check_can_be_made(path: Path, flag: str) -> None:
     """
     there = path.absolute()
     try:
-        while not there.exists() and there != there.parent:
+        while not there.exists() and not there.is_symlink() and there != there.parent:
             there = there.parent
         usable = there.is_dir() and os.access(there, os.W_OK | os.X_OK)
     except OSError as error:
@@ -72,7 +72,7 @@ def check_corpus(data: str | None, tokenizer: str | None, cache_dir: Path | None
         find_tokenizer(expanded(tokenizer, "--tokenizer"))
     if cache_dir is not None:
         cache = expanded(cache_dir, "--cache-dir")
-        if cache.exists() and not cache.is_dir():
+        if (cache.exists() or cache.is_symlink()) and not cache.is_dir():
             raise UserError(f"--cache-dir is {cache_dir}, but must be a folder, or a place for a new one")
 
 

@@ -94,7 +94,7 @@ ROOMS = {
         {"daemon"},
     ],
     "btard.swarm": [
-        {"members", "pipeline_terms", "tending", "tolerance"},
+        {"addresses", "members", "pipeline_terms", "tending", "tolerance"},
         {"calibration", "http", "manifest", "questions", "records"},
         {"local_facts"},
         {"bans", "door", "events", "lineage", "probe", "state_sync", "telemetry", "transfer"},

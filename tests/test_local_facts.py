@@ -59,15 +59,17 @@ def refused(program: str, rows: str, folder: Path) -> None:
         assert (code, heavy) == (2, []), (words, said)
         assert sentence in said, words
         assert said.count("\n") == 1, words
-    assert sorted(path.name for path in folder.iterdir()) == ["file", "folder", "token"]
+    assert sorted(path.name for path in folder.iterdir()) == ["file", "folder", "gone", "pipe", "token"]
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A place with a file, a folder and a token that is too short."""
+    """A place with a file, a folder, a token that is too short, a link to nothing and a pipe."""
     (tmp_path / "file").write_text("{}")
     (tmp_path / "folder").mkdir()
     (tmp_path / "token").write_text("short")
+    (tmp_path / "gone").symlink_to("nowhere")
+    os.mkfifo(tmp_path / "pipe")
     return tmp_path
 
 
@@ -95,6 +97,11 @@ def test_a_coordinator_looks_before_it_begins(folder: Path, busy: str) -> None:
         --cache-dir file => --cache-dir is file, but must be a folder
         --tolerance nowhere => cannot read nowhere
         --tolerance file => file is no tolerance file
+        --checkpoint-at published 101 --total-steps 100 => --checkpoint-at 101 is beyond the end of a run of 100 steps
+        --directory gone => /gone is no directory; give a writable --directory
+        --cache-dir gone => --cache-dir is gone, but must be a folder, or a place for a new one
+        --data gone => gone is a link to nothing
+        --data pipe => pipe is no ordinary file
         --members nowhere => --members nowhere cannot be read: No such file or directory
         --members folder => --members folder cannot be read: Is a directory
         --members file => --members file, line 1: '{{}}' is no peer id
@@ -117,11 +124,13 @@ def test_a_peer_looks_before_it_begins(folder: Path, busy: str) -> None:
         --port {busy} => --port cannot listen on 127.0.0.1:{busy}
         --port 8099 --metrics :8099 => --port and --metrics both name port 8099
         --host example.org => --host is 'example.org', but must be an IP address
-        --announce 203.0.113.5 => --announce is '203.0.113.5', but must be a multiaddress
+        --announce 203.0.113.5 => --announce needs a full multiaddress, or a port to listen on that is known
+        --announce two,words! --port 9 => --announce is 'words!', but must be an IP address, a DNS name or
         --initial-peers coordinator => --initial-peers is 'coordinator', but must be an address: write host:port
         --initial-peers host:70000 => --initial-peers is 'host:70000', but must be an address
         --initial-peers /ip4/203.0.113.5/tcp/1 => is '/ip4/203.0.113.5/tcp/1', but must be an address
         --directory file => cannot write into file
+        --initial-peers a..b:31337 => --initial-peers is 'a..b:31337', but must name a machine
     """
     if Path("/dev/nvidia0").exists():
         rows = "\n".join(row for row in rows.splitlines() if "cuda" not in row)
@@ -131,6 +140,7 @@ def test_a_peer_looks_before_it_begins(folder: Path, busy: str) -> None:
 def test_a_swarm_looks_before_it_starts_anything(folder: Path, busy: str) -> None:
     rows = f"""
         --warmup-steps 500 --steps 100 => warm-up of 500 steps must be shorter than the run of 100 steps
+        --checkpoint-at published 101 --steps 100 => --checkpoint-at 101 is beyond the end of a run of 100 steps
         --initial-state nowhere => there is no checkpoint in nowhere
         --dashboard :0 --dashboard-token-file nowhere => --dashboard-token-file nowhere cannot be read
         --dashboard :{busy} => port {busy} is in use

@@ -140,6 +140,8 @@ def read_yaml(settings: Mapping[str, Setting], path: Path) -> dict[str, Given]:
     for key, value in content.items():
         if key not in settings:
             raise UserError(f"{key} in {path} is not a setting{_meant(str(key), settings)}")
+        if isinstance(value, bool) and not settings[key].is_switch:  # pydantic would count it
+            raise UserError(f"{key} in {path} is {str(value).lower()}, as YAML reads yes and no, but is no switch")
         found[key] = Given(f"{key} in {path}", _split([value]) if settings[key].is_list else value)
     return found
 

@@ -194,6 +194,23 @@ class Reunion:
         behind = self._own is not None and (not places or places[0].step < self._own.places[-1].step - 1)
         return [] if behind else places
 
+    @property
+    def chosen(self) -> Place | None:
+        """The place for which most have voted in the next incarnation, if this peer may go on there: it needs its state
+        then, even where it has a better one by now, since a vote cannot be taken back."""
+        number = self.incarnation + 1
+        tally = self._tally(number, spent=False)
+        return tally[0] if tally is not None and self._may_follow(number, tally[0]) else None
+
+    def _may_follow(self, number: int, place: Place) -> bool:
+        """Whether this peer has voted for nothing later, or votes for nothing."""
+        mine = self._votes.get(self._me, {}).get(number, ())
+        return not self._is_voter or any(one.read(Place) <= place for one in mine)
+
+    @property
+    def _is_voter(self) -> bool:
+        return self._me in self.roster.voters and self._own is not None
+
     def tick(self, now: float, at_hand: Collection[Place], *, sure: bool = True) -> Reopening | None:
         """Vote if there is something to vote for, and return the decision once there is one.
 
@@ -202,8 +219,7 @@ class Reunion:
             sure: whether it may vote: a vote cannot be taken back.
         """
         number = self.incarnation + 1
-        votes = self._me in self.roster.voters and self._own is not None
-        if sure and votes and number not in self._votes.get(self._me, {}):
+        if sure and self._is_voter and number not in self._votes.get(self._me, {}):
             choice = next((place for place in self.candidates() if place in at_hand), None)
             if choice is not None:
                 self._keep_vote(now, self._sign(MessageKind.RESUME, number, choice.encode()))
@@ -219,8 +235,7 @@ class Reunion:
         if self._best != (number, place):
             self._best, self._best_since = (number, place), now
         stood = now >= self._best_since + (1 + self._luck) * self._window_seconds
-        mine = self._votes.get(self._me, {}).get(number, ())
-        agrees = place in at_hand and (not votes or any(one.read(Place) <= place for one in mine))
+        agrees = place in at_hand and self._may_follow(number, place)
         return Reopening(number, place) if agrees and (count >= quorum(len(self.roster.voters)) or stood) else None
 
 

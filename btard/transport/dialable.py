@@ -11,7 +11,9 @@ _ADDRESS = re.compile(
     r"/(?:tcp/(?P<tcp>[0-9]{1,5})|udp/(?P<udp>[0-9]{1,5})/quic(?:-v1)?)"
     r"(?:/p2p/[1-9A-HJ-NP-Za-km-z]{1,128})?"
 )
-_NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9])?")
+_LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?"
+_NAME = re.compile(rf"(?:{_LABEL}\.)*{_LABEL}")
+"""Of a machine; one with another label cannot even be asked for."""
 
 
 def dialable(maddr: str) -> bool:

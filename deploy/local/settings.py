@@ -26,6 +26,7 @@ from btard.configuration.shared.training import (
     ModelSettings,
     RateSettings,
     Steps,
+    check_checkpoints,
     check_warmup,
 )
 from btard.peer.settings import OutgoingLink
@@ -89,6 +90,11 @@ class SwarmSettings(
     @model_validator(mode="after")
     def _warmup_fits(self) -> Self:
         check_warmup(self.warmup_steps, self.steps)
+        return self
+
+    @model_validator(mode="after")
+    def _checkpoints_are_reached(self) -> Self:
+        check_checkpoints(self.checkpoint_at, self.steps)
         return self
 
     @model_validator(mode="after")

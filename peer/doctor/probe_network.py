@@ -30,7 +30,7 @@ async def probe_address(text: str, timeout_seconds: float) -> Answer:
     try:
         async with asyncio.timeout(timeout_seconds):
             infos = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, TimeoutError) as error:
+    except (OSError, TimeoutError, UnicodeError) as error:  # the last for what no name can be
         return Answer(text, Hop.NOTHING, _words(error, timeout_seconds), wanted=wanted)
     said, refused = "no address", False
     for address in dict.fromkeys(str(info[4][0]) for info in infos):

@@ -118,6 +118,8 @@ def _exists(path: Path) -> bool:
 def _kind_of(path: Path) -> SourceKind:
     """Look at names alone; raises UserError where they do not tell what is meant."""
     if not path.is_dir():
+        if not path.is_file():
+            raise UserError(f"{path} is no ordinary file; a corpus is a file, or a folder of files")
         return _kind_of_file(path)
     try:
         if is_saved_dataset(path):

@@ -195,7 +195,7 @@ def _encoded(file: Path) -> str:
     if format_of(file.name) == "parquet":
         return "has text that is not UTF-8"
     with _opened(file) as stream:
-        return what_it_is(stream.buffer.read(LONGEST_MARK))
+        return what_it_is(bytes(stream.buffer.read(LONGEST_MARK)))
 
 
 def _csv(stream: TextIO, allowance: Allowance) -> Iterator[dict[str, str | None]]:

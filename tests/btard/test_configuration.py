@@ -147,6 +147,7 @@ def test_a_missing_value_names_all_its_places() -> None:
     [
         ("dht_prt: 3", "dht_prt in {file} is not a setting; perhaps dht_port was meant"),
         ("dht_port: [1]", "dht_port in {file} is [1], but must be a port number from 0 to 65535"),
+        ("timeout: yes", "timeout in {file} is true, as YAML reads yes and no, but is no switch"),
         ("timeout:", "timeout in {file} is None, but must be a number of seconds"),
         ("words", "the settings file {file} must hold lines such as `name: value`, not a str"),
     ],

@@ -13,7 +13,6 @@ from btard.configuration.options import Option, Port
 from btard.configuration.settings import Settings
 
 _HOST_PORT = re.compile(r"^(?:\[[0-9A-Fa-f:.]+\]|[^\s/:\[\]]+):(?P<port>[0-9]{1,5})$")
-_TCP = re.compile(r"^/(?:ip4|ip6|dns|dns4|dns6|dnsaddr)/[^/\s]+/tcp/\d+(?:/\S*)?$")
 _FULL = re.compile(r"^(?:/[^/\s]+)+/p2p/[1-9A-HJ-NP-Za-km-z]{40,64}$")
 
 
@@ -21,21 +20,17 @@ def _peer_address(text: str) -> str:
     match = _HOST_PORT.match(text)
     if not _FULL.match(text) and not (match and 0 < int(match["port"]) < 65536):
         raise ValueError("must be an address: write host:port, [v6]:port or /ip4/.../tcp/.../p2p/12D3Koo...")
+    try:
+        if match and not text.startswith("["):
+            text.rpartition(":")[0].encode("idna")
+    except UnicodeError:
+        raise ValueError("must name a machine: no part of a name is empty or longer than 63 letters") from None
     return text
 
 
 PeerAddress = Annotated[str, AfterValidator(_peer_address)]
 """Where a peer is, as people write it; only its form is looked at."""
 
-
-def _multiaddress(text: str) -> str:
-    if not _TCP.match(text):
-        raise ValueError("must be a multiaddress, such as /ip4/203.0.113.5/tcp/31337")
-    return text
-
-
-Multiaddress = Annotated[str, AfterValidator(_multiaddress)]
-"""Where others reach a program; only its form is looked at."""
 
 InitialPeers = Annotated[
     list[PeerAddress],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -43,6 +44,18 @@ MembersFile = Annotated[
         group=Group.TRAINING,
     ),
 ]
+
+
+def check_checkpoints(checkpoint_at: Sequence[str], total_steps: int | None) -> None:
+    """Check that no state is asked for that a run of so many steps, if that is known, never comes to. Of the published
+    ones those count that it comes to.
+
+    Raises:
+        ValueError: one is.
+    """
+    last = max((int(word) for word in checkpoint_at if word != _PUBLISHED), default=0)
+    if total_steps is not None and last > total_steps:
+        raise ValueError(f"--checkpoint-at {last} is beyond the end of a run of {total_steps} steps; leave it out")
 
 
 class ModelSettings(Settings):

@@ -160,6 +160,8 @@ async def _resolve(host: str, port: int) -> list[str]:
         infos = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError as error:
         raise _NotFound(f"the name does not resolve ({error.strerror or error})") from None
+    except UnicodeError:
+        raise _NotFound("that is no name of a machine: a part of it is empty or longer than 63 letters") from None
     failures: list[str] = []
     unproved = False
     for address in dict.fromkeys(str(info[4][0]) for info in infos):

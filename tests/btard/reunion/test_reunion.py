@@ -224,3 +224,20 @@ def test_bodies_go_round_and_are_read_strictly() -> None:
     with pytest.raises(Malformed):
         Place.decode(place(3).encode() + b"\x00")
     assert roster(3).digest == place(3).roster
+
+
+def test_a_place_that_most_have_voted_for_is_to_be_had() -> None:
+    """Votes cannot be taken back: a peer that has fetched a later state by then needs that one all the same."""
+    early, late = Back(0, 20), Back(1, 21)
+    remembering = [signed_memory(KEYS[number], memory(21)) for number in (1, 2, 3)]
+    early.reunion.hear(0.0, [signed_memory(KEYS[number], memory(20)) for number in (3, 4)])
+    early.reunion.tick(0.0, {place(20)})
+    late.reunion.hear(0.0, remembering)
+    late.reunion.tick(0.0, {place(21)})
+    for member in (early, late):
+        member.reunion.hear(1.0, [*remembering, vote(KEYS[2], 1, place(20))])
+        assert member.reunion.chosen is None
+        member.reunion.hear(1.0, [vote(KEYS[3], 1, place(20)), vote(KEYS[4], 1, place(20))])
+    assert early.reunion.candidates()[0] == place(21), "the better one"
+    assert early.reunion.chosen == place(20)
+    assert late.reunion.chosen is None, "its own vote is for a later one"

@@ -77,4 +77,18 @@ RESTARTS: tuple[Mutant, ...] = (
         "while False:",
         "tests/peer/keeping/test_reports.py::test_steps_that_were_lost_are_reported_anew",
     ),
+    Mutant(
+        "a name that no machine can have ends a peer that starts again",
+        "btard/transport/libp2p/discover.py",
+        "    except UnicodeError:\n        raise _NotFound",
+        "    except ZeroDivisionError:\n        raise _NotFound",
+        "tests/btard/transport/libp2p/test_discover.py::test_what_is_no_name_of_a_machine_is_told",
+    ),
+    Mutant(
+        "a place that most have voted for is not to be had by all that have",
+        "btard/reunion/reunion.py",
+        "return tally[0] if tally is not None and self._may_follow(number, tally[0]) else None",
+        "return None",
+        "tests/btard/reunion/test_reunion.py::test_a_place_that_most_have_voted_for_is_to_be_had",
+    ),
 )

@@ -165,6 +165,15 @@ def certificate(key: IdentityKey, *, signed: bytes | None = None, extension: byt
     return builder.sign(private, hashes.SHA256()).public_bytes(Encoding.DER)
 
 
+@pytest.mark.parametrize("host", ["a..b", ".a", "a" * 64, "ü" * 64])
+async def test_what_is_no_name_of_a_machine_is_told(host: str) -> None:
+    """Such a name raises before anybody is asked; a member may have announced it, and a file have kept it."""
+    with pytest.raises(NoAnswer, match="no name of a machine"):
+        await resolve_initial_peers([f"{host}:31337"], 5)
+    with pytest.raises(UserError):
+        await resolve_initial_peers([f"{host}:31337", "nonsense"], 5)
+
+
 def test_a_certificate_proves_its_peer_id_or_is_refused() -> None:
     key = IdentityKey.generate()
     assert peer_of_certificate(certificate(key)) == key.peer_id

@@ -7,8 +7,8 @@ import re
 from collections.abc import Sequence
 
 from btard.errors import UserError
+from btard.transport.dialable import dialable
 
-_NAME = re.compile(r"^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$")
 _MADDR = re.compile(r"^/(?P<kind>ip4|ip6|dns|dns4|dns6|dnsaddr)/(?P<host>[^/]+)/tcp/(?P<port>\d+)")
 
 
@@ -41,7 +41,7 @@ def _announced(text: str, port: int) -> str:
             raise UserError(f"--announce is {text!r}, but must be an address or such as /ip4/203.0.113.5/tcp/31337")
         return text
     address = _as_ip(text)
-    if address is None and not _NAME.match(text):
+    if address is None and not dialable(f"/dns4/{text}/tcp/1"):
         raise UserError(f"--announce is {text!r}, but must be an IP address, a DNS name or a multiaddress")
     if port == 0:
         raise UserError("--announce needs a full multiaddress, or a port to listen on that is known in advance, not 0")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from btard.coordinator.network.addresses import announce_maddrs, host_port, listen_maddrs
 from btard.errors import UserError
+from btard.swarm.addresses import announce_maddrs, host_port, listen_maddrs
 
 PEER = "/p2p/12D3KooWJZiaDPeqjLozabpjtqTFq8MbFbsco2i5C8TrABh5EiV8"
 
@@ -39,7 +39,10 @@ def test_announce_takes_addresses_names_and_multiaddresses() -> None:
     ]
 
 
-@pytest.mark.parametrize(("word", "port"), [("/nonsense", 5), ("two words", 5), ("203.0.113.5:7", 5), ("a.b", 0)])
+@pytest.mark.parametrize(
+    ("word", "port"),
+    [("/nonsense", 5), ("two words", 5), ("203.0.113.5:7", 5), ("a.b", 0), ("a..b", 5), ("a" * 64, 5)],
+)
 def test_announcements_that_nobody_can_dial(word: str, port: int) -> None:
     with pytest.raises(UserError, match="--announce"):
         announce_maddrs([word], port)
