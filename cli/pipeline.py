@@ -78,7 +78,7 @@ def _partition(words: list[str]) -> int:
 
 def _run(words: list[str]) -> int:
     from btard.configuration import load_settings
-    from btard.pipeline.settings import LieName, StageProcess, TrialCheck, TrialRecovery, TrialSettings
+    from btard.pipeline.settings import StageProcess, TrialSettings
 
     settings = load_settings(TrialSettings, words, program="btard pipeline run")
     _check_output(settings)
@@ -87,14 +87,30 @@ def _run(words: list[str]) -> int:
 
     import torch
 
+    from btard.pipeline.trial import run_trial, trial_task
+
+    trial = _trial(settings)
+    task = trial_task(settings.task, settings.data)
+    torch.set_num_threads(1)  # several round differently from one call to the next
+    outcome = run_trial(trial, task)
+    _tell(outcome)
+    if settings.evidence is not None:
+        _save_bans(settings.evidence, outcome.bans)
+    if settings.output is not None:
+        _leave(settings, settings.output, trial, outcome)
+    return 0
+
+
+def _trial(settings: TrialSettings) -> Trial:
     from btard.hashing import tagged_digest
     from btard.pipeline.defence.attacks import MessageLie, StageAttack
     from btard.pipeline.defence.comparison import Comparison
     from btard.pipeline.machine.plan import AfterAlarm, CheckMode
     from btard.pipeline.schedule.optimizer import OptimizerKind, OptimizerPlan
     from btard.pipeline.schedule.order import PipelineOrder
+    from btard.pipeline.settings import LieName, TrialCheck, TrialRecovery
     from btard.pipeline.stages.split import Split
-    from btard.pipeline.trial import Trial, run_trial, trial_task
+    from btard.pipeline.trial import Trial
     from btard.tasks.base import Schedule
 
     def lie(name: LieName) -> MessageLie | None:
@@ -107,7 +123,7 @@ def _run(words: list[str]) -> int:
         tagged_digest("btard pipeline lies", settings.seed.to_bytes(8, "big")),
         each_attempt=settings.after_alarm is TrialRecovery.RESTART,
     )
-    trial = Trial(
+    return Trial(
         family=settings.family.value,
         split=Split.parse(settings.split),
         optimizer=OptimizerPlan(
@@ -133,25 +149,20 @@ def _run(words: list[str]) -> int:
             "raw_steps": settings.raw_steps,
         },
     )
-    task = trial_task(settings.task, settings.data)
-    torch.set_num_threads(1)  # several round differently from one call to the next
-    outcome = run_trial(trial, task)
+
+
+def _tell(outcome: TrialOutcome) -> None:
     print(f"loss on held-out text        {outcome.before.loss:.3f} before, {outcome.after.loss:.3f} after")
     if outcome.after.accuracy is None:
         print(f"perplexity                   {outcome.after.perplexity:.4g}")
     else:
         scores = f"{outcome.after.accuracy:.3f}, {outcome.after.f1:.3f}, {outcome.after.matthews:.3f}"
         print(f"accuracy, F1, Matthews       {scores}")
-    print(f"steps in which a stage lied  {outcome.attacked} of {settings.steps}")
+    print(f"steps in which a stage lied  {outcome.attacked} of {len(outcome.reports)}")
     print(f"of these noticed             {outcome.noticed}")
     print(f"false alarms                 {outcome.false_alarms}")
     print(f"peers banned                 {len(outcome.bans)}")
     print(f"megabytes sent               {sum(outcome.traffic.values()) / 1e6:.1f}")
-    if settings.evidence is not None:
-        _save_bans(settings.evidence, outcome.bans)
-    if settings.output is not None:
-        _leave(settings, settings.output, trial, outcome)
-    return 0
 
 
 def _run_processes(settings: TrialSettings) -> int:

@@ -10,13 +10,9 @@ import numpy as np
 
 from btard.errors import UserError
 from btard.hashing import tagged_digest
-from btard.tasks.base import Batch
+from btard.tasks.base import Batch, Task
 from btard.tasks.randomness import SeededDraws
-from btard.tasks.sentences.task import SentencesTask
 from btard.tasks.text import TextTask
-
-StagedTask = TextTask | SentencesTask
-"""What a pipeline can train: the next token of text, or classes of sentences."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +40,7 @@ class SampleOrder:
         chosen = [int(orders[place // self.epoch][place % self.epoch]) for place in places]
         return [chosen[start : start + self.size] for start in range(0, each, self.size)]
 
-    def of(self, task: StagedTask) -> Callable[[int], tuple[Batch, ...]]:
+    def of(self, task: Task) -> Callable[[int], tuple[Batch, ...]]:
         """Return what gives the micro-batches of a step; stages of one process share it.
 
         Raises:
@@ -60,7 +56,7 @@ class SampleOrder:
             )
         return lru_cache(maxsize=4)(partial(self._numbered, task))
 
-    def _drawn(self, task: StagedTask, step: int) -> tuple[Batch, ...]:
+    def _drawn(self, task: Task, step: int) -> tuple[Batch, ...]:
         numbers = range(step * self.micro_batches, (step + 1) * self.micro_batches)
         return tuple(task.batch(self._seed("batch", number), self.size) for number in numbers)
 

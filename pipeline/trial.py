@@ -12,7 +12,7 @@ from btard.errors import UserError
 from btard.identity import IdentityKey, PeerId
 from btard.pipeline.defence.attacks import StageAttack
 from btard.pipeline.defence.behaviour import StageBehaviour
-from btard.pipeline.epochs import SampleOrder, StagedTask
+from btard.pipeline.epochs import SampleOrder
 from btard.pipeline.machine.assembly import assemble, stage_key
 from btard.pipeline.machine.memory import SeatFiller, run_stages
 from btard.pipeline.machine.plan import StageBanned, StageReport
@@ -23,10 +23,13 @@ from btard.pipeline.stages.family import families
 from btard.pipeline.stages.model_stage import Cut
 from btard.pipeline.stages.split import Split
 from btard.pipeline.stages.weights import draw_weights
+from btard.tasks.classes import ClassesTask
 from btard.tasks.data.known import corpus_of
 from btard.tasks.registry import chosen_task, find_task, load_task
-from btard.tasks.sentences.task import SentencesTask
 from btard.tasks.text import TextTask
+
+StagedTask = TextTask | ClassesTask
+"""What a pipeline can train: the next token of text, or classes of it."""
 
 Traffic = Mapping[tuple[int, int], int]
 """Bytes by (stage that sends, stage that receives)."""
@@ -172,10 +175,10 @@ def trial_task(task: str, data: str) -> StagedTask:
         UserError: there is none of this name, it has no stages, or its data cannot be had.
     """
     found = find_task(chosen_task(task).name)
-    if not issubclass(found, TextTask | SentencesTask):
+    if not issubclass(found, TextTask | ClassesTask):
         raise UserError(f"the task {task} cannot be cut into stages; gpt and sentences can")
     made = load_task(task, "tiny", corpus_of(data))
-    assert isinstance(made, TextTask | SentencesTask)
+    assert isinstance(made, TextTask | ClassesTask)
     return made
 
 
@@ -186,12 +189,12 @@ def trial_cut(family: str, split: Split, task: StagedTask) -> Cut:
         UserError: the model cannot be cut so, or has no answers of the task's kind.
     """
     chosen = families()[family]
-    classifies = isinstance(task, SentencesTask)
+    classifies = isinstance(task, ClassesTask)
     if classifies != (not chosen.head):
         fitting = [name for name, known in families().items() if classifies != bool(known.head)]
         raise UserError(f"the family {family} cannot train the task {task.name}; {', '.join(fitting)} can")
     sequence = int(task.evaluation_batch().tensors["input_ids"].shape[1])
     config = chosen.tiny(task.vocabulary_size, sum(split.blocks), sequence)
-    if isinstance(task, SentencesTask):
+    if isinstance(task, ClassesTask):
         config.num_labels = task.classes
     return Cut(config, split)

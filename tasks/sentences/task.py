@@ -12,7 +12,8 @@ import numpy.typing as npt
 from blake3 import blake3
 
 from btard.configuration import Option
-from btard.tasks.base import Batch, DataRequest, Schedule, Task, decay_groups, flipped_labels
+from btard.tasks.base import Batch, DataRequest, Schedule, decay_groups, flipped_labels
+from btard.tasks.classes import ClassesTask
 from btard.tasks.data.vocabulary import Encoder, TokenizerKind, TokenizerRequest, load, train
 from btard.tasks.randomness import SeededDraws
 from btard.tasks.sentences.labelled import SentenceSet, read_labelled
@@ -51,7 +52,7 @@ class SentencesSettings(TaskSettings):
     data: Annotated[SentenceSet, Option("which set: its columns and classes")] = SentenceSet.PLAYS
 
 
-class SentencesTask(Task):
+class SentencesTask(ClassesTask):
     """Batches hold `input_ids` and `attention_mask`, int64, (samples, sequence), and `labels`, int64, (samples,).
 
     Attributes:
@@ -163,7 +164,6 @@ class SentencesTask(Task):
         return self._batch(*self._held_out)
 
     def evaluation_batches(self) -> Iterable[Batch]:
-        """The held-out samples, as many at a time as fit into memory beside a model."""
         tokens, labels = self._held_out
         for first in range(0, len(labels), _EVALUATION_BATCH):
             part = slice(first, first + _EVALUATION_BATCH)
