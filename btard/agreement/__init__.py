@@ -10,16 +10,18 @@ voter that accepts one endorses it and passes it on with the endorsements that m
 endorsements one is of an honest voter, which has passed it on to all. A member without a vote cannot endorse, so it
 accepts no less than f + 1 endorsements.
 
-*Fast path.* Optimistic responsiveness as in Pass and Shi, "Thunderella" (Eurocrypt 2018): voters sign the whole vector
-that they hold, once. A quorum of q votes, 2 q > v + f, is a certificate, of which there can be one only; it is itself
-accepted and passed on like a statement. So with all honest members and most voters prompt, nobody waits for a bound:
-not even for a member that says nothing, where what the others say shows that it may be done without (`Settled`).
+*Fast path.* Optimistic responsiveness as in Pass and Shi, "Thunderella" (Eurocrypt 2018), and voting that liars cannot
+hold up by silence, as in Abraham et al., "Sync HotStuff" (S&P 2020): voters sign the whole vector that they hold, once.
+A majority of these votes, unless another one is heard of within a window, or a quorum q, 2 q > v + f, is followed by
+second votes, of which a majority is a certificate. There can be one only; it is itself accepted and passed on like a
+statement. So with all honest members and most voters prompt, nobody waits for a bound: not even for a member that says
+nothing, where what the others say shows that it may be done without (`Settled`).
 
 Assumptions: fewer than half of the voters lie (f of v, v > 2 f); a message between honest members takes less than the
 bound on delay; they start within one bound of each other (the first message of one starts the others); a window is two
 bounds. A member that was held up longer, or has lost its memory, abstains: it signs nothing, believes nothing that its
 own machine decides (to that nothing would be late), and takes over what the others decide.
 
-`terms` are the numbers, `messages` what is signed, `ledger` what has been accepted and until when, `machine` one
-member's part, `wire` the bytes that travel.
+`terms` are the numbers, `messages` what is signed, `ledger` what has been accepted and until when, `poll` the votes,
+`machine` one member's part, `wire` the bytes that travel.
 """
