@@ -104,7 +104,7 @@ def _run(words: list[str]) -> int:
 def _trial(settings: TrialSettings) -> Trial:
     from btard.hashing import tagged_digest
     from btard.pipeline.defence.attacks import MessageLie, StageAttack
-    from btard.pipeline.defence.comparison import Comparison
+    from btard.pipeline.defence.comparison import ComputationCheck
     from btard.pipeline.machine.plan import AfterAlarm, CheckMode
     from btard.pipeline.schedule.optimizer import OptimizerKind, OptimizerPlan
     from btard.pipeline.schedule.order import PipelineOrder
@@ -141,7 +141,7 @@ def _trial(settings: TrialSettings) -> Trial:
             "mode": CheckMode.DRAWN if settings.check is TrialCheck.DRAWN else CheckMode.LIVE,
             "trusted_relay": settings.trusted_relay,
             "share": settings.share,
-            "comparison": Comparison(settings.relative_error, settings.code_share),
+            "comparison": ComputationCheck(settings.relative_error, settings.code_share),
             "after_alarm": AfterAlarm(settings.after_alarm.value),
             "ban": settings.ban,
             "forward_codec": settings.forward_codec,

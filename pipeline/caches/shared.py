@@ -15,7 +15,7 @@ from btard.pipeline.caches.delta import CachesDiffer, DeltaReceiver, DeltaSender
 from btard.pipeline.codecs.codec import Codec
 from btard.pipeline.codecs.delta import DeltaCodec
 from btard.pipeline.codecs.stateless import Fixpoint, Plain
-from btard.pipeline.defence.comparison import Comparison
+from btard.pipeline.defence.comparison import ComputationCheck
 
 
 class SendForm(StrEnum):
@@ -106,7 +106,7 @@ class SharedBoundary:
         samples: Sequence[int],
         shape: Sequence[int],
         form: SendForm,
-        comparison: Comparison,
+        comparison: ComputationCheck,
     ) -> bool:
         """Whether two messages about one micro-batch count as the same computation; raises Malformed."""
         if own == told or comparison.exact:
@@ -153,7 +153,7 @@ class SharedBoundary:
             self._store.close()
 
 
-def stateless_same(codec: Codec, own: bytes, told: bytes, shape: Sequence[int], comparison: Comparison) -> bool:
+def stateless_same(codec: Codec, own: bytes, told: bytes, shape: Sequence[int], comparison: ComputationCheck) -> bool:
     """Whether two messages by a codec that remembers nothing count as the same computation; raises Malformed."""
     if own == told or comparison.exact:
         return own == told

@@ -42,7 +42,7 @@ class Persistent(StageBehaviour):
 
 
 @dataclass(frozen=True)
-class WithinTolerance(StageBehaviour):
+class WithinCheck(StageBehaviour):
     """Moves activations by as much as a tolerant check grants, always to one side.
 
     Attributes:
@@ -96,7 +96,7 @@ class LyingJudge(StageBehaviour):
 
 
 @dataclass(frozen=True)
-class Colluder(StageBehaviour):
+class SilentFriend(StageBehaviour):
     """Lies as another behaviour does, is silent about its friends, and names nobody of them as a judge.
 
     Attributes:

@@ -8,7 +8,7 @@ import torch
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class ComputationCheck:
     """Bit for bit, unless a relative error or a share of codes is granted. What is granted is what a liar may use.
 
     Attributes:
@@ -50,5 +50,5 @@ class Comparison:
         return share <= self.code_share and bool((apart <= 1.001 * levels.double() + 1e-12).all())
 
 
-EXACT = Comparison()
+EXACT = ComputationCheck()
 """Every bit counts."""

@@ -42,7 +42,7 @@ class StepRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class AuditFinding:
     """An accusation, and the message that it is about, if that is known whole."""
 
     accusation: Accusation
@@ -55,7 +55,7 @@ def find_wrong(
     at: tuple[int, int],
     witnessed: Mapping[tuple[StageMessageKind, int], ShownMessage],
     rows: Mapping[StageMessageKind, StageMessage],
-) -> Finding | None:
+) -> AuditFinding | None:
     """Compute a stage's step again, and return the first thing that it has not said as it should.
 
     Args:
@@ -81,18 +81,18 @@ def find_wrong(
         ):
             shown = witnessed.get((kind, piece.number))
             if header is not None and shown is not None and shown.signed.header != header.header:
-                return Finding(two_faced(header, shown.signed), None)
+                return AuditFinding(two_faced(header, shown.signed), None)
         own = retrial.activation(piece, case.batches[piece.number], samples[piece.number])
         if piece.activation is not None:
             shown = witnessed[StageMessageKind.ACTIVATION, piece.number]
             if not _same(own, shown, lambda told, p=piece, o=own: retrial.same_forward(p, samples[p.number], o, told)):
-                return Finding(Accusation(Claim.ACTIVATION, piece.activation), None)
+                return AuditFinding(Accusation(Claim.ACTIVATION, piece.activation), None)
     for piece in case.pieces:
         own = retrial.gradient(piece, samples[piece.number])
         if piece.gradient is not None:
             shown = witnessed[StageMessageKind.GRADIENT, piece.number]
             if not _same(own, shown, lambda told, o=own: retrial.same_back(o, told)):
-                return Finding(Accusation(Claim.GRADIENT, piece.gradient), None)
+                return AuditFinding(Accusation(Claim.GRADIENT, piece.gradient), None)
         given += [] if piece.given is None else [piece.given.header.payload]
         back += [] if piece.back is None else [piece.back.header.payload]
     for kind, claim in ((StageMessageKind.TIED, Claim.TIED), (StageMessageKind.NORMS, Claim.NORMS)):
@@ -104,9 +104,9 @@ def find_wrong(
         if message.header.kept != transcript(given, back):
             if audited == 0:
                 raise CaseUnfounded("the record is not of what the stage has computed from")
-            return Finding(Accusation(claim, message.signed), message)
+            return AuditFinding(Accusation(claim, message.signed), message)
         if len(told) != len(expected) or not case.facts.comparison.same(expected, told):
-            return Finding(Accusation(claim, message.signed), message)
+            return AuditFinding(Accusation(claim, message.signed), message)
     return None
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from btard.hashing import digest
 from btard.identity import Malformed
 from btard.identity.codec import as_bytes, as_list, decode, encode
-from btard.pipeline.justice.audit import Finding, StepRecord, find_wrong
+from btard.pipeline.justice.audit import AuditFinding, StepRecord, find_wrong
 from btard.pipeline.justice.case import MAX_CASE, CasePiece, StageCase
 from btard.pipeline.justice.cases import CaseWriter
 from btard.pipeline.justice.judgement import CaseUnfounded
@@ -59,7 +59,7 @@ class Auditing:
                 if auditor != context.number:
                     context.send(StageMessageKind.WITNESS, [auditor], encode(told), audited)
 
-    def advance(self) -> tuple[Finding, StageCase] | bool:
+    def advance(self) -> tuple[AuditFinding, StageCase] | bool:
         """Check what can be checked; whether all audits of the attempt are done, or what one has found."""
         context = self.context
         self.wanted = []
@@ -74,7 +74,7 @@ class Auditing:
                 self.wanted.append((StageMessageKind.AUDITED, auditor, audited))
         return not self.wanted
 
-    def _audit(self, audited: int) -> tuple[Finding, StageCase] | bool:
+    def _audit(self, audited: int) -> tuple[AuditFinding, StageCase] | bool:
         """Return what is wrong with a stage's step, or whether it could be checked."""
         context = self.context
         data = open_parcel(lambda n: context.find(StageMessageKind.RECORD, audited, n))
@@ -111,7 +111,7 @@ class Auditing:
             case, said=said, optimizer=b"", optimizer_digest=digest(case.optimizer), pieces=self._relevant(case, found)
         )
 
-    def _whole(self, audited: int, found: Finding) -> StageMessage | None:
+    def _whole(self, audited: int, found: AuditFinding) -> StageMessage | None:
         """Return the message in question with its bytes, which only matter where bits may differ."""
         header = found.accusation.said.header
         for (kind, number), shown in (self._witnessed(audited) or {}).items():
@@ -119,7 +119,7 @@ class Auditing:
                 return StageMessage(header, found.accusation.said.signature, shown.payload)
         return None
 
-    def _relevant(self, case: StageCase, found: Finding) -> list[CasePiece]:
+    def _relevant(self, case: StageCase, found: AuditFinding) -> list[CasePiece]:
         header = found.accusation.said.header
         if header.kind in _ROWS:
             return list(case.pieces)

@@ -12,7 +12,7 @@ from btard.identity.peer_id import SIGNATURE_SIZE
 from btard.pipeline.justice.accusation import Accusation
 from btard.pipeline.justice.case import MAX_CASE, FiledCase, StageCase
 from btard.pipeline.justice.evidence import StageEvidence, StageVerdict
-from btard.pipeline.justice.judgement import Judgement, StageOffence, draw_judges, judge
+from btard.pipeline.justice.judgement import StageJudgement, StageOffence, draw_judges, judge
 from btard.pipeline.machine.context import StageContext
 from btard.pipeline.machine.messages import StageMessage, StageMessageKind
 from btard.pipeline.machine.parcels import open_parcel, send_parcel
@@ -56,7 +56,7 @@ class Dispute:
         return self.judges[turn] if turn < len(self.judges) else None
 
 
-class Court:
+class StageCourt:
     """The disputes as one stage knows them.
 
     Attributes:
@@ -186,9 +186,9 @@ class Court:
         self._disputes.remove(dispute)
         self._ban(dispute, verdict, found)
         if verdict.liar != found.liar:
-            self._ban(dispute, verdict, Judgement(verdict.judge, StageOffence.FALSE_VERDICT))
+            self._ban(dispute, verdict, StageJudgement(verdict.judge, StageOffence.FALSE_VERDICT))
 
-    def _ban(self, dispute: Dispute, verdict: StageVerdict, found: Judgement) -> None:
+    def _ban(self, dispute: Dispute, verdict: StageVerdict, found: StageJudgement) -> None:
         context, seat, step = self.context, found.liar, dispute.at[0]
         evidence = StageEvidence(dispute.roster, step, seat, found.offence, dispute.alarm, verdict)
         if context.plan.roster[seat] != evidence.peer or seat in self.banned:

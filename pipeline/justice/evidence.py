@@ -14,7 +14,7 @@ from btard.errors import UserError
 from btard.identity import IdentityKey, Malformed, PeerId
 from btard.identity.codec import encode
 from btard.pipeline.justice.case import FiledCase
-from btard.pipeline.justice.judgement import Judgement, StageOffence, judge
+from btard.pipeline.justice.judgement import StageJudgement, StageOffence, judge
 from btard.pipeline.machine.messages import StageMessage
 from btard.pipeline.stages.split import MAX_STAGES
 
@@ -90,7 +90,7 @@ class StageEvidence:
         if self.offence is StageOffence.FALSE_VERDICT:
             if self.stage != self.verdict.judge or self.verdict.liar == found.liar:
                 raise Malformed(f"stage {self.verdict.judge} has named the liar, which is stage {found.liar}")
-        elif found != Judgement(self.stage, self.offence):
+        elif found != StageJudgement(self.stage, self.offence):
             raise Malformed(f"the case shows that stage {found.liar} {found.offence}")
 
     @property

@@ -15,7 +15,7 @@ from btard.hashing import tagged_digest
 from btard.identity import Malformed, PeerId
 from btard.pipeline.codecs import Codec, canonical_codec, make_codec
 from btard.pipeline.codecs.delta import DeltaCodec
-from btard.pipeline.defence.comparison import Comparison
+from btard.pipeline.defence.comparison import ComputationCheck
 from btard.pipeline.machine.plan import PipelinePlan
 from btard.pipeline.schedule.optimizer import OptimizerKind, OptimizerPlan
 from btard.pipeline.stages.family import families
@@ -137,9 +137,9 @@ class PlanFacts:
         return codec
 
     @property
-    def comparison(self) -> Comparison:
+    def comparison(self) -> ComputationCheck:
         """When two computations are the same."""
-        return Comparison(self.model.relative_error, self.model.code_share)
+        return ComputationCheck(self.model.relative_error, self.model.code_share)
 
     @cached_property
     def optimizer(self) -> OptimizerPlan:

@@ -1,7 +1,7 @@
 """Which of two stages has lied: the accused, or its accuser. The same case gives everybody the same answer.
 
 All that the accused's step follows from is signed: its state by its pledge, what it was sent by the senders, what it
-has computed from that and what it kept by its own headers. So whoever holds the case computes the step again.
+has computed from that and what it kept by its own headers. So every holder of the case can compute the step again.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ class StageOffence(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
-    """Who has lied, and about what."""
+class StageJudgement:
+    """The stage that has lied, and about what."""
 
     liar: int
     offence: StageOffence
@@ -52,7 +52,7 @@ class CaseUnfounded(Exception):
     """A case does not hold what its claim needs; an honest accuser files none such."""
 
 
-def judge(filed: FiledCase, alarm: StageMessage, roster: Sequence[PeerId]) -> Judgement:
+def judge(filed: FiledCase, alarm: StageMessage, roster: Sequence[PeerId]) -> StageJudgement:
     """Return which stage has lied.
 
     Args:
@@ -75,10 +75,10 @@ def judge(filed: FiledCase, alarm: StageMessage, roster: Sequence[PeerId]) -> Ju
     except NotFinite:
         guilty = True  # an honest stage sends nothing then
     except (Malformed, CaseUnfounded, RuntimeError, ValueError, LookupError):
-        return Judgement(accuser, StageOffence.NO_CASE)
+        return StageJudgement(accuser, StageOffence.NO_CASE)
     if guilty:
-        return Judgement(accusation.accused, StageOffence[accusation.claim.name])
-    return Judgement(accuser, StageOffence.FALSE_ALARM)
+        return StageJudgement(accusation.accused, StageOffence[accusation.claim.name])
+    return StageJudgement(accuser, StageOffence.FALSE_ALARM)
 
 
 def draw_judges(seed: bytes, able: Sequence[int]) -> list[int]:

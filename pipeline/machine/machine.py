@@ -20,7 +20,7 @@ from btard.pipeline.justice.accusation import Accusation, Claim
 from btard.pipeline.justice.auditing import Auditing
 from btard.pipeline.justice.case import StageCase
 from btard.pipeline.justice.cases import CaseWriter
-from btard.pipeline.justice.court import Court
+from btard.pipeline.justice.court import StageCourt
 from btard.pipeline.justice.facts import PlanFacts
 from btard.pipeline.justice.following import Following
 from btard.pipeline.machine.context import StageContext
@@ -70,7 +70,7 @@ class StageMachine:
         if (duplicate is not None) != (plan.duplicates and self.number >= 2):
             raise ValueError("the stages from the third on hold a duplicate exactly where each has one")
         self.deadline = self._stalls = inf
-        self._court, self._following = Court(self.context), Following(self.context)
+        self._court, self._following = StageCourt(self.context), Following(self.context)
         self._phase = _Phase.OVER
         self._facts = self._facts_now()
 

@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from btard.identity import PeerId
-from btard.pipeline.defence.comparison import EXACT, Comparison
+from btard.pipeline.defence.comparison import EXACT, ComputationCheck
 from btard.pipeline.schedule.order import PipelineOrder
 from btard.tasks.base import Batch
 
@@ -131,7 +131,7 @@ class PipelinePlan:
     step_seconds: float = 600.0
     mode: CheckMode = CheckMode.LIVE
     share: float = 0.01
-    comparison: Comparison = EXACT
+    comparison: ComputationCheck = EXACT
     after_alarm: AfterAlarm = AfterAlarm.SKIP
     ban: bool = True
     forward_codec: str = "none"

@@ -40,7 +40,7 @@ class Causes:
         return [(alarm.header.stage, Accusation.decode(alarm.payload)) for alarm in alarms]
 
     def lineup(self) -> Lineup:
-        """Return who takes part after all alarms so far; nobody does without the first or the last stage."""
+        """Return which stages take part after all alarms so far; nobody does without the first or the last stage."""
         context, plan = self.context, self.context.plan
         skipped, frozen = set(context.vacant), set(context.vacant)
         if plan.after_alarm is AfterAlarm.SKIP:

@@ -1,4 +1,4 @@
-"""Who takes part in an attempt at a step, and so between which stages activations travel."""
+"""Which stages take part in an attempt at a step, and so between which of them activations travel."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ import torch
 
 from btard.pipeline.caches.shared import SendForm, SharedBoundary, ShownEntries
 from btard.pipeline.codecs import make_codec
-from btard.pipeline.defence.comparison import Comparison
+from btard.pipeline.defence.comparison import ComputationCheck
 
 OWN = torch.linspace(-1, 1, 64).reshape(2, 4, 8)
 
@@ -15,10 +15,10 @@ OWN = torch.linspace(-1, 1, 64).reshape(2, 4, 8)
 def test_every_bit_counts_unless_something_is_granted() -> None:
     other = OWN.clone()
     other[0, 0, 0] += 1e-7
-    assert Comparison().same(OWN, OWN.clone()) and not Comparison().same(OWN, other)
-    assert Comparison(relative_error=1e-6).same(OWN, other)
-    assert not Comparison(relative_error=1e-6).same(OWN, OWN * 1.001)
-    assert not Comparison(relative_error=0.5).same(OWN, torch.full_like(OWN, torch.nan))
+    assert ComputationCheck().same(OWN, OWN.clone()) and not ComputationCheck().same(OWN, other)
+    assert ComputationCheck(relative_error=1e-6).same(OWN, other)
+    assert not ComputationCheck(relative_error=1e-6).same(OWN, OWN * 1.001)
+    assert not ComputationCheck(relative_error=0.5).same(OWN, torch.full_like(OWN, torch.nan))
 
 
 @pytest.mark.parametrize("text", ["fixpoint:bits=4,rounding=nearest", "delta:bits=4,rounding=nearest"])
@@ -31,7 +31,7 @@ def test_a_few_codes_may_differ_by_one_level(text: str) -> None:
         return boundary.encode(ids, values, seeds, SendForm.CODED, keep=False)
 
     def same(values: torch.Tensor, share: float) -> bool:
-        granted = Comparison(code_share=share)
+        granted = ComputationCheck(code_share=share)
         return boundary.same(written(OWN), written(values), ids, shape, SendForm.CODED, granted)
 
     step = OWN.amax((0, 1)) / 7
@@ -45,4 +45,4 @@ def test_a_few_codes_may_differ_by_one_level(text: str) -> None:
 
 def test_what_is_granted_is_a_share() -> None:
     with pytest.raises(ValueError, match="at least 0 and below 1"):
-        Comparison(relative_error=1.0)
+        ComputationCheck(relative_error=1.0)

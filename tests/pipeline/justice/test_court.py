@@ -8,11 +8,11 @@ import torch
 from btard.pipeline.defence.attacks import MessageLie
 from btard.pipeline.defence.behaviour import StageBehaviour, StagePlace
 from btard.pipeline.defence.behaviours import (
-    Colluder,
     Framer,
     LyingChecker,
     LyingJudge,
     Persistent,
+    SilentFriend,
     WrongHash,
     WrongNorms,
 )
@@ -92,7 +92,7 @@ def test_a_judge_that_names_the_innocent_is_banned_too() -> None:
 
 def test_friends_cannot_have_an_honest_stage_banned() -> None:
     friends = frozenset({2, 3})
-    _, stages = trained({2: Colluder(friends, REVERSE), 3: Colluder(friends, LyingChecker())}, steps=3)
+    _, stages = trained({2: SilentFriend(friends, REVERSE), 3: SilentFriend(friends, LyingChecker())}, steps=3)
     assert all(ban.stage in friends for stage in stages for ban in stage.bans)
 
 

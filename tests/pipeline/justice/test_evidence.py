@@ -19,7 +19,7 @@ from btard.pipeline.defence.behaviours import LyingChecker, Persistent
 from btard.pipeline.justice.case import Crossing, FiledCase, StageCase
 from btard.pipeline.justice.evidence import StageEvidence, StageVerdict
 from btard.pipeline.justice.facts import PlanFacts
-from btard.pipeline.justice.judgement import Judgement, StageOffence, judge
+from btard.pipeline.justice.judgement import StageJudgement, StageOffence, judge
 from btard.pipeline.machine.assembly import stage_key
 from btard.pipeline.machine.memory import run_stages
 from tests.pipeline.machine.test_machine import machines_of
@@ -102,7 +102,7 @@ def test_a_case_that_proves_nothing_falls_on_its_author(lied: StageEvidence) -> 
     )
     for changes in told:
         found = judge(filed_again(lied, **changes), lied.alarm, lied.roster)
-        assert found == Judgement(2, StageOffence.NO_CASE), changes
+        assert found == StageJudgement(2, StageOffence.NO_CASE), changes
     with pytest.raises(Malformed):
         StageCase.decode(replace(case, pieces=[other]).encode())
     assert judge(filed_again(lied), lied.alarm, lied.roster).liar == 1

@@ -11,11 +11,11 @@ from btard.identity import IdentityKey, PeerId
 from btard.pipeline.defence.attacks import MessageLie
 from btard.pipeline.defence.behaviour import StageBehaviour
 from btard.pipeline.defence.behaviours import (
-    Colluder,
     Framer,
     LyingChecker,
     LyingJudge,
     Persistent,
+    SilentFriend,
     WrongHash,
     WrongNorms,
 )
@@ -76,7 +76,7 @@ class Scenario:
                 certain.add(stage)
         if len(liars) == 2 and chance.random() < 0.4:
             # Friends keep silent about each other, so nothing is certain any more, but that nobody honest is banned.
-            liars = {stage: Colluder(frozenset(liars), liars[stage]) for stage in liars}
+            liars = {stage: SilentFriend(frozenset(liars), liars[stage]) for stage in liars}
             certain = set()
         if len(liars) > 1:
             certain = set()  # one may keep the other from its step
