@@ -83,7 +83,7 @@ def test_help_shows_tasks_and_defaults(capsys: pytest.CaptureFixture[str]) -> No
     assert left.value.code == 0
     text = " ".join(capsys.readouterr().out.split())
     for part in (
-        "one of albert, digits, gpt, images, regression",
+        "one of albert, digits, gpt, images, regression, sentences",
         "btard data tasks",
         "default: tiny",
         "default: ~/.cache/btard/data",

@@ -80,12 +80,14 @@ def test_sizes_are_the_tasks_own() -> None:
         "gpt": ("tiny", "small"),
         "images": ("tiny",),
         "regression": ("tiny",),
+        "sentences": ("tiny", "small"),
     }
 
 
 def test_unknown_names_list_the_known_ones() -> None:
     with pytest.raises(
-        UserError, match="no task 'bert'; known tasks are albert, digits, gpt, images, regression, and another one"
+        UserError,
+        match="no task 'bert'; known tasks are albert, digits, gpt, images, regression, sentences, and another one",
     ):
         load_task("bert", "tiny")
     with pytest.raises(UserError, match="gpt has no size 'huge'; it has tiny, small"):
