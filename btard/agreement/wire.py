@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 from btard.agreement.messages import (
@@ -61,72 +62,87 @@ def pack(package: Package, members: Sequence[PeerId]) -> bytes:
 
 def unpack(data: bytes, members: Sequence[PeerId], *, limit: int) -> Package:
     """Read bytes from the network; raises Malformed. Nothing is said about signatures, nor about bodies."""
-    fields, count = Reader(data, limit=limit), len(members)
+    return _Unpacking(Reader(data, limit=limit), members, limit).package()
 
-    def peer() -> PeerId:
-        return members[fields.number(0, count - 1)]
 
-    def items() -> tuple[Spoken, ...]:
-        fields.fields(2)
-        places = [fields.number(0, count) for _ in range(fields.items(most=2 * count + 1))]
-        digests = fields.blobs(DIGEST_SIZE, most=len(places))
+@dataclass(frozen=True, slots=True)
+class _Unpacking:
+    """Reads the parts of one package, in the order in which they stand there."""
+
+    fields: Reader
+    members: Sequence[PeerId]
+    limit: int
+
+    def package(self) -> Package:
+        count = len(self.members)
+        self.fields.fields(5)
+        package = Package(
+            self._several(self._statement, 2 * count),
+            None if self.fields.none() else self._certificate(),
+            self._several(self._endorsement, count * (count + 2)),
+            self._votes(),
+            self._items(),
+        )
+        self.fields.end()
+        return package
+
+    def _several(self, read: Callable[[], T], most: int) -> tuple[T, ...]:
+        return tuple(read() for _ in range(self.fields.items(most=most)))
+
+    def _place(self) -> int:
+        return self.fields.number(0, len(self.members) - 1)
+
+    def _peer(self) -> PeerId:
+        return self.members[self._place()]
+
+    def _round(self) -> VoteRound:
+        return VoteRound(self.fields.number(0, VoteRound.SECOND))
+
+    def _statement(self) -> Statement:
+        self.fields.fields(3)
+        return Statement(self._peer(), self.fields.blob(DIGEST_SIZE), self.fields.blob(most=self.limit))
+
+    def _items(self) -> tuple[Spoken, ...]:
+        count = len(self.members)
+        self.fields.fields(2)
+        places = [self.fields.number(0, count) for _ in range(self.fields.items(most=2 * count + 1))]
+        digests = self.fields.blobs(DIGEST_SIZE, most=len(places))
         if len(digests) != len(places):
             raise Malformed("expected a digest for each item")
-        authors = (members[place] if place < count else None for place in places)
+        authors = (self.members[place] if place < count else None for place in places)
         return tuple(map(Spoken, authors, digests))
 
-    def statement() -> Statement:
-        fields.fields(3)
-        return Statement(peer(), fields.blob(DIGEST_SIZE), fields.blob(most=limit))
+    def _endorsement(self) -> Endorsement:
+        self.fields.fields(3)
+        return Endorsement(self._peer(), self._items(), self.fields.blob(SIGNATURE_SIZE))
 
-    def round_() -> VoteRound:
-        return VoteRound(fields.number(0, VoteRound.SECOND))
-
-    def signed(round_: VoteRound, vector: bytes) -> tuple[VectorVote, ...]:
-        places = [fields.number(0, count - 1) for _ in range(fields.items(most=count))]
-        signatures = fields.blobs(SIGNATURE_SIZE, most=len(places))
+    def _signed(self, round_: VoteRound, vector: bytes) -> tuple[VectorVote, ...]:
+        places = self._several(self._place, len(self.members))
+        signatures = self.fields.blobs(SIGNATURE_SIZE, most=len(places))
         if not places or len(signatures) != len(places):
             raise Malformed("expected a signature for each vote, and a vote at least")
-        return tuple(VectorVote(members[p], round_, vector, s) for p, s in zip(places, signatures, strict=True))
+        return tuple(VectorVote(self.members[p], round_, vector, s) for p, s in zip(places, signatures, strict=True))
 
-    def votes() -> tuple[VectorVote, ...]:
+    def _votes(self) -> tuple[VectorVote, ...]:
         found: dict[tuple[VoteRound, bytes], tuple[VectorVote, ...]] = {}
-        for _ in range(fields.items(most=_MOST_VECTORS)):
-            fields.fields(4)
-            group = round_(), fields.blob(DIGEST_SIZE)
+        for _ in range(self.fields.items(most=_MOST_VECTORS)):
+            self.fields.fields(4)
+            group = self._round(), self.fields.blob(DIGEST_SIZE)
             if group in found:
                 raise Malformed("votes for one vector stand together")
-            found[group] = signed(*group)
+            found[group] = self._signed(*group)
         return tuple(vote for group in found.values() for vote in group)
 
-    def endorsement() -> Endorsement:
-        fields.fields(3)
-        return Endorsement(peer(), items(), fields.blob(SIGNATURE_SIZE))
-
-    def entry() -> bytes:
-        digest = fields.blob(most=DIGEST_SIZE)
+    def _entry(self) -> bytes:
+        digest = self.fields.blob(most=DIGEST_SIZE)
         if len(digest) != DIGEST_SIZE and digest not in (NOTHING, TWO_THINGS):
             raise Malformed("expected a digest, or that there is none")
         return digest
 
-    def certificate() -> VectorCertificate:
-        fields.fields(4)
-        vector = several(entry, count)
-        if len(vector) != count:
+    def _certificate(self) -> VectorCertificate:
+        self.fields.fields(4)
+        vector = self._several(self._entry, len(self.members))
+        if len(vector) != len(self.members):
             raise Malformed("a vector says something of every member")
-        named = tuple(zip(members, vector, strict=True))
-        return VectorCertificate(named, signed(round_(), vector_digest(dict(named))))
-
-    def several(read: Callable[[], T], most: int) -> tuple[T, ...]:
-        return tuple(read() for _ in range(fields.items(most=most)))
-
-    fields.fields(5)
-    package = Package(
-        several(statement, 2 * count),
-        None if fields.none() else certificate(),
-        several(endorsement, count * (count + 2)),
-        votes(),
-        items(),
-    )
-    fields.end()
-    return package
+        named = tuple(zip(self.members, vector, strict=True))
+        return VectorCertificate(named, self._signed(self._round(), vector_digest(dict(named))))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from btard.hashing import Payload
 from btard.identity import PeerId
-from btard.pipeline.live.states import StageState, StateShelf
+from btard.pipeline.live.states import StateShelf, StoredState
 from btard.pipeline.seats.seating import Seating
 from btard.pipeline.seats.usher import Errand
 from btard.swarm.questions import Question, Want
@@ -53,7 +53,7 @@ class StateKeeper:
             return True
 
         async def load(data: Payload) -> bytes:
-            state = await asyncio.to_thread(StageState.of, stage, step, data)
+            state = await asyncio.to_thread(StoredState.of, stage, step, data)
             self.shelf.put(state)
             self.fetched_bytes += state.outline.size
             return state.digest

@@ -21,7 +21,7 @@ from btard.pipeline.live.build import StageBuilder
 from btard.pipeline.live.driver import StageDriver
 from btard.pipeline.live.gate import NOTE_MARK, StageGate, header_of
 from btard.pipeline.live.keeping import StateKeeper
-from btard.pipeline.live.states import StageState
+from btard.pipeline.live.states import StoredState
 from btard.pipeline.machine.machine import StageMachine
 from btard.pipeline.machine.plan import SendStage, StageEffect, StageReport, StageStalled
 from btard.pipeline.seats.occupant import (
@@ -281,8 +281,8 @@ class LivePeer:
         worker = driver.machine.worker
         assert isinstance(worker, KeptWorker)
 
-        def make() -> StageState:
-            return StageState.of(stage, step, worker.state_bytes())
+        def make() -> StoredState:
+            return StoredState.of(stage, step, worker.state_bytes())
 
         state = await asyncio.get_running_loop().run_in_executor(self._worker, make)
         self._keeper.shelf.put(state)

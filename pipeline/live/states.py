@@ -10,7 +10,7 @@ from btard.pipeline.seats.statements import MAX_STATES
 
 
 @dataclass(frozen=True)
-class StageState:
+class StoredState:
     """A state with what is asked of it.
 
     Attributes:
@@ -26,7 +26,7 @@ class StageState:
     data: Payload
 
     @classmethod
-    def of(cls, stage: int, step: int, data: Payload) -> StageState:
+    def of(cls, stage: int, step: int, data: Payload) -> StoredState:
         """Return a state with its digests, which takes as long as reading it."""
         return cls(stage, step, Outline.of((data,)), data)
 
@@ -40,9 +40,9 @@ class StateShelf:
     """Holds a few states; of too many, the oldest are let go."""
 
     def __init__(self) -> None:
-        self._held: dict[bytes, StageState] = {}
+        self._held: dict[bytes, StoredState] = {}
 
-    def put(self, state: StageState) -> None:
+    def put(self, state: StoredState) -> None:
         """Hold a state."""
         self._held[state.digest] = state
         while len(self._held) > MAX_STATES:
@@ -57,7 +57,7 @@ class StateShelf:
         """The digests of all states, the newest first."""
         return sorted(self._held, key=lambda digest: -self._held[digest].step)
 
-    def get(self, digest: bytes) -> StageState | None:
+    def get(self, digest: bytes) -> StoredState | None:
         """Return a state, None if it is not here."""
         return self._held.get(digest)
 
@@ -74,7 +74,7 @@ class StateShelf:
         start, end = state.outline.chunk(index)
         return memoryview(state.data)[start:end] if 0 <= start < end else None
 
-    def _find(self, known: str) -> StageState | None:
+    def _find(self, known: str) -> StoredState | None:
         try:
             return self._held.get(bytes.fromhex(known))
         except ValueError:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from btard.outline import CHUNK_BYTES, Outline
-from btard.pipeline.live.states import StageState, StateShelf
+from btard.pipeline.live.states import StateShelf, StoredState
 from btard.pipeline.seats.statements import MAX_STATES
 
 
-def shelf_of(count: int) -> tuple[StateShelf, list[StageState]]:
-    shelf, states = StateShelf(), [StageState.of(0, step, bytes([step]) * 10) for step in range(count)]
+def shelf_of(count: int) -> tuple[StateShelf, list[StoredState]]:
+    shelf, states = StateShelf(), [StoredState.of(0, step, bytes([step]) * 10) for step in range(count)]
     for state in states:
         shelf.put(state)
     return shelf, states
@@ -18,7 +18,7 @@ def shelf_of(count: int) -> tuple[StateShelf, list[StageState]]:
 
 def test_a_state_is_shown_chunk_by_chunk() -> None:
     data = bytes(CHUNK_BYTES) + b"end"
-    state, shelf = StageState.of(1, 4, data), StateShelf()
+    state, shelf = StoredState.of(1, 4, data), StateShelf()
     shelf.put(state)
     known = state.digest.hex()
     assert Outline.decode(shelf.outline(known) or b"", len(data)) == state.outline
