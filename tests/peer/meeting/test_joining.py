@@ -168,8 +168,8 @@ def test_a_task_that_is_not_known_here() -> None:
     with pytest.raises(UserError) as caught:
         load_run_task(local(), run_manifest(task="chess", task_settings={"board": 8}))
     assert str(caught.value) == (
-        "there is no task 'chess'; known tasks are albert, digits, gpt, images, regression, sentences, and another one comes "
-        "with a package that has to be installed on this machine"
+        "there is no task 'chess'; known tasks are albert, digits, gpt, images, regression, sentences, and another one "
+        "comes with a package that has to be installed on this machine"
     )
 
 
