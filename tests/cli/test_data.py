@@ -71,8 +71,14 @@ def test_mistakes_are_one_sentence(arguments: list[str], says: str, tmp_path: Pa
 def test_tasks_are_listed_with_their_sizes(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["tasks"]) == 0
     lines = [line for line in capsys.readouterr().out.splitlines() if not line.startswith(" ")]
-    tasks = ["albert: tiny, large", "digits: tiny", "gpt: tiny, small", "images: tiny", "regression: tiny"]
-    assert lines == tasks
+    assert lines == [
+        "albert: tiny, large",
+        "digits: tiny",
+        "gpt: tiny, small",
+        "images: tiny",
+        "regression: tiny",
+        "sentences: tiny, small",
+    ]
     with pytest.raises(UserError, match="no task 'chess'"):
         main(["tasks", "gpt", "chess"])
 

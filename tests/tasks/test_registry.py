@@ -103,7 +103,7 @@ def test_importing_the_registry_is_cheap() -> None:
         "print({'torch', 'transformers', 'numpy', 'datasets'} & set(sys.modules))"
     )
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    names = "('albert', 'digits', 'gpt', 'images', 'regression')"
+    names = "('albert', 'digits', 'gpt', 'images', 'regression', 'sentences')"
     assert found.stdout.splitlines() == [f"{names} gpt btard.tasks.gpt:GptTask", "set()"]
 
 
