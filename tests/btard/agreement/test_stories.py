@@ -25,6 +25,7 @@ import pytest
 from tests.btard.agreement.lies import Certify, Echo, Junk, Lie, Mark, Said, Show, Vote
 from tests.btard.agreement.model import BOUND
 from tests.btard.agreement.story import Story, tell
+from tests.quick import quick
 
 WINDOW = 2 * BOUND
 JUST = BOUND / 4096
@@ -138,18 +139,14 @@ def test_two_deaths_at_any_message_divide_nobody() -> None:
     assert tell_all(stories) == 12 * 18 * 35
 
 
-def sparing(*fast: int, of: int = SCHEDULES) -> list[object]:
-    """Return the numbers of schedules as parameters: these are for everyday, others slow."""
-    return [number if number in fast else pytest.param(number, marks=pytest.mark.slow) for number in range(of)]
-
-
-@pytest.mark.parametrize("schedule", sparing(1, of=6))
+@pytest.mark.slow
+@pytest.mark.parametrize("schedule", range(6))
 def test_three_lies_among_three_divide_nobody(schedule: int) -> None:
     assert tell_all(lying(3, 3, 3, schedule)) == 1 + 51 + 51 * 50 // 2 + 51 * 50 * 49 // 6
 
 
 @pytest.mark.parametrize("voters", [3, 4])
-@pytest.mark.parametrize("schedule", sparing(2, 7))
+@pytest.mark.parametrize("schedule", quick(2, range(SCHEDULES)))
 def test_two_lies_among_four_divide_nobody(voters: int, schedule: int) -> None:
     """All vote, and one lies; or one lies, and one has no vote."""
     assert tell_all(lying(4, voters, 2, schedule)) == 1 + 68 + 68 * 67 // 2
