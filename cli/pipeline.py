@@ -162,6 +162,8 @@ def _run_processes(settings: TrialSettings) -> int:
     assert summary is not None
     print(f"loss of the last step  {summary['training_loss']:.4f}")
     print(f"seatings               {summary['seatings']}")
+    for ban in summary["bans"]:
+        print(f"banned                 {ban['peer']}: {ban['words']}; proof {ban['evidence']}")
     print(f"states                 {summary['final_checkpoint']}")
     return 0
 

@@ -83,7 +83,9 @@ def test_settings_of_stages_need_a_pipeline(tmp_path: Path) -> None:
 
 TERMS: dict[str, Any] = {
     **{"family": "gpt2", "blocks": (1, 2), "order": "1f1b", "optimizer": "adamw", "micro_batches": 2, "tied": False},
-    **{"checked": True, "trusted_relay": False, "keep_every": 1, "step_seconds": 60.0, "silent_seconds": 10.0},
+    **{"epoch_samples": 0, "forward_codec": "none", "backward_codec": "none", "raw_steps": 0, "check": "live"},
+    **{"share": 0.01, "relative_error": 0.0, "code_share": 0.0, "after_alarm": "skip", "ban": True},
+    **{"trusted_relay": False, "keep_every": 1, "step_seconds": 60.0, "silent_seconds": 10.0},
 }
 
 
