@@ -9,6 +9,8 @@ import torch
 from btard.byzantine.schedule import AttackSchedule
 from btard.byzantine.settings import BehaviourSettings, LieName, StageLies
 from btard.errors import UserError
+from btard.hashing import tagged_digest
+from btard.identity import PeerId
 from btard.pipeline.defence.attacks import HONEST, MessageLie, told
 from btard.pipeline.defence.behaviour import StageBehaviour, StagePlace
 from btard.tasks.randomness import SeededDraws
@@ -42,13 +44,13 @@ class ScheduledLies(StageBehaviour):
         return told(lie, honest, SeededDraws(self.seed).torch_seed(f"{way} {place.step} {place.micro_batch}"))
 
 
-def stage_behaviour(attack: BehaviourSettings, lies: StageLies, seed: bytes) -> StageBehaviour:
+def stage_behaviour(attack: BehaviourSettings, lies: StageLies, peer: PeerId) -> StageBehaviour:
     """Return how a peer's stage lies.
 
     Args:
         attack: when; its kind of attack is one on whole models.
         lies: about what.
-        seed: 32 bytes, the peer's own.
+        peer: that lies; all of them draw on their own.
 
     Raises:
         UserError: the attack is one that stages do not know.
@@ -60,6 +62,7 @@ def stage_behaviour(attack: BehaviourSettings, lies: StageLies, seed: bytes) -> 
         )
     if lies.forward_attack is LieName.NONE and lies.backward_attack is LieName.NONE:
         return HONEST
+    seed = tagged_digest("btard stage lies", peer)
     return ScheduledLies(AttackSchedule(attack, seed), _lie(lies.forward_attack), _lie(lies.backward_attack), seed)
 
 

@@ -44,7 +44,7 @@ async def take_stage(local: Local, signed: Envelope, manifest: RunManifest) -> i
 
     torch.set_num_threads(1)  # several round differently from one call to the next
     loop, settings, transport = asyncio.get_running_loop(), local.settings, local.node.transport
-    behaviour = stage_behaviour(settings, settings, bytes(local.key.peer_id))
+    behaviour = stage_behaviour(settings, settings, local.key.peer_id)
     task = await loop.run_in_executor(None, load_run_task, settings, manifest)
     builder = await loop.run_in_executor(None, StageBuilder, manifest, task, settings.directory, behaviour)
     with EventLog[PeerEvent](settings.directory / EVENTS_FILE) as events:
