@@ -93,7 +93,9 @@ class StepSettings(Settings):
     epoch_samples: Annotated[
         int,
         Field(ge=0),
-        Option("training samples that come again in every epoch; 0 draws from all", unit="samples", group=Group.PIPELINE),
+        Option(
+            "training samples that come again in every epoch; 0 draws from all", unit="samples", group=Group.PIPELINE
+        ),
     ] = 0
     forward_codec: Annotated[str, Option("of activations, as delta:bits=4", group=Group.PIPELINE)] = "none"
     backward_codec: Annotated[str, Option("of gradients, as fixpoint:bits=8", group=Group.PIPELINE)] = "none"

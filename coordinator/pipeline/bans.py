@@ -122,16 +122,20 @@ class StageBans:
             self._wake.set()
 
     async def run(self) -> None:
-        """Fetch and check what is shown, one proof at a time, until cancelled."""
+        """Fetch and check what is shown until cancelled."""
         while True:
             self._wake.clear()
-            while self._shown:
-                # The peer that has shown least comes first: none can keep the proofs of others waiting.
-                proof = min(self._shown, key=lambda proof: min(self._told[peer] for peer in self._shown[proof]))
-                await self._consider(proof, self._shown[proof])
-                self._looked_at.add(proof)
-                del self._shown[proof]
+            await self.look()
             await self._wake.wait()
+
+    async def look(self) -> None:
+        """Fetch and check what is shown now, one proof at a time."""
+        while self._shown:
+            # The peer that has shown least comes first: none can keep the proofs of others waiting.
+            proof = min(self._shown, key=lambda proof: min(self._told[peer] for peer in self._shown[proof]))
+            await self._consider(proof, self._shown[proof])
+            self._looked_at.add(proof)
+            del self._shown[proof]
 
     async def _consider(self, proof: bytes, sources: list[PeerId]) -> None:
         found: list[StageBan] = []

@@ -13,9 +13,7 @@ from btard.pipeline.seats.seating import Seating
 from btard.pipeline.step.sealing import Pledge
 
 
-def check_proof(
-    data: bytes, seatings: Mapping[bytes, Seating], builder: StageBuilder
-) -> tuple[StageEvidence, Seating]:
+def check_proof(data: bytes, seatings: Mapping[bytes, Seating], builder: StageBuilder) -> tuple[StageEvidence, Seating]:
     """Return what a file proves, and the seating in which that was.
 
     Args:

@@ -78,7 +78,9 @@ def coordinator_words(settings: TrialSettings) -> tuple[str, ...]:
         "--stage-timeout": settings.stage_timeout,
     }
     words = [word for flag, value in given.items() for word in (flag, str(value))]
-    switches = [name if on else f"no-{name}" for name, on in (("ban", settings.ban), ("trusted-relay", settings.trusted_relay))]
+    switches = [
+        name if on else f"no-{name}" for name, on in (("ban", settings.ban), ("trusted-relay", settings.trusted_relay))
+    ]
     return (*words, *(f"--{switch}" for switch in switches))
 
 

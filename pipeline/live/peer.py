@@ -198,9 +198,7 @@ class LivePeer:
         offence, path = await self._proofs.keep(ban)
         logger.warning("in step %d stage %d, %s, %s; the proof is %s", ban.step, ban.stage, ban.peer, offence, path)
         self._events.write(
-            PeerBanned(
-                peer=str(ban.peer), step=ban.step, reason=offence, offence=offence.name, evidence=str(path)
-            )
+            PeerBanned(peer=str(ban.peer), step=ban.step, reason=offence, offence=offence.name, evidence=str(path))
         )
 
     def _tell_step(self, seating: Seating, report: StageReport) -> None:

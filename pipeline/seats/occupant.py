@@ -216,9 +216,7 @@ class Occupant:
         asked = [c for (stage, step), c in self._claims.items() if stage == self.stage and step > self._agreed[1]]
         return [self._tell(self._others(), NoteKind.CLAIM, claim) for claim in asked]
 
-    def stance(
-        self, states: Sequence[bytes], reports: Sequence[bytes] = (), bans: Sequence[ShownBan] = ()
-    ) -> Stance:
+    def stance(self, states: Sequence[bytes], reports: Sequence[bytes] = (), bans: Sequence[ShownBan] = ()) -> Stance:
         """Return where this peer stands, given the digests of the states that it can show, and the bans."""
         number, claims = 0 if self.seating is None else self.seating.number, tuple(self._claims.values())
         return Stance(number, self.phase, self.step, tuple(states), claims, tuple(reports), tuple(bans))
