@@ -32,7 +32,12 @@ def run_processes(settings: TrialSettings, tell: Callable[[str], None]) -> Stage
         KeyboardInterrupt: SIGINT or SIGTERM came; the step has been ended, and every process.
     """
     if settings.attack_rate:
-        raise UserError("--attack-rate is of simulated stages; leave it away with --processes real")
+        raise UserError(
+            "--attack-rate is of simulated stages; with --processes real start one peer with FORWARD_ATTACK or "
+            "BACKWARD_ATTACK"
+        )
+    if (settings.task, settings.data) != ("gpt", "builtin"):
+        raise UserError("--task and --data are of simulated stages; start btard-coordinator and btard-peer with them")
     split = Split.parse(settings.split)
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
     directory = settings.output or Path("runs") / f"pipeline-{stamp}"

@@ -54,7 +54,7 @@ def test_a_plan_is_what_the_manifest_says(tmp_path: Path) -> None:
     assert (plan.checked, plan.mode, plan.share, plan.ban) == (True, CheckMode.DRAWN, 0.5, False)
     assert (plan.after_alarm, plan.comparison.code_share) == (AfterAlarm.RESTART, 0.1)
     assert (plan.cache_directory, plan.cache_bytes) == (tmp_path, CACHE_BYTES)
-    epochs = [sum(plan.ids(step) + plan.ids(step + 1), []) for step in (0, 2)]
+    epochs = [[number for ids in plan.ids(step) + plan.ids(step + 1) for number in ids] for step in (0, 2)]
     assert epochs[0] != epochs[1] and sorted(epochs[0]) == sorted(epochs[1]) == list(range(16))
     assert [builder.held_by(stage) for stage in range(3)] == [(0,), (1,), (2,)]
 
