@@ -35,6 +35,16 @@ class Escape(StrEnum):
     """It leaves."""
 
 
+class LieName(StrEnum):
+    """What a stage says in place of a tensor; none leaves it."""
+
+    NONE = "none"
+    REVERSE = "reverse"
+    RANDOM = "random"
+    NOISE = "noise"
+    DRIFT = "drift"
+
+
 AttackEvery = Annotated[
     int,
     Field(ge=1),
@@ -228,6 +238,23 @@ class BehaviourSettings(AttackTimes, AttackStrength, AttackDetails):
             env=("ATTACK_TYPE",),
         ),
     ] = "NONE"
+
+
+class StageLies(Settings):
+    """What a peer that has a stage of a pipeline lies about, in the steps that `AttackTimes` says."""
+
+    forward_attack: Annotated[
+        LieName,
+        Option(
+            "what becomes of the activations that a stage of a pipeline sends",
+            group=Group.BYZANTINE,
+            env=("FORWARD_ATTACK",),
+        ),
+    ] = LieName.NONE
+    backward_attack: Annotated[
+        LieName,
+        Option("what becomes of the gradients that it sends back", group=Group.BYZANTINE, env=("BACKWARD_ATTACK",)),
+    ] = LieName.NONE
 
 
 class LiarSettings(AttackTimes):

@@ -173,8 +173,25 @@ def _run_processes(settings: TrialSettings) -> int:
     assert summary is not None
     print(f"loss of the last step  {summary['training_loss']:.4f}")
     print(f"seatings               {summary['seatings']}")
+    for ban in summary["bans"]:
+        print(f"banned                 {ban['peer']}: {ban['words']}; proof {ban['evidence']}")
+    if settings.evidence is not None:
+        _copy_proofs(settings.evidence, [ban["evidence"] for ban in summary["bans"]])
     print(f"states                 {summary['final_checkpoint']}")
     return 0
+
+
+def _copy_proofs(folder: Path, files: Sequence[str]) -> None:
+    from shutil import copy
+
+    from btard.errors import UserError
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for file in files:
+            copy(file, folder)
+    except OSError as error:
+        raise UserError(f"--evidence is {folder}, which cannot be written: {error.strerror}") from None
 
 
 def _check_output(settings: TrialSettings) -> None:

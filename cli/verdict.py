@@ -74,17 +74,21 @@ def judged_stage(file: Path) -> dict[str, object] | None:
     """Return what a file about a stage of a pipeline proves, None if it is about something else; raises UserError."""
     from btard.errors import UserError
     from btard.identity import Malformed
-    from btard.round.evidence.file import MAX_FILE
 
     try:
-        data = file.read_bytes() if file.stat().st_size <= MAX_FILE else b""
+        with file.open("rb") as opened:
+            head = opened.read(4096)
     except OSError as error:
         raise UserError(f"cannot read {file}: {error.strerror}") from None
-    if b"btard stage evidence" not in data[:4096]:
+    if b"btard stage evidence" not in head:
         return None
     import torch
 
-    from btard.pipeline.justice.evidence import StageEvidence
+    from btard.pipeline.justice.evidence import MAX_EVIDENCE, StageEvidence
+
+    if file.stat().st_size > MAX_EVIDENCE:
+        raise UserError(f"{file} is no evidence of a ban: it has more than {MAX_EVIDENCE} bytes")
+    data = file.read_bytes()
 
     try:
         evidence = StageEvidence.from_json(data)

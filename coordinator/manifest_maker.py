@@ -57,12 +57,14 @@ class PreparedRun:
         state: a training state on the CPU, to load checkpoints into; None of a run in stages.
         initial: serialised state at `start_step` that peers download; None when they draw it from the seed.
         resumed: whether the run was begun before.
+        task: of a run in stages; None of others, whose task is in `state`.
     """
 
     manifest: RunManifest
     state: TrainingState | None
     initial: bytes | None
     resumed: bool
+    task: Task | None = None
 
 
 def prepare_run(settings: CoordinatorSettings, directory: RunDirectory) -> PreparedRun:
@@ -96,7 +98,8 @@ def prepare_run(settings: CoordinatorSettings, directory: RunDirectory) -> Prepa
             directory.write_text(directory.manifest_file, manifest.model_dump_json(indent=2) + "\n")
         except OSError as error:
             raise UserError(f"cannot write {directory.manifest_file}: {error.strerror}") from None
-    return PreparedRun(manifest, model.state, model.initial, resumed=stored is not None)
+    staged = task if model.pipeline is not None else None
+    return PreparedRun(manifest, model.state, model.initial, resumed=stored is not None, task=staged)
 
 
 @dataclass(frozen=True)

@@ -6,15 +6,15 @@ from typing import Annotated, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from btard.configuration import Group, Option, Settings
+from btard.configuration import Group, Option
 from btard.configuration.shared.protocol import Deadline
 from btard.errors import UserError
-from btard.pipeline.settings import TrialFamily, TrialOptimizer, TrialOrder
+from btard.pipeline.settings import StepSettings, TrialFamily, TrialOptimizer, TrialOrder
 from btard.pipeline.stages.split import Split
 from btard.swarm.pipeline_terms import MOST_MICRO_BATCHES, MOST_STAGES
 
 
-class PipelineSettings(Settings):
+class PipelineSettings(StepSettings):
     """The model's stages, and how a step goes through them; none of it counts without `pipeline`."""
 
     pipeline: Annotated[
@@ -39,16 +39,6 @@ class PipelineSettings(Settings):
     tie: Annotated[bool, Option("head and embedding are one weight, with a copy at each end", group=Group.PIPELINE)] = (
         False
     )
-    check_stages: Annotated[
-        bool,
-        Option(
-            "compare activations with those of duplicates, and pass by stages under suspicion", group=Group.PIPELINE
-        ),
-    ] = True
-    trusted_relay: Annotated[
-        bool,
-        Option("activations come over a relay that all trust, so fewer stages are suspects", group=Group.PIPELINE),
-    ] = False
     keep_stages_every: Annotated[
         int,
         Field(ge=1, le=1 << 20),

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from btard.coordinator.settings import CoordinatorSettings
-from btard.pipeline.live.build import cut_of, numbers_of
+from btard.pipeline.live.build import check_step, cut_of, numbers_of
 from btard.pipeline.stages.split import Split
 from btard.swarm.pipeline_terms import PipelineTerms
 from btard.tasks.base import Task
+from btard.tasks.text import TextTask
 
 
 def pipeline_terms(settings: CoordinatorSettings, task: Task) -> tuple[PipelineTerms, int]:
     """Return what the manifest says of the pipeline, and how many numbers the model has.
 
     Raises:
-        UserError: the task has no text.
+        UserError: the task has no text, or it or the model does not go with codecs or epochs.
     """
     assert settings.pipeline is not None
     split = Split.parse(settings.pipeline)
@@ -24,10 +25,22 @@ def pipeline_terms(settings: CoordinatorSettings, task: Task) -> tuple[PipelineT
         optimizer=settings.pipeline_optimizer.value,
         micro_batches=settings.micro_batches,
         tied=settings.tie,
-        checked=settings.check_stages,
+        epoch_samples=settings.epoch_samples,
+        forward_codec=settings.forward_codec,
+        backward_codec=settings.backward_codec,
+        raw_steps=settings.raw_steps,
+        check=settings.check.value,
+        share=settings.share,
+        relative_error=settings.relative_error,
+        code_share=settings.code_share,
+        after_alarm=settings.after_alarm.value,
+        ban=settings.ban,
         trusted_relay=settings.trusted_relay,
         keep_every=settings.keep_stages_every,
         step_seconds=settings.stage_timeout,
         silent_seconds=settings.lost_after,
     )
-    return terms, numbers_of(cut_of(terms, task))
+    cut = cut_of(terms, task)
+    assert isinstance(task, TextTask)
+    check_step(terms, task, cut, settings.batch_size)
+    return terms, numbers_of(cut)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from btard.byzantine.settings import BehaviourSettings
+from btard.byzantine.settings import BehaviourSettings, StageLies
 from btard.configuration import Group, Option, Settings
 from btard.configuration.shared.network import InitialPeers, PortSettings
 from btard.configuration.shared.protocol import TauSettings
@@ -57,7 +57,7 @@ class MachineSettings(Settings):
     ] = 2**30
 
 
-class PeerSettings(PortSettings, MachineSettings, TauSettings, TelemetrySettings, BehaviourSettings):
+class PeerSettings(PortSettings, MachineSettings, TauSettings, TelemetrySettings, BehaviourSettings, StageLies):
     """Settings of `btard-peer`. What the run is, the peer learns from the coordinator's manifest."""
 
     initial_peers: Annotated[InitialPeers, Field(min_length=1)]

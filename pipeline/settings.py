@@ -8,19 +8,10 @@ from typing import Annotated
 
 from pydantic import Field
 
+from btard.byzantine.settings import LieName
 from btard.configuration import Group, Option, Settings
 from btard.transport.shaping import LinkText
 from btard.vocabulary import SEEDS, WandbMode
-
-
-class LieName(StrEnum):
-    """What a stage says in place of a tensor; none leaves it."""
-
-    NONE = "none"
-    REVERSE = "reverse"
-    RANDOM = "random"
-    NOISE = "noise"
-    DRIFT = "drift"
 
 
 class TrialFamily(StrEnum):
@@ -96,7 +87,57 @@ class PartitionSettings(Settings):
     out: Annotated[Path, Option("folder for the stages, new or empty", group=Group.OUTPUT)]
 
 
-class TrialSettings(Settings):
+class StepSettings(Settings):
+    """What travels between stages, and how they check each other: of trials, and of runs that strangers join."""
+
+    epoch_samples: Annotated[
+        int,
+        Field(ge=0),
+        Option(
+            "training samples that come again in every epoch; 0 draws from all", unit="samples", group=Group.PIPELINE
+        ),
+    ] = 0
+    forward_codec: Annotated[str, Option("of activations, as delta:bits=4", group=Group.PIPELINE)] = "none"
+    backward_codec: Annotated[str, Option("of gradients, as fixpoint:bits=8", group=Group.PIPELINE)] = "none"
+    raw_steps: Annotated[
+        int, Field(ge=0), Option("first ones, in which nothing is compressed", unit="steps", group=Group.PIPELINE)
+    ] = 0
+    check: Annotated[
+        TrialCheck,
+        Option(
+            "live: each middle stage has a duplicate at the next one; drawn: some steps of stages are done again",
+            group=Group.PIPELINE,
+        ),
+    ] = TrialCheck.LIVE
+    share: Annotated[
+        float,
+        Field(ge=0, le=1),
+        Option(
+            "probability that a stage's step is done again: of the ends if live, of all if drawn",
+            group=Group.PIPELINE,
+        ),
+    ] = 0.01
+    relative_error: Annotated[
+        float,
+        Field(ge=0, lt=1),
+        Option("most by which two computations may differ and count as the same", group=Group.PIPELINE),
+    ] = 0.0
+    code_share: Annotated[
+        float,
+        Field(ge=0, lt=1),
+        Option("most entries of which codes may differ by one, and count as the same", group=Group.PIPELINE),
+    ] = 0.0
+    after_alarm: Annotated[
+        TrialRecovery, Option("pass by the suspects, or do the whole step again", group=Group.PIPELINE)
+    ] = TrialRecovery.SKIP
+    ban: Annotated[bool, Option("liars lose their seats to others", group=Group.PIPELINE)] = True
+    trusted_relay: Annotated[
+        bool,
+        Option("activations come over a relay that all trust, so fewer stages are suspects", group=Group.PIPELINE),
+    ] = False
+
+
+class TrialSettings(StepSettings):
     """Settings of `btard pipeline run`, which trains a small model in stages: simulated ones, or processes."""
 
     family: Annotated[TrialFamily, Option("the model's family", group=Group.TASK)] = TrialFamily.GPT2
@@ -125,49 +166,6 @@ class TrialSettings(Settings):
     optimizer: Annotated[TrialOptimizer, Option("of every stage", group=Group.TRAINING)] = TrialOptimizer.ADAMW
     learning_rate: Annotated[_Rate, Option("at its peak, after 10 steps", group=Group.TRAINING)] = 5e-3
     seed: Annotated[int, Field(ge=0, lt=SEEDS), Option("of weights, batches and lies", group=Group.TRAINING)] = 1
-    epoch_samples: Annotated[
-        int,
-        Field(ge=0),
-        Option("training samples that come again in every epoch; 0 draws from all", unit="samples", group=Group.TASK),
-    ] = 0
-    forward_codec: Annotated[str, Option("of activations, as delta:bits=4", group=Group.TRAINING)] = "none"
-    backward_codec: Annotated[str, Option("of gradients, as fixpoint:bits=8", group=Group.TRAINING)] = "none"
-    raw_steps: Annotated[
-        int, Field(ge=0), Option("first ones, in which nothing is compressed", unit="steps", group=Group.TRAINING)
-    ] = 0
-    check: Annotated[
-        TrialCheck,
-        Option(
-            "live: each middle stage has a duplicate at the next one; drawn: some steps of stages are done again",
-            group=Group.VERIFICATION,
-        ),
-    ] = TrialCheck.LIVE
-    share: Annotated[
-        float,
-        Field(ge=0, le=1),
-        Option(
-            "probability that a stage's step is done again: of the ends if live, of all if drawn",
-            group=Group.VERIFICATION,
-        ),
-    ] = 0.01
-    relative_error: Annotated[
-        float,
-        Field(ge=0, lt=1),
-        Option("most by which two computations may differ and count as the same", group=Group.VERIFICATION),
-    ] = 0.0
-    code_share: Annotated[
-        float,
-        Field(ge=0, lt=1),
-        Option("most entries of which codes may differ by one, and count as the same", group=Group.VERIFICATION),
-    ] = 0.0
-    after_alarm: Annotated[
-        TrialRecovery, Option("pass by the suspects, or do the whole step again", group=Group.VERIFICATION)
-    ] = TrialRecovery.SKIP
-    ban: Annotated[bool, Option("liars lose their seats to others", group=Group.VERIFICATION)] = True
-    trusted_relay: Annotated[
-        bool,
-        Option("activations come over a relay that all trust, so fewer stages are suspects", group=Group.VERIFICATION),
-    ] = False
     attack_rate: Annotated[
         float, Field(ge=0, le=1), Option("probability that one stage lies in a step", group=Group.BYZANTINE)
     ] = 0.0

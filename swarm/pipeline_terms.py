@@ -12,6 +12,10 @@ MOST_STAGES = 256
 MOST_BLOCKS = 4096
 MOST_MICRO_BATCHES = 1024
 
+MOST_SAMPLES = 1 << 40
+"""In an epoch."""
+
+_CodecText = Annotated[str, Field(min_length=1, max_length=200)]
 _Seconds = Annotated[float, Field(gt=0, le=86400)]
 
 
@@ -27,7 +31,16 @@ class PipelineTerms(BaseModel):
         optimizer: of every stage.
         micro_batches: of a step.
         tied: whether head and embedding are one weight, with a copy at each end.
-        checked: whether activations are compared with those of duplicates.
+        epoch_samples: training samples that come again in every epoch; 0 draws from all.
+        forward_codec: of activations.
+        backward_codec: of gradients.
+        raw_steps: first ones, in which nothing is compressed.
+        check: how stages check each other.
+        share: probability that a stage's step is computed again.
+        relative_error: most by which two computations may differ and count as the same.
+        code_share: most entries of which codes may differ by one, and count as the same.
+        after_alarm: whether the suspects are passed by, or all do the step again.
+        ban: whether liars lose their seats.
         trusted_relay: whether all activations come over a relay that all trust.
         keep_every: steps from one state that is kept to the next.
         step_seconds: until a step that is not over stands still.
@@ -44,7 +57,16 @@ class PipelineTerms(BaseModel):
     optimizer: Annotated[str, Field(pattern="^(adamw|adam|sgd)$")]
     micro_batches: Annotated[int, Field(ge=1, le=MOST_MICRO_BATCHES)]
     tied: bool
-    checked: bool
+    epoch_samples: Annotated[int, Field(ge=0, le=MOST_SAMPLES)]
+    forward_codec: _CodecText
+    backward_codec: _CodecText
+    raw_steps: Annotated[int, Field(ge=0, le=1 << 32)]
+    check: Annotated[str, Field(pattern="^(live|drawn|none)$")]
+    share: Annotated[float, Field(ge=0, le=1)]
+    relative_error: Annotated[float, Field(ge=0, lt=1)]
+    code_share: Annotated[float, Field(ge=0, lt=1)]
+    after_alarm: Annotated[str, Field(pattern="^(skip|restart)$")]
+    ban: bool
     trusted_relay: bool
     keep_every: Annotated[int, Field(ge=1, le=1 << 20)]
     step_seconds: _Seconds

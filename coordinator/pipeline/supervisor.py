@@ -8,13 +8,17 @@ import time
 from collections.abc import Iterable
 from functools import partial
 
+import torch
+
 from btard.coordinator.manifest_maker import PreparedRun
+from btard.coordinator.pipeline.bans import StageBans
 from btard.coordinator.pipeline.figures import StageFigures
 from btard.coordinator.pipeline.saving import save_stages
 from btard.coordinator.run_directory import RunDirectory
 from btard.durable import write_durably
 from btard.errors import UserError
 from btard.identity import IdentityKey, Malformed, PeerId
+from btard.pipeline.live.build import StageBuilder
 from btard.pipeline.live.gate import SEATING_MARK
 from btard.pipeline.seats.seating import Seating
 from btard.pipeline.seats.statements import MAX_STANCE, Stance
@@ -63,9 +67,10 @@ class PipelineSupervisor:
         log: EventLog[CoordinatorEvent],
         reception: Reception,
     ) -> None:
-        """Go on from the directory's seating, if there is one; raises UserError if it is damaged."""
+        """Go on from the directory's seating and bans, if there are any; raises UserError if they are damaged."""
         terms = run.manifest.pipeline
-        assert terms is not None
+        assert terms is not None and run.task is not None
+        torch.set_num_threads(1)  # proofs are computed again, and several round differently from one call to the next
         self._manifest, self._node, self._key = run.manifest, node, key
         self._directory, self._log = directory, log
         self._ask_seconds = min(5.0, terms.silent_seconds / _ANSWERS_IN_SILENCE)
@@ -74,6 +79,8 @@ class PipelineSupervisor:
         call = partial(call_over, node.transport, reception.manifest)
         self._door = Door(run.manifest, call, node.transport.connected, tell=self._refuse)
         reception.open(Rooms(self._door, self._newest_seating, self._where))
+        builder = StageBuilder(run.manifest, run.task)
+        self._bans = StageBans(builder, node.transport, directory, log, self._usher, self._open_door)
         self._asking: dict[PeerId, asyncio.Task[None]] = {}
         self._figures = StageFigures(run.manifest, directory)
         self._unconnected: dict[PeerId, float] = {}
@@ -84,20 +91,26 @@ class PipelineSupervisor:
 
     async def run(self) -> ExitCode:
         """Return when the run is over; cancel to end before."""
-        self._door.open((), ())
+        self._open_door()
         calling = asyncio.ensure_future(self._door.run())
+        judging = asyncio.ensure_future(self._bans.run())
         working = asyncio.ensure_future(self._work())
         try:
-            await asyncio.wait({calling, working}, return_when=asyncio.FIRST_COMPLETED)
-            if calling.done():
-                calling.result()
+            await asyncio.wait({calling, judging, working}, return_when=asyncio.FIRST_COMPLETED)
+            for helping in (calling, judging):
+                if helping.done():
+                    helping.result()
             return await working
         finally:
-            tasks = [calling, working, *self._asking.values()]
+            tasks = [calling, judging, working, *self._asking.values()]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             self._figures.close()
+
+    def _open_door(self) -> None:
+        """Let no peer wait for a seat that has lost one by lying."""
+        self._door.open((), self._usher.banned)
 
     def is_member(self, peer: PeerId) -> bool:
         """Whether a peer has a seat, or waits for one."""
@@ -177,6 +190,8 @@ class PipelineSupervisor:
         seating = self._usher.seating
         if seating is not None:
             self._figures.take(seating, peer, stance)
+            if peer in seating.seats:
+                self._bans.hear(peer, stance)
             if stance.number < seating.number:
                 self._send(peer, seating.sign(self._key))
 
@@ -184,8 +199,9 @@ class PipelineSupervisor:
         """Write a seating down, so that a restart does not go back behind it, then tell all."""
         data = seating.sign(self._key)
         self._remember(seating, data)
+        former = self._figures.seats
         self._tell(seating)
-        for peer in dict.fromkeys([*seating.seats, *self._door.waiting()]):
+        for peer in dict.fromkeys([*former, *seating.seats, *self._door.waiting()]):
             self._send(peer, data)
 
     def _remember(self, seating: Seating, data: bytes) -> None:
@@ -200,6 +216,7 @@ class PipelineSupervisor:
         former = self._figures.seats
         changed = tuple(n for n, peer in enumerate(seating.seats) if n >= len(former) or former[n] != peer)
         self._figures.seated(seating)
+        self._bans.seated(seating)
         self._log.write(
             StagesSeated(
                 number=seating.number, step=seating.step, seats=tuple(map(str, seating.seats)), changed=changed
@@ -253,14 +270,16 @@ class PipelineSupervisor:
         over = self._usher.end(asyncio.get_running_loop().time())
         self._seat(over)
         await self._say_farewell(over)
-        self._log.write(RunFinished(step=step, members=len(over.seats), banned=(), evaluation_loss=None))
+        banned = tuple(str(ban.evidence.peer) for ban in self._bans.bans)
+        self._log.write(RunFinished(step=step, members=len(over.seats), banned=banned, evaluation_loss=None))
         summary = {
             "experiment": self._manifest.experiment,
             "run_id": self._manifest.run_id,
             "start_step": 0,
             "step": step,
             "members": [str(peer) for peer in over.seats],
-            "banned": [],
+            "banned": list(banned),
+            "bans": [ban.told() for ban in self._bans.bans],
             "final_checkpoint": None if saved is None else str(saved),
             "states": [state.hex() for state in states],
             "seatings": over.number - 1,

@@ -9,7 +9,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from btard.deploy.local.messages import Ended, Start, Started, Wave
 from btard.deploy.local.nursery_client import NurseryClient, last_lines
 from btard.deploy.local.plan import COORDINATOR, HOST, Member, free_port, listens, local_key
 from btard.errors import UserError
-from btard.swarm.events.coordinator import CoordinatorEvent, StagesSeated
+from btard.swarm.events.coordinator import CoordinatorEvent, PeerWelcomed, StagesSeated
 from btard.swarm.events.reading import parse_coordinator
 from btard.swarm.events.tail import Tail, json_object
 
@@ -57,6 +57,7 @@ class StageProcessesPlan:
         words: of the coordinator's command line, beside where it listens and writes.
         link: every peer's way out, as text; None leaves it.
         port: of the coordinator.
+        environments: of single peers, by name, beside what all have: in what they lie.
     """
 
     directory: Path
@@ -65,6 +66,7 @@ class StageProcessesPlan:
     words: tuple[str, ...]
     link: str | None
     port: int
+    environments: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     @classmethod
     def make(
@@ -88,6 +90,7 @@ class StageProcessesPlan:
             name=member.name,
             target=COORDINATOR_TARGET if member is self.coordinator else PEER_TARGET,
             argv=[*words, "--directory", str(member.directory), "--host", HOST],
+            environment=dict(self.environments.get(member.name, {})),
             log=str(member.log),
             identity=str(member.identity),
             wave=Wave.COORDINATOR if member is self.coordinator else Wave.PEERS,
@@ -115,6 +118,7 @@ class StageProcesses:
     def __post_init__(self) -> None:
         directory = self.plan.coordinator.directory
         self._events = Tail[CoordinatorEvent](self.plan.coordinator.events, parse_coordinator)
+        self._welcomed = 0
         self._steps = Tail[dict[str, Any]](directory / "steps.jsonl", json_object)
 
     @property
@@ -123,12 +127,13 @@ class StageProcesses:
         return max(self.losses, default=-1)
 
     def start(self) -> None:
-        """Start all, the coordinator first."""
+        """Start all, the coordinator first, then each peer once the one before waits: they get stages in that order."""
         self.nursery.start(self.plan.start_of(self.plan.coordinator))
         if not self.wait(lambda: bool(self.codes) or listens(self.plan.port), _START_SECONDS) or self.codes:
             raise UserError(f"the coordinator does not listen: {last_lines(self.plan.coordinator.log)}")
-        for peer in self.plan.peers:
+        for number, peer in enumerate(self.plan.peers, 1):
             self.nursery.start(self.plan.start_of(peer))
+            self.wait(lambda number=number: self._welcomed >= number or bool(self.codes), _START_SECONDS)  # type: ignore[misc]
 
     def look(self, seconds: float = _LOOK_SECONDS, waker: Any = None) -> None:
         """Wait a moment, and take in what has happened."""
@@ -140,8 +145,11 @@ class StageProcesses:
                     self.pids.pop(report.name, None)
                     self.codes[report.name] = report.code
         for event in self._events.read_all():
-            if isinstance(event, StagesSeated):
-                self.seating = event
+            match event:
+                case StagesSeated():
+                    self.seating = event
+                case PeerWelcomed():
+                    self._welcomed += 1
         for line in self._steps.read_all():
             self.losses[line["step"]] = line["loss"]
 

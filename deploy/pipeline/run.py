@@ -11,7 +11,7 @@ from btard.deploy.local.nursery_client import NurseryClient, last_lines
 from btard.deploy.local.plan import COORDINATOR
 from btard.deploy.pipeline.processes import PRELOAD, StageProcesses, StageProcessesPlan, environment
 from btard.errors import UserError
-from btard.pipeline.settings import TrialCheck, TrialSettings
+from btard.pipeline.settings import TrialSettings
 from btard.pipeline.stages.split import Split
 
 _TICK_SECONDS = 0.25
@@ -32,7 +32,12 @@ def run_processes(settings: TrialSettings, tell: Callable[[str], None]) -> Stage
         KeyboardInterrupt: SIGINT or SIGTERM came; the step has been ended, and every process.
     """
     if settings.attack_rate:
-        raise UserError("--attack-rate is of simulated stages; leave it away with --processes real")
+        raise UserError(
+            "--attack-rate is of simulated stages; with --processes real start one peer with FORWARD_ATTACK or "
+            "BACKWARD_ATTACK"
+        )
+    if (settings.task, settings.data) != ("gpt", "builtin"):
+        raise UserError("--task and --data are of simulated stages; start btard-coordinator and btard-peer with them")
     split = Split.parse(settings.split)
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
     directory = settings.output or Path("runs") / f"pipeline-{stamp}"
@@ -64,13 +69,24 @@ def coordinator_words(settings: TrialSettings) -> tuple[str, ...]:
         "--learning-rate": settings.learning_rate,
         "--warmup-steps": min(10, settings.steps // 5),
         "--seed": settings.seed,
+        "--epoch-samples": settings.epoch_samples,
+        "--forward-codec": settings.forward_codec,
+        "--backward-codec": settings.backward_codec,
+        "--raw-steps": settings.raw_steps,
+        "--check": settings.check.value,
+        "--share": settings.share,
+        "--relative-error": settings.relative_error,
+        "--code-share": settings.code_share,
+        "--after-alarm": settings.after_alarm.value,
         "--keep-stages-every": settings.keep_every,
         "--lost-after": settings.lost_after,
         "--stage-timeout": settings.stage_timeout,
     }
     words = [word for flag, value in given.items() for word in (flag, str(value))]
-    words += ["--no-check-stages" if settings.check is TrialCheck.NONE else "--check-stages"]
-    return (*words, *(["--trusted-relay"] if settings.trusted_relay else []))
+    switches = [
+        name if on else f"no-{name}" for name, on in (("ban", settings.ban), ("trusted-relay", settings.trusted_relay))
+    ]
+    return (*words, *(f"--{switch}" for switch in switches))
 
 
 def _follow(processes: StageProcesses, interrupt: Interrupt, tell: Callable[[str], None]) -> None:

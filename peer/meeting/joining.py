@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Collection
 
+from btard.byzantine.settings import LieName
 from btard.errors import UserError
 from btard.identity import Envelope, Malformed, MessageKind, PeerId
 from btard.peer.settings import PeerSettings
@@ -133,8 +134,12 @@ def check_local_settings(settings: PeerSettings, manifest: RunManifest) -> None:
     """Check what this peer was told against the manifest.
 
     Raises:
-        UserError: the clipping radius contradicts the run's.
+        UserError: the clipping radius contradicts the run's, or the peer is to lie in stages where there are none.
     """
+    lies = {"--forward-attack": settings.forward_attack, "--backward-attack": settings.backward_attack}
+    for flag, lie in lies.items():
+        if lie is not LieName.NONE and manifest.pipeline is None:
+            raise UserError(f"{flag} is of runs in stages, which this one is not; ATTACK_TYPE lies about whole models")
     if settings.tau is not None and settings.tau != manifest.tau:
         raise UserError(
             f"HIVEMIND_TAU or CCLIP_TAU asks for a clipping radius of {settings.tau:g}, but all peers of this run use "

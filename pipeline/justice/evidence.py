@@ -13,12 +13,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from btard.errors import UserError
 from btard.identity import IdentityKey, Malformed, PeerId
 from btard.identity.codec import encode
-from btard.pipeline.justice.case import FiledCase
+from btard.pipeline.justice.case import MAX_CASE, FiledCase
 from btard.pipeline.justice.judgement import StageJudgement, StageOffence, judge
 from btard.pipeline.machine.messages import StageMessage
 from btard.pipeline.stages.split import MAX_STAGES
 
 EVIDENCE_FORMAT = "btard stage evidence 1"
+
+MAX_EVIDENCE = MAX_CASE * 4 // 3 + (1 << 20)
+"""Bytes of a file: a case in base64, and what stands around it."""
 
 _DOMAIN = b"btard pipeline verdict 1\0"
 

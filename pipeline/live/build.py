@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import tempfile
+import threading
 from collections.abc import Mapping
 from functools import cached_property
-from math import prod
+from pathlib import Path
 
 import torch
 from transformers import PretrainedConfig
@@ -12,28 +14,56 @@ from transformers import PretrainedConfig
 from btard.errors import UserError
 from btard.hashing import Payload
 from btard.identity import IdentityKey
+from btard.pipeline.caches.boundary import check_dims
+from btard.pipeline.caches.shared import largest_message
+from btard.pipeline.codecs import Codec, DeltaCodec
+from btard.pipeline.defence.attacks import HONEST
+from btard.pipeline.defence.behaviour import StageBehaviour
+from btard.pipeline.defence.comparison import StageComparison
 from btard.pipeline.epochs import SampleOrder
+from btard.pipeline.justice.facts import PlanFacts
+from btard.pipeline.machine.inbox import IN_CHUNKS
 from btard.pipeline.machine.machine import StageMachine
-from btard.pipeline.machine.plan import PipelinePlan
+from btard.pipeline.machine.messages import StageMessageKind
+from btard.pipeline.machine.plan import AfterAlarm, CheckMode, PipelinePlan
+from btard.pipeline.machine.sizes import CHUNK_BYTES, MessageSizes
 from btard.pipeline.schedule.exchange import StepExchange
 from btard.pipeline.schedule.optimizer import OptimizerKind, OptimizerPlan
 from btard.pipeline.schedule.order import PipelineOrder
-from btard.pipeline.seats.seating import Seating
+from btard.pipeline.schedule.worker import StageWorker
+from btard.pipeline.seats.seating import DRAWN, Seating
 from btard.pipeline.seats.stage_state import KeptWorker
 from btard.pipeline.stages.family import families
 from btard.pipeline.stages.model_stage import Cut, ModelStage
 from btard.pipeline.stages.split import Split
 from btard.pipeline.stages.weights import draw_weights
+from btard.pipeline.step.channels import agreed_codecs
 from btard.swarm.manifest import RunManifest
 from btard.swarm.pipeline_terms import PipelineTerms
 from btard.tasks.base import Schedule, Task
 from btard.tasks.text import TextTask
 
+CACHE_BYTES = 1 << 30
+"""What a delta codec may keep of one boundary at one stage, in a file in the peer's directory. All have the same limit:
+a sample that one side keeps and the other does not would be sent twice at every visit."""
+
+_BUILDING = threading.Lock()
+"""New weights come from torch's generator, which is the process's: two threads would draw each other's numbers."""
+
 _FRAME_BYTES = 4096
 """Of a message of a stage, beside its numbers: more than a header, a signature and an alarm take."""
 
+_ASKED_AGAIN = 4
+"""How often in the time of a step a stage asks again for what has not come."""
+
+_RETRY_SECONDS = 30.0
+"""Seconds after which it does so at the latest."""
+
 _STATE_TIMES = 4
 """How many times as long as its weights a stage's state is at most: two moments, and room for names."""
+
+
+_IN_STEPS = frozenset(StageMessageKind) - IN_CHUNKS
 
 
 def cut_of(terms: PipelineTerms, task: Task) -> Cut:
@@ -57,6 +87,34 @@ def numbers_of(cut: Cut) -> int:
         return sum(weight.numel() for weight in cut.family.construct(cut.config).parameters())
 
 
+def order_of(terms: PipelineTerms, seed: int, batch_size: int) -> SampleOrder:
+    """Return which samples each step trains on."""
+    return SampleOrder(seed, terms.micro_batches, batch_size, terms.epoch_samples or None)
+
+
+def codecs_of(terms: PipelineTerms) -> tuple[Codec | DeltaCodec, Codec]:
+    """Return the codecs of activations and of gradients; raises UserError."""
+    return agreed_codecs(terms.forward_codec, terms.backward_codec, has_sample_ids=bool(terms.epoch_samples))
+
+
+def check_step(terms: PipelineTerms, task: TextTask, cut: Cut, batch_size: int) -> None:
+    """Check that a step can be computed as the terms say.
+
+    Raises:
+        UserError: a codec is none or does not fit, or an epoch is longer than the corpus.
+    """
+    order_of(terms, 0, batch_size).of(task)
+    width = int(cut.config.hidden_size)
+    sample = (int(task.evaluation_batch().tensors["input_ids"].shape[1]), width)
+    for codec in codecs_of(terms):
+        check_dims(codec, sample)
+        if not isinstance(codec, Codec) and (entry := codec.entry_size(sample)) > CACHE_BYTES:
+            raise UserError(
+                f"the forward codec keeps {entry} bytes of a sample, but a boundary may keep {CACHE_BYTES}; choose "
+                "none, fp16 or fixpoint"
+            )
+
+
 class StageBuilder:
     """Makes stages of one run.
 
@@ -66,11 +124,18 @@ class StageBuilder:
         cut: the model.
     """
 
-    def __init__(self, manifest: RunManifest, task: Task) -> None:
+    def __init__(
+        self, manifest: RunManifest, task: Task, directory: Path | None = None, behaviour: StageBehaviour = HONEST
+    ) -> None:
         """Read what the run is.
 
+        Args:
+            directory: for what delta codecs keep; the system's for temporary files if None.
+            behaviour: how the stage lies; most do not.
+
         Raises:
-            UserError: the task is no language model's, or this version's model has another size.
+            UserError: the task is no language model's, its steps cannot be computed as the run says, or this version's
+                model has another size.
         """
         if manifest.pipeline is None:
             raise ValueError("a manifest without a pipeline")
@@ -81,7 +146,11 @@ class StageBuilder:
                 "version that the coordinator runs"
             )
         assert isinstance(task, TextTask)
-        self._batches = SampleOrder(manifest.seed, self.terms.micro_batches, manifest.batch_size).of(task)
+        check_step(self.terms, task, self.cut, manifest.batch_size)
+        self._order = order_of(self.terms, manifest.seed, manifest.batch_size)
+        self._batches = self._order.of(task)
+        self._directory = Path(tempfile.gettempdir()) if directory is None else directory
+        self._behaviour = behaviour
 
     @cached_property
     def _optimizer(self) -> OptimizerPlan:
@@ -97,21 +166,49 @@ class StageBuilder:
 
     def plan(self, seating: Seating) -> PipelinePlan:
         """Return what the stages of a seating agree on."""
+        terms = self.terms
         return PipelinePlan(
             run=seating.messages_run,
             roster=seating.seats,
-            order=PipelineOrder(self.terms.order),
+            order=PipelineOrder(terms.order),
             shape=self.shape,
-            micro_batches=self.terms.micro_batches,
+            micro_batches=terms.micro_batches,
             batches=self._batches,
-            checked=self.terms.checked,
-            trusted_relay=self.terms.trusted_relay,
-            step_seconds=self.terms.step_seconds,
+            checked=terms.check != "none",
+            trusted_relay=terms.trusted_relay,
+            step_seconds=terms.step_seconds,
+            mode=CheckMode.DRAWN if terms.check == "drawn" else CheckMode.LIVE,
+            share=terms.share,
+            comparison=StageComparison(terms.relative_error, terms.code_share),
+            after_alarm=AfterAlarm(terms.after_alarm),
+            ban=terms.ban,
+            forward_codec=terms.forward_codec,
+            backward_codec=terms.backward_codec,
+            raw_steps=terms.raw_steps,
+            samples=self._order.samples if terms.epoch_samples else None,
+            cache_directory=self._directory,
+            cache_bytes=CACHE_BYTES,
+            retry_seconds=min(_RETRY_SECONDS, terms.step_seconds / _ASKED_AGAIN),
+            first_states=self._first_states if seating.step == 0 and set(seating.states) == {DRAWN} else (),
+        )
+
+    def facts(self, seating: Seating) -> PlanFacts:
+        """Return by what a stage of a seating may be judged."""
+        with _BUILDING:
+            return PlanFacts.of(self.plan(seating), self.cut, self._optimizer)
+
+    @cached_property
+    def _first_states(self) -> tuple[bytes, ...]:
+        """Digest of each stage's state as it follows from the seed."""
+        drawn = draw_weights(self.cut.config, self.manifest.seed)
+        stages = range(self.cut.stages)
+        return tuple(
+            StageWorker(ModelStage(self.cut, stage, drawn), self._optimizer).state().digest for stage in stages
         )
 
     def held_by(self, stage: int) -> tuple[int, ...]:
         """Return the stages whose weights the peer of a stage holds: its own, and the duplicate that it checks by."""
-        return (stage, stage - 1) if self.terms.checked and stage >= 2 else (stage,)
+        return (stage, stage - 1) if self.terms.check == "live" and stage >= 2 else (stage,)
 
     def machine(
         self, seating: Seating, key: IdentityKey, stage: int, states: Mapping[int, Payload | None]
@@ -124,8 +221,9 @@ class StageBuilder:
         Raises:
             UserError: a state is not one of its stage.
         """
-        workers = {number: self._worker(number, state) for number, state in states.items()}
-        return StageMachine(self.plan(seating), key, workers[stage], workers.get(stage - 1))
+        with _BUILDING:
+            workers = {number: self._worker(number, state) for number, state in states.items()}
+            return StageMachine(self.plan(seating), key, workers[stage], workers.get(stage - 1), self._behaviour)
 
     def _worker(self, stage: int, state: Payload | None) -> KeptWorker:
         drawn = draw_weights(self.cut.config, self.manifest.seed)
@@ -135,21 +233,41 @@ class StageBuilder:
         return worker
 
     @cached_property
+    def _sizes(self) -> MessageSizes:
+        largest = max(largest_message(codec, self.shape) for codec in codecs_of(self.terms))
+        nobody = Seating(self.manifest.run, 1, 1, (), (DRAWN,) * self.cut.stages)
+        return MessageSizes(self.plan(nobody), StepExchange(self.cut), largest, self.cut)
+
+    @cached_property
     def most_message_bytes(self) -> int:
         """Bytes of the longest message of a stage."""
-        exchange = StepExchange(self.cut)
-        told = [max(exchange.tied_numbers(stage), exchange.norm_numbers(stage)) for stage in range(self.cut.stages)]
-        return 4 * max(prod(self.shape), *told) + _FRAME_BYTES
+        places = [(kind, stage) for kind in StageMessageKind for stage in range(self.cut.stages)]
+        return max(self._sizes.bounds(*place)[1] for place in places) + _FRAME_BYTES
 
     @cached_property
     def most_pending_bytes(self) -> int:
-        """Bytes that a stage may have sent another which that has not looked at: all of two steps, each done twice."""
-        return 4 * (2 * self.terms.micro_batches + 3) * self.most_message_bytes
+        """Bytes that a stage may have sent another which that has not looked at.
+
+        All of two steps, each done twice, and a record, a case and a verdict.
+        """
+        told = max(self._sizes.bounds(kind, stage)[1] for kind in _IN_STEPS for stage in range(self.cut.stages))
+        steps = 4 * (2 * self.terms.micro_batches + 3) * (told + _FRAME_BYTES)
+        return steps + (3 * self._chunks * (CHUNK_BYTES + _FRAME_BYTES))
 
     @property
     def most_waiting(self) -> int:
         """Messages that a stage may have for another one at once: all of a step, and those of its end."""
-        return 2 * self.terms.micro_batches + 8
+        return 4 * self.terms.micro_batches + 16 + 3 * self._chunks
+
+    @property
+    def _chunks(self) -> int:
+        """Messages of a record or a case at most; none where stages do not check each other."""
+        return self._sizes.chunks if self.terms.check != "none" else 0
+
+    @property
+    def most_evidence_bytes(self) -> int:
+        """Bytes of the file that proves a ban: a verdict with its case, in base64, and what stands around it."""
+        return self._chunks * CHUNK_BYTES * 4 // 3 + (1 << 20)
 
     @cached_property
     def most_state_bytes(self) -> int:

@@ -34,6 +34,7 @@ async def take_stage(local: Local, signed: Envelope, manifest: RunManifest) -> i
 
     from btard.peer.meeting.joining import load_run_task
     from btard.peer.meeting.knocking import Knocker
+    from btard.pipeline.defence.scheduled import stage_behaviour
     from btard.pipeline.live.build import StageBuilder
     from btard.pipeline.live.peer import LivePeer
     from btard.swarm.door.reception import Reception
@@ -43,8 +44,9 @@ async def take_stage(local: Local, signed: Envelope, manifest: RunManifest) -> i
 
     torch.set_num_threads(1)  # several round differently from one call to the next
     loop, settings, transport = asyncio.get_running_loop(), local.settings, local.node.transport
+    behaviour = stage_behaviour(settings, settings, local.key.peer_id)
     task = await loop.run_in_executor(None, load_run_task, settings, manifest)
-    builder = await loop.run_in_executor(None, StageBuilder, manifest, task)
+    builder = await loop.run_in_executor(None, StageBuilder, manifest, task, settings.directory, behaviour)
     with EventLog[PeerEvent](settings.directory / EVENTS_FILE) as events:
         peer = LivePeer(local.key, signed.author, builder, transport, Reception(signed), settings.directory, events)
         knocker = Knocker(transport, manifest, local.node.maddrs)

@@ -21,9 +21,10 @@ from btard.pipeline.live.build import StageBuilder
 from btard.pipeline.live.driver import StageDriver
 from btard.pipeline.live.gate import NOTE_MARK, StageGate, header_of
 from btard.pipeline.live.keeping import StateKeeper
+from btard.pipeline.live.proofs import ProofFolder
 from btard.pipeline.live.states import StoredState
 from btard.pipeline.machine.machine import StageMachine
-from btard.pipeline.machine.plan import SendStage, StageEffect, StageReport, StageStalled
+from btard.pipeline.machine.plan import SendStage, StageBanned, StageEffect, StageReport, StageStalled
 from btard.pipeline.seats.occupant import (
     BeginStep,
     ForgetStates,
@@ -43,13 +44,16 @@ from btard.pipeline.seats.statements import MAX_REPORTS, StateClaim
 from btard.pipeline.seats.usher import Errand
 from btard.swarm.door.reception import Reception
 from btard.swarm.events.log import EventLog
-from btard.swarm.events.peer import PeerEvent, StageStepFinished, StageTaken
+from btard.swarm.events.peer import PeerBanned, PeerEvent, StageStepFinished, StageTaken
 from btard.swarm.questions import FOR_NEWCOMERS, Question, Want
 from btard.transport.base import PeerAddress
 from btard.transport.libp2p import DaemonError, Libp2pTransport
 from btard.vocabulary import ExitCode
 
 logger = logging.getLogger("btard.peer")
+
+BANS_FOLDER = "bans"
+"""Proofs of bans, in the directory of a peer."""
 
 TICK_SECONDS = 1.0
 """Seconds between two looks at what others may have missed."""
@@ -73,7 +77,7 @@ class LivePeer:
         builder: makes stages.
         transport: of the peer's node, which this takes over.
         reception: answers newcomers and the coordinator about the manifest.
-        directory: where states arrive.
+        directory: where states arrive, and the proofs of bans are written.
         events: the peer's log.
     """
 
@@ -93,6 +97,8 @@ class LivePeer:
         plan = KeepingPlan(manifest.run, coordinator, manifest.total_steps, builder.terms.keep_every)
         self._occupant = Occupant(plan, key)
         self._keeper = StateKeeper(transport, directory, builder.most_state_bytes)
+        self._proofs = ProofFolder(directory / BANS_FOLDER)
+        self._is_banned = False
         self._gate = StageGate(
             coordinator,
             builder.most_message_bytes,
@@ -124,7 +130,7 @@ class LivePeer:
             await asyncio.wait({self._over, ticking}, return_when=asyncio.FIRST_COMPLETED)
             if ticking.done():
                 ticking.result()
-            return ExitCode.FINISHED
+            return ExitCode.BANNED if self._is_banned else ExitCode.FINISHED
         finally:
             await self._end()
 
@@ -165,8 +171,11 @@ class LivePeer:
                     for peer in peers:
                         self._transport.send(peer, NOTE_MARK + note.encode())
                 case LeaveRun():
-                    if self._over is not None and not self._over.done():
-                        self._over.set_result(None)
+                    self._leave()
+
+    def _leave(self) -> None:
+        if self._over is not None and not self._over.done():
+            self._over.set_result(None)
 
     def _perform_stage(self, seating: Seating, effects: Sequence[StageEffect]) -> None:
         for effect in effects:
@@ -182,6 +191,17 @@ class LivePeer:
                 case StageStalled(step, waiting):
                     logger.warning("step %d stands still: this stage waits in %s", step, waiting)
                     self._perform(self._occupant.on_stalled(seating.number))
+                case StageBanned(_, _, peer):
+                    self._is_banned |= peer == self._key.peer_id
+                    self._start(self._tell_ban(effect))
+
+    async def _tell_ban(self, ban: StageBanned) -> None:
+        """Keep the proof of a ban; the coordinator asks for it, and takes the seat away."""
+        offence, path = await self._proofs.keep(ban)
+        logger.warning("in step %d stage %d, %s, %s; the proof is %s", ban.step, ban.stage, ban.peer, offence, path)
+        self._events.write(
+            PeerBanned(peer=str(ban.peer), step=ban.step, reason=offence, offence=offence.name, evidence=str(path))
+        )
 
     def _tell_step(self, seating: Seating, report: StageReport) -> None:
         tally, stage = self._tally, self._occupant.stage
@@ -227,6 +247,10 @@ class LivePeer:
 
     def _take_seat(self, seating: Seating, stage: int | None) -> None:
         """Leave the seat that this peer had, and load the stage of the new one."""
+        if stage is None and self._is_banned:
+            logger.error("this peer has lost its seat, because it was found to lie")
+            self._leave()
+            return
         former, self._driver = self._sitting, None
         self._gate.sit(seating)
         for peer, maddrs in seating.directory.addresses.items():
@@ -263,7 +287,10 @@ class LivePeer:
             perform = partial(self._perform_stage, seating)
             self._driver = driver = StageDriver(machine, self._worker, perform, self._gate.release)
             self._perform(self._occupant.on_loaded(seating.number))
-            await driver.run()
+            try:
+                await driver.run()
+            finally:
+                machine.context.channels.close()
 
     async def _load(self, seating: Seating, stage: int) -> StageMachine:
         """Return the own stage with the states that the seating names, fetched from others where they are not here."""
@@ -305,11 +332,12 @@ class LivePeer:
         match question.want:
             case Want.STANCE if sender == self._coordinator:
                 self._run_errand(question)
-                return self._occupant.stance(self._keeper.shelf.digests, self._reports).encode()
+                return self._occupant.stance(self._keeper.shelf.digests, self._reports, self._proofs.shown).encode()
             case Want.STATE:
-                return self._keeper.shelf.outline(question.known)
+                return self._keeper.shelf.outline(question.known) or self._proofs.outline(question.known)
             case Want.CHUNK:
-                return self._keeper.shelf.chunk(question.known, question.chunk)
+                shelf, proofs = self._keeper.shelf, self._proofs
+                return shelf.chunk(question.known, question.chunk) or proofs.chunk(question.known, question.chunk)
         return None
 
     def _run_errand(self, question: Question) -> None:

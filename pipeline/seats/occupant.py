@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from btard.identity import IdentityKey, Malformed, PeerId
 from btard.pipeline.seats.seating import Seating
-from btard.pipeline.seats.statements import NoteKind, SeatNote, SeatPhase, Stance, StateClaim
+from btard.pipeline.seats.statements import NoteKind, SeatNote, SeatPhase, ShownBan, Stance, StateClaim
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,10 +216,10 @@ class Occupant:
         asked = [c for (stage, step), c in self._claims.items() if stage == self.stage and step > self._agreed[1]]
         return [self._tell(self._others(), NoteKind.CLAIM, claim) for claim in asked]
 
-    def stance(self, states: Sequence[bytes], reports: Sequence[bytes] = ()) -> Stance:
-        """Return where this peer stands, given the digests of the states that it can show."""
-        number = 0 if self.seating is None else self.seating.number
-        return Stance(number, self.phase, self.step, tuple(states), tuple(self._claims.values()), tuple(reports))
+    def stance(self, states: Sequence[bytes], reports: Sequence[bytes] = (), bans: Sequence[ShownBan] = ()) -> Stance:
+        """Return where this peer stands, given the digests of the states that it can show, and the bans."""
+        number, claims = 0 if self.seating is None else self.seating.number, tuple(self._claims.values())
+        return Stance(number, self.phase, self.step, tuple(states), claims, tuple(reports), tuple(bans))
 
     def _holds(self, number: int) -> bool:
         return self.seating is not None and self.seating.number == number

@@ -9,7 +9,7 @@ from btard.hashing import DIGEST_SIZE
 from btard.identity import IdentityKey, Malformed, PeerId
 from btard.identity.codec import Reader, encode
 from btard.identity.envelope import RUN_ID_SIZE
-from btard.identity.peer_id import SIGNATURE_SIZE
+from btard.identity.peer_id import PEER_ID_SIZE, SIGNATURE_SIZE
 from btard.pipeline.seats.seating import MAX_SEATINGS
 from btard.pipeline.stages.split import MAX_STAGES
 from btard.vocabulary import MAX_STEPS
@@ -26,7 +26,10 @@ MAX_REPORT = 256
 MAX_REPORTS = 16
 """Steps that a stance reports of."""
 
-MAX_STANCE = 1024 + MAX_STATES * 256 + MAX_REPORTS * (MAX_REPORT + 8)
+MAX_BANS = 8
+"""Bans that a peer tells of."""
+
+MAX_STANCE = 1024 + MAX_STATES * 256 + MAX_REPORTS * (MAX_REPORT + 8) + MAX_BANS * 128
 """Bytes of a stance."""
 
 _DOMAIN = b"btard pipeline state 1\0"
@@ -147,6 +150,19 @@ class SeatPhase(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class ShownBan:
+    """A peer that is said to have lied, and a proof that can be asked for.
+
+    Attributes:
+        peer: the liar.
+        proof: digest of the evidence file's outline.
+    """
+
+    peer: PeerId
+    proof: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Stance:
     """Where a peer stands, as it answers the coordinator.
 
@@ -157,6 +173,7 @@ class Stance:
         states: digests of the states that it can show.
         claims: signed words for those that were made in this seating.
         reports: what its stage reports of its last steps, each signed.
+        bans: that it can prove.
     """
 
     number: int
@@ -165,19 +182,22 @@ class Stance:
     states: tuple[bytes, ...] = ()
     claims: tuple[StateClaim, ...] = ()
     reports: tuple[bytes, ...] = ()
+    bans: tuple[ShownBan, ...] = ()
 
     def encode(self) -> bytes:
         """Return the canonical bytes."""
         claims = [claim.encode() for claim in self.claims[:MAX_STATES]]
         states = list(self.states[:MAX_STATES])
         reports = list(self.reports[-MAX_REPORTS:])
-        return encode([self.number, int(self.phase), self.step, states, claims, reports])
+        bans = self.bans[-MAX_BANS:]
+        liars, proofs = [ban.peer for ban in bans], [ban.proof for ban in bans]
+        return encode([self.number, int(self.phase), self.step, states, claims, reports, liars, proofs])
 
     @classmethod
     def decode(cls, data: bytes) -> Stance:
         """Read bytes from the network; raises Malformed. No signature is looked at."""
         fields = Reader(data, limit=MAX_STANCE)
-        fields.fields(6)
+        fields.fields(8)
         number = fields.number(0, MAX_SEATINGS)
         phase = SeatPhase(fields.number(min(SeatPhase), max(SeatPhase)))
         step = fields.number(0, MAX_STEPS)
@@ -185,5 +205,13 @@ class Stance:
         count = fields.items(most=MAX_STATES)
         claims = tuple(StateClaim.decode(fields.blob(most=MAX_NOTE)) for _ in range(count))
         reports = tuple(fields.blob(most=MAX_REPORT) for _ in range(fields.items(most=MAX_REPORTS)))
+        liars = fields.blobs(PEER_ID_SIZE, most=MAX_BANS)
+        proofs = fields.blobs(DIGEST_SIZE, most=MAX_BANS)
         fields.end()
-        return cls(number, phase, step, states, claims, reports)
+        if len(liars) != len(proofs):
+            raise Malformed("a stance shows a proof of each ban")
+        try:
+            bans = tuple(ShownBan(PeerId.of(liar), proof) for liar, proof in zip(liars, proofs, strict=True))
+        except ValueError as error:
+            raise Malformed(str(error)) from None
+        return cls(number, phase, step, states, claims, reports, bans)

@@ -60,6 +60,8 @@ class Usher:
     _since: float = -inf
     _stalls: tuple[int, int] = (-1, 0)
     """The step at which all stood still last, and how often they have."""
+    _lied_in: float = inf
+    """The first step of this seating in which a banned peer has lied: all go back behind it if they can."""
     _forgetful: bool = False
     """Whether a peer with a seat has been started anew, so that the others wait for it in vain."""
 
@@ -79,6 +81,12 @@ class Usher:
         """The connection to a peer is closed, and it does not answer another one: it is lost at once."""
         if peer in self._heard:
             self._heard[peer] = (-inf, self._heard[peer][1])
+
+    def ban(self, peer: PeerId, number: int, step: int) -> None:
+        """Take a peer's seat away for good: it has lied in a step of the seating of this number."""
+        self.banned.add(peer)
+        if self.seating is not None and number == self.seating.number:
+            self._lied_in = min(self._lied_in, step)
 
     def errand(self, place: int) -> Errand | None:
         """Return what the peer at a place in the line of those that wait is to keep; None if there is nothing yet."""
@@ -135,7 +143,7 @@ class Usher:
         free = [peer for peer in here if peer not in self.seating.seats and peer in alive]
         if len(free) < len(lost):
             return None
-        step, states = self._newest_states(alive - self.banned)
+        step, states = self._newest_states(alive - self.banned, self._lied_in)
         suspects = list(lost)
         if not lost and free:
             suspects = self._suspect(step)
@@ -165,7 +173,7 @@ class Usher:
         known = {} if self.seating is None else self.seating.directory.addresses
         directory = Directory({**{peer: known[peer] for peer in seats if peer in known}, **waiting})
         self.seating, self._since = Seating(self.plan.run, number, step, seats, states, False, directory), now
-        self._forgetful, self._claimed = False, {}
+        self._forgetful, self._claimed, self._lied_in = False, {}, inf
         return self.seating
 
     def lost(self, now: float) -> list[int]:
@@ -197,16 +205,16 @@ class Usher:
         self._stalls = (step, often)
         return [] if often == 1 else [(often - 2) % self.plan.stages]
 
-    def _newest_states(self, holders: set[PeerId]) -> tuple[int, tuple[bytes, ...]]:
+    def _newest_states(self, holders: set[PeerId], most: float = inf) -> tuple[int, tuple[bytes, ...]]:
         """Return the newest step before which somebody here holds every stage's state, and the states' digests.
 
-        If a state that all would need is lost everywhere, training begins anew.
+        One up to `most`, if there is one. If a state that all would need is lost everywhere, training begins anew.
         """
         assert self.seating is not None
         stances = [stance for peer, (_, stance) in self._heard.items() if peer in holders]
         held = {state for stance in stances for state in stance.states} | {DRAWN}
         options = {self.seating.step: dict(enumerate(self.seating.states)), **self._claimed}
-        for step, states in sorted(options.items(), reverse=True):
+        for step, states in sorted(options.items(), key=lambda option: (option[0] <= most, option[0]), reverse=True):
             if len(states) == self.plan.stages and held.issuperset(states.values()):
                 return step, tuple(states[stage] for stage in range(self.plan.stages))
         return 0, (DRAWN,) * self.plan.stages

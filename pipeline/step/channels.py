@@ -11,6 +11,7 @@ from btard.pipeline.caches.boundary import check_sample_ids
 from btard.pipeline.caches.delta import CachesDiffer
 from btard.pipeline.caches.shared import SendForm, SharedBoundary, largest_message, stateless_same
 from btard.pipeline.codecs import Codec, make_codec, rounding_seed
+from btard.pipeline.codecs.delta import DeltaCodec
 from btard.pipeline.codecs.stateless import Plain
 from btard.pipeline.machine.plan import PipelinePlan
 from btard.pipeline.step.lineup import Lineup
@@ -31,16 +32,8 @@ class Channels:
             UserError: a codec does not fit, or its cache cannot be made.
         """
         self._plan = plan
-        self._forward = make_codec(plan.forward_codec, "the forward codec")
-        backward = make_codec(plan.backward_codec, "the backward codec")
-        if not isinstance(backward, Codec):
-            raise UserError(
-                f"the backward codec is {plan.backward_codec!r}, but gradients of a sample have no earlier visit to "
-                "differ from; choose none, fp16 or fixpoint"
-            )
-        self._backward = backward
-        check_sample_ids(
-            self._forward, plan.forward_codec, "the forward codec", has_sample_ids=plan.samples is not None
+        self._forward, self._backward = agreed_codecs(
+            plan.forward_codec, plan.backward_codec, has_sample_ids=plan.samples is not None
         )
         first = number - 2 if plan.duplicates else number - 1
         here = [source for source in range(max(first, 0), number + 1) if source < stages - 1]
@@ -144,6 +137,26 @@ class Channels:
     @property
     def _back(self) -> Codec:
         return Plain() if self._step < self._plan.raw_steps else self._backward
+
+
+def agreed_codecs(forward: str, backward: str, *, has_sample_ids: bool) -> tuple[Codec | DeltaCodec, Codec]:
+    """Return the codecs of activations and of gradients.
+
+    Args:
+        forward, backward: as `make_codec` reads them.
+        has_sample_ids: whether a sample has a number by which it is known when it comes again.
+
+    Raises:
+        UserError: there is no such codec, or it wants what there is not.
+    """
+    ahead, back = make_codec(forward, "the forward codec"), make_codec(backward, "the backward codec")
+    if not isinstance(back, Codec):
+        raise UserError(
+            f"the backward codec is {backward!r}, but gradients of a sample have no earlier visit to differ from; "
+            "choose none, fp16 or fixpoint"
+        )
+    check_sample_ids(ahead, forward, "the forward codec", has_sample_ids=has_sample_ids)
+    return ahead, back
 
 
 def forward_seeds(run: bytes, step: int, source: int, samples: Sequence[int]) -> list[int]:

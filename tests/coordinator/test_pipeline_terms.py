@@ -42,6 +42,24 @@ def test_a_manifest_says_how_the_model_is_cut(tmp_path: Path) -> None:
     assert builder.cut.config.num_hidden_layers == 3
 
 
+def test_a_manifest_says_how_stages_compress_and_check(tmp_path: Path) -> None:
+    words = (
+        "--forward-codec",
+        "delta:bits=4",
+        "--epoch-samples",
+        "24",
+        "--check",
+        "drawn",
+        "--share",
+        "0.5",
+        "--no-ban",
+    )
+    terms = prepare(tmp_path, *words, "--no-ban", "--after-alarm", "restart", "--raw-steps", "2").pipeline
+    assert terms is not None
+    assert (terms.forward_codec, terms.backward_codec, terms.raw_steps) == ("delta:bits=4", "none", 2)
+    assert (terms.check, terms.share, terms.ban, terms.after_alarm) == ("drawn", 0.5, False, "restart")
+
+
 def test_an_ordinary_manifest_says_nothing_of_stages(tmp_path: Path) -> None:
     told = load_settings(
         CoordinatorSettings,
@@ -65,6 +83,13 @@ def test_a_run_in_stages_goes_on_with_the_same_settings(tmp_path: Path) -> None:
         (("--pipeline", "2-x"), "a split is written as 2-3-1"),
         (("--task", "digits"), "a pipeline trains on text"),
         (("--checkpoint-every", "5"), "--checkpoint-every or --checkpoint-at is not of runs in stages"),
+        (("--forward-codec", "zip"), "the forward codec"),
+        (("--forward-codec", "delta:bits=4"), "a stream without sample ids"),
+        (("--forward-codec", "fixpoint:bits=4,dims=03"), "activations here have dimensions 0 to 2"),
+        (("--backward-codec", "delta:bits=4", "--epoch-samples", "8"), "have no earlier visit to differ from"),
+        (("--epoch-samples", "100000000"), "is longer than the corpus"),
+        (("--check", "often"), "--check"),
+        (("--share", "1.5"), "--share"),
         (("--precision", "bf16"), "--precision is not of runs in stages"),
         (("--pipeline", "-".join(["1"] * 300)), "a run has at most 256"),
     ],
@@ -83,7 +108,9 @@ def test_settings_of_stages_need_a_pipeline(tmp_path: Path) -> None:
 
 TERMS: dict[str, Any] = {
     **{"family": "gpt2", "blocks": (1, 2), "order": "1f1b", "optimizer": "adamw", "micro_batches": 2, "tied": False},
-    **{"checked": True, "trusted_relay": False, "keep_every": 1, "step_seconds": 60.0, "silent_seconds": 10.0},
+    **{"epoch_samples": 0, "forward_codec": "none", "backward_codec": "none", "raw_steps": 0, "check": "live"},
+    **{"share": 0.01, "relative_error": 0.0, "code_share": 0.0, "after_alarm": "skip", "ban": True},
+    **{"trusted_relay": False, "keep_every": 1, "step_seconds": 60.0, "silent_seconds": 10.0},
 }
 
 
@@ -101,6 +128,12 @@ TERMS: dict[str, Any] = {
         {"keep_every": 0},
         {"step_seconds": 0.0},
         {"silent_seconds": float("inf")},
+        {"check": "often"},
+        {"share": 1.5},
+        {"relative_error": 1.0},
+        {"after_alarm": "laugh"},
+        {"forward_codec": ""},
+        {"epoch_samples": -1},
         {"more": 1},
     ],
 )

@@ -29,6 +29,7 @@ from tests.mutants.planted.rules import RULES
 from tests.mutants.planted.seats import SEATS
 from tests.mutants.planted.second_try import SECOND_TRY
 from tests.mutants.planted.settings import SETTINGS
+from tests.mutants.planted.stage_bans import STAGE_BANS
 from tests.mutants.planted.stages import STAGES
 from tests.mutants.planted.step import STEP
 from tests.mutants.planted.thresholds import THRESHOLDS
@@ -72,4 +73,5 @@ MUTANTS = (
     + RESTARTS
     + SEATS
     + JUSTICE
+    + STAGE_BANS
 )

@@ -38,7 +38,7 @@ def settings(directory: Path, **changes) -> TrialSettings:
         "lost_after": 4.0,
         "stage_timeout": 60.0,
     }
-    return TrialSettings(processes=StageProcess.REAL, directory=directory, **given | changes)
+    return TrialSettings(processes=StageProcess.REAL, output=directory, **given | changes)
 
 
 def undisturbed(manifest: RunManifest) -> list[float]:

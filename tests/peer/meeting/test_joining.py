@@ -151,6 +151,11 @@ def test_a_contradicting_radius() -> None:
     )
 
 
+def test_lies_of_stages_are_refused_where_there_are_none() -> None:
+    with pytest.raises(UserError, match="--backward-attack is of runs in stages, which this one is not"):
+        check_local_settings(local(backward_attack="noise"), MANIFEST)
+
+
 def test_the_task_of_the_manifest_is_loaded() -> None:
     task = load_run_task(local(), MANIFEST)
     assert (task.name, task.fingerprint) == ("digits", MANIFEST.fingerprint)

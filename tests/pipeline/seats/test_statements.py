@@ -11,7 +11,7 @@ from btard.identity import IdentityKey, Malformed
 from btard.identity.codec import encode
 from btard.pipeline.seats.report import StepReport
 from btard.pipeline.seats.seating import DRAWN, Seating
-from btard.pipeline.seats.statements import NoteKind, SeatNote, SeatPhase, Stance, StateClaim
+from btard.pipeline.seats.statements import MAX_BANS, NoteKind, SeatNote, SeatPhase, ShownBan, Stance, StateClaim
 from btard.swarm.questions import Directory
 
 KEYS = [IdentityKey.from_seed(bytes([number + 1]) * 32) for number in range(3)]
@@ -80,7 +80,8 @@ def test_a_note_comes_back_as_it_was(kind: NoteKind) -> None:
 
 
 def test_a_stance_comes_back_as_it_was() -> None:
-    stance = Stance(3, SeatPhase.TRAINING, 14, (DRAWN, bytes([7]) * 32), (CLAIM.signed(KEYS[1]),), (b"r",))
+    bans = (ShownBan(SEATS[0], bytes([8]) * 32),)
+    stance = Stance(3, SeatPhase.TRAINING, 14, (DRAWN, bytes([7]) * 32), (CLAIM.signed(KEYS[1]),), (b"r",), bans)
     assert Stance.decode(stance.encode()) == stance
 
 
@@ -99,9 +100,17 @@ def test_bytes_that_are_not_canonical_are_refused() -> None:
 def test_a_stance_shows_a_bounded_number_of_states() -> None:
     states = [bytes([n]) * 32 for n in range(40)]
     assert len(Stance.decode(Stance(1, SeatPhase.WAITING, 0, tuple(states)).encode()).states) == 16
-    crowded = encode([1, 0, 0, states, [], []])
+    crowded = encode([1, 0, 0, states, [], [], [], []])
     with pytest.raises(Malformed):
         Stance.decode(crowded)
+
+
+def test_a_stance_shows_a_proof_of_each_ban() -> None:
+    ban = ShownBan(SEATS[0], bytes(32))
+    assert len(Stance.decode(Stance(1, SeatPhase.WAITING, 0, bans=(ban,) * 20).encode()).bans) == MAX_BANS
+    for liars, proofs in (([SEATS[0]], []), ([b"x" * 38], [bytes(32)]), ([SEATS[0]] * 9, [bytes(32)] * 9)):
+        with pytest.raises(Malformed):
+            Stance.decode(encode([1, 0, 0, [], [], [], liars, proofs]))
 
 
 def report(**changes) -> StepReport:

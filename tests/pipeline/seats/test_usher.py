@@ -141,6 +141,40 @@ def test_a_banned_peer_gets_no_seat() -> None:
     assert seating is not None and seating.seats == (PEERS[3], PEERS[1])
 
 
+def test_after_a_ban_all_go_back_behind_the_lie() -> None:
+    usher, _ = usher_of(0, 1, 2)
+    for number in range(2):
+        tell(usher, 1.0, number, 2, 4)
+    usher.hear(1.0, PEERS[2], Stance(1, SeatPhase.WAITING, 0))
+    usher.ban(PEERS[1], 1, 3)
+    seating = usher.look(1.0, waiting(0, 1, 2))
+    assert seating is not None
+    assert (seating.seats, seating.step) == ((PEERS[0], PEERS[2]), 2)
+
+
+def test_a_lie_of_a_former_seating_is_no_reason_to_go_back() -> None:
+    usher, _ = usher_of(0, 1, 2)
+    for number in range(2):
+        tell(usher, 1.0, number, 2, 4)
+    usher.hear(1.0, PEERS[2], Stance(1, SeatPhase.WAITING, 0))
+    usher.ban(PEERS[1], 0, 3)
+    seating = usher.look(1.0, waiting(0, 1, 2))
+    assert seating is not None and seating.step == 4
+
+
+def test_where_no_state_is_older_than_the_lie_the_newest_counts() -> None:
+    usher, _ = usher_of(0, 1, 2)
+    for number in range(2):
+        tell(usher, 1.0, number, 2, 4)
+    first = usher.seating
+    assert first is not None
+    usher.seating = replace(first, states=(state(0, 0), state(1, 0)))
+    usher.hear(1.0, PEERS[2], Stance(1, SeatPhase.WAITING, 0))
+    usher.ban(PEERS[1], 1, 1)
+    seating = usher.look(1.0, waiting(0, 1, 2))
+    assert seating is not None and seating.step == 4
+
+
 def test_a_peer_that_has_the_state_already_comes_first() -> None:
     usher, _ = usher_of(0, 1, 2, 3)
     tell(usher, 1.0, 0, 4)
