@@ -8,6 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from btard.hashing import tagged_digest
 from btard.lab.reproductions.staged.origin import text_task
 from btard.lab.reproductions.staged.run import StagedRun
 from btard.pipeline.defence.attacks import HONEST, MessageLie
@@ -63,6 +64,12 @@ class DelayRun(StagedRun):
         """See `StagedRun`."""
         return f"delay-{self.lie.name.lower()}-{self.share:g}-seed_{self.seed}"
 
+    @property
+    def drawn_seed(self) -> int:
+        """Of all that is drawn: another one for each run, or checks would fall on the same steps for all lies."""
+        named = f"{self.seed} {self.share:g} {self.lie}".encode()
+        return int.from_bytes(tagged_digest("btard pipeline delays", named)[:4], "big")
+
     def carry_out(self, home: Path) -> Mapping[str, Any]:
         """See `StagedRun`."""
         trial = Trial(
@@ -75,7 +82,7 @@ class DelayRun(StagedRun):
             order=PipelineOrder.GPIPE,
             attack=HONEST,
             attackers={self.liar: self.lie.behaviour},
-            seed=self.seed,
+            seed=self.drawn_seed,
             plan={"mode": CheckMode.DRAWN, "share": self.share},
         )
         outcome = run_trial(trial, text_task(self.data))

@@ -35,7 +35,7 @@ def verdicts(*results: StagedResult) -> list[Judgement]:
 @pytest.mark.parametrize("scale", Scale)
 def test_every_share_is_tried_with_every_lie(scale: Scale) -> None:
     runs = delay_runs(scale, "builtin")
-    assert len({run.file for run in runs}) == len(runs)
+    assert len({run.file for run in runs}) == len(runs) == len({run.drawn_seed for run in runs})
     shares = {run.share for run in runs}
     assert 1.0 in shares and {(run.share, run.lie) for run in runs} == {
         (s, lie) for s in shares for lie in PersistentLie
