@@ -50,6 +50,7 @@ class Trial:
         attack: how stages lie.
         seed: of weights and batches.
         state: all weights at the start; None draws them.
+        attackers: how single stages lie, in place of `attack`; the peers that come after them do the same.
         epoch_samples: training samples that come again in every epoch, in another order; None draws from all.
         plan: what else a `PipelinePlan` has: checks, codecs.
     """
@@ -64,6 +65,7 @@ class Trial:
     attack: StageAttack
     seed: int
     state: Mapping[str, torch.Tensor] | None = None
+    attackers: Mapping[int, StageBehaviour] = field(default_factory=dict)
     epoch_samples: int | None = None
     plan: Mapping[str, Any] = field(default_factory=dict)
 
@@ -76,9 +78,10 @@ class TrialOutcome:
         cut: the model and its stages.
         sequence: tokens of a sample.
         reports: of the last stage, one for each step.
-        liars: the stage that lied, by step; None where none did.
+        liars: the stage that lied by the trial's `attack`, by step; None where none did.
         before, after: scores on held-out samples before the first step, and after the last one.
         bans: in their order; other peers took the seats.
+        vacated: (step, seat) of each seat that lost its peer at the end of a step.
         traffic: of all steps.
     """
 
@@ -89,6 +92,7 @@ class TrialOutcome:
     before: HeldOutScores
     after: HeldOutScores
     bans: Sequence[StageBanned]
+    vacated: Sequence[tuple[int, int]]
     traffic: Traffic
 
     @property
@@ -132,6 +136,7 @@ def run_trial(trial: Trial, task: StagedTask) -> TrialOutcome:
         order.of(task),
         order=trial.order,
         attack=trial.attack,
+        attackers=trial.attackers,
         seed=trial.seed,
         samples=None if trial.epoch_samples is None else order.samples,
         **trial.plan,
@@ -147,19 +152,20 @@ def run_trial(trial: Trial, task: StagedTask) -> TrialOutcome:
         before=before,
         after=held_out_scores([machine.worker.stage for machine in machines], task.evaluation_batches()),
         bans=stages[-1].bans,
+        vacated=stages[-1].vacated,
         traffic={(stage.machine.number, to): sent for stage in stages for to, sent in stage.sent_bytes.items()},
     )
 
 
 def _newcomers(trial: Trial) -> SeatFiller:
-    """Return what names the next peer of a seat: a key of its own, and the same attack."""
+    """Return what names the next peer of a seat: a key of its own, and the same behaviour."""
 
     def next_peer(seat: int, last: PeerId) -> tuple[IdentityKey, StageBehaviour]:
         keys = [stage_key(trial.seed, seat), *(stage_key(trial.seed, seat, incarnation=n) for n in range(1, 256))]
         place = next(place for place, key in enumerate(keys) if key.peer_id == last)
         if place + 1 == len(keys):
             raise RuntimeError(f"seat {seat} has lost {len(keys)} peers")
-        return keys[place + 1], trial.attack
+        return keys[place + 1], trial.attackers.get(seat, trial.attack)
 
     return next_peer
 

@@ -32,6 +32,7 @@ class SimulatedStage:
         sent_bytes: by receiving stage.
         fill: finds new peers for empty seats; None leaves them empty.
         bans: of which it has seen proof.
+        vacated: (step, seat) of each seat that was empty at the end of a step.
     """
 
     network: Network
@@ -44,6 +45,7 @@ class SimulatedStage:
     sent_bytes: Counter[int] = field(default_factory=Counter)
     fill: SeatFiller | None = None
     bans: list[StageBanned] = field(default_factory=list)
+    vacated: list[tuple[int, int]] = field(default_factory=list)
     _watched: float = math.inf
 
     @property
@@ -66,6 +68,7 @@ class SimulatedStage:
                     self.network.deliver_all(sender, receivers, methodcaller("receive", sender, data))
                 case StageReport(step):
                     self.reports.append(effect)
+                    self.vacated += [(step, seat) for seat in sorted(self.machine.context.vacant)]
                     if self.fill is not None:
                         self._fill_seats(self.fill)
                     if step < self.last_step:

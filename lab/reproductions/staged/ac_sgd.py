@@ -89,7 +89,8 @@ class AcSgd(StagedStudy):
             "Trained is GPT-2 with six blocks of hidden size 32 in three stages, on the built-in text by characters, "
             f"from the laboratory's own checkpoint ({steps} steps of 32 samples): {samples} samples, {epochs} epochs "
             f"in steps of 16, {seeds} seeds; published: GPT2-XL on WikiText-2 and arXiv abstracts, DeBERTa on QNLI and "
-            "CoLA. As published, the first epoch is sent raw; differences are kept in float16 then.",
+            "CoLA. As published, the first epoch is sent raw; differences are kept in float16 then. Stages are "
+            "simulated peers that exchange signed messages and do not check each other.",
             "Throughput is of a virtual clock, not of GPUs: "
             f"{STAGES} stages, {MICRO_BATCHES} micro-batches of 1 x 1024 x 1600, GPipe. Computing takes as long as "
             f"makes uncompressed 10 Gbps {PUBLISHED_SEQUENCES:g} sequences a second, a backward pass twice as long as "
@@ -116,7 +117,10 @@ class AcSgd(StagedStudy):
             sections.append(
                 Section(
                     "Training",
-                    ["In the last epoch: the mean loss, how far it is above the uncompressed one, and what is sent."],
+                    [
+                        "In the last epoch: the mean loss, and how far it is above the uncompressed one. Bytes are of "
+                        "all messages of all epochs, the raw first one included, with their signatures."
+                    ],
                     [sent.merge(table, on="series")],
                     [draw_lines(frame, lines, directory, "loss")],
                 )
@@ -142,14 +146,13 @@ _UNBOUNDED = (
 
 def loss_frame(results: Sequence[StagedResult]) -> pd.DataFrame:
     """Return one row a run and epoch: `series` names its codecs, `loss` is in nats, `over` in percent above the
-    uncompressed run with the same seed, and `mega_bytes` are what crossed all boundaries, both ways."""
+    uncompressed run with the same seed, and `mega_bytes` are of all messages of the training."""
     rows = []
     for result in results:
         run = result.run
         assert isinstance(run, CodecRun)
-        for epoch, (loss, sent) in enumerate(zip(result.found["losses"], result.found["sent_bytes"], strict=True)):
-            series = _NAMES[run.codecs]
-            rows.append({"series": series, "seed": run.seed, "epoch": epoch, "loss": loss, "mega_bytes": sent / 1e6})
+        same = {"series": _NAMES[run.codecs], "seed": run.seed, "mega_bytes": result.found["sent_bytes"] / 1e6}
+        rows += [{**same, "epoch": epoch, "loss": loss} for epoch, loss in enumerate(result.found["losses"])]
     if not rows:
         return pd.DataFrame()
     frame = pd.DataFrame(rows)

@@ -12,9 +12,11 @@ from btard.lab.reproductions.evidence import all_of, is_above, is_within, spread
 from btard.lab.reproductions.reproduction import Findings, Judgement, Trend
 from btard.lab.reproductions.settings import Scale
 from btard.lab.reproductions.staged.attack_run import AttackRun, StageDefence
+from btard.lab.reproductions.staged.delays import delay_frame, delay_runs, delay_sections, delay_trends
 from btard.lab.reproductions.staged.origin import TrainedOrigin
 from btard.lab.reproductions.staged.run import StagedResult, StagedRun
 from btard.lab.reproductions.staged.study import StagedStudy
+from btard.lab.study.canvas import Exported
 from btard.lab.study.curves import Lines, draw_lines
 from btard.lab.study.html import Section
 from btard.lab.study.statistics import MeanOverSeeds, summary
@@ -30,6 +32,9 @@ _DEFENCES = {
 }
 """Against each lie. Where stages are passed by, or an iteration is thrown away, what a lie said leaves no trace."""
 
+_GRANTED = {Scale.SMOKE: (0.1, 0.5), Scale.SMALL: (0.01, 0.1, 0.5), Scale.PAPER: (0.001, 0.01, 0.1, 0.5)}
+"""Relative errors that checks allow, each used up by one stage in every iteration."""
+
 _SIZES = {
     Scale.SMOKE: (150, 30, (0.3, 0.7), 1),
     Scale.SMALL: (400, 150, (0.3, 0.5, 0.7), 3),
@@ -41,7 +46,8 @@ _LEARNING_RATE, _FROM_SCRATCH_RATE = 1e-3, 5e-3
 
 
 class PipelineAttack(StagedStudy):
-    """Forward attacks at three rates against four defences, from a checkpoint; some runs from scratch, and backward."""
+    """Forward attacks at three rates against four defences, from a checkpoint; some runs from scratch, and backward;
+    then what the study has not: lies that a tolerant check grants, and how long drawn checks take."""
 
     name = "pipeline-attack"
     title = (
@@ -68,13 +74,15 @@ class PipelineAttack(StagedStudy):
             {**tuned, "rate": rates[-1], "backward": MessageLie.NOISE, "defence": defence}
             for defence in (StageDefence.NONE, StageDefence.RELAY)
         ]
+        granted = [{**tuned, "granted": error, "defence": StageDefence.RELAY} for error in _GRANTED[scale]]
         worst: dict[str, Any] = {"rate": rates[-1], "forward": MessageLie.REVERSE}
         fresh = [scratch, *({**scratch, **worst, "defence": defence} for defence in (StageDefence.NONE, *SKIPS))]
-        return [
+        attacked = [
             AttackRun.model_validate({**case, "steps": steps, "seed": seed, "data": data})
-            for case in (tuned, *lying, *back, *fresh)
+            for case in (tuned, *lying, *back, *granted, *fresh)
             for seed in range(1, seeds + 1)
         ]
+        return [*delay_runs(scale, data), *attacked]
 
     def scaled_down(self, scale: Scale) -> list[str]:
         """See `StagedStudy`."""
@@ -88,11 +96,11 @@ class PipelineAttack(StagedStudy):
             f"8 samples; {seeds} seeds; rates {', '.join(f'{rate:g}' for rate in rates)}. Some begin from scratch.",
             "The published damage of ten times the perplexity and more needs pretrained models: one that has learnt "
             "from a few hundred steps has little to lose, and no run here can lose as much.",
-            "With restart, an iteration with an alarm is thrown away and done again, and all defences have the same "
-            "number of iterations. Its runs are trainings on the iterations in which no stage lies, since what is "
-            "thrown away leaves no trace and every lie raises an alarm, which the defended runs measure.",
-            "Activations are compared bit by bit in every iteration. Gradients that lie are measured, too; the "
-            "published program has no check of them.",
+            "With restart, an iteration with an alarm is thrown away and done again until no stage lies in it; each "
+            "attempt draws a liar anew. Its runs end after as many attempts as passing stages by takes, which is two "
+            "for each iteration with a lie.",
+            "Activations and gradients are compared bit by bit in every iteration; the published program has no check "
+            "of gradients. Nobody is banned, as published, but in the runs about drawn checks, which are ours.",
         ]
         if scale is Scale.SMOKE:
             said.append("The smoke scale shows that everything works, and decides no trend.")
@@ -103,7 +111,8 @@ class PipelineAttack(StagedStudy):
         frame = attack_frame(results)
         if frame.empty:
             return Findings([], [])
-        forward = frame[frame["tuned"] & (frame["backward"] == "honest")]
+        plain = frame[frame["tuned"] & (frame["granted"] == 0)]
+        forward = plain[plain["backward"] == "honest"]
         rates = forward[forward["rate"] > 0]
         names = rates["forward"] + ", " + rates["defence"]
         lines = Lines(
@@ -122,9 +131,17 @@ class PipelineAttack(StagedStudy):
                 ["Gradients on their way back are replaced by Gaussian noise, as published."],
                 [_table(frame[frame["backward"] != "honest"], ["backward", "rate", "defence"])],
             ),
+            Section(
+                "Within what is granted",
+                ["One stage moves its activations by as much as a tolerant check grants, always to one side."],
+                [_table(frame[frame["granted"] > 0], ["granted"])],
+                _granted_figure(frame, directory),
+            ),
             Section("From scratch", [], [_table(frame[~frame["tuned"]], ["forward", "rate", "defence"])]),
         ]
-        return Findings(attack_trends(frame, decides=scale is not Scale.SMOKE), sections)
+        delays = delay_frame(results)
+        trends = [*attack_trends(frame, decides=scale is not Scale.SMOKE), *delay_trends(delays)]
+        return Findings(trends, [*sections, *delay_sections(delays, directory)])
 
 
 def _origin(scale: Scale, data: str) -> TrainedOrigin:
@@ -137,17 +154,17 @@ def attack_frame(results: Sequence[StagedResult]) -> pd.DataFrame:
     rows = []
     for result in results:
         run, found = result.run, result.found
-        assert isinstance(run, AttackRun)
+        if not isinstance(run, AttackRun):
+            continue
         named = {name: str(getattr(run, name) or "honest") for name in ("forward", "backward")}
         kept = {name: value for name, value in found.items() if not isinstance(value, list)}
-        defence = str(run.defence) if run.rate else "clean"
-        rows.append(
-            {"tuned": run.origin is not None, "seed": run.seed, "rate": run.rate, "defence": defence, **named, **kept}
-        )
+        defence = str(run.defence) if run.rate or run.granted else "clean"
+        same = {"tuned": run.origin is not None, "seed": run.seed, "rate": run.rate, "granted": run.granted}
+        rows.append({**same, "defence": defence, **named, **kept})
     if not rows:
         return pd.DataFrame()
     frame = pd.DataFrame(rows)
-    clean = frame[frame["rate"] == 0].set_index(["tuned", "seed"])["perplexity"]
+    clean = frame[frame["defence"] == "clean"].set_index(["tuned", "seed"])["perplexity"]
     if clean.empty:
         return pd.DataFrame()
     beside = pd.Series(
@@ -166,6 +183,8 @@ def _table(frame: pd.DataFrame, by: list[str]) -> pd.DataFrame:
         attacked=("attacked", "sum"),
         noticed=("noticed", "sum"),
         false_alarms=("false_alarms", "sum"),
+        alarms=("alarms", "sum"),
+        attempts=("attempts", "mean"),
     )
     return found.merge(spread, on=by)
 
@@ -177,17 +196,11 @@ def attack_trends(frame: pd.DataFrame, *, decides: bool) -> list[Trend]:
         frame: as `attack_frame` gives it.
         decides: whether its runs are enough to decide anything.
     """
-    tuned = frame[frame["tuned"] & (frame["backward"] == "honest") & (frame["rate"] > 0)]
-    defended = tuned[tuned["defence"].isin([str(one) for one in SKIPS])]
-    noticed, attacked, false = (int(defended[name].sum()) for name in ("noticed", "attacked", "false_alarms"))
-    all_noticed = Judgement.SHOWN if noticed == attacked > 0 and not false else Judgement.NOT_SHOWN
+    lied = frame[frame["tuned"] & (frame["rate"] > 0)]
+    tuned = lied[lied["backward"] == "honest"]
     found = [
-        Trend(
-            "Every lie about activations is noticed in its iteration, without a false alarm",
-            "100 %",
-            f"{noticed} of {attacked} iterations, {false} false alarms",
-            all_noticed,
-        )
+        _noticed(tuned, "activations", "100 %"),
+        _noticed(lied[lied["backward"] != "honest"], "gradients", "not checked in the published program"),
     ]
     highest = float(tuned["rate"].max())
     worst = tuned[tuned["rate"] == highest]
@@ -225,6 +238,18 @@ def attack_trends(frame: pd.DataFrame, *, decides: bool) -> list[Trend]:
     return [Trend(one.claim, one.published, one.found, Judgement.UNDECIDED) for one in found]
 
 
+def _noticed(frame: pd.DataFrame, what: str, published: str) -> Trend:
+    rows = frame[frame["defence"] != str(StageDefence.NONE)]
+    noticed, attacked, false = (int(rows[name].sum()) for name in ("noticed", "attacked", "false_alarms"))
+    held = noticed == attacked and not false
+    return Trend(
+        f"Every lie about {what} is noticed in its iteration, without a false alarm",
+        published,
+        f"{noticed} of {attacked} iterations, {false} false alarms",
+        Judgement.UNDECIDED if not attacked else Judgement.SHOWN if held else Judgement.NOT_SHOWN,
+    )
+
+
 def _over(frame: pd.DataFrame, defence: StageDefence) -> dict[str, MeanOverSeeds]:
     """Return the percentages above clean, by lie."""
     rows = frame[frame["defence"] == str(defence)]
@@ -241,7 +266,7 @@ def _against_restart(worst: pd.DataFrame) -> Trend:
     restarted = gains.pop(StageDefence.RESTART, pd.Series(dtype=float))
     found = {defence: summary((restarted - skipping).dropna().to_list()) for defence, skipping in gains.items()}
     return Trend(
-        "After as many iterations, passing stages by is better than restarting",
+        "After as many attempts, passing stages by is better than restarting",
         "lower loss at most iterations",
         "; ".join(
             f"restart is above {defence} by {told(gain, 'percent of clean perplexity')}"
@@ -260,3 +285,11 @@ def _at_most(found: MeanOverSeeds, margin: float) -> Judgement:
 
 def _text(found: MeanOverSeeds) -> str:
     return told(found, "%")
+
+
+def _granted_figure(frame: pd.DataFrame, directory: Path) -> list[Exported]:
+    rows = frame[frame["granted"] > 0].assign(series="one stage, in every iteration")
+    lines = Lines(
+        "Perplexity by what checks grant", "over", "percent above clean", "granted", "relative error that is granted"
+    )
+    return [draw_lines(rows, lines, directory, "granted")] if len(rows) else []

@@ -11,11 +11,17 @@ from btard.hashing import tagged_digest
 from btard.lab.reproductions.staged.origin import TrainedOrigin, text_task
 from btard.lab.reproductions.staged.run import StagedRun
 from btard.pipeline.defence.attacks import MessageLie, StageAttack
+from btard.pipeline.defence.behaviours import WithinCheck
+from btard.pipeline.defence.comparison import ComputationCheck
+from btard.pipeline.machine.plan import AfterAlarm
 from btard.pipeline.schedule.optimizer import OptimizerKind, OptimizerPlan
 from btard.pipeline.schedule.order import PipelineOrder
 from btard.pipeline.stages.split import Split
 from btard.pipeline.trial import Trial, TrialOutcome, run_trial
 from btard.tasks.base import Schedule
+
+WITHIN = 3
+"""The stage that lies by no more than checks grant."""
 
 
 class StageDefence(StrEnum):
@@ -23,7 +29,7 @@ class StageDefence(StrEnum):
 
     NONE = "undefended"
     RESTART = "restart"
-    """An iteration with an alarm is thrown away and done again."""
+    """An iteration with an alarm is thrown away and done again, until no stage lies in it."""
     RELAY = "skip, trusted relay"
     STRANGERS = "skip, no relay"
 
@@ -32,11 +38,12 @@ class AttackRun(StagedRun):
     """A training.
 
     Attributes:
-        steps: iterations of two micro-batches of four samples.
+        steps: iterations of two micro-batches of four samples; see `trained_steps`.
         origin: whose weights it goes on from; None begins with drawn ones.
         rate: probability that a stage lies in an iteration.
         forward, backward: how.
         defence: against it.
+        granted: relative error that checks allow, which the stage `WITHIN` uses up in every iteration.
         learning_rate: at its peak.
     """
 
@@ -47,6 +54,7 @@ class AttackRun(StagedRun):
     forward: MessageLie | None = None
     backward: MessageLie | None = None
     defence: StageDefence = StageDefence.NONE
+    granted: float = 0.0
     learning_rate: float
 
     @property
@@ -54,36 +62,53 @@ class AttackRun(StagedRun):
         """See `StagedRun`."""
         lie = f"{self.forward or 'honest'}-{self.backward or 'honest'}-{self.rate:g}"
         defence = self.defence.name.lower()
-        return f"{'tuned' if self.origin else 'scratch'}-{lie}-{defence}-seed_{self.seed}"
+        granted = f"-granted_{self.granted:g}" if self.granted else ""
+        return f"{'tuned' if self.origin else 'scratch'}-{lie}-{defence}{granted}-seed_{self.seed}"
 
     @property
     def attack(self) -> StageAttack:
         """When stages lie and how: the same iterations and stages whatever the defence."""
         seed = tagged_digest("btard pipeline lies", self.seed.to_bytes(8, "big"))
-        return StageAttack(self.rate, self.forward, self.backward, seed)
+        again = self.defence is StageDefence.RESTART
+        return StageAttack(self.rate, self.forward, self.backward, seed, each_attempt=again)
+
+    @property
+    def trained_steps(self) -> int:
+        """How many iterations are trained. Restart trains fewer: no more than fit into as many attempts as passing by
+        takes, which is two for each iteration with a lie."""
+        attack, stages = self.attack, Split.parse(self.split).stages
+        if self.defence is not StageDefence.RESTART:
+            return self.steps
+        left = self.steps + sum(attack.liar(step, stages) is not None for step in range(self.steps))
+        for step in range(self.steps):
+            attempt = 0
+            while attempt < left and attack.liar(step, stages, attempt) is not None:
+                attempt += 1
+            left -= attempt + 1
+            if left < 0:
+                return step
+        return self.steps
 
     def carry_out(self, home: Path) -> Mapping[str, Any]:
         """See `StagedRun`."""
         state = None if self.origin is None else self.origin.weights(home)
-        split, steps, attack = Split.parse(self.split), self.steps, self.attack
-        if self.defence is StageDefence.RESTART:
-            # What is thrown away leaves no trace, so what is left is a training on the other iterations. That every
-            # lie raises an alarm is what the defended runs measure.
-            steps = sum(attack.liar(step, split.stages) is None for step in range(self.steps))
-            attack = StageAttack(0.0)
+        restarts = self.defence is StageDefence.RESTART
         trial = Trial(
             family="gpt2",
-            split=split,
+            split=Split.parse(self.split),
             optimizer=OptimizerPlan(OptimizerKind.ADAMW, Schedule(self.learning_rate, 10, self.steps + 50)),
-            steps=steps,
+            steps=self.trained_steps,
             micro_batches=2,
             micro_batch_size=4,
             order=PipelineOrder.ONE_FORWARD_ONE_BACKWARD,
-            attack=attack,
+            attack=self.attack,
+            attackers={WITHIN: WithinCheck(self.granted)} if self.granted else {},
             seed=self.seed,
             state=state,
             plan={
-                "checked": self.defence in (StageDefence.RELAY, StageDefence.STRANGERS),
+                "checked": self.defence is not StageDefence.NONE,
+                "after_alarm": AfterAlarm.RESTART if restarts else AfterAlarm.SKIP,
+                "comparison": ComputationCheck(relative_error=self.granted),
                 "trusted_relay": self.defence is StageDefence.RELAY,
                 "ban": False,  # the published study bans nobody
             },
@@ -98,7 +123,9 @@ def _found(outcome: TrialOutcome) -> dict[str, Any]:
         "attacked": outcome.attacked,
         "noticed": outcome.noticed,
         "false_alarms": outcome.false_alarms,
-        "skipped": outcome.skipped,
+        "alarms": outcome.skipped,
+        "iterations": len(outcome.reports),
+        "attempts": sum(report.attempts for report in outcome.reports),
         "losses": [report.loss for report in outcome.reports],
         "liars": list(outcome.liars),
     }

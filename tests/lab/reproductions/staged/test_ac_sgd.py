@@ -70,7 +70,7 @@ def test_training_is_judged_from_the_second_epoch_on() -> None:
     def results(delta: list[float]) -> list[StagedResult]:
         losses = {RAW: [3.0, 2.0, 1.0], direct: [3.0, 2.2, 1.2], COMPRESSED: delta}
         return [
-            StagedResult(run_with(codecs, seed), {"losses": found, "sent_bytes": [1, 1, 1]})
+            StagedResult(run_with(codecs, seed), {"losses": found, "sent_bytes": 1})
             for codecs, found in losses.items()
             for seed in (1, 2)
         ]
@@ -86,5 +86,6 @@ def test_a_training_through_codecs_sends_less_and_learns(tmp_path: Path) -> None
     found = run_with(COMPRESSED).carry_out(tmp_path)
     assert found["losses"][0] == pytest.approx(raw["losses"][0], rel=1e-2)  # the first epoch is raw, in float16
     assert raw["losses"][0] > raw["losses"][2] and found["losses"][0] > found["losses"][2]
-    assert found["sent_bytes"][2] < raw["sent_bytes"][2] / 4 < found["sent_bytes"][0]
+    assert found["sent_bytes"] < 0.8 * raw["sent_bytes"]
+    assert found == run_with(COMPRESSED).carry_out(tmp_path)
     assert len(list((tmp_path / "origins").iterdir())) == 1  # trained once
