@@ -19,7 +19,7 @@ from btard.pipeline.caches.shared import largest_message
 from btard.pipeline.codecs import Codec, DeltaCodec
 from btard.pipeline.defence.attacks import HONEST
 from btard.pipeline.defence.behaviour import StageBehaviour
-from btard.pipeline.defence.comparison import StageComparison
+from btard.pipeline.defence.comparison import ComputationCheck
 from btard.pipeline.epochs import SampleOrder
 from btard.pipeline.justice.facts import PlanFacts
 from btard.pipeline.machine.inbox import IN_CHUNKS
@@ -179,7 +179,7 @@ class StageBuilder:
             step_seconds=terms.step_seconds,
             mode=CheckMode.DRAWN if terms.check == "drawn" else CheckMode.LIVE,
             share=terms.share,
-            comparison=StageComparison(terms.relative_error, terms.code_share),
+            comparison=ComputationCheck(terms.relative_error, terms.code_share),
             after_alarm=AfterAlarm(terms.after_alarm),
             ban=terms.ban,
             forward_codec=terms.forward_codec,
