@@ -11,6 +11,7 @@ import signal
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -126,14 +127,23 @@ class StageProcesses:
         """The newest step that the last stage has told of, -1 before the first."""
         return max(self.losses, default=-1)
 
-    def start(self) -> None:
-        """Start all, the coordinator first, then each peer once the one before waits: they get stages in that order."""
+    def start(self, *, in_order: bool = False) -> None:
+        """Start all, the coordinator first.
+
+        Args:
+            in_order: start each peer once the one before waits, so that they get stages in their order.
+        """
         self.nursery.start(self.plan.start_of(self.plan.coordinator))
         if not self.wait(lambda: bool(self.codes) or listens(self.plan.port), _START_SECONDS) or self.codes:
             raise UserError(f"the coordinator does not listen: {last_lines(self.plan.coordinator.log)}")
         for number, peer in enumerate(self.plan.peers, 1):
             self.nursery.start(self.plan.start_of(peer))
-            self.wait(lambda number=number: self._welcomed >= number or bool(self.codes), _START_SECONDS)  # type: ignore[misc]
+            if in_order:
+                self.wait(partial(self._are_welcome, number), _START_SECONDS)
+
+    def _are_welcome(self, peers: int) -> bool:
+        """Whether so many peers wait for a stage, or one that was to has ended."""
+        return self._welcomed >= peers or bool(self.codes)
 
     def look(self, seconds: float = _LOOK_SECONDS, waker: Any = None) -> None:
         """Wait a moment, and take in what has happened."""

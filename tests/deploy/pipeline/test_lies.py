@@ -1,4 +1,4 @@
-"""Real processes: a stage that lies loses its seat to a peer that waits, and codecs change no bit of what is found."""
+"""Real processes: a stage that lies loses its seat to a peer that waits, and codecs change no bit of the losses."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ LIES_FROM, LIAR, STEPS = 13, 2, 24
 LIES = {"FORWARD_ATTACK": "reverse", "ATTACK_START": str(LIES_FROM)}
 
 
-def run_to_the_end(plan: StageProcessesPlan) -> StageProcesses:
+def run_to_the_end(plan: StageProcessesPlan, *, in_order: bool = False) -> StageProcesses:
     with NurseryClient(PRELOAD, environment(), plan.directory / "nursery.log") as nursery:
         nursery.wait_ready()
         processes = StageProcesses(plan, nursery)
-        processes.start()
+        processes.start(in_order=in_order)
         assert processes.wait(lambda: not processes.pids, 120), "the run does not end"
         processes.look()
     return processes
@@ -40,7 +40,7 @@ def test_a_stage_that_lies_loses_its_seat(tmp_path: Path, capsys: pytest.Capture
     told = settings(tmp_path / "run", steps=STEPS, spare=1, keep_every=4)
     plan = StageProcessesPlan.make(tmp_path / "run", 5, coordinator_words(told), told.seed)
     plan = replace(plan, environments={plan.peers[LIAR].name: LIES})
-    processes = run_to_the_end(plan)
+    processes = run_to_the_end(plan, in_order=True)
     liar = str(plan.peers[LIAR].peer_id)
     summary = processes.summary()
     assert summary is not None and summary["banned"] == [liar], "others are banned, or nobody"

@@ -86,7 +86,7 @@ STAGE_BANS: tuple[Mutant, ...] = (
         _BUILD,
         " if seating.step == 0 and set(seating.states) == {DRAWN} else ()",
         "",
-        f"{_BUILT}::test_first_states_are_known_only_if_drawn_from_the_seed",
+        f"{_BUILT}::test_first_states_are_known_only_from_the_seed",
     ),
     Mutant(
         "a record or a case of a stage is not let in",

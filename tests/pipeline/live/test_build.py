@@ -64,7 +64,7 @@ def test_an_unchecked_run_says_so(tmp_path: Path) -> None:
     assert not StageBuilder(run, TASK, tmp_path).plan(seating_of(run)).checked
 
 
-def test_first_states_are_known_only_if_drawn_from_the_seed() -> None:
+def test_first_states_are_known_only_from_the_seed() -> None:
     run = run_of()
     builder, first = StageBuilder(run, TASK), seating_of(run)
     later = Seating(run.run, 2, 4, first.seats, (bytes([1]) * 32,) * 3)

@@ -162,7 +162,7 @@ def test_a_lie_of_a_former_seating_is_no_reason_to_go_back() -> None:
     assert seating is not None and seating.step == 4
 
 
-def test_where_no_state_is_older_than_the_lie_the_newest_counts() -> None:
+def test_without_an_older_state_the_newest_counts() -> None:
     usher, _ = usher_of(0, 1, 2)
     for number in range(2):
         tell(usher, 1.0, number, 2, 4)
