@@ -133,7 +133,7 @@ class PipelineAttack(StagedStudy):
             ),
             Section(
                 "Within what is granted",
-                ["One stage moves its activations by as much as a tolerant check grants, always to one side."],
+                ["One stage moves its activations by as much as a tolerant check grants, always the same way."],
                 [_table(frame[frame["granted"] > 0], ["granted"])],
                 _granted_figure(frame, directory),
             ),

@@ -6,6 +6,8 @@ import torch
 
 from btard.pipeline.defence.attacks import HONEST, MessageLie, StageAttack
 from btard.pipeline.defence.behaviour import StagePlace
+from btard.pipeline.defence.behaviours import WithinCheck
+from btard.pipeline.defence.comparison import ComputationCheck
 
 HONEST_VALUES = torch.linspace(-1, 1, 1000)
 
@@ -48,3 +50,13 @@ def test_lies_are_what_their_names_say() -> None:
 def test_backward_lies_leave_activations_alone() -> None:
     attack = StageAttack(1.0, backward=MessageLie.NOISE)
     assert attack.activation(StagePlace(0, 0, 3, 1), HONEST_VALUES) is HONEST_VALUES
+
+
+def test_a_granted_lie_passes_and_outlives_layer_norms() -> None:
+    honest = torch.randn(2, 8, 32, generator=torch.Generator().manual_seed(1))
+    place = StagePlace(step=0, attempt=0, stages=4, stage=2)
+    said = WithinCheck(0.1).activation(place, honest)
+    assert ComputationCheck(relative_error=0.1).same(honest, said)
+    assert not ComputationCheck(relative_error=0.09).same(honest, said)
+    norms = [torch.nn.functional.layer_norm(values, (32,)) for values in (honest, said)]
+    assert float((norms[0] - norms[1]).norm()) > 0.05 * float(norms[0].norm())
