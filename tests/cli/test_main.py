@@ -101,14 +101,21 @@ def test_a_bug_is_not_hidden() -> None:
         guarded("btard", broken)
 
 
-@pytest.mark.parametrize(("name", "script"), [("peer", peer), ("coordinator", coordinator)])
+@pytest.mark.parametrize(
+    ("name", "script", "daemon"),
+    [("peer", peer, "btard.pipeline.live.daemon"), ("coordinator", coordinator, "btard.coordinator.daemon")],
+)
 def test_the_daemons_run_with_the_command_line(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, script: types.ModuleType
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    script: types.ModuleType,
+    daemon: str,
 ) -> None:
     monkeypatch.setattr(sys, "argv", [f"btard-{name}", "--dht-port", "1"])
-    seen = fake_module(monkeypatch, f"btard.{name}.daemon", "run", 0)
+    seen = fake_module(monkeypatch, daemon, "run", 0)
     assert script.main() == 0
     assert seen == ["--dht-port", "1"]
-    fake_module(monkeypatch, f"btard.{name}.daemon", "run", UserError("no"))
+    fake_module(monkeypatch, daemon, "run", UserError("no"))
     assert script.main() == 2
     assert capsys.readouterr().err == f"btard-{name}: no\n"

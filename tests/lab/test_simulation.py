@@ -101,7 +101,7 @@ class Joins:
 
 def test_any_number_of_returning_peers_joins_at_once() -> None:
     # Three of seven are cut off; a newcomer has taken the only place for a new key before they return.
-    chosen = {"peers": 7, "steps": 60, "delay": "0.6", "cut": ["12-40:3"], "newcomers": 2, "newcomers_at": 0}
+    chosen = {"peers": 7, "steps": 60, "delay": "0.6", "cut": ["6-34:3"], "newcomers": 2, "newcomers_at": 0}
     simulation, joins = Simulation(settings(byzantine=0, **chosen)), Joins()
     simulation.listeners.append(joins)
     run_checked(simulation)

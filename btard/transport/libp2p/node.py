@@ -37,6 +37,9 @@ _LOOK_ROUND = 3.0
 
 LOOPBACK = ("/ip4/127.0.0.1/tcp/0",)
 
+_SEEN_SECONDS = 0.5
+"""After which the end of a p2pd has been seen."""
+
 
 class Libp2pNode:
     """p2pd, the streams of the transport, the DHT node, and the watchdog over them. Made by `create`."""
@@ -165,12 +168,26 @@ async def _joining(daemon: Daemon, timeout_seconds: float) -> AsyncIterator[None
     except (DaemonError, P2PDaemonError, EOFError, OSError) as error:
         said = ended or str(error) or type(error).__name__
         raise UserError(f"could not join the swarm within {timeout_seconds:g} s: {said}") from None
+    except UserError:
+        # That nobody was reached says nothing of the others if p2pd has died; its end may be seen a moment later.
+        try:
+            await asyncio.wait({watching}, timeout=_SEEN_SECONDS)
+        except asyncio.CancelledError:
+            if ended is None or task.uncancel() > 0:
+                raise
+        if ended is None:
+            raise
+        raise UserError(_died(daemon, ended)) from None
     except asyncio.CancelledError:
         if ended is None or task.uncancel() > 0:
             raise
-        raise UserError(f"the network daemon p2pd (pid {daemon.pid}) {ended} while joining; start again") from None
+        raise UserError(_died(daemon, ended)) from None
     finally:
         watching.cancel()
+
+
+def _died(daemon: Daemon, how: str) -> str:
+    return f"the network daemon p2pd (pid {daemon.pid}) {how} while joining; start again"
 
 
 async def _start_dht(

@@ -68,7 +68,7 @@ def test_a_removed_run_alone_is_run_again_with_the_same_result(tmp_path: Path) -
 
 def test_results_of_other_code_do_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sweep(grid(seeds=1), settings(tmp_path), here)
-    monkeypatch.setattr(versions, "code_version", lambda: "0" * 16)
+    monkeypatch.setattr(versions, "code_version", lambda decides: "0" * 16)
     assert sweep(grid(seeds=1), settings(tmp_path), here).tally.completed == 2
     assert len(runs_of(tmp_path)) == 4
 

@@ -202,7 +202,9 @@ def test_a_corpus_of_the_coordinators_own_has_to_be_given(tmp_path: Path) -> Non
 
 STAGES = {
     **{"family": "gpt2", "blocks": [1, 1], "order": "1f1b", "optimizer": "adamw", "micro_batches": 3, "tied": False},
-    **{"checked": True, "trusted_relay": False, "keep_every": 1, "step_seconds": 60.0, "silent_seconds": 10.0},
+    **{"epoch_samples": 0, "forward_codec": "none", "backward_codec": "none", "raw_steps": 0, "check": "live"},
+    **{"share": 0.01, "relative_error": 0.0, "code_share": 0.0, "after_alarm": "skip", "ban": True},
+    **{"trusted_relay": False, "keep_every": 1, "step_seconds": 60.0, "silent_seconds": 10.0},
 }
 
 
