@@ -127,6 +127,7 @@ def test_auditors_ban_wrong_owners_in_a_real_swarm(tmp_path: Path, started: list
     assert len(told) == 2 and all(found["proven"] for found in told)
 
 
+@pytest.mark.slow
 @pytest.mark.swarm
 def test_the_published_lottery_bans_too(tmp_path: Path, started: list[subprocess.Popen[str]]) -> None:
     started.append(swarm(tmp_path, peers=3, byzantine=1, attack_start=2, check_proba=1.0, validators=0, steps=8))

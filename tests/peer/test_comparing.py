@@ -126,6 +126,7 @@ torch.__version__ = torch.__version__.split("+")[0] + "+other"
 """
 
 
+@pytest.mark.slow
 @pytest.mark.swarm
 def test_a_foreign_machine_leaves_before_it_is_banned(tmp_path: Path, programs: list[Program]) -> None:
     (tmp_path / "foreign").mkdir()

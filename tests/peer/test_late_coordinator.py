@@ -13,6 +13,7 @@ from tests.peer.test_daemon import DEADLINE, Program, programs, until
 __all__ = ["programs"]
 
 
+@pytest.mark.slow
 @pytest.mark.swarm
 def test_a_coordinator_may_start_after_its_peers(tmp_path: Path, programs: list[Program]) -> None:
     home = tmp_path / "coordinator"

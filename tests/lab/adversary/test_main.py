@@ -41,7 +41,7 @@ def test_what_is_found_replays_exactly(tmp_path: Path, capsys: pytest.CaptureFix
 
 def test_a_replay_that_differs_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "found.json"
-    assert main([*SMALL, "--seconds", "1", "--aims", "time", "--output", str(path)]) == 0
+    main([*SMALL, "--long-steps", "6", "--seconds", "1", "--aims", "time", "--output", str(path)])
     text = path.read_text()
     assert '"voided": ' in text
     path.write_text(text.replace('"voided": ', '"voided": 9'))
@@ -72,7 +72,8 @@ def test_only_harm_that_nobody_may_do_is_a_failure(
         ]
 
     monkeypatch.setattr(Search, "winners", winners)
-    assert main([*SMALL, "--seconds", "1", "--aims", "time", "--output", str(tmp_path / "found.json")]) == code
+    words = [*SMALL, "--long-steps", "6", "--seconds", "1", "--aims", "time"]
+    assert main([*words, "--output", str(tmp_path / "found.json")]) == code
 
 
 @pytest.mark.parametrize(
