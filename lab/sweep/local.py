@@ -9,8 +9,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
+from typing import Generic, TypeVar
 
-from btard.lab.sweep.running import Order, Outcome, RunEnd, serve
+from btard.lab.sweep.running import Job, Outcome, RunEnd, serve
+
+E = TypeVar("E", bound=Job)
 
 _CONTEXT = multiprocessing.get_context("spawn")
 _POLL_SECONDS = 0.5
@@ -18,21 +21,21 @@ _END_SECONDS = 30.0
 
 
 @dataclass
-class _Worker:
+class _Worker(Generic[E]):
     process: SpawnProcess
     pipe: Connection
-    order: Order | None = None
+    order: E | None = None
 
 
 def run_locally(
-    orders: Sequence[Order], *, jobs: int, threads: int, stopped: Callable[[], bool]
-) -> Iterator[tuple[Order, Outcome]]:
+    orders: Sequence[E], *, jobs: int, threads: int, stopped: Callable[[], bool]
+) -> Iterator[tuple[E, Outcome]]:
     """Carry out orders in `jobs` processes with `threads` threads each, and yield what became of each as it ends.
 
     Once `stopped` says so, nothing is begun any more, and the runs under way end after their step.
     """
     waiting = deque(orders)
-    workers = [_started(threads) for _ in range(min(jobs, len(orders)))]
+    workers: list[_Worker[E]] = [_started(threads) for _ in range(min(jobs, len(orders)))]
     asked_to_stop = False
     try:
         while True:
@@ -41,7 +44,7 @@ def run_locally(
                 waiting.clear()
                 for worker in workers:
                     if worker.order is not None and worker.process.is_alive():
-                        worker.process.terminate()  # a run notes SIGTERM, and ends after its step
+                        worker.process.terminate()  # a run notes SIGTERM, and ends after its step, or as a whole
             for worker in workers:
                 if worker.order is None and waiting:
                     worker.order = waiting.popleft()
@@ -60,7 +63,7 @@ def run_locally(
             _end(worker)
 
 
-def _started(threads: int) -> _Worker:
+def _started(threads: int) -> _Worker[E]:
     ours, theirs = _CONTEXT.Pipe()
     process = _CONTEXT.Process(target=serve, args=(theirs, threads), daemon=True)
     process.start()
@@ -68,7 +71,7 @@ def _started(threads: int) -> _Worker:
     return _Worker(process, ours)
 
 
-def _told(worker: _Worker, asked_to_stop: bool) -> tuple[Order, Outcome]:
+def _told(worker: _Worker[E], asked_to_stop: bool) -> tuple[E, Outcome]:
     order = worker.order
     assert order is not None
     worker.order = None
@@ -82,7 +85,7 @@ def _told(worker: _Worker, asked_to_stop: bool) -> tuple[Order, Outcome]:
         return order, Outcome(RunEnd.FAILED, f"its process ended with exit code {code}")
 
 
-def _end(worker: _Worker) -> None:
+def _end(worker: _Worker[E]) -> None:
     worker.pipe.close()
     worker.process.join(_END_SECONDS if worker.order is None else 0)
     if worker.process.is_alive():

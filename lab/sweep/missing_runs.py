@@ -96,7 +96,7 @@ def run_missing(runs: Sequence[PlannedRun], folder: SweepFolder, engine: Engine,
     tally = SweepTally(refused=sum(run.refusal is not None for run in runs))
     tally.done_before = len(runs) - len(missing) - tally.refused
     orders = [Order(run.settings.model_dump_json(exclude_unset=True), folder.place(run), run.origin) for run in missing]
-    with _noted_signals() as stopped:
+    with noted_signals() as stopped:
         for ended, (order, outcome) in enumerate(engine(orders, stopped), 1):
             match outcome.end:
                 case RunEnd.COMPLETE:
@@ -111,7 +111,7 @@ def run_missing(runs: Sequence[PlannedRun], folder: SweepFolder, engine: Engine,
 
 
 @contextmanager
-def _noted_signals() -> Iterator[Callable[[], bool]]:
+def noted_signals() -> Iterator[Callable[[], bool]]:
     """Inside, SIGINT and SIGTERM are noted instead of obeyed."""
     noted: list[int] = []
     before = {

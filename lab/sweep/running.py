@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Protocol
 
 from btard.errors import UserError
 from btard.lab.sweep.forks import Origin, forked
@@ -24,6 +25,13 @@ class RunEnd(StrEnum):
     FAILED = "failed"
 
 
+class Job(Protocol):
+    """What a process is told to do; it travels there by pickle."""
+
+    def do(self) -> RunEnd:
+        """Do it, and return how it has ended; whatever it raises is its own failure."""
+
+
 @dataclass(frozen=True)
 class Order:
     """A run that is to be done: its settings as text, since they travel, where its files go, and what it forks from."""
@@ -31,6 +39,16 @@ class Order:
     settings_json: str
     output: Path
     origin: Origin | None = None
+
+    def do(self) -> RunEnd:
+        """Do the run, or go on with one that was interrupted."""
+        from btard.lab.training.experiment import Experiment
+
+        settings = ExperimentSettings.model_validate_json(self.settings_json).changed(output=self.output)
+        begun = Experiment(settings) if self.origin is None else forked(self.origin, settings)
+        if begun is None:
+            return RunEnd.INTERRUPTED
+        return RunEnd.INTERRUPTED if begun.run().interrupted else RunEnd.COMPLETE
 
 
 @dataclass(frozen=True)
@@ -41,27 +59,20 @@ class Outcome:
     reason: str = ""
 
 
-def carry_out(order: Order) -> Outcome:
-    """Do a run, or go on with one that was interrupted; whatever it raises is its own failure."""
-    from btard.lab.training.experiment import Experiment
-
+def carry_out(job: Job) -> Outcome:
+    """Do a job, and return what became of it."""
     try:
-        settings = ExperimentSettings.model_validate_json(order.settings_json).changed(output=order.output)
-        begun = Experiment(settings) if order.origin is None else forked(order.origin, settings)
-        if begun is None:
-            return Outcome(RunEnd.INTERRUPTED)
-        experiment = begun.run()
+        return Outcome(job.do())
     except Exception as error:
         reason = str(error) if isinstance(error, UserError) else "".join(traceback.format_exception_only(error)).strip()
         return Outcome(RunEnd.FAILED, reason)
-    return Outcome(RunEnd.INTERRUPTED if experiment.interrupted else RunEnd.COMPLETE)
 
 
 def serve(orders: Connection, threads: int) -> None:
     """Carry out what comes over a pipe until it closes; the main function of a process.
 
     Args:
-        orders: gives Orders, takes Outcomes.
+        orders: gives jobs, takes Outcomes.
         threads: of torch.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's goes to the whole group; the parent passes on its own

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import signal
-import traceback
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,7 +12,9 @@ from btard.durable import write_durably
 from btard.errors import UserError
 from btard.lab.reproductions.settings import ReproduceSettings
 from btard.lab.reproductions.staged.run import StagedResult, StagedRun
-from btard.lab.sweep.running import Outcome, RunEnd
+from btard.lab.sweep.local import run_locally
+from btard.lab.sweep.missing_runs import noted_signals
+from btard.lab.sweep.running import RunEnd
 from btard.lab.sweep.settings import SweepEngine
 from btard.lab.sweep.telling import told
 
@@ -52,20 +51,16 @@ def run_missing(runs: Sequence[StagedRun], home: Path, settings: ReproduceSettin
         (home / "runs").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"--output is {settings.output}, which cannot be written: {error.strerror}") from None
-    tally = StagedTally()
-    with told(len(missing), home.name) as listener:
-        pool = ProcessPoolExecutor(settings.at_a_time, multiprocessing.get_context("spawn"), _begin)
-        try:
-            done = {pool.submit(_do, run, home): run for run in missing}
-            for ended, future in enumerate(as_completed(done), 1):
-                reason = future.result()
-                if reason:
-                    tally.failed.append((done[future].name, reason))
-                listener(Outcome(RunEnd.FAILED if reason else RunEnd.COMPLETE, reason), ended, len(missing))
-        except KeyboardInterrupt:
-            tally.interrupted = True
-        finally:
-            pool.shutdown(cancel_futures=True)
+    tally, orders = StagedTally(), [_StagedOrder(run, home) for run in missing]
+    with told(len(missing), home.name) as listener, noted_signals() as stopped:
+        # Several threads round differently from one call to the next.
+        for ended, (order, outcome) in enumerate(
+            run_locally(orders, jobs=settings.at_a_time, threads=1, stopped=stopped), 1
+        ):
+            if outcome.end is RunEnd.FAILED:
+                tally.failed.append((order.run.name, outcome.reason))
+            listener(outcome, ended, len(missing))
+        tally.interrupted = stopped()
     for run in runs:
         path = home / "runs" / run.file
         if path.exists():
@@ -73,20 +68,17 @@ def run_missing(runs: Sequence[StagedRun], home: Path, settings: ReproduceSettin
     return tally
 
 
-def _begin() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's goes to the whole group, and the parent waits for us
+@dataclass(frozen=True)
+class _StagedOrder:
+    """A run that is to be done, and the folder that keeps what it has found."""
 
+    run: StagedRun
+    home: Path
 
-def _do(run: StagedRun, home: Path) -> str:
-    """Do a run and keep what it has found; return why it failed, empty if it did not."""
-    import torch
-
-    torch.set_num_threads(1)  # several round differently from one call to the next
-    try:
-        text = json.dumps({"settings": run.model_dump(mode="json"), "found": run.carry_out(home)}, indent=1)
-        write_durably(home / "runs" / run.file, text.encode())
-    except UserError as error:
-        return str(error)
-    except Exception as error:
-        return "".join(traceback.format_exception_only(error)).strip()
-    return ""
+    def do(self) -> RunEnd:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it is short, and cannot be gone on with
+        text = json.dumps(
+            {"settings": self.run.model_dump(mode="json"), "found": self.run.carry_out(self.home)}, indent=1
+        )
+        write_durably(self.home / "runs" / self.run.file, text.encode())
+        return RunEnd.COMPLETE

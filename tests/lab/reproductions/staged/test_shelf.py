@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,19 @@ def test_runs_are_kept_and_a_failure_is_told(tmp_path: Path) -> None:
         assert [result.found for result in found.results] == [{"twice": 6}, {"twice": 10}]
     assert not again.failed
     assert sorted(path.name for path in tmp_path.glob("doubling-*")) == ["doubling-3-0", "doubling-5-0"]
+
+
+class Dying(Doubling):
+    """Takes its process with it."""
+
+    def carry_out(self, home: Path) -> dict[str, int]:
+        os._exit(9)
+
+
+def test_a_process_that_dies_costs_its_run_alone(tmp_path: Path) -> None:
+    tally = run_missing([Dying(seed=1), Doubling(seed=3)], tmp_path, ReproduceSettings(output=tmp_path, jobs=1))
+    assert tally.failed == [("doubling-1", "its process ended with exit code 9")]
+    assert [result.found for result in tally.results] == [{"twice": 6}]
 
 
 def test_a_dry_run_only_says_what_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
