@@ -11,10 +11,11 @@ import time
 import torch
 from transformers import GPT2Config
 
+from btard.pipeline.choices import CheckMode, OptimizerKind
 from btard.pipeline.machine.assembly import assemble
 from btard.pipeline.machine.memory import run_stages
-from btard.pipeline.machine.plan import CheckMode, PipelinePlan
-from btard.pipeline.schedule.optimizer import OptimizerKind, OptimizerPlan
+from btard.pipeline.machine.plan import PipelinePlan
+from btard.pipeline.schedule.optimizer import OptimizerPlan
 from btard.pipeline.stages.model_stage import Cut
 from btard.pipeline.stages.split import Split
 from btard.pipeline.stages.weights import draw_weights

@@ -103,12 +103,11 @@ def _run(words: list[str]) -> int:
 
 def _trial(settings: TrialSettings) -> Trial:
     from btard.hashing import tagged_digest
+    from btard.pipeline.choices import AfterAlarm
     from btard.pipeline.defence.attacks import MessageLie, StageAttack
-    from btard.pipeline.defence.comparison import ComputationCheck
-    from btard.pipeline.machine.plan import AfterAlarm, CheckMode
-    from btard.pipeline.schedule.optimizer import OptimizerKind, OptimizerPlan
-    from btard.pipeline.schedule.order import PipelineOrder
-    from btard.pipeline.settings import LieName, TrialCheck, TrialRecovery
+    from btard.pipeline.machine.plan import step_options
+    from btard.pipeline.schedule.optimizer import OptimizerPlan
+    from btard.pipeline.settings import LieName
     from btard.pipeline.stages.split import Split
     from btard.pipeline.trial import Trial
     from btard.tasks.base import Schedule
@@ -121,33 +120,20 @@ def _trial(settings: TrialSettings) -> Trial:
         lie(settings.forward_attack),
         lie(settings.backward_attack),
         tagged_digest("btard pipeline lies", settings.seed.to_bytes(8, "big")),
-        each_attempt=settings.after_alarm is TrialRecovery.RESTART,
+        each_attempt=settings.after_alarm is AfterAlarm.RESTART,
     )
     return Trial(
         family=settings.family.value,
         split=Split.parse(settings.split),
-        optimizer=OptimizerPlan(
-            OptimizerKind(settings.optimizer.value), Schedule(settings.learning_rate, 10, settings.steps + 50)
-        ),
+        optimizer=OptimizerPlan(settings.optimizer, Schedule(settings.learning_rate, 10, settings.steps + 50)),
         steps=settings.steps,
         micro_batches=settings.micro_batches,
         micro_batch_size=settings.micro_batch_size,
-        order=PipelineOrder(settings.order.value),
+        order=settings.order,
         attack=attack,
         seed=settings.seed,
         epoch_samples=settings.epoch_samples or None,
-        plan={
-            "checked": settings.check is not TrialCheck.NONE,
-            "mode": CheckMode.DRAWN if settings.check is TrialCheck.DRAWN else CheckMode.LIVE,
-            "trusted_relay": settings.trusted_relay,
-            "share": settings.share,
-            "comparison": ComputationCheck(settings.relative_error, settings.code_share),
-            "after_alarm": AfterAlarm(settings.after_alarm.value),
-            "ban": settings.ban,
-            "forward_codec": settings.forward_codec,
-            "backward_codec": settings.backward_codec,
-            "raw_steps": settings.raw_steps,
-        },
+        plan=step_options(settings),
     )
 
 

@@ -9,7 +9,9 @@ from pydantic import Field, field_validator, model_validator
 from btard.configuration import Group, Option
 from btard.configuration.shared.protocol import Deadline
 from btard.errors import UserError
-from btard.pipeline.settings import StepSettings, TrialFamily, TrialOptimizer, TrialOrder
+from btard.pipeline.choices import OptimizerKind
+from btard.pipeline.schedule.order import PipelineOrder
+from btard.pipeline.settings import StepSettings, TrialFamily
 from btard.pipeline.stages.split import Split
 from btard.swarm.pipeline_terms import MOST_MICRO_BATCHES, MOST_STAGES
 
@@ -27,10 +29,10 @@ class PipelineSettings(StepSettings):
     pipeline_family: Annotated[TrialFamily, Option("architecture of the model", group=Group.PIPELINE)] = (
         TrialFamily.GPT2
     )
-    pipeline_order: Annotated[TrialOrder, Option("how forward and backward passes alternate", group=Group.PIPELINE)] = (
-        TrialOrder.ONE_FORWARD_ONE_BACKWARD
-    )
-    pipeline_optimizer: Annotated[TrialOptimizer, Option("of every stage", group=Group.PIPELINE)] = TrialOptimizer.ADAMW
+    pipeline_order: Annotated[
+        PipelineOrder, Option("how forward and backward passes alternate", group=Group.PIPELINE)
+    ] = PipelineOrder.ONE_FORWARD_ONE_BACKWARD
+    pipeline_optimizer: Annotated[OptimizerKind, Option("of every stage", group=Group.PIPELINE)] = OptimizerKind.ADAMW
     micro_batches: Annotated[
         int,
         Field(ge=1, le=MOST_MICRO_BATCHES),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from btard.coordinator.settings import CoordinatorSettings
 from btard.pipeline.live.build import check_step, cut_of, numbers_of
+from btard.pipeline.settings import StepSettings
 from btard.pipeline.stages.split import Split
 from btard.swarm.pipeline_terms import PipelineTerms
 from btard.tasks.base import Task
@@ -25,20 +26,10 @@ def pipeline_terms(settings: CoordinatorSettings, task: Task) -> tuple[PipelineT
         optimizer=settings.pipeline_optimizer.value,
         micro_batches=settings.micro_batches,
         tied=settings.tie,
-        epoch_samples=settings.epoch_samples,
-        forward_codec=settings.forward_codec,
-        backward_codec=settings.backward_codec,
-        raw_steps=settings.raw_steps,
-        check=settings.check.value,
-        share=settings.share,
-        relative_error=settings.relative_error,
-        code_share=settings.code_share,
-        after_alarm=settings.after_alarm.value,
-        ban=settings.ban,
-        trusted_relay=settings.trusted_relay,
         keep_every=settings.keep_stages_every,
         step_seconds=settings.stage_timeout,
         silent_seconds=settings.lost_after,
+        **{name: getattr(settings, name) for name in StepSettings.model_fields},
     )
     cut = cut_of(terms, task)
     assert isinstance(task, TextTask)

@@ -10,6 +10,8 @@ from pydantic import Field
 
 from btard.byzantine.settings import LieName
 from btard.configuration import Group, Option, Settings
+from btard.pipeline.choices import AfterAlarm, OptimizerKind
+from btard.pipeline.schedule.order import PipelineOrder
 from btard.transport.shaping import LinkText
 from btard.vocabulary import SEEDS, WandbMode
 
@@ -23,34 +25,12 @@ class TrialFamily(StrEnum):
     DEBERTA_V2 = "deberta-v2"
 
 
-class TrialOrder(StrEnum):
-    """How forward and backward passes alternate."""
-
-    GPIPE = "gpipe"
-    ONE_FORWARD_ONE_BACKWARD = "1f1b"
-
-
-class TrialOptimizer(StrEnum):
-    """How weights follow gradients."""
-
-    ADAMW = "adamw"
-    ADAM = "adam"
-    SGD = "sgd"
-
-
 class TrialCheck(StrEnum):
     """How stages check each other."""
 
     LIVE = "live"
     DRAWN = "drawn"
     NONE = "none"
-
-
-class TrialRecovery(StrEnum):
-    """How a step goes on after an alarm."""
-
-    SKIP = "skip"
-    RESTART = "restart"
 
 
 class StageProcess(StrEnum):
@@ -128,8 +108,8 @@ class StepSettings(Settings):
         Option("most entries of which codes may differ by one, and count as the same", group=Group.PIPELINE),
     ] = 0.0
     after_alarm: Annotated[
-        TrialRecovery, Option("pass by the suspects, or do the whole step again", group=Group.PIPELINE)
-    ] = TrialRecovery.SKIP
+        AfterAlarm, Option("pass by the suspects, or do the whole step again", group=Group.PIPELINE)
+    ] = AfterAlarm.SKIP
     ban: Annotated[bool, Option("liars lose their seats to others", group=Group.PIPELINE)] = True
     trusted_relay: Annotated[
         bool,
@@ -160,10 +140,10 @@ class TrialSettings(StepSettings):
     micro_batch_size: Annotated[
         int, Field(ge=1, le=1024), Option("samples of a micro-batch", unit="samples", group=Group.TRAINING)
     ] = 4
-    order: Annotated[TrialOrder, Option("how forward and backward passes alternate", group=Group.TRAINING)] = (
-        TrialOrder.ONE_FORWARD_ONE_BACKWARD
+    order: Annotated[PipelineOrder, Option("how forward and backward passes alternate", group=Group.TRAINING)] = (
+        PipelineOrder.ONE_FORWARD_ONE_BACKWARD
     )
-    optimizer: Annotated[TrialOptimizer, Option("of every stage", group=Group.TRAINING)] = TrialOptimizer.ADAMW
+    optimizer: Annotated[OptimizerKind, Option("of every stage", group=Group.TRAINING)] = OptimizerKind.ADAMW
     learning_rate: Annotated[_Rate, Option("at its peak, after 10 steps", group=Group.TRAINING)] = 5e-3
     seed: Annotated[int, Field(ge=0, lt=SEEDS), Option("of weights, batches and lies", group=Group.TRAINING)] = 1
     attack_rate: Annotated[

@@ -13,11 +13,12 @@ from transformers import AutoConfig, PretrainedConfig
 from btard.errors import UserError
 from btard.hashing import tagged_digest
 from btard.identity import Malformed, PeerId
+from btard.pipeline.choices import OptimizerKind
 from btard.pipeline.codecs import Codec, canonical_codec, make_codec
 from btard.pipeline.codecs.delta import DeltaCodec
 from btard.pipeline.defence.comparison import ComputationCheck
 from btard.pipeline.machine.plan import PipelinePlan
-from btard.pipeline.schedule.optimizer import OptimizerKind, OptimizerPlan
+from btard.pipeline.schedule.optimizer import OptimizerPlan
 from btard.pipeline.stages.family import families
 from btard.pipeline.stages.model_stage import ActivationCheck, Cut
 from btard.pipeline.stages.split import MAX_STAGES, Split

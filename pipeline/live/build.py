@@ -16,19 +16,19 @@ from btard.hashing import Payload
 from btard.identity import IdentityKey
 from btard.pipeline.caches.boundary import check_dims
 from btard.pipeline.caches.shared import largest_message
+from btard.pipeline.choices import OptimizerKind
 from btard.pipeline.codecs import Codec, DeltaCodec
 from btard.pipeline.defence.attacks import HONEST
 from btard.pipeline.defence.behaviour import StageBehaviour
-from btard.pipeline.defence.comparison import ComputationCheck
 from btard.pipeline.epochs import SampleOrder
 from btard.pipeline.justice.facts import PlanFacts
 from btard.pipeline.machine.inbox import IN_CHUNKS
 from btard.pipeline.machine.machine import StageMachine
 from btard.pipeline.machine.messages import StageMessageKind
-from btard.pipeline.machine.plan import AfterAlarm, CheckMode, PipelinePlan
+from btard.pipeline.machine.plan import PipelinePlan, step_options
 from btard.pipeline.machine.sizes import CHUNK_BYTES, MessageSizes
 from btard.pipeline.schedule.exchange import StepExchange
-from btard.pipeline.schedule.optimizer import OptimizerKind, OptimizerPlan
+from btard.pipeline.schedule.optimizer import OptimizerPlan
 from btard.pipeline.schedule.order import PipelineOrder
 from btard.pipeline.schedule.worker import StageWorker
 from btard.pipeline.seats.seating import DRAWN, Seating
@@ -174,17 +174,8 @@ class StageBuilder:
             shape=self.shape,
             micro_batches=terms.micro_batches,
             batches=self._batches,
-            checked=terms.check != "none",
-            trusted_relay=terms.trusted_relay,
             step_seconds=terms.step_seconds,
-            mode=CheckMode.DRAWN if terms.check == "drawn" else CheckMode.LIVE,
-            share=terms.share,
-            comparison=ComputationCheck(terms.relative_error, terms.code_share),
-            after_alarm=AfterAlarm(terms.after_alarm),
-            ban=terms.ban,
-            forward_codec=terms.forward_codec,
-            backward_codec=terms.backward_codec,
-            raw_steps=terms.raw_steps,
+            **step_options(terms),
             samples=self._order.samples if terms.epoch_samples else None,
             cache_directory=self._directory,
             cache_bytes=CACHE_BYTES,

@@ -5,31 +5,14 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
+from typing import Any, Protocol
 
 from btard.identity import PeerId
+from btard.pipeline.choices import AfterAlarm, CheckMode
 from btard.pipeline.defence.comparison import EXACT, ComputationCheck
 from btard.pipeline.schedule.order import PipelineOrder
 from btard.tasks.base import Batch
-
-
-class CheckMode(StrEnum):
-    """How stages check each other."""
-
-    LIVE = "live"
-    """Each stage from the third on trains a duplicate of the one before; the first and the last are drawn."""
-    DRAWN = "drawn"
-    """A stage drawn for a step gets the record of another one, and computes its step again."""
-
-
-class AfterAlarm(StrEnum):
-    """How a step goes on after an alarm."""
-
-    SKIP = "skip"
-    """The suspects are passed by."""
-    RESTART = "restart"
-    """All do it again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +72,48 @@ class StageBanned:
 
 
 StageEffect = SendStage | StageReport | StageStalled | StageBanned
+
+
+class StepChoices(Protocol):
+    """How a step goes, as settings and manifests say it; the attributes are those of `PipelinePlan`, but for `check`,
+    which is live, drawn or none."""
+
+    @property
+    def check(self) -> str: ...
+    @property
+    def trusted_relay(self) -> bool: ...
+    @property
+    def share(self) -> float: ...
+    @property
+    def relative_error(self) -> float: ...
+    @property
+    def code_share(self) -> float: ...
+    @property
+    def after_alarm(self) -> str: ...
+    @property
+    def ban(self) -> bool: ...
+    @property
+    def forward_codec(self) -> str: ...
+    @property
+    def backward_codec(self) -> str: ...
+    @property
+    def raw_steps(self) -> int: ...
+
+
+def step_options(chosen: StepChoices) -> dict[str, Any]:
+    """Return what follows for a `PipelinePlan`, by the names of its attributes."""
+    return {
+        "checked": chosen.check != "none",
+        "mode": CheckMode.DRAWN if chosen.check == "drawn" else CheckMode.LIVE,
+        "trusted_relay": chosen.trusted_relay,
+        "share": chosen.share,
+        "comparison": ComputationCheck(chosen.relative_error, chosen.code_share),
+        "after_alarm": AfterAlarm(chosen.after_alarm),
+        "ban": chosen.ban,
+        "forward_codec": chosen.forward_codec,
+        "backward_codec": chosen.backward_codec,
+        "raw_steps": chosen.raw_steps,
+    }
 
 
 @dataclass(frozen=True)

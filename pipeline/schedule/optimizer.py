@@ -4,20 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 
 from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
+from btard.pipeline.choices import OptimizerKind
 from btard.tasks.base import Schedule, decay_groups
-
-
-class OptimizerKind(StrEnum):
-    """How weights follow gradients."""
-
-    ADAMW = "adamw"
-    ADAM = "adam"
-    SGD = "sgd"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from btard.identity import Malformed
+from btard.pipeline.choices import AfterAlarm
 from btard.pipeline.defence.recovery import Recovery, recovery
 from btard.pipeline.justice.accusation import Accusation, Claim
 from btard.pipeline.machine.context import StageContext
 from btard.pipeline.machine.messages import StageMessage, StageMessageKind
-from btard.pipeline.machine.plan import AfterAlarm, PipelinePlan
+from btard.pipeline.machine.plan import PipelinePlan
 from btard.pipeline.step.lineup import Lineup
 
 CAUSES = (StageMessageKind.ALARM, StageMessageKind.RAW)

@@ -9,12 +9,12 @@ import torch
 
 from btard.identity import Malformed
 from btard.pipeline.caches.delta import CachesDiffer
+from btard.pipeline.choices import CheckMode
 from btard.pipeline.codecs import NotFinite
 from btard.pipeline.justice.accusation import Accusation, Claim
 from btard.pipeline.justice.case import Crossing
 from btard.pipeline.machine.context import StageContext
 from btard.pipeline.machine.messages import SignedHeader, StageMessage, StageMessageKind
-from btard.pipeline.machine.plan import CheckMode
 from btard.pipeline.machine.shown import ShownMessage
 from btard.pipeline.schedule.order import BackwardPass, ForwardPass, OptimizerStep, StageAction
 

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from btard.hashing import DIGEST_SIZE, digest, tagged_digest
 from btard.identity import IdentityKey
 from btard.identity.codec import encode
+from btard.pipeline.choices import CheckMode
 from btard.pipeline.justice.facts import PlanFacts
 from btard.pipeline.machine.context import StageContext
 from btard.pipeline.machine.messages import MAX_ATTEMPTS, StageMessage, StageMessageKind
-from btard.pipeline.machine.plan import CheckMode
 from btard.pipeline.step.lineup import Lineup
 from btard.tasks.base import Batch
 from btard.tasks.randomness import SeededDraws

@@ -9,9 +9,10 @@ import pytest
 
 from btard.cli.pipeline import main
 from btard.errors import UserError
+from btard.pipeline.choices import OptimizerKind
 from btard.pipeline.defence.attacks import HONEST
 from btard.pipeline.justice.evidence import StageEvidence
-from btard.pipeline.schedule.optimizer import OptimizerKind, OptimizerPlan
+from btard.pipeline.schedule.optimizer import OptimizerPlan
 from btard.pipeline.schedule.order import PipelineOrder
 from btard.pipeline.stages.split import Split
 from btard.pipeline.trial import Trial, run_trial

@@ -10,11 +10,11 @@ from typing import Any
 from btard.hashing import tagged_digest
 from btard.lab.reproductions.staged.origin import TrainedOrigin, text_task
 from btard.lab.reproductions.staged.run import StagedRun
+from btard.pipeline.choices import AfterAlarm, OptimizerKind
 from btard.pipeline.defence.attacks import MessageLie, StageAttack
 from btard.pipeline.defence.behaviours import WithinCheck
 from btard.pipeline.defence.comparison import ComputationCheck
-from btard.pipeline.machine.plan import AfterAlarm
-from btard.pipeline.schedule.optimizer import OptimizerKind, OptimizerPlan
+from btard.pipeline.schedule.optimizer import OptimizerPlan
 from btard.pipeline.schedule.order import PipelineOrder
 from btard.pipeline.stages.split import Split
 from btard.pipeline.trial import Trial, TrialOutcome, run_trial

@@ -11,8 +11,9 @@ from pydantic import BaseModel, ConfigDict
 
 from btard.lab.reproductions.staged.origin import TrainedOrigin, text_task
 from btard.lab.reproductions.staged.run import StagedRun
+from btard.pipeline.choices import OptimizerKind
 from btard.pipeline.defence.attacks import HONEST
-from btard.pipeline.schedule.optimizer import OptimizerKind, OptimizerPlan
+from btard.pipeline.schedule.optimizer import OptimizerPlan
 from btard.pipeline.schedule.order import PipelineOrder
 from btard.pipeline.stages.split import Split
 from btard.pipeline.trial import Trial, run_trial

@@ -11,11 +11,11 @@ from typing import Any
 from btard.hashing import tagged_digest
 from btard.lab.reproductions.staged.origin import text_task
 from btard.lab.reproductions.staged.run import StagedRun
+from btard.pipeline.choices import CheckMode, OptimizerKind
 from btard.pipeline.defence.attacks import HONEST, MessageLie
 from btard.pipeline.defence.behaviour import StageBehaviour
 from btard.pipeline.defence.behaviours import Persistent, WrongNorms
-from btard.pipeline.machine.plan import CheckMode
-from btard.pipeline.schedule.optimizer import OptimizerKind, OptimizerPlan
+from btard.pipeline.schedule.optimizer import OptimizerPlan
 from btard.pipeline.schedule.order import PipelineOrder
 from btard.pipeline.stages.split import Split
 from btard.pipeline.trial import Trial, TrialOutcome, run_trial

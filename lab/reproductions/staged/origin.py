@@ -11,8 +11,9 @@ from safetensors.torch import load_file, save
 from btard.durable import write_durably
 from btard.lab.reproductions.staged.run import DECIDES
 from btard.lab.sweep.versions import run_key
+from btard.pipeline.choices import OptimizerKind
 from btard.pipeline.epochs import SampleOrder
-from btard.pipeline.schedule.optimizer import OptimizerKind, OptimizerPlan
+from btard.pipeline.schedule.optimizer import OptimizerPlan
 from btard.pipeline.schedule.order import PipelineOrder
 from btard.pipeline.schedule.together import StagesTogether
 from btard.pipeline.schedule.worker import StageWorker

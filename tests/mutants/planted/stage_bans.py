@@ -76,9 +76,9 @@ STAGE_BANS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "a run of unchecked stages checks them",
-        _BUILD,
-        'checked=terms.check != "none"',
-        "checked=True",
+        "pipeline/machine/plan.py",
+        '"checked": chosen.check != "none"',
+        '"checked": True',
         f"{_BUILT}::test_an_unchecked_run_says_so",
     ),
     Mutant(

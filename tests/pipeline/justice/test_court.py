@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from btard.pipeline.choices import CheckMode
 from btard.pipeline.defence.attacks import MessageLie
 from btard.pipeline.defence.behaviour import StageBehaviour, StagePlace
 from btard.pipeline.defence.behaviours import (
@@ -20,7 +21,6 @@ from btard.pipeline.justice.evidence import StageEvidence
 from btard.pipeline.justice.judgement import StageOffence
 from btard.pipeline.machine.machine import StageMachine
 from btard.pipeline.machine.memory import SimulatedStage, run_stages
-from btard.pipeline.machine.plan import CheckMode
 from tests.pipeline.machine.test_machine import JITTER, assert_duplicates_equal, machines_of
 
 REVERSE, NOISE = Persistent(forward=MessageLie.REVERSE), Persistent(backward=MessageLie.NOISE)

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
+from btard.pipeline.choices import AfterAlarm, CheckMode
 from btard.pipeline.defence.attacks import MessageLie
 from btard.pipeline.defence.behaviours import Persistent
 from btard.pipeline.live.build import CACHE_BYTES, StageBuilder, cut_of, numbers_of
 from btard.pipeline.machine.machine import StageMachine
 from btard.pipeline.machine.memory import run_stages
-from btard.pipeline.machine.plan import AfterAlarm, CheckMode, SendStage
+from btard.pipeline.machine.plan import SendStage
 from btard.pipeline.seats.seating import DRAWN, Seating
 from btard.swarm.manifest import RunManifest
 from btard.swarm.pipeline_terms import PipelineTerms

@@ -6,11 +6,12 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 
 from btard.identity import PeerId
+from btard.pipeline.choices import OptimizerKind
 from btard.pipeline.live.driver import StageDriver
 from btard.pipeline.machine.assembly import assemble
 from btard.pipeline.machine.memory import run_stages
 from btard.pipeline.machine.plan import SendStage, StageReport, StageStalled
-from btard.pipeline.schedule.optimizer import OptimizerKind, OptimizerPlan
+from btard.pipeline.schedule.optimizer import OptimizerPlan
 from btard.pipeline.stages.model_stage import Cut
 from btard.pipeline.stages.split import Split
 from btard.tasks.base import Batch, Schedule

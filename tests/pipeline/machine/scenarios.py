@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from btard.identity import IdentityKey, PeerId
+from btard.pipeline.choices import CheckMode, OptimizerKind
 from btard.pipeline.defence.attacks import MessageLie
 from btard.pipeline.defence.behaviour import StageBehaviour
 from btard.pipeline.defence.behaviours import (
@@ -22,8 +23,7 @@ from btard.pipeline.defence.behaviours import (
 from btard.pipeline.justice.evidence import StageEvidence
 from btard.pipeline.machine.assembly import assemble, stage_key
 from btard.pipeline.machine.memory import SimulatedStage, run_stages
-from btard.pipeline.machine.plan import CheckMode
-from btard.pipeline.schedule.optimizer import OptimizerKind, OptimizerPlan
+from btard.pipeline.schedule.optimizer import OptimizerPlan
 from btard.pipeline.schedule.order import PipelineOrder
 from btard.pipeline.stages.model_stage import Cut
 from btard.pipeline.stages.split import Split

@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 
+from btard.pipeline.choices import OptimizerKind
 from btard.pipeline.defence.attacks import MessageLie, StageAttack
 from btard.pipeline.defence.recovery import recovery
 from btard.pipeline.machine.assembly import assemble
 from btard.pipeline.machine.machine import StageMachine
 from btard.pipeline.machine.memory import run_stages
-from btard.pipeline.schedule.optimizer import OptimizerKind, OptimizerPlan
+from btard.pipeline.schedule.optimizer import OptimizerPlan
 from btard.pipeline.schedule.order import PipelineOrder
 from btard.pipeline.schedule.together import StagesTogether
 from btard.pipeline.schedule.worker import StageWorker

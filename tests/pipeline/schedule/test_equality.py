@@ -11,7 +11,8 @@ import pytest
 import torch
 from torch import nn
 
-from btard.pipeline.schedule.optimizer import OptimizerKind, OptimizerPlan
+from btard.pipeline.choices import OptimizerKind
+from btard.pipeline.schedule.optimizer import OptimizerPlan
 from btard.pipeline.schedule.order import PipelineOrder
 from btard.pipeline.schedule.together import StagesTogether, finish_step
 from btard.pipeline.schedule.worker import StageWorker

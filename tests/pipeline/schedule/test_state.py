@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from btard.identity import Malformed
-from btard.pipeline.schedule.optimizer import OptimizerKind, OptimizerPlan
+from btard.pipeline.choices import OptimizerKind
+from btard.pipeline.schedule.optimizer import OptimizerPlan
 from btard.pipeline.schedule.state import StageState, weights_size
 from btard.pipeline.schedule.worker import StageWorker
 from btard.pipeline.stages.model_stage import Cut, ModelStage

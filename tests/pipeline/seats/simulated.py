@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 
 from btard.hashing import digest
 from btard.identity import IdentityKey, PeerId
+from btard.pipeline.choices import OptimizerKind
 from btard.pipeline.machine.machine import StageMachine
 from btard.pipeline.machine.plan import PipelinePlan, SendStage, StageEffect, StageReport, StageStalled
-from btard.pipeline.schedule.optimizer import OptimizerKind, OptimizerPlan
+from btard.pipeline.schedule.optimizer import OptimizerPlan
 from btard.pipeline.schedule.order import PipelineOrder
 from btard.pipeline.seats.occupant import (
     BeginStep,

@@ -7,7 +7,8 @@ import torch
 from safetensors.torch import load, save
 
 from btard.errors import UserError
-from btard.pipeline.schedule.optimizer import OptimizerKind, OptimizerPlan
+from btard.pipeline.choices import OptimizerKind
+from btard.pipeline.schedule.optimizer import OptimizerPlan
 from btard.pipeline.seats.stage_state import KeptWorker
 from btard.pipeline.stages.model_stage import Cut, ModelStage
 from btard.pipeline.stages.split import Split

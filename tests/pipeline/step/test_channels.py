@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from btard.errors import UserError
+from btard.pipeline.choices import CheckMode
 from btard.pipeline.defence.attacks import MessageLie, StageAttack
 from btard.pipeline.defence.recovery import Recovery
 from btard.pipeline.machine.machine import StageMachine
 from btard.pipeline.machine.memory import run_stages
-from btard.pipeline.machine.plan import CheckMode
 from btard.pipeline.step.lineup import Lineup
 from tests.pipeline.machine.test_machine import JITTER, SEED, assert_duplicates_equal, machines_of
 

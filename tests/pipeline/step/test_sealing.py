@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from btard.identity import IdentityKey
+from btard.pipeline.choices import CheckMode
 from btard.pipeline.defence.recovery import Recovery
-from btard.pipeline.machine.plan import CheckMode
 from btard.pipeline.step.lineup import Lineup
 from btard.pipeline.step.sealing import draw_audits, opens, secret_chain
 
