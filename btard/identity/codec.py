@@ -7,6 +7,7 @@ read field by field (`Reader`); what is rare is decoded as a whole.
 
 from __future__ import annotations
 
+import base64
 import itertools
 import struct
 from collections.abc import Sequence
@@ -286,3 +287,16 @@ def as_text(value: Any, *, most: int) -> str:
 def ascending(values: Sequence[Any]) -> bool:
     """Whether the values are strictly ascending: the canonical order of a set."""
     return all(a < b for a, b in itertools.pairwise(values))
+
+
+def to_base64(data: bytes) -> str:
+    """Return bytes as text for JSON."""
+    return base64.b64encode(data).decode()
+
+
+def from_base64(text: str) -> bytes:
+    """Return the bytes that `to_base64` was given; raises Malformed."""
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError as error:  # a character that is no ASCII raises no more special one
+        raise Malformed(str(error)) from None

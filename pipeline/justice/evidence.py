@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
@@ -12,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from btard.errors import UserError
 from btard.identity import IdentityKey, Malformed, PeerId
-from btard.identity.codec import encode
+from btard.identity.codec import encode, from_base64, to_base64
 from btard.pipeline.justice.case import MAX_CASE, FiledCase
 from btard.pipeline.justice.judgement import StageJudgement, StageOffence, judge
 from btard.pipeline.machine.messages import StageMessage
@@ -112,11 +110,11 @@ class StageEvidence:
                 stage=self.stage,
                 step=self.step,
                 roster=[str(peer) for peer in self.roster],
-                alarm=_to_text(self.alarm.encode()),
+                alarm=to_base64(self.alarm.encode()),
                 judge=self.verdict.judge,
                 named=self.verdict.liar,
-                verdict_signature=_to_text(self.verdict.signature),
-                filed=_to_text(self.verdict.filed.encode()),
+                verdict_signature=to_base64(self.verdict.signature),
+                filed=to_base64(self.verdict.filed.encode()),
             )
             .model_dump_json(indent=1)
             .encode()
@@ -129,13 +127,13 @@ class StageEvidence:
             model = _EvidenceModel.model_validate_json(data)
             if model.format != EVIDENCE_FORMAT:
                 raise Malformed(f"its format is {model.format[:40]!r}, not {EVIDENCE_FORMAT!r}")
-            filed, signature = FiledCase.decode(_to_bytes(model.filed)), _to_bytes(model.verdict_signature)
+            filed, signature = FiledCase.decode(from_base64(model.filed)), from_base64(model.verdict_signature)
             evidence = cls(
                 tuple(PeerId.parse(text) for text in model.roster),
                 model.step,
                 model.stage,
                 StageOffence[model.offence],
-                StageMessage.decode(_to_bytes(model.alarm)),
+                StageMessage.decode(from_base64(model.alarm)),
                 StageVerdict(model.judge, model.named, filed, signature),
             )
         except ValidationError as error:
@@ -172,14 +170,3 @@ class _EvidenceModel(BaseModel):
 
 def _words(evidence: StageEvidence) -> str:
     return f"{evidence.peer} {evidence.offence}"
-
-
-def _to_text(data: bytes) -> str:
-    return base64.b64encode(data).decode()
-
-
-def _to_bytes(text: str) -> bytes:
-    try:
-        return base64.b64decode(text, validate=True)
-    except binascii.Error as error:
-        raise Malformed(str(error)) from None

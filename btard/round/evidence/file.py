@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 import math
 import os
@@ -17,7 +15,7 @@ from btard.aggregation.registry import canonical
 from btard.errors import UserError
 from btard.hashing import digest
 from btard.identity import Envelope, Malformed, PeerId
-from btard.identity.codec import decode, encode
+from btard.identity.codec import decode, encode, from_base64, to_base64
 from btard.round.evidence.evidence import Evidence, Offence, Scene
 from btard.round.roster import Roster
 from btard.round.rules import ADDED_NAMES, NONCE_SIZE, SIGNED_NAMES, StepRules
@@ -99,9 +97,9 @@ def to_json(evidence: Evidence) -> bytes:
         rules=_pack_rules(evidence.rules),
         scene=_pack_scene(evidence.scene),
         past=None if evidence.past is None else _pack_scene(evidence.past),
-        messages=[_to_text(envelope.encode()) for envelope in evidence.envelopes],
-        rows=[_RowModel(author=str(a), part=p, bytes=_to_text(b)) for a, p, b in evidence.rows if exhibits],
-        aggregates=[_AggregateModel(part=p, bytes=_to_text(b)) for p, b in evidence.aggregates if exhibits],
+        messages=[to_base64(envelope.encode()) for envelope in evidence.envelopes],
+        rows=[_RowModel(author=str(a), part=p, bytes=to_base64(b)) for a, p, b in evidence.rows if exhibits],
+        aggregates=[_AggregateModel(part=p, bytes=to_base64(b)) for p, b in evidence.aggregates if exhibits],
     )
     return model.model_dump_json(indent=1).encode()
 
@@ -123,10 +121,10 @@ def from_json(data: bytes) -> Evidence:
             accused=_peer(model.accused),
             rules=_unpack_rules(model.rules),
             scene=_unpack_scene(model.scene),
-            envelopes=tuple(Envelope.decode(_to_bytes(text)) for text in model.messages),
+            envelopes=tuple(Envelope.decode(from_base64(text)) for text in model.messages),
             past=None if model.past is None else _unpack_scene(model.past),
-            rows=tuple((_peer(row.author), row.part, _to_bytes(row.bytes)) for row in model.rows),
-            aggregates=tuple((item.part, _to_bytes(item.bytes)) for item in model.aggregates),
+            rows=tuple((_peer(row.author), row.part, from_base64(row.bytes)) for row in model.rows),
+            aggregates=tuple((item.part, from_base64(item.bytes)) for item in model.aggregates),
         )
         if (model.words, model.step) != (_words(evidence), evidence.scene.roster.step):
             raise Malformed("its words or its step are not those of what it proves")
@@ -206,14 +204,14 @@ def rules_fingerprint(rules: StepRules) -> str:
 
 def _pack_scene(scene: Scene) -> _SceneModel:
     return _SceneModel(
-        roster=_to_text(encode(scene.roster.pack())),
+        roster=to_base64(encode(scene.roster.pack())),
         attempt=scene.attempt,
         members=[str(peer) for peer in scene.members],
     )
 
 
 def _unpack_scene(model: _SceneModel) -> Scene:
-    roster = Roster.unpack(decode(_to_bytes(model.roster), limit=_MAX_ROSTER))
+    roster = Roster.unpack(decode(from_base64(model.roster), limit=_MAX_ROSTER))
     members = tuple(_peer(text) for text in model.members)
     if not members or not set(members) <= set(roster.members) or list(members) != sorted(set(members)):
         raise Malformed("the attempt's members are not among the roster's")
@@ -224,17 +222,6 @@ def _peer(text: str) -> PeerId:
     try:
         return PeerId.parse(text)
     except UserError as error:
-        raise Malformed(str(error)) from None
-
-
-def _to_text(data: bytes) -> str:
-    return base64.b64encode(data).decode()
-
-
-def _to_bytes(text: str) -> bytes:
-    try:
-        return base64.b64decode(text, validate=True)
-    except binascii.Error as error:
         raise Malformed(str(error)) from None
 
 

@@ -12,7 +12,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from btard.identity import Malformed
-from btard.identity.codec import Reader, as_bytes, as_fields, as_int, as_list, as_text, ascending, decode, encode
+from btard.identity.codec import (
+    Reader,
+    as_bytes,
+    as_fields,
+    as_int,
+    as_list,
+    as_text,
+    ascending,
+    decode,
+    encode,
+    from_base64,
+    to_base64,
+)
 
 LIMIT = 1 << 20
 scalars = st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.binary() | st.text()
@@ -177,3 +189,10 @@ def test_bytes_and_text_are_bounded() -> None:
 @given(st.lists(st.integers(0, 9)))
 def test_ascending_means_sorted_without_repetition(numbers: list[int]) -> None:
     assert ascending(numbers) == (numbers == sorted(set(numbers)))
+
+
+def test_base64_is_read_strictly() -> None:
+    assert from_base64(to_base64(bytes(range(256)))) == bytes(range(256))
+    for wrong in ("é", "AA", "A===", "AA==\n", "A A=", "A-_="):
+        with pytest.raises(Malformed):
+            from_base64(wrong)

@@ -128,4 +128,11 @@ JUSTICE: tuple[Mutant, ...] = (
         "",
         f"{_EVIDENCE}::test_only_the_accuser_files_its_case",
     ),
+    Mutant(
+        "text of a stranger that is no ASCII ends the reader of evidence",
+        "btard/identity/codec.py",
+        "except ValueError as error:  # a character",
+        "except LookupError as error:  # a character",
+        "tests/pipeline/justice/test_evidence.py::test_any_text_in_a_field_is_malformed_at_most",
+    ),
 )

@@ -151,3 +151,13 @@ def test_strange_files_get_a_sentence(lied: StageEvidence, tmp_path: Path, capsy
         file.write_text(json.dumps({**told, **wrong}))
         with pytest.raises(UserError, match="is no evidence of a ban"):
             verdict.main([str(file)])
+
+
+@pytest.mark.parametrize("text", ["", "é", "=", "AA", "\x00"])
+@pytest.mark.parametrize("name", ["words", "offence", "accused", "alarm", "verdict_signature", "filed"])
+def test_any_text_in_a_field_is_malformed_at_most(lied: StageEvidence, name: str, text: str) -> None:
+    told = json.loads(lied.to_json())
+    with pytest.raises(Malformed):
+        StageEvidence.from_json(json.dumps({**told, name: text}).encode()).check()
+    with pytest.raises(Malformed):
+        StageEvidence.from_json(json.dumps({**told, "roster": [text, *told["roster"][1:]]}).encode())
