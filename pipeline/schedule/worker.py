@@ -35,16 +35,18 @@ class StageWorker:
         stage: the weights.
         plan: how they follow the gradients.
         checkpointing: whether a micro-batch's activations inside the stage are computed again when they are needed.
+        steps: how many it has taken.
     """
 
     stage: ModelStage
     plan: OptimizerPlan
     checkpointing: bool = False
+    steps: int = field(default=0, init=False)
     _pending: dict[int, _Pending] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
         self._weights = self.stage.weights()
-        self._optimizer, self._steps = self.plan.build(self._weights), 0
+        self._optimizer = self.plan.build(self._weights)
         self._ties = tuple(tied_names(self.stage.cut).values())
         here = self.stage.number
         self._tied = [name for places in self._ties for stage, name in places if stage == here]
@@ -110,7 +112,7 @@ class StageWorker:
             for weight in self._weights.values():
                 if weight.grad is not None:
                     weight.grad.mul_(clip)
-        factor = self.plan.schedule.factor(self._steps)
+        factor = self.plan.schedule.factor(self.steps)
         for group in self._optimizer.param_groups:
             group["lr"] = self.plan.schedule.learning_rate * factor
         self._optimizer.step()
@@ -118,28 +120,43 @@ class StageWorker:
 
     def state(self) -> StageState:
         """Return what is held between two steps."""
-        kept = [dict(self._optimizer.state.get(weight, {})) for weight in self._weights.values()]
         weights = weights_to_bytes(dict(self.stage.part.state_dict()))
-        return StageState(weights, optimizer_to_bytes(self._steps, kept))
+        return StageState(weights, optimizer_to_bytes(self.steps, list(self.moments().values())))
 
     def load(self, state: StageState) -> None:
         """Take over what another holder of this stage held; raises Malformed."""
         weights = weights_from_bytes(self.stage.cut, self.stage.number, state.weights)
         shapes = [weight.shape for weight in self._weights.values()]
-        self._steps, kept = optimizer_from_bytes(state.optimizer, shapes)
-        with torch.no_grad():
-            for name, tensor in self.stage.part.state_dict().items():
-                tensor.copy_(weights[name])
-        for weight, tensors in zip(self._weights.values(), kept, strict=True):
-            self._optimizer.state[weight] = {key: tensor.clone() for key, tensor in tensors.items()}
-            if not tensors:
-                del self._optimizer.state[weight]
+        steps, kept = optimizer_from_bytes(state.optimizer, shapes)
+        self.restore(steps, weights, dict(zip(self._weights, kept, strict=True)))
+
+    def moments(self) -> dict[str, dict[str, torch.Tensor]]:
+        """Return what the optimizer remembers of each weight, by the weight's name and its own."""
+        kept = {name: self._optimizer.state.get(weight, {}) for name, weight in self._weights.items()}
+        return {n: {kind: m for kind, m in of.items() if isinstance(m, torch.Tensor)} for n, of in kept.items()}
+
+    def restore(
+        self,
+        steps: int,
+        weights: Mapping[str, torch.Tensor],
+        moments: Mapping[str, Mapping[str, torch.Tensor]],
+    ) -> None:
+        """Go on from these steps, weights and moments; micro-batches under way are forgotten."""
         self.discard()
+        self.steps = steps
+        tensors = self.stage.part.state_dict()
+        with torch.no_grad():
+            for name, weight in weights.items():
+                tensors[name].copy_(weight)
+        self._optimizer.state.clear()
+        for name, kept in moments.items():
+            if kept:
+                self._optimizer.state[self._weights[name]] = {key: tensor.clone() for key, tensor in kept.items()}
 
     def freeze(self) -> None:
         """End a step without a change of the weights."""
         self.discard()
-        self._steps += 1
+        self.steps += 1
 
 
 def _gradient(weight: torch.nn.Parameter) -> torch.Tensor:

@@ -20,12 +20,11 @@ class KeptWorker(StageWorker):
 
     def state_bytes(self) -> bytes:
         """Return the state between two steps; equal states have equal bytes."""
-        tensors = {_STEPS: torch.tensor(self._steps, dtype=torch.int64)}
-        for name, weight in self._weights.items():
+        tensors = {_STEPS: torch.tensor(self.steps, dtype=torch.int64)}
+        for name, weight in self.stage.weights().items():
             tensors[f"weight {name}"] = weight.detach()
-            for kind, moment in self._optimizer.state.get(weight, {}).items():
-                if isinstance(moment, torch.Tensor):
-                    tensors[f"{kind} {name}"] = moment
+        for name, moments in self.moments().items():
+            tensors |= {f"{kind} {name}": moment for kind, moment in moments.items()}
         return save({name: tensor.contiguous().clone() for name, tensor in tensors.items()})
 
     def load_bytes(self, data: Payload) -> None:
@@ -38,30 +37,24 @@ class KeptWorker(StageWorker):
             tensors = load(bytes(data))
         except SafetensorError as error:
             raise UserError(f"the state of a stage cannot be read: {error}") from None
-        weights = {name: tensors.pop(f"weight {name}", None) for name in self._weights}
+        held = self.stage.weights()
+        weights = {name: tensors.pop(f"weight {name}", None) for name in held}
         steps = tensors.pop(_STEPS, None)
         if steps is None or steps.dtype != torch.int64 or steps.shape != () or int(steps) < 0:
             raise UserError("the state of a stage does not say how many steps it has taken")
-        for name, weight in self._weights.items():
-            _check(name, weights[name], weight)
+        known = {name: _check(name, weights[name], weight) for name, weight in held.items()}
         moments: dict[str, dict[str, torch.Tensor]] = {}
         for place, tensor in tensors.items():
             kind, _, name = place.partition(" ")
-            if kind not in _MOMENTS or name not in self._weights:
+            if kind not in _MOMENTS or name not in held:
                 raise UserError(f"the state of a stage has {place[:100]!r}, which the stage does not have")
             if kind != "step" or tensor.shape != ():
-                _check(name, tensor, self._weights[name])
+                _check(name, tensor, held[name])
             moments.setdefault(name, {})[kind] = tensor
-        self.discard()
-        self._steps = int(steps)
-        self._optimizer.state.clear()
-        with torch.no_grad():
-            for name, weight in self._weights.items():
-                weight.copy_(weights[name])
-                if name in moments:
-                    self._optimizer.state[weight] = moments[name]
+        self.restore(int(steps), known, moments)
 
 
-def _check(name: str, tensor: torch.Tensor | None, weight: torch.Tensor) -> None:
+def _check(name: str, tensor: torch.Tensor | None, weight: torch.Tensor) -> torch.Tensor:
     if tensor is None or tensor.dtype != torch.float32 or tensor.shape != weight.shape:
         raise UserError(f"the state of a stage has no {name} of the right shape")
+    return tensor

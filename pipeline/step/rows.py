@@ -11,6 +11,7 @@ from btard.hashing import tagged_digest
 from btard.pipeline.justice.accusation import Accusation, Claim
 from btard.pipeline.machine.context import StageContext
 from btard.pipeline.machine.messages import StageMessageKind, to_payload
+from btard.pipeline.schedule.worker import StageWorker
 
 CLAIMS = {StageMessageKind.TIED: Claim.TIED, StageMessageKind.NORMS: Claim.NORMS}
 
@@ -41,14 +42,12 @@ class RowExchange:
 
     def tell_tied(self) -> None:
         """Tell all the gradients of the own tied weights."""
-        context = self.context
-        row = context.exchange.tied_row(context.number, context.worker.tied_gradients())
-        self._tell(StageMessageKind.TIED, row)
+        self._tell(StageMessageKind.TIED, self._row(StageMessageKind.TIED, self.context.worker))
 
     def tell_norms(self) -> None:
         """Tell all the norms of the own gradients."""
         context = self.context
-        row = context.exchange.norm_row(context.number, context.worker.norms())
+        row = self._row(StageMessageKind.NORMS, context.worker)
         self._tell(StageMessageKind.NORMS, context.behaviour.norms(context.place(), row))
 
     def add_tied(self) -> Accusation | bool:
@@ -57,11 +56,8 @@ class RowExchange:
         rows = self._told(StageMessageKind.TIED)
         if rows is None:
             return False
-        follower = context.follower
-        if follower is not None:
-            own = context.exchange.tied_row(context.number - 1, follower.tied_gradients())
-            if accusation := self._compared(StageMessageKind.TIED, own):
-                return accusation
+        if accusation := self._compared(StageMessageKind.TIED):
+            return accusation
         copies = {
             place: part for n, row in rows.items() for place, part in context.exchange.tied_gradients(n, row).items()
         }
@@ -76,11 +72,8 @@ class RowExchange:
         rows = self._told(StageMessageKind.NORMS)
         if rows is None:
             return False
-        follower = context.follower
-        if follower is not None:
-            own = context.exchange.norm_row(context.number - 1, follower.norms())
-            if accusation := self._compared(StageMessageKind.NORMS, own):
-                return accusation
+        if accusation := self._compared(StageMessageKind.NORMS):
+            return accusation
         self.norms = {name: norm for n, row in rows.items() for name, norm in context.exchange.norms(n, row).items()}
         return True
 
@@ -111,11 +104,20 @@ class RowExchange:
             else {s: context.exchange.read_row(message.payload) for s, message in found.items() if message}
         )
 
-    def _compared(self, kind: StageMessageKind, own: torch.Tensor) -> Accusation | None:
-        """Compare the row of the stage before with that of its duplicate."""
+    def _row(self, kind: StageMessageKind, worker: StageWorker) -> torch.Tensor:
+        exchange, number = self.context.exchange, worker.stage.number
+        if kind is StageMessageKind.TIED:
+            return exchange.tied_row(number, worker.tied_gradients())
+        return exchange.norm_row(number, worker.norms())
+
+    def _compared(self, kind: StageMessageKind) -> Accusation | None:
+        """Compare the row of the stage before with that of its duplicate, if there is one."""
         context = self.context
+        if context.follower is None:
+            return None
         told = context.find(kind, context.number - 1)
         assert told is not None
+        own = self._row(kind, context.follower)
         same = context.plan.comparison.same(own, context.exchange.read_row(told.payload))
         if same or context.behaviour.tolerates(context.place(), context.number - 1):
             return None
