@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from btard.deploy.local.messages import Ended, Started
-from btard.deploy.local.nursery_client import NurseryClient, last_lines
+from btard.deploy.local.nursery_client import NurseryClient, last_lines, wait_until
 from btard.deploy.local.plan import COORDINATOR, Member, SwarmPlan, listens
 from btard.errors import UserError
 from btard.swarm.events.peer import JoinedRun, PeerBanned, PeerEvent, StepFinished
@@ -148,12 +147,7 @@ class Programs:
 
     def wait(self, condition: Callable[[], bool], seconds: float) -> bool:
         """Look until something holds, for at most so many seconds; return whether it does."""
-        deadline = time.monotonic() + seconds
-        while not condition():
-            if time.monotonic() > deadline:
-                return False
-            self.look()
-        return True
+        return wait_until(condition, self.look, seconds)
 
     def wait_for_steps(self, count: int, among: Collection[Program], seconds: float) -> bool:
         """Wait until each of these has finished so many steps more."""

@@ -8,7 +8,7 @@ import select
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -160,3 +160,13 @@ def last_lines(log: Path, count: int = 3) -> str:
     except OSError:
         return ""
     return " | ".join(line.strip() for line in text.splitlines()[-count:] if line.strip())
+
+
+def wait_until(condition: Callable[[], bool], look: Callable[[], object], seconds: float) -> bool:
+    """Look at the processes until something holds, for at most so many seconds; return whether it does."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        look()
+    return True

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from btard.deploy.local.messages import Ended, Start, Started, Wave
-from btard.deploy.local.nursery_client import NurseryClient, last_lines
+from btard.deploy.local.nursery_client import NurseryClient, last_lines, wait_until
 from btard.deploy.local.plan import COORDINATOR, HOST, Member, free_port, listens, local_key
 from btard.errors import UserError
 from btard.swarm.events.coordinator import CoordinatorEvent, PeerWelcomed, StagesSeated
@@ -165,12 +164,7 @@ class StageProcesses:
 
     def wait(self, condition: Callable[[], bool], seconds: float) -> bool:
         """Look until something holds, for at most so many seconds; return whether it does."""
-        deadline = time.monotonic() + seconds
-        while not condition():
-            if time.monotonic() > deadline:
-                return False
-            self.look()
-        return True
+        return wait_until(condition, self.look, seconds)
 
     def name_of(self, stage: int) -> str:
         """Return the name of the process that runs a stage."""
