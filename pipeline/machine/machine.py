@@ -198,7 +198,6 @@ class StageMachine:
 
     def _advance(self) -> bool:
         """Do one thing; whether there may be more."""
-        context = self.context
         self._wanted = []
         match self._phase:
             case _Phase.PLEDGES:
@@ -227,7 +226,6 @@ class StageMachine:
                 return self._accept()
             case _Phase.ALARMED | _Phase.NOT_FINITE | _Phase.OVER:
                 return False
-        raise AssertionError(context)
 
     def _begin_passes(self) -> bool:
         """Go on once the stages whose last step was computed here, too, have pledged the states to which it led."""
