@@ -68,7 +68,7 @@ class StageContext:
         self.vacant: frozenset[int] = frozenset()
         self._effects: list[StageEffect] = []
         self._statistics: dict[tuple[StageMessageKind, int], BorderStatistics] = {}
-        self._sent: dict[_Sent, tuple[set[int], StageMessage]] = {}
+        self._sent: dict[_Sent, list[tuple[set[int], StageMessage]]] = {}
 
     @property
     def workers(self) -> list[StageWorker]:
@@ -111,7 +111,7 @@ class StageContext:
     def sent_at(self, place: tuple[int, int], kind: StageMessageKind, micro_batch: int = 0) -> StageMessage | None:
         """Return what this stage has sent in an attempt, named by step and attempt."""
         found = self._sent.get((*place, kind, micro_batch))
-        return None if found is None else found[1]
+        return None if found is None else found[0][1]
 
     def send(
         self,
@@ -139,27 +139,31 @@ class StageContext:
         return message
 
     def send_again(self, message: StageMessage, stages: Iterable[int]) -> None:
-        """Send a message that was signed before, and remember for which stages it is."""
+        """Send a message that was signed before, and remember for which stages it is.
+
+        A stage that lies may tell two stages different things; each is sent again what it was sent.
+        """
         receivers, header = [stage for stage in stages if stage != self.number], message.header
-        known = self._sent.setdefault((header.step, header.attempt, header.kind, header.micro_batch), (set(), message))
-        if known[1] == message:
-            known[0].update(receivers)
+        known = self._sent.setdefault((header.step, header.attempt, header.kind, header.micro_batch), [])
+        told = next((stages for stages, said in known if said == message), None)
+        if told is None:
+            known.append((set(receivers), message))
+        else:
+            told.update(receivers)
         if receivers:
             self._effects.append(SendStage(tuple(receivers), message.encode()))
 
     def repeat(self, stage: int, place: _Sent) -> bool:
         """Send a stage once more what it was sent; whether there is such a message for it."""
-        receivers, message = self._sent.get(place, (set(), None))
-        if message is None or stage not in receivers:
-            return False
-        self._effects.append(SendStage((stage,), message.encode()))
-        return True
+        messages = [message for receivers, message in self._sent.get(place, []) if stage in receivers]
+        self._effects += [SendStage((stage,), message.encode()) for message in messages]
+        return bool(messages)
 
     def repeat_all(self, kind: StageMessageKind, place: tuple[int, int]) -> None:
         """Send everything of a kind once more to all it was for."""
-        for (*at, sent_kind, number), (receivers, _) in list(self._sent.items()):
+        for (*at, sent_kind, number), sent in list(self._sent.items()):
             if (tuple(at), sent_kind) == (place, kind):
-                for stage in receivers:
+                for stage in {stage for receivers, _ in sent for stage in receivers}:
                     self.repeat(stage, (*place, kind, number))
 
     def ask(self, stage: int, kind: StageMessageKind, number: int, place: tuple[int, int]) -> None:

@@ -175,19 +175,19 @@ class Passes:
         said = context.behaviour.activation(place, output)
         checker = context.lineup.checker(self._after)
         jumped = said if checker is None else context.behaviour.jump(place, said)
-        if jumped is not said:
-            data, kept = context.channels.write(context.lineup, context.number, number, jumped, keep=False)
+        frames = checker is not None and jumped is not said
+        framing = context.channels.write(context.lineup, context.number, number, jumped, keep=False) if frames else None
+        self._note(context.number, number)
+        data, kept = context.channels.write(context.lineup, context.number, number, said, keep=True)
+        receivers = [self._after] if checker is None or frames else [self._after, checker]
+        context.send(StageMessageKind.ACTIVATION, receivers, data, number, source=given, kept=kept)
+        if checker is not None and framing is not None:
+            data, kept = framing
             at, kind = (context.step, context.attempt), StageMessageKind.ACTIVATION
             other = StageMessage.sign(
                 context.key, context.plan.run, at, kind, context.number, number, data, source=given, kept=kept
             )
-            assert checker is not None
             context.send_again(other, [checker])
-            checker = None
-        self._note(context.number, number)
-        data, kept = context.channels.write(context.lineup, context.number, number, said, keep=True)
-        receivers = [self._after] if checker is None else [self._after, checker]
-        context.send(StageMessageKind.ACTIVATION, receivers, data, number, source=given, kept=kept)
 
     def _watch(self, kind: StageMessageKind, stage: int, values: torch.Tensor) -> None:
         plan = self.context.plan
