@@ -31,8 +31,11 @@ def test_two_behind_nats_take_part_over_relays(tmp_path: Path) -> None:
     with running(tmp_path / "hidden", HIDDEN) as run:
         assert all(step["members"] == len(PEERS) for step in run.events("p0", "step"))
         first, second = HIDDEN
-        assert relayed(run.log(first)) == {local_key(1, second).peer_id.short}
-        assert relayed(run.log(second)) == {local_key(1, first).peer_id.short}
+        hidden = {local_key(1, peer).peer_id.short for peer in HIDDEN}
+        assert local_key(1, second).peer_id.short in relayed(run.log(first))
+        assert local_key(1, first).peer_id.short in relayed(run.log(second))
+        # A circuit to a hidden peer may stand before that one has dialled; nobody else needs any.
+        assert all(relayed(run.log(peer)) <= hidden for peer in PEERS if peer not in HIDDEN)
 
 
 def test_clients_behind_nats_take_part(tmp_path: Path) -> None:
