@@ -132,14 +132,14 @@ def test_an_idle_validator_is_spared_by_colluders() -> None:
     assert all(len(peer.finished()) == 16 and not verdicts(peer) for peer in swarm.peers)
 
 
-@pytest.mark.parametrize("name", ["SIGN_FLIPPING", "SELF_COVER", "FALSE_PRODUCT"])
+@pytest.mark.parametrize("name", quick(1, ["SIGN_FLIPPING", "SELF_COVER", "FALSE_PRODUCT"]))
 def test_rare_attacks_are_caught_too(name: str) -> None:
     swarm = mixed({1: name, 4: name}, peers=8, steps=30, attack_every=3)
     assert check_justice(swarm)
     assert all(len(peer.finished()) == 30 for peer in swarm.honest)
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", quick(4, range(12)))
 def test_any_mixture_gets_justice(seed: int) -> None:
     draw = random.Random(seed)
     peers = draw.choice([8, 9, 10])
@@ -160,7 +160,7 @@ def check_nobody_honest_is_out(swarm: Swarm) -> None:
     assert not stopped, (swarm.seed, stopped)
 
 
-@pytest.mark.parametrize("name", _DISPUTES)
+@pytest.mark.parametrize("name", quick(1, _DISPUTES))
 def test_a_quarter_of_the_roster_cannot_stop_a_run(name: str) -> None:
     for seed in range(8):
         check_nobody_honest_is_out(mixed({1: name, 4: name}, peers=8, steps=3, seed=seed))
@@ -177,7 +177,7 @@ def test_almost_half_of_the_roster_takes_no_honest_peer_along(
         check_nobody_honest_is_out(mixed(dict.fromkeys(liars, name), peers=peers, steps=3, seed=seed))
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", quick(3, range(8)))
 def test_no_mix_of_silence_and_complaints_removes_an_honest_peer(seed: int) -> None:
     draw = random.Random(seed)
     peers = draw.choice([7, 8, 9, 11])

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from btard.transport.libp2p import Libp2pNode
+from tests.quick import quick
 
 ROOT = Path(__file__).parents[2]
 DEADLINE = 120.0
@@ -37,7 +38,7 @@ async def end_of(program: str, *words: str) -> tuple[int | None, str]:
 
 
 @pytest.mark.swarm
-@pytest.mark.parametrize("program", ["btard.cli.peer", "btard.cli.coordinator"])
+@pytest.mark.parametrize("program", quick(1, ["btard.cli.peer", "btard.cli.coordinator"]))
 async def test_a_copied_key_ends_the_program_with_code_2(tmp_path: Path, program: str) -> None:
     member = await Libp2pNode.create(tmp_path / "member.key")
     first = await Libp2pNode.create(tmp_path / "identity.key", member.maddrs)

@@ -23,6 +23,7 @@ from btard.errors import UserError
 from btard.tasks.registry import load_task
 from btard.tasks.training_state import TrainingState
 from tests.deploy.standins import ROOT, environment, eventually, gone
+from tests.quick import quick
 
 STEPS = 10
 WORDS = f"--task digits --peers 4 --byzantine 1 --attack-start 2 --validators 0 --steps {STEPS}".split()
@@ -123,7 +124,7 @@ def test_a_seed_repeats_the_model_that_a_swarm_trains(tmp_path: Path) -> None:
 
 
 @pytest.mark.swarm
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("number", quick(1, [signal.SIGKILL, signal.SIGINT, signal.SIGTERM]))
 def test_whatever_ends_the_launcher_ends_the_swarm(tmp_path: Path, number: signal.Signals) -> None:
     launcher = launch(tmp_path, "--steps", "100000")
     try:

@@ -13,6 +13,7 @@ from tests.peer.test_daemon import DEADLINE, Program, programs, until
 __all__ = ["programs"]
 
 
+@pytest.mark.slow
 @pytest.mark.swarm
 def test_a_closed_group_trains_among_itself(tmp_path: Path, programs: list[Program]) -> None:
     for name in "abc":

@@ -77,6 +77,7 @@ def test_the_commands_know_the_example(environment: dict[str, str], tmp_path: Pa
     )
 
 
+@pytest.mark.slow
 @pytest.mark.swarm
 def test_a_swarm_trains_the_example_and_bans_a_liar(environment: dict[str, str], tmp_path: Path) -> None:
     words = ["--task", "checkers:squares=2,width=16", "--batch-size", "64", "--steps", "12", "--validators", "0"]

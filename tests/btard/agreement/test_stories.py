@@ -108,10 +108,12 @@ def test_no_order_of_messages_divides_three() -> None:
     assert tell_all(stories) == 3072
 
 
-@pytest.mark.parametrize("clock", [None, pytest.param(3 * BOUND, marks=pytest.mark.slow)])
-def test_no_order_of_messages_divides_four(clock: float | None) -> None:
-    stories = (Story(4, 4, (), (0.0, LATE, 0.0, LATE), slow=slow, clock=clock) for slow in subsets(links(range(4))))
-    assert tell_all(stories) == 4096
+@pytest.mark.parametrize("clock", [None, 3 * BOUND])
+@pytest.mark.parametrize("share", quick(1, range(8)))
+def test_no_order_of_messages_divides_four(share: int, clock: float | None) -> None:
+    slow_links = list(subsets(links(range(4))))[share::8]
+    stories = (Story(4, 4, (), (0.0, LATE, 0.0, LATE), slow=slow, clock=clock) for slow in slow_links)
+    assert tell_all(stories) == 4096 // 8
 
 
 @pytest.mark.parametrize("voters", [3, 4])
@@ -146,7 +148,7 @@ def test_three_lies_among_three_divide_nobody(schedule: int) -> None:
 
 
 @pytest.mark.parametrize("voters", [3, 4])
-@pytest.mark.parametrize("schedule", quick(2, range(SCHEDULES)))
+@pytest.mark.parametrize("schedule", quick(1, range(SCHEDULES)))
 def test_two_lies_among_four_divide_nobody(voters: int, schedule: int) -> None:
     """All vote, and one lies; or one lies, and one has no vote."""
     assert tell_all(lying(4, voters, 2, schedule)) == 1 + 68 + 68 * 67 // 2

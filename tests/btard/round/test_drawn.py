@@ -209,7 +209,7 @@ def test_a_validator_that_leaves_does_not_save_its_target(
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
-@pytest.mark.parametrize("seed", quick(3, range(12)))
+@pytest.mark.parametrize("seed", quick(1, range(12)))
 def test_honest_deputies_and_their_targets_lose_nothing(momentum: float, seed: int) -> None:
     """A deputy has computed a vector that it does not send; the next one that it sends is not built on it."""
     deserters: dict[int, Behaviour] = {i: Deserts(PEERS) for i in (1, 4, 6)}
@@ -261,7 +261,7 @@ class Shy(DrawnAndGone):
         return LeaveReason.SHUTDOWN if shielded else super().leaves(step, following)
 
 
-@pytest.mark.parametrize("seed", quick(4, range(12)))
+@pytest.mark.parametrize("seed", quick(2, range(12)))
 def test_goodbyes_and_deaths_at_any_time_harm_nobody_honest(seed: int) -> None:
     draw = random.Random(seed)
     rules = verified(

@@ -31,6 +31,7 @@ from btard.tensors import bytes_of
 from btard.transport.memory import SimulatedPeer
 from btard.vocabulary import Validation
 from tests.btard.round.swarm import RULES, Swarm, offences, suspended, verdicts, voids
+from tests.quick import quick
 
 LIAR, ACCOMPLICE = 1, 4
 SEED = 4
@@ -119,8 +120,7 @@ def of_liar(swarm: Swarm, peer: SimulatedPeer) -> Offence | None:
     return offences(peer).get(swarm.peers[LIAR].peer_id)
 
 
-@pytest.mark.parametrize("momentum", [0.0, 0.9])
-@pytest.mark.parametrize("clip", [None, 1.0])
+@pytest.mark.parametrize(("momentum", "clip"), quick(1, [(0.9, 1.0), (0.0, 1.0), (0.9, None), (0.0, None)]))
 def test_a_lie_in_a_failed_attempt_is_a_ban(momentum: float, clip: float | None) -> None:
     swarm = examined(FirstLies(), Validation.EXACT, momentum=momentum, clip=clip)
     for peer in swarm.honest:
@@ -129,8 +129,7 @@ def test_a_lie_in_a_failed_attempt_is_a_ban(momentum: float, clip: float | None)
         assert not suspended(peer)
 
 
-@pytest.mark.parametrize("momentum", [0.0, 0.9])
-@pytest.mark.parametrize("clip", [None, 1.0])
+@pytest.mark.parametrize(("momentum", "clip"), quick(1, [(0.9, 1.0), (0.0, 1.0), (0.9, None), (0.0, None)]))
 def test_a_lie_that_is_shown_is_measured(momentum: float, clip: float | None) -> None:
     swarm = examined(ShowsIt(), Validation.TOLERANT, momentum=momentum, clip=clip)
     for peer in swarm.honest:
@@ -148,8 +147,7 @@ def test_a_lie_that_is_not_shown_costs_the_place(liar: type[Behaviour], momentum
 
 
 @pytest.mark.parametrize("validation", list(Validation))
-@pytest.mark.parametrize("momentum", [0.0, 0.9])
-@pytest.mark.parametrize("clip", [None, 1.0])
+@pytest.mark.parametrize(("momentum", "clip"), quick(2, [(0.0, None), (0.0, 1.0), (0.9, None), (0.9, 1.0)]))
 def test_honest_targets_of_failed_attempts_are_innocent(
     validation: Validation, momentum: float, clip: float | None
 ) -> None:

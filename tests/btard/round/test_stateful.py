@@ -227,7 +227,7 @@ class Trouble(RuleBasedStateMachine):
 
 MORE = int(os.environ.get("BTARD_TEST_MORE", "1"))
 Trouble.TestCase.settings = settings(
-    max_examples=8 * MORE,
+    max_examples=4 * MORE,
     stateful_step_count=20,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )

@@ -41,6 +41,7 @@ def scrape(url: str, token: str | None = None) -> dict[str, float]:
         return values(answer.read().decode())
 
 
+@pytest.mark.slow
 @pytest.mark.swarm
 def test_a_swarm_is_scraped(tmp_path: Path, programs: list[Program]) -> None:
     began = time.time()

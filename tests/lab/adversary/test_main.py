@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import pytest
 
 from btard.lab.adversary.__main__ import main
+from btard.lab.adversary.play import Arena, play
 from btard.lab.adversary.scores import Aim
-from btard.lab.adversary.search import Search, Winner
+from btard.lab.adversary.search import Fresh, Search, Winner
+from btard.lab.adversary.strategy import Strategy
 
-SMALL = (
+SMALL = [
     "--peers",
     "4",
     "--byzantine",
@@ -19,21 +20,21 @@ SMALL = (
     "--steps",
     "2",
     "--long-steps",
-    "60",
+    "6",
     "--workers",
     "1",
     "--fresh",
     "2",
     "--seed",
     "4",
-)
+]
 
 
 def test_what_is_found_replays_exactly(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "new" / "found.json"
-    assert main([*SMALL, "--seconds", "1", "--aims", "time,poison", "--output", str(path)]) == 0
+    assert main([*SMALL, "--seconds", "1", "--aims", "bytes,poison", "--output", str(path)]) == 0
     told = capsys.readouterr().out
-    assert "seed 4: " in told and "time: " in told and "fresh swarms" in told and f"--replay {path}" in told
+    assert "seed 4: " in told and "bytes: " in told and "fresh swarms" in told and f"--replay {path}" in told
     assert main(["--replay", str(path)]) == 0
     replayed = capsys.readouterr().out
     assert "exactly as saved" in replayed and "not as saved" not in replayed
@@ -41,7 +42,7 @@ def test_what_is_found_replays_exactly(tmp_path: Path, capsys: pytest.CaptureFix
 
 def test_a_replay_that_differs_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "found.json"
-    main([*SMALL, "--long-steps", "6", "--seconds", "1", "--aims", "time", "--output", str(path)])
+    main([*SMALL, "--seconds", "1", "--aims", "time", "--output", str(path)])
     text = path.read_text()
     assert '"voided": ' in text
     path.write_text(text.replace('"voided": ', '"voided": 9'))
@@ -63,17 +64,10 @@ def test_a_replay_that_differs_is_told(tmp_path: Path, capsys: pytest.CaptureFix
 def test_only_harm_that_nobody_may_do_is_a_failure(
     aim: Aim, holds: bool, mean: float, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = Search.winners
-
-    def winners(search: Search, fresh: int) -> list[Winner]:
-        return [
-            dataclasses.replace(winner, aim=aim, holds=holds, fresh=dataclasses.replace(winner.fresh, mean=mean))
-            for winner in found(search, fresh)
-        ]
-
-    monkeypatch.setattr(Search, "winners", winners)
-    words = [*SMALL, "--long-steps", "6", "--seconds", "1", "--aims", "time"]
-    assert main([*words, "--output", str(tmp_path / "found.json")]) == code
+    fresh, scores = Fresh(2, mean, 0.0), play(Strategy(), Arena(peers=4, byzantine=1, steps=1), 1)
+    winner = Winner(aim, Strategy(), 1, 0.0, mean, fresh, holds, 1, scores)
+    monkeypatch.setattr(Search, "winners", lambda search, fresh: [winner])
+    assert main([*SMALL, "--seconds", "0", "--output", str(tmp_path / "found.json")]) == code
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ from tests.btard.transport.libp2p.conftest import Swarm
 from tests.coordinator.swarm import manifest
 from tests.coordinator.test_pipeline_terms import TERMS
 from tests.ending import end_all
+from tests.quick import quick
 
 pytestmark = pytest.mark.swarm
 
@@ -126,7 +127,7 @@ class Pipeline:
         return [line["loss"] for line in told if line["event"] == "stage" and line["stage"] == 1]
 
 
-@pytest.mark.parametrize("run", [RUN, run_of(2, order="gpipe", micro_batches=9)], ids=["1f1b", "gpipe"])
+@pytest.mark.parametrize("run", quick(1, [RUN, run_of(2, order="gpipe", micro_batches=9)]), ids=["1f1b", "gpipe"])
 async def test_two_stages_over_libp2p_train_as_simulated_ones(swarm: Swarm, tmp_path: Path, run: RunManifest) -> None:
     pipeline = Pipeline(swarm, tmp_path, run)
     await pipeline.start(2)
