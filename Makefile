@@ -46,7 +46,7 @@ $(HELM): tests/deploy/kubernetes/get_helm.py | $(STAMP)
 # Random scenarios in simulated swarms, checked after every step: `make soak SECONDS=3600`, SEED=1 to repeat one.
 SECONDS ?= 60
 soak: $(STAMP)
-	@$(BIN)/python -m btard.lab.soak --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
+	@$(BIN)/python -m btard.lab.stress.soak --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
 # Has accidents happen to eight real peers and a coordinator: `make chaos SECONDS=900 SEED=1`.
 chaos: $(STAMP)

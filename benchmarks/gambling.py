@@ -15,9 +15,9 @@ from collections.abc import Sequence
 from btard.behaviour import Behaviour
 from btard.byzantine.court.gambler import Gambler
 from btard.byzantine.settings import BehaviourSettings
-from btard.lab.peer import Event, LabPeer
-from btard.lab.settings import SimulateSettings
-from btard.lab.simulation import Simulation
+from btard.lab.simulation.peer import Event, LabPeer
+from btard.lab.simulation.settings import SimulateSettings
+from btard.lab.simulation.simulation import Simulation
 from btard.round.actions import Finished
 
 

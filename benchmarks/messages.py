@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from btard.identity import Envelope, envelope
-from btard.lab.hostile import Specimen, Victim, honest, hostile
+from btard.lab.stress.hostile import Specimen, Victim, honest, hostile
 from btard.round import session
 from btard.round.messages import reading
 

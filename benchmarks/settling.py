@@ -18,9 +18,9 @@ from functools import partial
 
 from btard.behaviour import Behaviour, Outgoing
 from btard.identity import Envelope, MessageKind, PeerId
-from btard.lab.behaviours import attacker
-from btard.lab.settings import SimulateSettings
-from btard.lab.simulation import Simulation
+from btard.lab.simulation.behaviours import attacker
+from btard.lab.simulation.settings import SimulateSettings
+from btard.lab.simulation.simulation import Simulation
 
 _BOUND_SECONDS = 2.0
 """The bound on delay of a simulation whose messages are quick."""

@@ -15,9 +15,9 @@ import time
 from collections.abc import Sequence
 from functools import partial
 
-from btard.lab.report import butterfly_bytes
-from btard.lab.settings import SimulateSettings, WorkloadName
-from btard.lab.simulation import Simulation
+from btard.lab.simulation.report import butterfly_bytes
+from btard.lab.simulation.settings import SimulateSettings, WorkloadName
+from btard.lab.simulation.simulation import Simulation
 
 _HEADER = 130 + 36
 """Bytes of a part's header: envelope, and part number with digest."""
@@ -53,7 +53,7 @@ def rounds() -> None:
 
 def short_runs(count: int = 100) -> None:
     """Print how many short random runs are done in a second, invariants checked after every step."""
-    from btard.lab.chaos import attack_names, run_seeds
+    from btard.lab.stress.chaos import attack_names, run_seeds
 
     started = time.perf_counter()
     tally = run_seeds(range(count), attack_names())

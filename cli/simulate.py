@@ -14,7 +14,7 @@ def main(argv: Sequence[str]) -> int:
         UserError: the words are wrong, an attack is not installed, or the output cannot be written.
     """
     from btard.configuration import load_settings
-    from btard.lab.settings import SimulateSettings
+    from btard.lab.simulation.settings import SimulateSettings
 
     settings = load_settings(SimulateSettings, argv, program="btard simulate")
 
@@ -30,9 +30,9 @@ def main(argv: Sequence[str]) -> int:
     import sys
 
     from btard.errors import UserError
-    from btard.lab.invariants import Violation, run_checked
-    from btard.lab.report import report, tables
-    from btard.lab.simulation import Simulation
+    from btard.lab.simulation.invariants import Violation, run_checked
+    from btard.lab.simulation.report import report, tables
+    from btard.lab.simulation.simulation import Simulation
 
     simulation = Simulation(settings)
     try:

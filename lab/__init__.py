@@ -1,7 +1,6 @@
-"""The laboratory: the real protocol among simulated peers in one process, what must hold, and how long attackers last.
+"""The laboratory: the real protocol among simulated peers in one process, and trainings among hundreds of workers.
 
-`simulation` runs one scenario that `settings` describes on a `workload`, `admissions` lets peers join and come back,
-`invariants` checks every step, `report` says what happened. `chaos` draws scenarios, `soak` runs them as long as it is
-told, and `theory` compares the time until all attackers are banned with its closed form. `adversary` looks for the
-liars that hurt most.
+`simulation` runs one swarm, `stress` draws many, `adversary` looks for the liars that hurt most, and `theory` sets
+closed forms beside the draws. `training` runs experiments that `metrics` measures, `sweep` many of them, `study`
+compares them, and `reproductions` does published studies again.
 """

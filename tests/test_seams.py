@@ -180,7 +180,7 @@ def test_nothing_but_its_line_knows_a_rule_or_a_task() -> None:
         "btard/aggregation/__init__.py"
     }
     assert {(name, path) for name, path in found if modules[name] not in ("btard.behaviours", "btard.rules")} == {
-        ("btard.tasks.digits", "lab/workload.py"),
+        ("btard.tasks.digits", "lab/simulation/workload.py"),
     }
     knowing = {path.split("/")[0] for name, path in found if modules[name] == "btard.behaviours"}
     assert knowing <= {"byzantine", "lab"}

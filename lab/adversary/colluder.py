@@ -12,7 +12,7 @@ from btard.lab.adversary.garbling import M, opposite, other
 from btard.lab.adversary.knowledge import Occasion, Ring
 from btard.lab.adversary.lies import Accuse, CallLate, Complain, Garble, Opine, Poison, Twist, WhichPart, Whom
 from btard.lab.adversary.strategy import Strategy
-from btard.lab.peer import LabPeer
+from btard.lab.simulation.peer import LabPeer
 from btard.round.attempt.attempt import Attempt
 from btard.round.attempt.seats import Seats
 from btard.round.messages.accusations import Charge, Opinion, Report

@@ -24,7 +24,7 @@ from btard.lab.adversary.lies import (
     Withhold,
 )
 from btard.lab.adversary.strategy import Clause
-from btard.lab.peer import LabPeer
+from btard.lab.simulation.peer import LabPeer
 from btard.round.actions import Action, Send, SendPart
 from btard.round.messages.accusations import Report
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from btard.hashing import tagged_digest
 from btard.identity import Heading, MessageKind, PeerId
-from btard.lab.peer import LabPeer
+from btard.lab.simulation.peer import LabPeer
 from btard.round.attempt.seats import Seats
 from btard.round.draw import draw_audits
 from btard.round.messages.accusations import Charge

@@ -10,8 +10,8 @@ from btard.lab.adversary.colluding_peer import ColludingPeer
 from btard.lab.adversary.knowledge import Ring
 from btard.lab.adversary.scores import UNDONE_SECONDS, Aim, RunCost, Scores, Watcher
 from btard.lab.adversary.strategy import Strategy
-from btard.lab.settings import Rejoin, SimulateSettings, WorkloadName
-from btard.lab.simulation import Simulation
+from btard.lab.simulation.settings import Rejoin, SimulateSettings, WorkloadName
+from btard.lab.simulation.simulation import Simulation
 
 
 @dataclass(frozen=True)

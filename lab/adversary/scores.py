@@ -9,8 +9,8 @@ from enum import StrEnum
 from btard.hashing import digest
 from btard.identity import PeerId
 from btard.lab.adversary.knowledge import Ring
-from btard.lab.peer import Event, LabPeer
-from btard.lab.simulation import Simulation
+from btard.lab.simulation.peer import Event, LabPeer
+from btard.lab.simulation.simulation import Simulation
 from btard.round.actions import Finished, OutcomeKind, Stopped, Voided
 
 UNDONE_SECONDS = 3600.0

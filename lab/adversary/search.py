@@ -17,7 +17,7 @@ from btard.lab.adversary.play import Arena, play
 from btard.lab.adversary.population import Candidate, Population
 from btard.lab.adversary.scores import HONEST_SCORE, MOST_SCORE, Aim, Scores
 from btard.lab.adversary.strategy import Strategy, to_json
-from btard.lab.soak import TooLongError, limited
+from btard.lab.stress.soak import TooLongError, limited
 
 _CHILDREN, _AGAIN = 10, 4
 _SEEDS_OF_A_SEARCH, _FRESH, _SIMPLER = 10**6, 5 * 10**5, 9 * 10**5

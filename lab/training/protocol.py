@@ -10,16 +10,16 @@ import torch
 
 from btard.aggregation import CenteredClip
 from btard.errors import UserError
-from btard.lab.peer import Event, LabPeer
-from btard.lab.settings import SimulateSettings
-from btard.lab.simulation import Simulation
+from btard.lab.simulation.peer import Event, LabPeer
+from btard.lab.simulation.settings import SimulateSettings
+from btard.lab.simulation.simulation import Simulation
+from btard.lab.simulation.workload import Workload, cached
 from btard.lab.training.aggregation import Combined, Combiner
 from btard.lab.training.attackers.crew import MakeAttack, installed_attack
 from btard.lab.training.attackers.protocol_attackers import Colluders, spoiling_draws
 from btard.lab.training.settings import ExperimentSettings
 from btard.lab.training.step import BanNote, StepResult
 from btard.lab.training.workers.problem import Problem
-from btard.lab.workload import Workload, cached
 from btard.round.actions import Finished
 from btard.tasks.base import Task
 from btard.tasks.randomness import SeededDraws, seeded_torch

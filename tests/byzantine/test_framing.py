@@ -10,10 +10,10 @@ import pytest
 from btard.byzantine.scalars.frame_owner import FrameOwner
 from btard.byzantine.settings import BehaviourSettings
 from btard.identity import Envelope, Heading, MessageKind
-from btard.lab.invariants import run_checked
-from btard.lab.peer import LabPeer
-from btard.lab.settings import SimulateSettings
-from btard.lab.simulation import Simulation
+from btard.lab.simulation.invariants import run_checked
+from btard.lab.simulation.peer import LabPeer
+from btard.lab.simulation.settings import SimulateSettings
+from btard.lab.simulation.simulation import Simulation
 from btard.round.actions import Action, Send
 from btard.round.failure.court.hearing import Hearing
 from btard.round.messages.accusations import Charge

@@ -10,9 +10,9 @@ from btard.byzantine.conspirator import Conspirator
 from btard.byzantine.court.gambler import Gambler
 from btard.byzantine.settings import BehaviourSettings, Escape
 from btard.identity import PeerId
-from btard.lab.invariants import run_checked
-from btard.lab.settings import SimulateSettings
-from btard.lab.simulation import Simulation
+from btard.lab.simulation.invariants import run_checked
+from btard.lab.simulation.settings import SimulateSettings
+from btard.lab.simulation.simulation import Simulation
 from btard.round.draw import draw_audits, draw_witnessed, witness_of
 from btard.round.evidence.evidence import Offence
 from btard.round.messages.accusations import Charge, ChargeKind

@@ -7,9 +7,9 @@ from functools import cache
 import pytest
 
 from btard.byzantine.attacker import Attacker
-from btard.lab.invariants import Invariants
-from btard.lab.settings import Rejoin, SimulateSettings, WorkloadName
-from btard.lab.simulation import Simulation
+from btard.lab.simulation.invariants import Invariants
+from btard.lab.simulation.settings import Rejoin, SimulateSettings, WorkloadName
+from btard.lab.simulation.simulation import Simulation
 from btard.round.actions import Finished
 from btard.transport.memory import NetworkConditions
 from tests.btard.round.swarm import RULES, Swarm

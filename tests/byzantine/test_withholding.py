@@ -11,9 +11,9 @@ from btard.byzantine.conspirator import Conspirator
 from btard.byzantine.court.perjury import Perjury
 from btard.byzantine.settings import BehaviourSettings
 from btard.identity import PeerId
-from btard.lab.invariants import run_checked
-from btard.lab.settings import SimulateSettings
-from btard.lab.simulation import Simulation
+from btard.lab.simulation.invariants import run_checked
+from btard.lab.simulation.settings import SimulateSettings
+from btard.lab.simulation.simulation import Simulation
 from btard.round.messages.accusations import Charge, Opinion
 from tests.quick import quick
 

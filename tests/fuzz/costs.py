@@ -22,7 +22,7 @@ from functools import cache
 from btard.identity import Envelope, MessageKind
 from btard.identity import envelope as envelopes
 from btard.identity import peer_id as peer_ids
-from btard.lab.hostile import IN_A_STEP, Victim, honest, hostile
+from btard.lab.stress.hostile import IN_A_STEP, Victim, honest, hostile
 from btard.round import session
 from btard.round.messages import reading
 

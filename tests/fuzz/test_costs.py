@@ -8,7 +8,7 @@ from btard.agreement.messages import Package
 from btard.agreement.wire import pack
 from btard.hashing import digest
 from btard.identity import MessageKind
-from btard.lab.hostile import IN_A_STEP, Victim, hostile
+from btard.lab.stress.hostile import IN_A_STEP, Victim, hostile
 from btard.round.messages.accusations import Fault, Relay, Report
 from btard.round.messages.bodies import Phase, Reveal
 from tests.fuzz.costs import counting, forget, found, listener, work

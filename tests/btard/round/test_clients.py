@@ -9,10 +9,10 @@ import pytest
 
 from btard.identity import Malformed, PeerId
 from btard.identity.codec import decode, encode
-from btard.lab.chaos import attack_names
-from btard.lab.invariants import run_checked
-from btard.lab.settings import SimulateSettings, WorkloadName
-from btard.lab.simulation import Simulation
+from btard.lab.simulation.invariants import run_checked
+from btard.lab.simulation.settings import SimulateSettings, WorkloadName
+from btard.lab.simulation.simulation import Simulation
+from btard.lab.stress.chaos import attack_names
 from btard.round.admission import admit, places, room_for_client
 from btard.round.attempt.seats import Seats
 from btard.round.draw import draw_audits

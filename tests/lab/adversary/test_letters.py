@@ -26,7 +26,7 @@ from btard.lab.adversary.lies import (
 )
 from btard.lab.adversary.play import Arena
 from btard.lab.adversary.strategy import Clause, Strategy
-from btard.lab.simulation import Simulation
+from btard.lab.simulation.simulation import Simulation
 from btard.round.evidence.evidence import Offence
 from btard.round.messages.accusations import ChargeKind, Fault, Opinion
 from btard.round.messages.bodies import Phase

@@ -15,7 +15,7 @@ from btard.lab.adversary.lies import Delay, FallSilent, Poison, Twist, Withhold
 from btard.lab.adversary.play import Arena, play
 from btard.lab.adversary.scores import HONEST_SCORE, MOST_SCORE, Aim
 from btard.lab.adversary.strategy import Clause, Strategy, from_json, to_json
-from btard.lab.simulation import Simulation
+from btard.lab.simulation.simulation import Simulation
 from tests.lab.adversary.known import GAMBLERS, POISONERS, QUARREL, QUARREL_IN_TURN
 
 ARENA = Arena(peers=7, byzantine=3, steps=6)

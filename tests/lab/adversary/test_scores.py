@@ -10,8 +10,8 @@ from btard.hashing import digest
 from btard.lab.adversary.knowledge import Ring
 from btard.lab.adversary.play import Arena
 from btard.lab.adversary.scores import Aim, Watcher
-from btard.lab.peer import Event, LabPeer
-from btard.lab.simulation import Simulation
+from btard.lab.simulation.peer import Event, LabPeer
+from btard.lab.simulation.simulation import Simulation
 from btard.round.actions import Finished, OutcomeKind, Stopped, Voided
 
 ARENA = Arena(peers=4, byzantine=1, steps=2, validators=0.0)

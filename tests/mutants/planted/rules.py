@@ -142,7 +142,7 @@ RULES: tuple[Mutant, ...] = (
         "btard/round/step.py",
         "if (reason := refusal(self._context.rules.aggregation, workers)) is not None:",
         "if (reason := refusal(self._context.rules.aggregation, workers)) is False:",
-        "tests/lab/test_rules.py::test_a_run_stops_when_too_few_workers_are_left_for_its_rule",
+        "tests/lab/simulation/test_rules.py::test_a_run_stops_when_too_few_workers_are_left_for_its_rule",
     ),
     Mutant(
         "parameters of a rule that mean the same make two runs",
@@ -191,7 +191,7 @@ RULES: tuple[Mutant, ...] = (
         "btard/round/aggregates.py",
         "if rule.proof is Proof.NONE:",
         "if False:",
-        "tests/lab/test_rules.py::test_a_swarm_refuses_a_rule_that_needs_the_step",
+        "tests/lab/simulation/test_rules.py::test_a_swarm_refuses_a_rule_that_needs_the_step",
     ),
     Mutant(
         "liars whose rows are left out are declared among the others once more",

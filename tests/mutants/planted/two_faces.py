@@ -17,7 +17,7 @@ TWO_FACES = (
         "btard/round/failure/stopping.py",
         "if phase <= Phase.CHECK and (attempt.alarm",
         "if phase <= Phase.GATHER and (attempt.alarm",
-        "tests/lab/test_replays.py::test_it_holds_now",
+        "tests/lab/stress/test_replays.py::test_it_holds_now",
     ),
     Mutant(
         "a judge that looks at a row forgets what else is charged about it",

@@ -95,7 +95,7 @@ WAITING = (
         "btard/round/delivery/patience.py",
         "            self.ends += self._others_stand_seconds",
         "            pass",
-        "tests/lab/test_chaos.py::test_a_newcomer_waits_while_others_end_the_step_before",
+        "tests/lab/stress/test_chaos.py::test_a_newcomer_waits_while_others_end_the_step_before",
     ),
     Mutant(
         "nobody is blamed before half of a phase has come",
