@@ -77,7 +77,7 @@ def reproduce(reproduction: Study, settings: ReproduceSettings) -> ExitCode:
 
 
 def _reproduce_staged(study: StagedStudy, settings: ReproduceSettings) -> ExitCode:
-    from btard.lab.reproductions.staged.shelf import run_missing
+    from btard.lab.reproductions.staged.missing_runs import run_missing
 
     home = settings.output / f"{study.name}-{settings.scale}"
     data = "builtin" if settings.data is None else str(settings.data)

@@ -2,5 +2,5 @@
 
 `accusation` is short, `case` is complete and `cases` writes it; `retrial` computes again what the accused was to say,
 `judgement` names the liar, `court` leads from an alarm to a ban, and `evidence` is what a stranger checks. `audit` and
-`auditing` are the checks of drawn stages, `following` those of pledged states.
+`auditing` are the checks of drawn stages, `expected_states` those of pledged states.
 """

@@ -21,15 +21,15 @@ from btard.pipeline.justice.auditing import Auditing
 from btard.pipeline.justice.case import StageCase
 from btard.pipeline.justice.cases import CaseWriter
 from btard.pipeline.justice.court import StageCourt
+from btard.pipeline.justice.expected_states import ExpectedStates
 from btard.pipeline.justice.facts import PlanFacts
-from btard.pipeline.justice.following import Following
 from btard.pipeline.machine.context import StageContext
 from btard.pipeline.machine.messages import MAX_ATTEMPTS, StageMessage, StageMessageKind
 from btard.pipeline.machine.plan import PipelinePlan, StageEffect, StageReport, StageStalled
 from btard.pipeline.machine.sizes import MAX_ALARM
 from btard.pipeline.schedule.worker import StageWorker
-from btard.pipeline.step.causes import Causes
 from btard.pipeline.step.passes import BoundaryDiffers, Passes, PassOutcome, Waiting
+from btard.pipeline.step.redo import Causes
 from btard.pipeline.step.rows import RowExchange
 from btard.pipeline.step.sealing import Sealing
 
@@ -70,7 +70,7 @@ class StageMachine:
         if (duplicate is not None) != (plan.duplicates and self.number >= 2):
             raise ValueError("the stages from the third on hold a duplicate exactly where each has one")
         self.deadline = self._stalls = inf
-        self._court, self._following = StageCourt(self.context), Following(self.context)
+        self._court, self._expected = StageCourt(self.context), ExpectedStates(self.context)
         self._phase = _Phase.OVER
         self._facts = self._facts_now()
 
@@ -134,7 +134,7 @@ class StageMachine:
     def reseat(self, stage: int, peer: PeerId) -> None:
         """Between two steps, let a peer take a stage's seat; all stages do so before they begin the same step."""
         self._court.banned.discard(stage)
-        self._following.forget(stage)
+        self._expected.forget(stage)
         self.context.reseat(stage, peer)
         self._facts = self._facts_now()
 
@@ -229,10 +229,10 @@ class StageMachine:
 
     def _begin_passes(self) -> bool:
         """Go on once the stages whose last step was computed here, too, have pledged the states to which it led."""
-        outcome = self._following.compare(self._sealing)
+        outcome = self._expected.compare(self._sealing)
         if isinstance(outcome, tuple):
             return self._raise_alarm(*outcome)
-        self._wanted = list(self._following.wanted)
+        self._wanted = list(self._expected.wanted)
         if outcome:
             self._phase = _Phase.PASSES
         return outcome
@@ -313,7 +313,7 @@ class StageMachine:
         context = self.context
         if context.plan.checked:
             right = {} if self._auditing is None else self._auditing.right
-            self._following.remember(self._writer, self._passes, self._rows.norms, right)
+            self._expected.remember(self._writer, self._passes, self._rows.norms, right)
         for worker in context.workers:
             if worker.stage.number in context.lineup.learning:
                 worker.step(self._rows.norms)

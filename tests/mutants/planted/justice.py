@@ -25,7 +25,7 @@ JUSTICE: tuple[Mutant, ...] = (
     ),
     Mutant(
         "a pledge of another state is believed",
-        "pipeline/justice/following.py",
+        "pipeline/justice/expected_states.py",
         "right = Pledge.decode(pledge.payload).state == state",
         "right = True",
         f"{_COURT}::test_each_lie_costs_its_author_the_seat",

@@ -19,7 +19,7 @@ from btard.pipeline.step.sealing import Pledge, Sealing
 
 
 @dataclass
-class Following:
+class ExpectedStates:
     """What one stage knows of the states of others.
 
     Attributes:

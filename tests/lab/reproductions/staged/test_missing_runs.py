@@ -9,8 +9,8 @@ import pytest
 
 from btard.errors import UserError
 from btard.lab.reproductions.settings import ReproduceSettings
+from btard.lab.reproductions.staged.missing_runs import run_missing
 from btard.lab.reproductions.staged.run import StagedRun
-from btard.lab.reproductions.staged.shelf import run_missing
 from btard.lab.sweep.settings import SweepEngine
 
 
