@@ -90,7 +90,7 @@ def _run(words: list[str]) -> int:
     from btard.pipeline.trial import run_trial, trial_task
 
     trial = _trial(settings)
-    task = trial_task(settings.task, settings.data)
+    task = trial_task(settings.task, settings.data, settings.tokenizer)
     torch.set_num_threads(1)  # several round differently from one call to the next
     outcome = run_trial(trial, task)
     _tell(outcome)
@@ -109,6 +109,7 @@ def _trial(settings: TrialSettings) -> Trial:
     from btard.pipeline.schedule.optimizer import OptimizerPlan
     from btard.pipeline.settings import LieName
     from btard.pipeline.stages.split import Split
+    from btard.pipeline.stages.trained import read_trained
     from btard.pipeline.trial import Trial
     from btard.tasks.base import Schedule
 
@@ -122,9 +123,15 @@ def _trial(settings: TrialSettings) -> Trial:
         tagged_digest("btard pipeline lies", settings.seed.to_bytes(8, "big")),
         each_attempt=settings.after_alarm is AfterAlarm.RESTART,
     )
+    family, split, state, config = settings.family.value, settings.split, None, None
+    if settings.model is not None:
+        cut, state = read_trained(settings.model)
+        family, split, config = cut.family.model_type, str(cut.split), cut.config
     return Trial(
-        family=settings.family.value,
-        split=Split.parse(settings.split),
+        family=family,
+        split=Split.parse(split),
+        state=state,
+        config=config,
         optimizer=OptimizerPlan(settings.optimizer, Schedule(settings.learning_rate, 10, settings.steps + 50)),
         steps=settings.steps,
         micro_batches=settings.micro_batches,

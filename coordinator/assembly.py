@@ -74,7 +74,8 @@ async def serve(plan: CoordinatorPlan) -> int:
     sinks: list[WandbSink] = []
     async with contextlib.AsyncExitStack() as parts:
         parts.push_async_callback(_close, sinks)
-        node = await _start_node(plan, CoordinatorServer(reception, initial), failure)
+        server = CoordinatorServer(reception, prepared.first_states or initial)
+        node = await _start_node(plan, server, failure)
         parts.push_async_callback(node.close)
         # From here on the identity's lock keeps a second coordinator out of the directory.
         _write_settings(plan)

@@ -11,6 +11,7 @@ import torch
 from pydantic import ValidationError
 
 from btard.aggregation import rule_and_tau
+from btard.coordinator.network.serving import ShownStates
 from btard.coordinator.run_directory import RunDirectory
 from btard.coordinator.settings import DEFAULT_TAU, CoordinatorSettings
 from btard.errors import UserError
@@ -58,6 +59,7 @@ class PreparedRun:
         initial: serialised state at `start_step` that peers download; None when they draw it from the seed.
         resumed: whether the run was begun before.
         task: of a run in stages; None of others, whose task is in `state`.
+        first_states: of a run that goes on from a trained model in stages; None of others.
     """
 
     manifest: RunManifest
@@ -65,6 +67,7 @@ class PreparedRun:
     initial: bytes | None
     resumed: bool
     task: Task | None = None
+    first_states: ShownStates | None = None
 
 
 def prepare_run(settings: CoordinatorSettings, directory: RunDirectory) -> PreparedRun:
@@ -84,7 +87,7 @@ def prepare_run(settings: CoordinatorSettings, directory: RunDirectory) -> Prepa
     spec = pinned(_as_before(DataSpec.parse(settings.data, settings.tokenizer), stored), access)
     task = load_task(settings.task, settings.size, spec, settings.cache_dir, access=access)
     schedule = _schedule(settings, task)
-    model = _model(settings, task, schedule)
+    model = _model(settings, task, schedule, directory)
     nonce = settings.nonce or (stored.nonce if stored is not None else secrets.token_hex(NONCE_SIZE))
     manifest = _manifest(settings, model, task, spec, schedule, nonce, rule, tau)
     if settings.same_randomness:
@@ -99,7 +102,14 @@ def prepare_run(settings: CoordinatorSettings, directory: RunDirectory) -> Prepa
         except OSError as error:
             raise UserError(f"cannot write {directory.manifest_file}: {error.strerror}") from None
     staged = task if model.pipeline is not None else None
-    return PreparedRun(manifest, model.state, model.initial, resumed=stored is not None, task=staged)
+    return PreparedRun(
+        manifest,
+        model.state,
+        model.initial,
+        resumed=stored is not None,
+        task=staged,
+        first_states=_first_states(model, directory),
+    )
 
 
 @dataclass(frozen=True)
@@ -118,12 +128,21 @@ class _Model:
     pipeline: PipelineTerms | None = None
 
 
-def _model(settings: CoordinatorSettings, task: Task, schedule: Schedule) -> _Model:
+def _first_states(model: _Model, directory: RunDirectory) -> ShownStates | None:
+    if model.pipeline is None or model.pipeline.model is None:
+        return None
+    from btard.coordinator.pipeline.first_states import FirstStates
+    from btard.pipeline.live.build import first_states
+
+    return FirstStates(directory.first_states, first_states(model.pipeline))
+
+
+def _model(settings: CoordinatorSettings, task: Task, schedule: Schedule, directory: RunDirectory) -> _Model:
     if settings.pipeline is not None:
         # It imports transformers, for which other runs need not wait.
         from btard.coordinator.pipeline_terms import pipeline_terms
 
-        terms, dimension = pipeline_terms(settings, task)
+        terms, dimension = pipeline_terms(settings, task, schedule, directory.first_states)
         return _Model(dimension, pipeline=terms)
     state = TrainingState(task, settings.seed, schedule, device=torch.device("cpu"))
     if settings.initial_state is None:

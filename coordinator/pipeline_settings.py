@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -23,6 +24,13 @@ class PipelineSettings(StepSettings):
         str | None,
         Option(
             "cut a model into stages that peers take, blocks of each as 2-3-1; none gives every peer the whole model",
+            group=Group.PIPELINE,
+        ),
+    ] = None
+    pipeline_model: Annotated[
+        Path | None,
+        Option(
+            "go on from a trained model: folder of btard pipeline partition; none draws a small one from the seed",
             group=Group.PIPELINE,
         ),
     ] = None
@@ -73,4 +81,7 @@ class PipelineSettings(StepSettings):
         given = sorted(name for name in own if name != "pipeline" and getattr(self, name) != own[name].default)
         if self.pipeline is None and given:
             raise ValueError(f"--{given[0].replace('_', '-')} is of runs in stages: give --pipeline, too, or leave it")
+        for name in ("pipeline_family", "tie"):
+            if self.pipeline_model is not None and getattr(self, name) != own[name].default:
+                raise ValueError(f"--{name.replace('_', '-')} is not for --pipeline-model, whose config.json says it")
         return self

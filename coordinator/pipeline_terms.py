@@ -2,35 +2,56 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from btard.coordinator.pipeline.first_states import make_first_states, read_partition
 from btard.coordinator.settings import CoordinatorSettings
+from btard.errors import UserError
 from btard.pipeline.live.build import check_step, cut_of, numbers_of
+from btard.pipeline.schedule.optimizer import OptimizerPlan
 from btard.pipeline.settings import StepSettings
 from btard.pipeline.stages.split import Split
+from btard.pipeline.stages.trained import check_tokens_fit
 from btard.swarm.pipeline_terms import PipelineTerms
-from btard.tasks.base import Task
+from btard.tasks.base import Schedule, Task
 from btard.tasks.text import TextTask
 
 
-def pipeline_terms(settings: CoordinatorSettings, task: Task) -> tuple[PipelineTerms, int]:
+def pipeline_terms(
+    settings: CoordinatorSettings, task: Task, schedule: Schedule, states: Path
+) -> tuple[PipelineTerms, int]:
     """Return what the manifest says of the pipeline, and how many numbers the model has.
+
+    Args:
+        schedule: of the run's learning rate.
+        states: where to write what the stages of a trained model begin with.
 
     Raises:
         UserError: the task has no text, or it or the model does not go with codecs or epochs.
     """
     assert settings.pipeline is not None
     split = Split.parse(settings.pipeline)
+    trained = None if settings.pipeline_model is None else read_partition(settings.pipeline_model, split)
+    if trained is not None and not trained.family.head:
+        raise UserError(f"--pipeline-model is {settings.pipeline_model}, a model that classifies; a run trains on text")
     terms = PipelineTerms(
-        family=settings.pipeline_family.value,
+        family=settings.pipeline_family.value if trained is None else trained.family.model_type,
         blocks=split.blocks,
         order=settings.pipeline_order.value,
         optimizer=settings.pipeline_optimizer.value,
         micro_batches=settings.micro_batches,
-        tied=settings.tie,
+        tied=settings.tie if trained is None else bool(trained.config.tie_word_embeddings),
         keep_every=settings.keep_stages_every,
         step_seconds=settings.stage_timeout,
         silent_seconds=settings.lost_after,
         **{name: getattr(settings, name) for name in StepSettings.model_fields},
     )
+    if trained is not None and settings.pipeline_model is not None:
+        assert isinstance(task, TextTask)
+        check_tokens_fit(trained.config, task)
+        optimizer = OptimizerPlan(settings.pipeline_optimizer, schedule)
+        model = make_first_states(settings.pipeline_model, trained, optimizer, states)
+        terms = terms.model_copy(update={"model": model})
     cut = cut_of(terms, task)
     assert isinstance(task, TextTask)
     check_step(terms, task, cut, settings.batch_size)

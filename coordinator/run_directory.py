@@ -40,6 +40,7 @@ class RunDirectory:
         self.addresses_file = path / "addresses.json"
         self.summary_file = path / "summary.json"
         self.bans = path / "bans"
+        self.first_states = path / "first-states"
         self.checkpoints = path / "checkpoints"
         self.arriving = path / ARRIVING_FILE
         make_writable(path)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from btard.byzantine.settings import LieName
 from btard.configuration import Group, Option, Settings
@@ -120,7 +120,13 @@ class StepSettings(Settings):
 class TrialSettings(StepSettings):
     """Settings of `btard pipeline run`, which trains a small model in stages: simulated ones, or processes."""
 
-    family: Annotated[TrialFamily, Option("the model's family", group=Group.TASK)] = TrialFamily.GPT2
+    model: Annotated[
+        Path | None,
+        Option(
+            "go on from a trained model: folder of btard pipeline partition; none makes a small one", group=Group.TASK
+        ),
+    ] = None
+    family: Annotated[TrialFamily, Option("the new model's family", group=Group.TASK)] = TrialFamily.GPT2
     task: Annotated[
         str,
         Option("gpt for text; sentences, or sentences:data=sst2 and the like, for classes", group=Group.TASK),
@@ -132,7 +138,10 @@ class TrialSettings(StepSettings):
             group=Group.TASK,
         ),
     ] = "builtin"
-    split: Annotated[str, Option("blocks of each stage, as 2-3-1", group=Group.TASK)] = "1-1-1-1-1-1"
+    tokenizer: Annotated[
+        str | None, Option("path of a tokenizer.json; with none one is trained from the data", group=Group.TASK)
+    ] = None
+    split: Annotated[str, Option("blocks of each stage of the new model, as 2-3-1", group=Group.TASK)] = "1-1-1-1-1-1"
     steps: Annotated[int, Field(ge=1, le=100_000), Option("how many", unit="steps", group=Group.TRAINING)] = 60
     micro_batches: Annotated[
         int, Field(ge=1, le=1024), Option("of a step", unit="micro-batches", group=Group.TRAINING)
@@ -195,3 +204,11 @@ class TrialSettings(StepSettings):
     xlsx: Annotated[bool, Option("also write the tables as sheets of one file", group=Group.OUTPUT)] = False
     tensorboard: Annotated[bool, Option("also write events for TensorBoard", group=Group.OUTPUT)] = False
     wandb: Annotated[WandbMode, Option("also log to Weights & Biases", group=Group.OUTPUT)] = WandbMode.OFF
+
+    @model_validator(mode="after")
+    def _one_model(self) -> Self:
+        own = type(self).model_fields
+        for name in ("family", "split"):
+            if self.model is not None and getattr(self, name) != own[name].default:
+                raise ValueError(f"--{name} is of a new model, and --model is one that has its own; leave one of them")
+        return self

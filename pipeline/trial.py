@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from transformers import PretrainedConfig
 
 from btard.errors import UserError
 from btard.identity import IdentityKey, PeerId
@@ -22,6 +23,7 @@ from btard.pipeline.schedule.order import PipelineOrder
 from btard.pipeline.stages.family import families
 from btard.pipeline.stages.model_stage import Cut
 from btard.pipeline.stages.split import Split
+from btard.pipeline.stages.trained import check_tokens_fit
 from btard.pipeline.stages.weights import draw_weights
 from btard.tasks.classes import ClassesTask
 from btard.tasks.data.known import corpus_of
@@ -42,6 +44,7 @@ class Trial:
     Attributes:
         family: of the model; one that predicts the next token for text, one that classifies for sentences.
         split: blocks of each stage.
+        config: of the model that `state` is of; None for a tiny one.
         optimizer: of all stages.
         steps: to be trained.
         micro_batches: of a step.
@@ -65,6 +68,7 @@ class Trial:
     attack: StageAttack
     seed: int
     state: Mapping[str, torch.Tensor] | None = None
+    config: PretrainedConfig | None = None
     attackers: Mapping[int, StageBehaviour] = field(default_factory=dict)
     epoch_samples: int | None = None
     plan: Mapping[str, Any] = field(default_factory=dict)
@@ -127,7 +131,7 @@ def run_trial(trial: Trial, task: StagedTask) -> TrialOutcome:
     Raises:
         UserError: the model cannot be cut so.
     """
-    cut = trial_cut(trial.family, trial.split, task)
+    cut = trial_cut(trial.family, trial.split, task, trial.config)
     order = SampleOrder(trial.seed, trial.micro_batches, trial.micro_batch_size, trial.epoch_samples)
     machines = assemble(
         cut,
@@ -170,12 +174,12 @@ def _newcomers(trial: Trial) -> SeatFiller:
     return next_peer
 
 
-def trial_task(task: str, data: str) -> StagedTask:
+def trial_task(task: str, data: str, tokenizer: str | None = None) -> StagedTask:
     """Return the tiny size of a task with its data.
 
     Args:
         task: as `btard.tasks.registry.load_task` reads it.
-        data: as `btard.tasks.data.known.corpus_of` reads it.
+        data, tokenizer: as `btard.tasks.data.known.corpus_of` reads them.
 
     Raises:
         UserError: there is none of this name, it has no stages, or its data cannot be had.
@@ -183,13 +187,13 @@ def trial_task(task: str, data: str) -> StagedTask:
     found = find_task(chosen_task(task).name)
     if not issubclass(found, TextTask | ClassesTask):
         raise UserError(f"the task {task} cannot be cut into stages; gpt and sentences can")
-    made = load_task(task, "tiny", corpus_of(data))
+    made = load_task(task, "tiny", corpus_of(data, tokenizer))
     assert isinstance(made, TextTask | ClassesTask)
     return made
 
 
-def trial_cut(family: str, split: Split, task: StagedTask) -> Cut:
-    """Return the tiny model of a family for a task's tokens, cut into stages.
+def trial_cut(family: str, split: Split, task: StagedTask, config: PretrainedConfig | None = None) -> Cut:
+    """Return a model for a task's tokens, cut into stages: the tiny one of a family, or that of a configuration.
 
     Raises:
         UserError: the model cannot be cut so, or has no answers of the task's kind.
@@ -199,6 +203,9 @@ def trial_cut(family: str, split: Split, task: StagedTask) -> Cut:
     if classifies != (not chosen.head):
         fitting = [name for name, known in families().items() if classifies != bool(known.head)]
         raise UserError(f"the family {family} cannot train the task {task.name}; {', '.join(fitting)} can")
+    if config is not None:
+        check_tokens_fit(config, task)
+        return Cut(config, split)
     sequence = int(task.evaluation_batch().tensors["input_ids"].shape[1])
     config = chosen.tiny(task.vocabulary_size, sum(split.blocks), sequence)
     if isinstance(task, ClassesTask):

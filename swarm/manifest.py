@@ -27,7 +27,7 @@ from btard.errors import UserError
 from btard.identity import Envelope, Malformed, PeerId
 from btard.round.rules import AggregationRules, StepRules, VerificationRules
 from btard.swarm.members import MAX_LISTED, MemberList
-from btard.swarm.pipeline_terms import PipelineTerms
+from btard.swarm.pipeline_terms import MOST_CONFIG, MOST_STAGES, PipelineTerms
 from btard.tasks.data.public import PublicData
 from btard.version import PROTOCOL_VERSION
 from btard.vocabulary import (
@@ -44,8 +44,9 @@ from btard.vocabulary import (
     WireType,
 )
 
-MAX_MANIFEST = (16 << 10) + 56 * MAX_LISTED
-"""Bytes: a list of members has up to 55 for each, all the rest is small."""
+MAX_MANIFEST = (16 << 10) + 56 * MAX_LISTED + 2 * MOST_CONFIG + 160 * MOST_STAGES
+"""Bytes: a list of members has up to 55 for each, a trained model a configuration and two digests a stage; all the rest
+is small."""
 
 MAX_MANIFEST_ENVELOPE = MAX_MANIFEST + 256
 """Bytes of a manifest with the coordinator's signature."""

@@ -15,8 +15,40 @@ MOST_MICRO_BATCHES = 1024
 MOST_SAMPLES = 1 << 40
 """In an epoch."""
 
+MOST_CONFIG = 8 << 10
+"""Bytes of a model's configuration."""
+
+_Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 _CodecText = Annotated[str, Field(min_length=1, max_length=200)]
 _Seconds = Annotated[float, Field(gt=0, le=86400)]
+
+
+class FirstStage(BaseModel):
+    """What a stage of a trained model begins with.
+
+    Attributes:
+        state: digest of its state as it travels, in hex.
+        pledge: digest of its state as stages pledge it, in hex.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    state: _Digest
+    pledge: _Digest
+
+
+class ModelTerms(BaseModel):
+    """A trained model that a run goes on from.
+
+    Attributes:
+        config: JSON, as `transformers` writes it.
+        stages: what each stage begins with.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    config: Annotated[str, Field(min_length=2, max_length=MOST_CONFIG)]
+    stages: Annotated[tuple[FirstStage, ...], Field(min_length=1, max_length=MOST_STAGES)]
 
 
 class PipelineTerms(BaseModel):
@@ -26,6 +58,7 @@ class PipelineTerms(BaseModel):
 
     Attributes:
         family: the architecture.
+        model: that the run goes on from; None for a small one that follows from the seed.
         blocks: of each stage, first stage first.
         order: how forward and backward passes alternate.
         optimizer: of every stage.
@@ -50,6 +83,7 @@ class PipelineTerms(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     family: Annotated[str, Field(pattern="^(gpt2|opt|bloom)$")]
+    model: ModelTerms | None = None
     blocks: Annotated[
         tuple[Annotated[int, Field(ge=1, le=MOST_BLOCKS)], ...], Field(min_length=1, max_length=MOST_STAGES)
     ]
@@ -76,6 +110,8 @@ class PipelineTerms(BaseModel):
     def _fits(self) -> PipelineTerms:
         if sum(self.blocks) > MOST_BLOCKS:
             raise ValueError(f"the stages have {sum(self.blocks)} blocks, but at most {MOST_BLOCKS} are allowed")
+        if self.model is not None and len(self.model.stages) != len(self.blocks):
+            raise ValueError(f"the model has {len(self.model.stages)} stages, but is cut into {len(self.blocks)}")
         return self
 
     @property

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from btard.hashing import Payload
 from btard.identity import Envelope, IdentityKey, Malformed, MessageKind, PeerId
 from btard.outline import Outlined
@@ -16,12 +18,26 @@ def sign_manifest(key: IdentityKey, manifest: RunManifest) -> Envelope:
     return Envelope.sign(key, run=manifest.run, step=0, kind=MessageKind.MANIFEST, body=body)
 
 
+class ShownStates(Protocol):
+    """States that peers may need from the coordinator."""
+
+    def answer(self, question: Question) -> Payload | None:
+        """Return the outline or a chunk of the state that a question names, None where it is none of these."""
+        ...
+
+
 class InitialState:
     """The state at the run's first step, as long as peers may need it from the coordinator."""
 
     def __init__(self, start_step: int, data: bytes | None) -> None:
         self._start_step = start_step
         self._state = None if data is None else Outlined.of(data)
+
+    def answer(self, question: Question) -> Payload | None:
+        """Return what a question about a state asks for, None where it is not here."""
+        if question.want is Want.CHUNK:
+            return self.chunk(question.known, question.chunk)
+        return self.outline(question.step) if question.want is Want.STATE else None
 
     def outline(self, step: int) -> bytes | None:
         """Return the outline of the state before `step`, None for every other step than the first."""
@@ -40,9 +56,9 @@ class InitialState:
 class CoordinatorServer:
     """Answers every question that the coordinator answers."""
 
-    def __init__(self, reception: Reception, initial: InitialState) -> None:
+    def __init__(self, reception: Reception, states: ShownStates) -> None:
         self._reception = reception
-        self._initial = initial
+        self._states = states
 
     async def serve(self, peer: PeerId, request: bytes) -> Payload | None:
         """Answer a fetch, or None to refuse."""
@@ -52,6 +68,4 @@ class CoordinatorServer:
             return None
         if question.want in FOR_NEWCOMERS:
             return await self._reception.answer(peer, question)
-        if question.want is Want.CHUNK:
-            return self._initial.chunk(question.known, question.chunk)
-        return self._initial.outline(question.step) if question.want is Want.STATE else None
+        return self._states.answer(question)

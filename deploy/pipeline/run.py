@@ -36,9 +36,11 @@ def run_processes(settings: TrialSettings, tell: Callable[[str], None]) -> Stage
             "--attack-rate is of simulated stages; with --processes real start one peer with FORWARD_ATTACK or "
             "BACKWARD_ATTACK"
         )
-    if (settings.task, settings.data) != ("gpt", "builtin"):
-        raise UserError("--task and --data are of simulated stages; start btard-coordinator and btard-peer with them")
-    split = Split.parse(settings.split)
+    if (settings.task, settings.data, settings.tokenizer) != ("gpt", "builtin", None):
+        raise UserError(
+            "--task, --data and --tokenizer are of simulated stages; start btard-coordinator and btard-peer with them"
+        )
+    split = _split(settings)
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
     directory = settings.output or Path("runs") / f"pipeline-{stamp}"
     words = coordinator_words(settings)
@@ -59,8 +61,9 @@ def coordinator_words(settings: TrialSettings) -> tuple[str, ...]:
     """Return what the coordinator is told of such a run."""
     given = {
         "--experiment": "pipeline",
-        "--pipeline": settings.split,
-        "--pipeline-family": settings.family.value,
+        "--pipeline": str(_split(settings)),
+        **({"--pipeline-family": settings.family.value} if settings.model is None else {}),
+        **({} if settings.model is None else {"--pipeline-model": settings.model.absolute()}),
         "--pipeline-order": settings.order.value,
         "--pipeline-optimizer": settings.optimizer.value,
         "--micro-batches": settings.micro_batches,
@@ -87,6 +90,14 @@ def coordinator_words(settings: TrialSettings) -> tuple[str, ...]:
         name if on else f"no-{name}" for name, on in (("ban", settings.ban), ("trusted-relay", settings.trusted_relay))
     ]
     return (*words, *(f"--{switch}" for switch in switches))
+
+
+def _split(settings: TrialSettings) -> Split:
+    if settings.model is None:
+        return Split.parse(settings.split)
+    from btard.pipeline.stages.partition import read_manifest
+
+    return Split(read_manifest(settings.model).blocks)
 
 
 def _follow(processes: StageProcesses, interrupt: Interrupt, tell: Callable[[str], None]) -> None:

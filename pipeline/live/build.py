@@ -34,8 +34,9 @@ from btard.pipeline.schedule.worker import StageWorker
 from btard.pipeline.seats.seating import DRAWN, Seating
 from btard.pipeline.seats.stage_state import KeptWorker
 from btard.pipeline.stages.family import families
-from btard.pipeline.stages.model_stage import Cut, ModelStage
+from btard.pipeline.stages.model_stage import Cut, ModelStage, stage_names
 from btard.pipeline.stages.split import Split
+from btard.pipeline.stages.trained import check_tokens_fit, read_config
 from btard.pipeline.stages.weights import draw_weights
 from btard.pipeline.step.channels import agreed_codecs
 from btard.swarm.manifest import RunManifest
@@ -70,15 +71,26 @@ def cut_of(terms: PipelineTerms, task: Task) -> Cut:
     """Return the model of a pipeline and its cut.
 
     Raises:
-        UserError: the task is no language model's.
+        UserError: the task is no language model's, or the model has no such blocks, tokens or positions.
     """
     if not isinstance(task, TextTask):
         raise UserError(f"a pipeline trains on text, which the task {task.label} is not; --task gpt is one that is")
+    if terms.model is not None:
+        cut = Cut(read_config(terms.family, terms.model.config, sum(terms.blocks)), Split(terms.blocks))
+        check_tokens_fit(cut.config, task)
+        return cut
     family = families()[terms.family]
     sequence = int(task.evaluation_batch().tensors["input_ids"].shape[1])
     config: PretrainedConfig = family.tiny(task.corpus.meta.vocabulary_size, sum(terms.blocks), sequence)
     config.tie_word_embeddings = terms.tied
     return Cut(config, Split(terms.blocks))
+
+
+def first_states(terms: PipelineTerms) -> tuple[bytes, ...]:
+    """Return what the first seating names as each stage's state: a digest, or that it follows from the seed."""
+    if terms.model is None:
+        return (DRAWN,) * terms.stages
+    return tuple(bytes.fromhex(first.state) for first in terms.model.stages)
 
 
 def numbers_of(cut: Cut) -> int:
@@ -180,7 +192,7 @@ class StageBuilder:
             cache_directory=self._directory,
             cache_bytes=CACHE_BYTES,
             retry_seconds=min(_RETRY_SECONDS, terms.step_seconds / _ASKED_AGAIN),
-            first_states=self._first_states if seating.step == 0 and set(seating.states) == {DRAWN} else (),
+            first_states=self._pledges if seating.step == 0 and seating.states == self.first_states else (),
         )
 
     def facts(self, seating: Seating) -> PlanFacts:
@@ -189,8 +201,15 @@ class StageBuilder:
             return PlanFacts.of(self.plan(seating), self.cut, self._optimizer)
 
     @cached_property
-    def _first_states(self) -> tuple[bytes, ...]:
-        """Digest of each stage's state as it follows from the seed."""
+    def first_states(self) -> tuple[bytes, ...]:
+        """What a seating names as the states before the first step."""
+        return first_states(self.terms)
+
+    @cached_property
+    def _pledges(self) -> tuple[bytes, ...]:
+        """Digest of each stage's state before the first step, as stages pledge it."""
+        if self.terms.model is not None:
+            return tuple(bytes.fromhex(first.pledge) for first in self.terms.model.stages)
         drawn = draw_weights(self.cut.config, self.manifest.seed)
         stages = range(self.cut.stages)
         return tuple(
@@ -217,10 +236,14 @@ class StageBuilder:
             return StageMachine(self.plan(seating), key, workers[stage], workers.get(stage - 1), self._behaviour)
 
     def _worker(self, stage: int, state: Payload | None) -> KeptWorker:
-        drawn = draw_weights(self.cut.config, self.manifest.seed)
-        worker = KeptWorker(ModelStage(self.cut, stage, drawn), self._optimizer)
-        if state is not None:
-            worker.load_bytes(state)
+        if state is None:
+            return KeptWorker(
+                ModelStage(self.cut, stage, draw_weights(self.cut.config, self.manifest.seed)), self._optimizer
+            )
+        # Only what this stage holds is made: the whole model may be larger than this machine's memory.
+        empty = {name: torch.empty(self.cut.shapes[name]) for name in stage_names(self.cut, stage)}
+        worker = KeptWorker(ModelStage(self.cut, stage, empty), self._optimizer)
+        worker.load_bytes(state)
         return worker
 
     @cached_property

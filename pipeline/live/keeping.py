@@ -29,9 +29,10 @@ class StateKeeper:
         fetched_bytes: that have come from others so far.
     """
 
-    def __init__(self, transport: Libp2pTransport, directory: Path, most_bytes: int) -> None:
-        """`directory` is where states arrive, `most_bytes` what one has at most."""
-        self._transport, self._directory, self._most_bytes = transport, directory, most_bytes
+    def __init__(self, transport: Libp2pTransport, coordinator: PeerId, directory: Path, most_bytes: int) -> None:
+        """`directory` is where states arrive, `most_bytes` what one has at most; the coordinator has the first ones."""
+        self._transport, self._coordinator = transport, coordinator
+        self._directory, self._most_bytes = directory, most_bytes
         self.shelf = StateShelf()
         self.fetched_bytes = 0
         self._on_errand = False
@@ -40,7 +41,7 @@ class StateKeeper:
     async def get(self, seating: Seating, stage: int) -> Payload:
         """Return the state that a seating names for a stage, however long it takes to find a peer that has it."""
         wanted = seating.states[stage]
-        sources = dict.fromkeys([*seating.seats, *seating.directory.addresses])
+        sources = dict.fromkeys([*seating.seats, *seating.directory.addresses, self._coordinator])
         while (held := self.shelf.get(wanted)) is None:
             if not await self.fetch(stage, seating.step, wanted, sources):
                 logger.warning("no peer shows the state of stage %d before step %d; asking again", stage, seating.step)

@@ -96,7 +96,7 @@ class LivePeer:
         self._reception, self._events = reception, events
         plan = KeepingPlan(manifest.run, coordinator, manifest.total_steps, builder.terms.keep_every)
         self._occupant = Occupant(plan, key)
-        self._keeper = StateKeeper(transport, directory, builder.most_state_bytes)
+        self._keeper = StateKeeper(transport, coordinator, directory, builder.most_state_bytes)
         self._proofs = ProofFolder(directory / BANS_FOLDER)
         self._is_banned = False
         self._gate = StageGate(

@@ -24,12 +24,19 @@ class UsherPlan:
         stages: how many there are.
         silent_seconds: after which a peer that does not answer is lost.
         load_seconds: in which a stage must be ready to compute.
+        first_states: digests of states with which all begin, one a stage; none where they follow from the run's seed.
     """
 
     run: bytes
     stages: int
     silent_seconds: float = 10.0
     load_seconds: float = 600.0
+    first_states: tuple[bytes, ...] = ()
+
+    @property
+    def beginning(self) -> tuple[bytes, ...]:
+        """The digest of each stage's state before the first step; these can always be had."""
+        return self.first_states or (DRAWN,) * self.stages
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +101,7 @@ class Usher:
             return None
         step, states = self._newest_states({*self._heard})
         stage = place % self.plan.stages
-        return None if states[stage] == DRAWN else Errand(stage, step, states[stage])
+        return None if states[stage] in self.plan.beginning else Errand(stage, step, states[stage])
 
     def forget(self, peers: Iterable[PeerId]) -> None:
         """Keep no answers but those of these peers and of stages."""
@@ -133,7 +140,7 @@ class Usher:
             if len(here) < self.plan.stages:
                 return None
             first = tuple(here[: self.plan.stages])
-            return self._seat(now, 0, first, (DRAWN,) * self.plan.stages, waiting)
+            return self._seat(now, 0, first, self.plan.beginning, waiting)
         if self.seating.over:
             return None
         lost, stands_still = self.lost(now), self._stands_still()
@@ -212,12 +219,13 @@ class Usher:
         """
         assert self.seating is not None
         stances = [stance for peer, (_, stance) in self._heard.items() if peer in holders]
-        held = {state for stance in stances for state in stance.states} | {DRAWN}
+        held = {state for stance in stances for state in stance.states}
+        held.update(self.plan.beginning)
         options = {self.seating.step: dict(enumerate(self.seating.states)), **self._claimed}
         for step, states in sorted(options.items(), key=lambda option: (option[0] <= most, option[0]), reverse=True):
             if len(states) == self.plan.stages and held.issuperset(states.values()):
                 return step, tuple(states[stage] for stage in range(self.plan.stages))
-        return 0, (DRAWN,) * self.plan.stages
+        return 0, self.plan.beginning
 
     def _stance(self, peer: PeerId) -> Stance | None:
         return self._heard[peer][1] if peer in self._heard else None

@@ -7,24 +7,32 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 import torch
 
+from btard.coordinator.pipeline.first_states import FirstStates
 from btard.deploy.local.nursery_client import NurseryClient
 from btard.deploy.local.plan import Member
 from btard.deploy.pipeline.processes import PRELOAD, StageProcesses, StageProcessesPlan, environment
 from btard.deploy.pipeline.run import coordinator_words
 from btard.errors import UserError
 from btard.identity import IdentityKey
-from btard.pipeline.live.build import StageBuilder
+from btard.pipeline.live.build import StageBuilder, first_states
 from btard.pipeline.machine.memory import run_stages
-from btard.pipeline.seats.seating import DRAWN, Seating
+from btard.pipeline.seats.seating import Seating
 from btard.pipeline.settings import StageProcess, TrialSettings
+from btard.pipeline.stages.family import families
+from btard.pipeline.stages.model_stage import Cut
+from btard.pipeline.stages.partition import write_partition
+from btard.pipeline.stages.split import Split
 from btard.swarm.manifest import RunManifest
 from btard.tasks.registry import load_task
+from tests.coordinator.pipeline.first import whole
 from tests.deploy.standins import ROOT, eventually, gone
+from tests.pipeline.tiny import tiny_state
 
 STAGES, SPARE, STEPS = 4, 3, 60
 
@@ -41,14 +49,16 @@ def settings(directory: Path, **changes) -> TrialSettings:
     return TrialSettings(processes=StageProcess.REAL, output=directory, **given | changes)
 
 
-def undisturbed(manifest: RunManifest) -> list[float]:
-    """Return the losses of the same run in one process, over simulated messages."""
+def undisturbed(manifest: RunManifest, first: Mapping[int, bytes] | None = None) -> list[float]:
+    """Return the losses of the same run in one process, over simulated messages; `first` is what its stages begin with,
+    None where it is drawn from the seed."""
     torch.set_num_threads(1)
     builder = StageBuilder(manifest, load_task(manifest.chosen_task, manifest.size))
     stages = builder.terms.stages
     keys = [IdentityKey.from_seed(bytes([number + 1]) * 32) for number in range(stages)]
-    seating = Seating(manifest.run, 1, 0, tuple(key.peer_id for key in keys), (DRAWN,) * stages)
-    states = [dict.fromkeys(builder.held_by(stage)) for stage in range(stages)]
+    seating = Seating(manifest.run, 1, 0, tuple(key.peer_id for key in keys), builder.first_states)
+    known = first or {}
+    states = [{number: known.get(number) for number in builder.held_by(stage)} for stage in range(stages)]
     machines = [builder.machine(seating, key, stage, states[stage]) for stage, key in enumerate(keys)]
     return [report.loss or 0.0 for report in run_stages(machines, manifest.total_steps)[-1].reports]
 
@@ -92,6 +102,33 @@ def test_three_processes_killed_in_turn_change_no_bit(tmp_path: Path) -> None:
     assert all(processes.losses[step] == losses[step] for step in processes.losses), "a step went another way"
     assert processes.seating is not None and processes.seating.number == 5
     assert losses[-1] < 0.8 * losses[0], "nothing was learnt"
+
+
+@pytest.mark.swarm
+@pytest.mark.slow
+def test_a_trained_model_goes_on_in_processes(tmp_path: Path) -> None:
+    """Each stage fetches what it begins with from the coordinator, also one that comes in the place of a killed one."""
+    config = families()["gpt2"].tiny(96, 3, 64)
+    write_partition(Cut(config, Split((1, 1, 1))), tiny_state(config, seed=7), tmp_path / "stages")
+    told = TrialSettings(
+        processes=StageProcess.REAL, output=tmp_path / "run", model=tmp_path / "stages", steps=20, keep_every=50
+    )
+    plan = StageProcessesPlan.make(tmp_path / "run", 4, coordinator_words(told), told.seed)
+    with NurseryClient(PRELOAD, environment(), plan.directory / "nursery.log") as nursery:
+        nursery.wait_ready()
+        processes = StageProcesses(plan, nursery)
+        processes.start()
+        assert processes.wait(lambda: processes.step >= 5, 240)
+        processes.kill(processes.name_of(1))
+        assert processes.wait(lambda: not processes.pids, 300), "the run does not end"
+        processes.look()
+    assert processes.seating is not None and processes.seating.number > 1
+    manifest = RunManifest.model_validate_json((plan.coordinator.directory / "manifest.json").read_bytes())
+    assert manifest.pipeline is not None
+    digests = first_states(manifest.pipeline)
+    shown = FirstStates(plan.coordinator.directory / "first-states", digests)
+    losses = undisturbed(manifest, {stage: whole(shown, digest) for stage, digest in enumerate(digests)})
+    assert [processes.losses[step] for step in range(20)] == losses
 
 
 @pytest.mark.swarm

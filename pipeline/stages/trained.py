@@ -1,0 +1,79 @@
+"""A trained model that others describe: its configuration as text, and whether a task fits it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from transformers import PretrainedConfig
+
+from btard.errors import UserError
+from btard.pipeline.stages.family import families
+from btard.pipeline.stages.model_stage import Cut
+from btard.pipeline.stages.partition import read_cut, read_stage
+from btard.tasks.classes import ClassesTask
+from btard.tasks.text import TextTask
+
+
+def write_config(config: PretrainedConfig) -> str:
+    """Return a configuration as JSON in one line, without what its class says anyway."""
+    return json.dumps(config.to_diff_dict(), sort_keys=True, separators=(",", ":"))
+
+
+def read_config(family: str, text: str, blocks: int) -> PretrainedConfig:
+    """Read the configuration of a model that can be built, as `write_config` writes it.
+
+    Args:
+        family: as `families` names it.
+        text: JSON, which may be anybody's.
+        blocks: how many the model must have.
+
+    Raises:
+        UserError: it is none of such a model.
+    """
+    chosen = families()[family]
+    try:
+        told = json.loads(text)
+        if not isinstance(told, dict) or told.get("model_type") != family:
+            raise ValueError(f"it is no model of the family {family}")
+        config: PretrainedConfig = chosen.architecture.config_class.from_dict(told)
+        if (depth := chosen.depth(config)) != blocks:
+            raise ValueError(f"it has {depth} blocks, and not {blocks}")
+        chosen.outline(config)
+    except Exception as error:  # whatever transformers makes of numbers that are no model's
+        raise UserError(f"the configuration of the run's model is of no use: {error}") from None
+    return config
+
+
+def check_tokens_fit(config: PretrainedConfig, task: TextTask | ClassesTask) -> None:
+    """Check that a model has a place for each token, position and class of a task's samples.
+
+    Raises:
+        UserError: it has too few; the sentence says what would do.
+    """
+    tokens, sequence = task.vocabulary_size, int(task.evaluation_batch().tensors["input_ids"].shape[1])
+    if tokens > config.vocab_size:
+        raise UserError(
+            f"the data have {tokens} tokens, but the model knows {config.vocab_size}; give the --tokenizer that the "
+            "model was trained with"
+        )
+    if isinstance(task, ClassesTask) and config.num_labels != task.classes:
+        raise UserError(f"the data have {task.classes} classes, but the model tells {config.num_labels} apart")
+    positions = getattr(config, "max_position_embeddings", None)
+    if positions is not None and sequence > positions:
+        raise UserError(
+            f"samples have {sequence} tokens, but the model has {positions} positions; use a smaller --size"
+        )
+
+
+def read_trained(folder: Path) -> tuple[Cut, dict[str, torch.Tensor]]:
+    """Read a model from a folder of `btard pipeline partition`, whole: its cut, and all weights by name, float32.
+
+    Raises:
+        UserError: the folder is damaged, or its model has dropout.
+    """
+    cut, state = read_cut(folder), dict[str, torch.Tensor]()
+    for stage in range(cut.stages):
+        state |= read_stage(folder, stage)
+    return cut, state
