@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 COMMANDS = {
     "partition": "cut a model of Hugging Face into stages, one file each",
+    "merge": "put what a run of stages has trained together to a model of Hugging Face",
     "run": "train a small model in stages, simulated ones that may lie, or real processes",
 }
 
@@ -36,7 +37,7 @@ def main(argv: Sequence[str]) -> int:
         close = difflib.get_close_matches(name, COMMANDS, n=1)
         hint = f"perhaps {close[0]} was meant" if close else f"there are {', '.join(COMMANDS)}"
         raise UserError(f"btard pipeline has no command {name!r}; {hint}")
-    return _partition(rest) if name == "partition" else _run(rest)
+    return {"partition": _partition, "merge": _merge, "run": _run}[name](rest)
 
 
 def _usage() -> str:
@@ -73,6 +74,18 @@ def _partition(words: list[str]) -> int:
         raise UserError(f"--out is {settings.out}, which cannot be written: {error.strerror}") from None
     for number, (blocks, stage) in enumerate(zip(split.blocks, manifest.stages, strict=True)):
         print(f"stage {number}  {blocks} blocks  {stage.weights} weights  {stage.file}")
+    return 0
+
+
+def _merge(words: list[str]) -> int:
+    from btard.configuration import load_settings
+    from btard.pipeline.settings import MergeSettings
+
+    settings = load_settings(MergeSettings, words, program="btard pipeline merge")
+
+    from btard.pipeline.live.merging import merge_run
+
+    print(f"{settings.out}: the model of {merge_run(settings.run, settings.out)}")
     return 0
 
 

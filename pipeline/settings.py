@@ -67,6 +67,13 @@ class PartitionSettings(Settings):
     out: Annotated[Path, Option("folder for the stages, new or empty", group=Group.OUTPUT)]
 
 
+class MergeSettings(Settings):
+    """Settings of `btard pipeline merge`, which puts the stages of a run together again."""
+
+    run: Annotated[Path, Option("directory of the run's coordinator", group=Group.TASK)]
+    out: Annotated[Path, Option("folder for the model, new or empty", group=Group.OUTPUT)]
+
+
 class StepSettings(Settings):
     """What travels between stages, and how they check each other: of trials, and of runs that strangers join."""
 

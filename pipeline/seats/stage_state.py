@@ -54,6 +54,15 @@ class KeptWorker(StageWorker):
         self.restore(int(steps), known, moments)
 
 
+def weights_of(data: Payload) -> dict[str, torch.Tensor]:
+    """Return the weights in a state by their names; raises UserError where there is no state."""
+    try:
+        tensors = load(bytes(data))
+    except SafetensorError as error:
+        raise UserError(f"the state of a stage cannot be read: {error}") from None
+    return {name.removeprefix("weight "): tensor for name, tensor in tensors.items() if name.startswith("weight ")}
+
+
 def _check(name: str, tensor: torch.Tensor | None, weight: torch.Tensor) -> torch.Tensor:
     if tensor is None or tensor.dtype != torch.float32 or tensor.shape != weight.shape:
         raise UserError(f"the state of a stage has no {name} of the right shape")

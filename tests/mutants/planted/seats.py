@@ -186,4 +186,32 @@ SEATS: tuple[Mutant, ...] = (
         "report.run != self._run",
         "tests/coordinator/pipeline/test_figures.py::test_a_report_of_another_stage_or_peer_is_left_out",
     ),
+    Mutant(
+        "what a trained model begins with counts as lost once no peer has it",
+        "pipeline/seats/usher.py",
+        "        held.update(self.plan.beginning)\n",
+        "",
+        "tests/pipeline/seats/test_usher.py::test_a_trained_model_is_where_all_begin_and_begin_anew",
+    ),
+    Mutant(
+        "the coordinator shows a first state that was changed on its disk",
+        "coordinator/pipeline/first_states.py",
+        "    if state.digest != digest:\n",
+        "    if len(state.digest) != len(digest):\n",
+        "tests/coordinator/pipeline/test_first_states.py::test_a_file_that_was_changed_is_told",
+    ),
+    Mutant(
+        "what a stage of a trained model must begin with is not compared",
+        "pipeline/live/build.py",
+        "self._pledges if seating.step == 0 and seating.states == self.first_states else ()",
+        "()",
+        "tests/coordinator/pipeline/test_first_states.py::test_a_wrong_first_pledge_would_be_noticed",
+    ),
+    Mutant(
+        "a model of fewer tokens than the data is trained",
+        "pipeline/stages/trained.py",
+        "    if tokens > config.vocab_size:\n",
+        "    if tokens > 2 * tokens:\n",
+        "tests/pipeline/stages/test_trained.py::test_a_model_of_fewer_tokens_is_told",
+    ),
 )
