@@ -6,12 +6,12 @@ import logging
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from pydantic import ValidationError
 
 from btard.aggregation import rule_and_tau
-from btard.coordinator.network.serving import ShownStates
 from btard.coordinator.run_directory import RunDirectory
 from btard.coordinator.settings import DEFAULT_TAU, CoordinatorSettings
 from btard.errors import UserError
@@ -28,6 +28,9 @@ from btard.tasks.data.spec import DataSpec, SourceKind
 from btard.tasks.registry import check_task, load_task
 from btard.tasks.training_state import TrainingState
 from btard.version import PROTOCOL_VERSION
+
+if TYPE_CHECKING:
+    from btard.pipeline.live.first_states import FirstStates
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +70,7 @@ class PreparedRun:
     initial: bytes | None
     resumed: bool
     task: Task | None = None
-    first_states: ShownStates | None = None
+    first_states: FirstStates | None = None
 
 
 def prepare_run(settings: CoordinatorSettings, directory: RunDirectory) -> PreparedRun:
@@ -128,11 +131,11 @@ class _Model:
     pipeline: PipelineTerms | None = None
 
 
-def _first_states(model: _Model, directory: RunDirectory) -> ShownStates | None:
+def _first_states(model: _Model, directory: RunDirectory) -> FirstStates | None:
     if model.pipeline is None or model.pipeline.model is None:
         return None
-    from btard.coordinator.pipeline.first_states import FirstStates
     from btard.pipeline.live.build import first_states
+    from btard.pipeline.live.first_states import FirstStates
 
     return FirstStates(directory.first_states, first_states(model.pipeline))
 

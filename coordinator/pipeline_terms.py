@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from btard.coordinator.pipeline.first_states import make_first_states, read_partition
 from btard.coordinator.settings import CoordinatorSettings
 from btard.errors import UserError
 from btard.pipeline.live.build import check_step, cut_of, numbers_of
+from btard.pipeline.live.first_states import make_first_states, read_partition
 from btard.pipeline.schedule.optimizer import OptimizerPlan
 from btard.pipeline.settings import StepSettings
 from btard.pipeline.stages.split import Split

@@ -1,6 +1,6 @@
 """Stages on real sockets and the real clock.
 
 `build` makes of a manifest what a stage computes, `gate` takes in what arrives, `driver` runs one stage machine,
-`states` holds what may be asked for, `peer` puts them together for `btard-peer`, and
-`merging` makes a model of what a run has left.
+`states` holds what may be asked for, and `peer` puts them together for `btard-peer`. `first_states` are those of a
+trained model, and `merging` makes a model of what a run has left.
 """

@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from btard.coordinator.pipeline.first_states import FirstStates
 from btard.deploy.local.nursery_client import NurseryClient
 from btard.deploy.local.plan import Member
 from btard.deploy.pipeline.processes import PRELOAD, StageProcesses, StageProcessesPlan, environment
@@ -21,6 +20,7 @@ from btard.deploy.pipeline.run import coordinator_words
 from btard.errors import UserError
 from btard.identity import IdentityKey
 from btard.pipeline.live.build import StageBuilder, first_states
+from btard.pipeline.live.first_states import FirstStates
 from btard.pipeline.machine.memory import run_stages
 from btard.pipeline.seats.seating import Seating
 from btard.pipeline.settings import StageProcess, TrialSettings
@@ -30,8 +30,8 @@ from btard.pipeline.stages.partition import write_partition
 from btard.pipeline.stages.split import Split
 from btard.swarm.manifest import RunManifest
 from btard.tasks.registry import load_task
-from tests.coordinator.pipeline.first import whole
 from tests.deploy.standins import ROOT, eventually, gone
+from tests.pipeline.live.first import whole
 from tests.pipeline.tiny import tiny_state
 
 STAGES, SPARE, STEPS = 4, 3, 60

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from btard.coordinator.pipeline.first_states import FirstStates
 from btard.outline import CHUNK_BYTES, Outline
+from btard.pipeline.live.first_states import FirstStates
 from btard.swarm.questions import Question, Want
 
 
