@@ -81,4 +81,11 @@ STAGES: tuple[Mutant, ...] = (
         "if False:",
         "tests/pipeline/stages/test_partition.py::test_a_changed_file_is_refused",
     ),
+    Mutant(
+        "of two things that a stage has told others only the first is sent again",
+        "pipeline/machine/context.py",
+        "in self._sent.get(place, []) if stage in receivers]",
+        "in self._sent.get(place, [])[:1] if stage in receivers]",
+        "tests/pipeline/machine/test_scenarios.py::test_liars_are_banned_and_nobody_else",
+    ),
 )

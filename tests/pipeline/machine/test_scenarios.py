@@ -8,10 +8,10 @@ import pytest
 
 from tests.pipeline.machine.scenarios import Scenario, problems, run
 
-SEEDS = range(int(os.environ.get("BTARD_SCENARIOS", "1000")))
+SEEDS = range(int(os.environ.get("BTARD_SCENARIOS", "300")))
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", [*range(8), 858])
 def test_liars_are_banned_and_nobody_else(seed: int) -> None:
     scenario = Scenario.draw(seed)
     assert problems(scenario, run(scenario)) == [], f"seed {seed}: {scenario}"
@@ -19,7 +19,7 @@ def test_liars_are_banned_and_nobody_else(seed: int) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("block", range(10))
-def test_a_thousand_mixed_runs_ban_liars_alone(block: int) -> None:
+def test_many_mixed_runs_ban_liars_alone(block: int) -> None:
     found = {}
     for seed in SEEDS[block::10]:
         scenario = Scenario.draw(seed)
