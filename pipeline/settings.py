@@ -151,6 +151,28 @@ class TrialSettings(StepSettings):
     ] = 0.0
     forward_attack: Annotated[LieName, Option("what becomes of activations", group=Group.BYZANTINE)] = LieName.REVERSE
     backward_attack: Annotated[LieName, Option("what becomes of gradients", group=Group.BYZANTINE)] = LieName.NONE
+    replicas: Annotated[
+        int,
+        Field(ge=1, le=256),
+        Option(
+            "pipelines beside each other, each with its own micro-batches; the replicas of a stage average their "
+            "gradients by BTARD",
+            unit="pipelines",
+            group=Group.PIPELINE,
+        ),
+    ] = 1
+    tau: Annotated[
+        float,
+        Field(gt=0, allow_inf_nan=False),
+        Option("of replicas: clipping radius of a part of a stage's gradients", group=Group.AGGREGATION),
+    ] = 0.1
+    replica_attack: Annotated[
+        str,
+        Option(
+            "of replicas: what one of them does wrong when gradients are averaged, as SIGN_FLIPPING",
+            group=Group.BYZANTINE,
+        ),
+    ] = "NONE"
     processes: Annotated[
         StageProcess,
         Option("virtual stages in this process, or real ones over loopback, each in its own", group=Group.PIPELINE),

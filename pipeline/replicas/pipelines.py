@@ -120,9 +120,7 @@ class Pipelines:
         self.groups: list[ReplicaGroup] = []
         for stage in range(cut.stages):
             numbers = gradient_numbers(self.machines[0][stage].worker)
-            rules = replica_rules(
-                stage, numbers, len(plans), seed=seed, tau=averaging.tau, share=averaging.share
-            )
+            rules = replica_rules(stage, numbers, len(plans), seed=seed, tau=averaging.tau, share=averaging.share)
             group = ReplicaGroup(stage, rules, seed * cut.stages + stage, conditions)
             for replica in range(len(plans)):
                 seat = (replica, stage)
@@ -149,6 +147,18 @@ class Pipelines:
         network.peers |= {stage.peer_id: stage for stage in stages}
         self.machines.append(machines)
         self.stages.append(stages)
+
+    @property
+    def equal(self) -> bool:
+        """Whether all replicas of each stage hold the same state, to the bit."""
+        held = [[machine.worker.state().digest for machine in machines] for machines in self.machines]
+        return all(one == held[0] for one in held)
+
+    @property
+    def sent_bytes(self) -> int:
+        """What the replicas have sent each other, to average."""
+        peers = [peer for group in self.groups for peer in group.peers.values()]
+        return sum(peer.traffic.control_sent + peer.traffic.parts_sent for peer in peers)
 
     def step(self, step: int) -> AveragedStep:
         """Train one step.
@@ -187,7 +197,9 @@ class Pipelines:
         for machine, stage in pairs:
             if stage.stalled is not None or not over(machine, stage):
                 waiting = stage.stalled.waiting if stage.stalled is not None else "nothing"
-                raise UserError(f"pipeline {replica} stands still in step {step}: stage {machine.number} waits for {waiting}")
+                raise UserError(
+                    f"pipeline {replica} stands still in step {step}: stage {machine.number} waits for {waiting}"
+                )
 
     def _average(self, group: ReplicaGroup, step: int) -> RoundOutcome:
         for replica, peer in group.peers.items():
@@ -209,9 +221,7 @@ class Pipelines:
 
     def _key(self, seat: Seat) -> IdentityKey:
         numbers = [number.to_bytes(2, "big") for number in (*seat, self._incarnations.get(seat, 0))]
-        return IdentityKey.from_seed(
-            tagged_digest("btard pipeline replica", self._seed.to_bytes(8, "big"), *numbers)
-        )
+        return IdentityKey.from_seed(tagged_digest("btard pipeline replica", self._seed.to_bytes(8, "big"), *numbers))
 
     def _trainer(self, seat: Seat) -> StageTrainer:
         replica, stage = seat

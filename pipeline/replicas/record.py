@@ -85,7 +85,10 @@ class ReplicaStep:
         """Check that what was sent can be read, and that what is shown of caches is what its holders have signed."""
         facts, samples = self.facts, list(self.samples[piece.number])
         for header, crossing in ((piece.given, piece.inward), (piece.activation, piece.outward)):
-            if header is not None and shown_boundary(facts, crossing).kept(samples, crossing.form) != header.header.kept:
+            if (
+                header is not None
+                and shown_boundary(facts, crossing).kept(samples, crossing.form) != header.header.kept
+            ):
                 raise Malformed("what is shown of a cache is not what its holder has signed")
         if piece.given is not None:
             read = shown_boundary(facts, piece.inward).decode(

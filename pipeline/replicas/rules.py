@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from btard.aggregation.registry import CENTERED_CLIP
+from btard.byzantine.installed import check_installed
 from btard.errors import UserError
 from btard.hashing import tagged_digest
-from btard.pipeline.machine.plan import StepChoices
+from btard.pipeline.settings import StageProcess, TrialCheck, TrialSettings
 from btard.round.draw import VOTERS_NEEDED
 from btard.round.rules import NONCE_SIZE, AggregationRules, StepRules, VerificationRules
 from btard.vocabulary import Validation, WireType
+
+HONEST = "NONE"
+"""The name of the behaviour that does nothing wrong."""
 
 LEAST_REPLICAS = VOTERS_NEEDED
 """Of which a validator is drawn."""
@@ -17,24 +21,35 @@ _DELAY_BOUND_SECONDS = 2.0
 """Of the virtual clock, on which deadlines cost nothing."""
 
 
-def check_replicas(replicas: int, chosen: StepChoices) -> None:
-    """Check that so many pipelines can average their gradients.
+def check_replicas(chosen: TrialSettings) -> None:
+    """Check that as many pipelines as settings name can average their gradients; any settings of one pipeline can.
 
     Raises:
-        UserError: there are too few, or stages are checked in another way than by the validators of their replicas.
+        UserError: there are too few, or something is asked for that pipelines with replicas do not do.
     """
-    if replicas < LEAST_REPLICAS:
+    if chosen.replicas == 1:
+        if chosen.replica_attack != HONEST:
+            raise UserError(
+                f"--replica-attack is {chosen.replica_attack}, but one pipeline averages with nobody; "
+                f"give --replicas {LEAST_REPLICAS} or more"
+            )
+        return
+    told = f"--replicas is {chosen.replicas}, but "
+    if chosen.replicas < LEAST_REPLICAS:
         raise UserError(
-            f"--replicas is {replicas}, but of fewer than {LEAST_REPLICAS} replicas no validator is drawn; "
-            f"give 1, or {LEAST_REPLICAS} or more"
+            f"{told}of fewer than {LEAST_REPLICAS} replicas no validator is drawn; give 1, or {LEAST_REPLICAS} or more"
         )
-    if chosen.check != "drawn":
-        raise UserError(
-            f"--check is {chosen.check}, but replicas are checked by validators that are drawn among them; "
-            "give --check drawn"
-        )
+    if chosen.processes is StageProcess.REAL:
+        raise UserError(f"{told}real processes are one pipeline each run; leave --processes away")
+    if chosen.check is not TrialCheck.DRAWN:
+        raise UserError(f"{told}replicas are checked by validators drawn among them; give --check drawn")
     if chosen.relative_error or chosen.code_share:
-        raise UserError("replicas compare bits: leave --relative-error and --code-share away")
+        raise UserError(f"{told}replicas compare bits; leave --relative-error and --code-share away")
+    if chosen.attack_rate:
+        raise UserError(f"{told}an --attack-rate is of a single pipeline; a replica lies with --replica-attack")
+    if chosen.output is not None or chosen.link is not None:
+        raise UserError(f"{told}--output and --link tell of a single pipeline; leave them away")
+    check_installed(chosen.replica_attack, "--replica-attack")
 
 
 def replica_rules(stage: int, dimension: int, replicas: int, *, seed: int, tau: float, share: float) -> StepRules:

@@ -47,8 +47,10 @@ class StageTrainer(VectorTrainer):
         """Return what follows from a replica's record; None where this trainer does not hold the state before the
         step, or the record is none."""
         found, weights = self._read(target, step, data), self._weights.get(step)
-        return None if found is None or weights is None else found[0].recompute(
-            self.worker.stage.number, found[1], weights
+        return (
+            None
+            if found is None or weights is None
+            else found[0].recompute(self.worker.stage.number, found[1], weights)
         )
 
     def _read(self, target: PeerId, step: int, data: bytes) -> tuple[ReplicaStep, ReplicaRecord] | None:
