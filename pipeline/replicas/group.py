@@ -75,9 +75,8 @@ class ReplicaGroup:
         finished = {n: peer for n, peer in members.items() if peer.outcome is not None}
         if not finished:
             stops = [peer.stopped.reason for peer in members.values() if peer.stopped is not None]
-            raise UserError(
-                f"the replicas of stage {self.stage} cannot go on in step {step}: {stops[0] if stops else 'nobody is left'}"
-            )
+            reason = stops[0] if stops else "nobody is left"
+            raise UserError(f"the replicas of stage {self.stage} cannot go on in step {step}: {reason}")
         newest = next(peer.outcome for peer in finished.values() if peer.outcome is not None)
         self._roster = newest.roster
         verdicts = {

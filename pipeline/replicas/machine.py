@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import torch
 
+from btard.pipeline.justice.accusation import Accusation
 from btard.pipeline.machine.machine import StageMachine
 from btard.pipeline.machine.plan import StageEffect
 from btard.pipeline.replicas.gradients import flat_gradient, set_flat_gradient
 from btard.pipeline.replicas.record import ReplicaRecord
-from btard.pipeline.justice.accusation import Accusation
 from btard.pipeline.step.rows import RowExchange
 
 

@@ -1,4 +1,4 @@
-"""All stages of several pipelines in one process, which train one model: each step ends with the averages of replicas."""
+"""All stages of several pipelines in one process, which train one model by the averages of their replicas."""
 
 from __future__ import annotations
 

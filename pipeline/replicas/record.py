@@ -1,7 +1,8 @@
 """What a replica shows of its step, and what its gradient had to be.
 
 All replicas hold the same weights, so what is missing is what the stage was sent in its own pipeline: its neighbours
-have signed that. A record needs no other witness, and a replica has one of each step only, unless a neighbour signs two.
+have signed that. So a record needs no other witness, and a replica has one of each step only, unless a neighbour signs
+two.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ KEPT_STEPS = 3
 """Steps of which weights and records are kept: the current one, and the two before it, which others may examine."""
 
 FindStep = Callable[[PeerId, int], ReplicaStep | None]
-"""(peer, step) -> the step of the pipeline in which the peer had the stage; None where it had none, or that is long
+"""(peer, step) -> the step of the pipeline in which the peer had a stage; None where it had none, or that is long
 ago."""
 
 
@@ -54,12 +54,12 @@ class StageTrainer(VectorTrainer):
         )
 
     def _read(self, target: PeerId, step: int, data: bytes) -> tuple[ReplicaStep, ReplicaRecord] | None:
-        known = self._find_step(target, step)
+        known, stage = self._find_step(target, step), self.worker.stage.number
+        if known is None or known.facts.roster[stage] != target:
+            return None
         try:
             record = ReplicaRecord.decode(data)
-            if known is None:
-                return None
-            known.check(self.worker.stage.number, record)
+            known.check(stage, record)
         except Malformed:
             return None
         return known, record

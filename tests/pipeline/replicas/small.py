@@ -37,13 +37,14 @@ def pipelines_of(
     *,
     tau: float = 0.01,
     share: float = 0.0,
+    seed: int = 0,
     behaviours: Mapping[Seat, Behaviour] | None = None,
     conditions: NetworkConditions | None = None,
     **options,
 ) -> Pipelines:
     plans = [plan_of(replica, **options) for replica in range(replicas)]
     averaging = AveragingRules(tau, share)
-    return Pipelines(CUT, STATE, PLAN, plans, averaging, behaviours=behaviours, conditions=conditions)
+    return Pipelines(CUT, STATE, PLAN, plans, averaging, seed=seed, behaviours=behaviours, conditions=conditions)
 
 
 def states(pipelines: Pipelines) -> list[set[bytes]]:
