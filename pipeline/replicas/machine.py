@@ -2,54 +2,49 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
 import torch
 
-from btard.pipeline.justice.accusation import Accusation
+from btard.identity import IdentityKey, Malformed, PeerId
+from btard.pipeline.defence.attacks import HONEST
+from btard.pipeline.defence.behaviour import StageBehaviour
 from btard.pipeline.machine.machine import StageMachine
-from btard.pipeline.machine.plan import StageEffect
-from btard.pipeline.replicas.gradients import flat_gradient, set_flat_gradient
-from btard.pipeline.replicas.record import ReplicaRecord
-from btard.pipeline.step.rows import RowExchange
+from btard.pipeline.machine.messages import StageMessage
+from btard.pipeline.machine.plan import PipelinePlan, StageEffect
+from btard.pipeline.replicas.record import ReplicaRecord, ReplicaStep
+from btard.pipeline.replicas.rows import ROW_KINDS, AveragedRows
+from btard.pipeline.schedule.worker import StageWorker
 
-
-@dataclass
-class AveragedRows(RowExchange):
-    """The rows of an attempt, which are told of the averaged gradients.
-
-    Attributes:
-        own: what this stage has summed itself, float32 of shape (d,); None until its passes are done.
-        averaged: whether that has been replaced.
-    """
-
-    own: torch.Tensor | None = None
-    averaged: bool = False
-
-    def tell_tied(self) -> None:
-        self.own = flat_gradient(self.context.worker)
-
-    def add_tied(self) -> Accusation | bool:
-        if self.averaged:
-            return super().add_tied()
-        self.wanted = []  # what is missing comes from the replicas, not from stages
-        return False
-
-    def go_on_with(self, average: torch.Tensor) -> None:
-        """Tell the rows of these gradients, float32 of shape (d,)."""
-        set_flat_gradient(self.context.worker, average)
-        self.averaged = True
-        super().tell_tied()
+AllSteps = Callable[[int], Sequence[ReplicaStep]]
+"""step -> that step of all pipelines, by replica; nothing where that is long ago."""
 
 
 class ReplicaMachine(StageMachine):
-    """One stage of one pipeline among several."""
+    """One stage of one pipeline among several.
+
+    Attributes:
+        all_steps: what all know of the pipelines.
+        replicas: how many there are.
+    """
 
     _rows: AveragedRows
 
+    def __init__(
+        self,
+        plan: PipelinePlan,
+        key: IdentityKey,
+        worker: StageWorker,
+        all_steps: AllSteps,
+        replicas: int,
+        attack: StageBehaviour = HONEST,
+    ) -> None:
+        self.all_steps, self.replicas = all_steps, replicas
+        super().__init__(plan, key, worker, attack=attack)
+
     def _attempt_anew(self, attempt: int) -> None:
         super()._attempt_anew(attempt)
-        self._rows = AveragedRows(self.context)
+        self._rows = AveragedRows(self.context, replicas=self.replicas)
 
     @property
     def own_gradient(self) -> torch.Tensor | None:
@@ -63,4 +58,24 @@ class ReplicaMachine(StageMachine):
     def average(self, vector: torch.Tensor) -> list[StageEffect]:
         """Go on with the average of all replicas, float32 of shape (d,), in place of the own gradient."""
         self._rows.go_on_with(vector)
+        return self._go_on()
+
+    def take_rows(self) -> list[StageMessage]:
+        """Return the rows that the stages of all other pipelines are to be told, once."""
+        rows, self._rows.telling = self._rows.telling, []
+        return rows
+
+    def hear(self, sender: PeerId, data: bytes) -> list[StageEffect]:
+        """A stage of another pipeline tells a row; what no honest one sends is dropped."""
+        step = self.context.step
+        try:
+            message = StageMessage.decode(data)
+            for replica, known in enumerate(self.all_steps(step)):
+                header, facts = message.header, known.facts
+                told = (header.run, header.step, facts.roster[header.stage : header.stage + 1])
+                if told == (facts.run, step, (sender,)) and header.kind in ROW_KINDS:
+                    message.verify(sender)
+                    self._rows.hear(replica, message)
+        except Malformed:
+            return []
         return self._go_on()

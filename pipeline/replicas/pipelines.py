@@ -13,13 +13,13 @@ from btard.hashing import tagged_digest
 from btard.identity import IdentityKey, PeerId
 from btard.identity.envelope import RUN_ID_SIZE
 from btard.pipeline.justice.facts import PlanFacts
-from btard.pipeline.machine.memory import SimulatedStage
 from btard.pipeline.machine.plan import PipelinePlan
 from btard.pipeline.replicas.gradients import gradient_numbers
 from btard.pipeline.replicas.group import ReplicaGroup, RoundOutcome
 from btard.pipeline.replicas.machine import ReplicaMachine
 from btard.pipeline.replicas.record import ReplicaStep
 from btard.pipeline.replicas.rules import replica_rules
+from btard.pipeline.replicas.stage import ReplicaStage
 from btard.pipeline.replicas.trainer import KEPT_STEPS, StageTrainer
 from btard.pipeline.schedule.optimizer import OptimizerPlan
 from btard.pipeline.schedule.worker import StageWorker
@@ -80,7 +80,8 @@ class Pipelines:
 
     Attributes:
         machines: by replica, all stages.
-        stages: the same in their networks, one a pipeline.
+        stages: the same in their network.
+        network: of all stages.
         groups: by stage, its replicas.
     """
 
@@ -113,9 +114,10 @@ class Pipelines:
         self._incarnations: dict[Seat, int] = {}
         self._known: dict[int, list[ReplicaStep]] = {}
         self.machines: list[list[ReplicaMachine]] = []
-        self.stages: list[list[SimulatedStage]] = []
-        for replica, plan in enumerate(plans):
-            self._add_pipeline(replica, plan, state, Network(seed, conditions))
+        self.stages: list[list[ReplicaStage]] = []
+        self.network = Network(seed, conditions)
+        for plan in plans:
+            self._add_pipeline(plan, state, len(plans))
         self._facts = [PlanFacts.of(machines[0].plan, cut, optimizer) for machines in self.machines]
         self.groups: list[ReplicaGroup] = []
         for stage in range(cut.stages):
@@ -127,10 +129,8 @@ class Pipelines:
                 group.seat(replica, self._key(seat), self._trainer(seat), lies.get(seat, Behaviour()))
             self.groups.append(group)
 
-    def _add_pipeline(
-        self, replica: int, plan: PipelinePlan, state: Mapping[str, torch.Tensor], network: Network
-    ) -> None:
-        cut = self._cut
+    def _add_pipeline(self, plan: PipelinePlan, state: Mapping[str, torch.Tensor], replicas: int) -> None:
+        cut, replica = self._cut, len(self.machines)
         keys = [self._key((replica, stage)) for stage in range(cut.stages)]
         workers = [StageWorker(ModelStage(cut, stage, state), self._optimizer) for stage in range(cut.stages)]
         name = tagged_digest("btard pipeline among replicas", self._seed.to_bytes(8, "big"), replica.to_bytes(2, "big"))
@@ -142,9 +142,12 @@ class Pipelines:
             checked=False,
             recorded=True,
         )
-        machines = [ReplicaMachine(plan, key, worker) for key, worker in zip(keys, workers, strict=True)]
-        stages = [SimulatedStage(network, machine, -1) for machine in machines]
-        network.peers |= {stage.peer_id: stage for stage in stages}
+        machines = [
+            ReplicaMachine(plan, key, worker, lambda step: self._known.get(step, ()), replicas)
+            for key, worker in zip(keys, workers, strict=True)
+        ]
+        stages = [ReplicaStage(self.network, machine, -1) for machine in machines]
+        self.network.peers |= {stage.peer_id: stage for stage in stages}
         self.machines.append(machines)
         self.stages.append(stages)
 
@@ -156,9 +159,10 @@ class Pipelines:
 
     @property
     def sent_bytes(self) -> int:
-        """What the replicas have sent each other, to average."""
+        """What the replicas have sent each other, to average and to agree on rows."""
         peers = [peer for group in self.groups for peer in group.peers.values()]
-        return sum(peer.traffic.control_sent + peer.traffic.parts_sent for peer in peers)
+        rows = sum(stage.row_bytes for stages in self.stages for stage in stages)
+        return rows + sum(peer.traffic.control_sent + peer.traffic.parts_sent for peer in peers)
 
     def step(self, step: int) -> AveragedStep:
         """Train one step.
@@ -167,16 +171,16 @@ class Pipelines:
             UserError: a pipeline stands still, or the replicas of a stage cannot go on.
         """
         self._note(step)
-        for replica, stages in enumerate(self.stages):
+        for stages in self.stages:
             for stage in stages:
                 stage.last_step = step
                 stage.begin(step)
-            self._run(replica, step, lambda machine, _: machine.own_gradient is not None)
+        self._run(step, lambda stage: stage.machine.own_gradient is not None)
         rounds = [self._average(group, step) for group in self.groups]
-        for replica, stages in enumerate(self.stages):
-            for stage, machine, found in zip(stages, self.machines[replica], rounds, strict=True):
-                stage.perform(machine.average(found.average))
-            self._run(replica, step, lambda _, stage: bool(stage.reports) and stage.reports[-1].step == step)
+        for stages in self.stages:
+            for stage, found in zip(stages, rounds, strict=True):
+                stage.perform(stage.machine.average(found.average))
+        self._run(step, lambda stage: bool(stage.reports) and stage.reports[-1].step == step)
         bans = []
         for group, found in zip(self.groups, rounds, strict=True):
             group.stepped()
@@ -188,17 +192,15 @@ class Pipelines:
         losses = [stages[-1].reports[-1].loss or 0.0 for stages in self.stages]
         return AveragedStep(sum(losses) / len(losses), tuple(bans), tuple(found.submitted for found in rounds))
 
-    def _run(self, replica: int, step: int, over: Callable[[ReplicaMachine, SimulatedStage], bool]) -> None:
-        """Let a pipeline go on until this holds for all of its stages."""
-        pairs = list(zip(self.machines[replica], self.stages[replica], strict=True))
-        self.stages[replica][0].network.run(
-            done=lambda: all(over(machine, stage) or stage.stalled for machine, stage in pairs)
-        )
-        for machine, stage in pairs:
-            if stage.stalled is not None or not over(machine, stage):
-                waiting = stage.stalled.waiting if stage.stalled is not None else "nothing"
+    def _run(self, step: int, over: Callable[[ReplicaStage], bool]) -> None:
+        """Let all pipelines go on until this holds for all stages."""
+        places = [(replica, stage) for replica, stages in enumerate(self.stages) for stage in stages]
+        self.network.run(done=lambda: all(over(stage) or stage.stalled for _, stage in places))
+        for replica, stage in places:
+            if not over(stage):
+                reason = f" waits for {stage.stalled.waiting}" if stage.stalled is not None else ""
                 raise UserError(
-                    f"pipeline {replica} stands still in step {step}: stage {machine.number} waits for {waiting}"
+                    f"pipeline {replica} stands still in step {step}: its stage {stage.machine.number}{reason}"
                 )
 
     def _average(self, group: ReplicaGroup, step: int) -> RoundOutcome:

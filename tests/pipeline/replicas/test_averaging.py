@@ -122,7 +122,8 @@ def test_averaging_with_oneself_alone_changes_no_bit() -> None:
             return effects if self.own_gradient is None else [*effects, *self.average(self.own_gradient)]
 
     again = [
-        Alone(machine.plan, machine.context.key, worker) for machine, worker in zip(plain, fresh_workers(), strict=True)
+        Alone(machine.plan, machine.context.key, worker, lambda step: (), 1)
+        for machine, worker in zip(plain, fresh_workers(), strict=True)
     ]
     run_stages(again, 2)
     assert [one.worker.state().digest for one in again] == [one.worker.state().digest for one in plain]
@@ -137,5 +138,5 @@ def test_gradients_survive_the_way_into_a_vector() -> None:
 
 def test_a_pipeline_that_stands_still_is_a_user_error() -> None:
     pipelines = pipelines_of(conditions=NetworkConditions(loss=1.0))
-    with pytest.raises(UserError, match="pipeline 0 stands still in step 0: stage 0 waits for gradient"):
+    with pytest.raises(UserError, match="pipeline 0 stands still in step 0: its stage 0 waits for gradient"):
         pipelines.step(0)
