@@ -159,7 +159,7 @@ def _tell(outcome: TrialOutcome) -> None:
 
 
 def _run_replicas(settings: TrialSettings) -> int:
-    from btard.pipeline.replicas.rules import check_replicas
+    from btard.pipeline.replicas.rules import DEFAULT_TAU, check_replicas
 
     check_replicas(settings)
 
@@ -169,7 +169,7 @@ def _run_replicas(settings: TrialSettings) -> int:
     from btard.pipeline.replicas.trial import ReplicaTrial, run_replicas
     from btard.pipeline.trial import trial_task
 
-    averaging = AveragingRules(settings.tau, settings.share)
+    averaging = AveragingRules(DEFAULT_TAU if settings.tau is None else settings.tau, settings.share)
     tried = ReplicaTrial(_trial(settings), settings.replicas, averaging, settings.replica_attack)
     task = trial_task(settings.task, settings.data)
     torch.set_num_threads(1)  # several round differently from one call to the next

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from btard.byzantine.settings import LieName
 from btard.configuration import Group, Option, Settings
+from btard.configuration.shared.protocol import TauSettings
 from btard.pipeline.choices import AfterAlarm, OptimizerKind
 from btard.pipeline.schedule.order import PipelineOrder
 from btard.transport.shaping import LinkText
@@ -117,7 +118,7 @@ class StepSettings(Settings):
     ] = False
 
 
-class TrialSettings(StepSettings):
+class TrialSettings(StepSettings, TauSettings):
     """Settings of `btard pipeline run`, which trains a small model in stages: simulated ones, or processes."""
 
     family: Annotated[TrialFamily, Option("the model's family", group=Group.TASK)] = TrialFamily.GPT2
@@ -161,11 +162,6 @@ class TrialSettings(StepSettings):
             group=Group.PIPELINE,
         ),
     ] = 1
-    tau: Annotated[
-        float,
-        Field(gt=0, allow_inf_nan=False),
-        Option("of replicas: clipping radius of a part of a stage's gradients", group=Group.AGGREGATION),
-    ] = 0.1
     replica_attack: Annotated[
         str,
         Option(

@@ -10,10 +10,10 @@ from btard.identity import IdentityKey, Malformed, PeerId
 from btard.pipeline.defence.attacks import HONEST
 from btard.pipeline.defence.behaviour import StageBehaviour
 from btard.pipeline.machine.machine import StageMachine
-from btard.pipeline.machine.messages import StageMessage
+from btard.pipeline.machine.messages import SignedHeader, StageMessageKind
 from btard.pipeline.machine.plan import PipelinePlan, StageEffect
 from btard.pipeline.replicas.record import ReplicaRecord, ReplicaStep
-from btard.pipeline.replicas.rows import ROW_KINDS, AveragedRows
+from btard.pipeline.replicas.rows import ROW_KINDS, AveragedRows, Row
 from btard.pipeline.schedule.worker import StageWorker
 
 AllSteps = Callable[[int], Sequence[ReplicaStep]]
@@ -60,22 +60,39 @@ class ReplicaMachine(StageMachine):
         self._rows.go_on_with(vector)
         return self._go_on()
 
-    def take_rows(self) -> list[StageMessage]:
-        """Return the rows that the stages of all other pipelines are to be told, once."""
-        rows, self._rows.telling = self._rows.telling, []
-        return rows
+    def take_headers(self) -> list[SignedHeader]:
+        """Return the headers of rows that the stages of all other pipelines are to be told, once."""
+        headers, self._rows.telling = self._rows.telling, []
+        return headers
 
     def hear(self, sender: PeerId, data: bytes) -> list[StageEffect]:
-        """A stage of another pipeline tells a row; what no honest one sends is dropped."""
+        """A stage of another pipeline tells the header of a row; what no honest one sends is dropped."""
         step = self.context.step
         try:
-            message = StageMessage.decode(data)
+            signed = SignedHeader.decode(data)
             for replica, known in enumerate(self.all_steps(step)):
-                header, facts = message.header, known.facts
+                header, facts = signed.header, known.facts
                 told = (header.run, header.step, facts.roster[header.stage : header.stage + 1])
                 if told == (facts.run, step, (sender,)) and header.kind in ROW_KINDS:
-                    message.verify(sender)
-                    self._rows.hear(replica, message)
+                    signed.verify(sender)
+                    self._rows.hear(replica, header)
         except Malformed:
             return []
+        return self._go_on()
+
+    def lacking(self) -> list[tuple[Row, list[PeerId]]]:
+        """Return the rows to ask for, each with the peers that have told it."""
+        steps = self.all_steps(self.context.step)
+        return [
+            (row, [steps[replica].facts.roster[row[1]] for replica in self._rows.tellers(row)])
+            for row in self._rows.lacking
+        ]
+
+    def show(self, kind: StageMessageKind, wanted: bytes) -> bytes | None:
+        """Return the own row of this step that has a digest, for a stage of another pipeline; None if there is none."""
+        return self._rows.show(kind, wanted)
+
+    def shown(self, data: bytes) -> list[StageEffect]:
+        """A row has come that was asked for."""
+        self._rows.shown(data)
         return self._go_on()

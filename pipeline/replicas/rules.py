@@ -17,6 +17,9 @@ HONEST = "NONE"
 LEAST_REPLICAS = VOTERS_NEEDED
 """Of which a validator is drawn."""
 
+DEFAULT_TAU = 0.1
+"""Clipping radius of a part where the settings give none: about as far as honest parts of the tiny models lie apart."""
+
 _DELAY_BOUND_SECONDS = 2.0
 """Of the virtual clock, on which deadlines cost nothing."""
 

@@ -59,19 +59,26 @@ def row_of(pipelines: Pipelines, replica: int, teller: int, number: float, **cha
 
 
 def heard(machine: ReplicaMachine, stage: int) -> bytes | None:
+    machine._rows.lacking = []
     return machine._rows._of_most(NORMS, stage)
 
 
 def test_a_row_counts_once_most_replicas_have_told_it(pipelines: Pipelines) -> None:
     machine = pipelines.machines[0][0]
     for replica in (1, 2):
-        machine.hear(pipelines.machines[replica][1].context.key.peer_id, row_of(pipelines, replica, 1, 1.0).encode())
+        machine.hear(
+            pipelines.machines[replica][1].context.key.peer_id, row_of(pipelines, replica, 1, 1.0).signed.encode()
+        )
         assert heard(machine, 1) is None
     # The same one again is no third vote, and another one takes none away.
-    machine.hear(pipelines.machines[2][1].context.key.peer_id, row_of(pipelines, 2, 1, 2.0).encode())
+    machine.hear(pipelines.machines[2][1].context.key.peer_id, row_of(pipelines, 2, 1, 2.0).signed.encode())
     assert heard(machine, 1) is None
     last = row_of(pipelines, 3, 1, 1.0)
-    machine.hear(pipelines.machines[3][1].context.key.peer_id, last.encode())
+    machine.hear(pipelines.machines[3][1].context.key.peer_id, last.signed.encode())
+    assert heard(machine, 1) is None and machine._rows.lacking == [(NORMS, 1, last.header.payload)]
+    machine.shown(bytes(len(last.payload)))
+    assert heard(machine, 1) is None
+    machine.shown(last.payload)
     assert heard(machine, 1) == last.payload
 
 
@@ -84,20 +91,19 @@ def test_a_row_counts_once_most_replicas_have_told_it(pipelines: Pipelines) -> N
         {"kind": StageMessageKind.ACTIVATION},
         {"stage": 2},
         {"stage": 77},
-        {"payload": bytes(4)},
     ],
-    ids=["signature", "run", "step", "kind", "stage", "no stage", "length"],
+    ids=["signature", "run", "step", "kind", "stage", "no stage"],
 )
 def test_what_no_honest_stage_tells_is_dropped(pipelines: Pipelines, changes: dict[str, object]) -> None:
     machine = pipelines.machines[0][0]
     for replica in (1, 2, 3):
         sender = pipelines.machines[replica][1].context.key.peer_id
-        assert machine.hear(sender, row_of(pipelines, replica, 1, 1.0, **changes).encode()) == []
+        assert machine.hear(sender, row_of(pipelines, replica, 1, 1.0, **changes).signed.encode()) == []
     assert machine._rows._heard == {}
 
 
 def test_bytes_of_strangers_are_dropped(pipelines: Pipelines) -> None:
-    machine, data = pipelines.machines[0][0], row_of(pipelines, 1, 1, 1.0).encode()
+    machine, data = pipelines.machines[0][0], row_of(pipelines, 1, 1, 1.0).signed.encode()
     sender = pipelines.machines[1][1].context.key.peer_id
     for cut in range(len(data)):
         assert machine.hear(sender, data[:cut]) == []
