@@ -26,6 +26,7 @@ from btard.pipeline.schedule.worker import StageWorker
 from btard.pipeline.stages.model_stage import Cut, ModelStage
 from btard.round.actions import Verdict
 from btard.transport.virtual import Network, NetworkConditions
+from btard.vocabulary import SEEDS
 
 Seat = tuple[int, int]
 """A replica, and a stage of its pipeline."""
@@ -123,7 +124,7 @@ class Pipelines:
         for stage in range(cut.stages):
             numbers = gradient_numbers(self.machines[0][stage].worker)
             rules = replica_rules(stage, numbers, len(plans), seed=seed, tau=averaging.tau, share=averaging.share)
-            group = ReplicaGroup(stage, rules, seed * cut.stages + stage, conditions)
+            group = ReplicaGroup(stage, rules, (seed * cut.stages + stage) % SEEDS, conditions)
             for replica in range(len(plans)):
                 seat = (replica, stage)
                 group.seat(replica, self._key(seat), self._trainer(seat), lies.get(seat, Behaviour()))

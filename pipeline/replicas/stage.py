@@ -30,6 +30,7 @@ class ReplicaStage(SimulatedStage):
         super().begin(step)
 
     def perform(self, effects: Sequence[StageEffect]) -> None:
+        """Carry out what the stage wants, tell headers of rows, and ask for those that are lacking."""
         super().perform(effects)
         for header in self.machine.take_headers():
             rosters = [known.facts.roster for known in self.machine.all_steps(header.header.step)]

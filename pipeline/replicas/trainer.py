@@ -29,7 +29,8 @@ class StageTrainer(VectorTrainer):
 
     def __init__(self, worker: StageWorker, find_step: FindStep) -> None:
         self.worker, self._find_step = worker, find_step
-        super().__init__(lambda seed, parameters: self._gradient, torch.zeros(gradient_numbers(worker)))
+        self._gradient = torch.zeros(gradient_numbers(worker))
+        super().__init__(lambda seed, parameters: self._gradient, self._gradient)
         self._weights: dict[int, bytes] = {}
         self._records: dict[int, bytes] = {}
 
