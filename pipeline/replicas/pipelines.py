@@ -189,7 +189,7 @@ class Pipelines:
             bans += [ReplicaBan(step, seats[verdict.peer], group.stage, verdict) for verdict in found.bans]
         for group, found in zip(self.groups, rounds, strict=True):
             for replica in found.lost:
-                self._fill((replica, group.stage), next(n for n in found.submitted if n not in found.lost))
+                self._fill((replica, group.stage), next(n for n in group.peers if n not in found.lost))
         losses = [stages[-1].reports[-1].loss or 0.0 for stages in self.stages]
         return AveragedStep(sum(losses) / len(losses), tuple(bans), tuple(found.submitted for found in rounds))
 

@@ -19,6 +19,7 @@ from btard.pipeline.stages.model_stage import ModelStage
 from btard.round.aggregates import combined
 from btard.transport.virtual import NetworkConditions
 from btard.vectors.partition import Partition
+from btard.vocabulary import SEEDS
 from tests.pipeline.replicas.small import CUT, MICRO_BATCHES, PLAN, STATE, batches_of, pipelines_of, states
 
 STEPS, REPLICAS = 3, 4
@@ -81,7 +82,7 @@ def test_the_clipping_radius_changes_the_average() -> None:
 
 
 def test_each_pipeline_has_its_own_micro_batches() -> None:
-    pipelines = pipelines_of()
+    pipelines = pipelines_of(seed=SEEDS - 1)
     pipelines.step(0)
     losses = [stages[-1].reports[-1].loss for stages in pipelines.stages]
     assert len(set(losses)) == REPLICAS
