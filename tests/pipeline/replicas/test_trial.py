@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from btard.cli.main import main as program
 from btard.cli.pipeline import main
 from btard.cli.verdict import main as verdict
 from btard.errors import UserError
@@ -63,6 +64,12 @@ def test_the_least_number_is_that_of_which_one_validates() -> None:
     with pytest.raises(UserError, match=f"give 1, or {LEAST_REPLICAS} or more"):
         check_replicas(TrialSettings(replicas=LEAST_REPLICAS - 1, check="drawn"))
     check_replicas(TrialSettings(replicas=LEAST_REPLICAS, check="drawn"))
+
+
+def test_too_few_replicas_end_the_program_with_code_2(capsys: pytest.CaptureFixture[str]) -> None:
+    assert program(["pipeline", "run", "--replicas", "3", "--check", "drawn"]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "give 1, or 4 or more" in said
 
 
 @pytest.mark.parametrize(
