@@ -10,8 +10,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from btard.pipeline.machine.plan import StageBanned
+    from btard.pipeline.measures.scores import HeldOutScores
     from btard.pipeline.settings import TrialSettings
     from btard.pipeline.trial import Trial, TrialOutcome
+    from btard.round.evidence.evidence import Evidence
 
 COMMANDS = {
     "partition": "cut a model of Hugging Face into stages, one file each",
@@ -95,6 +97,8 @@ def _run(words: list[str]) -> int:
 
     settings = load_settings(TrialSettings, words, program="btard pipeline run")
     _check_output(settings)
+    if settings.replicas > 1 or settings.replica_attack != "NONE":
+        return _run_replicas(settings)
     if settings.processes is StageProcess.REAL:
         return _run_processes(settings)
 
@@ -157,18 +161,60 @@ def _trial(settings: TrialSettings) -> Trial:
     )
 
 
-def _tell(outcome: TrialOutcome) -> None:
-    print(f"loss on held-out text        {outcome.before.loss:.3f} before, {outcome.after.loss:.3f} after")
-    if outcome.after.accuracy is None:
-        print(f"perplexity                   {outcome.after.perplexity:.4g}")
+def _tell_scores(before: HeldOutScores, after: HeldOutScores) -> None:
+    print(f"loss on held-out text        {before.loss:.3f} before, {after.loss:.3f} after")
+    if after.accuracy is None:
+        print(f"perplexity                   {after.perplexity:.4g}")
     else:
-        scores = f"{outcome.after.accuracy:.3f}, {outcome.after.f1:.3f}, {outcome.after.matthews:.3f}"
-        print(f"accuracy, F1, Matthews       {scores}")
+        print(f"accuracy, F1, Matthews       {after.accuracy:.3f}, {after.f1:.3f}, {after.matthews:.3f}")
+
+
+def _tell(outcome: TrialOutcome) -> None:
+    _tell_scores(outcome.before, outcome.after)
     print(f"steps in which a stage lied  {outcome.attacked} of {len(outcome.reports)}")
     print(f"of these noticed             {outcome.noticed}")
     print(f"false alarms                 {outcome.false_alarms}")
     print(f"peers banned                 {len(outcome.bans)}")
     print(f"megabytes sent               {sum(outcome.traffic.values()) / 1e6:.1f}")
+
+
+def _run_replicas(settings: TrialSettings) -> int:
+    from btard.pipeline.replicas.rules import DEFAULT_TAU, check_replicas
+
+    check_replicas(settings)
+
+    import torch
+
+    from btard.pipeline.replicas.pipelines import AveragingRules
+    from btard.pipeline.replicas.trial import ReplicaTrial, run_replicas
+    from btard.pipeline.trial import trial_task
+
+    averaging = AveragingRules(DEFAULT_TAU if settings.tau is None else settings.tau, settings.share)
+    tried = ReplicaTrial(_trial(settings), settings.replicas, averaging, settings.replica_attack)
+    task = trial_task(settings.task, settings.data)
+    torch.set_num_threads(1)  # several round differently from one call to the next
+    outcome = run_replicas(tried, task)
+    _tell_scores(outcome.before, outcome.after)
+    print(f"replicas of a stage equal    {'yes, to the bit' if outcome.equal else 'no'}")
+    print(f"megabytes to average         {outcome.sent_bytes / 1e6:.1f}")
+    print(f"peers banned                 {len(outcome.bans)}")
+    for ban in outcome.bans:
+        words = f"replica {ban.replica} of stage {ban.stage} {ban.verdict.evidence.offence}"
+        print(f"banned in step {ban.step:<4}          {words}")
+    if settings.evidence is not None:
+        _save_verdicts(settings.evidence, [ban.verdict.evidence for ban in outcome.bans])
+    return 0
+
+
+def _save_verdicts(folder: Path, proofs: Sequence[Evidence]) -> None:
+    from btard.errors import UserError
+    from btard.round.evidence.file import save
+
+    try:
+        for proof in proofs:
+            save(proof, folder)
+    except OSError as error:
+        raise UserError(f"--evidence is {folder}, which cannot be written: {error.strerror}") from None
 
 
 def _run_processes(settings: TrialSettings) -> int:

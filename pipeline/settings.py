@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from btard.byzantine.settings import LieName
 from btard.configuration import Group, Option, Settings
+from btard.configuration.shared.protocol import TauSettings
 from btard.pipeline.choices import AfterAlarm, OptimizerKind
 from btard.pipeline.schedule.order import PipelineOrder
 from btard.transport.shaping import LinkText
@@ -124,7 +125,7 @@ class StepSettings(Settings):
     ] = False
 
 
-class TrialSettings(StepSettings):
+class TrialSettings(StepSettings, TauSettings):
     """Settings of `btard pipeline run`, which trains a small model in stages: simulated ones, or processes."""
 
     model: Annotated[
@@ -167,6 +168,23 @@ class TrialSettings(StepSettings):
     ] = 0.0
     forward_attack: Annotated[LieName, Option("what becomes of activations", group=Group.BYZANTINE)] = LieName.REVERSE
     backward_attack: Annotated[LieName, Option("what becomes of gradients", group=Group.BYZANTINE)] = LieName.NONE
+    replicas: Annotated[
+        int,
+        Field(ge=1, le=256),
+        Option(
+            "pipelines beside each other, each with its own micro-batches; the replicas of a stage average their "
+            "gradients by BTARD",
+            unit="pipelines",
+            group=Group.PIPELINE,
+        ),
+    ] = 1
+    replica_attack: Annotated[
+        str,
+        Option(
+            "of replicas: what one of them does wrong when gradients are averaged, as SIGN_FLIPPING",
+            group=Group.BYZANTINE,
+        ),
+    ] = "NONE"
     processes: Annotated[
         StageProcess,
         Option("virtual stages in this process, or real ones over loopback, each in its own", group=Group.PIPELINE),

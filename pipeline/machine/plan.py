@@ -143,6 +143,8 @@ class PipelinePlan:
         cache_bytes: of one boundary at one stage.
         retry_seconds: after which a stage asks again for what has not come.
         first_states: digest of each stage's state before the first step; empty where they are not known.
+        recorded: whether a stage can show how its micro-batches have crossed boundaries; where stages check each other
+            it always can.
     """
 
     run: bytes
@@ -167,6 +169,7 @@ class PipelinePlan:
     cache_bytes: int = 1 << 30
     retry_seconds: float = 30.0
     first_states: tuple[bytes, ...] = ()
+    recorded: bool = False
 
     @property
     def duplicates(self) -> bool:

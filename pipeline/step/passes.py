@@ -197,7 +197,7 @@ class Passes:
     def _note(self, source: int, number: int) -> None:
         """Keep how a micro-batch crosses a boundary, before that changes what is kept there."""
         context = self.context
-        if context.plan.checked:
+        if context.plan.checked or context.plan.recorded:
             form, entries = context.channels.crossing(context.lineup, source, number)
             self.crossings[source, number] = Crossing(form, entries)
 

@@ -23,6 +23,7 @@ from tests.mutants.planted.manifest import MANIFEST
 from tests.mutants.planted.openings import OPENINGS
 from tests.mutants.planted.records import RECORDS
 from tests.mutants.planted.relays import RELAYS
+from tests.mutants.planted.replicas import REPLICAS
 from tests.mutants.planted.restarts import RESTARTS
 from tests.mutants.planted.reunion import REUNION
 from tests.mutants.planted.rules import RULES
@@ -74,4 +75,5 @@ MUTANTS = (
     + SEATS
     + JUSTICE
     + STAGE_BANS
+    + REPLICAS
 )

@@ -1,0 +1,120 @@
+"""Bugs in how replicas of a stage average their gradients, and examine each other."""
+
+from __future__ import annotations
+
+from tests.mutants.mutant import Mutant
+
+_AVERAGING = "tests/pipeline/replicas/test_averaging.py"
+_LIES = "tests/pipeline/replicas/test_lies.py"
+_RECORDS = "tests/pipeline/replicas/test_record.py"
+_TRIAL = "tests/pipeline/replicas/test_trial.py"
+_RECORD = "pipeline/replicas/record.py"
+_EXECUTOR = "pipeline/replicas/executor.py"
+
+REPLICAS: tuple[Mutant, ...] = (
+    Mutant(
+        "a stage goes on with its own gradient in place of the average",
+        "pipeline/replicas/rows.py",
+        "set_flat_gradient(self.context.worker, average)",
+        "pass",
+        f"{_AVERAGING}::test_replicas_equal_a_loop_that_averages",
+    ),
+    Mutant(
+        "all pipelines train on the same micro-batches",
+        "pipeline/replicas/trial.py",
+        "all_of(step)[replica * each : (replica + 1) * each]",
+        "all_of(step)[:each]",
+        f"{_TRIAL}::test_replicas_train_on_samples_of_their_own",
+    ),
+    Mutant(
+        "a replica's record may have the signature of anybody",
+        _RECORD,
+        "check_piece(case, piece, stage, at, gradients=True)",
+        "pass",
+        f"{_RECORDS}::test_a_changed_record_is_none",
+    ),
+    Mutant(
+        "a replica may have been sent what no neighbour has sent",
+        _RECORD,
+        "message.header.stage != neighbour",
+        "message.header.stage == stage",
+        f"{_RECORDS}::test_a_changed_record_is_none",
+    ),
+    Mutant(
+        "a replica's record may leave micro-batches out",
+        _RECORD,
+        "if [piece.number for piece in record.pieces] != list(range(self.facts.model.micro_batches)):",
+        "if not record.pieces:",
+        f"{_RECORDS}::test_a_changed_record_is_none",
+    ),
+    Mutant(
+        "a replica may show the record of another stage's peer",
+        "pipeline/replicas/trainer.py",
+        " or known.facts.roster[stage] != target",
+        "",
+        f"{_RECORDS}::test_a_record_is_of_one_peer_and_one_step",
+    ),
+    Mutant(
+        "a validator of replicas does not look at what was sent to neighbours",
+        _EXECUTOR,
+        "found = worst((found, CAUGHT))",
+        "pass",
+        f"{_LIES}::test_a_lie_to_neighbours_is_banned_by_the_replicas",
+    ),
+    Mutant(
+        "a validator of replicas believes whatever record it is shown",
+        _EXECUTOR,
+        "        data = await self._shown(Exhibit.BASE, record, task, fits, time_left)\n        if data is None:",
+        "        data = await self._shown(Exhibit.BASE, record, task, fits, time_left)\n        if False:",
+        f"{_LIES}::test_a_replica_without_a_record_loses_its_seat",
+    ),
+    Mutant(
+        "judges of a withheld record say that nothing is withheld",
+        _EXECUTOR,
+        "return opinion if kept else Opinion.GUILTY",
+        "return opinion",
+        f"{_LIES}::test_a_replica_without_a_record_loses_its_seat",
+    ),
+    Mutant(
+        "a stage of replicas believes the first row that it hears",
+        "pipeline/replicas/rows.py",
+        "if 2 * count <= self.replicas:",
+        "if not count:",
+        "tests/pipeline/replicas/test_rows.py::test_a_row_counts_once_most_replicas_have_told_it",
+    ),
+    Mutant(
+        "a stage of replicas hears rows that their authors have not signed",
+        "pipeline/replicas/machine.py",
+        "signed.verify(sender)",
+        "pass",
+        "tests/pipeline/replicas/test_rows.py::test_what_no_honest_stage_tells_is_dropped",
+    ),
+    Mutant(
+        "a stage of replicas takes any bytes for a row that it lacks",
+        "pipeline/replicas/rows.py",
+        "if wanted and digest(data) in wanted:\n            self._shown[digest(data)] = data",
+        "for row in wanted:\n            self._shown[row] = data",
+        "tests/pipeline/replicas/test_rows.py::test_a_row_counts_once_most_replicas_have_told_it",
+    ),
+    Mutant(
+        "a stage of replicas believes its own pipeline about rows",
+        "pipeline/replicas/rows.py",
+        "if here is not None and here.header.payload == row:",
+        "if here is not None:",
+        "tests/pipeline/replicas/test_rows.py::test_false_norms_change_no_bit_of_anybody",
+    ),
+    Mutant(
+        "the seat of a banned replica stays with it",
+        "pipeline/replicas/pipelines.py",
+        "self._fill((replica, group.stage), next(n for n in group.peers if n not in found.lost))",
+        "pass",
+        f"{_LIES}::test_another_peer_takes_the_seat_and_is_averaged",
+    ),
+    Mutant(
+        "so few replicas may average that nobody validates",
+        "pipeline/replicas/rules.py",
+        "if chosen.replicas < LEAST_REPLICAS:",
+        "if False:",
+        f"{_TRIAL}::test_the_least_number_is_that_of_which_one_validates",
+    ),
+)

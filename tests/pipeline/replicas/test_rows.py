@@ -1,0 +1,112 @@
+"""A row counts once most replicas of a stage have told it: one that lies about norms leads nobody astray."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from btard.identity import IdentityKey
+from btard.pipeline.defence.behaviour import StageBehaviour, StagePlace
+from btard.pipeline.machine.messages import StageMessage, StageMessageKind
+from btard.pipeline.replicas.machine import ReplicaMachine
+from btard.pipeline.replicas.pipelines import Pipelines
+from tests.pipeline.replicas.small import pipelines_of, states
+
+NORMS = StageMessageKind.NORMS
+
+
+class WrongNorms(StageBehaviour):
+    """Tells its pipeline norms that are far too large, so that all others clip."""
+
+    def norms(self, place: StagePlace, honest: torch.Tensor) -> torch.Tensor:
+        return 1000 * honest
+
+
+def test_false_norms_change_no_bit_of_anybody() -> None:
+    honest, lied = pipelines_of(), pipelines_of()
+    lied.machines[2][1].context.behaviour = WrongNorms()
+    for step in range(2):
+        honest.step(step)
+        lied.step(step)
+    assert states(lied) == states(honest)
+    assert all(len(digests) == 1 for digests in states(honest))
+
+
+@pytest.fixture
+def pipelines() -> Pipelines:
+    """Return pipelines whose stages wait for the averages of step 0."""
+    made = pipelines_of()
+    made._note(0)
+    for stages in made.stages:
+        for stage in stages:
+            stage.begin(0)
+    made.network.run(done=lambda: all(m.own_gradient is not None for machines in made.machines for m in machines))
+    return made
+
+
+def row_of(pipelines: Pipelines, replica: int, teller: int, number: float, **changes) -> StageMessage:
+    """Return norms that a stage tells, all of them the same number, with a change."""
+    machine = pipelines.machines[replica][teller]
+    told = {
+        "key": machine.context.key,
+        "run": machine.plan.run,
+        "place": (0, 0),
+        "kind": NORMS,
+        "stage": teller,
+        "payload": torch.full((machine.context.exchange.norm_numbers(teller),), number).numpy().tobytes(),
+    }
+    return StageMessage.sign(**told | changes)
+
+
+def heard(machine: ReplicaMachine, stage: int) -> bytes | None:
+    machine._rows.lacking = []
+    return machine._rows._of_most(NORMS, stage)
+
+
+def test_a_row_counts_once_most_replicas_have_told_it(pipelines: Pipelines) -> None:
+    machine = pipelines.machines[0][0]
+    for replica in (1, 2):
+        machine.hear(
+            pipelines.machines[replica][1].context.key.peer_id, row_of(pipelines, replica, 1, 1.0).signed.encode()
+        )
+        assert heard(machine, 1) is None and machine._rows.lacking == []
+    # The same one again is no third vote, and another one takes none away.
+    machine.hear(pipelines.machines[2][1].context.key.peer_id, row_of(pipelines, 2, 1, 2.0).signed.encode())
+    assert heard(machine, 1) is None and machine._rows.lacking == []
+    last = row_of(pipelines, 3, 1, 1.0)
+    machine.hear(pipelines.machines[3][1].context.key.peer_id, last.signed.encode())
+    assert heard(machine, 1) is None and machine._rows.lacking == [(NORMS, 1, last.header.payload)]
+    machine.shown(bytes(len(last.payload)))
+    assert heard(machine, 1) is None
+    machine.shown(last.payload)
+    assert heard(machine, 1) == last.payload
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"key": IdentityKey.from_seed(bytes(32))},
+        {"run": bytes(16)},
+        {"place": (1, 0)},
+        {"kind": StageMessageKind.ACTIVATION},
+        {"stage": 2},
+        {"stage": 77},
+    ],
+    ids=["signature", "run", "step", "kind", "stage", "no stage"],
+)
+def test_what_no_honest_stage_tells_is_dropped(pipelines: Pipelines, changes: dict[str, object]) -> None:
+    machine = pipelines.machines[0][0]
+    for replica in (1, 2, 3):
+        sender = pipelines.machines[replica][1].context.key.peer_id
+        assert machine.hear(sender, row_of(pipelines, replica, 1, 1.0, **changes).signed.encode()) == []
+    assert machine._rows._heard == {}
+
+
+def test_bytes_of_strangers_are_dropped(pipelines: Pipelines) -> None:
+    machine, data = pipelines.machines[0][0], row_of(pipelines, 1, 1, 1.0).signed.encode()
+    sender = pipelines.machines[1][1].context.key.peer_id
+    for cut in range(len(data)):
+        assert machine.hear(sender, data[:cut]) == []
+    assert machine.hear(IdentityKey.from_seed(bytes(32)).peer_id, data) == []
+    assert machine.hear(pipelines.machines[2][1].context.key.peer_id, data) == []
+    assert machine._rows._heard == {}
