@@ -191,7 +191,7 @@ def _run_replicas(settings: TrialSettings) -> int:
 
     averaging = AveragingRules(DEFAULT_TAU if settings.tau is None else settings.tau, settings.share)
     tried = ReplicaTrial(_trial(settings), settings.replicas, averaging, settings.replica_attack)
-    task = trial_task(settings.task, settings.data)
+    task = trial_task(settings.task, settings.data, settings.tokenizer)
     torch.set_num_threads(1)  # several round differently from one call to the next
     outcome = run_replicas(tried, task)
     _tell_scores(outcome.before, outcome.after)

@@ -77,7 +77,7 @@ def run_replicas(tried: ReplicaTrial, task: StagedTask) -> ReplicaOutcome:
         UserError: the model cannot be cut so, or there is no such attack.
     """
     trial = tried.trial
-    cut = trial_cut(trial.family, trial.split, task)
+    cut = trial_cut(trial.family, trial.split, task, trial.config)
     pipelines = Pipelines(
         cut,
         draw_weights(cut.config, trial.seed) if trial.state is None else trial.state,

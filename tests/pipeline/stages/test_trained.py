@@ -88,6 +88,14 @@ def test_a_trial_goes_on_from_a_model(tmp_path: Path, capsys: pytest.CaptureFixt
     assert f"{torch.tensor(96.0).log():.3f} before" in before, "weights of nothing say every token is as likely"
 
 
+def test_replicas_go_on_from_a_model(folder: Path, capsys: pytest.CaptureFixture) -> None:
+    words = ["--steps", "1", "--check", "drawn"]
+    assert main(["run", "--model", str(folder), *words]) == 0
+    alone = capsys.readouterr().out.splitlines()[0]
+    assert main(["run", "--model", str(folder), *words, "--replicas", "4"]) == 0
+    assert capsys.readouterr().out.split(" before")[0] == alone.split(" before")[0]
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
