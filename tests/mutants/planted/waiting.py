@@ -142,8 +142,8 @@ WAITING = (
     Mutant(
         "those that wait for the same as this peer are excused",
         "btard/round/delivery/waiting.py",
-        "if self._phase_of(item) < phase.phase}",
-        "if self._phase_of(item) <= phase.phase}",
+        "if self.phase_of(item) < phase.phase}",
+        "if self.phase_of(item) <= phase.phase}",
         "tests/btard/round/delivery/test_waiting.py::test_an_asker_of_this_phase_is_among_the_late",
     ),
     Mutant(
