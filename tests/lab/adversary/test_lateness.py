@@ -36,5 +36,5 @@ TINY, WIDE = "0.008-0.012", "0.1-0.3"
 )
 def test_a_held_up_owner_keeps_its_place(name: str, delay: str, steps: int) -> None:
     """One owner without a validator's row has three honest rows of six, so liars decide when half of them are there."""
-    scores = play(STRATEGIES[name], Arena(peers=7, byzantine=3, steps=steps, delay=delay), 1)
+    scores = play(STRATEGIES[name], Arena(steps=steps, delay=delay), 1)
     assert (scores.honest_out, scores.done, scores.forks) == (0, steps, 0)
