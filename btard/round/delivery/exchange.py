@@ -217,7 +217,7 @@ class Exchange:
         held: list[Item] = []
         absent: dict[PeerId, list[Item]] = defaultdict(list)
         for item in envelope.read(Pull).items:
-            if item[1] == self._seats.me and not self._has(item):
+            if item[1] == self._seats.me and self._owed(item) and not self._has(item):
                 awaited = self.account.phase_of(item)
                 self._awaited[asker] = max(awaited, self._awaited.get(asker, awaited))
             if not self._admits(asker, item):

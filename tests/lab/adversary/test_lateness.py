@@ -1,4 +1,4 @@
-"""Liars that keep from some honest members what only those need, so that others wait for these: nobody of them is out."""
+"""Liars keep from honest members what only those need, so that others wait for these: nobody of them is out."""
 
 from __future__ import annotations
 
