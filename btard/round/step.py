@@ -294,7 +294,7 @@ class StepMachine:
         missing = phase.missing()
         if not self._must_freeze(now, missing, proven):
             wanted = phase.wanted() if isinstance(phase, PhaseOfParts) else None
-            actions += self.exchange.urge_for(now, missing, wanted, self._patience)
+            actions += self.exchange.urge_for(now, phase.phase, missing, wanted, self._patience)
             working = phase is self._course.commit and phase.busy()
             impatience = self._heard.impatience
             actions += lose_patience(now, self._context, self.exchange, self._patience, impatience, working=working)
@@ -306,7 +306,8 @@ class StepMachine:
     def _calm(self, now: float) -> bool:
         """Whether nothing says that waiting may be in vain: then a phase only has to be complete."""
         unusual = self.attempt.alarm or self._charge is not None or self._heard.disturbed
-        return not unusual and now < self._patience.deadline and self._course.waits()
+        quiet = not unusual and not self.exchange.is_awaited(self._course.phase.phase)
+        return quiet and now < self._patience.deadline and self._course.waits()
 
     def _next_phase(self, now: float) -> list[Action]:
         course, standing, finished = self._course, self.standing, self._course.phase.phase

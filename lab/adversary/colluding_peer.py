@@ -16,6 +16,7 @@ from btard.lab.adversary.knowledge import Occasion
 from btard.lab.adversary.lies import (
     CallLate,
     Complain,
+    Contradict,
     Delay,
     FallSilent,
     Garble,
@@ -119,6 +120,10 @@ class ColludingPeer(LabPeer):
                 if clause.to_all and payload is None:
                     return [self._told_to_all(letter, envelope)]
                 return [dataclasses.replace(letter, envelope=envelope, payload=payload)]
+            case Contradict(seconds=seconds):
+                envelope, payload = garbled(self.key, letter.envelope, letter.payload)
+                later = dataclasses.replace(letter, envelope=envelope, payload=payload, delay=letter.delay + seconds)
+                return [letter, later]
             case Complain():
                 return [letter, *self._complaint(lie, letter)]
             case CallLate():

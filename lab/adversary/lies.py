@@ -116,6 +116,15 @@ class Garble(_Lie):
 
 
 @dataclass(frozen=True)
+class Contradict(_Lie):
+    """Send a message and, so much later, sign something else of the same form for the same receiver."""
+
+    word: Word
+    seconds: Seconds
+    name: Literal["contradict"] = "contradict"
+
+
+@dataclass(frozen=True)
 class Complain(_Lie):
     """With a message, send the own report of the attempt: somebody has not sent what it owes. With the report itself
     it takes the place of what that would say."""
@@ -157,7 +166,7 @@ class FallSilent(_Lie):
     name: Literal["fall silent"] = "fall silent"
 
 
-LetterLie = Withhold | Delay | Garble | Complain | CallLate | Goodbye | FallSilent
+LetterLie = Withhold | Delay | Garble | Contradict | Complain | CallLate | Goodbye | FallSilent
 """Lies about what is sent, each when a message of the kind `word` is due."""
 
 Lie = Poison | Accuse | Opine | LetterLie

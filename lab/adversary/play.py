@@ -19,8 +19,8 @@ class Arena:
     """The swarm that strategies are played in.
 
     Attributes:
-        peers, byzantine: how many peers, and how many of them collude. One may sit a step out as a validator, and of
-            the others, too, more than half have to be honest: of eight, three may collude.
+        peers, byzantine: how many peers, and how many of them collude: as many as may. Beside a validator half of the
+            workers lie.
         steps: of a run.
         long_steps: of a run in which time is measured: who keeps others waiting loses its place for it, and so pays
             once.
@@ -30,7 +30,7 @@ class Arena:
         delay: seconds that a message travels: a number, or a range.
     """
 
-    peers: int = 8
+    peers: int = 7
     byzantine: int = 3
     steps: int = 8
     long_steps: int = 100

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from functools import cached_property
 from typing import Final
 
@@ -102,3 +103,13 @@ class Seats:
     def is_majority(self, count: int) -> bool:
         """Whether so many voters are more than half of those in the attempt."""
         return 2 * count > len(self.voters)
+
+    def most_have_sent(self, senders: Collection[PeerId]) -> bool:
+        """Whether most voters are among those that have sent something, which neither liars nor newcomers can put off
+        if all honest voters have."""
+        return self.is_majority(len(self.voters.intersection(senders)))
+
+    def most_submitters_have_sent(self, senders: Iterable[PeerId]) -> bool:
+        """Whether the same holds of what validators do not send. They count as if they had: each may be honest, and
+        without it half of the voters that do send may lie."""
+        return self.most_have_sent(self.validators.keys() | set(senders))

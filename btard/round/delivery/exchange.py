@@ -20,7 +20,7 @@ from btard.round.delivery.sending import send_aggregate, send_part
 from btard.round.delivery.waiting import WaitingAccount
 from btard.round.draw import relays_between
 from btard.round.messages.accusations import Fault
-from btard.round.messages.bodies import BROADCASTS
+from btard.round.messages.bodies import BROADCASTS, Phase
 from btard.round.messages.requests import Forward, Item, Pull
 
 MOST_PULLS = 8
@@ -36,6 +36,12 @@ _SILENT = {
     Fault.NO_DIGEST: MessageKind.DIGEST,
 }
 """Faults that are the lack of a message, which other members may have."""
+
+
+def _lacking(missing: Mapping[PeerId, Fault], wanted: Sequence[Item] | None) -> Sequence[Item]:
+    """Return what a phase lacks; `wanted` are the payloads that have not come, None where none travel."""
+    silent = [(_SILENT[fault], peer, 0) for peer, fault in missing.items() if fault in _SILENT]
+    return silent if wanted is None else wanted
 
 
 class Exchange:
@@ -59,6 +65,8 @@ class Exchange:
         self.account = WaitingAccount(context, attempt)
         self._broadcasts: set[Item] = set()
         self._answered: set[tuple[PeerId, Item]] = set()
+        self._awaited: dict[PeerId, Phase] = {}
+        self._told: set[tuple[PeerId, Item]] = set()
         self._collectors: dict[int, frozenset[PeerId]] = {}
 
     def _send(self, kind: MessageKind, body: bytes, receivers: Iterable[PeerId]) -> Send:
@@ -112,34 +120,69 @@ class Exchange:
             return []
         for item in fresh:
             self.account.note_asked(item, now)
-            if item[0] in BROADCASTS:
-                self._broadcasts.add(item)
-            else:
-                self._carried.ask(seats.others, item)
-        most = len(seats.roster.members)
-        batches = [tuple(fresh[i : i + most]) for i in range(0, len(fresh), most)]
-        return [self._send(MessageKind.PULL, Pull(batch).encode(), seats.others) for batch in batches]
+            self._welcome(seats.others, item)
+        return self._ask(fresh, seats.others)
 
     def urge_for(
-        self, now: float, missing: Mapping[PeerId, Fault], wanted: Sequence[Item] | None, patience: Patience
+        self,
+        now: float,
+        phase: Phase,
+        missing: Mapping[PeerId, Fault],
+        wanted: Sequence[Item] | None,
+        patience: Patience,
     ) -> list[Action]:
-        """Ask third peers for what is late in a phase, or did not come whole.
+        """Ask third peers for what is late in a phase, or did not come whole; and those that wait for this peer.
 
         Args:
             missing: what the phase lacks of whom.
             wanted: the payloads that have not come; None in a phase in which none travel.
         """
         late, very_late = patience.takes_late(now)
-        if wanted is None:
-            return self.urge_all(now, missing, None) if very_late else []
         broken = {author for _, author in self._carried.broken}
-        actions = self.urge(now, [item for item in wanted if late or item[1] in broken], everyone=False)
-        return actions + self.urge(now, wanted if very_late else [], everyone=True)
+        actions = self.urge(now, [item for item in wanted or () if late or item[1] in broken], everyone=False)
+        actions += self.urge_all(now, missing, wanted) if very_late else []
+        return actions + self._tell_held_up(phase, missing, wanted)
 
     def urge_all(self, now: float, missing: Mapping[PeerId, Fault], wanted: Sequence[Item] | None) -> list[Action]:
         """Ask all members at once for what a phase lacks; `wanted` as for `urge_for`."""
-        silent = [(_SILENT[fault], peer, 0) for peer, fault in missing.items() if fault in _SILENT]
-        return self.urge(now, silent if wanted is None else wanted, everyone=True)
+        return self.urge(now, _lacking(missing, wanted), everyone=True)
+
+    def is_awaited(self, phase: Phase) -> bool:
+        """Whether somebody has asked for what this peer makes only in a later phase than this."""
+        return any(awaited > phase for awaited in self._awaited.values())
+
+    def _tell_held_up(
+        self, phase: Phase, missing: Mapping[PeerId, Fault], wanted: Sequence[Item] | None
+    ) -> list[Action]:
+        """Ask those that wait for what this peer makes in a later phase for what it lacks in this one, each once.
+
+        So they know that it is held up, and by whom, however long it would wait by its own measure.
+        """
+        actions: list[Action] = []
+        for asker in [asker for asker, awaited in self._awaited.items() if awaited > phase]:
+            fresh = [item for item in _lacking(missing, wanted) if self._is_news(asker, item)]
+            self._told.update((asker, item) for item in fresh)
+            for item in fresh:
+                self._welcome((asker,), item)
+            actions += self._ask(fresh, (asker,))
+        return actions
+
+    def _is_news(self, asker: PeerId, item: Item) -> bool:
+        """Whether a member has not been asked for an item, which is not its own."""
+        return item[1] != asker and (asker, item) not in self._told and (item, True) not in self._urged
+
+    def _welcome(self, holders: Sequence[PeerId], item: Item) -> None:
+        """Take an item from these once they send it."""
+        if item[0] in BROADCASTS:
+            self._broadcasts.add(item)
+        else:
+            self._carried.ask(holders, item)
+
+    def _ask(self, items: Sequence[Item], receivers: Sequence[PeerId]) -> list[Action]:
+        """Ask for items, no more in a message than there are members."""
+        most, ordered = len(self._seats.roster.members), sorted(items)
+        batches = [tuple(ordered[i : i + most]) for i in range(0, len(ordered), most)]
+        return [self._send(MessageKind.PULL, Pull(batch).encode(), receivers) for batch in batches]
 
     def _owed(self, item: Item) -> bool:
         """Whether the attempt makes its author send this."""
@@ -174,6 +217,9 @@ class Exchange:
         held: list[Item] = []
         absent: dict[PeerId, list[Item]] = defaultdict(list)
         for item in envelope.read(Pull).items:
+            if item[1] == self._seats.me and self._owed(item) and not self._has(item):
+                awaited = self.account.phase_of(item)
+                self._awaited[asker] = max(awaited, self._awaited.get(asker, awaited))
             if not self._admits(asker, item):
                 continue
             self._seen.add((asker, item))
@@ -194,10 +240,7 @@ class Exchange:
         for author, items in absent.items():
             for item in items:
                 self.account.note_asked(item, now)
-                if item[0] in BROADCASTS:
-                    self._broadcasts.add(item)
-                else:
-                    self._carried.ask((author,), item)
+                self._welcome((author,), item)
             actions.append(self._send(MessageKind.PULL, Pull(tuple(items)).encode(), [author]))
         return actions
 

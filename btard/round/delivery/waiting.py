@@ -30,7 +30,7 @@ class Expected(Protocol):
     phase: Phase
 
     def halfway(self) -> bool:
-        """Whether half of it has come."""
+        """Whether it has come from most voters."""
 
     def missing(self) -> Mapping[PeerId, Fault]:
         """Return of whom something has not."""
@@ -100,7 +100,7 @@ class WaitingAccount:
             patience.note_halfway(now, phase.phase, phase.seconds())
         elif self.is_waiting and not patience.may_blame(phase.phase):
             waiting = self._waiting_since.keys() - self._served.keys()
-            held_up = {asker for asker, item in waiting if self._phase_of(item) < phase.phase}
+            held_up = {asker for asker, item in waiting if self.phase_of(item) < phase.phase}
             if 2 * len(phase.missing().keys() - held_up) < len(self._seats.members):
                 patience.note_few_late(now, phase.phase)
 
@@ -137,10 +137,10 @@ class WaitingAccount:
             if item[0] is MessageKind.COMMIT and item[1] not in self._context.settled_in:
                 since = max(since, self._at_work.get(item[1], patience.began) + self._silence())
             seconds = min(now, self._arrival(item)) - since
-            of, phase = late[item[1]], self._phase_of(item)
+            of, phase = late[item[1]], self.phase_of(item)
             of[phase] = max(of[phase], seconds)
         for (asker, item), since in self._waiting_since.items():
-            of, phase = held[asker], self._phase_of(item)
+            of, phase = held[asker], self.phase_of(item)
             of[phase] = max(of[phase], self._served.get((asker, item), now) - since)
         found = {peer: _beyond(of, held[peer]) for peer, of in late.items()}
         for (asker, _), (since, until) in self._relaying.items():
@@ -160,7 +160,7 @@ class WaitingAccount:
         rules = self._context.rules
         return lives_for(rules) if self._context.settled_in else begins_within(rules)
 
-    def _phase_of(self, item: Item) -> Phase:
+    def phase_of(self, item: Item) -> Phase:
         """Return the phase in which an item travels."""
         kind = item[0]
         return self._asked_in.get(item, Phase.SCATTER) if kind is MessageKind.PART else _PHASES[kind]
@@ -168,7 +168,7 @@ class WaitingAccount:
     def _waited_in(self, item: Item) -> Phase:
         """Return the phase in which this peer is held up by an item that is late: of another owner's part it is the
         phase in which that one is missed."""
-        phase = self._phase_of(item)
+        phase = self.phase_of(item)
         return Phase.GATHER if phase is Phase.SCATTER and item[2] != self._seats.my_part else phase
 
     def late(self, until: float, patience: Patience) -> Collection[PeerId]:

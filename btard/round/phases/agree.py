@@ -46,7 +46,7 @@ class AgreePhase:
 
     def halfway(self) -> bool:
         """Whether most have signed."""
-        return 2 * len(self.attempt.said.digests) > len(self.attempt.seats.members)
+        return self.attempt.seats.most_have_sent(self.attempt.said.digests)
 
     def missing(self) -> dict[PeerId, Fault]:
         """Return the peers that have not signed, or have signed something else."""

@@ -159,7 +159,7 @@ class CommitPhase:
 
     def halfway(self) -> bool:
         """Whether most have committed."""
-        return 2 * len(self._said.commits) > len(self._seats.members)
+        return self._seats.most_have_sent(self._said.commits)
 
     def missing(self) -> dict[PeerId, Fault]:
         """Return the peers that have not committed, or on another state or membership."""

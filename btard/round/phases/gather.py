@@ -59,7 +59,7 @@ class GatherPhase:
 
     def halfway(self) -> bool:
         """Whether most aggregates are here."""
-        return 2 * len(self._carried.gathered) > len(self._seats.owners)
+        return self._seats.most_submitters_have_sent(self._carried.gathered)
 
     def wanted(self) -> list[Item]:
         """Return the aggregates that have not come."""

@@ -80,7 +80,7 @@ class MeasurePhase:
 
     def halfway(self) -> bool:
         """Whether the numbers of most submitters are here."""
-        return 2 * len(self._said.scalars) > len(self._seats.submitters)
+        return self._seats.most_submitters_have_sent(self._said.scalars)
 
     def missing(self) -> dict[PeerId, Fault]:
         """Return whose numbers have not come, or belong to another membership."""

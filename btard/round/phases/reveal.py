@@ -48,7 +48,7 @@ class RevealPhase:
 
     def halfway(self) -> bool:
         """Whether most shares are here."""
-        return 2 * len(self._said.reveals) > len(self._seats.members)
+        return self._seats.most_have_sent(self._said.reveals)
 
     def missing(self) -> dict[PeerId, Fault]:
         """Return the peers that have not revealed."""

@@ -47,9 +47,9 @@ class ScatterPhase:
 
     def halfway(self) -> bool:
         """Whether most rows of the own part are here."""
-        seats = self._seats
-        own = seats.partition.count if seats.me in seats.part_of else 0
-        return own > 0 and 2 * (len(self._carried.rows) - own) >= len(seats.workers) - 1
+        part = self._seats.my_part
+        senders = (author for author, of in self._carried.rows if of == part)
+        return part is not None and self._seats.most_submitters_have_sent(senders)
 
     def wanted(self) -> list[Item]:
         """Return the rows that have not come."""

@@ -14,6 +14,7 @@ from btard.lab.adversary.lies import (
     Accuse,
     CallLate,
     Complain,
+    Contradict,
     Delay,
     FallSilent,
     Garble,
@@ -101,6 +102,13 @@ def test_another_aggregate_for_one_peer_costs_the_place() -> None:
 def test_other_words_about_a_failure_are_a_proof(word: MessageKind) -> None:
     held_up = (Clause(Withhold(MessageKind.SCALARS)), NO_ANSWERS)
     assert offences(run(CHARGE, Clause(Garble(word), (TO_ONE,)), *held_up)) == [Offence.EQUIVOCATION]
+
+
+def test_what_is_contradicted_later_is_said_first() -> None:
+    """Each receiver holds both versions; with one alone nothing would be proven."""
+    held_up = (Clause(Withhold(MessageKind.SCALARS)), NO_ANSWERS)
+    contradicted = Clause(Contradict(MessageKind.REPORT, 0.001))
+    assert offences(run(CHARGE, contradicted, *held_up)) == [Offence.EQUIVOCATION]
 
 
 @pytest.mark.parametrize("word", [MessageKind.REPORT, MessageKind.VOTE])

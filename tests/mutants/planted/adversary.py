@@ -30,6 +30,20 @@ ADVERSARY: tuple[Mutant, ...] = (
         f"{TESTS}/test_letters.py::test_a_decision_can_wait_for_what_others_say",
     ),
     Mutant(
+        "a contradiction takes the place of what it contradicts",
+        f"{LAB}/colluding_peer.py",
+        "return [letter, later]",
+        "return [later]",
+        f"{TESTS}/test_letters.py::test_what_is_contradicted_later_is_said_first",
+    ),
+    Mutant(
+        "a contradiction is told at once",
+        f"{LAB}/colluding_peer.py",
+        "payload=payload, delay=letter.delay + seconds)",
+        "payload=payload)",
+        f"{TESTS}/test_divided.py::test_divided_votes_cost_their_author_its_place[1]",
+    ),
+    Mutant(
         "the session of a colluder contradicts its lies",
         f"{LAB}/colluding_peer.py",
         "machine.attempt.said.signed[place] = envelope",

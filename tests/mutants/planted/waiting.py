@@ -133,6 +133,41 @@ WAITING = (
         "tests/btard/round/delivery/test_waiting.py::test_members_that_wait_themselves_are_not_among_the_late",
     ),
     Mutant(
+        "nobody is told what holds a member up",
+        "btard/round/delivery/exchange.py",
+        "return actions + self._tell_held_up(phase, missing, wanted)",
+        "return actions",
+        "tests/lab/adversary/test_lateness.py::test_a_held_up_owner_keeps_its_place[parts-0.1-0.3-12]",
+    ),
+    Mutant(
+        "those that wait are told what they have been asked for with all others",
+        "btard/round/delivery/exchange.py",
+        " and (item, True) not in self._urged",
+        "",
+        "tests/btard/round/delivery/test_held_up.py::test_what_all_are_asked_for_is_not_told_again",
+    ),
+    Mutant(
+        "a request for what a member never makes is waited on",
+        "btard/round/delivery/exchange.py",
+        "if item[1] == self._seats.me and self._owed(item) and",
+        "if item[1] == self._seats.me and",
+        "tests/btard/round/delivery/test_held_up.py::test_a_request_for_what_is_not_owed_tells_nothing",
+    ),
+    Mutant(
+        "beside a validator liars decide how long half of a phase takes",
+        "btard/round/attempt/seats.py",
+        "return self.most_have_sent(self.validators.keys() | set(senders))",
+        "return 2 * len(set(senders)) > len(self.submitters)",
+        "tests/btard/round/attempt/test_seats.py::test_half_of_a_phase_has_come_without_liars[beside a validator]",
+    ),
+    Mutant(
+        "newcomers decide how long half of a phase takes",
+        "btard/round/attempt/seats.py",
+        "return self.is_majority(len(self.voters.intersection(senders)))",
+        "return 2 * len(set(senders)) > len(self.members)",
+        "tests/btard/round/attempt/test_seats.py::test_half_of_a_phase_has_come_without_newcomers",
+    ),
+    Mutant(
         "half of the members may be blamed",
         "btard/round/delivery/waiting.py",
         "- held_up) < len(self._seats.members)",
@@ -142,8 +177,8 @@ WAITING = (
     Mutant(
         "those that wait for the same as this peer are excused",
         "btard/round/delivery/waiting.py",
-        "if self._phase_of(item) < phase.phase}",
-        "if self._phase_of(item) <= phase.phase}",
+        "if self.phase_of(item) < phase.phase}",
+        "if self.phase_of(item) <= phase.phase}",
         "tests/btard/round/delivery/test_waiting.py::test_an_asker_of_this_phase_is_among_the_late",
     ),
     Mutant(
