@@ -6,6 +6,8 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from btard.identity import MessageKind
+from btard.lab.adversary.lies import Contradict
 from btard.lab.adversary.mutation import borrowed, crossed, mutated, random_strategy
 from btard.lab.adversary.scores import HONEST_SCORE, Aim, Scores
 from btard.lab.adversary.strategy import Strategy
@@ -14,6 +16,13 @@ KEPT = 12
 """Strategies that are kept for each aim."""
 
 _PARENTS = 6
+
+
+def divides_votes(strategy: Strategy) -> bool:
+    """Whether a strategy may show some members a second report as they vote. What that costs at most is known, and held
+    by a test of its own; a search for time would find nothing else."""
+    lies = (clause.lie for clause in strategy.clauses)
+    return any(isinstance(lie, Contradict) and lie.word is MessageKind.REPORT for lie in lies)
 
 
 @dataclass
@@ -80,7 +89,7 @@ class Population:
         while len(children) < count:
             parents = best if best and chance.random() < 0.75 else everybody
             child = self._child(parents, everybody, chance)
-            if child.clauses and child not in self.candidates:
+            if child.clauses and child not in self.candidates and not (aim is Aim.TIME and divides_votes(child)):
                 children[child] = None
         return list(children)
 

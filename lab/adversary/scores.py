@@ -35,8 +35,8 @@ HONEST_SCORE = {Aim.HONEST_OUT: 0.0, Aim.POISON: 0.0, Aim.TIME: 1.0, Aim.BYTES: 
 """What a strategy without lies scores."""
 
 MOST_SCORE = {Aim.HONEST_OUT: 0.0, Aim.TIME: 3.0, Aim.FORKS: 0.0}
-"""What the protocol promises that no strategy exceeds, in the mean over swarms; of time, but for divided votes, which
-each colluder can do once (docs/protocol.md, "What the members agree on")."""
+"""What the protocol promises that no strategy exceeds, in the mean over swarms; of time, but for divided votes
+(docs/protocol.md, "What the members agree on"), which are left out of that search."""
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import random
 from collections.abc import Iterable, Iterator
 
 import pytest
 
 from btard.lab.adversary import search as module
 from btard.lab.adversary.play import Arena, play
-from btard.lab.adversary.population import Population
+from btard.lab.adversary.population import Population, divides_votes
 from btard.lab.adversary.scores import HONEST_SCORE, Aim, Scores
 from btard.lab.adversary.search import Broken, Search, Task, carriers
 from btard.lab.adversary.strategy import Clause, Strategy
@@ -101,3 +102,10 @@ def test_a_play_that_breaks_is_told_with_its_seed(monkeypatch: pytest.MonkeyPatc
     assert search.broken and all(len(each.strategy.clauses) == 2 for each in search.broken)
     assert str(search.broken[0]) in told and "ZeroDivisionError: this peer" in told[0] and "seed 1000" in told[0]
     assert all(len(strategy.clauses) != 2 for strategy in search.population(Aim.TIME).candidates)
+
+
+def test_a_search_for_time_leaves_out_divided_votes() -> None:
+    """Their price is known; every other aim may have them."""
+    drawn = {aim: Population().children(aim, 400, random.Random(3)) for aim in (Aim.TIME, Aim.HONEST_OUT)}
+    assert not any(map(divides_votes, drawn[Aim.TIME]))
+    assert any(map(divides_votes, drawn[Aim.HONEST_OUT]))
