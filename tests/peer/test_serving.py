@@ -89,6 +89,12 @@ class Apart:
     def place_of(self, asker: PeerId, step: int) -> None:
         """Have no state."""
 
+    def minutes_of(self, asker: PeerId, step: int) -> None:
+        """Have no minutes."""
+
+    def transcript_of(self, asker: PeerId, step: int) -> None:
+        """Know of no step."""
+
 
 APART: Any = Apart()
 

@@ -83,7 +83,8 @@ class Minutes:
         Args:
             aggregate: the wire bytes of the aggregated vector.
             rules: of the run, in any incarnation.
-            me: a member of the attempt.
+            me: a member of the attempt, whose own commitment must be among the messages: it names the roster of the
+                step, so nobody can have made that up.
         """
         incarnation, packed, number, named, signed, links = as_fields(
             decode(data, limit=most_minutes_bytes(following)), 6
