@@ -131,6 +131,16 @@ async def test_minutes_without_the_state_before_lead_nowhere(peers: Remembering)
     assert [(one.state, one.minutes) for one in found] == [(peers.digest, None)] * 4
 
 
+async def test_minutes_that_lead_elsewhere_are_dropped(peers: Remembering) -> None:
+    await peers.make(keeping={2}, states={0})
+    assert peers.kept is not None
+    elsewhere = replace(peers.kept, digest=bytes(32))
+    (peers.folder / "2" / "states" / "minutes").write_bytes(elsewhere.encode())
+    back = peers.start(0, 1, 2, 3)
+    assert [(one.state, one.minutes) for one in await turns(back)] == [(peers.digest, None)] * 4
+    assert {await one._trainer.digest() for one in back} == {peers.digest}
+
+
 async def test_strangers_are_shown_no_minutes(peers: Remembering) -> None:
     await peers.make(keeping={2})
     (one,) = peers.start(2)

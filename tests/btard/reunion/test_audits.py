@@ -11,6 +11,7 @@ import torch
 
 from btard.behaviour import Behaviour
 from btard.identity import PeerId
+from btard.round.attempt.debts import NO_DEBTS
 from btard.round.evidence.evidence import Offence
 from btard.round.evidence.file import from_json, to_json
 from btard.round.proof import verify
@@ -142,3 +143,25 @@ def lose_minutes(killed: Killed, numbers: Collection[int]) -> None:
     """Let the disks of these peers have states alone."""
     for number in numbers:
         killed.peers[number].disk = [replace(kept, minutes=None) for kept in killed.peers[number].disk]
+
+
+def resumed(step_after: int = 0) -> Killed:
+    """Return an honest swarm that was killed, has come back, and stands in that step, or so many later."""
+    roster = drawn(PLAIN)
+    killed = Killed(COUNT, within=roster.step, steps=roster.step + 4, rules=PLAIN)
+    killed.come_back(*range(COUNT))
+    last = (1, roster.step + step_after)
+    killed.swarm.network.run(done=lambda: all(peer.begun[-1] >= last for peer in killed.peers))
+    assert all(peer.session.previous is not None for peer in killed.peers)
+    return killed
+
+
+def test_those_that_come_back_are_waited_for() -> None:
+    for peer in resumed().peers:
+        assert peer.session.machine is not None
+        assert not peer.session.machine._context.settled, "some load a state, and nobody knows how fast they are"
+
+
+def test_nothing_is_owed_from_before() -> None:
+    assert all(peer.session.legacy.debts == NO_DEBTS for peer in resumed(1).peers)
+    assert all(peer.session.legacy.debts.known for peer in resumed(2).peers)
