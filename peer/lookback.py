@@ -1,7 +1,7 @@
 """Looking back from where a run goes on to the step before: what its audits need, from the own disk or from others.
 
-Whoever has the training state before a step, and the minutes of that step, comes to the state after it by itself; so
-it holds what a validator of that step computes on, and what it compares with.
+A peer that has the training state before a step, and the minutes of that step, comes to the state after it by itself:
+then it holds what a validator of that step computes on, and what it compares with.
 """
 
 from __future__ import annotations

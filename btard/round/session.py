@@ -12,12 +12,12 @@ from btard.identity.envelope import MAX_HEADER, STEP_KINDS
 from btard.round.actions import Action, Finished, OutcomeKind, Send, Stopped
 from btard.round.attempt.attempt import Attempt
 from btard.round.attempt.debts import NO_DEBTS
+from btard.round.attempt.legacy import Legacy, Own
 from btard.round.attempt.pace import Pace
 from btard.round.context import StepContext
 from btard.round.decisions import Decisions
 from btard.round.failure.aftermath import SETTLING, Aftermath
 from btard.round.failure.overdue import at_work
-from btard.round.legacy import Legacy
 from btard.round.messages.bodies import NOBODY, Candidates, Leave, LeaveReason
 from btard.round.messages.reading import genuine
 from btard.round.messages.requests import Certificate
@@ -300,12 +300,20 @@ class Session:
                 self._last_certificate = action.certificate
                 self._certified = b""
                 self._shown.clear()
-                self.legacy.finished(self.machine, action)
+                self._leave_behind(self.machine, action)
             elif isinstance(action, Stopped):
                 self._adrift = True
                 self._last = None
                 self.legacy.forget()
         return self._tampered(actions) if self._tampers else actions
+
+    def _leave_behind(self, machine: StepMachine, result: Finished) -> None:
+        """Keep what a step that has finished leaves to the next one."""
+        attempt, own = machine.attempt, machine.own
+        target = attempt.seats.target
+        recomputed = None if target is None else own.vector_of(target)
+        failed = _may_have_drawn(machine, result)
+        self.legacy.finished(attempt, result.roster, Own(recomputed, own.submitted), failed)
 
     def commits_of(self, target: PeerId, step: int) -> bytes | None:
         """Return what this peer shows of the commitments of a target of the current step, in failed attempts at `step`,
@@ -356,6 +364,13 @@ class Session:
         sign = partial(Envelope.sign, self._key, run=self._rules.run, kind=MessageKind.LEAVE, body=body)
         steps = range(self.roster.step if self._last is None else self._last_step, self.roster.step + 2)
         return [Send(others, sign(step=step).encode()) for step in steps]
+
+
+def _may_have_drawn(machine: StepMachine, result: Finished) -> list[Attempt]:
+    """Return the failed attempts after which r^t may have been known, before the one that finished: of a later one
+    those know nothing that had finished before it."""
+    settled = (one for number, one in machine.settled.items() if number < result.attempt)
+    return [one.attempt for one in settled if one.resolution is not None and one.resolution.redraw]
 
 
 @lru_cache(maxsize=1024)

@@ -137,6 +137,7 @@ async def test_minutes_that_lead_elsewhere_are_dropped(peers: Remembering) -> No
     elsewhere = replace(peers.kept, digest=bytes(32))
     (peers.folder / "2" / "states" / "minutes").write_bytes(elsewhere.encode())
     back = peers.start(0, 1, 2, 3)
+    assert await back[2]._lookback.wake() is back[2]._lookback.minutes is None
     assert [(one.state, one.minutes) for one in await turns(back)] == [(peers.digest, None)] * 4
     assert {await one._trainer.digest() for one in back} == {peers.digest}
 

@@ -17,7 +17,6 @@ from btard.identity.codec import as_bytes, as_fields, as_int, as_list, decode, e
 from btard.round.attempt.attempt import Attempt
 from btard.round.attempt.seats import Seats
 from btard.round.messages.bodies import BROADCASTS, Digest
-from btard.round.randomness import combine
 from btard.round.roster import Roster, peer_set
 from btard.round.rules import StepRules
 from btard.vectors.momentum import Link
@@ -101,6 +100,7 @@ class Minutes:
         if not made.follows(following):
             raise Malformed("minutes that no majority has signed")
         _take_up(attempt, aggregate)
+        attempt.results.randomness = following.randomness
         return made
 
 
@@ -136,7 +136,7 @@ def _check_whole(attempt: Attempt) -> None:
 
 
 def _take_up(attempt: Attempt, aggregate: Payload) -> None:
-    """Hold the aggregates, which their owners have signed for, and r^t."""
+    """Hold the aggregates, which their owners have signed for."""
     seats, said, carried = attempt.seats, attempt.said, attempt.carried
     if len(aggregate) != len(carried.flat):
         raise Malformed("an aggregated vector of another length")
@@ -145,7 +145,6 @@ def _take_up(attempt: Attempt, aggregate: Payload) -> None:
         if digest(carried.aggregate(part)) != said.aggregates[owner].digest:
             raise Malformed("an aggregate that its owner has not signed for")
     carried.gathered.update(seats.owners)
-    attempt.results.randomness = combine(seats.draw_id, (said.reveals[peer].share for peer in seats.members))
 
 
 def _link(value: object) -> tuple[PeerId, Link]:

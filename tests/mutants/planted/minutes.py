@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.mutants.mutant import Mutant
 
 _MINUTES = "btard/round/attempt/minutes.py"
-_LEGACY = "btard/round/legacy.py"
+_LEGACY = "btard/round/attempt/legacy.py"
 _EXECUTOR = "btard/executor.py"
 _LOOKBACK = "peer/lookback.py"
 _CHECKPOINTS = "peer/keeping/checkpoints.py"
@@ -32,8 +32,8 @@ MINUTES = (
     Mutant(
         "openings are owed that nobody can make any more",
         _LEGACY,
-        " and record.seats.rules.run == self._rules.run:",
-        ":",
+        "if record is not None and record.seats.rules.run == self._rules.run:",
+        "if record is not None:",
         f"{_AUDITS}::test_nothing_is_owed_from_before",
     ),
     Mutant(

@@ -21,7 +21,7 @@ SECOND_TRY = (
     ),
     Mutant(
         "an attempt that failed before anything was drawn counts",
-        "btard/round/legacy.py",
+        "btard/round/session.py",
         "if one.resolution is not None and one.resolution.redraw]",
         "if one.resolution is not None]",
         f"{_SECOND}::test_a_failure_before_any_draw_does_not_count",
@@ -84,7 +84,7 @@ SECOND_TRY = (
     ),
     Mutant(
         "a vector of an attempt that others do not know of counts",
-        "btard/round/legacy.py",
+        "btard/round/session.py",
         "for number, one in machine.settled.items() if number < result.attempt)",
         "for number, one in machine.settled.items())",
         f"{_SECOND}::test_attempts_after_the_one_that_finished_do_not_count",

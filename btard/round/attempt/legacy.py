@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import dataclass, field
+
 import torch
 
 from btard.identity import PeerId
-from btard.round.actions import Finished
 from btard.round.attempt.attempt import Attempt
 from btard.round.attempt.debts import NO_DEBTS, Debts, owed_after
 from btard.round.attempt.minutes import Minutes
 from btard.round.attempt.pledges import Pledges, pledges_of
+from btard.round.roster import Roster
 from btard.round.rules import StepRules
-from btard.round.step import StepMachine
 from btard.vectors.momentum import Link
+
+
+@dataclass(frozen=True)
+class Own:
+    """One peer's part in a step that has finished.
+
+    Attributes:
+        recomputed: its target's vector of the step before, float32 of shape (d,); None for no validator.
+        submitted: what it had to submit, float32 of shape (d,).
+    """
+
+    recomputed: torch.Tensor | None = field(repr=False, compare=False)
+    submitted: torch.Tensor | None = field(repr=False, compare=False)
 
 
 class Legacy:
@@ -57,31 +72,31 @@ class Legacy:
         previous = self.previous
         return previous if previous is not None and previous.seats.roster.step == step - 1 else None
 
-    def finished(self, machine: StepMachine, result: Finished) -> None:
-        """A step has finished: keep what the next one's validators and court need, and let go of the one before."""
+    def finished(self, attempt: Attempt, following: Roster, own: Own, failed: Collection[Attempt]) -> None:
+        """A step has finished: keep what the next one's validators and court need, and let go of the one before.
+
+        Args:
+            attempt: the one that finished it.
+            own: this peer's part in it.
+            failed: attempts at the step before that one, after which r^t may have been known.
+        """
         if self.previous is not None:
             self.previous.carried.release()
-        self._keep_debts(machine, result)
-        self.previous = machine.attempt
-        self._keep_links(self.previous)
-        self.pledges = _pledged(machine, result)
-        self.previous.carried.release_rows()
+        self._keep_debts(attempt, own, following)
+        self.previous = attempt
+        self._keep_links(attempt)
+        self.pledges = {target: pledges_of(failed, target) for target in following.validators.values()}
+        attempt.carried.release_rows()
 
-    def _keep_debts(self, machine: StepMachine, result: Finished) -> None:
+    def _keep_debts(self, attempt: Attempt, own: Own, following: Roster) -> None:
         """Note what the validators of a step that has finished owe in the next one, and the vector that this peer has
-        part in: recomputed as a validator, or sent as the target of one.
-        """
-        record, drawn = self.previous, result.roster.validators.values()
+        part in: recomputed as a validator, or sent as the target of one. Nothing is owed about another incarnation."""
+        record, seats = self.before(attempt.seats.roster.step), attempt.seats
         self.debts = NO_DEBTS
-        if (
-            record is not None
-            and record.seats.roster.step == result.step - 1
-            and record.seats.rules.run == self._rules.run
-        ):
-            target = machine.attempt.seats.target
-            vector = self._sent if target is None else machine.own.vector_of(target)
-            self.debts = owed_after(record, machine.attempt, vector)
-        self._sent = machine.own.submitted if self._me in drawn else None
+        if record is not None and record.seats.rules.run == self._rules.run:
+            vector = self._sent if seats.target is None else own.recomputed
+            self.debts = owed_after(record, attempt, vector)
+        self._sent = own.submitted if self._me in following.validators.values() else None
 
     def _keep_links(self, previous: Attempt) -> None:
         """Remember what everyone submitted, which the next vectors are built on, and what that was built on."""
@@ -92,11 +107,3 @@ class Legacy:
             peer: Link(previous.seats.partition.count, previous.said.commits[peer].parts)
             for peer in previous.seats.submitters
         }
-
-
-def _pledged(machine: StepMachine, result: Finished) -> dict[PeerId, Pledges]:
-    """Return what the next step's targets committed to in the attempts before the one that finished: of a later one
-    those know nothing that had finished before it."""
-    settled = (one for number, one in machine.settled.items() if number < result.attempt)
-    failed = [one.attempt for one in settled if one.resolution is not None and one.resolution.redraw]
-    return {target: pledges_of(failed, target) for target in result.roster.validators.values()}
