@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -23,10 +23,17 @@ WORDS = (
 
 
 class Swarm:
-    """A coordinator and its peers, each in its folder, under keys that are the same in each swarm."""
+    """A coordinator and its peers, each in its folder, under keys that are the same in each swarm.
 
-    def __init__(self, folder: Path) -> None:
+    Attributes:
+        words: further ones for peers.
+        attacks: how some of them lie.
+    """
+
+    def __init__(self, folder: Path, *words: str, attacks: Mapping[str, Mapping[str, str]] | None = None) -> None:
         self.folder = folder
+        self.words = words
+        self.attacks = attacks or {}
         self.port = free_port()
         self.started: list[Program] = []
         self.running: dict[str, Program] = {}
@@ -41,9 +48,11 @@ class Swarm:
                 words = ("btard-coordinator", "--dht-port", str(self.port), *WORDS.split())
             else:
                 address = f"/ip4/127.0.0.1/tcp/{self.port}/p2p/{local_key(7, 'coordinator').peer_id}"
-                words = ("btard-peer", "--initial-peers", address, "--host", "127.0.0.1", "--threads", "1")
+                words = ("btard-peer", "--initial-peers", address, "--host", "127.0.0.1", "--threads", "1", *self.words)
             log = self.folder / f"{name}-{len(self.started)}.log"
-            program = self.running[name] = Program(log, *words, "--directory", self.folder / name)
+            program = self.running[name] = Program(
+                log, *words, "--directory", self.folder / name, **self.attacks.get(name, {})
+            )
             self.started.append(program)
             if name == "coordinator":
                 until(partial(_listens, program), program)
