@@ -106,6 +106,19 @@ async def test_what_one_keeps_of_a_step_serves_all(peers: Remembering) -> None:
     await check_looks_back(peers, peers.start(0, 1, 2, 3))
 
 
+async def test_those_that_stayed_alive_look_back_by_memory(peers: Remembering) -> None:
+    await peers.make(keeping=set())
+    back = peers.start(0, 1, 2, 3)
+    assert peers.kept is not None
+    for number, one in enumerate(back):
+        await one._trainer.load(peers.before, 4)
+        await one._trainer.apply(from_wire(memoryview(bytearray(peers.kept.aggregate)), MANIFEST.wire))
+        said = peers.kept.minutes, peers.kept.aggregate
+        one.stands(peers.roster, peers.digest, Minutes.decode(*said, RULES, peers.roster, PEERS[number]))
+        one.gather(peers.roster)
+    await check_looks_back(peers, back)
+
+
 async def test_a_state_without_minutes_is_come_to_again(peers: Remembering) -> None:
     await peers.make(keeping={2}, states={0, 1})
     await check_looks_back(peers, peers.start(0, 1, 2, 3))

@@ -111,6 +111,18 @@ def test_nothing_else_than_was_signed_is_read(lie: str) -> None:
         read(LIES[lie])
 
 
+def test_minutes_changed_anywhere_are_refused_or_the_same() -> None:
+    minutes, following = of_step()
+    whole, same = minutes.encode(), minutes.attempt.said.transcript()
+    for place in range(0, len(whole), 211):
+        data = whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :]
+        try:
+            again = Minutes.decode(data, minutes.aggregate, RUN_RULES, following, KEYS[0].peer_id)
+        except Malformed:
+            continue
+        assert again.attempt.said.transcript() == same, place
+
+
 def without_digests(count: int) -> Callable[[Fields], None]:
     """Return what leaves the last word of so many members out."""
 
