@@ -173,7 +173,7 @@ class Checkpoints:
         for later in [kept for kept in self._files if kept.step > place.step]:
             self._remove(later)
         try:
-            lost = self._read_minutes()
+            lost = await self.minutes()
             if lost is not None and lost.following.step > place.step:
                 (self._folder / _MINUTES).unlink(missing_ok=True)
             if self._folder.is_dir():
