@@ -100,6 +100,7 @@ class Lookback:
         return None if kept is None else kept.state
 
     async def _go_through(self, digest: bytes, minutes: Minutes, state: bytes, link: KeptLink | None) -> bool:
+        self.minutes = None
         try:
             right = await self._trainer.go_on(state, link, minutes.step) == minutes.parameters
         except UserError as error:
@@ -109,6 +110,7 @@ class Lookback:
 
     async def _apply(self, digest: bytes, minutes: Minutes) -> bool:
         """Take the step of the minutes, at the state before it: it must lead to the state of this digest."""
+        self.minutes = None
         if await self._trainer.apply(from_wire(minutes.aggregate, self._manifest.wire)) != digest:
             logger.warning("step %d leads to another state on this machine than it did", minutes.step)
             return False
