@@ -139,8 +139,7 @@ class Killed:
         self._turning = False
         for peer in self.peers:
             peer.begin(self.swarm.genesis)
-        begun = (lambda: min(self.stood) >= within) if within is not None else None
-        self.swarm.network.run(until=at, done=begun)
+        self.swarm.network.run(until=at, done=lambda: within is not None and min(self.stood) >= within)
         self.kill()
 
     def kill(self) -> None:
