@@ -1,45 +1,65 @@
 """What it costs a peer to keep its training state for a restart: python -m benchmarks.keeping
 
 For models of so many numbers whose optimizer keeps two more of each, and steps of so many seconds: how long one state
-takes to be written and forced to the disk, how often a peer keeps one by itself then, and which share of its time that
-takes.
+takes to be written and forced to the disk, and the minutes of its step among 16 members, how often a peer keeps both by
+itself then, and which share of its time that takes.
 """
 
 from __future__ import annotations
 
 import argparse
+import statistics
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
+from btard.durable import write_durably
 from btard.hashing import digest
-from btard.identity import IdentityKey
+from btard.lab.settings import SimulateSettings
+from btard.lab.simulation import Simulation
 from btard.peer.keeping.cadence import Cadence
 from btard.peer.keeping.checkpoints import Checkpoints
+from btard.peer.keeping.minutes import KeptMinutes
 from btard.peer.keeping.record import KeptState
-from btard.round.roster import Roster, first_randomness
+from btard.round.roster import Roster
 
 RUN = bytes(16)
 _STATES = 5
 
 
-def measure(folder: Path, numbers: int, step_seconds: float) -> tuple[float, int, float]:
-    """Return seconds to keep a state, the interval in steps that follows, and the share of the time."""
+def minutes_among(members: int) -> tuple[bytes, Roster]:
+    """Return the minutes of a first step, without the aggregates, and the roster that follows."""
+    settings = SimulateSettings(peers=members, steps=1, task="none", dimension=256, validators=0.0)
+    peer = Simulation(settings).run().honest[0]
+    minutes, following = peer.session.legacy.minutes(1), peer.roster
+    assert minutes is not None and following is not None
+    return minutes.encode(), following
+
+
+def measure(
+    folder: Path, numbers: int, step_seconds: float, minutes: bytes, following: Roster
+) -> tuple[float, float, int, float]:
+    """Return seconds to keep a state, and the minutes of its step, the interval in steps that follows, and the share
+    of the time."""
     cadence = Cadence(None)
     cadence.took(step_seconds)
     checkpoints = Checkpoints(folder, RUN, cadence, 0)
-    members = tuple(sorted(IdentityKey.from_seed(digest(bytes([n]))).peer_id for n in range(16)))
-    taken = []
+    states, beside = [], []
     for step in range(_STATES):
         started = time.perf_counter()
         state = bytes(12 * numbers)
-        roster = Roster(step, members, frozenset(), first_randomness(0, step))
-        checkpoints.keep(KeptState(RUN, roster, digest(state), state))
-        taken.append(time.perf_counter() - started)
-    seconds = sorted(taken)[_STATES // 2]
-    cadence.cost(seconds)
+        checkpoints.keep(KeptState(RUN, replace(following, step=step), digest(state), state))
+        kept = time.perf_counter()
+        made = KeptMinutes(RUN, following, digest(state), minutes, bytes(4 * numbers))
+        write_durably(folder / "minutes", made.encode())
+        states.append(kept - started)
+        beside.append(time.perf_counter() - kept)
+    state_seconds, minutes_seconds = (statistics.median(taken) for taken in (states, beside))
+    cadence.cost(state_seconds + minutes_seconds)
     assert cadence.interval is not None
-    return seconds, cadence.interval, seconds / (cadence.interval * step_seconds)
+    share = (state_seconds + minutes_seconds) / (cadence.interval * step_seconds)
+    return state_seconds, minutes_seconds, cadence.interval, share
 
 
 def main() -> None:
@@ -49,12 +69,16 @@ def main() -> None:
     parser.add_argument("--step-seconds", type=float, nargs="+", default=[0.2, 1.0, 10.0])
     parser.add_argument("--directory", type=Path, default=None, help="on the disk that is to be measured")
     words = parser.parse_args()
-    print("| numbers | seconds to keep | seconds a step | steps between | share of the time |\n|---|---|---|---|---|")
+    minutes, following = minutes_among(16)
+    print(f"the minutes of 16 members, without the aggregates: {len(minutes):,} bytes")
+    print("| numbers | seconds to keep the state | the minutes | seconds a step | steps between | share of the time |")
+    print("|---|---|---|---|---|---|")
     for numbers in words.numbers:
         for step_seconds in words.step_seconds:
             with tempfile.TemporaryDirectory(dir=words.directory) as folder:
-                seconds, interval, share = measure(Path(folder), numbers, step_seconds)
-            print(f"| {numbers:,} | {seconds:.3f} | {step_seconds:g} | {interval} | {100 * share:.2f} % |")
+                kept = measure(Path(folder), numbers, step_seconds, minutes, following)
+            state, beside, interval, share = kept
+            print(f"| {numbers:,} | {state:.3f} | {beside:.3f} | {step_seconds:g} | {interval} | {100 * share:.2f} % |")
 
 
 if __name__ == "__main__":

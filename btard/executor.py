@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Sequence
 from functools import partial
 from time import monotonic
 
@@ -123,10 +124,22 @@ class Executor:
             finding, made = await self.look(
                 record, task, time_left
             )  # only what can be reproduced is worth an accusation
+        if task.judges and not await self._is_known_to_most(record, finding, task.judges):
+            finding = UNKNOWN
         if not (finding.accuse or finding.withheld):
             for what in Exhibit:
                 self._exhibits.pop((what, target, step), None)
         return finding, made
+
+    async def _is_known_to_most(self, record: Attempt, finding: Finding, judges: Sequence[PeerId]) -> bool:
+        """Whether a finding about an incarnation that is over may be an accusation: most voters can look at the very
+        same. That something is not shown is none: its owner may have lost it with its disk."""
+        if not finding.accuse:
+            return not finding.withheld
+        ours = record.said.transcript()
+        others = [peer for peer in judges if peer != self._me]
+        told = await self._material.transcripts(record.seats.roster.step, others, self._rules.delay_bound_seconds)
+        return 2 * (1 + sum(theirs == ours for theirs in told)) > len(judges)
 
     def exhibit_of(self, what: Exhibit, target: PeerId, step: int) -> bytes | None:
         """Return what a target has shown this peer of the step before, which accuses it: judges may not be shown it by

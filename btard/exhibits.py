@@ -55,6 +55,10 @@ class Material(Protocol):
     ) -> Sequence[bytes]:
         """Return what the holders show in time of the target's commitments in failed attempts (`Pledges.encode`)."""
 
+    async def transcripts(self, step: int, holders: Sequence[PeerId], within_seconds: float) -> Sequence[bytes]:
+        """Return what the holders, other peers, say in time that all have signed in the step before: 32 bytes each
+        (`Said.transcript`), nothing of one that cannot look back at it."""
+
 
 class Run(Protocol):
     """Where heavy work is done: `await run(function)` returns what the function does."""

@@ -40,6 +40,7 @@ from btard.peer.telemetry.recorder import Recorder, begin_wandb
 from btard.peer.telemetry.reporting import Reporter
 from btard.peer.trainer import TaskTrainer
 from btard.peer.training import TrainingLoop
+from btard.round.attempt.minutes import Minutes
 from btard.round.rules import StepRules
 from btard.round.session import Session
 from btard.swarm.bans import BanBook
@@ -242,7 +243,7 @@ def _assemble(local: Local, learnt: Learnt) -> TrainingLoop:
         progress=progress,
         returning=returning,
         tell_at_work=driver.tell_at_work,
-        reborn=lambda number: driver.go_on(*_session(local, learnt, manifest.step_rules.reborn(number))),
+        reborn=partial(_reborn, local, learnt, driver),
         join_timeout_seconds=settings.join_timeout,
         give_up_after_seconds=math.inf if settings.give_up_after is None else settings.give_up_after,
     )
@@ -318,6 +319,14 @@ def _session(local: Local, learnt: Learnt, rules: StepRules) -> tuple[Session, E
     run = in_worker(learnt.trainer.worker)
     executor = Executor(rules, local.key.peer_id, local.behaviour, learnt.trainer, material, run)
     return Session(rules, local.key, local.behaviour, BufferPool()), executor
+
+
+def _reborn(local: Local, learnt: Learnt, driver: SessionDriver, number: int, minutes: Minutes | None) -> None:
+    """Let a driver go on in another incarnation, and look back at what an earlier one has left."""
+    session, executor = _session(local, learnt, learnt.manifest.step_rules.reborn(number))
+    if minutes is not None:
+        session.legacy.take_over(minutes)
+    driver.go_on(session, executor)
 
 
 def _meter(local: Local, learnt: Learnt) -> PeerMeter:

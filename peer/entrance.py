@@ -19,6 +19,7 @@ from btard.peer.meeting.rosters import Rosters
 from btard.peer.returning import Returning
 from btard.peer.serving import StateServer
 from btard.peer.trainer import TaskTrainer
+from btard.round.attempt.minutes import Minutes
 from btard.round.delivery.patience import signs_every
 from btard.round.evidence.evidence import Evidence
 from btard.round.roster import Roster
@@ -43,7 +44,8 @@ class Entrance:
 
     Attributes:
         tell_at_work: tells the other members of a step, which wait for this peer, that it loads the state.
-        reborn: lets all that is said in steps name another incarnation of the run.
+        reborn: lets all that is said in steps name another incarnation of the run, and audits look back at these
+            minutes.
         join_timeout_seconds: how long a newcomer waits for most voters.
         give_up_after_seconds: how long a peer does that has been a member.
         incarnation: of the run, as far as this peer knows.
@@ -64,7 +66,7 @@ class Entrance:
     progress: Progress
     returning: Returning
     tell_at_work: Callable[[Roster], None]
-    reborn: Callable[[int], None]
+    reborn: Callable[[int, Minutes | None], None]
     join_timeout_seconds: float
     give_up_after_seconds: float
     incarnation: int = 0
@@ -174,7 +176,7 @@ class Entrance:
             # After a restart it may begin only a step that was not there when it looked; so it looks before it knocks.
             self.knocker.knock_at(trusted.members)
         if again is not None and (stand is None or stand[0] < again.incarnation):
-            self._begin_again(again.incarnation)
+            self._begin_again(again.incarnation, again.minutes)
             return again.roster, again.state
         self._heard = stand is not None
         if stand is None:
@@ -228,11 +230,11 @@ class Entrance:
         finally:
             telling.cancel()
 
-    def _begin_again(self, incarnation: int) -> None:
+    def _begin_again(self, incarnation: int, minutes: Minutes | None = None) -> None:
         self.neighbours.eager = False
         if incarnation != self.incarnation:
             self.incarnation = incarnation
-            self.reborn(incarnation)
+            self.reborn(incarnation, minutes)
 
     async def _verify_bans(self, roster: Roster, heads: dict[PeerId, Head]) -> None:
         """Ask the members for the evidence of bans that this peer did not see, and check it."""

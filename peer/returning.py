@@ -8,7 +8,7 @@ import math
 import random
 import time
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -19,9 +19,11 @@ from btard.identity.codec import as_bytes, as_fields, as_int, as_list, decode, e
 from btard.outline import Outlined
 from btard.peer.keeping.checkpoints import Checkpoints
 from btard.peer.keeping.progress import Progress
+from btard.peer.lookback import Lookback
 from btard.peer.trainer import TaskTrainer
 from btard.reunion.messages import Memory, Place
 from btard.reunion.reunion import Reunion
+from btard.round.attempt.minutes import Minutes
 from btard.round.roster import Roster
 from btard.swarm.events.coordinator import pausing
 from btard.swarm.manifest import RunManifest
@@ -44,11 +46,13 @@ _ASKED_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Resumption:
-    """The run goes on: in this incarnation, with this roster, from the training state of this digest."""
+    """The run goes on: in this incarnation, with this roster, from the training state of this digest; the minutes are
+    of the step before, None where this peer cannot look back at it."""
 
     incarnation: int
     roster: Roster
     state: bytes
+    minutes: Minutes | None = field(default=None, repr=False, compare=False)
 
 
 class Returning:
@@ -78,6 +82,8 @@ class Returning:
         self._progress = progress
         self._proof_file = proof_file
         self.arriving = arriving
+        self._lookback = Lookback(key.peer_id, manifest, transport, trainer, checkpoints, arriving)
+        self._looked: set[tuple[Place, PeerId]] = set()
         self._reunion: Reunion | None = None
         self._live: Place | None = None
         self._rosters: dict[bytes, Roster] = {}
@@ -96,8 +102,10 @@ class Returning:
         """See above."""
         return None if self._reunion is None else self._reunion.roster
 
-    def stands(self, roster: Roster, state: bytes) -> None:
-        """The trainer holds the state before the step of a roster, which has this digest."""
+    def stands(self, roster: Roster, state: bytes, minutes: Minutes | None = None) -> None:
+        """The trainer holds the state before the step of a roster, which has this digest, and the parameters before it
+        if there are minutes of the step before."""
+        self._lookback.minutes = minutes
         self._live = Place(roster.step, roster.digest, state)
         self._rosters = {roster.digest: roster}
         self._askers = {peer: asked for peer, asked in self._askers.items() if peer in roster.voters}
@@ -112,6 +120,7 @@ class Returning:
             self._rosters[self._progress.roster.digest] = self._progress.roster
         self._rosters[trusted.digest] = trusted
         self._told_at, self._not_before, self._wish = time.monotonic(), {}, None
+        self._looked.clear()
         self._reunion = Reunion(
             self._key,
             self._manifest.run,
@@ -150,6 +159,18 @@ class Returning:
             kept.insert(0, (self._rosters[self._live.roster], self._live.state))
         return kept[:MAX_KEPT]
 
+    def minutes_of(self, asker: PeerId, step: int) -> bytes | None:
+        """Return what a member needs to look back from a step, if this peer stands there and can."""
+        live = self._live
+        if not self.awaits(asker) or live is None or live.step != step or live.roster not in self._rosters:
+            return None
+        return self._lookback.shown(self._rosters[live.roster], live.state)
+
+    def transcript_of(self, asker: PeerId, step: int) -> bytes | None:
+        """Return what has been signed in the step before, for those that this peer goes on with."""
+        known = self.awaits(asker) or any(asker in roster.members for roster in self._rosters.values())
+        return self._lookback.transcript_of(step) if known else None
+
     def place_of(self, asker: PeerId, step: int) -> Place | None:
         """Return the place at a step whose state this peer has, for a member."""
         if not self.awaits(asker):
@@ -174,7 +195,7 @@ class Returning:
         reunion = self._reunion
         assert reunion is not None
         if self._live is None:
-            self._live = Place(self._manifest.start_step, b"", await self._trainer.digest())
+            await self._wake()
         answers = await self._ask(reunion)
         for gathering in answers.values():
             reunion.hear(time.monotonic(), gathering.envelopes)
@@ -201,8 +222,20 @@ class Returning:
             return None
         await self._checkpoints.go_back(decision.place)
         self._keep_proof(decision.incarnation, reunion.proof(decision.incarnation))
-        logger.info("most voters are back: going on with step %d, incarnation %d", roster.step, decision.incarnation)
-        return Resumption(decision.incarnation, roster, decision.place.state)
+        minutes = self._lookback.from_place(roster)
+        looks = "nothing is known of" if minutes is None else "audits look back at"
+        what = (roster.step, decision.incarnation, looks)
+        logger.info("most voters are back: going on with step %d, incarnation %d; %s the step before", *what)
+        return Resumption(decision.incarnation, roster, decision.place.state, minutes)
+
+    async def _wake(self) -> None:
+        """Stand where the own disk leads to by way of a step that can be looked back at, else where all begin."""
+        woken = await self._lookback.wake()
+        if woken is None:
+            self._live = Place(self._manifest.start_step, b"", await self._trainer.digest())
+        else:
+            self._live, roster = woken
+            self._rosters[roster.digest] = roster
 
     async def _ask(self, reunion: Reunion) -> dict[PeerId, Gathering]:
         asked = Question(want=Want.REUNION, step=reunion.incarnation + 1, known=reunion.digest.hex())
@@ -251,16 +284,32 @@ class Returning:
         the one of their place."""
         chosen = reunion.chosen
         for place in reunion.candidates() if chosen is None else [chosen]:
-            if self._holds(place) and place.roster in self._rosters:
-                return
             offering = [peer for peer, shown in answers.items() if _offers(shown, place)]
+            if self._holds(place) and place.roster in self._rosters:
+                await self._look_back_from(place, offering)
+                return
             if offering and time.monotonic() >= self._not_before.get(place, 0.0):
                 random.shuffle(offering)
                 if await self._download(place, offering):
                     return
                 self._not_before[place] = time.monotonic() + _RETRY_SECONDS
 
+    async def _look_back_from(self, place: Place, sources: list[PeerId]) -> bool:
+        """Come to a place by way of the step before, asking each source once; returns whether that was needed, and has
+        led there."""
+        roster = self._rosters.get(place.roster)
+        new = [peer for peer in sources if (place, peer) not in self._looked]
+        if roster is None or not new or self._lookback.from_place(roster) is not None:
+            return False
+        self._looked.update((place, peer) for peer in new)
+        came = await self._lookback.fetch(place, roster, new)
+        if came is not None:
+            self._live = place if came else Place(place.step, b"", await self._trainer.digest())
+        return bool(came)
+
     async def _download(self, place: Place, sources: list[PeerId]) -> bool:
+        if await self._look_back_from(place, sources):
+            return True
         found = await download_state(
             self._transport,
             sources,
@@ -272,7 +321,7 @@ class Returning:
             timeout_seconds=self._manifest.deadlines.commit,
         )
         if found is not None:
-            self._live = place
+            self._live, self._lookback.minutes = place, None
         return found is not None
 
     async def _stand_at(self, place: Place) -> bool:
@@ -284,6 +333,7 @@ class Returning:
         kept = await self._checkpoints.load(place)
         if kept is None:
             return False
+        self._lookback.minutes = None
         try:
             digest = await self._trainer.go_on(kept.state, kept.link, place.step)
         except UserError as error:

@@ -85,6 +85,11 @@ class StateServer:
             return (await self._trainer.probe()).encode()
         if question.want is Want.REUNION:
             return self._returning.show(sender, question)
+        if question.want is Want.TRANSCRIPT:
+            return self._returning.transcript_of(sender, question.step)
+        if question.want is Want.MINUTES:
+            waits = self._head is None or self._waiting is not None
+            return self._returning.minutes_of(sender, question.step) if waits else None
         if question.want is Want.HEAD:
             head = self._waiting or self._head
             return None if head is None else head.encode()

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Sequence
 
 from btard.exhibits import Exhibit, Fits
+from btard.hashing import DIGEST_SIZE
 from btard.identity import PeerId
 from btard.peer.trainer import TaskTrainer
 from btard.swarm.manifest import RunManifest
@@ -53,6 +54,12 @@ class ShownMaterial:
         question = Question(want=Want.COMMITS, step=step, peer=str(target))
         patience = min(self._manifest.deadlines.settle, within_seconds)
         asked = [self._ask(holder, question, most_bytes, patience) for holder in holders]
+        return [data for data in await asyncio.gather(*asked) if data is not None]
+
+    async def transcripts(self, step: int, holders: Sequence[PeerId], within_seconds: float) -> Sequence[bytes]:
+        """See `btard.exhibits.Material`; all are asked at once."""
+        question = Question(want=Want.TRANSCRIPT, step=step)
+        asked = [self._ask(holder, question, DIGEST_SIZE, within_seconds) for holder in holders]
         return [data for data in await asyncio.gather(*asked) if data is not None]
 
     async def _vector(self, holder: PeerId, question: Question, within_seconds: float) -> bytes | None:

@@ -184,6 +184,10 @@ class TaskTrainer:
 
         return await self._work(kept)
 
+    async def last_link(self) -> KeptLink | None:
+        """Return the last link of the own momentum, for this disk; None where there is none."""
+        return await self._work(self._momentum.last)
+
     async def go_on(self, data: Payload, link: KeptLink | None, step: int | None) -> bytes:
         """Go on from what `keep` gave, and return the digest.
 

@@ -17,6 +17,7 @@ from btard.peer.entrance import Entrance
 from btard.peer.keeping.checkpoints import Checkpoints
 from btard.peer.keeping.handing_over import hand_over
 from btard.peer.keeping.held import HeldStates
+from btard.peer.keeping.minutes import KeptMinutes
 from btard.peer.keeping.progress import Progress
 from btard.peer.keeping.record import KeptState
 from btard.peer.meeting.descent import Descent
@@ -32,6 +33,7 @@ from btard.peer.telemetry.reporting import Reporter
 from btard.peer.trainer import TaskTrainer
 from btard.round.actions import Finished, OutcomeKind, Stopped, Voided
 from btard.round.aggregates import refusal
+from btard.round.attempt.minutes import Minutes
 from btard.round.evidence.evidence import Evidence
 from btard.round.evidence.file import rules_fingerprint
 from btard.round.roster import Roster
@@ -174,7 +176,10 @@ class TrainingLoop:
         if self.manifest.wants_snapshot(roster.step):
             await self.server.hold(self.manifest.run, roster)
         self.server.stand(roster, state, self.entrance.incarnation)
-        self.returning.stands(roster, state)
+        minutes = self.driver.minutes(roster.step)
+        self.returning.stands(roster, state, minutes)
+        if minutes is not None:
+            await self.checkpoints.consider_minutes(roster.step, partial(self._keep_minutes, roster, state, minutes))
         await self.checkpoints.consider(roster.step, partial(self._keep, roster))
         self.neighbours.stand(roster.members)
         self.door.open(roster.members, roster.banned, len(roster.clients))
@@ -182,6 +187,12 @@ class TrainingLoop:
     async def _keep(self, roster: Roster) -> KeptState:
         state, digest, link = await self.trainer.keep()
         return KeptState(self.manifest.run, roster, digest, state, link)
+
+    async def _keep_minutes(self, roster: Roster, state: bytes, minutes: Minutes) -> KeptMinutes | None:
+        if not minutes.follows(roster):
+            return None  # fewer have signed it than convince others
+        link = await self.trainer.last_link()
+        return KeptMinutes(self.manifest.run, roster, state, minutes.encode(), bytes(minutes.aggregate), link)
 
     async def _apply(self, outcome: Finished) -> bytes:
         if not outcome.submitted:

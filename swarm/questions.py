@@ -74,6 +74,8 @@ class Want(StrEnum):
     COMMITS = "commits"
     BAN = "ban"
     REUNION = "reunion"
+    MINUTES = "minutes"
+    TRANSCRIPT = "transcript"
     PROBE = "probe"
     REPORTS = "reports"
     LINEAGE = "lineage"
@@ -141,7 +143,7 @@ _WORDS = {
 }
 
 
-_LARGE = frozenset({Want.STATE, Want.SNAPSHOT, Want.CHUNK, Want.BASE, Want.VECTOR})
+_LARGE = frozenset({Want.STATE, Want.SNAPSHOT, Want.CHUNK, Want.BASE, Want.VECTOR, Want.MINUTES})
 
 
 class Question(BaseModel):
@@ -151,9 +153,9 @@ class Question(BaseModel):
     `known`, for the momentum that the vector of `step` was built on or for that vector, the own ones or those of a
     `peer` that has been found guilty, for what `peer` committed to in failed attempts at `step`, for the evidence of
     the ban of `peer`, for the reports of the steps from `step` on, or, by a member that would begin the incarnation
-    `step`, for what those that come back have signed, unless it is `known`; for the gradient by which machines are
-    compared (`probe`); or, in a pipeline, for where the peer stands, or for the outline of the stage's state that is
-    `known`."""
+    `step`, for what those that come back have signed, unless it is `known`; for the minutes of the step before `step`,
+    or for the transcript of `step` alone; for the gradient by which machines are compared (`probe`); or, in a pipeline,
+    for where the peer stands, or for the outline of the stage's state that is `known`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -76,7 +76,8 @@ ROOMS = {
     "btard.peer": [
         {"keeping", "own_pace", "settings"},
         {"local_facts", "meeting", "trainer"},
-        {"comparing", "returning", "shown_material", "telemetry", "visit"},
+        {"comparing", "lookback", "shown_material", "telemetry", "visit"},
+        {"returning"},
         {"serving"},
         {"entrance"},
         {"doctor", "training"},

@@ -140,6 +140,8 @@ class Examine:
         accusers: peers that have charged the target, and have been shown what that rests on; for its validator those
             that ask the target on its behalf.
         within_seconds: how long answers may take, all together.
+        judges: the voters, where a validator looks back at an incarnation that is over: it accuses nobody unless more
+            than half of them hold the same record. None where all are known to.
     """
 
     step: int
@@ -149,6 +151,7 @@ class Examine:
     pledges: Pledges = NO_PLEDGES
     accusers: tuple[PeerId, ...] = ()
     within_seconds: float = math.inf
+    judges: tuple[PeerId, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,8 @@ class StepContext:
     Attributes:
         parameters: digest of the training state x^t.
         candidates: newcomers that this peer would admit.
-        previous: the attempt that finished the step before, if this peer took part in it.
+        previous: the attempt that finished the step before, if this peer took part in it; perhaps in an incarnation of
+            the run that is over.
         links: what peers were last seen to submit before that, where the run has momentum.
         certificate: makes the message that proves the end of the step before; None if this peer did not see it.
         pace: how fast the members are.
@@ -56,8 +57,15 @@ class StepContext:
 
     @property
     def settled_in(self) -> frozenset[PeerId]:
-        """The members that took part in the step before; none in the first step, or as far as this peer has seen."""
-        return frozenset() if self.previous is None else self.previous.seats.known
+        """The members that took part in the step before; none in the first step, or as far as this peer has seen, or
+        where the run has come back since: nobody knows how fast they are now."""
+        previous = self.previous
+        return frozenset() if previous is None or self.has_come_back else previous.seats.known
+
+    @property
+    def has_come_back(self) -> bool:
+        """Whether the step before was finished in an incarnation of the run that is over."""
+        return self.previous is not None and self.previous.seats.rules.run != self.rules.run
 
     @property
     def settled(self) -> bool:
@@ -69,7 +77,7 @@ class StepContext:
         """For how many seconds the others may stand before they begin, without this peer's knowing why: they may have
         to agree on the end of the step before. 0 for a peer that took part in that, and in the first step of a run."""
         roster = self.roster
-        if self.previous is not None or not (roster.arrivals or roster.former or roster.absences):
+        if self.settled_in or not (roster.arrivals or roster.former or roster.absences):
             return 0.0
         return Terms(b"", roster.members, roster.voters, self.rules.delay_bound_seconds).most_seconds
 
@@ -82,7 +90,8 @@ class StepContext:
         validator, for which the others wait, waits itself for no answer so long that it would be late."""
         pledges = self.pledges.get(target, NO_PLEDGES)
         within = math.inf if accusers else min(self.pace.answer_within(), self.rules.showing_seconds)
-        return Examine(self.number, target, self.previous, self.links.get(target), pledges, accusers, within)
+        judges = tuple(sorted(self.roster.voters)) if self.has_come_back and not accusers else ()
+        return Examine(self.number, target, self.previous, self.links.get(target), pledges, accusers, within, judges)
 
     def examine_through(self, target: PeerId, voters: Iterable[PeerId]) -> Examine:
         """Return the action of a validator whose target has shown it nothing: voters ask that one on its behalf, and

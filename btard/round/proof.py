@@ -52,7 +52,9 @@ def make_evidence(ban: Ban, attempt: Attempt, previous: Attempt | None) -> Evide
     aggregates: list[tuple[int, bytes]] = []
     charge = ban.charge
     past = None
-    if charge is not None and charge.kind is ChargeKind.GRADIENT and previous is not None:
+    # What was signed in an incarnation that is over names another run: the votes stand for it.
+    same_run = previous is not None and previous.seats.rules.run == attempt.seats.rules.run
+    if charge is not None and charge.kind is ChargeKind.GRADIENT and previous is not None and same_run:
         past = scene_of(previous)
         wanted = (MessageKind.COMMIT, MessageKind.SCALARS)
         envelopes += [

@@ -7,15 +7,13 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache, partial
 
-import torch
-
 from btard.identity import Envelope, Heading, IdentityKey, Malformed, MessageKind, PeerId
 from btard.identity.envelope import MAX_HEADER, STEP_KINDS
 from btard.round.actions import Action, Finished, OutcomeKind, Send, Stopped
 from btard.round.attempt.attempt import Attempt
-from btard.round.attempt.debts import NO_DEBTS, owed_after
+from btard.round.attempt.debts import NO_DEBTS
+from btard.round.attempt.legacy import Legacy, Own
 from btard.round.attempt.pace import Pace
-from btard.round.attempt.pledges import Pledges, pledges_of
 from btard.round.context import StepContext
 from btard.round.decisions import Decisions
 from btard.round.failure.aftermath import SETTLING, Aftermath
@@ -28,7 +26,6 @@ from btard.round.rules import StepRules
 from btard.round.step import StepMachine
 from btard.round.work.answers import Answer, TargetExamined
 from btard.vectors.buffers import BufferPool
-from btard.vectors.momentum import Link
 
 _EARLY_MESSAGES = 16
 _EARLY_BYTES = 1 << 17
@@ -69,12 +66,7 @@ class Session:
         self._last_certificate: tuple[Envelope, ...] = ()
         self._certified = b""
         self._shown: Counter[PeerId] = Counter()
-        self.previous: Attempt | None = None
-        self.links: dict[PeerId, Link] = {}
-        self._next_links: dict[PeerId, Link] = {}
-        self.pledges: dict[PeerId, Pledges] = {}
-        self._debts = NO_DEBTS
-        self._sent: torch.Tensor | None = None
+        self.legacy = Legacy(rules, key.peer_id)
         self.roster: Roster | None = None
         self.machine: StepMachine | None = None
         self._last: Aftermath | None = None
@@ -82,6 +74,11 @@ class Session:
     def is_member(self, peer: PeerId) -> bool:
         """Whether a peer belongs to the roster of the current step, or of the last one."""
         return self.roster is not None and peer in self.roster.members
+
+    @property
+    def previous(self) -> Attempt | None:
+        """The attempt that finished the step before, None if this peer does not know."""
+        return self.legacy.previous
 
     @property
     def target(self) -> PeerId | None:
@@ -110,9 +107,7 @@ class Session:
             return self._remember([Stopped(roster.step, OutcomeKind.SUSPENDED, "most have waited for it too long")])
         self._adrift = False
         self._ahead, self._ask_at = set(), math.inf
-        previous = self.previous
-        if previous is not None and previous.seats.roster.step != roster.step - 1:
-            previous = None
+        previous = self.legacy.before(roster.step)
         proves = self._certificate if previous is not None and self._last_certificate else None
         context = StepContext(
             self._rules,
@@ -123,10 +118,10 @@ class Session:
             candidates,
             previous,
             self.pace,
-            self.links,
+            self.legacy.links,
             certificate=proves,
-            pledges=self.pledges,
-            debts=self._debts if previous is not None else NO_DEBTS,
+            pledges=self.legacy.pledges,
+            debts=self.legacy.debts if previous is not None else NO_DEBTS,
         )
         self.machine = self.machine_type(context, self._pool)
         actions = self._remember(self.machine.start(now))
@@ -290,7 +285,7 @@ class Session:
     def answer(self, now: float, answer: Answer) -> list[Action]:
         """The answer to an action of this step has come; one to an action of another step or attempt is ignored."""
         if isinstance(answer, TargetExamined) and answer.pledges.owed and answer.step == self._last_step + 1:
-            self.pledges[answer.target] = answer.pledges  # judges must hear of all that a charge may rest on
+            self.legacy.pledges[answer.target] = answer.pledges  # judges must hear of all that a charge may rest on
         return self._remember(self.machine.answer(now, answer)) if self.machine else []
 
     def _remember(self, actions: list[Action]) -> list[Action]:
@@ -305,54 +300,31 @@ class Session:
                 self._last_certificate = action.certificate
                 self._certified = b""
                 self._shown.clear()
-                if self.previous is not None:
-                    self.previous.carried.release()
-                self._keep_debts(self.machine, action)
-                self.previous = self.machine.attempt
-                self._keep_links(self.previous)
-                self.pledges = self._pledged(self.machine, action)
-                self.previous.carried.release_rows()
+                self._leave_behind(self.machine, action)
             elif isinstance(action, Stopped):
                 self._adrift = True
-                self.previous = self._last = None
-                self.links, self._next_links, self.pledges = {}, {}, {}
-                self._debts, self._sent = NO_DEBTS, None
+                self._last = None
+                self.legacy.forget()
         return self._tampered(actions) if self._tampers else actions
 
-    def _keep_debts(self, machine: StepMachine, result: Finished) -> None:
-        """Note what the validators of a step that has finished owe in the next one, and the vector that this peer has
-        part in: recomputed as a validator, or sent as the target of one.
-        """
-        record, drawn = self.previous, result.roster.validators.values()
-        self._debts = NO_DEBTS
-        if record is not None and record.seats.roster.step == result.step - 1:
-            target = machine.attempt.seats.target
-            vector = self._sent if target is None else machine.own.vector_of(target)
-            self._debts = owed_after(record, machine.attempt, vector)
-        self._sent = machine.own.submitted if self._key.peer_id in drawn else None
-
-    def _keep_links(self, previous: Attempt) -> None:
-        """Remember what everyone submitted, which the next vectors are built on, and what that was built on."""
-        if not self._rules.verification.momentum:
-            return
-        self.links = {peer: link for peer, link in self._next_links.items() if peer in previous.seats.known}
-        self._next_links = self.links | {
-            peer: Link(previous.seats.partition.count, previous.said.commits[peer].parts)
-            for peer in previous.seats.submitters
-        }
-
-    def _pledged(self, machine: StepMachine, result: Finished) -> dict[PeerId, Pledges]:
-        """Return what the next step's targets committed to in the attempts before the one that finished: of a later one
-        those know nothing that had finished before it."""
-        settled = (one for number, one in machine.settled.items() if number < result.attempt)
-        failed = [one.attempt for one in settled if one.resolution is not None and one.resolution.redraw]
-        return {target: pledges_of(failed, target) for target in result.roster.validators.values()}
+    def _leave_behind(self, machine: StepMachine, result: Finished) -> None:
+        """Keep what a step that has finished leaves to the next one."""
+        attempt, own = machine.attempt, machine.own
+        target = attempt.seats.target
+        recomputed = None if target is None else own.vector_of(target)
+        failed = _may_have_drawn(machine, result)
+        self.legacy.finished(attempt, result.roster, Own(recomputed, own.submitted), failed)
 
     def commits_of(self, target: PeerId, step: int) -> bytes | None:
         """Return what this peer shows of the commitments of a target of the current step, in failed attempts at `step`,
         the one before; None where it holds none."""
-        pledges = self.pledges.get(target)
+        pledges = self.legacy.pledges.get(target)
         return pledges.encode() if pledges is not None and step == self._last_step else None
+
+    def transcript_of(self, step: int) -> bytes | None:
+        """Return 32 bytes over all that was signed in `step`, the one before, where this peer can look back at it."""
+        previous = None if self.roster is None else self.legacy.before(self.roster.step)
+        return previous.said.transcript() if previous is not None and previous.seats.roster.step == step else None
 
     def _tampered(self, actions: Sequence[Action]) -> list[Action]:
         """Let a behaviour that wants to change what each receiver is told."""
@@ -392,6 +364,13 @@ class Session:
         sign = partial(Envelope.sign, self._key, run=self._rules.run, kind=MessageKind.LEAVE, body=body)
         steps = range(self.roster.step if self._last is None else self._last_step, self.roster.step + 2)
         return [Send(others, sign(step=step).encode()) for step in steps]
+
+
+def _may_have_drawn(machine: StepMachine, result: Finished) -> list[Attempt]:
+    """Return the failed attempts after which r^t may have been known, before the one that finished: of a later one
+    those know nothing that had finished before it."""
+    settled = (one for number, one in machine.settled.items() if number < result.attempt)
+    return [one.attempt for one in settled if one.resolution is not None and one.resolution.redraw]
 
 
 @lru_cache(maxsize=1024)

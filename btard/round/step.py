@@ -369,8 +369,6 @@ class StepMachine:
             return self._stop(OutcomeKind.SUSPENDED, "the others finished the step without this peer")
         if agree is None or digest != agree.digest or self._settlement.frozen:
             return []
-        for signed in certificate:
-            self.attempt.file(signed)
         return self._finish(now, agree.finished_by(tuple(sorted(certificate, key=lambda e: e.author))))
 
     def _finish(self, now: float, finished: Finished) -> list[Action]:

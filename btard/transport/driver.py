@@ -26,6 +26,7 @@ from btard.round.actions import (
     Task,
     Voided,
 )
+from btard.round.attempt.minutes import Minutes
 from btard.round.messages.bodies import NOBODY, Candidates, LeaveReason, Phase
 from btard.round.roster import Roster
 from btard.round.session import Session
@@ -110,6 +111,10 @@ class SessionDriver:
         """Drive another session from now on, between two steps."""
         self._session, self._executor = session, executor
         self._watch()
+
+    def minutes(self, step: int) -> Minutes | None:
+        """See `Legacy.minutes`."""
+        return self._session.legacy.minutes(step)
 
     def abandon(self, reason: str) -> None:
         """Give up the step that is going on: most members are in it no more."""

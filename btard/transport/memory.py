@@ -214,6 +214,15 @@ class SimulatedPeer:
         reached = [peer for peer in map(self._reached, holders) if peer is not None]
         return [data for data in (peer.session.commits_of(target, step) for peer in reached) if data is not None]
 
+    async def transcripts(self, step: int, holders: Sequence[PeerId], within_seconds: float) -> Sequence[bytes]:
+        """See `btard.exhibits.Material`."""
+        reached = [peer for peer in map(self._reached, holders) if peer is not None]
+        return [told for told in (peer.transcript_of(step) for peer in reached) if told is not None]
+
+    def transcript_of(self, step: int) -> bytes | None:
+        """Return what this peer tells others that look back at a step."""
+        return self.session.transcript_of(step)
+
     def finish(self, result: Finished) -> None:
         """Take the step of an aggregate, and begin the next one."""
         if not result.submitted:

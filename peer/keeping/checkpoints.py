@@ -1,4 +1,5 @@
-"""The training states that a peer keeps in a folder: the newest two, and every n-th."""
+"""The training states that a peer keeps in a folder: the newest two, and every n-th; and the minutes that lead on from
+one of them."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from pathlib import Path
 from btard.durable import force_names, write_durably
 from btard.identity import Malformed
 from btard.peer.keeping.cadence import Cadence
+from btard.peer.keeping.minutes import KeptMinutes
 from btard.peer.keeping.record import KeptState
 from btard.reunion.messages import Place
 from btard.round.roster import Roster
@@ -21,6 +23,7 @@ NEWEST = 2
 """States that are always kept."""
 
 _PATTERN = "step-*.state"
+_MINUTES = "minutes"
 
 
 class Checkpoints:
@@ -45,7 +48,10 @@ class Checkpoints:
         self._files: dict[Place, Path] = {}
         self.rosters: dict[Place, Roster] = {}
         self._writing: asyncio.Task[None] | None = None
+        self._writing_minutes: asyncio.Task[None] | None = None
         self._complains = True
+        self._newest_step = -1
+        self._state_seconds = 0.0
         for path in sorted(folder.glob(_PATTERN)) if folder.is_dir() else ():
             kept = self._read(path)
             if kept is not None:
@@ -84,6 +90,7 @@ class Checkpoints:
             return
         started = time.perf_counter()
         kept = await make()
+        self._newest_step = step
         self._writing = asyncio.ensure_future(self._write(kept, started))
 
     async def _write(self, kept: KeptState, started: float) -> None:
@@ -92,10 +99,51 @@ class Checkpoints:
             await asyncio.to_thread(self._write_file, kept)
             self._note_written(kept)
         except OSError as error:
-            if self._complains:
-                logger.error("cannot keep the training state in %s: %s", self._folder, error.strerror)
-            self._complains = False
-        self._cadence.cost(time.perf_counter() - started)
+            self._complain(error)
+        self._state_seconds = time.perf_counter() - started
+        self._cadence.cost(self._state_seconds)
+
+    def _complain(self, error: OSError) -> None:
+        if self._complains:
+            logger.error("cannot keep the training state in %s: %s", self._folder, error.strerror)
+        self._complains = False
+
+    async def consider_minutes(self, step: int, make: Callable[[], Awaitable[KeptMinutes | None]]) -> None:
+        """Keep the minutes of the step before a step if the state before that is kept: they lead on from there. What
+        they cost counts as what the state does."""
+        busy = self._writing_minutes is not None and not self._writing_minutes.done()
+        if self._newest_step != step - 1 or busy:
+            return
+        started = time.perf_counter()
+        kept = await make()
+        if kept is not None:
+            self._writing_minutes = asyncio.ensure_future(self._write_minutes(kept, started))
+
+    async def _write_minutes(self, kept: KeptMinutes, started: float) -> None:
+        try:
+            await asyncio.to_thread(self._write_minutes_file, kept)
+        except OSError as error:
+            self._complain(error)
+        self._cadence.cost(self._state_seconds + time.perf_counter() - started)
+
+    def _write_minutes_file(self, kept: KeptMinutes) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        write_durably(self._folder / _MINUTES, kept.encode())
+
+    async def minutes(self) -> KeptMinutes | None:
+        """Return the minutes that are kept, None where there are none of this run that are whole."""
+        return await asyncio.to_thread(self._read_minutes)
+
+    def _read_minutes(self) -> KeptMinutes | None:
+        path = self._folder / _MINUTES
+        try:
+            kept = KeptMinutes.decode(path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except (OSError, Malformed) as error:
+            logger.warning("leaving %s out: %s", path, error)
+            return None
+        return kept if kept.run == self._run else None
 
     def keep(self, kept: KeptState) -> None:
         """Write a state, and let go of those that it makes superfluous; raises OSError."""
@@ -125,6 +173,9 @@ class Checkpoints:
         for later in [kept for kept in self._files if kept.step > place.step]:
             self._remove(later)
         try:
+            lost = await self.minutes()
+            if lost is not None and lost.following.step > place.step:
+                (self._folder / _MINUTES).unlink(missing_ok=True)
             if self._folder.is_dir():
                 force_names(self._folder)
         except OSError as error:
@@ -149,5 +200,6 @@ class Checkpoints:
 
     async def close(self) -> None:
         """Wait until what is being written is on the disk."""
-        if self._writing is not None:
-            await asyncio.shield(self._writing)
+        for writing in (self._writing, self._writing_minutes):
+            if writing is not None:
+                await asyncio.shield(writing)

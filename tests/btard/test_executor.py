@@ -68,6 +68,9 @@ class Showing:
     ) -> Sequence[bytes]:
         return self.commitments
 
+    async def transcripts(self, step: int, holders: Sequence[PeerId], within_seconds: float) -> Sequence[bytes]:
+        return ()
+
 
 def executor(
     behaviour: Behaviour | None = None,

@@ -20,6 +20,7 @@ from tests.mutants.planted.justice import JUSTICE
 from tests.mutants.planted.laboratory import LABORATORY
 from tests.mutants.planted.link import LINK
 from tests.mutants.planted.manifest import MANIFEST
+from tests.mutants.planted.minutes import MINUTES
 from tests.mutants.planted.openings import OPENINGS
 from tests.mutants.planted.records import RECORDS
 from tests.mutants.planted.relays import RELAYS
@@ -63,6 +64,7 @@ MUTANTS = (
     + ADVERSARY
     + WAITING
     + REUNION
+    + MINUTES
     + CHAOS_BUGS
     + TRANSFER
     + ARRIVING

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -18,15 +18,22 @@ NAMES = tuple("abcde")
 NONCE = "5a" * 16
 WORDS = (
     f"--experiment test --task digits --size tiny --host 127.0.0.1 --peers {len(NAMES)} --total-steps {STEPS} "
-    f"--seed 7 --nonce {NONCE} --refresh-period 0.5 --same-randomness"
+    f"--seed 7 --nonce {NONCE} --refresh-period 0.5 --same-randomness --validators 1"
 )
 
 
 class Swarm:
-    """A coordinator and its peers, each in its folder, under keys that are the same in each swarm."""
+    """A coordinator and its peers, each in its folder, under keys that are the same in each swarm.
 
-    def __init__(self, folder: Path) -> None:
+    Attributes:
+        words: further ones for peers.
+        attacks: how some of them lie.
+    """
+
+    def __init__(self, folder: Path, *words: str, attacks: Mapping[str, Mapping[str, str]] | None = None) -> None:
         self.folder = folder
+        self.words = words
+        self.attacks = attacks or {}
         self.port = free_port()
         self.started: list[Program] = []
         self.running: dict[str, Program] = {}
@@ -41,9 +48,11 @@ class Swarm:
                 words = ("btard-coordinator", "--dht-port", str(self.port), *WORDS.split())
             else:
                 address = f"/ip4/127.0.0.1/tcp/{self.port}/p2p/{local_key(7, 'coordinator').peer_id}"
-                words = ("btard-peer", "--initial-peers", address, "--host", "127.0.0.1", "--threads", "1")
+                words = ("btard-peer", "--initial-peers", address, "--host", "127.0.0.1", "--threads", "1", *self.words)
             log = self.folder / f"{name}-{len(self.started)}.log"
-            program = self.running[name] = Program(log, *words, "--directory", self.folder / name)
+            program = self.running[name] = Program(
+                log, *words, "--directory", self.folder / name, **self.attacks.get(name, {})
+            )
             self.started.append(program)
             if name == "coordinator":
                 until(partial(_listens, program), program)
@@ -103,6 +112,7 @@ def test_a_swarm_that_was_killed_twice_comes_to_the_same(swarms: tuple[Swarm, Sw
     killed.start(("coordinator", *NAMES))
     digest = killed.end()
     assert "Traceback" not in killed.logs()
+    assert killed.logs().count("incarnation 2; audits look back at the step before") >= 3, "most have what it takes"
     done = [name for name in NAMES if killed.newest(name) == STEPS - 1]
     assert 2 * len(done) > len(NAMES)
     if any(event["event"] == "void" for name in NAMES for event in events(killed.folder / name)):

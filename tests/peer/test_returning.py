@@ -43,6 +43,8 @@ class Wire:
             raise FetchError("unreachable")
         if question.want is Want.REUNION:
             answer = self.there[peer].show(asker, question)
+        elif question.want is Want.MINUTES:
+            answer = self.there[peer].minutes_of(asker, question.step)
         else:
             answer = await self.state(asker, peer, question)
         if answer is None:

@@ -89,6 +89,12 @@ class Apart:
     def place_of(self, asker: PeerId, step: int) -> None:
         """Have no state."""
 
+    def minutes_of(self, asker: PeerId, step: int) -> None:
+        """Have no minutes."""
+
+    def transcript_of(self, asker: PeerId, step: int) -> None:
+        """Know of no step."""
+
 
 APART: Any = Apart()
 
@@ -266,6 +272,25 @@ async def test_a_member_of_a_reunion_gets_what_is_kept(counted: CountedTrainer, 
     assert [await fetched(made, Want.STATE, 5) for _ in range(3)] == [b"state 5"] * 3
     assert (meeting.asked, counted.calls) == (1, 0)
     assert await ask(made, Want.STATE, 4) is await fetched(made, Want.STATE, 5, sender=PEERS[2]) is None
+
+
+async def test_minutes_are_shown_while_most_are_gone(counted: CountedTrainer, bans: BanBook) -> None:
+    class Meeting(Apart):
+        def minutes_of(self, asker: PeerId, step: int) -> Any:
+            return b"minutes before %d" % step if asker == PEERS[1] else None
+
+        def transcript_of(self, asker: PeerId, step: int) -> Any:
+            return b"transcript of %d" % step if asker == PEERS[1] else None
+
+    meeting: Any = Meeting()
+    made = serve(Reception(MANIFEST), counted, Behaviour(), bans, meeting)
+    for act in (lambda: None, lambda: made.wait(ROSTER, 0)):
+        act()
+        assert await ask(made, Want.MINUTES, 5) == b"minutes before 5"
+        assert await ask(made, Want.TRANSCRIPT, 4) == b"transcript of 4"
+    made.stand(ROSTER, STATE, 1)
+    assert await ask(made, Want.MINUTES, 5) is None, "their aggregates are let go of when the next step is over"
+    assert await ask(made, Want.TRANSCRIPT, 4) == b"transcript of 4"
 
 
 async def test_an_asker_that_stops_waiting_costs_others_no_answer(server: StateServer) -> None:

@@ -244,6 +244,13 @@ async def test_commitments_are_asked_of_everybody(bench: Bench) -> None:
     assert transport.asked == [(peer, question, 99) for peer in PEERS[1:4]]
 
 
+async def test_transcripts_are_asked_of_everybody(bench: Bench) -> None:
+    transport = TableTransport({TARGET: bytes(32), PEERS[2]: bytes(33)}, peer_id=ME)
+    assert await bench.material(transport).transcripts(STEP, PEERS[1:4], 9.0) == [bytes(32)], "no longer than a digest"
+    question = Question(want=Want.TRANSCRIPT, step=STEP).encode()
+    assert [(peer, asked) for peer, asked, _ in transport.asked] == [(peer, question) for peer in PEERS[1:4]]
+
+
 async def test_nobody_waits_longer_for_an_answer_than_it_may(bench: Bench) -> None:
     transport = TableTransport({}, peer_id=ME)
     material, deadlines = bench.material(transport), bench.manifest.deadlines

@@ -248,6 +248,6 @@ def test_what_is_no_gathering_is_malformed(fields: Any) -> None:
 
 
 def test_only_what_is_as_long_as_the_model_needs_a_slot() -> None:
-    large = {Want.STATE, Want.SNAPSHOT, Want.CHUNK, Want.BASE, Want.VECTOR}
+    large = {Want.STATE, Want.SNAPSHOT, Want.CHUNK, Want.BASE, Want.VECTOR, Want.MINUTES}
     assert {want for want in Want if is_large(Question(want=want).encode())} == large
     assert not is_large(b"") and not is_large(b'{"want":"everything"}')

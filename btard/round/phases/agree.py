@@ -70,6 +70,8 @@ class AgreePhase:
         """Return the step's result under a certificate for this very digest; one that fewer have signed than are
         members proves nothing to others, which must not take its sender for a liar."""
         attempt = self.attempt
+        for signed in certificate:
+            attempt.file(signed)
         return Finished(
             step=attempt.seats.roster.step,
             attempt=attempt.seats.number,

@@ -284,7 +284,7 @@ def _forgetting(peer: SimulatedPeer):  # type: ignore[no-untyped-def]
 
 def test_each_finished_step_has_the_same_debts_for_all() -> None:
     swarm = Swarm(PEERS, steps=STEPS, rules=EXACT).run()
-    debts = [[(d.validator, d.target, d.seal, d.direction) for d in p.session._debts.owed] for p in swarm.peers]
+    debts = [[(d.validator, d.target, d.seal, d.direction) for d in p.session.legacy.debts.owed] for p in swarm.peers]
     assert debts[0] and debts == [debts[0]] * PEERS
     last = [event for event in swarm.peers[0].history if isinstance(event, Finished)][-2]
     assert [(validator, target) for validator, target, _, _ in debts[0]] == list(last.roster.validators.items())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -27,6 +28,7 @@ from btard.round.proof import verify
 from btard.round.rules import VerificationRules
 from btard.round.work.answers import TargetExamined
 from btard.round.work.examination import UNKNOWN
+from btard.round.work.own import OwnWork
 from btard.tensors import bytes_of
 from btard.transport.memory import SimulatedPeer
 from btard.vocabulary import Validation
@@ -247,9 +249,11 @@ def test_attempts_after_the_one_that_finished_do_not_count() -> None:
     attempts = [Attempt(Seats(finished.seats.rules, roster, number, members, members[0])) for number in range(3)]
     failed = Resolution(members, (), (), (), redraw=True, judged=frozenset())
     settled = {number: SimpleNamespace(attempt=attempt, resolution=failed) for number, attempt in enumerate(attempts)}
-    machine = SimpleNamespace(settled=settled)
+    machine: Any = SimpleNamespace(settled=settled)
     audits = (Audit(members[0], members[LIAR]),)
     following = roster.successor(members, (), (), randomness=roster.randomness, audits=audits)
-    kept = session._pledged(machine, Finished(0, 1, memoryview(b""), following, ()))
+    machine.attempt, machine.own = finished, OwnWork()
+    session._leave_behind(machine, Finished(0, 1, memoryview(b""), following, ()))
+    kept = session.legacy.pledges
     assert kept.keys() == {members[LIAR]}
     assert kept[members[LIAR]].owed == {attempts[0].seats.attempt_id: PEERS}

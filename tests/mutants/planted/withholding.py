@@ -76,7 +76,7 @@ WITHHOLDING = (
     Mutant(
         "judges do not hear what a validator was told",
         "btard/round/session.py",
-        "            self.pledges[answer.target] = answer.pledges",
+        "            self.legacy.pledges[answer.target] = answer.pledges",
         "            pass",
         "tests/btard/round/test_second_try.py::test_a_validator_shows_judges_what_it_was_told",
     ),
