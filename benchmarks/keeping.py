@@ -16,8 +16,8 @@ from pathlib import Path
 
 from btard.durable import write_durably
 from btard.hashing import digest
-from btard.lab.settings import SimulateSettings
-from btard.lab.simulation import Simulation
+from btard.lab.simulation.settings import SimulateSettings
+from btard.lab.simulation.simulation import Simulation
 from btard.peer.keeping.cadence import Cadence
 from btard.peer.keeping.checkpoints import Checkpoints
 from btard.peer.keeping.minutes import KeptMinutes
