@@ -75,12 +75,14 @@ class Local:
     """What a peer is before it knows any run.
 
     Attributes:
+        key_is_new: whether it was made at this start.
         named: the peers that the user named, with their addresses.
         acquaintances: members of the run that this peer was in before, if they stand for the named peers.
     """
 
     settings: PeerSettings
     key: IdentityKey
+    key_is_new: bool
     behaviour: Behaviour
     node: Libp2pNode
     named: dict[PeerId, tuple[str, ...]]
@@ -248,6 +250,7 @@ def _assemble(local: Local, learnt: Learnt) -> TrainingLoop:
     )
     training = TrainingLoop(
         key=local.key,
+        key_is_new=local.key_is_new,
         coordinator=coordinator,
         named=frozenset(local.named),
         manifest=manifest,
