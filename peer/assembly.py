@@ -210,9 +210,8 @@ async def _learn(local: Local, signed: Envelope, manifest: RunManifest) -> Learn
 def _assemble(local: Local, learnt: Learnt) -> TrainingLoop:
     """Connect the parts with each other and with the node."""
     node, manifest, coordinator, trainer = local.node, learnt.manifest, learnt.coordinator, learnt.trainer
-    directory = local.settings.directory
-    driver = _attach_driver(local, learnt)
-    settings = local.settings
+    settings, driver = local.settings, _attach_driver(local, learnt)
+    directory = settings.directory
     checkpoints = Checkpoints(
         directory / STATES_FOLDER, manifest.run, Cadence(settings.checkpoint_interval), settings.keep_every
     )
