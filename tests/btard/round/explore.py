@@ -278,7 +278,9 @@ class _Tried(Swarm):
         finished = sum(peer.stopped is None for peer in self.honest)
         if 2 * finished <= len(self.genesis.members):
             yield f"only {finished} go on"
-        if self.case.story in (Story.HONEST, Story.GOODBYE) and finished < len(honest):
+        # Two deliveries late by almost the bound, one after the other, can make an author overdue for most of three.
+        spared = self.case.story in (Story.HONEST, Story.GOODBYE) and len(self.case.late) < 2
+        if spared and finished < len(honest):
             yield f"{len(honest) - finished} honest peers lose their place"
 
 
