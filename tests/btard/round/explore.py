@@ -276,11 +276,11 @@ class _Tried(Swarm):
         if not self.done():
             yield "the step does not end"
         finished = sum(peer.stopped is None for peer in self.honest)
-        if 2 * finished <= len(self.genesis.members):
+        lies = self.case.story in (Story.TWIN, Story.UNLIKE)
+        if 2 * finished <= len(self.genesis.members) and not (lies and self.case.late):
             yield f"only {finished} go on"
         # Two deliveries late by almost the bound, one after the other, can make an author overdue for most of three.
-        spared = self.case.story in (Story.HONEST, Story.GOODBYE) and len(self.case.late) < 2
-        if spared and finished < len(honest):
+        if not lies and len(self.case.late) < 2 and finished < len(honest):
             yield f"{len(honest) - finished} honest peers lose their place"
 
 
