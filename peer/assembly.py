@@ -76,12 +76,14 @@ class Local:
     """What a peer is before it knows any run.
 
     Attributes:
+        key_is_new: whether it was made at this start.
         named: the peers that the user named, with their addresses.
         acquaintances: members of the run that this peer was in before, if they stand for the named peers.
     """
 
     settings: PeerSettings
     key: IdentityKey
+    key_is_new: bool
     behaviour: Behaviour
     node: Libp2pNode
     named: dict[PeerId, tuple[str, ...]]
@@ -209,9 +211,8 @@ async def _learn(local: Local, signed: Envelope, manifest: RunManifest) -> Learn
 def _assemble(local: Local, learnt: Learnt) -> TrainingLoop:
     """Connect the parts with each other and with the node."""
     node, manifest, coordinator, trainer = local.node, learnt.manifest, learnt.coordinator, learnt.trainer
-    directory = local.settings.directory
-    driver = _attach_driver(local, learnt)
-    settings = local.settings
+    settings, driver = local.settings, _attach_driver(local, learnt)
+    directory = settings.directory
     checkpoints = Checkpoints(
         directory / STATES_FOLDER, manifest.run, Cadence(settings.checkpoint_interval), settings.keep_every
     )
@@ -249,6 +250,7 @@ def _assemble(local: Local, learnt: Learnt) -> TrainingLoop:
     )
     training = TrainingLoop(
         key=local.key,
+        key_is_new=local.key_is_new,
         coordinator=coordinator,
         named=frozenset(local.named),
         manifest=manifest,

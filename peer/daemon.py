@@ -52,6 +52,7 @@ def run(argv: Sequence[str], take_stage: TakeStage | None = None) -> int:
         from btard.swarm.telemetry.endpoint import MetricsEndpoint
 
         endpoint = MetricsEndpoint(settings.metrics, settings.metrics_token_file)
+    key_is_new = not _identity_path(settings.directory).exists()
     key = _prepare_directory(settings)
     MOMENT.peer = str(key.peer_id)
     # Everything below imports torch and hivemind, for which --help and mistakes do not wait.
@@ -60,7 +61,7 @@ def run(argv: Sequence[str], take_stage: TakeStage | None = None) -> int:
     from btard.byzantine.selection import make_behaviour
 
     behaviour = make_behaviour(settings, seed=bytes(key.peer_id))
-    return uvloop.run(_main(Peer(settings, key, behaviour, endpoint, take_stage)))
+    return uvloop.run(_main(Peer(settings, key, behaviour, endpoint, take_stage, key_is_new=key_is_new)))
 
 
 def _prepare_directory(settings: PeerSettings) -> IdentityKey:
@@ -102,12 +103,15 @@ class Peer:
         behaviour: Behaviour,
         endpoint: MetricsEndpoint | None,
         take_stage: TakeStage | None = None,
+        *,
+        key_is_new: bool,
     ) -> None:
         self._settings = settings
         self._key = key
         self._behaviour = behaviour
         self._endpoint = endpoint
         self._take_stage = take_stage
+        self._key_is_new = key_is_new
         self.failure: str | None = None
 
     async def run(self) -> int:
@@ -137,7 +141,16 @@ class Peer:
         while True:
             node, named, acquaintances = await self._meet(fail)
             try:
-                local = Local(self._settings, self._key, self._behaviour, node, named, registry, acquaintances)
+                local = Local(
+                    self._settings,
+                    self._key,
+                    self._key_is_new,
+                    self._behaviour,
+                    node,
+                    named,
+                    registry,
+                    acquaintances,
+                )
                 return await train(local, lambda: self.failure is not None, self._take_stage)
             except NoRunAnnounced:
                 if acquaintances is None or asyncio.get_running_loop().time() > deadline:

@@ -71,6 +71,7 @@ class TrainingLoop:
     """Everything that a peer needs for training, put together by `daemon`."""
 
     key: IdentityKey
+    key_is_new: bool
     coordinator: PeerId
     named: frozenset[PeerId]
     manifest: RunManifest
@@ -102,6 +103,9 @@ class TrainingLoop:
         Raises:
             UserError: the members would take this machine's gradients for lies.
         """
+        remembers_nothing = not self.progress.restarted
+        if not self.key_is_new and await self.rosters.look() is not None:
+            self.progress.finds_run_begun()
         # Those that the user named may be members of a run that has begun, or the coordinator that begins it.
         # After a restart this peer looks first: it can tell steps that it has not begun only by having seen them begin.
         self.knocker.knock_at({self.coordinator} if self.progress.restarted else {self.coordinator, *self.named})
@@ -114,7 +118,7 @@ class TrainingLoop:
         if remembered is not None and remembered.step > roster.step:
             roster = remembered
         await self.neighbours.locate(roster.members, self.manifest.deadlines.settle)
-        if not self.progress.restarted:
+        if remembers_nothing:
             await compare_numerics(self.node.transport, self.key, self.trainer, self.manifest, roster)
         entered = await self.entrance.begin(roster)
         if isinstance(entered, ExitCode):

@@ -377,7 +377,7 @@ class StepMachine:
         pace.step_over(finished.roster.members, waited)
         pace.spoilt(self._settlement.spoilers)
         self.aftermath = Aftermath(self.attempt, self._settlement, self._intake, pace)
-        return [finished]
+        return [finished, *(self.aftermath.join(now) if self._heard.reasons else ())]
 
     def stand(self, now: float, *, still: bool) -> list[Action]:
         """Stand still in the first phase, which other members may not have reached, or go on: its time begins again."""

@@ -85,6 +85,11 @@ class Progress:
         else:
             self.restarted = False
 
+    def finds_run_begun(self) -> None:
+        """The run had begun before this peer first knocked, under a key that is older than this start: it may have been
+        a member, and its folder be lost."""
+        self.restarted = True
+
     @property
     def memory(self) -> Memory | None:
         """The places that this peer remembers, None for none."""
@@ -115,7 +120,7 @@ class Progress:
 
     def saw(self, roster: Roster, state: bytes | None, incarnation: int = 0, *, new: bool = False) -> None:
         """Note the newest step that a majority reports, as the first that this peer hears of after a restart: it may
-        have begun that one.
+        have begun that one, and the next, since it may have had all that ends a step before most others.
 
         Args:
             new: whether it cannot have: it is no member, or that incarnation has begun since the restart.
@@ -123,10 +128,11 @@ class Progress:
         if not self.restarted:
             return
         self.restarted = False
-        if not new and (incarnation, roster.step) > (self.incarnation, self.step):
+        begun = incarnation, roster.step + 1
+        if not new and begun > (self.incarnation, self.step):
             if self.roster is None and state is not None:
                 self.roster, self._places = roster, (Place(roster.step, roster.digest, state),)
-            self._note((incarnation, roster.step))
+            self._note(begun)
 
 
 def _remembered(places: tuple[Place, ...]) -> tuple[Place, ...]:

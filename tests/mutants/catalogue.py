@@ -20,6 +20,7 @@ from tests.mutants.planted.justice import JUSTICE
 from tests.mutants.planted.laboratory import LABORATORY
 from tests.mutants.planted.link import LINK
 from tests.mutants.planted.manifest import MANIFEST
+from tests.mutants.planted.memory import MEMORY
 from tests.mutants.planted.minutes import MINUTES
 from tests.mutants.planted.openings import OPENINGS
 from tests.mutants.planted.records import RECORDS
@@ -74,6 +75,7 @@ MUTANTS = (
     + LINK
     + STAGES
     + RESTARTS
+    + MEMORY
     + SEATS
     + JUSTICE
     + STAGE_BANS

@@ -47,11 +47,17 @@ class Aftermath:
 
     def hear(self, now: float, envelope: Envelope) -> list[Action]:
         """A member's message that this peer `wants` came, with its signature verified."""
+        actions = self._settlement.hear_from(now, envelope, self._intake)
+        return actions + self.join(now)
+
+    def join(self, now: float) -> list[Action]:
+        """Take part as soon as others are known to have given the attempt up for a reason: this peer may have heard of
+        that before it finished."""
         settlement, attempt = self._settlement, self._attempt
-        actions = settlement.hear_from(now, envelope, self._intake)
+        actions: list[Action] = []
         if settlement.reasoned and not settlement.frozen:
             shown = [attempt.said.signed[MessageKind.DIGEST, peer] for peer in attempt.seats.members]
-            actions += settlement.freeze(now, Phase.AGREE, {}, shown, None)
+            actions = settlement.freeze(now, Phase.AGREE, {}, shown, None)
         return actions + self.tick(now)
 
     def tick(self, now: float) -> list[Action]:

@@ -385,4 +385,11 @@ STEP = (
         "for kind, author in ():",
         f"{ROUND}/failure/court/test_following.py::test_an_accuser_that_was_told_another_story_goes_free",
     ),
+    Mutant(
+        "one that hears of a failure as it finishes says nothing of it",
+        "btard/round/step.py",
+        "return [finished, *(self.aftermath.join(now) if self._heard.reasons else ())]",
+        "return [finished]",
+        "tests/btard/round/test_explore.py::test_a_goodbye_at_any_event_or_a_twin_ends_a_step_once[5]",
+    ),
 )
