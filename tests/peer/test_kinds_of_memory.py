@@ -35,7 +35,7 @@ STORIES: dict[str, Callable[[int], dict[int, Behaviour]]] = {
 
 AHEAD_SEED = 0
 """With it one of five peers that are far apart begins a step, and commits, while most are in the one before."""
-AHEAD = 3
+AHEAD = 1
 
 
 def story(name: str, count: int, loss: Loss, directory: Path, *, delay: tuple[float, float] = CLOSE) -> Forgetful:
