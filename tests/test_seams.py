@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.quick import quick
 from tests.test_layers import MAY_IMPORT, imported
 
 ROOT = Path(__file__).parents[1]
@@ -144,7 +145,7 @@ def test_a_behaviour_is_one_file_and_one_line(stranger: Path) -> None:
     assert re.search(r"honest peers banned +0", told)
 
 
-@pytest.mark.parametrize("rule", ["middle", "middle:more=1"])
+@pytest.mark.parametrize("rule", quick(1, ["middle:more=1", "middle"]))
 def test_a_rule_is_one_file_and_one_line(rule: str, stranger: Path) -> None:
     add(stranger, "middle", RULE, "btard.rules", "middle = middle:Middle")
     swarm = ("simulate", "--peers", "6", "--rule", rule, "--steps", "6", "--seed", "1")

@@ -13,7 +13,7 @@ from btard.lab.stress.chaos import Tally, attack_names, draw, run_one
 from btard.lab.stress.soak import run_seed
 from tests.quick import quick
 
-CHUNKS, QUICK, RUNS = 80, 6, 25
+CHUNKS, QUICK, RUNS = 80, 4, 25
 
 
 def check(tally: Tally) -> None:
