@@ -46,7 +46,7 @@ def story(name: str, count: int, loss: Loss, directory: Path, *, delay: tuple[fl
 
 
 def untouched(name: str, count: int, peer: int, directory: Path) -> Forgetful:
-    """Return a swarm in which nobody dies, two steps after the step: in the last one of a run less, or more, happens."""
+    """Return a swarm in which nobody dies, two steps after the step: in the last one of a run other things happen."""
     never = Loss(peer, STEP, sys.maxsize, 0.0, Disk.KEPT)
     return Forgetful(count, never, directory, steps=STEP + 3, behaviours=STORIES[name](count)).run()
 
