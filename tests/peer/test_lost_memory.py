@@ -21,7 +21,7 @@ STEP = 1
 PAUSES = (0.001, 0.3, 2.0)
 """Seconds until it is started again: before its silence is noticed, while the others agree on it, and after that."""
 
-DISKS = tuple(Disk)
+DISKS = (Disk.KEPT, Disk.TORN, Disk.LOST)
 
 LIARS: dict[str, tuple[int, Callable[[], dict[int, Behaviour]]]] = {
     "undisturbed": (4, dict),

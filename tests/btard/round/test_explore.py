@@ -13,8 +13,8 @@ from tests.btard.round.explore import ENDS, Case, Lateness, Story, drawn, main, 
 ALL = frozenset(MessageKind)
 COUNTS = (3, 4, 5)
 
-EVERY = int(os.environ.get("BTARD_TEST_EVERY", "8"))
-"""Of the stories among four and five, each eighth is told in the slow tests; all of them take hours."""
+EVERY = int(os.environ.get("BTARD_TEST_EVERY", "16"))
+"""Of the stories among four and five, each sixteenth is told in the slow tests; all of them take hours."""
 
 
 def hold(cases: list[Case], depth: int, kinds: frozenset[MessageKind] = ALL) -> int:
