@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -140,13 +141,13 @@ def _trial(settings: TrialSettings) -> Trial:
         tagged_digest("btard pipeline lies", settings.seed.to_bytes(8, "big")),
         each_attempt=settings.after_alarm is AfterAlarm.RESTART,
     )
-    family, split, state, config = settings.family.value, settings.split, None, None
-    if settings.model is not None:
-        cut, state = read_trained(settings.model)
-        family, split, config = cut.family.model_type, str(cut.split), cut.config
+    family, split, state, config = settings.family.value, Split.parse(settings.split), None, None
+    if settings.partition is not None:
+        cut, state = read_trained(settings.partition)
+        family, split, config = cut.family.model_type, cut.split, cut.config
     return Trial(
         family=family,
-        split=Split.parse(split),
+        split=split,
         state=state,
         config=config,
         optimizer=OptimizerPlan(settings.optimizer, Schedule(settings.learning_rate, 10, settings.steps + 50)),
@@ -207,12 +208,21 @@ def _run_replicas(settings: TrialSettings) -> int:
 
 
 def _save_verdicts(folder: Path, proofs: Sequence[Evidence]) -> None:
-    from btard.errors import UserError
     from btard.round.evidence.file import save
 
-    try:
+    with _evidence_folder(folder):
         for proof in proofs:
             save(proof, folder)
+
+
+@contextmanager
+def _evidence_folder(folder: Path) -> Iterator[None]:
+    """Inside, proofs are written into the folder, which is made; raises UserError if they cannot be."""
+    from btard.errors import UserError
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
     except OSError as error:
         raise UserError(f"--evidence is {folder}, which cannot be written: {error.strerror}") from None
 
@@ -236,14 +246,9 @@ def _run_processes(settings: TrialSettings) -> int:
 def _copy_proofs(folder: Path, files: Sequence[str]) -> None:
     from shutil import copy
 
-    from btard.errors import UserError
-
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
+    with _evidence_folder(folder):
         for file in files:
             copy(file, folder)
-    except OSError as error:
-        raise UserError(f"--evidence is {folder}, which cannot be written: {error.strerror}") from None
 
 
 def _check_output(settings: TrialSettings) -> None:
@@ -297,12 +302,8 @@ def _leave(settings: TrialSettings, directory: Path, trial: Trial, outcome: Tria
 
 
 def _save_bans(folder: Path, bans: Sequence[StageBanned]) -> None:
-    from btard.errors import UserError
     from btard.pipeline.justice.evidence import StageEvidence
 
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
+    with _evidence_folder(folder):
         for ban in bans:
             (folder / StageEvidence.from_json(ban.evidence).file_name).write_bytes(ban.evidence)
-    except OSError as error:
-        raise UserError(f"--evidence is {folder}, which cannot be written: {error.strerror}") from None

@@ -134,10 +134,10 @@ class _Model:
 def _first_states(model: _Model, directory: RunDirectory) -> FirstStates | None:
     if model.pipeline is None or model.pipeline.model is None:
         return None
-    from btard.pipeline.live.build import first_states
+    from btard.pipeline.live.build import beginning_of
     from btard.pipeline.live.first_states import FirstStates
 
-    return FirstStates(directory.first_states, first_states(model.pipeline))
+    return FirstStates(directory.first_states, beginning_of(model.pipeline))
 
 
 def _model(settings: CoordinatorSettings, task: Task, schedule: Schedule, directory: RunDirectory) -> _Model:

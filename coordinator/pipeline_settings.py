@@ -27,7 +27,7 @@ class PipelineSettings(StepSettings):
             group=Group.PIPELINE,
         ),
     ] = None
-    pipeline_model: Annotated[
+    pipeline_partition: Annotated[
         Path | None,
         Option(
             "go on from a trained model: folder of btard pipeline partition; none draws a small one from the seed",
@@ -82,6 +82,8 @@ class PipelineSettings(StepSettings):
         if self.pipeline is None and given:
             raise ValueError(f"--{given[0].replace('_', '-')} is of runs in stages: give --pipeline, too, or leave it")
         for name in ("pipeline_family", "tie"):
-            if self.pipeline_model is not None and getattr(self, name) != own[name].default:
-                raise ValueError(f"--{name.replace('_', '-')} is not for --pipeline-model, whose config.json says it")
+            if self.pipeline_partition is not None and getattr(self, name) != own[name].default:
+                raise ValueError(
+                    f"--{name.replace('_', '-')} is not for --pipeline-partition, whose config.json says it"
+                )
         return self

@@ -6,15 +6,14 @@ from pathlib import Path
 
 from btard.coordinator.settings import CoordinatorSettings
 from btard.errors import UserError
-from btard.pipeline.live.build import check_step, cut_of, numbers_of
+from btard.pipeline.live.build import check_step, cut_of, numbers_of, text_task
 from btard.pipeline.live.first_states import make_first_states, read_partition
 from btard.pipeline.schedule.optimizer import OptimizerPlan
 from btard.pipeline.settings import StepSettings
 from btard.pipeline.stages.split import Split
-from btard.pipeline.stages.trained import check_tokens_fit
+from btard.pipeline.stages.trained import check_task_fits
 from btard.swarm.pipeline_terms import PipelineTerms
 from btard.tasks.base import Schedule, Task
-from btard.tasks.text import TextTask
 
 
 def pipeline_terms(
@@ -30,10 +29,13 @@ def pipeline_terms(
         UserError: the task has no text, or it or the model does not go with codecs or epochs.
     """
     assert settings.pipeline is not None
+    text = text_task(task)
     split = Split.parse(settings.pipeline)
-    trained = None if settings.pipeline_model is None else read_partition(settings.pipeline_model, split)
+    trained = None if settings.pipeline_partition is None else read_partition(settings.pipeline_partition, split)
     if trained is not None and not trained.family.head:
-        raise UserError(f"--pipeline-model is {settings.pipeline_model}, a model that classifies; a run trains on text")
+        raise UserError(
+            f"--pipeline-partition is {settings.pipeline_partition}, a model that classifies; a run trains on text"
+        )
     terms = PipelineTerms(
         family=settings.pipeline_family.value if trained is None else trained.family.model_type,
         blocks=split.blocks,
@@ -46,13 +48,11 @@ def pipeline_terms(
         silent_seconds=settings.lost_after,
         **{name: getattr(settings, name) for name in StepSettings.model_fields},
     )
-    if trained is not None and settings.pipeline_model is not None:
-        assert isinstance(task, TextTask)
-        check_tokens_fit(trained.config, task)
+    if trained is not None and settings.pipeline_partition is not None:
+        check_task_fits(trained.config, text)
         optimizer = OptimizerPlan(settings.pipeline_optimizer, schedule)
-        model = make_first_states(settings.pipeline_model, trained, optimizer, states)
+        model = make_first_states(settings.pipeline_partition, trained, optimizer, states)
         terms = terms.model_copy(update={"model": model})
-    cut = cut_of(terms, task)
-    assert isinstance(task, TextTask)
-    check_step(terms, task, cut, settings.batch_size)
+    cut = cut_of(terms, text)
+    check_step(terms, text, cut, settings.batch_size)
     return terms, numbers_of(cut)

@@ -128,7 +128,7 @@ class StepSettings(Settings):
 class TrialSettings(StepSettings, TauSettings):
     """Settings of `btard pipeline run`, which trains a small model in stages: simulated ones, or processes."""
 
-    model: Annotated[
+    partition: Annotated[
         Path | None,
         Option(
             "go on from a trained model: folder of btard pipeline partition; none makes a small one", group=Group.TASK
@@ -234,6 +234,8 @@ class TrialSettings(StepSettings, TauSettings):
     def _one_model(self) -> Self:
         own = type(self).model_fields
         for name in ("family", "split"):
-            if self.model is not None and getattr(self, name) != own[name].default:
-                raise ValueError(f"--{name} is of a new model, and --model is one that has its own; leave one of them")
+            if self.partition is not None and getattr(self, name) != own[name].default:
+                raise ValueError(
+                    f"--{name} is of a new model, and --partition is of one that has its own; leave one of them"
+                )
         return self

@@ -23,7 +23,7 @@ from btard.pipeline.schedule.order import PipelineOrder
 from btard.pipeline.stages.family import families
 from btard.pipeline.stages.model_stage import Cut
 from btard.pipeline.stages.split import Split
-from btard.pipeline.stages.trained import check_tokens_fit
+from btard.pipeline.stages.trained import check_task_fits
 from btard.pipeline.stages.weights import draw_weights
 from btard.tasks.classes import ClassesTask
 from btard.tasks.data.known import corpus_of
@@ -204,7 +204,7 @@ def trial_cut(family: str, split: Split, task: StagedTask, config: PretrainedCon
         fitting = [name for name, known in families().items() if classifies != bool(known.head)]
         raise UserError(f"the family {family} cannot train the task {task.name}; {', '.join(fitting)} can")
     if config is not None:
-        check_tokens_fit(config, task)
+        check_task_fits(config, task)
         return Cut(config, split)
     sequence = int(task.evaluation_batch().tensors["input_ids"].shape[1])
     config = chosen.tiny(task.vocabulary_size, sum(split.blocks), sequence)

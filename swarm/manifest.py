@@ -27,7 +27,7 @@ from btard.errors import UserError
 from btard.identity import Envelope, Malformed, PeerId
 from btard.round.rules import AggregationRules, StepRules, VerificationRules
 from btard.swarm.members import MAX_LISTED, MemberList
-from btard.swarm.pipeline_terms import MOST_CONFIG, MOST_STAGES, PipelineTerms
+from btard.swarm.pipeline_terms import MOST_CONFIG, MOST_STAGES, HexDigest, PipelineTerms
 from btard.tasks.data.public import PublicData
 from btard.version import PROTOCOL_VERSION
 from btard.vocabulary import (
@@ -52,7 +52,6 @@ MAX_MANIFEST_ENVELOPE = MAX_MANIFEST + 256
 """Bytes of a manifest with the coordinator's signature."""
 
 Seconds = Annotated[float, Field(gt=0, le=86400)]
-HexDigest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Hex16 = Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
 Word = Annotated[str, Field(pattern="^[A-Za-z0-9][A-Za-z0-9_.-]{0,49}$")]
 

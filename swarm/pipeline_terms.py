@@ -18,7 +18,7 @@ MOST_SAMPLES = 1 << 40
 MOST_CONFIG = 8 << 10
 """Bytes of a model's configuration."""
 
-_Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+HexDigest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 _CodecText = Annotated[str, Field(min_length=1, max_length=200)]
 _Seconds = Annotated[float, Field(gt=0, le=86400)]
 
@@ -33,8 +33,8 @@ class FirstStage(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    state: _Digest
-    pledge: _Digest
+    state: HexDigest
+    pledge: HexDigest
 
 
 class ModelTerms(BaseModel):

@@ -141,7 +141,7 @@ class Examine:
             that ask the target on its behalf.
         within_seconds: how long answers may take, all together.
         judges: the voters, where a validator looks back at an incarnation that is over: it accuses nobody unless more
-            than half of them hold the same record. None where all are known to.
+            than half of them hold the same record. Empty where all are known to.
     """
 
     step: int

@@ -12,6 +12,7 @@ from btard.durable import write_durably
 from btard.hashing import Payload
 from btard.outline import Outline
 from btard.pipeline.seats.usher import Usher
+from btard.pipeline.stages.partition import stage_file
 from btard.swarm.manifest import RunManifest
 from btard.swarm.questions import Question, Want
 from btard.swarm.transfer.download import download_state
@@ -40,7 +41,7 @@ async def save_stages(
         async def load(data: Payload, stage: int = stage) -> bytes:
             def write() -> bytes:
                 folder.mkdir(parents=True, exist_ok=True)
-                write_durably(folder / f"stage-{stage:04}.safetensors", bytes(data))
+                write_durably(folder / stage_file(stage), bytes(data))
                 return Outline.of((data,)).digest
 
             return await asyncio.to_thread(write)

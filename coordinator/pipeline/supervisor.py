@@ -18,7 +18,7 @@ from btard.coordinator.run_directory import RunDirectory
 from btard.durable import write_durably
 from btard.errors import UserError
 from btard.identity import IdentityKey, Malformed, PeerId
-from btard.pipeline.live.build import StageBuilder, first_states
+from btard.pipeline.live.build import StageBuilder, beginning_of
 from btard.pipeline.live.gate import SEATING_MARK
 from btard.pipeline.seats.seating import Seating
 from btard.pipeline.seats.statements import MAX_STANCE, Stance
@@ -74,7 +74,7 @@ class PipelineSupervisor:
         self._manifest, self._node, self._key = run.manifest, node, key
         self._directory, self._log = directory, log
         self._ask_seconds = min(5.0, terms.silent_seconds / _ANSWERS_IN_SILENCE)
-        plan = UsherPlan(run.manifest.run, terms.stages, terms.silent_seconds, _LOAD_SECONDS, first_states(terms))
+        plan = UsherPlan(run.manifest.run, terms.stages, terms.silent_seconds, _LOAD_SECONDS, beginning_of(terms))
         self._usher = Usher(plan)
         self._usher.seating = self._load_seating()
         call = partial(call_over, node.transport, reception.manifest)

@@ -62,8 +62,8 @@ def coordinator_words(settings: TrialSettings) -> tuple[str, ...]:
     given = {
         "--experiment": "pipeline",
         "--pipeline": str(_split(settings)),
-        **({"--pipeline-family": settings.family.value} if settings.model is None else {}),
-        **({} if settings.model is None else {"--pipeline-model": settings.model.absolute()}),
+        **({"--pipeline-family": settings.family.value} if settings.partition is None else {}),
+        **({} if settings.partition is None else {"--pipeline-partition": settings.partition.absolute()}),
         "--pipeline-order": settings.order.value,
         "--pipeline-optimizer": settings.optimizer.value,
         "--micro-batches": settings.micro_batches,
@@ -93,11 +93,11 @@ def coordinator_words(settings: TrialSettings) -> tuple[str, ...]:
 
 
 def _split(settings: TrialSettings) -> Split:
-    if settings.model is None:
+    if settings.partition is None:
         return Split.parse(settings.split)
     from btard.pipeline.stages.partition import read_manifest
 
-    return Split(read_manifest(settings.model).blocks)
+    return Split(read_manifest(settings.partition).blocks)
 
 
 def _follow(processes: StageProcesses, interrupt: Interrupt, tell: Callable[[str], None]) -> None:

@@ -5,19 +5,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from btard.durable import sealed, unsealed
 from btard.hashing import DIGEST_SIZE
 from btard.identity import Malformed
-from btard.identity.codec import as_bytes, as_fields, as_int, decode, encode
+from btard.identity.codec import as_bytes, as_fields, as_int
+from btard.peer.keeping.framing import MOST_HEADER, framed, link_from, link_piece, unframed
 from btard.reunion.messages import Place
 from btard.round.attempt.minutes import most_minutes_bytes
 from btard.round.roster import Roster
 from btard.vectors.momentum import KeptLink
 
 _FORMAT = "btard kept minutes 1"
-_MOST_ROSTER = 1 << 20
 _SIZES = 3
-_LENGTH = 8
 
 
 @dataclass(frozen=True)
@@ -52,38 +50,27 @@ class KeptMinutes:
 
     def encode(self) -> bytes:
         """Return the bytes of a file, or of an answer, which show whether they are whole."""
-        link = self.link
-        vectors = b"" if link is None else link.base + link.vector
-        step = None if link is None else link.step
-        sizes = [len(self.minutes), len(self.aggregate), len(vectors)]
-        header = encode([_FORMAT, self.run, self.following.pack(), self.digest, step, sizes])
-        length = len(header).to_bytes(_LENGTH, "big")
-        return sealed(b"".join((length, header, self.minutes, self.aggregate, vectors)))
+        step, vectors = link_piece(self.link)
+        pieces = (self.minutes, self.aggregate, vectors)
+        fields = (self.run, self.following.pack(), self.digest, step, [len(piece) for piece in pieces])
+        return framed(_FORMAT, fields, pieces)
 
     @classmethod
     def decode(cls, data: bytes) -> KeptMinutes:
         """Read bytes of a file or of anybody; raises Malformed for any that are cut, changed, or of another form. What
         the minutes say is not looked at."""
-        body = unsealed(data)
-        if body is None:
-            raise Malformed("it was cut or changed")
-        length = int.from_bytes(body[:_LENGTH], "big")
-        header, rest = body[_LENGTH : _LENGTH + length], body[_LENGTH + length :]
-        form, run, roster, digest, step, sizes = as_fields(decode(header, limit=_MOST_ROSTER), 6)
-        if form != _FORMAT:
-            raise Malformed(f"its format is not {_FORMAT}")
-        said, summed, shown = (as_int(size, 0, len(rest)) for size in as_fields(sizes, _SIZES))
-        if said + summed + shown != len(rest):
+        (run, roster, digest, step, sizes), pieces = unframed(data, _FORMAT, 5)
+        said, summed, shown = (as_int(size, 0, len(pieces)) for size in as_fields(sizes, _SIZES))
+        if said + summed + shown != len(pieces):
             raise Malformed("its pieces are not as long as it says")
-        vectors, half = rest[said + summed :], shown // 2
-        link = None if step is None else KeptLink(as_int(step, 0, 2**62), vectors[:half], vectors[half:])
+        link = link_from(step, pieces[said + summed :])
         following = Roster.unpack(roster)
         if following.step < 1:
             raise Malformed("nothing comes before the first step")
-        pieces = rest[:said], rest[said : said + summed]
-        return cls(as_bytes(run, 16), following, as_bytes(digest, DIGEST_SIZE), *pieces, link)
+        minutes, aggregate = pieces[:said], pieces[said : said + summed]
+        return cls(as_bytes(run, 16), following, as_bytes(digest, DIGEST_SIZE), minutes, aggregate, link)
 
 
 def most_bytes(following: Roster, aggregate_bytes: int) -> int:
     """Return how many bytes minutes without a link have at the most, if such a roster follows."""
-    return most_minutes_bytes(following) + aggregate_bytes + 2 * _MOST_ROSTER
+    return most_minutes_bytes(following) + aggregate_bytes + 2 * MOST_HEADER

@@ -36,7 +36,7 @@ from btard.pipeline.seats.stage_state import KeptWorker
 from btard.pipeline.stages.family import families
 from btard.pipeline.stages.model_stage import Cut, ModelStage, stage_names
 from btard.pipeline.stages.split import Split
-from btard.pipeline.stages.trained import check_tokens_fit, read_config
+from btard.pipeline.stages.trained import check_task_fits, read_config
 from btard.pipeline.stages.weights import draw_weights
 from btard.pipeline.step.channels import agreed_codecs
 from btard.swarm.manifest import RunManifest
@@ -67,26 +67,36 @@ _STATE_TIMES = 4
 _IN_STEPS = frozenset(StageMessageKind) - IN_CHUNKS
 
 
+def text_task(task: Task) -> TextTask:
+    """Return a task that a pipeline can train.
+
+    Raises:
+        UserError: it is no language model's.
+    """
+    if not isinstance(task, TextTask):
+        raise UserError(f"a pipeline trains on text, which the task {task.label} is not; --task gpt is one that is")
+    return task
+
+
 def cut_of(terms: PipelineTerms, task: Task) -> Cut:
     """Return the model of a pipeline and its cut.
 
     Raises:
         UserError: the task is no language model's, or the model has no such blocks, tokens or positions.
     """
-    if not isinstance(task, TextTask):
-        raise UserError(f"a pipeline trains on text, which the task {task.label} is not; --task gpt is one that is")
+    text = text_task(task)
     if terms.model is not None:
         cut = Cut(read_config(terms.family, terms.model.config, sum(terms.blocks)), Split(terms.blocks))
-        check_tokens_fit(cut.config, task)
+        check_task_fits(cut.config, text)
         return cut
     family = families()[terms.family]
-    sequence = int(task.evaluation_batch().tensors["input_ids"].shape[1])
-    config: PretrainedConfig = family.tiny(task.corpus.meta.vocabulary_size, sum(terms.blocks), sequence)
+    sequence = int(text.evaluation_batch().tensors["input_ids"].shape[1])
+    config: PretrainedConfig = family.tiny(text.corpus.meta.vocabulary_size, sum(terms.blocks), sequence)
     config.tie_word_embeddings = terms.tied
     return Cut(config, Split(terms.blocks))
 
 
-def first_states(terms: PipelineTerms) -> tuple[bytes, ...]:
+def beginning_of(terms: PipelineTerms) -> tuple[bytes, ...]:
     """Return what the first seating names as each stage's state: a digest, or that it follows from the seed."""
     if terms.model is None:
         return (DRAWN,) * terms.stages
@@ -192,7 +202,7 @@ class StageBuilder:
             cache_directory=self._directory,
             cache_bytes=CACHE_BYTES,
             retry_seconds=min(_RETRY_SECONDS, terms.step_seconds / _ASKED_AGAIN),
-            first_states=self._pledges if seating.step == 0 and seating.states == self.first_states else (),
+            first_states=self._pledges if seating.step == 0 and seating.states == self.beginning else (),
         )
 
     def facts(self, seating: Seating) -> PlanFacts:
@@ -201,9 +211,9 @@ class StageBuilder:
             return PlanFacts.of(self.plan(seating), self.cut, self._optimizer)
 
     @cached_property
-    def first_states(self) -> tuple[bytes, ...]:
+    def beginning(self) -> tuple[bytes, ...]:
         """What a seating names as the states before the first step."""
-        return first_states(self.terms)
+        return beginning_of(self.terms)
 
     @cached_property
     def _pledges(self) -> tuple[bytes, ...]:
@@ -237,9 +247,8 @@ class StageBuilder:
 
     def _worker(self, stage: int, state: Payload | None) -> KeptWorker:
         if state is None:
-            return KeptWorker(
-                ModelStage(self.cut, stage, draw_weights(self.cut.config, self.manifest.seed)), self._optimizer
-            )
+            drawn = draw_weights(self.cut.config, self.manifest.seed)
+            return KeptWorker(ModelStage(self.cut, stage, drawn), self._optimizer)
         # Only what this stage holds is made: the whole model may be larger than this machine's memory.
         empty = {name: torch.empty(self.cut.shapes[name]) for name in stage_names(self.cut, stage)}
         worker = KeptWorker(ModelStage(self.cut, stage, empty), self._optimizer)

@@ -14,7 +14,7 @@ from btard.pipeline.live.states import StoredState
 from btard.pipeline.schedule.optimizer import OptimizerPlan
 from btard.pipeline.seats.stage_state import KeptWorker
 from btard.pipeline.stages.model_stage import Cut, ModelStage
-from btard.pipeline.stages.partition import read_cut, read_stage
+from btard.pipeline.stages.partition import read_cut, read_stage, stage_file
 from btard.pipeline.stages.split import Split
 from btard.pipeline.stages.trained import write_config
 from btard.swarm.pipeline_terms import MOST_CONFIG, FirstStage, ModelTerms
@@ -46,7 +46,7 @@ def make_first_states(folder: Path, cut: Cut, optimizer: OptimizerPlan, into: Pa
         raise UserError(f"the configuration in {folder} has {len(config)} characters, but at most {MOST_CONFIG} travel")
     for stage in range(cut.stages):
         worker = KeptWorker(ModelStage(cut, stage, read_stage(folder, stage)), optimizer)
-        data, path = worker.state_bytes(), _path(into, stage)
+        data, path = worker.state_bytes(), into / stage_file(stage)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_durably(path, data)
@@ -65,7 +65,9 @@ class FirstStates:
         Raises:
             UserError: one is missing or damaged.
         """
-        self._states = {digest: _opened(_path(directory, stage), stage, digest) for stage, digest in enumerate(digests)}
+        self._states = {
+            digest: _opened(directory / stage_file(stage), stage, digest) for stage, digest in enumerate(digests)
+        }
 
     def answer(self, question: Question) -> Payload | None:
         """Return the outline or a chunk of the state that a question names, None where it is none of these."""
@@ -77,12 +79,7 @@ class FirstStates:
             return None
         if question.want is Want.STATE:
             return state.outline.encode()
-        start, end = state.outline.chunk(question.chunk)
-        return memoryview(state.data)[start:end] if question.want is Want.CHUNK and 0 <= start < end else None
-
-
-def _path(directory: Path, stage: int) -> Path:
-    return directory / f"stage-{stage:04}.safetensors"
+        return state.chunk(question.chunk) if question.want is Want.CHUNK else None
 
 
 def _opened(path: Path, stage: int, digest: bytes) -> StoredState:

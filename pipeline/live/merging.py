@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from btard.errors import UserError
 from btard.pipeline.seats.stage_state import weights_of
 from btard.pipeline.stages.model_stage import Cut, stage_names
+from btard.pipeline.stages.partition import stage_file
 from btard.pipeline.stages.split import Split
 from btard.pipeline.stages.trained import read_config
 from btard.pipeline.stages.weights import check_new_folder
@@ -30,7 +31,7 @@ def merge_run(directory: Path, out: Path) -> Path:
     cut, states = _cut(directory), _last_states(directory)
     weights: dict[str, torch.Tensor] = {}
     for stage in range(cut.stages):
-        path = states / f"stage-{stage:04}.safetensors"
+        path = states / stage_file(stage)
         try:
             own = weights_of(path.read_bytes())
         except OSError as error:
@@ -60,7 +61,7 @@ def _cut(directory: Path) -> Cut:
 
 
 def _last_states(directory: Path) -> Path:
-    found = sorted((directory / "checkpoints").glob("step-*"))
+    found = list((directory / "checkpoints").glob("step-*"))
     if not found:
         raise UserError(f"{directory} holds no checkpoints yet; a run in stages writes them at its end")
-    return found[-1]
+    return max(found, key=lambda folder: (len(folder.name), folder.name))  # numbers may outgrow their leading zeros

@@ -35,6 +35,11 @@ class StoredState:
         """The digest of the whole."""
         return self.outline.digest
 
+    def chunk(self, index: int) -> memoryview | None:
+        """Return a chunk, None where there is none of this number."""
+        start, end = self.outline.chunk(index)
+        return memoryview(self.data)[start:end] if 0 <= start < end else None
+
 
 class StateShelf:
     """Holds a few states; of too many, the oldest are let go."""
@@ -69,10 +74,7 @@ class StateShelf:
     def chunk(self, known: str, index: int) -> memoryview | None:
         """Return a chunk of a state, None where there is none."""
         state = self._find(known)
-        if state is None:
-            return None
-        start, end = state.outline.chunk(index)
-        return memoryview(state.data)[start:end] if 0 <= start < end else None
+        return None if state is None else state.chunk(index)
 
     def _find(self, known: str) -> StoredState | None:
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from btard.pipeline.schedule.worker import StageWorker
+from btard.pipeline.schedule.worker import StageWorker, gradient_of
 
 
 def gradient_numbers(worker: StageWorker) -> int:
@@ -14,8 +14,7 @@ def gradient_numbers(worker: StageWorker) -> int:
 
 def flat_gradient(worker: StageWorker) -> torch.Tensor:
     """Return a copy of what has been summed so far, float32 of shape (d,); zeros for a weight that no pass has used."""
-    weights = worker.stage.weights().values()
-    return torch.cat([(torch.zeros_like(w) if w.grad is None else w.grad).reshape(-1) for w in weights])
+    return torch.cat([gradient_of(weight).reshape(-1) for weight in worker.stage.weights().values()])
 
 
 def set_flat_gradient(worker: StageWorker, vector: torch.Tensor) -> None:

@@ -86,7 +86,7 @@ class StageWorker:
 
     def tied_gradients(self) -> dict[str, torch.Tensor]:
         """Return the gradients of the weights that have copies, by their names here; zeros where none has come."""
-        return {name: _gradient(self._weights[name]) for name in self._tied}
+        return {name: gradient_of(self._weights[name]) for name in self._tied}
 
     def set_tied(self, copies: Mapping[tuple[int, str], torch.Tensor]) -> None:
         """Give every copy the sum of all. A weight of which one copy is missing keeps its value in this step.
@@ -103,7 +103,7 @@ class StageWorker:
     def norms(self) -> dict[str, torch.Tensor]:
         """Return the norm of each gradient by its name; a weight with copies counts where it is first."""
         counted = [name for name in self._weights if name not in self._counted_elsewhere]
-        return {name: gradient_norm(_gradient(self._weights[name])) for name in counted}
+        return {name: gradient_norm(gradient_of(self._weights[name])) for name in counted}
 
     def step(self, norms: Mapping[str, torch.Tensor]) -> None:
         """Clip by the norms of all stages, change the weights, and begin anew."""
@@ -159,5 +159,6 @@ class StageWorker:
         self.steps += 1
 
 
-def _gradient(weight: torch.nn.Parameter) -> torch.Tensor:
+def gradient_of(weight: torch.nn.Parameter) -> torch.Tensor:
+    """Return what has been summed for a weight so far; zeros where no pass has used it."""
     return torch.zeros_like(weight) if weight.grad is None else weight.grad

@@ -10,7 +10,7 @@ from btard.errors import UserError
 from btard.hashing import Payload
 from btard.pipeline.schedule.worker import StageWorker
 
-_STEPS = "steps"
+_STEPS, _WEIGHT = "steps", "weight "
 _MOMENTS = frozenset({"step", "exp_avg", "exp_avg_sq", "momentum_buffer"})
 """What optimizers of stages remember of a weight."""
 
@@ -22,7 +22,7 @@ class KeptWorker(StageWorker):
         """Return the state between two steps; equal states have equal bytes."""
         tensors = {_STEPS: torch.tensor(self.steps, dtype=torch.int64)}
         for name, weight in self.stage.weights().items():
-            tensors[f"weight {name}"] = weight.detach()
+            tensors[_WEIGHT + name] = weight.detach()
         for name, moments in self.moments().items():
             tensors |= {f"{kind} {name}": moment for kind, moment in moments.items()}
         return save({name: tensor.contiguous().clone() for name, tensor in tensors.items()})
@@ -33,12 +33,8 @@ class KeptWorker(StageWorker):
         Raises:
             UserError: it is the state of another stage, or none.
         """
-        try:
-            tensors = load(bytes(data))
-        except SafetensorError as error:
-            raise UserError(f"the state of a stage cannot be read: {error}") from None
-        held = self.stage.weights()
-        weights = {name: tensors.pop(f"weight {name}", None) for name in held}
+        tensors, held = _tensors(data), self.stage.weights()
+        weights = {name: tensors.pop(_WEIGHT + name, None) for name in held}
         steps = tensors.pop(_STEPS, None)
         if steps is None or steps.dtype != torch.int64 or steps.shape != () or int(steps) < 0:
             raise UserError("the state of a stage does not say how many steps it has taken")
@@ -56,11 +52,14 @@ class KeptWorker(StageWorker):
 
 def weights_of(data: Payload) -> dict[str, torch.Tensor]:
     """Return the weights in a state by their names; raises UserError where there is no state."""
+    return {n.removeprefix(_WEIGHT): tensor for n, tensor in _tensors(data).items() if n.startswith(_WEIGHT)}
+
+
+def _tensors(data: Payload) -> dict[str, torch.Tensor]:
     try:
-        tensors = load(bytes(data))
+        return load(bytes(data))
     except SafetensorError as error:
         raise UserError(f"the state of a stage cannot be read: {error}") from None
-    return {name.removeprefix("weight "): tensor for name, tensor in tensors.items() if name.startswith("weight ")}
 
 
 def _check(name: str, tensor: torch.Tensor | None, weight: torch.Tensor) -> torch.Tensor:

@@ -24,19 +24,19 @@ class UsherPlan:
         stages: how many there are.
         silent_seconds: after which a peer that does not answer is lost.
         load_seconds: in which a stage must be ready to compute.
-        first_states: digests of states with which all begin, one a stage; none where they follow from the run's seed.
+        first: digest of each stage's state before the first step; none where they follow from the run's seed.
     """
 
     run: bytes
     stages: int
     silent_seconds: float = 10.0
     load_seconds: float = 600.0
-    first_states: tuple[bytes, ...] = ()
+    first: tuple[bytes, ...] = ()
 
     @property
     def beginning(self) -> tuple[bytes, ...]:
         """The digest of each stage's state before the first step; these can always be had."""
-        return self.first_states or (DRAWN,) * self.stages
+        return self.first or (DRAWN,) * self.stages
 
 
 @dataclass(frozen=True, slots=True)

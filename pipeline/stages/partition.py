@@ -63,6 +63,11 @@ class PartitionManifest(BaseModel):
     stages: Annotated[tuple[StageFile, ...], Field(min_length=1, max_length=MAX_STAGES)]
 
 
+def stage_file(stage: int) -> str:
+    """Return the name of the file that holds a stage, in any folder of stages."""
+    return f"stage-{stage:04}.safetensors"
+
+
 def write_partition(cut: Cut, state: Mapping[str, torch.Tensor], folder: Path) -> PartitionManifest:
     """Write every stage's weights, then the manifest: a folder that has one is whole.
 
@@ -85,7 +90,7 @@ def write_partition(cut: Cut, state: Mapping[str, torch.Tensor], folder: Path) -
 
 def _write_stage(cut: Cut, stage: int, state: Mapping[str, torch.Tensor], folder: Path) -> StageFile:
     own = {name: state[name].detach().to(torch.float32).clone().contiguous() for name in stage_names(cut, stage)}
-    data, name = save(own), f"stage-{stage:04}.safetensors"
+    data, name = save(own), stage_file(stage)
     write_durably(folder / name, data)
     numbers = sum(tensor.numel() for tensor in own.values())
     return StageFile(file=name, size=len(data), digest=digest(data).hex(), weights=numbers)

@@ -46,7 +46,7 @@ def read_config(family: str, text: str, blocks: int) -> PretrainedConfig:
     return config
 
 
-def check_tokens_fit(config: PretrainedConfig, task: TextTask | ClassesTask) -> None:
+def check_task_fits(config: PretrainedConfig, task: TextTask | ClassesTask) -> None:
     """Check that a model has a place for each token, position and class of a task's samples.
 
     Raises:
@@ -63,7 +63,7 @@ def check_tokens_fit(config: PretrainedConfig, task: TextTask | ClassesTask) -> 
     positions = getattr(config, "max_position_embeddings", None)
     if positions is not None and sequence > positions:
         raise UserError(
-            f"samples have {sequence} tokens, but the model has {positions} positions; use a smaller --size"
+            f"samples have {sequence} tokens, but the model has {positions} positions; take a task of shorter samples"
         )
 
 

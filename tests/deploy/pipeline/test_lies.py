@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from btard.cli.main import main
-from btard.deploy.local.nursery_client import NurseryClient
-from btard.deploy.pipeline.processes import PRELOAD, StageProcesses, StageProcessesPlan, environment
+from btard.deploy.pipeline.processes import StageProcesses, StageProcessesPlan
 from btard.deploy.pipeline.run import coordinator_words
 from btard.swarm.manifest import RunManifest
+from tests.deploy.pipeline.running import running
 from tests.deploy.pipeline.test_processes import settings, undisturbed
 
 LIES_FROM, LIAR, STEPS = 13, 2, 24
@@ -21,10 +21,7 @@ LIES = {"FORWARD_ATTACK": "reverse", "ATTACK_START": str(LIES_FROM)}
 
 
 def run_to_the_end(plan: StageProcessesPlan, *, in_order: bool = False) -> StageProcesses:
-    with NurseryClient(PRELOAD, environment(), plan.directory / "nursery.log") as nursery:
-        nursery.wait_ready()
-        processes = StageProcesses(plan, nursery)
-        processes.start(in_order=in_order)
+    with running(plan, in_order=in_order) as processes:
         assert processes.wait(lambda: not processes.pids, 120), "the run does not end"
         processes.look()
     return processes
@@ -93,10 +90,7 @@ def test_a_stage_that_comes_anew_begins_with_empty_caches(tmp_path: Path) -> Non
     codecs = {"forward_codec": "delta:bits=4", "backward_codec": "fixpoint:bits=8"}
     told = settings(tmp_path / "run", split="1-1-1", spare=1, steps=20, epoch_samples=24, **codecs)
     plan = StageProcessesPlan.make(tmp_path / "run", 4, coordinator_words(told), told.seed)
-    with NurseryClient(PRELOAD, environment(), plan.directory / "nursery.log") as nursery:
-        nursery.wait_ready()
-        processes = StageProcesses(plan, nursery)
-        processes.start()
+    with running(plan) as processes:
         assert processes.wait(lambda: processes.step >= 7, 240)
         victim = processes.name_of(1)
         processes.kill(victim)

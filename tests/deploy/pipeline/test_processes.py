@@ -13,13 +13,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from btard.deploy.local.nursery_client import NurseryClient
 from btard.deploy.local.plan import Member
-from btard.deploy.pipeline.processes import PRELOAD, StageProcesses, StageProcessesPlan, environment
+from btard.deploy.pipeline.processes import StageProcesses, StageProcessesPlan
 from btard.deploy.pipeline.run import coordinator_words
 from btard.errors import UserError
 from btard.identity import IdentityKey
-from btard.pipeline.live.build import StageBuilder, first_states
+from btard.pipeline.live.build import StageBuilder, beginning_of
 from btard.pipeline.live.first_states import FirstStates
 from btard.pipeline.machine.memory import run_stages
 from btard.pipeline.seats.seating import Seating
@@ -30,6 +29,7 @@ from btard.pipeline.stages.partition import write_partition
 from btard.pipeline.stages.split import Split
 from btard.swarm.manifest import RunManifest
 from btard.tasks.registry import load_task
+from tests.deploy.pipeline.running import running
 from tests.deploy.standins import ROOT, eventually, gone
 from tests.pipeline.live.first import whole
 from tests.pipeline.tiny import tiny_state
@@ -56,7 +56,7 @@ def undisturbed(manifest: RunManifest, first: Mapping[int, bytes] | None = None)
     builder = StageBuilder(manifest, load_task(manifest.chosen_task, manifest.size))
     stages = builder.terms.stages
     keys = [IdentityKey.from_seed(bytes([number + 1]) * 32) for number in range(stages)]
-    seating = Seating(manifest.run, 1, 0, tuple(key.peer_id for key in keys), builder.first_states)
+    seating = Seating(manifest.run, 1, 0, tuple(key.peer_id for key in keys), builder.beginning)
     known = first or {}
     states = [{number: known.get(number) for number in builder.held_by(stage)} for stage in range(stages)]
     machines = [builder.machine(seating, key, stage, states[stage]) for stage, key in enumerate(keys)]
@@ -82,10 +82,7 @@ def tell_standstill(processes: StageProcesses, stage: int, name: str) -> None:
 def test_three_processes_killed_in_turn_change_no_bit(tmp_path: Path) -> None:
     told = settings(tmp_path / "run")
     plan = StageProcessesPlan.make(tmp_path / "run", STAGES + SPARE, coordinator_words(told), told.seed)
-    with NurseryClient(PRELOAD, environment(), plan.directory / "nursery.log") as nursery:
-        nursery.wait_ready()
-        processes = StageProcesses(plan, nursery)
-        processes.start()
+    with running(plan) as processes:
         victims = []
         for stage in (1, 3, 0):
             at = processes.step + 7
@@ -111,13 +108,10 @@ def test_a_trained_model_goes_on_in_processes(tmp_path: Path) -> None:
     config = families()["gpt2"].tiny(96, 3, 64)
     write_partition(Cut(config, Split((1, 1, 1))), tiny_state(config, seed=7), tmp_path / "stages")
     told = TrialSettings(
-        processes=StageProcess.REAL, output=tmp_path / "run", model=tmp_path / "stages", steps=20, keep_every=50
+        processes=StageProcess.REAL, output=tmp_path / "run", partition=tmp_path / "stages", steps=20, keep_every=50
     )
     plan = StageProcessesPlan.make(tmp_path / "run", 4, coordinator_words(told), told.seed)
-    with NurseryClient(PRELOAD, environment(), plan.directory / "nursery.log") as nursery:
-        nursery.wait_ready()
-        processes = StageProcesses(plan, nursery)
-        processes.start()
+    with running(plan) as processes:
         assert processes.wait(lambda: processes.step >= 5, 240)
         processes.kill(processes.name_of(1))
         assert processes.wait(lambda: not processes.pids, 300), "the run does not end"
@@ -125,7 +119,7 @@ def test_a_trained_model_goes_on_in_processes(tmp_path: Path) -> None:
     assert processes.seating is not None and processes.seating.number > 1
     manifest = RunManifest.model_validate_json((plan.coordinator.directory / "manifest.json").read_bytes())
     assert manifest.pipeline is not None
-    digests = first_states(manifest.pipeline)
+    digests = beginning_of(manifest.pipeline)
     shown = FirstStates(plan.coordinator.directory / "first-states", digests)
     losses = undisturbed(manifest, {stage: whole(shown, digest) for stage, digest in enumerate(digests)})
     assert [processes.losses[step] for step in range(20)] == losses
@@ -136,10 +130,7 @@ def test_a_trained_model_goes_on_in_processes(tmp_path: Path) -> None:
 def test_two_neighbours_killed_at_once_leave_their_states(tmp_path: Path) -> None:
     told = settings(tmp_path / "run", split="1-1-1", steps=90, keep_every=15)
     plan = StageProcessesPlan.make(tmp_path / "run", 6, coordinator_words(told), told.seed)
-    with NurseryClient(PRELOAD, environment(), plan.directory / "nursery.log") as nursery:
-        nursery.wait_ready()
-        processes = StageProcesses(plan, nursery)
-        processes.start()
+    with running(plan) as processes:
         assert processes.wait(lambda: processes.step >= 40, 240)
         for stage in (1, 2):
             processes.kill(processes.name_of(stage))
@@ -156,10 +147,7 @@ def test_two_neighbours_killed_at_once_leave_their_states(tmp_path: Path) -> Non
 def test_training_goes_on_while_the_coordinator_is_away(tmp_path: Path) -> None:
     told = settings(tmp_path / "run", split="1-1", spare=1, steps=400)
     plan = StageProcessesPlan.make(tmp_path / "run", 3, coordinator_words(told), told.seed)
-    with NurseryClient(PRELOAD, environment(), plan.directory / "nursery.log") as nursery:
-        nursery.wait_ready()
-        processes = StageProcesses(plan, nursery)
-        processes.start()
+    with running(plan) as processes:
         assert processes.wait(lambda: processes.step >= 5, 240)
         processes.kill("coordinator")
         assert processes.wait(lambda: "coordinator" in processes.codes, 60)
@@ -167,7 +155,7 @@ def test_training_goes_on_while_the_coordinator_is_away(tmp_path: Path) -> None:
         before = steps_of(last)
         assert processes.wait(lambda: steps_of(last) > before + 20, 120), "training stands"
         del processes.codes["coordinator"]
-        nursery.start(plan.start_of(plan.coordinator))
+        processes.nursery.start(plan.start_of(plan.coordinator))
         away = processes.step
         assert processes.wait(lambda: processes.step > away + 20, 120), "the coordinator does not follow"
         assert processes.seating is not None and processes.seating.number == 1

@@ -203,7 +203,7 @@ SEATS: tuple[Mutant, ...] = (
     Mutant(
         "what a stage of a trained model must begin with is not compared",
         "pipeline/live/build.py",
-        "self._pledges if seating.step == 0 and seating.states == self.first_states else ()",
+        "self._pledges if seating.step == 0 and seating.states == self.beginning else ()",
         "()",
         "tests/pipeline/live/test_first_states.py::test_a_wrong_first_pledge_would_be_noticed",
     ),

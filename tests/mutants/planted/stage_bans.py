@@ -84,7 +84,7 @@ STAGE_BANS: tuple[Mutant, ...] = (
     Mutant(
         "a stage that goes on from a state is judged by the first one",
         _BUILD,
-        " if seating.step == 0 and seating.states == self.first_states else ()",
+        " if seating.step == 0 and seating.states == self.beginning else ()",
         "",
         f"{_BUILT}::test_first_states_are_known_only_from_the_seed",
     ),

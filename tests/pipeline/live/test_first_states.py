@@ -14,7 +14,7 @@ from btard.coordinator.settings import CoordinatorSettings
 from btard.errors import UserError
 from btard.identity import IdentityKey
 from btard.pipeline.choices import OptimizerKind
-from btard.pipeline.live.build import StageBuilder, first_states
+from btard.pipeline.live.build import StageBuilder, beginning_of
 from btard.pipeline.live.first_states import FirstStates
 from btard.pipeline.machine.assembly import assemble
 from btard.pipeline.machine.memory import run_stages
@@ -44,7 +44,7 @@ def partition(folder: Path, tie: bool = False) -> Cut:
 
 
 def prepare(path: Path, folder: Path, *words: str) -> PreparedRun:
-    given = ["--experiment", "test", "--pipeline", "1-1-1", "--pipeline-model", str(folder), "--total-steps", "6"]
+    given = ["--experiment", "test", "--pipeline", "1-1-1", "--pipeline-partition", str(folder), "--total-steps", "6"]
     settings = load_settings(
         CoordinatorSettings,
         [*given, "--batch-size", "2", "--directory", str(path), *words],
@@ -60,7 +60,7 @@ def test_stages_train_the_model_that_was_announced(tie: bool, check: str, tmp_pa
     run = prepare(tmp_path / "run", tmp_path / "stages", "--check", check)
     terms, states = run.manifest.pipeline, run.first_states
     assert terms is not None and isinstance(states, FirstStates) and terms.tied is tie
-    builder, digests = StageBuilder(run.manifest, TASK), first_states(terms)
+    builder, digests = StageBuilder(run.manifest, TASK), beginning_of(terms)
     seating = Seating(run.manifest.run, 1, 0, tuple(key.peer_id for key in KEYS), digests)
     machines = []
     for stage, key in enumerate(KEYS):
@@ -79,7 +79,7 @@ def test_a_wrong_first_pledge_would_be_noticed(tmp_path: Path) -> None:
     partition(tmp_path / "stages")
     run = prepare(tmp_path / "run", tmp_path / "stages")
     assert run.manifest.pipeline is not None
-    builder, digests = StageBuilder(run.manifest, TASK), first_states(run.manifest.pipeline)
+    builder, digests = StageBuilder(run.manifest, TASK), beginning_of(run.manifest.pipeline)
     first = Seating(run.manifest.run, 1, 0, tuple(key.peer_id for key in KEYS), digests)
     assert isinstance(run.first_states, FirstStates)
     states = {0: whole(run.first_states, digests[0])}
@@ -99,7 +99,7 @@ def test_nothing_else_is_shown(tmp_path: Path) -> None:
     partition(tmp_path / "stages")
     run = prepare(tmp_path / "run", tmp_path / "stages")
     assert run.manifest.pipeline is not None and run.first_states is not None
-    known = first_states(run.manifest.pipeline)[0].hex()
+    known = beginning_of(run.manifest.pipeline)[0].hex()
     for question in (
         Question(want=Want.STATE, known="00" * 32),
         Question(want=Want.CHUNK, known=known, chunk=99),
@@ -116,19 +116,20 @@ def test_a_file_that_was_changed_is_told(tmp_path: Path) -> None:
     path = tmp_path / "run" / "first-states" / "stage-0001.safetensors"
     path.write_bytes(path.read_bytes()[:-1] + b"\1")
     with pytest.raises(UserError, match=r"stage-0001\.safetensors is damaged; give another --directory"):
-        FirstStates(path.parent, first_states(run.manifest.pipeline))
+        FirstStates(path.parent, beginning_of(run.manifest.pipeline))
     path.unlink()
     with pytest.raises(UserError, match=r"stage-0001\.safetensors cannot be read"):
-        FirstStates(path.parent, first_states(run.manifest.pipeline))
+        FirstStates(path.parent, beginning_of(run.manifest.pipeline))
 
 
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
         (("--pipeline", "2-1"), "--pipeline is 2-1, but .* holds stages of 1-1-1 blocks; give that"),
-        (("--tie",), "--tie is not for --pipeline-model"),
-        (("--pipeline-family", "bloom"), "--pipeline-family is not for --pipeline-model"),
-        (("--pipeline-model", "nowhere"), "nowhere holds no stages.json; btard pipeline partition writes one"),
+        (("--task", "digits"), "a pipeline trains on text"),
+        (("--tie",), "--tie is not for --pipeline-partition"),
+        (("--pipeline-family", "bloom"), "--pipeline-family is not for --pipeline-partition"),
+        (("--pipeline-partition", "nowhere"), "nowhere holds no stages.json; btard pipeline partition writes one"),
     ],
 )
 def test_what_does_not_fit_the_model_is_told(words: tuple[str, ...], sentence: str, tmp_path: Path) -> None:

@@ -198,7 +198,7 @@ def test_a_coordinator_started_anew_gives_peers_time_to_answer() -> None:
 def test_a_trained_model_is_where_all_begin_and_begin_anew() -> None:
     """Its states can always be had from the coordinator, so nobody is sent for them, and their loss ends nothing."""
     first = (state(0, 0), state(1, 0))
-    usher = Usher(UsherPlan(RUN, 2, silent_seconds=3.0, load_seconds=60.0, first_states=first))
+    usher = Usher(UsherPlan(RUN, 2, silent_seconds=3.0, load_seconds=60.0, first=first))
     seating = usher.look(0.0, waiting(0, 1, 2, 3))
     assert seating is not None and seating.states == first
     usher.hear(0.0, PEERS[2], Stance(0, SeatPhase.LOADING, 0, ()))

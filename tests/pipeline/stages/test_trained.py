@@ -83,16 +83,16 @@ def test_a_trial_goes_on_from_a_model(tmp_path: Path, capsys: pytest.CaptureFixt
     config = families()["gpt2"].tiny(96, 3, 64)
     state = {name: torch.zeros_like(tensor) for name, tensor in tiny_state(config).items()}
     write_partition(Cut(config, Split((1, 2))), state, tmp_path / "stages")
-    assert main(["run", "--model", str(tmp_path / "stages"), "--steps", "1", "--check", "none"]) == 0
+    assert main(["run", "--partition", str(tmp_path / "stages"), "--steps", "1", "--check", "none"]) == 0
     before = capsys.readouterr().out.splitlines()[0]
     assert f"{torch.tensor(96.0).log():.3f} before" in before, "weights of nothing say every token is as likely"
 
 
 def test_replicas_go_on_from_a_model(folder: Path, capsys: pytest.CaptureFixture) -> None:
     words = ["--steps", "1", "--check", "drawn"]
-    assert main(["run", "--model", str(folder), *words]) == 0
+    assert main(["run", "--partition", str(folder), *words]) == 0
     alone = capsys.readouterr().out.splitlines()[0]
-    assert main(["run", "--model", str(folder), *words, "--replicas", "4"]) == 0
+    assert main(["run", "--partition", str(folder), *words, "--replicas", "4"]) == 0
     assert capsys.readouterr().out.split(" before")[0] == alone.split(" before")[0]
 
 
@@ -107,18 +107,18 @@ def test_replicas_go_on_from_a_model(folder: Path, capsys: pytest.CaptureFixture
 )
 def test_what_does_not_go_with_a_model_is_told(folder: Path, words: tuple[str, ...], sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
-        main(["run", "--model", str(folder), "--steps", "1", *words])
+        main(["run", "--partition", str(folder), "--steps", "1", *words])
 
 
 def test_a_model_of_fewer_tokens_is_told(tmp_path: Path) -> None:
     config = families()["gpt2"].tiny(29, 2, 64)
     write_partition(Cut(config, Split((1, 1))), tiny_state(config), tmp_path)
     with pytest.raises(UserError, match=r"the data have \d+ tokens, but the model knows 29; give the --tokenizer"):
-        main(["run", "--model", str(tmp_path), "--steps", "1"])
+        main(["run", "--partition", str(tmp_path), "--steps", "1"])
 
 
 def test_a_model_of_fewer_positions_is_told(tmp_path: Path) -> None:
     config = families()["gpt2"].tiny(96, 2, 12)
     write_partition(Cut(config, Split((1, 1))), tiny_state(config), tmp_path)
     with pytest.raises(UserError, match=r"samples have \d+ tokens, but the model has 12 positions"):
-        main(["run", "--model", str(tmp_path), "--steps", "1"])
+        main(["run", "--partition", str(tmp_path), "--steps", "1"])
