@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 from pathlib import Path
 
 import torch
 from transformers import PretrainedConfig
 
 from btard.errors import UserError
-from btard.pipeline.stages.family import families
+from btard.pipeline.stages.family import Family, families, family_of
 from btard.pipeline.stages.model_stage import Cut
 from btard.pipeline.stages.partition import read_cut, read_stage
 from btard.tasks.classes import ClassesTask
@@ -17,8 +18,17 @@ from btard.tasks.text import TextTask
 
 
 def write_config(config: PretrainedConfig) -> str:
-    """Return a configuration as JSON in one line, without what its class says anyway."""
-    return json.dumps(config.to_diff_dict(), sort_keys=True, separators=(",", ":"))
+    """Return a configuration as JSON in one line: what models of its family have."""
+    known = _names(family_of(config))
+    told = {name: value for name, value in config.to_diff_dict().items() if name in known}
+    return json.dumps(told, sort_keys=True, separators=(",", ":"))
+
+
+def _names(family: Family) -> frozenset[str]:
+    """Return what a configuration may say. Whatever else transformers reads there, such as which code of the Hub
+    computes attention, is not for strangers to choose."""
+    declared = {field.name for field in fields(family.architecture.config_class)}
+    return frozenset(declared | family.tiny(2, 1, 2).to_diff_dict().keys())
 
 
 def read_config(family: str, text: str, blocks: int) -> PretrainedConfig:
@@ -37,6 +47,8 @@ def read_config(family: str, text: str, blocks: int) -> PretrainedConfig:
         told = json.loads(text)
         if not isinstance(told, dict) or told.get("model_type") != family:
             raise ValueError(f"it is no model of the family {family}")
+        if strange := sorted(told.keys() - _names(chosen)):
+            raise ValueError(f"it says {strange[0]!r}, which no model of the family {family} has")
         config: PretrainedConfig = chosen.architecture.config_class.from_dict(told)
         if (depth := chosen.depth(config)) != blocks:
             raise ValueError(f"it has {depth} blocks, and not {blocks}")

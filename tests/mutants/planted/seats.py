@@ -214,4 +214,11 @@ SEATS: tuple[Mutant, ...] = (
         "    if tokens > 2 * tokens:\n",
         "tests/pipeline/stages/test_trained.py::test_a_model_of_fewer_tokens_is_told",
     ),
+    Mutant(
+        "strangers choose the code that computes a model's attention",
+        "pipeline/stages/trained.py",
+        "        if strange := sorted(told.keys() - _names(chosen)):\n",
+        "        if strange := sorted(told.keys() - told.keys()):\n",
+        "tests/pipeline/stages/test_trained.py::test_strangers_name_no_code_that_computes",
+    ),
 )

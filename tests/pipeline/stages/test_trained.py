@@ -29,6 +29,20 @@ def test_a_configuration_comes_over_whole(name: str, tie: bool) -> None:
     assert Cut(read, Split((2, 2))).shapes == batch_of_shapes
 
 
+def test_strangers_name_no_code_that_computes() -> None:
+    """Where its package for kernels is installed, transformers would fetch and run what such a name says."""
+    text = changed(attn_implementation="strangers/kernel")
+    with pytest.raises(UserError, match="it says 'attn_implementation', which no model of the family gpt2 has"):
+        read_config("gpt2", text, 4)
+
+
+def test_what_a_configuration_has_besides_stays_here() -> None:
+    config = tiny_config("gpt2")
+    config.task_specific_params = {"text-generation": {"max_length": 50}}
+    assert "task_specific_params" in config.to_diff_dict()
+    assert read_config("gpt2", write_config(config), 4).n_embd == config.n_embd
+
+
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_stage_holds_nothing_but_its_weights(name: str) -> None:
     """So a stage is whole once its weights are loaded, whatever it was built from."""
@@ -56,6 +70,10 @@ def changed(**changes: Any) -> str:
         changed(n_layer=10**9),
         changed(vocab_size=-1),
         changed(activation_function="none such"),
+        changed(attn_implementation="strangers/kernel"),
+        changed(_attn_implementation="strangers/kernel"),
+        changed(auto_map={"AutoConfig": "strangers/code--Config"}),
+        changed(quantization_config={"quant_method": "bitsandbytes"}),
     ],
 )
 def test_a_configuration_of_no_use_is_one_sentence(text: str) -> None:
