@@ -203,12 +203,15 @@ class Invariants:
             return
         attempt, members = machine.attempt, len(machine.attempt.seats.members)
         audited = members * attempt.seats.auditors  # rows, each of which may be asked of everybody
+        asked_of_all = 2 * members + audited  # the rows of this peer's part, and all aggregates
+        asked_of_author = members * len(attempt.seats.owners)  # rows that others miss, to pass them on
+        requests = asked_of_all * members + asked_of_author
         kept = {
             "messages": (len(attempt.said.signed), _KINDS * members),
             "rows": (len(attempt.carried.rows), 2 * members + members * len(attempt.seats.owners)),
             "headers": (len(attempt.said.headers), 2 * members + members * len(attempt.seats.owners)),
-            "payloads on their way": (len(attempt.carried.in_flight), members * (members + 2) + audited),
-            "requests": (len(attempt.carried.pulled), 2 * members * (members + 1) + audited * members),
+            "payloads on their way": (len(attempt.carried.in_flight), requests + 2 * members),
+            "requests": (len(attempt.carried.pulled), requests),
             "messages of the next attempt": (len(machine._intake._future), _KINDS * members),
             "early bytes": (session._early_bytes, _EARLY_TOTAL),
         }
