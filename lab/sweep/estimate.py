@@ -14,6 +14,8 @@ from btard.lab.training.settings import ExperimentSettings
 
 _STEPS = 4
 _MOST_PROBES = 12
+_MOST_SECONDS = 30.0
+"""After which no further kind is tried: a forecast is asked for to save time."""
 
 _CHEAP = frozenset(
     {
@@ -40,28 +42,43 @@ class SweepEstimate:
     """What a sweep is expected to take.
 
     Attributes:
-        seconds: of all runs together, one at a time.
+        seconds: of all runs together, one at a time; None if no kind that was tried can run.
         probed, kinds: how many kinds of runs were tried, of how many; the others are taken for their mean.
+        refusals: why some of those that were tried end at once.
     """
 
-    seconds: float
+    seconds: float | None
     probed: int
     kinds: int
+    refusals: tuple[str, ...] = ()
 
 
-def estimated(runs: Sequence[PlannedRun]) -> SweepEstimate:
-    """Time a few steps and one evaluation of each kind of run, of the most frequent ones if there are many kinds."""
+def estimated(runs: Sequence[PlannedRun], most_seconds: float = _MOST_SECONDS) -> SweepEstimate:
+    """Time a few steps and one evaluation of each kind of run, of the most frequent ones if there are many kinds.
+
+    Args:
+        most_seconds: after which no further kind is tried.
+    """
     kinds: dict[str, list[PlannedRun]] = defaultdict(list)
     for run in runs:
         kinds[_kind(run.settings)].append(run)
-    largest = sorted(kinds.values(), key=len, reverse=True)
-    costs = [_probed(group[0].settings) for group in largest[:_MOST_PROBES]]
-    total, work = 0.0, 0
-    for group, (step, evaluation) in zip(largest, costs, strict=False):
-        total += sum(_seconds(run, step, evaluation) for run in group)
-        work += len(group)
-    mean = total / work if work else 0.0
-    return SweepEstimate(total + mean * (len(runs) - work), len(costs), len(kinds))
+    total, timed, refused = 0.0, 0, 0
+    refusals: list[str] = []
+    begun, probed = time.perf_counter(), 0
+    for group in sorted(kinds.values(), key=len, reverse=True)[:_MOST_PROBES]:
+        if probed and time.perf_counter() - begun > most_seconds:
+            break
+        probed += 1
+        try:
+            step, evaluation = _step_seconds(group[0].settings)
+        except UserError as error:
+            refusals.append(str(error))
+            refused += len(group)
+        else:
+            total += sum(_seconds(run, step, evaluation) for run in group)
+            timed += len(group)
+    seconds = total + total / timed * (len(runs) - timed - refused) if timed else None
+    return SweepEstimate(seconds, probed, len(kinds), tuple(refusals))
 
 
 def _kind(settings: ExperimentSettings) -> str:
@@ -71,13 +88,6 @@ def _kind(settings: ExperimentSettings) -> str:
 def _seconds(run: PlannedRun, step: float, evaluation: float) -> float:
     every, steps = run.settings.evaluate_every, run.settings.steps - (run.origin.step if run.origin else 0)
     return step * steps + evaluation * (steps // every + 1 if every else 0)
-
-
-def _probed(settings: ExperimentSettings) -> tuple[float, float]:
-    try:
-        return _step_seconds(settings)
-    except UserError:
-        return 0.0, 0.0  # it ends at once, and the sweep will say why
 
 
 def _step_seconds(settings: ExperimentSettings) -> tuple[float, float]:

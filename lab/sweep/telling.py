@@ -58,8 +58,11 @@ def _lines(what: str) -> Iterator[Listener]:
 
 def estimate_sentence(found: SweepEstimate, runs: int, jobs: int) -> str:
     """Return how long a sweep takes, in words."""
-    tried = f"{found.probed} of {found.kinds} kinds of runs were timed"
-    return f"{runs} runs, {jobs} at a time: about {duration(found.seconds / jobs)} ({tried})"
+    tried = f"{found.probed} of {found.kinds} kinds of runs were tried"
+    if found.refusals:
+        tried += f"; {len(found.refusals)} cannot run: {found.refusals[0]}"
+    expected = "no forecast" if found.seconds is None else f"about {duration(found.seconds / jobs)}"
+    return f"{runs} runs, {jobs} at a time: {expected} ({tried})"
 
 
 def tally_sentence(tally: SweepTally) -> str:
