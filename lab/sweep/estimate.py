@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+
+import torch
 
 from btard.errors import UserError
 from btard.lab.sweep.grid import PlannedRun
@@ -53,12 +56,28 @@ class SweepEstimate:
     refusals: tuple[str, ...] = ()
 
 
-def estimated(runs: Sequence[PlannedRun], most_seconds: float = _MOST_SECONDS) -> SweepEstimate:
+def estimated(runs: Sequence[PlannedRun], threads: int, most_seconds: float = _MOST_SECONDS) -> SweepEstimate:
     """Time a few steps and one evaluation of each kind of run, of the most frequent ones if there are many kinds.
 
     Args:
+        threads: of a run.
         most_seconds: after which no further kind is tried.
     """
+    with _threads(threads):
+        return _estimated(runs, most_seconds)
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _estimated(runs: Sequence[PlannedRun], most_seconds: float) -> SweepEstimate:
     kinds: dict[str, list[PlannedRun]] = defaultdict(list)
     for run in runs:
         kinds[_kind(run.settings)].append(run)

@@ -51,7 +51,8 @@ def sweep(grid: Grid, settings: ManyRunsSettings, engine: Engine | None = None) 
     runs = planned(grid)
     missing = folder.missing(runs)
     if settings.estimate and missing:
-        print(estimate_sentence(estimated(missing), len(missing), settings.at_a_time), flush=True)
+        expected = estimated(missing, settings.threads)
+        print(estimate_sentence(expected, len(missing), settings.at_a_time), flush=True)
     if settings.dry_run:
         for run in runs:
             print(f"{run.name}: {run.refusal or ('missing' if run in missing else 'complete')}")
