@@ -94,7 +94,7 @@ def _carry_out(task: Task) -> Scores | Broken:
         with limited(_PATIENCE_SECONDS):
             return play(strategy, arena, seed)
     except TooLongError:
-        return Broken(seed, strategy, f"takes more than {_PATIENCE_SECONDS} s")
+        return Broken(seed, strategy, f"takes more than {_PATIENCE_SECONDS} s of a processor")
     except Exception as error:
         return Broken(seed, strategy, f"{type(error).__name__}: {error}")
 

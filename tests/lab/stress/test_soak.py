@@ -12,18 +12,30 @@ from btard.lab.stress.chaos import Tally, attack_names
 from btard.lab.stress.soak import TooLongError, limited, main, soak
 
 
-def test_what_takes_too_long_is_ended() -> None:
+def test_what_works_for_too_long_is_ended() -> None:
+    started = time.process_time()
+    with pytest.raises(TooLongError), limited(0.5):
+        while True:
+            assert time.process_time() - started < 5
+
+
+def test_what_waits_for_too_long_is_ended() -> None:
     started = time.monotonic()
-    with pytest.raises(TooLongError), limited(1):
+    with pytest.raises(TooLongError), limited(0.1):
         time.sleep(30)
     assert time.monotonic() - started < 10
 
 
+def test_a_busy_machine_ends_nothing() -> None:
+    with limited(0.2):
+        time.sleep(0.4)
+
+
 def test_a_hanging_run_is_a_violation(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "PATIENCE_SECONDS", 1)
+    monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.1)
     monkeypatch.setattr(module, "run_one", lambda settings: time.sleep(30))
     (line,) = module.run_seed(3, attack_names()).violations
-    assert "it takes more than 1 s" in line and "--seed 3" in line
+    assert "it takes more than 0.1 s" in line and "--seed 3" in line
 
 
 def _deadly(seed: int, names: object) -> Tally:
