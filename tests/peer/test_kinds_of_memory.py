@@ -7,7 +7,6 @@ A key that runs twice, on a copy of its folder, may cost itself its place, or a 
 from __future__ import annotations
 
 import itertools
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +17,7 @@ from btard.behaviour import Behaviour
 from tests.btard.round.test_second_try import Charges
 from tests.btard.round.test_views import Mute
 from tests.peer.forgetful import CLOSE, FAR, Disk, Forgetful, Loss
+from tests.quick import stride
 
 STEP = 1
 """In which the liars of the stories lie."""
@@ -67,7 +67,7 @@ def test_any_memory_divides_nobody_at_any_event(name: str, count: int, peer: int
     at_events(name, count, peer, disk, tmp_path, every=9, first=peer)
 
 
-EVERY = int(os.environ.get("BTARD_TEST_EVERY", "16"))
+EVERY = stride(16)
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ import pytest
 
 from btard.round.actions import Finished
 from tests.btard.round.mortal import PATIENT, Death, Fate, MortalSwarm
+from tests.quick import stride
 
 BOUND = PATIENT.delay_bound_seconds
 MOST_MOMENTS = 200
@@ -16,8 +17,8 @@ BRIEFLY, ALMOST_BOUND, LONG = 0.2 * BOUND, 0.8 * BOUND, 4 * BOUND
 AWAY = list(itertools.product((Fate.STANDS, Fate.IS_CUT_OFF), (BRIEFLY, ALMOST_BOUND, LONG)))
 
 
-def away_at_every_event(count: int, place: int, step: int, seed: int, fate: Fate, seconds: float, every: int) -> None:
-    for moment in range(1, MOST_MOMENTS, every):
+def away_at_every_event(count: int, place: int, step: int, seed: int, fate: Fate, seconds: float, apart: int) -> None:
+    for moment in range(1, MOST_MOMENTS, apart):
         swarm = MortalSwarm(count, Death((place,), step, moment, fate=fate, away_seconds=seconds), seed=seed)
         swarm.run()
         swarm.check()
@@ -30,7 +31,7 @@ def away_at_every_event(count: int, place: int, step: int, seed: int, fate: Fate
 
 @pytest.mark.parametrize(("fate", "seconds"), AWAY)
 def test_one_that_is_away_at_any_event_costs_seconds(fate: Fate, seconds: float) -> None:
-    away_at_every_event(4, 1, 1, 0, fate, seconds, every=5)
+    away_at_every_event(4, 1, 1, 0, fate, seconds, apart=5)
 
 
 @pytest.mark.slow
@@ -38,7 +39,7 @@ def test_one_that_is_away_at_any_event_costs_seconds(fate: Fate, seconds: float)
 @pytest.mark.parametrize(("fate", "seconds"), AWAY)
 def test_so_does_any_member_that_is_away(count: int, fate: Fate, seconds: float) -> None:
     for place in range(count):
-        away_at_every_event(count, place, 6, count, fate, seconds, every=2 if count < 6 else 5)
+        away_at_every_event(count, place, 6, count, fate, seconds, apart=stride(4 if count < 6 else 8))
 
 
 def test_one_that_stands_for_a_moment_keeps_its_place() -> None:
