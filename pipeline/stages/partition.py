@@ -11,13 +11,13 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load, save
-from transformers import AutoConfig, PretrainedConfig
 
 from btard.durable import write_durably
 from btard.errors import UserError
 from btard.hashing import digest
 from btard.pipeline.stages.model_stage import ActivationCheck, Cut, stage_names
 from btard.pipeline.stages.split import MAX_BLOCKS, MAX_STAGES, Split
+from btard.pipeline.stages.weights import read_config_file
 
 MANIFEST = "stages.json"
 MOST_MANIFEST_BYTES = 1 << 20
@@ -124,8 +124,7 @@ def read_cut(folder: Path, check: ActivationCheck = ActivationCheck.EXACT) -> Cu
     """
     manifest = read_manifest(folder)
     _checked(folder / "config.json", manifest.config)
-    config: PretrainedConfig = AutoConfig.from_pretrained(folder, local_files_only=True)
-    return Cut(config, Split(manifest.blocks), check)
+    return Cut(read_config_file(folder), Split(manifest.blocks), check)
 
 
 def read_stage(folder: Path, stage: int) -> dict[str, torch.Tensor]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -94,6 +96,48 @@ def test_a_model_that_lacks_weights_is_refused(tmp_path: Path) -> None:
     del weights["transformer.h.1.ln_1.weight"]
     save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(UserError, match=r"lacks the weight transformer\.h\.1\.ln_1"):
+        read_model(tmp_path)
+
+
+def rewritten(folder: Path, **changes: Any) -> None:
+    """Change what the configuration of a saved model says."""
+    saved("gpt2", folder)
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def test_damaged_weights_are_refused_in_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    saved("gpt2", tmp_path)
+    path = tmp_path / "model.safetensors"
+    whole = path.read_bytes()
+    for damaged in (whole[:5], whole[:1000], whole[:-9], bytes(1000)):
+        path.write_bytes(damaged)
+        capsys.readouterr()
+        with pytest.raises(UserError, match="no model that can be read"):
+            read_model(tmp_path)
+        said = capsys.readouterr()
+        assert not said.out and not said.err
+
+
+def test_weights_of_other_shapes_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rewritten(tmp_path, n_embd=64)
+    capsys.readouterr()
+    with pytest.raises(UserError, match=r"the weight .* has shape .* but config\.json asks for"):
+        read_model(tmp_path)
+    assert not capsys.readouterr().err
+
+
+@pytest.mark.parametrize("changes", [{"n_embd": "many"}, {"n_layer": -1}, {"model_type": 7}, {"model_type": "none"}])
+def test_a_configuration_of_no_use_is_refused(changes: dict[str, Any], tmp_path: Path) -> None:
+    rewritten(tmp_path, **changes)
+    with pytest.raises(UserError):
+        read_model(tmp_path)
+
+
+def test_no_folder_chooses_the_code_that_reads_it(tmp_path: Path) -> None:
+    rewritten(tmp_path, model_type="mine", auto_map={"AutoConfig": "mine.Config"})
+    (tmp_path / "mine.py").write_text("raise SystemExit('run')")
+    with pytest.raises(UserError, match="of no use"):
         read_model(tmp_path)
 
 
