@@ -332,6 +332,7 @@ class StageMachine:
                 tuple(accusation.accused for _, accusation in suspicions),
                 context.attempt + 1,
                 tuple(self._auditing.audits) if self._auditing is not None else (),
+                self.number in context.lineup.recovery.skipped,
             )
         )
 
