@@ -44,6 +44,8 @@ class Found(StrEnum):
 
 
 class Part(BaseModel):
+    """What a record is made of: fixed, and refused with anything more."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
