@@ -128,6 +128,7 @@ def _trial(settings: TrialSettings) -> Trial:
     from btard.pipeline.settings import LieName
     from btard.pipeline.stages.split import Split
     from btard.pipeline.stages.trained import read_trained
+    from btard.pipeline.step.channels import check_precision
     from btard.pipeline.trial import Trial
     from btard.tasks.base import Schedule
 
@@ -141,6 +142,8 @@ def _trial(settings: TrialSettings) -> Trial:
         tagged_digest("btard pipeline lies", settings.seed.to_bytes(8, "big")),
         each_attempt=settings.after_alarm is AfterAlarm.RESTART,
     )
+    check_precision(settings.precision, settings)
+    schedule = Schedule(settings.learning_rate, 10, settings.steps + 50)
     family, split, state, config = settings.family.value, Split.parse(settings.split), None, None
     if settings.partition is not None:
         cut, state = read_trained(settings.partition)
@@ -150,7 +153,7 @@ def _trial(settings: TrialSettings) -> Trial:
         split=split,
         state=state,
         config=config,
-        optimizer=OptimizerPlan(settings.optimizer, Schedule(settings.learning_rate, 10, settings.steps + 50)),
+        optimizer=OptimizerPlan(settings.optimizer, schedule, precision=settings.precision),
         steps=settings.steps,
         micro_batches=settings.micro_batches,
         micro_batch_size=settings.micro_batch_size,

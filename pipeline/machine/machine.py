@@ -318,7 +318,7 @@ class StageMachine:
             if worker.stage.number in context.lineup.learning:
                 worker.step(self._rows.norms)
             else:
-                worker.freeze()
+                worker.freeze(self._rows.norms)
         context.channels.commit()
         context.vacant |= frozenset(empty)
         self._phase, self.deadline = _Phase.OVER, inf
