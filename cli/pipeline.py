@@ -94,11 +94,12 @@ def _merge(words: list[str]) -> int:
 
 def _run(words: list[str]) -> int:
     from btard.configuration import load_settings
+    from btard.pipeline.choices import HONEST
     from btard.pipeline.settings import StageProcess, TrialSettings
 
     settings = load_settings(TrialSettings, words, program="btard pipeline run")
     _check_output(settings)
-    if settings.replicas > 1 or settings.replica_attack != "NONE":
+    if settings.replicas > 1 or settings.replica_attack != HONEST:
         return _run_replicas(settings)
     if settings.processes is StageProcess.REAL:
         return _run_processes(settings)
@@ -201,6 +202,7 @@ def _run_replicas(settings: TrialSettings) -> int:
     _tell_scores(outcome.before, outcome.after)
     print(f"replicas of a stage equal    {'yes, to the bit' if outcome.equal else 'no'}")
     print(f"megabytes to average         {outcome.sent_bytes / 1e6:.1f}")
+    print(f"steps without a pipeline     {sum(bool(step.silent) for step in outcome.steps)}")
     print(f"peers banned                 {len(outcome.bans)}")
     for ban in outcome.bans:
         words = f"replica {ban.replica} of stage {ban.stage} {ban.verdict.evidence.offence}"

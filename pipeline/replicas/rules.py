@@ -6,13 +6,11 @@ from btard.aggregation.registry import CENTERED_CLIP
 from btard.byzantine.installed import check_installed
 from btard.errors import UserError
 from btard.hashing import tagged_digest
+from btard.pipeline.choices import HONEST
 from btard.pipeline.settings import StageProcess, TrialCheck, TrialSettings
 from btard.round.draw import VOTERS_NEEDED
 from btard.round.rules import NONCE_SIZE, AggregationRules, StepRules, VerificationRules
 from btard.vocabulary import Precision, Validation, WireType
-
-HONEST = "NONE"
-"""The name of the behaviour that does nothing wrong."""
 
 LEAST_REPLICAS = VOTERS_NEEDED
 """Of which a validator is drawn."""
