@@ -108,7 +108,7 @@ REPLICAS: tuple[Mutant, ...] = (
     Mutant(
         "the seat of a banned replica stays with it",
         "pipeline/replicas/pipelines.py",
-        "self._fill((replica, group.stage), next(n for n in group.peers if n not in found.lost))",
+        "self._fill((replica, group.stage), donor)",
         "pass",
         f"{_LIES}::test_another_peer_takes_the_seat_and_is_averaged",
     ),
