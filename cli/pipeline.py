@@ -94,11 +94,12 @@ def _merge(words: list[str]) -> int:
 
 def _run(words: list[str]) -> int:
     from btard.configuration import load_settings
+    from btard.pipeline.choices import HONEST
     from btard.pipeline.settings import StageProcess, TrialSettings
 
     settings = load_settings(TrialSettings, words, program="btard pipeline run")
     _check_output(settings)
-    if settings.replicas > 1 or settings.replica_attack != "NONE":
+    if settings.replicas > 1 or settings.replica_attack != HONEST:
         return _run_replicas(settings)
     if settings.processes is StageProcess.REAL:
         return _run_processes(settings)
@@ -128,6 +129,7 @@ def _trial(settings: TrialSettings) -> Trial:
     from btard.pipeline.settings import LieName
     from btard.pipeline.stages.split import Split
     from btard.pipeline.stages.trained import read_trained
+    from btard.pipeline.step.channels import check_precision
     from btard.pipeline.trial import Trial
     from btard.tasks.base import Schedule
 
@@ -141,6 +143,8 @@ def _trial(settings: TrialSettings) -> Trial:
         tagged_digest("btard pipeline lies", settings.seed.to_bytes(8, "big")),
         each_attempt=settings.after_alarm is AfterAlarm.RESTART,
     )
+    check_precision(settings.precision, settings)
+    schedule = Schedule(settings.learning_rate, 10, settings.steps + 50)
     family, split, state, config = settings.family.value, Split.parse(settings.split), None, None
     if settings.partition is not None:
         cut, state = read_trained(settings.partition)
@@ -150,7 +154,7 @@ def _trial(settings: TrialSettings) -> Trial:
         split=split,
         state=state,
         config=config,
-        optimizer=OptimizerPlan(settings.optimizer, Schedule(settings.learning_rate, 10, settings.steps + 50)),
+        optimizer=OptimizerPlan(settings.optimizer, schedule, precision=settings.precision),
         steps=settings.steps,
         micro_batches=settings.micro_batches,
         micro_batch_size=settings.micro_batch_size,
@@ -198,6 +202,7 @@ def _run_replicas(settings: TrialSettings) -> int:
     _tell_scores(outcome.before, outcome.after)
     print(f"replicas of a stage equal    {'yes, to the bit' if outcome.equal else 'no'}")
     print(f"megabytes to average         {outcome.sent_bytes / 1e6:.1f}")
+    print(f"steps without a pipeline     {sum(bool(step.silent) for step in outcome.steps)}")
     print(f"peers banned                 {len(outcome.bans)}")
     for ban in outcome.bans:
         words = f"replica {ban.replica} of stage {ban.stage} {ban.verdict.evidence.offence}"

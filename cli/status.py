@@ -1,4 +1,4 @@
-"""`btard status`: the peers of a swarm, where it stands and what it has banned, read from its signed records."""
+"""`btard status`: the peers or the stages of a run, where it stands and what it has banned."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from btard.peer.visit.overview import Overview, PeerRow
+    from btard.peer.visit.stages import StageOverview
+    from btard.swarm.records.stages import StageRow
 
 
 class StatusSettings(HopSettings, JsonSettings):
@@ -27,7 +29,8 @@ def main(argv: Sequence[str]) -> int:
     """Print the swarm and return the exit code.
 
     Raises:
-        UserError: nothing answers, or no run is announced; the sentence names the hop that failed.
+        UserError: nothing answers, no run is announced, or the coordinator of a run in stages does not answer; the
+            sentence names the hop that failed.
     """
     from btard.configuration import load_settings
 
@@ -36,16 +39,21 @@ def main(argv: Sequence[str]) -> int:
     import uvloop
 
     from btard.errors import UserError
+    from btard.peer.meeting.joining import find_manifest
     from btard.peer.visit.overview import overview
-    from btard.peer.visit.sight import Sight, look
+    from btard.peer.visit.sight import look_at
+    from btard.peer.visit.stages import StageOverview, look_at_stages, stage_overview
     from btard.peer.visit.visitor import visiting
 
-    async def visit() -> Sight:
+    async def visit() -> Overview | StageOverview:
         async with visiting(settings.initial_peers, settings.timeout) as (node, known):
-            return await look(node, known, settings.timeout)
+            signed, manifest = await find_manifest(node.transport, known, settings.timeout)
+            if manifest.pipeline is None:
+                return overview(await look_at(node, known, signed.author, manifest))
+            return stage_overview(await look_at_stages(node.transport, signed.author, manifest, settings.timeout))
 
     try:
-        found = overview(uvloop.run(visit()))
+        found = uvloop.run(visit())
     except TimeoutError:
         raise UserError(f"the swarm did not answer within {settings.timeout:g} s; try a longer --timeout") from None
     if settings.json:
@@ -57,6 +65,14 @@ def main(argv: Sequence[str]) -> int:
     from rich.console import Console
 
     console = Console(markup=False, highlight=False, soft_wrap=True)
+    if isinstance(found, StageOverview):
+        console.print(stage_headline(found))
+        console.print(stage_table(found))
+        if found.waiting:
+            console.print(f"waiting for a seat: {', '.join(peer[-6:] for peer in found.waiting)}")
+        for told in found.bans:
+            console.print(f"banned {told.peer}: {told.words}")
+        return 0
     console.print(headline(found))
     for words in (found.paused, found.unvalidated):
         if words is not None:
@@ -118,4 +134,51 @@ def _cells(row: PeerRow, letters: dict[str, str]) -> list[str]:
         "-" if row.last_seen is None else f"{row.last_seen:.0f} s ago",
         row.version or "-",
         "-" if row.numerics is None else letters.get(row.numerics, "other"),
+    ]
+
+
+def stage_headline(found: StageOverview) -> str:
+    """Return a run in stages in a few lines: where it stands, its coordinator, and what it waits for."""
+    if found.finished:
+        where = f"finished after step {found.step}"
+    elif found.awaited is not None:
+        where = found.awaited
+    else:
+        where = f"{'before the first step' if found.step is None else f'step {found.step}'} of {found.total_steps}"
+        where += f", seating {found.seating}"
+    loss = f", loss {found.loss:.4f}" if found.loss is not None else ""
+    blocks = "-".join(str(row.blocks) for row in found.stages)
+    lines = [
+        f"{found.experiment} ({found.task}), stages of {blocks} blocks: {where}{loss}, "
+        f"{found.samples_per_second:.1f} samples/s",
+        f"coordinator {found.coordinator}",
+    ]
+    if found.lost and not found.finished:
+        lines.append(f"training waits for peers of stages {', '.join(map(str, found.lost))}")
+    return "\n".join(lines)
+
+
+def stage_table(found: StageOverview) -> Table:
+    """Return a row a stage, first stage first; numbers are what its peer reports of its last step."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    # In 80 columns, which a terminal has if nobody widens it.
+    shown = Table(box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
+    for name in ("stage", "peer", "step", "time", "sent", "received", "checks", "alarms", "passed by"):
+        shown.add_column(name, justify="left" if name == "peer" else "right", overflow="fold")
+    for row in found.stages:
+        shown.add_row(*(Text(cell) for cell in _stage_cells(row)))
+    return shown
+
+
+def _stage_cells(row: StageRow) -> list[str]:
+    return [
+        str(row.stage),
+        row.peer[-6:] or "-",
+        "-" if row.step is None else str(row.step),
+        "-" if row.seconds is None else f"{row.seconds:.2f} s",
+        *("-" if count is None else f"{count / 1000:.1f} kB" for count in (row.sent_bytes, row.received_bytes)),
+        *map(str, (row.checks, row.alarms, row.passed_by)),
     ]

@@ -50,9 +50,9 @@ def pipeline_terms(
     )
     if trained is not None and settings.pipeline_partition is not None:
         check_task_fits(trained.config, text)
-        optimizer = OptimizerPlan(settings.pipeline_optimizer, schedule)
+        optimizer = OptimizerPlan(settings.pipeline_optimizer, schedule, precision=settings.precision)
         model = make_first_states(settings.pipeline_partition, trained, optimizer, states)
         terms = terms.model_copy(update={"model": model})
     cut = cut_of(terms, text)
-    check_step(terms, text, cut, settings.batch_size)
+    check_step(terms, text, cut, settings.batch_size, settings.precision)
     return terms, numbers_of(cut)

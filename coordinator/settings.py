@@ -27,7 +27,7 @@ from btard.configuration.shared.training import (
 )
 from btard.coordinator.pipeline_settings import PipelineSettings
 from btard.swarm.telemetry.settings import DashboardSettings, TelemetrySettings
-from btard.vocabulary import MAX_FIRST_ROSTER, MAX_STEPS, Precision, WireType
+from btard.vocabulary import MAX_FIRST_ROSTER, MAX_STEPS, WireType
 
 DEFAULT_TAU = 0.01
 """Clipping radius of a part when neither a flag nor the environment gives one."""
@@ -113,7 +113,6 @@ class CoordinatorSettings(
     @model_validator(mode="after")
     def _fits_a_pipeline(self) -> Self:
         for given, flag in (
-            (self.precision is not Precision.FLOAT32, "precision"),
             (self.initial_state is not None, "initial-state"),
             (self.checkpoint_every or self.checkpoint_steps, "checkpoint-every or --checkpoint-at"),
         ):

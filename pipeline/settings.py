@@ -11,10 +11,11 @@ from pydantic import Field, model_validator
 from btard.byzantine.settings import LieName
 from btard.configuration import Group, Option, Settings
 from btard.configuration.shared.protocol import TauSettings
-from btard.pipeline.choices import AfterAlarm, OptimizerKind
+from btard.configuration.shared.training import ChosenPrecision
+from btard.pipeline.choices import HONEST, AfterAlarm, OptimizerKind
 from btard.pipeline.schedule.order import PipelineOrder
 from btard.transport.shaping import LinkText
-from btard.vocabulary import SEEDS, WandbMode
+from btard.vocabulary import SEEDS, Precision, WandbMode
 
 
 class TrialFamily(StrEnum):
@@ -162,6 +163,7 @@ class TrialSettings(StepSettings, TauSettings):
     )
     optimizer: Annotated[OptimizerKind, Option("of every stage", group=Group.TRAINING)] = OptimizerKind.ADAMW
     learning_rate: Annotated[_Rate, Option("at its peak, after 10 steps", group=Group.TRAINING)] = 5e-3
+    precision: ChosenPrecision = Precision.FLOAT32
     seed: Annotated[int, Field(ge=0, lt=SEEDS), Option("of weights, batches and lies", group=Group.TRAINING)] = 1
     attack_rate: Annotated[
         float, Field(ge=0, le=1), Option("probability that one stage lies in a step", group=Group.BYZANTINE)
@@ -184,7 +186,7 @@ class TrialSettings(StepSettings, TauSettings):
             "of replicas: what one of them does wrong when gradients are averaged, as SIGN_FLIPPING",
             group=Group.BYZANTINE,
         ),
-    ] = "NONE"
+    ] = HONEST
     processes: Annotated[
         StageProcess,
         Option("virtual stages in this process, or real ones over loopback, each in its own", group=Group.PIPELINE),

@@ -80,9 +80,10 @@ class Want(StrEnum):
     REPORTS = "reports"
     LINEAGE = "lineage"
     STANCE = "stance"
+    STAGES = "stages"
 
 
-FOR_NEWCOMERS = frozenset({Want.MANIFEST, Want.ROSTER, Want.LINEAGE, Want.ADDRESSES, Want.KNOCK})
+FOR_NEWCOMERS = frozenset({Want.MANIFEST, Want.ROSTER, Want.LINEAGE, Want.ADDRESSES, Want.KNOCK, Want.STAGES})
 """What a peer asks that is no member yet; the answers are small."""
 
 
@@ -155,7 +156,8 @@ class Question(BaseModel):
     the ban of `peer`, for the reports of the steps from `step` on, or, by a member that would begin the incarnation
     `step`, for what those that come back have signed, unless it is `known`; for the minutes of the step before `step`,
     or for the transcript of `step` alone; for the gradient by which machines are compared (`probe`); or, in a pipeline,
-    for where the peer stands, or for the outline of the stage's state that is `known`."""
+    for where the peer stands, for the outline of the stage's state that is `known`, or, of a coordinator, for what all
+    stages have reported."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -314,6 +314,6 @@ def _step(value: object) -> int | None:
 
 def _stage(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the page shows of a stage."""
-    names = ("stage", "blocks", "step", "sent_bytes", "received_bytes", "checks", "alarms")
+    names = ("stage", "blocks", "step", "sent_bytes", "received_bytes", "checks", "alarms", "passed_by")
     numbers = {name: _step(row.get(name)) for name in names}
     return {**numbers, "peer": _text(row.get("peer")), "seconds": short(finite(row.get("seconds")))}

@@ -25,6 +25,7 @@ from btard.pipeline.seats.usher import Usher
 from btard.swarm.events.coordinator import BanVerified, CoordinatorEvent
 from btard.swarm.events.log import EventLog
 from btard.swarm.questions import Question, Want
+from btard.swarm.records.stages import StageBanRow
 from btard.swarm.transfer.download import download_state
 from btard.transport.libp2p import Libp2pTransport
 
@@ -54,17 +55,20 @@ class StageBan:
     evidence: StageEvidence
     file: str
 
+    def row(self) -> StageBanRow:
+        """Return what a look at the run from outside is told."""
+        evidence = self.evidence
+        return StageBanRow(
+            peer=str(evidence.peer),
+            stage=evidence.stage,
+            step=evidence.step,
+            offence=evidence.offence.name,
+            words=f"in step {evidence.step} it, as stage {evidence.stage}, {evidence.offence}",
+        )
+
     def told(self) -> dict[str, Any]:
         """Return it as the run's summary tells it."""
-        evidence = self.evidence
-        return {
-            "peer": str(evidence.peer),
-            "stage": evidence.stage,
-            "step": evidence.step,
-            "offence": evidence.offence.name,
-            "words": f"in step {evidence.step} it, as stage {evidence.stage}, {evidence.offence}",
-            "evidence": self.file,
-        }
+        return {**self.row().model_dump(), "evidence": self.file}
 
 
 class StageBans:

@@ -1,4 +1,4 @@
-"""What stages report, kept for the page and for later: a line a step and stage, and the newest of each stage."""
+"""What stages report, kept for the page, `btard status` and later: a line a step and stage, and the newest of each."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from btard.pipeline.seats.seating import Seating
 from btard.pipeline.seats.statements import Stance
 from btard.swarm.events.log import JsonLines
 from btard.swarm.manifest import RunManifest
+from btard.swarm.records.stages import StageRow
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +42,7 @@ class StageFigures:
         self._newest: dict[int, StepReport] = {}
         self._checks = [0] * terms.stages
         self._alarms = [0] * terms.stages
+        self._passed_by = [0] * terms.stages
         self._told: dict[int, int] = {}
         self.seats: tuple[PeerId, ...] = ()
         self.loss: float | None = None
@@ -68,6 +70,18 @@ class StageFigures:
         if fresh:
             self._write()
 
+    def rows(self) -> list[StageRow]:
+        """Return what is known of each stage now."""
+        return [self._row(stage, blocks) for stage, blocks in enumerate(self._blocks)]
+
+    def _row(self, stage: int, blocks: int) -> StageRow:
+        report, peer = self._newest.get(stage), str(self.seats[stage]) if self.seats else ""
+        counts = {"alarms": self._alarms[stage], "passed_by": self._passed_by[stage]}
+        told = {} if report is None else _numbers(report)
+        return StageRow(
+            **{**told, "stage": stage, "blocks": blocks, "peer": peer, "checks": self._checks[stage], **counts}
+        )
+
     def close(self) -> None:
         """Close the files."""
         self._lines.close()
@@ -78,8 +92,9 @@ class StageFigures:
         self._told[stage], self._newest[stage] = report.step, report
         self._checks[stage] += report.checks
         self._alarms[stage] += report.alarm == stage
+        self._passed_by[stage] += report.passed_by
         self._lines.append(
-            {"time": round(time.time(), 3), "peer": str(self.seats[stage]), **_numbers(report), "alarm": report.alarm}
+            {"time": round(time.time(), 3), "peer": str(self.seats[stage]), **_numbers(report), **_happened(report)}
         )
         if stage == len(self._blocks) - 1 and math.isfinite(report.loss):
             self.loss = report.loss
@@ -90,17 +105,16 @@ class StageFigures:
             self._steps.append({"step": report.step, "time": round(time.time(), 3), **losses, **swarm})
 
     def _write(self) -> None:
-        rows: list[dict[str, Any]] = []
-        for stage, blocks in enumerate(self._blocks):
-            report = self._newest.get(stage)
-            row = {"stage": stage, "blocks": blocks, "peer": str(self.seats[stage]) if self.seats else ""}
-            told = {} if report is None else _numbers(report)
-            rows.append({**told, **row, "checks": self._checks[stage], "alarms": self._alarms[stage]})
+        rows = [row.model_dump(mode="json") for row in self.rows()]
         try:
             text = json.dumps({"stages": rows}, separators=(",", ":")) + "\n"
             self._directory.write_text(self._directory.path / STAGES_FILE, text)
         except OSError as error:
             logger.debug("cannot write what stages report: %s", error.strerror)
+
+
+def _happened(report: StepReport) -> dict[str, Any]:
+    return {"alarm": report.alarm, "passed_by": report.passed_by}
 
 
 def _numbers(report: StepReport) -> dict[str, Any]:

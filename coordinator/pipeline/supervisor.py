@@ -35,6 +35,7 @@ from btard.swarm.events.coordinator import (
 )
 from btard.swarm.events.log import EventLog
 from btard.swarm.questions import Directory, Question, Want
+from btard.swarm.records.stages import MOST_TOLD_BANS, StageLine
 from btard.transport.base import PeerAddress
 from btard.transport.libp2p import FetchError, Libp2pNode
 from btard.vocabulary import ExitCode
@@ -79,7 +80,7 @@ class PipelineSupervisor:
         self._usher.seating = self._load_seating()
         call = partial(call_over, node.transport, reception.manifest)
         self._door = Door(run.manifest, call, node.transport.connected, tell=self._refuse)
-        reception.open(Rooms(self._door, self._newest_seating, self._where))
+        reception.open(Rooms(self._door, self._newest_seating, self._where, stages=self._show_stages))
         builder = StageBuilder(run.manifest, run.task)
         self._bans = StageBans(builder, node.transport, directory, log, self._usher, self._open_door)
         self._asking: dict[PeerId, asyncio.Task[None]] = {}
@@ -243,6 +244,17 @@ class PipelineSupervisor:
 
     async def _newest_seating(self) -> bytes | None:
         return None if self._usher.seating is None else self._usher.seating.sign(self._key)
+
+    def _show_stages(self) -> bytes:
+        """Return what a look from outside is shown: the rows of the page, and the bans."""
+        seating, bans = self._usher.seating, self._bans.bans[-MOST_TOLD_BANS:]
+        return StageLine(
+            seating=0 if seating is None else seating.number,
+            over=seating is not None and seating.over,
+            lost=list(self._awaited),
+            stages=self._figures.rows(),
+            bans=[ban.row() for ban in bans],
+        ).encode()
 
     def _where(self) -> Directory:
         known = {} if self._usher.seating is None else dict(self._usher.seating.directory.addresses)

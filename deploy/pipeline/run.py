@@ -70,6 +70,7 @@ def coordinator_words(settings: TrialSettings) -> tuple[str, ...]:
         "--batch-size": settings.micro_batch_size,
         "--total-steps": settings.steps,
         "--learning-rate": settings.learning_rate,
+        "--precision": settings.precision.value,
         "--warmup-steps": min(10, settings.steps // 5),
         "--seed": settings.seed,
         "--epoch-samples": settings.epoch_samples,

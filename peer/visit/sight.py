@@ -62,7 +62,12 @@ async def look(node: Libp2pNode, known: set[PeerId], timeout_seconds: float) -> 
         UserError: no run is announced within `timeout_seconds`, or its manifest is of another version.
     """
     signed, manifest = await find_manifest(node.transport, known, timeout_seconds)
-    coordinator, run, records = signed.author, manifest.run, node.records
+    return await look_at(node, known, signed.author, manifest)
+
+
+async def look_at(node: Libp2pNode, known: set[PeerId], coordinator: PeerId, manifest: RunManifest) -> Sight:
+    """Read the records of a run whose manifest is known; ends in some seconds."""
+    run, records = manifest.run, node.records
     rosters = Rosters(records, node.transport, coordinator, run, known)
     record = await rosters.look()
     directories = await asyncio.gather(*(ask_directory(node.transport, peer) for peer in {coordinator, *known}))

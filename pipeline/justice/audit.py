@@ -13,6 +13,7 @@ from btard.pipeline.justice.case import MAX_CASE, CasePiece, StageCase
 from btard.pipeline.justice.judgement import CaseUnfounded, check_piece, retrial_of, tied_copies
 from btard.pipeline.machine.messages import MAX_MICRO_BATCHES, SignedHeader, StageMessage, StageMessageKind
 from btard.pipeline.machine.shown import ShownMessage
+from btard.pipeline.schedule.loss_scale import MAX_SCALE
 from btard.pipeline.schedule.state import StageState
 from btard.pipeline.step.rows import transcript
 
@@ -31,13 +32,16 @@ class StepRecord:
 
     def encode(self) -> bytes:
         """Return the canonical bytes."""
-        return encode([self.state.weights, self.state.optimizer, [piece.pack() for piece in self.pieces]])
+        state = self.state
+        return encode([state.weights, state.optimizer, state.scale, [piece.pack() for piece in self.pieces]])
 
     @classmethod
     def decode(cls, data: bytes) -> StepRecord:
         """Read bytes of a stranger; raises Malformed."""
-        weights, optimizer, pieces = as_fields(decode(data, limit=MAX_CASE), 3)
-        state = StageState(as_bytes(weights, most=MAX_CASE), as_bytes(optimizer, most=MAX_CASE))
+        weights, optimizer, scale, pieces = as_fields(decode(data, limit=MAX_CASE), 4)
+        state = StageState(
+            as_bytes(weights, most=MAX_CASE), as_bytes(optimizer, most=MAX_CASE), as_bytes(scale, most=MAX_SCALE)
+        )
         return cls(state, [CasePiece.unpack(piece) for piece in as_list(pieces, most=MAX_MICRO_BATCHES)])
 
 

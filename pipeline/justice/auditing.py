@@ -97,6 +97,7 @@ class Auditing:
                 record.state.optimizer,
                 record.pieces,
                 list(self.writer.rows(StageMessageKind.TIED).values()),
+                scale=record.state.scale,
             )
             learns = audited in context.lineup.learning
             found = find_wrong(case, audited, (context.step, context.attempt), witnessed, told if learns else {})

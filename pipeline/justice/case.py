@@ -15,6 +15,7 @@ from btard.identity.peer_id import SIGNATURE_SIZE
 from btard.pipeline.caches.shared import SendForm
 from btard.pipeline.justice.facts import PlanFacts
 from btard.pipeline.machine.messages import MAX_MICRO_BATCHES, SignedHeader, StageMessage
+from btard.pipeline.schedule.loss_scale import MAX_SCALE
 from btard.pipeline.stages.split import MAX_STAGES
 from btard.tasks.base import Batch
 from btard.tensors import bytes_of
@@ -112,6 +113,7 @@ class StageCase:
         tied: what all stages have told of their tied weights.
         norms: what all have told of their norms.
         optimizer_digest: of what its optimizer remembered, where that itself is left out.
+        scale: of its losses before the step; empty where they are not scaled.
     """
 
     facts: PlanFacts
@@ -125,6 +127,7 @@ class StageCase:
     tied: Sequence[StageMessage] = ()
     norms: Sequence[StageMessage] = ()
     optimizer_digest: bytes = b""
+    scale: bytes = b""
 
     def encode(self) -> bytes:
         """Return the canonical bytes."""
@@ -141,14 +144,15 @@ class StageCase:
                 [message.encode() for message in self.tied],
                 [message.encode() for message in self.norms],
                 self.optimizer_digest,
+                self.scale,
             ]
         )
 
     @classmethod
     def decode(cls, data: bytes) -> StageCase:
         """Read bytes of a stranger; raises Malformed."""
-        facts, pledge, said, batches, samples, weights, optimizer, pieces, tied, norms, known = as_fields(
-            decode(data, limit=MAX_CASE), 11
+        facts, pledge, said, batches, samples, weights, optimizer, pieces, tied, norms, known, scale = as_fields(
+            decode(data, limit=MAX_CASE), 12
         )
         return cls(
             PlanFacts.decode(as_bytes(facts, most=1 << 20)),
@@ -165,6 +169,7 @@ class StageCase:
             _messages(tied),
             _messages(norms),
             as_bytes(known, most=DIGEST_SIZE),
+            as_bytes(scale, most=MAX_SCALE),
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from btard.hashing import digest
 from btard.pipeline.caches.shared import SendForm
@@ -44,7 +45,7 @@ class CaseWriter:
             numbers = [accusation.said.header.micro_batch]
         gradients = accusation.claim is not Claim.ACTIVATION
         pieces = [self._piece(passes, self.context.number - 1, number, gradients=gradients) for number in numbers]
-        return self.case(accusation, state.weights, pieces, digest(state.optimizer))
+        return replace(self.case(accusation, state.weights, pieces, digest(state.optimizer)), scale=state.scale)
 
     def whole(self, passes: Passes, stage: int, state: StageState) -> StageCase:
         """Return all of the step of this stage or of the one before, with its state before."""
@@ -61,6 +62,7 @@ class CaseWriter:
             state.optimizer,
             pieces,
             list(self.rows(StageMessageKind.TIED).values()),
+            scale=state.scale,
         )
 
     def about_bytes(self, accusation: Accusation, passes: Passes) -> StageCase:

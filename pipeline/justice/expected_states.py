@@ -94,8 +94,8 @@ class ExpectedStates:
 
 def _after_step(case: StageCase, stage: int, step: int, norms: Mapping[str, torch.Tensor]) -> bytes:
     """Return the digest of the state to which a whole case leads."""
-    retrial = Retrial(case.facts, stage, step, case.weights)
-    retrial.worker.load(StageState(case.weights, case.optimizer))
+    retrial = Retrial(case.facts, stage, step, case.weights, case.scale)
+    retrial.worker.load(StageState(case.weights, case.optimizer, case.scale))
     samples = [list(ids) for ids in case.samples]
     for piece in case.pieces:
         retrial.activation(piece, case.batches[piece.number], samples[piece.number])

@@ -23,6 +23,7 @@ from btard.pipeline.stages.family import families
 from btard.pipeline.stages.model_stage import ActivationCheck, Cut
 from btard.pipeline.stages.split import MAX_STAGES, Split
 from btard.tasks.base import Schedule
+from btard.vocabulary import Precision
 
 _MOST_NUMBER = 1 << 24
 """Beyond any size in a model's configuration: what a stranger writes there decides how long building it takes."""
@@ -77,6 +78,9 @@ class PlanFacts:
                     "total_steps": optimizer.schedule.total_steps,
                     "weight_decay": optimizer.weight_decay,
                     "max_grad_norm": optimizer.max_grad_norm,
+                    "precision": optimizer.precision.value,
+                    "first_exponent": optimizer.first_exponent,
+                    "growth_steps": optimizer.growth_steps,
                 },
             )
         )
@@ -147,7 +151,15 @@ class PlanFacts:
         """How weights follow gradients."""
         told = self.model.optimizer
         schedule = Schedule(told["learning_rate"], told["warmup_steps"], told["total_steps"])
-        return OptimizerPlan(OptimizerKind(told["kind"]), schedule, told["weight_decay"], told["max_grad_norm"])
+        return OptimizerPlan(
+            OptimizerKind(told["kind"]),
+            schedule,
+            told["weight_decay"],
+            told["max_grad_norm"],
+            Precision(told["precision"]),
+            told["first_exponent"],
+            told["growth_steps"],
+        )
 
 
 def _numbers(value: Any) -> list[float]:

@@ -20,6 +20,7 @@ from btard.pipeline.justice.case import CasePiece, FiledCase, StageCase
 from btard.pipeline.justice.retrial import Retrial, back_codec, shown_boundary
 from btard.pipeline.machine.messages import NOTHING, SignedHeader, StageMessage, StageMessageKind
 from btard.pipeline.schedule.state import StageState, state_digest
+from btard.pipeline.step.channels import decode_back
 from btard.pipeline.step.rows import transcript
 from btard.pipeline.step.sealing import Pledge, batches_digest
 from btard.tasks.randomness import SeededDraws
@@ -120,7 +121,7 @@ def _is_unreadable(case: StageCase, said: SignedHeader) -> bool:
     _check_pledge(case, header.stage, header.step)
     try:
         if header.kind is StageMessageKind.GRADIENT:
-            back_codec(facts, header.step).decode(message.payload, facts.model.shape)
+            decode_back(back_codec(facts, header.step), message.payload, facts.model.shape, facts.optimizer.scaled)
         elif header.kind is StageMessageKind.ACTIVATION:
             piece, samples = _piece(case, header.micro_batch), list(case.samples[header.micro_batch])
             boundary = shown_boundary(facts, piece.outward)
@@ -191,10 +192,10 @@ def _has_pledged_wrong(case: StageCase, accusation: Accusation) -> bool:
         raise CaseUnfounded("the step before is not shown")
     attempt = case.norms[0].header.attempt
     pledge = _check_pledge(case, accused, header.step - 1)
-    before = StageState(case.weights, case.optimizer)
+    before = StageState(case.weights, case.optimizer, case.scale)
     if before.digest != pledge.state:
         raise CaseUnfounded("the state is not the one that the accused has pledged")
-    retrial = Retrial(case.facts, accused, header.step - 1, case.weights)
+    retrial = Retrial(case.facts, accused, header.step - 1, case.weights, case.scale)
     retrial.worker.load(before)
     own = next((row for row in case.norms if row.header.stage == accused), None)
     if own is None or own.header.kept != _replay(case, retrial, accused, attempt):
@@ -261,9 +262,9 @@ def retrial_of(case: StageCase, accused: int, step: int) -> Retrial:
     """
     pledge = _check_pledge(case, accused, step)
     optimizer = digest(case.optimizer) if case.optimizer else case.optimizer_digest
-    if state_digest(digest(case.weights), optimizer) != pledge.state:
+    if state_digest(digest(case.weights), optimizer, case.scale) != pledge.state:
         raise CaseUnfounded("the weights are not those that the accused has pledged")
-    return Retrial(case.facts, accused, step, case.weights)
+    return Retrial(case.facts, accused, step, case.weights, case.scale)
 
 
 def _check_pledge(case: StageCase, accused: int, step: int) -> Pledge:

@@ -14,10 +14,11 @@ from btard.pipeline.codecs.stateless import Plain
 from btard.pipeline.justice.case import CasePiece, Crossing
 from btard.pipeline.justice.facts import PlanFacts
 from btard.pipeline.schedule.exchange import StepExchange
+from btard.pipeline.schedule.loss_scale import read_scale
 from btard.pipeline.schedule.state import weights_from_bytes
 from btard.pipeline.schedule.worker import StageWorker
 from btard.pipeline.stages.model_stage import ModelStage
-from btard.pipeline.step.channels import backward_seeds, forward_seeds
+from btard.pipeline.step.channels import backward_seeds, decode_back, encode_back, forward_seeds
 from btard.tasks.base import Batch
 
 
@@ -30,16 +31,20 @@ class Retrial:
         exchange: which rows stages tell.
     """
 
-    def __init__(self, facts: PlanFacts, stage: int, step: int, weights: bytes) -> None:
+    def __init__(self, facts: PlanFacts, stage: int, step: int, weights: bytes, scale: bytes) -> None:
         """Build the stage.
 
+        Args:
+            scale: of its losses before the step, as `StageState` has it.
+
         Raises:
-            Malformed: the weights are of another size.
+            Malformed: the weights are of another size, or the scale of another precision.
         """
         self._facts, self._stage, self.step = facts, stage, step
         self._is_last = stage == facts.cut.stages - 1
         state = weights_from_bytes(facts.cut, stage, weights)
         self.worker = StageWorker(ModelStage(facts.cut, stage, state), facts.optimizer)
+        self.worker.scale = read_scale(scale, scaled=facts.optimizer.scaled)
         self.exchange = StepExchange(facts.cut)
 
     def activation(self, piece: CasePiece, batch: Batch, samples: list[int]) -> bytes:
@@ -75,12 +80,13 @@ class Retrial:
         """
         facts = self._facts
         gradient = torch.tensor(1.0 / facts.model.micro_batches)
+        codec, overflows = back_codec(facts, self.step), facts.optimizer.scaled
         if piece.back is not None:
-            gradient = back_codec(facts, self.step).decode(piece.back.payload, facts.model.shape)
+            gradient = decode_back(codec, piece.back.payload, facts.model.shape, overflows)
         back = self.worker.backward(piece.number, gradient)
         if back is None:
             return b""
-        return back_codec(facts, self.step).encode(back, backward_seeds(facts.run, self.step, self._stage, samples))
+        return encode_back(codec, back, backward_seeds(facts.run, self.step, self._stage, samples), overflows)
 
     def rows(self, copies: Mapping[tuple[int, str], torch.Tensor] | None) -> torch.Tensor:
         """Return the row of tied gradients; or that of norms, once the gradients of all copies are given."""

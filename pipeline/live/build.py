@@ -38,11 +38,12 @@ from btard.pipeline.stages.model_stage import Cut, ModelStage, stage_names
 from btard.pipeline.stages.split import Split
 from btard.pipeline.stages.trained import check_task_fits, read_config
 from btard.pipeline.stages.weights import draw_weights
-from btard.pipeline.step.channels import agreed_codecs
+from btard.pipeline.step.channels import agreed_codecs, check_precision
 from btard.swarm.manifest import RunManifest
 from btard.swarm.pipeline_terms import PipelineTerms
 from btard.tasks.base import Schedule, Task
 from btard.tasks.text import TextTask
+from btard.vocabulary import Precision
 
 CACHE_BYTES = 1 << 30
 """What a delta codec may keep of one boundary at one stage, in a file in the peer's directory. All have the same limit:
@@ -119,12 +120,14 @@ def codecs_of(terms: PipelineTerms) -> tuple[Codec | DeltaCodec, Codec]:
     return agreed_codecs(terms.forward_codec, terms.backward_codec, has_sample_ids=bool(terms.epoch_samples))
 
 
-def check_step(terms: PipelineTerms, task: TextTask, cut: Cut, batch_size: int) -> None:
+def check_step(terms: PipelineTerms, task: TextTask, cut: Cut, batch_size: int, precision: Precision) -> None:
     """Check that a step can be computed as the terms say.
 
     Raises:
-        UserError: a codec is none or does not fit, or an epoch is longer than the corpus.
+        UserError: a codec is none or does not fit, an epoch is longer than the corpus, or what stages compute in does
+            not go with the rest.
     """
+    check_precision(precision, terms)
     order_of(terms, 0, batch_size).of(task)
     width = int(cut.config.hidden_size)
     sample = (int(task.evaluation_batch().tensors["input_ids"].shape[1]), width)
@@ -168,7 +171,7 @@ class StageBuilder:
                 "version that the coordinator runs"
             )
         assert isinstance(task, TextTask)
-        check_step(self.terms, task, self.cut, manifest.batch_size)
+        check_step(self.terms, task, self.cut, manifest.batch_size, Precision(manifest.precision))
         self._order = order_of(self.terms, manifest.seed, manifest.batch_size)
         self._batches = self._order.of(task)
         self._directory = Path(tempfile.gettempdir()) if directory is None else directory
@@ -178,7 +181,8 @@ class StageBuilder:
     def _optimizer(self) -> OptimizerPlan:
         terms = self.manifest
         schedule = Schedule(terms.learning_rate, terms.warmup_steps, terms.total_steps)
-        return OptimizerPlan(OptimizerKind(self.terms.optimizer), schedule, max_grad_norm=terms.max_grad_norm)
+        kind, precision = OptimizerKind(self.terms.optimizer), Precision(terms.precision)
+        return OptimizerPlan(kind, schedule, max_grad_norm=terms.max_grad_norm, precision=precision)
 
     @cached_property
     def shape(self) -> tuple[int, int, int]:

@@ -225,6 +225,7 @@ class LivePeer:
             tally.received_bytes,
             checks,
             report.alarm,
+            report.passed_by,
         )
         self._reports.append(told.signed(self._key))
 

@@ -59,7 +59,10 @@ class StageContext:
     ) -> None:
         self.plan, self.key, self.worker, self.duplicate, self.behaviour = plan, key, worker, duplicate, behaviour
         self.number, self.stages = worker.stage.number, worker.stage.cut.stages
-        self.exchange, self.channels = StepExchange(worker.stage.cut), Channels(plan, self.number, self.stages)
+        self.exchange, self.channels = (
+            StepExchange(worker.stage.cut),
+            Channels(plan, self.number, self.stages, overflows=worker.plan.scaled),
+        )
         sizes = MessageSizes(plan, self.exchange, self.channels.largest(), worker.stage.cut)
         self.inbox = StageInbox(
             plan.run, plan.roster, plan.micro_batches, sizes.bounds, chunks=sizes.chunks, memory=sizes.memory

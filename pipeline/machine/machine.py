@@ -318,7 +318,7 @@ class StageMachine:
             if worker.stage.number in context.lineup.learning:
                 worker.step(self._rows.norms)
             else:
-                worker.freeze()
+                worker.freeze(self._rows.norms)
         context.channels.commit()
         context.vacant |= frozenset(empty)
         self._phase, self.deadline = _Phase.OVER, inf
@@ -332,6 +332,7 @@ class StageMachine:
                 tuple(accusation.accused for _, accusation in suspicions),
                 context.attempt + 1,
                 tuple(self._auditing.audits) if self._auditing is not None else (),
+                self.number in context.lineup.recovery.skipped,
             )
         )
 

@@ -35,6 +35,7 @@ class StageReport:
         accused: the stages accused, an alarm each.
         attempts: how often the step was begun.
         audits: stages whose step was computed again by another one.
+        passed_by: whether the step went on without this stage.
     """
 
     step: int
@@ -44,6 +45,7 @@ class StageReport:
     accused: tuple[int, ...] = ()
     attempts: int = 1
     audits: tuple[int, ...] = ()
+    passed_by: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,8 +46,10 @@ class MessageSizes:
     def bounds(self, kind: StageMessageKind, stage: int) -> tuple[int, int]:
         """Return the least and the most bytes of a message's payload."""
         match kind:
-            case StageMessageKind.ACTIVATION | StageMessageKind.GRADIENT:
+            case StageMessageKind.ACTIVATION:
                 return 1, self.micro_batch
+            case StageMessageKind.GRADIENT:
+                return 0, self.micro_batch  # none of one that has overflown
             case StageMessageKind.TIED:
                 return (4 * self.exchange.tied_numbers(stage),) * 2
             case StageMessageKind.NORMS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import torch
@@ -56,15 +57,21 @@ class ReplicaGroup:
         """Give a replica's seat to a peer; after the first round the others have to admit it."""
         self.peers[replica] = ReplicaPeer(self.network, key, self.rules, trainer, behaviour)
 
-    def average(self, step: int) -> RoundOutcome:
+    def average(self, step: int, silent: Collection[int] = ()) -> RoundOutcome:
         """Run the round of the next step, whose gradients the trainers of all peers have.
+
+        Args:
+            silent: replicas that have none, and so do not take part; the others leave them out as any that are late.
 
         Raises:
             UserError: no replica can go on.
         """
         roster = self._roster_of(step)
-        members = {n: peer for n, peer in sorted(self.peers.items()) if peer.peer_id in roster.members}
-        waiting = [peer.peer_id for peer in self.peers.values() if peer.peer_id not in roster.members]
+        seated = {n: peer for n, peer in sorted(self.peers.items()) if peer.peer_id in roster.members}
+        members = {n: peer for n, peer in seated.items() if n not in silent}
+        waiting = [
+            peer.peer_id for n, peer in self.peers.items() if n not in silent and peer.peer_id not in roster.members
+        ]
         for peer in members.values():
             peer.history.clear()
             peer.outcome = None
@@ -89,14 +96,14 @@ class ReplicaGroup:
         return RoundOutcome(
             next(iter(finished.values())).average(),
             tuple(n for n, peer in finished.items() if peer.outcome is not None and peer.outcome.submitted),
-            tuple(n for n, peer in members.items() if peer.peer_id not in newest.roster.members),
+            tuple(n for n, peer in seated.items() if peer.peer_id not in newest.roster.members),
             tuple(verdicts.values()),
         )
 
-    def stepped(self) -> None:
-        """End the step for all that have finished the round: the pipelines have changed the weights."""
-        for peer in self.peers.values():
-            if peer.outcome is not None and not peer.crashed:
+    def stepped(self, silent: Collection[int] = ()) -> None:
+        """End the step for all that have finished the round, but for the silent: their pipelines have stepped."""
+        for replica, peer in self.peers.items():
+            if replica not in silent and peer.outcome is not None and not peer.crashed:
                 peer.stepped()
 
     def _roster_of(self, step: int) -> Roster:

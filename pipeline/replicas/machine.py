@@ -40,6 +40,7 @@ class ReplicaMachine(StageMachine):
         attack: StageBehaviour = HONEST,
     ) -> None:
         self.all_steps, self.replicas = all_steps, replicas
+        self._asks_again = False
         super().__init__(plan, key, worker, attack=attack)
 
     def _attempt_anew(self, attempt: int) -> None:
@@ -55,10 +56,39 @@ class ReplicaMachine(StageMachine):
         """Return all that the gradient of this step was computed from, but for weights and batches."""
         return ReplicaRecord(tuple(self._writer.own_record(self._passes).pieces))
 
-    def average(self, vector: torch.Tensor) -> list[StageEffect]:
+    def average(self, now: float, vector: torch.Tensor) -> list[StageEffect]:
         """Go on with the average of all replicas, float32 of shape (d,), in place of the own gradient."""
+        self._stalls = now + self.plan.step_seconds
+        self.deadline = min(self._stalls, now + self.plan.retry_seconds)
         self._rows.go_on_with(vector)
         return self._go_on()
+
+    def tick(self, now: float) -> list[StageEffect]:
+        """The deadline may have passed; see `StageMachine`. That an average takes long is no fault of this pipeline."""
+        if self.own_gradient is not None:
+            self._stalls = now + self.plan.step_seconds
+        return super().tick(now)
+
+    def _ask(self) -> None:
+        super()._ask()
+        self._asks_again = self._rows.averaged
+
+    def take_questions(self) -> list[tuple[StageMessageKind, list[PeerId]]]:
+        """Return, once after each deadline, the kinds of rows whose headers are missing, each with the peers of other
+        pipelines that may tell one."""
+        if not self._asks_again:
+            return []
+        self._asks_again = False
+        steps = self.all_steps(self.context.step)
+        asked = [
+            (kind, [steps[replica].facts.roster[stage] for replica in replicas])
+            for kind, stage, replicas in self._rows.unheard()
+        ]
+        return [(kind, [peer for peer in peers if peer not in self.plan.roster]) for kind, peers in asked]
+
+    def header(self, kind: StageMessageKind) -> SignedHeader | None:
+        """Return the header of the own row of this step, for a stage of another pipeline; None if there is none yet."""
+        return self._rows.header(kind)
 
     def take_headers(self) -> list[SignedHeader]:
         """Return the headers of rows that the stages of all other pipelines are to be told, once."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -53,14 +53,16 @@ class AveragedStep:
     """A step of all pipelines.
 
     Attributes:
-        loss: the mean over all micro-batches of all pipelines.
+        loss: the mean over all micro-batches of all pipelines that have come through.
         bans: in it.
         submitted: by stage, the replicas whose gradients are in its average.
+        silent: pipelines that stood still; the others have gone on without them.
     """
 
     loss: float
     bans: tuple[ReplicaBan, ...]
     submitted: tuple[tuple[int, ...], ...]
+    silent: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -166,50 +168,68 @@ class Pipelines:
         return rows + sum(peer.traffic.control_sent + peer.traffic.parts_sent for peer in peers)
 
     def step(self, step: int) -> AveragedStep:
-        """Train one step.
+        """Train one step. A pipeline that stands still is left out, and other peers take its seats for the next one.
 
         Raises:
-            UserError: a pipeline stands still, or the replicas of a stage cannot go on.
+            UserError: half of the pipelines stand still, or the replicas of a stage cannot go on.
         """
         self._note(step)
         for stages in self.stages:
             for stage in stages:
-                stage.last_step = step
+                stage.last_step, stage.stalled = step, None
                 stage.begin(step)
-        self._run(step, lambda stage: stage.machine.own_gradient is not None)
-        rounds = [self._average(group, step) for group in self.groups]
-        for stages in self.stages:
+        mute = self._run(step, lambda stage: stage.machine.own_gradient is not None)
+        rounds = [self._average(group, step, mute) for group in self.groups]
+        for stages in [stages for replica, stages in enumerate(self.stages) if replica not in mute]:
             for stage, found in zip(stages, rounds, strict=True):
-                stage.perform(stage.machine.average(found.average))
-        self._run(step, lambda stage: bool(stage.reports) and stage.reports[-1].step == step)
+                stage.perform(stage.machine.average(self.network.now, found.average))
+        silent = self._run(step, lambda stage: bool(stage.reports) and stage.reports[-1].step == step)
         bans = []
         for group, found in zip(self.groups, rounds, strict=True):
-            group.stepped()
+            group.stepped(silent)
             seats = {peer.peer_id: replica for replica, peer in group.peers.items()}
             bans += [ReplicaBan(step, seats[verdict.peer], group.stage, verdict) for verdict in found.bans]
         for group, found in zip(self.groups, rounds, strict=True):
-            for replica in found.lost:
-                self._fill((replica, group.stage), next(n for n in group.peers if n not in found.lost))
-        losses = [stages[-1].reports[-1].loss or 0.0 for stages in self.stages]
-        return AveragedStep(sum(losses) / len(losses), tuple(bans), tuple(found.submitted for found in rounds))
+            # Which stage of a pipeline was silent the others cannot tell, so it loses all its seats.
+            for replica in sorted({*found.lost, *silent}):
+                donor = next(n for n in group.peers if n not in found.lost and n not in silent)
+                self._fill((replica, group.stage), donor)
+        losses = [stages[-1].reports[-1].loss or 0.0 for n, stages in enumerate(self.stages) if n not in silent]
+        submitted = tuple(found.submitted for found in rounds)
+        return AveragedStep(sum(losses) / len(losses), tuple(bans), submitted, tuple(sorted(silent)))
 
-    def _run(self, step: int, over: Callable[[ReplicaStage], bool]) -> None:
-        """Let all pipelines go on until this holds for all stages."""
-        places = [(replica, stage) for replica, stages in enumerate(self.stages) for stage in stages]
-        self.network.run(done=lambda: all(over(stage) or stage.stalled for _, stage in places))
-        for replica, stage in places:
-            if not over(stage):
-                reason = f" waits for {stage.stalled.waiting}" if stage.stalled is not None else ""
-                raise UserError(
-                    f"pipeline {replica} stands still in step {step}: its stage {stage.machine.number}{reason}"
-                )
+    def _run(self, step: int, over: Callable[[ReplicaStage], bool]) -> frozenset[int]:
+        """Let all pipelines go on until this holds for all stages of each, or it stands still; return those that do.
 
-    def _average(self, group: ReplicaGroup, step: int) -> RoundOutcome:
+        Raises:
+            UserError: no more than half of them are left.
+        """
+
+        def stands(stages: Sequence[ReplicaStage]) -> bool:
+            return any(stage.stalled is not None for stage in stages)
+
+        self.network.run(done=lambda: all(stands(stages) or all(map(over, stages)) for stages in self.stages))
+        silent = frozenset(n for n, stages in enumerate(self.stages) if stands(stages) or not all(map(over, stages)))
+        if 2 * len(silent) >= len(self.stages):
+            replica = min(silent)
+            stage = next(
+                (stage for stage in self.stages[replica] if stage.stalled is not None), self.stages[replica][0]
+            )
+            reason = f" waits for {stage.stalled.waiting}" if stage.stalled is not None else ""
+            raise UserError(
+                f"{len(silent)} of {len(self.stages)} pipelines stand still in step {step}: stage "
+                f"{stage.machine.number} of pipeline {replica}{reason}"
+            )
+        return silent
+
+    def _average(self, group: ReplicaGroup, step: int, silent: Collection[int]) -> RoundOutcome:
         for replica, peer in group.peers.items():
+            if replica in silent:
+                continue
             machine, trainer = self.machines[replica][group.stage], peer.trainer
             assert isinstance(trainer, StageTrainer) and machine.own_gradient is not None
             trainer.submit(step, machine.own_gradient, machine.record())
-        return group.average(step)
+        return group.average(step, silent)
 
     def _note(self, step: int) -> None:
         """Keep what all know of the step of each pipeline, for those that examine a replica later."""
@@ -238,6 +258,7 @@ class Pipelines:
         machines[stage].worker.load(self.machines[donor][stage].worker.state())
         machines[stage].context.key = key
         simulated.network.peers[key.peer_id] = simulated
+        simulated.crashed = False
         for machine in machines:
             machine.reseat(stage, key.peer_id)
         self._facts[replica] = PlanFacts.of(machines[0].plan, self._cut, self._optimizer)

@@ -107,7 +107,7 @@ class ReplicaStep:
             weights: of the stage before the step, as `StageState` has them.
 
         """
-        retrial = Retrial(self.facts, stage, self.number, weights)
+        retrial = Retrial(self.facts, stage, self.number, weights, b"")
         try:
             true = self._says(retrial, record)
         except NotFinite:  # an honest stage sends nothing then

@@ -74,6 +74,18 @@ class AveragedRows(RowExchange):
         """Return the replicas of a stage that have told a row."""
         return [n for (kind, stage, n), told in sorted(self._heard.items()) if (kind, stage, told) == row]
 
+    def unheard(self) -> list[tuple[StageMessageKind, int, list[int]]]:
+        """Return the rows that are missing, each with the replicas of its stage that have told no header of it."""
+        told = {
+            (kind, stage): {n for k, s, n in self._heard if (k, s) == (kind, stage)} for kind, stage, _ in self.wanted
+        }
+        return [(*row, [n for n in range(self.replicas) if n not in heard]) for row, heard in told.items()]
+
+    def header(self, kind: StageMessageKind) -> SignedHeader | None:
+        """Return the header of the own row once more; None while none has been told."""
+        own = self.context.sent(kind)
+        return None if own is None else own.signed
+
     def show(self, kind: StageMessageKind, wanted: bytes) -> bytes | None:
         """Return the own row of a digest; None if another one was told, or none yet."""
         own = self.context.sent(kind)

@@ -6,13 +6,11 @@ from btard.aggregation.registry import CENTERED_CLIP
 from btard.byzantine.installed import check_installed
 from btard.errors import UserError
 from btard.hashing import tagged_digest
+from btard.pipeline.choices import HONEST
 from btard.pipeline.settings import StageProcess, TrialCheck, TrialSettings
 from btard.round.draw import VOTERS_NEEDED
 from btard.round.rules import NONCE_SIZE, AggregationRules, StepRules, VerificationRules
-from btard.vocabulary import Validation, WireType
-
-HONEST = "NONE"
-"""The name of the behaviour that does nothing wrong."""
+from btard.vocabulary import Precision, Validation, WireType
 
 LEAST_REPLICAS = VOTERS_NEEDED
 """Of which a validator is drawn."""
@@ -48,6 +46,8 @@ def check_replicas(chosen: TrialSettings) -> None:
         raise UserError(f"{told}replicas are checked by validators drawn among them; give --check drawn")
     if chosen.relative_error or chosen.code_share:
         raise UserError(f"{told}replicas compare bits; leave --relative-error and --code-share away")
+    if chosen.precision is not Precision.FLOAT32:
+        raise UserError(f"{told}replicas average gradients in float32; leave --precision away")
     if chosen.attack_rate:
         raise UserError(f"{told}an --attack-rate is of a single pipeline; a replica lies with --replica-attack")
     if chosen.output is not None or chosen.link is not None:

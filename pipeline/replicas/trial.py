@@ -9,11 +9,11 @@ from btard.behaviour import Behaviour
 from btard.byzantine.selection import make_behaviour
 from btard.byzantine.settings import BehaviourSettings
 from btard.hashing import tagged_digest
+from btard.pipeline.choices import HONEST
 from btard.pipeline.epochs import SampleOrder
 from btard.pipeline.machine.plan import PipelinePlan
 from btard.pipeline.measures.scores import HeldOutScores, held_out_scores
 from btard.pipeline.replicas.pipelines import AveragedStep, AveragingRules, Pipelines, ReplicaBan, Seat
-from btard.pipeline.replicas.rules import HONEST
 from btard.pipeline.stages.model_stage import Cut
 from btard.pipeline.stages.weights import draw_weights
 from btard.pipeline.trial import StagedTask, Trial, trial_cut

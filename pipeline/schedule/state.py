@@ -1,4 +1,4 @@
-"""What a stage holds between two steps, as bytes: its weights, and what its optimizer remembers."""
+"""What a stage holds between two steps, as bytes: its weights, what its optimizer remembers, its loss scale."""
 
 from __future__ import annotations
 
@@ -25,20 +25,22 @@ class StageState:
     Attributes:
         weights: all tensors of the stage in the order of their names in the model, float32, little-endian.
         optimizer: how many steps were done, and its tensors of each weight.
+        scale: of losses, as `LossScale` writes it; empty where they are not scaled.
     """
 
     weights: bytes
     optimizer: bytes
+    scale: bytes = b""
 
     @property
     def digest(self) -> bytes:
         """The digest to which a stage commits."""
-        return state_digest(digest(self.weights), digest(self.optimizer))
+        return state_digest(digest(self.weights), digest(self.optimizer), self.scale)
 
 
-def state_digest(weights: bytes, optimizer: bytes) -> bytes:
-    """Return the digest of a state from those of its two parts, of which a check may need only one."""
-    return tagged_digest("btard pipeline state", weights, optimizer)
+def state_digest(weights: bytes, optimizer: bytes, scale: bytes) -> bytes:
+    """Return the digest of a state from those of weights and optimizer, of which a check may need only one."""
+    return tagged_digest("btard pipeline state", weights, optimizer, scale)
 
 
 def weights_to_bytes(tensors: dict[str, torch.Tensor]) -> bytes:

@@ -14,7 +14,7 @@ from btard.pipeline.seats.statements import MAX_REPORT
 from btard.pipeline.stages.split import MAX_STAGES
 from btard.vocabulary import MAX_STEPS
 
-_DOMAIN = b"btard pipeline report 1\0"
+_DOMAIN = b"btard pipeline report 2\0"
 _MOST = 2**62
 
 
@@ -33,6 +33,7 @@ class StepReport:
         received_bytes: of messages from other stages, in this step.
         checks: activations that were compared with a duplicate's.
         alarm: the stage whose alarm was acted upon, None if there was none.
+        passed_by: whether the step went on without this stage.
     """
 
     run: bytes
@@ -45,11 +46,12 @@ class StepReport:
     received_bytes: int
     checks: int
     alarm: int | None
+    passed_by: bool = False
 
     def _body(self) -> bytes:
         counts = [self.number, self.stage, self.step, self.sent_bytes, self.received_bytes, self.checks]
         alarm = 0 if self.alarm is None else self.alarm + 1
-        return encode([self.run, *counts, alarm, [float(self.seconds), float(self.loss)]])
+        return encode([self.run, *counts, alarm, int(self.passed_by), [float(self.seconds), float(self.loss)]])
 
     def signed(self, key: IdentityKey) -> bytes:
         """Return it as it travels."""
@@ -66,14 +68,15 @@ class StepReport:
         if not author.has_signed(_DOMAIN + body, signature):
             raise Malformed("the signature of a report does not verify")
         fields = Reader(body, limit=MAX_REPORT)
-        fields.fields(9)
+        fields.fields(10)
         run, number = fields.blob(RUN_ID_SIZE), fields.number(1, MAX_SEATINGS)
         stage, step = fields.number(0, MAX_STAGES - 1), fields.number(0, MAX_STEPS)
         sent, received, checks = (fields.number(0, _MOST) for _ in range(3))
-        alarm = fields.number(0, MAX_STAGES)
+        alarm, passed_by = fields.number(0, MAX_STAGES), bool(fields.number(0, 1))
         numbers = fields.floats(most=2)
         fields.end()
         if len(numbers) != 2 or not (math.isfinite(numbers[0]) and numbers[0] >= 0):
             raise Malformed("a report tells the seconds of its step, and a loss")
         seconds, loss = numbers
-        return cls(run, number, stage, step, seconds, loss, sent, received, checks, alarm - 1 if alarm else None)
+        raised = alarm - 1 if alarm else None
+        return cls(run, number, stage, step, seconds, loss, sent, received, checks, raised, passed_by)

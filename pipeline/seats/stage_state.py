@@ -1,4 +1,4 @@
-"""A stage's whole state as bytes: weights, what its optimizer remembers, and how many steps it has taken."""
+"""A stage's whole state as bytes: weights, what its optimizer remembers, how many steps it has taken, loss scale."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from safetensors.torch import load, save
 
 from btard.errors import UserError
 from btard.hashing import Payload
+from btard.pipeline.schedule.loss_scale import MOST_EXPONENT, LossScale
 from btard.pipeline.schedule.worker import StageWorker
 
-_STEPS, _WEIGHT = "steps", "weight "
+_STEPS, _SCALE, _WEIGHT = "steps", "scale", "weight "
 _MOMENTS = frozenset({"step", "exp_avg", "exp_avg_sq", "momentum_buffer"})
 """What optimizers of stages remember of a weight."""
 
@@ -21,6 +22,8 @@ class KeptWorker(StageWorker):
     def state_bytes(self) -> bytes:
         """Return the state between two steps; equal states have equal bytes."""
         tensors = {_STEPS: torch.tensor(self.steps, dtype=torch.int64)}
+        if self.scale is not None:
+            tensors[_SCALE] = torch.tensor([self.scale.exponent, self.scale.good_steps], dtype=torch.int64)
         for name, weight in self.stage.weights().items():
             tensors[_WEIGHT + name] = weight.detach()
         for name, moments in self.moments().items():
@@ -38,6 +41,7 @@ class KeptWorker(StageWorker):
         steps = tensors.pop(_STEPS, None)
         if steps is None or steps.dtype != torch.int64 or steps.shape != () or int(steps) < 0:
             raise UserError("the state of a stage does not say how many steps it has taken")
+        scale = _scale(tensors.pop(_SCALE, None), scaled=self.plan.scaled)
         known = {name: _check(name, weights[name], weight) for name, weight in held.items()}
         moments: dict[str, dict[str, torch.Tensor]] = {}
         for place, tensor in tensors.items():
@@ -47,7 +51,18 @@ class KeptWorker(StageWorker):
             if kind != "step" or tensor.shape != ():
                 _check(name, tensor, held[name])
             moments.setdefault(name, {})[kind] = tensor
-        self.restore(int(steps), known, moments)
+        self.restore(int(steps), known, moments, scale)
+
+
+def _scale(told: torch.Tensor | None, *, scaled: bool) -> LossScale | None:
+    if told is None and not scaled:
+        return None
+    if told is None or not scaled or told.dtype != torch.int64 or told.shape != (2,) or int(told.min()) < 0:
+        raise UserError("the state of a stage is of another precision, or does not say its loss scale")
+    exponent, good_steps = map(int, told)
+    if exponent > MOST_EXPONENT:
+        raise UserError("the state of a stage has a loss scale beyond any")
+    return LossScale(exponent, good_steps)
 
 
 def weights_of(data: Payload) -> dict[str, torch.Tensor]:

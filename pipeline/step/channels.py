@@ -10,11 +10,12 @@ from btard.errors import UserError
 from btard.pipeline.caches.boundary import check_sample_ids
 from btard.pipeline.caches.delta import CachesDiffer
 from btard.pipeline.caches.shared import SendForm, SharedBoundary, largest_message, stateless_same
-from btard.pipeline.codecs import Codec, make_codec, rounding_seed
+from btard.pipeline.codecs import Codec, NotFinite, make_codec, rounding_seed
 from btard.pipeline.codecs.delta import DeltaCodec
-from btard.pipeline.codecs.stateless import Plain
-from btard.pipeline.machine.plan import PipelinePlan
+from btard.pipeline.codecs.stateless import Fp16, Plain
+from btard.pipeline.machine.plan import PipelinePlan, StepChoices
 from btard.pipeline.step.lineup import Lineup
+from btard.vocabulary import Precision
 
 _RAW = SharedBoundary(Plain(), None)
 
@@ -25,13 +26,16 @@ class Channels:
     A boundary is named by the stage that sends activations there.
     """
 
-    def __init__(self, plan: PipelinePlan, number: int, stages: int) -> None:
+    def __init__(self, plan: PipelinePlan, number: int, stages: int, *, overflows: bool = False) -> None:
         """Open the boundaries.
+
+        Args:
+            overflows: whether gradients may, so that a stage says so in place of one.
 
         Raises:
             UserError: a codec does not fit, or its cache cannot be made.
         """
-        self._plan = plan
+        self._plan, self._overflows = plan, overflows
         self._forward, self._backward = agreed_codecs(
             plan.forward_codec, plan.backward_codec, has_sample_ids=plan.samples is not None
         )
@@ -91,11 +95,12 @@ class Channels:
 
     def write_back(self, source: int, number: int, values: torch.Tensor) -> bytes:
         """Return the bytes of a gradient that a stage sends back; raises NotFinite."""
-        return self._back.encode(values, backward_seeds(self._plan.run, self._step, source, self._ids[number]))
+        seeds = backward_seeds(self._plan.run, self._step, source, self._ids[number])
+        return encode_back(self._back, values, seeds, self._overflows)
 
     def read_back(self, data: bytes) -> torch.Tensor:
         """Return the gradient that was sent back; raises Malformed."""
-        return self._back.decode(data, self._plan.shape)
+        return decode_back(self._back, data, self._plan.shape, self._overflows)
 
     def same_back(self, own: bytes, told: bytes) -> bool:
         """Whether two gradients that were sent back count as the same computation; raises Malformed."""
@@ -157,6 +162,48 @@ def agreed_codecs(forward: str, backward: str, *, has_sample_ids: bool) -> tuple
         )
     check_sample_ids(ahead, forward, "the forward codec", has_sample_ids=has_sample_ids)
     return ahead, back
+
+
+def check_precision(precision: Precision, chosen: StepChoices) -> None:
+    """Check that stages can compute in a precision as a step is chosen; all can in float32 and in bfloat16.
+
+    Raises:
+        UserError: gradients may overflow, and what is chosen hides it or lets two honest stages differ about it.
+    """
+    if precision is not Precision.FLOAT16:
+        return
+    told = f"--precision is {precision.value}, but "
+    if isinstance(make_codec(chosen.backward_codec, "the backward codec"), Fp16):
+        raise UserError(
+            f"{told}--backward-codec {chosen.backward_codec} clips gradients that overflow; choose none or fixpoint"
+        )
+    if chosen.relative_error or chosen.code_share:
+        raise UserError(
+            f"{told}computations that may differ need not overflow alike; leave --relative-error and --code-share away"
+        )
+
+
+def encode_back(codec: Codec, values: torch.Tensor, seeds: Sequence[int], overflows: bool) -> bytes:
+    """Return the bytes of a gradient; none of one that is not finite, where gradients may overflow.
+
+    Raises:
+        NotFinite: it is not finite, and none may overflow.
+    """
+    try:
+        return codec.encode(values, seeds)
+    except NotFinite:
+        if overflows:
+            return b""
+        raise
+
+
+def decode_back(codec: Codec, data: bytes, shape: Sequence[int], overflows: bool) -> torch.Tensor:
+    """Return what `encode_back` was given; of one that has overflown nothing but that it is not finite.
+
+    Raises:
+        Malformed: it is none of this codec.
+    """
+    return torch.full(tuple(shape), torch.nan) if overflows and not data else codec.decode(data, shape)
 
 
 def forward_seeds(run: bytes, step: int, source: int, samples: Sequence[int]) -> list[int]:

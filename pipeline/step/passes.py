@@ -194,6 +194,14 @@ class Passes:
         if plan.checked and plan.mode is CheckMode.DRAWN and self.context.strange(kind, stage, values):
             self.strange = stage
 
+    def _watch_back(self, stage: int, gradient: torch.Tensor) -> None:
+        """Watch a gradient without its scale, which changes when it overflows."""
+        scale = self.context.worker.scale
+        if scale is None:
+            self._watch(StageMessageKind.GRADIENT, stage, gradient)
+        elif bool(torch.isfinite(gradient).all()):
+            self._watch(StageMessageKind.GRADIENT, stage, gradient / scale.factor)
+
     def _note(self, source: int, number: int) -> None:
         """Keep how a micro-batch crosses a boundary, before that changes what is kept there."""
         context = self.context
@@ -248,7 +256,7 @@ class Passes:
                 gradient = channels.read_back(message.payload)
             except Malformed:
                 return self._accuse(Claim.UNREADABLE, message.signed)
-            self._watch(StageMessageKind.GRADIENT, self._after, gradient)
+            self._watch_back(self._after, gradient)
             watcher = context.lineup.checker(self._after)
             if watcher is not None:
                 shown = ShownMessage.of(message, whole=not context.plan.comparison.exact)

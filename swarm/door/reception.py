@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from btard.identity import Envelope, PeerId
 from btard.swarm.door.door import Door
 from btard.swarm.questions import Directory, Question, Want
 
-_DIRECTORY_LIFETIME_SECONDS = 1.0
+_ANSWER_LIFETIME_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -23,12 +22,14 @@ class Rooms:
         roster: returns the bytes of the newest roster as the coordinator has signed it, None before the first.
         directory: returns where the others are.
         lineage: returns the chain from that roster to where the swarm is, None where the roster is the newest.
+        stages: returns what the stages of a pipeline have reported, None where there are none.
     """
 
     door: Door
     roster: Callable[[], Awaitable[bytes | None]]
     directory: Callable[[], Directory]
     lineage: Callable[[], bytes | None] = lambda: None
+    stages: Callable[[], bytes | None] = lambda: None
 
 
 class Reception:
@@ -38,8 +39,7 @@ class Reception:
         self.manifest = manifest.encode()
         """As the coordinator has signed it."""
         self._rooms: Rooms | None = None
-        self._shown: bytes | None = None
-        self._shown_at = -math.inf
+        self._shown: dict[Want, tuple[float, bytes | None]] = {}
 
     def open(self, rooms: Rooms) -> None:
         """Answer with these from now on."""
@@ -58,14 +58,16 @@ class Reception:
             case Want.LINEAGE:
                 return rooms.lineage()
             case Want.ADDRESSES:
-                return self._directory(rooms)
+                return self._recent(Want.ADDRESSES, lambda: rooms.directory().encode())
+            case Want.STAGES:
+                return self._recent(Want.STAGES, rooms.stages)
             case Want.KNOCK if question.knock is not None:
                 return rooms.door.knock(sender, question.knock).encode()
         return None
 
-    def _directory(self, rooms: Rooms) -> bytes:
-        """Return where the others are; made once for all that ask within a second."""
-        now = time.monotonic()
-        if self._shown is None or now - self._shown_at > _DIRECTORY_LIFETIME_SECONDS:
-            self._shown, self._shown_at = rooms.directory().encode(), now
-        return self._shown
+    def _recent(self, want: Want, make: Callable[[], bytes | None]) -> bytes | None:
+        """Return an answer that is made once for all that ask within a second."""
+        now, shown = time.monotonic(), self._shown.get(want)
+        if shown is None or now - shown[0] > _ANSWER_LIFETIME_SECONDS:
+            shown = self._shown[want] = (now, make())
+        return shown[1]

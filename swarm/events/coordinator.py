@@ -10,9 +10,9 @@ from btard.swarm.events.event import Event
 from btard.swarm.records.details import Found
 
 
-def awaited(here: int, wanted: int) -> str:
-    """Return in words how far the first roster has come, as logs, page and `btard status` tell it."""
-    return f"waiting for the first roster: {here} of {wanted} {'is' if here == 1 else 'are'} here"
+def awaited(here: int, wanted: int, what: str = "roster") -> str:
+    """Return in words how far the first roster or seating has come, as logs, page and `btard status` tell it."""
+    return f"waiting for the first {what}: {here} of {wanted} {'is' if here == 1 else 'are'} here"
 
 
 _SHOWN_MISSING = 10

@@ -18,8 +18,8 @@ MAX_REASON = 160
 MOST_NUMERICS = 160
 """Characters of what decides how numbers are rounded."""
 
-_Count = Annotated[int, Field(ge=0, lt=2**62)]
-_Seconds = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0, lt=2**62)]
+Seconds = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
 
 
 def _in_one_line(text: str) -> str:
@@ -28,8 +28,8 @@ def _in_one_line(text: str) -> str:
     return text
 
 
-_Words = AfterValidator(_in_one_line)
-_PeerText = Annotated[str, Field(pattern="^[1-9A-HJ-NP-Za-km-z]{40,64}$")]
+OneLine = AfterValidator(_in_one_line)
+PeerText = Annotated[str, Field(pattern="^[1-9A-HJ-NP-Za-km-z]{40,64}$")]
 
 
 class Found(StrEnum):
@@ -43,27 +43,29 @@ class Found(StrEnum):
     """The validator did not hold the state of the step before."""
 
 
-class _Part(BaseModel):
+class Part(BaseModel):
+    """What a record is made of: fixed, and refused with anything more."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
-class Examination(_Part):
+class Examination(Part):
     """A validator's finding: in `step` it looked at what `target` had sent in the step before."""
 
-    step: _Count
-    target: _PeerText
+    step: Count
+    target: PeerText
     found: Found
 
 
-class Exclusion(_Part):
+class Exclusion(Part):
     """A member that was left out of a step, without being banned, and why."""
 
-    step: _Count
-    peer: _PeerText
-    reason: Annotated[str, Field(max_length=MAX_REASON), _Words]
+    step: Count
+    peer: PeerText
+    reason: Annotated[str, Field(max_length=MAX_REASON), OneLine]
 
 
-class PeerDetails(_Part):
+class PeerDetails(Part):
     """A peer's machine, traffic, latest step and latest findings.
 
     Attributes:
@@ -76,11 +78,11 @@ class PeerDetails(_Part):
         excluded: the latest members that were left out, ascending by step.
     """
 
-    version: Annotated[str, Field(max_length=32), _Words]
-    numerics: Annotated[str, Field(max_length=MOST_NUMERICS), _Words]
-    bytes_sent: _Count
-    bytes_received: _Count
-    step: _Count
-    stages: Annotated[list[_Seconds], Field(min_length=len(Stage), max_length=len(Stage))]
+    version: Annotated[str, Field(max_length=32), OneLine]
+    numerics: Annotated[str, Field(max_length=MOST_NUMERICS), OneLine]
+    bytes_sent: Count
+    bytes_received: Count
+    step: Count
+    stages: Annotated[list[Seconds], Field(min_length=len(Stage), max_length=len(Stage))]
     examined: Annotated[list[Examination], Field(max_length=MAX_TOLD)]
     excluded: Annotated[list[Exclusion], Field(max_length=MAX_TOLD)]

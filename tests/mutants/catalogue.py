@@ -16,6 +16,7 @@ from tests.mutants.planted.events import EVENTS
 from tests.mutants.planted.evidence import EVIDENCE
 from tests.mutants.planted.executor import EXECUTOR
 from tests.mutants.planted.facts import FACTS
+from tests.mutants.planted.float16 import FLOAT16
 from tests.mutants.planted.justice import JUSTICE
 from tests.mutants.planted.laboratory import LABORATORY
 from tests.mutants.planted.link import LINK
@@ -74,6 +75,7 @@ MUTANTS = (
     + CODECS
     + LINK
     + STAGES
+    + FLOAT16
     + RESTARTS
     + MEMORY
     + SEATS

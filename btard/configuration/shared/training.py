@@ -58,6 +58,9 @@ def check_checkpoints(checkpoint_at: Sequence[str], total_steps: int | None) -> 
         raise ValueError(f"--checkpoint-at {last} is beyond the end of a run of {total_steps} steps; leave it out")
 
 
+ChosenPrecision = Annotated[Precision, Option("arithmetic of forward and backward", group=Group.TRAINING)]
+
+
 class ModelSettings(Settings):
     """What is trained."""
 
@@ -94,9 +97,7 @@ class GradientSettings(Settings):
     max_grad_norm: Annotated[
         float, Field(ge=0), Option("longer gradients are scaled down to this norm, 0 for never", group=Group.TRAINING)
     ] = 1.0
-    precision: Annotated[Precision, Option("arithmetic of forward and backward", group=Group.TRAINING)] = (
-        Precision.FLOAT32
-    )
+    precision: ChosenPrecision = Precision.FLOAT32
     seed: Annotated[Seed, Option("seed of the initial weights and of all batches", group=Group.TRAINING)] = 1337
 
 

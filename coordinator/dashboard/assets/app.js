@@ -163,7 +163,8 @@ function showPipeline() {
   $("line").replaceChildren(...rows.map((row) => {
     const bar = make("i", { class: "s0", "aria-hidden": "true" });
     bar.style.width = `${(100 * (row.seconds || 0)) / most}%`;
-    const checks = row.checks === null ? "" : `${plain(row.checks)} checks, ${plain(row.alarms || 0)} alarms`;
+    const passed = row.passed_by ? `, passed by in ${plain(row.passed_by)} steps` : "";
+    const checks = row.checks === null ? "" : `${plain(row.checks)} checks, ${plain(row.alarms || 0)} alarms${passed}`;
     return make("li", { class: row.alarms ? "bad" : null },
       make("p", {}, make("strong", {}, `Stage ${row.stage}`), ` ${row.blocks === 1 ? "1 block" : `${row.blocks} blocks`}`),
       make("p", {}, row.peer ? shortId(row.peer) : "no peer", row.step === null ? "" : `, step ${row.step}`),

@@ -260,10 +260,10 @@ def test_stages_stand_in_their_order_with_their_peers() -> None:
     assert view(model)["pipeline"] == []
     row = {"stage": 0, "blocks": 2, "peer": A, "step": 4, "seconds": 0.5, "sent_bytes": 10, "received_bytes": 20}
     model.feed_pipeline(
-        {"stages": [{**row, "checks": 6, "alarms": 1}, {"stage": 1, "blocks": 1, "peer": "b\u202e"}, 7]}
+        {"stages": [{**row, "checks": 6, "alarms": 1, "passed_by": 3}, {"stage": 1, "blocks": 1, "peer": "b\u202e"}, 7]}
     )
     first, second = view(model)["pipeline"]
-    assert first == {**row, "checks": 6, "alarms": 1}
+    assert first == {**row, "checks": 6, "alarms": 1, "passed_by": 3}
     assert (second["peer"], second["step"], second["seconds"]) == ("b\ufffd", None, None)
     assert states(model) == {A: "member", B: "member"}
     feed(model, {"event": "unseated", "step": 4, "stages": [1]})

@@ -54,6 +54,21 @@ def test_each_step_of_a_stage_is_written_once(directory: RunDirectory) -> None:
     assert [(row["stage"], row["step"], row["checks"], row["alarms"]) for row in rows] == [(0, 2, 2, 0), (1, 2, 6, 1)]
 
 
+def test_the_page_and_visitors_are_told_the_same_of_each_stage(directory: RunDirectory) -> None:
+    figures = StageFigures(RUN, directory)
+    assert [(row.peer, row.step, row.checks) for row in figures.rows()] == [("", None, 0)] * 2
+    figures.seated(SEATING)
+    figures.take(SEATING, SEATING.seats[1], stance(report(1, 0, passed_by=True), report(1, 1), report(1, 2)))
+    figures.take(SEATING, SEATING.seats[1], stance(report(1, 3, passed_by=True)))
+    first, last = figures.rows()
+    figures.close()
+    assert (first.peer, first.step, first.passed_by) == (str(SEATING.seats[0]), None, 0)
+    assert (last.step, last.loss, last.seconds, last.sent_bytes, last.received_bytes) == (3, 2.5, 0.5, 100, 200)
+    assert (last.checks, last.passed_by) == (8, 2)
+    rows = json.loads((directory.path / "stages.json").read_text())["stages"]
+    assert rows == [row.model_dump() for row in (first, last)]
+
+
 def test_steps_that_are_done_again_are_written_again(directory: RunDirectory) -> None:
     figures = StageFigures(RUN, directory)
     figures.seated(SEATING)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -13,11 +14,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from btard.cli.main import main
+from btard.coordinator.run_directory import RunDirectory
 from btard.deploy.local.plan import Member
 from btard.deploy.pipeline.processes import StageProcesses, StageProcessesPlan
 from btard.deploy.pipeline.run import coordinator_words
 from btard.errors import UserError
-from btard.identity import IdentityKey
+from btard.identity import IdentityKey, PeerId
 from btard.pipeline.live.build import StageBuilder, beginning_of
 from btard.pipeline.live.first_states import FirstStates
 from btard.pipeline.machine.memory import run_stages
@@ -144,13 +147,25 @@ def test_two_neighbours_killed_at_once_leave_their_states(tmp_path: Path) -> Non
 
 @pytest.mark.swarm
 @pytest.mark.slow
-def test_training_goes_on_while_the_coordinator_is_away(tmp_path: Path) -> None:
+def test_training_goes_on_while_the_coordinator_is_away(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A visitor is shown the stages by the coordinator, and told in a sentence that it is away."""
     told = settings(tmp_path / "run", split="1-1", spare=1, steps=400)
     plan = StageProcessesPlan.make(tmp_path / "run", 3, coordinator_words(told), told.seed)
     with running(plan) as processes:
         assert processes.wait(lambda: processes.step >= 5, 240)
+        capsys.readouterr()
+        address = address_of_stage(plan, 0)
+        assert main(["status", "--initial-peers", address, "--json"]) == 0
+        shown = json.loads(capsys.readouterr().out)
+        assert shown["step"] >= 5 and shown["seating"] == 1 and len(shown["waiting"]) == 1 and shown["awaited"] is None
+        assert processes.seating is not None
+        assert tuple(row["peer"] for row in shown["stages"]) == processes.seating.seats
+        assert all(row["step"] is not None and row["sent_bytes"] > 0 for row in shown["stages"])
         processes.kill("coordinator")
         assert processes.wait(lambda: "coordinator" in processes.codes, 60)
+        assert main(["status", "--initial-peers", address, "--timeout", "3"]) == 2
+        sentence = capsys.readouterr().err.splitlines()[-1]
+        assert sentence.startswith("btard: ") and "does not answer; it may be away" in sentence
         last = next(peer for peer in plan.peers if peer.name == processes.name_of(1))
         before = steps_of(last)
         assert processes.wait(lambda: steps_of(last) > before + 20, 120), "training stands"
@@ -165,6 +180,16 @@ def test_training_goes_on_while_the_coordinator_is_away(tmp_path: Path) -> None:
     assert processes.codes["coordinator"] == 0
     manifest = RunManifest.model_validate_json((plan.coordinator.directory / "manifest.json").read_bytes())
     assert processes.losses[399] == undisturbed(manifest)[-1]
+
+
+def address_of_stage(plan: StageProcessesPlan, stage: int) -> str:
+    """Return where a stage's peer listens, as the coordinator has signed it."""
+    directory = RunDirectory(plan.coordinator.directory)
+    manifest = RunManifest.model_validate_json((directory.path / "manifest.json").read_bytes())
+    signer = PeerId.parse(str(plan.coordinator.peer_id))
+    seating = Seating.decode(directory.seating_file.read_bytes(), manifest.run, signer)
+    peer = seating.seats[stage]
+    return f"{seating.directory.addresses[peer][0]}/p2p/{peer}"
 
 
 def steps_of(peer: Member) -> int:

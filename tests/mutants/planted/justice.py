@@ -96,7 +96,7 @@ JUSTICE: tuple[Mutant, ...] = (
     Mutant(
         "a judge takes any weights",
         "pipeline/justice/judgement.py",
-        "if state_digest(digest(case.weights), optimizer) != pledge.state:",
+        "if state_digest(digest(case.weights), optimizer, case.scale) != pledge.state:",
         "if False:",
         f"{_EVIDENCE}::test_a_case_that_proves_nothing_falls_on_its_author",
     ),

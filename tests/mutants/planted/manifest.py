@@ -169,7 +169,7 @@ MANIFEST = (
     Mutant(
         "a stranger's reason steers the terminal",
         "swarm/records/details.py",
-        "Field(max_length=MAX_REASON), _Words]",
+        "Field(max_length=MAX_REASON), OneLine]",
         "Field(max_length=MAX_REASON)]",
         "tests/coordinator/telemetry/test_peer_details.py::test_a_text_that_a_terminal_would_obey_is_no_record",
     ),

@@ -8,7 +8,9 @@ _AVERAGING = "tests/pipeline/replicas/test_averaging.py"
 _LIES = "tests/pipeline/replicas/test_lies.py"
 _RECORDS = "tests/pipeline/replicas/test_record.py"
 _TRIAL = "tests/pipeline/replicas/test_trial.py"
+_SILENCE = "tests/pipeline/replicas/test_silence.py"
 _RECORD = "pipeline/replicas/record.py"
+_PIPELINES = "pipeline/replicas/pipelines.py"
 _EXECUTOR = "pipeline/replicas/executor.py"
 
 REPLICAS: tuple[Mutant, ...] = (
@@ -106,7 +108,7 @@ REPLICAS: tuple[Mutant, ...] = (
     Mutant(
         "the seat of a banned replica stays with it",
         "pipeline/replicas/pipelines.py",
-        "self._fill((replica, group.stage), next(n for n in group.peers if n not in found.lost))",
+        "self._fill((replica, group.stage), donor)",
         "pass",
         f"{_LIES}::test_another_peer_takes_the_seat_and_is_averaged",
     ),
@@ -116,5 +118,54 @@ REPLICAS: tuple[Mutant, ...] = (
         "if chosen.replicas < LEAST_REPLICAS:",
         "if False:",
         f"{_TRIAL}::test_the_least_number_is_that_of_which_one_validates",
+    ),
+    Mutant(
+        "headers of rows that are lost between replicas are not asked for again",
+        "pipeline/replicas/machine.py",
+        "self._asks_again = self._rows.averaged",
+        "self._asks_again = False",
+        f"{_SILENCE}::test_lost_headers_and_rows_are_asked_for_again",
+    ),
+    Mutant(
+        "a row of another pipeline is asked for once",
+        "pipeline/replicas/stage.py",
+        "        if questions:\n            self._asked.clear()\n",
+        "",
+        f"{_SILENCE}::test_a_row_of_other_pipelines_is_asked_for_again",
+    ),
+    Mutant(
+        "pipelines that wait for a silent one stand still with it",
+        "pipeline/replicas/machine.py",
+        "        if self.own_gradient is not None:\n            self._stalls = now + self.plan.step_seconds\n",
+        "",
+        f"{_SILENCE}::test_a_silent_stage_costs_its_own_pipeline_a_step_alone",
+    ),
+    Mutant(
+        "a replica of a silent pipeline is in the average",
+        "pipeline/replicas/group.py",
+        "for n, peer in seated.items() if n not in silent",
+        "for n, peer in seated.items()",
+        f"{_SILENCE}::test_a_silent_stage_costs_its_own_pipeline_a_step_alone",
+    ),
+    Mutant(
+        "new peers take the state over from a pipeline that stood still",
+        _PIPELINES,
+        "if n not in found.lost and n not in silent)",
+        "if n not in found.lost)",
+        f"{_SILENCE}::test_a_last_stage_that_ends_no_step_is_left_behind",
+    ),
+    Mutant(
+        "a pipeline that was averaged and stood still keeps its seats",
+        _PIPELINES,
+        "sorted({*found.lost, *silent})",
+        "sorted(found.lost)",
+        f"{_SILENCE}::test_a_last_stage_that_ends_no_step_is_left_behind",
+    ),
+    Mutant(
+        "half of the pipelines go on alone",
+        _PIPELINES,
+        "if 2 * len(silent) >= len(self.stages):",
+        "if 2 * len(silent) > len(self.stages):",
+        f"{_SILENCE}::test_half_of_the_pipelines_cannot_go_on",
     ),
 )

@@ -187,6 +187,27 @@ SEATS: tuple[Mutant, ...] = (
         "tests/coordinator/pipeline/test_figures.py::test_a_report_of_another_stage_or_peer_is_left_out",
     ),
     Mutant(
+        "a stage that was passed by reports that it took part",
+        "pipeline/machine/machine.py",
+        "self.number in context.lineup.recovery.skipped",
+        "False",
+        "tests/pipeline/machine/test_machine.py::test_every_forward_lie_is_noticed_and_passed_by",
+    ),
+    Mutant(
+        "a visitor is shown stages out of their order",
+        "swarm/records/stages.py",
+        "if [row.stage for row in line.stages] != list(range(len(line.stages))):",
+        "if not line.stages:",
+        "tests/swarm/records/test_stages.py::test_what_no_coordinator_tells_is_refused",
+    ),
+    Mutant(
+        "peers with a seat are counted among those that wait",
+        "peer/visit/stages.py",
+        "if str(p) not in seated",
+        "if p",
+        "tests/peer/visit/test_stages.py::test_neither_the_seated_nor_the_banned_wait",
+    ),
+    Mutant(
         "what a trained model begins with counts as lost once no peer has it",
         "pipeline/seats/usher.py",
         "        held.update(self.plan.beginning)\n",

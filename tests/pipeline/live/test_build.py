@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from btard.errors import UserError
 from btard.pipeline.choices import AfterAlarm, CheckMode
 from btard.pipeline.defence.attacks import MessageLie
 from btard.pipeline.defence.behaviours import Persistent
@@ -18,6 +19,7 @@ from btard.pipeline.seats.seating import DRAWN, Seating
 from btard.swarm.manifest import RunManifest
 from btard.swarm.pipeline_terms import PipelineTerms
 from btard.tasks.registry import load_task
+from btard.vocabulary import Precision
 from tests.coordinator.pipeline.proofs import KEYS
 from tests.coordinator.swarm import manifest
 from tests.coordinator.test_pipeline_terms import TERMS
@@ -58,6 +60,19 @@ def test_a_plan_is_what_the_manifest_says(tmp_path: Path) -> None:
     epochs = [[number for ids in plan.ids(step) + plan.ids(step + 1) for number in ids] for step in (0, 2)]
     assert epochs[0] != epochs[1] and sorted(epochs[0]) == sorted(epochs[1]) == list(range(16))
     assert [builder.held_by(stage) for stage in range(3)] == [(0,), (1,), (2,)]
+
+
+def test_stages_compute_in_the_precision_of_the_run(tmp_path: Path) -> None:
+    run = run_of().model_copy(update={"precision": "fp16"})
+    machines = machines_of(run, tmp_path)
+    assert {machine.worker.plan.precision for machine in machines} == {Precision.FLOAT16}
+    builder = StageBuilder(run, TASK, tmp_path)
+    assert builder.facts(seating_of(run)).optimizer == machines[0].worker.plan
+    stages = run_stages(machines, 2)
+    assert all(report.alarm is None for stage in stages for report in stage.reports)
+    clipping = run_of(backward_codec="fp16").model_copy(update={"precision": "fp16"})
+    with pytest.raises(UserError, match="clips gradients that overflow"):
+        StageBuilder(clipping, TASK, tmp_path)
 
 
 def test_an_unchecked_run_says_so(tmp_path: Path) -> None:

@@ -96,6 +96,11 @@ def test_every_forward_lie_is_noticed_and_passed_by(trusted_relay: bool, lie: Me
             for k in liars
         ]
         assert [not report.stepped for report in stage.reports] == frozen
+        skipped = [
+            k is not None and stage.machine.number in recovery(6, k + 1, trusted_relay=trusted_relay).skipped
+            for k in liars
+        ]
+        assert [report.passed_by for report in stage.reports] == skipped
     assert_duplicates_equal(machines)
 
 

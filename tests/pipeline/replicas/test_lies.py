@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
@@ -63,10 +64,10 @@ def test_a_lie_moves_the_average_by_less_than_the_radius() -> None:
     group = pipelines.groups[1]
     average = group.average
 
-    def overheard(step: int):
+    def overheard(step: int, silent: Collection[int]):
         trainers = [peer.trainer for peer in group.peers.values()]
         told.extend(trainer.honest(b"", step) for trainer in trainers)
-        outcome = average(step)
+        outcome = average(step, silent)
         told.append(outcome.average)
         return outcome
 

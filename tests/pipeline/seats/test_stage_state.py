@@ -8,17 +8,21 @@ from safetensors.torch import load, save
 
 from btard.errors import UserError
 from btard.pipeline.choices import OptimizerKind
+from btard.pipeline.schedule.loss_scale import MOST_EXPONENT, LossScale
 from btard.pipeline.schedule.optimizer import OptimizerPlan
 from btard.pipeline.seats.stage_state import KeptWorker
 from btard.pipeline.stages.model_stage import Cut, ModelStage
 from btard.pipeline.stages.split import Split
 from btard.tasks.base import Schedule
+from btard.vocabulary import Precision
 from tests.pipeline.tiny import tiny_batch, tiny_config, tiny_state
 
 
-def worker(kind: OptimizerKind = OptimizerKind.ADAMW, seed: int = 1) -> KeptWorker:
+def worker(
+    kind: OptimizerKind = OptimizerKind.ADAMW, seed: int = 1, precision: Precision = Precision.FLOAT32
+) -> KeptWorker:
     cut = Cut(tiny_config("gpt2", blocks=1), Split((1,)))
-    plan = OptimizerPlan(kind, Schedule(1e-2, 3, 50))
+    plan = OptimizerPlan(kind, Schedule(1e-2, 3, 50), precision=precision, growth_steps=2)
     return KeptWorker(ModelStage(cut, 0, tiny_state(cut.config, seed)), plan)
 
 
@@ -42,6 +46,22 @@ def test_a_stage_goes_on_from_its_state_bit_for_bit(kind: OptimizerKind, before:
     assert other.state_bytes() == state
     assert train(other, 7, 8) == train(one, 7, 8)
     assert other.state_bytes() == one.state_bytes()
+
+
+def test_a_loss_scale_comes_back_with_the_state() -> None:
+    one, other = worker(precision=Precision.FLOAT16), worker(seed=2, precision=Precision.FLOAT16)
+    train(one, 0, 1, 2)
+    assert one.scale == LossScale(17, 1)
+    other.load_bytes(one.state_bytes())
+    assert other.scale == one.scale
+    assert train(other, 7, 8) == train(one, 7, 8)
+    assert other.state_bytes() == one.state_bytes()
+    for wrong in ([17], [-1, 0], [MOST_EXPONENT + 1, 0]):
+        with pytest.raises(UserError, match="loss scale"):
+            other.load_bytes(save({**load(one.state_bytes()), "scale": torch.tensor(wrong)}))
+    for state, into in ((worker().state_bytes(), other), (one.state_bytes(), worker())):
+        with pytest.raises(UserError, match="another precision"):
+            into.load_bytes(state)
 
 
 def test_a_state_holds_no_gradient_under_way() -> None:
