@@ -57,6 +57,7 @@ def means_of(rows: CheckedRows, groups: Sequence[tuple[int, ...]]) -> list[torch
                 added(first, piece, sums)
                 for other in others:
                     sums += added(other, piece, part)
+                sums += 0.0  # sums of -0 are 0 or -0, as NumPy adds them up
                 mean[piece] = np.divide(sums, count, out=sums)
 
         return work
