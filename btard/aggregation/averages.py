@@ -11,11 +11,9 @@ from numpy.typing import NDArray
 from btard.aggregation.pieces import Piecework, over_pieces
 from btard.aggregation.rows import CheckedRows, side_by_side
 
-_COLUMNS = 16384
-"""Columns whose float64 sums stay in the second-level cache while rows are added to them."""
-
-_SHARED_COLUMNS = 4096
-"""Likewise where rows are converted to float64 once for many sums."""
+_COLUMNS = 32768
+"""Columns whose float64 sums stay in the second-level cache while rows are added to them; fewer make threads wait for
+each other between short calls."""
 
 
 def mean_of(rows: CheckedRows, positions: Sequence[int]) -> torch.Tensor:
@@ -34,36 +32,24 @@ def means_of(rows: CheckedRows, groups: Sequence[tuple[int, ...]]) -> list[torch
         if len(group) == 1:
             mean.copy_(rows.rows[group[0]])
         else:
-            several.append((_runs(sorted(group)), len(group), mean.numpy()))
-    shared = sum(count for _, count, _ in several) > 2 * len(rows)
-    width = min(_SHARED_COLUMNS if shared else _COLUMNS, rows.dimension)
-    sources = {} if shared else {run: _Run(rows, run) for runs, _, _ in several for run in runs}
-    arrays = [row.numpy() for row in rows.rows] if shared else []
+            several.append(([_Run(rows, run) for run in _runs(sorted(group))], len(group), mean.numpy()))
 
     def worker() -> Piecework:
-        memory, wide = np.empty((2, width)), np.empty((len(arrays), width))
-
-        def added(run: range, piece: slice, into: NDArray[np.float64]) -> NDArray[np.float64]:
-            if shared:
-                return np.add.reduce(wide[run.start : run.stop, : len(into)], axis=0, out=into)
-            return sources[run].added(piece, into)
+        memory = np.empty((2, min(_COLUMNS, rows.dimension)))
 
         def work(piece: slice) -> None:
-            length = piece.stop - piece.start
-            sums, part = memory[:, :length]
-            for row, array in zip(wide, arrays, strict=True):
-                row[:length] = array[piece]
+            sums, part = memory[:, : piece.stop - piece.start]
             for (first, *others), count, mean in several:
-                added(first, piece, sums)
+                first.added(piece, sums)
                 for other in others:
-                    sums += added(other, piece, part)
+                    sums += other.added(piece, part)
                 sums += 0.0  # sums of -0 are 0 or -0, as NumPy adds them up
                 mean[piece] = np.divide(sums, count, out=sums)
 
         return work
 
     if several:
-        over_pieces(rows.dimension, width, worker)
+        over_pieces(rows.dimension, _COLUMNS, worker)
     return means
 
 

@@ -19,10 +19,9 @@ from btard.aggregation.rows import CheckedRows, magnitude_of, side_by_side
 # sign-like rows produce, lose digits in proportion.
 _BLOCK = 1024
 _NORM_BLOCK = 256
-# Of a few dozen rows so many columns stay in the last cache while they are multiplied.
+# Of a few dozen rows so many columns stay in the last cache while they are used several times; fewer make threads wait
+# for each other between short calls.
 _COLUMNS = 32768
-# Likewise in the second-level cache of each thread while they are added up.
-_PIECE = 16384
 # Multiplications of a matrix product up to which NumPy's BLAS makes it in the thread that asks for it.
 _ONE_THREAD = 16 * 16 * 1024
 # Outside this range of magnitudes (powers of two) the products of two coordinates are scaled.
@@ -105,23 +104,23 @@ class ShiftedRows:
         """`gram` of few plain rows, each piece in one thread: threads that share out every product wait for each other
         all the time, which on a busy machine takes ten times as long as the products."""
         n, d, origin = len(self._rows), self._rows.dimension, self._origin.numpy()
-        subtract, products = self._subtraction(), np.zeros((-(-d // _PIECE), n, n))
+        subtract, products = self._subtraction(), np.zeros((-(-d // _COLUMNS), n, n))
 
         def worker() -> Piecework:
-            memory = np.empty(n * _padded(min(_PIECE, d)), dtype=np.float32)
+            memory = np.empty(n * _padded(min(_COLUMNS, d)), dtype=np.float32)
 
             def work(piece: slice) -> None:
                 chunk = _padded_chunk(memory, n, piece)
                 with np.errstate(invalid="ignore", over="ignore"):  # rows may be anything yet
                     subtract(piece, origin, chunk)
                     blocks = chunk.reshape(n, -1, _BLOCK).transpose(1, 0, 2)
-                    products[piece.start // _PIECE] = np.matmul(blocks, blocks.transpose(0, 2, 1)).sum(
+                    products[piece.start // _COLUMNS] = np.matmul(blocks, blocks.transpose(0, 2, 1)).sum(
                         0, dtype=np.float64
                     )
 
             return work
 
-        over_pieces(d, _PIECE, worker)
+        over_pieces(d, _COLUMNS, worker)
         total = products.sum(0)
         symmetric: NDArray[np.float64] = (total + total.T) / 2
         return symmetric
@@ -137,10 +136,10 @@ class ShiftedRows:
         n, d, origin = len(self._rows), self._rows.dimension, self._origin.numpy()
         coefficients, factors = p.astype(np.float32), multipliers.astype(np.float32)
         made = torch.empty(d)
-        subtract, value, squares = self._subtraction(), made.numpy(), np.zeros((-(-d // _PIECE), n + 2))
+        subtract, value, squares = self._subtraction(), made.numpy(), np.zeros((-(-d // _COLUMNS), n + 2))
 
         def worker() -> Piecework:
-            memory = np.empty(n * _padded(min(_PIECE, d)), dtype=np.float32)
+            memory = np.empty(n * _padded(min(_COLUMNS, d)), dtype=np.float32)
 
             def work(piece: slice) -> None:
                 chunk, here = _padded_chunk(memory, n, piece), value[piece]
@@ -148,12 +147,12 @@ class ShiftedRows:
                 # einsum calls no BLAS, which may round differently for other shapes and alignments.
                 np.add(np.einsum("i,ij->j", coefficients, chunk)[: len(here)], origin[piece], out=here)
                 subtract(piece, value, chunk)
-                found = squares[piece.start // _PIECE]
+                found = squares[piece.start // _COLUMNS]
                 found[:-1], found[-1] = _squares(chunk, factors), np.einsum("j,j->", here, here)
 
             return work
 
-        over_pieces(d, _PIECE, worker)
+        over_pieces(d, _COLUMNS, worker)
         roots = np.sqrt(squares.sum(0))
         return made, Deviations(roots[:-2], float(roots[-2]), float(roots[-1]))
 

@@ -12,8 +12,11 @@ from numpy.typing import NDArray
 from btard.aggregation.pieces import Piecework, over_pieces
 from btard.aggregation.rows import CheckedRows, check_rows
 
-_COLUMNS = 16384
-"""Columns that are sorted in one go: all rows of a few dozen peers then stay in the second-level cache."""
+_NUMBERS = 1 << 20
+"""Of all rows that a thread sorts in one go, in the last cache: fewer would stay in a nearer one, but threads that make
+many short calls wait for each other between them, which takes more time than that saves."""
+
+_LEAST_COLUMNS, _MOST_COLUMNS = 16384, 65536
 
 Vector = NDArray[np.float32]
 
@@ -31,11 +34,12 @@ def by_sorted_values(rows: CheckedRows, make: Callable[[Sequence[Vector]], NDArr
     """
     value = torch.empty(rows.dimension)
     result, n = value.numpy(), len(rows)
+    width = min(max(_LEAST_COLUMNS, min(_MOST_COLUMNS, _NUMBERS // n)), rows.dimension)
     arrays = [row.numpy() for row in rows.rows]
     broken: list[slice] = []
 
     def worker() -> Piecework:
-        memory = np.empty((n + 1, min(_COLUMNS, rows.dimension)), dtype=np.float32)
+        memory = np.empty((n + 1, width), dtype=np.float32)
 
         def work(piece: slice) -> None:
             *wires, free = (wire[: piece.stop - piece.start] for wire in memory)
@@ -53,7 +57,7 @@ def by_sorted_values(rows: CheckedRows, make: Callable[[Sequence[Vector]], NDArr
 
         return work
 
-    over_pieces(rows.dimension, _COLUMNS, worker)
+    over_pieces(rows.dimension, width, worker)
     if broken:
         check_rows(rows.rows)
     return value
