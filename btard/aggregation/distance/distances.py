@@ -148,14 +148,14 @@ def _in_float32(rows: CheckedRows, firsts: NDArray[np.intp]) -> Matrix:
     """Return the (k, k) inner products of the k rows at the given positions."""
     k, d = len(firsts), rows.dimension
     block = _summed(k)
-    total = torch.zeros(k, k, dtype=torch.float64)
+    products = _Products(k, block, min(_BLOCK_COLUMNS, d + block))
     whole = 0
     given = [rows.rows[first] for first in firsts]
     together = side_by_side(given)
     if together is not None:
         whole = d // block * block
         for start in range(0, whole, _BLOCK_COLUMNS):
-            total += _block_products(together[:, start : min(start + _BLOCK_COLUMNS, whole)], block)
+            products.add(together[:, start : min(start + _BLOCK_COLUMNS, whole)])
     scratch = torch.empty(k, min(_COLUMNS, -(-(d - whole) // block) * block))
     for start in range(whole, d, _COLUMNS):
         stop = min(start + _COLUMNS, d)
@@ -163,8 +163,8 @@ def _in_float32(rows: CheckedRows, firsts: NDArray[np.intp]) -> Matrix:
         for row, into in zip(given, chunk.unbind(0), strict=True):
             into[: stop - start].copy_(row[start:stop])
         chunk[:, stop - start :] = 0
-        total += _block_products(chunk, block)
-    symmetric: Matrix = ((total + total.T) / 2).numpy()
+        products.add(chunk)
+    symmetric: Matrix = ((products.total + products.total.T) / 2).numpy()
     return symmetric
 
 
@@ -180,10 +180,21 @@ def _rounding(k: int) -> float:
     return (_summed(k) + _GROUP + 1) * 2.0**-24
 
 
-def _block_products(chunk: torch.Tensor, block: int) -> torch.Tensor:
-    """Return the (k, k) float64 inner products of (k, columns) rows, columns a multiple of the block."""
-    blocks = chunk.unflatten(1, (-1, block)).transpose(0, 1)
-    products = torch.bmm(blocks, blocks.transpose(1, 2))
-    grouped = len(products) // _GROUP * _GROUP
-    groups = products[:grouped].unflatten(0, (-1, _GROUP)).sum(1)
-    return groups.sum(0, dtype=torch.float64) + products[grouped:].sum(0, dtype=torch.float64)
+class _Products:
+    """Adds up the inner products of k rows, chunk by chunk, in memory that is used again: fresh memory costs more than
+    what is written into it."""
+
+    def __init__(self, k: int, block: int, columns: int) -> None:
+        count = -(-columns // block)
+        self._block = block
+        self._products, self._groups = torch.empty(count, k, k), torch.empty(count // _GROUP, k, k)
+        self.total = torch.zeros(k, k, dtype=torch.float64)
+
+    def add(self, chunk: torch.Tensor) -> None:
+        """Add those of (k, columns), columns a multiple of the block."""
+        blocks = chunk.unflatten(1, (-1, self._block)).transpose(0, 1)
+        products = torch.bmm(blocks, blocks.transpose(1, 2), out=self._products[: len(blocks)])
+        grouped = len(products) // _GROUP
+        whole, rest = products[: grouped * _GROUP].unflatten(0, (-1, _GROUP)), products[grouped * _GROUP :]
+        self.total += torch.sum(whole, 1, out=self._groups[:grouped]).sum(0, dtype=torch.float64)
+        self.total += rest.sum(0, dtype=torch.float64)
