@@ -9,10 +9,11 @@ import torch
 from numpy.typing import NDArray
 
 from btard.aggregation.pieces import Piecework, over_pieces
-from btard.aggregation.rows import CheckedRows
+from btard.aggregation.rows import CheckedRows, side_by_side
 
-_COLUMNS = 16384
-"""Columns whose float64 sums stay in the second-level cache while rows are added to them."""
+_COLUMNS = 32768
+"""Columns whose float64 sums stay in the second-level cache while rows are added to them; fewer make threads wait for
+each other between short calls."""
 
 
 def mean_of(rows: CheckedRows, positions: Sequence[int]) -> torch.Tensor:
@@ -21,29 +22,66 @@ def mean_of(rows: CheckedRows, positions: Sequence[int]) -> torch.Tensor:
 
 
 def means_of(rows: CheckedRows, groups: Sequence[tuple[int, ...]]) -> list[torch.Tensor]:
-    """Return the (d,) float32 mean of each group of positions, of which none is empty."""
+    """Return the (d,) float32 mean of each group of positions, of which none is empty.
+
+    Rows that follow each other are added up, then these sums: the order is the same wherever the rows lie.
+    """
     means = list(torch.empty(len(groups), rows.dimension).unbind(0))
-    arrays, results = [row.numpy() for row in rows.rows], [mean.numpy() for mean in means]
+    several = []
+    for group, mean in zip(groups, means, strict=True):
+        if len(group) == 1:
+            mean.copy_(rows.rows[group[0]])
+        else:
+            several.append(([_Run(rows, run) for run in _runs(sorted(group))], len(group), mean.numpy()))
 
     def worker() -> Piecework:
-        memory = np.empty(min(_COLUMNS, rows.dimension))
+        memory = np.empty((2, min(_COLUMNS, rows.dimension)))
 
         def work(piece: slice) -> None:
-            sums = memory[: piece.stop - piece.start]
-            for group, result in zip(groups, results, strict=True):
-                first, *others = sorted(group)
-                if not others:
-                    result[piece] = arrays[first][piece]
-                    continue
-                sums[:] = arrays[first][piece]
-                for position in others:
-                    sums += arrays[position][piece]
-                result[piece] = np.divide(sums, len(group), out=sums)
+            sums, part = memory[:, : piece.stop - piece.start]
+            for (first, *others), count, mean in several:
+                first.added(piece, sums)
+                for other in others:
+                    sums += other.added(piece, part)
+                sums += 0.0  # sums of -0 are 0 or -0, as NumPy adds them up
+                mean[piece] = np.divide(sums, count, out=sums)
 
         return work
 
-    over_pieces(rows.dimension, _COLUMNS, worker)
+    if several:
+        over_pieces(rows.dimension, _COLUMNS, worker)
     return means
+
+
+class _Run:
+    """Rows that follow each other."""
+
+    def __init__(self, rows: CheckedRows, positions: range) -> None:
+        some = rows.rows[positions.start : positions.stop]
+        together = side_by_side(some)
+        self._together = None if together is None else together.numpy()
+        self._rows = [row.numpy() for row in some]
+
+    def added(self, piece: slice, into: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the float64 sum of a piece of them, one row after the other, in the given memory."""
+        if self._together is not None:
+            # One call for all rows: threads that make many short ones wait for each other.
+            return np.add.reduce(self._together[:, piece], axis=0, dtype=np.float64, out=into)
+        into[:] = self._rows[0][piece]
+        for row in self._rows[1:]:
+            into += row[piece]
+        return into
+
+
+def _runs(positions: Sequence[int]) -> list[range]:
+    """Return ascending positions as ranges, each as long as can be."""
+    runs: list[range] = []
+    for position in positions:
+        if runs and runs[-1].stop == position:
+            runs[-1] = range(runs[-1].start, position + 1)
+        else:
+            runs.append(range(position, position + 1))
+    return runs
 
 
 def weighted_mean(rows: CheckedRows, weights: NDArray[np.float64]) -> torch.Tensor:

@@ -16,7 +16,7 @@ from pydantic import Field
 from btard.aggregation.chunks import Deviations, ShiftedRows
 from btard.aggregation.clipping.fixed_point import Geometry, Solution, clip_factors, solve
 from btard.aggregation.clipping.short_rows import MOST_NUMBERS, solve_short
-from btard.aggregation.rows import CheckedRows, Rows, check_rows, check_weights
+from btard.aggregation.rows import CheckedRows, Rows, check_rows, check_weights, formed_rows
 from btard.aggregation.rule import AggregationResult, FixedPoint, Rule
 
 SOLVER_RESIDUAL = 1e-6
@@ -27,6 +27,8 @@ _SAMPLED_RUN_LENGTH = 16
 # A bad origin at the end of the float32 range needs about this many rounds to come home, 3 digits in each.
 _MAX_ROUNDS = 14
 _LARGEST_FACTOR = 2.0**100
+# How many times the least median of squared distances that of the origin may be: more cost digits, and another round.
+_FOOLED = 64.0
 
 
 @dataclass(frozen=True)
@@ -96,18 +98,18 @@ def centered_clip(
     """
     if not tau > 0:
         raise ValueError(f"tau must be above zero, not {tau}")
-    rows = check_rows(x)
+    rows = formed_rows(x)
     normalised = check_weights(weights, len(rows))
     if len(rows) * rows.dimension <= MOST_NUMBERS:
-        short = solve_short(rows.stacked, tau=tau, weights=normalised, tol=tol, most_steps=max_iterations)
+        short = solve_short(check_rows(x).stacked, tau=tau, weights=normalised, tol=tol, most_steps=max_iterations)
         if short is not None:
             return CenteredClipResult(short.value, short.steps, short.residual, short.n_clipped)
-    shifted = ShiftedRows(rows, rows.rows[_central_row(rows)])
+    shifted, gram = _first_view(rows)
     best: CenteredClipResult | None = None
     nearest = np.full(len(rows), math.inf)
     iterations = 0
-    for _ in range(_MAX_ROUNDS):
-        geometry = Geometry(shifted.gram(), shifted.scale)
+    for turn in range(_MAX_ROUNDS):
+        geometry = Geometry(shifted.gram() if turn else gram, shifted.scale)
         solution = solve(geometry, tau=tau, weights=normalised, tol=tol / 10, max_iterations=max_iterations)
         iterations += solution.iterations
         multipliers, unit = _multipliers(solution, normalised, np.ones(len(rows)))
@@ -128,19 +130,51 @@ def centered_clip(
     return replace(best, iterations=iterations)
 
 
-def _central_row(rows: CheckedRows) -> int:
-    """A row that a minority cannot make a bad origin at no cost: the smallest median distance on a sample of columns.
+def _first_view(rows: CheckedRows) -> tuple[ShiftedRows, NDArray[np.float64]]:
+    """The rows seen from a central one, and their products.
+
+    The pass that makes the products also finds out whether all numbers are finite and of ordinary size, and whether the
+    sample that the choice goes by has been fooled: only then another pass looks at the rows for that.
+
+    Raises BadRow.
+    """
+    central = _central_row(rows)
+    if central is not None:
+        shifted = ShiftedRows(rows, rows.rows[central], plain=True)
+        gram = shifted.gram()
+        if shifted.are_plain(gram):
+            medians = np.median(_squares_between(gram), axis=1)
+            if medians[central] <= _FOOLED * medians.min():
+                return shifted, gram
+    check_rows(rows.rows)
+    shifted = ShiftedRows(rows, rows.rows[_central_row(rows, rows.magnitude) or 0])
+    return shifted, shifted.gram()
+
+
+def _central_row(rows: CheckedRows, reach: NDArray[np.float64] | None = None) -> int | None:
+    """A row that a minority cannot make a bad origin at no cost: the smallest median distance on a sample of columns,
+    among the half of least reach, (n,), which is that on the sample unless it is given. None if it is not finite.
 
     A row that hides its size outside the sample only costs further rounds, since the result is measured in full.
     """
     d = rows.dimension
     length = min(d, _SAMPLED_RUN_LENGTH)
-    starts = sorted(set(np.linspace(0, d - length, _SAMPLED_RUNS).astype(int).tolist()))
-    sample = torch.stack([torch.cat([row[s : s + length] for s in starts]) for row in rows.rows]).double()
-    products = (sample @ sample.T).numpy()
-    squares = np.add.outer(products.diagonal(), products.diagonal()) - 2 * products
-    medians = np.median(squares, axis=1)
-    return int(np.argmin(np.where(rows.magnitude <= np.median(rows.magnitude), medians, np.inf)))
+    starts = np.unique(np.linspace(0, d - length, _SAMPLED_RUNS).astype(int))
+    columns = (starts[:, None] + np.arange(length)).ravel()
+    sample = np.array([row.numpy()[columns] for row in rows.rows], dtype=np.float64)
+    reach = np.abs(sample).max(axis=1) if reach is None else reach
+    if not np.isfinite(reach).all():
+        return None
+    products = np.einsum("ik,jk->ij", sample, sample)
+    medians = np.median(_squares_between(products), axis=1)
+    return int(np.argmin(np.where(reach <= np.median(reach), medians, np.inf)))
+
+
+def _squares_between(products: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The (n, n) squared distances of rows with these inner products."""
+    squares = products.diagonal()
+    between: NDArray[np.float64] = np.add.outer(squares, squares) - 2 * products
+    return between
 
 
 def _multipliers(

@@ -9,7 +9,7 @@ import torch
 
 from btard.aggregation.coordinate.sorted_rows import by_sorted_values
 from btard.aggregation.coordinate.windows import lower_middle, middle
-from btard.aggregation.rows import Rows, check_rows
+from btard.aggregation.rows import Rows, formed_rows
 from btard.aggregation.rule import AggregationResult, Grain, Rule
 
 
@@ -29,8 +29,8 @@ class CoordinateMedian(Rule):
     @torch.no_grad()
     def aggregate(self, rows: Rows, *, n_byzantine: int) -> AggregationResult:
         """Return the middle of every coordinate; how many rows may lie makes no difference."""
-        checked = check_rows(rows)
-        return AggregationResult(by_sorted_values(checked, lower_middle if self.legacy else middle))
+        formed = formed_rows(rows)
+        return AggregationResult(by_sorted_values(formed, lower_middle if self.legacy else middle))
 
     def upper_bound(self, n: int, f: int) -> float | None:
         """Return 1 / sqrt(n - f) (El-Mhamdi, Guerraoui, Rouault, ICLR 2021)."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from btard.aggregation.coordinate.windows import around, lower_middle, middle
-from btard.aggregation.rows import Rows, check_rows
+from btard.aggregation.rows import Rows, check_rows, formed_rows
 from btard.aggregation.rule import AggregationResult, Grain, Rule
 
 
@@ -26,12 +26,13 @@ class Meamed(Rule):
     @torch.no_grad()
     def aggregate(self, rows: Rows, *, n_byzantine: int) -> AggregationResult:
         """Return that mean."""
-        checked = check_rows(rows)
-        refusal = self.check(len(checked), n_byzantine)
+        formed = formed_rows(rows)
+        refusal = self.check(len(formed), n_byzantine)
         if refusal:
+            check_rows(rows)  # without those that are not finite, the rule may do
             raise ValueError(refusal)
         centre = lower_middle if self.legacy else middle
-        return AggregationResult(around(checked, centre, len(checked) - n_byzantine))
+        return AggregationResult(around(formed, centre, len(formed) - n_byzantine))
 
     def check(self, n: int, f: int) -> str | None:
         """Refuse when nothing is left."""

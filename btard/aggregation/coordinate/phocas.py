@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from btard.aggregation.coordinate.windows import around, mean_between
-from btard.aggregation.rows import Rows, check_rows
+from btard.aggregation.rows import Rows, check_rows, formed_rows
 from btard.aggregation.rule import AggregationResult, Grain, Rule
 
 
@@ -20,12 +20,13 @@ class Phocas(Rule):
     @torch.no_grad()
     def aggregate(self, rows: Rows, *, n_byzantine: int) -> AggregationResult:
         """Return that mean."""
-        checked = check_rows(rows)
-        refusal = self.check(len(checked), n_byzantine)
+        formed = formed_rows(rows)
+        refusal = self.check(len(formed), n_byzantine)
         if refusal:
+            check_rows(rows)  # without those that are not finite, the rule may do
             raise ValueError(refusal)
-        keep = len(checked) - n_byzantine
-        return AggregationResult(around(checked, lambda columns: mean_between(columns, n_byzantine), keep))
+        keep = len(formed) - n_byzantine
+        return AggregationResult(around(formed, lambda columns: mean_between(columns, n_byzantine), keep))
 
     def check(self, n: int, f: int) -> str | None:
         """Refuse when nothing is left."""

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from btard.aggregation.coordinate.sorted_rows import by_sorted_values
 from btard.aggregation.coordinate.windows import mean_between
-from btard.aggregation.rows import Rows, check_rows
+from btard.aggregation.rows import Rows, check_rows, formed_rows
 from btard.aggregation.rule import AggregationResult, Grain, Rule
 
 _ROUNDED = 1e-9
@@ -34,12 +34,13 @@ class TrimmedMean(Rule):
     @torch.no_grad()
     def aggregate(self, rows: Rows, *, n_byzantine: int) -> AggregationResult:
         """Return the mean of every coordinate without its `n_byzantine` largest and smallest values."""
-        checked = check_rows(rows)
-        n = len(checked)
+        formed = formed_rows(rows)
+        n = len(formed)
         refusal = self.check(n, n_byzantine)
         if refusal:
+            check_rows(rows)  # without those that are not finite, the rule may do
             raise ValueError(refusal)
-        return AggregationResult(by_sorted_values(checked, lambda columns: mean_between(columns, n_byzantine)))
+        return AggregationResult(by_sorted_values(formed, lambda columns: mean_between(columns, n_byzantine)))
 
     def check(self, n: int, f: int) -> str | None:
         """Refuse when nothing is left."""

@@ -16,10 +16,10 @@ from btard.aggregation.rows import CheckedRows, Rows, check_rows, formed_rows, m
 Matrix = NDArray[np.float64]
 
 _BLOCK = 128
-"""Products summed in float32 before float64 takes over: many make the bound wide, few the matrix product slow."""
+"""The most products that a matrix product sums in float32: many make the bound wide, few the products slow."""
 
-_ROUNDING = (_BLOCK + 1) * 2.0**-24
-"""The most by which a sum of so many float32 products is off, as a share of the sum of their absolute values."""
+_GROUP = 16
+"""Matrix products that are added in float32 before float64 takes over."""
 
 _LEAST, _MOST = 2.0**-80, 2.0**100
 """Squared lengths between which products of float32 numbers neither overflow nor lose digits that count."""
@@ -107,7 +107,7 @@ def _expanded(rows: CheckedRows, products: Matrix) -> tuple[Matrix, Matrix]:
     """Return the (n, n) squared distances and their slack, from the products of rows in different places."""
     squares = products.diagonal()
     sums = np.add.outer(squares, squares)
-    squared, slack = np.maximum(sums - 2 * products, 0.0), 2 * _ROUNDING * sums
+    squared, slack = np.maximum(sums - 2 * products, 0.0), 2 * _rounding(len(squares)) * sums
     np.fill_diagonal(squared, 0.0)
     np.fill_diagonal(slack, 0.0)
     _, places = np.unique(rows.firsts, return_inverse=True)
@@ -147,27 +147,54 @@ def _in_float64(rows: CheckedRows, some: Sequence[int]) -> tuple[Matrix, Matrix]
 def _in_float32(rows: CheckedRows, firsts: NDArray[np.intp]) -> Matrix:
     """Return the (k, k) inner products of the k rows at the given positions."""
     k, d = len(firsts), rows.dimension
-    total = torch.zeros(k, k, dtype=torch.float64)
+    block = _summed(k)
+    products = _Products(k, block, min(_BLOCK_COLUMNS, d + block))
     whole = 0
     given = [rows.rows[first] for first in firsts]
-    block = side_by_side(given)
-    if block is not None:
-        whole = d // _BLOCK * _BLOCK
+    together = side_by_side(given)
+    if together is not None:
+        whole = d // block * block
         for start in range(0, whole, _BLOCK_COLUMNS):
-            total += _block_products(block[:, start : min(start + _BLOCK_COLUMNS, whole)])
-    scratch = torch.empty(k, min(_COLUMNS, -(-(d - whole) // _BLOCK) * _BLOCK))
+            products.add(together[:, start : min(start + _BLOCK_COLUMNS, whole)])
+    scratch = torch.empty(k, min(_COLUMNS, -(-(d - whole) // block) * block))
     for start in range(whole, d, _COLUMNS):
         stop = min(start + _COLUMNS, d)
-        chunk = scratch[:, : -(-(stop - start) // _BLOCK) * _BLOCK]
+        chunk = scratch[:, : -(-(stop - start) // block) * block]
         for row, into in zip(given, chunk.unbind(0), strict=True):
             into[: stop - start].copy_(row[start:stop])
         chunk[:, stop - start :] = 0
-        total += _block_products(chunk)
-    symmetric: Matrix = ((total + total.T) / 2).numpy()
+        products.add(chunk)
+    symmetric: Matrix = ((products.total + products.total.T) / 2).numpy()
     return symmetric
 
 
-def _block_products(chunk: torch.Tensor) -> torch.Tensor:
-    """Return the (k, k) float64 inner products of (k, columns) rows, columns a multiple of the block."""
-    blocks = chunk.unflatten(1, (-1, _BLOCK)).transpose(0, 1)
-    return torch.bmm(blocks, blocks.transpose(1, 2)).sum(0, dtype=torch.float64)
+def _summed(k: int) -> int:
+    """Return how many products a matrix product of k rows sums: the fewer rows, the fewer, since what it leaves, k
+    numbers for so many of each row, is to be small beside the rows."""
+    return 32 if k <= 16 else 64 if k <= 32 else _BLOCK
+
+
+def _rounding(k: int) -> float:
+    """Return the most by which a product of two of k rows is off, as a share of the sum of the absolute values of its
+    terms: 2^-24 for each term of a block, each block of a group, and one more for what is of second order."""
+    return (_summed(k) + _GROUP + 1) * 2.0**-24
+
+
+class _Products:
+    """Adds up the inner products of k rows, chunk by chunk, in memory that is used again: fresh memory costs more than
+    what is written into it."""
+
+    def __init__(self, k: int, block: int, columns: int) -> None:
+        count = -(-columns // block)
+        self._block = block
+        self._products, self._groups = torch.empty(count, k, k), torch.empty(count // _GROUP, k, k)
+        self.total = torch.zeros(k, k, dtype=torch.float64)
+
+    def add(self, chunk: torch.Tensor) -> None:
+        """Add those of (k, columns), columns a multiple of the block."""
+        blocks = chunk.unflatten(1, (-1, self._block)).transpose(0, 1)
+        products = torch.bmm(blocks, blocks.transpose(1, 2), out=self._products[: len(blocks)])
+        grouped = len(products) // _GROUP
+        whole, rest = products[: grouped * _GROUP].unflatten(0, (-1, _GROUP)), products[grouped * _GROUP :]
+        self.total += torch.sum(whole, 1, out=self._groups[:grouped]).sum(0, dtype=torch.float64)
+        self.total += rest.sum(0, dtype=torch.float64)

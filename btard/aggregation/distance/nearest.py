@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from btard.aggregation.averages import mean_of
 from btard.aggregation.distance.choice import lowest
 from btard.aggregation.distance.ordered import squares_around
-from btard.aggregation.rows import CheckedRows, check_rows
+from btard.aggregation.rows import CheckedRows, check_rows, side_by_side
 from btard.aggregation.rule import AggregationResult
 
 Vector = NDArray[np.float64]
@@ -72,18 +72,23 @@ def _rough_squares(rows: CheckedRows, origin: torch.Tensor | None) -> Vector:
     """Return (n,) the squared distances, summed in float32 block by block; NaN or infinite for a row that is not
     finite."""
     firsts, places = np.unique(rows.firsts, return_inverse=True)
-    squares = np.empty(len(firsts))
-    memory = torch.empty(min(_COLUMNS, -(-rows.dimension // _BLOCK) * _BLOCK))
-    for position, first in enumerate(firsts):
-        row, total = rows.rows[first], 0.0
-        for start in range(0, rows.dimension, _COLUMNS):
-            piece = slice(start, min(start + _COLUMNS, rows.dimension))
-            length, apart = piece.stop - piece.start, row[piece]
-            if origin is not None:
-                apart = torch.sub(apart, origin[piece], out=memory[:length])
-            whole = length // _BLOCK * _BLOCK
-            norms = torch.linalg.vector_norm(apart[:whole].unflatten(0, (-1, _BLOCK)), dim=1).double()
-            rest = torch.linalg.vector_norm(apart[whole:]).double()
-            total += float(torch.dot(norms, norms) + rest * rest)
-        squares[position] = total
+    given = [rows.rows[first] for first in firsts]
+    together = side_by_side(given)
+    total = torch.zeros(len(given), dtype=torch.float64)
+    memory = torch.empty(len(given), min(_COLUMNS, -(-rows.dimension // _BLOCK) * _BLOCK))
+    for start in range(0, rows.dimension, _COLUMNS):
+        piece = slice(start, min(start + _COLUMNS, rows.dimension))
+        length = piece.stop - piece.start
+        apart = memory[:, : -(-length // _BLOCK) * _BLOCK]
+        apart[:, length:] = 0
+        if together is not None and origin is None and apart.shape[1] == length:
+            apart = together[:, piece]
+        elif together is not None and origin is not None:
+            torch.sub(together[:, piece], origin[piece], out=apart[:, :length])
+        else:
+            for row, into in zip(given, apart[:, :length].unbind(0), strict=True):
+                into.copy_(row[piece]) if origin is None else torch.sub(row[piece], origin[piece], out=into)
+        norms = torch.linalg.vector_norm(apart.unflatten(1, (-1, _BLOCK)), dim=2).double()
+        total += norms.square_().sum(1)
+    squares: Vector = total.numpy()
     return squares[places]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch.func import functional_call, grad_and_value, vmap
 
 from btard.lab.training.workers.problem import Problem
+from btard.lab.training.workers.replay import Function, Repeated
 from btard.lab.training.workers.samplers import Tensors
 from btard.tasks.randomness import seed_torch
 
@@ -97,15 +97,13 @@ class Batched(Backward):
         self._shared = self._vectorised(None)
         self._own = self._vectorised(0)
 
-    def _vectorised(self, where: int | None) -> Callable[..., tuple[dict[str, torch.Tensor], torch.Tensor]]:
+    def _vectorised(self, where: int | None) -> Function:
         def loss(weights: dict[str, torch.Tensor], tensors: Tensors) -> torch.Tensor:
             found: torch.Tensor = functional_call(self._problem.loss, weights, (tensors,))
             return found
 
-        made: Callable[..., tuple[dict[str, torch.Tensor], torch.Tensor]] = vmap(
-            grad_and_value(loss), in_dims=(where, 0), randomness="different"
-        )
-        return made
+        made: Function = vmap(grad_and_value(loss), in_dims=(where, 0), randomness="different")
+        return made if self._problem.draws else Repeated(made)
 
     def gradients(self, points: torch.Tensor | None, tensors: Tensors, seeds: list[int]) -> Gradients:
         """Return the gradients of k workers; see `Backward`."""

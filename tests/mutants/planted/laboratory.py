@@ -70,4 +70,11 @@ LABORATORY = (
         "",
         "tests/byzantine/test_gradients.py::test_an_attack_with_a_memory_learns_while_it_rests",
     ),
+    Mutant(
+        "gradients of a loss that changes are those of its recording",
+        "lab/training/workers/replay.py",
+        "            if not (_same(made[0], again[0]) and torch.equal(made[1], again[1])):",
+        "            if False:",
+        "tests/lab/training/workers/test_replay.py::test_a_function_that_changes_is_not_replayed",
+    ),
 )

@@ -7,6 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from btard.aggregation import BadRow, centered_clip, finite_rows
+from btard.aggregation.clipping.centered_clip import _first_view
+from btard.aggregation.rows import formed_rows
 from tests.btard.aggregation import textbook
 
 FLOAT32_MAX = float(torch.finfo(torch.float32).max)
@@ -337,3 +339,14 @@ def test_between_two_far_crowds_the_fixed_point_is_found(size: int, noise: float
         near = torch.randn(3, size, generator=generator) * noise / size**0.5
         crowd = torch.stack([away * far * (1 + spread * torch.rand(1, generator=generator)) for _ in range(3)])
         assert centered_clip(torch.cat([near, crowd]), tau=0.8165).residual <= 1.1e-6
+
+
+@pytest.mark.parametrize("size", [1e3, 1e8, 1e30])
+def test_a_row_that_fools_the_sample_is_no_origin(size: float) -> None:
+    rows = normal(16, 100_000)
+    # Zero wherever the sample looks, and nearest to all others there; its length is in one coordinate elsewhere.
+    rows[3] = 0
+    rows[3, 12_345] = size * 100
+    shifted, gram = _first_view(formed_rows(rows))
+    assert np.median(gram.diagonal() * shifted.scale**2) <= 4 * 100_000
+    assert shifted.plain == (size < 1e30)
