@@ -203,6 +203,7 @@ class Simulation:
             momentum=self.settings.momentum,
             learning_rate=workload.learning_rate,
             spoiled=workload.spoiled,
+            move=workload.move,
         )
 
     @property

@@ -17,8 +17,10 @@ from btard.lab.simulation.workload import Workload, cached
 from btard.lab.training.aggregation import Combined, Combiner
 from btard.lab.training.attackers.crew import MakeAttack, installed_attack
 from btard.lab.training.attackers.protocol_attackers import Colluders, spoiling_draws
+from btard.lab.training.optimizer import SharedMoves
 from btard.lab.training.settings import ExperimentSettings
 from btard.lab.training.step import BanNote, StepResult
+from btard.lab.training.workers.gradients import OneByOne, clipped, penalised
 from btard.lab.training.workers.problem import Problem
 from btard.round.actions import Finished
 from btard.tasks.base import Task
@@ -54,13 +56,15 @@ class ProtocolTraining:
         self.colluders = Colluders(settings, make_attack, lambda rows: combiner.combine(rows, settings.f).value)
         self.step = self.points = 0
         self._losses: dict[bytes, float] = {}
-        self._weights = list(self.problem.loss.parameters())
+        self._backward = OneByOne(self.problem)
         rule = combiner.rule
+        self._moves = SharedMoves(self.problem, settings)
         workload = Workload(
             start=self.problem.parameters.clone(),
             gradient=cached(lambda seed, parameters: self._gradient(seed, parameters, spoiled=False)),
             spoiled=cached(lambda seed, parameters: self._gradient(seed, parameters, spoiled=True)),
             learning_rate=settings.learning_rate,
+            move=self._moves,
             tau=rule.tau if isinstance(rule, CenteredClip) else CenteredClip().tau,
         )
         simulated = SimulateSettings(
@@ -94,12 +98,15 @@ class ProtocolTraining:
         if spoiled and attack is not None:
             batch = attack.spoiled(batch, problem.task.label_flipped, spoiling_draws(seed))
         problem.parameters.copy_(parameters)
-        with seeded_torch(SeededDraws(seed).torch_seed("dropout"), problem.device):
-            loss = problem.loss(batch.to(problem.device).tensors)
+        alone = {name: tensor[None] for name, tensor in batch.to(problem.device).tensors.items()}
+        torch_seed = SeededDraws(seed).torch_seed("dropout")
+        with seeded_torch(torch_seed, problem.device):
+            found = self._backward.gradients(None, alone, [torch_seed])
+        settings = self.settings
+        found = clipped(penalised(found, problem.parameters, settings.l1, settings.l2), settings.gradient_clip)
         if not spoiled:
-            self._losses[seed] = float(loss.detach())
-        found = torch.autograd.grad(loss, self._weights, allow_unused=True, materialize_grads=True)
-        return torch.cat([piece.reshape(-1) for piece in found]).cpu()
+            self._losses[seed] = float(found.losses[0])
+        return torch.cat([values[0] for _, values in found.pieces]).cpu()
 
     def advance(self) -> StepResult:
         """Let the swarm go on until an honest peer has finished one more step.
@@ -140,7 +147,7 @@ class ProtocolTraining:
         sent, received = self._traffic()
         self._result = StepResult(
             loss=sum(losses) / len(losses) if losses else math.nan,
-            rate=settings.learning_rate,
+            rate=settings.rate(result.step),
             combined=Combined(torch.empty(0), 0.0, 0),
             attacking=liars,
             bans=self._new_bans(),

@@ -50,6 +50,13 @@ LABORATORY = (
         "tests/lab/training/test_optimizer.py::test_a_fork_takes_moments_along_and_keeps_the_optimizer",
     ),
     Mutant(
+        "the rate of a swarm in the laboratory stays that of its first step",
+        "lab/training/optimizer.py",
+        "self._optimizer.step(direction.to(weights.device), self._rate(step))",
+        "self._optimizer.step(direction.to(weights.device), self._rate(0))",
+        "tests/lab/training/test_protocol.py::test_every_peer_moves_as_the_optimizer_does",
+    ),
+    Mutant(
         "min_max stops at the mean of the bounds",
         "byzantine/gradients/crafted/min_max.py",
         "        return min(factors)\n",
