@@ -50,7 +50,7 @@ class VectorTrainer:
         self.parameters = parameters
         self.spoiled = spoiled
         self._momentum = Momentum(momentum, len(parameters))
-        self._move = move or (lambda parameters, aggregate, _: parameters - learning_rate * aggregate)
+        self._learning_rate, self._move = learning_rate, move
         self._step = step
         self._before: tuple[torch.Tensor, ...] = ()
 
@@ -99,7 +99,10 @@ class VectorTrainer:
     async def apply(self, aggregate: torch.Tensor) -> bytes:
         """See `Trainer`."""
         self._before = (self.parameters, *self._before)[:_HELD]
-        self.parameters = self._move(self.parameters, aggregate, self._step)
+        if self._move is None:
+            self.parameters = self.parameters - self._learning_rate * aggregate
+        else:
+            self.parameters = self._move(self.parameters, aggregate, self._step)
         if self._step is not None:
             self._step += 1
         return await self.digest()

@@ -44,6 +44,9 @@ _FIXED = (
 )
 """Settings that a fork cannot change: its state is made of them."""
 
+_FIXED_IN_PROTOCOL = ("topology", "rule", "validators", "loss", "l1", "l2", "gradient_clip", "legacy_eval")
+"""Likewise in a swarm, whose peers have begun with these rules, and compute again what others computed before."""
+
 
 class Experiment:
     """A training.
@@ -153,7 +156,8 @@ class Experiment:
             UserError: the settings contradict each other or cannot be changed on the way.
         """
         settings = self.settings.changed(**{"output": None, **changes})
-        for name in _FIXED:
+        protocol = Topology.BTARD in (settings.topology, self.settings.topology)
+        for name in _FIXED + _FIXED_IN_PROTOCOL * protocol:
             if getattr(settings, name) != getattr(self.settings, name):
                 raise UserError(f"a fork cannot change {name}: its state depends on it")
         forked = Experiment(
@@ -262,7 +266,7 @@ class Experiment:
         done = self.training.step >= self.settings.steps or self.diverged is not None
         if self._directory is None or not (done or self.interrupted):
             return
-        if not done and self.settings.topology is not Topology.BTARD:
+        if not done:
             self._save()
         self.tables.close()
         status = LabStatus.COMPLETE if done else LabStatus.INTERRUPTED

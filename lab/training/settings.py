@@ -334,7 +334,6 @@ class ExperimentSettings(_Liars):
             "--nesterov": self.nesterov,
             "--local-steps": self.local_steps > 1,
             "--heterogeneity": self.heterogeneity != "iid",
-            "--checkpoint-every": self.checkpoint_every > 0,
             "--declared": self.declared is not None,
             "--rows-in": self.rows_in is not None,
             "--study": self.study and "study" in self.model_fields_set,

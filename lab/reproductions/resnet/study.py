@@ -67,8 +67,8 @@ class Resnet(Reproduction):
             "what is drawn after it.",
             "Grids called protocol are the whole protocol: commitments, one validator a step on average, verdicts, "
             "and banned peers that leave, with momentum at workers and SGD at 0.1 without weight decay, beside rules "
-            "at a server with the same. They begin with their first step, since the protocol cannot be forked. There, "
-            "the past of delayed gradients begins with the attack.",
+            "at a server with the same. They begin with their first step, since a state of the protocol belongs to one "
+            "rule. There, the past of delayed gradients begins with the attack.",
             "CenteredClip is solved to its fixed point everywhere. In a butterfly, tau is compared to the length of a "
             "part, of which there are 16: for models as small as these, tau 1 and 10 as published seem far beyond "
             "what an honest part measures, so lies pull hard until their senders are banned. The protocol runs with "

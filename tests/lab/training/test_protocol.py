@@ -116,6 +116,40 @@ def test_penalties_clips_and_decay_are_those_of_other_shapes() -> None:
     torch.testing.assert_close(made.parameters, start - 0.1 * (rows.mean(0) + 0.5 * start))
 
 
-def test_a_swarm_cannot_be_forked() -> None:
-    with pytest.raises(UserError, match="neither forked nor resumed"):
-        run(**CHOSEN, attack="opposite", steps=1).fork(seed=3)
+@pytest.mark.parametrize(
+    ("attack", "chosen"),
+    [
+        ("noisy@start=2,every=2", {"optimizer": "lamb", "learning_rate": 0.05}),
+        ("labels", {"rule": "coordinate_median"}),
+    ],
+)
+def test_a_resumed_swarm_leaves_the_bytes_of_an_unbroken_one(
+    attack: str, chosen: dict[str, Any], tmp_path: Path
+) -> None:
+    made = {**CHOSEN, **chosen, "attack": attack, "evaluate_every": 3, "steps": 9}
+    run(**made, output=tmp_path / "whole")
+    for until in (2, 5, 6):
+        broken = experiment(**made, output=tmp_path / "broken").run(until=until)
+        broken._save()
+    found = run(**made, output=tmp_path / "broken")
+    assert files_of(tmp_path / "broken") == files_of(tmp_path / "whole") and len(found.bans)
+
+
+def test_one_state_of_a_swarm_grows_into_many_attacks() -> None:
+    honest = {**CHOSEN, "attackers": 0, "bans": "off"}
+    base = experiment(**honest, steps=4).run()
+    whole = run(**honest, steps=8).parameters
+    assert all(torch.equal(base.fork(steps=8).run().parameters, whole) for _ in range(2))
+    lying = {"attackers": 2, "steps": 20, "bans": "verdict"}
+    forks = [base.fork(attack=attack, seed=seed, **lying).run() for attack in ("opposite", "labels") for seed in (0, 1)]
+    for fork in forks:
+        assert sorted(fork.bans.worker) == [5, 6] and not fork.bans.honest.any()
+        assert fork.steps.step.iloc[0] == 4 and fork.bans.step.min() >= 4
+    assert len({tuple(fork.parameters[:9].tolist()) for fork in forks}) == 4
+
+
+@pytest.mark.parametrize("change", [{"rule": "mean"}, {"gradient_clip": 1.0}, {"topology": "butterfly", "bans": "off"}])
+def test_a_fork_of_a_swarm_keeps_its_rules(change: dict[str, Any]) -> None:
+    base = run(**CHOSEN, attack="opposite", steps=1)
+    with pytest.raises(UserError, match=f"a fork cannot change {next(iter(change))}"):
+        base.fork(**change)
