@@ -26,6 +26,7 @@ from btard.lab.training.run_directory import LabDirectory, LabStatus
 from btard.lab.training.settings import ExperimentSettings
 from btard.lab.training.step import StepResult, Training
 from btard.lab.training.workers.evaluation import checksum, evaluate
+from btard.lab.training.workers.problem import told_data
 from btard.tasks.base import Task
 
 if TYPE_CHECKING:
@@ -270,7 +271,9 @@ class Experiment:
             self._save()
         self.tables.close()
         status = LabStatus.COMPLETE if done else LabStatus.INTERRUPTED
-        self._directory.note(status, step=self.training.step, batched=self.training.batched, diverged=self.diverged)
+        data = told_data(self.training.problem.task, self.settings.data)
+        facts = {"step": self.training.step, "batched": self.training.batched, "diverged": self.diverged, "data": data}
+        self._directory.note(status, **facts)
         if done:
             self._directory.complete()
 

@@ -36,7 +36,7 @@ from btard.lab.reproductions.resnet.grids import (
 from btard.lab.reproductions.settings import Scale
 from btard.lab.study.heat import draw_heat
 from btard.lab.study.html import Section
-from btard.lab.study.results import CompleteRun
+from btard.lab.study.results import CompleteRun, data_of
 from btard.lab.study.statistics import over_seeds, summary, worst
 from btard.lab.sweep.grid import Grid
 from btard.lab.sweep.sweep import Sweep
@@ -204,6 +204,7 @@ def _overview(frame: pd.DataFrame, results: Sequence[CompleteRun], name: str, st
                 columns="attack",
                 value="mean",
                 label=f"{said.lower()} (points)",
+                data=data_of(results),
             )
         )
     attacked = final[final["attack"] != UNATTACKED]

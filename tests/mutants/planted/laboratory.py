@@ -57,6 +57,13 @@ LABORATORY = (
         "tests/lab/training/test_protocol.py::test_every_peer_moves_as_the_optimizer_does",
     ),
     Mutant(
+        "a figure does not say what it was made from",
+        "lab/study/canvas.py",
+        'f"Data: {data}"',
+        '""',
+        "tests/lab/study/test_figures.py::test_a_figure_of_lines_says_what_it_shows",
+    ),
+    Mutant(
         "a fork of a swarm draws the samples of its origin",
         "lab/training/protocol.py",
         "return public if seed == self._origin_seed else",
