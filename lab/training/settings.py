@@ -8,7 +8,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from btard.byzantine.settings import AttackEvery, AttackProba, AttackStart, Liars
+from btard.byzantine.settings import AttackStart, AttackTimes, Liars
 from btard.configuration import Group, Option, Probability, Seed
 from btard.configuration.messages import user_error
 from btard.configuration.options import settings_of
@@ -157,7 +157,7 @@ class _Training(RuleSettings):
     rule_device: Annotated[Device, Option("where vectors are aggregated", group=Group.MACHINE)] = Device.CPU
 
 
-class _Liars(_Training):
+class _Liars(_Training, AttackTimes):
     """Which workers lie, what they know, and what becomes of them."""
 
     rule: Annotated[
@@ -199,8 +199,6 @@ class _Liars(_Training):
             env=("ATTACK_STOP",),
         ),
     ] = None
-    attack_every: AttackEvery = 1
-    attack_proba: AttackProba = 1.0
     bans: Annotated[BanPolicy, Option("what bans attackers", group=Group.BYZANTINE)] = BanPolicy.OFF
     banned: Annotated[AfterBan, Option("what becomes of a banned worker", group=Group.BYZANTINE)] = (
         AfterBan.TURNS_HONEST
