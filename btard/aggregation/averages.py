@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from btard.aggregation.pieces import Piecework, over_pieces
-from btard.aggregation.rows import CheckedRows
+from btard.aggregation.rows import CheckedRows, new_rows
 
 _COLUMNS = 16384
 """Columns whose float64 sums stay in the second-level cache while rows are added to them."""
@@ -22,7 +22,7 @@ def mean_of(rows: CheckedRows, positions: Sequence[int]) -> torch.Tensor:
 
 def means_of(rows: CheckedRows, groups: Sequence[tuple[int, ...]]) -> list[torch.Tensor]:
     """Return the (d,) float32 mean of each group of positions, of which none is empty."""
-    means = list(torch.empty(len(groups), rows.dimension).unbind(0))
+    means = list(new_rows(len(groups), rows.dimension).unbind(0))
     arrays, results = [row.numpy() for row in rows.rows], [mean.numpy() for mean in means]
 
     def worker() -> Piecework:

@@ -64,6 +64,13 @@ LABORATORY = (
         "tests/lab/study/test_figures.py::test_a_figure_of_lines_says_what_it_shows",
     ),
     Mutant(
+        "rows that pre-aggregators make are in memory after all",
+        "lab/training/aggregation.py",
+        "            with rows_made_in(self._rows_in):",
+        "            with rows_made_in(None):",
+        "tests/lab/training/test_row_memory.py::test_rows_that_are_made_lie_in_a_file_too",
+    ),
+    Mutant(
         "a fork of a swarm draws the samples of its origin",
         "lab/training/protocol.py",
         "return public if seed == self._origin_seed else",
