@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from btard.hashing import DIGEST_SIZE, digest
 
@@ -14,11 +17,22 @@ def write_durably(path: Path, *pieces: bytes | memoryview) -> None:
     Raises:
         OSError: it cannot be written; what was there before still is.
     """
+    with durable_file(path) as file:
+        for piece in pieces:
+            file.write(piece)
+
+
+@contextmanager
+def durable_file(path: Path) -> Iterator[BinaryIO]:
+    """Replace a file by what is written inside, piece by piece, once it is all on the disk; not at all if that raises.
+
+    Raises:
+        OSError: it cannot be written; what was there before still is.
+    """
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with unfinished.open("wb") as file:
-            for piece in pieces:
-                file.write(piece)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         unfinished.replace(path)

@@ -45,31 +45,29 @@ class LieName(StrEnum):
     DRIFT = "drift"
 
 
-AttackEvery = Annotated[
-    int,
-    Field(ge=1),
-    Option(
-        "attack only every so many steps, from the first on",
-        unit="steps",
-        group=Group.BYZANTINE,
-        env=("ATTACK_EVERY",),
-    ),
-]
-
-AttackProba = Annotated[
-    Probability,
-    Option(
-        "how likely each of these steps is attacked", unit="probability", group=Group.BYZANTINE, env=("ATTACK_PROBA",)
-    ),
-]
-
-
 class AttackTimes(Settings):
     """In which steps a peer lies."""
 
     attack_start: AttackStart = 3000
-    attack_every: AttackEvery = 1
-    attack_proba: AttackProba = 1.0
+    attack_every: Annotated[
+        int,
+        Field(ge=1),
+        Option(
+            "attack only every so many steps, from the first on",
+            unit="steps",
+            group=Group.BYZANTINE,
+            env=("ATTACK_EVERY",),
+        ),
+    ] = 1
+    attack_proba: Annotated[
+        Probability,
+        Option(
+            "how likely each of these steps is attacked",
+            unit="probability",
+            group=Group.BYZANTINE,
+            env=("ATTACK_PROBA",),
+        ),
+    ] = 1.0
 
 
 class AttackStrength(Settings):

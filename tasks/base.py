@@ -221,6 +221,11 @@ class Task(ABC):
         """
         return None
 
+    def training_count(self) -> int | None:
+        """How many training samples there are; None where the task does not say."""
+        samples = self.training_samples()
+        return None if samples is None else samples.samples
+
     def drawn_loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
         """The scalar loss of the model on the batch, dropout drawn from torch's generator as it is."""
         return self._loss(model, batch)

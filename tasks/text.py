@@ -79,6 +79,9 @@ class TextTask(Task):
             raise ValueError(f"there are {self.corpus.training_samples} training samples")
         return self._assemble(chosen, SeededDraws(blake3(b"btard numbered samples" + chosen.tobytes()).digest()))
 
+    def training_count(self) -> int:
+        return self.corpus.training_samples
+
     def evaluation_batch(self) -> Batch:
         return self._evaluation_batch
 

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from btard.aggregation.pieces import Piecework, over_pieces
-from btard.aggregation.rows import CheckedRows, side_by_side
+from btard.aggregation.rows import CheckedRows, new_rows, side_by_side
 
 _COLUMNS = 32768
 """Columns whose float64 sums stay in the second-level cache while rows are added to them; fewer make threads wait for
@@ -26,7 +26,7 @@ def means_of(rows: CheckedRows, groups: Sequence[tuple[int, ...]]) -> list[torch
 
     Rows that follow each other are added up, then these sums: the order is the same wherever the rows lie.
     """
-    means = list(torch.empty(len(groups), rows.dimension).unbind(0))
+    means = list(new_rows(len(groups), rows.dimension).unbind(0))
     several = []
     for group, mean in zip(groups, means, strict=True):
         if len(group) == 1:

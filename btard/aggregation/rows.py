@@ -1,10 +1,14 @@
 """The rows that an aggregation rule is given, one per sender: what is accepted, and whose fault the rest is."""
 
 import math
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,6 +19,38 @@ Rows = torch.Tensor | Sequence[torch.Tensor] | Sequence[NDArray[np.float32]] | N
 
 _SHORT = 4096
 """Numbers up to which a row costs less than a call."""
+
+
+_MADE_IN: ContextVar[Path | None] = ContextVar("made_in", default=None)
+
+
+@contextmanager
+def rows_made_in(directory: Path | None) -> Iterator[None]:
+    """Inside, rows that pre-aggregators make lie in files of a directory; None for memory."""
+    token = _MADE_IN.set(directory)
+    try:
+        yield
+    finally:
+        _MADE_IN.reset(token)
+
+
+def new_rows(count: int, dimension: int) -> torch.Tensor:
+    """Return (count, dimension) float32 on the CPU to be written, in memory or where `rows_made_in` says."""
+    directory = _MADE_IN.get()
+    return torch.empty(count, dimension) if directory is None else file_rows(count, dimension, directory)
+
+
+def file_rows(count: int, dimension: int, directory: Path) -> torch.Tensor:
+    """Return (count, dimension) float32 zeros that lie in a file without a name, so nothing is left of it once the
+    tensor is gone; it takes as much room on the disk as is written.
+
+    Raises:
+        OSError: there is no such directory, or it cannot be written.
+    """
+    with tempfile.NamedTemporaryFile(dir=directory, prefix="btard-rows-") as file:
+        file.truncate(4 * count * dimension)
+        rows = torch.from_file(file.name, shared=True, size=count * dimension, dtype=torch.float32)
+    return rows.view(count, dimension)
 
 
 class BadRow(ValueError):

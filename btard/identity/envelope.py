@@ -7,6 +7,7 @@ relays is as good as one that came directly.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import lru_cache
@@ -314,6 +315,15 @@ class UnsignedEnvelope(Envelope):
     def signature(self) -> bytes:
         """The 64-byte signature; Ed25519 gives the same one each time."""
         return self._key.sign(self._covered())
+
+    def __reduce__(self) -> tuple[Callable[..., UnsignedEnvelope], tuple[object, ...]]:
+        return _prepared, (self._key, self.run, self.step, self.kind, self._message, self.attempt)
+
+
+def _prepared(
+    key: IdentityKey, run: bytes, step: int, kind: MessageKind, message: Written, attempt: int
+) -> UnsignedEnvelope:
+    return UnsignedEnvelope.prepare(key, run=run, step=step, kind=kind, message=message, attempt=attempt)
 
 
 @lru_cache(maxsize=4096)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from operator import methodcaller
 from typing import Any, ClassVar, TypeVar
 
@@ -172,14 +172,14 @@ class SimulatedPeer:
     def _work_later(self, task: ComputeGradient | Examine | Recall | CheckOpening) -> None:
         """Do what takes as long as computing a gradient."""
 
-        def computed() -> None:
-            if self.crashed or self.session.roster is None or self.session.roster.step != task.step:
-                return
-            answer = at_once(self.executor.carry_out(task))
-            if not self.crashed:  # some die while they compute
-                self.perform(self.session.answer(self.network.now, answer))
+        self.network.at(self.network.now + self.compute_seconds, partial(self._work_now, task))
 
-        self.network.at(self.network.now + self.compute_seconds, computed)
+    def _work_now(self, task: ComputeGradient | Examine | Recall | CheckOpening) -> None:
+        if self.crashed or self.session.roster is None or self.session.roster.step != task.step:
+            return
+        answer = at_once(self.executor.carry_out(task))
+        if not self.crashed:  # some die while they compute
+            self.perform(self.session.answer(self.network.now, answer))
 
     def _reached(self, peer: PeerId) -> SimulatedPeer | None:
         """Return a peer that answers, None for one that cannot be reached."""
@@ -232,7 +232,11 @@ class SimulatedPeer:
         if reason is not None:
             self.leave(reason)
         elif result.step < self.last_step:
-            self.network.at(self.network.now, lambda: None if self.crashed else self.begin(result.roster))
+            self.network.at(self.network.now, partial(self._begin_next, result.roster))
+
+    def _begin_next(self, roster: Roster) -> None:
+        if not self.crashed:
+            self.begin(roster)
 
     def leave(self, reason: LeaveReason) -> None:
         """Say goodbye and stop."""
@@ -246,20 +250,21 @@ class SimulatedPeer:
     def send_part(self, receiver: PeerId, header: Envelope, payload: Payload) -> None:
         """Send a part; its header travels as it is: its bytes and its signature cost more than all else, and have tests
         of their own."""
-        me, frame, size = self.peer_id, len(header.body) + HEADER_FRAME, len(payload)
+        frame, size = len(header.body) + HEADER_FRAME, len(payload)
         self.traffic.control_sent += frame
         self.traffic.parts_sent += size
+        arrive = methodcaller("receive_part", self.peer_id, header, payload)
+        self.network.deliver(self.peer_id, receiver, arrive, size=frame + size)
 
-        def arrive(to: SimulatedPeer) -> None:
-            to.traffic.control_received += frame
-            buffer = to.session.accept_part(me, header, size)
-            if buffer is not None:
-                to.traffic.parts_received += size
-                buffer[:] = payload
-                to.session.on_part(me, header, digest(buffer))
-                to.network.touch(to)
-
-        self.network.deliver(me, receiver, arrive, size=frame + size)
+    def receive_part(self, sender: PeerId, header: Envelope, payload: Payload) -> None:
+        """A part arrives, all at once."""
+        self.traffic.control_received += len(header.body) + HEADER_FRAME
+        buffer = self.session.accept_part(sender, header, len(payload))
+        if buffer is not None:
+            self.traffic.parts_received += len(payload)
+            buffer[:] = payload
+            self.session.on_part(sender, header, digest(buffer))
+            self.network.touch(self)
 
     def receive(self, sender: PeerId, data: bytes) -> None:
         """A control message arrives."""
@@ -282,7 +287,7 @@ class SimulatedPeer:
         deadline = self.session.deadline
         if deadline not in (self._watched, math.inf):
             self._watched = deadline
-            self.network.at(deadline, lambda: self._tick(deadline))
+            self.network.at(deadline, partial(self._tick, deadline))
 
     def _tick(self, deadline: float) -> None:
         if not self.crashed and self.session.deadline == deadline:

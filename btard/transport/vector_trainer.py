@@ -18,9 +18,12 @@ _HELD = 2
 Gradient = Callable[[bytes, torch.Tensor], torch.Tensor]
 """(seed, parameters) -> the gradient of a public seed, float32 of shape (d,)."""
 
+Move = Callable[[torch.Tensor, torch.Tensor, int | None], torch.Tensor]
+"""(x^t, the aggregate, t) -> x^{t+1}, all float32 of shape (d,); equal arguments give equal bits."""
+
 
 class VectorTrainer:
-    """A `Trainer` that takes steps of plain gradient descent.
+    """A `Trainer` that takes steps of plain gradient descent, or moves as it is told.
 
     Args:
         gradient: the true gradient.
@@ -29,6 +32,7 @@ class VectorTrainer:
         learning_rate: what a step multiplies the aggregate by.
         spoiled: the gradient on the same samples with wrong labels, where the task has labels.
         step: the global step that the parameters belong to.
+        move: what makes x^{t+1} of the aggregate, in place of plain descent.
     """
 
     def __init__(
@@ -40,12 +44,13 @@ class VectorTrainer:
         learning_rate: float = 1.0,
         spoiled: Gradient | None = None,
         step: int | None = 0,
+        move: Move | None = None,
     ) -> None:
         self.gradient = gradient
         self.parameters = parameters
         self.spoiled = spoiled
         self._momentum = Momentum(momentum, len(parameters))
-        self._learning_rate = learning_rate
+        self._learning_rate, self._move = learning_rate, move
         self._step = step
         self._before: tuple[torch.Tensor, ...] = ()
 
@@ -94,7 +99,10 @@ class VectorTrainer:
     async def apply(self, aggregate: torch.Tensor) -> bytes:
         """See `Trainer`."""
         self._before = (self.parameters, *self._before)[:_HELD]
-        self.parameters = self.parameters - self._learning_rate * aggregate
+        if self._move is None:
+            self.parameters = self.parameters - self._learning_rate * aggregate
+        else:
+            self.parameters = self._move(self.parameters, aggregate, self._step)
         if self._step is not None:
             self._step += 1
         return await self.digest()

@@ -6,11 +6,11 @@ Everything happens in one thread in an order that the seed fixes, so a run that 
 from __future__ import annotations
 
 import heapq
-import itertools
 import math
 import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 from btard.identity import PeerId
@@ -61,7 +61,7 @@ class Network:
         self.peers: dict[PeerId, Host] = {}
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._last: _Deliveries | None = None
-        self._order = itertools.count()
+        self._planned = 0
         self._touched: list[Host] = []
         self._islands: dict[PeerId, int] = {}
         self._seed = seed
@@ -71,7 +71,8 @@ class Network:
         """Let `event` happen at a time of the virtual clock."""
         if self._last is not None and self._last.when == when:
             self._last = None
-        heapq.heappush(self._events, (max(when, self.now), next(self._order), event))
+        heapq.heappush(self._events, (max(when, self.now), self._planned, event))
+        self._planned += 1
 
     def partition(self, *groups: Iterable[PeerId]) -> None:
         """Cut the network into groups that cannot reach each other; peers in no group form one. No group: heal."""
@@ -88,7 +89,7 @@ class Network:
         conditions, start = self.conditions, self.now + wait
         if conditions.link is not None:
             if wait > 0:  # the link is free until then
-                self.at(start, lambda: self.deliver_all(sender, receivers, arrive, size=size))
+                self.at(start, partial(self.deliver_all, sender, receivers, arrive, size=size))
             else:
                 self._over_link(conditions.link, sender, receivers, arrive, size)
             return

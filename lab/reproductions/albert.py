@@ -37,6 +37,8 @@ ATTACKS = {
 }
 NEAR_NATS = 0.1
 _LEARNT_NATS = 0.25
+_FALLS = 1_000_000
+"""Published: the step in which the learning rate is back at 0."""
 
 _DEFENDED: dict[str, Any] = {"rule": "centered_clip:tau=0.125", "topology": "butterfly", "bans": "lottery"}
 _OPEN: dict[str, Any] = {"rule": "mean", "topology": "server", "bans": "off"}
@@ -51,6 +53,7 @@ class _Model:
         attacks: which of the published ones.
         undefended: whether sign flip is also run without any defence.
         learns: whether it gets beyond the plateau of token frequencies, so that an attack can take something.
+        learning_rate, warmup: LAMB's rate, and the steps in which it rises to it; then it falls for `_FALLS` steps.
     """
 
     name: str
@@ -63,7 +66,13 @@ class _Model:
     undefended: bool = True
     learns: bool = True
     size: str | None = None
-    learning_rate: float = 0.1
+    learning_rate: float = 0.02
+    warmup: int = 10
+
+    @property
+    def schedule(self) -> str:
+        """The published shape of the learning rate."""
+        return f"warmup:{self.warmup},{_FALLS}"
 
 
 def _models(scale: Scale) -> list[_Model]:
@@ -79,7 +88,7 @@ def _models(scale: Scale) -> list[_Model]:
                 _Model("albert", "albert", 400, 150, 200, 1, attacks=[SIGN_FLIP], undefended=False, learns=False),
             ]
         case Scale.PAPER:
-            return [_Model("albert", "albert", 5000, 950, 1000, 3, size="large")]
+            return [_Model("albert", "albert", 5000, 950, 1000, 3, size="large", learning_rate=0.00176, warmup=5000)]
 
 
 class Albert(Reproduction):
@@ -98,9 +107,11 @@ class Albert(Reproduction):
             "As published: 16 peers of which 7 attack from some step on, CenteredClip with tau 0.125 on parts of a "
             "butterfly, and a lottery that bans an attacker after each attack with probability (1/n)(n - b)/(n - 1); a "
             "banned peer leaves.",
-            "The published run optimises with LAMB, and aggregates parameters and gradients together. The laboratory "
-            "has SGD with momentum alone, and aggregates gradients: no claim on LAMB can be checked here. A live swarm "
-            "trains these tasks with their own optimizers.",
+            "As published, LAMB moves the model (eps 1e-6, decay 0.01, gradients of norm 1 at most), at a rate that "
+            "rises to its peak during a warm-up and then falls linearly: "
+            + ", ".join(f"{model.name} {model.learning_rate:g} after {model.warmup} steps" for model in _models(scale))
+            + " (published: 0.00176 after 5,000). The published run aggregates parameters and gradients together, this "
+            "one gradients alone.",
         ]
         said += [
             f"{model.name}: {model.task}, size {model.size or 'tiny'}, {model.steps} steps, all forked from one state "
@@ -160,9 +171,10 @@ def _grid(model: _Model) -> Grid:
         "banned": "leaves",
         "ban_probability": (PEERS - ATTACKERS) / PEERS / (PEERS - 1),
         "bans": "lottery",
-        "momentum": 0.9,
+        "optimizer": "lamb",
+        "momentum": 0.0,
         "learning_rate": model.learning_rate,
-        "learning_rate_decay": 0.0,
+        "learning_rate_schedule": model.schedule,
         "gradient_clip": 1.0,
         "batch_size": 4,
         "steps": model.steps,

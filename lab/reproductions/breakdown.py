@@ -26,7 +26,7 @@ from btard.lab.study.canvas import Exported
 from btard.lab.study.curves import Band, Lines, draw_lines
 from btard.lab.study.heat import draw_heat
 from btard.lab.study.html import Section
-from btard.lab.study.results import CompleteRun
+from btard.lab.study.results import CompleteRun, data_of
 from btard.lab.study.statistics import over_seeds, summary
 from btard.lab.sweep.grid import Grid, PlannedRun
 from btard.lab.sweep.sweep import Sweep
@@ -120,7 +120,8 @@ class Breakdown(Reproduction):
         figures, tables = [], []
         for attack in ATTACKS:
             for policy in BANS.values():
-                figures += _drawn(_with_unattacked(frame, attack, policy), f"{attack}, {policy}", directory)
+                some = _with_unattacked(frame, attack, policy)
+                figures += _drawn(some, f"{attack}, {policy}", directory, data_of(done.results))
         tables.append(spread_table(frame, ["attack", "policy", "rule", "share"]))
         about = "Final accuracy in points by the share of attackers; a row without a seed is of a rule that refuses."
         return Findings(
@@ -198,7 +199,7 @@ def _with_unattacked(frame: pd.DataFrame, attack: str, policy: str) -> pd.DataFr
     return frame[mine | (frame["attack"] == UNATTACKED)]
 
 
-def _drawn(frame: pd.DataFrame, title: str, directory: Path) -> list[Exported]:
+def _drawn(frame: pd.DataFrame, title: str, directory: Path, data: str) -> list[Exported]:
     name = title.replace(", ", "-").replace(" ", "-")
     lines = Lines(
         f"Breakdown under {title}",
@@ -208,6 +209,7 @@ def _drawn(frame: pd.DataFrame, title: str, directory: Path) -> list[Exported]:
         step_label="share of attackers",
         band=Band.INTERVAL,
         limits=(0.0, 100.0),
+        data=data,
     )
     known = frame.dropna(subset=["final"])
     heat = draw_heat(
@@ -219,5 +221,6 @@ def _drawn(frame: pd.DataFrame, title: str, directory: Path) -> list[Exported]:
         columns="share",
         value="mean",
         label="final accuracy (points)",
+        data=data,
     )
     return [draw_lines(known, lines, directory, name, series="rule"), heat]

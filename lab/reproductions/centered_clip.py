@@ -24,7 +24,7 @@ from btard.lab.reproductions.reproduction import Findings, Judgement, Reproducti
 from btard.lab.reproductions.settings import Scale
 from btard.lab.study.heat import draw_heat
 from btard.lab.study.html import Section
-from btard.lab.study.results import CompleteRun
+from btard.lab.study.results import CompleteRun, data_of
 from btard.lab.study.statistics import over_seeds
 from btard.lab.sweep.grid import Grid
 from btard.lab.sweep.sweep import Sweep
@@ -123,7 +123,7 @@ class CenteredClipping(Reproduction):
             return Findings([], [])
         return Findings(
             trends(frame, decides=scale is not Scale.SMOKE),
-            [_overview(frame, directory), _curves(results, _SIZES[scale].steps, directory)],
+            [_overview(frame, directory, data_of(results)), _curves(results, _SIZES[scale].steps, directory)],
         )
 
 
@@ -190,7 +190,7 @@ def trends(frame: pd.DataFrame, *, decides: bool) -> list[Trend]:
     return found if decides else [Trend(one.claim, one.published, one.found, Judgement.UNDECIDED) for one in found]
 
 
-def _overview(frame: pd.DataFrame, directory: Path) -> Section:
+def _overview(frame: pd.DataFrame, directory: Path, data: str) -> Section:
     figures = []
     for mu, rows in frame[frame["attack"] != UNATTACKED].groupby("momentum"):
         figures.append(
@@ -203,6 +203,7 @@ def _overview(frame: pd.DataFrame, directory: Path) -> Section:
                 columns="attack",
                 value="mean",
                 label="final accuracy (points)",
+                data=data,
             )
         )
     table = spread_table(frame, ["attack", "rule", "momentum"])

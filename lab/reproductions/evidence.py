@@ -13,7 +13,7 @@ from btard.lab.metrics.tables import TableName
 from btard.lab.reproductions.reproduction import Judgement
 from btard.lab.study.canvas import Exported
 from btard.lab.study.curves import Band, Lines, draw_lines
-from btard.lab.study.results import CompleteRun, runs_frame, steps_frame
+from btard.lab.study.results import CompleteRun, data_of, runs_frame, steps_frame
 from btard.lab.study.statistics import MeanOverSeeds, over_seeds, paired
 
 UNATTACKED = "none"
@@ -113,6 +113,7 @@ def attack_curves(
         attacks=[] if window is None else [window],
         bans=bans,
         limits=(0.0, 1.0) if value == "accuracy" else None,
+        data=data_of(results),
     )
     return draw_lines(frame, lines, directory, name)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
+from functools import partial
 
 from btard.hashing import digest
 from btard.identity import PeerId
@@ -90,11 +91,12 @@ class Admissions:
                 self.refused_states += 1
         self.admitted += 1
 
-        def arrived() -> None:
-            if not candidate.crashed:
-                candidate.take_over(state, roster.step)
-                self._choose_candidates(candidate, roster)
-                candidate.begin(roster)
-
-        honest.network.at(honest.network.now + _DOWNLOAD_SECONDS, arrived)
+        honest.network.at(honest.network.now + _DOWNLOAD_SECONDS, partial(self._enter, candidate, state, roster))
         candidate.running = True
+
+    def _enter(self, candidate: LabPeer, state: bytes, roster: Roster) -> None:
+        """Let a newcomer begin, to which the state of an honest peer has come."""
+        if not candidate.crashed:
+            candidate.take_over(state, roster.step)
+            self._choose_candidates(candidate, roster)
+            candidate.begin(roster)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 from btard.behaviour import Behaviour
@@ -45,7 +46,7 @@ class LabPeer(SimulatedPeer):
         self.running = True
         super().begin(roster)
         if type(self.behaviour).foretell is not Behaviour.foretell:
-            self.network.at(self.network.now + self.compute_seconds / 2, lambda: self._foretell(roster))
+            self.network.at(self.network.now + self.compute_seconds / 2, partial(self._foretell, roster))
 
     def _foretell(self, roster: Roster) -> None:
         """Let colluders know the own gradient before any of them decides: in one thread nobody can wait for another."""

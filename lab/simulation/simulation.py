@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 
@@ -20,6 +21,7 @@ from btard.lab.simulation.admissions import Admissions
 from btard.lab.simulation.behaviours import attacker
 from btard.lab.simulation.peer import Event, LabPeer, Listener
 from btard.lab.simulation.settings import SimulateSettings
+from btard.lab.simulation.snapshot import frozen, thawed
 from btard.lab.simulation.workload import Workload, make_workload
 from btard.round.actions import Finished, Stopped, Voided
 from btard.round.aggregates import check_aggregation
@@ -34,6 +36,10 @@ from btard.vocabulary import SLOWEST, WireType
 _LEAST_DELAY_BOUND_SECONDS = 2.0
 _COMPUTE_SECONDS = 0.1
 _meetings = itertools.count()
+
+_MOVING = ("network", "rules", "chronicle", "peers", "admissions", "listeners", "genesis", "_begun", "_turns")
+"""What changes as a swarm goes on, or follows from the settings that it began with."""
+_OWN_LISTENERS = 2
 
 
 @contextmanager
@@ -157,7 +163,7 @@ class Simulation:
         self.chronicle = Chronicle()
         self.peers: list[LabPeer] = []
         self._meeting = f"simulation {next(_meetings)}"
-        self._turns = itertools.count()
+        self._turns = 0
         self.admissions = Admissions(settings, self.peers, self._make_peer)
         self.listeners: list[Listener] = [self.chronicle, self.admissions]
         self.wall_seconds = 0.0
@@ -173,11 +179,11 @@ class Simulation:
     def _make_peer(self, honest: bool) -> LabPeer:
         settings, number = self.settings, len(self.peers)
         key = tagged_digest("btard simulated key", settings.seed.to_bytes(8, "big"), number.to_bytes(8, "big"))
-        behaviour = (
-            self._make_honest(number)
-            if honest
-            else self._make_attacker(settings, number, next(self._turns), self._meeting)
-        )
+        if honest:
+            behaviour = self._make_honest(number)
+        else:
+            behaviour = self._make_attacker(settings, number, self._turns, self._meeting)
+            self._turns += 1
         make = LabPeer if honest else self._attacker_type
         peer = make(
             self.network,
@@ -203,6 +209,7 @@ class Simulation:
             momentum=self.settings.momentum,
             learning_rate=workload.learning_rate,
             spoiled=workload.spoiled,
+            move=workload.move,
         )
 
     @property
@@ -253,6 +260,36 @@ class Simulation:
             total.parts_sent += peer.traffic.parts_sent
             total.parts_received += peer.traffic.parts_received
         return total
+
+    def state(self, beside: object) -> bytes:
+        """Return all that a swarm needs that goes on from here, and what its owner wants to keep beside it."""
+        return frozen(({name: getattr(self, name) for name in _MOVING}, beside), self._outside())
+
+    def restore(self, state: bytes) -> Any:
+        """Go on from where another simulation of as many peers has returned its `state`, with the behaviours, workload
+        and honest peers of this one; return what was kept beside.
+
+        Raises:
+            UserError: the state cannot be read.
+        """
+        moving, beside = thawed(state, self._outside())
+        for name in _MOVING:
+            setattr(self, name, moving[name])
+        self._running = None
+        for peer in self.peers:
+            peer.honest = peer.number < self.settings.peers - self.settings.byzantine
+            peer.behaviour.attach(peer.key)
+            peer.behaviour.die = peer.crash
+        return beside
+
+    def _outside(self) -> dict[str, object]:
+        """Return what a state does not hold: what stays with this simulation when another one's is taken over."""
+        workload = self.workload
+        made = {"gradient": workload.gradient, "spoiled": workload.spoiled, "move": workload.move}
+        behaviours = {f"behaviour {peer.number}": peer.behaviour for peer in self.peers}
+        watching = {f"listener {number}": each for number, each in enumerate(self.listeners[_OWN_LISTENERS:])}
+        named = {"simulation": self, "settings": self.settings, **made, **behaviours, **watching}
+        return {name: value for name, value in named.items() if value is not None}
 
     @property
     def final_digest(self) -> str:

@@ -11,7 +11,7 @@ import torch
 from btard.hashing import digest, tagged_digest
 from btard.lab.simulation.settings import SimulateSettings, WorkloadName
 from btard.tensors import bytes_of
-from btard.transport.vector_trainer import Gradient
+from btard.transport.vector_trainer import Gradient, Move
 
 _CACHED = 256
 """Gradients that are kept, since all members of a court repeat the same one."""
@@ -30,6 +30,7 @@ class Workload:
         spoiled: the gradient on the same samples with wrong labels; None where there are no labels.
         loss: of parameters, on what is never trained on; None where nothing is learned.
         learning_rate: what a step multiplies the aggregate by.
+        move: what makes x^{t+1} of an aggregate; None for plain descent.
         tau: clipping radius that fits the honest deviations of a part among `peers` peers.
     """
 
@@ -39,6 +40,7 @@ class Workload:
     tau: float
     spoiled: Gradient | None = None
     loss: Callable[[torch.Tensor], float] | None = None
+    move: Move | None = None
 
 
 def make_workload(settings: SimulateSettings) -> Workload:

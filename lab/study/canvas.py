@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 import matplotlib
@@ -20,6 +21,10 @@ from matplotlib.figure import Figure  # noqa: E402
 
 COLOURS = ("#1f5fa8", "#d1661c", "#3a8a4d", "#8250a0", "#b8860b", "#00838f", "#c2185b", "#5d4037", "#607d8b", "#827717")
 STYLES = ("-", "--", "-.", ":")
+_SMALL: dict[str, Any] = {"fontsize": 6, "color": "#666666"}
+_LETTERS_PER_INCH = 20
+"""Of such small print."""
+
 ATTACK_SHADE, BAN_MARK = "#c0392b", "#111111"
 
 
@@ -54,8 +59,13 @@ def pens_of(names: list[Hashable]) -> dict[Hashable, tuple[str, str]]:
     return dict(zip(dict.fromkeys(names), pens(), strict=False))
 
 
-def export(figure: Figure, table: pd.DataFrame, directory: Path, name: str) -> Exported:
-    """Write a figure and its table, and close it. The same numbers give the same SVG; no file holds a date."""
+def export(figure: Figure, table: pd.DataFrame, directory: Path, name: str, data: str) -> Exported:
+    """Write a figure and its table, and close it. The same numbers give the same SVG; no file holds a date.
+
+    Args:
+        data: what the numbers were made from, which stands below the figure.
+    """
+    figure.supxlabel("\n".join(wrap(f"Data: {data}", round(_LETTERS_PER_INCH * figure.get_figwidth()))), **_SMALL)
     directory.mkdir(parents=True, exist_ok=True)
     paths = [directory / f"{name}.{kind}" for kind in ("svg", "png", "csv")]
     title = figure.get_suptitle() or next((axes.get_title() for axes in figure.axes if axes.get_title()), name)

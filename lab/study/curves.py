@@ -33,6 +33,7 @@ class Lines:
         bans: steps in which an attacker was banned, marked.
         zoom: the steps of a second pair of axes beside the first, None for none.
         limits: of the values, None for what they are.
+        data: what they were made from.
     """
 
     title: str
@@ -47,6 +48,7 @@ class Lines:
     bans: Sequence[float] = field(default=())
     zoom: tuple[float, float] | None = None
     limits: tuple[float, float] | None = None
+    data: str = field(kw_only=True)
 
 
 def draw_lines(frame: pd.DataFrame, lines: Lines, directory: Path, name: str, series: str = "series") -> Exported:
@@ -76,7 +78,7 @@ def draw_lines(frame: pd.DataFrame, lines: Lines, directory: Path, name: str, se
         axes[1].set_xlim(*lines.zoom)
         axes[1].set_title(f"steps {lines.zoom[0]:g} to {lines.zoom[1]:g}")
     joined = pd.concat([table.assign(value=value) for value, table in tables.items()], ignore_index=True)
-    return export(figure, joined, directory, name)
+    return export(figure, joined, directory, name, lines.data)
 
 
 def _said(band: Band, seeds: int) -> str:

@@ -21,6 +21,7 @@ def draw_heat(
     columns: str,
     value: str,
     label: str,
+    data: str,
     higher_is_better: bool = True,
 ) -> Exported:
     """Draw a heat map; a cell without a number, or without a run, is crossed out.
@@ -28,6 +29,7 @@ def draw_heat(
     Args:
         table: one row for each cell: the columns `rows`, `columns` and `value`; a cell that a rule refuses holds nan.
         label: of the values, with their unit.
+        data: what they were made from.
 
     Raises:
         ValueError: two rows belong to one cell.
@@ -53,4 +55,4 @@ def draw_heat(
         dark = (number < middle) == higher_is_better
         axes.text(column, row, f"{number:.3g}", ha="center", va="center", color="white" if dark else "black", size=8)
     figure.colorbar(image, ax=axes, label=label)
-    return export(figure, table, directory, name)
+    return export(figure, table, directory, name, data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ import pandas as pd
 
 from btard.errors import UserError
 from btard.lab.metrics.tables import TableName
+from btard.lab.training.run_directory import read_manifest
 from btard.lab.training.settings import ExperimentSettings
 
 
@@ -21,12 +23,14 @@ class CompleteRun:
         labels: what sets it apart, its seed included.
         settings: of the run, but for its output.
         tables: by name.
+        data: what it was trained and measured on, with the numbers of samples.
     """
 
     directory: Path
     labels: Mapping[str, object]
     settings: ExperimentSettings
     tables: Mapping[TableName, pd.DataFrame]
+    data: str
 
 
 def read_result(directory: Path, settings: ExperimentSettings, labels: Mapping[str, object]) -> CompleteRun:
@@ -35,7 +39,14 @@ def read_result(directory: Path, settings: ExperimentSettings, labels: Mapping[s
     Raises:
         UserError: a table is missing or cannot be read.
     """
-    return CompleteRun(directory, labels, settings, {name: _table(directory, name) for name in TableName})
+    tables = {name: _table(directory, name) for name in TableName}
+    return CompleteRun(directory, labels, settings, tables, str(read_manifest(directory).get("data", settings.task)))
+
+
+def data_of(results: Iterable[CompleteRun]) -> str:
+    """Return what runs were trained and measured on, each once, and how many runs there are."""
+    kinds = Counter(result.data for result in results)
+    return "; ".join(f"{kind}, {count} runs" for kind, count in kinds.items())
 
 
 def _table(directory: Path, name: TableName) -> pd.DataFrame:

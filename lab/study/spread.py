@@ -26,6 +26,7 @@ def draw_spread(
     group: str,
     value: str,
     label: str,
+    data: str,
     shape: Shape = Shape.BOX,
     reference: float | None = None,
     reference_label: str = "",
@@ -34,6 +35,7 @@ def draw_spread(
 
     Args:
         frame: one row a run; rows whose value is nan do not count.
+        data: what the values were made from.
         reference: a dashed line across, such as the median of what is not attacked.
     """
     known = frame.dropna(subset=[value])
@@ -54,4 +56,4 @@ def draw_spread(
         places, [f"{key}\n{len(values)} runs" for key, values in zip(names, samples, strict=True)], rotation=20
     )
     axes.set_ylabel(label)
-    return export(figure, known[[group, value]], directory, name)
+    return export(figure, known[[group, value]], directory, name, data)

@@ -16,7 +16,7 @@ from btard.lab.study.canvas import Exported
 from btard.lab.study.curves import Lines, draw_lines
 from btard.lab.study.heat import draw_heat
 from btard.lab.study.html import Section, write_html
-from btard.lab.study.results import CompleteRun, runs_frame, steps_frame
+from btard.lab.study.results import CompleteRun, data_of, runs_frame, steps_frame
 from btard.lab.study.spread import Shape, draw_spread
 from btard.lab.study.statistics import over_seeds, paired, worst
 from btard.lab.sweep.grid import Grid, planned, read_chosen, read_grid
@@ -67,9 +67,11 @@ def sections_of(grid: Grid, found: Sweep, directory: Path) -> list[Section]:
     if _ATTACK in varied and _RULE in varied:
         sections.append(_rules_and_attacks(table, found, varied, label, better_high, directory))
     sections += _pair_sections(runs, grid, value, label)
+    if len(grid.seeds) > 1:
+        sections.append(_spreads(runs, varied, value, label, directory, data_of(found.results)))
     sections.append(Section("Over steps", figures=_curves(found.results, grid, value, label, directory)))
     if runs["bans"].any():
-        sections.append(_bans(runs, varied, directory))
+        sections.append(_bans(runs, varied, directory, data_of(found.results)))
     ratio = _ratio(found.results)
     if ratio is not None:
         sections.append(ratio)
@@ -106,13 +108,13 @@ def _rules_and_attacks(
         [{key: _word(run.labels.get(key)) for key in varied} | {"mean": math.nan} for run in found.refused]
     )
     whole = pd.concat([table, refused.drop_duplicates()], ignore_index=True) if len(refused) else table
-    figures, tables = [], []
+    figures, tables, data = [], [], data_of(found.results)
     for number, (keys, group) in enumerate(_groups(whole, others)):
         title = f"Last {label}" + (f": {keys}" if keys else "")
         figures.append(
             draw_heat(
                 group, directory, f"rules-attacks-{number}", title=title, rows=_RULE, columns=_ATTACK, value="mean",
-                label=label, higher_is_better=better_high,
+                label=label, data=data, higher_is_better=better_high,
             )
         )  # fmt: skip
     known = table.dropna(subset=["mean"])
@@ -175,22 +177,43 @@ def _curves(results: Sequence[CompleteRun], grid: Grid, value: str, label: str, 
             column,
             label,
             bans=sorted(set(bans["step"])) if len(bans) else (),
+            data=data_of(results),
         )
         figures.append(draw_lines(group, lines, directory, f"curves-{number}"))
     return figures
+
+
+def _spreads(runs: pd.DataFrame, varied: Sequence[str], value: str, label: str, directory: Path, data: str) -> Section:
+    """Return boxes and violins of the last values, a group for each combination."""
+    split = varied[:1] if len(runs[list(varied)].drop_duplicates()) > MOST_SERIES and len(varied) > 1 else []
+    figures = []
+    for number, (keys, group) in enumerate(_groups(runs, split)):
+        rest = [key for key in varied if key not in split]
+        named = group.assign(group=[_series(row, rest) for row in group[rest].itertuples(index=False)])
+        title = f"Last {label}" + (f": {keys}" if keys else "")
+        figures += [
+            draw_spread(
+                named, directory, f"finals-{number}-{shape}", title=title, group="group", value=value, label=label,
+                data=data, shape=shape,
+            )
+            for shape in Shape
+        ]  # fmt: skip
+    return Section(
+        "Spread over seeds", ["Each group is one combination; a run that diverged is not drawn."], [], figures
+    )
 
 
 def _series(row: Sequence[object], keys: Sequence[str]) -> str:
     return ", ".join(str(value) for _, value in zip(keys, row, strict=True))
 
 
-def _bans(runs: pd.DataFrame, varied: Sequence[str], directory: Path) -> Section:
+def _bans(runs: pd.DataFrame, varied: Sequence[str], directory: Path, data: str) -> Section:
     banned = runs[runs["bans"] > 0].assign(
         group=lambda frame: [_series(row, varied) for row in frame[list(varied)].itertuples(index=False)]
     )
     figure = draw_spread(
         banned, directory, "time-to-ban", title="Step of the last ban", group="group", value="last_ban",
-        label="step", shape=Shape.BOX,
+        label="step", data=data, shape=Shape.BOX,
     )  # fmt: skip
     honest = int(runs["honest_bans"].sum())
     return Section(

@@ -9,6 +9,7 @@ import torch
 
 from btard.aggregation import BadRow, CenteredClip, Rows, Rule, centered_clip, make_rule
 from btard.aggregation.any_rows import NoFiniteRow, of_finite_rows
+from btard.aggregation.rows import rows_made_in
 from btard.errors import UserError
 from btard.lab.training.choices import Topology
 from btard.lab.training.settings import ExperimentSettings
@@ -55,7 +56,7 @@ class Combiner:
         self._now, self._seed, self._text = self.rule, settings.seed, settings.rule
         self._butterfly = settings.topology is Topology.BUTTERFLY
         self._device = device_of(settings.rule_device)
-        self._dimension = dimension
+        self._dimension, self._rows_in = dimension, settings.rows_in
         self._check(settings.workers, settings.f)
 
     def begin(self, step: int) -> None:
@@ -86,7 +87,8 @@ class Combiner:
             return self._all([torch.as_tensor(row) for row in some], declared, home)
 
         try:
-            found, kept = of_finite_rows(make, [moved[id(row)] for row in rows], f)
+            with rows_made_in(self._rows_in):
+                found, kept = of_finite_rows(make, [moved[id(row)] for row in rows], f)
         except NoFiniteRow:
             raise Diverged(
                 "no worker's vector is finite any more: a lower --learning-rate or a --gradient-clip helps"

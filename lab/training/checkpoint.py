@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import re
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from btard.durable import write_durably
+from btard.durable import durable_file
 from btard.errors import UserError
 
 _VERSION = 1
@@ -18,10 +17,9 @@ _NAME = re.compile(r"checkpoint-(\d+)\.pt")
 
 def save(directory: Path, state: dict[str, Any], settings_digest: str) -> Path:
     """Write a checkpoint as `checkpoint-STEP.pt`, whole or not at all, and return its path."""
-    written = io.BytesIO()
-    torch.save({"version": _VERSION, "settings": settings_digest, "state": state}, written)
     path = directory / f"checkpoint-{state['training']['step']}.pt"
-    write_durably(path, written.getbuffer())
+    with durable_file(path) as file:  # workers' vectors may be more than memory holds
+        torch.save({"version": _VERSION, "settings": settings_digest, "state": state}, file)
     return path
 
 
@@ -32,13 +30,13 @@ def newest(directory: Path) -> Path | None:
 
 
 def load(path: Path, settings_digest: str) -> dict[str, Any]:
-    """Return the state in a checkpoint.
+    """Return the state in a checkpoint; its tensors are pages of the file, which are read when they are looked at.
 
     Raises:
         UserError: it cannot be read, or is one of an experiment with other settings.
     """
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
+        found = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         version, settings, state = found["version"], found["settings"], found["state"]
     except Exception as error:  # torch raises whatever its readers do
         raise UserError(f"the checkpoint {path} cannot be read: {type(error).__name__}: {error}") from error

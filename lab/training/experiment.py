@@ -26,6 +26,7 @@ from btard.lab.training.run_directory import LabDirectory, LabStatus
 from btard.lab.training.settings import ExperimentSettings
 from btard.lab.training.step import StepResult, Training
 from btard.lab.training.workers.evaluation import checksum, evaluate
+from btard.lab.training.workers.problem import told_data
 from btard.tasks.base import Task
 
 if TYPE_CHECKING:
@@ -43,6 +44,9 @@ _FIXED = (
     "batch_size",
 )
 """Settings that a fork cannot change: its state is made of them."""
+
+_FIXED_IN_PROTOCOL = ("topology", "rule", "validators", "loss", "l1", "l2", "gradient_clip", "legacy_eval")
+"""Likewise in a swarm, whose peers have begun with these rules, and compute again what others computed before."""
 
 
 class Experiment:
@@ -153,7 +157,8 @@ class Experiment:
             UserError: the settings contradict each other or cannot be changed on the way.
         """
         settings = self.settings.changed(**{"output": None, **changes})
-        for name in _FIXED:
+        protocol = Topology.BTARD in (settings.topology, self.settings.topology)
+        for name in _FIXED + _FIXED_IN_PROTOCOL * protocol:
             if getattr(settings, name) != getattr(self.settings, name):
                 raise UserError(f"a fork cannot change {name}: its state depends on it")
         forked = Experiment(
@@ -262,11 +267,13 @@ class Experiment:
         done = self.training.step >= self.settings.steps or self.diverged is not None
         if self._directory is None or not (done or self.interrupted):
             return
-        if not done and self.settings.topology is not Topology.BTARD:
+        if not done:
             self._save()
         self.tables.close()
         status = LabStatus.COMPLETE if done else LabStatus.INTERRUPTED
-        self._directory.note(status, step=self.training.step, batched=self.training.batched, diverged=self.diverged)
+        data = told_data(self.training.problem.task, self.settings.data)
+        facts = {"step": self.training.step, "batched": self.training.batched, "diverged": self.diverged, "data": data}
+        self._directory.note(status, **facts)
         if done:
             self._directory.complete()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,14 +18,19 @@ from btard.lab.simulation.workload import Workload, cached
 from btard.lab.training.aggregation import Combined, Combiner
 from btard.lab.training.attackers.crew import MakeAttack, installed_attack
 from btard.lab.training.attackers.protocol_attackers import Colluders, spoiling_draws
+from btard.lab.training.optimizer import SharedMoves
 from btard.lab.training.settings import ExperimentSettings
 from btard.lab.training.step import BanNote, StepResult
+from btard.lab.training.workers.gradients import OneByOne, clipped, penalised
 from btard.lab.training.workers.problem import Problem
+from btard.lab.training.workers.samplers import seed_of
 from btard.round.actions import Finished
 from btard.tasks.base import Task
 from btard.tasks.randomness import SeededDraws, seeded_torch
+from btard.tensors import bytes_of
 
-_NO_STATE = "--topology btard runs from its first step to its last: it can be neither forked nor resumed"
+_DRAWN_PER_PEER = 16
+"""Public seeds that are remembered for each peer: those of the steps that validators may still look back at."""
 
 
 class ProtocolTraining:
@@ -53,14 +59,18 @@ class ProtocolTraining:
         combiner = Combiner(settings, len(self.problem.parameters))
         self.colluders = Colluders(settings, make_attack, lambda rows: combiner.combine(rows, settings.f).value)
         self.step = self.points = 0
+        self._origin_seed = origin_seed
+        self._drawn: dict[bytes, int] = {}
         self._losses: dict[bytes, float] = {}
-        self._weights = list(self.problem.loss.parameters())
+        self._backward = OneByOne(self.problem)
         rule = combiner.rule
+        self._moves = SharedMoves(self.problem, settings)
         workload = Workload(
             start=self.problem.parameters.clone(),
             gradient=cached(lambda seed, parameters: self._gradient(seed, parameters, spoiled=False)),
             spoiled=cached(lambda seed, parameters: self._gradient(seed, parameters, spoiled=True)),
             learning_rate=settings.learning_rate,
+            move=self._moves,
             tau=rule.tau if isinstance(rule, CenteredClip) else CenteredClip().tau,
         )
         simulated = SimulateSettings(
@@ -68,7 +78,6 @@ class ProtocolTraining:
             byzantine=settings.attackers,
             attack=["NONE"],
             cut=[],
-            steps=settings.steps,
             seed=settings.seed,
             rule=settings.rule,
             momentum=settings.momentum,
@@ -80,6 +89,8 @@ class ProtocolTraining:
             make_honest=self.colluders.member,
             make_attacker=lambda _settings, number, _turn, _meeting: self.colluders.member(number),
         )
+        for peer in self.simulation.peers:
+            peer.last_step = sys.maxsize  # a swarm does not know when its owner stops asking for steps
         self.simulation.listeners.append(self)
         self._roster = self.simulation.genesis
         self._result: StepResult | None = None
@@ -88,18 +99,30 @@ class ProtocolTraining:
 
     def _gradient(self, seed: bytes, parameters: torch.Tensor, *, spoiled: bool) -> torch.Tensor:
         """Return the gradient of a public seed at parameters (d,), as every peer computes it."""
-        problem = self.problem
+        problem, public = self.problem, seed
+        seed = self._drawn_from(public)
         batch = problem.task.batch(seed, self.settings.batch_size)
         attack = self.colluders.spoils
         if spoiled and attack is not None:
             batch = attack.spoiled(batch, problem.task.label_flipped, spoiling_draws(seed))
         problem.parameters.copy_(parameters)
-        with seeded_torch(SeededDraws(seed).torch_seed("dropout"), problem.device):
-            loss = problem.loss(batch.to(problem.device).tensors)
+        alone = {name: tensor[None] for name, tensor in batch.to(problem.device).tensors.items()}
+        torch_seed = SeededDraws(seed).torch_seed("dropout")
+        with seeded_torch(torch_seed, problem.device):
+            found = self._backward.gradients(None, alone, [torch_seed])
+        settings = self.settings
+        found = clipped(penalised(found, problem.parameters, settings.l1, settings.l2), settings.gradient_clip)
         if not spoiled:
-            self._losses[seed] = float(loss.detach())
-        found = torch.autograd.grad(loss, self._weights, allow_unused=True, materialize_grads=True)
-        return torch.cat([piece.reshape(-1) for piece in found]).cpu()
+            self._losses[public] = float(found.losses[0])
+        return torch.cat([values[0] for _, values in found.pieces]).cpu()
+
+    def _drawn_from(self, public: bytes) -> bytes:
+        """Return the seed of the samples and dropout of a public seed: in a fork, its own seed has a say in those that
+        are new to it, while validators still repeat older ones as they were."""
+        seed = self._drawn.setdefault(public, self.settings.seed)
+        if len(self._drawn) > _DRAWN_PER_PEER * self.settings.workers:
+            del self._drawn[next(iter(self._drawn))]
+        return public if seed == self._origin_seed else seed_of("fork", seed, int.from_bytes(public[:8], "big"))
 
     def advance(self) -> StepResult:
         """Let the swarm go on until an honest peer has finished one more step.
@@ -140,7 +163,7 @@ class ProtocolTraining:
         sent, received = self._traffic()
         self._result = StepResult(
             loss=sum(losses) / len(losses) if losses else math.nan,
-            rate=settings.learning_rate,
+            rate=settings.rate(result.step),
             combined=Combined(torch.empty(0), 0.0, 0),
             attacking=liars,
             bans=self._new_bans(),
@@ -165,9 +188,28 @@ class ProtocolTraining:
         return sent, received
 
     def state(self) -> dict[str, Any]:
-        """Raises UserError: there is no state to go on from."""
-        raise UserError(_NO_STATE)
+        """Return all that a resumed run needs, to go on bit by bit; it shares memory with this one."""
+        beside = (self._losses, self._roster, self._told, self._bytes, self._moves.state(), self._drawn)
+        swarm = self.simulation.state((beside, self.colluders.knowledge()))
+        return {
+            "step": self.step,
+            "points": self.points,
+            "parameters": self.problem.parameters,
+            "swarm": torch.frombuffer(bytearray(swarm), dtype=torch.uint8),
+            "gangs": self.colluders.state(),
+        }
 
     def restore(self, state: Mapping[str, Any], *, crew: bool = True) -> None:
-        """Raises UserError, as `state`."""
-        raise UserError(_NO_STATE)
+        """Take over what `state` has returned, what attackers remember included if so asked.
+
+        Raises:
+            UserError: the state cannot be read.
+        """
+        self.step, self.points = state["step"], state["points"]
+        self.problem.parameters.copy_(state["parameters"])
+        beside, told = self.simulation.restore(bytes(bytes_of(state["swarm"])))
+        self._losses, self._roster, self._told, self._bytes, moves, self._drawn = beside
+        self._moves.restore(moves)
+        self.colluders.restore_knowledge(told)
+        if crew:
+            self.colluders.restore(state["gangs"])

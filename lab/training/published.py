@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from btard.configuration.named import Named
-from btard.lab.training.learning_rate import COSINE
+from btard.lab.training.learning_rate import lists_rates
 from btard.lab.training.settings import ExperimentSettings
 
 
@@ -17,7 +17,7 @@ def published_config(settings: ExperimentSettings) -> dict[str, object]:
     if s.groups:
         attack = Named.parse(s.groups[0].attack, "the attack")
     schedule = None
-    if s.learning_rate_schedule not in (None, COSINE):
+    if lists_rates(s.learning_rate_schedule):
         schedule = str(s.learning_rate_schedule).replace(":", ",")
     return {
         "seed": s.seed,

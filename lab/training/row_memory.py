@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 
 import torch
 
+from btard.aggregation.rows import file_rows
 from btard.errors import UserError
 
 
@@ -14,8 +14,7 @@ def zero_rows(count: int, like: torch.Tensor, directory: Path | None) -> torch.T
     """Return (count, d) zeros for vectors such as `like` (d,) float32, on its device.
 
     Args:
-        directory: where the file lies that holds them, None for memory. It has no name, so nothing is left of it once
-            the process ends; it takes as much room on the disk as is written.
+        directory: where the file lies that holds them, as `file_rows` makes it; None for memory.
 
     Raises:
         UserError: there is no such directory, or it cannot be written.
@@ -23,9 +22,6 @@ def zero_rows(count: int, like: torch.Tensor, directory: Path | None) -> torch.T
     if directory is None:
         return torch.zeros(count, len(like), device=like.device)
     try:
-        with tempfile.NamedTemporaryFile(dir=directory, prefix="btard-rows-") as file:
-            file.truncate(4 * count * len(like))
-            rows = torch.from_file(file.name, shared=True, size=count * len(like), dtype=torch.float32)
+        return file_rows(count, len(like), directory)
     except OSError as error:
         raise UserError(f"--rows-in is {directory}, where no file can be written: {error.strerror}") from None
-    return rows.view(count, len(like))

@@ -8,7 +8,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from btard.byzantine.settings import AttackEvery, AttackProba, AttackStart, Liars
+from btard.byzantine.settings import AttackStart, AttackTimes, Liars
 from btard.configuration import Group, Option, Probability, Seed
 from btard.configuration.messages import user_error
 from btard.configuration.options import settings_of
@@ -26,7 +26,7 @@ from btard.lab.training.choices import (
     Topology,
 )
 from btard.lab.training.heterogeneity import check_spread
-from btard.lab.training.learning_rate import COSINE, Rate, cosine, decaying, listed
+from btard.lab.training.learning_rate import Rate, decaying, lists_rates, scheduled
 from btard.vocabulary import MAX_BATCH, Device, WandbMode
 
 MAX_WORKERS = 4096
@@ -119,7 +119,8 @@ class _Training(RuleSettings):
     learning_rate_schedule: Annotated[
         str | None,
         Option(
-            "cosine from the learning rate to 0, or rates such as 0.1,1000:0.05 in place of rate and decay",
+            "cosine from the learning rate to 0, warmup:STEPS,TOTAL up to it and down to 0, or rates such as "
+            "0.1,1000:0.05 in place of rate and decay",
             group=Group.TRAINING,
         ),
     ] = None
@@ -156,7 +157,7 @@ class _Training(RuleSettings):
     rule_device: Annotated[Device, Option("where vectors are aggregated", group=Group.MACHINE)] = Device.CPU
 
 
-class _Liars(_Training):
+class _Liars(_Training, AttackTimes):
     """Which workers lie, what they know, and what becomes of them."""
 
     rule: Annotated[
@@ -198,8 +199,6 @@ class _Liars(_Training):
             env=("ATTACK_STOP",),
         ),
     ] = None
-    attack_every: AttackEvery = 1
-    attack_proba: AttackProba = 1.0
     bans: Annotated[BanPolicy, Option("what bans attackers", group=Group.BYZANTINE)] = BanPolicy.OFF
     banned: Annotated[AfterBan, Option("what becomes of a banned worker", group=Group.BYZANTINE)] = (
         AfterBan.TURNS_HONEST
@@ -251,8 +250,8 @@ class ExperimentSettings(_Liars):
     @field_validator("learning_rate_schedule")
     @classmethod
     def _is_a_schedule(cls, value: str | None) -> str | None:
-        if value not in (None, COSINE):
-            listed(value)
+        if value is not None:
+            scheduled(value, 1.0, 1)
         return value
 
     @field_validator("heterogeneity")
@@ -305,7 +304,7 @@ class ExperimentSettings(_Liars):
             )
         if self.optimizer is ServerOptimizer.LAMB and self.weight_decay:
             found.append("--optimizer lamb decays weights by itself, by 0.01: leave out --weight-decay")
-        if self.learning_rate_schedule not in (None, COSINE) and chosen & {"learning_rate", "learning_rate_decay"}:
+        if lists_rates(self.learning_rate_schedule) and chosen & {"learning_rate", "learning_rate_decay"}:
             found.append(
                 "--learning-rate-schedule lists all rates: leave out --learning-rate and --learning-rate-decay"
             )
@@ -332,14 +331,8 @@ class ExperimentSettings(_Liars):
             "--momentum-at update or server": self.momentum > 0 and self.momentum_at is not MomentumAt.WORKER,
             "--nesterov": self.nesterov,
             "--local-steps": self.local_steps > 1,
-            "--gradient-clip": self.gradient_clip is not None,
-            "--weight-decay, --l1 and --l2": self.weight_decay + self.l1 + self.l2 > 0,
             "--heterogeneity": self.heterogeneity != "iid",
-            "--checkpoint-every": self.checkpoint_every > 0,
-            "--learning-rate-schedule": self.learning_rate_schedule is not None,
-            "--learning-rate-decay, which must be 0": self.learning_rate_decay > 0,
             "--declared": self.declared is not None,
-            f"--optimizer {self.optimizer}": self.optimizer is not ServerOptimizer.SGD,
             "--rows-in": self.rows_in is not None,
             "--study": self.study and "study" in self.model_fields_set,
         }
@@ -366,9 +359,7 @@ class ExperimentSettings(_Liars):
         """The learning rate of every step."""
         if self.learning_rate_schedule is None:
             return decaying(self.learning_rate, self.learning_rate_decay, self.learning_rate_decay_delta)
-        if self.learning_rate_schedule == COSINE:
-            return cosine(self.learning_rate, self.steps)
-        return listed(self.learning_rate_schedule)
+        return scheduled(self.learning_rate_schedule, self.learning_rate, self.steps)
 
     @property
     def digest(self) -> str:

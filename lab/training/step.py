@@ -13,11 +13,11 @@ from btard.errors import UserError
 from btard.lab.metrics.study import Curvature, VectorGroup, VectorSpread, group_of, study_row
 from btard.lab.training.aggregation import Combined, Combiner
 from btard.lab.training.attackers.crew import Crew, MakeAttack, installed_attack
-from btard.lab.training.choices import Batching, MomentumAt, ServerOptimizer, Topology
-from btard.lab.training.optimizer import MomentOptimizer
+from btard.lab.training.choices import Batching, MomentumAt, Topology
+from btard.lab.training.optimizer import optimizer_of
 from btard.lab.training.row_memory import zero_rows
 from btard.lab.training.settings import ExperimentSettings
-from btard.lab.training.workers.gradients import Backward, Batched, Gradients, OneByOne
+from btard.lab.training.workers.gradients import Backward, Batched, Gradients, OneByOne, clipped, penalised
 from btard.lab.training.workers.problem import Problem
 from btard.lab.training.workers.samplers import Tensors, make_sampler, seed_of
 from btard.tasks.base import Task
@@ -97,9 +97,7 @@ class Training:
         self._block = zero_rows(self._computing + 1, parameters, settings.rows_in)
         self._rows = self._block[: self._computing]
         self._momentum = torch.zeros_like(parameters)
-        self._optimizer: MomentOptimizer | None = None
-        if settings.optimizer is not ServerOptimizer.SGD:
-            self._optimizer = MomentOptimizer(self.problem, settings.optimizer)
+        self._optimizer = optimizer_of(self.problem, settings)
         self._curvature = Curvature(settings.momentum, settings.study_past)
         self._rate = settings.rate
         self.step = self.points = 0
@@ -217,11 +215,11 @@ class Training:
     ) -> Gradients:
         """Return the gradients of a chunk of workers: of one batch, or the sum of those of all local steps."""
         if len(tensors) == 1:
-            return self._ready(backward.gradients(points, tensors[0], self._seeds(chunk, 0)), points)
+            return self._penalised(backward.gradients(points, tensors[0], self._seeds(chunk, 0)), points)
         at = self.problem.parameters.repeat(chunk.stop - chunk.start, 1)
         total: Gradients | None = None
         for part, own in enumerate(tensors):
-            found = self._ready(backward.gradients(at, own, self._seeds(chunk, part)), at)
+            found = self._penalised(backward.gradients(at, own, self._seeds(chunk, part)), at)
             for columns, values in found.pieces:
                 at[:, columns].sub_(values, alpha=rate)
             total = found if total is None else total.plus(found)
@@ -236,37 +234,9 @@ class Training:
         numbers = [seed_of("dropout", self.settings.seed, self.step, part, worker) for worker in workers]
         return [int.from_bytes(number[:8], "big") >> 1 for number in numbers]
 
-    def _ready(self, found: Gradients, points: torch.Tensor | None) -> Gradients:
-        return self._clipped(self._penalised(found, points))
-
     def _penalised(self, found: Gradients, points: torch.Tensor | None) -> Gradients:
-        """Add the gradients of l1 ||x||_1 + l2 ||x||_2, in place."""
-        l1, l2 = self.settings.l1, self.settings.l2
-        if not l1 and not l2:
-            return found
-        at = self.problem.parameters if points is None else points
-        norm = torch.linalg.vector_norm(at, dim=-1, keepdim=True)
-        slope = torch.where(norm > 0, l2 / norm, torch.zeros_like(norm))
-        for columns, values in found.pieces:
-            if l1:
-                values.add_(at[..., columns].sign(), alpha=l1)
-            if l2:
-                values.addcmul_(at[..., columns], slope)
-        penalty = l2 * norm.squeeze(-1) + (l1 * at.abs().sum(-1) if l1 else 0.0)
-        return Gradients(found.pieces, found.losses + penalty)
-
-    def _clipped(self, found: Gradients) -> Gradients:
-        """Scale gradients that are longer than the clip, in place."""
-        most = self.settings.gradient_clip
-        if most is None:
-            return found
-        squares = sum(torch.linalg.vector_norm(values, dim=1).square() for _, values in found.pieces)
-        assert isinstance(squares, torch.Tensor)
-        factors = most / squares.sqrt().clamp(min=most)
-        if bool((factors < 1).any()):
-            for _, values in found.pieces:
-                values.mul_(factors[:, None])
-        return found
+        settings, at = self.settings, self.problem.parameters if points is None else points
+        return clipped(penalised(found, at, settings.l1, settings.l2), settings.gradient_clip)
 
     def _submit(self, chunk: slice, found: Gradients) -> None:
         """Turn gradients into what workers submit, in their rows."""

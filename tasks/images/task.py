@@ -142,6 +142,9 @@ class ImagesTask(Task):
             case LabelFlip.NEXT:
                 return batch.replaced(labels=flipped_labels(labels, self.classes))
 
+    def training_count(self) -> int:
+        return len(self._training[1])
+
     def evaluation_batch(self) -> Batch:
         return self._batch(*self._held_out)
 

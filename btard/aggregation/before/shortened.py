@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from btard.aggregation.rows import CheckedRows
+from btard.aggregation.rows import CheckedRows, new_rows
 
 
 def shortened(rows: CheckedRows, lengths: NDArray[np.float64], most: float) -> Sequence[torch.Tensor]:
@@ -16,6 +16,7 @@ def shortened(rows: CheckedRows, lengths: NDArray[np.float64], most: float) -> S
     that hold one row go on holding one."""
     made: dict[int, torch.Tensor] = {}
     for first in np.unique(rows.firsts).tolist():
-        row = rows.rows[first]
-        made[first] = row if lengths[first] <= most else (row.double() * (most / lengths[first])).float()
+        row = made[first] = rows.rows[first]
+        if lengths[first] > most:
+            made[first] = new_rows(1, rows.dimension)[0].copy_(row.double() * (most / lengths[first]))
     return [made[first] for first in rows.firsts.tolist()]

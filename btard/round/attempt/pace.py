@@ -12,6 +12,7 @@ import math
 import statistics
 from collections import defaultdict, deque
 from collections.abc import Collection, Iterable, Mapping
+from functools import partial
 
 from btard.identity import PeerId
 from btard.round.messages.bodies import Phase
@@ -81,7 +82,7 @@ class Pace:
         """Begin with nothing measured."""
         self._delay_bound_seconds = delay_bound_seconds
         self._slowest = slowest
-        self._lengths: defaultdict[Phase, deque[float]] = defaultdict(lambda: deque(maxlen=_WINDOW))
+        self._lengths: defaultdict[Phase, deque[float]] = defaultdict(partial(deque, maxlen=_WINDOW))
         self._this_step: dict[Phase, float] = {}
         self._steps_over = 0
         self.held_against: dict[PeerId, float] = {}

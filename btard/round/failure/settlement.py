@@ -6,6 +6,7 @@ import math
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from enum import Enum, auto
+from functools import partial
 
 from btard.agreement.machine import Agreement, Dispensable, Out
 from btard.agreement.messages import Package, Signatures, Statement
@@ -28,6 +29,14 @@ from btard.round.failure.stories import state_of, told_by_all
 from btard.round.failure.told import Told, finishes, fitting
 from btard.round.messages.accusations import Charge, Fault, Relay, Report, Vote
 from btard.round.messages.bodies import Phase
+
+
+def _has_signed(peer: PeerId, content: bytes, signature: bytes) -> bool:
+    return peer.has_signed(content, signature)
+
+
+def _nobody(_: Mapping[PeerId, Statement]) -> frozenset[PeerId]:
+    return frozenset()
 
 
 class SettlementStage(Enum):
@@ -105,10 +114,13 @@ class Settlement:
         kind = MessageKind.VOTE if votes else MessageKind.REPORT
         signatures = Signatures(
             self._context.key.sign,
-            lambda peer, content, signature: peer.has_signed(content, signature),
-            lambda author, body: signed_in(self.attempt, kind, author, body),
+            _has_signed,
+            partial(self._signed_in, kind),
         )
         return Agreement(terms, seats.me, signatures, dispensable, self.heard.left.keys)
+
+    def _signed_in(self, kind: MessageKind, author: PeerId, body: bytes) -> bytes | None:
+        return signed_in(self.attempt, kind, author, body)
 
     @property
     def frozen(self) -> bool:
@@ -325,7 +337,7 @@ class Settlement:
         self.court = Court(self._context, self.attempt, self._exchange, charges, phases, lists, self._informed)
         self._court_ends = now + self.court.seconds()
         voters = self._seats.voters & self._told.keys()
-        self._votes = self._agreement(votes=True, voters=voters, dispensable=lambda statements: frozenset())
+        self._votes = self._agreement(votes=True, voters=voters, dispensable=_nobody)
         actions = self.court.open(now)
         for sender, package in self._early:
             actions += self._hear_votes(now, sender, package)

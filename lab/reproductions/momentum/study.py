@@ -17,7 +17,7 @@ from btard.lab.reproductions.settings import Scale
 from btard.lab.study.canvas import Exported
 from btard.lab.study.curves import Band, Lines, draw_lines
 from btard.lab.study.html import Section
-from btard.lab.study.results import CompleteRun, runs_frame, steps_frame
+from btard.lab.study.results import CompleteRun, data_of, runs_frame, steps_frame
 from btard.lab.study.spread import draw_spread
 from btard.lab.sweep.grid import Grid
 from btard.lab.sweep.sweep import Sweep
@@ -80,6 +80,7 @@ class MomentumStudy(Reproduction):
         legacy = {name: table for name, table in tables.items() if name.endswith("-legacy")}
         everything = pd.concat(legacy.values(), ignore_index=True)
         fair = pd.concat([learned(table, _chance(name)) for name, table in legacy.items()], ignore_index=True)
+        attacked = [run for name in legacy for run in sweeps[name].results]
         subsets = [("all", everything), *_by_liars(everything)]
         sections = [
             Section(
@@ -91,7 +92,7 @@ class MomentumStudy(Reproduction):
                 ],
                 [recovery_table(subsets), loss_table(subsets)],
             ),
-            _overview(everything, directory),
+            _overview(everything, directory, data_of(attacked)),
             _ratio_section(sweeps, directory),
             _curve_section(sweeps, directory),
             _corrected_section(tables),
@@ -184,7 +185,7 @@ def _ratio_change(sweeps: Mapping[str, Sweep]) -> tuple[int, int]:
     return lower, steps
 
 
-def _overview(table: pd.DataFrame, directory: Path) -> Section | None:
+def _overview(table: pd.DataFrame, directory: Path, data: str) -> Section | None:
     if table.empty:
         return None
     long = table.melt(id_vars=["attackers"], value_vars=["update", "worker"], var_name="place", value_name="points")
@@ -199,6 +200,7 @@ def _overview(table: pd.DataFrame, directory: Path) -> Section | None:
         group="group",
         value="points",
         label="best accuracy (points)",
+        data=data,
         reference=float(table["reference"].median()),
         reference_label="median without attack",
     )
@@ -223,7 +225,8 @@ def _ratio_section(sweeps: Mapping[str, Sweep], directory: Path) -> Section | No
         return None
     frame = pd.concat(rows, ignore_index=True).rename(columns={"run": "seed"})
     frame = frame[frame["ratio"].map(math.isfinite)]
-    lines = Lines("Variance-norm ratio, momentum at workers", "ratio", "(deviation / norm) squared", band=Band.NONE)
+    title = "Variance-norm ratio, momentum at workers"
+    lines = Lines(title, "ratio", "(deviation / norm) squared", band=Band.NONE, data=data_of(runs))
     enough = pd.DataFrame(counts, columns=["rule", "f", "eta", "steps with ratio below eta squared (share)"])
     enough = enough.groupby(["rule", "f", "eta"], as_index=False).mean()
     return Section(
@@ -243,12 +246,15 @@ def _curve_section(sweeps: Mapping[str, Sweep], directory: Path) -> Section | No
         frame["attack"] = frame["attack"].fillna("none") if "attack" in frame else "none"
         for (rate, nesterov), group in frame.groupby(["learning_rate", "nesterov"]):
             figures += _curves(
-                group, f"{name.removesuffix('-legacy')}-lr_{rate:g}{'-nesterov' if nesterov else ''}", directory
+                group,
+                f"{name.removesuffix('-legacy')}-lr_{rate:g}{'-nesterov' if nesterov else ''}",
+                directory,
+                data_of(one.results),
             )
     return Section("Accuracy", figures=figures) if figures else None
 
 
-def _curves(frame: pd.DataFrame, name: str, directory: Path) -> Sequence[Exported]:
+def _curves(frame: pd.DataFrame, name: str, directory: Path, data: str) -> Sequence[Exported]:
     figures = []
     attacked = frame[frame["rule"] != UNATTACKED]
     for (attack, liars, place), group in attacked.groupby(["attack", "attackers", "momentum_at"]):
@@ -258,7 +264,7 @@ def _curves(frame: pd.DataFrame, name: str, directory: Path) -> Sequence[Exporte
         both["series"] = both["rule"].map(lambda rule: _SHORT.get(rule, rule))
         short = str(attack).partition(":")[0]
         title = f"{name}: {short}, f = {liars:g}, momentum at {place}"
-        lines = Lines(title, "accuracy", "accuracy (share)", band=Band.DEVIATION, limits=(0.0, 1.0))
+        lines = Lines(title, "accuracy", "accuracy (share)", band=Band.DEVIATION, limits=(0.0, 1.0), data=data)
         figures.append(draw_lines(both, lines, directory, f"{name}-{short}-f_{liars:g}-at_{place}"))
     return figures
 

@@ -36,7 +36,7 @@ from btard.lab.reproductions.resnet.grids import (
 from btard.lab.reproductions.settings import Scale
 from btard.lab.study.heat import draw_heat
 from btard.lab.study.html import Section
-from btard.lab.study.results import CompleteRun
+from btard.lab.study.results import CompleteRun, data_of
 from btard.lab.study.statistics import over_seeds, summary, worst
 from btard.lab.sweep.grid import Grid
 from btard.lab.sweep.sweep import Sweep
@@ -67,8 +67,8 @@ class Resnet(Reproduction):
             "what is drawn after it.",
             "Grids called protocol are the whole protocol: commitments, one validator a step on average, verdicts, "
             "and banned peers that leave, with momentum at workers and SGD at 0.1 without weight decay, beside rules "
-            "at a server with the same. They begin with their first step, since the protocol cannot be forked. There, "
-            "the past of delayed gradients begins with the attack.",
+            "at a server with the same. They begin with their first step, since a state of the protocol belongs to one "
+            "rule. There, the past of delayed gradients begins with the attack.",
             "CenteredClip is solved to its fixed point everywhere. In a butterfly, tau is compared to the length of a "
             "part, of which there are 16: for models as small as these, tau 1 and 10 as published seem far beyond "
             "what an honest part measures, so lies pull hard until their senders are banned. The protocol runs with "
@@ -204,6 +204,7 @@ def _overview(frame: pd.DataFrame, results: Sequence[CompleteRun], name: str, st
                 columns="attack",
                 value="mean",
                 label=f"{said.lower()} (points)",
+                data=data_of(results),
             )
         )
     attacked = final[final["attack"] != UNATTACKED]

@@ -22,7 +22,7 @@ from btard.lab.reproductions.staged.codec_figures import (
     visits_frame,
 )
 from btard.lab.reproductions.staged.codec_run import BoundaryCodecs, CodecRun
-from btard.lab.reproductions.staged.origin import TrainedOrigin
+from btard.lab.reproductions.staged.origin import TrainedOrigin, data_of
 from btard.lab.reproductions.staged.run import StagedResult, StagedRun
 from btard.lab.reproductions.staged.study import StagedStudy
 from btard.lab.study.curves import Band, Lines, draw_lines
@@ -110,7 +110,9 @@ class AcSgd(StagedStudy):
         frame = loss_frame(results)
         if not frame.empty:
             trends += loss_trends(frame, decides=scale is not Scale.SMOKE)
-            lines = Lines("Training loss by codec", "loss", "loss (nats)", "epoch", "epoch", band=Band.NONE)
+            lines = Lines(
+                "Training loss by codec", "loss", "loss (nats)", "epoch", "epoch", band=Band.NONE, data=data_of(results)
+            )
             last = frame[frame["epoch"] == frame["epoch"].max()]
             table = spread_table(last, ["series"], "over").rename(columns={"mean": "percent above uncompressed"})
             sent = last.groupby("series", as_index=False).agg(mega_bytes=("mega_bytes", "mean"), loss=("loss", "mean"))
@@ -126,7 +128,15 @@ class AcSgd(StagedStudy):
                 )
             )
         trends += link_trends(links) + codec_trends(errors, visits)
-        speed = Lines("Throughput by link", "sequences", "sequences a second", "Mbit", "link (Mbit/s)", band=Band.NONE)
+        speed = Lines(
+            "Throughput by link",
+            "sequences",
+            "sequences a second",
+            "Mbit",
+            "link (Mbit/s)",
+            band=Band.NONE,
+            data="none, a virtual clock",
+        )
         drawn = draw_lines(links.assign(series=links["codecs"], seed=1), speed, directory, "throughput")
         table = links.pivot(index="codecs", columns="link", values="sequences")
         table = table.reindex(index=list(dict.fromkeys(links["codecs"])), columns=list(dict.fromkeys(links["link"])))

@@ -13,7 +13,7 @@ from btard.lab.reproductions.reproduction import Findings, Judgement, Trend
 from btard.lab.reproductions.settings import Scale
 from btard.lab.reproductions.staged.attack_run import AttackRun, StageDefence
 from btard.lab.reproductions.staged.delays import delay_frame, delay_runs, delay_sections, delay_trends
-from btard.lab.reproductions.staged.origin import TrainedOrigin
+from btard.lab.reproductions.staged.origin import TrainedOrigin, data_of
 from btard.lab.reproductions.staged.run import StagedResult, StagedRun
 from btard.lab.reproductions.staged.study import StagedStudy
 from btard.lab.study.canvas import Exported
@@ -116,7 +116,12 @@ class PipelineAttack(StagedStudy):
         rates = forward[forward["rate"] > 0]
         names = rates["forward"] + ", " + rates["defence"]
         lines = Lines(
-            "Perplexity by the rate of the attack", "over", "percent above clean", "rate", "rate of the attack"
+            "Perplexity by the rate of the attack",
+            "over",
+            "percent above clean",
+            "rate",
+            "rate of the attack",
+            data=data_of(results),
         )
         drawn = draw_lines(rates.assign(series=names), lines, directory, "perplexity")
         sections = [
@@ -135,13 +140,13 @@ class PipelineAttack(StagedStudy):
                 "Within what is granted",
                 ["One stage moves its activations by as much as a tolerant check grants, always the same way."],
                 [_table(frame[frame["granted"] > 0], ["granted"])],
-                _granted_figure(frame, directory),
+                _granted_figure(frame, directory, data_of(results)),
             ),
             Section("From scratch", [], [_table(frame[~frame["tuned"]], ["forward", "rate", "defence"])]),
         ]
         delays = delay_frame(results)
         trends = [*attack_trends(frame, decides=scale is not Scale.SMOKE), *delay_trends(delays)]
-        return Findings(trends, [*sections, *delay_sections(delays, directory)])
+        return Findings(trends, [*sections, *delay_sections(delays, directory, data_of(results))])
 
 
 def _origin(scale: Scale, data: str) -> TrainedOrigin:
@@ -287,9 +292,14 @@ def _text(found: MeanOverSeeds) -> str:
     return told(found, "%")
 
 
-def _granted_figure(frame: pd.DataFrame, directory: Path) -> list[Exported]:
+def _granted_figure(frame: pd.DataFrame, directory: Path, data: str) -> list[Exported]:
     rows = frame[frame["granted"] > 0].assign(series="one stage, in every iteration")
     lines = Lines(
-        "Perplexity by what checks grant", "over", "percent above clean", "granted", "relative error that is granted"
+        "Perplexity by what checks grant",
+        "over",
+        "percent above clean",
+        "granted",
+        "relative error that is granted",
+        data=data,
     )
     return [draw_lines(rows, lines, directory, "granted")] if len(rows) else []

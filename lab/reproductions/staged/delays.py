@@ -114,15 +114,16 @@ def _near(low: float, high: float) -> Judgement:
     return Judgement.NOT_SHOWN if low > 1 or high < 1 else Judgement.UNDECIDED
 
 
-def delay_sections(frame: pd.DataFrame, directory: Path) -> list[Section]:
-    """Return figure and table."""
+def delay_sections(frame: pd.DataFrame, directory: Path, data: str) -> list[Section]:
+    """Return figure and table; `data` is what the runs were trained on."""
     if frame.empty:
         return []
     table = delay_table(frame)
     curve = table.assign(series=table["lie"], seed=1)
     law = pd.DataFrame({"series": "1/s", "seed": 1, "share": table["share"], "delay": table["expected"]})
     drawn = pd.concat([curve, law.drop_duplicates()], ignore_index=True)
-    lines = Lines("Steps from a lie to its detection", "delay", "steps", "share", "share of checks", band=Band.NONE)
+    title = "Steps from a lie to its detection"
+    lines = Lines(title, "delay", "steps", "share", "share of checks", band=Band.NONE, data=data)
     return [
         Section(
             "Drawn checks",

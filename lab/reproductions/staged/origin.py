@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -9,8 +11,9 @@ from pydantic import BaseModel, ConfigDict
 from safetensors.torch import load_file, save
 
 from btard.durable import write_durably
-from btard.lab.reproductions.staged.run import DECIDES
+from btard.lab.reproductions.staged.run import DECIDES, StagedResult
 from btard.lab.sweep.versions import run_key
+from btard.lab.training.workers.problem import told_data
 from btard.pipeline.choices import OptimizerKind
 from btard.pipeline.epochs import SampleOrder
 from btard.pipeline.schedule.optimizer import OptimizerPlan
@@ -86,3 +89,13 @@ def text_task(data: str) -> TextTask:
     task = load_task("gpt", "tiny", corpus_of(data))
     assert isinstance(task, TextTask)
     return task
+
+
+def data_of(results: Iterable[StagedResult]) -> str:
+    """Return which corpora runs were trained and measured on, each once, and how many runs there are.
+
+    Raises:
+        UserError: a corpus is not on this machine any more.
+    """
+    kinds = Counter(result.run.data for result in results)
+    return "; ".join(f"{told_data(text_task(data), data)}, {count} runs" for data, count in kinds.items())

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import torch
 
@@ -139,6 +139,34 @@ class Colluders:
             number: (vectors if vectors.dim() == 1 else vectors[index]).clone() for index, number in enumerate(now)
         }
         return gang.vectors
+
+    def knowledge(self) -> dict[int, dict[int, torch.Tensor]]:
+        """Return the true vectors of the last steps, by step and peer."""
+        return self._told
+
+    def restore_knowledge(self, told: Mapping[int, Mapping[int, torch.Tensor]]) -> None:
+        """Take over what `knowledge` has returned."""
+        self._told = {step: dict(rows) for step, rows in told.items()}
+
+    def state(self) -> list[dict[str, Any]]:
+        """Return what gangs remember and have made; it shares memory with them."""
+        return [
+            {
+                "generator": gang.generator.get_state(),
+                "attack": dict(gang.attack.state()) if isinstance(gang.attack, GradientAttack) else {},
+                "step": gang.step,
+                "vectors": dict(gang.vectors),
+            }
+            for gang in self.gangs
+        ]
+
+    def restore(self, state: Sequence[Mapping[str, Any]]) -> None:
+        """Take over what `state` has returned."""
+        for gang, kept in zip(self.gangs, state, strict=True):
+            gang.generator.set_state(kept["generator"])
+            if isinstance(gang.attack, GradientAttack):
+                gang.attack.restore(kept["attack"])
+            gang.step, gang.vectors = kept["step"], dict(kept["vectors"])
 
 
 def spoiling_draws(seed: bytes) -> torch.Generator:

@@ -36,6 +36,38 @@ class Gradients:
         return Gradients(self.pieces, self.losses + other.losses)
 
 
+def penalised(found: Gradients, at: torch.Tensor, l1: float, l2: float) -> Gradients:
+    """Add the gradients of l1 ||x||_1 + l2 ||x||_2 in place, and these penalties to the losses.
+
+    Args:
+        at: where the gradients were taken, (d,) for all or (k, d).
+    """
+    if not l1 and not l2:
+        return found
+    norm = torch.linalg.vector_norm(at, dim=-1, keepdim=True)
+    slope = torch.where(norm > 0, l2 / norm, torch.zeros_like(norm))
+    for columns, values in found.pieces:
+        if l1:
+            values.add_(at[..., columns].sign(), alpha=l1)
+        if l2:
+            values.addcmul_(at[..., columns], slope)
+    penalty = l2 * norm.squeeze(-1) + (l1 * at.abs().sum(-1) if l1 else 0.0)
+    return Gradients(found.pieces, found.losses + penalty)
+
+
+def clipped(found: Gradients, most: float | None) -> Gradients:
+    """Scale gradients whose norm is above `most` to it, in place; None for no limit."""
+    if most is None:
+        return found
+    squares = sum(torch.linalg.vector_norm(values, dim=1).square() for _, values in found.pieces)
+    assert isinstance(squares, torch.Tensor)
+    factors = most / squares.sqrt().clamp(min=most)
+    if bool((factors < 1).any()):
+        for _, values in found.pieces:
+            values.mul_(factors[:, None])
+    return found
+
+
 class Backward(ABC):
     """A way to compute gradients.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -112,6 +113,19 @@ def _loaded(settings: ExperimentSettings) -> Task:
     size = settings.size or find_task(chosen_task(settings.task).name).sizes[0]
     spec = DataSpec.parse(settings.data, settings.tokenizer)
     return load_task(settings.task, size, spec, settings.cache_dir)
+
+
+def told_data(task: Task, data: str) -> str:
+    """Return what a task is trained and measured on: its name with its settings, the source, and how many samples.
+
+    Args:
+        data: the source, as the setting `data` names it; of a path only the last part is told.
+    """
+    source = "built-in data" if data == "builtin" else Path(data).name
+    training = task.training_count()
+    drawn = "samples by seed" if training is None else f"{training:,} training samples"
+    held_out = sum(batch.samples for batch in task.evaluation_batches())
+    return f"{task.label}, {source}, {drawn}, {held_out:,} held out"
 
 
 def device_of(device: str) -> torch.device:

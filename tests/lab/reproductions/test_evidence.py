@@ -73,7 +73,7 @@ def result(seed: int, attack: str | None, accuracies: list[float], bans: list[in
         TableName.BANS: pd.DataFrame({"step": bans, "worker": bans, "honest": [0] * len(bans)}),
     }
     labels = {"seed": seed} if attack is None else {"seed": seed, "attack": attack}
-    return CompleteRun(Path(), labels, ExperimentSettings(), tables)
+    return CompleteRun(Path(), labels, ExperimentSettings(), tables, "digits")
 
 
 RUNS = [result(1, None, [0.1, 0.9], []), result(2, "alie", [0.1, 0.7], [4]), result(1, "alie", [0.1, 0.5], [3, 6])]

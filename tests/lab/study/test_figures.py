@@ -42,13 +42,23 @@ def lines() -> Lines:
         attacks=[(2, 4)],
         bans=[3],
         zoom=(1, 4),
+        data="digits, 1,437 training samples",
     )
 
 
 def test_a_figure_of_lines_says_what_it_shows(tmp_path: Path, lines: Lines) -> None:
     drawn = draw_lines(curves(), lines, tmp_path, "accuracy")
     text = words(drawn)
-    for said in ("Accuracy under attack", "accuracy (share)", "loss (nats)", "3 seeds", "krum", "attack", "ban"):
+    for said in (
+        "Accuracy under attack",
+        "accuracy (share)",
+        "loss (nats)",
+        "3 seeds",
+        "krum",
+        "attack",
+        "ban",
+        "Data: digits, 1,437",
+    ):
         assert f"<!-- {said}" in text or f"{said} -->" in text, said
     assert ElementTree.parse(drawn.svg) and drawn.png.stat().st_size > 1000
 
@@ -61,7 +71,7 @@ def test_the_table_of_a_figure_holds_what_is_drawn(tmp_path: Path, lines: Lines)
 
 @pytest.mark.parametrize("band", Band)
 def test_one_seed_is_drawn_without_a_band(tmp_path: Path, band: Band) -> None:
-    drawn = draw_lines(curves(1), Lines("one", "accuracy", "accuracy", band=band), tmp_path, "one")
+    drawn = draw_lines(curves(1), Lines("one", "accuracy", "accuracy", band=band, data=""), tmp_path, "one")
     assert "seeds" not in words(drawn)
 
 
@@ -79,7 +89,15 @@ def test_a_refused_cell_is_crossed_out(tmp_path: Path) -> None:
         }
     )
     drawn = draw_heat(
-        table, tmp_path, "heat", title="Final accuracy", rows="rule", columns="attack", value="mean", label="accuracy"
+        table,
+        tmp_path,
+        "heat",
+        title="Final accuracy",
+        rows="rule",
+        columns="attack",
+        value="mean",
+        label="accuracy",
+        data="",
     )
     assert words(drawn).count("<!-- × -->") == 1 and "<!-- 0.8 -->" in words(drawn)
 
@@ -95,6 +113,7 @@ def test_groups_say_how_many_runs_they_hold(tmp_path: Path, shape: Shape) -> Non
         group="at",
         value="accuracy",
         label="accuracy",
+        data="digits",
         shape=shape,
         reference=0.9,
     )

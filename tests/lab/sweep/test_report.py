@@ -31,7 +31,7 @@ def result(run: Any, accuracy: float) -> CompleteRun:
     tables[TableName.BANS] = pd.DataFrame([{"step": 3, "worker": 9, "reason": "lottery", "honest": 0}])
     study_row = dict.fromkeys([column.name for column in SCHEMA[TableName.STUDY]], 0.001)
     tables[TableName.STUDY] = pd.DataFrame([{**study_row, "Honest gradient norm": 1.0}])
-    return CompleteRun(Path("/nowhere"), {**run.labels, "seed": run.settings.seed}, run.settings, tables)
+    return CompleteRun(Path("/nowhere"), {**run.labels, "seed": run.settings.seed}, run.settings, tables, "digits")
 
 
 @pytest.fixture
@@ -73,6 +73,18 @@ def test_bans_and_bounds_have_their_tables(found: Sweep, tmp_path: Path) -> None
     assert (table(found, tmp_path, "Bans")["mean"] == 3).all()
     ratio = table(found, tmp_path, "Ratio enough for the rule?")
     assert set(ratio["rule"]) == {"krum"} and (ratio["share of steps below eta squared"] == 1).all()
+
+
+def test_finals_have_boxes_and_violins_of_their_seeds(found: Sweep, tmp_path: Path) -> None:
+    section = next(one for one in sections_of(GRID, found, tmp_path) if one.heading == "Spread over seeds")
+    assert [figure.svg.stem for figure in section.figures] == ["finals-0-box", "finals-0-violin"]
+    assert all(figure.svg.read_text().count("<!-- 2 runs -->") == 6 for figure in section.figures)
+
+
+def test_every_figure_names_its_data(found: Sweep, tmp_path: Path) -> None:
+    figures = [figure for section in sections_of(GRID, found, tmp_path) for figure in section.figures]
+    assert len(figures) >= 5
+    assert all("<!-- Data: digits, 12 runs -->" in figure.svg.read_text() for figure in figures)
 
 
 def test_a_folder_without_a_sweep_is_told(tmp_path: Path) -> None:

@@ -25,7 +25,9 @@ REFUSED = """
 --nesterov --momentum 0 => --nesterov needs a --momentum above 0
 --learning-rate-schedule 0.1,5:0.05 --learning-rate 0.2 => leave out --learning-rate
 --learning-rate-schedule 0.1,5:0.05,5:0.01 => must have steps that rise
---learning-rate-schedule fast => must be cosine, or rates such as
+--learning-rate-schedule fast => must be cosine, a warm-up such as warmup:50,20000, or rates such as
+--learning-rate-schedule warmup:50 => must have a warm-up shorter than all steps
+--learning-rate-schedule warmup:50,50 => must have a warm-up shorter than all steps
 --local-steps 2 --nesterov => --local-steps above 1 cannot be combined
 --checkpoint-every 5 => --checkpoint-every needs an --output
 --wandb offline => need an --output
@@ -89,6 +91,11 @@ def test_rates_follow_a_list_or_a_cosine() -> None:
     rate = ExperimentSettings(learning_rate_schedule="cosine", learning_rate=2.0, steps=10).rate
     assert (rate(0), rate(5), rate(10)) == (2.0, pytest.approx(1.0), pytest.approx(0.0, abs=1e-12))
     assert rate(1) == pytest.approx(1 + math.cos(math.pi / 10))
+
+
+def test_a_warm_up_is_that_of_a_live_swarm() -> None:
+    rate = ExperimentSettings(learning_rate_schedule="warmup:3,11", learning_rate=4.0).rate
+    assert [rate(step) for step in (0, 2, 3, 7, 11, 99)] == [1.0, 3.0, 4.0, 2.0, 0.0, 0.0]
 
 
 def test_the_digest_is_of_what_is_measured() -> None:

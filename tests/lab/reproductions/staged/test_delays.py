@@ -62,7 +62,7 @@ def test_a_late_ban_and_a_wrong_one_are_told() -> None:
 
 
 def test_figure_and_table_stand_beside_the_law(tmp_path: Path) -> None:
-    (section,) = delay_sections(delay_frame([result(0.1, 40), result(1.0, 400)]), tmp_path)
+    (section,) = delay_sections(delay_frame([result(0.1, 40), result(1.0, 400)]), tmp_path, "plays")
     assert len(section.tables) == len(section.figures) == 1 and list(tmp_path.iterdir())
 
 
