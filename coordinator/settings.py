@@ -26,6 +26,7 @@ from btard.configuration.shared.training import (
     check_warmup,
 )
 from btard.coordinator.pipeline_settings import PipelineSettings
+from btard.hexadecimal import HexName
 from btard.swarm.telemetry.settings import DashboardSettings, TelemetrySettings
 from btard.vocabulary import MAX_FIRST_ROSTER, MAX_STEPS, WireType
 
@@ -54,8 +55,7 @@ class CoordinatorSettings(
         Path, Option("where the key, the manifest, events, metrics and checkpoints are written; a run resumes in it")
     ] = Path("btard-coordinator")
     nonce: Annotated[
-        str | None,
-        Field(pattern="^[0-9a-f]{32}$"),
+        HexName | None,
         Option(
             "16 bytes in hex that go into the run's name beside its rules, none for random ones; a second run must not "
             "have them"

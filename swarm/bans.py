@@ -11,13 +11,14 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from btard.errors import UserError
+from btard.hexadecimal import HexDigest
 from btard.identity import IdentityKey, Malformed, MessageKind, PeerId
 from btard.round.evidence.evidence import Evidence
 from btard.round.evidence.file import MAX_FILE, fingerprint, from_json, load, save, to_json
 from btard.round.proof import Unproven, verify
 from btard.round.rules import StepRules
 from btard.swarm.questions import Question, Want
-from btard.swarm.records.record import HexDigest, Record, Text
+from btard.swarm.records.record import Record, Text
 from btard.transport.libp2p import FetchError, Libp2pTransport, RecordError, Records
 
 logger = logging.getLogger(__name__)

@@ -24,10 +24,11 @@ from btard.aggregation import canonical
 from btard.configuration.named import Named
 from btard.configuration.rule import MOST_RULE
 from btard.errors import UserError
+from btard.hexadecimal import HexDigest, HexName
 from btard.identity import Envelope, Malformed, PeerId
 from btard.round.rules import AggregationRules, StepRules, VerificationRules
 from btard.swarm.members import MAX_LISTED, MemberList
-from btard.swarm.pipeline_terms import MOST_CONFIG, MOST_STAGES, HexDigest, PipelineTerms
+from btard.swarm.pipeline_terms import MOST_CONFIG, MOST_STAGES, PipelineTerms
 from btard.tasks.data.public import PublicData
 from btard.version import PROTOCOL_VERSION
 from btard.vocabulary import (
@@ -52,7 +53,6 @@ MAX_MANIFEST_ENVELOPE = MAX_MANIFEST + 256
 """Bytes of a manifest with the coordinator's signature."""
 
 Seconds = Annotated[float, Field(gt=0, le=86400)]
-Hex16 = Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
 Word = Annotated[str, Field(pattern="^[A-Za-z0-9][A-Za-z0-9_.-]{0,49}$")]
 
 
@@ -131,7 +131,7 @@ class RunTerms(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     protocol: int = PROTOCOL_VERSION
-    nonce: Hex16
+    nonce: HexName
     experiment: Title
     task: Word
     size: Word
@@ -262,7 +262,7 @@ class RunManifest(RunTerms):
         run_id: 16 bytes in hex, the name of the run: it follows from the nonce and the rules of a step.
     """
 
-    run_id: Hex16
+    run_id: HexName
 
     @classmethod
     def of(cls, terms: Mapping[str, object]) -> RunManifest:

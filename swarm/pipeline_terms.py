@@ -6,6 +6,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from btard.hexadecimal import HexDigest
+
 MOST_STAGES = 256
 """Stages of a run; as many peers as a first roster may have."""
 
@@ -18,7 +20,6 @@ MOST_SAMPLES = 1 << 40
 MOST_CONFIG = 8 << 10
 """Bytes of a model's configuration."""
 
-HexDigest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 _CodecText = Annotated[str, Field(min_length=1, max_length=200)]
 _Seconds = Annotated[float, Field(gt=0, le=86400)]
 

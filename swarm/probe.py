@@ -16,6 +16,7 @@ import torch
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from btard.hashing import digest, tagged_digest
+from btard.hexadecimal import HexDigest
 from btard.identity import Malformed
 from btard.printable import printable
 from btard.swarm.calibration import arithmetic, processor
@@ -80,7 +81,7 @@ class Probe(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    digest: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    digest: HexDigest
     sketch: Annotated[str, Field(pattern=f"^[0-9a-f]{{{_HEX}}}$")]
     arithmetic: Arithmetic
 

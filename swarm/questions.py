@@ -16,6 +16,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from btard.hashing import DIGEST_SIZE
+from btard.hexadecimal import HexDigest, HexName
 from btard.identity import Envelope, Malformed, PeerId
 from btard.identity.codec import as_bytes, as_fields, as_int, as_list, as_text, decode, encode
 from btard.round.roster import Roster, peer_id
@@ -93,9 +94,9 @@ class Knock(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    run: Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
+    run: HexName
     protocol: Annotated[int, Field(ge=0, lt=2**31)]
-    fingerprint: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    fingerprint: HexDigest
     maddrs: Annotated[
         list[Annotated[str, Field(max_length=_MAX_MADDR)]], Field(max_length=MAX_MADDRS), AfterValidator(only_dialable)
     ]

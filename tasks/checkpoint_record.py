@@ -9,6 +9,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from btard.errors import UserError
+from btard.hexadecimal import HexDigest
 from btard.vocabulary import CHECKPOINT_FILE
 
 CHECKPOINT_FORMAT = 1
@@ -37,7 +38,7 @@ class CheckpointRecord(BaseModel):
     fingerprint: _Word
     step: Annotated[int, Field(ge=0, lt=2**62)]
     state_file: Annotated[str, Field(pattern=r"^state-[0-9a-f]{16}\.safetensors$")]
-    state_digest: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    state_digest: HexDigest
     extra: dict[str, JsonValue]
 
     @classmethod

@@ -31,6 +31,7 @@ ROOMS = {
         {"vocabulary"},
         {"printable"},
         {"home"},
+        {"hexadecimal"},
         {"hashing"},
         {"durable"},
         {"tensors"},

@@ -12,6 +12,7 @@ from transformers import AutoConfig, PretrainedConfig
 
 from btard.errors import UserError
 from btard.hashing import tagged_digest
+from btard.hexadecimal import HexName
 from btard.identity import Malformed, PeerId
 from btard.pipeline.choices import OptimizerKind
 from btard.pipeline.codecs import Codec, canonical_codec, make_codec
@@ -32,7 +33,7 @@ _MOST_NUMBER = 1 << 24
 class _Facts(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    run: Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
+    run: HexName
     roster: Annotated[tuple[str, ...], Field(min_length=1, max_length=MAX_STAGES)]
     config: dict[str, Any]
     split: str

@@ -15,14 +15,13 @@ from safetensors.torch import load, save
 from btard.durable import write_durably
 from btard.errors import UserError
 from btard.hashing import digest
+from btard.hexadecimal import HexDigest
 from btard.pipeline.stages.model_stage import ActivationCheck, Cut, stage_names
 from btard.pipeline.stages.split import MAX_BLOCKS, MAX_STAGES, Split
 from btard.pipeline.stages.weights import read_config_file
 
 MANIFEST = "stages.json"
 MOST_MANIFEST_BYTES = 1 << 20
-
-Hex = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class StageFile(BaseModel):
@@ -39,7 +38,7 @@ class StageFile(BaseModel):
 
     file: Annotated[str, Field(pattern=r"^stage-[0-9]{4}\.safetensors$")]
     size: Annotated[int, Field(ge=1)]
-    digest: Hex
+    digest: HexDigest
     weights: Annotated[int, Field(ge=0)]
 
 
@@ -59,7 +58,7 @@ class PartitionManifest(BaseModel):
     blocks: Annotated[
         tuple[Annotated[int, Field(ge=1, le=MAX_BLOCKS)], ...], Field(min_length=1, max_length=MAX_STAGES)
     ]
-    config: Hex
+    config: HexDigest
     stages: Annotated[tuple[StageFile, ...], Field(min_length=1, max_length=MAX_STAGES)]
 
 

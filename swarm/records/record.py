@@ -19,7 +19,6 @@ MAX_AGE_SECONDS = 120.0
 """Seconds for which a JOIN record is kept; its author renews it four times in them."""
 
 Text = Annotated[str, Field(max_length=256)]
-HexDigest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 R = TypeVar("R", bound="Record")
 
 
