@@ -58,7 +58,8 @@ class CoordinatorSettings(
         HexName | None,
         Option(
             "16 bytes in hex that go into the run's name beside its rules, none for random ones; a second run must not "
-            "have them"
+            "have them",
+            form="32 of the digits 0 to 9 and a to f",
         ),
     ] = None
     dht_port: Annotated[Port, Option("port to listen on, 0 for a free one", unit="port", group=Group.NETWORK)] = 31337

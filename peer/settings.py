@@ -91,6 +91,7 @@ class PeerSettings(PortSettings, MachineSettings, TauSettings, TelemetrySettings
             "steps between two training states that this peer keeps for a restart, 0 for none; auto keeps them so that "
             "it takes 2 % of the time at most",
             unit="steps",
+            form="auto or a whole number of steps",
             group=Group.CHECKPOINTS,
         ),
     ] = "auto"

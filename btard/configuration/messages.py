@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -32,6 +33,10 @@ def user_error(error: ValidationError, settings: Mapping[str, Setting], given: M
         rule = _reason(report["msg"])
     elif len(report["loc"]) == 1 and setting.is_list:
         rule = "must be a list"
+    elif report["type"] == "string_pattern_mismatch":
+        rule = f"must be {setting.option.form}"
+    elif (length := _wrong_length(report["type"], report.get("ctx", {}))) is not None:
+        rule = f"must be text of {length}"
     else:
         rule = f"must be {setting.expectation(with_bounds=report['type'] in _BOUND_ERRORS)}"
         if report["type"] == "finite_number":
@@ -44,6 +49,20 @@ def first_reason(error: ValidationError) -> str:
     report = error.errors(include_url=False)[0]
     where = ".".join(map(str, report["loc"]))
     return f"{where + ': ' if where else ''}{_reason(report['msg'])}"
+
+
+def _wrong_length(complaint: str, context: Mapping[str, Any]) -> str | None:
+    """Return how long a text must be; None if that is not the complaint."""
+    match complaint:
+        case "string_too_short":
+            return f"at least {_characters(context['min_length'])}"
+        case "string_too_long":
+            return f"at most {_characters(context['max_length'])}"
+    return None
+
+
+def _characters(count: int) -> str:
+    return f"{count} character{'s' * (count != 1)}"
 
 
 def _reason(message: str) -> str:

@@ -43,12 +43,14 @@ class Option:
         unit: what a number counts: `steps`, `seconds`, `MiB`, `probability`, `port`; empty for anything else.
         group: the heading in `--help` and in the documentation.
         env: published environment names that replace `BTARD_<NAME>`; set to different values they contradict.
+        form: what text is like that its field's pattern matches, a noun phrase; every such field needs one.
     """
 
     meaning: str
     unit: str = ""
     group: Group = Group.GENERAL
     env: tuple[str, ...] = ()
+    form: str = ""
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,8 @@ def settings_of(cls: type[BaseModel]) -> dict[str, Setting]:
     A setting that a class inherits, and declares again for another default, keeps its place.
 
     Raises:
-        TypeError: a field has no Option, no known heading, or a type that the environment cannot express.
+        TypeError: a field has no Option, no known heading, a pattern without a form in words, or a type that the
+            environment cannot express.
     """
     first = {
         name: owner for owner in cls.__mro__ for name in inspect.get_annotations(owner) if name in cls.model_fields
@@ -150,6 +153,8 @@ def _setting(name: str, field: FieldInfo) -> Setting:
     if options[0].group not in tuple(Group):
         raise TypeError(f"the setting {name} stands under {options[0].group!r}, which is none of Group")
     value_type, is_list, metadata = _unwrap(name, field.annotation)
+    if _has_pattern([*field.metadata, *metadata]) and not options[0].form:
+        raise TypeError(f"the setting {name} has a pattern, so its Option needs a form")
     return Setting(
         name=name,
         option=options[0],
@@ -180,16 +185,23 @@ def _unwrap(name: str, annotation: Any) -> tuple[type, bool, list[object]]:
     return annotation, is_list, metadata
 
 
+def _constraints(metadata: Sequence[object]) -> list[object]:
+    return [one for entry in metadata for one in (entry.metadata if isinstance(entry, FieldInfo) else [entry])]
+
+
+def _has_pattern(metadata: Sequence[object]) -> bool:
+    return any(getattr(constraint, "pattern", None) is not None for constraint in _constraints(metadata))
+
+
 def _bounds(metadata: Sequence[object]) -> Bounds:
     bounds = Bounds()
-    for entry in metadata:
-        for constraint in entry.metadata if isinstance(entry, FieldInfo) else [entry]:
-            for attribute in ("ge", "gt"):
-                if hasattr(constraint, attribute):
-                    low = getattr(constraint, attribute)
-                    bounds = replace(bounds, low=low, low_exclusive=attribute == "gt")
-            for attribute in ("le", "lt"):
-                if hasattr(constraint, attribute):
-                    high = getattr(constraint, attribute)
-                    bounds = replace(bounds, high=high, high_exclusive=attribute == "lt")
+    for constraint in _constraints(metadata):
+        for attribute in ("ge", "gt"):
+            if hasattr(constraint, attribute):
+                low = getattr(constraint, attribute)
+                bounds = replace(bounds, low=low, low_exclusive=attribute == "gt")
+        for attribute in ("le", "lt"):
+            if hasattr(constraint, attribute):
+                high = getattr(constraint, attribute)
+                bounds = replace(bounds, high=high, high_exclusive=attribute == "lt")
     return bounds

@@ -35,7 +35,13 @@ class Addresses(StrEnum):
 class AccountSettings(Settings):
     """Which experiment, where."""
 
-    experiment: Annotated[Name, Option("the experiment's name: everything that is made carries it as a tag")]
+    experiment: Annotated[
+        Name,
+        Option(
+            "the experiment's name: everything that is made carries it as a tag",
+            form="letters, digits, dots, dashes and underscores",
+        ),
+    ]
     region: Annotated[str, Option("AWS region", group=Group.ACCOUNT, env=("AWS_REGION", "AWS_DEFAULT_REGION"))] = (
         "us-east-1"
     )

@@ -55,7 +55,9 @@ class SwarmSettings(
         Path | None, Option("where the run is written; runs/EXPERIMENT-TIME if not given", group=Group.SWARM)
     ] = None
     experiment: Annotated[
-        str, Field(min_length=1, max_length=60, pattern=r"^[\w.-]+$"), Option("the run's name", group=Group.SWARM)
+        str,
+        Field(min_length=1, max_length=60, pattern=r"^[\w.-]+$"),
+        Option("the run's name", group=Group.SWARM, form="letters, digits, dots, dashes and underscores"),
     ] = "swarm"
     port: Annotated[
         Port, Option("port of the coordinator's DHT on 127.0.0.1, 0 for a free one", unit="port", group=Group.SWARM)

@@ -135,6 +135,28 @@ def test_what_is_wrong_is_one_sentence(words: str, environ: dict[str, str], expe
     assert sentence(words, **environ) == expected
 
 
+class Named(Settings):
+    """Text that has a length and a form."""
+
+    colour: Annotated[
+        str, Field(min_length=2, max_length=5, pattern="^[a-z]*$"), Option("of the run", form="small letters")
+    ] = "red"
+
+
+@pytest.mark.parametrize(
+    ("colour", "expected"),
+    [
+        ("R2", "--colour is 'R2', but must be small letters"),
+        ("r", "--colour is 'r', but must be text of at least 2 characters"),
+        ("purple", "--colour is 'purple', but must be text of at most 5 characters"),
+    ],
+)
+def test_text_is_told_what_it_must_be_like(colour: str, expected: str) -> None:
+    with pytest.raises(UserError) as caught:
+        load_settings(Named, ["--colour", colour], program="example", environ={})
+    assert str(caught.value) == expected
+
+
 def test_a_missing_value_names_all_its_places() -> None:
     with pytest.raises(
         UserError, match="--run-id is missing: give the flag, the environment variable BTARD_RUN_ID, or"
@@ -241,6 +263,13 @@ def test_a_settings_class_refuses_a_field_without_help() -> None:
 
         class Broken(Settings):
             wordless: int = 1
+
+
+def test_a_pattern_that_has_no_words_is_refused() -> None:
+    with pytest.raises(TypeError, match="coded has a pattern"):
+
+        class Broken(Settings):
+            coded: Annotated[str | None, Field(pattern="^[a-z]$"), Option("x")] = None
 
 
 @pytest.mark.parametrize("annotation", [dict[str, int], int | str])
