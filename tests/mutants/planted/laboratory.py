@@ -126,4 +126,25 @@ LABORATORY = (
         "            if False:",
         "tests/lab/training/workers/test_replay.py::test_a_function_that_changes_is_not_replayed",
     ),
+    Mutant(
+        "a sweep that cannot run is said to take no time",
+        "lab/sweep/estimate.py",
+        "seconds = total + total / timed * (len(runs) - timed - refused) if timed else None",
+        "seconds = total + total / max(timed, 1) * (len(runs) - timed - refused)",
+        "tests/lab/sweep/test_estimate.py::test_runs_that_cannot_be_have_no_forecast_but_a_reason",
+    ),
+    Mutant(
+        "a forecast tries all kinds of runs, however long that takes",
+        "lab/sweep/estimate.py",
+        "if probed and time.perf_counter() - begun > most_seconds:",
+        "if probed and False:",
+        "tests/lab/sweep/test_estimate.py::test_a_forecast_ends_after_its_time",
+    ),
+    Mutant(
+        "a busy machine ends a simulated run",
+        "lab/stress/soak.py",
+        "signal.ITIMER_REAL, _WAITING * seconds",
+        "signal.ITIMER_REAL, seconds",
+        "tests/lab/stress/test_soak.py::test_a_busy_machine_ends_nothing",
+    ),
 )

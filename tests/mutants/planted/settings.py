@@ -33,4 +33,18 @@ SETTINGS = (
         "groups = list(dict.fromkeys(setting.option.group for setting in settings_of(cls).values()))\n",
         "tests/btard/test_configuration.py::test_groups_stay_together_in_the_order_of_headings",
     ),
+    Mutant(
+        "a pattern stands in a setting without words for it",
+        "btard/configuration/options.py",
+        "and not options[0].form:",
+        "and False:",
+        "tests/btard/test_configuration.py::test_a_pattern_that_has_no_words_is_refused",
+    ),
+    Mutant(
+        "text that is too short is told to be text",
+        "btard/configuration/messages.py",
+        'case "string_too_short":',
+        'case "text_too_short":',
+        "tests/btard/test_configuration.py::test_text_is_told_what_it_must_be_like",
+    ),
 )

@@ -88,4 +88,18 @@ STAGES: tuple[Mutant, ...] = (
         "in self._sent.get(place, [])[:1] if stage in receivers]",
         "tests/pipeline/machine/test_scenarios.py::test_liars_are_banned_and_nobody_else",
     ),
+    Mutant(
+        "weights of other shapes than the configuration's are read",
+        "pipeline/stages/weights.py",
+        'if mismatched := sorted(found["mismatched_keys"]):',
+        "if mismatched := []:",
+        "tests/pipeline/stages/test_partition.py::test_weights_of_other_shapes_are_refused",
+    ),
+    Mutant(
+        "a damaged file of weights is told by whatever reads it",
+        "pipeline/stages/weights.py",
+        "except Exception as error:  # whatever transformers makes of a damaged file",
+        "except OSError as error:",
+        "tests/pipeline/stages/test_partition.py::test_damaged_weights_are_refused_in_one_sentence",
+    ),
 )
