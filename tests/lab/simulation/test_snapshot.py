@@ -64,6 +64,49 @@ def test_nothing_but_a_swarm_can_be_named(content: object, words: str) -> None:
         thawed(pickle.dumps(content), {})
 
 
+def naming(module: str, name: str, *arguments: str) -> bytes:
+    """Return bytes that name something and call it, as a stranger would write them."""
+    words = [b"\x8c" + bytes([len(word)]) + word.encode() for word in (module, name, *arguments)]
+    return b"\x80\x04" + words[0] + words[1] + b"\x93(" + b"".join(words[2:]) + b"tR."
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "argument"),
+    [
+        ("btard.round.evidence.file", "os.system", "true"),
+        ("btard.round.evidence.file", "os", "x"),
+        ("btard.round.evidence.file", "Path", "x"),
+        ("btard.round.evidence.file", "to_json", "x"),
+        ("btard.lab.simulation.snapshot", "pickle.loads", "x"),
+        ("btard.lab.simulation.snapshot", "thawed", "x"),
+        ("btard.lab.simulation.snapshot", "frozen.__globals__.get", "sys"),
+        ("btard.vectors.partition", "torch.load", "x"),
+        ("operator", "methodcaller", "__subclasses__"),
+        ("operator", "attrgetter", "x"),
+        ("functools", "partial.mro", "x"),
+        ("builtins", "getattr", "x"),
+        ("builtins", "list.__init_subclass__", "x"),
+    ],
+)
+def test_nothing_leads_beyond_what_a_swarm_defines(module: str, name: str, argument: str) -> None:
+    with pytest.raises(UserError, match="which no swarm is made of"):
+        thawed(naming(module, name, argument), {})
+
+
+def test_a_call_of_pythons_own_methods_is_refused() -> None:
+    with pytest.raises(UserError, match="no method of its own"):
+        thawed(naming("btard.lab.simulation.snapshot", "_caller", "__subclasses__"), {})
+
+
+def test_a_tensor_has_a_type_of_numbers() -> None:
+    class Sly:
+        def __reduce__(self) -> tuple[object, ...]:
+            return again.__globals__["thawed"].__globals__["_tensor"], (bytearray(4), "load", (1,))
+
+    with pytest.raises(UserError, match="of type load"):
+        thawed(pickle.dumps(Sly()), {})
+
+
 def test_a_method_is_one_that_the_class_has() -> None:
     class Sly:
         def __reduce__(self) -> tuple[object, ...]:

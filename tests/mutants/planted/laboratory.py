@@ -147,4 +147,18 @@ LABORATORY = (
         "signal.ITIMER_REAL, seconds",
         "tests/lab/stress/test_soak.py::test_a_busy_machine_ends_nothing",
     ),
+    Mutant(
+        "what a swarm's packages import can be named in its state",
+        "lab/simulation/snapshot.py",
+        "if isinstance(found, type) and found.__module__ == module:",
+        "if True:",
+        "tests/lab/simulation/test_snapshot.py::test_nothing_leads_beyond_what_a_swarm_defines",
+    ),
+    Mutant(
+        "a state calls any method of Python's own",
+        "lab/simulation/snapshot.py",
+        '    if "__" in name:\n        raise UserError(f"the state of a swarm calls',
+        '    if False:\n        raise UserError(f"the state of a swarm calls',
+        "tests/lab/simulation/test_snapshot.py::test_a_call_of_pythons_own_methods_is_refused",
+    ),
 )
