@@ -7,8 +7,7 @@ another version of torch. Validators must not take that for a lie.
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from btard.errors import UserError
 from btard.swarm.tolerance import Tolerance
 from btard.tasks.base import Batch, Task
 from btard.tasks.training_state import TrainingState
+from btard.tensors import torch_threads
 from btard.vectors.momentum import submission
 from btard.verification.scalars import HONEST_SHARE
 from btard.vocabulary import Precision
@@ -103,12 +103,12 @@ def measure(work: CalibrationWork, samples: int, progress: Callable[[int], None]
         batch = work.task.batch(seed, work.batch_size)
         firsts = []
         for count, repeated in zip(counts, again, strict=True):
-            with _num_threads(count):
+            with torch_threads(count):
                 firsts.append(_honest(state, work, batch, seed))
                 repeated.add(_honest(state, work, batch, seed), firsts[-1])
         for spread, vector in zip(threads, firsts[1:], strict=True):
             spread.add(vector, firsts[0])
-        with _num_threads(1):
+        with torch_threads(1):
             copy = _state(work)
             copy.load_state_bytes(state.state_bytes())
             loaded.add(_honest(copy, work, batch, seed), firsts[0])
@@ -225,16 +225,6 @@ def _reason(furthest: Spread, accuse: float, differing: list[str]) -> str:
 def _threads(count: int) -> str:
     everything = " (torch's own choice)" if count == torch.get_num_threads() else ""
     return f"{count} {'thread' if count == 1 else 'threads'}{everything}"
-
-
-@contextmanager
-def _num_threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _cpu_model() -> str:

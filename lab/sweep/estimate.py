@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-
-import torch
 
 from btard.errors import UserError
 from btard.lab.sweep.grid import PlannedRun
 from btard.lab.training.experiment import Experiment
 from btard.lab.training.settings import ExperimentSettings
+from btard.tensors import torch_threads
 
 _STEPS = 4
 _MOST_PROBES = 12
@@ -63,18 +61,8 @@ def estimated(runs: Sequence[PlannedRun], threads: int, most_seconds: float = _M
         threads: of a run.
         most_seconds: after which no further kind is tried.
     """
-    with _threads(threads):
+    with torch_threads(threads):
         return _estimated(runs, most_seconds)
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _estimated(runs: Sequence[PlannedRun], most_seconds: float) -> SweepEstimate:
