@@ -209,19 +209,19 @@ class Search:
         self.broken += [result for result in results if isinstance(result, Broken)]
         return {seed: each for (_, _, seed), each in zip(tasks, results, strict=True) if isinstance(each, Scores)}
 
-    def _simplified(self, strategy: Strategy, aim: Aim) -> Strategy:
-        """Return a strategy without what makes no difference for an aim, in a few swarms."""
+    def _simplified(self, strategy: Strategy, aim: Aim, swarms: int) -> Strategy:
+        """Return a strategy without what makes no difference for an aim, in so many swarms."""
         first = self._seed * _SEEDS_OF_A_SEARCH + _SIMPLER
-        needed = _total(self._scored(strategy, aim, first, _DOUBTED), aim)
+        needed = _total(self._scored(strategy, aim, first, swarms), aim)
         shorter = simpler(strategy)
         while shorter:
             tried = shorter.pop(0)
-            if tried.clauses and _total(self._scored(tried, aim, first, _DOUBTED), aim) >= needed:
+            if tried.clauses and _total(self._scored(tried, aim, first, swarms), aim) >= needed:
                 strategy, shorter = tried, simpler(tried)
         return strategy
 
     def _confirm(self, aim: Aim, best: Candidate, count: int) -> Iterator[Winner]:
-        strategy = self._simplified(best.strategy, aim)
+        strategy = self._simplified(best.strategy, aim, min(count, _DOUBTED))
         scores = self._scored(strategy, aim, self._seed * _SEEDS_OF_A_SEARCH + _FRESH, count)
         if not scores:
             return
