@@ -2,7 +2,7 @@
 
 Python's pickle writes it, so what a peer remembers needs no second description here. Reading is narrower than pickle's:
 only classes that the packages of a simulated peer define can be named, and a handful of functions. Neither what these
-packages import nor a method with a name of Python's own can, as each of them leads to all that Python can do.
+packages import nor a method of anything else can, as each of them leads to files and to all that Python can do.
 """
 
 from __future__ import annotations
@@ -49,6 +49,9 @@ _FUNCTIONS = {
     "btard.round.failure.settlement": {"_has_signed", "_nobody"},
     "btard.transport.memory": {"_run_here"},
 }
+_DELIVERIES = {"receive", "receive_part"}
+"""Methods of peers that the network calls when something arrives."""
+
 _METHODS = (types.FunctionType, types.MethodDescriptorType)
 
 _DEPTH = 50_000
@@ -123,13 +126,19 @@ class _Reader(pickle.Unpickler):
         return self._outside[pid]
 
     def find_class(self, module: str, name: str) -> Any:
-        if name in _ELSEWHERE.get(module, ()) or name in _FUNCTIONS.get(module, ()):
+        if name in _FUNCTIONS.get(module, ()):
             return super().find_class(module, name)
-        if "." not in name and (module in _MODULES or module.startswith(_PACKAGES)):
+        if _may_be_named(module, name):
             found = super().find_class(module, name)
             if isinstance(found, type) and found.__module__ == module:
                 return found
         raise UserError(f"the state of a swarm names {module}.{name}, which no swarm is made of")
+
+
+def _may_be_named(module: str, name: str) -> bool:
+    """Whether a class of this name, if that is where it is defined, is one that a swarm is made of."""
+    ours = module in _MODULES or module.startswith(_PACKAGES)
+    return name in _ELSEWHERE.get(module, ()) or (ours and "." not in name)
 
 
 @contextmanager
@@ -154,14 +163,17 @@ def _tensor(data: bytearray, dtype: str, shape: tuple[int, ...]) -> torch.Tensor
 
 
 def _caller(name: str, *given: object) -> methodcaller:
-    if "__" in name:
-        raise UserError(f"the state of a swarm calls {name}, which is no method of its own")
+    if name not in _DELIVERIES:
+        raise UserError(f"the state of a swarm calls {name}, which delivers nothing")
     return methodcaller(name, *given)
 
 
 def _method(owner: object, name: str) -> Any:
-    if "__" in name or not isinstance(getattr(type(owner), name, None), _METHODS):
-        raise UserError(f"the state of a swarm names {type(owner).__name__}.{name}, which is no method")
+    kind = type(owner)
+    # A key signs, but saves itself, too.
+    of_a_swarm = name == "sign" if kind is IdentityKey else _may_be_named(kind.__module__, kind.__qualname__)
+    if "__" in name or not of_a_swarm or not isinstance(getattr(kind, name, None), _METHODS):
+        raise UserError(f"the state of a swarm names {kind.__name__}.{name}, which is no method of a swarm")
     return getattr(owner, name)
 
 

@@ -93,9 +93,18 @@ def test_nothing_leads_beyond_what_a_swarm_defines(module: str, name: str, argum
         thawed(naming(module, name, argument), {})
 
 
-def test_a_call_of_pythons_own_methods_is_refused() -> None:
-    with pytest.raises(UserError, match="no method of its own"):
-        thawed(naming("btard.lab.simulation.snapshot", "_caller", "__subclasses__"), {})
+@pytest.mark.parametrize("name", ["__subclasses__", "mro", "numpy", "tofile"])
+def test_a_call_that_delivers_nothing_is_refused(name: str) -> None:
+    with pytest.raises(UserError, match="delivers nothing"):
+        thawed(naming("btard.lab.simulation.snapshot", "_caller", name), {})
+
+
+@pytest.mark.parametrize("owner", [torch.zeros(1), IdentityKey.from_seed(bytes(32)), Momentum])
+def test_nobody_elses_method_is_called(owner: object) -> None:
+    """A tensor has an array, and that writes any file, as a key does."""
+    name = {torch.Tensor: "numpy", IdentityKey: "save"}.get(type(owner), "mro")
+    with pytest.raises(UserError, match="which is no method"):
+        thawed(frozen(getattr(owner, name), {}), {})
 
 
 def test_a_tensor_has_a_type_of_numbers() -> None:
@@ -117,7 +126,7 @@ def test_a_method_is_one_that_the_class_has() -> None:
 
 
 def test_bytes_that_are_cut_off_are_told() -> None:
-    whole = frozen([methodcaller("clear"), 1.0], {})
+    whole = frozen([methodcaller("receive"), 1.0], {})
     with pytest.raises(UserError, match="cannot be read"):
         thawed(whole[:-3], {})
 
