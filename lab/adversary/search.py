@@ -17,7 +17,7 @@ from btard.lab.adversary.play import Arena, play
 from btard.lab.adversary.population import Candidate, Population
 from btard.lab.adversary.scores import HONEST_SCORE, MOST_SCORE, Aim, Scores
 from btard.lab.adversary.strategy import Strategy, to_json
-from btard.lab.stress.soak import TooLongError, limited
+from btard.lab.stress.soak import PATIENCE_SECONDS, TooLongError, limited
 
 _CHILDREN, _AGAIN = 10, 4
 _SEEDS_OF_A_SEARCH, _FRESH, _SIMPLER = 10**6, 5 * 10**5, 9 * 10**5
@@ -25,7 +25,6 @@ _DOUBTED, _ROUNDS, _MORE = 8, 3, 4
 """Plays below which a strategy that comes first is played again at once, in how many rounds, and how often in each."""
 
 _SEEDS_OF_A_GENERATION = 1 + _ROUNDS * _MORE
-_PATIENCE_SECONDS = 120
 _SURE = 1.96
 
 Task = tuple[Strategy, Arena, int]
@@ -91,10 +90,10 @@ def _carry_out(task: Task) -> Scores | Broken:
     """Play once, within bounded time; what goes wrong is told, not raised."""
     strategy, arena, seed = task
     try:
-        with limited(_PATIENCE_SECONDS):
+        with limited(PATIENCE_SECONDS):
             return play(strategy, arena, seed)
-    except TooLongError:
-        return Broken(seed, strategy, f"takes more than {_PATIENCE_SECONDS} s of a processor")
+    except TooLongError as error:
+        return Broken(seed, strategy, str(error))
     except Exception as error:
         return Broken(seed, strategy, f"{type(error).__name__}: {error}")
 

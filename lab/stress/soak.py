@@ -39,7 +39,7 @@ def limited(seconds: float) -> Iterator[None]:
     nothing fail, and what waits for ever ends. Works in the main thread only."""
 
     def ring(signum: int, frame: FrameType | None) -> None:
-        raise TooLongError
+        raise TooLongError(f"it takes more than {seconds:g} s of a processor, or {_WAITING} times that by the clock")
 
     alarms = {
         signal.SIGPROF: (signal.ITIMER_PROF, seconds),
@@ -63,11 +63,8 @@ def run_seed(seed: int, names: Sequence[str]) -> Tally:
     try:
         with limited(PATIENCE_SECONDS):
             return run_one(settings)
-    except TooLongError:
-        return Tally(
-            runs=1,
-            violations=[f"it takes more than {PATIENCE_SECONDS} s of a processor; repeat it by: {settings.command}"],
-        )
+    except TooLongError as error:
+        return Tally(runs=1, violations=[f"{error}; repeat it by: {settings.command}"])
 
 
 def soak(seconds: float, first_seed: int, names: Sequence[str], workers: int) -> Tally:
