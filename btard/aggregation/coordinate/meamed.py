@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import torch
 
+from btard.aggregation.coordinate.sorted_rows import formed_for
 from btard.aggregation.coordinate.windows import around, lower_middle, middle
-from btard.aggregation.rows import Rows, check_rows, formed_rows
+from btard.aggregation.rows import Rows
 from btard.aggregation.rule import AggregationResult, Grain, Rule
 
 
@@ -26,11 +27,7 @@ class Meamed(Rule):
     @torch.no_grad()
     def aggregate(self, rows: Rows, *, n_byzantine: int) -> AggregationResult:
         """Return that mean."""
-        formed = formed_rows(rows)
-        refusal = self.check(len(formed), n_byzantine)
-        if refusal:
-            check_rows(rows)  # without those that are not finite, the rule may do
-            raise ValueError(refusal)
+        formed = formed_for(self, rows, n_byzantine)
         centre = lower_middle if self.legacy else middle
         return AggregationResult(around(formed, centre, len(formed) - n_byzantine))
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import torch
 
+from btard.aggregation.coordinate.sorted_rows import formed_for
 from btard.aggregation.coordinate.windows import around, mean_between
-from btard.aggregation.rows import Rows, check_rows, formed_rows
+from btard.aggregation.rows import Rows
 from btard.aggregation.rule import AggregationResult, Grain, Rule
 
 
@@ -20,11 +21,7 @@ class Phocas(Rule):
     @torch.no_grad()
     def aggregate(self, rows: Rows, *, n_byzantine: int) -> AggregationResult:
         """Return that mean."""
-        formed = formed_rows(rows)
-        refusal = self.check(len(formed), n_byzantine)
-        if refusal:
-            check_rows(rows)  # without those that are not finite, the rule may do
-            raise ValueError(refusal)
+        formed = formed_for(self, rows, n_byzantine)
         keep = len(formed) - n_byzantine
         return AggregationResult(around(formed, lambda columns: mean_between(columns, n_byzantine), keep))
 

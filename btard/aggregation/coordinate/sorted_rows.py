@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 
 from btard.aggregation.pieces import Piecework, over_pieces
-from btard.aggregation.rows import CheckedRows, check_rows
+from btard.aggregation.rows import CheckedRows, Rows, check_rows, formed_rows
+from btard.aggregation.rule import Rule
 
 _NUMBERS = 1 << 20
 """Of all rows that a thread sorts in one go, in the last cache: fewer would stay in a nearer one, but threads that make
@@ -19,6 +20,21 @@ many short calls wait for each other between them, which takes more time than th
 _LEAST_COLUMNS, _MOST_COLUMNS = 16384, 65536
 
 Vector = NDArray[np.float32]
+
+
+def formed_for(rule: Rule, rows: Rows, n_byzantine: int) -> CheckedRows:
+    """Return rows whose numbers are looked at as they are sorted.
+
+    Raises:
+        BadRow: a row has no form to aggregate, or is not finite where the rule refuses: without it, the rule may do.
+        ValueError: the rule refuses so many rows of which so many may lie.
+    """
+    formed = formed_rows(rows)
+    refusal = rule.check(len(formed), n_byzantine)
+    if refusal:
+        check_rows(rows)
+        raise ValueError(refusal)
+    return formed
 
 
 def by_sorted_values(rows: CheckedRows, make: Callable[[Sequence[Vector]], NDArray[np.float64]]) -> torch.Tensor:

@@ -10,9 +10,9 @@ from typing import Annotated
 import torch
 from pydantic import Field
 
-from btard.aggregation.coordinate.sorted_rows import by_sorted_values
+from btard.aggregation.coordinate.sorted_rows import by_sorted_values, formed_for
 from btard.aggregation.coordinate.windows import mean_between
-from btard.aggregation.rows import Rows, check_rows, formed_rows
+from btard.aggregation.rows import Rows
 from btard.aggregation.rule import AggregationResult, Grain, Rule
 
 _ROUNDED = 1e-9
@@ -34,12 +34,7 @@ class TrimmedMean(Rule):
     @torch.no_grad()
     def aggregate(self, rows: Rows, *, n_byzantine: int) -> AggregationResult:
         """Return the mean of every coordinate without its `n_byzantine` largest and smallest values."""
-        formed = formed_rows(rows)
-        n = len(formed)
-        refusal = self.check(n, n_byzantine)
-        if refusal:
-            check_rows(rows)  # without those that are not finite, the rule may do
-            raise ValueError(refusal)
+        formed = formed_for(self, rows, n_byzantine)
         return AggregationResult(by_sorted_values(formed, lambda columns: mean_between(columns, n_byzantine)))
 
     def check(self, n: int, f: int) -> str | None:
