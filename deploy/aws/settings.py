@@ -15,6 +15,7 @@ from btard.byzantine.settings import BehaviourSettings
 from btard.configuration import Group, Option, Settings
 from btard.configuration.shared.output import JsonSettings
 from btard.configuration.shared.protocol import Deadline
+from btard.deploy.names import NAME_FORM, ExperimentName
 
 DEFAULT_AMI = "ssm:/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id"
 """AWS's own image with docker, the NVIDIA runtime and the AWS command line."""
@@ -22,7 +23,6 @@ DEFAULT_AMI = "ssm:/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-g
 NO_ATTACK = "attackers need an --attack-type, such as SIGN_FLIPPING"
 
 Consent = Annotated[bool, Option("do not ask whether the estimated costs are all right", group=Group.LIMITS)]
-Name = Annotated[str, Field(min_length=1, max_length=60, pattern=r"^[\w.-]+$")]
 
 
 class Addresses(StrEnum):
@@ -36,11 +36,8 @@ class AccountSettings(Settings):
     """Which experiment, where."""
 
     experiment: Annotated[
-        Name,
-        Option(
-            "the experiment's name: everything that is made carries it as a tag",
-            form="letters, digits, dots, dashes and underscores",
-        ),
+        ExperimentName,
+        Option("the experiment's name: everything that is made carries it as a tag", form=NAME_FORM),
     ]
     region: Annotated[str, Option("AWS region", group=Group.ACCOUNT, env=("AWS_REGION", "AWS_DEFAULT_REGION"))] = (
         "us-east-1"

@@ -29,6 +29,7 @@ from btard.configuration.shared.training import (
     check_checkpoints,
     check_warmup,
 )
+from btard.deploy.names import NAME_FORM, ExperimentName
 from btard.peer.settings import OutgoingLink
 from btard.swarm.telemetry.settings import DashboardSettings
 
@@ -54,11 +55,7 @@ class SwarmSettings(
     directory: Annotated[
         Path | None, Option("where the run is written; runs/EXPERIMENT-TIME if not given", group=Group.SWARM)
     ] = None
-    experiment: Annotated[
-        str,
-        Field(min_length=1, max_length=60, pattern=r"^[\w.-]+$"),
-        Option("the run's name", group=Group.SWARM, form="letters, digits, dots, dashes and underscores"),
-    ] = "swarm"
+    experiment: Annotated[ExperimentName, Option("the run's name", group=Group.SWARM, form=NAME_FORM)] = "swarm"
     port: Annotated[
         Port, Option("port of the coordinator's DHT on 127.0.0.1, 0 for a free one", unit="port", group=Group.SWARM)
     ] = 0
