@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
-from transformers import AutoConfig, PretrainedConfig
 
 from btard.errors import UserError
 from btard.hashing import tagged_digest
@@ -19,15 +18,34 @@ from btard.pipeline.codecs import Codec, canonical_codec, make_codec
 from btard.pipeline.codecs.delta import DeltaCodec
 from btard.pipeline.defence.comparison import ComputationCheck
 from btard.pipeline.machine.plan import PipelinePlan
+from btard.pipeline.schedule.loss_scale import MOST_EXPONENT
 from btard.pipeline.schedule.optimizer import OptimizerPlan
-from btard.pipeline.stages.family import families
 from btard.pipeline.stages.model_stage import ActivationCheck, Cut
 from btard.pipeline.stages.split import MAX_STAGES, Split
+from btard.pipeline.stages.trained import config_facts, config_of
 from btard.tasks.base import Schedule
 from btard.vocabulary import Precision
 
 _MOST_NUMBER = 1 << 24
 """Beyond any size in a model's configuration: what a stranger writes there decides how long building it takes."""
+
+
+_MOST_STEPS = 1 << 40
+_Real = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class _Optimizer(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: OptimizerKind
+    learning_rate: _Real
+    warmup_steps: Annotated[int, Field(ge=0, lt=_MOST_STEPS)]
+    total_steps: Annotated[int, Field(gt=0, le=_MOST_STEPS)]
+    weight_decay: _Real
+    max_grad_norm: _Real | None
+    precision: Precision
+    first_exponent: Annotated[int, Field(ge=0, le=MOST_EXPONENT)]
+    growth_steps: Annotated[int, Field(ge=1, le=_MOST_STEPS)]
 
 
 class _Facts(BaseModel):
@@ -44,7 +62,7 @@ class _Facts(BaseModel):
     micro_batches: Annotated[int, Field(ge=1, le=1 << 16)]
     relative_error: Annotated[float, Field(ge=0, lt=1)]
     code_share: Annotated[float, Field(ge=0, lt=1)]
-    optimizer: dict[str, Any]
+    optimizer: _Optimizer
     first_states: Annotated[tuple[str, ...], Field(max_length=MAX_STAGES)]
 
 
@@ -57,12 +75,12 @@ class PlanFacts:
     @classmethod
     def of(cls, plan: PipelinePlan, cut: Cut, optimizer: OptimizerPlan) -> PlanFacts:
         """Return the facts of a plan."""
-        config = {key: value for key, value in cut.config.to_dict().items() if key != "transformers_version"}
+        schedule = optimizer.schedule
         return cls(
             _Facts(
                 run=plan.run.hex(),
                 roster=tuple(str(peer) for peer in plan.roster),
-                config=json.loads(json.dumps(config)),
+                config=config_facts(cut.config),
                 split=str(cut.split),
                 forward_codec=canonical_codec(plan.forward_codec),
                 backward_codec=canonical_codec(plan.backward_codec),
@@ -72,17 +90,17 @@ class PlanFacts:
                 relative_error=plan.comparison.relative_error,
                 code_share=plan.comparison.code_share,
                 first_states=tuple(state.hex() for state in plan.first_states),
-                optimizer={
-                    "kind": optimizer.kind.value,
-                    "learning_rate": optimizer.schedule.learning_rate,
-                    "warmup_steps": optimizer.schedule.warmup_steps,
-                    "total_steps": optimizer.schedule.total_steps,
-                    "weight_decay": optimizer.weight_decay,
-                    "max_grad_norm": optimizer.max_grad_norm,
-                    "precision": optimizer.precision.value,
-                    "first_exponent": optimizer.first_exponent,
-                    "growth_steps": optimizer.growth_steps,
-                },
+                optimizer=_Optimizer(
+                    kind=optimizer.kind,
+                    learning_rate=schedule.learning_rate,
+                    warmup_steps=schedule.warmup_steps,
+                    total_steps=schedule.total_steps,
+                    weight_decay=optimizer.weight_decay,
+                    max_grad_norm=optimizer.max_grad_norm,
+                    precision=optimizer.precision,
+                    first_exponent=optimizer.first_exponent,
+                    growth_steps=optimizer.growth_steps,
+                ),
             )
         )
 
@@ -122,12 +140,10 @@ class PlanFacts:
     @cached_property
     def cut(self) -> Cut:
         """The model and its stages."""
-        kind = self.model.config.get("model_type")
-        if kind not in families():
-            raise ValueError(f"models of type {kind!r} are not cut into stages")
-        config: PretrainedConfig = AutoConfig.for_model(**self.model.config)
+        split = Split.parse(self.model.split)
+        config = config_of(self.model.config, sum(split.blocks))
         check = ActivationCheck.EXACT if self.comparison.exact else ActivationCheck.TOLERANT
-        return Cut(config, Split.parse(self.model.split), check)
+        return Cut(config, split, check)
 
     @cached_property
     def forward_codec(self) -> Codec | DeltaCodec:
@@ -151,15 +167,14 @@ class PlanFacts:
     def optimizer(self) -> OptimizerPlan:
         """How weights follow gradients."""
         told = self.model.optimizer
-        schedule = Schedule(told["learning_rate"], told["warmup_steps"], told["total_steps"])
         return OptimizerPlan(
-            OptimizerKind(told["kind"]),
-            schedule,
-            told["weight_decay"],
-            told["max_grad_norm"],
-            Precision(told["precision"]),
-            told["first_exponent"],
-            told["growth_steps"],
+            told.kind,
+            Schedule(told.learning_rate, told.warmup_steps, told.total_steps),
+            told.weight_decay,
+            told.max_grad_norm,
+            told.precision,
+            told.first_exponent,
+            told.growth_steps,
         )
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import PretrainedConfig
@@ -19,9 +21,19 @@ from btard.tasks.text import TextTask
 
 def write_config(config: PretrainedConfig) -> str:
     """Return a configuration as JSON in one line: what models of its family have."""
-    known = _names(family_of(config))
-    told = {name: value for name, value in config.to_diff_dict().items() if name in known}
+    told = _known(config, config.to_diff_dict())
     return json.dumps(told, sort_keys=True, separators=(",", ":"))
+
+
+def config_facts(config: PretrainedConfig) -> dict[str, Any]:
+    """Return all that a configuration says of a model of its family, defaults included, as JSON has it."""
+    told: dict[str, Any] = json.loads(json.dumps(_known(config, config.to_dict())))
+    return told
+
+
+def _known(config: PretrainedConfig, told: Mapping[str, Any]) -> dict[str, Any]:
+    names = _names(family_of(config))
+    return {name: value for name, value in told.items() if name in names and name != "transformers_version"}
 
 
 def _names(family: Family) -> frozenset[str]:
@@ -29,6 +41,32 @@ def _names(family: Family) -> frozenset[str]:
     computes attention, is not for strangers to choose."""
     declared = {field.name for field in fields(family.architecture.config_class)}
     return frozenset(declared | family.tiny(2, 1, 2).to_diff_dict().keys())
+
+
+def config_of(told: object, blocks: int) -> PretrainedConfig:
+    """Return the configuration that a stranger describes.
+
+    Args:
+        told: what `config_facts` has returned, or anything.
+        blocks: how many the model must have.
+
+    Raises:
+        ValueError: it is no configuration of a model that can be cut.
+    """
+    kind = told.get("model_type") if isinstance(told, dict) else None
+    if not isinstance(told, dict) or kind not in families():
+        raise ValueError(f"models of type {kind!r} are not cut into stages")
+    family = families()[kind]
+    if strange := sorted(told.keys() - _names(family)):
+        raise ValueError(f"it says {strange[0]!r}, which no model of the family {kind} has")
+    try:
+        config: PretrainedConfig = family.architecture.config_class.from_dict(told)
+        depth = family.depth(config)
+    except Exception as error:  # whatever transformers makes of values that are no model's
+        raise ValueError(str(error)) from None
+    if depth != blocks:
+        raise ValueError(f"it has {depth} blocks, and not {blocks}")
+    return config
 
 
 def read_config(family: str, text: str, blocks: int) -> PretrainedConfig:
@@ -42,17 +80,12 @@ def read_config(family: str, text: str, blocks: int) -> PretrainedConfig:
     Raises:
         UserError: it is none of such a model.
     """
-    chosen = families()[family]
     try:
         told = json.loads(text)
         if not isinstance(told, dict) or told.get("model_type") != family:
             raise ValueError(f"it is no model of the family {family}")
-        if strange := sorted(told.keys() - _names(chosen)):
-            raise ValueError(f"it says {strange[0]!r}, which no model of the family {family} has")
-        config: PretrainedConfig = chosen.architecture.config_class.from_dict(told)
-        if (depth := chosen.depth(config)) != blocks:
-            raise ValueError(f"it has {depth} blocks, and not {blocks}")
-        chosen.outline(config)
+        config = config_of(told, blocks)
+        families()[family].outline(config)
     except Exception as error:  # whatever transformers makes of numbers that are no model's
         raise UserError(f"the configuration of the run's model is of no use: {error}") from None
     return config

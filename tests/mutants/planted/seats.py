@@ -238,8 +238,22 @@ SEATS: tuple[Mutant, ...] = (
     Mutant(
         "strangers choose the code that computes a model's attention",
         "pipeline/stages/trained.py",
-        "        if strange := sorted(told.keys() - _names(chosen)):\n",
-        "        if strange := sorted(told.keys() - told.keys()):\n",
+        "    if strange := sorted(told.keys() - _names(family)):\n",
+        "    if strange := sorted(told.keys() - told.keys()):\n",
         "tests/pipeline/stages/test_trained.py::test_strangers_name_no_code_that_computes",
+    ),
+    Mutant(
+        "the facts of a plan build whatever model they describe",
+        "pipeline/justice/facts.py",
+        "config = config_of(self.model.config, sum(split.blocks))",
+        "from transformers import AutoConfig\n\n        config = AutoConfig.for_model(**self.model.config)",
+        "tests/pipeline/justice/test_facts.py::test_a_stranger_chooses_no_model_and_no_code",
+    ),
+    Mutant(
+        "the facts of a plan have any exponent",
+        "pipeline/justice/facts.py",
+        "first_exponent: Annotated[int, Field(ge=0, le=MOST_EXPONENT)]",
+        "first_exponent: Any",
+        "tests/pipeline/justice/test_facts.py::test_an_optimizer_of_no_use_is_refused",
     ),
 )
