@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
+# Where it is set, as in many images, each process of a swarm or of a test compiles all our modules again, half a second each.
+export PYTHONDONTWRITEBYTECODE =
+
 .PHONY: install demo test test-slow helm soak adversary chaos mutants fuzz lint bench-deps release test-wheel image test-images clean
 
 install: $(STAMP)

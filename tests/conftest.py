@@ -1,10 +1,18 @@
-"""What all tests share: hypothesis measures no time, since other tests and other programs run beside it; and the test
-that takes longest comes first, so that no worker is left alone with it at the end."""
+"""What all tests share.
+
+Hypothesis measures no time, since other tests and other programs run beside it, and tries 50 examples; with
+BTARD_TEST_MORE=100 it tries a hundred times as many. The test that takes longest comes first, so that no worker is left
+alone with it at the end.
+"""
+
+import os
 
 import pytest
 from hypothesis import HealthCheck, settings
 
-settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+EXAMPLES = 50 * int(os.environ.get("BTARD_TEST_MORE", "1"))
+
+settings.register_profile("untimed", deadline=None, max_examples=EXAMPLES, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
 
 

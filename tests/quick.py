@@ -1,4 +1,4 @@
-"""Cases of a test of which a few are run each time, and all of them by `make test-slow`."""
+"""Cases of a test of which a few are run each time, more by `make test-slow`, and all with BTARD_TEST_EVERY=1."""
 
 from __future__ import annotations
 
@@ -9,17 +9,30 @@ from typing import Any
 import pytest
 
 
-def quick(count: int, cases: Iterable[Any]) -> list[Any]:
-    """Return the cases for `parametrize`; all but `count` of them, evenly spread, are left to the slow tests."""
+def quick(count: int, cases: Iterable[Any], *, slow: int | None = None) -> list[Any]:
+    """Return the cases for `parametrize`.
+
+    Args:
+        count: how many of them, evenly spread, each run takes.
+        slow: how many of the others, evenly spread, the slow tests take, unless BTARD_TEST_EVERY is 1; all by default.
+    """
     all_of_them = list(cases)
-    chosen = {place * len(all_of_them) // count for place in range(count)}
-    return [case if place in chosen else _slow(case) for place, case in enumerate(all_of_them)]
+    chosen = _spread(count, len(all_of_them))
+    others = [place for place in range(len(all_of_them)) if place not in chosen]
+    if slow is not None and stride(2) > 1:
+        kept = _spread(slow, len(others))
+        others = [place for number, place in enumerate(others) if number in kept]
+    return [all_of_them[p] if p in chosen else _slow(all_of_them[p]) for p in sorted([*chosen, *others])]
 
 
 def stride(usual: int) -> int:
     """Return of which step the slow tests go through what they enumerate: `usual`, unless BTARD_TEST_EVERY says, where
     1 takes all."""
     return int(os.environ.get("BTARD_TEST_EVERY", usual))
+
+
+def _spread(count: int, length: int) -> set[int]:
+    return {place * length // count for place in range(count)}
 
 
 def _slow(case: Any) -> Any:

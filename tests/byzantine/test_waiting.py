@@ -61,7 +61,7 @@ def members(simulation: Simulation) -> set[int]:
     return {peer.number for peer in simulation.peers if peer.peer_id in newest.members}
 
 
-@pytest.mark.parametrize("attack", quick(3, WAITING))
+@pytest.mark.parametrize("attack", quick(1, WAITING))
 def test_nobody_makes_a_run_last_three_times_as_long(attack: str) -> None:
     simulation = simulate(attack)
     assert simulation.network.now <= MOST * honest_seconds(SEED)
@@ -88,8 +88,10 @@ def test_an_honest_member_at_half_the_speed_stays() -> None:
     assert isinstance(simulation.peers[0].history[-1], Finished)
 
 
-@pytest.mark.parametrize(("count", "most"), [(8, 0.5), (8, 0.95), (5, 0.95)])
-@pytest.mark.parametrize("seed", quick(1, [1, 2]))
+@pytest.mark.parametrize(
+    ("count", "most", "seed"),
+    quick(1, [(5, 0.95, 1), (8, 0.5, 1), (8, 0.95, 1), (5, 0.95, 2), (8, 0.5, 2), (8, 0.95, 2)]),
+)
 def test_a_slower_network_costs_nobody_its_place(count: int, most: float, seed: int) -> None:
     swarm = Swarm(count, steps=1000, seed=seed)
     for peer in swarm.peers:

@@ -71,7 +71,7 @@ MIXED = ["DENY_SHOWN", "WITHHOLD_FROM_SOME", "WITHHOLD_MOMENTUM", "OTHER_MOMENTU
 
 
 @pytest.mark.parametrize("seed", quick(1, range(3)))
-@pytest.mark.parametrize("validation", ["exact", "tolerant"])
+@pytest.mark.parametrize("validation", quick(1, ["exact", "tolerant"]))
 def test_seven_of_sixteen_pay_for_each_attempt_they_void(seed: int, validation: str) -> None:
     simulation = run(MIXED, peers=16, byzantine=7, steps=30, seed=seed, validation=validation, delay="0.01-0.2")
     assert reasons(simulation) and reasons(simulation) <= {SILENT, FALSE}

@@ -103,6 +103,7 @@ def own_p2pd_directories(directory: Path) -> set[Path]:
 
 
 @pytest.mark.swarm
+@pytest.mark.slow
 def test_a_seed_repeats_the_model_that_a_swarm_trains(tmp_path: Path) -> None:
     digests = []
     for name in ("one", "two"):

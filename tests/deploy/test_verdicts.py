@@ -84,6 +84,7 @@ def verdicts_on(*words: str | Path) -> list[dict[str, Any]]:
 
 
 @pytest.mark.swarm
+@pytest.mark.slow
 def test_verdicts_that_anybody_can_check_ban_two_kinds_of_liars(
     tmp_path: Path, started: list[subprocess.Popen[str]]
 ) -> None:

@@ -66,6 +66,7 @@ def install(names: set[str], folder: Path) -> None:
                     link.symlink_to(str(each.locate_file(top)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_the_packages_of_an_image_suffice(program: str, tmp_path: Path) -> None:
     packages = tmp_path / "packages"

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -19,14 +22,27 @@ def test_there_are_enough_and_each_has_its_own_name() -> None:
     assert len({mutant.name for mutant in MUTANTS}) == len(MUTANTS) >= 20
 
 
+@cache
+def functions_of(file: str) -> set[str]:
+    """Return the names of all functions in a file."""
+    tree = ast.parse((ROOT / file).read_text())
+    return {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+
+
 @pytest.mark.parametrize("mutant", MUTANTS, ids=[mutant.name for mutant in MUTANTS])
 def test_the_bug_can_be_planted_and_its_test_exists(mutant: Mutant) -> None:
     ast.parse(mutated(mutant))
     assert (ROOT / f"{module_of(mutant).replace('.', '/')}.py").samefile(ROOT / mutant.file)
     file, _, test = mutant.test.partition("::")
-    tree = ast.parse((ROOT / file).read_text())
-    functions = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
-    assert test.partition("[")[0] in functions
+    assert test.partition("[")[0] in functions_of(file)
+
+
+@pytest.mark.slow
+def test_the_cases_that_it_names_exist() -> None:
+    named = sorted({mutant.test for mutant in MUTANTS if "[" in mutant.test})
+    words = ["-q", "--collect-only", "-p", "no:xdist", "-p", "no:cacheprovider", "-o", "addopts="]
+    found = subprocess.run([sys.executable, "-m", "pytest", *words, *named], cwd=ROOT, capture_output=True, text=True)
+    assert found.returncode == 0, found.stderr
 
 
 def test_the_guide_has_the_table_of_the_catalogue() -> None:

@@ -17,7 +17,7 @@ from btard.behaviour import Behaviour
 from tests.btard.round.test_second_try import Charges
 from tests.btard.round.test_views import Mute
 from tests.peer.forgetful import CLOSE, FAR, Disk, Forgetful, Loss
-from tests.quick import stride
+from tests.quick import quick, stride
 
 STEP = 1
 """In which the liars of the stories lie."""
@@ -62,7 +62,7 @@ def at_events(name: str, count: int, peer: int, disk: Disk, directory: Path, eve
 CASES = [case for case in itertools.product(STORIES, (4, 5), range(4), Disk) if case[2] < case[1] - 1]
 
 
-@pytest.mark.parametrize("name, count, peer, disk", CASES[:: len(CASES) // 11])
+@pytest.mark.parametrize("name, count, peer, disk", CASES[:: len(CASES) // 5])
 def test_any_memory_divides_nobody_at_any_event(name: str, count: int, peer: int, disk: Disk, tmp_path: Path) -> None:
     at_events(name, count, peer, disk, tmp_path, every=9, first=peer)
 
@@ -92,7 +92,7 @@ def test_a_copy_of_the_attempt_before_says_the_same(name: str, tmp_path: Path) -
     assert len(swarm.written) == 1, "whatever it signs in a step, the file has said so before"
 
 
-@pytest.mark.parametrize("disk", [Disk.TORN, Disk.LOST, Disk.OLDER, Disk.DELETED])
+@pytest.mark.parametrize("disk", quick(1, [Disk.TORN, Disk.LOST, Disk.OLDER, Disk.DELETED]))
 def test_one_a_step_ahead_of_most_begins_that_step_once(disk: Disk, tmp_path: Path) -> None:
     for moment in (0, 6, 12):
         loss = Loss(AHEAD, 3, moment, AT_ONCE_SECONDS, disk)

@@ -34,6 +34,7 @@ def tried(capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, float]:
     return dict(zip(names, map(float, numbers.groups()), strict=True))
 
 
+@pytest.mark.slow
 def test_the_defence_keeps_an_attacked_model_near_a_clean_one(capsys: pytest.CaptureFixture[str]) -> None:
     clean = tried(capsys)
     assert clean["final"] < clean["first"] - 0.9

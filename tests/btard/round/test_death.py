@@ -41,7 +41,7 @@ def die_at_events(count: int, place: int, step: int, seed: int, apart: int = 1) 
     raise AssertionError("the step never ends")
 
 
-@pytest.mark.parametrize("count, place, step, seed", [(4, 1, 1, 0), (5, 2, 3, 115)])
+@pytest.mark.parametrize("count, place, step, seed", quick(1, [(4, 1, 1, 0), (5, 2, 3, 115)]))
 def test_one_death_at_any_event_costs_seconds(count: int, place: int, step: int, seed: int) -> None:
     die_at_events(count, place, step, seed)
 

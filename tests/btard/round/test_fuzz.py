@@ -264,7 +264,7 @@ def hailed(hail: list[tuple[float, int, Any]]) -> Swarm:
 
 @example([])
 @given(hails)
-@settings(max_examples=200, phases=STAGES, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100, phases=STAGES, suppress_health_check=[HealthCheck.too_slow])
 def test_no_input_raises_and_the_honest_finish_alike(hail: list[tuple[float, int, Any]]) -> None:
     swarm = hailed(hail)
     swarm.check_agreement()

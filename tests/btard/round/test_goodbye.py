@@ -77,7 +77,7 @@ def swarm_of(leaver: type[SimulatedPeer], computing: float, seed: int) -> Swarm:
 MOMENTS = list(itertools.product([(0,), (1,), (2,), (3,), (0, 1)], [0.01, 0.03], [0.0, 0.02], [0.005, 0.05]))
 
 
-@pytest.mark.parametrize("first, hold, later, computing", quick(12, MOMENTS))
+@pytest.mark.parametrize("first, hold, later, computing", quick(6, MOMENTS))
 def test_a_goodbye_at_the_digest_divides_nobody(
     first: tuple[int, ...], hold: float, later: float, computing: float
 ) -> None:

@@ -16,6 +16,7 @@ from btard.round.proof import verify
 from btard.transport.memory import SimulatedPeer
 from tests.btard.round.careful import Careful
 from tests.btard.round.swarm import Swarm, keys, offences, suspended, verdicts
+from tests.quick import quick
 
 COUNT, LIAR, VICTIM, SLANDERER = 8, 2, 5, 6
 PEERS = tuple(key.peer_id for key in keys(COUNT))
@@ -69,8 +70,7 @@ def test_junk_in_an_attempt_bans(kind: MessageKind, only: PeerId | None) -> None
     check(run(Junk(kind, MessageKind.COMMIT, only=only)).run())
 
 
-@pytest.mark.parametrize("only", [None, PEERS[VICTIM]], ids=["to all", "to one"])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("kind", "only"), quick(9, [(kind, only) for kind in KINDS for only in (None, PEERS[VICTIM])]))
 def test_junk_beside_the_report_on_an_attempt_bans(kind: MessageKind, only: PeerId | None) -> None:
     swarm = run(Junk(kind, MessageKind.REPORT, only=only))
     swarm.network.at(0.05, swarm.peers[0].crash)

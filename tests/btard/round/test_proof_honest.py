@@ -28,6 +28,7 @@ from btard.transport.memory import NetworkConditions
 from btard.vocabulary import Eliminate, WireType
 from tests.btard.round.overheard import Overheard, few, framed, other_rules, other_scenes, overhear
 from tests.btard.round.swarm import RULES, Swarm, keys, rules_of
+from tests.quick import quick
 
 COUNT = 8
 PEERS = tuple(key.peer_id for key in keys(COUNT))
@@ -107,7 +108,7 @@ CASES: dict[str, Make] = {
     "FALSE_ELIMINATE": liar("FALSE_ELIMINATE", eliminate=Eliminate.MUTUAL),
 }
 
-cases = pytest.mark.parametrize("name", CASES)
+cases = pytest.mark.parametrize("name", quick(5, CASES))
 
 
 @cache

@@ -6,6 +6,7 @@ import base64
 import os
 import subprocess
 import sys
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -38,10 +39,13 @@ class Account:
             "AWS_CONFIG_FILE": os.devnull,
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         }
+        self._clients: dict[str, Any] = {}
 
     def client(self, service: str) -> Any:
-        """A client of our own."""
-        return boto3.client(service, region_name="us-east-1")
+        """A client of our own; to make one takes half a second."""
+        if service not in self._clients:
+            self._clients[service] = boto3.client(service, region_name="us-east-1")
+        return self._clients[service]
 
     def make_bucket(self) -> None:
         """Make what BUCKET names."""
@@ -66,9 +70,13 @@ class Account:
         said, _ = process.communicate(timeout=120)
         return process.returncode, said
 
+    @cached_property
+    def _machines(self) -> Machines:
+        return Machines(Cloud(AccountSettings(experiment=NAME)))
+
     def machines(self) -> list[Machine]:
         """All machines of the experiment, dead ones too."""
-        return Machines(Cloud(AccountSettings(experiment=NAME))).list()
+        return self._machines.list()
 
     def alive(self) -> dict[str, Machine]:
         """The living machines by name; there must be one of each."""

@@ -14,6 +14,7 @@ from btard.deploy.aws.settings import UpSettings
 from btard.errors import UserError
 from tests.deploy.aws.account import FAST, NAME, UP, Account
 from tests.deploy.standins import eventually
+from tests.quick import quick
 
 
 @pytest.mark.slow
@@ -34,7 +35,7 @@ def test_endless_throttling_is_a_sentence(account: Account) -> None:
     assert account.proxy.calls["DescribeInstances"] == 2
 
 
-@pytest.mark.parametrize("code", ["InsufficientInstanceCapacity", "SpotMaxPriceTooLow"])
+@pytest.mark.parametrize("code", quick(1, ["InsufficientInstanceCapacity", "SpotMaxPriceTooLow"]))
 def test_what_aws_lacks_now_is_asked_for_again(account: Account, code: str) -> None:
     account.proxy.refuse = lambda action, number: code if action == "RunInstances" and 3 <= number <= 4 else None
     launcher = account.launch("up", *UP)
@@ -47,7 +48,7 @@ def test_what_aws_lacks_now_is_asked_for_again(account: Account, code: str) -> N
     assert account.left() == []
 
 
-@pytest.mark.parametrize("action", ["RunInstances", "CreateSecurityGroup", "CreateVpc"])
+@pytest.mark.parametrize("action", quick(1, ["RunInstances", "CreateSecurityGroup", "CreateVpc"]))
 def test_what_is_not_allowed_is_a_sentence_and_nothing_is_left(account: Account, action: str) -> None:
     account.proxy.refuse = lambda asked, number: "UnauthorizedOperation" if asked == action and number != 1 else None
     if action != "RunInstances":

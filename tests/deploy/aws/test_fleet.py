@@ -13,6 +13,7 @@ import pytest
 
 from tests.deploy.aws.account import BUCKET, FAST, NAME, TAGS, UP, Account
 from tests.deploy.standins import eventually
+from tests.quick import quick
 
 EVERYBODY = {"coordinator", "worker-0", "worker-1", "worker-2", "worker-3"}
 
@@ -59,7 +60,7 @@ def test_up_status_and_ctrl_c(account: Account) -> None:
     assert account.run("status")[0] == 1
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", quick(1, [signal.SIGTERM, signal.SIGHUP]))
 def test_any_polite_signal_terminates_everything(account: Account, number: signal.Signals) -> None:
     with running(account) as launcher:
         end(launcher, number)

@@ -31,6 +31,7 @@ def found(seed: int, generations: int, aims: tuple[Aim, ...]) -> tuple[Search, l
     return search, told
 
 
+@pytest.mark.slow
 def test_the_search_finds_what_costs_time() -> None:
     search, told = found(2, 5, (Aim.TIME,))
     (best,) = search.population(Aim.TIME).best(Aim.TIME, 1)

@@ -19,6 +19,7 @@ from btard.lab.simulation.invariants import run_checked
 from btard.lab.simulation.settings import SimulateSettings, WorkloadName
 from btard.lab.simulation.simulation import Simulation
 from btard.round.evidence.evidence import Offence
+from tests.quick import quick
 
 RECOMPUTED = ["coordinate_median", "trimmed_mean:share=0.49"]
 COMPOSED = ["nnm+trimmed_mean", "bucketing:size=2+krum", "adaptive_clipping+mean"]
@@ -36,16 +37,30 @@ def offences(simulation: Simulation) -> dict[int, Offence]:
     return {ban.peer.number: ban.offence for ban in simulation.chronicle.bans}
 
 
-@pytest.mark.parametrize("rule", [*RULES.names(), *COMPOSED])
-@pytest.mark.parametrize("peers, validators", [(2, 0.0), (5, 1.0), (9, 2.0)])
+@pytest.mark.parametrize(
+    "peers, validators, rule",
+    quick(
+        16,
+        [(*swarm, rule) for swarm in [(2, 0.0), (5, 1.0), (9, 2.0)] for rule in [*RULES.names(), *COMPOSED]],
+    ),
+)
 def test_honest_swarms_run_under_every_rule(rule: str, peers: int, validators: float) -> None:
     run = simulated(rule=rule, peers=peers, steps=4, validators=validators, newcomers=1, newcomers_at=1, probation=1)
     assert run.chronicle.voided == set() and run.chronicle.finished == 3
 
 
-@pytest.mark.parametrize("rule", RECOMPUTED)
-@pytest.mark.parametrize("peers, liars", [(3, 1), (8, 3), (16, 7)])
-@pytest.mark.parametrize("attack", ["WRONG_AGGREGATE", "SELF_COVER", "SMALL_SHIFT", "NAN_AGGREGATE"])
+@pytest.mark.parametrize(
+    "rule, peers, liars, attack",
+    quick(
+        7,
+        [
+            (rule, peers, liars, attack)
+            for attack in ("WRONG_AGGREGATE", "SELF_COVER", "SMALL_SHIFT", "NAN_AGGREGATE")
+            for peers, liars in ((3, 1), (8, 3), (16, 7))
+            for rule in RECOMPUTED
+        ],
+    ),
+)
 def test_all_wrong_owners_are_out_in_their_first_step(rule: str, peers: int, liars: int, attack: str) -> None:
     run = simulated(rule=rule, peers=peers, byzantine=liars, attack=[attack], steps=2, validators=0.0, seed=3)
     found = offences(run)
@@ -55,7 +70,7 @@ def test_all_wrong_owners_are_out_in_their_first_step(rule: str, peers: int, lia
 
 
 @pytest.mark.parametrize("rule", RECOMPUTED)
-@pytest.mark.parametrize("peers, liars", [(8, 3), (16, 7)])
+@pytest.mark.parametrize("peers, liars", quick(1, [(8, 3), (16, 7)]))
 def test_a_colluders_product_covers_no_wrong_aggregate(rule: str, peers: int, liars: int) -> None:
     run = simulated(rule=rule, peers=peers, byzantine=liars, attack=["COLLUDER_COVER"], steps=2, validators=0.0, seed=3)
     found = offences(run)

@@ -13,14 +13,14 @@ from btard.lab.stress.chaos import Tally, attack_names, draw, run_one
 from btard.lab.stress.soak import run_seed
 from tests.quick import quick
 
-CHUNKS, QUICK, RUNS = 80, 4, 25
+CHUNKS, QUICK, SLOW, RUNS = 80, 2, 14, 25
 
 
 def check(tally: Tally) -> None:
     assert not tally.violations, "\n\n".join(["what must hold does not:", *tally.violations])
 
 
-@pytest.mark.parametrize("chunk", quick(QUICK, range(CHUNKS)))
+@pytest.mark.parametrize("chunk", quick(QUICK, range(CHUNKS), slow=SLOW))
 def test_whatever_attackers_and_networks_do_the_invariants_hold(chunk: int) -> None:
     names, total = attack_names(), Tally()
     for seed in range(chunk * RUNS, (chunk + 1) * RUNS):
@@ -33,7 +33,8 @@ SOME = ["SIGN_FLIPPING", "WRONG_AGGREGATE", "FALSE_ACCUSATION", "WITHHOLD_PART"]
 
 
 @pytest.mark.parametrize(
-    "name, every", [(name, 1) for name in attack_names()] + [(name, every) for name in SOME for every in (10, 100)]
+    "name, every",
+    quick(26, [(name, 1) for name in attack_names()] + [(name, every) for name in SOME for every in (10, 100)]),
 )
 def test_seven_of_sixteen_colluding_do_no_harm(name: str, every: int) -> None:
     """From step 1 on, so that with a period of 100 the second attack is never seen: a sleeper is no different."""

@@ -7,6 +7,7 @@ import math
 import pytest
 
 from btard.lab.theory.crowd import SIZES, besiege, draws_alone, expected_steps, main, steps_of, windows_alone
+from tests.quick import quick
 
 
 @pytest.mark.parametrize("members", [1, 2, 8, 19])
@@ -27,7 +28,7 @@ def test_a_crowd_alone_needs_what_the_closed_form_says(members: int, probation: 
     assert steps == steps_of(windows_alone(members), probation)
 
 
-@pytest.mark.parametrize("members, waiting", [(8, 2), (8, 32), (16, 4), (64, 16)])
+@pytest.mark.parametrize("members, waiting", quick(1, [(8, 2), (8, 32), (16, 4), (64, 16)]))
 def test_beside_newcomers_the_mean_is_that_of_the_chain(members: int, waiting: int) -> None:
     siege = besiege(members, waiting, 60, first_seed=100)
     assert siege.agrees, (siege.expected, siege.interval)

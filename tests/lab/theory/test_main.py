@@ -34,6 +34,7 @@ def test_the_draws_of_the_protocol_keep_to_the_closed_form(case: tuple[int, int,
     assert result.agrees, table([result])
 
 
+@pytest.mark.slow
 def test_the_whole_protocol_keeps_to_the_closed_form() -> None:
     result = simulate_protocol(5, 2, 1, runs=60)
     assert result.agrees, table([result])

@@ -12,6 +12,7 @@ from btard.lab.training.settings import ExperimentSettings
 from btard.lab.training.workers.samplers import make_sampler
 from btard.tasks.digits import DigitsTask
 from tests.lab.training.helpers import Opposite, experiment, run, settings
+from tests.quick import quick
 
 Vector = torch.Tensor
 
@@ -83,10 +84,19 @@ FULL = {**PLAIN, "dampening": 0.2, "gradient_clip": 1.5, "l1": 1e-4, "l2": 1e-2,
 DECAYING = {"learning_rate_decay": 3, "learning_rate_decay_delta": 2}
 
 
-@pytest.mark.parametrize("batched", ["off", "on"])
-@pytest.mark.parametrize("nesterov", [False, True])
-@pytest.mark.parametrize("momentum_at", ["update", "server", "worker"])
-@pytest.mark.parametrize("more", [PLAIN, {**FULL, **DECAYING}], ids=["plain", "full"])
+@pytest.mark.parametrize(
+    "more, momentum_at, nesterov, batched",
+    quick(
+        7,
+        [
+            (more, momentum_at, nesterov, batched)
+            for more in (PLAIN, {**FULL, **DECAYING})
+            for momentum_at in ("update", "server", "worker")
+            for nesterov in (False, True)
+            for batched in ("off", "on")
+        ],
+    ),
+)
 def test_steps_are_those_of_a_textbook(more: dict[str, Any], momentum_at: str, nesterov: bool, batched: str) -> None:
     chosen = {**more, "momentum_at": momentum_at, "nesterov": nesterov, "batched": batched, "study": False}
     found = run(**chosen).parameters

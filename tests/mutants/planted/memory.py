@@ -20,7 +20,7 @@ MEMORY: tuple[Mutant, ...] = (
         "peer/keeping/progress.py",
         "self.incarnation, self.step = incarnation, step\n\n",
         "self.incarnation, self.step, self.restarted = incarnation, step, False\n\n",
-        f"{_KINDS}::test_any_memory_divides_nobody_at_any_event[undisturbed-4-1-older]",
+        f"{_KINDS}::test_any_memory_divides_nobody_at_any_event[court-4-2-older]",
     ),
     Mutant(
         "a key that is started without its folder is taken for a new one",

@@ -22,6 +22,7 @@ from btard.pipeline.justice.judgement import StageOffence
 from btard.pipeline.machine.machine import StageMachine
 from btard.pipeline.machine.memory import SimulatedStage, run_stages
 from tests.pipeline.machine.test_machine import JITTER, assert_duplicates_equal, machines_of
+from tests.quick import quick
 
 REVERSE, NOISE = Persistent(forward=MessageLie.REVERSE), Persistent(backward=MessageLie.NOISE)
 
@@ -70,7 +71,7 @@ def test_the_ends_are_checked_by_drawn_stages(seat: int, behaviour: StageBehavio
     assert_banned(stages, seat, offence)
 
 
-@pytest.mark.parametrize("seat", range(5))
+@pytest.mark.parametrize("seat", quick(2, range(5)))
 def test_drawn_checks_find_what_any_stage_sends(seat: int) -> None:
     for behaviour in ([REVERSE] if seat < 4 else []) + ([NOISE] if seat else []):
         _, stages = trained({seat: behaviour}, mode=CheckMode.DRAWN)

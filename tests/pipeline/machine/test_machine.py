@@ -20,6 +20,7 @@ from btard.pipeline.stages.split import Split
 from btard.tasks.base import Batch, Schedule
 from btard.transport.virtual import NetworkConditions
 from tests.pipeline.tiny import tiny_batch, tiny_config, tiny_state
+from tests.quick import quick
 
 PLAN = OptimizerPlan(OptimizerKind.ADAMW, Schedule(1e-2, 1, 50), max_grad_norm=0.05)
 SEED = bytes([13]) * 32
@@ -61,9 +62,18 @@ def assert_duplicates_equal(machines: list[StageMachine]) -> None:
         assert_same(machine.duplicate, machines[machine.number - 1].worker)
 
 
-@pytest.mark.parametrize("checked", [True, False])
-@pytest.mark.parametrize("order", list(PipelineOrder))
-@pytest.mark.parametrize(("name", "tie"), [("gpt2", True), ("opt", False), ("bloom", True), ("deberta-v2", False)])
+@pytest.mark.parametrize(
+    ("checked", "order", "name", "tie"),
+    quick(
+        5,
+        [
+            (checked, order, name, tie)
+            for checked in (True, False)
+            for order in PipelineOrder
+            for name, tie in (("gpt2", True), ("opt", False), ("bloom", True), ("deberta-v2", False))
+        ],
+    ),
+)
 def test_messages_change_no_bit(name: str, tie: bool, order: PipelineOrder, checked: bool) -> None:
     machines = machines_of(name, "1-2-1", tie=tie, order=order, checked=checked)
     stages = run_stages(machines, 3, conditions=JITTER)
@@ -80,8 +90,9 @@ def test_messages_change_no_bit(name: str, tie: bool, order: PipelineOrder, chec
         assert_duplicates_equal(machines)
 
 
-@pytest.mark.parametrize("lie", list(MessageLie))
-@pytest.mark.parametrize("trusted_relay", [True, False])
+@pytest.mark.parametrize(
+    ("trusted_relay", "lie"), quick(3, [(trusted, lie) for lie in MessageLie for trusted in (True, False)])
+)
 def test_every_forward_lie_is_noticed_and_passed_by(trusted_relay: bool, lie: MessageLie) -> None:
     attack = StageAttack(0.7, lie, seed=SEED)
     machines = machines_of(attack=attack, trusted_relay=trusted_relay, ban=False)

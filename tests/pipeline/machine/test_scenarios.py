@@ -11,7 +11,7 @@ from tests.pipeline.machine.scenarios import Scenario, problems, run
 SEEDS = range(int(os.environ.get("BTARD_SCENARIOS", "300")))
 
 
-@pytest.mark.parametrize("seed", [*range(8), 858])
+@pytest.mark.parametrize("seed", [*range(3), 858])
 def test_liars_are_banned_and_nobody_else(seed: int) -> None:
     scenario = Scenario.draw(seed)
     assert problems(scenario, run(scenario)) == [], f"seed {seed}: {scenario}"

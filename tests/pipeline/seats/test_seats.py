@@ -13,6 +13,7 @@ from btard.pipeline.stages.model_stage import Cut
 from btard.pipeline.stages.split import Split
 from tests.pipeline.seats.simulated import OPTIMIZER, World, batches
 from tests.pipeline.tiny import tiny_config, tiny_state
+from tests.quick import quick
 
 
 @lru_cache
@@ -35,7 +36,7 @@ def test_a_pipeline_over_messages_trains_to_its_end(split: str) -> None:
     assert_undisturbed(world, split)
 
 
-@pytest.mark.parametrize("checked", [True, False])
+@pytest.mark.parametrize("checked", quick(1, [True, False]))
 def test_three_stages_lost_in_turn_change_no_bit(checked: bool) -> None:
     world = World.of(7, "1-1-1-1", 12, checked=checked)
     victims = {2: 1, 5: 3, 8: 0}

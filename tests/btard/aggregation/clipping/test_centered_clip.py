@@ -332,7 +332,7 @@ def test_an_exhausted_budget_of_iterations_is_reported_honestly() -> None:
 @pytest.mark.parametrize("noise, far, spread", [(0.01, 3.0, 0.3), (0.1, 3.0, 0.3), (0.1, 30.0, 0.3), (1.0, 30.0, 0.3)])
 def test_between_two_far_crowds_the_fixed_point_is_found(size: int, noise: float, far: float, spread: float) -> None:
     """The loss is all but flat between them, and an owner that stops there is accused of a wrong sum."""
-    for seed in range(12):
+    for seed in range(3):
         generator = torch.Generator().manual_seed(seed)
         away = torch.randn(size, generator=generator)
         away /= away.norm()

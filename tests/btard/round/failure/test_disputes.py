@@ -104,7 +104,7 @@ def test_nobody_asks_for_what_takes_no_longer_than_usual(delay: tuple[float, flo
 
 @pytest.mark.parametrize("delay", [(0.001, 1.0), (0.001, 1.2)])
 def test_on_a_shaky_network_nobody_is_left_out(delay: tuple[float, float]) -> None:
-    for seed in range(4):
+    for seed in range(2):
         HEARD.clear()
         swarm = Swarm(COUNT, steps=12, seed=seed, conditions=NetworkConditions(delay), peer_type=Counts).run()
         assert all(len(peer.finished()) == 12 for peer in swarm.peers)

@@ -18,6 +18,7 @@ from btard.lab.reproductions.staged.delays import (
     delay_trends,
 )
 from btard.lab.reproductions.staged.run import StagedResult
+from tests.quick import quick
 
 
 def result(
@@ -66,7 +67,7 @@ def test_figure_and_table_stand_beside_the_law(tmp_path: Path) -> None:
     assert len(section.tables) == len(section.figures) == 1 and list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("lie", PersistentLie)
+@pytest.mark.parametrize("lie", quick(1, PersistentLie))
 def test_a_liar_that_is_always_checked_goes_at_once(lie: PersistentLie, tmp_path: Path) -> None:
     found = DelayRun(seed=1, steps=3, share=1.0, lie=lie).carry_out(tmp_path)
     assert found["found"] == [0, 1, 2] and found["bans"] and max(found["bans"]) <= BAN_STEPS

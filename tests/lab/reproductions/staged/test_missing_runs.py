@@ -47,6 +47,7 @@ class Dying(Doubling):
         os._exit(9)
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_costs_its_run_alone(tmp_path: Path) -> None:
     tally = run_missing([Dying(seed=1), Doubling(seed=3)], tmp_path, ReproduceSettings(output=tmp_path, jobs=1))
     assert tally.failed == [("doubling-1", "its process ended with exit code 9")]
