@@ -67,13 +67,13 @@ def test_any_memory_divides_nobody_at_any_event(name: str, count: int, peer: int
     at_events(name, count, peer, disk, tmp_path, every=9, first=peer)
 
 
-EVERY = stride(16)
+EVERY = stride(48)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", range(len(CASES)))
 def test_so_it_is_at_more_events(number: int, tmp_path: Path) -> None:
-    """At each sixteenth event, another one in each case; BTARD_TEST_EVERY=1 takes all of them, which lasts an hour."""
+    """At each 48th event, another one in each case; BTARD_TEST_EVERY=1 takes all of them, which lasts an hour."""
     at_events(*CASES[number], tmp_path, every=EVERY, first=number % EVERY)
 
 

@@ -1,12 +1,11 @@
 """Two instances of correct code with one identity, in every phase: the others agree, and none of them is banned.
 
-BTARD_TEST_MORE=1 runs all of the cases, otherwise every other one.
+BTARD_TEST_EVERY=1 runs all of the cases, otherwise every other one.
 """
 
 from __future__ import annotations
 
 import itertools
-import os
 
 import pytest
 
@@ -15,12 +14,12 @@ from btard.round.evidence.evidence import Offence
 from btard.round.proof import verify
 from btard.transport.memory import NetworkConditions
 from tests.btard.round.twins import Hearing, Twins, TwinSwarm
-from tests.quick import quick
+from tests.quick import quick, stride
 
 ALIKE, OTHERWISE = 0.0, 1e-6
 PATIENT = NetworkConditions()
 SHAKY = NetworkConditions(delay=(0.001, 1.0))
-THINNED = 1 if os.environ.get("BTARD_TEST_MORE") else 2
+THINNED = stride(2)
 CASES = list(itertools.product(Hearing, Hearing, (0.0, 0.105, 3.0), (ALIKE, OTHERWISE)))
 
 

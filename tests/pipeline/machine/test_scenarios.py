@@ -8,7 +8,7 @@ import pytest
 
 from tests.pipeline.machine.scenarios import Scenario, problems, run
 
-SEEDS = range(int(os.environ.get("BTARD_SCENARIOS", "300")))
+SEEDS = range(int(os.environ.get("BTARD_SCENARIOS", "100")))
 
 
 @pytest.mark.parametrize("seed", [*range(3), 858])
