@@ -7,13 +7,12 @@ from typing import Self
 
 from btard.aggregation.draws import drawn, seed_at
 from btard.aggregation.rows import Rows
-from btard.aggregation.rule import AggregationResult, Proof, Rule
+from btard.aggregation.rule import AggregationResult, Rule
 
 
 @dataclass(frozen=True)
 class Mixture(Rule):
-    """Rules of which `at` draws one for a step. Without a step it aggregates nothing, and a swarm refuses it, since
-    peers that aggregate a part do not tell their rule which step it is.
+    """Rules of which `at` draws one for a step. Without a step it aggregates nothing.
 
     Attributes:
         rules: at least two.
@@ -45,11 +44,6 @@ class Mixture(Rule):
     def tolerated(self, n: int) -> int:
         """Return what all of them tolerate."""
         return min(rule.tolerated(n) for rule in self.rules)
-
-    @property
-    def proof(self) -> Proof:
-        """None: a swarm refuses it."""
-        return Proof.NONE
 
     def scaled(self, factor: float) -> Self:
         """Return it with all rules scaled."""

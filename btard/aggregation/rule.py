@@ -31,9 +31,6 @@ class Proof(Enum):
     AUDITORS = "auditors"
     """Drawn auditors aggregate the committed rows once more."""
 
-    NONE = "none"
-    """They cannot, and a swarm refuses the rule."""
-
 
 @dataclass(frozen=True)
 class AggregationResult:

@@ -16,6 +16,7 @@ from btard.round.attempt.pledges import NO_PLEDGES, Pledges
 from btard.round.evidence.evidence import Evidence
 from btard.round.messages.opening import Opening
 from btard.round.roster import Roster
+from btard.round.rules import AggregationRules
 from btard.vectors.momentum import Link
 from btard.vectors.partition import Partition
 
@@ -72,12 +73,13 @@ class EncodeParts:
 
 @dataclass(frozen=True)
 class AggregateRows:
-    """Aggregate these rows, one a worker in roster order, by the run's rule; `RowsAggregated` answers.
+    """Aggregate these rows, one a worker in roster order, by the rules of the step; `RowsAggregated` answers.
 
     `parts` is the number of parts of the attempt, which decides the clipping radius.
     """
 
     attempt: int
+    rules: AggregationRules
     rows: tuple[Payload, ...]
     parts: int
 
@@ -118,11 +120,12 @@ class InspectRow:
 
 @dataclass(frozen=True)
 class AggregateAgain:
-    """Compare the aggregate of a part with its rows, one a worker; `AggregateCompared` answers."""
+    """Compare the aggregate of a part with its rows, one a worker, by the rules of the step; `AggregateCompared`
+    answers."""
 
     attempt: int
+    rules: AggregationRules
     partition: Partition
-    tau: float
     part: int
     rows: tuple[Payload, ...]
     flat: memoryview

@@ -8,19 +8,19 @@ from functools import lru_cache
 
 import torch
 
-from btard.aggregation import BadRow, CenteredClip, FixedPoint, Proof, Rule, finite_rows, make_rule
+from btard.aggregation import BadRow, CenteredClip, FixedPoint, Rule, finite_rows, make_rule
 from btard.errors import UserError
 from btard.hashing import Payload
-from btard.round.rules import AggregationRules
+from btard.round.rules import AggregationRules, StepAggregation
 from btard.vectors.partition import from_wire, rows_from_wire
 from btard.verification.scalars import aggregate_error, recomputation_excess, sum_tolerance
-from btard.verification.thresholds import FIXED_POINT, RECOMPUTED, Thresholds
 from btard.vocabulary import WireType
 
 
 @lru_cache(maxsize=64)
 def part_rule(rules: AggregationRules, parts: int) -> Rule:
-    """Return the rule for one of `parts` parts, whose lengths grow with the parts.
+    """Return the rule for one of `parts` parts, whose lengths grow with the parts: that of a step, if the rules are of
+    one.
 
     Raises:
         UserError: no such rule is installed here.
@@ -28,6 +28,8 @@ def part_rule(rules: AggregationRules, parts: int) -> Rule:
     rule = make_rule(rules.rule)
     if isinstance(rule, CenteredClip):
         rule = CenteredClip(tau=rules.tau)
+    if isinstance(rules, StepAggregation):
+        rule = rule.at(rules.step, rules.seed)
     return rule.scaled(rules.growth(parts))
 
 
@@ -46,8 +48,6 @@ def part_tau(rules: AggregationRules, parts: int) -> float:
 def refusal(rules: AggregationRules, rows: int) -> str | None:
     """Return why the rule cannot make one row of so many, or None if it can."""
     rule = make_rule(rules.rule)
-    if rule.proof is Proof.NONE:
-        return "nobody could verify what it gives, so only the laboratory runs it"
     return rule.check(rows, rule.tolerated(rows))
 
 
@@ -93,11 +93,6 @@ def combined(
     if not kept or rule.check(len(kept), lying) is not None:
         return torch.zeros_like(rows[0]), refused
     return rule.aggregate(kept, n_byzantine=lying).value, refused
-
-
-def aggregate_limits(rules: AggregationRules) -> Thresholds:
-    """Return the limits of `aggregate_excess`."""
-    return RECOMPUTED if part_equation(rules, 1) is None else FIXED_POINT
 
 
 def aggregate_excess(

@@ -6,7 +6,6 @@ from btard.aggregation import finite_rows
 from btard.hashing import digest
 from btard.identity import Malformed, MessageKind, PeerId
 from btard.round.actions import AggregateAgain, InspectRow
-from btard.round.aggregates import aggregate_limits
 from btard.round.attempt.attempt import Attempt
 from btard.round.attempt.seats import Seats, attempt_id_of
 from btard.round.evidence.evidence import Evidence, Offence, Scene
@@ -215,7 +214,7 @@ def _verify_arithmetic(evidence: Evidence) -> str:
         row = carried.rows[evidence.accused, part]
         found = inspect_row(
             InspectRow(0, results.randomness, seats.partition, seats.tau, evidence.accused, part, row, carried.flat),
-            seats.rules.aggregation,
+            seats.aggregation,
         )
         if SCALARS.acquits(row_excess(attempt, evidence.accused, part, (found.product, found.norm))):
             raise Unproven("the published product and norm are those of the row")
@@ -251,7 +250,7 @@ def _verify_row_form(evidence: Evidence, attempt: Attempt) -> str:
             continue
         if evidence.offence is Offence.NOT_FINITE and not finite_rows([row])[0]:
             return f"by arithmetic: the row of part {part} that it committed to holds NaN or infinity"
-        limit = seats.rules.aggregation.part_norm(seats.partition.count)
+        limit = seats.aggregation.part_norm(seats.partition.count)
         excess = row_length_excess(row, limit, seats.partition.wire)
         if evidence.offence is Offence.TOO_LONG and not LENGTH.acquits(excess):
             return f"by arithmetic: its row of part {part} is {excess:.6g} times as long as the rules allow"
@@ -274,14 +273,14 @@ def _verify_aggregate(evidence: Evidence, attempt: Attempt, part: int) -> str:
     if not finite_rows([aggregate])[0]:
         return f"by arithmetic: its aggregate of part {part} holds NaN or infinity"
     rows = tuple(carried.rows[peer, part] for peer in seats.workers)
-    action = AggregateAgain(0, seats.partition, seats.tau, part, rows, carried.flat)
-    excess = compare_again(action, seats.rules.aggregation)
-    if aggregate_limits(seats.rules.aggregation).acquits(excess):
+    action = AggregateAgain(0, seats.aggregation, seats.partition, part, rows, carried.flat)
+    excess = compare_again(action)
+    if seats.aggregate_limits.acquits(excess):
         raise Unproven("the aggregate is the one that the rows give")
     # That everyone had committed to these rows when it aggregated is what the voters say.
     votes = _verify_votes(evidence)
     if seats.equation is None:
-        words = f"its aggregate of part {part} differs from the {seats.rules.aggregation.rule} of all rows"
+        words = f"its aggregate of part {part} differs from the {seats.aggregation.rule} of all rows"
     else:
         words = f"around its aggregate of part {part} the clipped deviations of all rows are off balance"
     return f"by arithmetic: {words} by {excess:.3g} times what is allowed; and {votes}"

@@ -45,6 +45,31 @@ class AggregationRules:
         """Return the longest norm of one of `parts` parts that a sender may send."""
         return math.inf if self.max_norm is None else self.max_norm / math.sqrt(parts)
 
+    def at(self, step: int, randomness: bytes) -> StepAggregation:
+        """Return how the parts of one step are aggregated.
+
+        Args:
+            randomness: r^{t-1}, 32 bytes. Nobody knows it before the step before is all but over.
+        """
+        seed = int.from_bytes(randomness[:_SEED_SIZE], "big")
+        return StepAggregation(self.rule, self.tau, self.reference_peers, self.max_norm, step, seed)
+
+
+_SEED_SIZE = 8
+
+
+@dataclass(frozen=True)
+class StepAggregation(AggregationRules):
+    """How the parts of one step are aggregated: a mixture uses one rule of many, and others draw in each step anew.
+
+    Attributes:
+        step: its number, from 0.
+        seed: what the rules draw by, the same for all peers.
+    """
+
+    step: int = 0
+    seed: int = 0
+
 
 @dataclass(frozen=True)
 class VerificationRules:

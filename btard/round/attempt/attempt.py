@@ -50,7 +50,7 @@ class Attempt:
     def view(self) -> View:
         """What a behaviour may know."""
         seats = self.seats
-        longest = seats.rules.aggregation.part_norm(seats.partition.count)
+        longest = seats.aggregation.part_norm(seats.partition.count)
         return View(
             seats.roster,
             seats.me,

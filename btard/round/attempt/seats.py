@@ -15,6 +15,7 @@ from btard.round.messages.caps import Caps, caps_of
 from btard.round.roster import Roster
 from btard.round.rules import StepRules
 from btard.vectors.partition import Partition
+from btard.verification.thresholds import FIXED_POINT, RECOMPUTED, Thresholds
 
 
 def attempt_id_of(rules: StepRules, roster: Roster, attempt: int, members: tuple[PeerId, ...]) -> bytes:
@@ -41,6 +42,7 @@ class Seats:
         part_of: the part of each owner.
         my_part: the part of this peer, None for one that owns none.
         partition: how a vector is cut into parts, one an owner.
+        aggregation: how parts are aggregated in this step.
         tau: the clipping radius of a part, infinite where nothing is clipped.
         target: the peer that this one validates, None for one that is no validator.
         caps: how long messages may be, and how many.
@@ -70,7 +72,8 @@ class Seats:
         self.part_of: Final = {peer: part for part, peer in enumerate(self.owners)}
         self.my_part: Final = self.part_of.get(me)
         self.partition: Final = Partition(rules.dimension, max(1, len(self.owners)), rules.wire)
-        self.tau: Final = part_tau(rules.aggregation, self.partition.count)
+        self.aggregation: Final = rules.aggregation.at(roster.step, roster.randomness)
+        self.tau: Final = part_tau(self.aggregation, self.partition.count)
         self.target: Final = self.validators.get(me)
         self.caps: Final[Caps] = caps_of(len(roster.members))
 
@@ -85,7 +88,12 @@ class Seats:
     @cached_property
     def equation(self) -> FixedPoint | None:
         """The equation that the aggregate of a part solves; None where rows have to be aggregated once more to know."""
-        return part_equation(self.rules.aggregation, self.partition.count)
+        return part_equation(self.aggregation, self.partition.count)
+
+    @cached_property
+    def aggregate_limits(self) -> Thresholds:
+        """The limits of what an aggregate may be off by (`aggregates.aggregate_excess`)."""
+        return RECOMPUTED if self.equation is None else FIXED_POINT
 
     @cached_property
     def auditors(self) -> int:

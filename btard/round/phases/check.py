@@ -7,7 +7,6 @@ from collections import Counter
 
 from btard.identity import MessageKind, PeerId
 from btard.round.actions import Action, InspectRow
-from btard.round.aggregates import aggregate_limits
 from btard.round.attempt.attempt import Attempt
 from btard.round.delivery.exchange import Exchange
 from btard.round.draw import draw_auditors, draw_witnessed, witness_of
@@ -100,7 +99,7 @@ class CheckPhase:
         """A part has been compared with its rows; `excess` is how many times its tolerance it is off."""
         self._collection.compared(part, excess)
         owner = self._seats.owners[part]
-        if aggregate_limits(self._seats.rules.aggregation).accuses(excess) and owner != self._seats.me:
+        if self._seats.aggregate_limits.accuses(excess) and owner != self._seats.me:
             self._charge = self._charge or Charge(ChargeKind.WRONG_AGGREGATE, owner, part)
 
     def wanted(self) -> list[Item]:

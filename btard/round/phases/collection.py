@@ -50,7 +50,9 @@ class Collection:
             complete = tuple(row for row in rows if row is not None)
             if len(complete) == len(rows):
                 self._parts[part] = _Stage.COMPARING
-                actions.append(AggregateAgain(seats.number, seats.partition, seats.tau, part, complete, carried.flat))
+                actions.append(
+                    AggregateAgain(seats.number, seats.aggregation, seats.partition, part, complete, carried.flat)
+                )
         return actions
 
     def compared(self, part: int, excess: float) -> None:

@@ -30,7 +30,7 @@ class GatherPhase:
         if seats.my_part is None:
             return []
         rows = tuple(self._carried.rows[peer, seats.my_part] for peer in seats.workers)
-        return [AggregateRows(seats.number, rows, seats.partition.count)]
+        return [AggregateRows(seats.number, seats.aggregation, rows, seats.partition.count)]
 
     def offence(self, refused: tuple[int, ...], too_long: tuple[int, ...]) -> Charge | None:
         """Return the accusation of a row that nobody may send."""

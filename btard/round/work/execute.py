@@ -32,12 +32,12 @@ def execute(action: Work, rules: StepRules) -> Answer:
         case EncodeParts(attempt, count, vector):
             return PartsEncoded(attempt, *encode_parts(vector, count, rules.wire, aggregation))
         case AggregateRows(attempt):
-            return RowsAggregated(attempt, aggregate_rows(action, rules.wire, aggregation))
+            return RowsAggregated(attempt, aggregate_rows(action, rules.wire))
         case MeasureRows(attempt):
             return RowsMeasured(attempt, measure_rows(action))
         case InspectRow(attempt, author=author, part=part):
             return RowInspected(attempt, author, part, inspect_row(action, aggregation))
         case AggregateAgain(attempt, part=part):
-            return AggregateCompared(attempt, part, compare_again(action, aggregation))
+            return AggregateCompared(attempt, part, compare_again(action))
         case SketchVector(step, direction, vector):
             return VectorSketched(step, sketch(direction, vector))

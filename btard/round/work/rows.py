@@ -63,9 +63,9 @@ class Aggregated:
     too_long: tuple[int, ...]
 
 
-def aggregate_rows(action: AggregateRows, wire: WireType, rules: AggregationRules) -> Aggregated:
+def aggregate_rows(action: AggregateRows, wire: WireType) -> Aggregated:
     """Aggregate the rows of one part, and look for rows that nobody may send."""
-    vectors = block_from_wire(action.rows, wire)
+    vectors, rules = block_from_wire(action.rows, wire), action.rules
     limit = rules.part_norm(action.parts)
     too_long: tuple[int, ...] = ()
     if limit < math.inf:
@@ -165,8 +165,8 @@ def inspect_row(action: InspectRow, rules: AggregationRules) -> Inspected:
     return Inspected(clipped(measure, action.tau), measure.norm, finite, too_long)
 
 
-def compare_again(action: AggregateAgain, rules: AggregationRules) -> float:
+def compare_again(action: AggregateAgain) -> float:
     """Return the `aggregate_excess` of a part whose rows have been collected."""
     partition = action.partition
     aggregate = partition.view(action.flat, action.part)
-    return aggregate_excess(aggregate, action.rows, partition.wire, rules, partition.count)
+    return aggregate_excess(aggregate, action.rows, partition.wire, action.rules, partition.count)

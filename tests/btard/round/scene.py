@@ -51,10 +51,8 @@ class Scene:
                 attempt.seats.attempt_id, bytes(32), bytes(32), digests, bytes(32), b"", ()
             )
         for part in range(count):
-            column = AggregateRows(0, self.column(part), count)
-            attempt.seats.partition.view(attempt.carried.flat, part)[:] = aggregate_rows(
-                column, rules.wire, rules.aggregation
-            ).payload
+            column = AggregateRows(0, attempt.seats.aggregation, self.column(part), count)
+            attempt.seats.partition.view(attempt.carried.flat, part)[:] = aggregate_rows(column, rules.wire).payload
         for peer in PEERS:
             own = self.measured(peer).own
             products, norms = zip(*own, strict=True)
@@ -80,10 +78,9 @@ class Scene:
 
     def again(self, part: int) -> float:
         attempt = self.attempt
-        action = AggregateAgain(
-            0, attempt.seats.partition, attempt.seats.tau, part, self.column(part), attempt.carried.flat
-        )
-        return compare_again(action, attempt.seats.rules.aggregation)
+        seats = attempt.seats
+        action = AggregateAgain(0, seats.aggregation, seats.partition, part, self.column(part), attempt.carried.flat)
+        return compare_again(action)
 
     def found(self, peer: PeerId, vector: torch.Tensor | None = None) -> Finding:
         return examine(self.attempt, peer, self.vectors[peer] if vector is None else vector)

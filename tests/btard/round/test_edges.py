@@ -157,7 +157,7 @@ def test_a_row_is_too_long_beyond_the_limit_only(edge: str, wire: WireType) -> N
             break
         long = long * (1 + 2.0**-13)
     rows = tuple(to_wire(row, wire) for row in (torch.full((64,), 0.125), long))
-    found = aggregate_rows(AggregateRows(0, rows, 1), wire, rules)
+    found = aggregate_rows(AggregateRows(0, rules, rows, 1), wire)
     beyond = row_length_excess(from_wire(rows[1], wire), 1.0, wire)
     assert found.too_long == ((1,) if LENGTH.accuses(beyond) else ())
 

@@ -204,8 +204,8 @@ def test_honest_aggregates_balance_and_shifted_ones_do_not(
     payloads = tuple(to_wire(row, wire) for row in rows)
 
     def excess(aggregate: torch.Tensor) -> float:
-        action = AggregateAgain(0, Partition(d, 1, wire), tau, 0, payloads, to_wire(aggregate, wire))
-        return compare_again(action, rules)
+        action = AggregateAgain(0, rules, Partition(d, 1, wire), 0, payloads, to_wire(aggregate, wire))
+        return compare_again(action)
 
     honest = excess(value)
     assert FIXED_POINT.acquits(4 * honest)
@@ -243,8 +243,8 @@ def test_a_recomputed_aggregate_is_judged_within_rounding(
     away /= away.norm()
 
     def excess(aggregate: torch.Tensor) -> float:
-        action = AggregateAgain(0, Partition(d, 1, wire), math.inf, 0, payloads, to_wire(aggregate, wire))
-        return compare_again(action, rules)
+        action = AggregateAgain(0, rules, Partition(d, 1, wire), 0, payloads, to_wire(aggregate, wire))
+        return compare_again(action)
 
     typical = rule.accuracy * float(rows.double().norm(dim=1).median())
     rounding = aggregate_error(float(value.double().norm()), d, wire)

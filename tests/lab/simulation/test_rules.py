@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 import torch
 
 from btard import plugins
-from btard.aggregation import AggregationResult, Rows, Rule, make_rule
+from btard.aggregation import AggregationResult, CenteredClip, Rows, Rule, make_rule
 from btard.aggregation.rows import check_rows
 from btard.cli.main import main
 from btard.configuration.rule import RULES
@@ -18,7 +19,10 @@ from btard.errors import UserError
 from btard.lab.simulation.invariants import run_checked
 from btard.lab.simulation.settings import SimulateSettings, WorkloadName
 from btard.lab.simulation.simulation import Simulation
+from btard.round.aggregates import combined, part_rule
 from btard.round.evidence.evidence import Offence
+from btard.round.rules import AggregationRules
+from btard.round.work import rows as work
 from tests.quick import quick
 
 RECOMPUTED = ["coordinate_median", "trimmed_mean:share=0.49"]
@@ -99,10 +103,39 @@ def test_only_wrong_owners_are_out_under_rules_of_rows(rule: str, attack: str) -
     assert offences(run) == ({} if attack == "WITHIN_TOLERANCE" else wrong)
 
 
-def test_a_swarm_refuses_a_rule_that_needs_the_step() -> None:
-    words = "4 peers cannot aggregate by krum~coordinate_median: nobody could verify what it gives"
-    with pytest.raises(UserError, match=words):
-        simulated(rule="krum~median", peers=4, steps=1)
+MIXED = "centered_clip:tau=0.5~krum~bucketing+coordinate_median"
+"""Steps whose aggregates a sum proves, and others in which auditors aggregate again."""
+
+
+def test_each_step_uses_one_rule_of_a_mixture(monkeypatch: pytest.MonkeyPatch) -> None:
+    used: dict[object, type[Rule]] = {}
+
+    def aggregated(rows: Sequence[torch.Tensor], rules: AggregationRules, parts: int) -> object:
+        used[rules] = type(part_rule(rules, parts))
+        return combined(rows, rules, parts)
+
+    monkeypatch.setattr(work, "combined", aggregated)
+    run = simulated(rule=MIXED, peers=8, steps=12, validators=1.0, newcomers=1, newcomers_at=1, probation=1)
+    assert run.chronicle.voided == set() and run.chronicle.finished == 11
+    assert len(used) == 12, "one in each step, whatever peer aggregates"
+    assert set(used.values()) == {CenteredClip, type(make_rule("krum")), type(make_rule("nnm+mean"))}
+
+
+@pytest.mark.parametrize("attack", ["WRONG_AGGREGATE", "SELF_COVER", "NAN_AGGREGATE"])
+def test_wrong_owners_are_out_whatever_rule_a_step_uses(attack: str) -> None:
+    for start in range(4):
+        run = simulated(rule=MIXED, peers=8, byzantine=2, attack=[attack], attack_start=start, steps=start + 12, seed=5)
+        assert sorted(offences(run)) == [6, 7]
+        assert not any(ban.peer.honest for ban in run.chronicle.bans)
+
+
+def test_all_peers_draw_the_rule_of_a_step_from_r() -> None:
+    rules = AggregationRules(MIXED, 1.0, 8)
+    drawn = [part_rule(rules.at(step, bytes([7]) * 32), 8) for step in range(40)]
+    assert drawn == [part_rule(rules.at(step, bytes([7]) * 32), 8) for step in range(40)]
+    assert drawn != [part_rule(rules.at(step, bytes([8]) * 32), 8) for step in range(40)]
+    clip = next(rule for rule in drawn if isinstance(rule, CenteredClip))
+    assert clip.tau == 0.5, "the radius of its text, not of the run"
 
 
 @dataclass(frozen=True)

@@ -187,11 +187,25 @@ RULES: tuple[Mutant, ...] = (
         "tests/btard/aggregation/test_rules.py::test_every_rule_refuses_bad_rows[mean]",
     ),
     Mutant(
-        "a swarm runs a rule that nobody can verify",
+        "a swarm is not told which step it is when it draws a rule of a mixture",
         "btard/round/aggregates.py",
-        "if rule.proof is Proof.NONE:",
+        "if isinstance(rules, StepAggregation):",
         "if False:",
-        "tests/lab/simulation/test_rules.py::test_a_swarm_refuses_a_rule_that_needs_the_step",
+        "tests/lab/simulation/test_rules.py::test_each_step_uses_one_rule_of_a_mixture",
+    ),
+    Mutant(
+        "liars know the rules of all steps beforehand",
+        "btard/round/rules.py",
+        'seed = int.from_bytes(randomness[:_SEED_SIZE], "big")',
+        "seed = 0",
+        "tests/lab/simulation/test_rules.py::test_all_peers_draw_the_rule_of_a_step_from_r",
+    ),
+    Mutant(
+        "a judge takes the rule of the run for that of the step",
+        "btard/round/attempt/seats.py",
+        "return part_equation(self.aggregation, self",
+        "return part_equation(self.rules.aggregation, self",
+        "tests/btard/round/attempt/test_seats.py::test_the_rule_of_the_step_says_how_it_is_verified",
     ),
     Mutant(
         "liars whose rows are left out are declared among the others once more",

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping
 
 from btard.identity import Envelope, MessageKind, PeerId
 from btard.round.actions import Action, CheckOpening
-from btard.round.aggregates import aggregate_limits
 from btard.round.attempt.attempt import Attempt
 from btard.round.context import StepContext
 from btard.round.delivery.exchange import Exchange
@@ -270,7 +269,7 @@ class Court:
         if self._seats.owners[part] != charge.accused:
             return Opinion.INNOCENT
         if charge.kind is ChargeKind.WRONG_AGGREGATE:
-            limits = aggregate_limits(self._seats.rules.aggregation)
+            limits = self._seats.aggregate_limits
             if part in results.excess:
                 return opinion_on(limits, results.excess[part])
             # A judge that has come as far knows that nobody had to collect this part: no honest peer accuses of it.

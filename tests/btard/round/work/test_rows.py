@@ -29,7 +29,7 @@ def rows(*numbers: list[float], wire: WireType = WireType.FLOAT32) -> list[Paylo
 def aggregated(
     rows: list[Payload], wire: WireType, rules: AggregationRules, parts: int = 4
 ) -> tuple[memoryview, tuple[int, ...], tuple[int, ...]]:
-    result = aggregate_rows(AggregateRows(0, tuple(rows), parts), wire, rules)
+    result = aggregate_rows(AggregateRows(0, rules, tuple(rows), parts), wire)
     return result.payload, result.refused, result.too_long
 
 
