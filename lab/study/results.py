@@ -45,8 +45,12 @@ def read_result(directory: Path, settings: ExperimentSettings, labels: Mapping[s
 
 def data_of(results: Iterable[CompleteRun]) -> str:
     """Return what runs were trained and measured on, each once, and how many runs there are."""
-    kinds = Counter(result.data for result in results)
-    return "; ".join(f"{kind}, {count} runs" for kind, count in kinds.items())
+    return told_counts(result.data for result in results)
+
+
+def told_counts(data: Iterable[str]) -> str:
+    """Return each of what runs were trained on once, in their order, with the number of its runs."""
+    return "; ".join(f"{kind}, {count} runs" for kind, count in Counter(data).items())
 
 
 def _table(directory: Path, name: TableName) -> pd.DataFrame:

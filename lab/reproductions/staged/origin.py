@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save
 
 from btard.durable import write_durably
 from btard.lab.reproductions.staged.run import DECIDES, StagedResult
+from btard.lab.study.results import told_counts
 from btard.lab.sweep.versions import run_key
 from btard.lab.training.workers.problem import told_data
 from btard.pipeline.choices import OptimizerKind
@@ -97,5 +98,9 @@ def data_of(results: Iterable[StagedResult]) -> str:
     Raises:
         UserError: a corpus is not on this machine any more.
     """
-    kinds = Counter(result.run.data for result in results)
-    return "; ".join(f"{told_data(text_task(data), data)}, {count} runs" for data, count in kinds.items())
+
+    @cache
+    def told(data: str) -> str:
+        return told_data(text_task(data), data)
+
+    return told_counts(told(result.run.data) for result in results)
