@@ -23,6 +23,9 @@ MAX_BATCH = 2**20
 MAX_STEPS = 2**40
 """Steps of a run."""
 
+NO_ATTACK = "NONE"
+"""ATTACK_TYPE of a peer that does nothing wrong."""
+
 MAX_INCARNATIONS = 2**31
 """Of a run: how often most of its peers may be gone."""
 

@@ -14,6 +14,7 @@ from pydantic import Field
 
 from btard.configuration import Group, Option, Probability, Seed, Settings
 from btard.home import document
+from btard.vocabulary import NO_ATTACK
 
 AttackStart = Annotated[
     int, Field(ge=0), Option("first step of the attack", unit="steps", group=Group.BYZANTINE, env=("ATTACK_START",))
@@ -235,7 +236,7 @@ class BehaviourSettings(AttackTimes, AttackStrength, AttackDetails):
             group=Group.BYZANTINE,
             env=("ATTACK_TYPE",),
         ),
-    ] = "NONE"
+    ] = NO_ATTACK
 
 
 class StageLies(Settings):

@@ -94,12 +94,12 @@ def _merge(words: list[str]) -> int:
 
 def _run(words: list[str]) -> int:
     from btard.configuration import load_settings
-    from btard.pipeline.choices import HONEST
     from btard.pipeline.settings import StageProcess, TrialSettings
+    from btard.vocabulary import NO_ATTACK
 
     settings = load_settings(TrialSettings, words, program="btard pipeline run")
     _check_output(settings)
-    if settings.replicas > 1 or settings.replica_attack != HONEST:
+    if settings.replicas > 1 or settings.replica_attack != NO_ATTACK:
         return _run_replicas(settings)
     if settings.processes is StageProcess.REAL:
         return _run_processes(settings)

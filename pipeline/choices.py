@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-HONEST = "NONE"
-"""The name of the behaviour of a replica that does nothing wrong."""
-
 
 class OptimizerKind(StrEnum):
     """How weights follow gradients."""

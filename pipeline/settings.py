@@ -12,10 +12,10 @@ from btard.byzantine.settings import LieName
 from btard.configuration import Group, Option, Settings
 from btard.configuration.shared.protocol import TauSettings
 from btard.configuration.shared.training import ChosenPrecision
-from btard.pipeline.choices import HONEST, AfterAlarm, OptimizerKind
+from btard.pipeline.choices import AfterAlarm, OptimizerKind
 from btard.pipeline.schedule.order import PipelineOrder
 from btard.transport.shaping import LinkText
-from btard.vocabulary import SEEDS, Precision, WandbMode
+from btard.vocabulary import NO_ATTACK, SEEDS, Precision, WandbMode
 
 
 class TrialFamily(StrEnum):
@@ -186,7 +186,7 @@ class TrialSettings(StepSettings, TauSettings):
             "of replicas: what one of them does wrong when gradients are averaged, as SIGN_FLIPPING",
             group=Group.BYZANTINE,
         ),
-    ] = HONEST
+    ] = NO_ATTACK
     processes: Annotated[
         StageProcess,
         Option("virtual stages in this process, or real ones over loopback, each in its own", group=Group.PIPELINE),

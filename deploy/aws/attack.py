@@ -11,8 +11,9 @@ from btard.deploy.aws.fleet import HONEST, now
 from btard.deploy.aws.launcher import behaviour_of
 from btard.deploy.aws.machines import Machines, running_coordinator, wanted_of
 from btard.deploy.aws.reconcile import decide
-from btard.deploy.aws.settings import NO_ATTACK, AttackSettings
+from btard.deploy.aws.settings import LACKS_ATTACK, AttackSettings
 from btard.errors import UserError
+from btard.vocabulary import NO_ATTACK
 
 
 def attack(settings: AttackSettings, console: Console) -> None:
@@ -24,8 +25,8 @@ def attack(settings: AttackSettings, console: Console) -> None:
     Raises:
         UserError: no such run, or it would leave nobody honest, or there is no bucket with checkpoints, or no launcher.
     """
-    if settings.attackers and settings.attack_type == "NONE":
-        raise UserError(NO_ATTACK)
+    if settings.attackers and settings.attack_type == NO_ATTACK:
+        raise UserError(LACKS_ATTACK)
     cloud = Cloud(settings)
     machines = Machines(cloud, settings.poll, settings.patience)
     found = machines.list()

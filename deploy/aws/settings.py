@@ -16,11 +16,12 @@ from btard.configuration import Group, Option, Settings
 from btard.configuration.shared.output import JsonSettings
 from btard.configuration.shared.protocol import Deadline
 from btard.deploy.names import NAME_FORM, ExperimentName
+from btard.vocabulary import NO_ATTACK
 
 DEFAULT_AMI = "ssm:/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id"
 """AWS's own image with docker, the NVIDIA runtime and the AWS command line."""
 
-NO_ATTACK = "attackers need an --attack-type, such as SIGN_FLIPPING"
+LACKS_ATTACK = "attackers need an --attack-type, such as SIGN_FLIPPING"
 
 Consent = Annotated[bool, Option("do not ask whether the estimated costs are all right", group=Group.LIMITS)]
 
@@ -172,8 +173,8 @@ class UpSettings(FleetSettings, BehaviourSettings):
 
     @model_validator(mode="after")
     def _attackers_attack(self) -> Self:
-        if self.attackers and self.attack_type == "NONE":
-            raise ValueError(NO_ATTACK)
+        if self.attackers and self.attack_type == NO_ATTACK:
+            raise ValueError(LACKS_ATTACK)
         return self
 
 

@@ -11,8 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from btard.errors import UserError
-
-HONEST = "NONE"
+from btard.vocabulary import NO_ATTACK
 
 
 class Where(StrEnum):
@@ -150,7 +149,7 @@ def runs_of(experiment: ExperimentFile) -> list[RunSpec]:
         before = step
     for step in sorted(set(experiment.checkpoints)):
         for attack in experiment.attacks:
-            honest = attack.type == HONEST
+            honest = attack.type == NO_ATTACK
             found += [
                 RunSpec(
                     name=f"{attack.type.lower()}-{step}-seed-{seed}",

@@ -14,9 +14,10 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from btard.deploy.experiment.plan import HONEST, ExperimentFile, RunSpec
+from btard.deploy.experiment.plan import ExperimentFile, RunSpec
 from btard.deploy.experiment.results import RunResult, read_run
 from btard.deploy.experiment.runner import is_done, run_directory
+from btard.vocabulary import NO_ATTACK
 
 NAME = "report"
 _COLOURS = ("#1f77b4", "#d62728", "#ff7f0e", "#2ca02c", "#9467bd", "#8c564b", "#17becf")
@@ -89,7 +90,7 @@ def _draw(experiment: ExperimentFile, results: dict[RunSpec, RunResult], directo
     for (title, runs), top, bottom in zip(columns, axes[0], axes[1], strict=True):
         top.set_title(title, fontsize=10)
         for spec, result in runs.items():
-            kind = spec.attack.type if spec.attack is not None else HONEST
+            kind = spec.attack.type if spec.attack is not None else NO_ATTACK
             colour = _COLOURS[(kinds.index(kind) + 1) % len(_COLOURS)] if spec.attack is not None else _COLOURS[0]
             top.plot(list(result.losses), list(result.losses.values()), color=colour, lw=1.2, alpha=0.8)
             bottom.step(list(result.alive), list(result.alive.values()), where="post", color=colour, lw=1.2, alpha=0.8)
@@ -114,12 +115,12 @@ def _finish(top: Axes, bottom: Axes, runs: dict[RunSpec, RunResult], kinds: list
         if starts:
             axes.axvline(starts[0], color="#555555", linestyle="--", lw=1.0)
         axes.grid(alpha=0.25)
-    there = {spec.attack.type if spec.attack is not None else HONEST for spec in runs}
-    handles = [Line2D([], [], color=_COLOURS[0], label="no attack")] if HONEST in there else []
+    there = {spec.attack.type if spec.attack is not None else NO_ATTACK for spec in runs}
+    handles = [Line2D([], [], color=_COLOURS[0], label="no attack")] if NO_ATTACK in there else []
     handles += [
         Line2D([], [], color=_COLOURS[(index + 1) % len(_COLOURS)], label=kind)
         for index, kind in enumerate(kinds)
-        if kind in there and kind != HONEST
+        if kind in there and kind != NO_ATTACK
     ]
     if starts:
         handles.append(Line2D([], [], color="#555555", linestyle="--", label="the attack starts"))

@@ -11,9 +11,9 @@ import yaml
 from btard.swarm.events.peer import AttemptVoided, JoinedRun, PeerBanned, PeerEvent, StepFinished
 from btard.swarm.events.reading import EVENTS_FILE, parse_peer
 from btard.swarm.events.tail import Tail
+from btard.vocabulary import NO_ATTACK
 
 _CONFIG = "config.yaml"
-_HONEST = "NONE"
 _ENDS = 5
 """Steps that the first and last losses are the means of."""
 
@@ -119,7 +119,7 @@ def _honest(peer: Path) -> bool:
         content = yaml.safe_load((peer / _CONFIG).read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError):
         return not peer.name.startswith("attacker")
-    return not isinstance(content, dict) or content.get("attack_type", _HONEST) == _HONEST
+    return not isinstance(content, dict) or content.get("attack_type", NO_ATTACK) == NO_ATTACK
 
 
 def _mean(values: list[float]) -> float | None:

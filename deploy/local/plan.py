@@ -25,13 +25,13 @@ from btard.swarm.local_facts import check_ports, check_served
 from btard.swarm.members import read_members
 from btard.tasks.checkpoint_record import CheckpointRecord
 from btard.tasks.registry import check_task, chosen_task, import_target
+from btard.vocabulary import NO_ATTACK
 
 HOST = "127.0.0.1"
 COORDINATOR = "coordinator"
 COLLUDERS = "colluders"
 """The directory of a run in which its Byzantine peers meet."""
 
-HONEST = "NONE"
 REFRESH_SECONDS = 0.5
 """Seconds between the coordinator's looks at the swarm: short, since short runs wait for its first and last one."""
 
@@ -84,12 +84,12 @@ class Member:
     name: str
     directory: Path
     peer_id: PeerId
-    attack: str = HONEST
+    attack: str = NO_ATTACK
 
     @property
     def honest(self) -> bool:
         """Whether it never lies."""
-        return self.attack == HONEST
+        return self.attack == NO_ATTACK
 
     @property
     def identity(self) -> Path:
@@ -235,10 +235,10 @@ def make_plan(settings: SwarmSettings) -> SwarmPlan:
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
     directory = (settings.directory or Path("runs") / f"{settings.experiment}-{stamp}").absolute()
     honest = settings.peers - settings.byzantine
-    attacks = [HONEST] * honest + [settings.attack[i % len(settings.attack)] for i in range(settings.byzantine)]
+    attacks = [NO_ATTACK] * honest + [settings.attack[i % len(settings.attack)] for i in range(settings.byzantine)]
     try:
         _check_goes_on(settings, directory)
-        coordinator = _member(settings.seed, directory, COORDINATOR, HONEST)
+        coordinator = _member(settings.seed, directory, COORDINATOR, NO_ATTACK)
         names = _peer_names(settings.peers)
         peers = [_member(settings.seed, directory, name, attack) for name, attack in zip(names, attacks, strict=True)]
     except OSError as error:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from btard.deploy.local.live_table import duration, number
 from btard.deploy.local.settings import SwarmSettings
 from btard.deploy.local.status import BanEvent, PeerState, RunStatus
+from btard.vocabulary import NO_ATTACK
 
 FILE = "summary.json"
 
@@ -89,8 +90,8 @@ class Summary(BaseModel):
         )
 
     def _bans_in_words(self) -> str:
-        liars = [ban for ban in self.bans if ban.attack != "NONE"]
-        wronged = [ban for ban in self.bans if ban.attack == "NONE"]
+        liars = [ban for ban in self.bans if ban.attack != NO_ATTACK]
+        wronged = [ban for ban in self.bans if ban.attack == NO_ATTACK]
         words = []
         if self.byzantine and not liars:
             words.append("no attacker was banned")

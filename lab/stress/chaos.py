@@ -12,7 +12,7 @@ from btard.errors import UserError
 from btard.lab.simulation.invariants import Violation, run_checked
 from btard.lab.simulation.settings import Rejoin, SimulateSettings, WorkloadName
 from btard.lab.simulation.simulation import Simulation
-from btard.vocabulary import Eliminate, Validation
+from btard.vocabulary import NO_ATTACK, Eliminate, Validation
 
 _QUIET = 0.5
 """The share of scenarios with a network that keeps its bound on delay, where more can be asked for."""
@@ -20,7 +20,7 @@ _QUIET = 0.5
 
 def attack_names() -> list[str]:
     """Return every installed behaviour but the honest one."""
-    return sorted(set(entry_points(group=BEHAVIOURS_GROUP).names) - {"NONE"})
+    return sorted(set(entry_points(group=BEHAVIOURS_GROUP).names) - {NO_ATTACK})
 
 
 def draw(seed: int, names: Sequence[str]) -> SimulateSettings:

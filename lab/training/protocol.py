@@ -28,6 +28,7 @@ from btard.round.actions import Finished
 from btard.tasks.base import Task
 from btard.tasks.randomness import SeededDraws, seeded_torch
 from btard.tensors import bytes_of
+from btard.vocabulary import NO_ATTACK
 
 _DRAWN_PER_PEER = 16
 """Public seeds that are remembered for each peer: those of the steps that validators may still look back at."""
@@ -76,7 +77,7 @@ class ProtocolTraining:
         simulated = SimulateSettings(
             peers=settings.workers,
             byzantine=settings.attackers,
-            attack=["NONE"],
+            attack=[NO_ATTACK],
             cut=[],
             seed=settings.seed,
             rule=settings.rule,

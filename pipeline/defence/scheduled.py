@@ -14,6 +14,7 @@ from btard.identity import PeerId
 from btard.pipeline.defence.attacks import HONEST, MessageLie, told
 from btard.pipeline.defence.behaviour import StageBehaviour, StagePlace
 from btard.tasks.randomness import SeededDraws
+from btard.vocabulary import NO_ATTACK
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def stage_behaviour(attack: BehaviourSettings, lies: StageLies, peer: PeerId) ->
     Raises:
         UserError: the attack is one that stages do not know.
     """
-    if attack.attack_type != "NONE":
+    if attack.attack_type != NO_ATTACK:
         raise UserError(
             f"ATTACK_TYPE is {attack.attack_type}, but the run's model is cut into stages, which lie by "
             "--forward-attack and --backward-attack"

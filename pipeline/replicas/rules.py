@@ -6,11 +6,10 @@ from btard.aggregation.registry import CENTERED_CLIP
 from btard.byzantine.installed import check_installed
 from btard.errors import UserError
 from btard.hashing import tagged_digest
-from btard.pipeline.choices import HONEST
 from btard.pipeline.settings import StageProcess, TrialCheck, TrialSettings
 from btard.round.draw import VOTERS_NEEDED
 from btard.round.rules import NONCE_SIZE, AggregationRules, StepRules, VerificationRules
-from btard.vocabulary import Precision, Validation, WireType
+from btard.vocabulary import NO_ATTACK, Precision, Validation, WireType
 
 LEAST_REPLICAS = VOTERS_NEEDED
 """Of which a validator is drawn."""
@@ -29,7 +28,7 @@ def check_replicas(chosen: TrialSettings) -> None:
         UserError: there are too few, or something is asked for that pipelines with replicas do not do.
     """
     if chosen.replicas == 1:
-        if chosen.replica_attack != HONEST:
+        if chosen.replica_attack != NO_ATTACK:
             raise UserError(
                 f"--replica-attack is {chosen.replica_attack}, but one pipeline averages with nobody; "
                 f"give --replicas {LEAST_REPLICAS} or more"

@@ -9,7 +9,6 @@ from btard.behaviour import Behaviour
 from btard.byzantine.selection import make_behaviour
 from btard.byzantine.settings import BehaviourSettings
 from btard.hashing import tagged_digest
-from btard.pipeline.choices import HONEST
 from btard.pipeline.epochs import SampleOrder
 from btard.pipeline.machine.plan import PipelinePlan
 from btard.pipeline.measures.scores import HeldOutScores, held_out_scores
@@ -18,6 +17,7 @@ from btard.pipeline.stages.model_stage import Cut
 from btard.pipeline.stages.weights import draw_weights
 from btard.pipeline.trial import StagedTask, Trial, trial_cut
 from btard.tasks.base import Batch
+from btard.vocabulary import NO_ATTACK
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,12 @@ class ReplicaTrial:
     trial: Trial
     replicas: int
     averaging: AveragingRules
-    attack: str = HONEST
+    attack: str = NO_ATTACK
 
     @property
     def liar(self) -> Seat | None:
         """The replica that lies: one of the stage in the middle, by the seed; None if none does."""
-        if self.attack == HONEST:
+        if self.attack == NO_ATTACK:
             return None
         drawn = tagged_digest("btard pipeline lying replica", self.trial.seed.to_bytes(8, "big"))
         return int.from_bytes(drawn[:8], "big") % self.replicas, self.trial.split.stages // 2
