@@ -74,7 +74,7 @@ class RuleSettings(Settings):
         str,
         Option(
             "how gradients are aggregated: an installed rule, with its parameters as in trimmed_mean:share=0.4, behind "
-            "pre-aggregators as in nnm+krum",
+            "pre-aggregators as in nnm+krum; or several, as in krum@3~median, of which each step uses one",
             group=Group.AGGREGATION,
         ),
     ] = "centered_clip"
