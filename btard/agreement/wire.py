@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeVar
 
 from btard.agreement.messages import (
@@ -24,6 +25,9 @@ from btard.identity.codec import Reader, encode
 from btard.identity.peer_id import SIGNATURE_SIZE
 
 T = TypeVar("T")
+
+_SHORT = 16 << 10
+"""Bytes; packages up to this size are remembered for a while."""
 
 _MOST_VECTORS = 3
 """That one message holds votes for: a voter's own votes in both rounds, and those of most voters for one vector."""
@@ -62,7 +66,15 @@ def pack(package: Package, members: Sequence[PeerId]) -> bytes:
 
 def unpack(data: bytes, members: Sequence[PeerId], *, limit: int) -> Package:
     """Read bytes from the network; raises Malformed. Nothing is said about signatures, nor about bodies."""
+    return (_unpack_once if len(data) <= _SHORT else _unpack)(data, tuple(members), limit)
+
+
+def _unpack(data: bytes, members: tuple[PeerId, ...], limit: int) -> Package:
     return _Unpacking(Reader(data, limit=limit), members, limit).package()
+
+
+# The members of a simulation share what they are all told. What is malformed is not remembered.
+_unpack_once = lru_cache(maxsize=64)(_unpack)
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,8 +31,8 @@ MIN_ENVELOPE = 128
 
 _STEP_DOMAIN = b"btard envelope %d\0" % PROTOCOL_VERSION
 _RECORD_DOMAIN = b"btard record %d\0" % PROTOCOL_VERSION
-_SIX_FIELDS = b"\x96"
-"""How msgpack begins a list of six."""
+_SIX_FIELDS, _SEVEN_FIELDS = b"\x96", b"\x97"
+"""How msgpack begins lists of six and seven."""
 _SIGNATURE_FIELD = 2 + SIGNATURE_SIZE
 """Bytes of the signature in canonical bytes: a mark, the length, and the signature itself."""
 
@@ -113,7 +113,7 @@ class Heading(NamedTuple):
 
 
 _KINDS = {int(kind): kind for kind in MessageKind}
-_BEGINNING = b"\x97\xc4" + bytes([RUN_ID_SIZE])
+_BEGINNING = _SEVEN_FIELDS + b"\xc4" + bytes([RUN_ID_SIZE])
 _AUTHOR_FIELD, _SIGNATURE_HEAD = bytes([0xC4, PEER_ID_SIZE]), bytes([0xC4, SIGNATURE_SIZE])
 _WIDE = {0xCC: (1, 1 << 7), 0xCD: (2, 1 << 8), 0xCE: (4, 1 << 16), 0xCF: (8, 1 << 32)}
 _BODIES = {0xC4: (1, 0), 0xC5: (2, 1 << 8), 0xC6: (4, 1 << 16)}
@@ -167,7 +167,7 @@ class Envelope:
     author: PeerId
     body: bytes
     signature: bytes
-    _signed: bytes = field(default=b"", init=False, repr=False, compare=False)
+    _encoded: bytes = field(default=b"", init=False, repr=False, compare=False)
     _content: bytes = field(default=b"", init=False, repr=False, compare=False)
     _verified: bool = field(default=False, init=False, repr=False, compare=False)
     _message: object = field(default=None, init=False, repr=False, compare=False)
@@ -177,8 +177,10 @@ class Envelope:
         cls, key: IdentityKey, *, run: bytes, step: int, kind: MessageKind, body: bytes, attempt: int = 0
     ) -> Envelope:
         """Return the envelope of `body`, signed by `key`."""
-        signature = key.sign(_signed_bytes(run, step, attempt, kind, key.peer_id, body))
-        return cls(run, step, attempt, kind, key.peer_id, body, signature)
+        domain, fields = _domain(kind), _signed_fields(run, step, attempt, kind, key.peer_id, body)
+        signature = key.sign(domain + fields)
+        envelope = cls(run, step, attempt, kind, key.peer_id, body, signature)
+        return envelope._remember(_SEVEN_FIELDS + fields[1:] + _SIGNATURE_HEAD + signature)
 
     @classmethod
     def decode(cls, data: bytes | memoryview, *, limit: int = MAX_ENVELOPE) -> Envelope:
@@ -211,11 +213,13 @@ class Envelope:
         end = at + size
         if len(data) != end + _SIGNATURE_FIELD or data[end : end + 2] != _SIGNATURE_HEAD:
             raise Malformed("the bytes of an envelope end with its signature")
-        envelope = cls(run, step, attempt, kind, author, data[at:end], data[end + 2 :])
-        if len(data) <= _CACHED_SIZE:
-            # Canonical bytes end with the signature, so what was signed need not be written again.
-            object.__setattr__(envelope, "_signed", _domain(kind) + _SIX_FIELDS + data[1:-_SIGNATURE_FIELD])
-        return envelope
+        return cls(run, step, attempt, kind, author, data[at:end], data[end + 2 :])._remember(data)
+
+    def _remember(self, encoded: bytes) -> Self:
+        """Keep the canonical bytes, unless they are long: they travel again in reports and relays."""
+        if len(encoded) <= _CACHED_SIZE:
+            object.__setattr__(self, "_encoded", encoded)
+        return self
 
     def __hash__(self) -> int:
         """Of what tells nearly all apart, so that nothing is signed for it and little is read."""
@@ -260,7 +264,7 @@ class Envelope:
 
     def encode(self) -> bytes:
         """Return the canonical bytes that travel."""
-        return encode(
+        return self._encoded or encode(
             [self.run, self.step, self.attempt, int(self.kind), bytes(self.author), self.body, self.signature]
         )
 
@@ -272,15 +276,18 @@ class Envelope:
 
     def _covered(self) -> bytes:
         """The bytes that the signature is of."""
-        return self._signed or _signed_bytes(self.run, self.step, self.attempt, self.kind, self.author, self.body)
+        if self._encoded:  # which ends with the signature, so what was signed need not be written again
+            return _domain(self.kind) + _SIX_FIELDS + self._encoded[1:-_SIGNATURE_FIELD]
+        fields = _signed_fields(self.run, self.step, self.attempt, self.kind, self.author, self.body)
+        return _domain(self.kind) + fields
 
 
 def _domain(kind: MessageKind) -> bytes:
     return _STEP_DOMAIN if kind in STEP_KINDS else _RECORD_DOMAIN
 
 
-def _signed_bytes(run: bytes, step: int, attempt: int, kind: MessageKind, author: PeerId, body: bytes) -> bytes:
-    return _domain(kind) + encode([run, step, attempt, int(kind), bytes(author), body])
+def _signed_fields(run: bytes, step: int, attempt: int, kind: MessageKind, author: PeerId, body: bytes) -> bytes:
+    return encode([run, step, attempt, int(kind), bytes(author), body])
 
 
 class UnsignedEnvelope(Envelope):
@@ -304,7 +311,7 @@ class UnsignedEnvelope(Envelope):
         put(made, "kind", kind)
         put(made, "author", key.peer_id)
         put(made, "body", message.encode())
-        put(made, "_signed", b"")
+        put(made, "_encoded", b"")
         put(made, "_content", b"")
         put(made, "_verified", True)
         put(made, "_message", message)

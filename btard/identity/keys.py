@@ -7,11 +7,12 @@ import os
 import stat
 from pathlib import Path
 
+from nacl.bindings import crypto_sign
 from nacl.signing import SigningKey
 
 from btard.durable import force_names
 from btard.errors import UserError
-from btard.identity.peer_id import PeerId
+from btard.identity.peer_id import SIGNATURE_SIZE, PeerId
 
 _PREFIX = bytes.fromhex("08011240")
 """The libp2p PrivateKey protobuf {1: Ed25519, 2: 64 bytes (seed, public key)}."""
@@ -35,8 +36,9 @@ class IdentityKey:
     """An Ed25519 signing key with its peer id."""
 
     def __init__(self, private: SigningKey) -> None:
-        self._private = private
-        self.peer_id = PeerId.from_public_key(bytes(private.verify_key))
+        public = bytes(private.verify_key)
+        self.peer_id = PeerId.from_public_key(public)
+        self._pair = bytes(private) + public
 
     @classmethod
     def generate(cls) -> IdentityKey:
@@ -114,13 +116,13 @@ class IdentityKey:
     @property
     def file_bytes(self) -> bytes:
         """What a key file holds: libp2p's format. Its owner can speak as this peer."""
-        return _PREFIX + bytes(self._private) + self.peer_id[-32:]
+        return _PREFIX + self._pair
 
     @property
     def seed(self) -> bytes:
         """The 32 secret bytes that the key comes from."""
-        return bytes(self._private)
+        return self._pair[:32]
 
     def sign(self, message: bytes) -> bytes:
         """Return the 64-byte Ed25519 signature of `message`."""
-        return self._private.sign(message).signature
+        return crypto_sign(message, self._pair)[:SIGNATURE_SIZE]

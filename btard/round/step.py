@@ -28,7 +28,7 @@ from btard.round.messages.requests import Certificate, Pull
 from btard.round.phases.agree import check_certificate
 from btard.round.phases.commit import CommitPhase
 from btard.round.phases.course import Course
-from btard.round.phases.phase import PhaseOfParts, StepStage
+from btard.round.phases.phase import StepStage
 from btard.round.proof import make_evidence
 from btard.round.work import answers
 from btard.round.work.own import OwnWork
@@ -293,8 +293,7 @@ class StepMachine:
             return actions + self._next_phase(now), True
         missing = phase.missing()
         if not self._must_freeze(now, missing, proven):
-            wanted = phase.wanted() if isinstance(phase, PhaseOfParts) else None
-            actions += self.exchange.urge_for(now, phase.phase, missing, wanted, self._patience)
+            actions += self.exchange.urge_for(now, phase.phase, missing, self._course.wanted(), self._patience)
             working = phase is self._course.commit and phase.busy()
             impatience = self._heard.impatience
             actions += lose_patience(now, self._context, self.exchange, self._patience, impatience, working=working)

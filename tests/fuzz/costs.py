@@ -19,11 +19,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 
+from btard.agreement import wire
 from btard.identity import Envelope, MessageKind
 from btard.identity import envelope as envelopes
 from btard.identity import peer_id as peer_ids
 from btard.lab.stress.hostile import IN_A_STEP, Victim, honest, hostile
 from btard.round import session
+from btard.round.failure import settlement
 from btard.round.messages import reading
 
 COUNT = 5
@@ -93,6 +95,8 @@ def forget() -> None:
     envelopes._decode_cached.cache_clear()
     reading.remembered.cache_clear()
     session._parse_header.cache_clear()
+    settlement._seen_to_sign.cache_clear()
+    wire._unpack_once.cache_clear()
 
 
 def work(listener: Victim, data: bytes) -> Work:

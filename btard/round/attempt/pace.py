@@ -84,6 +84,8 @@ class Pace:
         self._slowest = slowest
         self._lengths: defaultdict[Phase, deque[float]] = defaultdict(partial(deque, maxlen=_WINDOW))
         self._this_step: dict[Phase, float] = {}
+        self._usual: dict[Phase, float | None] = {}
+        self._asks_after: dict[Phase, float | None] = {}
         self._steps_over = 0
         self.held_against: dict[PeerId, float] = {}
 
@@ -91,10 +93,21 @@ class Pace:
         """Half of what a phase waits for has come after so many seconds."""
         self._lengths[phase].append(seconds)
         self._this_step[phase] = seconds
+        self._forget_usual()
+
+    def _forget_usual(self) -> None:
+        """What is usual has changed; it is asked for at nearly every event, and known until it changes again."""
+        self._usual.clear()
+        self._asks_after.clear()
 
     def usual(self, phase: Phase) -> float | None:
         """Return the usual length of a phase in seconds, None before anything has been measured: before the phase has
         been, it is that of computing and committing."""
+        if phase not in self._usual:
+            self._usual[phase] = self._find_usual(phase)
+        return self._usual[phase]
+
+    def _find_usual(self, phase: Phase) -> float | None:
         lengths = self._lengths.get(Phase.SCATTER if phase is Phase.CHECK else phase) or self._lengths[Phase.COMMIT]
         return self._typical(lengths) if lengths else None
 
@@ -113,6 +126,11 @@ class Pace:
 
     def asks_after(self, phase: Phase) -> float | None:
         """Return how long to wait in a phase before what has not come is asked for, None before there is a measure."""
+        if phase not in self._asks_after:
+            self._asks_after[phase] = self._find_asks_after(phase)
+        return self._asks_after[phase]
+
+    def _find_asks_after(self, phase: Phase) -> float | None:
         usual = self.usual(phase)
         if usual is None:
             return None
@@ -145,6 +163,7 @@ class Pace:
         length = max(_SHORTEST_STEP * self._delay_bound_seconds, self._length() or 0.0) * self._slowest / SLOWEST
         self._this_step = {}
         self._steps_over += 1
+        self._forget_usual()
         kept = {peer: (1 - _FORGET) * lengths for peer, lengths in self.held_against.items() if peer in members}
         seconds = beyond_most(members, waited) if self._steps_over > _FIRST_STEPS else {}
         late = {peer: min(_AT_ONCE, each / length - _FORGIVEN) for peer, each in seconds.items()}

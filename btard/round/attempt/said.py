@@ -10,7 +10,7 @@ from btard.hashing import tagged_digest
 from btard.identity import Envelope, Malformed, MessageKind, PeerId
 from btard.round.attempt.columns import scalars_malformation
 from btard.round.attempt.seats import Seats
-from btard.round.messages.accusations import Report, Vote
+from btard.round.messages.accusations import Report, Vote, Waiters
 from btard.round.messages.attachments import Papers
 from btard.round.messages.bodies import (
     BROADCAST_FORMS,
@@ -42,6 +42,7 @@ class Said:
         contradictions: two messages of an author that contradict each other.
         malformed: one message of a wrong form, of each author that has signed one.
         papers: signed messages that others have carried here.
+        signers: the voters that have signed what reports show about delays; of as many reports as `papers` are.
     """
 
     def __init__(self, seats: Seats, papers: Papers | None = None) -> None:
@@ -57,6 +58,7 @@ class Said:
         self.headers: dict[tuple[PeerId, int], Envelope] = {}
         self.contradictions: dict[PeerId, tuple[Envelope, Envelope]] = {}
         self.malformed: dict[PeerId, Envelope] = {}
+        self.signers: dict[Waiters, tuple[PeerId, ...]] = {}
         self._well_formed = _well_formed(seats.attempt_id)
         self._roster_members = frozenset(seats.roster.members)
         self._places: dict[MessageKind, dict[PeerId, Any]] = {

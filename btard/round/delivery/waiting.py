@@ -54,6 +54,7 @@ class WaitingAccount:
         self._carried = attempt.carried
         self._asked: dict[Item, float] = {}
         self._asked_in: dict[Item, Phase] = {}
+        self._outstanding: dict[Item, None] = {}
         self._came: dict[Item, float] = {}
         self._committed: dict[PeerId, float] = {}
         self._waiting_since: dict[tuple[PeerId, Item], float] = {}
@@ -84,6 +85,7 @@ class WaitingAccount:
         if item in self._asked:
             return
         self._asked[item] = now
+        self._outstanding[item] = None
         kind, _, part = item
         if kind is MessageKind.PART:
             aggregated = self._seats.owners[part] in self._carried.gathered
@@ -110,16 +112,17 @@ class WaitingAccount:
 
     def note_arrivals(self, now: float, has: Callable[[Item], bool]) -> None:
         """Note what has come of that which was asked for."""
-        for item in [item for item in self._asked if item not in self._came]:
+        for item in list(self._outstanding):
             if has(item):
                 self._came[item] = now
+                del self._outstanding[item]
             if item[1] in self._said.commits:
                 self._committed.setdefault(item[1], now)
 
     @property
     def is_waiting(self) -> bool:
         """Whether something that was asked for has not come."""
-        return len(self._came) < len(self._asked)
+        return bool(self._outstanding)
 
     def waited(self, now: float, patience: Patience) -> dict[PeerId, float]:
         """Return for how long, in seconds, members have kept this peer and others waiting in the attempt, all phases
@@ -130,6 +133,8 @@ class WaitingAccount:
         which its target let this peer wait that asked on its behalf. Nor is one that was not there in the step
         before blamed for a late commitment for as long as it says that it is at work: it may have to load the state.
         """
+        if not (self._asked or self._relaying):
+            return {}  # as mostly
         late: defaultdict[PeerId, _Seconds] = defaultdict(lambda: defaultdict(float))
         held: defaultdict[PeerId, _Seconds] = defaultdict(lambda: defaultdict(float))
         for item, asked in self._asked.items():
@@ -193,7 +198,7 @@ class WaitingAccount:
 def _beyond(late: _Seconds, held: _Seconds) -> float:
     """Return the seconds for which a member was late, less those for which others held it up before, each once."""
     total = excused = 0.0
-    for phase in Phase:
+    for phase in sorted({*late, *held}):
         used = min(excused, late[phase])
         total += late[phase] - used
         excused += held[phase] - used

@@ -170,16 +170,24 @@ def _say(context: StepContext, seats: Seats, impatience: Impatience, peer: PeerI
 def kept_waiting(attempt: Attempt, reports: Mapping[PeerId, Report]) -> set[tuple[PeerId, PeerId]]:
     """Return (voter, member) for all that reports prove: the voter has said that it has waited too long."""
     shown = (waiters for report in reports.values() for waiters in report.overdue)
-    return {pair for waiters in shown for pair in _signers(attempt, waiters)}
+    return {(voter, waiters.peer) for waiters in shown for voter in _signers(attempt, waiters)}
 
 
 def proves_delay(attempt: Attempt, report: Report) -> bool:
     """Whether a report proves that most voters have waited too long for somebody."""
-    signers = ([voter for voter, _ in _signers(attempt, waiters)] for waiters in report.overdue)
-    return any(attempt.seats.is_majority(len(voters)) for voters in signers)
+    return any(attempt.seats.is_majority(len(_signers(attempt, waiters))) for waiters in report.overdue)
 
 
-def _signers(attempt: Attempt, waiters: Waiters) -> Iterator[tuple[PeerId, PeerId]]:
+def _signers(attempt: Attempt, waiters: Waiters) -> tuple[PeerId, ...]:
+    """Return the voters that have signed this, in the order of their places; it is looked at once in an attempt, as
+    every report that comes has all others weighed again."""
+    found = attempt.said.signers
+    if waiters not in found:
+        found[waiters] = tuple(_verified(attempt, waiters))
+    return found[waiters]
+
+
+def _verified(attempt: Attempt, waiters: Waiters) -> Iterator[PeerId]:
     seats = attempt.seats
     body = Overdue(seats.attempt_id, waiters.peer).encode()
     for place, signature in waiters.signatures:
@@ -191,4 +199,4 @@ def _signers(attempt: Attempt, waiters: Waiters) -> Iterator[tuple[PeerId, PeerI
         )
         with contextlib.suppress(Malformed):
             attempt.said.papers.read(envelope.encode())
-            yield author, waiters.peer
+            yield author

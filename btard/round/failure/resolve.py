@@ -212,7 +212,8 @@ def _judgements(attempt: Attempt, testimony: Testimony) -> list[Ban]:
             bans.append(Ban(charge.accused, offence, signed + tuple(guilty) + vouched, charge, accuser))
         if seats.is_majority(len(innocent)):
             bans.append(Ban(accuser, Offence.FALSE_ACCUSATION, signed + tuple(innocent), charge, accuser))
-        for accomplice in sorted(set(seats.roster.members) - testimony.banned):
+        named = {peer for _, vote in testimony.votes.values() for ballot in vote.ballots for peer in ballot.accomplices}
+        for accomplice in sorted(named.intersection(seats.roster.members) - testimony.banned):
             votes = _condemning(attempt, testimony, accuser, Offence.COVER_UP, accomplice)
             if seats.is_majority(len(votes)):
                 bans.append(Ban(accomplice, Offence.COVER_UP, signed + tuple(votes), charge, accuser))

@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from enum import Enum, auto
-from functools import partial
+from functools import lru_cache, partial
 
 from btard.agreement.machine import Agreement, Dispensable, Out
 from btard.agreement.messages import Package, Signatures, Statement
@@ -32,6 +32,12 @@ from btard.round.messages.bodies import Phase
 
 
 def _has_signed(peer: PeerId, content: bytes, signature: bytes) -> bool:
+    return _seen_to_sign(peer, content, signature)
+
+
+# What members endorse and vote for, relays bring from many sides, and in simulations to every peer.
+@lru_cache(maxsize=4096)
+def _seen_to_sign(peer: PeerId, content: bytes, signature: bytes) -> bool:
     return peer.has_signed(content, signature)
 
 

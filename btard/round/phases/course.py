@@ -10,6 +10,7 @@ from btard.round.context import StepContext
 from btard.round.delivery.exchange import Exchange
 from btard.round.messages.accusations import Charge, ChargeKind
 from btard.round.messages.bodies import Phase
+from btard.round.messages.requests import Item
 from btard.round.phases.agree import AgreePhase
 from btard.round.phases.check import CheckPhase
 from btard.round.phases.commit import CommitPhase
@@ -67,6 +68,13 @@ class Course:
         if self.phase is self.commit:
             return len(said.commits) < members and not self.commit.passed_elsewhere()
         return self.phase is not self.agree or len(said.digests) < members
+
+    def wanted(self) -> list[Item] | None:
+        """Return the parts or aggregates that the current phase lacks; None for one in which none travel."""
+        match self.phase:
+            case ScatterPhase() | GatherPhase() | CheckPhase():
+                return self.phase.wanted()
+        return None
 
     def go_on(self, banned: Collection[PeerId], redraws: int) -> bool:
         """Go on to the next phase, if there is one, and return whether there is.

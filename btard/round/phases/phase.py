@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from enum import Enum, auto
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 from btard.identity import PeerId
 from btard.round.actions import Action
 from btard.round.messages.accusations import Fault
 from btard.round.messages.bodies import Phase
-from btard.round.messages.requests import Item
 
 
 class StepStage(Enum):
@@ -45,14 +44,6 @@ class PhaseOfAttempt(Protocol):
 
     def seconds(self) -> float:
         """How long the phase may take."""
-
-
-@runtime_checkable
-class PhaseOfParts(PhaseOfAttempt, Protocol):
-    """A phase in which parts or aggregates travel."""
-
-    def wanted(self) -> list[Item]:
-        """Return what has not come."""
 
 
 HOPELESS = frozenset({Fault.OTHER_STATE, Fault.OTHER_VIEW, Fault.OTHER_DIGEST})

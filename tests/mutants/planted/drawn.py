@@ -58,8 +58,8 @@ DRAWN = (
     Mutant(
         "an accomplice that has left has covered up nothing",
         _RESOLVE,
-        "sorted(set(seats.roster.members) - testimony.banned)",
-        "sorted(seats.known)",
+        "sorted(named.intersection(seats.roster.members) - testimony.banned)",
+        "sorted(named.intersection(seats.known))",
         f"{_COURT}::test_those_that_have_left_pay_for_the_step_before",
     ),
     Mutant(

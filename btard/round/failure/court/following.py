@@ -7,7 +7,6 @@ from btard.round.delivery.exchange import Exchange
 from btard.round.failure.court.court import Court
 from btard.round.failure.standing import Standing
 from btard.round.phases.course import Course
-from btard.round.phases.phase import PhaseOfParts
 
 
 def follow(now: float, court: Court, course: Course, exchange: Exchange, standing: Standing) -> list[Action]:
@@ -24,6 +23,5 @@ def follow(now: float, court: Court, course: Course, exchange: Exchange, standin
             course.go_on(standing.banned, standing.redraws)
             actions += course.phase.enter()
         else:
-            wanted = phase.wanted() if isinstance(phase, PhaseOfParts) else None
-            return actions + exchange.urge_all(now, phase.missing(), wanted)
+            return actions + exchange.urge_all(now, phase.missing(), course.wanted())
     return actions
