@@ -11,7 +11,7 @@ import torch
 from btard.durable import durable_file
 from btard.errors import UserError
 
-_VERSION = 1
+_VERSION = 2
 _NAME = re.compile(r"checkpoint-(\d+)\.pt")
 
 
