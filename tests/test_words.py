@@ -66,12 +66,12 @@ def test_names_of_tests_begin_with_their_subject() -> None:
 def test_files_named_in_prose_exist() -> None:
     """A name in capitals, as in `NAME.py`, stands for one that the reader chooses."""
     named = re.compile(r"(?<![\w/.*<{-])(?:[\w.-]+/)*[\w-]+\.py\b")
-    there = ["/" + path.as_posix() for path in files()]
+    there = {"/".join(path.parts[begin:]) for path in files() for begin in range(len(path.parts))}
     missing = [
         f"{path} names {name}"
         for path in files()
         for name in named.findall(prose(path))
-        if not Path(name).stem.isupper() and not any(file.endswith("/" + name) for file in there)
+        if not Path(name).stem.isupper() and name not in there
     ]
     assert missing == []
 
