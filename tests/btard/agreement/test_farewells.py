@@ -76,7 +76,7 @@ def test_just_under_half_may_leave_at_once(count: int, leaving: int) -> None:
 
 
 @pytest.mark.parametrize("tardy", [0.0, BOUND])
-@pytest.mark.parametrize("messages", quick(3, range(20)))
+@pytest.mark.parametrize("messages", quick(3, range(20), slow=5))
 def test_two_of_five_leave_at_any_message(tardy: float, messages: int) -> None:
     """A third lies, to one that stays or to both: it shows two things, votes, or says goodbye, and goes on."""
     said: list[Said] = [Show(4, b"x"), Show(4, b"y", (4,)), Mark(4, 4, b"x"), Vote(4), Bye(4), Certify((4,))]

@@ -178,7 +178,7 @@ def test_quorums_have_an_honest_voter_in_common() -> None:
         assert 2 * quorum(voters) - voters > liars and quorum(voters) <= voters
 
 
-@pytest.mark.parametrize("seed", quick(5, range(60)))
+@pytest.mark.parametrize("seed", quick(5, range(60), slow=15))
 def test_liars_that_show_each_peer_something_else_fork_nobody(seed: int) -> None:
     drawn = random.Random(seed)
     count = drawn.choice([3, 4, 5, 7])

@@ -85,7 +85,7 @@ class Flips(Behaviour):
         return -gradient
 
 
-@pytest.mark.parametrize("seed", quick(2, range(20)))
+@pytest.mark.parametrize("seed", quick(2, range(20), slow=6))
 def test_a_swarm_is_killed_again_and_again(seed: int) -> None:
     drawn = random.Random(seed)
     killed = Killed(at=drawn.uniform(0.02, 2.0), steps=60, seed=seed)

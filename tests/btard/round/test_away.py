@@ -39,7 +39,7 @@ def test_one_that_is_away_at_any_event_costs_seconds(fate: Fate, seconds: float)
 @pytest.mark.parametrize(("fate", "seconds"), AWAY)
 def test_so_does_any_member_that_is_away(count: int, fate: Fate, seconds: float) -> None:
     for place in range(count):
-        away_at_every_event(count, place, 6, count, fate, seconds, apart=stride(8 if count < 6 else 16))
+        away_at_every_event(count, place, 6, count, fate, seconds, apart=stride(16 if count < 6 else 32))
 
 
 def test_one_that_stands_for_a_moment_keeps_its_place() -> None:

@@ -139,7 +139,7 @@ def played(
     return simulation
 
 
-@pytest.mark.parametrize("attack", quick(10, sorted(attack_names())))
+@pytest.mark.parametrize("attack", quick(10, sorted(attack_names()), slow=20))
 def test_no_lie_of_clients_harms_the_others(attack: str) -> None:
     simulation = played(attack, peers=6, clients=3, liars=2)
     liars = {peer.peer_id for peer in simulation.peers if not peer.honest}

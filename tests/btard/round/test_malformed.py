@@ -70,7 +70,9 @@ def test_junk_in_an_attempt_bans(kind: MessageKind, only: PeerId | None) -> None
     check(run(Junk(kind, MessageKind.COMMIT, only=only)).run())
 
 
-@pytest.mark.parametrize(("kind", "only"), quick(9, [(kind, only) for kind in KINDS for only in (None, PEERS[VICTIM])]))
+@pytest.mark.parametrize(
+    ("kind", "only"), quick(9, [(kind, only) for kind in KINDS for only in (None, PEERS[VICTIM])], slow=9)
+)
 def test_junk_beside_the_report_on_an_attempt_bans(kind: MessageKind, only: PeerId | None) -> None:
     swarm = run(Junk(kind, MessageKind.REPORT, only=only))
     swarm.network.at(0.05, swarm.peers[0].crash)

@@ -109,7 +109,7 @@ def test_peers_on_another_state_step_out() -> None:
     )
 
 
-@pytest.mark.parametrize("seed", quick(6, range(40)))
+@pytest.mark.parametrize("seed", quick(6, range(40), slow=10))
 def test_a_bad_network_never_splits_the_swarm(seed: int) -> None:
     conditions = NetworkConditions(delay=(0.001, 1.0), loss=(0.0, 0.002, 0.02)[seed % 3])
     swarm = Swarm(4 + seed % 5, steps=4, seed=seed, conditions=conditions).run()

@@ -46,6 +46,7 @@ def offences(simulation: Simulation) -> dict[int, Offence]:
     quick(
         16,
         [(*swarm, rule) for swarm in [(2, 0.0), (5, 1.0), (9, 2.0)] for rule in [*RULES.names(), *COMPOSED]],
+        slow=14,
     ),
 )
 def test_honest_swarms_run_under_every_rule(rule: str, peers: int, validators: float) -> None:

@@ -34,7 +34,11 @@ SOME = ["SIGN_FLIPPING", "WRONG_AGGREGATE", "FALSE_ACCUSATION", "WITHHOLD_PART"]
 
 @pytest.mark.parametrize(
     "name, every",
-    quick(26, [(name, 1) for name in attack_names()] + [(name, every) for name in SOME for every in (10, 100)]),
+    quick(
+        26,
+        [(name, 1) for name in attack_names()] + [(name, every) for name in SOME for every in (10, 100)],
+        slow=26,
+    ),
 )
 def test_seven_of_sixteen_colluding_do_no_harm(name: str, every: int) -> None:
     """From step 1 on, so that with a period of 100 the second attack is never seen: a sleeper is no different."""
