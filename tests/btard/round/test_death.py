@@ -93,5 +93,5 @@ def test_a_silent_member_that_may_have_finished_is_waited_for() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("count", [5, 6, 7, 8, 11])
 def test_so_do_many_pairs(count: int) -> None:
-    for seed in range(100, 200, stride(4)):
+    for seed in range(100, 200, stride(8)):
         two_die(count, seed)

@@ -13,8 +13,8 @@ from tests.quick import stride
 ALL = frozenset(MessageKind)
 COUNTS = (3, 4, 5)
 
-EVERY = stride(32)
-"""Of the stories among four and five, each 32nd is told in the slow tests; all of them take hours."""
+EVERY = stride(64)
+"""Of the stories among four and five, each 64th is told in the slow tests; all of them take hours."""
 
 
 def hold(cases: list[Case], depth: int, kinds: frozenset[MessageKind] = ALL) -> int:
