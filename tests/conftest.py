@@ -5,14 +5,14 @@ BTARD_TEST_MORE=100 it tries a hundred times as many. The test that takes longes
 alone with it at the end.
 """
 
-import os
-
 import pytest
 from hypothesis import HealthCheck, settings
 
-EXAMPLES = 50 * int(os.environ.get("BTARD_TEST_MORE", "1"))
+from tests.quick import MORE
 
-settings.register_profile("untimed", deadline=None, max_examples=EXAMPLES, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "untimed", deadline=None, max_examples=50 * MORE, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("untimed")
 
 

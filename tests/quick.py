@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+MORE = int(os.environ.get("BTARD_TEST_MORE", "1"))
+"""Times as many examples as usual that hypothesis tries."""
+
 
 def quick(count: int, cases: Iterable[Any], *, slow: int | None = None) -> list[Any]:
     """Return the cases for `parametrize`.

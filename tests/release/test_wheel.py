@@ -27,6 +27,9 @@ def call(*words: str | Path, cwd: Path, path: list[Path] | None = None, timeout:
     return result.stdout
 
 
+_SIMULATED = ["--peers", "4", "--byzantine", "1", "--attack", "SIGN_FLIPPING", "--steps", "3"]
+
+
 @pytest.fixture(scope="module")
 def borrowing(release: Release, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the programs of an environment with the wheel, which borrows from this one what the wheel requires."""
@@ -73,7 +76,7 @@ def foreign(tmp_path: Path) -> Path:
     quick(
         1,
         [
-            ["btard.cli.main", "simulate", "--peers", "4", "--byzantine", "1", "--steps", "3"],
+            ["btard.cli.main", "simulate", *_SIMULATED],
             ["btard.cli.main", "--help"],
             ["btard.cli.peer", "--help"],
             ["btard.cli.coordinator", "--help"],

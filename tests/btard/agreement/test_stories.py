@@ -82,7 +82,7 @@ EVERY = stride(12)
 
 
 def tell_some(stories: Iterable[Story], count: int) -> None:
-    """Tell each so manieth of `count` stories."""
+    """Tell one in EVERY of `count` stories."""
     assert tell_all(itertools.islice(stories, 0, None, EVERY)) == len(range(0, count, EVERY))
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import os
 from collections.abc import Callable, Sequence
 
 import torch
@@ -24,6 +23,7 @@ from btard.round.messages.bodies import Commit, Phase, Reveal, Scalars
 from btard.round.proof import verify
 from btard.transport.memory import NetworkConditions, SimulatedPeer
 from tests.btard.round.swarm import Swarm
+from tests.quick import MORE
 
 COUNT, LIARS = 8, (1, 4)
 STEPS = 1000
@@ -225,7 +225,6 @@ class Trouble(RuleBasedStateMachine):
         self.honest_peers_agree()
 
 
-MORE = int(os.environ.get("BTARD_TEST_MORE", "1"))
 Trouble.TestCase.settings = settings(
     max_examples=4 * MORE,
     stateful_step_count=20,

@@ -28,4 +28,5 @@ def test_64_peers_come_and_go_for_half_an_hour() -> None:
     """Or for two hours, with BTARD_TEST_EVERY=1."""
     quarters = 4 // stride(4)
     found = churn(64, 1800.0 * quarters, seed=1)
-    assert found.died + found.left >= 3 * quarters and found.admitted >= quarters // 2
+    assert found.died + found.left >= 3 * quarters
+    assert quarters < 4 or found.admitted >= 2
