@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeVar
 
 import pytest
+
+T = TypeVar("T")
 
 MORE = int(os.environ.get("BTARD_TEST_MORE", "1"))
 """Times as many examples as usual that hypothesis tries."""
@@ -32,6 +34,19 @@ def stride(usual: int) -> int:
     """Return of which step the slow tests go through what they enumerate: `usual`, unless BTARD_TEST_EVERY says, where
     1 takes all."""
     return int(os.environ.get("BTARD_TEST_EVERY", usual))
+
+
+def part(asked: str, everything: Sequence[T]) -> Sequence[T]:
+    """Return each n-th of everything from the k-th on, where `asked` is "k/n": what is alike stands together, so each
+    part has some of it.
+
+    Raises:
+        pytest.UsageError: it is not "k/n" with 1 <= k <= n.
+    """
+    k, _, n = asked.partition("/")
+    if not (k.isdecimal() and n.isdecimal() and 1 <= int(k) <= int(n)):
+        raise pytest.UsageError(f"a part of the slow tests is written 2/3 and not {asked!r}")
+    return everything[int(k) - 1 :: int(n)]
 
 
 def _spread(count: int, length: int) -> set[int]:
