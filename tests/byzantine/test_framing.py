@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Sequence
 
@@ -21,6 +22,7 @@ from btard.round.messages.requests import Forward
 from btard.round.step import StepMachine
 from btard.transport.memory import SimulatedPeer
 from tests.btard.round.swarm import Swarm
+from tests.quick import quick
 
 DELAYS = ["0.01", "0.01-0.4", "0.1-1.9"]
 """Seconds; the last ones come close to the bound."""
@@ -75,8 +77,7 @@ def test_a_liar_that_frames_owners_is_banned_alone(delay: str, seed: int) -> Non
     assert not simulation.chronicle.suspensions
 
 
-@pytest.mark.parametrize("delay", DELAYS)
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(("seed", "delay"), quick(4, itertools.product(range(3), DELAYS)))
 def test_an_accomplice_that_accuses_at_once_pays_itself(delay: str, seed: int) -> None:
     simulation = run(["FRAME_OWNER", "NONE", "NONE"], delay, seed, RashPeer)
     paid = len(simulation.chronicle.bans) + len(simulation.chronicle.suspensions)

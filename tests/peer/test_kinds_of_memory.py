@@ -62,7 +62,7 @@ def at_events(name: str, count: int, peer: int, disk: Disk, directory: Path, eve
 CASES = [case for case in itertools.product(STORIES, (4, 5), range(4), Disk) if case[2] < case[1] - 1]
 
 
-@pytest.mark.parametrize("name, count, peer, disk", CASES[:: len(CASES) // 5])
+@pytest.mark.parametrize("name, count, peer, disk", quick(3, CASES[:: len(CASES) // 5]))
 def test_any_memory_divides_nobody_at_any_event(name: str, count: int, peer: int, disk: Disk, tmp_path: Path) -> None:
     at_events(name, count, peer, disk, tmp_path, every=9, first=peer)
 

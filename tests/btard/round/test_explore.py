@@ -8,7 +8,7 @@ import pytest
 
 from btard.identity import MessageKind
 from tests.btard.round.explore import ENDS, Case, Lateness, Story, drawn, main, near, play, stories
-from tests.quick import stride
+from tests.quick import quick, stride
 
 ALL = frozenset(MessageKind)
 COUNTS = (3, 4, 5)
@@ -27,7 +27,7 @@ def hold(cases: list[Case], depth: int, kinds: frozenset[MessageKind] = ALL) -> 
     return runs
 
 
-@pytest.mark.parametrize("peers", COUNTS)
+@pytest.mark.parametrize("peers", quick(2, COUNTS))
 def test_a_goodbye_at_any_event_or_a_twin_ends_a_step_once(peers: int) -> None:
     hold(list(stories(peers, [Story.GOODBYE], [2])), 0)
     hold(list(stories(peers, [Story.TWIN, Story.UNLIKE]))[:: 2 * (peers - 2)], 0)
@@ -37,7 +37,7 @@ def test_one_late_delivery_ends_a_step_once() -> None:
     assert hold([Case(3)], 1) > 2 * 36
 
 
-@pytest.mark.parametrize("story", [Story.GOODBYE, Story.TWIN, Story.UNLIKE])
+@pytest.mark.parametrize("story", quick(1, [Story.GOODBYE, Story.TWIN, Story.UNLIKE]))
 def test_so_does_one_beside_a_goodbye_or_a_twin(story: Story) -> None:
     hold(list(stories(3, [story], [1]))[:: 12 if story is Story.GOODBYE else 3], 1, ENDS)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -64,14 +65,17 @@ def check(swarm: Swarm, *crashed: int) -> list[SimulatedPeer]:
     return swarm.honest
 
 
-@pytest.mark.parametrize("only", [None, PEERS[VICTIM]], ids=["to all", "to one"])
-@pytest.mark.parametrize("kind", KINDS)
+def _words(value: object) -> str | None:
+    return None if isinstance(value, MessageKind) else "to all" if value is None else "to one"
+
+
+@pytest.mark.parametrize(("kind", "only"), quick(10, itertools.product(KINDS, (None, PEERS[VICTIM]))), ids=_words)
 def test_junk_in_an_attempt_bans(kind: MessageKind, only: PeerId | None) -> None:
     check(run(Junk(kind, MessageKind.COMMIT, only=only)).run())
 
 
 @pytest.mark.parametrize(
-    ("kind", "only"), quick(9, [(kind, only) for kind in KINDS for only in (None, PEERS[VICTIM])], slow=9)
+    ("kind", "only"), quick(9, itertools.product(KINDS, (None, PEERS[VICTIM])), slow=9), ids=_words
 )
 def test_junk_beside_the_report_on_an_attempt_bans(kind: MessageKind, only: PeerId | None) -> None:
     swarm = run(Junk(kind, MessageKind.REPORT, only=only))

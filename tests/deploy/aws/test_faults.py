@@ -60,6 +60,7 @@ def test_what_is_not_allowed_is_a_sentence_and_nothing_is_left(account: Account,
     assert "Traceback" not in said and account.left() == []
 
 
+@pytest.mark.slow
 def test_a_refusal_while_everything_is_terminated_is_tried_again(account: Account) -> None:
     account.proxy.refuse = lambda action, number: (
         "DependencyViolation" if action == "DeleteSecurityGroup" and number <= 2 else None
@@ -77,6 +78,7 @@ def test_what_stays_is_named(account: Account) -> None:
     assert account.run("down", *FAST)[0] == 0 and account.left() == []
 
 
+@pytest.mark.slow
 def test_logs_come_from_one_group(account: Account) -> None:
     code, said = account.run("logs")
     assert code == 2 and "only with an --instance-profile" in said
@@ -133,6 +135,7 @@ def test_without_credentials(account: Account, monkeypatch: pytest.MonkeyPatch) 
     assert code == 2 and "there are no AWS credentials here" in said
 
 
+@pytest.mark.slow
 def test_a_fleet_survives_a_while_without_answers_of_aws(account: Account) -> None:
     launcher = account.launch("up", *UP)
     try:

@@ -92,6 +92,7 @@ def test_what_is_made_is_no_more_open_than_needed(account: Account) -> None:
         end(launcher)
 
 
+@pytest.mark.slow
 def test_a_key_is_made_for_ssh_only_and_given_ones_stay(account: Account, tmp_path: object) -> None:
     ec2 = account.client("ec2")
     subnet = ec2.describe_subnets()["Subnets"][0]
@@ -117,6 +118,7 @@ def test_a_machine_that_is_lost_is_replaced(account: Account) -> None:
     assert f"worker-1 ({lost.id}) was lost: Client.UserInitiatedShutdown" in said
 
 
+@pytest.mark.slow
 def test_without_a_bucket_a_run_is_lost_with_its_coordinator(account: Account) -> None:
     with running(account) as launcher:
         account.client("ec2").terminate_instances(InstanceIds=[account.alive()["coordinator"].id])
@@ -125,6 +127,7 @@ def test_without_a_bucket_a_run_is_lost_with_its_coordinator(account: Account) -
     assert account.left() == []
 
 
+@pytest.mark.slow
 def test_with_a_bucket_a_new_coordinator_goes_on(account: Account) -> None:
     account.make_bucket()
     with running(account, *BUCKET) as launcher:
@@ -158,6 +161,7 @@ def test_a_launcher_that_is_killed_leaves_what_down_finds(account: Account) -> N
     assert account.run("down", *FAST)[0] == 0, "nothing to do is no error"
 
 
+@pytest.mark.slow
 def test_a_second_launcher_takes_the_fleet_over(account: Account) -> None:
     with running(account) as first:
         before = {machine.id for machine in account.alive().values()}

@@ -13,7 +13,7 @@ from btard.lab.stress.chaos import Tally, attack_names, draw, run_one
 from btard.lab.stress.soak import run_seed
 from tests.quick import quick
 
-CHUNKS, QUICK, SLOW, RUNS = 80, 2, 14, 25
+CHUNKS, QUICK, SLOW, RUNS = 80, 1, 14, 25
 
 
 def check(tally: Tally) -> None:
@@ -35,7 +35,7 @@ SOME = ["SIGN_FLIPPING", "WRONG_AGGREGATE", "FALSE_ACCUSATION", "WITHHOLD_PART"]
 @pytest.mark.parametrize(
     "name, every",
     quick(
-        26,
+        9,
         [(name, 1) for name in attack_names()] + [(name, every) for name in SOME for every in (10, 100)],
         slow=26,
     ),

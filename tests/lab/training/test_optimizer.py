@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from btard.lab.training.workers.samplers import make_sampler
 from btard.tasks.digits import DigitsTask
 from btard.tasks.lamb import build_lamb
 from tests.lab.training.helpers import experiment, files_of, run, settings
+from tests.quick import quick
 
 OWN = {"momentum": 0, "learning_rate": 0.01}
 
@@ -43,9 +45,10 @@ def test_the_engine_moves_as_the_optimizer_does(name: str) -> None:
     torch.testing.assert_close(found, expected, rtol=0, atol=2e-5)
 
 
-@pytest.mark.parametrize("topology", ["server", "butterfly"])
-@pytest.mark.parametrize("batched", ["on", "off"])
-@pytest.mark.parametrize("name", ["adam", "lamb"])
+@pytest.mark.parametrize(
+    ("name", "batched", "topology"),
+    quick(3, itertools.product(["adam", "lamb"], ["on", "off"], ["server", "butterfly"])),
+)
 def test_a_resumed_run_has_the_moments(name: str, batched: str, topology: str, tmp_path: Path) -> None:
     chosen = {**OWN, "optimizer": name, "batched": batched, "topology": topology, "rule": "centered_clip:tau=1"}
     run(output=tmp_path / "whole", **chosen)

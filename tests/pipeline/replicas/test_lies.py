@@ -19,6 +19,7 @@ from btard.round.evidence.evidence import Offence
 from btard.round.evidence.file import save
 from btard.vectors.partition import Partition
 from tests.pipeline.replicas.small import pipelines_of, states
+from tests.quick import quick
 
 LIAR = (2, 1)
 """A replica, and its stage."""
@@ -132,7 +133,7 @@ def test_a_record_that_is_none_counts_as_withheld(lie: type[Behaviour]) -> None:
     assert pipelines.groups[1].peers[2].peer_id != liar
 
 
-@pytest.mark.parametrize("name", ["CRASH", "EQUIVOCATE_COMMIT", "WRONG_AGGREGATE", "FALSE_ACCUSATION"])
+@pytest.mark.parametrize("name", quick(2, ["CRASH", "EQUIVOCATE_COMMIT", "WRONG_AGGREGATE", "FALSE_ACCUSATION"]))
 def test_whatever_a_replica_does_wrong_the_others_go_on(name: str) -> None:
     pipelines = pipelines_of(share=0.25, behaviours={LIAR: lying(name)})
     liar = pipelines.groups[1].peers[2].peer_id

@@ -5,6 +5,7 @@ The loop knows no stage and no cut: it trains the model of transformers, with to
 
 from __future__ import annotations
 
+import itertools
 from functools import cache
 
 import pytest
@@ -21,6 +22,7 @@ from btard.pipeline.stages.model_stage import Cut, ModelStage
 from btard.pipeline.stages.split import Split
 from btard.tasks.base import Schedule
 from tests.pipeline.tiny import FAMILIES, tiny_batch, tiny_config, tiny_state
+from tests.quick import quick
 
 STEPS, MICRO_BATCHES = 3, 4
 PLAN = OptimizerPlan(OptimizerKind.ADAMW, Schedule(1e-2, 1, 9), max_grad_norm=0.02)
@@ -85,10 +87,10 @@ def assert_equal(stages: dict[str, torch.Tensor], whole: dict[str, torch.Tensor]
         assert torch.equal(weight, whole[key.partition(":")[2]]), key
 
 
-@pytest.mark.parametrize("order", list(PipelineOrder))
-@pytest.mark.parametrize("split", ["4", "1-3", "2-1-1"])
-@pytest.mark.parametrize("tie", [False, True], ids=["untied", "tied"])
-@pytest.mark.parametrize("name", TEXT_FAMILIES)
+@pytest.mark.parametrize(
+    ("name", "tie", "split", "order"),
+    quick(13, itertools.product(TEXT_FAMILIES, (False, True), ("4", "1-3", "2-1-1"), PipelineOrder)),
+)
 def test_a_pipelined_step_equals_a_loop(name: str, tie: bool, split: str, order: PipelineOrder) -> None:
     assert_equal(pipelined(name, split, order, tie=tie), in_one_process(name, tie=tie))
 

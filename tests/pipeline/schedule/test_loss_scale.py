@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from itertools import pairwise
 
@@ -22,6 +23,7 @@ from btard.pipeline.stages.split import Split
 from btard.tasks.base import Schedule
 from btard.vocabulary import Precision
 from tests.pipeline.tiny import tiny_batch, tiny_config, tiny_state
+from tests.quick import quick
 
 STEPS, MICRO_BATCHES = 6, 2
 PLAN = OptimizerPlan(
@@ -94,9 +96,9 @@ def assert_equal(workers: list[StageWorker], whole: dict[str, torch.Tensor]) -> 
 
 
 @pytest.mark.filterwarnings("ignore:Detected call of `lr_scheduler.step")
-@pytest.mark.parametrize("split", ["4", "2-1-1"])
-@pytest.mark.parametrize("tie", [False, True], ids=["untied", "tied"])
-@pytest.mark.parametrize("name", ["gpt2", "opt", "bloom"])
+@pytest.mark.parametrize(
+    ("name", "tie", "split"), quick(5, itertools.product(("gpt2", "opt", "bloom"), (False, True), ("4", "2-1-1")))
+)
 def test_a_float16_step_equals_the_scaler_of_torch(name: str, tie: bool, split: str) -> None:
     workers, scales = in_stages(name, split, tie=tie, plan=PLAN)
     whole, factors = in_one_process(name, tie=tie, plan=PLAN)

@@ -22,6 +22,7 @@ from btard.transport.libp2p.daemon import Daemon
 from btard.transport.libp2p.dht import RecordNode, RecordProtocol
 from btard.transport.libp2p.watchdog import Watchdog
 from tests.btard.transport.libp2p.conftest import DEADLINE, Swarm, until
+from tests.quick import quick
 
 
 def gone(pid: int) -> bool:
@@ -225,7 +226,7 @@ async def test_an_unwritable_identity_is_one_sentence(tmp_path: Path) -> None:
         await Libp2pNode.create(tmp_path / "file" / "key")
 
 
-@pytest.mark.parametrize("stage", ["_own_maddrs", "_dial", "_start_dht", "_meet"])
+@pytest.mark.parametrize("stage", quick(2, ["_own_maddrs", "_dial", "_start_dht", "_meet"]))
 async def test_a_daemon_that_dies_while_joining_is_told(
     swarm: Swarm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
 ) -> None:
