@@ -32,7 +32,7 @@ RUN_ID = "84a5f757c55f08f6138673b5f1b53def"
 HONEST = "12D3KooWAi3GGRX5N697uH37fsPeU9G6Y5LPuGqUDrgL12t6bzCY"
 LIAR = "12D3KooWJJmgv8cHBgyhqj2Vy9i6mGCBfTNGKdBqdDotKNQJkVX4"
 LIE = "sent a vector that is not the gradient of its public seed"
-STATE = "6d646ae162d31a327577b759f8e94aed2e118b8b5673b395eabf0d2942096d99"
+STATE = "0e544fc7d926cdb587c7465547c8b3f9765b945ff8b81b3ca22570d761f651e8"
 
 
 @pytest.fixture

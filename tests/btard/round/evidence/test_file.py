@@ -194,7 +194,7 @@ def test_a_file_of_another_version_is_named_as_one(version: str) -> None:
     ["btard evidence", "btard evidence 04", "evidence 1", "btard evidence ²", "btard evidence -1", "x" * 10_000],
 )
 def test_what_names_no_version_is_no_evidence(format: str) -> None:
-    with pytest.raises(Malformed, match=r"its format is '.*', not 'btard evidence 6'") as caught:
+    with pytest.raises(Malformed, match=r"its format is '.*', not 'btard evidence 7'") as caught:
         from_json(json.dumps({"format": format}).encode())
     assert not isinstance(caught.value, OtherVersion)
 
