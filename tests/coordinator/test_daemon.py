@@ -27,7 +27,7 @@ from btard.transport.libp2p import Libp2pNode, resolve_initial_peer
 from btard.transport.libp2p.discover import split_maddr
 
 QUICK = ["--experiment", "test", "--task", "digits", "--host", "127.0.0.1", "--dht-port", "0"]
-DEADLINE = 30.0
+DEADLINE = 120.0
 
 
 def main(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:

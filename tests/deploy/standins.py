@@ -15,7 +15,7 @@ import psutil
 from btard.errors import UserError
 
 ROOT = Path(__file__).parents[2]
-DEADLINE = 30.0
+DEADLINE = 120.0
 HERE = "tests.deploy.standins"
 
 

@@ -169,7 +169,7 @@ class Crowd:
         return await self.drivers[peer].run_step(roster, STATE)
 
     async def step(self, roster: Roster, *absent: PeerId) -> list[Finished | Stopped]:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             return await asyncio.gather(*(self.run(peer, roster) for peer in roster.members if peer not in absent))
 
 

@@ -57,7 +57,7 @@ class Page:
         """Send bytes and return the answer, which ends with the connection."""
         reader, writer = await self.connect()
         writer.write(data)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             answer = await reader.read()
         writer.close()
         head, _, body = answer.partition(b"\r\n\r\n")
@@ -87,7 +87,7 @@ class Page:
 
 async def message(reader: asyncio.StreamReader) -> tuple[str, dict[str, object]]:
     """Return the name and the content of the next event of a stream."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         block = (await reader.readuntil(b"\n\n")).decode()
     first, second = block.strip().split("\n")
     return first.removeprefix("event: "), json.loads(second.removeprefix("data: "))

@@ -181,7 +181,7 @@ async def test_a_client_that_does_not_read_does_not_block_others(serve: Serve, m
                 seen += 1
         assert seen > 5
         deaf.transport.resume_reading()  # type: ignore[attr-defined]
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await asyncio.gather(ears.read(), return_exceptions=True)
         assert (await page.get("/")).status == 200
 
@@ -200,7 +200,7 @@ async def test_slow_heads_and_crowds_do_not_last(serve: Serve, monkeypatch: pyte
         idle = [await page.connect() for _ in range(9)]
         for _, writer in idle:
             writer.write(b"GET / HT")
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             ends = await asyncio.gather(*(reader.read() for reader, _ in idle), return_exceptions=True)
         assert all(end == b"" or isinstance(end, ConnectionError) for end in ends)
         assert (await page.get("/")).status == 200
@@ -241,7 +241,7 @@ async def test_streams_that_nobody_reads_do_not_hide_the_page(serve: Serve, monk
         monkeypatch.setattr(module, "LEAST_STAY_SECONDS", 0.0)
         reader, _ = await page.listen()
         assert (await message(reader))[0] == "all"
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             assert b"retry: 30000" in await streams[0][0].read()
         page.tell(event="checkpoint", step=5)
         assert (await message(reader))[0] == "update"
@@ -252,7 +252,7 @@ async def test_a_client_that_talks_in_a_stream_is_let_go(serve: Serve) -> None:
         reader, writer = await page.listen()
         await message(reader)
         writer.write(b"GET / HTTP/1.1\r\n\r\n")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             assert await reader.read() == b""
 
 

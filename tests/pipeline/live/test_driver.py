@@ -69,7 +69,7 @@ async def test_drivers_train_as_simulated_stages_do() -> None:
     try:
         room.drivers[0].begin(0)
         # The first stage may be far ahead of the others' beginning: what it says waits.
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not room.drivers[1]._arrived:  # noqa: ASYNC110 - a thread computes meanwhile
                 await asyncio.sleep(0.01)
         for driver in room.drivers[1:]:
@@ -87,7 +87,7 @@ async def test_a_stage_that_hears_nothing_tells_so() -> None:
     running = asyncio.ensure_future(room.drivers[2].run())
     try:
         room.drivers[2].begin(0)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await room.stalled.wait()
     finally:
         await end_all([running])

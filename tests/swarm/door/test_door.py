@@ -307,7 +307,7 @@ async def test_the_loop_calls_until_it_is_ended(street: Street, monkeypatch: pyt
     street.connected = {PEERS[3]}
     running = asyncio.ensure_future(door.run())
     door.knock(PEERS[3], KNOCK)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not door.waiting():  # noqa: ASYNC110 - the loop under test sets no event
             await asyncio.sleep(0.001)
     running.cancel()

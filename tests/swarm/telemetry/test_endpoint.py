@@ -38,7 +38,7 @@ async def ask(port: int, data: bytes) -> tuple[int, dict[str, str], str]:
     """Send bytes; return the status, the headers and the body."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(data)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         answer = await reader.read()
     writer.close()
     head, _, body = answer.partition(b"\r\n\r\n")
@@ -97,7 +97,7 @@ async def test_slow_heads_and_crowds_do_not_last(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(connections, "MAX_CONNECTIONS", 3)
     async with serving() as port:
         idle = [await asyncio.open_connection("127.0.0.1", port) for _ in range(5)]
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             ends = await asyncio.gather(*(reader.read() for reader, _ in idle), return_exceptions=True)
         assert all(end == b"" or isinstance(end, ConnectionError) for end in ends)
         for _, writer in idle:
@@ -148,7 +148,7 @@ async def test_a_slow_reader_of_an_answer_makes_room_at_last(monkeypatch: pytest
 
 async def ended(reader: asyncio.StreamReader) -> bool:
     """Wait for the end of a connection on which nothing was said."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         with contextlib.suppress(ConnectionError):
             return await reader.read() == b""
     return True
@@ -158,7 +158,7 @@ async def unread_answer(port: int) -> asyncio.StreamWriter:
     """Ask, and read no more than the beginning of the answer."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
     writer.write(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         assert (await reader.readline()).startswith(b"HTTP/1.1 200")
     return writer
 

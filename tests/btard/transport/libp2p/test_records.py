@@ -116,7 +116,7 @@ async def test_a_node_that_comes_is_handed_what_it_is_to_keep(swarm: Swarm) -> N
     b, _ = await swarm.node(a)
     await b.records.publish(record(b), 60)
     c, _ = await swarm.node(a)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while record_key(RUN, KIND, b.peer_id) not in c.dht.protocol.storage:  # noqa: ASYNC110 - another node's doing
             await asyncio.sleep(0.02)
 
@@ -129,7 +129,7 @@ async def test_a_lone_node_learns_which_connected_peer_to_ask(swarm: Swarm) -> N
     await alone.transport.connect(PeerAddress(a.peer_id, a.maddrs))
     assert await body_seen(alone, a.peer_id) is None
     alone.records.seek([a.peer_id])
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while await body_seen(alone, a.peer_id) != b"body":  # noqa: ASYNC110 - another node's doing
             await asyncio.sleep(0.02)
 
