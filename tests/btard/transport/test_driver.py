@@ -286,6 +286,7 @@ async def test_the_author_is_charged_for_the_look_at_its_message(worker: ThreadP
     for one, charged in crowd.charged.items():
         assert charged.keys() == set(crowd.roster.members) - {one}
     driver, charged = crowd.drivers[crowd.keys[0].peer_id], crowd.charged[crowd.keys[0].peer_id]
+    driver._tick()  # what came as the step ended
     before = charged.copy()
     driver._tick()
     assert charged == before, "nobody has said anything since"
