@@ -103,4 +103,4 @@ def test_a_step_that_is_never_done_outweighs_any_delay() -> None:
     halted = play(Strategy((Clause(FallSilent(MessageKind.COMMIT)),)), half, 1)
     slow = play(Strategy((Clause(Delay(MessageKind.COMMIT, 15.0)),)), half, 1)
     assert (halted.done, slow.done, slow.voided) == (0, half.steps, 0)
-    assert halted.time > 10 * slow.time > 10
+    assert halted.time > 1000 * slow.time > 1000

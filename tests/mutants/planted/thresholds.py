@@ -7,6 +7,8 @@ from tests.mutants.mutant import Mutant
 EDGES = "tests/btard/round/test_edges.py"
 TABLE = "tests/btard/verification/test_thresholds.py"
 SCALARS_FILE = "btard/verification/scalars.py"
+DIRECTION = "btard/verification/projection.py"
+MEASURING = "tests/btard/verification/test_projection.py"
 LIMITS = "btard/verification/thresholds.py"
 
 THRESHOLDS: tuple[Mutant, ...] = (
@@ -96,9 +98,30 @@ THRESHOLDS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "a norm is summed in pieces so long that machines differ",
-        "btard/verification/projection.py",
+        DIRECTION,
         "PIECE = 128\n",
         "PIECE = 16384\n",
         f"{TABLE}::test_machines_measure_within_a_quarter_of_the_tolerance",
+    ),
+    Mutant(
+        "whatever the randomness, z is the same",
+        DIRECTION,
+        'tagged_digest("btard verification direction", randomness)',
+        'tagged_digest("btard verification direction")',
+        f"{MEASURING}::test_other_randomness_gives_another_direction",
+    ),
+    Mutant(
+        "a part that begins within a block has that block's first words",
+        DIRECTION,
+        "        stream.update(bytes(before))\n",
+        "",
+        f"{MEASURING}::test_the_direction_does_not_depend_on_how_the_vector_is_cut",
+    ),
+    Mutant(
+        "each chunk of a long row is measured along the words of the first",
+        DIRECTION,
+        "drawn = np.frombuffer(stream.update(",
+        "drawn = np.frombuffer(self._stream(start).update(",
+        f"{MEASURING}::test_all_ways_of_measuring_agree_with_exact_sums",
     ),
 )
