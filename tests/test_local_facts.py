@@ -34,7 +34,7 @@ for words in asked:
 
 def answers(folder: Path, asked: list[list[str]]) -> list[tuple[int, str, list[str]]]:
     """Run programs one after the other in one process; return exit code, sentence, and what heavy is imported."""
-    planted = {"PYTHONPATH": str(ROOT)} | ({} if PLANTED is None else {"BTARD_MUTANT": PLANTED})
+    planted = {"PYTHONPATH": str(ROOT)} | ({} if PLANTED is None else {"TEST_MUTANT": PLANTED})
     words = json.dumps([SCRIPTS, HEAVY, asked])
     said = subprocess.check_output(
         [sys.executable, "-c", ASK_ALL, words], text=True, env=os.environ | planted, cwd=folder, timeout=120

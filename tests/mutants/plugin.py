@@ -1,4 +1,4 @@
-"""Plants one bug when pytest is started with `-p tests.mutants.plugin` and BTARD_MUTANT=<number>; the files stay."""
+"""Plants one bug when pytest is started with `-p tests.mutants.plugin` and TEST_MUTANT=<number>; the files stay."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class _Finder(importlib.abc.MetaPathFinder):
 
 
 # Taken away: programs that the test starts have no bug, and refuse a variable that they do not know.
-PLANTED = os.environ.pop("BTARD_MUTANT", None)
+PLANTED = os.environ.pop("TEST_MUTANT", None)
 """The number of the bug in this process; a test of another process hands it on, as `tests.cli.test_help` does."""
 
 if PLANTED is not None:

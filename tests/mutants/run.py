@@ -34,7 +34,7 @@ def _pytest(nodes: list[str], environment: dict[str, str]) -> subprocess.Complet
 def verdict(number: int) -> str:
     """Return how the named test did with the bug planted: "found", or what happened instead."""
     try:
-        result = _pytest([MUTANTS[number].test], {"BTARD_MUTANT": str(number)})
+        result = _pytest([MUTANTS[number].test], {"TEST_MUTANT": str(number)})
     except subprocess.TimeoutExpired:
         return "ran out of time"
     if result.returncode == _FAILED:

@@ -73,7 +73,7 @@ EVERY = stride(48)
 @pytest.mark.slow
 @pytest.mark.parametrize("number", range(0, len(CASES), stride(4)))
 def test_so_it_is_at_more_events(number: int, tmp_path: Path) -> None:
-    """At each 48th event of each fourth case, other ones in each; BTARD_TEST_EVERY=1 takes all, which lasts an hour."""
+    """At each 48th event of each fourth case, other ones in each; TEST_EVERY=1 takes all, which lasts an hour."""
     at_events(*CASES[number], tmp_path, every=EVERY, first=number % EVERY)
 
 

@@ -70,7 +70,7 @@ def test_a_torn_file_lets_nobody_begin_the_run_again(moment: int, tmp_path: Path
 @pytest.mark.parametrize("peer", range(0, 4, stride(3)))
 @pytest.mark.parametrize("story", LIARS)
 def test_so_it_is_at_moments_all_over_the_step(story: str, peer: int, pause: float, disk: Disk, tmp_path: Path) -> None:
-    # Together the cases go through each third moment of each story, for two peers; with BTARD_TEST_EVERY=1 through all.
+    # Together the cases go through each third moment of each story, for two peers; with TEST_EVERY=1 through all.
     first = len(DISKS) * PAUSES.index(pause) + DISKS.index(disk)
     for moment in range(first, moments(story, peer, tmp_path), stride(3) * len(DISKS) * len(PAUSES)):
         lost(story, Loss(peer, STEP, moment, pause, disk), tmp_path).check()

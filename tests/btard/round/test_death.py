@@ -49,7 +49,7 @@ def test_one_death_at_any_event_costs_seconds(count: int, place: int, step: int,
 @pytest.mark.slow
 @pytest.mark.parametrize("count", [4, 5, 6, 7])
 def test_so_does_the_death_of_any_member(count: int) -> None:
-    """At each sixth event, other ones for other members; BTARD_TEST_EVERY=1 takes all."""
+    """At each sixth event, other ones for other members; TEST_EVERY=1 takes all."""
     for number, (place, step) in enumerate(itertools.product(range(count), (1, 6))):
         die_at_events(count, place, step, seed=count + number, apart=stride(6))
 

@@ -68,7 +68,7 @@ def test_a_late_end_among_five(story: Story, actor: int) -> None:
 
 @pytest.mark.slow
 def test_two_late_deliveries_among_three() -> None:
-    """The second is any; of the first ones each fourth is taken, or with BTARD_TEST_EVERY=1 each."""
+    """The second is any; of the first ones each fourth is taken, or with TEST_EVERY=1 each."""
     firsts = [Case(3, late=((place, by),)) for place in range(len(play(Case(3)).sent)) for by in Lateness]
     hold(firsts[:: stride(4)], 1)
 

@@ -1,6 +1,6 @@
 """Any mix of faults and lies, in any order, with what must hold after every single one of them.
 
-Hypothesis chooses what happens next; BTARD_TEST_MORE=100 lets it try a hundred times as often.
+Hypothesis chooses what happens next; TEST_MORE=100 lets it try a hundred times as often.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Two instances of correct code with one identity, in every phase: the others agree, and none of them is banned.
 
-BTARD_TEST_EVERY=1 runs all of the cases, otherwise each fourth.
+TEST_EVERY=1 runs all of the cases, otherwise each fourth.
 """
 
 from __future__ import annotations

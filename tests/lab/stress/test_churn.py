@@ -25,7 +25,7 @@ def test_a_swarm_that_most_have_left_is_told(
 
 @pytest.mark.slow
 def test_64_peers_come_and_go_for_half_an_hour() -> None:
-    """Or for two hours, with BTARD_TEST_EVERY=1."""
+    """Or for two hours, with TEST_EVERY=1."""
     quarters = 4 // stride(4)
     found = churn(64, 1800.0 * quarters, seed=1)
     assert found.died + found.left >= 3 * quarters

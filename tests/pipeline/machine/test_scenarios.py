@@ -9,7 +9,7 @@ import pytest
 from tests.pipeline.machine.scenarios import Scenario, problems, run
 from tests.quick import stride
 
-SEEDS = range(0, int(os.environ.get("BTARD_SCENARIOS", "300")), stride(3))
+SEEDS = range(0, int(os.environ.get("TEST_SCENARIOS", "300")), stride(3))
 
 
 @pytest.mark.parametrize("seed", [*range(0, 8, stride(3)), 858])
