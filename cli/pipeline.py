@@ -95,14 +95,14 @@ def _merge(words: list[str]) -> int:
 def _run(words: list[str]) -> int:
     from btard.configuration import load_settings
     from btard.pipeline.settings import StageProcess, TrialSettings
-    from btard.vocabulary import NO_ATTACK
 
     settings = load_settings(TrialSettings, words, program="btard pipeline run")
     _check_output(settings)
-    if settings.replicas > 1 or settings.replica_attack != NO_ATTACK:
-        return _run_replicas(settings)
+    _check_replicas(settings)
     if settings.processes is StageProcess.REAL:
         return _run_processes(settings)
+    if settings.replicas > 1:
+        return _run_replicas(settings)
 
     import torch
 
@@ -183,14 +183,20 @@ def _tell(outcome: TrialOutcome) -> None:
     print(f"megabytes sent               {sum(outcome.traffic.values()) / 1e6:.1f}")
 
 
+def _check_replicas(settings: TrialSettings) -> None:
+    """Check how many pipelines there are to be; raises UserError."""
+    from btard.vocabulary import NO_ATTACK
+
+    if settings.replicas > 1 or settings.replica_attack != NO_ATTACK:
+        from btard.pipeline.replicas.rules import check_replicas
+
+        check_replicas(settings)
+
+
 def _run_replicas(settings: TrialSettings) -> int:
-    from btard.pipeline.replicas.rules import DEFAULT_TAU, check_replicas
-
-    check_replicas(settings)
-
     import torch
 
-    from btard.pipeline.replicas.pipelines import AveragingRules
+    from btard.pipeline.replicas.rules import DEFAULT_TAU, AveragingRules
     from btard.pipeline.replicas.trial import ReplicaTrial, run_replicas
     from btard.pipeline.trial import trial_task
 

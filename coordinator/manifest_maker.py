@@ -224,7 +224,7 @@ def _manifest(
                 "slowest": settings.slowest,
                 "same_randomness": settings.same_randomness,
                 "members": () if settings.members is None else read_members(settings.members, settings.peers),
-                "peers": settings.peers if model.pipeline is None else model.pipeline.stages,
+                "peers": settings.peers if model.pipeline is None else model.pipeline.seats,
                 "pipeline": model.pipeline,
                 "deadlines": Deadlines(
                     commit=settings.commit_timeout,

@@ -49,6 +49,16 @@ class PipelineSettings(StepSettings):
     tie: Annotated[bool, Option("head and embedding are one weight, with a copy at each end", group=Group.PIPELINE)] = (
         False
     )
+    replicas: Annotated[
+        int,
+        Field(ge=1, le=MOST_STAGES),
+        Option(
+            "pipelines beside each other, each with --micro-batches of its own; the replicas of a stage average their "
+            "gradients by BTARD, clipped by --tau",
+            unit="pipelines",
+            group=Group.PIPELINE,
+        ),
+    ] = 1
     keep_stages_every: Annotated[
         int,
         Field(ge=1, le=1 << 20),

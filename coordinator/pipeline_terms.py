@@ -8,11 +8,12 @@ from btard.coordinator.settings import CoordinatorSettings
 from btard.errors import UserError
 from btard.pipeline.live.build import check_step, cut_of, numbers_of, text_task
 from btard.pipeline.live.first_states import make_first_states, read_partition
+from btard.pipeline.replicas.rules import DEFAULT_TAU, check_averaging
 from btard.pipeline.schedule.optimizer import OptimizerPlan
 from btard.pipeline.settings import StepSettings
 from btard.pipeline.stages.split import Split
 from btard.pipeline.stages.trained import check_task_fits
-from btard.swarm.pipeline_terms import PipelineTerms
+from btard.swarm.pipeline_terms import MOST_STAGES, PipelineTerms
 from btard.tasks.base import Schedule, Task
 
 
@@ -36,6 +37,13 @@ def pipeline_terms(
         raise UserError(
             f"--pipeline-partition is {settings.pipeline_partition}, a model that classifies; a run trains on text"
         )
+    if settings.replicas > 1:
+        check_averaging(settings.replicas, settings, settings.precision)
+        if split.stages * settings.replicas > MOST_STAGES:
+            raise UserError(
+                f"--pipeline has {split.stages} stages and --replicas is {settings.replicas}, but at most "
+                f"{MOST_STAGES} peers may have a stage"
+            )
     terms = PipelineTerms(
         family=settings.pipeline_family.value if trained is None else trained.family.model_type,
         blocks=split.blocks,
@@ -43,6 +51,8 @@ def pipeline_terms(
         optimizer=settings.pipeline_optimizer.value,
         micro_batches=settings.micro_batches,
         tied=settings.tie if trained is None else bool(trained.config.tie_word_embeddings),
+        replicas=settings.replicas,
+        tau=0.0 if settings.replicas == 1 else DEFAULT_TAU if settings.tau is None else settings.tau,
         keep_every=settings.keep_stages_every,
         step_seconds=settings.stage_timeout,
         silent_seconds=settings.lost_after,

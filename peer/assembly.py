@@ -317,7 +317,7 @@ def _attach_driver(local: Local, learnt: Learnt) -> SessionDriver:
 
 def _session(local: Local, learnt: Learnt, rules: StepRules) -> tuple[Session, Executor]:
     """Return a peer that has not begun, in the incarnation of the run that the rules name."""
-    material = ShownMaterial(learnt.trainer, learnt.manifest, local.node.transport)
+    material = ShownMaterial(learnt.trainer, rules, local.node.transport, 4 * rules.dimension)
     run = in_worker(learnt.trainer.worker)
     executor = Executor(rules, local.key.peer_id, local.behaviour, learnt.trainer, material, run)
     return Session(rules, local.key, local.behaviour, BufferPool()), executor

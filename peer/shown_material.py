@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from btard.exhibits import Exhibit, Fits
 from btard.hashing import DIGEST_SIZE
 from btard.identity import PeerId
-from btard.peer.trainer import TaskTrainer
-from btard.swarm.manifest import RunManifest
+from btard.round.rules import StepRules
 from btard.swarm.questions import Question, Want
+from btard.trainer import Trainer
 from btard.transport.libp2p import FetchError, Libp2pTransport
 
 logger = logging.getLogger(__name__)
@@ -20,10 +20,12 @@ logger = logging.getLogger(__name__)
 class ShownMaterial:
     """What peers show of a step: a `btard.exhibits.Material`. This peer's own comes from its trainer."""
 
-    def __init__(self, trainer: TaskTrainer, manifest: RunManifest, transport: Libp2pTransport) -> None:
+    def __init__(self, trainer: Trainer, rules: StepRules, transport: Libp2pTransport, most_bytes: int) -> None:
+        """`most_bytes` are those of an exhibit at most."""
         self._trainer = trainer
-        self._manifest = manifest
+        self._rules = rules
         self._transport = transport
+        self._most_bytes = most_bytes
 
     async def exhibit(
         self, what: Exhibit, target: PeerId, step: int, fits: Fits, accusers: Sequence[PeerId], within_seconds: float
@@ -52,7 +54,7 @@ class ShownMaterial:
     ) -> Sequence[bytes]:
         """See `btard.exhibits.Material`; all are asked at once, and have no longer than a message may take."""
         question = Question(want=Want.COMMITS, step=step, peer=str(target))
-        patience = min(self._manifest.deadlines.settle, within_seconds)
+        patience = min(self._rules.delay_bound_seconds, within_seconds)
         asked = [self._ask(holder, question, most_bytes, patience) for holder in holders]
         return [data for data in await asyncio.gather(*asked) if data is not None]
 
@@ -63,9 +65,8 @@ class ShownMaterial:
         return [data for data in await asyncio.gather(*asked) if data is not None]
 
     async def _vector(self, holder: PeerId, question: Question, within_seconds: float) -> bytes | None:
-        longest = 2 * self._manifest.step_rules.showing_seconds  # of one that asks the target first
-        limit, timeout = 4 * self._manifest.dimension, min(longest, within_seconds)
-        return await self._ask(holder, question, limit, timeout)
+        longest = 2 * self._rules.showing_seconds  # of one that asks the target first
+        return await self._ask(holder, question, self._most_bytes, min(longest, within_seconds))
 
     async def _ask(self, peer: PeerId, question: Question, limit: int, timeout_seconds: float) -> bytes | None:
         try:

@@ -76,6 +76,8 @@ class PipelineTerms(BaseModel):
         after_alarm: whether the suspects are passed by, or all do the step again.
         ban: whether liars lose their seats.
         trusted_relay: whether all activations come over a relay that all trust.
+        replicas: pipelines beside each other, each with micro-batches of its own.
+        tau: clipping radius of a part of a stage's gradients, where replicas average them; 0 for a single pipeline.
         keep_every: steps from one state that is kept to the next.
         step_seconds: until a step that is not over stands still.
         silent_seconds: until a peer that does not answer the coordinator has lost its seat.
@@ -103,6 +105,8 @@ class PipelineTerms(BaseModel):
     after_alarm: Annotated[str, Field(pattern="^(skip|restart)$")]
     ban: bool
     trusted_relay: bool
+    replicas: Annotated[int, Field(ge=1, le=MOST_STAGES)] = 1
+    tau: Annotated[float, Field(ge=0)] = 0.0
     keep_every: Annotated[int, Field(ge=1, le=1 << 20)]
     step_seconds: _Seconds
     silent_seconds: _Seconds
@@ -113,9 +117,18 @@ class PipelineTerms(BaseModel):
             raise ValueError(f"the stages have {sum(self.blocks)} blocks, but at most {MOST_BLOCKS} are allowed")
         if self.model is not None and len(self.model.stages) != len(self.blocks):
             raise ValueError(f"the model has {len(self.model.stages)} stages, but is cut into {len(self.blocks)}")
+        if self.seats > MOST_STAGES:
+            raise ValueError(f"{self.seats} peers would have a stage, but at most {MOST_STAGES} are allowed")
+        if (self.replicas > 1) != (self.tau > 0):
+            raise ValueError("gradients are clipped where there are replicas, and nowhere else")
         return self
 
     @property
+    def seats(self) -> int:
+        """How many peers have a stage."""
+        return self.stages * self.replicas
+
+    @property
     def stages(self) -> int:
-        """How many stages there are."""
+        """How many stages a pipeline has."""
         return len(self.blocks)

@@ -16,8 +16,7 @@ from btard.errors import UserError
 from btard.hashing import Payload
 from btard.identity import Malformed, PeerId
 from btard.outline import Outline
-from btard.pipeline.justice.evidence import StageEvidence
-from btard.pipeline.justice.judgement import StageOffence
+from btard.pipeline.live.ban_proof import BanProof
 from btard.pipeline.live.build import StageBuilder
 from btard.pipeline.seats.seating import Seating
 from btard.pipeline.seats.statements import Stance
@@ -47,23 +46,23 @@ class StageBan:
 
     Attributes:
         number: of the seating in which it has lied.
-        evidence: that proves it.
+        proof: of that.
         file: where that is.
     """
 
     number: int
-    evidence: StageEvidence
+    proof: BanProof
     file: str
 
     def row(self) -> StageBanRow:
         """Return what a look at the run from outside is told."""
-        evidence = self.evidence
+        proof = self.proof
         return StageBanRow(
-            peer=str(evidence.peer),
-            stage=evidence.stage,
-            step=evidence.step,
-            offence=evidence.offence.name,
-            words=f"in step {evidence.step} it, as stage {evidence.stage}, {evidence.offence}",
+            peer=str(proof.peer),
+            stage=proof.stage,
+            step=proof.step,
+            offence=proof.offence.name,
+            words=f"in step {proof.step} it, as stage {proof.stage}, {proof.offence}",
         )
 
     def told(self) -> dict[str, Any]:
@@ -102,10 +101,12 @@ class StageBans:
         self._seatings: dict[bytes, Seating] = {}
         self._shown: dict[bytes, list[PeerId]] = {}
         self._looked_at: set[bytes] = set()
+        self._accusers: dict[PeerId, set[PeerId]] = {}
+        self._about: dict[bytes, PeerId] = {}
         self._told: Counter[PeerId] = Counter()
         self._wake = asyncio.Event()
         self.bans = [self._load(path.name) for path in sorted(directory.bans.glob("*.json"))]
-        self._usher.banned.update(ban.evidence.peer for ban in self.bans)
+        self._usher.banned.update(ban.proof.peer for ban in self.bans)
 
     def seated(self, seating: Seating) -> None:
         """A seating that this coordinator has signed: proofs may be about it."""
@@ -123,6 +124,8 @@ class StageBans:
                 return
             self._told[peer] += 1
             self._shown.setdefault(shown.proof, sources).append(peer)
+            self._about[shown.proof] = shown.peer
+            self._accusers.setdefault(shown.peer, set()).add(peer)
             self._wake.set()
 
     async def run(self) -> None:
@@ -134,12 +137,25 @@ class StageBans:
 
     async def look(self) -> None:
         """Fetch and check what is shown now, one proof at a time."""
-        while self._shown:
+        while ready := [proof for proof in self._shown if self._may_be_believed(self._about[proof])]:
             # The peer that has shown least comes first: none can keep the proofs of others waiting.
-            proof = min(self._shown, key=lambda proof: min(self._told[peer] for peer in self._shown[proof]))
+            proof = min(ready, key=lambda proof: min(self._told[peer] for peer in self._shown[proof]))
             await self._consider(proof, self._shown[proof])
             self._looked_at.add(proof)
-            del self._shown[proof]
+            del self._shown[proof], self._about[proof]
+
+    def _may_be_believed(self, accused: PeerId) -> bool:
+        """Whether evidence about a peer is worth a look.
+
+        That of replicas rests on the roster that it names, and a few of them could name another one; so more than half
+        of a stage's seats have to tell of the ban.
+        """
+        seating = self._usher.seating
+        if seating is None or seating.replicas == 1:
+            return True
+        seat = seating.seat_of(accused)
+        copies = () if seat is None else seating.copies(seating.stage_of(seat))
+        return 2 * len(self._accusers[accused].intersection(copies)) > seating.replicas
 
     async def _consider(self, proof: bytes, sources: list[PeerId]) -> None:
         found: list[StageBan] = []
@@ -166,31 +182,29 @@ class StageBans:
 
     def _check(self, data: bytes) -> StageBan:
         """Check a proof and keep it; raises Malformed if it is none."""
-        evidence, seating = check_proof(data, self._seatings, self._builder)
-        path = self._directory.bans / evidence.file_name
+        proof, seating = check_proof(data, self._seatings, self._builder)
+        path = self._directory.bans / proof.file_name
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_durably(path, data)
         except OSError as error:
             logger.error("the proof of a ban cannot be written to %s: %s", path, error.strerror)
-        return StageBan(seating.number, evidence, str(path))
+        return StageBan(seating.number, proof, str(path))
 
     def _ban(self, ban: StageBan) -> None:
-        evidence = ban.evidence
-        if evidence.peer in self._usher.banned:
+        proof = ban.proof
+        if proof.peer in self._usher.banned:
             return
         self.bans.append(ban)
-        # A state that was pledged before a step and is wrong has come out of the step before.
-        lied_in = evidence.step - (evidence.offence is StageOffence.STATE)
-        self._usher.ban(evidence.peer, ban.number, lied_in)
-        logger.warning("%s is banned: %s", evidence.peer, ban.told()["words"])
+        self._usher.ban(proof.peer, ban.number, proof.again_from)
+        logger.warning("%s is banned: %s", proof.peer, ban.told()["words"])
         self._log.write(
             BanVerified(
-                peer=str(evidence.peer),
-                step=evidence.step,
-                offence=evidence.offence.name,
-                words=f"as stage {evidence.stage}, {evidence.offence}",
-                basis="by computing its step again",
+                peer=str(proof.peer),
+                step=proof.step,
+                offence=proof.offence.name,
+                words=f"as stage {proof.stage}, {proof.offence}",
+                basis=proof.basis,
                 evidence=ban.file,
             )
         )
@@ -200,6 +214,6 @@ class StageBans:
         """Read a proof that was checked before it was written."""
         path = self._directory.bans / name
         try:
-            return StageBan(0, StageEvidence.from_json(path.read_bytes()), str(path))
+            return StageBan(0, BanProof.from_json(path.read_bytes()), str(path))
         except (OSError, Malformed) as error:
             raise UserError(f"{path} is damaged ({error}); give another --directory") from None

@@ -75,8 +75,8 @@ class PipelineSupervisor:
         self._manifest, self._node, self._key = run.manifest, node, key
         self._directory, self._log = directory, log
         self._ask_seconds = min(5.0, terms.silent_seconds / _ANSWERS_IN_SILENCE)
-        plan = UsherPlan(run.manifest.run, terms.stages, terms.silent_seconds, _LOAD_SECONDS, beginning_of(terms))
-        self._usher = Usher(plan)
+        name, first = run.manifest.run, beginning_of(terms)
+        self._usher = Usher(UsherPlan(name, terms.stages, terms.silent_seconds, _LOAD_SECONDS, first, terms.replicas))
         self._usher.seating = self._load_seating()
         call = partial(call_over, node.transport, reception.manifest)
         self._door = Door(run.manifest, call, node.transport.connected, tell=self._refuse)
@@ -143,7 +143,7 @@ class PipelineSupervisor:
         return () if self._usher.seating is None else self._usher.seating.seats
 
     def _welcome(self) -> dict[PeerId, tuple[str, ...]]:
-        waiting, wanted = self._door.waiting(), self._usher.plan.stages
+        waiting, wanted = self._door.waiting(), self._usher.plan.seats
         for peer in [peer for peer in waiting if peer not in self._welcomed]:
             self._welcomed.add(peer)
             self._log.write(PeerWelcomed(peer=str(peer), count=len(waiting), wanted=wanted))
@@ -225,7 +225,7 @@ class PipelineSupervisor:
             )
         )
         logger.info(
-            "seating %d: all go on from step %d; new peers at stages %s",
+            "seating %d: all go on from step %d; new peers in seats %s",
             seating.number,
             seating.step,
             ", ".join(map(str, changed)) or "none",
@@ -238,7 +238,7 @@ class PipelineSupervisor:
         seating = self._usher.seating
         lost = () if seating is None else tuple(self._usher.lost(now))
         if lost and lost != self._awaited and seating is not None:
-            logger.warning("no peer is here for the stages %s; training waits", ", ".join(map(str, lost)))
+            logger.warning("no peer is here for the seats %s; training waits", ", ".join(map(str, lost)))
             self._log.write(StageAwaited(step=seating.step, stages=lost))
         self._awaited = lost
 
@@ -283,7 +283,7 @@ class PipelineSupervisor:
         over = self._usher.end(asyncio.get_running_loop().time())
         self._seat(over)
         await self._say_farewell(over)
-        banned = tuple(str(ban.evidence.peer) for ban in self._bans.bans)
+        banned = tuple(str(ban.proof.peer) for ban in self._bans.bans)
         self._log.write(RunFinished(step=step, members=len(over.seats), banned=banned, evaluation_loss=None))
         summary = {
             "experiment": self._manifest.experiment,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from btard.deploy.pipeline.processes import PRELOAD, StageProcesses, StageProces
 from btard.errors import UserError
 from btard.pipeline.settings import TrialSettings
 from btard.pipeline.stages.split import Split
+from btard.vocabulary import NO_ATTACK
 
 _TICK_SECONDS = 0.25
 _TELL_EVERY = 10
@@ -44,7 +46,11 @@ def run_processes(settings: TrialSettings, tell: Callable[[str], None]) -> Stage
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
     directory = settings.output or Path("runs") / f"pipeline-{stamp}"
     words = coordinator_words(settings)
-    plan = StageProcessesPlan.make(directory, split.stages + settings.spare, words, settings.seed, settings.link)
+    seats = split.stages * settings.replicas
+    plan = StageProcessesPlan.make(directory, seats + settings.spare, words, settings.seed, settings.link)
+    if settings.replica_attack != NO_ATTACK:
+        lies = {"ATTACK_TYPE": settings.replica_attack, "ATTACK_START": "0"}
+        plan = replace(plan, environments={plan.peers[0].name: lies})
     tell(f"run directory {directory}")
     with Interrupt().listening() as interrupt:
         with NurseryClient(PRELOAD, environment(), plan.directory / "nursery.log") as nursery:
@@ -77,6 +83,8 @@ def coordinator_words(settings: TrialSettings) -> tuple[str, ...]:
         "--forward-codec": settings.forward_codec,
         "--backward-codec": settings.backward_codec,
         "--raw-steps": settings.raw_steps,
+        "--replicas": settings.replicas,
+        **({} if settings.tau is None else {"--tau": settings.tau}),
         "--check": settings.check.value,
         "--share": settings.share,
         "--relative-error": settings.relative_error,

@@ -56,10 +56,10 @@ async def look_at_stages(
         ) from None
     except Malformed as error:
         raise UserError(f"what the coordinator {coordinator} tells of its stages cannot be read: {error}") from None
-    if len(line.stages) != manifest.pipeline.stages:
+    if len(line.stages) != manifest.pipeline.seats:
         raise UserError(
             f"the coordinator {coordinator} tells of {len(line.stages)} stages, but the run has "
-            f"{manifest.pipeline.stages}"
+            f"{manifest.pipeline.seats}"
         )
     seated = {row.peer for row in line.stages} | {ban.peer for ban in line.bans}
     present = () if directory is None else directory.waiting
@@ -71,14 +71,15 @@ class StageOverview:
     """A run in stages, for people and scripts.
 
     Attributes:
-        step: the newest that the last stage has gone through; None before the first.
-        loss: of that step.
+        step: the newest that the last stage, of several pipelines the last one's, has gone through; None before the
+            first.
+        loss: of that step; of several pipelines the mean over those whose last stages are in it.
         samples_per_second: of that step, 0 before the first.
         seating: number of the newest one, 0 before the first.
         awaited: how many peers the first seating waits for, in words; None after it.
-        lost: stages that no peer is here for, so that training waits.
+        lost: seats that no peer is here for, so that training waits.
         waiting: peers that have no seat yet, ascending.
-        stages: first stage first.
+        stages: pipeline by pipeline, first stage first.
     """
 
     experiment: str
@@ -108,7 +109,8 @@ def stage_overview(sight: StageSight) -> StageOverview:
     manifest, line, terms = sight.manifest, sight.line, sight.manifest.pipeline
     assert terms is not None
     last = line.stages[-1]
-    rate = manifest.batch_size * terms.micro_batches / last.seconds if last.seconds else 0.0
+    rate = manifest.batch_size * terms.micro_batches * terms.replicas / last.seconds if last.seconds else 0.0
+    told = [row.loss for row in line.stages if row.step == last.step and row.loss is not None]
     return StageOverview(
         experiment=printable(manifest.experiment),
         run_id=manifest.run_id,
@@ -117,10 +119,10 @@ def stage_overview(sight: StageSight) -> StageOverview:
         step=last.step,
         total_steps=manifest.total_steps,
         finished=line.over,
-        loss=last.loss,
+        loss=sum(told) / len(told) if told else None,
         samples_per_second=rate,
         seating=line.seating,
-        awaited=None if line.seating else awaited(len(sight.waiting), terms.stages, "seating"),
+        awaited=None if line.seating else awaited(len(sight.waiting), terms.seats, "seating"),
         lost=tuple(line.lost),
         waiting=tuple(map(str, sight.waiting)),
         stages=tuple(line.stages),

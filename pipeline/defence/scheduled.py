@@ -45,21 +45,24 @@ class ScheduledLies(StageBehaviour):
         return told(lie, honest, SeededDraws(self.seed).torch_seed(f"{way} {place.step} {place.micro_batch}"))
 
 
-def stage_behaviour(attack: BehaviourSettings, lies: StageLies, peer: PeerId) -> StageBehaviour:
+def stage_behaviour(
+    attack: BehaviourSettings, lies: StageLies, peer: PeerId, *, averages: bool = False
+) -> StageBehaviour:
     """Return how a peer's stage lies.
 
     Args:
-        attack: when; its kind of attack is one on whole models.
+        attack: when; its kind of attack is one on averages.
         lies: about what.
         peer: that lies; all of them draw on their own.
+        averages: whether the stage's replicas average, where an attack is the peer's behaviour in their rounds.
 
     Raises:
         UserError: the attack is one that stages do not know.
     """
-    if attack.attack_type != NO_ATTACK:
+    if attack.attack_type != NO_ATTACK and not averages:
         raise UserError(
-            f"ATTACK_TYPE is {attack.attack_type}, but the run's model is cut into stages, which lie by "
-            "--forward-attack and --backward-attack"
+            f"ATTACK_TYPE is {attack.attack_type}, but the run is one pipeline whose stages average with nobody, and "
+            "lie by --forward-attack and --backward-attack"
         )
     if lies.forward_attack is LieName.NONE and lies.backward_attack is LieName.NONE:
         return HONEST

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 import threading
-from collections.abc import Mapping
-from functools import cached_property
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from transformers import PretrainedConfig
@@ -21,12 +23,17 @@ from btard.pipeline.codecs import Codec, DeltaCodec
 from btard.pipeline.defence.attacks import HONEST
 from btard.pipeline.defence.behaviour import StageBehaviour
 from btard.pipeline.epochs import SampleOrder
+from btard.pipeline.justice.case import MAX_CASE
 from btard.pipeline.justice.facts import PlanFacts
 from btard.pipeline.machine.inbox import IN_CHUNKS
 from btard.pipeline.machine.machine import StageMachine
 from btard.pipeline.machine.messages import StageMessageKind
 from btard.pipeline.machine.plan import PipelinePlan, step_options
 from btard.pipeline.machine.sizes import CHUNK_BYTES, MessageSizes
+from btard.pipeline.replicas.machine import AllSteps, ReplicaMachine
+from btard.pipeline.replicas.record import ReplicaStep
+from btard.pipeline.replicas.rules import AveragingRules, replica_rules, round_nonce
+from btard.pipeline.replicas.trainer import KEPT_STEPS
 from btard.pipeline.schedule.exchange import StepExchange
 from btard.pipeline.schedule.optimizer import OptimizerPlan
 from btard.pipeline.schedule.order import PipelineOrder
@@ -39,11 +46,14 @@ from btard.pipeline.stages.split import Split
 from btard.pipeline.stages.trained import check_task_fits, read_config
 from btard.pipeline.stages.weights import draw_weights
 from btard.pipeline.step.channels import agreed_codecs, check_precision
+from btard.round.rules import StepRules
 from btard.swarm.manifest import RunManifest
 from btard.swarm.pipeline_terms import PipelineTerms
 from btard.tasks.base import Schedule, Task
 from btard.tasks.text import TextTask
 from btard.vocabulary import Precision
+
+T = TypeVar("T")
 
 CACHE_BYTES = 1 << 30
 """What a delta codec may keep of one boundary at one stage, in a file in the peer's directory. All have the same limit:
@@ -111,8 +121,8 @@ def numbers_of(cut: Cut) -> int:
 
 
 def order_of(terms: PipelineTerms, seed: int, batch_size: int) -> SampleOrder:
-    """Return which samples each step trains on."""
-    return SampleOrder(seed, terms.micro_batches, batch_size, terms.epoch_samples or None)
+    """Return which samples each step trains on; they are drawn for all pipelines together."""
+    return SampleOrder(seed, terms.micro_batches * terms.replicas, batch_size, terms.epoch_samples or None)
 
 
 def codecs_of(terms: PipelineTerms) -> tuple[Codec | DeltaCodec, Codec]:
@@ -178,7 +188,8 @@ class StageBuilder:
         self._behaviour = behaviour
 
     @cached_property
-    def _optimizer(self) -> OptimizerPlan:
+    def optimizer(self) -> OptimizerPlan:
+        """Of every stage."""
         terms = self.manifest
         schedule = Schedule(terms.learning_rate, terms.warmup_steps, terms.total_steps)
         kind, precision = OptimizerKind(self.terms.optimizer), Precision(terms.precision)
@@ -190,29 +201,56 @@ class StageBuilder:
         samples, sequence = self._batches(0)[0].tensors["input_ids"].shape
         return int(samples), int(sequence), int(self.cut.config.hidden_size)
 
-    def plan(self, seating: Seating) -> PipelinePlan:
-        """Return what the stages of a seating agree on."""
+    def plan(self, seating: Seating, replica: int = 0) -> PipelinePlan:
+        """Return what the stages of a pipeline agree on in a seating.
+
+        The replicas of a stage check each other when they average, so the stages of a pipeline do not.
+        """
         terms = self.terms
+        options = step_options(terms)
+        if terms.replicas > 1:
+            options |= {"checked": False, "recorded": True}
         return PipelinePlan(
-            run=seating.messages_run,
-            roster=seating.seats,
+            run=seating.pipeline_run(replica),
+            roster=seating.pipeline(replica),
             order=PipelineOrder(terms.order),
             shape=self.shape,
             micro_batches=terms.micro_batches,
-            batches=self._batches,
+            batches=self._share_of(replica, self._batches),
             step_seconds=terms.step_seconds,
-            **step_options(terms),
-            samples=self._order.samples if terms.epoch_samples else None,
+            **options,
+            samples=self._share_of(replica, self._order.samples) if terms.epoch_samples else None,
             cache_directory=self._directory,
             cache_bytes=CACHE_BYTES,
             retry_seconds=min(_RETRY_SECONDS, terms.step_seconds / _ASKED_AGAIN),
             first_states=self._pledges if seating.step == 0 and seating.states == self.beginning else (),
         )
 
-    def facts(self, seating: Seating) -> PlanFacts:
-        """Return by what a stage of a seating may be judged."""
+    def _share_of(self, replica: int, all_of: Callable[[int], Sequence[T]]) -> Callable[[int], Sequence[T]]:
+        """Return what is a pipeline's of each step."""
+        each = self.terms.micro_batches
+        return lambda step: all_of(step)[replica * each : (replica + 1) * each]
+
+    def facts(self, seating: Seating, replica: int = 0) -> PlanFacts:
+        """Return by what a stage of a pipeline may be judged in a seating."""
         with _BUILDING:
-            return PlanFacts.of(self.plan(seating), self.cut, self._optimizer)
+            return PlanFacts.of(self.plan(seating, replica), self.cut, self.optimizer)
+
+    def all_steps(self, seating: Seating) -> AllSteps:
+        """Return what tells a step of all pipelines; it remembers the newest ones, and what all steps share."""
+        replicas = range(self.terms.replicas)
+        with _BUILDING:
+            plans = [self.plan(seating, replica) for replica in replicas]
+        facts = [self.facts(seating, replica) for replica in replicas]
+
+        @lru_cache(maxsize=KEPT_STEPS + 1)
+        def at(step: int) -> Sequence[ReplicaStep]:
+            return [
+                ReplicaStep(known, step, plan.batches(step), plan.ids(step))
+                for known, plan in zip(facts, plans, strict=True)
+            ]
+
+        return at
 
     @cached_property
     def beginning(self) -> tuple[bytes, ...]:
@@ -226,18 +264,24 @@ class StageBuilder:
             return tuple(bytes.fromhex(first.pledge) for first in self.terms.model.stages)
         drawn = draw_weights(self.cut.config, self.manifest.seed)
         stages = range(self.cut.stages)
-        return tuple(
-            StageWorker(ModelStage(self.cut, stage, drawn), self._optimizer).state().digest for stage in stages
-        )
+        return tuple(StageWorker(ModelStage(self.cut, stage, drawn), self.optimizer).state().digest for stage in stages)
+
+    def rules(self, seating: Seating, stage: int) -> StepRules:
+        """Return the rules by which the replicas of a stage average in a seating."""
+        terms, shapes = self.terms, self.cut.shapes
+        numbers = sum(math.prod(shapes[name]) for name in stage_names(self.cut, stage))
+        deadlines = self.manifest.deadlines.model_copy(update={"commit": terms.step_seconds})
+        averaging = AveragingRules(terms.tau, terms.share)
+        return replica_rules(round_nonce(seating.messages_run, stage), numbers, terms.replicas, averaging, deadlines)
 
     def held_by(self, stage: int) -> tuple[int, ...]:
         """Return the stages whose weights the peer of a stage holds: its own, and the duplicate that it checks by."""
         return (stage, stage - 1) if self.terms.check == "live" and stage >= 2 else (stage,)
 
     def machine(
-        self, seating: Seating, key: IdentityKey, stage: int, states: Mapping[int, Payload | None]
+        self, seating: Seating, key: IdentityKey, seat: int, states: Mapping[int, Payload | None]
     ) -> StageMachine:
-        """Return a stage that is ready to begin the seating's step.
+        """Return the stage of a seat, ready to begin the seating's step.
 
         Args:
             states: of the stages of `held_by`, None where the weights follow from the seed.
@@ -245,17 +289,22 @@ class StageBuilder:
         Raises:
             UserError: a state is not one of its stage.
         """
+        stage = seating.stage_of(seat)
         with _BUILDING:
+            plan = self.plan(seating, seating.replica_of(seat))
             workers = {number: self._worker(number, state) for number, state in states.items()}
-            return StageMachine(self.plan(seating), key, workers[stage], workers.get(stage - 1), self._behaviour)
+            if self.terms.replicas == 1:
+                return StageMachine(plan, key, workers[stage], workers.get(stage - 1), self._behaviour)
+        all_steps = self.all_steps(seating)
+        return ReplicaMachine(plan, key, workers[stage], all_steps, self.terms.replicas, self._behaviour)
 
     def _worker(self, stage: int, state: Payload | None) -> KeptWorker:
         if state is None:
             drawn = draw_weights(self.cut.config, self.manifest.seed)
-            return KeptWorker(ModelStage(self.cut, stage, drawn), self._optimizer)
+            return KeptWorker(ModelStage(self.cut, stage, drawn), self.optimizer)
         # Only what this stage holds is made: the whole model may be larger than this machine's memory.
         empty = {name: torch.empty(self.cut.shapes[name]) for name in stage_names(self.cut, stage)}
-        worker = KeptWorker(ModelStage(self.cut, stage, empty), self._optimizer)
+        worker = KeptWorker(ModelStage(self.cut, stage, empty), self.optimizer)
         worker.load_bytes(state)
         return worker
 
@@ -270,6 +319,11 @@ class StageBuilder:
         """Bytes of the longest message of a stage."""
         places = [(kind, stage) for kind in StageMessageKind for stage in range(self.cut.stages)]
         return max(self._sizes.bounds(*place)[1] for place in places) + _FRAME_BYTES
+
+    @property
+    def most_record_bytes(self) -> int:
+        """Bytes of what a replica shows of a step: all that it was sent and has sent, and what its caches held."""
+        return min(MAX_CASE, 8 * self.terms.micro_batches * self.most_message_bytes + (1 << 20))
 
     @cached_property
     def most_pending_bytes(self) -> int:
@@ -289,7 +343,7 @@ class StageBuilder:
     @property
     def _chunks(self) -> int:
         """Messages of a record or a case at most; none where stages do not check each other."""
-        return self._sizes.chunks if self.terms.check != "none" else 0
+        return self._sizes.chunks if self.terms.check != "none" and self.terms.replicas == 1 else 0
 
     @property
     def most_evidence_bytes(self) -> int:

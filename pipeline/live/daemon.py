@@ -44,11 +44,14 @@ async def take_stage(local: Local, signed: Envelope, manifest: RunManifest) -> i
 
     torch.set_num_threads(1)  # several round differently from one call to the next
     loop, settings, transport = asyncio.get_running_loop(), local.settings, local.node.transport
-    behaviour = stage_behaviour(settings, settings, local.key.peer_id)
+    assert manifest.pipeline is not None
+    in_rounds = manifest.pipeline.replicas > 1
+    behaviour = stage_behaviour(settings, settings, local.key.peer_id, averages=in_rounds)
     task = await loop.run_in_executor(None, load_run_task, settings, manifest)
     builder = await loop.run_in_executor(None, StageBuilder, manifest, task, settings.directory, behaviour)
     with EventLog[PeerEvent](settings.directory / EVENTS_FILE) as events:
-        peer = LivePeer(local.key, signed.author, builder, transport, Reception(signed), settings.directory, events)
+        reception, folder = Reception(signed), settings.directory
+        peer = LivePeer(local.key, local.behaviour, signed.author, builder, transport, reception, folder, events)
         knocker = Knocker(transport, manifest, local.node.maddrs)
         knocker.knock_at([signed.author])
         knocking = asyncio.ensure_future(knocker.run())

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor as WorkerPool
 from functools import partial
+from typing import NamedTuple
 
 from btard.identity import PeerId
 from btard.pipeline.machine.machine import StageMachine
@@ -16,8 +17,17 @@ from btard.pipeline.machine.plan import StageEffect
 Perform = Callable[[Sequence[StageEffect]], None]
 """Carries out what a stage wants done."""
 
+Look = Callable[[StageMachine], list[StageEffect]]
+"""What a machine is to do next."""
+
 Looked = Callable[[PeerId, int], None]
 """Is told that so many bytes of a sender have been looked at."""
+
+
+class _Arrived(NamedTuple):
+    look: Look
+    sender: PeerId | None
+    size: int
 
 
 class StageDriver:
@@ -32,7 +42,7 @@ class StageDriver:
     def __init__(self, machine: StageMachine, worker: WorkerPool, perform: Perform, looked: Looked) -> None:
         self.machine = machine
         self._worker, self._perform, self._looked = worker, perform, looked
-        self._arrived: deque[tuple[PeerId, bytes]] = deque()
+        self._arrived: deque[_Arrived] = deque()
         self._steps: deque[int] = deque()
         self._begun = False
         self._wake = asyncio.Event()
@@ -44,7 +54,11 @@ class StageDriver:
 
     def put(self, sender: PeerId, data: bytes) -> None:
         """Let the machine look at a message, in turn."""
-        self._arrived.append((sender, data))
+        self.put_look(lambda machine: machine.on_message(sender, data), sender, len(data))
+
+    def put_look(self, look: Look, sender: PeerId | None = None, size: int = 0) -> None:
+        """Let the machine do something in turn: about so many bytes of a sender, if there is one."""
+        self._arrived.append(_Arrived(look, sender, size))
         self._wake.set()
 
     async def run(self) -> None:
@@ -54,8 +68,8 @@ class StageDriver:
                 await self._wait()
                 await self._do_one()
         finally:
-            for sender, data in self._arrived:
-                self._looked(sender, len(data))
+            for arrived in self._arrived:
+                self._tell_looked(arrived)
 
     async def _wait(self) -> None:
         """Wait for a step to begin, a message, or the deadline."""
@@ -78,14 +92,18 @@ class StageDriver:
             self._begun = True
             effects = await self._compute(partial(self.machine.begin, now, self._steps.popleft()))
         elif self._begun and self._arrived:
-            sender, data = self._arrived.popleft()
+            arrived = self._arrived.popleft()
             try:
-                effects = await self._compute(partial(self.machine.on_message, sender, data))
+                effects = await self._compute(partial(arrived.look, self.machine))
             finally:
-                self._looked(sender, len(data))
+                self._tell_looked(arrived)
         else:
             return
         self._perform(effects)
+
+    def _tell_looked(self, arrived: _Arrived) -> None:
+        if arrived.sender is not None:
+            self._looked(arrived.sender, arrived.size)
 
     async def _compute(self, work: Callable[[], list[StageEffect]]) -> list[StageEffect]:
         computing = asyncio.get_running_loop().run_in_executor(self._worker, work)

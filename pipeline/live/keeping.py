@@ -41,7 +41,8 @@ class StateKeeper:
     async def get(self, seating: Seating, stage: int) -> Payload:
         """Return the state that a seating names for a stage, however long it takes to find a peer that has it."""
         wanted = seating.states[stage]
-        sources = dict.fromkeys([*seating.seats, *seating.directory.addresses, self._coordinator])
+        near = seating.copies(stage) if seating.replicas > 1 else ()
+        sources = dict.fromkeys([*near, *seating.seats, *seating.directory.addresses, self._coordinator])
         while (held := self.shelf.get(wanted)) is None:
             if not await self.fetch(stage, seating.step, wanted, sources):
                 logger.warning("no peer shows the state of stage %d before step %d; asking again", stage, seating.step)
@@ -73,13 +74,13 @@ class StateKeeper:
 
     async def run_errand(self, seating: Seating, errand: Errand) -> None:
         """Keep a state for later, as a peer without a seat; one at a time, and the one before it."""
-        if self._on_errand or self.shelf.get(errand.state) is not None or errand.stage >= len(seating.seats):
+        if self._on_errand or self.shelf.get(errand.state) is not None or errand.stage >= seating.stages:
             return
         self._on_errand = True
         try:
             keeper = seating.keeper(errand.stage)
             near = [] if keeper is None else [seating.seats[keeper]]
-            if await self.fetch(errand.stage, errand.step, errand.state, [*near, seating.seats[errand.stage]]):
+            if await self.fetch(errand.stage, errand.step, errand.state, [*near, *seating.copies(errand.stage)]):
                 self.shelf.forget(self._last_errand)
                 self._last_errand = errand.step
         finally:

@@ -15,16 +15,27 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from btard.behaviour import Behaviour
 from btard.hashing import Payload
 from btard.identity import IdentityKey, Malformed, PeerId
 from btard.pipeline.live.build import StageBuilder
-from btard.pipeline.live.driver import StageDriver
+from btard.pipeline.live.driver import Look, StageDriver
 from btard.pipeline.live.gate import NOTE_MARK, StageGate, header_of
 from btard.pipeline.live.keeping import StateKeeper
 from btard.pipeline.live.proofs import ProofFolder
+from btard.pipeline.live.rounds import ReplicaRounds
 from btard.pipeline.live.states import StoredState
 from btard.pipeline.machine.machine import StageMachine
-from btard.pipeline.machine.plan import SendStage, StageBanned, StageEffect, StageReport, StageStalled
+from btard.pipeline.machine.plan import (
+    AwaitAverage,
+    SendStage,
+    StageBanned,
+    StageEffect,
+    StageReport,
+    StageStalled,
+    TellReplicas,
+)
+from btard.pipeline.replicas.machine import as_replica
 from btard.pipeline.seats.occupant import (
     BeginStep,
     ForgetStates,
@@ -42,6 +53,8 @@ from btard.pipeline.seats.seating import DRAWN, Seating
 from btard.pipeline.seats.stage_state import KeptWorker
 from btard.pipeline.seats.statements import MAX_REPORTS, StateClaim
 from btard.pipeline.seats.usher import Errand
+from btard.round.actions import Verdict
+from btard.round.evidence.file import to_json
 from btard.swarm.door.reception import Reception
 from btard.swarm.events.log import EventLog
 from btard.swarm.events.peer import PeerBanned, PeerEvent, StageStepFinished, StageTaken
@@ -73,6 +86,7 @@ class LivePeer:
 
     Args:
         key: the peer's.
+        behaviour: in the rounds of its stage's replicas.
         coordinator: the peer that signs seatings.
         builder: makes stages.
         transport: of the peer's node, which this takes over.
@@ -84,6 +98,7 @@ class LivePeer:
     def __init__(
         self,
         key: IdentityKey,
+        behaviour: Behaviour,
         coordinator: PeerId,
         builder: StageBuilder,
         transport: Libp2pTransport,
@@ -92,7 +107,8 @@ class LivePeer:
         events: EventLog[PeerEvent],
     ) -> None:
         manifest = builder.manifest
-        self._key, self._coordinator, self._builder, self._transport = key, coordinator, builder, transport
+        self._key, self._behaviour, self._coordinator = key, behaviour, coordinator
+        self._builder, self._transport = builder, transport
         self._reception, self._events = reception, events
         plan = KeepingPlan(manifest.run, coordinator, manifest.total_steps, builder.terms.keep_every)
         self._occupant = Occupant(plan, key)
@@ -106,9 +122,11 @@ class LivePeer:
             seated=lambda data: self._perform(self._occupant.on_seating(data)),
             noted=lambda sender, data: self._perform(self._occupant.on_note(sender, data)),
             spoken=self._spoken,
+            told=self._told,
         )
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="stage")
         self._driver: StageDriver | None = None
+        self._rounds: ReplicaRounds | None = None
         self._sitting: asyncio.Task[None] | None = None
         self._work: set[asyncio.Task[None]] = set()
         self._over: asyncio.Future[None] | None = None
@@ -155,12 +173,14 @@ class LivePeer:
     def _perform(self, effects: Iterable[SeatEffect]) -> None:
         for effect in effects:
             match effect:
-                case LoadStage(seating, stage):
-                    self._take_seat(seating, stage)
+                case LoadStage(seating, seat):
+                    self._take_seat(seating, seat)
                 case BeginStep(_, step):
                     assert self._driver is not None
                     self._tally = _Tally()
                     self._driver.begin(step)
+                    if self._rounds is not None:
+                        self._start(self._average(self._rounds, self._driver))
                 case MakeState(number, step):
                     self._start(self._make_state(number, step))
                 case KeepState(claim, owner):
@@ -181,10 +201,13 @@ class LivePeer:
         for effect in effects:
             match effect:
                 case SendStage(stages, data):
-                    for stage in stages:
-                        self._sent += 1
-                        self._tally.sent_bytes += len(data)
-                        self._transport.send_part(seating.seats[stage], header_of(seating, self._sent), data)
+                    roster = seating.pipeline(seating.replica_of(self._seat))
+                    self._send(seating.messages_run, [roster[stage] for stage in stages], data)
+                case TellReplicas(peers, data):
+                    self._send(seating.notes_run, peers, data)
+                case AwaitAverage():
+                    assert self._rounds is not None
+                    self._start(self._rounds.submit(effect))
                 case StageReport():
                     self._tell_step(seating, effect)
                     self._perform(self._occupant.on_step_over(seating.number, effect.step))
@@ -192,24 +215,50 @@ class LivePeer:
                     logger.warning("step %d stands still: this stage waits in %s", step, waiting)
                     self._perform(self._occupant.on_stalled(seating.number))
                 case StageBanned(_, _, peer):
-                    self._is_banned |= peer == self._key.peer_id
-                    self._start(self._tell_ban(effect))
+                    self._start(self._tell_ban(peer, effect.evidence))
 
-    async def _tell_ban(self, ban: StageBanned) -> None:
+    def _send(self, run: bytes, peers: Iterable[PeerId], data: bytes) -> None:
+        for peer in peers:
+            self._sent += 1
+            self._tally.sent_bytes += len(data)
+            self._transport.send_part(peer, header_of(run, self._sent), data)
+
+    async def _tell_ban(self, peer: PeerId, evidence: bytes) -> None:
         """Keep the proof of a ban; the coordinator asks for it, and takes the seat away."""
-        offence, path = await self._proofs.keep(ban)
-        logger.warning("in step %d stage %d, %s, %s; the proof is %s", ban.step, ban.stage, ban.peer, offence, path)
+        self._is_banned |= peer == self._key.peer_id
+        proof, path = await self._proofs.keep(evidence)
+        offence, step = proof.offence, proof.step
+        logger.warning("in step %d stage %d, %s, %s; the proof is %s", step, proof.stage, peer, offence, path)
         self._events.write(
-            PeerBanned(peer=str(ban.peer), step=ban.step, reason=offence, offence=offence.name, evidence=str(path))
+            PeerBanned(peer=str(peer), step=step, reason=offence, offence=offence.name, evidence=str(path))
         )
 
+    async def _average(self, rounds: ReplicaRounds, driver: StageDriver) -> None:
+        """Go through the round of a step, and let the stage go on with what it comes to."""
+        seating = self._occupant.seating
+        assert seating is not None
+        vector = await rounds.average()
+        if rounds is not self._rounds:  # another seating has come
+            return
+        if vector is None:
+            logger.warning("the replicas of this stage go on without it")
+            self._perform(self._occupant.on_stalled(seating.number))
+            return
+        now = asyncio.get_running_loop().time()
+        driver.put_look(lambda machine: as_replica(machine).average(now, vector))
+
     def _tell_step(self, seating: Seating, report: StageReport) -> None:
-        tally, stage = self._tally, self._occupant.stage
-        assert stage is not None and self._driver is not None
+        tally, seat = self._tally, self._seat
+        assert self._driver is not None
         seconds, step = round(time.monotonic() - tally.began_at, 4), report.step
         self._events.write(
             StageStepFinished(
-                number=seating.number, stage=stage, step=step, loss=report.loss, seconds=seconds, alarm=report.alarm
+                number=seating.number,
+                stage=seating.stage_of(seat),
+                step=step,
+                loss=report.loss,
+                seconds=seconds,
+                alarm=report.alarm,
             )
         )
         checks = 0 if self._driver.machine.duplicate is None else self._builder.terms.micro_batches
@@ -217,7 +266,7 @@ class LivePeer:
         told = StepReport(
             seating.run,
             seating.number,
-            stage,
+            seat,
             step,
             seconds,
             loss,
@@ -229,12 +278,24 @@ class LivePeer:
         )
         self._reports.append(told.signed(self._key))
 
+    @property
+    def _seat(self) -> int:
+        """The own seat, of a peer that has one."""
+        assert self._occupant.seat is not None
+        return self._occupant.seat
+
     def _spoken(self, sender: PeerId, data: bytes) -> None:
+        self._look_at(sender, data, lambda machine: machine.on_message(sender, data))
+
+    def _told(self, sender: PeerId, data: bytes) -> None:
+        self._look_at(sender, data, lambda machine: as_replica(machine).hear(sender, data))
+
+    def _look_at(self, sender: PeerId, data: bytes, look: Look) -> None:
         if self._driver is None:
             self._gate.release(sender, len(data))
         else:
             self._tally.received_bytes += len(data)
-            self._driver.put(sender, data)
+            self._driver.put_look(look, sender, len(data))
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)
@@ -246,13 +307,13 @@ class LivePeer:
         if not task.cancelled():
             task.result()
 
-    def _take_seat(self, seating: Seating, stage: int | None) -> None:
+    def _take_seat(self, seating: Seating, seat: int | None) -> None:
         """Leave the seat that this peer had, and load the stage of the new one."""
-        if stage is None and self._is_banned:
+        if seat is None and self._is_banned:
             logger.error("this peer has lost its seat, because it was found to lie")
             self._leave()
             return
-        former, self._driver = self._sitting, None
+        former, self._driver, self._rounds = self._sitting, None, None
         self._gate.sit(seating)
         for peer, maddrs in seating.directory.addresses.items():
             if peer != self._key.peer_id:
@@ -260,15 +321,15 @@ class LivePeer:
                     self._transport.remember(PeerAddress(peer, maddrs))
         if former is not None:
             former.cancel()
-        self._sitting = asyncio.ensure_future(self._sit(seating, stage, former))
+        self._sitting = asyncio.ensure_future(self._sit(seating, seat, former))
         self._sitting.add_done_callback(_tell_failure)
 
-    async def _sit(self, seating: Seating, stage: int | None, former: asyncio.Task[None] | None) -> None:
+    async def _sit(self, seating: Seating, seat: int | None, former: asyncio.Task[None] | None) -> None:
         """Run the own stage until another seating comes."""
         if former is not None:
             await asyncio.gather(former, return_exceptions=True)
-        before = self._keeper.fetched_bytes
-        machine = None if stage is None else await self._load(seating, stage)
+        before, stage = self._keeper.fetched_bytes, None if seat is None else seating.stage_of(seat)
+        machine = None if seat is None else await self._load(seating, seat)
         logger.info(
             "seating %d: %s, from step %d",
             seating.number,
@@ -287,26 +348,50 @@ class LivePeer:
         if machine is not None:
             perform = partial(self._perform_stage, seating)
             self._driver = driver = StageDriver(machine, self._worker, perform, self._gate.release)
+            rounds = self._rounds = self._rounds_of(seating, machine)
+            self._gate.rounds = None if rounds is None else rounds.driver
             self._perform(self._occupant.on_loaded(seating.number))
             try:
                 await driver.run()
             finally:
+                if rounds is not None:
+                    rounds.end()
                 machine.context.channels.close()
 
-    async def _load(self, seating: Seating, stage: int) -> StageMachine:
+    def _rounds_of(self, seating: Seating, machine: StageMachine) -> ReplicaRounds | None:
+        """Return the rounds that the replicas of the own stage average in; None where there are no others."""
+        if seating.replicas == 1:
+            return None
+
+        def banned(step: int, verdict: Verdict) -> None:
+            self._start(self._tell_ban(verdict.peer, to_json(verdict.evidence)))
+
+        return ReplicaRounds(
+            seating,
+            self._builder.rules(seating, machine.number),
+            self._key,
+            self._behaviour,
+            as_replica(machine),
+            self._transport,
+            self._worker,
+            self._builder.most_record_bytes,
+            banned,
+        )
+
+    async def _load(self, seating: Seating, seat: int) -> StageMachine:
         """Return the own stage with the states that the seating names, fetched from others where they are not here."""
         states: dict[int, Payload | None] = {}
-        for number in self._builder.held_by(stage):
+        for number in self._builder.held_by(seating.stage_of(seat)):
             wanted = seating.states[number]
             states[number] = None if wanted == DRAWN else await self._keeper.get(seating, number)
-        build = partial(self._builder.machine, seating, self._key, stage, states)
+        build = partial(self._builder.machine, seating, self._key, seat, states)
         return await asyncio.get_running_loop().run_in_executor(self._worker, build)
 
     async def _make_state(self, number: int, step: int) -> None:
-        driver, stage = self._driver, self._occupant.stage
-        if driver is None or stage is None:
+        driver = self._driver
+        if driver is None:
             return
-        worker = driver.machine.worker
+        worker, stage = driver.machine.worker, driver.machine.number
         assert isinstance(worker, KeptWorker)
 
         def make() -> StoredState:
@@ -317,7 +402,9 @@ class LivePeer:
         self._perform(self._occupant.on_made(number, step, state.digest))
 
     async def _keep_state(self, claim: StateClaim, owner: PeerId) -> None:
-        if await self._keeper.fetch(claim.stage, claim.step, claim.state, [owner]):
+        seating = self._occupant.seating
+        assert seating is not None
+        if await self._keeper.fetch(seating.stage_of(claim.seat), claim.step, claim.state, [owner]):
             self._perform(self._occupant.on_kept(claim))
         else:
             self._perform(self._occupant.on_unkept(claim))
@@ -339,12 +426,14 @@ class LivePeer:
             case Want.CHUNK:
                 shelf, proofs = self._keeper.shelf, self._proofs
                 return shelf.chunk(question.known, question.chunk) or proofs.chunk(question.known, question.chunk)
+            case _ if self._rounds is not None:
+                return await self._rounds.answer(sender, question)
         return None
 
     def _run_errand(self, question: Question) -> None:
         """Keep the state that the coordinator names, while this peer has no seat."""
         seating = self._occupant.seating
-        if seating is None or self._occupant.stage is not None or not question.known:
+        if seating is None or self._occupant.seat is not None or not question.known:
             return
         try:
             errand = Errand(question.chunk, question.step, bytes.fromhex(question.known))
@@ -354,9 +443,12 @@ class LivePeer:
 
 
 def _is_large(data: bytes) -> bool:
-    """Whether these bytes ask for a chunk of a state; what else is asked here is small, and made already."""
+    """Whether these bytes ask for a chunk of a state, or for what a replica shows of a step.
+
+    What else is asked here is small, and made already.
+    """
     try:
-        return Question.decode(data).want is Want.CHUNK
+        return Question.decode(data).want in (Want.CHUNK, Want.BASE, Want.VECTOR)
     except Malformed:
         return False
 

@@ -9,9 +9,7 @@ from pathlib import Path
 from btard.durable import write_durably
 from btard.identity import PeerId
 from btard.outline import Outlined
-from btard.pipeline.justice.evidence import StageEvidence
-from btard.pipeline.justice.judgement import StageOffence
-from btard.pipeline.machine.plan import StageBanned
+from btard.pipeline.live.ban_proof import BanProof
 from btard.pipeline.seats.statements import MAX_BANS, ShownBan
 
 logger = logging.getLogger("btard.peer")
@@ -28,16 +26,16 @@ class ProofFolder:
         self.directory = directory
         self._held: dict[PeerId, Outlined] = {}
 
-    async def keep(self, ban: StageBanned) -> tuple[StageOffence, Path]:
-        """Keep the proof that a stage has found, and return the offence and the file.
+    async def keep(self, evidence: bytes) -> tuple[BanProof, Path]:
+        """Keep the proof that this peer has found, and return what it says and the file.
 
         A proof that cannot be written is shown anyway.
         """
-        offence, path, proof = await asyncio.to_thread(self._write, ban)
-        self._held[ban.peer] = proof
+        proof, path, outlined = await asyncio.to_thread(self._write, evidence)
+        self._held[proof.peer] = outlined
         while len(self._held) > MAX_BANS:
             del self._held[next(iter(self._held))]
-        return offence, path
+        return proof, path
 
     @property
     def shown(self) -> list[ShownBan]:
@@ -57,12 +55,12 @@ class ProofFolder:
     def _find(self, known: str) -> Outlined | None:
         return next((proof for proof in self._held.values() if proof.outline.digest.hex() == known), None)
 
-    def _write(self, ban: StageBanned) -> tuple[StageOffence, Path, Outlined]:
-        evidence = StageEvidence.from_json(ban.evidence)
-        path = self.directory / evidence.file_name
+    def _write(self, evidence: bytes) -> tuple[BanProof, Path, Outlined]:
+        proof = BanProof.from_json(evidence)
+        path = self.directory / proof.file_name
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
-            write_durably(path, ban.evidence)
+            write_durably(path, evidence)
         except OSError as error:
             logger.error("the proof of a ban cannot be written to %s: %s", path, error.strerror)
-        return evidence.offence, path, Outlined.of(ban.evidence)
+        return proof, path, Outlined.of(evidence)

@@ -116,6 +116,11 @@ class StageContext:
         found = self._sent.get((*place, kind, micro_batch))
         return None if found is None else found[0][1]
 
+    def sent_in(self, step: int, kind: StageMessageKind) -> StageMessage | None:
+        """Return what this stage has sent all others in the last attempt of a step; None if it has not, or long ago."""
+        at = [place for place in self._sent if (place[0], *place[2:]) == (step, kind, 0)]
+        return self._sent[max(at)][0][1] if at else None
+
     def send(
         self,
         kind: StageMessageKind,

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import torch
+
 from btard.identity import PeerId
 from btard.pipeline.choices import AfterAlarm, CheckMode
 from btard.pipeline.defence.comparison import EXACT, ComputationCheck
@@ -73,7 +75,30 @@ class StageBanned:
     evidence: bytes
 
 
-StageEffect = SendStage | StageReport | StageStalled | StageBanned
+@dataclass(frozen=True, slots=True)
+class TellReplicas:
+    """Send bytes about rows to the peers of stages of other pipelines."""
+
+    peers: tuple[PeerId, ...]
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AwaitAverage:
+    """The passes of a step are done, and the stage's gradient is to be averaged with those of its replicas.
+
+    Attributes:
+        step: its number.
+        gradient: the sum over the pipeline's own micro-batches, float32 of shape (d,).
+        record: what it was computed from, as `ReplicaRecord` encodes it.
+    """
+
+    step: int
+    gradient: torch.Tensor
+    record: bytes
+
+
+StageEffect = SendStage | StageReport | StageStalled | StageBanned | TellReplicas | AwaitAverage
 
 
 class StepChoices(Protocol):

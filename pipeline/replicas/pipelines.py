@@ -18,7 +18,7 @@ from btard.pipeline.replicas.gradients import gradient_numbers
 from btard.pipeline.replicas.group import ReplicaGroup, RoundOutcome
 from btard.pipeline.replicas.machine import ReplicaMachine
 from btard.pipeline.replicas.record import ReplicaStep
-from btard.pipeline.replicas.rules import replica_rules
+from btard.pipeline.replicas.rules import AveragingRules, replica_rules, round_nonce
 from btard.pipeline.replicas.stage import ReplicaStage
 from btard.pipeline.replicas.trainer import KEPT_STEPS, StageTrainer
 from btard.pipeline.schedule.optimizer import OptimizerPlan
@@ -63,19 +63,6 @@ class AveragedStep:
     bans: tuple[ReplicaBan, ...]
     submitted: tuple[tuple[int, ...], ...]
     silent: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True)
-class AveragingRules:
-    """How replicas average.
-
-    Attributes:
-        tau: clipping radius of a part at the first number of replicas.
-        share: probability that a replica's step is computed again.
-    """
-
-    tau: float
-    share: float
 
 
 class Pipelines:
@@ -125,7 +112,8 @@ class Pipelines:
         self.groups: list[ReplicaGroup] = []
         for stage in range(cut.stages):
             numbers = gradient_numbers(self.machines[0][stage].worker)
-            rules = replica_rules(stage, numbers, len(plans), seed=seed, tau=averaging.tau, share=averaging.share)
+            nonce = round_nonce(seed.to_bytes(8, "big"), stage)
+            rules = replica_rules(nonce, numbers, len(plans), averaging)
             group = ReplicaGroup(stage, rules, (seed * cut.stages + stage) % SEEDS, conditions)
             for replica in range(len(plans)):
                 seat = (replica, stage)
@@ -228,7 +216,7 @@ class Pipelines:
                 continue
             machine, trainer = self.machines[replica][group.stage], peer.trainer
             assert isinstance(trainer, StageTrainer) and machine.own_gradient is not None
-            trainer.submit(step, machine.own_gradient, machine.record())
+            trainer.submit(step, machine.own_gradient, machine.record().encode())
         return group.average(step, silent)
 
     def _note(self, step: int) -> None:

@@ -81,16 +81,6 @@ class AveragedRows(RowExchange):
         }
         return [(*row, [n for n in range(self.replicas) if n not in heard]) for row, heard in told.items()]
 
-    def header(self, kind: StageMessageKind) -> SignedHeader | None:
-        """Return the header of the own row once more; None while none has been told."""
-        own = self.context.sent(kind)
-        return None if own is None else own.signed
-
-    def show(self, kind: StageMessageKind, wanted: bytes) -> bytes | None:
-        """Return the own row of a digest; None if another one was told, or none yet."""
-        own = self.context.sent(kind)
-        return own.payload if own is not None and own.header.payload == wanted else None
-
     def shown(self, data: bytes) -> None:
         """Take a row that was asked for; any other bytes are dropped."""
         wanted = {row for _, _, row in self.lacking}

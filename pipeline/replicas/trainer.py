@@ -34,11 +34,11 @@ class StageTrainer(VectorTrainer):
         self._weights: dict[int, bytes] = {}
         self._records: dict[int, bytes] = {}
 
-    def submit(self, step: int, gradient: torch.Tensor, record: ReplicaRecord) -> None:
-        """Have a gradient, float32 of shape (d,), ready for a step, and what it was computed from."""
+    def submit(self, step: int, gradient: torch.Tensor, record: bytes) -> None:
+        """Have a gradient, float32 of shape (d,), ready for a step, and the record that it was computed from."""
         self._gradient = gradient
         self._weights = _newest(self._weights | {step: self.worker.state().weights})
-        self._records = _newest(self._records | {step: record.encode()})
+        self._records = _newest(self._records | {step: record})
 
     def is_record(self, target: PeerId, step: int, data: bytes) -> bool:
         """Whether bytes are a replica's record of a step."""

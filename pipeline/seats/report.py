@@ -25,7 +25,7 @@ class StepReport:
     Attributes:
         run: the run's name.
         number: of the seating.
-        stage: which.
+        seat: of the stage; see `Seating`.
         step: which.
         seconds: from the step's beginning to its end.
         loss: the mean over the micro-batches, not finite but at the last stage.
@@ -38,7 +38,7 @@ class StepReport:
 
     run: bytes
     number: int
-    stage: int
+    seat: int
     step: int
     seconds: float
     loss: float
@@ -49,7 +49,7 @@ class StepReport:
     passed_by: bool = False
 
     def _body(self) -> bytes:
-        counts = [self.number, self.stage, self.step, self.sent_bytes, self.received_bytes, self.checks]
+        counts = [self.number, self.seat, self.step, self.sent_bytes, self.received_bytes, self.checks]
         alarm = 0 if self.alarm is None else self.alarm + 1
         return encode([self.run, *counts, alarm, int(self.passed_by), [float(self.seconds), float(self.loss)]])
 
@@ -70,7 +70,7 @@ class StepReport:
         fields = Reader(body, limit=MAX_REPORT)
         fields.fields(10)
         run, number = fields.blob(RUN_ID_SIZE), fields.number(1, MAX_SEATINGS)
-        stage, step = fields.number(0, MAX_STAGES - 1), fields.number(0, MAX_STEPS)
+        seat, step = fields.number(0, MAX_STAGES - 1), fields.number(0, MAX_STEPS)
         sent, received, checks = (fields.number(0, _MOST) for _ in range(3))
         alarm, passed_by = fields.number(0, MAX_STAGES), bool(fields.number(0, 1))
         numbers = fields.floats(most=2)
@@ -79,4 +79,4 @@ class StepReport:
             raise Malformed("a report tells the seconds of its step, and a loss")
         seconds, loss = numbers
         raised = alarm - 1 if alarm else None
-        return cls(run, number, stage, step, seconds, loss, sent, received, checks, raised, passed_by)
+        return cls(run, number, seat, step, seconds, loss, sent, received, checks, raised, passed_by)

@@ -1,4 +1,8 @@
-"""Which peer runs which stage, from the start of which step: what the coordinator signs, under a rising number."""
+"""Which peer runs which stage, from the start of which step: what the coordinator signs, under a rising number.
+
+A seat is a stage of one of the run's pipelines. Seats are numbered pipeline by pipeline; in a run of one pipeline a
+seat has the number of its stage.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +36,7 @@ class Seating:
         run: the run's name, 16 bytes.
         number: of two seatings the one with the higher number holds.
         step: all stages go on from its start.
-        seats: the peer of each stage, no peer twice.
+        seats: the peer of each seat, no peer twice.
         states: the digest of each stage's state before `step`, or `DRAWN`.
         over: whether the run has ended, so that peers may leave.
         directory: where the peers can be dialled, those that wait for a seat among them.
@@ -46,18 +50,60 @@ class Seating:
     over: bool = False
     directory: Directory = field(default_factory=lambda: Directory({}), compare=False)
 
-    def stage_of(self, peer: PeerId) -> int | None:
-        """Return the stage of a peer, None if it has no seat."""
+    @property
+    def stages(self) -> int:
+        """How many stages a pipeline has."""
+        return len(self.states)
+
+    @property
+    def replicas(self) -> int:
+        """How many pipelines there are."""
+        return len(self.seats) // len(self.states)
+
+    def seat_of(self, peer: PeerId) -> int | None:
+        """Return the seat of a peer, None if it has none."""
         return self.seats.index(peer) if peer in self.seats else None
+
+    def stage_of(self, seat: int) -> int:
+        """Return the stage of a seat."""
+        return seat % self.stages
+
+    def replica_of(self, seat: int) -> int:
+        """Return the pipeline of a seat."""
+        return seat // self.stages
+
+    def pipeline(self, replica: int) -> tuple[PeerId, ...]:
+        """Return the peers of a pipeline's stages."""
+        return self.seats[replica * self.stages : (replica + 1) * self.stages]
+
+    def copies(self, stage: int) -> tuple[PeerId, ...]:
+        """Return the peers of a stage, one in each pipeline."""
+        return self.seats[stage :: self.stages]
 
     @property
     def messages_run(self) -> bytes:
-        """The name under which stages sign their messages: what was said in another seating counts nothing."""
+        """The name under which messages of this seating travel: what was said in another one counts nothing."""
         return tagged_digest("btard pipeline messages", self.run, self.number.to_bytes(8, "big"))[:RUN_ID_SIZE]
 
-    def keeper(self, stage: int) -> int | None:
-        """Return the stage whose peer keeps a copy of a stage's state; None where there is one stage only."""
-        return (stage + 1) % len(self.seats) if len(self.seats) > 1 else None
+    @property
+    def notes_run(self) -> bytes:
+        """The name under which notes about rows travel between pipelines."""
+        return tagged_digest("btard pipeline notes", self.messages_run)[:RUN_ID_SIZE]
+
+    def pipeline_run(self, replica: int) -> bytes:
+        """Return the name under which the stages of a pipeline sign their messages."""
+        if self.replicas == 1:
+            return self.messages_run
+        return tagged_digest("btard pipeline beside others", self.messages_run, replica.to_bytes(8, "big"))[
+            :RUN_ID_SIZE
+        ]
+
+    def keeper(self, seat: int) -> int | None:
+        """Return the seat whose peer keeps a copy of a seat's state; None where no other one is needed.
+
+        That is so where there is one seat only, and where all replicas of a stage hold the same state.
+        """
+        return (seat + 1) % len(self.seats) if len(self.seats) > 1 == self.replicas else None
 
     def sign(self, key: IdentityKey) -> bytes:
         """Return it as it travels, signed by the coordinator."""
@@ -100,6 +146,6 @@ class Seating:
         over = bool(fields.number(0, 1))
         directory = Directory.decode(fields.blob(most=MAX_DIRECTORY))
         fields.end()
-        if not 1 <= len(seats) == len(states) or len(set(seats)) < len(seats):
-            raise Malformed("a seating needs one peer and one state for each stage")
+        if not 1 <= len(states) <= len(seats) or len(seats) % len(states) or len(set(seats)) < len(seats):
+            raise Malformed("a seating needs one state for each stage, and one peer for each stage of each pipeline")
         return cls(run, number, step, seats, states, over, directory)

@@ -42,7 +42,7 @@ class StateClaim:
     Attributes:
         run: the run's name.
         number: of the seating under which the state was made.
-        stage: which.
+        seat: of the stage; see `Seating`.
         step: before which.
         state: its digest.
         signature: of the peer that has the seat.
@@ -50,17 +50,17 @@ class StateClaim:
 
     run: bytes
     number: int
-    stage: int
+    seat: int
     step: int
     state: bytes
     signature: bytes = b""
 
     def signed(self, key: IdentityKey) -> StateClaim:
         """Return the same with a signature."""
-        return StateClaim(self.run, self.number, self.stage, self.step, self.state, key.sign(_DOMAIN + self._body()))
+        return StateClaim(self.run, self.number, self.seat, self.step, self.state, key.sign(_DOMAIN + self._body()))
 
     def _body(self) -> bytes:
-        return encode([self.run, self.number, self.stage, self.step, self.state])
+        return encode([self.run, self.number, self.seat, self.step, self.state])
 
     def encode(self) -> bytes:
         """Return the canonical bytes."""
@@ -76,8 +76,8 @@ class StateClaim:
         fields = Reader(body, limit=MAX_NOTE)
         fields.fields(5)
         run, number = fields.blob(RUN_ID_SIZE), fields.number(1, MAX_SEATINGS)
-        stage, step = fields.number(0, MAX_STAGES - 1), fields.number(0, MAX_STEPS)
-        claim = cls(run, number, stage, step, fields.blob(DIGEST_SIZE), signature)
+        seat, step = fields.number(0, MAX_STAGES - 1), fields.number(0, MAX_STEPS)
+        claim = cls(run, number, seat, step, fields.blob(DIGEST_SIZE), signature)
         fields.end()
         return claim
 
@@ -95,9 +95,10 @@ class NoteKind(IntEnum):
     READY_TOO = 2
     """The answer."""
     CLAIM = 3
-    """The author has made its state before a step; its keeper is to fetch it."""
+    """The author has made its state before a step; its keeper is to fetch it, and to say so. Among replicas it asks
+    those that it is sent to for theirs."""
     KEPT = 4
-    """The author holds this state of another stage."""
+    """The author holds this state: of another stage, or among replicas its own one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from math import inf
@@ -21,10 +22,11 @@ class UsherPlan:
 
     Attributes:
         run: the run's name.
-        stages: how many there are.
+        stages: how many a pipeline has.
         silent_seconds: after which a peer that does not answer is lost.
         load_seconds: in which a stage must be ready to compute.
         first: digest of each stage's state before the first step; none where they follow from the run's seed.
+        replicas: how many pipelines there are.
     """
 
     run: bytes
@@ -32,6 +34,12 @@ class UsherPlan:
     silent_seconds: float = 10.0
     load_seconds: float = 600.0
     first: tuple[bytes, ...] = ()
+    replicas: int = 1
+
+    @property
+    def seats(self) -> int:
+        """How many peers have a stage."""
+        return self.stages * self.replicas
 
     @property
     def beginning(self) -> tuple[bytes, ...]:
@@ -63,7 +71,7 @@ class Usher:
     banned: set[PeerId] = field(default_factory=set)
     _heard: dict[PeerId, tuple[float, Stance]] = field(default_factory=dict)
     _claimed: dict[int, dict[int, bytes]] = field(default_factory=dict)
-    """By step and stage the digests of states that were made in this seating, also of peers that are gone."""
+    """By step and seat the digests of states that were made in this seating, also of peers that are gone."""
     _since: float = -inf
     _stalls: tuple[int, int] = (-1, 0)
     """The step at which all stood still last, and how often they have."""
@@ -80,7 +88,7 @@ class Usher:
         self._heard[peer] = (now, replace(stance, claims=()))
         for claim in stance.claims:
             if self._is_true(claim):
-                self._claimed.setdefault(claim.step, {}).setdefault(claim.stage, claim.state)
+                self._claimed.setdefault(claim.step, {}).setdefault(claim.seat, claim.state)
         for step in sorted(self._claimed)[:-_MOST_STEPS]:
             del self._claimed[step]
 
@@ -89,8 +97,9 @@ class Usher:
         if peer in self._heard:
             self._heard[peer] = (-inf, self._heard[peer][1])
 
-    def ban(self, peer: PeerId, number: int, step: int) -> None:
-        """Take a peer's seat away for good: it has lied in a step of the seating of this number."""
+    def ban(self, peer: PeerId, number: int, step: float) -> None:
+        """Take a peer's seat away for good: it has lied in a step of the seating of this number, which is to be done
+        again; an infinite one is not."""
         self.banned.add(peer)
         if self.seating is not None and number == self.seating.number:
             self._lied_in = min(self._lied_in, step)
@@ -110,7 +119,7 @@ class Usher:
 
     @property
     def is_finished(self) -> bool:
-        """Whether every stage has gone through the last step, and all last states are kept."""
+        """Whether every seat has gone through the last step, and all last states are kept."""
         seating = self.seating
         if seating is None:
             return False
@@ -137,9 +146,9 @@ class Usher:
         if self._since == -inf:
             self._since = now  # a coordinator that was started anew has heard of nobody yet
         if self.seating is None:
-            if len(here) < self.plan.stages:
+            if len(here) < self.plan.seats:
                 return None
-            first = tuple(here[: self.plan.stages])
+            first = tuple(here[: self.plan.seats])
             return self._seat(now, 0, first, self.plan.beginning, waiting)
         if self.seating.over:
             return None
@@ -155,10 +164,11 @@ class Usher:
         if not lost and free:
             suspects = self._suspect(step)
         seats = list(self.seating.seats)
-        for stage in suspects:
+        for seat in suspects:
             # A peer that has the state already need not fetch it.
-            free.sort(key=lambda peer: states[stage] not in self._heard[peer][1].states)
-            seats[stage] = free.pop(0)
+            state = states[self.seating.stage_of(seat)]
+            free.sort(key=lambda peer: state not in self._heard[peer][1].states)
+            seats[seat] = free.pop(0)
         return self._seat(now, step, tuple(seats), states, waiting)
 
     def end(self, now: float) -> Seating:
@@ -184,15 +194,15 @@ class Usher:
         return self.seating
 
     def lost(self, now: float) -> list[int]:
-        """Return the stages whose peers are gone or banned, or have not loaded in time."""
+        """Return the seats whose peers are gone or banned, or have not loaded in time."""
         assert self.seating is not None
         lost = []
-        for stage, peer in enumerate(self.seating.seats):
+        for seat, peer in enumerate(self.seating.seats):
             heard_at, stance = self._heard.get(peer, (self._since, None))
             loads = stance is None or stance.number < self.seating.number or stance.phase is SeatPhase.LOADING
             silent = now - heard_at > self.plan.silent_seconds
             if peer in self.banned or silent or (loads and now - self._since > self.plan.load_seconds):
-                lost.append(stage)
+                lost.append(seat)
         return lost
 
     def _stands_still(self) -> bool:
@@ -203,14 +213,14 @@ class Usher:
         return any(s is not None and s.phase is SeatPhase.STALLED and s.number == self.seating.number for s in stances)
 
     def _suspect(self, step: int) -> list[int]:
-        """Return the stage that leaves after a standstill: none the first time, then each in turn.
+        """Return the seat that another peer gets after a standstill: none the first time, then each in turn.
 
         A message may have been lost once; a stage that is mute although it answers must go sooner or later.
         """
         at, often = self._stalls
         often = often + 1 if at == step else 1
         self._stalls = (step, often)
-        return [] if often == 1 else [(often - 2) % self.plan.stages]
+        return [] if often == 1 else [(often - 2) % self.plan.seats]
 
     def _newest_states(self, holders: set[PeerId], most: float = inf) -> tuple[int, tuple[bytes, ...]]:
         """Return the newest step before which somebody here holds every stage's state, and the states' digests.
@@ -221,11 +231,18 @@ class Usher:
         stances = [stance for peer, (_, stance) in self._heard.items() if peer in holders]
         held = {state for stance in stances for state in stance.states}
         held.update(self.plan.beginning)
-        options = {self.seating.step: dict(enumerate(self.seating.states)), **self._claimed}
+        agreed = {step: self._agreed_states(claimed) for step, claimed in self._claimed.items()}
+        options = {self.seating.step: dict(enumerate(self.seating.states)), **agreed}
         for step, states in sorted(options.items(), key=lambda option: (option[0] <= most, option[0]), reverse=True):
             if len(states) == self.plan.stages and held.issuperset(states.values()):
                 return step, tuple(states[stage] for stage in range(self.plan.stages))
         return 0, self.plan.beginning
+
+    def _agreed_states(self, claimed: Mapping[int, bytes]) -> dict[int, bytes]:
+        """Return by stage the digest that more than half of its seats have told; of a single seat, that one."""
+        assert self.seating is not None
+        votes = Counter((self.seating.stage_of(seat), state) for seat, state in claimed.items())
+        return dict(place for place, count in votes.items() if 2 * count > self.plan.replicas)
 
     def _stance(self, peer: PeerId) -> Stance | None:
         return self._heard[peer][1] if peer in self._heard else None
@@ -234,10 +251,10 @@ class Usher:
         seating = self.seating
         if seating is None or claim.number != seating.number or claim.run != self.plan.run:
             return False
-        if claim.stage >= len(seating.seats) or claim.step <= seating.step or claim.state == DRAWN:
+        if claim.seat >= len(seating.seats) or claim.step <= seating.step or claim.state == DRAWN:
             return False
         try:
-            claim.verify(seating.seats[claim.stage])
+            claim.verify(seating.seats[claim.seat])
         except Malformed:
             return False
         return True

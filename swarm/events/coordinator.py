@@ -105,13 +105,13 @@ class RosterChanged(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class StagesSeated(Event):
-    """Each stage of a pipeline has a peer from now on.
+    """Each stage of each pipeline has a peer from now on.
 
     Attributes:
         number: of the seating; a higher one holds.
         step: from whose start all stages go on.
-        seats: the peer of each stage.
-        changed: the stages whose peer is another one than before.
+        seats: the peer of each stage, pipeline by pipeline.
+        changed: the seats whose peer is another one than before.
     """
 
     event: Literal["seating"] = "seating"
@@ -127,7 +127,7 @@ class StageAwaited(Event):
 
     Attributes:
         step: that the pipeline is in.
-        stages: those without a peer.
+        stages: those without a peer, by their seats.
     """
 
     event: Literal["unseated"] = "unseated"

@@ -20,10 +20,11 @@ _Loss = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class StageRow(Part):
-    """One stage. Numbers of steps are what its peers have reported and signed, and None before the first report.
+    """One stage of one pipeline. Numbers of steps are what its peers have reported and signed, and None before that.
 
     Attributes:
         stage: which.
+        replica: of which pipeline.
         blocks: of the model, in it.
         peer: that has the seat; empty before the first seating.
         number: of the seating under which the last step was reported.
@@ -37,6 +38,7 @@ class StageRow(Part):
     """
 
     stage: Count
+    replica: Count = 0
     blocks: Count
     peer: PeerText | Annotated[str, Field(max_length=0)]
     number: Count | None = None
@@ -67,12 +69,12 @@ class StageBanRow(Part):
 
 
 class StageLine(Part):
-    """All stages of a run, first stage first.
+    """All stages of a run, pipeline by pipeline, first stage first.
 
     Attributes:
         seating: number of the newest one, 0 before the first.
         over: whether the run has ended.
-        lost: stages that no peer is here for, so that training waits.
+        lost: seats that no peer is here for, so that training waits.
         stages: a row each.
         bans: in the order in which they were proved.
     """
@@ -94,6 +96,7 @@ class StageLine(Part):
             line = cls.model_validate_json(data)
         except ValidationError as error:
             raise Malformed(f"no line of stages: {error.errors()[0]['msg']}") from None
-        if [row.stage for row in line.stages] != list(range(len(line.stages))):
+        stages = line.stages[-1].stage + 1
+        if [(row.replica, row.stage) for row in line.stages] != [divmod(n, stages) for n in range(len(line.stages))]:
             raise Malformed("a line of stages has each of them once, in their order")
         return line

@@ -64,7 +64,8 @@ class Bench:
 
     def material(self, transport: TableTransport) -> ShownMaterial:
         """What asks peers that answer so."""
-        return ShownMaterial(self.mine, self.manifest, transport)  # type: ignore[arg-type]
+        rules = self.manifest.step_rules
+        return ShownMaterial(self.mine, rules, transport, 4 * rules.dimension)  # type: ignore[arg-type]
 
     async def recompute(self, shown: Answer, promised: bytes, link: Link | None) -> torch.Tensor | None:
         """Let the validator ask a target that shows this."""

@@ -89,3 +89,20 @@ def test_a_report_of_another_stage_or_peer_is_left_out(directory: RunDirectory) 
     figures.take(SEATING, KEYS[2].peer_id, stance(report(1, 0)))
     figures.close()
     assert lines(directory, "stages.jsonl") == [] and figures.loss is None
+
+
+def test_the_loss_of_several_pipelines_is_their_mean(directory: RunDirectory) -> None:
+    keys = [IdentityKey.from_seed(bytes([number + 1]) * 32) for number in range(8)]
+    run = manifest(pipeline={**TERMS, "replicas": 4, "tau": 0.1, "check": "drawn"})
+    beside = Seating(run.run, 1, 0, tuple(key.peer_id for key in keys), (DRAWN,) * 2)
+    figures = StageFigures(run, directory)
+    figures.seated(beside)
+    for replica, (step, loss) in enumerate(((0, 1.0), (0, 2.0), (1, 9.0), (0, 4.0), (0, 5.0))):
+        seat = 2 * (replica if replica < 3 else replica - 1) + 1
+        told = StepReport(run.run, 1, seat, step, 0.5, loss, 100, 200, 0, None).signed(keys[seat])
+        figures.take(beside, keys[seat].peer_id, stance(told))
+    figures.close()
+    assert [(row.replica, row.stage, row.step) for row in figures.rows()] == [
+        (0, 0, None), (0, 1, 0), (1, 0, None), (1, 1, 0), (2, 0, None), (2, 1, 1), (3, 0, None), (3, 1, 0),
+    ]  # fmt: skip
+    assert lines(directory, "steps.jsonl") == [] and figures.loss is None, "one has not told of step 0"

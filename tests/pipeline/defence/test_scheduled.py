@@ -37,6 +37,8 @@ def test_most_stages_are_honest() -> None:
     assert stage_behaviour(BehaviourSettings(), StageLies(), PEER) is HONEST
 
 
-def test_an_attack_on_whole_models_is_refused() -> None:
-    with pytest.raises(UserError, match="ATTACK_TYPE is SIGN_FLIPPING, but the run's model is cut into stages"):
-        stage_behaviour(BehaviourSettings(attack_type="SIGN_FLIPPING"), StageLies(), PEER)
+def test_an_attack_on_averages_is_refused_where_none_are_made() -> None:
+    attack = BehaviourSettings(attack_type="SIGN_FLIPPING")
+    with pytest.raises(UserError, match="ATTACK_TYPE is SIGN_FLIPPING, but the run is one pipeline whose stages"):
+        stage_behaviour(attack, StageLies(), PEER)
+    assert stage_behaviour(attack, StageLies(), PEER, averages=True) is HONEST

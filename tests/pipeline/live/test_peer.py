@@ -10,14 +10,18 @@ from typing import Any
 
 import pytest
 
+from btard.behaviour import Behaviour
 from btard.identity import Envelope, IdentityKey, MessageKind
 from btard.pipeline.live.build import StageBuilder, cut_of, numbers_of
 from btard.pipeline.live.gate import NOTE_MARK, SEATING_MARK, header_of
 from btard.pipeline.live.peer import LivePeer
 from btard.pipeline.machine.memory import run_stages
+from btard.pipeline.replicas.pipelines import Pipelines
+from btard.pipeline.replicas.rules import AveragingRules
 from btard.pipeline.seats.seating import DRAWN, Seating
 from btard.pipeline.seats.statements import MAX_STANCE, NoteKind, SeatNote, SeatPhase, Stance
 from btard.pipeline.seats.usher import Usher, UsherPlan
+from btard.pipeline.stages.weights import draw_weights
 from btard.swarm.door.reception import Reception
 from btard.swarm.events.log import EventLog
 from btard.swarm.manifest import RunManifest
@@ -34,6 +38,9 @@ from tests.quick import quick
 pytestmark = pytest.mark.swarm
 
 TASK = load_task("gpt", "tiny")
+
+
+REPLICAS = {"replicas": 4, "tau": 0.1, "check": "drawn", "share": 0.0, "keep_every": 1, "micro_batches": 1}
 
 
 def run_of(steps: int, **changes: Any) -> RunManifest:
@@ -88,6 +95,7 @@ class Pipeline:
             self.logs.append(self.directory / f"log{len(self.logs)}.jsonl")
             peer = LivePeer(
                 IdentityKey.load(self.swarm.identities[-1]),
+                Behaviour(),
                 self.coordinator.peer_id,
                 StageBuilder(self.run, TASK),
                 node.transport,
@@ -109,7 +117,8 @@ class Pipeline:
             self.coordinator.transport.send(node.peer_id, SEATING_MARK + seating.sign(self.key))
 
     async def train(self) -> None:
-        usher = Usher(UsherPlan(self.run.run, 2, silent_seconds=60.0))
+        assert self.run.pipeline is not None
+        usher = Usher(UsherPlan(self.run.run, 2, silent_seconds=60.0, replicas=self.run.pipeline.replicas))
         here = {node.peer_id: tuple(m.split("/p2p/")[0] for m in node.maddrs) for node in self.nodes}
         async with asyncio.timeout(120):
             while not usher.is_finished:
@@ -119,12 +128,19 @@ class Pipeline:
                 if (seating := usher.look(now, here)) is not None:
                     self.tell(seating)
                 await asyncio.sleep(0.05)
+            self.states = usher.final_states()
             self.tell(usher.end(0.0))
-            assert await asyncio.gather(*self.running) == [0, 0]
+            assert set(await asyncio.gather(*self.running)) == {0}
+
+    def told(self) -> list[dict[str, Any]]:
+        told = [json.loads(line) for log in self.logs for line in log.read_text().splitlines()]
+        return [line for line in told if line["event"] == "stage" and line["stage"] == 1]
 
     def losses(self) -> list[float | None]:
-        told = [json.loads(line) for log in self.logs for line in log.read_text().splitlines()]
-        return [line["loss"] for line in told if line["event"] == "stage" and line["stage"] == 1]
+        return [line["loss"] for line in self.told()]
+
+    def steps(self) -> list[int]:
+        return [line["step"] for line in self.told()]
 
 
 @pytest.mark.parametrize("run", quick(1, [RUN, run_of(2, order="gpipe", micro_batches=9)]), ids=["1f1b", "gpipe"])
@@ -136,6 +152,28 @@ async def test_two_stages_over_libp2p_train_as_simulated_ones(swarm: Swarm, tmp_
     finally:
         await end_all(pipeline.running)
     assert pipeline.losses() == undisturbed(pipeline.run)
+
+
+async def test_replicas_over_libp2p_train_as_simulated_ones(swarm: Swarm, tmp_path: Path) -> None:
+    run = run_of(3, **REPLICAS)
+    builder, terms = StageBuilder(run, TASK), run.pipeline
+    assert terms is not None
+    seating = Seating(
+        run.run, 1, 0, tuple(IdentityKey.from_seed(bytes([n + 1]) * 32).peer_id for n in range(8)), (DRAWN,) * 2
+    )
+    state, plans = draw_weights(builder.cut.config, run.seed), [builder.plan(seating, n) for n in range(4)]
+    simulated = Pipelines(builder.cut, state, builder.optimizer, plans, AveragingRules(terms.tau, terms.share))
+    expected = [simulated.step(step).loss for step in range(3)]
+    pipeline = Pipeline(swarm, tmp_path, run)
+    await pipeline.start(8)
+    try:
+        await pipeline.train()
+    finally:
+        await end_all(pipeline.running)
+    told = sorted(zip(pipeline.steps(), pipeline.losses(), strict=True))
+    means = [sum(loss for at, loss in told if at == step) / 4 for step in range(3)]
+    assert means == pytest.approx(expected, rel=1e-5), "replicas train on other samples, or average otherwise"
+    assert pipeline.states[0] == 3, "most replicas of a stage do not hold one state at the end"
 
 
 async def test_strangers_and_nonsense_change_nothing(swarm: Swarm, tmp_path: Path) -> None:
@@ -154,7 +192,7 @@ async def test_strangers_and_nonsense_change_nothing(swarm: Swarm, tmp_path: Pat
             for node in pipeline.nodes:
                 for data in sent:
                     stranger.transport.send(node.peer_id, data)
-                stranger.transport.send_part(node.peer_id, header_of(false, count), bytes(1000))
+                stranger.transport.send_part(node.peer_id, header_of(false.messages_run, count), bytes(1000))
                 count += 1
             await asyncio.sleep(0.02)
 

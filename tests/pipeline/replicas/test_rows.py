@@ -5,11 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 
-from btard.identity import IdentityKey
+from btard.identity import IdentityKey, PeerId
 from btard.pipeline.defence.behaviour import StageBehaviour, StagePlace
 from btard.pipeline.machine.messages import StageMessage, StageMessageKind
 from btard.pipeline.replicas.machine import ReplicaMachine
+from btard.pipeline.replicas.notes import RowNote, RowNoteKind
 from btard.pipeline.replicas.pipelines import Pipelines
+from btard.pipeline.replicas.rows import ROW_KINDS
 from tests.pipeline.replicas.small import pipelines_of, states
 
 NORMS = StageMessageKind.NORMS
@@ -44,6 +46,11 @@ def pipelines() -> Pipelines:
     return made
 
 
+def peer_of(pipelines: Pipelines, replica: int) -> PeerId:
+    """Return the peer of stage 1."""
+    return pipelines.machines[replica][1].context.key.peer_id
+
+
 def row_of(pipelines: Pipelines, replica: int, teller: int, number: float, **changes) -> StageMessage:
     """Return norms that a stage tells, all of them the same number, with a change."""
     machine = pipelines.machines[replica][teller]
@@ -58,6 +65,16 @@ def row_of(pipelines: Pipelines, replica: int, teller: int, number: float, **cha
     return StageMessage.sign(**told | changes)
 
 
+def note_of(message: StageMessage) -> bytes:
+    """Return how the stage of another pipeline tells a row's header."""
+    row = message.header.kind if message.header.kind in ROW_KINDS else NORMS
+    return RowNote(RowNoteKind.HEADER, row, message.header.step, message.signed.encode()).encode()
+
+
+def shown(row: bytes) -> bytes:
+    return RowNote(RowNoteKind.ROW, NORMS, 0, row).encode()
+
+
 def heard(machine: ReplicaMachine, stage: int) -> bytes | None:
     machine._rows.lacking = []
     return machine._rows._of_most(NORMS, stage)
@@ -66,19 +83,17 @@ def heard(machine: ReplicaMachine, stage: int) -> bytes | None:
 def test_a_row_counts_once_most_replicas_have_told_it(pipelines: Pipelines) -> None:
     machine = pipelines.machines[0][0]
     for replica in (1, 2):
-        machine.hear(
-            pipelines.machines[replica][1].context.key.peer_id, row_of(pipelines, replica, 1, 1.0).signed.encode()
-        )
+        machine.hear(peer_of(pipelines, replica), note_of(row_of(pipelines, replica, 1, 1.0)))
         assert heard(machine, 1) is None and machine._rows.lacking == []
     # The same one again is no third vote, and another one takes none away.
-    machine.hear(pipelines.machines[2][1].context.key.peer_id, row_of(pipelines, 2, 1, 2.0).signed.encode())
+    machine.hear(peer_of(pipelines, 2), note_of(row_of(pipelines, 2, 1, 2.0)))
     assert heard(machine, 1) is None and machine._rows.lacking == []
     last = row_of(pipelines, 3, 1, 1.0)
-    machine.hear(pipelines.machines[3][1].context.key.peer_id, last.signed.encode())
+    machine.hear(peer_of(pipelines, 3), note_of(last))
     assert heard(machine, 1) is None and machine._rows.lacking == [(NORMS, 1, last.header.payload)]
-    machine.shown(bytes(len(last.payload)))
+    machine.hear(peer_of(pipelines, 3), shown(bytes(len(last.payload))))
     assert heard(machine, 1) is None
-    machine.shown(last.payload)
+    machine.hear(peer_of(pipelines, 3), shown(last.payload))
     assert heard(machine, 1) == last.payload
 
 
@@ -97,16 +112,16 @@ def test_a_row_counts_once_most_replicas_have_told_it(pipelines: Pipelines) -> N
 def test_what_no_honest_stage_tells_is_dropped(pipelines: Pipelines, changes: dict[str, object]) -> None:
     machine = pipelines.machines[0][0]
     for replica in (1, 2, 3):
-        sender = pipelines.machines[replica][1].context.key.peer_id
-        assert machine.hear(sender, row_of(pipelines, replica, 1, 1.0, **changes).signed.encode()) == []
+        note = note_of(row_of(pipelines, replica, 1, 1.0, **changes))
+        assert machine.hear(peer_of(pipelines, replica), note) == []
     assert machine._rows._heard == {}
 
 
 def test_bytes_of_strangers_are_dropped(pipelines: Pipelines) -> None:
-    machine, data = pipelines.machines[0][0], row_of(pipelines, 1, 1, 1.0).signed.encode()
-    sender = pipelines.machines[1][1].context.key.peer_id
+    machine, data = pipelines.machines[0][0], note_of(row_of(pipelines, 1, 1, 1.0))
+    sender = peer_of(pipelines, 1)
     for cut in range(len(data)):
         assert machine.hear(sender, data[:cut]) == []
     assert machine.hear(IdentityKey.from_seed(bytes(32)).peer_id, data) == []
-    assert machine.hear(pipelines.machines[2][1].context.key.peer_id, data) == []
+    assert machine.hear(peer_of(pipelines, 2), data) == []
     assert machine._rows._heard == {}

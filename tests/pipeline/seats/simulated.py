@@ -83,7 +83,7 @@ class World:
         for peer in self.peers:
             if not peer.crashed:
                 usher.hear(now, peer.peer_id, peer.occupant.stance([*peer.states]))
-        idle = [peer for peer in self.peers if not peer.crashed and peer.occupant.stage is None]
+        idle = [peer for peer in self.peers if not peer.crashed and peer.occupant.seat is None]
         for place, peer in enumerate(idle):
             if (errand := usher.errand(place)) is not None:
                 peer.fetch(errand.state, lambda: None)

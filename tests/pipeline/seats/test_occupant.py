@@ -118,3 +118,61 @@ def test_a_stale_answer_of_the_driver_changes_nothing() -> None:
     assert one.phase is SeatPhase.TRAINING
     one.on_stalled(1)
     assert one.phase is SeatPhase.STALLED and one.on_step_over(1, 0) == []
+
+
+REPLICAS = Seating(RUN, 1, 0, tuple(key.peer_id for key in KEYS), (DRAWN,))
+
+
+def beside() -> Occupant:
+    """Return the second of four replicas of one stage, which is training."""
+    one = occupant()
+    one.on_seating(REPLICAS.sign(COORDINATOR))
+    one.on_loaded(1)
+    for other in (0, 2, 3):
+        one.on_note(KEYS[other].peer_id, SeatNote(NoteKind.READY, 1).encode())
+    assert one.phase is SeatPhase.TRAINING
+    return one
+
+
+def made(one: Occupant, step: int) -> list[object]:
+    one.on_step_over(1, step - 1)
+    return [effect for effect in one.on_made(1, step, STATE) if not isinstance(effect, TellPeers)]
+
+
+def heard(one: Occupant, told: StateClaim, kind: NoteKind = NoteKind.CLAIM) -> list[object]:
+    return list(one.on_note(KEYS[told.seat].peer_id, note(kind, told)))
+
+
+def test_a_state_counts_once_most_replicas_hold_it() -> None:
+    one = beside()
+    assert made(one, 1) == [BeginStep(1, 1)]
+    assert made(one, 2) == [], "the states before step 1 are not agreed"
+    heard(one, claim(0, 1))
+    heard(one, claim(0, 1))
+    heard(one, claim(2, 1, state=bytes([6]) * 32))
+    assert one.phase is SeatPhase.KEEPING, "two of four, and one that holds something else"
+    heard(one, replace(claim(3, 1), state=DRAWN))
+    assert one.phase is SeatPhase.KEEPING, "it is not signed"
+    effects = heard(one, claim(3, 1))
+    assert BeginStep(1, 2) in effects and not any(isinstance(effect, KeepState) for effect in effects)
+
+
+def test_replicas_that_are_ahead_hold_nobody_up() -> None:
+    one = beside()
+    for other in (0, 2, 3):
+        heard(one, claim(other, 1))
+    assert made(one, 1) == [BeginStep(1, 1)]
+    assert made(one, 2) == [BeginStep(1, 2)]
+
+
+def test_a_replica_answers_with_its_own_state() -> None:
+    one = beside()
+    made(one, 1)
+    answer = TellPeers((KEYS[0].peer_id,), SeatNote(NoteKind.KEPT, 1, claim(1, 1)))
+    assert heard(one, claim(0, 1)) == [answer]
+    assert heard(one, claim(0, 1), NoteKind.KEPT) == [], "an answer is answered"
+    assert one.tick() == [
+        TellPeers(tuple(KEYS[n].peer_id for n in (0, 2, 3)), SeatNote(NoteKind.CLAIM, 1, claim(1, 1)))
+    ]
+    heard(one, claim(2, 1), NoteKind.KEPT)
+    assert one.tick() == [], "more than half hold it"

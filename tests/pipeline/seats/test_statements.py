@@ -26,8 +26,20 @@ CLAIM = StateClaim(RUN, 3, 1, 14, bytes([9]) * 32)
 def test_a_seating_comes_back_as_it_was() -> None:
     read = Seating.decode(SEATING.sign(COORDINATOR), RUN, COORDINATOR.peer_id)
     assert read == SEATING and read.directory.addresses == DIRECTORY.addresses
-    assert [read.stage_of(key.peer_id) for key in KEYS] == [0, 1, None]
+    assert [read.seat_of(key.peer_id) for key in KEYS] == [0, 1, None]
+    assert (read.stages, read.replicas, read.pipeline(0), read.pipeline_run(0)) == (2, 1, SEATS, read.messages_run)
     assert (read.keeper(0), read.keeper(1)) == (1, 0)
+
+
+def test_seats_are_numbered_pipeline_by_pipeline() -> None:
+    peers = tuple(IdentityKey.from_seed(bytes([number + 1]) * 32).peer_id for number in range(8))
+    beside = replace(SEATING, seats=peers)
+    read = Seating.decode(beside.sign(COORDINATOR), RUN, COORDINATOR.peer_id)
+    assert (read.stages, read.replicas) == (2, 4)
+    assert [(read.replica_of(seat), read.stage_of(seat)) for seat in (0, 1, 5)] == [(0, 0), (0, 1), (2, 1)]
+    assert read.pipeline(2) == peers[4:6] and read.copies(1) == peers[1::2]
+    assert len({read.messages_run, read.notes_run, *map(read.pipeline_run, range(4))}) == 6
+    assert read.keeper(3) is None
 
 
 def test_a_seating_of_another_peer_is_refused() -> None:
@@ -45,7 +57,9 @@ def test_a_seating_of_another_run_is_refused() -> None:
     [
         {"seats": (SEATS[0], SEATS[0])},
         {"seats": (), "states": ()},
-        {"states": (DRAWN,)},
+        {"states": ()},
+        {"states": (DRAWN,) * 3},
+        {"seats": (*SEATS, COORDINATOR.peer_id)},
         {"number": 0},
     ],
 )
@@ -59,7 +73,7 @@ def test_messages_of_two_seatings_have_two_names() -> None:
     assert len(SEATING.messages_run) == 16
 
 
-@pytest.mark.parametrize("change", [{"number": 4}, {"stage": 0}, {"step": 15}, {"state": DRAWN}, {"run": bytes(16)}])
+@pytest.mark.parametrize("change", [{"number": 4}, {"seat": 0}, {"step": 15}, {"state": DRAWN}, {"run": bytes(16)}])
 def test_the_signature_of_a_claim_covers_all_of_it(change: dict) -> None:
     claim = CLAIM.signed(KEYS[1])
     claim.verify(SEATS[1])
@@ -114,7 +128,7 @@ def test_a_stance_shows_a_proof_of_each_ban() -> None:
 
 
 def report(**changes) -> StepReport:
-    given = {"number": 3, "stage": 1, "step": 14, "seconds": 0.5, "loss": 2.25, "sent_bytes": 10, "received_bytes": 20}
+    given = {"number": 3, "seat": 1, "step": 14, "seconds": 0.5, "loss": 2.25, "sent_bytes": 10, "received_bytes": 20}
     return StepReport(**{"run": RUN, "checks": 2, "alarm": None, **given, **changes})
 
 

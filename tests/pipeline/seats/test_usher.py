@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import inf
 
 from btard.identity import IdentityKey, PeerId
 from btard.pipeline.seats.seating import DRAWN, Seating
@@ -87,7 +88,7 @@ def test_claims_that_are_not_signed_count_nothing() -> None:
         claim(1, 6, number=2),
         claim(1, 6, run=bytes(16)),
         claim(1, 0),
-        replace(claim(1, 6), stage=9).signed(KEYS[1]),
+        replace(claim(1, 6), seat=9).signed(KEYS[1]),
         claim(1, 6, state=DRAWN),
     ):
         stance = Stance(1, SeatPhase.TRAINING, 6, (state(0, 6), state(1, 6)), (claim(0, 6), wrong))
@@ -209,3 +210,22 @@ def test_a_trained_model_is_where_all_begin_and_begin_anew() -> None:
         usher.hear(6.0, PEERS[number], Stance(0, SeatPhase.LOADING, 0, ()))
     anew = usher.look(6.0, waiting(2, 3))
     assert anew is not None and (anew.step, anew.states) == (0, first)
+
+
+def test_all_replicas_of_a_stage_are_seated_and_most_name_its_state() -> None:
+    usher = Usher(UsherPlan(RUN, 1, silent_seconds=3.0, load_seconds=60.0, replicas=4))
+    assert usher.look(0.0, waiting(0, 1, 2)) is None
+    first = usher.look(0.0, waiting(0, 1, 2, 3, 4))
+    assert first is not None and (first.seats, first.states) == (tuple(PEERS[:4]), (DRAWN,))
+    false = bytes([9]) * 32
+    for number, told in ((0, state(0, 4)), (1, state(0, 4)), (2, false)):
+        claims = (claim(number, 4, state=told),)
+        usher.hear(1.0, PEERS[number], Stance(1, SeatPhase.TRAINING, 4, (told,), claims))
+    assert usher.final_states() == (0, (DRAWN,)), "two of four"
+    usher.hear(1.0, PEERS[3], Stance(1, SeatPhase.TRAINING, 4, (), (claim(3, 4, state=state(0, 4)),)))
+    assert usher.final_states() == (4, (state(0, 4),))
+    usher.hear(1.0, PEERS[4], Stance(1, SeatPhase.WAITING, 0))
+    usher.ban(PEERS[2], 1, inf)
+    second = usher.look(1.0, waiting(0, 1, 2, 3, 4))
+    assert second is not None and (second.step, second.states) == (4, (state(0, 4),))
+    assert second.seats == (*PEERS[:2], PEERS[4], PEERS[3])
