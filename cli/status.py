@@ -88,6 +88,7 @@ def main(argv: Sequence[str]) -> int:
 
 def headline(found: Overview) -> str:
     """Return the run in two lines."""
+
     if found.finished:
         where = f"finished after step {found.step}"
     elif found.awaited is not None:
@@ -139,6 +140,8 @@ def _cells(row: PeerRow, letters: dict[str, str]) -> list[str]:
 
 def stage_headline(found: StageOverview) -> str:
     """Return a run in stages in a few lines: where it stands, its coordinator, and what it waits for."""
+    from btard.swarm.records.stages import seat_words
+
     if found.finished:
         where = f"finished after step {found.step}"
     elif found.awaited is not None:
@@ -147,29 +150,45 @@ def stage_headline(found: StageOverview) -> str:
         where = f"{'before the first step' if found.step is None else f'step {found.step}'} of {found.total_steps}"
         where += f", seating {found.seating}"
     loss = f", loss {found.loss:.4f}" if found.loss is not None else ""
-    blocks = "-".join(str(row.blocks) for row in found.stages)
+    stages, replicas = found.stages[-1].stage + 1, found.stages[-1].replica + 1
+    blocks = "-".join(str(row.blocks) for row in found.stages[:stages])
+    several = f"{replicas} pipelines with " if replicas > 1 else ""
     lines = [
-        f"{found.experiment} ({found.task}), stages of {blocks} blocks: {where}{loss}, "
+        f"{found.experiment} ({found.task}), {several}stages of {blocks} blocks: {where}{loss}, "
         f"{found.samples_per_second:.1f} samples/s",
         f"coordinator {found.coordinator}",
     ]
     if found.lost and not found.finished:
-        lines.append(f"training waits for peers of stages {', '.join(map(str, found.lost))}")
+        lines.append(f"training waits for peers of {seat_words(found.lost, stages, replicas)}")
     return "\n".join(lines)
 
 
 def stage_table(found: StageOverview) -> Table:
-    """Return a row a stage, first stage first; numbers are what its peer reports of its last step."""
+    """Return a row a stage, first stage first, pipeline by pipeline; numbers are what its peer reports of its last
+    step."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
 
     # In 80 columns, which a terminal has if nobody widens it.
     shown = Table(box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
-    for name in ("stage", "peer", "step", "time", "sent", "received", "checks", "alarms", "passed by"):
+    several = found.stages[-1].replica > 0
+    for name in (
+        *(("pipe",) if several else ()),
+        "stage",
+        "peer",
+        "step",
+        "time",
+        "sent",
+        "received",
+        "checks",
+        "alarms",
+        "passed by",
+    ):
         shown.add_column(name, justify="left" if name == "peer" else "right", overflow="fold")
     for row in found.stages:
-        shown.add_row(*(Text(cell) for cell in _stage_cells(row)))
+        cells = [*([str(row.replica)] if several else []), *_stage_cells(row)]
+        shown.add_row(*(Text(cell) for cell in cells))
     return shown
 
 

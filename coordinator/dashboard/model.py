@@ -41,6 +41,7 @@ from btard.swarm.events.coordinator import (
     awaited,
     pausing,
 )
+from btard.swarm.records.stages import seat_words
 from btard.transport.stages import Stage
 
 MAX_PEERS = 256
@@ -158,8 +159,9 @@ class RunModel:
                 self._run |= {"state": "running", "awaited": "", "unvalidated": None}
                 self._roster([_text(peer) for peer in event.seats], _step(event.step), first=True)
             case StageAwaited():
-                words = ", ".join(map(str, event.stages))
-                self._run["unvalidated"] = {"step": event.step, "words": f"training waits for peers of stages {words}"}
+                stages, replicas = (1 + max((row[of] or 0 for row in self._pipeline), default=0) for of in _PLACE)
+                words = f"training waits for peers of {seat_words(event.stages, stages, replicas)}"
+                self._run["unvalidated"] = {"step": event.step, "words": words}
             case MemberJoined():
                 self._change(event.peer, "member", event.step)
             case MemberLeft():
@@ -312,8 +314,11 @@ def _step(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**62 else None
 
 
+_PLACE = ("stage", "replica")
+
+
 def _stage(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the page shows of a stage."""
-    names = ("stage", "blocks", "step", "sent_bytes", "received_bytes", "checks", "alarms", "passed_by")
+    names = (*_PLACE, "blocks", "step", "sent_bytes", "received_bytes", "checks", "alarms", "passed_by")
     numbers = {name: _step(row.get(name)) for name in names}
     return {**numbers, "peer": _text(row.get("peer")), "seconds": short(finite(row.get("seconds")))}

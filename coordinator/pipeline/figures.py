@@ -6,6 +6,7 @@ import json
 import logging
 import math
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from btard.coordinator.run_directory import RunDirectory
@@ -51,7 +52,9 @@ class StageFigures:
     def seated(self, seating: Seating) -> None:
         """Stages have these peers now, and go on from the seating's step."""
         self.seats = seating.seats
-        self._told, self._losses = dict.fromkeys(range(len(seating.seats)), seating.step - 1), {}
+        self._told = dict.fromkeys(range(len(seating.seats)), seating.step - 1)
+        self._write_losses(seating.step - 1)
+        self._losses = {}
         self._write()
 
     def take(self, seating: Seating, peer: PeerId, stance: Stance) -> None:
@@ -117,15 +120,23 @@ class StageFigures:
         """Write a line once the last stages of all pipelines have told of a step."""
         told = self._losses.setdefault(report.step, [])
         told.append(report)
-        if len(told) < self._replicas:
-            return
-        self._losses = {step: reports for step, reports in self._losses.items() if step > report.step}
+        if len(told) == self._replicas:
+            self._write_losses(report.step)
+
+    def _write_losses(self, newest: int) -> None:
+        """Write a line for each step up to this one of which the last stages of most pipelines have told."""
+        for step in sorted(step for step in self._losses if step <= newest):
+            told = self._losses.pop(step)
+            if 2 * len(told) > self._replicas:
+                self._write_loss(step, told)
+
+    def _write_loss(self, step: int, told: Sequence[StepReport]) -> None:
         self.loss = sum(each.loss for each in told) / len(told)
         seconds = max(each.seconds for each in told)
         rate = self._samples / seconds if seconds > 0 else 0.0
         losses = {"median_loss": self.loss, "loss": self.loss}
         swarm = {"alive": len(self.seats), "reporting": len(self._newest), "samples_per_second": rate}
-        self._steps.append({"step": report.step, "time": round(time.time(), 3), **losses, **swarm})
+        self._steps.append({"step": step, "time": round(time.time(), 3), **losses, **swarm})
 
     def _write(self) -> None:
         rows = [row.model_dump(mode="json") for row in self.rows()]

@@ -35,7 +35,7 @@ from btard.swarm.events.coordinator import (
 )
 from btard.swarm.events.log import EventLog
 from btard.swarm.questions import Directory, Question, Want
-from btard.swarm.records.stages import MOST_TOLD_BANS, StageLine
+from btard.swarm.records.stages import MOST_TOLD_BANS, StageLine, seat_words
 from btard.transport.base import PeerAddress
 from btard.transport.libp2p import FetchError, Libp2pNode
 from btard.vocabulary import ExitCode
@@ -225,10 +225,10 @@ class PipelineSupervisor:
             )
         )
         logger.info(
-            "seating %d: all go on from step %d; new peers in seats %s",
+            "seating %d: all go on from step %d; new peers: %s",
             seating.number,
             seating.step,
-            ", ".join(map(str, changed)) or "none",
+            seat_words(changed, seating.stages, seating.replicas) if changed else "none",
         )
 
     def _send(self, peer: PeerId, seating: bytes) -> None:
@@ -238,7 +238,8 @@ class PipelineSupervisor:
         seating = self._usher.seating
         lost = () if seating is None else tuple(self._usher.lost(now))
         if lost and lost != self._awaited and seating is not None:
-            logger.warning("no peer is here for the seats %s; training waits", ", ".join(map(str, lost)))
+            words = seat_words(lost, seating.stages, seating.replicas)
+            logger.warning("no peer is here for %s; training waits", words)
             self._log.write(StageAwaited(step=seating.step, stages=lost))
         self._awaited = lost
 

@@ -5,12 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import math
-import time
 from collections import deque
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Coroutine, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,21 +16,18 @@ from btard.behaviour import Behaviour
 from btard.hashing import Payload
 from btard.identity import IdentityKey, Malformed, PeerId
 from btard.pipeline.live.build import StageBuilder
-from btard.pipeline.live.driver import Look, StageDriver
-from btard.pipeline.live.gate import NOTE_MARK, StageGate, header_of
+from btard.pipeline.live.driver import Look
+from btard.pipeline.live.gate import NOTE_MARK, StageGate
 from btard.pipeline.live.keeping import StateKeeper
 from btard.pipeline.live.proofs import ProofFolder
 from btard.pipeline.live.rounds import ReplicaRounds
+from btard.pipeline.live.sitting import Sitting
 from btard.pipeline.live.states import StoredState
 from btard.pipeline.machine.machine import StageMachine
 from btard.pipeline.machine.plan import (
-    AwaitAverage,
-    SendStage,
     StageBanned,
-    StageEffect,
     StageReport,
     StageStalled,
-    TellReplicas,
 )
 from btard.pipeline.replicas.machine import as_replica
 from btard.pipeline.seats.occupant import (
@@ -48,7 +42,6 @@ from btard.pipeline.seats.occupant import (
     SeatEffect,
     TellPeers,
 )
-from btard.pipeline.seats.report import StepReport
 from btard.pipeline.seats.seating import DRAWN, Seating
 from btard.pipeline.seats.stage_state import KeptWorker
 from btard.pipeline.seats.statements import MAX_REPORTS, StateClaim
@@ -70,15 +63,6 @@ BANS_FOLDER = "bans"
 
 TICK_SECONDS = 1.0
 """Seconds between two looks at what others may have missed."""
-
-
-@dataclass
-class _Tally:
-    """What a step of the own stage has taken so far."""
-
-    began_at: float = field(default_factory=time.monotonic)
-    sent_bytes: int = 0
-    received_bytes: int = 0
 
 
 class LivePeer:
@@ -125,13 +109,10 @@ class LivePeer:
             told=self._told,
         )
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="stage")
-        self._driver: StageDriver | None = None
-        self._rounds: ReplicaRounds | None = None
-        self._sitting: asyncio.Task[None] | None = None
+        self._sitting: Sitting | None = None
+        self._seated: asyncio.Task[None] | None = None
         self._work: set[asyncio.Task[None]] = set()
         self._over: asyncio.Future[None] | None = None
-        self._sent = 0
-        self._tally = _Tally()
         self._reports: deque[bytes] = deque(maxlen=MAX_REPORTS)
 
     async def run(self) -> int:
@@ -153,7 +134,7 @@ class LivePeer:
             await self._end()
 
     async def _end(self) -> None:
-        tasks = [*self._work, *([] if self._sitting is None else [self._sitting])]
+        tasks = [*self._work, *([] if self._seated is None else [self._seated])]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -176,11 +157,8 @@ class LivePeer:
                 case LoadStage(seating, seat):
                     self._take_seat(seating, seat)
                 case BeginStep(_, step):
-                    assert self._driver is not None
-                    self._tally = _Tally()
-                    self._driver.begin(step)
-                    if self._rounds is not None:
-                        self._start(self._average(self._rounds, self._driver))
+                    assert self._sitting is not None
+                    self._sitting.begin(step)
                 case MakeState(number, step):
                     self._start(self._make_state(number, step))
                 case KeepState(claim, owner):
@@ -197,31 +175,17 @@ class LivePeer:
         if self._over is not None and not self._over.done():
             self._over.set_result(None)
 
-    def _perform_stage(self, seating: Seating, effects: Sequence[StageEffect]) -> None:
-        for effect in effects:
-            match effect:
-                case SendStage(stages, data):
-                    roster = seating.pipeline(seating.replica_of(self._seat))
-                    self._send(seating.messages_run, [roster[stage] for stage in stages], data)
-                case TellReplicas(peers, data):
-                    self._send(seating.notes_run, peers, data)
-                case AwaitAverage():
-                    assert self._rounds is not None
-                    self._start(self._rounds.submit(effect))
-                case StageReport():
-                    self._tell_step(seating, effect)
-                    self._perform(self._occupant.on_step_over(seating.number, effect.step))
-                case StageStalled(step, waiting):
-                    logger.warning("step %d stands still: this stage waits in %s", step, waiting)
-                    self._perform(self._occupant.on_stalled(seating.number))
-                case StageBanned(_, _, peer):
-                    self._start(self._tell_ban(peer, effect.evidence))
-
-    def _send(self, run: bytes, peers: Iterable[PeerId], data: bytes) -> None:
-        for peer in peers:
-            self._sent += 1
-            self._tally.sent_bytes += len(data)
-            self._transport.send_part(peer, header_of(run, self._sent), data)
+    def _hear(self, seating: Seating, event: StageReport | StageStalled | StageBanned) -> None:
+        """Something has happened to the own stage."""
+        match event:
+            case StageReport(step):
+                self._tell_step(event)
+                self._perform(self._occupant.on_step_over(seating.number, step))
+            case StageStalled(step, waiting):
+                logger.warning("step %d stands still: this stage waits in %s", step, waiting)
+                self._perform(self._occupant.on_stalled(seating.number))
+            case StageBanned(_, _, peer, evidence):
+                self._start(self._tell_ban(peer, evidence))
 
     async def _tell_ban(self, peer: PeerId, evidence: bytes) -> None:
         """Keep the proof of a ban; the coordinator asks for it, and takes the seat away."""
@@ -233,56 +197,21 @@ class LivePeer:
             PeerBanned(peer=str(peer), step=step, reason=offence, offence=offence.name, evidence=str(path))
         )
 
-    async def _average(self, rounds: ReplicaRounds, driver: StageDriver) -> None:
-        """Go through the round of a step, and let the stage go on with what it comes to."""
-        seating = self._occupant.seating
-        assert seating is not None
-        vector = await rounds.average()
-        if rounds is not self._rounds:  # another seating has come
-            return
-        if vector is None:
-            logger.warning("the replicas of this stage go on without it")
-            self._perform(self._occupant.on_stalled(seating.number))
-            return
-        now = asyncio.get_running_loop().time()
-        driver.put_look(lambda machine: as_replica(machine).average(now, vector))
-
-    def _tell_step(self, seating: Seating, report: StageReport) -> None:
-        tally, seat = self._tally, self._seat
-        assert self._driver is not None
-        seconds, step = round(time.monotonic() - tally.began_at, 4), report.step
+    def _tell_step(self, report: StageReport) -> None:
+        sitting = self._sitting
+        assert sitting is not None
+        told = sitting.report(report)
         self._events.write(
             StageStepFinished(
-                number=seating.number,
-                stage=seating.stage_of(seat),
-                step=step,
+                number=told.number,
+                stage=sitting.machine.number,
+                step=told.step,
                 loss=report.loss,
-                seconds=seconds,
-                alarm=report.alarm,
+                seconds=told.seconds,
+                alarm=told.alarm,
             )
         )
-        checks = 0 if self._driver.machine.duplicate is None else self._builder.terms.micro_batches
-        loss = math.nan if report.loss is None else report.loss
-        told = StepReport(
-            seating.run,
-            seating.number,
-            seat,
-            step,
-            seconds,
-            loss,
-            tally.sent_bytes,
-            tally.received_bytes,
-            checks,
-            report.alarm,
-            report.passed_by,
-        )
         self._reports.append(told.signed(self._key))
-
-    @property
-    def _seat(self) -> int:
-        """The own seat, of a peer that has one."""
-        assert self._occupant.seat is not None
-        return self._occupant.seat
 
     def _spoken(self, sender: PeerId, data: bytes) -> None:
         self._look_at(sender, data, lambda machine: machine.on_message(sender, data))
@@ -291,11 +220,10 @@ class LivePeer:
         self._look_at(sender, data, lambda machine: as_replica(machine).hear(sender, data))
 
     def _look_at(self, sender: PeerId, data: bytes, look: Look) -> None:
-        if self._driver is None:
+        if self._sitting is None:
             self._gate.release(sender, len(data))
         else:
-            self._tally.received_bytes += len(data)
-            self._driver.put_look(look, sender, len(data))
+            self._sitting.look_at(sender, len(data), look)
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)
@@ -313,7 +241,7 @@ class LivePeer:
             logger.error("this peer has lost its seat, because it was found to lie")
             self._leave()
             return
-        former, self._driver, self._rounds = self._sitting, None, None
+        former, self._sitting = self._seated, None
         self._gate.sit(seating)
         for peer, maddrs in seating.directory.addresses.items():
             if peer != self._key.peer_id:
@@ -321,8 +249,8 @@ class LivePeer:
                     self._transport.remember(PeerAddress(peer, maddrs))
         if former is not None:
             former.cancel()
-        self._sitting = asyncio.ensure_future(self._sit(seating, seat, former))
-        self._sitting.add_done_callback(_tell_failure)
+        self._seated = asyncio.ensure_future(self._sit(seating, seat, former))
+        self._seated.add_done_callback(_tell_failure)
 
     async def _sit(self, seating: Seating, seat: int | None, former: asyncio.Task[None] | None) -> None:
         """Run the own stage until another seating comes."""
@@ -345,18 +273,13 @@ class LivePeer:
                 fetched=self._keeper.fetched_bytes - before,
             )
         )
-        if machine is not None:
-            perform = partial(self._perform_stage, seating)
-            self._driver = driver = StageDriver(machine, self._worker, perform, self._gate.release)
-            rounds = self._rounds = self._rounds_of(seating, machine)
+        if seat is not None and machine is not None:
+            rounds = self._rounds_of(seating, machine)
+            transport, worker, looked = self._transport, self._worker, self._gate.release
+            self._sitting = sitting = Sitting(seating, seat, machine, rounds, transport, worker, looked, self._hear)
             self._gate.rounds = None if rounds is None else rounds.driver
             self._perform(self._occupant.on_loaded(seating.number))
-            try:
-                await driver.run()
-            finally:
-                if rounds is not None:
-                    rounds.end()
-                machine.context.channels.close()
+            await sitting.run()
 
     def _rounds_of(self, seating: Seating, machine: StageMachine) -> ReplicaRounds | None:
         """Return the rounds that the replicas of the own stage average in; None where there are no others."""
@@ -388,10 +311,9 @@ class LivePeer:
         return await asyncio.get_running_loop().run_in_executor(self._worker, build)
 
     async def _make_state(self, number: int, step: int) -> None:
-        driver = self._driver
-        if driver is None:
+        if self._sitting is None:
             return
-        worker, stage = driver.machine.worker, driver.machine.number
+        worker, stage = self._sitting.machine.worker, self._sitting.machine.number
         assert isinstance(worker, KeptWorker)
 
         def make() -> StoredState:
@@ -426,8 +348,8 @@ class LivePeer:
             case Want.CHUNK:
                 shelf, proofs = self._keeper.shelf, self._proofs
                 return shelf.chunk(question.known, question.chunk) or proofs.chunk(question.known, question.chunk)
-            case _ if self._rounds is not None:
-                return await self._rounds.answer(sender, question)
+            case _ if self._sitting is not None and self._sitting.rounds is not None:
+                return await self._sitting.rounds.answer(sender, question)
         return None
 
     def _run_errand(self, question: Question) -> None:

@@ -207,20 +207,27 @@ class Usher:
 
     def _stands_still(self) -> bool:
         assert self.seating is not None
-        stances = [self._stance(peer) for peer in self.seating.seats]
-        if self._forgetful:
-            return True
-        return any(s is not None and s.phase is SeatPhase.STALLED and s.number == self.seating.number for s in stances)
+        return self._forgetful or any(map(self._stalled, self.seating.seats))
+
+    def _stalled(self, peer: PeerId) -> bool:
+        """Whether a peer with a seat says that it waits in vain."""
+        stance, seating = self._stance(peer), self.seating
+        assert seating is not None
+        return stance is not None and stance.phase is SeatPhase.STALLED and stance.number == seating.number
 
     def _suspect(self, step: int) -> list[int]:
         """Return the seat that another peer gets after a standstill: none the first time, then each in turn.
 
-        A message may have been lost once; a stage that is mute although it answers must go sooner or later.
+        A message may have been lost once; a stage that is mute although it answers must go sooner or later. Of several
+        pipelines it is one of those in which a stage stands still.
         """
+        assert self.seating is not None
         at, often = self._stalls
         often = often + 1 if at == step else 1
         self._stalls = (step, often)
-        return [] if often == 1 else [(often - 2) % self.plan.seats]
+        stalled = {self.seating.replica_of(seat) for seat, peer in enumerate(self.seating.seats) if self._stalled(peer)}
+        seats = [n for n in range(self.plan.seats) if not stalled or self.seating.replica_of(n) in stalled]
+        return [] if often == 1 else [seats[(often - 2) % len(seats)]]
 
     def _newest_states(self, holders: set[PeerId], most: float = inf) -> tuple[int, tuple[bytes, ...]]:
         """Return the newest step before which somebody here holds every stage's state, and the states' digests.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated
 
 from pydantic import Field, ValidationError
@@ -50,6 +51,13 @@ class StageRow(Part):
     checks: Count = 0
     alarms: Count = 0
     passed_by: Count = 0
+
+
+def seat_words(seats: Iterable[int], stages: int, replicas: int) -> str:
+    """Return in words which stages seats are: of pipelines with so many stages, of which there are so many."""
+    if replicas == 1:
+        return f"stages {', '.join(map(str, seats))}"
+    return ", ".join(f"stage {seat % stages} of pipeline {seat // stages}" for seat in seats)
 
 
 class StageBanRow(Part):

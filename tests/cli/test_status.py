@@ -50,6 +50,14 @@ def test_what_is_shown_of_stages() -> None:
     cells = [line.split() for line in console.export_text().splitlines()]
     assert [str(MEMBERS[0])[-6:], "7", "0.50", "s", "135.8", "kB", "0.1", "kB", "0", "0", "0"] in [c[1:] for c in cells]
     assert ["1", "-", "-", "-", "-", "-", "0", "2", "3"] in cells
+    beside = tuple(row.model_copy(update={"replica": replica}) for replica in range(4) for row in rows)
+    several = replace(found, stages=beside, lost=(3,))
+    assert "(gpt tiny), 4 pipelines with stages of 2-1 blocks" in stage_headline(several)
+    assert "training waits for peers of stage 1 of pipeline 1" in stage_headline(several)
+    console.print(stage_table(several))
+    assert ["3", "1", "-", "-", "-", "-", "-", "0", "2", "3"] in [
+        line.split() for line in console.export_text().splitlines()
+    ]
 
 
 def test_nobody_listens(capsys: pytest.CaptureFixture[str]) -> None:

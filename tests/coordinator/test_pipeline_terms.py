@@ -15,6 +15,7 @@ from btard.coordinator.run_directory import RunDirectory
 from btard.coordinator.settings import CoordinatorSettings
 from btard.errors import UserError
 from btard.pipeline.live.build import StageBuilder
+from btard.pipeline.replicas.rules import DEFAULT_TAU
 from btard.swarm.manifest import RunManifest
 from btard.swarm.pipeline_terms import PipelineTerms
 from btard.tasks.registry import load_task
@@ -60,6 +61,17 @@ def test_a_manifest_says_how_stages_compress_and_check(tmp_path: Path) -> None:
     assert (terms.check, terms.share, terms.ban, terms.after_alarm) == ("drawn", 0.5, False, "restart")
 
 
+def test_a_manifest_says_how_many_pipelines_there_are(tmp_path: Path) -> None:
+    one = prepare(tmp_path / "one").pipeline
+    assert one is not None and (one.replicas, one.tau, one.seats) == (1, 0.0, 2)
+    manifest = prepare(tmp_path / "four", "--replicas", "4", "--check", "drawn", "--tau", "0.25")
+    terms = manifest.pipeline
+    assert terms is not None and (terms.replicas, terms.tau, terms.stages) == (4, 0.25, 2)
+    assert manifest.peers == terms.seats == 8
+    usual = prepare(tmp_path / "usual", "--replicas", "4", "--check", "drawn").pipeline
+    assert usual is not None and usual.tau == DEFAULT_TAU
+
+
 def test_an_ordinary_manifest_says_nothing_of_stages(tmp_path: Path) -> None:
     told = load_settings(
         CoordinatorSettings,
@@ -93,6 +105,10 @@ def test_a_run_in_stages_goes_on_with_the_same_settings(tmp_path: Path) -> None:
         (("--precision", "fp16", "--backward-codec", "fp16"), "clips gradients that overflow"),
         (("--precision", "fp16", "--relative-error", "0.01"), "need not overflow alike"),
         (("--pipeline", "-".join(["1"] * 300)), "a run has at most 256"),
+        (("--replicas", "3", "--check", "drawn"), "of fewer than 4 replicas no validator is drawn"),
+        (("--replicas", "4"), "give --check drawn"),
+        (("--replicas", "4", "--check", "drawn", "--code-share", "0.1"), "replicas compare bits"),
+        (("--replicas", "200", "--check", "drawn"), "at most 256 peers may have a stage"),
     ],
 )
 def test_settings_that_do_not_fit_are_refused(tmp_path: Path, words: tuple[str, ...], sentence: str) -> None:

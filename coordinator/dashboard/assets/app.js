@@ -159,6 +159,7 @@ function showStages() {
 
 function showPipeline() {
   const rows = view.pipeline, most = Math.max(1e-9, ...rows.map((row) => row.seconds || 0));
+  const several = rows.some((row) => row.replica);
   $("pipeline").hidden = !rows.length;
   $("line").replaceChildren(...rows.map((row) => {
     const bar = make("i", { class: "s0", "aria-hidden": "true" });
@@ -166,7 +167,7 @@ function showPipeline() {
     const passed = row.passed_by ? `, passed by in ${plain(row.passed_by)} steps` : "";
     const checks = row.checks === null ? "" : `${plain(row.checks)} checks, ${plain(row.alarms || 0)} alarms${passed}`;
     return make("li", { class: row.alarms ? "bad" : null },
-      make("p", {}, make("strong", {}, `Stage ${row.stage}`), ` ${row.blocks === 1 ? "1 block" : `${row.blocks} blocks`}`),
+      make("p", {}, make("strong", {}, several ? `Pipeline ${row.replica}, stage ${row.stage}` : `Stage ${row.stage}`), ` ${row.blocks === 1 ? "1 block" : `${row.blocks} blocks`}`),
       make("p", {}, row.peer ? shortId(row.peer) : "no peer", row.step === null ? "" : `, step ${row.step}`),
       make("p", {}, seconds(row.seconds), make("span", { class: "stack" }, bar)),
       make("p", {}, `${bytes(row.sent_bytes)} sent, ${bytes(row.received_bytes)} received`),

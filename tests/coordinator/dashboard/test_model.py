@@ -263,13 +263,23 @@ def test_stages_stand_in_their_order_with_their_peers() -> None:
         {"stages": [{**row, "checks": 6, "alarms": 1, "passed_by": 3}, {"stage": 1, "blocks": 1, "peer": "b\u202e"}, 7]}
     )
     first, second = view(model)["pipeline"]
-    assert first == {**row, "checks": 6, "alarms": 1, "passed_by": 3}
+    assert first == {**row, "replica": None, "checks": 6, "alarms": 1, "passed_by": 3}
     assert (second["peer"], second["step"], second["seconds"]) == ("b\ufffd", None, None)
     assert states(model) == {A: "member", B: "member"}
     feed(model, {"event": "unseated", "step": 4, "stages": [1]})
     assert view(model)["run"]["unvalidated"]["words"] == "training waits for peers of stages 1"
     feed(model, {"event": "seating", "number": 2, "step": 4, "seats": [A, C], "changed": [1]})
     assert view(model)["run"]["unvalidated"] is None
+
+
+def test_a_stage_of_several_pipelines_is_named_with_its_own() -> None:
+    model = RunModel()
+    places = [{"replica": replica, "stage": stage} for replica in range(4) for stage in range(2)]
+    model.feed_pipeline({"stages": [{**place, "blocks": 1, "peer": A} for place in places]})
+    assert [(row["replica"], row["stage"]) for row in view(model)["pipeline"]][5] == (2, 1)
+    feed(model, {"event": "unseated", "step": 4, "stages": [1, 6]})
+    words = view(model)["run"]["unvalidated"]["words"]
+    assert words == "training waits for peers of stage 1 of pipeline 0, stage 0 of pipeline 3"
 
 
 def test_a_damaged_file_of_stages_shows_none() -> None:

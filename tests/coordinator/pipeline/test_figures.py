@@ -97,12 +97,23 @@ def test_the_loss_of_several_pipelines_is_their_mean(directory: RunDirectory) ->
     beside = Seating(run.run, 1, 0, tuple(key.peer_id for key in keys), (DRAWN,) * 2)
     figures = StageFigures(run, directory)
     figures.seated(beside)
-    for replica, (step, loss) in enumerate(((0, 1.0), (0, 2.0), (1, 9.0), (0, 4.0), (0, 5.0))):
-        seat = 2 * (replica if replica < 3 else replica - 1) + 1
-        told = StepReport(run.run, 1, seat, step, 0.5, loss, 100, 200, 0, None).signed(keys[seat])
-        figures.take(beside, keys[seat].peer_id, stance(told))
-    figures.close()
+    for replica, step, loss in ((0, 0, 1.0), (1, 0, 2.0), (2, 0, 3.0), (0, 1, 4.0)):
+        tell(figures, beside, keys, 2 * replica + 1, step, loss)
     assert [(row.replica, row.stage, row.step) for row in figures.rows()] == [
-        (0, 0, None), (0, 1, 0), (1, 0, None), (1, 1, 0), (2, 0, None), (2, 1, 1), (3, 0, None), (3, 1, 0),
+        (0, 0, None), (0, 1, 1), (1, 0, None), (1, 1, 0), (2, 0, None), (2, 1, 0), (3, 0, None), (3, 1, None),
     ]  # fmt: skip
-    assert lines(directory, "steps.jsonl") == [] and figures.loss is None, "one has not told of step 0"
+    assert figures.loss is None, "one has not told of step 0"
+    tell(figures, beside, keys, 7, 0, 4.0)
+    assert figures.loss == 2.5
+    for replica in range(3):
+        tell(figures, beside, keys, 2 * replica + 1, 2, 6.0)
+    tell(figures, beside, keys, 1, 3, 9.0)
+    figures.seated(replace(beside, number=2, step=4))
+    figures.close()
+    told = [(line["step"], line["loss"]) for line in lines(directory, "steps.jsonl")]
+    assert told == [(0, 2.5), (2, 6.0)], "one that was lost has not told of step 2, and most not of 1 and 3"
+
+
+def tell(figures: StageFigures, seating: Seating, keys: list[IdentityKey], seat: int, step: int, loss: float) -> None:
+    told = StepReport(seating.run, 1, seat, step, 0.5, loss, 100, 200, 0, None).signed(keys[seat])
+    figures.take(seating, keys[seat].peer_id, stance(told))

@@ -24,13 +24,21 @@ from tests.quick import quick
 LIAR = (2, 1)
 """A replica, and its stage."""
 
+_MOST_STEPS = 24
+"""In so many a replica that is examined in one of four goes unseen once in 1,000 runs; seeds are fixed."""
+
 
 def lying(name: str, start: int = 1) -> Behaviour:
     return make_behaviour(BehaviourSettings(attack_type=name, attack_start=start), seed=bytes([7]) * 32)
 
 
-def trained(pipelines: Pipelines, steps: int) -> list[AveragedStep]:
-    done = [pipelines.step(step) for step in range(steps)]
+def trained(pipelines: Pipelines, more: int = 0) -> list[AveragedStep]:
+    """Train until another peer has the liar's seat, and so many steps more; which step examines it is drawn."""
+    liar, done = pipelines.groups[1].peers[2].peer_id, []
+    while len(done) < _MOST_STEPS and pipelines.groups[1].peers[2].peer_id == liar:
+        done.append(pipelines.step(len(done)))
+    assert pipelines.groups[1].peers[2].peer_id != liar, "the liar keeps its seat"
+    done += [pipelines.step(step) for step in range(len(done), len(done) + more)]
     assert all(len(digests) == 1 for digests in states(pipelines))
     return done
 
@@ -38,7 +46,7 @@ def trained(pipelines: Pipelines, steps: int) -> list[AveragedStep]:
 def test_a_flipped_gradient_is_banned_with_evidence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pipelines = pipelines_of(share=0.25, behaviours={LIAR: lying("SIGN_FLIPPING")})
     liar = pipelines.groups[1].peers[2].peer_id
-    steps = trained(pipelines, 4)
+    steps = trained(pipelines)
     (ban,) = [ban for step in steps for ban in step.bans]
     assert (ban.replica, ban.stage, ban.verdict.peer) == (*LIAR, liar)
     assert ban.verdict.evidence.offence is Offence.GRADIENT
@@ -50,7 +58,7 @@ def test_a_flipped_gradient_is_banned_with_evidence(tmp_path: Path, capsys: pyte
 def test_another_peer_takes_the_seat_and_is_averaged() -> None:
     pipelines = pipelines_of(share=0.25, behaviours={LIAR: lying("SIGN_FLIPPING")})
     liar = pipelines.groups[1].peers[2].peer_id
-    steps = trained(pipelines, 7)
+    steps = trained(pipelines, 4)
     banned_in = next(ban.step for step in steps for ban in step.bans)
     assert pipelines.groups[1].peers[2].peer_id != liar
     assert pipelines.machines[2][0].plan.roster[1] == pipelines.groups[1].peers[2].peer_id
@@ -89,7 +97,7 @@ def test_a_lie_moves_the_average_by_less_than_the_radius() -> None:
 def test_a_lie_to_neighbours_is_banned_by_the_replicas() -> None:
     pipelines = pipelines_of(share=0.25)
     pipelines.machines[2][1].context.behaviour = StageAttack(1.0, MessageLie.REVERSE)
-    steps = trained(pipelines, 4)
+    steps = trained(pipelines)
     bans = [(ban.replica, ban.stage, ban.verdict.evidence.offence) for step in steps for ban in step.bans]
     assert bans[:1] == [(*LIAR, Offence.GRADIENT)]
     assert all(ban[:2] == LIAR for ban in bans), "an honest neighbour has computed from what it was sent"
@@ -98,7 +106,7 @@ def test_a_lie_to_neighbours_is_banned_by_the_replicas() -> None:
 def test_a_replica_without_a_record_loses_its_seat() -> None:
     pipelines = pipelines_of(share=0.25, behaviours={LIAR: lying("WITHHOLD_MOMENTUM")})
     liar = pipelines.groups[1].peers[2].peer_id
-    steps = trained(pipelines, 4)
+    steps = trained(pipelines)
     assert pipelines.groups[1].peers[2].peer_id != liar
     honest = {peer.peer_id for group in pipelines.groups for peer in group.peers.values()} - {liar}
     assert not {ban.verdict.peer for step in steps for ban in step.bans} & honest
@@ -129,7 +137,7 @@ def test_a_record_that_is_none_counts_as_withheld(lie: type[Behaviour]) -> None:
         assert isinstance(other, StageTrainer)
         behaviour.trainer = other
     liar = pipelines.groups[1].peers[2].peer_id
-    trained(pipelines, 4)
+    trained(pipelines)
     assert pipelines.groups[1].peers[2].peer_id != liar
 
 
@@ -137,6 +145,6 @@ def test_a_record_that_is_none_counts_as_withheld(lie: type[Behaviour]) -> None:
 def test_whatever_a_replica_does_wrong_the_others_go_on(name: str) -> None:
     pipelines = pipelines_of(share=0.25, behaviours={LIAR: lying(name)})
     liar = pipelines.groups[1].peers[2].peer_id
-    steps = trained(pipelines, 4)
+    steps = trained(pipelines)
     assert {ban.verdict.peer for step in steps for ban in step.bans} <= {liar}
     assert pipelines.groups[1].peers[2].peer_id != liar

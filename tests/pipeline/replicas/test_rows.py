@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
+from btard.hashing import digest
 from btard.identity import IdentityKey, PeerId
 from btard.pipeline.defence.behaviour import StageBehaviour, StagePlace
-from btard.pipeline.machine.messages import StageMessage, StageMessageKind
+from btard.pipeline.machine.messages import SignedHeader, StageMessage, StageMessageKind
+from btard.pipeline.machine.plan import TellReplicas
 from btard.pipeline.replicas.machine import ReplicaMachine
 from btard.pipeline.replicas.notes import RowNote, RowNoteKind
 from btard.pipeline.replicas.pipelines import Pipelines
@@ -125,3 +127,51 @@ def test_bytes_of_strangers_are_dropped(pipelines: Pipelines) -> None:
     assert machine.hear(IdentityKey.from_seed(bytes(32)).peer_id, data) == []
     assert machine.hear(peer_of(pipelines, 2), data) == []
     assert machine._rows._heard == {}
+
+
+def ask(
+    machine: ReplicaMachine, sender: PeerId, kind: RowNoteKind, step: int = 0, wanted: bytes = b""
+) -> list[RowNote]:
+    """Return what a machine answers to a question about its norms."""
+    effects = machine.hear(sender, RowNote(kind, NORMS, step, wanted).encode())
+    told = [effect for effect in effects if isinstance(effect, TellReplicas)]
+    assert all(effect.peers == (sender,) for effect in told)
+    return [RowNote.decode(effect.data) for effect in told]
+
+
+def test_a_row_of_this_step_and_the_last_is_shown_when_asked() -> None:
+    pipelines = pipelines_of()
+    pipelines.step(0)
+    machine, sender = pipelines.machines[0][0], peer_of(pipelines, 1)
+    assert ask(machine, sender, RowNoteKind.HEADER_ASKED, 1) == [], "it has told none yet"
+    pipelines._note(1)
+    machine.begin(0.0, 1)
+    (told,) = ask(machine, sender, RowNoteKind.HEADER_ASKED)
+    signed = SignedHeader.decode(told.content)
+    signed.verify(machine.context.key.peer_id)
+    assert (told.kind, signed.header.kind, signed.header.step) == (RowNoteKind.HEADER, NORMS, 0)
+    assert ask(machine, sender, RowNoteKind.ROW_ASKED, 0, bytes(32)) == [], "it has told no such row"
+    (row,) = ask(machine, sender, RowNoteKind.ROW_ASKED, 0, signed.header.payload)
+    assert row.kind is RowNoteKind.ROW and digest(row.content) == signed.header.payload
+    assert ask(machine, IdentityKey.from_seed(bytes(32)).peer_id, RowNoteKind.HEADER_ASKED) == []
+
+
+def test_one_stage_is_answered_a_bounded_number_of_times() -> None:
+    pipelines = pipelines_of()
+    pipelines.step(0)
+    machine = pipelines.machines[0][0]
+    answers = [ask(machine, peer_of(pipelines, 1), RowNoteKind.HEADER_ASKED) for _ in range(100)]
+    assert 2 < sum(map(bool, answers)) < 50
+    assert ask(machine, peer_of(pipelines, 2), RowNoteKind.HEADER_ASKED), "another one is answered as well"
+
+
+def test_headers_of_faster_pipelines_wait_for_the_step(pipelines: Pipelines) -> None:
+    machine, sender = pipelines.machines[0][0], peer_of(pipelines, 1)
+    pipelines._note(1)
+    early = row_of(pipelines, 1, 1, 1.0, place=(1, 0))
+    machine.hear(sender, note_of(early))
+    machine.hear(sender, note_of(row_of(pipelines, 1, 1, 2.0, place=(1, 0))))
+    machine.hear(sender, note_of(row_of(pipelines, 1, 1, 1.0, place=(2, 0))))
+    assert machine._rows._heard == {}
+    machine.begin(0.0, 1)
+    assert machine._rows._heard == {(NORMS, 1, 1): early.header.payload}

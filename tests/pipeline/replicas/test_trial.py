@@ -77,7 +77,6 @@ def test_too_few_replicas_end_the_program_with_code_2(capsys: pytest.CaptureFixt
         ("--replicas 3 --check drawn", "of fewer than 4 replicas no validator is drawn"),
         ("--replicas 4", "give --check drawn"),
         ("--replicas 4 --check none", "give --check drawn"),
-        ("--replicas 4 --check drawn --processes real", "leave --processes away"),
         ("--replicas 4 --check drawn --relative-error 0.1", "leave --relative-error and --code-share away"),
         ("--replicas 4 --check drawn --precision fp16", "leave --precision away"),
         ("--replicas 4 --check drawn --attack-rate 0.1", "lies with --replica-attack"),

@@ -212,7 +212,7 @@ def test_a_trained_model_is_where_all_begin_and_begin_anew() -> None:
     assert anew is not None and (anew.step, anew.states) == (0, first)
 
 
-def test_all_replicas_of_a_stage_are_seated_and_most_name_its_state() -> None:
+def test_most_replicas_of_a_stage_name_its_state() -> None:
     usher = Usher(UsherPlan(RUN, 1, silent_seconds=3.0, load_seconds=60.0, replicas=4))
     assert usher.look(0.0, waiting(0, 1, 2)) is None
     first = usher.look(0.0, waiting(0, 1, 2, 3, 4))
@@ -229,3 +229,16 @@ def test_all_replicas_of_a_stage_are_seated_and_most_name_its_state() -> None:
     second = usher.look(1.0, waiting(0, 1, 2, 3, 4))
     assert second is not None and (second.step, second.states) == (4, (state(0, 4),))
     assert second.seats == (*PEERS[:2], PEERS[4], PEERS[3])
+
+
+def test_a_standstill_moves_seats_of_its_own_pipeline() -> None:
+    usher = Usher(UsherPlan(RUN, 1, silent_seconds=3.0, replicas=4))
+    first = usher.look(0.0, waiting(0, 1, 2, 3, 4))
+    assert first is not None
+    for number in (1, 2):
+        for each in range(5):
+            phase = SeatPhase.STALLED if each == 2 else SeatPhase.TRAINING
+            usher.hear(float(number), PEERS[each], Stance(number, phase, 0))
+        seating = usher.look(float(number), waiting(0, 1, 2, 3, 4))
+        assert seating is not None and seating.number == number + 1
+    assert seating.seats == (*PEERS[:2], PEERS[4], PEERS[3])
