@@ -46,6 +46,7 @@ from btard.pipeline.stages.split import Split
 from btard.pipeline.stages.trained import check_task_fits, read_config
 from btard.pipeline.stages.weights import draw_weights
 from btard.pipeline.step.channels import agreed_codecs, check_precision
+from btard.round.evidence.file import MAX_FILE
 from btard.round.rules import StepRules
 from btard.swarm.manifest import RunManifest
 from btard.swarm.pipeline_terms import PipelineTerms
@@ -347,7 +348,10 @@ class StageBuilder:
 
     @property
     def most_evidence_bytes(self) -> int:
-        """Bytes of the file that proves a ban: a verdict with its case, in base64, and what stands around it."""
+        """Bytes of the file that proves a ban: a verdict with its case, in base64, and what stands around it; of
+        replicas, whatever such a file may have."""
+        if self.terms.replicas > 1:
+            return MAX_FILE
         return self._chunks * CHUNK_BYTES * 4 // 3 + (1 << 20)
 
     @cached_property

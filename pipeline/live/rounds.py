@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from concurrent.futures import Executor as WorkerPool
 from dataclasses import dataclass
@@ -119,6 +120,7 @@ class ReplicaRounds:
         executor = ReplicaExecutor(rules, key.peer_id, behaviour, self.trainer, material, self._run)
         self.driver = SessionDriver(self._session, RoundLine(transport), executor, transport.charge)
         self.driver.attach(self)
+        self._advanced, self._is_ended = asyncio.Event(), False
         members = tuple(sorted(seating.copies(machine.number)))
         randomness = tagged_digest("btard pipeline first randomness", rules.run)
         self._roster = Roster(seating.step, members, frozenset(), randomness)
@@ -143,10 +145,13 @@ class ReplicaRounds:
         are done, also where the others have not waited for them.
         """
         state = await self._run(lambda: self._machine.worker.state().digest)
+        if self._is_ended:
+            return None
         outcome = await self.driver.run_step(self._roster, state)
         if not isinstance(outcome, Finished):
             return None
         self._roster = outcome.roster
+        self._advanced.set()
         vector = from_wire(outcome.flat, self._rules.wire).clone()
         await self.trainer.wait_submitted(outcome.step)
         if not outcome.submitted:
@@ -155,6 +160,7 @@ class ReplicaRounds:
 
     def end(self) -> None:
         """Take no part any more: another seating has come."""
+        self._is_ended = True
         self.driver.abandon("another seating has come")
 
     async def answer(self, sender: PeerId, question: Question) -> bytes | None:
@@ -170,11 +176,23 @@ class ReplicaRounds:
             case Want.BASE | Want.VECTOR if question.peer:
                 target = _peer(question.peer)
                 return None if target is None else await self.driver.shows(sender, Exhibit(question.want), target, step)
-            case Want.BASE:
+            case Want.BASE if await self._is_over(step):
                 return self._behaviour.shown_momentum(step, sender, self.trainer.momentum_base(step))
-            case Want.VECTOR if step < self._roster.step:
+            case Want.VECTOR if await self._is_over(step):
                 return self._behaviour.shown_vector(step, sender, self.trainer.submitted(step))
         return None
+
+    async def _is_over(self, step: int) -> bool:
+        """Whether all have committed to a step's vectors, so that they may be seen.
+
+        One that others have finished a moment before this replica is waited for.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._rules.delay_bound_seconds):
+                while step == self._roster.step:
+                    self._advanced.clear()
+                    await self._advanced.wait()
+        return step < self._roster.step
 
 
 def _peer(text: str) -> PeerId | None:

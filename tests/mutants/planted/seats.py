@@ -63,14 +63,14 @@ SEATS: tuple[Mutant, ...] = (
     Mutant(
         "any peer may say that a state is kept",
         _OCCUPANT,
-        "if not self._is_due(claim) or self.seating.keeper(claim.stage) != stage:",
-        "if not self._is_due(claim):",
+        "if keeper != seat:",
+        "if False:",
         f"{_SEATS}/test_occupant.py::test_only_its_keeper_says_that_a_state_is_kept",
     ),
     Mutant(
         "what is kept need not be what its owner has signed",
         _OCCUPANT,
-        "        claim.verify(self.seating.seats[claim.stage])\n",
+        "        claim.verify(self.seating.seats[claim.seat])\n",
         "",
         f"{_SEATS}/test_occupant.py::test_only_its_keeper_says_that_a_state_is_kept",
     ),
@@ -84,7 +84,7 @@ SEATS: tuple[Mutant, ...] = (
     Mutant(
         "the usher believes claims that nobody has signed",
         _USHER,
-        "claim.verify(seating.seats[claim.stage])",
+        "claim.verify(seating.seats[claim.seat])",
         "pass",
         _CLAIMS,
     ),
@@ -119,7 +119,7 @@ SEATS: tuple[Mutant, ...] = (
     Mutant(
         "a mute stage keeps its seat for ever",
         _USHER,
-        "return [] if often == 1 else [(often - 2) % self.plan.stages]",
+        "return [] if often == 1 else [seats[(often - 2) % len(seats)]]",
         "return []",
         f"{_SEATS}/test_usher.py::test_one_standstill_moves_nobody_the_next_moves_each_in_turn",
     ),
@@ -168,8 +168,8 @@ SEATS: tuple[Mutant, ...] = (
     Mutant(
         "what arrives before the first step is lost",
         "pipeline/live/driver.py",
-        "self._arrived.append((sender, data))",
-        "self._arrived.extend([(sender, data)] * self._begun)",
+        "self._arrived.append(_Arrived(look, sender, size))",
+        "self._arrived.extend([_Arrived(look, sender, size)] * self._begun)",
         "tests/pipeline/live/test_driver.py::test_drivers_train_as_simulated_stages_do",
     ),
     Mutant(
@@ -182,7 +182,7 @@ SEATS: tuple[Mutant, ...] = (
     Mutant(
         "the page shows what other peers say of a stage",
         "coordinator/pipeline/figures.py",
-        "(report.run, report.number, report.stage) != (self._run, seating.number, stage)",
+        "(report.run, report.number, report.seat) != (self._run, seating.number, seat)",
         "report.run != self._run",
         "tests/coordinator/pipeline/test_figures.py::test_a_report_of_another_stage_or_peer_is_left_out",
     ),
@@ -196,7 +196,7 @@ SEATS: tuple[Mutant, ...] = (
     Mutant(
         "a visitor is shown stages out of their order",
         "swarm/records/stages.py",
-        "if [row.stage for row in line.stages] != list(range(len(line.stages))):",
+        "if [(row.replica, row.stage) for row in line.stages] != [divmod(n, stages) for n in range(len(line.stages))]:",
         "if not line.stages:",
         "tests/swarm/records/test_stages.py::test_what_no_coordinator_tells_is_refused",
     ),
@@ -212,7 +212,7 @@ SEATS: tuple[Mutant, ...] = (
         "pipeline/seats/usher.py",
         "        held.update(self.plan.beginning)\n",
         "",
-        "tests/pipeline/seats/test_usher.py::test_a_trained_model_is_where_all_begin_and_begin_anew",
+        "tests/pipeline/seats/test_usher.py::test_behind_an_early_lie_is_the_beginning",
     ),
     Mutant(
         "the coordinator shows a first state that was changed on its disk",

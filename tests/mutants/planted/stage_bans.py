@@ -49,7 +49,7 @@ STAGE_BANS: tuple[Mutant, ...] = (
     Mutant(
         "a coordinator started anew gives a liar its seat back",
         _BANS,
-        "        self._usher.banned.update(ban.evidence.peer for ban in self.bans)\n",
+        "        self._usher.banned.update(ban.proof.peer for ban in self.bans)\n",
         "",
         f"{_BANNED}::test_a_proved_liar_is_banned",
     ),

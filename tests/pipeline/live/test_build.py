@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from btard.errors import UserError
+from btard.identity import IdentityKey
 from btard.pipeline.choices import AfterAlarm, CheckMode
 from btard.pipeline.defence.attacks import MessageLie
 from btard.pipeline.defence.behaviours import Persistent
@@ -47,6 +48,26 @@ def machines_of(run: RunManifest, directory: Path, liar: int | None = None) -> l
         states = dict.fromkeys(builder.held_by(stage))
         machines.append(builder.machine(seating_of(run), KEYS[stage], stage, states))
     return machines
+
+
+@pytest.mark.parametrize("epoch_samples", [0, 64])
+def test_pipelines_share_out_the_samples_of_a_step(epoch_samples: int) -> None:
+    run = run_of(replicas=4, tau=0.1, check="drawn", epoch_samples=epoch_samples)
+    builder = StageBuilder(run, TASK)
+    peers = tuple(IdentityKey.from_seed(bytes([n + 1]) * 32).peer_id for n in range(12))
+    seating = Seating(run.run, 1, 0, peers, (DRAWN,) * 3)
+    plans = [builder.plan(seating, replica) for replica in range(4)]
+    assert [plan.roster for plan in plans] == [peers[3 * n : 3 * n + 3] for n in range(4)]
+    assert len({plan.run for plan in plans}) == 4
+    drawn = [[batch.tensors["input_ids"].numpy().tobytes() for batch in plan.batches(1)] for plan in plans]
+    assert all(len(batches) == builder.terms.micro_batches for batches in drawn)
+    assert len({each for batches in drawn for each in batches}) == 4 * builder.terms.micro_batches
+    if epoch_samples:
+        ids = [number for plan in plans for numbers in plan.ids(1) for number in numbers]
+        assert len(set(ids)) == len(ids)
+    known = builder.all_steps(seating)(1)
+    assert [step.facts.roster for step in known] == [plan.roster for plan in plans]
+    assert [step.batches[0].tensors["input_ids"].numpy().tobytes() for step in known] == [each[0] for each in drawn]
 
 
 def test_a_plan_is_what_the_manifest_says(tmp_path: Path) -> None:

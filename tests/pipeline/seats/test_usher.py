@@ -153,6 +153,16 @@ def test_after_a_ban_all_go_back_behind_the_lie() -> None:
     assert (seating.seats, seating.step) == ((PEERS[0], PEERS[2]), 2)
 
 
+def test_behind_an_early_lie_is_the_beginning() -> None:
+    usher, _ = usher_of(0, 1, 2)
+    for number in range(2):
+        tell(usher, 1.0, number, 4)
+    usher.hear(1.0, PEERS[2], Stance(1, SeatPhase.WAITING, 0))
+    usher.ban(PEERS[1], 1, 3)
+    seating = usher.look(1.0, waiting(0, 1, 2))
+    assert seating is not None and (seating.step, seating.states) == (0, (DRAWN,) * 2)
+
+
 def test_a_lie_of_a_former_seating_is_no_reason_to_go_back() -> None:
     usher, _ = usher_of(0, 1, 2)
     for number in range(2):
