@@ -8,6 +8,7 @@ from btard.behaviour import LeaveReason
 from btard.identity import Envelope, MessageKind
 from btard.identity.codec import encode
 from btard.pipeline.machine.messages import StageHeader, StageMessageKind
+from btard.pipeline.replicas.notes import RowNote, RowNoteKind
 from btard.pipeline.seats.seating import Seating
 from btard.pipeline.seats.statements import NoteKind, SeatNote, SeatPhase, Stance, StateClaim
 from btard.reunion.messages import Memory, Place
@@ -73,6 +74,7 @@ def pipeline_seeds(first: int) -> list[bytes]:
         claim,
         SeatNote(NoteKind.CLAIM, 3, claim),
         Stance(3, SeatPhase.TRAINING, 12, (bytes(32),), (claim,), (b"report",)),
+        RowNote(RowNoteKind.ROW, StageMessageKind.NORMS, 12, bytes(16)),
     ]
     seating = Seating(
         run, 3, 12, PEERS, (bytes(32),) * len(PEERS), False, Directory({PEERS[0]: ("/ip4/1.2.3.4/tcp/5",)})

@@ -13,6 +13,7 @@ from btard.hashing import Payload, digest
 from btard.identity import Envelope, IdentityKey, Malformed, MessageKind, PeerId
 from btard.identity.codec import decode, encode
 from btard.pipeline.machine.messages import StageHeader
+from btard.pipeline.replicas.notes import RowNote
 from btard.pipeline.seats.seating import Seating
 from btard.pipeline.seats.statements import SeatNote, Stance, StateClaim
 from btard.reunion.messages import Memory, Place
@@ -75,7 +76,7 @@ def seating(data: bytes) -> None:
     Seating._read(data)
 
 
-STAGE_BODIES = (StageHeader, StateClaim, SeatNote, Stance)
+STAGE_BODIES = (StageHeader, StateClaim, SeatNote, Stance, RowNote)
 """What peers of a pipeline tell each other."""
 
 DECODERS: tuple[Callable[[bytes], None], ...] = (
