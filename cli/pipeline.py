@@ -86,7 +86,7 @@ def _merge(words: list[str]) -> int:
 
     settings = load_settings(MergeSettings, words, program="btard pipeline merge")
 
-    from btard.pipeline.live.merging import merge_run
+    from btard.pipeline.live.held.merging import merge_run
 
     print(f"{settings.out}: the model of {merge_run(settings.run, settings.out)}")
     return 0
@@ -197,7 +197,7 @@ def _run_replicas(settings: TrialSettings) -> int:
     import torch
 
     from btard.pipeline.replicas.rules import DEFAULT_TAU, AveragingRules
-    from btard.pipeline.replicas.trial import ReplicaTrial, run_replicas
+    from btard.pipeline.replicas.simulated.trial import ReplicaTrial, run_replicas
     from btard.pipeline.trial import trial_task
 
     averaging = AveragingRules(DEFAULT_TAU if settings.tau is None else settings.tau, settings.share)

@@ -30,7 +30,7 @@ from btard.tasks.training_state import TrainingState
 from btard.version import PROTOCOL_VERSION
 
 if TYPE_CHECKING:
-    from btard.pipeline.live.first_states import FirstStates
+    from btard.pipeline.live.held.first_states import FirstStates
 
 logger = logging.getLogger(__name__)
 
@@ -135,7 +135,7 @@ def _first_states(model: _Model, directory: RunDirectory) -> FirstStates | None:
     if model.pipeline is None or model.pipeline.model is None:
         return None
     from btard.pipeline.live.build import beginning_of
-    from btard.pipeline.live.first_states import FirstStates
+    from btard.pipeline.live.held.first_states import FirstStates
 
     return FirstStates(directory.first_states, beginning_of(model.pipeline))
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from btard.coordinator.settings import CoordinatorSettings
 from btard.errors import UserError
 from btard.pipeline.live.build import check_step, cut_of, numbers_of, text_task
-from btard.pipeline.live.first_states import make_first_states, read_partition
+from btard.pipeline.live.held.first_states import make_first_states, read_partition
 from btard.pipeline.replicas.rules import DEFAULT_TAU, check_averaging
 from btard.pipeline.schedule.optimizer import OptimizerPlan
 from btard.pipeline.settings import StepSettings

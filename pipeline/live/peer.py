@@ -18,11 +18,11 @@ from btard.identity import IdentityKey, Malformed, PeerId
 from btard.pipeline.live.build import StageBuilder
 from btard.pipeline.live.driver import Look
 from btard.pipeline.live.gate import NOTE_MARK, StageGate
-from btard.pipeline.live.keeping import StateKeeper
+from btard.pipeline.live.held.keeping import StateKeeper
+from btard.pipeline.live.held.states import StoredState
 from btard.pipeline.live.proofs import ProofFolder
 from btard.pipeline.live.rounds import ReplicaRounds
 from btard.pipeline.live.sitting import Sitting
-from btard.pipeline.live.states import StoredState
 from btard.pipeline.machine.machine import StageMachine
 from btard.pipeline.machine.plan import (
     StageBanned,

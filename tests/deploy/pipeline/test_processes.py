@@ -22,7 +22,7 @@ from btard.deploy.pipeline.run import coordinator_words
 from btard.errors import UserError
 from btard.identity import IdentityKey, PeerId
 from btard.pipeline.live.build import StageBuilder, beginning_of
-from btard.pipeline.live.first_states import FirstStates
+from btard.pipeline.live.held.first_states import FirstStates
 from btard.pipeline.machine.memory import run_stages
 from btard.pipeline.seats.seating import Seating
 from btard.pipeline.settings import StageProcess, TrialSettings
@@ -34,7 +34,7 @@ from btard.swarm.manifest import RunManifest
 from btard.tasks.registry import load_task
 from tests.deploy.pipeline.running import running
 from tests.deploy.standins import ROOT, eventually, gone
-from tests.pipeline.live.first import whole
+from tests.pipeline.live.held.first import whole
 from tests.pipeline.tiny import tiny_state
 
 STAGES, SPARE, STEPS = 4, 3, 60

@@ -13,8 +13,8 @@ from btard.cli.main import main
 from btard.deploy.pipeline.processes import StageProcessesPlan
 from btard.deploy.pipeline.run import coordinator_words
 from btard.pipeline.live.build import StageBuilder
-from btard.pipeline.replicas.pipelines import Pipelines
 from btard.pipeline.replicas.rules import AveragingRules
+from btard.pipeline.replicas.simulated.pipelines import Pipelines
 from btard.pipeline.seats.seating import DRAWN, Seating
 from btard.pipeline.stages.weights import draw_weights
 from btard.swarm.manifest import RunManifest

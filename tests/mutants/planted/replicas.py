@@ -7,10 +7,10 @@ from tests.mutants.mutant import Mutant
 _AVERAGING = "tests/pipeline/replicas/test_averaging.py"
 _LIES = "tests/pipeline/replicas/test_lies.py"
 _RECORDS = "tests/pipeline/replicas/test_record.py"
-_TRIAL = "tests/pipeline/replicas/test_trial.py"
+_TRIAL = "tests/pipeline/replicas/simulated/test_trial.py"
 _SILENCE = "tests/pipeline/replicas/test_silence.py"
 _RECORD = "pipeline/replicas/record.py"
-_PIPELINES = "pipeline/replicas/pipelines.py"
+_PIPELINES = "pipeline/replicas/simulated/pipelines.py"
 _EXECUTOR = "pipeline/replicas/executor.py"
 
 REPLICAS: tuple[Mutant, ...] = (
@@ -23,7 +23,7 @@ REPLICAS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "all pipelines train on the same micro-batches",
-        "pipeline/replicas/trial.py",
+        "pipeline/replicas/simulated/trial.py",
         "all_of(step)[replica * each : (replica + 1) * each]",
         "all_of(step)[:each]",
         f"{_TRIAL}::test_replicas_train_on_samples_of_their_own",
@@ -107,7 +107,7 @@ REPLICAS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "the seat of a banned replica stays with it",
-        "pipeline/replicas/pipelines.py",
+        "pipeline/replicas/simulated/pipelines.py",
         "self._fill((replica, group.stage), donor)",
         "pass",
         f"{_LIES}::test_another_peer_takes_the_seat_and_is_averaged",
@@ -142,7 +142,7 @@ REPLICAS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "a replica of a silent pipeline is in the average",
-        "pipeline/replicas/group.py",
+        "pipeline/replicas/simulated/group.py",
         "for n, peer in seated.items() if n not in silent",
         "for n, peer in seated.items()",
         f"{_SILENCE}::test_a_silent_stage_costs_its_own_pipeline_a_step_alone",

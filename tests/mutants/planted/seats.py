@@ -216,17 +216,17 @@ SEATS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "the coordinator shows a first state that was changed on its disk",
-        "pipeline/live/first_states.py",
+        "pipeline/live/held/first_states.py",
         "    if state.digest != digest:\n",
         "    if len(state.digest) != len(digest):\n",
-        "tests/pipeline/live/test_first_states.py::test_a_file_that_was_changed_is_told",
+        "tests/pipeline/live/held/test_first_states.py::test_a_file_that_was_changed_is_told",
     ),
     Mutant(
         "what a stage of a trained model must begin with is not compared",
         "pipeline/live/build.py",
         "self._pledges if seating.step == 0 and seating.states == self.beginning else ()",
         "()",
-        "tests/pipeline/live/test_first_states.py::test_a_wrong_first_pledge_would_be_noticed",
+        "tests/pipeline/live/held/test_first_states.py::test_a_wrong_first_pledge_would_be_noticed",
     ),
     Mutant(
         "a model of fewer tokens than the data is trained",

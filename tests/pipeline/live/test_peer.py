@@ -16,8 +16,8 @@ from btard.pipeline.live.build import StageBuilder, cut_of, numbers_of
 from btard.pipeline.live.gate import NOTE_MARK, SEATING_MARK, header_of
 from btard.pipeline.live.peer import LivePeer
 from btard.pipeline.machine.memory import run_stages
-from btard.pipeline.replicas.pipelines import Pipelines
 from btard.pipeline.replicas.rules import AveragingRules
+from btard.pipeline.replicas.simulated.pipelines import Pipelines
 from btard.pipeline.seats.seating import DRAWN, Seating
 from btard.pipeline.seats.statements import MAX_STANCE, NoteKind, SeatNote, SeatPhase, Stance
 from btard.pipeline.seats.usher import Usher, UsherPlan

@@ -15,8 +15,8 @@ from btard.pipeline.live.gate import ROUND_MARK
 from btard.pipeline.live.rounds import ReplicaRounds
 from btard.pipeline.machine.plan import AwaitAverage
 from btard.pipeline.replicas.machine import ReplicaMachine
-from btard.pipeline.replicas.pipelines import Pipelines
 from btard.pipeline.replicas.rules import AveragingRules, replica_rules, round_nonce
+from btard.pipeline.replicas.simulated.pipelines import Pipelines
 from btard.pipeline.seats.seating import DRAWN, Seating
 from btard.swarm.manifest import Deadlines
 from btard.swarm.questions import Question, Want

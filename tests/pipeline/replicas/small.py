@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from btard.behaviour import Behaviour
 from btard.pipeline.choices import OptimizerKind
 from btard.pipeline.machine.plan import PipelinePlan
-from btard.pipeline.replicas.pipelines import Pipelines, Seat
 from btard.pipeline.replicas.rules import AveragingRules
+from btard.pipeline.replicas.simulated.pipelines import Pipelines, Seat
 from btard.pipeline.schedule.optimizer import OptimizerPlan
 from btard.pipeline.schedule.order import PipelineOrder
 from btard.pipeline.stages.model_stage import Cut

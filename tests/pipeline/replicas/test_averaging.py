@@ -12,7 +12,7 @@ from btard.pipeline.machine.memory import run_stages
 from btard.pipeline.machine.plan import StageEffect
 from btard.pipeline.replicas.gradients import flat_gradient, gradient_numbers, set_flat_gradient
 from btard.pipeline.replicas.machine import ReplicaMachine
-from btard.pipeline.replicas.pipelines import Pipelines
+from btard.pipeline.replicas.simulated.pipelines import Pipelines
 from btard.pipeline.schedule.together import finish_step
 from btard.pipeline.schedule.worker import StageWorker
 from btard.pipeline.stages.model_stage import ModelStage

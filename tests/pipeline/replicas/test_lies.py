@@ -13,7 +13,7 @@ from btard.byzantine.selection import make_behaviour
 from btard.byzantine.settings import BehaviourSettings
 from btard.cli.verdict import main as verdict
 from btard.pipeline.defence.attacks import MessageLie, StageAttack
-from btard.pipeline.replicas.pipelines import AveragedStep, Pipelines
+from btard.pipeline.replicas.simulated.pipelines import AveragedStep, Pipelines
 from btard.pipeline.replicas.trainer import StageTrainer
 from btard.round.evidence.evidence import Offence
 from btard.round.evidence.file import save

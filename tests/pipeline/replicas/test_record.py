@@ -10,8 +10,8 @@ import torch
 
 from btard.identity import IdentityKey, Malformed, PeerId
 from btard.pipeline.machine.messages import StageMessage
-from btard.pipeline.replicas.pipelines import Pipelines
 from btard.pipeline.replicas.record import ReplicaRecord
+from btard.pipeline.replicas.simulated.pipelines import Pipelines
 from btard.pipeline.replicas.trainer import KEPT_STEPS, StageTrainer
 from tests.pipeline.replicas.small import pipelines_of
 

@@ -12,8 +12,8 @@ from btard.pipeline.machine.messages import SignedHeader, StageMessage, StageMes
 from btard.pipeline.machine.plan import TellReplicas
 from btard.pipeline.replicas.machine import ReplicaMachine
 from btard.pipeline.replicas.notes import RowNote, RowNoteKind
-from btard.pipeline.replicas.pipelines import Pipelines
 from btard.pipeline.replicas.rows import ROW_KINDS
+from btard.pipeline.replicas.simulated.pipelines import Pipelines
 from tests.pipeline.replicas.small import pipelines_of, states
 
 NORMS = StageMessageKind.NORMS

@@ -9,8 +9,8 @@ import pytest
 from btard.errors import UserError
 from btard.pipeline.machine.messages import StageMessageKind
 from btard.pipeline.machine.plan import SendStage
-from btard.pipeline.replicas.pipelines import Pipelines
-from btard.pipeline.replicas.stage import ReplicaStage
+from btard.pipeline.replicas.simulated.pipelines import Pipelines
+from btard.pipeline.replicas.simulated.stage import ReplicaStage
 from btard.transport.virtual import NetworkConditions
 from tests.pipeline.replicas.small import CUT, pipelines_of, states
 from tests.pipeline.replicas.test_rows import WrongNorms

@@ -14,7 +14,7 @@ from btard.errors import UserError
 from btard.pipeline.choices import OptimizerKind
 from btard.pipeline.defence.attacks import HONEST
 from btard.pipeline.replicas.rules import LEAST_REPLICAS, AveragingRules, check_replicas
-from btard.pipeline.replicas.trial import ReplicaTrial, replica_plans
+from btard.pipeline.replicas.simulated.trial import ReplicaTrial, replica_plans
 from btard.pipeline.schedule.optimizer import OptimizerPlan
 from btard.pipeline.schedule.order import PipelineOrder
 from btard.pipeline.settings import TrialSettings

@@ -15,11 +15,11 @@ from btard.identity.envelope import RUN_ID_SIZE
 from btard.pipeline.justice.facts import PlanFacts
 from btard.pipeline.machine.plan import PipelinePlan
 from btard.pipeline.replicas.gradients import gradient_numbers
-from btard.pipeline.replicas.group import ReplicaGroup, RoundOutcome
 from btard.pipeline.replicas.machine import ReplicaMachine
 from btard.pipeline.replicas.record import ReplicaStep
 from btard.pipeline.replicas.rules import AveragingRules, replica_rules, round_nonce
-from btard.pipeline.replicas.stage import ReplicaStage
+from btard.pipeline.replicas.simulated.group import ReplicaGroup, RoundOutcome
+from btard.pipeline.replicas.simulated.stage import ReplicaStage
 from btard.pipeline.replicas.trainer import KEPT_STEPS, StageTrainer
 from btard.pipeline.schedule.optimizer import OptimizerPlan
 from btard.pipeline.schedule.worker import StageWorker

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from btard.hashing import Payload
 from btard.identity import PeerId
-from btard.pipeline.live.states import StateShelf, StoredState
+from btard.pipeline.live.held.states import StateShelf, StoredState
 from btard.pipeline.seats.seating import Seating
 from btard.pipeline.seats.usher import Errand
 from btard.swarm.questions import Question, Want

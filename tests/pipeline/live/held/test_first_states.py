@@ -15,7 +15,7 @@ from btard.errors import UserError
 from btard.identity import IdentityKey
 from btard.pipeline.choices import OptimizerKind
 from btard.pipeline.live.build import StageBuilder, beginning_of
-from btard.pipeline.live.first_states import FirstStates
+from btard.pipeline.live.held.first_states import FirstStates
 from btard.pipeline.machine.assembly import assemble
 from btard.pipeline.machine.memory import run_stages
 from btard.pipeline.schedule.optimizer import OptimizerPlan
@@ -28,7 +28,7 @@ from btard.pipeline.stages.split import Split
 from btard.swarm.questions import Question, Want
 from btard.tasks.base import Schedule
 from btard.tasks.registry import load_task
-from tests.pipeline.live.first import whole
+from tests.pipeline.live.held.first import whole
 from tests.pipeline.tiny import tiny_config, tiny_state
 
 TASK = load_task("gpt", "tiny")

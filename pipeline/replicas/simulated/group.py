@@ -10,7 +10,7 @@ import torch
 from btard.behaviour import Behaviour
 from btard.errors import UserError
 from btard.identity import IdentityKey, PeerId
-from btard.pipeline.replicas.peer import ReplicaPeer
+from btard.pipeline.replicas.simulated.peer import ReplicaPeer
 from btard.pipeline.replicas.trainer import StageTrainer
 from btard.round.actions import Verdict, Voided
 from btard.round.admission import Doorstep

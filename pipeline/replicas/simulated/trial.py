@@ -12,8 +12,8 @@ from btard.hashing import tagged_digest
 from btard.pipeline.epochs import SampleOrder
 from btard.pipeline.machine.plan import PipelinePlan
 from btard.pipeline.measures.scores import HeldOutScores, held_out_scores
-from btard.pipeline.replicas.pipelines import AveragedStep, Pipelines, ReplicaBan, Seat
 from btard.pipeline.replicas.rules import AveragingRules
+from btard.pipeline.replicas.simulated.pipelines import AveragedStep, Pipelines, ReplicaBan, Seat
 from btard.pipeline.stages.model_stage import Cut
 from btard.pipeline.stages.weights import draw_weights
 from btard.pipeline.trial import StagedTask, Trial, trial_cut

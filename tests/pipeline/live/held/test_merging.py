@@ -17,7 +17,7 @@ from btard.pipeline.stages.model_stage import ModelStage
 from btard.pipeline.stages.partition import read_stage
 from btard.tasks.base import Schedule
 from tests.coordinator.test_pipeline_terms import prepare as prepare_new
-from tests.pipeline.live.test_first_states import partition, prepare
+from tests.pipeline.live.held.test_first_states import partition, prepare
 
 OPTIMIZER = OptimizerPlan(OptimizerKind.SGD, Schedule(0.1, 0, 10))
 

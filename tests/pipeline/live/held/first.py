@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from btard.outline import CHUNK_BYTES, Outline
-from btard.pipeline.live.first_states import FirstStates
+from btard.pipeline.live.held.first_states import FirstStates
 from btard.swarm.questions import Question, Want
 
 

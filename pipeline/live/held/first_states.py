@@ -10,7 +10,7 @@ from btard.durable import write_durably
 from btard.errors import UserError
 from btard.hashing import Payload
 from btard.outline import Outline
-from btard.pipeline.live.states import StoredState
+from btard.pipeline.live.held.states import StoredState
 from btard.pipeline.schedule.optimizer import OptimizerPlan
 from btard.pipeline.seats.stage_state import KeptWorker
 from btard.pipeline.stages.model_stage import Cut, ModelStage

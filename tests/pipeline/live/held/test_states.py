@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from btard.outline import CHUNK_BYTES, Outline
-from btard.pipeline.live.states import StateShelf, StoredState
+from btard.pipeline.live.held.states import StateShelf, StoredState
 from btard.pipeline.seats.statements import MAX_STATES
 
 
