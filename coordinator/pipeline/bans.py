@@ -150,12 +150,14 @@ class StageBans:
         That of replicas rests on the roster that it names, and a few of them could name another one; so more than half
         of a stage's seats have to tell of the ban.
         """
-        seating = self._usher.seating
-        if seating is None or seating.replicas == 1:
+        if self._builder.terms.replicas == 1:
             return True
-        seat = seating.seat_of(accused)
-        copies = () if seat is None else seating.copies(seating.stage_of(seat))
-        return 2 * len(self._accusers[accused].intersection(copies)) > seating.replicas
+        for seating in reversed(self._seatings.values()):
+            seat = seating.seat_of(accused)
+            if seat is not None:
+                copies = seating.copies(seating.stage_of(seat))
+                return 2 * len(self._accusers[accused].intersection(copies)) > seating.replicas
+        return False
 
     async def _consider(self, proof: bytes, sources: list[PeerId]) -> None:
         found: list[StageBan] = []

@@ -44,7 +44,7 @@ from btard.pipeline.seats.occupant import (
 )
 from btard.pipeline.seats.seating import DRAWN, Seating
 from btard.pipeline.seats.stage_state import KeptWorker
-from btard.pipeline.seats.statements import MAX_REPORTS, StateClaim
+from btard.pipeline.seats.statements import MAX_REPORTS, Stance, StateClaim
 from btard.pipeline.seats.usher import Errand
 from btard.round.actions import Verdict
 from btard.round.evidence.file import to_json
@@ -342,7 +342,7 @@ class LivePeer:
         match question.want:
             case Want.STANCE if sender == self._coordinator:
                 self._run_errand(question)
-                return self._occupant.stance(self._keeper.shelf.digests, self._reports, self._proofs.shown).encode()
+                return self._stance().encode()
             case Want.STATE:
                 return self._keeper.shelf.outline(question.known) or self._proofs.outline(question.known)
             case Want.CHUNK:
@@ -351,6 +351,12 @@ class LivePeer:
             case _ if self._sitting is not None and self._sitting.rounds is not None:
                 return await self._sitting.rounds.answer(sender, question)
         return None
+
+    def _stance(self) -> Stance:
+        """Return where this peer stands, as the coordinator is told."""
+        rounds = None if self._sitting is None else self._sitting.rounds
+        left_out = () if rounds is None else rounds.left_out
+        return self._occupant.stance(self._keeper.shelf.digests, self._reports, self._proofs.shown, left_out)
 
     def _run_errand(self, question: Question) -> None:
         """Keep the state that the coordinator names, while this peer has no seat."""

@@ -123,7 +123,13 @@ class ReplicaRounds:
         self._advanced, self._is_ended = asyncio.Event(), False
         members = tuple(sorted(seating.copies(machine.number)))
         randomness = tagged_digest("btard pipeline first randomness", rules.run)
-        self._roster = Roster(seating.step, members, frozenset(), randomness)
+        self._members, self._roster = members, Roster(seating.step, members, frozenset(), randomness)
+
+    @property
+    def left_out(self) -> tuple[PeerId, ...]:
+        """The replicas that have lost their place in the rounds without a ban, ascending."""
+        roster = self._roster
+        return tuple(peer for peer in self._members if peer not in roster.members and peer not in roster.banned)
 
     def on_voided(self, event: Voided) -> None:
         """An attempt has failed."""

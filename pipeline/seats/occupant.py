@@ -221,10 +221,18 @@ class Occupant:
         asked = [c for (seat, step), c in self._claims.items() if seat == self.seat and step > self._agreed[1]]
         return [self._tell(self._others(), NoteKind.CLAIM, claim) for claim in asked]
 
-    def stance(self, states: Sequence[bytes], reports: Sequence[bytes] = (), bans: Sequence[ShownBan] = ()) -> Stance:
-        """Return where this peer stands, given the digests of the states that it can show, and the bans."""
+    def stance(
+        self,
+        states: Sequence[bytes],
+        reports: Sequence[bytes] = (),
+        bans: Sequence[ShownBan] = (),
+        left_out: Sequence[PeerId] = (),
+    ) -> Stance:
+        """Return where this peer stands, given what it can show, and whom its stage's replicas have left out."""
         number, claims = 0 if self.seating is None else self.seating.number, tuple(self._claims.values())
-        return Stance(number, self.phase, self.step, tuple(states), claims, tuple(reports), tuple(bans))
+        return Stance(
+            number, self.phase, self.step, tuple(states), claims, tuple(reports), tuple(bans), tuple(left_out)
+        )
 
     def _holds(self, number: int) -> bool:
         return self.seating is not None and self.seating.number == number

@@ -27,9 +27,9 @@ MAX_REPORTS = 16
 """Steps that a stance reports of."""
 
 MAX_BANS = 8
-"""Bans that a peer tells of."""
+"""Bans that a peer tells of, and peers that it says are left out."""
 
-MAX_STANCE = 1024 + MAX_STATES * 256 + MAX_REPORTS * (MAX_REPORT + 8) + MAX_BANS * 128
+MAX_STANCE = 1024 + MAX_STATES * 256 + MAX_REPORTS * (MAX_REPORT + 8) + MAX_BANS * 192
 """Bytes of a stance."""
 
 _DOMAIN = b"btard pipeline state 1\0"
@@ -175,6 +175,7 @@ class Stance:
         claims: signed words for those that were made in this seating.
         reports: what its stage reports of its last steps, each signed.
         bans: that it can prove.
+        left_out: peers that the replicas of its stage have left out of their rounds in this seating.
     """
 
     number: int
@@ -184,6 +185,7 @@ class Stance:
     claims: tuple[StateClaim, ...] = ()
     reports: tuple[bytes, ...] = ()
     bans: tuple[ShownBan, ...] = ()
+    left_out: tuple[PeerId, ...] = ()
 
     def encode(self) -> bytes:
         """Return the canonical bytes."""
@@ -192,13 +194,14 @@ class Stance:
         reports = list(self.reports[-MAX_REPORTS:])
         bans = self.bans[-MAX_BANS:]
         liars, proofs = [ban.peer for ban in bans], [ban.proof for ban in bans]
-        return encode([self.number, int(self.phase), self.step, states, claims, reports, liars, proofs])
+        left_out = list(self.left_out[-MAX_BANS:])
+        return encode([self.number, int(self.phase), self.step, states, claims, reports, liars, proofs, left_out])
 
     @classmethod
     def decode(cls, data: bytes) -> Stance:
         """Read bytes from the network; raises Malformed. No signature is looked at."""
         fields = Reader(data, limit=MAX_STANCE)
-        fields.fields(8)
+        fields.fields(9)
         number = fields.number(0, MAX_SEATINGS)
         phase = SeatPhase(fields.number(min(SeatPhase), max(SeatPhase)))
         step = fields.number(0, MAX_STEPS)
@@ -208,11 +211,13 @@ class Stance:
         reports = tuple(fields.blob(most=MAX_REPORT) for _ in range(fields.items(most=MAX_REPORTS)))
         liars = fields.blobs(PEER_ID_SIZE, most=MAX_BANS)
         proofs = fields.blobs(DIGEST_SIZE, most=MAX_BANS)
+        left_out = fields.blobs(PEER_ID_SIZE, most=MAX_BANS)
         fields.end()
         if len(liars) != len(proofs):
             raise Malformed("a stance shows a proof of each ban")
         try:
             bans = tuple(ShownBan(PeerId.of(liar), proof) for liar, proof in zip(liars, proofs, strict=True))
+            out = tuple(map(PeerId.of, left_out))
         except ValueError as error:
             raise Malformed(str(error)) from None
-        return cls(number, phase, step, states, claims, reports, bans)
+        return cls(number, phase, step, states, claims, reports, bans, out)

@@ -77,6 +77,8 @@ class Usher:
     """The step at which all stood still last, and how often they have."""
     _lied_in: float = inf
     """The first step of this seating in which a banned peer has lied: all go back behind it if they can."""
+    _unwanted: set[PeerId] = field(default_factory=set)
+    """Peers that the replicas of their stage have left out once."""
     _forgetful: bool = False
     """Whether a peer with a seat has been started anew, so that the others wait for it in vain."""
 
@@ -153,21 +155,23 @@ class Usher:
         if self.seating.over:
             return None
         lost, stands_still = self.lost(now), self._stands_still()
-        if not lost and not stands_still:
+        left_out = [seat for seat in self._left_out() if seat not in lost]
+        if not lost and not left_out and not stands_still:
             return None
         alive = {peer for peer, (when, _) in self._heard.items() if now - when <= self.plan.silent_seconds}
         free = [peer for peer in here if peer not in self.seating.seats and peer in alive]
-        if len(free) < len(lost):
+        suspects = (lost + left_out)[: len(free)]
+        if len(free) < len(lost) or not (suspects or stands_still):
             return None
         step, states = self._newest_states(alive - self.banned, self._lied_in)
-        suspects = list(lost)
-        if not lost and free:
+        if not suspects and free:
             suspects = self._suspect(step)
+        self._unwanted.update(self.seating.seats[seat] for seat in left_out)
         seats = list(self.seating.seats)
         for seat in suspects:
-            # A peer that has the state already need not fetch it.
+            # A peer that has the state already need not fetch it; one that others have left out comes back last.
             state = states[self.seating.stage_of(seat)]
-            free.sort(key=lambda peer: state not in self._heard[peer][1].states)
+            free.sort(key=lambda peer: (peer in self._unwanted, state not in self._heard[peer][1].states))
             seats[seat] = free.pop(0)
         return self._seat(now, step, tuple(seats), states, waiting)
 
@@ -204,6 +208,19 @@ class Usher:
             if peer in self.banned or silent or (loads and now - self._since > self.plan.load_seconds):
                 lost.append(seat)
         return lost
+
+    def _left_out(self) -> list[int]:
+        """Return the seats whose peers more than half of the replicas of their stage have left out of their rounds."""
+        seating = self.seating
+        assert seating is not None
+        told: Counter[int] = Counter()
+        for seat, peer in enumerate(seating.seats):
+            stance = self._stance(peer)
+            if stance is None or stance.number != seating.number:
+                continue
+            others = {seating.seat_of(other) for other in stance.left_out} - {None, seat}
+            told.update(n for n in others if n is not None and seating.stage_of(n) == seating.stage_of(seat))
+        return [seat for seat, count in sorted(told.items()) if 2 * count > seating.replicas]
 
     def _stands_still(self) -> bool:
         assert self.seating is not None

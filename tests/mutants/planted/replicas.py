@@ -302,6 +302,20 @@ REPLICAS: tuple[Mutant, ...] = (
         "tests/pipeline/live/test_rounds.py::test_a_round_that_is_ended_gives_no_average",
     ),
     Mutant(
+        "a replica that the others have left out keeps its seat",
+        "pipeline/seats/usher.py",
+        "suspects = (lost + left_out)[: len(free)]",
+        "suspects = lost[: len(free)]",
+        "tests/pipeline/seats/test_usher.py::test_a_replica_that_most_have_left_out_loses_its_seat",
+    ),
+    Mutant(
+        "two replicas have another one's seat taken away",
+        "pipeline/seats/usher.py",
+        "if 2 * count > seating.replicas]",
+        "if 2 * count >= seating.replicas]",
+        "tests/pipeline/seats/test_usher.py::test_a_replica_that_most_have_left_out_loses_its_seat",
+    ),
+    Mutant(
         "the loss of a step is told before all pipelines have told theirs",
         "coordinator/pipeline/figures.py",
         "if len(told) == self._replicas:",

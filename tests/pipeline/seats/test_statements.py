@@ -95,7 +95,7 @@ def test_a_note_comes_back_as_it_was(kind: NoteKind) -> None:
 
 def test_a_stance_comes_back_as_it_was() -> None:
     bans = (ShownBan(SEATS[0], bytes([8]) * 32),)
-    stance = Stance(3, SeatPhase.TRAINING, 14, (DRAWN, bytes([7]) * 32), (CLAIM.signed(KEYS[1]),), (b"r",), bans)
+    stance = Stance(3, SeatPhase.TRAINING, 14, (DRAWN, bytes([7]) * 32), (CLAIM.signed(KEYS[1]),), (b"r",), bans, SEATS)
     assert Stance.decode(stance.encode()) == stance
 
 
@@ -122,6 +122,7 @@ def test_a_stance_shows_a_bounded_number_of_states() -> None:
 def test_a_stance_shows_a_proof_of_each_ban() -> None:
     ban = ShownBan(SEATS[0], bytes(32))
     assert len(Stance.decode(Stance(1, SeatPhase.WAITING, 0, bans=(ban,) * 20).encode()).bans) == MAX_BANS
+    assert len(Stance.decode(Stance(1, SeatPhase.WAITING, 0, left_out=SEATS * 20).encode()).left_out) == MAX_BANS
     for liars, proofs in (([SEATS[0]], []), ([b"x" * 38], [bytes(32)]), ([SEATS[0]] * 9, [bytes(32)] * 9)):
         with pytest.raises(Malformed):
             Stance.decode(encode([1, 0, 0, [], [], [], liars, proofs]))

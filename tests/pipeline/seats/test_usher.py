@@ -252,3 +252,30 @@ def test_a_standstill_moves_seats_of_its_own_pipeline() -> None:
         seating = usher.look(float(number), waiting(0, 1, 2, 3, 4))
         assert seating is not None and seating.number == number + 1
     assert seating.seats == (*PEERS[:2], PEERS[4], PEERS[3])
+
+
+def test_a_replica_that_most_have_left_out_loses_its_seat() -> None:
+    usher = Usher(UsherPlan(RUN, 1, silent_seconds=3.0, replicas=4))
+    assert usher.look(0.0, waiting(0, 1, 2, 3)) is not None
+
+    def tell_left_out(now: float, tellers: tuple[int, ...], out: int) -> Seating | None:
+        for number in range(5):
+            left_out = (PEERS[out],) if number in tellers else ()
+            phase = SeatPhase.WAITING if number == 4 else SeatPhase.TRAINING
+            usher.hear(now, PEERS[number], Stance(1, phase, 0, left_out=left_out))
+        return usher.look(now, waiting(*range(5)))
+
+    assert tell_left_out(1.0, (0, 1), 2) is None, "two of four"
+    assert tell_left_out(1.0, (0, 1, 2), 2) is None, "two of four, and the peer itself"
+    usher.hear(1.0, PEERS[4], Stance(0, SeatPhase.WAITING, 0))
+    alone = waiting(*range(4))
+    for number in (0, 1, 3):
+        usher.hear(1.0, PEERS[number], Stance(1, SeatPhase.TRAINING, 0, left_out=(PEERS[2],)))
+    assert usher.look(1.0, alone) is None, "nobody is there in its place"
+    second = tell_left_out(1.0, (0, 1, 3), 2)
+    assert second is not None and second.seats == (*PEERS[:2], PEERS[4], PEERS[3])
+    usher.banned.add(PEERS[0])
+    for number in range(5):
+        usher.hear(2.0, PEERS[number], Stance(2, SeatPhase.TRAINING, 0))
+    third = usher.look(2.0, waiting(*range(5)))
+    assert third is not None and third.seats[0] == PEERS[2], "there is no other one"
