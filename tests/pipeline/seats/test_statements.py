@@ -114,7 +114,7 @@ def test_bytes_that_are_not_canonical_are_refused() -> None:
 def test_a_stance_shows_a_bounded_number_of_states() -> None:
     states = [bytes([n]) * 32 for n in range(40)]
     assert len(Stance.decode(Stance(1, SeatPhase.WAITING, 0, tuple(states)).encode()).states) == 16
-    crowded = encode([1, 0, 0, states, [], [], [], []])
+    crowded = encode([1, 0, 0, states, [], [], [], [], []])
     with pytest.raises(Malformed):
         Stance.decode(crowded)
 
@@ -125,7 +125,11 @@ def test_a_stance_shows_a_proof_of_each_ban() -> None:
     assert len(Stance.decode(Stance(1, SeatPhase.WAITING, 0, left_out=SEATS * 20).encode()).left_out) == MAX_BANS
     for liars, proofs in (([SEATS[0]], []), ([b"x" * 38], [bytes(32)]), ([SEATS[0]] * 9, [bytes(32)] * 9)):
         with pytest.raises(Malformed):
-            Stance.decode(encode([1, 0, 0, [], [], [], liars, proofs]))
+            Stance.decode(encode([1, 0, 0, [], [], [], liars, proofs, []]))
+    for left_out in ([b"x" * 38], [SEATS[0]] * 9):
+        with pytest.raises(Malformed):
+            Stance.decode(encode([1, 0, 0, [], [], [], [], [], left_out]))
+    Stance.decode(encode([1, 0, 0, [], [], [], [], [], [SEATS[0]]]))
 
 
 def report(**changes) -> StepReport:
