@@ -135,7 +135,7 @@ class PipelineSupervisor:
             if seating is not None:
                 self._seat(seating)
             self._tell_awaited(now)
-            if self._usher.is_finished:
+            if self._usher.is_finished(now):
                 return await self._finish()
             await asyncio.sleep(POLL_SECONDS)
 

@@ -119,14 +119,22 @@ class Usher:
         kept = {*peers, *(() if self.seating is None else self.seating.seats)}
         self._heard = {peer: heard for peer, heard in self._heard.items() if peer in kept}
 
-    @property
-    def is_finished(self) -> bool:
-        """Whether every seat has gone through the last step, and all last states are kept."""
+    def is_finished(self, now: float) -> bool:
+        """Whether every seat has gone through the last step, and all last states are kept.
+
+        Where most replicas of every stage have, those are not waited for that are lost, left out or stand still.
+        """
         seating = self.seating
         if seating is None:
             return False
-        stances = [self._stance(peer) for peer in seating.seats]
-        return all(s is not None and s.phase is SeatPhase.FINISHED and s.number == seating.number for s in stances)
+        done = {n for n, peer in enumerate(seating.seats) if self._is_in(peer, SeatPhase.FINISHED)}
+        others = {n for n in range(len(seating.seats)) if n not in done}
+        if not others:
+            return True
+        stalled = {n for n in others if self._is_in(seating.seats[n], SeatPhase.STALLED)}
+        most = Counter(map(seating.stage_of, done))
+        enough = all(2 * most[stage] > seating.replicas for stage in range(seating.stages))
+        return enough and others <= {*self.lost(now), *self._left_out(), *stalled}
 
     def final_states(self) -> tuple[int, tuple[bytes, ...]]:
         """Return the step before which the newest state of every stage is held, and the states' digests."""
@@ -224,13 +232,13 @@ class Usher:
 
     def _stands_still(self) -> bool:
         assert self.seating is not None
-        return self._forgetful or any(map(self._stalled, self.seating.seats))
+        return self._forgetful or any(self._is_in(peer, SeatPhase.STALLED) for peer in self.seating.seats)
 
-    def _stalled(self, peer: PeerId) -> bool:
-        """Whether a peer with a seat says that it waits in vain."""
+    def _is_in(self, peer: PeerId, phase: SeatPhase) -> bool:
+        """Whether a peer with a seat says that it is in a phase of the newest seating."""
         stance, seating = self._stance(peer), self.seating
         assert seating is not None
-        return stance is not None and stance.phase is SeatPhase.STALLED and stance.number == seating.number
+        return stance is not None and stance.phase is phase and stance.number == seating.number
 
     def _suspect(self, step: int) -> list[int]:
         """Return the seat that another peer gets after a standstill: none the first time, then each in turn.
@@ -242,7 +250,8 @@ class Usher:
         at, often = self._stalls
         often = often + 1 if at == step else 1
         self._stalls = (step, often)
-        stalled = {self.seating.replica_of(seat) for seat, peer in enumerate(self.seating.seats) if self._stalled(peer)}
+        stuck = [n for n, peer in enumerate(self.seating.seats) if self._is_in(peer, SeatPhase.STALLED)]
+        stalled = set(map(self.seating.replica_of, stuck))
         seats = [n for n in range(self.plan.seats) if not stalled or self.seating.replica_of(n) in stalled]
         return [] if often == 1 else [seats[(often - 2) % len(seats)]]
 

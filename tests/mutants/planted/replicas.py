@@ -309,6 +309,20 @@ REPLICAS: tuple[Mutant, ...] = (
         "tests/pipeline/seats/test_usher.py::test_a_replica_that_most_have_left_out_loses_its_seat",
     ),
     Mutant(
+        "a run of replicas is over before the last one can finish",
+        "pipeline/seats/usher.py",
+        "return enough and others <= {*self.lost(now), *self._left_out(), *stalled}",
+        "return enough",
+        "tests/pipeline/seats/test_usher.py::test_a_run_does_not_wait_at_its_end_for_a_lost_replica",
+    ),
+    Mutant(
+        "a run of replicas is over when half of them have finished",
+        "pipeline/seats/usher.py",
+        "2 * most[stage] > seating.replicas",
+        "2 * most[stage] >= seating.replicas",
+        "tests/pipeline/seats/test_usher.py::test_a_run_does_not_wait_at_its_end_for_a_lost_replica",
+    ),
+    Mutant(
         "two replicas have another one's seat taken away",
         "pipeline/seats/usher.py",
         "if 2 * count > seating.replicas]",

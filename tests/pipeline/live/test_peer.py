@@ -121,7 +121,7 @@ class Pipeline:
         usher = Usher(UsherPlan(self.run.run, 2, silent_seconds=60.0, replicas=self.run.pipeline.replicas))
         here = {node.peer_id: tuple(m.split("/p2p/")[0] for m in node.maddrs) for node in self.nodes}
         async with asyncio.timeout(120):
-            while not usher.is_finished:
+            while not usher.is_finished(asyncio.get_running_loop().time()):
                 now = asyncio.get_running_loop().time()
                 for node in self.nodes:
                     usher.hear(now, node.peer_id, await self.stance(node))

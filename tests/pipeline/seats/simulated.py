@@ -89,7 +89,7 @@ class World:
                 peer.fetch(errand.state, lambda: None)
         self.on_poll()
         seating = usher.look(now, here)
-        if usher.is_finished:
+        if usher.is_finished(now):
             seating = usher.end(now)
         if seating is not None:
             self.seatings.append(seating)

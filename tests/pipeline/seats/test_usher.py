@@ -279,3 +279,17 @@ def test_a_replica_that_most_have_left_out_loses_its_seat() -> None:
         usher.hear(2.0, PEERS[number], Stance(2, SeatPhase.TRAINING, 0))
     third = usher.look(2.0, waiting(*range(5)))
     assert third is not None and third.seats[0] == PEERS[2], "there is no other one"
+
+
+def test_a_run_does_not_wait_at_its_end_for_a_lost_replica() -> None:
+    usher = Usher(UsherPlan(RUN, 1, silent_seconds=3.0, replicas=4))
+    usher.look(0.0, waiting(0, 1, 2, 3))
+    for number in range(4):
+        usher.hear(1.0, PEERS[number], Stance(1, SeatPhase.TRAINING, 9))
+    for number in range(3):
+        assert not usher.is_finished(9.0), "half of them are lost"
+        usher.hear(6.0, PEERS[number], Stance(1, SeatPhase.FINISHED, 10))
+    assert not usher.is_finished(3.0), "the last one may finish, too"
+    assert usher.is_finished(6.0), "it is silent"
+    usher.hear(6.0, PEERS[2], Stance(0, SeatPhase.FINISHED, 10))
+    assert not usher.is_finished(6.0), "one speaks of another seating"
