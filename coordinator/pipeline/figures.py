@@ -117,11 +117,13 @@ class StageFigures:
             self._take_loss(report)
 
     def _take_loss(self, report: StepReport) -> None:
-        """Write a line once the last stages of all pipelines have told of a step."""
+        """Write a line once the last stages of all pipelines have told of a step, or those of most of the next one."""
         told = self._losses.setdefault(report.step, [])
         told.append(report)
         if len(told) == self._replicas:
             self._write_losses(report.step)
+        elif 2 * len(told) > self._replicas:
+            self._write_losses(report.step - 1)
 
     def _write_losses(self, newest: int) -> None:
         """Write a line for each step up to this one of which the last stages of most pipelines have told."""
