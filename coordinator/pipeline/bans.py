@@ -140,7 +140,8 @@ class StageBans:
         while ready := [proof for proof in self._shown if self._may_be_believed(self._about[proof])]:
             # The peer that has shown least comes first: none can keep the proofs of others waiting.
             proof = min(ready, key=lambda proof: min(self._told[peer] for peer in self._shown[proof]))
-            await self._consider(proof, self._shown[proof])
+            if self._about[proof] not in self._usher.banned:
+                await self._consider(proof, self._shown[proof])
             self._looked_at.add(proof)
             del self._shown[proof], self._about[proof]
 
@@ -150,13 +151,13 @@ class StageBans:
         That of replicas rests on the roster that it names, and a few of them could name another one; so more than half
         of a stage's seats have to tell of the ban.
         """
-        if self._builder.terms.replicas == 1:
+        if self._builder.terms.replicas == 1 or accused in self._usher.banned:
             return True
         for seating in reversed(self._seatings.values()):
             seat = seating.seat_of(accused)
             if seat is not None:
                 copies = seating.copies(seating.stage_of(seat))
-                return 2 * len(self._accusers[accused].intersection(copies)) > seating.replicas
+                return 2 * len(self._accusers.get(accused, set()).intersection(copies)) > seating.replicas
         return False
 
     async def _consider(self, proof: bytes, sources: list[PeerId]) -> None:
@@ -198,6 +199,8 @@ class StageBans:
         if proof.peer in self._usher.banned:
             return
         self.bans.append(ban)
+        for teller in self._accusers.pop(proof.peer, ()):
+            self._told[teller] -= 1  # what is true is not held against those that tell it
         self._usher.ban(proof.peer, ban.number, proof.again_from)
         logger.warning("%s is banned: %s", proof.peer, ban.told()["words"])
         self._log.write(

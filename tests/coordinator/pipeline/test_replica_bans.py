@@ -8,7 +8,7 @@ from functools import cache
 import pytest
 
 from btard.behaviour import LeaveReason
-from btard.coordinator.pipeline.bans import StageBans
+from btard.coordinator.pipeline.bans import MOST_PROOFS, StageBans
 from btard.coordinator.pipeline.proof import check_proof
 from btard.coordinator.run_directory import RunDirectory
 from btard.identity import Envelope, IdentityKey, Malformed, MessageKind
@@ -123,6 +123,19 @@ async def test_a_ban_counts_once_most_replicas_tell_of_it(directory: RunDirector
     assert isinstance(event, BanVerified) and event.offence == "LOTTERY"
     assert event.basis == "by what the replicas of its stage have signed"
     assert Court(directory).usher.banned == {PEERS[LIAR]}, "a restart forgets it"
+
+
+async def test_proofs_that_hold_are_not_held_against_anybody(directory: RunDirectory) -> None:
+    court, tellers = Court(directory), (1, 5, 7)
+    for teller in tellers:
+        for number in range(MOST_PROOFS - 1):
+            court.bans.hear(PEERS[teller], court.shown.show(PEERS[teller], str(number).encode(), PEERS[0]))
+    assert [await court.tell(teller, evidence_of()) for teller in tellers] == [False, False, True]
+    asked = len(court.shown.asked)
+    assert [court.bans._told[PEERS[teller]] for teller in tellers] == [MOST_PROOFS - 1] * 3
+    court.bans.hear(PEERS[5], court.shown.show(PEERS[5], evidence_of() + b" "))
+    await court.bans.look()
+    assert len(court.shown.asked) == asked, "a banned peer is looked at again"
 
 
 async def test_most_replicas_cannot_ban_without_a_proof(directory: RunDirectory) -> None:

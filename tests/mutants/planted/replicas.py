@@ -227,16 +227,23 @@ REPLICAS: tuple[Mutant, ...] = (
     Mutant(
         "one replica alone has another one banned",
         "coordinator/pipeline/bans.py",
-        "2 * len(self._accusers[accused].intersection(copies)) > seating.replicas",
-        "bool(self._accusers[accused])",
+        "2 * len(self._accusers.get(accused, set()).intersection(copies)) > seating.replicas",
+        "bool(self._accusers.get(accused))",
         "tests/coordinator/pipeline/test_replica_bans.py::test_a_ban_counts_once_most_replicas_tell_of_it",
     ),
     Mutant(
         "peers of other stages have a replica banned",
         "coordinator/pipeline/bans.py",
-        "self._accusers[accused].intersection(copies)",
-        "self._accusers[accused]",
+        "self._accusers.get(accused, set()).intersection(copies)",
+        "self._accusers.get(accused, set())",
         "tests/coordinator/pipeline/test_replica_bans.py::test_a_ban_counts_once_most_replicas_tell_of_it",
+    ),
+    Mutant(
+        "a peer that has told of many bans is not heard any more",
+        "coordinator/pipeline/bans.py",
+        "self._told[teller] -= 1",
+        "pass",
+        "tests/coordinator/pipeline/test_replica_bans.py::test_proofs_that_hold_are_not_held_against_anybody",
     ),
     Mutant(
         "the coordinator believes evidence of rounds as it is",
