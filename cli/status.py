@@ -88,7 +88,6 @@ def main(argv: Sequence[str]) -> int:
 
 def headline(found: Overview) -> str:
     """Return the run in two lines."""
-
     if found.finished:
         where = f"finished after step {found.step}"
     elif found.awaited is not None:
@@ -173,18 +172,8 @@ def stage_table(found: StageOverview) -> Table:
     # In 80 columns, which a terminal has if nobody widens it.
     shown = Table(box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
     several = found.stages[-1].replica > 0
-    for name in (
-        *(("pipe",) if several else ()),
-        "stage",
-        "peer",
-        "step",
-        "time",
-        "sent",
-        "received",
-        "checks",
-        "alarms",
-        "passed by",
-    ):
+    names = ("stage", "peer", "step", "time", "sent", "received", "checks", "alarms", "passed by")
+    for name in ("pipeline", *names) if several else names:
         shown.add_column(name, justify="left" if name == "peer" else "right", overflow="fold")
     for row in found.stages:
         cells = [*([str(row.replica)] if several else []), *_stage_cells(row)]

@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 
 from btard.behaviour import Behaviour
-from btard.errors import UserError
 from btard.exhibits import Exhibit
 from btard.hashing import DIGEST_SIZE, Payload
 from btard.identity import Malformed, PeerId
@@ -102,7 +101,7 @@ class StateServer:
         if self._head is None:
             return None
         if question.want is Want.BAN:
-            return self._evidence(question.peer)
+            return self._evidence(question.named)
         if question.want is Want.SNAPSHOT:
             return await self._snapshot(question.step)
         if sender not in self._head.roster.members:
@@ -112,7 +111,7 @@ class StateServer:
         if question.want is Want.BASE:
             return self._behaviour.shown_momentum(question.step, sender, self._trainer.momentum_base(question.step))
         if question.want is Want.COMMITS:
-            return self._commits(question.peer, question.step)
+            return None if question.named is None else self._commits_of(question.named, question.step)
         if question.want is Want.VECTOR:
             return self._sent(sender, question.step)
         if question.step != self._head.roster.step:
@@ -155,17 +154,10 @@ class StateServer:
             chunk = None
         return None if chunk is None else self._behaviour.served_state(chunk)
 
-    def _commits(self, peer: str, step: int) -> bytes | None:
-        try:
-            return self._commits_of(PeerId.parse(peer), step)
-        except UserError:
-            return None
-
     async def _exhibit(self, sender: PeerId, question: Question) -> bytes | None:
         """Return what another peer has shown this one, or shows it for its validator."""
-        try:
-            target = PeerId.parse(question.peer)
-        except UserError:
+        target = question.named
+        if target is None:
             return None
         return await self._shows(sender, Exhibit(question.want), target, question.step)
 
@@ -174,9 +166,8 @@ class StateServer:
         over = self._head is not None and step < self._head.roster.step
         return self._behaviour.shown_vector(step, sender, self._trainer.submitted(step)) if over else None
 
-    def _evidence(self, peer: str) -> bytes | None:
-        try:
-            held = self._bans.evidence_of(PeerId.parse(peer))
-        except UserError:
+    def _evidence(self, peer: PeerId | None) -> bytes | None:
+        if peer is None:
             return None
+        held = self._bans.evidence_of(peer)
         return self._behaviour.served_evidence(held)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from typing import TypeVar
 
 import numpy as np
 
@@ -13,6 +14,19 @@ from btard.hashing import tagged_digest
 from btard.tasks.base import Batch, Task
 from btard.tasks.randomness import SeededDraws
 from btard.tasks.text import TextTask
+
+T = TypeVar("T")
+
+
+def share_of(all_of: Callable[[int], Sequence[T]], replica: int, each: int) -> Callable[[int], Sequence[T]]:
+    """Return what gives a pipeline's share of each step, of what is drawn for several beside each other.
+
+    Args:
+        all_of: step -> what there is for all of them.
+        replica: which pipeline.
+        each: how much each has.
+    """
+    return lambda step: all_of(step)[replica * each : (replica + 1) * each]
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from btard.errors import UserError
 from btard.hashing import DIGEST_SIZE
 from btard.hexadecimal import HexDigest, HexName
 from btard.identity import Envelope, Malformed, PeerId
@@ -168,6 +169,14 @@ class Question(BaseModel):
     knock: Knock | None = None
     known: Annotated[str, Field(max_length=64)] = ""
     chunk: Annotated[int, Field(ge=0, lt=2**20)] = 0
+
+    @property
+    def named(self) -> PeerId | None:
+        """The id that `peer` is; None if it is none."""
+        try:
+            return PeerId.parse(self.peer)
+        except UserError:
+            return None
 
     def encode(self) -> bytes:
         """Return the bytes to send."""

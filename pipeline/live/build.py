@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 import tempfile
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TypeVar
 
 import torch
 from transformers import PretrainedConfig
@@ -22,7 +21,7 @@ from btard.pipeline.choices import OptimizerKind
 from btard.pipeline.codecs import Codec, DeltaCodec
 from btard.pipeline.defence.attacks import HONEST
 from btard.pipeline.defence.behaviour import StageBehaviour
-from btard.pipeline.epochs import SampleOrder
+from btard.pipeline.epochs import SampleOrder, share_of
 from btard.pipeline.justice.case import MAX_CASE
 from btard.pipeline.justice.facts import PlanFacts
 from btard.pipeline.machine.inbox import IN_CHUNKS
@@ -53,8 +52,6 @@ from btard.swarm.pipeline_terms import PipelineTerms
 from btard.tasks.base import Schedule, Task
 from btard.tasks.text import TextTask
 from btard.vocabulary import Precision
-
-T = TypeVar("T")
 
 CACHE_BYTES = 1 << 30
 """What a delta codec may keep of one boundary at one stage, in a file in the peer's directory. All have the same limit:
@@ -217,20 +214,15 @@ class StageBuilder:
             order=PipelineOrder(terms.order),
             shape=self.shape,
             micro_batches=terms.micro_batches,
-            batches=self._share_of(replica, self._batches),
+            batches=share_of(self._batches, replica, terms.micro_batches),
             step_seconds=terms.step_seconds,
             **options,
-            samples=self._share_of(replica, self._order.samples) if terms.epoch_samples else None,
+            samples=share_of(self._order.samples, replica, terms.micro_batches) if terms.epoch_samples else None,
             cache_directory=self._directory,
             cache_bytes=CACHE_BYTES,
             retry_seconds=min(_RETRY_SECONDS, terms.step_seconds / _ASKED_AGAIN),
             first_states=self._pledges if seating.step == 0 and seating.states == self.beginning else (),
         )
-
-    def _share_of(self, replica: int, all_of: Callable[[int], Sequence[T]]) -> Callable[[int], Sequence[T]]:
-        """Return what is a pipeline's of each step."""
-        each = self.terms.micro_batches
-        return lambda step: all_of(step)[replica * each : (replica + 1) * each]
 
     def facts(self, seating: Seating, replica: int = 0) -> PlanFacts:
         """Return by what a stage of a pipeline may be judged in a seating."""
@@ -239,10 +231,9 @@ class StageBuilder:
 
     def all_steps(self, seating: Seating) -> AllSteps:
         """Return what tells a step of all pipelines; it remembers the newest ones, and what all steps share."""
-        replicas = range(self.terms.replicas)
         with _BUILDING:
-            plans = [self.plan(seating, replica) for replica in replicas]
-        facts = [self.facts(seating, replica) for replica in replicas]
+            plans = [self.plan(seating, replica) for replica in range(self.terms.replicas)]
+            facts = [PlanFacts.of(plan, self.cut, self.optimizer) for plan in plans]
 
         @lru_cache(maxsize=KEPT_STEPS + 1)
         def at(step: int) -> Sequence[ReplicaStep]:

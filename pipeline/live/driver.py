@@ -52,11 +52,7 @@ class StageDriver:
         self._steps.append(step)
         self._wake.set()
 
-    def put(self, sender: PeerId, data: bytes) -> None:
-        """Let the machine look at a message, in turn."""
-        self.put_look(lambda machine: machine.on_message(sender, data), sender, len(data))
-
-    def put_look(self, look: Look, sender: PeerId | None = None, size: int = 0) -> None:
+    def put(self, look: Look, sender: PeerId | None = None, size: int = 0) -> None:
         """Let the machine do something in turn: about so many bytes of a sender, if there is one."""
         self._arrived.append(_Arrived(look, sender, size))
         self._wake.set()

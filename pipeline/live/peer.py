@@ -24,11 +24,7 @@ from btard.pipeline.live.proofs import ProofFolder
 from btard.pipeline.live.rounds import ReplicaRounds
 from btard.pipeline.live.sitting import Sitting
 from btard.pipeline.machine.machine import StageMachine
-from btard.pipeline.machine.plan import (
-    StageBanned,
-    StageReport,
-    StageStalled,
-)
+from btard.pipeline.machine.plan import StageBanned, StageReport, StageStalled
 from btard.pipeline.replicas.machine import as_replica
 from btard.pipeline.seats.occupant import (
     BeginStep,
@@ -110,7 +106,7 @@ class LivePeer:
         )
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="stage")
         self._sitting: Sitting | None = None
-        self._seated: asyncio.Task[None] | None = None
+        self._seat_task: asyncio.Task[None] | None = None
         self._work: set[asyncio.Task[None]] = set()
         self._over: asyncio.Future[None] | None = None
         self._reports: deque[bytes] = deque(maxlen=MAX_REPORTS)
@@ -134,7 +130,7 @@ class LivePeer:
             await self._end()
 
     async def _end(self) -> None:
-        tasks = [*self._work, *([] if self._seated is None else [self._seated])]
+        tasks = [*self._work, *([] if self._seat_task is None else [self._seat_task])]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -241,7 +237,7 @@ class LivePeer:
             logger.error("this peer has lost its seat, because it was found to lie")
             self._leave()
             return
-        former, self._sitting = self._seated, None
+        former, self._sitting = self._seat_task, None
         self._gate.sit(seating)
         for peer, maddrs in seating.directory.addresses.items():
             if peer != self._key.peer_id:
@@ -249,8 +245,8 @@ class LivePeer:
                     self._transport.remember(PeerAddress(peer, maddrs))
         if former is not None:
             former.cancel()
-        self._seated = asyncio.ensure_future(self._sit(seating, seat, former))
-        self._seated.add_done_callback(_tell_failure)
+        self._seat_task = asyncio.ensure_future(self._sit(seating, seat, former))
+        self._seat_task.add_done_callback(_tell_failure)
 
     async def _sit(self, seating: Seating, seat: int | None, former: asyncio.Task[None] | None) -> None:
         """Run the own stage until another seating comes."""
@@ -286,7 +282,7 @@ class LivePeer:
         if seating.replicas == 1:
             return None
 
-        def banned(step: int, verdict: Verdict) -> None:
+        def banned(verdict: Verdict) -> None:
             self._start(self._tell_ban(verdict.peer, to_json(verdict.evidence)))
 
         return ReplicaRounds(

@@ -12,7 +12,6 @@ from functools import partial
 import torch
 
 from btard.behaviour import Behaviour
-from btard.errors import UserError
 from btard.exhibits import Exhibit
 from btard.hashing import Payload, tagged_digest
 from btard.identity import IdentityKey, PeerId
@@ -103,14 +102,14 @@ class ReplicaRounds:
         transport: Libp2pTransport,
         worker: WorkerPool,
         most_record_bytes: int,
-        banned: Callable[[int, Verdict], None],
+        banned: Callable[[Verdict], None],
     ) -> None:
         """Begin with all replicas of the seating.
 
         Args:
             worker: in which the machine computes, too.
             most_record_bytes: of what a replica shows.
-            banned: is told the step and the verdict when the replicas have banned one of them.
+            banned: is told the verdict when the replicas have banned one of them.
         """
         self.trainer = WaitingTrainer(machine, seating.step)
         self._rules, self._behaviour, self._machine, self._banned = rules, behaviour, machine, banned
@@ -134,7 +133,7 @@ class ReplicaRounds:
     def on_voided(self, event: Voided) -> None:
         """An attempt has failed."""
         for verdict in event.verdicts:
-            self._banned(event.step, verdict)
+            self._banned(verdict)
 
     def on_examined(self, step: int, target: PeerId, finding: Finding) -> None:
         """This replica has validated another one."""
@@ -177,10 +176,10 @@ class ReplicaRounds:
         match question.want:
             case Want.TRANSCRIPT:
                 return self._session.transcript_of(step)
-            case Want.COMMITS if (target := _peer(question.peer)) is not None:
+            case Want.COMMITS if (target := question.named) is not None:
                 return self.driver.commits_of(target, step)
             case Want.BASE | Want.VECTOR if question.peer:
-                target = _peer(question.peer)
+                target = question.named
                 return None if target is None else await self.driver.shows(sender, Exhibit(question.want), target, step)
             case Want.BASE if await self._is_over(step):
                 return self._behaviour.shown_momentum(step, sender, self.trainer.momentum_base(step))
@@ -199,10 +198,3 @@ class ReplicaRounds:
                     self._advanced.clear()
                     await self._advanced.wait()
         return step < self._roster.step
-
-
-def _peer(text: str) -> PeerId | None:
-    try:
-        return PeerId.parse(text)
-    except UserError:
-        return None

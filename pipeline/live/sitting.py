@@ -91,7 +91,7 @@ class Sitting:
     def look_at(self, sender: PeerId, size: int, look: Look) -> None:
         """Let the stage look at so many bytes of a sender, in turn."""
         self._tally.received_bytes += size
-        self._driver.put_look(look, sender, size)
+        self._driver.put(look, sender, size)
 
     def report(self, report: StageReport) -> StepReport:
         """Return what is to be shown of a step that is over now."""
@@ -138,7 +138,7 @@ class Sitting:
             self._tell(self.seating, StageStalled(step, "the round of its replicas, which go on without it"))
             return
         now = asyncio.get_running_loop().time()
-        self._driver.put_look(lambda machine: as_replica(machine).average(now, vector))
+        self._driver.put(lambda machine: as_replica(machine).average(now, vector))
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)

@@ -41,8 +41,9 @@ class StateKeeper:
     async def get(self, seating: Seating, stage: int) -> Payload:
         """Return the state that a seating names for a stage, however long it takes to find a peer that has it."""
         wanted = seating.states[stage]
-        near = seating.copies(stage) if seating.replicas > 1 else ()
-        sources = dict.fromkeys([*near, *seating.seats, *seating.directory.addresses, self._coordinator])
+        sources = dict.fromkeys(
+            [*seating.copies(stage), *seating.seats, *seating.directory.addresses, self._coordinator]
+        )
         while (held := self.shelf.get(wanted)) is None:
             if not await self.fetch(stage, seating.step, wanted, sources):
                 logger.warning("no peer shows the state of stage %d before step %d; asking again", stage, seating.step)

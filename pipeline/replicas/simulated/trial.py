@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from btard.behaviour import Behaviour
 from btard.byzantine.selection import make_behaviour
 from btard.byzantine.settings import BehaviourSettings
 from btard.hashing import tagged_digest
-from btard.pipeline.epochs import SampleOrder
+from btard.pipeline.epochs import SampleOrder, share_of
 from btard.pipeline.machine.plan import PipelinePlan
 from btard.pipeline.measures.scores import HeldOutScores, held_out_scores
 from btard.pipeline.replicas.rules import AveragingRules
@@ -111,9 +111,6 @@ def replica_plans(tried: ReplicaTrial, task: StagedTask, hidden: int) -> list[Pi
     order = SampleOrder(trial.seed, each * tried.replicas, trial.micro_batch_size, trial.epoch_samples)
     batches = order.of(task)
 
-    def part_of(replica: int, all_of: Callable[[int], Sequence]) -> Callable[[int], Sequence]:
-        return lambda step: all_of(step)[replica * each : (replica + 1) * each]
-
     sample: Batch = batches(0)[0]
     return [
         PipelinePlan(
@@ -122,8 +119,8 @@ def replica_plans(tried: ReplicaTrial, task: StagedTask, hidden: int) -> list[Pi
             order=trial.order,
             shape=(*sample.tensors["input_ids"].shape, hidden),
             micro_batches=each,
-            batches=part_of(replica, batches),
-            samples=None if trial.epoch_samples is None else part_of(replica, order.samples),
+            batches=share_of(batches, replica, each),
+            samples=None if trial.epoch_samples is None else share_of(order.samples, replica, each),
             **trial.plan,
         )
         for replica in range(tried.replicas)

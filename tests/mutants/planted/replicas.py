@@ -23,7 +23,7 @@ REPLICAS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "all pipelines train on the same micro-batches",
-        "pipeline/replicas/simulated/trial.py",
+        "pipeline/epochs.py",
         "all_of(step)[replica * each : (replica + 1) * each]",
         "all_of(step)[:each]",
         f"{_TRIAL}::test_replicas_train_on_samples_of_their_own",
@@ -283,8 +283,8 @@ REPLICAS: tuple[Mutant, ...] = (
     Mutant(
         "all pipelines of a live run train on the same micro-batches",
         "pipeline/live/build.py",
-        "all_of(step)[replica * each : (replica + 1) * each]",
-        "all_of(step)[:each]",
+        "share_of(self._batches, replica, terms.micro_batches)",
+        "share_of(self._batches, 0, terms.micro_batches)",
         "tests/pipeline/live/test_build.py::test_pipelines_share_out_the_samples_of_a_step",
     ),
     Mutant(

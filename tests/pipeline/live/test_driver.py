@@ -30,6 +30,10 @@ def machines(step_seconds: float = 60.0):
     return assemble(cut, tiny_state(cut.config), OPTIMIZER, batches, step_seconds=step_seconds)
 
 
+def put(driver: StageDriver, sender: PeerId, data: bytes) -> None:
+    driver.put(lambda machine: machine.on_message(sender, data), sender, len(data))
+
+
 class Room:
     """Drivers in one process, which hand each other what they send."""
 
@@ -51,7 +55,7 @@ class Room:
                 case SendStage(stages, data):
                     sender = self.drivers[number].machine.plan.roster[number]
                     for stage in stages:
-                        self.drivers[stage].put(sender, data)
+                        put(self.drivers[stage], sender, data)
                 case StageReport(step, loss):
                     if loss is not None:
                         self.losses.append(loss)
@@ -100,7 +104,7 @@ async def test_nonsense_costs_a_look_and_changes_nothing() -> None:
         liar = room.drivers[0].machine.plan.roster[1]
         for driver in room.drivers:
             for _ in range(50):
-                driver.put(liar, b"nonsense")
+                put(driver, liar, b"nonsense")
             driver.begin(0)
         async with asyncio.timeout(60):
             await room.done.wait()

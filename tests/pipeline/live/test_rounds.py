@@ -80,7 +80,7 @@ class Room:
                 line,
                 self.worker,
                 1 << 20,
-                lambda step, verdict: None,  # type: ignore[arg-type]
+                lambda verdict: None,  # type: ignore[arg-type]
             )
 
     def of(self, replica: int) -> ReplicaRounds:
