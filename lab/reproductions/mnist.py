@@ -71,7 +71,7 @@ class _Size:
 
 _SIZES = {
     Scale.SMOKE: _Size("images:data=digits,model=simples_full", 200, 50, 64, (2, 1), 10),
-    Scale.SMALL: _Size("images:data=mnist_5k,model=mnist_net", 400, 101, 256, (10, 3), 20),
+    Scale.SMALL: _Size("images:data=mnist_5k,model=mnist_net", 400, 101, 128, (10, 3), 20),
     Scale.PAPER: _Size("images:data=mnist,model=mnist_net", 940, 101, 256, (10, 3), 50),
 }
 
@@ -138,7 +138,7 @@ class Mnist(Reproduction):
             case Scale.SMALL:
                 said.append(
                     "Data: 5,000 images of MNIST, of which 1,000 are held out, in place of 70,000, with the published "
-                    f"network; {size.steps} steps in place of 940."
+                    f"network; {size.steps} steps in place of 940, of batches of {size.batch} in place of 256."
                 )
             case Scale.PAPER:
                 said.append("Data: MNIST with the published network, 940 steps.")

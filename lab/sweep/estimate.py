@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections import defaultdict
 from collections.abc import Sequence
@@ -55,7 +56,7 @@ class SweepEstimate:
 
 
 def estimated(runs: Sequence[PlannedRun], threads: int, most_seconds: float = _MOST_SECONDS) -> SweepEstimate:
-    """Time a few steps and one evaluation of each kind of run, of the most frequent ones if there are many kinds.
+    """Time start, a few steps and one evaluation of each kind of run; of many kinds, of some of the most frequent.
 
     Args:
         threads: of a run.
@@ -72,17 +73,17 @@ def _estimated(runs: Sequence[PlannedRun], most_seconds: float) -> SweepEstimate
     total, timed, refused = 0.0, 0, 0
     refusals: list[str] = []
     begun, probed = time.perf_counter(), 0
-    for group in sorted(kinds.values(), key=len, reverse=True)[:_MOST_PROBES]:
+    for group in _chosen(list(kinds.values())):
         if probed and time.perf_counter() - begun > most_seconds:
             break
         probed += 1
         try:
-            step, evaluation = _step_seconds(group[0].settings)
+            cost = _measured(group[0].settings)
         except UserError as error:
             refusals.append(str(error))
             refused += len(group)
         else:
-            total += sum(_seconds(run, step, evaluation) for run in group)
+            total += sum(cost.of(run) for run in group)
             timed += len(group)
     seconds = total + total / timed * (len(runs) - timed - refused) if timed else None
     return SweepEstimate(seconds, probed, len(kinds), tuple(refusals))
@@ -92,21 +93,40 @@ def _kind(settings: ExperimentSettings) -> str:
     return settings.model_dump_json(exclude=set(_CHEAP))
 
 
-def _seconds(run: PlannedRun, step: float, evaluation: float) -> float:
-    every, steps = run.settings.evaluate_every, run.settings.steps - (run.origin.step if run.origin else 0)
-    return step * steps + evaluation * (steps // every + 1 if every else 0)
+def _chosen(kinds: list[list[PlannedRun]]) -> list[list[PlannedRun]]:
+    """Return the kinds to try, the most frequent first; among equals any, since neighbours in a grid are alike."""
+    shuffled = random.Random(0).sample(kinds, len(kinds))
+    return sorted(shuffled, key=len, reverse=True)[:_MOST_PROBES]
 
 
-def _step_seconds(settings: ExperimentSettings) -> tuple[float, float]:
-    """Return (seconds of a step, seconds of an evaluation); first steps, which choose how to compute, do not count."""
-    short = settings.changed(steps=3 * _STEPS, evaluate_every=0, checkpoint_every=0, output=None)
-    experiment = Experiment(short).run(until=2 * _STEPS)
+@dataclass(frozen=True)
+class _Cost:
+    """What a kind of run takes: seconds before its first step, of a step, and of an evaluation."""
+
+    start: float
+    step: float
+    evaluation: float
+
+    def of(self, run: PlannedRun) -> float:
+        """Return the seconds of a run."""
+        every, steps = run.settings.evaluate_every, run.settings.steps - (run.origin.step if run.origin else 0)
+        return self.start + self.step * steps + self.evaluation * (steps // every + 1 if every else 0)
+
+
+def _measured(settings: ExperimentSettings) -> _Cost:
+    """Time a few steps of an attack; the first ones, which choose how to compute, do not count."""
+    short = settings.changed(steps=3 * _STEPS, evaluate_every=0, checkpoint_every=0, output=None, attack_start=0)
+    Experiment(short)  # what later runs of a process find loaded does not count
+    begun = time.perf_counter()
+    experiment = Experiment(short)
+    start = time.perf_counter() - begun
+    experiment.run(until=2 * _STEPS)
     begun = time.perf_counter()
     experiment.run(until=3 * _STEPS)
     step = (time.perf_counter() - begun) / _STEPS
     if not settings.evaluate_every:
-        return step, 0.0
+        return _Cost(start, step, 0.0)
     measured = Experiment(settings.changed(steps=1, evaluate_every=1, checkpoint_every=0, output=None))
     begun = time.perf_counter()
     measured.run(until=0)
-    return step, time.perf_counter() - begun
+    return _Cost(start, step, time.perf_counter() - begun)

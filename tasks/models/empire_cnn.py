@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import nn
 
+from btard.tasks.models.convolution import Convolution
+
 _DROPPED = 0.25
 
 
@@ -30,10 +32,10 @@ def empire_cnn(channels: int, side: int, classes: int, *, width: int = 64) -> nn
 
 def _pair(inputs: int, outputs: int) -> list[nn.Module]:
     return [
-        nn.Conv2d(inputs, outputs, 3, padding=1),
+        Convolution(inputs, outputs, 3, padding=1),
         nn.ReLU(),
         nn.BatchNorm2d(outputs),
-        nn.Conv2d(outputs, outputs, 3, padding=1),
+        Convolution(outputs, outputs, 3, padding=1),
         nn.ReLU(),
         nn.BatchNorm2d(outputs),
         nn.MaxPool2d(2),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import nn
 
+from btard.tasks.models.convolution import Convolution
+
 HIDDEN = 100
 
 
@@ -18,10 +20,10 @@ def simples_conv(channels: int, side: int, classes: int) -> nn.Module:
     """Two convolutions of 5 x 5 with pooling, then 500 and the classes: 431,080 parameters for 28 x 28 and 10."""
     left = ((side - 4) // 2 - 4) // 2
     return nn.Sequential(
-        nn.Conv2d(channels, 20, 5),
+        Convolution(channels, 20, 5),
         nn.ReLU(),
         nn.MaxPool2d(2),
-        nn.Conv2d(20, 50, 5),
+        Convolution(20, 50, 5),
         nn.ReLU(),
         nn.MaxPool2d(2),
         nn.Flatten(),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from btard.lab.reproductions.settings import Scale
@@ -39,6 +39,8 @@ class DataSet:
         rates: settings of each learning rate.
         seeds: of each configuration.
         nesterov: whether gradients are taken where momentum leads.
+        rules: the legacy ones by their names there.
+        corrects: whether the rules as their papers define them are run as well.
     """
 
     name: str
@@ -48,6 +50,8 @@ class DataSet:
     rates: Sequence[Case]
     seeds: int
     nesterov: Sequence[bool] = (False, True)
+    rules: Mapping[str, str] = field(default_factory=lambda: LEGACY)
+    corrects: bool = True
 
 
 _SMALL_NET: Case = {
@@ -97,7 +101,8 @@ def _appendix(seeds: int) -> DataSet:
         "steps": 20000,
     }
     rate = {"learning_rate_schedule": "0.02,8000:0.004,16000:0.0008"}
-    return DataSet("appendix", base, 11, (4, 2), (rate,), seeds, nesterov=(True,))
+    rules = {name: LEGACY[name] for name in APPENDIX_RULES}
+    return DataSet("appendix", base, 11, (4, 2), (rate,), seeds, nesterov=(True,), rules=rules, corrects=False)
 
 
 def data_sets(scale: Scale) -> list[DataSet]:
@@ -112,7 +117,9 @@ def data_sets(scale: Scale) -> list[DataSet]:
             narrow = _convolutions("fashion_mnist", 1)
             task = "images:data=fashion_mnist,legacy_eval=true,model=narrow_cnn"
             base = {**narrow.base, "task": task, "steps": 200, "evaluate_every": 50}
-            few = replace(narrow, name="fashion_narrow", base=base, rates=narrow.rates[:1], nesterov=(False,))
+            few = replace(
+                narrow, name="fashion_narrow", base=base, rates=narrow.rates[:1], nesterov=(False,), corrects=False
+            )
             return [whole, few]
         case Scale.SMOKE:
             digits = _small_net("digits", 1)
@@ -120,7 +127,7 @@ def data_sets(scale: Scale) -> list[DataSet]:
             return [replace(digits, base=base, workers=15, liars=(6, 3), rates=digits.rates[:1], nesterov=(False,))]
 
 
-def cases(data: DataSet, rules: dict[str, str]) -> Iterator[Case]:
+def cases(data: DataSet, rules: Mapping[str, str]) -> Iterator[Case]:
     """Yield all configurations of a data set: unattacked ones, then each rule under each attack."""
     for liars in data.liars:
         for rate in data.rates:
@@ -154,7 +161,7 @@ def corrected(data: DataSet) -> dict[str, str]:
     return {"krum": "multi_krum", "median": "coordinate_median", "meamed": "meamed", "bulyan": "bulyan"}
 
 
-def grid(data: DataSet, rules: dict[str, str], name: str) -> Grid:
+def grid(data: DataSet, rules: Mapping[str, str], name: str) -> Grid:
     """Return a data set's grid."""
     return Grid(name=name, base=data.base, cases=list(cases(data, rules)), seeds=list(range(1, data.seeds + 1)))
 
@@ -163,9 +170,8 @@ def grids(scale: Scale) -> list[Grid]:
     """Return all grids of a scale: the legacy set, then the corrected rules at the first learning rate."""
     found = []
     for data in data_sets(scale):
-        rules = {name: LEGACY[name] for name in APPENDIX_RULES} if data.name == "appendix" else LEGACY
-        found.append(grid(data, rules, f"{data.name}-legacy"))
-        if data.name == "appendix":
+        found.append(grid(data, data.rules, f"{data.name}-legacy"))
+        if not data.corrects:
             continue
         first = replace(data, rates=data.rates[:1], nesterov=(False,))
         found.append(grid(first, corrected(data), f"{data.name}-corrected"))

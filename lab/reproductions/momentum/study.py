@@ -68,7 +68,7 @@ class MomentumStudy(Reproduction):
                     "Here: the 784-100-10 network on Fashion-MNIST with all its 184 configurations as published, one "
                     "seed in place of five, evaluated every 25 steps in place of every 5. In place of CIFAR: the "
                     "convolutional network with an eighth of its channels on Fashion-MNIST, 200 steps in place of "
-                    "3000, one learning rate, no Nesterov, one seed."
+                    "3000, one learning rate, no Nesterov, one seed, and the legacy rules alone."
                 )
             case Scale.PAPER:
                 said.append("Here: all of it.")
