@@ -131,7 +131,7 @@ class ImagesTask(Task):
         draws = SeededDraws(seed)
         images, labels = self._training
         chosen = torch.from_numpy(draws.integers("samples", batch_size, len(labels)))
-        return self._batch(moved(images[chosen], self._steps, draws), labels[chosen])
+        return self._batch(moved(images.index_select(0, chosen), self._steps, draws), labels[chosen])
 
     def label_flipped(self, batch: Batch) -> Batch:
         """The batch with the labels that `label_flip` makes of its own."""
