@@ -46,16 +46,26 @@ class Session:
     """What takes part in a step; measurements compare it with less."""
 
     def __init__(
-        self, rules: StepRules, key: IdentityKey, behaviour: Decisions, pool: BufferPool | None = None
+        self,
+        rules: StepRules,
+        key: IdentityKey,
+        behaviour: Decisions,
+        pool: BufferPool | None = None,
+        pace: Pace | None = None,
     ) -> None:
-        """Make a peer that has not begun; with a pool, what Finished.flat holds lasts until the next step is over."""
+        """Make a peer that has not begun.
+
+        Args:
+            pool: with one, what Finished.flat holds lasts until the next step is over.
+            pace: that has been measured before; nothing has, without one.
+        """
         self._rules = rules
         self._key = key
         self._behaviour = behaviour
         behaviour.attach(key)
         self._pool = pool
         self._tampers = type(behaviour).transmit is not Decisions.transmit
-        self.pace = Pace(rules.delay_bound_seconds, rules.patience)
+        self.pace = pace or Pace(rules.delay_bound_seconds, rules.patience)
         self._early: dict[PeerId, list[Envelope]] = {}
         self._early_bytes = 0
         self._adrift = True

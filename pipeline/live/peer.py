@@ -43,6 +43,7 @@ from btard.pipeline.seats.stage_state import KeptWorker
 from btard.pipeline.seats.statements import MAX_REPORTS, Stance, StateClaim
 from btard.pipeline.seats.usher import Errand
 from btard.round.actions import Verdict
+from btard.round.attempt.pace import Pace
 from btard.round.evidence.file import to_json
 from btard.swarm.door.reception import Reception
 from btard.swarm.events.log import EventLog
@@ -106,6 +107,7 @@ class LivePeer:
         )
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="stage")
         self._sitting: Sitting | None = None
+        self._pace: Pace | None = None
         self._seat_task: asyncio.Task[None] | None = None
         self._work: set[asyncio.Task[None]] = set()
         self._over: asyncio.Future[None] | None = None
@@ -285,9 +287,12 @@ class LivePeer:
         def banned(verdict: Verdict) -> None:
             self._start(self._tell_ban(verdict.peer, to_json(verdict.evidence)))
 
+        rules, before = self._builder.rules(seating, machine.number), self._pace
+        # Without a measure the deadline of a stage decides, and a liar among new neighbours could hold all up so long.
+        self._pace = pace = Pace(rules.delay_bound_seconds, rules.patience) if before is None else before.anew()
         return ReplicaRounds(
             seating,
-            self._builder.rules(seating, machine.number),
+            rules,
             self._key,
             self._behaviour,
             as_replica(machine),
@@ -295,6 +300,7 @@ class LivePeer:
             self._worker,
             self._builder.most_record_bytes,
             banned,
+            pace,
         )
 
     async def _load(self, seating: Seating, seat: int) -> StageMachine:

@@ -24,6 +24,7 @@ from btard.pipeline.replicas.record import ReplicaStep
 from btard.pipeline.replicas.trainer import StageTrainer
 from btard.pipeline.seats.seating import Seating
 from btard.round.actions import Finished, Verdict, Voided
+from btard.round.attempt.pace import Pace
 from btard.round.roster import Roster
 from btard.round.rules import StepRules
 from btard.round.session import Session
@@ -103,6 +104,7 @@ class ReplicaRounds:
         worker: WorkerPool,
         most_record_bytes: int,
         banned: Callable[[Verdict], None],
+        pace: Pace,
     ) -> None:
         """Begin with all replicas of the seating.
 
@@ -110,11 +112,12 @@ class ReplicaRounds:
             worker: in which the machine computes, too.
             most_record_bytes: of what a replica shows.
             banned: is told the verdict when the replicas have banned one of them.
+            pace: of the rounds so far, also in seatings before.
         """
         self.trainer = WaitingTrainer(machine, seating.step)
         self._rules, self._behaviour, self._machine, self._banned = rules, behaviour, machine, banned
         self._run = in_worker(worker)
-        self._session = Session(rules, key, behaviour)
+        self._session = Session(rules, key, behaviour, pace=pace)
         material = ShownMaterial(self.trainer, rules, transport, most_record_bytes)
         executor = ReplicaExecutor(rules, key.peer_id, behaviour, self.trainer, material, self._run)
         self.driver = SessionDriver(self._session, RoundLine(transport), executor, transport.charge)

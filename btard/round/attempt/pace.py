@@ -89,6 +89,14 @@ class Pace:
         self._steps_over = 0
         self.held_against: dict[PeerId, float] = {}
 
+    def anew(self) -> Pace:
+        """Return the same measure for other members, nothing held against any."""
+        made = Pace(self._delay_bound_seconds, self._slowest)
+        made._steps_over = self._steps_over
+        for phase, lengths in self._lengths.items():
+            made._lengths[phase].extend(lengths)
+        return made
+
     def measure(self, phase: Phase, seconds: float) -> None:
         """Half of what a phase waits for has come after so many seconds."""
         self._lengths[phase].append(seconds)

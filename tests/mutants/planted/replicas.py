@@ -350,4 +350,25 @@ REPLICAS: tuple[Mutant, ...] = (
         "if 2 * len(silent) > len(self.stages):",
         f"{_SILENCE}::test_half_of_the_pipelines_cannot_go_on",
     ),
+    Mutant(
+        "a new seating forgets how long rounds take",
+        "pipeline/live/peer.py",
+        "Pace(rules.delay_bound_seconds, rules.patience) if before is None else before.anew()",
+        "Pace(rules.delay_bound_seconds, rules.patience)",
+        "tests/pipeline/live/test_peer.py::test_rounds_of_another_seating_know_the_pace",
+    ),
+    Mutant(
+        "a new seating holds the delays of the last one against peers",
+        "btard/round/attempt/pace.py",
+        "made._steps_over = self._steps_over",
+        "made._steps_over, made.held_against = self._steps_over, dict(self.held_against)",
+        "tests/btard/round/attempt/test_pace.py::test_other_members_are_measured_by_what_was_usual",
+    ),
+    Mutant(
+        "a new seating knows lengths as in the first steps",
+        "btard/round/attempt/pace.py",
+        "made._steps_over = self._steps_over",
+        "made._steps_over = 0",
+        "tests/btard/round/attempt/test_pace.py::test_other_members_are_measured_by_what_was_usual",
+    ),
 )

@@ -12,9 +12,11 @@ import pytest
 
 from btard.behaviour import Behaviour
 from btard.identity import Envelope, IdentityKey, MessageKind
+from btard.pipeline.live import peer as live_peer
 from btard.pipeline.live.build import StageBuilder, cut_of, numbers_of
 from btard.pipeline.live.gate import NOTE_MARK, SEATING_MARK, header_of
 from btard.pipeline.live.peer import LivePeer
+from btard.pipeline.live.rounds import ReplicaRounds
 from btard.pipeline.machine.memory import run_stages
 from btard.pipeline.replicas.rules import AveragingRules
 from btard.pipeline.replicas.simulated.pipelines import Pipelines
@@ -22,6 +24,7 @@ from btard.pipeline.seats.seating import DRAWN, Seating
 from btard.pipeline.seats.statements import MAX_STANCE, NoteKind, SeatNote, SeatPhase, Stance
 from btard.pipeline.seats.usher import Usher, UsherPlan
 from btard.pipeline.stages.weights import draw_weights
+from btard.round.messages.bodies import Phase
 from btard.swarm.door.reception import Reception
 from btard.swarm.events.log import EventLog
 from btard.swarm.manifest import RunManifest
@@ -112,6 +115,16 @@ class Pipeline:
             await self.coordinator.transport.fetch(node.peer_id, question, limit=MAX_STANCE, timeout_seconds=20)
         )
 
+    async def seat_all(self, number: int) -> None:
+        """Give all peers a seat of a seating from step 0 on, and return once each has trained a step."""
+        seats = tuple(node.peer_id for node in self.nodes)
+        self.tell(Seating(self.run.run, number, 0, seats, (DRAWN,) * 2))
+        behind = list(self.nodes)
+        while behind:
+            stances = [(node, await self.stance(node)) for node in behind]
+            behind = [node for node, stance in stances if stance.number < number or stance.step == 0]
+            await asyncio.sleep(0.05)
+
     def tell(self, seating: Seating) -> None:
         for node in self.nodes:
             self.coordinator.transport.send(node.peer_id, SEATING_MARK + seating.sign(self.key))
@@ -174,6 +187,29 @@ async def test_replicas_over_libp2p_train_as_simulated_ones(swarm: Swarm, tmp_pa
     means = [sum(loss for at, loss in told if at == step) / 4 for step in range(3)]
     assert means == pytest.approx(expected, rel=1e-5), "replicas train on other samples, or average otherwise"
     assert pipeline.states[0] == 3, "most replicas of a stage do not hold one state at the end"
+
+
+async def test_rounds_of_another_seating_know_the_pace(
+    swarm: Swarm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known: list[float | None] = []
+
+    class Noted(ReplicaRounds):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            known.append(arguments[-1].usual(Phase.COMMIT))
+
+    monkeypatch.setattr(live_peer, "ReplicaRounds", Noted)
+    pipeline = Pipeline(swarm, tmp_path, run_of(1000, **REPLICAS))
+    await pipeline.start(8)
+    try:
+        async with asyncio.timeout(120):
+            await pipeline.seat_all(1)
+            await pipeline.seat_all(2)
+    finally:
+        await end_all(pipeline.running)
+    assert known[:8] == [None] * 8, "the first rounds have nothing to go by"
+    assert len(known) == 16 and None not in known[8:]
 
 
 async def test_strangers_and_nonsense_change_nothing(swarm: Swarm, tmp_path: Path) -> None:

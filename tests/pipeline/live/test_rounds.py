@@ -18,6 +18,7 @@ from btard.pipeline.replicas.machine import ReplicaMachine
 from btard.pipeline.replicas.rules import AveragingRules, replica_rules, round_nonce
 from btard.pipeline.replicas.simulated.pipelines import Pipelines
 from btard.pipeline.seats.seating import DRAWN, Seating
+from btard.round.attempt.pace import Pace
 from btard.swarm.manifest import Deadlines
 from btard.swarm.questions import Question, Want
 from tests.pipeline.replicas.small import CUT, pipelines_of
@@ -81,6 +82,7 @@ class Room:
                 self.worker,
                 1 << 20,
                 lambda verdict: None,  # type: ignore[arg-type]
+                Pace(rules.delay_bound_seconds),
             )
 
     def of(self, replica: int) -> ReplicaRounds:

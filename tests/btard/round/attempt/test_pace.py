@@ -47,6 +47,20 @@ def test_one_long_step_changes_hardly_anything() -> None:
     assert pace.usual(Phase.COMMIT) == 1.0
 
 
+def test_other_members_are_measured_by_what_was_usual() -> None:
+    pace = measured(steps=1)
+    for _ in range(7):
+        pace.measure(Phase.COMMIT, 2.0)
+        pace.step_over(PEERS, {SLOW: 40.0})
+    assert pace.laggards() == (SLOW,)
+    anew = pace.anew()
+    assert anew.usual_step() == pace.usual_step() and anew.asks_after(Phase.AGREE) == pace.asks_after(Phase.AGREE)
+    assert anew.laggards() == () and not anew.held_against
+    assert anew.usual(Phase.COMMIT) == 2.0, "it is not the shortest of all, as in the first steps"
+    anew.measure(Phase.AGREE, 9.0)
+    assert pace.usual(Phase.AGREE) == 0.1
+
+
 def test_in_the_first_steps_the_shortest_time_counts() -> None:
     pace = Pace(BOUND)
     for travel in (0.1, 0.5, 0.9):
