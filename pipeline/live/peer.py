@@ -6,15 +6,15 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Coroutine, Iterable
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from btard.behaviour import Behaviour
 from btard.hashing import Payload
 from btard.identity import IdentityKey, Malformed, PeerId
+from btard.pipeline.live.background import Background
 from btard.pipeline.live.build import StageBuilder
 from btard.pipeline.live.driver import Look
 from btard.pipeline.live.gate import NOTE_MARK, StageGate
@@ -109,7 +109,7 @@ class LivePeer:
         self._sitting: Sitting | None = None
         self._pace: Pace | None = None
         self._seat_task: asyncio.Task[None] | None = None
-        self._work: set[asyncio.Task[None]] = set()
+        self._background = Background()
         self._over: asyncio.Future[None] | None = None
         self._reports: deque[bytes] = deque(maxlen=MAX_REPORTS)
 
@@ -122,20 +122,19 @@ class LivePeer:
         transport.let_wait(self._builder.most_waiting, self._builder.terms.step_seconds)
         self._over = asyncio.get_running_loop().create_future()
         ticking = asyncio.ensure_future(self._tick())
-        self._work.add(ticking)
         try:
             await asyncio.wait({self._over, ticking}, return_when=asyncio.FIRST_COMPLETED)
             if ticking.done():
                 ticking.result()
             return ExitCode.BANNED if self._is_banned else ExitCode.FINISHED
         finally:
-            await self._end()
+            await self._end(ticking)
 
-    async def _end(self) -> None:
-        tasks = [*self._work, *([] if self._seat_task is None else [self._seat_task])]
-        for task in tasks:
+    async def _end(self, ticking: asyncio.Task[None]) -> None:
+        own = [ticking, *([] if self._seat_task is None else [self._seat_task])]
+        for task in own:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*own, *self._background.cancel(), return_exceptions=True)
         self._worker.shutdown(wait=False, cancel_futures=True)
 
     def _is_member(self, peer: PeerId) -> bool:
@@ -158,9 +157,9 @@ class LivePeer:
                     assert self._sitting is not None
                     self._sitting.begin(step)
                 case MakeState(number, step):
-                    self._start(self._make_state(number, step))
+                    self._background.start(self._make_state(number, step))
                 case KeepState(claim, owner):
-                    self._start(self._keep_state(claim, owner))
+                    self._background.start(self._keep_state(claim, owner))
                 case ForgetStates(before):
                     self._keeper.shelf.forget(before)
                 case TellPeers(peers, note):
@@ -183,7 +182,7 @@ class LivePeer:
                 logger.warning("step %d stands still: this stage waits in %s", step, waiting)
                 self._perform(self._occupant.on_stalled(seating.number))
             case StageBanned(_, _, peer, evidence):
-                self._start(self._tell_ban(peer, evidence))
+                self._background.start(self._tell_ban(peer, evidence))
 
     async def _tell_ban(self, peer: PeerId, evidence: bytes) -> None:
         """Keep the proof of a ban; the coordinator asks for it, and takes the seat away."""
@@ -222,16 +221,6 @@ class LivePeer:
             self._gate.release(sender, len(data))
         else:
             self._sitting.look_at(sender, len(data), look)
-
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.ensure_future(work)
-        self._work.add(task)
-        task.add_done_callback(self._finished)
-
-    def _finished(self, task: asyncio.Task[None]) -> None:
-        self._work.discard(task)
-        if not task.cancelled():
-            task.result()
 
     def _take_seat(self, seating: Seating, seat: int | None) -> None:
         """Leave the seat that this peer had, and load the stage of the new one."""
@@ -285,7 +274,7 @@ class LivePeer:
             return None
 
         def banned(verdict: Verdict) -> None:
-            self._start(self._tell_ban(verdict.peer, to_json(verdict.evidence)))
+            self._background.start(self._tell_ban(verdict.peer, to_json(verdict.evidence)))
 
         rules, before = self._builder.rules(seating, machine.number), self._pace
         # Without a measure the deadline of a stage decides, and a liar among new neighbours could hold all up so long.
@@ -369,7 +358,7 @@ class LivePeer:
             errand = Errand(question.chunk, question.step, bytes.fromhex(question.known))
         except ValueError:
             return
-        self._start(self._keeper.run_errand(seating, errand))
+        self._background.start(self._keeper.run_errand(seating, errand))
 
 
 def _is_large(data: bytes) -> bool:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
 
 from btard.identity import PeerId
+from btard.pipeline.live.background import Background
 from btard.pipeline.live.driver import Look, Looked, StageDriver
 from btard.pipeline.live.gate import header_of
 from btard.pipeline.live.rounds import ReplicaRounds
@@ -67,7 +67,7 @@ class Sitting:
         self.seating, self.seat, self.machine, self.rounds = seating, seat, machine, rounds
         self._transport, self._tell = transport, tell
         self._driver = StageDriver(machine, worker, self._perform, looked)
-        self._averaging: set[asyncio.Task[None]] = set()
+        self._averaging = Background()
         self._tally, self._sent = _Tally(), 0
 
     async def run(self) -> None:
@@ -77,8 +77,7 @@ class Sitting:
         finally:
             if self.rounds is not None:
                 self.rounds.end()
-            for task in self._averaging:
-                task.cancel()
+            self._averaging.cancel()
             self.machine.context.channels.close()
 
     def begin(self, step: int) -> None:
@@ -86,7 +85,7 @@ class Sitting:
         self._tally = _Tally()
         self._driver.begin(step)
         if self.rounds is not None:
-            self._start(self._average(self.rounds, step))
+            self._averaging.start(self._average(self.rounds, step))
 
     def look_at(self, sender: PeerId, size: int, look: Look) -> None:
         """Let the stage look at so many bytes of a sender, in turn."""
@@ -121,7 +120,7 @@ class Sitting:
                     self._send(seating.notes_run, peers, data)
                 case AwaitAverage():
                     assert self.rounds is not None
-                    self._start(self.rounds.submit(effect))
+                    self._averaging.start(self.rounds.submit(effect))
                 case StageReport() | StageStalled() | StageBanned():
                     self._tell(seating, effect)
 
@@ -139,13 +138,3 @@ class Sitting:
             return
         now = asyncio.get_running_loop().time()
         self._driver.put(lambda machine: as_replica(machine).average(now, vector))
-
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.ensure_future(work)
-        self._averaging.add(task)
-        task.add_done_callback(self._finished)
-
-    def _finished(self, task: asyncio.Task[None]) -> None:
-        self._averaging.discard(task)
-        if not task.cancelled():
-            task.result()
