@@ -26,6 +26,7 @@ CHECKSUM_BYTES = 8
 """Against accidents: a sender that lies about what it keeps is sent to, or sends, raw for ever."""
 
 _DELTAS = 4
+_MOST = torch.finfo(torch.float32).max
 
 
 @dataclass(frozen=True)
@@ -96,8 +97,8 @@ class DeltaSender:
             shape = values.shape[1:]
             kept = torch.stack([self._codec.restore(entry, shape) for entry in before if entry is not None])
             chosen = self._codec.chosen([seeds[place] for place in old])
-            codes = self._codec.quantiser.encode(values[old] - kept, chosen)
-            activations[old] = kept + self._codec.quantiser.decode(codes, kept.shape)
+            codes = self._codec.quantiser.encode(_change(values[old], kept), chosen)
+            activations[old] = _changed(kept, self._codec.quantiser.decode(codes, kept.shape))
         entries = [self._codec.keep(activation) for activation in activations]
         flags = _flags(new, len(samples))
         payload = b"".join([flags, *map(_checksum, entries), codes, halves.contiguous().numpy().tobytes()])
@@ -160,7 +161,7 @@ class DeltaReceiver:
             if unseen:
                 return CachesDiffer(tuple(unseen))
             kept = torch.stack([self._codec.restore(entry, shape[1:]) for entry in before.values() if entry])
-            activations[message.old] = kept + changes
+            activations[message.old] = _changed(kept, changes)
         entries = [self._codec.keep(activation) for activation in activations]
         wrong = [place for place, entry in enumerate(entries) if _checksum(entry) != message.checksums[place]]
         if set(wrong) & set(message.new):
@@ -178,6 +179,19 @@ class DeltaReceiver:
 
     def close(self) -> None:
         self._cache.close()
+
+
+def _change(values: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
+    """Return by how much values differ from what is kept, finite where they are."""
+    change = values - kept
+    if bool(torch.isfinite(change).all()):
+        return change
+    return change.clamp(-_MOST, _MOST).where(torch.isfinite(values), values)
+
+
+def _changed(kept: torch.Tensor, change: torch.Tensor) -> torch.Tensor:
+    """Return the sum of two finite tensors, which is finite, too; `kept` is written over."""
+    return kept.add_(change).clamp_(-_MOST, _MOST)
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,9 @@ _CHUNK = 1 << 16
 _LEAST = 2.0**-100
 """A scale below this is zero: a number of levels divided by it must be finite."""
 
-_MOST_BFLOAT16 = 0x7F7F << 16
+_MOST_BFLOAT16, _HALF = 0x7F7F << 16, 1 << 23
+"""The bits of the largest scale, and what is taken from them for half of it: with 1 bit a step is two scales long."""
+
 _LARGEST = 2.0**127
 """A scale from here on may have been rounded down, since there is none above it."""
 
@@ -123,16 +125,16 @@ class Quantiser:
         count, scale_shape = math.prod(shape), self._scale_shape(shape)
         whole = torch.frombuffer(bytearray(data), dtype=torch.uint8)
         head = SCALE_BYTES * math.prod(scale_shape)
-        scales = self._from_wire(whole[:head].view(torch.int16).view(scale_shape))
-        if not bool((torch.isfinite(scales) & ~torch.signbit(scales)).all()):
-            raise Malformed("a scale is negative or not finite")
-        levels = self._levels
+        scales, levels = self._from_wire(whole[:head].view(torch.int16).view(scale_shape)), self._levels
+        steps = scales / levels.per_scale
+        if not bool((torch.isfinite(steps) & ~torch.signbit(steps)).all()):
+            raise Malformed("a scale is negative, too large or not finite")
         codes = unpack(whole[head:].clone(), self.bits, count)
         if levels.top < (1 << self.bits) - 1 and int(codes.max()) > levels.top:
             raise Malformed("a code is no level")
         result = torch.empty(*shape, dtype=torch.float32)
         flat, width = result.view(-1, shape[-1]), shape[-1]
-        steps = self._by_row(scales / levels.per_scale, shape)
+        steps = self._by_row(steps, shape)
         rows = max(1, _CHUNK // width)
         coded = codes[:count].view(-1, width)
         for first in range(0, len(flat), rows):
@@ -169,10 +171,10 @@ class Quantiser:
             case ScaleMethod.L2:
                 count = math.prod(values.shape[dim] for dim in self.dims)
                 norm = torch.linalg.vector_norm(values, dim=self.dims, keepdim=True, dtype=torch.float64)
-                found = (norm * (2 / math.sqrt(count))).float()
+                found = norm * (2 / math.sqrt(count))
         if not bool(torch.isfinite(found).all()):
             raise NotFinite("a value to be sent is not finite")
-        return found
+        return found.clamp(max=torch.finfo(torch.float32).max).float().abs()  # of -0 and 0 the larger may be -0
 
     def _largest(self, values: torch.Tensor) -> torch.Tensor:
         """Return the largest absolute value of those that share a scale."""
@@ -189,7 +191,8 @@ class Quantiser:
         if self.grid is LevelGrid.LEGACY:
             return scales.clamp(max=_MOST_FLOAT16).half().view(torch.int16)
         bits = scales.where(scales >= _LEAST, 0.0).view(torch.int32)
-        return ((bits + 0xFFFF) & -0x10000).clamp_(max=_MOST_BFLOAT16).bitwise_right_shift_(16).to(torch.int16)
+        most = _MOST_BFLOAT16 if self._levels.per_scale >= 1 else _MOST_BFLOAT16 - _HALF
+        return ((bits + 0xFFFF) & -0x10000).clamp_(max=most).bitwise_right_shift_(16).to(torch.int16)
 
     def _from_wire(self, wire: torch.Tensor) -> torch.Tensor:
         return wire.view(torch.float16 if self.grid is LevelGrid.LEGACY else torch.bfloat16).float()
@@ -220,7 +223,8 @@ class Quantiser:
         rows = min(each, max(1, _CHUNK // width))
         counted = torch.empty((rows, width), device=values.device)
         # Of a scale that is a maximum no value is too large, but for the largest scale and what a draw adds.
-        exact = self.grid is LevelGrid.SYMMETRIC and self.scale is ScaleMethod.MAX and float(scales.max()) < _LARGEST
+        largest = _LARGEST * min(1.0, levels.per_scale)
+        exact = self.grid is LevelGrid.SYMMETRIC and self.scale is ScaleMethod.MAX and float(scales.max()) < largest
         clips = seeds is not None or not exact
         dice = None if seeds is None else _Dice(rows * width, values.device)
         for first in (sample * each + row for sample in range(samples) for row in range(0, each, rows)):

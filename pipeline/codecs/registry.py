@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 from btard.configuration.named import Named, constructed
 from btard.errors import UserError
@@ -28,16 +28,21 @@ def make_codec(text: str, what: str = "the codec") -> Codec | DeltaCodec:
     Raises:
         UserError: no such codec or parameter, or a value that it cannot have; the sentence lists what there is.
     """
-    return _made(Named.parse(text, what), text, what)
+    return _made(_parsed(text, what), text, what)
 
 
 def canonical_codec(text: str, what: str = "the codec") -> str:
     """Return the one form in which a run keeps a codec's text; raises UserError as `make_codec` does."""
-    chosen = Named.parse(text, what)
+    chosen = _parsed(text, what)
     codec = _made(chosen, text, what)
     values = {field.name: str(getattr(codec, field.name)) for field in fields(codec)}
     defaults = {field.name: str(field.default) for field in fields(codec)}
     return str(Named(chosen.name, {key: value for key, value in values.items() if value != defaults[key]}))
+
+
+def _parsed(text: str, what: str) -> Named:
+    chosen = Named.parse(text, what)
+    return replace(chosen, name=chosen.name.replace("-", "_"))  # delta-lowbits, as the study spells it
 
 
 def _made(chosen: Named, text: str, what: str) -> Plain | Fp16 | Fixpoint | Delta | DeltaLowbits:

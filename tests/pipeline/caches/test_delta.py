@@ -219,6 +219,30 @@ def test_whatever_is_lost_one_visit_makes_them_equal(story: list[tuple[str, set[
         assert ends.raw_sends == before
 
 
+@pytest.mark.parametrize("text", [*CODECS, "delta:scale=l2", "delta_lowbits:bits=1", "delta:grid=legacy"])
+def test_the_largest_numbers_can_change_their_sign(text: str) -> None:
+    most = torch.finfo(torch.float32).max
+    with boundary(text) as ends:
+        for size in (most, most, -most, most, 1.0, -most, 0.0):
+            received = ends.send([0, 1], torch.full((2, *SHAPE), size))
+            ends.commit()
+            assert bool(torch.isfinite(received).all())
+            assert ends.equal(range(2)) and not ends.raw_sends
+
+
+def test_changes_that_add_up_to_infinity_are_cut() -> None:
+    codec = delta_codec("delta_lowbits")
+    most = torch.full((1, *SHAPE), torch.finfo(torch.float32).max)
+    with boundary("delta_lowbits") as ends:
+        for _ in range(2):
+            ends.send([0], most)
+            ends.commit()
+        codes = codec.quantiser.encode(most, codec.chosen([1]))
+        forged = ends.encode([0], most)[: -len(codes)] + codes  # as much again
+        received = ends.receiver.decode(forged, [0], most.shape)
+        assert isinstance(received, CachesDiffer) or bool(torch.isfinite(received).all())
+
+
 def test_what_cannot_be_sent_changes_nothing() -> None:
     with boundary("delta") as ends:
         sent = activations(2)

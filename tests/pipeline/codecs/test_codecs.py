@@ -75,6 +75,8 @@ def test_a_text_has_one_form() -> None:
     assert canonical_codec("delta:scale=max,bits=4") == "delta"
     assert canonical_codec("fixpoint:bits=08,rounding=nearest") == "fixpoint:bits=8,rounding=nearest"
     assert canonical_codec("delta_lowbits:cache_bits=2") == "delta_lowbits:cache_bits=2"
+    assert canonical_codec("delta-lowbits:cache_bits=2") == "delta_lowbits:cache_bits=2"
+    assert make_codec("delta-lowbits") == make_codec("delta_lowbits")
 
 
 @pytest.mark.parametrize(

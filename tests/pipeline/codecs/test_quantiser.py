@@ -8,6 +8,7 @@ import torch
 from btard.identity import Malformed
 from btard.pipeline.codecs.quantiser import LevelGrid, NotFinite, Quantiser, ScaleMethod
 
+MOST = torch.finfo(torch.float32).max
 PUBLISHED = {1: 0.90, 2: 0.445, 3: 0.217, 4: 0.109, 6: 0.027, 8: 0.0067}
 
 
@@ -53,6 +54,37 @@ def test_values_of_any_size_stay_finite(grid: LevelGrid, size: float) -> None:
     assert bool(torch.isfinite(decoded).all())
     if grid is LevelGrid.SYMMETRIC and size > 1e-30:
         torch.testing.assert_close(decoded, values, rtol=0.02, atol=size / 100)
+
+
+@pytest.mark.parametrize("grid", LevelGrid)
+@pytest.mark.parametrize("scale", ScaleMethod)
+@pytest.mark.parametrize("bits", range(1, 9))
+@pytest.mark.parametrize("seeds", [None, [5]])
+def test_the_largest_numbers_stay_finite(
+    bits: int, scale: ScaleMethod, grid: LevelGrid, seeds: list[int] | None
+) -> None:
+    values = torch.tensor([[[-MOST, MOST], [MOST, 1.0], [0.4 * MOST, -0.0]]])
+    decoded = round_trip(Quantiser(bits, scale, grid=grid), values, seeds)
+    assert bool(torch.isfinite(decoded).all())
+    lowest, highest = decoded[0, :2, 0].tolist()
+    without_s = bits == 1 and grid is LevelGrid.LEGACY
+    assert lowest < 0 <= highest and (highest > 0 or without_s)
+
+
+def test_one_bit_tells_a_large_number_from_its_opposite() -> None:
+    values = torch.tensor([[[1.0], [-1.0]]]) * 1.5e38
+    torch.testing.assert_close(round_trip(Quantiser(1), values), values, rtol=0.01, atol=0)
+    torch.testing.assert_close(round_trip(Quantiser(1), 2 * values), values, rtol=0.15, atol=0)
+
+
+@pytest.mark.parametrize("grid", LevelGrid)
+@pytest.mark.parametrize("scale", ScaleMethod)
+def test_zeros_of_either_sign_come_back(scale: ScaleMethod, grid: LevelGrid) -> None:
+    for dims, shape in (((0, 1), (2, 3, 2)), ((1,), (4, 1, 2, 2)), ((1,), (2, 3, 40))):
+        for place in range(4):
+            zeros = torch.zeros(shape)
+            zeros.view(-1)[place::3] = -0.0
+            assert not bool(round_trip(Quantiser(4, scale, dims, grid), zeros).any())
 
 
 @pytest.mark.parametrize("scale", ScaleMethod)
@@ -128,6 +160,12 @@ def test_scales_that_no_sender_writes_are_refused(scale: bytes) -> None:
     data = Quantiser(4).encode(torch.ones(1, 4, 1))
     with pytest.raises(Malformed, match="scale"):
         Quantiser(4).decode(scale + data[2:], (1, 4, 1))
+
+
+def test_a_scale_whose_step_is_infinite_is_refused() -> None:
+    data = Quantiser(1).encode(torch.ones(1, 4, 1))
+    with pytest.raises(Malformed, match="too large"):
+        Quantiser(1).decode(b"\x7f\x7f" + data[2:], (1, 4, 1))
 
 
 def test_a_code_that_is_no_level_is_refused() -> None:
