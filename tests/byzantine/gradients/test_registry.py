@@ -17,6 +17,10 @@ def test_parameters_are_read_from_text() -> None:
     assert make_attack("little:factor=1.5,negative=true") == Little(1.5, True)
 
 
+def test_a_name_may_be_spelled_as_in_its_study() -> None:
+    assert make_attack("empire-strict:factor=2") == make_attack("empire_strict:factor=2")
+
+
 def test_every_call_makes_an_attack_of_its_own() -> None:
     assert make_attack("rop") is not make_attack("rop")
 
