@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from btard.hashing import tagged_digest
 from btard.lab.reproductions.staged.origin import TrainedOrigin, text_task
@@ -88,6 +88,16 @@ class AttackRun(StagedRun):
             if left < 0:
                 return step
         return self.steps
+
+    @property
+    def length(self) -> int:
+        """See `StagedRun`. A run with restart makes as many attempts as others with its steps."""
+        return self.steps
+
+    def shortened(self, steps: int) -> Self:
+        """See `StagedRun`; it restarts nothing, since of so few steps it might train none."""
+        defence = StageDefence.RELAY if self.defence is StageDefence.RESTART else self.defence
+        return self.model_copy(update={"steps": steps, "origin": None, "defence": defence})
 
     def carry_out(self, home: Path) -> Mapping[str, Any]:
         """See `StagedRun`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict
 
@@ -60,10 +60,24 @@ class CodecRun(StagedRun):
         codecs = f"{self.codecs.forward}-{self.codecs.backward}".replace(":", "_").replace("=", "").replace(",", "_")
         return f"{codecs}-seed_{self.seed}"
 
+    @property
+    def length(self) -> int:
+        """See `StagedRun`."""
+        return self.epochs * self._epoch_steps
+
+    @property
+    def _epoch_steps(self) -> int:
+        return self.samples // (self.micro_batches * self.micro_batch_size)
+
+    def shortened(self, steps: int) -> Self:
+        """See `StagedRun`; the first of its epochs is raw, as everywhere."""
+        samples = self.micro_batches * self.micro_batch_size
+        brief = self.origin.model_copy(update={"steps": 1})
+        return self.model_copy(update={"samples": samples, "epochs": self.warmup_epochs + steps, "origin": brief})
+
     def carry_out(self, home: Path) -> Mapping[str, Any]:
         """See `StagedRun`."""
-        epoch_steps = self.samples // (self.micro_batches * self.micro_batch_size)
-        steps = self.epochs * epoch_steps
+        epoch_steps, steps = self._epoch_steps, self.length
         with TemporaryDirectory() as folder:
             trial = Trial(
                 family="gpt2",

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from btard.hashing import tagged_digest
 from btard.lab.reproductions.staged.origin import text_task
@@ -69,6 +69,15 @@ class DelayRun(StagedRun):
         """Of all that is drawn: another one for each run, or checks would fall on the same steps for all lies."""
         named = f"{self.seed} {self.share:g} {self.lie}".encode()
         return int.from_bytes(tagged_digest("btard pipeline delays", named)[:4], "big")
+
+    @property
+    def length(self) -> int:
+        """See `StagedRun`."""
+        return self.steps
+
+    def shortened(self, steps: int) -> Self:
+        """See `StagedRun`."""
+        return self.model_copy(update={"steps": steps})
 
     def carry_out(self, home: Path) -> Mapping[str, Any]:
         """See `StagedRun`."""

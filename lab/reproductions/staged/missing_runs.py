@@ -11,12 +11,13 @@ from pathlib import Path
 from btard.durable import write_durably
 from btard.errors import UserError
 from btard.lab.reproductions.settings import ReproduceSettings
+from btard.lab.reproductions.staged.forecast import forecast
 from btard.lab.reproductions.staged.run import StagedResult, StagedRun
 from btard.lab.sweep.local import run_locally
 from btard.lab.sweep.missing_runs import noted_signals
 from btard.lab.sweep.running import RunEnd
 from btard.lab.sweep.settings import SweepEngine
-from btard.lab.sweep.telling import told
+from btard.lab.sweep.telling import estimate_sentence, told
 
 
 @dataclass
@@ -38,11 +39,13 @@ def run_missing(runs: Sequence[StagedRun], home: Path, settings: ReproduceSettin
     """Do the runs that are missing; an interrupt ends it after the runs under way.
 
     Raises:
-        UserError: the settings ask for what these runs do not have.
+        UserError: the settings ask for what these runs do not have, or the data cannot be had.
     """
     if settings.engine is not SweepEngine.LOCAL:
         raise UserError("--engine is ray, but runs of models in stages happen in processes of this machine: leave it")
     missing = [run for run in runs if not (home / "runs" / run.file).exists()]
+    if settings.estimate and missing:
+        print(estimate_sentence(forecast(missing), len(missing), settings.at_a_time), flush=True)
     if settings.dry_run:
         for run in runs:
             print(f"{run.name}: {'missing' if run in missing else 'complete'}")

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict
 
@@ -65,6 +65,15 @@ class StagedRun(BaseModel, ABC):
         Raises:
             UserError: the data cannot be had, or the model cannot be cut.
         """
+
+    @property
+    @abstractmethod
+    def length(self) -> int:
+        """How many steps it has; it takes the longer, the more there are."""
+
+    @abstractmethod
+    def shortened(self, steps: int) -> Self:
+        """Return the same kind of run with about so few steps, that needs nothing which takes long to make."""
 
     @property
     def file(self) -> str:

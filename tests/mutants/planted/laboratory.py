@@ -162,6 +162,27 @@ LABORATORY = (
         "tests/lab/sweep/test_estimate.py::test_a_forecast_times_steps_under_attack",
     ),
     Mutant(
+        "a forecast of stages leaves out a class of runs when time is short",
+        "lab/reproductions/staged/forecast.py",
+        "if costs[type(run)] and time.perf_counter() - begun > most_seconds:",
+        "if costs and time.perf_counter() - begun > most_seconds:",
+        "tests/lab/reproductions/staged/test_forecast.py::test_each_class_of_runs_is_tried_however_little_time_there_is",
+    ),
+    Mutant(
+        "a forecast of stages takes the start of a run for its steps",
+        "lab/reproductions/staged/forecast.py",
+        "step = max(0.0, seconds[1] - seconds[0]) / (longer.length - short.length)",
+        "step = seconds[1] / longer.length",
+        "tests/lab/reproductions/staged/test_forecast.py::test_starts_and_steps_add_up_over_all_runs",
+    ),
+    Mutant(
+        "studies of stages start without a forecast",
+        "lab/reproductions/staged/missing_runs.py",
+        "if settings.estimate and missing:",
+        "if False:",
+        "tests/lab/reproductions/staged/test_missing_runs.py::test_a_dry_run_only_says_what_is_missing",
+    ),
+    Mutant(
         "convolutions compute with channels first",
         "tasks/models/convolution.py",
         "self.weight.clone(memory_format=torch.channels_last)",

@@ -14,12 +14,39 @@ from btard.lab.reproductions.staged.run import StagedRun
 from btard.lab.sweep.settings import SweepEngine
 
 
+class Briefly(StagedRun):
+    """What a run is timed by: it does nothing."""
+
+    steps: int
+
+    @property
+    def name(self) -> str:
+        return "briefly"
+
+    @property
+    def length(self) -> int:
+        return self.steps
+
+    def shortened(self, steps: int) -> Briefly:
+        return self
+
+    def carry_out(self, home: Path) -> dict[str, int]:
+        return {}
+
+
 class Doubling(StagedRun):
     """Doubles its seed, and leaves a file for each time it is run."""
 
     @property
     def name(self) -> str:
         return f"doubling-{self.seed}"
+
+    @property
+    def length(self) -> int:
+        return 1
+
+    def shortened(self, steps: int) -> Briefly:
+        return Briefly(seed=self.seed, steps=steps)
 
     def carry_out(self, home: Path) -> dict[str, int]:
         if self.seed < 0:
@@ -55,8 +82,13 @@ def test_a_process_that_dies_costs_its_run_alone(tmp_path: Path) -> None:
 
 
 def test_a_dry_run_only_says_what_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run_missing([Doubling(seed=3)], tmp_path, ReproduceSettings(output=tmp_path, dry_run=True))
-    assert capsys.readouterr().out == "doubling-3: missing\n" and not list(tmp_path.iterdir())
+    for estimate in (True, False):
+        settings = ReproduceSettings(output=tmp_path, dry_run=True, estimate=estimate, jobs=1)
+        run_missing([Doubling(seed=3)], tmp_path, settings)
+        *first, last = capsys.readouterr().out.splitlines()
+        assert last == "doubling-3: missing" and not list(tmp_path.iterdir())
+        told = ["1 runs, 1 at a time: about 0 s (1 of 1 kinds of runs were tried)"]
+        assert first == (told if estimate else [])
 
 
 def test_a_cluster_is_refused(tmp_path: Path) -> None:
