@@ -13,8 +13,8 @@ CODECS: tuple[Mutant, ...] = (
     Mutant(
         "a scale may be NaN",
         QUANTISER,
-        "if not bool((torch.isfinite(scales) & ~torch.signbit(scales)).all()):",
-        "if bool(torch.signbit(scales).any()):",
+        "if not bool((torch.isfinite(steps) & ~torch.signbit(steps)).all()):",
+        "if bool(torch.signbit(steps).any()):",
         f"{QUANTISING}::test_scales_that_no_sender_writes_are_refused",
     ),
     Mutant(

@@ -166,7 +166,7 @@ LABORATORY = (
         "lab/reproductions/staged/forecast.py",
         "if costs[type(run)] and time.perf_counter() - begun > most_seconds:",
         "if costs and time.perf_counter() - begun > most_seconds:",
-        "tests/lab/reproductions/staged/test_forecast.py::test_each_class_of_runs_is_tried_however_little_time_there_is",
+        "tests/lab/reproductions/staged/test_forecast.py::test_each_class_of_runs_is_tried_in_any_case",
     ),
     Mutant(
         "a forecast of stages takes the start of a run for its steps",

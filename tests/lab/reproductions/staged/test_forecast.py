@@ -56,7 +56,7 @@ def test_starts_and_steps_add_up_over_all_runs() -> None:
     assert found.seconds == pytest.approx(3 * (2 + 50)) and (found.probed, found.kinds) == (1, 1)
 
 
-def test_each_class_of_runs_is_tried_however_little_time_there_is() -> None:
+def test_each_class_of_runs_is_tried_in_any_case() -> None:
     runs = [*(Ticking(seed=1, steps=steps, step=0.5) for steps in range(10, 40)), Slow(seed=1, steps=10, step=100)]
     found = forecast(runs, most_seconds=0)
     assert (found.probed, found.kinds) == (2, 31)
