@@ -57,13 +57,15 @@ def _partition(words: list[str]) -> int:
     from btard.errors import UserError
     from btard.pipeline.stages.cost import measure_costs
     from btard.pipeline.stages.family import family_of
+    from btard.pipeline.stages.hub_models import find_model
     from btard.pipeline.stages.model_stage import ActivationCheck, Cut
     from btard.pipeline.stages.partition import write_partition
     from btard.pipeline.stages.split import Split
     from btard.pipeline.stages.weights import check_new_folder, read_model
 
     check_new_folder(settings.out)
-    config, state = read_model(settings.model)
+    found = find_model(settings.model)
+    config, state = read_model(found.folder)
     if not settings.keep_dropout:
         config = family_of(config).without_dropout(config)
     if settings.split is None:
@@ -75,6 +77,7 @@ def _partition(words: list[str]) -> int:
         manifest = write_partition(cut, state, settings.out)
     except OSError as error:
         raise UserError(f"--out is {settings.out}, which cannot be written: {error.strerror}") from None
+    print(f"model  {found.told}")
     for number, (blocks, stage) in enumerate(zip(split.blocks, manifest.stages, strict=True)):
         print(f"stage {number}  {blocks} blocks  {stage.weights} weights  {stage.file}")
     return 0

@@ -48,7 +48,9 @@ _Rate = Annotated[float, Field(gt=0, le=10)]
 class PartitionSettings(Settings):
     """Settings of `btard pipeline partition`, which cuts a model into stages."""
 
-    model: Annotated[Path, Option("folder with a model of Hugging Face", group=Group.TASK)]
+    model: Annotated[
+        str, Option("model of Hugging Face: a folder, or [hub:]OWNER/NAME[@COMMIT] on the Hub", group=Group.TASK)
+    ]
     stages: Annotated[int, Field(ge=1, le=1024), Option("how many stages", unit="stages", group=Group.TASK)] = 2
     split: Annotated[
         str | None,

@@ -33,7 +33,9 @@ def unsaid() -> Iterator[None]:
 def read_config_file(folder: Path) -> PretrainedConfig:
     """Return the configuration of a model in a folder; raises UserError where there is none that can be cut."""
     if not (folder / "config.json").is_file():
-        raise UserError(f"{folder} holds no config.json; a folder with a model of Hugging Face is needed")
+        raise UserError(
+            f"{folder} holds no config.json; name a folder with a model of Hugging Face, or OWNER/NAME on the Hub"
+        )
     try:
         with unsaid():
             config: PretrainedConfig = AutoConfig.from_pretrained(

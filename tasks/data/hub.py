@@ -1,4 +1,5 @@
-"""Fetches the training files of a Hub data set, by its name alone and within what this machine's owner allows.
+"""Fetches files of the Hub: the training files of a data set, by its name alone and within what this machine's owner
+allows.
 
 Not by `datasets.load_dataset`: it takes a folder of that name for the data set, and follows paths and addresses in the
 data set's card. Here the files are chosen by their names, their sizes are known before anything is fetched, and
@@ -7,6 +8,7 @@ nothing of the data set is run.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -32,13 +34,25 @@ class HubAccess:
     signed_in: bool = False
 
 
+class RepositoryKind(StrEnum):
+    """What a repository of the Hub holds."""
+
+    DATASET = "dataset"
+    MODEL = "model"
+
+    @property
+    def told(self) -> str:
+        """In a sentence."""
+        return "the data set" if self is RepositoryKind.DATASET else "the model"
+
+
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The files of a data set at one commit.
+    """The files of a repository at one commit.
 
     Attributes:
         revision: the commit, 40 hex digits.
-        sizes: bytes of each file by its name, relative to the data set; None where the Hub does not tell.
+        sizes: bytes of each file by its name, relative to the repository; None where the Hub does not tell.
     """
 
     revision: str
@@ -49,7 +63,7 @@ class Hub(Protocol):
     """What is asked of the Hub; a test puts its own in its place."""
 
     def listing(self, name: str, revision: str | None, *, signed_in: bool) -> Listing:
-        """Return the files of a data set; raises UserError if they cannot be had."""
+        """Return the files of a repository; raises UserError if they cannot be had."""
 
     def fetch(self, name: str, revision: str, files: Sequence[str], *, signed_in: bool) -> list[Path]:
         """Return where the files are on this machine, fetched if need be; raises UserError if they cannot be had."""
@@ -58,14 +72,17 @@ class Hub(Protocol):
 class HuggingFaceHub:
     """The Hub at huggingface.co, or at HF_ENDPOINT, through the package huggingface_hub and its cache."""
 
+    def __init__(self, kind: RepositoryKind) -> None:
+        self._kind = kind
+
     def listing(self, name: str, revision: str | None, *, signed_in: bool) -> Listing:
-        """Return the files of a data set; raises UserError if they cannot be had."""
+        """Return the files of a repository; raises UserError if they cannot be had."""
         hub = _package()
         try:
             api = hub.HfApi(token=_token(signed_in))
-            info = api.dataset_info(name, revision=revision, files_metadata=True)
+            info = api.repo_info(name, repo_type=str(self._kind), revision=revision, files_metadata=True)
         except Exception as error:  # of the network, the Hub and the package: no common base
-            raise _failure(name, error) from error
+            raise self._failure(name, error) from error
         return Listing(str(info.sha), {file.rfilename: file.size for file in info.siblings or ()})
 
     def fetch(self, name: str, revision: str, files: Sequence[str], *, signed_in: bool) -> list[Path]:
@@ -74,14 +91,18 @@ class HuggingFaceHub:
         try:
             token = _token(signed_in)
             return [
-                Path(hub.hf_hub_download(name, file, repo_type="dataset", revision=revision, token=token))
+                Path(hub.hf_hub_download(name, file, repo_type=str(self._kind), revision=revision, token=token))
                 for file in files
             ]
         except Exception as error:
-            raise _failure(name, error) from error
+            raise self._failure(name, error) from error
+
+    def _failure(self, name: str, error: Exception) -> UserError:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        return UserError(f"{self._kind.told} {name} could not be loaded: {reason}")
 
 
-HUB: Hub = HuggingFaceHub()
+HUB: Hub = HuggingFaceHub(RepositoryKind.DATASET)
 
 
 def pinned(spec: DataSpec, access: HubAccess) -> DataSpec:
@@ -128,15 +149,10 @@ def _package() -> Any:
     try:
         import huggingface_hub
     except ImportError:
-        raise UserError("this source of data needs the package huggingface_hub: pip install huggingface_hub") from None
+        raise UserError("the Hub needs the package huggingface_hub: pip install huggingface_hub") from None
     return huggingface_hub
 
 
 def _token(signed_in: bool) -> bool | None:
     """The package takes None for "if there is one", and True for "there must be one"."""
     return None if signed_in else False
-
-
-def _failure(name: str, error: Exception) -> UserError:
-    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return UserError(f"the data set {name} could not be loaded: {reason}")

@@ -102,4 +102,25 @@ STAGES: tuple[Mutant, ...] = (
         "except OSError as error:",
         "tests/pipeline/stages/test_partition.py::test_damaged_weights_are_refused_in_one_sentence",
     ),
+    Mutant(
+        "weights from the Hub are taken in any form",
+        "pipeline/stages/hub_models.py",
+        "shards = sorted(file for file in files if _SHARD.fullmatch(file))",
+        "shards = sorted(file for file in files if file.startswith('model-'))",
+        "tests/pipeline/stages/test_hub_models.py::test_only_a_configuration_and_safetensors_are_fetched",
+    ),
+    Mutant(
+        "a name on the Hub wins over a folder that is there",
+        "pipeline/stages/hub_models.py",
+        "if not asked and (Path(text).exists() or not is_hub_name(name)):",
+        "if not asked and not is_hub_name(name):",
+        "tests/pipeline/stages/test_hub_models.py::test_a_folder_of_the_same_name_wins_unless_told",
+    ),
+    Mutant(
+        "a branch of a model on the Hub is taken for a commit",
+        "pipeline/stages/hub_models.py",
+        "(at and not is_revision(revision))",
+        "(at and not revision)",
+        "tests/pipeline/stages/test_hub_models.py::test_what_is_no_name_is_told_in_a_sentence",
+    ),
 )

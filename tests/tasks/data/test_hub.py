@@ -3,6 +3,7 @@
 import gzip
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,7 +12,7 @@ import pytest
 
 from btard.errors import UserError
 from btard.tasks.data import hub
-from btard.tasks.data.hub import HubAccess, HuggingFaceHub, Listing, open_hub, pinned
+from btard.tasks.data.hub import HubAccess, HuggingFaceHub, Listing, RepositoryKind, open_hub, pinned
 from btard.tasks.data.prepare import prepare
 from btard.tasks.data.spec import DataSpec, SourceKind
 from btard.tasks.gpt import GptTask
@@ -125,15 +126,18 @@ def test_what_was_prepared_is_used_without_the_hub(remote: StandIn, tmp_path: Pa
     assert remote.asked == []
 
 
-def test_the_package_is_asked_by_name_and_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("kind", RepositoryKind)
+def test_the_package_is_asked_by_name_and_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: RepositoryKind
+) -> None:
     asked: list[tuple[object, ...]] = []
 
     class Api:
         def __init__(self, token: object) -> None:
             asked.append(("token", token))
 
-        def dataset_info(self, name: str, revision: str | None, files_metadata: bool) -> SimpleNamespace:
-            asked.append(("info", name, revision, files_metadata))
+        def repo_info(self, name: str, repo_type: str, revision: str | None, files_metadata: bool) -> SimpleNamespace:
+            asked.append(("info", name, repo_type, revision, files_metadata))
             return SimpleNamespace(sha=COMMIT, siblings=[SimpleNamespace(rfilename="train.csv", size=7)])
 
     def download(name: str, file: str, **chosen: object) -> str:
@@ -142,13 +146,13 @@ def test_the_package_is_asked_by_name_and_commit(tmp_path: Path, monkeypatch: py
 
     monkeypatch.setattr(huggingface_hub, "HfApi", Api)
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
-    real = HuggingFaceHub()
+    real = HuggingFaceHub(kind)
     assert real.listing("a/b", None, signed_in=True) == Listing(COMMIT, {"train.csv": 7})
     assert real.fetch("a/b", COMMIT, ["train.csv"], signed_in=False) == [tmp_path / "train.csv"]
     assert asked == [
         ("token", None),
-        ("info", "a/b", None, True),
-        ("file", "a/b", "train.csv", "dataset", COMMIT, False),
+        ("info", "a/b", kind.value, None, True),
+        ("file", "a/b", "train.csv", kind.value, COMMIT, False),
     ]
 
 
@@ -156,11 +160,13 @@ def test_a_hub_that_does_not_answer_is_one_sentence(monkeypatch: pytest.MonkeyPa
     def fails(*_: object, **__: object) -> None:
         raise ConnectionError("no way there\nand more")
 
-    monkeypatch.setattr(huggingface_hub.HfApi, "dataset_info", fails)
+    monkeypatch.setattr(huggingface_hub.HfApi, "repo_info", fails)
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", fails)
-    for call in (
-        lambda: HuggingFaceHub().listing("a/b", None, signed_in=False),
-        lambda: HuggingFaceHub().fetch("a/b", COMMIT, ["x"], signed_in=False),
-    ):
-        with pytest.raises(UserError, match=r"^the data set a/b could not be loaded: no way there$"):
-            call()
+    for kind, told in ((RepositoryKind.DATASET, "the data set"), (RepositoryKind.MODEL, "the model")):
+        remote = HuggingFaceHub(kind)
+        for call in (
+            partial(remote.listing, "a/b", None, signed_in=False),
+            partial(remote.fetch, "a/b", COMMIT, ["x"], signed_in=False),
+        ):
+            with pytest.raises(UserError, match=rf"^{told} a/b could not be loaded: no way there$"):
+                call()
