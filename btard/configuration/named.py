@@ -51,6 +51,11 @@ class Named:
             raise UserError(f"{what} is {text!r}, which gives a key twice")
         return cls(name.strip(), values)
 
+    @property
+    def underscored(self) -> str:
+        """The name as code spells it, where a study or a user writes hyphens: `empire-strict` is `empire_strict`."""
+        return self.name.replace("-", "_")
+
     def __str__(self) -> str:
         if not self.values:
             return self.name

@@ -62,7 +62,7 @@ def make_attack(text: str) -> Attack:
         UserError: no such attack or parameter, or a value that it cannot have; the sentence lists what there is.
     """
     chosen = Named.parse(text, "the attack")
-    made = _ATTACKS.get(chosen.name.replace("-", "_"))  # empire-strict, as the study spells it
+    made = _ATTACKS.get(chosen.underscored)
     if made is None:
         raise UserError(f"the attack is {text!r}, but must be one of these: {', '.join(attack_names())}")
     who = f"the attack {chosen.name}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import fields
 
 from btard.configuration.named import Named, constructed
 from btard.errors import UserError
@@ -28,25 +28,20 @@ def make_codec(text: str, what: str = "the codec") -> Codec | DeltaCodec:
     Raises:
         UserError: no such codec or parameter, or a value that it cannot have; the sentence lists what there is.
     """
-    return _made(_parsed(text, what), text, what)
+    return _made(Named.parse(text, what), text, what)
 
 
 def canonical_codec(text: str, what: str = "the codec") -> str:
     """Return the one form in which a run keeps a codec's text; raises UserError as `make_codec` does."""
-    chosen = _parsed(text, what)
+    chosen = Named.parse(text, what)
     codec = _made(chosen, text, what)
     values = {field.name: str(getattr(codec, field.name)) for field in fields(codec)}
     defaults = {field.name: str(field.default) for field in fields(codec)}
-    return str(Named(chosen.name, {key: value for key, value in values.items() if value != defaults[key]}))
-
-
-def _parsed(text: str, what: str) -> Named:
-    chosen = Named.parse(text, what)
-    return replace(chosen, name=chosen.name.replace("-", "_"))  # delta-lowbits, as the study spells it
+    return str(Named(chosen.underscored, {key: value for key, value in values.items() if value != defaults[key]}))
 
 
 def _made(chosen: Named, text: str, what: str) -> Plain | Fp16 | Fixpoint | Delta | DeltaLowbits:
-    kind = _CODECS.get(chosen.name)
+    kind = _CODECS.get(chosen.underscored)
     if kind is None:
         raise UserError(f"{what} is {text!r}, but there is no codec {chosen.name!r}; there are: {', '.join(_CODECS)}")
     begun = f"{what} is {text!r}, but "

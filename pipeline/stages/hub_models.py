@@ -13,10 +13,10 @@ from pathlib import Path
 from btard.errors import UserError
 from btard.tasks.data.hub import Hub, HuggingFaceHub, RepositoryKind
 from btard.tasks.data.names import is_hub_name, is_revision
+from btard.tasks.data.spec import HUB_PREFIX
 
 _CONFIG, _WHOLE, _INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
 _SHARD = re.compile(r"model-[0-9]{5}-of-[0-9]{5}\.safetensors")
-_PREFIX = "hub:"
 
 MODELS: Hub = HuggingFaceHub(RepositoryKind.MODEL)
 
@@ -42,8 +42,8 @@ def find_model(text: str) -> FoundModel:
     Raises:
         UserError: it is neither, or the Hub has no such model, or none with safetensors.
     """
-    asked = text.startswith(_PREFIX)
-    name, at, revision = text.removeprefix(_PREFIX).partition("@")
+    asked = text.startswith(HUB_PREFIX)
+    name, at, revision = text.removeprefix(HUB_PREFIX).partition("@")
     if not asked and (Path(text).exists() or not is_hub_name(name)):
         return FoundModel(Path(text), text)
     if not is_hub_name(name) or (at and not is_revision(revision)):
@@ -51,7 +51,7 @@ def find_model(text: str) -> FoundModel:
     try:
         known = MODELS.listing(name, revision or None, signed_in=True)  # the owner of this machine has named it
     except UserError as error:
-        raise UserError(f"{error}" if asked else f"there is no folder {text} here, and {error}") from None
+        raise UserError(str(error) if asked else f"there is no folder {text} here, and {error}") from None
     files = _chosen(known.sizes, name)
     paths = MODELS.fetch(name, known.revision, files, signed_in=True)
     return FoundModel(paths[0].parent, f"{name}@{known.revision}")

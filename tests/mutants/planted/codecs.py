@@ -104,8 +104,8 @@ CODECS: tuple[Mutant, ...] = (
     Mutant(
         "a codec is not known by the name that its study gives it",
         "pipeline/codecs/registry.py",
-        'name=chosen.name.replace("-", "_"))',
-        "name=chosen.name)",
+        "kind = _CODECS.get(chosen.underscored)",
+        "kind = _CODECS.get(chosen.name)",
         "tests/pipeline/codecs/test_codecs.py::test_a_text_has_one_form",
     ),
 )
