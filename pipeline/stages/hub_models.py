@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from btard.errors import UserError
+from btard.tasks.data.files import exists
 from btard.tasks.data.hub import Hub, HuggingFaceHub, RepositoryKind
 from btard.tasks.data.names import is_hub_name, is_revision
 from btard.tasks.data.spec import HUB_PREFIX
@@ -44,7 +45,7 @@ def find_model(text: str) -> FoundModel:
     """
     asked = text.startswith(HUB_PREFIX)
     name, at, revision = text.removeprefix(HUB_PREFIX).partition("@")
-    if not asked and (Path(text).exists() or not is_hub_name(name)):
+    if not asked and (exists(Path(text)) or not is_hub_name(name)):
         return FoundModel(Path(text), text)
     if not is_hub_name(name) or (at and not is_revision(revision)):
         raise UserError(f"the model is {text!r}, but must be a folder or [hub:]OWNER/NAME[@COMMIT of 40 hex digits]")

@@ -13,6 +13,7 @@ from transformers.utils import logging
 
 from btard.errors import UserError
 from btard.pipeline.stages.family import family_of
+from btard.tasks.data.files import exists
 from btard.tasks.randomness import seeded_torch
 
 
@@ -32,7 +33,7 @@ def unsaid() -> Iterator[None]:
 
 def read_config_file(folder: Path) -> PretrainedConfig:
     """Return the configuration of a model in a folder; raises UserError where there is none that can be cut."""
-    if not (folder / "config.json").is_file():
+    if not exists(folder / "config.json"):
         raise UserError(
             f"{folder} holds no config.json; name a folder with a model of Hugging Face, or OWNER/NAME on the Hub"
         )

@@ -4,6 +4,7 @@ A folder is read as a whole or not at all: what cannot be read, and a link to an
 out, since another corpus than the one that was named has another fingerprint.
 """
 
+import errno
 import os
 import stat
 import zipfile
@@ -19,6 +20,21 @@ CorpusFile = Path | zipfile.Path
 TOKENIZER_FILE = "tokenizer.json"
 
 _CHUNK_BYTES = 1 << 20
+
+
+def exists(path: Path) -> bool:
+    """Whether there is something at a path; raises UserError where it may not be looked at, or is a link to nothing."""
+    try:
+        path.stat()
+    except PermissionError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from None
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ELOOP) and path.is_symlink():
+            raise UserError(f"{path} is a link to nothing; name the file that is meant") from None
+        return False
+    except ValueError:  # a NUL
+        return False
+    return True
 
 
 def expanded(path: str | Path, what: str) -> Path:

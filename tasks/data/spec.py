@@ -1,6 +1,5 @@
 """Names a corpus and a tokenizer, as the owner of a machine does by its flags; see `public` for what strangers may."""
 
-import errno
 from enum import StrEnum
 from pathlib import Path
 from typing import Self
@@ -8,7 +7,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from btard.errors import UserError
-from btard.tasks.data.files import expanded, files_below
+from btard.tasks.data.files import exists, expanded, files_below
 from btard.tasks.data.names import Configuration, Revision, is_configuration, is_hub_name, is_revision
 from btard.tasks.data.tables import FORMATS, format_of
 
@@ -75,7 +74,7 @@ class DataSpec(BaseModel):
         if source == SourceKind.BUILTIN:
             return cls(tokenizer=tokenizer)
         path = expanded(source, "the data source")
-        if source and not source.startswith(HUB_PREFIX) and _exists(path):
+        if source and not source.startswith(HUB_PREFIX) and exists(path):
             return cls(kind=_kind_of(path), location=str(path.resolve()), tokenizer=tokenizer)
         rest, at, revision = source.removeprefix(HUB_PREFIX).partition("@")
         name, colon, configuration = rest.partition(":")
@@ -88,7 +87,7 @@ class DataSpec(BaseModel):
                 revision=revision or None,
                 tokenizer=tokenizer,
             )
-        if source.startswith(HUB_PREFIX) and name and _exists(expanded(name, "the data source")):
+        if source.startswith(HUB_PREFIX) and name and exists(expanded(name, "the data source")):
             raise UserError(f"{source!r} names no Hub data set, which is OWNER/NAME; give a path without {HUB_PREFIX}")
         raise UserError(
             f"the data source {source!r} is neither 'builtin', an existing file or folder, nor a Hub data set "
@@ -99,20 +98,6 @@ class DataSpec(BaseModel):
 def is_saved_dataset(folder: Path) -> bool:
     """Whether `datasets` wrote this folder with `save_to_disk`; raises OSError where it cannot be looked at."""
     return (folder / "state.json").is_file() or (folder / "dataset_dict.json").is_file()
-
-
-def _exists(path: Path) -> bool:
-    try:
-        path.stat()
-    except PermissionError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}") from None
-    except OSError as error:
-        if error.errno in (errno.ENOENT, errno.ELOOP) and path.is_symlink():
-            raise UserError(f"{path} is a link to nothing; name the file that is meant") from None
-        return False
-    except ValueError:  # a NUL
-        return False
-    return True
 
 
 def _kind_of(path: Path) -> SourceKind:

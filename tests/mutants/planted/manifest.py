@@ -15,8 +15,8 @@ MANIFEST = (
     Mutant(
         "hub: with a local folder is read",
         "tasks/data/spec.py",
-        "if source and not source.startswith(HUB_PREFIX) and _exists(path):",
-        "path = Path(source.removeprefix(HUB_PREFIX)).expanduser()\n        if source and _exists(path):",
+        "if source and not source.startswith(HUB_PREFIX) and exists(path):",
+        "path = Path(source.removeprefix(HUB_PREFIX)).expanduser()\n        if source and exists(path):",
         "tests/tasks/data/test_spec.py::test_a_hub_name_is_never_a_path_even_if_one_is_there",
     ),
     Mutant(

@@ -112,7 +112,7 @@ STAGES: tuple[Mutant, ...] = (
     Mutant(
         "a name on the Hub wins over a folder that is there",
         "pipeline/stages/hub_models.py",
-        "if not asked and (Path(text).exists() or not is_hub_name(name)):",
+        "if not asked and (exists(Path(text)) or not is_hub_name(name)):",
         "if not asked and not is_hub_name(name):",
         "tests/pipeline/stages/test_hub_models.py::test_a_folder_of_the_same_name_wins_unless_told",
     ),

@@ -83,6 +83,12 @@ def test_what_is_no_name_is_told_in_a_sentence(remote: StandIn, text: str) -> No
     assert not remote.asked
 
 
+@pytest.mark.parametrize("text", ["a" * 5000, "a\0b", "nowhere", "/nowhere/at/all"])
+def test_a_path_that_leads_nowhere_is_told(remote: StandIn, text: str) -> None:
+    with pytest.raises(UserError, match=r"holds no config\.json; name a folder with a model of Hugging Face"):
+        main(["partition", "--model", text, "--out", "out"])
+
+
 def test_without_the_hub_it_is_told_that_there_is_no_folder(remote: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     def offline(*_: object, **__: object) -> None:
         raise UserError("the model owner/name could not be loaded: no network")
