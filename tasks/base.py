@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self
@@ -201,6 +201,13 @@ class Task(ABC):
 
         Samples are drawn with repetition.
         """
+
+    def batches(self, seeds: Sequence[bytes], batch_size: int) -> dict[str, torch.Tensor]:
+        """The tensors of `batch` for each of the seeds, by name, (seeds, samples, ...)."""
+        import torch
+
+        drawn = [self.batch(seed, batch_size).tensors for seed in seeds]
+        return {name: torch.stack([tensors[name] for tensors in drawn]) for name in drawn[0]}
 
     @abstractmethod
     def label_flipped(self, batch: Batch) -> Batch:

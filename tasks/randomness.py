@@ -7,7 +7,7 @@ generators of torch and numpy may change their streams between versions.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -53,6 +53,11 @@ class SeededDraws:
     def torch_seed(self, label: str) -> int:
         """A 63-bit seed for a generator of torch."""
         return int(self.bits(label, 1)[0] >> np.uint64(1))
+
+
+def joint_integers(draws: Sequence[SeededDraws], label: str, count: int, bound: int) -> npt.NDArray[np.int64]:
+    """Return `count` integers in [0, bound), int64, (count,): an equal part of them from each of the draws in turn."""
+    return np.concatenate([one.integers(label, count // len(draws), bound) for one in draws])
 
 
 def seed_torch(seed: int, device: torch.device) -> None:

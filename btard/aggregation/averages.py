@@ -53,6 +53,31 @@ def means_of(rows: CheckedRows, groups: Sequence[tuple[int, ...]]) -> list[torch
     return means
 
 
+def means_of_tails(rows: CheckedRows, order: Sequence[int], count: int) -> list[torch.Tensor]:
+    """Return `count` (d,) float32 means: of the rows in this order, then without the first one, the first two, ...
+
+    Their sums share all additions, from the last row on.
+    """
+    means = list(new_rows(count, rows.dimension).unbind(0))
+    parts, results = [rows.rows[position].numpy() for position in order], [mean.numpy() for mean in means]
+
+    def worker() -> Piecework:
+        memory = np.empty((2, min(_COLUMNS, rows.dimension)))
+
+        def work(piece: slice) -> None:
+            sums, mean = memory[:, : piece.stop - piece.start]
+            sums[:] = 0
+            for gone in reversed(range(len(parts))):
+                sums += parts[gone][piece]
+                if gone < count:
+                    results[gone][piece] = np.divide(sums, len(parts) - gone, out=mean)
+
+        return work
+
+    over_pieces(rows.dimension, _COLUMNS, worker)
+    return means
+
+
 class _Run:
     """Rows that follow each other."""
 

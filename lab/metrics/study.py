@@ -13,6 +13,8 @@ from itertools import combinations
 
 import torch
 
+from btard.aggregation.rows import side_by_side
+
 _GROUPS = ("Sampled", "Honest", "Attack", "Defense")
 
 STUDY_COLUMNS = (
@@ -29,6 +31,10 @@ STUDY_COLUMNS = (
     "Attack acceptation ratio",
 )
 """In the order of the published files."""
+
+
+_CACHED_NUMBERS = 65536
+"""Differences that are squared at once."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +61,9 @@ class VectorSpread:
         for columns, values in pieces:
             mean = values.mean(0) if more > 1 else values[0]
             if more > 1:
-                self._squares += sum(_squared(row - mean) for row in values)
+                # Many short vectors at once, long ones each by itself, so that differences stay in the cache.
+                at_once = values.split(max(1, _CACHED_NUMBERS // values.shape[1]))
+                self._squares += sum(_squared(some - mean) for some in at_once)
             average = self._average[columns]
             difference = mean - average
             self._squares += _squared(difference) * self.count * share
@@ -79,9 +87,10 @@ def group_of(rows: Sequence[torch.Tensor]) -> VectorGroup | None:
         return None
     if all(row is rows[0] for row in rows):
         return VectorGroup(len(rows), rows[0], 0.0 if len(rows) > 1 else math.nan)
-    spread = VectorSpread(len(rows[0]), rows[0].device)
-    for row in rows:
-        spread.add([(slice(0, len(row)), row[None])])
+    spread, columns = VectorSpread(len(rows[0]), rows[0].device), slice(0, len(rows[0]))
+    together = side_by_side(rows)
+    for some in [row[None] for row in rows] if together is None else [together]:
+        spread.add([(columns, some)])
     return spread.group
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Self
 
@@ -15,7 +15,7 @@ from btard.tasks.images.sets import ImageData, load_images
 from btard.tasks.images.transforms import Transform, moved, steps_of, value_table, valued
 from btard.tasks.losses import ClassLoss
 from btard.tasks.models.named import ImageModel, check_side, image_model
-from btard.tasks.randomness import SEED_BYTES, SeededDraws
+from btard.tasks.randomness import SEED_BYTES, SeededDraws, joint_integers
 from btard.tasks.settings import TaskSettings
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class ImagesTask(Task):
         )
         if settings.legacy_eval:
             pixels, labels = self._held_out
-            self._held_out = moved(pixels, self._steps, SeededDraws(bytes(SEED_BYTES))), labels
+            self._held_out = moved(pixels, self._steps, [SeededDraws(bytes(SEED_BYTES))]), labels
 
     @classmethod
     def load(cls, size: str, settings: TaskSettings, data: DataRequest) -> Self:
@@ -126,12 +126,18 @@ class ImagesTask(Task):
 
     def batch(self, seed: bytes, batch_size: int) -> Batch:
         """Images drawn with repetition, then moved as the transform says, all by the seed."""
+        return Batch({name: tensor[0] for name, tensor in self.batches([seed], batch_size).items()}, batch_size)
+
+    def batches(self, seeds: Sequence[bytes], batch_size: int) -> dict[str, torch.Tensor]:
+        """All of them in one go: small calls take longer than what they do."""
         import torch
 
-        draws = SeededDraws(seed)
+        draws = [SeededDraws(seed) for seed in seeds]
         images, labels = self._training
-        chosen = torch.from_numpy(draws.integers("samples", batch_size, len(labels)))
-        return self._batch(moved(images.index_select(0, chosen), self._steps, draws), labels[chosen])
+        chosen = torch.from_numpy(joint_integers(draws, "samples", len(seeds) * batch_size, len(labels)))
+        pixels = moved(images.index_select(0, chosen), self._steps, draws)
+        drawn = {"images": valued(pixels, self._table), "labels": labels[chosen]}
+        return {name: tensor.view(len(seeds), batch_size, *tensor.shape[1:]) for name, tensor in drawn.items()}
 
     def label_flipped(self, batch: Batch) -> Batch:
         """The batch with the labels that `label_flip` makes of its own."""

@@ -19,6 +19,15 @@ def test_a_seed_decides_the_batch(task: Task) -> None:
     assert batch_digest(one) != batch_digest(other)
 
 
+def test_batches_are_those_of_each_seed(task: Task) -> None:
+    seeds = [seed_of(number) for number in (1, 2, 1)]
+    together = task.batches(seeds, 5)
+    for index, seed in enumerate(seeds):
+        alone = task.batch(seed, 5).tensors
+        assert alone.keys() == together.keys()
+        assert all(torch.equal(together[name][index], tensor) for name, tensor in alone.items())
+
+
 def test_another_process_gets_the_same_batch(albert: AlbertTask) -> None:
     program = (
         "import sys; from pathlib import Path; from btard.tasks.albert import AlbertTask\n"

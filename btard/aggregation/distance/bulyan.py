@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from btard.aggregation.averages import mean_of
+from btard.aggregation.averages import means_of_tails
 from btard.aggregation.coordinate.windows import around, lower_middle, middle
 from btard.aggregation.distance.choice import Choice, decided, lowest
 from btard.aggregation.distance.distances import Distances, measured
@@ -40,8 +40,8 @@ class Bulyan(Rule):
             raise ValueError(refusal)
         if self.legacy and n > 4 * f + 2:
             order = decided(distances, lambda known: _all_in_order(known, n - f - 2))
-            means = _means_of_best(distances.rows, order, n, f)
-            return AggregationResult(around(means, lower_middle, n - 4 * f - 2))
+            means = means_of_tails(distances.rows, order[: n - f - 2], n - 2 * f - 2)
+            return AggregationResult(around(CheckedRows(tuple(means), None), lower_middle, n - 4 * f - 2))
         chosen = decided(distances, lambda known: _one_by_one(known, f))
         few = CheckedRows(tuple(distances.rows.rows[position] for position in sorted(chosen)), None)
         return AggregationResult(around(few, middle, n - 4 * f))
@@ -91,9 +91,3 @@ def _all_in_order(distances: Distances, neighbours: int) -> Choice:
     for count in range(1, len(low)):
         unsure.update(lowest(low, high, count, distances.rows.firsts).unsure)
     return Choice(order, tuple(sorted(unsure)))
-
-
-def _means_of_best(rows: CheckedRows, order: tuple[int, ...], n: int, f: int) -> CheckedRows:
-    """Return the n - 2f - 2 means of the best rows that are left when the best ones before them are gone."""
-    means = [mean_of(rows, order[gone : gone + n - f - 2 - gone]) for gone in range(n - 2 * f - 2)]
-    return CheckedRows(tuple(means), None)

@@ -120,8 +120,7 @@ class FromSeeds(Sampler):
 
     def next(self, workers: int, step: int, part: int) -> Tensors:
         seeds = [seed_of("batch", self._seed, step, part, worker) for worker in range(workers)]
-        batches = [self._task.batch(seed, self._batch_size) for seed in seeds]
-        return {name: torch.stack([batch.tensors[name] for batch in batches]) for name in batches[0].tensors}
+        return self._task.batches(seeds, self._batch_size)
 
 
 def make_sampler(task: Task, settings: ExperimentSettings, shares_seed: int) -> Sampler:

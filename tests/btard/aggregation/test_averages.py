@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from btard.aggregation.averages import mean_of, means_of
+from btard.aggregation.averages import mean_of, means_of, means_of_tails
 from btard.aggregation.rows import check_rows
 
 GROUPS = [(0, 1, 2, 3), (0, 2, 3, 6), (5,), (1, 4, 5, 6)]
@@ -37,6 +37,18 @@ def test_a_mean_is_rounded_once() -> None:
             group
         )
         assert np.array_equal(mean_of(check_rows(rows), group).numpy(), exact.float().numpy())
+
+
+@pytest.mark.parametrize("d", [1, 70_001])
+def test_means_of_tails_leave_out_the_first_rows(d: int) -> None:
+    rows = rows_of(7, d)
+    order = (3, 0, 6, 5, 1)
+    for given in (rows, [row.clone() for row in rows]):
+        means = means_of_tails(check_rows(given), order, 5)
+        for gone, mean in enumerate(means):
+            exact = sum(rows[position].double() for position in reversed(order[gone:])) / (5 - gone)  # type: ignore[union-attr]
+            assert np.array_equal(mean.numpy(), exact.float().numpy())
+    assert len(means_of_tails(check_rows(rows), order, 2)) == 2
 
 
 def test_the_mean_of_one_row_is_a_copy() -> None:

@@ -46,6 +46,18 @@ def test_equal_rows_have_no_deviation_and_one_has_none() -> None:
     assert (same.count, same.deviation) == (3, 0.0) and math.isnan(one.deviation)
 
 
+@pytest.mark.parametrize("width", [30, 30_000, 70_000])
+def test_spread_is_that_of_rows_in_one_block_and_apart(width: int) -> None:
+    rows = torch.randn(5, width, generator=torch.Generator().manual_seed(1)) + 10
+    average = rows.double().mean(0)
+    deviation = math.sqrt(float(((rows.double() - average) ** 2).sum()) / 4)
+    for given in (list(rows), [row.clone() for row in rows]):
+        group = group_of(given)
+        assert group is not None and group.count == 5
+        assert torch.allclose(group.average.double(), average, atol=1e-5)
+        assert group.deviation == pytest.approx(deviation, rel=1e-5)
+
+
 @pytest.mark.parametrize("past", [1, 3, 50])
 def test_curvature_is_the_published_sum(past: int) -> None:
     averages = torch.randn(9, 20, generator=torch.Generator().manual_seed(2)).double()

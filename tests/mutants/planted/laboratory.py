@@ -190,6 +190,13 @@ LABORATORY = (
         "tests/tasks/models/test_convolution.py::test_the_output_has_its_channels_last",
     ),
     Mutant(
+        "the images of all seeds are moved as those of the first",
+        "tasks/randomness.py",
+        "[one.integers(label, count // len(draws), bound) for one in draws]",
+        "[draws[0].integers(label, count // len(draws), bound) for _ in draws]",
+        "tests/tasks/images/test_transforms.py::test_draws_move_a_part_each",
+    ),
+    Mutant(
         "all channels of an image get the values of the first",
         "tasks/images/transforms.py",
         "torch.arange(0, table.numel(), table.shape[1], dtype=torch.int32)",

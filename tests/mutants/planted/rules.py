@@ -249,4 +249,11 @@ RULES: tuple[Mutant, ...] = (
         "        for row in reversed(self._rows[1:]):",
         "tests/btard/aggregation/test_averages.py::test_a_mean_has_the_same_bits_wherever_rows_lie[20001]",
     ),
+    Mutant(
+        "a mean of the last rows is divided by the number of all",
+        "btard/aggregation/averages.py",
+        "np.divide(sums, len(parts) - gone, out=mean)",
+        "np.divide(sums, len(parts), out=mean)",
+        "tests/btard/aggregation/test_averages.py::test_means_of_tails_leave_out_the_first_rows[70001]",
+    ),
 )

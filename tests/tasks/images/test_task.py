@@ -46,6 +46,14 @@ def test_batches_have_the_form_that_is_stated(tmp_path: Path) -> None:
     assert batch.tensors["labels"].shape == (5,) and batch.tensors["labels"].dtype == torch.int64
 
 
+def test_images_of_many_seeds_are_those_of_each() -> None:
+    task = task_of("transform=crop_flip_normalise")
+    seeds = [seed_of(number) for number in range(4)]
+    for index, seed in enumerate(seeds):
+        alone = task.batch(seed, 7).tensors
+        assert all(torch.equal(tensor[index], alone[name]) for name, tensor in task.batches(seeds, 7).items())
+
+
 def test_the_bytes_of_a_batch_never_change() -> None:
     """Peers of different versions must draw alike."""
     task = task_of("transform=crop_flip_normalise")

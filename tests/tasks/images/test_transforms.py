@@ -14,7 +14,7 @@ IMAGES = torch.randint(0, 256, (40, 3, 6, 6), dtype=torch.uint8, generator=torch
 
 
 def test_half_of_the_images_are_mirrored() -> None:
-    found = moved(IMAGES, Steps(flip=True), SeededDraws(seed_of(1)))
+    found = moved(IMAGES, Steps(flip=True), [SeededDraws(seed_of(1))])
     straight = sum(torch.equal(one, other) for one, other in zip(found, IMAGES, strict=True))
     turned = sum(torch.equal(one, other.flip(2)) for one, other in zip(found, IMAGES, strict=True))
     assert straight + turned == 40 and 8 < straight < 32
@@ -22,7 +22,7 @@ def test_half_of_the_images_are_mirrored() -> None:
 
 def test_a_crop_shifts_by_up_to_four_pixels() -> None:
     draws = SeededDraws(seed_of(2))
-    found = moved(IMAGES, Steps(crop=True), draws)
+    found = moved(IMAGES, Steps(crop=True), [draws])
     downs, rights = draws.integers("down", 40, 9), draws.integers("right", 40, 9)
     assert found.shape == IMAGES.shape and len(set(downs.tolist())) == 9
     for image, before, down, right in zip(found, IMAGES, downs.tolist(), rights.tolist(), strict=True):
@@ -36,7 +36,7 @@ def test_a_crop_shifts_by_up_to_four_pixels() -> None:
 
 def test_a_seed_decides_all_moves() -> None:
     steps = Steps(crop=True, flip=True)
-    one, same, other = (moved(IMAGES, steps, SeededDraws(seed_of(seed))) for seed in (1, 1, 2))
+    one, same, other = (moved(IMAGES, steps, [SeededDraws(seed_of(seed))]) for seed in (1, 1, 2))
     assert torch.equal(one, same) and not torch.equal(one, other)
 
 
@@ -51,6 +51,21 @@ def test_normalisation_is_by_channel() -> None:
     for channel, (mean, deviation) in enumerate(((0.4914, 0.2470), (0.4822, 0.2435), (0.4465, 0.2616))):
         expected = (IMAGES[:, channel].double() / 255 - mean) / deviation
         torch.testing.assert_close(values[:, channel].double(), expected, rtol=0, atol=1e-6)
+
+
+def test_many_images_have_the_values_of_each() -> None:
+    many, table = IMAGES.repeat(60, 1, 1, 1), value_table(ImageData.CIFAR10, normalise=True)
+    values = valued(many, table)
+    expected = torch.stack([table[channel][many[:, channel].long()] for channel in range(3)], 1)
+    assert torch.equal(values, expected)
+
+
+def test_draws_move_a_part_each() -> None:
+    steps = Steps(crop=True, flip=True)
+    draws = [SeededDraws(seed_of(seed)) for seed in (1, 2, 1)]
+    together = moved(IMAGES[:10].repeat(3, 1, 1, 1), steps, draws)
+    for part, one in zip(together.split(10), draws, strict=True):
+        assert torch.equal(part, moved(IMAGES[:10], steps, [one]))
 
 
 def test_published_transforms_are_those_of_the_data() -> None:
