@@ -106,7 +106,7 @@ def forked_data(scale: Scale) -> list[Data]:
         case Scale.SMOKE:
             return [Data("digits", _DIGITS, [(HARD, 1)], 160, 60, 80, 10)]
         case Scale.SMALL:
-            digits = Data("digits", _DIGITS, [(HARD, 5), ((3, 1), 2), ((7, 10), 2)], 500, 150, 200, 10)
+            digits = Data("digits", _DIGITS, [(HARD, 5)], 500, 150, 200, 10)
             return [digits, Data("fashion", _FASHION, [(HARD, 5)], 400, 150, 200, 50)]
         case Scale.PAPER:
             seeds = [(schedule, 5) for schedule in SCHEDULES]

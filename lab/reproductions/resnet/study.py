@@ -90,6 +90,10 @@ class Resnet(Reproduction):
             )
         if scale is Scale.SMOKE:
             said.append("It shows that everything works, and decides no trend.")
+        if scale is Scale.SMALL:
+            said.append(
+                "The published schedules of three attackers, and of an attack in every tenth step, are left out."
+            )
         if scale is Scale.PAPER:
             said.append("CIFAR-10 is read from the folder that --data names.")
         return said
