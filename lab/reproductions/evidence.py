@@ -89,12 +89,14 @@ def attack_curves(
     value: str = "accuracy",
     label: str = "accuracy (share)",
     bans_of: str | None = None,
+    highest: float | None = None,
 ) -> Exported | None:
     """Draw an evaluated quantity over steps, one line for each name, and mark the attack and bans.
 
     Args:
         window: (first, last) step of the attack.
         bans_of: the name of the runs whose bans are marked, of their first seed; None for no marks.
+        highest: where the picture ends, so that a line that goes far beyond does not flatten all others.
 
     Returns:
         The figure, None without a finite number to draw.
@@ -112,7 +114,7 @@ def attack_curves(
         band=Band.INTERVAL,
         attacks=[] if window is None else [window],
         bans=bans,
-        limits=(0.0, 1.0) if value == "accuracy" else None,
+        limits=(0.0, 1.0) if value == "accuracy" else None if highest is None else (float(frame[value].min()), highest),
         data=data_of(results),
     )
     return draw_lines(frame, lines, directory, name)

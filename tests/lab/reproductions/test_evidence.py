@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from btard.lab.metrics.tables import TableName
+from btard.lab.reproductions import evidence
 from btard.lab.reproductions.evidence import (
     all_of,
     attack_curves,
@@ -18,6 +19,7 @@ from btard.lab.reproductions.evidence import (
     told,
 )
 from btard.lab.reproductions.reproduction import Judgement
+from btard.lab.study.curves import Lines
 from btard.lab.study.results import CompleteRun
 from btard.lab.training.settings import ExperimentSettings
 
@@ -98,6 +100,16 @@ def test_marks_of_bans_are_those_of_the_first_seed(tmp_path: Path) -> None:
     )
     assert drawn is not None and "bans: alie, first seed" in drawn.title and drawn.png.exists()
     assert drawn.table.read_text().count("alie") == 2
+
+
+def test_a_loss_that_explodes_leaves_the_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[Lines] = []
+    monkeypatch.setattr(evidence, "draw_lines", lambda _, lines, *__: shown.append(lines))
+    for highest in (3.0, None):
+        attack_curves(
+            RUNS, lambda _: "x", tmp_path, "loss", title="", window=None, value="loss", label="", highest=highest
+        )
+    assert [lines.limits for lines in shown] == [(2.0, 3.0), None]
 
 
 def test_losses_that_are_no_numbers_are_not_drawn(tmp_path: Path) -> None:
