@@ -82,7 +82,7 @@ class CodecRun(StagedRun):
             trial = Trial(
                 family="gpt2",
                 split=Split.parse(self.split),
-                optimizer=OptimizerPlan(OptimizerKind.ADAMW, Schedule(self.learning_rate, 10, 2 * steps)),
+                optimizer=OptimizerPlan(OptimizerKind.ADAMW, Schedule(self.learning_rate, min(10, steps), 2 * steps)),
                 steps=steps,
                 micro_batches=self.micro_batches,
                 micro_batch_size=self.micro_batch_size,

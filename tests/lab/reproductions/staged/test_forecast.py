@@ -80,3 +80,9 @@ def test_shortened_runs_of_a_study_are_short_and_of_its_kind(study: Any) -> None
                 assert short.origin.steps == 1 and short.codecs == run.codecs
             case DelayRun():
                 assert (short.lie, short.share) == (run.lie, run.share)
+
+
+@pytest.mark.parametrize("study", [PipelineAttack(), AcSgd()], ids=lambda study: study.name)
+def test_a_shortened_run_of_each_class_can_be_carried_out(study: Any, tmp_path: Path) -> None:
+    for run in {type(run): run for run in study.runs(Scale.SMOKE, "builtin")}.values():
+        assert run.shortened(1).carry_out(tmp_path)
