@@ -62,7 +62,7 @@ class VectorSpread:
             mean = values.mean(0) if more > 1 else values[0]
             if more > 1:
                 # Many short vectors at once, long ones each by itself, so that differences stay in the cache.
-                at_once = values.split(max(1, _CACHED_NUMBERS // values.shape[1]))
+                at_once = values.split(max(1, _CACHED_NUMBERS // max(1, values.shape[1])))
                 self._squares += sum(_squared(some - mean) for some in at_once)
             average = self._average[columns]
             difference = mean - average

@@ -37,7 +37,7 @@ ATTACKS = {
 }
 NEAR_NATS = 0.1
 _LEARNT_NATS = 0.25
-_READABLE = 2.0
+_SHOWN_UP_TO = 2.0
 """Times the loss at the fork: where figures end."""
 _FALLS = 1_000_000
 """Published: the step in which the learning rate is back at 0."""
@@ -139,7 +139,7 @@ class Albert(Reproduction):
             if frame.empty:
                 continue
             trends += loss_trends(frame, model.name, decides=scale is not Scale.SMOKE, learns=model.learns)
-            highest = _READABLE * float(frame["at_fork"].max())
+            highest = _SHOWN_UP_TO * float(frame["at_fork"].max())
             drawn = attack_curves(
                 results,
                 _line,
@@ -156,7 +156,7 @@ class Albert(Reproduction):
             about = (
                 "Held-out loss in nats: at the fork, at its worst during the attack, and at the end; then the steps "
                 f"from the start of the attack until loss is within {NEAR_NATS:g} of the fork's again for good. "
-                f"The figure ends at {_READABLE:g} times the loss at the fork: a line that leaves it is lost."
+                f"The figure ends at {_SHOWN_UP_TO:g} times the loss at the fork: a line that leaves it is lost."
             )
             sections.append(Section(f"Loss: {model.name}", [about], tables, [] if drawn is None else [drawn]))
         return Findings(trends, sections)

@@ -107,6 +107,9 @@ def attack_curves(
     if frame.empty:
         return None
     bans = ban_steps([run for run in named if run.labels["series"] == bans_of])
+    limits = (0.0, 1.0) if value == "accuracy" else None
+    if highest is not None:
+        limits = (float(frame[value].min()), highest)
     lines = Lines(
         title + (f"\n(bans: {bans_of}, first seed)" if bans else ""),
         value,
@@ -114,7 +117,7 @@ def attack_curves(
         band=Band.INTERVAL,
         attacks=[] if window is None else [window],
         bans=bans,
-        limits=(0.0, 1.0) if value == "accuracy" else None if highest is None else (float(frame[value].min()), highest),
+        limits=limits,
         data=data_of(results),
     )
     return draw_lines(frame, lines, directory, name)

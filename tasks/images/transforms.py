@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -130,7 +131,7 @@ def valued(images: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
     # Places in the flat table, 32 bits each: three to six times as fast as indexing by channel and byte.
     starts = torch.arange(0, table.numel(), table.shape[1], dtype=torch.int32)[:, None, None]
     values = torch.empty(images.shape)
-    at_once = max(1, _CACHED_PLACES // images[0].numel())
+    at_once = max(1, _CACHED_PLACES // math.prod(images.shape[1:]))
     for some, into in zip(images.split(at_once), values.split(at_once), strict=True):
         places = some.int().add_(starts).reshape(-1)
         torch.index_select(table.view(-1), 0, places, out=into.view(-1))

@@ -190,6 +190,13 @@ LABORATORY = (
         "tests/tasks/models/test_convolution.py::test_the_output_has_its_channels_last",
     ),
     Mutant(
+        "a short run of codecs warms up for longer than it lasts",
+        "lab/reproductions/staged/codec_run.py",
+        "min(10, steps), 2 * steps",
+        "10, 2 * steps",
+        "tests/lab/reproductions/staged/test_forecast.py::test_a_shortened_run_of_each_class_can_be_carried_out[ac-sgd]",
+    ),
+    Mutant(
         "the images of all seeds are moved as those of the first",
         "tasks/randomness.py",
         "[one.integers(label, count // len(draws), bound) for one in draws]",
